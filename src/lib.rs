@@ -1,0 +1,2 @@
+//! Pointsman.
+pub mod table;

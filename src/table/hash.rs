@@ -1,0 +1,143 @@
+//! From a key to its slot: MurmurHash3 (x86, 32 bit; Austin Appleby, public domain) over `salt:key`.
+//!
+//! Why this hash: it is cheap on short keys, spreads sequential ids well, and exists in every language, so that a
+//! team can compute in a notebook which users a release will reach. It needs no secrecy: whoever can choose a key can
+//! choose a version anyway. The state after the salt is kept, so that a request pays for its key only.
+
+use super::weights::SLOTS;
+
+const C1: u32 = 0xcc9e_2d51;
+const C2: u32 = 0x1b87_3593;
+
+/// A hash that has taken in some bytes. Cloning it is a copy of three words.
+#[derive(Clone, Copy, Debug)]
+pub struct Murmur3 {
+    state: u32,
+    /// Bytes that do not fill a block of four yet, lowest first.
+    tail: u32,
+    tail_len: u32,
+    len: u32,
+}
+
+impl Murmur3 {
+    /// An empty hash with the given seed.
+    #[must_use]
+    pub const fn new(seed: u32) -> Self {
+        Self { state: seed, tail: 0, tail_len: 0, len: 0 }
+    }
+
+    /// The hash after `bytes` more; only their order counts, not how they were cut.
+    #[must_use]
+    pub fn with(mut self, mut bytes: &[u8]) -> Self {
+        // Only the low 32 bits of the length enter the hash, by its definition.
+        #[expect(clippy::cast_possible_truncation, reason = "the length is taken modulo 2^32 by definition")]
+        let added = bytes.len() as u32;
+        self.len = self.len.wrapping_add(added);
+        while self.tail_len > 0 && !bytes.is_empty() {
+            self.push(bytes[0]);
+            bytes = &bytes[1..];
+        }
+        let (blocks, rest) = bytes.as_chunks::<4>();
+        for block in blocks {
+            self.mix(u32::from_le_bytes(*block));
+        }
+        for byte in rest {
+            self.push(*byte);
+        }
+        self
+    }
+
+    fn push(&mut self, byte: u8) {
+        self.tail |= u32::from(byte) << (8 * self.tail_len);
+        self.tail_len += 1;
+        if self.tail_len == 4 {
+            self.mix(self.tail);
+            (self.tail, self.tail_len) = (0, 0);
+        }
+    }
+
+    fn mix(&mut self, block: u32) {
+        self.state ^= block.wrapping_mul(C1).rotate_left(15).wrapping_mul(C2);
+        self.state = self.state.rotate_left(13).wrapping_mul(5).wrapping_add(0xe654_6b64);
+    }
+
+    /// The hash of all bytes so far.
+    #[must_use]
+    pub fn finish(self) -> u32 {
+        let mut hash = self.state;
+        if self.tail_len > 0 {
+            hash ^= self.tail.wrapping_mul(C1).rotate_left(15).wrapping_mul(C2);
+        }
+        hash ^= self.len;
+        hash ^= hash >> 16;
+        hash = hash.wrapping_mul(0x85eb_ca6b);
+        hash ^= hash >> 13;
+        hash = hash.wrapping_mul(0xc2b2_ae35);
+        hash ^ (hash >> 16)
+    }
+}
+
+/// What a service hashes keys with. Another salt is another, independent draw of users.
+#[derive(Clone, Debug)]
+pub struct Salt {
+    text: Box<str>,
+    primed: Murmur3,
+}
+
+impl Salt {
+    /// Takes in `text` and the colon behind it.
+    #[must_use]
+    pub fn new(text: &str) -> Self {
+        Self { text: text.into(), primed: Murmur3::new(0).with(text.as_bytes()).with(b":") }
+    }
+
+    /// The salt as it was given.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    /// The slot of `key`, below [`SLOTS`].
+    #[must_use]
+    pub fn slot(&self, key: &[u8]) -> u32 {
+        scale(self.primed.with(key).finish())
+    }
+}
+
+/// Scales a uniform 32-bit number to a slot: multiply and shift, because `%` would favour low slots.
+#[must_use]
+pub fn scale(hash: u32) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "(2^32 - 1) * SLOTS >> 32 is below SLOTS")]
+    let slot = ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32;
+    slot
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn vectors() {
+        let vectors = [
+            ("checkout-v2", "user-1", 3_034_399_361, 70_650),
+            ("checkout-v2", "user-2", 607_575_636, 14_146),
+            ("checkout-v2", "", 47_623_597, 1_108),
+            ("exp-1", "user-3", 102_175_103, 2_378),
+            ("exp-1", "日本語", 1_640_691_749, 38_200),
+        ];
+        for (salt, key, hash, slot) in vectors {
+            let whole = format!("{salt}:{key}");
+            assert_eq!(Murmur3::new(0).with(whole.as_bytes()).finish(), hash, "{whole}");
+            assert_eq!(Salt::new(salt).slot(key.as_bytes()), slot, "{whole}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn cuts_do_not_matter(bytes: Vec<u8>, cut: proptest::sample::Index) {
+            let (a, b) = bytes.split_at(cut.index(bytes.len() + 1));
+            let whole = Murmur3::new(7).with(&bytes).finish();
+            proptest::prop_assert_eq!(Murmur3::new(7).with(a).with(b).finish(), whole);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! Routing, pure and immutable: from a request to a service, a version and, if it is sticky, a slot.
+//!
+//! In reading order: [`spec`] is what a service is, [`weights`], [`slots`] and [`hash`] are the split, [`traffic`] is
+//! what changes while requests flow, [`router`] finds the service, [`matcher`] the rule, [`key`] the user, and
+//! [`decide`] puts them together over a [`Table`], one immutable generation of it all.
+//!
+//! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
+
+
+
+pub mod hash;
+
+
+pub mod name;
+pub mod request;
+
+pub mod slots;
+pub mod spec;
+pub mod traffic;
+pub mod weights;
+
+
+
+pub use name::Name;
+pub use request::RequestView;
+pub use slots::Slots;
+pub use spec::ServiceSpec;
+pub use traffic::Traffic;
+pub use weights::{SLOTS, Weight, Weights};

@@ -1,0 +1,47 @@
+//! The part of a request that routing looks at.
+
+use std::net::IpAddr;
+
+use http::{HeaderMap, Method};
+
+/// A request as [`decide`](super::decide()) sees it: borrowed, already admitted (one valid host, origin-form path).
+#[derive(Clone, Copy, Debug)]
+pub struct RequestView<'a> {
+    /// The method.
+    pub method: &'a Method,
+    /// The host without its port, in any case.
+    pub host: &'a str,
+    /// The path as it will be forwarded.
+    pub path: &'a str,
+    /// The query without its `?`.
+    pub query: Option<&'a str>,
+    /// The headers as they came.
+    pub headers: &'a HeaderMap,
+    /// The client's address, by the rules for trusted proxies.
+    pub client: IpAddr,
+}
+
+impl<'a> RequestView<'a> {
+    /// The first value of a cookie. Several `Cookie` lines count as one; quotes around a value belong to it.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        let lines = self.headers.get_all(http::header::COOKIE).iter();
+        let pairs = lines.flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+        named_value(pairs.map(<[u8]>::trim_ascii), name)
+    }
+
+    /// The first value of a query parameter, as it stands.
+    #[must_use]
+    pub fn query_value(&self, name: &str) -> Option<&'a [u8]> {
+        named_value(self.query?.as_bytes().split(|b| *b == b'&'), name)
+    }
+}
+
+/// The value of the first `name=value` pair; a bare `name` has an empty value.
+fn named_value<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a [u8]> {
+    pairs.find_map(|pair| match pair.strip_prefix(name.as_bytes())? {
+        [] => Some(&[][..]),
+        [b'=', value @ ..] => Some(value),
+        _ => None,
+    })
+}
