@@ -1,2 +1,3 @@
 //! Pointsman.
+pub mod stats;
 pub mod table;

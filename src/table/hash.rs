@@ -107,7 +107,6 @@ impl Salt {
 /// Scales a uniform 32-bit number to a slot: multiply and shift, because `%` would favour low slots.
 #[must_use]
 pub fn scale(hash: u32) -> u32 {
-    #[expect(clippy::cast_possible_truncation, reason = "(2^32 - 1) * SLOTS >> 32 is below SLOTS")]
     let slot = ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32;
     slot
 }

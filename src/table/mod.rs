@@ -6,21 +6,23 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
-
-
+pub mod compile;
+pub mod decide;
 pub mod hash;
-
+pub mod key;
+pub mod matcher;
 
 pub mod name;
 pub mod request;
 
+pub mod router;
 pub mod slots;
 pub mod spec;
 pub mod traffic;
 pub mod weights;
 
-
-
+pub use compile::{CompileError, Endpoint, Service, Table, Version};
+pub use decide::{Cause, Decision, Undecided, decide};
 pub use name::Name;
 pub use request::RequestView;
 pub use slots::Slots;

@@ -18,9 +18,7 @@ pub struct Name(Arc<str>);
 
 /// A text that cannot be a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "found {0:?}, want 1 to {NAME_BYTES_MAX} letters, digits, '.', '_' or '-', beginning with a letter or a digit"
-)]
+#[error("found {0:?}, want 1 to {NAME_BYTES_MAX} letters, digits, '.', '_' or '-', beginning with a letter or a digit")]
 pub struct BadName(pub String);
 
 impl Name {

@@ -1,0 +1,150 @@
+//! Every metric name and every label value that is a word, in one place: people build dashboards and alerts on them.
+
+/// Requests that a version answered, by class of the status code.
+pub const REQUESTS: &str = "pointsman_requests_total";
+/// Time from a request's head to the end of its answer.
+pub const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
+/// Attempts that failed by the upstream's fault.
+pub const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
+/// Requests that left their assigned version because it had no usable endpoint.
+pub const PASSED_ON: &str = "pointsman_passed_on_total";
+/// Requests that the proxy answered by itself.
+pub const REFUSALS: &str = "pointsman_refusals_total";
+/// Share of a version, 0 to 1.
+pub const SPLIT_WEIGHT: &str = "pointsman_split_weight_ratio";
+/// The revision in force.
+pub const REVISION: &str = "pointsman_revision";
+/// Whether an endpoint takes requests.
+pub const ENDPOINT_HEALTHY: &str = "pointsman_endpoint_healthy";
+/// Requests that an endpoint is answering.
+pub const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
+/// Open connections.
+pub const CONNECTIONS: &str = "pointsman_connections";
+/// Whether the last reload of the config file was good.
+pub const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
+/// Lines of the access log that were dropped because its writer was too slow.
+pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
+/// Build information, always 1.
+pub const BUILD_INFO: &str = "pointsman_build_info";
+
+/// Upper bounds of the buckets of [`REQUEST_DURATION`], in seconds.
+pub const DURATION_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
+
+/// Makes an enum whose variants are words of a metric label.
+macro_rules! words {
+    ($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal,)* }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+        pub enum $name { $($(#[$variant_doc])* $variant,)* }
+
+        impl $name {
+            /// All of them.
+            pub const ALL: [Self; [$($word),*].len()] = [$(Self::$variant),*];
+
+            /// The word, as metrics, logs and answers show it.
+            #[must_use]
+            pub fn word(self) -> &'static str {
+                match self { $(Self::$variant => $word,)* }
+            }
+        }
+    };
+}
+
+words! {
+    /// A class of status codes.
+    CodeClass {
+        /// 100 to 199.
+        Informational = "1xx",
+        /// 200 to 299.
+        Success = "2xx",
+        /// 300 to 399.
+        Redirection = "3xx",
+        /// 400 to 499.
+        ClientError = "4xx",
+        /// 500 and above.
+        ServerError = "5xx",
+        /// The client went before there was an answer.
+        None = "none",
+    }
+}
+
+impl CodeClass {
+    /// The class of a status code.
+    #[must_use]
+    pub fn of(status: http::StatusCode) -> Self {
+        match status.as_u16() {
+            ..200 => Self::Informational,
+            200..300 => Self::Success,
+            300..400 => Self::Redirection,
+            400..500 => Self::ClientError,
+            500.. => Self::ServerError,
+        }
+    }
+}
+
+words! {
+    /// How an attempt failed by the upstream's fault.
+    UpstreamFailure {
+        /// No connection in time, or refused.
+        Connect = "connect",
+        /// The connection ended before there was an answer.
+        Reset = "reset",
+        /// No head of an answer in time.
+        Timeout = "timeout",
+        /// An answer that breaks the rules of HTTP.
+        BadAnswer = "bad_answer",
+        /// The body of the answer ended early or broke its framing.
+        ShortBody = "short_body",
+        /// The body of the answer stalled.
+        BodyTimeout = "body_timeout",
+        /// A status of 500 or above.
+        Status = "status_5xx",
+    }
+}
+
+words! {
+    /// Why the proxy answered by itself, or hung up: the stable reason words.
+    Refused {
+        /// The head could not be parsed.
+        BadHead = "bad_head",
+        /// Not exactly one valid `Host`, or one that differs from the target's.
+        BadHost = "bad_host",
+        /// A target that no upstream should see.
+        BadTarget = "bad_target",
+        /// `Content-Length` and `Transfer-Encoding` that contradict each other or themselves.
+        BadFraming = "bad_framing",
+        /// A transfer coding other than `chunked`.
+        UnknownCoding = "unknown_transfer_coding",
+        /// A `Connection` header that names what it must not, or too much.
+        BadConnection = "bad_connection_header",
+        /// A method that is not forwarded.
+        MethodNotAllowed = "method_not_allowed",
+        /// A target that is too long.
+        TargetTooLong = "target_too_long",
+        /// A head that is too large.
+        HeadTooLarge = "head_too_large",
+        /// The head did not come in time.
+        HeadTimeout = "head_timeout",
+        /// The client's body broke its framing.
+        BadBody = "bad_body",
+        /// The client's body stalled.
+        BodyTimeout = "request_body_timeout",
+        /// The client went before its answer.
+        ClientGone = "client_gone",
+        /// No service answers this host and path.
+        NoService = "no_service",
+        /// No version of the service has a usable endpoint.
+        NoEndpoint = "no_endpoint",
+        /// No connection to any endpoint.
+        ConnectFailed = "connect_failed",
+        /// The upstream hung up before it answered.
+        UpstreamReset = "upstream_reset",
+        /// The upstream did not answer in time.
+        UpstreamTimeout = "upstream_timeout",
+        /// The upstream's answer broke the rules of HTTP.
+        UpstreamBadAnswer = "upstream_bad_answer",
+        /// A bug of ours ended the request.
+        Internal = "internal",
+    }
+}

@@ -1,0 +1,91 @@
+//! Who counts what: hands out the counters of a version or an endpoint, the same ones to every table generation.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use super::endpoint::EndpointStats;
+use super::version::VersionStats;
+use super::worker::{WorkerStats, WorkerTotals};
+
+/// All counters of a process. Asked when a table is built and when somebody looks, never by a request.
+#[derive(Debug)]
+pub struct Registry {
+    workers: Box<[Arc<WorkerStats>]>,
+    known: Mutex<Known>,
+}
+
+#[derive(Debug, Default)]
+struct Known {
+    versions: HashMap<Box<str>, HashMap<Box<str>, VersionEntry>>,
+    endpoint_ids: u32,
+}
+
+#[derive(Debug)]
+struct VersionEntry {
+    stats: Arc<VersionStats>,
+    endpoints: HashMap<SocketAddr, Arc<EndpointStats>>,
+}
+
+impl Registry {
+    /// Counters for so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { workers: (0..workers).map(|_| Arc::default()).collect(), known: Mutex::default() }
+    }
+
+    /// Number of workers.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// The own counters of a worker, which is below [`Registry::workers`].
+    #[must_use]
+    pub fn worker(&self, worker: usize) -> Arc<WorkerStats> {
+        Arc::clone(&self.workers[worker])
+    }
+
+    /// The sums of the workers' own counters.
+    #[must_use]
+    pub fn worker_totals(&self) -> WorkerTotals {
+        let mut totals = WorkerTotals::default();
+        for worker in &self.workers {
+            worker.add_to(&mut totals);
+        }
+        totals
+    }
+
+    /// The counters of a version.
+    #[must_use]
+    pub fn version(&self, service: &str, version: &str) -> Arc<VersionStats> {
+        self.with(service, version, |entry, _| Arc::clone(&entry.stats))
+    }
+
+    /// The live state of an endpoint of a version.
+    #[must_use]
+    pub fn endpoint(&self, service: &str, version: &str, address: SocketAddr) -> Arc<EndpointStats> {
+        self.with(service, version, |entry, ids| {
+            let endpoint = entry.endpoints.entry(address).or_insert_with(|| {
+                *ids += 1;
+                Arc::new(EndpointStats::new(*ids, address))
+            });
+            Arc::clone(endpoint)
+        })
+    }
+
+    fn with<R>(&self, service: &str, version: &str, then: impl FnOnce(&mut VersionEntry, &mut u32) -> R) -> R {
+        // Nothing in here can panic half-way, so a poisoned lock still guards whole maps.
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let Known { versions, endpoint_ids } = &mut *known;
+        if !versions.contains_key(service) {
+            versions.insert(service.into(), HashMap::new());
+        }
+        let versions = versions.get_mut(service).expect("inserted above");
+        if !versions.contains_key(version) {
+            let stats = Arc::new(VersionStats::new(self.workers.len()));
+            versions.insert(version.into(), VersionEntry { stats, endpoints: HashMap::new() });
+        }
+        then(versions.get_mut(version).expect("inserted above"), endpoint_ids)
+    }
+}

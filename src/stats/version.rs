@@ -1,0 +1,143 @@
+//! What happened to the requests of one version.
+
+use std::sync::OnceLock;
+
+use super::cell::Count;
+use super::latency::{Latency, LatencyTotals};
+use super::names::{CodeClass, UpstreamFailure};
+
+/// The counters of one version: a cell for each worker, made when the worker first needs it, because most of ten
+/// thousand services never see most workers.
+#[derive(Debug)]
+pub struct VersionStats {
+    cells: Box<[OnceLock<Box<VersionCell>>]>,
+}
+
+/// One worker's counters of one version.
+#[derive(Debug)]
+// Two cache lines: the next one is prefetched in pairs, and a neighbour's writes would take both away.
+#[repr(align(128))]
+#[derive(Default)]
+pub struct VersionCell {
+    codes: [Count; CodeClass::ALL.len()],
+    failures: [Count; UpstreamFailure::ALL.len()],
+    passed_on: Count,
+    latency: Latency,
+}
+
+impl VersionCell {
+    /// Counts a request that ended: the class of its answer, and the time it took.
+    pub fn answered(&self, class: CodeClass, micros: u64) {
+        self.codes[class as usize].add(1);
+        self.latency.record(micros);
+    }
+
+    /// Counts a failed attempt.
+    pub fn failed(&self, failure: UpstreamFailure) {
+        self.failures[failure as usize].add(1);
+    }
+
+    /// Counts a request that was assigned to this version and answered by another.
+    pub fn passed_on(&self) {
+        self.passed_on.add(1);
+    }
+}
+
+/// The sums of all workers at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VersionTotals {
+    /// Requests by class of the answer, in the order of [`CodeClass::ALL`].
+    pub codes: [u64; CodeClass::ALL.len()],
+    /// Failed attempts, in the order of [`UpstreamFailure::ALL`].
+    pub failures: [u64; UpstreamFailure::ALL.len()],
+    /// Requests that were assigned here and answered by another version.
+    pub passed_on: u64,
+    /// Latencies.
+    pub latency: LatencyTotals,
+}
+
+impl VersionTotals {
+    /// Requests that ended.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.codes.iter().sum()
+    }
+
+    /// Attempts that failed by the upstream's fault.
+    #[must_use]
+    pub fn failures(&self) -> u64 {
+        self.failures.iter().sum()
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            codes: std::array::from_fn(|i| self.codes[i].saturating_sub(earlier.codes[i])),
+            failures: std::array::from_fn(|i| self.failures[i].saturating_sub(earlier.failures[i])),
+            passed_on: self.passed_on.saturating_sub(earlier.passed_on),
+            latency: self.latency.since(&earlier.latency),
+        }
+    }
+}
+
+impl VersionStats {
+    /// Counters for so many workers.
+    #[must_use]
+    pub fn new(workers: usize) -> Self {
+        Self { cells: (0..workers).map(|_| OnceLock::new()).collect() }
+    }
+
+    /// The counters of one worker, which is below the number given to [`VersionStats::new`].
+    #[must_use]
+    pub fn cell(&self, worker: usize) -> &VersionCell {
+        self.cells[worker].get_or_init(Box::default)
+    }
+
+    /// Whether any worker has counted anything.
+    #[must_use]
+    pub fn is_used(&self) -> bool {
+        self.cells.iter().any(|cell| cell.get().is_some())
+    }
+
+    /// The sums of all workers.
+    #[must_use]
+    pub fn totals(&self) -> VersionTotals {
+        let mut totals = VersionTotals::default();
+        for cell in self.cells.iter().filter_map(OnceLock::get) {
+            for (total, count) in totals.codes.iter_mut().zip(&cell.codes) {
+                *total += count.value();
+            }
+            for (total, count) in totals.failures.iter_mut().zip(&cell.failures) {
+                *total += count.value();
+            }
+            totals.passed_on += cell.passed_on.value();
+            cell.latency.add_to(&mut totals.latency);
+        }
+        totals
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_sum_the_workers() {
+        let stats = VersionStats::new(3);
+        assert!(!stats.is_used());
+        stats.cell(0).answered(CodeClass::Success, 1_000);
+        stats.cell(2).answered(CodeClass::ServerError, 2_000);
+        stats.cell(2).failed(UpstreamFailure::Status);
+        stats.cell(2).passed_on();
+        let totals = stats.totals();
+        assert_eq!((totals.requests(), totals.failures(), totals.passed_on), (2, 1, 1));
+        assert_eq!(totals.codes[CodeClass::ServerError as usize], 1);
+        assert_eq!(totals.latency.sum_us, 3_000);
+        let later = {
+            stats.cell(1).answered(CodeClass::Success, 5);
+            stats.totals()
+        };
+        assert_eq!(later.since(&totals).requests(), 1);
+    }
+}

@@ -1,0 +1,66 @@
+//! What a worker counts that belongs to no version.
+
+use super::cell::Count;
+use super::names::Refused;
+
+/// One worker's own counters.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct WorkerStats {
+    refusals: [Count; Refused::ALL.len()],
+    connections: Count,
+    connections_accepted: Count,
+    log_dropped: Count,
+}
+
+impl WorkerStats {
+    /// Counts a refusal.
+    pub fn refused(&self, reason: Refused) {
+        self.refusals[reason as usize].add(1);
+    }
+
+    /// Counts a client's connection in.
+    pub fn connected(&self) {
+        self.connections.add(1);
+        self.connections_accepted.add(1);
+    }
+
+    /// Counts a client's connection out.
+    pub fn disconnected(&self) {
+        self.connections.sub(1);
+    }
+
+    /// Client connections that are open on this worker.
+    #[must_use]
+    pub fn connections(&self) -> u64 {
+        self.connections.value()
+    }
+
+    /// Counts a line of the access log that found no room.
+    pub fn log_dropped(&self) {
+        self.log_dropped.add(1);
+    }
+
+    /// Adds what was counted so far to `totals`.
+    pub fn add_to(&self, totals: &mut WorkerTotals) {
+        for (total, count) in totals.refusals.iter_mut().zip(&self.refusals) {
+            *total += count.value();
+        }
+        totals.connections += self.connections.value();
+        totals.connections_accepted += self.connections_accepted.value();
+        totals.log_dropped += self.log_dropped.value();
+    }
+}
+
+/// The sums of all workers at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WorkerTotals {
+    /// Refusals, in the order of [`Refused::ALL`].
+    pub refusals: [u64; Refused::ALL.len()],
+    /// Open client connections.
+    pub connections: u64,
+    /// Client connections since the start.
+    pub connections_accepted: u64,
+    /// Lines of the access log that were dropped.
+    pub log_dropped: u64,
+}

@@ -1,0 +1,249 @@
+//! One immutable generation of all routing.
+//!
+//! A table is built in two ways: whole, from the services of a config and their traffic; or from the table before, when
+//! only the traffic of some services changed. The second is what a shift costs: the changed services are built anew,
+//! all others and the router are shared with the generation before. Counters and endpoint states belong to the process,
+//! not to a generation, so they are resolved here once and never looked up by a request.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::stats::{EndpointStats, Registry, VersionStats};
+
+use super::hash::Salt;
+use super::name::Name;
+use super::router::Router;
+use super::spec::{Condition, ServiceSpec};
+use super::traffic::Traffic;
+use super::weights::{Weight, Weights};
+
+/// All routing of one revision.
+#[derive(Debug)]
+pub struct Table {
+    /// The revision of the traffic state that this table stands for.
+    pub revision: u64,
+    services: Box<[Arc<Service>]>,
+    index: Arc<Index>,
+}
+
+/// How services are found; changes with the config only.
+#[derive(Debug, Default)]
+struct Index {
+    router: Router,
+    by_name: HashMap<Name, u32>,
+}
+
+/// One service, ready for decisions.
+#[derive(Debug)]
+pub struct Service {
+    /// Its definition.
+    pub spec: Arc<ServiceSpec>,
+    /// Its traffic, as the revision has it.
+    pub traffic: Arc<Traffic>,
+    /// Its salt.
+    pub salt: Salt,
+    /// Its versions, in natural order.
+    pub versions: Box<[Version]>,
+    /// Its rules, in order.
+    pub rules: Box<[Rule]>,
+    /// First slot after each run and the owner's index, ascending.
+    runs: Box<[(u32, u16)]>,
+}
+
+/// One version of a service.
+#[derive(Debug)]
+pub struct Version {
+    /// Its name.
+    pub name: Name,
+    /// Its share of the split.
+    pub weight: Weight,
+    /// Its endpoints.
+    pub endpoints: Box<[Endpoint]>,
+    /// What happened to its requests.
+    pub stats: Arc<VersionStats>,
+}
+
+/// One address of a version.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it is drained: it finishes what it has and gets nothing new.
+    pub drained: bool,
+    /// What is known of it at run time, shared by all generations and workers.
+    pub stats: Arc<EndpointStats>,
+}
+
+/// A rule, with its version resolved.
+#[derive(Debug)]
+pub struct Rule {
+    /// Its name.
+    pub name: Name,
+    /// When it applies.
+    pub when: Arc<Condition>,
+    /// Index of the version that it picks.
+    pub version: u16,
+}
+
+/// Traffic that does not fit the services.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum CompileError {
+    /// A service without traffic.
+    #[error("service {0} has no traffic state")]
+    NoTraffic(Name),
+    /// Traffic for a version that the service does not have.
+    #[error("service {service} gives slots to version {version}, which the config does not have")]
+    NoVersion {
+        /// The service.
+        service: Name,
+        /// The version that is missing.
+        version: Name,
+    },
+    /// Traffic for a service that the table does not have.
+    #[error("there is no service {0}")]
+    NoService(Name),
+}
+
+impl Table {
+    /// A table without services: every request is refused.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { revision: 0, services: Box::default(), index: Arc::default() }
+    }
+
+    /// Builds a table of `specs` under `traffic`. Of two services at one address the first one answers; a config does
+    /// not let that happen.
+    ///
+    /// # Errors
+    /// [`CompileError`] when the traffic does not fit the services.
+    pub fn compile(
+        revision: u64,
+        specs: &[Arc<ServiceSpec>],
+        traffic: &BTreeMap<Name, Arc<Traffic>>,
+        registry: &Registry,
+    ) -> Result<Self, CompileError> {
+        let mut index = Index::default();
+        let mut services = Vec::with_capacity(specs.len());
+        for (number, spec) in (0..).zip(specs) {
+            let traffic = traffic.get(&spec.name).ok_or_else(|| CompileError::NoTraffic(spec.name.clone()))?;
+            index.router.add(&spec.hosts, &spec.paths, number);
+            index.by_name.insert(spec.name.clone(), number);
+            services.push(Arc::new(Service::compile(spec, traffic, registry)?));
+        }
+        Ok(Self { revision, services: services.into(), index: Arc::new(index) })
+    }
+
+    /// The same table with other traffic for some services.
+    ///
+    /// # Errors
+    /// [`CompileError`] when the traffic does not fit the services.
+    pub fn with_traffic<'a>(
+        &self,
+        revision: u64,
+        changed: impl IntoIterator<Item = (&'a Name, &'a Arc<Traffic>)>,
+        registry: &Registry,
+    ) -> Result<Self, CompileError> {
+        let mut services = self.services.clone();
+        for (name, traffic) in changed {
+            let number = self.index.by_name.get(name).ok_or_else(|| CompileError::NoService(name.clone()))?;
+            let place = &mut services[*number as usize];
+            *place = Arc::new(Service::compile(&place.spec, traffic, registry)?);
+        }
+        Ok(Self { revision, services, index: Arc::clone(&self.index) })
+    }
+
+    /// The index of the service that answers `host` and `path`.
+    #[must_use]
+    pub fn find(&self, host: &str, path: &str) -> Option<u32> {
+        self.index.router.find(host, path)
+    }
+
+    /// The service with an index that [`Table::find`] gave.
+    #[must_use]
+    pub fn service(&self, index: u32) -> &Service {
+        &self.services[index as usize]
+    }
+
+    /// The service of this name.
+    #[must_use]
+    pub fn service_named(&self, name: &str) -> Option<&Service> {
+        self.index.by_name.get(name).map(|index| self.service(*index))
+    }
+
+    /// All services, in the order of the config.
+    pub fn services(&self) -> impl ExactSizeIterator<Item = &Service> {
+        self.services.iter().map(|service| &**service)
+    }
+}
+
+impl Service {
+    fn compile(spec: &Arc<ServiceSpec>, traffic: &Arc<Traffic>, registry: &Registry) -> Result<Self, CompileError> {
+        let position = |name: &Name| {
+            let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name);
+            found
+                .map(|(index, _)| index)
+                .ok_or_else(|| CompileError::NoVersion { service: spec.name.clone(), version: name.clone() })
+        };
+        let runs = traffic.slots.iter().map(|(_, run)| Ok((run.until, position(&run.version)?)));
+        let rules = spec.rules.iter().map(|rule| {
+            Ok(Rule { name: rule.name.clone(), when: Arc::clone(&rule.when), version: position(&rule.version)? })
+        });
+        let versions = spec.versions.iter().map(|version| {
+            let endpoint = |address: &SocketAddr| Endpoint {
+                address: *address,
+                drained: traffic.drained.contains(&(version.name.clone(), *address)),
+                stats: registry.endpoint(&spec.name, &version.name, *address),
+            };
+            Version {
+                name: version.name.clone(),
+                weight: Weight::from_slots(traffic.slots.count(&version.name)).unwrap_or(Weight::FULL),
+                endpoints: version.endpoints.iter().map(endpoint).collect(),
+                stats: registry.version(&spec.name, &version.name),
+            }
+        });
+        Ok(Self {
+            salt: Salt::new(&traffic.salt),
+            runs: runs.collect::<Result<_, _>>()?,
+            rules: rules.collect::<Result<_, _>>()?,
+            versions: versions.collect(),
+            traffic: Arc::clone(traffic),
+            spec: Arc::clone(spec),
+        })
+    }
+
+    /// Index of the version that owns `slot`.
+    #[must_use]
+    pub fn owner(&self, slot: u32) -> u16 {
+        let index = self.runs.partition_point(|(until, _)| *until <= slot);
+        self.runs[index.min(self.runs.len() - 1)].1
+    }
+
+    /// The split in force.
+    #[must_use]
+    pub fn weights(&self) -> Weights {
+        Weights::from_counted(self.versions.iter().map(|v| (v.name.clone(), v.weight)).collect())
+    }
+
+    /// The version of this name.
+    #[must_use]
+    pub fn version_named(&self, name: &str) -> Option<&Version> {
+        self.versions.iter().find(|version| version.name.as_str() == name)
+    }
+}
+
+impl Version {
+    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock).
+    #[must_use]
+    pub fn usable(&self, now_ms: u64) -> bool {
+        self.endpoints.iter().any(|endpoint| endpoint.usable(now_ms))
+    }
+}
+
+impl Endpoint {
+    /// Whether this endpoint takes requests at `now_ms`.
+    #[must_use]
+    pub fn usable(&self, now_ms: u64) -> bool {
+        !self.drained && self.stats.reachable(now_ms)
+    }
+}

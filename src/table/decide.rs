@@ -1,0 +1,133 @@
+//! The decision: which version answers a request, and why. The data path and `explain` call the same function.
+//!
+//! It does not allocate, lock, log or wait. What it cannot know purely is handed in: `chance`, 128 random bits for
+//! requests without a key, and `usable`, whether a version has an endpoint that takes requests at this moment.
+
+use super::compile::{Service, Table, Version};
+use super::hash::{Murmur3, scale};
+use super::key::OwnKey;
+use super::request::RequestView;
+use super::spec::{KeySource, OnUnhealthy};
+
+/// Where a request goes.
+#[derive(Clone, Copy, Debug)]
+pub struct Decision<'t> {
+    /// The service.
+    pub service: &'t Service,
+    /// Index of the service in the table.
+    pub service_index: u32,
+    /// Index of the version that answers.
+    pub version: u16,
+    /// Index of the version that the rule or the split chose; another one than `version` if that one is unusable.
+    pub assigned: u16,
+    /// Why.
+    pub cause: Cause,
+    /// The slot, unless a rule decided.
+    pub slot: Option<u32>,
+    /// The key to set as our own cookie, if the request had none.
+    pub new_key: Option<OwnKey>,
+}
+
+impl<'t> Decision<'t> {
+    /// The version that answers.
+    #[must_use]
+    pub fn version(&self) -> &'t Version {
+        &self.service.versions[usize::from(self.version)]
+    }
+
+    /// Whether the assigned version was unusable and another one answers.
+    #[must_use]
+    pub fn passed_on(&self) -> bool {
+        self.version != self.assigned
+    }
+}
+
+/// What chose the version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Cause {
+    /// The rule with this index.
+    Rule(u16),
+    /// The user's key, from the sticky source with this index.
+    Key(u16),
+    /// Chance: there was no key.
+    Chance,
+}
+
+/// Why there is no decision.
+#[derive(Clone, Copy, Debug)]
+pub enum Undecided<'t> {
+    /// No service answers this host and path.
+    NoService,
+    /// The service has no version with a usable endpoint for this request.
+    NoVersion(&'t Service),
+}
+
+/// Decides for one request.
+///
+/// # Errors
+/// [`Undecided`] when there is no service, or no usable version of it.
+pub fn decide<'t>(
+    table: &'t Table,
+    request: &RequestView<'_>,
+    chance: u128,
+    usable: impl Fn(&Version) -> bool,
+) -> Result<Decision<'t>, Undecided<'t>> {
+    let service_index = table.find(request.host, request.path).ok_or(Undecided::NoService)?;
+    let service = table.service(service_index);
+    let (cause, assigned, slot, new_key) = assign(service, request, chance);
+    let version = if usable(&service.versions[usize::from(assigned)]) {
+        assigned
+    } else {
+        // Requests without a slot (a rule chose) are passed on by chance.
+        let seed = slot.unwrap_or_else(|| low_bits(chance));
+        pass_on(service, seed, usable).ok_or(Undecided::NoVersion(service))?
+    };
+    Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
+}
+
+/// The version by rule, key or chance, whatever state its endpoints are in.
+fn assign(service: &Service, request: &RequestView<'_>, chance: u128) -> (Cause, u16, Option<u32>, Option<OwnKey>) {
+    for (index, rule) in (0..).zip(&*service.rules) {
+        if rule.when.holds(request) {
+            return (Cause::Rule(index), rule.version, None, None);
+        }
+    }
+    for (index, source) in (0..).zip(&service.spec.sticky) {
+        if let Some(slot) = source.with_key(request, |key| service.salt.slot(key)) {
+            return (Cause::Key(index), service.owner(slot), Some(slot), None);
+        }
+        if *source == KeySource::OwnCookie {
+            let key = OwnKey::from_random(chance);
+            let slot = service.salt.slot(key.as_bytes());
+            return (Cause::Key(index), service.owner(slot), Some(slot), Some(key));
+        }
+    }
+    let slot = scale(low_bits(chance));
+    (Cause::Chance, service.owner(slot), Some(slot), None)
+}
+
+/// Another version for a request whose own is unusable: in proportion to the weights of the usable ones, and the same
+/// one for the same slot, so that users stay together until theirs is back.
+fn pass_on(service: &Service, seed: u32, usable: impl Fn(&Version) -> bool) -> Option<u16> {
+    if service.spec.policy.on_unhealthy == OnUnhealthy::Refuse {
+        return None;
+    }
+    let candidates = || (0..).zip(&*service.versions).filter(|(_, v)| v.weight.slots() > 0 && usable(v));
+    let total: u32 = candidates().map(|(_, version)| version.weight.slots()).sum();
+    let hash = Murmur3::new(1).with(&seed.to_le_bytes()).finish();
+    let mut left = (u64::from(hash) * u64::from(total)) >> 32;
+    for (index, version) in candidates() {
+        let weight = u64::from(version.weight.slots());
+        if left < weight {
+            return Some(index);
+        }
+        left -= weight;
+    }
+    None
+}
+
+fn low_bits(chance: u128) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "any 32 of the 128 random bits will do")]
+    let bits = chance as u32;
+    bits
+}

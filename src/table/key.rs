@@ -1,0 +1,267 @@
+//! The key of a user: what makes a user the same user in the next request.
+
+use std::fmt::Write;
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Deserializer;
+use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
+
+use super::request::RequestView;
+use super::spec::KeySource;
+
+/// The name of our own cookie.
+pub const OWN_COOKIE: &str = "pointsman_id";
+
+/// The largest payload of a bearer token that is searched for a claim. Larger ones count as having no key: identity
+/// providers stay far below, and the buffer is on the stack of a request.
+const JWT_PAYLOAD_BYTES_MAX: usize = 4096;
+
+/// The longest claim that can be a key.
+const CLAIM_BYTES_MAX: usize = 256;
+
+impl KeySource {
+    /// Hands the request's key from this source to `then`; `None` if the request has none, or an empty one.
+    ///
+    /// A callback, because most keys are borrowed from the request and the others live on the stack.
+    pub fn with_key<R>(&self, request: &RequestView<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+        let borrowed = match self {
+            Self::Header(name) => request.headers.get(name).map(http::HeaderValue::as_bytes),
+            Self::Cookie(name) => request.cookie(name),
+            Self::Query(name) => request.query_value(name),
+            Self::OwnCookie => request.cookie(OWN_COOKIE).filter(|key| is_own_key(key)),
+            Self::Jwt(claim) => return with_claim(request, claim, then),
+            Self::Ip => return Some(with_address(request.client, then)),
+        };
+        borrowed.filter(|key| !key.is_empty()).map(then)
+    }
+}
+
+/// A random key as our own cookie carries it: 32 hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct OwnKey([u8; 32]);
+
+impl OwnKey {
+    /// The key of a random number.
+    #[must_use]
+    pub fn from_random(random: u128) -> Self {
+        let mut digits = [0; 32];
+        for (place, digit) in digits.iter_mut().enumerate() {
+            let nibble = (random >> (4 * (31 - place))) & 0xf;
+            let nibble = nibble as usize;
+            *digit = b"0123456789abcdef"[nibble];
+        }
+        Self(digits)
+    }
+
+    /// The digits.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// Whether a cookie's value is one that we could have set; anything else is replaced, so that a client cannot make us
+/// hash megabytes or share one short key with others by accident.
+fn is_own_key(value: &[u8]) -> bool {
+    value.len() == 32 && value.iter().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// The text of an address; an IPv4 address inside IPv6 counts as IPv4, so that a client is one user on both stacks.
+fn with_address<R>(address: IpAddr, then: impl FnOnce(&[u8]) -> R) -> R {
+    let mut text = StackText { bytes: [0; 64], len: 0 };
+    write!(text, "{}", address.to_canonical()).expect("an address has at most 45 characters");
+    then(&text.bytes[..text.len])
+}
+
+struct StackText {
+    bytes: [u8; 64],
+    len: usize,
+}
+
+impl std::fmt::Write for StackText {
+    fn write_str(&mut self, text: &str) -> std::fmt::Result {
+        let end = self.len + text.len();
+        self.bytes.get_mut(self.len..end).ok_or(std::fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}
+
+/// Finds a claim of the bearer token. The signature is not verified: see [`KeySource::Jwt`].
+fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+    let value = request.headers.get(http::header::AUTHORIZATION)?.as_bytes();
+    let (scheme, token) = value.split_at_checked(7)?;
+    if !scheme.eq_ignore_ascii_case(b"bearer ") {
+        return None;
+    }
+    let payload = token.trim_ascii_start().split(|b| *b == b'.').nth(1)?;
+    let mut buffer = [0; JWT_PAYLOAD_BYTES_MAX];
+    let len = URL_SAFE_NO_PAD.decode_slice(payload, &mut buffer).ok()?;
+    let mut text = ClaimText { bytes: [0; CLAIM_BYTES_MAX], len: 0 };
+    let mut json = serde_json::Deserializer::from_slice(&buffer[..len]);
+    json.deserialize_map(FindClaim { claim, into: &mut text }).ok()?;
+    (text.len > 0).then(|| then(&text.bytes[..text.len]))
+}
+
+/// A claim's value as text: strings as they are, whole numbers in decimal.
+struct ClaimText {
+    bytes: [u8; CLAIM_BYTES_MAX],
+    len: usize,
+}
+
+impl ClaimText {
+    fn set<E>(&mut self, value: &[u8]) -> Result<(), E> {
+        if let Some(place) = self.bytes.get_mut(..value.len()) {
+            place.copy_from_slice(value);
+            self.len = value.len();
+        }
+        Ok(())
+    }
+}
+
+struct FindClaim<'a> {
+    claim: &'a str,
+    into: &'a mut ClaimText,
+}
+
+impl<'de> Visitor<'de> for FindClaim<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a JSON object of claims")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(found) = map.next_key_seed(IsName(self.claim))? {
+            if found {
+                map.next_value_seed(ReadClaim(&mut *self.into))?;
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Compares a key of the object without copying it.
+struct IsName<'a>(&'a str);
+
+impl<'de> DeserializeSeed<'de> for IsName<'_> {
+    type Value = bool;
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
+        from.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for IsName<'_> {
+    type Value = bool;
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("the name of a claim")
+    }
+    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
+        Ok(name == self.0)
+    }
+}
+
+struct ReadClaim<'a>(&'a mut ClaimText);
+
+impl<'de> DeserializeSeed<'de> for ReadClaim<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
+        from.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for ReadClaim<'_> {
+    type Value = ();
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a string or a whole number")
+    }
+    fn visit_str<E>(self, value: &str) -> Result<(), E> {
+        self.0.set(value.as_bytes())
+    }
+    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
+        with_number(i128::from(value), |digits| self.0.set(digits))
+    }
+    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
+        with_number(i128::from(value), |digits| self.0.set(digits))
+    }
+}
+
+fn with_number<R>(value: i128, then: impl FnOnce(&[u8]) -> R) -> R {
+    let mut text = StackText { bytes: [0; 64], len: 0 };
+    write!(text, "{value}").expect("a number of 128 bits has at most 40 characters");
+    then(&text.bytes[..text.len])
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+
+    fn key_of(source: &KeySource, header: (&'static str, &str)) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(header.0, HeaderValue::from_str(header.1).expect("a value"));
+        let request = RequestView {
+            method: &Method::GET,
+            host: "h",
+            path: "/",
+            query: Some("uid=q-1&empty="),
+            headers: &headers,
+            client: "::ffff:10.0.0.9".parse().expect("an address"),
+        };
+        source.with_key(&request, |key| String::from_utf8_lossy(key).into_owned())
+    }
+
+    fn bearer(payload: &str) -> String {
+        format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(payload))
+    }
+
+    #[test]
+    fn each_source_yields_its_key() {
+        let none = ("x-none", "1");
+        let header = KeySource::Header(http::HeaderName::from_static("x-user-id"));
+        assert_eq!(key_of(&header, ("x-user-id", "u-1")).as_deref(), Some("u-1"));
+        assert_eq!(key_of(&header, ("x-user-id", "")), None);
+        assert_eq!(key_of(&KeySource::Cookie("uid".into()), ("cookie", "a=b; uid=7")).as_deref(), Some("7"));
+        assert_eq!(key_of(&KeySource::Query("uid".into()), none).as_deref(), Some("q-1"));
+        assert_eq!(key_of(&KeySource::Query("empty".into()), none), None);
+        assert_eq!(key_of(&KeySource::Ip, none).as_deref(), Some("10.0.0.9"));
+    }
+
+    #[test]
+    fn our_cookie_counts_only_in_the_shape_that_we_set() {
+        let key = OwnKey::from_random(0x0123_4567_89ab_cdef_0011_2233_4455_6677);
+        let text = std::str::from_utf8(key.as_bytes()).expect("digits");
+        assert_eq!(text, "0123456789abcdef0011223344556677");
+        let cookie = |value: &str| key_of(&KeySource::OwnCookie, ("cookie", &format!("{OWN_COOKIE}={value}")));
+        assert_eq!(cookie(text).as_deref(), Some(text));
+        assert_eq!(cookie("short"), None);
+        assert_eq!(cookie(&text.to_uppercase()), None);
+    }
+
+    #[test]
+    fn claims_are_strings_or_whole_numbers() {
+        let claim = |payload: &str| key_of(&KeySource::Jwt("sub".into()), ("authorization", &bearer(payload)));
+        assert_eq!(claim(r#"{"iss":"x","sub":"user-1","more":[1,{"sub":"no"}]}"#).as_deref(), Some("user-1"));
+        assert_eq!(claim(r#"{"sub":42}"#).as_deref(), Some("42"));
+        assert_eq!(claim(r#"{"sub":"caf\u00e9"}"#).as_deref(), Some("café"));
+        for none in ["", "{", "[]", r#"{"sub":""}"#, r#"{"sub":null}"#, r#"{"sub":1.5}"#, r#"{"nosub":"x"}"#] {
+            assert_eq!(claim(none), None, "{none}");
+        }
+        let long = format!(r#"{{"sub":"{}"}}"#, "x".repeat(CLAIM_BYTES_MAX + 1));
+        assert_eq!(claim(&long), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_header_can_panic(value in "[ -~]{0,200}") {
+            key_of(&KeySource::Jwt("sub".into()), ("authorization", &value));
+            key_of(&KeySource::Jwt("sub".into()), ("authorization", &format!("Bearer {value}")));
+            key_of(&KeySource::Cookie("uid".into()), ("cookie", &value));
+        }
+    }
+}

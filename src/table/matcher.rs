@@ -1,0 +1,123 @@
+//! Whether a request fits a rule's condition. Nothing is allocated: values are compared where they stand.
+
+use super::request::RequestView;
+use super::spec::Condition;
+
+impl Condition {
+    /// Whether every part of the condition holds. A condition without parts holds for every request.
+    #[must_use]
+    pub fn holds(&self, request: &RequestView<'_>) -> bool {
+        let one_of = |empty: bool, fits: bool| empty || fits;
+        one_of(self.methods.is_empty(), self.methods.contains(request.method))
+            && self.path.as_ref().is_none_or(|pattern| pattern.fits(request.path.as_bytes()))
+            && self
+                .headers
+                .iter()
+                .all(|(name, pattern)| request.headers.get_all(name).iter().any(|value| pattern.fits(value.as_bytes())))
+            && self.cookies.iter().all(|(name, pattern)| request.cookie(name).is_some_and(|value| pattern.fits(value)))
+            && self
+                .query
+                .iter()
+                .all(|(name, pattern)| request.query_value(name).is_some_and(|value| pattern.fits(value)))
+            && one_of(self.clients.is_empty(), self.clients.iter().any(|block| block.contains(&request.client)))
+            && one_of(self.segments.is_empty(), self.segments.iter().any(|segment| segment.when.holds(request)))
+    }
+
+    /// Whether the condition has no part at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.headers.is_empty()
+            && self.cookies.is_empty()
+            && self.query.is_empty()
+            && self.methods.is_empty()
+            && self.path.is_none()
+            && self.clients.is_empty()
+            && self.segments.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderMap, HeaderValue, Method};
+
+    use super::*;
+    use crate::table::name::Name;
+    use crate::table::spec::{Pattern, Segment};
+
+    fn holds(condition: &Condition) -> bool {
+        let mut headers = HeaderMap::new();
+        headers.append("x-canary", HeaderValue::from_static("no"));
+        headers.append("x-canary", HeaderValue::from_static("always"));
+        headers.append("cookie", HeaderValue::from_static("a=1; group=beta-7"));
+        headers.append("cookie", HeaderValue::from_static("flag"));
+        let request = RequestView {
+            method: &Method::GET,
+            host: "shop.example",
+            path: "/cart/items",
+            query: Some("debug&user=ann"),
+            headers: &headers,
+            client: [10, 1, 2, 3].into(),
+        };
+        condition.holds(&request)
+    }
+
+    fn exact(text: &str) -> Pattern {
+        Pattern::Exact(text.into())
+    }
+
+    #[test]
+    fn every_part_can_hold_and_fail() {
+        let header = |pattern| Condition {
+            headers: vec![("x-canary".parse().expect("a name"), pattern)],
+            ..Condition::default()
+        };
+        let cookie = |name: &str, pattern| Condition { cookies: vec![(name.into(), pattern)], ..Condition::default() };
+        let query = |name: &str, pattern| Condition { query: vec![(name.into(), pattern)], ..Condition::default() };
+        let path = |pattern| Condition { path: Some(pattern), ..Condition::default() };
+        let methods = |methods: &[Method]| Condition { methods: methods.to_vec(), ..Condition::default() };
+        let client = |block: &str| Condition { clients: vec![block.parse().expect("a block")], ..Condition::default() };
+        let regex = |text| Pattern::Regex(regex::Regex::new(text).expect("a regex"));
+        for (condition, expected) in [
+            (header(exact("always")), true),
+            (header(exact("never")), false),
+            (header(Pattern::Prefix("al".into())), true),
+            (cookie("group", regex("^beta-[0-9]+$")), true),
+            (cookie("group", regex("^alpha")), false),
+            (cookie("flag", Pattern::Present), true),
+            (cookie("gro", Pattern::Present), false),
+            (query("user", exact("ann")), true),
+            (query("debug", Pattern::Present), true),
+            (query("bug", Pattern::Present), false),
+            (path(Pattern::Prefix("/cart/".into())), true),
+            (path(exact("/cart")), false),
+            (methods(&[Method::POST, Method::GET]), true),
+            (methods(&[Method::POST]), false),
+            (client("10.0.0.0/8"), true),
+            (client("10.2.0.0/16"), false),
+            (client("::/0"), false),
+        ] {
+            assert_eq!(holds(&condition), expected, "{condition:?}");
+            assert!(!condition.is_empty());
+        }
+    }
+
+    #[test]
+    fn all_parts_and_one_segment_must_hold() {
+        let segment = |name: &str, block: &str| {
+            let when = Condition { clients: vec![block.parse().expect("a block")], ..Condition::default() };
+            Arc::new(Segment { name: Name::new(name).expect("a name"), when })
+        };
+        let with = |segments: &[&Arc<Segment>], method: Method| Condition {
+            segments: segments.iter().map(|s| Arc::clone(s)).collect(),
+            methods: vec![method],
+            ..Condition::default()
+        };
+        let (inside, outside) = (segment("office", "10.1.0.0/16"), segment("lab", "192.0.2.0/24"));
+        assert!(holds(&with(&[&outside, &inside], Method::GET)));
+        assert!(!holds(&with(&[&outside], Method::GET)));
+        assert!(!holds(&with(&[&inside], Method::PUT)));
+        assert!(holds(&Condition::default()) && Condition::default().is_empty());
+    }
+}
