@@ -1,3 +1,5 @@
 //! Pointsman.
+pub mod proxy;
 pub mod stats;
 pub mod table;
+pub mod upstream;
