@@ -1,3 +1,4 @@
 //! Pointsman.
+pub mod control;
 pub mod stats;
 pub mod table;
