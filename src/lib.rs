@@ -1,4 +1,5 @@
 //! Pointsman.
+pub mod control;
 pub mod proxy;
 pub mod stats;
 pub mod table;

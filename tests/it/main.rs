@@ -1,0 +1,7 @@
+//! All integration tests, in one binary: they share their support code and are linked once.
+#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "tests say what they expect by panicking")]
+
+mod change;
+mod store;
+mod support;
+mod writer;
