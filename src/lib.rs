@@ -1,2 +1,3 @@
 //! Pointsman.
+pub mod config;
 pub mod table;
