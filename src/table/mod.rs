@@ -8,6 +8,8 @@
 
 pub mod compile;
 pub mod decide;
+#[cfg(test)]
+mod fixture;
 pub mod hash;
 pub mod key;
 pub mod matcher;

@@ -245,3 +245,6 @@ fn take(growing: &mut Vec<(Name, u32)>, from: u32, to: u32, parts: &mut Vec<(u32
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
