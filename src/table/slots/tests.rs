@@ -174,6 +174,9 @@ fn garbage_is_refused() {
         "v1*100000*1",
         "v/1*100000",
         "v1=100000",
+        // Readable, but not what was written: a stored text that somebody edited.
+        "v1*+100000",
+        "v1*0100000",
     ] {
         assert!(Slots::parse(bad).is_err(), "{bad:?}");
     }
