@@ -1,1 +1,3 @@
+//! The `pointsman` command.
+
 fn main() {}

@@ -107,8 +107,7 @@ impl Salt {
 /// Scales a uniform 32-bit number to a slot: multiply and shift, because `%` would favour low slots.
 #[must_use]
 pub fn scale(hash: u32) -> u32 {
-    let slot = ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32;
-    slot
+    ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32
 }
 
 #[cfg(test)]
