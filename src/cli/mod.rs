@@ -1,13 +1,22 @@
 //! The command line: one file a subcommand. What is printed here is for people, or JSON with `--json`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks on the standard streams")]
 
+pub mod change;
 pub mod check;
 pub mod client;
+pub mod endpoint;
+pub mod explain;
+pub mod history;
 pub mod run;
+pub mod status;
+pub mod text;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand};
+use serde_json::Value;
+
+use self::client::{AdminClient, Call, CallError};
 
 /// The command was used wrongly, or the config has problems (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -18,15 +27,37 @@ pub const EXIT_FAILED: u8 = 1;
 /// A reverse proxy that splits traffic between the versions of a service, and switches it in one swap.
 #[derive(Parser, Debug)]
 #[command(name = "pointsman", version, arg_required_else_help = true)]
+#[command(after_help = "Start with `pointsman demo`; every command has --help with an example.")]
 pub struct Cli {
+    #[command(flatten)]
+    remote: Remote,
     #[command(subcommand)]
     command: Command,
+}
+
+/// Which proxy a command talks to, and how its answer is printed.
+#[derive(Args, Clone, Debug)]
+pub struct Remote {
+    /// The admin API: http://HOST:PORT or unix:/PATH (the token comes from POINTSMAN_TOKEN)
+    #[arg(long, global = true, env = "POINTSMAN_ADMIN", value_name = "URL", default_value = client::DEFAULT_ADMIN)]
+    admin: String,
+    /// Print the answer of the admin API as JSON
+    #[arg(long, global = true)]
+    json: bool,
 }
 
 #[derive(Subcommand, Debug)]
 enum Command {
     Run(run::RunArgs),
     Check(check::CheckArgs),
+    Status(status::StatusArgs),
+    Shift(change::ShiftArgs),
+    Flip(change::FlipArgs),
+    Rollback(change::RollbackArgs),
+    History(history::HistoryArgs),
+    Explain(explain::ExplainArgs),
+    Drain(endpoint::DrainArgs),
+    Ready(endpoint::ReadyArgs),
 }
 
 /// Reads the arguments and does what they say.
@@ -40,19 +71,68 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    match cli.command {
-        Command::Run(args) => run::run(&args),
-        Command::Check(args) => check::run(&args),
+    let remote = &cli.remote;
+    let done = match cli.command {
+        Command::Run(args) => return run::run(&args),
+        Command::Check(args) => return check::run(&args),
+        Command::Status(args) => status::run(remote, &args),
+        Command::Shift(args) => change::shift(remote, args),
+        Command::Flip(args) => change::flip(remote, args),
+        Command::Rollback(args) => change::rollback(remote, args),
+        Command::History(args) => history::run(remote, &args),
+        Command::Explain(args) => explain::run(remote, &args),
+        Command::Drain(args) => endpoint::drain(remote, args),
+        Command::Ready(args) => endpoint::ready(remote, args),
+    };
+    done.map_or_else(|error| error.exit(), |()| ExitCode::SUCCESS)
+}
+
+/// Why a command failed.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// The call to the admin API.
+    #[error(transparent)]
+    Call(#[from] CallError),
+    /// The arguments.
+    #[error("{0}")]
+    Usage(String),
+}
+
+impl CommandError {
+    /// Says it, and chooses the exit code.
+    fn exit(&self) -> ExitCode {
+        eprintln!("pointsman: {}", chain(self));
+        match self {
+            Self::Usage(_) | Self::Call(CallError::Address(_)) => ExitCode::from(EXIT_USAGE),
+            Self::Call(_) => ExitCode::from(EXIT_FAILED),
+        }
     }
 }
 
-/// An error and its causes, on one line.
+impl Remote {
+    /// Makes a call; with `--json` prints the answer, otherwise hands it to `show`.
+    fn call(&self, call: Call<'_>, show: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
+        let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
+        let answer = AdminClient::new(&self.admin, token)?.call(call)?;
+        if self.json {
+            text::print(&format!("{answer:#}\n"));
+        } else {
+            text::print(&show(&answer));
+        }
+        Ok(())
+    }
+}
+
+/// An error and its causes, on one line. A cause that its error has said already is left out.
 #[must_use]
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        text.push_str(&format!(": {cause}"));
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(&format!(": {cause_text}"));
+        }
         source = cause.source();
     }
     text

@@ -1,0 +1,198 @@
+//! `pointsman shift`, `flip` and `rollback`: changes of the traffic.
+
+use std::collections::BTreeSet;
+
+use clap::Args;
+use http::Method;
+use serde_json::{Map, Value, json};
+
+use super::client::Call;
+use super::text::{Tone, list, member, number, toned};
+use super::{CommandError, Remote};
+
+/// On what terms a change is made.
+#[derive(Args, Clone, Debug)]
+pub struct Terms {
+    /// Only say what would change, and how many users would move
+    #[arg(long)]
+    dry_run: bool,
+    /// Why; kept in the history
+    #[arg(long, value_name = "TEXT")]
+    reason: Option<String>,
+    /// Only if this revision is in force
+    #[arg(long, value_name = "REVISION")]
+    if_revision: Option<u64>,
+}
+
+/// Change the split of a service
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  pointsman shift shop v1=90 v2=10 --reason 'canary of release 7'")]
+pub struct ShiftArgs {
+    /// The service
+    service: String,
+    /// Weights in per cent, 100 together; versions that are not named get 0
+    #[arg(required = true, value_name = "VERSION=WEIGHT")]
+    weights: Vec<String>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Give all traffic of a service to one version, in one swap
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  pointsman flip shop v2")]
+pub struct FlipArgs {
+    /// The service
+    service: String,
+    /// The version
+    version: String,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Restore the split of an earlier revision; without --to, undo the last change
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  pointsman rollback\n  pointsman rollback --to 41 --service shop\n\n\
+    Called twice without --to it goes two changes back, never forth again.")]
+pub struct RollbackArgs {
+    /// The revision whose split is restored
+    #[arg(long, value_name = "REVISION")]
+    to: Option<u64>,
+    /// Only this service; can be given several times
+    #[arg(long = "service", value_name = "SERVICE")]
+    services: Vec<String>,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Shifts.
+///
+/// # Errors
+/// [`CommandError`] when the call fails.
+pub fn shift(remote: &Remote, args: ShiftArgs) -> Result<(), CommandError> {
+    let body = weights(&args.weights)?;
+    change(remote, Method::PUT, &format!("/v1/services/{}/split", segment(&args.service)?), body, args.terms)
+}
+
+/// Flips.
+///
+/// # Errors
+/// [`CommandError`] when the call fails.
+pub fn flip(remote: &Remote, args: FlipArgs) -> Result<(), CommandError> {
+    let body = Map::from_iter([("to".to_owned(), Value::from(args.version))]);
+    change(remote, Method::POST, &format!("/v1/services/{}/flip", segment(&args.service)?), body, args.terms)
+}
+
+/// Rolls back.
+///
+/// # Errors
+/// [`CommandError`] when the call fails.
+pub fn rollback(remote: &Remote, args: RollbackArgs) -> Result<(), CommandError> {
+    let mut body = Map::new();
+    if let Some(to) = args.to {
+        body.insert("to".to_owned(), to.into());
+    }
+    if !args.services.is_empty() {
+        body.insert("services".to_owned(), args.services.into());
+    }
+    change(remote, Method::POST, "/v1/rollback", body, args.terms)
+}
+
+/// A name as part of a path. The admin API says what is wrong with a name; here it only must not become another path.
+///
+/// # Errors
+/// [`CommandError::Usage`] when the name has a character that no name has.
+pub(super) fn segment(name: &str) -> Result<&str, CommandError> {
+    let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:[]".contains(&b));
+    good.then_some(name).ok_or_else(|| {
+        CommandError::Usage(format!(
+            "found {name:?}, want a name: letters, digits, '.', '_', '-' (see `pointsman status`)"
+        ))
+    })
+}
+
+/// Makes a change and shows what came of it.
+pub(super) fn change(
+    remote: &Remote,
+    method: Method,
+    path: &str,
+    mut body: Map<String, Value>,
+    terms: Terms,
+) -> Result<(), CommandError> {
+    if let Some(reason) = terms.reason {
+        body.insert("reason".to_owned(), reason.into());
+    }
+    let path = if terms.dry_run { format!("{path}?dry_run=true") } else { path.to_owned() };
+    let call = Call { method, path: &path, body: Some(Value::Object(body)), if_match: terms.if_revision };
+    remote.call(call, show)
+}
+
+/// `v1=90 v2=10` as a body. What the numbers may be is the admin API's to say.
+fn weights(words: &[String]) -> Result<Map<String, Value>, CommandError> {
+    let mut named = BTreeSet::new();
+    let pairs = words.iter().map(|word| {
+        let (name, weight) = word.split_once('=')?;
+        let weight: f64 = weight.trim_end_matches('%').parse().ok()?;
+        (!name.is_empty() && named.insert(name)).then(|| (name.to_owned(), json!(weight)))
+    });
+    let read: Option<Map<String, Value>> = pairs.collect();
+    read.ok_or_else(|| {
+        let found = words.join(" ");
+        CommandError::Usage(format!("found {found:?}, want VERSION=WEIGHT for each version once, such as v1=90 v2=10"))
+    })
+}
+
+/// What a change answers, in words.
+fn show(answer: &Value) -> String {
+    let revision = member(answer, "revision");
+    let head = match (answer["changed"] == true, answer["dry_run"] == true) {
+        (false, _) => format!("nothing to change: revision {revision} is in force\n"),
+        (true, true) => format!("dry run, nothing was changed: revision {revision} is in force\n"),
+        (true, false) => format!("{} is in force\n", toned(&format!("revision {revision}"), Tone::Good)),
+    };
+    list(answer, "difference").fold(head, |text, difference| text + &difference_line(difference))
+}
+
+/// One service's difference, on a line.
+pub(super) fn difference_line(difference: &Value) -> String {
+    let weights = list(difference, "weights").map(|weight| {
+        let (version, from, to) = (member(weight, "version"), number(&weight["from"], 3), number(&weight["to"], 3));
+        if from == to { format!("{version} {to} %") } else { format!("{version} {from} -> {to} %") }
+    });
+    let mut parts: Vec<String> = weights.collect();
+    if let Some(moved) = difference["moved_ratio"].as_f64().filter(|moved| *moved > 0.0) {
+        parts.push(format!("{} % of the users move", number(&json!(moved * 100.0), 3)));
+    }
+    let endpoints = list(difference, "endpoints").map(|endpoint| {
+        format!("{} {} {}", member(endpoint, "version"), member(endpoint, "address"), member(endpoint, "state"))
+    });
+    parts.extend(endpoints);
+    format!("  {}: {}\n", member(difference, "service"), parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_words_with_numbers() {
+        let read = |words: &[&str]| weights(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).ok();
+        assert_eq!(read(&["v1=90", "v2=9.5%"]).map(Value::Object), Some(json!({ "v1": 90.0, "v2": 9.5 })));
+        for bad in [&["v1"][..], &["v1="], &["=5"], &["v1=ten"], &["v1=50", "v1=50"]] {
+            assert_eq!(read(bad), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_change_is_told_in_words() {
+        let answer = json!({
+            "revision": 7, "changed": true, "dry_run": false,
+            "difference": [{ "service": "shop", "moved_ratio": 0.1, "weights": [
+                { "version": "v1", "from": 100.0, "to": 90.0 }, { "version": "v2", "from": 0.0, "to": 10.0 },
+            ]}],
+        });
+        assert_eq!(
+            show(&answer),
+            "revision 7 is in force\n  shop: v1 100 -> 90 %, v2 0 -> 10 %, 10 % of the users move\n"
+        );
+    }
+}

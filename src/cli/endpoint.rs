@@ -1,0 +1,64 @@
+//! `pointsman drain` and `ready`: an endpoint out of the traffic and back.
+
+use clap::Args;
+use http::Method;
+use serde_json::{Map, Value};
+
+use super::change::{Terms, change, segment};
+use super::{CommandError, Remote};
+
+/// An endpoint of a version.
+#[derive(Args, Debug)]
+struct Place {
+    /// The service
+    service: String,
+    /// The version
+    version: String,
+    /// The endpoint's address
+    #[arg(value_name = "IP:PORT")]
+    address: String,
+}
+
+/// Give an endpoint no new requests; those that it has may end
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  pointsman drain shop v1 10.0.0.1:8080 --reason 'new kernel'")]
+pub struct DrainArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Give a drained endpoint requests again
+#[derive(Args, Debug)]
+#[command(after_help = "Example:\n  pointsman ready shop v1 10.0.0.1:8080")]
+pub struct ReadyArgs {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    terms: Terms,
+}
+
+/// Drains.
+///
+/// # Errors
+/// [`CommandError`] when the call fails.
+pub fn drain(remote: &Remote, args: DrainArgs) -> Result<(), CommandError> {
+    set(remote, &args.place, args.terms, "drain")
+}
+
+/// Makes ready.
+///
+/// # Errors
+/// [`CommandError`] when the call fails.
+pub fn ready(remote: &Remote, args: ReadyArgs) -> Result<(), CommandError> {
+    set(remote, &args.place, args.terms, "ready")
+}
+
+fn set(remote: &Remote, place: &Place, terms: Terms, state: &str) -> Result<(), CommandError> {
+    let (service, version) = (segment(&place.service)?, segment(&place.version)?);
+    let address = segment(&place.address)?.replace('[', "%5B").replace(']', "%5D");
+    let path = format!("/v1/services/{service}/versions/{version}/endpoints/{address}");
+    let body = Map::from_iter([("state".to_owned(), Value::from(state))]);
+    change(remote, Method::PUT, &path, body, terms)
+}

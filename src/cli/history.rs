@@ -1,0 +1,49 @@
+//! `pointsman history`: the audit trail.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::change::difference_line;
+use super::client::Call;
+use super::text::{Tone, list, member, toned};
+use super::{CommandError, Remote};
+
+/// Show who changed what, when and why, newest first
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  pointsman history --limit 5\n  pointsman history 41")]
+pub struct HistoryArgs {
+    /// Only this revision
+    revision: Option<u64>,
+    /// How many revisions
+    #[arg(long, default_value_t = 20)]
+    limit: u32,
+    /// Only revisions below this one
+    #[arg(long, value_name = "REVISION")]
+    before: Option<u64>,
+}
+
+/// Shows the history.
+///
+/// # Errors
+/// [`CommandError`] when the call fails.
+pub fn run(remote: &Remote, args: &HistoryArgs) -> Result<(), CommandError> {
+    if let Some(revision) = args.revision {
+        return remote.call(Call::get(&format!("/v1/revisions/{revision}")), entry);
+    }
+    let before = args.before.map_or_else(String::new, |before| format!("&before={before}"));
+    let path = format!("/v1/revisions?limit={}{before}", args.limit);
+    remote.call(Call::get(&path), |answer| list(answer, "revisions").map(entry).collect())
+}
+
+fn entry(revision: &Value) -> String {
+    let number = toned(&member(revision, "revision"), Tone::Strong);
+    let mut head = format!("{number}  {}  {}", member(revision, "at"), member(revision, "action"));
+    if !revision["restores"].is_null() {
+        head.push_str(&format!(" to {}", member(revision, "restores")));
+    }
+    head.push_str(&format!("  by {}", member(revision, "author")));
+    if !revision["reason"].is_null() {
+        head.push_str(&format!(": {}", member(revision, "reason")));
+    }
+    list(revision, "difference").fold(head + "\n", |text, difference| text + &difference_line(difference))
+}

@@ -1,0 +1,121 @@
+//! `pointsman status`: the proxy in one look.
+
+use clap::Args;
+use serde_json::Value;
+
+use super::change::segment;
+use super::client::Call;
+use super::text::{Columns, Tone, list, member, number, toned};
+use super::{CommandError, Remote};
+
+/// Show splits, endpoints, rates and what differs from the config file
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  pointsman status\n  pointsman status shop --json")]
+pub struct StatusArgs {
+    /// Only this service
+    service: Option<String>,
+}
+
+/// Shows the state.
+///
+/// # Errors
+/// [`CommandError`] when the call fails.
+pub fn run(remote: &Remote, args: &StatusArgs) -> Result<(), CommandError> {
+    match &args.service {
+        Some(service) => remote.call(Call::get(&format!("/v1/services/{}", segment(service)?)), service_text),
+        None => remote.call(Call::get("/v1/status"), status_text),
+    }
+}
+
+fn status_text(status: &Value) -> String {
+    let ready = if status["ready"] == true { toned("ready", Tone::Good) } else { toned("not ready", Tone::Warn) };
+    let mut text = format!(
+        "pointsman {} {ready}, revision {}, up {} s, {} workers, {} connections\n",
+        member(status, "version"),
+        member(status, "revision"),
+        member(status, "uptime_seconds"),
+        member(status, "workers"),
+        member(status, "connections"),
+    );
+    if let Some(problem) = status["state"]["problem"].as_str() {
+        text.push_str(&format!("{}: {problem}\n", toned("the last change could not be written", Tone::Bad)));
+    }
+    for problem in list(&status["config"], "problems").filter_map(Value::as_str) {
+        text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", Tone::Bad)));
+    }
+    for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
+        text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", Tone::Warn)));
+    }
+    let refusals: Vec<String> = status["refusals"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(reason, count)| format!("{reason} {count}"))
+        .collect();
+    if !refusals.is_empty() {
+        text.push_str(&format!("refusals: {}\n", refusals.join(", ")));
+    }
+    list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service))
+}
+
+fn service_text(service: &Value) -> String {
+    let words = |name: &str| list(service, name).filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
+    let hosts = Some(words("hosts")).filter(|hosts| !hosts.is_empty()).unwrap_or_else(|| "any host".to_owned());
+    let name = toned(&member(service, "name"), Tone::Strong);
+    let mut text = format!("{name}  {hosts} {}, sticky by {}\n", words("paths"), sticky(&words("sticky")));
+    if service["differs_from_file"] == true {
+        let split = service["file_split"].as_object().into_iter().flatten();
+        let split: Vec<String> = split.map(|(version, weight)| format!("{version}={}", number(weight, 3))).collect();
+        let note = toned("differs from the config file", Tone::Warn);
+        text.push_str(&format!("  {note}, which says {}\n", split.join(" ")));
+    }
+    let mut columns = Columns::with_heading(&[
+        "version",
+        "weight %",
+        "effective %",
+        "req/s",
+        "errors %",
+        "p50 ms",
+        "p99 ms",
+        "in flight",
+        "endpoints",
+    ]);
+    for version in list(service, "versions") {
+        columns.row(version_row(version));
+    }
+    text.push_str(&columns.render());
+    for version in list(service, "versions").filter(|version| version["effective_reason"].is_string()) {
+        text.push_str(&format!("  {}: {}\n", member(version, "name"), member(version, "effective_reason")));
+    }
+    text
+}
+
+fn version_row(version: &Value) -> Vec<(String, Tone)> {
+    let recent = &version["recent"];
+    let errors = recent["error_ratio"].as_f64().map(|ratio| ratio * 100.0);
+    let effective = number(&version["effective_weight"], 3);
+    let weight = number(&version["weight"], 3);
+    let effective_tone = if effective == weight { Tone::Plain } else { Tone::Warn };
+    let error_tone = if errors.is_some_and(|errors| errors > 0.0) { Tone::Bad } else { Tone::Plain };
+    let endpoints: Vec<String> = list(version, "endpoints")
+        .map(|endpoint| match endpoint["state"].as_str() {
+            Some("ready") | None => member(endpoint, "address"),
+            Some(state) => format!("{} ({state})", member(endpoint, "address")),
+        })
+        .collect();
+    vec![
+        (member(version, "name"), Tone::Plain),
+        (weight, Tone::Plain),
+        (effective, effective_tone),
+        (number(&recent["requests_per_second"], 1), Tone::Plain),
+        (number(&errors.into(), 2), error_tone),
+        (number(&recent["p50_ms"], 1), Tone::Plain),
+        (number(&recent["p99_ms"], 1), Tone::Plain),
+        (member(version, "in_flight"), Tone::Plain),
+        (endpoints.join(" "), Tone::Plain),
+    ]
+}
+
+fn sticky(words: &str) -> &str {
+    if words.is_empty() { "nothing" } else { words }
+}

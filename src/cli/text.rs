@@ -1,0 +1,140 @@
+//! Text for a terminal: aligned columns, and colour only where somebody looks.
+
+use std::io::{IsTerminal, Write};
+
+use serde_json::Value;
+
+/// Prints text; a reader that has gone (`| head`) is no error.
+pub fn print(text: &str) {
+    let mut out = std::io::stdout().lock();
+    let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// How a word stands out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tone {
+    /// As everything else.
+    Plain,
+    /// A heading.
+    Strong,
+    /// Of less interest.
+    Faint,
+    /// As it should be.
+    Good,
+    /// Worth a look.
+    Warn,
+    /// Wrong.
+    Bad,
+}
+
+/// Colours text if standard output is a terminal and `NO_COLOR` is not set.
+#[must_use]
+pub fn toned(text: &str, tone: Tone) -> String {
+    let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let code = match tone {
+        _ if !colours => return text.to_owned(),
+        Tone::Plain => return text.to_owned(),
+        Tone::Strong => "1",
+        Tone::Faint => "2",
+        Tone::Good => "32",
+        Tone::Warn => "33",
+        Tone::Bad => "31",
+    };
+    format!("\x1b[{code}m{text}\x1b[0m")
+}
+
+/// Rows of cells, aligned; numbers to the right.
+#[derive(Clone, Debug, Default)]
+pub struct Columns {
+    rows: Vec<Vec<(String, Tone)>>,
+}
+
+impl Columns {
+    /// Columns under a heading.
+    #[must_use]
+    pub fn with_heading(heading: &[&str]) -> Self {
+        Self { rows: vec![heading.iter().map(|cell| ((*cell).to_owned(), Tone::Faint)).collect()] }
+    }
+
+    /// Adds a row.
+    pub fn row(&mut self, cells: Vec<(String, Tone)>) {
+        self.rows.push(cells);
+    }
+
+    /// The rows as text, indented by two spaces.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|(text, _)| text.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..count).map(width).collect();
+        let is_number = |column: usize| {
+            let mut cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
+            cells.all(|(text, _)| text == "-" || text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(':'))
+        };
+        let numbers: Vec<bool> = (0..count).map(is_number).collect();
+        let mut text = String::new();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (column, (cell, tone)) in row.iter().enumerate() {
+                let pad = " ".repeat(widths[column] - cell.chars().count());
+                let cell = toned(cell, *tone);
+                let cell = if numbers[column] { format!("{pad}{cell}") } else { format!("{cell}{pad}") };
+                line.push_str("  ");
+                line.push_str(&cell);
+            }
+            text.push_str(line.trim_end());
+            text.push('\n');
+        }
+        text
+    }
+}
+
+/// A member of a JSON object as text; `-` if it is not there.
+#[must_use]
+pub fn member(value: &Value, name: &str) -> String {
+    match &value[name] {
+        Value::Null => "-".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}
+
+/// A number with so many decimals, without needless zeros; `-` if it is none.
+#[must_use]
+pub fn number(value: &Value, decimals: usize) -> String {
+    value.as_f64().map_or("-".to_owned(), |number| {
+        let text = format!("{number:.decimals$}");
+        if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
+    })
+}
+
+/// The elements of a JSON array.
+pub fn list<'a>(value: &'a Value, name: &str) -> impl Iterator<Item = &'a Value> {
+    value[name].as_array().into_iter().flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_align() {
+        let mut columns = Columns::with_heading(&["version", "weight"]);
+        for (name, weight) in [("v1", "5"), ("a-long-one", "95")] {
+            columns.row(vec![(name.to_owned(), Tone::Plain), (weight.to_owned(), Tone::Plain)]);
+        }
+        assert_eq!(columns.render(), "  version     weight\n  v1               5\n  a-long-one      95\n");
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let shown = |value: Value, decimals| number(&value, decimals);
+        assert_eq!(shown(Value::from(33.333), 3), "33.333");
+        assert_eq!(shown(Value::from(10), 3), "10");
+        assert_eq!(shown(Value::from(0.5), 1), "0.5");
+        assert_eq!(shown(Value::Null, 1), "-");
+    }
+}
