@@ -10,6 +10,7 @@ pub mod compile;
 pub mod decide;
 #[cfg(test)]
 mod fixture;
+mod gate;
 pub mod hash;
 pub mod key;
 pub mod matcher;
