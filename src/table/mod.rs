@@ -6,6 +6,7 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
+mod claim;
 pub mod compile;
 pub mod decide;
 #[cfg(test)]
