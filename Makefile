@@ -32,7 +32,7 @@ soak:
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it soak_ -- --nocapture --test-threads=1
 
 bench:
-	cargo bench
+	cargo bench --bench '*'
 
 # Writes the expected outputs of the golden tests anew; read the difference before it is committed.
 golden:

@@ -75,7 +75,9 @@ fn service(number: u32) -> ServiceSpec {
 }
 
 fn rule(number: usize) -> RuleSpec {
-    let header = (HeaderName::from_static("x-canary"), Pattern::Exact(format!("group-{number}").into()));
+    // As a config makes it: each name is a text of its own, not a static one.
+    let canary = HeaderName::from_bytes(b"x-canary").expect("a header name");
+    let header = (canary, Pattern::Exact(format!("group-{number}").into()));
     let when = Condition { headers: vec![header], ..Condition::default() };
     RuleSpec { name: name(&format!("rule-{number}")), when: Arc::new(when), version: name("v2") }
 }

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use crate::stats::{EndpointStats, Registry, VersionStats};
 
+use super::gate::Gates;
 use super::hash::Salt;
 use super::name::Name;
 use super::router::Router;
-use super::spec::{Condition, ServiceSpec};
+use super::spec::{Condition, KeySource, OnUnhealthy, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
 
@@ -47,6 +48,12 @@ pub struct Service {
     pub versions: Box<[Version]>,
     /// Its rules, in order.
     pub rules: Box<[Rule]>,
+    /// Turns most rules away before they are read.
+    pub(super) gates: Gates,
+    /// Where keys come from: a copy, because the definition is two more cache misses away.
+    pub(super) sticky: Box<[KeySource]>,
+    /// What happens to requests whose version is unusable, as a copy too.
+    pub(super) on_unhealthy: OnUnhealthy,
     /// First slot after each run and the owner's index, ascending.
     runs: Box<[(u32, u16)]>,
 }
@@ -206,6 +213,9 @@ impl Service {
             salt: Salt::new(&traffic.salt),
             runs: runs.collect::<Result<_, _>>()?,
             rules: rules.collect::<Result<_, _>>()?,
+            gates: Gates::of(spec.rules.iter().map(|rule| &*rule.when)),
+            sticky: spec.sticky.as_slice().into(),
+            on_unhealthy: spec.policy.on_unhealthy,
             versions: versions.collect(),
             traffic: Arc::clone(traffic),
             spec: Arc::clone(spec),

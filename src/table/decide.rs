@@ -87,12 +87,13 @@ pub fn decide<'t>(
 
 /// The version by rule, key or chance, whatever state its endpoints are in.
 fn assign(service: &Service, request: &RequestView<'_>, chance: u128) -> (Cause, u16, Option<u32>, Option<OwnKey>) {
-    for (index, rule) in (0..).zip(&*service.rules) {
+    for index in service.gates.admitted(request) {
+        let rule = &service.rules[usize::from(index)];
         if rule.when.holds(request) {
             return (Cause::Rule(index), rule.version, None, None);
         }
     }
-    for (index, source) in (0..).zip(&service.spec.sticky) {
+    for (index, source) in (0..).zip(&*service.sticky) {
         if let Some(slot) = source.with_key(request, |key| service.salt.slot(key)) {
             return (Cause::Key(index), service.owner(slot), Some(slot), None);
         }
@@ -109,7 +110,7 @@ fn assign(service: &Service, request: &RequestView<'_>, chance: u128) -> (Cause,
 /// Another version for a request whose own is unusable: in proportion to the weights of the usable ones, and the same
 /// one for the same slot, so that users stay together until theirs is back.
 fn pass_on(service: &Service, seed: u32, usable: impl Fn(&Version) -> bool) -> Option<u16> {
-    if service.spec.policy.on_unhealthy == OnUnhealthy::Refuse {
+    if service.on_unhealthy == OnUnhealthy::Refuse {
         return None;
     }
     let candidates = || (0..).zip(&*service.versions).filter(|(_, v)| v.weight.slots() > 0 && usable(v));

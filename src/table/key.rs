@@ -5,9 +5,8 @@ use std::net::IpAddr;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::Deserializer;
-use serde::de::{DeserializeSeed, IgnoredAny, MapAccess, Visitor};
 
+use super::claim::Claim;
 use super::request::RequestView;
 use super::spec::KeySource;
 
@@ -17,9 +16,6 @@ pub const OWN_COOKIE: &str = "pointsman_id";
 /// The largest payload of a bearer token that is searched for a claim. Larger ones count as having no key: identity
 /// providers stay far below, and the buffer is on the stack of a request.
 const JWT_PAYLOAD_BYTES_MAX: usize = 4096;
-
-/// The longest claim that can be a key.
-const CLAIM_BYTES_MAX: usize = 256;
 
 impl KeySource {
     /// Hands the request's key from this source to `then`; `None` if the request has none, or an empty one.
@@ -99,107 +95,14 @@ fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]
     let payload = token.trim_ascii_start().split(|b| *b == b'.').nth(1)?;
     let mut buffer = [0; JWT_PAYLOAD_BYTES_MAX];
     let len = URL_SAFE_NO_PAD.decode_slice(payload, &mut buffer).ok()?;
-    let mut text = ClaimText { bytes: [0; CLAIM_BYTES_MAX], len: 0 };
-    let mut json = serde_json::Deserializer::from_slice(&buffer[..len]);
-    json.deserialize_map(FindClaim { claim, into: &mut text }).ok()?;
-    (text.len > 0).then(|| then(&text.bytes[..text.len]))
-}
-
-/// A claim's value as text: strings as they are, whole numbers in decimal.
-struct ClaimText {
-    bytes: [u8; CLAIM_BYTES_MAX],
-    len: usize,
-}
-
-impl ClaimText {
-    fn set<E>(&mut self, value: &[u8]) -> Result<(), E> {
-        if let Some(place) = self.bytes.get_mut(..value.len()) {
-            place.copy_from_slice(value);
-            self.len = value.len();
-        }
-        Ok(())
-    }
-}
-
-struct FindClaim<'a> {
-    claim: &'a str,
-    into: &'a mut ClaimText,
-}
-
-impl<'de> Visitor<'de> for FindClaim<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a JSON object of claims")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(found) = map.next_key_seed(IsName(self.claim))? {
-            if found {
-                map.next_value_seed(ReadClaim(&mut *self.into))?;
-            } else {
-                map.next_value::<IgnoredAny>()?;
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Compares a key of the object without copying it.
-struct IsName<'a>(&'a str);
-
-impl<'de> DeserializeSeed<'de> for IsName<'_> {
-    type Value = bool;
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<bool, D::Error> {
-        from.deserialize_identifier(self)
-    }
-}
-
-impl Visitor<'_> for IsName<'_> {
-    type Value = bool;
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the name of a claim")
-    }
-    fn visit_str<E>(self, name: &str) -> Result<bool, E> {
-        Ok(name == self.0)
-    }
-}
-
-struct ReadClaim<'a>(&'a mut ClaimText);
-
-impl<'de> DeserializeSeed<'de> for ReadClaim<'_> {
-    type Value = ();
-    fn deserialize<D: Deserializer<'de>>(self, from: D) -> Result<(), D::Error> {
-        from.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for ReadClaim<'_> {
-    type Value = ();
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a string or a whole number")
-    }
-    fn visit_str<E>(self, value: &str) -> Result<(), E> {
-        self.0.set(value.as_bytes())
-    }
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        with_number(i128::from(value), |digits| self.0.set(digits))
-    }
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        with_number(i128::from(value), |digits| self.0.set(digits))
-    }
-}
-
-fn with_number<R>(value: i128, then: impl FnOnce(&[u8]) -> R) -> R {
-    let mut text = StackText { bytes: [0; 64], len: 0 };
-    write!(text, "{value}").expect("a number of 128 bits has at most 40 characters");
-    then(&text.bytes[..text.len])
+    Claim::find(&buffer[..len], claim).map(|claim| then(claim.as_bytes()))
 }
 
 #[cfg(test)]
 mod tests {
     use http::{HeaderMap, HeaderValue, Method};
 
+    use super::super::claim::CLAIM_BYTES_MAX;
     use super::*;
 
     fn key_of(source: &KeySource, header: (&'static str, &str)) -> Option<String> {

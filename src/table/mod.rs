@@ -6,10 +6,12 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
+mod claim;
 pub mod compile;
 pub mod decide;
 #[cfg(test)]
 mod fixture;
+mod gate;
 pub mod hash;
 pub mod key;
 pub mod matcher;
