@@ -1,5 +1,6 @@
 //! The request: admit, decide, dial, forward, observe, with one side exit.
 
+use std::borrow::Cow;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -20,7 +21,6 @@ use super::edit;
 use super::forward::{Answer, Head, forward};
 use super::framing::HeadFraming;
 use super::observe::{Observer, Routed};
-use super::path::normalize;
 use super::refuse::{self, Refusal};
 use super::worker::{Snapshot, Worker};
 use crate::stats::Refused;
@@ -166,18 +166,15 @@ async fn route(
     }
 }
 
-/// The target in origin form; normalised, and routed by what it then is, if its service wants that (rule 10).
+/// The target in origin form, with the path that is both routed and forwarded (rule 10).
 fn target(table: &Snapshot, head: &Parts, admitted: &Admitted) -> Result<PathAndQuery, Refusal> {
     let bad = || Refusal::new(Refused::BadTarget, "the path climbs above the root, or its encoding is broken");
     let given = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let service = table.find(admitted.host_name(), given.path()).map(|index| table.service(index));
-    if !service.is_some_and(|service| service.spec.policy.normalize_path) {
-        return Ok(given);
-    }
-    let path = normalize(given.path()).ok_or_else(bad)?;
-    let text = match given.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.into_owned(),
+    let text = match (table.forwarded_path(admitted.host_name(), given.path()), given.query()) {
+        (Err(_bad_path), _) => return Err(bad()),
+        (Ok(Cow::Borrowed(_)), _) => return Ok(given),
+        (Ok(Cow::Owned(path)), Some(query)) => format!("{path}?{query}"),
+        (Ok(Cow::Owned(path)), None) => path,
     };
     text.parse().ok().ok_or_else(bad)
 }

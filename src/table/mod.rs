@@ -17,6 +17,7 @@ pub mod key;
 pub mod matcher;
 
 pub mod name;
+pub mod path;
 pub mod request;
 
 pub mod router;

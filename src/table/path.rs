@@ -3,6 +3,29 @@
 
 use std::borrow::Cow;
 
+use super::compile::Table;
+
+/// A path that climbs above the root or has a broken percent-encoding.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the path climbs above the root, or its encoding is broken")]
+pub struct BadPath;
+
+impl Table {
+    /// The path of a request as it is routed and forwarded: normalised if the service at `path` wants that. What it
+    /// then is may belong to another service.
+    ///
+    /// # Errors
+    /// [`BadPath`] when it cannot be normalised.
+    pub fn forwarded_path<'p>(&self, host: &str, path: &'p str) -> Result<Cow<'p, str>, BadPath> {
+        let service = self.find(host, path).map(|index| self.service(index));
+        if service.is_some_and(|service| service.spec.policy.normalize_path) {
+            normalize(path).ok_or(BadPath)
+        } else {
+            Ok(Cow::Borrowed(path))
+        }
+    }
+}
+
 /// The path with its dot segments, double slashes and needless encodings resolved; `None` if it climbs above the root
 /// or has a broken percent-encoding, both of which only attackers send.
 #[must_use]
