@@ -6,6 +6,7 @@ pub(crate) mod client;
 pub(crate) mod fault;
 pub(crate) mod origin;
 pub(crate) mod proxy;
+pub mod spec;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -1,0 +1,184 @@
+//! Listening sockets: each worker has its own on every address, so that the kernel spreads connections without a lock.
+//!
+//! `SO_REUSEPORT` would also let a second process of the same user bind the same port and quietly take half of the
+//! connections, so a probe without it comes first: a port in use is an error, as everybody expects.
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use socket2::{Domain, Protocol, Socket, Type};
+
+use crate::config;
+use crate::proxy::accept::WorkerListener;
+use crate::proxy::admit::AdmitSettings;
+use crate::table::Name;
+
+/// Connections that may wait to be accepted, per socket; the kernel caps it at `net.core.somaxconn`.
+const BACKLOG: i32 = 4096;
+
+/// Where the admin API can be reached.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AdminAddress {
+    /// Over TCP.
+    Tcp(SocketAddr),
+    /// Over a socket in the file system.
+    Unix(PathBuf),
+}
+
+impl std::fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp(address) => write!(f, "http://{address}"),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// An address that cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Somebody else has it.
+    #[error("{key}: {address} is in use; stop the other process or choose another address")]
+    InUse {
+        /// The key in the config.
+        key: String,
+        /// The address.
+        address: String,
+    },
+    /// Anything else.
+    #[error("{key}: cannot listen on {address}; choose an address that this host has and may use")]
+    Other {
+        /// The key in the config.
+        key: String,
+        /// The address.
+        address: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl BindError {
+    fn new(key: String, address: &impl ToString, source: io::Error) -> Self {
+        let address = address.to_string();
+        match source.kind() {
+            io::ErrorKind::AddrInUse => Self::InUse { key, address },
+            _ => Self::Other { key, address, source },
+        }
+    }
+}
+
+/// A listener's sockets, one a worker.
+#[derive(Debug)]
+pub(super) struct BoundListener {
+    pub(super) name: Name,
+    pub(super) address: SocketAddr,
+    sockets: Vec<TcpListener>,
+}
+
+/// Binds all listeners for so many workers.
+pub(super) fn listeners(wanted: &[config::Listener], workers: usize) -> Result<Vec<BoundListener>, BindError> {
+    let bound = wanted.iter().map(|listener| {
+        let failed = |error| BindError::new(format!("listeners.{}.address", listener.name), &listener.address, error);
+        if listener.address.port() != 0 {
+            // Closed again at once: it only asks whether anybody listens there.
+            drop(bind(listener.address, false).map_err(failed)?);
+        }
+        let first = bind(listener.address, true).map_err(failed)?;
+        let address = first.local_addr().map_err(failed)?;
+        let mut sockets = vec![first];
+        for _ in 1..workers {
+            sockets.push(bind(address, true).map_err(failed)?);
+        }
+        Ok(BoundListener { name: listener.name.clone(), address, sockets })
+    });
+    bound.collect()
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
+    // Connections of a process before this one may still wait for their last packets.
+    socket.set_reuse_address(true)?;
+    socket.set_reuse_port(shared)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// Deals the sockets out: element `n` has those of worker `n`.
+pub(super) fn by_worker(
+    listeners: Vec<BoundListener>,
+    workers: usize,
+    config: &config::Config,
+) -> Vec<Vec<WorkerListener>> {
+    let mut dealt: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
+    for (listener, wanted) in listeners.into_iter().zip(&config.listeners) {
+        for (worker, socket) in dealt.iter_mut().zip(listener.sockets) {
+            let admit = AdmitSettings {
+                target_bytes_max: config.proxy.target_bytes_max,
+                trusted_proxies: wanted.trusted_proxies.clone(),
+            };
+            worker.push(WorkerListener { socket, admit, idle_timeout: wanted.head_read_timeout });
+        }
+    }
+    dealt
+}
+
+/// The admin API's socket.
+#[derive(Debug)]
+pub(super) enum AdminSocket {
+    Tcp(TcpListener, SocketAddr),
+    Unix(UnixListener, PathBuf),
+}
+
+impl AdminSocket {
+    pub(super) fn address(&self) -> AdminAddress {
+        match self {
+            Self::Tcp(_, address) => AdminAddress::Tcp(*address),
+            Self::Unix(_, path) => AdminAddress::Unix(path.clone()),
+        }
+    }
+}
+
+/// Binds the admin API.
+pub(super) fn admin(wanted: &config::AdminAddress) -> Result<AdminSocket, BindError> {
+    let key = || "admin.address".to_owned();
+    match wanted {
+        config::AdminAddress::Tcp(address) => {
+            let failed = |error| BindError::new(key(), address, error);
+            let socket = bind(*address, false).map_err(failed)?;
+            let bound = socket.local_addr().map_err(failed)?;
+            Ok(AdminSocket::Tcp(socket, bound))
+        }
+        config::AdminAddress::Unix(path) => {
+            let socket = unix(path).map_err(|error| BindError::new(key(), &path.display(), error))?;
+            Ok(AdminSocket::Unix(socket, path.clone()))
+        }
+    }
+}
+
+/// Binds a socket in the file system that only its owner may open; replaces one that nobody listens on any more.
+fn unix(path: &Path) -> io::Result<UnixListener> {
+    if std::fs::symlink_metadata(path).is_ok() {
+        match UnixStream::connect(path) {
+            Ok(_somebody) => return Err(io::ErrorKind::AddrInUse.into()),
+            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
+            Err(error) => return Err(error),
+        }
+    }
+    // Bound under another name first: nobody can connect before the mode is right.
+    let mut draft = path.as_os_str().to_owned();
+    draft.push(format!(".{}", std::process::id()));
+    let draft = PathBuf::from(draft);
+    let socket = UnixListener::bind(&draft)?;
+    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
+    std::fs::rename(&draft, path)?;
+    Ok(socket)
+}
+
+/// How long the control plane's own connections may take to end.
+pub(super) const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);

@@ -1,0 +1,233 @@
+//! A client of the admin API: one request, one connection, over TCP or a unix socket.
+//!
+//! hyper is here anyway; a client with pools, redirects and TLS would be a second HTTP stack for a call a command.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH};
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper_util::rt::TokioIo;
+use serde_json::Value;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpStream, UnixStream};
+
+/// Where `pointsman run` listens unless the config says otherwise.
+pub const DEFAULT_ADMIN: &str = "http://127.0.0.1:9900";
+
+/// Longest wait for an answer: a change waits for a disk, not for more.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Largest answer that is taken: the status of ten thousand services is some megabytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Where the admin API is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Place {
+    Tcp(String),
+    Unix(PathBuf),
+}
+
+/// Calls one proxy's admin API.
+#[derive(Clone, Debug)]
+pub struct AdminClient {
+    place: Place,
+    token: Option<String>,
+}
+
+/// A call that did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The address is not one.
+    #[error("--admin: found {0:?}, want http://HOST:PORT or unix:/PATH")]
+    Address(String),
+    /// Nobody there.
+    #[error("cannot reach the admin API at {place}; is the proxy running, and is --admin (or POINTSMAN_ADMIN) right?")]
+    Unreachable {
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Something there, but not HTTP, or too slow.
+    #[error("no answer from the admin API at {place}: {why}")]
+    NoAnswer {
+        /// Where.
+        place: String,
+        /// What went wrong.
+        why: String,
+    },
+    /// The call was refused.
+    #[error("{}", problem_text(*.status, .problem))]
+    Refused {
+        /// The status.
+        status: StatusCode,
+        /// The problem document.
+        problem: Value,
+    },
+}
+
+/// A call.
+#[derive(Clone, Debug)]
+pub struct Call<'a> {
+    /// The method.
+    pub method: Method,
+    /// Path and query.
+    pub path: &'a str,
+    /// The JSON body.
+    pub body: Option<Value>,
+    /// The revision that must be in force.
+    pub if_match: Option<u64>,
+}
+
+impl<'a> Call<'a> {
+    /// Reads.
+    #[must_use]
+    pub fn get(path: &'a str) -> Self {
+        Self { method: Method::GET, path, body: None, if_match: None }
+    }
+}
+
+impl AdminClient {
+    /// A client of the API at `address`.
+    ///
+    /// # Errors
+    /// [`CallError::Address`] when that is no address.
+    pub fn new(address: &str, token: Option<String>) -> Result<Self, CallError> {
+        let place = if let Some(path) = address.strip_prefix("unix:") {
+            Place::Unix(path.into())
+        } else {
+            let authority = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+            let good = !authority.is_empty() && !authority.contains('/') && authority.contains(':');
+            Place::Tcp(good.then(|| authority.to_owned()).ok_or_else(|| CallError::Address(address.to_owned()))?)
+        };
+        Ok(Self { place, token })
+    }
+
+    /// Makes a call and waits for its answer.
+    ///
+    /// # Errors
+    /// [`CallError`] when there is no answer, or it is not a success.
+    pub fn call(&self, call: Call<'_>) -> Result<Value, CallError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| CallError::Unreachable { place: self.to_string(), source })?;
+        runtime.block_on(async {
+            let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.connect_and_call(call)).await;
+            answered.unwrap_or_else(|_elapsed| Err(self.no_answer(&format!("nothing within {ANSWER_TIMEOUT:?}"))))
+        })
+    }
+
+    async fn connect_and_call(&self, call: Call<'_>) -> Result<Value, CallError> {
+        let unreachable = |source| CallError::Unreachable { place: self.to_string(), source };
+        match &self.place {
+            Place::Tcp(address) => self.call_over(TcpStream::connect(address).await.map_err(unreachable)?, call).await,
+            Place::Unix(path) => self.call_over(UnixStream::connect(path).await.map_err(unreachable)?, call).await,
+        }
+    }
+
+    async fn call_over<S>(&self, stream: S, call: Call<'_>) -> Result<Value, CallError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let failed = |error: hyper::Error| self.no_answer(&error.to_string());
+        let (mut sender, connection) =
+            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
+        let driver = tokio::spawn(connection);
+        let answer = sender.send_request(self.request(call)?).await.map_err(failed)?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
+        let body = body.map_err(|error| self.no_answer(&error.to_string()))?.to_bytes();
+        driver.abort();
+        let value = serde_json::from_slice(&body);
+        if status.is_success() {
+            return value.map_err(|error| self.no_answer(&format!("the answer is not JSON: {error}")));
+        }
+        let problem = value.unwrap_or_else(|_not_json| Value::String(String::from_utf8_lossy(&body).into_owned()));
+        Err(CallError::Refused { status, problem })
+    }
+
+    fn request(&self, call: Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {
+        let host = match &self.place {
+            Place::Tcp(address) => address,
+            Place::Unix(_) => "localhost",
+        };
+        let mut request = Request::builder().method(call.method).uri(call.path).header(HOST, host);
+        if let Some(token) = &self.token {
+            request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+        }
+        if let Some(revision) = call.if_match {
+            request = request.header(IF_MATCH, format!("\"{revision}\""));
+        }
+        let body = match call.body {
+            Some(body) => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Bytes::from(body.to_string())
+            }
+            None => Bytes::new(),
+        };
+        request.body(Full::new(body)).map_err(|error| self.no_answer(&format!("cannot make the request: {error}")))
+    }
+
+    fn no_answer(&self, why: &str) -> CallError {
+        CallError::NoAnswer { place: self.to_string(), why: why.to_owned() }
+    }
+}
+
+impl std::fmt::Display for AdminClient {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.place {
+            Place::Tcp(address) => write!(f, "http://{address}"),
+            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// What a problem document says, every problem on a line.
+fn problem_text(status: StatusCode, problem: &Value) -> String {
+    let text = |key: &str| problem.get(key).and_then(Value::as_str);
+    let mut lines = vec![match (text("title"), text("detail")) {
+        (Some(title), Some(detail)) => format!("{}: {title}: {detail}", status.as_u16()),
+        (Some(one), None) | (None, Some(one)) => format!("{}: {one}", status.as_u16()),
+        (None, None) => format!("{status}: {problem}"),
+    }];
+    for item in problem.get("problems").and_then(Value::as_array).into_iter().flatten() {
+        let part = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
+        let mut line = format!("  {}: found {}, want {}", part("where"), part("found"), part("wanted"));
+        if !part("remedy").is_empty() {
+            line.push_str(&format!(" ({})", part("remedy")));
+        }
+        lines.push(line);
+    }
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses() {
+        let shown = |address: &str| AdminClient::new(address, None).map(|client| client.to_string()).ok();
+        assert_eq!(shown("http://127.0.0.1:9900/").as_deref(), Some("http://127.0.0.1:9900"));
+        assert_eq!(shown("localhost:9900").as_deref(), Some("http://localhost:9900"));
+        assert_eq!(shown("unix:/run/p.sock").as_deref(), Some("unix:/run/p.sock"));
+        for bad in ["", "http://", "https://x:1", "localhost", "http://x:1/v1"] {
+            assert_eq!(shown(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_problem_gets_a_line() {
+        let problem = serde_json::json!({
+            "title": "wrong values", "detail": "2 problems",
+            "problems": [{"where": "v1", "found": "-1", "wanted": "0 to 100", "remedy": "raise it"}, {"where": "v9", "found": "v9", "wanted": "v1 or v2"}],
+        });
+        assert_eq!(
+            problem_text(StatusCode::UNPROCESSABLE_ENTITY, &problem),
+            "422: wrong values: 2 problems\n  v1: found -1, want 0 to 100 (raise it)\n  v9: found v9, want v1 or v2"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! `[admin]`: who may look at and change what, and where.
+//!
+//! Without the section the admin API answers on loopback. Whoever opens it to a network has to name a token: a switch
+//! of all traffic that anybody can throw is not a default, and not an oversight that a config may hold.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::build::Build;
+use super::check::{self, every};
+use super::place::Place;
+use super::report::Reported;
+use super::route;
+use super::shape::List;
+use crate::table::Name;
+use crate::table::spec::HostPattern;
+
+/// The admin API.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Admin {
+    /// Where it listens.
+    pub address: AdminAddress,
+    /// Host names that it answers besides its own address and localhost; lower case, without a port.
+    pub hosts: Vec<String>,
+    /// Who may use it.
+    pub tokens: Vec<TokenFile>,
+}
+
+/// Where the admin API listens.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum AdminAddress {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+impl fmt::Display for AdminAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// A bearer token, by the file that holds it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokenFile {
+    /// The author of the changes made with it.
+    pub name: Name,
+    /// What it allows.
+    pub role: Role,
+    /// The file that holds the token.
+    pub file: PathBuf,
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// To look.
+    Read,
+    /// To look and to change.
+    Operate,
+}
+
+impl Default for Admin {
+    fn default() -> Self {
+        let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+        Self { address: AdminAddress::Tcp(address), hosts: Vec::new(), tokens: Vec::new() }
+    }
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawAdmin {
+    address: Option<String>,
+    hosts: List<String>,
+    tokens: BTreeMap<String, RawToken>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct RawToken {
+    role: Option<Role>,
+    file: Option<String>,
+}
+
+impl RawAdmin {
+    pub(super) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<Admin, Reported> {
+        let address_at = at.key("address");
+        let address = match &self.address {
+            Some(text) => address(text, &address_at, build),
+            None => Ok(Admin::default().address),
+        };
+        let (hosts_at, tokens_at) = (at.key("hosts"), at.key("tokens"));
+        let hosts = every(self.hosts.iter().map(|(i, text)| host(text, &hosts_at.item(i), build)));
+        let tokens = every(self.tokens.iter().map(|(name, raw)| raw.build(name, &tokens_at.key(name), build)));
+        let address = address?;
+        if let AdminAddress::Tcp(socket) = address
+            && !socket.ip().is_loopback()
+            && self.tokens.is_empty()
+        {
+            let text = format!(
+                "found {socket} and no token, want a token for an address that others can reach, refuses to start \
+                 (add [admin.tokens.NAME], or use 127.0.0.1 or a unix socket)"
+            );
+            return Err(build.report.unless(&tokens_at, &address_at, text));
+        }
+        Ok(Admin { address, hosts: hosts?, tokens: tokens? })
+    }
+}
+
+impl RawToken {
+    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<TokenFile, Reported> {
+        let file_at = at.key("file");
+        let file = match &self.file {
+            Some(text) => check::file(text, build.base, &file_at, &mut build.report),
+            None => {
+                Err(build.report.missing(&file_at, "found none, want the file of the token (add file = \"ops.token\")"))
+            }
+        };
+        let role = self.role.ok_or_else(|| {
+            let text = "found none, want \"read\" or \"operate\" (add role = \"read\")";
+            build.report.missing(&at.key("role"), text)
+        });
+        let name = check::name(name, at, &mut build.report);
+        Ok(TokenFile { name: name?, role: role?, file: file? })
+    }
+}
+
+/// `IP:PORT` or `unix:PATH`.
+fn address(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<AdminAddress, Reported> {
+    match text.strip_prefix("unix:") {
+        Some(path) => check::file(path, build.base, at, &mut build.report).map(AdminAddress::Unix),
+        None => check::socket(text, at, &mut build.report).map(AdminAddress::Tcp),
+    }
+}
+
+/// A host name in full.
+fn host(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<String, Reported> {
+    match route::host(text, at, &mut build.report)? {
+        HostPattern::Exact(host) => Ok(host.into()),
+        HostPattern::Below(_) => {
+            let text = format!("found {text:?}, want host names in full (name each host of the admin API)");
+            Err(build.report.problem(at, text))
+        }
+    }
+}

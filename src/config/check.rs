@@ -1,0 +1,106 @@
+//! Checks that several sections share.
+
+use std::fmt::Display;
+use std::net::{IpAddr, SocketAddr};
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+
+use ipnet::IpNet;
+
+use super::place::Place;
+use super::report::{Report, Reported};
+use super::units::Read;
+use crate::table::Name;
+
+/// All of `results`, or that one of them was refused; unlike `collect` it looks at every one, so that each is reported.
+pub(super) fn every<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
+    let mut refused = None;
+    let mut good = Vec::new();
+    for result in results {
+        match result {
+            Ok(value) => good.push(value),
+            Err(reported) => refused = Some(reported),
+        }
+    }
+    refused.map_or(Ok(good), Err)
+}
+
+/// A name.
+pub(super) fn name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
+    Name::new(text).map_err(|bad| report.problem(at, format!("{bad} (rename it)")))
+}
+
+/// A setting that has a default and a range.
+pub(super) fn setting<T: Copy + PartialOrd + Display>(
+    raw: Option<Read<T>>,
+    default: T,
+    range: RangeInclusive<T>,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<T, Reported> {
+    let value = raw.map_or(default, |read| read.0);
+    let (low, high) = range.clone().into_inner();
+    match range.contains(&value) {
+        true => Ok(value),
+        false => {
+            let remedy = if value < low { format!("raise it to {low}") } else { format!("lower it to {high}") };
+            Err(report.problem(at, format!("found {value}, want {low} to {high} ({remedy} or leave it out)")))
+        }
+    }
+}
+
+/// A path of a file, below the folder of the config unless it is absolute.
+pub(super) fn file(text: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathBuf, Reported> {
+    match text.is_empty() || text.contains('\0') {
+        true => Err(report.problem(at, format!("found {text:?}, want the path of a file (name one)"))),
+        false => Ok(base.join(text)),
+    }
+}
+
+/// `IP:PORT`.
+pub(super) fn socket(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
+    let Ok(address) = text.parse() else {
+        let wanted = "IP:PORT such as \"10.0.0.1:8080\" or \"[::1]:8080\"";
+        return Err(report.problem(at, format!("found {text:?}, want {wanted} ({})", socket_remedy(text))));
+    };
+    Ok(address)
+}
+
+/// What to do about a text that is not `IP:PORT`.
+fn socket_remedy(text: &str) -> String {
+    if text.contains("://") {
+        return "leave the scheme and the path out".to_owned();
+    }
+    if let Ok(ip) = text.trim_matches(['[', ']']).parse::<IpAddr>() {
+        return format!("add a port: {:?}", SocketAddr::new(ip, 8080).to_string());
+    }
+    match text.rsplit_once(':') {
+        Some(("localhost", port)) => format!("write \"127.0.0.1:{port}\""),
+        Some(("" | "*", _)) => "put an address before the port".to_owned(),
+        Some((host, _)) if host.parse::<IpAddr>().is_ok() => "a port is a number from 1 to 65535".to_owned(),
+        Some(_) | None => "names are not resolved, write the address".to_owned(),
+    }
+}
+
+/// An address block, `10.0.0.0/8`, or a single address.
+pub(super) fn network(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<IpNet, Reported> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(IpNet::from(address));
+    }
+    let problem = match text.parse::<IpNet>() {
+        Ok(block) if block.trunc() == block => return Ok(block),
+        Ok(block) => {
+            let (whole, one) = (block.trunc(), block.addr());
+            format!("found {text:?}, which goes beyond its prefix, want {whole} or {one} (write the one that is meant)")
+        }
+        Err(_) => {
+            let remedy = match text.split_once('/').map(|(address, _)| address.parse::<IpAddr>()) {
+                Some(Ok(IpAddr::V4(_))) => "the prefix is a number from 0 to 32",
+                Some(Ok(IpAddr::V6(_))) => "the prefix is a number from 0 to 128",
+                Some(Err(_)) | None => "names are not resolved, write the address",
+            };
+            format!("found {text:?}, want an address block such as \"10.0.0.0/8\" or an address ({remedy})")
+        }
+    };
+    Err(report.problem(at, problem))
+}

@@ -1,0 +1,87 @@
+//! `[listeners.NAME]`: where users come in.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::Deserialize;
+
+use super::build::Build;
+use super::check::{self, every};
+use super::place::Place;
+use super::report::{Report, Reported};
+use super::shape::List;
+use super::units::{Read, Span};
+use crate::table::Name;
+
+/// A little above the 60 s after which common load balancers and browsers drop an idle connection themselves: whoever
+/// closes last loses no request.
+const IDLE_TIMEOUT: Span = Span::secs(75);
+
+/// One address that users connect to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Listener {
+    /// Its name, for the log and metrics.
+    pub name: Name,
+    /// The address; port 0 takes a free one.
+    pub address: SocketAddr,
+    /// Proxies whose forwarding headers are believed; none by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Longest wait for the head of a request, also of the next one on a connection that is kept alive.
+    pub head_read_timeout: Duration,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawListener {
+    address: Option<String>,
+    trusted_proxies: List<String>,
+    idle_timeout: Option<Read<Span>>,
+}
+
+/// All listeners: at least one, each on an address of its own.
+pub(super) fn build_all(
+    raw: &BTreeMap<String, RawListener>,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+) -> Result<Vec<Listener>, Reported> {
+    if raw.is_empty() {
+        let text = "found none, want at least one (add [listeners.public] with address = \"0.0.0.0:8080\")";
+        return Err(build.report.missing(at, text));
+    }
+    let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();
+    every(raw.iter().map(|(name, raw)| {
+        let at = at.key(name);
+        let listener = raw.build(name, &at, &mut build.report)?;
+        // Port 0 is another free port each time.
+        match taken.insert(listener.address, name).filter(|_| listener.address.port() != 0) {
+            None => Ok(listener),
+            Some(other) => {
+                let address = listener.address;
+                let text = format!(
+                    "found {address}, the address of listeners.{other} too, want one of its own (change or remove one)"
+                );
+                Err(build.report.problem(&at.key("address"), text))
+            }
+        }
+    }))
+}
+
+impl RawListener {
+    fn build(&self, name: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Listener, Reported> {
+        let name = check::name(name, at, report);
+        let address = match &self.address {
+            Some(text) => check::socket(text, &at.key("address"), report),
+            None => {
+                let text = "found none, want IP:PORT (add address = \"0.0.0.0:8080\")";
+                Err(report.missing(&at.key("address"), text))
+            }
+        };
+        let list = at.key("trusted_proxies");
+        let trusted = every(self.trusted_proxies.iter().map(|(i, text)| check::network(text, &list.item(i), report)));
+        let range = Span::millis(100)..=Span::secs(86_400);
+        let idle = check::setting(self.idle_timeout, IDLE_TIMEOUT, range, &at.key("idle_timeout"), report);
+        Ok(Listener { name: name?, address: address?, trusted_proxies: trusted?, head_read_timeout: idle?.0 })
+    }
+}

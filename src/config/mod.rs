@@ -1,0 +1,213 @@
+//! From the text of a config file to a [`Config`] that cannot be wrong, or to everything that is wrong with it.
+//!
+//! A file goes through two types, in one direction. The *raw* sections are what a user may write: derived from serde,
+//! every key optional, unknown keys refused. The sections of [`Config`] are what the program uses: nobody has to check
+//! them again. In between, each section builds itself, in the file of its name, and reports what it cannot use; it goes
+//! on after a problem, so that one run names them all, each with its line, what was found, what is wanted and what to
+//! do. A problem that only follows from another one (a split that names a version whose own section is wrong) is not
+//! reported.
+//!
+//! Why not serde alone: it stops at the first error, and a bad file is then mended one run at a time, in the middle of
+//! an outage. Why not a hand-written parser: every key would be named three times.
+//!
+//! Nothing here reads a file, not even those that the config names, or a clock: the same text is the same config.
+
+mod access_log;
+mod admin;
+mod build;
+mod check;
+mod condition;
+mod document;
+mod fault;
+mod listener;
+mod nearest;
+mod pattern;
+mod place;
+mod problem;
+mod proxy;
+mod read;
+mod report;
+mod route;
+mod rule;
+mod segment;
+mod service;
+mod shape;
+mod split;
+mod state;
+mod sticky;
+mod units;
+mod version;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+
+pub use self::access_log::{AccessLog, LogFormat};
+pub use self::admin::{Admin, AdminAddress, Role, TokenFile};
+use self::build::Build;
+pub use self::listener::Listener;
+pub use self::problem::{Problem, Problems};
+pub use self::proxy::Proxy;
+use self::report::Reported;
+use self::service::RawService;
+pub use self::state::State;
+use self::{document::Document, place::Place, report::Report};
+use crate::table::ServiceSpec;
+
+/// A config without mistakes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where users come in, at least one.
+    pub listeners: Vec<Listener>,
+    /// Where operators come in.
+    pub admin: Admin,
+    /// Where revisions are kept.
+    pub state: State,
+    /// Workers, upstream connections and limits.
+    pub proxy: Proxy,
+    /// What is written about each request.
+    pub access_log: AccessLog,
+    /// What users address, at least one, in order of their names.
+    pub services: Vec<Arc<ServiceSpec>>,
+}
+
+/// Reads a config; relative paths in it begin at `base`, the folder of its file.
+///
+/// # Errors
+/// All problems of the text, in its order. A text that is not TOML is reported for that alone.
+pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
+    let document = Document::parse(text)?;
+    let mut report = Report::new(&document);
+    let raw: RawConfig = read::at(Place::Root, &document, &mut report).unwrap_or_default();
+    let services = read_services(&raw.services, &document, &mut report);
+    let mut build = Build::new(report, base);
+    let config = raw.build(&services, &mut build);
+    build.report.finish(config)
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct RawConfig {
+    listeners: BTreeMap<String, listener::RawListener>,
+    admin: admin::RawAdmin,
+    state: state::RawState,
+    proxy: proxy::RawProxy,
+    access_log: access_log::RawAccessLog,
+    segments: BTreeMap<String, condition::RawCondition>,
+    services: BTreeMap<String, IgnoredAny>,
+}
+
+/// Reads the services, each by itself; one that is no table at all is left out.
+fn read_services(
+    names: &BTreeMap<String, IgnoredAny>,
+    document: &Document<'_>,
+    report: &mut Report<'_>,
+) -> BTreeMap<String, RawService> {
+    let all = Place::Root.key("services");
+    names.keys().filter_map(|name| Some((name.clone(), read::at(all.key(name), document, report)?))).collect()
+}
+
+impl RawConfig {
+    fn build(&self, services: &BTreeMap<String, RawService>, build: &mut Build<'_>) -> Result<Config, Reported> {
+        let at = Place::Root;
+        let listeners = listener::build_all(&self.listeners, &at.key("listeners"), build);
+        let admin = self.admin.build(&at.key("admin"), build);
+        let state = self.state.build(&at.key("state"), build);
+        let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
+        let access_log = self.access_log.build(&at.key("access_log"), build);
+        let segments = segment::Segments::build(&self.segments, &at.key("segments"), build);
+        let services = service::build_all(services, &segments, &at.key("services"), build);
+        segments.check()?;
+        let (listeners, admin) = (listeners?, admin?);
+        let taken = |listener: &&Listener| admin.address == AdminAddress::Tcp(listener.address);
+        if let Some(other) = listeners.iter().filter(|listener| listener.address.port() != 0).find(taken) {
+            let text = format!("found the address of listeners.{}, want one of its own (change one)", other.name);
+            return Err(build.report.problem(&at.key("admin").key("address"), text));
+        }
+        Ok(Config { listeners, admin, state: state?, proxy: proxy?, access_log: access_log?, services: services? })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::collections::{BTreeMap, BTreeSet, HashSet};
+
+    use toml::Spanned;
+    use toml::de::{DeTable, DeValue};
+
+    use super::*;
+
+    /// A key that no section has.
+    const STRANGE: &str = "no such key";
+
+    /// Puts the strange key into one table after the other; `visit` sees the table's keys and the whole tree.
+    fn in_each_table<'t>(
+        root: &mut DeValue<'t>,
+        path: &mut Vec<usize>,
+        visit: &mut dyn FnMut(&mut DeValue<'t>, &[usize]),
+    ) {
+        visit(root, path);
+        let children = child(root, path).map_or(0, |value| {
+            value.as_table().map(DeTable::len).or(value.as_array().map(|list| list.len())).unwrap_or_default()
+        });
+        for index in 0..children {
+            path.push(index);
+            in_each_table(root, path, visit);
+            path.pop();
+        }
+    }
+
+    /// The value at a path of positions.
+    fn child<'v, 't>(value: &'v mut DeValue<'t>, path: &[usize]) -> Option<&'v mut DeValue<'t>> {
+        let Some((first, rest)) = path.split_first() else { return Some(value) };
+        if let DeValue::Table(table) = value {
+            child(table.iter_mut().nth(*first)?.1.get_mut(), rest)
+        } else if let DeValue::Array(list) = value {
+            child(list.get_mut(*first)?.get_mut(), rest)
+        } else {
+            None
+        }
+    }
+
+    /// Each table of the example is read with a strange key: serde's refusal lists the keys that the table could have,
+    /// and all tables with the same list must have each of them at least once between them.
+    #[test]
+    fn the_example_has_every_key() {
+        let text = include_str!("../../config/example.toml");
+        let root = DeTable::parse(text).expect("TOML").into_inner();
+        let mut seen: BTreeMap<&'static [&'static str], BTreeSet<String>> = BTreeMap::new();
+        in_each_table(&mut DeValue::Table(root), &mut Vec::new(), &mut |root, path| {
+            let Some(DeValue::Table(table)) = child(root, path) else { return };
+            let keys: Vec<String> = table.keys().map(|key| key.get_ref().to_string()).collect();
+            table.insert(Spanned::new(0..0, STRANGE.into()), Spanned::new(0..0, DeValue::Boolean(true)));
+            let known = RefCell::new(None);
+            let note = |fault: &fault::Fault, place: &Place<'_>, _| {
+                if matches!(place, Place::Key(_, STRANGE)) {
+                    *known.borrow_mut() = fault.known;
+                }
+            };
+            let none = HashSet::new();
+            let _: Result<RawConfig, _> = read::once(root, Place::Root, &none, &note);
+            for service in
+                root.get("services").and_then(|all| all.get_ref().as_table()).into_iter().flat_map(DeTable::values)
+            {
+                let _: Result<RawService, _> = read::once(service.get_ref(), Place::Root, &none, &note);
+            }
+            if let Some(known) = known.into_inner() {
+                seen.entry(known).or_default().extend(keys);
+            }
+            if let Some(DeValue::Table(table)) = child(root, path) {
+                table.remove(STRANGE);
+            }
+        });
+        assert!(seen.len() >= 11, "found only {} kinds of sections", seen.len());
+        for (known, keys) in seen {
+            let missing: Vec<_> = known.iter().filter(|key| !keys.contains(**key)).collect();
+            assert!(missing.is_empty(), "config/example.toml lacks {missing:?} of {known:?}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! `[proxy]`: workers, upstream connections and limits. Every limit of the request path is here and nowhere else.
+
+use std::num::NonZeroUsize;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::check::{self, setting};
+use super::place::Place;
+use super::report::{Report, Reported};
+use super::units::{Count, Read, Size, Span};
+use crate::table::Name;
+
+/// How requests are worked on, whatever their service.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Proxy {
+    /// Threads of the data plane; `None` is one a core.
+    pub workers: Option<NonZeroUsize>,
+    /// Longest wait for open requests at the end.
+    pub shutdown_timeout: Duration,
+    /// How long an idle connection to an endpoint is kept.
+    pub upstream_idle_timeout: Duration,
+    /// How long a connection to an endpoint is used.
+    pub upstream_max_age: Duration,
+    /// Idle connections kept for each endpoint and worker.
+    pub upstream_idle_max: usize,
+    /// Whether the upstream request carries `x-pointsman-revision`.
+    pub revision_header: bool,
+    /// Our name in `Via`.
+    pub via: Name,
+    /// Longest request target, in bytes.
+    pub target_bytes_max: usize,
+    /// Longest head of a request, in bytes.
+    pub head_bytes_max: usize,
+    /// Most header lines of a request.
+    pub headers_max: usize,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawProxy {
+    workers: Option<Read<Count>>,
+    shutdown_timeout: Option<Read<Span>>,
+    upstream_idle_timeout: Option<Read<Span>>,
+    upstream_max_age: Option<Read<Span>>,
+    upstream_idle_max: Option<Read<Count>>,
+    revision_header: Option<bool>,
+    via: Option<String>,
+    target_bytes_max: Option<Read<Size>>,
+    head_bytes_max: Option<Read<Size>>,
+    headers_max: Option<Read<Count>>,
+}
+
+/// Nothing waits longer than a day.
+const DAY: Span = Span::secs(86_400);
+
+impl RawProxy {
+    pub(super) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Proxy, Reported> {
+        let workers = self.workers(&at.key("workers"), report);
+        let via = check::name(self.via.as_deref().unwrap_or("pointsman"), &at.key("via"), report);
+        // Longer than nearly every request, shorter than the patience of a service manager.
+        let shutdown = self.shutdown_timeout;
+        let shutdown = setting(shutdown, Span::secs(30), Span::secs(0)..=DAY, &at.key("shutdown_timeout"), report);
+        // A little below the 60 s of common origins: we close first, and lose no request to their closing.
+        let (idle, short) = (self.upstream_idle_timeout, Span::millis(1));
+        let idle = setting(idle, Span::secs(55), short..=DAY, &at.key("upstream_idle_timeout"), report);
+        // New connections follow what moved behind an address, within the hour.
+        let age = setting(self.upstream_max_age, Span::secs(3600), short..=DAY, &at.key("upstream_max_age"), report);
+        let most = self.upstream_idle_max;
+        let most = setting(most, Count(64), Count(0)..=Count(65_536), &at.key("upstream_idle_max"), report);
+        let limits = self.limits(at, report);
+        let (target_bytes_max, head_bytes_max, headers_max) = limits?;
+        Ok(Proxy {
+            workers: workers?,
+            shutdown_timeout: shutdown?.0,
+            upstream_idle_timeout: idle?.0,
+            upstream_max_age: age?.0,
+            upstream_idle_max: most?.0,
+            revision_header: self.revision_header.unwrap_or(true),
+            via: via?,
+            target_bytes_max,
+            head_bytes_max,
+            headers_max,
+        })
+    }
+
+    fn workers(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<NonZeroUsize>, Reported> {
+        // More than the largest machines have.
+        let count = setting(self.workers, Count(1), Count(1)..=Count(1024), at, report)?;
+        Ok(self.workers.and(NonZeroUsize::new(count.0)))
+    }
+
+    /// The longest target, the longest head and the most header lines.
+    fn limits(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<(usize, usize, usize), Reported> {
+        // RFC 9110 asks for 8,000 bytes at least; beyond 64 KiB the URI type ends.
+        let (raw, range) = (self.target_bytes_max, Size(64)..=Size::kib(63));
+        let target = setting(raw, Size::kib(8), range, &at.key("target_bytes_max"), report);
+        // The codec's buffer is never below 8 KiB.
+        let (raw, range) = (self.head_bytes_max, Size::kib(8)..=Size::kib(1024));
+        let head = setting(raw, Size::kib(32), range, &at.key("head_bytes_max"), report);
+        let range = Count(1)..=Count(4096);
+        let headers = setting(self.headers_max, Count(100), range, &at.key("headers_max"), report);
+        let (target, head) = (target?, head?);
+        if target > head {
+            let text = format!(
+                "found {target}, want at most head_bytes_max, {head}, whose part it is (lower it or raise that)"
+            );
+            return Err(report.problem(&at.key("target_bytes_max"), text));
+        }
+        Ok((target.0, head.0, headers?.0))
+    }
+}

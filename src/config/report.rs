@@ -1,0 +1,93 @@
+//! Collects problems while a config is read and checked.
+
+use super::document::Document;
+use super::place::Place;
+use super::problem::{Problem, Problems};
+
+/// So many problems are one mistake that was copied: more would hide the first.
+pub(super) const PROBLEMS_MAX: usize = 100;
+
+/// The last entry of a report that was cut.
+pub(super) fn and_more() -> Problem {
+    Problem {
+        line: None,
+        path: String::new(),
+        text: format!("found more than {PROBLEMS_MAX} problems, the rest is left out (mend these first)"),
+    }
+}
+
+/// Proof that a problem was reported. Only [`Report`] makes one, so a check that fails cannot forget to say why.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reported(());
+
+/// The problems so far.
+pub(super) struct Report<'t> {
+    document: &'t Document<'t>,
+    problems: Vec<Problem>,
+    /// Paths that are not missing but misspelt.
+    excused: Vec<String>,
+    /// Whether there were more than are kept.
+    cut: bool,
+}
+
+impl<'t> Report<'t> {
+    /// An empty report on `document`.
+    pub(super) fn new(document: &'t Document<'t>) -> Self {
+        Self { document, problems: Vec::new(), excused: Vec::new(), cut: false }
+    }
+
+    /// Reports `text` at `place`.
+    pub(super) fn problem(&mut self, place: &Place<'_>, text: impl Into<String>) -> Reported {
+        if self.problems.len() < PROBLEMS_MAX {
+            let line = self.document.line_of(place);
+            self.problems.push(Problem { line, path: place.to_string(), text: text.into() });
+        } else {
+            self.cut = true;
+        }
+        Reported(())
+    }
+
+    /// Reports that `place` is missing, unless something that stands there was refused already.
+    pub(super) fn missing(&mut self, place: &Place<'_>, text: impl Into<String>) -> Reported {
+        self.unless(place, place, text)
+    }
+
+    /// Reports `text` at `place`, unless it only follows from a problem with `cause`.
+    pub(super) fn unless(&mut self, cause: &Place<'_>, place: &Place<'_>, text: impl Into<String>) -> Reported {
+        match self.touched(cause) {
+            Some(reported) => reported,
+            None => self.problem(place, text),
+        }
+    }
+
+    /// Whether something at or inside `place` was refused already.
+    pub(super) fn touched(&self, place: &Place<'_>) -> Option<Reported> {
+        let path = place.to_string();
+        let inside = |other: &str| {
+            other.strip_prefix(path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let mut paths = self.problems.iter().map(|problem| &problem.path).chain(&self.excused);
+        paths.any(|other| inside(other)).then_some(Reported(()))
+    }
+
+    /// Says that `place` stands in the file under a wrong name, so that it is not reported as missing too.
+    pub(super) fn excuse(&mut self, place: &Place<'_>) {
+        self.excused.push(place.to_string());
+    }
+
+    /// Whether further problems are dropped.
+    pub(super) fn is_full(&self) -> bool {
+        self.cut
+    }
+
+    /// What was built, if there was no problem.
+    pub(super) fn finish<T>(mut self, built: Result<T, Reported>) -> Result<T, Problems> {
+        if self.cut {
+            self.problems.push(and_more());
+        }
+        match built {
+            Ok(built) if self.problems.is_empty() => Ok(built),
+            Ok(_) | Err(Reported(())) => Err(Problems::new(self.problems)),
+        }
+    }
+}

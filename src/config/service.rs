@@ -1,0 +1,125 @@
+//! `[services.NAME]`: what users address.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::build::Build;
+use super::check::{self, every, setting};
+use super::place::Place;
+use super::report::{Report, Reported};
+use super::rule::{self, Known, RawRule};
+use super::segment::Segments;
+use super::shape::List;
+use super::units::{Read, Span};
+use super::version::{self, RawVersion};
+use super::{route, split, sticky};
+use crate::table::name::natural_cmp;
+use crate::table::spec::{OnUnhealthy, Policy};
+use crate::table::{Name, ServiceSpec, Weight};
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawService {
+    hosts: List<String>,
+    paths: Option<List<String>>,
+    sticky: List<String>,
+    salt: Option<String>,
+    split: Option<BTreeMap<String, Read<Weight>>>,
+    versions: BTreeMap<String, RawVersion>,
+    rules: List<RawRule>,
+    on_unhealthy: Option<RawOnUnhealthy>,
+    connect_timeout: Option<Read<Span>>,
+    response_timeout: Option<Read<Span>>,
+    body_idle_timeout: Option<Read<Span>>,
+    normalize_path: Option<bool>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawOnUnhealthy {
+    Pass,
+    Refuse,
+}
+
+/// All services, at least one, in order of their names.
+pub(super) fn build_all(
+    raw: &BTreeMap<String, RawService>,
+    segments: &Segments,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+) -> Result<Vec<Arc<ServiceSpec>>, Reported> {
+    if raw.is_empty() {
+        let text =
+            "found none, want at least one (add [services.NAME.versions.v1] with endpoints = [\"10.0.0.1:8080\"])";
+        return Err(build.report.missing(at, text));
+    }
+    every(raw.iter().map(|(name, raw)| raw.build(name, segments, &at.key(name), build).map(Arc::new)))
+}
+
+impl RawService {
+    fn build(
+        &self,
+        name: &str,
+        segments: &Segments,
+        at: &Place<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<ServiceSpec, Reported> {
+        let report = &mut build.report;
+        let own_name = check::name(name, at, report);
+        let hosts = route::hosts(&self.hosts, &at.key("hosts"), report);
+        let paths = route::paths(self.paths.as_ref(), &at.key("paths"), report);
+        let sticky = sticky::sources(&self.sticky, &at.key("sticky"), report);
+        let salt = self.salt(&at.key("salt"), report);
+        let versions = version::build_all(&self.versions, &at.key("versions"), report);
+        let names = self.version_names();
+        let split = split::weights(self.split.as_ref(), &names, at, report);
+        let policy = self.policy(at, report);
+        let rules = rule::build_all(&self.rules, &Known { segments, service: at, versions: &names }, build);
+        let (hosts, paths) = (hosts?, paths?);
+        route::claim(&hosts, &paths, (name, at), build)?;
+        let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
+        let (versions, rules, policy) = (versions?, rules?, policy?);
+        Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, policy })
+    }
+
+    /// The names that a split and rules may use, in natural order; a version with a problem counts.
+    fn version_names(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.versions.keys().filter_map(|name| Name::new(name).ok()).collect();
+        names.sort_by(|a, b| natural_cmp(a, b));
+        names
+    }
+
+    fn salt(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<Arc<str>>, Reported> {
+        match self.salt.as_deref() {
+            Some("") => {
+                Err(report
+                    .problem(at, "found an empty text, want some letters (leave it out for a new one each release)"))
+            }
+            salt => Ok(salt.map(Arc::from)),
+        }
+    }
+
+    fn policy(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Policy, Reported> {
+        let default = Policy::default();
+        let mut timeout = |raw, default, key: &str| {
+            let range = Span::millis(1)..=Span::secs(86_400);
+            setting(raw, Span(default), range, &at.key(key), report).map(|span| span.0)
+        };
+        let connect = timeout(self.connect_timeout, default.connect_timeout, "connect_timeout");
+        let response = timeout(self.response_timeout, default.response_timeout, "response_timeout");
+        let body = timeout(self.body_idle_timeout, default.body_idle_timeout, "body_idle_timeout");
+        let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
+            RawOnUnhealthy::Pass => OnUnhealthy::Pass,
+            RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
+        });
+        Ok(Policy {
+            on_unhealthy,
+            connect_timeout: connect?,
+            response_timeout: response?,
+            body_idle_timeout: body?,
+            normalize_path: self.normalize_path.unwrap_or(default.normalize_path),
+        })
+    }
+}

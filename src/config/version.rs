@@ -1,0 +1,66 @@
+//! `[services.X.versions.NAME]`: one build of a service.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::check::{self, every};
+use super::place::Place;
+use super::report::{Report, Reported};
+use super::shape::List;
+use crate::table::name::natural_cmp;
+use crate::table::spec::VersionSpec;
+
+/// A service without versions.
+pub(super) const NONE: &str = "found none, want at least one version (add [services.NAME.versions.v1] with endpoints)";
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawVersion {
+    endpoints: List<String>,
+}
+
+/// All versions, in natural order of their names.
+pub(super) fn build_all(
+    raw: &BTreeMap<String, RawVersion>,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<VersionSpec>, Reported> {
+    if raw.is_empty() {
+        return Err(report.missing(at, NONE));
+    }
+    let mut versions = every(raw.iter().map(|(name, raw)| raw.build(name, &at.key(name), report)))?;
+    versions.sort_by(|a, b| natural_cmp(&a.name, &b.name));
+    Ok(versions)
+}
+
+impl RawVersion {
+    fn build(&self, name: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
+        let name = check::name(name, at, report);
+        let list = at.key("endpoints");
+        if self.endpoints.is_empty() {
+            let text = "found none, want at least one IP:PORT (add endpoints = [\"10.0.0.1:8080\"])";
+            return Err(report.missing(&list, text));
+        }
+        let mut endpoints = Vec::new();
+        let mut refused = Ok(());
+        for (index, text) in self.endpoints.iter() {
+            let at = list.item(index);
+            match check::socket(text, &at, report) {
+                Err(reported) => refused = Err(reported),
+                Ok(address) if address.port() == 0 || address.ip().is_unspecified() => {
+                    let text = format!("found {address}, want an address to connect to (name its host and port)");
+                    refused = Err(report.problem(&at, text));
+                }
+                Ok(address) if endpoints.contains(&address) => {
+                    let text =
+                        format!("found {address} for the second time, want each endpoint once (remove one of the two)");
+                    refused = Err(report.problem(&at, text));
+                }
+                Ok(address) => endpoints.push(address),
+            }
+        }
+        refused?;
+        Ok(VersionSpec { name: name?, endpoints })
+    }
+}

@@ -1,0 +1,123 @@
+//! What a change does to the users: weights from and to, how many of them move, and the least that had to.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use crate::table::{Name, SLOTS, Slots, Traffic, Weight, Weights};
+
+/// What a change does to one service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Difference {
+    /// The service.
+    pub service: Name,
+    /// The split before; none when the service is new.
+    pub from: Option<Weights>,
+    /// The split after.
+    pub to: Weights,
+    /// Share of the users that get another version, 0 to 1.
+    pub moved: f64,
+    /// The least share that the weights allow: half the sum of their changes.
+    pub minimum: f64,
+    /// Whether users are drawn anew.
+    pub new_salt: bool,
+    /// Endpoints that are drained or come back, with their version.
+    pub endpoints: Vec<EndpointDifference>,
+}
+
+/// An endpoint that is drained or comes back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointDifference {
+    /// The version.
+    pub version: Name,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// Whether it is drained now.
+    pub drained: bool,
+}
+
+impl Difference {
+    /// What the change from `before` to `after` does.
+    #[must_use]
+    pub fn of(service: &Name, before: Option<&Traffic>, after: &Traffic) -> Self {
+        let endpoints = before.map_or_else(Vec::new, |before| endpoints(&before.drained, &after.drained));
+        let split = |traffic: &Traffic| (traffic.salt.to_string(), traffic.slots.clone());
+        Self { endpoints, ..Self::of_splits(service, before.map(split), split(after)) }
+    }
+
+    /// The same for splits alone: salt and slots before and after.
+    #[must_use]
+    pub fn of_splits(service: &Name, before: Option<(String, Slots)>, after: (String, Slots)) -> Self {
+        let (salt, slots) = after;
+        let to = slots.weights();
+        let new_salt = before.as_ref().is_none_or(|(old, _)| *old != salt);
+        let from = before.as_ref().map(|(_, slots)| slots.weights());
+        let (moved, minimum) = match (&before, &from) {
+            (Some((_, old)), Some(from)) => (moved(old, &slots, new_salt), minimum(from, &to)),
+            _ => (0.0, 0.0),
+        };
+        Self { service: service.clone(), from, to, moved, minimum, new_salt, endpoints: Vec::new() }
+    }
+
+    /// All versions that have a share before or after, in natural order, with both shares.
+    #[must_use]
+    pub fn weights(&self) -> Vec<(&Name, Weight, Weight)> {
+        let from = self.from.iter().flat_map(Weights::iter);
+        let mut names: Vec<_> = from.chain(self.to.iter()).map(|(name, _)| name).collect();
+        names.sort_by(|a, b| crate::table::name::natural_cmp(a, b));
+        names.dedup();
+        let of = |weights: Option<&Weights>, name: &Name| weights.map_or(Weight::ZERO, |weights| weights.of(name));
+        names.into_iter().map(|name| (name, of(self.from.as_ref(), name), self.to.of(name))).collect()
+    }
+}
+
+/// Share of the users that get another version. Under one salt that is a count of slots. Under two, the draws are
+/// independent, so a user stays only if both happen to give the same version.
+fn moved(old: &Slots, new: &Slots, new_salt: bool) -> f64 {
+    if !new_salt {
+        return f64::from(old.moved(new)) / f64::from(SLOTS);
+    }
+    let (from, to) = (old.weights(), new.weights());
+    let all = u64::from(SLOTS) * u64::from(SLOTS);
+    let stay: u64 = from.iter().map(|(name, w)| u64::from(w.slots()) * u64::from(to.of(name).slots())).sum();
+    #[expect(clippy::cast_precision_loss, reason = "at most 10^10, far below 2^52")]
+    let share = (all - stay) as f64 / all as f64;
+    share
+}
+
+/// Half the sum of the changes of the weights.
+fn minimum(from: &Weights, to: &Weights) -> f64 {
+    let grown = to.iter().map(|(name, weight)| weight.slots().saturating_sub(from.of(name).slots()));
+    f64::from(grown.sum::<u32>()) / f64::from(SLOTS)
+}
+
+fn endpoints(before: &BTreeSet<(Name, SocketAddr)>, after: &BTreeSet<(Name, SocketAddr)>) -> Vec<EndpointDifference> {
+    let changed = |drained| {
+        move |(version, address): &(Name, SocketAddr)| EndpointDifference {
+            version: version.clone(),
+            address: *address,
+            drained,
+        }
+    };
+    let drained = after.difference(before).map(changed(true));
+    drained.chain(before.difference(after).map(changed(false))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(before: (&str, &str), after: (&str, &str)) -> Difference {
+        let split = |(salt, slots): (&str, &str)| (salt.to_owned(), Slots::parse(slots).expect("runs"));
+        Difference::of_splits(&Name::new("shop").expect("a name"), Some(split(before)), split(after))
+    }
+
+    #[test]
+    fn one_salt_moves_slots_and_two_salts_draw_anew() {
+        let same = of(("a", "v2*10000 v1*90000"), ("a", "v2*30000 v1*70000"));
+        assert_eq!((same.moved, same.minimum, same.new_salt), (0.2, 0.2, false));
+        let other = of(("a", "v2*50000 v1*50000"), ("b", "v2*50000 v1*50000"));
+        assert_eq!((other.moved, other.minimum, other.new_salt), (0.5, 0.0, true));
+        let begins = of(("a", "v1*100000"), ("b", "v2*5000 v1*95000"));
+        assert_eq!((begins.moved, begins.minimum), (0.05, 0.05));
+    }
+}

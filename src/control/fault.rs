@@ -1,0 +1,90 @@
+//! What is wrong with a change: where, what was found, what is wanted, what to do. A change is refused with all of them.
+
+use std::fmt;
+
+/// How many names an answer lists: enough for a look, not a dump of ten thousand services.
+const NAMES_MAX: usize = 20;
+
+/// One problem of a change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Of which kind it is.
+    pub kind: FaultKind,
+    /// Where it is: a path such as `services.shop.split.v3`.
+    pub place: String,
+    /// What was found.
+    pub found: String,
+    /// What is wanted.
+    pub wanted: String,
+    /// What to do.
+    pub remedy: String,
+}
+
+/// Whose the problem is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum FaultKind {
+    /// The state does not allow the change at this time.
+    Conflict,
+    /// The thing that was addressed is not there.
+    Unknown,
+    /// The values are wrong.
+    Invalid,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: found {}, want {} ({})", self.place, self.found, self.wanted, self.remedy)
+    }
+}
+
+impl Fault {
+    /// A value that is wrong.
+    #[must_use]
+    pub fn invalid(
+        place: impl Into<String>,
+        found: impl Into<String>,
+        wanted: impl Into<String>,
+        remedy: &str,
+    ) -> Self {
+        let kind = FaultKind::Invalid;
+        Self { kind, place: place.into(), found: found.into(), wanted: wanted.into(), remedy: remedy.to_owned() }
+    }
+
+    /// A service that is not there.
+    #[must_use]
+    pub fn no_service<'a>(place: impl Into<String>, name: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let kind = FaultKind::Unknown;
+        let remedy = "name a service of the config".to_owned();
+        Self { kind, place: place.into(), found: quoted("service", name), wanted: one_of(known), remedy }
+    }
+
+    /// A version that the service does not have.
+    #[must_use]
+    pub fn no_version<'a>(
+        kind: FaultKind,
+        place: impl Into<String>,
+        name: &str,
+        known: impl Iterator<Item = &'a str>,
+    ) -> Self {
+        let remedy = "name a version of the service, or add this one to the config".to_owned();
+        Self { kind, place: place.into(), found: quoted("version", name), wanted: one_of(known), remedy }
+    }
+}
+
+/// `version "v3"`, so that spaces and empty names are seen.
+fn quoted(what: &str, name: &str) -> String {
+    format!("unknown {what} {name:?}")
+}
+
+/// `one of v1, v2`, cut after [`NAMES_MAX`].
+#[must_use]
+pub fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
+    let mut known = known.peekable();
+    if known.peek().is_none() {
+        return "none: the config has none".to_owned();
+    }
+    let listed: Vec<_> = known.by_ref().take(NAMES_MAX).collect();
+    let more = known.count();
+    let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
+    format!("one of {}{rest}", listed.join(", "))
+}

@@ -1,0 +1,165 @@
+//! How to ask the writer: a small sender that every part of the control plane has a clone of.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::table::{CompileError, ServiceSpec};
+
+use super::change::Change;
+use super::difference::Difference;
+use super::fault::Fault;
+use super::store::{Revision, StoreError};
+
+/// How many calls may wait for the writer. More wait in their own tasks.
+pub(super) const CALLS_MAX: usize = 64;
+
+/// The author of what the config file changes.
+pub const FILE_AUTHOR: &str = "file";
+
+/// Asks the writer.
+#[derive(Clone, Debug)]
+pub struct Handle(pub(super) mpsc::Sender<Call>);
+
+/// A call to the writer, with where the answer goes.
+#[derive(Debug)]
+pub(super) enum Call {
+    Apply(ChangeRequest, oneshot::Sender<Result<Applied, ApplyError>>),
+    Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, StoreError>> },
+    Revision(u64, oneshot::Sender<Result<Option<Revision>, StoreError>>),
+    Facts(oneshot::Sender<Facts>),
+}
+
+/// A change, with who wants it and on what terms.
+#[derive(Clone, Debug)]
+pub struct ChangeRequest {
+    /// The change.
+    pub change: Change,
+    /// Only say what would come of it.
+    pub dry_run: bool,
+    /// Only if this is the revision in force.
+    pub if_match: Option<u64>,
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What came of a change; with a dry run, what would.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Applied {
+    /// The revision in force after the call.
+    pub revision: u64,
+    /// Whether the call made it; a change that changes nothing makes no revision.
+    pub changed: bool,
+    /// The revision whose split was restored.
+    pub restores: Option<u64>,
+    /// What changed, per service.
+    pub difference: Vec<Difference>,
+}
+
+/// Why a change was refused. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ApplyError {
+    /// The change is wrong; all of its problems.
+    #[error("{}", join(.0))]
+    Faults(Vec<Fault>),
+    /// Another revision is in force than the caller thought.
+    #[error("found revision {found} in force, want {wanted}; look at the state again, then repeat the call")]
+    Outdated {
+        /// What the caller thought.
+        wanted: u64,
+        /// What is.
+        found: u64,
+    },
+    /// It could not be made durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// It does not compile: a bug, because plans are checked.
+    #[error("the planned table does not compile")]
+    Compile(#[from] CompileError),
+    /// The writer has ended.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+/// The writer has ended: the process is shutting down, or a bug stopped it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the writer of the traffic state has ended; restart the proxy")]
+pub struct Gone;
+
+/// Why the history could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The writer has ended.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+/// What only the writer knows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Facts {
+    /// The revision in force.
+    pub revision: u64,
+    /// The file of the store.
+    pub store: String,
+    /// Why the last write failed; none when it was good.
+    pub store_problem: Option<String>,
+}
+
+impl Handle {
+    /// Applies a change: when this returns without an error, it is durable and in force.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when the change was refused.
+    pub async fn apply(&self, request: ChangeRequest) -> Result<Applied, ApplyError> {
+        self.ask(|answer| Call::Apply(request, answer)).await?
+    }
+
+    /// Applies the services of the config file.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when they could not be put in force.
+    pub async fn reload(&self, services: Vec<Arc<ServiceSpec>>, reason: Option<String>) -> Result<Applied, ApplyError> {
+        let change = Change::File(services);
+        let author = FILE_AUTHOR.to_owned();
+        self.apply(ChangeRequest { change, dry_run: false, if_match: None, author, reason }).await
+    }
+
+    /// Up to `limit` revisions below `before`, newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`] when they cannot be read.
+    pub async fn revisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<Revision>, ReadError> {
+        Ok(self.ask(|answer| Call::Revisions { before, limit, answer }).await??)
+    }
+
+    /// One revision.
+    ///
+    /// # Errors
+    /// [`ReadError`] when it cannot be read.
+    pub async fn revision(&self, number: u64) -> Result<Option<Revision>, ReadError> {
+        Ok(self.ask(|answer| Call::Revision(number, answer)).await??)
+    }
+
+    /// What only the writer knows.
+    ///
+    /// # Errors
+    /// [`Gone`] when the writer has ended.
+    pub async fn facts(&self) -> Result<Facts, Gone> {
+        self.ask(Call::Facts).await
+    }
+
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Gone> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(call(answer)).await.map_err(|_closed| Gone)?;
+        answered.await.map_err(|_closed| Gone)
+    }
+}
+
+fn join(faults: &[Fault]) -> String {
+    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")
+}

@@ -1,0 +1,103 @@
+//! What can go wrong with the store, and what to do about it.
+
+use std::path::{Path, PathBuf};
+
+use rusqlite::ErrorCode;
+
+use super::schema::FORMAT;
+
+/// Why the store could not be opened, read or written. Nothing on disk was changed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The operating system refused the file.
+    #[error("{path}: cannot open the revision store: {source}; want a file in a folder that this user can write to, see [state] path", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// Another process, or this one, has it open.
+    #[error("{path}: found the revision store in use by another process; stop that one, or give this one its own [state] path", path = path.display())]
+    InUse {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is not a store.
+    #[error("{path}: found {found}, want a revision store of pointsman; move the file away, or set another [state] path", path = path.display())]
+    NotOurs {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        found: String,
+    },
+    /// It was written by a newer program.
+    #[error("{path}: found a revision store of format {found}, want format {FORMAT}; run the newer pointsman that wrote it, or set another [state] path", path = path.display())]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        found: i32,
+    },
+    /// It is damaged.
+    #[error("{path}: found a damaged revision store: {found}; restore the file from a backup, or move it away to start from the config's weights", path = path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        found: String,
+    },
+    /// There is no room to write.
+    #[error("{path}: cannot {doing}: the disk is full; free some space and try again", path = path.display())]
+    Full {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// It cannot be written.
+    #[error("{path}: cannot {doing}: the file or its folder is read-only; make both writable for this user and try again", path = path.display())]
+    ReadOnly {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+    /// Anything else that SQLite says.
+    #[error("{path}: cannot {doing}: {source}; see what the system's log says of the disk", path = path.display())]
+    Sqlite {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+        /// What SQLite said.
+        source: rusqlite::Error,
+    },
+}
+
+impl StoreError {
+    /// What SQLite said while `doing` something with the store at `path`.
+    pub(super) fn at(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
+        let path = path.to_owned();
+        match source.sqlite_error_code() {
+            Some(ErrorCode::DiskFull) => Self::Full { path, doing, source },
+            Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
+                Self::ReadOnly { path, doing, source }
+            }
+            Some(ErrorCode::NotADatabase) => Self::NotOurs { path, found: "a file that is not a database".to_owned() },
+            Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, found: source.to_string() },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
+            _ => Self::Sqlite { path, doing, source },
+        }
+    }
+
+    /// Whether it is for want of room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Full { .. })
+    }
+}

@@ -1,0 +1,186 @@
+//! Revisions on disk: what was changed when, by whom and why, and the exact slot runs of each.
+//!
+//! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
+//! it is there whole or not at all. [`open`] refuses what is not ours, [`schema`] is the format, [`read`] and [`rows`]
+//! get things out again. A write that fails (a full disk, say) leaves the store as it was and usable.
+
+mod error;
+mod open;
+mod read;
+mod rows;
+mod schema;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::{Connection, Transaction, params};
+
+use crate::table::{Name, Traffic, Weights};
+
+use super::change::Action;
+use super::difference::Difference;
+
+pub use error::StoreError;
+pub use schema::FORMAT;
+
+/// The revisions of a proxy.
+#[derive(Debug)]
+pub struct Store {
+    /// Closed before the lock is: closing any descriptor of the file would drop SQLite's own locks on it.
+    db: Connection,
+    path: PathBuf,
+    _lock: Option<FileLock>,
+}
+
+/// The claim of this process on a database file.
+#[derive(Debug)]
+struct FileLock {
+    _file: File,
+    path: PathBuf,
+}
+
+/// What the store holds, to start from.
+#[derive(Clone, Debug, Default)]
+pub struct Loaded {
+    /// The last revision; 0 when there is none.
+    pub revision: u64,
+    /// The last traffic of every service that ever was.
+    pub traffic: BTreeMap<Name, Arc<Traffic>>,
+    /// The split that the file asked for, per service.
+    pub intent: BTreeMap<Name, Weights>,
+}
+
+/// One transaction.
+#[derive(Debug, Default)]
+pub struct Record<'a> {
+    /// The revision; none when only the file's intent or endpoints that are gone change.
+    pub revision: Option<Header<'a>>,
+    /// Services whose split changes.
+    pub splits: Vec<(&'a Name, &'a Traffic)>,
+    /// Services whose drained endpoints change, and all endpoints that are drained then.
+    pub drained: Vec<(&'a Name, &'a BTreeSet<(Name, SocketAddr)>)>,
+    /// The file's splits to remember.
+    pub intent: Vec<(&'a Name, &'a Weights)>,
+    /// What the change does, for the audit trail.
+    pub difference: &'a [Difference],
+}
+
+/// Who made a revision, when and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header<'a> {
+    /// Its number: the last one and 1.
+    pub number: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Who.
+    pub author: &'a str,
+    /// Why, if they said so.
+    pub reason: Option<&'a str>,
+    /// What, in one word.
+    pub action: Action,
+    /// The revision whose split it restored.
+    pub restores: Option<u64>,
+}
+
+/// A revision as it is read back.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Revision {
+    /// Its number.
+    pub number: u64,
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// Who.
+    pub author: String,
+    /// Why, if they said so.
+    pub reason: Option<String>,
+    /// What, in one word.
+    pub action: String,
+    /// The revision whose split it restored.
+    pub restores: Option<u64>,
+    /// What it changed.
+    pub difference: Vec<Difference>,
+}
+
+impl Store {
+    /// Opens the database at `path`, or makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the file is not a store of this format, is damaged, is in use or cannot be written. The file
+    /// is then as it was.
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        open::open(path)
+    }
+
+    /// A store that is gone with the process.
+    ///
+    /// # Errors
+    /// [`StoreError`] when SQLite has no memory.
+    pub fn in_memory() -> Result<Self, StoreError> {
+        open::in_memory()
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Writes one transaction. When this returns without an error, it is on disk.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it could not be written; then nothing of it was.
+    pub fn commit(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
+        let done = self.db.transaction().and_then(|transaction| {
+            if let Some(header) = &record.revision {
+                put_revision(&transaction, header, record)?;
+            }
+            put_state(&transaction, record)?;
+            transaction.commit()
+        });
+        done.map_err(|source| StoreError::at(&self.path, "write a revision", source))
+    }
+}
+
+fn put_revision(db: &Transaction<'_>, header: &Header<'_>, record: &Record<'_>) -> rusqlite::Result<()> {
+    let number = header.number.cast_signed();
+    let restores = header.restores.map(u64::cast_signed);
+    db.prepare_cached(schema::PUT_REVISION)?.execute(params![
+        number,
+        header.at_ms,
+        header.author,
+        header.reason,
+        header.action.word(),
+        restores
+    ])?;
+    let mut split = db.prepare_cached(schema::PUT_SPLIT)?;
+    for (service, traffic) in &record.splits {
+        split.execute(params![number, service.as_str(), &*traffic.salt, traffic.slots.to_string()])?;
+    }
+    let mut endpoint = db.prepare_cached(schema::PUT_ENDPOINT_CHANGE)?;
+    for difference in record.difference {
+        for change in &difference.endpoints {
+            let address = change.address.to_string();
+            let service = difference.service.as_str();
+            endpoint.execute(params![number, service, change.version.as_str(), address, change.drained])?;
+        }
+    }
+    Ok(())
+}
+
+fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> {
+    for (service, drained) in &record.drained {
+        db.prepare_cached(schema::CLEAR_DRAINED)?.execute(params![service.as_str()])?;
+        let mut put = db.prepare_cached(schema::PUT_DRAINED)?;
+        for (version, address) in *drained {
+            put.execute(params![service.as_str(), version.as_str(), address.to_string()])?;
+        }
+    }
+    let mut put = db.prepare_cached(schema::PUT_INTENT)?;
+    for (service, split) in &record.intent {
+        put.execute(params![service.as_str(), split.to_string()])?;
+    }
+    Ok(())
+}

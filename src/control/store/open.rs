@@ -1,0 +1,117 @@
+//! Opening: what is not ours is refused before anything is written.
+//!
+//! The file is locked with `flock` for as long as the store is open, so that two proxies never write one history. That
+//! lock does not clash with SQLite's own (POSIX locks), and an operator can still read the file with the SQLite shell.
+//! POSIX locks have a trap: closing *any* descriptor of the file drops those of the whole process. So a file that this
+//! process has open is refused by [`OPEN`] before a second descriptor exists.
+
+use std::collections::BTreeSet;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use rusqlite::Connection;
+
+use super::schema::{APPLICATION, CREATE, FORMAT};
+use super::{FileLock, Store, StoreError};
+
+/// The files that this process has open.
+static OPEN: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+
+/// How long a write waits for an operator who holds a lock in the SQLite shell.
+const BUSY_WAIT: Duration = Duration::from_secs(2);
+
+/// What the write-ahead log is cut to after a checkpoint, in bytes: after a burst the disk space comes back.
+const WAL_BYTES_KEPT: i64 = 4 << 20;
+
+pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
+    let lock = lock(path)?;
+    let doing = "open the revision store";
+    let at = |source| StoreError::at(path, doing, source);
+    let fresh =
+        std::fs::metadata(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?.len() == 0;
+    let db = Connection::open(path).map_err(at)?;
+    db.busy_timeout(BUSY_WAIT).map_err(at)?;
+    if !fresh {
+        check(path, &db)?;
+    }
+    db.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
+    prepare(&db).map_err(at)?;
+    if fresh {
+        db.execute_batch(CREATE).map_err(at)?;
+        sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
+    }
+    Ok(Store { db, path: path.to_owned(), _lock: Some(lock) })
+}
+
+pub(super) fn in_memory() -> Result<Store, StoreError> {
+    let path = PathBuf::from(":memory:");
+    let made = Connection::open_in_memory().and_then(|db| {
+        prepare(&db)?;
+        db.execute_batch(CREATE)?;
+        Ok(db)
+    });
+    match made {
+        Ok(db) => Ok(Store { db, path, _lock: None }),
+        Err(source) => Err(StoreError::at(&path, "make a store in memory", source)),
+    }
+}
+
+/// Refuses what is not a sound store of our format. Only reads.
+fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
+    let at = |source| StoreError::at(path, "check the revision store", source);
+    let number = |pragma: &str| db.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(at);
+    let (application, format) = (number("application_id")?, number("user_version")?);
+    let path = || path.to_owned();
+    if application != APPLICATION {
+        let found = format!("a database of another application (application_id {application:#010x})");
+        return Err(StoreError::NotOurs { path: path(), found });
+    }
+    if format > FORMAT {
+        return Err(StoreError::Newer { path: path(), found: format });
+    }
+    if format < FORMAT {
+        return Err(StoreError::Damaged { path: path(), found: format!("format {format}, which never was one") });
+    }
+    let verdict = db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).map_err(at)?;
+    if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path(), found: verdict }) }
+}
+
+fn prepare(db: &Connection) -> rusqlite::Result<()> {
+    // FULL: in WAL mode each commit flushes the log, so that an answered change survives a power cut.
+    db.pragma_update(None, "synchronous", "FULL")?;
+    db.pragma_update(None, "foreign_keys", true)?;
+    db.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
+}
+
+/// Makes the file if it is missing, and claims it for this process.
+fn lock(path: &Path) -> Result<FileLock, StoreError> {
+    let failed = |source| StoreError::File { path: path.to_owned(), source };
+    let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+    if path.canonicalize().is_ok_and(|canonical| open.contains(&canonical)) {
+        return Err(StoreError::InUse { path: path.to_owned() });
+    }
+    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.to_owned() }),
+        Err(TryLockError::Error(source)) => return Err(failed(source)),
+    }
+    let canonical = path.canonicalize().map_err(failed)?;
+    open.insert(canonical.clone());
+    Ok(FileLock { _file: file, path: canonical })
+}
+
+impl Drop for FileLock {
+    fn drop(&mut self) {
+        OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
+    }
+}
+
+/// Makes the name of a new file durable too: a synced file in an unsynced folder is lost with the power.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(folder)?.sync_all()
+}

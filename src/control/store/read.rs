@@ -1,0 +1,155 @@
+//! Getting things out again: the state to start from, the audit trail, and the split of a service at a revision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rusqlite::{OptionalExtension, Row, params};
+
+use crate::control::change::{Entry, History};
+use crate::control::difference::{Difference, EndpointDifference};
+use crate::table::{Name, Slots, Traffic};
+
+use super::rows::{address, name, number, runs, split};
+use super::{Loaded, Revision, Store, StoreError, schema};
+
+const READING: &str = "read the revisions";
+
+impl Store {
+    /// Everything to start from.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub fn load(&self) -> Result<Loaded, StoreError> {
+        self.read(|| {
+            let revision = self.db.query_row(schema::LAST_REVISION, [], |row| number(row, 0))?;
+            let mut traffic = self.last_splits()?;
+            let mut drained = self.db.prepare(schema::DRAINED)?;
+            for entry in drained.query_map([], |row| Ok((name(row, 0)?, name(row, 1)?, address(row, 2)?)))? {
+                let (service, version, address) = entry?;
+                if let Some(traffic) = traffic.get_mut(&service) {
+                    traffic.drained.insert((version, address));
+                }
+            }
+            let mut intent = self.db.prepare(schema::INTENT)?;
+            let intent = intent.query_map([], |row| Ok((name(row, 0)?, split(row, 1)?)))?.collect::<Result<_, _>>()?;
+            let traffic = traffic.into_iter().map(|(name, traffic)| (name, Arc::new(traffic))).collect();
+            Ok(Loaded { revision, traffic, intent })
+        })
+    }
+
+    fn last_splits(&self) -> rusqlite::Result<BTreeMap<Name, Traffic>> {
+        let mut splits = self.db.prepare(schema::LAST_SPLITS)?;
+        let traffic = |row: &Row<'_>| {
+            let salt: String = row.get(1)?;
+            Ok((name(row, 0)?, Traffic { salt: salt.into(), slots: runs(row, 2)?, drained: Default::default() }))
+        };
+        splits.query_map([], traffic)?.collect()
+    }
+
+    /// Up to `limit` revisions below `before` (none: all), newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be read.
+    pub fn revisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<Revision>, StoreError> {
+        self.read(|| {
+            let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
+            let mut list = self.db.prepare_cached(schema::REVISIONS)?;
+            let heads = list.query_map(params![before, limit], revision)?.collect::<Result<Vec<_>, _>>()?;
+            heads.into_iter().map(|head| Ok(Revision { difference: self.difference(head.number)?, ..head })).collect()
+        })
+    }
+
+    /// One revision, none if there is none of that number.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub fn revision(&self, number: u64) -> Result<Option<Revision>, StoreError> {
+        let next = number.saturating_add(1);
+        let found = self.revisions(Some(next), 1)?.into_iter().next();
+        Ok(found.filter(|revision| revision.number == number))
+    }
+
+    /// The split that every service had at a revision, also of services that have left since.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it cannot be read.
+    pub fn splits_of(&self, revision: u64) -> Result<Vec<(Name, String, Slots)>, StoreError> {
+        self.read(|| self.rows_of(revision))
+    }
+
+    fn rows_of(&self, revision: u64) -> rusqlite::Result<Vec<(Name, String, Slots)>> {
+        let mut rows = self.db.prepare_cached(schema::SPLITS_OF)?;
+        let row = |row: &Row<'_>| Ok((name(row, 0)?, row.get::<_, String>(1)?, runs(row, 2)?));
+        rows.query_map([revision.cast_signed()], row)?.collect()
+    }
+
+    /// What a revision changed, against the one before it.
+    fn difference(&self, revision: u64) -> rusqlite::Result<Vec<Difference>> {
+        let mut differences = BTreeMap::new();
+        for (service, salt, slots) in self.rows_of(revision)? {
+            let before = self.split_before(&service, revision.saturating_sub(1))?;
+            let difference = Difference::of_splits(&service, before, (salt, slots));
+            differences.insert(service, difference);
+        }
+        let mut changes = self.db.prepare_cached(schema::ENDPOINT_CHANGES_OF)?;
+        let change = |row: &Row<'_>| {
+            let change = EndpointDifference { version: name(row, 1)?, address: address(row, 2)?, drained: row.get(3)? };
+            Ok((name(row, 0)?, change))
+        };
+        for change in changes.query_map([revision.cast_signed()], change)? {
+            let (service, change) = change?;
+            if !differences.contains_key(&service)
+                && let Some(split) = self.split_before(&service, revision)?
+            {
+                let same = Difference::of_splits(&service, Some(split.clone()), split);
+                differences.insert(service.clone(), same);
+            }
+            differences.entry(service).and_modify(|difference| difference.endpoints.push(change));
+        }
+        Ok(differences.into_values().collect())
+    }
+
+    /// The salt and the slots of a service up to a revision.
+    fn split_before(&self, service: &Name, revision: u64) -> rusqlite::Result<Option<(String, Slots)>> {
+        let mut split = self.db.prepare_cached(schema::SPLIT_AT)?;
+        let row = |row: &Row<'_>| Ok((row.get(0)?, runs(row, 1)?));
+        split.query_row(params![service.as_str(), revision.cast_signed()], row).optional()
+    }
+
+    fn read<T>(&self, read: impl FnOnce() -> rusqlite::Result<T>) -> Result<T, StoreError> {
+        read().map_err(|source| StoreError::at(&self.path, READING, source))
+    }
+}
+
+impl History for Store {
+    type Error = StoreError;
+
+    fn entries(&self, service: &Name) -> Result<Vec<Entry>, StoreError> {
+        self.read(|| {
+            let mut entries = self.db.prepare_cached(schema::ENTRIES)?;
+            let entry = |row: &Row<'_>| {
+                let restores: Option<i64> = row.get(1)?;
+                Ok(Entry { revision: number(row, 0)?, restores: restores.map(i64::cast_unsigned) })
+            };
+            entries.query_map([service.as_str()], entry)?.collect()
+        })
+    }
+
+    fn split_at(&self, service: &Name, revision: u64) -> Result<Option<(Arc<str>, Slots)>, StoreError> {
+        let split = self.read(|| self.split_before(service, revision))?;
+        Ok(split.map(|(salt, slots)| (salt.into(), slots)))
+    }
+}
+
+fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
+    let restores: Option<i64> = row.get(5)?;
+    Ok(Revision {
+        number: number(row, 0)?,
+        at_ms: row.get(1)?,
+        author: row.get(2)?,
+        reason: row.get(3)?,
+        action: row.get(4)?,
+        restores: restores.map(i64::cast_unsigned),
+        difference: Vec::new(),
+    })
+}

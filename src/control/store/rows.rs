@@ -1,0 +1,69 @@
+//! Columns that hold our own types. A value that does not parse is a damaged store, and says which column it is in.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::net::SocketAddr;
+
+use rusqlite::Row;
+use rusqlite::types::Type;
+
+use crate::table::{Name, Slots, Weight, Weights};
+
+pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+    row.get::<_, i64>(column).map(i64::cast_unsigned)
+}
+
+pub(super) fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<Name> {
+    parsed(row, column, Name::new)
+}
+
+pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<SocketAddr> {
+    parsed(row, column, str::parse)
+}
+
+pub(super) fn runs(row: &Row<'_>, column: usize) -> rusqlite::Result<Slots> {
+    parsed(row, column, Slots::parse)
+}
+
+pub(super) fn split(row: &Row<'_>, column: usize) -> rusqlite::Result<Weights> {
+    parsed(row, column, parse_split)
+}
+
+/// A stored text that is not a split.
+#[derive(Debug, thiserror::Error)]
+#[error("found the split {0:?}, want `version=percent` items that sum to 100")]
+struct BadSplit(String);
+
+/// Reads what the `Display` of [`Weights`] wrote.
+fn parse_split(text: &str) -> Result<Weights, BadSplit> {
+    let item = |item: &str| {
+        let (version, percent) = item.split_once('=')?;
+        Some((Name::new(version).ok()?, Weight::from_percent(percent.parse().ok()?)?))
+    };
+    let versions: Option<BTreeMap<_, _>> = text.split(' ').map(item).collect();
+    versions.and_then(|versions| Weights::new(versions).ok()).ok_or_else(|| BadSplit(text.to_owned()))
+}
+
+fn parsed<T, E: Error + Send + Sync + 'static>(
+    row: &Row<'_>,
+    column: usize,
+    parse: impl FnOnce(&str) -> Result<T, E>,
+) -> rusqlite::Result<T> {
+    let text = row.get_ref(column)?.as_str()?;
+    parse(text).map_err(|source| rusqlite::Error::FromSqlConversionFailure(column, Type::Text, Box::new(source)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_split_survives_its_text() {
+        for text in ["v1=100", "v1=90 v2=10", "v1=33.333 v2=66.667", "v1=100 v2=0"] {
+            assert_eq!(parse_split(text).expect("a split").to_string(), text);
+        }
+        for bad in ["", "v1", "v1=90", "v1=90 v2=20", "v1=x", "v 1=100"] {
+            assert!(parse_split(bad).is_err(), "{bad:?}");
+        }
+    }
+}

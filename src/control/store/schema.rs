@@ -1,0 +1,79 @@
+//! The tables, and every statement that is run on them.
+//!
+//! Splits are stored as the text of their runs (`v2*10000 v1*90000`), so that an operator can read them in the SQLite
+//! shell, and only for the services that a revision changed: the split of a service at revision N is its youngest row
+//! up to N.
+
+/// Marks a database as ours ("Poin" in ASCII).
+pub(super) const APPLICATION: i32 = 0x506f_696e;
+
+/// The format that this program reads and writes.
+pub const FORMAT: i32 = 1;
+
+/// Makes an empty database ours. One transaction: a half-made store cannot be found.
+pub(super) const CREATE: &str = "
+BEGIN IMMEDIATE;
+PRAGMA application_id = 1349478766;
+PRAGMA user_version = 1;
+CREATE TABLE revisions (
+    number   INTEGER PRIMARY KEY,
+    at_ms    INTEGER NOT NULL,
+    author   TEXT NOT NULL,
+    reason   TEXT,
+    action   TEXT NOT NULL,
+    restores INTEGER REFERENCES revisions (number)
+) STRICT;
+CREATE TABLE traffic (
+    service  TEXT NOT NULL,
+    revision INTEGER NOT NULL REFERENCES revisions (number),
+    salt     TEXT NOT NULL,
+    runs     TEXT NOT NULL,
+    PRIMARY KEY (service, revision)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX traffic_of_revision ON traffic (revision);
+CREATE TABLE endpoint_changes (
+    revision INTEGER NOT NULL REFERENCES revisions (number),
+    service  TEXT NOT NULL,
+    version  TEXT NOT NULL,
+    address  TEXT NOT NULL,
+    drained  INTEGER NOT NULL,
+    PRIMARY KEY (revision, service, version, address)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE drained (
+    service TEXT NOT NULL,
+    version TEXT NOT NULL,
+    address TEXT NOT NULL,
+    PRIMARY KEY (service, version, address)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE intent (
+    service TEXT PRIMARY KEY,
+    split   TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+COMMIT;
+";
+
+pub(super) const PUT_REVISION: &str =
+    "INSERT INTO revisions (number, at_ms, author, reason, action, restores) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(super) const PUT_SPLIT: &str = "INSERT INTO traffic (revision, service, salt, runs) VALUES (?1, ?2, ?3, ?4)";
+pub(super) const PUT_ENDPOINT_CHANGE: &str =
+    "INSERT INTO endpoint_changes (revision, service, version, address, drained) VALUES (?1, ?2, ?3, ?4, ?5)";
+pub(super) const CLEAR_DRAINED: &str = "DELETE FROM drained WHERE service = ?1";
+pub(super) const PUT_DRAINED: &str = "INSERT INTO drained (service, version, address) VALUES (?1, ?2, ?3)";
+pub(super) const PUT_INTENT: &str = "INSERT INTO intent (service, split) VALUES (?1, ?2)
+    ON CONFLICT (service) DO UPDATE SET split = excluded.split";
+
+pub(super) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";
+/// With `max`, SQLite takes the other columns from the row of the maximum (a documented guarantee).
+pub(super) const LAST_SPLITS: &str = "SELECT service, salt, runs, max(revision) FROM traffic GROUP BY service";
+pub(super) const DRAINED: &str = "SELECT service, version, address FROM drained";
+pub(super) const INTENT: &str = "SELECT service, split FROM intent";
+pub(super) const ENTRIES: &str =
+    "SELECT t.revision, r.restores FROM traffic t JOIN revisions r ON r.number = t.revision
+    WHERE t.service = ?1 ORDER BY t.revision";
+pub(super) const SPLIT_AT: &str =
+    "SELECT salt, runs FROM traffic WHERE service = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
+pub(super) const REVISIONS: &str = "SELECT number, at_ms, author, reason, action, restores FROM revisions
+    WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
+pub(super) const SPLITS_OF: &str = "SELECT service, salt, runs FROM traffic WHERE revision = ?1 ORDER BY service";
+pub(super) const ENDPOINT_CHANGES_OF: &str = "SELECT service, version, address, drained FROM endpoint_changes
+    WHERE revision = ?1 ORDER BY service, version, address";

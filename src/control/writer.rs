@@ -1,0 +1,185 @@
+//! The one thread that changes the traffic: plan, compile, commit, publish, answer, in this order.
+//!
+//! Compiling comes before the commit, so that nothing is recorded that cannot be routed; the commit comes before the
+//! pointer, so that nobody is ever routed by a revision that a power cut could take back; the answer comes last, so
+//! that whoever has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
+
+use std::sync::Arc;
+use std::thread;
+
+use tokio::sync::mpsc;
+
+use crate::stats::Registry;
+use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
+
+use super::change::{Change, PlanError, Planned, State, plan};
+use super::handle::{Applied, ApplyError, CALLS_MAX, Call, ChangeRequest, FILE_AUTHOR, Facts, Handle};
+use super::publish::{Published, Publisher};
+use super::store::{Header, Record, Store, StoreError};
+
+/// The state, the store and the table, before the thread has them.
+#[derive(Debug)]
+pub struct Writer {
+    store: Store,
+    state: State,
+    publisher: Publisher,
+    registry: Arc<Registry>,
+    store_problem: Option<String>,
+}
+
+/// Why the writer could not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The services of the file could not be put in force.
+    #[error("cannot put the services of the config in force")]
+    Apply(#[from] ApplyError),
+    /// The store could not be read.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// There is no thread for it.
+    #[error("cannot start the writer's thread")]
+    Thread(#[from] std::io::Error),
+}
+
+impl Writer {
+    /// Restores the state from `store` and puts the services of the file in force.
+    ///
+    /// # Errors
+    /// [`StartError`] when the state cannot be read or written.
+    pub fn new(store: Store, registry: Arc<Registry>, services: Vec<Arc<ServiceSpec>>) -> Result<Self, StartError> {
+        let loaded = store.load()?;
+        let state =
+            State { revision: loaded.revision, traffic: loaded.traffic, intent: loaded.intent, ..State::default() };
+        let publisher = Publisher::new(Table::empty());
+        let mut writer = Self { store, state, publisher, registry, store_problem: None };
+        writer.apply(&ChangeRequest {
+            change: Change::File(services),
+            dry_run: false,
+            if_match: None,
+            author: FILE_AUTHOR.to_owned(),
+            reason: None,
+        })?;
+        Ok(writer)
+    }
+
+    /// The table for the data plane.
+    #[must_use]
+    pub fn published(&self) -> Published {
+        self.publisher.published()
+    }
+
+    /// Starts the thread. It ends, and closes the store, when the last handle is dropped; join it before exiting.
+    ///
+    /// # Errors
+    /// [`StartError`] when the system has no thread.
+    pub fn start(self) -> Result<(Handle, thread::JoinHandle<()>), StartError> {
+        let (calls, inbox) = mpsc::channel(CALLS_MAX);
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || self.run(inbox))?;
+        Ok((Handle(calls), thread))
+    }
+
+    fn run(mut self, mut inbox: mpsc::Receiver<Call>) {
+        // Whoever asked may have gone; what was applied stays applied.
+        while let Some(call) = inbox.blocking_recv() {
+            match call {
+                Call::Apply(request, answer) => drop(answer.send(self.apply(&request))),
+                Call::Revisions { before, limit, answer } => drop(answer.send(self.store.revisions(before, limit))),
+                Call::Revision(number, answer) => drop(answer.send(self.store.revision(number))),
+                Call::Facts(answer) => drop(answer.send(self.facts())),
+            }
+        }
+    }
+
+    fn facts(&self) -> Facts {
+        let store = self.store.path().display().to_string();
+        Facts { revision: self.state.revision, store, store_problem: self.store_problem.clone() }
+    }
+
+    fn apply(&mut self, request: &ChangeRequest) -> Result<Applied, ApplyError> {
+        let found = self.state.revision;
+        if let Some(wanted) = request.if_match.filter(|wanted| *wanted != found) {
+            return Err(ApplyError::Outdated { wanted, found });
+        }
+        let planned = plan(&self.state, &self.store, &request.change)?;
+        let changed = planned.is_revision(&self.state);
+        let revision = if changed { found + 1 } else { found };
+        let table = self.compile(revision, &request.change, &planned)?;
+        let applied = |revision, planned: Planned| Applied {
+            revision,
+            changed,
+            restores: planned.restores,
+            difference: planned.difference,
+        };
+        if request.dry_run {
+            return Ok(applied(found, planned));
+        }
+        let committed = self.commit(request, &planned, changed.then_some(revision));
+        self.store_problem = committed.as_ref().err().map(StoreError::to_string);
+        committed?;
+        if let Some(table) = table {
+            self.publisher.publish(table);
+        }
+        self.enter(revision, &request.change, &planned);
+        Ok(applied(revision, planned))
+    }
+
+    /// The next table; none when the change changes nothing.
+    fn compile(&self, revision: u64, change: &Change, planned: &Planned) -> Result<Option<Table>, CompileError> {
+        if let Change::File(specs) = change {
+            let mut traffic = self.state.traffic.clone();
+            traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
+            return Table::compile(revision, specs, &traffic, &self.registry).map(Some);
+        }
+        if planned.next.is_empty() {
+            return Ok(None);
+        }
+        self.publisher.table().with_traffic(revision, &planned.next, &self.registry).map(Some)
+    }
+
+    fn commit(&mut self, request: &ChangeRequest, planned: &Planned, number: Option<u64>) -> Result<(), StoreError> {
+        let state = &self.state;
+        let header = number.map(|number| Header {
+            number,
+            at_ms: jiff::Timestamp::now().as_millisecond(),
+            author: &request.author,
+            reason: request.reason.as_deref(),
+            action: planned.action,
+            restores: planned.restores,
+        });
+        let next = || planned.next.iter().map(|(name, traffic)| (name, &**traffic));
+        let drains =
+            |name: &Name, next: &Traffic| state.traffic.get(name).is_some_and(|old| old.drained != next.drained);
+        let record = Record {
+            splits: next().filter(|(name, traffic)| state.splits_anew(name, traffic)).collect(),
+            drained: next()
+                .filter(|(name, next)| drains(name, next))
+                .map(|(name, next)| (name, &next.drained))
+                .collect(),
+            intent: planned.intent.iter().collect(),
+            difference: &planned.difference,
+            revision: header,
+        };
+        let empty = record.revision.is_none() && record.drained.is_empty() && record.intent.is_empty();
+        if empty { Ok(()) } else { self.store.commit(&record) }
+    }
+
+    /// Takes what was committed into the state.
+    fn enter(&mut self, revision: u64, change: &Change, planned: &Planned) {
+        let state = &mut self.state;
+        state.revision = revision;
+        state.traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
+        state.intent.extend(planned.intent.iter().map(|(name, split)| (name.clone(), split.clone())));
+        if let Change::File(specs) = change {
+            state.specs = specs.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
+        }
+    }
+}
+
+impl From<PlanError<StoreError>> for ApplyError {
+    fn from(error: PlanError<StoreError>) -> Self {
+        match error {
+            PlanError::Faults(faults) => Self::Faults(faults),
+            PlanError::History(error) => Self::Store(error),
+        }
+    }
+}

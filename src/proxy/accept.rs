@@ -1,0 +1,132 @@
+//! The first of it: a worker's thread, its listeners, and the loop that accepts connections.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, interval, sleep};
+
+use super::admit::AdmitSettings;
+use super::connection;
+use super::handle::Peer;
+use super::worker::{Worker, WorkerSettings};
+use crate::stats::Registry;
+use crate::table::Table;
+
+/// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
+
+/// Longest pause between two tries to accept.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How often old idle connections and old tables are let go.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a draining worker looks whether its connections are gone.
+const DRAIN_POLL: Duration = Duration::from_millis(10);
+
+/// A listening socket of one worker.
+#[derive(Debug)]
+pub struct WorkerListener {
+    /// The socket, bound and listening.
+    pub socket: std::net::TcpListener,
+    /// What it takes.
+    pub admit: AdmitSettings,
+    /// Longest wait for a head, which is also the longest idle time of a connection.
+    pub idle_timeout: Duration,
+}
+
+/// What a worker's thread runs on.
+#[derive(Debug)]
+pub struct WorkerParts {
+    /// Its number.
+    pub index: usize,
+    /// Its settings.
+    pub settings: WorkerSettings,
+    /// Its sockets.
+    pub listeners: Vec<WorkerListener>,
+    /// The routing.
+    pub table: Arc<ArcSwap<Table>>,
+    /// The counters.
+    pub registry: Arc<Registry>,
+    /// Turns true when the worker has to drain and end.
+    pub shutdown: watch::Receiver<bool>,
+    /// How long draining may take.
+    pub drain_max: Duration,
+}
+
+/// Runs a worker on this thread until `shutdown`, then until its connections are gone or `drain_max` has passed.
+/// Returns the number of connections that had to be cut.
+///
+/// # Errors
+/// When the runtime or a socket cannot be set up.
+pub fn run(parts: WorkerParts) -> io::Result<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(async move {
+        let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max } = parts;
+        let worker = Rc::new(Worker::new(index, settings, table, &registry));
+        let mut accepting = Vec::new();
+        for listener in listeners {
+            listener.socket.set_nonblocking(true)?;
+            let socket = TcpListener::from_std(listener.socket)?;
+            let admit = Rc::new(listener.admit);
+            accepting.push(spawn_local(accept(Rc::clone(&worker), socket, admit, listener.idle_timeout)));
+        }
+        let sweeping = spawn_local(sweep(Rc::clone(&worker)));
+        // An error says that the sender is gone: that is the end as well.
+        let _told = shutdown.wait_for(|stop| *stop).await;
+        accepting.iter().for_each(tokio::task::JoinHandle::abort);
+        worker.begin_drain();
+        let deadline = Instant::now() + drain_max;
+        while worker.stats.connections() > 0 && Instant::now() < deadline {
+            sleep(DRAIN_POLL).await;
+        }
+        sweeping.abort();
+        Ok(worker.stats.connections())
+    })
+}
+
+async fn sweep(worker: Rc<Worker>) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        worker.pools.sweep(Instant::now());
+        worker.refresh();
+    }
+}
+
+async fn accept(worker: Rc<Worker>, socket: TcpListener, admit: Rc<AdmitSettings>, idle_timeout: Duration) {
+    let mut pause = ACCEPT_PAUSE_MIN;
+    loop {
+        match socket.accept().await {
+            Ok((stream, address)) => {
+                pause = ACCEPT_PAUSE_MIN;
+                let peer = Rc::new(Peer { address: address.ip(), admit: Rc::clone(&admit) });
+                spawn_local(connection::serve(Rc::clone(&worker), stream, peer, idle_timeout));
+            }
+            // The connection was gone before it was ours.
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                // Most likely out of descriptors: accepting again at once would fail again at once, for ever.
+                tracing::warn!(%error, ?pause, "cannot accept connections; trying again after a pause");
+                sleep(pause).await;
+                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+            }
+        }
+    }
+}
+
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

@@ -1,0 +1,176 @@
+//! The first stage: is this a request that may be forwarded at all? Rules 1 to 13 of what a proxy on hyper must do by
+//! itself, in one pass over the head; whoever comes later can rely on one valid host, an origin-form target, framing that
+//! means one thing, and a known client.
+
+use std::net::IpAddr;
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::{HeaderMap, HeaderValue, Method, Version};
+use ipnet::IpNet;
+
+use super::framing::HeadFraming;
+use super::host::Host;
+use super::refuse::Refusal;
+use super::{client, connection_header};
+use crate::stats::Refused;
+
+/// What a listener takes.
+#[derive(Clone, Debug)]
+pub struct AdmitSettings {
+    /// The longest target, in bytes.
+    pub target_bytes_max: usize,
+    /// Peers whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// How the body of a request is framed: derived once, written anew to the upstream, never copied from the client.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyFraming {
+    /// No body.
+    None,
+    /// So many bytes, at least one.
+    Length(u64),
+    /// Chunks.
+    Chunked,
+}
+
+/// What a good head says.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The host as the client wrote it, with its port: what the upstream sees as `Host`. An HTTP/1.0 request may have
+    /// none.
+    pub host: Option<HeaderValue>,
+    /// Whether the peer is a trusted proxy.
+    pub trusted: bool,
+    /// The client's address.
+    pub client: IpAddr,
+    /// How the body is framed.
+    pub body: BodyFraming,
+}
+
+impl Admitted {
+    /// The host's name without its port; empty if there is none.
+    #[must_use]
+    pub fn host_name(&self) -> &str {
+        let text = self.host.as_ref().and_then(|host| host.to_str().ok());
+        text.and_then(Host::parse).map_or("", |host| host.name)
+    }
+}
+
+/// Checks a head.
+///
+/// `framing` is what the connection's tracker saw of it, `body` how hyper will read its body.
+///
+/// # Errors
+/// The [`Refusal`] of the first rule that the head breaks.
+pub fn admit(
+    head: &Parts,
+    framing: Option<HeadFraming>,
+    body: BodyFraming,
+    peer: IpAddr,
+    settings: &AdmitSettings,
+) -> Result<Admitted, Refusal> {
+    method(&head.method)?;
+    framing_headers(head, framing)?;
+    let host = host(head)?;
+    target(head, settings.target_bytes_max)?;
+    connection_header::check(&head.headers)?;
+    let trusted = settings.trusted_proxies.iter().any(|block| block.contains(&peer.to_canonical()));
+    let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
+    Ok(Admitted { host, trusted, client: client.to_canonical(), body })
+}
+
+fn method(method: &Method) -> Result<(), Refusal> {
+    if *method == Method::CONNECT || *method == Method::TRACE {
+        return Err(Refusal::new(Refused::MethodNotAllowed, "CONNECT and TRACE are not forwarded"));
+    }
+    Ok(())
+}
+
+/// Rules 1, 3, 4 and 9: what the parsed head does not show: one coding, `chunked`, or one length, never both; no fragment.
+fn framing_headers(head: &Parts, framing: Option<HeadFraming>) -> Result<(), Refusal> {
+    let bad = |detail| Err(Refusal::new(Refused::BadFraming, detail));
+    let Some(framing) = framing else {
+        return bad("the framing of this connection cannot be followed");
+    };
+    if framing.fragment {
+        return Err(Refusal::new(Refused::BadTarget, "found a fragment in the target, want none"));
+    }
+    if framing.content_lengths > 0 && framing.transfer_encodings > 0 {
+        return bad("found Content-Length and Transfer-Encoding, want one of them");
+    }
+    if framing.content_lengths > 1 {
+        return bad("found Content-Length more than once, want one");
+    }
+    if framing.transfer_encodings > 0 {
+        if head.version != Version::HTTP_11 {
+            return bad("found Transfer-Encoding in an HTTP/1.0 request");
+        }
+        only_chunked(&head.headers)?;
+    }
+    if let Some(length) = head.headers.get(CONTENT_LENGTH)
+        && !length.as_bytes().iter().all(u8::is_ascii_digit)
+    {
+        return bad("found a Content-Length that is not a number");
+    }
+    Ok(())
+}
+
+fn only_chunked(headers: &HeaderMap) -> Result<(), Refusal> {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        (Some(coding), None) if !coding.as_bytes().contains(&b',') => {
+            Err(Refusal::new(Refused::UnknownCoding, "want Transfer-Encoding: chunked or none"))
+        }
+        _ => Err(Refusal::new(Refused::BadFraming, "found several transfer codings, want chunked alone")),
+    }
+}
+
+/// Rule 9: exactly one valid host, and no other one in the target.
+fn host(head: &Parts) -> Result<Option<HeaderValue>, Refusal> {
+    let bad = |detail| Refusal::new(Refused::BadHost, detail);
+    let mut lines = head.headers.get_all(HOST).iter();
+    let line = lines.next();
+    if lines.next().is_some() {
+        return Err(bad("found several Host headers, want one"));
+    }
+    let parse = |text: &HeaderValue| text.to_str().ok().and_then(|text| Host::parse(text).map(|_| ()));
+    if line.is_some_and(|line| parse(line).is_none()) {
+        return Err(bad("found a Host that is not `name` or `name:port`"));
+    }
+    let Some(authority) = head.uri.authority() else {
+        if line.is_none() && head.version == Version::HTTP_11 {
+            return Err(bad("found no Host header, want one"));
+        }
+        return Ok(line.cloned());
+    };
+    let in_target = Host::parse(authority.as_str()).ok_or_else(|| bad("the target's authority is not a host"))?;
+    match line.and_then(|line| line.to_str().ok()).and_then(Host::parse) {
+        Some(host) if host.same_as(&in_target) => Ok(line.cloned()),
+        Some(_) => Err(bad("the Host header and the target name different hosts")),
+        None if head.version == Version::HTTP_11 => Err(bad("found no Host header, want one")),
+        None => Ok(HeaderValue::from_str(authority.as_str()).ok()),
+    }
+}
+
+/// Rules 9 and 13: a path, not too long.
+fn target(head: &Parts, bytes_max: usize) -> Result<(), Refusal> {
+    let bad = |detail| Err(Refusal::new(Refused::BadTarget, detail));
+    let uri = &head.uri;
+    let path = uri.path();
+    if path.len() + uri.query().map_or(0, str::len) > bytes_max {
+        return Err(Refusal::new(Refused::TargetTooLong, "the target is longer than this listener takes"));
+    }
+    if uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTP) {
+        return bad("the target's scheme is not http");
+    }
+    if path == "*" {
+        return bad("the target * has no service that could answer it");
+    }
+    if !path.starts_with('/') {
+        return bad("the target has no path that begins with /");
+    }
+    Ok(())
+}

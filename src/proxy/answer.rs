@@ -1,0 +1,132 @@
+//! The body of an answer, on its way to the client. It carries the exchange to its end: the connection goes back to its
+//! pool, or is dropped; the request is counted.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use hyper::body::Incoming;
+
+use super::body::{BodyFault, BodyState, Idle, poll_filtered};
+use super::dial::Lease;
+use super::observe::Observer;
+use super::worker::Worker;
+use crate::stats::UpstreamFailure;
+
+/// What a client gets.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// An answer of our own.
+    Own(Full<Bytes>),
+    /// The upstream's.
+    Upstream {
+        /// The upstream's side.
+        incoming: Incoming,
+        /// Bounds the silence.
+        idle: Idle,
+        /// Until the end.
+        exchange: Option<Box<Exchange>>,
+    },
+}
+
+/// An exchange whose answer is under way.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The worker.
+    pub worker: Rc<Worker>,
+    /// Counts the request.
+    pub observer: Observer,
+    /// The connection.
+    pub lease: Lease,
+    /// What became of the request's body.
+    pub request_body: Rc<BodyState>,
+}
+
+impl Exchange {
+    /// The answer came to its end. The connection is used again only if the request's body did as well (rule 26).
+    fn end(self) {
+        let Self { worker, observer, lease, request_body } = self;
+        if request_body.ended().is_some() && request_body.fault().is_none() {
+            lease.give_back(&worker);
+        } else {
+            request_body.abandon();
+        }
+        observer.end();
+    }
+}
+
+impl AnswerBody {
+    /// The body of an upstream's answer.
+    #[must_use]
+    pub fn upstream(incoming: Incoming, idle: Idle, exchange: Exchange) -> Self {
+        // hyper does not poll a body that says it has ended: end the exchange here.
+        let exchange = if incoming.is_end_stream() {
+            exchange.end();
+            None
+        } else {
+            Some(Box::new(exchange))
+        };
+        Self::Upstream { incoming, idle, exchange }
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let (incoming, idle, exchange) = match &mut *self {
+            Self::Own(body) => {
+                return Pin::new(body).poll_frame(cx).map_err(|never| match never {});
+            }
+            Self::Upstream { incoming, idle, exchange } => (incoming, idle, exchange),
+        };
+        let polled = poll_filtered(incoming, idle, cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let (Some(exchange), Some(data)) = (exchange.as_mut(), frame.data_ref()) {
+                    exchange.observer.sent_bytes(data.len());
+                }
+                if incoming.is_end_stream()
+                    && let Some(exchange) = exchange.take()
+                {
+                    exchange.end();
+                }
+            }
+            Poll::Ready(None) => {
+                if let Some(exchange) = exchange.take() {
+                    exchange.end();
+                }
+            }
+            Poll::Ready(Some(Err(fault))) => {
+                if let Some(exchange) = exchange.take() {
+                    let Exchange { observer, request_body, .. } = *exchange;
+                    request_body.abandon();
+                    observer.end_broken(match fault {
+                        BodyFault::Silent => UpstreamFailure::BodyTimeout,
+                        BodyFault::Malformed | BodyFault::Gone | BodyFault::Over => UpstreamFailure::ShortBody,
+                    });
+                }
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Upstream { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Upstream { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}

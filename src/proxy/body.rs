@@ -1,0 +1,193 @@
+//! Bodies on their way through: nothing is buffered, silence is bounded, trailers are filtered, and what happened is
+//! noted where the exchange can see it.
+//!
+//! An error of a body never ends the other side cleanly (rule 7): hyper aborts a connection whose outgoing body fails,
+//! so an error is passed on as an error.
+
+use std::cell::Cell;
+use std::error::Error;
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep, sleep};
+
+use super::edit;
+
+/// How a body broke.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum BodyFault {
+    /// Its framing made no sense.
+    #[error("the framing of the body is broken")]
+    Malformed,
+    /// The sender went away in the middle.
+    #[error("the sender of the body went away")]
+    Gone,
+    /// The sender fell silent.
+    #[error("the sender of the body fell silent")]
+    Silent,
+    /// Nobody needs it any more.
+    #[error("the exchange is over")]
+    Over,
+}
+
+impl BodyFault {
+    /// What an error of hyper's says about the sender. `is_parse` and `is_incomplete_message` are false for errors of
+    /// bodies; the kind of the I/O error below tells.
+    fn of(error: &hyper::Error) -> Self {
+        let mut source: Option<&(dyn Error + 'static)> = Some(error);
+        while let Some(found) = source {
+            if let Some(io) = found.downcast_ref::<io::Error>() {
+                return match io.kind() {
+                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::Malformed,
+                    _ => Self::Gone,
+                };
+            }
+            source = found.source();
+        }
+        Self::Gone
+    }
+}
+
+/// What became of a request's body; shared by the body, which hyper owns, and the exchange.
+#[derive(Debug, Default)]
+pub struct BodyState {
+    ended: Cell<Option<Instant>>,
+    fault: Cell<Option<BodyFault>>,
+    over: Cell<bool>,
+}
+
+impl BodyState {
+    /// The state of a request without a body.
+    #[must_use]
+    pub fn of_no_body(now: Instant) -> Self {
+        Self { ended: Cell::new(Some(now)), ..Self::default() }
+    }
+
+    /// When the last byte was handed to hyper's client.
+    #[must_use]
+    pub fn ended(&self) -> Option<Instant> {
+        self.ended.get()
+    }
+
+    /// How it broke, if it did.
+    #[must_use]
+    pub fn fault(&self) -> Option<BodyFault> {
+        self.fault.get()
+    }
+
+    /// Notes that the exchange is over: what is left of the body is not worth sending.
+    pub fn abandon(&self) {
+        self.over.set(true);
+    }
+}
+
+/// The body of a request, on its way to the upstream.
+#[derive(Debug)]
+pub enum RequestBody {
+    /// There is none.
+    Empty,
+    /// It comes from the client.
+    Stream {
+        /// The client's side.
+        incoming: Incoming,
+        /// Bounds the silence.
+        idle: Idle,
+        /// Where the exchange looks.
+        state: Rc<BodyState>,
+    },
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let Self::Stream { incoming, idle, state } = &mut *self else { return Poll::Ready(None) };
+        if state.over.get() {
+            return Poll::Ready(Some(Err(BodyFault::Over)));
+        }
+        let polled = poll_filtered(incoming, idle, cx);
+        match &polled {
+            Poll::Ready(Some(Err(fault))) => state.fault.set(Some(*fault)),
+            Poll::Ready(None) => state.ended.set(Some(Instant::now())),
+            Poll::Ready(Some(Ok(_))) if incoming.is_end_stream() => state.ended.set(Some(Instant::now())),
+            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}
+
+/// Polls a body: its trailers filtered, its errors told apart, its silence bounded.
+pub fn poll_filtered(
+    incoming: &mut Incoming,
+    idle: &mut Idle,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+    let Poll::Ready(polled) = Pin::new(incoming).poll_frame(cx) else {
+        ready!(idle.poll(cx));
+        return Poll::Ready(Some(Err(BodyFault::Silent)));
+    };
+    idle.reset();
+    Poll::Ready(polled.map(|frame| match frame {
+        Ok(frame) => Ok(match frame.into_trailers() {
+            Ok(mut trailers) => {
+                edit::trailers(&mut trailers);
+                Frame::trailers(trailers)
+            }
+            Err(frame) => frame,
+        }),
+        Err(error) => Err(BodyFault::of(&error)),
+    }))
+}
+
+/// The longest silence that a body may have. The timer is made when the body is first waited for: most bodies are there
+/// when they are asked for.
+#[derive(Debug)]
+pub struct Idle {
+    limit: Duration,
+    timer: Option<Pin<Box<Sleep>>>,
+    running: bool,
+}
+
+impl Idle {
+    /// Silence up to `limit`.
+    #[must_use]
+    pub fn new(limit: Duration) -> Self {
+        Self { limit, timer: None, running: false }
+    }
+
+    fn reset(&mut self) {
+        self.running = false;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.limit;
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(limit)));
+        if !self.running {
+            timer.as_mut().reset(Instant::now() + limit);
+            self.running = true;
+        }
+        timer.as_mut().poll(cx)
+    }
+}

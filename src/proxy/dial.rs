@@ -1,0 +1,83 @@
+//! The stage that finds a connection: an endpoint of the version by two choices, a pooled connection to it or a new one,
+//! the next endpoint if that one does not take connections.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::client::conn::http1::SendRequest;
+use tokio::time::Instant;
+
+use super::body::RequestBody;
+use super::observe::{InFlight, Observer};
+use super::worker::Worker;
+use crate::stats::{EndpointStats, UpstreamFailure};
+use crate::table::Version;
+use crate::upstream::{Connected, balance, connect};
+
+/// A connection for one exchange.
+#[derive(Debug)]
+pub struct Lease {
+    /// Sends the request.
+    pub sender: SendRequest<RequestBody>,
+    /// The endpoint, with the request counted in.
+    pub in_flight: InFlight,
+    /// Whether it was used before: an origin may have closed it since.
+    pub reused: bool,
+    opened: Instant,
+}
+
+impl Lease {
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<EndpointStats> {
+        self.in_flight.endpoint()
+    }
+
+    /// Gives the connection back to its pool: both bodies came to their end.
+    pub fn give_back(self, worker: &Worker) {
+        if !worker.draining() {
+            worker.pools.put(self.endpoint().id, self.sender, self.opened, Instant::now());
+        }
+    }
+}
+
+/// No endpoint of the version takes a connection. The failures have been counted.
+#[derive(Clone, Copy, Debug)]
+pub struct NoConnection;
+
+/// Finds a connection to `version`. With `fresh`, pooled ones are left alone.
+///
+/// # Errors
+/// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked.
+pub async fn dial(
+    worker: &Worker,
+    version: &Version,
+    connect_timeout: Duration,
+    fresh: bool,
+    observer: &Observer,
+) -> Result<Lease, NoConnection> {
+    let mut tried = Vec::new();
+    loop {
+        let now = Instant::now();
+        let now_ms = worker.clock_ms(now);
+        #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
+        let chance = worker.random() as u64;
+        let (index, endpoint) = balance::pick(version, now_ms, chance, &tried).ok_or(NoConnection)?;
+        let in_flight = InFlight::enter(&endpoint.stats);
+        if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, now) {
+            return Ok(Lease { sender, in_flight, reused: true, opened });
+        }
+        match connect(&endpoint.stats, connect_timeout).await {
+            Ok(Connected(sender)) => {
+                endpoint.stats.succeeded();
+                return Ok(Lease { sender, in_flight, reused: false, opened: Instant::now() });
+            }
+            Err(error) => {
+                tracing::debug!(%error, version = %version.name, "connect failed");
+                endpoint.stats.failed(worker.clock_ms(Instant::now()));
+                observer.failed(UpstreamFailure::Connect);
+                tried.push(index);
+            }
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! What happens to the headers of a message on its way through. The order matters: first go the headers that end at this
+//! hop, then come ours, so that a `Connection` header cannot take ours away.
+
+use std::net::IpAddr;
+
+use http::header::{CONTENT_LENGTH, EXPECT, FORWARDED, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+
+use super::admit::{Admitted, BodyFraming};
+use super::client::X_FORWARDED_FOR;
+use super::connection_header;
+use crate::table::key::{OWN_COOKIE, OwnKey};
+
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
+
+/// Names one request through all systems.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// The revision of the table that routed a request, for origins that want to know.
+pub const X_REVISION: HeaderName = HeaderName::from_static("x-pointsman-revision");
+
+/// The longest request id that is taken over from a trusted proxy.
+const REQUEST_ID_BYTES_MAX: usize = 128;
+
+/// What a worker writes into every message.
+#[derive(Clone, Debug)]
+pub struct EditSettings {
+    /// The `Via` element, such as `1.1 pointsman`.
+    pub via: HeaderValue,
+    /// Whether requests carry the revision.
+    pub revision: bool,
+}
+
+/// Facts of one request that its headers tell the upstream.
+#[derive(Debug)]
+pub struct RequestFacts<'a> {
+    /// What admission found.
+    pub admitted: &'a Admitted,
+    /// The connection's other end.
+    pub peer: IpAddr,
+    /// The method, as forwarded.
+    pub method: &'a Method,
+    /// A fresh request id.
+    pub fresh_id: u128,
+    /// The revision of the table.
+    pub revision: u64,
+}
+
+/// Turns a client's headers into those for the upstream. Returns the request id.
+pub fn request(headers: &mut HeaderMap, facts: &RequestFacts<'_>, settings: &EditSettings) -> HeaderValue {
+    connection_header::strip(headers);
+    drop_underscores(headers);
+    headers.remove(EXPECT);
+    keep_te_trailers(headers);
+    write_framing(headers, facts.admitted.body, facts.method);
+    forwarded(headers, facts);
+    headers.append(VIA, settings.via.clone());
+    let id = request_id(headers, facts);
+    headers.remove(X_REVISION);
+    if settings.revision {
+        headers.insert(X_REVISION, HeaderValue::from(facts.revision));
+    }
+    id
+}
+
+/// Turns an upstream's headers into those for the client.
+///
+/// The length is written from what hyper made of the body, except where there is none by definition and the header
+/// tells how long it would have been.
+pub fn answer(
+    headers: &mut HeaderMap,
+    status: StatusCode,
+    length: Option<u64>,
+    bodiless: bool,
+    settings: &EditSettings,
+) {
+    connection_header::strip(headers);
+    headers.remove(TRANSFER_ENCODING);
+    if status == StatusCode::NO_CONTENT || status.is_informational() {
+        headers.remove(CONTENT_LENGTH);
+    } else if !bodiless {
+        match length {
+            Some(length) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
+            None => drop(headers.remove(CONTENT_LENGTH)),
+        }
+    } else if let Some(first) = headers.get(CONTENT_LENGTH).cloned() {
+        headers.insert(CONTENT_LENGTH, first);
+    }
+    headers.append(VIA, settings.via.clone());
+}
+
+/// Gives the client its own cookie: a name for the user, not for the version.
+pub fn set_own_cookie(headers: &mut HeaderMap, key: &OwnKey) {
+    /// One year; browsers cap at 400 days.
+    const AGE_SECONDS: u32 = 31_536_000;
+    let digits = String::from_utf8_lossy(key.as_bytes());
+    let cookie = format!("{OWN_COOKIE}={digits}; Path=/; Max-Age={AGE_SECONDS}; HttpOnly; SameSite=Lax");
+    if let Ok(value) = HeaderValue::from_str(&cookie) {
+        headers.append(SET_COOKIE, value);
+    }
+}
+
+/// Removes trailers that frame, route, authenticate or end at a hop (rule 8).
+pub fn trailers(trailers: &mut HeaderMap) {
+    connection_header::strip(trailers);
+    let forbidden = |name: &HeaderName| {
+        matches!(
+            name.as_str(),
+            "content-length"
+                | "transfer-encoding"
+                | "host"
+                | "te"
+                | "trailer"
+                | "authorization"
+                | "cookie"
+                | "set-cookie"
+                | "content-encoding"
+                | "content-type"
+                | "content-range"
+                | "expect"
+                | "max-forwards"
+                | "cache-control"
+                | "range"
+                | "via"
+                | "forwarded"
+                | "x-real-ip"
+                | "x-request-id"
+                | "www-authenticate"
+        ) || name.as_str().starts_with("x-forwarded-")
+            || name.as_str().starts_with("x-pointsman-")
+            || name.as_str().contains('_')
+    };
+    let found: Vec<_> = trailers.keys().filter(|name| forbidden(name)).cloned().collect();
+    for name in found {
+        trailers.remove(name);
+    }
+}
+
+/// `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (rule 13).
+fn drop_underscores(headers: &mut HeaderMap) {
+    if headers.keys().any(|name| name.as_str().contains('_')) {
+        let found: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+        for name in found {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Keeps `TE: trailers`, which gRPC needs, and nothing else of `TE`.
+fn keep_te_trailers(headers: &mut HeaderMap) {
+    if !headers.contains_key(TE) {
+        return;
+    }
+    let mut words = headers.get_all(TE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
+    let trailers = words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"));
+    headers.remove(TE);
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(http::header::CONNECTION, HeaderValue::from_static("te"));
+    }
+}
+
+/// Rules 1 and 5: the framing is written from the body that is sent, never copied.
+fn write_framing(headers: &mut HeaderMap, body: BodyFraming, method: &Method) {
+    headers.remove(CONTENT_LENGTH);
+    headers.remove(TRANSFER_ENCODING);
+    match body {
+        BodyFraming::Length(length) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
+        BodyFraming::Chunked => drop(headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))),
+        BodyFraming::None => {
+            headers.remove(TRAILER);
+            if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
+                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+            }
+        }
+    }
+}
+
+/// Rule 12: what an untrusted peer says about where it comes from is not passed on.
+fn forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
+    if !facts.admitted.trusted {
+        let said: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
+        for name in said {
+            headers.remove(name);
+        }
+        headers.remove(FORWARDED);
+        headers.remove(X_REAL_IP);
+    }
+    let peer = facts.peer.to_canonical();
+    if let Ok(address) = HeaderValue::from_str(&joined(headers, &X_FORWARDED_FOR, &peer.to_string())) {
+        headers.insert(X_FORWARDED_FOR, address);
+    }
+    if headers.contains_key(FORWARDED) {
+        let element = if peer.is_ipv6() { format!("for=\"[{peer}]\"") } else { format!("for={peer}") };
+        if let Ok(value) = HeaderValue::from_str(&joined(headers, &FORWARDED, &element)) {
+            headers.insert(FORWARDED, value);
+        }
+    }
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    if let Some(host) = &facts.admitted.host {
+        headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+        headers.insert(HOST, host.clone());
+    }
+}
+
+/// All lines of a list header and one element more, as one line.
+fn joined(headers: &HeaderMap, name: &HeaderName, element: &str) -> String {
+    let mut list = String::new();
+    for line in headers.get_all(name) {
+        list.push_str(&String::from_utf8_lossy(line.as_bytes()));
+        list.push_str(", ");
+    }
+    list.push_str(element);
+    list
+}
+
+/// The id that a trusted proxy gave, or a fresh one.
+fn request_id(headers: &mut HeaderMap, facts: &RequestFacts<'_>) -> HeaderValue {
+    let mut given = headers.get_all(X_REQUEST_ID).iter();
+    let (first, more) = (given.next().cloned(), given.next().is_some());
+    let good = |id: &HeaderValue| {
+        !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.as_bytes().iter().all(u8::is_ascii_graphic)
+    };
+    match first.filter(|id| facts.admitted.trusted && !more && good(id)) {
+        Some(id) => id,
+        None => {
+            let id = OwnKey::from_random(facts.fresh_id);
+            let id = HeaderValue::from_bytes(id.as_bytes()).unwrap_or(HeaderValue::from_static("0"));
+            headers.insert(X_REQUEST_ID, id.clone());
+            id
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn edited(lines: &[(&'static str, &'static str)], trusted: bool) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in lines {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        let host = Some(HeaderValue::from_static("shop.example:8080"));
+        let client = IpAddr::from([192, 0, 2, 1]);
+        let admitted = Admitted { host, trusted, client, body: BodyFraming::None };
+        let facts = RequestFacts { admitted: &admitted, peer: client, method: &Method::GET, fresh_id: 7, revision: 42 };
+        let settings = EditSettings { via: HeaderValue::from_static("1.1 pointsman"), revision: true };
+        request(&mut headers, &facts, &settings);
+        headers
+    }
+
+    #[test]
+    fn an_untrusted_peer_cannot_say_where_it_comes_from() {
+        let lines = [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-prefix", "/x"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-real-ip", "6.6.6.6"),
+            ("x-request-id", "mine"),
+            ("x-pointsman-revision", "9"),
+            ("x_forwarded_for", "6.6.6.6"),
+        ];
+        let headers = edited(&lines, false);
+        assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.1");
+        assert_eq!(headers[X_FORWARDED_HOST], "shop.example:8080");
+        assert_eq!(headers[X_FORWARDED_PROTO], "http");
+        assert_eq!(headers[X_REVISION], "42");
+        assert_eq!(headers[X_REQUEST_ID], "00000000000000000000000000000007");
+        for gone in ["x-forwarded-prefix", "forwarded", "x-real-ip", "x_forwarded_for"] {
+            assert!(!headers.contains_key(gone), "{gone}");
+        }
+    }
+
+    #[test]
+    fn a_trusted_peer_is_added_to_what_it_says() {
+        let lines = [
+            ("x-forwarded-for", "6.6.6.6"),
+            ("x-forwarded-for", "7.7.7.7"),
+            ("x-forwarded-proto", "https"),
+            ("forwarded", "for=6.6.6.6"),
+            ("x-request-id", "mine"),
+            ("via", "1.1 cdn"),
+        ];
+        let headers = edited(&lines, true);
+        assert_eq!(headers[X_FORWARDED_FOR], "6.6.6.6, 7.7.7.7, 192.0.2.1");
+        assert_eq!(headers[X_FORWARDED_PROTO], "https");
+        assert_eq!(headers[FORWARDED], "for=6.6.6.6, for=192.0.2.1");
+        assert_eq!(headers[X_REQUEST_ID], "mine");
+        assert_eq!(headers.get_all(VIA).iter().collect::<Vec<_>>(), ["1.1 cdn", "1.1 pointsman"]);
+    }
+
+    #[test]
+    fn only_trailers_survive_of_te() {
+        assert_eq!(edited(&[("te", "gzip, trailers;q=1, Trailers")], false)[TE], "trailers");
+        assert!(!edited(&[("te", "gzip")], false).contains_key(TE));
+    }
+}

@@ -1,0 +1,207 @@
+//! The stage that sends the request and waits for the head of the answer.
+//!
+//! A request that hyper gives back was not written, and goes out again on another connection whatever its method. One
+//! that was written to a connection that had been used before is sent once more if its method is idempotent and it has no
+//! body, within the budget: the origin most likely closed the idle connection at the same moment (RFC 9110, 9.2.2;
+//! RFC 9112, 9.3.1). Never after the head of an answer.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use hyper::body::Incoming;
+use tokio::time::{Instant, sleep_until};
+
+use super::body::{BodyFault, BodyState, RequestBody};
+use super::dial::{Lease, dial};
+use super::observe::{Observer, Routed};
+use super::refuse::Refusal;
+use super::worker::Worker;
+use crate::stats::{Refused, UpstreamFailure};
+
+/// How often a request that was not written may look for another connection: the pools can hold several that the origin
+/// has closed by now, and a fresh one follows.
+const UNSENT_TRIES_MAX: usize = 3;
+
+/// The head of a request to the upstream.
+#[derive(Clone, Debug)]
+pub struct Head {
+    /// The method.
+    pub method: Method,
+    /// The target, in origin form.
+    pub uri: Uri,
+    /// The headers, edited.
+    pub headers: HeaderMap,
+}
+
+impl Head {
+    fn into_request(self, body: RequestBody) -> Request<RequestBody> {
+        let mut request = Request::new(body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+
+    fn of(request: &Request<RequestBody>) -> Self {
+        Self { method: request.method().clone(), uri: request.uri().clone(), headers: request.headers().clone() }
+    }
+}
+
+/// An answer's head, with what its body still needs.
+#[derive(Debug)]
+pub struct Answer {
+    /// The answer.
+    pub response: Response<Incoming>,
+    /// The connection it comes on.
+    pub lease: Lease,
+}
+
+/// Sends the request over `lease` and waits for the head of the answer.
+///
+/// # Errors
+/// The [`Refusal`] to answer with; failures of the upstream have been counted.
+pub async fn forward(
+    worker: &Worker,
+    routed: &Routed,
+    lease: Lease,
+    (head, body): (Head, RequestBody),
+    (state, observer): (&Rc<BodyState>, &mut Observer),
+) -> Result<Answer, Refusal> {
+    let policy = &routed.service().spec.policy;
+    let mut lease = lease;
+    let mut request = head.into_request(body);
+    let mut unsent = 0;
+    let mut retried = false;
+    loop {
+        let repeatable = !retried && lease.reused && is_repeatable(&request);
+        let spare = repeatable.then(|| Head::of(&request));
+        let fresh = match send(&mut lease, request, state, policy.response_timeout).await {
+            Ok(response) => {
+                check(&response).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
+                return Ok(Answer { response, lease });
+            }
+            Err(SendError::Unsent(given_back)) if unsent < UNSENT_TRIES_MAX => {
+                request = *given_back;
+                unsent += 1;
+                unsent == UNSENT_TRIES_MAX
+            }
+            Err(SendError::Broken) if spare.is_some() && observer.allow_retry() => {
+                retried = true;
+                request = spare.map(|head| head.into_request(RequestBody::Empty)).unwrap_or_default();
+                true
+            }
+            Err(error) => return Err(refusal(&error, state, observer)),
+        };
+        drop(lease);
+        lease = match dial(worker, routed.version(), policy.connect_timeout, fresh, observer).await {
+            Ok(lease) => lease,
+            Err(_no_connection) => {
+                return Err(Refusal::new(Refused::ConnectFailed, "no endpoint of the version takes a connection"));
+            }
+        };
+    }
+}
+
+impl Default for RequestBody {
+    fn default() -> Self {
+        Self::Empty
+    }
+}
+
+/// Whether a request may be sent twice without anybody noticing: idempotent (RFC 9110, 9.2.2) and without a body.
+fn is_repeatable(request: &Request<RequestBody>) -> bool {
+    request.method().is_idempotent() && matches!(request.body(), RequestBody::Empty)
+}
+
+/// Why there is no answer.
+enum SendError {
+    /// Not a byte was written; here is the request again.
+    Unsent(Box<Request<RequestBody>>),
+    /// The connection broke after the request was written, at least in part.
+    Broken,
+    /// What came was not HTTP.
+    Malformed,
+    /// Nothing came in time.
+    Timeout,
+}
+
+async fn send(
+    lease: &mut Lease,
+    request: Request<RequestBody>,
+    state: &BodyState,
+    limit: Duration,
+) -> Result<Response<Incoming>, SendError> {
+    let sending = lease.sender.try_send_request(request);
+    let mut sending = std::pin::pin!(sending);
+    let mut deadline = Instant::now() + limit;
+    loop {
+        tokio::select! {
+            biased;
+            sent = &mut sending => return sent.map_err(|mut error| match error.take_message() {
+                Some(request) => SendError::Unsent(Box::new(request)),
+                None if error.error().is_parse() => SendError::Malformed,
+                None => SendError::Broken,
+            }),
+            () = sleep_until(deadline) => {
+                // The wait for the answer begins when the request is complete; until then the body's own limit rules.
+                let begins = state.ended().unwrap_or_else(Instant::now);
+                if begins + limit <= Instant::now() {
+                    return Err(SendError::Timeout);
+                }
+                deadline = begins + limit;
+            }
+        }
+    }
+}
+
+/// Rule 6: what an answer must not have, whatever hyper makes of it. The connection is not used again.
+fn check(response: &Response<Incoming>) -> Result<(), Refusal> {
+    let bad = |detail| Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return bad("the upstream switched protocols without being asked");
+    }
+    let headers = response.headers();
+    if headers.contains_key(TRANSFER_ENCODING) {
+        if headers.contains_key(CONTENT_LENGTH) {
+            return bad("the upstream sent Content-Length and Transfer-Encoding");
+        }
+        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+        let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if !chunked || codings.next().is_some() {
+            return bad("the upstream sent a transfer coding other than chunked");
+        }
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if let Some(first) = lengths.next()
+        && lengths.any(|length| length != first)
+    {
+        return bad("the upstream sent two lengths");
+    }
+    Ok(())
+}
+
+/// Whose fault a failed exchange was, counted and told.
+fn refusal(error: &SendError, state: &BodyState, observer: &Observer) -> Refusal {
+    // An upstream that hangs up because the client's body broke is not to blame.
+    match state.fault() {
+        Some(BodyFault::Malformed) => return Refusal::new(Refused::BadBody, "the request's body breaks its framing"),
+        Some(BodyFault::Silent) => return Refusal::new(Refused::BodyTimeout, "the request's body did not go on"),
+        Some(BodyFault::Gone) => return Refusal::new(Refused::ClientGone, "the client left"),
+        Some(BodyFault::Over) | None => {}
+    }
+    let (failure, reason, detail) = match error {
+        SendError::Timeout => {
+            (UpstreamFailure::Timeout, Refused::UpstreamTimeout, "the upstream did not answer in time")
+        }
+        SendError::Malformed => {
+            (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, "the upstream's answer is not HTTP/1.1")
+        }
+        SendError::Broken | SendError::Unsent(_) => {
+            (UpstreamFailure::Reset, Refused::UpstreamReset, "the upstream hung up before it answered")
+        }
+    };
+    observer.failed(failure);
+    Refusal::new(reason, detail)
+}

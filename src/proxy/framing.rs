@@ -1,0 +1,293 @@
+//! A second look at the framing of what a client sends, for what hyper's parsed head no longer shows.
+//!
+//! hyper accepts `Content-Length` together with `Transfer-Encoding`, in either order, and removes the length; equal
+//! lengths on several lines become one. RFC 9112 (6.1, 6.3) allows that and it is how request smuggling begins, so such a
+//! request must be refused, but its [`Parts`](http::request::Parts) look innocent. So the connection's bytes pass by a
+//! [`Tracker`], which follows the messages line by line and counts the framing headers of each head. It never decides
+//! what a message is; it only makes the proxy refuse more. Re-parsing whole heads ourselves would be a second parser
+//! with opinions; this one knows two header names, a length and the chunk grammar.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// The most bytes of a line that are kept: enough for the names and values that matter; longer lines are not framing.
+const LINE_BYTES_MAX: usize = 64;
+
+/// The most heads that wait to be asked for. hyper stops reading far earlier when a client pipelines.
+const HEADS_WAITING_MAX: usize = 1024;
+
+/// The framing headers of one head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct HeadFraming {
+    /// Lines that begin with `Content-Length:`.
+    pub content_lengths: u8,
+    /// Lines that begin with `Transfer-Encoding:`.
+    pub transfer_encodings: u8,
+    /// Whether the request line has a `#`: a fragment, which the URI type drops without a word.
+    pub fragment: bool,
+}
+
+/// Follows the bytes of one connection.
+#[derive(Debug, Default)]
+pub struct Tracker {
+    state: State,
+    line: Vec<u8>,
+    line_is_long: bool,
+    head: HeadFraming,
+    length: u64,
+    chunked: bool,
+    in_fields: bool,
+    heads: VecDeque<HeadFraming>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    /// In the lines of a head.
+    #[default]
+    Head,
+    /// So many bytes of a body are left.
+    Body(u64),
+    /// In the line that says how long a chunk is.
+    ChunkSize,
+    /// So many bytes of a chunk and its line end are left.
+    Chunk(u64),
+    /// In the lines after the last chunk.
+    Trailers,
+    /// The framing made no sense; hyper will have refused it.
+    Lost,
+}
+
+impl Tracker {
+    /// Takes in the next bytes of the connection.
+    pub fn feed(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() {
+            let skip = match self.state {
+                State::Lost => return,
+                State::Body(left) | State::Chunk(left) => left,
+                State::Head | State::ChunkSize | State::Trailers => {
+                    bytes = self.feed_line(bytes);
+                    continue;
+                }
+            };
+            let step = usize::try_from(skip).map_or(bytes.len(), |skip| skip.min(bytes.len()));
+            bytes = &bytes[step..];
+            let left = skip - step as u64;
+            self.state = match self.state {
+                State::Body(_) if left > 0 => State::Body(left),
+                State::Chunk(_) if left > 0 => State::Chunk(left),
+                State::Chunk(_) => State::ChunkSize,
+                State::Body(_) | State::Head | State::ChunkSize | State::Trailers | State::Lost => State::Head,
+            };
+        }
+    }
+
+    /// The framing of the oldest head that was not asked for; `None` if there was no whole head, or the tracker lost
+    /// its place, which a proxy must take for a bad request.
+    pub fn next_head(&mut self) -> Option<HeadFraming> {
+        self.heads.pop_front()
+    }
+
+    fn feed_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
+        let end = bytes.iter().position(|b| *b == b'\n');
+        let (part, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
+        if self.state == State::Head && !self.in_fields {
+            self.head.fragment |= part.contains(&b'#');
+        }
+        if end.is_some() && self.line.is_empty() && !self.line_is_long {
+            // The usual case: the whole line is here, nothing has to be kept.
+            self.end_line(part);
+            return rest;
+        }
+        let room = LINE_BYTES_MAX.saturating_sub(self.line.len());
+        self.line_is_long |= part.len() > room;
+        self.line.extend_from_slice(&part[..part.len().min(room)]);
+        if end.is_some() {
+            let line = std::mem::take(&mut self.line);
+            self.end_line(&line);
+            self.line = line;
+            self.line.clear();
+            self.line_is_long = false;
+        }
+        rest
+    }
+
+    fn end_line(&mut self, line: &[u8]) {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        match self.state {
+            State::Head if line.is_empty() && self.in_fields => self.end_head(),
+            // Empty lines before a request line are skipped (RFC 9112, 2.2).
+            State::Head if !self.in_fields => self.in_fields = !line.is_empty(),
+            State::Head => self.field(line),
+            State::ChunkSize => {
+                let size = chunk_size(line);
+                self.state = match size {
+                    Some(0) => State::Trailers,
+                    Some(size) => size.checked_add(2).map_or(State::Lost, State::Chunk),
+                    None => State::Lost,
+                };
+            }
+            State::Trailers if line.is_empty() => self.state = State::Head,
+            State::Trailers | State::Body(_) | State::Chunk(_) | State::Lost => {}
+        }
+    }
+
+    fn field(&mut self, line: &[u8]) {
+        // One look at the first letter spares most lines the rest.
+        match line.first().map(u8::to_ascii_lowercase) {
+            Some(b'c') => {
+                if let Some(value) = value_of(line, b"content-length:") {
+                    self.head.content_lengths = self.head.content_lengths.saturating_add(1);
+                    self.length = parse_length(value).unwrap_or(0);
+                }
+            }
+            Some(b't') => {
+                if let Some(value) = value_of(line, b"transfer-encoding:") {
+                    self.head.transfer_encodings = self.head.transfer_encodings.saturating_add(1);
+                    self.chunked = value.trim_ascii_end().to_ascii_lowercase().ends_with(b"chunked");
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn end_head(&mut self) {
+        self.state = match (self.chunked, self.length) {
+            (true, _) => State::ChunkSize,
+            (false, 0) => State::Head,
+            (false, length) => State::Body(length),
+        };
+        if self.heads.len() < HEADS_WAITING_MAX {
+            self.heads.push_back(self.head);
+        } else {
+            self.state = State::Lost;
+        }
+        (self.head, self.length, self.chunked, self.in_fields) = (HeadFraming::default(), 0, false, false);
+    }
+}
+
+/// What follows `name` (in lower case, with its colon), if the line begins with it in any case.
+fn value_of<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then_some(value)
+}
+
+fn parse_length(value: &[u8]) -> Option<u64> {
+    std::str::from_utf8(value.trim_ascii()).ok()?.parse().ok()
+}
+
+/// The size in a chunk's first line, without its extensions.
+fn chunk_size(line: &[u8]) -> Option<u64> {
+    let digits = line.split(|b| *b == b';').next()?.trim_ascii();
+    u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
+}
+
+/// A connection whose inbound bytes pass by a tracker.
+#[derive(Debug)]
+pub struct Watched<S> {
+    stream: S,
+    tracker: Rc<RefCell<Tracker>>,
+}
+
+impl<S> Watched<S> {
+    /// Wraps `stream`; the tracker is shared with the service that answers its requests.
+    pub fn new(stream: S) -> (Self, Rc<RefCell<Tracker>>) {
+        let tracker = Rc::default();
+        (Self { stream, tracker: Rc::clone(&tracker) }, tracker)
+    }
+
+    /// The stream itself.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.tracker.borrow_mut().feed(&buf.filled()[before..]);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Feeds `bytes` in parts of `step` and returns `(lengths, encodings)` of each head.
+    fn heads(bytes: &[u8], step: usize) -> Vec<(u8, u8)> {
+        let mut tracker = Tracker::default();
+        bytes.chunks(step).for_each(|part| tracker.feed(part));
+        std::iter::from_fn(|| tracker.next_head()).map(|h| (h.content_lengths, h.transfer_encodings)).collect()
+    }
+
+    #[test]
+    fn framing_headers_are_counted_however_the_bytes_are_cut() {
+        let stream = b"\r\nGET / HTTP/1.1\r\nHost: a\r\nContent-Lengthy: 7\r\n\r\n\
+            POST / HTTP/1.1\r\ncontent-LENGTH: 31\r\nTransfer-Encoding: chunked\r\n\r\n\
+            5;x=\"Content-Length: 1\"\r\nTransf\r\n10\r\nContent-Length: \r\n0\r\nContent-Length: 5\r\n\r\n\
+            POST / HTTP/1.1\nContent-Length: 18\nContent-Length:18\n\nContent-Length: 1\n\
+            GET / HTTP/1.1\r\n\r\n";
+        // The chunk above is 5 bytes long, so the sixth and what follows break its grammar.
+        assert_eq!(heads(stream, 7), [(0, 0), (1, 1)]);
+        let stream = b"POST / HTTP/1.1\r\ncontent-LENGTH: 31\r\nTransfer-Encoding: chunked\r\n\r\n\
+            6;x=\"Content-Length: 1\"\r\nTransf\r\n10\r\nContent-Length: \r\n0\r\nContent-Length: 5\r\n\r\n\
+            POST / HTTP/1.1\nContent-Length: 18\nContent-Length:18\n\nContent-Length: 1\n\
+            GET / HTTP/1.1\r\nTransfer-Encoding : chunked\r\n\r\n";
+        for step in 1..stream.len() {
+            assert_eq!(heads(stream, step), [(1, 1), (2, 0), (0, 0)], "in parts of {step}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn bodies_are_never_taken_for_heads(bodies: Vec<(bool, Vec<u8>)>, step in 1..40_usize) {
+            let mut stream = Vec::new();
+            for (chunked, body) in &bodies {
+                if *chunked {
+                    stream.extend_from_slice(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n");
+                    for part in body.chunks(9) {
+                        stream.extend_from_slice(format!("{:x}\r\n", part.len()).as_bytes());
+                        stream.extend_from_slice(part);
+                        stream.extend_from_slice(b"\r\n");
+                    }
+                    stream.extend_from_slice(b"0\r\n\r\n");
+                } else {
+                    stream.extend_from_slice(format!("POST / HTTP/1.1\r\nContent-Length: {}\r\n\r\n", body.len()).as_bytes());
+                    stream.extend_from_slice(body);
+                }
+            }
+            let expected: Vec<_> = bodies.iter().map(|(chunked, _)| if *chunked { (0, 1) } else { (1, 0) }).collect();
+            proptest::prop_assert_eq!(heads(&stream, step), expected);
+        }
+    }
+}

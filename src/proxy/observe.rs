@@ -1,0 +1,231 @@
+//! The last stage: how a request ended, and whose account it goes on.
+//!
+//! The observer travels with the request, then with the body of the answer. Whatever way it ends, it is counted once:
+//! at the end of the answer, at a refusal, or, when it is dropped before either, as a client that left.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use http::request::Parts;
+use http::{HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use super::access_log::Line;
+use super::refuse::Refusal;
+use super::worker::{Live, Snapshot, Worker};
+use crate::stats::{CodeClass, EndpointStats, Refused, UpstreamFailure};
+use crate::table::{Decision, Service, Version};
+
+/// Where a request went, in the table that it holds on to.
+#[derive(Clone, Debug)]
+pub struct Routed {
+    table: Snapshot,
+    service: u32,
+    version: u16,
+}
+
+impl Routed {
+    /// The place that `decision` names in `table`.
+    #[must_use]
+    pub fn new(table: &Snapshot, decision: &Decision<'_>) -> Self {
+        Self { table: Rc::clone(table), service: decision.service_index, version: decision.version }
+    }
+
+    /// The service.
+    #[must_use]
+    pub fn service(&self) -> &Service {
+        self.table.service(self.service)
+    }
+
+    /// The version.
+    #[must_use]
+    pub fn version(&self) -> &Version {
+        &self.service().versions[usize::from(self.version)]
+    }
+}
+
+/// Watches one request to its end.
+#[derive(Debug)]
+pub struct Observer {
+    worker: Rc<Worker>,
+    live: Live,
+    started: Instant,
+    routed: Option<Routed>,
+    status: Option<StatusCode>,
+    ended: Option<Option<Refused>>,
+    line: Option<Box<Line>>,
+}
+
+impl Observer {
+    /// Begins with the head of a request.
+    #[must_use]
+    pub fn begin(worker: &Rc<Worker>, head: &Parts, peer: IpAddr) -> Self {
+        let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
+        let line = log.map(|_| {
+            Box::new(Line {
+                at: SystemTime::now(),
+                client: peer,
+                method: head.method.clone(),
+                host: head.headers.get(http::header::HOST).cloned(),
+                target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+                status: None,
+                reason: None,
+                route: None,
+                endpoint: None,
+                revision: 0,
+                bytes: 0,
+                duration: Duration::ZERO,
+                id: None,
+            })
+        });
+        Self {
+            worker: Rc::clone(worker),
+            live: worker.enter(),
+            started: Instant::now(),
+            routed: None,
+            status: None,
+            ended: None,
+            line,
+        }
+    }
+
+    /// When the request came.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Notes the client's address, once it is known.
+    pub fn client(&mut self, client: IpAddr) {
+        if let Some(line) = &mut self.line {
+            line.client = client;
+        }
+    }
+
+    /// Notes where the request goes. Called again if it is sent elsewhere.
+    pub fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
+        if decision.passed_on() && self.routed.is_none() {
+            decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
+        }
+        if let Some(line) = &mut self.line {
+            line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
+            line.revision = routed.table.revision;
+        }
+        self.routed = Some(routed);
+    }
+
+    /// Notes the request id and the endpoint.
+    pub fn sent(&mut self, id: &HeaderValue, endpoint: SocketAddr) {
+        if let Some(line) = &mut self.line {
+            (line.id, line.endpoint) = (Some(id.clone()), Some(endpoint));
+        }
+    }
+
+    /// Counts a failed attempt against the version it was made on.
+    pub fn failed(&self, failure: UpstreamFailure) {
+        if let Some(routed) = &self.routed {
+            routed.version().stats.cell(self.worker.index).failed(failure);
+        }
+    }
+
+    /// Whether this request may be tried once more.
+    pub fn allow_retry(&mut self) -> bool {
+        self.worker.allow_retry(&mut self.live)
+    }
+
+    /// Notes the head of the upstream's answer.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        if status.is_server_error() {
+            self.failed(UpstreamFailure::Status);
+        }
+    }
+
+    /// Notes bytes of the answer's body.
+    pub fn sent_bytes(&mut self, count: usize) {
+        if let Some(line) = &mut self.line {
+            line.bytes += count as u64;
+        }
+    }
+
+    /// The answer was read to its end.
+    pub fn end(mut self) {
+        self.ended = Some(None);
+    }
+
+    /// The upstream broke its answer off: the client's connection is aborted.
+    pub fn end_broken(mut self, failure: UpstreamFailure) {
+        self.failed(failure);
+        let reason = match failure {
+            UpstreamFailure::BodyTimeout => Refused::UpstreamTimeout,
+            UpstreamFailure::ShortBody
+            | UpstreamFailure::Connect
+            | UpstreamFailure::Reset
+            | UpstreamFailure::Timeout
+            | UpstreamFailure::BadAnswer
+            | UpstreamFailure::Status => Refused::UpstreamBadAnswer,
+        };
+        self.ended = Some(Some(reason));
+    }
+
+    /// The proxy answered by itself.
+    pub fn end_refused(mut self, refusal: &Refusal) {
+        self.status = Some(refusal.status());
+        self.ended = Some(Some(refusal.reason));
+    }
+
+    fn count(&mut self) {
+        let left = if std::thread::panicking() { Refused::Internal } else { Refused::ClientGone };
+        let reason = self.ended.unwrap_or(Some(left));
+        let took = self.started.elapsed();
+        if let Some(reason) = reason {
+            self.worker.stats.refused(reason);
+        }
+        if let Some(routed) = &self.routed {
+            let class = self.status.map_or(CodeClass::None, CodeClass::of);
+            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            routed.version().stats.cell(self.worker.index).answered(class, micros);
+        }
+        if let (Some(mut line), Some(log)) = (self.line.take(), &self.worker.settings.log) {
+            line.status = self.status.map(|status| status.as_u16());
+            line.reason = reason.map(Refused::word);
+            line.duration = took;
+            if !log.send(*line) {
+                self.worker.stats.log_dropped();
+            }
+        }
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.count();
+    }
+}
+
+/// A request in flight to an endpoint; dropping it counts it out.
+#[derive(Debug)]
+pub struct InFlight(Arc<EndpointStats>);
+
+impl InFlight {
+    /// Counts a request in.
+    #[must_use]
+    pub fn enter(endpoint: &Arc<EndpointStats>) -> Self {
+        endpoint.enter();
+        Self(Arc::clone(endpoint))
+    }
+
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<EndpointStats> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.leave();
+    }
+}

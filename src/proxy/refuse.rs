@@ -1,0 +1,184 @@
+//! The one side exit: what the proxy answers by itself, with whose fault it was. Every status code of the data plane's
+//! own is in this file.
+//!
+//! A refusal has a stable reason word ([`Refused`]); the sentence beside it is for people and may change.
+
+use bytes::Bytes;
+use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http_body_util::Full;
+
+use crate::stats::Refused;
+
+/// Whose fault an ending was. Only the upstream's counts against a version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// The client sent what must not be forwarded, or went away.
+    Client,
+    /// The origin did not do its part.
+    Upstream,
+    /// The proxy, or whoever configured it.
+    Own,
+}
+
+/// A refusal: why, and what to tell.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// The reason.
+    pub reason: Refused,
+    /// A sentence for people: what was found, what is wanted.
+    pub detail: &'static str,
+}
+
+impl Refusal {
+    /// A refusal with a sentence.
+    #[must_use]
+    pub fn new(reason: Refused, detail: &'static str) -> Self {
+        Self { reason, detail }
+    }
+
+    /// The status that the client sees. 499 is never sent: the client is gone.
+    #[must_use]
+    pub fn status(&self) -> StatusCode {
+        match self.reason {
+            Refused::BadHead
+            | Refused::BadHost
+            | Refused::BadTarget
+            | Refused::BadFraming
+            | Refused::BadConnection
+            | Refused::BadBody => StatusCode::BAD_REQUEST,
+            Refused::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Refused::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Refused::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Refused::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Refused::HeadTimeout | Refused::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refused::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            Refused::NoService => StatusCode::NOT_FOUND,
+            Refused::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::ConnectFailed | Refused::UpstreamReset | Refused::UpstreamBadAnswer => StatusCode::BAD_GATEWAY,
+            Refused::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            Refused::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// Whose fault it was.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self.reason {
+            Refused::BadHead
+            | Refused::BadHost
+            | Refused::BadTarget
+            | Refused::BadFraming
+            | Refused::UnknownCoding
+            | Refused::BadConnection
+            | Refused::MethodNotAllowed
+            | Refused::TargetTooLong
+            | Refused::HeadTooLarge
+            | Refused::HeadTimeout
+            | Refused::BadBody
+            | Refused::BodyTimeout
+            | Refused::ClientGone => Fault::Client,
+            Refused::ConnectFailed | Refused::UpstreamReset | Refused::UpstreamTimeout | Refused::UpstreamBadAnswer => {
+                Fault::Upstream
+            }
+            Refused::NoService | Refused::NoEndpoint | Refused::Internal => Fault::Own,
+        }
+    }
+
+    /// Whether the connection must end with the answer: its framing is not to be trusted any more.
+    #[must_use]
+    pub fn closes(&self) -> bool {
+        match self.reason {
+            Refused::BadHead
+            | Refused::BadHost
+            | Refused::BadTarget
+            | Refused::BadFraming
+            | Refused::UnknownCoding
+            | Refused::BadConnection
+            | Refused::TargetTooLong
+            | Refused::HeadTooLarge
+            | Refused::HeadTimeout
+            | Refused::BadBody
+            | Refused::BodyTimeout
+            | Refused::ClientGone
+            | Refused::Internal => true,
+            Refused::MethodNotAllowed
+            | Refused::NoService
+            | Refused::NoEndpoint
+            | Refused::ConnectFailed
+            | Refused::UpstreamReset
+            | Refused::UpstreamTimeout
+            | Refused::UpstreamBadAnswer => false,
+        }
+    }
+
+    /// The answer: JSON if the client asked for it, plain text otherwise.
+    #[must_use]
+    pub fn answer(&self, wants_json: bool) -> Response<Full<Bytes>> {
+        let (status, reason, detail) = (self.status(), self.reason.word(), self.detail);
+        let (kind, body) = if wants_json {
+            let error = serde_json::json!({ "status": status.as_u16(), "reason": reason, "detail": detail });
+            ("application/json", serde_json::json!({ "error": error }).to_string() + "\n")
+        } else {
+            ("text/plain; charset=utf-8", format!("{} {reason}: {detail}\n", status.as_u16()))
+        };
+        let mut response = Response::new(Full::new(Bytes::from(body.clone())));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        if self.closes() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if self.reason == Refused::MethodNotAllowed {
+            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+        }
+        if self.reason == Refused::NoEndpoint {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
+    }
+}
+
+/// Whether a client asked for JSON: the words of `Accept` in order, the first that we can serve decides.
+#[must_use]
+pub fn wants_json(headers: &HeaderMap) -> bool {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let kinds = values.flat_map(|value| value.split(',')).filter_map(|part| part.split(';').next());
+    let served = kinds.map(str::trim).find_map(|kind| match kind {
+        "text/plain" | "text/html" | "text/*" | "*/*" => Some(false),
+        "application/json" | "application/problem+json" => Some(true),
+        other => other.ends_with("+json").then_some(true),
+    });
+    served.unwrap_or(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn accept_chooses_the_body() {
+        for (accept, json) in [
+            ("application/json", true),
+            ("application/json, text/plain, */*", true),
+            ("text/html,application/json;q=0.9", false),
+            ("*/*", false),
+            ("application/vnd.api+json; charset=utf-8", true),
+            ("image/png", false),
+        ] {
+            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
+            assert_eq!(wants_json(&headers), json, "{accept}");
+        }
+    }
+
+    #[test]
+    fn every_reason_has_an_error_status_and_a_fault() {
+        for reason in Refused::ALL {
+            let refusal = Refusal::new(reason, "why");
+            assert!(refusal.status().as_u16() >= 400, "{reason:?}");
+            let upstream = refusal.fault() == Fault::Upstream;
+            assert_eq!(upstream, matches!(refusal.status().as_u16(), 502 | 504), "{reason:?}");
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! One worker: everything that a thread of the data plane owns. Nothing in it is shared but the table's pointer, the
+//! counters that others read, and the log's channel.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use arc_swap::cache::Cache;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::access_log::LogSender;
+use super::body::RequestBody;
+use super::edit::EditSettings;
+use crate::stats::{Registry, WorkerStats};
+use crate::table::Table;
+use crate::upstream::{PoolSettings, Pools};
+
+/// Of the live requests, at most one in so many may be a retry (rule 25: at most 20 %).
+const LIVE_REQUESTS_A_RETRY: u32 = 5;
+
+/// So many retries are always allowed, or a quiet proxy could never retry.
+const RETRIES_MIN: u32 = 3;
+
+/// What a worker is made of; the same for all of them.
+#[derive(Clone, Debug)]
+pub struct WorkerSettings {
+    /// Bounds of the upstream pools.
+    pub pools: PoolSettings,
+    /// What is written into every message.
+    pub edit: EditSettings,
+    /// The longest target of a request, in bytes.
+    pub target_bytes_max: usize,
+    /// The largest head of a request, in bytes.
+    pub head_bytes_max: usize,
+    /// The most header lines of a request.
+    pub headers_max: usize,
+    /// Where finished requests are logged, if they are.
+    pub log: Option<LogSender>,
+    /// Zero of the process's clock of milliseconds.
+    pub clock_start: Instant,
+}
+
+/// A table that a request holds on to: counted on this thread only, so that a request costs no shared cache line.
+pub type Snapshot = Rc<Arc<Table>>;
+
+/// One thread's state.
+#[derive(Debug)]
+pub struct Worker {
+    /// Its number, which is its place in the counters.
+    pub index: usize,
+    /// Settings.
+    pub settings: WorkerSettings,
+    /// Its own counters.
+    pub stats: Arc<WorkerStats>,
+    /// Its idle upstream connections.
+    pub pools: Pools<RequestBody>,
+    /// Told when the worker begins to drain.
+    pub drain: Notify,
+    draining: Cell<bool>,
+    view: RefCell<View>,
+    random: RefCell<StdRng>,
+    live: Cell<u32>,
+    retrying: Cell<u32>,
+}
+
+#[derive(Debug)]
+struct View {
+    cache: Cache<Arc<ArcSwap<Table>>, Arc<Table>>,
+    snapshot: Snapshot,
+}
+
+impl Worker {
+    /// Worker number `index` of `registry`, which routes by `table`.
+    #[must_use]
+    pub fn new(index: usize, settings: WorkerSettings, table: Arc<ArcSwap<Table>>, registry: &Registry) -> Self {
+        let mut cache = Cache::new(table);
+        let snapshot = Rc::new(Arc::clone(cache.load()));
+        Self {
+            index,
+            stats: registry.worker(index),
+            pools: Pools::new(settings.pools),
+            settings,
+            drain: Notify::new(),
+            draining: Cell::new(false),
+            view: RefCell::new(View { cache, snapshot }),
+            random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
+            live: Cell::new(0),
+            retrying: Cell::new(0),
+        }
+    }
+
+    /// The table in force. One call a request, at its start; the request keeps what it got.
+    #[must_use]
+    pub fn snapshot(&self) -> Snapshot {
+        let mut view = self.view.borrow_mut();
+        let View { cache, snapshot } = &mut *view;
+        let current = cache.load();
+        if !Arc::ptr_eq(current, snapshot) {
+            *snapshot = Rc::new(Arc::clone(current));
+        }
+        Rc::clone(snapshot)
+    }
+
+    /// Lets go of a table that is not in force any more, even if no request comes.
+    pub fn refresh(&self) {
+        drop(self.snapshot());
+    }
+
+    /// 128 random bits.
+    #[must_use]
+    pub fn random(&self) -> u128 {
+        self.random.borrow_mut().random()
+    }
+
+    /// Whether one request in `1 / ratio` is drawn.
+    #[must_use]
+    pub fn draws(&self, ratio: f64) -> bool {
+        ratio >= 1.0 || self.random.borrow_mut().random::<f64>() < ratio
+    }
+
+    /// Milliseconds on the process's clock.
+    #[must_use]
+    pub fn clock_ms(&self, now: Instant) -> u64 {
+        let passed = now.saturating_duration_since(self.settings.clock_start);
+        u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Begins to drain: connections end with the request they have.
+    pub fn begin_drain(&self) {
+        self.draining.set(true);
+        self.drain.notify_waiters();
+        self.pools.clear();
+    }
+
+    /// Whether the worker drains.
+    #[must_use]
+    pub fn draining(&self) -> bool {
+        self.draining.get()
+    }
+
+    /// Counts a request in; dropping the guard counts it out.
+    #[must_use]
+    pub fn enter(self: &Rc<Self>) -> Live {
+        self.live.set(self.live.get() + 1);
+        Live { worker: Rc::clone(self), retry: false }
+    }
+
+    /// Whether the budget has room for one retry more. If so, `live` takes it until its request ends.
+    pub fn allow_retry(&self, live: &mut Live) -> bool {
+        let allowed = (self.live.get() / LIVE_REQUESTS_A_RETRY).max(RETRIES_MIN);
+        let room = live.retry || self.retrying.get() < allowed;
+        if room && !live.retry {
+            live.retry = true;
+            self.retrying.set(self.retrying.get() + 1);
+        }
+        room
+    }
+}
+
+/// A request in progress.
+#[derive(Debug)]
+pub struct Live {
+    worker: Rc<Worker>,
+    retry: bool,
+}
+
+impl Drop for Live {
+    fn drop(&mut self) {
+        self.worker.live.set(self.worker.live.get() - 1);
+        if self.retry {
+            self.worker.retrying.set(self.worker.retrying.get() - 1);
+        }
+    }
+}
