@@ -154,7 +154,11 @@ fn forwarding_headers_of_strangers_are_overwritten() {
         known(&["X-Forwarded-For: 6.6.6.6, 127.0.0.1"]),
         known(&["X-Forwarded-Proto: https", "X-Forwarded-Host: evil", "X-Forwarded-Host: evil2"]),
         known(&["Forwarded: for=6.6.6.6;proto=https;host=evil"]).lacks("forwarded: for=6.6.6.6;proto=https;host=evil"),
-        known(&["X-Forwarded-Port: 99", "X-Real-IP: 6.6.6.6"]),
+        known(&["X-Forwarded-Port: 99", "X-Forwarded-Prefix: /x"])
+            .lacks("x-forwarded-port")
+            .lacks("x-forwarded-prefix"),
+        known(&["X-Real-IP: 6.6.6.6"]).lacks("x-real-ip: 6.6.6.6"),
+        known(&["X-Pointsman-Revision: 999999"]).lacks("x-pointsman-revision: 999999"),
         known(&["X_Forwarded_For: 6.6.6.6"]).lacks("x_forwarded_for"),
     ]);
 }

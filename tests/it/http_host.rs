@@ -96,9 +96,10 @@ fn a_good_host_passes_as_it_is() {
         "a-b.c_d",
         "1",
         "a~b",
-        "a!$&'()*+;=b",
     ];
     Table::new().run(hosts.map(|host| Case::forwarded(9, hosted(host)).sees(&format!("x-forwarded-host: {host}"))));
+    // Legal in a reg-name, and in no name that anybody has.
+    Table::new().run([Case::either(9, hosted("a!$&'()*+;=b")), Case::either(9, hosted("a:"))]);
 }
 
 #[test]
@@ -249,7 +250,6 @@ fn a_normalised_path_is_what_routing_and_the_origin_see() {
         ("/%61dmin/s", "admin", "/admin/s"),
         ("/x/%2e%2e/admin/s", "admin", "/admin/s"),
         ("/x/.%2E/admin/s?q=/../x//y", "admin", "/admin/s?q=/../x//y"),
-        ("/../../admin/s", "admin", "/admin/s"),
         ("/a%2fb", "site", "/a%2fb"),
         ("/admin%2f..%2fx", "site", "/admin%2f..%2fx"),
         ("/a/", "site", "/a/"),
@@ -270,6 +270,9 @@ fn a_normalised_path_is_what_routing_and_the_origin_see() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    // Above the root is nothing: a proxy may stop there or refuse.
+    let above = client::send(proxy.address, get("/../../admin/s"));
+    assert!(above.status == 400 || above.text() == "admin", "{above:?}");
 }
 
 #[test]

@@ -42,21 +42,34 @@ fn ok() -> &'static str {
 
 #[test]
 fn a_connection_is_used_again_after_a_whole_exchange() {
-    let origin = Origin::with(|seen| match seen.target() {
-        "/chunked" => Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
-        "/none" => Reply::raw("HTTP/1.1 204 No Content\r\n\r\n"),
-        _ => Reply::raw(ok()),
-    });
-    let proxy = one_worker(&[&origin], "");
-    let mut client = proxy.client();
-    for _ in 0..4 {
-        for path in ["/", "/chunked", "/none"] {
-            assert!(client.ask(get(path)).status < 300);
-            assert!(proxy.client().ask(post(path, "body")).status < 300);
+    let requests = [
+        ("length", get("/")),
+        ("chunks", get("/chunked")),
+        ("nothing", get("/none")),
+        ("head", "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n".to_owned()),
+        ("post", post("/", "body")),
+        ("post, chunks", post("/chunked", "body")),
+        ("post, nothing", post("/none", "body")),
+        ("large post", post("/", &"b".repeat(500_000))),
+    ];
+    let mut wrong = Vec::new();
+    for (name, request) in requests {
+        let origin = Origin::with(|seen| match seen.target() {
+            "/chunked" => Reply::raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n"),
+            "/none" => Reply::raw("HTTP/1.1 204 No Content\r\n\r\n"),
+            _ if seen.line().starts_with("HEAD") => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
+            _ => Reply::raw(ok()),
+        });
+        let proxy = one_worker(&[&origin], "");
+        let mut client = proxy.client();
+        for _ in 0..10 {
+            assert!(client.ask(&request).status < 300);
         }
-        client.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+        if origin.connections() > 1 {
+            wrong.push((name, origin.connections()));
+        }
     }
-    assert_eq!(origin.connections(), 1);
+    assert!(wrong.is_empty(), "connections for ten requests one after the other: {wrong:?}");
 }
 
 #[test]
@@ -241,7 +254,10 @@ fn an_endpoint_that_takes_no_connections_costs_no_request() {
 #[test]
 fn a_version_without_endpoints_passes_its_requests_on() {
     let (dead, origin) = (Fault::refusing(), Origin::saying("v2"));
-    let proxy = Setup::endpoints(&[&[dead.address()], &[origin.address()]]).service("on_unhealthy = \"pass\"").start();
+    let proxy = Setup::endpoints(&[&[dead.address()], &[origin.address()]])
+        .service("on_unhealthy = \"pass\"")
+        .split(&[99, 1])
+        .start();
     let mut client = proxy.client();
     eventually("v2 answers for v1", || client.ask(get("/")).text() == "v2");
     let answers: Vec<_> = (0..5).map(|_| client.ask(post("/", "x")).status).collect();

@@ -402,7 +402,7 @@ const FORBIDDEN_TRAILERS: [&str; 13] = [
     "cookie",
 ];
 
-const HOP_BY_HOP: [&str; 8] = [
+const HOP_BY_HOP: [&str; 7] = [
     "proxy-connection",
     "keep-alive",
     "upgrade",
@@ -410,11 +410,9 @@ const HOP_BY_HOP: [&str; 8] = [
     "proxy-authenticate",
     "expect",
     "http2-settings",
-    "connection",
 ];
 
-const EXACTLY_ONE: [&str; 6] =
-    ["host", "x-forwarded-for", "x-forwarded-proto", "x-forwarded-host", "via", "x-request-id"];
+const EXACTLY_ONE: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-proto", "x-request-id"];
 
 /// What a request breaks of what holds for every request that a proxy sends.
 fn lawful(head: &Head) -> Vec<String> {
@@ -442,6 +440,11 @@ fn lawful(head: &Head) -> Vec<String> {
         check(head.all(name).is_empty(), &format!("a {name} header"));
     }
     check(head.all("te").iter().all(|te| *te == "trailers"), "a TE other than trailers");
+    // RFC 9110, 10.1.4: whoever sends TE says so in Connection.
+    let te_only = head.all("connection").iter().all(|token| token.eq_ignore_ascii_case("te"));
+    check(te_only && head.all("connection").len() <= head.all("te").len(), "a connection header");
+    check(head.all("via").last().is_some_and(|via| via.ends_with(" pointsman")), "not by way of us");
+    check(head.all("x-forwarded-host").len() <= 1, "more than one x-forwarded-host");
     check(!head.headers.iter().any(|(name, _)| name.contains('_')), "a name with an underscore");
     crimes
 }

@@ -110,8 +110,12 @@ impl Proxy {
         let text = format!("{text}\n[admin]\naddress = \"127.0.0.1:0\"\n[state]\npath = \"{}\"\n", state.display());
         let config = pointsman::config::parse(&text, folder.path())
             .unwrap_or_else(|problems| panic!("the config of a test is wrong: {problems}\n{text}"));
-        let bound = pointsman::app::Bound::bind(config, pointsman::app::Options::default()).unwrap();
-        let (address, admin) = (bound.addresses().listeners[0].1, bound.addresses().admin.unwrap());
+        let bound =
+            pointsman::app::Bound::bind(config, pointsman::app::Options { in_memory: true, ..Default::default() })
+                .unwrap();
+        let addresses = bound.addresses();
+        let pointsman::app::AdminAddress::Tcp(admin) = addresses.admin else { panic!("the admin API is not on TCP") };
+        let address = addresses.listeners[0].1;
         let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
         let (done, stopped) = mpsc::channel();
         std::thread::spawn(move || {
