@@ -1,4 +1,79 @@
-//! Pointsman.
+//! Pointsman is a layer-7 reverse proxy that splits the traffic of a service between its versions, moves the split
+//! while requests flow, and takes it back in one swap. This page is the map: the words, the two planes, where things
+//! are, and what must stay true.
+//!
+//! # Words
+//!
+//! - **Service**: what users address, by hosts and path prefixes ([`table::ServiceSpec`]).
+//! - **Version**: one build of a service, a pool of endpoints ([`table::Version`]). **Endpoint**: one address of it
+//!   ([`table::Endpoint`]).
+//! - **Split**: the weights of a service's versions in per cent with up to three decimals, 100 together
+//!   ([`table::Weights`]).
+//! - **Slot**: one of [`table::SLOTS`] parts of the key space. A split owns them in runs ([`table::Slots`]), and new
+//!   weights are laid over the old runs, so that no user moves who does not have to.
+//! - **Key**: what makes a user the same user in the next request ([`table::spec::KeySource`]). **Salt**: what a key is
+//!   hashed with; another salt is another draw of users ([`table::hash::Salt`]).
+//! - **Rule**: a match on the request that picks a version before the split is asked ([`table::spec::RuleSpec`]).
+//!   **Segment**: a named match that rules share ([`table::spec::Segment`]).
+//! - **Traffic**: what of a service changes while requests flow: salt, runs, drained endpoints ([`table::Traffic`]).
+//! - **Table**: one immutable, compiled generation of all routing ([`table::Table`]).
+//! - **Decision**: service, version, cause and slot of one request ([`table::Decision`]), made by [`table::decide()`],
+//!   which `explain` asks too.
+//! - **Refusal**: why the proxy answered by itself, as a stable word ([`stats::Refused`]). **Failure**: how an attempt
+//!   failed by the upstream's fault ([`stats::UpstreamFailure`]).
+//! - **Revision**: a numbered, durable change of the traffic of some services.
+//!
+//! # Two planes that meet in one place
+//!
+//! ```text
+//!  data plane: one thread per core, each with its own runtime, listener (SO_REUSEPORT) and upstream pools
+//!    accept -> admit -> decide -> dial -> forward -> observe          (refuse: the one side exit)
+//!                         |                              |
+//!                     ArcSwap<Table>                per-worker counters
+//!                         ^                              v
+//!  control plane: its own small runtime, the only writer
+//!    config file, admin REST, health -> state (durable revision) -> table (compile) -> one store
+//! ```
+//!
+//! A request takes one snapshot of the table at its start and keeps it. A change of any number of services is one
+//! revision, durable before it is acknowledged, and one pointer store: no request sees half of it. Workers share
+//! nothing that a request writes; the control plane sums their counters when somebody looks.
+//!
+//! # Where things are
+//!
+//! From the bottom up; a module imports from below only.
+//!
+//! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
+//! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
+//!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
+//!   [`table::compile`], [`table::decide`](mod@table::decide).
+//! - [`upstream`]: connections to endpoints, balancing between them.
+//! - [`proxy`]: the life of a request; its files are the stages of the picture.
+//! - [`config`]: from text to a validated config, with all problems at once.
+//! - [`control`]: the only writer: event loop, revision store, admin API, file watch.
+//! - [`app`]: binds everything and runs it; nothing else wires parts together.
+//! - [`cli`]: the subcommands, one file each.
+//!
+//! # What must stay true
+//!
+//! The order of imports, the sizes and the things of which there is one are checked by `tests/tidy.rs` on the sources;
+//! where another test keeps a line, it is named.
+//!
+//! - `stats <- table <- rollout <- config <- control <- app <- main` is the direction of imports. `proxy` and
+//!   `upstream` see `table` and `stats` only (`proxy` also `upstream`), and meet `control` in `app` only; `cli` stands
+//!   beside `app` and is used by `main` only.
+//! - [`stats`], [`table`], `rollout` and `config` have no async, no I/O, no clock and no randomness of their own: time
+//!   and chance are arguments.
+//! - One store publishes a table; a request loads once, at its start, and keeps that snapshot.
+//! - [`table::decide()`] does not allocate (`tests/decide_alloc.rs`), lock, log or wait.
+//! - A change of weights moves ½·Σ|Δw| of the users, and only from versions that shrink to versions that grow (property
+//!   tests of [`table::slots`]).
+//! - A status code of the proxy's own is built in `proxy/refuse.rs` and `control/admin` only.
+//! - Metric names and labels stand in [`stats::names`]; handles are resolved when a table is built, never by string in
+//!   a request.
+//! - Only `config` and `control/admin` know serde shapes; the types behind them cannot hold an invalid value.
+//! - No function above 70 lines, no file above 400 without its tests.
+
 pub mod app;
 pub mod cli;
 pub mod config;

@@ -247,3 +247,6 @@ impl Endpoint {
         !self.drained && self.stats.reachable(now_ms)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -131,3 +131,6 @@ fn low_bits(chance: u128) -> u32 {
     let bits = chance as u32;
     bits
 }
+
+#[cfg(test)]
+mod tests;

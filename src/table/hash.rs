@@ -107,8 +107,7 @@ impl Salt {
 /// Scales a uniform 32-bit number to a slot: multiply and shift, because `%` would favour low slots.
 #[must_use]
 pub fn scale(hash: u32) -> u32 {
-    let slot = ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32;
-    slot
+    ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32
 }
 
 #[cfg(test)]
@@ -129,6 +128,46 @@ mod tests {
             assert_eq!(Murmur3::new(0).with(whole.as_bytes()).finish(), hash, "{whole}");
             assert_eq!(Salt::new(salt).slot(key.as_bytes()), slot, "{whole}");
         }
+    }
+
+    /// Users in each pair of tenths of the key space under two salts, as Pearson's chi-square against independence.
+    fn chi_square(one: &str, other: &str) -> f64 {
+        const KEYS: u32 = 100_000;
+        let (one, other) = (Salt::new(one), Salt::new(other));
+        let tenth = |slot: u32| (slot / (SLOTS / 10)) as usize;
+        let (mut cells, mut rows, mut columns) = ([[0_u32; 10]; 10], [0_u32; 10], [0_u32; 10]);
+        for number in 0..KEYS {
+            let key = format!("user-{number}");
+            let (row, column) = (tenth(one.slot(key.as_bytes())), tenth(other.slot(key.as_bytes())));
+            cells[row][column] += 1;
+            rows[row] += 1;
+            columns[column] += 1;
+        }
+        let cell = |row: usize, column: usize| {
+            let expected = f64::from(rows[row]) * f64::from(columns[column]) / f64::from(KEYS);
+            (f64::from(cells[row][column]) - expected).powi(2) / expected
+        };
+        (0..100).map(|index| cell(index / 10, index % 10)).sum()
+    }
+
+    #[test]
+    fn another_salt_is_an_independent_draw() {
+        // The 0.9999 quantile with 9 * 9 degrees of freedom: one pair in 10,000 of truly independent draws is above.
+        // The keys are fixed, so a pass stays a pass.
+        const LIMIT: f64 = 137.3;
+        for (one, other) in [
+            ("shop-1", "shop-2"),
+            ("shop-2", "shop-3"),
+            ("shop-1", "cart-1"),
+            ("shop-1", "shop-11"),
+            ("a", "b"),
+            ("", "x"),
+            ("2026-11-21T10:00:00Z", "2026-11-21T10:00:01Z"),
+        ] {
+            let statistic = chi_square(one, other);
+            assert!(statistic < LIMIT, "{one:?} and {other:?}: {statistic}");
+        }
+        assert!(chi_square("shop-1", "shop-1") > 100.0 * LIMIT, "the statistic sees a draw that is the same");
     }
 
     proptest::proptest! {

@@ -2,12 +2,14 @@
 //!
 //! In reading order: [`spec`] is what a service is, [`weights`], [`slots`] and [`hash`] are the split, [`traffic`] is
 //! what changes while requests flow, [`router`] finds the service, [`matcher`] the rule, [`key`] the user, and
-//! [`decide`] puts them together over a [`Table`], one immutable generation of it all.
+//! [`decide()`] puts them together over a [`Table`], one immutable generation of it all.
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
 pub mod compile;
 pub mod decide;
+#[cfg(test)]
+mod fixture;
 pub mod hash;
 pub mod key;
 pub mod matcher;

@@ -192,7 +192,9 @@ impl Slots {
         for item in text.split(' ') {
             let (name, count) = item.split_once('*').ok_or_else(|| bad(item))?;
             let version = Name::new(name).ok().ok_or_else(|| bad(item))?;
-            let count: u32 = count.parse().ok().filter(|n| (1..=SLOTS).contains(n)).ok_or_else(|| bad(item))?;
+            // One text for one layout: `+5` and `05` are numbers, but never what was written.
+            let count = count.starts_with(|first: char| matches!(first, '1'..='9')).then_some(count);
+            let count = count.and_then(|n| n.parse::<u32>().ok()).filter(|n| *n <= SLOTS).ok_or_else(|| bad(item))?;
             let start = runs.last().map_or(0, |run| run.until);
             if start + count > SLOTS || runs.last().is_some_and(|run| run.version == version) {
                 return Err(bad(text));
@@ -245,3 +247,6 @@ fn take(growing: &mut Vec<(Name, u32)>, from: u32, to: u32, parts: &mut Vec<(u32
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+# What continuous integration runs, for everybody to run: `make test` on a fresh machine with Rust and a C compiler.
+
+# How long `make soak` pushes mixed traffic.
+SOAK_SECONDS ?= 300
+
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: test tools fmt lint doc unit soak bench golden
+
+test: tools fmt lint doc unit
+
+# promtool reads our metrics in the tests as Prometheus would. Installed only when it is not there.
+tools:
+	@.ci/tools
+
+fmt:
+	cargo fmt --check
+
+# Benches are compiled here too.
+lint:
+	cargo clippy --all-targets -- -D warnings
+
+doc:
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps
+
+unit:
+	cargo test
+
+# Mixed traffic for SOAK_SECONDS: nothing hangs, memory comes back. Its tests are named `soak_...` and are short unless
+# SOAK_SECONDS says otherwise.
+soak:
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it soak_ -- --nocapture --test-threads=1
+
+bench:
+	cargo bench
+
+# Writes the expected outputs of the golden tests anew; read the difference before it is committed.
+golden:
+	UPDATE_GOLDEN=1 cargo test

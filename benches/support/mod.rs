@@ -1,0 +1,81 @@
+//! Many services like those of a large site, for the benches.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use http::HeaderName;
+use pointsman::stats::Registry;
+use pointsman::table::spec::{Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, VersionSpec};
+use pointsman::table::{Name, ServiceSpec, Table, Traffic, Weight, Weights};
+
+/// Rules of each service; none of them holds for the requests of the benches, so that all are asked.
+pub(crate) const RULES: usize = 10;
+
+/// Services and their first traffic.
+#[derive(Debug)]
+pub(crate) struct Site {
+    /// The services, on a host each.
+    pub(crate) specs: Vec<Arc<ServiceSpec>>,
+    /// Their traffic.
+    pub(crate) traffic: BTreeMap<Name, Arc<Traffic>>,
+}
+
+impl Site {
+    /// So many services with [`RULES`] rules, two versions, two endpoints a version, sticky by a header.
+    pub(crate) fn new(services: u32) -> Self {
+        let specs: Vec<_> = (0..services).map(|number| Arc::new(service(number))).collect();
+        let first = |spec: &Arc<ServiceSpec>| Arc::new(Traffic::first("release-1".into(), &spec.split));
+        let traffic = specs.iter().map(|spec| (spec.name.clone(), first(spec))).collect();
+        Self { specs, traffic }
+    }
+
+    /// The table of all of it.
+    pub(crate) fn compile(&self, registry: &Registry) -> Table {
+        Table::compile(1, &self.specs, &self.traffic, registry).expect("the traffic fits")
+    }
+}
+
+/// The host of a service.
+pub(crate) fn host(number: u32) -> String {
+    format!("service-{number}.shops.example.com")
+}
+
+/// A name that is known to be good.
+pub(crate) fn name(text: &str) -> Name {
+    Name::new(text).expect("a good name")
+}
+
+/// A split between v1 and v2.
+pub(crate) fn split(v2_percent: f64) -> Weights {
+    let weight = |percent| Weight::from_percent(percent).expect("a good weight");
+    let pairs = [(name("v1"), weight(100.0 - v2_percent)), (name("v2"), weight(v2_percent))];
+    Weights::new(BTreeMap::from(pairs)).expect("a sum of 100")
+}
+
+fn service(number: u32) -> ServiceSpec {
+    let [_, a, b, c] = number.to_be_bytes();
+    let version = |version: &str, port: u16| VersionSpec {
+        name: name(version),
+        endpoints: vec![SocketAddr::from(([10, a, b, c], port)), SocketAddr::from(([10, a, b, c], port + 1))],
+    };
+    ServiceSpec {
+        name: name(&format!("service-{number}")),
+        hosts: vec![HostPattern::Exact(host(number).into())],
+        paths: vec![PathPrefix::new("/").expect("a path"), PathPrefix::new("/api/v2").expect("a path")],
+        sticky: vec![KeySource::Header(HeaderName::from_static("x-user-id"))],
+        salt: None,
+        split: split(10.0),
+        versions: vec![version("v1", 8_000), version("v2", 9_000)],
+        rules: (0..RULES).map(rule).collect(),
+        policy: Policy::default(),
+    }
+}
+
+fn rule(number: usize) -> RuleSpec {
+    let header = (HeaderName::from_static("x-canary"), Pattern::Exact(format!("group-{number}").into()));
+    let when = Condition { headers: vec![header], ..Condition::default() };
+    RuleSpec { name: name(&format!("rule-{number}")), when: Arc::new(when), version: name("v2") }
+}

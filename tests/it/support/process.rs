@@ -1,0 +1,112 @@
+//! The real binary, as an operator starts it: a child process on free ports, found from what it logs.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use pointsman::cli::client::{AdminClient, Call, CallError};
+use serde_json::Value;
+
+/// How long a start or an end may take on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A running `pointsman run`.
+pub struct Process {
+    child: Child,
+    /// The first listener.
+    pub listener: SocketAddr,
+    /// The admin API.
+    pub admin: AdminClient,
+    /// The admin API's address.
+    pub admin_address: SocketAddr,
+}
+
+/// The config of a service `shop` with two versions, state in `folder`.
+pub fn config(v1: SocketAddr, v2: SocketAddr, more: &str) -> String {
+    format!(
+        "[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[proxy]\nworkers = 2\n\
+         [services.shop]\nsticky = [\"header:x-user-id\"]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
+         versions.v1.endpoints = [\"{v1}\"]\nversions.v2.endpoints = [\"{v2}\"]\n{more}"
+    )
+}
+
+impl Process {
+    /// Starts the binary on the config at `path` and waits until it serves.
+    pub fn start(path: &Path) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        command.arg("run").arg("--config").arg(path);
+        Self::start_command(command)
+    }
+
+    /// Starts a command that ends up running the binary.
+    pub fn start_command(mut command: Command) -> Self {
+        command.env("RUST_LOG", "info").env("NO_COLOR", "1").stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = command.spawn().expect("the binary starts");
+        let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
+        let (mut listener, mut admin, mut seen) = (None, None, String::new());
+        while listener.is_none() || admin.is_none() {
+            let Some(Ok(line)) = lines.next() else {
+                let _reaped = child.wait();
+                panic!("the binary ended before it served:\n{seen}");
+            };
+            let address = line.rsplit_once("address=").map(|(_, rest)| rest.trim().trim_start_matches("http://"));
+            let address = address.and_then(|text| text.parse::<SocketAddr>().ok());
+            if line.contains("admin API listening") {
+                admin = address;
+            } else if line.contains("listening listener=") {
+                listener = address;
+            }
+            seen.push_str(&line);
+            seen.push('\n');
+        }
+        // Nobody may block on a full pipe later on.
+        std::thread::spawn(move || lines.for_each(drop));
+        let admin_address = admin.expect("seen");
+        let admin = AdminClient::new(&admin_address.to_string(), None).expect("an address");
+        Self { child, listener: listener.expect("seen"), admin, admin_address }
+    }
+
+    /// The process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads from the admin API.
+    pub fn get(&self, path: &str) -> Value {
+        self.admin.call(Call::get(path)).unwrap()
+    }
+
+    /// Calls the admin API with a body.
+    pub fn send(&self, method: http::Method, path: &str, body: Value) -> Result<Value, CallError> {
+        self.admin.call(Call { method, path, body: Some(body), if_match: None })
+    }
+
+    /// Ends it as a power cut would.
+    pub fn kill(mut self) {
+        self.child.kill().expect("it runs");
+        self.child.wait().expect("it ended");
+    }
+
+    /// Asks it to end, and waits.
+    pub fn end(&mut self) -> ExitStatus {
+        let id = self.child.id().to_string();
+        Command::new("kill").args(["-TERM", &id]).status().expect("kill");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the process did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}

@@ -1,0 +1,449 @@
+//! The invariants of the architecture that the compiler cannot see, checked on the sources themselves: which module may
+//! import which, what the pure modules must not touch, sizes, and the things of which there is exactly one. Reading
+//! text is enough for that and needs no dependency; each check is also run on a small text that breaks it.
+
+use std::collections::BTreeSet;
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
+
+/// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` and `demo` stand beside
+/// `app` and are used by `main` (`demo` by its subcommand in `cli` too), never from below.
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
+    ("stats", &[]),
+    ("table", &["stats"]),
+    ("upstream", &["stats", "table"]),
+    ("proxy", &["stats", "table", "upstream"]),
+    ("rollout", &["stats", "table"]),
+    ("config", &["stats", "table", "rollout"]),
+    ("control", &["stats", "table", "rollout", "config"]),
+    ("app", &["stats", "table", "rollout", "config", "control", "proxy", "upstream"]),
+    ("demo", &["config", "control", "app"]),
+    ("cli", &["config", "control", "app", "demo"]),
+    ("main", &["config", "control", "app", "demo", "cli"]),
+];
+
+/// Modules without async, I/O, clock and randomness of their own: time and chance are arguments.
+const PURE: [&str; 4] = ["stats", "table", "rollout", "config"];
+
+/// What the pure modules must not name.
+const IMPURE: [&str; 9] =
+    ["async", "await", "tokio", "rand", "std::fs", "TcpStream", "TcpListener", "Instant", "SystemTime"];
+
+const FILE_LINES_MAX: usize = 400;
+const FUNCTION_LINES_MAX: usize = 70;
+
+/// More dependencies than this under one comment are not a group that the comment explains.
+const DEPENDENCIES_PER_COMMENT_MAX: usize = 4;
+
+/// Status codes that are read, not answered: they decide how an upstream's answer is framed.
+const STATUS_OF_FRAMING: [&str; 4] = ["CONTINUE", "SWITCHING_PROTOCOLS", "NO_CONTENT", "NOT_MODIFIED"];
+
+/// Texts that begin like a metric and are none: our own cookie.
+const NO_METRICS: [&str; 1] = ["\"pointsman_id\""];
+
+/// One source file.
+struct Source {
+    /// Its path from the root of the crate, e.g. `src/table/slots.rs`.
+    path: String,
+    /// Its text without comments and without the inline test module; lines keep their numbers.
+    code: String,
+    /// The same without what is inside string literals.
+    bare: String,
+    /// Whether the whole file is test code.
+    test: bool,
+}
+
+impl Source {
+    fn new(path: &str, text: &str) -> Self {
+        let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+        let (code, bare) = (without_comments(&text[..end], true), without_comments(&text[..end], false));
+        let test = !path.starts_with("src/") || path.ends_with("/tests.rs") || path.ends_with("/fixture.rs");
+        Self { path: path.to_owned(), code, bare, test }
+    }
+
+    /// The module below the crate: `table` for `src/table/slots.rs`, `app` for `src/app.rs`.
+    fn module(&self) -> &str {
+        let below = self.path.trim_start_matches("src/");
+        below.split('/').next().unwrap_or(below).trim_end_matches(".rs")
+    }
+
+    /// Where `part`, a slice of one of the texts, stands and what is wrong with it.
+    fn finding(&self, text: &str, offset: usize, found: impl Display, want: &str) -> String {
+        let line = text[..offset].matches('\n').count() + 1;
+        format!("{}:{line}: found {found}, want {want}", self.path)
+    }
+}
+
+/// Blanks comments and, unless `strings`, the insides of string literals; newlines stay.
+fn without_comments(text: &str, strings: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    let blank = |out: &mut String, part: &str, keep: bool| {
+        out.extend(part.chars().map(|c| if keep || c == '\n' { c } else { ' ' }));
+    };
+    while let Some(first) = rest.chars().next() {
+        let raw = rest.strip_prefix('r').map(|r| r.len() - r.trim_start_matches('#').len());
+        let raw = raw.filter(|hashes| rest[1 + hashes..].starts_with('"') && !out.ends_with(is_word));
+        let (len, keep) = if rest.starts_with("//") {
+            (rest.find('\n').unwrap_or(rest.len()), false)
+        } else if rest.starts_with("/*") {
+            (rest.find("*/").map_or(rest.len(), |end| end + 2), false)
+        } else if let Some(hashes) = raw {
+            let close = format!("\"{}", "#".repeat(hashes));
+            let open = hashes + 2;
+            (rest[open..].find(&close).map_or(rest.len(), |end| open + end + close.len()), strings)
+        } else if first == '"' {
+            (1 + literal_end(&rest[1..]), strings)
+        } else if let Some(len) = char_literal(rest) {
+            (len, strings)
+        } else {
+            (first.len_utf8(), true)
+        };
+        blank(&mut out, &rest[..len], keep);
+        rest = &rest[len..];
+    }
+    out
+}
+
+/// The length of a string literal's rest, its closing quote included.
+fn literal_end(rest: &str) -> usize {
+    let mut escaped = false;
+    let end = rest.char_indices().find(|(_, c)| {
+        let closes = *c == '"' && !escaped;
+        escaped = *c == '\\' && !escaped;
+        closes
+    });
+    end.map_or(rest.len(), |(index, _)| index + 1)
+}
+
+/// The length of a character literal; lifetimes are none.
+fn char_literal(rest: &str) -> Option<usize> {
+    let inner = rest.strip_prefix('\'')?;
+    let len = match inner.strip_prefix('\\') {
+        Some(escape) => 1 + escape.char_indices().skip(1).find(|(_, c)| *c == '\'')?.0,
+        None => inner.chars().next()?.len_utf8(),
+    };
+    inner[len..].starts_with('\'').then_some(len + 2)
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Where `word` stands in `text`, not as a part of a longer word.
+fn words<'a>(text: &'a str, word: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let whole = move |at: &usize| {
+        let (before, after) = (&text[..*at], &text[at + word.len()..]);
+        !(word.starts_with(is_word) && before.ends_with(is_word)
+            || word.ends_with(is_word) && after.starts_with(is_word))
+    };
+    text.match_indices(word).map(|(at, _)| at).filter(whole)
+}
+
+/// The names at the head of what follows a path: one, or those of a group in braces.
+fn heads(rest: &str) -> Vec<&str> {
+    let name = |text: &str| text.find(|c| !is_word(c)).unwrap_or(text.len());
+    let Some(group) = rest.strip_prefix('{') else {
+        return vec![&rest[..name(rest)]];
+    };
+    let (mut depth, mut start, mut names) = (0, 0, Vec::new());
+    for (index, c) in group.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth > 0 => depth -= 1,
+            ',' | '}' if depth == 0 => {
+                let item = group[start..index].trim();
+                names.push(&item[..name(item)]);
+                start = index + 1;
+                if c == '}' {
+                    break;
+                }
+            }
+            _ => {}
+        }
+    }
+    names
+}
+
+fn imports(source: &Source) -> Vec<String> {
+    let (module, mut found) = (source.module(), Vec::new());
+    if source.test || module == "lib" {
+        return found;
+    }
+    let Some((_, allowed)) = MAY_IMPORT.iter().find(|(name, _)| *name == module) else {
+        return vec![format!("{}:1: found module {module}, want its place in MAY_IMPORT", source.path)];
+    };
+    let inner = source.path.ends_with("/mod.rs") || source.path == "src/main.rs";
+    let depth = source.path.matches('/').count() - usize::from(inner);
+    let roots = ["crate::".to_owned(), "pointsman::".to_owned(), "super::".repeat(depth)];
+    for root in roots.iter().filter(|root| !root.is_empty()) {
+        for at in words(&source.bare, root) {
+            if root.starts_with("super") && source.bare[..at].ends_with("super::") {
+                continue;
+            }
+            for name in heads(&source.bare[at + root.len()..]) {
+                let ours = MAY_IMPORT.iter().any(|(module, _)| *module == name);
+                if ours && name != module && !allowed.contains(&name) {
+                    let want = format!("{module} to use {allowed:?} only (the order in lib.rs)");
+                    found.push(source.finding(&source.bare, at, format_args!("{root}{name}"), &want));
+                }
+            }
+        }
+    }
+    found
+}
+
+fn purity(source: &Source) -> Vec<String> {
+    if source.test || !PURE.contains(&source.module()) {
+        return Vec::new();
+    }
+    let finding = |word: &str, at| source.finding(&source.bare, at, word, "time, chance and I/O as arguments in here");
+    IMPURE.iter().flat_map(|word| words(&source.bare, word).map(move |at| finding(word, at))).collect()
+}
+
+fn file_length(source: &Source) -> Vec<String> {
+    let lines = source.code.lines().count();
+    let want = format!("at most {FILE_LINES_MAX} before the tests; split it by what it knows");
+    let long = !source.test && lines > FILE_LINES_MAX;
+    long.then(|| format!("{}:{lines}: found {lines} lines, want {want}", source.path)).into_iter().collect()
+}
+
+fn function_length(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for at in words(&source.bare, "fn ") {
+        let body = &source.bare[at..];
+        let Some(open) = body_start(body) else { continue };
+        let mut depth = 0;
+        let close = body[open..].char_indices().find(|(_, c)| {
+            depth += i32::from(*c == '{') - i32::from(*c == '}');
+            depth == 0
+        });
+        let end = close.map_or(body.len(), |(index, _)| open + index);
+        let lines = body[..end].matches('\n').count() + 1;
+        if lines > FUNCTION_LINES_MAX {
+            let name = heads(&body["fn ".len()..])[0];
+            let want = format!("at most {FUNCTION_LINES_MAX}");
+            found.push(source.finding(&source.bare, at, format_args!("{lines} lines in {name}"), &want));
+        }
+    }
+    found
+}
+
+/// Where a function's body opens; `None` for a signature alone. The semicolon of `[u8; 2]` ends no signature.
+fn body_start(function: &str) -> Option<usize> {
+    let mut brackets = 0;
+    let first = function.char_indices().find(|(_, c)| {
+        brackets += i32::from(matches!(c, '(' | '[')) - i32::from(matches!(c, ')' | ']'));
+        brackets == 0 && matches!(c, '{' | ';')
+    });
+    first.filter(|(_, c)| *c == '{').map(|(index, _)| index)
+}
+
+/// Stores that publish a table: atomics say their ordering, an `ArcSwap` has none.
+fn publishing_stores(source: &Source) -> Vec<String> {
+    let mut found = Vec::new();
+    for (at, call) in source.bare.match_indices(".store(").chain(source.bare.match_indices(".rcu(")) {
+        let arguments = &source.bare[at..];
+        let arguments = &arguments[..arguments.find(';').unwrap_or(arguments.len())];
+        let atomic = ["Relaxed", "Release", "SeqCst"].iter().any(|ordering| arguments.contains(ordering));
+        if !source.test && !atomic {
+            found.push(source.finding(&source.bare, at, call, "one store of a table in the whole program"));
+        }
+    }
+    found
+}
+
+fn statuses(source: &Source) -> Vec<String> {
+    let home = source.path == "src/proxy/refuse.rs" || source.path.starts_with("src/control/admin");
+    if source.test || home || ["cli", "demo"].contains(&source.module()) {
+        return Vec::new();
+    }
+    let constants = source.bare.match_indices("StatusCode::").filter_map(|(at, path)| {
+        let name = heads(&source.bare[at + path.len()..])[0];
+        let constant = name.len() >= 3 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
+        let built = constant && !STATUS_OF_FRAMING.contains(&name);
+        built.then(|| source.finding(&source.bare, at, name, "our own answers in proxy/refuse.rs or control/admin"))
+    });
+    constants.collect()
+}
+
+fn metric_names(source: &Source) -> Vec<String> {
+    if source.test || source.path == "src/stats/names.rs" {
+        return Vec::new();
+    }
+    let names = source.code.match_indices("\"pointsman_").filter(|(at, _)| {
+        let literal = &source.code[*at..];
+        !NO_METRICS.iter().any(|name| literal.starts_with(name))
+    });
+    names.map(|(at, _)| source.finding(&source.code, at, "a metric name", "a constant of stats/names.rs")).collect()
+}
+
+fn printing(source: &Source) -> Vec<String> {
+    if source.test || ["cli", "demo"].contains(&source.module()) {
+        return Vec::new();
+    }
+    let finding = |word: &str, at| source.finding(&source.bare, at, word, "output in cli; a log line elsewhere");
+    ["println!", "print!"].iter().flat_map(|word| words(&source.bare, word).map(move |at| finding(word, at))).collect()
+}
+
+/// Everywhere, tests too.
+fn leftovers(source: &Source) -> Vec<String> {
+    let finding = |word: &str, at| source.finding(&source.bare, at, word, "finished code and tests that run");
+    let left = ["#[ignore", "todo!", "unimplemented!", "dbg!"];
+    left.iter().flat_map(|word| words(&source.bare, word).map(move |at| finding(word, at))).collect()
+}
+
+/// Dependencies without a reason above them or above their group.
+fn unexplained_dependencies(manifest: &str) -> Vec<String> {
+    let (mut inside, mut room, mut found) = (false, 0, Vec::new());
+    for (line, text) in (1..).zip(manifest.lines()) {
+        match text.chars().next() {
+            Some('[') => (inside, room) = (text == "[dependencies]", 0),
+            Some('#') => room = DEPENDENCIES_PER_COMMENT_MAX,
+            None => room = 0,
+            Some(_) if inside && room == 0 => {
+                let name = text.split(['=', ' ']).next().unwrap_or(text);
+                let want = "a comment above it or its group that says why it is here";
+                found.push(format!("Cargo.toml:{line}: found {name}, want {want}"));
+            }
+            Some(_) => room = room.saturating_sub(1),
+        }
+    }
+    found
+}
+
+/// All sources of the crate: `src`, `tests` and `benches`.
+fn sources() -> Vec<Source> {
+    fn walk(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
+        for entry in fs::read_dir(folder).expect("a readable folder") {
+            let path = entry.expect("a readable entry").path();
+            if path.is_dir() {
+                walk(root, &path, sources);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(root).expect("below the root").to_str().expect("a name in UTF-8");
+                let text = fs::read_to_string(&path).expect("a readable file");
+                sources.push(Source::new(&name.replace('\\', "/"), &text));
+            }
+        }
+    }
+    let (root, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")), Vec::new());
+    for folder in ["src", "tests", "benches"] {
+        walk(root, &root.join(folder), &mut found);
+    }
+    assert!(found.iter().any(|source| source.path == "src/lib.rs"), "the crate was found");
+    found
+}
+
+/// Runs `check` over the crate, and over a text in which it must find something at the line that says `BAD`.
+#[track_caller]
+fn holds(check: impl Fn(&Source) -> Vec<String>, bad: &[(&str, &str)]) {
+    for (path, text) in bad {
+        let line = 1 + text.lines().position(|line| line.contains("BAD")).expect("a marked line");
+        let found = check(&Source::new(path, &text.replace("BAD", "")));
+        assert!(found.iter().any(|f| f.starts_with(&format!("{path}:{line}: "))), "blind to {text:?}: {found:?}");
+    }
+    let found: Vec<_> = sources().iter().flat_map(check).collect();
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn modules_import_downwards_only() {
+    let bad = [
+        ("src/table/x.rs", "use std::fmt;\nuse crate::config::Config; // BAD"),
+        ("src/table/deep/x.rs", "BAD use super::super::super::proxy::Client;"),
+        ("src/stats/mod.rs", "fn f() {}\nuse super::table::Table; // BAD"),
+        ("src/proxy/x.rs", "use crate::{stats, table::{Table, x}, control}; // BAD"),
+        ("src/control/x.rs", "fn f() { crate::app::run() } // BAD"),
+        ("src/app.rs", "use super::cli; // BAD"),
+        ("src/main.rs", "use pointsman::proxy; // BAD"),
+        ("src/unknown.rs", "// BAD"),
+    ];
+    holds(imports, &bad);
+    let good = Source::new("src/table/x.rs", "use super::stats_of;\n// crate::app\nuse crate::{stats::A, table::B};");
+    assert_eq!(imports(&good), [""; 0]);
+}
+
+#[test]
+fn pure_modules_stay_pure() {
+    let bad = [
+        ("src/table/x.rs", "/// async\npub async fn f() {} // BAD"),
+        ("src/config/x.rs", "fn f() { std::fs::read(\"x\"); } // BAD"),
+        ("src/rollout/x.rs", "BAD use std::time::Instant;"),
+        ("src/stats/x.rs", "fn f() -> u8 { rand::random() } // BAD"),
+    ];
+    holds(purity, &bad);
+}
+
+#[test]
+fn files_and_functions_are_short() {
+    let long_file = format!("{}fn f() {{}} // BAD\n", "\n".repeat(FILE_LINES_MAX));
+    holds(file_length, &[("src/table/x.rs", &long_file)]);
+    let tests_after = format!("fn f() {{}}\n#[cfg(test)]\nmod tests {{\n{}}}\n", "\n".repeat(FILE_LINES_MAX));
+    assert_eq!(file_length(&Source::new("src/table/x.rs", &tests_after)), [""; 0]);
+    let long_function =
+        format!("// fn\nfn f() -> [u8; 2] {{ // BAD\n{}}}\n", "    g(\"}\", '}');\n".repeat(FUNCTION_LINES_MAX));
+    holds(function_length, &[("src/table/x.rs", &long_function)]);
+}
+
+#[test]
+fn a_table_is_published_in_one_place() {
+    let bad =
+        [("src/app.rs", "fn f() {\n    shared.store(Arc::new(table)); // BAD\n}"), ("src/app.rs", "BAD a.rcu(f);")];
+    // Each is a finding by itself here; the program is allowed one, and has it as soon as it has an `ArcSwap`.
+    for (path, text) in bad {
+        assert_eq!(publishing_stores(&Source::new(path, text)).len(), 1, "{text}");
+    }
+    assert_eq!(publishing_stores(&Source::new("src/stats/x.rs", "a.store(1, Ordering::Relaxed);")), [""; 0]);
+    let sources = sources();
+    let found: Vec<_> = sources.iter().flat_map(publishing_stores).collect();
+    let wanted = usize::from(sources.iter().any(|source| !source.test && source.bare.contains("ArcSwap")));
+    assert_eq!(found.len(), wanted, "\n{}\n", found.join("\n"));
+}
+
+#[test]
+fn our_own_answers_are_built_in_one_place() {
+    holds(statuses, &[("src/proxy/forward.rs", "x(\n    http::StatusCode::NOT_FOUND, // BAD\n)")]);
+    let reading = Source::new("src/proxy/forward.rs", "status == StatusCode::NO_CONTENT || StatusCode::from_u16(7)");
+    assert_eq!(statuses(&reading), [""; 0]);
+    assert_eq!(statuses(&Source::new("src/proxy/refuse.rs", "StatusCode::NOT_FOUND")), [""; 0]);
+}
+
+#[test]
+fn metric_names_stand_in_one_file() {
+    holds(metric_names, &[("src/control/metrics.rs", "gauge!(\"pointsman_new_total\"); // BAD")]);
+}
+
+#[test]
+fn nothing_prints_but_the_command_line() {
+    holds(printing, &[("src/proxy/x.rs", "fn f() {\n    println!(\"x\"); // BAD\n}")]);
+    assert_eq!(printing(&Source::new("src/app.rs", "eprintln!(\"x\"); // println!()")), [""; 0]);
+}
+
+#[test]
+fn nothing_is_left_for_later() {
+    holds(
+        leftovers,
+        &[("src/x.rs", "fn f() { todo!() } // BAD"), ("tests/x.rs", "#[test]\n#[ignore = \"slow\"] // BAD\n")],
+    );
+}
+
+#[test]
+fn dependencies_say_why() {
+    let manifest = include_str!("../Cargo.toml");
+    assert_eq!(unexplained_dependencies(manifest), [""; 0]);
+    let bad = "[dependencies]\na = \"1\"\n# Why b and its like.\nb = \"1\"\nc = \"1\"\n\nd = \"1\"\n[dev-dependencies]\ne = \"1\"";
+    let found = unexplained_dependencies(bad);
+    let at: BTreeSet<_> = found.iter().filter_map(|finding| finding.split(": ").next()).collect();
+    assert_eq!(at, BTreeSet::from(["Cargo.toml:2", "Cargo.toml:7"]));
+}
+
+#[test]
+fn the_reader_of_sources_knows_comments_and_literals() {
+    let text = "a \"x // \\\" y\" b // c\n/* d\n*/ '\"' e r#\"f \" g\"# 'h' '\\'' <'i>";
+    let bare = without_comments(text, false);
+    assert_eq!(bare.split_whitespace().collect::<Vec<_>>(), ["a", "b", "e", "<'i>"]);
+    assert_eq!(bare.matches('\n').count(), 2);
+    assert!(without_comments(text, true).contains("f \" g") && !without_comments(text, true).contains('c'));
+    assert_eq!(heads("{a::b, c::{d, e}, f as g};"), ["a", "c", "f"]);
+}
