@@ -235,7 +235,7 @@ fn a_tls_hello_or_an_h2_preface_is_refused_or_closed() {
 #[test]
 fn a_head_that_does_not_come_is_given_up() {
     let origin = Origin::saying("ok");
-    let proxy = Setup::to(&[&origin]).listener(super::support::proxy::HEAD_TIMEOUT_SHORT).start();
+    let proxy = Setup::to(&[&origin]).listener(super::support::proxy::IDLE_TIMEOUT_SHORT).start();
     let mut client = proxy.client();
     client.write("GET / HTTP/1.1\r\nHost: a\r\n");
     let (end, _) = client.end();

@@ -436,3 +436,87 @@ fn an_early_answer_to_a_large_body_arrives() {
         assert_eq!((answer.status, answer.text().as_str(), answer.is_whole()), (413, "big", true));
     }
 }
+
+#[test]
+fn retries_have_a_budget() {
+    let flag = Arc::new(AtomicBool::new(false));
+    let origin = turning(&flag);
+    let proxy = one_worker(&[&origin], "");
+    let count = 30;
+    assert_eq!(at_once(proxy.address, count), vec![200; count]);
+    settle();
+    origin.forget();
+    flag.store(true, Ordering::SeqCst);
+    assert_eq!(at_once(proxy.address, count), vec![502; count]);
+    let sent = origin.seen().len();
+    // A fifth of the live requests, and the few that are always allowed.
+    assert!(sent <= count + count / 5 + 3, "{count} requests were sent {sent} times");
+}
+
+#[test]
+fn the_rest_of_a_body_that_was_answered_early_is_no_request() {
+    let origin = Origin::eager(|seen| Reply::ok(seen.target()));
+    let proxy = one_worker(&[&origin], "");
+    let tail = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
+    let mut client = proxy.client();
+    client.write(format!("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\nhello", tail.len() + 5));
+    assert_eq!(client.answer().text(), "/early");
+    client.write(tail);
+    settle();
+    assert!(origin.seen().iter().all(|seen| seen.target() != "/smuggled"));
+    for _ in 0..3 {
+        assert_eq!(client::send(proxy.address, get("/victim")).text(), "/victim");
+    }
+}
+
+#[test]
+fn a_client_that_goes_while_a_connection_is_made_leaves_nothing_behind() {
+    let hole = Fault::black_hole();
+    let proxy = Setup::endpoints(&[&[hole.address()]]).start();
+    let mut client = proxy.client();
+    client.write(get("/"));
+    eventually("the endpoint is dialled", || proxy.metric("pointsman_endpoint_in_flight", &[]) > 0.5);
+    client.reset();
+    proxy.await_metric("pointsman_endpoint_in_flight", &[], 0.0);
+}
+
+#[test]
+fn a_body_is_not_stored_for_an_origin_that_does_not_read() {
+    let mute = Fault::mute();
+    let proxy = Setup::endpoints(&[&[mute.address()]]).start();
+    let mut client = proxy.client();
+    let length = 200 << 20;
+    client.write(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    // What is left are the buffers of the kernel on both sides.
+    let taken = client.write_until_stuck(length);
+    assert!(taken < 60 << 20, "{taken} bytes were taken");
+}
+
+#[test]
+fn an_origin_that_stops_reading_a_body_is_given_up() {
+    let mute = Fault::mute();
+    let lines = "response_timeout = \"200ms\"\nbody_idle_timeout = \"200ms\"";
+    let proxy = Setup::endpoints(&[&[mute.address()]]).service(lines).start();
+    let mut client = proxy.client();
+    let length = 100 << 20;
+    client.write(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));
+    client.write_until_stuck(length);
+    client.answer().assert_refused(504, "upstream_timeout");
+    proxy.await_metric(FAILURES, &["reason=\"timeout\""], 1.0);
+    proxy.await_metric("pointsman_endpoint_in_flight", &[], 0.0);
+}
+
+#[test]
+fn a_client_that_stops_reading_its_answer_is_given_up() {
+    let origin = Origin::with(|_| {
+        let piece = vec![b'x'; 1 << 20];
+        (0..64).fold(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 67108864\r\n\r\n"), |r, _| r.then(&piece))
+    });
+    let proxy = Setup::to(&[&origin]).listener(super::support::proxy::IDLE_TIMEOUT_SHORT).start();
+    let mut client = proxy.client();
+    client.write(get("/"));
+    assert_eq!(client.next_status(), 200);
+    proxy.await_metric("pointsman_endpoint_in_flight", &[], 0.0);
+    eventually("the upstream connection is given up", || origin.open() == 0);
+    assert!(proxy.metric(FAILURES, &[]) < 0.5, "the client's fault");
+}

@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::time::Duration;
 
 use super::fault;
 pub(crate) use super::wire::End;
@@ -72,6 +73,20 @@ impl Client {
     /// Writes bytes; whether the peer still takes them.
     pub(crate) fn is_writable(&mut self, bytes: &[u8]) -> bool {
         self.stream.write_all(bytes).is_ok()
+    }
+
+    /// Writes up to `most` bytes, until the peer takes no more for 300 ms; gives the number of bytes.
+    pub(crate) fn write_until_stuck(&mut self, most: usize) -> usize {
+        self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        let piece = vec![b'x'; 64 * 1024];
+        let mut written = 0;
+        while let Ok(count) = self.stream.write(&piece[..piece.len().min(most - written)]) {
+            written += count;
+            if written == most {
+                break;
+            }
+        }
+        written
     }
 
     /// Writes a request and reads its answer.

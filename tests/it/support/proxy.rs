@@ -11,7 +11,7 @@ use super::{Client, Origin};
 pub(crate) const NORMALIZE: &str = "normalize_path = true";
 
 /// The line that gives a listener little patience with heads and idle connections.
-pub(crate) const HEAD_TIMEOUT_SHORT: &str = "idle_timeout = \"300ms\"";
+pub(crate) const IDLE_TIMEOUT_SHORT: &str = "idle_timeout = \"300ms\"";
 
 /// What a proxy is to be: one service for any host whose versions `v1`, `v2`, ... are given addresses.
 pub(crate) struct Setup {
