@@ -59,6 +59,7 @@ impl BodyFault {
 #[derive(Debug, Default)]
 pub struct BodyState {
     ended: Cell<Option<Instant>>,
+    moved: Cell<Option<Instant>>,
     fault: Cell<Option<BodyFault>>,
     over: Cell<bool>,
 }
@@ -74,6 +75,12 @@ impl BodyState {
     #[must_use]
     pub fn ended(&self) -> Option<Instant> {
         self.ended.get()
+    }
+
+    /// When the upstream was given a part and asked for no more; `None` while it is the client's turn.
+    #[must_use]
+    pub fn untouched_since(&self) -> Option<Instant> {
+        self.moved.get()
     }
 
     /// How it broke, if it did.
@@ -114,6 +121,7 @@ impl Body for RequestBody {
             return Poll::Ready(Some(Err(BodyFault::Over)));
         }
         let polled = poll_filtered(incoming, idle, cx);
+        state.moved.set(polled.is_ready().then(Instant::now));
         match &polled {
             Poll::Ready(Some(Err(fault))) => state.fault.set(Some(*fault)),
             Poll::Ready(None) => state.ended.set(Some(Instant::now())),

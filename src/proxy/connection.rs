@@ -12,6 +12,7 @@ use tokio::net::TcpStream;
 
 use super::framing::Watched;
 use super::handle::{Peer, handle};
+use super::stall::Stalling;
 use super::worker::Worker;
 use crate::stats::Refused;
 
@@ -35,7 +36,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>, idle_t
         tracing::debug!(%error, "client connection ended before it began");
         return;
     }
-    let (watched, tracker) = Watched::new(stream);
+    let (watched, tracker) = Watched::new(Stalling::new(stream, idle_timeout));
     let service = {
         let worker = Rc::clone(&worker);
         service_fn(move |request| {
@@ -67,7 +68,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>, idle_t
     if let Err(error) = ended {
         count_error(&worker, &error);
     }
-    linger(connection.into_parts().io.into_inner().into_inner()).await;
+    linger(connection.into_parts().io.into_inner().into_inner().into_inner()).await;
 }
 
 fn builder(worker: &Worker, idle_timeout: Duration) -> http1::Builder {

@@ -23,6 +23,8 @@ pub struct Lease {
     pub in_flight: InFlight,
     /// Whether it was used before: an origin may have closed it since.
     pub reused: bool,
+    /// Whether it must not be used again, however well the exchange ends.
+    pub last: bool,
     opened: Instant,
 }
 
@@ -35,7 +37,7 @@ impl Lease {
 
     /// Gives the connection back to its pool: both bodies came to their end.
     pub fn give_back(self, worker: &Worker) {
-        if !worker.draining() {
+        if !self.last && !worker.draining() {
             worker.pools.put(self.endpoint().id, self.sender, self.opened, Instant::now());
         }
     }
@@ -65,12 +67,12 @@ pub async fn dial(
         let (index, endpoint) = balance::pick(version, now_ms, chance, &tried).ok_or(NoConnection)?;
         let in_flight = InFlight::enter(&endpoint.stats);
         if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, now) {
-            return Ok(Lease { sender, in_flight, reused: true, opened });
+            return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
         }
         match connect(&endpoint.stats, connect_timeout).await {
             Ok(Connected(sender)) => {
                 endpoint.stats.succeeded();
-                return Ok(Lease { sender, in_flight, reused: false, opened: Instant::now() });
+                return Ok(Lease { sender, in_flight, reused: false, last: false, opened: Instant::now() });
             }
             Err(error) => {
                 tracing::debug!(%error, version = %version.name, "connect failed");

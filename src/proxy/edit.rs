@@ -78,6 +78,7 @@ pub fn answer(
 ) {
     connection_header::strip(headers);
     headers.remove(TRANSFER_ENCODING);
+    headers.remove(TE);
     if status == StatusCode::NO_CONTENT || status.is_informational() {
         headers.remove(CONTENT_LENGTH);
     } else if !bodiless {
@@ -208,7 +209,7 @@ fn forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
 /// All lines of a list header and one element more, as one line.
 fn joined(headers: &HeaderMap, name: &HeaderName, element: &str) -> String {
     let mut list = String::new();
-    for line in headers.get_all(name) {
+    for line in headers.get_all(name).iter().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
         list.push_str(&String::from_utf8_lossy(line.as_bytes()));
         list.push_str(", ");
     }

@@ -145,8 +145,9 @@ async fn send(
                 None => SendError::Broken,
             }),
             () = sleep_until(deadline) => {
-                // The wait for the answer begins when the request is complete; until then the body's own limit rules.
-                let begins = state.ended().unwrap_or_else(Instant::now);
+                // The wait for the answer begins when the request is complete. Until then the body's own limit rules
+                // when it is the client's turn; an upstream that stops reading is one that does not answer.
+                let begins = state.ended().or_else(|| state.untouched_since()).unwrap_or_else(Instant::now);
                 if begins + limit <= Instant::now() {
                     return Err(SendError::Timeout);
                 }

@@ -42,6 +42,8 @@ pub struct Tracker {
     head: HeadFraming,
     length: u64,
     chunked: bool,
+    /// Whether a framing header was too long to be kept whole, so that its value is not known.
+    unknown: bool,
     in_fields: bool,
     heads: VecDeque<HeadFraming>,
 }
@@ -145,12 +147,14 @@ impl Tracker {
                 if let Some(value) = value_of(line, b"content-length:") {
                     self.head.content_lengths = self.head.content_lengths.saturating_add(1);
                     self.length = parse_length(value).unwrap_or(0);
+                    self.unknown |= self.line_is_long;
                 }
             }
             Some(b't') => {
                 if let Some(value) = value_of(line, b"transfer-encoding:") {
                     self.head.transfer_encodings = self.head.transfer_encodings.saturating_add(1);
                     self.chunked = value.trim_ascii_end().to_ascii_lowercase().ends_with(b"chunked");
+                    self.unknown |= self.line_is_long;
                 }
             }
             _ => {}
@@ -163,7 +167,11 @@ impl Tracker {
             (false, 0) => State::Head,
             (false, length) => State::Body(length),
         };
-        if self.heads.len() < HEADS_WAITING_MAX {
+        if self.unknown {
+            // Padded with white space and cut by a packet: nobody does that in good faith, and guessing where the body
+            // ends would let the tracker take a body for heads.
+            self.state = State::Lost;
+        } else if self.heads.len() < HEADS_WAITING_MAX {
             self.heads.push_back(self.head);
         } else {
             self.state = State::Lost;
@@ -266,6 +274,18 @@ mod tests {
         for step in 1..stream.len() {
             assert_eq!(heads(stream, step), [(1, 1), (2, 0), (0, 0)], "in parts of {step}");
         }
+    }
+
+    #[test]
+    fn a_framing_header_that_is_not_known_whole_loses_the_place() {
+        let pad = " ".repeat(LINE_BYTES_MAX);
+        let padded = format!("POST / HTTP/1.1\r\nContent-Length:{pad}5\r\n\r\nhello");
+        assert_eq!(heads(padded.as_bytes(), padded.len()), [(1, 0)]);
+        assert_eq!(heads(padded.as_bytes(), 20), []);
+        let padded = format!("POST / HTTP/1.1\r\nTransfer-Encoding:{pad}chunked\r\n\r\n0\r\n\r\n");
+        assert_eq!(heads(padded.as_bytes(), 20), []);
+        let long = format!("GET / HTTP/1.1\r\nCookie:{pad}5\r\n\r\n");
+        assert_eq!(heads(long.as_bytes(), 20), [(0, 0)]);
     }
 
     proptest::proptest! {

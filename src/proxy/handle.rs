@@ -190,10 +190,13 @@ fn body_framing(body: &Incoming) -> BodyFraming {
 
 /// The last edits of an answer; from here on its body carries the exchange.
 fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { response, lease }, is_head, routed } = forwarded;
+    let Forwarded { answer: Answer { response, mut lease }, is_head, routed } = forwarded;
     let Outcome { mut observer, request_body, new_key } = outcome;
     let (mut head, incoming) = response.into_parts();
     observer.answered(head.status);
+    // To an origin that answered in HTTP/1.0, hyper's client speaks HTTP/1.0 from then on, and drops a chunked body
+    // without an error.
+    lease.last = head.version != http::Version::HTTP_11;
     let bodiless = is_head || head.status == http::StatusCode::NOT_MODIFIED;
     edit::answer(&mut head.headers, head.status, incoming.size_hint().exact(), bodiless, &worker.settings.edit);
     if let Some(key) = new_key {

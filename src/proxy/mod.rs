@@ -1,7 +1,8 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
-//! [`accept`] a connection, [`connection`] serves it, [`handle`] is the list of a request's stages: [`admit`] the head
-//! (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in [`table`](crate::table)),
+//! [`accept`] a connection, [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
+//! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
+//! [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
 //! ended; [`refuse`] is the one side exit. [`worker`] is what a thread owns, [`access_log`] what it tells.
 //!
@@ -25,4 +26,5 @@ pub mod handle;
 pub mod host;
 pub mod observe;
 pub mod refuse;
+pub mod stall;
 pub mod worker;

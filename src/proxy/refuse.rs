@@ -37,7 +37,7 @@ impl Refusal {
         Self { reason, detail }
     }
 
-    /// The status that the client sees. 499 is never sent: the client is gone.
+    /// The status that is counted and logged; the client sees it too, except for 499, which has nobody to see it.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.reason {
@@ -115,7 +115,12 @@ impl Refusal {
     /// The answer: JSON if the client asked for it, plain text otherwise.
     #[must_use]
     pub fn answer(&self, wants_json: bool) -> Response<Full<Bytes>> {
-        let (status, reason, detail) = (self.status(), self.reason.word(), self.detail);
+        let status = match self.reason {
+            // It closed its sending side inside its body, and may still read.
+            Refused::ClientGone => StatusCode::BAD_REQUEST,
+            _ => self.status(),
+        };
+        let (reason, detail) = (self.reason.word(), self.detail);
         let (kind, body) = if wants_json {
             let error = serde_json::json!({ "status": status.as_u16(), "reason": reason, "detail": detail });
             ("application/json", serde_json::json!({ "error": error }).to_string() + "\n")
@@ -144,13 +149,22 @@ impl Refusal {
 #[must_use]
 pub fn wants_json(headers: &HeaderMap) -> bool {
     let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let kinds = values.flat_map(|value| value.split(',')).filter_map(|part| part.split(';').next());
-    let served = kinds.map(str::trim).find_map(|kind| match kind {
-        "text/plain" | "text/html" | "text/*" | "*/*" => Some(false),
-        "application/json" | "application/problem+json" => Some(true),
-        other => other.ends_with("+json").then_some(true),
+    let kinds = values.flat_map(|value| value.split(',')).filter_map(accepted);
+    let mut served = kinds.filter_map(|kind| {
+        let is = |name: &str| kind.eq_ignore_ascii_case(name);
+        let suffix = kind.len().checked_sub("+json".len()).and_then(|at| kind.get(at..));
+        let json = is("application/json") || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
+        let text = is("text/plain") || is("text/html") || is("text/*") || is("*/*");
+        (json || text).then_some(json)
     });
-    served.unwrap_or(false)
+    served.next().unwrap_or(false)
+}
+
+/// The media type of an element of `Accept`, unless it says by `q=0` that it is not wanted.
+fn accepted(element: &str) -> Option<&str> {
+    let (kind, parameters) = element.split_once(';').unwrap_or((element, ""));
+    let weight = parameters.split(';').find_map(|parameter| parameter.trim().strip_prefix("q="));
+    (weight.and_then(|weight| weight.parse::<f32>().ok()) != Some(0.0)).then(|| kind.trim())
 }
 
 #[cfg(test)]
@@ -166,6 +180,9 @@ mod tests {
             ("*/*", false),
             ("application/vnd.api+json; charset=utf-8", true),
             ("image/png", false),
+            ("Application/JSON", true),
+            ("application/json;q=0", false),
+            ("application/json; q=0.0, text/plain", false),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
             assert_eq!(wants_json(&headers), json, "{accept}");

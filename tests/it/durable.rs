@@ -15,6 +15,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::process::{Process, config};
+use crate::support::{client, get};
 
 /// How often the process is killed.
 const KILLS: u64 = 200;
@@ -143,7 +144,7 @@ fn weight_of_v2(process: &Process) -> f64 {
     let service = process.get("/v1/services/shop");
     let versions = service["versions"].as_array().expect("versions").iter();
     let v2 = versions.clone().find(|version| version["name"] == "v2").expect("v2");
-    v2["weight"]["configured"].as_f64().or_else(|| v2["configured"].as_f64()).expect("a weight")
+    v2["weight"].as_f64().expect("a weight")
 }
 
 #[test]
@@ -164,8 +165,7 @@ fn a_full_disk_refuses_changes_and_stops_no_traffic() {
     assert!(shift(&process, 77).is_err());
     assert_eq!(weight_of_v2(&process), before);
     // The data plane answers: with 502, because nothing listens behind it.
-    let answer = crate::support::process_get(process.listener);
-    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
     let state = folder.path().join("state");
     inside(&process, &format!("mount -o remount,size=4m {}", state.display()));
     assert_eq!(shift(&process, 33).expect("there is room again"), last + 1);
@@ -181,6 +181,5 @@ fn a_read_only_disk_refuses_changes_and_stops_no_traffic() {
     let refused = shift(&process, 20).expect_err("nothing can be written");
     assert!(refused.contains("read-only") || refused.contains("readonly"), "{refused}");
     assert_eq!(process.get("/v1/status")["revision"].as_u64(), Some(2));
-    let answer = crate::support::process_get(process.listener);
-    assert!(answer.starts_with("HTTP/1.1 502"), "{answer}");
+    client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
 }

@@ -1,8 +1,19 @@
-//! All integration tests, in one binary: they share their support code and are linked once.
+//! All integration tests, in one binary: they share their support code and are linked once. Those of the request path
+//! run a whole proxy in this process, with real sockets on both sides and raw bytes; everything binds port 0.
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "tests say what they expect by panicking")]
+#![allow(clippy::print_stdout, reason = "the long run reports what it measured")]
 
 mod change;
 mod config;
+mod durable;
+mod http_framing;
+mod http_headers;
+mod http_host;
+mod http_refusals;
+mod http_smuggling;
+mod http_upstream;
 mod store;
 mod support;
+mod switch;
+mod traffic;
 mod writer;

@@ -133,7 +133,8 @@ fn ten_thousand_changes_under_load_lose_and_mix_nothing() {
              versions.v1.endpoints = [\"{v1}\"]\nversions.v2.endpoints = [\"{v2}\"]\n"
         )
     };
-    let head = "[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[proxy]\nworkers = 2\n";
+    let head =
+        "[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n[proxy]\nworkers = 2\n";
     std::fs::write(&path, format!("{head}{}{}", service("web", web1, web2), service("cart", cart1, cart2))).unwrap();
     let process = Process::start(&path);
 

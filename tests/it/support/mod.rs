@@ -1,3 +1,53 @@
-//! What tests share.
+//! The harness: an origin that sees every byte, a whole proxy, a client that writes raw bytes, faults of the network,
+//! and tables of cases. Nothing here uses the HTTP library of the proxy, so that both cannot be wrong together.
 
+pub(crate) mod case;
+pub(crate) mod client;
+pub(crate) mod fault;
+pub(crate) mod origin;
+pub(crate) mod process;
+pub(crate) mod proxy;
 pub mod spec;
+pub(crate) mod wire;
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+pub(crate) use self::case::{After, Case, Table};
+pub(crate) use self::client::{Answer, Client, End};
+pub(crate) use self::origin::{Origin, Reply, Seen};
+pub(crate) use self::proxy::{Proxy, Setup};
+
+/// The longest that any single wait of a test may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// A `GET` of `path` as a well-behaved client sends it.
+pub(crate) fn get(path: &str) -> String {
+    format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")
+}
+
+/// A `POST` of `body` with its length.
+pub(crate) fn post(path: &str, body: &str) -> String {
+    format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n{body}", body.len())
+}
+
+/// A request with these header lines (each without its line end) and no body; `Host: a` is added.
+pub(crate) fn with(lines: &[&str]) -> String {
+    let lines: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+    format!("GET / HTTP/1.1\r\nHost: a\r\n{lines}\r\n")
+}
+
+/// Waits until `holds`; fails with `what` when it does not in time.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Lets bytes that are on their way arrive: for proofs that something does *not* happen.
+pub(crate) fn settle() {
+    std::thread::sleep(Duration::from_millis(60));
+}

@@ -1,0 +1,450 @@
+//! An upstream that records every byte and answers as scripted. It reads framing by itself: what stands behind a framed
+//! body is the next request, so bytes that were smuggled show. Every request is also held against
+//! [the law](lawful) that no request may break, whatever the client sent.
+
+use std::io::Write;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use super::wire::{Body, End, Framing, Head, Reader};
+use super::{PATIENCE, fault};
+
+/// A request as it came.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    /// The number of its connection, from 0.
+    pub(crate) connection: usize,
+    /// Its head.
+    pub(crate) head: Head,
+    /// Its body.
+    pub(crate) body: Body,
+    /// Whether head and body came whole.
+    pub(crate) whole: bool,
+}
+
+impl Seen {
+    /// Method, target and version.
+    pub(crate) fn line(&self) -> &str {
+        &self.head.line
+    }
+
+    /// The target.
+    pub(crate) fn target(&self) -> &str {
+        self.head.line.split(' ').nth(1).unwrap_or_default()
+    }
+
+    /// The only value of a header.
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.head.one(name)
+    }
+
+    /// Whether a header is there.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        !self.head.all(name).is_empty()
+    }
+
+    /// The body as text.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body.bytes).into_owned()
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Bytes(Vec<u8>),
+    Pause(Duration),
+    Close,
+    Reset,
+    Hang,
+}
+
+/// What an origin does with a request, step by step; then it waits for the next one.
+#[derive(Clone, Default, Debug)]
+pub(crate) struct Reply(Vec<Step>);
+
+impl Reply {
+    /// Bytes, as they are.
+    pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
+        Self::default().then(bytes)
+    }
+
+    /// A 200 with this body.
+    pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.as_ref().len());
+        Self::raw(head).then(body)
+    }
+
+    /// Further bytes.
+    pub(crate) fn then(mut self, bytes: impl AsRef<[u8]>) -> Self {
+        self.0.push(Step::Bytes(bytes.as_ref().to_vec()));
+        self
+    }
+
+    /// A pause of so many milliseconds.
+    pub(crate) fn pause(mut self, milliseconds: u64) -> Self {
+        self.0.push(Step::Pause(Duration::from_millis(milliseconds)));
+        self
+    }
+
+    /// The connection is closed in order.
+    pub(crate) fn close(mut self) -> Self {
+        self.0.push(Step::Close);
+        self
+    }
+
+    /// The connection is reset.
+    pub(crate) fn reset(mut self) -> Self {
+        self.0.push(Step::Reset);
+        self
+    }
+
+    /// Nothing happens until the proxy gives up.
+    pub(crate) fn hang(mut self) -> Self {
+        self.0.push(Step::Hang);
+        self
+    }
+}
+
+/// When an origin answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum At {
+    Head,
+    End,
+}
+
+type Script = Box<dyn Fn(&Seen) -> Reply + Send + Sync>;
+
+struct Shared {
+    script: Script,
+    at: At,
+    remember: bool,
+    seen: Mutex<Vec<Seen>>,
+    crimes: Mutex<Vec<String>>,
+    streams: Mutex<Vec<TcpStream>>,
+    connections: AtomicUsize,
+    open: AtomicUsize,
+    stopped: AtomicBool,
+}
+
+/// An upstream on a free port.
+pub(crate) struct Origin {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+}
+
+impl Origin {
+    /// Answers every request with a 200 and this body.
+    pub(crate) fn saying(body: &'static str) -> Self {
+        Self::with(move |_| Reply::ok(body))
+    }
+
+    /// Answers every request with these bytes.
+    pub(crate) fn raw(bytes: &'static str) -> Self {
+        Self::with(move |_| Reply::raw(bytes))
+    }
+
+    /// Answers when a request is there as a whole.
+    pub(crate) fn with(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Box::new(script), At::End, true)
+    }
+
+    /// Answers when the head is there, and reads the body afterwards.
+    pub(crate) fn eager(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Box::new(script), At::Head, true)
+    }
+
+    /// As [`Origin::with`], but forgets what it saw: for runs that would fill the memory.
+    pub(crate) fn forgetful(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::start(Box::new(script), At::End, false)
+    }
+
+    /// Plays the replies in order, one a request, the last one for ever.
+    pub(crate) fn playing(replies: Vec<Reply>) -> Self {
+        let next = AtomicUsize::new(0);
+        Self::with(move |_| replies[next.fetch_add(1, Ordering::SeqCst).min(replies.len() - 1)].clone())
+    }
+
+    /// As [`Origin::with`], on a socket that listens already.
+    pub(crate) fn on(listener: TcpListener, script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Self {
+        Self::listen(listener, Box::new(script), At::End, true)
+    }
+
+    fn start(script: Script, at: At, remember: bool) -> Self {
+        Self::listen(fault::listener(), script, at, remember)
+    }
+
+    fn listen(listener: TcpListener, script: Script, at: At, remember: bool) -> Self {
+        let address = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            script,
+            at,
+            remember,
+            seen: Mutex::default(),
+            crimes: Mutex::default(),
+            streams: Mutex::default(),
+            connections: AtomicUsize::new(0),
+            open: AtomicUsize::new(0),
+            stopped: AtomicBool::new(false),
+        });
+        let accepting = Arc::clone(&shared);
+        std::thread::spawn(move || {
+            for stream in listener.incoming().map_while(Result::ok) {
+                if accepting.stopped.load(Ordering::SeqCst) {
+                    return;
+                }
+                let shared = Arc::clone(&accepting);
+                std::thread::spawn(move || shared.serve(stream));
+            }
+        });
+        Self { address, shared }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The requests so far.
+    #[track_caller]
+    pub(crate) fn seen(&self) -> Vec<Seen> {
+        let crimes = lock(&self.shared.crimes);
+        assert!(crimes.is_empty(), "no upstream may ever see this:\n{}", crimes.join("\n"));
+        lock(&self.shared.seen).clone()
+    }
+
+    /// The only request so far.
+    #[track_caller]
+    pub(crate) fn only(&self) -> Seen {
+        let seen = self.seen();
+        assert_eq!(seen.len(), 1, "want one request, saw {seen:?}");
+        seen.into_iter().next().unwrap()
+    }
+
+    /// The last request.
+    #[track_caller]
+    pub(crate) fn last(&self) -> Seen {
+        self.seen().pop().unwrap()
+    }
+
+    /// Forgets what was seen, and gives the crimes.
+    pub(crate) fn forget(&self) -> (Vec<Seen>, Vec<String>) {
+        (std::mem::take(&mut *lock(&self.shared.seen)), std::mem::take(&mut *lock(&self.shared.crimes)))
+    }
+
+    /// Connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.shared.connections.load(Ordering::SeqCst)
+    }
+
+    /// Connections that are open.
+    pub(crate) fn open(&self) -> usize {
+        self.shared.open.load(Ordering::SeqCst)
+    }
+
+    /// Closes every connection in order, as an origin does with idle ones.
+    pub(crate) fn hang_up(&self) {
+        for stream in lock(&self.shared.streams).drain(..) {
+            stream.shutdown(Shutdown::Both).ok();
+        }
+    }
+
+    /// Goes away: no more connections, and the open ones are closed.
+    pub(crate) fn stop(&self) {
+        if !self.shared.stopped.swap(true, Ordering::SeqCst) {
+            TcpStream::connect_timeout(&self.address, PATIENCE).ok();
+            self.hang_up();
+        }
+    }
+}
+
+impl Drop for Origin {
+    fn drop(&mut self) {
+        self.stop();
+        if !std::thread::panicking() {
+            self.seen();
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, stream: TcpStream) {
+        let number = self.connections.fetch_add(1, Ordering::SeqCst);
+        self.open.fetch_add(1, Ordering::SeqCst);
+        stream.set_nodelay(true).ok();
+        // Twice the patience of a test: the origin never is the first to give up.
+        stream.set_read_timeout(Some(2 * PATIENCE)).ok();
+        stream.set_write_timeout(Some(2 * PATIENCE)).ok();
+        if let (Ok(reading), Ok(kept)) = (stream.try_clone(), stream.try_clone()) {
+            if self.remember {
+                lock(&self.streams).push(kept);
+            }
+            self.requests(number, stream, Reader::new(reading));
+        }
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+
+    fn requests(&self, connection: usize, mut stream: TcpStream, mut reader: Reader) {
+        loop {
+            let bytes = match reader.head() {
+                Ok(bytes) => bytes,
+                Err((_, bytes)) if bytes.is_empty() => return,
+                Err((_, bytes)) => return self.accuse("bytes that are no head", &String::from_utf8_lossy(&bytes)),
+            };
+            let head = Head::parse(&bytes);
+            for crime in lawful(&head) {
+                self.accuse(&crime, &String::from_utf8_lossy(&bytes));
+            }
+            let seen = Seen { connection, head, body: Body::default(), whole: false };
+            if !self.exchange(seen, &mut stream, &mut reader) {
+                return;
+            }
+        }
+    }
+
+    /// One request and its answer; whether the connection goes on.
+    fn exchange(&self, mut seen: Seen, stream: &mut TcpStream, reader: &mut Reader) -> bool {
+        let place = self.record(&seen);
+        if self.at == At::Head && !self.play((self.script)(&seen), stream, reader) {
+            return false;
+        }
+        seen.body = reader.body(framing(&seen.head));
+        seen.whole = seen.body.broken.is_none();
+        for (name, _) in seen.body.trailers.iter().filter(|(name, _)| FORBIDDEN_TRAILERS.contains(&name.as_str())) {
+            self.accuse("a trailer that must be filtered", name);
+        }
+        if seen.body.broken == Some(End::Malformed) {
+            self.accuse("malformed chunks", seen.line());
+        }
+        self.complete(place, &seen);
+        seen.whole && (self.at == At::Head || self.play((self.script)(&seen), stream, reader))
+    }
+
+    /// Writes an answer; whether the connection goes on.
+    fn play(&self, reply: Reply, stream: &mut TcpStream, reader: &mut Reader) -> bool {
+        for step in reply.0 {
+            match step {
+                Step::Bytes(bytes) => {
+                    if stream.write_all(&bytes).is_err() {
+                        return false;
+                    }
+                }
+                Step::Pause(pause) => std::thread::sleep(pause),
+                Step::Close => {
+                    stream.shutdown(Shutdown::Both).ok();
+                    return false;
+                }
+                Step::Reset => {
+                    fault::reset_on_close(stream);
+                    self.release(stream);
+                    return false;
+                }
+                Step::Hang => {
+                    reader.end();
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets go of the copy that is kept for hanging up: a reset needs the last descriptor to be closed.
+    fn release(&self, stream: &TcpStream) {
+        let peer = stream.peer_addr().ok();
+        lock(&self.streams).retain(|kept| kept.peer_addr().ok() != peer);
+    }
+
+    fn record(&self, seen: &Seen) -> usize {
+        let mut all = lock(&self.seen);
+        if self.remember {
+            all.push(seen.clone());
+        }
+        all.len().saturating_sub(1)
+    }
+
+    fn complete(&self, place: usize, seen: &Seen) {
+        if let Some(entry) = lock(&self.seen).get_mut(place).filter(|entry| entry.connection == seen.connection) {
+            *entry = seen.clone();
+        }
+    }
+
+    fn accuse(&self, crime: &str, evidence: &str) {
+        lock(&self.crimes).push(format!("{crime}: {evidence:?}"));
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn framing(head: &Head) -> Framing {
+    if head.headers.iter().any(|(name, _)| name == "transfer-encoding") {
+        return Framing::Chunked;
+    }
+    let length = head.all("content-length").first().and_then(|length| length.parse().ok());
+    length.map_or(Framing::Empty, Framing::Length)
+}
+
+const FORBIDDEN_TRAILERS: [&str; 13] = [
+    "content-length",
+    "transfer-encoding",
+    "host",
+    "authorization",
+    "connection",
+    "proxy-authorization",
+    "proxy-connection",
+    "keep-alive",
+    "te",
+    "upgrade",
+    "trailer",
+    "x-forwarded-for",
+    "cookie",
+];
+
+const HOP_BY_HOP: [&str; 7] = [
+    "proxy-connection",
+    "keep-alive",
+    "upgrade",
+    "proxy-authorization",
+    "proxy-authenticate",
+    "expect",
+    "http2-settings",
+];
+
+const EXACTLY_ONE: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-proto", "x-request-id"];
+
+/// What a request breaks of what holds for every request that a proxy sends.
+fn lawful(head: &Head) -> Vec<String> {
+    let mut crimes = Vec::new();
+    let mut check = |holds: bool, crime: &str| {
+        if !holds {
+            crimes.push(crime.to_owned());
+        }
+    };
+    let words: Vec<_> = head.line.split(' ').collect();
+    check(matches!(words[..], [_, target, "HTTP/1.1"] if target.starts_with('/') || target == "*"), "not origin-form");
+    let (codings, lengths) = (head.all("transfer-encoding"), head.all("content-length"));
+    check(codings.len() + lengths.len() <= 1, "framed more than once");
+    check(codings.iter().all(|coding| *coding == "chunked"), "a coding other than chunked");
+    check(
+        lengths.iter().all(|l| l.parse::<u64>().is_ok_and(|n| n.to_string() == *l)),
+        "a length that is no plain number",
+    );
+    let has_body = matches!(words[0], "POST" | "PUT" | "PATCH");
+    check(!has_body || codings.len() + lengths.len() == 1, "a POST, PUT or PATCH without framing");
+    for name in EXACTLY_ONE {
+        check(head.one(name).is_some_and(|value| !value.is_empty()), &format!("not exactly one {name}"));
+    }
+    for name in HOP_BY_HOP {
+        check(head.all(name).is_empty(), &format!("a {name} header"));
+    }
+    check(head.all("te").iter().all(|te| *te == "trailers"), "a TE other than trailers");
+    // RFC 9110, 10.1.4: whoever sends TE says so in Connection.
+    let te_only = head.all("connection").iter().all(|token| token.eq_ignore_ascii_case("te"));
+    check(te_only && head.all("connection").len() <= head.all("te").len(), "a connection header");
+    check(head.all("via").last().is_some_and(|via| via.ends_with(" pointsman")), "not by way of us");
+    check(head.all("x-forwarded-host").len() <= 1, "more than one x-forwarded-host");
+    check(!head.headers.iter().any(|(name, _)| name.contains('_')), "a name with an underscore");
+    crimes
+}

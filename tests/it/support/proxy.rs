@@ -1,0 +1,170 @@
+//! A whole proxy in this process, from the text of a config.
+
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::sync::{Mutex, mpsc};
+use std::time::Duration;
+
+use super::{Client, Origin};
+
+/// The line that turns path normalisation on for a service.
+pub(crate) const NORMALIZE: &str = "normalize_path = true";
+
+/// The line that gives a listener little patience with heads and idle connections.
+pub(crate) const IDLE_TIMEOUT_SHORT: &str = "idle_timeout = \"300ms\"";
+
+/// What a proxy is to be: one service for any host whose versions `v1`, `v2`, ... are given addresses.
+pub(crate) struct Setup {
+    top: String,
+    listener: String,
+    service: String,
+    bottom: String,
+    weights: Vec<u32>,
+    versions: Vec<Vec<SocketAddr>>,
+}
+
+impl Setup {
+    /// One version for each list of endpoints; the first has all the weight.
+    pub(crate) fn endpoints(versions: &[&[SocketAddr]]) -> Self {
+        let weights = (0..versions.len()).map(|index| if index == 0 { 100 } else { 0 }).collect();
+        let versions = versions.iter().map(|endpoints| endpoints.to_vec()).collect();
+        Self {
+            top: String::new(),
+            listener: String::new(),
+            service: String::new(),
+            bottom: String::new(),
+            weights,
+            versions,
+        }
+    }
+
+    /// One version for each origin.
+    pub(crate) fn to(origins: &[&Origin]) -> Self {
+        let addresses: Vec<_> = origins.iter().map(|origin| [origin.address()]).collect();
+        Self::endpoints(&addresses.iter().map(|address| &address[..]).collect::<Vec<_>>())
+    }
+
+    /// Lines for the top of the file.
+    pub(crate) fn top(mut self, lines: &str) -> Self {
+        writeln!(self.top, "{lines}").unwrap();
+        self
+    }
+
+    /// Lines for the listener.
+    pub(crate) fn listener(mut self, lines: &str) -> Self {
+        writeln!(self.listener, "{lines}").unwrap();
+        self
+    }
+
+    /// Lines for the service.
+    pub(crate) fn service(mut self, lines: &str) -> Self {
+        writeln!(self.service, "{lines}").unwrap();
+        self
+    }
+
+    /// Sections for the end of the file.
+    pub(crate) fn bottom(mut self, lines: &str) -> Self {
+        writeln!(self.bottom, "{lines}").unwrap();
+        self
+    }
+
+    /// The split, in percent.
+    pub(crate) fn split(mut self, weights: &[u32]) -> Self {
+        self.weights = weights.to_vec();
+        self
+    }
+
+    /// Starts it.
+    pub(crate) fn start(&self) -> Proxy {
+        let split: Vec<_> = self.weights.iter().zip(1..).map(|(weight, n)| format!("v{n} = {weight}")).collect();
+        let mut text = format!("{}\n[listeners.public]\naddress = \"127.0.0.1:0\"\n{}\n", self.top, self.listener);
+        writeln!(text, "[services.site]\nsplit = {{ {} }}\n{}", split.join(", "), self.service).unwrap();
+        for (endpoints, n) in self.versions.iter().zip(1..) {
+            let endpoints: Vec<_> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
+            writeln!(text, "[services.site.versions.v{n}]\nendpoints = [{}]", endpoints.join(", ")).unwrap();
+        }
+        Proxy::start(&format!("{text}{}", self.bottom))
+    }
+}
+
+/// A proxy that runs until this is dropped.
+pub(crate) struct Proxy {
+    /// Where clients connect.
+    pub(crate) address: SocketAddr,
+    /// Where operators connect.
+    pub(crate) admin: SocketAddr,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    stopped: Mutex<mpsc::Receiver<()>>,
+}
+
+impl Proxy {
+    /// The common one: version `v1` is the first origin, `v2` the second; all weight on `v1`.
+    pub(crate) fn to(origins: &[&Origin]) -> Self {
+        Setup::to(origins).start()
+    }
+
+    /// A proxy from a config to which the admin address and the state are added.
+    pub(crate) fn start(text: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let state = folder.path().join("pointsman.db");
+        let text = format!("{text}\n[admin]\naddress = \"127.0.0.1:0\"\n[state]\npath = \"{}\"\n", state.display());
+        let config = pointsman::config::parse(&text, folder.path())
+            .unwrap_or_else(|problems| panic!("the config of a test is wrong: {problems}\n{text}"));
+        let bound =
+            pointsman::app::Bound::bind(config, pointsman::app::Options { in_memory: true, ..Default::default() })
+                .unwrap();
+        let addresses = bound.addresses();
+        let pointsman::app::AdminAddress::Tcp(admin) = addresses.admin else { panic!("the admin API is not on TCP") };
+        let address = addresses.listeners[0].1;
+        let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
+        let (done, stopped) = mpsc::channel();
+        std::thread::spawn(move || {
+            let result = bound.run(async move { stopping.await.unwrap_or(()) });
+            drop(folder);
+            done.send(()).ok();
+            result.unwrap();
+        });
+        Self { address, admin, stop: Some(stop), stopped: Mutex::new(stopped) }
+    }
+
+    /// A connection to it.
+    pub(crate) fn client(&self) -> Client {
+        Client::to(self.address)
+    }
+
+    /// The metrics, as Prometheus reads them.
+    pub(crate) fn metrics(&self) -> String {
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        super::client::send(self.admin, request).text()
+    }
+
+    /// The sum of all samples of a metric whose labels contain each of `labels`, such as `reason="connect"`.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.metrics();
+        let samples = text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+            let (series, value) = line.rsplit_once(' ')?;
+            let (found, rest) = series.split_once('{').unwrap_or((series, ""));
+            let fits = found == name && labels.iter().all(|label| rest.contains(label));
+            fits.then(|| value.parse::<f64>().unwrap())
+        });
+        samples.sum()
+    }
+
+    /// Waits until a metric has this value.
+    #[track_caller]
+    pub(crate) fn await_metric(&self, name: &str, labels: &[&str], wanted: f64) {
+        super::eventually(&format!("{name}{labels:?} is {wanted}"), || {
+            (self.metric(name, labels) - wanted).abs() < 1e-9
+        });
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            stop.send(()).ok();
+        }
+        // Bounded: a proxy that does not stop must not hold up the tests that do not ask for it.
+        self.stopped.lock().unwrap().recv_timeout(Duration::from_secs(1)).ok();
+    }
+}

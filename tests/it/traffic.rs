@@ -1,0 +1,166 @@
+//! Mixed traffic: large bodies, every framing, clients and origins that leave in the middle. Nothing hangs, nothing is
+//! mixed up, and what was in flight is gone afterwards. `SOAK_SECONDS=300` makes the same test a long run.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::time::Instant;
+
+use super::support::{Client, End, Origin, Proxy, Reply, Seen, Setup};
+
+const CLIENTS: u64 = 8;
+const BODY_BYTES_MAX: usize = 1 << 20;
+
+/// Answers as the path says; `/echo` with the body that came, so that the client can compare.
+fn reply(seen: &Seen) -> Reply {
+    let body = &seen.body.bytes;
+    let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+    match seen.target() {
+        "/echo" => Reply::ok(body),
+        "/echo-chunked" => {
+            let chunks = body.chunks(9_000).fold(Reply::raw(chunked), |reply, chunk| {
+                reply.then(format!("{:x}\r\n", chunk.len())).then(chunk).then("\r\n")
+            });
+            chunks.then("0\r\n\r\n")
+        }
+        "/none" => Reply::raw("HTTP/1.1 204 No Content\r\n\r\n"),
+        "/same" => Reply::raw("HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n"),
+        "/head" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 1048576\r\n\r\n"),
+        "/short" => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n").then(vec![b'x'; 50_000]).close(),
+        "/broken" => Reply::raw(chunked).then("5\r\nhello\r\n").reset(),
+        "/gone" => Reply::default().reset(),
+        "/close" => Reply::raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok").close(),
+        _ => Reply::ok("ok"),
+    }
+}
+
+/// One user: asks for this and that until `deadline`; gives the number of requests.
+fn user(proxy: &Proxy, seed: u64, deadline: Instant) -> u64 {
+    let mut random = StdRng::seed_from_u64(seed);
+    let mut client = proxy.client();
+    let mut count = 0;
+    while Instant::now() < deadline {
+        count += 1;
+        let keeps = step(proxy, &mut client, &mut random);
+        if !keeps {
+            client = proxy.client();
+        }
+    }
+    count
+}
+
+/// One request; whether its connection is good for another one.
+fn step(proxy: &Proxy, client: &mut Client, random: &mut StdRng) -> bool {
+    match random.random_range(0..12) {
+        0..=2 => echo(client, random, "/echo"),
+        3 | 4 => echo(client, random, "/echo-chunked"),
+        5 => expect(client, "GET /none", 204),
+        6 => expect(client, "GET /same", 304),
+        7 => expect(client, "HEAD /head", 200),
+        8 => expect(client, "GET /close", 200),
+        9 => {
+            broken(client, ["/short", "/broken"][random.random_range(0..2)]);
+            false
+        }
+        10 => {
+            client.write("POST /gone HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx");
+            let status = client.answer().status;
+            assert_eq!(status, 502);
+            false
+        }
+        _ => {
+            leave_early(proxy, random);
+            true
+        }
+    }
+}
+
+fn echo(client: &mut Client, random: &mut StdRng, path: &str) -> bool {
+    let length = if random.random_bool(0.3) { BODY_BYTES_MAX } else { random.random_range(0..40_000) };
+    let mut body = vec![0; length];
+    random.fill(&mut body[..]);
+    let head = format!("POST {path} HTTP/1.1\r\nHost: a\r\n");
+    if random.random_bool(0.5) {
+        client.write(format!("{head}Content-Length: {length}\r\n\r\n")).write(&body);
+    } else {
+        client.write(format!("{head}Transfer-Encoding: chunked\r\n\r\n"));
+        for chunk in body.chunks(random.random_range(1_000..100_000)) {
+            client.write([format!("{:x}\r\n", chunk.len()).as_bytes(), chunk, b"\r\n"].concat());
+        }
+        client.write("0\r\n\r\n");
+    }
+    let answer = client.answer();
+    assert!(answer.status == 200 && answer.is_whole(), "{} {:?} of {length}", answer.status, answer.body.broken);
+    assert!(answer.body.bytes == body, "{length} bytes came back different");
+    true
+}
+
+fn expect(client: &mut Client, line: &str, status: u16) -> bool {
+    let answer = client.ask(format!("{line} HTTP/1.1\r\nHost: a\r\n\r\n"));
+    assert_eq!(answer.status, status, "{line}");
+    true
+}
+
+fn broken(client: &mut Client, path: &str) {
+    match client.write(format!("GET {path} HTTP/1.1\r\nHost: a\r\n\r\n")).read(false) {
+        Ok(answer) if answer.status == 200 => {
+            assert!(matches!(answer.body.broken, Some(End::Clean | End::Reset)), "{path}: {:?}", answer.body.broken);
+        }
+        Ok(answer) => assert_eq!(answer.status, 502, "{path}"),
+        Err((end, _)) => assert!(matches!(end, End::Clean | End::Reset), "{path}: {end:?}"),
+    }
+}
+
+/// A client that goes: inside its request, or before or inside its answer.
+fn leave_early(proxy: &Proxy, random: &mut StdRng) {
+    let mut client = proxy.client();
+    match random.random_range(0..3) {
+        0 => client.write("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n").write(vec![b'x'; 5_000]),
+        1 => client.write("GET / HTTP/1.1\r\nHost: a\r\n\r\n"),
+        _ => {
+            client.write("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 900000\r\n\r\n").write(vec![b'x'; 900_000])
+        }
+    };
+    if random.random_bool(0.5) {
+        std::thread::sleep(Duration::from_millis(random.random_range(0..5)));
+    }
+    if random.random_bool(0.5) {
+        client.reset();
+    }
+}
+
+/// Memory of this process that is resident, in KiB: the proxy, the origins and the clients.
+fn resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+}
+
+#[test]
+fn mixed_traffic_loses_nothing_and_leaves_nothing_behind() {
+    let seconds = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+    let seed: u64 = rand::random();
+    println!("seed {seed}, {seconds} s, {} KiB resident at the start", resident_kib());
+    let (first, second) = (Origin::forgetful(reply), Origin::forgetful(reply));
+    let proxy = Arc::new(Setup::to(&[&first, &second]).split(&[50, 50]).start());
+    let start = Instant::now();
+    let warm = run(&proxy, seed, start + Duration::from_secs(seconds) / 3);
+    println!("{warm} requests, {} KiB resident when warm", resident_kib());
+    let rest = run(&proxy, seed ^ 1, start + Duration::from_secs(seconds));
+    println!("{} requests, {} KiB resident at the end", warm + rest, resident_kib());
+    proxy.await_metric("pointsman_endpoint_in_flight", &[], 0.0);
+    assert!(proxy.metrics().contains("pointsman_endpoint_in_flight"), "the gauge is there at all");
+    assert!(warm + rest > 50, "only {} requests", warm + rest);
+}
+
+fn run(proxy: &Arc<Proxy>, seed: u64, deadline: Instant) -> u64 {
+    let users: Vec<_> = (0..CLIENTS)
+        .map(|number| {
+            let proxy = Arc::clone(proxy);
+            std::thread::spawn(move || user(&proxy, seed.wrapping_add(number), deadline))
+        })
+        .collect();
+    users.into_iter().map(|user| user.join().unwrap()).sum()
+}
