@@ -3,6 +3,7 @@
 //! [`Bound::bind`] does all that can fail for a reason that an operator can mend (ports, the store, tokens), so that a
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same door.
 
+mod control_plane;
 mod settings;
 mod sockets;
 
@@ -11,19 +12,22 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::{AccessLog, Config, LogFormat};
+use crate::control::admin::{self, Address};
 use crate::control::{self, Store, Writer};
 use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::{self, LogSender};
 use crate::stats::Registry;
 
-pub use sockets::{AdminAddress, BindError};
-use sockets::{AdminSocket, BoundListener};
+use control_plane::{ControlPlane, Door};
+pub use sockets::BindError;
+use sockets::BoundListener;
 
 /// What a caller decides, rather than the config.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +35,16 @@ pub struct Options {
     /// Keep revisions in memory only: for demonstrations and tests.
     pub in_memory: bool,
     /// The config's file, to be watched and read again on SIGHUP.
-    pub config_path: Option<PathBuf>,
+    pub file: Option<ConfigFile>,
+}
+
+/// The file that a config was read from.
+#[derive(Clone, Debug)]
+pub struct ConfigFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What was in it.
+    pub text: String,
 }
 
 /// Where a bound process can be reached.
@@ -40,7 +53,18 @@ pub struct Addresses {
     /// The listeners by name, with the ports that port 0 became.
     pub listeners: Vec<(crate::table::Name, std::net::SocketAddr)>,
     /// The admin API.
-    pub admin: AdminAddress,
+    pub admin: Address,
+}
+
+impl Addresses {
+    /// The admin API as clients are told: `http://IP:PORT` or `unix:/PATH`.
+    #[must_use]
+    pub fn admin_url(&self) -> String {
+        match &self.admin {
+            Address::Tcp(address) => format!("http://{address}"),
+            Address::Unix(path) => format!("unix:{}", path.display()),
+        }
+    }
 }
 
 /// A process that has all it needs.
@@ -48,7 +72,7 @@ pub struct Bound {
     config: Config,
     options: Options,
     listeners: Vec<BoundListener>,
-    admin_socket: AdminSocket,
+    door: Door,
     writer: Writer,
     registry: Arc<Registry>,
     clock_start: Instant,
@@ -62,6 +86,15 @@ pub enum StartError {
     /// A socket.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// The admin API's socket.
+    #[error(transparent)]
+    AdminBind(#[from] admin::BindError),
+    /// The admin API's tokens.
+    #[error(transparent)]
+    Access(#[from] admin::AccessError),
+    /// The system has no descriptors left.
+    #[error("cannot make a runtime; raise the limit of open files")]
+    Runtime(#[source] io::Error),
     /// The store of revisions.
     #[error(transparent)]
     Store(#[from] control::store::StoreError),
@@ -94,6 +127,9 @@ pub enum RunError {
     /// The writer of the traffic state did not start.
     #[error(transparent)]
     Writer(#[from] control::writer::StartError),
+    /// The config file cannot be watched.
+    #[error(transparent)]
+    Watch(#[from] control::watch::WatchError),
 }
 
 impl std::fmt::Debug for Bound {
@@ -111,20 +147,20 @@ impl Bound {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = config.proxy.workers.map_or_else(cores, usize::from);
         let listeners = sockets::listeners(&config.listeners, workers)?;
-        let admin_socket = sockets::admin(&config.admin.address)?;
+        let door = Door::bind(&config.admin)?;
         let store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
         let registry = Arc::new(Registry::new(workers));
         let writer = Writer::new(store, Arc::clone(&registry), config.services.clone())?;
         let log_out = open_log(&config.access_log)?;
         let clock_start = Instant::now();
-        Ok(Self { config, options, listeners, admin_socket, writer, registry, clock_start, workers, log_out })
+        Ok(Self { config, options, listeners, door, writer, registry, clock_start, workers, log_out })
     }
 
     /// Where the process can be reached.
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         let listeners = self.listeners.iter().map(|listener| (listener.name.clone(), listener.address));
-        Addresses { listeners: listeners.collect(), admin: self.admin_socket.address() }
+        Addresses { listeners: listeners.collect(), admin: self.door.address.clone() }
     }
 
     /// Runs until `shutdown`, then lets requests end.
@@ -132,41 +168,64 @@ impl Bound {
     /// # Errors
     /// [`RunError`] when a part cannot be started or has ended in a panic.
     pub fn run(mut self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
-        let (stop, stopped) = watch::channel(false);
+        let (stop_workers, workers_stop) = watch::channel(false);
+        let (stop_control, control_stop) = watch::channel(false);
         let (log, log_thread) = self.start_log()?.unzip();
+        let workers = self.start_workers(log, &workers_stop)?;
         let published = self.writer.published();
         let (handle, writer_thread) = self.writer.start()?;
+        let ready = Arc::new(AtomicBool::new(true));
+        let plane = ControlPlane {
+            door: self.door,
+            handle,
+            published,
+            registry: self.registry,
+            ready: Arc::clone(&ready),
+            clock_start: self.clock_start,
+            file: self.options.file,
+            config: self.config,
+        };
+        let control = spawn("control", plane.prepare(control_stop)?)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.map_err(|source| RunError::Part { part: "shutdown signal", source })?.block_on(shutdown);
+        ready.store(false, Ordering::Release);
+        stop_workers.send_replace(true);
+        // All are waited for before the first error is told: a worker that failed must not cut the others' requests.
+        let ended: Vec<_> = workers.into_iter().map(|worker| joined(worker, "worker")).collect();
+        stop_control.send_replace(true);
+        let controlled = joined(control, "control plane");
+        for thread in [Some(writer_thread), log_thread].into_iter().flatten() {
+            if thread.join().is_err() {
+                tracing::error!("the writer or the access log ended in a panic, which is a bug");
+            }
+        }
+        let cut: u64 = ended.into_iter().sum::<Result<_, _>>()?;
+        if cut > 0 {
+            tracing::warn!(connections = cut, "cut connections that did not end within proxy.shutdown_timeout");
+        }
+        controlled
+    }
+
+    fn start_workers(
+        &mut self,
+        log: Option<LogSender>,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
         let settings = settings::worker(&self.config, log, self.clock_start);
-        let dealt = sockets::by_worker(self.listeners, self.workers, &self.config);
-        let mut workers = Vec::new();
-        for (index, listeners) in dealt.into_iter().enumerate() {
+        let listeners = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &self.config);
+        let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
             let parts = WorkerParts {
                 index,
                 settings: settings.clone(),
                 listeners,
-                table: Arc::clone(&published),
+                table: self.writer.published(),
                 registry: Arc::clone(&self.registry),
-                shutdown: stopped.clone(),
+                shutdown: stop.clone(),
                 drain_max: self.config.proxy.shutdown_timeout,
             };
-            workers.push(spawn("worker", move || accept::run(parts))?);
-        }
-        drop(settings);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|source| RunError::Part { part: "shutdown signal", source })?.block_on(shutdown);
-        // An error says that every worker has ended already.
-        let _all_gone = stop.send(true);
-        for worker in workers {
-            let cut = joined(worker, "worker")?;
-            if cut > 0 {
-                tracing::warn!(connections = cut, "cut connections that did not end within proxy.shutdown_timeout");
-            }
-        }
-        drop(handle);
-        for thread in [Some(writer_thread), log_thread].into_iter().flatten() {
-            joined_plain(thread);
-        }
-        Ok(())
+            spawn("worker", move || accept::run(parts))
+        });
+        started.collect()
     }
 
     fn start_log(&mut self) -> Result<Option<(LogSender, JoinHandle<()>)>, RunError> {
@@ -205,10 +264,4 @@ fn spawn<T: Send + 'static>(
 fn joined<T>(thread: JoinHandle<io::Result<T>>, part: &'static str) -> Result<T, RunError> {
     let ended = thread.join().unwrap_or_else(|_panic| Err(io::Error::other("it ended in a panic, which is a bug")));
     ended.map_err(|source| RunError::Part { part, source })
-}
-
-fn joined_plain(thread: JoinHandle<()>) {
-    if thread.join().is_err() {
-        tracing::error!("a thread ended in a panic, which is a bug");
-    }
 }

@@ -1,9 +1,10 @@
-//! From the config's words to the data plane's: the two do not know each other.
+//! From the config's words to those of the planes, which do not know the config.
 
 use http::HeaderValue;
 use tokio::time::Instant;
 
-use crate::config::Config;
+use crate::config::{self, Config};
+use crate::control::admin;
 use crate::proxy::access_log::LogSender;
 use crate::proxy::edit::EditSettings;
 use crate::proxy::worker::WorkerSettings;
@@ -29,4 +30,37 @@ pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Insta
         log,
         clock_start,
     }
+}
+
+/// Where the admin API listens.
+pub(super) fn admin_address(admin: &config::Admin) -> admin::Address {
+    match &admin.address {
+        config::AdminAddress::Tcp(address) => admin::Address::Tcp(*address),
+        config::AdminAddress::Unix(path) => admin::Address::Unix(path.clone()),
+    }
+}
+
+/// Who gets in there.
+pub(super) fn access(admin: &config::Admin) -> admin::AccessSettings {
+    let token = |token: &config::TokenFile| admin::TokenFile {
+        name: token.name.to_string(),
+        role: match token.role {
+            config::Role::Read => admin::Role::Read,
+            config::Role::Operate => admin::Role::Operate,
+        },
+        file: token.file.clone(),
+    };
+    admin::AccessSettings { hosts: admin.hosts.clone(), tokens: admin.tokens.iter().map(token).collect() }
+}
+
+/// The keys that differ between the config that runs and another one, and that only a restart can change.
+pub(super) fn needs_restart(running: &Config, other: &Config) -> Vec<String> {
+    let sections = [
+        ("listeners", running.listeners != other.listeners),
+        ("admin", running.admin != other.admin),
+        ("state", running.state != other.state),
+        ("proxy", running.proxy != other.proxy),
+        ("access_log", running.access_log != other.access_log),
+    ];
+    sections.into_iter().filter(|(_, differs)| *differs).map(|(key, _)| key.to_owned()).collect()
 }

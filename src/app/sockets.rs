@@ -5,10 +5,6 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::unix::fs::PermissionsExt;
-use std::os::unix::net::{UnixListener, UnixStream};
-use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -19,24 +15,6 @@ use crate::table::Name;
 
 /// Connections that may wait to be accepted, per socket; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
-
-/// Where the admin API can be reached.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum AdminAddress {
-    /// Over TCP.
-    Tcp(SocketAddr),
-    /// Over a socket in the file system.
-    Unix(PathBuf),
-}
-
-impl std::fmt::Display for AdminAddress {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Tcp(address) => write!(f, "http://{address}"),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
 
 /// An address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -127,58 +105,3 @@ pub(super) fn by_worker(
     }
     dealt
 }
-
-/// The admin API's socket.
-#[derive(Debug)]
-pub(super) enum AdminSocket {
-    Tcp(TcpListener, SocketAddr),
-    Unix(UnixListener, PathBuf),
-}
-
-impl AdminSocket {
-    pub(super) fn address(&self) -> AdminAddress {
-        match self {
-            Self::Tcp(_, address) => AdminAddress::Tcp(*address),
-            Self::Unix(_, path) => AdminAddress::Unix(path.clone()),
-        }
-    }
-}
-
-/// Binds the admin API.
-pub(super) fn admin(wanted: &config::AdminAddress) -> Result<AdminSocket, BindError> {
-    let key = || "admin.address".to_owned();
-    match wanted {
-        config::AdminAddress::Tcp(address) => {
-            let failed = |error| BindError::new(key(), address, error);
-            let socket = bind(*address, false).map_err(failed)?;
-            let bound = socket.local_addr().map_err(failed)?;
-            Ok(AdminSocket::Tcp(socket, bound))
-        }
-        config::AdminAddress::Unix(path) => {
-            let socket = unix(path).map_err(|error| BindError::new(key(), &path.display(), error))?;
-            Ok(AdminSocket::Unix(socket, path.clone()))
-        }
-    }
-}
-
-/// Binds a socket in the file system that only its owner may open; replaces one that nobody listens on any more.
-fn unix(path: &Path) -> io::Result<UnixListener> {
-    if std::fs::symlink_metadata(path).is_ok() {
-        match UnixStream::connect(path) {
-            Ok(_somebody) => return Err(io::ErrorKind::AddrInUse.into()),
-            Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path)?,
-            Err(error) => return Err(error),
-        }
-    }
-    // Bound under another name first: nobody can connect before the mode is right.
-    let mut draft = path.as_os_str().to_owned();
-    draft.push(format!(".{}", std::process::id()));
-    let draft = PathBuf::from(draft);
-    let socket = UnixListener::bind(&draft)?;
-    std::fs::set_permissions(&draft, std::fs::Permissions::from_mode(0o600))?;
-    std::fs::rename(&draft, path)?;
-    Ok(socket)
-}
-
-/// How long the control plane's own connections may take to end.
-pub(super) const ADMIN_DRAIN_MAX: Duration = Duration::from_secs(2);

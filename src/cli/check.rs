@@ -21,7 +21,7 @@ pub struct CheckArgs {
 #[must_use]
 pub fn run(args: &CheckArgs) -> ExitCode {
     match load(&args.config) {
-        Ok(config) => {
+        Ok((config, _text)) => {
             let (services, listeners) = (config.services.len(), config.listeners.len());
             println!("{}: good: {services} services on {listeners} listeners", args.config.display());
             ExitCode::SUCCESS
@@ -30,23 +30,24 @@ pub fn run(args: &CheckArgs) -> ExitCode {
     }
 }
 
-/// Reads and checks a file; says what is wrong with it.
+/// Reads and checks a file; says what is wrong with it. Returns the config and the text.
 ///
 /// # Errors
 /// The exit code, after every problem was printed.
-pub fn load(path: &Path) -> Result<Config, ExitCode> {
+pub fn load(path: &Path) -> Result<(Config, String), ExitCode> {
     let usage = ExitCode::from(EXIT_USAGE);
     let text = std::fs::read_to_string(path).map_err(|error| {
         eprintln!("{}: cannot read the config: {}; give the path of a readable file", path.display(), chain(&error));
         usage
     })?;
     let base = path.parent().unwrap_or(Path::new(""));
-    config::parse(&text, base).map_err(|problems| {
+    let config = config::parse(&text, base).map_err(|problems| {
         for problem in problems.as_slice() {
             eprintln!("{}: {problem}", path.display());
         }
         let count = problems.as_slice().len();
         eprintln!("{}: {count} {}", path.display(), if count == 1 { "problem" } else { "problems" });
         usage
-    })
+    })?;
+    Ok((config, text))
 }

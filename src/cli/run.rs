@@ -9,7 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use super::{EXIT_FAILED, chain, check};
-use crate::app::{Bound, Options};
+use crate::app::{Bound, ConfigFile, Options};
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]
@@ -35,11 +35,11 @@ enum LogFormat {
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
     start_log(args.log_format);
-    let config = match check::load(&args.config) {
-        Ok(config) => config,
+    let (config, text) = match check::load(&args.config) {
+        Ok(loaded) => loaded,
         Err(code) => return code,
     };
-    let options = Options { config_path: Some(args.config.clone()), ..Options::default() };
+    let options = Options { file: Some(ConfigFile { path: args.config.clone(), text }), ..Options::default() };
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
         Err(error) => {
@@ -51,7 +51,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
     for (name, address) in &addresses.listeners {
         tracing::info!(listener = %name, %address, "listening");
     }
-    tracing::info!(address = %addresses.admin, "admin API listening");
+    tracing::info!(address = %addresses.admin_url(), "admin API listening");
     match bound.run(ended()) {
         Ok(()) => {
             tracing::info!("ended");

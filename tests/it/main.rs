@@ -1,11 +1,14 @@
 //! All integration tests, in one binary: they share their support code and are linked once. Those of the request path
 //! run a whole proxy in this process, with real sockets on both sides and raw bytes; everything binds port 0.
 #![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "tests say what they expect by panicking")]
-#![allow(clippy::print_stdout, reason = "the long run reports what it measured")]
+#![allow(clippy::print_stdout, reason = "long runs report what they measured")]
 
+mod admin;
+mod admin_access;
 mod change;
 mod config;
 mod durable;
+mod export;
 mod http_framing;
 mod http_headers;
 mod http_host;
@@ -16,4 +19,5 @@ mod store;
 mod support;
 mod switch;
 mod traffic;
+mod watch;
 mod writer;

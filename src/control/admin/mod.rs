@@ -1,1 +1,134 @@
-//! admin
+//! The admin API: JSON over HTTP, one file a resource.
+//!
+//! [`listen`] and [`access`] decide who gets in, [`guard`] asks at each request; [`call`] reads a call, [`json`] and
+//! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
+//! [`services`] show ([`view`] has their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer
+//! with [`answer`]), [`revisions`] remember, [`explain`] tells why, [`probes`] are for machines, [`openapi`] describes.
+//!
+//! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
+
+pub mod access;
+pub mod answer;
+pub mod call;
+pub mod endpoints;
+pub mod explain;
+pub mod fields;
+pub mod flip;
+pub mod guard;
+pub mod json;
+pub mod listen;
+pub mod openapi;
+pub mod probes;
+pub mod problem;
+pub mod revisions;
+pub mod rollback;
+pub mod services;
+pub mod splits;
+pub mod status;
+pub mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{get, post, put};
+use tokio::sync::watch;
+
+use crate::table::Table;
+
+use super::export::Exporter;
+use super::handle::Handle;
+use super::live::Live;
+
+pub use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
+pub use listen::{BindError, Listener};
+use problem::Problem;
+
+/// How long calls that are being answered may take after a shutdown.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// What the API shows and changes.
+#[derive(Debug)]
+pub struct Admin {
+    /// The writer.
+    pub handle: Handle,
+    /// The metrics, which also know the table and the counters.
+    pub exporter: Arc<Exporter>,
+    /// Rates of the last seconds.
+    pub live: Arc<Live>,
+    /// Who gets in.
+    pub access: Access,
+    /// Whether the proxy takes requests: false while it starts and shuts down.
+    pub ready: Arc<AtomicBool>,
+}
+
+impl Admin {
+    /// The table in force.
+    fn table(&self) -> Arc<Table> {
+        self.exporter.sources().published.load_full()
+    }
+}
+
+/// The API, for [`serve`].
+pub fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status::get))
+        .route("/v1/services", get(services::list))
+        .route("/v1/services/{service}", get(services::one))
+        .route("/v1/services/{service}/split", put(splits::put_one))
+        .route("/v1/splits", put(splits::put_many))
+        .route("/v1/services/{service}/flip", post(flip::post))
+        .route("/v1/rollback", post(rollback::post))
+        .route("/v1/revisions", get(revisions::list))
+        .route("/v1/revisions/{revision}", get(revisions::one))
+        .route("/v1/explain", post(explain::post))
+        .route("/v1/services/{service}/versions/{version}/endpoints/{address}", put(endpoints::put))
+        .route("/v1/openapi.json", get(openapi::get))
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+        .fallback(no_resource)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
+        // The limit is ours and answers with a problem; see `call`.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(admin)
+}
+
+/// Answers calls on `listener` until `shutdown` ends, then finishes those that have begun.
+///
+/// # Errors
+/// When the listener fails for good.
+pub async fn serve(
+    listener: Listener,
+    admin: Arc<Admin>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()> {
+    let (stop, mut stopped) = watch::channel(false);
+    let shutdown = async move {
+        shutdown.await;
+        stop.send_replace(true);
+    };
+    let overdue = async {
+        // The sender goes only after it has said so, or with the server.
+        stopped.wait_for(|stopped| *stopped).await.ok();
+        tokio::time::sleep(DRAIN).await;
+    };
+    tokio::select! {
+        served = listener.serve(router(admin), shutdown) => served,
+        () = overdue => Ok(()),
+    }
+}
+
+async fn no_resource(uri: axum::http::Uri) -> Problem {
+    let detail = format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "no_resource", detail)
+}
+
+async fn wrong_method(method: axum::http::Method) -> Problem {
+    let detail = format!("found method {method}, want one that the Allow header lists");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

@@ -1,0 +1,122 @@
+//! The control plane's thread: the admin API, the samples behind its rates, the upkeep of the metrics, and the watch on
+//! the config file, on one small runtime of their own. It answers whatever the workers are busy with.
+
+use std::future::Future;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{ConfigFile, RunError, StartError, settings};
+use crate::config::{self, Config};
+use crate::control::admin::{self, Access, Admin};
+use crate::control::export::{Exporter, Sources};
+use crate::control::live::Live;
+use crate::control::publish::Published;
+use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
+use crate::control::{Handle, admin::Address};
+use crate::stats::Registry;
+
+/// What is bound before anything runs.
+#[derive(Debug)]
+pub(super) struct Door {
+    runtime: Runtime,
+    listener: admin::Listener,
+    access: Access,
+    /// Where it is.
+    pub(super) address: Address,
+}
+
+impl Door {
+    /// Binds the admin API and reads its tokens.
+    pub(super) fn bind(admin: &config::Admin) -> Result<Self, StartError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(StartError::Runtime)?;
+        let entered = runtime.enter();
+        let listener = admin::Listener::bind(&settings::admin_address(admin))?;
+        let address = listener.address().map_err(StartError::Runtime)?;
+        let access = Access::new(&address, &settings::access(admin))?;
+        drop(entered);
+        Ok(Self { runtime, listener, access, address })
+    }
+}
+
+/// What the thread runs on.
+#[derive(Debug)]
+pub(super) struct ControlPlane {
+    pub(super) door: Door,
+    pub(super) handle: Handle,
+    pub(super) published: Published,
+    pub(super) registry: Arc<Registry>,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) clock_start: Instant,
+    pub(super) file: Option<ConfigFile>,
+    pub(super) config: Config,
+}
+
+impl ControlPlane {
+    /// Makes everything ready; the result runs on a thread of its own until `stop` turns true.
+    pub(super) fn prepare(
+        self,
+        stop: watch::Receiver<bool>,
+    ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
+        let Self { door, handle, published, registry, ready, clock_start, file, config } = self;
+        let Door { runtime, listener, access, .. } = door;
+        let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
+        let watch = {
+            let _entered = runtime.enter();
+            file.map(|file| watch_file(file, config, handle.clone(), facts)).transpose()?
+        };
+        let sources = Sources { published: Arc::clone(&published), registry, start: clock_start, config: config_facts };
+        let exporter = Arc::new(
+            Exporter::new(sources)
+                .map_err(|error| RunError::Part { part: "metrics", source: std::io::Error::other(error) })?,
+        );
+        let live = Arc::new(Live::default());
+        let admin = Arc::new(Admin { handle, exporter: Arc::clone(&exporter), live: Arc::clone(&live), access, ready });
+        Ok(move || {
+            runtime.block_on(async move {
+                let watching = async {
+                    match watch {
+                        Some(watch) => watch.run(stopped(stop.clone())).await,
+                        None => Ok(()),
+                    }
+                };
+                let (served, watched, (), ()) = tokio::join!(
+                    admin::serve(listener, admin, stopped(stop.clone())),
+                    watching,
+                    live.run(published, stopped(stop.clone())),
+                    exporter.run(stopped(stop.clone())),
+                );
+                served.and(watched)
+            })
+        })
+    }
+}
+
+fn watch_file(
+    file: ConfigFile,
+    running: Config,
+    handle: Handle,
+    facts: watch::Sender<ConfigFacts>,
+) -> Result<ConfigWatch, RunError> {
+    let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
+    let read: Read = Box::new(move |text| match config::parse(text, &base) {
+        Ok(config) => {
+            let needs_restart = settings::needs_restart(&running, &config);
+            Ok(FileContent { services: config.services, needs_restart })
+        }
+        Err(problems) => Err(problems.as_slice().iter().map(ToString::to_string).collect()),
+    });
+    Ok(ConfigWatch::new((file.path, file.text), read, handle, facts)?)
+}
+
+/// Ends when the process stops, or whoever would say so is gone.
+fn stopped(mut stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
+    async move {
+        let _told = stop.wait_for(|stop| *stop).await;
+    }
+}

@@ -1,0 +1,224 @@
+//! Who gets in: tokens with roles, and the hosts under which a browser may know us.
+//!
+//! A browser that visits a hostile page can be made to send requests to loopback, and by DNS rebinding even to read the
+//! answers. So a request has to name a host from a short list, and one that comes from a page (`Origin`) has to come
+//! from that list too. On a unix socket there is no browser and no name, and the file's mode decides.
+
+use std::fmt;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use subtle::ConstantTimeEq;
+
+/// Who is let in, as the config says it.
+#[derive(Clone, Debug, Default)]
+pub struct AccessSettings {
+    /// Host names besides our own address and localhost.
+    pub hosts: Vec<String>,
+    /// The tokens; without any, everybody who can connect may do everything.
+    pub tokens: Vec<TokenFile>,
+}
+
+/// Where the API listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A TCP address.
+    Tcp(SocketAddr),
+    /// A unix socket.
+    Unix(PathBuf),
+}
+
+/// A token and the file that has it.
+#[derive(Clone, Debug)]
+pub struct TokenFile {
+    /// The author of what is changed with it.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+    /// Where it is; space around it does not belong to it.
+    pub file: PathBuf,
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Role {
+    /// To look.
+    Read,
+    /// To look and to change.
+    Operate,
+}
+
+/// Who is let in, ready to be asked.
+pub struct Access {
+    /// Allowed hosts; none on a unix socket, where every host is good.
+    hosts: Option<Vec<String>>,
+    /// The port that a literal address may have, when we listen on all addresses.
+    any_address: Option<u16>,
+    tokens: Vec<Token>,
+}
+
+struct Token {
+    name: Arc<str>,
+    role: Role,
+    secret: Box<[u8]>,
+}
+
+/// Why the API cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// A token's file cannot be read.
+    #[error("admin.tokens.{name}: cannot read {file}", file = file.display())]
+    Unreadable {
+        /// The token.
+        name: String,
+        /// Its file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A token's file does not hold a token.
+    #[error("admin.tokens.{name}: found {found} in {file}, want one line of visible ASCII without spaces", file = file.display())]
+    BadToken {
+        /// The token.
+        name: String,
+        /// Its file.
+        file: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// Two tokens are the same.
+    #[error("admin.tokens: found the same token for {0} and {1}, want another one for each")]
+    SameToken(String, String),
+    /// An open door.
+    #[error(
+        "admin.address: found {0} and no token, want a token for an address that others can reach; add [admin.tokens] or listen on 127.0.0.1"
+    )]
+    Open(SocketAddr),
+}
+
+impl Access {
+    /// Reads the tokens and works out the hosts for `address`, the one that is bound.
+    ///
+    /// # Errors
+    /// [`AccessError`] when a token cannot be used, or anybody could come in.
+    pub fn new(address: &Address, settings: &AccessSettings) -> Result<Self, AccessError> {
+        let mut tokens: Vec<Token> = Vec::new();
+        for file in &settings.tokens {
+            let token = Token::read(file)?;
+            if let Some(same) = tokens.iter().find(|other| other.secret == token.secret) {
+                return Err(AccessError::SameToken(same.name.to_string(), file.name.clone()));
+            }
+            tokens.push(token);
+        }
+        match address {
+            Address::Unix(_) => Ok(Self { hosts: None, any_address: None, tokens }),
+            Address::Tcp(socket) if !socket.ip().is_loopback() && tokens.is_empty() => Err(AccessError::Open(*socket)),
+            Address::Tcp(socket) => {
+                let port = socket.port();
+                let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"));
+                let configured = settings.hosts.iter().map(|host| host.to_ascii_lowercase());
+                let hosts = own.into_iter().chain([socket.to_string()]).chain(configured).collect();
+                let any_address = socket.ip().is_unspecified().then_some(port);
+                Ok(Self { hosts: Some(hosts), any_address, tokens })
+            }
+        }
+    }
+
+    /// Whether a request may name `host`. A host of the config stands for every port.
+    #[must_use]
+    pub fn knows_host(&self, host: &str) -> bool {
+        self.hosts.is_none() || self.lists(host)
+    }
+
+    /// Whether a page from `origin` may call us; also on a unix socket no page may.
+    #[must_use]
+    pub fn knows_origin(&self, origin: &str) -> bool {
+        let host = origin.strip_prefix("http://").or_else(|| origin.strip_prefix("https://"));
+        host.is_some_and(|host| self.lists(host))
+    }
+
+    fn lists(&self, host: &str) -> bool {
+        let host = host.to_ascii_lowercase();
+        let name = match host.rsplit_once(':') {
+            Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+            _ => host.as_str(),
+        };
+        // A name can be rebound, an address cannot: when we listen on all of them, each is our own.
+        let literal = || host.parse::<SocketAddr>().is_ok_and(|address| Some(address.port()) == self.any_address);
+        self.hosts.iter().flatten().any(|known| *known == host || *known == name) || literal()
+    }
+
+    /// Who sends these credentials: the author and the role. Without tokens, everybody is `local` and may operate.
+    #[must_use]
+    pub fn caller(&self, authorization: Option<&[u8]>) -> Option<(Arc<str>, Role)> {
+        if self.tokens.is_empty() {
+            return Some(("local".into(), Role::Operate));
+        }
+        let (scheme, secret) = authorization?.split_at_checked("bearer ".len())?;
+        let secret = scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())?;
+        // All tokens are compared, each in constant time, so that the time tells nothing.
+        let same = self.tokens.iter().filter(|token| bool::from(token.secret.ct_eq(secret)));
+        same.last().map(|token| (Arc::clone(&token.name), token.role))
+    }
+}
+
+impl fmt::Debug for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Access").field("hosts", &self.hosts).field("tokens", &self.tokens.len()).finish_non_exhaustive()
+    }
+}
+
+impl Token {
+    fn read(TokenFile { name, role, file }: &TokenFile) -> Result<Self, AccessError> {
+        let unreadable = |source| AccessError::Unreadable { name: name.clone(), file: file.clone(), source };
+        let bytes = fs::read(file).map_err(unreadable)?;
+        let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
+        if mode & 0o077 != 0 {
+            let mode = format!("{:04o}", mode & 0o7777);
+            tracing::warn!(token = %name, file = %file.display(), mode, "other users can read this token, want mode 0600");
+        }
+        let secret = bytes.trim_ascii();
+        let bad = |found| AccessError::BadToken { name: name.clone(), file: file.clone(), found };
+        if secret.is_empty() {
+            return Err(bad("nothing"));
+        }
+        if !secret.iter().all(u8::is_ascii_graphic) {
+            return Err(bad("spaces, several lines or other characters"));
+        }
+        Ok(Self { name: name.as_str().into(), role: *role, secret: secret.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn access(address: &str, hosts: &[&str]) -> Access {
+        let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        let settings = AccessSettings { hosts, tokens: Vec::new() };
+        Access::new(&Address::Tcp(address.parse().expect("an address")), &settings).expect("loopback")
+    }
+
+    #[test]
+    fn hosts_are_a_short_list() {
+        let access = access("127.0.0.1:9900", &["Admin.example.com"]);
+        for good in ["localhost:9900", "127.0.0.1:9900", "[::1]:9900", "admin.example.com", "ADMIN.example.com:443"] {
+            assert!(access.knows_host(good), "{good}");
+        }
+        for bad in ["", "localhost", "localhost:80", "evil.example", "127.0.0.1.evil.example:9900", "10.0.0.1:9900"] {
+            assert!(!access.knows_host(bad), "{bad}");
+        }
+        assert!(access.knows_origin("http://localhost:9900"));
+        assert!(!access.knows_origin("null") && !access.knows_origin("https://evil.example"));
+    }
+
+    #[test]
+    fn an_open_door_is_refused() {
+        let address = Address::Tcp("0.0.0.0:9900".parse().expect("an address"));
+        let error = Access::new(&address, &AccessSettings::default()).expect_err("no token");
+        assert!(matches!(error, AccessError::Open(_)), "{error}");
+    }
+}

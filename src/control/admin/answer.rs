@@ -1,0 +1,113 @@
+//! What a change answers, and what the audit trail shows of it.
+
+use axum::Json;
+use axum::http::header::ETAG;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::difference::Difference;
+use crate::control::handle::Applied;
+
+/// What came of a change; with a dry run, what would.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ChangeAnswer {
+    /// The revision in force now.
+    revision: u64,
+    /// Whether there is something to change. If not, no revision is made.
+    changed: bool,
+    /// Whether this only tells what would happen.
+    dry_run: bool,
+    /// The revision whose split is restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restores: Option<u64>,
+    /// What changes, per service.
+    difference: Vec<DifferenceView>,
+}
+
+/// What changes for a service.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DifferenceView {
+    /// The service.
+    service: String,
+    /// The weights of its versions.
+    weights: Vec<WeightChange>,
+    /// Share of the users that get another version, 0 to 1.
+    moved_ratio: f64,
+    /// The least share that the weights allow.
+    minimum_ratio: f64,
+    /// Whether users are drawn anew, because a release begins or another one is restored.
+    new_salt: bool,
+    /// Endpoints that are drained or come back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    endpoints: Vec<EndpointChange>,
+}
+
+/// The weights of a version, in per cent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct WeightChange {
+    /// The version.
+    version: String,
+    /// Before; none when the service is new.
+    from: Option<f64>,
+    /// After.
+    to: f64,
+}
+
+/// What happens to an endpoint.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EndpointChange {
+    /// Its version.
+    version: String,
+    /// Its address.
+    address: String,
+    /// `drained` or `ready`.
+    state: &'static str,
+}
+
+impl ChangeAnswer {
+    /// The answer to a change.
+    #[must_use]
+    pub fn new(applied: Applied, dry_run: bool) -> Self {
+        let Applied { revision, changed, restores, difference } = applied;
+        Self { revision, changed, dry_run, restores, difference: difference.iter().map(DifferenceView::of).collect() }
+    }
+}
+
+impl DifferenceView {
+    /// The view of a difference.
+    #[must_use]
+    pub fn of(difference: &Difference) -> Self {
+        let weight = |(version, from, to): (&crate::table::Name, crate::table::Weight, crate::table::Weight)| {
+            let from = difference.from.is_some().then(|| from.percent());
+            WeightChange { version: version.to_string(), from, to: to.percent() }
+        };
+        let endpoint = |change: &crate::control::difference::EndpointDifference| EndpointChange {
+            version: change.version.to_string(),
+            address: change.address.to_string(),
+            state: if change.drained { "drained" } else { "ready" },
+        };
+        Self {
+            service: difference.service.to_string(),
+            weights: difference.weights().into_iter().map(weight).collect(),
+            moved_ratio: difference.moved,
+            minimum_ratio: difference.minimum,
+            new_salt: difference.new_salt,
+            endpoints: difference.endpoints.iter().map(endpoint).collect(),
+        }
+    }
+}
+
+/// An answer that holds for a revision, which its `ETag` names.
+#[derive(Clone, Debug)]
+pub struct Tagged<T>(pub u64, pub T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = (StatusCode::OK, Json(self.1)).into_response();
+        let tag = HeaderValue::from_str(&format!("\"{}\"", self.0));
+        response.headers_mut().insert(ETAG, tag.expect("digits and quotes are a header value"));
+        response
+    }
+}

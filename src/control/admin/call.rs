@@ -1,0 +1,178 @@
+//! Reads a call: who, on what terms (`?dry_run`, `If-Match`), and the body.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::RequestExt;
+use axum::body::to_bytes;
+use axum::extract::{FromRequest, FromRequestParts, Path, Request};
+use axum::http::header::{CONTENT_TYPE, IF_MATCH};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, Uri};
+use serde_json::{Map, Value};
+
+use crate::control::change::Change;
+use crate::control::fault::Fault;
+use crate::control::handle::ChangeRequest;
+use crate::table::{Name, Table};
+
+use super::answer::{ChangeAnswer, Tagged};
+use super::fields::{Fields, show};
+use super::guard::Caller;
+use super::problem::Problem;
+use super::{Admin, json};
+
+/// The largest body: splits of some thousand services.
+pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest wait for a body.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A call that has a body.
+#[derive(Debug)]
+pub struct Call {
+    /// The fields of the body.
+    pub body: Map<String, Value>,
+    /// What is wrong with the call so far.
+    pub faults: Vec<Fault>,
+    caller: Caller,
+    dry_run: bool,
+    if_match: Option<u64>,
+}
+
+impl Call {
+    /// Begins to read the body, which has no other keys than `known` (none: any).
+    pub fn fields<'a>(&mut self, body: &'a Map<String, Value>, known: Option<&[&str]>) -> Fields<'a> {
+        Fields::of(body, known, std::mem::take(&mut self.faults))
+    }
+
+    /// Asks the writer for `change`, unless something is wrong with the call.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub async fn apply(
+        self,
+        admin: &Admin,
+        (change, reason): (Option<Change>, Option<String>),
+        faults: Vec<Fault>,
+    ) -> Result<Tagged<ChangeAnswer>, Problem> {
+        let Some(change) = change.filter(|_| faults.is_empty()) else {
+            return Err(Problem::of_faults(faults));
+        };
+        let Self { dry_run, if_match, caller, .. } = self;
+        let author = caller.0.to_string();
+        let applied = admin.handle.apply(ChangeRequest { change, dry_run, if_match, author, reason }).await?;
+        Ok(Tagged(applied.revision, ChangeAnswer::new(applied, dry_run)))
+    }
+}
+
+impl FromRequest<Arc<Admin>> for Call {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, _: &Arc<Admin>) -> Result<Self, Problem> {
+        let mut faults = Vec::new();
+        let query = query(request.uri(), &["dry_run"], &mut faults);
+        let dry_run = match query.first() {
+            None | Some((_, "false")) => false,
+            Some((_, "true" | "")) => true,
+            Some((_, other)) => {
+                faults.push(Fault::invalid(
+                    "?dry_run",
+                    format!("{other:?}"),
+                    "true or false",
+                    "leave it out for false",
+                ));
+                false
+            }
+        };
+        let if_match = if_match(request.headers(), &mut faults);
+        let caller = request.extensions().get::<Caller>().cloned();
+        let caller = caller.expect("the guard notes the caller of every request that it lets in");
+        let body = read_body(request).await?;
+        let body = match body {
+            Value::Object(body) => body,
+            other => {
+                faults.push(Fault::invalid("body", show(&other), "an object", "write {...}"));
+                return Err(Problem::of_faults(faults));
+            }
+        };
+        Ok(Self { body, faults, caller, dry_run, if_match })
+    }
+}
+
+async fn read_body(request: Request) -> Result<Value, Problem> {
+    let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = content_type.split(';').next().unwrap_or("").trim();
+    if !media_type.eq_ignore_ascii_case("application/json") {
+        let detail = format!("found content type {content_type:?}, want `Content-Type: application/json`");
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail));
+    }
+    let too_large = || {
+        let detail = format!("found a larger body, want at most {BODY_BYTES_MAX} bytes");
+        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    };
+    let body = to_bytes(request.with_limited_body().into_body(), BODY_BYTES_MAX);
+    let slow =
+        |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not come in time".to_owned());
+    let bytes = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(slow)?.map_err(|_| too_large())?;
+    json::parse(&bytes).map_err(|error| {
+        Problem::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not good JSON: {error}"))
+    })
+}
+
+/// `"41"`, or `*` for any.
+fn if_match(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Option<u64> {
+    let text = headers.get(IF_MATCH)?.to_str().unwrap_or("?").trim();
+    if text == "*" {
+        return None;
+    }
+    let revision = text.strip_prefix("W/").unwrap_or(text).trim_matches('"').parse().ok();
+    if revision.is_none() {
+        let remedy = "take it from the ETag of an answer";
+        faults.push(Fault::invalid("If-Match", format!("{text:?}"), "a revision such as \"41\"", remedy));
+    }
+    revision
+}
+
+/// The parameters of the query, of which only `known` ones are good. Their values are words and numbers, so there is
+/// nothing to decode.
+pub fn query<'a>(uri: &'a Uri, known: &[&str], faults: &mut Vec<Fault>) -> Vec<(&'a str, &'a str)> {
+    let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
+    let mut parameters: Vec<(&str, &str)> = Vec::new();
+    for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
+        if !known.contains(&key) || parameters.iter().any(|(other, _)| *other == key) {
+            let found = if known.contains(&key) { "a parameter twice" } else { "an unknown parameter" };
+            let wanted = if known.is_empty() { "none".to_owned() } else { format!("only {}, once", known.join(", ")) };
+            faults.push(Fault::invalid(format!("?{key}"), found, wanted, "leave it out"));
+        }
+        parameters.push((key, value));
+    }
+    parameters.retain(|(key, _)| known.contains(key));
+    parameters
+}
+
+/// The segments of the path that stand for something, decoded.
+#[derive(Debug)]
+pub struct Segments<T>(pub T);
+
+impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let path = Path::<T>::from_request_parts(parts, state).await;
+        path.map(|Path(segments)| Self(segments)).map_err(|_| {
+            let detail = format!("{} cannot be decoded, want percent-encoded UTF-8", parts.uri.path());
+            Problem::new(StatusCode::BAD_REQUEST, "bad_path", detail)
+        })
+    }
+}
+
+/// The service that a call names, or a problem at `place`. A text that is no name cannot be a service's either.
+pub fn service(table: &Table, place: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Name> {
+    let found = table.service_named(text).map(|service| service.spec.name.clone());
+    if found.is_none() {
+        let known = table.services().map(|service| service.spec.name.as_str());
+        faults.push(Fault::no_service(place, text, known));
+    }
+    found
+}

@@ -1,0 +1,245 @@
+//! `POST /v1/explain`: which version a request would get, and why, by the data path's own function.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::extract::State;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use crate::control::effective::shares;
+use crate::table::{Cause, Decision, RequestView, Service, Undecided, decide};
+
+use super::Admin;
+use super::answer::Tagged;
+use super::call::Call;
+use super::fields::{Fields, show};
+use super::openapi::Refusals;
+use super::problem::Problem;
+use super::view::{key_source, percent};
+
+/// A request to explain.
+#[derive(Debug, ToSchema)]
+pub struct ExplainBody {
+    /// The method; `GET` if left out.
+    pub method: Option<String>,
+    /// The host, with or without a port.
+    pub host: String,
+    /// The path with its query; `/` if left out.
+    pub path: Option<String>,
+    /// Headers: a value, or a list of values.
+    pub headers: Option<BTreeMap<String, String>>,
+    /// The address of the client; 127.0.0.1 if left out.
+    pub client: Option<String>,
+}
+
+/// Where a request goes, and why.
+#[derive(Clone, Debug, Default, Serialize, ToSchema)]
+pub struct Explanation {
+    /// The revision in force.
+    revision: u64,
+    /// The service; none: no service answers this host and path.
+    service: Option<String>,
+    /// The version that answers; none when chance decides or the request is refused.
+    version: Option<String>,
+    /// The version of the rule or the split, which is another one if that has no usable endpoint.
+    assigned: Option<String>,
+    /// The rule that decides.
+    rule: Option<String>,
+    /// Where the user's key comes from.
+    key_from: Option<String>,
+    /// The slot of the user's key.
+    slot: Option<u32>,
+    /// What keys are hashed with.
+    salt: Option<String>,
+    /// When chance decides: the versions and how likely they are, in per cent.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    chances: BTreeMap<String, f64>,
+    /// Why the request would be refused.
+    refused: Option<&'static str>,
+    /// All of it in a sentence.
+    why: String,
+}
+
+/// Explains the decision for a request.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    post,
+    path = "/v1/explain",
+    tag = "state",
+    request_body(content = ExplainBody, content_type = "application/json",
+        example = r#"{"host": "shop.example.com", "path": "/cart", "headers": {"x-user-id": "42"}}"#),
+    responses((status = 200, description = "The decision", body = Explanation), Refusals)
+)]
+pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<Explanation>, Problem> {
+    let body = std::mem::take(&mut call.body);
+    let mut fields = call.fields(&body, Some(&["method", "host", "path", "headers", "client"]));
+    let asked = Asked::read(&mut fields, &body);
+    if !fields.faults.is_empty() {
+        return Err(Problem::of_faults(fields.faults));
+    }
+    let table = admin.table();
+    let now_ms = admin.exporter.sources().now_ms();
+    // Chance is only looked at where it decides, and there the answer is the chances.
+    let explanation = match decide(&table, &asked.view(), 0, |version| version.usable(now_ms)) {
+        Ok(decision) => explain(&decision, now_ms),
+        Err(Undecided::NoService) => Explanation {
+            refused: Some("no_service"),
+            why: format!("no service answers host {:?} and path {:?}", asked.host, asked.path),
+            ..Explanation::default()
+        },
+        Err(Undecided::NoVersion(service)) => Explanation {
+            service: Some(service.spec.name.to_string()),
+            refused: Some("no_endpoint"),
+            why: "no version that may answer has a usable endpoint".to_owned(),
+            ..Explanation::default()
+        },
+    };
+    Ok(Tagged(table.revision, Explanation { revision: table.revision, ..explanation }))
+}
+
+fn explain(decision: &Decision<'_>, now_ms: u64) -> Explanation {
+    let service = decision.service;
+    let assigned = &service.versions[usize::from(decision.assigned)].name;
+    let known = Explanation {
+        service: Some(service.spec.name.to_string()),
+        salt: Some(service.traffic.salt.to_string()),
+        ..Explanation::default()
+    };
+    let source = |index: u16| key_source(&service.spec.sticky[usize::from(index)]);
+    let passed_on = match decision.passed_on() {
+        true => format!("; {assigned} has no usable endpoint, so {} answers", decision.version().name),
+        false => String::new(),
+    };
+    let certain = |why: String| Explanation {
+        version: Some(decision.version().name.to_string()),
+        assigned: Some(assigned.to_string()),
+        why: format!("{why}{passed_on}"),
+        ..known.clone()
+    };
+    match decision.cause {
+        Cause::Rule(index) => {
+            let rule = &service.rules[usize::from(index)].name;
+            Explanation { rule: Some(rule.to_string()), ..certain(format!("rule {rule} picks {assigned}")) }
+        }
+        Cause::Key(index) if decision.new_key.is_none() => {
+            let (key_from, slot) = (source(index), decision.slot);
+            let at = slot.map_or_else(String::new, |slot| format!("slot {slot}, which {assigned} owns"));
+            Explanation { slot, ..certain(format!("the key from {key_from} falls on {at}")) }.with_key(key_from)
+        }
+        Cause::Key(index) => {
+            let why = "the request has no key: it gets a random one in our cookie and stays with that one's version";
+            by_chance(service, now_ms, Explanation { why: why.to_owned(), ..known }).with_key(source(index))
+        }
+        Cause::Chance => {
+            let why = "the request has no key: each such request is drawn anew";
+            by_chance(service, now_ms, Explanation { why: why.to_owned(), ..known })
+        }
+    }
+}
+
+fn by_chance(service: &Service, now_ms: u64, known: Explanation) -> Explanation {
+    let shares = shares(service, |version| version.usable(now_ms));
+    let named = service.versions.iter().zip(shares).filter(|(_, share)| share.ratio > 0.0);
+    let chances: BTreeMap<_, _> =
+        named.map(|(version, share)| (version.name.to_string(), percent(share.ratio))).collect();
+    let listed: Vec<_> = chances.iter().map(|(version, chance)| format!("{version} {chance} %")).collect();
+    let why = format!("{} ({})", known.why, listed.join(", "));
+    Explanation { chances, why, ..known }
+}
+
+impl Explanation {
+    fn with_key(self, key_from: String) -> Self {
+        Self { key_from: Some(key_from), ..self }
+    }
+}
+
+/// The request as it was written.
+#[derive(Debug)]
+struct Asked {
+    method: Method,
+    host: String,
+    path: String,
+    query: Option<String>,
+    headers: HeaderMap,
+    client: IpAddr,
+}
+
+impl Asked {
+    fn read(fields: &mut Fields<'_>, body: &Map<String, Value>) -> Self {
+        let host = fields.text("host").unwrap_or_default();
+        let method = fields.optional_text("method").unwrap_or("GET");
+        let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| {
+            fields.wrong("method", format!("{method:?}"), "a method such as GET", "mend it");
+            Method::GET
+        });
+        let target = fields.optional_text("path").unwrap_or("/");
+        if !target.starts_with('/') {
+            fields.wrong("path", format!("{target:?}"), "a path that begins with /", "put a / before it");
+        }
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target, None),
+        };
+        let client = fields.optional_text("client").unwrap_or("127.0.0.1");
+        let client = client.parse().unwrap_or_else(|_| {
+            fields.wrong("client", format!("{client:?}"), "an address such as 10.0.0.1", "leave the port out");
+            IpAddr::V4(Ipv4Addr::LOCALHOST)
+        });
+        let headers = headers(fields, body.get("headers"));
+        Self { method, host: without_port(host).to_owned(), path: path.to_owned(), query, headers, client }
+    }
+
+    fn view(&self) -> RequestView<'_> {
+        RequestView {
+            method: &self.method,
+            host: &self.host,
+            path: &self.path,
+            query: self.query.as_deref(),
+            headers: &self.headers,
+            client: self.client,
+        }
+    }
+}
+
+fn headers(fields: &mut Fields<'_>, value: Option<&Value>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let map = match value {
+        None | Some(Value::Null) => return headers,
+        Some(Value::Object(map)) => map,
+        Some(other) => {
+            fields.wrong("headers", show(other), "an object of names and values", "write {\"x-user-id\": \"42\"}");
+            return headers;
+        }
+    };
+    for (name, value) in map {
+        let values = match value {
+            Value::Array(values) => values.iter().collect(),
+            one => vec![one],
+        };
+        for value in values {
+            let parsed = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
+            match HeaderName::from_bytes(name.as_bytes()).ok().zip(parsed) {
+                Some((name, value)) => drop(headers.append(name, value)),
+                None => {
+                    let wanted = "a header's name and a text, or a list of texts";
+                    fields.wrong(&format!("headers.{name}"), show(value), wanted, "put the value in quotes");
+                }
+            }
+        }
+    }
+    headers
+}
+
+/// The host of `host:port`; an IPv6 address keeps its brackets.
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    }
+}

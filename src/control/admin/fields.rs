@@ -1,0 +1,119 @@
+//! Reads the fields of a body and collects everything that is wrong with them.
+
+use serde_json::{Map, Value};
+
+use crate::control::fault::Fault;
+
+/// The longest reason, in bytes: it is kept for ever and shown in a line.
+pub const REASON_BYTES_MAX: usize = 1024;
+
+/// A body that is being read.
+#[derive(Debug)]
+pub struct Fields<'a> {
+    map: &'a Map<String, Value>,
+    /// What is wrong so far.
+    pub faults: Vec<Fault>,
+}
+
+impl<'a> Fields<'a> {
+    /// Begins to read `body`, which has to be an object with no other keys than `known` (none: any keys).
+    #[must_use]
+    pub fn of(body: &'a Map<String, Value>, known: Option<&[&str]>, faults: Vec<Fault>) -> Self {
+        let mut fields = Self { map: body, faults };
+        for key in body.keys().filter(|key| known.is_some_and(|known| !known.contains(&key.as_str()))) {
+            let wanted = format!("only {}", known.unwrap_or_default().join(", "));
+            let near = known.unwrap_or_default().iter().find(|known| strsim::damerau_levenshtein(known, key) <= 2);
+            let remedy = near.map_or_else(|| "leave it out".to_owned(), |near| format!("did you mean {near}?"));
+            fields.faults.push(Fault::invalid(key.as_str(), "an unknown key", wanted, &remedy));
+        }
+        fields
+    }
+
+    /// A text that has to be there.
+    pub fn text(&mut self, key: &str) -> Option<&'a str> {
+        match self.map.get(key) {
+            None => {
+                self.wrong(key, "nothing", "a text", "add it");
+                None
+            }
+            Some(_) => self.optional_text(key),
+        }
+    }
+
+    /// A text, if it is there.
+    pub fn optional_text(&mut self, key: &str) -> Option<&'a str> {
+        match self.map.get(key)? {
+            Value::Null => None,
+            Value::String(text) => Some(text),
+            other => {
+                self.wrong(key, kind(other), "a text", "put it in quotes");
+                None
+            }
+        }
+    }
+
+    /// A whole number, if it is there.
+    pub fn optional_number(&mut self, key: &str) -> Option<u64> {
+        match self.map.get(key)? {
+            Value::Null => None,
+            value => value.as_u64().or_else(|| {
+                self.wrong(key, show(value), "a whole number", "take it from the list of revisions");
+                None
+            }),
+        }
+    }
+
+    /// A list of texts, if it is there.
+    pub fn optional_list(&mut self, key: &str) -> Option<Vec<&'a str>> {
+        match self.map.get(key)? {
+            Value::Null => None,
+            Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_string) => {
+                Some(items.iter().filter_map(Value::as_str).collect())
+            }
+            other => {
+                self.wrong(
+                    key,
+                    show(other),
+                    "a list of at least one name",
+                    "write [\"shop\"], or leave it out for all",
+                );
+                None
+            }
+        }
+    }
+
+    /// The reason of a change.
+    pub fn reason(&mut self) -> Option<String> {
+        let reason = self.optional_text("reason")?.trim();
+        if reason.len() > REASON_BYTES_MAX {
+            let found = format!("{} bytes", reason.len());
+            self.wrong("reason", found, format!("at most {REASON_BYTES_MAX} bytes"), "shorten it");
+        }
+        (!reason.is_empty()).then(|| reason.to_owned())
+    }
+
+    /// Notes a problem.
+    pub fn wrong(&mut self, key: &str, found: impl Into<String>, wanted: impl Into<String>, remedy: &str) {
+        self.faults.push(Fault::invalid(key, found, wanted, remedy));
+    }
+}
+
+/// What a value is, in a word or two.
+#[must_use]
+pub fn kind(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "a boolean",
+        Value::Number(_) => "a number",
+        Value::String(_) => "a text",
+        Value::Array(_) => "a list",
+        Value::Object(_) => "an object",
+    }
+}
+
+/// A value as it stands if it is short, else what it is.
+#[must_use]
+pub fn show(value: &Value) -> String {
+    let text = value.to_string();
+    if text.len() <= 40 { text } else { kind(value).to_owned() }
+}

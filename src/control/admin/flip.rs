@@ -1,0 +1,61 @@
+//! `POST /v1/services/{service}/flip`: everything to one version, in one swap.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use utoipa::ToSchema;
+
+use crate::control::change::Change;
+use crate::control::fault::{Fault, FaultKind};
+
+use super::Admin;
+use super::answer::{ChangeAnswer, Tagged};
+use super::call::{Call, Segments, service};
+use super::openapi::{Refusals, WriteTerms};
+use super::problem::Problem;
+
+/// Where to flip to.
+#[derive(Debug, ToSchema)]
+pub struct FlipBody {
+    /// The version that gets everything.
+    pub to: String,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Sends everything to one version.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    post,
+    path = "/v1/services/{service}/flip",
+    tag = "traffic",
+    params(("service" = String, Path, description = "The service"), WriteTerms),
+    request_body(content = FlipBody, content_type = "application/json", example = r#"{"to": "v2"}"#),
+    responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
+)]
+pub async fn post(
+    State(admin): State<Arc<Admin>>,
+    Segments(text): Segments<String>,
+    mut call: Call,
+) -> Result<Tagged<ChangeAnswer>, Problem> {
+    let table = admin.table();
+    let body = std::mem::take(&mut call.body);
+    let mut fields = call.fields(&body, Some(&["to", "reason"]));
+    let reason = fields.reason();
+    let to = fields.text("to");
+    let mut faults = fields.faults;
+    let name = service(&table, "service", &text, &mut faults);
+    let versions = name.as_ref().and_then(|name| table.service_named(name)).map(|service| &service.versions);
+    let to = versions.zip(to).and_then(|(versions, to)| {
+        let found = versions.iter().find(|version| version.name.as_str() == to).map(|version| version.name.clone());
+        if found.is_none() {
+            let known = versions.iter().map(|version| version.name.as_str());
+            faults.push(Fault::no_version(FaultKind::Invalid, "to", to, known));
+        }
+        found
+    });
+    let change = name.zip(to).map(|(service, to)| Change::Flip { service, to });
+    call.apply(&admin, (change, reason), faults).await
+}

@@ -1,0 +1,133 @@
+//! Where the API listens: a TCP address, or a unix socket that only its owner can connect to.
+
+use std::fs;
+use std::io;
+use std::net::SocketAddr;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use axum::Router;
+use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::net::{TcpListener, UnixListener};
+
+use super::access::Address;
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 128;
+
+/// A bound address.
+#[derive(Debug)]
+pub enum Listener {
+    /// A TCP socket.
+    Tcp(TcpListener),
+    /// A unix socket, and its file, which is removed at the end.
+    Unix(UnixListener, SocketFile),
+}
+
+/// The file of a unix socket.
+#[derive(Debug)]
+pub struct SocketFile(PathBuf);
+
+/// The address cannot be bound.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// The system refused.
+    #[error("admin.address: cannot listen on {address}; is another process there? stop it or choose another address")]
+    Refused {
+        /// The address.
+        address: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// Somebody answers at the socket.
+    #[error("admin.address: found another process that listens on {path}; stop it or choose another path", path = .0.display())]
+    InUse(PathBuf),
+    /// A file that is not a socket.
+    #[error("admin.address: found a file that is not a socket at {path}; move it away or choose another path", path = .0.display())]
+    NotASocket(PathBuf),
+}
+
+impl Listener {
+    /// Binds `address`; port 0 takes a free one. Inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`BindError`] when it cannot be bound.
+    pub fn bind(address: &Address) -> Result<Self, BindError> {
+        match address {
+            Address::Tcp(socket) => bind_tcp(*socket)
+                .map(Self::Tcp)
+                .map_err(|source| BindError::Refused { address: socket.to_string(), source }),
+            Address::Unix(path) => {
+                clear_stale(path)?;
+                let refused = |source| BindError::Refused { address: path.display().to_string(), source };
+                let listener = bind_unix(path).map_err(refused)?;
+                Ok(Self::Unix(listener, SocketFile(path.clone())))
+            }
+        }
+    }
+
+    /// The address with the port that was taken.
+    ///
+    /// # Errors
+    /// When the system does not know it.
+    pub fn address(&self) -> io::Result<Address> {
+        match self {
+            Self::Tcp(listener) => Ok(Address::Tcp(listener.local_addr()?)),
+            Self::Unix(_, file) => Ok(Address::Unix(file.0.clone())),
+        }
+    }
+
+    pub(super) async fn serve(
+        self,
+        router: Router,
+        shutdown: impl Future<Output = ()> + Send + 'static,
+    ) -> io::Result<()> {
+        match self {
+            Self::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
+            Self::Unix(listener, _file) => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
+        }
+    }
+}
+
+impl Drop for SocketFile {
+    fn drop(&mut self) {
+        // A file that is left behind is cleared at the next start.
+        fs::remove_file(&self.0).ok();
+    }
+}
+
+fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    // A restart finds connections of the process before it in TIME_WAIT.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// The mode is set between `bind` and `listen`: until then nobody can connect, so there is no moment without it.
+fn bind_unix(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    UnixListener::from_std(socket.into())
+}
+
+/// Removes the socket of a process that is gone, and nothing else.
+fn clear_stale(path: &Path) -> Result<(), BindError> {
+    let Ok(found) = fs::symlink_metadata(path) else {
+        return Ok(());
+    };
+    if !found.file_type().is_socket() {
+        return Err(BindError::NotASocket(path.to_owned()));
+    }
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            fs::remove_file(path).map_err(|source| BindError::Refused { address: path.display().to_string(), source })
+        }
+        _ => Err(BindError::InUse(path.to_owned())),
+    }
+}

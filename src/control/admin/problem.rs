@@ -1,0 +1,121 @@
+//! How a call is refused: RFC 9457, with every problem.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::fault::{Fault, FaultKind};
+use crate::control::handle::{ApplyError, Gone, ReadError};
+use crate::control::store::StoreError;
+
+/// A refusal.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Problem {
+    /// What kind it is: `urn:pointsman:problem:` and a stable word.
+    #[serde(rename = "type")]
+    kind: String,
+    /// The status in words.
+    title: &'static str,
+    /// The status.
+    status: u16,
+    /// What is wrong and what to do.
+    detail: String,
+    /// Each single problem of the call.
+    problems: Vec<Item>,
+}
+
+/// One problem of a call.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Item {
+    /// Where it is.
+    #[serde(rename = "where")]
+    place: String,
+    /// What was found.
+    found: String,
+    /// What is wanted.
+    wanted: String,
+    /// What to do.
+    remedy: String,
+}
+
+impl Problem {
+    /// A refusal with one problem, told by `detail`.
+    #[must_use]
+    pub fn new(status: StatusCode, word: &str, detail: String) -> Self {
+        let kind = format!("urn:pointsman:problem:{word}");
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { kind, title, status: status.as_u16(), detail, problems: Vec::new() }
+    }
+
+    /// A refusal because of `faults`, of which there is at least one. Wrong values weigh more than missing things,
+    /// because they have to be mended first.
+    #[must_use]
+    pub fn of_faults(faults: Vec<Fault>) -> Self {
+        let kind = faults.iter().map(|fault| fault.kind).max().unwrap_or(FaultKind::Invalid);
+        let (status, word) = match kind {
+            FaultKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            FaultKind::Unknown => (StatusCode::NOT_FOUND, "unknown"),
+            FaultKind::Conflict => (StatusCode::CONFLICT, "conflict"),
+        };
+        let detail = match &*faults {
+            [one] => one.to_string(),
+            several => format!("{} problems, nothing changed", several.len()),
+        };
+        let item = |Fault { place, found, wanted, remedy, .. }| Item { place, found, wanted, remedy };
+        Self { problems: faults.into_iter().map(item).collect(), ..Self::new(status, word, detail) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pointsman\""));
+        }
+        response
+    }
+}
+
+impl From<ApplyError> for Problem {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::Faults(faults) => Self::of_faults(faults),
+            ApplyError::Outdated { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "outdated", error.to_string()),
+            ApplyError::Store(error) => error.into(),
+            ApplyError::Gone(gone) => gone.into(),
+            ApplyError::Compile(source) => {
+                Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("{source}; please report this bug"))
+            }
+        }
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        if error.is_full() {
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", error.to_string());
+        }
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", error.to_string())
+    }
+}
+
+impl From<Gone> for Problem {
+    fn from(gone: Gone) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "writer_gone", gone.to_string())
+    }
+}
+
+impl From<ReadError> for Problem {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Store(error) => error.into(),
+            ReadError::Gone(gone) => gone.into(),
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! `POST /v1/rollback`: the split of an earlier revision, as a new one.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use utoipa::ToSchema;
+
+use crate::control::change::Change;
+
+use super::Admin;
+use super::answer::{ChangeAnswer, Tagged};
+use super::call::{Call, service};
+use super::openapi::{Refusals, WriteTerms};
+use super::problem::Problem;
+
+/// What to go back to.
+#[derive(Debug, ToSchema)]
+pub struct RollbackBody {
+    /// The revision; without it, the last change of traffic is undone.
+    pub to: Option<u64>,
+    /// The services; without them, all.
+    pub services: Option<Vec<String>>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// Restores the exact split of an earlier revision.
+///
+/// Without `to` it undoes the last change of traffic; called again, the one before it. Drained endpoints stay drained.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    post,
+    path = "/v1/rollback",
+    tag = "traffic",
+    params(WriteTerms),
+    request_body(content = RollbackBody, content_type = "application/json", example = r#"{"to": 41, "services": ["shop"]}"#),
+    responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
+)]
+pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
+    let table = admin.table();
+    let body = std::mem::take(&mut call.body);
+    let mut fields = call.fields(&body, Some(&["to", "services", "reason"]));
+    let reason = fields.reason();
+    let to = fields.optional_number("to");
+    let listed = fields.optional_list("services");
+    let mut faults = fields.faults;
+    let services = listed.map(|list| {
+        let named = list.into_iter().filter_map(|text| service(&table, "services", text, &mut faults));
+        named.collect()
+    });
+    call.apply(&admin, (Some(Change::Rollback { to, services }), reason), faults).await
+}

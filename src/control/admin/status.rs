@@ -1,0 +1,114 @@
+//! `GET /v1/status`: the whole proxy in one look.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::watch::ConfigFacts;
+use crate::stats::Refused;
+
+use super::Admin;
+use super::answer::Tagged;
+use super::openapi::Refusals;
+use super::problem::Problem;
+use super::revisions::timestamp;
+use super::services::moment;
+use super::view::ServiceView;
+
+/// The state of the proxy.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// The version of the program.
+    version: &'static str,
+    /// Whether it takes requests.
+    ready: bool,
+    /// Seconds since it started.
+    uptime_seconds: u64,
+    /// The revision in force.
+    revision: u64,
+    /// Threads that serve requests.
+    workers: usize,
+    /// Open connections of clients.
+    connections: u64,
+    /// Requests that the proxy answered by itself, by reason, since the start.
+    refusals: BTreeMap<&'static str, u64>,
+    /// Where revisions are kept.
+    state: StateView,
+    /// The config file.
+    config: ConfigView,
+    /// The services, in the order of the config.
+    services: Vec<ServiceView>,
+}
+
+/// Where revisions are kept.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StateView {
+    /// The file.
+    path: String,
+    /// Why the last change could not be written; none when it could.
+    problem: Option<String>,
+}
+
+/// The config file.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ConfigView {
+    /// The file; none when there is none.
+    path: Option<String>,
+    /// When it was last read.
+    #[schema(format = DateTime)]
+    read_at: String,
+    /// Whether it is in force.
+    good: bool,
+    /// What is wrong with it.
+    problems: Vec<String>,
+    /// What differs from what is running and takes a restart.
+    needs_restart: Vec<String>,
+}
+
+/// Shows the state of the proxy.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    path = "/v1/status",
+    tag = "state",
+    responses((status = 200, description = "The state of the proxy", body = Status), Refusals)
+)]
+pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Problem> {
+    let facts = admin.handle.facts().await?;
+    let table = admin.table();
+    let sources = admin.exporter.sources();
+    let totals = sources.registry.worker_totals();
+    let refusals = Refused::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0);
+    let at = moment(&admin);
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: admin.ready.load(Relaxed),
+        uptime_seconds: sources.start.elapsed().as_secs(),
+        revision: table.revision,
+        workers: sources.registry.workers(),
+        connections: totals.connections,
+        refusals: refusals.map(|(reason, count)| (reason.word(), count)).collect(),
+        state: StateView { path: facts.store, problem: facts.store_problem },
+        config: ConfigView::of(&sources.config.borrow()),
+        services: table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect(),
+    };
+    Ok(Tagged(table.revision, status))
+}
+
+impl ConfigView {
+    fn of(facts: &ConfigFacts) -> Self {
+        Self {
+            path: facts.path.as_ref().map(|path| path.display().to_string()),
+            read_at: timestamp(facts.read_at_ms),
+            good: facts.is_good(),
+            problems: facts.problems.clone(),
+            needs_restart: facts.needs_restart.clone(),
+        }
+    }
+}

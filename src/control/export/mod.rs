@@ -1,0 +1,147 @@
+//! Prometheus text of what the workers counted.
+//!
+//! Nothing is exported as it happens: the workers count on their own memory, and when somebody scrapes (and every few
+//! seconds, so that histograms do not pile up) their sums are set here. The recorder is a value, not the process-wide
+//! one, so that several proxies can live in one test. Labels are names of the config and words of
+//! [`names`]: their number is bounded by what the operator wrote.
+
+mod series;
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_util::MetricKindMask;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::stats::{Registry, names};
+
+use super::publish::Published;
+use super::watch::ConfigFacts;
+use series::Series;
+
+/// Time between two upkeeps.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A gauge that was not set for so long is of a version that left the config, and is forgotten: all others are set
+/// right before they are rendered.
+const GAUGE_IDLE: Duration = Duration::from_secs(1);
+
+/// Where the numbers come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The table in force.
+    pub published: Published,
+    /// The counters.
+    pub registry: std::sync::Arc<Registry>,
+    /// The start of the process's clock of milliseconds, as the data plane has it.
+    pub start: Instant,
+    /// What is known of the config file.
+    pub config: watch::Receiver<ConfigFacts>,
+}
+
+impl Sources {
+    /// Milliseconds on the process's clock.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Renders the metrics.
+pub struct Exporter {
+    recorder: PrometheusRecorder,
+    rendered: PrometheusHandle,
+    process: metrics_process::Collector,
+    sources: Sources,
+    series: Mutex<Series>,
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exporter").finish_non_exhaustive()
+    }
+}
+
+impl Exporter {
+    /// An exporter of `sources`.
+    ///
+    /// # Errors
+    /// Never with the buckets of [`names::DURATION_BUCKETS`]: they are not empty.
+    pub fn new(sources: Sources) -> Result<Self, BuildError> {
+        let duration = Matcher::Full(names::REQUEST_DURATION.to_owned());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(duration, &names::DURATION_BUCKETS)?;
+        let recorder = builder.idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_IDLE)).build_recorder();
+        let process = metrics_process::Collector::default();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            process.describe();
+        });
+        let rendered = recorder.handle();
+        Ok(Self { recorder, rendered, process, sources, series: Mutex::default() })
+    }
+
+    /// The metrics at this moment.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.update();
+        self.rendered.render()
+    }
+
+    /// Keeps the histograms small until `shutdown` ends.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                _ = ticks.tick() => {
+                    self.update();
+                    self.rendered.run_upkeep();
+                }
+            }
+        }
+    }
+
+    /// Where the numbers come from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    fn update(&self) {
+        let table = self.sources.published.load_full();
+        let now_ms = self.sources.now_ms();
+        let good = self.sources.config.borrow().is_good();
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::with_local_recorder(&self.recorder, || {
+            series.update(&table, now_ms);
+            series.update_workers(&self.sources.registry.worker_totals());
+            #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
+            gauge!(names::REVISION).set(table.revision as f64);
+            gauge!(names::CONFIG_GOOD).set(if good { 1.0 } else { 0.0 });
+            gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            self.process.collect();
+        });
+    }
+}
+
+/// The help text of every metric.
+fn describe() {
+    use metrics::Unit::Seconds;
+    describe_counter!(names::REQUESTS, "Requests that a version answered, by class of the status code.");
+    describe_histogram!(names::REQUEST_DURATION, Seconds, "Time from a request's head to the end of its answer.");
+    describe_counter!(names::UPSTREAM_FAILURES, "Attempts that failed by the upstream's fault.");
+    describe_counter!(names::PASSED_ON, "Requests that left their version because it had no usable endpoint.");
+    describe_counter!(names::REFUSALS, "Requests that the proxy answered by itself, or hung up on.");
+    describe_gauge!(names::SPLIT_WEIGHT, "Share of a version, as configured and as in effect.");
+    describe_gauge!(names::REVISION, "The revision in force.");
+    describe_gauge!(names::ENDPOINT_HEALTHY, "Whether an endpoint takes requests.");
+    describe_gauge!(names::ENDPOINT_IN_FLIGHT, "Requests that an endpoint is answering.");
+    describe_gauge!(names::CONNECTIONS, "Open connections, from clients and to endpoints.");
+    describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
+    describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");
+    describe_gauge!(names::BUILD_INFO, "The version of the program, in a label.");
+}

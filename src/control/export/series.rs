@@ -1,0 +1,156 @@
+//! The time series of one table: handles resolved once per version, and what they said last.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
+
+use crate::control::effective::{Share, shares};
+use crate::stats::latency::bucket_middle;
+use crate::stats::{CodeClass, Refused, UpstreamFailure, VersionTotals, WorkerTotals, names};
+use crate::table::{Endpoint, Name, Service, Table, Version};
+
+/// All series of the versions of a table.
+#[derive(Default)]
+pub(super) struct Series {
+    /// The table that the handles belong to. Held, so that its address cannot become another table's.
+    table: Option<Arc<Table>>,
+    versions: HashMap<(Name, Name), VersionSeries>,
+}
+
+/// The series of one version.
+struct VersionSeries {
+    labels: Vec<Label>,
+    configured: Gauge,
+    effective: Gauge,
+    connections: Gauge,
+    endpoints: Vec<EndpointSeries>,
+    counted: Option<Counted>,
+}
+
+struct EndpointSeries {
+    healthy: Gauge,
+    in_flight: Gauge,
+}
+
+/// What only a version with traffic has: ten thousand idle services do not make a million empty series.
+struct Counted {
+    duration: Histogram,
+    passed_on: Counter,
+    last: VersionTotals,
+}
+
+impl Series {
+    /// Sets everything that `table` knows. Inside the local recorder.
+    pub(super) fn update(&mut self, table: &Arc<Table>, now_ms: u64) {
+        if self.table.as_ref().is_none_or(|known| !Arc::ptr_eq(known, table)) {
+            self.resolve(table);
+        }
+        for service in table.services() {
+            let shares = shares(service, |version| version.usable(now_ms));
+            for (version, share) in service.versions.iter().zip(shares) {
+                let key = (service.spec.name.clone(), version.name.clone());
+                if let Some(series) = self.versions.get_mut(&key) {
+                    series.update(version, &share, now_ms);
+                }
+            }
+        }
+    }
+
+    /// Takes the handles of versions that stay and makes those of new ones.
+    fn resolve(&mut self, table: &Arc<Table>) {
+        let mut old = std::mem::take(&mut self.versions);
+        for service in table.services() {
+            for version in &service.versions {
+                let key = (service.spec.name.clone(), version.name.clone());
+                let counted = old.remove(&key).and_then(|series| series.counted);
+                self.versions.insert(key, VersionSeries { counted, ..VersionSeries::new(service, version) });
+            }
+        }
+        self.table = Some(Arc::clone(table));
+    }
+
+    /// Sets what belongs to no version. Inside the local recorder.
+    #[expect(clippy::unused_self, reason = "these few series need no handles kept")]
+    pub(super) fn update_workers(&self, totals: &WorkerTotals) {
+        for (reason, count) in Refused::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0) {
+            counter!(names::REFUSALS, "reason" => reason.word()).absolute(count);
+        }
+        gauge!(names::CONNECTIONS, "side" => "client").set(float(totals.connections));
+        counter!(names::LOG_DROPPED).absolute(totals.log_dropped);
+    }
+}
+
+impl VersionSeries {
+    fn new(service: &Service, version: &Version) -> Self {
+        let labels =
+            vec![Label::new("service", service.spec.name.shared()), Label::new("version", version.name.shared())];
+        let kind = |kind| gauge!(names::SPLIT_WEIGHT, with(&labels, "kind", kind));
+        Self {
+            configured: kind("configured"),
+            effective: kind("effective"),
+            connections: gauge!(names::CONNECTIONS, with(&labels, "side", "upstream")),
+            endpoints: version.endpoints.iter().map(|endpoint| EndpointSeries::new(endpoint, &labels)).collect(),
+            counted: None,
+            labels,
+        }
+    }
+
+    fn update(&mut self, version: &Version, share: &Share, now_ms: u64) {
+        self.configured.set(version.weight.ratio());
+        self.effective.set(share.ratio);
+        let connections = version.endpoints.iter().map(|endpoint| u64::from(endpoint.stats.connections())).sum();
+        self.connections.set(float(connections));
+        for (series, endpoint) in self.endpoints.iter().zip(&version.endpoints) {
+            series.healthy.set(if endpoint.usable(now_ms) { 1.0 } else { 0.0 });
+            series.in_flight.set(f64::from(endpoint.stats.in_flight()));
+        }
+        if version.stats.is_used() {
+            let labels = &self.labels;
+            self.counted.get_or_insert_with(|| Counted::new(labels)).update(labels, version.stats.totals());
+        }
+    }
+}
+
+impl EndpointSeries {
+    fn new(endpoint: &Endpoint, labels: &[Label]) -> Self {
+        let labels = with(labels, "endpoint", endpoint.address.to_string());
+        let healthy = gauge!(names::ENDPOINT_HEALTHY, labels.clone());
+        Self { healthy, in_flight: gauge!(names::ENDPOINT_IN_FLIGHT, labels) }
+    }
+}
+
+impl Counted {
+    fn new(labels: &[Label]) -> Self {
+        let duration = histogram!(names::REQUEST_DURATION, labels.to_vec());
+        let passed_on = counter!(names::PASSED_ON, labels.to_vec());
+        Self { duration, passed_on, last: VersionTotals::default() }
+    }
+
+    fn update(&mut self, labels: &[Label], totals: VersionTotals) {
+        for (class, count) in CodeClass::ALL.iter().zip(totals.codes).filter(|(_, count)| *count > 0) {
+            counter!(names::REQUESTS, with(labels, "code", class.word())).absolute(count);
+        }
+        for (failure, count) in UpstreamFailure::ALL.iter().zip(totals.failures).filter(|(_, count)| *count > 0) {
+            counter!(names::UPSTREAM_FAILURES, with(labels, "reason", failure.word())).absolute(count);
+        }
+        self.passed_on.absolute(totals.passed_on);
+        let news = totals.latency.since(&self.last.latency);
+        for (bucket, count) in news.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let seconds = float(bucket_middle(bucket)) / 1e6;
+            self.duration.record_many(seconds, usize::try_from(*count).unwrap_or(usize::MAX));
+        }
+        self.last = totals;
+    }
+}
+
+/// The labels and one more.
+fn with(labels: &[Label], key: &'static str, value: impl Into<metrics::SharedString>) -> Vec<Label> {
+    labels.iter().cloned().chain([Label::new(key, value)]).collect()
+}
+
+fn float(count: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts that are looked at are far below 2^52")]
+    let float = count as f64;
+    float
+}

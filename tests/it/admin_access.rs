@@ -1,0 +1,123 @@
+//! Who gets in to the admin API.
+
+use std::os::unix::fs::PermissionsExt;
+
+use pointsman::control::Store;
+use pointsman::control::admin::{Access, AccessSettings, Address, BindError, Listener, Role, TokenFile};
+
+use crate::support::control::{Control, token_file};
+use crate::support::spec::services;
+
+const SPLIT: &str = "PUT /v1/services/shop/split";
+
+fn start(address: &Address, settings: &AccessSettings) -> Control {
+    Control::with(services(&[("shop", "v1=95 v2=5")]), Store::in_memory().unwrap(), address, settings)
+}
+
+fn loopback() -> Address {
+    Address::Tcp(([127, 0, 0, 1], 0).into())
+}
+
+#[tokio::test]
+async fn tokens_have_roles_and_are_authors() {
+    let folder = tempfile::tempdir().unwrap();
+    let token =
+        |name: &str, role, text: &str| TokenFile { name: name.to_owned(), role, file: token_file(&folder, name, text) };
+    let tokens = vec![token("ada", Role::Operate, "s3cret-of-ada\n"), token("board", Role::Read, "  looks-only ")];
+    let control = start(&loopback(), &AccessSettings { tokens, ..AccessSettings::default() });
+    let json = "content-type: application/json\r\n";
+    let with = |token: &str| format!("{json}authorization: Bearer {token}\r\n");
+
+    let nobody = control.send(SPLIT, r#"{"v2": 100}"#).await;
+    nobody.refusal(401);
+    assert_eq!(nobody.header("www-authenticate"), Some("bearer realm=\"pointsman\""));
+    for wrong in ["s3cret-of-bob", "s3cret-of-ad", "", "s3cret-of-ada2"] {
+        control.call("GET /v1/status", &with(wrong), "").await.refusal(401);
+    }
+    control.call("GET /v1/status", "authorization: Basic s3cret-of-ada\r\n", "").await.refusal(401);
+    assert_eq!(control.call("GET /v1/status", &with("looks-only"), "").await.status, 200);
+    assert_eq!(control.call("POST /v1/explain", &with("looks-only"), r#"{"host": "a"}"#).await.status, 200);
+    control.call(SPLIT, &with("looks-only"), r#"{"v2": 100}"#).await.refusal(403);
+    assert_eq!(control.table().revision, 1);
+    assert_eq!(control.call(SPLIT, &with("s3cret-of-ada"), r#"{"v2": 100}"#).await.status, 200);
+    let revision = control.call("GET /v1/revisions/2", &with("looks-only"), "").await.json();
+    assert_eq!(revision["author"], "ada");
+    for open in ["/healthz", "/readyz", "/metrics"] {
+        assert_eq!(control.get(open).await.status, 200, "{open}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_other_sites_are_refused() {
+    let control = start(&loopback(), &AccessSettings { hosts: vec!["admin.example".into()], tokens: Vec::new() });
+    let port = control.port();
+    let ask = async |host: &str, more: &str| {
+        let body = r#"{"v2": 100}"#;
+        let json = "content-type: application/json\r\ncontent-length: 11\r\nconnection: close\r\n";
+        control.raw(&format!("{SPLIT}?dry_run=true HTTP/1.1\r\nhost: {host}\r\n{json}{more}\r\n{body}")).await
+    };
+    for good in [format!("127.0.0.1:{port}"), format!("LOCALHOST:{port}"), "admin.example".to_owned()] {
+        assert_eq!(ask(&good, "").await.status, 200, "{good}");
+    }
+    for bad in ["evil.example".to_owned(), format!("evil.example:{port}"), "localhost:1".to_owned(), String::new()] {
+        ask(&bad, "").await.refusal(403);
+    }
+    let own = format!("127.0.0.1:{port}");
+    assert_eq!(ask(&own, &format!("origin: http://localhost:{port}\r\n")).await.status, 200);
+    for bad in ["https://evil.example", "null", "http://localhost:1"] {
+        ask(&own, &format!("origin: {bad}\r\n")).await.refusal(403);
+    }
+    ask(&own, &format!("host: {own}\r\n")).await.refusal(403);
+    let probe = control.raw("GET /readyz HTTP/1.1\r\nhost: 10.0.0.7\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(probe.status, 200, "orchestrators ask by address");
+}
+
+#[tokio::test]
+async fn a_unix_socket_is_the_owners() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("admin.sock");
+    let address = Address::Unix(path.clone());
+    // A socket that a dead process has left.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    let mut control = start(&address, &AccessSettings::default());
+    assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(control.get("/v1/status").await.status, 200);
+    assert!(matches!(Listener::bind(&address), Err(BindError::InUse(_))), "somebody listens");
+    let origin = control.call("GET /v1/status", "origin: http://localhost\r\n", "").await;
+    origin.refusal(403);
+    control.stop.take().unwrap().send(()).unwrap();
+    (&mut control.served).await.unwrap().unwrap();
+    assert!(!path.exists(), "it is removed at the end");
+    std::fs::write(&path, "precious").unwrap();
+    assert!(matches!(Listener::bind(&address), Err(BindError::NotASocket(_))));
+    assert_eq!(std::fs::read(&path).unwrap(), b"precious");
+}
+
+#[test]
+fn bad_tokens_do_not_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let access = |files: &[(&str, &str)]| {
+        let token = |(name, text): &(&str, &str)| TokenFile {
+            name: (*name).to_owned(),
+            role: Role::Read,
+            file: token_file(&folder, name, text),
+        };
+        let tokens = files.iter().map(token).collect();
+        Access::new(&loopback(), &AccessSettings { hosts: Vec::new(), tokens }).expect_err("bad tokens").to_string()
+    };
+    assert!(access(&[("a", " \n")]).contains("admin.tokens.a: found nothing"));
+    assert!(access(&[("a", "two words")]).contains("found spaces"));
+    assert!(access(&[("a", "same"), ("b", "same\n")]).contains("the same token for a and b"));
+    let missing = TokenFile { name: "a".into(), role: Role::Read, file: folder.path().join("none") };
+    let settings = AccessSettings { hosts: Vec::new(), tokens: vec![missing] };
+    let error = Access::new(&loopback(), &settings).expect_err("missing").to_string();
+    assert!(error.contains("admin.tokens.a: cannot read"), "{error}");
+}
+
+#[tokio::test]
+async fn an_address_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let error = Listener::bind(&Address::Tcp(address)).expect_err("in use").to_string();
+    assert!(error.contains(&address.to_string()), "{error}");
+}
