@@ -188,7 +188,8 @@ impl std::fmt::Display for AdminClient {
 /// What a problem document says, every problem on a line.
 fn problem_text(status: StatusCode, problem: &Value) -> String {
     let text = |key: &str| problem.get(key).and_then(Value::as_str);
-    let mut lines = vec![match (text("title"), text("detail")) {
+    let listed = problem.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty());
+    let mut lines = vec![match (text("title"), text("detail").filter(|_| !listed)) {
         (Some(title), Some(detail)) => format!("{}: {title}: {detail}", status.as_u16()),
         (Some(one), None) | (None, Some(one)) => format!("{}: {one}", status.as_u16()),
         (None, None) => format!("{status}: {problem}"),
@@ -227,7 +228,7 @@ mod tests {
         });
         assert_eq!(
             problem_text(StatusCode::UNPROCESSABLE_ENTITY, &problem),
-            "422: wrong values: 2 problems\n  v1: found -1, want 0 to 100 (raise it)\n  v9: found v9, want v1 or v2"
+            "422: wrong values\n  v1: found -1, want 0 to 100 (raise it)\n  v9: found v9, want v1 or v2"
         );
     }
 }

@@ -53,7 +53,9 @@ fn revisions(database: &Path) -> BTreeMap<u64, u32> {
     let mut rows = store
         .prepare("SELECT r.number, t.runs FROM revisions r LEFT JOIN traffic t ON t.revision = r.number ORDER BY 1")
         .unwrap();
-    let rows = rows.query_map([], |row| Ok((row.get::<_, u64>(0)?, row.get::<_, Option<String>>(1)?))).unwrap();
+    let rows = rows
+        .query_map([], |row| Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, Option<String>>(1)?)))
+        .unwrap();
     let all: BTreeMap<u64, u32> = rows
         .map(|row| {
             let (number, runs) = row.unwrap();

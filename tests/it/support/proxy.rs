@@ -114,7 +114,9 @@ impl Proxy {
             pointsman::app::Bound::bind(config, pointsman::app::Options { in_memory: true, ..Default::default() })
                 .unwrap();
         let addresses = bound.addresses();
-        let pointsman::app::AdminAddress::Tcp(admin) = addresses.admin else { panic!("the admin API is not on TCP") };
+        let pointsman::control::admin::Address::Tcp(admin) = addresses.admin else {
+            panic!("the admin API is not on TCP")
+        };
         let address = addresses.listeners[0].1;
         let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
         let (done, stopped) = mpsc::channel();
