@@ -1,5 +1,6 @@
 //! What is wrong with a change: where, what was found, what is wanted, what to do. A change is refused with all of them.
 
+use std::error::Error;
 use std::fmt;
 
 /// How many names an answer lists: enough for a look, not a dump of ten thousand services.
@@ -69,6 +70,19 @@ impl Fault {
         let remedy = "name a version of the service, or add this one to the config".to_owned();
         Self { kind, place: place.into(), found: quoted("version", name), wanted: one_of(known), remedy }
     }
+}
+
+/// An error with all of its causes, for an answer or a line of the log.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
 }
 
 /// `version "v3"`, so that spaces and empty names are seen.
