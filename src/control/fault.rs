@@ -90,7 +90,7 @@ fn quoted(what: &str, name: &str) -> String {
     format!("unknown {what} {name:?}")
 }
 
-/// `one of v1, v2`, cut after [`NAMES_MAX`].
+/// `one of v1, v2`, cut after twenty names.
 #[must_use]
 pub fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
     let mut known = known.peekable();

@@ -68,7 +68,7 @@ impl Admin {
     }
 }
 
-/// The API, for [`serve`].
+/// The API, for [`serve()`].
 pub fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/v1/status", get(status::get))
