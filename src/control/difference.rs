@@ -40,19 +40,18 @@ impl Difference {
     #[must_use]
     pub fn of(service: &Name, before: Option<&Traffic>, after: &Traffic) -> Self {
         let endpoints = before.map_or_else(Vec::new, |before| endpoints(&before.drained, &after.drained));
-        let split = |traffic: &Traffic| (traffic.salt.to_string(), traffic.slots.clone());
-        Self { endpoints, ..Self::of_splits(service, before.map(split), split(after)) }
+        let before = before.map(|traffic| (&*traffic.salt, &traffic.slots));
+        Self { endpoints, ..Self::of_splits(service, before, (&after.salt, &after.slots)) }
     }
 
     /// The same for splits alone: salt and slots before and after.
     #[must_use]
-    pub fn of_splits(service: &Name, before: Option<(String, Slots)>, after: (String, Slots)) -> Self {
-        let (salt, slots) = after;
+    pub fn of_splits(service: &Name, before: Option<(&str, &Slots)>, (salt, slots): (&str, &Slots)) -> Self {
         let to = slots.weights();
-        let new_salt = before.as_ref().is_none_or(|(old, _)| *old != salt);
-        let from = before.as_ref().map(|(_, slots)| slots.weights());
-        let (moved, minimum) = match (&before, &from) {
-            (Some((_, old)), Some(from)) => (moved(old, &slots, new_salt), minimum(from, &to)),
+        let new_salt = before.is_none_or(|(old, _)| old != salt);
+        let from = before.map(|(_, slots)| slots.weights());
+        let (moved, minimum) = match (before, &from) {
+            (Some((_, old)), Some(from)) => (moved(old, slots, new_salt), minimum(from, &to)),
             _ => (0.0, 0.0),
         };
         Self { service: service.clone(), from, to, moved, minimum, new_salt, endpoints: Vec::new() }
@@ -107,8 +106,9 @@ mod tests {
     use super::*;
 
     fn of(before: (&str, &str), after: (&str, &str)) -> Difference {
-        let split = |(salt, slots): (&str, &str)| (salt.to_owned(), Slots::parse(slots).expect("runs"));
-        Difference::of_splits(&Name::new("shop").expect("a name"), Some(split(before)), split(after))
+        let slots = |text: &str| Slots::parse(text).expect("runs");
+        let (from, to) = (slots(before.1), slots(after.1));
+        Difference::of_splits(&Name::new("shop").expect("a name"), Some((before.0, &from)), (after.0, &to))
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! What is wrong with a change: where, what was found, what is wanted, what to do. A change is refused with all of them.
 
+use std::error::Error;
 use std::fmt;
 
 /// How many names an answer lists: enough for a look, not a dump of ten thousand services.
@@ -71,12 +72,25 @@ impl Fault {
     }
 }
 
+/// An error with all of its causes, for an answer or a line of the log.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
 /// `version "v3"`, so that spaces and empty names are seen.
 fn quoted(what: &str, name: &str) -> String {
     format!("unknown {what} {name:?}")
 }
 
-/// `one of v1, v2`, cut after [`NAMES_MAX`].
+/// `one of v1, v2`, cut after twenty names.
 #[must_use]
 pub fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
     let mut known = known.peekable();

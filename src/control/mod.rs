@@ -1,10 +1,10 @@
 //! The only writer of the traffic state.
 //!
-//! In reading order: [`change`] is what may be asked and what comes of it, with [`undo`] for rollbacks, [`file`] for the
-//! config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on one
-//! thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds the
-//! one pointer that the data plane loads. [`watch`] reloads the config file. [`effective`], [`live`] and [`export`] are
-//! what is shown of the result, and [`admin`] is the API on top.
+//! In reading order: [`change`] is what may be asked and what comes of it, with [`undo`] for rollbacks, [`mod@file`] for
+//! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
+//! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
+//! the one pointer that the data plane loads. [`watch`] reloads the config file. [`effective`], [`live`] and [`export`]
+//! are what is shown of the result, and [`admin`] is the API on top.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
 //! flush would stop whoever only wants to look.

@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::table::ServiceSpec;
 
+use super::fault::chain;
 use super::handle::{ApplyError, Handle};
 
 /// How long events may gather before the file is read: an editor writes, renames and touches within milliseconds.
@@ -140,8 +141,11 @@ impl ConfigWatch {
             Ok(text) if text == self.text && !forced => return,
             Ok(text) => {
                 let content = (self.read)(&text);
-                self.text = text;
-                self.apply(content).await
+                let readable = content.is_ok();
+                let outcome = self.apply(content).await;
+                // What could not be written for want of room is tried again at the next event.
+                self.text = if readable && outcome.is_err() { String::new() } else { text };
+                outcome
             }
             Err(error) => Err(vec![format!("{}: cannot read the config: {error}", self.path.display())]),
         };
@@ -157,9 +161,11 @@ impl ConfigWatch {
 
     async fn apply(&self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
         let FileContent { services, needs_restart } = content?;
-        let applied = self.handle.reload(services, None).await.map_err(|error| match error {
+        let applied = self.handle.reload(services, None).await.map_err(|error| match &error {
             ApplyError::Faults(faults) => faults.iter().map(ToString::to_string).collect(),
-            other => vec![other.to_string()],
+            ApplyError::Store(_) | ApplyError::Compile(_) | ApplyError::Gone(_) | ApplyError::Outdated { .. } => {
+                vec![chain(&error)]
+            }
         })?;
         tracing::info!(
             revision = applied.revision,

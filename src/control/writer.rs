@@ -13,6 +13,7 @@ use crate::stats::Registry;
 use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 
 use super::change::{Change, PlanError, Planned, State, plan};
+use super::fault::chain;
 use super::handle::{Applied, ApplyError, CALLS_MAX, Call, ChangeRequest, FILE_AUTHOR, Facts, Handle};
 use super::publish::{Published, Publisher};
 use super::store::{Header, Record, Store, StoreError};
@@ -114,7 +115,7 @@ impl Writer {
             return Ok(applied(found, planned));
         }
         let committed = self.commit(request, &planned, changed.then_some(revision));
-        self.store_problem = committed.as_ref().err().map(StoreError::to_string);
+        self.store_problem = committed.as_ref().err().map(|error| chain(error));
         committed?;
         if let Some(table) = table {
             self.publisher.publish(table);

@@ -80,12 +80,13 @@ async fn promtool_finds_nothing_wrong() {
     for service in table.services() {
         for version in &service.versions {
             let cell = version.stats.cell(0);
-            CodeClass::ALL.map(|class| cell.answered(class, 1_000));
-            UpstreamFailure::ALL.map(|failure| cell.failed(failure));
+            CodeClass::ALL.into_iter().for_each(|class| cell.answered(class, 1_000));
+            UpstreamFailure::ALL.into_iter().for_each(|failure| cell.failed(failure));
             cell.passed_on();
         }
     }
-    Refused::ALL.map(|reason| control.admin.exporter.sources().registry.worker(0).refused(reason));
+    let worker = control.admin.exporter.sources().registry.worker(0);
+    Refused::ALL.into_iter().for_each(|reason| worker.refused(reason));
     let text = control.get("/metrics").await.text;
     run.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = run.wait_with_output().unwrap();

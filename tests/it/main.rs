@@ -1,12 +1,20 @@
 //! All integration tests, in one binary: they share their support code and are linked once. Those of the request path
 //! run a whole proxy in this process, with real sockets on both sides and raw bytes; everything binds port 0.
-#![allow(clippy::unwrap_used, clippy::panic, unreachable_pub, reason = "tests say what they expect by panicking")]
-#![allow(clippy::print_stdout, reason = "long runs report what they measured")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    clippy::wildcard_enum_match_arm,
+    unreachable_pub,
+    reason = "tests say what they expect by panicking, and what they measured or skip on the standard streams"
+)]
 
 mod admin;
 mod admin_access;
 mod change;
 mod config;
+mod demo;
 mod durable;
 mod export;
 mod http_framing;

@@ -113,6 +113,16 @@ fn another_process_is_refused() {
 }
 
 #[test]
+fn a_start_that_was_killed_half_way_is_taken_up() {
+    let (_folder, path) = place();
+    // An empty database in WAL mode is what is there between the first two steps.
+    Connection::open(&path).unwrap().pragma_update(None, "journal_mode", "WAL").unwrap();
+    assert!(fs::metadata(&path).unwrap().len() > 0);
+    let mut store = Store::open(&path).expect("an empty database is as good as none");
+    put(&mut store, 1, &traffic("v1=100")).expect("a write");
+}
+
+#[test]
 fn a_newer_format_is_refused() {
     let (_folder, path) = place();
     drop(Store::open(&path).expect("a new store"));

@@ -160,8 +160,11 @@ impl Access {
         let (scheme, secret) = authorization?.split_at_checked("bearer ".len())?;
         let secret = scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())?;
         // All tokens are compared, each in constant time, so that the time tells nothing.
-        let same = self.tokens.iter().filter(|token| bool::from(token.secret.ct_eq(secret)));
-        same.last().map(|token| (Arc::clone(&token.name), token.role))
+        let found = self.tokens.iter().fold(None, |found, token| {
+            let same = bool::from(token.secret.ct_eq(secret));
+            if same { Some(token) } else { found }
+        });
+        found.map(|token| (Arc::clone(&token.name), token.role))
     }
 }
 

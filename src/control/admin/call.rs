@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::RequestExt;
-use axum::body::to_bytes;
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, Path, Request};
 use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
+use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 
 use crate::control::change::Change;
@@ -24,6 +24,9 @@ use super::{Admin, json};
 
 /// The largest body: splits of some thousand services.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// How much of a body that is too large is read before the connection is given up.
+const BODY_BYTES_DRAINED: usize = 1024 * 1024;
 
 /// The longest wait for a body.
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -89,12 +92,9 @@ impl FromRequest<Arc<Admin>> for Call {
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.expect("the guard notes the caller of every request that it lets in");
         let body = read_body(request).await?;
-        let body = match body {
-            Value::Object(body) => body,
-            other => {
-                faults.push(Fault::invalid("body", show(&other), "an object", "write {...}"));
-                return Err(Problem::of_faults(faults));
-            }
+        let Value::Object(body) = body else {
+            faults.push(Fault::invalid("body", show(&body), "an object", "write {...}"));
+            return Err(Problem::of_faults(faults));
         };
         Ok(Self { body, faults, caller, dry_run, if_match })
     }
@@ -107,17 +107,42 @@ async fn read_body(request: Request) -> Result<Value, Problem> {
         let detail = format!("found content type {content_type:?}, want `Content-Type: application/json`");
         return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail));
     }
-    let too_large = || {
-        let detail = format!("found a larger body, want at most {BODY_BYTES_MAX} bytes");
-        Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail)
+    let problem = |status, word, detail: &str| Err(Problem::new(status, word, detail.to_owned()));
+    let bytes = match tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body())).await {
+        Ok(Ok(bytes)) if bytes.len() <= BODY_BYTES_MAX => bytes,
+        Ok(Ok(_)) => {
+            let detail = format!("found a larger body, want at most {BODY_BYTES_MAX} bytes; send several calls");
+            return problem(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", &detail);
+        }
+        Ok(Err(error)) => {
+            let detail = format!("the body ended early or is framed wrongly: {error}");
+            return problem(StatusCode::BAD_REQUEST, "bad_body", &detail);
+        }
+        Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not come in time"),
     };
-    let body = to_bytes(request.with_limited_body().into_body(), BODY_BYTES_MAX);
-    let slow =
-        |_| Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not come in time".to_owned());
-    let bytes = tokio::time::timeout(BODY_TIMEOUT, body).await.map_err(slow)?.map_err(|_| too_large())?;
     json::parse(&bytes).map_err(|error| {
         Problem::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not good JSON: {error}"))
     })
+}
+
+/// The body, or more of it than is allowed. What is too much is read and thrown away, within bounds: closing a
+/// connection with unread bytes resets it, and the caller would never see the answer.
+async fn collect(mut body: Body) -> Result<Vec<u8>, axum::Error> {
+    let mut bytes = Vec::new();
+    let mut seen = 0;
+    while let Some(frame) = body.frame().await {
+        let Ok(data) = frame?.into_data() else {
+            continue;
+        };
+        seen += data.len();
+        if bytes.len() <= BODY_BYTES_MAX {
+            bytes.extend_from_slice(&data);
+        }
+        if seen > BODY_BYTES_DRAINED {
+            break;
+        }
+    }
+    Ok(bytes)
 }
 
 /// `"41"`, or `*` for any.
@@ -160,7 +185,7 @@ impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> 
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
         let path = Path::<T>::from_request_parts(parts, state).await;
-        path.map(|Path(segments)| Self(segments)).map_err(|_| {
+        path.map(|Path(segments)| Self(segments)).map_err(|_rejected| {
             let detail = format!("{} cannot be decoded, want percent-encoded UTF-8", parts.uri.path());
             Problem::new(StatusCode::BAD_REQUEST, "bad_path", detail)
         })

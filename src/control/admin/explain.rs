@@ -218,10 +218,7 @@ fn headers(fields: &mut Fields<'_>, value: Option<&Value>) -> HeaderMap {
         }
     };
     for (name, value) in map {
-        let values = match value {
-            Value::Array(values) => values.iter().collect(),
-            one => vec![one],
-        };
+        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
         for value in values {
             let parsed = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
             match HeaderName::from_bytes(name.as_bytes()).ok().zip(parsed) {

@@ -42,44 +42,38 @@ impl<'a> Fields<'a> {
 
     /// A text, if it is there.
     pub fn optional_text(&mut self, key: &str) -> Option<&'a str> {
-        match self.map.get(key)? {
-            Value::Null => None,
-            Value::String(text) => Some(text),
-            other => {
-                self.wrong(key, kind(other), "a text", "put it in quotes");
-                None
-            }
+        let value = self.optional(key)?;
+        let text = value.as_str();
+        if text.is_none() {
+            self.wrong(key, kind(value), "a text", "put it in quotes");
         }
+        text
     }
 
     /// A whole number, if it is there.
     pub fn optional_number(&mut self, key: &str) -> Option<u64> {
-        match self.map.get(key)? {
-            Value::Null => None,
-            value => value.as_u64().or_else(|| {
-                self.wrong(key, show(value), "a whole number", "take it from the list of revisions");
-                None
-            }),
+        let value = self.optional(key)?;
+        let number = value.as_u64();
+        if number.is_none() {
+            self.wrong(key, show(value), "a whole number", "take it from the list of revisions");
         }
+        number
     }
 
     /// A list of texts, if it is there.
     pub fn optional_list(&mut self, key: &str) -> Option<Vec<&'a str>> {
-        match self.map.get(key)? {
-            Value::Null => None,
-            Value::Array(items) if !items.is_empty() && items.iter().all(Value::is_string) => {
-                Some(items.iter().filter_map(Value::as_str).collect())
-            }
-            other => {
-                self.wrong(
-                    key,
-                    show(other),
-                    "a list of at least one name",
-                    "write [\"shop\"], or leave it out for all",
-                );
-                None
-            }
+        let value = self.optional(key)?;
+        let texts: Option<Vec<_>> = value.as_array().and_then(|items| items.iter().map(Value::as_str).collect());
+        let texts = texts.filter(|texts| !texts.is_empty());
+        if texts.is_none() {
+            self.wrong(key, show(value), "a list of at least one name", "write [\"shop\"], or leave it out for all");
         }
+        texts
+    }
+
+    /// A value that is there and not null.
+    fn optional(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !value.is_null())
     }
 
     /// The reason of a change.

@@ -6,8 +6,8 @@ use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
-use axum::Router;
 use socket2::{Domain, SockAddr, Socket, Type};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
 
 use super::access::Address;
@@ -23,6 +23,14 @@ pub enum Listener {
     /// A unix socket, and its file, which is removed at the end.
     Unix(UnixListener, SocketFile),
 }
+
+/// A connection of either kind.
+pub(super) type Stream = Box<dyn Io>;
+
+/// Bytes in and out.
+pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
 /// The file of a unix socket.
 #[derive(Debug)]
@@ -74,17 +82,6 @@ impl Listener {
         match self {
             Self::Tcp(listener) => Ok(Address::Tcp(listener.local_addr()?)),
             Self::Unix(_, file) => Ok(Address::Unix(file.0.clone())),
-        }
-    }
-
-    pub(super) async fn serve(
-        self,
-        router: Router,
-        shutdown: impl Future<Output = ()> + Send + 'static,
-    ) -> io::Result<()> {
-        match self {
-            Self::Tcp(listener) => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
-            Self::Unix(listener, _file) => axum::serve(listener, router).with_graceful_shutdown(shutdown).await,
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The admin API: JSON over HTTP, one file a resource.
 //!
-//! [`listen`] and [`access`] decide who gets in, [`guard`] asks at each request; [`call`] reads a call, [`json`] and
+//! [`listen`] is where it answers and [`access`] who gets in, which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
 //! [`services`] show ([`view`] has their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer
 //! with [`answer`]), [`revisions`] remember, [`explain`] tells why, [`probes`] are for machines, [`openapi`] describes.
@@ -22,6 +22,7 @@ pub mod probes;
 pub mod problem;
 pub mod revisions;
 pub mod rollback;
+mod serve;
 pub mod services;
 pub mod splits;
 pub mod status;
@@ -29,13 +30,11 @@ pub mod view;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{get, post, put};
-use tokio::sync::watch;
 
 use crate::table::Table;
 
@@ -46,9 +45,6 @@ use super::live::Live;
 pub use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
 pub use listen::{BindError, Listener};
 use problem::Problem;
-
-/// How long calls that are being answered may take after a shutdown.
-const DRAIN: Duration = Duration::from_secs(5);
 
 /// What the API shows and changes.
 #[derive(Debug)]
@@ -72,7 +68,7 @@ impl Admin {
     }
 }
 
-/// The API, for [`serve`].
+/// The API, for [`serve()`].
 pub fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/v1/status", get(status::get))
@@ -99,28 +95,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
 }
 
 /// Answers calls on `listener` until `shutdown` ends, then finishes those that have begun.
-///
-/// # Errors
-/// When the listener fails for good.
-pub async fn serve(
-    listener: Listener,
-    admin: Arc<Admin>,
-    shutdown: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()> {
-    let (stop, mut stopped) = watch::channel(false);
-    let shutdown = async move {
-        shutdown.await;
-        stop.send_replace(true);
-    };
-    let overdue = async {
-        // The sender goes only after it has said so, or with the server.
-        stopped.wait_for(|stopped| *stopped).await.ok();
-        tokio::time::sleep(DRAIN).await;
-    };
-    tokio::select! {
-        served = listener.serve(router(admin), shutdown) => served,
-        () = overdue => Ok(()),
-    }
+pub async fn serve(listener: Listener, admin: Arc<Admin>, shutdown: impl Future<Output = ()>) {
+    serve::serve(listener, router(admin), shutdown).await;
 }
 
 async fn no_resource(uri: axum::http::Uri) -> Problem {

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::fault::{Fault, FaultKind};
+use crate::control::fault::{Fault, FaultKind, chain};
 use crate::control::handle::{ApplyError, Gone, ReadError};
 use crate::control::store::StoreError;
 
@@ -99,9 +99,9 @@ impl From<ApplyError> for Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         if error.is_full() {
-            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", error.to_string());
+            return Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", chain(&error));
         }
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", error.to_string())
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", chain(&error))
     }
 }
 

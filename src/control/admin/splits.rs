@@ -78,13 +78,11 @@ pub async fn put_many(State(admin): State<Arc<Admin>>, mut call: Call) -> Result
     let mut splits = BTreeMap::new();
     for (text, value) in body.iter().filter(|(key, _)| *key != REASON) {
         let name = service(&table, &format!("services.{text}"), text, &mut fields.faults);
-        let split = match value {
-            Value::Object(versions) => split(&table, text, versions, &mut fields.faults),
-            other => {
-                fields.wrong(text, show(other), "an object of versions and weights", "write {\"v1\": 90, \"v2\": 10}");
-                None
-            }
-        };
+        let split = value.as_object().and_then(|versions| split(&table, text, versions, &mut fields.faults));
+        if !value.is_object() {
+            let wanted = "an object of versions and weights";
+            fields.wrong(&format!("services.{text}"), show(value), wanted, "write {\"v1\": 90, \"v2\": 10}");
+        }
         splits.extend(name.zip(split));
     }
     if body.keys().all(|key| key == REASON) {

@@ -10,7 +10,7 @@ use super::schema::FORMAT;
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The operating system refused the file.
-    #[error("{path}: cannot open the revision store: {source}; want a file in a folder that this user can write to, see [state] path", path = path.display())]
+    #[error("{path}: cannot open the revision store; want a file in a folder that this user can write to, see [state] path", path = path.display())]
     File {
         /// The file.
         path: PathBuf,
@@ -68,7 +68,7 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// Anything else that SQLite says.
-    #[error("{path}: cannot {doing}: {source}; see what the system's log says of the disk", path = path.display())]
+    #[error("{path}: cannot {doing}; see what the system's log says of the disk", path = path.display())]
     Sqlite {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! Revisions on disk: what was changed when, by whom and why, and the exact slot runs of each.
 //!
 //! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
-//! it is there whole or not at all. [`open`] refuses what is not ours, [`schema`] is the format, [`read`] and [`rows`]
+//! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read` and `rows`
 //! get things out again. A write that fails (a full disk, say) leaves the store as it was and usable.
 
 mod error;
@@ -183,4 +183,51 @@ fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> 
         put.execute(params![service.as_str(), split.to_string()])?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(store: &mut Store, number: u64) -> Result<(), StoreError> {
+        let name = |text: &str| Name::new(text).expect("a name");
+        let weights = Weights::all_on(&name("v1"), [name("v2")]);
+        // Long enough that every revision takes pages of its own.
+        let reason = "x".repeat(20_000);
+        let header =
+            Header { number, at_ms: 0, author: "ada", reason: Some(&reason), action: Action::Flip, restores: None };
+        let traffic = Traffic::first("salt".into(), &weights);
+        store.commit(&Record {
+            revision: Some(header),
+            splits: vec![(&name("shop"), &traffic)],
+            intent: vec![(&name("shop"), &weights)],
+            ..Record::default()
+        })
+    }
+
+    #[test]
+    fn a_full_disk_refuses_whole_and_room_helps() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut store = Store::open(&folder.path().join("pointsman.db")).expect("a new store");
+        put(&mut store, 1).expect("there is room");
+        let pages = |store: &Store, most: u32| store.db.pragma_update(None, "max_page_count", most).expect("a limit");
+        let used: u32 = store.db.pragma_query_value(None, "page_count", |row| row.get(0)).expect("a count");
+        pages(&store, used + 1);
+        let error = put(&mut store, 2).expect_err("no room");
+        assert!(error.is_full() && error.to_string().contains("free some space"), "{error}");
+        assert_eq!(store.load().expect("a read").revision, 1, "nothing of it is there");
+        pages(&store, used + 100);
+        put(&mut store, 2).expect("there is room again");
+    }
+
+    #[test]
+    fn a_read_only_store_says_so() {
+        let mut store = Store::in_memory().expect("memory");
+        store.db.pragma_update(None, "query_only", true).expect("a pragma");
+        let error = put(&mut store, 1).expect_err("read-only");
+        assert!(matches!(error, StoreError::ReadOnly { .. }), "{error}");
+        assert!(std::error::Error::source(&error).is_some(), "it keeps what SQLite said");
+        store.db.pragma_update(None, "query_only", false).expect("a pragma");
+        put(&mut store, 1).expect("writable again");
+    }
 }

@@ -28,21 +28,19 @@ const WAL_BYTES_KEPT: i64 = 4 << 20;
 
 pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
     let lock = lock(path)?;
-    let doing = "open the revision store";
-    let at = |source| StoreError::at(path, doing, source);
-    let fresh =
-        std::fs::metadata(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?.len() == 0;
+    let at = |source| StoreError::at(path, "open the revision store", source);
     let db = Connection::open(path).map_err(at)?;
     db.busy_timeout(BUSY_WAIT).map_err(at)?;
-    if !fresh {
+    let empty = is_empty(&db).map_err(at)?;
+    if !empty {
         check(path, &db)?;
     }
     db.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
     prepare(&db).map_err(at)?;
-    if fresh {
+    if empty {
         db.execute_batch(CREATE).map_err(at)?;
-        sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
+    sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     Ok(Store { db, path: path.to_owned(), _lock: Some(lock) })
 }
 
@@ -57,6 +55,14 @@ pub(super) fn in_memory() -> Result<Store, StoreError> {
         Ok(db) => Ok(Store { db, path, _lock: None }),
         Err(source) => Err(StoreError::at(&path, "make a store in memory", source)),
     }
+}
+
+/// Whether there is nothing in the database: a new file, or one whose maker was killed before it made the tables.
+fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
+    let marks = "SELECT (SELECT count(*) FROM sqlite_schema)
+        + (SELECT application_id <> 0 FROM pragma_application_id)
+        + (SELECT user_version <> 0 FROM pragma_user_version)";
+    db.query_row(marks, [], |row| Ok(row.get::<_, i64>(0)? == 0))
 }
 
 /// Refuses what is not a sound store of our format. Only reads.

@@ -69,14 +69,7 @@ impl Store {
         Ok(found.filter(|revision| revision.number == number))
     }
 
-    /// The split that every service had at a revision, also of services that have left since.
-    ///
-    /// # Errors
-    /// [`StoreError`] when it cannot be read.
-    pub fn splits_of(&self, revision: u64) -> Result<Vec<(Name, String, Slots)>, StoreError> {
-        self.read(|| self.rows_of(revision))
-    }
-
+    /// The splits that a revision changed.
     fn rows_of(&self, revision: u64) -> rusqlite::Result<Vec<(Name, String, Slots)>> {
         let mut rows = self.db.prepare_cached(schema::SPLITS_OF)?;
         let row = |row: &Row<'_>| Ok((name(row, 0)?, row.get::<_, String>(1)?, runs(row, 2)?));
@@ -88,7 +81,8 @@ impl Store {
         let mut differences = BTreeMap::new();
         for (service, salt, slots) in self.rows_of(revision)? {
             let before = self.split_before(&service, revision.saturating_sub(1))?;
-            let difference = Difference::of_splits(&service, before, (salt, slots));
+            let before = before.as_ref().map(|(salt, slots)| (salt.as_str(), slots));
+            let difference = Difference::of_splits(&service, before, (&salt, &slots));
             differences.insert(service, difference);
         }
         let mut changes = self.db.prepare_cached(schema::ENDPOINT_CHANGES_OF)?;
@@ -99,9 +93,9 @@ impl Store {
         for change in changes.query_map([revision.cast_signed()], change)? {
             let (service, change) = change?;
             if !differences.contains_key(&service)
-                && let Some(split) = self.split_before(&service, revision)?
+                && let Some((salt, slots)) = self.split_before(&service, revision)?
             {
-                let same = Difference::of_splits(&service, Some(split.clone()), split);
+                let same = Difference::of_splits(&service, Some((&salt, &slots)), (&salt, &slots));
                 differences.insert(service.clone(), same);
             }
             differences.entry(service).and_modify(|difference| difference.endpoints.push(change));

@@ -27,7 +27,7 @@ pub struct Control {
     pub address: Address,
     pub facts: watch::Sender<ConfigFacts>,
     pub stop: Option<oneshot::Sender<()>>,
-    pub served: JoinHandle<std::io::Result<()>>,
+    pub served: JoinHandle<()>,
 }
 
 /// What came back.
