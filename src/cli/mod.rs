@@ -4,6 +4,7 @@
 pub mod change;
 pub mod check;
 pub mod client;
+pub mod demo;
 pub mod endpoint;
 pub mod explain;
 pub mod history;
@@ -48,6 +49,7 @@ pub struct Remote {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    Demo(demo::DemoArgs),
     Run(run::RunArgs),
     Check(check::CheckArgs),
     Status(status::StatusArgs),
@@ -73,6 +75,7 @@ pub fn main() -> ExitCode {
     };
     let remote = &cli.remote;
     let done = match cli.command {
+        Command::Demo(args) => return demo::run(&args),
         Command::Run(args) => return run::run(&args),
         Command::Check(args) => return check::run(&args),
         Command::Status(args) => status::run(remote, &args),

@@ -1,0 +1,122 @@
+//! Shows what happens until it is ended: on a terminal as a whole view, elsewhere a line a second.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::screen::{Key, Screen};
+use super::stage::Stage;
+use super::view::{self, State};
+use super::{Event, announce, chain, colours, draws, program};
+
+/// How often the view is drawn.
+const FRAME: Duration = Duration::from_millis(250);
+
+/// How often a line is printed where there is no terminal.
+const LINE: Duration = Duration::from_secs(1);
+
+/// How long a note stays.
+const NOTE: Duration = Duration::from_secs(5);
+
+/// Where it is shown.
+enum Output {
+    Screen(Box<Screen>),
+    Lines,
+}
+
+/// Shows `stage` until an event ends it, or for the time given.
+///
+/// # Errors
+/// When the terminal or the pipe is gone.
+pub(super) fn show(
+    stage: &Stage,
+    (events, incoming): (Sender<Event>, &Receiver<Event>),
+    until: Option<Duration>,
+) -> io::Result<()> {
+    // A terminal that says it can be drawn on and then cannot still gets lines.
+    let screen = if draws() { Screen::open(events, colours()).ok() } else { None };
+    let mut output = screen.map_or(Output::Lines, |screen| Output::Screen(Box::new(screen)));
+    if let Output::Lines = output {
+        announce(stage, &mut io::stdout().lock())?;
+    }
+    let mut live = Live::new(stage);
+    let shown = live.show(&mut output, incoming, until);
+    if let Output::Screen(screen) = output {
+        screen.close()?;
+        live.refresh();
+        writeln!(io::stdout().lock(), "{}", view::plain(&live.state))?;
+    }
+    shown
+}
+
+/// What is shown, and until when.
+struct Live<'a> {
+    stage: &'a Stage,
+    state: State,
+    note_until: Instant,
+}
+
+impl<'a> Live<'a> {
+    fn new(stage: &'a Stage) -> Self {
+        let (places, users) = (stage.places.clone(), stage.crowd.count());
+        let state = State { places, users, seed: stage.crowd.seed, ..State::default() };
+        Self { stage, state, note_until: Instant::now() }
+    }
+
+    fn show(&mut self, output: &mut Output, incoming: &Receiver<Event>, until: Option<Duration>) -> io::Result<()> {
+        let pause = if let Output::Lines = output { LINE } else { FRAME };
+        let mut next = Instant::now() + pause;
+        loop {
+            let left = next.saturating_duration_since(Instant::now());
+            match incoming.recv_timeout(left) {
+                Ok(Event::Key(Key::Change(change))) => self.change(change),
+                Ok(Event::Key(Key::Redraw)) => {}
+                Ok(Event::Key(Key::Quit) | Event::End) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Err(RecvTimeoutError::Timeout) => next = (next + pause).max(Instant::now()),
+            }
+            self.refresh();
+            self.print(output)?;
+            if until.is_some_and(|until| self.state.elapsed >= until) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn print(&self, output: &mut Output) -> io::Result<()> {
+        match output {
+            Output::Lines => writeln!(io::stdout().lock(), "{}", view::plain(&self.state)),
+            Output::Screen(screen) => {
+                let lines = view::lines(&self.state, &program(), screen.height()?);
+                screen.draw(&lines)
+            }
+        }
+    }
+
+    /// Makes a change as a key asked for it; the answer of the API is what people see if it does not like it.
+    fn change(&mut self, change: super::operator::Change) {
+        if let Err(error) = self.stage.operator.change(change) {
+            self.note(&error);
+        }
+    }
+
+    fn note(&mut self, error: &dyn std::error::Error) {
+        // A problem may take several lines; the first one says what it is.
+        self.state.note = chain(error).lines().next().map(str::to_owned);
+        self.note_until = Instant::now() + NOTE;
+    }
+
+    fn refresh(&mut self) {
+        let now = Instant::now();
+        if now >= self.note_until {
+            self.state.note = None;
+        }
+        match self.stage.operator.traffic() {
+            Ok(traffic) => self.state.traffic = traffic,
+            Err(error) => self.note(&error),
+        }
+        self.state.elapsed = self.stage.elapsed();
+        self.state.rates = self.stage.tally().rates(now);
+    }
+}

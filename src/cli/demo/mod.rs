@@ -1,0 +1,171 @@
+//! `pointsman demo`: the whole of it in one process on loopback, with nothing to set up and nothing left behind.
+//!
+//! [`shop`] is what is released, [`users`] are the people who must not notice, and [`stage`] puts the proxy between them;
+//! [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out, on a [`screen`] or line by line;
+//! [`script`] walks through a release by itself and checks every promise on the way. Both move the traffic as anybody
+//! would: [`operator`] is a client of the admin API.
+//!
+//! Nothing here looks into the proxy: users and operator come through real sockets, so that what the demo shows is what
+//! a stranger could measure.
+
+mod live;
+mod operator;
+mod screen;
+mod script;
+mod shop;
+mod stage;
+mod tally;
+mod users;
+mod view;
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+use std::sync::mpsc::{self, Sender};
+use std::time::Duration;
+
+use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use self::screen::Key;
+use self::stage::Stage;
+use super::{EXIT_FAILED, chain};
+
+/// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --script\n  \
+    pointsman demo --seconds 30 | tee demo.log\n\n\
+    On a terminal it shows a live view with keys to shift, flip and roll back; elsewhere it prints a line a second.\n\
+    Everything is kept in memory; no files are written.")]
+pub struct DemoArgs {
+    /// How many users there are
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    users: u32,
+    /// Requests a second of all users together
+    #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
+    rate: u32,
+    /// End after so many seconds; without it, on Ctrl-C or q
+    #[arg(long, value_name = "N", conflicts_with = "script")]
+    seconds: Option<u64>,
+    /// Shift to 10 %, to 50 %, flip and roll back by itself, check what the users saw, and end; exit code 1 if a check fails
+    #[arg(long)]
+    script: bool,
+    /// The port of the proxy; 0: any free one
+    #[arg(long, default_value_t = 0)]
+    port: u16,
+    /// The port of the admin API; 0: any free one
+    #[arg(long, value_name = "PORT", default_value_t = 0)]
+    admin_port: u16,
+    /// Decides what users ask for and when; without it, another one each time
+    #[arg(long)]
+    seed: Option<u32>,
+}
+
+/// Something that the demo reacts to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Event {
+    /// A key that means something.
+    Key(Key),
+    /// A signal to end.
+    End,
+}
+
+/// How the demo ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// As it should.
+    Good,
+    /// A check failed.
+    Failed,
+}
+
+/// Why the demo could not go on.
+#[derive(Debug, thiserror::Error)]
+enum DemoError {
+    /// Something did not start or stop.
+    #[error(transparent)]
+    Stage(#[from] stage::StageError),
+    /// The terminal or the pipe that is written to.
+    #[error("cannot write to the terminal")]
+    Output(#[from] io::Error),
+}
+
+/// Runs the demo until it is ended.
+#[must_use]
+pub fn run(args: &DemoArgs) -> ExitCode {
+    match play(args) {
+        Ok(Ending::Good) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(EXIT_FAILED),
+        // Whoever closed the pipe, such as `head`, has seen enough.
+        Err(DemoError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("pointsman demo: {}", chain(&error));
+            ExitCode::from(EXIT_FAILED)
+        }
+    }
+}
+
+fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
+    let (events, incoming) = mpsc::channel();
+    watch_signals(events.clone())?;
+    let stage = Stage::set(args, args.seed.unwrap_or_else(rand::random))?;
+    let ending = if args.script {
+        announce(&stage, &mut io::stdout().lock())?;
+        script::walk(&stage, &incoming, &mut io::stdout().lock())
+    } else {
+        let until = args.seconds.map(Duration::from_secs);
+        live::show(&stage, (events, &incoming), until).map(|()| Ending::Good)
+    };
+    stage.strike()?;
+    Ok(ending?)
+}
+
+/// Says where everything is, for those who read lines.
+fn announce(stage: &Stage, out: &mut impl Write) -> io::Result<()> {
+    let users = view::thousands(u64::from(stage.crowd.users));
+    writeln!(out, "pointsman demo: {users} users, {} requests/s, seed {}", stage.crowd.rate, stage.crowd.seed)?;
+    writeln!(out, "proxy {}, admin {}", stage.places.proxy, stage.places.admin)?;
+    writeln!(out, "try in another terminal:")?;
+    for command in view::commands(&stage.places, &program()) {
+        writeln!(out, "  {command}")?;
+    }
+    writeln!(out)
+}
+
+/// How this program was called, so that the commands it shows can be pasted.
+fn program() -> String {
+    std::env::args().next().unwrap_or_else(|| "pointsman".to_owned())
+}
+
+/// Whether standard output is a terminal that can be drawn on.
+fn draws() -> bool {
+    io::stdout().is_terminal() && std::env::var_os("TERM").is_some_and(|term| term != "dumb" && !term.is_empty())
+}
+
+/// Whether colours are wanted (<https://no-color.org>).
+fn colours() -> bool {
+    draws() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Turns the signals to end into events. The thread lives as long as the process.
+fn watch_signals(events: Sender<Event>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let registered = runtime.block_on(async {
+        let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+        kinds.into_iter().map(signal).collect::<io::Result<Vec<_>>>()
+    });
+    let mut signals = registered?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
+        // Nobody hears it only if the demo is ending anyway.
+        while runtime.block_on(any(&mut signals)).is_some() && events.send(Event::End).is_ok() {}
+    })?;
+    Ok(())
+}
+
+async fn any(signals: &mut [Signal]) -> Option<()> {
+    let [interrupt, terminate, hangup] = signals else { return None };
+    tokio::select! {
+        got = interrupt.recv() => got,
+        got = terminate.recv() => got,
+        got = hangup.recv() => got,
+    }
+}

@@ -1,0 +1,147 @@
+//! Everything that runs during the demo, put up and taken down: shops, proxy, users.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::DemoArgs;
+use super::operator::{Operator, SERVICE};
+use super::shop::{Shop, Version};
+use super::tally::Tally;
+use super::users::{Crowd, Users};
+use super::view::Places;
+use crate::app::{Bound, Options, RunError, StartError};
+use crate::cli::client::CallError;
+use crate::config::{self, Problems};
+
+/// The salt of the demo's service. A fixed one, so that anybody can compute which users a release will reach, and the
+/// scripted walk does.
+pub(super) const SALT: &str = "pointsman-demo";
+
+/// The demo, running.
+#[derive(Debug)]
+pub(super) struct Stage {
+    /// Who comes.
+    pub(super) crowd: Crowd,
+    /// Where everything is.
+    pub(super) places: Places,
+    /// Who moves the traffic.
+    pub(super) operator: Operator,
+    tally: Arc<Mutex<Tally>>,
+    begun: Instant,
+    users: Users,
+    proxy: Proxy,
+    shops: Vec<Shop>,
+}
+
+/// The proxy on its thread.
+#[derive(Debug)]
+struct Proxy {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<Result<(), RunError>>,
+}
+
+/// Why the demo does not start, or did not end as it should.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StageError {
+    /// No thread, port or descriptor left.
+    #[error("cannot start the {part}")]
+    Part {
+        /// Of what.
+        part: &'static str,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The demo's own config.
+    #[error("the demo's config has problems")]
+    Config(#[from] Problems),
+    /// The proxy did not start.
+    #[error("cannot start the proxy")]
+    Start(#[from] StartError),
+    /// The proxy ended with an error.
+    #[error("the proxy stopped")]
+    Run(#[from] RunError),
+    /// The proxy ended in a panic, which was printed.
+    #[error("the proxy ended in a panic; please report it")]
+    Panic,
+    /// The proxy has no listener: its config names one.
+    #[error("the proxy does not listen")]
+    NoListener,
+    /// The address of the admin API.
+    #[error(transparent)]
+    Admin(#[from] CallError),
+}
+
+impl Stage {
+    /// Opens the shops, starts the proxy in front of them and lets the users come.
+    ///
+    /// # Errors
+    /// [`StageError`] when a part does not start.
+    pub(super) fn set(args: &DemoArgs, seed: u32) -> Result<Self, StageError> {
+        let failed = |part| move |source| StageError::Part { part, source };
+        let open = |version| Shop::open(version, u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"));
+        let shops = Version::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let config = config::parse(&config_text(args, &shops), Path::new("."))?;
+        let bound = Bound::bind(config, Options { in_memory: true, ..Options::default() })?;
+        let addresses = bound.addresses();
+        let (_, target) = *addresses.listeners.first().ok_or(StageError::NoListener)?;
+        let places = Places { proxy: format!("http://{target}"), admin: addresses.admin.to_string() };
+        let operator = Operator::new(&places.admin)?;
+        let (stop, stopped) = oneshot::channel();
+        let wait = async move { stopped.await.unwrap_or_default() };
+        let thread = thread::Builder::new().name("proxy".to_owned()).spawn(move || bound.run(wait));
+        let proxy = Proxy { stop, thread: thread.map_err(failed("proxy"))? };
+        let crowd = Crowd { target, users: args.users, rate: args.rate, seed };
+        let begun = Instant::now();
+        let tally = Arc::new(Mutex::new(Tally::new(crowd.count(), begun)));
+        let users = Users::arrive(crowd, &tally).map_err(failed("users"))?;
+        Ok(Self { crowd, places, operator, tally, begun, users, proxy, shops })
+    }
+
+    /// The counts, for a moment.
+    pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How long it has been running.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.begun.elapsed()
+    }
+
+    /// Sends the users home, then stops the proxy and the shops.
+    ///
+    /// # Errors
+    /// [`StageError`] when the proxy did not end well.
+    pub(super) fn strike(self) -> Result<(), StageError> {
+        self.users.leave();
+        // The proxy has ended already if it does not listen; its result says why.
+        let _stopped = self.proxy.stop.send(());
+        let result = self.proxy.thread.join();
+        self.shops.into_iter().for_each(Shop::close);
+        result.map_err(|_panic| StageError::Panic)?.map_err(StageError::from)
+    }
+}
+
+/// The config of the demo, as anybody could write it.
+fn config_text(args: &DemoArgs, shops: &[Shop]) -> String {
+    let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+    let (listener, admin) = (loopback(args.port), loopback(args.admin_port));
+    let versions = Version::ALL.into_iter().zip(shops).map(|(version, shop)| {
+        let [one, two] = shop.endpoints;
+        format!("[services.{SERVICE}.versions.{version}]\nendpoints = [\"{one}\", \"{two}\"]\n")
+    });
+    let versions: String = versions.collect();
+    format!(
+        "[listeners.public]\naddress = \"{listener}\"\n[admin]\naddress = \"{admin}\"\n\
+         [proxy]\nshutdown_timeout = \"1s\"\nrevision_header = true\n\
+         [services.{SERVICE}]\nsticky = [\"header:x-user-id\"]\nsalt = \"{SALT}\"\nsplit = {{ v1 = 100, v2 = 0 }}\n\
+         {versions}"
+    )
+}

@@ -1,0 +1,266 @@
+//! The simulated users: real HTTP/1.1 through real sockets, from a thread of their own.
+//!
+//! Every user has a key of his own in `x-user-id` and sends his next request only after the answer to the last one and a
+//! time of thinking, chosen so that all of them together keep to the wanted rate. They share a few kept-alive connections,
+//! as users behind a load balancer do: 2,000 sockets would measure the kernel, and one would hide every race.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HOST};
+use http::{HeaderMap, Request, Uri};
+use http_body_util::{BodyExt, Full};
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::chain;
+use super::shop::{Version, X_VERSION};
+use super::tally::{Answer, Seen, Tally};
+use crate::proxy::edit::X_REVISION;
+
+/// The most connections that the users share.
+const CONNECTIONS_MAX: usize = 64;
+
+/// Requests a second that one connection should carry before there is another one: an answer takes about five
+/// milliseconds, so at twenty a second it is idle nine tenths of the time and nobody waits for his turn.
+const CONNECTION_RATE: usize = 20;
+
+/// How long a user waits for an answer. Far above what a healthy proxy takes even on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How far requests may fall behind before the lost time is given up rather than made good by a burst.
+const LATE_MAX: Duration = Duration::from_millis(500);
+
+/// Who comes, and where to.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Crowd {
+    /// Where they send their requests.
+    pub(super) target: SocketAddr,
+    /// How many they are.
+    pub(super) users: u32,
+    /// Requests a second of all of them.
+    pub(super) rate: u32,
+    /// Decides what they ask for and how long they think.
+    pub(super) seed: u32,
+}
+
+impl Crowd {
+    /// How many they are, to count with.
+    pub(super) fn count(&self) -> usize {
+        self.users as usize
+    }
+}
+
+/// The users, at it.
+#[derive(Debug)]
+pub(super) struct Users {
+    stop: oneshot::Sender<Infallible>,
+    thread: JoinHandle<()>,
+}
+
+/// The key of a user, as the proxy sees it.
+pub(super) fn key(user: usize) -> String {
+    format!("user-{user}")
+}
+
+impl Users {
+    /// Lets them come; what they see is counted in `tally`.
+    ///
+    /// # Errors
+    /// When there is no thread or descriptor left.
+    pub(super) fn arrive(crowd: Crowd, tally: &Arc<Mutex<Tally>>) -> io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let connections = usize::try_from(crowd.rate).map_or(CONNECTIONS_MAX, |rate| rate / CONNECTION_RATE);
+        let connections = connections.clamp(1, CONNECTIONS_MAX).min(crowd.count().max(1));
+        let tally = Arc::clone(tally);
+        let visit = async move {
+            let mut lanes = JoinSet::new();
+            for index in 0..connections {
+                lanes.spawn(Lane::new(crowd, (index, connections), Arc::clone(&tally)).run());
+            }
+            tokio::select! {
+                _ = stopped => {}
+                _ = lanes.join_next() => {}
+            }
+        };
+        let thread = thread::Builder::new().name("users".to_owned()).spawn(move || runtime.block_on(visit))?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Sends them home. Requests under way are given up and not counted.
+    pub(super) fn leave(self) {
+        drop(self.stop);
+        // A panic in their thread was printed when it happened, and ends the counting either way.
+        let _ended = self.thread.join();
+    }
+}
+
+/// One connection and the users that share it.
+struct Lane {
+    target: SocketAddr,
+    tally: Arc<Mutex<Tally>>,
+    random: StdRng,
+    /// Who sends when, the earliest on top.
+    due: BinaryHeap<Reverse<(Instant, usize)>>,
+    /// A user's mean time between two requests.
+    interval: Duration,
+    sender: Option<SendRequest<Full<Bytes>>>,
+}
+
+impl Lane {
+    fn new(crowd: Crowd, (index, lanes): (usize, usize), tally: Arc<Mutex<Tally>>) -> Self {
+        let mut random = StdRng::seed_from_u64(u64::from(crowd.seed) << 16 | index as u64);
+        let interval = Duration::from_secs_f64(f64::from(crowd.users) / f64::from(crowd.rate.max(1)));
+        let now = Instant::now();
+        let first = |user| Reverse((now + interval.mul_f64(random.random_range(0.0..1.0)), user));
+        let due = (index..crowd.count()).step_by(lanes).map(first).collect();
+        Self { target: crowd.target, tally, random, due, interval, sender: None }
+    }
+
+    async fn run(mut self) -> Option<Infallible> {
+        loop {
+            let Reverse((due, user)) = self.due.pop()?;
+            sleep_until(due).await;
+            let sent = Instant::now();
+            let pause = self.interval.mul_f64(self.random.random_range(0.5..1.5));
+            self.due.push(Reverse((due.max(sent - LATE_MAX) + pause, user)));
+            let step = self.lock().step().step;
+            let result = self.ask(user).await;
+            let at = Instant::now();
+            self.lock().count(Answer { user, step, at, took: at - sent, result });
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Tally> {
+        self.tally.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One request of one user, and who answered it.
+    async fn ask(&mut self, user: usize) -> Result<Seen, String> {
+        let request = self.next_request(user).map_err(|error| error.to_string())?;
+        let name = format!("{} {}", request.method(), request.uri());
+        match timeout(PATIENCE, self.send(request)).await {
+            Ok(Ok(seen)) => Ok(seen),
+            Ok(Err(why)) => Err(format!("{name}: {why}")),
+            Err(_) => {
+                self.sender = None;
+                Err(format!("{name}: no answer within {} seconds", PATIENCE.as_secs()))
+            }
+        }
+    }
+
+    /// Mostly the front page, often an item, sometimes the cart.
+    fn next_request(&mut self, user: usize) -> http::Result<Request<Full<Bytes>>> {
+        let request = Request::builder().header(HOST, self.target.to_string()).header("x-user-id", key(user));
+        let item = self.random.random_range(1..=50_u32);
+        match self.random.random_range(0..10_u8) {
+            0..6 => request.uri(Uri::from_static("/")).body(Full::default()),
+            6..9 => request.uri(format!("/items/{item}")).body(Full::default()),
+            _ => {
+                let cart = format!("{{\"item\":{item}}}");
+                request.method("POST").uri("/cart").header(CONTENT_TYPE, "application/json").body(Full::from(cart))
+            }
+        }
+    }
+
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Seen, String> {
+        // The sender is taken out and put back only after a whole answer: whatever goes wrong ends the connection.
+        let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
+            Some(sender) => sender,
+            None => connect(self.target).await.map_err(|error| chain(&*error))?,
+        };
+        sender.ready().await.map_err(|error| chain(&error))?;
+        let (head, body) = sender.send_request(request).await.map_err(|error| chain(&error))?.into_parts();
+        let body = body.collect().await.map_err(|error| chain(&error))?.to_bytes();
+        self.sender = Some(sender);
+        if !head.status.is_success() {
+            let text = String::from_utf8_lossy(&body);
+            return Err(format!("answered {}: {}", head.status, text.lines().next().unwrap_or_default()));
+        }
+        let version = text(&head.headers, X_VERSION.as_str()).and_then(Version::named);
+        let revision = text(&head.headers, X_REVISION.as_str()).and_then(|text| text.parse().ok());
+        let version = version.ok_or_else(|| "the answer names no version of the shop".to_owned())?;
+        Ok(Seen { version, revision })
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+async fn connect(target: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(target).await?;
+    stream.set_nodelay(true)?;
+    let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
+    // How a connection ends shows in the request that it carried, or in none.
+    tokio::spawn(async move { connection.await.ok() });
+    Ok(sender)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::shop::Shop;
+    use super::*;
+
+    fn visit(target: SocketAddr, users: u32, enough: impl Fn(&Tally) -> bool) -> Tally {
+        let tally = Arc::new(Mutex::new(Tally::new(users as usize, Instant::now())));
+        let crowd = Crowd { target, users, rate: 400, seed: 7 };
+        let here = Users::arrive(crowd, &tally).unwrap();
+        for _ in 0..1_000 {
+            if enough(&tally.lock().unwrap()) {
+                break;
+            }
+            thread::sleep(Duration::from_millis(10));
+        }
+        here.leave();
+        Arc::into_inner(tally).unwrap().into_inner().unwrap()
+    }
+
+    #[test]
+    fn all_users_come_and_are_served() {
+        let shop = Shop::open(Version::V2, 1).unwrap();
+        let tally = visit(shop.endpoints[0], 100, |tally| tally.step().seen == 100);
+        let step = tally.step();
+        assert_eq!((step.seen, tally.failed(), step.answers[0]), (100, 0, 0), "{:?}", tally.last_failure());
+        assert!(step.answers[1] >= 100);
+        shop.close();
+    }
+
+    #[test]
+    fn a_shop_that_is_gone_is_a_failure_with_its_reason() {
+        let shop = Shop::open(Version::V1, 1).unwrap();
+        let target = shop.endpoints[0];
+        shop.close();
+        let tally = visit(target, 10, |tally| tally.failed() >= 5);
+        assert!(tally.failed() >= 5);
+        let why = tally.last_failure().unwrap();
+        assert!(why.contains("refused"), "{why}");
+    }
+
+    #[test]
+    fn the_same_seed_asks_for_the_same_pages() {
+        let target = SocketAddr::from(([127, 0, 0, 1], 80));
+        let pages = |seed| {
+            let tally = Arc::new(Mutex::new(Tally::new(5, Instant::now())));
+            let mut lane = Lane::new(Crowd { target, users: 5, rate: 1, seed }, (0, 1), tally);
+            let pages = (0..20).map(|user| lane.next_request(user).unwrap().uri().to_string());
+            pages.collect::<Vec<_>>()
+        };
+        assert_eq!(pages(3), pages(3));
+        assert_ne!(pages(3), pages(4));
+    }
+}

@@ -1,0 +1,355 @@
+//! The live view as text. Pure: a state goes in, lines of toned spans come out; the terminal, colours and the clock are
+//! elsewhere, so that the whole view is a golden test.
+
+use std::time::Duration;
+
+use super::operator::{SERVICE, Traffic};
+use super::shop::Version;
+use super::tally::{Rates, VersionRates};
+
+/// Cells of a bar that shows a split.
+const BAR: usize = 50;
+
+/// What a span means; how that looks is the screen's business.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Tone {
+    /// Text.
+    Plain,
+    /// A heading or a label.
+    Dim,
+    /// The name of the whole.
+    Title,
+    /// Something to type.
+    Command,
+    /// Belongs to v1.
+    V1,
+    /// Belongs to v2.
+    V2,
+    /// As it should be.
+    Good,
+    /// Not as it should be.
+    Bad,
+}
+
+/// A piece of a line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Span {
+    /// What it says.
+    pub(super) text: String,
+    /// What it means.
+    pub(super) tone: Tone,
+}
+
+/// A line.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Line(pub(super) Vec<Span>);
+
+impl Line {
+    fn with(mut self, tone: Tone, text: impl Into<String>) -> Self {
+        self.0.push(Span { text: text.into(), tone });
+        self
+    }
+
+    fn of(tone: Tone, text: impl Into<String>) -> Self {
+        Self::default().with(tone, text)
+    }
+}
+
+/// Where everything is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Places {
+    /// The proxy, as a URL.
+    pub(super) proxy: String,
+    /// The admin API, as a URL.
+    pub(super) admin: String,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Default)]
+pub(super) struct State {
+    /// Where everything is.
+    pub(super) places: Places,
+    /// How many users.
+    pub(super) users: usize,
+    /// The seed of all chance.
+    pub(super) seed: u32,
+    /// Since the start.
+    pub(super) elapsed: Duration,
+    /// What the API says.
+    pub(super) traffic: Traffic,
+    /// What the users see.
+    pub(super) rates: Rates,
+    /// What the last key came to.
+    pub(super) note: Option<String>,
+}
+
+/// The commands to try in another terminal; `program` is how this one was started.
+pub(super) fn commands(places: &Places, program: &str) -> Vec<String> {
+    let Places { proxy, admin } = places;
+    vec![
+        format!("export POINTSMAN_ADMIN={admin}"),
+        format!("{program} shift {SERVICE} v1=50 v2=50"),
+        format!("{program} flip {SERVICE} v2"),
+        format!("{program} rollback"),
+        format!("{program} status"),
+        format!("curl -H 'x-user-id: user-7' {proxy}/items/7"),
+        format!("curl {admin}/v1/services/{SERVICE}"),
+    ]
+}
+
+/// The whole view in at most `height` lines; the keys are the last one.
+pub(super) fn lines(state: &State, program: &str, height: usize) -> Vec<Line> {
+    let mut lines = head(state);
+    lines.extend(split(state));
+    lines.extend(versions(&state.rates));
+    lines.push(last_change(&state.rates));
+    lines.push(note(state));
+    let mut tail = vec![Line::default(), Line::of(Tone::Dim, " try in another terminal")];
+    let command = |text| Line::of(Tone::Command, format!("   {text}"));
+    tail.extend(commands(&state.places, program).into_iter().map(command));
+    let keys = Line::of(Tone::Dim, " 1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit");
+    // Revisions get what is left between the counts and the commands, but always a line: they say what happened.
+    let room = height.saturating_sub(lines.len() + tail.len() + 3);
+    lines.extend(revisions(&state.traffic, room.max(1)));
+    lines.append(&mut tail);
+    lines.truncate(height.saturating_sub(1));
+    lines.resize(height.saturating_sub(1), Line::default());
+    lines.push(keys);
+    lines
+}
+
+fn head(state: &State) -> Vec<Line> {
+    let who = format!("{} users   seed {}   {}", thousands(count(state.users)), state.seed, clock(state.elapsed));
+    let Places { proxy, admin } = &state.places;
+    vec![
+        Line::of(Tone::Title, " pointsman demo").with(Tone::Plain, format!("   {who}")),
+        Line::of(Tone::Dim, " proxy ").with(Tone::Plain, proxy).with(Tone::Dim, "   admin ").with(Tone::Plain, admin),
+        Line::default(),
+    ]
+}
+
+fn split(state: &State) -> Vec<Line> {
+    let measured = state.rates.versions.map(|version| version.percent);
+    vec![bar(" configured  ", state.traffic.weights), bar(" measured    ", measured), Line::default()]
+}
+
+/// Both shares as one bar, v1 from the left.
+fn bar(label: &str, [v1, v2]: [f64; 2]) -> Line {
+    let line = Line::of(Tone::Dim, label);
+    if v1 + v2 <= 0.0 {
+        return line.with(Tone::Dim, format!("{}  no answers", "·".repeat(BAR)));
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of BAR cells")]
+    let cells = (v1 / (v1 + v2) * BAR as f64).round() as usize;
+    let line = line.with(Tone::V1, "█".repeat(cells)).with(Tone::V2, "▒".repeat(BAR - cells));
+    line.with(Tone::V1, format!("  v1 {v1:>5.1}")).with(Tone::V2, format!("  v2 {v2:>5.1} %"))
+}
+
+fn versions(rates: &Rates) -> Vec<Line> {
+    let mut lines = vec![Line::of(Tone::Dim, "        requests/s    p50 ms    p99 ms     users")];
+    for version in Version::ALL {
+        let VersionRates { per_second, p50, p99, users, .. } = rates.versions[version as usize];
+        let row = format!(
+            " {version:<4} {:>12} {:>9} {:>9} {:>9}",
+            whole(per_second),
+            millis(p50),
+            millis(p99),
+            thousands(count(users))
+        );
+        lines.push(Line::of(if version == Version::V1 { Tone::V1 } else { Tone::V2 }, row));
+    }
+    let failed = format!("{} failed", thousands(rates.failed));
+    let tone = if rates.failed == 0 { Tone::Good } else { Tone::Bad };
+    let all = Line::of(Tone::Plain, format!(" {:<4} {:>12}     ", "all", whole(rates.per_second))).with(tone, failed);
+    lines.push(match &rates.last_failure {
+        Some(why) => all.with(Tone::Bad, format!(": {why}")),
+        None => all,
+    });
+    lines
+}
+
+fn last_change(rates: &Rates) -> Line {
+    let counts = rates.revision;
+    let moved = thousands(count(counts.moved));
+    let line = Line::of(Tone::Plain, format!(" revision {} moved {moved} users, ", counts.revision));
+    line.with(Tone::Plain, format!("{} of them from v2 back to v1", thousands(count(counts.went_back))))
+}
+
+fn note(state: &State) -> Line {
+    Line::of(Tone::Bad, state.note.as_ref().map_or_else(String::new, |note| format!(" {note}")))
+}
+
+fn revisions(traffic: &Traffic, room: usize) -> Vec<Line> {
+    let mut lines = vec![Line::of(Tone::Dim, " revisions")];
+    for revision in traffic.revisions.iter().take(room) {
+        let (number, time, action) = (revision.number, &revision.time, &revision.action);
+        let line = Line::of(Tone::Plain, format!(" {number:>4}  {time}  {action:<9} {:<14}", revision.split));
+        lines.push(line.with(Tone::Dim, format!(" {}", revision.by)));
+    }
+    lines
+}
+
+/// One line for where there is no terminal.
+pub(super) fn plain(state: &State) -> String {
+    let [v1, v2] = state.traffic.weights;
+    let [one, two] = &state.rates.versions;
+    let newest = state.traffic.revisions.first().map_or(0, |revision| revision.number);
+    format!(
+        "{}  revision {newest}  split v1={v1} v2={v2}  measured v1={:.1} v2={:.1}  {} requests/s  {} failed  \
+         p50/p99 ms v1 {}/{} v2 {}/{}  moved {}  back {}",
+        clock(state.elapsed),
+        one.percent,
+        two.percent,
+        whole(state.rates.per_second),
+        state.rates.failed,
+        millis(one.p50),
+        millis(one.p99),
+        millis(two.p50),
+        millis(two.p99),
+        state.rates.revision.moved,
+        state.rates.revision.went_back,
+    )
+}
+
+fn count(count: usize) -> u64 {
+    count as u64
+}
+
+fn whole(rate: f64) -> String {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and small")]
+    let rate = rate.round() as u64;
+    thousands(rate)
+}
+
+/// `1234567` as `1,234,567`.
+pub(super) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn millis(took: Option<Duration>) -> String {
+    took.map_or_else(|| "-".to_owned(), |took| format!("{:.1}", took.as_secs_f64() * 1_000.0))
+}
+
+fn clock(elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs();
+    format!("{:02}:{:02}", seconds / 60, seconds % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::operator::Revision;
+    use super::super::tally::RevisionCounts;
+    use super::*;
+
+    fn version(percent: f64, per_second: f64, users: usize) -> VersionRates {
+        let p50 = Some(Duration::from_micros(4_840));
+        let p99 = Some(Duration::from_micros(18_260));
+        VersionRates { per_second, percent, p50, p99, users }
+    }
+
+    fn revision(number: u64, action: &str, split: &str) -> Revision {
+        let time = format!("10:00:0{number}");
+        Revision { number, time, action: action.to_owned(), split: split.to_owned(), by: "local: demo".to_owned() }
+    }
+
+    fn state() -> State {
+        State {
+            places: Places { proxy: "http://127.0.0.1:4001".to_owned(), admin: "http://127.0.0.1:4002".to_owned() },
+            users: 2_000,
+            seed: 42,
+            elapsed: Duration::from_secs(65),
+            traffic: Traffic {
+                weights: [90.0, 10.0],
+                revisions: vec![revision(2, "shift", "v1=90 v2=10"), revision(1, "file", "v1=100 v2=0")],
+            },
+            rates: Rates {
+                versions: [version(89.6, 1_344.2, 1_797), version(10.4, 156.0, 203)],
+                per_second: 1_500.2,
+                failed: 0,
+                last_failure: None,
+                revision: RevisionCounts { revision: 2, moved: 203, went_back: 0 },
+            },
+            note: None,
+        }
+    }
+
+    fn text(lines: &[Line]) -> String {
+        let line = |line: &Line| line.0.iter().map(|span| span.text.as_str()).collect::<String>();
+        lines.iter().map(line).map(|line| line.trim_end().to_owned() + "\n").collect()
+    }
+
+    #[test]
+    fn the_whole_view() {
+        let expected = "\
+ pointsman demo   2,000 users   seed 42   01:05
+ proxy http://127.0.0.1:4001   admin http://127.0.0.1:4002
+
+ configured  █████████████████████████████████████████████▒▒▒▒▒  v1  90.0  v2  10.0 %
+ measured    █████████████████████████████████████████████▒▒▒▒▒  v1  89.6  v2  10.4 %
+
+        requests/s    p50 ms    p99 ms     users
+ v1          1,344       4.8      18.3     1,797
+ v2            156       4.8      18.3       203
+ all         1,500     0 failed
+ revision 2 moved 203 users, 0 of them from v2 back to v1
+
+ revisions
+    2  10:00:02  shift     v1=90 v2=10    local: demo
+    1  10:00:01  file      v1=100 v2=0    local: demo
+
+ try in another terminal
+   export POINTSMAN_ADMIN=http://127.0.0.1:4002
+   pointsman shift shop v1=50 v2=50
+   pointsman flip shop v2
+   pointsman rollback
+   pointsman status
+   curl -H 'x-user-id: user-7' http://127.0.0.1:4001/items/7
+   curl http://127.0.0.1:4002/v1/services/shop
+
+ 1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit
+";
+        assert_eq!(text(&lines(&state(), "pointsman", 26)), expected);
+    }
+
+    #[test]
+    fn it_fits_any_height_and_keeps_the_keys() {
+        for height in 1..60 {
+            let lines = lines(&state(), "pointsman", height);
+            assert_eq!(lines.len(), height);
+            assert!(text(&lines[height - 1..]).contains("q quit"), "{height}");
+        }
+    }
+
+    #[test]
+    fn failures_and_notes_are_bad_and_say_why() {
+        let mut state = state();
+        state.rates.failed = 1_200;
+        state.rates.last_failure = Some("GET /: answered 503".to_owned());
+        state.note = Some("422: nothing to undo".to_owned());
+        let lines = lines(&state, "pointsman", 30);
+        let bad = lines.iter().flat_map(|line| &line.0).filter(|span| span.tone == Tone::Bad);
+        let bad: Vec<_> = bad.map(|span| span.text.trim()).collect();
+        assert_eq!(bad, ["1,200 failed", ": GET /: answered 503", "422: nothing to undo"]);
+    }
+
+    #[test]
+    fn before_the_first_answer_there_is_no_bar() {
+        let lines = lines(&State::default(), "pointsman", 30);
+        assert!(text(&lines).contains("no answers"));
+    }
+
+    #[test]
+    fn one_plain_line_says_the_same() {
+        let expected = "01:05  revision 2  split v1=90 v2=10  measured v1=89.6 v2=10.4  1,500 requests/s  0 failed  \
+                        p50/p99 ms v1 4.8/18.3 v2 4.8/18.3  moved 203  back 0";
+        assert_eq!(plain(&state()), expected);
+    }
+}
