@@ -334,7 +334,7 @@ fn an_answer_with_contradicting_framing_is_a_502_and_its_connection_is_not_used_
         "Content-Length: 99999999999999999999999\r\n\r\nhello",
     ];
     for head in heads {
-        bad_answer(format!("HTTP/1.1 200 OK\r\n{head}"));
+        bad_answer(&format!("HTTP/1.1 200 OK\r\n{head}"));
     }
 }
 
@@ -365,14 +365,14 @@ fn an_answer_that_is_no_http_is_a_502_and_its_connection_is_not_used_again() {
         "SSH-2.0-OpenSSH_9.2\r\n",
     ];
     for answer in answers {
-        bad_answer(answer.to_owned());
+        bad_answer(answer);
     }
 }
 
 /// The first answer of the origin is `bytes`; the second one is good and must come on another connection.
 #[track_caller]
-fn bad_answer(bytes: String) {
-    let origin = Origin::playing(vec![Reply::raw(&bytes), Reply::ok("fine")]);
+fn bad_answer(bytes: &str) {
+    let origin = Origin::playing(vec![Reply::raw(bytes), Reply::ok("fine")]);
     let proxy = Proxy::to(&[&origin]);
     let mut client = proxy.client();
     let answer = client.ask(get("/"));
