@@ -115,11 +115,9 @@ impl Refusal {
     /// The answer: JSON if the client asked for it, plain text otherwise.
     #[must_use]
     pub fn answer(&self, wants_json: bool) -> Response<Full<Bytes>> {
-        let status = match self.reason {
-            // It closed its sending side inside its body, and may still read.
-            Refused::ClientGone => StatusCode::BAD_REQUEST,
-            _ => self.status(),
-        };
+        // A client that closed its sending side inside its body may still read.
+        let gone = self.reason == Refused::ClientGone;
+        let status = if gone { StatusCode::BAD_REQUEST } else { self.status() };
         let (reason, detail) = (self.reason.word(), self.detail);
         let (kind, body) = if wants_json {
             let error = serde_json::json!({ "status": status.as_u16(), "reason": reason, "detail": detail });

@@ -111,7 +111,8 @@ mod tests {
         #[test]
         fn twice_is_once(path in "/[a-c./%2eEfF]{0,30}") {
             if let Some(once) = normalize(&path) {
-                proptest::prop_assert_eq!(normalize(&once), Some(Cow::Borrowed(&*once)));
+                let twice = normalize(&once);
+                proptest::prop_assert_eq!(twice.as_deref(), Some(&*once));
                 proptest::prop_assert!(!once.contains("//") && !once.split('/').any(|s| s == ".." || s == "."));
             }
         }

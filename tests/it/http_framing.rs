@@ -1,6 +1,6 @@
 //! Rules 1 to 8: where a message ends, in both directions. Request smuggling lives here.
 
-use super::support::{After, Case, Client, End, Origin, Proxy, Reply, Table, eventually, get, post, settle};
+use super::support::{After, Case, Client, End, Origin, Proxy, Reply, Setup, Table, eventually, get, post, settle};
 
 const REFUSED: &[u16] = &[400, 501];
 
@@ -334,7 +334,7 @@ fn an_answer_with_contradicting_framing_is_a_502_and_its_connection_is_not_used_
         "Content-Length: 99999999999999999999999\r\n\r\nhello",
     ];
     for head in heads {
-        bad_answer(format!("HTTP/1.1 200 OK\r\n{head}"));
+        bad_answer(&format!("HTTP/1.1 200 OK\r\n{head}"));
     }
 }
 
@@ -365,14 +365,14 @@ fn an_answer_that_is_no_http_is_a_502_and_its_connection_is_not_used_again() {
         "SSH-2.0-OpenSSH_9.2\r\n",
     ];
     for answer in answers {
-        bad_answer(answer.to_owned());
+        bad_answer(answer);
     }
 }
 
 /// The first answer of the origin is `bytes`; the second one is good and must come on another connection.
 #[track_caller]
-fn bad_answer(bytes: String) {
-    let origin = Origin::playing(vec![Reply::raw(&bytes), Reply::ok("fine")]);
+fn bad_answer(bytes: &str) {
+    let origin = Origin::playing(vec![Reply::raw(bytes), Reply::ok("fine")]);
     let proxy = Proxy::to(&[&origin]);
     let mut client = proxy.client();
     let answer = client.ask(get("/"));
@@ -421,6 +421,33 @@ fn bytes_behind_an_answer_never_reach_another_request() {
         let answers: Vec<_> = (0..3).map(|_| client.ask(get("/")).text()).collect();
         assert_eq!(answers, ["fine"; 3], "{head:?}");
         assert_ne!(origin.last().connection, 0, "{head:?}: the connection was used again");
+    }
+}
+
+#[test]
+fn bytes_behind_an_answer_never_reach_a_request_that_waits_already() {
+    let poison = "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\npoison";
+    let head = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n";
+    let cases = [
+        (get("/first"), format!("{head}ok{poison}")),
+        (get("/first").replace("GET", "HEAD"), format!("{head}{poison}")),
+        (post("/first", "body"), format!("HTTP/1.1 204 No Content\r\n\r\n{poison}")),
+    ];
+    for (first, answer) in cases {
+        let told = format!("{first:?} -> {answer:?}");
+        let origin = Origin::with(move |seen| match seen.target() {
+            "/first" => Reply::raw(&answer),
+            _ => Reply::ok("fine"),
+        });
+        let proxy = Setup::to(&[&origin]).top("[proxy]\nworkers = 1").start();
+        for round in 0..20 {
+            // Both at once: the second request takes the connection as soon as it is free.
+            let mut client = proxy.client();
+            client.write([first.as_str(), &get("/second")].concat());
+            client.read(first.starts_with("HEAD")).unwrap();
+            let second = client.answer();
+            assert_eq!((second.status, second.text().as_str()), (200, "fine"), "round {round} of {told}");
+        }
     }
 }
 

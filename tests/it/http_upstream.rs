@@ -30,6 +30,8 @@ fn at_once(address: SocketAddr, count: usize) -> Vec<u16> {
 fn turning(flag: &Arc<AtomicBool>) -> Origin {
     let flag = Arc::clone(flag);
     Origin::with(move |seen| match flag.load(Ordering::SeqCst) {
+        // As long as it takes for all of them to be in flight.
+        true if seen.target() == "/at-once" => Reply::default().pause(150).reset(),
         true => Reply::default().reset(),
         false if seen.target() == "/at-once" => Reply::default().pause(60).then(ok()),
         false => Reply::raw(ok()),

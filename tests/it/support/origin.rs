@@ -70,10 +70,10 @@ impl Reply {
         Self::default().then(bytes)
     }
 
-    /// A 200 with this body.
+    /// A 200 with this body, in one write.
     pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
         let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.as_ref().len());
-        Self::raw(head).then(body)
+        Self::raw([head.as_bytes(), body.as_ref()].concat())
     }
 
     /// Further bytes.
@@ -135,9 +135,12 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// Answers every request with a 200 and this body.
+    /// Answers every request with a 200 and this body, which `HEAD` does not get.
     pub(crate) fn saying(body: &'static str) -> Self {
-        Self::with(move |_| Reply::ok(body))
+        Self::with(move |seen| match seen.line().starts_with("HEAD ") {
+            true => Reply::raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len())),
+            false => Reply::ok(body),
+        })
     }
 
     /// Answers every request with these bytes.
