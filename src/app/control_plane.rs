@@ -85,13 +85,13 @@ impl ControlPlane {
                         None => Ok(()),
                     }
                 };
-                let (served, watched, (), ()) = tokio::join!(
+                let ((), watched, (), ()) = tokio::join!(
                     admin::serve(listener, admin, stopped(stop.clone())),
                     watching,
                     live.run(published, stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                 );
-                served.and(watched)
+                watched
             })
         })
     }

@@ -14,7 +14,6 @@ mod admin;
 mod admin_access;
 mod change;
 mod config;
-mod demo;
 mod durable;
 mod export;
 mod http_framing;

@@ -92,7 +92,7 @@ impl Stage {
         let bound = Bound::bind(config, Options { in_memory: true, ..Options::default() })?;
         let addresses = bound.addresses();
         let (_, target) = *addresses.listeners.first().ok_or(StageError::NoListener)?;
-        let places = Places { proxy: format!("http://{target}"), admin: addresses.admin.to_string() };
+        let places = Places { proxy: format!("http://{target}"), admin: addresses.admin_url() };
         let operator = Operator::new(&places.admin)?;
         let (stop, stopped) = oneshot::channel();
         let wait = async move { stopped.await.unwrap_or_default() };

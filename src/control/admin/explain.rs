@@ -86,7 +86,13 @@ pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tag
     let table = admin.table();
     let now_ms = admin.exporter.sources().now_ms();
     // Chance is only looked at where it decides, and there the answer is the chances.
-    let explanation = match decide(&table, &asked.view(), 0, |version| version.usable(now_ms)) {
+    let Ok(path) = table.forwarded_path(&asked.host, &asked.path) else {
+        let why = "the service wants its paths normalised, and this one climbs above the root or is badly encoded";
+        let refused = Explanation { refused: Some("bad_target"), why: why.to_owned(), ..Explanation::default() };
+        return Ok(Tagged(table.revision, Explanation { revision: table.revision, ..refused }));
+    };
+    let view = RequestView { path: &path, ..asked.view() };
+    let explanation = match decide(&table, &view, 0, |version| version.usable(now_ms)) {
         Ok(decision) => explain(&decision, now_ms),
         Err(Undecided::NoService) => Explanation {
             refused: Some("no_service"),
