@@ -135,7 +135,7 @@ fn small_disk(kib: u32) -> (tempfile::TempDir, Process) {
 }
 
 fn shift(process: &Process, percent: u32) -> Result<u64, String> {
-    let body = json!({ "v1": 100 - percent, "v2": percent, "reason": "x".repeat(2_000) });
+    let body = json!({ "v1": 100 - percent, "v2": percent, "reason": "x".repeat(1_000) });
     match process.send(Method::PUT, "/v1/services/shop/split", body) {
         Ok(answer) => Ok(answer["revision"].as_u64().unwrap()),
         Err(error) => Err(error.to_string()),
