@@ -64,7 +64,7 @@ pub(super) enum StageError {
     Config(#[from] Problems),
     /// The proxy did not start.
     #[error("cannot start the proxy")]
-    Start(#[from] StartError),
+    Start(#[from] Box<StartError>),
     /// The proxy ended with an error.
     #[error("the proxy stopped")]
     Run(#[from] RunError),
@@ -89,7 +89,7 @@ impl Stage {
         let open = |version| Shop::open(version, u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"));
         let shops = Version::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let config = config::parse(&config_text(args, &shops), Path::new("."))?;
-        let bound = Bound::bind(config, Options { in_memory: true, ..Options::default() })?;
+        let bound = Bound::bind(config, Options { in_memory: true, ..Options::default() }).map_err(Box::new)?;
         let addresses = bound.addresses();
         let (_, target) = *addresses.listeners.first().ok_or(StageError::NoListener)?;
         let places = Places { proxy: format!("http://{target}"), admin: addresses.admin_url() };

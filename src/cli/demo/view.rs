@@ -103,7 +103,8 @@ pub(super) fn lines(state: &State, program: &str, height: usize) -> Vec<Line> {
     lines.extend(split(state));
     lines.extend(versions(&state.rates));
     lines.push(last_change(&state.rates));
-    lines.push(note(state));
+    lines.extend(note(state));
+    lines.push(Line::default());
     let mut tail = vec![Line::default(), Line::of(Tone::Dim, " try in another terminal")];
     let command = |text| Line::of(Tone::Command, format!("   {text}"));
     tail.extend(commands(&state.places, program).into_iter().map(command));
@@ -175,8 +176,8 @@ fn last_change(rates: &Rates) -> Line {
     line.with(Tone::Plain, format!("{} of them from v2 back to v1", thousands(count(counts.went_back))))
 }
 
-fn note(state: &State) -> Line {
-    Line::of(Tone::Bad, state.note.as_ref().map_or_else(String::new, |note| format!(" {note}")))
+fn note(state: &State) -> Option<Line> {
+    state.note.as_ref().map(|note| Line::of(Tone::Bad, format!(" {note}")))
 }
 
 fn revisions(traffic: &Traffic, room: usize) -> Vec<Line> {
@@ -215,7 +216,8 @@ fn count(count: usize) -> u64 {
     count as u64
 }
 
-fn whole(rate: f64) -> String {
+/// A positive number without decimals.
+pub(super) fn whole(rate: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and small")]
     let rate = rate.round() as u64;
     thousands(rate)

@@ -1,0 +1,52 @@
+//! The demo, as a stranger runs it: the whole program, its real sockets, its output and its exit code.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// The demo with so few users that a busy machine keeps up.
+fn demo() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
+    command.args(["demo", "--seed", "1", "--users", "400", "--rate", "300"]).stdin(Stdio::null());
+    command
+}
+
+#[test]
+fn the_scripted_walk_passes_and_says_what_it_checked() {
+    let output = demo().arg("--script").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    for line in ["step", "start", "to 10 %", "to 50 %", "flip to v2", "rollback", "all 28 checks are good"] {
+        assert!(text.lines().any(|found| found.starts_with(line)), "no line {line:?} in\n{text}");
+    }
+    assert_eq!(text.lines().filter(|line| line.ends_with(" ok")).count(), 28, "{text}");
+    assert!(!text.contains('\x1b'), "escape codes in a pipe:\n{text}");
+}
+
+#[test]
+fn in_a_pipe_it_prints_lines_and_ends_on_a_signal() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = demo().current_dir(folder.path()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let address = lines.find_map(|line| line.trim().strip_prefix("export POINTSMAN_ADMIN=").map(str::to_owned));
+    let shift = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["--admin", &address.unwrap(), "shift", "shop", "v1=70", "v2=30"])
+        .output()
+        .unwrap();
+    assert!(shift.status.success(), "{}", String::from_utf8_lossy(&shift.stderr));
+    let shifted = lines.by_ref().take(10).find(|line| line.contains("split v1=70 v2=30"));
+    assert!(shifted.is_some_and(|line| line.contains("0 failed") && !line.contains('\x1b')));
+    let id = child.id().to_string();
+    assert!(Command::new("kill").args(["-s", "INT", &id]).status().unwrap().success());
+    assert!(child.wait().unwrap().success());
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it left files behind");
+}
+
+#[test]
+fn a_port_in_use_is_named() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let output = demo().args(["--port", &address.port().to_string()]).output().unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.starts_with("pointsman demo: ") && text.contains(&address.to_string()), "{text}");
+}
