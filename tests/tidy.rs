@@ -7,9 +7,9 @@ use std::fmt::Display;
 use std::fs;
 use std::path::Path;
 
-/// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` and `demo` stand beside
-/// `app` and are used by `main` (`demo` by its subcommand in `cli` too), never from below.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+/// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
+/// and is used by `main`, never from below.
+const MAY_IMPORT: [(&str, &[&str]); 10] = [
     ("stats", &[]),
     ("table", &["stats"]),
     ("upstream", &["stats", "table"]),
@@ -18,9 +18,8 @@ const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("config", &["stats", "table", "rollout"]),
     ("control", &["stats", "table", "rollout", "config"]),
     ("app", &["stats", "table", "rollout", "config", "control", "proxy", "upstream"]),
-    ("demo", &["config", "control", "app"]),
-    ("cli", &["config", "control", "app", "demo"]),
-    ("main", &["config", "control", "app", "demo", "cli"]),
+    ("cli", &["table", "config", "control", "app"]),
+    ("main", &["cli"]),
 ];
 
 /// Modules without async, I/O, clock and randomness of their own: time and chance are arguments.

@@ -1,7 +1,6 @@
 //! The control plane's thread: the admin API, the samples behind its rates, the upkeep of the metrics, and the watch on
 //! the config file, on one small runtime of their own. It answers whatever the workers are busy with.
 
-use std::future::Future;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -115,8 +114,6 @@ fn watch_file(
 }
 
 /// Ends when the process stops, or whoever would say so is gone.
-fn stopped(mut stop: watch::Receiver<bool>) -> impl Future<Output = ()> + Send + 'static {
-    async move {
-        let _told = stop.wait_for(|stop| *stop).await;
-    }
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _told = stop.wait_for(|stop| *stop).await;
 }

@@ -43,9 +43,10 @@ pub enum BindError {
 impl BindError {
     fn new(key: String, address: &impl ToString, source: io::Error) -> Self {
         let address = address.to_string();
-        match source.kind() {
-            io::ErrorKind::AddrInUse => Self::InUse { key, address },
-            _ => Self::Other { key, address, source },
+        if source.kind() == io::ErrorKind::AddrInUse {
+            Self::InUse { key, address }
+        } else {
+            Self::Other { key, address, source }
         }
     }
 }

@@ -48,15 +48,15 @@ pub fn run(remote: &Remote, args: &ExplainArgs) -> Result<(), CommandError> {
 
 /// Headers as the admin API takes them: a value, or a list of values.
 fn headers(lines: &[String]) -> Result<Map<String, Value>, CommandError> {
-    let mut map = Map::new();
+    let mut map: Map<String, Value> = Map::new();
     for line in lines {
         let Some((name, value)) = line.split_once(':') else {
             return Err(CommandError::Usage(format!("found {line:?}, want a header such as 'x-user-id: 42'")));
         };
         let value = Value::from(value.trim());
-        match map.entry(name.trim().to_ascii_lowercase()).or_insert_with(|| Value::Array(Vec::new())) {
-            Value::Array(values) => values.push(value),
-            other => *other = value,
+        let values = map.entry(name.trim().to_ascii_lowercase()).or_insert_with(|| Value::Array(Vec::new()));
+        if let Value::Array(values) = values {
+            values.push(value);
         }
     }
     Ok(map)

@@ -95,10 +95,10 @@ impl Columns {
 /// A member of a JSON object as text; `-` if it is not there.
 #[must_use]
 pub fn member(value: &Value, name: &str) -> String {
-    match &value[name] {
-        Value::Null => "-".to_owned(),
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
+    match (&value[name], value[name].as_str()) {
+        (_, Some(text)) => text.to_owned(),
+        (Value::Null, None) => "-".to_owned(),
+        (other, None) => other.to_string(),
     }
 }
 

@@ -44,10 +44,8 @@ impl BodyFault {
         let mut source: Option<&(dyn Error + 'static)> = Some(error);
         while let Some(found) = source {
             if let Some(io) = found.downcast_ref::<io::Error>() {
-                return match io.kind() {
-                    io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData => Self::Malformed,
-                    _ => Self::Gone,
-                };
+                let malformed = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData].contains(&io.kind());
+                return if malformed { Self::Malformed } else { Self::Gone };
             }
             source = found.source();
         }
@@ -96,9 +94,10 @@ impl BodyState {
 }
 
 /// The body of a request, on its way to the upstream.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub enum RequestBody {
     /// There is none.
+    #[default]
     Empty,
     /// It comes from the client.
     Stream {

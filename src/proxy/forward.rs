@@ -104,12 +104,6 @@ pub async fn forward(
     }
 }
 
-impl Default for RequestBody {
-    fn default() -> Self {
-        Self::Empty
-    }
-}
-
 /// Whether a request may be sent twice without anybody noticing: idempotent (RFC 9110, 9.2.2) and without a body.
 fn is_repeatable(request: &Request<RequestBody>) -> bool {
     request.method().is_idempotent() && matches!(request.body(), RequestBody::Empty)

@@ -12,6 +12,7 @@
 
 mod admin;
 mod admin_access;
+mod binary;
 mod change;
 mod config;
 mod durable;

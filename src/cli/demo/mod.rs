@@ -24,11 +24,15 @@ use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
 use clap::Args;
+use http::HeaderName;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::screen::Key;
 use self::stage::Stage;
 use super::{EXIT_FAILED, chain};
+
+/// The proxy stamps each request with the revision that routed it; the shop sends it back, so that the users can tell.
+const REVISION_HEADER: HeaderName = HeaderName::from_static("x-pointsman-revision");
 
 /// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
 #[derive(Args, Debug)]

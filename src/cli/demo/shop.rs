@@ -26,7 +26,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::proxy::edit::X_REVISION;
+use super::REVISION_HEADER;
 
 /// The version that answered.
 pub(super) const X_VERSION: HeaderName = HeaderName::from_static("x-version");
@@ -171,8 +171,8 @@ impl Counter {
             },
             _ => self.page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "no such method here\n".to_owned()),
         };
-        if let Some(revision) = head.headers.get(X_REVISION) {
-            answer.headers_mut().insert(X_REVISION, revision.clone());
+        if let Some(revision) = head.headers.get(REVISION_HEADER) {
+            answer.headers_mut().insert(REVISION_HEADER, revision.clone());
         }
         answer
     }

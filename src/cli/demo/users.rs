@@ -26,10 +26,10 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use super::REVISION_HEADER;
 use super::chain;
 use super::shop::{Version, X_VERSION};
 use super::tally::{Answer, Seen, Tally};
-use crate::proxy::edit::X_REVISION;
 
 /// The most connections that the users share.
 const CONNECTIONS_MAX: usize = 64;
@@ -192,7 +192,7 @@ impl Lane {
             return Err(format!("answered {}: {}", head.status, text.lines().next().unwrap_or_default()));
         }
         let version = text(&head.headers, X_VERSION.as_str()).and_then(Version::named);
-        let revision = text(&head.headers, X_REVISION.as_str()).and_then(|text| text.parse().ok());
+        let revision = text(&head.headers, REVISION_HEADER.as_str()).and_then(|text| text.parse().ok());
         let version = version.ok_or_else(|| "the answer names no version of the shop".to_owned())?;
         Ok(Seen { version, revision })
     }

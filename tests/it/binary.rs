@@ -1,0 +1,178 @@
+//! The binary as an operator meets it: refusals to start, signals, reloads, restarts.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use http::Method;
+use serde_json::json;
+
+use crate::support::process::{Process, config};
+use crate::support::{Origin, Reply, client, eventually, get};
+
+fn nowhere() -> SocketAddr {
+    ([127, 0, 0, 1], 9).into()
+}
+
+/// A folder with a config in it.
+fn folder(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.toml");
+    std::fs::write(&path, text).unwrap();
+    (folder, path)
+}
+
+/// Runs the binary to its end.
+fn pointsman(arguments: &[&str]) -> (i32, String, String) {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_pointsman")).args(arguments).env("NO_COLOR", "1").output().unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (status.code().expect("an exit code"), text(stdout), text(stderr))
+}
+
+fn run(path: &Path) -> (i32, String, String) {
+    pointsman(&["run", "--config", path.to_str().unwrap()])
+}
+
+#[test]
+fn a_bad_config_is_refused_whole_by_check_and_run() {
+    let (_folder, path) =
+        folder("[listeners.public]\naddress = 8080\n[services.shop]\nsplit = { v1 = 60, v2 = 50 }\nstiky = []\n");
+    for command in ["check", "run"] {
+        let (code, _, errors) = pointsman(&[command, "--config", path.to_str().unwrap()]);
+        assert_eq!(code, 64, "{errors}");
+        for line in ["line 2: listeners.public.address", "line 5: services.shop.stiky", "did you mean"] {
+            assert!(errors.contains(line), "{command}: want {line:?} in\n{errors}");
+        }
+    }
+    let (code, _, errors) = pointsman(&["check", "--config", "/nonexistent/pointsman.toml"]);
+    assert_eq!(code, 64, "{errors}");
+    assert_eq!(pointsman(&["shift", "shop"]).0, 64);
+    assert_eq!(pointsman(&["--admin", "http://127.0.0.1:9", "status"]).0, 1);
+}
+
+#[test]
+fn a_good_config_is_told_so() {
+    let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
+    let (code, output, _) = pointsman(&["check", "--config", path.to_str().unwrap()]);
+    assert_eq!(code, 0);
+    assert!(output.contains("good: 1 services on 1 listeners"), "{output}");
+}
+
+#[test]
+fn a_port_in_use_and_a_store_in_use_stop_a_second_start() {
+    let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
+    let first = Process::start(&path);
+    let (code, _, errors) = run(&path);
+    assert_eq!(code, 1, "the store is in use: {errors}");
+    assert!(errors.contains("pointsman.db"), "{errors}");
+    for (key, port) in
+        [("listeners.public.address", first.listener.port()), ("admin.address", first.admin_address.port())]
+    {
+        let text = config(nowhere(), nowhere(), "");
+        let section = if key.starts_with("admin") { "[admin]" } else { "[listeners.public]" };
+        let text = text.replace(
+            &format!("{section}\naddress = \"127.0.0.1:0\""),
+            &format!("{section}\naddress = \"127.0.0.1:{port}\""),
+        );
+        let (_second, path) = folder(&text);
+        let (code, _, errors) = run(&path);
+        assert_eq!(code, 1, "{errors}");
+        assert!(errors.contains(key) && errors.contains("127.0.0.1"), "{errors}");
+    }
+}
+
+#[test]
+fn sigterm_lets_requests_end() {
+    let slow = Origin::with(|_| Reply::raw("").pause(400).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"));
+    let (_folder, path) = folder(&config(slow.address(), nowhere(), ""));
+    let mut process = Process::start(&path);
+    let listener = process.listener;
+    let asking = std::thread::spawn(move || client::send(listener, get("/")));
+    eventually("the request is in flight", || slow.connections() == 1);
+    assert!(process.end().success());
+    let answer = asking.join().unwrap();
+    assert_eq!((answer.status, answer.text().as_str()), (200, "late"));
+}
+
+/// The weights of v1 and v2, and whether they differ from the file.
+fn weights(process: &Process) -> (f64, f64, bool) {
+    let shop = process.get("/v1/services/shop");
+    let weight = |index: usize| shop["versions"][index]["weight"].as_f64().unwrap();
+    (weight(0), weight(1), shop["differs_from_file"].as_bool().unwrap())
+}
+
+#[test]
+fn the_file_is_intent_and_run_time_weights_survive() {
+    let text = config(nowhere(), nowhere(), "");
+    let (_folder, path) = folder(&text);
+    let process = Process::start(&path);
+    process.send(Method::PUT, "/v1/services/shop/split", json!({ "v1": 70, "v2": 30 })).unwrap();
+    assert_eq!(weights(&process), (70.0, 30.0, true));
+
+    // Another change of the file leaves them; so does a bad file, which is told.
+    std::fs::write(&path, text.replace("sticky = [", "connect_timeout = \"1s\"\nsticky = [")).unwrap();
+    std::fs::write(&path, text.replace("v1 = 100", "v1 = 10")).unwrap();
+    eventually("the bad file is told", || process.get("/v1/status")["config"]["good"] == false);
+    let problems = process.get("/v1/status")["config"]["problems"].to_string();
+    assert!(problems.contains("weights sum to 10"), "{problems}");
+    assert_eq!(weights(&process), (70.0, 30.0, true));
+    process.kill();
+
+    // A restart too, with the same file.
+    std::fs::write(&path, &text).unwrap();
+    let process = Process::start(&path);
+    assert_eq!(weights(&process), (70.0, 30.0, true));
+
+    // A weight that changes in the file is applied, by SIGHUP or by itself.
+    std::fs::write(&path, text.replace("v1 = 100, v2 = 0", "v1 = 80, v2 = 20")).unwrap();
+    Command::new("kill").args(["-HUP", &process.id().to_string()]).status().unwrap();
+    eventually("the file's weights are in force", || weights(&process) == (80.0, 20.0, false));
+    let last = process.get("/v1/revisions?limit=1");
+    assert_eq!((&last["revisions"][0]["author"], &last["revisions"][0]["action"]), (&json!("file"), &json!("file")));
+}
+
+#[test]
+fn the_access_log_has_a_line_for_each_request() {
+    let origin = Origin::saying("hello");
+    let (folder, path) =
+        folder(&config(origin.address(), nowhere(), "[access_log]\nformat = \"json\"\npath = \"access.log\"\n"));
+    let mut process = Process::start(&path);
+    client::send(process.listener, get("/a?b=1"));
+    client::send(process.listener, "GET / HTTP/1.1\r\nHost: a,b\r\n\r\n");
+    assert!(process.end().success());
+    let log = std::fs::read_to_string(folder.path().join("access.log")).unwrap();
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), 2, "{log}");
+    assert_eq!(
+        (&lines[0]["status"], &lines[0]["target"], &lines[0]["version"]),
+        (&json!(200), &json!("/a?b=1"), &json!("v1"))
+    );
+    assert_eq!((&lines[0]["bytes"], &lines[0]["revision"], &lines[0]["reason"]), (&json!(5), &json!(1), &json!(null)));
+    assert_eq!((&lines[1]["status"], &lines[1]["reason"]), (&json!(400), &json!("bad_host")));
+}
+
+#[test]
+fn the_admin_api_on_a_unix_socket() {
+    let text = config(nowhere(), nowhere(), "");
+    let text = text.replace("[admin]\naddress = \"127.0.0.1:0\"", "[admin]\naddress = \"unix:admin.sock\"");
+    let (folder, path) = folder(&text);
+    let socket = folder.path().join("admin.sock");
+    let mut child = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["run", "--config", path.to_str().unwrap()])
+        .env("RUST_LOG", "off")
+        .spawn()
+        .unwrap();
+    let admin = format!("unix:{}", socket.display());
+    eventually("the socket answers", || pointsman(&["--admin", &admin, "status"]).0 == 0);
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(&socket).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o600);
+    let (code, output, _) = pointsman(&["--admin", &admin, "shift", "shop", "v1=75", "v2=25", "--dry-run"]);
+    assert_eq!(code, 0);
+    assert!(output.contains("25 % of the users move"), "{output}");
+    let (_, output, _) = pointsman(&["--admin", &admin, "--json", "flip", "shop", "v2"]);
+    let answer: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((&answer["revision"], &answer["changed"]), (&json!(2), &json!(true)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
