@@ -14,6 +14,7 @@ mod admin;
 mod admin_access;
 mod change;
 mod config;
+mod demo;
 mod durable;
 mod export;
 mod http_framing;

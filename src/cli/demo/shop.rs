@@ -26,10 +26,11 @@ use rand::{RngExt, SeedableRng};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use crate::proxy::edit::X_REVISION;
-
 /// The version that answered.
 pub(super) const X_VERSION: HeaderName = HeaderName::from_static("x-version");
+
+/// The revision of the table that routed a request, as the proxy stamps it.
+pub(super) const X_REVISION: HeaderName = HeaderName::from_static("x-pointsman-revision");
 
 /// The largest cart that a shop reads.
 const CART_BYTES_MAX: usize = 64 * 1024;

@@ -27,9 +27,8 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::chain;
-use super::shop::{Version, X_VERSION};
+use super::shop::{Version, X_REVISION, X_VERSION};
 use super::tally::{Answer, Seen, Tally};
-use crate::proxy::edit::X_REVISION;
 
 /// The most connections that the users share.
 const CONNECTIONS_MAX: usize = 64;
