@@ -175,13 +175,33 @@ fn a_full_disk_refuses_changes_and_stops_no_traffic() {
 }
 
 #[test]
-fn a_read_only_disk_refuses_changes_and_stops_no_traffic() {
-    let (folder, process) = small_disk(4_096);
-    assert_eq!(shift(&process, 10), Ok(2));
-    let state = folder.path().join("state");
-    inside(&process, &format!("mount -o remount,ro {0} || mount -o remount,bind,ro {0}", state.display()));
-    let refused = shift(&process, 20).expect_err("nothing can be written");
-    assert!(refused.contains("read-only") || refused.contains("readonly"), "{refused}");
-    assert_eq!(process.get("/v1/status")["revision"].as_u64(), Some(2));
-    client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
+fn on_a_read_only_disk_changes_are_refused_and_traffic_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, state) = (folder.path().join("pointsman.toml"), folder.path().join("state"));
+    std::fs::create_dir(&state).unwrap();
+    let more = format!("[state]\npath = \"{}\"\n", state.join("pointsman.db").display());
+    std::fs::write(&path, config(nowhere(), nowhere(), &more)).unwrap();
+    for ended_well in [true, false] {
+        let mut before = Process::start(&path);
+        let last = shift(&before, if ended_well { 10 } else { 20 }).unwrap();
+        if ended_well {
+            assert!(before.end().success());
+        } else {
+            before.kill();
+        }
+        let mut command = Command::new("unshare");
+        let script = format!(
+            "mount --bind {0} {0} && mount -o remount,bind,ro {0} && exec {1} run --config {2}",
+            state.display(),
+            env!("CARGO_BIN_EXE_pointsman"),
+            path.display()
+        );
+        command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
+        let process = Process::start_command(command);
+        assert_eq!(process.get("/v1/status")["revision"].as_u64(), Some(last), "what was acknowledged is in force");
+        let refused = shift(&process, 30).expect_err("nothing can be written");
+        assert!(refused.contains("read-only"), "{refused}");
+        assert_eq!(process.get("/v1/status")["revision"].as_u64(), Some(last));
+        client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
+    }
 }

@@ -26,10 +26,11 @@ use rand::{RngExt, SeedableRng};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
-use super::REVISION_HEADER;
-
 /// The version that answered.
 pub(super) const X_VERSION: HeaderName = HeaderName::from_static("x-version");
+
+/// The revision of the table that routed a request, as the proxy stamps it.
+pub(super) const X_REVISION: HeaderName = HeaderName::from_static("x-pointsman-revision");
 
 /// The largest cart that a shop reads.
 const CART_BYTES_MAX: usize = 64 * 1024;
@@ -171,8 +172,8 @@ impl Counter {
             },
             _ => self.page(StatusCode::METHOD_NOT_ALLOWED, "text/plain", "no such method here\n".to_owned()),
         };
-        if let Some(revision) = head.headers.get(REVISION_HEADER) {
-            answer.headers_mut().insert(REVISION_HEADER, revision.clone());
+        if let Some(revision) = head.headers.get(X_REVISION) {
+            answer.headers_mut().insert(X_REVISION, revision.clone());
         }
         answer
     }

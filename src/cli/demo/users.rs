@@ -26,9 +26,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::REVISION_HEADER;
 use super::chain;
-use super::shop::{Version, X_VERSION};
+use super::shop::{Version, X_REVISION, X_VERSION};
 use super::tally::{Answer, Seen, Tally};
 
 /// The most connections that the users share.
@@ -192,7 +191,7 @@ impl Lane {
             return Err(format!("answered {}: {}", head.status, text.lines().next().unwrap_or_default()));
         }
         let version = text(&head.headers, X_VERSION.as_str()).and_then(Version::named);
-        let revision = text(&head.headers, REVISION_HEADER.as_str()).and_then(|text| text.parse().ok());
+        let revision = text(&head.headers, X_REVISION.as_str()).and_then(|text| text.parse().ok());
         let version = version.ok_or_else(|| "the answer names no version of the shop".to_owned())?;
         Ok(Seen { version, revision })
     }

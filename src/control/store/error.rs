@@ -67,6 +67,12 @@ pub enum StoreError {
         /// What SQLite said.
         source: rusqlite::Error,
     },
+    /// It could only be read when it was opened.
+    #[error("{path}: cannot write a revision: the file or its folder was read-only when the proxy started; make both writable for this user and restart", path = path.display())]
+    Frozen {
+        /// The file.
+        path: PathBuf,
+    },
     /// Anything else that SQLite says.
     #[error("{path}: cannot {doing}; see what the system's log says of the disk", path = path.display())]
     Sqlite {

@@ -32,6 +32,8 @@ pub struct Store {
     /// Closed before the lock is: closing any descriptor of the file would drop SQLite's own locks on it.
     db: Connection,
     path: PathBuf,
+    /// Whether the file could only be read when it was opened.
+    read_only: bool,
     _lock: Option<FileLock>,
 }
 
@@ -105,7 +107,8 @@ pub struct Revision {
 }
 
 impl Store {
-    /// Opens the database at `path`, or makes it.
+    /// Opens the database at `path`, or makes it. One that can only be read is opened all the same, and refuses
+    /// [`Store::commit`]: a disk that went read-only must not keep a proxy from routing by what is on it.
     ///
     /// # Errors
     /// [`StoreError`] when the file is not a store of this format, is damaged, is in use or cannot be written. The file
@@ -133,6 +136,9 @@ impl Store {
     /// # Errors
     /// [`StoreError`] when it could not be written; then nothing of it was.
     pub fn commit(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
+        if self.read_only {
+            return Err(StoreError::Frozen { path: self.path.clone() });
+        }
         let done = self.db.transaction().and_then(|transaction| {
             if let Some(header) = &record.revision {
                 put_revision(&transaction, header, record)?;

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use super::schema::{APPLICATION, CREATE, FORMAT};
 use super::{FileLock, Store, StoreError};
@@ -27,21 +27,41 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 const WAL_BYTES_KEPT: i64 = 4 << 20;
 
 pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
-    let lock = lock(path)?;
+    let (lock, read_only) = lock(path)?;
     let at = |source| StoreError::at(path, "open the revision store", source);
-    let db = Connection::open(path).map_err(at)?;
+    let db = if read_only { read_only_connection(path)? } else { Connection::open(path).map_err(at)? };
     db.busy_timeout(BUSY_WAIT).map_err(at)?;
     let empty = is_empty(&db).map_err(at)?;
     if !empty {
         check(path, &db)?;
     }
-    db.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
-    prepare(&db).map_err(at)?;
-    if empty {
-        db.execute_batch(CREATE).map_err(at)?;
+    if !read_only {
+        db.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
+        prepare(&db).map_err(at)?;
+        if empty {
+            db.execute_batch(CREATE).map_err(at)?;
+        }
+        sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
-    sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
-    Ok(Store { db, path: path.to_owned(), _lock: Some(lock) })
+    Ok(Store { db, path: path.to_owned(), read_only, _lock: Some(lock) })
+}
+
+/// Reads a database that cannot be written. Without a log beside it nothing can be missing, so SQLite is told that
+/// nobody changes the file; with one it reads the log, or says that it cannot.
+fn read_only_connection(path: &Path) -> Result<Connection, StoreError> {
+    tracing::warn!(path = %path.display(), "the revision store is read-only: requests are routed, changes are refused");
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+    let suffix = if Path::new(&log).exists() { "" } else { "&immutable=1" };
+    let opened = path.to_str().map(|text| {
+        let quoted = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
+        Connection::open_with_flags(format!("file:{quoted}?mode=ro{suffix}"), flags)
+    });
+    match opened {
+        Some(opened) => opened.map_err(|source| StoreError::at(path, "read the revision store", source)),
+        None => Err(StoreError::Frozen { path: path.to_owned() }),
+    }
 }
 
 pub(super) fn in_memory() -> Result<Store, StoreError> {
@@ -52,7 +72,7 @@ pub(super) fn in_memory() -> Result<Store, StoreError> {
         Ok(db)
     });
     match made {
-        Ok(db) => Ok(Store { db, path, _lock: None }),
+        Ok(db) => Ok(Store { db, path, read_only: false, _lock: None }),
         Err(source) => Err(StoreError::at(&path, "make a store in memory", source)),
     }
 }
@@ -92,14 +112,19 @@ fn prepare(db: &Connection) -> rusqlite::Result<()> {
     db.pragma_update(None, "journal_size_limit", WAL_BYTES_KEPT)
 }
 
-/// Makes the file if it is missing, and claims it for this process.
-fn lock(path: &Path) -> Result<FileLock, StoreError> {
+/// Makes the file if it is missing, and claims it for this process. Also tells whether it can only be read.
+fn lock(path: &Path) -> Result<(FileLock, bool), StoreError> {
     let failed = |source| StoreError::File { path: path.to_owned(), source };
     let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
     if path.canonicalize().is_ok_and(|canonical| open.contains(&canonical)) {
         return Err(StoreError::InUse { path: path.to_owned() });
     }
-    let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path).map_err(failed)?;
+    let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let (file, read_only) = match written {
+        Ok(file) => (file, false),
+        Err(error) if is_read_only(&error) => (File::open(path).map_err(|_missing| failed(error))?, true),
+        Err(error) => return Err(failed(error)),
+    };
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => return Err(StoreError::InUse { path: path.to_owned() }),
@@ -107,7 +132,11 @@ fn lock(path: &Path) -> Result<FileLock, StoreError> {
     }
     let canonical = path.canonicalize().map_err(failed)?;
     open.insert(canonical.clone());
-    Ok(FileLock { _file: file, path: canonical })
+    Ok((FileLock { _file: file, path: canonical }, read_only))
+}
+
+fn is_read_only(error: &io::Error) -> bool {
+    [io::ErrorKind::ReadOnlyFilesystem, io::ErrorKind::PermissionDenied].contains(&error.kind())
 }
 
 impl Drop for FileLock {
