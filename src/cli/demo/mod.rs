@@ -2,7 +2,7 @@
 //!
 //! [`shop`] is what is released, [`users`] are the people who must not notice, and [`stage`] puts the proxy between them;
 //! [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out, on a [`screen`] or line by line;
-//! [`script`] walks through a release by itself and checks every promise on the way. Both move the traffic as anybody
+//! [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of each user. Both move the traffic as anybody
 //! would: [`operator`] is a client of the admin API.
 //!
 //! Nothing here looks into the proxy: users and operator come through real sockets, so that what the demo shows is what
@@ -13,6 +13,7 @@ mod operator;
 mod screen;
 mod script;
 mod shop;
+mod slot;
 mod stage;
 mod tally;
 mod users;

@@ -13,12 +13,11 @@ use tokio::time::Instant;
 
 use super::operator::{Change, OperatorError, Outcome};
 use super::shop::Version;
+use super::slot::{SLOTS, slot};
 use super::stage::{SALT, Stage};
 use super::tally::StepCounts;
 use super::view::{thousands, whole};
 use super::{Ending, Event, chain, users};
-use crate::table::SLOTS;
-use crate::table::hash::Salt;
 
 /// How long a step is watched at least: every user asks at least once at the usual rate, mostly twice.
 const STEP_MIN: Duration = Duration::from_secs(3);
@@ -190,9 +189,8 @@ impl<W: Write> Walk<'_, W> {
 
     /// Users against the versions of their slots.
     fn placed(&self) -> Check {
-        let salt = Salt::new(SALT);
         let version = |user| {
-            let slot = salt.slot(users::key(user).as_bytes());
+            let slot = slot(SALT, &users::key(user));
             Some(if slot < self.v2_slots { Version::V2 } else { Version::V1 })
         };
         none("users not on the version of their slot", self.stage.tally().not_on(version))

@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn the_whole_view() {
         let expected = "\
- pointsman demo   2,000 users   seed 42   01:05
+\x20pointsman demo   2,000 users   seed 42   01:05
  proxy http://127.0.0.1:4001   admin http://127.0.0.1:4002
 
  configured  █████████████████████████████████████████████▒▒▒▒▒  v1  90.0  v2  10.0 %
