@@ -118,14 +118,19 @@ fn framing_headers(head: &Parts, framing: Option<HeadFraming>) -> Result<(), Ref
 }
 
 fn only_chunked(headers: &HeaderMap) -> Result<(), Refusal> {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match (codings.next(), codings.next()) {
-        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
-        (Some(coding), None) if !coding.as_bytes().contains(&b',') => {
-            Err(Refusal::new(Refused::UnknownCoding, "want Transfer-Encoding: chunked or none"))
-        }
-        _ => Err(Refusal::new(Refused::BadFraming, "found several transfer codings, want chunked alone")),
+    let codings = || {
+        let lines = headers.get_all(TRANSFER_ENCODING).iter();
+        lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
+    };
+    if codings().any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked")) {
+        let detail = "found a transfer coding other than chunked, want chunked alone";
+        return Err(Refusal::new(Refused::UnknownCoding, detail));
     }
+    // `chunked, chunked` and `,chunked` are lists that somebody else may read in another way.
+    if codings().count() != 1 {
+        return Err(Refusal::new(Refused::BadFraming, "found a list of transfer codings, want chunked alone"));
+    }
+    Ok(())
 }
 
 /// Rule 9: exactly one valid host, and no other one in the target.

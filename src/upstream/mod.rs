@@ -1,5 +1,5 @@
 //! Endpoints at run time, one set of pools a worker: which endpoint of a version to take ([`balance`]), the connections
-//! to it ([`pool`]), and how to open one ([`connect`]).
+//! to it ([`pool`]), and how to open one ([`mod@connect`]).
 //!
 //! A worker owns its pools alone, on its own thread: taking a connection is popping a vector. Pools shared by all
 //! workers would need fewer idle connections and a lock on every request.
