@@ -1,11 +1,12 @@
 //! The decision over tables of different sizes.
 //!
 //! What to look at: how far `10000 services` is from `1 service`; the aim is twice. `one asked for` shows that the work
-//! does not grow with the table; what the others cost more is cache misses: host, paths, service, rules, runs and endpoints of ten thousand services do not fit into
-//! a core's cache. `popular` draws services as a site's traffic does (Zipf: the n-th most popular one gets 1/n of the
-//! first one's requests); `uniform` is the worst order there is. The requests themselves are few and warm, because a
-//! proxy has just parsed them. `find` is the router's part alone. A busy neighbour that shares the last cache level
-//! doubles the large ones and leaves the small one as it was: measure on a quiet machine.
+//! does not grow with the table. What the others cost more is cache misses: host, paths, service, rules, runs and
+//! endpoints of ten thousand services do not fit into a core's cache. `popular` draws services as a site's traffic does
+//! (Zipf: the n-th most popular one gets 1/n of the first one's requests); `uniform` is the worst order there is. The
+//! requests themselves are few and warm, because a proxy has just parsed them. `find` is the router's part alone. A busy
+//! neighbour that shares the last cache level doubles the large ones and leaves the small one as it was: measure on a
+//! quiet machine.
 
 mod support;
 
