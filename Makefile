@@ -29,7 +29,7 @@ unit:
 # Mixed traffic for SOAK_SECONDS: nothing hangs, memory comes back. Its tests are named `soak_...` and are short unless
 # SOAK_SECONDS says otherwise.
 soak:
-	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --release --test it soak_ -- --nocapture --test-threads=1
+	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --test it soak_ -- --nocapture --test-threads=1
 
 bench:
 	cargo bench --bench '*'
