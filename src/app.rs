@@ -253,6 +253,17 @@ fn open_log(log: &AccessLog) -> Result<Option<Box<dyn Write + Send>>, StartError
     }
 }
 
+/// What is wrong with the token files of a config; they are read, which a config's own check does not do.
+#[must_use]
+pub fn token_problems(admin: &crate::config::Admin) -> Vec<admin::AccessError> {
+    let settings = settings::access(admin);
+    let each = settings.tokens.iter().map(|token| {
+        let settings = admin::AccessSettings { tokens: vec![token.clone()], ..settings.clone() };
+        admin::Access::new(&settings::admin_address(admin), &settings).err()
+    });
+    each.flatten().collect()
+}
+
 fn spawn<T: Send + 'static>(
     part: &'static str,
     run: impl FnOnce() -> io::Result<T> + Send + 'static,

@@ -52,7 +52,7 @@ pub struct FlipArgs {
 /// Restore the split of an earlier revision; without --to, undo the last change
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  pointsman rollback\n  pointsman rollback --to 41 --service shop\n\n\
-    Called twice without --to it goes two changes back, never forth again.")]
+    A rollback counts as the revision that it restored: called twice without --to it goes two\n    changes back, never forth again. Drained endpoints stay drained.")]
 pub struct RollbackArgs {
     /// The revision whose split is restored
     #[arg(long, value_name = "REVISION")]
@@ -149,7 +149,14 @@ fn show(answer: &Value) -> String {
         (true, true) => format!("dry run, nothing was changed: revision {revision} is in force\n"),
         (true, false) => format!("{} is in force\n", toned(&format!("revision {revision}"), Tone::Good)),
     };
-    list(answer, "difference").fold(head, |text, difference| text + &difference_line(difference))
+    let head = match answer["restores"].as_u64() {
+        Some(restored) => format!("{head}  the split of revision {restored} is restored\n"),
+        None => head,
+    };
+    let text = list(answer, "difference").fold(head, |text, difference| text + &difference_line(difference));
+    list(answer, "warnings")
+        .filter_map(Value::as_str)
+        .fold(text, |text, warning| text + &format!("  {}: {warning}\n", toned("warning", Tone::Warn)))
 }
 
 /// One service's difference, on a line.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{EXIT_USAGE, chain};
+use crate::app;
 use crate::config::{self, Config};
 
 /// Print every problem of a config file; exit with 0 or 64
@@ -17,16 +18,52 @@ pub struct CheckArgs {
     config: PathBuf,
 }
 
-/// Checks the file.
+/// Checks the file, and the token files that it names.
 #[must_use]
-pub fn run(args: &CheckArgs) -> ExitCode {
-    match load(&args.config) {
+pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
+    let path = &args.config;
+    let mut problems = Vec::new();
+    let counts = match read(path) {
         Ok((config, _text)) => {
-            let (services, listeners) = (config.services.len(), config.listeners.len());
-            println!("{}: good: {services} services on {listeners} listeners", args.config.display());
-            ExitCode::SUCCESS
+            problems.extend(app::token_problems(&config.admin).iter().map(|error| chain(error)));
+            Some((config.services.len(), config.listeners.len()))
         }
-        Err(code) => code,
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
+    };
+    if json {
+        println!("{:#}", serde_json::json!({ "good": problems.is_empty(), "problems": problems }));
+    } else if let (true, Some((services, listeners))) = (problems.is_empty(), counts) {
+        println!("{}: good: {} on {}", path.display(), plural(services, "service"), plural(listeners, "listener"));
+    } else {
+        tell(path, &problems);
+    }
+    if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
+}
+
+/// `1 service`, `2 services`
+fn plural(count: usize, word: &str) -> String {
+    format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+}
+
+fn tell(path: &Path, problems: &[String]) {
+    for problem in problems {
+        eprintln!("{}: {problem}", path.display());
+    }
+    eprintln!("{}: {}", path.display(), plural(problems.len(), "problem"));
+}
+
+/// The config and its text, or everything that is wrong with it.
+fn read(path: &Path) -> Result<(Config, String), Vec<String>> {
+    let text = std::fs::read_to_string(path).map_err(|error| {
+        vec![format!("cannot read the config: {}; give the path of a readable file", chain(&error))]
+    })?;
+    let base = path.parent().unwrap_or(Path::new(""));
+    match config::parse(&text, base) {
+        Ok(config) => Ok((config, text)),
+        Err(problems) => Err(problems.as_slice().iter().map(ToString::to_string).collect()),
     }
 }
 
@@ -35,19 +72,8 @@ pub fn run(args: &CheckArgs) -> ExitCode {
 /// # Errors
 /// The exit code, after every problem was printed.
 pub fn load(path: &Path) -> Result<(Config, String), ExitCode> {
-    let usage = ExitCode::from(EXIT_USAGE);
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        eprintln!("{}: cannot read the config: {}; give the path of a readable file", path.display(), chain(&error));
-        usage
-    })?;
-    let base = path.parent().unwrap_or(Path::new(""));
-    let config = config::parse(&text, base).map_err(|problems| {
-        for problem in problems.as_slice() {
-            eprintln!("{}: {problem}", path.display());
-        }
-        let count = problems.as_slice().len();
-        eprintln!("{}: {count} {}", path.display(), if count == 1 { "problem" } else { "problems" });
-        usage
-    })?;
-    Ok((config, text))
+    read(path).map_err(|problems| {
+        tell(path, &problems);
+        ExitCode::from(EXIT_USAGE)
+    })
 }

@@ -192,7 +192,7 @@ fn problem_text(status: StatusCode, problem: &Value) -> String {
     let mut lines = vec![match (text("title"), text("detail").filter(|_| !listed)) {
         (Some(title), Some(detail)) => format!("{}: {title}: {detail}", status.as_u16()),
         (Some(one), None) | (None, Some(one)) => format!("{}: {one}", status.as_u16()),
-        (None, None) => format!("{status}: {problem}"),
+        (None, None) => format!("{status}: the answer is not the admin API's; is --admin right?"),
     }];
     for item in problem.get("problems").and_then(Value::as_array).into_iter().flatten() {
         let part = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
@@ -201,6 +201,9 @@ fn problem_text(status: StatusCode, problem: &Value) -> String {
             line.push_str(&format!(" ({})", part("remedy")));
         }
         lines.push(line);
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        lines.push("  set POINTSMAN_TOKEN to a token of [admin.tokens]".to_owned());
     }
     lines.join("\n")
 }

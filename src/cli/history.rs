@@ -35,9 +35,15 @@ pub fn run(remote: &Remote, args: &HistoryArgs) -> Result<(), CommandError> {
     remote.call(Call::get(&path), |answer| list(answer, "revisions").map(entry).collect())
 }
 
+/// When, to the millisecond, always as long.
+fn at(revision: &Value) -> String {
+    let text = member(revision, "at");
+    text.parse::<jiff::Timestamp>().map_or(text, |at| format!("{at:.3}"))
+}
+
 fn entry(revision: &Value) -> String {
     let number = toned(&member(revision, "revision"), Tone::Strong);
-    let mut head = format!("{number}  {}  {}", member(revision, "at"), member(revision, "action"));
+    let mut head = format!("{number}  {}  {}", at(revision), member(revision, "action"));
     if !revision["restores"].is_null() {
         head.push_str(&format!(" to {}", member(revision, "restores")));
     }

@@ -42,7 +42,7 @@ pub struct Remote {
     /// The admin API: http://HOST:PORT or unix:/PATH (the token comes from POINTSMAN_TOKEN)
     #[arg(long, global = true, env = "POINTSMAN_ADMIN", value_name = "URL", default_value = client::DEFAULT_ADMIN)]
     admin: String,
-    /// Print the answer of the admin API as JSON
+    /// Print JSON: the answer of the admin API, or the problems of `check`
     #[arg(long, global = true)]
     json: bool,
 }
@@ -77,7 +77,7 @@ pub fn main() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => return demo::run(&args),
         Command::Run(args) => return run::run(&args),
-        Command::Check(args) => return check::run(&args),
+        Command::Check(args) => return check::run(&args, remote.json),
         Command::Status(args) => status::run(remote, &args),
         Command::Shift(args) => change::shift(remote, args),
         Command::Flip(args) => change::flip(remote, args),

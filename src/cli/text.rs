@@ -96,7 +96,10 @@ impl Columns {
 #[must_use]
 pub fn member(value: &Value, name: &str) -> String {
     match (&value[name], value[name].as_str()) {
-        (_, Some(text)) => text.to_owned(),
+        // What others wrote must not move the cursor or forge a line.
+        (_, Some(text)) => {
+            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
+        }
         (Value::Null, None) => "-".to_owned(),
         (other, None) => other.to_string(),
     }

@@ -107,7 +107,7 @@ impl RawAdmin {
             && self.tokens.is_empty()
         {
             let text = format!(
-                "found {socket} and no token, want a token for an address that others can reach, refuses to start \
+                "found {socket} and no token, want a token for an address that others can reach \
                  (add [admin.tokens.NAME], or use 127.0.0.1 or a unix socket)"
             );
             return Err(build.report.unless(&tokens_at, &address_at, text));

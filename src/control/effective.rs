@@ -42,7 +42,9 @@ pub fn shares(service: &Service, usable: impl Fn(&Version) -> bool) -> Vec<Share
 fn no_endpoint(passed: bool, passes: bool) -> String {
     let then = match (passed, passes) {
         (true, _) => "its requests go to the other versions",
-        (false, true) => "nor has any other version: requests are refused",
+        (false, true) => {
+            "nor has any other version with a weight (a version with weight 0 takes nothing over): requests are refused"
+        }
         (false, false) => "its requests are refused (on_unhealthy = \"refuse\")",
     };
     format!("no usable endpoint: {then}")

@@ -73,6 +73,7 @@ pub struct WatchError {
 pub struct ConfigWatch {
     path: PathBuf,
     text: String,
+    unreadable: bool,
     read: Read,
     handle: Handle,
     facts: watch::Sender<ConfigFacts>,
@@ -111,7 +112,7 @@ impl ConfigWatch {
         for folder in folders(&path) {
             watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
         }
-        Ok(Self { path, text, read, handle, facts, changes, _watcher: watcher })
+        Ok(Self { path, text, unreadable: false, read, handle, facts, changes, _watcher: watcher })
     }
 
     /// Reloads on changes and on SIGHUP until `shutdown` ends.
@@ -140,6 +141,7 @@ impl ConfigWatch {
         let outcome = match std::fs::read_to_string(&self.path) {
             Ok(text) if text == self.text && !forced => return,
             Ok(text) => {
+                self.unreadable = false;
                 let content = (self.read)(&text);
                 let readable = content.is_ok();
                 let outcome = self.apply(content).await;
@@ -147,7 +149,14 @@ impl ConfigWatch {
                 self.text = if readable && outcome.is_err() { String::new() } else { text };
                 outcome
             }
-            Err(error) => Err(vec![format!("{}: cannot read the config: {error}", self.path.display())]),
+            // Told once: the log may be in the same folder, and every line of it would be an event here.
+            Err(_) if self.unreadable && !forced => return,
+            Err(error) => {
+                self.unreadable = true;
+                // Whatever comes back is looked at again.
+                self.text.clear();
+                Err(vec![format!("{}: cannot read the config: {error}", self.path.display())])
+            }
         };
         let facts = ConfigFacts::good(Some(self.path.clone()));
         self.facts.send_replace(match outcome {

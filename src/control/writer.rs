@@ -121,6 +121,11 @@ impl Writer {
             self.publisher.publish(table);
         }
         self.enter(revision, &request.change, &planned);
+        if changed {
+            let (action, author, reason) = (planned.action.word(), &request.author, request.reason.as_deref());
+            let services: Vec<&str> = planned.next.keys().map(Name::as_str).collect();
+            tracing::info!(revision, action, author, reason, ?services, "the traffic has changed");
+        }
         Ok(applied(revision, planned))
     }
 

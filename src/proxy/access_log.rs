@@ -151,7 +151,7 @@ impl<'a> JsonLine<'a> {
             endpoint: line.endpoint,
             revision: line.revision,
             bytes: line.bytes,
-            duration_ms: line.duration.as_secs_f64() * 1e3,
+            duration_ms: (line.duration.as_secs_f64() * 1e6).round() / 1e3,
             request_id: text(&line.id),
         }
     }

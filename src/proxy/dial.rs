@@ -71,12 +71,16 @@ pub async fn dial(
         }
         match connect(&endpoint.stats, connect_timeout).await {
             Ok(Connected(sender)) => {
-                endpoint.stats.succeeded();
+                if endpoint.stats.succeeded() {
+                    tracing::info!(endpoint = %endpoint.address, version = %version.name, "the endpoint takes connections again");
+                }
                 return Ok(Lease { sender, in_flight, reused: false, last: false, opened: Instant::now() });
             }
             Err(error) => {
-                tracing::debug!(%error, version = %version.name, "connect failed");
-                endpoint.stats.failed(worker.clock_ms(Instant::now()));
+                if endpoint.stats.failed(worker.clock_ms(Instant::now())) {
+                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                    tracing::warn!(%error, cause, version = %version.name, "the endpoint is paused");
+                }
                 observer.failed(UpstreamFailure::Connect);
                 tried.push(index);
             }

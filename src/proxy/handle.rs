@@ -52,8 +52,9 @@ pub async fn handle(
     match exchange(&worker, &peer, framing, (head, body), &mut observer).await {
         Ok((answer, request_body, new_key)) => Ok(finish(worker, answer, Outcome { observer, request_body, new_key })),
         Err(refusal) => {
-            let answer = refusal.answer(wants_json).map(AnswerBody::Own);
-            observer.end_refused(&refusal);
+            let answer = refusal.answer(wants_json);
+            observer.end_refused(&refusal, answer.body().size_hint().exact());
+            let answer = answer.map(AnswerBody::Own);
             Ok(answer)
         }
     }
@@ -147,15 +148,22 @@ async fn route(
         let now_ms = worker.clock_ms(Instant::now());
         let usable =
             |version: &Version| version.usable(now_ms) && !dead.iter().any(|tried| std::ptr::eq(*tried, version));
-        let decision = decide(table, &view, chance, usable).map_err(|undecided| match undecided {
-            Undecided::NoService => Refusal::new(Refused::NoService, "no service answers this host and path"),
-            Undecided::NoVersion(_) if dead.is_empty() => {
-                Refusal::new(Refused::NoEndpoint, "no version of the service has a usable endpoint")
+        let decision = match decide(table, &view, chance, usable) {
+            Ok(decision) => decision,
+            Err(Undecided::NoService) => {
+                return Err(Refusal::new(Refused::NoService, "no service answers this host and path"));
             }
-            Undecided::NoVersion(_) => {
-                Refusal::new(Refused::ConnectFailed, "no endpoint of the service takes a connection")
+            Err(Undecided::NoVersion { service_index, assigned, .. }) => {
+                observer.unroutable(Routed::at(table, service_index, assigned));
+                return Err(if dead.is_empty() {
+                    let detail = "no version with a share of this service has a usable endpoint";
+                    Refusal::new(Refused::NoEndpoint, detail)
+                } else {
+                    let detail = "no endpoint of a version with a share of this service takes a connection";
+                    Refusal::new(Refused::ConnectFailed, detail)
+                });
             }
-        })?;
+        };
         let routed = Routed::new(table, &decision);
         observer.routed(routed.clone(), &decision);
         let connect_timeout = decision.service.spec.policy.connect_timeout;

@@ -33,6 +33,12 @@ impl Routed {
         Self { table: Rc::clone(table), service: decision.service_index, version: decision.version }
     }
 
+    /// A version of a service in `table`.
+    #[must_use]
+    pub fn at(table: &Snapshot, service: u32, version: u16) -> Self {
+        Self { table: Rc::clone(table), service, version }
+    }
+
     /// The service.
     #[must_use]
     pub fn service(&self) -> &Service {
@@ -109,6 +115,11 @@ impl Observer {
         if decision.passed_on() && self.routed.is_none() {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
+        self.unroutable(routed);
+    }
+
+    /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
+    pub fn unroutable(&mut self, routed: Routed) {
         if let Some(line) = &mut self.line {
             line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
             line.revision = routed.table.revision;
@@ -171,7 +182,10 @@ impl Observer {
     }
 
     /// The proxy answered by itself.
-    pub fn end_refused(mut self, refusal: &Refusal) {
+    pub fn end_refused(mut self, refusal: &Refusal, bytes: Option<u64>) {
+        if let Some(line) = &mut self.line {
+            line.bytes = bytes.unwrap_or(0);
+        }
         self.status = Some(refusal.status());
         self.ended = Some(Some(refusal.reason));
     }

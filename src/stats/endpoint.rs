@@ -89,18 +89,23 @@ impl EndpointStats {
         until <= now_ms && self.paused_until_ms.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
     }
 
-    /// Notes that the endpoint took a connection or answered.
-    pub fn succeeded(&self) {
-        // A load first: the store would take the cache line from the other workers on every request.
-        if self.failures.load(Relaxed) != 0 {
-            self.failures.store(0, Relaxed);
-        }
+    /// Whether the last that is known of the endpoint is a failure: it is paused, or waits for its probe.
+    #[must_use]
+    pub fn failing(&self) -> bool {
+        self.failures.load(Relaxed) != 0
     }
 
-    /// Notes at `now_ms` that the endpoint did not take a connection.
-    pub fn failed(&self, now_ms: u64) {
+    /// Notes that the endpoint took a connection or answered. Returns whether it had been failing.
+    pub fn succeeded(&self) -> bool {
+        // A load first: the store would take the cache line from the other workers on every request.
+        self.failing() && self.failures.swap(0, Relaxed) != 0
+    }
+
+    /// Notes at `now_ms` that the endpoint did not take a connection. Returns whether this is the first failure.
+    pub fn failed(&self, now_ms: u64) -> bool {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         self.paused_until_ms.store(now_ms + pause_ms(failures), Relaxed);
+        failures == 1
     }
 }
 
@@ -128,7 +133,7 @@ mod tests {
             endpoint.failed(2_000);
         }
         assert!(endpoint.reachable(2_000 + PAUSE_MAX_MS));
-        endpoint.succeeded();
+        assert!(endpoint.succeeded() && !endpoint.succeeded());
         assert!(endpoint.claim(0) && endpoint.claim(0));
     }
 }

@@ -59,7 +59,14 @@ pub enum Undecided<'t> {
     /// No service answers this host and path.
     NoService,
     /// The service has no version with a usable endpoint for this request.
-    NoVersion(&'t Service),
+    NoVersion {
+        /// The service.
+        service: &'t Service,
+        /// Index of the service in the table.
+        service_index: u32,
+        /// Index of the version that the rule or the split chose.
+        assigned: u16,
+    },
 }
 
 /// Decides for one request.
@@ -80,7 +87,7 @@ pub fn decide<'t>(
     } else {
         // Requests without a slot (a rule chose) are passed on by chance.
         let seed = slot.unwrap_or_else(|| low_bits(chance));
-        pass_on(service, seed, usable).ok_or(Undecided::NoVersion(service))?
+        pass_on(service, seed, usable).ok_or(Undecided::NoVersion { service, service_index, assigned })?
     };
     Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
 }

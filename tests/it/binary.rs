@@ -56,7 +56,7 @@ fn a_good_config_is_told_so() {
     let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
     let (code, output, _) = pointsman(&["check", "--config", path.to_str().unwrap()]);
     assert_eq!(code, 0);
-    assert!(output.contains("good: 1 services on 1 listeners"), "{output}");
+    assert!(output.contains("good: 1 service on 1 listener"), "{output}");
 }
 
 #[test]
@@ -175,4 +175,26 @@ fn the_admin_api_on_a_unix_socket() {
     assert_eq!((&answer["revision"], &answer["changed"]), (&json!(2), &json!(true)));
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_change_warns_of_a_version_that_cannot_answer() {
+    let origin = Origin::saying("hello");
+    let (_folder, path) = folder(&config(origin.address(), nowhere(), ""));
+    let process = Process::start(&path);
+    let flip =
+        |dry: &str| process.send(Method::POST, &format!("/v1/services/shop/flip{dry}"), json!({ "to": "v2" })).unwrap();
+    assert_eq!(flip("?dry_run=true")["warnings"], json!(null), "nobody knows yet that v2 is dead");
+    flip("");
+    client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
+    process.send(Method::POST, "/v1/services/shop/flip", json!({ "to": "v1" })).unwrap();
+    assert_eq!(flip("?dry_run=true")["warnings"], json!(["shop v2 has 100 % and no usable endpoint now"]));
+    let endpoint = format!("/v1/services/shop/versions/v1/endpoints/{}", origin.address());
+    let drained = process.send(Method::PUT, &format!("{endpoint}?dry_run=true"), json!({ "state": "drain" })).unwrap();
+    assert_eq!(drained["warnings"], json!(["shop v1 has 100 % and no usable endpoint now"]));
+    // A refusal is on the account of the version that could not answer.
+    process.send(Method::PUT, &endpoint, json!({ "state": "drain" })).unwrap();
+    client::send(process.listener, get("/")).assert_refused(503, "no_endpoint");
+    let shop = process.get("/v1/services/shop");
+    assert_eq!((&shop["versions"][0]["codes"]["5xx"], &shop["versions"][1]["codes"]["5xx"]), (&json!(1), &json!(1)));
 }

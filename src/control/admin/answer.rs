@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::control::difference::Difference;
 use crate::control::handle::Applied;
+use crate::table::{Table, Version};
 
 /// What came of a change; with a dry run, what would.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -24,6 +25,9 @@ pub struct ChangeAnswer {
     restores: Option<u64>,
     /// What changes, per service.
     difference: Vec<DifferenceView>,
+    /// What the caller will want to know: versions that get requests and cannot answer them at this moment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
 }
 
 /// What changes for a service.
@@ -69,10 +73,36 @@ pub struct EndpointChange {
 impl ChangeAnswer {
     /// The answer to a change.
     #[must_use]
-    pub fn new(applied: Applied, dry_run: bool) -> Self {
+    pub fn new(applied: Applied, dry_run: bool, table: &Table, now_ms: u64) -> Self {
         let Applied { revision, changed, restores, difference } = applied;
-        Self { revision, changed, dry_run, restores, difference: difference.iter().map(DifferenceView::of).collect() }
+        let warnings = difference.iter().flat_map(|difference| unanswered(difference, table, now_ms)).collect();
+        Self {
+            revision,
+            changed,
+            dry_run,
+            restores,
+            difference: difference.iter().map(DifferenceView::of).collect(),
+            warnings,
+        }
     }
+}
+
+/// The versions that have a share after a change and no endpoint that takes requests at this moment.
+fn unanswered(difference: &Difference, table: &Table, now_ms: u64) -> Vec<String> {
+    let Some(service) = table.service_named(&difference.service) else { return Vec::new() };
+    let with_share = service.versions.iter().filter(|version| difference.to.of(&version.name).slots() > 0);
+    let unable = with_share.filter(|version| {
+        !version.endpoints.iter().any(|endpoint| {
+            let mut changes = difference.endpoints.iter();
+            let change = changes.find(|c| c.version == version.name && c.address == endpoint.address);
+            !change.map_or(endpoint.drained, |change| change.drained) && endpoint.stats.reachable(now_ms)
+        })
+    });
+    let warn = |version: &Version| {
+        let weight = difference.to.of(&version.name);
+        format!("{} {} has {weight} % and no usable endpoint now", difference.service, version.name)
+    };
+    unable.map(warn).collect()
 }
 
 impl DifferenceView {

@@ -65,7 +65,10 @@ impl Call {
         let Self { dry_run, if_match, caller, .. } = self;
         let author = caller.0.to_string();
         let applied = admin.handle.apply(ChangeRequest { change, dry_run, if_match, author, reason }).await?;
-        Ok(Tagged(applied.revision, ChangeAnswer::new(applied, dry_run)))
+        Ok(Tagged(
+            applied.revision,
+            ChangeAnswer::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms()),
+        ))
     }
 }
 

@@ -33,6 +33,7 @@ pub struct EndpointBody {
 /// The refusal.
 #[utoipa::path(
     put,
+    operation_id = "set_endpoint_state",
     path = "/v1/services/{service}/versions/{version}/endpoints/{address}",
     tag = "traffic",
     params(

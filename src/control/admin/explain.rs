@@ -70,6 +70,7 @@ pub struct Explanation {
 /// The refusal.
 #[utoipa::path(
     post,
+    operation_id = "explain",
     path = "/v1/explain",
     tag = "state",
     request_body(content = ExplainBody, content_type = "application/json",
@@ -99,7 +100,7 @@ pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tag
             why: format!("no service answers host {:?} and path {:?}", asked.host, asked.path),
             ..Explanation::default()
         },
-        Err(Undecided::NoVersion(service)) => Explanation {
+        Err(Undecided::NoVersion { service, .. }) => Explanation {
             service: Some(service.spec.name.to_string()),
             refused: Some("no_endpoint"),
             why: "no version that may answer has a usable endpoint".to_owned(),

@@ -29,6 +29,7 @@ pub struct FlipBody {
 /// The refusal.
 #[utoipa::path(
     post,
+    operation_id = "flip",
     path = "/v1/services/{service}/flip",
     tag = "traffic",
     params(("service" = String, Path, description = "The service"), WriteTerms),

@@ -103,6 +103,7 @@ impl Modify for Bearer {
 /// Describes the API.
 #[utoipa::path(
     get,
+    operation_id = "openapi",
     path = "/v1/openapi.json",
     tag = "probes",
     responses((status = 200, description = "This document", body = serde_json::Value), Refusals)

@@ -58,6 +58,7 @@ pub struct RevisionView {
 /// The refusal.
 #[utoipa::path(
     get,
+    operation_id = "list_revisions",
     path = "/v1/revisions",
     tag = "audit",
     params(
@@ -95,6 +96,7 @@ pub async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<Revi
 /// The refusal.
 #[utoipa::path(
     get,
+    operation_id = "get_revision",
     path = "/v1/revisions/{revision}",
     tag = "audit",
     params(("revision" = u64, Path, description = "The number of the revision")),

@@ -32,6 +32,7 @@ pub struct RollbackBody {
 /// The refusal.
 #[utoipa::path(
     post,
+    operation_id = "rollback",
     path = "/v1/rollback",
     tag = "traffic",
     params(WriteTerms),

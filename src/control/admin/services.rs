@@ -26,6 +26,7 @@ pub struct ServiceList {
 /// Shows all services.
 #[utoipa::path(
     get,
+    operation_id = "list_services",
     path = "/v1/services",
     tag = "state",
     responses((status = 200, description = "All services", body = ServiceList), Refusals)
@@ -43,6 +44,7 @@ pub async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
 /// The refusal.
 #[utoipa::path(
     get,
+    operation_id = "get_service",
     path = "/v1/services/{service}",
     tag = "state",
     params(("service" = String, Path, description = "The service")),

@@ -30,6 +30,7 @@ const REASON: &str = "reason";
 /// The refusal.
 #[utoipa::path(
     put,
+    operation_id = "set_split",
     path = "/v1/services/{service}/split",
     tag = "traffic",
     params(("service" = String, Path, description = "The service"), WriteTerms),
@@ -60,6 +61,7 @@ pub async fn put_one(
 /// The refusal.
 #[utoipa::path(
     put,
+    operation_id = "set_splits",
     path = "/v1/splits",
     tag = "traffic",
     params(WriteTerms),

@@ -75,6 +75,7 @@ pub struct ConfigView {
 /// The refusal.
 #[utoipa::path(
     get,
+    operation_id = "get_status",
     path = "/v1/status",
     tag = "state",
     responses((status = 200, description = "The state of the proxy", body = Status), Refusals)

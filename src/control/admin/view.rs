@@ -94,7 +94,8 @@ pub struct RecentView {
 pub struct EndpointView {
     /// Its address.
     address: String,
-    /// `ready`, `drained` (by an operator) or `paused` (it did not take connections and is tried again soon).
+    /// `ready`, `drained` (by an operator) or `paused` (it did not take connections and is left alone for a moment) or
+    /// `untried` (the pause is over, the next request will tell).
     state: &'static str,
     /// Requests that it is answering.
     in_flight: u32,
@@ -173,10 +174,11 @@ impl VersionView {
 
 impl EndpointView {
     fn of(endpoint: &Endpoint, now_ms: u64) -> Self {
-        let state = match (endpoint.drained, endpoint.stats.reachable(now_ms)) {
-            (true, _) => "drained",
-            (false, true) => "ready",
-            (false, false) => "paused",
+        let state = match (endpoint.drained, endpoint.stats.failing(), endpoint.stats.reachable(now_ms)) {
+            (true, _, _) => "drained",
+            (false, false, _) => "ready",
+            (false, true, true) => "untried",
+            (false, true, false) => "paused",
         };
         let stats = &endpoint.stats;
         let address = endpoint.address.to_string();
