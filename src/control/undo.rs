@@ -30,6 +30,8 @@ pub fn plan<H: History>(
     let mut faults = Vec::new();
     for name in affected {
         let Some((salt, slots)) = history.split_at(name, revision).map_err(PlanError::History)? else {
+            // Who asks for all services gets those that were there; who names one is told.
+            faults.extend(services.map(|_| not_yet(name, revision)));
             continue;
         };
         faults.extend(gone_versions(state, name, revision, &slots));
@@ -105,6 +107,16 @@ fn nothing() -> Fault {
         found: "no change of traffic that could be undone".to_owned(),
         wanted: "a revision to go back to".to_owned(),
         remedy: "name one with \"to\"".to_owned(),
+    }
+}
+
+fn not_yet(service: &Name, revision: u64) -> Fault {
+    Fault {
+        kind: FaultKind::Conflict,
+        place: "services".to_owned(),
+        found: format!("{service}, which was not there at revision {revision}"),
+        wanted: "services that were there then".to_owned(),
+        remedy: "leave it out, or go back to a later revision".to_owned(),
     }
 }
 

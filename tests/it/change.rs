@@ -131,6 +131,18 @@ fn rollback_steps_back_and_never_forth() {
 }
 
 #[test]
+fn a_rollback_of_a_service_to_before_it_was_there_is_refused() {
+    let mut world = World::new(services(&[("shop", "v1=100 v2=0")]));
+    let both = services(&[("cart", "v1=100 v2=0"), ("shop", "v1=100 v2=0")]);
+    world.apply(&Change::File(both)).expect("a good file");
+    world.shift("cart", "v1=80 v2=20");
+    let faults = world.rollback(Some(1), Some(&["cart"])).expect_err("there was no cart");
+    assert!(faults[0].to_string().contains("cart, which was not there at revision 1"), "{faults:?}");
+    assert_eq!(world.rollback(Some(1), None), Ok(false), "who is not named is left alone");
+    assert_eq!(world.split("cart"), "v1=80 v2=20");
+}
+
+#[test]
 fn a_rollback_of_one_service_does_not_hide_the_change_of_another() {
     let mut world = World::new(services(&[("cart", "v1=100 v2=0"), ("shop", "v1=100 v2=0")]));
     world.shift("shop", "v1=90 v2=10");
