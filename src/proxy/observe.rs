@@ -112,7 +112,9 @@ impl Observer {
 
     /// Notes where the request goes. Called again if it is sent elsewhere.
     pub fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
-        if decision.passed_on() && self.routed.is_none() {
+        // Counted once, also if the request was first tried on its own version.
+        let first = self.routed.as_ref().is_none_or(|before| before.version == decision.assigned);
+        if decision.passed_on() && first {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
         self.unroutable(routed);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::support::fault::Fault;
-use super::support::{Client, End, Origin, Proxy, Reply, Setup, client, eventually, get, post, settle};
+use super::support::{Client, End, Origin, Proxy, Reply, Setup, client, eventually, get, post, settle, with};
 
 const FAILURES: &str = "pointsman_upstream_failures_total";
 
@@ -266,6 +266,26 @@ fn a_version_without_endpoints_passes_its_requests_on() {
     assert!(answers.iter().filter(|status| **status == 200).count() >= 4, "{answers:?}");
     assert!(proxy.metric("pointsman_passed_on_total", &["version=\"v1\""]) >= 1.0);
     assert!(proxy.metric(FAILURES, &["version=\"v2\""]) < 0.5);
+}
+
+#[test]
+fn a_request_whose_own_dial_failed_counts_as_passed_on() {
+    let (dead, origin) = (Fault::refusing(), Origin::saying("v2"));
+    let proxy = Setup::endpoints(&[&[dead.address()], &[origin.address()]])
+        .service("on_unhealthy = \"pass\"\nsticky = [\"header:x-user\"]")
+        .split(&[50, 50])
+        .start();
+    let mut client = proxy.client();
+    let mut user = 0;
+    // Until a user of v1 comes: whose request is the one that finds out.
+    while proxy.metric(FAILURES, &["version=\"v1\"", "reason=\"connect\""]) < 0.5 {
+        user += 1;
+        assert!(user < 100, "no user of 100 belongs to v1");
+        let answer = client.ask(with(&[&format!("x-user: {user}")]));
+        assert_eq!((answer.status, answer.text().as_str()), (200, "v2"));
+    }
+    let passed_on = proxy.metric("pointsman_passed_on_total", &["version=\"v1\""]);
+    assert!((passed_on - 1.0).abs() < 0.5, "{passed_on}");
 }
 
 #[test]
