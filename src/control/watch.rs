@@ -72,8 +72,8 @@ pub struct WatchError {
 /// Reads a config file again and again.
 pub struct ConfigWatch {
     path: PathBuf,
-    text: String,
-    unreadable: bool,
+    /// What was last read from it; none when it could not be read or put in force, so that any text is news.
+    text: Option<String>,
     read: Read,
     handle: Handle,
     facts: watch::Sender<ConfigFacts>,
@@ -112,7 +112,7 @@ impl ConfigWatch {
         for folder in folders(&path) {
             watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
         }
-        Ok(Self { path, text, unreadable: false, read, handle, facts, changes, _watcher: watcher })
+        Ok(Self { path, text: Some(text), read, handle, facts, changes, _watcher: watcher })
     }
 
     /// Reloads on changes and on SIGHUP until `shutdown` ends.
@@ -139,22 +139,17 @@ impl ConfigWatch {
     /// Reads the file and puts it in force if its text is another one, or if `forced`.
     async fn reload(&mut self, forced: bool) {
         let outcome = match std::fs::read_to_string(&self.path) {
-            Ok(text) if text == self.text && !forced => return,
+            Ok(text) if !forced && self.text.as_ref() == Some(&text) => return,
             Ok(text) => {
-                self.unreadable = false;
                 let content = (self.read)(&text);
                 let readable = content.is_ok();
                 let outcome = self.apply(content).await;
                 // What could not be written for want of room is tried again at the next event.
-                self.text = if readable && outcome.is_err() { String::new() } else { text };
+                self.text = (outcome.is_ok() || !readable).then_some(text);
                 outcome
             }
-            // Told once: the log may be in the same folder, and every line of it would be an event here.
-            Err(_) if self.unreadable && !forced => return,
             Err(error) => {
-                self.unreadable = true;
-                // Whatever comes back is looked at again.
-                self.text.clear();
+                self.text = None;
                 Err(vec![format!("{}: cannot read the config: {error}", self.path.display())])
             }
         };
@@ -162,7 +157,11 @@ impl ConfigWatch {
         self.facts.send_replace(match outcome {
             Ok(needs_restart) => ConfigFacts { needs_restart, ..facts },
             Err(problems) => {
-                tracing::error!(path = %self.path.display(), ?problems, "the config file is refused, nothing changed");
+                // Told once: the log may be in the same folder, and every line of it is an event here.
+                let told = !forced && self.facts.borrow().problems == problems;
+                if !told {
+                    tracing::error!(path = %self.path.display(), ?problems, "the config file is refused, nothing changed");
+                }
                 ConfigFacts { problems, ..facts }
             }
         });

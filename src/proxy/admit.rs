@@ -103,6 +103,10 @@ fn framing_headers(head: &Parts, framing: Option<HeadFraming>) -> Result<(), Ref
     if framing.content_lengths > 1 {
         return bad("found Content-Length more than once, want one");
     }
+    // The tracker and hyper must have read the same head, or one of them has lost its place.
+    if (framing.transfer_encodings > 0) != head.headers.contains_key(TRANSFER_ENCODING) {
+        return bad("the framing of this connection cannot be followed");
+    }
     if framing.transfer_encodings > 0 {
         if head.version != Version::HTTP_11 {
             return bad("found Transfer-Encoding in an HTTP/1.0 request");

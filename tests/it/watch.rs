@@ -79,6 +79,19 @@ async fn written_renamed_and_bad_files() {
 }
 
 #[tokio::test]
+async fn a_file_that_comes_back_as_it_was_is_good_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(&folder);
+    let control = Control::start();
+    let mut seen = start(&path, control.handle.clone());
+    fs::rename(&path, folder.path().join("away")).unwrap();
+    let facts = until(&mut seen, |facts| !facts.is_good()).await;
+    assert!(facts.problems[0].contains("cannot read the config"), "{facts:?}");
+    fs::rename(folder.path().join("away"), &path).unwrap();
+    until(&mut seen, ConfigFacts::is_good).await;
+}
+
+#[tokio::test]
 async fn a_swapped_symlink_to_a_folder() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
