@@ -8,11 +8,12 @@ mod settings;
 mod sockets;
 
 use std::fs::OpenOptions;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Poll;
 use std::thread::{self, JoinHandle};
 
 use tokio::sync::watch;
@@ -168,6 +169,11 @@ impl Bound {
     /// # Errors
     /// [`RunError`] when a part cannot be started or has ended in a panic.
     pub fn run(mut self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(|source| RunError::Part { part: "shutdown signal", source })?;
+        // Polled once before anybody is served: from then on a signal is an orderly end.
+        let mut shutdown = Box::pin(shutdown);
+        let at_once = runtime.block_on(poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready())));
         let (stop_workers, workers_stop) = watch::channel(false);
         let (stop_control, control_stop) = watch::channel(false);
         let (log, log_thread) = self.start_log()?.unzip();
@@ -186,8 +192,9 @@ impl Bound {
             config: self.config,
         };
         let control = spawn("control", plane.prepare(control_stop)?)?;
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        runtime.map_err(|source| RunError::Part { part: "shutdown signal", source })?.block_on(shutdown);
+        if !at_once {
+            runtime.block_on(shutdown);
+        }
         ready.store(false, Ordering::Release);
         stop_workers.send_replace(true);
         // All are waited for before the first error is told: a worker that failed must not cut the others' requests.

@@ -198,3 +198,38 @@ fn a_change_warns_of_a_version_that_cannot_answer() {
     let shop = process.get("/v1/services/shop");
     assert_eq!((&shop["versions"][0]["codes"]["5xx"], &shop["versions"][1]["codes"]["5xx"]), (&json!(1), &json!(1)));
 }
+
+#[test]
+fn the_command_line_is_a_client_of_the_admin_api() {
+    let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
+    let process = Process::start(&path);
+    let admin = process.admin.to_string();
+    let say = |words: &[&str]| {
+        let (code, output, errors) = pointsman(&[&["--admin", &admin], words].concat());
+        assert!(code == 0, "{words:?}: {errors}");
+        output
+    };
+    assert!(
+        say(&["shift", "shop", "v1=90", "v2=10", "--reason", "a\u{1b}[31mred\ncanary"])
+            .contains("v2 0 -> 10 %, 10 % of the users move")
+    );
+    assert!(say(&["flip", "shop", "v2", "--if-revision", "2"]).contains("revision 3 is in force"));
+    assert!(say(&["flip", "shop", "v2"]).contains("nothing to change: revision 3"));
+    let (code, _, errors) = pointsman(&["--admin", &admin, "flip", "shop", "v1", "--if-revision", "2"]);
+    assert!(code == 1 && errors.contains("412"), "{errors}");
+    let back = say(&["rollback"]);
+    assert!(back.contains("the split of revision 2 is restored") && back.contains("v2 100 -> 10 %"), "{back}");
+    assert!(say(&["rollback", "--to", "3", "--service", "shop"]).contains("v2 10 -> 100 %"));
+    let endpoint = nowhere().to_string();
+    assert!(say(&["drain", "shop", "v1", &endpoint]).contains("drained"));
+    assert!(say(&["status", "shop"]).contains("127.0.0.1:9 (drained)"));
+    assert!(say(&["ready", "shop", "v1", &endpoint]).contains("ready"));
+    let history = say(&["history"]);
+    let heads: Vec<&str> = history.lines().filter(|line| !line.starts_with(' ')).collect();
+    assert_eq!(heads.len(), 7, "{history}");
+    assert!(!history.contains('\u{1b}') && heads[5].contains("a\\u{1b}[31mred\\ncanary"), "{history}");
+    assert!(say(&["history", "4"]).contains("rollback to 2"));
+    assert!(say(&["explain", "http://any/cart", "-H", "x-user-id: 42"]).contains("shop v2"));
+    let explained: serde_json::Value = serde_json::from_str(&say(&["--json", "explain", "http://any/"])).unwrap();
+    assert_eq!((&explained["service"], &explained["chances"]["v2"]), (&json!("shop"), &json!(100.0)));
+}
