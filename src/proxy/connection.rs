@@ -9,6 +9,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 
 use super::framing::Watched;
 use super::handle::{Peer, handle};
@@ -16,12 +17,15 @@ use super::stall::Stalling;
 use super::worker::Worker;
 use crate::stats::Refused;
 
-/// How long a connection is read after its last answer, so that unread bytes of the client do not turn the answer into a
-/// reset (RFC 9112, 9.6).
-const LINGER: Duration = Duration::from_secs(1);
+/// How long a connection is read at the most after its last answer, so that unread bytes of the client do not turn the
+/// answer into a reset (RFC 9112, 9.6).
+const LINGER_MAX: Duration = Duration::from_secs(10);
 
-/// How many bytes are read in that time at the most.
-const LINGER_BYTES_MAX: usize = 1024 * 1024;
+/// How long a client may fall silent in that time.
+const LINGER_SILENCE_MAX: Duration = Duration::from_secs(1);
+
+/// How many bytes are read in that time at the most: an upload that was refused may end, an endless one is cut off.
+const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// hyper's own number of header lines; asking for another one costs an allocation a request.
 const HYPER_HEADERS_MAX: usize = 100;
@@ -99,10 +103,11 @@ fn count_error(worker: &Worker, error: &hyper::Error) {
 async fn linger(mut stream: TcpStream) {
     let drained = async {
         stream.shutdown().await?;
-        let mut scratch = [0; 4096];
+        // On the heap: as a local it would be part of every connection's task, idle ones too.
+        let mut scratch = vec![0; 16 * 1024];
         let mut total = 0;
         while total < LINGER_BYTES_MAX {
-            match stream.read(&mut scratch).await? {
+            match timeout(LINGER_SILENCE_MAX, stream.read(&mut scratch)).await?? {
                 0 => break,
                 count => total += count,
             }
@@ -110,7 +115,7 @@ async fn linger(mut stream: TcpStream) {
         Ok::<_, std::io::Error>(())
     };
     // However it ends, the connection is over: its errors and its delay have nobody to tell.
-    let _ended = tokio::time::timeout(LINGER, drained).await;
+    let _ended = timeout(LINGER_MAX, drained).await;
 }
 
 /// Counts an open connection; dropping it counts it out.

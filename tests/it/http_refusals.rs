@@ -118,6 +118,19 @@ fn a_refusal_before_the_body_was_read_arrives_whole_and_not_as_a_reset() {
 }
 
 #[test]
+fn a_large_refused_upload_may_end_before_its_answer_is_read() {
+    let proxy = Proxy::start(
+        "[listeners.public]\naddress = \"127.0.0.1:0\"\n[services.shop]\nhosts = [\"shop.example\"]\n\
+         versions.v1.endpoints = [\"127.0.0.1:9\"]\n",
+    );
+    let mut client = proxy.client();
+    client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000000\r\n\r\n");
+    let chunk = vec![b'x'; 1_000_000];
+    assert!((0..20).all(|_| client.is_writable(&chunk)), "the upload is not cut off");
+    client.answer().assert_refused(404, "no_service");
+}
+
+#[test]
 fn a_refused_client_that_never_stops_sending_is_cut_off() {
     let origin = Origin::saying("ok");
     let proxy = narrow(&origin);
