@@ -41,6 +41,8 @@ pub struct Admitted {
     /// The host as the client wrote it, with its port: what the upstream sees as `Host`. An HTTP/1.0 request may have
     /// none.
     pub host: Option<HeaderValue>,
+    /// How long its name is: what stands before the port.
+    pub host_name_bytes: usize,
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
     /// The client's address.
@@ -54,7 +56,7 @@ impl Admitted {
     #[must_use]
     pub fn host_name(&self) -> &str {
         let text = self.host.as_ref().and_then(|host| host.to_str().ok());
-        text.and_then(Host::parse).map_or("", |host| host.name)
+        text.and_then(|text| text.get(..self.host_name_bytes)).unwrap_or("")
     }
 }
 
@@ -73,12 +75,12 @@ pub fn admit(
 ) -> Result<Admitted, Refusal> {
     method(&head.method)?;
     framing_headers(head, framing)?;
-    let host = host(head)?;
+    let (host, host_name_bytes) = host(head)?;
     target(head, settings.target_bytes_max)?;
     connection_header::check(&head.headers)?;
     let trusted = settings.trusted_proxies.iter().any(|block| block.contains(&peer.to_canonical()));
     let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
-    Ok(Admitted { host, trusted, client: client.to_canonical(), body })
+    Ok(Admitted { host, host_name_bytes, trusted, client: client.to_canonical(), body })
 }
 
 fn method(method: &Method) -> Result<(), Refusal> {
@@ -137,30 +139,28 @@ fn only_chunked(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Rule 9: exactly one valid host, and no other one in the target.
-fn host(head: &Parts) -> Result<Option<HeaderValue>, Refusal> {
+/// Rule 9: exactly one valid host, and no other one in the target. Returns it with the length of its name.
+fn host(head: &Parts) -> Result<(Option<HeaderValue>, usize), Refusal> {
     let bad = |detail| Refusal::new(Refused::BadHost, detail);
     let mut lines = head.headers.get_all(HOST).iter();
     let line = lines.next();
     if lines.next().is_some() {
         return Err(bad("found several Host headers, want one"));
     }
-    let parse = |text: &HeaderValue| text.to_str().ok().and_then(|text| Host::parse(text).map(|_| ()));
-    if line.is_some_and(|line| parse(line).is_none()) {
-        return Err(bad("found a Host that is not `name` or `name:port`"));
-    }
+    let parse = |line: &HeaderValue| line.to_str().ok().and_then(Host::parse).map(|host| host.name.len());
+    let name_bytes = match line {
+        Some(line) => Some(parse(line).ok_or_else(|| bad("found a Host that is not `name` or `name:port`"))?),
+        None if head.version == Version::HTTP_11 => return Err(bad("found no Host header, want one")),
+        None => None,
+    };
     let Some(authority) = head.uri.authority() else {
-        if line.is_none() && head.version == Version::HTTP_11 {
-            return Err(bad("found no Host header, want one"));
-        }
-        return Ok(line.cloned());
+        return Ok((line.cloned(), name_bytes.unwrap_or(0)));
     };
     let in_target = Host::parse(authority.as_str()).ok_or_else(|| bad("the target's authority is not a host"))?;
     match line.and_then(|line| line.to_str().ok()).and_then(Host::parse) {
-        Some(host) if host.same_as(&in_target) => Ok(line.cloned()),
+        Some(host) if host.same_as(&in_target) => Ok((line.cloned(), host.name.len())),
         Some(_) => Err(bad("the Host header and the target name different hosts")),
-        None if head.version == Version::HTTP_11 => Err(bad("found no Host header, want one")),
-        None => Ok(HeaderValue::from_str(authority.as_str()).ok()),
+        None => Ok((HeaderValue::from_str(authority.as_str()).ok(), in_target.name.len())),
     }
 }
 

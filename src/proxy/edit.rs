@@ -246,7 +246,8 @@ mod tests {
         }
         let host = Some(HeaderValue::from_static("shop.example:8080"));
         let client = IpAddr::from([192, 0, 2, 1]);
-        let admitted = Admitted { host, trusted, client, body: BodyFraming::None };
+        let admitted =
+            Admitted { host, host_name_bytes: "shop.example".len(), trusted, client, body: BodyFraming::None };
         let facts = RequestFacts { admitted: &admitted, peer: client, method: &Method::GET, fresh_id: 7, revision: 42 };
         let settings = EditSettings { via: HeaderValue::from_static("1.1 pointsman"), revision: true };
         request(&mut headers, &facts, &settings);
