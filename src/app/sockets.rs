@@ -9,7 +9,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::config;
-use crate::proxy::accept::WorkerListener;
+use crate::proxy::accept::{ListenerSettings, WorkerListener};
 use crate::proxy::admit::AdmitSettings;
 use crate::table::Name;
 
@@ -101,7 +101,8 @@ pub(super) fn by_worker(
                 target_bytes_max: config.proxy.target_bytes_max,
                 trusted_proxies: wanted.trusted_proxies.clone(),
             };
-            worker.push(WorkerListener { socket, admit, idle_timeout: wanted.head_read_timeout });
+            let settings = ListenerSettings { admit, idle_timeout: wanted.head_read_timeout, h2c: wanted.h2c };
+            worker.push(WorkerListener { socket, settings });
         }
     }
     dealt

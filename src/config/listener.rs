@@ -30,6 +30,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Longest wait for the head of a request, also of the next one on a connection that is kept alive.
     pub head_read_timeout: Duration,
+    /// Whether plain connections may speak HTTP/2 with prior knowledge.
+    pub h2c: bool,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -38,6 +40,7 @@ pub(super) struct RawListener {
     address: Option<String>,
     trusted_proxies: List<String>,
     idle_timeout: Option<Read<Span>>,
+    h2c: Option<bool>,
 }
 
 /// All listeners: at least one, each on an address of its own.
@@ -82,6 +85,12 @@ impl RawListener {
         let trusted = every(self.trusted_proxies.iter().map(|(i, text)| check::network(text, &list.item(i), report)));
         let range = Span::millis(100)..=Span::secs(86_400);
         let idle = check::setting(self.idle_timeout, IDLE_TIMEOUT, range, &at.key("idle_timeout"), report);
-        Ok(Listener { name: name?, address: address?, trusted_proxies: trusted?, head_read_timeout: idle?.0 })
+        Ok(Listener {
+            name: name?,
+            address: address?,
+            trusted_proxies: trusted?,
+            head_read_timeout: idle?.0,
+            h2c: self.h2c.unwrap_or(false),
+        })
     }
 }

@@ -12,6 +12,7 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, interval, sleep};
 
 use super::admit::AdmitSettings;
+use super::client_stream::ClientStream;
 use super::connection;
 use super::handle::Peer;
 use super::worker::{Worker, WorkerSettings};
@@ -35,10 +36,19 @@ const DRAIN_POLL: Duration = Duration::from_millis(10);
 pub struct WorkerListener {
     /// The socket, bound and listening.
     pub socket: std::net::TcpListener,
+    /// What its connections have in common.
+    pub settings: ListenerSettings,
+}
+
+/// What the connections of a listener have in common.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
     /// What it takes.
     pub admit: AdmitSettings,
     /// Longest wait for a head, which is also the longest idle time of a connection.
     pub idle_timeout: Duration,
+    /// Whether a plain connection may speak HTTP/2 from its first byte on.
+    pub h2c: bool,
 }
 
 /// What a worker's thread runs on.
@@ -74,8 +84,7 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
             let socket = TcpListener::from_std(listener.socket)?;
-            let admit = Rc::new(listener.admit);
-            accepting.push(spawn_local(accept(Rc::clone(&worker), socket, admit, listener.idle_timeout)));
+            accepting.push(spawn_local(accept(Rc::clone(&worker), socket, Rc::new(listener.settings))));
         }
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
         // An error says that the sender is gone: that is the end as well.
@@ -100,14 +109,14 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, socket: TcpListener, admit: Rc<AdmitSettings>, idle_timeout: Duration) {
+async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: Rc<ListenerSettings>) {
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
         match socket.accept().await {
             Ok((stream, address)) => {
                 pause = ACCEPT_PAUSE_MIN;
-                let peer = Rc::new(Peer { address: address.ip(), admit: Rc::clone(&admit) });
-                spawn_local(connection::serve(Rc::clone(&worker), stream, peer, idle_timeout));
+                let peer = Rc::new(Peer { address: address.ip(), listener: Rc::clone(&listener) });
+                spawn_local(connection::serve(Rc::clone(&worker), ClientStream::Plain(stream), peer));
             }
             // The connection was gone before it was ours.
             Err(error) if is_of_connection(&error) => {}

@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use ipnet::IpNet;
 
@@ -22,6 +23,18 @@ pub struct AdmitSettings {
     pub target_bytes_max: usize,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+}
+
+/// What is known of a head besides what hyper parsed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Seen {
+    /// HTTP/1: what the connection's tracker saw of its framing; `None` if it could not be followed.
+    Http1(Option<HeadFraming>),
+    /// HTTP/2.
+    Http2 {
+        /// Whether it has no more lines and bytes than a head may have.
+        fits: bool,
+    },
 }
 
 /// How the body of a request is framed: derived once, written anew to the upstream, never copied from the client.
@@ -62,19 +75,22 @@ impl Admitted {
 
 /// Checks a head.
 ///
-/// `framing` is what the connection's tracker saw of it, `body` how hyper will read its body.
+/// `seen` is what the connection saw of it, `body` how hyper will read its body.
 ///
 /// # Errors
 /// The [`Refusal`] of the first rule that the head breaks.
 pub fn admit(
     head: &Parts,
-    framing: Option<HeadFraming>,
+    seen: Seen,
     body: BodyFraming,
     peer: IpAddr,
     settings: &AdmitSettings,
 ) -> Result<Admitted, Refusal> {
     method(&head.method)?;
-    framing_headers(head, framing)?;
+    match seen {
+        Seen::Http1(framing) => framing_headers(head, framing)?,
+        Seen::Http2 { fits } => http2_head(head, fits)?,
+    }
     let (host, host_name_bytes) = host(head)?;
     target(head, settings.target_bytes_max)?;
     connection_header::check(&head.headers)?;
@@ -86,6 +102,21 @@ pub fn admit(
 fn method(method: &Method) -> Result<(), Refusal> {
     if *method == Method::CONNECT || *method == Method::TRACE {
         return Err(Refusal::new(Refused::MethodNotAllowed, "CONNECT and TRACE are not forwarded"));
+    }
+    Ok(())
+}
+
+/// Rules 2 and 13: the codec looks at the first length only, and has a bound of its own that answers without a reason.
+fn http2_head(head: &Parts, fits: bool) -> Result<(), Refusal> {
+    if !fits {
+        let detail = "the head has more lines or bytes than this listener takes";
+        return Err(Refusal::new(Refused::HeadTooLarge, detail));
+    }
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let good =
+        lengths.next().is_none_or(|length| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit));
+    if !good || lengths.next().is_some() {
+        return Err(Refusal::new(Refused::BadFraming, "found a Content-Length that is not one number"));
     }
     Ok(())
 }
@@ -151,6 +182,9 @@ fn host(head: &Parts) -> Result<(Option<HeaderValue>, usize), Refusal> {
     let name_bytes = match line {
         Some(line) => Some(parse(line).ok_or_else(|| bad("found a Host that is not `name` or `name:port`"))?),
         None if head.version == Version::HTTP_11 => return Err(bad("found no Host header, want one")),
+        None if head.version == Version::HTTP_2 && head.uri.authority().is_none() => {
+            return Err(bad("found neither :authority nor Host, want one"));
+        }
         None => None,
     };
     let Some(authority) = head.uri.authority() else {
@@ -172,7 +206,9 @@ fn target(head: &Parts, bytes_max: usize) -> Result<(), Refusal> {
     if path.len() + uri.query().map_or(0, str::len) > bytes_max {
         return Err(Refusal::new(Refused::TargetTooLong, "the target is longer than this listener takes"));
     }
-    if uri.scheme().is_some_and(|scheme| *scheme != http::uri::Scheme::HTTP) {
+    // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came.
+    let https = head.version == Version::HTTP_2 && uri.scheme() == Some(&Scheme::HTTPS);
+    if !https && uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
         return bad("the target's scheme is not http");
     }
     if path == "*" {

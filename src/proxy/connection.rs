@@ -1,21 +1,29 @@
-//! One client connection: hyper's HTTP/1.1 with our limits, a tracker on its inbound bytes, and an end that does not
-//! take the last answer away.
+//! One client connection, whatever it speaks: which protocol that is, and how it ends.
+//!
+//! [`http1`] and [`http2`] put hyper's codecs to work with our limits; both call the same
+//! [`handle`](super::handle::handle) for a request. On TLS the protocol is what was agreed on (ALPN). On a plain listener
+//! it is HTTP/1.1, unless the listener also takes HTTP/2 with prior knowledge: then the first bytes tell, within the
+//! time that a head may take.
 
+pub mod http1;
+pub mod http2;
+pub mod paced;
+
+use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 
-use super::framing::Watched;
-use super::handle::{Peer, handle};
-use super::stall::Stalling;
+use super::client_stream::ClientStream;
+use super::handle::Peer;
+use super::refuse::Refusal;
 use super::worker::Worker;
 use crate::stats::Refused;
+
+/// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// How long a connection is read at the most after its last answer, so that unread bytes of the client do not turn the
 /// answer into a reset (RFC 9112, 9.6).
@@ -27,80 +35,86 @@ const LINGER_SILENCE_MAX: Duration = Duration::from_secs(1);
 /// How many bytes are read in that time at the most: an upload that was refused may end, an endless one is cut off.
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
-/// hyper's own number of header lines; asking for another one costs an allocation a request.
-const HYPER_HEADERS_MAX: usize = 100;
-
-/// hyper wants at least this much for its read buffer.
-const HYPER_BUFFER_BYTES_MIN: usize = 8 * 1024;
-
 /// Serves `stream` until it ends.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>, idle_timeout: Duration) {
+pub async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>) {
     let _counted = Counted::new(&worker);
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = stream.set_nodelay() {
         tracing::debug!(%error, "client connection ended before it began");
         return;
     }
-    let (watched, tracker) = Watched::new(Stalling::new(stream, idle_timeout));
-    let service = {
-        let worker = Rc::clone(&worker);
-        service_fn(move |request| {
-            let framing = tracker.borrow_mut().next_head();
-            handle(Rc::clone(&worker), Rc::clone(&peer), framing, request)
-        })
-    };
-    let mut connection = builder(&worker, idle_timeout).serve_connection(TokioIo::new(watched), service);
-    let ended = {
-        let drain = worker.drain.notified();
-        let mut drain = std::pin::pin!(drain);
-        drain.as_mut().enable();
-        if worker.draining() {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
+    match protocol(&stream, &peer).await {
+        Ok(Protocol::Http1) => http1::serve(worker, stream, peer).await,
+        Ok(Protocol::Http2) => http2::serve(worker, stream, peer).await,
+        Err(Silent::Late) => {
+            worker.stats.refused(Refused::HeadTimeout);
+            let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
+            last_word(stream, &refusal, peer.listener.idle_timeout).await;
         }
-        tokio::select! {
-            biased;
-            ended = &mut connection => Some(ended),
-            () = &mut drain => None,
-        }
-    };
-    let ended = match ended {
-        Some(ended) => ended,
-        None => {
-            std::pin::Pin::new(&mut connection).graceful_shutdown();
-            (&mut connection).await
-        }
-    };
-    if let Err(error) = ended {
-        count_error(&worker, &error);
+        Err(Silent::Gone) => {}
     }
-    linger(connection.into_parts().io.into_inner().into_inner().into_inner()).await;
 }
 
-fn builder(worker: &Worker, idle_timeout: Duration) -> http1::Builder {
-    let settings = &worker.settings;
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(idle_timeout)
-        .max_header_size(settings.head_bytes_max)
-        .max_buf_size((2 * settings.head_bytes_max).max(HYPER_BUFFER_BYTES_MIN));
-    if settings.headers_max != HYPER_HEADERS_MAX {
-        builder.max_headers(settings.headers_max);
-    }
-    builder
+/// What a connection speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Protocol {
+    Http1,
+    Http2,
 }
 
-/// Heads that hyper refused by itself never became a request: they are counted here.
-fn count_error(worker: &Worker, error: &hyper::Error) {
-    tracing::debug!(%error, "client connection ended");
-    if error.is_parse_too_large() {
-        worker.stats.refused(Refused::HeadTooLarge);
-    } else if error.is_parse() {
-        worker.stats.refused(Refused::BadHead);
+/// Why it is not known.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Silent {
+    /// Part of a preface came, and then nothing.
+    Late,
+    /// Nothing came, or the client left.
+    Gone,
+}
+
+async fn protocol(stream: &ClientStream, peer: &Peer) -> Result<Protocol, Silent> {
+    if stream.agreed_on_http2() {
+        return Ok(Protocol::Http2);
     }
+    match stream.plain() {
+        Some(plain) if peer.listener.h2c => {
+            let mut begun = false;
+            let limit = peer.listener.idle_timeout;
+            match timeout(limit, peek(plain, &mut begun)).await {
+                Ok(Ok(protocol)) => Ok(protocol),
+                Ok(Err(_gone)) => Err(Silent::Gone),
+                Err(_elapsed) => Err(if begun { Silent::Late } else { Silent::Gone }),
+            }
+        }
+        _ => Ok(Protocol::Http1),
+    }
+}
+
+/// Looks at the first bytes without taking them, until they are the preface or cannot become it.
+async fn peek(stream: &tokio::net::TcpStream, begun: &mut bool) -> io::Result<Protocol> {
+    /// How long to wait when a part of the preface is there: the socket stays readable, so readiness cannot tell.
+    const PAUSE: Duration = Duration::from_millis(5);
+    let mut bytes = [0; PREFACE.len()];
+    loop {
+        let count = stream.peek(&mut bytes).await?;
+        match &bytes[..count] {
+            [] => return Err(io::ErrorKind::UnexpectedEof.into()),
+            whole if whole == PREFACE => return Ok(Protocol::Http2),
+            part if PREFACE.starts_with(part) => *begun = true,
+            _ => return Ok(Protocol::Http1),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Writes a refusal to a connection that has no codec (any more), and ends it.
+async fn last_word(mut stream: ClientStream, refusal: &Refusal, limit: Duration) {
+    // However it ends, the connection is over.
+    let _written = timeout(limit, stream.write_all(&refusal.to_http1_bytes())).await;
+    linger(stream).await;
 }
 
 /// Says that nothing more comes, and reads what the client still sends for a moment.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: ClientStream) {
+    use tokio::io::AsyncReadExt;
     let drained = async {
         stream.shutdown().await?;
         // On the heap: as a local it would be part of every connection's task, idle ones too.
@@ -112,7 +126,7 @@ async fn linger(mut stream: TcpStream) {
                 count => total += count,
             }
         }
-        Ok::<_, std::io::Error>(())
+        Ok::<_, io::Error>(())
     };
     // However it ends, the connection is over: its errors and its delay have nobody to tell.
     let _ended = timeout(LINGER_MAX, drained).await;

@@ -7,14 +7,7 @@
 //! what a message is; it only makes the proxy refuse more. Re-parsing whole heads ourselves would be a second parser
 //! with opinions; this one knows two header names, a length and the chunk grammar.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
-
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// The most bytes of a line that are kept: enough for the names and values that matter; longer lines are not framing.
 const LINE_BYTES_MAX: usize = 64;
@@ -89,6 +82,12 @@ impl Tracker {
                 State::Body(_) | State::Head | State::ChunkSize | State::Trailers | State::Lost => State::Head,
             };
         }
+    }
+
+    /// Whether a part of a head has come, and not the rest of it.
+    #[must_use]
+    pub fn within_head(&self) -> bool {
+        self.state == State::Head && (self.in_fields || !self.line.is_empty())
     }
 
     /// The framing of the oldest head that was not asked for; `None` if there was no whole head, or the tracker lost
@@ -206,57 +205,6 @@ fn parse_length(value: &[u8]) -> Option<u64> {
 fn chunk_size(line: &[u8]) -> Option<u64> {
     let digits = line.split(|b| *b == b';').next()?.trim_ascii();
     u64::from_str_radix(std::str::from_utf8(digits).ok()?, 16).ok()
-}
-
-/// A connection whose inbound bytes pass by a tracker.
-#[derive(Debug)]
-pub struct Watched<S> {
-    stream: S,
-    tracker: Rc<RefCell<Tracker>>,
-}
-
-impl<S> Watched<S> {
-    /// Wraps `stream`; the tracker is shared with the service that answers its requests.
-    pub fn new(stream: S) -> (Self, Rc<RefCell<Tracker>>) {
-        let tracker = Rc::default();
-        (Self { stream, tracker: Rc::clone(&tracker) }, tracker)
-    }
-
-    /// The stream itself.
-    pub fn into_inner(self) -> S {
-        self.stream
-    }
-}
-
-impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
-    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        let before = buf.filled().len();
-        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
-        self.tracker.borrow_mut().feed(&buf.filled()[before..]);
-        polled
-    }
-}
-
-impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
 }
 
 #[cfg(test)]

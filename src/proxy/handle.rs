@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use http::header::ACCEPT;
+use http::header::CONNECTION;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
@@ -13,15 +13,15 @@ use http_body::Body;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::admit::{AdmitSettings, Admitted, BodyFraming, admit};
+use super::accept::ListenerSettings;
+use super::admit::{Admitted, BodyFraming, Seen, admit};
 use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, RequestBody};
 use super::dial::{Lease, dial};
 use super::edit;
 use super::forward::{Answer, Head, forward};
-use super::framing::HeadFraming;
 use super::observe::{Observer, Routed};
-use super::refuse::{self, Refusal};
+use super::refuse::{Manner, Refusal};
 use super::worker::{Snapshot, Worker};
 use crate::stats::Refused;
 use crate::table::key::OwnKey;
@@ -32,8 +32,8 @@ use crate::table::{RequestView, Undecided, Version, decide};
 pub struct Peer {
     /// The other end.
     pub address: IpAddr,
-    /// What its listener takes.
-    pub admit: Rc<AdmitSettings>,
+    /// Where it came in.
+    pub listener: Rc<ListenerSettings>,
 }
 
 /// Answers one request.
@@ -43,19 +43,25 @@ pub struct Peer {
 pub async fn handle(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
-    framing: Option<HeadFraming>,
+    seen: Seen,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let (head, body) = request.into_parts();
+    let (mut head, body) = request.into_parts();
+    if matches!(seen, Seen::Http2 { .. }) {
+        edit::join_cookies(&mut head.headers);
+    }
     let mut observer = Observer::begin(&worker, &head, peer.address);
-    let wants_json = head.headers.contains_key(ACCEPT) && refuse::wants_json(&head.headers);
-    match exchange(&worker, &peer, framing, (head, body), &mut observer).await {
+    let manner = Manner::of(&head.headers);
+    match exchange(&worker, &peer, seen, (head, body), &mut observer).await {
         Ok((answer, request_body, new_key)) => Ok(finish(worker, answer, Outcome { observer, request_body, new_key })),
         Err(refusal) => {
-            let answer = refusal.answer(wants_json);
+            let mut answer = refusal.answer(manner);
             observer.end_refused(&refusal, answer.body().size_hint().exact());
-            let answer = answer.map(AnswerBody::Own);
-            Ok(answer)
+            if matches!(seen, Seen::Http2 { .. }) {
+                // A stream ends with its answer anyway; the connection has others.
+                answer.headers_mut().remove(CONNECTION);
+            }
+            Ok(answer.map(AnswerBody::Own))
         }
     }
 }
@@ -64,11 +70,11 @@ pub async fn handle(
 async fn exchange(
     worker: &Rc<Worker>,
     peer: &Peer,
-    framing: Option<HeadFraming>,
+    seen: Seen,
     (head, body): (Parts, Incoming),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), Refusal> {
-    let admitted = admit(&head, framing, body_framing(&body), peer.address, &peer.admit)?;
+    let admitted = admit(&head, seen, body_framing(&body), peer.address, &peer.listener.admit)?;
     observer.client(admitted.client);
     let table = worker.snapshot();
     let target = target(&table, &head, &admitted)?;

@@ -1,6 +1,6 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
-//! [`accept`] a connection, [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
+//! [`accept`] a connection ([`client_stream`]), [`connection`] serves it (bounded by [`stall`], seen by [`watched`]), [`handle`] is the list of a request's
 //! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
 //! [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
@@ -16,6 +16,7 @@ pub mod admit;
 pub mod answer;
 pub mod body;
 pub mod client;
+pub mod client_stream;
 pub mod connection;
 pub mod connection_header;
 pub mod dial;
@@ -27,4 +28,5 @@ pub mod host;
 pub mod observe;
 pub mod refuse;
 pub mod stall;
+pub mod watched;
 pub mod worker;

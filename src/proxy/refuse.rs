@@ -22,7 +22,7 @@ pub enum Fault {
 }
 
 /// A refusal: why, and what to tell.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Refusal {
     /// The reason.
     pub reason: Refused,
@@ -35,6 +35,18 @@ impl Refusal {
     #[must_use]
     pub fn new(reason: Refused, detail: &'static str) -> Self {
         Self { reason, detail }
+    }
+
+    /// What is said in place of an answer of the HTTP/1.1 codec's own, by its status; `None` if the codec has none such.
+    #[must_use]
+    pub fn in_place_of(status: u16) -> Option<Self> {
+        let (reason, detail) = match status {
+            400 => (Refused::BadHead, "this is not the head of an HTTP/1.1 request"),
+            414 => (Refused::TargetTooLong, "the target is longer than this listener takes"),
+            431 => (Refused::HeadTooLarge, "the head has more lines or bytes than this listener takes"),
+            _ => return None,
+        };
+        Some(Self::new(reason, detail))
     }
 
     /// The status that is counted and logged; the client sees it too, except for 499, which has nobody to see it.
@@ -52,6 +64,7 @@ impl Refusal {
             Refused::TargetTooLong => StatusCode::URI_TOO_LONG,
             Refused::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refused::HeadTimeout | Refused::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refused::ResetFlood => StatusCode::TOO_MANY_REQUESTS,
             Refused::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Refused::NoService => StatusCode::NOT_FOUND,
             Refused::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
@@ -75,6 +88,7 @@ impl Refusal {
             | Refused::TargetTooLong
             | Refused::HeadTooLarge
             | Refused::HeadTimeout
+            | Refused::ResetFlood
             | Refused::BadBody
             | Refused::BodyTimeout
             | Refused::ClientGone => Fault::Client,
@@ -98,6 +112,7 @@ impl Refusal {
             | Refused::TargetTooLong
             | Refused::HeadTooLarge
             | Refused::HeadTimeout
+            | Refused::ResetFlood
             | Refused::BadBody
             | Refused::BodyTimeout
             | Refused::ClientGone
@@ -112,14 +127,17 @@ impl Refusal {
         }
     }
 
-    /// The answer: JSON if the client asked for it, plain text otherwise.
+    /// The answer, in the manner that the client understands.
     #[must_use]
-    pub fn answer(&self, wants_json: bool) -> Response<Full<Bytes>> {
+    pub fn answer(&self, manner: Manner) -> Response<Full<Bytes>> {
+        if manner == Manner::Grpc {
+            return self.grpc_answer();
+        }
         // A client that closed its sending side inside its body may still read.
         let gone = self.reason == Refused::ClientGone;
         let status = if gone { StatusCode::BAD_REQUEST } else { self.status() };
         let (reason, detail) = (self.reason.word(), self.detail);
-        let (kind, body) = if wants_json {
+        let (kind, body) = if manner == Manner::Json {
             let error = serde_json::json!({ "status": status.as_u16(), "reason": reason, "detail": detail });
             ("application/json", serde_json::json!({ "error": error }).to_string() + "\n")
         } else {
@@ -143,19 +161,86 @@ impl Refusal {
     }
 }
 
-/// Whether a client asked for JSON: the words of `Accept` in order, the first that we can serve decides.
-#[must_use]
-pub fn wants_json(headers: &HeaderMap) -> bool {
-    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let kinds = values.flat_map(|value| value.split(',')).filter_map(accepted);
-    let mut served = kinds.filter_map(|kind| {
-        let is = |name: &str| kind.eq_ignore_ascii_case(name);
-        let suffix = kind.len().checked_sub("+json".len()).and_then(|at| kind.get(at..));
-        let json = is("application/json") || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
-        let text = is("text/plain") || is("text/html") || is("text/*") || is("*/*");
-        (json || text).then_some(json)
-    });
-    served.next().unwrap_or(false)
+impl Refusal {
+    /// A call that ends before it began: a head alone, without trailers (gRPC over HTTP/2, "Trailers-Only").
+    fn grpc_answer(&self) -> Response<Full<Bytes>> {
+        let mut response = Response::new(Full::default());
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
+        headers.insert("grpc-status", HeaderValue::from(self.grpc_status()));
+        // Percent-encoded; our words are ASCII, so the sign itself is all there is to encode.
+        let message = format!("{}: {}", self.reason.word(), self.detail).replace('%', "%25");
+        headers.insert("grpc-message", HeaderValue::from_str(&message).unwrap_or(HeaderValue::from_static("refused")));
+        response
+    }
+
+    /// What a gRPC client would make of our status code ("HTTP to gRPC Status Code Mapping" of the gRPC project), so that
+    /// it retries the same as behind another proxy.
+    fn grpc_status(&self) -> u16 {
+        const UNKNOWN: u16 = 2;
+        const UNIMPLEMENTED: u16 = 12;
+        const INTERNAL: u16 = 13;
+        const UNAVAILABLE: u16 = 14;
+        match self.status().as_u16() {
+            400 => INTERNAL,
+            404 => UNIMPLEMENTED,
+            429 | 502..=504 => UNAVAILABLE,
+            _ => UNKNOWN,
+        }
+    }
+
+    /// The answer as it goes over a connection that has no codec; it ends with it.
+    #[must_use]
+    pub fn to_http1_bytes(&self) -> Vec<u8> {
+        use std::io::Write as _;
+        let (head, body) = self.answer(Manner::Text).into_parts();
+        let mut bytes = Vec::new();
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now());
+        // Writing to a vector does not fail.
+        let _written = write!(bytes, "HTTP/1.1 {}\r\ndate: {}\r\n", head.status, date.unwrap_or_default());
+        for (name, value) in head.headers.iter().filter(|(name, _)| *name != CONNECTION) {
+            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
+        }
+        bytes.extend(b"connection: close\r\n\r\n");
+        bytes.extend(body.into_inner().unwrap_or_default());
+        bytes
+    }
+}
+
+/// How a client is told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Manner {
+    /// Plain text.
+    Text,
+    /// JSON.
+    Json,
+    /// As a gRPC call ends: 200, and the outcome in `grpc-status`.
+    Grpc,
+}
+
+impl Manner {
+    /// What fits a request: gRPC by its `Content-Type`; otherwise the words of `Accept` in order, the first that we can
+    /// serve decides.
+    #[must_use]
+    pub fn of(headers: &HeaderMap) -> Self {
+        let grpc = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+        if grpc.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
+            return Self::Grpc;
+        }
+        if !headers.contains_key(ACCEPT) {
+            return Self::Text;
+        }
+        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let kinds = values.flat_map(|value| value.split(',')).filter_map(accepted);
+        let mut served = kinds.filter_map(|kind| {
+            let is = |name: &str| kind.eq_ignore_ascii_case(name);
+            let suffix = kind.len().checked_sub("+json".len()).and_then(|at| kind.get(at..));
+            let json = is("application/json") || suffix.is_some_and(|suffix| suffix.eq_ignore_ascii_case("+json"));
+            let text = is("text/plain") || is("text/html") || is("text/*") || is("*/*");
+            (json || text).then_some(if json { Self::Json } else { Self::Text })
+        });
+        served.next().unwrap_or(Self::Text)
+    }
 }
 
 /// The media type of an element of `Accept`, unless it says by `q=0` that it is not wanted.
@@ -183,8 +268,26 @@ mod tests {
             ("application/json; q=0.0, text/plain", false),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(wants_json(&headers), json, "{accept}");
+            assert_eq!(Manner::of(&headers) == Manner::Json, json, "{accept}");
         }
+    }
+
+    #[test]
+    fn grpc_is_told_by_its_status() {
+        for (kind, grpc) in [
+            ("application/grpc", true),
+            ("application/grpc+proto", true),
+            ("application/grpc; x=y", true),
+            ("application/grpc-web", false),
+            ("text/plain", false),
+        ] {
+            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
+            assert_eq!(Manner::of(&headers) == Manner::Grpc, grpc, "{kind}");
+        }
+        let answer = Refusal::new(Refused::NoEndpoint, "100 % gone").answer(Manner::Grpc);
+        assert_eq!(answer.status(), StatusCode::OK);
+        assert_eq!(answer.headers()["grpc-status"], "14");
+        assert_eq!(answer.headers()["grpc-message"], "no_endpoint: 100 %25 gone");
     }
 
     #[test]

@@ -126,6 +126,8 @@ words! {
         HeadTooLarge = "head_too_large",
         /// The head did not come in time.
         HeadTimeout = "head_timeout",
+        /// The client took back one request after the other (HTTP/2).
+        ResetFlood = "reset_flood",
         /// The client's body broke its framing.
         BadBody = "bad_body",
         /// The client's body stalled.

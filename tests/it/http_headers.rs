@@ -281,7 +281,7 @@ fn a_head_has_limits() {
     let lines = |lines: Vec<String>| with(&lines.iter().map(String::as_str).collect::<Vec<_>>());
     let big = |bytes: usize| with(&[&format!("X-Big: {}", "b".repeat(bytes))]);
     let long = |bytes: usize| get(&format!("/{}", "t".repeat(bytes)));
-    let refused = |bytes: String, status| Case::refused(13, bytes, status, "").then(After::Closed);
+    let refused = |bytes: String, status| Case::refused(13, bytes, status, "too_l").then(After::Closed);
     let query = |bytes: usize| get(&format!("/?{}", "q".repeat(bytes)));
     Table::new().run([
         Case::forwarded(13, lines(many(95))).sees("x-94: 1").then(After::Kept),
@@ -292,9 +292,9 @@ fn a_head_has_limits() {
         refused(big(200_000), &[431]),
         refused(lines((0..40).map(|n| format!("X-{n}: {}", "b".repeat(1000))).collect()), &[431]),
         Case::forwarded(13, long(8_100)).then(After::Kept),
-        Case::refused(13, long(8_200), &[414], ""),
-        Case::refused(13, query(8_200), &[414], ""),
-        Case::refused(13, long(30_000), &[414], ""),
+        Case::refused(13, long(8_200), &[414], "target_too_long"),
+        Case::refused(13, query(8_200), &[414], "target_too_long"),
+        Case::refused(13, long(30_000), &[414], "target_too_long"),
         refused(long(70_000), &[414, 431]),
         refused(format!("GET / HTTP/1.1\r\nHost: a\r\n{}", "X: y\r\n".repeat(20_000)), &[431]),
     ]);

@@ -1,6 +1,7 @@
 //! What the proxy answers by itself: status, reason word, form, and what becomes of the connection. Rule 20 for HTTP/1.
 
 use super::support::fault::Fault;
+use super::support::proxy::IDLE_TIMEOUT_SHORT;
 use super::support::{End, Origin, Proxy, Reply, Setup, client, eventually, get, post, settle, with};
 
 /// A proxy whose only service is `site` for the host `known` and the path `/site`.
@@ -92,14 +93,53 @@ fn refusals_are_counted_by_reason() {
         ("garbage\r\n\r\n".to_owned(), "bad_head"),
         (with(&[&format!("X: {}", "y".repeat(40_000))]), "head_too_large"),
     ];
-    for (request, _) in &cases {
+    for (request, reason) in &cases {
         let answer = client::send(proxy.address, request);
         assert!((400..500).contains(&answer.status) || answer.status == 501, "{answer:?}");
+        assert!(answer.text().contains(reason), "{reason}: {answer:?}");
+        assert!(answer.header("date").is_some() && answer.header("content-type").is_some(), "{answer:?}");
     }
     for (_, reason) in cases {
         proxy.await_metric("pointsman_refusals_total", &[&format!("reason=\"{reason}\"")], 1.0);
     }
     assert!(origin.seen().is_empty());
+}
+
+#[test]
+fn what_is_no_head_of_a_request_is_refused_like_any_other() {
+    let origin = Origin::saying("ok");
+    let proxy = Setup::to(&[&origin]).listener(IDLE_TIMEOUT_SHORT).start();
+    let good = get("/");
+    for (garbage, status, word) in [
+        ("garbage\r\n\r\n", 400, "bad_head"),
+        ("GET / HTTP/3.0\r\nHost: a\r\n\r\n", 400, "bad_head"),
+        ("GET / HTTP/1.1\r\nHo st: a\r\n\r\n", 400, "bad_head"),
+        ("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400, "bad_head"),
+        ("GET / HTTP/1.1\r\nHost: a\r\nX-Cut: sh", 408, "head_timeout"),
+    ] {
+        let mut client = proxy.client();
+        let answer = client.write(garbage).answer();
+        answer.assert_refused(status, word);
+        assert_eq!(answer.header("connection"), Some("close"), "{garbage:?}");
+        // Behind good requests as well, in the same packet.
+        let mut client = proxy.client();
+        client.write(format!("{good}{good}{garbage}"));
+        assert_eq!((client.answer().status, client.answer().status), (200, 200));
+        client.answer().assert_refused(status, word);
+        assert_eq!(client.end().0, End::Clean);
+    }
+    proxy.await_metric("pointsman_refusals_total", &["reason=\"bad_head\""], 8.0);
+    proxy.await_metric("pointsman_refusals_total", &["reason=\"head_timeout\""], 2.0);
+}
+
+#[test]
+fn a_connection_that_never_asked_is_closed_without_a_word() {
+    let origin = Origin::saying("ok");
+    let proxy = Setup::to(&[&origin]).listener(IDLE_TIMEOUT_SHORT).start();
+    assert_eq!(proxy.client().end(), (End::Clean, Vec::new()));
+    let mut client = proxy.client();
+    assert_eq!(client.write(get("/")).answer().status, 200);
+    assert_eq!(client.end(), (End::Clean, Vec::new()));
 }
 
 #[test]
@@ -248,7 +288,7 @@ fn a_tls_hello_or_an_h2_preface_is_refused_or_closed() {
 #[test]
 fn a_head_that_does_not_come_is_given_up() {
     let origin = Origin::saying("ok");
-    let proxy = Setup::to(&[&origin]).listener(super::support::proxy::IDLE_TIMEOUT_SHORT).start();
+    let proxy = Setup::to(&[&origin]).listener(IDLE_TIMEOUT_SHORT).start();
     let mut client = proxy.client();
     client.write("GET / HTTP/1.1\r\nHost: a\r\n");
     let (end, _) = client.end();

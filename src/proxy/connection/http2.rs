@@ -1,0 +1,269 @@
+//! HTTP/2 from a client: hyper's codec within bounds that fit the edge (the limits of RFC 9113, 10.5), and a watch on its
+//! streams.
+//!
+//! What the codec does not bound by itself is bounded here: requests that a client takes back before they are answered
+//! (rapid reset, CVE-2023-44487: each may have cost an upstream a request), streams that are given no window, and
+//! connections without streams. One timer a connection does all of it; a timer a stream would be paid by every request.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::time::Duration;
+
+use hyper::body::Incoming;
+use hyper::rt::Executor;
+use hyper::server::conn::http2;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::Notify;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::{Instant, interval, timeout};
+
+use super::super::admit::Seen;
+use super::super::client_stream::ClientStream;
+use super::super::handle::{Peer, handle};
+use super::super::stall::Stalling;
+use super::super::worker::Worker;
+use super::paced::{Pace, Paced};
+use crate::stats::Refused;
+
+/// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.
+const STREAMS_MAX: u32 = 100;
+
+/// What a stream may send before we have taken it: the memory that one upload can hold.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+
+/// The same for a connection.
+const CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Bytes of answers that wait for the client, per stream.
+const SEND_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+/// Streams that may be reset for a client's own errors before the connection is closed (MadeYouReset, CVE-2025-8671).
+const ERROR_RESETS_MAX: usize = 100;
+
+/// Requests that a client may take back before they are answered, in [`TAKEN_BACK_WINDOW`].
+const TAKEN_BACK_MAX: u32 = 100;
+
+/// See [`TAKEN_BACK_MAX`].
+const TAKEN_BACK_WINDOW: Duration = Duration::from_secs(30);
+
+/// How often a client is asked whether it is still there, and how long it may take to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(30);
+
+/// See [`PING_INTERVAL`].
+const PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long a client may take to close after it was told to go away for a reason of its own.
+const FAREWELL_MAX: Duration = Duration::from_secs(5);
+
+/// The codec answers a head above its own bound with a bare 431. It gets more room than a head may have, so that ours is
+/// seen first; each header counts 32 bytes more than it has (RFC 9113, 6.5.2).
+const HEADER_OVERHEAD_BYTES: usize = 32;
+
+/// Serves `stream` until it ends.
+pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>) {
+    let idle_timeout = peer.listener.idle_timeout;
+    let streams = Rc::new(Streams::new());
+    let service = {
+        let (worker, streams) = (Rc::clone(&worker), Rc::clone(&streams));
+        service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&peer), &streams, request))
+    };
+    let io = TokioIo::new(Stalling::new(stream, idle_timeout));
+    let mut connection = builder(&worker, &streams).serve_connection(io, service);
+    let end = {
+        let mut drain = pin!(worker.drain.notified());
+        drain.as_mut().enable();
+        if worker.draining() {
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        tokio::select! {
+            biased;
+            ended = &mut connection => return log(ended),
+            () = &mut drain => None,
+            why = streams.watch(idle_timeout) => Some(why),
+        }
+    };
+    Pin::new(&mut connection).graceful_shutdown();
+    match end {
+        // The worker ends its drain, and with it this task.
+        None => log(connection.await),
+        Some(End::Idle) => log(timeout(FAREWELL_MAX, connection).await.unwrap_or(Ok(()))),
+        Some(End::Flooded) => {
+            worker.stats.refused(Refused::ResetFlood);
+            tracing::warn!("closing a connection whose client takes back one request after the other");
+            // One turn of the codec, for GOAWAY to be written. The streams it has go with it.
+            let _ended = timeout(Duration::from_millis(10), connection).await;
+        }
+    }
+}
+
+fn log(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        tracing::debug!(%error, "client connection ended");
+    }
+}
+
+fn builder(worker: &Worker, streams: &Rc<Streams>) -> http2::Builder<Spawn> {
+    let settings = &worker.settings;
+    let head_bytes = settings.head_bytes_max + HEADER_OVERHEAD_BYTES * settings.headers_max;
+    let mut builder = http2::Builder::new(Spawn(Rc::clone(streams)));
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_send_buf_size(SEND_BUFFER_BYTES_MAX)
+        .max_local_error_reset_streams(ERROR_RESETS_MAX)
+        .max_header_list_size(u32::try_from(2 * head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    builder
+}
+
+/// Answers a request on a stream, which is watched from here on.
+fn answer(
+    worker: Rc<Worker>,
+    peer: Rc<Peer>,
+    streams: &Rc<Streams>,
+    request: Request<Incoming>,
+) -> impl Future<Output = Result<Response<Paced>, Infallible>> + use<> {
+    let pace = Rc::new(Pace::default());
+    streams.latest.replace(Some(Rc::clone(&pace)));
+    let unanswered = Unanswered { streams: Rc::clone(streams), answered: false };
+    let seen = Seen::Http2 { fits: fits(&worker, &request) };
+    async move {
+        let answered = handle(worker, peer, seen, request).await;
+        unanswered.answered();
+        answered.map(|response| response.map(|body| Paced::new(body, pace)))
+    }
+}
+
+/// Whether a head is no larger than one of HTTP/1.1 may be: its lines as they would be written there.
+fn fits(worker: &Worker, request: &Request<Incoming>) -> bool {
+    const LINE_OVERHEAD_BYTES: usize = ": \r\n".len();
+    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_OVERHEAD_BYTES);
+    let settings = &worker.settings;
+    request.headers().len() <= settings.headers_max && lines.sum::<usize>() <= settings.head_bytes_max
+}
+
+/// Why a connection is told to go away.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum End {
+    /// It has had no stream for too long.
+    Idle,
+    /// Its client takes back too much.
+    Flooded,
+}
+
+/// The streams of a connection.
+#[derive(Debug)]
+struct Streams {
+    open: RefCell<HashMap<tokio::task::Id, (AbortHandle, Rc<Pace>)>>,
+    /// The pace of the stream whose task comes next: hyper calls the service and then the executor.
+    latest: RefCell<Option<Rc<Pace>>>,
+    quiet_since: Cell<Instant>,
+    taken_back: Cell<(Instant, u32)>,
+    flooded: Notify,
+}
+
+impl Streams {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            open: RefCell::default(),
+            latest: RefCell::default(),
+            quiet_since: Cell::new(now),
+            taken_back: Cell::new((now, 0)),
+            flooded: Notify::new(),
+        }
+    }
+
+    /// Resets streams that wait too long for their client, until the connection should end.
+    async fn watch(&self, limit: Duration) -> End {
+        // Late by a quarter at the most.
+        let mut ticks = interval((limit / 4).max(Duration::from_millis(1)));
+        loop {
+            tokio::select! {
+                () = self.flooded.notified() => return End::Flooded,
+                _ = ticks.tick() => {}
+            }
+            let now = Instant::now();
+            let open = self.open.borrow();
+            if open.is_empty() && now >= self.quiet_since.get() + limit {
+                return End::Idle;
+            }
+            let late = |pace: &Pace| pace.waiting_since().is_some_and(|since| now >= since + limit);
+            open.values().filter(|(_, pace)| late(pace)).for_each(|(stream, _)| stream.abort());
+        }
+    }
+
+    fn taken_back(&self) {
+        let now = Instant::now();
+        let (began, count) = self.taken_back.get();
+        let (began, count) = if now > began + TAKEN_BACK_WINDOW { (now, 1) } else { (began, count + 1) };
+        self.taken_back.set((began, count));
+        if count > TAKEN_BACK_MAX {
+            self.flooded.notify_one();
+        }
+    }
+}
+
+/// A request that has no answer yet; dropped so, it was taken back.
+struct Unanswered {
+    streams: Rc<Streams>,
+    answered: bool,
+}
+
+impl Unanswered {
+    fn answered(mut self) {
+        self.answered = true;
+    }
+}
+
+impl Drop for Unanswered {
+    fn drop(&mut self) {
+        if !self.answered {
+            self.streams.taken_back();
+        }
+    }
+}
+
+/// Runs hyper's streams on this thread, and notes which are open.
+#[derive(Clone, Debug)]
+struct Spawn(Rc<Streams>);
+
+impl<F> Executor<F> for Spawn
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        let Some(pace) = self.0.latest.take() else {
+            spawn_local(future);
+            return;
+        };
+        let streams = Rc::clone(&self.0);
+        let task = spawn_local(async move {
+            let _open = Open(streams);
+            future.await;
+        });
+        self.0.open.borrow_mut().insert(task.id(), (task.abort_handle(), pace));
+    }
+}
+
+/// An open stream, inside its task; dropping it closes the entry.
+struct Open(Rc<Streams>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        if let Some(id) = tokio::task::try_id() {
+            self.0.open.borrow_mut().remove(&id);
+        }
+        self.0.quiet_since.set(Instant::now());
+    }
+}

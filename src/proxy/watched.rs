@@ -1,0 +1,174 @@
+//! What hyper's HTTP/1.1 server reads and writes, seen from outside.
+//!
+//! Inbound bytes pass by the [`Tracker`]. Outbound, one thing is kept back: a head that hyper cannot parse never becomes
+//! a request of ours, hyper answers it alone, with a status and nothing else. That answer is [`hushed`](Tap::hushed), and
+//! the connection, which ends with it anyway, writes a refusal like any other in its place. Parsing heads ourselves
+//! before hyper does would say no earlier, and cost every good request a second parser.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::framing::{HeadFraming, Tracker};
+use super::refuse::Refusal;
+
+/// hyper's own answers are shorter: a status line, a length and a date.
+const CANNED_BYTES_MAX: usize = 160;
+
+/// What is known of a connection's bytes; shared by the connection and the service that answers its requests.
+#[derive(Debug, Default)]
+pub struct Tap {
+    tracker: RefCell<Tracker>,
+    hushed: Cell<Option<Refusal>>,
+}
+
+impl Tap {
+    /// See [`Tracker::next_head`].
+    pub fn next_head(&self) -> Option<HeadFraming> {
+        self.tracker.borrow_mut().next_head()
+    }
+
+    /// See [`Tracker::within_head`].
+    #[must_use]
+    pub fn within_head(&self) -> bool {
+        self.tracker.borrow().within_head()
+    }
+
+    /// What stands for the answer of hyper's own that was kept back; it is for the connection to say it.
+    #[must_use]
+    pub fn hushed(&self) -> Option<Refusal> {
+        self.hushed.get()
+    }
+}
+
+/// A connection whose bytes are seen by a tap.
+#[derive(Debug)]
+pub struct Watched<S> {
+    stream: S,
+    tap: Rc<Tap>,
+}
+
+impl<S> Watched<S> {
+    /// Wraps `stream`.
+    pub fn new(stream: S) -> (Self, Rc<Tap>) {
+        let tap = Rc::default();
+        (Self { stream, tap: Rc::clone(&tap) }, tap)
+    }
+
+    /// The stream itself.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+/// What is to be done with bytes that hyper writes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Outbound {
+    /// They are an answer, or a part of one.
+    Pass,
+    /// The first so many are; then comes hyper's own.
+    PassFirst(usize),
+    /// They are hyper's own answer.
+    Hush(Refusal),
+}
+
+impl Outbound {
+    /// Looks for an answer of hyper's own at the end of `bytes`: nothing follows it. It cannot be taken for one of ours
+    /// or an upstream's, because those always have a header that it has not (`Content-Type`, `Via`).
+    fn of(bytes: &[u8]) -> Self {
+        if !bytes.ends_with(b"\r\n\r\n") {
+            return Self::Pass;
+        }
+        let from = bytes.len().saturating_sub(CANNED_BYTES_MAX);
+        let start = bytes[from..].windows(9).rposition(|w| w == b"HTTP/1.1 " || w == b"HTTP/1.0 ");
+        let Some(start) = start.map(|at| from + at) else { return Self::Pass };
+        match canned(&bytes[start..]) {
+            None => Self::Pass,
+            Some(refusal) if start == 0 => Self::Hush(refusal),
+            Some(_) => Self::PassFirst(start),
+        }
+    }
+}
+
+/// What to say in its place, if `head` is one of hyper's own answers.
+fn canned(head: &[u8]) -> Option<Refusal> {
+    let mut lines = std::str::from_utf8(head).ok()?.trim_end_matches("\r\n").split("\r\n");
+    let status = lines.next()?.get(9..12)?.parse().ok()?;
+    let bare = lines.all(|line| {
+        let name = line.split(':').next().unwrap_or(line);
+        line == "content-length: 0" || name == "date" || name == "connection"
+    });
+    Refusal::in_place_of(status).filter(|_| bare)
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.tap.tracker.borrow_mut().feed(&buf.filled()[before..]);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let passed = match Outbound::of(buf) {
+            Outbound::Pass => buf,
+            Outbound::PassFirst(count) => &buf[..count],
+            Outbound::Hush(refusal) => {
+                self.tap.hushed.set(Some(refusal));
+                return Poll::Ready(Ok(buf.len()));
+            }
+        };
+        Pin::new(&mut self.stream).poll_write(cx, passed)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+    /// Only flushes: the connection has a last word, and closes itself.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match bufs.iter().rposition(|buf| !buf.is_empty()) {
+            Some(last) if Outbound::of(&bufs[last]) != Outbound::Pass => {
+                // Rare: what comes before it goes first, then it is looked at alone.
+                let first = bufs[..=last].iter().find(|buf| !buf.is_empty());
+                self.poll_write(cx, first.map_or(&[][..], |buf| buf))
+            }
+            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        }
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CANNED: &[u8] =
+        b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\ndate: Sat, 21 Nov 2026 12:00:00 GMT\r\n\r\n";
+
+    #[test]
+    fn answers_of_hypers_own_are_told_from_others() {
+        assert_eq!(Outbound::of(CANNED), Outbound::Hush(Refusal::in_place_of(431).expect("one of hyper's")));
+        let after = [b"HTTP/1.1 204 No Content\r\nvia: 1.1 x\r\n\r\n".as_slice(), CANNED].concat();
+        assert_eq!(Outbound::of(&after), Outbound::PassFirst(after.len() - CANNED.len()));
+        let upstreams = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nvia: 1.1 pointsman\r\n\r\n";
+        for other in
+            [upstreams.as_slice(), b"", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", &CANNED[1..]]
+        {
+            assert_eq!(Outbound::of(other), Outbound::Pass, "{:?}", String::from_utf8_lossy(other));
+        }
+    }
+}
