@@ -13,17 +13,17 @@ use crate::upstream::PoolSettings;
 /// The settings of every worker.
 pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Instant) -> WorkerSettings {
     let proxy = &config.proxy;
-    let via = format!("1.1 {}", proxy.via);
+    let via = |version| {
+        let element = format!("{version} {}", proxy.via);
+        HeaderValue::from_str(&element).unwrap_or(HeaderValue::from_static("1.1 pointsman"))
+    };
     WorkerSettings {
         pools: PoolSettings {
             idle_timeout: proxy.upstream_idle_timeout,
             age_max: proxy.upstream_max_age,
             idle_max: proxy.upstream_idle_max,
         },
-        edit: EditSettings {
-            via: HeaderValue::from_str(&via).unwrap_or(HeaderValue::from_static("1.1 pointsman")),
-            revision: proxy.revision_header,
-        },
+        edit: EditSettings { via: via("1.1"), via_http2: via("2.0"), revision: proxy.revision_header },
         target_bytes_max: proxy.target_bytes_max,
         head_bytes_max: proxy.head_bytes_max,
         headers_max: proxy.headers_max,

@@ -9,7 +9,7 @@ use super::place::Place;
 use super::report::{Report, Reported};
 use super::shape::List;
 use crate::table::name::natural_cmp;
-use crate::table::spec::VersionSpec;
+use crate::table::spec::{Protocol, VersionSpec};
 
 /// A service without versions.
 pub(super) const NONE: &str = "found none, want at least one version (add [services.NAME.versions.v1] with endpoints)";
@@ -18,6 +18,15 @@ pub(super) const NONE: &str = "found none, want at least one version (add [servi
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawVersion {
     endpoints: List<String>,
+    protocol: Option<RawProtocol>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum RawProtocol {
+    #[serde(rename = "http1")]
+    Http1,
+    #[serde(rename = "h2")]
+    Http2,
 }
 
 /// All versions, in natural order of their names.
@@ -61,6 +70,10 @@ impl RawVersion {
             }
         }
         refused?;
-        Ok(VersionSpec { name: name?, endpoints })
+        let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
+            RawProtocol::Http1 => Protocol::Http1,
+            RawProtocol::Http2 => Protocol::Http2,
+        });
+        Ok(VersionSpec { name: name?, endpoints, protocol })
     }
 }

@@ -4,7 +4,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
 use super::body::RequestBody;
@@ -12,13 +11,13 @@ use super::observe::{InFlight, Observer};
 use super::worker::Worker;
 use crate::stats::{EndpointStats, UpstreamFailure};
 use crate::table::Version;
-use crate::upstream::{Connected, balance, connect};
+use crate::upstream::{ConnectError, Sender, balance, connect};
 
 /// A connection for one exchange.
 #[derive(Debug)]
 pub struct Lease {
     /// Sends the request.
-    pub sender: SendRequest<RequestBody>,
+    pub sender: Sender<RequestBody>,
     /// The endpoint, with the request counted in.
     pub in_flight: InFlight,
     /// Whether it was used before: an origin may have closed it since.
@@ -35,7 +34,7 @@ impl Lease {
         self.in_flight.endpoint()
     }
 
-    /// Gives the connection back to its pool: both bodies came to their end.
+    /// Gives the connection back to its pool: both bodies came to their end. A shared one never left it.
     pub fn give_back(self, worker: &Worker) {
         if !self.last && !worker.draining() {
             worker.pools.put(self.endpoint().id, self.sender, self.opened, Instant::now());
@@ -66,11 +65,15 @@ pub async fn dial(
         let chance = worker.random() as u64;
         let (index, endpoint) = balance::pick(version, now_ms, chance, &tried).ok_or(NoConnection)?;
         let in_flight = InFlight::enter(&endpoint.stats);
-        if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, now) {
+        if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
         }
-        match connect(&endpoint.stats, connect_timeout).await {
-            Ok(Connected(sender)) => {
+        let connected = connect(&endpoint.stats, version.protocol, connect_timeout).await;
+        match connected.and_then(|connected| connected.begin().ok_or(ConnectError::Closed(endpoint.address))) {
+            Ok((sender, shared)) => {
+                if let Some(shared) = shared {
+                    worker.pools.share(endpoint.stats.id, shared);
+                }
                 if endpoint.stats.succeeded() {
                     tracing::info!(endpoint = %endpoint.address, version = %version.name, "the endpoint takes connections again");
                 }

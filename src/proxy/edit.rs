@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::admit::{Admitted, BodyFraming};
 use super::client::X_FORWARDED_FOR;
@@ -29,8 +29,17 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 pub struct EditSettings {
     /// The `Via` element, such as `1.1 pointsman`.
     pub via: HeaderValue,
+    /// The same for what came by HTTP/2.
+    pub via_http2: HeaderValue,
     /// Whether requests carry the revision.
     pub revision: bool,
+}
+
+impl EditSettings {
+    /// The element for a message that came in this version (RFC 9110, 7.6.3).
+    fn via(&self, version: Version) -> HeaderValue {
+        if version == Version::HTTP_2 { self.via_http2.clone() } else { self.via.clone() }
+    }
 }
 
 /// Facts of one request that its headers tell the upstream.
@@ -42,6 +51,8 @@ pub struct RequestFacts<'a> {
     pub peer: IpAddr,
     /// The method, as forwarded.
     pub method: &'a Method,
+    /// What the client speaks.
+    pub version: Version,
     /// A fresh request id.
     pub fresh_id: u128,
     /// The revision of the table.
@@ -56,7 +67,7 @@ pub fn request(headers: &mut HeaderMap, facts: &RequestFacts<'_>, settings: &Edi
     keep_te_trailers(headers);
     write_framing(headers, facts.admitted.body, facts.method);
     forwarded(headers, facts);
-    headers.append(VIA, settings.via.clone());
+    headers.append(VIA, settings.via(facts.version));
     let id = request_id(headers, facts);
     headers.remove(X_REVISION);
     if settings.revision {
@@ -67,15 +78,10 @@ pub fn request(headers: &mut HeaderMap, facts: &RequestFacts<'_>, settings: &Edi
 
 /// Turns an upstream's headers into those for the client.
 ///
-/// The length is written from what hyper made of the body, except where there is none by definition and the header
-/// tells how long it would have been.
-pub fn answer(
-    headers: &mut HeaderMap,
-    status: StatusCode,
-    length: Option<u64>,
-    bodiless: bool,
-    settings: &EditSettings,
-) {
+/// The length is written from what hyper made of the body, except where there is none by definition (`bodiless`) and the
+/// header tells how long it would have been.
+pub fn answer(head: &mut http::response::Parts, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
+    let (status, headers) = (head.status, &mut head.headers);
     connection_header::strip(headers);
     headers.remove(TRANSFER_ENCODING);
     headers.remove(TE);
@@ -89,7 +95,7 @@ pub fn answer(
     } else if let Some(first) = headers.get(CONTENT_LENGTH).cloned() {
         headers.insert(CONTENT_LENGTH, first);
     }
-    headers.append(VIA, settings.via.clone());
+    headers.append(VIA, settings.via(head.version));
 }
 
 /// HTTP/2 lets a client send its cookies as several lines; rules, keys and HTTP/1.1 want one (RFC 9113, 8.2.3).
@@ -260,8 +266,10 @@ mod tests {
         let client = IpAddr::from([192, 0, 2, 1]);
         let admitted =
             Admitted { host, host_name_bytes: "shop.example".len(), trusted, client, body: BodyFraming::None };
-        let facts = RequestFacts { admitted: &admitted, peer: client, method: &Method::GET, fresh_id: 7, revision: 42 };
-        let settings = EditSettings { via: HeaderValue::from_static("1.1 pointsman"), revision: true };
+        let (method, version) = (&Method::GET, Version::HTTP_11);
+        let facts = RequestFacts { admitted: &admitted, peer: client, method, version, fresh_id: 7, revision: 42 };
+        let via = HeaderValue::from_static("1.1 pointsman");
+        let settings = EditSettings { via_http2: via.clone(), via, revision: true };
         request(&mut headers, &facts, &settings);
         headers
     }

@@ -8,8 +8,9 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until};
 
@@ -104,6 +105,22 @@ pub async fn forward(
     }
 }
 
+/// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1).
+fn as_http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
+    let headers = request.headers_mut();
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(CONNECTION);
+    // Given back by a connection before, it has its target already.
+    let host = headers.remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    if let Some(authority) = host {
+        let mut parts = std::mem::take(request.uri_mut()).into_parts();
+        (parts.scheme, parts.authority) = (Some(Scheme::HTTP), Some(authority));
+        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    }
+    *request.version_mut() = Version::HTTP_2;
+    request
+}
+
 /// Whether a request may be sent twice without anybody noticing: idempotent (RFC 9110, 9.2.2) and without a body.
 fn is_repeatable(request: &Request<RequestBody>) -> bool {
     request.method().is_idempotent() && matches!(request.body(), RequestBody::Empty)
@@ -127,7 +144,8 @@ async fn send(
     state: &BodyState,
     limit: Duration,
 ) -> Result<Response<Incoming>, SendError> {
-    let sending = lease.sender.try_send_request(request);
+    let request = if lease.sender.is_http2() { as_http2(request) } else { request };
+    let sending = lease.sender.try_send(request);
     let mut sending = std::pin::pin!(sending);
     let mut deadline = Instant::now() + limit;
     loop {

@@ -95,6 +95,7 @@ async fn exchange(
         admitted: &admitted,
         peer: peer.address,
         method: &method,
+        version: head.version,
         fresh_id: worker.random(),
         revision: table.revision,
     };
@@ -210,9 +211,9 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
     observer.answered(head.status);
     // To an origin that answered in HTTP/1.0, hyper's client speaks HTTP/1.0 from then on, and drops a chunked body
     // without an error.
-    lease.last = head.version != http::Version::HTTP_11;
+    lease.last = head.version < http::Version::HTTP_11;
     let bodiless = is_head || head.status == http::StatusCode::NOT_MODIFIED;
-    edit::answer(&mut head.headers, head.status, incoming.size_hint().exact(), bodiless, &worker.settings.edit);
+    edit::answer(&mut head, incoming.size_hint().exact(), bodiless, &worker.settings.edit);
     if let Some(key) = new_key {
         edit::set_own_cookie(&mut head.headers, &key);
     }

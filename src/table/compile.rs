@@ -15,7 +15,7 @@ use super::gate::Gates;
 use super::hash::Salt;
 use super::name::Name;
 use super::router::Router;
-use super::spec::{Condition, KeySource, OnUnhealthy, ServiceSpec};
+use super::spec::{Condition, KeySource, OnUnhealthy, Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
 
@@ -63,6 +63,8 @@ pub struct Service {
 pub struct Version {
     /// Its name.
     pub name: Name,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
     /// Its share of the split.
     pub weight: Weight,
     /// Its endpoints.
@@ -204,6 +206,7 @@ impl Service {
             };
             Version {
                 name: version.name.clone(),
+                protocol: version.protocol,
                 weight: Weight::from_slots(traffic.slots.count(&version.name)).unwrap_or(Weight::FULL),
                 endpoints: version.endpoints.iter().map(endpoint).collect(),
                 stats: registry.version(&spec.name, &version.name),

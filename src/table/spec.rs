@@ -43,6 +43,26 @@ pub struct VersionSpec {
     pub name: Name,
     /// Its endpoints, at least one, each once.
     pub endpoints: Vec<SocketAddr>,
+    /// What they speak.
+    pub protocol: Protocol,
+}
+
+impl VersionSpec {
+    /// A version as it is when nothing but its endpoints is said.
+    #[must_use]
+    pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
+        Self { name, endpoints, protocol: Protocol::default() }
+    }
+}
+
+/// What the endpoints of a version speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Protocol {
+    /// HTTP/1.1.
+    #[default]
+    Http1,
+    /// HTTP/2, without asking: with prior knowledge on plain connections.
+    Http2,
 }
 
 /// How a service's requests are forwarded.

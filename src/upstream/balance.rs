@@ -53,6 +53,7 @@ mod tests {
         };
         Version {
             name: Name::new("v1").expect("a name"),
+            protocol: crate::table::spec::Protocol::Http1,
             weight: Weight::FULL,
             endpoints: (1..=count).map(endpoint).collect(),
             stats: Arc::new(VersionStats::new(1)),

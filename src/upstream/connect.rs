@@ -1,17 +1,24 @@
 //! Opening a connection to an endpoint.
 
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
 use http_body::Body;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
+use hyper::client::conn::{http1, http2};
+use hyper::rt::Executor;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::task::spawn_local;
+use tokio::time::{Instant, timeout};
 
+use super::sender::{Load, Sender, Shared};
 use crate::stats::EndpointStats;
+use crate::table::spec::Protocol;
 
 /// The most header lines that an upstream may answer with; as many as the proxy takes from clients.
 const ANSWER_HEADERS_MAX: usize = 100;
@@ -19,9 +26,37 @@ const ANSWER_HEADERS_MAX: usize = 100;
 /// The most bytes that hyper buffers of an answer: its head must fit.
 const ANSWER_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
+/// What an origin may send on a stream, and on a connection, before it was read: the memory that one answer can hold.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// See [`STREAM_WINDOW_BYTES`].
+const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+
+/// How often an origin with open streams is asked whether it is still there, and how long it may take to answer.
+const PING_INTERVAL: Duration = Duration::from_secs(10);
+
+/// See [`PING_INTERVAL`].
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// A new connection, ready for its first request.
 #[derive(Debug)]
-pub struct Connected<B>(pub SendRequest<B>);
+pub enum Connected<B> {
+    /// For one exchange at a time.
+    Http1(http1::SendRequest<B>),
+    /// To be shared.
+    Http2(Shared<B>),
+}
+
+impl<B> Connected<B> {
+    /// What sends its first request, and what is left to share.
+    #[must_use]
+    pub fn begin(self) -> Option<(Sender<B>, Option<Shared<B>>)> {
+        match self {
+            Self::Http1(sender) => Some((Sender::Http1(sender), None)),
+            Self::Http2(shared) => Some((Sender::Http2(shared.stream()?), Some(shared))),
+        }
+    }
+}
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
@@ -32,8 +67,11 @@ pub enum ConnectError {
     /// Nobody said anything.
     #[error("no connection to {0} within {1:?}")]
     Timeout(SocketAddr, Duration),
+    /// It was closed as soon as it was there.
+    #[error("the connection to {0} was closed at once")]
+    Closed(SocketAddr),
     /// hyper would not take the connection.
-    #[error("no HTTP/1.1 on the connection to {0}")]
+    #[error("no HTTP on the connection to {0}")]
     Handshake(SocketAddr, #[source] hyper::Error),
 }
 
@@ -41,9 +79,13 @@ pub enum ConnectError {
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection within `limit`.
-pub async fn connect<B>(endpoint: &Arc<EndpointStats>, limit: Duration) -> Result<Connected<B>, ConnectError>
+pub async fn connect<B>(
+    endpoint: &Arc<EndpointStats>,
+    protocol: Protocol,
+    limit: Duration,
+) -> Result<Connected<B>, ConnectError>
 where
-    B: Body + 'static,
+    B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
@@ -55,19 +97,75 @@ where
     };
     // Heads and small bodies go out at once; the cost is a packet more on bodies that hyper flushes in parts.
     stream.set_nodelay(true).map_err(|error| ConnectError::Refused(address, error))?;
-    let handshake = http1::Builder::new()
-        .max_headers(ANSWER_HEADERS_MAX)
-        .max_buf_size(ANSWER_BUFFER_BYTES_MAX)
-        .handshake(TokioIo::new(stream));
-    let (sender, connection) = handshake.await.map_err(|error| ConnectError::Handshake(address, error))?;
+    let connected = match protocol {
+        Protocol::Http1 => http1(stream, endpoint).await,
+        Protocol::Http2 => http2(stream, endpoint).await,
+    };
+    connected.map_err(|error| ConnectError::Handshake(address, error))
+}
+
+async fn http1<B>(stream: TcpStream, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
+where
+    B: Body + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut builder = http1::Builder::new();
+    builder.max_headers(ANSWER_HEADERS_MAX).max_buf_size(ANSWER_BUFFER_BYTES_MAX);
+    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+    drive(connection, endpoint);
+    Ok(Connected::Http1(sender))
+}
+
+async fn http2<B>(stream: TcpStream, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
+where
+    B: Body + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut builder = http2::Builder::new(Local);
+    builder
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_header_list_size(u32::try_from(ANSWER_BUFFER_BYTES_MAX).unwrap_or(u32::MAX))
+        .keep_alive_interval(PING_INTERVAL)
+        .keep_alive_timeout(PING_TIMEOUT);
+    let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;
+    let now = Instant::now();
+    let load = Rc::new(Load::new(now));
+    let shared = Shared::new(sender, Rc::clone(&load), now);
+    let driven = poll_fn(move |cx| {
+        let polled = Pin::new(&mut connection).poll(cx);
+        load.most.set(connection.current_max_send_streams());
+        polled
+    });
+    drive(driven, endpoint);
+    Ok(Connected::Http2(shared))
+}
+
+fn drive(connection: impl Future<Output = hyper::Result<()>> + 'static, endpoint: &Arc<EndpointStats>) {
     let endpoint = Arc::clone(endpoint);
     endpoint.opened();
-    tokio::task::spawn_local(async move {
-        // Its errors reach the request that is under way; between requests they only say that the origin hung up.
+    spawn_local(async move {
+        // Its errors reach the requests that are under way; between requests they only say that the origin hung up.
         if let Err(error) = connection.await {
-            tracing::trace!(%address, %error, "upstream connection ended");
+            tracing::trace!(address = %endpoint.address, %error, "upstream connection ended");
         }
         endpoint.closed();
     });
-    Ok(Connected(sender))
+}
+
+/// Runs what hyper's HTTP/2 needs besides the connection on this thread.
+#[derive(Clone, Copy, Debug)]
+struct Local;
+
+impl<F> Executor<F> for Local
+where
+    F: Future + 'static,
+    F::Output: 'static,
+{
+    fn execute(&self, future: F) {
+        spawn_local(future);
+    }
 }

@@ -2,7 +2,8 @@
 //!
 //! Last in, first out: a few connections stay warm and the others age out. A connection that is too old, or idle for
 //! longer than its origin is likely to keep it, is closed rather than used: an origin that closes at the same moment
-//! as we send would cost a retry.
+//! as we send would cost a retry. Shared connections (HTTP/2) stay here while they are used; the one that was opened first
+//! takes a stream if it has room, so that the others can age out too.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -10,6 +11,9 @@ use std::time::Duration;
 
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
+
+use super::sender::{Sender, Shared, Stream};
+use crate::table::spec::Protocol;
 
 /// Bounds of the pools.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +31,7 @@ pub struct PoolSettings {
 pub struct Pools<B> {
     settings: PoolSettings,
     by_endpoint: RefCell<HashMap<u32, Vec<Idle<B>>>>,
+    shared: RefCell<HashMap<u32, Vec<Shared<B>>>>,
 }
 
 /// A connection that waits for its next request.
@@ -41,11 +46,32 @@ impl<B> Pools<B> {
     /// Empty pools.
     #[must_use]
     pub fn new(settings: PoolSettings) -> Self {
-        Self { settings, by_endpoint: RefCell::default() }
+        Self { settings, by_endpoint: RefCell::default(), shared: RefCell::default() }
     }
 
-    /// Takes the connection to `endpoint` that was used last and still works, with the time it was opened.
-    pub fn take(&self, endpoint: u32, now: Instant) -> Option<(SendRequest<B>, Instant)> {
+    /// What sends a request to `endpoint` on a connection that is there already, with the time it was opened.
+    pub fn take(&self, endpoint: u32, protocol: Protocol, now: Instant) -> Option<(Sender<B>, Instant)> {
+        match protocol {
+            Protocol::Http1 => self.take_idle(endpoint, now).map(|(sender, opened)| (Sender::Http1(sender), opened)),
+            Protocol::Http2 => self.take_stream(endpoint, now).map(|(stream, opened)| (Sender::Http2(stream), opened)),
+        }
+    }
+
+    /// A stream of a shared connection that is not too old for another one.
+    fn take_stream(&self, endpoint: u32, now: Instant) -> Option<(Stream<B>, Instant)> {
+        let shared = self.shared.borrow();
+        let young = |connection: &&Shared<B>| now.duration_since(connection.opened()) < self.settings.age_max;
+        let mut young = shared.get(&endpoint)?.iter().filter(young);
+        young.find_map(|connection| Some((connection.stream()?, connection.opened())))
+    }
+
+    /// Lets others use a connection.
+    pub fn share(&self, endpoint: u32, connection: Shared<B>) {
+        self.shared.borrow_mut().entry(endpoint).or_default().push(connection);
+    }
+
+    /// The connection that was used last and still works.
+    fn take_idle(&self, endpoint: u32, now: Instant) -> Option<(SendRequest<B>, Instant)> {
         let mut pools = self.by_endpoint.borrow_mut();
         let idle = pools.get_mut(&endpoint)?;
         for index in (0..idle.len()).rev() {
@@ -61,7 +87,8 @@ impl<B> Pools<B> {
     }
 
     /// Puts a connection back whose last exchange ended well, in both directions.
-    pub fn put(&self, endpoint: u32, sender: SendRequest<B>, opened: Instant, now: Instant) {
+    pub fn put(&self, endpoint: u32, sender: Sender<B>, opened: Instant, now: Instant) {
+        let Sender::Http1(sender) = sender else { return };
         let mut pools = self.by_endpoint.borrow_mut();
         let idle = pools.entry(endpoint).or_default();
         if idle.len() < self.settings.idle_max && !sender.is_closed() {
@@ -75,11 +102,24 @@ impl<B> Pools<B> {
             idle.retain(|connection| self.fresh(connection, now));
             !idle.is_empty()
         });
+        self.shared.borrow_mut().retain(|_, connections| {
+            connections.retain(|connection| self.needed(connection, now));
+            !connections.is_empty()
+        });
     }
 
-    /// Closes all idle connections.
+    /// Whether a shared connection has streams or may get some. One that is dropped here ends with its last stream.
+    fn needed(&self, connection: &Shared<B>, now: Instant) -> bool {
+        let quiet =
+            connection.quiet_since().is_some_and(|since| now.duration_since(since) >= self.settings.idle_timeout);
+        let old = now.duration_since(connection.opened()) >= self.settings.age_max;
+        !connection.is_closed() && !quiet && !old
+    }
+
+    /// Closes all connections that nobody uses.
     pub fn clear(&self) {
         self.by_endpoint.borrow_mut().clear();
+        self.shared.borrow_mut().clear();
     }
 
     /// Number of idle connections.

@@ -18,6 +18,7 @@ pub(crate) struct Setup {
     top: String,
     listener: String,
     service: String,
+    version: String,
     bottom: String,
     weights: Vec<u32>,
     versions: Vec<Vec<SocketAddr>>,
@@ -32,6 +33,7 @@ impl Setup {
             top: String::new(),
             listener: String::new(),
             service: String::new(),
+            version: String::new(),
             bottom: String::new(),
             weights,
             versions,
@@ -62,6 +64,12 @@ impl Setup {
         self
     }
 
+    /// Lines for every version.
+    pub(crate) fn version(mut self, lines: &str) -> Self {
+        writeln!(self.version, "{lines}").unwrap();
+        self
+    }
+
     /// Sections for the end of the file.
     pub(crate) fn bottom(mut self, lines: &str) -> Self {
         writeln!(self.bottom, "{lines}").unwrap();
@@ -81,7 +89,8 @@ impl Setup {
         writeln!(text, "[services.site]\nsplit = {{ {} }}\n{}", split.join(", "), self.service).unwrap();
         for (endpoints, n) in self.versions.iter().zip(1..) {
             let endpoints: Vec<_> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
-            writeln!(text, "[services.site.versions.v{n}]\nendpoints = [{}]", endpoints.join(", ")).unwrap();
+            let endpoints = endpoints.join(", ");
+            writeln!(text, "[services.site.versions.v{n}]\nendpoints = [{endpoints}]\n{}", self.version).unwrap();
         }
         Proxy::start(&format!("{text}{}", self.bottom))
     }

@@ -1,0 +1,225 @@
+//! HTTP/2 on both sides: a client that asks by hand, an origin that remembers.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::client::SendRequest;
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Runtime;
+use tokio::task::JoinHandle;
+use tokio::time::timeout;
+
+use super::PATIENCE;
+
+fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
+}
+
+/// What came back on a stream.
+#[derive(Debug)]
+pub(crate) struct H2Answer {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+impl H2Answer {
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    #[track_caller]
+    pub(crate) fn assert_refused(&self, status: u16, word: &str) {
+        assert!(self.status == status && self.text().contains(word), "want {status} {word}, got {self:?}");
+    }
+}
+
+/// A connection with prior knowledge.
+pub(crate) struct H2Client {
+    runtime: Runtime,
+    sender: SendRequest<Bytes>,
+    connection: JoinHandle<Result<(), h2::Error>>,
+}
+
+/// A request of HTTP/2: an absolute target and headers.
+pub(crate) fn request(method: &str, uri: &str, headers: &[(&str, &str)]) -> Request<()> {
+    let mut request = Request::builder().method(method).uri(uri).version(http::Version::HTTP_2).body(()).unwrap();
+    for (name, value) in headers {
+        let name = HeaderName::from_bytes(name.as_bytes()).unwrap();
+        request.headers_mut().append(name, HeaderValue::from_str(value).unwrap());
+    }
+    request
+}
+
+impl H2Client {
+    /// Connects, with a window of `window` bytes for each answer.
+    pub(crate) fn with_window(address: SocketAddr, window: u32) -> Self {
+        let runtime = runtime();
+        let (sender, connection) = runtime.block_on(async {
+            let stream = TcpStream::connect(address).await.unwrap();
+            let mut builder = h2::client::Builder::new();
+            builder.initial_window_size(window).max_concurrent_reset_streams(10_000);
+            let (sender, connection) = builder.handshake(stream).await.unwrap();
+            (sender, tokio::spawn(connection))
+        });
+        Self { runtime, sender, connection }
+    }
+
+    pub(crate) fn to(address: SocketAddr) -> Self {
+        Self::with_window(address, 65_535)
+    }
+
+    /// Sends a request with its body in parts, and trailers if there are any; waits for the whole answer.
+    pub(crate) fn try_ask(
+        &mut self,
+        request: Request<()>,
+        parts: &[&[u8]],
+        trailers: Option<HeaderMap>,
+    ) -> Result<H2Answer, h2::Error> {
+        let sender = self.sender.clone();
+        let asked = async {
+            let mut sender = sender.ready().await?;
+            let ends = parts.is_empty() && trailers.is_none();
+            let (answer, mut stream) = sender.send_request(request, ends)?;
+            for (index, part) in parts.iter().enumerate() {
+                let last = trailers.is_none() && index + 1 == parts.len();
+                stream.send_data(Bytes::copy_from_slice(part), last)?;
+            }
+            if let Some(trailers) = trailers {
+                stream.send_trailers(trailers)?;
+            }
+            let (head, mut incoming) = answer.await?.into_parts();
+            let mut body = Vec::new();
+            while let Some(data) = incoming.data().await {
+                let data = data?;
+                incoming.flow_control().release_capacity(data.len())?;
+                body.extend_from_slice(&data);
+            }
+            let trailers = incoming.trailers().await?;
+            Ok(H2Answer { status: head.status.as_u16(), headers: head.headers, body, trailers })
+        };
+        self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an answer in time") })
+    }
+
+    #[track_caller]
+    pub(crate) fn ask(&mut self, request: Request<()>) -> H2Answer {
+        self.try_ask(request, &[], None).unwrap()
+    }
+
+    /// Sends a request and takes it back at once.
+    pub(crate) fn take_back(&mut self, request: Request<()>) -> Result<(), h2::Error> {
+        let sender = self.sender.clone();
+        self.runtime.block_on(async {
+            let (_answer, mut stream) = sender.ready().await?.send_request(request, true)?;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            stream.send_reset(h2::Reason::CANCEL);
+            Ok(())
+        })
+    }
+
+    /// Sends a request and reads nothing of its answer's body; how the stream ended.
+    pub(crate) fn ask_and_not_read(&mut self, request: Request<()>) -> Result<u16, h2::Error> {
+        let sender = self.sender.clone();
+        let asked = async {
+            let (answer, _stream) = sender.ready().await?.send_request(request, true)?;
+            let (head, mut incoming) = answer.await?.into_parts();
+            while let Some(data) = incoming.data().await {
+                // The window is never given back.
+                data?;
+            }
+            Ok(head.status.as_u16())
+        };
+        self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an end in time") })
+    }
+
+    /// Waits for the end of the connection.
+    pub(crate) fn end(self) -> Result<(), h2::Error> {
+        let Self { runtime, sender, connection } = self;
+        runtime.block_on(async {
+            let ended = timeout(PATIENCE, connection).await.expect("an end in time").unwrap();
+            drop(sender);
+            ended
+        })
+    }
+}
+
+/// What an origin saw of a request.
+#[derive(Clone, Debug)]
+pub(crate) struct H2Seen {
+    pub(crate) method: String,
+    pub(crate) uri: String,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+/// An origin that speaks HTTP/2 with prior knowledge and answers `text` with the trailer `grpc-status: 0`.
+pub(crate) struct H2Origin {
+    address: SocketAddr,
+    seen: Arc<Mutex<Vec<H2Seen>>>,
+    /// Dropping it stops the origin.
+    _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+impl H2Origin {
+    pub(crate) fn saying(text: &'static str) -> Self {
+        let runtime = runtime();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        let seen: Arc<Mutex<Vec<H2Seen>>> = Arc::default();
+        let remembers = Arc::clone(&seen);
+        let (stop, mut stopping) = tokio::sync::oneshot::channel::<()>();
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                loop {
+                    tokio::select! {
+                        accepted = listener.accept() => {
+                            tokio::spawn(serve(accepted.unwrap().0, text, Arc::clone(&remembers)));
+                        }
+                        _ = &mut stopping => break,
+                    }
+                }
+            });
+        });
+        Self { address, seen, _stop: stop }
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub(crate) fn seen(&self) -> Vec<H2Seen> {
+        self.seen.lock().unwrap().clone()
+    }
+}
+
+async fn serve(stream: TcpStream, text: &'static str, seen: Arc<Mutex<Vec<H2Seen>>>) -> Result<(), h2::Error> {
+    let mut connection = h2::server::handshake(stream).await?;
+    while let Some(accepted) = connection.accept().await {
+        let (request, mut respond) = accepted?;
+        let seen = Arc::clone(&seen);
+        tokio::spawn(async move {
+            let (head, mut incoming) = request.into_parts();
+            let mut body = Vec::new();
+            while let Some(data) = incoming.data().await {
+                let data = data?;
+                incoming.flow_control().release_capacity(data.len())?;
+                body.extend_from_slice(&data);
+            }
+            let trailers = incoming.trailers().await?;
+            let (method, uri) = (head.method.to_string(), head.uri.to_string());
+            seen.lock().unwrap().push(H2Seen { method, uri, headers: head.headers, body, trailers });
+            let mut sending = respond.send_response(Response::new(()), false)?;
+            sending.send_data(Bytes::from_static(text.as_bytes()), false)?;
+            sending.send_trailers(HeaderMap::from_iter([(
+                HeaderName::from_static("grpc-status"),
+                HeaderValue::from_static("0"),
+            )]))
+        });
+    }
+    Ok(())
+}
