@@ -111,9 +111,17 @@ fn version_row(version: &Value) -> Vec<(String, Tone)> {
         (number(&errors.into(), 2), error_tone),
         (number(&recent["p50_ms"], 1), Tone::Plain),
         (number(&recent["p99_ms"], 1), Tone::Plain),
-        (member(version, "in_flight"), Tone::Plain),
+        (in_flight(version), Tone::Plain),
         (endpoints.join(" "), Tone::Plain),
     ]
+}
+
+/// Requests in flight, with how many of the connections are long ones.
+fn in_flight(version: &Value) -> String {
+    match version["long_connections"].as_u64() {
+        None | Some(0) => member(version, "in_flight"),
+        Some(long) => format!("{} ({long} long)", member(version, "in_flight")),
+    }
 }
 
 fn sticky(words: &str) -> &str {

@@ -21,6 +21,7 @@ mod document;
 mod fault;
 mod listener;
 mod nearest;
+mod on_shift;
 mod pattern;
 mod place;
 mod problem;

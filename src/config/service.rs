@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::build::Build;
 use super::check::{self, every, setting};
+use super::on_shift::RawOnShift;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::rule::{self, Known, RawRule};
@@ -34,6 +35,9 @@ pub(super) struct RawService {
     response_timeout: Option<Read<Span>>,
     body_idle_timeout: Option<Read<Span>>,
     normalize_path: Option<bool>,
+    websockets: Option<bool>,
+    tunnel_idle_timeout: Option<Read<Span>>,
+    on_shift: Option<RawOnShift>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -110,6 +114,8 @@ impl RawService {
         let connect = timeout(self.connect_timeout, default.connect_timeout, "connect_timeout");
         let response = timeout(self.response_timeout, default.response_timeout, "response_timeout");
         let body = timeout(self.body_idle_timeout, default.body_idle_timeout, "body_idle_timeout");
+        let tunnel = timeout(self.tunnel_idle_timeout, default.tunnel_idle_timeout, "tunnel_idle_timeout");
+        let on_shift = self.on_shift.as_ref().map(|raw| raw.build(&at.key("on_shift"), report)).transpose();
         let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
             RawOnUnhealthy::Pass => OnUnhealthy::Pass,
             RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
@@ -120,6 +126,9 @@ impl RawService {
             response_timeout: response?,
             body_idle_timeout: body?,
             normalize_path: self.normalize_path.unwrap_or(default.normalize_path),
+            websockets: self.websockets.unwrap_or(default.websockets),
+            tunnel_idle_timeout: tunnel?,
+            on_shift: on_shift?.unwrap_or(default.on_shift),
         })
     }
 }

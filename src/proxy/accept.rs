@@ -105,7 +105,7 @@ async fn sweep(worker: Rc<Worker>) {
     loop {
         ticks.tick().await;
         worker.pools.sweep(Instant::now());
-        worker.refresh();
+        worker.longs.review(&worker.snapshot(), Instant::now());
     }
 }
 
@@ -115,7 +115,7 @@ async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: Rc<ListenerSe
         match socket.accept().await {
             Ok((stream, address)) => {
                 pause = ACCEPT_PAUSE_MIN;
-                let peer = Rc::new(Peer { address: address.ip(), listener: Rc::clone(&listener) });
+                let peer = Rc::new(Peer::new(address.ip(), Rc::clone(&listener)));
                 spawn_local(connection::serve(Rc::clone(&worker), ClientStream::Plain(stream), peer));
             }
             // The connection was gone before it was ours.

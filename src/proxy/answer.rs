@@ -6,12 +6,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::body::Incoming;
 
 use super::body::{BodyFault, BodyState, Idle, poll_filtered};
 use super::dial::Lease;
+use super::long::{Kind, Open};
 use super::observe::Observer;
 use super::worker::Worker;
 use crate::stats::UpstreamFailure;
@@ -43,12 +45,28 @@ pub struct Exchange {
     pub lease: Lease,
     /// What became of the request's body.
     pub request_body: Rc<BodyState>,
+    /// Holds the version's count of long connections, if it may be one.
+    pub long: Option<Open>,
 }
 
 impl Exchange {
+    fn is_left_behind(&self, cx: &mut Context<'_>) -> bool {
+        self.long.as_ref().is_some_and(|long| long.poll_closed(cx).is_ready())
+    }
+
+    /// The version was left behind: the answer ends here, in the way that its client takes for an interruption. What is
+    /// left of the exchange is dropped.
+    fn cut(self) -> Option<Frame<Bytes>> {
+        self.request_body.abandon();
+        let call = self.long.as_ref().is_some_and(|long| long.kind() == Kind::Call);
+        self.observer.end();
+        // Server-sent events have no end of their own: a client that sees one asks again.
+        call.then(|| Frame::trailers(grpc_left_behind()))
+    }
+
     /// The answer came to its end. The connection is used again only if the request's body did as well (rule 26).
     fn end(self) {
-        let Self { worker, observer, lease, request_body } = self;
+        let Self { worker, observer, lease, request_body, long: _ } = self;
         if request_body.ended().is_some() && request_body.fault().is_none() {
             lease.give_back(&worker);
         } else {
@@ -56,6 +74,16 @@ impl Exchange {
         }
         observer.end();
     }
+}
+
+/// How a call ends whose version was left behind: its client may try again.
+fn grpc_left_behind() -> HeaderMap {
+    let message = HeaderValue::from_static("the version that answered was left behind by a shift");
+    let unavailable = HeaderValue::from_static("14");
+    HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), unavailable),
+        (HeaderName::from_static("grpc-message"), message),
+    ])
 }
 
 impl AnswerBody {
@@ -84,6 +112,11 @@ impl Body for AnswerBody {
             }
             Self::Upstream { incoming, idle, exchange } => (incoming, idle, exchange),
         };
+        if let Some(over) = exchange.take_if(|exchange| exchange.is_left_behind(cx)) {
+            let last = over.cut();
+            *self = Self::Own(Full::default());
+            return Poll::Ready(last.map(Ok));
+        }
         let polled = poll_filtered(incoming, idle, cx);
         match &polled {
             Poll::Pending => {}

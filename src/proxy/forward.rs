@@ -8,10 +8,11 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, Scheme};
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{BodyFault, BodyState, RequestBody};
@@ -73,6 +74,7 @@ pub async fn forward(
     let policy = &routed.service().spec.policy;
     let mut lease = lease;
     let mut request = head.into_request(body);
+    let may_switch = request.headers().contains_key(UPGRADE);
     let mut unsent = 0;
     let mut retried = false;
     loop {
@@ -80,7 +82,7 @@ pub async fn forward(
         let spare = repeatable.then(|| Head::of(&request));
         let fresh = match send(&mut lease, request, state, policy.response_timeout).await {
             Ok(response) => {
-                check(&response).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
+                check(&response, may_switch).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(Answer { response, lease });
             }
             Err(SendError::Unsent(given_back)) if unsent < UNSENT_TRIES_MAX => {
@@ -110,6 +112,8 @@ fn as_http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
     let headers = request.headers_mut();
     headers.remove(TRANSFER_ENCODING);
     headers.remove(CONNECTION);
+    let websocket = headers.remove(UPGRADE).is_some();
+    headers.remove(SEC_WEBSOCKET_KEY);
     // Given back by a connection before, it has its target already.
     let host = headers.remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
     if let Some(authority) = host {
@@ -118,6 +122,11 @@ fn as_http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     }
     *request.version_mut() = Version::HTTP_2;
+    if websocket {
+        // RFC 8441, 4.
+        *request.method_mut() = Method::CONNECT;
+        request.extensions_mut().insert(Protocol::from_static("websocket"));
+    }
     request
 }
 
@@ -170,9 +179,9 @@ async fn send(
 }
 
 /// Rule 6: what an answer must not have, whatever hyper makes of it. The connection is not used again.
-fn check(response: &Response<Incoming>) -> Result<(), Refusal> {
+fn check(response: &Response<Incoming>, may_switch: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
         return bad("the upstream switched protocols without being asked");
     }
     let headers = response.headers();

@@ -1,6 +1,7 @@
 //! The request: admit, decide, dial, forward, observe, with one side exit.
 
 use std::borrow::Cow;
+use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -10,7 +11,12 @@ use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
 use http_body::Body;
+use http_body_util::Full;
 use hyper::body::Incoming;
+use hyper::ext::Protocol;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::accept::ListenerSettings;
@@ -20,10 +26,13 @@ use super::body::{BodyState, Idle, RequestBody};
 use super::dial::{Lease, dial};
 use super::edit;
 use super::forward::{Answer, Head, forward};
+use super::long::{Kind, Open};
 use super::observe::{Observer, Routed};
 use super::refuse::{Manner, Refusal};
+use super::tunnel::Tunnel;
+use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
-use crate::stats::Refused;
+use crate::stats::{Refused, UpstreamFailure};
 use crate::table::key::OwnKey;
 use crate::table::{RequestView, Undecided, Version, decide};
 
@@ -34,6 +43,30 @@ pub struct Peer {
     pub address: IpAddr,
     /// Where it came in.
     pub listener: Rc<ListenerSettings>,
+    /// The tunnel that an HTTP/1.1 connection becomes when its codec is done.
+    tunnel: RefCell<Option<Tunnel>>,
+    /// Tunnels on streams of an HTTP/2 connection.
+    tunnels: Cell<usize>,
+}
+
+impl Peer {
+    /// A connection from `address`.
+    #[must_use]
+    pub fn new(address: IpAddr, listener: Rc<ListenerSettings>) -> Self {
+        Self { address, listener, tunnel: RefCell::default(), tunnels: Cell::new(0) }
+    }
+
+    /// What the connection has become, if that is a tunnel.
+    #[must_use]
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
+    }
+
+    /// Tunnels on its streams.
+    #[must_use]
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.get()
+    }
 }
 
 /// Answers one request.
@@ -47,13 +80,24 @@ pub async fn handle(
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (mut head, body) = request.into_parts();
-    if matches!(seen, Seen::Http2 { .. }) {
-        edit::join_cookies(&mut head.headers);
-    }
+    let handshake = match seen {
+        Seen::Http1(_) => websocket::from_http1(&head, body_framing(&body)),
+        Seen::Http2 { .. } => {
+            edit::join_cookies(&mut head.headers);
+            websocket::from_http2(&mut head)
+        }
+    };
+    let client_side = head.extensions.remove();
     let mut observer = Observer::begin(&worker, &head, peer.address);
     let manner = Manner::of(&head.headers);
-    match exchange(&worker, &peer, seen, (head, body), &mut observer).await {
-        Ok((answer, request_body, new_key)) => Ok(finish(worker, answer, Outcome { observer, request_body, new_key })),
+    match exchange(&worker, &peer, (seen, handshake), (head, body), &mut observer).await {
+        Ok((forwarded, request_body, new_key)) => {
+            let outcome = Outcome { observer, request_body, new_key };
+            Ok(match forwarded.handshake {
+                Some(_) => switch(&worker, &peer, forwarded, outcome, client_side),
+                None => finish(worker, forwarded, outcome),
+            })
+        }
         Err(refusal) => {
             let mut answer = refusal.answer(manner);
             observer.end_refused(&refusal, answer.body().size_hint().exact());
@@ -70,7 +114,7 @@ pub async fn handle(
 async fn exchange(
     worker: &Rc<Worker>,
     peer: &Peer,
-    seen: Seen,
+    (seen, handshake): (Seen, Option<Handshake>),
     (head, body): (Parts, Incoming),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), Refusal> {
@@ -80,6 +124,10 @@ async fn exchange(
     let target = target(&table, &head, &admitted)?;
     let route = route(worker, &table, (&head, &target, &admitted), observer).await?;
     let policy = &route.routed.service().spec.policy;
+    let handshake = handshake.filter(|_| policy.websockets);
+    if head.extensions.get::<Protocol>().is_some() && handshake.is_none() {
+        return Err(Refusal::new(Refused::MethodNotAllowed, "this service has no WebSockets"));
+    }
     let state = Rc::new(match admitted.body {
         BodyFraming::None => BodyState::of_no_body(observer.started()),
         BodyFraming::Length(_) | BodyFraming::Chunked => BodyState::default(),
@@ -100,6 +148,7 @@ async fn exchange(
         revision: table.revision,
     };
     let id = edit::request(&mut headers, &facts, &worker.settings.edit);
+    let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut headers, worker.random()));
     observer.sent(&id, route.lease.endpoint().address);
     if admitted.host.is_none() {
         // Only HTTP/1.0 lets a client leave it out; HTTP/1.1 to the upstream does not.
@@ -110,7 +159,15 @@ async fn exchange(
     let request = (Head { method, uri: Uri::from(target), headers }, body);
     let answer = forward(worker, &route.routed, route.lease, request, (&state, observer)).await?;
     answer.lease.endpoint().succeeded();
-    Ok((Forwarded { answer, is_head, routed: route.routed }, state, route.new_key))
+    let handshake = match handshake.as_ref().map(|_| websocket::is_consent(&answer.response, proof.as_ref())) {
+        None | Some(Ok(false)) => None,
+        Some(Ok(true)) => handshake,
+        Some(Err(detail)) => {
+            observer.failed(UpstreamFailure::BadAnswer);
+            return Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
+        }
+    };
+    Ok((Forwarded { answer, is_head, routed: route.routed, handshake }, state, route.new_key))
 }
 
 /// The head of an answer and what its last edits need.
@@ -118,6 +175,8 @@ struct Forwarded {
     answer: Answer,
     is_head: bool,
     routed: Routed,
+    /// The WebSocket that the endpoint has consented to.
+    handshake: Option<Handshake>,
 }
 
 /// What goes on with the body of an answer.
@@ -205,7 +264,7 @@ fn body_framing(body: &Incoming) -> BodyFraming {
 
 /// The last edits of an answer; from here on its body carries the exchange.
 fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { response, mut lease }, is_head, routed } = forwarded;
+    let Forwarded { answer: Answer { response, mut lease }, is_head, routed, .. } = forwarded;
     let Outcome { mut observer, request_body, new_key } = outcome;
     let (mut head, incoming) = response.into_parts();
     observer.answered(head.status);
@@ -220,6 +279,49 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
     let idle = Idle::new(routed.service().spec.policy.body_idle_timeout);
-    let exchange = Exchange { worker, observer, lease, request_body };
+    let long = Kind::of_answer(&head.headers).map(|kind| Open::begin(&worker, &routed, kind));
+    let exchange = Exchange { worker, observer, lease, request_body, long };
     Response::from_parts(head, AnswerBody::upstream(incoming, idle, exchange))
+}
+
+/// The endpoint consented to a WebSocket: the answer says so, and what comes after it is bytes.
+fn switch(
+    worker: &Rc<Worker>,
+    peer: &Rc<Peer>,
+    forwarded: Forwarded,
+    outcome: Outcome,
+    client_side: Option<OnUpgrade>,
+) -> Response<AnswerBody> {
+    let Forwarded { answer: Answer { mut response, lease }, routed, handshake, .. } = forwarded;
+    let upstream = hyper::upgrade::on(&mut response);
+    let (mut head, _no_body) = response.into_parts();
+    edit::answer(&mut head, None, false, &worker.settings.edit);
+    if let Some(handshake) = handshake {
+        handshake.consent(&mut head);
+    }
+    if let Some(key) = &outcome.new_key {
+        edit::set_own_cookie(&mut head.headers, key);
+    }
+    let open = Open::begin(worker, &routed, Kind::Tunnel);
+    let tunnel = Tunnel { upstream, lease, open, idle_timeout: routed.service().spec.policy.tunnel_idle_timeout };
+    match client_side.filter(|_| head.status.is_success()) {
+        Some(client_side) => drop(spawn_local(on_stream(Rc::clone(peer), tunnel, client_side))),
+        None => drop(peer.tunnel.replace(Some(tunnel))),
+    }
+    let mut observer = outcome.observer;
+    observer.answered(head.status);
+    observer.end();
+    head.version = http::Version::HTTP_11;
+    head.extensions.clear();
+    Response::from_parts(head, AnswerBody::Own(Full::default()))
+}
+
+/// A tunnel on a stream of HTTP/2.
+async fn on_stream(peer: Rc<Peer>, tunnel: Tunnel, client_side: OnUpgrade) {
+    peer.tunnels.set(peer.tunnels.get() + 1);
+    match client_side.await {
+        Ok(client) => tunnel.run(TokioIo::new(client), bytes::Bytes::new()).await,
+        Err(error) => tracing::debug!(%error, "the client left before its tunnel was there"),
+    }
+    peer.tunnels.set(peer.tunnels.get() - 1);
 }

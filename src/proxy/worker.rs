@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::access_log::LogSender;
 use super::body::RequestBody;
 use super::edit::EditSettings;
+use super::long::Longs;
 use crate::stats::{Registry, WorkerStats};
 use crate::table::Table;
 use crate::upstream::{PoolSettings, Pools};
@@ -58,6 +59,8 @@ pub struct Worker {
     pub stats: Arc<WorkerStats>,
     /// Its idle upstream connections.
     pub pools: Pools<RequestBody>,
+    /// What outlives the table that it was routed by.
+    pub longs: Longs,
     /// Told when the worker begins to drain.
     pub drain: Notify,
     draining: Cell<bool>,
@@ -84,6 +87,7 @@ impl Worker {
             stats: registry.worker(index),
             pools: Pools::new(settings.pools),
             settings,
+            longs: Longs::default(),
             drain: Notify::new(),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),
@@ -103,11 +107,6 @@ impl Worker {
             *snapshot = Rc::new(Arc::clone(current));
         }
         Rc::clone(snapshot)
-    }
-
-    /// Lets go of a table that is not in force any more, even if no request comes.
-    pub fn refresh(&self) {
-        drop(self.snapshot());
     }
 
     /// 128 random bits.
@@ -134,6 +133,7 @@ impl Worker {
         self.draining.set(true);
         self.drain.notify_waiters();
         self.pools.clear();
+        self.longs.drain(&self.snapshot(), Instant::now());
     }
 
     /// Whether the worker drains.

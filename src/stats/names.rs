@@ -8,6 +8,8 @@ pub const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
 pub const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
 /// Requests that left their assigned version because it had no usable endpoint.
 pub const PASSED_ON: &str = "pointsman_passed_on_total";
+/// WebSockets and streams that are open on a version.
+pub const LONG_CONNECTIONS: &str = "pointsman_long_connections";
 /// Requests that the proxy answered by itself.
 pub const REFUSALS: &str = "pointsman_refusals_total";
 /// Share of a version, 0 to 1.

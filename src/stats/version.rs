@@ -22,6 +22,7 @@ pub struct VersionCell {
     codes: [Count; CodeClass::ALL.len()],
     failures: [Count; UpstreamFailure::ALL.len()],
     passed_on: Count,
+    long_open: Count,
     latency: Latency,
 }
 
@@ -41,6 +42,16 @@ impl VersionCell {
     pub fn passed_on(&self) {
         self.passed_on.add(1);
     }
+
+    /// Counts a WebSocket or a stream in.
+    pub fn long_began(&self) {
+        self.long_open.add(1);
+    }
+
+    /// Counts it out.
+    pub fn long_ended(&self) {
+        self.long_open.sub(1);
+    }
 }
 
 /// The sums of all workers at one moment.
@@ -52,6 +63,8 @@ pub struct VersionTotals {
     pub failures: [u64; UpstreamFailure::ALL.len()],
     /// Requests that were assigned here and answered by another version.
     pub passed_on: u64,
+    /// WebSockets and streams that are open.
+    pub long_open: u64,
     /// Latencies.
     pub latency: LatencyTotals,
 }
@@ -76,6 +89,7 @@ impl VersionTotals {
             codes: std::array::from_fn(|i| self.codes[i].saturating_sub(earlier.codes[i])),
             failures: std::array::from_fn(|i| self.failures[i].saturating_sub(earlier.failures[i])),
             passed_on: self.passed_on.saturating_sub(earlier.passed_on),
+            long_open: self.long_open,
             latency: self.latency.since(&earlier.latency),
         }
     }
@@ -112,6 +126,7 @@ impl VersionStats {
                 *total += count.value();
             }
             totals.passed_on += cell.passed_on.value();
+            totals.long_open = totals.long_open.wrapping_add(cell.long_open.value());
             cell.latency.add_to(&mut totals.latency);
         }
         totals

@@ -78,6 +78,24 @@ pub struct Policy {
     pub body_idle_timeout: Duration,
     /// Whether `//`, `/./`, `/../` and encoded unreserved characters are resolved before routing and forwarding.
     pub normalize_path: bool,
+    /// Whether clients may open WebSockets; otherwise the request for one is forwarded as a plain one.
+    pub websockets: bool,
+    /// Longest silence on a WebSocket.
+    pub tunnel_idle_timeout: Duration,
+    /// What becomes of WebSockets and streams whose version has lost its share.
+    pub on_shift: OnShift,
+}
+
+/// What becomes of WebSockets and streams whose version has lost its share.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum OnShift {
+    /// They go on until they end by themselves.
+    #[default]
+    Keep,
+    /// They are closed; clients open them anew, on the version that they have by then.
+    Close,
+    /// They are closed after this time.
+    After(Duration),
 }
 
 impl Default for Policy {
@@ -90,6 +108,10 @@ impl Default for Policy {
             response_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(60),
             normalize_path: false,
+            websockets: true,
+            // Longer than any heartbeat; a peer that vanished is found out within the hour.
+            tunnel_idle_timeout: Duration::from_secs(3600),
+            on_shift: OnShift::Keep,
         }
     }
 }

@@ -113,7 +113,8 @@ where
     let mut builder = http1::Builder::new();
     builder.max_headers(ANSWER_HEADERS_MAX).max_buf_size(ANSWER_BUFFER_BYTES_MAX);
     let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    drive(connection, endpoint);
+    // A WebSocket takes the connection over.
+    drive(connection.with_upgrades(), endpoint);
     Ok(Connected::Http1(sender))
 }
 

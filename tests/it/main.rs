@@ -30,5 +30,6 @@ mod store;
 mod support;
 mod switch;
 mod traffic;
+mod tunnels;
 mod watch;
 mod writer;

@@ -62,6 +62,8 @@ pub struct VersionView {
     recent: RecentView,
     /// Requests that are being answered.
     in_flight: u64,
+    /// WebSockets and streams that are open on it.
+    long_connections: u64,
     /// Its endpoints.
     endpoints: Vec<EndpointView>,
 }
@@ -167,6 +169,7 @@ impl VersionView {
                 p99_ms: window.quantile_ms(0.99),
             },
             in_flight: version.endpoints.iter().map(|endpoint| u64::from(endpoint.stats.in_flight())).sum(),
+            long_connections: window.totals.long_open,
             endpoints: version.endpoints.iter().map(|endpoint| EndpointView::of(endpoint, at.now_ms)).collect(),
         }
     }

@@ -37,6 +37,7 @@ struct EndpointSeries {
 struct Counted {
     duration: Histogram,
     passed_on: Counter,
+    long_open: Gauge,
     last: VersionTotals,
 }
 
@@ -124,7 +125,8 @@ impl Counted {
     fn new(labels: &[Label]) -> Self {
         let duration = histogram!(names::REQUEST_DURATION, labels.to_vec());
         let passed_on = counter!(names::PASSED_ON, labels.to_vec());
-        Self { duration, passed_on, last: VersionTotals::default() }
+        let long_open = gauge!(names::LONG_CONNECTIONS, labels.to_vec());
+        Self { duration, passed_on, long_open, last: VersionTotals::default() }
     }
 
     fn update(&mut self, labels: &[Label], totals: VersionTotals) {
@@ -135,6 +137,7 @@ impl Counted {
             counter!(names::UPSTREAM_FAILURES, with(labels, "reason", failure.word())).absolute(count);
         }
         self.passed_on.absolute(totals.passed_on);
+        self.long_open.set(float(totals.long_open));
         let news = totals.latency.since(&self.last.latency);
         for (bucket, count) in news.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
             let seconds = float(bucket_middle(bucket)) / 1e6;

@@ -28,7 +28,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
     let idle_timeout = peer.listener.idle_timeout;
     let (watched, tap) = Watched::new(Stalling::new(stream, idle_timeout));
     let service = {
-        let (worker, tap) = (Rc::clone(&worker), Rc::clone(&tap));
+        let (worker, tap, peer) = (Rc::clone(&worker), Rc::clone(&tap), Rc::clone(&peer));
         service_fn(move |request| {
             let seen = Seen::Http1(tap.next_head());
             handle(Rc::clone(&worker), Rc::clone(&peer), seen, request)
@@ -54,7 +54,12 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
             (&mut connection).await
         }
     };
-    let stream = connection.into_parts().io.into_inner().into_inner().into_inner();
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner().into_inner().into_inner();
+    if let Some(tunnel) = peer.take_tunnel() {
+        // On the heap: connections that never become one should not pay for it.
+        return Box::pin(tunnel.run(stream, parts.read_buf)).await;
+    }
     match ended.err().and_then(|error| unanswered(&error, &tap)) {
         Some(refusal) => {
             worker.stats.refused(refusal.reason);

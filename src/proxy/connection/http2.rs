@@ -70,7 +70,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
     let idle_timeout = peer.listener.idle_timeout;
     let streams = Rc::new(Streams::new());
     let service = {
-        let (worker, streams) = (Rc::clone(&worker), Rc::clone(&streams));
+        let (worker, streams, peer) = (Rc::clone(&worker), Rc::clone(&streams), Rc::clone(&peer));
         service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&peer), &streams, request))
     };
     let io = TokioIo::new(Stalling::new(stream, idle_timeout));
@@ -85,7 +85,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
             biased;
             ended = &mut connection => return log(ended),
             () = &mut drain => None,
-            why = streams.watch(idle_timeout) => Some(why),
+            why = streams.watch(idle_timeout, &peer) => Some(why),
         }
     };
     Pin::new(&mut connection).graceful_shutdown();
@@ -114,6 +114,7 @@ fn builder(worker: &Worker, streams: &Rc<Streams>) -> http2::Builder<Spawn> {
     let mut builder = http2::Builder::new(Spawn(Rc::clone(streams)));
     builder
         .timer(TokioTimer::new())
+        .enable_connect_protocol()
         .max_concurrent_streams(STREAMS_MAX)
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
@@ -184,7 +185,7 @@ impl Streams {
     }
 
     /// Resets streams that wait too long for their client, until the connection should end.
-    async fn watch(&self, limit: Duration) -> End {
+    async fn watch(&self, limit: Duration, peer: &Peer) -> End {
         // Late by a quarter at the most.
         let mut ticks = interval((limit / 4).max(Duration::from_millis(1)));
         loop {
@@ -194,7 +195,7 @@ impl Streams {
             }
             let now = Instant::now();
             let open = self.open.borrow();
-            if open.is_empty() && now >= self.quiet_since.get() + limit {
+            if open.is_empty() && peer.tunnels() == 0 && now >= self.quiet_since.get() + limit {
                 return End::Idle;
             }
             let late = |pace: &Pace| pace.waiting_since().is_some_and(|since| now >= since + limit);

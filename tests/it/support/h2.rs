@@ -136,6 +136,35 @@ impl H2Client {
         self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an end in time") })
     }
 
+    /// Opens a WebSocket, sends `bytes`, and says that nothing more comes once they are back; everything that came, or
+    /// the status if there was no consent.
+    pub(crate) fn tunnel(&mut self, uri: &str, bytes: &[u8]) -> Result<String, u16> {
+        let sender = self.sender.clone();
+        let asked = async {
+            let mut sender = sender.ready().await.unwrap();
+            while !sender.is_extended_connect_protocol_enabled() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let mut request = request("CONNECT", uri, &[("sec-websocket-version", "13")]);
+            request.extensions_mut().insert(h2::ext::Protocol::from("websocket"));
+            let (answer, mut stream) = sender.send_request(request, false).unwrap();
+            let (head, mut incoming) = answer.await.unwrap().into_parts();
+            if head.status != 200 {
+                return Err(head.status.as_u16());
+            }
+            stream.send_data(Bytes::copy_from_slice(bytes), false).unwrap();
+            let mut back = Vec::new();
+            while let Some(data) = incoming.data().await {
+                back.extend_from_slice(&data.unwrap());
+                if back.ends_with(bytes) {
+                    stream.send_data(Bytes::new(), true).unwrap();
+                }
+            }
+            Ok(String::from_utf8(back).unwrap())
+        };
+        self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an end in time") })
+    }
+
     /// Waits for the end of the connection.
     pub(crate) fn end(self) -> Result<(), h2::Error> {
         let Self { runtime, sender, connection } = self;

@@ -439,13 +439,16 @@ fn lawful(head: &Head) -> Vec<String> {
     for name in EXACTLY_ONE {
         check(head.one(name).is_some_and(|value| !value.is_empty()), &format!("not exactly one {name}"));
     }
+    // The one thing that may be asked of this hop: a WebSocket, whole.
+    let websocket = words[0] == "GET" && head.one("upgrade") == Some("websocket");
+    let websocket = websocket && head.one("connection") == Some("upgrade") && head.one("sec-websocket-key").is_some();
     for name in HOP_BY_HOP {
-        check(head.all(name).is_empty(), &format!("a {name} header"));
+        check(head.all(name).is_empty() || (websocket && name == "upgrade"), &format!("a {name} header"));
     }
     check(head.all("te").iter().all(|te| *te == "trailers"), "a TE other than trailers");
     // RFC 9110, 10.1.4: whoever sends TE says so in Connection.
     let te_only = head.all("connection").iter().all(|token| token.eq_ignore_ascii_case("te"));
-    check(te_only && head.all("connection").len() <= head.all("te").len(), "a connection header");
+    check(websocket || (te_only && head.all("connection").len() <= head.all("te").len()), "a connection header");
     check(head.all("via").last().is_some_and(|via| via.ends_with(" pointsman")), "not by way of us");
     check(head.all("x-forwarded-host").len() <= 1, "more than one x-forwarded-host");
     check(!head.headers.iter().any(|(name, _)| name.contains('_')), "a name with an underscore");

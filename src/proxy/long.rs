@@ -1,0 +1,176 @@
+//! What outlives the moment it was routed in: WebSockets, and streams of events or calls.
+//!
+//! A shift moves requests, which end by themselves; a WebSocket does not. It belongs to the version that it was opened on,
+//! is counted there, and when that version loses its share its service's `on_shift` says what becomes of it. Each worker
+//! looks at its own once a second, if the table is another one than at the last look: a tunnel that watched the table
+//! itself would be ten thousand watchers, and one that held on to the table it was routed by would keep every old table
+//! alive.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use tokio::time::Instant;
+
+use super::observe::Routed;
+use super::worker::Worker;
+use crate::stats::VersionStats;
+use crate::table::spec::OnShift;
+use crate::table::{Name, Table};
+
+/// Nobody can tell a call that is about to end from a stream of calls, so both get this much after a shift, whatever is
+/// configured.
+const CALL_GRACE: Duration = Duration::from_secs(10);
+
+/// What kind it is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Kind {
+    /// A WebSocket.
+    Tunnel,
+    /// Server-sent events.
+    Events,
+    /// A call of gRPC, which may be a stream.
+    Call,
+}
+
+impl Kind {
+    /// What the answer with these headers is, if it may be long.
+    #[must_use]
+    pub fn of_answer(headers: &HeaderMap) -> Option<Self> {
+        let kind = headers.get(CONTENT_TYPE)?.as_bytes();
+        let is = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+        if is(b"text/event-stream") { Some(Self::Events) } else { is(b"application/grpc").then_some(Self::Call) }
+    }
+}
+
+/// The long ones of a worker.
+#[derive(Debug, Default)]
+pub struct Longs {
+    open: RefCell<HashMap<u64, Rc<Long>>>,
+    next: Cell<u64>,
+    looked_at: RefCell<Option<Arc<Table>>>,
+    draining: Cell<bool>,
+}
+
+#[derive(Debug)]
+struct Long {
+    kind: Kind,
+    service: Name,
+    version: Name,
+    /// Whether the version had a share when this began; one that only rules reach has none to lose.
+    had_share: bool,
+    close_at: Cell<Option<Instant>>,
+    closed: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Longs {
+    /// Marks those whose version has lost its share, and closes those whose time has come.
+    pub fn review(&self, table: &Arc<Table>, now: Instant) {
+        let known = self.looked_at.borrow().as_ref().is_some_and(|known| Arc::ptr_eq(known, table));
+        if !known {
+            self.looked_at.replace(Some(Arc::clone(table)));
+            self.open.borrow().values().for_each(|long| long.judge(table, self.draining.get(), now));
+        }
+        self.open.borrow().values().for_each(|long| long.close_if_due(now));
+    }
+
+    /// The process ends: everything is treated as if its version had lost its share.
+    pub fn drain(&self, table: &Arc<Table>, now: Instant) {
+        self.draining.set(true);
+        self.looked_at.take();
+        self.review(table, now);
+    }
+}
+
+impl Long {
+    /// When to close it, by the table in force.
+    fn judge(&self, table: &Table, draining: bool, now: Instant) {
+        let service = table.service_named(self.service.as_str());
+        let share = service.and_then(|service| service.version_named(self.version.as_str())).map(|v| v.weight.slots());
+        let lost = draining || (self.had_share && share.is_none_or(|share| share == 0));
+        let on_shift = service.map_or(OnShift::Keep, |service| service.spec.policy.on_shift);
+        let after = match on_shift {
+            _ if !lost => None,
+            OnShift::Keep => None,
+            OnShift::Close => Some(Duration::ZERO),
+            OnShift::After(grace) => Some(grace),
+        };
+        let least = if self.kind == Kind::Call { CALL_GRACE } else { Duration::ZERO };
+        let close_at = after.map(|after| now + after.max(least));
+        // A second shift does not prolong what the first one gave.
+        let close_at = close_at.map(|at| self.close_at.get().map_or(at, |before| before.min(at)));
+        self.close_at.set(close_at);
+    }
+
+    fn close_if_due(&self, now: Instant) {
+        if self.close_at.get().is_some_and(|at| at <= now) && !self.closed.replace(true) {
+            self.waker.take().into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// A long one that is open; dropping it counts it out.
+#[derive(Debug)]
+pub struct Open {
+    worker: Rc<Worker>,
+    number: u64,
+    long: Rc<Long>,
+    stats: Arc<VersionStats>,
+}
+
+impl Open {
+    /// Counts one in that is answered by `routed`.
+    #[must_use]
+    pub fn begin(worker: &Rc<Worker>, routed: &Routed, kind: Kind) -> Self {
+        let (service, version) = (routed.service(), routed.version());
+        let long = Rc::new(Long {
+            kind,
+            service: service.spec.name.clone(),
+            version: version.name.clone(),
+            had_share: version.weight.slots() > 0,
+            close_at: Cell::new(None),
+            closed: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        let longs = &worker.longs;
+        // It was routed by a table that may have gone since, and the next look may be far off.
+        long.judge(&worker.snapshot(), longs.draining.get(), Instant::now());
+        let number = longs.next.get();
+        longs.next.set(number + 1);
+        longs.open.borrow_mut().insert(number, Rc::clone(&long));
+        version.stats.cell(worker.index).long_began();
+        Self { worker: Rc::clone(worker), number, long, stats: Arc::clone(&version.stats) }
+    }
+
+    /// What kind it is.
+    #[must_use]
+    pub fn kind(&self) -> Kind {
+        self.long.kind
+    }
+
+    /// Ready when it shall end.
+    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.long.closed.get() {
+            return Poll::Ready(());
+        }
+        let mut waker = self.long.waker.borrow_mut();
+        match &mut *waker {
+            Some(waker) => waker.clone_from(cx.waker()),
+            None => *waker = Some(cx.waker().clone()),
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.stats.cell(self.worker.index).long_ended();
+        self.worker.longs.open.borrow_mut().remove(&self.number);
+    }
+}

@@ -1,0 +1,116 @@
+//! Bytes in both directions, after both sides agreed to switch protocols: what becomes of a WebSocket.
+//!
+//! hyper hands both connections over and forgets them, so what it does for requests is done here: a bound on silence, the
+//! end when the version is left behind, the count. A side that has said its last byte is closed for writing on the other
+//! one, which may still answer.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
+use tokio::time::{Instant, sleep_until};
+
+use super::dial::Lease;
+use super::long::Open;
+
+/// A tunnel that both sides agreed on.
+#[derive(Debug)]
+pub struct Tunnel {
+    /// The endpoint's side, as soon as hyper hands it over.
+    pub upstream: OnUpgrade,
+    /// Holds the endpoint's count of requests in flight. Its connection is never used for another one (rule 26).
+    pub lease: Lease,
+    /// Holds the version's count of long connections.
+    pub open: Open,
+    /// Longest silence in both directions together.
+    pub idle_timeout: Duration,
+}
+
+impl Tunnel {
+    /// Carries bytes between `client` and the endpoint until one side breaks, both have ended, nothing moves for too
+    /// long, or the version is left behind. `first` are bytes of the client that were read too early.
+    pub async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, first: Bytes) {
+        let Self { upstream, lease, open, idle_timeout } = self;
+        let upstream = match upstream.await {
+            Ok(upstream) => TokioIo::new(upstream),
+            Err(error) => {
+                tracing::debug!(%error, "the endpoint took its consent to a tunnel back");
+                return;
+            }
+        };
+        let moved = Rc::new(Cell::new(Instant::now()));
+        let mut client = Moving { stream: client, first, moved: Rc::clone(&moved) };
+        let mut upstream = Moving { stream: upstream, first: Bytes::new(), moved: Rc::clone(&moved) };
+        tokio::select! {
+            ended = copy_bidirectional(&mut client, &mut upstream) => {
+                tracing::debug!(error = ended.err().map(tracing::field::display), "tunnel ended");
+            }
+            () = silence(&moved, idle_timeout) => tracing::debug!("tunnel closed: nothing moved for too long"),
+            () = poll_fn(|cx| open.poll_closed(cx)) => tracing::debug!("tunnel closed: its version was left behind"),
+        }
+        drop(lease);
+    }
+}
+
+/// Waits until nothing has moved for `limit`.
+async fn silence(moved: &Cell<Instant>, limit: Duration) {
+    loop {
+        let until = moved.get() + limit;
+        if until <= Instant::now() {
+            return;
+        }
+        sleep_until(until).await;
+    }
+}
+
+/// A stream that notes when bytes moved, with bytes that come before its own.
+struct Moving<S> {
+    stream: S,
+    first: Bytes,
+    moved: Rc<Cell<Instant>>,
+}
+
+impl<S> Moving<S> {
+    fn note<T>(&self, polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+        if polled.is_ready() {
+            self.moved.set(Instant::now());
+        }
+        polled
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Moving<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if !self.first.is_empty() {
+            let count = self.first.len().min(buf.remaining());
+            buf.put_slice(&self.first[..count]);
+            self.first.advance(count);
+            return Poll::Ready(Ok(()));
+        }
+        let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.note(polled)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.note(polled)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
