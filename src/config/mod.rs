@@ -33,6 +33,7 @@ mod rule;
 mod segment;
 mod service;
 mod shape;
+mod shield;
 mod split;
 mod state;
 mod sticky;

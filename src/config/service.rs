@@ -13,6 +13,7 @@ use super::report::{Report, Reported};
 use super::rule::{self, Known, RawRule};
 use super::segment::Segments;
 use super::shape::List;
+use super::shield::RawShield;
 use super::units::{Read, Span};
 use super::version::{self, RawVersion};
 use super::{route, split, sticky};
@@ -38,6 +39,7 @@ pub(super) struct RawService {
     websockets: Option<bool>,
     tunnel_idle_timeout: Option<Read<Span>>,
     on_shift: Option<RawOnShift>,
+    shield: Option<RawShield>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -80,11 +82,13 @@ impl RawService {
         let names = self.version_names();
         let split = split::weights(self.split.as_ref(), &names, at, report);
         let policy = self.policy(at, report);
+        let shield = self.shield.as_ref().map_or(Ok(None), |raw| raw.build(&names, at, report));
         let rules = rule::build_all(&self.rules, &Known { segments, service: at, versions: &names }, build);
         let (hosts, paths) = (hosts?, paths?);
         route::claim(&hosts, &paths, (name, at), build)?;
         let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
-        let (versions, rules, policy) = (versions?, rules?, policy?);
+        let (versions, rules) = (versions?, rules?);
+        let policy = Policy { shield: shield?, ..policy? };
         Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, policy })
     }
 
@@ -129,6 +133,7 @@ impl RawService {
             websockets: self.websockets.unwrap_or(default.websockets),
             tunnel_idle_timeout: tunnel?,
             on_shift: on_shift?.unwrap_or(default.on_shift),
+            shield: None,
         })
     }
 }

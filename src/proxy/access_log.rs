@@ -45,6 +45,8 @@ pub struct Line {
     pub reason: Option<&'static str>,
     /// Where the request went.
     pub route: Option<(Name, Name)>,
+    /// The version that failed before, if the request was replayed.
+    pub shielded: Option<Name>,
     /// The endpoint that answered.
     pub endpoint: Option<SocketAddr>,
     /// The revision of the table.
@@ -128,6 +130,8 @@ struct JsonLine<'a> {
     reason: Option<&'static str>,
     service: Option<&'a str>,
     version: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shielded_from: Option<&'a str>,
     endpoint: Option<SocketAddr>,
     revision: u64,
     bytes: u64,
@@ -148,6 +152,7 @@ impl<'a> JsonLine<'a> {
             reason: line.reason,
             service: line.route.as_ref().map(|(service, _)| service.as_str()),
             version: line.route.as_ref().map(|(_, version)| version.as_str()),
+            shielded_from: line.shielded.as_ref().map(Name::as_str),
             endpoint: line.endpoint,
             revision: line.revision,
             bytes: line.bytes,

@@ -4,7 +4,8 @@
 //! An error of a body never ends the other side cleanly (rule 7): hyper aborts a connection whose outgoing body fails,
 //! so an error is passed on as an error.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::error::Error;
 use std::future::Future;
 use std::io;
@@ -93,6 +94,43 @@ impl BodyState {
     }
 }
 
+/// A copy of a request's body, made while it passes, for a replay. The parts are shared with what is sent, not copied.
+#[derive(Debug)]
+pub struct Recording {
+    parts: RefCell<VecDeque<Bytes>>,
+    left: Cell<usize>,
+    spoilt: Cell<bool>,
+}
+
+impl Recording {
+    /// Keeps up to so many bytes.
+    #[must_use]
+    pub fn up_to(bytes_max: usize) -> Self {
+        Self { parts: RefCell::default(), left: Cell::new(bytes_max), spoilt: Cell::new(false) }
+    }
+
+    fn add(&self, frame: &Frame<Bytes>) {
+        match frame.data_ref() {
+            Some(data) if !self.spoilt.get() && data.len() <= self.left.get() => {
+                self.left.set(self.left.get() - data.len());
+                self.parts.borrow_mut().push_back(data.clone());
+            }
+            // Too long, or trailers, which are not worth the trouble.
+            _ => {
+                self.spoilt.set(true);
+                self.parts.take();
+            }
+        }
+    }
+
+    /// The body, if all of it passed.
+    #[must_use]
+    pub fn whole(&self, state: &BodyState) -> Option<RequestBody> {
+        let whole = state.ended().is_some() && state.fault().is_none() && !self.spoilt.get();
+        whole.then(|| RequestBody::Kept(self.parts.take()))
+    }
+}
+
 /// The body of a request, on its way to the upstream.
 #[derive(Debug, Default)]
 pub enum RequestBody {
@@ -107,7 +145,11 @@ pub enum RequestBody {
         idle: Idle,
         /// Where the exchange looks.
         state: Rc<BodyState>,
+        /// Keeps a copy, if the exchange may be replayed.
+        copy: Option<Rc<Recording>>,
     },
+    /// It was kept from an attempt before.
+    Kept(VecDeque<Bytes>),
 }
 
 impl Body for RequestBody {
@@ -115,12 +157,19 @@ impl Body for RequestBody {
     type Error = BodyFault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Self::Stream { incoming, idle, state } = &mut *self else { return Poll::Ready(None) };
+        let (incoming, idle, state, copy) = match &mut *self {
+            Self::Empty => return Poll::Ready(None),
+            Self::Kept(parts) => return Poll::Ready(parts.pop_front().map(|part| Ok(Frame::data(part)))),
+            Self::Stream { incoming, idle, state, copy } => (incoming, idle, state, copy),
+        };
         if state.over.get() {
             return Poll::Ready(Some(Err(BodyFault::Over)));
         }
         let polled = poll_filtered(incoming, idle, cx);
         state.moved.set(polled.is_ready().then(Instant::now));
+        if let (Some(copy), Poll::Ready(Some(Ok(frame)))) = (copy, &polled) {
+            copy.add(frame);
+        }
         match &polled {
             Poll::Ready(Some(Err(fault))) => state.fault.set(Some(*fault)),
             Poll::Ready(None) => state.ended.set(Some(Instant::now())),
@@ -133,6 +182,7 @@ impl Body for RequestBody {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Kept(parts) => parts.is_empty(),
             Self::Stream { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -140,6 +190,7 @@ impl Body for RequestBody {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Kept(parts) => SizeHint::with_exact(parts.iter().map(|part| part.len() as u64).sum()),
             Self::Stream { incoming, .. } => incoming.size_hint(),
         }
     }

@@ -20,7 +20,7 @@ use super::dial::{Lease, dial};
 use super::observe::{Observer, Routed};
 use super::refuse::Refusal;
 use super::worker::Worker;
-use crate::stats::{Refused, UpstreamFailure};
+use crate::stats::{Refused, Retry, UpstreamFailure};
 
 /// How often a request that was not written may look for another connection: the pools can hold several that the origin
 /// has closed by now, and a fresh one follows.
@@ -86,11 +86,13 @@ pub async fn forward(
                 return Ok(Answer { response, lease });
             }
             Err(SendError::Unsent(given_back)) if unsent < UNSENT_TRIES_MAX => {
+                observer.retried(Retry::Unsent);
                 request = *given_back;
                 unsent += 1;
                 unsent == UNSENT_TRIES_MAX
             }
             Err(SendError::Broken) if spare.is_some() && observer.allow_retry() => {
+                observer.retried(Retry::Reused);
                 retried = true;
                 request = spare.map(|head| head.into_request(RequestBody::Empty)).unwrap_or_default();
                 true

@@ -29,6 +29,7 @@ use super::forward::{Answer, Head, forward};
 use super::long::{Kind, Open};
 use super::observe::{Observer, Routed};
 use super::refuse::{Manner, Refusal};
+use super::shield::{Answered, Spare, replay_if_failed};
 use super::tunnel::Tunnel;
 use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
@@ -135,7 +136,8 @@ async fn exchange(
     let body = match admitted.body {
         BodyFraming::None => RequestBody::Empty,
         BodyFraming::Length(_) | BodyFraming::Chunked => {
-            RequestBody::Stream { incoming: body, idle: Idle::new(policy.body_idle_timeout), state: Rc::clone(&state) }
+            let (idle, state) = (Idle::new(policy.body_idle_timeout), Rc::clone(&state));
+            RequestBody::Stream { incoming: body, idle, state, copy: None }
         }
     };
     let (method, mut headers) = (head.method, head.headers);
@@ -156,8 +158,11 @@ async fn exchange(
         headers.insert(http::header::HOST, address.parse().unwrap_or(http::HeaderValue::from_static("")));
     }
     let is_head = method == http::Method::HEAD;
-    let request = (Head { method, uri: Uri::from(target), headers }, body);
-    let answer = forward(worker, &route.routed, route.lease, request, (&state, observer)).await?;
+    let (head, mut body) = (Head { method, uri: Uri::from(target), headers }, body);
+    let spare = Spare::keep(&route.routed, &head, &mut body);
+    let first = forward(worker, &route.routed, route.lease, (head, body), (&state, observer)).await;
+    let answered = replay_if_failed(worker, spare, (first, route.routed, state), observer).await?;
+    let Answered { answer, routed, request_body } = answered;
     answer.lease.endpoint().succeeded();
     let handshake = match handshake.as_ref().map(|_| websocket::is_consent(&answer.response, proof.as_ref())) {
         None | Some(Ok(false)) => None,
@@ -167,7 +172,7 @@ async fn exchange(
             return Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
         }
     };
-    Ok((Forwarded { answer, is_head, routed: route.routed, handshake }, state, route.new_key))
+    Ok((Forwarded { answer, is_head, routed, handshake }, request_body, route.new_key))
 }
 
 /// The head of an answer and what its last edits need.

@@ -3,7 +3,7 @@
 //! [`accept`] a connection ([`client_stream`]), [`connection`] serves it (bounded by [`stall`], seen by [`watched`]), [`handle`] is the list of a request's
 //! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
 //! [`table`](crate::table)),
-//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
+//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (behind the [`shield`], if there is one), pass the [`answer`] on, [`observe`] how it
 //! ended; [`refuse`] is the one side exit. A [`websocket`] becomes a [`tunnel`], which like other [`long`] streams belongs to a
 //! version. [`worker`] is what a thread owns, [`access_log`] what it tells.
 //!
@@ -29,6 +29,7 @@ pub mod host;
 pub mod long;
 pub mod observe;
 pub mod refuse;
+pub mod shield;
 pub mod stall;
 pub mod tunnel;
 pub mod watched;

@@ -3,6 +3,7 @@
 //! The observer travels with the request, then with the body of the answer. Whatever way it ends, it is counted once:
 //! at the end of the answer, at a refusal, or, when it is dropped before either, as a client that left.
 
+use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use tokio::time::Instant;
 use super::access_log::Line;
 use super::refuse::Refusal;
 use super::worker::{Live, Snapshot, Worker};
-use crate::stats::{CodeClass, EndpointStats, Refused, UpstreamFailure};
+use crate::stats::{CodeClass, EndpointStats, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
 use crate::table::{Decision, Service, Version};
 
 /// Where a request went, in the table that it holds on to.
@@ -39,10 +40,27 @@ impl Routed {
         Self { table: Rc::clone(table), service, version }
     }
 
+    /// Another version of the same service.
+    #[must_use]
+    pub fn to(&self, version: u16) -> Self {
+        Self { table: Rc::clone(&self.table), service: self.service, version }
+    }
+
+    /// The index of the version in its service.
+    #[must_use]
+    pub fn version_index(&self) -> u16 {
+        self.version
+    }
+
     /// The service.
     #[must_use]
     pub fn service(&self) -> &Service {
         self.table.service(self.service)
+    }
+
+    /// The worker's counters of the version.
+    fn cell(&self, worker: &Worker) -> &VersionCell {
+        self.version().stats.cell(worker.index)
     }
 
     /// The version.
@@ -62,6 +80,10 @@ pub struct Observer {
     status: Option<StatusCode>,
     ended: Option<Option<Refused>>,
     line: Option<Box<Line>>,
+    /// Whether an attempt on the version that it is with now has failed by the upstream's fault.
+    attempt_failed: Cell<bool>,
+    /// The version that a first attempt was made on and failed, if another one followed.
+    first_failed: Option<Routed>,
 }
 
 impl Observer {
@@ -79,6 +101,7 @@ impl Observer {
                 status: None,
                 reason: None,
                 route: None,
+                shielded: None,
                 endpoint: None,
                 revision: 0,
                 bytes: 0,
@@ -94,6 +117,8 @@ impl Observer {
             status: None,
             ended: None,
             line,
+            attempt_failed: Cell::new(false),
+            first_failed: None,
         }
     }
 
@@ -138,14 +163,43 @@ impl Observer {
 
     /// Counts a failed attempt against the version it was made on.
     pub fn failed(&self, failure: UpstreamFailure) {
+        self.attempt_failed.set(true);
         if let Some(routed) = &self.routed {
-            routed.version().stats.cell(self.worker.index).failed(failure);
+            routed.cell(&self.worker).failed(failure);
         }
     }
 
     /// Whether this request may be tried once more.
     pub fn allow_retry(&mut self) -> bool {
         self.worker.allow_retry(&mut self.live)
+    }
+
+    /// Counts another attempt on the same version.
+    pub fn retried(&mut self, why: Retry) {
+        let Some(routed) = &self.routed else { return };
+        routed.cell(&self.worker).retried(why);
+        // What was not written was no attempt.
+        if why == Retry::Reused && self.first_failed.is_none() {
+            self.first_failed = Some(routed.clone());
+        }
+    }
+
+    /// Whether this request may be replayed on the stable version.
+    pub fn allow_shield(&mut self) -> bool {
+        self.worker.allow_shield(&mut self.live)
+    }
+
+    /// The attempt failed, and the next one is made on `stable`. The failed version keeps the blame.
+    pub fn shielded(&mut self, stable: Routed) {
+        self.retried(Retry::Shield);
+        if let Some(line) = &mut self.line {
+            line.shielded = line.route.take().map(|(_, version)| version);
+        }
+        if self.first_failed.is_none() {
+            self.first_failed.clone_from(&self.routed);
+        }
+        self.attempt_failed.set(false);
+        self.unroutable(stable);
     }
 
     /// Notes the head of the upstream's answer.
@@ -202,7 +256,14 @@ impl Observer {
         if let Some(routed) = &self.routed {
             let class = self.status.map_or(CodeClass::None, CodeClass::of);
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
-            routed.version().stats.cell(self.worker.index).answered(class, micros);
+            routed.cell(&self.worker).answered(class, micros);
+            match &self.first_failed {
+                Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
+                None if self.attempt_failed.get() || class == CodeClass::ServerError => {
+                    routed.cell(&self.worker).first(FirstAttempt::Failed)
+                }
+                None => routed.cell(&self.worker).first(FirstAttempt::Ok),
+            }
         }
         if let (Some(mut line), Some(log)) = (self.line.take(), &self.worker.settings.log) {
             line.status = self.status.map(|status| status.as_u16());

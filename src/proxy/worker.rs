@@ -45,6 +45,13 @@ pub struct WorkerSettings {
     pub clock_start: Instant,
 }
 
+/// Of the live requests, at most one in so many may be a replay on the stable version: it carried all of them before the
+/// release, but a replay comes on top of an attempt, and two failing versions must not double the load.
+const LIVE_REQUESTS_A_REPLAY: u32 = 2;
+
+/// So many replays are always allowed.
+const REPLAYS_MIN: u32 = 10;
+
 /// A table that a request holds on to: counted on this thread only, so that a request costs no shared cache line.
 pub type Snapshot = Rc<Arc<Table>>;
 
@@ -68,6 +75,7 @@ pub struct Worker {
     random: RefCell<StdRng>,
     live: Cell<u32>,
     retrying: Cell<u32>,
+    replaying: Cell<u32>,
 }
 
 #[derive(Debug)]
@@ -94,6 +102,7 @@ impl Worker {
             random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
             live: Cell::new(0),
             retrying: Cell::new(0),
+            replaying: Cell::new(0),
         }
     }
 
@@ -146,7 +155,7 @@ impl Worker {
     #[must_use]
     pub fn enter(self: &Rc<Self>) -> Live {
         self.live.set(self.live.get() + 1);
-        Live { worker: Rc::clone(self), retry: false }
+        Live { worker: Rc::clone(self), retry: false, replay: false }
     }
 
     /// Whether the budget has room for one retry more. If so, `live` takes it until its request ends.
@@ -161,11 +170,25 @@ impl Worker {
     }
 }
 
+impl Worker {
+    /// Whether there is room for one replay more. If so, `live` takes it until its request ends.
+    pub fn allow_shield(&self, live: &mut Live) -> bool {
+        let allowed = (self.live.get() / LIVE_REQUESTS_A_REPLAY).max(REPLAYS_MIN);
+        let room = !live.replay && self.replaying.get() < allowed;
+        if room {
+            live.replay = true;
+            self.replaying.set(self.replaying.get() + 1);
+        }
+        room
+    }
+}
+
 /// A request in progress.
 #[derive(Debug)]
 pub struct Live {
     worker: Rc<Worker>,
     retry: bool,
+    replay: bool,
 }
 
 impl Drop for Live {
@@ -173,6 +196,9 @@ impl Drop for Live {
         self.worker.live.set(self.worker.live.get() - 1);
         if self.retry {
             self.worker.retrying.set(self.worker.retrying.get() - 1);
+        }
+        if self.replay {
+            self.worker.replaying.set(self.worker.replaying.get() - 1);
         }
     }
 }

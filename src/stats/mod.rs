@@ -16,7 +16,7 @@ pub mod worker;
 pub use cell::Count;
 pub use endpoint::EndpointStats;
 pub use latency::Latency;
-pub use names::{CodeClass, Refused, UpstreamFailure};
+pub use names::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure};
 pub use registry::Registry;
 pub use version::{VersionCell, VersionStats, VersionTotals};
 pub use worker::{WorkerStats, WorkerTotals};

@@ -6,6 +6,10 @@ pub const REQUESTS: &str = "pointsman_requests_total";
 pub const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
 /// Attempts that failed by the upstream's fault.
 pub const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
+/// First attempts by the version that they were made on, whatever became of the request afterwards.
+pub const FIRST_ATTEMPTS: &str = "pointsman_first_attempts_total";
+/// Requests that were sent once more, by the version of the first attempt.
+pub const RETRIES: &str = "pointsman_retries_total";
 /// Requests that left their assigned version because it had no usable endpoint.
 pub const PASSED_ON: &str = "pointsman_passed_on_total";
 /// WebSockets and streams that are open on a version.
@@ -102,6 +106,28 @@ words! {
         BodyTimeout = "body_timeout",
         /// A status of 500 or above.
         Status = "status_5xx",
+    }
+}
+
+words! {
+    /// How the first attempt of a request ended.
+    FirstAttempt {
+        /// With an answer below 500, or by the client's fault.
+        Ok = "ok",
+        /// By the upstream's fault.
+        Failed = "failed",
+    }
+}
+
+words! {
+    /// Why a request was sent once more.
+    Retry {
+        /// Nothing of it had been written.
+        Unsent = "unsent",
+        /// The connection had been used before, and broke.
+        Reused = "reused",
+        /// The version failed, and the stable one answered in its place.
+        Shield = "shield",
     }
 }
 

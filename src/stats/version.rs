@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 
 use super::cell::Count;
 use super::latency::{Latency, LatencyTotals};
-use super::names::{CodeClass, UpstreamFailure};
+use super::names::{CodeClass, FirstAttempt, Retry, UpstreamFailure};
 
 /// The counters of one version: a cell for each worker, made when the worker first needs it, because most of ten
 /// thousand services never see most workers.
@@ -21,6 +21,8 @@ pub struct VersionStats {
 pub struct VersionCell {
     codes: [Count; CodeClass::ALL.len()],
     failures: [Count; UpstreamFailure::ALL.len()],
+    firsts: [Count; FirstAttempt::ALL.len()],
+    retries: [Count; Retry::ALL.len()],
     passed_on: Count,
     long_open: Count,
     latency: Latency,
@@ -36,6 +38,16 @@ impl VersionCell {
     /// Counts a failed attempt.
     pub fn failed(&self, failure: UpstreamFailure) {
         self.failures[failure as usize].add(1);
+    }
+
+    /// Counts the first attempt of a request, when the request has ended.
+    pub fn first(&self, ended: FirstAttempt) {
+        self.firsts[ended as usize].add(1);
+    }
+
+    /// Counts a request that is sent once more after an attempt here.
+    pub fn retried(&self, why: Retry) {
+        self.retries[why as usize].add(1);
     }
 
     /// Counts a request that was assigned to this version and answered by another.
@@ -61,6 +73,10 @@ pub struct VersionTotals {
     pub codes: [u64; CodeClass::ALL.len()],
     /// Failed attempts, in the order of [`UpstreamFailure::ALL`].
     pub failures: [u64; UpstreamFailure::ALL.len()],
+    /// First attempts, in the order of [`FirstAttempt::ALL`].
+    pub firsts: [u64; FirstAttempt::ALL.len()],
+    /// Requests that were sent once more after an attempt here, in the order of [`Retry::ALL`].
+    pub retries: [u64; Retry::ALL.len()],
     /// Requests that were assigned here and answered by another version.
     pub passed_on: u64,
     /// WebSockets and streams that are open.
@@ -88,6 +104,8 @@ impl VersionTotals {
         Self {
             codes: std::array::from_fn(|i| self.codes[i].saturating_sub(earlier.codes[i])),
             failures: std::array::from_fn(|i| self.failures[i].saturating_sub(earlier.failures[i])),
+            firsts: std::array::from_fn(|i| self.firsts[i].saturating_sub(earlier.firsts[i])),
+            retries: std::array::from_fn(|i| self.retries[i].saturating_sub(earlier.retries[i])),
             passed_on: self.passed_on.saturating_sub(earlier.passed_on),
             long_open: self.long_open,
             latency: self.latency.since(&earlier.latency),
@@ -123,6 +141,12 @@ impl VersionStats {
                 *total += count.value();
             }
             for (total, count) in totals.failures.iter_mut().zip(&cell.failures) {
+                *total += count.value();
+            }
+            for (total, count) in totals.firsts.iter_mut().zip(&cell.firsts) {
+                *total += count.value();
+            }
+            for (total, count) in totals.retries.iter_mut().zip(&cell.retries) {
                 *total += count.value();
             }
             totals.passed_on += cell.passed_on.value();

@@ -238,6 +238,17 @@ impl Service {
         Weights::from_counted(self.versions.iter().map(|v| (v.name.clone(), v.weight)).collect())
     }
 
+    /// The version that failed attempts on others are replayed on, if the service is shielded.
+    #[must_use]
+    pub fn stable(&self) -> Option<u16> {
+        let shield = self.spec.policy.shield.as_ref()?;
+        let versions = || (0..).zip(&*self.versions);
+        let named = shield.stable.as_ref().and_then(|name| versions().find(|(_, version)| version.name == *name));
+        // Of equal weights the first one: natural order puts v1 before v2.
+        let largest = || versions().min_by_key(|(_, version)| std::cmp::Reverse(version.weight.slots()));
+        named.or_else(largest).map(|(index, _)| index)
+    }
+
     /// The version of this name.
     #[must_use]
     pub fn version_named(&self, name: &str) -> Option<&Version> {

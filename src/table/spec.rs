@@ -84,6 +84,19 @@ pub struct Policy {
     pub tunnel_idle_timeout: Duration,
     /// What becomes of WebSockets and streams whose version has lost its share.
     pub on_shift: OnShift,
+    /// Whether failed attempts on a version under rollout are replayed on the stable one, and which.
+    pub shield: Option<Shield>,
+}
+
+/// Which failed attempts are replayed on the stable version, so that users of a version under rollout do not see them.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Shield {
+    /// The stable version; `None`: the one with the largest weight, the first of several.
+    pub stable: Option<Name>,
+    /// Whether a 500 is a failed attempt, besides 502, 503, 504 and no answer at all.
+    pub on_500: bool,
+    /// The longest body that is kept for a replay, in bytes.
+    pub body_bytes_max: usize,
 }
 
 /// What becomes of WebSockets and streams whose version has lost its share.
@@ -112,6 +125,7 @@ impl Default for Policy {
             // Longer than any heartbeat; a peer that vanished is found out within the hour.
             tunnel_idle_timeout: Duration::from_secs(3600),
             on_shift: OnShift::Keep,
+            shield: None,
         }
     }
 }

@@ -26,6 +26,7 @@ mod http_host;
 mod http_refusals;
 mod http_smuggling;
 mod http_upstream;
+mod shield;
 mod store;
 mod support;
 mod switch;

@@ -134,6 +134,8 @@ fn describe() {
     describe_counter!(names::REQUESTS, "Requests that a version answered, by class of the status code.");
     describe_histogram!(names::REQUEST_DURATION, Seconds, "Time from a request's head to the end of its answer.");
     describe_counter!(names::UPSTREAM_FAILURES, "Attempts that failed by the upstream's fault.");
+    describe_counter!(names::FIRST_ATTEMPTS, "First attempts of requests, by the version that they were made on.");
+    describe_counter!(names::RETRIES, "Requests that were sent once more, by the version of the first attempt.");
     describe_gauge!(names::LONG_CONNECTIONS, "WebSockets and streams that are open on a version.");
     describe_counter!(names::PASSED_ON, "Requests that left their version because it had no usable endpoint.");
     describe_counter!(names::REFUSALS, "Requests that the proxy answered by itself, or hung up on.");

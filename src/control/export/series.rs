@@ -7,7 +7,7 @@ use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use crate::control::effective::{Share, shares};
 use crate::stats::latency::bucket_middle;
-use crate::stats::{CodeClass, Refused, UpstreamFailure, VersionTotals, WorkerTotals, names};
+use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure, VersionTotals, WorkerTotals, names};
 use crate::table::{Endpoint, Name, Service, Table, Version};
 
 /// All series of the versions of a table.
@@ -135,6 +135,12 @@ impl Counted {
         }
         for (failure, count) in UpstreamFailure::ALL.iter().zip(totals.failures).filter(|(_, count)| *count > 0) {
             counter!(names::UPSTREAM_FAILURES, with(labels, "reason", failure.word())).absolute(count);
+        }
+        for (ended, count) in FirstAttempt::ALL.iter().zip(totals.firsts).filter(|(_, count)| *count > 0) {
+            counter!(names::FIRST_ATTEMPTS, with(labels, "outcome", ended.word())).absolute(count);
+        }
+        for (why, count) in Retry::ALL.iter().zip(totals.retries).filter(|(_, count)| *count > 0) {
+            counter!(names::RETRIES, with(labels, "reason", why.word())).absolute(count);
         }
         self.passed_on.absolute(totals.passed_on);
         self.long_open.set(float(totals.long_open));
