@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz bench golden
+.PHONY: test tools fmt lint doc unit soak fuzz bench golden peers
 
 test: tools fmt lint doc unit
 
@@ -41,6 +41,10 @@ fuzz:
 
 bench:
 	cargo bench --bench '*'
+
+# Measures what other proxies that are installed here (nginx, haproxy, envoy) answer to the cases of docs/conformance.md.
+peers:
+	PEERS=1 UPDATE_GOLDEN=1 cargo test --test it -- --test-threads=1 http_ conformance
 
 # Writes the expected outputs of the golden tests anew; read the difference before it is committed.
 golden:

@@ -15,6 +15,7 @@ mod admin_access;
 mod binary;
 mod change;
 mod config;
+mod conformance;
 mod demo;
 mod durable;
 mod export;
