@@ -3,9 +3,12 @@
 # How long `make soak` pushes mixed traffic.
 SOAK_SECONDS ?= 300
 
+# How long `make fuzz` looks for inputs that break a parser or the proxy, all targets together.
+FUZZ_SECONDS ?= 120
+
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak bench golden
+.PHONY: test tools fmt lint doc unit soak fuzz bench golden peers
 
 test: tools fmt lint doc unit
 
@@ -31,8 +34,17 @@ unit:
 soak:
 	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --test it soak_ -- --nocapture --test-threads=1
 
+# Random inputs for FUZZ_SECONDS; a failure prints its seed, and FUZZ_SEED=... repeats it. `make test` runs each target
+# briefly.
+fuzz:
+	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --test it fuzz:: -- --nocapture --test-threads=1
+
 bench:
 	cargo bench --bench '*'
+
+# Measures what other proxies that are installed here (nginx, haproxy, envoy) answer to the cases of docs/conformance.md.
+peers:
+	PEERS=1 UPDATE_GOLDEN=1 cargo test --test it -- --test-threads=1 http_ conformance
 
 # Writes the expected outputs of the golden tests anew; read the difference before it is committed.
 golden:

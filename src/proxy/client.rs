@@ -4,7 +4,7 @@
 //! proxy added may be invented. So the walk goes from the right, past trusted addresses, and stops at the first that is
 //! not trusted: that is the client. An element that is not an address stops the walk at the last good one.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::header::FORWARDED;
 use http::{HeaderMap, HeaderName};
@@ -17,9 +17,9 @@ pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for
 #[must_use]
 pub fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
     if headers.contains_key(X_FORWARDED_FOR) {
-        walk(peer, elements(headers, &X_FORWARDED_FOR).map(parse_address), trusted)
+        walk(peer, elements(headers, &X_FORWARDED_FOR, last_comma).map(parse_address), trusted)
     } else {
-        walk(peer, elements(headers, &FORWARDED).map(parse_forwarded), trusted)
+        walk(peer, elements(headers, &FORWARDED, last_unquoted_comma).map(parse_forwarded), trusted)
     }
 }
 
@@ -36,29 +36,84 @@ fn walk(peer: IpAddr, from_the_right: impl Iterator<Item = Option<IpAddr>>, trus
 }
 
 /// The elements of a list header from the right; several lines are one list.
-fn elements<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
-    // A line that is not text is one invalid element.
-    let lines = headers.get_all(name).iter().rev().map(|line| line.to_str().unwrap_or("?"));
-    lines.flat_map(|line| line.rsplit(',')).map(str::trim)
+///
+/// Bytes, not text, and read from the right all the way: what a client wrote to the left, of whatever bytes and however
+/// it is quoted, must not change how the words of the trusted proxies to the right of it are read.
+fn elements<'a>(
+    headers: &'a HeaderMap,
+    name: &HeaderName,
+    last_comma: fn(&[u8]) -> Option<usize>,
+) -> impl Iterator<Item = &'a [u8]> {
+    headers.get_all(name).iter().rev().flat_map(move |line| {
+        let mut rest = Some(line.as_bytes());
+        std::iter::from_fn(move || {
+            let line = rest?;
+            let comma = last_comma(line);
+            rest = comma.map(|comma| &line[..comma]);
+            Some(line[comma.map_or(0, |comma| comma + 1)..].trim_ascii())
+        })
+    })
 }
 
-/// An address, perhaps with a port, an IPv6 address perhaps in brackets.
-fn parse_address(text: &str) -> Option<IpAddr> {
-    let text = text.trim_matches('"');
+fn last_comma(line: &[u8]) -> Option<usize> {
+    line.iter().rposition(|b| *b == b',')
+}
+
+/// As [`last_comma`], but a comma inside a quoted string is text: proxies put there what clients say.
+fn last_unquoted_comma(line: &[u8]) -> Option<usize> {
+    let mut quoted = false;
+    (0..line.len()).rev().find(|at| {
+        quoted ^= line[*at] == b'"' && !is_escaped(line, *at);
+        line[*at] == b',' && !quoted
+    })
+}
+
+/// Whether an odd number of backslashes stands before a byte.
+fn is_escaped(text: &[u8], at: usize) -> bool {
+    text[..at].iter().rev().take_while(|b| **b == b'\\').count() % 2 == 1
+}
+
+/// An address, perhaps with a port, an IPv6 address perhaps in brackets, all of it perhaps in quotes.
+fn parse_address(text: &[u8]) -> Option<IpAddr> {
+    let text = match text.strip_prefix(b"\"") {
+        Some(open) => open.strip_suffix(b"\"")?,
+        None => text,
+    };
+    // A zone means something on the machine of whoever wrote it only.
+    let text = std::str::from_utf8(text).ok().filter(|text| !text.contains('%'))?;
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address);
     }
     if let Ok(with_port) = text.parse::<std::net::SocketAddr>() {
         return Some(with_port.ip());
     }
-    text.strip_prefix('[')?.strip_suffix(']')?.parse().ok()
+    text.strip_prefix('[')?.strip_suffix(']')?.parse::<Ipv6Addr>().ok().map(IpAddr::V6)
 }
 
-/// The address of `for=192.0.2.60;proto=http`.
-fn parse_forwarded(element: &str) -> Option<IpAddr> {
-    let mut pairs = element.split(';').filter_map(|pair| pair.trim().split_once('='));
-    let (_, address) = pairs.find(|(name, _)| name.eq_ignore_ascii_case("for"))?;
-    parse_address(address)
+/// The address of `for=192.0.2.60;proto=http`; `None` unless there is exactly one.
+fn parse_forwarded(element: &[u8]) -> Option<IpAddr> {
+    let mut rest = element;
+    let mut address = None;
+    while !rest.is_empty() {
+        let (pair, after) = first_pair(rest);
+        rest = after;
+        let equals = pair.iter().position(|b| *b == b'=')?;
+        let (name, value) = (&pair[..equals], &pair[equals + 1..]);
+        if name.trim_ascii().eq_ignore_ascii_case(b"for") && address.replace(value).is_some() {
+            return None;
+        }
+    }
+    parse_address(address?.trim_ascii())
+}
+
+/// What stands before the first semicolon that is not quoted, and after it.
+fn first_pair(element: &[u8]) -> (&[u8], &[u8]) {
+    let mut quoted = false;
+    let end = (0..element.len()).find(|at| {
+        quoted ^= element[*at] == b'"' && !is_escaped(element, *at);
+        element[*at] == b';' && !quoted
+    });
+    end.map_or((element, &[]), |at| (&element[..at], &element[at + 1..]))
 }
 
 #[cfg(test)]
@@ -95,9 +150,23 @@ mod tests {
             (&[("forwarded", "for=6.6.6.6, for=\"[2001:db8::7]:99\";proto=http, for=10.0.0.2")], "2001:db8::7"),
             (&[("forwarded", "for=192.0.2.7, by=10.0.0.2")], "10.0.0.1"),
             (&[("forwarded", "for=unknown")], "10.0.0.1"),
+            (&[("forwarded", "for=192.0.2.7;host=\"a,for=6.6.6.6\"")], "192.0.2.7"),
+            (&[("forwarded", "for=192.0.2.7;host=\"a\\\",for=6.6.6.6\"")], "192.0.2.7"),
+            (&[("forwarded", "host=\"a;for=6.6.6.6\";for=192.0.2.7")], "192.0.2.7"),
+            (&[("forwarded", "for=\", for=192.0.2.7;host=\"a\"")], "192.0.2.7"),
+            (&[("forwarded", "for=192.0.2.7;for=6.6.6.6")], "10.0.0.1"),
+            (&[("x-forwarded-for", "\"192.0.2.7")], "10.0.0.1"),
+            (&[("x-forwarded-for", "[fe80::1%3]:80")], "10.0.0.1"),
         ] {
             assert_eq!(client(lines), expected, "{lines:?}");
         }
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_spoil_their_own_element_only() {
+        let mut headers = HeaderMap::new();
+        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 192.0.2.7").expect("obs-text"));
+        assert_eq!(behind([10, 0, 0, 1].into(), &headers, &[]), IpAddr::from([192, 0, 2, 7]));
     }
 
     proptest::proptest! {

@@ -100,7 +100,10 @@ impl Tracker {
         let end = bytes.iter().position(|b| *b == b'\n');
         let (part, rest) = bytes.split_at(end.map_or(bytes.len(), |end| end + 1));
         if self.state == State::Head && !self.in_fields {
-            self.head.fragment |= part.contains(&b'#');
+            // A `#` in the method is none. A method too long to be kept counts as target: refusing it is safe.
+            let in_target = self.line_is_long || self.line.contains(&b' ');
+            let start = if in_target { Some(0) } else { part.iter().position(|b| *b == b' ') };
+            self.head.fragment |= start.is_some_and(|start| part[start..].contains(&b'#'));
         }
         let before_last = part.len().checked_sub(2).map(|at| part[at] == b'\r');
         let ends_bare = end.is_some() && !before_last.unwrap_or(self.after_return);
@@ -256,6 +259,22 @@ mod tests {
         let long = format!("{head}0\r\nX: {}\r\n\r\n{head}", "y".repeat(LINE_BYTES_MAX));
         for step in 1..=long.len() {
             assert_eq!(heads(long.as_bytes(), step), [(0, 1), (0, 1)], "in parts of {step}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_found_in_the_target_only() {
+        let long = "M".repeat(2 * LINE_BYTES_MAX);
+        let lines = [("GET /a#b HTTP/1.1", true), ("M#TH /a HTTP/1.1", false), ("M#TH /# HTTP/1.1", true)];
+        let long_lines = [(format!("{long} /a#b HTTP/1.1"), true), (format!("{long} /a HTTP/1.1"), false)];
+        let lines = lines.into_iter().map(|(line, found)| (line.to_owned(), found)).chain(long_lines);
+        for (line, found) in lines {
+            let head = format!("{line}\r\nX: #\r\n\r\n");
+            for step in 1..=head.len() {
+                let mut tracker = Tracker::default();
+                head.as_bytes().chunks(step).for_each(|part| tracker.feed(part));
+                assert_eq!(tracker.next_head().map(|head| head.fragment), Some(found), "{line:?} in parts of {step}");
+            }
         }
     }
 

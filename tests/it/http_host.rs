@@ -74,8 +74,9 @@ fn a_host_that_is_no_host_is_refused() {
         "é",
         "a\tb",
     ];
-    Table::new().run(hosts.map(|host| Case::refused(9, hosted(host), &[400], "")));
-    Table::new().run(["a,b", "user@host", "a:99999", "a/b"].map(|h| Case::refused(9, hosted(h), &[400], "bad_host")));
+    let named = ["a,b", "user@host", "a:99999", "a/b"];
+    let word = |host| if named.contains(&host) { "bad_host" } else { "" };
+    Table::new().run(hosts.map(|host| Case::refused(9, hosted(host), &[400], word(host))));
 }
 
 #[test]
@@ -97,9 +98,10 @@ fn a_good_host_passes_as_it_is() {
         "1",
         "a~b",
     ];
-    Table::new().run(hosts.map(|host| Case::forwarded(9, hosted(host)).sees(&format!("x-forwarded-host: {host}"))));
+    let good = hosts.map(|host| Case::forwarded(9, hosted(host)).sees(&format!("x-forwarded-host: {host}")));
     // Legal in a reg-name, and in no name that anybody has.
-    Table::new().run([Case::either(9, hosted("a!$&'()*+;=b")), Case::either(9, hosted("a:"))]);
+    let odd = [Case::either(9, hosted("a!$&'()*+;=b")), Case::either(9, hosted("a:"))];
+    Table::new().run(good.into_iter().chain(odd));
 }
 
 #[test]

@@ -1,6 +1,12 @@
-//! Tables: many inputs, one proxy, one verdict that lists every case that went wrong.
+//! Tables: many inputs, one proxy, one verdict that lists every case that went wrong. What came of each case is a row of
+//! the page of [`conformance`].
 
-use super::{Client, End, Origin, Proxy, Seen, get, settle};
+use std::panic::Location;
+use std::sync::{Arc, Mutex};
+
+use super::conformance::{self, Row, Section};
+use super::peers::Peers;
+use super::{Answer, Client, End, Origin, Proxy, Reply, Seen, Setup, get, settle};
 
 /// What must hold of the client's connection afterwards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -20,6 +26,12 @@ enum Want {
     Forwarded { sees: Vec<String>, lacks: Vec<String> },
     /// Refused with 400 or forwarded lawfully.
     Either,
+    /// As refused, but only after the head was passed on: the origin gets no whole request.
+    Broken(&'static [u16], &'static str),
+    /// No answer, and the connection ends.
+    Closed,
+    /// The origin was asked once; this status and word, or the body, came of its answer.
+    Answered(u16, &'static str),
 }
 
 /// One input and what must come of it.
@@ -29,6 +41,8 @@ pub(crate) struct Case {
     bytes: Vec<u8>,
     want: Want,
     after: After,
+    /// What the origin does with it, if not the usual thing.
+    reply: Option<Reply>,
 }
 
 impl Case {
@@ -52,7 +66,49 @@ impl Case {
         if name.chars().count() > 300 {
             name = name.chars().take(300).chain("...".chars()).collect();
         }
-        Self { rule, name, bytes: bytes.as_ref().to_vec(), want, after: After::Any }
+        Self { rule, name, bytes: bytes.as_ref().to_vec(), want, after: After::Any, reply: None }
+    }
+
+    /// A request whose head is good and whose body breaks its framing, or does not come.
+    pub(crate) fn broken(rule: u8, bytes: impl AsRef<[u8]>, status: &'static [u16], word: &'static str) -> Self {
+        Self::new(rule, bytes, Want::Broken(status, word))
+    }
+
+    /// Bytes that get no answer.
+    pub(crate) fn closed(rule: u8, bytes: impl AsRef<[u8]>) -> Self {
+        Self::new(rule, bytes, Want::Closed)
+    }
+
+    /// A good `GET` whose origin answers with these bytes; `word` is the reason word, or the body that is passed on.
+    pub(crate) fn answered(rule: u8, reply: &str, status: u16, word: &'static str) -> Self {
+        let mut case = Self::new(rule, get("/answered"), Want::Answered(status, word));
+        case.name = format!("origin: {}", conformance::shown(reply.as_bytes()));
+        case.reply = Some(Reply::raw(reply));
+        case
+    }
+
+    /// The origin goes on with this, told in a word.
+    pub(crate) fn goes_on(mut self, word: &str, then: fn(Reply) -> Reply) -> Self {
+        self.name = format!("{} ({word})", self.name);
+        self.reply = self.reply.map(then);
+        self
+    }
+
+    /// The case as the page shows it.
+    fn shown(&self) -> String {
+        if self.reply.is_some() { self.name.clone() } else { conformance::shown(&self.bytes) }
+    }
+
+    /// The headers that the case is about.
+    fn names(&self) -> Vec<String> {
+        let Want::Forwarded { sees, lacks } = &self.want else { return Vec::new() };
+        let headers = sees.iter().filter(|what| !what.starts_with(['|', '+'])).filter_map(|what| what.split_once(": "));
+        let headers = headers.filter(|(name, _)| !name.contains(' ')).map(|(name, _)| name);
+        let lacks = lacks.iter().map(|what| what.split(": ").next().unwrap_or_default());
+        let mut names: Vec<_> = headers.chain(lacks.filter(|what| !what.starts_with('+'))).map(str::to_owned).collect();
+        names.retain(|name| name != "content-length" && name != "transfer-encoding");
+        names.dedup();
+        names
     }
 
     /// What must hold of the connection afterwards.
@@ -82,61 +138,121 @@ impl Case {
 pub(crate) struct Table {
     origin: Origin,
     proxy: Proxy,
+    /// What the origin does with the next request.
+    reply: Arc<Mutex<Option<Reply>>>,
+    peers: Option<Peers>,
 }
 
 impl Table {
     /// A table in front of the common proxy.
     pub(crate) fn new() -> Self {
-        let origin = Origin::saying("ok");
-        let proxy = Proxy::to(&[&origin]);
-        Self { origin, proxy }
+        let table = Self::with(|setup| setup);
+        Self { peers: Peers::wanted(&table.origin), ..table }
     }
 
-    /// Runs all cases, then fails with every one that went wrong.
+    /// A table in front of another proxy; the peers are not asked, whose settings would have to be others as well.
+    pub(crate) fn with(change: impl FnOnce(Setup) -> Setup) -> Self {
+        let reply = Arc::new(Mutex::new(None::<Reply>));
+        let next = Arc::clone(&reply);
+        let origin = Origin::with(move |seen| match next.lock().unwrap().clone() {
+            Some(reply) if seen.target() == "/answered" => reply,
+            _ if seen.line().starts_with("HEAD ") => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
+            _ => Reply::ok("ok"),
+        });
+        let proxy = change(Setup::to(&[&origin])).start();
+        Self { origin, proxy, reply, peers: None }
+    }
+
+    /// Runs all cases, then fails with every one that went wrong, or if the page of conformance says something else.
     #[track_caller]
     pub(crate) fn run(&self, cases: impl IntoIterator<Item = Case>) {
+        let mut section = Section::at(Location::caller());
         let mut count = 0;
         let mut wrong = Vec::new();
         for case in cases {
             count += 1;
-            if let Err(why) = self.case(&case) {
-                wrong.push(format!("rule {}: {:?}\n    {why}", case.rule, case.name));
+            match self.case(&case) {
+                Ok(row) => section.push(row),
+                Err(why) => wrong.push(format!("rule {}: {:?}\n    {why}", case.rule, case.name)),
+            }
+            if let Some(peers) = &self.peers {
+                peers.measure((case.rule, &case.shown()), &case.bytes, &case.names(), &self.origin);
             }
         }
         assert!(wrong.is_empty(), "{} of {count} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
+        section.check();
     }
 
-    fn case(&self, case: &Case) -> Result<(), String> {
+    fn case(&self, case: &Case) -> Result<Row, String> {
         self.origin.forget();
+        self.reply.lock().unwrap().clone_from(&case.reply);
         let mut client = self.proxy.client();
-        let answer = client.write(&case.bytes).read(case.bytes.starts_with(b"HEAD "));
-        let answer = answer.map_err(|(end, bytes)| format!("no answer: {end:?} after {}", text(&bytes)))?;
         let head = case.bytes.starts_with(b"HEAD ");
-        let got = format!("{} {:?}", answer.status, answer.text());
-        let after = check_after(case.after, &mut client);
+        let answer = client.write(&case.bytes).read(head);
+        let after = match &answer {
+            Ok(_) => check_after(case.after, &mut client),
+            Err(_) => Ok(()),
+        };
         let (mut seen, crimes) = self.origin.forget();
         if !crimes.is_empty() {
             return Err(format!("the origin saw what no origin may see: {}", crimes.join("; ")));
         }
         seen.retain(|seen| seen.target() != "/follow-up");
-        match &case.want {
-            Want::Refused(status, word) => {
-                if !status.contains(&answer.status) || !(head || answer.text().contains(word)) {
-                    return Err(format!("want {status:?} {word}, got {got}"));
-                }
+        let got = match answer {
+            Err((End::Clean | End::Reset, bytes)) if bytes.is_empty() && matches!(case.want, Want::Closed) => {
                 nothing_seen(&seen)?;
+                "closed without an answer".to_owned()
             }
-            Want::Forwarded { sees, lacks } => {
-                if answer.status != 200 {
-                    return Err(format!("want it forwarded, got {got}"));
-                }
-                check_seen(&seen, sees, lacks)?;
+            Err((end, bytes)) => return Err(format!("no answer: {end:?} after {}", text(&bytes))),
+            Ok(answer) => {
+                check_answer(case, &answer, &seen, head)?;
+                told(&answer, case.after)
             }
-            Want::Either if answer.status == 200 => check_seen(&seen, &[], &[])?,
-            Want::Either if answer.status == 400 => nothing_seen(&seen)?,
-            Want::Either => return Err(format!("want 200 or 400, got {got}")),
+        };
+        after?;
+        let saw = match &case.want {
+            // How much of it the origin had begun to read is a matter of chance.
+            Want::Broken(..) => "no whole request".to_owned(),
+            _ => conformance::saw(&seen, &case.names()),
+        };
+        Ok(Row { rule: case.rule, case: case.shown(), answer: got, saw })
+    }
+}
+
+/// The answer as the page tells it.
+fn told(answer: &Answer, after: After) -> String {
+    let text = answer.text();
+    let own = text.strip_prefix(&format!("{} ", answer.status)).and_then(|rest| rest.split_once(':'));
+    let word = own.map_or(String::new(), |(word, _)| format!(" {word}"));
+    let broken = if answer.is_whole() { "" } else { ", broken off" };
+    let after = match after {
+        After::Any => "",
+        After::Closed => ", closed",
+        After::Kept => ", kept",
+    };
+    format!("{}{word}{broken}{after}", answer.status)
+}
+
+fn check_answer(case: &Case, answer: &Answer, seen: &[Seen], head: bool) -> Result<(), String> {
+    let got = format!("{} {:?}", answer.status, answer.text());
+    match &case.want {
+        Want::Refused(status, word) | Want::Broken(status, word) => {
+            if !status.contains(&answer.status) || !(head || answer.text().contains(word)) {
+                return Err(format!("want {status:?} {word}, got {got}"));
+            }
+            let begun = matches!(case.want, Want::Broken(..));
+            nothing_seen(if begun && seen.iter().all(|seen| !seen.whole) { &[] } else { seen })
         }
-        after
+        Want::Forwarded { .. } if answer.status != 200 => Err(format!("want it forwarded, got {got}")),
+        Want::Forwarded { sees, lacks } => check_seen(seen, sees, lacks),
+        Want::Either if answer.status == 200 => check_seen(seen, &[], &[]),
+        Want::Either if answer.status == 400 => nothing_seen(seen),
+        Want::Either => Err(format!("want 200 or 400, got {got}")),
+        Want::Closed => Err(format!("want no answer, got {got}")),
+        Want::Answered(status, word) if answer.status != *status || !answer.text().contains(word) => {
+            Err(format!("want {status} {word}, got {got}"))
+        }
+        Want::Answered(..) => check_seen(seen, &[], &[]),
     }
 }
 
@@ -165,6 +281,9 @@ fn check_seen(seen: &[Seen], sees: &[String], lacks: &[String]) -> Result<(), St
 fn shows(seen: &Seen, what: &str) -> bool {
     if let Some(body) = what.strip_prefix('|') {
         return seen.text() == body;
+    }
+    if let Some(trailer) = what.strip_prefix('+') {
+        return seen.body.trailers.iter().any(|(name, value)| format!("{name}: {value}") == trailer);
     }
     let field = what.split_once(": ");
     seen.line() == what || field.is_some_and(|(name, value)| seen.head.all(name).contains(&value))

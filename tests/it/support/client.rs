@@ -64,6 +64,12 @@ impl Client {
         Self { stream, reader }
     }
 
+    /// Waits no longer than this for anything.
+    pub(crate) fn patient(self, patience: Duration) -> Self {
+        self.stream.set_read_timeout(Some(patience)).unwrap();
+        self
+    }
+
     /// Writes bytes. An error is no failure: the peer may have closed already, and reading tells how.
     pub(crate) fn write(&mut self, bytes: impl AsRef<[u8]>) -> &mut Self {
         self.stream.write_all(bytes.as_ref()).and_then(|()| self.stream.flush()).ok();

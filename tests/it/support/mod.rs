@@ -3,10 +3,12 @@
 
 pub(crate) mod case;
 pub(crate) mod client;
+pub(crate) mod conformance;
 pub(crate) mod control;
 pub(crate) mod fault;
 pub(crate) mod h2;
 pub(crate) mod origin;
+pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub mod spec;
@@ -18,6 +20,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::case::{After, Case, Table};
 pub(crate) use self::client::{Answer, Client, End};
+pub(crate) use self::conformance::Section;
 pub(crate) use self::origin::{Origin, Reply, Seen};
 pub(crate) use self::proxy::{Proxy, Setup};
 

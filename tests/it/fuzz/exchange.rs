@@ -1,0 +1,235 @@
+//! Random requests through a whole proxy: each arrives at the origin with the same method, target, body and end-to-end
+//! headers, or is refused whole, with an error status and a small body.
+//!
+//! What a request means is a [`Message`]; how its client writes it is a [renderer](super::http1). Another protocol is
+//! another renderer and another way to read answers; what must arrive stays.
+
+use std::time::Duration;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::Index;
+
+use super::http1::{render, style};
+use super::message::{Arrival, Message, cuts, message, parts};
+use super::mutate::Changes;
+use super::reading::{Reading, Request, requests};
+use super::{Bytes, Verdict, run};
+use crate::support::{Answer, Client, End, Origin, Reply, Seen, Setup};
+
+/// What a client sends on one connection.
+#[derive(Clone, Debug)]
+pub(super) struct Stream {
+    pub(super) bytes: Bytes,
+    /// Where it is cut into packets.
+    pub(super) cuts: Vec<Index>,
+    /// Whether nothing in it gives a reason to refuse.
+    pub(super) lawful: bool,
+}
+
+const TOKENS: &[&str] = &[
+    "\r\n",
+    "\n",
+    "\r",
+    "\r\n\r\n",
+    " ",
+    "\t",
+    ":",
+    ",",
+    "#",
+    "\0",
+    "0",
+    "0\r\n\r\n",
+    "Content-Length: 5\r\n",
+    "Content-Length:\r\n",
+    "Transfer-Encoding: chunked\r\n",
+    "transfer-encoding: gzip\r\n",
+    "Transfer-Encoding : chunked\r\n",
+    "Host: b\r\n",
+    "Host: a,b\r\n",
+    "chunked",
+    ", chunked",
+    "GET /s HTTP/1.1\r\nHost: a\r\n\r\n",
+    "HTTP/1.0",
+    "HTTP/1.1",
+    "5\r\nhello\r\n",
+    ";",
+    ";x=\"\n\"",
+    "f",
+    "+",
+    "-",
+    "é",
+    "\u{b}",
+    "Connection: close\r\n",
+    "Connection: host\r\n",
+    "Expect: 100-continue\r\n",
+    "http://b/",
+    "@",
+    " x\r\n",
+    "\"",
+    "Trailer: x\r\n",
+    "CONNECT ",
+];
+
+/// One to three requests, a third of the time with damaged bytes.
+pub(super) fn stream() -> impl Strategy<Value = Stream> {
+    let changes = prop_oneof![1 => Just(None), 2 => Changes::upto(4, TOKENS).prop_map(Some)];
+    (lawful(), changes).prop_map(|(mut stream, changes)| {
+        if let Some(changes) = changes.filter(|changes| !changes.is_empty()) {
+            let seeds = [stream.bytes.0.clone()];
+            changes.apply(&mut stream.bytes.0, &seeds);
+            stream.lawful = false;
+        }
+        stream
+    })
+}
+
+fn lawful() -> impl Strategy<Value = Stream> {
+    (vec((message(), style()), 1..4), cuts()).prop_map(|(messages, cuts)| {
+        let lawful = messages.iter().all(|(message, _)| is_lawful(message));
+        let bytes = messages.iter().flat_map(|(message, style)| render(message, style)).collect();
+        Stream { bytes: Bytes(bytes), cuts, lawful }
+    })
+}
+
+/// Ten tokens on `Connection` are too many.
+fn is_lawful(message: &Message) -> bool {
+    message.list("connection").len() < 10
+}
+
+/// What came of one request.
+enum Came {
+    Forwarded,
+    /// Refused, and the connection goes on or not.
+    Refused(Box<Answer>),
+    /// The connection is over.
+    Over(End),
+}
+
+fn read(client: &mut Client, to_head: bool) -> Result<Came, TestCaseError> {
+    match client.read(to_head) {
+        Ok(answer) if answer.status == 200 => {
+            let body = if to_head { "" } else { "ok" };
+            prop_assert!(answer.is_whole() && answer.text() == body, "{answer:?}");
+            Ok(Came::Forwarded)
+        }
+        Ok(answer) => {
+            prop_assert!((400..=505).contains(&answer.status) && answer.is_whole(), "{answer:?}");
+            prop_assert!(answer.body.bytes.len() <= 512, "a large refusal: {answer:?}");
+            // Heads that the HTTP library refuses by itself get no body.
+            let librarys = matches!(answer.status, 400 | 414 | 431);
+            prop_assert!(!answer.body.bytes.is_empty() || to_head || librarys, "no reason: {answer:?}");
+            Ok(Came::Refused(Box::new(answer)))
+        }
+        Err((End::Silent | End::Malformed, bytes)) => {
+            Err(TestCaseError::fail(format!("no answer, after {}", bytes.escape_ascii())))
+        }
+        Err((end, bytes)) => {
+            prop_assert!(bytes.is_empty(), "half an answer: {}", bytes.escape_ascii());
+            Ok(Came::Over(end))
+        }
+    }
+}
+
+/// Sends a stream and holds what comes back against its reading; the requests that were forwarded.
+fn talk(client: &mut Client, stream: &Stream) -> Result<Vec<Request>, TestCaseError> {
+    for (index, part) in parts(&stream.bytes.0, &stream.cuts).iter().enumerate() {
+        if index > 0 {
+            // So that the parts are read apart; if they are not, the case is another one and as good.
+            std::thread::sleep(Duration::from_micros(300));
+        }
+        client.write(part);
+    }
+    let mut forwarded = Vec::new();
+    for reading in requests(&stream.bytes.0) {
+        let goes_on = match reading {
+            Reading::Good(request) => {
+                let (passed, goes_on) = good(client, stream.lawful, &request)?;
+                forwarded.extend(passed.then_some(*request));
+                goes_on
+            }
+            // The proxy may wait for the end of a head that is bad already; it gets no more.
+            Reading::Bad(why, to_head) => bad(client.finish(), why, to_head)?,
+            Reading::Cut(to_head) => bad(client.finish(), "cut off", to_head)?,
+            Reading::Nothing => false,
+        };
+        if !goes_on {
+            break;
+        }
+    }
+    let (end, rest) = client.finish().end();
+    prop_assert!(end != End::Silent, "the connection stays open");
+    prop_assert!(rest.is_empty(), "more than was asked for: {}", rest.escape_ascii());
+    Ok(forwarded)
+}
+
+/// The answer to a good request: whether it was forwarded, and whether the connection goes on.
+fn good(client: &mut Client, lawful: bool, request: &Request) -> Result<(bool, bool), TestCaseError> {
+    if request.open_end {
+        // The proxy may wait for another end of the trailers; it gets no more.
+        client.finish();
+    }
+    match read(client, request.message.method == "HEAD")? {
+        Came::Forwarded => {
+            prop_assert_eq!(request.unlawful, None, "forwarded {:?}", request);
+            Ok((true, !request.last))
+        }
+        Came::Refused(answer) => {
+            prop_assert!(!lawful, "refused the lawful {request:?}: {answer:?}");
+            let closes = answer.head.all("connection").contains(&"close");
+            Ok((false, !closes && !request.last))
+        }
+        Came::Over(_) if request.open_end => Ok((false, false)),
+        Came::Over(end) => Err(TestCaseError::fail(format!("{end:?} instead of an answer to {request:?}"))),
+    }
+}
+
+/// What is no request gets no answer of an origin; and then the connection is over.
+fn bad(client: &mut Client, why: &str, to_head: bool) -> Result<bool, TestCaseError> {
+    match read(client, to_head)? {
+        Came::Forwarded => Err(TestCaseError::fail(format!("forwarded what is no request: {why}"))),
+        Came::Refused(_) | Came::Over(_) => Ok(false),
+    }
+}
+
+/// What the origin saw is what was forwarded, one to one.
+fn compare(forwarded: &[Request], seen: &[Seen], crimes: &[String]) -> Verdict {
+    prop_assert!(crimes.is_empty(), "the origin saw what no origin may see: {}", crimes.join("; "));
+    // A request whose body broke was begun at the origin, and broken off there too.
+    let whole: Vec<_> = seen.iter().filter(|seen| seen.whole).collect();
+    prop_assert_eq!(whole.len(), forwarded.len(), "answered 200 to {:?}, the origin saw {:?}", forwarded, whole);
+    for (request, seen) in forwarded.iter().zip(whole) {
+        let message = &request.message;
+        let found = Arrival::of(seen, message.authority.is_some());
+        if request.open_end {
+            prop_assert_eq!(found.without_trailers(), message.arrives().without_trailers());
+        } else {
+            prop_assert_eq!(found, message.arrives());
+        }
+    }
+    Ok(())
+}
+
+fn exchange(target: &str, cases: u32, inputs: &impl Strategy<Value = Stream>) {
+    let origin = Origin::with(|seen| match seen.line().starts_with("HEAD ") {
+        true => Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n"),
+        false => Reply::ok("ok"),
+    });
+    let proxy = Setup::to(&[&origin]).top("[proxy]\nworkers = 1").start();
+    run(target, cases, inputs, |stream| {
+        origin.forget();
+        let forwarded = talk(&mut proxy.client(), &stream)?;
+        let (seen, crimes) = origin.forget();
+        compare(&forwarded, &seen, &crimes)
+    });
+}
+
+#[test]
+fn lawful_requests_arrive_as_they_are() {
+    exchange("exchange, lawful", 300, &lawful());
+}
+
+#[test]
+fn damaged_requests_arrive_as_they_are_or_are_refused_whole() {
+    exchange("exchange, mutated", 400, &stream());
+}
