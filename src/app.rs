@@ -181,6 +181,7 @@ impl Bound {
         let published = self.writer.published();
         let (handle, writer_thread) = self.writer.start()?;
         let ready = Arc::new(AtomicBool::new(true));
+        let shutdown_delay = self.config.proxy.shutdown_delay;
         let plane = ControlPlane {
             door: self.door,
             handle,
@@ -196,6 +197,10 @@ impl Bound {
             runtime.block_on(shutdown);
         }
         ready.store(false, Ordering::Release);
+        if !shutdown_delay.is_zero() {
+            tracing::info!(?shutdown_delay, "not ready any more; still taking requests until load balancers know");
+            runtime.block_on(async { tokio::time::sleep(shutdown_delay).await });
+        }
         stop_workers.send_replace(true);
         // All are waited for before the first error is told: a worker that failed must not cut the others' requests.
         let ended: Vec<_> = workers.into_iter().map(|worker| joined(worker, "worker")).collect();

@@ -9,6 +9,7 @@ pub mod endpoint;
 pub mod explain;
 pub mod history;
 pub mod run;
+mod signals;
 pub mod status;
 pub mod text;
 

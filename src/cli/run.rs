@@ -5,17 +5,16 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{EXIT_FAILED, chain, check};
+use super::{EXIT_FAILED, chain, check, signals};
 use crate::app::{Bound, ConfigFile, Options};
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  pointsman run --config pointsman.toml\n  \
     RUST_LOG=debug pointsman run -c pointsman.toml\n\n\
-    SIGHUP, or a change of the file, reloads it; SIGTERM or Ctrl-C drains and ends.")]
+    SIGHUP, or a change of the file, reloads it; SIGTERM or Ctrl-C drains and ends, a second one ends at once.")]
 pub struct RunArgs {
     /// The config file
     #[arg(long, short, value_name = "FILE")]
@@ -52,7 +51,14 @@ pub fn run(args: &RunArgs) -> ExitCode {
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(address = %addresses.admin_url(), "admin API listening");
-    match bound.run(ended()) {
+    let end = match signals::listen() {
+        Ok(end) => end,
+        Err(error) => {
+            eprintln!("cannot start: cannot listen for signals: {error}");
+            return ExitCode::from(EXIT_FAILED);
+        }
+    };
+    match bound.run(end) {
         Ok(()) => {
             tracing::info!("ended");
             ExitCode::SUCCESS
@@ -62,38 +68,6 @@ pub fn run(args: &RunArgs) -> ExitCode {
             ExitCode::from(EXIT_FAILED)
         }
     }
-}
-
-/// Waits for the first signal to end; the second one ends the process at once.
-async fn ended() {
-    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "cannot listen for signals; the proxy runs until it is killed");
-            return std::future::pending().await;
-        }
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("draining: no new connections, open requests may end; a second signal ends at once");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async {
-            let (Ok(mut terminate), Ok(mut interrupt)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                return;
-            };
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            std::process::exit(i32::from(EXIT_FAILED));
-        });
-    });
 }
 
 fn start_log(format: LogFormat) {

@@ -18,6 +18,8 @@ pub struct Proxy {
     pub workers: Option<NonZeroUsize>,
     /// Longest wait for open requests at the end.
     pub shutdown_timeout: Duration,
+    /// How long requests are still taken after the end was announced to load balancers.
+    pub shutdown_delay: Duration,
     /// How long an idle connection to an endpoint is kept.
     pub upstream_idle_timeout: Duration,
     /// How long a connection to an endpoint is used.
@@ -41,6 +43,7 @@ pub struct Proxy {
 pub(super) struct RawProxy {
     workers: Option<Read<Count>>,
     shutdown_timeout: Option<Read<Span>>,
+    shutdown_delay: Option<Read<Span>>,
     upstream_idle_timeout: Option<Read<Span>>,
     upstream_max_age: Option<Read<Span>>,
     upstream_idle_max: Option<Read<Count>>,
@@ -61,6 +64,8 @@ impl RawProxy {
         // Longer than nearly every request, shorter than the patience of a service manager.
         let shutdown = self.shutdown_timeout;
         let shutdown = setting(shutdown, Span::secs(30), Span::secs(0)..=DAY, &at.key("shutdown_timeout"), report);
+        // None: most load balancers are told by whoever sends the signal, and nobody likes to wait for Ctrl-C.
+        let delay = setting(self.shutdown_delay, Span::secs(0), Span::secs(0)..=DAY, &at.key("shutdown_delay"), report);
         // A little below the 60 s of common origins: we close first, and lose no request to their closing.
         let (idle, short) = (self.upstream_idle_timeout, Span::millis(1));
         let idle = setting(idle, Span::secs(55), short..=DAY, &at.key("upstream_idle_timeout"), report);
@@ -73,6 +78,7 @@ impl RawProxy {
         Ok(Proxy {
             workers: workers?,
             shutdown_timeout: shutdown?.0,
+            shutdown_delay: delay?.0,
             upstream_idle_timeout: idle?.0,
             upstream_max_age: age?.0,
             upstream_idle_max: most?.0,

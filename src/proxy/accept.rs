@@ -8,12 +8,13 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::spawn_local;
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, interval, sleep};
 
 use super::admit::AdmitSettings;
 use super::connection;
 use super::handle::Peer;
+use super::leave::{self, Queue};
 use super::worker::{Worker, WorkerSettings};
 use crate::stats::Registry;
 use crate::table::Table;
@@ -26,9 +27,6 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How often old idle connections and old tables are let go.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often a draining worker looks whether its connections are gone.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// A listening socket of one worker.
 #[derive(Debug)]
@@ -70,22 +68,17 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
     runtime.block_on(async move {
         let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max } = parts;
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
-        let mut accepting = Vec::new();
+        let mut accepting = JoinSet::new();
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
             let socket = TcpListener::from_std(listener.socket)?;
             let admit = Rc::new(listener.admit);
-            accepting.push(spawn_local(accept(Rc::clone(&worker), socket, admit, listener.idle_timeout)));
+            accepting.spawn_local(accept(Rc::clone(&worker), socket, (admit, listener.idle_timeout), shutdown.clone()));
         }
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
         // An error says that the sender is gone: that is the end as well.
         let _told = shutdown.wait_for(|stop| *stop).await;
-        accepting.iter().for_each(tokio::task::JoinHandle::abort);
-        worker.begin_drain();
-        let deadline = Instant::now() + drain_max;
-        while worker.stats.connections() > 0 && Instant::now() < deadline {
-            sleep(DRAIN_POLL).await;
-        }
+        leave::leave(&worker, accepting, Instant::now() + drain_max).await;
         sweeping.abort();
         Ok(worker.stats.connections())
     })
@@ -100,15 +93,23 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, socket: TcpListener, admit: Rc<AdmitSettings>, idle_timeout: Duration) {
+/// Accepts until `stop`, and then whoever the kernel has let in by then.
+async fn accept(
+    worker: Rc<Worker>,
+    socket: TcpListener,
+    (admit, idle_timeout): (Rc<AdmitSettings>, Duration),
+    mut stop: watch::Receiver<bool>,
+) {
     let mut pause = ACCEPT_PAUSE_MIN;
+    let mut queue = Queue::Open(socket);
     loop {
-        match socket.accept().await {
-            Ok((stream, address)) => {
+        match queue.next(&mut stop).await {
+            Ok(Some((stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
                 let peer = Rc::new(Peer { address: address.ip(), admit: Rc::clone(&admit) });
                 spawn_local(connection::serve(Rc::clone(&worker), stream, peer, idle_timeout));
             }
+            Ok(None) => return,
             // The connection was gone before it was ours.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::framing::Watched;
 use super::handle::{Peer, handle};
+use super::leave;
 use super::stall::Stalling;
 use super::worker::Worker;
 use crate::stats::Refused;
@@ -45,7 +46,9 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>, idle_t
         let worker = Rc::clone(&worker);
         service_fn(move |request| {
             let framing = tracker.borrow_mut().next_head();
-            handle(Rc::clone(&worker), Rc::clone(&peer), framing, request)
+            let answering = handle(Rc::clone(&worker), Rc::clone(&peer), framing, request);
+            let worker = Rc::clone(&worker);
+            async move { answering.await.map(|answer| leave::mark(&worker, answer)) }
         })
     };
     let mut connection = builder(&worker, idle_timeout).serve_connection(TokioIo::new(watched), service);

@@ -4,7 +4,8 @@
 //! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
 //! [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
-//! ended; [`refuse`] is the one side exit. [`worker`] is what a thread owns, [`access_log`] what it tells.
+//! ended; [`refuse`] is the one side exit. [`worker`] is what a thread owns, [`access_log`] what it tells, [`leave`] how it
+//! ends.
 //!
 //! One thread per core, each with its own runtime, listening socket and upstream connections: a request never leaves
 //! its thread, so what it touches needs no locks and stays in one core's cache. A work-stealing runtime would even out
@@ -24,6 +25,7 @@ pub mod forward;
 pub mod framing;
 pub mod handle;
 pub mod host;
+pub mod leave;
 pub mod observe;
 pub mod refuse;
 pub mod stall;

@@ -60,6 +60,7 @@ pub struct Worker {
     pub pools: Pools<RequestBody>,
     /// Told when the worker begins to drain.
     pub drain: Notify,
+    leaving: Cell<bool>,
     draining: Cell<bool>,
     view: RefCell<View>,
     random: RefCell<StdRng>,
@@ -85,6 +86,7 @@ impl Worker {
             pools: Pools::new(settings.pools),
             settings,
             drain: Notify::new(),
+            leaving: Cell::new(false),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),
             random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
@@ -129,8 +131,20 @@ impl Worker {
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Begins to drain: connections end with the request they have.
+    /// Begins to leave: each connection ends with its next answer, which says so.
+    pub fn begin_leave(&self) {
+        self.leaving.set(true);
+    }
+
+    /// Whether answers say that their connection ends.
+    #[must_use]
+    pub fn leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    /// Begins to drain: connections end with the request they have, and at once when they have none.
     pub fn begin_drain(&self) {
+        self.leaving.set(true);
         self.draining.set(true);
         self.drain.notify_waiters();
         self.pools.clear();

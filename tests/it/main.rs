@@ -16,6 +16,7 @@ mod binary;
 mod change;
 mod config;
 mod demo;
+mod drain;
 mod durable;
 mod export;
 mod http_answers;

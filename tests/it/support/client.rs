@@ -59,9 +59,21 @@ pub(crate) fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Answer {
 impl Client {
     /// A new connection.
     pub(crate) fn to(address: SocketAddr) -> Self {
-        let stream = fault::connect(address);
+        Self::over(fault::connect(address))
+    }
+
+    /// A connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         let reader = Reader::new(stream.try_clone().unwrap());
         Self { stream, reader }
+    }
+
+    /// Whether the peer has closed already, as a client with a pool asks before it uses a connection again.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     /// Writes bytes. An error is no failure: the peer may have closed already, and reading tells how.

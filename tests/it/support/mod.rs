@@ -5,6 +5,7 @@ pub(crate) mod case;
 pub(crate) mod client;
 pub(crate) mod control;
 pub(crate) mod fault;
+pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod process;
 pub(crate) mod proxy;
