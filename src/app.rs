@@ -4,6 +4,7 @@
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same door.
 
 mod control_plane;
+pub mod descriptors;
 mod settings;
 mod sockets;
 
@@ -24,6 +25,7 @@ use crate::control::admin::{self, Address};
 use crate::control::{self, Store, Writer};
 use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::{self, LogSender};
+use crate::proxy::ceiling::Ceiling;
 use crate::stats::Registry;
 
 use control_plane::{ControlPlane, Door};
@@ -223,7 +225,8 @@ impl Bound {
         log: Option<LogSender>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
-        let settings = settings::worker(&self.config, log, self.clock_start);
+        let ceiling = Arc::new(Ceiling::new(descriptors::connections_max(&self.config.proxy, self.workers)));
+        let settings = settings::worker(&self.config, ceiling, log, self.clock_start);
         let listeners = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &self.config);
         let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
             let parts = WorkerParts {

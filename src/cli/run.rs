@@ -8,7 +8,7 @@ use clap::Args;
 use tracing_subscriber::EnvFilter;
 
 use super::{EXIT_FAILED, chain, check, signals};
-use crate::app::{Bound, ConfigFile, Options};
+use crate::app::{Bound, ConfigFile, Options, descriptors};
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]
@@ -34,6 +34,7 @@ enum LogFormat {
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
     start_log(args.log_format);
+    descriptors::raise_limit();
     let (config, text) = match check::load(&args.config) {
         Ok(loaded) => loaded,
         Err(code) => return code,

@@ -103,17 +103,28 @@ async fn accept(
     let mut pause = ACCEPT_PAUSE_MIN;
     let mut queue = Queue::Open(socket);
     loop {
+        let ceiling = &worker.settings.ceiling;
+        if ceiling.is_reached() {
+            worker.stats.accept_paused();
+            ceiling.room().await;
+        }
         match queue.next(&mut stop).await {
             Ok(Some((stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
                 let peer = Rc::new(Peer { address: address.ip(), admit: Rc::clone(&admit) });
-                spawn_local(connection::serve(Rc::clone(&worker), stream, peer, idle_timeout));
+                let place = ceiling.enter();
+                let serving = connection::serve(Rc::clone(&worker), stream, peer, idle_timeout);
+                spawn_local(async move {
+                    serving.await;
+                    drop(place);
+                });
             }
             Ok(None) => return,
             // The connection was gone before it was ours.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 // Most likely out of descriptors: accepting again at once would fail again at once, for ever.
+                worker.stats.accept_paused();
                 tracing::warn!(%error, ?pause, "cannot accept connections; trying again after a pause");
                 sleep(pause).await;
                 pause = (pause * 2).min(ACCEPT_PAUSE_MAX);

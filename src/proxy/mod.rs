@@ -1,6 +1,6 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
-//! [`accept`] a connection, [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
+//! [`accept`] a connection (up to the [`ceiling`]), [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
 //! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
 //! [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
@@ -16,6 +16,7 @@ pub mod access_log;
 pub mod admit;
 pub mod answer;
 pub mod body;
+pub mod ceiling;
 pub mod client;
 pub mod connection;
 pub mod connection_header;

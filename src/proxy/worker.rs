@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::access_log::LogSender;
 use super::body::RequestBody;
+use super::ceiling::Ceiling;
 use super::edit::EditSettings;
 use crate::stats::{Registry, WorkerStats};
 use crate::table::Table;
@@ -38,6 +39,8 @@ pub struct WorkerSettings {
     pub head_bytes_max: usize,
     /// The most header lines of a request.
     pub headers_max: usize,
+    /// How many client connections all workers may have.
+    pub ceiling: Arc<Ceiling>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
     /// Zero of the process's clock of milliseconds.

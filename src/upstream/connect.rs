@@ -8,6 +8,7 @@ use std::time::Duration;
 use http_body::Body;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -35,6 +36,15 @@ pub enum ConnectError {
     /// hyper would not take the connection.
     #[error("no HTTP/1.1 on the connection to {0}")]
     Handshake(SocketAddr, #[source] hyper::Error),
+}
+
+impl ConnectError {
+    /// Whether it is for want of descriptors or ports of our own, and says nothing of the endpoint.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        let own = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
+        matches!(self, Self::Refused(_, error) if error.raw_os_error().is_some_and(|code| own.contains(&code)))
+    }
 }
 
 /// Connects to `endpoint` and lets a task of this thread drive the connection until it ends.

@@ -16,6 +16,7 @@ mod binary;
 mod change;
 mod config;
 mod demo;
+mod descriptors;
 mod drain;
 mod durable;
 mod export;

@@ -132,6 +132,14 @@ impl Client {
         }
     }
 
+    /// The answer to a request, if its first byte comes in time.
+    pub(crate) fn read_within(&mut self, time: Duration) -> Option<Answer> {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let came = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        came.then(|| self.answer())
+    }
+
     /// Waits for one interim or final head and gives its status.
     #[track_caller]
     pub(crate) fn next_status(&mut self) -> u16 {
