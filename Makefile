@@ -3,6 +3,9 @@
 # How long `make soak` pushes mixed traffic.
 SOAK_SECONDS ?= 300
 
+# How many upgrades in place `make soak` does under load.
+UPGRADES ?= 500
+
 export CARGO_TERM_COLOR ?= auto
 
 .PHONY: test tools fmt lint doc unit soak bench golden
@@ -26,10 +29,10 @@ doc:
 unit:
 	cargo test
 
-# Mixed traffic for SOAK_SECONDS: nothing hangs, memory comes back. Its tests are named `soak_...` and are short unless
-# SOAK_SECONDS says otherwise.
+# Mixed traffic for SOAK_SECONDS: nothing hangs, memory comes back. UPGRADES in place under load: nothing fails. The tests
+# are named `soak_...` and are short unless these say otherwise.
 soak:
-	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --test it soak_ -- --nocapture --test-threads=1
+	SOAK_SECONDS=$(SOAK_SECONDS) UPGRADES=$(UPGRADES) cargo test --test it soak_ -- --nocapture --test-threads=1
 
 bench:
 	cargo bench --bench '*'

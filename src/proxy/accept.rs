@@ -2,7 +2,7 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -56,6 +56,8 @@ pub struct WorkerParts {
     pub shutdown: watch::Receiver<bool>,
     /// How long draining may take.
     pub drain_max: Duration,
+    /// Told when the worker listens.
+    pub listening: mpsc::Sender<()>,
 }
 
 /// Runs a worker on this thread until `shutdown`, then until its connections are gone or `drain_max` has passed.
@@ -66,7 +68,7 @@ pub struct WorkerParts {
 pub fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
-        let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max } = parts;
+        let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max, listening } = parts;
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
         let mut accepting = JoinSet::new();
         for listener in listeners {
@@ -76,6 +78,8 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
             accepting.spawn_local(accept(Rc::clone(&worker), socket, (admit, listener.idle_timeout), shutdown.clone()));
         }
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
+        // Nobody waits for it any more when another worker has failed.
+        listening.send(()).ok();
         // An error says that the sender is gone: that is the end as well.
         let _told = shutdown.wait_for(|stop| *stop).await;
         leave::leave(&worker, accepting, Instant::now() + drain_max).await;

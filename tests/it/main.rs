@@ -30,6 +30,8 @@ mod http_upstream;
 mod store;
 mod support;
 mod switch;
+mod systemd;
 mod traffic;
+mod upgrade;
 mod watch;
 mod writer;
