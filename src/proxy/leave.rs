@@ -12,7 +12,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -31,9 +31,9 @@ const POLL: Duration = Duration::from_millis(10);
 /// another process goes on with cannot keep us.
 const LAST_ACCEPTS_MAX: u32 = 4096;
 
-/// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only.
+/// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
 pub fn mark<B>(worker: &Worker, mut answer: Response<B>) -> Response<B> {
-    if worker.leaving() {
+    if worker.leaving() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
     answer
