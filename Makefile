@@ -3,6 +3,9 @@
 # How long `make soak` pushes mixed traffic.
 SOAK_SECONDS ?= 300
 
+# How many upgrades in place `make soak` does under load.
+UPGRADES ?= 500
+
 # How long `make fuzz` looks for inputs that break a parser or the proxy, all targets together.
 FUZZ_SECONDS ?= 120
 
@@ -29,10 +32,10 @@ doc:
 unit:
 	cargo test
 
-# Mixed traffic for SOAK_SECONDS: nothing hangs, memory comes back. Its tests are named `soak_...` and are short unless
-# SOAK_SECONDS says otherwise.
+# Mixed traffic for SOAK_SECONDS: nothing hangs, memory comes back. UPGRADES in place under load: nothing fails. The tests
+# are named `soak_...` and are short unless these say otherwise.
 soak:
-	SOAK_SECONDS=$(SOAK_SECONDS) cargo test --test it soak_ -- --nocapture --test-threads=1
+	SOAK_SECONDS=$(SOAK_SECONDS) UPGRADES=$(UPGRADES) cargo test --test it soak_ -- --nocapture --test-threads=1
 
 # Random inputs for FUZZ_SECONDS; a failure prints its seed, and FUZZ_SEED=... repeats it. `make test` runs each target
 # briefly.

@@ -4,39 +4,57 @@
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same door.
 
 mod control_plane;
+pub mod descriptors;
+mod handover;
+mod inherited;
+mod running;
 mod settings;
 mod sockets;
+mod systemd;
+mod upgrade;
 
 use std::fs::OpenOptions;
 use std::future::{Future, poll_fn};
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
 
+use tokio::runtime::Runtime;
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::{AccessLog, Config, LogFormat};
-use crate::control::admin::{self, Address};
+use crate::control::admin::{self, Address, LeaveFile};
 use crate::control::{self, Store, Writer};
 use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::{self, LogSender};
+use crate::proxy::ceiling::Ceiling;
 use crate::stats::Registry;
 
 use control_plane::{ControlPlane, Door};
+pub use inherited::{Inherited, Predecessor};
+use running::Running;
 pub use sockets::BindError;
 use sockets::BoundListener;
+pub use upgrade::Program;
+use upgrade::Upgrader;
 
 /// What a caller decides, rather than the config.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Options {
     /// Keep revisions in memory only: for demonstrations and tests.
     pub in_memory: bool,
     /// The config's file, to be watched and read again on SIGHUP.
     pub file: Option<ConfigFile>,
+    /// Sockets that the process was started with.
+    pub inherited: Inherited,
+    /// How to start this program again, for an upgrade in place.
+    pub program: Option<Program>,
 }
 
 /// The file that a config was read from.
@@ -73,12 +91,34 @@ pub struct Bound {
     config: Config,
     options: Options,
     listeners: Vec<BoundListener>,
+    shared: Shared,
+    /// Of the main thread, which waits for the end.
+    runtime: Arc<Runtime>,
+    /// Listened to from the moment on that anybody can know of the process.
+    upgrade_signal: Option<Signal>,
     door: Door,
     writer: Writer,
     registry: Arc<Registry>,
     clock_start: Instant,
     workers: usize,
     log_out: Option<Box<dyn Write + Send>>,
+}
+
+/// Second descriptors of all listening sockets, for a process that takes over. They are closed before the end begins:
+/// while one is open, the kernel lets more connections in, and nobody would accept them.
+#[derive(Debug)]
+struct Shared {
+    sockets: Vec<(String, OwnedFd)>,
+    leave_file: LeaveFile,
+}
+
+impl Shared {
+    fn of(listeners: &[BoundListener], door: &Door) -> Result<Self, StartError> {
+        let mut sockets = sockets::share(listeners).map_err(StartError::Runtime)?;
+        let (admin, leave_file) = door.share()?;
+        sockets.push((inherited::ADMIN.to_owned(), admin));
+        Ok(Self { sockets, leave_file })
+    }
 }
 
 /// Why a process cannot start.
@@ -144,17 +184,44 @@ impl Bound {
     ///
     /// # Errors
     /// [`StartError`], with what to do.
-    pub fn bind(config: Config, options: Options) -> Result<Self, StartError> {
+    pub fn bind(config: Config, mut options: Options) -> Result<Self, StartError> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = config.proxy.workers.map_or_else(cores, usize::from);
-        let listeners = sockets::listeners(&config.listeners, workers)?;
-        let door = Door::bind(&config.admin)?;
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
+        let upgrade_signal = {
+            let _entered = runtime.enter();
+            let listening = options.program.is_some().then(upgrade::listen);
+            listening.transpose().map_err(StartError::Runtime)?
+        };
+        let inherited = &mut options.inherited;
+        let listeners = sockets::listeners(&config.listeners, workers, inherited)?;
+        let door = Door::bind(&config.admin, inherited)?;
+        inherited.close_rest();
+        let shared = Shared::of(&listeners, &door)?;
+        let log_out = open_log(&config.access_log)?;
+        if let Some(predecessor) = inherited.predecessor() {
+            predecessor.await_store();
+        }
         let store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
         let registry = Arc::new(Registry::new(workers));
         let writer = Writer::new(store, Arc::clone(&registry), config.services.clone())?;
-        let log_out = open_log(&config.access_log)?;
         let clock_start = Instant::now();
-        Ok(Self { config, options, listeners, door, writer, registry, clock_start, workers, log_out })
+        let runtime = Arc::new(runtime);
+        Ok(Self {
+            config,
+            options,
+            listeners,
+            shared,
+            runtime,
+            upgrade_signal,
+            door,
+            writer,
+            registry,
+            clock_start,
+            workers,
+            log_out,
+        })
     }
 
     /// Where the process can be reached.
@@ -164,16 +231,22 @@ impl Bound {
         Addresses { listeners: listeners.collect(), admin: self.door.address.clone() }
     }
 
-    /// Runs until `shutdown`, then lets requests end.
+    /// Runs until `shutdown`, or until another process has taken over, then lets requests end.
     ///
     /// # Errors
     /// [`RunError`] when a part cannot be started or has ended in a panic.
-    pub fn run(mut self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|source| RunError::Part { part: "shutdown signal", source })?;
+    pub fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+        let runtime = Arc::clone(&self.runtime);
         // Polled once before anybody is served: from then on a signal is an orderly end.
         let mut shutdown = Box::pin(shutdown);
         let at_once = runtime.block_on(poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready())));
+        let (running, upgrader) = self.start()?;
+        let end = if at_once { upgrader.told() } else { runtime.block_on(upgrader.until_end(shutdown)) };
+        running.end(end, &runtime)
+    }
+
+    /// Starts all threads; from then on requests are answered.
+    fn start(mut self) -> Result<(Running, Upgrader), RunError> {
         let (stop_workers, workers_stop) = watch::channel(false);
         let (stop_control, control_stop) = watch::channel(false);
         let (log, log_thread) = self.start_log()?.unzip();
@@ -181,36 +254,32 @@ impl Bound {
         let published = self.writer.published();
         let (handle, writer_thread) = self.writer.start()?;
         let ready = Arc::new(AtomicBool::new(true));
+        let (upgrades, calls) = control::upgrade::channel();
+        let Shared { sockets, leave_file } = self.shared;
+        let timeout = self.config.proxy.upgrade_timeout;
+        let (program, signal) = (self.options.program, self.upgrade_signal);
+        let upgrader = Upgrader { program, signal, sockets, handle: handle.clone(), calls, timeout };
+        let shutdown_delay = self.config.proxy.shutdown_delay;
         let plane = ControlPlane {
             door: self.door,
             handle,
             published,
             registry: self.registry,
             ready: Arc::clone(&ready),
+            upgrades,
             clock_start: self.clock_start,
             file: self.options.file,
             config: self.config,
         };
         let control = spawn("control", plane.prepare(control_stop)?)?;
-        if !at_once {
-            runtime.block_on(shutdown);
+        if let Some(predecessor) = self.options.inherited.predecessor() {
+            predecessor.ready();
         }
-        ready.store(false, Ordering::Release);
-        stop_workers.send_replace(true);
-        // All are waited for before the first error is told: a worker that failed must not cut the others' requests.
-        let ended: Vec<_> = workers.into_iter().map(|worker| joined(worker, "worker")).collect();
-        stop_control.send_replace(true);
-        let controlled = joined(control, "control plane");
-        for thread in [Some(writer_thread), log_thread].into_iter().flatten() {
-            if thread.join().is_err() {
-                tracing::error!("the writer or the access log ended in a panic, which is a bug");
-            }
-        }
-        let cut: u64 = ended.into_iter().sum::<Result<_, _>>()?;
-        if cut > 0 {
-            tracing::warn!(connections = cut, "cut connections that did not end within proxy.shutdown_timeout");
-        }
-        controlled
+        systemd::ready();
+        let threads = [Some(writer_thread), log_thread].into_iter().flatten().collect();
+        let running =
+            Running { workers, control, threads, stop_workers, stop_control, ready, leave_file, shutdown_delay };
+        Ok((running, upgrader))
     }
 
     fn start_workers(
@@ -218,8 +287,10 @@ impl Bound {
         log: Option<LogSender>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
-        let settings = settings::worker(&self.config, log, self.clock_start);
+        let ceiling = Arc::new(Ceiling::new(descriptors::connections_max(&self.config.proxy, self.workers)));
+        let settings = settings::worker(&self.config, ceiling, log, self.clock_start);
         let listeners = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &self.config);
+        let (listening, all_listen) = mpsc::channel();
         let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
             let parts = WorkerParts {
                 index,
@@ -229,10 +300,19 @@ impl Bound {
                 registry: Arc::clone(&self.registry),
                 shutdown: stop.clone(),
                 drain_max: self.config.proxy.shutdown_timeout,
+                listening: listening.clone(),
             };
             spawn("worker", move || accept::run(parts))
         });
-        started.collect()
+        let started = started.collect::<Result<Vec<_>, _>>()?;
+        drop(listening);
+        if all_listen.iter().take(started.len()).count() < started.len() {
+            // One has ended with an error, which has to be told; the others have nobody to serve.
+            let failed = started.into_iter().find(JoinHandle::is_finished);
+            let unknown = || RunError::Part { part: "worker", source: io::Error::other("it does not listen") };
+            return Err(failed.and_then(|worker| joined(worker, "worker").err()).unwrap_or_else(unknown));
+        }
+        Ok(started)
     }
 
     fn start_log(&mut self) -> Result<Option<(LogSender, JoinHandle<()>)>, RunError> {

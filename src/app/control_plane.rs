@@ -1,6 +1,7 @@
 //! The control plane's thread: the admin API, the samples behind its rates, the upkeep of the metrics, and the watch on
 //! the config file, on one small runtime of their own. It answers whatever the workers are busy with.
 
+use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -9,12 +10,14 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{ConfigFile, RunError, StartError, settings};
+use super::inherited::{ADMIN, Inherited};
+use super::{ConfigFile, RunError, StartError, settings, systemd};
 use crate::config::{self, Config};
-use crate::control::admin::{self, Access, Admin};
+use crate::control::admin::{self, Access, Admin, LeaveFile};
 use crate::control::export::{Exporter, Sources};
 use crate::control::live::Live;
 use crate::control::publish::Published;
+use crate::control::upgrade::Upgrades;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
 use crate::control::{Handle, admin::Address};
 use crate::stats::Registry;
@@ -31,15 +34,36 @@ pub(super) struct Door {
 
 impl Door {
     /// Binds the admin API and reads its tokens.
-    pub(super) fn bind(admin: &config::Admin) -> Result<Self, StartError> {
+    pub(super) fn bind(admin: &config::Admin, inherited: &mut Inherited) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Runtime)?;
         let entered = runtime.enter();
-        let listener = admin::Listener::bind(&settings::admin_address(admin))?;
+        let wanted = settings::admin_address(admin);
+        let listener = match inherited_listener(&wanted, inherited).map_err(StartError::Runtime)? {
+            Some(listener) => listener,
+            None => admin::Listener::bind(&wanted)?,
+        };
         let address = listener.address().map_err(StartError::Runtime)?;
         let access = Access::new(&address, &settings::access(admin))?;
         drop(entered);
         Ok(Self { runtime, listener, access, address })
+    }
+
+    /// A second descriptor of the socket, and how to leave its file to another process.
+    pub(super) fn share(&self) -> Result<(OwnedFd, LeaveFile), StartError> {
+        self.listener.share().map_err(StartError::Runtime)
+    }
+}
+
+/// The socket that this process was started with for the admin API, if there is one.
+fn inherited_listener(wanted: &Address, inherited: &mut Inherited) -> std::io::Result<Option<admin::Listener>> {
+    match wanted {
+        Address::Tcp(address) => {
+            inherited.tcp(ADMIN, *address).into_iter().next().map(admin::Listener::inherited_tcp).transpose()
+        }
+        Address::Unix(path) => {
+            inherited.unix(path).map(|socket| admin::Listener::inherited_unix(socket, path)).transpose()
+        }
     }
 }
 
@@ -51,6 +75,7 @@ pub(super) struct ControlPlane {
     pub(super) published: Published,
     pub(super) registry: Arc<Registry>,
     pub(super) ready: Arc<AtomicBool>,
+    pub(super) upgrades: Upgrades,
     pub(super) clock_start: Instant,
     pub(super) file: Option<ConfigFile>,
     pub(super) config: Config,
@@ -62,20 +87,22 @@ impl ControlPlane {
         self,
         stop: watch::Receiver<bool>,
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
-        let Self { door, handle, published, registry, ready, clock_start, file, config } = self;
+        let Self { door, handle, published, registry, ready, upgrades, clock_start, file, config } = self;
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let watch = {
             let _entered = runtime.enter();
             file.map(|file| watch_file(file, config, handle.clone(), facts)).transpose()?
         };
+        let reloads = config_facts.clone();
         let sources = Sources { published: Arc::clone(&published), registry, start: clock_start, config: config_facts };
         let exporter = Arc::new(
             Exporter::new(sources)
                 .map_err(|error| RunError::Part { part: "metrics", source: std::io::Error::other(error) })?,
         );
         let live = Arc::new(Live::default());
-        let admin = Arc::new(Admin { handle, exporter: Arc::clone(&exporter), live: Arc::clone(&live), access, ready });
+        let (shown, rates) = (Arc::clone(&exporter), Arc::clone(&live));
+        let admin = Arc::new(Admin { handle, exporter: shown, live: rates, access, ready, upgrades });
         Ok(move || {
             runtime.block_on(async move {
                 let watching = async {
@@ -84,11 +111,12 @@ impl ControlPlane {
                         None => Ok(()),
                     }
                 };
-                let ((), watched, (), ()) = tokio::join!(
+                let ((), watched, (), (), ()) = tokio::join!(
                     admin::serve(listener, admin, stopped(stop.clone())),
                     watching,
                     live.run(published, stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
+                    systemd::run(reloads, stopped(stop.clone())),
                 );
                 watched
             })

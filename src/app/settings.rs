@@ -1,17 +1,25 @@
 //! From the config's words to those of the planes, which do not know the config.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::config::{self, Config};
 use crate::control::admin;
 use crate::proxy::access_log::LogSender;
+use crate::proxy::ceiling::Ceiling;
 use crate::proxy::edit::EditSettings;
 use crate::proxy::worker::WorkerSettings;
 use crate::upstream::PoolSettings;
 
 /// The settings of every worker.
-pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Instant) -> WorkerSettings {
+pub(super) fn worker(
+    config: &Config,
+    ceiling: Arc<Ceiling>,
+    log: Option<LogSender>,
+    clock_start: Instant,
+) -> WorkerSettings {
     let proxy = &config.proxy;
     let via = |version| {
         let element = format!("{version} {}", proxy.via);
@@ -27,6 +35,7 @@ pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Insta
         target_bytes_max: proxy.target_bytes_max,
         head_bytes_max: proxy.head_bytes_max,
         headers_max: proxy.headers_max,
+        ceiling,
         log,
         clock_start,
     }

@@ -5,9 +5,11 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::fd::OwnedFd;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::inherited::Inherited;
 use crate::config;
 use crate::proxy::accept::{ListenerSettings, WorkerListener};
 use crate::proxy::admit::AdmitSettings;
@@ -60,9 +62,26 @@ pub(super) struct BoundListener {
 }
 
 /// Binds all listeners for so many workers.
-pub(super) fn listeners(wanted: &[config::Listener], workers: usize) -> Result<Vec<BoundListener>, BindError> {
+///
+/// Sockets that were inherited are taken as they are, all of them: the queue of one that was left would be lost. If there
+/// are fewer than workers (systemd makes one), the workers share them. A socket more would get connections at once, and
+/// lose them again if this process does not come to serve.
+pub(super) fn listeners(
+    wanted: &[config::Listener],
+    workers: usize,
+    inherited: &mut Inherited,
+) -> Result<Vec<BoundListener>, BindError> {
     let bound = wanted.iter().map(|listener| {
         let failed = |error| BindError::new(format!("listeners.{}.address", listener.name), &listener.address, error);
+        let mut sockets = inherited.tcp(listener.name.as_str(), listener.address);
+        if let Some(first) = sockets.first() {
+            let address = first.local_addr().map_err(failed)?;
+            let inherited = sockets.len();
+            for index in inherited..workers {
+                sockets.push(sockets[index % inherited].try_clone().map_err(failed)?);
+            }
+            return Ok(BoundListener { name: listener.name.clone(), address, sockets });
+        }
         if listener.address.port() != 0 {
             // Closed again at once: it only asks whether anybody listens there.
             drop(bind(listener.address, false).map_err(failed)?);
@@ -88,6 +107,14 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Second descriptors of all sockets with their listeners' names, to be handed over.
+pub(super) fn share(listeners: &[BoundListener]) -> io::Result<Vec<(String, OwnedFd)>> {
+    let shared = listeners.iter().flat_map(|listener| {
+        listener.sockets.iter().map(|socket| Ok((listener.name.to_string(), socket.try_clone()?.into())))
+    });
+    shared.collect()
+}
+
 /// Deals the sockets out: element `n` has those of worker `n`.
 pub(super) fn by_worker(
     listeners: Vec<BoundListener>,
@@ -96,7 +123,8 @@ pub(super) fn by_worker(
 ) -> Vec<Vec<WorkerListener>> {
     let mut dealt: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
     for (listener, wanted) in listeners.into_iter().zip(&config.listeners) {
-        for (worker, socket) in dealt.iter_mut().zip(listener.sockets) {
+        for (index, socket) in listener.sockets.into_iter().enumerate() {
+            let worker = &mut dealt[index % workers];
             let admit = AdmitSettings {
                 target_bytes_max: config.proxy.target_bytes_max,
                 trusted_proxies: wanted.trusted_proxies.clone(),

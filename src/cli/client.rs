@@ -18,7 +18,7 @@ use tokio::net::{TcpStream, UnixStream};
 pub const DEFAULT_ADMIN: &str = "http://127.0.0.1:9900";
 
 /// Longest wait for an answer: a change waits for a disk, not for more.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Largest answer that is taken: the status of ten thousand services is some megabytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -112,11 +112,19 @@ impl AdminClient {
     /// # Errors
     /// [`CallError`] when there is no answer, or it is not a success.
     pub fn call(&self, call: Call<'_>) -> Result<Value, CallError> {
+        self.call_for(ANSWER_TIMEOUT, call)
+    }
+
+    /// The same for a call that may take longer.
+    ///
+    /// # Errors
+    /// As [`AdminClient::call`].
+    pub fn call_for(&self, patience: Duration, call: Call<'_>) -> Result<Value, CallError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| CallError::Unreachable { place: self.to_string(), source })?;
         runtime.block_on(async {
-            let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.connect_and_call(call)).await;
-            answered.unwrap_or_else(|_elapsed| Err(self.no_answer(&format!("nothing within {ANSWER_TIMEOUT:?}"))))
+            let answered = tokio::time::timeout(patience, self.connect_and_call(call)).await;
+            answered.unwrap_or_else(|_elapsed| Err(self.no_answer(&format!("nothing within {patience:?}"))))
         })
     }
 

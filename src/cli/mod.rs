@@ -9,10 +9,13 @@ pub mod endpoint;
 pub mod explain;
 pub mod history;
 pub mod run;
+mod signals;
 pub mod status;
 pub mod text;
+pub mod upgrade;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
@@ -60,6 +63,7 @@ enum Command {
     Explain(explain::ExplainArgs),
     Drain(endpoint::DrainArgs),
     Ready(endpoint::ReadyArgs),
+    Upgrade(upgrade::UpgradeArgs),
 }
 
 /// Reads the arguments and does what they say.
@@ -86,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Explain(args) => explain::run(remote, &args),
         Command::Drain(args) => endpoint::drain(remote, args),
         Command::Ready(args) => endpoint::ready(remote, args),
+        Command::Upgrade(args) => upgrade::run(remote, args),
     };
     done.map_or_else(|error| error.exit(), |()| ExitCode::SUCCESS)
 }
@@ -115,8 +120,18 @@ impl CommandError {
 impl Remote {
     /// Makes a call; with `--json` prints the answer, otherwise hands it to `show`.
     fn call(&self, call: Call<'_>, show: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
+        self.call_for(client::ANSWER_TIMEOUT, call, show)
+    }
+
+    /// The same for a call that may take longer.
+    fn call_for(
+        &self,
+        patience: Duration,
+        call: Call<'_>,
+        show: impl FnOnce(&Value) -> String,
+    ) -> Result<(), CommandError> {
         let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
-        let answer = AdminClient::new(&self.admin, token)?.call(call)?;
+        let answer = AdminClient::new(&self.admin, token)?.call_for(patience, call)?;
         if self.json {
             text::print(&format!("{answer:#}\n"));
         } else {

@@ -1,21 +1,21 @@
 //! `pointsman run`: the proxy.
 
 use std::io::{self, IsTerminal};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
-use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-use super::{EXIT_FAILED, chain, check};
-use crate::app::{Bound, ConfigFile, Options};
+use super::{EXIT_FAILED, chain, check, signals, upgrade};
+use crate::app::{Bound, ConfigFile, Inherited, Options, Program, descriptors};
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]
 #[command(after_help = "Examples:\n  pointsman run --config pointsman.toml\n  \
     RUST_LOG=debug pointsman run -c pointsman.toml\n\n\
-    SIGHUP, or a change of the file, reloads it; SIGTERM or Ctrl-C drains and ends.")]
+    SIGHUP, or a change of the file, reloads it; SIGTERM or Ctrl-C drains and ends, a second one ends at once;\n    \
+    SIGUSR2 lets the binary on disk take over (see `pointsman upgrade --help`).")]
 pub struct RunArgs {
     /// The config file
     #[arg(long, short, value_name = "FILE")]
@@ -35,16 +35,36 @@ enum LogFormat {
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
     start_log(args.log_format);
+    let inherited = Inherited::take();
+    let predecessor = inherited.predecessor();
+    let failed = |why: &str| {
+        if let Some(predecessor) = &predecessor {
+            predecessor.failed(why);
+        }
+        ExitCode::from(EXIT_FAILED)
+    };
+    descriptors::raise_limit();
     let (config, text) = match check::load(&args.config) {
         Ok(loaded) => loaded,
-        Err(code) => return code,
+        Err(code) => {
+            failed("the config has problems");
+            return code;
+        }
     };
-    let options = Options { file: Some(ConfigFile { path: args.config.clone(), text }), ..Options::default() };
+    let end = match signals::listen() {
+        Ok(end) => end,
+        Err(error) => {
+            eprintln!("cannot start: cannot listen for signals: {error}");
+            return failed("cannot listen for signals");
+        }
+    };
+    let file = Some(ConfigFile { path: args.config.clone(), text });
+    let options = Options { in_memory: false, file, inherited, program: program(&args.config) };
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
         Err(error) => {
             eprintln!("cannot start: {}", chain(&error));
-            return ExitCode::from(EXIT_FAILED);
+            return failed(&chain(&error));
         }
     };
     let addresses = bound.addresses();
@@ -52,48 +72,24 @@ pub fn run(args: &RunArgs) -> ExitCode {
         tracing::info!(listener = %name, %address, "listening");
     }
     tracing::info!(address = %addresses.admin_url(), "admin API listening");
-    match bound.run(ended()) {
+    match bound.run(end) {
         Ok(()) => {
             tracing::info!("ended");
             ExitCode::SUCCESS
         }
         Err(error) => {
             eprintln!("stopped: {}", chain(&error));
-            ExitCode::from(EXIT_FAILED)
+            failed(&chain(&error))
         }
     }
 }
 
-/// Waits for the first signal to end; the second one ends the process at once.
-async fn ended() {
-    let (mut terminate, mut interrupt) = match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(terminate), Ok(interrupt)) => (terminate, interrupt),
-        (Err(error), _) | (_, Err(error)) => {
-            tracing::error!(%error, "cannot listen for signals; the proxy runs until it is killed");
-            return std::future::pending().await;
-        }
-    };
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
-    tracing::info!("draining: no new connections, open requests may end; a second signal ends at once");
-    std::thread::spawn(move || {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-        let Ok(runtime) = runtime else { return };
-        runtime.block_on(async {
-            let (Ok(mut terminate), Ok(mut interrupt)) =
-                (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-            else {
-                return;
-            };
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            }
-            std::process::exit(i32::from(EXIT_FAILED));
-        });
-    });
+/// How to start this program again; none when the system does not say what it is.
+fn program(config: &Path) -> Option<Program> {
+    let mut arguments = std::env::args_os();
+    let path = upgrade::program(Path::new(&arguments.next()?))?;
+    let check = ["check".into(), "--config".into(), config.into()];
+    Some(Program { path, arguments: arguments.collect(), check: check.into() })
 }
 
 fn start_log(format: LogFormat) {

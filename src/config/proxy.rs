@@ -18,6 +18,12 @@ pub struct Proxy {
     pub workers: Option<NonZeroUsize>,
     /// Longest wait for open requests at the end.
     pub shutdown_timeout: Duration,
+    /// How long requests are still taken after the end was announced to load balancers.
+    pub shutdown_delay: Duration,
+    /// How long a new process may take to take over in an upgrade in place.
+    pub upgrade_timeout: Duration,
+    /// Most client connections at a time; `None` is what the limit of open files allows.
+    pub connections_max: Option<NonZeroUsize>,
     /// How long an idle connection to an endpoint is kept.
     pub upstream_idle_timeout: Duration,
     /// How long a connection to an endpoint is used.
@@ -41,6 +47,9 @@ pub struct Proxy {
 pub(super) struct RawProxy {
     workers: Option<Read<Count>>,
     shutdown_timeout: Option<Read<Span>>,
+    shutdown_delay: Option<Read<Span>>,
+    upgrade_timeout: Option<Read<Span>>,
+    connections_max: Option<Read<Count>>,
     upstream_idle_timeout: Option<Read<Span>>,
     upstream_max_age: Option<Read<Span>>,
     upstream_idle_max: Option<Read<Count>>,
@@ -61,6 +70,14 @@ impl RawProxy {
         // Longer than nearly every request, shorter than the patience of a service manager.
         let shutdown = self.shutdown_timeout;
         let shutdown = setting(shutdown, Span::secs(30), Span::secs(0)..=DAY, &at.key("shutdown_timeout"), report);
+        // None: most load balancers are told by whoever sends the signal, and nobody likes to wait for Ctrl-C.
+        let delay = setting(self.shutdown_delay, Span::secs(0), Span::secs(0)..=DAY, &at.key("shutdown_delay"), report);
+        // A large store is checked page by page when it is opened; nobody waits for it meanwhile but whoever upgrades.
+        let (upgrade, range) = (self.upgrade_timeout, Span::secs(1)..=DAY);
+        let upgrade = setting(upgrade, Span::secs(60), range, &at.key("upgrade_timeout"), report);
+        // 2^22 connections are two times what a process may have of open files on the largest systems.
+        let (connections, range) = (self.connections_max, Count(1)..=Count(1 << 22));
+        let connections = setting(connections, Count(1), range, &at.key("connections_max"), report);
         // A little below the 60 s of common origins: we close first, and lose no request to their closing.
         let (idle, short) = (self.upstream_idle_timeout, Span::millis(1));
         let idle = setting(idle, Span::secs(55), short..=DAY, &at.key("upstream_idle_timeout"), report);
@@ -73,6 +90,9 @@ impl RawProxy {
         Ok(Proxy {
             workers: workers?,
             shutdown_timeout: shutdown?.0,
+            shutdown_delay: delay?.0,
+            upgrade_timeout: upgrade?.0,
+            connections_max: self.connections_max.and(NonZeroUsize::new(connections?.0)),
             upstream_idle_timeout: idle?.0,
             upstream_max_age: age?.0,
             upstream_idle_max: most?.0,

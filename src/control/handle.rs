@@ -25,9 +25,11 @@ pub struct Handle(pub(super) mpsc::Sender<Call>);
 #[derive(Debug)]
 pub(super) enum Call {
     Apply(ChangeRequest, oneshot::Sender<Result<Applied, ApplyError>>),
-    Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, StoreError>> },
-    Revision(u64, oneshot::Sender<Result<Option<Revision>, StoreError>>),
+    Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, ReadError>> },
+    Revision(u64, oneshot::Sender<Result<Option<Revision>, ReadError>>),
     Facts(oneshot::Sender<Facts>),
+    Lend(oneshot::Sender<()>),
+    TakeBack(oneshot::Sender<Result<(), ApplyError>>),
 }
 
 /// A change, with who wants it and on what terms.
@@ -78,10 +80,18 @@ pub enum ApplyError {
     /// It does not compile: a bug, because plans are checked.
     #[error("the planned table does not compile")]
     Compile(#[from] CompileError),
+    /// The store is lent to a process that takes over.
+    #[error(transparent)]
+    Upgrading(#[from] Upgrading),
     /// The writer has ended.
     #[error(transparent)]
     Gone(#[from] Gone),
 }
+
+/// The store is lent to a process that takes over: changes have to wait for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("an upgrade in place is going on; repeat the call in a moment")]
+pub struct Upgrading;
 
 /// The writer has ended: the process is shutting down, or a bug stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -94,6 +104,9 @@ pub enum ReadError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The store is lent to a process that takes over.
+    #[error(transparent)]
+    Upgrading(#[from] Upgrading),
     /// The writer has ended.
     #[error(transparent)]
     Gone(#[from] Gone),
@@ -134,7 +147,7 @@ impl Handle {
     /// # Errors
     /// [`ReadError`] when they cannot be read.
     pub async fn revisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<Revision>, ReadError> {
-        Ok(self.ask(|answer| Call::Revisions { before, limit, answer }).await??)
+        self.ask(|answer| Call::Revisions { before, limit, answer }).await?
     }
 
     /// One revision.
@@ -142,7 +155,7 @@ impl Handle {
     /// # Errors
     /// [`ReadError`] when it cannot be read.
     pub async fn revision(&self, number: u64) -> Result<Option<Revision>, ReadError> {
-        Ok(self.ask(|answer| Call::Revision(number, answer)).await??)
+        self.ask(|answer| Call::Revision(number, answer)).await?
     }
 
     /// What only the writer knows.
@@ -151,6 +164,22 @@ impl Handle {
     /// [`Gone`] when the writer has ended.
     pub async fn facts(&self) -> Result<Facts, Gone> {
         self.ask(Call::Facts).await
+    }
+
+    /// Closes the store, so that another process can open it. What is in force stays in force; changes are refused.
+    ///
+    /// # Errors
+    /// [`Gone`] when the writer has ended.
+    pub async fn lend(&self) -> Result<(), Gone> {
+        self.ask(Call::Lend).await
+    }
+
+    /// Opens the store again, if it was lent, and puts in force what is in it.
+    ///
+    /// # Errors
+    /// [`ApplyError`] when it cannot be opened; it is tried again at the next change.
+    pub async fn take_back(&self) -> Result<(), ApplyError> {
+        self.ask(Call::TakeBack).await?
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Gone> {

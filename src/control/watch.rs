@@ -21,6 +21,9 @@ use super::handle::{ApplyError, Handle};
 /// How long events may gather before the file is read: an editor writes, renames and touches within milliseconds.
 const SETTLE: Duration = Duration::from_millis(200);
 
+/// When the file is read again after an upgrade in place kept it from being put in force.
+const AGAIN: Duration = Duration::from_secs(1);
+
 /// What a good file holds.
 #[derive(Clone, Debug, Default)]
 pub struct FileContent {
@@ -78,6 +81,8 @@ pub struct ConfigWatch {
     handle: Handle,
     facts: watch::Sender<ConfigFacts>,
     changes: mpsc::Receiver<()>,
+    /// Whether the last read has to be repeated: it came while the store was lent.
+    again: bool,
     _watcher: RecommendedWatcher,
 }
 
@@ -112,7 +117,7 @@ impl ConfigWatch {
         for folder in folders(&path) {
             watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
         }
-        Ok(Self { path, text: Some(text), read, handle, facts, changes, _watcher: watcher })
+        Ok(Self { path, text: Some(text), read, handle, facts, changes, again: false, _watcher: watcher })
     }
 
     /// Reloads on changes and on SIGHUP until `shutdown` ends.
@@ -126,6 +131,7 @@ impl ConfigWatch {
             let forced = tokio::select! {
                 () = &mut shutdown => return Ok(()),
                 _ = hangup.recv() => true,
+                () = tokio::time::sleep(AGAIN), if self.again => false,
                 _ = self.changes.recv() => {
                     tokio::time::sleep(SETTLE).await;
                     while self.changes.try_recv().is_ok() {}
@@ -141,6 +147,7 @@ impl ConfigWatch {
         let outcome = match std::fs::read_to_string(&self.path) {
             Ok(text) if !forced && self.text.as_ref() == Some(&text) => return,
             Ok(text) => {
+                self.again = false;
                 let content = (self.read)(&text);
                 let readable = content.is_ok();
                 let outcome = self.apply(content).await;
@@ -167,13 +174,17 @@ impl ConfigWatch {
         });
     }
 
-    async fn apply(&self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
+    async fn apply(&mut self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
         let FileContent { services, needs_restart } = content?;
-        let applied = self.handle.reload(services, None).await.map_err(|error| match &error {
+        let applied = self.handle.reload(services, None).await;
+        self.again = matches!(applied, Err(ApplyError::Upgrading(_)));
+        let applied = applied.map_err(|error| match &error {
             ApplyError::Faults(faults) => faults.iter().map(ToString::to_string).collect(),
-            ApplyError::Store(_) | ApplyError::Compile(_) | ApplyError::Gone(_) | ApplyError::Outdated { .. } => {
-                vec![chain(&error)]
-            }
+            ApplyError::Store(_)
+            | ApplyError::Compile(_)
+            | ApplyError::Upgrading(_)
+            | ApplyError::Gone(_)
+            | ApplyError::Outdated { .. } => vec![chain(&error)],
         })?;
         tracing::info!(
             revision = applied.revision,

@@ -4,6 +4,7 @@
 //! pointer, so that nobody is ever routed by a revision that a power cut could take back; the answer comes last, so
 //! that whoever has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
@@ -14,18 +15,42 @@ use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 
 use super::change::{Change, PlanError, Planned, State, plan};
 use super::fault::chain;
-use super::handle::{Applied, ApplyError, CALLS_MAX, Call, ChangeRequest, FILE_AUTHOR, Facts, Handle};
+use super::handle::{
+    Applied, ApplyError, CALLS_MAX, Call, ChangeRequest, FILE_AUTHOR, Facts, Handle, ReadError, Upgrading,
+};
 use super::publish::{Published, Publisher};
-use super::store::{Header, Record, Store, StoreError};
+use super::store::{Header, Loaded, Record, Store, StoreError};
 
 /// The state, the store and the table, before the thread has them.
 #[derive(Debug)]
 pub struct Writer {
-    store: Store,
+    books: Books,
+    path: PathBuf,
     state: State,
     publisher: Publisher,
     registry: Arc<Registry>,
     store_problem: Option<String>,
+}
+
+/// Where the store is.
+#[derive(Debug)]
+enum Books {
+    /// Here.
+    Open(Store),
+    /// With a process that takes over.
+    Lent,
+    /// Nowhere: it could not be opened again.
+    Lost,
+}
+
+impl Books {
+    /// The store, if it is here.
+    fn open(&self) -> Result<&Store, Upgrading> {
+        match self {
+            Self::Open(store) => Ok(store),
+            Self::Lent | Self::Lost => Err(Upgrading),
+        }
+    }
 }
 
 /// Why the writer could not start.
@@ -48,19 +73,43 @@ impl Writer {
     /// # Errors
     /// [`StartError`] when the state cannot be read or written.
     pub fn new(store: Store, registry: Arc<Registry>, services: Vec<Arc<ServiceSpec>>) -> Result<Self, StartError> {
-        let loaded = store.load()?;
-        let state =
-            State { revision: loaded.revision, traffic: loaded.traffic, intent: loaded.intent, ..State::default() };
         let publisher = Publisher::new(Table::empty());
-        let mut writer = Self { store, state, publisher, registry, store_problem: None };
-        writer.apply(&ChangeRequest {
+        let path = store.path().to_owned();
+        let (books, state) = (Books::Lent, State::default());
+        let mut writer = Self { books, path, state, publisher, registry, store_problem: None };
+        writer.restore(store, services)?;
+        Ok(writer)
+    }
+
+    /// Goes on from what is in `store`, under the services of the file.
+    fn restore(&mut self, store: Store, services: Vec<Arc<ServiceSpec>>) -> Result<(), ApplyError> {
+        let Loaded { revision, traffic, intent } = store.load()?;
+        self.state = State { revision, traffic, intent, ..State::default() };
+        self.books = Books::Open(store);
+        self.apply(&ChangeRequest {
             change: Change::File(services),
             dry_run: false,
             if_match: None,
             author: FILE_AUTHOR.to_owned(),
             reason: None,
         })?;
-        Ok(writer)
+        Ok(())
+    }
+
+    /// Opens the store again. The process that had it may have changed the traffic, and told somebody so.
+    fn take_back(&mut self) -> Result<(), ApplyError> {
+        if matches!(self.books, Books::Open(_)) {
+            return Ok(());
+        }
+        let before = self.state.clone();
+        let specs = before.specs.values().map(Arc::clone).collect();
+        self.books = Books::Lost;
+        let restored = Store::open(&self.path).map_err(ApplyError::from).and_then(|store| self.restore(store, specs));
+        if let Err(error) = &restored {
+            (self.books, self.state) = (Books::Lost, before);
+            self.store_problem = Some(chain(error));
+        }
+        restored
     }
 
     /// The table for the data plane.
@@ -84,24 +133,38 @@ impl Writer {
         while let Some(call) = inbox.blocking_recv() {
             match call {
                 Call::Apply(request, answer) => drop(answer.send(self.apply(&request))),
-                Call::Revisions { before, limit, answer } => drop(answer.send(self.store.revisions(before, limit))),
-                Call::Revision(number, answer) => drop(answer.send(self.store.revision(number))),
+                Call::Revisions { before, limit, answer } => {
+                    drop(answer.send(self.read(|store| store.revisions(before, limit))));
+                }
+                Call::Revision(number, answer) => drop(answer.send(self.read(|store| store.revision(number)))),
                 Call::Facts(answer) => drop(answer.send(self.facts())),
+                Call::Lend(answer) => {
+                    self.books = Books::Lent;
+                    answer.send(()).ok();
+                }
+                Call::TakeBack(answer) => drop(answer.send(self.take_back())),
             }
         }
     }
 
+    fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, ReadError> {
+        Ok(read(self.books.open()?)?)
+    }
+
     fn facts(&self) -> Facts {
-        let store = self.store.path().display().to_string();
+        let store = self.path.display().to_string();
         Facts { revision: self.state.revision, store, store_problem: self.store_problem.clone() }
     }
 
     fn apply(&mut self, request: &ChangeRequest) -> Result<Applied, ApplyError> {
+        if matches!(self.books, Books::Lost) {
+            self.take_back()?;
+        }
         let found = self.state.revision;
         if let Some(wanted) = request.if_match.filter(|wanted| *wanted != found) {
             return Err(ApplyError::Outdated { wanted, found });
         }
-        let planned = plan(&self.state, &self.store, &request.change)?;
+        let planned = plan(&self.state, self.books.open()?, &request.change)?;
         let changed = planned.is_revision(&self.state);
         let revision = if changed { found + 1 } else { found };
         let table = self.compile(revision, &request.change, &planned)?;
@@ -114,7 +177,7 @@ impl Writer {
         if request.dry_run {
             return Ok(applied(found, planned));
         }
-        let committed = self.commit(request, &planned, changed.then_some(revision));
+        let committed = self.commit(request, &planned, changed.then_some(revision))?;
         self.store_problem = committed.as_ref().err().map(|error| chain(error));
         committed?;
         if let Some(table) = table {
@@ -142,7 +205,13 @@ impl Writer {
         self.publisher.table().with_traffic(revision, &planned.next, &self.registry).map(Some)
     }
 
-    fn commit(&mut self, request: &ChangeRequest, planned: &Planned, number: Option<u64>) -> Result<(), StoreError> {
+    fn commit(
+        &mut self,
+        request: &ChangeRequest,
+        planned: &Planned,
+        number: Option<u64>,
+    ) -> Result<Result<(), StoreError>, Upgrading> {
+        let Books::Open(store) = &mut self.books else { return Err(Upgrading) };
         let state = &self.state;
         let header = number.map(|number| Header {
             number,
@@ -166,7 +235,7 @@ impl Writer {
             revision: header,
         };
         let empty = record.revision.is_none() && record.drained.is_empty() && record.intent.is_empty();
-        if empty { Ok(()) } else { self.store.commit(&record) }
+        Ok(if empty { Ok(()) } else { store.commit(&record) })
     }
 
     /// Takes what was committed into the state.

@@ -2,19 +2,20 @@
 
 use std::io;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tokio::task::spawn_local;
+use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, interval, sleep};
 
 use super::admit::AdmitSettings;
 use super::client_stream::ClientStream;
 use super::connection;
 use super::handle::Peer;
+use super::leave::{self, Queue};
 use super::worker::{Worker, WorkerSettings};
 use crate::stats::Registry;
 use crate::table::Table;
@@ -27,9 +28,6 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How often old idle connections and old tables are let go.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How often a draining worker looks whether its connections are gone.
-const DRAIN_POLL: Duration = Duration::from_millis(10);
 
 /// A listening socket of one worker.
 #[derive(Debug)]
@@ -68,6 +66,8 @@ pub struct WorkerParts {
     pub shutdown: watch::Receiver<bool>,
     /// How long draining may take.
     pub drain_max: Duration,
+    /// Told when the worker listens.
+    pub listening: mpsc::Sender<()>,
 }
 
 /// Runs a worker on this thread until `shutdown`, then until its connections are gone or `drain_max` has passed.
@@ -78,23 +78,21 @@ pub struct WorkerParts {
 pub fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
-        let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max } = parts;
+        let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max, listening } = parts;
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
-        let mut accepting = Vec::new();
+        let mut accepting = JoinSet::new();
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
             let socket = TcpListener::from_std(listener.socket)?;
-            accepting.push(spawn_local(accept(Rc::clone(&worker), socket, Rc::new(listener.settings))));
+            let listener_settings = Rc::new(listener.settings);
+            accepting.spawn_local(accept(Rc::clone(&worker), socket, listener_settings, shutdown.clone()));
         }
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
+        // Nobody waits for it any more when another worker has failed.
+        listening.send(()).ok();
         // An error says that the sender is gone: that is the end as well.
         let _told = shutdown.wait_for(|stop| *stop).await;
-        accepting.iter().for_each(tokio::task::JoinHandle::abort);
-        worker.begin_drain();
-        let deadline = Instant::now() + drain_max;
-        while worker.stats.connections() > 0 && Instant::now() < deadline {
-            sleep(DRAIN_POLL).await;
-        }
+        leave::leave(&worker, accepting, Instant::now() + drain_max).await;
         sweeping.abort();
         Ok(worker.stats.connections())
     })
@@ -109,19 +107,38 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, socket: TcpListener, listener: Rc<ListenerSettings>) {
+/// Accepts until `stop`, and then whoever the kernel has let in by then.
+async fn accept(
+    worker: Rc<Worker>,
+    socket: TcpListener,
+    listener: Rc<ListenerSettings>,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut pause = ACCEPT_PAUSE_MIN;
+    let mut queue = Queue::Open(socket);
     loop {
-        match socket.accept().await {
-            Ok((stream, address)) => {
+        let ceiling = &worker.settings.ceiling;
+        if ceiling.is_reached() {
+            worker.stats.accept_paused();
+            ceiling.room().await;
+        }
+        match queue.next(&mut stop).await {
+            Ok(Some((stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
                 let peer = Rc::new(Peer::new(address.ip(), Rc::clone(&listener)));
-                spawn_local(connection::serve(Rc::clone(&worker), ClientStream::Plain(stream), peer));
+                let place = ceiling.enter();
+                let serving = connection::serve(Rc::clone(&worker), ClientStream::Plain(stream), peer);
+                spawn_local(async move {
+                    serving.await;
+                    drop(place);
+                });
             }
+            Ok(None) => return,
             // The connection was gone before it was ours.
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {
                 // Most likely out of descriptors: accepting again at once would fail again at once, for ever.
+                worker.stats.accept_paused();
                 tracing::warn!(%error, ?pause, "cannot accept connections; trying again after a pause");
                 sleep(pause).await;
                 pause = (pause * 2).min(ACCEPT_PAUSE_MAX);

@@ -79,6 +79,10 @@ pub async fn dial(
                 }
                 return Ok(Lease { sender, in_flight, reused: false, last: false, opened: Instant::now() });
             }
+            Err(error) if error.is_own() => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");
+                tried.push(index);
+            }
             Err(error) => {
                 if endpoint.stats.failed(worker.clock_ms(Instant::now())) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);

@@ -14,6 +14,7 @@ use tokio::time::Instant;
 
 use super::access_log::LogSender;
 use super::body::RequestBody;
+use super::ceiling::Ceiling;
 use super::edit::EditSettings;
 use super::long::Longs;
 use crate::stats::{Registry, WorkerStats};
@@ -39,6 +40,8 @@ pub struct WorkerSettings {
     pub head_bytes_max: usize,
     /// The most header lines of a request.
     pub headers_max: usize,
+    /// How many client connections all workers may have.
+    pub ceiling: Arc<Ceiling>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
     /// Zero of the process's clock of milliseconds.
@@ -70,6 +73,7 @@ pub struct Worker {
     pub longs: Longs,
     /// Told when the worker begins to drain.
     pub drain: Notify,
+    leaving: Cell<bool>,
     draining: Cell<bool>,
     view: RefCell<View>,
     random: RefCell<StdRng>,
@@ -97,6 +101,7 @@ impl Worker {
             settings,
             longs: Longs::default(),
             drain: Notify::new(),
+            leaving: Cell::new(false),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),
             random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
@@ -137,8 +142,20 @@ impl Worker {
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Begins to drain: connections end with the request they have.
+    /// Begins to leave: each connection ends with its next answer, which says so.
+    pub fn begin_leave(&self) {
+        self.leaving.set(true);
+    }
+
+    /// Whether answers say that their connection ends.
+    #[must_use]
+    pub fn leaving(&self) -> bool {
+        self.leaving.get()
+    }
+
+    /// Begins to drain: connections end with the request they have, and at once when they have none.
     pub fn begin_drain(&self) {
+        self.leaving.set(true);
         self.draining.set(true);
         self.drain.notify_waiters();
         self.pools.clear();

@@ -26,6 +26,8 @@ pub const ENDPOINT_HEALTHY: &str = "pointsman_endpoint_healthy";
 pub const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
 /// Open connections.
 pub const CONNECTIONS: &str = "pointsman_connections";
+/// Times that a worker stopped accepting connections for want of room or of descriptors.
+pub const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
 /// Whether the last reload of the config file was good.
 pub const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
 /// Lines of the access log that were dropped because its writer was too slow.

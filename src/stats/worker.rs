@@ -10,6 +10,7 @@ pub struct WorkerStats {
     refusals: [Count; Refused::ALL.len()],
     connections: Count,
     connections_accepted: Count,
+    accept_pauses: Count,
     log_dropped: Count,
 }
 
@@ -36,6 +37,11 @@ impl WorkerStats {
         self.connections.value()
     }
 
+    /// Counts a time without accepting.
+    pub fn accept_paused(&self) {
+        self.accept_pauses.add(1);
+    }
+
     /// Counts a line of the access log that found no room.
     pub fn log_dropped(&self) {
         self.log_dropped.add(1);
@@ -48,6 +54,7 @@ impl WorkerStats {
         }
         totals.connections += self.connections.value();
         totals.connections_accepted += self.connections_accepted.value();
+        totals.accept_pauses += self.accept_pauses.value();
         totals.log_dropped += self.log_dropped.value();
     }
 }
@@ -61,6 +68,8 @@ pub struct WorkerTotals {
     pub connections: u64,
     /// Client connections since the start.
     pub connections_accepted: u64,
+    /// Times that a worker stopped accepting.
+    pub accept_pauses: u64,
     /// Lines of the access log that were dropped.
     pub log_dropped: u64,
 }

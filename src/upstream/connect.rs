@@ -12,6 +12,7 @@ use http_body::Body;
 use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
@@ -73,6 +74,15 @@ pub enum ConnectError {
     /// hyper would not take the connection.
     #[error("no HTTP on the connection to {0}")]
     Handshake(SocketAddr, #[source] hyper::Error),
+}
+
+impl ConnectError {
+    /// Whether it is for want of descriptors or ports of our own, and says nothing of the endpoint.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        let own = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
+        matches!(self, Self::Refused(_, error) if error.raw_os_error().is_some_and(|code| own.contains(&code)))
+    }
 }
 
 /// Connects to `endpoint` and lets a task of this thread drive the connection until it ends.

@@ -254,13 +254,14 @@ async fn probes_and_the_document() {
         "/v1/explain",
         "/v1/services/{service}/versions/{version}/endpoints/{address}",
         "/v1/openapi.json",
+        "/v1/upgrade",
         "/healthz",
         "/readyz",
         "/metrics",
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
-    assert_eq!(paths.len(), 15);
+    assert_eq!(paths.len(), 16);
     assert_references_resolve(&document, &document);
 }
 

@@ -49,6 +49,18 @@ impl Call {
         Fields::of(body, known, std::mem::take(&mut self.faults))
     }
 
+    /// The caller of a call that takes no `?dry_run` and no `If-Match`, unless something is wrong with it.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn unconditional(self, mut faults: Vec<Fault>) -> Result<Arc<str>, Problem> {
+        if self.dry_run || self.if_match.is_some() {
+            let found = if self.dry_run { "?dry_run" } else { "If-Match" };
+            faults.push(Fault::invalid(found, "a condition", "none: this call is done or not done", "leave it out"));
+        }
+        if faults.is_empty() { Ok(self.caller.0) } else { Err(Problem::of_faults(faults)) }
+    }
+
     /// Asks the writer for `change`, unless something is wrong with the call.
     ///
     /// # Errors

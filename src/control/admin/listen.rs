@@ -3,8 +3,11 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,7 +23,7 @@ const BACKLOG: i32 = 128;
 pub enum Listener {
     /// A TCP socket.
     Tcp(TcpListener),
-    /// A unix socket, and its file, which is removed at the end.
+    /// A unix socket, and its file.
     Unix(UnixListener, SocketFile),
 }
 
@@ -32,9 +35,31 @@ pub(super) trait Io: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Io for T {}
 
-/// The file of a unix socket.
+/// The file of a unix socket, which is removed at the end if it is ours.
 #[derive(Debug)]
-pub struct SocketFile(PathBuf);
+pub struct SocketFile {
+    path: PathBuf,
+    ours: Arc<AtomicBool>,
+}
+
+impl SocketFile {
+    fn new(path: &Path, ours: bool) -> Self {
+        Self { path: path.to_owned(), ours: Arc::new(AtomicBool::new(ours)) }
+    }
+}
+
+/// Leaves the file of a unix socket to another process.
+#[derive(Debug)]
+pub struct LeaveFile(Option<Arc<AtomicBool>>);
+
+impl LeaveFile {
+    /// From now on it is not ours.
+    pub fn leave(&self) {
+        if let Some(ours) = &self.0 {
+            ours.store(false, Ordering::Release);
+        }
+    }
+}
 
 /// The address cannot be bound.
 #[derive(Debug, thiserror::Error)]
@@ -69,7 +94,39 @@ impl Listener {
                 clear_stale(path)?;
                 let refused = |source| BindError::Refused { address: path.display().to_string(), source };
                 let listener = bind_unix(path).map_err(refused)?;
-                Ok(Self::Unix(listener, SocketFile(path.clone())))
+                Ok(Self::Unix(listener, SocketFile::new(path, true)))
+            }
+        }
+    }
+
+    /// Goes on with a TCP socket that this process was started with. Inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When it is not fit for use.
+    pub fn inherited_tcp(socket: std::net::TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        TcpListener::from_std(socket).map(Self::Tcp)
+    }
+
+    /// Goes on with a unix socket at `path` that this process was started with. Inside a tokio runtime. Whoever made the
+    /// file may come back for it, so it stays.
+    ///
+    /// # Errors
+    /// When it is not fit for use.
+    pub fn inherited_unix(socket: std::os::unix::net::UnixListener, path: &Path) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        Ok(Self::Unix(UnixListener::from_std(socket)?, SocketFile::new(path, false)))
+    }
+
+    /// A second descriptor of the socket, to be handed over, and how to leave its file.
+    ///
+    /// # Errors
+    /// When there is no descriptor left.
+    pub fn share(&self) -> io::Result<(OwnedFd, LeaveFile)> {
+        match self {
+            Self::Tcp(listener) => Ok((listener.as_fd().try_clone_to_owned()?, LeaveFile(None))),
+            Self::Unix(listener, file) => {
+                Ok((listener.as_fd().try_clone_to_owned()?, LeaveFile(Some(Arc::clone(&file.ours)))))
             }
         }
     }
@@ -81,15 +138,17 @@ impl Listener {
     pub fn address(&self) -> io::Result<Address> {
         match self {
             Self::Tcp(listener) => Ok(Address::Tcp(listener.local_addr()?)),
-            Self::Unix(_, file) => Ok(Address::Unix(file.0.clone())),
+            Self::Unix(_, file) => Ok(Address::Unix(file.path.clone())),
         }
     }
 }
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        // A file that is left behind is cleared at the next start.
-        fs::remove_file(&self.0).ok();
+        if self.ours.load(Ordering::Acquire) {
+            // A file that is left behind is cleared at the next start.
+            fs::remove_file(&self.path).ok();
+        }
     }
 }
 

@@ -3,7 +3,8 @@
 //! [`listen`] is where it answers and [`access`] who gets in, which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
 //! [`services`] show ([`view`] has their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer
-//! with [`answer`]), [`revisions`] remember, [`explain`] tells why, [`probes`] are for machines, [`openapi`] describes.
+//! with [`answer`]), [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process take
+//! over, [`probes`] are for machines, [`openapi`] describes.
 //!
 //! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
 
@@ -26,6 +27,7 @@ mod serve;
 pub mod services;
 pub mod splits;
 pub mod status;
+pub mod upgrade;
 pub mod view;
 
 use std::sync::Arc;
@@ -41,9 +43,10 @@ use crate::table::Table;
 use super::export::Exporter;
 use super::handle::Handle;
 use super::live::Live;
+use super::upgrade::Upgrades;
 
 pub use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
-pub use listen::{BindError, Listener};
+pub use listen::{BindError, LeaveFile, Listener};
 use problem::Problem;
 
 /// What the API shows and changes.
@@ -59,6 +62,8 @@ pub struct Admin {
     pub access: Access,
     /// Whether the proxy takes requests: false while it starts and shuts down.
     pub ready: Arc<AtomicBool>,
+    /// Asks for an upgrade in place.
+    pub upgrades: Upgrades,
 }
 
 impl Admin {
@@ -78,6 +83,7 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/splits", put(splits::put_many))
         .route("/v1/services/{service}/flip", post(flip::post))
         .route("/v1/rollback", post(rollback::post))
+        .route("/v1/upgrade", post(upgrade::post))
         .route("/v1/revisions", get(revisions::list))
         .route("/v1/revisions/{revision}", get(revisions::one))
         .route("/v1/explain", post(explain::post))

@@ -31,6 +31,7 @@ use super::problem::Problem;
         super::revisions::one,
         super::explain::post,
         super::endpoints::put,
+        super::upgrade::post,
         get,
         super::probes::healthz,
         super::probes::readyz,
@@ -82,6 +83,7 @@ impl IntoResponses for Refusals {
             (StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is not declared as application/json"),
             (StatusCode::UNPROCESSABLE_ENTITY, "Wrong values, each with where, found, wanted and remedy"),
             (StatusCode::INTERNAL_SERVER_ERROR, "The change could not be written"),
+            (StatusCode::SERVICE_UNAVAILABLE, "An upgrade in place is going on; repeat the call in a moment"),
             (StatusCode::INSUFFICIENT_STORAGE, "The disk is full"),
         ]
         .map(refusal)

@@ -1,14 +1,14 @@
 //! How a call is refused: RFC 9457, with every problem.
 
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::control::fault::{Fault, FaultKind, chain};
-use crate::control::handle::{ApplyError, Gone, ReadError};
+use crate::control::handle::{ApplyError, Gone, ReadError, Upgrading};
 use crate::control::store::StoreError;
 
 /// A refusal.
@@ -78,6 +78,9 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"pointsman\""));
         }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
         response
     }
 }
@@ -88,6 +91,7 @@ impl From<ApplyError> for Problem {
             ApplyError::Faults(faults) => Self::of_faults(faults),
             ApplyError::Outdated { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "outdated", error.to_string()),
             ApplyError::Store(error) => error.into(),
+            ApplyError::Upgrading(upgrading) => upgrading.into(),
             ApplyError::Gone(gone) => gone.into(),
             ApplyError::Compile(source) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("{source}; please report this bug"))
@@ -105,6 +109,12 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<Upgrading> for Problem {
+    fn from(upgrading: Upgrading) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "upgrading", upgrading.to_string())
+    }
+}
+
 impl From<Gone> for Problem {
     fn from(gone: Gone) -> Self {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "writer_gone", gone.to_string())
@@ -115,6 +125,7 @@ impl From<ReadError> for Problem {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => error.into(),
+            ReadError::Upgrading(upgrading) => upgrading.into(),
             ReadError::Gone(gone) => gone.into(),
         }
     }

@@ -145,6 +145,7 @@ fn describe() {
     describe_gauge!(names::ENDPOINT_IN_FLIGHT, "Requests that an endpoint is answering.");
     describe_gauge!(names::CONNECTIONS, "Open connections, from clients and to endpoints.");
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
+    describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
     describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");
     describe_gauge!(names::BUILD_INFO, "The version of the program, in a label.");
 }

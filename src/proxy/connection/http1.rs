@@ -10,6 +10,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use super::super::admit::Seen;
 use super::super::client_stream::ClientStream;
 use super::super::handle::{Peer, handle};
+use super::super::leave;
 use super::super::refuse::Refusal;
 use super::super::stall::Stalling;
 use super::super::watched::{Tap, Watched};
@@ -30,8 +31,9 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
     let service = {
         let (worker, tap, peer) = (Rc::clone(&worker), Rc::clone(&tap), Rc::clone(&peer));
         service_fn(move |request| {
-            let seen = Seen::Http1(tap.next_head());
-            handle(Rc::clone(&worker), Rc::clone(&peer), seen, request)
+            let answering = handle(Rc::clone(&worker), Rc::clone(&peer), Seen::Http1(tap.next_head()), request);
+            let worker = Rc::clone(&worker);
+            async move { answering.await.map(|answer| leave::mark(&worker, answer)) }
         })
     };
     let mut connection = builder(&worker, idle_timeout).serve_connection(TokioIo::new(watched), service);

@@ -18,8 +18,9 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use pointsman::proxy::admit::{AdmitSettings, BodyFraming, admit};
-use pointsman::proxy::framing::{HeadFraming, Watched};
+use pointsman::proxy::admit::{AdmitSettings, BodyFraming, Seen, admit};
+use pointsman::proxy::framing::HeadFraming;
+use pointsman::proxy::watched::Watched;
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -76,7 +77,7 @@ async fn serve(request: Request<Incoming>, framing: Option<HeadFraming>) -> (Ser
         None => BodyFraming::Chunked,
     };
     let settings = AdmitSettings { target_bytes_max: 8192, trusted_proxies: Vec::new() };
-    let refusal = admit(&head, framing, announced, [127, 0, 0, 1].into(), &settings).err();
+    let refusal = admit(&head, Seen::Http1(framing), announced, [127, 0, 0, 1].into(), &settings).err();
     let mut response = Response::new(Empty::new());
     if refusal.as_ref().is_some_and(|refusal| refusal.closes()) {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -93,9 +94,9 @@ async fn serve(request: Request<Incoming>, framing: Option<HeadFraming>) -> (Ser
 /// Everything that hyper serves of a connection.
 async fn connection(parts: Vec<Vec<u8>>) -> Vec<Served> {
     let served = Rc::new(RefCell::new(Vec::new()));
-    let (watched, tracker) = Watched::new(Parts(parts.into()));
+    let (watched, tap) = Watched::new(Parts(parts.into()));
     let service = service_fn(|request| {
-        let framing = tracker.borrow_mut().next_head();
+        let framing = tap.next_head();
         let served = Rc::clone(&served);
         async move {
             let (one, response) = serve(request, framing).await;

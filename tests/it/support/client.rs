@@ -59,7 +59,11 @@ pub(crate) fn send(address: SocketAddr, bytes: impl AsRef<[u8]>) -> Answer {
 impl Client {
     /// A new connection.
     pub(crate) fn to(address: SocketAddr) -> Self {
-        let stream = fault::connect(address);
+        Self::over(fault::connect(address))
+    }
+
+    /// A connection that is there.
+    pub(crate) fn over(stream: TcpStream) -> Self {
         let reader = Reader::new(stream.try_clone().unwrap());
         Self { stream, reader }
     }
@@ -68,6 +72,14 @@ impl Client {
     pub(crate) fn patient(self, patience: Duration) -> Self {
         self.stream.set_read_timeout(Some(patience)).unwrap();
         self
+    }
+
+    /// Whether the peer has closed already, as a client with a pool asks before it uses a connection again.
+    pub(crate) fn is_over(&self) -> bool {
+        self.stream.set_nonblocking(true).unwrap();
+        let peeked = self.stream.peek(&mut [0]);
+        self.stream.set_nonblocking(false).unwrap();
+        !peeked.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
     }
 
     /// Writes bytes. An error is no failure: the peer may have closed already, and reading tells how.
@@ -124,6 +136,14 @@ impl Client {
             let body = self.reader.body(framing);
             return Ok(Answer { status, head, body, interim });
         }
+    }
+
+    /// The answer to a request, if its first byte comes in time.
+    pub(crate) fn read_within(&mut self, time: Duration) -> Option<Answer> {
+        self.stream.set_read_timeout(Some(time)).unwrap();
+        let came = self.stream.peek(&mut [0]).is_ok();
+        self.stream.set_read_timeout(Some(super::PATIENCE)).unwrap();
+        came.then(|| self.answer())
     }
 
     /// Waits for one interim or final head and gives its status.

@@ -62,6 +62,7 @@ impl Control {
             live: Arc::new(Live::default()),
             access,
             ready: Arc::new(AtomicBool::new(true)),
+            upgrades: pointsman::control::upgrade::channel().0,
         });
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {

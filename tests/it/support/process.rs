@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use pointsman::cli::client::{AdminClient, Call, CallError};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 /// How long a start or an end may take on a busy machine.
@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A running `pointsman run`.
 pub struct Process {
     child: Child,
+    /// The process that has taken over from it, after an upgrade in place.
+    successor: Option<u32>,
     /// The first listener.
     pub listener: SocketAddr,
     /// The admin API.
@@ -66,12 +68,40 @@ impl Process {
         std::thread::spawn(move || lines.for_each(drop));
         let admin_address = admin.expect("seen");
         let admin = AdminClient::new(&admin_address.to_string(), None).expect("an address");
-        Self { child, listener: listener.expect("seen"), admin, admin_address }
+        Self { child, successor: None, listener: listener.expect("seen"), admin, admin_address }
     }
 
     /// The process id.
     pub fn id(&self) -> u32 {
-        self.child.id()
+        self.successor.unwrap_or(self.child.id())
+    }
+
+    /// Asks for an upgrade in place.
+    pub fn upgrade(&mut self) -> Result<u32, CallError> {
+        let call = Call { method: http::Method::POST, path: "/v1/upgrade", body: Some(json!({})), if_match: None };
+        let answer = self.admin.call_for(Duration::from_secs(60), call)?;
+        let process = u32::try_from(answer["process"].as_u64().expect("a process")).expect("an id");
+        self.succeed(process);
+        Ok(process)
+    }
+
+    /// Another process has taken over.
+    pub fn succeed(&mut self, process: u32) {
+        self.successor = Some(process);
+        // So that it is reaped.
+        let _ended = self.child.try_wait();
+    }
+
+    /// Waits for the end of the process that was started first.
+    pub fn wait_for_first(&mut self) -> ExitStatus {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(status) = self.child.try_wait().expect("a child") {
+                return status;
+            }
+            assert!(Instant::now() < deadline, "the process did not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
     }
 
     /// Reads from the admin API.
@@ -92,21 +122,34 @@ impl Process {
 
     /// Asks it to end, and waits.
     pub fn end(&mut self) -> ExitStatus {
-        let id = self.child.id().to_string();
-        Command::new("kill").args(["-TERM", &id]).status().expect("kill");
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            if let Some(status) = self.child.try_wait().expect("a child") {
-                return status;
-            }
-            assert!(Instant::now() < deadline, "the process did not end");
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        self.signal("TERM");
+        self.wait()
     }
+
+    /// Sends a signal.
+    pub fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]).status().expect("kill");
+        assert!(sent.success(), "cannot send {name}");
+    }
+
+    /// Waits for its end.
+    pub fn wait(&mut self) -> ExitStatus {
+        self.wait_for_first()
+    }
+}
+
+/// Whether a process runs; one that nobody has reaped yet does not.
+pub fn is_running(id: u32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+    stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))
 }
 
 impl Drop for Process {
     fn drop(&mut self) {
+        if let Some(successor) = self.successor {
+            // It may have ended.
+            let _killed = Command::new("kill").args(["-KILL", &successor.to_string()]).stderr(Stdio::null()).status();
+        }
         let _ended = self.child.kill();
         let _reaped = self.child.wait();
     }

@@ -1,0 +1,68 @@
+//! What the process that is replaced and the one that takes over say to each other, one line each, over a socket that
+//! the new one inherits:
+//!
+//! ```text
+//! old                                     new
+//!  |  starts it with all listening sockets  |
+//!  |                                        |  reads the config, takes the sockets, reads the tokens
+//!  |  <------------------------- prepared   |
+//!  |  closes the store, still serves        |
+//!  |  released ------------------------->   |
+//!  |                                        |  opens the store, restores the traffic, serves
+//!  |  <---------------------------- ready   |
+//!  |  accepts nothing more, lets requests   |
+//!  |  end, ends                             |
+//! ```
+//!
+//! At any point the new one may say `failed` and why, or just end; the old one then takes its store back. The lock on
+//! the store decides in the end, not these lines: whoever has it is the writer.
+
+/// A line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Message {
+    /// Everything but the store is there.
+    Prepared,
+    /// The store is free.
+    Released,
+    /// Requests are taken.
+    Ready,
+    /// It goes no further.
+    Failed(String),
+}
+
+impl Message {
+    /// The line, with its end.
+    pub(super) fn line(&self) -> String {
+        match self {
+            Self::Prepared => "prepared\n".to_owned(),
+            Self::Released => "released\n".to_owned(),
+            Self::Ready => "ready\n".to_owned(),
+            Self::Failed(why) => format!("failed {}\n", why.replace('\n', "; ")),
+        }
+    }
+
+    /// The message of a line without its end.
+    pub(super) fn parse(line: &str) -> Option<Self> {
+        match line {
+            "prepared" => Some(Self::Prepared),
+            "released" => Some(Self::Released),
+            "ready" => Some(Self::Ready),
+            _ => line.strip_prefix("failed ").map(|why| Self::Failed(why.to_owned())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_come_back() {
+        let failed = Message::Failed("no room; none".to_owned());
+        for message in [Message::Prepared, Message::Released, Message::Ready, failed] {
+            assert_eq!(Message::parse(message.line().trim_end()).as_ref(), Some(&message));
+        }
+        assert_eq!(Message::Failed("one\ntwo".to_owned()).line(), "failed one; two\n");
+        assert_eq!(Message::parse("hello"), None);
+    }
+}

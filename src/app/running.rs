@@ -1,0 +1,70 @@
+//! A process at work, and the order in which its parts end.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+use tokio::sync::watch;
+
+use super::upgrade::End;
+use super::{RunError, joined, systemd};
+use crate::control::admin::LeaveFile;
+
+/// Everything that has to end.
+#[derive(Debug)]
+pub(super) struct Running {
+    pub(super) workers: Vec<JoinHandle<io::Result<u64>>>,
+    pub(super) control: JoinHandle<io::Result<()>>,
+    /// Those that end when nobody needs them any more.
+    pub(super) threads: Vec<JoinHandle<()>>,
+    pub(super) stop_workers: watch::Sender<bool>,
+    pub(super) stop_control: watch::Sender<bool>,
+    pub(super) ready: Arc<AtomicBool>,
+    pub(super) leave_file: LeaveFile,
+    pub(super) shutdown_delay: Duration,
+}
+
+impl Running {
+    /// Lets requests end, then everything else.
+    pub(super) fn end(self, end: End, runtime: &Runtime) -> Result<(), RunError> {
+        match end {
+            End::Told => {
+                systemd::stopping();
+                // The admin API answers until the last request has ended, so that readiness can be seen.
+                self.ready.store(false, Ordering::Release);
+                if !self.shutdown_delay.is_zero() {
+                    let delay = self.shutdown_delay;
+                    tracing::info!(?delay, "not ready any more; still taking requests until load balancers know");
+                    runtime.block_on(async { tokio::time::sleep(delay).await });
+                }
+            }
+            End::Replaced(successor, answer) => {
+                systemd::replaced(successor.process);
+                self.leave_file.leave();
+                // The next call is for the new process: it knows what is in force.
+                self.stop_control.send_replace(true);
+                if let Some(answer) = answer {
+                    answer.send(Ok(successor)).ok();
+                }
+            }
+        }
+        self.stop_workers.send_replace(true);
+        // All are waited for before the first error is told: a worker that failed must not cut the others' requests.
+        let ended: Vec<_> = self.workers.into_iter().map(|worker| joined(worker, "worker")).collect();
+        self.stop_control.send_replace(true);
+        let controlled = joined(self.control, "control plane");
+        for thread in self.threads {
+            if thread.join().is_err() {
+                tracing::error!("the writer or the access log ended in a panic, which is a bug");
+            }
+        }
+        let cut: u64 = ended.into_iter().sum::<Result<_, _>>()?;
+        if cut > 0 {
+            tracing::warn!(connections = cut, "cut connections that did not end within proxy.shutdown_timeout");
+        }
+        controlled
+    }
+}

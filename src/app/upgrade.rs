@@ -1,0 +1,245 @@
+//! An upgrade in place, on the side of the process that is replaced: it starts the new one with its own listening
+//! sockets, lends it the store, and goes on as if nothing was unless the new one says that it serves.
+//!
+//! First the new binary checks the config by itself (`check`), with its output read: most of what goes wrong, goes wrong
+//! there, and can be told in its own words. `handover` has the rest of the conversation.
+
+use std::ffi::OsString;
+use std::future::Future;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream as StdStream;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::process::Stdio;
+use std::time::Duration;
+
+use command_fds::{CommandFdExt, FdMapping};
+use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
+use tokio::net::UnixStream;
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::process::{Child, Command};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+
+use super::handover::Message;
+use super::inherited::CHANNEL;
+use super::systemd;
+use crate::control::Handle;
+use crate::control::upgrade::{Answer, Successor, UpgradeCalls, UpgradeError};
+
+/// The first descriptor of those that are handed over.
+const FIRST_DESCRIPTOR: i32 = 3;
+
+/// How long a process that has hung up may take to end, so that its exit code can be told.
+const LAST_BREATH: Duration = Duration::from_secs(2);
+
+/// So much of what `check` says is passed on, in bytes: some problems of a config.
+const CHECK_BYTES_MAX: usize = 4096;
+
+/// How this program is started again.
+#[derive(Clone, Debug)]
+pub struct Program {
+    /// The binary, as it was called: a link is followed anew.
+    pub path: PathBuf,
+    /// The arguments of this process.
+    pub arguments: Vec<OsString>,
+    /// The arguments that check the same config.
+    pub check: Vec<OsString>,
+}
+
+/// Listens to SIGUSR2. Inside a tokio runtime.
+pub(super) fn listen() -> io::Result<Signal> {
+    signal(SignalKind::user_defined2())
+}
+
+/// How a process ends.
+#[derive(Debug)]
+pub(super) enum End {
+    /// It was told to.
+    Told,
+    /// Another one has taken over; whoever asked for it wants to know.
+    Replaced(Successor, Option<Answer>),
+}
+
+/// What an upgrade needs.
+#[derive(Debug)]
+pub(super) struct Upgrader {
+    pub(super) program: Option<Program>,
+    pub(super) signal: Option<Signal>,
+    pub(super) sockets: Vec<(String, OwnedFd)>,
+    pub(super) handle: Handle,
+    pub(super) calls: UpgradeCalls,
+    pub(super) timeout: Duration,
+}
+
+impl Upgrader {
+    /// Lets go of the sockets and the writer, when the end has come before anything began.
+    pub(super) fn told(self) -> End {
+        End::Told
+    }
+
+    /// Upgrades when it is asked to, by a call or SIGUSR2, until one has succeeded or `shutdown` ends.
+    pub(super) async fn until_end(mut self, mut shutdown: Pin<Box<impl Future<Output = ()>>>) -> End {
+        loop {
+            let answer = tokio::select! {
+                () = &mut shutdown => return End::Told,
+                Some(answer) = self.calls.next() => Some(answer),
+                () = next(&mut self.signal) => None,
+            };
+            self.calls.set_busy(true);
+            let error = match self.replace(shutdown.as_mut()).await {
+                Ok(successor) => return End::Replaced(successor, answer),
+                Err(error) => error,
+            };
+            tracing::error!(%error, "no upgrade");
+            systemd::status("serving; the last upgrade has failed, see the log");
+            let ending = error == UpgradeError::Ending;
+            self.calls.set_busy(false);
+            if let Some(answer) = answer {
+                answer.send(Err(error)).ok();
+            }
+            if ending {
+                return End::Told;
+            }
+        }
+    }
+
+    async fn replace(&self, mut shutdown: Pin<&mut impl Future<Output = ()>>) -> Result<Successor, UpgradeError> {
+        let program =
+            self.program.as_ref().ok_or(UpgradeError::Unavailable("it was not started by `pointsman run`"))?;
+        if std::process::id() == 1 {
+            return Err(UpgradeError::Unavailable("it is the first process of its container, which ends with it"));
+        }
+        tracing::info!(binary = %program.path.display(), "upgrading in place");
+        let failed = |why: String| UpgradeError::Failed(why);
+        let late = || failed(format!("nothing within proxy.upgrade_timeout, {:?}", self.timeout));
+        tokio::select! {
+            checked = timeout(self.timeout, check(program)) => checked.map_err(|_elapsed| late())?.map_err(failed)?,
+            () = &mut shutdown => return Err(UpgradeError::Ending),
+        }
+        let why = |error: io::Error| failed(format!("cannot start {}: {error}", program.path.display()));
+        let mut new = start(program, &self.sockets).map_err(why)?;
+        let taken = tokio::select! {
+            taken = timeout(self.timeout, self.hand_over(&mut new)) => taken.unwrap_or_else(|_elapsed| Err(late())),
+            () = &mut shutdown => Err(UpgradeError::Ending),
+        };
+        let Err(error) = taken else {
+            let process = new.child.id().unwrap_or_default();
+            tracing::info!(process, "the new process has taken over");
+            return Ok(Successor { process });
+        };
+        let ended = new.end(error != UpgradeError::Ending).await;
+        self.take_back().await;
+        Err(match &error {
+            UpgradeError::Failed(why) => UpgradeError::Failed(format!("{why} ({ended})")),
+            UpgradeError::Unavailable(_) | UpgradeError::Busy | UpgradeError::Ending => error,
+        })
+    }
+
+    /// From the start of the new process to its word that it serves.
+    async fn hand_over(&self, new: &mut New) -> Result<(), UpgradeError> {
+        let unexpected = |found| UpgradeError::Failed(format!("found {found:?}, which is not what it has to say"));
+        match new.hear().await? {
+            Message::Prepared => {}
+            Message::Failed(why) => return Err(UpgradeError::Failed(why)),
+            other @ (Message::Released | Message::Ready) => return Err(unexpected(other)),
+        }
+        self.handle.lend().await.map_err(|_gone| UpgradeError::Ending)?;
+        let line = Message::Released.line();
+        // If it is gone already, hearing nothing more from it says so.
+        new.writes.write_all(line.as_bytes()).await.ok();
+        match new.hear().await? {
+            Message::Ready => Ok(()),
+            Message::Failed(why) => Err(UpgradeError::Failed(why)),
+            other @ (Message::Released | Message::Prepared) => Err(unexpected(other)),
+        }
+    }
+
+    async fn take_back(&self) {
+        match self.handle.take_back().await {
+            Ok(()) => {}
+            Err(error) => {
+                let error = crate::control::fault::chain(&error);
+                tracing::error!(error, "cannot open the store again; changes are refused until it works");
+            }
+        }
+    }
+}
+
+/// A process that may take over.
+struct New {
+    child: Child,
+    reads: Lines<BufReader<OwnedReadHalf>>,
+    writes: OwnedWriteHalf,
+}
+
+impl New {
+    async fn hear(&mut self) -> Result<Message, UpgradeError> {
+        let line = self.reads.next_line().await.ok().flatten();
+        let line = line.ok_or_else(|| UpgradeError::Failed("it ended before it served, see the log".to_owned()))?;
+        Message::parse(&line).ok_or_else(|| UpgradeError::Failed(format!("found {line:?}, want a word of ours")))
+    }
+
+    /// Ends it, unless it ends by itself, for which it may have a moment; says how it ended.
+    async fn end(&mut self, patient: bool) -> String {
+        let breath = if patient { LAST_BREATH } else { Duration::ZERO };
+        let waited = match timeout(breath, self.child.wait()).await {
+            Ok(waited) => waited,
+            Err(_elapsed) => {
+                // An error says that it has ended in between.
+                self.child.start_kill().ok();
+                self.child.wait().await
+            }
+        };
+        waited.map_or_else(|error| error.to_string(), |status| status.to_string())
+    }
+}
+
+/// Lets the new binary check the config; what it says is told when it does not like it.
+async fn check(program: &Program) -> Result<(), String> {
+    let path = program.path.display();
+    let mut command = Command::new(&program.path);
+    command.args(&program.check).stdin(Stdio::null()).kill_on_drop(true);
+    let output = command.output().await.map_err(|error| format!("cannot run {path}: {error}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    let end = said.floor_char_boundary(CHECK_BYTES_MAX);
+    let said = said[..end].trim().replace('\n', "; ");
+    let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
+    Err(format!("the check of the config by {path} has failed, {}: {said}", output.status))
+}
+
+fn start(program: &Program, sockets: &[(String, OwnedFd)]) -> io::Result<New> {
+    let (ours, theirs) = StdStream::pair()?;
+    ours.set_nonblocking(true)?;
+    let channel = [(CHANNEL.to_owned(), OwnedFd::from(theirs))];
+    let (mut names, mut mappings) = (Vec::new(), Vec::new());
+    for ((name, descriptor), child_fd) in sockets.iter().chain(&channel).zip(FIRST_DESCRIPTOR..) {
+        names.push(name.as_str());
+        mappings.push(FdMapping { parent_fd: descriptor.try_clone()?, child_fd });
+    }
+    let mut command = std::process::Command::new(&program.path);
+    command.args(&program.arguments);
+    command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
+    // They name the process that systemd started, which is another one.
+    command.env_remove("LISTEN_PID").env_remove("LISTEN_PIDFDID").env_remove("WATCHDOG_PID");
+    command.fd_mappings(mappings).map_err(io::Error::other)?;
+    // The command holds copies of everything until it is dropped, which is here: the channel must end with the child.
+    let child = Command::from(command).spawn()?;
+    drop(channel);
+    let (reads, writes) = UnixStream::from_std(ours)?.into_split();
+    Ok(New { child, reads: BufReader::new(reads).lines(), writes })
+}
+
+/// The next signal; never, when there is none to listen to.
+async fn next(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => {
+            signal.recv().await;
+        }
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,45 @@
+//! SIGTERM and SIGINT: the first one asks for an orderly end, the second one ends the process.
+//!
+//! They have a thread of their own, because the second one has to count whatever the rest of the process is waiting for.
+
+use std::future::Future;
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::oneshot;
+
+use super::EXIT_FAILED;
+
+/// Listens from now on; the result ends with the first signal.
+///
+/// # Errors
+/// When the system has no thread or no descriptors left.
+pub(super) fn listen() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut terminate, mut interrupt) = {
+        let _entered = runtime.enter();
+        (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
+    };
+    let (end, told) = oneshot::channel();
+    let listening = async move {
+        either(&mut terminate, &mut interrupt).await;
+        tracing::info!("draining: open requests may end, a second signal ends at once");
+        // Nobody listens any more when the process ends by itself.
+        end.send(()).ok();
+        either(&mut terminate, &mut interrupt).await;
+        // Not 0: whoever waited for an orderly end has to know that there was none. Revisions are on disk already.
+        tracing::warn!("second signal: ending now, open requests are cut");
+        std::process::exit(i32::from(EXIT_FAILED));
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listening))?;
+    Ok(async {
+        told.await.ok();
+    })
+}
+
+async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+}

@@ -1,0 +1,64 @@
+//! `POST /v1/upgrade`: another binary takes over, with the sockets of this one.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::upgrade::UpgradeError;
+
+use super::Admin;
+use super::call::Call;
+use super::openapi::Refusals;
+use super::problem::Problem;
+
+/// Why.
+#[derive(Debug, ToSchema)]
+pub struct UpgradeBody {
+    /// Why; for the log.
+    pub reason: Option<String>,
+}
+
+/// The process that has taken over.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct UpgradeAnswer {
+    /// Its id.
+    process: u32,
+}
+
+/// Upgrades in place.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    post,
+    operation_id = "upgrade",
+    path = "/v1/upgrade",
+    tag = "process",
+    request_body(content = UpgradeBody, content_type = "application/json", example = r#"{"reason": "1.2.0"}"#),
+    responses((status = 200, description = "The new process answers; the old one ends its requests", body = UpgradeAnswer), Refusals)
+)]
+pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<UpgradeAnswer>, Problem> {
+    let body = std::mem::take(&mut call.body);
+    let mut fields = call.fields(&body, Some(&["reason"]));
+    let reason = fields.reason();
+    let author = call.unconditional(fields.faults)?;
+    tracing::info!(author = %author, reason, "an upgrade is asked for");
+    let successor = admin.upgrades.ask().await?;
+    Ok(Json(UpgradeAnswer { process: successor.process }))
+}
+
+impl From<UpgradeError> for Problem {
+    fn from(error: UpgradeError) -> Self {
+        let (status, word) = match error {
+            UpgradeError::Unavailable(_) => (StatusCode::CONFLICT, "upgrade_unavailable"),
+            UpgradeError::Busy => (StatusCode::CONFLICT, "upgrade_going_on"),
+            UpgradeError::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "upgrade_failed"),
+            UpgradeError::Ending => (StatusCode::SERVICE_UNAVAILABLE, "ending"),
+        };
+        Self::new(status, word, error.to_string())
+    }
+}

@@ -1,0 +1,105 @@
+//! How a worker ends without taking an answer away from anybody.
+//!
+//! Closing at the first word would lose requests in two places. Connections that the kernel has let in and nobody has
+//! accepted are reset when their socket is closed, so the queue is emptied first ([`Queue`]). And a request may be on its
+//! way on a connection that looks idle, also on one that was just accepted: hyper's `graceful_shutdown` closes both at
+//! once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left as they are, except that each answer
+//! says `Connection: close`; whoever keeps asking learns of it in order. Only then are idle connections closed.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::worker::Worker;
+
+/// How long an idle connection may still begin a request: longer than packets travel and a busy client thinks, short
+/// enough for somebody who waits after Ctrl-C.
+pub const LAST_REQUEST_GRACE: Duration = Duration::from_millis(500);
+
+/// How often a leaving worker looks whether its connections are gone.
+const POLL: Duration = Duration::from_millis(10);
+
+/// So many connections are taken from a queue at the end at the most: what a queue can hold, so that a socket that
+/// another process goes on with cannot keep us.
+const LAST_ACCEPTS_MAX: u32 = 4096;
+
+/// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
+pub fn mark<B>(worker: &Worker, mut answer: Response<B>) -> Response<B> {
+    if worker.leaving() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    answer
+}
+
+/// Ends the worker's connections, in order until `deadline`. `accepting` are the tasks that empty the queues.
+pub async fn leave(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadline: Instant) {
+    worker.begin_leave();
+    let grace = (Instant::now() + LAST_REQUEST_GRACE).min(deadline);
+    let accepted = async { while accepting.join_next().await.is_some() {} };
+    if timeout_at(deadline, accepted).await.is_err() {
+        tracing::warn!("connections that nobody had accepted in time are lost");
+    }
+    accepting.abort_all();
+    await_empty(worker, grace).await;
+    worker.begin_drain();
+    await_empty(worker, deadline).await;
+}
+
+async fn await_empty(worker: &Worker, deadline: Instant) {
+    while worker.stats.connections() > 0 && Instant::now() < deadline {
+        sleep(POLL).await;
+    }
+}
+
+/// The connections that wait at a socket.
+#[derive(Debug)]
+pub enum Queue {
+    /// More may come.
+    Open(TcpListener),
+    /// Only what is there already, and so many of it.
+    Last(std::net::TcpListener, u32),
+    /// Nothing any more; the socket is closed.
+    Empty,
+}
+
+impl Queue {
+    /// The next connection; none when there will be none. Once `stop` is true, that is as soon as nobody waits.
+    ///
+    /// # Errors
+    /// When the kernel does not give one.
+    pub async fn next(&mut self, stop: &mut watch::Receiver<bool>) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+        if let Self::Open(socket) = self {
+            tokio::select! {
+                accepted = socket.accept() => return accepted.map(Some),
+                _told_or_gone = stop.wait_for(|stop| *stop) => {}
+            }
+            if let Self::Open(socket) = std::mem::replace(self, Self::Empty) {
+                // tokio knows of a connection only after its next look at the kernel; this asks the kernel itself.
+                *self = Self::Last(socket.into_std()?, LAST_ACCEPTS_MAX);
+            }
+        }
+        if let Self::Last(socket, left) = self
+            && *left > 0
+        {
+            *left -= 1;
+            match socket.accept() {
+                Ok((stream, address)) => {
+                    stream.set_nonblocking(true)?;
+                    return Ok(Some((TcpStream::from_std(stream)?, address)));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        *self = Self::Empty;
+        Ok(None)
+    }
+}

@@ -1,0 +1,140 @@
+//! How a process and an endpoint leave: nobody who asked goes without an answer.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::load::{self, Load};
+use crate::support::process::{Process, config};
+use crate::support::{Client, Origin, Reply, client, eventually, get};
+
+/// How often an endpoint is drained under load.
+const DRAINS: u32 = 1_000;
+
+fn start(origin: SocketAddr, proxy: &str) -> (tempfile::TempDir, Process) {
+    let folder = tempfile::tempdir().unwrap();
+    let path: PathBuf = folder.path().join("pointsman.toml");
+    let text = config(origin, origin, "").replace("workers = 2", &format!("workers = 2\n{proxy}"));
+    std::fs::write(&path, text).unwrap();
+    let process = Process::start(&path);
+    (folder, process)
+}
+
+/// An origin that answers after so many milliseconds.
+fn slow(ms: u64) -> Origin {
+    Origin::with(move |_| Reply::raw("").pause(ms).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"))
+}
+
+fn readiness(process: &Process) -> u16 {
+    let admin = process.admin_address;
+    client::send(admin, format!("GET /readyz HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")).status
+}
+
+#[test]
+fn a_request_that_comes_right_after_the_signal_is_answered() {
+    let origin = Origin::saying("hello");
+    let (_folder, mut process) = start(origin.address(), "");
+    // One connection on which nothing was read yet, one that was idle after a request.
+    let (mut fresh, mut idle) = (Client::to(process.listener), Client::to(process.listener));
+    assert_eq!(idle.ask(get("/")).status, 200);
+    process.signal("TERM");
+    eventually("it leaves", || readiness(&process) == 503);
+    for client in [&mut fresh, &mut idle] {
+        let answer = client.ask(get("/"));
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        client.end();
+    }
+    assert!(process.wait().success());
+}
+
+#[test]
+fn who_waits_to_be_accepted_is_answered() {
+    let origin = Origin::saying("hello");
+    let (_folder, mut process) = start(origin.address(), "");
+    process.signal("STOP");
+    // The kernel makes the connections; the process does not know of them when it is told to end.
+    let waiting: Vec<_> = (0..50).map(|_| Client::to(process.listener)).collect();
+    process.signal("TERM");
+    process.signal("CONT");
+    for mut client in waiting {
+        assert_eq!(client.ask(get("/")).status, 200);
+    }
+    assert!(process.wait().success());
+}
+
+#[test]
+fn load_balancers_are_told_before_the_door_closes() {
+    let origin = Origin::saying("hello");
+    let (_folder, mut process) = start(origin.address(), "shutdown_delay = \"2s\"");
+    assert_eq!(readiness(&process), 200);
+    let told = Instant::now();
+    process.signal("TERM");
+    eventually("it is not ready", || readiness(&process) == 503);
+    let answer = client::send(process.listener, get("/"));
+    assert_eq!((answer.status, answer.header("connection")), (200, None), "as if nothing was");
+    assert!(process.wait().success());
+    assert!(told.elapsed() >= Duration::from_secs(2));
+}
+
+#[test]
+fn the_second_signal_ends_now() {
+    let origin = slow(60_000);
+    for second in ["TERM", "INT"] {
+        let (_folder, mut process) = start(origin.address(), "shutdown_timeout = \"50s\"");
+        let before = origin.connections();
+        let mut client = Client::to(process.listener);
+        client.write(get("/"));
+        eventually("the request is in flight", || origin.connections() > before);
+        process.signal("INT");
+        eventually("it leaves", || readiness(&process) == 503);
+        process.signal(second);
+        assert_eq!(process.wait().code(), Some(1));
+    }
+}
+
+#[test]
+fn the_deadline_cuts_and_is_an_orderly_end() {
+    let origin = slow(60_000);
+    let (_folder, mut process) = start(origin.address(), "shutdown_timeout = \"700ms\"");
+    let mut client = Client::to(process.listener);
+    client.write(get("/"));
+    eventually("the request is in flight", || origin.connections() == 1);
+    assert!(process.end().success());
+    assert!(client.read(false).is_err(), "nobody answered");
+}
+
+#[test]
+fn a_thousand_drains_under_load_fail_nothing() {
+    let (first, second) = (load::origin(), load::origin());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.toml");
+    let endpoints = format!("[\"{}\", \"{}\"]", first.address(), second.address());
+    let text = config(first.address(), second.address(), "");
+    std::fs::write(
+        &path,
+        text.replace(&format!("v1.endpoints = [\"{}\"]", first.address()), &format!("v1.endpoints = {endpoints}")),
+    )
+    .unwrap();
+    let process = Process::start(&path);
+    let load = Load::start(load::users(process.listener, 4));
+    load.await_more(100);
+    let started = Instant::now();
+    let set = |origin: &Origin, state: &str| {
+        let path = format!("/v1/services/shop/versions/v1/endpoints/{}", origin.address());
+        assert_eq!(process.send(Method::PUT, &path, json!({ "state": state })).unwrap()["changed"], true);
+    };
+    for drain in 0..DRAINS {
+        // Never both: a version without an endpoint refuses, as it must.
+        let origin = if drain % 2 == 0 { &first } else { &second };
+        set(origin, "drain");
+        set(origin, "ready");
+    }
+    let passed = started.elapsed();
+    let asked = load.end_well();
+    println!("{DRAINS} drains in {passed:?}, {asked} requests, none failed");
+    assert!(asked > u64::from(DRAINS), "only {asked} requests");
+}

@@ -1,0 +1,267 @@
+//! Upgrades in place: the new process is there before the old one stops, and a new one that does not come to serve changes
+//! nothing. `UPGRADES=1000` makes the first test a long one.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use http::Method;
+use pointsman::cli::client::Call;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::support::load::{self, Load};
+use crate::support::process::{Process, config, is_running};
+use crate::support::{Client, Origin, Reply, client, eventually, get};
+
+/// How many upgrades under load there are unless `UPGRADES` says otherwise: a quarter of a second each.
+const UPGRADES: u32 = 100;
+
+fn nowhere() -> SocketAddr {
+    ([127, 0, 0, 1], 9).into()
+}
+
+/// A folder with a config and a link to the binary, as a deployment has it.
+struct Place {
+    folder: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(text: &str) -> Self {
+        let place = Self { folder: tempfile::tempdir().unwrap() };
+        place.write(text);
+        place.install(Path::new(env!("CARGO_BIN_EXE_pointsman")));
+        place
+    }
+
+    fn config(&self) -> PathBuf {
+        self.folder.path().join("pointsman.toml")
+    }
+
+    fn write(&self, text: &str) {
+        std::fs::write(self.config(), text).unwrap();
+    }
+
+    /// Links the binary to another file, in one step.
+    fn install(&self, binary: &Path) {
+        let new = self.folder.path().join("new");
+        symlink(binary, &new).unwrap();
+        std::fs::rename(new, self.folder.path().join("pointsman")).unwrap();
+    }
+
+    /// Puts a script in the place of the binary.
+    fn install_script(&self, script: &str) {
+        let path = self.folder.path().join("script");
+        std::fs::remove_file(&path).ok();
+        std::fs::write(&path, format!("#!/bin/bash\n{script}\n")).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
+        self.install(&path);
+    }
+
+    fn start(&self) -> Process {
+        let mut command = Command::new(self.folder.path().join("pointsman"));
+        command.arg("run").arg("--config").arg(self.config());
+        Process::start_command(command)
+    }
+}
+
+fn shift(process: &Process, percent: u32) -> Result<u64, String> {
+    let body = json!({ "v1": 100 - percent, "v2": percent });
+    let answer = process.send(Method::PUT, "/v1/services/shop/split", body).map_err(|error| error.to_string())?;
+    Ok(answer["revision"].as_u64().unwrap())
+}
+
+fn in_force(process: &Process) -> (u64, f64) {
+    let weight = process.get("/v1/services/shop")["versions"][1]["weight"].as_f64().unwrap();
+    (process.get("/v1/status")["revision"].as_u64().unwrap(), weight)
+}
+
+#[test]
+fn soak_upgrades_under_load_fail_nothing_and_forget_nothing() {
+    let upgrades = std::env::var("UPGRADES").ok().and_then(|text| text.parse().ok()).unwrap_or(UPGRADES);
+    let (first, second) = (load::origin(), load::origin());
+    let text = config(first.address(), second.address(), "");
+    let place = Place::new(&text);
+    let mut process = place.start();
+    let load = Load::start(load::users(process.listener, 4));
+    load.await_more(100);
+    let (started, mut processes) = (Instant::now(), vec![process.id()]);
+    for round in 0..upgrades {
+        let percent = round % 100 + 1;
+        let revision = shift(&process, percent).unwrap();
+        // More workers than sockets, and fewer: no queue may be left alone.
+        place.write(&text.replace("workers = 2", &format!("workers = {}", [3, 1, 2][round as usize % 3])));
+        processes.push(process.upgrade().unwrap());
+        assert_eq!(in_force(&process), (revision, f64::from(percent)), "after {} upgrades", round + 1);
+        // Both kinds of users have met the new process.
+        load.await_more(50);
+    }
+    let passed = started.elapsed();
+    let asked = load.end_well();
+    println!("{upgrades} upgrades in {passed:?}, {asked} requests, none failed");
+    assert!(process.wait_for_first().success());
+    processes.sort_unstable();
+    processes.dedup();
+    assert_eq!(processes.len(), upgrades as usize + 1, "each time another process");
+    eventually("the others have ended", || processes.iter().filter(|id| is_running(**id)).eq([&process.id()]));
+    assert_eq!(client::send(process.listener, get("/")).status, 200);
+}
+
+#[test]
+fn requests_of_the_old_process_end_there() {
+    let slow = Origin::with(|_| Reply::raw("").pause(1_500).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"));
+    let place = Place::new(&config(slow.address(), nowhere(), ""));
+    let mut process = place.start();
+    let mut client = Client::to(process.listener);
+    client.write(get("/"));
+    eventually("the request is in flight", || slow.connections() == 1);
+    process.upgrade().unwrap();
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.text().as_str(), answer.header("connection")), (200, "late", Some("close")));
+    assert!(process.wait_for_first().success());
+    assert_eq!(client::send(process.listener, get("/")).status, 200);
+}
+
+#[test]
+fn a_new_process_that_does_not_come_to_serve_changes_nothing() {
+    let origin = load::origin();
+    let text = config(origin.address(), nowhere(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"2s\"");
+    let place = Place::new(&text);
+    let mut process = place.start();
+    let old = process.id();
+    let load = Load::start(load::users(process.listener, 1));
+    let channel = "fd=$((2 + LISTEN_FDS)); eval \"exec 9<&$fd 8>&$fd\"";
+    let cases = [
+        ("exit 3", "exit status: 3"),
+        ("echo 'no such library' >&2; exit 127", "no such library"),
+        ("[ $1 = check ] && exit 0; exit 7", "exit status: 7"),
+        ("[ $1 = check ] && exit 0; sleep 60", "nothing within proxy.upgrade_timeout"),
+        ("[ $1 = check ] && exit 0; echo hello", "it ended before it served"),
+    ];
+    let mut percent = 1;
+    let mut refused = |process: &mut Process, script: &str, want: &str| {
+        place.install_script(script);
+        let error = process.upgrade().expect_err(script).to_string();
+        assert!(error.contains(want) && error.contains("this one goes on"), "{script}: {error}");
+        // It is the writer as before.
+        percent += 1;
+        let revision = shift(process, percent).unwrap();
+        assert_eq!(in_force(process), (revision, f64::from(percent)));
+    };
+    for (script, want) in cases {
+        refused(&mut process, script, want);
+    }
+    let after_release = format!("[ $1 = check ] && exit 0; {channel}; echo prepared >&8; read word <&9; exit 9");
+    refused(&mut process, &after_release, "exit status: 9");
+    let says_why = format!("[ $1 = check ] && exit 0; {channel}; echo 'failed out of luck' >&8; exit 1");
+    refused(&mut process, &says_why, "out of luck");
+
+    // A config with problems: they are told, all of them.
+    place.install(Path::new(env!("CARGO_BIN_EXE_pointsman")));
+    place.write(&text.replace("workers = 2", "workers = 0\nnonsense = 1"));
+    let error = process.upgrade().unwrap_err().to_string();
+    assert!(error.contains("proxy.workers") && error.contains("proxy.nonsense"), "{error}");
+    place.write(&text);
+
+    assert_eq!(process.id(), old);
+    process.upgrade().unwrap();
+    assert_ne!(process.id(), old);
+    load.end_well();
+}
+
+#[test]
+fn changes_wait_while_the_store_is_lent() {
+    let place = Place::new(&config(nowhere(), nowhere(), ""));
+    let process = place.start();
+    let revision = shift(&process, 10).unwrap();
+    place.install_script(
+        "[ $1 = check ] && exit 0; fd=$((2 + LISTEN_FDS)); eval \"exec 9<&$fd 8>&$fd\"; echo prepared >&8; read word <&9; sleep 2; exit 9",
+    );
+    let admin = process.admin.clone();
+    let upgrading = std::thread::spawn(move || {
+        let call = Call { method: Method::POST, path: "/v1/upgrade", body: Some(json!({})), if_match: None };
+        admin.call(call).unwrap_err().to_string()
+    });
+    let mut refused = String::new();
+    eventually("changes are refused", || shift(&process, 11).map_err(|error| refused = error).is_err());
+    assert!(refused.contains("503") && refused.contains("an upgrade in place is going on"), "{refused}");
+    let second = process.send(Method::POST, "/v1/upgrade", json!({})).unwrap_err().to_string();
+    assert!(second.contains("409") && second.contains("another upgrade"), "{second}");
+    assert!(upgrading.join().unwrap().contains("exit status: 9"));
+    assert!(shift(&process, 12).unwrap() > revision);
+}
+
+#[test]
+fn a_signal_asks_for_it_too() {
+    let origin = Origin::saying("hello");
+    let place = Place::new(&config(origin.address(), nowhere(), ""));
+    let mut process = place.start();
+    // Nobody is told who takes over; it is found by its config.
+    process.signal("USR2");
+    assert!(process.wait_for_first().success());
+    let id = Command::new("pgrep").args(["-f", place.config().to_str().unwrap()]).output().unwrap().stdout;
+    process.succeed(String::from_utf8(id).unwrap().trim().parse().unwrap());
+    assert_eq!(client::send(process.listener, get("/")).status, 200);
+    assert!(process.get("/v1/status")["ready"].as_bool().unwrap());
+}
+
+#[test]
+fn an_end_in_the_middle_of_an_upgrade_ends_both() {
+    let place = Place::new(&config(nowhere(), nowhere(), ""));
+    let mut process = place.start();
+    let marker = place.folder.path().join("started");
+    place.install_script(&format!("[ $1 = check ] && exit 0; echo $$ > {}; exec sleep 60", marker.display()));
+    process.signal("USR2");
+    let mut new = 0;
+    eventually("the new process is there", || {
+        new = std::fs::read_to_string(&marker).ok().and_then(|text| text.trim().parse().ok()).unwrap_or_default();
+        new != 0
+    });
+    process.signal("TERM");
+    assert!(process.wait_for_first().success());
+    eventually("the new process is gone", || !is_running(new));
+}
+
+#[test]
+fn the_command_upgrades_over_a_unix_socket() {
+    let text = config(nowhere(), nowhere(), "");
+    let place =
+        Place::new(&text.replace("[admin]\naddress = \"127.0.0.1:0\"", "[admin]\naddress = \"unix:admin.sock\""));
+    let pointsman = place.folder.path().join("pointsman");
+    let socket = place.folder.path().join("admin.sock");
+    let mut child = Command::new(&pointsman)
+        .args(["run", "--config", place.config().to_str().unwrap()])
+        .env("RUST_LOG", "off")
+        .spawn()
+        .unwrap();
+    let say = |words: &[&str]| {
+        let mut command = Command::new(&pointsman);
+        let output = command
+            .arg("--admin")
+            .arg(format!("unix:{}", socket.display()))
+            .args(words)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        (
+            output.status.success(),
+            String::from_utf8(output.stdout).unwrap() + &String::from_utf8(output.stderr).unwrap(),
+        )
+    };
+    eventually("it answers", || say(&["status"]).0);
+    let mut process = None;
+    for _ in 0..3 {
+        let (done, said) = say(&["--json", "upgrade", "--reason", "a test"]);
+        assert!(done, "{said}");
+        process = serde_json::from_str::<serde_json::Value>(&said).unwrap()["process"].as_u64();
+        let (done, said) = say(&["status"]);
+        assert!(done, "{said}");
+    }
+    assert!(child.wait().unwrap().success());
+    // The last of the old processes has not taken the socket's file away.
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(say(&["shift", "shop", "v1=75", "v2=25"]).0);
+    Command::new("kill").arg(process.unwrap().to_string()).status().unwrap();
+}
