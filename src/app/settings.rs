@@ -6,7 +6,9 @@ use tokio::time::Instant;
 use crate::config::{self, Config};
 use crate::control::admin;
 use crate::proxy::access_log::LogSender;
+use crate::proxy::door::Door;
 use crate::proxy::edit::EditSettings;
+use crate::proxy::proxy_protocol::ProxyProtocol;
 use crate::proxy::worker::WorkerSettings;
 use crate::upstream::PoolSettings;
 
@@ -30,6 +32,13 @@ pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Insta
         log,
         clock_start,
     }
+}
+
+/// Who gets in at a listener.
+pub(super) fn door(listener: &config::Listener) -> Door {
+    let proxy_protocol = listener.proxy_protocol.as_ref();
+    let proxy_protocol = proxy_protocol.map(|how| ProxyProtocol { from: how.from.clone(), timeout: how.timeout });
+    Door { proxy_protocol }
 }
 
 /// Where the admin API listens.

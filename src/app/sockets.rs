@@ -8,6 +8,7 @@ use std::net::{SocketAddr, TcpListener};
 
 use socket2::{Domain, Protocol, Socket, Type};
 
+use super::settings;
 use crate::config;
 use crate::proxy::accept::WorkerListener;
 use crate::proxy::admit::AdmitSettings;
@@ -101,7 +102,8 @@ pub(super) fn by_worker(
                 target_bytes_max: config.proxy.target_bytes_max,
                 trusted_proxies: wanted.trusted_proxies.clone(),
             };
-            worker.push(WorkerListener { socket, admit, idle_timeout: wanted.head_read_timeout });
+            let door = settings::door(wanted);
+            worker.push(WorkerListener { socket, admit, door, idle_timeout: wanted.head_read_timeout });
         }
     }
     dealt

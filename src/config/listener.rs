@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::build::Build;
 use super::check::{self, every};
 use super::place::Place;
+use super::proxy_protocol::{self, ProxyProtocol, RawProxyProtocol};
 use super::report::{Report, Reported};
 use super::shape::List;
 use super::units::{Read, Span};
@@ -30,6 +31,8 @@ pub struct Listener {
     pub trusted_proxies: Vec<IpNet>,
     /// Longest wait for the head of a request, also of the next one on a connection that is kept alive.
     pub head_read_timeout: Duration,
+    /// Whether and from whom it takes the PROXY protocol.
+    pub proxy_protocol: Option<ProxyProtocol>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -38,6 +41,7 @@ pub(super) struct RawListener {
     address: Option<String>,
     trusted_proxies: List<String>,
     idle_timeout: Option<Read<Span>>,
+    proxy_protocol: Option<RawProxyProtocol>,
 }
 
 /// All listeners: at least one, each on an address of its own.
@@ -82,6 +86,13 @@ impl RawListener {
         let trusted = every(self.trusted_proxies.iter().map(|(i, text)| check::network(text, &list.item(i), report)));
         let range = Span::millis(100)..=Span::secs(86_400);
         let idle = check::setting(self.idle_timeout, IDLE_TIMEOUT, range, &at.key("idle_timeout"), report);
-        Ok(Listener { name: name?, address: address?, trusted_proxies: trusted?, head_read_timeout: idle?.0 })
+        let proxy_protocol = proxy_protocol::build(self.proxy_protocol.as_ref(), &at.key("proxy_protocol"), report);
+        Ok(Listener {
+            name: name?,
+            address: address?,
+            trusted_proxies: trusted?,
+            head_read_timeout: idle?.0,
+            proxy_protocol: proxy_protocol?,
+        })
     }
 }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use super::admit::AdmitSettings;
 use super::connection;
+use super::door::Door;
 use super::handle::Peer;
 use super::worker::{Worker, WorkerSettings};
 use crate::stats::Registry;
@@ -37,6 +38,8 @@ pub struct WorkerListener {
     pub socket: std::net::TcpListener,
     /// What it takes.
     pub admit: AdmitSettings,
+    /// Who gets in.
+    pub door: Door,
     /// Longest wait for a head, which is also the longest idle time of a connection.
     pub idle_timeout: Duration,
 }
@@ -74,8 +77,8 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
             let socket = TcpListener::from_std(listener.socket)?;
-            let admit = Rc::new(listener.admit);
-            accepting.push(spawn_local(accept(Rc::clone(&worker), socket, admit, listener.idle_timeout)));
+            let (admit, door) = (Rc::new(listener.admit), Rc::new(listener.door));
+            accepting.push(spawn_local(accept(Rc::clone(&worker), socket, (door, admit), listener.idle_timeout)));
         }
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
         // An error says that the sender is gone: that is the end as well.
@@ -100,14 +103,23 @@ async fn sweep(worker: Rc<Worker>) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, socket: TcpListener, admit: Rc<AdmitSettings>, idle_timeout: Duration) {
+async fn accept(
+    worker: Rc<Worker>,
+    socket: TcpListener,
+    (door, admit): (Rc<Door>, Rc<AdmitSettings>),
+    idle_timeout: Duration,
+) {
     let mut pause = ACCEPT_PAUSE_MIN;
     loop {
         match socket.accept().await {
-            Ok((stream, address)) => {
+            Ok((mut stream, address)) => {
                 pause = ACCEPT_PAUSE_MIN;
-                let peer = Rc::new(Peer { address: address.ip(), admit: Rc::clone(&admit) });
-                spawn_local(connection::serve(Rc::clone(&worker), stream, peer, idle_timeout));
+                let (worker, door, admit) = (Rc::clone(&worker), Rc::clone(&door), Rc::clone(&admit));
+                spawn_local(async move {
+                    let Some(address) = door.identify(&worker, &mut stream, address.ip()).await else { return };
+                    let peer = Rc::new(Peer { address, admit });
+                    connection::serve(worker, stream, peer, idle_timeout).await;
+                });
             }
             // The connection was gone before it was ours.
             Err(error) if is_of_connection(&error) => {}

@@ -1,6 +1,6 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
-//! [`accept`] a connection, [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
+//! [`accept`] a connection at a listener's [`door`] (with its [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
 //! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
 //! [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
@@ -19,12 +19,14 @@ pub mod client;
 pub mod connection;
 pub mod connection_header;
 pub mod dial;
+pub mod door;
 pub mod edit;
 pub mod forward;
 pub mod framing;
 pub mod handle;
 pub mod host;
 pub mod observe;
+pub mod proxy_protocol;
 pub mod refuse;
 pub mod stall;
 pub mod worker;

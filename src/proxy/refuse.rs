@@ -46,12 +46,14 @@ impl Refusal {
             | Refused::BadTarget
             | Refused::BadFraming
             | Refused::BadConnection
+            | Refused::BadProxyHeader
             | Refused::BadBody => StatusCode::BAD_REQUEST,
             Refused::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Refused::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Refused::TargetTooLong => StatusCode::URI_TOO_LONG,
             Refused::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Refused::HeadTimeout | Refused::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refused::HeadTimeout | Refused::ProxyHeaderTimeout | Refused::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refused::ProxyHeaderForeign => StatusCode::FORBIDDEN,
             Refused::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Refused::NoService => StatusCode::NOT_FOUND,
             Refused::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
@@ -77,6 +79,9 @@ impl Refusal {
             | Refused::HeadTimeout
             | Refused::BadBody
             | Refused::BodyTimeout
+            | Refused::ProxyHeaderForeign
+            | Refused::BadProxyHeader
+            | Refused::ProxyHeaderTimeout
             | Refused::ClientGone => Fault::Client,
             Refused::ConnectFailed | Refused::UpstreamReset | Refused::UpstreamTimeout | Refused::UpstreamBadAnswer => {
                 Fault::Upstream
@@ -100,6 +105,9 @@ impl Refusal {
             | Refused::HeadTimeout
             | Refused::BadBody
             | Refused::BodyTimeout
+            | Refused::ProxyHeaderForeign
+            | Refused::BadProxyHeader
+            | Refused::ProxyHeaderTimeout
             | Refused::ClientGone
             | Refused::Internal => true,
             Refused::MethodNotAllowed

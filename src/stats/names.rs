@@ -144,6 +144,12 @@ words! {
         UpstreamTimeout = "upstream_timeout",
         /// The upstream's answer broke the rules of HTTP.
         UpstreamBadAnswer = "upstream_bad_answer",
+        /// A peer that may not send the PROXY protocol connected to a listener that wants it.
+        ProxyHeaderForeign = "proxy_header_not_allowed",
+        /// A connection did not begin with a PROXY protocol header.
+        BadProxyHeader = "bad_proxy_header",
+        /// The PROXY protocol header did not come in time.
+        ProxyHeaderTimeout = "proxy_header_timeout",
         /// A bug of ours ended the request.
         Internal = "internal",
     }
