@@ -218,7 +218,7 @@ impl Bound {
         log: Option<LogSender>,
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
-        let settings = settings::worker(&self.config, log, self.clock_start);
+        let settings = settings::worker(&self.config, log, (self.clock_start, self.workers));
         let listeners = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &self.config);
         let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
             let parts = WorkerParts {

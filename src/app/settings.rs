@@ -1,20 +1,31 @@
 //! From the config's words to those of the planes, which do not know the config.
 
+use std::sync::Arc;
+
 use http::HeaderValue;
 use tokio::time::Instant;
 
 use crate::config::{self, Config};
 use crate::control::admin;
 use crate::proxy::access_log::LogSender;
+use crate::proxy::crowd::Crowd;
 use crate::proxy::door::Door;
 use crate::proxy::edit::EditSettings;
+use crate::proxy::load::Capacity;
 use crate::proxy::proxy_protocol::ProxyProtocol;
+use crate::proxy::rate::{By, Rate};
 use crate::proxy::worker::WorkerSettings;
 use crate::upstream::PoolSettings;
 
 /// The settings of every worker.
-pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Instant) -> WorkerSettings {
+pub(super) fn worker(
+    config: &Config,
+    log: Option<LogSender>,
+    (clock_start, workers): (Instant, usize),
+) -> WorkerSettings {
     let proxy = &config.proxy;
+    let share = u32::try_from(config::IN_FLIGHT_DEFAULT.div_ceil(workers)).unwrap_or(u32::MAX);
+    let capacity = proxy.requests_in_flight_max.map_or(Capacity::Worker(share), Capacity::of_process);
     let via = format!("1.1 {}", proxy.via);
     WorkerSettings {
         pools: PoolSettings {
@@ -29,6 +40,8 @@ pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Insta
         target_bytes_max: proxy.target_bytes_max,
         head_bytes_max: proxy.head_bytes_max,
         headers_max: proxy.headers_max,
+        capacity,
+        queues: Arc::default(),
         log,
         clock_start,
     }
@@ -38,7 +51,16 @@ pub(super) fn worker(config: &Config, log: Option<LogSender>, clock_start: Insta
 pub(super) fn door(listener: &config::Listener) -> Door {
     let proxy_protocol = listener.proxy_protocol.as_ref();
     let proxy_protocol = proxy_protocol.map(|how| ProxyProtocol { from: how.from.clone(), timeout: how.timeout });
-    Door { proxy_protocol }
+    let limits = &listener.limits;
+    let rate = limits.rate.as_ref().map(|rate| {
+        let by = match rate.by {
+            config::RateBy::Address => By::Address,
+            config::RateBy::Listener => By::Listener,
+        };
+        Arc::new(Rate::new(by, (rate.requests, rate.per), rate.burst))
+    });
+    let crowd = Arc::new(Crowd::new(limits.connections_max, limits.connections_per_address_max));
+    Door { proxy_protocol, crowd, rate }
 }
 
 /// Where the admin API listens.

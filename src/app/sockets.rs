@@ -97,12 +97,13 @@ pub(super) fn by_worker(
 ) -> Vec<Vec<WorkerListener>> {
     let mut dealt: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
     for (listener, wanted) in listeners.into_iter().zip(&config.listeners) {
+        let door = settings::door(wanted);
         for (worker, socket) in dealt.iter_mut().zip(listener.sockets) {
             let admit = AdmitSettings {
                 target_bytes_max: config.proxy.target_bytes_max,
                 trusted_proxies: wanted.trusted_proxies.clone(),
             };
-            let door = settings::door(wanted);
+            let door = door.clone();
             worker.push(WorkerListener { socket, admit, door, idle_timeout: wanted.head_read_timeout });
         }
     }

@@ -7,12 +7,13 @@ use serde::Deserialize;
 
 use super::build::Build;
 use super::check::{self, every, setting};
+use super::limits::RawLimits;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::rule::{self, Known, RawRule};
 use super::segment::Segments;
 use super::shape::List;
-use super::units::{Read, Span};
+use super::units::{Count, Read, Size, Span};
 use super::version::{self, RawVersion};
 use super::{route, split, sticky};
 use crate::table::name::natural_cmp;
@@ -34,6 +35,12 @@ pub(super) struct RawService {
     response_timeout: Option<Read<Span>>,
     body_idle_timeout: Option<Read<Span>>,
     normalize_path: Option<bool>,
+    requests_in_flight_max: Option<Read<Count>>,
+    queue_max: Option<Read<Count>>,
+    queue_timeout: Option<Read<Span>>,
+    body_bytes_max: Option<Read<Size>>,
+    body_rate_min: Option<Read<Size>>,
+    body_rate_grace: Option<Read<Span>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -110,6 +117,15 @@ impl RawService {
         let connect = timeout(self.connect_timeout, default.connect_timeout, "connect_timeout");
         let response = timeout(self.response_timeout, default.response_timeout, "response_timeout");
         let body = timeout(self.body_idle_timeout, default.body_idle_timeout, "body_idle_timeout");
+        let limits = RawLimits {
+            requests_in_flight_max: self.requests_in_flight_max,
+            queue_max: self.queue_max,
+            queue_timeout: self.queue_timeout,
+            body_bytes_max: self.body_bytes_max,
+            body_rate_min: self.body_rate_min,
+            body_rate_grace: self.body_rate_grace,
+        };
+        let limits = limits.build(at, report);
         let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
             RawOnUnhealthy::Pass => OnUnhealthy::Pass,
             RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
@@ -120,6 +136,7 @@ impl RawService {
             response_timeout: response?,
             body_idle_timeout: body?,
             normalize_path: self.normalize_path.unwrap_or(default.normalize_path),
+            limits: limits?,
         })
     }
 }

@@ -114,10 +114,12 @@ async fn accept(
         match socket.accept().await {
             Ok((mut stream, address)) => {
                 pause = ACCEPT_PAUSE_MIN;
+                let Some(place) = door.enter(&worker) else { continue };
                 let (worker, door, admit) = (Rc::clone(&worker), Rc::clone(&door), Rc::clone(&admit));
                 spawn_local(async move {
-                    let Some(address) = door.identify(&worker, &mut stream, address.ip()).await else { return };
-                    let peer = Rc::new(Peer { address, admit });
+                    let identified = door.identify(&worker, &mut stream, address.ip(), place).await;
+                    let Some((address, _place)) = identified else { return };
+                    let peer = Rc::new(Peer { address, admit, door });
                     connection::serve(worker, stream, peer, idle_timeout).await;
                 });
             }

@@ -19,6 +19,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::edit;
+use super::meter::Meter;
 
 /// How a body broke.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -32,6 +33,12 @@ pub enum BodyFault {
     /// The sender fell silent.
     #[error("the sender of the body fell silent")]
     Silent,
+    /// It is larger than its service takes.
+    #[error("the body is too large")]
+    TooLarge,
+    /// It came too slowly.
+    #[error("the sender of the body is too slow")]
+    Slow,
     /// Nobody needs it any more.
     #[error("the exchange is over")]
     Over,
@@ -105,6 +112,8 @@ pub enum RequestBody {
         incoming: Incoming,
         /// Bounds the silence.
         idle: Idle,
+        /// Bounds its size and its slowness, where they are.
+        meter: Option<Box<Meter>>,
         /// Where the exchange looks.
         state: Rc<BodyState>,
     },
@@ -115,11 +124,11 @@ impl Body for RequestBody {
     type Error = BodyFault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Self::Stream { incoming, idle, state } = &mut *self else { return Poll::Ready(None) };
+        let Self::Stream { incoming, idle, meter, state } = &mut *self else { return Poll::Ready(None) };
         if state.over.get() {
             return Poll::Ready(Some(Err(BodyFault::Over)));
         }
-        let polled = poll_filtered(incoming, idle, cx);
+        let polled = metered(meter.as_deref_mut(), poll_filtered(incoming, idle, cx), cx);
         state.moved.set(polled.is_ready().then(Instant::now));
         match &polled {
             Poll::Ready(Some(Err(fault))) => state.fault.set(Some(*fault)),
@@ -142,6 +151,23 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream { incoming, .. } => incoming.size_hint(),
         }
+    }
+}
+
+/// Holds a part of a body, or the wait for it, against its limits.
+fn metered(
+    meter: Option<&mut Meter>,
+    polled: Poll<Option<Result<Frame<Bytes>, BodyFault>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+    let Some(meter) = meter else { return polled };
+    match &polled {
+        Poll::Pending => meter.poll_waiting(cx).map(|fault| Some(Err(fault))),
+        Poll::Ready(Some(Ok(frame))) => {
+            let came = meter.came(frame.data_ref().map_or(0, Bytes::len));
+            came.map_or_else(|fault| Poll::Ready(Some(Err(fault))), |()| polled)
+        }
+        Poll::Ready(Some(Err(_)) | None) => polled,
     }
 }
 

@@ -17,11 +17,14 @@ use super::admit::{AdmitSettings, Admitted, BodyFraming, admit};
 use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, RequestBody};
 use super::dial::{Lease, dial};
+use super::door::Door;
 use super::edit;
 use super::forward::{Answer, Head, forward};
 use super::framing::HeadFraming;
+use super::meter::{self, Meter};
 use super::observe::{Observer, Routed};
 use super::refuse::{self, Refusal};
+use super::settle::settle;
 use super::worker::{Snapshot, Worker};
 use crate::stats::Refused;
 use crate::table::key::OwnKey;
@@ -34,6 +37,8 @@ pub struct Peer {
     pub address: IpAddr,
     /// What its listener takes.
     pub admit: Rc<AdmitSettings>,
+    /// How it came in.
+    pub door: Rc<Door>,
 }
 
 /// Answers one request.
@@ -68,10 +73,12 @@ async fn exchange(
     (head, body): (Parts, Incoming),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), Refusal> {
+    observer.places.process = worker.settings.capacity.enter(worker.live())?;
     let admitted = admit(&head, framing, body_framing(&body), peer.address, &peer.admit)?;
     observer.client(admitted.client);
-    let table = worker.snapshot();
-    let target = target(&table, &head, &admitted)?;
+    peer.door.take(worker, admitted.client, observer.started())?;
+    let target = |table: &Snapshot| target(table, &head, &admitted);
+    let (table, target) = settle(worker, admitted.host_name(), target, observer).await?;
     let route = route(worker, &table, (&head, &target, &admitted), observer).await?;
     let policy = &route.routed.service().spec.policy;
     let state = Rc::new(match admitted.body {
@@ -81,7 +88,8 @@ async fn exchange(
     let body = match admitted.body {
         BodyFraming::None => RequestBody::Empty,
         BodyFraming::Length(_) | BodyFraming::Chunked => {
-            RequestBody::Stream { incoming: body, idle: Idle::new(policy.body_idle_timeout), state: Rc::clone(&state) }
+            let (idle, meter) = (Idle::new(policy.body_idle_timeout), Meter::of(&policy.limits));
+            RequestBody::Stream { incoming: body, idle, meter, state: Rc::clone(&state) }
         }
     };
     let (method, mut headers) = (head.method, head.headers);
@@ -166,6 +174,9 @@ async fn route(
         };
         let routed = Routed::new(table, &decision);
         observer.routed(routed.clone(), &decision);
+        if let BodyFraming::Length(length) = admitted.body {
+            meter::check_length(length, &decision.service.spec.policy.limits)?;
+        }
         let connect_timeout = decision.service.spec.policy.connect_timeout;
         match dial(worker, decision.version(), connect_timeout, false, observer).await {
             Ok(lease) => return Ok(Route { routed, lease, new_key: decision.new_key }),

@@ -1,9 +1,9 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
-//! [`accept`] a connection at a listener's [`door`] (with its [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
-//! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
-//! [`table`](crate::table)),
-//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
+//! [`accept`] a connection at a listener's [`door`] (with its [`crowd`], [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
+//! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), [`settle`] on a snapshot
+//! (when there is [`load`] room for it), decide (in [`table`](crate::table)),
+//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`]), pass the [`answer`] on, [`observe`] how it
 //! ended; [`refuse`] is the one side exit. [`worker`] is what a thread owns, [`access_log`] what it tells.
 //!
 //! One thread per core, each with its own runtime, listening socket and upstream connections: a request never leaves
@@ -18,6 +18,7 @@ pub mod body;
 pub mod client;
 pub mod connection;
 pub mod connection_header;
+pub mod crowd;
 pub mod dial;
 pub mod door;
 pub mod edit;
@@ -25,8 +26,12 @@ pub mod forward;
 pub mod framing;
 pub mod handle;
 pub mod host;
+pub mod load;
+pub mod meter;
 pub mod observe;
 pub mod proxy_protocol;
+pub mod rate;
 pub mod refuse;
+pub mod settle;
 pub mod stall;
 pub mod worker;

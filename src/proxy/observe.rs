@@ -13,9 +13,10 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::access_log::Line;
+use super::load::Places;
 use super::refuse::Refusal;
 use super::worker::{Live, Snapshot, Worker};
-use crate::stats::{CodeClass, EndpointStats, Refused, UpstreamFailure};
+use crate::stats::{CodeClass, Count, EndpointStats, Refused, UpstreamFailure};
 use crate::table::{Decision, Service, Version};
 
 /// Where a request went, in the table that it holds on to.
@@ -62,6 +63,8 @@ pub struct Observer {
     status: Option<StatusCode>,
     ended: Option<Option<Refused>>,
     line: Option<Box<Line>>,
+    /// What the request occupies.
+    pub places: Places,
 }
 
 impl Observer {
@@ -94,6 +97,7 @@ impl Observer {
             status: None,
             ended: None,
             line,
+            places: Places::default(),
         }
     }
 
@@ -122,6 +126,9 @@ impl Observer {
 
     /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
     pub fn unroutable(&mut self, routed: Routed) {
+        if self.routed.is_none() {
+            routed.service().stats.cell(self.worker.index).in_flight.add(1);
+        }
         if let Some(line) = &mut self.line {
             line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
             line.revision = routed.table.revision;
@@ -183,6 +190,11 @@ impl Observer {
         self.ended = Some(Some(reason));
     }
 
+    /// The request's body broke after the answer had begun: the client's connection is aborted.
+    pub fn end_by_client(mut self, reason: Refused) {
+        self.ended = Some(Some(reason));
+    }
+
     /// The proxy answered by itself.
     pub fn end_refused(mut self, refusal: &Refusal, bytes: Option<u64>) {
         if let Some(line) = &mut self.line {
@@ -200,6 +212,7 @@ impl Observer {
             self.worker.stats.refused(reason);
         }
         if let Some(routed) = &self.routed {
+            routed.service().stats.cell(self.worker.index).in_flight.sub(1);
             let class = self.status.map_or(CodeClass::None, CodeClass::of);
             let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             routed.version().stats.cell(self.worker.index).answered(class, micros);
@@ -218,6 +231,25 @@ impl Observer {
 impl Drop for Observer {
     fn drop(&mut self) {
         self.count();
+    }
+}
+
+/// A worker's gauge with one counted in; dropping it counts it out.
+#[derive(Debug)]
+pub struct Gauged<'c>(&'c Count);
+
+impl<'c> Gauged<'c> {
+    /// Counts one in.
+    #[must_use]
+    pub fn new(gauge: &'c Count) -> Self {
+        gauge.add(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Gauged<'_> {
+    fn drop(&mut self) {
+        self.0.sub(1);
     }
 }
 

@@ -2,6 +2,7 @@
 //! counters that others read, and the log's channel.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -15,7 +16,8 @@ use tokio::time::Instant;
 use super::access_log::LogSender;
 use super::body::RequestBody;
 use super::edit::EditSettings;
-use crate::stats::{Registry, WorkerStats};
+use super::load::{Capacity, Queue, Queues};
+use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
 use crate::upstream::{PoolSettings, Pools};
 
@@ -38,6 +40,10 @@ pub struct WorkerSettings {
     pub head_bytes_max: usize,
     /// The most header lines of a request.
     pub headers_max: usize,
+    /// How many requests are worked on at a time.
+    pub capacity: Capacity,
+    /// The queues of the services that have one.
+    pub queues: Arc<Queues>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
     /// Zero of the process's clock of milliseconds.
@@ -63,6 +69,7 @@ pub struct Worker {
     draining: Cell<bool>,
     view: RefCell<View>,
     random: RefCell<StdRng>,
+    queues: RefCell<HashMap<u32, Arc<Queue>>>,
     live: Cell<u32>,
     retrying: Cell<u32>,
 }
@@ -88,6 +95,7 @@ impl Worker {
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),
             random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
+            queues: RefCell::default(),
             live: Cell::new(0),
             retrying: Cell::new(0),
         }
@@ -140,6 +148,19 @@ impl Worker {
     #[must_use]
     pub fn draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Requests in progress.
+    #[must_use]
+    pub fn live(&self) -> u32 {
+        self.live.get()
+    }
+
+    /// The queue of a service, remembered so that only the first request asks the other workers for it.
+    #[must_use]
+    pub fn queue(&self, service: &ServiceStats) -> Arc<Queue> {
+        let mut queues = self.queues.borrow_mut();
+        Arc::clone(queues.entry(service.id).or_insert_with(|| self.settings.queues.of(service)))
     }
 
     /// Counts a request in; dropping the guard counts it out.

@@ -18,6 +18,10 @@ pub const REVISION: &str = "pointsman_revision";
 pub const ENDPOINT_HEALTHY: &str = "pointsman_endpoint_healthy";
 /// Requests that an endpoint is answering.
 pub const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
+/// Requests of a service that were decided and have not ended.
+pub const IN_FLIGHT: &str = "pointsman_requests_in_flight";
+/// Requests that wait for a place among those in flight.
+pub const QUEUED: &str = "pointsman_queued_requests";
 /// Open connections.
 pub const CONNECTIONS: &str = "pointsman_connections";
 /// Whether the last reload of the config file was good.
@@ -150,6 +154,22 @@ words! {
         BadProxyHeader = "bad_proxy_header",
         /// The PROXY protocol header did not come in time.
         ProxyHeaderTimeout = "proxy_header_timeout",
+        /// The listener has as many connections as it may.
+        TooManyConnections = "too_many_connections",
+        /// The client's address has as many connections as it may.
+        TooManyOfAddress = "too_many_connections_of_address",
+        /// The client asks too often.
+        RateLimited = "rate_limited",
+        /// The proxy has as many requests in flight as it may.
+        Overloaded = "overloaded",
+        /// The service has as many requests in flight as it may, and as many waiting.
+        QueueFull = "service_overloaded",
+        /// No place among the service's requests became free in time.
+        QueueTimeout = "queue_timeout",
+        /// The body is larger than the service takes.
+        BodyTooLarge = "request_body_too_large",
+        /// The body came too slowly.
+        BodyTooSlow = "request_body_too_slow",
         /// A bug of ours ended the request.
         Internal = "internal",
     }

@@ -14,6 +14,7 @@ mod fixture;
 mod gate;
 pub mod hash;
 pub mod key;
+pub mod limits;
 pub mod matcher;
 
 pub mod name;

@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
+use super::limits::Limits;
 use super::name::Name;
 use super::weights::Weights;
 
@@ -58,6 +59,8 @@ pub struct Policy {
     pub body_idle_timeout: Duration,
     /// Whether `//`, `/./`, `/../` and encoded unreserved characters are resolved before routing and forwarding.
     pub normalize_path: bool,
+    /// How much of it is worked on at a time.
+    pub limits: Limits,
 }
 
 impl Default for Policy {
@@ -70,6 +73,7 @@ impl Default for Policy {
             response_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(60),
             normalize_path: false,
+            limits: Limits::default(),
         }
     }
 }

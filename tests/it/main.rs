@@ -25,6 +25,7 @@ mod http_host;
 mod http_refusals;
 mod http_smuggling;
 mod http_upstream;
+mod limits;
 mod proxy_protocol;
 mod store;
 mod support;
