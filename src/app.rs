@@ -21,6 +21,7 @@ use tokio::time::Instant;
 
 use crate::config::{AccessLog, Config, LogFormat};
 use crate::control::admin::{self, Address};
+use crate::control::hold::Desk;
 use crate::control::{self, Store, Writer};
 use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::{self, LogSender};
@@ -177,7 +178,8 @@ impl Bound {
         let (stop_workers, workers_stop) = watch::channel(false);
         let (stop_control, control_stop) = watch::channel(false);
         let (log, log_thread) = self.start_log()?.unzip();
-        let workers = self.start_workers(log, &workers_stop)?;
+        let holds = Arc::new(Desk::new(Arc::clone(&self.registry), self.clock_start));
+        let workers = self.start_workers(log, &holds, &workers_stop)?;
         let published = self.writer.published();
         let (handle, writer_thread) = self.writer.start()?;
         let ready = Arc::new(AtomicBool::new(true));
@@ -185,6 +187,7 @@ impl Bound {
             door: self.door,
             handle,
             published,
+            holds,
             registry: self.registry,
             ready: Arc::clone(&ready),
             clock_start: self.clock_start,
@@ -216,6 +219,7 @@ impl Bound {
     fn start_workers(
         &mut self,
         log: Option<LogSender>,
+        holds: &Desk,
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
         let settings = settings::worker(&self.config, log, (self.clock_start, self.workers));
@@ -226,6 +230,7 @@ impl Bound {
                 settings: settings.clone(),
                 listeners,
                 table: self.writer.published(),
+                holds: holds.follow(),
                 registry: Arc::clone(&self.registry),
                 shutdown: stop.clone(),
                 drain_max: self.config.proxy.shutdown_timeout,

@@ -13,6 +13,7 @@ use super::{ConfigFile, RunError, StartError, settings};
 use crate::config::{self, Config};
 use crate::control::admin::{self, Access, Admin};
 use crate::control::export::{Exporter, Sources};
+use crate::control::hold::Desk;
 use crate::control::live::Live;
 use crate::control::publish::Published;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
@@ -49,6 +50,7 @@ pub(super) struct ControlPlane {
     pub(super) door: Door,
     pub(super) handle: Handle,
     pub(super) published: Published,
+    pub(super) holds: Arc<Desk>,
     pub(super) registry: Arc<Registry>,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) clock_start: Instant,
@@ -62,7 +64,7 @@ impl ControlPlane {
         self,
         stop: watch::Receiver<bool>,
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
-        let Self { door, handle, published, registry, ready, clock_start, file, config } = self;
+        let Self { door, handle, published, holds, registry, ready, clock_start, file, config } = self;
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let watch = {
@@ -75,7 +77,8 @@ impl ControlPlane {
                 .map_err(|error| RunError::Part { part: "metrics", source: std::io::Error::other(error) })?,
         );
         let live = Arc::new(Live::default());
-        let admin = Arc::new(Admin { handle, exporter: Arc::clone(&exporter), live: Arc::clone(&live), access, ready });
+        let admin = Admin { handle, holds, exporter: Arc::clone(&exporter), live: Arc::clone(&live), access, ready };
+        let admin = Arc::new(admin);
         Ok(move || {
             runtime.block_on(async move {
                 let watching = async {

@@ -58,6 +58,7 @@ pub use self::proxy_protocol::ProxyProtocol;
 use self::report::Reported;
 use self::service::RawService;
 pub use self::state::State;
+pub use self::units::{duration, size};
 use self::{document::Document, place::Place, report::Report};
 use crate::table::ServiceSpec;
 

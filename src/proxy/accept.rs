@@ -15,9 +15,11 @@ use super::admit::AdmitSettings;
 use super::connection;
 use super::door::Door;
 use super::handle::Peer;
+use super::hold;
 use super::worker::{Worker, WorkerSettings};
 use crate::stats::Registry;
 use crate::table::Table;
+use crate::table::hold::Holds;
 
 /// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -55,6 +57,8 @@ pub struct WorkerParts {
     pub listeners: Vec<WorkerListener>,
     /// The routing.
     pub table: Arc<ArcSwap<Table>>,
+    /// The services whose requests wait.
+    pub holds: watch::Receiver<Arc<Holds>>,
     /// The counters.
     pub registry: Arc<Registry>,
     /// Turns true when the worker has to drain and end.
@@ -71,8 +75,9 @@ pub struct WorkerParts {
 pub fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
-        let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max } = parts;
+        let WorkerParts { index, settings, listeners, table, holds, registry, mut shutdown, drain_max } = parts;
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
+        let following = spawn_local(hold::follow(Rc::clone(&worker), holds));
         let mut accepting = Vec::new();
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
@@ -90,6 +95,7 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
             sleep(DRAIN_POLL).await;
         }
         sweeping.abort();
+        following.abort();
         Ok(worker.stats.connections())
     })
 }

@@ -78,7 +78,7 @@ async fn exchange(
     observer.client(admitted.client);
     peer.door.take(worker, admitted.client, observer.started())?;
     let target = |table: &Snapshot| target(table, &head, &admitted);
-    let (table, target) = settle(worker, admitted.host_name(), target, observer).await?;
+    let (table, target) = settle(worker, (&head, admitted.host_name()), target, observer).await?;
     let route = route(worker, &table, (&head, &target, &admitted), observer).await?;
     let policy = &route.routed.service().spec.policy;
     let state = Rc::new(match admitted.body {

@@ -2,7 +2,7 @@
 //!
 //! [`accept`] a connection at a listener's [`door`] (with its [`crowd`], [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`]), [`handle`] is the list of a request's
 //! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), [`settle`] on a snapshot
-//! (when there is [`load`] room for it), decide (in [`table`](crate::table)),
+//! (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`]), pass the [`answer`] on, [`observe`] how it
 //! ended; [`refuse`] is the one side exit. [`worker`] is what a thread owns, [`access_log`] what it tells.
 //!
@@ -25,6 +25,7 @@ pub mod edit;
 pub mod forward;
 pub mod framing;
 pub mod handle;
+pub mod hold;
 pub mod host;
 pub mod load;
 pub mod meter;

@@ -65,6 +65,7 @@ pub struct Observer {
     line: Option<Box<Line>>,
     /// What the request occupies.
     pub places: Places,
+    held: Duration,
 }
 
 impl Observer {
@@ -98,6 +99,7 @@ impl Observer {
             ended: None,
             line,
             places: Places::default(),
+            held: Duration::ZERO,
         }
     }
 
@@ -105,6 +107,11 @@ impl Observer {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Notes for how long a hold kept the request: no version is to blame for that.
+    pub fn held(&mut self, time: Duration) {
+        self.held += time;
     }
 
     /// Notes the client's address, once it is known.
@@ -214,7 +221,7 @@ impl Observer {
         if let Some(routed) = &self.routed {
             routed.service().stats.cell(self.worker.index).in_flight.sub(1);
             let class = self.status.map_or(CodeClass::None, CodeClass::of);
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            let micros = u64::try_from(took.saturating_sub(self.held).as_micros()).unwrap_or(u64::MAX);
             routed.version().stats.cell(self.worker.index).answered(class, micros);
         }
         if let (Some(mut line), Some(log)) = (self.line.take(), &self.worker.settings.log) {

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 use super::access_log::LogSender;
 use super::body::RequestBody;
 use super::edit::EditSettings;
+use super::hold::WorkerHolds;
 use super::load::{Capacity, Queue, Queues};
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
@@ -64,6 +65,8 @@ pub struct Worker {
     pub stats: Arc<WorkerStats>,
     /// Its idle upstream connections.
     pub pools: Pools<RequestBody>,
+    /// The services whose requests wait.
+    pub holds: WorkerHolds,
     /// Told when the worker begins to drain.
     pub drain: Notify,
     draining: Cell<bool>,
@@ -91,6 +94,7 @@ impl Worker {
             stats: registry.worker(index),
             pools: Pools::new(settings.pools),
             settings,
+            holds: WorkerHolds::default(),
             drain: Notify::new(),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),

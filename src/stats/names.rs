@@ -2,7 +2,7 @@
 
 /// Requests that a version answered, by class of the status code.
 pub const REQUESTS: &str = "pointsman_requests_total";
-/// Time from a request's head to the end of its answer.
+/// Time from a request's head to the end of its answer, without what a hold kept it.
 pub const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
 /// Attempts that failed by the upstream's fault.
 pub const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
@@ -22,6 +22,8 @@ pub const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
 pub const IN_FLIGHT: &str = "pointsman_requests_in_flight";
 /// Requests that wait for a place among those in flight.
 pub const QUEUED: &str = "pointsman_queued_requests";
+/// Requests that wait for the end of a hold.
+pub const HELD: &str = "pointsman_held_requests";
 /// Open connections.
 pub const CONNECTIONS: &str = "pointsman_connections";
 /// Whether the last reload of the config file was good.

@@ -3,7 +3,7 @@
 //! [`listen`] is where it answers and [`access`] who gets in, which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
 //! [`services`] show ([`view`] has their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer
-//! with [`answer`]), [`revisions`] remember, [`explain`] tells why, [`probes`] are for machines, [`openapi`] describes.
+//! with [`answer`]), [`hold`] keeps requests waiting for that, [`revisions`] remember, [`explain`] tells why, [`probes`] are for machines, [`openapi`] describes.
 //!
 //! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
 
@@ -15,6 +15,7 @@ pub mod explain;
 pub mod fields;
 pub mod flip;
 pub mod guard;
+pub mod hold;
 pub mod json;
 pub mod listen;
 pub mod openapi;
@@ -34,12 +35,13 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 
 use crate::table::Table;
 
 use super::export::Exporter;
 use super::handle::Handle;
+use super::hold::Desk;
 use super::live::Live;
 
 pub use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
@@ -51,6 +53,8 @@ use problem::Problem;
 pub struct Admin {
     /// The writer.
     pub handle: Handle,
+    /// Holds requests for a change.
+    pub holds: Arc<Desk>,
     /// The metrics, which also know the table and the counters.
     pub exporter: Arc<Exporter>,
     /// Rates of the last seconds.
@@ -77,6 +81,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/services/{service}/split", put(splits::put_one))
         .route("/v1/splits", put(splits::put_many))
         .route("/v1/services/{service}/flip", post(flip::post))
+        .route("/v1/hold", post(hold::post).get(hold::list))
+        .route("/v1/hold/{id}", delete(hold::delete))
         .route("/v1/rollback", post(rollback::post))
         .route("/v1/revisions", get(revisions::list))
         .route("/v1/revisions/{revision}", get(revisions::one))

@@ -144,6 +144,7 @@ fn describe() {
     describe_gauge!(names::ENDPOINT_IN_FLIGHT, "Requests that an endpoint is answering.");
     describe_gauge!(names::IN_FLIGHT, "Requests of a service that were decided and have not ended.");
     describe_gauge!(names::QUEUED, "Requests that wait for a place among those in flight.");
+    describe_gauge!(names::HELD, "Requests that wait for the end of a hold.");
     describe_gauge!(names::CONNECTIONS, "Open connections, from clients and to endpoints.");
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
     describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");

@@ -14,5 +14,6 @@ pub(super) fn update(table: &Table) {
         let set = |gauge: Gauge, count| gauge.set(float(count));
         set(gauge!(names::IN_FLIGHT, "service" => service.spec.name.shared()), totals.in_flight);
         set(gauge!(names::QUEUED, "service" => service.spec.name.shared()), totals.queued);
+        set(gauge!(names::HELD, "service" => service.spec.name.shared()), totals.held);
     }
 }
