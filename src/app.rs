@@ -30,6 +30,7 @@ use tokio::time::Instant;
 
 use crate::config::{AccessLog, Config, LogFormat};
 use crate::control::admin::{self, Address, LeaveFile};
+use crate::control::hold::Desk;
 use crate::control::{self, Store, Writer};
 use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::{self, LogSender};
@@ -250,7 +251,8 @@ impl Bound {
         let (stop_workers, workers_stop) = watch::channel(false);
         let (stop_control, control_stop) = watch::channel(false);
         let (log, log_thread) = self.start_log()?.unzip();
-        let workers = self.start_workers(log, &workers_stop)?;
+        let holds = Arc::new(Desk::new(Arc::clone(&self.registry), self.clock_start));
+        let workers = self.start_workers(log, &holds, &workers_stop)?;
         let published = self.writer.published();
         let (handle, writer_thread) = self.writer.start()?;
         let ready = Arc::new(AtomicBool::new(true));
@@ -264,6 +266,7 @@ impl Bound {
             door: self.door,
             handle,
             published,
+            holds,
             registry: self.registry,
             ready: Arc::clone(&ready),
             upgrades,
@@ -285,10 +288,11 @@ impl Bound {
     fn start_workers(
         &mut self,
         log: Option<LogSender>,
+        holds: &Desk,
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
         let ceiling = Arc::new(Ceiling::new(descriptors::connections_max(&self.config.proxy, self.workers)));
-        let settings = settings::worker(&self.config, ceiling, log, self.clock_start);
+        let settings = settings::worker(&self.config, ceiling, log, (self.clock_start, self.workers));
         let listeners = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &self.config);
         let (listening, all_listen) = mpsc::channel();
         let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
@@ -297,6 +301,7 @@ impl Bound {
                 settings: settings.clone(),
                 listeners,
                 table: self.writer.published(),
+                holds: holds.follow(),
                 registry: Arc::clone(&self.registry),
                 shutdown: stop.clone(),
                 drain_max: self.config.proxy.shutdown_timeout,

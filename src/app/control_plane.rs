@@ -15,6 +15,7 @@ use super::{ConfigFile, RunError, StartError, settings, systemd};
 use crate::config::{self, Config};
 use crate::control::admin::{self, Access, Admin, LeaveFile};
 use crate::control::export::{Exporter, Sources};
+use crate::control::hold::Desk;
 use crate::control::live::Live;
 use crate::control::publish::Published;
 use crate::control::upgrade::Upgrades;
@@ -73,6 +74,7 @@ pub(super) struct ControlPlane {
     pub(super) door: Door,
     pub(super) handle: Handle,
     pub(super) published: Published,
+    pub(super) holds: Arc<Desk>,
     pub(super) registry: Arc<Registry>,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) upgrades: Upgrades,
@@ -87,7 +89,7 @@ impl ControlPlane {
         self,
         stop: watch::Receiver<bool>,
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
-        let Self { door, handle, published, registry, ready, upgrades, clock_start, file, config } = self;
+        let Self { door, handle, published, holds, registry, ready, upgrades, clock_start, file, config } = self;
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let watch = {
@@ -102,7 +104,7 @@ impl ControlPlane {
         );
         let live = Arc::new(Live::default());
         let (shown, rates) = (Arc::clone(&exporter), Arc::clone(&live));
-        let admin = Arc::new(Admin { handle, exporter: shown, live: rates, access, ready, upgrades });
+        let admin = Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades });
         Ok(move || {
             runtime.block_on(async move {
                 let watching = async {

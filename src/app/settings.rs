@@ -9,7 +9,12 @@ use crate::config::{self, Config};
 use crate::control::admin;
 use crate::proxy::access_log::LogSender;
 use crate::proxy::ceiling::Ceiling;
+use crate::proxy::crowd::Crowd;
+use crate::proxy::door::Door;
 use crate::proxy::edit::EditSettings;
+use crate::proxy::load::Capacity;
+use crate::proxy::proxy_protocol::ProxyProtocol;
+use crate::proxy::rate::{By, Rate};
 use crate::proxy::worker::WorkerSettings;
 use crate::upstream::PoolSettings;
 
@@ -18,9 +23,11 @@ pub(super) fn worker(
     config: &Config,
     ceiling: Arc<Ceiling>,
     log: Option<LogSender>,
-    clock_start: Instant,
+    (clock_start, workers): (Instant, usize),
 ) -> WorkerSettings {
     let proxy = &config.proxy;
+    let share = u32::try_from(config::IN_FLIGHT_DEFAULT.div_ceil(workers)).unwrap_or(u32::MAX);
+    let capacity = proxy.requests_in_flight_max.map_or(Capacity::Worker(share), Capacity::of_process);
     let via = |version| {
         let element = format!("{version} {}", proxy.via);
         HeaderValue::from_str(&element).unwrap_or(HeaderValue::from_static("1.1 pointsman"))
@@ -36,9 +43,27 @@ pub(super) fn worker(
         head_bytes_max: proxy.head_bytes_max,
         headers_max: proxy.headers_max,
         ceiling,
+        capacity,
+        queues: Arc::default(),
         log,
         clock_start,
     }
+}
+
+/// Who gets in at a listener.
+pub(super) fn door(listener: &config::Listener) -> Door {
+    let proxy_protocol = listener.proxy_protocol.as_ref();
+    let proxy_protocol = proxy_protocol.map(|how| ProxyProtocol { from: how.from.clone(), timeout: how.timeout });
+    let limits = &listener.limits;
+    let rate = limits.rate.as_ref().map(|rate| {
+        let by = match rate.by {
+            config::RateBy::Address => By::Address,
+            config::RateBy::Listener => By::Listener,
+        };
+        Arc::new(Rate::new(by, (rate.requests, rate.per), rate.burst))
+    });
+    let crowd = Arc::new(Crowd::new(limits.connections_max, limits.connections_per_address_max));
+    Door { proxy_protocol, crowd, rate }
 }
 
 /// Where the admin API listens.

@@ -10,6 +10,7 @@ use std::os::fd::OwnedFd;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::inherited::Inherited;
+use super::settings;
 use crate::config;
 use crate::proxy::accept::{ListenerSettings, WorkerListener};
 use crate::proxy::admit::AdmitSettings;
@@ -123,14 +124,15 @@ pub(super) fn by_worker(
 ) -> Vec<Vec<WorkerListener>> {
     let mut dealt: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
     for (listener, wanted) in listeners.into_iter().zip(&config.listeners) {
+        let door = settings::door(wanted);
         for (index, socket) in listener.sockets.into_iter().enumerate() {
             let worker = &mut dealt[index % workers];
             let admit = AdmitSettings {
                 target_bytes_max: config.proxy.target_bytes_max,
                 trusted_proxies: wanted.trusted_proxies.clone(),
             };
-            let settings = ListenerSettings { admit, idle_timeout: wanted.head_read_timeout, h2c: wanted.h2c };
-            worker.push(WorkerListener { socket, settings });
+            let (idle_timeout, h2c, door) = (wanted.head_read_timeout, wanted.h2c, door.clone());
+            worker.push(WorkerListener { socket, settings: ListenerSettings { admit, door, idle_timeout, h2c } });
         }
     }
     dealt

@@ -24,6 +24,32 @@ pub struct Terms {
     if_revision: Option<u64>,
 }
 
+/// Whether new requests wait for a change
+#[derive(Args, Clone, Debug)]
+pub struct HoldArgs {
+    /// Let new requests wait until those in flight have ended (for this long at the most) and the change is in force,
+    /// so that nothing of the old version runs beside the new one; if that fails, change nothing
+    #[arg(long, value_name = "DURATION")]
+    hold: Option<String>,
+    /// How many requests may wait at a time [default: 1000]
+    #[arg(long, value_name = "COUNT", requires = "hold")]
+    hold_requests: Option<u64>,
+    /// Change the traffic also when requests are still in flight at the end of the hold
+    #[arg(long, requires = "hold")]
+    or_go_on: bool,
+}
+
+impl HoldArgs {
+    /// Writes the terms of the hold into a body.
+    fn into_body(self, body: &mut Map<String, Value>) {
+        let Some(max) = self.hold else { return };
+        let mut terms = Map::from_iter([("max".to_owned(), Value::from(max))]);
+        terms.extend(self.hold_requests.map(|requests| ("requests".to_owned(), requests.into())));
+        terms.extend(self.or_go_on.then(|| ("otherwise".to_owned(), "go_on".into())));
+        body.insert("hold".to_owned(), terms.into());
+    }
+}
+
 /// Change the split of a service
 #[derive(Args, Debug)]
 #[command(after_help = "Example:\n  pointsman shift shop v1=90 v2=10 --reason 'canary of release 7'")]
@@ -34,17 +60,21 @@ pub struct ShiftArgs {
     #[arg(required = true, value_name = "VERSION=WEIGHT")]
     weights: Vec<String>,
     #[command(flatten)]
+    hold: HoldArgs,
+    #[command(flatten)]
     terms: Terms,
 }
 
 /// Give all traffic of a service to one version, in one swap
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  pointsman flip shop v2")]
+#[command(after_help = "Examples:\n  pointsman flip shop v2\n  pointsman flip shop v2 --hold 2s")]
 pub struct FlipArgs {
     /// The service
     service: String,
     /// The version
     version: String,
+    #[command(flatten)]
+    hold: HoldArgs,
     #[command(flatten)]
     terms: Terms,
 }
@@ -61,6 +91,8 @@ pub struct RollbackArgs {
     #[arg(long = "service", value_name = "SERVICE")]
     services: Vec<String>,
     #[command(flatten)]
+    hold: HoldArgs,
+    #[command(flatten)]
     terms: Terms,
 }
 
@@ -69,7 +101,8 @@ pub struct RollbackArgs {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn shift(remote: &Remote, args: ShiftArgs) -> Result<(), CommandError> {
-    let body = weights(&args.weights)?;
+    let mut body = weights(&args.weights)?;
+    args.hold.into_body(&mut body);
     change(remote, Method::PUT, &format!("/v1/services/{}/split", segment(&args.service)?), body, args.terms)
 }
 
@@ -78,7 +111,8 @@ pub fn shift(remote: &Remote, args: ShiftArgs) -> Result<(), CommandError> {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn flip(remote: &Remote, args: FlipArgs) -> Result<(), CommandError> {
-    let body = Map::from_iter([("to".to_owned(), Value::from(args.version))]);
+    let mut body = Map::from_iter([("to".to_owned(), Value::from(args.version))]);
+    args.hold.into_body(&mut body);
     change(remote, Method::POST, &format!("/v1/services/{}/flip", segment(&args.service)?), body, args.terms)
 }
 
@@ -94,6 +128,7 @@ pub fn rollback(remote: &Remote, args: RollbackArgs) -> Result<(), CommandError>
     if !args.services.is_empty() {
         body.insert("services".to_owned(), args.services.into());
     }
+    args.hold.into_body(&mut body);
     change(remote, Method::POST, "/v1/rollback", body, args.terms)
 }
 
@@ -153,10 +188,23 @@ fn show(answer: &Value) -> String {
         Some(restored) => format!("{head}  the split of revision {restored} is restored\n"),
         None => head,
     };
+    let head = head + &hold_line(&answer["hold"]);
     let text = list(answer, "difference").fold(head, |text, difference| text + &difference_line(difference));
     list(answer, "warnings")
         .filter_map(Value::as_str)
         .fold(text, |text, warning| text + &format!("  {}: {warning}\n", toned("warning", Tone::Warn)))
+}
+
+/// How a hold went, on a line; empty if there was none.
+fn hold_line(hold: &Value) -> String {
+    if !hold.is_object() {
+        return String::new();
+    }
+    let (held, lasted) = (member(hold, "held"), member(hold, "lasted_ms"));
+    match hold["why"].as_str() {
+        None => format!("  held {held} requests for up to {lasted} ms: nothing was in flight at the change\n"),
+        Some(why) => format!("  {}: the hold was not kept: {why}\n", toned("warning", Tone::Warn)),
+    }
 }
 
 /// One service's difference, on a line.
@@ -200,6 +248,10 @@ mod tests {
         assert_eq!(
             show(&answer),
             "revision 7 is in force\n  shop: v1 100 -> 90 %, v2 0 -> 10 %, 10 % of the users move\n"
+        );
+        assert_eq!(
+            show(&json!({ "revision": 8, "changed": true, "hold": { "kept": true, "held": 37, "lasted_ms": 12 } })),
+            "revision 8 is in force\n  held 37 requests for up to 12 ms: nothing was in flight at the change\n"
         );
     }
 }

@@ -17,8 +17,8 @@ use tokio::net::{TcpStream, UnixStream};
 /// Where `pointsman run` listens unless the config says otherwise.
 pub const DEFAULT_ADMIN: &str = "http://127.0.0.1:9900";
 
-/// Longest wait for an answer: a change waits for a disk, not for more.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// Longest wait for an answer: a change waits for a disk, and for a hold of up to half a minute.
+pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
 
 /// Largest answer that is taken: the status of ten thousand services is some megabytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;

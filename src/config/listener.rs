@@ -9,10 +9,12 @@ use serde::Deserialize;
 
 use super::build::Build;
 use super::check::{self, every};
+use super::limits::{ListenerLimits, RawRate};
 use super::place::Place;
+use super::proxy_protocol::{self, ProxyProtocol, RawProxyProtocol};
 use super::report::{Report, Reported};
 use super::shape::List;
-use super::units::{Read, Span};
+use super::units::{Count, Read, Span};
 use crate::table::Name;
 
 /// A little above the 60 s after which common load balancers and browsers drop an idle connection themselves: whoever
@@ -32,6 +34,10 @@ pub struct Listener {
     pub head_read_timeout: Duration,
     /// Whether plain connections may speak HTTP/2 with prior knowledge.
     pub h2c: bool,
+    /// Whether and from whom it takes the PROXY protocol.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// How much it takes at a time.
+    pub limits: ListenerLimits,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -41,6 +47,10 @@ pub(super) struct RawListener {
     trusted_proxies: List<String>,
     idle_timeout: Option<Read<Span>>,
     h2c: Option<bool>,
+    proxy_protocol: Option<RawProxyProtocol>,
+    connections_max: Option<Read<Count>>,
+    connections_per_address_max: Option<Read<Count>>,
+    rate: Option<RawRate>,
 }
 
 /// All listeners: at least one, each on an address of its own.
@@ -85,12 +95,17 @@ impl RawListener {
         let trusted = every(self.trusted_proxies.iter().map(|(i, text)| check::network(text, &list.item(i), report)));
         let range = Span::millis(100)..=Span::secs(86_400);
         let idle = check::setting(self.idle_timeout, IDLE_TIMEOUT, range, &at.key("idle_timeout"), report);
+        let proxy_protocol = proxy_protocol::build(self.proxy_protocol.as_ref(), &at.key("proxy_protocol"), report);
+        let connections = (self.connections_max, self.connections_per_address_max);
+        let limits = ListenerLimits::build(connections, self.rate.as_ref(), at, report);
         Ok(Listener {
             name: name?,
             address: address?,
             trusted_proxies: trusted?,
             head_read_timeout: idle?.0,
             h2c: self.h2c.unwrap_or(false),
+            proxy_protocol: proxy_protocol?,
+            limits: limits?,
         })
     }
 }

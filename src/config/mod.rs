@@ -19,6 +19,7 @@ mod check;
 mod condition;
 mod document;
 mod fault;
+mod limits;
 mod listener;
 mod nearest;
 mod on_shift;
@@ -26,6 +27,7 @@ mod pattern;
 mod place;
 mod problem;
 mod proxy;
+mod proxy_protocol;
 mod read;
 mod report;
 mod route;
@@ -50,12 +52,15 @@ use serde::de::IgnoredAny;
 pub use self::access_log::{AccessLog, LogFormat};
 pub use self::admin::{Admin, AdminAddress, Role, TokenFile};
 use self::build::Build;
+pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
 pub use self::listener::Listener;
 pub use self::problem::{Problem, Problems};
 pub use self::proxy::Proxy;
+pub use self::proxy_protocol::ProxyProtocol;
 use self::report::Reported;
 use self::service::RawService;
 pub use self::state::State;
+pub use self::units::{duration, size};
 use self::{document::Document, place::Place, report::Report};
 use crate::table::ServiceSpec;
 
@@ -129,7 +134,9 @@ impl RawConfig {
             let text = format!("found the address of listeners.{}, want one of its own (change one)", other.name);
             return Err(build.report.problem(&at.key("admin").key("address"), text));
         }
-        Ok(Config { listeners, admin, state: state?, proxy: proxy?, access_log: access_log?, services: services? })
+        let (proxy, services) = (proxy?, services?);
+        limits::check_services(&services, &proxy, &at.key("services"), &mut build.report)?;
+        Ok(Config { listeners, admin, state: state?, proxy, access_log: access_log?, services })
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::{self, setting};
+use super::limits;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::units::{Count, Read, Size, Span};
@@ -40,6 +41,8 @@ pub struct Proxy {
     pub head_bytes_max: usize,
     /// Most header lines of a request.
     pub headers_max: usize,
+    /// Most requests in flight, over all workers; `None` is [`IN_FLIGHT_DEFAULT`](super::IN_FLIGHT_DEFAULT), dealt out evenly.
+    pub requests_in_flight_max: Option<usize>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -58,6 +61,7 @@ pub(super) struct RawProxy {
     target_bytes_max: Option<Read<Size>>,
     head_bytes_max: Option<Read<Size>>,
     headers_max: Option<Read<Count>>,
+    requests_in_flight_max: Option<Read<Count>>,
 }
 
 /// Nothing waits longer than a day.
@@ -85,6 +89,7 @@ impl RawProxy {
         let age = setting(self.upstream_max_age, Span::secs(3600), short..=DAY, &at.key("upstream_max_age"), report);
         let most = self.upstream_idle_max;
         let most = setting(most, Count(64), Count(0)..=Count(65_536), &at.key("upstream_idle_max"), report);
+        let in_flight = limits::optional_count(self.requests_in_flight_max, &at.key("requests_in_flight_max"), report);
         let limits = self.limits(at, report);
         let (target_bytes_max, head_bytes_max, headers_max) = limits?;
         Ok(Proxy {
@@ -101,6 +106,7 @@ impl RawProxy {
             target_bytes_max,
             head_bytes_max,
             headers_max,
+            requests_in_flight_max: in_flight?,
         })
     }
 

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::build::Build;
 use super::check::{self, every, setting};
+use super::limits::RawLimits;
 use super::on_shift::RawOnShift;
 use super::place::Place;
 use super::report::{Report, Reported};
@@ -14,7 +15,7 @@ use super::rule::{self, Known, RawRule};
 use super::segment::Segments;
 use super::shape::List;
 use super::shield::RawShield;
-use super::units::{Read, Span};
+use super::units::{Count, Read, Size, Span};
 use super::version::{self, RawVersion};
 use super::{route, split, sticky};
 use crate::table::name::natural_cmp;
@@ -40,6 +41,12 @@ pub(super) struct RawService {
     tunnel_idle_timeout: Option<Read<Span>>,
     on_shift: Option<RawOnShift>,
     shield: Option<RawShield>,
+    requests_in_flight_max: Option<Read<Count>>,
+    queue_max: Option<Read<Count>>,
+    queue_timeout: Option<Read<Span>>,
+    body_bytes_max: Option<Read<Size>>,
+    body_rate_min: Option<Read<Size>>,
+    body_rate_grace: Option<Read<Span>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -120,6 +127,15 @@ impl RawService {
         let body = timeout(self.body_idle_timeout, default.body_idle_timeout, "body_idle_timeout");
         let tunnel = timeout(self.tunnel_idle_timeout, default.tunnel_idle_timeout, "tunnel_idle_timeout");
         let on_shift = self.on_shift.as_ref().map(|raw| raw.build(&at.key("on_shift"), report)).transpose();
+        let limits = RawLimits {
+            requests_in_flight_max: self.requests_in_flight_max,
+            queue_max: self.queue_max,
+            queue_timeout: self.queue_timeout,
+            body_bytes_max: self.body_bytes_max,
+            body_rate_min: self.body_rate_min,
+            body_rate_grace: self.body_rate_grace,
+        };
+        let limits = limits.build(at, report);
         let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
             RawOnUnhealthy::Pass => OnUnhealthy::Pass,
             RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
@@ -134,6 +150,7 @@ impl RawService {
             tunnel_idle_timeout: tunnel?,
             on_shift: on_shift?.unwrap_or(default.on_shift),
             shield: None,
+            limits: limits?,
         })
     }
 }

@@ -17,6 +17,18 @@ const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 100
 /// The units of a size, in bytes, largest first.
 const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
+/// A duration as a config has it, such as `250ms`.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    parse(text, &TIME_UNITS).map(Duration::from_millis)
+}
+
+/// A size as a config has it, such as `64KiB`, in bytes.
+#[must_use]
+pub fn size(text: &str) -> Option<u64> {
+    parse(text, &SIZE_UNITS)
+}
+
 /// A number of `units`, in the smallest of them.
 fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let (digits, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);

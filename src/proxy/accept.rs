@@ -14,11 +14,14 @@ use tokio::time::{Instant, interval, sleep};
 use super::admit::AdmitSettings;
 use super::client_stream::ClientStream;
 use super::connection;
+use super::door::Door;
 use super::handle::Peer;
+use super::hold;
 use super::leave::{self, Queue};
 use super::worker::{Worker, WorkerSettings};
 use crate::stats::Registry;
 use crate::table::Table;
+use crate::table::hold::Holds;
 
 /// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -43,6 +46,8 @@ pub struct WorkerListener {
 pub struct ListenerSettings {
     /// What it takes.
     pub admit: AdmitSettings,
+    /// Who gets in.
+    pub door: Door,
     /// Longest wait for a head, which is also the longest idle time of a connection.
     pub idle_timeout: Duration,
     /// Whether a plain connection may speak HTTP/2 from its first byte on.
@@ -60,6 +65,8 @@ pub struct WorkerParts {
     pub listeners: Vec<WorkerListener>,
     /// The routing.
     pub table: Arc<ArcSwap<Table>>,
+    /// The services whose requests wait.
+    pub holds: watch::Receiver<Arc<Holds>>,
     /// The counters.
     pub registry: Arc<Registry>,
     /// Turns true when the worker has to drain and end.
@@ -78,14 +85,16 @@ pub struct WorkerParts {
 pub fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
-        let WorkerParts { index, settings, listeners, table, registry, mut shutdown, drain_max, listening } = parts;
+        let WorkerParts { index, settings, listeners, table, holds, registry, mut shutdown, drain_max, listening } =
+            parts;
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
+        let following = spawn_local(hold::follow(Rc::clone(&worker), holds));
         let mut accepting = JoinSet::new();
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
             let socket = TcpListener::from_std(listener.socket)?;
-            let listener_settings = Rc::new(listener.settings);
-            accepting.spawn_local(accept(Rc::clone(&worker), socket, listener_settings, shutdown.clone()));
+            let listener = Rc::new(listener.settings);
+            accepting.spawn_local(accept(Rc::clone(&worker), socket, listener, shutdown.clone()));
         }
         let sweeping = spawn_local(sweep(Rc::clone(&worker)));
         // Nobody waits for it any more when another worker has failed.
@@ -94,6 +103,7 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
         let _told = shutdown.wait_for(|stop| *stop).await;
         leave::leave(&worker, accepting, Instant::now() + drain_max).await;
         sweeping.abort();
+        following.abort();
         Ok(worker.stats.connections())
     })
 }
@@ -123,14 +133,17 @@ async fn accept(
             ceiling.room().await;
         }
         match queue.next(&mut stop).await {
-            Ok(Some((stream, address))) => {
+            Ok(Some((mut stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
-                let peer = Rc::new(Peer::new(address.ip(), Rc::clone(&listener)));
-                let place = ceiling.enter();
-                let serving = connection::serve(Rc::clone(&worker), ClientStream::Plain(stream), peer);
+                let Some(place) = listener.door.enter(&worker) else { continue };
+                let below_ceiling = ceiling.enter();
+                let (worker, listener) = (Rc::clone(&worker), Rc::clone(&listener));
                 spawn_local(async move {
-                    serving.await;
-                    drop(place);
+                    let _below_ceiling = below_ceiling;
+                    let identified = listener.door.identify(&worker, &mut stream, address.ip(), place).await;
+                    let Some((address, _place)) = identified else { return };
+                    let peer = Rc::new(Peer::new(address, listener));
+                    connection::serve(worker, ClientStream::Plain(stream), peer).await;
                 });
             }
             Ok(None) => return,

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use super::body::{BodyFault, BodyState, Idle, poll_filtered};
 use super::dial::Lease;
+use super::forward::refusal_of_body;
 use super::long::{Kind, Open};
 use super::observe::Observer;
 use super::worker::Worker;
@@ -139,9 +140,18 @@ impl Body for AnswerBody {
                 if let Some(exchange) = exchange.take() {
                     let Exchange { observer, request_body, .. } = *exchange;
                     request_body.abandon();
+                    // The upstream hangs up on a body that broke: that is the client's doing.
+                    if let Some(refusal) = request_body.fault().and_then(refusal_of_body) {
+                        observer.end_by_client(refusal.reason);
+                        return polled;
+                    }
                     observer.end_broken(match fault {
                         BodyFault::Silent => UpstreamFailure::BodyTimeout,
-                        BodyFault::Malformed | BodyFault::Gone | BodyFault::Over => UpstreamFailure::ShortBody,
+                        BodyFault::Malformed
+                        | BodyFault::Gone
+                        | BodyFault::TooLarge
+                        | BodyFault::Slow
+                        | BodyFault::Over => UpstreamFailure::ShortBody,
                     });
                 }
             }

@@ -20,6 +20,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::edit;
+use super::meter::Meter;
 
 /// How a body broke.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -33,6 +34,12 @@ pub enum BodyFault {
     /// The sender fell silent.
     #[error("the sender of the body fell silent")]
     Silent,
+    /// It is larger than its service takes.
+    #[error("the body is too large")]
+    TooLarge,
+    /// It came too slowly.
+    #[error("the sender of the body is too slow")]
+    Slow,
     /// Nobody needs it any more.
     #[error("the exchange is over")]
     Over,
@@ -143,6 +150,8 @@ pub enum RequestBody {
         incoming: Incoming,
         /// Bounds the silence.
         idle: Idle,
+        /// Bounds its size and its slowness, where they are.
+        meter: Option<Box<Meter>>,
         /// Where the exchange looks.
         state: Rc<BodyState>,
         /// Keeps a copy, if the exchange may be replayed.
@@ -157,15 +166,15 @@ impl Body for RequestBody {
     type Error = BodyFault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let (incoming, idle, state, copy) = match &mut *self {
+        let (incoming, idle, meter, state, copy) = match &mut *self {
             Self::Empty => return Poll::Ready(None),
             Self::Kept(parts) => return Poll::Ready(parts.pop_front().map(|part| Ok(Frame::data(part)))),
-            Self::Stream { incoming, idle, state, copy } => (incoming, idle, state, copy),
+            Self::Stream { incoming, idle, meter, state, copy } => (incoming, idle, meter, state, copy),
         };
         if state.over.get() {
             return Poll::Ready(Some(Err(BodyFault::Over)));
         }
-        let polled = poll_filtered(incoming, idle, cx);
+        let polled = metered(meter.as_deref_mut(), poll_filtered(incoming, idle, cx), cx);
         state.moved.set(polled.is_ready().then(Instant::now));
         if let (Some(copy), Poll::Ready(Some(Ok(frame)))) = (copy, &polled) {
             copy.add(frame);
@@ -193,6 +202,23 @@ impl Body for RequestBody {
             Self::Kept(parts) => SizeHint::with_exact(parts.iter().map(|part| part.len() as u64).sum()),
             Self::Stream { incoming, .. } => incoming.size_hint(),
         }
+    }
+}
+
+/// Holds a part of a body, or the wait for it, against its limits.
+fn metered(
+    meter: Option<&mut Meter>,
+    polled: Poll<Option<Result<Frame<Bytes>, BodyFault>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+    let Some(meter) = meter else { return polled };
+    match &polled {
+        Poll::Pending => meter.poll_waiting(cx).map(|fault| Some(Err(fault))),
+        Poll::Ready(Some(Ok(frame))) => {
+            let came = meter.came(frame.data_ref().map_or(0, Bytes::len));
+            came.map_or_else(|fault| Poll::Ready(Some(Err(fault))), |()| polled)
+        }
+        Poll::Ready(Some(Err(_)) | None) => polled,
     }
 }
 

@@ -17,6 +17,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::{BodyFault, BodyState, RequestBody};
 use super::dial::{Lease, dial};
+use super::meter;
 use super::observe::{Observer, Routed};
 use super::refuse::Refusal;
 use super::worker::Worker;
@@ -206,14 +207,24 @@ fn check(response: &Response<Incoming>, may_switch: bool) -> Result<(), Refusal>
     Ok(())
 }
 
+/// What a request's body did wrong, if it was the body.
+#[must_use]
+pub fn refusal_of_body(fault: BodyFault) -> Option<Refusal> {
+    match fault {
+        BodyFault::Malformed => Some(Refusal::new(Refused::BadBody, "the request's body breaks its framing")),
+        BodyFault::Silent => Some(Refusal::new(Refused::BodyTimeout, "the request's body did not go on")),
+        BodyFault::Gone => Some(Refusal::new(Refused::ClientGone, "the client left")),
+        BodyFault::TooLarge => Some(meter::too_large()),
+        BodyFault::Slow => Some(Refusal::new(Refused::BodyTooSlow, "the request's body came too slowly")),
+        BodyFault::Over => None,
+    }
+}
+
 /// Whose fault a failed exchange was, counted and told.
 fn refusal(error: &SendError, state: &BodyState, observer: &Observer) -> Refusal {
     // An upstream that hangs up because the client's body broke is not to blame.
-    match state.fault() {
-        Some(BodyFault::Malformed) => return Refusal::new(Refused::BadBody, "the request's body breaks its framing"),
-        Some(BodyFault::Silent) => return Refusal::new(Refused::BodyTimeout, "the request's body did not go on"),
-        Some(BodyFault::Gone) => return Refusal::new(Refused::ClientGone, "the client left"),
-        Some(BodyFault::Over) | None => {}
+    if let Some(refusal) = state.fault().and_then(refusal_of_body) {
+        return refusal;
     }
     let (failure, reason, detail) = match error {
         SendError::Timeout => {

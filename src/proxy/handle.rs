@@ -27,8 +27,10 @@ use super::dial::{Lease, dial};
 use super::edit;
 use super::forward::{Answer, Head, forward};
 use super::long::{Kind, Open};
+use super::meter::{self, Meter};
 use super::observe::{Observer, Routed};
 use super::refuse::{Manner, Refusal};
+use super::settle::settle;
 use super::shield::{Answered, Spare, replay_if_failed};
 use super::tunnel::Tunnel;
 use super::websocket::{self, Handshake};
@@ -119,10 +121,12 @@ async fn exchange(
     (head, body): (Parts, Incoming),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), Refusal> {
+    observer.places.process = worker.settings.capacity.enter(worker.live())?;
     let admitted = admit(&head, seen, body_framing(&body), peer.address, &peer.listener.admit)?;
     observer.client(admitted.client);
-    let table = worker.snapshot();
-    let target = target(&table, &head, &admitted)?;
+    peer.listener.door.take(worker, admitted.client, observer.started())?;
+    let target = |table: &Snapshot| target(table, &head, &admitted);
+    let (table, target) = settle(worker, (&head, admitted.host_name()), target, observer).await?;
     let route = route(worker, &table, (&head, &target, &admitted), observer).await?;
     let policy = &route.routed.service().spec.policy;
     let handshake = handshake.filter(|_| policy.websockets);
@@ -136,8 +140,8 @@ async fn exchange(
     let body = match admitted.body {
         BodyFraming::None => RequestBody::Empty,
         BodyFraming::Length(_) | BodyFraming::Chunked => {
-            let (idle, state) = (Idle::new(policy.body_idle_timeout), Rc::clone(&state));
-            RequestBody::Stream { incoming: body, idle, state, copy: None }
+            let (idle, meter) = (Idle::new(policy.body_idle_timeout), Meter::of(&policy.limits));
+            RequestBody::Stream { incoming: body, idle, meter, state: Rc::clone(&state), copy: None }
         }
     };
     let (method, mut headers) = (head.method, head.headers);
@@ -237,6 +241,9 @@ async fn route(
         };
         let routed = Routed::new(table, &decision);
         observer.routed(routed.clone(), &decision);
+        if let BodyFraming::Length(length) = admitted.body {
+            meter::check_length(length, &decision.service.spec.policy.limits)?;
+        }
         let connect_timeout = decision.service.spec.policy.connect_timeout;
         match dial(worker, decision.version(), connect_timeout, false, observer).await {
             Ok(lease) => return Ok(Route { routed, lease, new_key: decision.new_key }),

@@ -1,11 +1,13 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
-//! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`]), [`connection`] serves it (bounded by [`stall`],
-//! seen by [`watched`]), [`handle`] is the list of a request's stages: [`admit`] the head (with [`framing`], [`host`],
-//! [`client`], [`connection_header`]), decide (in [`table`](crate::table)), [`dial`] an endpoint, [`edit`] the headers,
-//! [`forward`] with its [`body`] (behind the [`shield`], if there is one), pass the [`answer`] on, [`observe`] how it ended;
-//! [`refuse`] is the one side exit. A [`websocket`] becomes a [`tunnel`], which like other [`long`] streams belongs to a
-//! version. [`worker`] is what a thread owns, [`access_log`] what it tells, [`leave`] how it ends.
+//! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`]) at its listener's [`door`] (with its [`crowd`],
+//! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], seen by [`watched`]), [`handle`] is the
+//! list of a request's stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]),
+//! [`settle`] on a snapshot (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
+//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`], behind the [`shield`], if there
+//! is one), pass the [`answer`] on, [`observe`] how it ended; [`refuse`] is the one side exit. A [`websocket`] becomes a
+//! [`tunnel`], which like other [`long`] streams belongs to a version. [`worker`] is what a thread owns, [`access_log`] what
+//! it tells, [`leave`] how it ends.
 //!
 //! One thread per core, each with its own runtime, listening socket and upstream connections: a request never leaves
 //! its thread, so what it touches needs no locks and stays in one core's cache. A work-stealing runtime would even out
@@ -21,16 +23,24 @@ pub mod client;
 pub mod client_stream;
 pub mod connection;
 pub mod connection_header;
+pub mod crowd;
 pub mod dial;
+pub mod door;
 pub mod edit;
 pub mod forward;
 pub mod framing;
 pub mod handle;
+pub mod hold;
 pub mod host;
 pub mod leave;
+pub mod load;
 pub mod long;
+pub mod meter;
 pub mod observe;
+pub mod proxy_protocol;
+pub mod rate;
 pub mod refuse;
+pub mod settle;
 pub mod shield;
 pub mod stall;
 pub mod tunnel;

@@ -14,9 +14,10 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::access_log::Line;
+use super::load::Places;
 use super::refuse::Refusal;
 use super::worker::{Live, Snapshot, Worker};
-use crate::stats::{CodeClass, EndpointStats, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
+use crate::stats::{CodeClass, Count, EndpointStats, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
 use crate::table::{Decision, Service, Version};
 
 /// Where a request went, in the table that it holds on to.
@@ -84,6 +85,9 @@ pub struct Observer {
     attempt_failed: Cell<bool>,
     /// The version that a first attempt was made on and failed, if another one followed.
     first_failed: Option<Routed>,
+    /// What the request occupies.
+    pub places: Places,
+    held: Duration,
 }
 
 impl Observer {
@@ -119,6 +123,8 @@ impl Observer {
             line,
             attempt_failed: Cell::new(false),
             first_failed: None,
+            places: Places::default(),
+            held: Duration::ZERO,
         }
     }
 
@@ -126,6 +132,11 @@ impl Observer {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// Notes for how long a hold kept the request: no version is to blame for that.
+    pub fn held(&mut self, time: Duration) {
+        self.held += time;
     }
 
     /// Notes the client's address, once it is known.
@@ -147,6 +158,9 @@ impl Observer {
 
     /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
     pub fn unroutable(&mut self, routed: Routed) {
+        if self.routed.is_none() {
+            routed.service().stats.cell(self.worker.index).in_flight.add(1);
+        }
         if let Some(line) = &mut self.line {
             line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
             line.revision = routed.table.revision;
@@ -237,6 +251,11 @@ impl Observer {
         self.ended = Some(Some(reason));
     }
 
+    /// The request's body broke after the answer had begun: the client's connection is aborted.
+    pub fn end_by_client(mut self, reason: Refused) {
+        self.ended = Some(Some(reason));
+    }
+
     /// The proxy answered by itself.
     pub fn end_refused(mut self, refusal: &Refusal, bytes: Option<u64>) {
         if let Some(line) = &mut self.line {
@@ -254,13 +273,14 @@ impl Observer {
             self.worker.stats.refused(reason);
         }
         if let Some(routed) = &self.routed {
+            routed.service().stats.cell(self.worker.index).in_flight.sub(1);
             let class = self.status.map_or(CodeClass::None, CodeClass::of);
-            let micros = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            let micros = u64::try_from(took.saturating_sub(self.held).as_micros()).unwrap_or(u64::MAX);
             routed.cell(&self.worker).answered(class, micros);
             match &self.first_failed {
                 Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
                 None if self.attempt_failed.get() || class == CodeClass::ServerError => {
-                    routed.cell(&self.worker).first(FirstAttempt::Failed)
+                    routed.cell(&self.worker).first(FirstAttempt::Failed);
                 }
                 None => routed.cell(&self.worker).first(FirstAttempt::Ok),
             }
@@ -279,6 +299,25 @@ impl Observer {
 impl Drop for Observer {
     fn drop(&mut self) {
         self.count();
+    }
+}
+
+/// A worker's gauge with one counted in; dropping it counts it out.
+#[derive(Debug)]
+pub struct Gauged<'c>(&'c Count);
+
+impl<'c> Gauged<'c> {
+    /// Counts one in.
+    #[must_use]
+    pub fn new(gauge: &'c Count) -> Self {
+        gauge.add(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Gauged<'_> {
+    fn drop(&mut self) {
+        self.0.sub(1);
     }
 }
 

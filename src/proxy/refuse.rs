@@ -28,13 +28,21 @@ pub struct Refusal {
     pub reason: Refused,
     /// A sentence for people: what was found, what is wanted.
     pub detail: &'static str,
+    /// When it is worth to try again, in seconds.
+    pub retry_after: Option<u64>,
 }
 
 impl Refusal {
     /// A refusal with a sentence.
     #[must_use]
     pub fn new(reason: Refused, detail: &'static str) -> Self {
-        Self { reason, detail }
+        Self { reason, detail, retry_after: (reason == Refused::NoEndpoint).then_some(1) }
+    }
+
+    /// The same, with the time after which it is worth to try again.
+    #[must_use]
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     /// What is said in place of an answer of the HTTP/1.1 codec's own, by its status; `None` if the codec has none such.
@@ -58,16 +66,26 @@ impl Refusal {
             | Refused::BadTarget
             | Refused::BadFraming
             | Refused::BadConnection
+            | Refused::BadProxyHeader
             | Refused::BadBody => StatusCode::BAD_REQUEST,
             Refused::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
             Refused::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Refused::TargetTooLong => StatusCode::URI_TOO_LONG,
             Refused::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Refused::HeadTimeout | Refused::BodyTimeout => StatusCode::REQUEST_TIMEOUT,
+            Refused::HeadTimeout | Refused::ProxyHeaderTimeout | Refused::BodyTimeout | Refused::BodyTooSlow => {
+                StatusCode::REQUEST_TIMEOUT
+            }
             Refused::ResetFlood => StatusCode::TOO_MANY_REQUESTS,
+            Refused::ProxyHeaderForeign => StatusCode::FORBIDDEN,
             Refused::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Refused::NoService => StatusCode::NOT_FOUND,
-            Refused::NoEndpoint => StatusCode::SERVICE_UNAVAILABLE,
+            Refused::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Refused::RateLimited | Refused::TooManyOfAddress => StatusCode::TOO_MANY_REQUESTS,
+            Refused::NoEndpoint
+            | Refused::TooManyConnections
+            | Refused::Overloaded
+            | Refused::QueueFull
+            | Refused::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
             Refused::ConnectFailed | Refused::UpstreamReset | Refused::UpstreamBadAnswer => StatusCode::BAD_GATEWAY,
             Refused::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
             Refused::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -91,15 +109,29 @@ impl Refusal {
             | Refused::ResetFlood
             | Refused::BadBody
             | Refused::BodyTimeout
+            | Refused::ProxyHeaderForeign
+            | Refused::BadProxyHeader
+            | Refused::ProxyHeaderTimeout
+            | Refused::TooManyOfAddress
+            | Refused::RateLimited
+            | Refused::BodyTooLarge
+            | Refused::BodyTooSlow
             | Refused::ClientGone => Fault::Client,
             Refused::ConnectFailed | Refused::UpstreamReset | Refused::UpstreamTimeout | Refused::UpstreamBadAnswer => {
                 Fault::Upstream
             }
-            Refused::NoService | Refused::NoEndpoint | Refused::Internal => Fault::Own,
+            Refused::NoService
+            | Refused::NoEndpoint
+            | Refused::TooManyConnections
+            | Refused::Overloaded
+            | Refused::QueueFull
+            | Refused::QueueTimeout
+            | Refused::Internal => Fault::Own,
         }
     }
 
-    /// Whether the connection must end with the answer: its framing is not to be trusted any more.
+    /// Whether the connection must end with the answer: its framing is not to be trusted any more, or it is one too
+    /// many.
     #[must_use]
     pub fn closes(&self) -> bool {
         match self.reason {
@@ -115,9 +147,20 @@ impl Refusal {
             | Refused::ResetFlood
             | Refused::BadBody
             | Refused::BodyTimeout
+            | Refused::ProxyHeaderForeign
+            | Refused::BadProxyHeader
+            | Refused::ProxyHeaderTimeout
+            | Refused::TooManyConnections
+            | Refused::TooManyOfAddress
+            | Refused::Overloaded
+            | Refused::QueueFull
+            | Refused::QueueTimeout
+            | Refused::BodyTooLarge
+            | Refused::BodyTooSlow
             | Refused::ClientGone
             | Refused::Internal => true,
             Refused::MethodNotAllowed
+            | Refused::RateLimited
             | Refused::NoService
             | Refused::NoEndpoint
             | Refused::ConnectFailed
@@ -154,8 +197,8 @@ impl Refusal {
         if self.reason == Refused::MethodNotAllowed {
             headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
         }
-        if self.reason == Refused::NoEndpoint {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }

@@ -2,6 +2,7 @@
 //! counters that others read, and the log's channel.
 
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -16,8 +17,10 @@ use super::access_log::LogSender;
 use super::body::RequestBody;
 use super::ceiling::Ceiling;
 use super::edit::EditSettings;
+use super::hold::WorkerHolds;
+use super::load::{Capacity, Queue, Queues};
 use super::long::Longs;
-use crate::stats::{Registry, WorkerStats};
+use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
 use crate::upstream::{PoolSettings, Pools};
 
@@ -42,6 +45,10 @@ pub struct WorkerSettings {
     pub headers_max: usize,
     /// How many client connections all workers may have.
     pub ceiling: Arc<Ceiling>,
+    /// How many requests are worked on at a time.
+    pub capacity: Capacity,
+    /// The queues of the services that have one.
+    pub queues: Arc<Queues>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
     /// Zero of the process's clock of milliseconds.
@@ -71,12 +78,15 @@ pub struct Worker {
     pub pools: Pools<RequestBody>,
     /// What outlives the table that it was routed by.
     pub longs: Longs,
+    /// The services whose requests wait.
+    pub holds: WorkerHolds,
     /// Told when the worker begins to drain.
     pub drain: Notify,
     leaving: Cell<bool>,
     draining: Cell<bool>,
     view: RefCell<View>,
     random: RefCell<StdRng>,
+    queues: RefCell<HashMap<u32, Arc<Queue>>>,
     live: Cell<u32>,
     retrying: Cell<u32>,
     replaying: Cell<u32>,
@@ -100,11 +110,13 @@ impl Worker {
             pools: Pools::new(settings.pools),
             settings,
             longs: Longs::default(),
+            holds: WorkerHolds::default(),
             drain: Notify::new(),
             leaving: Cell::new(false),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),
             random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
+            queues: RefCell::default(),
             live: Cell::new(0),
             retrying: Cell::new(0),
             replaying: Cell::new(0),
@@ -166,6 +178,19 @@ impl Worker {
     #[must_use]
     pub fn draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Requests in progress.
+    #[must_use]
+    pub fn live(&self) -> u32 {
+        self.live.get()
+    }
+
+    /// The queue of a service, remembered so that only the first request asks the other workers for it.
+    #[must_use]
+    pub fn queue(&self, service: &ServiceStats) -> Arc<Queue> {
+        let mut queues = self.queues.borrow_mut();
+        Arc::clone(queues.entry(service.id).or_insert_with(|| self.settings.queues.of(service)))
     }
 
     /// Counts a request in; dropping the guard counts it out.

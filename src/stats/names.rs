@@ -2,7 +2,7 @@
 
 /// Requests that a version answered, by class of the status code.
 pub const REQUESTS: &str = "pointsman_requests_total";
-/// Time from a request's head to the end of its answer.
+/// Time from a request's head to the end of its answer, without what a hold kept it.
 pub const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
 /// Attempts that failed by the upstream's fault.
 pub const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
@@ -24,6 +24,12 @@ pub const REVISION: &str = "pointsman_revision";
 pub const ENDPOINT_HEALTHY: &str = "pointsman_endpoint_healthy";
 /// Requests that an endpoint is answering.
 pub const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
+/// Requests of a service that were decided and have not ended.
+pub const IN_FLIGHT: &str = "pointsman_requests_in_flight";
+/// Requests that wait for a place among those in flight.
+pub const QUEUED: &str = "pointsman_queued_requests";
+/// Requests that wait for the end of a hold.
+pub const HELD: &str = "pointsman_held_requests";
 /// Open connections.
 pub const CONNECTIONS: &str = "pointsman_connections";
 /// Times that a worker stopped accepting connections for want of room or of descriptors.
@@ -176,6 +182,28 @@ words! {
         UpstreamTimeout = "upstream_timeout",
         /// The upstream's answer broke the rules of HTTP.
         UpstreamBadAnswer = "upstream_bad_answer",
+        /// A peer that may not send the PROXY protocol connected to a listener that wants it.
+        ProxyHeaderForeign = "proxy_header_not_allowed",
+        /// A connection did not begin with a PROXY protocol header.
+        BadProxyHeader = "bad_proxy_header",
+        /// The PROXY protocol header did not come in time.
+        ProxyHeaderTimeout = "proxy_header_timeout",
+        /// The listener has as many connections as it may.
+        TooManyConnections = "too_many_connections",
+        /// The client's address has as many connections as it may.
+        TooManyOfAddress = "too_many_connections_of_address",
+        /// The client asks too often.
+        RateLimited = "rate_limited",
+        /// The proxy has as many requests in flight as it may.
+        Overloaded = "overloaded",
+        /// The service has as many requests in flight as it may, and as many waiting.
+        QueueFull = "service_overloaded",
+        /// No place among the service's requests became free in time.
+        QueueTimeout = "queue_timeout",
+        /// The body is larger than the service takes.
+        BodyTooLarge = "request_body_too_large",
+        /// The body came too slowly.
+        BodyTooSlow = "request_body_too_slow",
         /// A bug of ours ended the request.
         Internal = "internal",
     }

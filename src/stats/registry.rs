@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::endpoint::EndpointStats;
+use super::service::ServiceStats;
 use super::version::VersionStats;
 use super::worker::{WorkerStats, WorkerTotals};
 
@@ -19,6 +20,7 @@ pub struct Registry {
 struct Known {
     versions: HashMap<Box<str>, HashMap<Box<str>, VersionEntry>>,
     endpoint_ids: u32,
+    services: HashMap<Box<str>, Arc<ServiceStats>>,
 }
 
 #[derive(Debug)]
@@ -56,6 +58,19 @@ impl Registry {
         totals
     }
 
+    /// The gauges of a service.
+    #[must_use]
+    pub fn service(&self, service: &str) -> Arc<ServiceStats> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stats) = known.services.get(service) {
+            return Arc::clone(stats);
+        }
+        let id = u32::try_from(known.services.len()).unwrap_or(u32::MAX);
+        let stats = Arc::new(ServiceStats::new(id, self.workers.len()));
+        known.services.insert(service.into(), Arc::clone(&stats));
+        stats
+    }
+
     /// The counters of a version.
     #[must_use]
     pub fn version(&self, service: &str, version: &str) -> Arc<VersionStats> {
@@ -77,7 +92,7 @@ impl Registry {
     fn with<R>(&self, service: &str, version: &str, then: impl FnOnce(&mut VersionEntry, &mut u32) -> R) -> R {
         // Nothing in here can panic half-way, so a poisoned lock still guards whole maps.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { versions, endpoint_ids } = &mut *known;
+        let Known { versions, endpoint_ids, .. } = &mut *known;
         if !versions.contains_key(service) {
             versions.insert(service.into(), HashMap::new());
         }

@@ -31,6 +31,11 @@ impl WorkerStats {
         self.connections.sub(1);
     }
 
+    /// Counts a connection in that has not said yet whose it is, so that a worker that drains waits for it.
+    pub fn arriving(&self) {
+        self.connections.add(1);
+    }
+
     /// Client connections that are open on this worker.
     #[must_use]
     pub fn connections(&self) -> u64 {

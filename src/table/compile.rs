@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::stats::{EndpointStats, Registry, VersionStats};
+use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::gate::Gates;
 use super::hash::Salt;
@@ -33,6 +33,8 @@ pub struct Table {
 struct Index {
     router: Router,
     by_name: HashMap<Name, u32>,
+    /// Whether any service limits its requests in flight.
+    limits_in_flight: bool,
 }
 
 /// One service, ready for decisions.
@@ -46,6 +48,8 @@ pub struct Service {
     pub salt: Salt,
     /// Its versions, in natural order.
     pub versions: Box<[Version]>,
+    /// What happens to its requests at this moment.
+    pub stats: Arc<ServiceStats>,
     /// Its rules, in order.
     pub rules: Box<[Rule]>,
     /// Turns most rules away before they are read.
@@ -138,6 +142,7 @@ impl Table {
             let traffic = traffic.get(&spec.name).ok_or_else(|| CompileError::NoTraffic(spec.name.clone()))?;
             index.router.add(&spec.hosts, &spec.paths, number);
             index.by_name.insert(spec.name.clone(), number);
+            index.limits_in_flight |= spec.policy.limits.in_flight.is_some();
             services.push(Arc::new(Service::compile(spec, traffic, registry)?));
         }
         Ok(Self { revision, services: services.into(), index: Arc::new(index) })
@@ -166,6 +171,12 @@ impl Table {
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<u32> {
         self.index.router.find(host, path)
+    }
+
+    /// Whether any service limits its requests in flight.
+    #[must_use]
+    pub fn limits_in_flight(&self) -> bool {
+        self.index.limits_in_flight
     }
 
     /// The service with an index that [`Table::find`] gave.
@@ -220,6 +231,7 @@ impl Service {
             sticky: spec.sticky.as_slice().into(),
             on_unhealthy: spec.policy.on_unhealthy,
             versions: versions.collect(),
+            stats: registry.service(&spec.name),
             traffic: Arc::clone(traffic),
             spec: Arc::clone(spec),
         })

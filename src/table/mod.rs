@@ -13,7 +13,9 @@ pub mod decide;
 mod fixture;
 mod gate;
 pub mod hash;
+pub mod hold;
 pub mod key;
+pub mod limits;
 pub mod matcher;
 
 pub mod name;

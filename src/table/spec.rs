@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
+use super::limits::Limits;
 use super::name::Name;
 use super::weights::Weights;
 
@@ -78,6 +79,8 @@ pub struct Policy {
     pub body_idle_timeout: Duration,
     /// Whether `//`, `/./`, `/../` and encoded unreserved characters are resolved before routing and forwarding.
     pub normalize_path: bool,
+    /// How much of it is worked on at a time.
+    pub limits: Limits,
     /// Whether clients may open WebSockets; otherwise the request for one is forwarded as a plain one.
     pub websockets: bool,
     /// Longest silence on a WebSocket.
@@ -126,6 +129,7 @@ impl Default for Policy {
             tunnel_idle_timeout: Duration::from_secs(3600),
             on_shift: OnShift::Keep,
             shield: None,
+            limits: Limits::default(),
         }
     }
 }

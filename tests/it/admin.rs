@@ -253,6 +253,8 @@ async fn probes_and_the_document() {
         "/v1/revisions/{revision}",
         "/v1/explain",
         "/v1/services/{service}/versions/{version}/endpoints/{address}",
+        "/v1/hold",
+        "/v1/hold/{id}",
         "/v1/openapi.json",
         "/v1/upgrade",
         "/healthz",
@@ -261,7 +263,7 @@ async fn probes_and_the_document() {
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
-    assert_eq!(paths.len(), 16);
+    assert_eq!(paths.len(), 18);
     assert_references_resolve(&document, &document);
 }
 

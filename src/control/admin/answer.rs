@@ -9,7 +9,10 @@ use utoipa::ToSchema;
 
 use crate::control::difference::Difference;
 use crate::control::handle::Applied;
+use crate::control::hold::HoldReport;
 use crate::table::{Table, Version};
+
+use super::hold::HoldOutcome;
 
 /// What came of a change; with a dry run, what would.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -25,6 +28,9 @@ pub struct ChangeAnswer {
     restores: Option<u64>,
     /// What changes, per service.
     difference: Vec<DifferenceView>,
+    /// How the hold went, if one was asked for and there was something to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldOutcome>,
     /// What the caller will want to know: versions that get requests and cannot answer them at this moment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -82,8 +88,15 @@ impl ChangeAnswer {
             dry_run,
             restores,
             difference: difference.iter().map(DifferenceView::of).collect(),
+            hold: None,
             warnings,
         }
+    }
+
+    /// The same, with how its hold went.
+    #[must_use]
+    pub fn with_hold(self, report: Option<HoldReport>) -> Self {
+        Self { hold: report.map(HoldOutcome::of), ..self }
     }
 }
 

@@ -14,13 +14,17 @@ use serde_json::{Map, Value};
 use crate::control::change::Change;
 use crate::control::fault::Fault;
 use crate::control::handle::ChangeRequest;
+use crate::control::hold::HoldTerms;
 use crate::table::{Name, Table};
 
 use super::answer::{ChangeAnswer, Tagged};
 use super::fields::{Fields, show};
 use super::guard::Caller;
 use super::problem::Problem;
-use super::{Admin, json};
+use super::{Admin, hold, json};
+
+/// The key of a change that says how requests wait for it.
+const HOLD: &str = "hold";
 
 /// The largest body: splits of some thousand services.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -38,6 +42,8 @@ pub struct Call {
     pub body: Map<String, Value>,
     /// What is wrong with the call so far.
     pub faults: Vec<Fault>,
+    /// Whether new requests wait for the change.
+    pub hold: Option<HoldTerms>,
     caller: Caller,
     dry_run: bool,
     if_match: Option<u64>,
@@ -61,6 +67,18 @@ impl Call {
         if faults.is_empty() { Ok(self.caller.0) } else { Err(Problem::of_faults(faults)) }
     }
 
+    /// Takes the body, and the terms of a hold out of it.
+    pub fn body_with_hold(&mut self) -> Map<String, Value> {
+        let mut body = std::mem::take(&mut self.body);
+        // A number is the weight of a version that is called so.
+        if body.get(HOLD).is_some_and(|value| !value.is_number())
+            && let Some(value) = body.remove(HOLD)
+        {
+            self.hold = hold::terms(HOLD, &value, &mut self.faults);
+        }
+        body
+    }
+
     /// Asks the writer for `change`, unless something is wrong with the call.
     ///
     /// # Errors
@@ -74,13 +92,16 @@ impl Call {
         let Some(change) = change.filter(|_| faults.is_empty()) else {
             return Err(Problem::of_faults(faults));
         };
-        let Self { dry_run, if_match, caller, .. } = self;
+        let Self { dry_run, if_match, caller, hold, .. } = self;
         let author = caller.0.to_string();
-        let applied = admin.handle.apply(ChangeRequest { change, dry_run, if_match, author, reason }).await?;
-        Ok(Tagged(
-            applied.revision,
-            ChangeAnswer::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms()),
-        ))
+        let request = ChangeRequest { change, dry_run, if_match, author, reason };
+        let (applied, held) = match &hold {
+            Some(terms) => admin.holds.apply(&admin.handle, request, terms).await?,
+            None => (admin.handle.apply(request).await?, None),
+        };
+        let revision = applied.revision;
+        let answer = ChangeAnswer::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms());
+        Ok(Tagged(revision, answer.with_hold(held)))
     }
 }
 
@@ -111,7 +132,7 @@ impl FromRequest<Arc<Admin>> for Call {
             faults.push(Fault::invalid("body", show(&body), "an object", "write {...}"));
             return Err(Problem::of_faults(faults));
         };
-        Ok(Self { body, faults, caller, dry_run, if_match })
+        Ok(Self { body, faults, hold: None, caller, dry_run, if_match })
     }
 }
 

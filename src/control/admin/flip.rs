@@ -21,6 +21,8 @@ pub struct FlipBody {
     pub to: String,
     /// Why.
     pub reason: Option<String>,
+    /// Whether new requests wait until those in flight have ended and the change is in force.
+    pub hold: Option<super::hold::HoldBody>,
 }
 
 /// Sends everything to one version.
@@ -33,7 +35,7 @@ pub struct FlipBody {
     path = "/v1/services/{service}/flip",
     tag = "traffic",
     params(("service" = String, Path, description = "The service"), WriteTerms),
-    request_body(content = FlipBody, content_type = "application/json", example = r#"{"to": "v2"}"#),
+    request_body(content = FlipBody, content_type = "application/json", example = r#"{"to": "v2", "hold": {"max": "2s", "requests": 1000}}"#),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
 pub async fn post(
@@ -42,7 +44,7 @@ pub async fn post(
     mut call: Call,
 ) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = std::mem::take(&mut call.body);
+    let body = call.body_with_hold();
     let mut fields = call.fields(&body, Some(&["to", "reason"]));
     let reason = fields.reason();
     let to = fields.text("to");

@@ -3,8 +3,8 @@
 //! [`listen`] is where it answers and [`access`] who gets in, which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
 //! [`services`] show ([`view`] has their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer
-//! with [`answer`]), [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process take
-//! over, [`probes`] are for machines, [`openapi`] describes.
+//! with [`answer`]), [`hold`] keeps requests waiting for that, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
+//! lets another process take over, [`probes`] are for machines, [`openapi`] describes.
 //!
 //! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
 
@@ -16,6 +16,7 @@ pub mod explain;
 pub mod fields;
 pub mod flip;
 pub mod guard;
+pub mod hold;
 pub mod json;
 pub mod listen;
 pub mod openapi;
@@ -36,12 +37,13 @@ use std::sync::atomic::AtomicBool;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
-use axum::routing::{get, post, put};
+use axum::routing::{delete, get, post, put};
 
 use crate::table::Table;
 
 use super::export::Exporter;
 use super::handle::Handle;
+use super::hold::Desk;
 use super::live::Live;
 use super::upgrade::Upgrades;
 
@@ -54,6 +56,8 @@ use problem::Problem;
 pub struct Admin {
     /// The writer.
     pub handle: Handle,
+    /// Holds requests for a change.
+    pub holds: Arc<Desk>,
     /// The metrics, which also know the table and the counters.
     pub exporter: Arc<Exporter>,
     /// Rates of the last seconds.
@@ -82,6 +86,8 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/services/{service}/split", put(splits::put_one))
         .route("/v1/splits", put(splits::put_many))
         .route("/v1/services/{service}/flip", post(flip::post))
+        .route("/v1/hold", post(hold::post).get(hold::list))
+        .route("/v1/hold/{id}", delete(hold::delete))
         .route("/v1/rollback", post(rollback::post))
         .route("/v1/upgrade", post(upgrade::post))
         .route("/v1/revisions", get(revisions::list))

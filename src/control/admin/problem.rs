@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 
 use crate::control::fault::{Fault, FaultKind, chain};
 use crate::control::handle::{ApplyError, Gone, ReadError, Upgrading};
+use crate::control::hold::HoldError;
 use crate::control::store::StoreError;
 
 /// A refusal.
@@ -95,6 +96,20 @@ impl From<ApplyError> for Problem {
             ApplyError::Gone(gone) => gone.into(),
             ApplyError::Compile(source) => {
                 Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", format!("{source}; please report this bug"))
+            }
+        }
+    }
+}
+
+impl From<HoldError> for Problem {
+    fn from(error: HoldError) -> Self {
+        match error {
+            HoldError::Apply(error) => error.into(),
+            HoldError::Taken(taken) => Self::new(StatusCode::CONFLICT, "held", taken.to_string()),
+            HoldError::NotKept(why) => {
+                let remedy = "nothing was changed and everybody was let go; give the hold more room, or write \
+                              \"otherwise\": \"go_on\" (--or-go-on) to change the traffic all the same";
+                Self::new(StatusCode::CONFLICT, "hold_not_kept", format!("{why}; {remedy}"))
             }
         }
     }

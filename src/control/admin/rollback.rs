@@ -22,6 +22,8 @@ pub struct RollbackBody {
     pub services: Option<Vec<String>>,
     /// Why.
     pub reason: Option<String>,
+    /// Whether new requests wait until those in flight have ended and the change is in force.
+    pub hold: Option<super::hold::HoldBody>,
 }
 
 /// Restores the exact split of an earlier revision.
@@ -41,7 +43,7 @@ pub struct RollbackBody {
 )]
 pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = std::mem::take(&mut call.body);
+    let body = call.body_with_hold();
     let mut fields = call.fields(&body, Some(&["to", "services", "reason"]));
     let reason = fields.reason();
     let to = fields.optional_number("to");

@@ -24,7 +24,7 @@ const REASON: &str = "reason";
 /// Shifts one service.
 ///
 /// The body maps versions to per cent with up to three decimals; versions that are not named get nothing. It may also
-/// have a `reason`, a text.
+/// have a `reason`, a text, and a `hold` as a flip has it.
 ///
 /// # Errors
 /// The refusal.
@@ -43,7 +43,7 @@ pub async fn put_one(
     mut call: Call,
 ) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = std::mem::take(&mut call.body);
+    let body = call.body_with_hold();
     let mut fields = call.fields(&body, None);
     let reason = fields.reason();
     let name = service(&table, "service", &text, &mut fields.faults);
@@ -55,7 +55,8 @@ pub async fn put_one(
 
 /// Shifts several services in one revision and one swap.
 ///
-/// The body maps services to splits. It may also have a `reason`, a text.
+/// The body maps services to splits. It may also have a `reason`, a text, and a `hold` as a flip has it: services that
+/// are called so are shifted one by one.
 ///
 /// # Errors
 /// The refusal.
@@ -74,7 +75,7 @@ pub async fn put_one(
 )]
 pub async fn put_many(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = std::mem::take(&mut call.body);
+    let body = call.body_with_hold();
     let mut fields = call.fields(&body, None);
     let reason = fields.reason();
     let mut splits = BTreeMap::new();

@@ -6,6 +6,7 @@
 //! [`names`]: their number is bounded by what the operator wrote.
 
 mod series;
+mod service;
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -118,6 +119,7 @@ impl Exporter {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         metrics::with_local_recorder(&self.recorder, || {
             series.update(&table, now_ms);
+            service::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
             gauge!(names::REVISION).set(table.revision as f64);
@@ -143,6 +145,9 @@ fn describe() {
     describe_gauge!(names::REVISION, "The revision in force.");
     describe_gauge!(names::ENDPOINT_HEALTHY, "Whether an endpoint takes requests.");
     describe_gauge!(names::ENDPOINT_IN_FLIGHT, "Requests that an endpoint is answering.");
+    describe_gauge!(names::IN_FLIGHT, "Requests of a service that were decided and have not ended.");
+    describe_gauge!(names::QUEUED, "Requests that wait for a place among those in flight.");
+    describe_gauge!(names::HELD, "Requests that wait for the end of a hold.");
     describe_gauge!(names::CONNECTIONS, "Open connections, from clients and to endpoints.");
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");

@@ -159,7 +159,7 @@ fn with(labels: &[Label], key: &'static str, value: impl Into<metrics::SharedStr
     labels.iter().cloned().chain([Label::new(key, value)]).collect()
 }
 
-fn float(count: u64) -> f64 {
+pub(super) fn float(count: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "counts that are looked at are far below 2^52")]
     let float = count as f64;
     float

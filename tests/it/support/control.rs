@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use pointsman::control::admin::{self, Access, AccessSettings, Address, Admin, Listener};
 use pointsman::control::export::{Exporter, Sources};
+use pointsman::control::hold::Desk;
 use pointsman::control::live::Live;
 use pointsman::control::watch::ConfigFacts;
 use pointsman::control::{Handle, Store, Writer};
@@ -52,12 +53,17 @@ impl Control {
         let published = writer.published();
         let (handle, _thread) = writer.start().unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
-        let exporter = Arc::new(Exporter::new(Sources { published, registry, start: Instant::now(), config }).unwrap());
+        let exporter = Arc::new(
+            Exporter::new(Sources { published, registry: Arc::clone(&registry), start: Instant::now(), config })
+                .unwrap(),
+        );
         let listener = Listener::bind(address).unwrap();
         let address = listener.address().unwrap();
         let access = Access::new(&address, access).unwrap();
+        let holds = Arc::new(Desk::new(Arc::clone(&registry), Instant::now()));
         let admin = Arc::new(Admin {
             handle: handle.clone(),
+            holds,
             exporter,
             live: Arc::new(Live::default()),
             access,

@@ -1,0 +1,218 @@
+//! Limits of listeners, of services and of the proxy: how much is worked on at a time. Limits that contradict each
+//! other are refused: one of them would never be reached, and its author believes in it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::check::setting;
+use super::place::Place;
+use super::proxy::Proxy;
+use super::report::{Report, Reported};
+use super::units::{Count, Read, Size, Span};
+use crate::table::ServiceSpec;
+use crate::table::limits::{BodyRate, InFlight, Limits};
+
+/// Requests in flight, unless the config says otherwise: at some 30 KiB each (both connections' buffers and the
+/// exchange) they take 2 GiB. It is there for the memory; what an origin can bear is for its service to say.
+pub const IN_FLIGHT_DEFAULT: usize = 65_536;
+
+/// Connections of a listener: at 20 to 40 KiB each (plain and TLS) they take some 400 MiB, which the smallest machine
+/// has.
+const CONNECTIONS_MAX: Count = Count(10_000);
+
+/// No count of things at a time is larger.
+const COUNT_MAX: Count = Count(10_000_000);
+
+/// Who waits longer for a place has left.
+const QUEUE_TIMEOUT: Span = Span::secs(2);
+
+/// What a mobile client in a tunnel needs; slow enough attacks to be cheap.
+const BODY_RATE_GRACE: Span = Span::secs(10);
+
+/// Nothing waits longer than a day.
+const DAY: Span = Span::secs(86_400);
+
+/// How much a listener takes at a time.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ListenerLimits {
+    /// Connections, over all workers.
+    pub connections_max: usize,
+    /// Connections of one address (of a /64 of IPv6).
+    pub connections_per_address_max: Option<usize>,
+    /// Requests over time.
+    pub rate: Option<Rate>,
+}
+
+/// So many requests in a time, and so many at once after a pause.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// Requests, at least one.
+    pub requests: u32,
+    /// The time.
+    pub per: Duration,
+    /// Requests at once, at least [`Rate::requests`].
+    pub burst: u32,
+    /// Whose requests are counted together.
+    pub by: RateBy,
+}
+
+/// Whose requests are counted together.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RateBy {
+    /// Those of a client's address (of a /64 of IPv6), by the rules for trusted proxies.
+    #[default]
+    Address,
+    /// All of the listener.
+    Listener,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table such as { requests = 100, per = \"1s\" }")]
+pub(super) struct RawRate {
+    requests: Option<Read<Count>>,
+    per: Option<Read<Span>>,
+    burst: Option<Read<Count>>,
+    by: Option<RateBy>,
+}
+
+/// A count that may be left out, which is no limit.
+pub(super) fn optional_count(
+    raw: Option<Read<Count>>,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Option<usize>, Reported> {
+    let count = setting(raw, Count(1), Count(1)..=COUNT_MAX, at, report)?;
+    Ok(raw.map(|_| count.0))
+}
+
+impl ListenerLimits {
+    /// The limits of the listener at `at`.
+    pub(super) fn build(
+        (connections, per_address): (Option<Read<Count>>, Option<Read<Count>>),
+        rate: Option<&RawRate>,
+        at: &Place<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Self, Reported> {
+        let range = Count(1)..=COUNT_MAX;
+        let connections = setting(connections, CONNECTIONS_MAX, range, &at.key("connections_max"), report);
+        let key = at.key("connections_per_address_max");
+        let per_address = optional_count(per_address, &key, report);
+        let rate = rate.map(|rate| rate.build(&at.key("rate"), report)).transpose();
+        let (connections_max, connections_per_address_max) = (connections?.0, per_address?);
+        if let Some(found) = connections_per_address_max.filter(|found| *found > connections_max) {
+            let text =
+                format!("found {found}, want at most connections_max, {connections_max} (lower it or raise that)");
+            return Err(report.problem(&key, text));
+        }
+        Ok(Self { connections_max, connections_per_address_max, rate: rate? })
+    }
+}
+
+impl RawRate {
+    fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Rate, Reported> {
+        let most = Count(1_000_000);
+        let requests = match self.requests {
+            Some(_) => setting(self.requests, Count(1), Count(1)..=most, &at.key("requests"), report),
+            None => Err(report.missing(&at.key("requests"), "found none, want a number (add requests = 100)")),
+        };
+        let per = setting(self.per, Span::secs(1), Span::millis(1)..=DAY, &at.key("per"), report);
+        let burst_key = at.key("burst");
+        let burst = setting(self.burst, Count(1), Count(1)..=most, &burst_key, report);
+        let (requests, per, burst) = (requests?, per?, burst?);
+        let burst = if self.burst.is_some() { burst } else { requests };
+        if burst < requests {
+            let text = format!(
+                "found {burst}, want at least requests, {requests}, which may come together (raise it or leave it out)"
+            );
+            return Err(report.problem(&burst_key, text));
+        }
+        let count = |count: Count| u32::try_from(count.0).unwrap_or(u32::MAX);
+        Ok(Rate { requests: count(requests), per: per.0, burst: count(burst), by: self.by.unwrap_or_default() })
+    }
+}
+
+/// The limits of a service, as they are written.
+pub(super) struct RawLimits {
+    pub(super) requests_in_flight_max: Option<Read<Count>>,
+    pub(super) queue_max: Option<Read<Count>>,
+    pub(super) queue_timeout: Option<Read<Span>>,
+    pub(super) body_bytes_max: Option<Read<Size>>,
+    pub(super) body_rate_min: Option<Read<Size>>,
+    pub(super) body_rate_grace: Option<Read<Span>>,
+}
+
+impl RawLimits {
+    /// The limits of the service at `at`.
+    pub(super) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Limits, Reported> {
+        let in_flight = self.in_flight(at, report);
+        let size = self.body_bytes_max;
+        let range = Size(0)..=Size::kib(1 << 40);
+        let body_bytes_max = setting(size, Size(0), range, &at.key("body_bytes_max"), report);
+        let body_rate = self.body_rate(at, report);
+        let body_bytes_max = body_bytes_max?.0 as u64;
+        Ok(Limits { in_flight: in_flight?, body_bytes_max: size.map(|_| body_bytes_max), body_rate: body_rate? })
+    }
+
+    fn in_flight(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<InFlight>, Reported> {
+        let Self { requests_in_flight_max: max, queue_max, queue_timeout, .. } = *self;
+        let max_read = optional_count(max, &at.key("requests_in_flight_max"), report);
+        // As many again: whoever waits, waits about as long as a request takes.
+        let default = Count(max.map_or(0, |max| max.0.0).min(COUNT_MAX.0));
+        let (queue_key, timeout_key) = (at.key("queue_max"), at.key("queue_timeout"));
+        let queue = setting(queue_max, default, Count(0)..=COUNT_MAX, &queue_key, report);
+        let timeout = setting(queue_timeout, QUEUE_TIMEOUT, Span::millis(1)..=DAY, &timeout_key, report);
+        let without = |written: bool, key: &Place<'_>, report: &mut Report<'_>| match written && max.is_none() {
+            true => {
+                let text =
+                    "found a queue before nothing, want requests_in_flight_max as well (add it or leave this out)";
+                Err(report.problem(key, text))
+            }
+            false => Ok(()),
+        };
+        let queue_alone = without(queue_max.is_some(), &queue_key, report);
+        let timeout_alone = without(queue_timeout.is_some(), &timeout_key, report);
+        let (max, queue, timeout) = (max_read?, queue?, timeout?);
+        queue_alone.and(timeout_alone)?;
+        if queue.0 == 0 && queue_timeout.is_some() {
+            let text = "found a wait in a queue of none, want queue_max of at least 1 (raise it or leave this out)";
+            return Err(report.problem(&timeout_key, text));
+        }
+        Ok(max.map(|max| InFlight { max, queue_max: queue.0, queue_timeout: timeout.0 }))
+    }
+
+    fn body_rate(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<BodyRate>, Reported> {
+        let Self { body_rate_min: rate, body_rate_grace: grace, .. } = *self;
+        let grace_key = at.key("body_rate_grace");
+        let rate_read = setting(rate, Size(1), Size(1)..=Size::kib(1 << 20), &at.key("body_rate_min"), report);
+        let grace_read = setting(grace, BODY_RATE_GRACE, Span::millis(100)..=DAY, &grace_key, report);
+        if rate.is_none() && grace.is_some() {
+            let text = "found a grace for nothing, want body_rate_min as well (add it or leave this out)";
+            return Err(report.problem(&grace_key, text));
+        }
+        let (bytes, grace) = (rate_read?.0 as u64, grace_read?.0);
+        Ok(rate.map(|_| BodyRate { bytes_per_second_min: bytes, grace }))
+    }
+}
+
+/// No service may have more in flight than the proxy lets in.
+pub(super) fn check_services(
+    services: &[Arc<ServiceSpec>],
+    proxy: &Proxy,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<(), Reported> {
+    let Some(all) = proxy.requests_in_flight_max else { return Ok(()) };
+    let mut checked = Ok(());
+    for service in services {
+        let found = service.policy.limits.in_flight.map_or(0, |limit| limit.max);
+        if found > all {
+            let text =
+                format!("found {found}, want at most proxy.requests_in_flight_max, {all} (lower it or raise that)");
+            checked = Err(report.problem(&at.key(&service.name).key("requests_in_flight_max"), text));
+        }
+    }
+    checked
+}

@@ -1,0 +1,89 @@
+//! A worker's side of a [hold](crate::table::hold): which services are held, and the requests that wait.
+//!
+//! While nothing is held, a request reads one flag of its own thread. A request that is held takes its snapshot of the
+//! table after it was let go, so it is decided by what the hold was for. Its body is not read meanwhile.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::request::Parts;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::observe::Gauged;
+use super::worker::Worker;
+use crate::table::Service;
+use crate::table::hold::{Hold, Holds};
+
+/// What a worker holds.
+#[derive(Debug, Default)]
+pub struct WorkerHolds {
+    any: Cell<bool>,
+    open: RefCell<Arc<Holds>>,
+    changed: Notify,
+}
+
+impl WorkerHolds {
+    /// Whether anything is held.
+    #[must_use]
+    pub fn any(&self) -> bool {
+        self.any.get()
+    }
+
+    fn set(&self, holds: &Arc<Holds>, worker: usize) {
+        self.any.set(!holds.is_empty());
+        *self.open.borrow_mut() = Arc::clone(holds);
+        // Signed only when no request of this thread can miss it any more.
+        holds.iter().for_each(|hold| hold.sign(worker));
+        self.changed.notify_waiters();
+    }
+
+    fn of(&self, service: &Service, now_ms: u64) -> Option<Arc<Hold>> {
+        self.open.borrow().of(&service.spec.name, now_ms).cloned()
+    }
+
+    fn has(&self, id: u64) -> bool {
+        self.open.borrow().iter().any(|hold| hold.id == id)
+    }
+}
+
+/// Keeps the worker's list up to date until the sender is gone.
+pub async fn follow(worker: Rc<Worker>, mut published: watch::Receiver<Arc<Holds>>) {
+    loop {
+        let holds = Arc::clone(&published.borrow_and_update());
+        worker.holds.set(&holds, worker.index);
+        if published.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits while `service` is held. Returns for how long; `None` when it is not held, or there is no room to wait.
+pub async fn wait(worker: &Worker, service: &Service, head: &Parts) -> Option<Duration> {
+    let began = Instant::now();
+    let hold = worker.holds.of(service, worker.clock_ms(began))?;
+    let _held = hold.enter(head_bytes(head))?;
+    let _gauge = Gauged::new(&service.stats.cell(worker.index).held);
+    let end = worker.settings.clock_start + Duration::from_millis(hold.bounds.until_ms);
+    let mut changed = std::pin::pin!(worker.holds.changed.notified());
+    changed.as_mut().enable();
+    while worker.holds.has(hold.id) {
+        tokio::select! {
+            () = &mut changed => {
+                changed.set(worker.holds.changed.notified());
+                changed.as_mut().enable();
+            }
+            () = sleep_until(end) => break,
+        }
+    }
+    Some(began.elapsed())
+}
+
+/// About what a head takes.
+fn head_bytes(head: &Parts) -> u64 {
+    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    (target + headers) as u64
+}

@@ -1,0 +1,74 @@
+//! Where a request waits before it is decided: for the end of a hold, and for a place among the requests of its service.
+//!
+//! Nearly every request passes without a look: nothing here is asked unless something is held or the table
+//! has a service with such a limit.
+//!
+//! Nothing is awaited between the look at the holds and the moment in which the request is counted as in flight (when
+//! it is decided, right after this): that is what a [hold](crate::table::hold) builds on.
+//!
+//! Who has waited takes a new snapshot, and is decided by the table in force *then*; a request never uses two.
+
+use http::request::Parts;
+use http::uri::PathAndQuery;
+
+use super::hold;
+use super::load::Asked;
+use super::observe::Observer;
+use super::refuse::Refusal;
+use super::worker::{Snapshot, Worker};
+use crate::stats::ServiceStats;
+use crate::table::limits::InFlight;
+
+/// The snapshot that a request is decided by, and its target in it.
+///
+/// # Errors
+/// The refusal when its service is too busy, or `target` refuses.
+pub async fn settle(
+    worker: &Worker,
+    (head, host): (&Parts, &str),
+    target: impl Fn(&Snapshot) -> Result<PathAndQuery, Refusal>,
+    observer: &mut Observer,
+) -> Result<(Snapshot, PathAndQuery), Refusal> {
+    loop {
+        let table = worker.snapshot();
+        let target = target(&table)?;
+        let holding = worker.holds.any();
+        if !holding && !table.limits_in_flight() {
+            return Ok((table, target));
+        }
+        let Some(index) = table.find(host, target.path()) else { return Ok((table, target)) };
+        let service = table.service(index);
+        if holding && let Some(time) = hold::wait(worker, service, head).await {
+            observer.held(time);
+            continue;
+        }
+        let Some(limit) = service.spec.policy.limits.in_flight else { return Ok((table, target)) };
+        if !enter(worker, &service.stats, &limit, observer).await? {
+            return Ok((table, target));
+        }
+    }
+}
+
+/// Takes a place, unless the request has one. Returns whether it had to wait for it.
+async fn enter(
+    worker: &Worker,
+    service: &ServiceStats,
+    limit: &InFlight,
+    observer: &mut Observer,
+) -> Result<bool, Refusal> {
+    if observer.places.service.as_ref().is_some_and(|place| place.is_of(service)) {
+        return Ok(false);
+    }
+    // A place of the service that a table before this one had here.
+    observer.places.service = None;
+    let (place, waited) = match worker.queue(service).ask(limit)? {
+        Asked::Place(place) => (place, false),
+        Asked::Wait(waiting) => {
+            let cell = service.cell(worker.index);
+            let _queued = super::observe::Gauged::new(&cell.queued);
+            (waiting.place().await?, true)
+        }
+    };
+    observer.places.service = Some(place);
+    Ok(waited)
+}
