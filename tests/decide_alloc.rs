@@ -21,7 +21,7 @@ fn name(text: &str) -> Name {
 fn table(sticky: Vec<KeySource>, rules: Vec<RuleSpec>) -> Table {
     let weight = |percent| Weight::from_percent(percent).expect("a good weight");
     let split = Weights::new(BTreeMap::from([(name("v1"), weight(60.0)), (name("v2"), weight(40.0))]));
-    let version = |version| VersionSpec { name: name(version), endpoints: vec![([127, 0, 0, 1], 80).into()] };
+    let version = |version| VersionSpec::new(name(version), vec![([127, 0, 0, 1], 80).into()]);
     let spec = Arc::new(ServiceSpec {
         name: name("shop"),
         hosts: vec![HostPattern::Below("example.com".into())],

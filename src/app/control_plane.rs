@@ -5,6 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -13,6 +15,7 @@ use super::{ConfigFile, RunError, StartError, settings};
 use crate::config::{self, Config};
 use crate::control::admin::{self, Access, Admin};
 use crate::control::export::{Exporter, Sources};
+use crate::control::health::{self, Clock};
 use crate::control::live::Live;
 use crate::control::publish::Published;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
@@ -84,10 +87,12 @@ impl ControlPlane {
                         None => Ok(()),
                     }
                 };
-                let ((), watched, (), ()) = tokio::join!(
+                let clock = Clock(clock_start);
+                let ((), watched, (), (), ()) = tokio::join!(
                     admin::serve(listener, admin, stopped(stop.clone())),
                     watching,
-                    live.run(published, stopped(stop.clone())),
+                    live.run(Arc::clone(&published), stopped(stop.clone())),
+                    health::run(published, clock, StdRng::from_rng(&mut rand::rng()), stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                 );
                 watched

@@ -19,6 +19,7 @@ mod check;
 mod condition;
 mod document;
 mod fault;
+mod health;
 mod listener;
 mod nearest;
 mod pattern;

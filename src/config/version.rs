@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::check::{self, every};
+use super::health::RawHealth;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::shape::List;
@@ -18,6 +19,7 @@ pub(super) const NONE: &str = "found none, want at least one version (add [servi
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawVersion {
     endpoints: List<String>,
+    health: Option<RawHealth>,
 }
 
 /// All versions, in natural order of their names.
@@ -60,7 +62,8 @@ impl RawVersion {
                 Ok(address) => endpoints.push(address),
             }
         }
+        let health = self.health.as_ref().map(|raw| raw.build(&at.key("health"), report)).transpose();
         refused?;
-        Ok(VersionSpec { name: name?, endpoints })
+        Ok(VersionSpec { health: health?, ..VersionSpec::new(name?, endpoints) })
     }
 }

@@ -63,7 +63,7 @@ mod tests {
         let name = |text: &str| Name::new(text).expect("a name");
         let pairs = weights.iter().map(|(n, w)| (name(n), Weight::from_slots(w * 1_000).expect("a weight")));
         let split = Weights::new(pairs.collect()).expect("a split");
-        let version = |(n, _): &(&str, u32)| VersionSpec { name: name(n), endpoints: vec![([127, 0, 0, 1], 1).into()] };
+        let version = |(n, _): &(&str, u32)| VersionSpec::new(name(n), vec![([127, 0, 0, 1], 1).into()]);
         let spec = ServiceSpec {
             name: name("shop"),
             hosts: Vec::new(),

@@ -71,13 +71,13 @@ pub async fn dial(
         }
         match connect(&endpoint.stats, connect_timeout).await {
             Ok(Connected(sender)) => {
-                if endpoint.stats.succeeded() {
+                if endpoint.stats.rotation.connected(worker.clock_ms(Instant::now())) {
                     tracing::info!(endpoint = %endpoint.address, version = %version.name, "the endpoint takes connections again");
                 }
                 return Ok(Lease { sender, in_flight, reused: false, last: false, opened: Instant::now() });
             }
             Err(error) => {
-                if endpoint.stats.failed(worker.clock_ms(Instant::now())) {
+                if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now())) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, cause, version = %version.name, "the endpoint is paused");
                 }

@@ -10,6 +10,7 @@ pub mod endpoint;
 pub mod latency;
 pub mod names;
 pub mod registry;
+pub mod rotation;
 pub mod version;
 pub mod worker;
 
@@ -18,5 +19,6 @@ pub use endpoint::EndpointStats;
 pub use latency::Latency;
 pub use names::{CodeClass, Refused, UpstreamFailure};
 pub use registry::Registry;
+pub use rotation::Standing;
 pub use version::{VersionCell, VersionStats, VersionTotals};
 pub use worker::{WorkerStats, WorkerTotals};

@@ -254,7 +254,7 @@ impl Endpoint {
     /// Whether this endpoint takes requests at `now_ms`.
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
-        !self.drained && self.stats.reachable(now_ms)
+        !self.drained && self.stats.rotation.reachable(now_ms)
     }
 }
 

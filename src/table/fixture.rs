@@ -31,9 +31,8 @@ pub(crate) fn weights(text: &str) -> Weights {
 /// A service for any host and path, sticky by [`USER`], with one endpoint for each version of `split`.
 pub(crate) fn spec(service: &str, split: &str) -> ServiceSpec {
     let split = weights(split);
-    let versions = (1..).zip(split.iter()).map(|(number, (version, _))| VersionSpec {
-        name: version.clone(),
-        endpoints: vec![SocketAddr::from(([10, 0, 0, number], 80))],
+    let versions = (1..).zip(split.iter()).map(|(number, (version, _))| {
+        VersionSpec::new(version.clone(), vec![SocketAddr::from(([10, 0, 0, number], 80))])
     });
     ServiceSpec {
         name: name(service),

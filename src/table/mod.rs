@@ -13,6 +13,7 @@ pub mod decide;
 mod fixture;
 mod gate;
 pub mod hash;
+pub mod health;
 pub mod key;
 pub mod matcher;
 

@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
+use super::health::HealthSpec;
 use super::name::Name;
 use super::weights::Weights;
 
@@ -43,6 +44,16 @@ pub struct VersionSpec {
     pub name: Name,
     /// Its endpoints, at least one, each once.
     pub endpoints: Vec<SocketAddr>,
+    /// How they are checked, if they are.
+    pub health: Option<Arc<HealthSpec>>,
+}
+
+impl VersionSpec {
+    /// A version with these endpoints, and nothing else.
+    #[must_use]
+    pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
+        Self { name, endpoints, health: None }
+    }
 }
 
 /// How a service's requests are forwarded.

@@ -9,13 +9,13 @@ use crate::table::{Endpoint, Version};
 /// Draws an endpoint of `version` that takes requests at `now_ms` and whose index is not in `tried`.
 ///
 /// `chance` is random. The endpoint has been claimed: after a pause that is the one probe (see
-/// [`EndpointStats::claim`](crate::stats::EndpointStats::claim)).
+/// [`Rotation::claim`](crate::stats::rotation::Rotation::claim)).
 #[must_use]
 pub fn pick<'v>(version: &'v Version, now_ms: u64, chance: u64, tried: &[usize]) -> Option<(usize, &'v Endpoint)> {
     let endpoints = &version.endpoints;
     let count = endpoints.len();
     if count == 1 {
-        let usable = tried.is_empty() && endpoints[0].usable(now_ms) && endpoints[0].stats.claim(now_ms);
+        let usable = tried.is_empty() && endpoints[0].usable(now_ms) && endpoints[0].stats.rotation.claim(now_ms);
         return usable.then(|| (0, &endpoints[0]));
     }
     let open = |index: usize| endpoints[index].usable(now_ms) && !tried.contains(&index);
@@ -26,7 +26,7 @@ pub fn pick<'v>(version: &'v Version, now_ms: u64, chance: u64, tried: &[usize])
     let second = from(second_start).find(|index| open(*index) && *index != first).unwrap_or(first);
     let in_flight = |index: usize| endpoints[index].stats.in_flight();
     let (better, other) = if in_flight(second) < in_flight(first) { (second, first) } else { (first, second) };
-    let chosen = [better, other].into_iter().find(|index| endpoints[*index].stats.claim(now_ms))?;
+    let chosen = [better, other].into_iter().find(|index| endpoints[*index].stats.rotation.claim(now_ms))?;
     Some((chosen, &endpoints[chosen]))
 }
 
@@ -84,7 +84,7 @@ mod tests {
     fn unusable_and_tried_ones_are_left_out() {
         let mut version = version(4);
         version.endpoints[0].drained = true;
-        version.endpoints[1].stats.failed(0);
+        version.endpoints[1].stats.rotation.refused(0);
         let picked: BTreeSet<_> = (0..200).filter_map(|n| pick(&version, 0, chance(n), &[2]).map(|(i, _)| i)).collect();
         assert_eq!(picked, BTreeSet::from([3]));
         assert!(pick(&version, 0, 7, &[2, 3]).is_none());
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn after_a_pause_one_request_probes() {
         let version = version(1);
-        version.endpoints[0].stats.failed(0);
+        version.endpoints[0].stats.rotation.refused(0);
         assert!(pick(&version, 10, 0, &[]).is_none());
         assert!(pick(&version, 1_000, 0, &[]).is_some());
         assert!(pick(&version, 1_000, 0, &[]).is_none());

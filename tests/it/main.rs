@@ -18,6 +18,7 @@ mod config;
 mod demo;
 mod durable;
 mod export;
+mod health;
 mod http_answers;
 mod http_framing;
 mod http_headers;

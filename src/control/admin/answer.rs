@@ -95,7 +95,7 @@ fn unanswered(difference: &Difference, table: &Table, now_ms: u64) -> Vec<String
         !version.endpoints.iter().any(|endpoint| {
             let mut changes = difference.endpoints.iter();
             let change = changes.find(|c| c.version == version.name && c.address == endpoint.address);
-            !change.map_or(endpoint.drained, |change| change.drained) && endpoint.stats.reachable(now_ms)
+            !change.map_or(endpoint.drained, |change| change.drained) && endpoint.stats.rotation.reachable(now_ms)
         })
     });
     let warn = |version: &Version| {

@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use crate::control::effective::{Share, shares};
 use crate::control::file::same_split;
 use crate::control::live::Live;
+use crate::control::standing::{Words, words};
 use crate::stats::{CodeClass, UpstreamFailure};
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy};
 use crate::table::{Endpoint, Service, Version, Weights};
@@ -94,9 +95,13 @@ pub struct RecentView {
 pub struct EndpointView {
     /// Its address.
     address: String,
-    /// `ready`, `drained` (by an operator) or `paused` (it did not take connections and is left alone for a moment) or
-    /// `untried` (the pause is over, the next request will tell).
+    /// `ready`, `drained` (by an operator), `unhealthy` (it fails its checks), `paused` (it refused a connection and is
+    /// left alone for a moment), `ejected` (too many of its answers were failures) or `untried` (the pause is over, the
+    /// next request will tell).
     state: &'static str,
+    /// Why it is in that state, or until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// Requests that it is answering.
     in_flight: u32,
     /// Open connections to it.
@@ -174,15 +179,10 @@ impl VersionView {
 
 impl EndpointView {
     fn of(endpoint: &Endpoint, now_ms: u64) -> Self {
-        let state = match (endpoint.drained, endpoint.stats.failing(), endpoint.stats.reachable(now_ms)) {
-            (true, _, _) => "drained",
-            (false, false, _) => "ready",
-            (false, true, true) => "untried",
-            (false, true, false) => "paused",
-        };
+        let Words { state, reason } = words(endpoint, now_ms);
         let stats = &endpoint.stats;
         let address = endpoint.address.to_string();
-        Self { address, state, in_flight: stats.in_flight(), connections: stats.connections() }
+        Self { address, state, reason, in_flight: stats.in_flight(), connections: stats.connections() }
     }
 }
 

@@ -19,6 +19,7 @@ pub(crate) struct Setup {
     listener: String,
     service: String,
     bottom: String,
+    version: String,
     weights: Vec<u32>,
     versions: Vec<Vec<SocketAddr>>,
 }
@@ -33,6 +34,7 @@ impl Setup {
             listener: String::new(),
             service: String::new(),
             bottom: String::new(),
+            version: String::new(),
             weights,
             versions,
         }
@@ -62,6 +64,12 @@ impl Setup {
         self
     }
 
+    /// Lines for each version.
+    pub(crate) fn version(mut self, lines: &str) -> Self {
+        writeln!(self.version, "{lines}").unwrap();
+        self
+    }
+
     /// Sections for the end of the file.
     pub(crate) fn bottom(mut self, lines: &str) -> Self {
         writeln!(self.bottom, "{lines}").unwrap();
@@ -82,6 +90,7 @@ impl Setup {
         for (endpoints, n) in self.versions.iter().zip(1..) {
             let endpoints: Vec<_> = endpoints.iter().map(|address| format!("\"{address}\"")).collect();
             writeln!(text, "[services.site.versions.v{n}]\nendpoints = [{}]", endpoints.join(", ")).unwrap();
+            text += &self.version;
         }
         Proxy::start(&format!("{text}{}", self.bottom))
     }
@@ -138,6 +147,12 @@ impl Proxy {
     pub(crate) fn metrics(&self) -> String {
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
         super::client::send(self.admin, request).text()
+    }
+
+    /// What the admin API says of the service.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let request = format!("GET /v1/services/site HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        serde_json::from_str(&super::client::send(self.admin, request).text()).unwrap()
     }
 
     /// The sum of all samples of a metric whose labels contain each of `labels`, such as `reason="connect"`.

@@ -30,10 +30,7 @@ pub fn address(port: u16) -> SocketAddr {
 /// A service at `/service/` with two endpoints a version, sticky by `x-user`.
 pub fn service(service: &str, split: &str) -> ServiceSpec {
     let split = weights(split);
-    let version = |(name, port): (&Name, u16)| VersionSpec {
-        name: name.clone(),
-        endpoints: vec![address(port), address(port + 1)],
-    };
+    let version = |(name, port): (&Name, u16)| VersionSpec::new(name.clone(), vec![address(port), address(port + 1)]);
     ServiceSpec {
         name: name(service),
         hosts: Vec::new(),
