@@ -22,6 +22,7 @@ mod fault;
 mod health;
 mod listener;
 mod nearest;
+mod outlier;
 mod pattern;
 mod place;
 mod problem;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::build::Build;
 use super::check::{self, every, setting};
+use super::outlier::RawOutlier;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::rule::{self, Known, RawRule};
@@ -34,6 +35,8 @@ pub(super) struct RawService {
     response_timeout: Option<Read<Span>>,
     body_idle_timeout: Option<Read<Span>>,
     normalize_path: Option<bool>,
+    outlier: Option<RawOutlier>,
+    slow_start: Option<Read<Span>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -110,6 +113,9 @@ impl RawService {
         let connect = timeout(self.connect_timeout, default.connect_timeout, "connect_timeout");
         let response = timeout(self.response_timeout, default.response_timeout, "response_timeout");
         let body = timeout(self.body_idle_timeout, default.body_idle_timeout, "body_idle_timeout");
+        let (raw, range) = (self.slow_start, Span::millis(0)..=Span::secs(3_600));
+        let slow_start = setting(raw, Span(default.slow_start), range, &at.key("slow_start"), report);
+        let outlier = self.outlier.as_ref().map(|raw| raw.build(&at.key("outlier"), report)).transpose();
         let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
             RawOnUnhealthy::Pass => OnUnhealthy::Pass,
             RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
@@ -120,6 +126,8 @@ impl RawService {
             response_timeout: response?,
             body_idle_timeout: body?,
             normalize_path: self.normalize_path.unwrap_or(default.normalize_path),
+            outlier: outlier?,
+            slow_start: slow_start?.0,
         })
     }
 }

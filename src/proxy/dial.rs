@@ -66,6 +66,7 @@ pub async fn dial(
         let chance = worker.random() as u64;
         let (index, endpoint) = balance::pick(version, now_ms, chance, &tried).ok_or(NoConnection)?;
         let in_flight = InFlight::enter(&endpoint.stats);
+        observer.picked(index);
         if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, now) {
             return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
         }

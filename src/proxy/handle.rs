@@ -102,7 +102,6 @@ async fn exchange(
     let is_head = method == http::Method::HEAD;
     let request = (Head { method, uri: Uri::from(target), headers }, body);
     let answer = forward(worker, &route.routed, route.lease, request, (&state, observer)).await?;
-    answer.lease.endpoint().rotation.answered(worker.clock_ms(Instant::now()));
     Ok((Forwarded { answer, is_head, routed: route.routed }, state, route.new_key))
 }
 

@@ -4,7 +4,7 @@
 //! stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]), decide (in
 //! [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`], pass the [`answer`] on, [`observe`] how it
-//! ended; [`refuse`] is the one side exit. [`worker`] is what a thread owns, [`access_log`] what it tells.
+//! ended (and whom to [`blame`]); [`refuse`] is the one side exit. [`worker`] is what a thread owns, [`access_log`] what it tells.
 //!
 //! One thread per core, each with its own runtime, listening socket and upstream connections: a request never leaves
 //! its thread, so what it touches needs no locks and stays in one core's cache. A work-stealing runtime would even out
@@ -14,6 +14,7 @@ pub mod accept;
 pub mod access_log;
 pub mod admit;
 pub mod answer;
+mod blame;
 pub mod body;
 pub mod client;
 pub mod connection;

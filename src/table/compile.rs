@@ -65,6 +65,8 @@ pub struct Version {
     pub name: Name,
     /// Its share of the split.
     pub weight: Weight,
+    /// How long an endpoint that comes back takes to get all of its share; 0 is at once.
+    pub slow_start_ms: u64,
     /// Its endpoints.
     pub endpoints: Box<[Endpoint]>,
     /// What happened to its requests.
@@ -205,6 +207,7 @@ impl Service {
             Version {
                 name: version.name.clone(),
                 weight: Weight::from_slots(traffic.slots.count(&version.name)).unwrap_or(Weight::FULL),
+                slow_start_ms: u64::try_from(spec.policy.slow_start.as_millis()).unwrap_or(u64::MAX),
                 endpoints: version.endpoints.iter().map(endpoint).collect(),
                 stats: registry.version(&spec.name, &version.name),
             }
@@ -243,10 +246,11 @@ impl Service {
 }
 
 impl Version {
-    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock).
+    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock), if only as the last resort.
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
         self.endpoints.iter().any(|endpoint| endpoint.usable(now_ms))
+            || self.endpoints.iter().any(Endpoint::is_last_resort)
     }
 }
 
@@ -255,6 +259,12 @@ impl Endpoint {
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
         !self.drained && self.stats.rotation.reachable(now_ms)
+    }
+
+    /// Whether this endpoint is taken when no other one can be: nothing but an ejection speaks against it.
+    #[must_use]
+    pub fn is_last_resort(&self) -> bool {
+        !self.drained && self.stats.rotation.is_only_ejected()
     }
 }
 

@@ -18,6 +18,7 @@ pub mod key;
 pub mod matcher;
 
 pub mod name;
+pub mod outlier;
 pub mod path;
 pub mod request;
 

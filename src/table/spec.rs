@@ -12,6 +12,7 @@ use regex::Regex;
 
 use super::health::HealthSpec;
 use super::name::Name;
+use super::outlier::OutlierSpec;
 use super::weights::Weights;
 
 /// One service, as the file defines it.
@@ -57,7 +58,7 @@ impl VersionSpec {
 }
 
 /// How a service's requests are forwarded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// What happens to requests whose version has no usable endpoint.
     pub on_unhealthy: OnUnhealthy,
@@ -69,6 +70,10 @@ pub struct Policy {
     pub body_idle_timeout: Duration,
     /// Whether `//`, `/./`, `/../` and encoded unreserved characters are resolved before routing and forwarding.
     pub normalize_path: bool,
+    /// When endpoints that fail their requests are left alone, if ever.
+    pub outlier: Option<OutlierSpec>,
+    /// How long an endpoint that comes back takes to get all of its share; zero is at once.
+    pub slow_start: Duration,
 }
 
 impl Default for Policy {
@@ -81,6 +86,8 @@ impl Default for Policy {
             response_timeout: Duration::from_secs(60),
             body_idle_timeout: Duration::from_secs(60),
             normalize_path: false,
+            outlier: None,
+            slow_start: Duration::ZERO,
         }
     }
 }

@@ -1,6 +1,9 @@
 //! Looks after the endpoints: asks those whose version has `health` whether they are well, and tells the data plane
 //! through their [`Rotation`](crate::stats::rotation::Rotation), where the whole model is written down.
 //!
+//! It also sums what the workers saw and ejects by it (`outliers`), and begins the slow start of endpoints that are new
+//! beside old ones.
+//!
 //! [`streak`] turns single results into a verdict and is pure; [`probe`] is one check; this file runs a task for each
 //! endpoint that is checked, on the control plane's own thread: checks are not traffic, share no connection with it, are
 //! in none of its counts, and go on when the workers are busy.
@@ -10,7 +13,9 @@
 //! and its result decides alone, as in HAProxy and Envoy; after that it takes `fall` failures or `rise` successes in a
 //! row.
 
+mod outliers;
 pub mod probe;
+mod slow_start;
 pub mod streak;
 mod tasks;
 
@@ -23,6 +28,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::table::Table;
 
 use super::publish::Published;
+use outliers::Outliers;
 use tasks::Tasks;
 
 /// How often a new table is looked for: a check that begins so much later is not missed.
@@ -45,6 +51,7 @@ pub async fn run(published: Published, clock: Clock, random: StdRng, shutdown: i
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tasks = Tasks::new(clock, random);
+    let mut outliers = Outliers::default();
     let mut known: Option<Arc<Table>> = None;
     tokio::pin!(shutdown);
     loop {
@@ -55,7 +62,12 @@ pub async fn run(published: Published, clock: Clock, random: StdRng, shutdown: i
         let table = published.load_full();
         if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &table)) {
             tasks.adapt(&table);
-            known = Some(table);
+            outliers.adapt(&table);
+            if let Some(before) = &known {
+                slow_start::begin(before, &table, clock.now_ms());
+            }
         }
+        outliers.tick(&table, clock.now_ms());
+        known = Some(table);
     }
 }
