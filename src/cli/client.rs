@@ -35,6 +35,7 @@ enum Place {
 pub struct AdminClient {
     place: Place,
     token: Option<String>,
+    patience: Duration,
 }
 
 /// A call that did not succeed.
@@ -104,7 +105,14 @@ impl AdminClient {
             let good = !authority.is_empty() && !authority.contains('/') && authority.contains(':');
             Place::Tcp(good.then(|| authority.to_owned()).ok_or_else(|| CallError::Address(address.to_owned()))?)
         };
-        Ok(Self { place, token })
+        Ok(Self { place, token, patience: ANSWER_TIMEOUT })
+    }
+
+    /// The same client, which waits for an answer for so much longer.
+    #[must_use]
+    pub fn with_patience(mut self, more: Duration) -> Self {
+        self.patience += more;
+        self
     }
 
     /// Makes a call and waits for its answer.
@@ -115,8 +123,9 @@ impl AdminClient {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| CallError::Unreachable { place: self.to_string(), source })?;
         runtime.block_on(async {
-            let answered = tokio::time::timeout(ANSWER_TIMEOUT, self.connect_and_call(call)).await;
-            answered.unwrap_or_else(|_elapsed| Err(self.no_answer(&format!("nothing within {ANSWER_TIMEOUT:?}"))))
+            let patience = self.patience;
+            let answered = tokio::time::timeout(patience, self.connect_and_call(call)).await;
+            answered.unwrap_or_else(|_elapsed| Err(self.no_answer(&format!("nothing within {patience:?}"))))
         })
     }
 

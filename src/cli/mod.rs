@@ -116,7 +116,10 @@ impl Remote {
     /// Makes a call; with `--json` prints the answer, otherwise hands it to `show`.
     fn call(&self, call: Call<'_>, show: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
         let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
-        let answer = AdminClient::new(&self.admin, token)?.call(call)?;
+        // A change that is told to wait says so in its body.
+        let wait = call.body.as_ref().and_then(|body| crate::config::duration(body["wait"].as_str()?));
+        let client = AdminClient::new(&self.admin, token)?.with_patience(wait.unwrap_or_default());
+        let answer = client.call(call)?;
         if self.json {
             text::print(&format!("{answer:#}\n"));
         } else {

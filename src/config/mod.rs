@@ -56,6 +56,7 @@ pub use self::proxy::Proxy;
 use self::report::Reported;
 use self::service::RawService;
 pub use self::state::State;
+pub use self::units::duration;
 use self::{document::Document, place::Place, report::Report};
 use crate::table::ServiceSpec;
 

@@ -53,6 +53,12 @@ impl fmt::Display for Span {
     }
 }
 
+/// Reads a duration as the config has them, such as `30s`: callers and operators write it as the file does.
+#[must_use]
+pub fn duration(text: &str) -> Option<Duration> {
+    parse(text, &TIME_UNITS).map(Duration::from_millis)
+}
+
 /// A number of bytes, such as `64KiB`.
 #[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
 pub(super) struct Size(pub(super) usize);

@@ -12,6 +12,7 @@
 pub mod admin;
 pub mod change;
 pub mod difference;
+pub mod drain;
 pub mod effective;
 pub mod export;
 pub mod fault;

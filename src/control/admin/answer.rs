@@ -25,6 +25,9 @@ pub struct ChangeAnswer {
     restores: Option<u64>,
     /// What changes, per service.
     difference: Vec<DifferenceView>,
+    /// Requests that the drained endpoint is still answering.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) in_flight: Option<u32>,
     /// What the caller will want to know: versions that get requests and cannot answer them at this moment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -82,6 +85,7 @@ impl ChangeAnswer {
             dry_run,
             restores,
             difference: difference.iter().map(DifferenceView::of).collect(),
+            in_flight: None,
             warnings,
         }
     }

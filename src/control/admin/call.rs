@@ -49,6 +49,12 @@ impl Call {
         Fields::of(body, known, std::mem::take(&mut self.faults))
     }
 
+    /// Whether the caller only wants to know what would happen.
+    #[must_use]
+    pub fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+
     /// Asks the writer for `change`, unless something is wrong with the call.
     ///
     /// # Errors

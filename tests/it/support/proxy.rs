@@ -155,6 +155,17 @@ impl Proxy {
         serde_json::from_str(&super::client::send(self.admin, request).text()).unwrap()
     }
 
+    /// A change by the admin API, with a JSON body.
+    pub(crate) fn put(&self, path: &str, body: &str) -> serde_json::Value {
+        let length = body.len();
+        let request = format!(
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}",
+            self.admin
+        );
+        serde_json::from_str(&super::client::send(self.admin, request).text()).unwrap()
+    }
+
     /// The sum of all samples of a metric whose labels contain each of `labels`, such as `reason="connect"`.
     pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
         let text = self.metrics();
