@@ -18,6 +18,7 @@ use crate::control::export::{Exporter, Sources};
 use crate::control::health::{self, Clock};
 use crate::control::live::Live;
 use crate::control::publish::Published;
+use crate::control::resolve;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
 use crate::control::{Handle, admin::Address};
 use crate::stats::Registry;
@@ -68,6 +69,7 @@ impl ControlPlane {
         let Self { door, handle, published, registry, ready, clock_start, file, config } = self;
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
+        let (naming, resolver) = (handle.clone(), config.proxy.resolver);
         let watch = {
             let _entered = runtime.enter();
             file.map(|file| watch_file(file, config, handle.clone(), facts)).transpose()?
@@ -88,10 +90,11 @@ impl ControlPlane {
                     }
                 };
                 let clock = Clock(clock_start);
-                let ((), watched, (), (), ()) = tokio::join!(
+                let ((), watched, (), (), (), ()) = tokio::join!(
                     admin::serve(listener, admin, stopped(stop.clone())),
                     watching,
                     live.run(Arc::clone(&published), stopped(stop.clone())),
+                    resolve::run(Arc::clone(&published), naming, resolver, stopped(stop.clone())),
                     health::run(published, clock, StdRng::from_rng(&mut rand::rng()), stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                 );

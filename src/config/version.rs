@@ -9,6 +9,7 @@ use super::health::RawHealth;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::shape::List;
+use crate::table::HostPort;
 use crate::table::name::natural_cmp;
 use crate::table::spec::VersionSpec;
 
@@ -36,34 +37,43 @@ pub(super) fn build_all(
     Ok(versions)
 }
 
+fn twice(endpoint: &impl std::fmt::Display) -> String {
+    format!("found {endpoint} for the second time, want each endpoint once (remove one of the two)")
+}
+
 impl RawVersion {
     fn build(&self, name: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
         let name = check::name(name, at, report);
         let list = at.key("endpoints");
         if self.endpoints.is_empty() {
-            let text = "found none, want at least one IP:PORT (add endpoints = [\"10.0.0.1:8080\"])";
+            let text = "found none, want at least one IP:PORT or NAME:PORT (add endpoints = [\"10.0.0.1:8080\"])";
             return Err(report.missing(&list, text));
         }
-        let mut endpoints = Vec::new();
+        let (mut endpoints, mut names) = (Vec::new(), Vec::new());
         let mut refused = Ok(());
         for (index, text) in self.endpoints.iter() {
             let at = list.item(index);
-            match check::socket(text, &at, report) {
+            if let Some(name) = HostPort::new(text) {
+                match names.contains(&name) {
+                    true => refused = Err(report.problem(&at, twice(&name))),
+                    false => names.push(name),
+                }
+                continue;
+            }
+            match check::endpoint(text, &at, report) {
                 Err(reported) => refused = Err(reported),
                 Ok(address) if address.port() == 0 || address.ip().is_unspecified() => {
                     let text = format!("found {address}, want an address to connect to (name its host and port)");
                     refused = Err(report.problem(&at, text));
                 }
                 Ok(address) if endpoints.contains(&address) => {
-                    let text =
-                        format!("found {address} for the second time, want each endpoint once (remove one of the two)");
-                    refused = Err(report.problem(&at, text));
+                    refused = Err(report.problem(&at, twice(&address)));
                 }
                 Ok(address) => endpoints.push(address),
             }
         }
         let health = self.health.as_ref().map(|raw| raw.build(&at.key("health"), report)).transpose();
         refused?;
-        Ok(VersionSpec { health: health?, ..VersionSpec::new(name?, endpoints) })
+        Ok(VersionSpec { names, health: health?, ..VersionSpec::new(name?, endpoints) })
     }
 }

@@ -1,5 +1,6 @@
 //! How to ask the writer: a small sender that every part of the control plane has a clone of.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -28,6 +29,7 @@ pub(super) enum Call {
     Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, StoreError>> },
     Revision(u64, oneshot::Sender<Result<Option<Revision>, StoreError>>),
     Facts(oneshot::Sender<Facts>),
+    Resolved(Arc<str>, Result<Vec<IpAddr>, String>, oneshot::Sender<()>),
 }
 
 /// A change, with who wants it and on what terms.
@@ -151,6 +153,14 @@ impl Handle {
     /// [`Gone`] when the writer has ended.
     pub async fn facts(&self) -> Result<Facts, Gone> {
         self.ask(Call::Facts).await
+    }
+
+    /// Puts the addresses of a host in force, or notes why there are none. No revision: the traffic stays what it is.
+    ///
+    /// # Errors
+    /// [`Gone`] when the writer has ended.
+    pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Result<(), Gone> {
+        self.ask(|told| Call::Resolved(host, answer, told)).await
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Gone> {

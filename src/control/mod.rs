@@ -3,7 +3,8 @@
 //! In reading order: [`change`] is what may be asked and what comes of it, with [`undo`] for rollbacks, [`mod@file`] for
 //! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
-//! the one pointer that the data plane loads. [`watch`] reloads the config file, and [`health`] looks after the endpoints. [`effective`], [`live`],
+//! the one pointer that the data plane loads. [`watch`] reloads the config file, [`resolve`] finds the
+//! addresses of endpoints by name, and [`health`] looks after them. [`effective`], [`live`],
 //! [`standing`] and [`export`] are what is shown of the result, and [`admin`] is the API on top.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
@@ -21,6 +22,7 @@ pub mod handle;
 pub mod health;
 pub mod live;
 pub mod publish;
+pub mod resolve;
 pub mod standing;
 pub mod store;
 pub mod undo;

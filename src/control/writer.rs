@@ -4,6 +4,7 @@
 //! pointer, so that nobody is ever routed by a revision that a power cut could take back; the answer comes last, so
 //! that whoever has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::thread;
 
@@ -87,7 +88,20 @@ impl Writer {
                 Call::Revisions { before, limit, answer } => drop(answer.send(self.store.revisions(before, limit))),
                 Call::Revision(number, answer) => drop(answer.send(self.store.revision(number))),
                 Call::Facts(answer) => drop(answer.send(self.facts())),
+                Call::Resolved(host, found, told) => {
+                    self.resolved(&host, found);
+                    told.send(()).ok();
+                }
             }
+        }
+    }
+
+    /// Puts the addresses of a host in force.
+    fn resolved(&mut self, host: &Arc<str>, found: Result<Vec<IpAddr>, String>) {
+        self.state.addresses = Arc::new(self.state.addresses.with(host, found));
+        match self.publisher.table().with_addresses(&self.state.addresses, &self.registry) {
+            Ok(table) => self.publisher.publish(table),
+            Err(error) => tracing::error!(%error, "addresses do not compile, which is a bug"),
         }
     }
 
@@ -134,7 +148,8 @@ impl Writer {
         if let Change::File(specs) = change {
             let mut traffic = self.state.traffic.clone();
             traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
-            return Table::compile(revision, specs, &traffic, &self.registry).map(Some);
+            let table = Table::compile(revision, specs, &traffic, &self.registry)?;
+            return table.with_addresses(&self.state.addresses, &self.registry).map(Some);
         }
         if planned.next.is_empty() {
             return Ok(None);

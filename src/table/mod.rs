@@ -6,6 +6,7 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
+pub mod address;
 mod claim;
 pub mod compile;
 pub mod decide;
@@ -28,6 +29,7 @@ pub mod spec;
 pub mod traffic;
 pub mod weights;
 
+pub use address::{Addresses, HostPort};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Cause, Decision, Undecided, decide};
 pub use name::Name;

@@ -10,6 +10,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
+use super::address::HostPort;
 use super::health::HealthSpec;
 use super::name::Name;
 use super::outlier::OutlierSpec;
@@ -43,8 +44,10 @@ pub struct ServiceSpec {
 pub struct VersionSpec {
     /// The version's name.
     pub name: Name,
-    /// Its endpoints, at least one, each once.
+    /// Its endpoints by address, each once; at least one, or a name.
     pub endpoints: Vec<SocketAddr>,
+    /// Its endpoints by name, each once.
+    pub names: Vec<HostPort>,
     /// How they are checked, if they are.
     pub health: Option<Arc<HealthSpec>>,
 }
@@ -53,7 +56,7 @@ impl VersionSpec {
     /// A version with these endpoints, and nothing else.
     #[must_use]
     pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, endpoints, health: None }
+        Self { name, endpoints, names: Vec::new(), health: None }
     }
 }
 

@@ -19,6 +19,7 @@ mod demo;
 mod durable;
 mod export;
 mod health;
+mod health_dns;
 mod health_drain;
 mod health_outlier;
 mod http_answers;

@@ -80,7 +80,10 @@ impl Tasks {
     }
 
     fn begin(&mut self, spec: &Arc<HealthSpec>, service: &Service, version: &Version, endpoint: &Endpoint) -> Task {
-        let host = HeaderValue::from_str(&endpoint.address.to_string());
+        let definition = service.spec.versions.iter().find(|definition| definition.name == version.name);
+        let name = definition.and_then(|definition| service.addresses.name_of(definition, endpoint.address));
+        let host = name.map_or_else(|| endpoint.address.to_string(), ToString::to_string);
+        let host = HeaderValue::from_str(&host);
         let check = Check {
             service: service.spec.name.clone(),
             version: version.name.clone(),

@@ -4,6 +4,7 @@
 pub(crate) mod case;
 pub(crate) mod client;
 pub(crate) mod control;
+pub(crate) mod dns;
 pub(crate) mod fault;
 pub(crate) mod origin;
 pub(crate) mod process;
