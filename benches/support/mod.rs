@@ -57,10 +57,8 @@ pub(crate) fn split(v2_percent: f64) -> Weights {
 
 fn service(number: u32) -> ServiceSpec {
     let [_, a, b, c] = number.to_be_bytes();
-    let version = |version: &str, port: u16| {
-        let endpoint = |port| SocketAddr::from(([10, a, b, c], port));
-        VersionSpec::new(name(version), vec![endpoint(port), endpoint(port + 1)])
-    };
+    let address = |port| SocketAddr::from(([10, a, b, c], port));
+    let version = |version: &str, port: u16| VersionSpec::new(name(version), vec![address(port), address(port + 1)]);
     ServiceSpec {
         name: name(&format!("service-{number}")),
         hosts: vec![HostPattern::Exact(host(number).into())],

@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -15,9 +17,11 @@ use super::{ConfigFile, RunError, StartError, settings, systemd};
 use crate::config::{self, Config};
 use crate::control::admin::{self, Access, Admin, LeaveFile};
 use crate::control::export::{Exporter, Sources};
+use crate::control::health::{self, Clock};
 use crate::control::hold::Desk;
 use crate::control::live::Live;
 use crate::control::publish::Published;
+use crate::control::resolve;
 use crate::control::upgrade::Upgrades;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
 use crate::control::{Handle, admin::Address};
@@ -92,6 +96,7 @@ impl ControlPlane {
         let Self { door, handle, published, holds, registry, ready, upgrades, clock_start, file, config } = self;
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
+        let (naming, resolver) = (handle.clone(), config.proxy.resolver);
         let watch = {
             let _entered = runtime.enter();
             file.map(|file| watch_file(file, config, handle.clone(), facts)).transpose()?
@@ -113,10 +118,13 @@ impl ControlPlane {
                         None => Ok(()),
                     }
                 };
-                let ((), watched, (), (), ()) = tokio::join!(
+                let clock = Clock(clock_start);
+                let ((), watched, (), (), (), (), ()) = tokio::join!(
                     admin::serve(listener, admin, stopped(stop.clone())),
                     watching,
-                    live.run(published, stopped(stop.clone())),
+                    live.run(Arc::clone(&published), stopped(stop.clone())),
+                    resolve::run(Arc::clone(&published), naming, resolver, stopped(stop.clone())),
+                    health::run(published, clock, StdRng::from_rng(&mut rand::rng()), stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                     systemd::run(reloads, stopped(stop.clone())),
                 );

@@ -189,6 +189,11 @@ fn show(answer: &Value) -> String {
         None => head,
     };
     let head = head + &hold_line(&answer["hold"]);
+    let head = match answer["in_flight"].as_u64() {
+        Some(0) => head + "  nothing is in flight to it any more\n",
+        Some(left) => head + &format!("  {} in flight to it still\n", toned(&left.to_string(), Tone::Warn)),
+        None => head,
+    };
     let text = list(answer, "difference").fold(head, |text, difference| text + &difference_line(difference));
     list(answer, "warnings")
         .filter_map(Value::as_str)

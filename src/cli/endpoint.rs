@@ -21,10 +21,13 @@ struct Place {
 
 /// Give an endpoint no new requests; those that it has may end
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  pointsman drain shop v1 10.0.0.1:8080 --reason 'new kernel'")]
+#[command(after_help = "Example:\n  pointsman drain shop v1 10.0.0.1:8080 --wait 30s --reason 'new kernel'")]
 pub struct DrainArgs {
     #[command(flatten)]
     place: Place,
+    /// Come back when nothing is in flight any more, or after this time at the latest
+    #[arg(long, value_name = "TIME")]
+    wait: Option<String>,
     #[command(flatten)]
     terms: Terms,
 }
@@ -44,7 +47,8 @@ pub struct ReadyArgs {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn drain(remote: &Remote, args: DrainArgs) -> Result<(), CommandError> {
-    set(remote, &args.place, args.terms, "drain")
+    let wait = args.wait.map(|wait| ("wait".to_owned(), Value::from(wait)));
+    set(remote, &args.place, args.terms, ("drain", wait))
 }
 
 /// Makes ready.
@@ -52,13 +56,18 @@ pub fn drain(remote: &Remote, args: DrainArgs) -> Result<(), CommandError> {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn ready(remote: &Remote, args: ReadyArgs) -> Result<(), CommandError> {
-    set(remote, &args.place, args.terms, "ready")
+    set(remote, &args.place, args.terms, ("ready", None))
 }
 
-fn set(remote: &Remote, place: &Place, terms: Terms, state: &str) -> Result<(), CommandError> {
+fn set(
+    remote: &Remote,
+    place: &Place,
+    terms: Terms,
+    (state, wait): (&str, Option<(String, Value)>),
+) -> Result<(), CommandError> {
     let (service, version) = (segment(&place.service)?, segment(&place.version)?);
     let address = segment(&place.address)?.replace('[', "%5B").replace(']', "%5D");
     let path = format!("/v1/services/{service}/versions/{version}/endpoints/{address}");
-    let body = Map::from_iter([("state".to_owned(), Value::from(state))]);
+    let body = Map::from_iter([("state".to_owned(), Value::from(state))].into_iter().chain(wait));
     change(remote, Method::PUT, &path, body, terms)
 }

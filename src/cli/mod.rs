@@ -120,7 +120,9 @@ impl CommandError {
 impl Remote {
     /// Makes a call; with `--json` prints the answer, otherwise hands it to `show`.
     fn call(&self, call: Call<'_>, show: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
-        self.call_for(client::ANSWER_TIMEOUT, call, show)
+        // A change that is told to wait says so in its body.
+        let wait = call.body.as_ref().and_then(|body| crate::config::duration(body["wait"].as_str()?));
+        self.call_for(client::ANSWER_TIMEOUT + wait.unwrap_or_default(), call, show)
     }
 
     /// The same for a call that may take longer.

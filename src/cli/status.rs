@@ -100,6 +100,9 @@ fn version_row(version: &Value) -> Vec<(String, Tone)> {
     let endpoints: Vec<String> = list(version, "endpoints")
         .map(|endpoint| match endpoint["state"].as_str() {
             Some("ready") | None => member(endpoint, "address"),
+            Some(state) if endpoint["reason"].is_string() => {
+                format!("{} ({state}: {})", member(endpoint, "address"), member(endpoint, "reason"))
+            }
             Some(state) => format!("{} ({state})", member(endpoint, "address")),
         })
         .collect();

@@ -66,6 +66,23 @@ pub(super) fn socket(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Res
     Ok(address)
 }
 
+/// `IP:PORT` of an endpoint, whose text is no `NAME:PORT`.
+pub(super) fn endpoint(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
+    let Ok(address) = text.parse() else {
+        let wanted = "IP:PORT such as \"10.0.0.1:8080\", or NAME:PORT such as \"backend.internal:8080\"";
+        let remedy = match text.rsplit_once(':') {
+            _ if text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok() => socket_remedy(text),
+            None => "add a port".to_owned(),
+            Some((host, _)) if !text.contains("://") && !host.is_empty() && host.parse::<IpAddr>().is_err() => {
+                "a name has letters, digits, '-', '_' and '.', and a port is a number from 1 to 65535".to_owned()
+            }
+            Some(_) => socket_remedy(text),
+        };
+        return Err(report.problem(at, format!("found {text:?}, want {wanted} ({remedy})")));
+    };
+    Ok(address)
+}
+
 /// What to do about a text that is not `IP:PORT`.
 fn socket_remedy(text: &str) -> String {
     if text.contains("://") {

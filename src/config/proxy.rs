@@ -1,5 +1,6 @@
 //! `[proxy]`: workers, upstream connections and limits. Every limit of the request path is here and nowhere else.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Proxy {
     pub upstream_max_age: Duration,
     /// Idle connections kept for each endpoint and worker.
     pub upstream_idle_max: usize,
+    /// Who is asked for the names of endpoints; `None` is who the system asks.
+    pub resolver: Option<SocketAddr>,
     /// Whether the upstream request carries `x-pointsman-revision`.
     pub revision_header: bool,
     /// Our name in `Via`.
@@ -56,6 +59,7 @@ pub(super) struct RawProxy {
     upstream_idle_timeout: Option<Read<Span>>,
     upstream_max_age: Option<Read<Span>>,
     upstream_idle_max: Option<Read<Count>>,
+    resolver: Option<String>,
     revision_header: Option<bool>,
     via: Option<String>,
     target_bytes_max: Option<Read<Size>>,
@@ -90,6 +94,7 @@ impl RawProxy {
         let most = self.upstream_idle_max;
         let most = setting(most, Count(64), Count(0)..=Count(65_536), &at.key("upstream_idle_max"), report);
         let in_flight = limits::optional_count(self.requests_in_flight_max, &at.key("requests_in_flight_max"), report);
+        let resolver = self.resolver.as_ref().map(|text| check::socket(text, &at.key("resolver"), report)).transpose();
         let limits = self.limits(at, report);
         let (target_bytes_max, head_bytes_max, headers_max) = limits?;
         Ok(Proxy {
@@ -101,6 +106,7 @@ impl RawProxy {
             upstream_idle_timeout: idle?.0,
             upstream_max_age: age?.0,
             upstream_idle_max: most?.0,
+            resolver: resolver?,
             revision_header: self.revision_header.unwrap_or(true),
             via: via?,
             target_bytes_max,

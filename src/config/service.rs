@@ -9,6 +9,7 @@ use super::build::Build;
 use super::check::{self, every, setting};
 use super::limits::RawLimits;
 use super::on_shift::RawOnShift;
+use super::outlier::RawOutlier;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::rule::{self, Known, RawRule};
@@ -47,6 +48,8 @@ pub(super) struct RawService {
     body_bytes_max: Option<Read<Size>>,
     body_rate_min: Option<Read<Size>>,
     body_rate_grace: Option<Read<Span>>,
+    outlier: Option<RawOutlier>,
+    slow_start: Option<Read<Span>>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -136,6 +139,9 @@ impl RawService {
             body_rate_grace: self.body_rate_grace,
         };
         let limits = limits.build(at, report);
+        let (raw, range) = (self.slow_start, Span::millis(0)..=Span::secs(3_600));
+        let slow_start = setting(raw, Span(default.slow_start), range, &at.key("slow_start"), report);
+        let outlier = self.outlier.as_ref().map(|raw| raw.build(&at.key("outlier"), report)).transpose();
         let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
             RawOnUnhealthy::Pass => OnUnhealthy::Pass,
             RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
@@ -151,6 +157,8 @@ impl RawService {
             on_shift: on_shift?.unwrap_or(default.on_shift),
             shield: None,
             limits: limits?,
+            outlier: outlier?,
+            slow_start: slow_start?.0,
         })
     }
 }

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::check::{self, every};
+use super::health::RawHealth;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::shape::List;
+use crate::table::HostPort;
 use crate::table::name::natural_cmp;
 use crate::table::spec::{Protocol, VersionSpec};
 
@@ -19,6 +21,7 @@ pub(super) const NONE: &str = "found none, want at least one version (add [servi
 pub(super) struct RawVersion {
     endpoints: List<String>,
     protocol: Option<RawProtocol>,
+    health: Option<RawHealth>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -43,37 +46,47 @@ pub(super) fn build_all(
     Ok(versions)
 }
 
+fn twice(endpoint: &impl std::fmt::Display) -> String {
+    format!("found {endpoint} for the second time, want each endpoint once (remove one of the two)")
+}
+
 impl RawVersion {
     fn build(&self, name: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
         let name = check::name(name, at, report);
         let list = at.key("endpoints");
         if self.endpoints.is_empty() {
-            let text = "found none, want at least one IP:PORT (add endpoints = [\"10.0.0.1:8080\"])";
+            let text = "found none, want at least one IP:PORT or NAME:PORT (add endpoints = [\"10.0.0.1:8080\"])";
             return Err(report.missing(&list, text));
         }
-        let mut endpoints = Vec::new();
+        let (mut endpoints, mut names) = (Vec::new(), Vec::new());
         let mut refused = Ok(());
         for (index, text) in self.endpoints.iter() {
             let at = list.item(index);
-            match check::socket(text, &at, report) {
+            if let Some(name) = HostPort::new(text) {
+                match names.contains(&name) {
+                    true => refused = Err(report.problem(&at, twice(&name))),
+                    false => names.push(name),
+                }
+                continue;
+            }
+            match check::endpoint(text, &at, report) {
                 Err(reported) => refused = Err(reported),
                 Ok(address) if address.port() == 0 || address.ip().is_unspecified() => {
                     let text = format!("found {address}, want an address to connect to (name its host and port)");
                     refused = Err(report.problem(&at, text));
                 }
                 Ok(address) if endpoints.contains(&address) => {
-                    let text =
-                        format!("found {address} for the second time, want each endpoint once (remove one of the two)");
-                    refused = Err(report.problem(&at, text));
+                    refused = Err(report.problem(&at, twice(&address)));
                 }
                 Ok(address) => endpoints.push(address),
             }
         }
+        let health = self.health.as_ref().map(|raw| raw.build(&at.key("health"), report)).transpose();
         refused?;
         let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
             RawProtocol::Http1 => Protocol::Http1,
             RawProtocol::Http2 => Protocol::Http2,
         });
-        Ok(VersionSpec { name: name?, endpoints, protocol })
+        Ok(VersionSpec { names, health: health?, protocol, ..VersionSpec::new(name?, endpoints) })
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::table::{Name, ServiceSpec, Slots, Traffic, Weights};
+use crate::table::{Addresses, Name, ServiceSpec, Slots, Traffic, Weights};
 
 use super::difference::Difference;
 use super::fault::{Fault, FaultKind};
@@ -20,6 +20,8 @@ pub struct State {
     pub specs: BTreeMap<Name, Arc<ServiceSpec>>,
     /// The traffic of every service that ever was: one that left the config resumes here when it comes back.
     pub traffic: BTreeMap<Name, Arc<Traffic>>,
+    /// What the names of endpoints stand for; found at run time, and no part of a revision.
+    pub addresses: Arc<Addresses>,
     /// The split that the file asked for when it was last applied, also of services that left.
     pub intent: BTreeMap<Name, Weights>,
 }
@@ -262,8 +264,10 @@ fn endpoint(
     let Some(found) = spec.versions.iter().find(|known| known.name == *version) else {
         return Err(vec![Fault::no_version(FaultKind::Unknown, place, version, versions(spec))]);
     };
-    if !found.endpoints.contains(&address) {
-        let known: Vec<_> = found.endpoints.iter().map(SocketAddr::to_string).collect();
+    let endpoints = state.addresses.endpoints(found);
+    // A drained address that its name does not stand for now can still be made ready.
+    if !endpoints.contains(&address) && !traffic.drained.contains(&(version.clone(), address)) {
+        let known: Vec<_> = endpoints.iter().map(SocketAddr::to_string).collect();
         return Err(vec![Fault {
             kind: FaultKind::Unknown,
             place: format!("{place}.endpoints"),

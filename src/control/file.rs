@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::table::spec::VersionSpec;
 use crate::table::{Name, ServiceSpec, Traffic, Weight, Weights};
 
 use super::change::{Action, Planned, State, versions};
@@ -30,7 +31,9 @@ fn traffic(state: &State, spec: &ServiceSpec) -> Traffic {
     let mut next =
         if fits && unchanged { Traffic::clone(old) } else { old.shifted(&spec.split, || state.new_salt(spec)) };
     next.drained.retain(|(name, address)| {
-        spec.versions.iter().any(|version| version.name == *name && version.endpoints.contains(address))
+        // What a name stands for comes and goes: who repairs that address is not asked again.
+        let is_there = |version: &VersionSpec| !version.names.is_empty() || version.endpoints.contains(address);
+        spec.versions.iter().any(|version| version.name == *name && is_there(version))
     });
     next
 }

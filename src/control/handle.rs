@@ -1,5 +1,6 @@
 //! How to ask the writer: a small sender that every part of the control plane has a clone of.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
@@ -30,6 +31,7 @@ pub(super) enum Call {
     Facts(oneshot::Sender<Facts>),
     Lend(oneshot::Sender<()>),
     TakeBack(oneshot::Sender<Result<(), ApplyError>>),
+    Resolved(Arc<str>, Result<Vec<IpAddr>, String>, oneshot::Sender<()>),
 }
 
 /// A change, with who wants it and on what terms.
@@ -180,6 +182,14 @@ impl Handle {
     /// [`ApplyError`] when it cannot be opened; it is tried again at the next change.
     pub async fn take_back(&self) -> Result<(), ApplyError> {
         self.ask(Call::TakeBack).await?
+    }
+
+    /// Puts the addresses of a host in force, or notes why there are none. No revision: the traffic stays what it is.
+    ///
+    /// # Errors
+    /// [`Gone`] when the writer has ended.
+    pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Result<(), Gone> {
+        self.ask(|told| Call::Resolved(host, answer, told)).await
     }
 
     async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Gone> {

@@ -4,8 +4,9 @@
 //! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
 //! the one pointer that the data plane loads. [`hold`] makes a change while nothing runs. [`watch`] reloads the config
-//! file; [`upgrade`] is how another process is asked to take over. [`effective`], [`live`] and [`export`]
-//! are what is shown of the result, and [`admin`] is the API on top.
+//! file; [`resolve`] finds the addresses of endpoints by name, and [`health`] looks after them; [`upgrade`] is how another
+//! process is asked to take over. [`effective`], [`live`], [`standing`] and [`export`] are what is shown of the result, and
+//! [`admin`] is the API on top.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
 //! flush would stop whoever only wants to look.
@@ -13,14 +14,18 @@
 pub mod admin;
 pub mod change;
 pub mod difference;
+pub mod drain;
 pub mod effective;
 pub mod export;
 pub mod fault;
 pub mod file;
 pub mod handle;
+pub mod health;
 pub mod hold;
 pub mod live;
 pub mod publish;
+pub mod resolve;
+pub mod standing;
 pub mod store;
 pub mod undo;
 pub mod upgrade;

@@ -4,6 +4,7 @@
 //! pointer, so that nobody is ever routed by a revision that a power cut could take back; the answer comes last, so
 //! that whoever has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
 
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
@@ -84,7 +85,9 @@ impl Writer {
     /// Goes on from what is in `store`, under the services of the file.
     fn restore(&mut self, store: Store, services: Vec<Arc<ServiceSpec>>) -> Result<(), ApplyError> {
         let Loaded { revision, traffic, intent } = store.load()?;
-        self.state = State { revision, traffic, intent, ..State::default() };
+        // What names stand for was found out since the start, and is not in the store.
+        let addresses = Arc::clone(&self.state.addresses);
+        self.state = State { revision, traffic, intent, addresses, ..State::default() };
         self.books = Books::Open(store);
         self.apply(&ChangeRequest {
             change: Change::File(services),
@@ -143,12 +146,25 @@ impl Writer {
                     answer.send(()).ok();
                 }
                 Call::TakeBack(answer) => drop(answer.send(self.take_back())),
+                Call::Resolved(host, found, told) => {
+                    self.resolved(&host, found);
+                    told.send(()).ok();
+                }
             }
         }
     }
 
     fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, ReadError> {
         Ok(read(self.books.open()?)?)
+    }
+
+    /// Puts the addresses of a host in force.
+    fn resolved(&mut self, host: &Arc<str>, found: Result<Vec<IpAddr>, String>) {
+        self.state.addresses = Arc::new(self.state.addresses.with(host, found));
+        match self.publisher.table().with_addresses(&self.state.addresses, &self.registry) {
+            Ok(table) => self.publisher.publish(table),
+            Err(error) => tracing::error!(%error, "addresses do not compile, which is a bug"),
+        }
     }
 
     fn facts(&self) -> Facts {
@@ -197,7 +213,8 @@ impl Writer {
         if let Change::File(specs) = change {
             let mut traffic = self.state.traffic.clone();
             traffic.extend(planned.next.iter().map(|(name, next)| (name.clone(), Arc::clone(next))));
-            return Table::compile(revision, specs, &traffic, &self.registry).map(Some);
+            let table = Table::compile(revision, specs, &traffic, &self.registry)?;
+            return table.with_addresses(&self.state.addresses, &self.registry).map(Some);
         }
         if planned.next.is_empty() {
             return Ok(None);

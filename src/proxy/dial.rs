@@ -65,6 +65,7 @@ pub async fn dial(
         let chance = worker.random() as u64;
         let (index, endpoint) = balance::pick(version, now_ms, chance, &tried).ok_or(NoConnection)?;
         let in_flight = InFlight::enter(&endpoint.stats);
+        observer.picked(index);
         if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
         }
@@ -74,7 +75,7 @@ pub async fn dial(
                 if let Some(shared) = shared {
                     worker.pools.share(endpoint.stats.id, shared);
                 }
-                if endpoint.stats.succeeded() {
+                if endpoint.stats.rotation.connected(worker.clock_ms(Instant::now())) {
                     tracing::info!(endpoint = %endpoint.address, version = %version.name, "the endpoint takes connections again");
                 }
                 return Ok(Lease { sender, in_flight, reused: false, last: false, opened: Instant::now() });
@@ -84,7 +85,7 @@ pub async fn dial(
                 tried.push(index);
             }
             Err(error) => {
-                if endpoint.stats.failed(worker.clock_ms(Instant::now())) {
+                if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now())) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, cause, version = %version.name, "the endpoint is paused");
                 }

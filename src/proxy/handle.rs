@@ -167,7 +167,6 @@ async fn exchange(
     let first = forward(worker, &route.routed, route.lease, (head, body), (&state, observer)).await;
     let answered = replay_if_failed(worker, spare, (first, route.routed, state), observer).await?;
     let Answered { answer, routed, request_body } = answered;
-    answer.lease.endpoint().succeeded();
     let handshake = match handshake.as_ref().map(|_| websocket::is_consent(&answer.response, proof.as_ref())) {
         None | Some(Ok(false)) => None,
         Some(Ok(true)) => handshake,

@@ -5,7 +5,7 @@
 //! list of a request's stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]),
 //! [`settle`] on a snapshot (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`], behind the [`shield`], if there
-//! is one), pass the [`answer`] on, [`observe`] how it ended; [`refuse`] is the one side exit. A [`websocket`] becomes a
+//! is one), pass the [`answer`] on, [`observe`] how it ended (and whom to [`blame`]); [`refuse`] is the one side exit. A [`websocket`] becomes a
 //! [`tunnel`], which like other [`long`] streams belongs to a version. [`worker`] is what a thread owns, [`access_log`] what
 //! it tells, [`leave`] how it ends.
 //!
@@ -17,6 +17,7 @@ pub mod accept;
 pub mod access_log;
 pub mod admit;
 pub mod answer;
+mod blame;
 pub mod body;
 pub mod ceiling;
 pub mod client;

@@ -14,6 +14,7 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::access_log::Line;
+use super::blame::Blamed;
 use super::load::Places;
 use super::refuse::Refusal;
 use super::worker::{Live, Snapshot, Worker};
@@ -78,6 +79,8 @@ pub struct Observer {
     live: Live,
     started: Instant,
     routed: Option<Routed>,
+    /// Index of the endpoint in the version that the request was routed to.
+    endpoint: Cell<Option<usize>>,
     status: Option<StatusCode>,
     ended: Option<Option<Refused>>,
     line: Option<Box<Line>>,
@@ -118,6 +121,7 @@ impl Observer {
             live: worker.enter(),
             started: Instant::now(),
             routed: None,
+            endpoint: Cell::new(None),
             status: None,
             ended: None,
             line,
@@ -166,6 +170,18 @@ impl Observer {
             line.revision = routed.table.revision;
         }
         self.routed = Some(routed);
+        self.endpoint.set(None);
+    }
+
+    /// Notes the endpoint that is tried, by its index in the version.
+    pub fn picked(&self, endpoint: usize) {
+        self.endpoint.set(Some(endpoint));
+    }
+
+    /// Whose fault a failure is.
+    fn blamed(&self) -> Option<Blamed<'_>> {
+        let routed = self.routed.as_ref()?;
+        Some(Blamed { service: routed.service(), version: routed.version(), index: self.endpoint.get()? })
     }
 
     /// Notes the request id and the endpoint.
@@ -180,6 +196,9 @@ impl Observer {
         self.attempt_failed.set(true);
         if let Some(routed) = &self.routed {
             routed.cell(&self.worker).failed(failure);
+        }
+        if let Some(blamed) = self.blamed() {
+            blamed.failed(failure, self.worker.clock_ms(Instant::now()));
         }
     }
 
@@ -221,6 +240,8 @@ impl Observer {
         self.status = Some(status);
         if status.is_server_error() {
             self.failed(UpstreamFailure::Status);
+        } else if let Some(blamed) = self.blamed() {
+            blamed.answered(|| self.worker.clock_ms(Instant::now()));
         }
     }
 
@@ -233,6 +254,10 @@ impl Observer {
 
     /// The answer was read to its end.
     pub fn end(mut self) {
+        let good = self.status.is_some_and(|status| !status.is_server_error());
+        if let Some(blamed) = self.blamed().filter(|_| good) {
+            blamed.completed();
+        }
         self.ended = Some(None);
     }
 

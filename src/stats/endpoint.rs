@@ -3,56 +3,55 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-/// First pause after an endpoint refused a connection, in milliseconds.
-const PAUSE_FIRST_MS: u64 = 250;
+use super::rotation::Rotation;
 
-/// Longest pause, in milliseconds: what an endpoint that comes back waits at the most.
-const PAUSE_MAX_MS: u64 = 4_000;
+/// A request in [`EndpointStats::load`]: one in flight, and one more begun.
+const REQUEST: u64 = 1 << 32 | 1;
 
 /// One endpoint's live state.
-///
-/// An endpoint that does not take connections is left alone for a pause that doubles with each failure; when the pause
-/// is over, one request is let through as a probe. The times are milliseconds on the process's own clock.
 #[derive(Debug)]
 pub struct EndpointStats {
     /// Number of the endpoint in the process; workers keep their pools by it. Never used again.
     pub id: u32,
     /// Its address.
     pub address: SocketAddr,
-    in_flight: AtomicU32,
+    /// Requests that began (the upper half, which wraps) and those of them in flight (the lower half): two counts for
+    /// one locked instruction.
+    load: AtomicU64,
     connections: AtomicU32,
-    failures: AtomicU32,
-    paused_until_ms: AtomicU64,
+    /// Whether it takes requests.
+    pub rotation: Rotation,
 }
 
 impl EndpointStats {
-    /// A fresh endpoint, taken to be reachable.
+    /// A fresh endpoint, in rotation.
     #[must_use]
     pub fn new(id: u32, address: SocketAddr) -> Self {
-        Self {
-            id,
-            address,
-            in_flight: AtomicU32::new(0),
-            connections: AtomicU32::new(0),
-            failures: AtomicU32::new(0),
-            paused_until_ms: AtomicU64::new(0),
-        }
+        let (load, connections) = (AtomicU64::new(0), AtomicU32::new(0));
+        Self { id, address, load, connections, rotation: Rotation::default() }
     }
 
     /// Requests in flight, over all workers.
     #[must_use]
     pub fn in_flight(&self) -> u32 {
-        self.in_flight.load(Relaxed)
+        halves(self.load.load(Relaxed)).1
+    }
+
+    /// Requests that have ended, however they did; wraps at 2^32.
+    #[must_use]
+    pub fn ended(&self) -> u32 {
+        let (begun, in_flight) = halves(self.load.load(Relaxed));
+        begun.wrapping_sub(in_flight)
     }
 
     /// Counts a request in.
     pub fn enter(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+        self.load.fetch_add(REQUEST, Relaxed);
     }
 
     /// Counts a request out.
     pub fn leave(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+        self.load.fetch_sub(1, Relaxed);
     }
 
     /// Open connections, over all workers.
@@ -70,49 +69,13 @@ impl EndpointStats {
     pub fn closed(&self) {
         self.connections.fetch_sub(1, Relaxed);
     }
-
-    /// Whether requests may be sent at `now_ms`: no failure since the last success, or the pause is over.
-    #[must_use]
-    pub fn reachable(&self, now_ms: u64) -> bool {
-        self.failures.load(Relaxed) == 0 || self.paused_until_ms.load(Relaxed) <= now_ms
-    }
-
-    /// Asks to send a request at `now_ms`. Of the requests that ask after a pause, one gets yes: the probe.
-    #[must_use]
-    pub fn claim(&self, now_ms: u64) -> bool {
-        let failures = self.failures.load(Relaxed);
-        if failures == 0 {
-            return true;
-        }
-        let until = self.paused_until_ms.load(Relaxed);
-        let next = now_ms + pause_ms(failures);
-        until <= now_ms && self.paused_until_ms.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
-    }
-
-    /// Whether the last that is known of the endpoint is a failure: it is paused, or waits for its probe.
-    #[must_use]
-    pub fn failing(&self) -> bool {
-        self.failures.load(Relaxed) != 0
-    }
-
-    /// Notes that the endpoint took a connection or answered. Returns whether it had been failing.
-    pub fn succeeded(&self) -> bool {
-        // A load first: the store would take the cache line from the other workers on every request.
-        self.failing() && self.failures.swap(0, Relaxed) != 0
-    }
-
-    /// Notes at `now_ms` that the endpoint did not take a connection. Returns whether this is the first failure.
-    pub fn failed(&self, now_ms: u64) -> bool {
-        let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
-        self.paused_until_ms.store(now_ms + pause_ms(failures), Relaxed);
-        failures == 1
-    }
 }
 
-/// The pause after so many failures in a row.
-fn pause_ms(failures: u32) -> u64 {
-    let doublings = failures.saturating_sub(1).min(10);
-    (PAUSE_FIRST_MS << doublings).min(PAUSE_MAX_MS)
+/// The upper and the lower half.
+fn halves(load: u64) -> (u32, u32) {
+    #[expect(clippy::cast_possible_truncation, reason = "cut in halves")]
+    let halves = ((load >> 32) as u32, load as u32);
+    halves
 }
 
 #[cfg(test)]
@@ -120,20 +83,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_probe_after_each_pause_until_it_answers() {
+    fn requests_are_counted_in_and_out() {
         let endpoint = EndpointStats::new(1, ([127, 0, 0, 1], 80).into());
-        assert!(endpoint.reachable(0) && endpoint.claim(0) && endpoint.claim(0));
-        endpoint.failed(1_000);
-        assert!(!endpoint.reachable(1_249) && !endpoint.claim(1_249));
-        assert!(endpoint.reachable(1_250) && endpoint.claim(1_250), "the probe");
-        assert!(!endpoint.claim(1_250), "only one probe");
-        endpoint.failed(1_260);
-        assert!(!endpoint.reachable(1_759), "the pause has doubled");
-        for _ in 0..40 {
-            endpoint.failed(2_000);
-        }
-        assert!(endpoint.reachable(2_000 + PAUSE_MAX_MS));
-        assert!(endpoint.succeeded() && !endpoint.succeeded());
-        assert!(endpoint.claim(0) && endpoint.claim(0));
+        (0..5).for_each(|_| endpoint.enter());
+        (0..3).for_each(|_| endpoint.leave());
+        assert_eq!((endpoint.in_flight(), endpoint.ended()), (2, 3));
+        endpoint.load.store(u64::from(u32::MAX) << 32, Relaxed);
+        endpoint.enter();
+        assert_eq!((endpoint.in_flight(), endpoint.ended()), (1, u32::MAX), "the upper half wraps alone");
     }
 }

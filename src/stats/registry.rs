@@ -81,6 +81,10 @@ impl Registry {
     #[must_use]
     pub fn endpoint(&self, service: &str, version: &str, address: SocketAddr) -> Arc<EndpointStats> {
         self.with(service, version, |entry, ids| {
+            if !entry.endpoints.contains_key(&address) {
+                // Addresses behind a name come and go: those that nobody holds any more are forgotten.
+                entry.endpoints.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
+            }
             let endpoint = entry.endpoints.entry(address).or_insert_with(|| {
                 *ids += 1;
                 Arc::new(EndpointStats::new(*ids, address))

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 
+use super::address::Addresses;
 use super::gate::Gates;
 use super::hash::Salt;
 use super::name::Name;
@@ -26,6 +27,8 @@ pub struct Table {
     pub revision: u64,
     services: Box<[Arc<Service>]>,
     index: Arc<Index>,
+    /// What the names of endpoints stand for.
+    addresses: Arc<Addresses>,
 }
 
 /// How services are found; changes with the config only.
@@ -44,6 +47,8 @@ pub struct Service {
     pub spec: Arc<ServiceSpec>,
     /// Its traffic, as the revision has it.
     pub traffic: Arc<Traffic>,
+    /// What the names of its endpoints stand for.
+    pub addresses: Arc<Addresses>,
     /// Its salt.
     pub salt: Salt,
     /// Its versions, in natural order.
@@ -71,6 +76,8 @@ pub struct Version {
     pub protocol: Protocol,
     /// Its share of the split.
     pub weight: Weight,
+    /// How long an endpoint that comes back takes to get all of its share; 0 is at once.
+    pub slow_start_ms: u64,
     /// Its endpoints.
     pub endpoints: Box<[Endpoint]>,
     /// What happened to its requests.
@@ -122,11 +129,11 @@ impl Table {
     /// A table without services: every request is refused.
     #[must_use]
     pub fn empty() -> Self {
-        Self { revision: 0, services: Box::default(), index: Arc::default() }
+        Self { revision: 0, services: Box::default(), index: Arc::default(), addresses: Arc::default() }
     }
 
     /// Builds a table of `specs` under `traffic`. Of two services at one address the first one answers; a config does
-    /// not let that happen.
+    /// not let that happen. Names of endpoints stand for nothing yet (see [`Table::with_addresses`]).
     ///
     /// # Errors
     /// [`CompileError`] when the traffic does not fit the services.
@@ -137,15 +144,16 @@ impl Table {
         registry: &Registry,
     ) -> Result<Self, CompileError> {
         let mut index = Index::default();
+        let addresses = Arc::<Addresses>::default();
         let mut services = Vec::with_capacity(specs.len());
         for (number, spec) in (0..).zip(specs) {
             let traffic = traffic.get(&spec.name).ok_or_else(|| CompileError::NoTraffic(spec.name.clone()))?;
             index.router.add(&spec.hosts, &spec.paths, number);
             index.by_name.insert(spec.name.clone(), number);
             index.limits_in_flight |= spec.policy.limits.in_flight.is_some();
-            services.push(Arc::new(Service::compile(spec, traffic, registry)?));
+            services.push(Arc::new(Service::compile(spec, traffic, registry, &addresses)?));
         }
-        Ok(Self { revision, services: services.into(), index: Arc::new(index) })
+        Ok(Self { revision, services: services.into(), index: Arc::new(index), addresses })
     }
 
     /// The same table with other traffic for some services.
@@ -162,9 +170,26 @@ impl Table {
         for (name, traffic) in changed {
             let number = self.index.by_name.get(name).ok_or_else(|| CompileError::NoService(name.clone()))?;
             let place = &mut services[*number as usize];
-            *place = Arc::new(Service::compile(&place.spec, traffic, registry)?);
+            *place = Arc::new(Service::compile(&place.spec, traffic, registry, &self.addresses)?);
         }
-        Ok(Self { revision, services, index: Arc::clone(&self.index) })
+        Ok(Self { revision, services, index: Arc::clone(&self.index), addresses: Arc::clone(&self.addresses) })
+    }
+
+    /// The same table with other addresses behind the names of endpoints; services that use none of the names that
+    /// changed are shared.
+    ///
+    /// # Errors
+    /// Never: what compiled before compiles with any addresses.
+    pub fn with_addresses(&self, addresses: &Arc<Addresses>, registry: &Registry) -> Result<Self, CompileError> {
+        let mut services = self.services.clone();
+        for place in &mut services {
+            let mut names = place.spec.versions.iter().flat_map(|version| &version.names);
+            if names.any(|name| self.addresses.of(&name.host) != addresses.of(&name.host)) {
+                *place = Arc::new(Service::compile(&place.spec, &place.traffic, registry, addresses)?);
+            }
+        }
+        let index = Arc::clone(&self.index);
+        Ok(Self { revision: self.revision, services, index, addresses: Arc::clone(addresses) })
     }
 
     /// The index of the service that answers `host` and `path`.
@@ -198,7 +223,12 @@ impl Table {
 }
 
 impl Service {
-    fn compile(spec: &Arc<ServiceSpec>, traffic: &Arc<Traffic>, registry: &Registry) -> Result<Self, CompileError> {
+    fn compile(
+        spec: &Arc<ServiceSpec>,
+        traffic: &Arc<Traffic>,
+        registry: &Registry,
+        addresses: &Arc<Addresses>,
+    ) -> Result<Self, CompileError> {
         let position = |name: &Name| {
             let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name);
             found
@@ -219,7 +249,8 @@ impl Service {
                 name: version.name.clone(),
                 protocol: version.protocol,
                 weight: Weight::from_slots(traffic.slots.count(&version.name)).unwrap_or(Weight::FULL),
-                endpoints: version.endpoints.iter().map(endpoint).collect(),
+                slow_start_ms: u64::try_from(spec.policy.slow_start.as_millis()).unwrap_or(u64::MAX),
+                endpoints: addresses.endpoints(version).iter().map(endpoint).collect(),
                 stats: registry.version(&spec.name, &version.name),
             }
         });
@@ -232,6 +263,7 @@ impl Service {
             on_unhealthy: spec.policy.on_unhealthy,
             versions: versions.collect(),
             stats: registry.service(&spec.name),
+            addresses: Arc::clone(addresses),
             traffic: Arc::clone(traffic),
             spec: Arc::clone(spec),
         })
@@ -269,10 +301,11 @@ impl Service {
 }
 
 impl Version {
-    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock).
+    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock), if only as the last resort.
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
         self.endpoints.iter().any(|endpoint| endpoint.usable(now_ms))
+            || self.endpoints.iter().any(Endpoint::is_last_resort)
     }
 }
 
@@ -280,7 +313,13 @@ impl Endpoint {
     /// Whether this endpoint takes requests at `now_ms`.
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
-        !self.drained && self.stats.reachable(now_ms)
+        !self.drained && self.stats.rotation.reachable(now_ms)
+    }
+
+    /// Whether this endpoint is taken when no other one can be: nothing but an ejection speaks against it.
+    #[must_use]
+    pub fn is_last_resort(&self) -> bool {
+        !self.drained && self.stats.rotation.is_only_ejected()
     }
 }
 

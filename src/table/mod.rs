@@ -6,6 +6,7 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
+pub mod address;
 mod claim;
 pub mod compile;
 pub mod decide;
@@ -13,12 +14,14 @@ pub mod decide;
 mod fixture;
 mod gate;
 pub mod hash;
+pub mod health;
 pub mod hold;
 pub mod key;
 pub mod limits;
 pub mod matcher;
 
 pub mod name;
+pub mod outlier;
 pub mod path;
 pub mod request;
 
@@ -28,6 +31,7 @@ pub mod spec;
 pub mod traffic;
 pub mod weights;
 
+pub use address::{Addresses, HostPort};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Cause, Decision, Undecided, decide};
 pub use name::Name;

@@ -10,8 +10,11 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
+use super::address::HostPort;
+use super::health::HealthSpec;
 use super::limits::Limits;
 use super::name::Name;
+use super::outlier::OutlierSpec;
 use super::weights::Weights;
 
 /// One service, as the file defines it.
@@ -42,17 +45,21 @@ pub struct ServiceSpec {
 pub struct VersionSpec {
     /// The version's name.
     pub name: Name,
-    /// Its endpoints, at least one, each once.
+    /// Its endpoints by address, each once; at least one, or a name.
     pub endpoints: Vec<SocketAddr>,
     /// What they speak.
     pub protocol: Protocol,
+    /// Its endpoints by name, each once.
+    pub names: Vec<HostPort>,
+    /// How they are checked, if they are.
+    pub health: Option<Arc<HealthSpec>>,
 }
 
 impl VersionSpec {
-    /// A version as it is when nothing but its endpoints is said.
+    /// A version with these endpoints, and nothing else.
     #[must_use]
     pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, endpoints, protocol: Protocol::default() }
+        Self { name, endpoints, protocol: Protocol::default(), names: Vec::new(), health: None }
     }
 }
 
@@ -67,7 +74,7 @@ pub enum Protocol {
 }
 
 /// How a service's requests are forwarded.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
     /// What happens to requests whose version has no usable endpoint.
     pub on_unhealthy: OnUnhealthy,
@@ -79,6 +86,10 @@ pub struct Policy {
     pub body_idle_timeout: Duration,
     /// Whether `//`, `/./`, `/../` and encoded unreserved characters are resolved before routing and forwarding.
     pub normalize_path: bool,
+    /// When endpoints that fail their requests are left alone, if ever.
+    pub outlier: Option<OutlierSpec>,
+    /// How long an endpoint that comes back takes to get all of its share; zero is at once.
+    pub slow_start: Duration,
     /// How much of it is worked on at a time.
     pub limits: Limits,
     /// Whether clients may open WebSockets; otherwise the request for one is forwarded as a plain one.
@@ -130,6 +141,8 @@ impl Default for Policy {
             on_shift: OnShift::Keep,
             shield: None,
             limits: Limits::default(),
+            outlier: None,
+            slow_start: Duration::ZERO,
         }
     }
 }

@@ -3,31 +3,73 @@
 //! Two choices come within a constant of the best of all (Mitzenmacher, "The Power of Two Choices in Randomized Load
 //! Balancing", 2001), look at two counters instead of all, and do not send every worker to the same idle endpoint as
 //! "fewest of all" does.
+//!
+//! **Slow start.** An endpoint that comes back has a warmth that grows from 0.1 to 1 over `slow_start`, linearly, as in
+//! Envoy (aggression 1, `min_weight_percent` 10) and HAProxy (`slowstart`). Two things follow from a warmth *w*: the
+//! endpoint is admitted to the comparison with probability *w*, and there its requests in flight count 1/*w* times. The
+//! second alone would do nothing while all are idle, and the first alone would let it win every comparison that it is
+//! in, because it has nothing in flight: together its share is *w* times its even share on idle endpoints, and its load
+//! *w* times that of the others on busy ones.
+//!
+//! **The last resort.** When no endpoint takes requests, those that are only ejected do: an opinion is no reason to
+//! refuse a user.
 
+use crate::stats::rotation::WARM;
 use crate::table::{Endpoint, Version};
 
 /// Draws an endpoint of `version` that takes requests at `now_ms` and whose index is not in `tried`.
 ///
 /// `chance` is random. The endpoint has been claimed: after a pause that is the one probe (see
-/// [`EndpointStats::claim`](crate::stats::EndpointStats::claim)).
+/// [`Rotation::claim`](crate::stats::rotation::Rotation::claim)).
 #[must_use]
 pub fn pick<'v>(version: &'v Version, now_ms: u64, chance: u64, tried: &[usize]) -> Option<(usize, &'v Endpoint)> {
     let endpoints = &version.endpoints;
     let count = endpoints.len();
     if count == 1 {
-        let usable = tried.is_empty() && endpoints[0].usable(now_ms) && endpoints[0].stats.claim(now_ms);
-        return usable.then(|| (0, &endpoints[0]));
+        let usable = tried.is_empty() && endpoints[0].usable(now_ms) && endpoints[0].stats.rotation.claim(now_ms);
+        return (usable || tried.is_empty() && endpoints[0].is_last_resort()).then(|| (0, &endpoints[0]));
     }
+    let chosen = choose(version, now_ms, chance, tried).or_else(|| {
+        // Rare, and nothing to balance by: the first one from a random place on.
+        let start = draw(chance >> 32, count);
+        let mut all = (0..count).map(|step| (start + step) % count);
+        all.find(|index| endpoints[*index].is_last_resort() && !tried.contains(index))
+    })?;
+    Some((chosen, &endpoints[chosen]))
+}
+
+/// The better one of two that take requests, claimed.
+fn choose(version: &Version, now_ms: u64, chance: u64, tried: &[usize]) -> Option<usize> {
+    let endpoints = &version.endpoints;
+    let count = endpoints.len();
     let open = |index: usize| endpoints[index].usable(now_ms) && !tried.contains(&index);
     // From a random place on, so that an unusable endpoint's share is not all its neighbour's to carry.
     let from = |start: usize| (0..count).map(move |step| (start + step) % count);
     let (first_start, second_start) = (draw(chance >> 32, count), draw(chance & u64::from(u32::MAX), count));
     let first = from(first_start).find(|index| open(*index))?;
     let second = from(second_start).find(|index| open(*index) && *index != first).unwrap_or(first);
-    let in_flight = |index: usize| endpoints[index].stats.in_flight();
-    let (better, other) = if in_flight(second) < in_flight(first) { (second, first) } else { (first, second) };
-    let chosen = [better, other].into_iter().find(|index| endpoints[*index].stats.claim(now_ms))?;
-    Some((chosen, &endpoints[chosen]))
+    let in_flight = |index: usize| u64::from(endpoints[index].stats.in_flight());
+    let second_is_better = if version.slow_start_ms == 0 {
+        in_flight(second) < in_flight(first)
+    } else {
+        let warmth = |index: usize| endpoints[index].stats.rotation.warmth(now_ms, version.slow_start_ms);
+        warmer(chance, (in_flight(first), warmth(first)), (in_flight(second), warmth(second)))
+    };
+    let (better, other) = if second_is_better { (second, first) } else { (first, second) };
+    [better, other].into_iter().find(|index| endpoints[*index].stats.rotation.claim(now_ms))
+}
+
+/// Whether the second one of two is better, by requests in flight and warmth.
+fn warmer(chance: u64, first: (u64, u64), second: (u64, u64)) -> bool {
+    // Bits that do not depend on those that drew the two; Knuth's multiplier, upper bits.
+    let mixed = (chance ^ chance >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let admitted = |bits: u64, (_, warmth): (u64, u64)| ((bits & 0xffff) * WARM) >> 16 < warmth;
+    match (admitted(mixed >> 48, first), admitted(mixed >> 32, second)) {
+        (true, false) => false,
+        (false, true) => true,
+        // a/v < b/w without a division.
+        (true, true) | (false, false) => second.0 * first.1 < first.0 * second.1,
+    }
 }
 
 /// Scales 32 random bits to an index below `count`.
@@ -55,6 +97,7 @@ mod tests {
             name: Name::new("v1").expect("a name"),
             protocol: crate::table::spec::Protocol::Http1,
             weight: Weight::FULL,
+            slow_start_ms: 0,
             endpoints: (1..=count).map(endpoint).collect(),
             stats: Arc::new(VersionStats::new(1)),
         }
@@ -85,16 +128,56 @@ mod tests {
     fn unusable_and_tried_ones_are_left_out() {
         let mut version = version(4);
         version.endpoints[0].drained = true;
-        version.endpoints[1].stats.failed(0);
+        version.endpoints[1].stats.rotation.refused(0);
         let picked: BTreeSet<_> = (0..200).filter_map(|n| pick(&version, 0, chance(n), &[2]).map(|(i, _)| i)).collect();
         assert_eq!(picked, BTreeSet::from([3]));
         assert!(pick(&version, 0, 7, &[2, 3]).is_none());
     }
 
     #[test]
+    fn an_ejected_one_is_better_than_none() {
+        let version = version(2);
+        version.endpoints[0].stats.rotation.eject(0, 1_000, 1_000);
+        assert!((0..100).all(|n| pick(&version, 1, chance(n), &[]).is_some_and(|(index, _)| index == 1)));
+        assert!(pick(&version, 1, 7, &[1]).is_some_and(|(index, _)| index == 0));
+        version.endpoints[1].stats.rotation.unfit("status 500".into());
+        assert!(version.usable(1) && pick(&version, 1, 7, &[]).is_some_and(|(index, _)| index == 0));
+        assert!(pick(&version, 1, 7, &[0]).is_none());
+    }
+
+    /// The share in a thousand of an endpoint of `count` that has been back for `passed_ms` of a slow start of 1 s.
+    fn share_of_warming(count: u16, passed_ms: u64, busy: bool) -> u32 {
+        let mut version = version(count);
+        version.slow_start_ms = 1_000;
+        version.endpoints[0].stats.rotation.warm_up(1);
+        let mut picked = 0;
+        for n in 0..20_000 {
+            let (index, endpoint) = pick(&version, 1 + passed_ms, chance(n), &[]).expect("all usable");
+            picked += u32::from(index == 0);
+            if busy {
+                endpoint.stats.enter();
+            }
+        }
+        picked / 20
+    }
+
+    #[test]
+    fn an_endpoint_that_comes_back_gets_its_share_little_by_little() {
+        let close = |share: u32, wanted: u32| share.abs_diff(wanted) <= wanted / 10 + 3;
+        for (passed_ms, warmth) in [(0, 100), (250, 250), (500, 500), (1_000, 1_000)] {
+            let idle = share_of_warming(4, passed_ms, false);
+            assert!(close(idle, warmth / 4), "idle, after {passed_ms} ms: {idle} of 1000");
+            let busy = share_of_warming(4, passed_ms, true);
+            let even = 1_000 * warmth / (3_000 + warmth);
+            assert!(busy <= even + even / 10 + 3 && busy * 3 > even, "busy, after {passed_ms} ms: {busy}, even {even}");
+        }
+        assert!(share_of_warming(1, 0, false) == 1_000, "there is no other");
+    }
+
+    #[test]
     fn after_a_pause_one_request_probes() {
         let version = version(1);
-        version.endpoints[0].stats.failed(0);
+        version.endpoints[0].stats.rotation.refused(0);
         assert!(pick(&version, 10, 0, &[]).is_none());
         assert!(pick(&version, 1_000, 0, &[]).is_some());
         assert!(pick(&version, 1_000, 0, &[]).is_none());

@@ -31,6 +31,9 @@ pub struct ChangeAnswer {
     /// How the hold went, if one was asked for and there was something to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldOutcome>,
+    /// Requests that the drained endpoint is still answering.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) in_flight: Option<u32>,
     /// What the caller will want to know: versions that get requests and cannot answer them at this moment.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<String>,
@@ -89,6 +92,7 @@ impl ChangeAnswer {
             restores,
             difference: difference.iter().map(DifferenceView::of).collect(),
             hold: None,
+            in_flight: None,
             warnings,
         }
     }
@@ -108,7 +112,7 @@ fn unanswered(difference: &Difference, table: &Table, now_ms: u64) -> Vec<String
         !version.endpoints.iter().any(|endpoint| {
             let mut changes = difference.endpoints.iter();
             let change = changes.find(|c| c.version == version.name && c.address == endpoint.address);
-            !change.map_or(endpoint.drained, |change| change.drained) && endpoint.stats.reachable(now_ms)
+            !change.map_or(endpoint.drained, |change| change.drained) && endpoint.stats.rotation.reachable(now_ms)
         })
     });
     let warn = |version: &Version| {

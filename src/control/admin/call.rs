@@ -79,6 +79,12 @@ impl Call {
         body
     }
 
+    /// Whether the caller only wants to know what would happen.
+    #[must_use]
+    pub fn is_dry(&self) -> bool {
+        self.dry_run
+    }
+
     /// Asks the writer for `change`, unless something is wrong with the call.
     ///
     /// # Errors

@@ -2,11 +2,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::State;
 use utoipa::ToSchema;
 
+use crate::config;
 use crate::control::change::Change;
+use crate::control::drain;
 use crate::control::fault::{Fault, FaultKind};
 use crate::table::Name;
 
@@ -17,12 +20,17 @@ use super::fields::Fields;
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::Problem;
 
+/// The longest wait for a drained endpoint.
+const WAIT_MAX: Duration = Duration::from_secs(3600);
+
 /// What an endpoint is to be.
 #[derive(Debug, ToSchema)]
 pub struct EndpointBody {
     /// `drain`: it finishes what it has and gets nothing new. `ready`: it gets requests again.
     #[schema(example = "drain")]
     pub state: String,
+    /// With `drain`: answer when nothing is in flight any more, or after this time, such as `30s`, at the latest.
+    pub wait: Option<String>,
     /// Why.
     pub reason: Option<String>,
 }
@@ -42,7 +50,7 @@ pub struct EndpointBody {
         ("address" = String, Path, description = "The endpoint, such as 10.0.0.1:8080"),
         WriteTerms
     ),
-    request_body(content = EndpointBody, content_type = "application/json", example = r#"{"state": "drain"}"#),
+    request_body(content = EndpointBody, content_type = "application/json", example = r#"{"state": "drain", "wait": "30s"}"#),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
 pub async fn put(
@@ -52,9 +60,10 @@ pub async fn put(
 ) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
     let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["state", "reason"]));
+    let mut fields = call.fields(&body, Some(&["state", "wait", "reason"]));
     let reason = fields.reason();
     let drained = drained(&mut fields);
+    let wait = wait(&mut fields, drained);
     let mut faults = fields.faults;
     let name = service(&table, "service", &service_text, &mut faults);
     let found = name.as_ref().and_then(|name| table.service_named(name));
@@ -69,8 +78,29 @@ pub async fn put(
         fault.kind = FaultKind::Unknown;
         miss(&mut faults, fault)
     });
-    let change = change(name.zip(version), address, drained);
-    call.apply(&admin, (change, reason), faults).await
+    let endpoint = found.zip(version.as_ref()).and_then(|(service, version)| {
+        let endpoints = &service.version_named(version.as_str())?.endpoints;
+        endpoints.iter().find(|endpoint| Some(endpoint.address) == address)
+    });
+    let (change, is_dry) = (change(name.zip(version.clone()), address, drained), call.is_dry());
+    let Tagged(revision, mut answer) = call.apply(&admin, (change, reason), faults).await?;
+    if let Some(endpoint) = endpoint.filter(|_| drained == Some(true) && !is_dry) {
+        answer.in_flight = Some(drain::wait(&endpoint.stats, wait).await);
+    }
+    Ok(Tagged(revision, answer))
+}
+
+/// How long to wait for a drained endpoint.
+fn wait(fields: &mut Fields<'_>, drained: Option<bool>) -> Duration {
+    let Some(text) = fields.optional_text("wait") else { return Duration::ZERO };
+    if drained == Some(false) {
+        fields.wrong("wait", format!("{text:?}"), "nothing with \"ready\"", "leave it out");
+    }
+    let wait = config::duration(text).filter(|wait| *wait <= WAIT_MAX);
+    wait.unwrap_or_else(|| {
+        fields.wrong("wait", format!("{text:?}"), "a duration up to 1h", "write \"30s\"");
+        Duration::ZERO
+    })
 }
 
 fn change(of: Option<(Name, Name)>, address: Option<SocketAddr>, drained: Option<bool>) -> Option<Change> {

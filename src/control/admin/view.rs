@@ -9,9 +9,10 @@ use utoipa::ToSchema;
 use crate::control::effective::{Share, shares};
 use crate::control::file::same_split;
 use crate::control::live::Live;
+use crate::control::standing::{Words, words};
 use crate::stats::{CodeClass, UpstreamFailure};
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy};
-use crate::table::{Endpoint, Service, Version, Weights};
+use crate::table::{Endpoint, HostPort, Service, Version, Weights};
 
 /// A service: what it is, what its traffic is, and what happens to it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -94,11 +95,18 @@ pub struct RecentView {
 /// An endpoint.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct EndpointView {
-    /// Its address.
+    /// Its address; of a name that stands for nothing yet, the name.
     address: String,
-    /// `ready`, `drained` (by an operator) or `paused` (it did not take connections and is left alone for a moment) or
-    /// `untried` (the pause is over, the next request will tell).
+    /// The name that stands for it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// `ready`, `drained` (by an operator), `unhealthy` (it fails its checks), `paused` (it refused a connection and is
+    /// left alone for a moment), `ejected` (too many of its answers were failures) or `untried` (the pause is over, the
+    /// next request will tell), or `unresolved` (a name that stands for no address yet).
     state: &'static str,
+    /// Why it is in that state, or until when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
     /// Requests that it is answering.
     in_flight: u32,
     /// Open connections to it.
@@ -170,23 +178,39 @@ impl VersionView {
             },
             in_flight: version.endpoints.iter().map(|endpoint| u64::from(endpoint.stats.in_flight())).sum(),
             long_connections: window.totals.long_open,
-            endpoints: version.endpoints.iter().map(|endpoint| EndpointView::of(endpoint, at.now_ms)).collect(),
+            endpoints: endpoints(service, version, at.now_ms),
         }
     }
 }
 
 impl EndpointView {
-    fn of(endpoint: &Endpoint, now_ms: u64) -> Self {
-        let state = match (endpoint.drained, endpoint.stats.failing(), endpoint.stats.reachable(now_ms)) {
-            (true, _, _) => "drained",
-            (false, false, _) => "ready",
-            (false, true, true) => "untried",
-            (false, true, false) => "paused",
-        };
+    fn of(endpoint: &Endpoint, name: Option<&HostPort>, now_ms: u64) -> Self {
+        let Words { state, reason } = words(endpoint, now_ms);
         let stats = &endpoint.stats;
         let address = endpoint.address.to_string();
-        Self { address, state, in_flight: stats.in_flight(), connections: stats.connections() }
+        let name = name.map(ToString::to_string);
+        Self { address, name, state, reason, in_flight: stats.in_flight(), connections: stats.connections() }
     }
+
+    /// A name that stands for no address.
+    fn unresolved(name: &HostPort, problem: Option<&str>) -> Self {
+        let reason = Some(problem.unwrap_or("not asked yet").to_owned());
+        let (address, state) = (name.to_string(), "unresolved");
+        Self { address, name: Some(name.to_string()), state, reason, in_flight: 0, connections: 0 }
+    }
+}
+
+/// The endpoints of a version, then its names that stand for none.
+fn endpoints(service: &Service, version: &Version, now_ms: u64) -> Vec<EndpointView> {
+    let spec = service.spec.versions.iter().find(|spec| spec.name == version.name);
+    let name_of = |endpoint: &Endpoint| spec.and_then(|spec| service.addresses.name_of(spec, endpoint.address));
+    let known = version.endpoints.iter().map(|endpoint| EndpointView::of(endpoint, name_of(endpoint), now_ms));
+    let unresolved = spec.into_iter().flat_map(|spec| &spec.names).filter_map(|name| {
+        let found = service.addresses.of(&name.host);
+        let empty = found.is_none_or(|found| found.addresses.is_empty());
+        empty.then(|| EndpointView::unresolved(name, found.and_then(|found| found.problem.as_deref())))
+    });
+    known.chain(unresolved).collect()
 }
 
 /// Weights in per cent, by version.

@@ -52,7 +52,7 @@ impl Series {
             for (version, share) in service.versions.iter().zip(shares) {
                 let key = (service.spec.name.clone(), version.name.clone());
                 if let Some(series) = self.versions.get_mut(&key) {
-                    series.update(version, &share, now_ms);
+                    series.update(version, &share);
                 }
             }
         }
@@ -98,13 +98,15 @@ impl VersionSeries {
         }
     }
 
-    fn update(&mut self, version: &Version, share: &Share, now_ms: u64) {
+    fn update(&mut self, version: &Version, share: &Share) {
         self.configured.set(version.weight.ratio());
         self.effective.set(share.ratio);
         let connections = version.endpoints.iter().map(|endpoint| u64::from(endpoint.stats.connections())).sum();
         self.connections.set(float(connections));
         for (series, endpoint) in self.endpoints.iter().zip(&version.endpoints) {
-            series.healthy.set(if endpoint.usable(now_ms) { 1.0 } else { 0.0 });
+            // One that waits for its probe is not well yet.
+            let healthy = !endpoint.drained && !endpoint.stats.rotation.is_out();
+            series.healthy.set(if healthy { 1.0 } else { 0.0 });
             series.in_flight.set(f64::from(endpoint.stats.in_flight()));
         }
         if version.stats.is_used() {

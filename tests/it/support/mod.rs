@@ -5,6 +5,7 @@ pub(crate) mod case;
 pub(crate) mod client;
 pub(crate) mod conformance;
 pub(crate) mod control;
+pub(crate) mod dns;
 pub(crate) mod fault;
 pub(crate) mod h2;
 pub(crate) mod load;

@@ -64,7 +64,7 @@ impl Setup {
         self
     }
 
-    /// Lines for every version.
+    /// Lines for each version.
     pub(crate) fn version(mut self, lines: &str) -> Self {
         writeln!(self.version, "{lines}").unwrap();
         self
@@ -147,6 +147,23 @@ impl Proxy {
     pub(crate) fn metrics(&self) -> String {
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
         super::client::send(self.admin, request).text()
+    }
+
+    /// What the admin API says of the service.
+    pub(crate) fn status(&self) -> serde_json::Value {
+        let request = format!("GET /v1/services/site HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", self.admin);
+        serde_json::from_str(&super::client::send(self.admin, request).text()).unwrap()
+    }
+
+    /// A change by the admin API, with a JSON body.
+    pub(crate) fn put(&self, path: &str, body: &str) -> serde_json::Value {
+        let length = body.len();
+        let request = format!(
+            "PUT {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+             Content-Length: {length}\r\n\r\n{body}",
+            self.admin
+        );
+        serde_json::from_str(&super::client::send(self.admin, request).text()).unwrap()
     }
 
     /// The sum of all samples of a metric whose labels contain each of `labels`, such as `reason="connect"`.

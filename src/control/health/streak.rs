@@ -1,0 +1,97 @@
+//! From single checks to a verdict: `fall` failures in a row take an endpoint out, `rise` successes bring it back.
+
+/// The last checks of an endpoint.
+#[derive(Clone, Copy, Debug)]
+pub struct Streak {
+    rise: u32,
+    fall: u32,
+    /// The verdict; none before the first check.
+    fit: Option<bool>,
+    /// Results in a row that contradict it.
+    against: u32,
+}
+
+/// What a check says of an endpoint, in the light of those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It may take requests.
+    Fit,
+    /// It must not.
+    Unfit,
+}
+
+impl Streak {
+    /// No check yet.
+    #[must_use]
+    pub fn new(rise: u32, fall: u32) -> Self {
+        Self { rise, fall, fit: None, against: 0 }
+    }
+
+    /// Takes a result. Returns the verdict if it is another one than before.
+    pub fn note(&mut self, passed: bool) -> Option<Verdict> {
+        let needed = match self.fit {
+            None => 1,
+            Some(fit) if fit == passed => {
+                self.against = 0;
+                return None;
+            }
+            Some(true) => self.fall,
+            Some(false) => self.rise,
+        };
+        self.against += 1;
+        if self.against < needed {
+            return None;
+        }
+        (self.fit, self.against) = (Some(passed), 0);
+        Some(if passed { Verdict::Fit } else { Verdict::Unfit })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn verdicts(rise: u32, fall: u32, results: &str) -> String {
+        let mut streak = Streak::new(rise, fall);
+        let letter = |result| match streak.note(result == '+') {
+            None => '.',
+            Some(Verdict::Fit) => 'F',
+            Some(Verdict::Unfit) => 'U',
+        };
+        results.chars().map(letter).collect()
+    }
+
+    #[test]
+    fn rise_and_fall_count_in_a_row() {
+        assert_eq!(verdicts(2, 3, "+--+---++"), "F.....U.F");
+        assert_eq!(verdicts(2, 3, "-+-++-+---"), "U...F....U", "the first check decides alone");
+        assert_eq!(verdicts(1, 1, "+-+-"), "FUFU");
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+        /// The verdict turns exactly when the last `fall` or `rise` results agree against it.
+        #[test]
+        fn the_verdict_is_that_of_the_last_results(
+            rise in 1..5u32, fall in 1..5u32, results in prop::collection::vec(any::<bool>(), 1..60),
+        ) {
+            let mut streak = Streak::new(rise, fall);
+            let mut fit = None;
+            for end in 1..=results.len() {
+                let passed = results[end - 1];
+                let turned = streak.note(passed);
+                let needed = match fit { None => 1, Some(true) => fall, Some(false) => rise } as usize;
+                let last = &results[end.saturating_sub(needed)..end];
+                let turns = fit != Some(passed) && last.len() == needed && last.iter().all(|result| *result == passed);
+                prop_assert_eq!(turned.is_some(), turns);
+                if turns {
+                    fit = Some(passed);
+                }
+                prop_assert_eq!(turned, turns.then_some(if passed { Verdict::Fit } else { Verdict::Unfit }));
+            }
+        }
+    }
+}

@@ -1,0 +1,31 @@
+//! Where an endpoint stands, in words: for the status, and nobody else.
+
+use crate::stats::Standing;
+use crate::table::Endpoint;
+
+/// A word, and what else there is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Words {
+    /// `ready`, `drained`, `unhealthy`, `paused`, `ejected` or `untried`.
+    pub state: &'static str,
+    /// Why, or until when.
+    pub reason: Option<String>,
+}
+
+/// Where `endpoint` stands at `now_ms`. What an operator said comes first.
+#[must_use]
+pub fn words(endpoint: &Endpoint, now_ms: u64) -> Words {
+    if endpoint.drained {
+        let left = endpoint.stats.in_flight();
+        let reason = (left > 0).then(|| format!("draining, {left} in flight"));
+        return Words { state: "drained", reason };
+    }
+    let (state, reason) = match endpoint.stats.rotation.standing(now_ms) {
+        Standing::In => ("ready", None),
+        Standing::Unfit(complaint) => ("unhealthy", Some(complaint)),
+        Standing::Paused(left) => ("paused", Some(format!("refused a connection, tried again in {left} ms"))),
+        Standing::Ejected(left) => ("ejected", Some(format!("too many failures, tried again in {left} ms"))),
+        Standing::Untried => ("untried", Some("the next request tells".to_owned())),
+    };
+    Words { state, reason }
+}

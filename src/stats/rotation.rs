@@ -1,0 +1,313 @@
+//! Whether an endpoint takes requests, and why not: the one model behind active checks, refused connections and
+//! ejections.
+//!
+//! An endpoint is *in rotation* as long as nothing speaks against it. Three things can, each by itself:
+//!
+//! ```text
+//!                    `fall` checks failed                          `rise` checks passed: everything is forgotten
+//!   in rotation --------------------------------> unfit  ------------------------------------------> in rotation
+//!
+//!                    a connection was refused               the pause is over     a connection is made
+//!   in rotation --------------------------------> paused --------------------> probe ---------------> in rotation
+//!                    (250 ms, doubling to 4 s)      ^                            | refused again
+//!                                                   +----------------------------+
+//!
+//!                    too many exchanges failed              the rest is over      an answer below 500
+//!   in rotation --------------------------------> ejected -------------------> probe ---------------> in rotation
+//!                    (`ejection`, doubling          ^                            | the exchange fails
+//!                     to `ejection_max`)            +----------------------------+
+//! ```
+//!
+//! - *Unfit* is what active checks say. It ends by checks only: as long as they fail, no request is spent on a probe.
+//! - *Paused* and *ejected* end by one request that is let through as a probe. While a probe is under way the endpoint
+//!   rests for another round, so that a probe that hangs costs one request a rest. A refused connection is certain and
+//!   quickly mended, so its pause is short; failed exchanges are an opinion, so their rest is longer, bounded by a floor
+//!   (see `table::outlier`), and grows with each ejection until it has been quiet for
+//!   a while.
+//! - A check that makes its connection ends a pause early, but no ejection: an endpoint can pass its checks and fail its
+//!   requests. A check that brings an endpoint *back* ends everything: it has been mended, or is another process.
+//! - An operator's drain is no part of this: it belongs to the traffic and outlives the process.
+//!
+//! Envoy and HAProxy return an ejected endpoint to full traffic when its time is over and find out with as many
+//! requests as it takes to eject it again; a single probe finds out with one (linkerd's "probation").
+//!
+//! Every way out of and back into the rotation goes through [`Rotation::take_out`] and [`Rotation::bring_in`]; whoever
+//! wants to know of them (a count of endpoints that are out) adds a line there.
+
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, PoisonError};
+
+/// First pause after an endpoint refused a connection, in milliseconds.
+pub(super) const PAUSE_FIRST_MS: u64 = 250;
+
+/// Longest pause, in milliseconds: what an endpoint that comes back waits at the most.
+pub(super) const PAUSE_MAX_MS: u64 = 4_000;
+
+/// What an endpoint that begins to warm up gets at least of its share, in thousandths: with less, one without traffic
+/// would never warm up (Envoy's `min_weight_percent` has the same default).
+const WARMTH_MIN: u64 = 100;
+
+/// All of its share, in thousandths.
+pub const WARM: u64 = 1_000;
+
+/// What speaks against an endpoint; a bit each.
+#[derive(Clone, Copy, Debug)]
+enum Against {
+    Unfit = 1,
+    Paused = 2,
+    Ejected = 4,
+}
+
+/// Where an endpoint stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes requests.
+    In,
+    /// Its checks fail; this is how.
+    Unfit(String),
+    /// It refused a connection; so many milliseconds are left of the pause.
+    Paused(u64),
+    /// Too many of its exchanges failed; so many milliseconds are left of the rest.
+    Ejected(u64),
+    /// The pause or the rest is over, and the next request will tell.
+    Untried,
+}
+
+/// The state; times are milliseconds on the process's own clock.
+#[derive(Debug, Default)]
+pub struct Rotation {
+    /// Bits of [`Against`]; 0 is in rotation.
+    against: AtomicU32,
+    /// Connections that were refused in a row.
+    refusals: AtomicU32,
+    /// Exchanges that failed in a row.
+    faults_in_row: AtomicU32,
+    /// Exchanges that failed.
+    faults: AtomicU32,
+    /// Ejections that are not forgotten yet: each doubles the next rest.
+    ejections: AtomicU32,
+    /// Whether an ejected endpoint's probe is under way.
+    probing: AtomicBool,
+    rest_ms: AtomicU64,
+    rest_until_ms: AtomicU64,
+    /// When the slow start began; 0 if never.
+    warm_from_ms: AtomicU64,
+    /// How the last check failed; for people.
+    complaint: Mutex<String>,
+}
+
+impl Rotation {
+    /// Out of rotation, for one reason more. Returns whether that reason is new.
+    fn take_out(&self, why: Against) -> bool {
+        let before = self.against.fetch_or(why as u32, Relaxed);
+        before & why as u32 == 0
+    }
+
+    /// One reason less to be out of rotation. Returns whether it was one.
+    fn bring_in(&self, why: Against, now_ms: u64) -> bool {
+        // A load first: a locked instruction would take the cache line from the other workers on every request.
+        if !self.speaks_against(why) {
+            return false;
+        }
+        let before = self.against.fetch_and(!(why as u32), Relaxed);
+        if before == why as u32 {
+            self.warm_up(now_ms);
+        }
+        before & why as u32 != 0
+    }
+
+    fn speaks_against(&self, why: Against) -> bool {
+        self.against.load(Relaxed) & why as u32 != 0
+    }
+
+    /// Whether anything speaks against the endpoint.
+    #[must_use]
+    pub fn is_out(&self) -> bool {
+        self.against.load(Relaxed) != 0
+    }
+
+    /// Whether nothing but an ejection speaks against the endpoint: better than none, if all others are worse.
+    #[must_use]
+    pub fn is_only_ejected(&self) -> bool {
+        self.against.load(Relaxed) == Against::Ejected as u32
+    }
+
+    /// Whether the endpoint is ejected.
+    #[must_use]
+    pub fn is_ejected(&self) -> bool {
+        self.speaks_against(Against::Ejected)
+    }
+
+    /// Whether a request may be sent at `now_ms`: in rotation, or due for a probe.
+    #[must_use]
+    pub fn reachable(&self, now_ms: u64) -> bool {
+        let against = self.against.load(Relaxed);
+        against == 0 || against & Against::Unfit as u32 == 0 && self.rest_until_ms.load(Relaxed) <= now_ms
+    }
+
+    /// Asks to send a request at `now_ms`. Of the requests that ask after a rest, one gets yes: the probe.
+    #[must_use]
+    pub fn claim(&self, now_ms: u64) -> bool {
+        if !self.is_out() {
+            return true;
+        }
+        let until = self.rest_until_ms.load(Relaxed);
+        let next = now_ms + self.rest_ms.load(Relaxed).max(1);
+        let probe = !self.speaks_against(Against::Unfit)
+            && until <= now_ms
+            && self.rest_until_ms.compare_exchange(until, next, Relaxed, Relaxed).is_ok();
+        if probe && self.is_ejected() {
+            self.probing.store(true, Relaxed);
+        }
+        probe
+    }
+
+    /// Where the endpoint stands at `now_ms`.
+    #[must_use]
+    pub fn standing(&self, now_ms: u64) -> Standing {
+        let left = self.rest_until_ms.load(Relaxed).saturating_sub(now_ms);
+        if !self.is_out() {
+            Standing::In
+        } else if self.speaks_against(Against::Unfit) {
+            Standing::Unfit(self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone())
+        } else if left == 0 {
+            Standing::Untried
+        } else if self.is_ejected() {
+            Standing::Ejected(left)
+        } else {
+            Standing::Paused(left)
+        }
+    }
+
+    /// Notes that the endpoint refused a connection. Returns whether it did not do so before.
+    pub fn refused(&self, now_ms: u64) -> bool {
+        let refusals = self.refusals.fetch_add(1, Relaxed).saturating_add(1);
+        let doublings = refusals.saturating_sub(1).min(10);
+        self.rest(now_ms, (PAUSE_FIRST_MS << doublings).min(PAUSE_MAX_MS));
+        self.take_out(Against::Paused)
+    }
+
+    /// Notes that the endpoint took a connection. Returns whether that ended a pause.
+    pub fn connected(&self, now_ms: u64) -> bool {
+        if !self.speaks_against(Against::Paused) {
+            return false;
+        }
+        self.refusals.store(0, Relaxed);
+        self.bring_in(Against::Paused, now_ms)
+    }
+
+    /// Notes the head of an answer that is no failure. Returns whether the endpoint comes back by it.
+    pub fn answered(&self, now_ms: u64) -> bool {
+        if !self.is_out() {
+            return false;
+        }
+        let paused = self.connected(now_ms);
+        // Requests from before the ejection end well too; only the probe's word counts.
+        let ejected = self.is_ejected() && self.probing.swap(false, Relaxed);
+        paused | (ejected && self.bring_in(Against::Ejected, now_ms))
+    }
+
+    /// Notes an exchange that came to a good end.
+    pub fn completed(&self) {
+        if self.faults_in_row.load(Relaxed) != 0 {
+            self.faults_in_row.store(0, Relaxed);
+        }
+    }
+
+    /// Notes an exchange that failed. Returns how many have in a row.
+    pub fn fault(&self) -> u32 {
+        self.faults.fetch_add(1, Relaxed);
+        self.faults_in_row.fetch_add(1, Relaxed).saturating_add(1)
+    }
+
+    /// Exchanges that failed, wrapping at 2^32.
+    #[must_use]
+    pub fn faults(&self) -> u32 {
+        self.faults.load(Relaxed)
+    }
+
+    /// Whether the probe of an ejected endpoint is under way; if so, it has ended.
+    #[must_use]
+    pub fn end_probe(&self) -> bool {
+        self.is_ejected() && self.probing.swap(false, Relaxed)
+    }
+
+    /// Ejects the endpoint for `first_ms`, twice that the next time, up to `max_ms`. Returns how long it is.
+    pub fn eject(&self, now_ms: u64, first_ms: u64, max_ms: u64) -> u64 {
+        let before = self.ejections.fetch_add(1, Relaxed).min(31);
+        let rest = first_ms.saturating_mul(1 << before).min(max_ms);
+        self.faults_in_row.store(0, Relaxed);
+        self.probing.store(false, Relaxed);
+        self.rest(now_ms, rest);
+        self.take_out(Against::Ejected);
+        rest
+    }
+
+    /// Ends an ejection before its time. Returns whether there was one.
+    pub fn pardon(&self, now_ms: u64) -> bool {
+        self.probing.store(false, Relaxed);
+        self.bring_in(Against::Ejected, now_ms)
+    }
+
+    /// Forgets one ejection of an endpoint that has been in rotation for a while.
+    pub fn forgive(&self) {
+        let ejections = self.ejections.load(Relaxed);
+        if ejections > 0 && !self.is_ejected() {
+            self.ejections.store(ejections - 1, Relaxed);
+        }
+    }
+
+    /// Notes how the last check failed.
+    pub fn complain(&self, complaint: String) {
+        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
+    }
+
+    /// Notes that the checks say no, and how the last one failed. Returns whether that is new.
+    pub fn unfit(&self, complaint: String) -> bool {
+        self.complain(complaint);
+        self.take_out(Against::Unfit)
+    }
+
+    /// Notes that the checks say yes: whatever else spoke against the endpoint is history. Returns whether they said no
+    /// before.
+    pub fn fit(&self, now_ms: u64) -> bool {
+        self.refusals.store(0, Relaxed);
+        self.faults_in_row.store(0, Relaxed);
+        self.ejections.store(0, Relaxed);
+        self.bring_in(Against::Paused, now_ms);
+        self.pardon(now_ms);
+        self.bring_in(Against::Unfit, now_ms)
+    }
+
+    /// Nobody checks the endpoint any more.
+    pub fn unchecked(&self, now_ms: u64) {
+        self.bring_in(Against::Unfit, now_ms);
+    }
+
+    /// Begins a slow start.
+    pub fn warm_up(&self, now_ms: u64) {
+        self.warm_from_ms.store(now_ms.max(1), Relaxed);
+    }
+
+    /// The part of its share that the endpoint gets in a slow start of `slow_start_ms`, in thousandths: it grows
+    /// linearly with the time, from a tenth.
+    #[must_use]
+    pub fn warmth(&self, now_ms: u64, slow_start_ms: u64) -> u64 {
+        let from = self.warm_from_ms.load(Relaxed);
+        let passed = now_ms.saturating_sub(from);
+        if from == 0 || passed >= slow_start_ms { WARM } else { (passed * WARM / slow_start_ms).max(WARMTH_MIN) }
+    }
+
+    /// Leaves the endpoint alone for `rest_ms`, or for longer if it has to rest already.
+    fn rest(&self, now_ms: u64, rest_ms: u64) {
+        self.rest_ms.store(rest_ms, Relaxed);
+        if self.is_ejected() {
+            self.rest_until_ms.fetch_max(now_ms + rest_ms, Relaxed);
+        } else {
+            self.rest_until_ms.store(now_ms + rest_ms, Relaxed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,150 @@
+use proptest::prelude::*;
+
+use super::*;
+
+#[test]
+fn one_probe_after_each_pause_until_it_answers() {
+    let endpoint = Rotation::default();
+    assert!(endpoint.reachable(0) && endpoint.claim(0) && endpoint.claim(0));
+    assert!(endpoint.refused(1_000) && !endpoint.refused(1_000), "the first is news");
+    let endpoint = Rotation::default();
+    endpoint.refused(1_000);
+    assert!(!endpoint.reachable(1_249) && !endpoint.claim(1_249));
+    assert!(endpoint.reachable(1_250) && endpoint.claim(1_250), "the probe");
+    assert!(!endpoint.claim(1_250), "only one probe");
+    endpoint.refused(1_260);
+    assert!(!endpoint.reachable(1_759), "the pause has doubled");
+    for _ in 0..40 {
+        endpoint.refused(2_000);
+    }
+    assert_eq!(endpoint.standing(2_000), Standing::Paused(PAUSE_MAX_MS));
+    assert_eq!(endpoint.standing(2_000 + PAUSE_MAX_MS), Standing::Untried);
+    assert!(endpoint.connected(9_000) && !endpoint.connected(9_000));
+    assert!(endpoint.claim(9_000) && endpoint.claim(9_000));
+}
+
+#[test]
+fn an_ejection_ends_by_its_probe_and_doubles_until_forgiven() {
+    let endpoint = Rotation::default();
+    assert_eq!(endpoint.eject(0, 100, 350), 100);
+    assert!(!endpoint.answered(50), "an answer from before the ejection says nothing");
+    assert!(!endpoint.end_probe(), "nor does a failure");
+    assert!(!endpoint.claim(99) && endpoint.claim(100) && !endpoint.claim(100));
+    assert!(endpoint.end_probe(), "the probe failed");
+    assert_eq!(endpoint.eject(110, 100, 350), 200);
+    assert_eq!(endpoint.standing(200), Standing::Ejected(110));
+    assert!(endpoint.claim(310) && endpoint.answered(320) && !endpoint.is_out());
+    assert_eq!(endpoint.eject(400, 100, 350), 350, "it has not been quiet: the rest goes on doubling, to its bound");
+    assert!(endpoint.pardon(401));
+    (0..5).for_each(|_| endpoint.forgive());
+    assert_eq!(endpoint.eject(500, 100, 350), 100);
+}
+
+#[test]
+fn a_refused_probe_pauses_and_leaves_the_ejection() {
+    let endpoint = Rotation::default();
+    endpoint.eject(0, 1_000, 9_000);
+    assert!(endpoint.claim(1_000));
+    endpoint.refused(1_001);
+    assert!(!endpoint.reachable(1_999), "the longer one of the two");
+    assert!(endpoint.claim(2_000) && endpoint.connected(2_000) && endpoint.is_only_ejected());
+    assert!(endpoint.answered(2_001) && !endpoint.is_out());
+}
+
+#[test]
+fn checks_have_the_last_word() {
+    let endpoint = Rotation::default();
+    assert!(endpoint.unfit("status 500".into()) && !endpoint.unfit("status 503".into()));
+    assert_eq!(endpoint.standing(0), Standing::Unfit("status 503".into()));
+    assert!(!endpoint.reachable(1 << 40) && !endpoint.claim(1 << 40), "no request is spent on a probe");
+    assert!(!endpoint.connected(5) && !endpoint.answered(5) && endpoint.is_out());
+    endpoint.refused(10);
+    endpoint.eject(10, 100_000, 100_000);
+    endpoint.fit(20);
+    assert_eq!(endpoint.standing(20), Standing::In);
+    assert_eq!(endpoint.eject(30, 100, 900), 100, "the ejection before is forgotten");
+    endpoint.unfit("status 500".into());
+    endpoint.unchecked(40);
+    assert!(endpoint.is_only_ejected());
+}
+
+#[test]
+fn warmth_grows_from_a_tenth() {
+    let endpoint = Rotation::default();
+    assert_eq!(endpoint.warmth(7, 1_000), WARM, "an endpoint of the start is warm");
+    endpoint.refused(0);
+    endpoint.connected(1_000);
+    let grown: Vec<_> =
+        [1_000, 1_050, 1_500, 1_999, 2_000, 9_000].iter().map(|now| endpoint.warmth(*now, 1_000)).collect();
+    assert_eq!(grown, [100, 100, 500, 999, 1_000, 1_000]);
+    assert_eq!(endpoint.warmth(1_000, 0), WARM);
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Event {
+    Refused,
+    Connected,
+    Answered,
+    Completed,
+    Fault,
+    Eject,
+    Pardon,
+    Forgive,
+    Unfit,
+    Fit,
+    Unchecked,
+    Claim,
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    use Event::*;
+    prop::sample::select(vec![
+        Refused, Connected, Answered, Completed, Fault, Eject, Pardon, Forgive, Unfit, Fit, Unchecked, Claim,
+    ])
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens in whatever order: what is out of rotation has a reason that is shown, an unfit endpoint gets no
+    /// request, at most one request is let through in a rest, and nothing stays out for ever by itself.
+    #[test]
+    fn any_history_leaves_a_consistent_state(events in prop::collection::vec((event(), 0..400u64), 1..200)) {
+        let endpoint = Rotation::default();
+        let (mut now, mut unfit) = (0, false);
+        for (event, passed) in events {
+            now += passed;
+            match event {
+                Event::Refused => drop(endpoint.refused(now)),
+                Event::Connected => drop(endpoint.connected(now)),
+                Event::Answered => drop(endpoint.answered(now)),
+                Event::Completed => endpoint.completed(),
+                Event::Fault => drop(endpoint.fault()),
+                Event::Eject => drop(endpoint.eject(now, 100, 1_000)),
+                Event::Pardon => drop(endpoint.pardon(now)),
+                Event::Forgive => endpoint.forgive(),
+                Event::Unfit => {
+                    endpoint.unfit("status 500".into());
+                    unfit = true;
+                }
+                Event::Fit => {
+                    prop_assert_eq!(endpoint.fit(now), unfit);
+                    unfit = false;
+                }
+                Event::Unchecked => {
+                    endpoint.unchecked(now);
+                    unfit = false;
+                }
+                Event::Claim => {
+                    let out = endpoint.is_out();
+                    prop_assert!(!(endpoint.claim(now) && out && endpoint.claim(now)), "two probes at one time");
+                }
+            }
+            prop_assert_eq!(endpoint.is_out(), endpoint.standing(now) != Standing::In);
+            prop_assert_eq!(matches!(endpoint.standing(now), Standing::Unfit(_)), unfit);
+            prop_assert!(!unfit || !endpoint.reachable(now));
+            // The longest rest, or the longest pause after it.
+            prop_assert!(unfit || endpoint.reachable(now + PAUSE_MAX_MS.max(1_000)));
+        }
+    }
+}
