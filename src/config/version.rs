@@ -1,6 +1,7 @@
 //! `[services.X.versions.NAME]`: one build of a service.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -8,8 +9,10 @@ use super::check::{self, every};
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::shape::List;
+use super::tls::RawClientTls;
 use crate::table::name::natural_cmp;
 use crate::table::spec::{Protocol, VersionSpec};
+use crate::tls::Alpn;
 
 /// A service without versions.
 pub(super) const NONE: &str = "found none, want at least one version (add [services.NAME.versions.v1] with endpoints)";
@@ -19,6 +22,7 @@ pub(super) const NONE: &str = "found none, want at least one version (add [servi
 pub(super) struct RawVersion {
     endpoints: List<String>,
     protocol: Option<RawProtocol>,
+    tls: Option<RawClientTls>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -32,20 +36,30 @@ enum RawProtocol {
 /// All versions, in natural order of their names.
 pub(super) fn build_all(
     raw: &BTreeMap<String, RawVersion>,
+    base: &Path,
     at: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Result<Vec<VersionSpec>, Reported> {
     if raw.is_empty() {
         return Err(report.missing(at, NONE));
     }
-    let mut versions = every(raw.iter().map(|(name, raw)| raw.build(name, &at.key(name), report)))?;
+    let mut versions = every(raw.iter().map(|(name, raw)| raw.build(name, base, &at.key(name), report)))?;
     versions.sort_by(|a, b| natural_cmp(&a.name, &b.name));
     Ok(versions)
 }
 
 impl RawVersion {
-    fn build(&self, name: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
+    fn build(&self, name: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
         let name = check::name(name, at, report);
+        let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
+            RawProtocol::Http1 => Protocol::Http1,
+            RawProtocol::Http2 => Protocol::Http2,
+        });
+        let alpn = match protocol {
+            Protocol::Http1 => Alpn::Http11,
+            Protocol::Http2 => Alpn::H2,
+        };
+        let tls = self.tls.as_ref().map(|tls| tls.build(&[alpn], base, &at.key("tls"), report)).transpose();
         let list = at.key("endpoints");
         if self.endpoints.is_empty() {
             let text = "found none, want at least one IP:PORT (add endpoints = [\"10.0.0.1:8080\"])";
@@ -70,10 +84,6 @@ impl RawVersion {
             }
         }
         refused?;
-        let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
-            RawProtocol::Http1 => Protocol::Http1,
-            RawProtocol::Http2 => Protocol::Http2,
-        });
-        Ok(VersionSpec { name: name?, endpoints, protocol })
+        Ok(VersionSpec { name: name?, endpoints, protocol, tls: tls? })
     }
 }

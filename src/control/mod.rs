@@ -21,6 +21,7 @@ pub mod handle;
 pub mod hold;
 pub mod live;
 pub mod publish;
+pub mod renew;
 pub mod store;
 pub mod undo;
 pub mod upgrade;

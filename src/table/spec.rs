@@ -13,6 +13,7 @@ use regex::Regex;
 use super::limits::Limits;
 use super::name::Name;
 use super::weights::Weights;
+use crate::tls::ClientSettings;
 
 /// One service, as the file defines it.
 #[derive(Clone, Debug)]
@@ -46,13 +47,15 @@ pub struct VersionSpec {
     pub endpoints: Vec<SocketAddr>,
     /// What they speak.
     pub protocol: Protocol,
+    /// How TLS is spoken with them, if it is.
+    pub tls: Option<Arc<ClientSettings>>,
 }
 
 impl VersionSpec {
     /// A version as it is when nothing but its endpoints is said.
     #[must_use]
     pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, endpoints, protocol: Protocol::default() }
+        Self { name, endpoints, protocol: Protocol::default(), tls: None }
     }
 }
 

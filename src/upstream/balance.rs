@@ -56,6 +56,7 @@ mod tests {
             protocol: crate::table::spec::Protocol::Http1,
             weight: Weight::FULL,
             endpoints: (1..=count).map(endpoint).collect(),
+            tls: None,
             stats: Arc::new(VersionStats::new(1)),
         }
     }
