@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz bench golden peers
+.PHONY: test tools fmt lint doc unit soak fuzz testssl bench golden peers
 
 test: tools fmt lint doc unit
 
@@ -41,6 +41,10 @@ soak:
 # briefly.
 fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --test it fuzz:: -- --nocapture --test-threads=1
+
+# A scanner of TLS against our listener, most of a minute.
+testssl: tools
+	TESTSSL=1 cargo test --test it testssl_ -- --nocapture
 
 bench:
 	cargo bench --bench '*'

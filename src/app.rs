@@ -7,6 +7,7 @@ mod control_plane;
 pub mod descriptors;
 mod handover;
 mod inherited;
+mod material;
 mod running;
 mod settings;
 mod sockets;
@@ -39,6 +40,8 @@ use crate::stats::Registry;
 
 use control_plane::{ControlPlane, Door};
 pub use inherited::{Inherited, Predecessor};
+use material::Material;
+pub use material::MaterialError;
 use running::Running;
 pub use sockets::BindError;
 use sockets::BoundListener;
@@ -74,13 +77,16 @@ pub struct Addresses {
     pub listeners: Vec<(crate::table::Name, std::net::SocketAddr)>,
     /// The admin API.
     pub admin: Address,
+    /// Whether the admin API speaks TLS.
+    pub admin_tls: bool,
 }
 
 impl Addresses {
-    /// The admin API as clients are told: `http://IP:PORT` or `unix:/PATH`.
+    /// The admin API as clients are told: `http://IP:PORT`, `https://IP:PORT` or `unix:/PATH`.
     #[must_use]
     pub fn admin_url(&self) -> String {
         match &self.admin {
+            Address::Tcp(address) if self.admin_tls => format!("https://{address}"),
             Address::Tcp(address) => format!("http://{address}"),
             Address::Unix(path) => format!("unix:{}", path.display()),
         }
@@ -98,6 +104,7 @@ pub struct Bound {
     /// Listened to from the moment on that anybody can know of the process.
     upgrade_signal: Option<Signal>,
     door: Door,
+    material: Material,
     writer: Writer,
     registry: Arc<Registry>,
     clock_start: Instant,
@@ -131,6 +138,9 @@ pub enum StartError {
     /// The admin API's socket.
     #[error(transparent)]
     AdminBind(#[from] admin::BindError),
+    /// Certificates and keys.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
     /// The admin API's tokens.
     #[error(transparent)]
     Access(#[from] admin::AccessError),
@@ -188,6 +198,10 @@ impl Bound {
     pub fn bind(config: Config, mut options: Options) -> Result<Self, StartError> {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = config.proxy.workers.map_or_else(cores, usize::from);
+        let material = Material::load(&config)?;
+        for warning in material.warnings() {
+            tracing::warn!("{warning}");
+        }
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
         let upgrade_signal = {
@@ -217,6 +231,7 @@ impl Bound {
             runtime,
             upgrade_signal,
             door,
+            material,
             writer,
             registry,
             clock_start,
@@ -229,7 +244,11 @@ impl Bound {
     #[must_use]
     pub fn addresses(&self) -> Addresses {
         let listeners = self.listeners.iter().map(|listener| (listener.name.clone(), listener.address));
-        Addresses { listeners: listeners.collect(), admin: self.door.address.clone() }
+        Addresses {
+            listeners: listeners.collect(),
+            admin: self.door.address.clone(),
+            admin_tls: self.material.admin.is_some(),
+        }
     }
 
     /// Runs until `shutdown`, or until another process has taken over, then lets requests end.
@@ -264,6 +283,8 @@ impl Bound {
         let shutdown_delay = self.config.proxy.shutdown_delay;
         let plane = ControlPlane {
             door: self.door,
+            admin_tls: self.material.admin,
+            sides: self.material.sides,
             handle,
             published,
             holds,
@@ -292,8 +313,10 @@ impl Bound {
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
         let ceiling = Arc::new(Ceiling::new(descriptors::connections_max(&self.config.proxy, self.workers)));
-        let settings = settings::worker(&self.config, ceiling, log, (self.clock_start, self.workers));
-        let listeners = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &self.config);
+        let tls = Arc::clone(&self.material.sides.clients);
+        let settings = settings::worker(&self.config, ceiling, tls, log, (self.clock_start, self.workers));
+        let bound = std::mem::take(&mut self.listeners);
+        let listeners = sockets::by_worker(bound, self.workers, &self.config, &self.material.listeners);
         let (listening, all_listen) = mpsc::channel();
         let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
             let parts = WorkerParts {
@@ -343,6 +366,14 @@ fn open_log(log: &AccessLog) -> Result<Option<Box<dyn Write + Send>>, StartError
             Ok(Some(Box::new(file)))
         }
     }
+}
+
+/// What is wrong with the TLS files of a config, or else what their owners should know, a line each.
+///
+/// # Errors
+/// [`MaterialError`], with every problem.
+pub fn tls_warnings(config: &Config) -> Result<Vec<String>, MaterialError> {
+    Material::load(config).map(|material| material.warnings())
 }
 
 /// What is wrong with the token files of a config; they are read, which a config's own check does not do.

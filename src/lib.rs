@@ -43,6 +43,7 @@
 //!
 //! From the bottom up; a module imports from below only.
 //!
+//! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
@@ -60,7 +61,7 @@
 //! where another test keeps a line, it is named.
 //!
 //! - `stats <- table <- rollout <- config <- control <- app <- main` is the direction of imports. `proxy` and
-//!   `upstream` see `table` and `stats` only (`proxy` also `upstream`), and meet `control` in `app` only; `cli` stands
+//!   `upstream` see `table`, `tls` and `stats` only (`proxy` also `upstream`), and meet `control` in `app` only; `cli` stands
 //!   beside `app` and is used by `main` only.
 //! - [`stats`], [`table`], `rollout` and `config` have no async, no I/O, no clock and no randomness of their own: time
 //!   and chance are arguments.
@@ -81,4 +82,5 @@ pub mod control;
 pub mod proxy;
 pub mod stats;
 pub mod table;
+pub mod tls;
 pub mod upstream;

@@ -9,16 +9,17 @@ use std::path::Path;
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 10] = [
+const MAY_IMPORT: [(&str, &[&str]); 11] = [
     ("stats", &[]),
-    ("table", &["stats"]),
-    ("upstream", &["stats", "table"]),
-    ("proxy", &["stats", "table", "upstream"]),
+    ("tls", &[]),
+    ("table", &["stats", "tls"]),
+    ("upstream", &["stats", "tls", "table"]),
+    ("proxy", &["stats", "tls", "table", "upstream"]),
     ("rollout", &["stats", "table"]),
-    ("config", &["stats", "table", "rollout"]),
-    ("control", &["stats", "table", "rollout", "config"]),
-    ("app", &["stats", "table", "rollout", "config", "control", "proxy", "upstream"]),
-    ("cli", &["table", "config", "control", "app"]),
+    ("config", &["stats", "tls", "table", "rollout"]),
+    ("control", &["stats", "tls", "table", "rollout", "config"]),
+    ("app", &["stats", "tls", "table", "rollout", "config", "control", "proxy", "upstream"]),
+    ("cli", &["tls", "table", "config", "control", "app"]),
     ("main", &["cli"]),
 ];
 

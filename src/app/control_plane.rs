@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::inherited::{ADMIN, Inherited};
-use super::{ConfigFile, RunError, StartError, settings, systemd};
+use super::material::MaterialError;
+use super::{ConfigFile, RunError, StartError, material, settings, systemd};
 use crate::config::{self, Config};
 use crate::control::admin::{self, Access, Admin, LeaveFile};
 use crate::control::export::{Exporter, Sources};
@@ -21,11 +22,13 @@ use crate::control::health::{self, Clock};
 use crate::control::hold::Desk;
 use crate::control::live::Live;
 use crate::control::publish::Published;
+use crate::control::renew::Renewal;
 use crate::control::resolve;
 use crate::control::upgrade::Upgrades;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
 use crate::control::{Handle, admin::Address};
 use crate::stats::Registry;
+use crate::tls::{Clients, ServerSide, Sides};
 
 /// What is bound before anything runs.
 #[derive(Debug)]
@@ -76,6 +79,9 @@ fn inherited_listener(wanted: &Address, inherited: &mut Inherited) -> std::io::R
 #[derive(Debug)]
 pub(super) struct ControlPlane {
     pub(super) door: Door,
+    /// The admin API's TLS.
+    pub(super) admin_tls: Option<Arc<ServerSide>>,
+    pub(super) sides: Arc<Sides>,
     pub(super) handle: Handle,
     pub(super) published: Published,
     pub(super) holds: Arc<Desk>,
@@ -93,16 +99,23 @@ impl ControlPlane {
         self,
         stop: watch::Receiver<bool>,
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
-        let Self { door, handle, published, holds, registry, ready, upgrades, clock_start, file, config } = self;
+        let Self { door, admin_tls, sides, handle, published, holds, registry, ready, upgrades, .. } = self;
+        let (clock_start, file, config) = (self.clock_start, self.file, self.config);
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let (naming, resolver) = (handle.clone(), config.proxy.resolver);
         let watch = {
             let _entered = runtime.enter();
-            file.map(|file| watch_file(file, config, handle.clone(), facts)).transpose()?
+            file.map(|file| {
+                watch_file(file, config, (handle.clone(), Arc::clone(&published), Arc::clone(&sides.clients)), facts)
+            })
+            .transpose()?
         };
         let reloads = config_facts.clone();
-        let sources = Sources { published: Arc::clone(&published), registry, start: clock_start, config: config_facts };
+        let renewal = Renewal::new(Arc::clone(&sides));
+        let published_too = Arc::clone(&published);
+        let sources =
+            Sources { published: published_too, registry, start: clock_start, config: config_facts, tls: sides };
         let exporter = Arc::new(
             Exporter::new(sources)
                 .map_err(|error| RunError::Part { part: "metrics", source: std::io::Error::other(error) })?,
@@ -119,16 +132,17 @@ impl ControlPlane {
                     }
                 };
                 let clock = Clock(clock_start);
-                let ((), watched, (), (), (), (), ()) = tokio::join!(
-                    admin::serve(listener, admin, stopped(stop.clone())),
+                let ((), watched, renewed, (), (), (), (), ()) = tokio::join!(
+                    admin::serve((listener, admin_tls), admin, stopped(stop.clone())),
                     watching,
+                    renewal.run(stopped(stop.clone())),
                     live.run(Arc::clone(&published), stopped(stop.clone())),
                     resolve::run(Arc::clone(&published), naming, resolver, stopped(stop.clone())),
                     health::run(published, clock, StdRng::from_rng(&mut rand::rng()), stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                     systemd::run(reloads, stopped(stop.clone())),
                 );
-                watched
+                watched.and(renewed)
             })
         })
     }
@@ -137,13 +151,15 @@ impl ControlPlane {
 fn watch_file(
     file: ConfigFile,
     running: Config,
-    handle: Handle,
+    (handle, published, clients): (Handle, Published, Arc<Clients>),
     facts: watch::Sender<ConfigFacts>,
 ) -> Result<ConfigWatch, RunError> {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let read: Read = Box::new(move |text| match config::parse(text, &base) {
         Ok(config) => {
             let needs_restart = settings::needs_restart(&running, &config);
+            let prepared = material::prepare_next(&clients, &published.load(), &config.services);
+            prepared.map_err(|MaterialError(problems)| problems)?;
             Ok(FileContent { services: config.services, needs_restart })
         }
         Err(problems) => Err(problems.as_slice().iter().map(ToString::to_string).collect()),

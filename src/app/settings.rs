@@ -16,12 +16,14 @@ use crate::proxy::load::Capacity;
 use crate::proxy::proxy_protocol::ProxyProtocol;
 use crate::proxy::rate::{By, Rate};
 use crate::proxy::worker::WorkerSettings;
+use crate::tls::Clients;
 use crate::upstream::PoolSettings;
 
 /// The settings of every worker.
 pub(super) fn worker(
     config: &Config,
     ceiling: Arc<Ceiling>,
+    tls: Arc<Clients>,
     log: Option<LogSender>,
     (clock_start, workers): (Instant, usize),
 ) -> WorkerSettings {
@@ -45,6 +47,7 @@ pub(super) fn worker(
         ceiling,
         capacity,
         queues: Arc::default(),
+        tls,
         log,
         clock_start,
     }
@@ -76,15 +79,21 @@ pub(super) fn admin_address(admin: &config::Admin) -> admin::Address {
 
 /// Who gets in there.
 pub(super) fn access(admin: &config::Admin) -> admin::AccessSettings {
+    let role = |role| match role {
+        config::Role::Read => admin::Role::Read,
+        config::Role::Operate => admin::Role::Operate,
+    };
     let token = |token: &config::TokenFile| admin::TokenFile {
         name: token.name.to_string(),
-        role: match token.role {
-            config::Role::Read => admin::Role::Read,
-            config::Role::Operate => admin::Role::Operate,
-        },
+        role: role(token.role),
         file: token.file.clone(),
     };
-    admin::AccessSettings { hosts: admin.hosts.clone(), tokens: admin.tokens.iter().map(token).collect() }
+    let client = |client: &config::CertificateClient| (client.name.clone(), role(client.role));
+    admin::AccessSettings {
+        hosts: admin.hosts.clone(),
+        tokens: admin.tokens.iter().map(token).collect(),
+        clients: admin.clients.iter().map(client).collect(),
+    }
 }
 
 /// The keys that differ between the config that runs and another one, and that only a restart can change.

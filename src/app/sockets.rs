@@ -6,6 +6,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use socket2::{Domain, Protocol, Socket, Type};
 
@@ -15,6 +16,7 @@ use crate::config;
 use crate::proxy::accept::{ListenerSettings, WorkerListener};
 use crate::proxy::admit::AdmitSettings;
 use crate::table::Name;
+use crate::tls::ServerSide;
 
 /// Connections that may wait to be accepted, per socket; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -121,18 +123,22 @@ pub(super) fn by_worker(
     listeners: Vec<BoundListener>,
     workers: usize,
     config: &config::Config,
+    tls: &[Option<Arc<ServerSide>>],
 ) -> Vec<Vec<WorkerListener>> {
     let mut dealt: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for (listener, wanted) in listeners.into_iter().zip(&config.listeners) {
+    for ((listener, wanted), tls) in listeners.into_iter().zip(&config.listeners).zip(tls) {
         let door = settings::door(wanted);
         for (index, socket) in listener.sockets.into_iter().enumerate() {
             let worker = &mut dealt[index % workers];
             let admit = AdmitSettings {
                 target_bytes_max: config.proxy.target_bytes_max,
                 trusted_proxies: wanted.trusted_proxies.clone(),
+                https: tls.is_some(),
+                redirect_https: wanted.redirect_https,
             };
             let (idle_timeout, h2c, door) = (wanted.head_read_timeout, wanted.h2c, door.clone());
-            worker.push(WorkerListener { socket, settings: ListenerSettings { admit, door, idle_timeout, h2c } });
+            let settings = ListenerSettings { admit, door, tls: tls.clone(), idle_timeout, h2c };
+            worker.push(WorkerListener { socket, settings });
         }
     }
     dealt

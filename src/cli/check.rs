@@ -18,14 +18,18 @@ pub struct CheckArgs {
     config: PathBuf,
 }
 
-/// Checks the file, and the token files that it names.
+/// Checks the file, and the tokens, certificates and keys that it names.
 #[must_use]
 pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
     let path = &args.config;
-    let mut problems = Vec::new();
+    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
     let counts = match read(path) {
         Ok((config, _text)) => {
             problems.extend(app::token_problems(&config.admin).iter().map(|error| chain(error)));
+            match app::tls_warnings(&config) {
+                Ok(found) => warnings = found,
+                Err(app::MaterialError(found)) => problems.extend(found),
+            }
             Some((config.services.len(), config.listeners.len()))
         }
         Err(found) => {
@@ -34,12 +38,24 @@ pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
         }
     };
     if json {
-        println!("{:#}", serde_json::json!({ "good": problems.is_empty(), "problems": problems }));
-    } else if let (true, Some((services, listeners))) = (problems.is_empty(), counts) {
+        println!(
+            "{:#}",
+            serde_json::json!({ "good": problems.is_empty(), "problems": problems, "warnings": warnings })
+        );
+        return code(&problems);
+    }
+    for warning in &warnings {
+        eprintln!("{}: warning: {warning}", path.display());
+    }
+    if let (true, Some((services, listeners))) = (problems.is_empty(), counts) {
         println!("{}: good: {} on {}", path.display(), plural(services, "service"), plural(listeners, "listener"));
     } else {
         tell(path, &problems);
     }
+    code(&problems)
+}
+
+fn code(problems: &[String]) -> ExitCode {
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
 }
 
@@ -48,7 +64,8 @@ fn plural(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
-fn tell(path: &Path, problems: &[String]) {
+/// Says what is wrong with the file at `path`.
+pub(super) fn tell(path: &Path, problems: &[String]) {
     for problem in problems {
         eprintln!("{}: {problem}", path.display());
     }

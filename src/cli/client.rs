@@ -1,6 +1,6 @@
-//! A client of the admin API: one request, one connection, over TCP or a unix socket.
+//! A client of the admin API: one request, one connection, over TCP, TLS or a unix socket.
 //!
-//! hyper is here anyway; a client with pools, redirects and TLS would be a second HTTP stack for a call a command.
+//! hyper and rustls are here anyway; a client with pools and redirects would be a second HTTP stack for a call a command.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -10,9 +10,14 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH};
 use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Full, Limited};
 use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::tls::{ClientSettings, ClientSide, TlsError};
 
 /// Where `pointsman run` listens unless the config says otherwise.
 pub const DEFAULT_ADMIN: &str = "http://127.0.0.1:9900";
@@ -27,6 +32,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Place {
     Tcp(String),
+    Tls(String),
     Unix(PathBuf),
 }
 
@@ -35,14 +41,18 @@ enum Place {
 pub struct AdminClient {
     place: Place,
     token: Option<String>,
+    tls: Option<ClientSettings>,
 }
 
 /// A call that did not succeed.
 #[derive(Debug, thiserror::Error)]
 pub enum CallError {
     /// The address is not one.
-    #[error("--admin: found {0:?}, want http://HOST:PORT or unix:/PATH")]
+    #[error("--admin: found {0:?}, want http://HOST:PORT, https://HOST:PORT or unix:/PATH")]
     Address(String),
+    /// The files of our side of TLS.
+    #[error("--ca, --cert, --key: {0}")]
+    Tls(String),
     /// Nobody there.
     #[error("cannot reach the admin API at {place}; is the proxy running, and is --admin (or POINTSMAN_ADMIN) right?")]
     Unreachable {
@@ -100,11 +110,21 @@ impl AdminClient {
         let place = if let Some(path) = address.strip_prefix("unix:") {
             Place::Unix(path.into())
         } else {
-            let authority = address.strip_prefix("http://").unwrap_or(address).trim_end_matches('/');
+            let (place, authority): (fn(String) -> Place, _) = match address.strip_prefix("https://") {
+                Some(authority) => (Place::Tls, authority),
+                None => (Place::Tcp, address.strip_prefix("http://").unwrap_or(address)),
+            };
+            let authority = authority.trim_end_matches('/');
             let good = !authority.is_empty() && !authority.contains('/') && authority.contains(':');
-            Place::Tcp(good.then(|| authority.to_owned()).ok_or_else(|| CallError::Address(address.to_owned()))?)
+            place(good.then(|| authority.to_owned()).ok_or_else(|| CallError::Address(address.to_owned()))?)
         };
-        Ok(Self { place, token })
+        Ok(Self { place, token, tls: None })
+    }
+
+    /// Says how TLS is spoken, which counts for `https` only.
+    #[must_use]
+    pub fn with_tls(self, settings: ClientSettings) -> Self {
+        Self { tls: Some(settings), ..self }
     }
 
     /// Makes a call and waits for its answer.
@@ -132,8 +152,28 @@ impl AdminClient {
         let unreachable = |source| CallError::Unreachable { place: self.to_string(), source };
         match &self.place {
             Place::Tcp(address) => self.call_over(TcpStream::connect(address).await.map_err(unreachable)?, call).await,
+            Place::Tls(address) => {
+                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
+                self.call_over(self.secured(address, stream).await?, call).await
+            }
             Place::Unix(path) => self.call_over(UnixStream::connect(path).await.map_err(unreachable)?, call).await,
         }
+    }
+
+    /// TLS with the host of `authority`.
+    async fn secured(&self, authority: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, CallError> {
+        let settings =
+            self.tls.clone().ok_or_else(|| CallError::Tls("found none, want the files for https".to_owned()))?;
+        let side = ClientSide::new("https".to_owned(), settings).map_err(|errors| {
+            let lines: Vec<_> = errors.iter().map(TlsError::line).collect();
+            CallError::Tls(lines.join("; "))
+        })?;
+        let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host).trim_matches(['[', ']']);
+        let name = ServerName::try_from(host.to_owned());
+        let name = name.map_err(|_bad| CallError::Address(format!("https://{authority}")))?;
+        let connected = TlsConnector::from(side.config()).connect(name, stream).await;
+        connected
+            .map_err(|error| self.no_answer(&format!("no TLS: {error}; is --ca the authority of its certificate?")))
     }
 
     async fn call_over<S>(&self, stream: S, call: Call<'_>) -> Result<Value, CallError>
@@ -159,7 +199,7 @@ impl AdminClient {
 
     fn request(&self, call: Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {
         let host = match &self.place {
-            Place::Tcp(address) => address,
+            Place::Tcp(address) | Place::Tls(address) => address,
             Place::Unix(_) => "localhost",
         };
         let mut request = Request::builder().method(call.method).uri(call.path).header(HOST, host);
@@ -188,6 +228,7 @@ impl std::fmt::Display for AdminClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.place {
             Place::Tcp(address) => write!(f, "http://{address}"),
+            Place::Tls(address) => write!(f, "https://{address}"),
             Place::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
@@ -226,7 +267,8 @@ mod tests {
         assert_eq!(shown("http://127.0.0.1:9900/").as_deref(), Some("http://127.0.0.1:9900"));
         assert_eq!(shown("localhost:9900").as_deref(), Some("http://localhost:9900"));
         assert_eq!(shown("unix:/run/p.sock").as_deref(), Some("unix:/run/p.sock"));
-        for bad in ["", "http://", "https://x:1", "localhost", "http://x:1/v1"] {
+        assert_eq!(shown("https://a.example:9900").as_deref(), Some("https://a.example:9900"));
+        for bad in ["", "http://", "https://x", "ftp://x:1", "localhost", "http://x:1/v1"] {
             assert_eq!(shown(bad), None, "{bad}");
         }
     }

@@ -14,6 +14,7 @@ pub mod status;
 pub mod text;
 pub mod upgrade;
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ use clap::{Args, Parser, Subcommand};
 use serde_json::Value;
 
 use self::client::{AdminClient, Call, CallError};
+use crate::tls::{Alpn, ClientSettings, KeyPair, Trust};
 
 /// The command was used wrongly, or the config has problems (EX_USAGE of sysexits.h).
 pub const EXIT_USAGE: u8 = 64;
@@ -42,9 +44,18 @@ pub struct Cli {
 /// Which proxy a command talks to, and how its answer is printed.
 #[derive(Args, Clone, Debug)]
 pub struct Remote {
-    /// The admin API: http://HOST:PORT or unix:/PATH (the token comes from POINTSMAN_TOKEN)
+    /// The admin API: http(s)://HOST:PORT or unix:/PATH (the token comes from POINTSMAN_TOKEN)
     #[arg(long, global = true, env = "POINTSMAN_ADMIN", value_name = "URL", default_value = client::DEFAULT_ADMIN)]
     admin: String,
+    /// With https: the authority of the admin API's certificate, PEM; without it, the system's authorities
+    #[arg(long, global = true, env = "POINTSMAN_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+    /// With https: our client certificate, PEM
+    #[arg(long, global = true, env = "POINTSMAN_CERT", value_name = "FILE", requires = "key")]
+    cert: Option<PathBuf>,
+    /// With https: the private key of --cert, PEM
+    #[arg(long, global = true, env = "POINTSMAN_KEY", value_name = "FILE", requires = "cert")]
+    key: Option<PathBuf>,
     /// Print JSON: the answer of the admin API, or the problems of `check`
     #[arg(long, global = true)]
     json: bool,
@@ -111,13 +122,24 @@ impl CommandError {
     fn exit(&self) -> ExitCode {
         eprintln!("pointsman: {}", chain(self));
         match self {
-            Self::Usage(_) | Self::Call(CallError::Address(_)) => ExitCode::from(EXIT_USAGE),
+            Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => ExitCode::from(EXIT_USAGE),
             Self::Call(_) => ExitCode::from(EXIT_FAILED),
         }
     }
 }
 
 impl Remote {
+    /// How TLS is spoken, if the address says so.
+    fn tls(&self) -> ClientSettings {
+        let identity = self.cert.clone().zip(self.key.clone());
+        ClientSettings {
+            trust: self.ca.clone().map_or(Trust::System, Trust::Ca),
+            identity: identity.map(|(certificate, key)| KeyPair { certificate, key }),
+            server_name: None,
+            alpn: vec![Alpn::Http11],
+        }
+    }
+
     /// Makes a call; with `--json` prints the answer, otherwise hands it to `show`.
     fn call(&self, call: Call<'_>, show: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
         // A change that is told to wait says so in its body.
@@ -133,7 +155,7 @@ impl Remote {
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), CommandError> {
         let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
-        let answer = AdminClient::new(&self.admin, token)?.call_for(patience, call)?;
+        let answer = AdminClient::new(&self.admin, token)?.with_tls(self.tls()).call_for(patience, call)?;
         if self.json {
             text::print(&format!("{answer:#}\n"));
         } else {

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use clap::Args;
 use tracing_subscriber::EnvFilter;
 
-use super::{EXIT_FAILED, chain, check, signals, upgrade};
-use crate::app::{Bound, ConfigFile, Inherited, Options, Program, descriptors};
+use super::{EXIT_FAILED, EXIT_USAGE, chain, check, signals, upgrade};
+use crate::app::{self, Bound, ConfigFile, Inherited, Options, Program, StartError, descriptors};
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]
@@ -62,6 +62,12 @@ pub fn run(args: &RunArgs) -> ExitCode {
     let options = Options { in_memory: false, file, inherited, program: program(&args.config) };
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
+        // What `check` would have said.
+        Err(StartError::Material(app::MaterialError(problems))) => {
+            check::tell(&args.config, &problems);
+            failed("the TLS files have problems");
+            return ExitCode::from(EXIT_USAGE);
+        }
         Err(error) => {
             eprintln!("cannot start: {}", chain(&error));
             return failed(&chain(&error));

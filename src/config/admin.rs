@@ -16,8 +16,10 @@ use super::place::Place;
 use super::report::Reported;
 use super::route;
 use super::shape::List;
+use super::tls::RawServerTls;
 use crate::table::Name;
 use crate::table::spec::HostPattern;
+use crate::tls::{Alpn, ServerSettings};
 
 /// The admin API.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -28,6 +30,10 @@ pub struct Admin {
     pub hosts: Vec<String>,
     /// Who may use it.
     pub tokens: Vec<TokenFile>,
+    /// TLS, if it is spoken.
+    pub tls: Option<ServerSettings>,
+    /// Who may use it by a client certificate.
+    pub clients: Vec<CertificateClient>,
 }
 
 /// Where the admin API listens.
@@ -59,7 +65,16 @@ pub struct TokenFile {
     pub file: PathBuf,
 }
 
-/// What a token allows.
+/// Somebody who is known by a client certificate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CertificateClient {
+    /// The name in the certificate, and the author of the changes.
+    pub name: String,
+    /// What it allows.
+    pub role: Role,
+}
+
+/// What a token or a client certificate allows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Role {
@@ -72,7 +87,13 @@ pub enum Role {
 impl Default for Admin {
     fn default() -> Self {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
-        Self { address: AdminAddress::Tcp(address), hosts: Vec::new(), tokens: Vec::new() }
+        Self {
+            address: AdminAddress::Tcp(address),
+            hosts: Vec::new(),
+            tokens: Vec::new(),
+            tls: None,
+            clients: Vec::new(),
+        }
     }
 }
 
@@ -82,6 +103,8 @@ pub(super) struct RawAdmin {
     address: Option<String>,
     hosts: List<String>,
     tokens: BTreeMap<String, RawToken>,
+    tls: Option<RawServerTls>,
+    clients: BTreeMap<String, RawClient>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -89,6 +112,12 @@ pub(super) struct RawAdmin {
 struct RawToken {
     role: Option<Role>,
     file: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct RawClient {
+    role: Option<Role>,
 }
 
 impl RawAdmin {
@@ -101,18 +130,68 @@ impl RawAdmin {
         let (hosts_at, tokens_at) = (at.key("hosts"), at.key("tokens"));
         let hosts = every(self.hosts.iter().map(|(i, text)| host(text, &hosts_at.item(i), build)));
         let tokens = every(self.tokens.iter().map(|(name, raw)| raw.build(name, &tokens_at.key(name), build)));
+        let clients_at = at.key("clients");
+        let clients = every(self.clients.iter().map(|(name, raw)| raw.build(name, &clients_at.key(name), build)));
+        let tls = self.tls(&address, at, build);
         let address = address?;
         if let AdminAddress::Tcp(socket) = address
             && !socket.ip().is_loopback()
             && self.tokens.is_empty()
+            && self.clients.is_empty()
         {
             let text = format!(
-                "found {socket} and no token, want a token for an address that others can reach \
+                "found {socket} and no token, want a token or client certificates for an address that others can reach \
                  (add [admin.tokens.NAME], or use 127.0.0.1 or a unix socket)"
             );
             return Err(build.report.unless(&tokens_at, &address_at, text));
         }
-        Ok(Admin { address, hosts: hosts?, tokens: tokens? })
+        Ok(Admin { address, hosts: hosts?, tokens: tokens?, tls: tls?, clients: clients? })
+    }
+
+    /// TLS, and whether client certificates and those who may use them fit together.
+    fn tls(
+        &self,
+        address: &Result<AdminAddress, Reported>,
+        at: &Place<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<Option<ServerSettings>, Reported> {
+        let tls_at = at.key("tls");
+        let (ca_at, clients_at) = (tls_at.key("client_ca"), at.key("clients"));
+        let settings = self.tls.as_ref().map(|raw| raw.build(&[Alpn::Http11], build.base, &tls_at, &mut build.report));
+        let settings = settings.transpose()?;
+        let asks = settings.as_ref().is_some_and(|settings| settings.client_auth.is_some());
+        if settings.is_some() && matches!(address, Ok(AdminAddress::Unix(_))) {
+            let text = "found it on a unix socket, whose file says who may connect, want it on IP:PORT (remove it)";
+            return Err(build.report.problem(&tls_at, text));
+        }
+        if settings.as_ref().is_some_and(|settings| settings.alpn != [Alpn::Http11]) {
+            let text = "found another protocol than \"http/1.1\", want that alone (leave it out)";
+            return Err(build.report.problem(&tls_at.key("alpn"), text));
+        }
+        if !self.clients.is_empty() && !asks {
+            let text = "found clients, and no authority of their certificates, want one \
+                        (add client_ca = \"clients.pem\" to tls)";
+            return Err(build.report.unless(&ca_at, &clients_at, text));
+        }
+        if asks && self.clients.is_empty() && self.tokens.is_empty() {
+            let text = "found client certificates, and nobody who may use them, want a role for each \
+                        (add [admin.clients.NAME] with role = \"read\" or \"operate\")";
+            return Err(build.report.unless(&clients_at, &ca_at, text));
+        }
+        Ok(settings)
+    }
+}
+
+impl RawClient {
+    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<CertificateClient, Reported> {
+        // A common name has at most 64 characters, and is often a person's.
+        let good = (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
+        if !good {
+            let text =
+                format!("found {name:?}, want the name of a client certificate (its CN, or else its first DNS name)");
+            return Err(build.report.problem(at, text));
+        }
+        Ok(CertificateClient { name: name.to_owned(), role: role(self.role, at, build)? })
     }
 }
 
@@ -125,13 +204,17 @@ impl RawToken {
                 Err(build.report.missing(&file_at, "found none, want the file of the token (add file = \"ops.token\")"))
             }
         };
-        let role = self.role.ok_or_else(|| {
-            let text = "found none, want \"read\" or \"operate\" (add role = \"read\")";
-            build.report.missing(&at.key("role"), text)
-        });
+        let role = role(self.role, at, build);
         let name = check::name(name, at, &mut build.report);
         Ok(TokenFile { name: name?, role: role?, file: file? })
     }
+}
+
+fn role(role: Option<Role>, at: &Place<'_>, build: &mut Build<'_>) -> Result<Role, Reported> {
+    role.ok_or_else(|| {
+        let text = "found none, want \"read\" or \"operate\" (add role = \"read\")";
+        build.report.missing(&at.key("role"), text)
+    })
 }
 
 /// `IP:PORT` or `unix:PATH`.

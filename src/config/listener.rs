@@ -12,10 +12,13 @@ use super::check::{self, every};
 use super::limits::{ListenerLimits, RawRate};
 use super::place::Place;
 use super::proxy_protocol::{self, ProxyProtocol, RawProxyProtocol};
-use super::report::{Report, Reported};
+use super::redirect::RawRedirect;
+use super::report::Reported;
 use super::shape::List;
+use super::tls::RawServerTls;
 use super::units::{Count, Read, Span};
 use crate::table::Name;
+use crate::tls::{Alpn, ServerSettings};
 
 /// A little above the 60 s after which common load balancers and browsers drop an idle connection themselves: whoever
 /// closes last loses no request.
@@ -38,6 +41,10 @@ pub struct Listener {
     pub proxy_protocol: Option<ProxyProtocol>,
     /// How much it takes at a time.
     pub limits: ListenerLimits,
+    /// TLS, if it is spoken.
+    pub tls: Option<ServerSettings>,
+    /// The port of the https URLs that every request is sent to, if none is forwarded.
+    pub redirect_https: Option<u16>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -51,6 +58,8 @@ pub(super) struct RawListener {
     connections_max: Option<Read<Count>>,
     connections_per_address_max: Option<Read<Count>>,
     rate: Option<RawRate>,
+    tls: Option<RawServerTls>,
+    redirect_https: Option<RawRedirect>,
 }
 
 /// All listeners: at least one, each on an address of its own.
@@ -66,7 +75,7 @@ pub(super) fn build_all(
     let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();
     every(raw.iter().map(|(name, raw)| {
         let at = at.key(name);
-        let listener = raw.build(name, &at, &mut build.report)?;
+        let listener = raw.build(name, &at, build)?;
         // Port 0 is another free port each time.
         match taken.insert(listener.address, name).filter(|_| listener.address.port() != 0) {
             None => Ok(listener),
@@ -82,7 +91,8 @@ pub(super) fn build_all(
 }
 
 impl RawListener {
-    fn build(&self, name: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Listener, Reported> {
+    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Listener, Reported> {
+        let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
         let address = match &self.address {
             Some(text) => check::socket(text, &at.key("address"), report),
@@ -98,14 +108,35 @@ impl RawListener {
         let proxy_protocol = proxy_protocol::build(self.proxy_protocol.as_ref(), &at.key("proxy_protocol"), report);
         let connections = (self.connections_max, self.connections_per_address_max);
         let limits = ListenerLimits::build(connections, self.rate.as_ref(), at, report);
+        let tls = self.tls.as_ref().map(|tls| tls.build(&Alpn::ALL, base, &at.key("tls"), report)).transpose();
+        let redirect_at = at.key("redirect_https");
+        let redirect = match self.redirect_https.map_or(Ok(None), |raw| raw.build(&redirect_at, report)) {
+            Ok(Some(_)) if self.tls.is_some() => {
+                let text = "found it beside tls, want one of the two (redirect on the listener without TLS)";
+                Err(report.problem(&redirect_at, text))
+            }
+            redirect => redirect,
+        };
+        let h2c = self.h2c.unwrap_or(false);
+        let (trusted_proxies, head_read_timeout) = (trusted?, idle?.0);
+        let (tls, redirect_https) = (tls?, redirect?);
+        if h2c && self.tls.is_some() {
+            let text =
+                "found it beside tls, want it on plain listeners only (remove it: on TLS, HTTP/2 is agreed on by alpn)";
+            return Err(report.problem(&at.key("h2c"), text));
+        }
+        let (name, address) = (name?, address?);
+        let (proxy_protocol, limits) = (proxy_protocol?, limits?);
         Ok(Listener {
-            name: name?,
-            address: address?,
-            trusted_proxies: trusted?,
-            head_read_timeout: idle?.0,
-            h2c: self.h2c.unwrap_or(false),
-            proxy_protocol: proxy_protocol?,
-            limits: limits?,
+            name,
+            address,
+            trusted_proxies,
+            head_read_timeout,
+            h2c,
+            proxy_protocol,
+            limits,
+            tls,
+            redirect_https,
         })
     }
 }

@@ -31,6 +31,7 @@ mod problem;
 mod proxy;
 mod proxy_protocol;
 mod read;
+mod redirect;
 mod report;
 mod route;
 mod rule;
@@ -41,6 +42,7 @@ mod shield;
 mod split;
 mod state;
 mod sticky;
+mod tls;
 mod units;
 mod version;
 
@@ -52,7 +54,7 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 
 pub use self::access_log::{AccessLog, LogFormat};
-pub use self::admin::{Admin, AdminAddress, Role, TokenFile};
+pub use self::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
 use self::build::Build;
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
 pub use self::listener::Listener;

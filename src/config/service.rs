@@ -82,13 +82,13 @@ impl RawService {
         at: &Place<'_>,
         build: &mut Build<'_>,
     ) -> Result<ServiceSpec, Reported> {
-        let report = &mut build.report;
+        let (base, report) = (build.base, &mut build.report);
         let own_name = check::name(name, at, report);
         let hosts = route::hosts(&self.hosts, &at.key("hosts"), report);
         let paths = route::paths(self.paths.as_ref(), &at.key("paths"), report);
         let sticky = sticky::sources(&self.sticky, &at.key("sticky"), report);
         let salt = self.salt(&at.key("salt"), report);
-        let versions = version::build_all(&self.versions, &at.key("versions"), report);
+        let versions = version::build_all(&self.versions, base, &at.key("versions"), report);
         let names = self.version_names();
         let split = split::weights(self.split.as_ref(), &names, at, report);
         let policy = self.policy(at, report);

@@ -1,6 +1,7 @@
 //! `[services.X.versions.NAME]`: one build of a service.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 
@@ -9,9 +10,11 @@ use super::health::RawHealth;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::shape::List;
+use super::tls::RawClientTls;
 use crate::table::HostPort;
 use crate::table::name::natural_cmp;
 use crate::table::spec::{Protocol, VersionSpec};
+use crate::tls::Alpn;
 
 /// A service without versions.
 pub(super) const NONE: &str = "found none, want at least one version (add [services.NAME.versions.v1] with endpoints)";
@@ -22,6 +25,7 @@ pub(super) struct RawVersion {
     endpoints: List<String>,
     protocol: Option<RawProtocol>,
     health: Option<RawHealth>,
+    tls: Option<RawClientTls>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -35,13 +39,14 @@ enum RawProtocol {
 /// All versions, in natural order of their names.
 pub(super) fn build_all(
     raw: &BTreeMap<String, RawVersion>,
+    base: &Path,
     at: &Place<'_>,
     report: &mut Report<'_>,
 ) -> Result<Vec<VersionSpec>, Reported> {
     if raw.is_empty() {
         return Err(report.missing(at, NONE));
     }
-    let mut versions = every(raw.iter().map(|(name, raw)| raw.build(name, &at.key(name), report)))?;
+    let mut versions = every(raw.iter().map(|(name, raw)| raw.build(name, base, &at.key(name), report)))?;
     versions.sort_by(|a, b| natural_cmp(&a.name, &b.name));
     Ok(versions)
 }
@@ -51,8 +56,17 @@ fn twice(endpoint: &impl std::fmt::Display) -> String {
 }
 
 impl RawVersion {
-    fn build(&self, name: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
+    fn build(&self, name: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
         let name = check::name(name, at, report);
+        let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
+            RawProtocol::Http1 => Protocol::Http1,
+            RawProtocol::Http2 => Protocol::Http2,
+        });
+        let alpn = match protocol {
+            Protocol::Http1 => Alpn::Http11,
+            Protocol::Http2 => Alpn::H2,
+        };
+        let tls = self.tls.as_ref().map(|tls| tls.build(&[alpn], base, &at.key("tls"), report)).transpose();
         let list = at.key("endpoints");
         if self.endpoints.is_empty() {
             let text = "found none, want at least one IP:PORT or NAME:PORT (add endpoints = [\"10.0.0.1:8080\"])";
@@ -87,6 +101,7 @@ impl RawVersion {
             RawProtocol::Http1 => Protocol::Http1,
             RawProtocol::Http2 => Protocol::Http2,
         });
-        Ok(VersionSpec { names, health: health?, protocol, ..VersionSpec::new(name?, endpoints) })
+        let (name, health, tls) = (name?, health?, tls?);
+        Ok(VersionSpec { names, health, protocol, tls, ..VersionSpec::new(name, endpoints) })
     }
 }

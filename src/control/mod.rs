@@ -24,6 +24,7 @@ pub mod health;
 pub mod hold;
 pub mod live;
 pub mod publish;
+pub mod renew;
 pub mod resolve;
 pub mod standing;
 pub mod store;

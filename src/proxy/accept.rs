@@ -12,7 +12,6 @@ use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, interval, sleep};
 
 use super::admit::AdmitSettings;
-use super::client_stream::ClientStream;
 use super::connection;
 use super::door::Door;
 use super::handle::Peer;
@@ -22,6 +21,7 @@ use super::worker::{Worker, WorkerSettings};
 use crate::stats::Registry;
 use crate::table::Table;
 use crate::table::hold::Holds;
+use crate::tls::ServerSide;
 
 /// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -48,6 +48,8 @@ pub struct ListenerSettings {
     pub admit: AdmitSettings,
     /// Who gets in.
     pub door: Door,
+    /// Its TLS, if it speaks it.
+    pub tls: Option<Arc<ServerSide>>,
     /// Longest wait for a head, which is also the longest idle time of a connection.
     pub idle_timeout: Duration,
     /// Whether a plain connection may speak HTTP/2 from its first byte on.
@@ -143,7 +145,7 @@ async fn accept(
                     let identified = listener.door.identify(&worker, &mut stream, address.ip(), place).await;
                     let Some((address, _place)) = identified else { return };
                     let peer = Rc::new(Peer::new(address, listener));
-                    connection::serve(worker, ClientStream::Plain(stream), peer).await;
+                    connection::serve(worker, stream, peer).await;
                 });
             }
             Ok(None) => return,

@@ -23,6 +23,10 @@ pub struct AdmitSettings {
     pub target_bytes_max: usize,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether it speaks TLS.
+    pub https: bool,
+    /// The port of the https URLs that every request is sent to, if none is forwarded.
+    pub redirect_https: Option<u16>,
 }
 
 /// What is known of a head besides what hyper parsed.
@@ -58,6 +62,10 @@ pub struct Admitted {
     pub host_name_bytes: usize,
     /// Whether the peer is a trusted proxy.
     pub trusted: bool,
+    /// Whether the connection speaks TLS.
+    pub https: bool,
+    /// Whether the user's connection does, as far as is known: ours, or that of a trusted proxy which says so.
+    pub secure: bool,
     /// The client's address.
     pub client: IpAddr,
     /// How the body is framed.
@@ -91,12 +99,14 @@ pub fn admit(
         Seen::Http1(framing) => framing_headers(head, framing)?,
         Seen::Http2 { fits } => http2_head(head, fits)?,
     }
-    let (host, host_name_bytes) = host(head)?;
-    target(head, settings.target_bytes_max)?;
+    let (host, host_name_bytes) = host(head, settings.https)?;
+    target(head, settings)?;
     connection_header::check(&head.headers)?;
     let trusted = settings.trusted_proxies.iter().any(|block| block.contains(&peer.to_canonical()));
     let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
-    Ok(Admitted { host, host_name_bytes, trusted, client: client.to_canonical(), body })
+    let https = settings.https;
+    let secure = https || trusted && client::came_by_https(&head.headers);
+    Ok(Admitted { host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
 }
 
 fn method(method: &Method) -> Result<(), Refusal> {
@@ -171,7 +181,7 @@ fn only_chunked(headers: &HeaderMap) -> Result<(), Refusal> {
 }
 
 /// Rule 9: exactly one valid host, and no other one in the target. Returns it with the length of its name.
-fn host(head: &Parts) -> Result<(Option<HeaderValue>, usize), Refusal> {
+fn host(head: &Parts, https: bool) -> Result<(Option<HeaderValue>, usize), Refusal> {
     let bad = |detail| Refusal::new(Refused::BadHost, detail);
     let mut lines = head.headers.get_all(HOST).iter();
     let line = lines.next();
@@ -192,24 +202,25 @@ fn host(head: &Parts) -> Result<(Option<HeaderValue>, usize), Refusal> {
     };
     let in_target = Host::parse(authority.as_str()).ok_or_else(|| bad("the target's authority is not a host"))?;
     match line.and_then(|line| line.to_str().ok()).and_then(Host::parse) {
-        Some(host) if host.same_as(&in_target) => Ok((line.cloned(), host.name.len())),
+        Some(host) if host.same_as(&in_target, https) => Ok((line.cloned(), host.name.len())),
         Some(_) => Err(bad("the Host header and the target name different hosts")),
         None => Ok((HeaderValue::from_str(authority.as_str()).ok(), in_target.name.len())),
     }
 }
 
 /// Rules 9 and 13: a path, not too long.
-fn target(head: &Parts, bytes_max: usize) -> Result<(), Refusal> {
+fn target(head: &Parts, settings: &AdmitSettings) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::BadTarget, detail));
     let uri = &head.uri;
     let path = uri.path();
-    if path.len() + uri.query().map_or(0, str::len) > bytes_max {
+    if path.len() + uri.query().map_or(0, str::len) > settings.target_bytes_max {
         return Err(Refusal::new(Refused::TargetTooLong, "the target is longer than this listener takes"));
     }
     // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came.
-    let https = head.version == Version::HTTP_2 && uri.scheme() == Some(&Scheme::HTTPS);
-    if !https && uri.scheme().is_some_and(|scheme| *scheme != Scheme::HTTP) {
-        return bad("the target's scheme is not http");
+    let own = if settings.https { &Scheme::HTTPS } else { &Scheme::HTTP };
+    let web = |scheme: &Scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
+    if uri.scheme().is_some_and(|found| found != own && !(head.version == Version::HTTP_2 && web(found))) {
+        return bad("the target's scheme is not the one of this listener");
     }
     if path == "*" {
         return bad("the target * has no service that could answer it");

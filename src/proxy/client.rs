@@ -13,6 +13,17 @@ use ipnet::IpNet;
 /// The de-facto list of addresses.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 
+/// Says how the user reached the first proxy.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Whether a trusted peer says that the user came by https.
+#[must_use]
+pub fn came_by_https(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(X_FORWARDED_PROTO).iter();
+    let said = lines.next().is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"https"));
+    said && lines.next().is_none()
+}
+
 /// The client behind the trusted `peer`: by `X-Forwarded-For`, or by `Forwarded` (RFC 7239) if that is all there is.
 #[must_use]
 pub fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {

@@ -21,14 +21,6 @@ pub enum ClientStream {
 }
 
 impl ClientStream {
-    /// Sends small answers at once.
-    ///
-    /// # Errors
-    /// When the connection is gone already.
-    pub fn set_nodelay(&self) -> io::Result<()> {
-        self.tcp().set_nodelay(true)
-    }
-
     /// Whether HTTP/2 was agreed on in the handshake.
     #[must_use]
     pub fn agreed_on_http2(&self) -> bool {
@@ -44,13 +36,6 @@ impl ClientStream {
         match self {
             Self::Plain(stream) => Some(stream),
             Self::Tls(_) => None,
-        }
-    }
-
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Self::Plain(stream) => stream,
-            Self::Tls(stream) => stream.get_ref().0,
         }
     }
 }

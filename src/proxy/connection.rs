@@ -14,11 +14,13 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client_stream::ClientStream;
 use super::handle::Peer;
 use super::refuse::Refusal;
+use super::tls::secured;
 use super::worker::Worker;
 use crate::stats::Refused;
 
@@ -36,12 +38,13 @@ const LINGER_SILENCE_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Serves `stream` until it ends.
-pub async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>) {
+pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
     let _counted = Counted::new(&worker);
-    if let Err(error) = stream.set_nodelay() {
+    if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(%error, "client connection ended before it began");
         return;
     }
+    let Some(stream) = secured(&worker, stream, peer.listener.tls.as_ref()).await else { return };
     match protocol(&stream, &peer).await {
         Ok(Protocol::Http1) => http1::serve(worker, stream, peer).await,
         Ok(Protocol::Http2) => http2::serve(worker, stream, peer).await,
@@ -89,7 +92,7 @@ async fn protocol(stream: &ClientStream, peer: &Peer) -> Result<Protocol, Silent
 }
 
 /// Looks at the first bytes without taking them, until they are the preface or cannot become it.
-async fn peek(stream: &tokio::net::TcpStream, begun: &mut bool) -> io::Result<Protocol> {
+async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<Protocol> {
     /// How long to wait when a part of the preface is there: the socket stays readable, so readiness cannot tell.
     const PAUSE: Duration = Duration::from_millis(5);
     let mut bytes = [0; PREFACE.len()];

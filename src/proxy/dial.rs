@@ -11,7 +11,7 @@ use super::observe::{InFlight, Observer};
 use super::worker::Worker;
 use crate::stats::{EndpointStats, UpstreamFailure};
 use crate::table::Version;
-use crate::upstream::{ConnectError, Sender, balance, connect};
+use crate::upstream::{ConnectError, Sender, UpstreamTls, balance, connect};
 
 /// A connection for one exchange.
 #[derive(Debug)]
@@ -69,7 +69,10 @@ pub async fn dial(
         if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
         }
-        let connected = connect(&endpoint.stats, version.protocol, connect_timeout).await;
+        let connected = match UpstreamTls::of(version, endpoint.address, &worker.settings.tls) {
+            Ok(tls) => connect(&endpoint.stats, version.protocol, tls, connect_timeout).await,
+            Err(failure) => Err(failure.into()),
+        };
         match connected.and_then(|connected| connected.begin().ok_or(ConnectError::Closed(endpoint.address))) {
             Ok((sender, shared)) => {
                 if let Some(shared) = shared {

@@ -7,11 +7,10 @@ use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, SET_COOKIE, 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 
 use super::admit::{Admitted, BodyFraming};
-use super::client::X_FORWARDED_FOR;
+use super::client::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use super::connection_header;
 use crate::table::key::{OWN_COOKIE, OwnKey};
 
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 
@@ -110,12 +109,13 @@ pub fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Gives the client its own cookie: a name for the user, not for the version.
-pub fn set_own_cookie(headers: &mut HeaderMap, key: &OwnKey) {
+/// Gives the client its own cookie: a name for the user, not for the version. A `secure` one never leaves TLS.
+pub fn set_own_cookie(headers: &mut HeaderMap, key: &OwnKey, secure: bool) {
     /// One year; browsers cap at 400 days.
     const AGE_SECONDS: u32 = 31_536_000;
     let digits = String::from_utf8_lossy(key.as_bytes());
-    let cookie = format!("{OWN_COOKIE}={digits}; Path=/; Max-Age={AGE_SECONDS}; HttpOnly; SameSite=Lax");
+    let secure = if secure { "; Secure" } else { "" };
+    let cookie = format!("{OWN_COOKIE}={digits}; Path=/; Max-Age={AGE_SECONDS}; HttpOnly; SameSite=Lax{secure}");
     if let Ok(value) = HeaderValue::from_str(&cookie) {
         headers.append(SET_COOKIE, value);
     }
@@ -208,16 +208,18 @@ fn forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
         headers.remove(X_REAL_IP);
     }
     let peer = facts.peer.to_canonical();
+    let proto = if facts.admitted.https { "https" } else { "http" };
     if let Ok(address) = HeaderValue::from_str(&joined(headers, &X_FORWARDED_FOR, &peer.to_string())) {
         headers.insert(X_FORWARDED_FOR, address);
     }
     if headers.contains_key(FORWARDED) {
-        let element = if peer.is_ipv6() { format!("for=\"[{peer}]\"") } else { format!("for={peer}") };
+        let peer = if peer.is_ipv6() { format!("\"[{peer}]\"") } else { peer.to_string() };
+        let element = format!("for={peer};proto={proto}");
         if let Ok(value) = HeaderValue::from_str(&joined(headers, &FORWARDED, &element)) {
             headers.insert(FORWARDED, value);
         }
     }
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static("http"));
+    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(proto));
     if let Some(host) = &facts.admitted.host {
         headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
         headers.insert(HOST, host.clone());
@@ -264,8 +266,15 @@ mod tests {
         }
         let host = Some(HeaderValue::from_static("shop.example:8080"));
         let client = IpAddr::from([192, 0, 2, 1]);
-        let admitted =
-            Admitted { host, host_name_bytes: "shop.example".len(), trusted, client, body: BodyFraming::None };
+        let admitted = Admitted {
+            host,
+            host_name_bytes: "shop.example".len(),
+            trusted,
+            https: false,
+            secure: false,
+            client,
+            body: BodyFraming::None,
+        };
         let (method, version) = (&Method::GET, Version::HTTP_11);
         let facts = RequestFacts { admitted: &admitted, peer: client, method, version, fresh_id: 7, revision: 42 };
         let via = HeaderValue::from_static("1.1 pointsman");
@@ -309,7 +318,7 @@ mod tests {
         let headers = edited(&lines, true);
         assert_eq!(headers[X_FORWARDED_FOR], "6.6.6.6, 7.7.7.7, 192.0.2.1");
         assert_eq!(headers[X_FORWARDED_PROTO], "https");
-        assert_eq!(headers[FORWARDED], "for=6.6.6.6, for=192.0.2.1");
+        assert_eq!(headers[FORWARDED], "for=6.6.6.6, for=192.0.2.1;proto=http");
         assert_eq!(headers[X_REQUEST_ID], "mine");
         assert_eq!(headers.get_all(VIA).iter().collect::<Vec<_>>(), ["1.1 cdn", "1.1 pointsman"]);
     }

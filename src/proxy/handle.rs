@@ -29,6 +29,7 @@ use super::forward::{Answer, Head, forward};
 use super::long::{Kind, Open};
 use super::meter::{self, Meter};
 use super::observe::{Observer, Routed};
+use super::redirect::{self, SideExit};
 use super::refuse::{Manner, Refusal};
 use super::settle::settle;
 use super::shield::{Answered, Spare, replay_if_failed};
@@ -101,8 +102,9 @@ pub async fn handle(
                 None => finish(worker, forwarded, outcome),
             })
         }
-        Err(refusal) => {
-            let mut answer = refusal.answer(manner);
+        Err(exit) => {
+            let refusal = exit.refusal;
+            let mut answer = exit.answer(manner);
             observer.end_refused(&refusal, answer.body().size_hint().exact());
             if matches!(seen, Seen::Http2 { .. }) {
                 // A stream ends with its answer anyway; the connection has others.
@@ -120,10 +122,13 @@ async fn exchange(
     (seen, handshake): (Seen, Option<Handshake>),
     (head, body): (Parts, Incoming),
     observer: &mut Observer,
-) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), Refusal> {
+) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), SideExit> {
     observer.places.process = worker.settings.capacity.enter(worker.live())?;
     let admitted = admit(&head, seen, body_framing(&body), peer.address, &peer.listener.admit)?;
     observer.client(admitted.client);
+    if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
+        return Err(redirect::to_https(&admitted, &head.uri, port));
+    }
     peer.listener.door.take(worker, admitted.client, observer.started())?;
     let target = |table: &Snapshot| target(table, &head, &admitted);
     let (table, target) = settle(worker, (&head, admitted.host_name()), target, observer).await?;
@@ -131,7 +136,7 @@ async fn exchange(
     let policy = &route.routed.service().spec.policy;
     let handshake = handshake.filter(|_| policy.websockets);
     if head.extensions.get::<Protocol>().is_some() && handshake.is_none() {
-        return Err(Refusal::new(Refused::MethodNotAllowed, "this service has no WebSockets"));
+        return Err(Refusal::new(Refused::MethodNotAllowed, "this service has no WebSockets").into());
     }
     let state = Rc::new(match admitted.body {
         BodyFraming::None => BodyState::of_no_body(observer.started()),
@@ -172,16 +177,18 @@ async fn exchange(
         Some(Ok(true)) => handshake,
         Some(Err(detail)) => {
             observer.failed(UpstreamFailure::BadAnswer);
-            return Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
+            return Err(Refusal::new(Refused::UpstreamBadAnswer, detail).into());
         }
     };
-    Ok((Forwarded { answer, is_head, routed, handshake }, request_body, route.new_key))
+    let secure = admitted.secure;
+    Ok((Forwarded { answer, is_head, secure, routed, handshake }, request_body, route.new_key))
 }
 
 /// The head of an answer and what its last edits need.
 struct Forwarded {
     answer: Answer,
     is_head: bool,
+    secure: bool,
     routed: Routed,
     /// The WebSocket that the endpoint has consented to.
     handshake: Option<Handshake>,
@@ -275,7 +282,7 @@ fn body_framing(body: &Incoming) -> BodyFraming {
 
 /// The last edits of an answer; from here on its body carries the exchange.
 fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { response, mut lease }, is_head, routed, .. } = forwarded;
+    let Forwarded { answer: Answer { response, mut lease }, is_head, secure, routed, .. } = forwarded;
     let Outcome { mut observer, request_body, new_key } = outcome;
     let (mut head, incoming) = response.into_parts();
     observer.answered(head.status);
@@ -285,7 +292,7 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
     let bodiless = is_head || head.status == http::StatusCode::NOT_MODIFIED;
     edit::answer(&mut head, incoming.size_hint().exact(), bodiless, &worker.settings.edit);
     if let Some(key) = new_key {
-        edit::set_own_cookie(&mut head.headers, &key);
+        edit::set_own_cookie(&mut head.headers, &key, secure);
     }
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
@@ -303,7 +310,7 @@ fn switch(
     outcome: Outcome,
     client_side: Option<OnUpgrade>,
 ) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { mut response, lease }, routed, handshake, .. } = forwarded;
+    let Forwarded { answer: Answer { mut response, lease }, secure, routed, handshake, .. } = forwarded;
     let upstream = hyper::upgrade::on(&mut response);
     let (mut head, _no_body) = response.into_parts();
     edit::answer(&mut head, None, false, &worker.settings.edit);
@@ -311,7 +318,7 @@ fn switch(
         handshake.consent(&mut head);
     }
     if let Some(key) = &outcome.new_key {
-        edit::set_own_cookie(&mut head.headers, key);
+        edit::set_own_cookie(&mut head.headers, key, secure);
     }
     let open = Open::begin(worker, &routed, Kind::Tunnel);
     let tunnel = Tunnel { upstream, lease, open, idle_timeout: routed.service().spec.policy.tunnel_idle_timeout };

@@ -34,10 +34,10 @@ impl<'a> Host<'a> {
         good.then_some(Self { name, port })
     }
 
-    /// Whether both mean the same place for `http`: names in any case, no port is port 80.
+    /// Whether both mean the same place: names in any case, no port is port 80, or 443 with `https`.
     #[must_use]
-    pub fn same_as(&self, other: &Host<'_>) -> bool {
-        let port = |host: &Host<'_>| host.port.unwrap_or(80);
+    pub fn same_as(&self, other: &Host<'_>, https: bool) -> bool {
+        let port = |host: &Host<'_>| host.port.unwrap_or(if https { 443 } else { 80 });
         self.name.eq_ignore_ascii_case(other.name) && port(self) == port(other)
     }
 }
@@ -74,8 +74,10 @@ mod tests {
 
     #[test]
     fn the_default_port_is_no_difference() {
-        let same = |a, b| Host::parse(a).expect("a host").same_as(&Host::parse(b).expect("a host"));
+        let same = |a, b| Host::parse(a).expect("a host").same_as(&Host::parse(b).expect("a host"), false);
+        let same_https = |a, b| Host::parse(a).expect("a host").same_as(&Host::parse(b).expect("a host"), true);
         assert!(same("A.example", "a.EXAMPLE:80"));
+        assert!(same_https("a.example", "a.example:443") && !same_https("a.example", "a.example:80"));
         assert!(!same("a.example", "a.example:81"));
         assert!(!same("a.example", "b.example"));
     }

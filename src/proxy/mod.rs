@@ -1,11 +1,12 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
-//! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`]) at its listener's [`door`] (with its [`crowd`],
+//! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`], through [`mod@tls`] if it has to) at its listener's [`door`] (with its [`crowd`],
 //! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], seen by [`watched`]), [`handle`] is the
 //! list of a request's stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]),
 //! [`settle`] on a snapshot (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`], behind the [`shield`], if there
-//! is one), pass the [`answer`] on, [`observe`] how it ended (and whom to [`blame`]); [`refuse`] is the one side exit. A [`websocket`] becomes a
+//! is one), pass the [`answer`] on, [`observe`] how it ended (and whom to [`blame`]); [`refuse`] is the one side exit
+//! ([`redirect`] takes it too). A [`websocket`] becomes a
 //! [`tunnel`], which like other [`long`] streams belongs to a version. [`worker`] is what a thread owns, [`access_log`] what
 //! it tells, [`leave`] how it ends.
 //!
@@ -40,10 +41,12 @@ pub mod meter;
 pub mod observe;
 pub mod proxy_protocol;
 pub mod rate;
+pub mod redirect;
 pub mod refuse;
 pub mod settle;
 pub mod shield;
 pub mod stall;
+pub mod tls;
 pub mod tunnel;
 pub mod watched;
 pub mod websocket;

@@ -67,8 +67,12 @@ impl Refusal {
             | Refused::BadFraming
             | Refused::BadConnection
             | Refused::BadProxyHeader
-            | Refused::BadBody => StatusCode::BAD_REQUEST,
+            | Refused::BadBody
+            // Nobody hears of it in HTTP.
+            | Refused::TlsHandshake
+            | Refused::TlsTimeout => StatusCode::BAD_REQUEST,
             Refused::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            Refused::RedirectedToHttps => StatusCode::PERMANENT_REDIRECT,
             Refused::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Refused::TargetTooLong => StatusCode::URI_TOO_LONG,
             Refused::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -105,6 +109,9 @@ impl Refusal {
             | Refused::MethodNotAllowed
             | Refused::TargetTooLong
             | Refused::HeadTooLarge
+            | Refused::TlsHandshake
+            | Refused::TlsTimeout
+            | Refused::RedirectedToHttps
             | Refused::HeadTimeout
             | Refused::ResetFlood
             | Refused::BadBody
@@ -143,6 +150,8 @@ impl Refusal {
             | Refused::BadConnection
             | Refused::TargetTooLong
             | Refused::HeadTooLarge
+            | Refused::TlsHandshake
+            | Refused::TlsTimeout
             | Refused::HeadTimeout
             | Refused::ResetFlood
             | Refused::BadBody
@@ -161,6 +170,7 @@ impl Refusal {
             | Refused::Internal => true,
             Refused::MethodNotAllowed
             | Refused::RateLimited
+            | Refused::RedirectedToHttps
             | Refused::NoService
             | Refused::NoEndpoint
             | Refused::ConnectFailed
@@ -335,7 +345,7 @@ mod tests {
 
     #[test]
     fn every_reason_has_an_error_status_and_a_fault() {
-        for reason in Refused::ALL {
+        for reason in Refused::ALL.into_iter().filter(|reason| *reason != Refused::RedirectedToHttps) {
             let refusal = Refusal::new(reason, "why");
             assert!(refusal.status().as_u16() >= 400, "{reason:?}");
             let upstream = refusal.fault() == Fault::Upstream;

@@ -59,7 +59,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
         self.bound(cx, polled)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // TLS keeps up to 64 KiB of what was written, so a client that stopped reading may be seen here first.
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.bound(cx, polled)
     }
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
@@ -82,6 +84,29 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
 
     use super::*;
+
+    /// As TLS does, takes every byte at once and is never rid of it.
+    #[derive(Debug)]
+    struct Keeping;
+
+    impl AsyncWrite for Keeping {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Pending
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_flush_does_not_wait_for_ever() {
+        let mut writer = Stalling::new(Keeping, Duration::from_millis(50));
+        writer.write_all(b"kept").await.unwrap();
+        assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_write_waits_for_a_slow_reader_and_not_for_one_that_stopped() {

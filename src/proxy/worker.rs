@@ -22,6 +22,7 @@ use super::load::{Capacity, Queue, Queues};
 use super::long::Longs;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
+use crate::tls::Clients;
 use crate::upstream::{PoolSettings, Pools};
 
 /// Of the live requests, at most one in so many may be a retry (rule 25: at most 20 %).
@@ -43,6 +44,8 @@ pub struct WorkerSettings {
     pub head_bytes_max: usize,
     /// The most header lines of a request.
     pub headers_max: usize,
+    /// How TLS is spoken with endpoints.
+    pub tls: Arc<Clients>,
     /// How many client connections all workers may have.
     pub ceiling: Arc<Ceiling>,
     /// How many requests are worked on at a time.

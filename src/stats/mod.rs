@@ -18,7 +18,7 @@ pub mod worker;
 pub use cell::Count;
 pub use endpoint::EndpointStats;
 pub use latency::Latency;
-pub use names::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure};
+pub use names::{CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure};
 pub use registry::Registry;
 pub use rotation::Standing;
 pub use service::{ServiceCell, ServiceStats, ServiceTotals};

@@ -38,6 +38,12 @@ pub const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
 pub const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
 /// Lines of the access log that were dropped because its writer was too slow.
 pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
+/// TLS handshakes of clients that succeeded, by kind.
+pub const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
+/// Whether the last read of the TLS files of a place in the config was good.
+pub const TLS_GOOD: &str = "pointsman_tls_last_reload_successful";
+/// When a certificate ends.
+pub const CERTIFICATE_EXPIRY: &str = "pointsman_certificate_expiry_timestamp_seconds";
 /// Build information, always 1.
 pub const BUILD_INFO: &str = "pointsman_build_info";
 
@@ -140,6 +146,16 @@ words! {
 }
 
 words! {
+    /// How a TLS session with a client came about.
+    TlsHandshake {
+        /// With a key exchange and our private key.
+        Full = "full",
+        /// From a ticket of an earlier one.
+        Resumed = "resumed",
+    }
+}
+
+words! {
     /// Why the proxy answered by itself, or hung up: the stable reason words.
     Refused {
         /// The head could not be parsed.
@@ -160,6 +176,12 @@ words! {
         TargetTooLong = "target_too_long",
         /// A head that is too large.
         HeadTooLarge = "head_too_large",
+        /// The TLS handshake failed.
+        TlsHandshake = "tls_handshake_failed",
+        /// The TLS handshake was not over in time.
+        TlsTimeout = "tls_handshake_timeout",
+        /// A listener without TLS sent the client to the https URL.
+        RedirectedToHttps = "redirected_to_https",
         /// The head did not come in time.
         HeadTimeout = "head_timeout",
         /// The client took back one request after the other (HTTP/2).

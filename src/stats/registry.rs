@@ -26,7 +26,7 @@ struct Known {
 #[derive(Debug)]
 struct VersionEntry {
     stats: Arc<VersionStats>,
-    endpoints: HashMap<SocketAddr, Arc<EndpointStats>>,
+    endpoints: HashMap<(SocketAddr, u64), Arc<EndpointStats>>,
 }
 
 impl Registry {
@@ -77,15 +77,21 @@ impl Registry {
         self.with(service, version, |entry, _| Arc::clone(&entry.stats))
     }
 
-    /// The live state of an endpoint of a version.
+    /// The live state of an endpoint of a version: its address, and a number that is another one when it is spoken to
+    /// in another way.
     #[must_use]
-    pub fn endpoint(&self, service: &str, version: &str, address: SocketAddr) -> Arc<EndpointStats> {
+    pub fn endpoint(
+        &self,
+        service: &str,
+        version: &str,
+        (address, transport): (SocketAddr, u64),
+    ) -> Arc<EndpointStats> {
         self.with(service, version, |entry, ids| {
-            if !entry.endpoints.contains_key(&address) {
+            if !entry.endpoints.contains_key(&(address, transport)) {
                 // Addresses behind a name come and go: those that nobody holds any more are forgotten.
                 entry.endpoints.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
             }
-            let endpoint = entry.endpoints.entry(address).or_insert_with(|| {
+            let endpoint = entry.endpoints.entry((address, transport)).or_insert_with(|| {
                 *ids += 1;
                 Arc::new(EndpointStats::new(*ids, address))
             });

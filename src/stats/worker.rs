@@ -1,10 +1,10 @@
 //! What a worker counts that belongs to no version.
 
 use super::cell::Count;
-use super::names::Refused;
+use super::names::{Refused, TlsHandshake};
 
 /// One worker's own counters.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 #[repr(align(128))]
 pub struct WorkerStats {
     refusals: [Count; Refused::ALL.len()],
@@ -12,6 +12,21 @@ pub struct WorkerStats {
     connections_accepted: Count,
     accept_pauses: Count,
     log_dropped: Count,
+    handshakes: [Count; TlsHandshake::ALL.len()],
+}
+
+/// By hand, because the library's own for arrays ends at 32 elements.
+impl Default for WorkerStats {
+    fn default() -> Self {
+        Self {
+            refusals: std::array::from_fn(|_| Count::default()),
+            connections: Count::default(),
+            connections_accepted: Count::default(),
+            accept_pauses: Count::default(),
+            log_dropped: Count::default(),
+            handshakes: std::array::from_fn(|_| Count::default()),
+        }
+    }
 }
 
 impl WorkerStats {
@@ -47,6 +62,11 @@ impl WorkerStats {
         self.accept_pauses.add(1);
     }
 
+    /// Counts a TLS handshake that succeeded.
+    pub fn shook_hands(&self, kind: TlsHandshake) {
+        self.handshakes[kind as usize].add(1);
+    }
+
     /// Counts a line of the access log that found no room.
     pub fn log_dropped(&self) {
         self.log_dropped.add(1);
@@ -61,11 +81,14 @@ impl WorkerStats {
         totals.connections_accepted += self.connections_accepted.value();
         totals.accept_pauses += self.accept_pauses.value();
         totals.log_dropped += self.log_dropped.value();
+        for (total, count) in totals.handshakes.iter_mut().zip(&self.handshakes) {
+            *total += count.value();
+        }
     }
 }
 
 /// The sums of all workers at one moment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerTotals {
     /// Refusals, in the order of [`Refused::ALL`].
     pub refusals: [u64; Refused::ALL.len()],
@@ -77,4 +100,19 @@ pub struct WorkerTotals {
     pub accept_pauses: u64,
     /// Lines of the access log that were dropped.
     pub log_dropped: u64,
+    /// TLS handshakes, in the order of [`TlsHandshake::ALL`].
+    pub handshakes: [u64; TlsHandshake::ALL.len()],
+}
+
+impl Default for WorkerTotals {
+    fn default() -> Self {
+        Self {
+            refusals: [0; Refused::ALL.len()],
+            connections: 0,
+            connections_accepted: 0,
+            accept_pauses: 0,
+            log_dropped: 0,
+            handshakes: [0; TlsHandshake::ALL.len()],
+        }
+    }
 }

@@ -5,7 +5,9 @@
 //! all others and the router are shared with the generation before. Counters and endpoint states belong to the process,
 //! not to a generation, so they are resolved here once and never looked up by a request.
 
+use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use super::router::Router;
 use super::spec::{Condition, KeySource, OnUnhealthy, Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
+use crate::tls::ClientSettings;
 
 /// All routing of one revision.
 #[derive(Debug)]
@@ -80,6 +83,8 @@ pub struct Version {
     pub slow_start_ms: u64,
     /// Its endpoints.
     pub endpoints: Box<[Endpoint]>,
+    /// How TLS is spoken with them, if it is.
+    pub tls: Option<Arc<ClientSettings>>,
     /// What happened to its requests.
     pub stats: Arc<VersionStats>,
 }
@@ -240,10 +245,11 @@ impl Service {
             Ok(Rule { name: rule.name.clone(), when: Arc::clone(&rule.when), version: position(&rule.version)? })
         });
         let versions = spec.versions.iter().map(|version| {
+            let transport = version.tls.as_ref().map_or(0, transport);
             let endpoint = |address: &SocketAddr| Endpoint {
                 address: *address,
                 drained: traffic.drained.contains(&(version.name.clone(), *address)),
-                stats: registry.endpoint(&spec.name, &version.name, *address),
+                stats: registry.endpoint(&spec.name, &version.name, (*address, transport)),
             };
             Version {
                 name: version.name.clone(),
@@ -251,6 +257,7 @@ impl Service {
                 weight: Weight::from_slots(traffic.slots.count(&version.name)).unwrap_or(Weight::FULL),
                 slow_start_ms: u64::try_from(spec.policy.slow_start.as_millis()).unwrap_or(u64::MAX),
                 endpoints: addresses.endpoints(version).iter().map(endpoint).collect(),
+                tls: version.tls.clone(),
                 stats: registry.version(&spec.name, &version.name),
             }
         });
@@ -321,6 +328,15 @@ impl Endpoint {
     pub fn is_last_resort(&self) -> bool {
         !self.drained && self.stats.rotation.is_only_ejected()
     }
+}
+
+/// A number for how an endpoint is spoken to: under other settings it is another endpoint, with connections and a state
+/// of its own.
+fn transport(tls: &Arc<ClientSettings>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tls.hash(&mut hasher);
+    // Plain connections have the zero.
+    hasher.finish().max(1)
 }
 
 #[cfg(test)]

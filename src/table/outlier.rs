@@ -129,6 +129,7 @@ mod tests {
         Version {
             name: name("v1"),
             protocol: crate::table::spec::Protocol::Http1,
+            tls: None,
             weight: Weight::FULL,
             slow_start_ms: 0,
             endpoints: (1..=count).map(endpoint).collect(),

@@ -16,6 +16,7 @@ use super::limits::Limits;
 use super::name::Name;
 use super::outlier::OutlierSpec;
 use super::weights::Weights;
+use crate::tls::ClientSettings;
 
 /// One service, as the file defines it.
 #[derive(Clone, Debug)]
@@ -53,13 +54,15 @@ pub struct VersionSpec {
     pub names: Vec<HostPort>,
     /// How they are checked, if they are.
     pub health: Option<Arc<HealthSpec>>,
+    /// How TLS is spoken with them, if it is.
+    pub tls: Option<Arc<ClientSettings>>,
 }
 
 impl VersionSpec {
     /// A version with these endpoints, and nothing else.
     #[must_use]
     pub fn new(name: Name, endpoints: Vec<SocketAddr>) -> Self {
-        Self { name, endpoints, protocol: Protocol::default(), names: Vec::new(), health: None }
+        Self { name, endpoints, protocol: Protocol::default(), names: Vec::new(), health: None, tls: None }
     }
 }
 

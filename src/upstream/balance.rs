@@ -99,6 +99,7 @@ mod tests {
             weight: Weight::FULL,
             slow_start_ms: 0,
             endpoints: (1..=count).map(endpoint).collect(),
+            tls: None,
             stats: Arc::new(VersionStats::new(1)),
         }
     }

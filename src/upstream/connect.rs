@@ -13,11 +13,13 @@ use hyper::client::conn::{http1, http2};
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::sender::{Load, Sender, Shared};
+use super::tls::{self, TlsFailure, UpstreamTls};
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 
@@ -68,6 +70,9 @@ pub enum ConnectError {
     /// Nobody said anything.
     #[error("no connection to {0} within {1:?}")]
     Timeout(SocketAddr, Duration),
+    /// TLS did not come about.
+    #[error(transparent)]
+    Tls(#[from] TlsFailure),
     /// It was closed as soon as it was there.
     #[error("the connection to {0} was closed at once")]
     Closed(SocketAddr),
@@ -85,13 +90,14 @@ impl ConnectError {
     }
 }
 
-/// Connects to `endpoint` and lets a task of this thread drive the connection until it ends.
+/// Connects to `endpoint`, with TLS if there is any, and lets a task of this thread drive the connection until it ends.
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection within `limit`.
 pub async fn connect<B>(
     endpoint: &Arc<EndpointStats>,
     protocol: Protocol,
+    tls: Option<UpstreamTls>,
     limit: Duration,
 ) -> Result<Connected<B>, ConnectError>
 where
@@ -100,25 +106,57 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let address = endpoint.address;
-    let stream = match timeout(limit, TcpStream::connect(address)).await {
-        Ok(Ok(stream)) => stream,
-        Ok(Err(error)) => return Err(ConnectError::Refused(address, error)),
-        Err(_elapsed) => return Err(ConnectError::Timeout(address, limit)),
+    let connecting = async {
+        let refused = |error| ConnectError::Refused(address, error);
+        let stream = TcpStream::connect(address).await.map_err(refused)?;
+        // Heads and small bodies go out at once; the cost is a packet more on bodies that hyper flushes in parts.
+        stream.set_nodelay(true).map_err(refused)?;
+        match tls {
+            None => http(stream, protocol, endpoint).await,
+            // On the heap: as a local it would be part of every request's task, plain ones too.
+            Some(tls) => Box::pin(secured(stream, protocol, tls, endpoint)).await,
+        }
     };
-    // Heads and small bodies go out at once; the cost is a packet more on bodies that hyper flushes in parts.
-    stream.set_nodelay(true).map_err(|error| ConnectError::Refused(address, error))?;
+    timeout(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(address, limit)))
+}
+
+/// TLS, and HTTP inside it.
+async fn secured<B>(
+    stream: TcpStream,
+    protocol: Protocol,
+    tls: UpstreamTls,
+    endpoint: &Arc<EndpointStats>,
+) -> Result<Connected<B>, ConnectError>
+where
+    B: Body + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let stream = tls::handshake(stream, endpoint.address, protocol, tls).await?;
+    http(stream, protocol, endpoint).await
+}
+
+/// HTTP on a connected stream.
+async fn http<B, S>(stream: S, protocol: Protocol, endpoint: &Arc<EndpointStats>) -> Result<Connected<B>, ConnectError>
+where
+    B: Body + Unpin + 'static,
+    B::Data: Send,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let connected = match protocol {
         Protocol::Http1 => http1(stream, endpoint).await,
         Protocol::Http2 => http2(stream, endpoint).await,
     };
-    connected.map_err(|error| ConnectError::Handshake(address, error))
+    connected.map_err(|error| ConnectError::Handshake(endpoint.address, error))
 }
 
-async fn http1<B>(stream: TcpStream, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
+async fn http1<B, S>(stream: S, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
 where
     B: Body + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http1::Builder::new();
     builder.max_headers(ANSWER_HEADERS_MAX).max_buf_size(ANSWER_BUFFER_BYTES_MAX);
@@ -128,11 +166,12 @@ where
     Ok(Connected::Http1(sender))
 }
 
-async fn http2<B>(stream: TcpStream, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
+async fn http2<B, S>(stream: S, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
 where
     B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http2::Builder::new(Local);
     builder

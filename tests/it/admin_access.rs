@@ -49,7 +49,8 @@ async fn tokens_have_roles_and_are_authors() {
 
 #[tokio::test]
 async fn pages_of_other_sites_are_refused() {
-    let control = start(&loopback(), &AccessSettings { hosts: vec!["admin.example".into()], tokens: Vec::new() });
+    let control =
+        start(&loopback(), &AccessSettings { hosts: vec!["admin.example".into()], ..AccessSettings::default() });
     let port = control.port();
     let ask = async |host: &str, more: &str| {
         let body = r#"{"v2": 100}"#;
@@ -103,13 +104,15 @@ fn bad_tokens_do_not_start() {
             file: token_file(&folder, name, text),
         };
         let tokens = files.iter().map(token).collect();
-        Access::new(&loopback(), &AccessSettings { hosts: Vec::new(), tokens }).expect_err("bad tokens").to_string()
+        Access::new(&loopback(), &AccessSettings { tokens, ..AccessSettings::default() })
+            .expect_err("bad tokens")
+            .to_string()
     };
     assert!(access(&[("a", " \n")]).contains("admin.tokens.a: found nothing"));
     assert!(access(&[("a", "two words")]).contains("found spaces"));
     assert!(access(&[("a", "same"), ("b", "same\n")]).contains("the same token for a and b"));
     let missing = TokenFile { name: "a".into(), role: Role::Read, file: folder.path().join("none") };
-    let settings = AccessSettings { hosts: Vec::new(), tokens: vec![missing] };
+    let settings = AccessSettings { tokens: vec![missing], ..AccessSettings::default() };
     let error = Access::new(&loopback(), &settings).expect_err("missing").to_string();
     assert!(error.contains("admin.tokens.a: cannot read"), "{error}");
 }

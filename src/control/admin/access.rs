@@ -20,6 +20,8 @@ pub struct AccessSettings {
     pub hosts: Vec<String>,
     /// The tokens; without any, everybody who can connect may do everything.
     pub tokens: Vec<TokenFile>,
+    /// Names in client certificates, and what they allow.
+    pub clients: Vec<(String, Role)>,
 }
 
 /// Where the API listens.
@@ -58,6 +60,7 @@ pub struct Access {
     /// The port that a literal address may have, when we listen on all addresses.
     any_address: Option<u16>,
     tokens: Vec<Token>,
+    clients: Vec<(Arc<str>, Role)>,
 }
 
 struct Token {
@@ -94,7 +97,7 @@ pub enum AccessError {
     SameToken(String, String),
     /// An open door.
     #[error(
-        "admin.address: found {0} and no token, want a token for an address that others can reach; add [admin.tokens] or listen on 127.0.0.1"
+        "admin.address: found {0} and no token, want a token or client certificates for an address that others can reach; add [admin.tokens] or listen on 127.0.0.1"
     )]
     Open(SocketAddr),
 }
@@ -113,16 +116,19 @@ impl Access {
             }
             tokens.push(token);
         }
+        let clients: Vec<_> = settings.clients.iter().map(|(name, role)| (name.as_str().into(), *role)).collect();
         match address {
-            Address::Unix(_) => Ok(Self { hosts: None, any_address: None, tokens }),
-            Address::Tcp(socket) if !socket.ip().is_loopback() && tokens.is_empty() => Err(AccessError::Open(*socket)),
+            Address::Unix(_) => Ok(Self { hosts: None, any_address: None, tokens, clients }),
+            Address::Tcp(socket) if !socket.ip().is_loopback() && tokens.is_empty() && clients.is_empty() => {
+                Err(AccessError::Open(*socket))
+            }
             Address::Tcp(socket) => {
                 let port = socket.port();
                 let own = ["localhost", "127.0.0.1", "[::1]"].map(|host| format!("{host}:{port}"));
                 let configured = settings.hosts.iter().map(|host| host.to_ascii_lowercase());
                 let hosts = own.into_iter().chain([socket.to_string()]).chain(configured).collect();
                 let any_address = socket.ip().is_unspecified().then_some(port);
-                Ok(Self { hosts: Some(hosts), any_address, tokens })
+                Ok(Self { hosts: Some(hosts), any_address, tokens, clients })
             }
         }
     }
@@ -151,11 +157,15 @@ impl Access {
         self.hosts.iter().flatten().any(|known| *known == host || *known == name) || literal()
     }
 
-    /// Who sends these credentials: the author and the role. Without tokens, everybody is `local` and may operate.
+    /// Who sends these credentials: the author and the role. A token counts before a certificate: whoever sends one
+    /// wants to be known by it. Without tokens and clients, everybody is `local` and may operate.
     #[must_use]
-    pub fn caller(&self, authorization: Option<&[u8]>) -> Option<(Arc<str>, Role)> {
-        if self.tokens.is_empty() {
+    pub fn caller(&self, authorization: Option<&[u8]>, certificate: Option<&str>) -> Option<(Arc<str>, Role)> {
+        if self.tokens.is_empty() && self.clients.is_empty() {
             return Some(("local".into(), Role::Operate));
+        }
+        if authorization.is_none() || self.tokens.is_empty() {
+            return self.clients.iter().find(|(name, _)| certificate == Some(&**name)).cloned();
         }
         let (scheme, secret) = authorization?.split_at_checked("bearer ".len())?;
         let secret = scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())?;
@@ -201,7 +211,7 @@ mod tests {
 
     fn access(address: &str, hosts: &[&str]) -> Access {
         let hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
-        let settings = AccessSettings { hosts, tokens: Vec::new() };
+        let settings = AccessSettings { hosts, ..AccessSettings::default() };
         Access::new(&Address::Tcp(address.parse().expect("an address")), &settings).expect("loopback")
     }
 

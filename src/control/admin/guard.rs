@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use super::Admin;
 use super::access::{Access, Role};
 use super::problem::Problem;
+use super::serve::ClientCertificate;
 
 /// Who made a call.
 #[derive(Clone, Debug)]
@@ -49,12 +50,17 @@ fn check(access: &Access, request: &Request) -> Result<Caller, Problem> {
     if probe || path == "/metrics" {
         return Ok(Caller("nobody".into()));
     }
-    let (name, role) = access.caller(headers.get(AUTHORIZATION).map(HeaderValue::as_bytes)).ok_or_else(|| {
-        let detail = "want a token of admin.tokens: `Authorization: Bearer TOKEN`".to_owned();
+    let certificate = request.extensions().get::<ClientCertificate>().map(|ClientCertificate(name)| &**name);
+    let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let (name, role) = access.caller(authorization, certificate).ok_or_else(|| {
+        let detail = match certificate {
+            None => "want a token of admin.tokens: `Authorization: Bearer TOKEN`, or a client certificate".to_owned(),
+            Some(name) => format!("found a certificate of {name:?} and no good token, want one of admin.clients"),
+        };
         Problem::new(StatusCode::UNAUTHORIZED, "no_token", detail)
     })?;
     if role < needed(request.method(), path) {
-        let detail = format!("token {name} has the role read, want operate for {} {path}", request.method());
+        let detail = format!("{name} has the role read, want operate for {} {path}", request.method());
         return Err(Problem::new(StatusCode::FORBIDDEN, "wrong_role", detail));
     }
     Ok(Caller(name))

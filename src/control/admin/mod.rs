@@ -2,8 +2,8 @@
 //!
 //! [`listen`] is where it answers and [`access`] who gets in, which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
-//! [`services`] show ([`view`] has their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`] change (and answer
-//! with [`answer`]), [`hold`] keeps requests waiting for that, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
+//! [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`]
+//! change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
 //! lets another process take over, [`probes`] are for machines, [`openapi`] describes.
 //!
 //! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
@@ -28,6 +28,7 @@ mod serve;
 pub mod services;
 pub mod splits;
 pub mod status;
+pub mod tls_view;
 pub mod upgrade;
 pub mod view;
 
@@ -40,6 +41,7 @@ use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 
 use crate::table::Table;
+use crate::tls::ServerSide;
 
 use super::export::Exporter;
 use super::handle::Handle;
@@ -106,9 +108,13 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// Answers calls on `listener` until `shutdown` ends, then finishes those that have begun.
-pub async fn serve(listener: Listener, admin: Arc<Admin>, shutdown: impl Future<Output = ()>) {
-    serve::serve(listener, router(admin), shutdown).await;
+/// Answers calls on `listener`, with TLS if there is any, until `shutdown` ends, then finishes those that have begun.
+pub async fn serve(
+    (listener, tls): (Listener, Option<Arc<ServerSide>>),
+    admin: Arc<Admin>,
+    shutdown: impl Future<Output = ()>,
+) {
+    serve::serve((listener, tls), router(admin), shutdown).await;
 }
 
 async fn no_resource(uri: axum::http::Uri) -> Problem {

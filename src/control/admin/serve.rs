@@ -9,13 +9,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
+use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
 
 use super::listen::{Listener, Stream};
+use crate::tls::ServerSide;
+use crate::tls::certificate::client_name;
 
 /// Connections at a time; the next ones wait in the backlog.
 const CONNECTIONS_MAX: usize = 256;
@@ -30,7 +36,11 @@ const DRAIN: Duration = Duration::from_secs(5);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers on `listener` until `shutdown` ends, then finishes the calls that have begun.
-pub(super) async fn serve(listener: Listener, router: Router, shutdown: impl Future<Output = ()>) {
+pub(super) async fn serve(
+    (listener, tls): (Listener, Option<Arc<ServerSide>>),
+    router: Router,
+    shutdown: impl Future<Output = ()>,
+) {
     let slots = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -46,9 +56,11 @@ pub(super) async fn serve(listener: Listener, router: Router, shutdown: impl Fut
         };
         match accepted {
             Ok(stream) => {
-                let answering = answer(stream, router.clone(), stopped.clone());
+                let (tls, router, stopped) = (tls.clone(), router.clone(), stopped.clone());
                 connections.spawn(async move {
-                    answering.await;
+                    if let Some((stream, certificate)) = secured(stream, tls).await {
+                        answer(stream, certificate, router, stopped).await;
+                    }
                     drop(slot);
                 });
             }
@@ -66,11 +78,43 @@ pub(super) async fn serve(listener: Listener, router: Router, shutdown: impl Fut
     tokio::time::timeout(DRAIN, drained).await.ok();
 }
 
+/// Whom the client certificate of a connection is for; its authority has been checked.
+#[derive(Clone, Debug)]
+pub(super) struct ClientCertificate(pub(super) Arc<str>);
+
+/// The connection after its handshake, if there has to be one; `None` when that failed.
+async fn secured(stream: Stream, tls: Option<Arc<ServerSide>>) -> Option<(Stream, Option<ClientCertificate>)> {
+    let Some(side) = tls else { return Some((stream, None)) };
+    let shaking = TlsAcceptor::from(Arc::clone(&side.config().rustls)).accept(stream);
+    match timeout(side.settings().handshake_timeout, shaking).await {
+        Ok(Ok(stream)) => {
+            let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| client_name(chain.first()?));
+            Some((Box::new(stream), certificate.map(|name| ClientCertificate(name.into()))))
+        }
+        Ok(Err(error)) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "no TLS on an admin connection");
+            None
+        }
+        Err(_elapsed) => None,
+    }
+}
+
 /// Answers the calls of one connection.
-async fn answer(stream: Stream, router: Router, mut stopped: watch::Receiver<bool>) {
+async fn answer(
+    stream: Stream,
+    certificate: Option<ClientCertificate>,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) {
     let mut server = http1::Builder::new();
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let service = TowerToHyperService::new(router);
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: hyper::Request<Incoming>| {
+        if let Some(certificate) = &certificate {
+            request.extensions_mut().insert(certificate.clone());
+        }
+        router.call(request)
+    });
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), service));
     let stop = async {
         stopped.wait_for(|stopped| *stopped).await.ok();

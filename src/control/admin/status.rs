@@ -17,6 +17,7 @@ use super::openapi::Refusals;
 use super::problem::Problem;
 use super::revisions::timestamp;
 use super::services::moment;
+use super::tls_view::{self, TlsView};
 use super::view::ServiceView;
 
 /// The state of the proxy.
@@ -40,6 +41,8 @@ pub struct Status {
     state: StateView,
     /// The config file.
     config: ConfigView,
+    /// TLS: listeners, the admin API and versions that speak it.
+    tls: Vec<TlsView>,
     /// The services, in the order of the config.
     services: Vec<ServiceView>,
 }
@@ -97,6 +100,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         refusals: refusals.map(|(reason, count)| (reason.word(), count)).collect(),
         state: StateView { path: facts.store, problem: facts.store_problem },
         config: ConfigView::of(&sources.config.borrow()),
+        tls: tls_view::all(&sources.tls),
         services: table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect(),
     };
     Ok(Tagged(table.revision, status))

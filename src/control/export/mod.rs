@@ -8,7 +8,7 @@
 mod series;
 mod service;
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
@@ -18,6 +18,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::stats::{Registry, names};
+use crate::tls::Sides;
 
 use super::publish::Published;
 use super::watch::ConfigFacts;
@@ -36,11 +37,13 @@ pub struct Sources {
     /// The table in force.
     pub published: Published,
     /// The counters.
-    pub registry: std::sync::Arc<Registry>,
+    pub registry: Arc<Registry>,
     /// The start of the process's clock of milliseconds, as the data plane has it.
     pub start: Instant,
     /// What is known of the config file.
     pub config: watch::Receiver<ConfigFacts>,
+    /// Certificates.
+    pub tls: Arc<Sides>,
 }
 
 impl Sources {
@@ -121,6 +124,7 @@ impl Exporter {
             series.update(&table, now_ms);
             service::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
+            series::update_tls(&self.sources.tls.facts());
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
             gauge!(names::REVISION).set(table.revision as f64);
             gauge!(names::CONFIG_GOOD).set(if good { 1.0 } else { 0.0 });
@@ -152,5 +156,8 @@ fn describe() {
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
     describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");
+    describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
+    describe_gauge!(names::TLS_GOOD, "Whether the last read of the TLS files of a place in the config was good.");
+    describe_gauge!(names::CERTIFICATE_EXPIRY, Seconds, "When a certificate in use ends, in seconds since 1970.");
     describe_gauge!(names::BUILD_INFO, "The version of the program, in a label.");
 }

@@ -7,8 +7,11 @@ use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use crate::control::effective::{Share, shares};
 use crate::stats::latency::bucket_middle;
-use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure, VersionTotals, WorkerTotals, names};
+use crate::stats::{
+    CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals, names,
+};
 use crate::table::{Endpoint, Name, Service, Table, Version};
+use crate::tls::SideFacts;
 
 /// All series of the versions of a table.
 #[derive(Default)]
@@ -80,6 +83,24 @@ impl Series {
         gauge!(names::CONNECTIONS, "side" => "client").set(float(totals.connections));
         counter!(names::ACCEPT_PAUSES).absolute(totals.accept_pauses);
         counter!(names::LOG_DROPPED).absolute(totals.log_dropped);
+        for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes).filter(|(_, count)| *count > 0) {
+            counter!(names::TLS_HANDSHAKES, "kind" => kind.word()).absolute(count);
+        }
+    }
+}
+
+/// Sets what is known of certificates. Inside the local recorder.
+pub(super) fn update_tls(sides: &[SideFacts]) {
+    for side in sides {
+        let place = || side.place.clone();
+        gauge!(names::TLS_GOOD, "place" => place()).set(if side.problems.is_empty() { 1.0 } else { 0.0 });
+        for certificate in &side.certificates {
+            // Of two for one name (ECDSA and RSA) the first to end is the one to know.
+            let of_name = side.certificates.iter().filter(|other| other.name == certificate.name);
+            let ends = of_name.map(|other| other.not_after).min().unwrap_or(certificate.not_after);
+            #[expect(clippy::cast_precision_loss, reason = "dates are far below 2^52 seconds")]
+            gauge!(names::CERTIFICATE_EXPIRY, "place" => place(), "name" => certificate.name.clone()).set(ends as f64);
+        }
     }
 }
 

@@ -76,7 +76,8 @@ async fn serve(request: Request<Incoming>, framing: Option<HeadFraming>) -> (Ser
         Some(length) => BodyFraming::Length(length),
         None => BodyFraming::Chunked,
     };
-    let settings = AdmitSettings { target_bytes_max: 8192, trusted_proxies: Vec::new() };
+    let settings =
+        AdmitSettings { target_bytes_max: 8192, trusted_proxies: Vec::new(), https: false, redirect_https: None };
     let refusal = admit(&head, Seen::Http1(framing), announced, [127, 0, 0, 1].into(), &settings).err();
     let mut response = Response::new(Empty::new());
     if refusal.as_ref().is_some_and(|refusal| refusal.closes()) {

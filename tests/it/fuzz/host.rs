@@ -98,17 +98,20 @@ fn a_host_is_what_the_grammar_says() {
 
 #[test]
 fn hosts_are_the_same_when_their_lower_case_and_their_port_are() {
-    let pair = (hosts(), hosts(), any::<bool>(), any::<bool>()).prop_map(|(one, other, twin, default_port)| {
+    let flags = (any::<bool>(), any::<bool>(), any::<bool>());
+    let pair = (hosts(), hosts(), flags).prop_map(|(one, other, (twin, default_port, https))| {
         let other = if twin { one.to_uppercase() } else { other };
-        let other = if default_port && !other.contains(':') { other + ":80" } else { other };
-        (one, other)
+        let port = if https { ":443" } else { ":80" };
+        let other = if default_port && !other.contains(':') { other + port } else { other };
+        (one, other, https)
     });
-    run("same host", 1000, &pair, |(one, other)| {
+    run("same host", 1000, &pair, |(one, other, https)| {
         let (Some(a), Some(b)) = (Host::parse(&one), Host::parse(&other)) else { return Ok(()) };
-        let plain = |host: &Host<'_>| (host.name.to_ascii_lowercase(), host.port.unwrap_or(80));
-        prop_assert_eq!(a.same_as(&b), plain(&a) == plain(&b));
-        prop_assert_eq!(a.same_as(&b), b.same_as(&a));
-        prop_assert!(a.same_as(&a));
+        let default_port = if https { 443 } else { 80 };
+        let plain = |host: &Host<'_>| (host.name.to_ascii_lowercase(), host.port.unwrap_or(default_port));
+        prop_assert_eq!(a.same_as(&b, https), plain(&a) == plain(&b));
+        prop_assert_eq!(a.same_as(&b, https), b.same_as(&a, https));
+        prop_assert!(a.same_as(&a, https));
         Ok(())
     });
 }

@@ -54,8 +54,14 @@ impl Control {
         let (handle, _thread) = writer.start().unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
         let exporter = Arc::new(
-            Exporter::new(Sources { published, registry: Arc::clone(&registry), start: Instant::now(), config })
-                .unwrap(),
+            Exporter::new(Sources {
+                published,
+                registry: Arc::clone(&registry),
+                start: Instant::now(),
+                config,
+                tls: Arc::default(),
+            })
+            .unwrap(),
         );
         let listener = Listener::bind(address).unwrap();
         let address = listener.address().unwrap();
@@ -74,7 +80,7 @@ impl Control {
         let shutdown = async {
             stopped.await.ok();
         };
-        let served = tokio::spawn(admin::serve(listener, Arc::clone(&admin), shutdown));
+        let served = tokio::spawn(admin::serve((listener, None), Arc::clone(&admin), shutdown));
         Self { handle, admin, address, facts, stop: Some(stop), served }
     }
 

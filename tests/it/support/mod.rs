@@ -11,9 +11,11 @@ pub(crate) mod h2;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod peers;
+pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod proxy;
 pub mod spec;
+pub(crate) mod tls;
 pub(crate) mod wire;
 
 use std::time::Duration;

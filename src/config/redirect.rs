@@ -1,0 +1,66 @@
+//! `redirect_https`: a listener that sends everybody to the https URL of what they asked for.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use super::place::Place;
+use super::report::{Report, Reported};
+
+/// The port of https URLs that name none.
+const HTTPS_PORT: u16 = 443;
+
+/// `true`, `false` or `{ port = 8443 }`.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RawRedirect {
+    /// To the usual port, or not at all.
+    Plain(bool),
+    /// To a port.
+    Port(RawPort),
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawPort {
+    port: Option<u16>,
+}
+
+impl RawRedirect {
+    /// The port, if there is a redirect.
+    pub(super) fn build(self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<u16>, Reported> {
+        match self {
+            Self::Plain(on) => Ok(on.then_some(HTTPS_PORT)),
+            Self::Port(RawPort { port: Some(0) }) => {
+                Err(report
+                    .problem(&at.key("port"), "found 0, want 1 to 65535 (the port that users of https connect to)"))
+            }
+            Self::Port(RawPort { port }) => Ok(Some(port.unwrap_or(HTTPS_PORT))),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for RawRedirect {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RedirectVisitor)
+    }
+}
+
+struct RedirectVisitor;
+
+impl<'de> Visitor<'de> for RedirectVisitor {
+    type Value = RawRedirect;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("true, false or a table with a port")
+    }
+
+    fn visit_bool<E: Error>(self, on: bool) -> Result<RawRedirect, E> {
+        Ok(RawRedirect::Plain(on))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawRedirect, A::Error> {
+        RawPort::deserialize(MapAccessDeserializer::new(table)).map(RawRedirect::Port)
+    }
+}

@@ -1,0 +1,223 @@
+//! `tls = { ... }`, of listeners, of the admin API and of versions: which files, and what is spoken.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::check::{self, every};
+use super::nearest::nearest;
+use super::place::Place;
+use super::report::{Report, Reported};
+use super::shape::List;
+use super::units::{Read, Span};
+use crate::tls::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
+
+/// Far more than the two or three round trips that a handshake takes on a bad line, and what nginx's 60 s are often
+/// lowered to: until then a connection costs a descriptor and has shown nothing.
+const HANDSHAKE_TIMEOUT: Span = Span::secs(10);
+
+/// `[listeners.NAME] tls`, `[admin] tls`
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawServerTls {
+    cert: Option<String>,
+    key: Option<String>,
+    certificates: List<RawKeyPair>,
+    alpn: Option<List<String>>,
+    min_version: Option<String>,
+    client_ca: Option<String>,
+    client_auth: Option<RawClientAuth>,
+    handshake_timeout: Option<Read<Span>>,
+}
+
+/// `[services.X.versions.NAME] tls`
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawClientTls {
+    ca: Option<String>,
+    cert: Option<String>,
+    key: Option<String>,
+    server_name: Option<String>,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct RawKeyPair {
+    cert: Option<String>,
+    key: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawClientAuth {
+    Require,
+    Request,
+}
+
+impl RawServerTls {
+    /// The serving end that speaks `alpn` unless it says otherwise.
+    pub(super) fn build(
+        &self,
+        alpn: &[Alpn],
+        base: &Path,
+        at: &Place<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<ServerSettings, Reported> {
+        let certificates = self.certificates(base, at, report);
+        let alpn = match &self.alpn {
+            Some(names) => protocols(names, &at.key("alpn"), report),
+            None => Ok(alpn.to_vec()),
+        };
+        let min_version = min_version(self.min_version.as_deref(), &at.key("min_version"), report);
+        let client_auth = self.client_auth(base, at, report);
+        let range = Span::millis(100)..=Span::secs(3_600);
+        let timeout_at = at.key("handshake_timeout");
+        let timeout = check::setting(self.handshake_timeout, HANDSHAKE_TIMEOUT, range, &timeout_at, report);
+        Ok(ServerSettings {
+            certificates: certificates?,
+            alpn: alpn?,
+            min_version: min_version?,
+            client_auth: client_auth?,
+            handshake_timeout: timeout?.0,
+        })
+    }
+
+    /// The pair at the top first: it is the one for clients that name no host.
+    fn certificates(&self, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<KeyPair>, Reported> {
+        if self.cert.is_none() && self.key.is_none() && self.certificates.is_empty() {
+            let text = "found no certificate, want at least one (add cert = \"tls/site.pem\", key = \"tls/site.key\")";
+            return Err(report.missing(&at.key("cert"), text));
+        }
+        let first = pair(self.cert.as_deref(), self.key.as_deref(), base, at, report);
+        let list = at.key("certificates");
+        let rest = every(self.certificates.iter().map(|(index, raw)| {
+            let at = list.item(index);
+            match pair(raw.cert.as_deref(), raw.key.as_deref(), base, &at, report)? {
+                Some(pair) => Ok(pair),
+                None => Err(report.missing(&at, "found neither cert nor key, want both (name the two files)")),
+            }
+        }));
+        Ok(first?.into_iter().chain(rest?).collect())
+    }
+
+    fn client_auth(
+        &self,
+        base: &Path,
+        at: &Place<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Option<ClientAuth>, Reported> {
+        let ca_at = at.key("client_ca");
+        match (&self.client_ca, self.client_auth) {
+            (Some(ca), auth) => {
+                let required = matches!(auth, None | Some(RawClientAuth::Require));
+                Ok(Some(ClientAuth { ca: check::file(ca, base, &ca_at, report)?, required }))
+            }
+            (None, Some(_)) => {
+                let text = "found client_auth without client_ca, want the authorities of the clients \
+                            (add client_ca = \"tls/clients.pem\")";
+                Err(report.unless(&ca_at, &at.key("client_auth"), text))
+            }
+            (None, None) => Ok(None),
+        }
+    }
+}
+
+impl RawClientTls {
+    /// The connecting end that speaks `alpn`.
+    pub(super) fn build(
+        &self,
+        alpn: &[Alpn],
+        base: &Path,
+        at: &Place<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Arc<ClientSettings>, Reported> {
+        let ca_at = at.key("ca");
+        let trust = match self.ca.as_deref() {
+            Some("system") => Ok(Trust::System),
+            Some(file) => check::file(file, base, &ca_at, report).map(Trust::Ca),
+            None => {
+                let text = "found none, want whose certificates are believed (add ca = \"tls/ca.pem\", or \"system\" \
+                            for the public authorities)";
+                Err(report.missing(&ca_at, text))
+            }
+        };
+        let identity = pair(self.cert.as_deref(), self.key.as_deref(), base, at, report);
+        let server_name = match &self.server_name {
+            Some(name) if !ClientSettings::is_name(name) => {
+                let text = format!("found {name:?}, want a host name or an address (as the certificate has it)");
+                Err(report.problem(&at.key("server_name"), text))
+            }
+            name => Ok(name.clone()),
+        };
+        let (trust, identity, server_name) = (trust?, identity?, server_name?);
+        Ok(Arc::new(ClientSettings { trust, identity, server_name, alpn: alpn.to_vec() }))
+    }
+}
+
+/// A certificate and its key: both or neither.
+fn pair(
+    cert: Option<&str>,
+    key: Option<&str>,
+    base: &Path,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Option<KeyPair>, Reported> {
+    let (cert_at, key_at) = (at.key("cert"), at.key("key"));
+    match (cert, key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => {
+            let certificate = check::file(cert, base, &cert_at, report);
+            let key = check::file(key, base, &key_at, report);
+            Ok(Some(KeyPair { certificate: certificate?, key: key? }))
+        }
+        (Some(_), None) => {
+            Err(report
+                .missing(&key_at, "found none, want the private key of the certificate (add key = \"tls/site.key\")"))
+        }
+        (None, Some(_)) => {
+            Err(report.missing(&cert_at, "found none, want the certificate of the key (add cert = \"tls/site.pem\")"))
+        }
+    }
+}
+
+fn protocols(names: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<Alpn>, Reported> {
+    if names.is_empty() {
+        let text = "found an empty list, want at least one protocol (leave it out for both)";
+        return Err(report.missing(at, text));
+    }
+    let mut protocols: Vec<Alpn> = Vec::new();
+    let mut refused = Ok(());
+    for (index, name) in names.iter() {
+        let at = at.item(index);
+        match Alpn::ALL.into_iter().find(|protocol| protocol.name() == name) {
+            Some(protocol) if protocols.contains(&protocol) => {
+                let text =
+                    format!("found {name:?} for the second time, want each protocol once (remove one of the two)");
+                refused = Err(report.problem(&at, text));
+            }
+            Some(protocol) => protocols.push(protocol),
+            None => {
+                let remedy = match nearest(name, Alpn::ALL.map(Alpn::name)) {
+                    Some(meant) => format!("did you mean {meant:?}?"),
+                    None => "other protocols are not spoken, leave it out".to_owned(),
+                };
+                let text = format!("found {name:?}, want \"h2\" or \"http/1.1\" ({remedy})");
+                refused = Err(report.problem(&at, text));
+            }
+        }
+    }
+    refused.map(|()| protocols)
+}
+
+fn min_version(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<MinVersion, Reported> {
+    match text {
+        None | Some("1.2") => Ok(MinVersion::Tls12),
+        Some("1.3") => Ok(MinVersion::Tls13),
+        Some(other) => {
+            let remedy =
+                if matches!(other, "1.0" | "1.1") { "older versions are broken" } else { "leave it out for 1.2" };
+            Err(report.problem(at, format!("found {other:?}, want \"1.2\" or \"1.3\" ({remedy})")))
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! A listener without TLS that sends everybody to the https URL of what they asked for.
+//!
+//! By 308 for every method: it is the one permanent redirect with which a client repeats the method and the body, and
+//! every client of the last ten years knows it; 301 turns a `POST` into a `GET`. The rules of admission come first, so
+//! the host in the answer is one valid host and nothing else. A request that a trusted proxy took over https is let
+//! through, or it would be sent round in a circle.
+
+use bytes::Bytes;
+use http::header::LOCATION;
+use http::{HeaderValue, Response, Uri};
+use http_body_util::Full;
+
+use super::admit::Admitted;
+use super::refuse::{Manner, Refusal};
+use crate::stats::Refused;
+
+/// The port that an https URL need not name.
+const HTTPS_PORT: u16 = 443;
+
+/// How a request ends that is not forwarded: with a refusal, which may say where to go instead.
+#[derive(Debug)]
+pub struct SideExit {
+    /// The refusal.
+    pub refusal: Refusal,
+    location: Option<HeaderValue>,
+}
+
+impl From<Refusal> for SideExit {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, location: None }
+    }
+}
+
+impl SideExit {
+    /// The answer, in the manner that the client understands.
+    #[must_use]
+    pub fn answer(self, manner: Manner) -> Response<Full<Bytes>> {
+        let mut answer = self.refusal.answer(manner);
+        if let Some(location) = self.location {
+            answer.headers_mut().insert(LOCATION, location);
+        }
+        answer
+    }
+}
+
+/// The answer to a request for `target`, which belongs to the https URL with `port`.
+#[must_use]
+pub fn to_https(admitted: &Admitted, target: &Uri, port: u16) -> SideExit {
+    let name = admitted.host_name();
+    if name.is_empty() {
+        return Refusal::new(Refused::BadHost, "found no Host header, want one to redirect to").into();
+    }
+    let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
+    let target = target.path_and_query().map_or("/", |target| target.as_str());
+    match HeaderValue::from_bytes(format!("https://{name}{port}{target}").as_bytes()) {
+        Ok(location) => {
+            let detail = "this listener sends every request to its https URL";
+            let refusal = Refusal::new(Refused::RedirectedToHttps, detail);
+            SideExit { refusal, location: Some(location) }
+        }
+        Err(_not_a_value) => Refusal::new(Refused::BadTarget, "the target cannot stand in a Location header").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::admit::BodyFraming;
+
+    fn location(host: &'static str, name_bytes: usize, target: &'static str, port: u16) -> Option<String> {
+        let admitted = Admitted {
+            host: Some(HeaderValue::from_static(host)),
+            host_name_bytes: name_bytes,
+            trusted: false,
+            https: false,
+            secure: false,
+            client: [192, 0, 2, 1].into(),
+            body: BodyFraming::None,
+        };
+        let exit = to_https(&admitted, &Uri::from_static(target), port);
+        exit.location.map(|location| location.to_str().expect("ASCII").to_owned())
+    }
+
+    #[test]
+    fn the_url_is_that_of_the_same_host_path_and_query() {
+        for (host, bytes, target, port, wanted) in [
+            ("a.example:8080", 9, "/x?y=1", 443, Some("https://a.example/x?y=1")),
+            ("a.example", 9, "/", 8443, Some("https://a.example:8443/")),
+            ("[::1]:80", 5, "http://[::1]/x", 443, Some("https://[::1]/x")),
+            ("a.example", 9, "//evil.example/", 443, Some("https://a.example//evil.example/")),
+            ("", 0, "/", 443, None),
+        ] {
+            assert_eq!(location(host, bytes, target, port).as_deref(), wanted);
+        }
+    }
+}

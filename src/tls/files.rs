@@ -1,0 +1,125 @@
+//! PEM files: chains, keys, authorities. Whatever is wrong names the file.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash, Hasher};
+use std::path::Path;
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::pki_types::pem::{self, PemObject};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
+
+use super::certificate::Certificate;
+use super::error::{FileFault, TlsError};
+use super::settings::KeyPair;
+
+/// Reads files, and remembers what they held, so that the same contents can be told from new ones.
+#[derive(Debug, Default)]
+pub struct Reader {
+    digest: DefaultHasher,
+}
+
+impl Reader {
+    /// What distinguishes everything that was read from other contents.
+    #[must_use]
+    pub fn digest(&self) -> u64 {
+        self.digest.finish()
+    }
+
+    fn bytes(&mut self, file: &Path, what: &'static str) -> Result<Vec<u8>, TlsError> {
+        let bytes = fs::read(file).map_err(|source| error(file, FileFault::Unreadable(source)))?;
+        bytes.hash(&mut self.digest);
+        if bytes.trim_ascii().is_empty() {
+            return Err(error(file, FileFault::Empty(what)));
+        }
+        Ok(bytes)
+    }
+
+    /// The certificates of a file, at least one.
+    fn chain(&mut self, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let bytes = self.bytes(file, "a certificate")?;
+        let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
+        let chain = chain.map_err(|source| error(file, FileFault::Pem(source)))?;
+        if chain.is_empty() { Err(error(file, FileFault::Missing("certificate"))) } else { Ok(chain) }
+    }
+
+    /// The first private key of a file.
+    fn key(&mut self, file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let bytes = self.bytes(file, "a private key")?;
+        PrivateKeyDer::from_pem_slice(&bytes).map_err(|source| {
+            let encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
+            let fault = if encrypted {
+                FileFault::Encrypted
+            } else if matches!(source, pem::Error::NoItemsFound) {
+                FileFault::Missing("private key")
+            } else {
+                FileFault::Pem(source)
+            };
+            error(file, fault)
+        })
+    }
+
+    /// A chain and its key, which belong together.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the two files.
+    pub fn key_pair(&mut self, pair: &KeyPair) -> Result<(Arc<CertifiedKey>, Certificate), Vec<TlsError>> {
+        let file = &pair.certificate;
+        let chain = self.chain(file).and_then(|chain| {
+            let facts = Certificate::of(&chain[0], file)?;
+            Ok((chain, facts))
+        });
+        let key = self.key(&pair.key).and_then(|key| {
+            let signing = super::provider().key_provider.load_private_key(key);
+            signing.map_err(|source| error(&pair.key, FileFault::Key(source)))
+        });
+        let ((chain, facts), key) = match (chain, key) {
+            (Ok(chain), Ok(key)) => (chain, key),
+            (chain, key) => return Err(chain.err().into_iter().chain(key.err()).collect()),
+        };
+        let certified = CertifiedKey::new(chain, key);
+        match certified.keys_match() {
+            // A key that cannot tell its public half is taken on trust: the first handshake would show.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
+                Ok((Arc::new(certified), facts))
+            }
+            Err(rustls::Error::InconsistentKeys(_)) => Err(vec![error(&pair.key, FileFault::Mismatch(file.clone()))]),
+            Err(source) => Err(vec![error(file, FileFault::Tls(source))]),
+        }
+    }
+
+    /// The authorities of a file.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn authorities(&mut self, file: &Path) -> Result<RootCertStore, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in self.chain(file)? {
+            Certificate::of(&certificate, file)?;
+            roots.add(certificate).map_err(|source| error(file, FileFault::Authorities(Box::new(source))))?;
+        }
+        Ok(roots)
+    }
+
+    /// The authorities of the system.
+    ///
+    /// # Errors
+    /// When it has none.
+    pub fn system_authorities(&mut self) -> Result<RootCertStore, TlsError> {
+        let mut roots = RootCertStore::empty();
+        let found = rustls_native_certs::load_native_certs();
+        for certificate in &found.certs {
+            certificate.as_ref().hash(&mut self.digest);
+        }
+        // Every system has a few that are too old to be used.
+        let (added, _ignored) = roots.add_parsable_certificates(found.certs);
+        if added == 0 { Err(error(Path::new("system"), FileFault::NoSystemTrust)) } else { Ok(roots) }
+    }
+}
+
+/// What is wrong with `file`.
+pub(super) fn error(file: &Path, fault: FileFault) -> TlsError {
+    TlsError { file: file.to_owned(), fault }
+}

@@ -1,0 +1,36 @@
+//! TLS material: from files to what rustls serves and connects with, and again when the files change. A leaf.
+//!
+//! [`settings`] is what a config says, [`files`] reads PEM, [`certificate`] is what can be said of one certificate,
+//! [`certificates`] picks one by the name that a client asks for, [`server`] and [`client`] build the two ends, and a
+//! [`Side`] holds what is in use and swaps it whole when the files are good; [`sides`] are all of a process.
+//!
+//! A swap is a write under a lock that each *handshake* reads, not each request: the lock is a thousandth of what the
+//! handshake costs, and a connection keeps what it began with. New files never replace half of a set: all of a side is
+//! read and checked first, and what is wrong with it leaves the old side in use.
+
+pub mod certificate;
+pub mod certificates;
+pub mod client;
+pub mod error;
+pub mod files;
+pub mod server;
+pub mod settings;
+pub mod side;
+pub mod sides;
+
+pub use certificate::Certificate;
+pub use client::{ClientSide, Clients};
+pub use error::TlsError;
+pub use server::ServerSide;
+pub use settings::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
+pub use side::{Loaded, Side, SideFacts};
+pub use sides::Sides;
+
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+
+/// The cryptography, named wherever rustls wants it: a process-wide default could be set by somebody else first.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}

@@ -1,0 +1,119 @@
+//! The serving end: a listener's certificates, protocols and client certificates, as rustls wants them.
+//!
+//! Tickets: a client that comes back resumes its session without a key exchange and without our private key. They are
+//! sealed with a key that all threads share and that is changed every six hours, so whichever worker the kernel picks
+//! can open them. The key belongs to the listener: a ticket of a listener that asks for no certificate opens no door of
+//! one that does. It outlives a reload of the certificates, but not one of the client authorities, or whoever
+//! was let in by the old ones could come back with a ticket. Early data (0-RTT) is never taken: it can be replayed.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::RootCertStore;
+use rustls::ServerConfig;
+use rustls::crypto::ring::Ticketer;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ProducesTickets, StoresServerSessions, WebPkiClientVerifier};
+use rustls::version::{TLS12, TLS13};
+
+use super::certificate::Certificate;
+use super::certificates::Certificates;
+use super::error::{FileFault, TlsError};
+use super::files::{Reader, error};
+use super::provider;
+use super::settings::{ClientAuth, MinVersion, ServerSettings};
+use super::side::{Load, Loaded, Side};
+
+/// A listener's TLS.
+pub type ServerSide = Side<ServerSettings>;
+
+/// What rustls serves with, and whose clients it believes.
+#[derive(Debug)]
+pub struct Server {
+    /// For the next handshake.
+    pub rustls: Arc<ServerConfig>,
+    /// The client authorities, to see whether they changed.
+    authorities: Option<RootCertStore>,
+}
+
+impl Load for ServerSettings {
+    type Config = Server;
+
+    fn load(&self, old: Option<&Loaded<Server>>) -> Result<Loaded<Server>, Vec<TlsError>> {
+        let mut reader = Reader::default();
+        let mut errors = Vec::new();
+        let mut pairs = Vec::new();
+        for pair in &self.certificates {
+            match reader.key_pair(pair) {
+                Ok(pair) => pairs.push(pair),
+                Err(found) => errors.extend(found),
+            }
+        }
+        let authorities = match self.client_auth.as_ref().map(|auth| reader.authorities(&auth.ca)).transpose() {
+            Ok(authorities) => authorities,
+            Err(found) => {
+                errors.push(found);
+                None
+            }
+        };
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let kept = old.filter(|old| same(old.config.authorities.as_ref(), authorities.as_ref()));
+        let rustls = self.config(&pairs, authorities.as_ref(), kept.map(|old| &*old.config.rustls));
+        let rustls = rustls.map_err(|found| vec![found])?;
+        let certificates: Vec<Certificate> = pairs.into_iter().map(|(_, certificate)| certificate).collect();
+        let config = Arc::new(Server { rustls: Arc::new(rustls), authorities });
+        Ok(Loaded { config, certificates, digest: reader.digest() })
+    }
+
+    fn files(&self) -> Vec<PathBuf> {
+        let pairs = self.certificates.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
+        pairs.chain(self.client_auth.as_ref().map(|auth| &auth.ca)).cloned().collect()
+    }
+}
+
+impl ServerSettings {
+    fn config(
+        &self,
+        pairs: &[(Arc<rustls::sign::CertifiedKey>, Certificate)],
+        authorities: Option<&RootCertStore>,
+        old: Option<&ServerConfig>,
+    ) -> Result<ServerConfig, TlsError> {
+        let file = self.certificates.first().map_or(Path::new(""), |pair| &pair.certificate);
+        let failed = |source| error(file, FileFault::Tls(source));
+        let versions: &[_] = match self.min_version {
+            MinVersion::Tls12 => &[&TLS13, &TLS12],
+            MinVersion::Tls13 => &[&TLS13],
+        };
+        let verifier = match (&self.client_auth, authorities) {
+            (Some(auth), Some(authorities)) => verifier(auth, authorities)?,
+            _ => WebPkiClientVerifier::no_client_auth(),
+        };
+        let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions);
+        let builder = builder.map_err(failed)?.with_client_cert_verifier(verifier);
+        let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(pairs)));
+        config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.name().into()).collect();
+        let (tickets, sessions): (Arc<dyn ProducesTickets>, Arc<dyn StoresServerSessions>) = match old {
+            Some(old) => (Arc::clone(&old.ticketer), Arc::clone(&old.session_storage)),
+            None => (Ticketer::new().map_err(failed)?, Arc::clone(&config.session_storage)),
+        };
+        (config.ticketer, config.session_storage) = (tickets, sessions);
+        Ok(config)
+    }
+}
+
+fn verifier(auth: &ClientAuth, authorities: &RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.clone()), provider());
+    let builder = if auth.required { builder } else { builder.allow_unauthenticated() };
+    builder.build().map_err(|source| error(&auth.ca, FileFault::Authorities(Box::new(source))))
+}
+
+/// Whether the same clients are believed.
+fn same(a: Option<&RootCertStore>, b: Option<&RootCertStore>) -> bool {
+    match (a, b) {
+        (None, None) => true,
+        (Some(a), Some(b)) => a.roots == b.roots,
+        (Some(_), None) | (None, Some(_)) => false,
+    }
+}

@@ -1,0 +1,115 @@
+//! TLS with an endpoint, between its TCP connection and its HTTP. Whatever goes wrong here is a connection that did not
+//! come about: nothing of a request was sent.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use rustls::pki_types::ServerName;
+use rustls::{AlertDescription, CertificateError, ClientConfig};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use crate::table::Version;
+use crate::table::spec::Protocol;
+use crate::tls::Clients;
+
+/// How TLS is spoken with one endpoint.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+/// There is no TLS with an endpoint.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsFailure {
+    /// The handshake failed.
+    #[error("no TLS with {address} as {name}: {why}")]
+    Handshake {
+        /// The endpoint.
+        address: SocketAddr,
+        /// Whom its certificate has to be for.
+        name: String,
+        /// What to do.
+        why: &'static str,
+        /// What rustls or the network said.
+        #[source]
+        source: io::Error,
+    },
+    /// HTTP/2 was not agreed on.
+    #[error("no HTTP/2 with {0}: it did not agree on it (ALPN); does it speak h2 on this port?")]
+    NoHttp2(SocketAddr),
+    /// The version's settings came into force without their files.
+    #[error("the TLS settings of {0} were never read, which is a bug")]
+    Unprepared(SocketAddr),
+}
+
+impl UpstreamTls {
+    /// What a new connection to `address` of `version` needs; `None` if it is a plain one.
+    ///
+    /// # Errors
+    /// When nobody prepared the version's settings.
+    pub fn of(version: &Version, address: SocketAddr, clients: &Clients) -> Result<Option<Self>, TlsFailure> {
+        let Some(settings) = &version.tls else { return Ok(None) };
+        let config = clients.config(settings).ok_or(TlsFailure::Unprepared(address))?;
+        Ok(Some(Self { config, name: settings.name_for(address.ip()) }))
+    }
+}
+
+/// Speaks TLS on `stream`, which is connected to `address`, for `protocol`.
+///
+/// # Errors
+/// [`TlsFailure`], which says why in the operator's words.
+pub async fn handshake(
+    stream: TcpStream,
+    address: SocketAddr,
+    protocol: Protocol,
+    tls: UpstreamTls,
+) -> Result<TlsStream<TcpStream>, TlsFailure> {
+    let UpstreamTls { config, name } = tls;
+    let connected = TlsConnector::from(config).connect(name.clone(), stream).await;
+    let stream = connected.map_err(|source| {
+        let cause = source.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+        let why = cause.map_or("the connection ended in the handshake", why);
+        TlsFailure::Handshake { address, name: name.to_str().into_owned(), why, source }
+    })?;
+    // HTTP/1.1 is what an origin speaks that knows nothing of ALPN; HTTP/2 over TLS is never guessed.
+    match (protocol, stream.get_ref().1.alpn_protocol()) {
+        (Protocol::Http2, agreed) if agreed != Some(b"h2") => Err(TlsFailure::NoHttp2(address)),
+        _ => Ok(stream),
+    }
+}
+
+/// The usual reasons, and what mends them.
+fn why(error: &rustls::Error) -> &'static str {
+    use rustls::Error::{AlertReceived, InvalidCertificate, InvalidMessage};
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the source says the rest, and there are dozens")]
+    match error {
+        InvalidCertificate(CertificateError::UnknownIssuer) => "its certificate is not from an authority of tls.ca",
+        InvalidCertificate(CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }) => {
+            "its certificate is for another name; set tls.server_name to one that it has"
+        }
+        InvalidCertificate(CertificateError::Expired | CertificateError::ExpiredContext { .. }) => {
+            "its certificate has expired"
+        }
+        InvalidCertificate(CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. }) => {
+            "its certificate is not valid yet; is a clock wrong?"
+        }
+        // The library says it in a type that it keeps to itself.
+        InvalidCertificate(CertificateError::Other(other)) if other.to_string().contains("CaUsedAsEndEntity") => {
+            "its certificate is an authority's own; issue one for the server with it (CA:FALSE)"
+        }
+        InvalidCertificate(_) => "its certificate is not good",
+        AlertReceived(
+            AlertDescription::CertificateRequired
+            | AlertDescription::BadCertificate
+            | AlertDescription::UnknownCA
+            | AlertDescription::CertificateExpired
+            | AlertDescription::CertificateUnknown,
+        ) => "it does not take our certificate; look at tls.cert and tls.key",
+        InvalidMessage(_) => "it does not speak TLS on this port",
+        _ => "it and we do not agree",
+    }
+}
