@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::alarm::Alarm;
+
 /// First pause after an endpoint refused a connection, in milliseconds.
 const PAUSE_FIRST_MS: u64 = 250;
 
@@ -23,6 +25,8 @@ pub struct EndpointStats {
     connections: AtomicU32,
     failures: AtomicU32,
     paused_until_ms: AtomicU64,
+    /// Raised while the endpoint is failing.
+    alarm: Option<Alarm>,
 }
 
 impl EndpointStats {
@@ -36,7 +40,14 @@ impl EndpointStats {
             connections: AtomicU32::new(0),
             failures: AtomicU32::new(0),
             paused_until_ms: AtomicU64::new(0),
+            alarm: None,
         }
+    }
+
+    /// The same endpoint, which raises `alarm` while it is failing.
+    #[must_use]
+    pub fn with_alarm(self, alarm: Alarm) -> Self {
+        Self { alarm: Some(alarm), ..self }
     }
 
     /// Requests in flight, over all workers.
@@ -98,13 +109,20 @@ impl EndpointStats {
     /// Notes that the endpoint took a connection or answered. Returns whether it had been failing.
     pub fn succeeded(&self) -> bool {
         // A load first: the store would take the cache line from the other workers on every request.
-        self.failing() && self.failures.swap(0, Relaxed) != 0
+        let back = self.failing() && self.failures.swap(0, Relaxed) != 0;
+        if let (true, Some(alarm)) = (back, &self.alarm) {
+            alarm.clear();
+        }
+        back
     }
 
     /// Notes at `now_ms` that the endpoint did not take a connection. Returns whether this is the first failure.
     pub fn failed(&self, now_ms: u64) -> bool {
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);
         self.paused_until_ms.store(now_ms + pause_ms(failures), Relaxed);
+        if let (1, Some(alarm)) = (failures, &self.alarm) {
+            alarm.raise();
+        }
         failures == 1
     }
 }
