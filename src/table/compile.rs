@@ -2,20 +2,23 @@
 //!
 //! A table is built in two ways: whole, from the services of a config and their traffic; or from the table before, when
 //! only the traffic of some services changed. The second is what a shift costs: the changed services are built anew,
-//! all others and the router are shared with the generation before. Counters and endpoint states belong to the process,
-//! not to a generation, so they are resolved here once and never looked up by a request.
+//! their neighbours' records are copied, all other services and the router are shared with the generation before.
+//! Counters and endpoint states belong to the process, not to a generation, so they are resolved here once and never
+//! looked up by a request.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::stats::{EndpointStats, Registry, VersionStats};
+use crate::stats::{Alarms, EndpointStats, Registry, VersionStats};
 
-use super::gate::Gates;
+use super::gate::Gate;
 use super::hash::Salt;
+use super::hot::{Fixed, Hot};
+use super::intern::{Interned, Interner};
 use super::name::Name;
-use super::router::Router;
-use super::spec::{Condition, KeySource, OnUnhealthy, ServiceSpec};
+use super::router::{Addresses, Router};
+use super::spec::{Condition, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
 
@@ -24,15 +27,24 @@ use super::weights::{Weight, Weights};
 pub struct Table {
     /// The revision of the traffic state that this table stands for.
     pub revision: u64,
-    services: Box<[Arc<Service>]>,
+    /// The services' records, in blocks: a shift copies one block instead of all of them.
+    blocks: Box<[Arc<[Hot]>]>,
+    /// How many services there are.
+    count: u32,
     index: Arc<Index>,
+    alarms: Arc<Alarms>,
 }
+
+/// Services of a block. With ten thousand services there are 157 blocks, whose addresses stay in a core's cache, and a
+/// shift copies 8 KiB.
+const BLOCK: usize = 64;
 
 /// How services are found; changes with the config only.
 #[derive(Debug, Default)]
 struct Index {
     router: Router,
     by_name: HashMap<Name, u32>,
+    interned: Interned,
 }
 
 /// One service, ready for decisions.
@@ -48,12 +60,8 @@ pub struct Service {
     pub versions: Box<[Version]>,
     /// Its rules, in order.
     pub rules: Box<[Rule]>,
-    /// Turns most rules away before they are read.
-    pub(super) gates: Gates,
-    /// Where keys come from: a copy, because the definition is two more cache misses away.
-    pub(super) sticky: Box<[KeySource]>,
-    /// What happens to requests whose version is unusable, as a copy too.
-    pub(super) on_unhealthy: OnUnhealthy,
+    /// The gates that find no place in the service's record.
+    pub(super) later_gates: Arc<[Gate]>,
     /// First slot after each run and the owner's index, ascending.
     runs: Box<[(u32, u16)]>,
 }
@@ -116,7 +124,7 @@ impl Table {
     /// A table without services: every request is refused.
     #[must_use]
     pub fn empty() -> Self {
-        Self { revision: 0, services: Box::default(), index: Arc::default() }
+        Self { revision: 0, blocks: Box::default(), count: 0, index: Arc::default(), alarms: Arc::default() }
     }
 
     /// Builds a table of `specs` under `traffic`. Of two services at one address the first one answers; a config does
@@ -130,18 +138,24 @@ impl Table {
         traffic: &BTreeMap<Name, Arc<Traffic>>,
         registry: &Registry,
     ) -> Result<Self, CompileError> {
-        let mut index = Index::default();
-        let mut services = Vec::with_capacity(specs.len());
+        let (mut addresses, mut interner) = (Addresses::default(), Interner::default());
+        let mut by_name = HashMap::with_capacity(specs.len());
+        let mut records = Vec::with_capacity(specs.len());
+        let mut count = 0;
         for (number, spec) in (0..).zip(specs) {
+            count = number + 1;
             let traffic = traffic.get(&spec.name).ok_or_else(|| CompileError::NoTraffic(spec.name.clone()))?;
-            index.router.add(&spec.hosts, &spec.paths, number);
-            index.by_name.insert(spec.name.clone(), number);
-            services.push(Arc::new(Service::compile(spec, traffic, registry)?));
+            addresses.add(&spec.hosts, &spec.paths, number);
+            by_name.insert(spec.name.clone(), number);
+            let (fixed, later_gates) = Fixed::of(spec, &mut interner);
+            records.push(Hot::new(Arc::new(Service::compile(spec, traffic, registry, later_gates)?), fixed));
         }
-        Ok(Self { revision, services: services.into(), index: Arc::new(index) })
+        let index = Index { router: addresses.router(), by_name, interned: interner.finish() };
+        let blocks = records.chunks(BLOCK).map(Arc::from).collect();
+        Ok(Self { revision, blocks, count, index: Arc::new(index), alarms: registry.alarms() })
     }
 
-    /// The same table with other traffic for some services.
+    /// The same table with other traffic for some services; `registry` is the one that it was compiled with.
     ///
     /// # Errors
     /// [`CompileError`] when the traffic does not fit the services.
@@ -151,13 +165,22 @@ impl Table {
         changed: impl IntoIterator<Item = (&'a Name, &'a Arc<Traffic>)>,
         registry: &Registry,
     ) -> Result<Self, CompileError> {
-        let mut services = self.services.clone();
+        let mut blocks = self.blocks.clone();
         for (name, traffic) in changed {
             let number = self.index.by_name.get(name).ok_or_else(|| CompileError::NoService(name.clone()))?;
-            let place = &mut services[*number as usize];
-            *place = Arc::new(Service::compile(&place.spec, traffic, registry)?);
+            let hot = self.hot(*number);
+            let later_gates = Arc::clone(&hot.service.later_gates);
+            let service = Service::compile(&hot.service.spec, traffic, registry, later_gates)?;
+            let block = Arc::make_mut(&mut blocks[*number as usize / BLOCK]);
+            block[*number as usize % BLOCK] = Hot::new(Arc::new(service), hot.fixed());
         }
-        Ok(Self { revision, services, index: Arc::clone(&self.index) })
+        Ok(Self {
+            revision,
+            blocks,
+            count: self.count,
+            index: Arc::clone(&self.index),
+            alarms: Arc::clone(&self.alarms),
+        })
     }
 
     /// The index of the service that answers `host` and `path`.
@@ -169,7 +192,22 @@ impl Table {
     /// The service with an index that [`Table::find`] gave.
     #[must_use]
     pub fn service(&self, index: u32) -> &Service {
-        &self.services[index as usize]
+        &self.hot(index).service
+    }
+
+    /// The record of the service with an index that [`Table::find`] gave.
+    pub(super) fn hot(&self, index: u32) -> &Hot {
+        &self.blocks[index as usize / BLOCK][index as usize % BLOCK]
+    }
+
+    /// Header names and key sources that the records point to.
+    pub(super) fn interned(&self) -> &Interned {
+        &self.index.interned
+    }
+
+    /// Whether every version of the service surely has an endpoint that takes requests.
+    pub(super) fn calm(&self, hot: &Hot) -> bool {
+        hot.in_rotation && self.alarms.silent(hot.bell)
     }
 
     /// The service of this name.
@@ -180,12 +218,17 @@ impl Table {
 
     /// All services, in the order of the config.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Service> {
-        self.services.iter().map(|service| &**service)
+        (0..self.count).map(|index| self.service(index))
     }
 }
 
 impl Service {
-    fn compile(spec: &Arc<ServiceSpec>, traffic: &Arc<Traffic>, registry: &Registry) -> Result<Self, CompileError> {
+    fn compile(
+        spec: &Arc<ServiceSpec>,
+        traffic: &Arc<Traffic>,
+        registry: &Registry,
+        later_gates: Arc<[Gate]>,
+    ) -> Result<Self, CompileError> {
         let position = |name: &Name| {
             let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name);
             found
@@ -213,9 +256,7 @@ impl Service {
             salt: Salt::new(&traffic.salt),
             runs: runs.collect::<Result<_, _>>()?,
             rules: rules.collect::<Result<_, _>>()?,
-            gates: Gates::of(spec.rules.iter().map(|rule| &*rule.when)),
-            sticky: spec.sticky.as_slice().into(),
-            on_unhealthy: spec.policy.on_unhealthy,
+            later_gates,
             versions: versions.collect(),
             traffic: Arc::clone(traffic),
             spec: Arc::clone(spec),
@@ -227,6 +268,11 @@ impl Service {
     pub fn owner(&self, slot: u32) -> u16 {
         let index = self.runs.partition_point(|(until, _)| *until <= slot);
         self.runs[index.min(self.runs.len() - 1)].1
+    }
+
+    /// First slot after each run and the owner's index, ascending.
+    pub(super) fn runs(&self) -> &[(u32, u16)] {
+        &self.runs
     }
 
     /// The split in force.
