@@ -54,7 +54,7 @@ fn decide_without_allocating(table: &Table, headers: &[(&'static str, &str)], ch
     };
     for usable in [true, false] {
         // The second round has its first version down, so that passing on is counted too.
-        let usable = |version: &pointsman::table::Version| usable || version.name.as_str() == "v1";
+        let usable = |version: &pointsman::table::Candidate<'_>| usable || version.name.as_str() == "v1";
         let go = || decide(table, &request, u128::MAX / 3, usable).expect("the service answers, and one version is up");
         assert!(check(&go()), "{:?}", go().cause);
         let counted = allocation_counter::measure(|| {

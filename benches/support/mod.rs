@@ -3,6 +3,7 @@
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -39,8 +40,13 @@ impl Site {
 }
 
 /// The host of a service.
-pub(crate) fn host(number: u32) -> String {
-    format!("service-{number}.shops.example.com")
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Host(pub(crate) u32);
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "service-{}.shops.example.com", self.0)
+    }
 }
 
 /// A name that is known to be good.
@@ -61,7 +67,7 @@ fn service(number: u32) -> ServiceSpec {
     let version = |version: &str, port: u16| VersionSpec::new(name(version), vec![address(port), address(port + 1)]);
     ServiceSpec {
         name: name(&format!("service-{number}")),
-        hosts: vec![HostPattern::Exact(host(number).into())],
+        hosts: vec![HostPattern::Exact(Host(number).to_string().into())],
         paths: vec![PathPrefix::new("/").expect("a path"), PathPrefix::new("/api/v2").expect("a path")],
         sticky: vec![KeySource::Header(HeaderName::from_static("x-user-id"))],
         salt: None,

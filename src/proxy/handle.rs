@@ -38,7 +38,7 @@ use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
 use crate::stats::{Refused, UpstreamFailure};
 use crate::table::key::OwnKey;
-use crate::table::{RequestView, Undecided, Version, decide};
+use crate::table::{Candidate, RequestView, Undecided, Version, decide};
 
 /// What a request needs to know of its connection.
 #[derive(Debug)]
@@ -227,8 +227,9 @@ async fn route(
     let mut dead: Vec<&Version> = Vec::new();
     loop {
         let now_ms = worker.clock_ms(Instant::now());
-        let usable =
-            |version: &Version| version.usable(now_ms) && !dead.iter().any(|tried| std::ptr::eq(*tried, version));
+        let usable = |version: &Candidate<'_>| {
+            version.usable(now_ms) && !dead.iter().any(|tried| std::ptr::eq(*tried, &**version))
+        };
         let decision = match decide(table, &view, chance, usable) {
             Ok(decision) => decision,
             Err(Undecided::NoService) => {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
+use super::alarm::Alarm;
 use super::rotation::Rotation;
 
 /// A request in [`EndpointStats::load`]: one in flight, and one more begun.
@@ -29,6 +30,13 @@ impl EndpointStats {
     pub fn new(id: u32, address: SocketAddr) -> Self {
         let (load, connections) = (AtomicU64::new(0), AtomicU32::new(0));
         Self { id, address, load, connections, rotation: Rotation::default() }
+    }
+
+    /// The same endpoint, which raises `alarm` while it is out of rotation.
+    #[must_use]
+    pub fn with_alarm(mut self, alarm: Alarm) -> Self {
+        self.rotation = self.rotation.with_alarm(alarm);
+        self
     }
 
     /// Requests in flight, over all workers.

@@ -5,6 +5,7 @@
 //! Prometheus exporter. The obvious way, one shared atomic per metric, costs a bus transaction for each of a dozen
 //! counters of every request. [`Registry`] resolves the handles when a table is built; [`names`] has every name.
 
+pub mod alarm;
 pub mod cell;
 pub mod endpoint;
 pub mod latency;
@@ -15,6 +16,7 @@ pub mod service;
 pub mod version;
 pub mod worker;
 
+pub use alarm::{Alarm, Alarms, Bell};
 pub use cell::Count;
 pub use endpoint::EndpointStats;
 pub use latency::Latency;

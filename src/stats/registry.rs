@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::alarm::{Alarm, Alarms};
 use super::endpoint::EndpointStats;
 use super::service::ServiceStats;
 use super::version::VersionStats;
@@ -14,6 +15,7 @@ use super::worker::{WorkerStats, WorkerTotals};
 pub struct Registry {
     workers: Box<[Arc<WorkerStats>]>,
     known: Mutex<Known>,
+    alarms: Arc<Alarms>,
 }
 
 #[derive(Debug, Default)]
@@ -33,7 +35,11 @@ impl Registry {
     /// Counters for so many workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
-        Self { workers: (0..workers).map(|_| Arc::default()).collect(), known: Mutex::default() }
+        Self {
+            workers: (0..workers).map(|_| Arc::default()).collect(),
+            known: Mutex::default(),
+            alarms: Arc::default(),
+        }
     }
 
     /// Number of workers.
@@ -46,6 +52,12 @@ impl Registry {
     #[must_use]
     pub fn worker(&self, worker: usize) -> Arc<WorkerStats> {
         Arc::clone(&self.workers[worker])
+    }
+
+    /// Whose endpoints are out of rotation.
+    #[must_use]
+    pub fn alarms(&self) -> Arc<Alarms> {
+        Arc::clone(&self.alarms)
     }
 
     /// The sums of the workers' own counters.
@@ -93,7 +105,8 @@ impl Registry {
             }
             let endpoint = entry.endpoints.entry((address, transport)).or_insert_with(|| {
                 *ids += 1;
-                Arc::new(EndpointStats::new(*ids, address))
+                let alarm = Alarm::new(self.alarms(), service);
+                Arc::new(EndpointStats::new(*ids, address).with_alarm(alarm))
             });
             Arc::clone(endpoint)
         })

@@ -37,6 +37,8 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
+use super::alarm::Alarm;
+
 /// First pause after an endpoint refused a connection, in milliseconds.
 pub(super) const PAUSE_FIRST_MS: u64 = 250;
 
@@ -78,6 +80,8 @@ pub enum Standing {
 pub struct Rotation {
     /// Bits of [`Against`]; 0 is in rotation.
     against: AtomicU32,
+    /// Raised while anything speaks against the endpoint.
+    alarm: Option<Alarm>,
     /// Connections that were refused in a row.
     refusals: AtomicU32,
     /// Exchanges that failed in a row.
@@ -96,10 +100,29 @@ pub struct Rotation {
     complaint: Mutex<String>,
 }
 
+impl Drop for Rotation {
+    fn drop(&mut self) {
+        // An address that nobody uses any more is no reason to look.
+        if *self.against.get_mut() != 0 {
+            self.alarm.iter().for_each(Alarm::clear);
+        }
+    }
+}
+
 impl Rotation {
+    /// The same, which raises `alarm` while the endpoint is out of rotation.
+    #[must_use]
+    pub(super) fn with_alarm(mut self, alarm: Alarm) -> Self {
+        self.alarm = Some(alarm);
+        self
+    }
+
     /// Out of rotation, for one reason more. Returns whether that reason is new.
     fn take_out(&self, why: Against) -> bool {
         let before = self.against.fetch_or(why as u32, Relaxed);
+        if let (0, Some(alarm)) = (before, &self.alarm) {
+            alarm.raise();
+        }
         before & why as u32 == 0
     }
 
@@ -111,6 +134,7 @@ impl Rotation {
         }
         let before = self.against.fetch_and(!(why as u32), Relaxed);
         if before == why as u32 {
+            self.alarm.iter().for_each(Alarm::clear);
             self.warm_up(now_ms);
         }
         before & why as u32 != 0

@@ -2,8 +2,9 @@
 //!
 //! A table is built in two ways: whole, from the services of a config and their traffic; or from the table before, when
 //! only the traffic of some services changed. The second is what a shift costs: the changed services are built anew,
-//! all others and the router are shared with the generation before. Counters and endpoint states belong to the process,
-//! not to a generation, so they are resolved here once and never looked up by a request.
+//! their neighbours' records are copied, all other services and the router are shared with the generation before.
+//! Counters and endpoint states belong to the process, not to a generation, so they are resolved here once and never
+//! looked up by a request.
 
 use std::collections::hash_map::DefaultHasher;
 use std::collections::{BTreeMap, HashMap};
@@ -11,14 +12,16 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
+use crate::stats::{Alarms, EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::address::Addresses;
-use super::gate::Gates;
+use super::gate::Gate;
 use super::hash::Salt;
+use super::hot::{Fixed, Hot};
+use super::intern::{Interned, Interner};
 use super::name::Name;
-use super::router::Router;
-use super::spec::{Condition, KeySource, OnUnhealthy, Protocol, ServiceSpec};
+use super::router::{Places, Router};
+use super::spec::{Condition, Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
 use crate::tls::ClientSettings;
@@ -28,11 +31,19 @@ use crate::tls::ClientSettings;
 pub struct Table {
     /// The revision of the traffic state that this table stands for.
     pub revision: u64,
-    services: Box<[Arc<Service>]>,
+    /// The services' records, in blocks: a shift copies one block instead of all of them.
+    blocks: Box<[Arc<[Hot]>]>,
+    /// How many services there are.
+    count: u32,
     index: Arc<Index>,
     /// What the names of endpoints stand for.
     addresses: Arc<Addresses>,
+    alarms: Arc<Alarms>,
 }
+
+/// Services of a block. With ten thousand services there are 157 blocks, whose addresses stay in a core's cache, and a
+/// shift copies 8 KiB.
+const BLOCK: usize = 64;
 
 /// How services are found; changes with the config only.
 #[derive(Debug, Default)]
@@ -41,6 +52,7 @@ struct Index {
     by_name: HashMap<Name, u32>,
     /// Whether any service limits its requests in flight.
     limits_in_flight: bool,
+    interned: Interned,
 }
 
 /// One service, ready for decisions.
@@ -60,12 +72,8 @@ pub struct Service {
     pub stats: Arc<ServiceStats>,
     /// Its rules, in order.
     pub rules: Box<[Rule]>,
-    /// Turns most rules away before they are read.
-    pub(super) gates: Gates,
-    /// Where keys come from: a copy, because the definition is two more cache misses away.
-    pub(super) sticky: Box<[KeySource]>,
-    /// What happens to requests whose version is unusable, as a copy too.
-    pub(super) on_unhealthy: OnUnhealthy,
+    /// The gates that find no place in the service's record.
+    pub(super) later_gates: Arc<[Gate]>,
     /// First slot after each run and the owner's index, ascending.
     runs: Box<[(u32, u16)]>,
 }
@@ -134,7 +142,14 @@ impl Table {
     /// A table without services: every request is refused.
     #[must_use]
     pub fn empty() -> Self {
-        Self { revision: 0, services: Box::default(), index: Arc::default(), addresses: Arc::default() }
+        Self {
+            revision: 0,
+            blocks: Box::default(),
+            count: 0,
+            index: Arc::default(),
+            addresses: Arc::default(),
+            alarms: Arc::default(),
+        }
     }
 
     /// Builds a table of `specs` under `traffic`. Of two services at one address the first one answers; a config does
@@ -148,20 +163,27 @@ impl Table {
         traffic: &BTreeMap<Name, Arc<Traffic>>,
         registry: &Registry,
     ) -> Result<Self, CompileError> {
-        let mut index = Index::default();
         let addresses = Arc::<Addresses>::default();
-        let mut services = Vec::with_capacity(specs.len());
+        let (mut places, mut interner) = (Places::default(), Interner::default());
+        let mut by_name = HashMap::with_capacity(specs.len());
+        let mut records = Vec::with_capacity(specs.len());
+        let (mut count, mut limits_in_flight) = (0, false);
         for (number, spec) in (0..).zip(specs) {
+            count = number + 1;
             let traffic = traffic.get(&spec.name).ok_or_else(|| CompileError::NoTraffic(spec.name.clone()))?;
-            index.router.add(&spec.hosts, &spec.paths, number);
-            index.by_name.insert(spec.name.clone(), number);
-            index.limits_in_flight |= spec.policy.limits.in_flight.is_some();
-            services.push(Arc::new(Service::compile(spec, traffic, registry, &addresses)?));
+            places.add(&spec.hosts, &spec.paths, number);
+            by_name.insert(spec.name.clone(), number);
+            limits_in_flight |= spec.policy.limits.in_flight.is_some();
+            let (fixed, later_gates) = Fixed::of(spec, &mut interner);
+            let service = Service::compile(spec, traffic, registry, (later_gates, &addresses))?;
+            records.push(Hot::new(Arc::new(service), fixed));
         }
-        Ok(Self { revision, services: services.into(), index: Arc::new(index), addresses })
+        let index = Index { router: places.router(), by_name, limits_in_flight, interned: interner.finish() };
+        let blocks = records.chunks(BLOCK).map(Arc::from).collect();
+        Ok(Self { revision, blocks, count, index: Arc::new(index), addresses, alarms: registry.alarms() })
     }
 
-    /// The same table with other traffic for some services.
+    /// The same table with other traffic for some services; `registry` is the one that it was compiled with.
     ///
     /// # Errors
     /// [`CompileError`] when the traffic does not fit the services.
@@ -171,13 +193,15 @@ impl Table {
         changed: impl IntoIterator<Item = (&'a Name, &'a Arc<Traffic>)>,
         registry: &Registry,
     ) -> Result<Self, CompileError> {
-        let mut services = self.services.clone();
+        let mut blocks = self.blocks.clone();
         for (name, traffic) in changed {
             let number = self.index.by_name.get(name).ok_or_else(|| CompileError::NoService(name.clone()))?;
-            let place = &mut services[*number as usize];
-            *place = Arc::new(Service::compile(&place.spec, traffic, registry, &self.addresses)?);
+            let service = &self.hot(*number).service;
+            let parts = (Arc::clone(&service.later_gates), &self.addresses);
+            let service = Service::compile(&service.spec, traffic, registry, parts)?;
+            replace(&mut blocks, *number, service);
         }
-        Ok(Self { revision, services, index: Arc::clone(&self.index), addresses: Arc::clone(&self.addresses) })
+        Ok(Self { revision, blocks, ..self.shared() })
     }
 
     /// The same table with other addresses behind the names of endpoints; services that use none of the names that
@@ -186,15 +210,28 @@ impl Table {
     /// # Errors
     /// Never: what compiled before compiles with any addresses.
     pub fn with_addresses(&self, addresses: &Arc<Addresses>, registry: &Registry) -> Result<Self, CompileError> {
-        let mut services = self.services.clone();
-        for place in &mut services {
-            let mut names = place.spec.versions.iter().flat_map(|version| &version.names);
+        let mut blocks = self.blocks.clone();
+        for (number, service) in (0..).zip(self.services()) {
+            let mut names = service.spec.versions.iter().flat_map(|version| &version.names);
             if names.any(|name| self.addresses.of(&name.host) != addresses.of(&name.host)) {
-                *place = Arc::new(Service::compile(&place.spec, &place.traffic, registry, addresses)?);
+                let parts = (Arc::clone(&service.later_gates), addresses);
+                let service = Service::compile(&service.spec, &service.traffic, registry, parts)?;
+                replace(&mut blocks, number, service);
             }
         }
-        let index = Arc::clone(&self.index);
-        Ok(Self { revision: self.revision, services, index, addresses: Arc::clone(addresses) })
+        Ok(Self { blocks, addresses: Arc::clone(addresses), ..self.shared() })
+    }
+
+    /// The parts that one generation has from the one before; without records.
+    fn shared(&self) -> Self {
+        Self {
+            revision: self.revision,
+            blocks: Box::default(),
+            count: self.count,
+            index: Arc::clone(&self.index),
+            addresses: Arc::clone(&self.addresses),
+            alarms: Arc::clone(&self.alarms),
+        }
     }
 
     /// The index of the service that answers `host` and `path`.
@@ -212,7 +249,22 @@ impl Table {
     /// The service with an index that [`Table::find`] gave.
     #[must_use]
     pub fn service(&self, index: u32) -> &Service {
-        &self.services[index as usize]
+        &self.hot(index).service
+    }
+
+    /// The record of the service with an index that [`Table::find`] gave.
+    pub(super) fn hot(&self, index: u32) -> &Hot {
+        &self.blocks[index as usize / BLOCK][index as usize % BLOCK]
+    }
+
+    /// Header names and key sources that the records point to.
+    pub(super) fn interned(&self) -> &Interned {
+        &self.index.interned
+    }
+
+    /// Whether every version of the service surely has an endpoint that takes requests.
+    pub(super) fn calm(&self, hot: &Hot) -> bool {
+        hot.in_rotation && self.alarms.silent(hot.bell)
     }
 
     /// The service of this name.
@@ -223,8 +275,14 @@ impl Table {
 
     /// All services, in the order of the config.
     pub fn services(&self) -> impl ExactSizeIterator<Item = &Service> {
-        self.services.iter().map(|service| &**service)
+        (0..self.count).map(|index| self.service(index))
     }
+}
+
+/// Puts a service in the place of its own generation before, in a copy of its block.
+fn replace(blocks: &mut [Arc<[Hot]>], number: u32, service: Service) {
+    let place = &mut Arc::make_mut(&mut blocks[number as usize / BLOCK])[number as usize % BLOCK];
+    *place = Hot::new(Arc::new(service), place.fixed());
 }
 
 impl Service {
@@ -232,7 +290,7 @@ impl Service {
         spec: &Arc<ServiceSpec>,
         traffic: &Arc<Traffic>,
         registry: &Registry,
-        addresses: &Arc<Addresses>,
+        (later_gates, addresses): (Arc<[Gate]>, &Arc<Addresses>),
     ) -> Result<Self, CompileError> {
         let position = |name: &Name| {
             let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name);
@@ -265,9 +323,7 @@ impl Service {
             salt: Salt::new(&traffic.salt),
             runs: runs.collect::<Result<_, _>>()?,
             rules: rules.collect::<Result<_, _>>()?,
-            gates: Gates::of(spec.rules.iter().map(|rule| &*rule.when)),
-            sticky: spec.sticky.as_slice().into(),
-            on_unhealthy: spec.policy.on_unhealthy,
+            later_gates,
             versions: versions.collect(),
             stats: registry.service(&spec.name),
             addresses: Arc::clone(addresses),
@@ -281,6 +337,11 @@ impl Service {
     pub fn owner(&self, slot: u32) -> u16 {
         let index = self.runs.partition_point(|(until, _)| *until <= slot);
         self.runs[index.min(self.runs.len() - 1)].1
+    }
+
+    /// First slot after each run and the owner's index, ascending.
+    pub(super) fn runs(&self) -> &[(u32, u16)] {
+        &self.runs
     }
 
     /// The split in force.

@@ -1,10 +1,15 @@
 //! The decision: which version answers a request, and why. The data path and `explain` call the same function.
 //!
 //! It does not allocate, lock, log or wait. What it cannot know purely is handed in: `chance`, 128 random bits for
-//! requests without a key, and `usable`, whether a version has an endpoint that takes requests at this moment.
+//! requests without a key, and `usable`, whether a version has an endpoint that takes requests at this moment. As long
+//! as no rule holds and nothing is wrong with the service's endpoints, it reads of a service its [`Hot`] record only.
+
+use std::ops::Deref;
 
 use super::compile::{Service, Table, Version};
+use super::gate::Gate;
 use super::hash::{Murmur3, scale};
+use super::hot::Hot;
 use super::key::OwnKey;
 use super::request::RequestView;
 use super::spec::{KeySource, OnUnhealthy};
@@ -69,6 +74,31 @@ pub enum Undecided<'t> {
     },
 }
 
+/// A version that is asked whether it is usable. It is the [`Version`] for whoever wants to know more of it, but the
+/// version is far away in a large table, and nobody has to go there as long as all is well.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidate<'t> {
+    table: &'t Table,
+    hot: &'t Hot,
+    index: u16,
+}
+
+impl Candidate<'_> {
+    /// Whether an endpoint takes requests at `now_ms`: the answer of [`Version::usable`], mostly without asking it.
+    #[must_use]
+    pub fn usable(&self, now_ms: u64) -> bool {
+        self.table.calm(self.hot) || Version::usable(self, now_ms)
+    }
+}
+
+impl Deref for Candidate<'_> {
+    type Target = Version;
+
+    fn deref(&self) -> &Version {
+        &self.hot.service.versions[usize::from(self.index)]
+    }
+}
+
 /// Decides for one request.
 ///
 /// # Errors
@@ -77,12 +107,14 @@ pub fn decide<'t>(
     table: &'t Table,
     request: &RequestView<'_>,
     chance: u128,
-    usable: impl Fn(&Version) -> bool,
+    usable: impl Fn(&Candidate<'t>) -> bool,
 ) -> Result<Decision<'t>, Undecided<'t>> {
     let service_index = table.find(request.host, request.path).ok_or(Undecided::NoService)?;
-    let service = table.service(service_index);
-    let (cause, assigned, slot, new_key) = assign(service, request, chance);
-    let version = if usable(&service.versions[usize::from(assigned)]) {
+    let hot = table.hot(service_index);
+    let service = &*hot.service;
+    let (cause, assigned, slot, new_key) = assign(table, hot, request, chance);
+    let usable = |index: u16| usable(&Candidate { table, hot, index });
+    let version = if usable(assigned) {
         assigned
     } else {
         // Requests without a slot (a rule chose) are passed on by chance.
@@ -93,34 +125,39 @@ pub fn decide<'t>(
 }
 
 /// The version by rule, key or chance, whatever state its endpoints are in.
-fn assign(service: &Service, request: &RequestView<'_>, chance: u128) -> (Cause, u16, Option<u32>, Option<OwnKey>) {
-    for index in service.gates.admitted(request) {
-        let rule = &service.rules[usize::from(index)];
+fn assign(
+    table: &Table,
+    hot: &Hot,
+    request: &RequestView<'_>,
+    chance: u128,
+) -> (Cause, u16, Option<u32>, Option<OwnKey>) {
+    for index in Gate::admitted(hot.gates(), &table.interned().headers, request) {
+        let rule = &hot.service.rules[usize::from(index)];
         if rule.when.holds(request) {
             return (Cause::Rule(index), rule.version, None, None);
         }
     }
-    for (index, source) in (0..).zip(&*service.sticky) {
-        if let Some(slot) = source.with_key(request, |key| service.salt.slot(key)) {
-            return (Cause::Key(index), service.owner(slot), Some(slot), None);
+    for (index, source) in (0..).zip(hot.sources(table.interned())) {
+        if let Some(slot) = source.with_key(request, |key| hot.slot(key)) {
+            return (Cause::Key(index), hot.owner(slot), Some(slot), None);
         }
         if *source == KeySource::OwnCookie {
             let key = OwnKey::from_random(chance);
-            let slot = service.salt.slot(key.as_bytes());
-            return (Cause::Key(index), service.owner(slot), Some(slot), Some(key));
+            let slot = hot.slot(key.as_bytes());
+            return (Cause::Key(index), hot.owner(slot), Some(slot), Some(key));
         }
     }
     let slot = scale(low_bits(chance));
-    (Cause::Chance, service.owner(slot), Some(slot), None)
+    (Cause::Chance, hot.owner(slot), Some(slot), None)
 }
 
 /// Another version for a request whose own is unusable: in proportion to the weights of the usable ones, and the same
 /// one for the same slot, so that users stay together until theirs is back.
-fn pass_on(service: &Service, seed: u32, usable: impl Fn(&Version) -> bool) -> Option<u16> {
-    if service.on_unhealthy == OnUnhealthy::Refuse {
+fn pass_on(service: &Service, seed: u32, usable: impl Fn(u16) -> bool) -> Option<u16> {
+    if service.spec.policy.on_unhealthy == OnUnhealthy::Refuse {
         return None;
     }
-    let candidates = || (0..).zip(&*service.versions).filter(|(_, v)| v.weight.slots() > 0 && usable(v));
+    let candidates = || (0..).zip(&*service.versions).filter(|(index, v)| v.weight.slots() > 0 && usable(*index));
     let total: u32 = candidates().map(|(_, version)| version.weight.slots()).sum();
     let hash = Murmur3::new(1).with(&seed.to_le_bytes()).finish();
     let mut left = (u64::from(hash) * u64::from(total)) >> 32;

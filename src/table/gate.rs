@@ -2,99 +2,138 @@
 //!
 //! Most rules do not apply to most requests, yet every rule is asked. A condition is a handful of allocations, and with
 //! thousands of services none of them is in a cache: ten rules would cost a request a microsecond of waiting. So the
-//! first header of each condition, the commonest part, is repeated here with the length and the first bytes of the
-//! wanted value: ten rules are four cache lines in a row, and a header that several rules ask for in a row is looked
-//! up once. What a gate turns away cannot hold; what it lets through is asked properly.
+//! first header of each condition, the commonest part, is repeated here in six bytes: which header, and a short hash of
+//! the value that it must have. Ten rules are one cache line of the service's [`Hot`](super::hot::Hot) record, and a
+//! header that several rules ask for in a row is looked up and hashed once. What a gate turns away cannot hold; what it
+//! lets through is asked properly.
 
-use http::{HeaderName, HeaderValue, header::GetAll};
+use http::header::{GetAll, HeaderName, HeaderValue};
 
 use super::request::RequestView;
 use super::spec::{Condition, Pattern};
+use super::words;
 
-/// Bytes of a value that a gate compares: enough to tell the words of one header apart.
-const START_BYTES: usize = 11;
+/// Bytes of a value that are hashed: as many as tell values apart, and no more, because a client chooses the value.
+const HASHED_BYTES_MAX: usize = 64;
 
-/// The gates of one service's rules, in the order of the rules.
-#[derive(Debug)]
-pub(super) struct Gates {
-    gates: Box<[Gate]>,
-    /// The headers that the gates ask for, each once.
-    names: Box<[HeaderName]>,
-}
+/// Bytes of a prefix that are compared.
+const START_BYTES_MAX: u8 = 8;
 
 /// A test that is necessary for a condition, not sufficient.
-#[derive(Debug)]
-struct Gate {
-    /// The header that must be there, by its place in the names; `None` lets everything through.
-    name: Option<u16>,
-    like: Like,
-}
-
-/// How a value begins, and how long it is.
 #[derive(Clone, Copy, Debug)]
-struct Like {
-    start: [u8; START_BYTES],
-    /// Bytes of `start` that count.
-    compared: u8,
-    /// The exact length, if it is wanted.
-    len: Option<u16>,
+pub(super) struct Gate {
+    /// The header that must be there, by its place in the names of the table.
+    name: u16,
+    /// The hash of what is compared.
+    tag: u16,
+    test: Test,
 }
 
-impl Gates {
-    /// The gates of conditions.
-    pub(super) fn of<'a>(conditions: impl Iterator<Item = &'a Condition>) -> Self {
-        let mut names: Vec<HeaderName> = Vec::new();
-        let gates = conditions.map(|condition| {
-            let Some((name, pattern)) = condition.headers.first() else {
-                return Gate { name: None, like: Like::of(&Pattern::Present) };
-            };
-            let place = names.iter().position(|known| known == name).unwrap_or_else(|| {
-                names.push(name.clone());
-                names.len() - 1
-            });
-            // More headers than that have no gate, which is slower and as right.
-            Gate { name: u16::try_from(place).ok(), like: Like::of(pattern) }
-        });
-        let gates = gates.collect();
-        Self { gates, names: names.into() }
+/// What a gate asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Test {
+    /// Nothing: everything passes.
+    None,
+    /// Whether the header is there.
+    Present,
+    /// Whether the whole value has the tag.
+    Whole,
+    /// Whether so many bytes of the value's beginning have the tag.
+    Start(u8),
+}
+
+/// The values of the header that was asked for last.
+struct Asked<'a> {
+    name: u16,
+    values: Values<'a>,
+}
+
+/// Nearly all headers come at most once; the tag of the one value is compared with that of every gate.
+enum Values<'a> {
+    None,
+    One { value: &'a [u8], tag: u16 },
+    Several(GetAll<'a, HeaderValue>),
+}
+
+impl Gate {
+    /// Lets everything through.
+    pub(super) const OPEN: Self = Self { name: 0, tag: 0, test: Test::None };
+
+    /// The gate of a condition. `place` tells where in the names of the table a header is; one without a place has no
+    /// gate, which is slower and as right.
+    pub(super) fn of(condition: &Condition, place: impl FnOnce(&HeaderName) -> Option<u16>) -> Self {
+        let header = condition.headers.first();
+        let Some((name, pattern)) = header.and_then(|(name, pattern)| Some((place(name)?, pattern))) else {
+            return Self::OPEN;
+        };
+        let (test, tag) = match pattern {
+            Pattern::Exact(text) => (Test::Whole, tag(text.as_bytes())),
+            Pattern::Prefix(text) => {
+                let count = u8::try_from(text.len()).unwrap_or(u8::MAX).min(START_BYTES_MAX);
+                (Test::Start(count), tag(&text.as_bytes()[..usize::from(count)]))
+            }
+            Pattern::Regex(_) | Pattern::Present => (Test::Present, 0),
+        };
+        Self { name, tag, test }
     }
 
-    /// The indices of the rules that may hold, ascending.
-    pub(super) fn admitted<'a>(&'a self, request: &RequestView<'a>) -> impl Iterator<Item = u16> + 'a {
+    /// The indices of the gates that let a request through, ascending.
+    pub(super) fn admitted<'a>(
+        gates: impl Iterator<Item = &'a Self> + 'a,
+        names: &'a [HeaderName],
+        request: &RequestView<'a>,
+    ) -> impl Iterator<Item = u16> + 'a {
         let headers = request.headers;
-        let mut asked: Option<(u16, GetAll<'a, HeaderValue>)> = None;
-        (0..).zip(&self.gates).filter_map(move |(index, gate)| {
-            let Some(name) = gate.name else { return Some(index) };
-            let values = match &asked {
-                Some((last, values)) if *last == name => values,
-                _ => &asked.insert((name, headers.get_all(&self.names[usize::from(name)]))).1,
+        let mut asked: Option<Asked<'a>> = None;
+        (0..).zip(gates).filter_map(move |(index, gate)| {
+            if gate.test == Test::None {
+                return Some(index);
+            }
+            let asked = match &mut asked {
+                Some(asked) if asked.name == gate.name => asked,
+                asked => {
+                    let values = Values::of(headers.get_all(&names[usize::from(gate.name)]));
+                    asked.insert(Asked { name: gate.name, values })
+                }
             };
-            values.iter().any(|value| gate.like.fits(value.as_bytes())).then_some(index)
+            asked.values.pass(*gate).then_some(index)
         })
     }
+
+    fn admits(self, value: &[u8], tag_of_whole: impl FnOnce() -> u16) -> bool {
+        match self.test {
+            Test::None | Test::Present => true,
+            Test::Whole => tag_of_whole() == self.tag,
+            Test::Start(count) => value.get(..usize::from(count)).is_some_and(|start| tag(start) == self.tag),
+        }
+    }
 }
 
-impl Like {
-    fn of(pattern: &Pattern) -> Self {
-        let (text, exact) = match pattern {
-            Pattern::Exact(text) => (text.as_bytes(), true),
-            Pattern::Prefix(text) => (text.as_bytes(), false),
-            Pattern::Regex(_) | Pattern::Present => (&[][..], false),
-        };
-        let mut like = Self { start: [0; START_BYTES], compared: 0, len: None };
-        for (place, byte) in like.start.iter_mut().zip(text) {
-            *place = *byte;
-            like.compared += 1;
+impl<'a> Values<'a> {
+    fn of(values: GetAll<'a, HeaderValue>) -> Self {
+        let mut list = values.iter();
+        match (list.next(), list.next()) {
+            (None, _) => Self::None,
+            (Some(value), None) => Self::One { value: value.as_bytes(), tag: tag(value.as_bytes()) },
+            (Some(_), Some(_)) => Self::Several(values),
         }
-        // A text too long for the field is told apart by its beginning only.
-        like.len = u16::try_from(text.len()).ok().filter(|_| exact);
-        like
     }
 
-    fn fits(self, value: &[u8]) -> bool {
-        self.len.is_none_or(|len| value.len() == usize::from(len))
-            && value.starts_with(&self.start[..usize::from(self.compared)])
+    fn pass(&self, gate: Gate) -> bool {
+        match self {
+            Self::None => false,
+            Self::One { value, tag } => gate.admits(value, || *tag),
+            Self::Several(values) => values.iter().any(|value| gate.admits(value.as_bytes(), || tag(value.as_bytes()))),
+        }
     }
+}
+
+/// A short hash of a value.
+fn tag(value: &[u8]) -> u16 {
+    let hashed = &value[..value.len().min(HASHED_BYTES_MAX)];
+    #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
+    let tag = words::hash(words::words(hashed), value.len()) as u16;
+    tag
 }
 
 #[cfg(test)]
@@ -107,8 +146,11 @@ mod tests {
     fn admitted(conditions: &[Condition], headers: &HeaderMap) -> Vec<usize> {
         let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
         let request = RequestView { method, host: "h", path: "/", query: None, headers, client };
-        let gates = Gates::of(conditions.iter());
-        let admitted: Vec<_> = gates.admitted(&request).map(usize::from).collect();
+        let names: Vec<_> =
+            conditions.iter().filter_map(|condition| Some(condition.headers.first()?.0.clone())).collect();
+        let place = |name: &HeaderName| u16::try_from(names.iter().position(|known| known == name)?).ok();
+        let gates: Vec<_> = conditions.iter().map(|condition| Gate::of(condition, place)).collect();
+        let admitted: Vec<_> = Gate::admitted(gates.iter(), &names, &request).map(usize::from).collect();
         for (index, condition) in conditions.iter().enumerate() {
             assert!(!condition.holds(&request) || admitted.contains(&index), "{condition:?} of {headers:?}");
         }
@@ -158,7 +200,11 @@ mod tests {
         let exact = |text: &str| Pattern::Exact(text.into());
         assert!(turned_away(exact("always"), "never") && turned_away(exact("always"), "always-not"));
         assert!(turned_away(Pattern::Prefix("beta-".into()), "alpha-1"));
-        assert!(!turned_away(exact("longer-than-the-gate"), "longer-than-the-wall"));
+        assert!(turned_away(exact("longer-than-the-gate"), "longer-than-the-wall"));
+        assert!(turned_away(Pattern::Prefix("beta".into()), "bet"));
+        // As far as a gate sees, and no farther.
+        assert!(!turned_away(Pattern::Prefix("longer-than".into()), "longer-t"));
+        assert!(!turned_away(exact(&("x".repeat(70) + "y")), &("x".repeat(70) + "z")));
         assert!(!turned_away(exact(&"x".repeat(70_000)), &"x".repeat(70_000)));
         assert!(admitted(&[condition("x-none", Pattern::Present)], &HeaderMap::new()).is_empty());
     }

@@ -97,6 +97,11 @@ impl Salt {
         &self.text
     }
 
+    /// The hash after the salt, to which a key is added.
+    pub(super) fn primed(&self) -> Murmur3 {
+        self.primed
+    }
+
     /// The slot of `key`, below [`SLOTS`].
     #[must_use]
     pub fn slot(&self, key: &[u8]) -> u32 {

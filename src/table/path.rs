@@ -17,8 +17,7 @@ impl Table {
     /// # Errors
     /// [`BadPath`] when it cannot be normalised.
     pub fn forwarded_path<'p>(&self, host: &str, path: &'p str) -> Result<Cow<'p, str>, BadPath> {
-        let service = self.find(host, path).map(|index| self.service(index));
-        if service.is_some_and(|service| service.spec.policy.normalize_path) {
+        if self.find(host, path).is_some_and(|index| self.hot(index).normalize_path) {
             normalize(path).ok_or(BadPath)
         } else {
             Ok(Cow::Borrowed(path))

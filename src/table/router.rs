@@ -1,14 +1,13 @@
 //! From host and path to a service, in time that grows with the request's own labels and segments only.
 //!
-//! Exact hosts and the parents of wildcard hosts are hash maps; a request asks once for its host and once for each
-//! parent domain, the longest first. Paths below a host are a tree by segments, so the longest prefix at a `/`
-//! boundary falls out of one walk; the obvious list of prefixes, longest first, would cost a comparison a service.
-//! A host whose own services do not answer a path leaves it to the wildcard hosts and those to the services of any
-//! host: a catch-all service means what it says.
+//! Exact hosts and the parents of wildcard hosts are hash tables (see [`super::hosts`]); a request asks once for its
+//! host and once for each parent domain, the longest first. A host whose own services do not answer a path leaves it to
+//! the wildcard hosts and those to the services of any host: a catch-all service means what it says.
 
-use std::collections::HashMap;
-use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 
+use super::hosts::Hosts;
+use super::paths::PathTree;
 use super::spec::{HostPattern, PathPrefix};
 
 /// The longest host that can match: 253 bytes is the most that a DNS name can have (RFC 1035, 2.3.4).
@@ -17,168 +16,101 @@ const HOST_BYTES_MAX: usize = 253;
 /// Finds services by host and path.
 #[derive(Debug, Default)]
 pub struct Router {
-    exact: HashMap<Box<str>, PathTree>,
-    below: HashMap<Box<str>, PathTree>,
+    exact: Hosts,
+    below: Hosts,
+    any: PathTree,
+}
+
+/// The addresses of services, from which a [`Router`] is built.
+#[derive(Debug, Default)]
+pub struct Places<'a> {
+    exact: HashMap<&'a str, Paths<'a>>,
+    below: HashMap<&'a str, Paths<'a>>,
     any: PathTree,
 }
 
 /// The paths of one host.
-#[derive(Debug, Default)]
-struct PathTree {
-    service: Option<u32>,
-    children: Children,
-}
+type Paths<'a> = BTreeMap<&'a PathPrefix, u32>;
 
-/// What is below one node of a [`PathTree`]. Nearly all nodes have few children, and a short list in one piece costs
-/// half the cache misses of a map; a site with thousands of services on one host needs the map.
-#[derive(Debug)]
-enum Children {
-    Few(Vec<(Box<str>, PathTree)>),
-    Many(HashMap<Box<str>, PathTree>),
-}
-
-/// Up to so many children a list is faster than a map.
-const FEW_CHILDREN_MAX: usize = 8;
-
-impl Default for Children {
-    fn default() -> Self {
-        Self::Few(Vec::new())
-    }
-}
-
-impl Router {
+impl<'a> Places<'a> {
     /// Adds a service under all its hosts (none: any) and paths. Returns the service that already had one of these
     /// addresses, if any; the first stays.
-    pub fn add(&mut self, hosts: &[HostPattern], paths: &[PathPrefix], service: u32) -> Option<u32> {
+    pub fn add(&mut self, hosts: &'a [HostPattern], paths: &'a [PathPrefix], service: u32) -> Option<u32> {
         let mut taken = None;
         for path in paths {
             if hosts.is_empty() {
                 taken = taken.or(self.any.add(path, service));
             }
-            for host in hosts {
-                let tree = match host {
-                    HostPattern::Exact(host) => tree(&mut self.exact, host),
-                    HostPattern::Below(parent) => tree(&mut self.below, parent),
-                };
-                taken = taken.or(tree.add(path, service));
+        }
+        for host in hosts {
+            let known = match host {
+                HostPattern::Exact(host) => self.exact.entry(host).or_default(),
+                HostPattern::Below(parent) => self.below.entry(parent).or_default(),
+            };
+            for path in paths {
+                let first = *known.entry(path).or_insert(service);
+                taken = taken.or((first != service).then_some(first));
             }
         }
         taken
     }
 
+    /// The router that finds them.
+    #[must_use]
+    pub fn router(self) -> Router {
+        let built = |hosts: HashMap<&str, Paths<'_>>| Hosts::build(hosts.into_iter());
+        Router { exact: built(self.exact), below: built(self.below), any: self.any }
+    }
+}
+
+impl Router {
     /// The service that answers `host` (in any case, without its port) and `path`.
     #[must_use]
     pub fn find(&self, host: &str, path: &str) -> Option<u32> {
-        let mut lower = [0; HOST_BYTES_MAX];
-        let host = lower_case(host, &mut lower).unwrap_or("");
-        let exact = self.exact.get(host).and_then(|tree| tree.find(path));
+        let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
+        if host.len() > HOST_BYTES_MAX {
+            return self.any.find(path);
+        }
+        let exact = self.exact.find(host, path);
         exact.or_else(|| self.find_below(host, path)).or_else(|| self.any.find(path))
     }
 
-    fn find_below(&self, host: &str, path: &str) -> Option<u32> {
+    fn find_below(&self, host: &[u8], path: &str) -> Option<u32> {
         if self.below.is_empty() {
             return None;
         }
-        let parents = host.match_indices('.').map(|(dot, _)| &host[dot + 1..]);
-        parents.filter_map(|parent| self.below.get(parent)).find_map(|tree| tree.find(path))
+        let dots = (0..host.len()).filter(|at| host[*at] == b'.');
+        dots.into_iter().find_map(|dot| self.below.find(&host[dot + 1..], path))
     }
-}
-
-/// The paths of `host`, which has none yet if it is new.
-fn tree<'a>(hosts: &'a mut HashMap<Box<str>, PathTree>, host: &str) -> &'a mut PathTree {
-    match hosts.entry(host.into()) {
-        Entry::Occupied(tree) => tree.into_mut(),
-        Entry::Vacant(place) => place.insert(PathTree::default()),
-    }
-}
-
-impl PathTree {
-    fn add(&mut self, path: &PathPrefix, service: u32) -> Option<u32> {
-        let mut node = self;
-        for segment in path.segments() {
-            node = node.children.child(segment);
-        }
-        let taken = node.service;
-        node.service = taken.or(Some(service));
-        taken
-    }
-
-    fn find(&self, path: &str) -> Option<u32> {
-        let mut node = self;
-        let mut found = node.service;
-        if matches!(&node.children, Children::Few(list) if list.is_empty()) {
-            return found;
-        }
-        for segment in path.strip_prefix('/')?.split('/') {
-            match node.children.get(segment) {
-                Some(child) => node = child,
-                None => break,
-            }
-            found = node.service.or(found);
-        }
-        found
-    }
-}
-
-impl Children {
-    fn get(&self, segment: &str) -> Option<&PathTree> {
-        match self {
-            Self::Few(list) => list.iter().find(|(name, _)| **name == *segment).map(|(_, tree)| tree),
-            Self::Many(map) => map.get(segment),
-        }
-    }
-
-    /// The child of this name, new if there is none.
-    fn child(&mut self, segment: &str) -> &mut PathTree {
-        if let Self::Few(list) = self
-            && list.len() == FEW_CHILDREN_MAX
-        {
-            *self = Self::Many(list.drain(..).collect());
-        }
-        match self {
-            Self::Many(map) => tree(map, segment),
-            Self::Few(list) => {
-                let known = list.iter().position(|(name, _)| **name == *segment);
-                let index = known.unwrap_or_else(|| {
-                    // Room for one: most lists never get a second, and there is a list for each host.
-                    list.reserve_exact(1);
-                    list.push((segment.into(), PathTree::default()));
-                    list.len() - 1
-                });
-                &mut list[index].1
-            }
-        }
-    }
-}
-
-/// The host in lower case and without the dot of a fully qualified name; `None` if it is longer than a name can be.
-fn lower_case<'a>(host: &str, into: &'a mut [u8; HOST_BYTES_MAX]) -> Option<&'a str> {
-    let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
-    let into = into.get_mut(..host.len())?;
-    for (to, from) in into.iter_mut().zip(host) {
-        *to = from.to_ascii_lowercase();
-    }
-    std::str::from_utf8(into).ok()
 }
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
-    fn router(services: &[(&[&str], &[&str])]) -> Router {
-        let mut router = Router::default();
-        for (index, (hosts, paths)) in services.iter().enumerate() {
-            let hosts: Vec<_> = hosts
-                .iter()
-                .map(|host| match host.strip_prefix("*.") {
-                    Some(parent) => HostPattern::Below(parent.into()),
-                    None => HostPattern::Exact((*host).into()),
-                })
-                .collect();
-            let paths: Vec<_> = paths.iter().map(|path| PathPrefix::new(path).expect("a path")).collect();
-            assert_eq!(router.add(&hosts, &paths, u32::try_from(index).expect("few")), None);
+    fn host(text: &str) -> HostPattern {
+        match text.strip_prefix("*.") {
+            Some(parent) => HostPattern::Below(parent.into()),
+            None => HostPattern::Exact(text.into()),
         }
-        router
+    }
+
+    fn path(text: &str) -> PathPrefix {
+        PathPrefix::new(text).expect("a path")
+    }
+
+    fn router(services: &[(&[&str], &[&str])]) -> Router {
+        let services = services.iter().map(|(hosts, paths)| {
+            let (hosts, paths) = (hosts.iter().map(|text| host(text)), paths.iter().map(|text| path(text)));
+            (hosts.collect::<Vec<_>>(), paths.collect::<Vec<_>>())
+        });
+        let (services, mut addresses) = (services.collect::<Vec<_>>(), Places::default());
+        for ((hosts, paths), number) in services.iter().zip(0..) {
+            assert_eq!(addresses.add(hosts, paths, number), None);
+        }
+        addresses.router()
     }
 
     #[test]
@@ -202,15 +134,19 @@ mod tests {
 
     #[test]
     fn many_paths_below_one_host_are_all_found() {
-        let paths: Vec<_> = (0..40).flat_map(|n| [format!("/shop-{n}"), format!("/deep/{n}/er")]).collect();
-        let mut router = Router::default();
-        for (index, path) in (0..).zip(&paths) {
-            assert_eq!(router.add(&[], &[PathPrefix::new(path).expect("a path")], index), None, "{path}");
+        let texts: Vec<_> = (0..40).flat_map(|n| [format!("/shop-{n}"), format!("/deep/{n}/er")]).collect();
+        let (one, paths) = ([host("one")], texts.iter().map(|text| [path(text)]).collect::<Vec<_>>());
+        let mut addresses = Places::default();
+        for (path, index) in paths.iter().zip(0..) {
+            assert_eq!((addresses.add(&[], path, index), addresses.add(&one, path, index)), (None, None), "{path:?}");
         }
-        for (index, path) in (0..).zip(&paths) {
-            assert_eq!(router.find("h", path), Some(index), "{path}");
-            assert_eq!(router.find("h", &format!("{path}/below")), Some(index), "{path}");
-            assert_eq!(router.find("h", &format!("{path}x")), None, "{path}x");
+        let router = addresses.router();
+        for (host, (index, path)) in
+            ["h", "one"].iter().flat_map(|host| (0..).zip(&texts).map(move |path| (host, path)))
+        {
+            assert_eq!(router.find(host, path), Some(index), "{path}");
+            assert_eq!(router.find(host, &format!("{path}/below")), Some(index), "{path}");
+            assert_eq!(router.find(host, &format!("{path}x")), None, "{path}x");
         }
         assert_eq!(router.find("h", "/deep"), None);
     }
@@ -243,9 +179,62 @@ mod tests {
 
     #[test]
     fn a_second_service_at_one_address_is_reported() {
-        let mut router = router(&[(&["a.example"], &["/x"])]);
-        let host = [HostPattern::Exact("a.example".into())];
-        assert_eq!(router.add(&host, &[PathPrefix::new("/x/").expect("a path")], 7), Some(0));
-        assert_eq!(router.find("a.example", "/x"), Some(0));
+        let (hosts, first, second) = ([vec![host("a.example")], Vec::new()], [path("/x")], [path("/x/")]);
+        let mut addresses = Places::default();
+        for hosts in &hosts {
+            assert_eq!(addresses.add(hosts, &first, 0), None);
+            assert_eq!(addresses.add(hosts, &second, 7), Some(0));
+        }
+        assert_eq!(addresses.router().find("a.example", "/x"), Some(0));
+    }
+
+    /// The service of the longest prefix, found by looking at all; the first of equals.
+    fn naive(services: &[(Vec<HostPattern>, Vec<PathPrefix>)], host: &str, path: &str) -> Option<u32> {
+        let lower = host.to_ascii_lowercase();
+        let host = lower.strip_suffix('.').unwrap_or(&lower);
+        let best_of = |has_host: &dyn Fn(&[HostPattern]) -> bool| {
+            let mut best: Option<(usize, u32)> = None;
+            for (number, (_, paths)) in (0..).zip(services).filter(|(_, (hosts, _))| has_host(hosts)) {
+                for prefix in paths.iter().map(PathPrefix::as_str) {
+                    let below = path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+                    if below && best.is_none_or(|(longest, _)| prefix.len() > longest) {
+                        best = Some((prefix.len(), number));
+                    }
+                }
+            }
+            best.map(|(_, number)| number)
+        };
+        let exact = best_of(&|hosts| hosts.contains(&HostPattern::Exact(host.into())));
+        let parents = host.match_indices('.').map(|(dot, _)| HostPattern::Below(host[dot + 1..].into()));
+        let below = || parents.into_iter().find_map(|parent| best_of(&|hosts| hosts.contains(&parent)));
+        exact.or_else(below).or_else(|| best_of(&<[_]>::is_empty))
+    }
+
+    fn services() -> impl Strategy<Value = Vec<(Vec<HostPattern>, Vec<PathPrefix>)>> {
+        let host = prop_oneof![
+            "[ab]{1,2}(\\.[ab]{1,9})?".prop_map(|host| HostPattern::Exact(host.into())),
+            "[ab]{1,2}".prop_map(|parent| HostPattern::Below(parent.into())),
+        ];
+        let path = "/([ab]{1,2}/|abababab/){0,3}".prop_map(|path| PathPrefix::new(&path).expect("a path"));
+        let some = (prop::collection::vec(host, 0..3), prop::collection::vec(path, 1..5));
+        prop::collection::vec(some, 0..20)
+    }
+
+    proptest! {
+        #[test]
+        fn a_naive_search_finds_the_same(
+            services in services(),
+            hosts in prop::collection::vec("[abAB]{1,2}(\\.[abAB]{1,9}){0,2}\\.?", 1..20),
+            paths in prop::collection::vec("/([ab]{0,2}/|abababab/){0,4}[ab]{0,2}", 1..20),
+        ) {
+            let mut addresses = Places::default();
+            for ((hosts, paths), number) in services.iter().zip(0..) {
+                addresses.add(hosts, paths, number);
+            }
+            let router = addresses.router();
+            for (host, path) in hosts.iter().flat_map(|host| paths.iter().map(move |path| (host, path))) {
+                prop_assert_eq!(router.find(host, path), naive(&services, host, path), "{}{}", host, path);
+            }
+        }
     }
 }

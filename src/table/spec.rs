@@ -182,6 +182,12 @@ impl PathPrefix {
         (text.starts_with('/') && visible).then(|| Self(text.trim_end_matches('/').into()))
     }
 
+    /// The text; empty for the root.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// The segments, in order; none for the root.
     pub fn segments(&self) -> impl Iterator<Item = &str> {
         self.0.split('/').skip(1)
@@ -195,7 +201,7 @@ impl std::fmt::Display for PathPrefix {
 }
 
 /// Where the key of a user comes from.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
 pub enum KeySource {
     /// The first value of a header.
     Header(HeaderName),

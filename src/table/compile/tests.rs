@@ -1,7 +1,11 @@
+use http::HeaderName;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
 use super::*;
 use crate::stats::names::CodeClass;
 use crate::table::fixture::{first_traffic, name, rule, shared, spec, weights};
-use crate::table::spec::HostPattern;
+use crate::table::spec::{HostPattern, KeySource, Pattern};
 
 fn on_host(service: &str, host: &str) -> ServiceSpec {
     ServiceSpec { hosts: vec![HostPattern::Exact(host.into())], ..spec(service, "v1=90 v2=10") }
@@ -57,7 +61,8 @@ fn a_shift_builds_only_what_changed() {
     let after = before.with_traffic(2, changed.iter().map(|(n, t)| (n, t)), &registry).expect("the traffic fits");
     assert_eq!((before.revision, after.revision), (1, 2));
     assert!(Arc::ptr_eq(&before.index, &after.index), "the router is shared");
-    let same: Vec<_> = before.services.iter().zip(&after.services).map(|(a, b)| Arc::ptr_eq(a, b)).collect();
+    let shared = |index| Arc::ptr_eq(&before.hot(index).service, &after.hot(index).service);
+    let same = [shared(0), shared(1), shared(2)];
     assert_eq!(same, [false, true, false]);
     for service in ["shop", "pay"] {
         let (old, new) = (before.service_named(service), after.service_named(service));
@@ -98,4 +103,53 @@ fn traffic_that_does_not_fit_is_refused() {
     assert_eq!(table.with_traffic(2, [(&name("shop"), &foreign)], &registry).expect_err("a misfit"), missing);
     let nobody = table.with_traffic(2, [(&name("cart"), &foreign)], &registry).expect_err("a misfit");
     assert_eq!(nobody, CompileError::NoService(name("cart")));
+}
+
+#[test]
+fn a_shift_in_a_large_table_leaves_the_others_as_they_were() {
+    let specs = shared((0..200).map(|n| on_host(&format!("s{n}"), &format!("h{n}"))));
+    let registry = Registry::new(1);
+    let before = Table::compile(1, &specs, &first_traffic(&specs), &registry).expect("the traffic fits");
+    let moved = ["s0", "s63", "s64", "s199"].map(|service| {
+        let traffic = &before.service_named(service).expect("a service").traffic;
+        (name(service), Arc::new(traffic.shifted(&weights("v1=0 v2=100"), || "new".into())))
+    });
+    let after = before.with_traffic(2, moved.iter().map(|(n, t)| (n, t)), &registry).expect("the traffic fits");
+    assert_eq!(after.services().len(), 200);
+    for ((index, old), new) in (0..).zip(before.services()).zip(after.services()) {
+        let is_moved = [0, 63, 64, 199].contains(&index);
+        assert_eq!((after.find(&format!("h{index}"), "/"), &old.spec.name), (Some(index), &new.spec.name));
+        assert_eq!(std::ptr::eq(old, new), !is_moved, "{index}");
+        assert_eq!(after.hot(index).owner(50_000) == 1, is_moved, "{index}");
+    }
+    assert!(Arc::ptr_eq(&before.blocks[2], &after.blocks[2]), "a block without a change is shared");
+}
+
+/// What a record has of a service is what the service has, also where the record is too small.
+#[test]
+fn records_agree_with_their_services() {
+    let mut rng = StdRng::seed_from_u64(7);
+    for round in 0..60 {
+        let mut service = spec("shop", "v1=30 v2=30 v3=20 v4=20");
+        let header = |n: u32| HeaderName::from_bytes(format!("x-{n}").as_bytes()).expect("a name");
+        let condition = |n| Condition { headers: vec![(header(n % 5), Pattern::Present)], ..Condition::default() };
+        service.rules = (0..round % 16).map(|n| rule(&format!("r{n}"), condition(n), "v2")).collect();
+        service.sticky = (0..round % 6).map(|n| KeySource::Header(header(n))).collect();
+        let specs = shared([spec("other", "v1=100"), service]);
+        let mut traffic = first_traffic(&specs);
+        for _ in 0..rng.random_range(0..5) {
+            let (a, b, c) = (rng.random_range(0..=40), rng.random_range(0..=30), rng.random_range(0..=30));
+            let split = format!("v1={a} v2={b} v3={c} v4={}", 100 - a - b - c);
+            let shop = Arc::make_mut(traffic.get_mut("shop").expect("a service"));
+            *shop = shop.shifted(&weights(&split), || format!("salt-{split}").into());
+        }
+        let table = Table::compile(1, &specs, &traffic, &Registry::new(1)).expect("the traffic fits");
+        let (hot, service) = (table.hot(1), table.service(1));
+        for slot in (0..crate::table::SLOTS).step_by(37).chain(service.runs().iter().map(|(until, _)| until - 1)) {
+            assert_eq!(hot.owner(slot), service.owner(slot), "round {round}, slot {slot}");
+        }
+        assert_eq!(hot.slot(b"user-1"), service.salt.slot(b"user-1"));
+        assert!(hot.sources(table.interned()).eq(&service.spec.sticky), "round {round}");
+        assert_eq!(hot.gates().count(), service.rules.len(), "round {round}");
+    }
 }

@@ -194,7 +194,7 @@ fn equal_inputs_give_equal_decisions() {
         let (chance, down) = (rng.random(), rng.random_range(0..4_u16));
         let headers = if number % 2 == 0 { user(number) } else { HeaderMap::new() };
         let view = |table: &Table| {
-            let usable = |version: &Version| version.name.as_str() != format!("v{down}");
+            let usable = |version: &Candidate<'_>| version.name.as_str() != format!("v{down}");
             let decision = decide(table, &request(&headers), chance, usable).expect("two versions are usable");
             (decision.version, decision.assigned, decision.cause, decision.slot, decision.new_key)
         };
@@ -220,7 +220,7 @@ fn requests_without_a_key_follow_the_weights() {
 #[test]
 fn an_unusable_version_passes_its_users_on_in_proportion() {
     let table = table([spec("shop", "v1=50 v2=30 v3=20")]);
-    let without_v1 = |version: &Version| version.name.as_str() != "v1";
+    let without_v1 = |version: &Candidate<'_>| version.name.as_str() != "v1";
     let mut passed_to = Vec::new();
     for number in 0..8_000 {
         let headers = user(number);
@@ -260,7 +260,7 @@ fn a_service_may_refuse_instead_of_passing_on() {
     let mut service = spec("shop", "v1=50 v2=50");
     service.policy.on_unhealthy = OnUnhealthy::Refuse;
     let table = table([service]);
-    let without_v1 = |version: &Version| version.name.as_str() != "v1";
+    let without_v1 = |version: &Candidate<'_>| version.name.as_str() != "v1";
     for number in 0..200 {
         let headers = user(number);
         let decision = decide(&table, &request(&headers), 0, without_v1);
@@ -278,4 +278,80 @@ fn no_service_is_said() {
     let (table, none) = (table([service]), HeaderMap::new());
     assert!(matches!(decide(&table, &request(&none), 0, |_| true), Err(Undecided::NoService)));
     assert!(matches!(decide(&Table::empty(), &request(&none), 0, |_| true), Err(Undecided::NoService)));
+}
+
+#[test]
+fn a_candidate_is_as_usable_as_its_version() {
+    let registry = Registry::new(1);
+    let mut shop = spec("shop", "v1=50 v2=50");
+    shop.versions[0].endpoints.push(([10, 0, 0, 9], 80).into());
+    let mut specs = shared([shop, spec("other", "v1=100")]);
+    Arc::make_mut(&mut specs[1]).paths = vec![crate::table::spec::PathPrefix::new("/other").expect("a path")];
+    let traffic = first_traffic(&specs);
+    let table = Table::compile(1, &specs, &traffic, &registry).expect("the traffic fits");
+    let shop = table.service(0);
+    let check = |table: &Table, calm: bool| {
+        assert_eq!(table.calm(table.hot(0)), calm);
+        assert!(table.calm(table.hot(1)), "another service's endpoints are not its concern");
+        for now_ms in [0, 100, 10_000] {
+            let asked = std::cell::Cell::new(0);
+            let usable = |version: &Candidate<'_>| {
+                asked.set(asked.get() + 1);
+                assert_eq!(version.usable(now_ms), Version::usable(version, now_ms), "{} at {now_ms}", version.name);
+                version.usable(now_ms)
+            };
+            for number in 0..20 {
+                let _ = decide(table, &request(&user(number)), 0, usable);
+            }
+            assert!(asked.get() >= 20);
+        }
+    };
+    check(&table, true);
+    let [first, second] = &*shop.versions[0].endpoints else { panic!("two endpoints") };
+    first.stats.failed(0);
+    first.stats.failed(10);
+    check(&table, false);
+    second.stats.failed(10);
+    shop.versions[1].endpoints[0].stats.failed(10);
+    check(&table, false);
+    first.stats.succeeded();
+    first.stats.succeeded();
+    second.stats.succeeded();
+    check(&table, false);
+    shop.versions[1].endpoints[0].stats.succeeded();
+    check(&table, true);
+    // A version all of whose endpoints are drained is never taken for granted.
+    let mut drained = Traffic::clone(&shop.traffic);
+    drained.drained.insert((shop.versions[0].name.clone(), first.address));
+    let with = |drained: &Traffic| {
+        table.with_traffic(2, [(&shop.spec.name, &Arc::new(drained.clone()))], &registry).expect("the traffic fits")
+    };
+    check(&with(&drained), true);
+    drained.drained.insert((shop.versions[0].name.clone(), second.address));
+    check(&with(&drained), false);
+}
+
+#[test]
+fn every_rule_and_source_of_many_is_reached() {
+    let header = |name: String| http::HeaderName::from_bytes(name.as_bytes()).expect("a name");
+    let when = |n: u32| Condition {
+        headers: vec![(header(format!("x-group-{}", n % 2)), Pattern::Exact(format!("group-{n}").into()))],
+        ..Condition::default()
+    };
+    let mut service = spec("shop", "v1=50 v2=50");
+    service.rules = (0..30).map(|n| rule(&format!("r{n}"), when(n), "v2")).collect();
+    service.sticky = (0..8).map(|n| KeySource::Header(header(format!("x-user-{n}")))).collect();
+    let table = table([service]);
+    let cause = |name: String, value: &str| {
+        let headers: HeaderMap = [(header(name), value.parse().expect("a value"))].into_iter().collect();
+        decide(&table, &request(&headers), 0, |_| true).expect("decided").cause
+    };
+    for n in 0..30_u16 {
+        let value = format!("group-{n}");
+        assert_eq!(cause(format!("x-group-{}", n % 2), &value), Cause::Rule(n));
+        assert_eq!(cause(format!("x-group-{}", (n + 1) % 2), &value), Cause::Chance);
+    }
+    for n in 0..8_u16 {
+        assert_eq!(cause(format!("x-user-{n}"), "u"), Cause::Key(n));
+    }
 }
