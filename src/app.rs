@@ -41,7 +41,7 @@ use crate::stats::Registry;
 use control_plane::{ControlPlane, Door};
 pub use inherited::{Inherited, Predecessor};
 use material::Material;
-pub use material::MaterialError;
+pub use material::{MaterialError, tls_warnings};
 use running::Running;
 pub use sockets::BindError;
 use sockets::BoundListener;
@@ -366,14 +366,6 @@ fn open_log(log: &AccessLog) -> Result<Option<Box<dyn Write + Send>>, StartError
             Ok(Some(Box::new(file)))
         }
     }
-}
-
-/// What is wrong with the TLS files of a config, or else what their owners should know, a line each.
-///
-/// # Errors
-/// [`MaterialError`], with every problem.
-pub fn tls_warnings(config: &Config) -> Result<Vec<String>, MaterialError> {
-    Material::load(config).map(|material| material.warnings())
 }
 
 /// What is wrong with the token files of a config; they are read, which a config's own check does not do.

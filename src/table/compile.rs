@@ -27,7 +27,7 @@ use super::weights::{Weight, Weights};
 use crate::tls::ClientSettings;
 
 /// All routing of one revision.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Table {
     /// The revision of the traffic state that this table stands for.
     pub revision: u64,
@@ -142,14 +142,7 @@ impl Table {
     /// A table without services: every request is refused.
     #[must_use]
     pub fn empty() -> Self {
-        Self {
-            revision: 0,
-            blocks: Box::default(),
-            count: 0,
-            index: Arc::default(),
-            addresses: Arc::default(),
-            alarms: Arc::default(),
-        }
+        Self::default()
     }
 
     /// Builds a table of `specs` under `traffic`. Of two services at one address the first one answers; a config does

@@ -78,7 +78,7 @@ fn trusted_proxies_are_believed() {
         Case::forwarded(12, with(&["X-Forwarded-For: 1.2.3.4"])).sees("x-forwarded-for: 1.2.3.4, 127.0.0.1"),
         Case::forwarded(12, with(&["X-Forwarded-Proto: https"])).sees("x-forwarded-proto: https"),
         Case::forwarded(12, with(&["X-Request-Id: kept-1"])).sees("x-request-id: kept-1"),
-        Case::forwarded(12, with(&["Forwarded: for=1.2.3.4"])).sees("forwarded: for=1.2.3.4, for=127.0.0.1"),
+        Case::forwarded(12, with(&["Forwarded: for=1.2.3.4"])).sees("forwarded: for=1.2.3.4, for=127.0.0.1;proto=http"),
     ]);
 }
 
