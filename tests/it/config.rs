@@ -1,5 +1,6 @@
 //! Configs from their text: what is good, and the whole report on what is not.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -157,4 +158,79 @@ proptest! {
             prop_assert!(problems.as_slice().iter().all(|problem| !problem.text.is_empty()));
         }
     }
+}
+
+/// Where the keys of each raw section stand in a file.
+const SECTIONS: [(&str, &[&str]); 24] = [
+    ("access_log.rs RawAccessLog", &["access_log"]),
+    ("admin.rs RawAdmin", &["admin"]),
+    ("admin.rs RawToken", &["admin.tokens.X"]),
+    ("admin.rs RawClient", &["admin.clients.X"]),
+    ("condition.rs RawCondition", &["services.X.rules.when"]),
+    ("health.rs RawHealth", &["services.X.versions.X.health"]),
+    ("limits.rs RawRate", &["listeners.X.rate"]),
+    ("limits.rs RawLimits", &[]),
+    ("listener.rs RawListener", &["listeners.X"]),
+    ("mod.rs RawConfig", &[]),
+    ("on_shift.rs RawAfter", &["services.X.on_shift"]),
+    ("outlier.rs RawOutlier", &["services.X.outlier"]),
+    ("pattern.rs RawTable", &["pattern"]),
+    ("proxy.rs RawProxy", &["proxy"]),
+    ("proxy_protocol.rs RawProxyProtocol", &["listeners.X.proxy_protocol"]),
+    ("redirect.rs RawPort", &["listeners.X.redirect_https"]),
+    ("rule.rs RawRule", &["services.X.rules"]),
+    ("service.rs RawService", &["services.X"]),
+    ("shield.rs RawTable", &["services.X.shield"]),
+    ("state.rs RawState", &["state"]),
+    ("tls.rs RawServerTls", &["listeners.X.tls"]),
+    ("tls.rs RawClientTls", &["services.X.versions.X.tls"]),
+    ("tls.rs RawKeyPair", &["listeners.X.tls.certificates"]),
+    ("version.rs RawVersion", &["services.X.versions.X"]),
+];
+
+/// The keys that the code reads, from the structs that are read into.
+fn keys_of_the_code() -> BTreeSet<String> {
+    let mut keys = BTreeSet::new();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let file = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        for part in text.split("struct Raw").skip(1) {
+            let name = part.split([' ', '(', ';', '<']).next().expect("a name");
+            let Some((_, body)) = part.split_once("{\n").filter(|(head, _)| !head.contains([';', '('])) else { continue };
+            let section = SECTIONS.iter().find(|(section, _)| *section == format!("{file} Raw{name}"));
+            let (_, places) = section.unwrap_or_else(|| panic!("{file}: Raw{name} has no place in SECTIONS"));
+            let fields = body.split("\n}").next().expect("a body").lines();
+            let mut renamed = None;
+            for line in fields.map(str::trim) {
+                if let Some(name) = line.strip_prefix("#[serde(rename = \"") {
+                    renamed = name.split('"').next();
+                }
+                let field = line.trim_start_matches("pub(super) ").split_once(": ").map(|(name, _)| name);
+                let Some(field) = field.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) else {
+                    continue;
+                };
+                let key = renamed.take().unwrap_or(field);
+                keys.extend(places.iter().map(|place| format!("{place}.{key}")));
+            }
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_reference_page_has_every_key_and_no_other() {
+    let page = include_str!("../../docs/configuration.md");
+    let listed: BTreeSet<String> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .map(str::to_owned)
+        .collect();
+    // A key whose own keys are listed may stand for itself as well.
+    let is_section = |key: &str| listed.iter().any(|other| other.starts_with(&format!("{key}.")));
+    let keys = keys_of_the_code();
+    let missing: Vec<_> = keys.iter().filter(|key| !listed.contains(*key) && !is_section(key)).collect();
+    let strange: Vec<_> = listed.iter().filter(|key| !keys.contains(*key)).collect();
+    assert!(missing.is_empty() && strange.is_empty(), "not on the page: {missing:?}; not in the code: {strange:?}");
+    assert!(page.lines().filter(|line| line.starts_with("| `")).all(|line| line.matches(" | ").count() == 4));
 }
