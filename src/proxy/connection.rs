@@ -7,6 +7,7 @@
 
 pub mod http1;
 pub mod http2;
+mod lingering;
 pub mod paced;
 
 use std::io;

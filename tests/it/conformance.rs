@@ -10,18 +10,23 @@ use super::support::{Case, Origin, Reply, Section, Setup, Table, get, post, sett
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Rules that have no row, and where they are shown, or why they are not.
-const ELSEWHERE: [(u8, &str); 10] = [
-    (2, "HTTP/2"),
-    (14, "the PROXY protocol"),
-    (17, "gRPC"),
-    (18, "choosing between HTTP/1 and HTTP/2"),
-    (21, "a setting that is never made: no case can show it; http_upstream.rs bounds the memory of slow readers"),
-    (22, "HTTP/2"),
-    (23, "descriptors"),
-    (24, "panics"),
-    (28, "signals: binary.rs, traffic.rs"),
-    (29, "restarts"),
+/// Rules that have no row, because no bytes of a client or an origin are their case; where they are shown (`file::test`),
+/// and why not here.
+const ELSEWHERE: [(u8, &[&str], &str); 6] = [
+    (17, &["http2::a_call_of_grpc_goes_through_whole_and_fails_in_its_own_words"], "a call is more than its status"),
+    (
+        21,
+        &["http_upstream::a_client_that_stops_reading_its_answer_is_given_up"],
+        "a setting that is never made: slow readers take bounded memory",
+    ),
+    (23, &["descriptors::with_64_descriptors_the_next_connections_wait"], "a limit of the process"),
+    (24, &[], "no known input makes a request panic"),
+    (
+        28,
+        &["drain::a_request_that_comes_right_after_the_signal_is_answered", "drain::the_second_signal_ends_now"],
+        "signals",
+    ),
+    (29, &["upgrade::soak_upgrades_under_load_fail_nothing_and_forget_nothing"], "another process"),
 ];
 
 #[test]
@@ -89,7 +94,7 @@ fn heads_bodies_and_answers_have_their_time() {
     let table = Table::with(|setup| setup.listener(IDLE_TIMEOUT_SHORT).service(short));
     let half = |framing: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{framing}");
     table.run([
-        Case::closed(19, "GET / HTTP/1.1\r\nHost: a\r\n"),
+        Case::refused(19, "GET / HTTP/1.1\r\nHost: a\r\n", &[408], "head_timeout"),
         Case::broken(19, half("Content-Length: 10\r\n\r\nhello"), &[408], "request_body_timeout"),
         Case::broken(19, half("Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"), &[408], "request_body_timeout"),
         Case::answered(19, "HTTP/1.1 200 OK\r\nContent-", 504, "upstream_timeout").goes_on("hangs", Reply::hang),
@@ -103,6 +108,47 @@ fn a_refusal_before_the_body_was_read_arrives() {
     let table = Table::with(|setup| setup.service("hosts = [\"known\"]"));
     let refused = |size: usize| Case::refused(20, post("/", &"b".repeat(size)), &[404], "no_service");
     table.run([refused(10), refused(300_000), refused(2_000_000)]);
+}
+
+#[test]
+fn who_is_told_of_by_a_proxy_header_is_the_client() {
+    let plain = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    let behind = |header: &str| Case::forwarded(14, format!("{header}{plain}"));
+    let taken =
+        Table::with(|setup| setup.listener("proxy_protocol = { from = [\"127.0.0.0/8\"], timeout = \"300ms\" }"));
+    let v2 = "\r\n\r\n\0\r\nQUIT\n";
+    taken.run([
+        behind("PROXY TCP4 192.0.2.7 10.0.0.1 80 81\r\n").sees("x-forwarded-for: 192.0.2.7"),
+        behind("PROXY TCP6 2001:db8::7 ::1 80 81\r\n").sees("x-forwarded-for: 2001:db8::7"),
+        behind("PROXY UNKNOWN\r\n").sees("x-forwarded-for: 127.0.0.1"),
+        behind(&format!("{v2}\x21\x11\0\x0c\x0a\0\0\x07\x0a\0\0\x01\0\x50\0\x51")).sees("x-forwarded-for: 10.0.0.7"),
+        behind(&format!("{v2}\x20\0\0\0")).sees("x-forwarded-for: 127.0.0.1"),
+        Case::closed(14, plain),
+        Case::closed(14, format!("PROXY TCP4 192.0.2.7 10.0.0.1 80 81\n{plain}")),
+        Case::closed(14, format!("PROXY TCP4 192.0.2.7 10.0.0.1 80 99999\r\n{plain}")),
+        Case::closed(14, format!("{v2}\x21\x12\0\0{plain}")),
+        Case::closed(14, "PROXY TCP4 192.0.2.7 "),
+    ]);
+}
+
+#[test]
+fn a_proxy_header_that_nobody_asked_for_is_no_request() {
+    let plain = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+    Table::new().run([
+        Case::refused(14, format!("PROXY TCP4 192.0.2.7 10.0.0.1 80 81\r\n{plain}"), &[400], ""),
+        Case::refused(14, format!("\r\n\r\n\0\r\nQUIT\n\x20\0\0\0{plain}"), &[400], ""),
+    ]);
+}
+
+#[test]
+fn the_protocol_is_told_by_the_first_bytes_in_their_time() {
+    let table = Table::with(|setup| setup.listener("h2c = true").listener(IDLE_TIMEOUT_SHORT));
+    table.run([
+        Case::forwarded(18, get("/")).sees("GET / HTTP/1.1"),
+        Case::forwarded(18, "PRIOR / HTTP/1.1\r\nHost: a\r\n\r\n").sees("PRIOR / HTTP/1.1"),
+        Case::refused(18, "PRI * HTTP/2.0\r\n", &[408], "head_timeout"),
+        Case::refused(18, "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", &[400, 505], ""),
+    ]);
 }
 
 /// An origin that answers the first request and resets its connection at the second; from then on it is good.
@@ -186,15 +232,23 @@ fn every_rule_has_a_row_and_every_row_its_test() {
     let page = std::fs::read_to_string(path()).expect("the page");
     let rules: BTreeSet<u8> =
         page.lines().filter_map(|line| line.strip_prefix("| ")?.split(' ').next()?.parse().ok()).collect();
-    let elsewhere: BTreeSet<u8> = ELSEWHERE.iter().map(|(rule, _)| *rule).collect();
+    let elsewhere: BTreeSet<u8> = ELSEWHERE.iter().map(|(rule, _, _)| *rule).collect();
     let missing: Vec<_> = (1..=29).filter(|rule| !rules.contains(rule) && !elsewhere.contains(rule)).collect();
     assert!(missing.is_empty(), "rules without a row: {missing:?}");
     let both: Vec<_> = rules.intersection(&elsewhere).collect();
     assert!(both.is_empty(), "rules that have a row now, so that ELSEWHERE need not excuse them: {both:?}");
-    for (_, title) in sections(&page).keys() {
+    let exists = |title: &str| {
         let (file, name) = title.split_once("::").expect("file::function");
         let source = std::fs::read_to_string(format!("{}/tests/it/{file}.rs", env!("CARGO_MANIFEST_DIR")));
-        let stale = !source.is_ok_and(|text| text.contains(&format!("\nfn {name}(")));
-        assert!(!stale, "{title} is on the page and no test any more (`make golden`, after deleting its section)");
+        source.is_ok_and(|text| text.contains(&format!("\nfn {name}(")))
+    };
+    for title in ELSEWHERE.iter().flat_map(|(_, tests, _)| *tests) {
+        assert!(exists(title), "ELSEWHERE names {title}, which is no test any more");
+    }
+    for (_, title) in sections(&page).keys() {
+        assert!(
+            exists(title),
+            "{title} is on the page and no test any more (`make golden`, after deleting its section)"
+        );
     }
 }

@@ -16,6 +16,7 @@ mod binary;
 mod change;
 mod config;
 mod conformance;
+mod conformance_h2;
 mod demo;
 mod descriptors;
 mod drain;

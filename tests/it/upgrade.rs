@@ -12,7 +12,7 @@ use pointsman::cli::client::Call;
 use serde_json::json;
 use tokio::time::Instant;
 
-use crate::support::load::{self, Load};
+use crate::support::load::{self, Load, Tunnels};
 use crate::support::process::{Process, config, is_running};
 use crate::support::{Client, Origin, Reply, client, eventually, get};
 
@@ -82,10 +82,12 @@ fn in_force(process: &Process) -> (u64, f64) {
 fn soak_upgrades_under_load_fail_nothing_and_forget_nothing() {
     let upgrades = std::env::var("UPGRADES").ok().and_then(|text| text.parse().ok()).unwrap_or(UPGRADES);
     let (first, second) = (load::origin(), load::origin());
-    let text = config(first.address(), second.address(), "");
+    // A process waits for what is to be kept; so the WebSockets of an old one are closed, and opened on the new one.
+    let text = load::with_http2(&config(first.address(), second.address(), "on_shift = \"close\"\n"));
     let place = Place::new(&text);
     let mut process = place.start();
-    let load = Load::start(load::users(process.listener, 4));
+    let tunnels = Tunnels::closed();
+    let load = Load::start(load::users(process.listener, 3, &tunnels));
     load.await_more(100);
     let (started, mut processes) = (Instant::now(), vec![process.id()]);
     for round in 0..upgrades {
@@ -95,12 +97,16 @@ fn soak_upgrades_under_load_fail_nothing_and_forget_nothing() {
         place.write(&text.replace("workers = 2", &format!("workers = {}", [3, 1, 2][round as usize % 3])));
         processes.push(process.upgrade().unwrap());
         assert_eq!(in_force(&process), (revision, f64::from(percent)), "after {} upgrades", round + 1);
-        // Both kinds of users have met the new process.
+        // All kinds of users have met the new process.
         load.await_more(50);
     }
     let passed = started.elapsed();
     let asked = load.end_well();
-    println!("{upgrades} upgrades in {passed:?}, {asked} requests, none failed");
+    let (opened, ended) = (tunnels.opened(), tunnels.ended());
+    println!("{upgrades} upgrades in {passed:?}, {asked} exchanges, none failed, {ended} WebSockets closed");
+    // Each at most once for a process that left, and once for each time that v1 lost its share.
+    assert!(ended >= 3 && ended <= 3 * u64::from(upgrades + upgrades / 100), "{ended} WebSockets ended");
+    assert_eq!(opened, ended + 3, "each that was closed was opened again");
     assert!(process.wait_for_first().success());
     processes.sort_unstable();
     processes.dedup();
@@ -128,10 +134,10 @@ fn requests_of_the_old_process_end_there() {
 fn a_new_process_that_does_not_come_to_serve_changes_nothing() {
     let origin = load::origin();
     let text = config(origin.address(), nowhere(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"2s\"");
-    let place = Place::new(&text);
+    let place = Place::new(&load::with_http2(&text));
     let mut process = place.start();
     let old = process.id();
-    let load = Load::start(load::users(process.listener, 1));
+    let load = Load::start(load::users(process.listener, 1, &Tunnels::kept()));
     let channel = "fd=$((2 + LISTEN_FDS)); eval \"exec 9<&$fd 8>&$fd\"";
     let cases = [
         ("exit 3", "exit status: 3"),

@@ -61,6 +61,9 @@ const OWN: [&str; 15] = [
     "x-pointsman-revision",
 ];
 
+/// What HTTP/2 has no place for; clients leave it out, and a `TE` other than `trailers`.
+const CONNECTION_SPECIFIC: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "upgrade"];
+
 const NO_TRAILERS: [&str; 12] = [
     "content-length",
     "transfer-encoding",
@@ -93,8 +96,28 @@ impl Message {
         self.list("connection").iter().any(|token| token == "close")
     }
 
-    /// What an origin must get of it.
-    pub(super) fn arrives(&self) -> Arrival {
+    /// The same as HTTP/2 can say it: without what belongs to a connection of HTTP/1.1, and a body of no bytes is none.
+    pub(super) fn for_http2(mut self) -> Self {
+        self.fields.retain(|(name, value)| match name.as_str() {
+            "te" => value.0 == b"trailers",
+            name => !CONNECTION_SPECIFIC.contains(&name),
+        });
+        let empty = match &mut self.body {
+            Payload::None => true,
+            Payload::Whole(body) => body.0.is_empty(),
+            Payload::Pieces(pieces, trailers) => {
+                pieces.retain(|piece| !piece.0.is_empty());
+                pieces.is_empty() && trailers.is_empty()
+            }
+        };
+        if empty {
+            self.body = Payload::None;
+        }
+        self
+    }
+
+    /// What an origin must get of it. In HTTP/1.1 (`!http2`) only trailers that were announced are sent.
+    pub(super) fn arrives(&self, http2: bool) -> Arrival {
         let named = self.list("connection");
         let mut fields: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let bodiless = match &self.body {
@@ -126,7 +149,10 @@ impl Message {
             }
         };
         let passes = |name: &String| {
-            announced.contains(name) && !NO_TRAILERS.contains(&name.as_str()) && !is_own(name) && !name.contains('_')
+            (http2 || announced.contains(name))
+                && !NO_TRAILERS.contains(&name.as_str())
+                && !is_own(name)
+                && !name.contains('_')
         };
         let trailers =
             trailers.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), text(&value.0)));
@@ -138,6 +164,14 @@ impl Message {
 }
 
 impl Arrival {
+    /// The same with one line of cookies: HTTP/2 may send them apart, and to HTTP/1.1 they go in one (RFC 9113, 8.2.3).
+    pub(super) fn with_cookies_joined(mut self) -> Self {
+        if let Some(cookies) = self.fields.get_mut("cookie") {
+            *cookies = vec![cookies.join("; ")];
+        }
+        self
+    }
+
     /// The same as if there were none.
     pub(super) fn without_trailers(self) -> Self {
         Self { trailers: Vec::new(), ..self }

@@ -20,8 +20,10 @@ mod forwarded;
 mod framing;
 mod host;
 mod http1;
+mod http2;
 mod message;
 mod mutate;
+mod proxy_header;
 mod reading;
 
 use std::fmt::Debug;
@@ -32,7 +34,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use tokio::time::Instant;
 
 /// Everything that shares the time of `make fuzz`.
-const TARGETS: [&str; 13] = [
+const TARGETS: [&str; 20] = [
     "host",
     "same host",
     "X-Forwarded-For",
@@ -43,9 +45,16 @@ const TARGETS: [&str; 13] = [
     "JWT payload, mutated",
     "config, mutated",
     "config, restructured",
+    "PROXY protocol",
     "framing",
     "exchange, lawful",
     "exchange, mutated",
+    "exchange to HTTP/2, lawful",
+    "exchange to HTTP/2, mutated",
+    "streams, lawful",
+    "streams to HTTP/2, lawful",
+    "streams, flawed",
+    "streams to HTTP/2, flawed",
 ];
 
 /// How long a failing input is made smaller: one that hangs costs seconds a try.

@@ -1,10 +1,12 @@
 //! Tables: many inputs, one proxy, one verdict that lists every case that went wrong. What came of each case is a row of
-//! the page of [`conformance`].
+//! the page of [`conformance`]. Requests are also sent through a proxy whose origin speaks HTTP/2: what of them the two
+//! protocols have in common must be the same there.
 
 use std::panic::Location;
 use std::sync::{Arc, Mutex};
 
 use super::conformance::{self, Row, Section};
+use super::h2::H2Origin;
 use super::peers::Peers;
 use super::{Answer, Client, End, Origin, Proxy, Reply, Seen, Setup, get, settle};
 
@@ -18,6 +20,9 @@ pub(crate) enum After {
     /// Either.
     Any,
 }
+
+/// What HTTP/1.1 alone has to say about a request.
+const FRAMING: [&str; 3] = ["content-length: ", "transfer-encoding: ", "connection: "];
 
 enum Want {
     /// One of the status codes, the reason word in the body if it is not empty, and nothing for the origin.
@@ -43,6 +48,8 @@ pub(crate) struct Case {
     after: After,
     /// What the origin does with it, if not the usual thing.
     reply: Option<Reply>,
+    /// Whether it means something else to an origin that speaks HTTP/2.
+    http1_only: bool,
 }
 
 impl Case {
@@ -66,7 +73,7 @@ impl Case {
         if name.chars().count() > 300 {
             name = name.chars().take(300).chain("...".chars()).collect();
         }
-        Self { rule, name, bytes: bytes.as_ref().to_vec(), want, after: After::Any, reply: None }
+        Self { rule, name, bytes: bytes.as_ref().to_vec(), want, after: After::Any, reply: None, http1_only: false }
     }
 
     /// A request whose head is good and whose body breaks its framing, or does not come.
@@ -111,6 +118,12 @@ impl Case {
         names
     }
 
+    /// Not sent to an origin that speaks HTTP/2.
+    pub(crate) fn http1_only(mut self) -> Self {
+        self.http1_only = true;
+        self
+    }
+
     /// What must hold of the connection afterwards.
     pub(crate) fn then(mut self, after: After) -> Self {
         self.after = after;
@@ -141,6 +154,8 @@ pub(crate) struct Table {
     /// What the origin does with the next request.
     reply: Arc<Mutex<Option<Reply>>>,
     peers: Option<Peers>,
+    /// The same with an origin that speaks HTTP/2.
+    http2: (H2Origin, Proxy),
 }
 
 impl Table {
@@ -151,7 +166,7 @@ impl Table {
     }
 
     /// A table in front of another proxy; the peers are not asked, whose settings would have to be others as well.
-    pub(crate) fn with(change: impl FnOnce(Setup) -> Setup) -> Self {
+    pub(crate) fn with(change: impl Fn(Setup) -> Setup) -> Self {
         let reply = Arc::new(Mutex::new(None::<Reply>));
         let next = Arc::clone(&reply);
         let origin = Origin::with(move |seen| match next.lock().unwrap().clone() {
@@ -160,7 +175,10 @@ impl Table {
             _ => Reply::ok("ok"),
         });
         let proxy = change(Setup::to(&[&origin])).start();
-        Self { origin, proxy, reply, peers: None }
+        let second = H2Origin::saying("ok");
+        let to_second = Setup::endpoints(&[&[second.address()]]).version("protocol = \"h2\"");
+        let http2 = (second, change(to_second).start());
+        Self { origin, proxy, reply, peers: None, http2 }
     }
 
     /// Runs all cases, then fails with every one that went wrong, or if the page of conformance says something else.
@@ -175,12 +193,46 @@ impl Table {
                 Ok(row) => section.push(row),
                 Err(why) => wrong.push(format!("rule {}: {:?}\n    {why}", case.rule, case.name)),
             }
+            if let Err(why) = self.over_http2(&case) {
+                wrong.push(format!("rule {}, to HTTP/2: {:?}\n    {why}", case.rule, case.name));
+            }
             if let Some(peers) = &self.peers {
                 peers.measure((case.rule, &case.shown()), &case.bytes, &case.names(), &self.origin);
             }
         }
         assert!(wrong.is_empty(), "{} of {count} cases are wrong:\n{}", wrong.len(), wrong.join("\n"));
         section.check();
+    }
+
+    /// The case with an origin that speaks HTTP/2, if it is about a request.
+    fn over_http2(&self, case: &Case) -> Result<(), String> {
+        let want = match &case.want {
+            Want::Refused(status, word) => Want::Refused(status, word),
+            Want::Either => Want::Either,
+            Want::Forwarded { sees, lacks } => {
+                let common = |what: &&String| !FRAMING.iter().any(|name| what.starts_with(name));
+                // Trailers need no announcement there.
+                let lacks = lacks.iter().filter(|what| !what.starts_with('+'));
+                let sees = sees.iter().filter(common).cloned().collect();
+                Want::Forwarded { sees, lacks: lacks.cloned().collect() }
+            }
+            Want::Broken(..) | Want::Closed | Want::Answered(..) => return Ok(()),
+        };
+        if case.http1_only {
+            return Ok(());
+        }
+        let (origin, proxy) = &self.http2;
+        origin.forget();
+        let head = case.bytes.starts_with(b"HEAD ");
+        let answer = proxy.client().write(&case.bytes).read(head);
+        let (seen, crimes) = origin.forget();
+        if !crimes.is_empty() {
+            return Err(format!("the origin saw what no origin may see: {}", crimes.join("; ")));
+        }
+        match answer {
+            Err((end, bytes)) => Err(format!("no answer: {end:?} after {}", text(&bytes))),
+            Ok(answer) => check_answer(&want, &answer, &seen, head),
+        }
     }
 
     fn case(&self, case: &Case) -> Result<Row, String> {
@@ -205,7 +257,7 @@ impl Table {
             }
             Err((end, bytes)) => return Err(format!("no answer: {end:?} after {}", text(&bytes))),
             Ok(answer) => {
-                check_answer(case, &answer, &seen, head)?;
+                check_answer(&case.want, &answer, &seen, head)?;
                 told(&answer, case.after)
             }
         };
@@ -233,14 +285,14 @@ fn told(answer: &Answer, after: After) -> String {
     format!("{}{word}{broken}{after}", answer.status)
 }
 
-fn check_answer(case: &Case, answer: &Answer, seen: &[Seen], head: bool) -> Result<(), String> {
+fn check_answer(want: &Want, answer: &Answer, seen: &[Seen], head: bool) -> Result<(), String> {
     let got = format!("{} {:?}", answer.status, answer.text());
-    match &case.want {
+    match want {
         Want::Refused(status, word) | Want::Broken(status, word) => {
             if !status.contains(&answer.status) || !(head || answer.text().contains(word)) {
                 return Err(format!("want {status:?} {word}, got {got}"));
             }
-            let begun = matches!(case.want, Want::Broken(..));
+            let begun = matches!(want, Want::Broken(..));
             nothing_seen(if begun && seen.iter().all(|seen| !seen.whole) { &[] } else { seen })
         }
         Want::Forwarded { .. } if answer.status != 200 => Err(format!("want it forwarded, got {got}")),

@@ -18,6 +18,10 @@ const PREFACE: &str = "# Conformance
 What Pointsman answers to requests and answers of all kinds, and what its origin saw of them. **This page is written by
 the tests** (`make golden`), and each test compares its section with it: what stands here is what the proxy does.
 
+Every case that is a request was also sent through a proxy whose origin speaks HTTP/2 and came to the same, but for what
+only HTTP/1.1 has; so did those that are streams of HTTP/2 (`conformance_h2`), which show what differs from a plain `GET /`
+for host `a`.
+
 - *Rule* is the number of the rule in the list below; *case* is what the client sent, on one connection, or what the origin
   answered (after `origin:`). `\u{23ce}` is CR LF, `{n}` repeats the byte before it.
 - *Answer* is the status and the reason word of the proxy's own answers; *closed* and *kept* say what was checked of the
@@ -28,9 +32,11 @@ the tests** (`make golden`), and each test compares its section with it: what st
   in their titles, in their smallest configuration (`tests/it/support/peers.rs`): their answer, and what the origin saw where
   it differs from ours. An empty cell was not measured. A different answer is not by itself a fault.
 
-The rules: 1 lengths, 3 and 4 transfer codings, 5 bodies kept and empty ones, 6 answers, 7 broken bodies, 8 trailers, 9 host and
-target, 10 paths, 11 `Connection`, 12 forwarding headers, 13 limits and names, 15 upgrades, 16 `Expect`, 19 time, 20 refused
-bodies, 25 retries, 26 reuse of connections, 27 faults.
+The rules: 1 lengths, 2 lengths in HTTP/2, 3 and 4 transfer codings, 5 bodies kept and empty ones, 6 answers, 7 broken
+bodies, 8 trailers, 9 host and target, 10 paths, 11 `Connection`, 12 forwarding headers, 13 limits and names, 14 the PROXY
+protocol, 15 upgrades, 16 `Expect`, 17 gRPC, 18 the choice of the protocol, 19 time, 20 refused bodies, 21 memory, 22 floods
+in HTTP/2, 23 descriptors, 24 panics, 25 retries, 26 reuse of connections, 27 faults, 28 ends, 29 restarts. Those without a
+row: 17, 21, 23, 24, 28 and 29, whose tests `ELSEWHERE` in `tests/it/conformance.rs` names.
 ";
 
 /// One line of the page.

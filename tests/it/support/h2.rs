@@ -12,9 +12,12 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::PATIENCE;
+use super::origin::{FORBIDDEN_TRAILERS, lawful_anywhere};
+use super::wire::{Body, Head};
+use super::{PATIENCE, Seen};
 
-fn runtime() -> Runtime {
+/// A runtime on the thread that uses it.
+pub(super) fn runtime() -> Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
 
@@ -186,7 +189,47 @@ pub(crate) struct H2Seen {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-/// An origin that speaks HTTP/2 with prior knowledge and answers `text` with the trailer `grpc-status: 0`.
+/// What belongs to a connection of HTTP/1.1 and has no place in HTTP/2 (RFC 9113, 8.2.2).
+const CONNECTION_SPECIFIC: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade", "http2-settings"];
+
+impl H2Seen {
+    /// The same request as if it had come over HTTP/1.1 and without framing, to be compared with one that did.
+    pub(crate) fn as_http1(&self) -> Seen {
+        let uri: http::Uri = self.uri.parse().unwrap();
+        let target = uri.path_and_query().map_or("/", |target| target.as_str());
+        let line = format!("{} {target} HTTP/1.1", self.method);
+        let mut headers = fields(&self.headers);
+        headers.extend(uri.authority().map(|authority| ("host".to_owned(), authority.to_string())));
+        let trailers = self.trailers.as_ref().map(fields).unwrap_or_default();
+        let body = Body { bytes: self.body.clone(), trailers, broken: None };
+        Seen { connection: 0, head: Head { line, headers }, body, whole: true }
+    }
+
+    /// What it breaks of what holds for every request that a proxy sends.
+    fn crimes(&self) -> Vec<String> {
+        let seen = self.as_http1();
+        let mut crimes = lawful_anywhere(&seen.head);
+        let specific = CONNECTION_SPECIFIC.iter().filter(|name| seen.has(name));
+        crimes.extend(specific.map(|name| format!("a {name} header in HTTP/2")));
+        let lengths = seen.head.all("content-length");
+        if lengths.len() > 1 || lengths.iter().any(|length| *length != self.body.len().to_string()) {
+            crimes.push(format!("the lengths {lengths:?} of {} bytes", self.body.len()));
+        }
+        let bad = seen.body.trailers.iter().filter(|(name, _)| FORBIDDEN_TRAILERS.contains(&name.as_str()));
+        crimes.extend(bad.map(|(name, _)| format!("the trailer {name}")));
+        crimes.into_iter().map(|crime| format!("{crime}: {self:?}")).collect()
+    }
+}
+
+/// As the harness reads those of HTTP/1.1.
+fn fields(headers: &HeaderMap) -> Vec<(String, String)> {
+    let text = |value: &HeaderValue| String::from_utf8_lossy(value.as_bytes()).trim().to_owned();
+    headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
+}
+
+/// An origin that speaks HTTP/2 with prior knowledge and answers `text` with the trailer `grpc-status: 0`; `HEAD` gets a
+/// head.
 pub(crate) struct H2Origin {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<H2Seen>>>,
@@ -224,6 +267,12 @@ impl H2Origin {
     pub(crate) fn seen(&self) -> Vec<H2Seen> {
         self.seen.lock().unwrap().clone()
     }
+
+    /// Forgets what was seen, as an origin of HTTP/1.1 would have seen it, and gives the crimes.
+    pub(crate) fn forget(&self) -> (Vec<Seen>, Vec<String>) {
+        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        (seen.iter().map(H2Seen::as_http1).collect(), seen.iter().flat_map(H2Seen::crimes).collect())
+    }
 }
 
 async fn serve(stream: TcpStream, text: &'static str, seen: Arc<Mutex<Vec<H2Seen>>>) -> Result<(), h2::Error> {
@@ -241,8 +290,12 @@ async fn serve(stream: TcpStream, text: &'static str, seen: Arc<Mutex<Vec<H2Seen
             }
             let trailers = incoming.trailers().await?;
             let (method, uri) = (head.method.to_string(), head.uri.to_string());
+            let to_head = method == "HEAD";
             seen.lock().unwrap().push(H2Seen { method, uri, headers: head.headers, body, trailers });
-            let mut sending = respond.send_response(Response::new(()), false)?;
+            let mut sending = respond.send_response(Response::new(()), to_head)?;
+            if to_head {
+                return Ok(());
+            }
             sending.send_data(Bytes::from_static(text.as_bytes()), false)?;
             sending.send_trailers(HeaderMap::from_iter([(
                 HeaderName::from_static("grpc-status"),

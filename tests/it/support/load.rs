@@ -1,14 +1,21 @@
 //! Users who keep asking while something happens, and count every request that did not go as it must.
 //!
 //! A kind of user is a [`User`]: it makes one exchange after the other, each checked to its last byte. What a client is
-//! allowed to do, these do: a connection that said `Connection: close`, or was closed while it was idle, is replaced.
-//! Whatever else happens to an exchange that was begun is a failure; nothing is ever tried again.
+//! allowed to do, these do: a connection that said `Connection: close`, or was closed while it was idle, is replaced; a
+//! stream of HTTP/2 that the proxy said it did not begin is begun on another connection. Whatever else happens to an
+//! exchange that was begun is a failure, and is not tried again. What is allowed to end a WebSocket, [`Tunnels`] says.
+
+mod http2;
+mod websocket;
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::{self, JoinHandle};
 
+use self::http2::Http2;
+pub(crate) use self::websocket::Tunnels;
+use self::websocket::{CONSENT, WebSocket};
 use super::{Client, Origin, PATIENCE, Reply, Seen};
 
 /// Somebody who asks.
@@ -17,16 +24,23 @@ pub(crate) trait User: Send {
     fn ask(&mut self, number: u64) -> Result<(), String>;
 }
 
-/// An origin that echoes bodies, for the users here.
+/// An origin that echoes bodies and WebSockets, for the users here.
 pub(crate) fn origin() -> Origin {
-    Origin::forgetful(|seen: &Seen| Reply::ok(&seen.body.bytes))
+    Origin::forgetful(|seen: &Seen| match seen.header("upgrade") {
+        Some("websocket") => Reply::raw(CONSENT).echo(),
+        _ => Reply::ok(&seen.body.bytes),
+    })
+}
+
+/// What an exchange carries: now and then more than one packet.
+fn body(number: u64) -> String {
+    let length = if number.is_multiple_of(16) { 40_000 } else { 20 };
+    format!("{number:>length$}")
 }
 
 /// A request over HTTP/1.1, whose answer must be its own body.
 fn exchange(client: &mut Client, number: u64) -> Result<bool, String> {
-    // Now and then a body of more than one packet.
-    let length = if number.is_multiple_of(16) { 40_000 } else { 20 };
-    let body = format!("{number:>length$}");
+    let body = body(number);
     let head = format!("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n", body.len());
     let answer = client.write(head + &body).read(false).map_err(|(end, bytes)| {
         format!("no answer to request {number}: {end:?} after {:?}", String::from_utf8_lossy(&bytes))
@@ -37,12 +51,12 @@ fn exchange(client: &mut Client, number: u64) -> Result<bool, String> {
     Ok(answer.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")))
 }
 
-fn connect(address: SocketAddr) -> Result<Client, String> {
+fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| format!("cannot connect: {error}"))?;
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
-    Ok(Client::over(stream))
+    Ok(stream)
 }
 
 /// HTTP/1.1, one connection for as long as it lasts.
@@ -55,7 +69,7 @@ impl User for KeptAlive {
     fn ask(&mut self, number: u64) -> Result<(), String> {
         let mut client = match self.client.take().filter(|client| !client.is_over()) {
             Some(client) => client,
-            None => connect(self.proxy)?,
+            None => Client::over(connect(self.proxy)?),
         };
         let keeps = exchange(&mut client, number)?;
         self.client = keeps.then_some(client);
@@ -68,14 +82,26 @@ pub(crate) struct Fresh(SocketAddr);
 
 impl User for Fresh {
     fn ask(&mut self, number: u64) -> Result<(), String> {
-        exchange(&mut connect(self.0)?, number).map(drop)
+        exchange(&mut Client::over(connect(self.0)?), number).map(drop)
     }
 }
 
-/// So many users of each kind.
-pub(crate) fn users(proxy: SocketAddr, each: usize) -> Vec<Box<dyn User>> {
-    let both = || -> [Box<dyn User>; 2] { [Box::new(KeptAlive { proxy, client: None }), Box::new(Fresh(proxy))] };
-    (0..each).flat_map(|_| both()).collect()
+/// A config whose listener also takes HTTP/2, which some users speak.
+pub(crate) fn with_http2(config: &str) -> String {
+    config.replacen("[admin]", "h2c = true\n[admin]", 1)
+}
+
+/// So many users of each kind, on a listener that takes HTTP/2 with prior knowledge.
+pub(crate) fn users(proxy: SocketAddr, each: usize, tunnels: &Tunnels) -> Vec<Box<dyn User>> {
+    let all = || -> [Box<dyn User>; 4] {
+        [
+            Box::new(KeptAlive { proxy, client: None }),
+            Box::new(Fresh(proxy)),
+            Box::new(Http2::new(proxy)),
+            Box::new(WebSocket::new(proxy, tunnels)),
+        ]
+    };
+    (0..each).flat_map(|_| all()).collect()
 }
 
 /// Users at work.

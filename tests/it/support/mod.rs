@@ -7,6 +7,7 @@ pub(crate) mod conformance;
 pub(crate) mod control;
 pub(crate) mod dns;
 pub(crate) mod fault;
+pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod load;
 pub(crate) mod origin;

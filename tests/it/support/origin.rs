@@ -58,6 +58,7 @@ enum Step {
     Close,
     Reset,
     Hang,
+    Echo,
 }
 
 /// What an origin does with a request, step by step; then it waits for the next one.
@@ -97,6 +98,12 @@ impl Reply {
     /// The connection is reset.
     pub(crate) fn reset(mut self) -> Self {
         self.0.push(Step::Reset);
+        self
+    }
+
+    /// Everything that comes is sent back, as long as anything comes: what a WebSocket is to the proxy.
+    pub(crate) fn echo(mut self) -> Self {
+        self.0.push(Step::Echo);
         self
     }
 
@@ -349,6 +356,10 @@ impl Shared {
                     reader.end();
                     return false;
                 }
+                Step::Echo => {
+                    while reader.piece().is_ok_and(|piece| stream.write_all(&piece).is_ok()) {}
+                    return false;
+                }
             }
         }
         true
@@ -391,7 +402,7 @@ fn framing(head: &Head) -> Framing {
     length.map_or(Framing::Empty, Framing::Length)
 }
 
-const FORBIDDEN_TRAILERS: [&str; 13] = [
+pub(super) const FORBIDDEN_TRAILERS: [&str; 13] = [
     "content-length",
     "transfer-encoding",
     "host",
@@ -438,19 +449,31 @@ fn lawful(head: &Head) -> Vec<String> {
     );
     let has_body = matches!(words[0], "POST" | "PUT" | "PATCH");
     check(!has_body || codings.len() + lengths.len() == 1, "a POST, PUT or PATCH without framing");
-    for name in EXACTLY_ONE {
-        check(head.one(name).is_some_and(|value| !value.is_empty()), &format!("not exactly one {name}"));
-    }
     // The one thing that may be asked of this hop: a WebSocket, whole.
     let websocket = words[0] == "GET" && head.one("upgrade") == Some("websocket");
     let websocket = websocket && head.one("connection") == Some("upgrade") && head.one("sec-websocket-key").is_some();
     for name in HOP_BY_HOP {
         check(head.all(name).is_empty() || (websocket && name == "upgrade"), &format!("a {name} header"));
     }
-    check(head.all("te").iter().all(|te| *te == "trailers"), "a TE other than trailers");
     // RFC 9110, 10.1.4: whoever sends TE says so in Connection.
     let te_only = head.all("connection").iter().all(|token| token.eq_ignore_ascii_case("te"));
     check(websocket || (te_only && head.all("connection").len() <= head.all("te").len()), "a connection header");
+    crimes.extend(lawful_anywhere(head));
+    crimes
+}
+
+/// The part of it that holds in every protocol.
+pub(super) fn lawful_anywhere(head: &Head) -> Vec<String> {
+    let mut crimes = Vec::new();
+    let mut check = |holds: bool, crime: &str| {
+        if !holds {
+            crimes.push(crime.to_owned());
+        }
+    };
+    for name in EXACTLY_ONE {
+        check(head.one(name).is_some_and(|value| !value.is_empty()), &format!("not exactly one {name}"));
+    }
+    check(head.all("te").iter().all(|te| *te == "trailers"), "a TE other than trailers");
     check(head.all("via").last().is_some_and(|via| via.ends_with(" pointsman")), "not by way of us");
     check(head.all("x-forwarded-host").len() <= 1, "more than one x-forwarded-host");
     check(!head.headers.iter().any(|(name, _)| name.contains('_')), "a name with an underscore");

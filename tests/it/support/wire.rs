@@ -125,6 +125,14 @@ impl Reader {
         }
     }
 
+    /// Whatever comes next.
+    pub(crate) fn piece(&mut self) -> Result<Vec<u8>, End> {
+        if self.buffer.is_empty() {
+            self.more()?;
+        }
+        Ok(std::mem::take(&mut self.buffer))
+    }
+
     fn chunks(&mut self, body: &mut Body) -> Result<(), End> {
         loop {
             let size = self.line()?;
