@@ -7,9 +7,15 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+/// What the kernel takes of an answer before it can be sent. Left alone it takes megabytes (`tcp_wmem`) for each client,
+/// so that a few hundred slow readers exhaust what it has for all connections (`tcp_mem`), and everybody waits. This much
+/// keeps a fast client busy until the worker comes round again.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// A client's connection.
 #[derive(Debug)]
@@ -21,12 +27,13 @@ pub enum ClientStream {
 }
 
 impl ClientStream {
-    /// Sends small answers at once.
+    /// Sends small answers at once, and keeps large ones from piling up in the kernel.
     ///
     /// # Errors
     /// When the connection is gone already.
-    pub fn set_nodelay(&self) -> io::Result<()> {
-        self.tcp().set_nodelay(true)
+    pub fn set_options(&self) -> io::Result<()> {
+        self.tcp().set_nodelay(true)?;
+        SockRef::from(self.tcp()).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
     }
 
     /// Whether HTTP/2 was agreed on in the handshake.
@@ -97,5 +104,30 @@ impl AsyncWrite for ClientStream {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn little_waits_in_the_kernel_for_a_client_that_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let (client, accepted) =
+            tokio::join!(socket.connect(listener.local_addr().unwrap()), async { listener.accept().await.unwrap().0 });
+        let stream = ClientStream::Plain(accepted);
+        stream.set_options().unwrap();
+        stream.tcp().writable().await.unwrap();
+        let mut count = 0;
+        while let Ok(written) = stream.tcp().try_write(&[0; 16 * 1024]) {
+            count += written;
+        }
+        assert!((UNSENT_BYTES_MAX as usize / 2..512 * 1024).contains(&count), "{count}");
+        drop(client);
     }
 }

@@ -5,6 +5,7 @@
 //! it is HTTP/1.1, unless the listener also takes HTTP/2 with prior knowledge: then the first bytes tell, within the
 //! time that a head may take.
 
+mod fair;
 pub mod http1;
 pub mod http2;
 pub mod paced;
@@ -38,7 +39,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Serves `stream` until it ends.
 pub async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>) {
     let _counted = Counted::new(&worker);
-    if let Err(error) = stream.set_nodelay() {
+    if let Err(error) = stream.set_options() {
         tracing::debug!(%error, "client connection ended before it began");
         return;
     }
