@@ -12,7 +12,9 @@ pub(crate) mod origin;
 pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod script;
 pub mod spec;
+pub(crate) mod victim;
 pub(crate) mod wire;
 
 use std::time::Duration;
