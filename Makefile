@@ -15,7 +15,7 @@ export CARGO_TERM_COLOR ?= auto
 
 test: tools fmt lint doc unit
 
-# promtool reads our metrics in the tests as Prometheus would. Installed only when it is not there.
+# Programs that the tests talk to the proxy with: promtool, curl, h2load, gRPC and others. Installed only when missing.
 tools:
 	@.ci/tools
 

@@ -7,9 +7,24 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+/// What the kernel takes of an answer before it can be sent. Left alone it takes megabytes (`tcp_wmem`) for each client,
+/// so that a few hundred slow readers exhaust what it has for all connections (`tcp_mem`), and everybody waits. This much
+/// keeps a fast client busy until the worker comes round again.
+const UNSENT_BYTES_MAX: u32 = 128 * 1024;
+
+/// Sends small answers at once, and keeps large ones from piling up in the kernel.
+///
+/// # Errors
+/// When the connection is gone already.
+pub fn set_options(stream: &TcpStream) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
+}
 
 /// A client's connection.
 #[derive(Debug)]
@@ -82,5 +97,29 @@ impl AsyncWrite for ClientStream {
             Self::Plain(stream) => stream.is_write_vectored(),
             Self::Tls(stream) => stream.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::{TcpListener, TcpSocket};
+
+    use super::*;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn little_waits_in_the_kernel_for_a_client_that_does_not_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.set_recv_buffer_size(4096).unwrap();
+        let (client, accepted) =
+            tokio::join!(socket.connect(listener.local_addr().unwrap()), async { listener.accept().await.unwrap().0 });
+        set_options(&accepted).unwrap();
+        accepted.writable().await.unwrap();
+        let mut count = 0;
+        while let Ok(written) = accepted.try_write(&[0; 16 * 1024]) {
+            count += written;
+        }
+        assert!((UNSENT_BYTES_MAX as usize / 2..512 * 1024).contains(&count), "{count}");
+        drop(client);
     }
 }

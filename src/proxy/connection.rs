@@ -5,6 +5,7 @@
 //! it is HTTP/1.1, unless the listener also takes HTTP/2 with prior knowledge: then the first bytes tell, within the
 //! time that a head may take.
 
+mod fair;
 pub mod http1;
 pub mod http2;
 mod lingering;
@@ -18,7 +19,7 @@ use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::client_stream::ClientStream;
+use super::client_stream::{ClientStream, set_options};
 use super::handle::Peer;
 use super::refuse::Refusal;
 use super::tls::secured;
@@ -41,7 +42,7 @@ const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Serves `stream` until it ends.
 pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
     let _counted = Counted::new(&worker);
-    if let Err(error) = stream.set_nodelay(true) {
+    if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "client connection ended before it began");
         return;
     }

@@ -12,8 +12,10 @@
 
 mod admin;
 mod admin_access;
+mod attacks;
 mod binary;
 mod change;
+mod clients;
 mod config;
 mod conformance;
 mod conformance_h2;

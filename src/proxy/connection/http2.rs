@@ -28,6 +28,7 @@ use super::super::client_stream::ClientStream;
 use super::super::handle::{Peer, handle};
 use super::super::stall::Stalling;
 use super::super::worker::Worker;
+use super::fair::Fair;
 use super::lingering::Lingering;
 use super::paced::{Pace, Paced};
 use crate::stats::Refused;
@@ -74,7 +75,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
         let (worker, streams, peer) = (Rc::clone(&worker), Rc::clone(&streams), Rc::clone(&peer));
         service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&peer), &streams, request))
     };
-    let io = TokioIo::new(Lingering::new(Stalling::new(stream, idle_timeout)));
+    let io = TokioIo::new(Lingering::new(Fair(Stalling::new(stream, idle_timeout))));
     let mut connection = builder(&worker, &streams).serve_connection(io, service);
     let end = {
         let mut drain = pin!(worker.drain.notified());

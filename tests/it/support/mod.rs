@@ -15,8 +15,10 @@ pub(crate) mod peers;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod script;
 pub mod spec;
 pub(crate) mod tls;
+pub(crate) mod victim;
 pub(crate) mod wire;
 
 use std::time::Duration;

@@ -1,0 +1,72 @@
+//! The scripts of `tests/clients`: clients, servers and attackers that are not ours, run by the Python that `.ci/tools` set
+//! up under the folder of the build. Every script ends by itself after a minute at the latest.
+
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+/// A Python with the packages of `tests/clients/requirements.txt`, if it is there; otherwise says what is not tested.
+pub(crate) fn python(untested: &str) -> Option<PathBuf> {
+    let python = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("python").join("bin/python");
+    if python.exists() {
+        return Some(python);
+    }
+    eprintln!("skipped: {untested}: no {} (make tools)", python.display());
+    None
+}
+
+/// Whether a program is installed; otherwise says what is not tested.
+pub(crate) fn installed(program: &str, untested: &str) -> bool {
+    let found = Command::new(program).arg("--version").stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok();
+    if !found {
+        eprintln!("skipped: {untested}: {program} is not installed (make tools)");
+    }
+    found
+}
+
+fn command(python: &Path, script: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(python);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
+    // No compiled files beside the sources.
+    command.arg("-B").arg(path).args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// Runs a script to its end, which must be a good one; the lines that it said.
+#[track_caller]
+pub(crate) fn run(python: &Path, script: &str, arguments: &[&str]) -> Vec<Value> {
+    let output = command(python, script, arguments).output().expect("python runs");
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{script} {arguments:?}: {}\n{out}\n{err}", output.status);
+    println!("{script} {}: {}", arguments[0], out.trim().replace('\n', " "));
+    out.lines().map(|line| serde_json::from_str(line).expect("a line of JSON")).collect()
+}
+
+/// A script that serves until this is dropped.
+pub(crate) struct Server {
+    child: Child,
+    /// Where it listens.
+    pub(crate) address: SocketAddr,
+}
+
+impl Server {
+    /// Starts `SCRIPT serve NAME`.
+    pub(crate) fn start(python: &Path, script: &str, name: &str) -> Self {
+        let mut child = command(python, script, &["serve", name]).stdout(Stdio::piped()).spawn().expect("python runs");
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("it says its port");
+        let said: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{script} said {line:?}: {error}"));
+        let port = said["port"].as_u64().and_then(|port| u16::try_from(port).ok()).expect("a port");
+        Self { child, address: ([127, 0, 0, 1], port).into() }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ended = self.child.kill();
+        let _reaped = self.child.wait();
+    }
+}
