@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz bench golden peers
+.PHONY: test tools fmt lint doc unit soak fuzz bench bench-idle golden peers
 
 test: tools fmt lint doc unit
 
@@ -43,7 +43,11 @@ fuzz:
 	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --test it fuzz:: -- --nocapture --test-threads=1
 
 bench:
-	cargo bench --bench '*'
+	cargo bench --bench compile --bench decide --bench proxy --bench slots
+
+# Memory of an idle connection, beside the other proxies that are installed here (nginx, haproxy, envoy).
+bench-idle:
+	cargo bench --bench idle
 
 # Measures what other proxies that are installed here (nginx, haproxy, envoy) answer to the cases of docs/conformance.md.
 peers:

@@ -22,6 +22,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::Signal;
@@ -56,6 +57,8 @@ pub struct Options {
     pub inherited: Inherited,
     /// How to start this program again, for an upgrade in place.
     pub program: Option<Program>,
+    /// How long an idle connection keeps its buffers, if not the usual time: for tests.
+    pub park_after: Option<Duration>,
 }
 
 /// The file that a config was read from.
@@ -292,7 +295,8 @@ impl Bound {
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
         let ceiling = Arc::new(Ceiling::new(descriptors::connections_max(&self.config.proxy, self.workers)));
-        let settings = settings::worker(&self.config, ceiling, log, (self.clock_start, self.workers));
+        let mut settings = settings::worker(&self.config, ceiling, log, (self.clock_start, self.workers));
+        settings.park_after = self.options.park_after.unwrap_or(settings.park_after);
         let listeners = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &self.config);
         let (listening, all_listen) = mpsc::channel();
         let started = listeners.into_iter().enumerate().map(|(index, listeners)| {

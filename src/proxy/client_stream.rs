@@ -47,6 +47,12 @@ impl ClientStream {
         }
     }
 
+    /// Ready when the socket has something to read, be it the end or an error; takes nothing. Bytes that TLS has read and
+    /// not given yet do not count.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp().poll_read_ready(cx)
+    }
+
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
