@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz testssl bench golden peers
+.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-idle golden peers
 
 test: tools fmt lint doc unit
 
@@ -47,7 +47,11 @@ testssl: tools
 	TESTSSL=1 cargo test --test it testssl_ -- --nocapture
 
 bench:
-	cargo bench --bench '*'
+	cargo bench --bench compile --bench decide --bench proxy --bench slots
+
+# Memory of an idle connection, beside the other proxies that are installed here (nginx, haproxy, envoy).
+bench-idle:
+	cargo bench --bench idle
 
 # Measures what other proxies that are installed here (nginx, haproxy, envoy) answer to the cases of docs/conformance.md.
 peers:

@@ -23,6 +23,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
+use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::signal::unix::Signal;
@@ -59,6 +60,8 @@ pub struct Options {
     pub inherited: Inherited,
     /// How to start this program again, for an upgrade in place.
     pub program: Option<Program>,
+    /// How long an idle connection keeps its buffers, if not the usual time: for tests.
+    pub park_after: Option<Duration>,
 }
 
 /// The file that a config was read from.
@@ -314,7 +317,8 @@ impl Bound {
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
         let ceiling = Arc::new(Ceiling::new(descriptors::connections_max(&self.config.proxy, self.workers)));
         let tls = Arc::clone(&self.material.sides.clients);
-        let settings = settings::worker(&self.config, ceiling, tls, log, (self.clock_start, self.workers));
+        let mut settings = settings::worker(&self.config, ceiling, tls, log, (self.clock_start, self.workers));
+        settings.park_after = self.options.park_after.unwrap_or(settings.park_after);
         let bound = std::mem::take(&mut self.listeners);
         let listeners = sockets::by_worker(bound, self.workers, &self.config, &self.material.listeners);
         let (listening, all_listen) = mpsc::channel();

@@ -9,6 +9,7 @@ use crate::config::{self, Config};
 use crate::control::admin;
 use crate::proxy::access_log::LogSender;
 use crate::proxy::ceiling::Ceiling;
+use crate::proxy::connection::park::PARK_AFTER;
 use crate::proxy::crowd::Crowd;
 use crate::proxy::door::Door;
 use crate::proxy::edit::EditSettings;
@@ -49,6 +50,7 @@ pub(super) fn worker(
         queues: Arc::default(),
         tls,
         log,
+        park_after: PARK_AFTER,
         clock_start,
     }
 }

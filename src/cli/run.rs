@@ -59,7 +59,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         }
     };
     let file = Some(ConfigFile { path: args.config.clone(), text });
-    let options = Options { in_memory: false, file, inherited, program: program(&args.config) };
+    let options = Options { in_memory: false, file, inherited, program: program(&args.config), park_after: None };
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
         // What `check` would have said.

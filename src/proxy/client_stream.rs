@@ -53,6 +53,19 @@ impl ClientStream {
             Self::Tls(_) => None,
         }
     }
+
+    /// Ready when the socket has something to read, be it the end or an error; takes nothing. Bytes that TLS has read and
+    /// not given yet do not count.
+    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.tcp().poll_read_ready(cx)
+    }
+
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(stream) => stream,
+            Self::Tls(stream) => stream.get_ref().0,
+        }
+    }
 }
 
 /// Calls the method of whichever stream it is.

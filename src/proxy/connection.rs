@@ -6,10 +6,12 @@
 //! time that a head may take.
 
 mod fair;
+pub mod head_clock;
 pub mod http1;
 pub mod http2;
 mod lingering;
 pub mod paced;
+pub mod park;
 
 use std::io;
 use std::rc::Rc;
@@ -49,11 +51,12 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
     let Some(stream) = secured(&worker, stream, peer.listener.tls.as_ref()).await else { return };
     match protocol(&stream, &peer).await {
         Ok(Protocol::Http1) => http1::serve(worker, stream, peer).await,
-        Ok(Protocol::Http2) => http2::serve(worker, stream, peer).await,
+        // On the heap, as the next one: the task of an idle connection has no room for them.
+        Ok(Protocol::Http2) => Box::pin(http2::serve(worker, stream, peer)).await,
         Err(Silent::Late) => {
             worker.stats.refused(Refused::HeadTimeout);
             let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
-            last_word(stream, &refusal, peer.listener.idle_timeout).await;
+            Box::pin(last_word(stream, &refusal, peer.listener.idle_timeout)).await;
         }
         Err(Silent::Gone) => {}
     }
@@ -150,5 +153,21 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.stats.disconnected();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a parked connection's task holds, besides the runtime's own: it has to stay small, whatever is added to the
+    /// parts that serve.
+    #[test]
+    fn the_task_of_a_connection_is_small() {
+        fn bytes_of<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = bytes_of(serve);
+        assert!(bytes <= 768, "{bytes} bytes");
     }
 }

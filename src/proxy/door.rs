@@ -43,7 +43,8 @@ impl Door {
             None => Ok(peer),
             Some(how) => {
                 let _arriving = Arriving::new(worker);
-                proxy_protocol::read(stream, peer, how).await
+                // On the heap: as a part of the task it would take room as long as the connection lives.
+                Box::pin(proxy_protocol::read(stream, peer, how)).await
             }
         };
         let claimed = identified.and_then(|address| place.claim(address).map(|()| address).map_err(Some));

@@ -40,6 +40,8 @@ pub struct Tracker {
     /// Whether a framing header was too long to be kept whole, so that its value is not known.
     unknown: bool,
     in_fields: bool,
+    /// Whether the last line was an empty one before a request line.
+    after_blank: bool,
     heads: VecDeque<HeadFraming>,
 }
 
@@ -90,6 +92,13 @@ impl Tracker {
         self.state == State::Head && (self.in_fields || !self.line.is_empty())
     }
 
+    /// Whether all bytes so far are whole messages whose heads were asked for: nothing has come of the next one, not even
+    /// an empty line before it.
+    #[must_use]
+    pub fn is_between_messages(&self) -> bool {
+        self.state == State::Head && !self.within_head() && !self.after_blank && self.heads.is_empty()
+    }
+
     /// The framing of the oldest head that was not asked for; `None` if there was no whole head, or the tracker lost
     /// its place, which a proxy must take for a bad request.
     pub fn next_head(&mut self) -> Option<HeadFraming> {
@@ -137,7 +146,10 @@ impl Tracker {
         match self.state {
             State::Head if line.is_empty() && self.in_fields => self.end_head(),
             // Empty lines before a request line are skipped (RFC 9112, 2.2).
-            State::Head if !self.in_fields => self.in_fields = !line.is_empty(),
+            State::Head if !self.in_fields => {
+                self.in_fields = !line.is_empty();
+                self.after_blank = line.is_empty();
+            }
             State::Head => self.field(line),
             State::ChunkSize => {
                 // Cut digits are another number.
@@ -260,6 +272,27 @@ mod tests {
         for step in 1..=long.len() {
             assert_eq!(heads(long.as_bytes(), step), [(0, 1), (0, 1)], "in parts of {step}");
         }
+    }
+
+    #[test]
+    fn the_place_between_messages_is_known() {
+        let head = "POST / HTTP/1.1\r\nContent-Length: 2\r\n\r\n";
+        let chunked = "POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+        for message in ["GET / HTTP/1.1\r\nHost: a\r\n\r\n", &format!("\r\n{head}hi"), chunked] {
+            let mut tracker = Tracker::default();
+            for _ in 0..2 {
+                assert!(tracker.is_between_messages());
+                for byte in message.as_bytes() {
+                    tracker.feed(&[*byte]);
+                    assert!(!tracker.is_between_messages(), "within {message:?}");
+                }
+                assert!(tracker.next_head().is_some());
+            }
+            assert!(tracker.is_between_messages());
+        }
+        let mut lost = Tracker::default();
+        lost.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n");
+        assert!(lost.next_head().is_some() && !lost.is_between_messages());
     }
 
     #[test]

@@ -24,6 +24,8 @@ const CANNED_BYTES_MAX: usize = 160;
 pub struct Tap {
     tracker: RefCell<Tracker>,
     hushed: Cell<Option<Refusal>>,
+    /// Whether bytes were written that may not have gone out.
+    unflushed: Cell<bool>,
 }
 
 impl Tap {
@@ -36,6 +38,12 @@ impl Tap {
     #[must_use]
     pub fn within_head(&self) -> bool {
         self.tracker.borrow().within_head()
+    }
+
+    /// Whether all bytes that came belong to whole messages, and all that were written have gone out.
+    #[must_use]
+    pub fn is_at_rest(&self) -> bool {
+        !self.unflushed.get() && self.hushed.get().is_none() && self.tracker.borrow().is_between_messages()
     }
 
     /// What stands for the answer of hyper's own that was kept back; it is for the connection to say it.
@@ -116,6 +124,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.tap.unflushed.set(true);
         let passed = match Outbound::of(buf) {
             Outbound::Pass => buf,
             Outbound::PassFirst(count) => &buf[..count],
@@ -127,7 +136,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         Pin::new(&mut self.stream).poll_write(cx, passed)
     }
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let polled = Pin::new(&mut self.stream).poll_flush(cx);
+        self.tap.unflushed.set(!matches!(polled, Poll::Ready(Ok(()))));
+        polled
     }
     /// Only flushes: the connection has a last word, and closes itself.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -138,6 +149,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        self.tap.unflushed.set(true);
         match bufs.iter().rposition(|buf| !buf.is_empty()) {
             Some(last) if Outbound::of(&bufs[last]) != Outbound::Pass => {
                 // Rare: what comes before it goes first, then it is looked at alone.

@@ -5,6 +5,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
@@ -54,6 +55,8 @@ pub struct WorkerSettings {
     pub queues: Arc<Queues>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
+    /// How long an idle connection keeps its buffers.
+    pub park_after: Duration,
     /// Zero of the process's clock of milliseconds.
     pub clock_start: Instant,
 }
@@ -181,6 +184,13 @@ impl Worker {
     #[must_use]
     pub fn draining(&self) -> bool {
         self.draining.get()
+    }
+
+    /// Waits until the worker drains.
+    pub async fn drained(&self) {
+        if !self.draining() {
+            self.drain.notified().await;
+        }
     }
 
     /// Requests in progress.

@@ -32,6 +32,8 @@ pub const QUEUED: &str = "pointsman_queued_requests";
 pub const HELD: &str = "pointsman_held_requests";
 /// Open connections.
 pub const CONNECTIONS: &str = "pointsman_connections";
+/// Client connections that are idle and keep no buffers.
+pub const PARKED_CONNECTIONS: &str = "pointsman_parked_connections";
 /// Times that a worker stopped accepting connections for want of room or of descriptors.
 pub const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
 /// Whether the last reload of the config file was good.

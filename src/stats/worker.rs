@@ -9,6 +9,7 @@ use super::names::{Refused, TlsHandshake};
 pub struct WorkerStats {
     refusals: [Count; Refused::ALL.len()],
     connections: Count,
+    connections_parked: Count,
     connections_accepted: Count,
     accept_pauses: Count,
     log_dropped: Count,
@@ -21,6 +22,7 @@ impl Default for WorkerStats {
         Self {
             refusals: std::array::from_fn(|_| Count::default()),
             connections: Count::default(),
+            connections_parked: Count::default(),
             connections_accepted: Count::default(),
             accept_pauses: Count::default(),
             log_dropped: Count::default(),
@@ -51,6 +53,16 @@ impl WorkerStats {
         self.connections.add(1);
     }
 
+    /// Counts a connection in that is parked.
+    pub fn parked(&self) {
+        self.connections_parked.add(1);
+    }
+
+    /// Counts a parked connection out.
+    pub fn unparked(&self) {
+        self.connections_parked.sub(1);
+    }
+
     /// Client connections that are open on this worker.
     #[must_use]
     pub fn connections(&self) -> u64 {
@@ -78,6 +90,7 @@ impl WorkerStats {
             *total += count.value();
         }
         totals.connections += self.connections.value();
+        totals.connections_parked += self.connections_parked.value();
         totals.connections_accepted += self.connections_accepted.value();
         totals.accept_pauses += self.accept_pauses.value();
         totals.log_dropped += self.log_dropped.value();
@@ -94,6 +107,8 @@ pub struct WorkerTotals {
     pub refusals: [u64; Refused::ALL.len()],
     /// Open client connections.
     pub connections: u64,
+    /// Those of them that are parked.
+    pub connections_parked: u64,
     /// Client connections since the start.
     pub connections_accepted: u64,
     /// Times that a worker stopped accepting.
@@ -109,6 +124,7 @@ impl Default for WorkerTotals {
         Self {
             refusals: [0; Refused::ALL.len()],
             connections: 0,
+            connections_parked: 0,
             connections_accepted: 0,
             accept_pauses: 0,
             log_dropped: 0,

@@ -197,7 +197,9 @@ fn keys_of_the_code() -> BTreeSet<String> {
         let text = std::fs::read_to_string(&path).expect("a file");
         for part in text.split("struct Raw").skip(1) {
             let name = part.split([' ', '(', ';', '<']).next().expect("a name");
-            let Some((_, body)) = part.split_once("{\n").filter(|(head, _)| !head.contains([';', '('])) else { continue };
+            let Some((_, body)) = part.split_once("{\n").filter(|(head, _)| !head.contains([';', '('])) else {
+                continue;
+            };
             let section = SECTIONS.iter().find(|(section, _)| *section == format!("{file} Raw{name}"));
             let (_, places) = section.unwrap_or_else(|| panic!("{file}: Raw{name} has no place in SECTIONS"));
             let fields = body.split("\n}").next().expect("a body").lines();
@@ -207,7 +209,8 @@ fn keys_of_the_code() -> BTreeSet<String> {
                     renamed = name.split('"').next();
                 }
                 let field = line.trim_start_matches("pub(super) ").split_once(": ").map(|(name, _)| name);
-                let Some(field) = field.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) else {
+                let Some(field) = field.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+                else {
                     continue;
                 };
                 let key = renamed.take().unwrap_or(field);
@@ -221,11 +224,8 @@ fn keys_of_the_code() -> BTreeSet<String> {
 #[test]
 fn the_reference_page_has_every_key_and_no_other() {
     let page = include_str!("../../docs/configuration.md");
-    let listed: BTreeSet<String> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
-        .map(str::to_owned)
-        .collect();
+    let listed: BTreeSet<String> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).map(str::to_owned).collect();
     // A key whose own keys are listed may stand for itself as well.
     let is_section = |key: &str| listed.iter().any(|other| other.starts_with(&format!("{key}.")));
     let keys = keys_of_the_code();

@@ -39,6 +39,7 @@ mod http_refusals;
 mod http_smuggling;
 mod http_upstream;
 mod limits;
+mod park;
 mod proxy_protocol;
 mod shield;
 mod store;

@@ -153,6 +153,7 @@ fn describe() {
     describe_gauge!(names::QUEUED, "Requests that wait for a place among those in flight.");
     describe_gauge!(names::HELD, "Requests that wait for the end of a hold.");
     describe_gauge!(names::CONNECTIONS, "Open connections, from clients and to endpoints.");
+    describe_gauge!(names::PARKED_CONNECTIONS, "Client connections that are idle and keep no buffers.");
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
     describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");

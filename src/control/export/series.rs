@@ -81,6 +81,7 @@ impl Series {
             counter!(names::REFUSALS, "reason" => reason.word()).absolute(count);
         }
         gauge!(names::CONNECTIONS, "side" => "client").set(float(totals.connections));
+        gauge!(names::PARKED_CONNECTIONS).set(float(totals.connections_parked));
         counter!(names::ACCEPT_PAUSES).absolute(totals.accept_pauses);
         counter!(names::LOG_DROPPED).absolute(totals.log_dropped);
         for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes).filter(|(_, count)| *count > 0) {

@@ -308,17 +308,17 @@ fn a_candidate_is_as_usable_as_its_version() {
     };
     check(&table, true);
     let [first, second] = &*shop.versions[0].endpoints else { panic!("two endpoints") };
-    first.stats.failed(0);
-    first.stats.failed(10);
+    first.stats.rotation.refused(0);
+    first.stats.rotation.refused(10);
     check(&table, false);
-    second.stats.failed(10);
-    shop.versions[1].endpoints[0].stats.failed(10);
+    second.stats.rotation.refused(10);
+    shop.versions[1].endpoints[0].stats.rotation.refused(10);
     check(&table, false);
-    first.stats.succeeded();
-    first.stats.succeeded();
-    second.stats.succeeded();
+    first.stats.rotation.connected(20);
+    first.stats.rotation.connected(20);
+    second.stats.rotation.connected(20);
     check(&table, false);
-    shop.versions[1].endpoints[0].stats.succeeded();
+    shop.versions[1].endpoints[0].stats.rotation.connected(20);
     check(&table, true);
     // A version all of whose endpoints are drained is never taken for granted.
     let mut drained = Traffic::clone(&shop.traffic);

@@ -22,6 +22,7 @@ pub(crate) struct Setup {
     bottom: String,
     weights: Vec<u32>,
     versions: Vec<Vec<SocketAddr>>,
+    park_after: Option<Duration>,
 }
 
 impl Setup {
@@ -37,6 +38,7 @@ impl Setup {
             bottom: String::new(),
             weights,
             versions,
+            park_after: None,
         }
     }
 
@@ -70,6 +72,12 @@ impl Setup {
         self
     }
 
+    /// Idle connections are parked after this.
+    pub(crate) fn park_after(mut self, time: Duration) -> Self {
+        self.park_after = Some(time);
+        self
+    }
+
     /// Sections for the end of the file.
     pub(crate) fn bottom(mut self, lines: &str) -> Self {
         writeln!(self.bottom, "{lines}").unwrap();
@@ -92,7 +100,7 @@ impl Setup {
             let endpoints = endpoints.join(", ");
             writeln!(text, "[services.site.versions.v{n}]\nendpoints = [{endpoints}]\n{}", self.version).unwrap();
         }
-        Proxy::start(&format!("{text}{}", self.bottom))
+        Proxy::start_parking(&format!("{text}{}", self.bottom), self.park_after)
     }
 }
 
@@ -114,14 +122,17 @@ impl Proxy {
 
     /// A proxy from a config to which the admin address and the state are added.
     pub(crate) fn start(text: &str) -> Self {
+        Self::start_parking(text, None)
+    }
+
+    fn start_parking(text: &str, park_after: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let state = folder.path().join("pointsman.db");
         let text = format!("{text}\n[admin]\naddress = \"127.0.0.1:0\"\n[state]\npath = \"{}\"\n", state.display());
         let config = pointsman::config::parse(&text, folder.path())
             .unwrap_or_else(|problems| panic!("the config of a test is wrong: {problems}\n{text}"));
-        let bound =
-            pointsman::app::Bound::bind(config, pointsman::app::Options { in_memory: true, ..Default::default() })
-                .unwrap();
+        let options = pointsman::app::Options { in_memory: true, park_after, ..Default::default() };
+        let bound = pointsman::app::Bound::bind(config, options).unwrap();
         let addresses = bound.addresses();
         let pointsman::control::admin::Address::Tcp(admin) = addresses.admin else {
             panic!("the admin API is not on TCP")
@@ -187,11 +198,18 @@ impl Proxy {
     }
 }
 
-impl Drop for Proxy {
-    fn drop(&mut self) {
+impl Proxy {
+    /// Tells it to end, as a signal would.
+    pub(crate) fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {
             stop.send(()).ok();
         }
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.stop();
         // Bounded: a proxy that does not stop must not hold up the tests that do not ask for it.
         self.stopped.lock().unwrap().recv_timeout(Duration::from_secs(1)).ok();
     }
