@@ -79,7 +79,7 @@ impl Refusal {
             Refused::HeadTimeout | Refused::ProxyHeaderTimeout | Refused::BodyTimeout | Refused::BodyTooSlow => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Refused::ResetFlood => StatusCode::TOO_MANY_REQUESTS,
+            Refused::Flood => StatusCode::TOO_MANY_REQUESTS,
             Refused::ProxyHeaderForeign => StatusCode::FORBIDDEN,
             Refused::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
             Refused::NoService => StatusCode::NOT_FOUND,
@@ -113,7 +113,7 @@ impl Refusal {
             | Refused::TlsTimeout
             | Refused::RedirectedToHttps
             | Refused::HeadTimeout
-            | Refused::ResetFlood
+            | Refused::Flood
             | Refused::BadBody
             | Refused::BodyTimeout
             | Refused::ProxyHeaderForeign
@@ -153,7 +153,7 @@ impl Refusal {
             | Refused::TlsHandshake
             | Refused::TlsTimeout
             | Refused::HeadTimeout
-            | Refused::ResetFlood
+            | Refused::Flood
             | Refused::BadBody
             | Refused::BodyTimeout
             | Refused::ProxyHeaderForeign

@@ -186,8 +186,8 @@ words! {
         RedirectedToHttps = "redirected_to_https",
         /// The head did not come in time.
         HeadTimeout = "head_timeout",
-        /// The client took back one request after the other (HTTP/2).
-        ResetFlood = "reset_flood",
+        /// The client sent frames that only cost us: requests that it took back, heads without an end (HTTP/2).
+        Flood = "flood",
         /// The client's body broke its framing.
         BadBody = "bad_body",
         /// The client's body stalled.

@@ -127,9 +127,10 @@ fn a_client_that_takes_everything_back_is_sent_away_and_others_are_not() {
     while sent < 500 && flood.take_back(request("GET", "http://a/flood", &[])).is_ok() {
         sent += 1;
     }
-    assert!((100..300).contains(&sent), "{sent}");
+    // The codec has a bound of its own, on streams that are gone before we have looked at them; which one is hit is chance.
+    assert!((20..300).contains(&sent), "{sent}");
     flood.end().ok();
-    proxy.await_metric("pointsman_refusals_total", &["reason=\"reset_flood\""], 1.0);
+    proxy.await_metric("pointsman_refusals_total", &["reason=\"flood\""], 1.0);
     let mut other = H2Client::to(proxy.address);
     other.ask(request("TRACE", "http://a/", &[])).assert_refused(405, "method_not_allowed");
 }

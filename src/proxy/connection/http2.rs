@@ -8,6 +8,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
+use std::error::Error;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -85,7 +86,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
         }
         tokio::select! {
             biased;
-            ended = &mut connection => return log(ended),
+            ended = &mut connection => return ended_of(&worker, ended),
             () = &mut drain => None,
             why = streams.watch(idle_timeout, &peer) => Some(why),
         }
@@ -93,10 +94,10 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
     Pin::new(&mut connection).graceful_shutdown();
     match end {
         // The worker ends its drain, and with it this task.
-        None => log(connection.await),
-        Some(End::Idle) => log(timeout(FAREWELL_MAX, connection).await.unwrap_or(Ok(()))),
+        None => ended_of(&worker, connection.await),
+        Some(End::Idle) => ended_of(&worker, timeout(FAREWELL_MAX, connection).await.unwrap_or(Ok(()))),
         Some(End::Flooded) => {
-            worker.stats.refused(Refused::ResetFlood);
+            worker.stats.refused(Refused::Flood);
             tracing::warn!("closing a connection whose client takes back one request after the other");
             // One turn of the codec, for GOAWAY to be written. The streams it has go with it.
             let _ended = timeout(Duration::from_millis(10), connection).await;
@@ -104,10 +105,23 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
     }
 }
 
-fn log(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        tracing::debug!(%error, "client connection ended");
+/// Notes how a connection ended. The codec has bounds of its own for frames that only cost us (resets of streams that we
+/// have not looked at yet, heads that never end); a connection that it closes for one of them counts as one we close.
+fn ended_of(worker: &Worker, ended: hyper::Result<()>) {
+    let Err(error) = ended else { return };
+    tracing::debug!(%error, "client connection ended");
+    if is_flood(&error) {
+        worker.stats.refused(Refused::Flood);
+        tracing::warn!(%error, "closed a connection whose client sends frames that only cost us");
     }
+}
+
+/// Whether the codec, and not the client, asked for calm.
+fn is_flood(error: &hyper::Error) -> bool {
+    let causes = std::iter::successors(Error::source(error), |&cause| cause.source());
+    causes
+        .filter_map(|cause| cause.downcast_ref::<h2::Error>())
+        .any(|cause| !cause.is_remote() && cause.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM))
 }
 
 fn builder(worker: &Worker, streams: &Rc<Streams>) -> http2::Builder<Spawn> {
