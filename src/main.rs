@@ -2,9 +2,9 @@
 
 use std::process::ExitCode;
 
-/// Returns memory to the system after a burst, and is faster than the C library's on many small objects.
+/// Returns memory to the system after a burst, also when nothing more happens.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     pointsman::cli::main()
