@@ -32,8 +32,8 @@ doc:
 unit:
 	cargo test
 
-# Mixed traffic for SOAK_SECONDS: nothing hangs, memory comes back. UPGRADES in place under load: nothing fails. The tests
-# are named `soak_...` and are short unless these say otherwise.
+# Mixed traffic for SOAK_SECONDS, and everything at once for as long: nothing hangs, memory comes back and stays flat.
+# UPGRADES in place under load: nothing fails. The tests are named `soak_...` and are short unless these say otherwise.
 soak:
 	SOAK_SECONDS=$(SOAK_SECONDS) UPGRADES=$(UPGRADES) cargo test --test it soak_ -- --nocapture --test-threads=1
 

@@ -1,6 +1,7 @@
 """What every script here needs: an end in any case, and words for the test that started it."""
 
 import json
+import os
 import signal
 import sys
 
@@ -22,6 +23,6 @@ def address(text):
 
 
 def run(commands):
-    """Runs the command that the first argument names with the others."""
-    limit(50)
+    """Runs the command that the first argument names with the others, for a minute unless a long test says otherwise."""
+    limit(int(os.environ.get("SCRIPT_SECONDS", "50")))
     commands[sys.argv[1]](*sys.argv[2:])

@@ -74,6 +74,14 @@ def calls(proxy):
             common.say(passed=part.__name__)
 
 
+def answers(proxy):
+    """The calls that can be made of one server again and again."""
+    with channel(proxy) as service:
+        for part in (one_answer, streams, talk):
+            part(service)
+    common.say(passed="answers")
+
+
 def sticky(proxy):
     """Every user stays on one version, on a connection that all of them share."""
     versions = {}
@@ -110,4 +118,4 @@ def slow(proxy):
 
 
 if __name__ == "__main__":
-    common.run({"calls": calls, "sticky": sticky, "dead": dead, "slow": slow})
+    common.run({"calls": calls, "answers": answers, "sticky": sticky, "dead": dead, "slow": slow})

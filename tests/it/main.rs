@@ -42,6 +42,7 @@ mod limits;
 mod park;
 mod proxy_protocol;
 mod shield;
+mod soak;
 mod store;
 mod support;
 mod switch;

@@ -16,7 +16,7 @@ const CLIENTS: u64 = 8;
 const BODY_BYTES_MAX: usize = 1 << 20;
 
 /// Answers as the path says; `/echo` with the body that came, so that the client can compare.
-fn reply(seen: &Seen) -> Reply {
+pub(crate) fn reply(seen: &Seen) -> Reply {
     let body = &seen.body.bytes;
     let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
     match seen.target() {
@@ -40,11 +40,17 @@ fn reply(seen: &Seen) -> Reply {
 
 /// One user: asks for this and that until `deadline`; gives the number of requests.
 fn user(proxy: SocketAddr, seed: u64, deadline: Instant) -> u64 {
+    user_who_thinks(proxy, seed, deadline, Duration::ZERO)
+}
+
+/// The same, with a pause before each request.
+pub(crate) fn user_who_thinks(proxy: SocketAddr, seed: u64, deadline: Instant, think: Duration) -> u64 {
     let mut random = StdRng::seed_from_u64(seed);
     let mut client = Client::to(proxy);
     let mut count = 0;
     while Instant::now() < deadline {
         count += 1;
+        std::thread::sleep(think);
         let keeps = step(proxy, &mut client, &mut random);
         if !keeps {
             client = Client::to(proxy);
@@ -134,14 +140,14 @@ fn leave_early(proxy: SocketAddr, random: &mut StdRng) {
 }
 
 /// Memory of the process that is resident, in KiB.
-fn resident_kib(process: &Process) -> u64 {
+pub(crate) fn resident_kib(process: &Process) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", process.id())).unwrap();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
     line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).expect("VmRSS in KiB")
 }
 
 /// Open descriptors of the process.
-fn descriptors(process: &Process) -> usize {
+pub(crate) fn descriptors(process: &Process) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count()
 }
 

@@ -26,10 +26,15 @@ pub(crate) trait User: Send {
 
 /// An origin that echoes bodies and WebSockets, for the users here.
 pub(crate) fn origin() -> Origin {
-    Origin::forgetful(|seen: &Seen| match seen.header("upgrade") {
+    Origin::forgetful(reply)
+}
+
+/// What it answers.
+pub(crate) fn reply(seen: &Seen) -> Reply {
+    match seen.header("upgrade") {
         Some("websocket") => Reply::raw(CONSENT).echo(),
         _ => Reply::ok(&seen.body.bytes),
-    })
+    }
 }
 
 /// What an exchange carries: now and then more than one packet.

@@ -1,5 +1,6 @@
 //! The real binary, as an operator starts it: a child process on free ports, found from what it logs.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
@@ -20,6 +21,8 @@ pub struct Process {
     successor: Option<u32>,
     /// The first listener.
     pub listener: SocketAddr,
+    /// All of them, by name.
+    pub listeners: BTreeMap<String, SocketAddr>,
     /// The admin API.
     pub admin: AdminClient,
     /// The admin API's address.
@@ -48,8 +51,9 @@ impl Process {
         command.env("RUST_LOG", "info").env("NO_COLOR", "1").stdout(Stdio::null()).stderr(Stdio::piped());
         let mut child = command.spawn().expect("the binary starts");
         let mut lines = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let (mut listener, mut admin, mut seen) = (None, None, String::new());
-        while listener.is_none() || admin.is_none() {
+        let (mut listeners, mut admin, mut seen) = (BTreeMap::new(), None, String::new());
+        // The listeners come first.
+        while admin.is_none() {
             let Some(Ok(line)) = lines.next() else {
                 let _reaped = child.wait();
                 panic!("the binary ended before it served:\n{seen}");
@@ -58,8 +62,8 @@ impl Process {
             let address = address.and_then(|text| text.parse::<SocketAddr>().ok());
             if line.contains("admin API listening") {
                 admin = address;
-            } else if line.contains("listening listener=") {
-                listener = address;
+            } else if let (Some((_, rest)), Some(address)) = (line.split_once("listening listener="), address) {
+                listeners.extend(rest.split_whitespace().next().map(|name| (name.to_owned(), address)));
             }
             seen.push_str(&line);
             seen.push('\n');
@@ -68,7 +72,8 @@ impl Process {
         std::thread::spawn(move || lines.for_each(drop));
         let admin_address = admin.expect("seen");
         let admin = AdminClient::new(&admin_address.to_string(), None).expect("an address");
-        Self { child, successor: None, listener: listener.expect("seen"), admin, admin_address }
+        let listener = listeners.values().next().copied().expect("a listener");
+        Self { child, successor: None, listener, listeners, admin, admin_address }
     }
 
     /// The process id.

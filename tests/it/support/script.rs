@@ -32,6 +32,9 @@ fn command(python: &Path, script: &str, arguments: &[&str]) -> Command {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients").join(script);
     // No compiled files beside the sources.
     command.arg("-B").arg(path).args(arguments).stdin(Stdio::null());
+    if let Some(seconds) = std::env::var("SOAK_SECONDS").ok().and_then(|text| text.parse::<u64>().ok()) {
+        command.env("SCRIPT_SECONDS", (seconds + 50).to_string());
+    }
     command
 }
 
