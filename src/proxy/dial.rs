@@ -11,7 +11,8 @@ use super::observe::{InFlight, Observer};
 use super::worker::Worker;
 use crate::stats::{EndpointStats, UpstreamFailure};
 use crate::table::Version;
-use crate::upstream::{ConnectError, Sender, UpstreamTls, balance, connect};
+use crate::tls::Handshake;
+use crate::upstream::{ConnectError, Sender, balance, connect};
 
 /// A connection for one exchange.
 #[derive(Debug)]
@@ -69,7 +70,8 @@ pub async fn dial(
         if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
         }
-        let connected = match UpstreamTls::of(version, endpoint.address, &worker.settings.tls) {
+        let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
+        let connected = match tls.transpose() {
             Ok(tls) => connect(&endpoint.stats, version.protocol, tls, connect_timeout).await,
             Err(failure) => Err(failure.into()),
         };

@@ -29,6 +29,7 @@ mod health;
 mod health_dns;
 mod health_drain;
 mod health_outlier;
+mod health_secure;
 mod hold;
 mod http2;
 mod http_answers;
