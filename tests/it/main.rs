@@ -52,6 +52,7 @@ mod tls_admin;
 mod tls_upstream;
 mod traffic;
 mod tunnels;
+mod tunnels_outlier;
 mod upgrade;
 mod watch;
 mod writer;
