@@ -182,9 +182,8 @@ where
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let now = Instant::now();
-    let load = Rc::new(Load::new(now));
-    let shared = Shared::new(sender, Rc::clone(&load), now);
+    let load = Rc::new(Load::new(Instant::now()));
+    let shared = Shared::new(sender, Rc::clone(&load));
     let driven = poll_fn(move |cx| {
         let polled = Pin::new(&mut connection).poll(cx);
         load.most.set(connection.current_max_send_streams());

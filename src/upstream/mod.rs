@@ -11,5 +11,5 @@ pub mod pool;
 pub mod sender;
 
 pub use connect::{ConnectError, Connected, connect};
-pub use pool::{PoolSettings, Pools};
+pub use pool::{Opened, PoolSettings, Pools};
 pub use sender::{Sender, Shared};

@@ -30,6 +30,7 @@ mod health_dns;
 mod health_drain;
 mod health_outlier;
 mod health_secure;
+mod health_terms;
 mod hold;
 mod http2;
 mod http_answers;
