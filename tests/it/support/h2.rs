@@ -13,7 +13,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::origin::{FORBIDDEN_TRAILERS, lawful_anywhere};
+use super::law::{FORBIDDEN_TRAILERS, lawful_anywhere};
 use super::wire::{Body, Head};
 use super::{PATIENCE, Seen};
 
