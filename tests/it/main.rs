@@ -19,6 +19,7 @@ mod clients;
 mod config;
 mod conformance;
 mod conformance_h2;
+mod conformance_panic;
 mod demo;
 mod descriptors;
 mod drain;
