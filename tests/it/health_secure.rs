@@ -107,7 +107,10 @@ fn checks_speak_http2_plain_and_in_tls() {
         assert_eq!((check.method.as_str(), check.uri), ("GET", format!("{scheme}://{address}/healthz?deep")));
         assert!(check.headers["user-agent"].to_str().unwrap().starts_with("pointsman-health/"));
         assert_eq!(standing(&proxy).0, "ready");
-        assert_eq!(proxy.client().ask(get("/")).text(), "hello");
+        assert_eq!(proxy.client().ask(get("/asked")).text(), "hello");
+        let mut seen = origin.seen().into_iter();
+        let asked = seen.find(|seen| seen.uri.ends_with("/asked")).unwrap();
+        assert_eq!(asked.uri, format!("{scheme}://a/asked"), "as requests are made");
     }
     let one = Origin::saying("HTTP/1.1 only");
     await_complaint(&proxy(one.address(), "protocol = \"h2\""), "no HTTP answer: ");
