@@ -111,7 +111,7 @@ impl ControlPlane {
             })
             .transpose()?
         };
-        let reloads = config_facts.clone();
+        let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
         let renewal = Renewal::new(Arc::clone(&sides));
         let published_too = Arc::clone(&published);
         let sources =
@@ -131,14 +131,14 @@ impl ControlPlane {
                         None => Ok(()),
                     }
                 };
-                let clock = Clock(clock_start);
+                let chance = (Clock(clock_start), StdRng::from_rng(&mut rand::rng()));
                 let ((), watched, renewed, (), (), (), (), ()) = tokio::join!(
                     admin::serve((listener, admin_tls), admin, stopped(stop.clone())),
                     watching,
                     renewal.run(stopped(stop.clone())),
                     live.run(Arc::clone(&published), stopped(stop.clone())),
                     resolve::run(Arc::clone(&published), naming, resolver, stopped(stop.clone())),
-                    health::run(published, clock, StdRng::from_rng(&mut rand::rng()), stopped(stop.clone())),
+                    health::run(published, clients, chance, stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                     systemd::run(reloads, stopped(stop.clone())),
                 );

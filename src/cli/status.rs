@@ -55,7 +55,22 @@ fn status_text(status: &Value) -> String {
     if !refusals.is_empty() {
         text.push_str(&format!("refusals: {}\n", refusals.join(", ")));
     }
+    list(status, "holds").for_each(|hold| text.push_str(&hold_line(hold)));
     list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service))
+}
+
+/// A hold that is open, on a line.
+fn hold_line(hold: &Value) -> String {
+    let services: Vec<&str> = list(hold, "services").filter_map(Value::as_str).collect();
+    format!(
+        "{}: {} (number {}) since {}, {} requests wait, until {} at the latest\n",
+        toned("held", Tone::Warn),
+        services.join(", "),
+        member(hold, "id"),
+        member(hold, "since"),
+        member(hold, "requests"),
+        member(hold, "until"),
+    )
 }
 
 fn service_text(service: &Value) -> String {
@@ -129,4 +144,22 @@ fn in_flight(version: &Value) -> String {
 
 fn sticky(words: &str) -> &str {
     if words.is_empty() { "nothing" } else { words }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_hold_is_told_on_one_line() {
+        let hold = json!({
+            "id": 3, "services": ["cart", "web"], "requests": 7, "since": "2026-11-21T12:00:00Z",
+            "until": "2026-11-21T12:00:03Z",
+        });
+        let line = "held: cart, web (number 3) since 2026-11-21T12:00:00Z, 7 requests wait, until 2026-11-21T12:00:03Z \
+                    at the latest\n";
+        assert!(status_text(&json!({ "holds": [hold] })).ends_with(line));
+    }
 }

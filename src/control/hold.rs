@@ -155,6 +155,7 @@ impl Desk {
         let bounds = HoldBounds {
             requests_max: terms.requests_max,
             bytes_max: terms.bytes_max,
+            since_ms: now_ms,
             until_ms: now_ms.saturating_add(u64::try_from(life.as_millis()).unwrap_or(u64::MAX)),
         };
         let stats = services.iter().map(|name| self.registry.service(name)).collect();

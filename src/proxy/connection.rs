@@ -56,7 +56,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
         Err(Silent::Late) => {
             worker.stats.refused(Refused::HeadTimeout);
             let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
-            Box::pin(last_word(stream, &refusal, peer.listener.idle_timeout)).await;
+            Box::pin(last_word(stream, &refusal.to_http1_bytes(false), peer.listener.idle_timeout)).await;
         }
         Err(Silent::Gone) => {}
     }
@@ -114,9 +114,9 @@ async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<Protocol> {
 }
 
 /// Writes a refusal to a connection that has no codec (any more), and ends it.
-async fn last_word(mut stream: ClientStream, refusal: &Refusal, limit: Duration) {
+async fn last_word(mut stream: ClientStream, refusal: &[u8], limit: Duration) {
     // However it ends, the connection is over.
-    let _written = timeout(limit, stream.write_all(&refusal.to_http1_bytes())).await;
+    let _written = timeout(limit, stream.write_all(refusal)).await;
     linger(stream).await;
 }
 

@@ -11,7 +11,8 @@ use super::observe::{InFlight, Observer};
 use super::worker::Worker;
 use crate::stats::{EndpointStats, UpstreamFailure};
 use crate::table::Version;
-use crate::upstream::{ConnectError, Sender, UpstreamTls, balance, connect};
+use crate::tls::Handshake;
+use crate::upstream::{ConnectError, Opened, Sender, balance, connect};
 
 /// A connection for one exchange.
 #[derive(Debug)]
@@ -24,7 +25,7 @@ pub struct Lease {
     pub reused: bool,
     /// Whether it must not be used again, however well the exchange ends.
     pub last: bool,
-    opened: Instant,
+    opened: Opened,
 }
 
 impl Lease {
@@ -37,7 +38,7 @@ impl Lease {
     /// Gives the connection back to its pool: both bodies came to their end. A shared one never left it.
     pub fn give_back(self, worker: &Worker) {
         if !self.last && !worker.draining() {
-            worker.pools.put(self.endpoint().id, self.sender, self.opened, Instant::now());
+            worker.pools.put(self.in_flight.endpoint(), self.sender, self.opened, Instant::now());
         }
     }
 }
@@ -66,22 +67,24 @@ pub async fn dial(
         let (index, endpoint) = balance::pick(version, now_ms, chance, &tried).ok_or(NoConnection)?;
         let in_flight = InFlight::enter(&endpoint.stats);
         observer.picked(index);
-        if !fresh && let Some((sender, opened)) = worker.pools.take(endpoint.stats.id, version.protocol, now) {
+        if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
         }
-        let connected = match UpstreamTls::of(version, endpoint.address, &worker.settings.tls) {
+        let opened = Opened::now(&endpoint.stats, now);
+        let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
+        let connected = match tls.transpose() {
             Ok(tls) => connect(&endpoint.stats, version.protocol, tls, connect_timeout).await,
             Err(failure) => Err(failure.into()),
         };
         match connected.and_then(|connected| connected.begin().ok_or(ConnectError::Closed(endpoint.address))) {
             Ok((sender, shared)) => {
                 if let Some(shared) = shared {
-                    worker.pools.share(endpoint.stats.id, shared);
+                    worker.pools.share(&endpoint.stats, shared, opened);
                 }
                 if endpoint.stats.rotation.connected(worker.clock_ms(Instant::now())) {
                     tracing::info!(endpoint = %endpoint.address, version = %version.name, "the endpoint takes connections again");
                 }
-                return Ok(Lease { sender, in_flight, reused: false, last: false, opened: Instant::now() });
+                return Ok(Lease { sender, in_flight, reused: false, last: false, opened });
             }
             Err(error) if error.is_own() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");

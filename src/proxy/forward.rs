@@ -75,13 +75,14 @@ pub async fn forward(
     let policy = &routed.service().spec.policy;
     let mut lease = lease;
     let mut request = head.into_request(body);
+    let scheme = if routed.version().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
     let may_switch = request.headers().contains_key(UPGRADE);
     let mut unsent = 0;
     let mut retried = false;
     loop {
         let repeatable = !retried && lease.reused && is_repeatable(&request);
         let spare = repeatable.then(|| Head::of(&request));
-        let fresh = match send(&mut lease, request, state, policy.response_timeout).await {
+        let fresh = match send(&mut lease, (request, scheme.clone()), state, policy.response_timeout).await {
             Ok(response) => {
                 check(&response, may_switch).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(Answer { response, lease });
@@ -110,8 +111,9 @@ pub async fn forward(
     }
 }
 
-/// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1).
-fn as_http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
+/// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1). The
+/// scheme is that of the connection: origins refuse others, and what the client used is told by `X-Forwarded-Proto`.
+fn as_http2(mut request: Request<RequestBody>, scheme: Scheme) -> Request<RequestBody> {
     let headers = request.headers_mut();
     headers.remove(TRANSFER_ENCODING);
     headers.remove(CONNECTION);
@@ -121,7 +123,7 @@ fn as_http2(mut request: Request<RequestBody>) -> Request<RequestBody> {
     let host = headers.remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
     if let Some(authority) = host {
         let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        (parts.scheme, parts.authority) = (Some(Scheme::HTTP), Some(authority));
+        (parts.scheme, parts.authority) = (Some(scheme), Some(authority));
         *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     }
     *request.version_mut() = Version::HTTP_2;
@@ -152,11 +154,11 @@ enum SendError {
 
 async fn send(
     lease: &mut Lease,
-    request: Request<RequestBody>,
+    (request, scheme): (Request<RequestBody>, Scheme),
     state: &BodyState,
     limit: Duration,
 ) -> Result<Response<Incoming>, SendError> {
-    let request = if lease.sender.is_http2() { as_http2(request) } else { request };
+    let request = if lease.sender.is_http2() { as_http2(request, scheme) } else { request };
     let sending = lease.sender.try_send(request);
     let mut sending = std::pin::pin!(sending);
     let mut deadline = Instant::now() + limit;

@@ -12,6 +12,9 @@ use std::collections::VecDeque;
 /// The most bytes of a line that are kept: enough for the names and values that matter; longer lines are not framing.
 const LINE_BYTES_MAX: usize = 64;
 
+/// What a request line begins with whose answer has no body; methods differ by case (RFC 9110, 9.1).
+const HEAD: &[u8] = b"HEAD ";
+
 /// The most heads that wait to be asked for. hyper stops reading far earlier when a client pipelines.
 const HEADS_WAITING_MAX: usize = 1024;
 
@@ -24,6 +27,8 @@ pub struct HeadFraming {
     pub transfer_encodings: u8,
     /// Whether the request line has a `#`: a fragment, which the URI type drops without a word.
     pub fragment: bool,
+    /// Whether the method is `HEAD`, whose answer has no body.
+    pub to_head: bool,
 }
 
 /// Follows the bytes of one connection.
@@ -99,6 +104,16 @@ impl Tracker {
         self.state == State::Head && !self.within_head() && !self.after_blank && self.heads.is_empty()
     }
 
+    /// Whether the oldest head that was not asked for, whole or as far as it has come, is that of a `HEAD`.
+    #[must_use]
+    pub fn is_to_head(&self) -> bool {
+        match self.heads.front() {
+            Some(head) => head.to_head,
+            None if self.in_fields => self.head.to_head,
+            None => self.line.starts_with(HEAD),
+        }
+    }
+
     /// The framing of the oldest head that was not asked for; `None` if there was no whole head, or the tracker lost
     /// its place, which a proxy must take for a bad request.
     pub fn next_head(&mut self) -> Option<HeadFraming> {
@@ -148,6 +163,7 @@ impl Tracker {
             // Empty lines before a request line are skipped (RFC 9112, 2.2).
             State::Head if !self.in_fields => {
                 self.in_fields = !line.is_empty();
+                self.head.to_head = line.starts_with(HEAD);
                 self.after_blank = line.is_empty();
             }
             State::Head => self.field(line),
@@ -309,6 +325,24 @@ mod tests {
                 assert_eq!(tracker.next_head().map(|head| head.fragment), Some(found), "{line:?} in parts of {step}");
             }
         }
+    }
+
+    #[test]
+    fn the_head_that_is_refused_may_be_that_of_a_head() {
+        let after = |bytes: &str, asked: usize| {
+            let mut tracker = Tracker::default();
+            bytes.as_bytes().chunks(3).for_each(|part| tracker.feed(part));
+            for _ in 0..asked {
+                tracker.next_head().expect("a whole head");
+            }
+            tracker.is_to_head()
+        };
+        let (get, head) = ("GET / HTTP/1.1\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n");
+        assert!(after("HEAD /lo", 0) && after("\r\nHEAD / HTTP/1.1\r\nHost", 0) && after(head, 0));
+        assert!(!after("", 0) && !after("HEA", 0) && !after("head / HTTP/1.1\r\n", 0) && !after("HEADS / ", 0));
+        let both = format!("{get}{head}{get}");
+        assert!(!after(&both, 0) && after(&both, 1) && !after(&both, 2) && !after(&both, 3), "each by itself");
+        assert!(after(&format!("{get}{head}HEAD"), 1) && !after(&format!("{head}GET /"), 1));
     }
 
     #[test]

@@ -311,7 +311,8 @@ fn switch(
     outcome: Outcome,
     client_side: Option<OnUpgrade>,
 ) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { mut response, lease }, secure, routed, handshake, .. } = forwarded;
+    let Forwarded { answer: Answer { mut response, mut lease }, secure, routed, handshake, .. } = forwarded;
+    lease.in_flight.become_tunnel();
     let upstream = hyper::upgrade::on(&mut response);
     let (mut head, _no_body) = response.into_parts();
     edit::answer(&mut head, None, false, &worker.settings.edit);

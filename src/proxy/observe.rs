@@ -348,25 +348,35 @@ impl Drop for Gauged<'_> {
 
 /// A request in flight to an endpoint; dropping it counts it out.
 #[derive(Debug)]
-pub struct InFlight(Arc<EndpointStats>);
+pub struct InFlight {
+    endpoint: Arc<EndpointStats>,
+    tunnel: bool,
+}
 
 impl InFlight {
     /// Counts a request in.
     #[must_use]
     pub fn enter(endpoint: &Arc<EndpointStats>) -> Self {
         endpoint.enter();
-        Self(Arc::clone(endpoint))
+        Self { endpoint: Arc::clone(endpoint), tunnel: false }
     }
 
     /// The endpoint.
     #[must_use]
     pub fn endpoint(&self) -> &Arc<EndpointStats> {
-        &self.0
+        &self.endpoint
+    }
+
+    /// The request has become a tunnel: it has ended well, and goes on.
+    pub fn become_tunnel(&mut self) {
+        if !std::mem::replace(&mut self.tunnel, true) {
+            self.endpoint.become_tunnel();
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.leave();
+        if self.tunnel { self.endpoint.leave_tunnel() } else { self.endpoint.leave() }
     }
 }

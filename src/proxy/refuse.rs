@@ -242,9 +242,10 @@ impl Refusal {
         }
     }
 
-    /// The answer as it goes over a connection that has no codec; it ends with it.
+    /// The answer as it goes over a connection that has no codec; it ends with it. One to a `HEAD` has the head of the
+    /// answer to a `GET`, and no body (RFC 9110, 9.3.2).
     #[must_use]
-    pub fn to_http1_bytes(&self) -> Vec<u8> {
+    pub fn to_http1_bytes(&self, to_head: bool) -> Vec<u8> {
         use std::io::Write as _;
         let (head, body) = self.answer(Manner::Text).into_parts();
         let mut bytes = Vec::new();
@@ -255,7 +256,7 @@ impl Refusal {
             bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
         }
         bytes.extend(b"connection: close\r\n\r\n");
-        bytes.extend(body.into_inner().unwrap_or_default());
+        bytes.extend(body.into_inner().filter(|_| !to_head).unwrap_or_default());
         bytes
     }
 }

@@ -3,6 +3,14 @@
 //! hyper hands both connections over and forgets them, so what it does for requests is done here: a bound on silence, the
 //! end when the version is left behind, the count. A side that has said its last byte is closed for writing on the other
 //! one, which may still answer.
+//!
+//! A tunnel that a shift closes is cut: there is no close frame with 1001 ("going away") first. A frame of ours may only
+//! stand between two frames, and to know where one ends every byte would have to be followed, in both directions, for
+//! the life of the tunnel, through fragments, extensions and subprotocols that were agreed on by others; a frame set in
+//! the wrong place is taken for a part of somebody's message. The bytes that came last do not tell either: a frame can
+//! end in the middle of a read. Clients must expect the cut anyway, as it is what they see of a network or a process that
+//! goes (1006), and open the WebSocket anew; `on_shift = { after = "30s" }` leaves the service that time to send its own
+//! 1001.
 
 use std::cell::Cell;
 use std::future::poll_fn;

@@ -40,6 +40,12 @@ impl Tap {
         self.tracker.borrow().within_head()
     }
 
+    /// See [`Tracker::is_to_head`].
+    #[must_use]
+    pub fn is_to_head(&self) -> bool {
+        self.tracker.borrow().is_to_head()
+    }
+
     /// Whether all bytes that came belong to whole messages, and all that were written have gone out.
     #[must_use]
     pub fn is_at_rest(&self) -> bool {

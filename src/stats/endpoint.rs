@@ -45,7 +45,7 @@ impl EndpointStats {
         halves(self.load.load(Relaxed)).1
     }
 
-    /// Requests that have ended, however they did; wraps at 2^32.
+    /// Requests that have ended, however they did, or have become tunnels; wraps at 2^32.
     #[must_use]
     pub fn ended(&self) -> u32 {
         let (begun, in_flight) = halves(self.load.load(Relaxed));
@@ -60,6 +60,17 @@ impl EndpointStats {
     /// Counts a request out.
     pub fn leave(&self) {
         self.load.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts a request as ended that has become a tunnel: it stays in flight, perhaps for days, and the share of failures
+    /// must not wait for it.
+    pub fn become_tunnel(&self) {
+        self.load.fetch_add(1 << 32, Relaxed);
+    }
+
+    /// Counts a tunnel out, whose request has ended already.
+    pub fn leave_tunnel(&self) {
+        self.load.fetch_sub(REQUEST, Relaxed);
     }
 
     /// Open connections, over all workers.
@@ -96,8 +107,17 @@ mod tests {
         (0..5).for_each(|_| endpoint.enter());
         (0..3).for_each(|_| endpoint.leave());
         assert_eq!((endpoint.in_flight(), endpoint.ended()), (2, 3));
+        endpoint.become_tunnel();
+        assert_eq!((endpoint.in_flight(), endpoint.ended()), (2, 4), "ended, and still there");
+        endpoint.leave_tunnel();
+        assert_eq!((endpoint.in_flight(), endpoint.ended()), (1, 4), "ended once");
+        endpoint.leave();
+        assert_eq!((endpoint.in_flight(), endpoint.ended()), (0, 5));
         endpoint.load.store(u64::from(u32::MAX) << 32, Relaxed);
         endpoint.enter();
         assert_eq!((endpoint.in_flight(), endpoint.ended()), (1, u32::MAX), "the upper half wraps alone");
+        endpoint.become_tunnel();
+        endpoint.leave_tunnel();
+        assert_eq!((endpoint.in_flight(), endpoint.ended()), (0, 0));
     }
 }

@@ -27,6 +27,10 @@
 //! - A check that makes its connection ends a pause early, but no ejection: an endpoint can pass its checks and fail its
 //!   requests. A check that brings an endpoint *back* ends everything: it has been mended, or is another process.
 //! - An operator's drain is no part of this: it belongs to the traffic and outlives the process.
+//! - A *term* ends when an endpoint becomes unfit or is ejected. Connections are of the term that they were opened in, and
+//!   idle ones of an earlier term are closed: they may lead to the process that failed, or through whatever lies between,
+//!   while its successor is well. A refused connection ends no term: those that are open still work, and are the fewer to
+//!   be made while the endpoint has no room for new ones.
 //!
 //! Envoy and HAProxy return an ejected endpoint to full traffic when its time is over and find out with as many
 //! requests as it takes to eject it again; a single probe finds out with one (linkerd's "probation").
@@ -94,6 +98,8 @@ pub struct Rotation {
     probing: AtomicBool,
     rest_ms: AtomicU64,
     rest_until_ms: AtomicU64,
+    /// The number of the term, which wraps.
+    term: AtomicU32,
     /// When the slow start began; 0 if never.
     warm_from_ms: AtomicU64,
     /// How the last check failed; for people.
@@ -160,6 +166,16 @@ impl Rotation {
     #[must_use]
     pub fn is_ejected(&self) -> bool {
         self.speaks_against(Against::Ejected)
+    }
+
+    /// The number of the term: connections that were opened in another one are not used again.
+    #[must_use]
+    pub fn term(&self) -> u32 {
+        self.term.load(Relaxed)
+    }
+
+    fn end_term(&self) {
+        self.term.fetch_add(1, Relaxed);
     }
 
     /// Whether a request may be sent at `now_ms`: in rotation, or due for a probe.
@@ -263,6 +279,8 @@ impl Rotation {
         self.faults_in_row.store(0, Relaxed);
         self.probing.store(false, Relaxed);
         self.rest(now_ms, rest);
+        // Also of one that is ejected already: the connection of its probe is no better.
+        self.end_term();
         self.take_out(Against::Ejected);
         rest
     }
@@ -289,6 +307,7 @@ impl Rotation {
     /// Notes that the checks say no, and how the last one failed. Returns whether that is new.
     pub fn unfit(&self, complaint: String) -> bool {
         self.complain(complaint);
+        self.end_term();
         self.take_out(Against::Unfit)
     }
 

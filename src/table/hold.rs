@@ -14,14 +14,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Acquire, Ordering::Rela
 
 use super::name::Name;
 
-/// How much may be held.
+/// How much may be held, and when.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HoldBounds {
     /// Requests at a time, over all workers.
     pub requests_max: u64,
     /// Bytes of their heads. Bodies are not read while a request is held: they wait in the sockets.
     pub bytes_max: u64,
-    /// When every worker lets go by itself, in milliseconds on the process's clock.
+    /// When it began, in milliseconds on the process's clock.
+    pub since_ms: u64,
+    /// When every worker lets go by itself, on the same clock.
     pub until_ms: u64,
 }
 
@@ -162,7 +164,7 @@ mod tests {
     }
 
     fn hold(id: u64, service: &str) -> Arc<Hold> {
-        let bounds = HoldBounds { requests_max: 2, bytes_max: 100, until_ms: 1000 };
+        let bounds = HoldBounds { requests_max: 2, bytes_max: 100, since_ms: 0, until_ms: 1000 };
         Arc::new(Hold::new(id, [name(service)].into(), bounds, 2))
     }
 

@@ -2,7 +2,8 @@
 //!
 //! [`settings`] is what a config says, [`files`] reads PEM, [`certificate`] is what can be said of one certificate,
 //! [`certificates`] picks one by the name that a client asks for, [`server`] and [`client`] build the two ends, and a
-//! [`Side`] holds what is in use and swaps it whole when the files are good; [`sides`] are all of a process.
+//! [`Side`] holds what is in use and swaps it whole when the files are good; [`sides`] are all of a process. [`handshake`]
+//! is how an endpoint is met.
 //!
 //! A swap is a write under a lock that each *handshake* reads, not each request: the lock is a thousandth of what the
 //! handshake costs, and a connection keeps what it began with. New files never replace half of a set: all of a side is
@@ -13,6 +14,7 @@ pub mod certificates;
 pub mod client;
 pub mod error;
 pub mod files;
+pub mod handshake;
 pub mod server;
 pub mod settings;
 pub mod side;
@@ -21,6 +23,7 @@ pub mod sides;
 pub use certificate::Certificate;
 pub use client::{ClientSide, Clients};
 pub use error::TlsError;
+pub use handshake::{Handshake, TlsFailure};
 pub use server::ServerSide;
 pub use settings::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
 pub use side::{Loaded, Side, SideFacts};

@@ -19,9 +19,9 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::sender::{Load, Sender, Shared};
-use super::tls::{self, TlsFailure, UpstreamTls};
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
+use crate::tls::{Handshake, TlsFailure};
 
 /// The most header lines that an upstream may answer with; as many as the proxy takes from clients.
 const ANSWER_HEADERS_MAX: usize = 100;
@@ -97,7 +97,7 @@ impl ConnectError {
 pub async fn connect<B>(
     endpoint: &Arc<EndpointStats>,
     protocol: Protocol,
-    tls: Option<UpstreamTls>,
+    tls: Option<Handshake>,
     limit: Duration,
 ) -> Result<Connected<B>, ConnectError>
 where
@@ -124,7 +124,7 @@ where
 async fn secured<B>(
     stream: TcpStream,
     protocol: Protocol,
-    tls: UpstreamTls,
+    tls: Handshake,
     endpoint: &Arc<EndpointStats>,
 ) -> Result<Connected<B>, ConnectError>
 where
@@ -132,7 +132,7 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let stream = tls::handshake(stream, endpoint.address, protocol, tls).await?;
+    let stream = tls.on(stream).await?;
     http(stream, protocol, endpoint).await
 }
 
@@ -182,9 +182,8 @@ where
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let now = Instant::now();
-    let load = Rc::new(Load::new(now));
-    let shared = Shared::new(sender, Rc::clone(&load), now);
+    let load = Rc::new(Load::new(Instant::now()));
+    let shared = Shared::new(sender, Rc::clone(&load));
     let driven = poll_fn(move |cx| {
         let polled = Pin::new(&mut connection).poll(cx);
         load.most.set(connection.current_max_send_streams());

@@ -1,6 +1,6 @@
 //! Endpoints at run time, one set of pools a worker: which endpoint of a version to take ([`balance`]), the connections
-//! to it ([`pool`]), how to open one ([`mod@connect`], with [`tls`] if the version asks for it), and what sends a request
-//! on it ([`sender`]).
+//! to it ([`pool`]), how to open one ([`mod@connect`], with TLS if the version asks for it), and what sends a request on it
+//! ([`sender`]).
 //!
 //! A worker owns its pools alone, on its own thread: taking a connection is popping a vector. Pools shared by all
 //! workers would need fewer idle connections and a lock on every request.
@@ -9,9 +9,7 @@ pub mod balance;
 pub mod connect;
 pub mod pool;
 pub mod sender;
-pub mod tls;
 
 pub use connect::{ConnectError, Connected, connect};
-pub use pool::{PoolSettings, Pools};
+pub use pool::{Opened, PoolSettings, Pools};
 pub use sender::{Sender, Shared};
-pub use tls::UpstreamTls;

@@ -4,15 +4,20 @@
 //! longer than its origin is likely to keep it, is closed rather than used: an origin that closes at the same moment
 //! as we send would cost a retry. Shared connections (HTTP/2) stay here while they are used; the one that was opened first
 //! takes a stream if it has room, so that the others can age out too.
+//!
+//! A connection is of the [term](crate::stats::rotation::Rotation::term) of its endpoint that it was opened in, and is not
+//! used in another one: what was open when an endpoint was taken out for failing does not come back with it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
-use super::sender::{Sender, Shared, Stream};
+use super::sender::{Sender, Shared};
+use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 
 /// Bounds of the pools.
@@ -26,19 +31,46 @@ pub struct PoolSettings {
     pub idle_max: usize,
 }
 
+/// When a connection was opened.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Opened {
+    at: Instant,
+    term: u32,
+}
+
+impl Opened {
+    /// It is opened now.
+    #[must_use]
+    pub fn now(endpoint: &EndpointStats, now: Instant) -> Self {
+        Self { at: now, term: endpoint.rotation.term() }
+    }
+
+    /// Whether a connection to `endpoint` may have another request.
+    fn is_good(self, endpoint: &EndpointStats, settings: &PoolSettings, now: Instant) -> bool {
+        now.duration_since(self.at) < settings.age_max && self.term == endpoint.rotation.term()
+    }
+}
+
 /// The pools of one worker. `B` is the body of the requests.
 #[derive(Debug)]
 pub struct Pools<B> {
     settings: PoolSettings,
-    by_endpoint: RefCell<HashMap<u32, Vec<Idle<B>>>>,
-    shared: RefCell<HashMap<u32, Vec<Shared<B>>>>,
+    by_endpoint: RefCell<HashMap<u32, Pool<B>>>,
+}
+
+/// The connections to one endpoint.
+#[derive(Debug)]
+struct Pool<B> {
+    endpoint: Arc<EndpointStats>,
+    idle: Vec<Idle<B>>,
+    shared: Vec<(Shared<B>, Opened)>,
 }
 
 /// A connection that waits for its next request.
 #[derive(Debug)]
 struct Idle<B> {
     sender: SendRequest<B>,
-    opened: Instant,
+    opened: Opened,
     since: Instant,
 }
 
@@ -46,91 +78,104 @@ impl<B> Pools<B> {
     /// Empty pools.
     #[must_use]
     pub fn new(settings: PoolSettings) -> Self {
-        Self { settings, by_endpoint: RefCell::default(), shared: RefCell::default() }
+        Self { settings, by_endpoint: RefCell::default() }
     }
 
     /// What sends a request to `endpoint` on a connection that is there already, with the time it was opened.
-    pub fn take(&self, endpoint: u32, protocol: Protocol, now: Instant) -> Option<(Sender<B>, Instant)> {
+    pub fn take(&self, endpoint: &EndpointStats, protocol: Protocol, now: Instant) -> Option<(Sender<B>, Opened)> {
+        let mut pools = self.by_endpoint.borrow_mut();
+        let pool = pools.get_mut(&endpoint.id)?;
         match protocol {
-            Protocol::Http1 => self.take_idle(endpoint, now).map(|(sender, opened)| (Sender::Http1(sender), opened)),
-            Protocol::Http2 => self.take_stream(endpoint, now).map(|(stream, opened)| (Sender::Http2(stream), opened)),
+            Protocol::Http1 => pool.take_idle(&self.settings, now),
+            Protocol::Http2 => pool.take_stream(&self.settings, now),
         }
     }
 
-    /// A stream of a shared connection that is not too old for another one.
-    fn take_stream(&self, endpoint: u32, now: Instant) -> Option<(Stream<B>, Instant)> {
-        let shared = self.shared.borrow();
-        let young = |connection: &&Shared<B>| now.duration_since(connection.opened()) < self.settings.age_max;
-        let mut young = shared.get(&endpoint)?.iter().filter(young);
-        young.find_map(|connection| Some((connection.stream()?, connection.opened())))
-    }
-
     /// Lets others use a connection.
-    pub fn share(&self, endpoint: u32, connection: Shared<B>) {
-        self.shared.borrow_mut().entry(endpoint).or_default().push(connection);
+    pub fn share(&self, endpoint: &Arc<EndpointStats>, connection: Shared<B>, opened: Opened) {
+        self.with(endpoint, |pool| pool.shared.push((connection, opened)));
     }
 
-    /// The connection that was used last and still works.
-    fn take_idle(&self, endpoint: u32, now: Instant) -> Option<(SendRequest<B>, Instant)> {
+    /// Puts a connection back whose last exchange ended well, in both directions.
+    pub fn put(&self, endpoint: &Arc<EndpointStats>, sender: Sender<B>, opened: Opened, now: Instant) {
+        let Sender::Http1(sender) = sender else { return };
+        if sender.is_closed() || !opened.is_good(endpoint, &self.settings, now) {
+            return;
+        }
+        self.with(endpoint, |pool| {
+            if pool.idle.len() < self.settings.idle_max {
+                pool.idle.push(Idle { sender, opened, since: now });
+            }
+        });
+    }
+
+    fn with(&self, endpoint: &Arc<EndpointStats>, change: impl FnOnce(&mut Pool<B>)) {
         let mut pools = self.by_endpoint.borrow_mut();
-        let idle = pools.get_mut(&endpoint)?;
-        for index in (0..idle.len()).rev() {
-            if !self.fresh(&idle[index], now) {
-                idle.remove(index);
-            } else if idle[index].sender.is_ready() {
-                let Idle { sender, opened, .. } = idle.remove(index);
-                return Some((sender, opened));
+        change(pools.entry(endpoint.id).or_insert_with(|| Pool {
+            endpoint: Arc::clone(endpoint),
+            idle: Vec::new(),
+            shared: Vec::new(),
+        }));
+    }
+
+    /// Closes what is too old, was closed by the origin, or leads to an endpoint that has been taken out. To be called now
+    /// and then.
+    pub fn sweep(&self, now: Instant) {
+        self.by_endpoint.borrow_mut().retain(|_, pool| {
+            pool.sweep(&self.settings, now);
+            !pool.idle.is_empty() || !pool.shared.is_empty()
+        });
+    }
+
+    /// Closes all connections that nobody uses.
+    pub fn clear(&self) {
+        self.by_endpoint.borrow_mut().clear();
+    }
+
+    /// Number of idle connections.
+    #[must_use]
+    pub fn idle(&self) -> usize {
+        self.by_endpoint.borrow().values().map(|pool| pool.idle.len()).sum()
+    }
+}
+
+impl<B> Pool<B> {
+    /// The connection that was used last and still works.
+    fn take_idle(&mut self, settings: &PoolSettings, now: Instant) -> Option<(Sender<B>, Opened)> {
+        for index in (0..self.idle.len()).rev() {
+            if !self.idle[index].is_good(&self.endpoint, settings, now) {
+                self.idle.remove(index);
+            } else if self.idle[index].sender.is_ready() {
+                let Idle { sender, opened, .. } = self.idle.remove(index);
+                return Some((Sender::Http1(sender), opened));
             }
             // Else hyper's task has not yet seen that its exchange is over: it will be ready for a later request.
         }
         None
     }
 
-    /// Puts a connection back whose last exchange ended well, in both directions.
-    pub fn put(&self, endpoint: u32, sender: Sender<B>, opened: Instant, now: Instant) {
-        let Sender::Http1(sender) = sender else { return };
-        let mut pools = self.by_endpoint.borrow_mut();
-        let idle = pools.entry(endpoint).or_default();
-        if idle.len() < self.settings.idle_max && !sender.is_closed() {
-            idle.push(Idle { sender, opened, since: now });
-        }
+    /// A stream of a shared connection that is not too old for another one.
+    fn take_stream(&self, settings: &PoolSettings, now: Instant) -> Option<(Sender<B>, Opened)> {
+        let mut good = self.shared.iter().filter(|(_, opened)| opened.is_good(&self.endpoint, settings, now));
+        good.find_map(|(connection, opened)| Some((Sender::Http2(connection.stream()?), *opened)))
     }
 
-    /// Closes what is too old or was closed by the origin. To be called now and then.
-    pub fn sweep(&self, now: Instant) {
-        self.by_endpoint.borrow_mut().retain(|_, idle| {
-            idle.retain(|connection| self.fresh(connection, now));
-            !idle.is_empty()
-        });
-        self.shared.borrow_mut().retain(|_, connections| {
-            connections.retain(|connection| self.needed(connection, now));
-            !connections.is_empty()
+    fn sweep(&mut self, settings: &PoolSettings, now: Instant) {
+        let endpoint = &self.endpoint;
+        self.idle.retain(|idle| idle.is_good(endpoint, settings, now));
+        // One that is dropped here ends with its last stream.
+        self.shared.retain(|(connection, opened)| {
+            let quiet =
+                connection.quiet_since().is_some_and(|since| now.duration_since(since) >= settings.idle_timeout);
+            !connection.is_closed() && !quiet && opened.is_good(endpoint, settings, now)
         });
     }
+}
 
-    /// Whether a shared connection has streams or may get some. One that is dropped here ends with its last stream.
-    fn needed(&self, connection: &Shared<B>, now: Instant) -> bool {
-        let quiet =
-            connection.quiet_since().is_some_and(|since| now.duration_since(since) >= self.settings.idle_timeout);
-        let old = now.duration_since(connection.opened()) >= self.settings.age_max;
-        !connection.is_closed() && !quiet && !old
-    }
-
-    /// Closes all connections that nobody uses.
-    pub fn clear(&self) {
-        self.by_endpoint.borrow_mut().clear();
-        self.shared.borrow_mut().clear();
-    }
-
-    /// Number of idle connections.
-    #[must_use]
-    pub fn idle(&self) -> usize {
-        self.by_endpoint.borrow().values().map(Vec::len).sum()
-    }
-
-    fn fresh(&self, connection: &Idle<B>, now: Instant) -> bool {
-        !connection.sender.is_closed()
-            && now.duration_since(connection.since) < self.settings.idle_timeout
-            && now.duration_since(connection.opened) < self.settings.age_max
+impl<B> Idle<B> {
+    fn is_good(&self, endpoint: &EndpointStats, settings: &PoolSettings, now: Instant) -> bool {
+        !self.sender.is_closed()
+            && now.duration_since(self.since) < settings.idle_timeout
+            && self.opened.is_good(endpoint, settings, now)
     }
 }

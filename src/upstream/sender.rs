@@ -65,13 +65,12 @@ impl<B> Drop for Stream<B> {
 pub struct Shared<B> {
     sender: http2::SendRequest<B>,
     load: Rc<Load>,
-    opened: Instant,
 }
 
 impl<B> Shared<B> {
     /// Shares `sender`, whose load is known to the task that drives its connection.
-    pub(super) fn new(sender: http2::SendRequest<B>, load: Rc<Load>, now: Instant) -> Self {
-        Self { sender, load, opened: now }
+    pub(super) fn new(sender: http2::SendRequest<B>, load: Rc<Load>) -> Self {
+        Self { sender, load }
     }
 
     /// A stream, if there is room for one.
@@ -83,12 +82,6 @@ impl<B> Shared<B> {
         }
         load.open.set(load.open.get() + 1);
         Some(Stream { sender: self.sender.clone(), load: Rc::clone(load) })
-    }
-
-    /// When it was opened.
-    #[must_use]
-    pub fn opened(&self) -> Instant {
-        self.opened
     }
 
     /// Since when it has had no streams; `None` while it has some.

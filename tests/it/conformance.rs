@@ -12,7 +12,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
 /// Rules that have no row, because no bytes of a client or an origin are their case; where they are shown (`file::test`),
 /// and why not here.
-const ELSEWHERE: [(u8, &[&str], &str); 6] = [
+const ELSEWHERE: [(u8, &[&str], &str); 5] = [
     (17, &["http2::a_call_of_grpc_goes_through_whole_and_fails_in_its_own_words"], "a call is more than its status"),
     (
         21,
@@ -20,7 +20,6 @@ const ELSEWHERE: [(u8, &[&str], &str); 6] = [
         "a setting that is never made: slow readers take bounded memory",
     ),
     (23, &["descriptors::with_64_descriptors_the_next_connections_wait"], "a limit of the process"),
-    (24, &[], "no known input makes a request panic"),
     (
         28,
         &["drain::a_request_that_comes_right_after_the_signal_is_answered", "drain::the_second_signal_ends_now"],

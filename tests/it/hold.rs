@@ -11,6 +11,7 @@ use pointsman::cli::client::{AdminClient, Call, CallError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::support::h2::{self, H2Client};
 use super::support::{Client, Origin, Proxy, Reply, client, eventually};
 
 const SERVICES: [&str; 3] = ["web", "cart", "pay"];
@@ -43,7 +44,7 @@ impl Site {
         let log = Log::default();
         let origins = vec![origin(1, &log), origin(2, &log)];
         let (v1, v2): (SocketAddr, SocketAddr) = (origins[0].address(), origins[1].address());
-        let mut text = "[listeners.public]\naddress = \"127.0.0.1:0\"\n[proxy]\nworkers = 2\n".to_owned();
+        let mut text = "[listeners.public]\naddress = \"127.0.0.1:0\"\nh2c = true\n[proxy]\nworkers = 2\n".to_owned();
         for name in SERVICES {
             writeln!(
                 text,
@@ -234,6 +235,11 @@ fn a_hold_by_itself_lasts_until_it_is_released_or_over() {
     let mut waiting = site.proxy.client();
     waiting.write(request("web", 0));
     eventually("it waits", || site.held() > 0.5);
+    let shown = site.admin.call(Call::get("/v1/status")).unwrap()["holds"][0].clone();
+    assert_eq!((&shown["services"], &shown["requests"]), (&json!(["cart", "web"]), &json!(1)), "{shown}");
+    let at = |key: &str| shown[key].as_str().unwrap().parse::<jiff::Timestamp>().unwrap();
+    assert_eq!(at("until").duration_since(at("since")).as_millis(), 20_000, "{shown}");
+    assert!(at("since") <= jiff::Timestamp::now() && jiff::Timestamp::now() < at("until"), "{shown}");
     let taken = refused(site.flip_all(2, &json!({})));
     assert!(taken.contains("hold of cart (number 1)") || taken.contains("hold of web (number 1)"), "{taken}");
     // Changes without a hold of their own are what it is for.
@@ -251,6 +257,7 @@ fn a_hold_by_itself_lasts_until_it_is_released_or_over() {
     site.call(Method::POST, "/v1/hold", json!({ "services": ["web"], "max": "300ms" })).unwrap();
     assert_eq!(client::send(site.proxy.address, request("web", 0)).text(), "v2");
     eventually("it is over", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list == json!([])));
+    assert_eq!(site.admin.call(Call::get("/v1/status")).unwrap()["holds"], json!([]));
 }
 
 #[test]
@@ -293,4 +300,44 @@ fn a_caller_that_hangs_up_leaves_no_hold_behind() {
     drop(caller);
     assert_eq!(client::send(site.proxy.address, request("web", 0)).text(), "v1", "let go");
     assert_eq!(slow.answer().text(), "v1");
+}
+
+/// Streams of one connection: those of a held service wait, others do not, one that is taken back is gone, and one that
+/// is refused is refused at once.
+#[test]
+fn streams_of_http2_are_held_each_by_itself() {
+    let site = Site::start();
+    let slow = site.busy("web", 300);
+    site.call(Method::POST, "/v1/hold", json!({ "services": ["web"], "max": "20s" })).unwrap();
+    drop(slow);
+    let of = |service: &str| h2::request("GET", &format!("http://{service}/"), &[]);
+    let mut client = H2Client::to(site.proxy.address);
+    let waiting = client.begin(of("web"));
+    eventually("it waits", || site.held() > 0.5);
+    assert_eq!(client.ask(of("cart")).text(), "v1", "another service");
+    let refused = client.ask(of("nobody"));
+    refused.assert_refused(404, "no_service");
+    assert!(!refused.headers.contains_key("connection"), "{refused:?}");
+    client.take_back(of("web")).unwrap();
+    eventually("it is gone again", || {
+        client.turn();
+        (site.held() - 1.0).abs() < 0.5
+    });
+    // Without room for it, a request goes on at once, and so does the one that waits: nobody is refused.
+    site.call(Method::PUT, "/v1/splits", json!({ "web": { "v2": 100 } })).unwrap();
+    assert!(site.held() > 0.5, "it waits still");
+    site.admin.call(Call { method: Method::DELETE, path: "/v1/hold/1", body: None, if_match: None }).unwrap();
+    assert_eq!(client.finish(waiting).text(), "v2");
+    let flip = |hold: Value| site.call(Method::POST, "/v1/services/web/flip", json!({ "to": "v1", "hold": hold }));
+    let mut slow = site.busy("web", 1500);
+    std::thread::scope(|scope| {
+        let flip = scope.spawn(|| flip(json!({ "max": "10s", "requests": 1 })));
+        eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 2));
+        let first = client.begin(of("web"));
+        eventually("it waits", || site.held() > 0.5);
+        assert_eq!(client.ask(of("web")).text(), "v2", "there is no room for a second one");
+        assert_eq!(client.finish(first).text(), "v2");
+        assert!(self::refused(flip.join().unwrap()).contains("more requests than the hold takes after 1"));
+    });
+    assert_eq!(slow.answer().text(), "v2");
 }

@@ -51,6 +51,46 @@ fn a_refusal_has_its_length_and_a_refused_head_no_body() {
     assert_eq!(client.ask("GET /site HTTP/1.1\r\nHost: known\r\n\r\n").text(), "ok");
 }
 
+/// Also when the connection's codec never made a request of it: what follows the head is the end.
+#[test]
+fn a_head_that_cannot_be_read_is_answered_without_a_body() {
+    let origin = Origin::saying("ok");
+    let proxy = Setup::to(&[&origin]).listener(IDLE_TIMEOUT_SHORT).start();
+    let (good, large) = (get("/"), "y".repeat(40_000));
+    for (method, rest, status) in [
+        ("HEAD", " / HTTP/3.0\r\nHost: a\r\n\r\n", 400),
+        ("HEAD", " / HTTP/1.1\r\nHo st: a\r\n\r\n", 400),
+        ("HEAD", &format!(" / HTTP/1.1\r\nHost: a\r\nX: {large}\r\n\r\n"), 431),
+        ("HEAD", &format!(" /{large} HTTP/1.1\r\nHost: a\r\n\r\n"), 431),
+        ("HEAD", " / HTTP/1.1\r\nHost: a\r\nX-Cut: sh", 408),
+        ("HEAD", " /cut", 408),
+        ("HEAD", "", 408),
+        ("GET", " / HTTP/3.0\r\nHost: a\r\n\r\n", 400),
+        ("head", " / HTTP/3.0\r\nHost: a\r\n\r\n", 400),
+    ] {
+        // Without the blank it may become another method yet.
+        let bodiless = method == "HEAD" && !rest.is_empty();
+        for before in ["", &good] {
+            let mut client = proxy.client();
+            client.write(format!("{before}{method}{rest}"));
+            if !before.is_empty() {
+                assert_eq!(client.answer().status, 200);
+            }
+            let answer = client.read(bodiless).unwrap();
+            let length: usize = answer.header("content-length").unwrap().parse().unwrap();
+            assert_eq!((answer.status, length > 0), (status, true), "{method}{rest:.40}: {answer:?}");
+            assert_eq!(answer.body.bytes.len(), if bodiless { 0 } else { length }, "{method}{rest:.40}");
+            assert_eq!(client.end(), (End::Clean, Vec::new()), "{method}{rest:.40}: nothing behind it");
+        }
+    }
+    // The method is that of the head that is refused, not of those around it.
+    let mut client = proxy.client();
+    client
+        .write(format!("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n{}{}", "GET / HTTP/3.0\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n"));
+    assert_eq!(client.read(true).unwrap().status, 200);
+    client.answer().assert_refused(400, "bad_head");
+}
+
 #[test]
 fn hosts_and_paths_that_nobody_serves_are_refused() {
     let origin = Origin::saying("ok");

@@ -21,6 +21,7 @@ use super::call::{Call, Segments, service};
 use super::fields::{Fields, show};
 use super::openapi::Refusals;
 use super::problem::Problem;
+use super::revisions::timestamp;
 
 /// Nobody waits longer for a page.
 const MAX_MAX: Duration = Duration::from_secs(30);
@@ -75,7 +76,13 @@ pub struct HoldView {
     requests: u64,
     /// Requests that have waited so far.
     held: u64,
-    /// When it ends by itself.
+    /// When it began.
+    #[schema(format = DateTime)]
+    since: String,
+    /// When it ends by itself at the latest.
+    #[schema(format = DateTime)]
+    until: String,
+    /// How long that is from now.
     ends_in_ms: u64,
 }
 
@@ -112,9 +119,25 @@ impl HoldView {
             services: hold.services.iter().map(ToString::to_string).collect(),
             requests: hold.requests(),
             held: hold.total(),
+            since: date(hold.bounds.since_ms, now_ms),
+            until: date(hold.bounds.until_ms, now_ms),
             ends_in_ms: hold.bounds.until_ms.saturating_sub(now_ms),
         }
     }
+
+    /// Those that are open.
+    pub(super) fn all(admin: &Admin) -> Vec<Self> {
+        let now_ms = admin.holds.now_ms();
+        let open = admin.holds.open();
+        let open = open.iter().filter(|hold| hold.bounds.until_ms > now_ms);
+        open.map(|hold| Self::of(hold, now_ms)).collect()
+    }
+}
+
+/// The date of a moment of the process's clock, which is at `now_ms`.
+fn date(at_ms: u64, now_ms: u64) -> String {
+    let signed = |ms: u64| i64::try_from(ms).unwrap_or(i64::MAX);
+    timestamp(jiff::Timestamp::now().as_millisecond().saturating_add(signed(at_ms) - signed(now_ms)))
 }
 
 fn millis(time: Duration) -> u64 {
@@ -212,10 +235,7 @@ pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Jso
     responses((status = 200, description = "The holds that are open", body = Vec<HoldView>), Refusals)
 )]
 pub async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldView>> {
-    let now_ms = admin.holds.now_ms();
-    let open = admin.holds.open();
-    let open = open.iter().filter(|hold| hold.bounds.until_ms > now_ms);
-    Json(open.map(|hold| HoldView::of(hold, now_ms)).collect())
+    Json(HoldView::all(&admin))
 }
 
 /// Lets the requests of a hold go.

@@ -13,6 +13,7 @@ use crate::stats::Refused;
 
 use super::Admin;
 use super::answer::Tagged;
+use super::hold::HoldView;
 use super::openapi::Refusals;
 use super::problem::Problem;
 use super::revisions::timestamp;
@@ -41,6 +42,8 @@ pub struct Status {
     state: StateView,
     /// The config file.
     config: ConfigView,
+    /// The holds that are open: services whose requests wait.
+    holds: Vec<HoldView>,
     /// TLS: listeners, the admin API and versions that speak it.
     tls: Vec<TlsView>,
     /// The services, in the order of the config.
@@ -100,6 +103,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         refusals: refusals.map(|(reason, count)| (reason.word(), count)).collect(),
         state: StateView { path: facts.store, problem: facts.store_problem },
         config: ConfigView::of(&sources.config.borrow()),
+        holds: HoldView::all(&admin),
         tls: tls_view::all(&sources.tls),
         services: table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect(),
     };

@@ -26,6 +26,7 @@ use rand::rngs::StdRng;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use crate::table::Table;
+use crate::tls::Clients;
 
 use super::publish::Published;
 use outliers::Outliers;
@@ -46,11 +47,17 @@ impl Clock {
     }
 }
 
-/// Looks after the endpoints of the table in force until `shutdown` ends. `random` spreads the checks.
-pub async fn run(published: Published, clock: Clock, random: StdRng, shutdown: impl Future<Output = ()>) {
+/// Looks after the endpoints of the table in force until `shutdown` ends. `random` spreads the checks; `clients` is how
+/// TLS is spoken with endpoints.
+pub async fn run(
+    published: Published,
+    clients: Arc<Clients>,
+    (clock, random): (Clock, StdRng),
+    shutdown: impl Future<Output = ()>,
+) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut tasks = Tasks::new(clock, random);
+    let mut tasks = Tasks::new(clock, random, clients);
     let mut outliers = Outliers::default();
     let mut known: Option<Arc<Table>> = None;
     tokio::pin!(shutdown);

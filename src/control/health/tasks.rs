@@ -13,11 +13,12 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
 use crate::stats::EndpointStats;
-use crate::table::health::HealthSpec;
-use crate::table::{Endpoint, Name, Service, Table, Version};
+use crate::table::spec::VersionSpec;
+use crate::table::{Endpoint, Name, Service, Table};
+use crate::tls::Clients;
 
 use super::Clock;
-use super::probe::Probe;
+use super::probe::{Probe, ProbeSpec};
 use super::streak::{Streak, Verdict};
 
 /// Checks under way at one time, over all endpoints: each holds a descriptor. Endpoints that hang hold theirs for their
@@ -32,19 +33,25 @@ type Key = (Name, Name, SocketAddr);
 pub(super) struct Tasks {
     clock: Clock,
     random: StdRng,
+    clients: Arc<Clients>,
     permits: Arc<Semaphore>,
     running: HashMap<Key, Task>,
 }
 
 #[derive(Debug)]
 struct Task {
-    spec: Arc<HealthSpec>,
+    spec: ProbeSpec,
     clock: Clock,
     stats: Arc<EndpointStats>,
     running: JoinHandle<()>,
 }
 
 impl Task {
+    /// Whether it asks `endpoint` by `spec`.
+    fn is_of(&self, endpoint: &Endpoint, spec: &ProbeSpec) -> bool {
+        self.spec == *spec && Arc::ptr_eq(&self.stats, &endpoint.stats)
+    }
+
     fn end(self) {
         self.running.abort();
         // Nobody is left to say that it is well again.
@@ -53,8 +60,8 @@ impl Task {
 }
 
 impl Tasks {
-    pub(super) fn new(clock: Clock, random: StdRng) -> Self {
-        Self { clock, random, permits: Arc::new(Semaphore::new(CHECKS_MAX)), running: HashMap::new() }
+    pub(super) fn new(clock: Clock, random: StdRng, clients: Arc<Clients>) -> Self {
+        Self { clock, random, clients, permits: Arc::new(Semaphore::new(CHECKS_MAX)), running: HashMap::new() }
     }
 
     /// Ends the tasks of endpoints that are not checked any more, or otherwise, and begins those of new ones.
@@ -62,14 +69,14 @@ impl Tasks {
         let mut before = std::mem::take(&mut self.running);
         for service in table.services() {
             for (version, spec) in service.versions.iter().zip(&service.spec.versions) {
-                let Some(health) = &spec.health else { continue };
+                let Some(probe) = ProbeSpec::of(spec) else { continue };
                 for endpoint in &version.endpoints {
                     let key = (service.spec.name.clone(), version.name.clone(), endpoint.address);
                     let task = match before.remove(&key) {
-                        Some(task) if task.spec == *health => task,
+                        Some(task) if task.is_of(endpoint, &probe) => task,
                         other => {
                             other.into_iter().for_each(Task::end);
-                            self.begin(health, service, version, endpoint)
+                            self.begin(&probe, service, spec, endpoint)
                         }
                     };
                     self.running.insert(key, task);
@@ -79,9 +86,8 @@ impl Tasks {
         before.into_values().for_each(Task::end);
     }
 
-    fn begin(&mut self, spec: &Arc<HealthSpec>, service: &Service, version: &Version, endpoint: &Endpoint) -> Task {
-        let definition = service.spec.versions.iter().find(|definition| definition.name == version.name);
-        let name = definition.and_then(|definition| service.addresses.name_of(definition, endpoint.address));
+    fn begin(&mut self, spec: &ProbeSpec, service: &Service, version: &VersionSpec, endpoint: &Endpoint) -> Task {
+        let name = service.addresses.name_of(version, endpoint.address);
         let host = name.map_or_else(|| endpoint.address.to_string(), ToString::to_string);
         let host = HeaderValue::from_str(&host);
         let check = Check {
@@ -90,7 +96,8 @@ impl Tasks {
             probe: Probe {
                 address: endpoint.address,
                 host: host.unwrap_or(HeaderValue::from_static("")),
-                spec: Arc::clone(spec),
+                spec: spec.clone(),
+                clients: Arc::clone(&self.clients),
             },
             stats: Arc::clone(&endpoint.stats),
             clock: self.clock,
@@ -98,7 +105,7 @@ impl Tasks {
             random: StdRng::from_rng(&mut self.random),
         };
         let stats = Arc::clone(&endpoint.stats);
-        Task { spec: Arc::clone(spec), clock: self.clock, stats, running: tokio::spawn(check.run()) }
+        Task { spec: spec.clone(), clock: self.clock, stats, running: tokio::spawn(check.run()) }
     }
 }
 
@@ -116,7 +123,7 @@ struct Check {
 
 impl Check {
     async fn run(mut self) {
-        let spec = Arc::clone(&self.probe.spec);
+        let spec = Arc::clone(&self.probe.spec.health);
         let mut streak = Streak::new(spec.rise, spec.fall);
         // Soon, but not all at the same moment.
         let mut next = Instant::now() + spec.interval.mul_f64(spec.jitter * self.random.random::<f64>());
@@ -128,7 +135,7 @@ impl Check {
             drop(permit);
             match asked {
                 Ok(()) => self.passed(&mut streak),
-                Err(error) => self.failed(&mut streak, error.to_string()),
+                Err(error) => self.failed(&mut streak, error.line()),
             }
         }
     }

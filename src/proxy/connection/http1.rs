@@ -91,7 +91,7 @@ async fn serve_until_idle(
     match error.and_then(|error| unanswered(&error, &rest.tap)) {
         Some(refusal) => {
             worker.stats.refused(refusal.reason);
-            last_word(stream, &refusal, idle_timeout).await;
+            last_word(stream, &refusal.to_http1_bytes(rest.tap.is_to_head()), idle_timeout).await;
         }
         None => linger(stream).await,
     }

@@ -1,18 +1,19 @@
 //! HTTP/2 on both sides: a client that asks by hand, an origin that remembers.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use h2::client::SendRequest;
+use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::origin::{FORBIDDEN_TRAILERS, lawful_anywhere};
+use super::law::{FORBIDDEN_TRAILERS, lawful_anywhere};
 use super::wire::{Body, Head};
 use super::{PATIENCE, Seen};
 
@@ -83,9 +84,8 @@ impl H2Client {
         parts: &[&[u8]],
         trailers: Option<HeaderMap>,
     ) -> Result<H2Answer, h2::Error> {
-        let sender = self.sender.clone();
         let asked = async {
-            let mut sender = sender.ready().await?;
+            let mut sender = self.sender.clone().ready().await?;
             let ends = parts.is_empty() && trailers.is_none();
             let (answer, mut stream) = sender.send_request(request, ends)?;
             for (index, part) in parts.iter().enumerate() {
@@ -95,17 +95,32 @@ impl H2Client {
             if let Some(trailers) = trailers {
                 stream.send_trailers(trailers)?;
             }
-            let (head, mut incoming) = answer.await?.into_parts();
-            let mut body = Vec::new();
-            while let Some(data) = incoming.data().await {
-                let data = data?;
-                incoming.flow_control().release_capacity(data.len())?;
-                body.extend_from_slice(&data);
-            }
-            let trailers = incoming.trailers().await?;
-            Ok(H2Answer { status: head.status.as_u16(), headers: head.headers, body, trailers })
+            whole(answer).await
         };
         self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an answer in time") })
+    }
+
+    /// Sends a request without a body and does not wait for its answer.
+    pub(crate) fn begin(&mut self, request: Request<()>) -> ResponseFuture {
+        let mut sender = self.runtime.block_on(self.sender.clone().ready()).unwrap();
+        let (answer, _stream) = sender.send_request(request, true).unwrap();
+        self.turn();
+        answer
+    }
+
+    /// Waits for the answer of a request that was begun.
+    pub(crate) fn finish(&mut self, answer: ResponseFuture) -> H2Answer {
+        self.try_finish(answer).unwrap()
+    }
+
+    /// The same, if it may break.
+    pub(crate) fn try_finish(&mut self, answer: ResponseFuture) -> Result<H2Answer, h2::Error> {
+        self.runtime.block_on(async { timeout(PATIENCE, whole(answer)).await.expect("an answer in time") })
+    }
+
+    /// Lets the connection write what it has to, and read what came.
+    pub(crate) fn turn(&mut self) {
+        self.runtime.block_on(async { tokio::time::sleep(Duration::from_millis(1)).await });
     }
 
     #[track_caller]
@@ -179,6 +194,18 @@ impl H2Client {
     }
 }
 
+async fn whole(answer: ResponseFuture) -> Result<H2Answer, h2::Error> {
+    let (head, mut incoming) = answer.await?.into_parts();
+    let mut body = Vec::new();
+    while let Some(data) = incoming.data().await {
+        let data = data?;
+        incoming.flow_control().release_capacity(data.len())?;
+        body.extend_from_slice(&data);
+    }
+    let trailers = incoming.trailers().await?;
+    Ok(H2Answer { status: head.status.as_u16(), headers: head.headers, body, trailers })
+}
+
 /// What an origin saw of a request.
 #[derive(Clone, Debug)]
 pub(crate) struct H2Seen {
@@ -232,9 +259,18 @@ fn fields(headers: &HeaderMap) -> Vec<(String, String)> {
 /// head.
 pub(crate) struct H2Origin {
     address: SocketAddr,
-    seen: Arc<Mutex<Vec<H2Seen>>>,
+    served: Arc<Served>,
     /// Dropping it stops the origin.
     _stop: tokio::sync::oneshot::Sender<()>,
+}
+
+/// What an origin's connections have in common.
+#[derive(Default)]
+struct Served {
+    text: &'static str,
+    seen: Mutex<Vec<H2Seen>>,
+    connections: AtomicUsize,
+    sick: AtomicBool,
 }
 
 impl H2Origin {
@@ -242,22 +278,33 @@ impl H2Origin {
         let runtime = runtime();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        let seen: Arc<Mutex<Vec<H2Seen>>> = Arc::default();
-        let remembers = Arc::clone(&seen);
+        let served = Arc::new(Served { text, ..Served::default() });
+        let serves = Arc::clone(&served);
         let (stop, mut stopping) = tokio::sync::oneshot::channel::<()>();
         std::thread::spawn(move || {
             runtime.block_on(async {
                 loop {
                     tokio::select! {
                         accepted = listener.accept() => {
-                            tokio::spawn(serve(accepted.unwrap().0, text, Arc::clone(&remembers)));
+                            serves.connections.fetch_add(1, SeqCst);
+                            tokio::spawn(serve(accepted.unwrap().0, Arc::clone(&serves)));
                         }
                         _ = &mut stopping => break,
                     }
                 }
             });
         });
-        Self { address, seen, _stop: stop }
+        Self { address, served, _stop: stop }
+    }
+
+    /// Whether it answers 500 from now on.
+    pub(crate) fn set_sick(&self, sick: bool) {
+        self.served.sick.store(sick, SeqCst);
+    }
+
+    /// Connections so far.
+    pub(crate) fn connections(&self) -> usize {
+        self.served.connections.load(SeqCst)
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -265,21 +312,21 @@ impl H2Origin {
     }
 
     pub(crate) fn seen(&self) -> Vec<H2Seen> {
-        self.seen.lock().unwrap().clone()
+        self.served.seen.lock().unwrap().clone()
     }
 
     /// Forgets what was seen, as an origin of HTTP/1.1 would have seen it, and gives the crimes.
     pub(crate) fn forget(&self) -> (Vec<Seen>, Vec<String>) {
-        let seen = std::mem::take(&mut *self.seen.lock().unwrap());
+        let seen = std::mem::take(&mut *self.served.seen.lock().unwrap());
         (seen.iter().map(H2Seen::as_http1).collect(), seen.iter().flat_map(H2Seen::crimes).collect())
     }
 }
 
-async fn serve(stream: TcpStream, text: &'static str, seen: Arc<Mutex<Vec<H2Seen>>>) -> Result<(), h2::Error> {
+async fn serve(stream: TcpStream, served: Arc<Served>) -> Result<(), h2::Error> {
     let mut connection = h2::server::handshake(stream).await?;
     while let Some(accepted) = connection.accept().await {
         let (request, mut respond) = accepted?;
-        let seen = Arc::clone(&seen);
+        let served = Arc::clone(&served);
         tokio::spawn(async move {
             let (head, mut incoming) = request.into_parts();
             let mut body = Vec::new();
@@ -291,12 +338,16 @@ async fn serve(stream: TcpStream, text: &'static str, seen: Arc<Mutex<Vec<H2Seen
             let trailers = incoming.trailers().await?;
             let (method, uri) = (head.method.to_string(), head.uri.to_string());
             let to_head = method == "HEAD";
-            seen.lock().unwrap().push(H2Seen { method, uri, headers: head.headers, body, trailers });
-            let mut sending = respond.send_response(Response::new(()), to_head)?;
+            served.seen.lock().unwrap().push(H2Seen { method, uri, headers: head.headers, body, trailers });
+            let mut answer = Response::new(());
+            if served.sick.load(SeqCst) {
+                *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            let mut sending = respond.send_response(answer, to_head)?;
             if to_head {
                 return Ok(());
             }
-            sending.send_data(Bytes::from_static(text.as_bytes()), false)?;
+            sending.send_data(Bytes::from_static(served.text.as_bytes()), false)?;
             sending.send_trailers(HeaderMap::from_iter([(
                 HeaderName::from_static("grpc-status"),
                 HeaderValue::from_static("0"),

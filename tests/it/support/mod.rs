@@ -9,12 +9,14 @@ pub(crate) mod dns;
 pub(crate) mod fault;
 pub(crate) mod frames;
 pub(crate) mod h2;
+mod law;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod peers;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod reply;
 pub(crate) mod script;
 pub mod spec;
 pub(crate) mod tls;
@@ -28,8 +30,9 @@ use tokio::time::Instant;
 pub(crate) use self::case::{After, Case, Table};
 pub(crate) use self::client::{Answer, Client, End};
 pub(crate) use self::conformance::Section;
-pub(crate) use self::origin::{Origin, Reply, Seen};
+pub(crate) use self::origin::{Origin, Seen};
 pub(crate) use self::proxy::{Proxy, Setup};
+pub(crate) use self::reply::Reply;
 
 /// The longest that any single wait of a test may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);

@@ -1,13 +1,14 @@
 //! An upstream that records every byte and answers as scripted. It reads framing by itself: what stands behind a framed
 //! body is the next request, so bytes that were smuggled show. Every request is also held against
-//! [the law](lawful) that no request may break, whatever the client sent.
+//! [the law](super::law) that no request may break, whatever the client sent.
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
+use super::law::{FORBIDDEN_TRAILERS, lawful};
+use super::reply::{Reply, Step};
 use super::wire::{Body, End, Framing, Head, Reader};
 use super::{PATIENCE, fault};
 
@@ -48,69 +49,6 @@ impl Seen {
     /// The body as text.
     pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body.bytes).into_owned()
-    }
-}
-
-#[derive(Clone, Debug)]
-enum Step {
-    Bytes(Vec<u8>),
-    Pause(Duration),
-    Close,
-    Reset,
-    Hang,
-    Echo,
-}
-
-/// What an origin does with a request, step by step; then it waits for the next one.
-#[derive(Clone, Default, Debug)]
-pub(crate) struct Reply(Vec<Step>);
-
-impl Reply {
-    /// Bytes, as they are.
-    pub(crate) fn raw(bytes: impl AsRef<[u8]>) -> Self {
-        Self::default().then(bytes)
-    }
-
-    /// A 200 with this body, in one write.
-    pub(crate) fn ok(body: impl AsRef<[u8]>) -> Self {
-        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.as_ref().len());
-        Self::raw([head.as_bytes(), body.as_ref()].concat())
-    }
-
-    /// Further bytes.
-    pub(crate) fn then(mut self, bytes: impl AsRef<[u8]>) -> Self {
-        self.0.push(Step::Bytes(bytes.as_ref().to_vec()));
-        self
-    }
-
-    /// A pause of so many milliseconds.
-    pub(crate) fn pause(mut self, milliseconds: u64) -> Self {
-        self.0.push(Step::Pause(Duration::from_millis(milliseconds)));
-        self
-    }
-
-    /// The connection is closed in order.
-    pub(crate) fn close(mut self) -> Self {
-        self.0.push(Step::Close);
-        self
-    }
-
-    /// The connection is reset.
-    pub(crate) fn reset(mut self) -> Self {
-        self.0.push(Step::Reset);
-        self
-    }
-
-    /// Everything that comes is sent back, as long as anything comes: what a WebSocket is to the proxy.
-    pub(crate) fn echo(mut self) -> Self {
-        self.0.push(Step::Echo);
-        self
-    }
-
-    /// Nothing happens until the proxy gives up.
-    pub(crate) fn hang(mut self) -> Self {
-        self.0.push(Step::Hang);
-        self
     }
 }
 
@@ -400,82 +338,4 @@ fn framing(head: &Head) -> Framing {
     }
     let length = head.all("content-length").first().and_then(|length| length.parse().ok());
     length.map_or(Framing::Empty, Framing::Length)
-}
-
-pub(super) const FORBIDDEN_TRAILERS: [&str; 13] = [
-    "content-length",
-    "transfer-encoding",
-    "host",
-    "authorization",
-    "connection",
-    "proxy-authorization",
-    "proxy-connection",
-    "keep-alive",
-    "te",
-    "upgrade",
-    "trailer",
-    "x-forwarded-for",
-    "cookie",
-];
-
-const HOP_BY_HOP: [&str; 7] = [
-    "proxy-connection",
-    "keep-alive",
-    "upgrade",
-    "proxy-authorization",
-    "proxy-authenticate",
-    "expect",
-    "http2-settings",
-];
-
-const EXACTLY_ONE: [&str; 4] = ["host", "x-forwarded-for", "x-forwarded-proto", "x-request-id"];
-
-/// What a request breaks of what holds for every request that a proxy sends.
-fn lawful(head: &Head) -> Vec<String> {
-    let mut crimes = Vec::new();
-    let mut check = |holds: bool, crime: &str| {
-        if !holds {
-            crimes.push(crime.to_owned());
-        }
-    };
-    let words: Vec<_> = head.line.split(' ').collect();
-    check(matches!(words[..], [_, target, "HTTP/1.1"] if target.starts_with('/') || target == "*"), "not origin-form");
-    let (codings, lengths) = (head.all("transfer-encoding"), head.all("content-length"));
-    check(codings.len() + lengths.len() <= 1, "framed more than once");
-    check(codings.iter().all(|coding| *coding == "chunked"), "a coding other than chunked");
-    check(
-        lengths.iter().all(|l| l.parse::<u64>().is_ok_and(|n| n.to_string() == *l)),
-        "a length that is no plain number",
-    );
-    let has_body = matches!(words[0], "POST" | "PUT" | "PATCH");
-    check(!has_body || codings.len() + lengths.len() == 1, "a POST, PUT or PATCH without framing");
-    // The one thing that may be asked of this hop: a WebSocket, whole.
-    let websocket = words[0] == "GET" && head.one("upgrade") == Some("websocket");
-    let websocket = websocket && head.one("connection") == Some("upgrade") && head.one("sec-websocket-key").is_some();
-    for name in HOP_BY_HOP {
-        check(head.all(name).is_empty() || (websocket && name == "upgrade"), &format!("a {name} header"));
-    }
-    // RFC 9110, 10.1.4: whoever sends TE says so in Connection.
-    let te_only = head.all("connection").iter().all(|token| token.eq_ignore_ascii_case("te"));
-    check(websocket || (te_only && head.all("connection").len() <= head.all("te").len()), "a connection header");
-    crimes.extend(lawful_anywhere(head));
-    crimes
-}
-
-/// The part of it that holds in every protocol.
-pub(super) fn lawful_anywhere(head: &Head) -> Vec<String> {
-    let mut crimes = Vec::new();
-    let mut check = |holds: bool, crime: &str| {
-        if !holds {
-            crimes.push(crime.to_owned());
-        }
-    };
-    for name in EXACTLY_ONE {
-        check(head.one(name).is_some_and(|value| !value.is_empty()), &format!("not exactly one {name}"));
-    }
-    check(head.all("te").iter().all(|te| *te == "trailers"), "a TE other than trailers");
-    check(head.all("via").last().is_some_and(|via| via.ends_with(" pointsman")), "not by way of us");
-    check(head.all("x-forwarded-host").len() <= 1, "more than one x-forwarded-host");
-    check(!head.headers.iter().any(|(name, _)| name.contains('_')), "a name with an underscore");
-    crimes
 }

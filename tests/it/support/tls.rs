@@ -74,13 +74,19 @@ pub(crate) struct TlsFront {
 impl TlsFront {
     /// Shows `own`; wants certificates of `clients` if there is an authority for them.
     pub(crate) fn new(origin: SocketAddr, own: &Files, clients: Option<&Ca>) -> Self {
+        Self::speaking(origin, own, clients, &[])
+    }
+
+    /// The same, which agrees on one of these protocols (ALPN).
+    pub(crate) fn speaking(origin: SocketAddr, own: &Files, clients: Option<&Ca>, alpn: &[&str]) -> Self {
         let verifier = match clients {
             Some(ca) => WebPkiClientVerifier::builder_with_provider(roots(ca), provider()).build().unwrap(),
             None => WebPkiClientVerifier::no_client_auth(),
         };
         let (chain, key) = pair(own);
         let builder = ServerConfig::builder_with_provider(provider()).with_safe_default_protocol_versions().unwrap();
-        let config = builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+        let mut config = builder.with_client_cert_verifier(verifier).with_single_cert(chain, key).unwrap();
+        config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
         let listener = fault::listener();
         let address = listener.local_addr().unwrap();
         listener.set_nonblocking(true).unwrap();

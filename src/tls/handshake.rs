@@ -1,5 +1,7 @@
 //! TLS with an endpoint, between its TCP connection and its HTTP. Whatever goes wrong here is a connection that did not
 //! come about: nothing of a request was sent.
+//!
+//! Requests and health checks come through here both: an endpoint that passes its checks is one that requests reach.
 
 use std::io;
 use std::net::SocketAddr;
@@ -11,15 +13,17 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::table::Version;
-use crate::table::spec::Protocol;
-use crate::tls::Clients;
+use super::client::Clients;
+use super::settings::{Alpn, ClientSettings};
 
 /// How TLS is spoken with one endpoint.
 #[derive(Clone, Debug)]
-pub struct UpstreamTls {
+pub struct Handshake {
     config: Arc<ClientConfig>,
+    address: SocketAddr,
     name: ServerName<'static>,
+    /// Whether nothing but HTTP/2 will do.
+    http2: bool,
 }
 
 /// There is no TLS with an endpoint.
@@ -46,39 +50,34 @@ pub enum TlsFailure {
     Unprepared(SocketAddr),
 }
 
-impl UpstreamTls {
-    /// What a new connection to `address` of `version` needs; `None` if it is a plain one.
+impl Handshake {
+    /// What a new connection to `address` under `settings` needs.
     ///
     /// # Errors
-    /// When nobody prepared the version's settings.
-    pub fn of(version: &Version, address: SocketAddr, clients: &Clients) -> Result<Option<Self>, TlsFailure> {
-        let Some(settings) = &version.tls else { return Ok(None) };
+    /// When nobody prepared the settings.
+    pub fn with(settings: &ClientSettings, address: SocketAddr, clients: &Clients) -> Result<Self, TlsFailure> {
         let config = clients.config(settings).ok_or(TlsFailure::Unprepared(address))?;
-        Ok(Some(Self { config, name: settings.name_for(address.ip()) }))
+        let http2 = settings.alpn == [Alpn::H2];
+        Ok(Self { config, address, name: settings.name_for(address.ip()), http2 })
     }
-}
 
-/// Speaks TLS on `stream`, which is connected to `address`, for `protocol`.
-///
-/// # Errors
-/// [`TlsFailure`], which says why in the operator's words.
-pub async fn handshake(
-    stream: TcpStream,
-    address: SocketAddr,
-    protocol: Protocol,
-    tls: UpstreamTls,
-) -> Result<TlsStream<TcpStream>, TlsFailure> {
-    let UpstreamTls { config, name } = tls;
-    let connected = TlsConnector::from(config).connect(name.clone(), stream).await;
-    let stream = connected.map_err(|source| {
-        let cause = source.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
-        let why = cause.map_or("the connection ended in the handshake", why);
-        TlsFailure::Handshake { address, name: name.to_str().into_owned(), why, source }
-    })?;
-    // HTTP/1.1 is what an origin speaks that knows nothing of ALPN; HTTP/2 over TLS is never guessed.
-    match (protocol, stream.get_ref().1.alpn_protocol()) {
-        (Protocol::Http2, agreed) if agreed != Some(b"h2") => Err(TlsFailure::NoHttp2(address)),
-        _ => Ok(stream),
+    /// Speaks TLS on `stream`, which is connected to the address.
+    ///
+    /// # Errors
+    /// [`TlsFailure`], which says why in the operator's words.
+    pub async fn on(self, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsFailure> {
+        let Self { config, address, name, http2 } = self;
+        let connected = TlsConnector::from(config).connect(name.clone(), stream).await;
+        let stream = connected.map_err(|source| {
+            let cause = source.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+            let why = cause.map_or("the connection ended in the handshake", why);
+            TlsFailure::Handshake { address, name: name.to_str().into_owned(), why, source }
+        })?;
+        // HTTP/1.1 is what an origin speaks that knows nothing of ALPN; HTTP/2 over TLS is never guessed.
+        match stream.get_ref().1.alpn_protocol() {
+            agreed if http2 && agreed != Some(b"h2") => Err(TlsFailure::NoHttp2(address)),
+            _ => Ok(stream),
+        }
     }
 }
 
