@@ -12,6 +12,10 @@ use pointsman::stats::Registry;
 use pointsman::table::spec::{Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, VersionSpec};
 use pointsman::table::{Name, ServiceSpec, Table, Traffic, Weight, Weights};
 
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Rules of each service; none of them holds for the requests of the benches, so that all are asked.
 pub(crate) const RULES: usize = 10;
 

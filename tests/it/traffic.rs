@@ -151,6 +151,16 @@ pub(crate) fn descriptors(process: &Process) -> usize {
     std::fs::read_dir(format!("/proc/{}/fd", process.id())).unwrap().count()
 }
 
+/// The same when it has settled: its threads make their own, right after it says that it listens.
+pub(crate) fn settled(process: &Process) -> usize {
+    let mut files = 0;
+    eventually("it has all its descriptors", || {
+        std::thread::sleep(Duration::from_millis(100));
+        std::mem::replace(&mut files, descriptors(process)) == files
+    });
+    files
+}
+
 /// All values of a gauge, as Prometheus reads them.
 fn gauges(process: &Process, name: &str) -> Vec<f64> {
     let admin = process.admin_address;
@@ -171,12 +181,7 @@ fn soak_mixed_traffic_loses_nothing_and_leaves_nothing_behind() {
     let path = folder.path().join("pointsman.toml");
     std::fs::write(&path, text).unwrap();
     let process = Process::start(&path);
-    // Its threads make their own descriptors, right after it says that it listens.
-    let mut files = 0;
-    eventually("it has all its descriptors", || {
-        std::thread::sleep(Duration::from_millis(100));
-        std::mem::replace(&mut files, descriptors(&process)) == files
-    });
+    let files = settled(&process);
     let memory = resident_kib(&process);
     println!("seed {seed}, {seconds} s; at the start {memory} KiB resident, {files} descriptors");
     let (start, whole) = (Instant::now(), Duration::from_secs(seconds));
