@@ -23,6 +23,7 @@
 //!   failed by the upstream's fault ([`stats::UpstreamFailure`]).
 //! - **Revision**: a numbered, durable change of the traffic of some services.
 //! - **Evidence**: what became of the requests of two versions since the tick before ([`rollout::judge::Evidence`]).
+//!   **Verdict**: advance, hold or roll back, with what led to it ([`rollout::judge::Verdict`]).
 //!
 //! # Two planes that meet in one place
 //!
@@ -49,7 +50,7 @@
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::compile`], [`table::decide`](mod@table::decide).
-//! - [`rollout`]: pure judgement of releases, bets on which version is worse.
+//! - [`rollout`]: pure judgement of releases, from counts to a verdict with its evidence.
 //! - [`upstream`]: connections to endpoints, balancing between them.
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.

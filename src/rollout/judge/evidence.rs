@@ -94,7 +94,7 @@ pub struct Counts {
     /// Those that failed by the upstream's fault.
     pub failures: u64,
     /// Those of the failures that count as evidence: all of them, or with [`super::Assignment::PerKey`] those whose
-    /// key the judge admitted (and those without a key).
+    /// key [`super::Judge::admit_failure`] admitted (and those without a key).
     pub counted_failures: u64,
 }
 
@@ -121,7 +121,7 @@ pub struct EpochCounts {
     /// Outcomes.
     pub outcomes: Sides<Counts>,
     /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only requests whose key
-    /// the judge admitted (and those without a key).
+    /// [`super::Judge::admit_latency`] admitted (and those without a key).
     pub latencies: Sides<LatencyCounts>,
 }
 

@@ -17,6 +17,8 @@
 //! - [`keys`]: users who come back are one draw, not many. [`windows`]: what that means for latency.
 //! - [`health`]: when the baseline itself is ill.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
+//! - `tick`: folding evidence in. `ruling`: roll back, advance or hold. [`verdict`]: the ruling with its evidence and
+//!   one sentence (`sentence`).
 //!
 //! # How alpha is shared
 //!
@@ -49,8 +51,16 @@ pub mod keys;
 pub mod latency;
 pub mod power;
 pub mod ratio;
+mod ruling;
+mod sentence;
 pub mod settings;
+#[cfg(test)]
+mod tests;
+mod tick;
+pub mod verdict;
 pub mod windows;
 
 pub use evidence::{Counts, EpochCounts, Evidence, Share, Side, Sides};
 pub use settings::{Assignment, JudgeSettings};
+pub use tick::{Judge, JudgeState};
+pub use verdict::{Bake, Ground, Hold, Names, Ruling, Verdict};
