@@ -22,6 +22,8 @@
 //! - **Refusal**: why the proxy answered by itself, as a stable word ([`stats::Refused`]). **Failure**: how an attempt
 //!   failed by the upstream's fault ([`stats::UpstreamFailure`]).
 //! - **Revision**: a numbered, durable change of the traffic of some services.
+//! - **Evidence**: what became of the requests of two versions since the tick before ([`rollout::judge::Evidence`]).
+//!   **Verdict**: advance, hold or roll back, with what led to it ([`rollout::judge::Verdict`]).
 //!
 //! # Two planes that meet in one place
 //!
@@ -48,6 +50,7 @@
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::compile`], [`table::decide`](mod@table::decide).
+//! - [`rollout`]: pure judgement of releases, from counts to a verdict with its evidence.
 //! - [`upstream`]: connections to endpoints, balancing between them.
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.
@@ -63,7 +66,7 @@
 //! - `stats <- table <- rollout <- config <- control <- app <- main` is the direction of imports. `proxy` and
 //!   `upstream` see `table`, `tls` and `stats` only (`proxy` also `upstream`), and meet `control` in `app` only; `cli` stands
 //!   beside `app` and is used by `main` only.
-//! - [`stats`], [`table`], `rollout` and `config` have no async, no I/O, no clock and no randomness of their own: time
+//! - [`stats`], [`table`], [`rollout`] and `config` have no async, no I/O, no clock and no randomness of their own: time
 //!   and chance are arguments.
 //! - One store publishes a table; a request loads once, at its start, and keeps that snapshot.
 //! - [`table::decide()`] does not allocate (`tests/decide_alloc.rs`), lock, log or wait.
@@ -80,6 +83,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod proxy;
+pub mod rollout;
 pub mod stats;
 pub mod table;
 pub mod tls;

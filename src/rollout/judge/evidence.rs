@@ -1,0 +1,159 @@
+//! What the judge is told each tick: counts by version and weight epoch.
+//!
+//! A *weight epoch* is a stretch of time with one split. A request is stamped with its epoch when it is assigned and
+//! counted there when its outcome is known, which may be an epoch later: the odds of a bet are those of the moment
+//! when the lot fell. So a tick brings a short list, most often of one entry.
+//!
+//! An outcome counts when it is known. Versions that fail at different speed, one at once and the other by timeouts,
+//! are therefore compared with a lag of one timeout; begin to count with requests that were assigned after the
+//! rollout began, on both sides.
+//!
+//! Counts, not requests: a worker adds to its own counters, the control plane sums the workers' increments, and
+//! nothing is allocated for a tick.
+
+use std::time::Duration;
+
+use crate::table::Weight;
+
+use super::latency::{LatencyCounts, Quantiles, Thresholds};
+
+/// The probability that a judged request went to the candidate and not to the baseline, 0 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Share(f64);
+
+impl Share {
+    /// `None` outside 0 to 1.
+    #[must_use]
+    pub fn new(value: f64) -> Option<Self> {
+        (0.0..=1.0).contains(&value).then_some(Self(value))
+    }
+
+    /// The candidate's share of what both versions get together; `None` if they get nothing. A third version does not
+    /// matter.
+    #[must_use]
+    pub fn of(candidate: Weight, baseline: Weight) -> Option<Self> {
+        let both = f64::from(candidate.slots()) + f64::from(baseline.slots());
+        (both > 0.0).then(|| Self(f64::from(candidate.slots()) / both))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        self.0
+    }
+
+    /// Whether both versions get requests, so that there is something to compare.
+    #[must_use]
+    pub fn compares(self) -> bool {
+        self.0 > 0.0 && self.0 < 1.0
+    }
+}
+
+/// One of the two versions that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The version under rollout.
+    Candidate,
+    /// The version that it would replace.
+    Baseline,
+}
+
+/// Something of both versions.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sides<T> {
+    /// The version under rollout.
+    pub candidate: T,
+    /// The version that it would replace.
+    pub baseline: T,
+}
+
+impl<T> Sides<T> {
+    /// That of one side.
+    pub fn of(&self, side: Side) -> &T {
+        match side {
+            Side::Candidate => &self.candidate,
+            Side::Baseline => &self.baseline,
+        }
+    }
+
+    /// That of one side, to change it.
+    pub fn of_mut(&mut self, side: Side) -> &mut T {
+        match side {
+            Side::Candidate => &mut self.candidate,
+            Side::Baseline => &mut self.baseline,
+        }
+    }
+}
+
+/// What became of the judged requests of one version: first attempts that were assigned at random, and whose outcome
+/// is known. See [`super`] for what is left out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// All of them.
+    pub requests: u64,
+    /// Those that failed by the upstream's fault.
+    pub failures: u64,
+    /// Those of the failures that count as evidence: all of them, or with [`super::Assignment::PerKey`] those whose
+    /// key [`super::Judge::admit_failure`] admitted (and those without a key).
+    pub counted_failures: u64,
+}
+
+impl Counts {
+    /// Those that did not fail.
+    #[must_use]
+    pub fn successes(&self) -> u64 {
+        self.requests.saturating_sub(self.failures)
+    }
+
+    /// Adds `more`.
+    pub fn add(&mut self, more: &Self) {
+        self.requests += more.requests;
+        self.failures += more.failures;
+        self.counted_failures += more.counted_failures;
+    }
+}
+
+/// What the last tick brought of one weight epoch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpochCounts {
+    /// The candidate's share in the epoch.
+    pub share: Share,
+    /// Outcomes.
+    pub outcomes: Sides<Counts>,
+    /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only requests whose key
+    /// [`super::Judge::admit_latency`] admitted (and those without a key).
+    pub latencies: Sides<LatencyCounts>,
+}
+
+impl EpochCounts {
+    /// Nothing yet, in an epoch with this share.
+    #[must_use]
+    pub fn none(share: Share) -> Self {
+        Self { share, outcomes: Sides::default(), latencies: Sides::default() }
+    }
+}
+
+/// What a tick brings: increments since the tick before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Evidence<'a> {
+    /// By weight epoch, in any order.
+    pub epochs: &'a [EpochCounts],
+    /// The latencies of both versions at this time, for people.
+    pub quantiles: Option<Sides<Quantiles>>,
+    /// The thresholds that are in force, for people.
+    pub thresholds: Option<Thresholds>,
+}
+
+impl Evidence<'_> {
+    /// Whether nothing was counted.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.epochs.iter().all(|epoch| *epoch == EpochCounts::none(epoch.share))
+    }
+}
+
+/// A latency in whole microseconds, as counters keep it; half a million years at most.
+#[must_use]
+pub fn micros(latency: Duration) -> u64 {
+    u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)
+}

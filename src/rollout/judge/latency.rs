@@ -1,0 +1,223 @@
+//! The test on latency: does the candidate exceed the baseline's quantiles more often than its share explains?
+//!
+//! Latencies have no agreed distribution, and means are made by the worst few. But whatever the distribution is, a
+//! request of a candidate that is not slower exceeds a given threshold no more often than one of the baseline.
+//! So thresholds are taken from the baseline of the *previous* minute (its median, 90th and 99th percentile), and
+//! exceeding one is an event as in [`super::errors`]: known odds, and no assumption but the random assignment. The
+//! thresholds may be old, rough or wrong: that costs power, never validity, because they do not depend on the requests
+//! that are compared with them.
+//!
+//! An alternative `(q, r)` says that the candidate exceeds the q-quantile `r` times as often: a request above it has
+//! the ratio `rho = r`, one below `rho = (1 - r*(1 - q))/q`, and with `w` the candidate's share the capital is
+//! multiplied by
+//!
+//! ```text
+//! rho/(w*rho + 1 - w)   if it was the candidate's        1/(w*rho + 1 - w)   if it was the baseline's
+//! ```
+//!
+//! A whole confidence band on the distribution function (Dvoretzky-Kiefer-Wolfowitz and its kin) would also see
+//! changes in between, but needs two to twenty times as many requests for the regressions that happen.
+//!
+//! **The interface in.** A tolerance of `t` means that the candidate's latency is divided by `1 + t` first; the same
+//! thing is done once per minute here, by multiplying its thresholds ([`Thresholds`]). Thresholds ascend, so a
+//! request is described by *how many* it exceeds: four counters per version and weight epoch ([`LatencyCounts`]), one
+//! increment per request, and no latency is ever stored.
+//!
+//! **Every judged request is compared, whatever became of it**; one that hangs exceeds all thresholds at its timeout.
+//! Unlike failures, every request is a bet here, fast ones too: a fast request speaks for the candidate if it was the
+//! candidate's, and *against* it if it was the baseline's. So the odds must be those of the requests that are
+//! compared. If the candidate's are left out for a reason that the baseline does not share (only answers are timed
+//! and the candidate fails more; its endpoints warm up), then every fast request of the baseline looks like evidence,
+//! and at a share of half some thirty of them are an alarm. Failures that are fast make a version look faster; the
+//! test on failures is there to say so.
+
+use std::time::Duration;
+
+use super::capital::{Capital, RESERVE};
+use super::evidence::{Share, Side, micros};
+use super::settings::Multiple;
+
+/// The baseline's quantiles that are thresholds.
+pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+
+/// The alternatives: a quantile, and how many times as often it is exceeded. All of 1.25, 1.5, 2, 3, 5, 10, 20 and 50
+/// that leave something below the quantile (`r*(1 - q) <= 0.97`).
+const ALTERNATIVES: [(usize, f64); 15] = [
+    (0, 1.25),
+    (0, 1.5),
+    (1, 1.25),
+    (1, 1.5),
+    (1, 2.0),
+    (1, 3.0),
+    (1, 5.0),
+    (2, 1.25),
+    (2, 1.5),
+    (2, 2.0),
+    (2, 3.0),
+    (2, 5.0),
+    (2, 10.0),
+    (2, 20.0),
+    (2, 50.0),
+];
+
+/// The test: its E is the [`Capital::ln_value`] of its capital.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyTest {
+    /// What the bets have won, by alternative.
+    pub capital: Capital<{ ALTERNATIVES.len() }>,
+}
+
+/// Median, 90th and 99th percentile of a version's latency.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Quantiles(pub [Duration; QUANTILES.len()]);
+
+/// What a latency is compared with, for each side: the baseline's quantiles, and for the candidate those times what is
+/// tolerated. In microseconds, ascending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Thresholds {
+    baseline: [u64; QUANTILES.len()],
+    candidate: [u64; QUANTILES.len()],
+}
+
+impl Thresholds {
+    /// From the baseline's quantiles of the previous minute.
+    #[must_use]
+    pub fn new(baseline: &Quantiles, tolerated: Multiple) -> Self {
+        let mut sorted = baseline.0;
+        sorted.sort_unstable();
+        let slower = |latency: Duration| Duration::try_from_secs_f64(latency.as_secs_f64() * tolerated.value());
+        Self {
+            baseline: sorted.map(micros),
+            candidate: sorted.map(|latency| micros(slower(latency).unwrap_or(Duration::MAX))),
+        }
+    }
+
+    /// How many thresholds a latency of so many microseconds exceeds: its counter in [`LatencyCounts`].
+    #[must_use]
+    pub fn exceeded(&self, side: Side, micros: u64) -> usize {
+        let thresholds = match side {
+            Side::Candidate => &self.candidate,
+            Side::Baseline => &self.baseline,
+        };
+        thresholds.iter().filter(|threshold| micros > **threshold).count()
+    }
+
+    /// The thresholds of one side.
+    #[must_use]
+    pub fn of(&self, side: Side) -> Quantiles {
+        let thresholds = match side {
+            Side::Candidate => self.candidate,
+            Side::Baseline => self.baseline,
+        };
+        Quantiles(thresholds.map(Duration::from_micros))
+    }
+}
+
+/// How long the judged requests of one version took.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LatencyCounts {
+    /// Requests by how many thresholds they exceeded; nothing while no thresholds are in force.
+    pub by_exceeded: [u64; QUANTILES.len() + 1],
+    /// For the ceiling on slow requests, if there is one: all that were timed, thresholds or not.
+    pub timed: u64,
+    /// Those of them that took longer than [`super::settings::SlowCeiling::longer_than`].
+    pub slow: u64,
+}
+
+impl LatencyCounts {
+    /// All requests that were compared with thresholds.
+    #[must_use]
+    pub fn compared(&self) -> u64 {
+        self.by_exceeded.iter().sum()
+    }
+
+    /// Those above the threshold of the quantile with this number in [`QUANTILES`].
+    #[must_use]
+    pub fn above(&self, quantile: usize) -> u64 {
+        self.by_exceeded.iter().skip(quantile + 1).sum()
+    }
+
+    /// Adds `more`.
+    pub fn add(&mut self, more: &Self) {
+        for (count, more) in self.by_exceeded.iter_mut().zip(more.by_exceeded) {
+            *count += more;
+        }
+        self.timed += more.timed;
+        self.slow += more.slow;
+    }
+}
+
+/// The logarithms of the factors under one share of the traffic: computed once, used every tick.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyBets([LatencyFactors; ALTERNATIVES.len()]);
+
+/// The logarithms of the factors of one alternative.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct LatencyFactors {
+    /// The candidate's, above and below the threshold.
+    pub candidate: [f64; 2],
+    /// The baseline's, above and below the threshold.
+    pub baseline: [f64; 2],
+}
+
+impl LatencyBets {
+    /// The bets under one share. Nothing is bet where everything goes to one side.
+    #[must_use]
+    pub fn new(share: Share) -> Self {
+        let w = share.value();
+        Self(ALTERNATIVES.map(|(quantile, r)| {
+            let q = QUANTILES[quantile];
+            let rho = [r, (1.0 - r * (1.0 - q)) / q];
+            let mean = rho.map(|rho| w * rho + 1.0 - w);
+            let bets = LatencyFactors {
+                candidate: [(rho[0] / mean[0]).ln(), (rho[1] / mean[1]).ln()],
+                baseline: [-mean[0].ln(), -mean[1].ln()],
+            };
+            if share.compares() { bets } else { LatencyFactors::default() }
+        }))
+    }
+
+    /// The logarithms of the factors of every alternative, with the number of its quantile.
+    pub fn iter(&self) -> impl Iterator<Item = (usize, &LatencyFactors)> {
+        ALTERNATIVES.iter().map(|(quantile, _)| *quantile).zip(&self.0)
+    }
+}
+
+impl LatencyTest {
+    /// Everything staked now.
+    #[must_use]
+    pub fn unconditional() -> Self {
+        Self { capital: Capital::staked() }
+    }
+
+    /// Half of the stake kept for later starts ([`Capital::restart`]).
+    #[must_use]
+    pub fn with_restarts() -> Self {
+        Self { capital: Capital::with_reserve(RESERVE) }
+    }
+
+    /// The number in [`QUANTILES`] of the quantile whose bets have won most.
+    #[must_use]
+    pub fn leading_quantile(&self) -> usize {
+        let parts = ALTERNATIVES.iter().zip(&self.capital.ln_parts);
+        parts.max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |((quantile, _), _)| *quantile)
+    }
+
+    /// Folds in what happened under one share; the order does not matter.
+    pub fn fold(&mut self, bets: &LatencyBets, candidate: &LatencyCounts, baseline: &LatencyCounts) {
+        let split = |counts: &LatencyCounts, quantile| {
+            let (all, above) = (counts.compared(), counts.above(quantile));
+            [above as f64, (all - above) as f64]
+        };
+        let candidate = [0, 1, 2].map(|quantile| split(candidate, quantile));
+        let baseline = [0, 1, 2].map(|quantile| split(baseline, quantile));
+        self.capital.multiply(|alternative| {
+            let (quantile, factors) = (ALTERNATIVES[alternative].0, &bets.0[alternative]);
+            let sum = |counts: [f64; 2], lns: [f64; 2]| counts[0] * lns[0] + counts[1] * lns[1];
+            sum(candidate[quantile], factors.candidate) + sum(baseline[quantile], factors.baseline)
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

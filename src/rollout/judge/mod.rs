@@ -1,0 +1,66 @@
+//! Whether a new version (the *candidate*) is worse than the one it would replace (the *baseline*).
+//!
+//! A judge that looks four times a second must stay right however often it looks. A threshold on a rate does not: a
+//! test at nominal 5 % that is repeated every second for an hour rolls four of ten healthy releases back. So the judge
+//! bets. Every judged request was sent to the candidate with a known probability, hence "the next failure will be the
+//! candidate's" is a bet with known fair odds; the winnings multiply, and a capital of 1/alpha times the stake is a
+//! proof at level alpha at any time (Ville's inequality; e-processes, test martingales, and for this case the
+//! conditional binomial test of Lindon and Malek, arXiv 2011.03567). No assumption about rates enters: they may drift
+//! with the hour and with load, as long as they do so for both versions.
+//!
+//! In reading order:
+//!
+//! - [`settings`]: what is asked of the judge, in types that cannot hold nonsense.
+//! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
+//! - [`capital`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
+//! - [`errors`], [`latency`], [`ceiling`]: the three tests.
+//! - [`keys`]: users who come back are one draw, not many. [`windows`]: what that means for latency.
+//! - [`health`]: when the baseline itself is ill.
+//! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
+//! - `tick`: folding evidence in. `ruling`: roll back, advance or hold. [`verdict`]: the ruling with its evidence and
+//!   one sentence (`sentence`).
+//!
+//! # How alpha is shared
+//!
+//! [`settings::JudgeSettings::alpha`] is for a whole rollout. Each ceiling is an alarm of its own, and the comparison
+//! with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). Within the
+//! comparison the stake is split equally between its tests: their mean is again a capital, so a weak hint in both
+//! adds up. With [`settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is no
+//! longer a fair game for somebody who watches both, and the largest part counts instead of the sum (union bound
+//! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
+//!
+//! # What the counters have to leave out
+//!
+//! The odds are known only for requests that were assigned at random *and* stamped with the weight in force at that
+//! moment. So these never reach the judge: requests that a rule forced, health checks, mirrored requests and replays
+//! (first attempts only); failures that the client caused; an endpoint's first [`settings::JudgeSettings::warm_up`].
+//! A request that hangs is a failure at its start plus the timeout, not when it ends.
+//!
+//! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: while
+//! endpoints of the candidate warm up, the baseline's requests are no evidence either; while the candidate's share is
+//! passed on because none of its endpoints is healthy, nothing is. [`latency`] says what happens otherwise.
+
+pub mod capital;
+pub mod ceiling;
+pub mod errors;
+pub mod evidence;
+#[cfg(test)]
+mod fixture;
+pub mod health;
+pub mod keys;
+pub mod latency;
+pub mod power;
+pub mod ratio;
+mod ruling;
+mod sentence;
+pub mod settings;
+#[cfg(test)]
+mod tests;
+mod tick;
+pub mod verdict;
+pub mod windows;
+
+pub use evidence::{Counts, EpochCounts, Evidence, Share, Side, Sides};
+pub use settings::{Assignment, JudgeSettings};
+pub use tick::{Judge, JudgeState};
+pub use verdict::{Bake, Ground, Hold, Names, Ruling, Verdict};

@@ -1,0 +1,177 @@
+//! How many times as often as the baseline the candidate fails, as an interval for people.
+//!
+//! E says how sure it is *that* the candidate is worse; people also want to know *by how much*. The interval holds the
+//! true ratio with the given confidence at all times at once (a confidence sequence), so it may be watched live.
+//! It inverts the same bets: a ratio `r` is in it while a capital that bets against exactly `r` has not won:
+//!
+//! ```text
+//! { r : l(r) >= ln alpha + ln mean_g exp l(g) }
+//! l(r) = sum over shares w of c*ln th + b*ln(1 - th)      th = w*r/(w*r + 1 - w)
+//! ```
+//!
+//! with `c` and `b` the counted failures of candidate and baseline. `l` is concave in `ln r`, so the set is an
+//! interval and is found by bisection.
+
+use super::capital::ln_sum;
+use super::evidence::Share;
+use super::settings::Probability;
+
+/// The alternatives `g`.
+const ALTERNATIVES: [f64; 19] = [
+    0.01,
+    0.02,
+    0.05,
+    0.1,
+    0.2,
+    1.0 / 3.0,
+    1.0 / 2.0,
+    1.0 / 1.5,
+    1.0 / 1.2,
+    1.0,
+    1.2,
+    1.5,
+    2.0,
+    3.0,
+    5.0,
+    10.0,
+    20.0,
+    50.0,
+    100.0,
+];
+
+/// Ratios are looked for within e^-30 to e^30, ten million millions: beyond, they are nothing and infinitely many.
+const LN_RATIO_MAX: f64 = 30.0;
+
+/// Halvings of an interval of 60 until it is smaller than a float can tell.
+const HALVINGS: u32 = 60;
+
+/// The failures of both versions by share.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RatioCounts {
+    /// One entry for each share that was in force, in order of appearance.
+    pub shares: Vec<ShareFailures>,
+}
+
+/// Failures under one share.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ShareFailures {
+    /// The candidate's share.
+    pub share: Share,
+    /// Counted failures of the candidate.
+    pub candidate: u64,
+    /// Counted failures of the baseline.
+    pub baseline: u64,
+}
+
+/// From the smallest to the largest ratio that the evidence allows.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RatioInterval {
+    /// The smallest; 0 while the candidate has not failed.
+    pub low: f64,
+    /// The largest; infinite while the baseline has not failed.
+    pub high: f64,
+}
+
+impl RatioCounts {
+    /// Adds failures under a share. Allocates only when the share is new.
+    pub fn add(&mut self, share: Share, candidate: u64, baseline: u64) {
+        if !share.compares() || candidate + baseline == 0 {
+            return;
+        }
+        match self.shares.iter_mut().find(|known| known.share == share) {
+            Some(known) => {
+                known.candidate += candidate;
+                known.baseline += baseline;
+            }
+            None => self.shares.push(ShareFailures { share, candidate, baseline }),
+        }
+    }
+
+    /// The interval that holds the true ratio at all times with probability `1 - alpha`; `None` before the first
+    /// failure.
+    #[must_use]
+    pub fn interval(&self, alpha: Probability) -> Option<RatioInterval> {
+        if self.shares.is_empty() {
+            return None;
+        }
+        let lns = ALTERNATIVES.iter().map(|g| self.ln_likelihood(g.ln()) - (ALTERNATIVES.len() as f64).ln());
+        let threshold = alpha.value().ln() + ln_sum(lns);
+        let best = bisect(-LN_RATIO_MAX, LN_RATIO_MAX, |x| self.slope(x) > 0.0);
+        let inside = |x: f64| self.ln_likelihood(x) >= threshold;
+        let low = if inside(-LN_RATIO_MAX) { 0.0 } else { bisect(-LN_RATIO_MAX, best, |x| !inside(x)).exp() };
+        let high = if inside(LN_RATIO_MAX) { f64::INFINITY } else { bisect(best, LN_RATIO_MAX, inside).exp() };
+        Some(RatioInterval { low, high })
+    }
+
+    /// l(e^x).
+    fn ln_likelihood(&self, x: f64) -> f64 {
+        let of_share = |counts: &ShareFailures| {
+            let odds = x + (counts.share.value() / (1.0 - counts.share.value())).ln();
+            // ln th and ln(1 - th) from the logarithm of the odds, exact at both ends.
+            counts.candidate as f64 * -softplus(-odds) + counts.baseline as f64 * -softplus(odds)
+        };
+        self.shares.iter().map(of_share).sum()
+    }
+
+    /// The derivative of l(e^x) by x.
+    fn slope(&self, x: f64) -> f64 {
+        let of_share = |counts: &ShareFailures| {
+            let odds = x.exp() * counts.share.value() / (1.0 - counts.share.value());
+            counts.candidate as f64 / (1.0 + odds) - counts.baseline as f64 * odds / (1.0 + odds)
+        };
+        self.shares.iter().map(of_share).sum()
+    }
+}
+
+/// ln(1 + e^x).
+fn softplus(x: f64) -> f64 {
+    x.max(0.0) + (-x.abs()).exp().ln_1p()
+}
+
+/// Where `holds` turns from true to false between `low` and `high`.
+fn bisect(mut low: f64, mut high: f64, holds: impl Fn(f64) -> bool) -> f64 {
+    for _ in 0..HALVINGS {
+        let middle = (low + high) / 2.0;
+        if holds(middle) { low = middle } else { high = middle }
+    }
+    (low + high) / 2.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn interval(counts: &[(f64, u64, u64)]) -> Option<RatioInterval> {
+        let mut ratio = RatioCounts::default();
+        for (share, candidate, baseline) in counts {
+            ratio.add(Share::new(*share).unwrap(), *candidate, *baseline);
+        }
+        ratio.interval(Probability::new(0.05).unwrap())
+    }
+
+    fn rounded(interval: RatioInterval) -> [f64; 2] {
+        [interval.low, interval.high].map(|end| (end * 100.0).round() / 100.0)
+    }
+
+    #[test]
+    fn the_vector_comes_out() {
+        assert_eq!(rounded(interval(&[(0.1, 30, 100)]).unwrap()), [1.27, 5.25]);
+    }
+
+    #[test]
+    fn ticks_of_one_share_add_up_and_shares_go_together() {
+        assert_eq!(interval(&[(0.1, 10, 60), (0.1, 20, 40)]), interval(&[(0.1, 30, 100)]));
+        let (one, both) = (interval(&[(0.1, 30, 100)]).unwrap(), interval(&[(0.1, 30, 100), (0.5, 27, 10)]).unwrap());
+        assert!(one.low < both.low && both.high < one.high, "{one:?} {both:?}");
+    }
+
+    #[test]
+    fn an_end_without_evidence_is_open() {
+        assert_eq!(interval(&[]), None);
+        assert_eq!(interval(&[(1.0, 5, 0)]), None);
+        let no_baseline = interval(&[(0.1, 5, 0)]).unwrap();
+        assert!(no_baseline.low > 1.0 && no_baseline.high.is_infinite(), "{no_baseline:?}");
+        let no_candidate = interval(&[(0.1, 0, 100)]).unwrap();
+        assert!(no_candidate.low == 0.0 && no_candidate.high < 1.0, "{no_candidate:?}");
+    }
+}

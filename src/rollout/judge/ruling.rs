@@ -1,0 +1,141 @@
+//! How the judge decides: roll back, advance, or hold and say why.
+//!
+//! - **Roll back** at E >= 1/alpha with at least three events of the candidate in the test that leads, or at a broken
+//!   ceiling. At any time: a proof does not wait for the bake.
+//! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
+//!   version only a larger share shows), E < 10, and the baseline is healthy. Enough is counted in requests also where
+//!   users count once: who sends more has more chances to be hit.
+//! - **Hold** otherwise. The reasons are asked in the order of what somebody should know first: a suspicion, an ill
+//!   baseline, then what time will mend.
+
+use super::capital::ln_sum;
+use super::errors::CANDIDATE_EVENTS_MIN;
+use super::ratio::RatioInterval;
+use super::sentence;
+use super::settings::{Assignment, Probability};
+use super::tick::Judge;
+use super::verdict::{Bake, Findings, Ground, Hold, Names, Ruling, Standing, Verdict};
+
+/// From this E on there is a hint against the candidate: by chance in one of ten healthy rollouts at most.
+const SUSPICION: f64 = 10.0;
+
+/// The confidence sequence for people holds the truth with 95 %, the custom of the field.
+const RATIO_ALPHA: f64 = 0.05;
+
+/// What is believed of the baseline before anything was seen: half a failure in 500 requests, 0.1 %. A few hundred
+/// requests outweigh it.
+const UNSEEN: (f64, f64) = (0.5, 500.0);
+
+impl Judge {
+    /// What should become of the candidate now. Allocates nothing.
+    #[must_use]
+    pub fn ruling(&self, bake: Bake) -> Ruling {
+        let standing = self.standing();
+        if let Some(ground) = self.proof(&standing) {
+            return Ruling::RollBack(ground);
+        }
+        match self.objection(&standing, bake) {
+            Some(why) => Ruling::Hold { why, expired: self.hold_expired(bake) },
+            None => Ruling::Advance,
+        }
+    }
+
+    /// The same with its evidence, for the record.
+    #[must_use]
+    pub fn verdict(&self, bake: Bake, names: &Names) -> Verdict {
+        let (ruling, findings) = (self.ruling(bake), self.findings());
+        let sentence = sentence::of(ruling, &findings, &self.settings, names);
+        Verdict { ruling, findings, sentence }
+    }
+
+    /// ln E of each test at this moment.
+    #[must_use]
+    pub fn standing(&self) -> Standing {
+        let (state, assignment) = (&self.state, self.settings.assignment);
+        let errors = state.errors.capital.ln_value();
+        let latency = state.latency.as_ref().map(|windows| windows.ln_value(assignment));
+        let tests = [Some(errors), latency].into_iter().flatten();
+        let together = match assignment {
+            Assignment::PerRequest => ln_sum(tests),
+            Assignment::PerKey => tests.fold(f64::NEG_INFINITY, f64::max),
+        };
+        Standing {
+            errors,
+            latency,
+            comparison: together - f64::from(self.settings.comparisons()).ln(),
+            failure_ceiling: state.failure_ceiling.as_ref().map(|test| test.capital.ln_value()),
+            slow_ceiling: state.slow_ceiling.as_ref().map(|test| test.capital.ln_value()),
+        }
+    }
+
+    /// All that is known at this moment.
+    #[must_use]
+    pub fn findings(&self) -> Findings {
+        let state = &self.state;
+        Findings {
+            share: state.share,
+            outcomes: state.outcomes,
+            step: state.step,
+            latencies: state.latencies,
+            quantiles: state.quantiles,
+            thresholds: state.thresholds,
+            leading_quantile: state.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile()),
+            baseline_recent: state.health.recent(),
+            standing: self.standing(),
+            ln_alarm: self.settings.ln_alarm(),
+            ratio: self.ratio(),
+        }
+    }
+
+    /// How many times as often as the baseline the candidate fails, with 95 % confidence at all times.
+    #[must_use]
+    pub fn ratio(&self) -> Option<RatioInterval> {
+        Probability::new(RATIO_ALPHA).and_then(|alpha| self.state.ratio.interval(alpha))
+    }
+
+    fn proof(&self, standing: &Standing) -> Option<Ground> {
+        let proved = |ln: Option<f64>| ln.is_some_and(|ln| ln >= self.settings.ln_alarm());
+        let (candidate, timed) = (&self.state.outcomes.candidate, &self.state.latencies.candidate);
+        let leads = self.state.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
+        let (ground, events) = match leads {
+            Some(windows) => (Ground::Latency, timed.above(windows.test.leading_quantile())),
+            None => (Ground::Errors, candidate.counted_failures),
+        };
+        if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN {
+            Some(ground)
+        } else if proved(standing.failure_ceiling) {
+            Some(Ground::FailureCeiling)
+        } else {
+            proved(standing.slow_ceiling).then_some(Ground::SlowCeiling)
+        }
+    }
+
+    fn objection(&self, standing: &Standing, bake: Bake) -> Option<Hold> {
+        if standing.highest() >= SUSPICION.ln() {
+            Some(Hold::Suspicion)
+        } else if self.state.health.is_ill(self.settings.baseline_ill) {
+            Some(Hold::BaselineIll)
+        } else if self.state.failed_keys.is_full() {
+            Some(Hold::KeysFull)
+        } else if bake == Bake::Running {
+            Some(Hold::Baking)
+        } else {
+            self.lack_of_data()
+        }
+    }
+
+    fn lack_of_data(&self) -> Option<Hold> {
+        let judged = self.state.step.candidate.requests;
+        let baseline = &self.state.outcomes.baseline;
+        let failing = (baseline.failures as f64 + UNSEEN.0) / (baseline.requests as f64 + UNSEEN.1);
+        let needed = self.settings.requests_needed(self.state.share, failing);
+        needed.is_none_or(|needed| judged < needed).then_some(Hold::NotEnoughData { judged, needed })
+    }
+
+    fn hold_expired(&self, bake: Bake) -> bool {
+        match bake {
+            Bake::Running => false,
+            Bake::Over { ago } => ago >= self.settings.hold_max,
+        }
+    }
+}

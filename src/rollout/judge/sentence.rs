@@ -1,0 +1,168 @@
+//! A ruling in one sentence with its numbers, as it is shown, logged and kept.
+//!
+//! Whoever is woken by it should not have to open anything else: what was done to which version, on how many requests
+//! of both, and how sure that is. The odds are the promise (1/alpha), not the E of the moment, which is a matter of
+//! when one looked.
+
+use std::time::Duration;
+
+use super::evidence::Counts;
+use super::health::RECENT;
+use super::latency::QUANTILES;
+use super::settings::JudgeSettings;
+use super::verdict::{Findings, Ground, Hold, Names, Ruling};
+
+/// The sentence.
+pub(super) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+    let Names { service, candidate, .. } = names;
+    match ruling {
+        Ruling::RollBack(ground) => {
+            let odds = thousands(findings.ln_alarm.exp().round());
+            let why = ground_text(ground, findings, settings, names);
+            format!("rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}")
+        }
+        Ruling::Advance => {
+            format!("advanced {service} {candidate}: {}, E {}", errors_text(findings, names), e_text(findings))
+        }
+        Ruling::Hold { why, expired } => {
+            let last = if expired { ", held as long as allowed" } else { "" };
+            format!("holding {service} {candidate}: {}{last}", hold_text(why, findings, names))
+        }
+    }
+}
+
+fn ground_text(ground: Ground, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+    match ground {
+        Ground::Errors => errors_text(findings, names),
+        Ground::Latency => latency_text(findings, settings, names),
+        Ground::FailureCeiling => {
+            let allowed = settings.ceilings.failures.map_or(0.0, |ceiling| ceiling.value());
+            let failed = failed_text(&findings.outcomes.candidate, "requests failed");
+            format!("{failed}, more than the allowed {}", percent(allowed))
+        }
+        Ground::SlowCeiling => {
+            let (limit, allowed) = settings
+                .ceilings
+                .slow
+                .map_or((Duration::ZERO, 0.0), |ceiling| (ceiling.longer_than, ceiling.at_most.value()));
+            let counts = &findings.latencies.candidate;
+            let slow = part(counts.slow, counts.timed, &format!("requests took longer than {}", time(limit)));
+            format!("{slow}, more than the allowed {}", percent(allowed))
+        }
+    }
+}
+
+/// `9 of 212 requests failed (4.2 %) against 21 of 20,340 (0.1 %) on v1`.
+fn errors_text(findings: &Findings, names: &Names) -> String {
+    let candidate = failed_text(&findings.outcomes.candidate, "requests failed");
+    let baseline = failed_text(&findings.outcomes.baseline, "");
+    format!("{candidate} against {baseline} on {}", names.baseline)
+}
+
+/// `9 of 212 requests failed (4.2 %)`, with the number of users where they are counted once.
+fn failed_text(counts: &Counts, what: &str) -> String {
+    let text = part(counts.failures, counts.requests, what);
+    if counts.counted_failures == counts.failures {
+        text
+    } else {
+        format!("{} of {} users", text, thousands(counts.counted_failures as f64))
+    }
+}
+
+fn latency_text(findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+    let (quantile, counts) = (findings.leading_quantile, &findings.latencies);
+    let above = |side: &super::latency::LatencyCounts, what: &str| part(side.above(quantile), side.compared(), what);
+    let times = settings.slower.map_or(1.0, |slower| slower.value());
+    let what = format!("requests took more than {times} times the {} of {}", quantile_name(quantile), names.baseline);
+    let (candidate, baseline) = (above(&counts.candidate, &what), above(&counts.baseline, "above it"));
+    let quantiles = findings.quantiles.map_or_else(String::new, |both| {
+        let list = |quantiles: &super::latency::Quantiles| quantiles.0.map(time).join("/");
+        format!(", p50/p90/p99 {} against {}", list(&both.candidate), list(&both.baseline))
+    });
+    format!("{candidate} against {baseline} on {}{quantiles}", names.baseline)
+}
+
+fn hold_text(why: Hold, findings: &Findings, names: &Names) -> String {
+    match why {
+        Hold::Suspicion => format!("10 <= E ({}): {}", e_text(findings), errors_text(findings, names)),
+        Hold::BaselineIll => {
+            let (requests, failures) = findings.baseline_recent;
+            let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
+            format!("baseline ill: {failed} in the last {}", time(RECENT))
+        }
+        Hold::KeysFull => "too many users were hit to count them once each".to_owned(),
+        Hold::Baking => format!("baking: {}, E {}", errors_text(findings, names), e_text(findings)),
+        Hold::NotEnoughData { judged, needed: Some(needed) } => {
+            format!("not enough data: {} of {} requests", thousands(judged as f64), thousands(needed as f64))
+        }
+        Hold::NotEnoughData { judged, needed: None } => {
+            let baseline = failed_text(&findings.outcomes.baseline, "requests failed");
+            let judged = thousands(judged as f64);
+            format!(
+                "not enough data: {judged} requests, and no number is enough beside {}, where {baseline}",
+                names.baseline
+            )
+        }
+    }
+}
+
+fn quantile_name(quantile: usize) -> String {
+    if quantile == 0 { "median".to_owned() } else { format!("{}th percentile", QUANTILES[quantile] * 100.0) }
+}
+
+/// `9 of 212 requests failed (4.2 %)`.
+fn part(some: u64, all: u64, what: &str) -> String {
+    let space = if what.is_empty() { "" } else { " " };
+    let ratio = if all == 0 { 0.0 } else { some as f64 / all as f64 };
+    format!("{} of {}{space}{what} ({})", thousands(some as f64), thousands(all as f64), percent(ratio))
+}
+
+/// One decimal, or two significant digits where that would be 0.
+fn percent(ratio: f64) -> String {
+    let percent = ratio * 100.0;
+    let decimals = if percent == 0.0 || percent >= 0.1 { 1 } else { 1 - decade(percent) };
+    let text = format!("{percent:.0$}", usize::try_from(decimals).unwrap_or(1));
+    let text = if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.') } else { &text };
+    format!("{text} %")
+}
+
+/// The E that an alarm would be raised on, with two significant digits below 10.
+fn e_text(findings: &Findings) -> String {
+    let ln = findings.standing.highest();
+    let e = ln.exp();
+    if ln > 100.0 {
+        format!("10^{:.0}", ln / std::f64::consts::LN_10)
+    } else if e >= 10.0 {
+        thousands(e.floor())
+    } else if e >= 0.01 {
+        format!("{e:.2}")
+    } else {
+        "below 0.01".to_owned()
+    }
+}
+
+/// The exponent of the first significant digit.
+fn decade(value: f64) -> i32 {
+    #[expect(clippy::cast_possible_truncation, reason = "the logarithm of a float is below 400")]
+    let decade = value.log10().floor() as i32;
+    decade
+}
+
+/// A whole number with commas.
+fn thousands(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
+/// `84 ms`, `1.2 s`.
+fn time(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    let (value, unit) = match seconds {
+        s if s >= 1.0 => (s, "s"),
+        s if s >= 0.001 => (s * 1e3, "ms"),
+        s => (s * 1e6, "us"),
+    };
+    let text = if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") };
+    format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
+}

@@ -1,0 +1,216 @@
+//! What is asked of the judge, in types that cannot hold nonsense.
+//!
+//! Every default is argued where it stands. The defaults are for a service that fails one request in a thousand and
+//! is rolled out over half an hour; a rollout needs to set none of them.
+
+use std::time::Duration;
+
+/// A number strictly between 0 and 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Probability(f64);
+
+impl Probability {
+    /// `None` unless strictly between 0 and 1.
+    #[must_use]
+    pub fn new(value: f64) -> Option<Self> {
+        (value > 0.0 && value < 1.0).then_some(Self(value))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+/// An absolute increase of a probability: from 0 up to, but not including, 1.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Increase(f64);
+
+impl Increase {
+    /// None at all.
+    pub const NONE: Self = Self(0.0);
+
+    /// `None` below 0 or from 1 on.
+    #[must_use]
+    pub fn new(value: f64) -> Option<Self> {
+        (0.0..1.0).contains(&value).then_some(Self(value))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+/// How many times more: 1 or above, finite.
+#[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
+pub struct Multiple(f64);
+
+impl Multiple {
+    /// Not more at all.
+    pub const ONE: Self = Self(1.0);
+
+    /// `None` below 1 or if not finite.
+    #[must_use]
+    pub fn new(value: f64) -> Option<Self> {
+        (value >= 1.0 && value.is_finite()).then_some(Self(value))
+    }
+
+    /// The number.
+    #[must_use]
+    pub fn value(self) -> f64 {
+        self.0
+    }
+}
+
+/// How much more often than the baseline the candidate may fail: `ratio * (p + increase * (1 - p))`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Margin {
+    /// Tolerated ratio. By default 1: a new version has no right to be worse.
+    pub ratio: Multiple,
+    /// Tolerated absolute increase. By default 0.1 %: on a baseline that never fails, every failure of the candidate
+    /// is infinitely many times more, and nobody wants a rollback for three in a million.
+    pub increase: Increase,
+}
+
+impl Margin {
+    /// Nothing is tolerated beyond the baseline's own failures.
+    pub const NONE: Self = Self { ratio: Multiple::ONE, increase: Increase::NONE };
+
+    /// The largest tolerated probability of failure beside a baseline with this one.
+    #[must_use]
+    pub fn tolerated(self, baseline: f64) -> f64 {
+        (self.ratio.value() * (baseline + self.increase.value() * (1.0 - baseline))).min(1.0)
+    }
+}
+
+impl Default for Margin {
+    fn default() -> Self {
+        Self { ratio: Multiple::ONE, increase: Increase(0.001) }
+    }
+}
+
+/// What the lot falls on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Assignment {
+    /// Each request for itself.
+    #[default]
+    PerRequest,
+    /// Each user, by a sticky key: see [`super::keys`]. Right as well where some requests come without a key.
+    PerKey,
+}
+
+/// No more than this part of the requests may take longer than this.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct SlowCeiling {
+    /// Longer than this is slow; the counters compare.
+    pub longer_than: Duration,
+    /// The part that may be slow.
+    pub at_most: Probability,
+}
+
+/// Hard objectives that hold without a baseline. Each is an alarm of its own and takes its part of alpha.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Ceilings {
+    /// The part of the candidate's requests that may fail.
+    pub failures: Option<Probability>,
+    /// The part that may be slow.
+    pub slow: Option<SlowCeiling>,
+}
+
+/// What is asked of the judge.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct JudgeSettings {
+    /// The probability that a healthy version is rolled back by chance, at any time in the whole rollout. By default 1
+    /// in 1,000: with a release a day, one false alarm in three years.
+    pub alpha: Probability,
+    /// How many more failures than the baseline's are tolerated.
+    pub margin: Margin,
+    /// How many times slower than the baseline is tolerated; `None` does not judge latency. By default 1.2: a cold
+    /// cache and other hardware are slower by so much without a fault.
+    pub slower: Option<Multiple>,
+    /// Hard objectives. By default none.
+    pub ceilings: Ceilings,
+    /// What the lot falls on.
+    pub assignment: Assignment,
+    /// The regression that a bake must be able to catch: an increase of the probability of failure beyond the
+    /// tolerated. By default 2 %: a smaller one would need bakes of hours on an ordinary service.
+    pub catches: Probability,
+    /// So many judged requests of the candidate are enough to advance; `None` computes the number from
+    /// [`Self::catches`] ([`super::power`]).
+    pub requests_min: Option<u64>,
+    /// The baseline is ill when more of its recent requests than this fail ([`super::health`]). By default 5 %: such a
+    /// service has an incident, and an incident is no time to promote.
+    pub baseline_ill: Probability,
+    /// An endpoint's first requests that the counters leave out, together with the other version's requests of that
+    /// time: a cold start is no regression. By default 10 s.
+    pub warm_up: Duration,
+    /// How long after the end of its bake a step may be held before the plan says what happens. By default 30 min.
+    pub hold_max: Duration,
+    /// How long the rollout is expected to take, the sum of its bakes: over this time the reserve for late regressions
+    /// is spent ([`super::capital`]). By default 30 min.
+    pub horizon: Duration,
+}
+
+impl Default for JudgeSettings {
+    fn default() -> Self {
+        let minutes = |minutes: u64| Duration::from_secs(60 * minutes);
+        Self {
+            alpha: Probability(0.001),
+            margin: Margin::default(),
+            slower: Some(Multiple(1.2)),
+            ceilings: Ceilings::default(),
+            assignment: Assignment::default(),
+            catches: Probability(0.02),
+            requests_min: None,
+            baseline_ill: Probability(0.05),
+            warm_up: Duration::from_secs(10),
+            hold_max: minutes(30),
+            horizon: minutes(30),
+        }
+    }
+}
+
+impl JudgeSettings {
+    /// Tests that compare with the baseline and share one stake.
+    #[must_use]
+    pub fn comparisons(&self) -> u32 {
+        1 + u32::from(self.slower.is_some())
+    }
+
+    /// Alarms that share alpha: the comparison and each ceiling.
+    #[must_use]
+    pub fn alarms(&self) -> u32 {
+        1 + u32::from(self.ceilings.failures.is_some()) + u32::from(self.ceilings.slow.is_some())
+    }
+
+    /// ln E at which an alarm goes off: its part of alpha, inverted.
+    #[must_use]
+    pub fn ln_alarm(&self) -> f64 {
+        (f64::from(self.alarms()) / self.alpha.value()).ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_that_mean_nothing_are_no_settings() {
+        let bad = [f64::NAN, f64::INFINITY, -0.5, 0.0, 1.0, 1.5];
+        assert_eq!(bad.map(|value| Probability::new(value).is_some()), [false; 6]);
+        assert_eq!(bad.map(|value| Increase::new(value).is_some()), [false, false, false, true, false, false]);
+        assert_eq!(bad.map(|value| Multiple::new(value).is_some()), [false, false, false, false, true, true]);
+    }
+
+    #[test]
+    fn alarms_share_alpha() {
+        let mut settings = JudgeSettings::default();
+        assert!((settings.ln_alarm() - 1000_f64.ln()).abs() < 1e-12);
+        settings.ceilings.failures = Probability::new(0.01);
+        assert!((settings.ln_alarm() - 2000_f64.ln()).abs() < 1e-12);
+        assert_eq!((settings.comparisons(), settings.alarms()), (2, 2));
+    }
+}

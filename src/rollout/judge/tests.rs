@@ -1,0 +1,469 @@
+//! The judge as a whole: evidence by ticks in, verdicts out.
+
+use std::time::Duration;
+
+use super::evidence::{Counts, EpochCounts, Evidence, Sides};
+use super::fixture::{Chance, margin, mean, probability, share, within};
+use super::keys::KEYS_MAX;
+use super::latency::{LatencyCounts, Quantiles};
+use super::settings::{Assignment, Ceilings, JudgeSettings, Multiple, SlowCeiling};
+use super::verdict::{Bake, Ground, Hold, Names, Ruling};
+use super::*;
+
+const SEED: u64 = 20_260_417;
+const TICK: Duration = Duration::from_millis(250);
+const NAMES: Names = Names { service: "shop", candidate: "v2", baseline: "v1" };
+const OVER: Bake = Bake::Over { ago: Duration::ZERO };
+
+/// Only failures are judged, with nothing granted.
+fn errors_only() -> JudgeSettings {
+    JudgeSettings { slower: None, margin: margin(1.0, 0.0), ..JudgeSettings::default() }
+}
+
+fn counts(requests: u64, failures: u64) -> Counts {
+    Counts { requests, failures, counted_failures: failures }
+}
+
+fn epoch(w: f64, candidate: Counts, baseline: Counts) -> EpochCounts {
+    EpochCounts { outcomes: Sides { candidate, baseline }, ..EpochCounts::none(share(w)) }
+}
+
+fn tick(judge: &mut Judge, now: Duration, epoch: EpochCounts) {
+    judge.tick(now, &Evidence { epochs: &[epoch], ..Evidence::default() });
+}
+
+/// A judge that was told one thing in one tick.
+fn told(settings: JudgeSettings, epoch: EpochCounts) -> Judge {
+    let mut judge = Judge::new(settings, epoch.share, Duration::ZERO);
+    tick(&mut judge, TICK, epoch);
+    judge
+}
+
+fn hold(judge: &Judge, bake: Bake) -> Hold {
+    match judge.ruling(bake) {
+        Ruling::Hold { why, .. } => why,
+        other @ (Ruling::RollBack(_) | Ruling::Advance) => panic!("found {other:?}, want a hold"),
+    }
+}
+
+/// What 250 requests bring in a tick.
+struct Traffic {
+    share: f64,
+    failing: Sides<f64>,
+    /// The probabilities to exceed the three thresholds.
+    above: Sides<[f64; 3]>,
+}
+
+impl Traffic {
+    const HEALTHY: Self = Self {
+        share: 0.1,
+        failing: Sides { candidate: 0.001, baseline: 0.001 },
+        above: Sides { candidate: [0.5, 0.1, 0.01], baseline: [0.5, 0.1, 0.01] },
+    };
+
+    fn tick(&self, chance: &mut Chance) -> EpochCounts {
+        let candidate = chance.binomial(250, self.share);
+        let mut side = |requests, failing, above: [f64; 3]| {
+            let first = chance.binomial(requests, above[0]);
+            let second = chance.binomial(first, above[1] / above[0]);
+            let third = chance.binomial(second, above[2] / above[1]);
+            let by_exceeded = [requests - first, first - second, second - third, third];
+            (
+                counts(requests, chance.binomial(requests, failing)),
+                LatencyCounts { by_exceeded, timed: requests, slow: third },
+            )
+        };
+        let candidate = side(candidate, self.failing.candidate, self.above.candidate);
+        let baseline = side(250 - candidate.0.requests, self.failing.baseline, self.above.baseline);
+        let mut epoch = epoch(self.share, candidate.0, baseline.0);
+        epoch.latencies = Sides { candidate: candidate.1, baseline: baseline.1 };
+        epoch
+    }
+
+    /// Ticks after `start` until a rollback, or `None` after so many.
+    fn run(&self, judge: &mut Judge, start: Duration, ticks: u32, chance: &mut Chance) -> Option<(u32, Ground)> {
+        (1..=ticks).find_map(|number| {
+            tick(judge, start + number * TICK, self.tick(chance));
+            match judge.ruling(Bake::Running) {
+                Ruling::RollBack(ground) => Some((number, ground)),
+                Ruling::Advance | Ruling::Hold { .. } => None,
+            }
+        })
+    }
+}
+
+#[test]
+fn a_rollback_says_on_what_evidence() {
+    let judge = told(errors_only(), epoch(0.01, counts(212, 9), counts(20_340, 21)));
+    let verdict = judge.verdict(Bake::Running, &NAMES);
+    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::Errors));
+    assert_eq!(
+        verdict.sentence,
+        "rolled back shop v2: 9 of 212 requests failed (4.2 %) against 21 of 20,340 (0.1 %) on v1, \
+         odds of chance below 1 in 1,000"
+    );
+    let findings = verdict.findings;
+    assert_eq!((findings.share, findings.outcomes.candidate), (share(0.01), counts(212, 9)));
+    assert!(findings.standing.comparison >= findings.ln_alarm);
+    assert!(findings.ratio.is_some_and(|ratio| ratio.low > 9.0 && ratio.high < 160.0), "{:?}", findings.ratio);
+}
+
+#[test]
+fn two_failures_are_an_anecdote_whatever_the_odds() {
+    let settings = JudgeSettings { alpha: probability(0.01), ..errors_only() };
+    let mut judge = told(settings, epoch(0.0001, counts(2, 2), counts(20_000, 0)));
+    assert!(judge.standing().comparison > judge.settings().ln_alarm());
+    assert_eq!(hold(&judge, OVER), Hold::Suspicion);
+    tick(&mut judge, 2 * TICK, epoch(0.0001, counts(1, 1), counts(0, 0)));
+    assert_eq!(judge.ruling(Bake::Running), Ruling::RollBack(Ground::Errors));
+}
+
+#[test]
+fn holds_are_named() {
+    let enough = JudgeSettings { requests_min: Some(437), ..errors_only() };
+    let sentence = |settings, bake, epoch| told(settings, epoch).verdict(bake, &NAMES).sentence;
+    assert_eq!(
+        sentence(enough, OVER, epoch(0.01, counts(120, 0), counts(12_000, 12))),
+        "holding shop v2: not enough data: 120 of 437 requests"
+    );
+    assert_eq!(
+        sentence(enough, OVER, epoch(0.01, counts(500, 3), counts(50_000, 20))),
+        "holding shop v2: 10 <= E (23): 3 of 500 requests failed (0.6 %) against 20 of 50,000 (0.04 %) on v1"
+    );
+    assert_eq!(
+        sentence(enough, OVER, epoch(0.1, counts(500, 100), counts(4_500, 900))),
+        "holding shop v2: baseline ill: 900 of 4,500 requests of v1 failed (20 %) in the last 60 s"
+    );
+    assert_eq!(
+        sentence(enough, Bake::Running, epoch(0.01, counts(500, 0), counts(50_000, 50))),
+        "holding shop v2: baking: 0 of 500 requests failed (0 %) against 50 of 50,000 (0.1 %) on v1, E 0.62"
+    );
+    let (many, ill_at_half) = (counts(600, 200), probability(0.5));
+    let settings = JudgeSettings { baseline_ill: ill_at_half, ..errors_only() };
+    assert_eq!(
+        sentence(settings, OVER, epoch(0.5, many, many)),
+        "holding shop v2: not enough data: 600 requests, and no number is enough beside v1, \
+         where 200 of 600 requests failed (33.3 %)"
+    );
+}
+
+#[test]
+fn a_hold_expires() {
+    let judge = told(errors_only(), EpochCounts::none(share(0.01)));
+    let expired = |ago| match judge.verdict(Bake::Over { ago }, &NAMES) {
+        Verdict { ruling: Ruling::Hold { expired, .. }, sentence, .. } => (expired, sentence.ends_with("as allowed")),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(expired(Duration::from_secs(1799)), (false, false));
+    assert_eq!(expired(Duration::from_secs(1800)), (true, true));
+}
+
+#[test]
+fn without_traffic_nothing_is_decided() {
+    let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+    for number in 1..10_000 {
+        judge.tick(number * TICK, &Evidence::default());
+    }
+    assert!(matches!(hold(&judge, OVER), Hold::NotEnoughData { judged: 0, needed: Some(200..) }));
+    assert!(judge.standing().comparison.abs() < 1e-12, "nothing was bet");
+}
+
+#[test]
+fn a_healthy_version_advances_step_by_step() {
+    let mut judge = told(errors_only(), epoch(0.1, counts(2_000, 2), counts(18_000, 18)));
+    assert_eq!(hold(&judge, Bake::Running), Hold::Baking);
+    let verdict = judge.verdict(OVER, &NAMES);
+    assert_eq!(
+        (verdict.ruling, verdict.sentence.as_str()),
+        (
+            Ruling::Advance,
+            "advanced shop v2: 2 of 2,000 requests failed (0.1 %) against 18 of 18,000 (0.1 %) on v1, E 0.61"
+        )
+    );
+    judge.begin_step(share(0.5));
+    tick(&mut judge, 2 * TICK, epoch(0.5, counts(10, 0), counts(10, 0)));
+    assert!(matches!(hold(&judge, OVER), Hold::NotEnoughData { judged: 10, .. }));
+    assert_eq!(judge.findings().outcomes.candidate.requests, 2_010);
+}
+
+#[test]
+fn a_slower_version_is_rolled_back_with_its_quantiles() {
+    let millis = |quantiles: [u64; 3]| Quantiles(quantiles.map(Duration::from_millis));
+    let quantiles = Sides { candidate: millis([84, 251, 1200]), baseline: millis([60, 120, 500]) };
+    let mut slow = epoch(0.1, counts(178, 0), counts(1_600, 1));
+    slow.latencies.candidate.by_exceeded = [60, 57, 41, 20];
+    slow.latencies.baseline.by_exceeded = [800, 640, 144, 16];
+    let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+    judge.tick(TICK, &Evidence { epochs: &[slow], quantiles: Some(quantiles), thresholds: None });
+    let verdict = judge.verdict(Bake::Running, &NAMES);
+    assert_eq!(
+        (verdict.ruling, verdict.sentence.as_str()),
+        (
+            Ruling::RollBack(Ground::Latency),
+            "rolled back shop v2: 61 of 178 requests took more than 1.2 times the 90th percentile of v1 (34.3 %) \
+             against 160 of 1,600 above it (10 %) on v1, p50/p90/p99 84 ms/251 ms/1.2 s against 60 ms/120 ms/500 ms, \
+             odds of chance below 1 in 1,000"
+        )
+    );
+    assert_eq!(verdict.findings.quantiles, Some(quantiles));
+}
+
+#[test]
+fn ceilings_hold_without_a_baseline_and_share_alpha() {
+    let slow = SlowCeiling { longer_than: Duration::from_millis(500), at_most: probability(0.01) };
+    let settings = JudgeSettings {
+        ceilings: Ceilings { failures: Some(probability(0.01)), slow: Some(slow) },
+        ..JudgeSettings::default()
+    };
+    let failing = told(settings, epoch(1.0, counts(212, 18), counts(0, 0)));
+    let verdict = failing.verdict(Bake::Running, &NAMES);
+    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::FailureCeiling));
+    assert_eq!(
+        verdict.sentence,
+        "rolled back shop v2: 18 of 212 requests failed (8.5 %), more than the allowed 1 %, \
+         odds of chance below 1 in 3,000"
+    );
+    let mut epoch = epoch(1.0, counts(212, 0), counts(0, 0));
+    epoch.latencies.candidate = LatencyCounts { timed: 212, slow: 18, ..LatencyCounts::default() };
+    let verdict = told(settings, epoch).verdict(Bake::Running, &NAMES);
+    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::SlowCeiling));
+    assert!(verdict.sentence.contains("18 of 212 requests took longer than 500 ms (8.5 %), more than the allowed 1 %"));
+}
+
+#[test]
+fn a_ceiling_sees_a_version_that_breaks_late() {
+    let settings = JudgeSettings {
+        ceilings: Ceilings { failures: Some(probability(0.01)), slow: None },
+        ..JudgeSettings::default()
+    };
+    let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
+    let second = Duration::from_secs;
+    for now in 1..=1_200 {
+        tick(&mut judge, second(now), epoch(1.0, counts(1_000, 1), counts(0, 0)));
+    }
+    for now in 1_201..1_204 {
+        tick(&mut judge, second(now), epoch(1.0, counts(1_000, 50), counts(0, 0)));
+    }
+    assert_eq!(judge.ruling(Bake::Running), Ruling::RollBack(Ground::FailureCeiling));
+}
+
+#[test]
+fn the_mean_of_the_tests_counts_and_with_keys_the_largest() {
+    let mut both = epoch(0.1, counts(400, 3), counts(3_600, 3));
+    both.latencies.candidate.by_exceeded = [90, 75, 30, 5];
+    both.latencies.baseline.by_exceeded = [900, 720, 162, 18];
+    let judged = |assignment| {
+        let judge = told(JudgeSettings { assignment, ..JudgeSettings::default() }, both);
+        let standing = judge.standing();
+        (standing.errors.exp(), standing.latency.unwrap().exp(), standing.comparison.exp())
+    };
+    let (errors, latency, comparison) = judged(Assignment::PerRequest);
+    assert!(errors > 1.0 && latency > 1.0 && ((errors + latency) / 2.0 - comparison).abs() < 1e-9);
+    let (errors, halved, comparison) = judged(Assignment::PerKey);
+    assert!((errors.max(halved) / 2.0 - comparison).abs() < 1e-9);
+    assert!(halved < latency, "the first window has half of alpha");
+}
+
+#[test]
+fn epochs_of_one_tick_and_their_order_make_no_difference() {
+    let epochs = [
+        epoch(0.01, counts(10, 1), counts(990, 2)),
+        epoch(0.1, counts(25, 0), counts(225, 1)),
+        epoch(0.5, counts(125, 1), counts(125, 0)),
+    ];
+    let judged = |order: [usize; 3], at_once: bool| {
+        let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+        let epochs = order.map(|number| epochs[number]);
+        for epochs in epochs.chunks(if at_once { 3 } else { 1 }) {
+            judge.tick(TICK, &Evidence { epochs, ..Evidence::default() });
+        }
+        judge.standing().comparison
+    };
+    let first = judged([0, 1, 2], true);
+    for order in [[0, 2, 1], [1, 0, 2], [2, 1, 0]] {
+        assert!((judged(order, true) - first).abs() < 1e-12 && (judged(order, false) - first).abs() < 1e-12);
+    }
+}
+
+#[test]
+fn a_restored_judge_goes_on_as_if_nothing_had_happened() {
+    let mut chance = Chance::new(SEED);
+    let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+    Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 100, &mut chance);
+    let mut restored = Judge::restored(*judge.settings(), judge.state().clone());
+    for number in 101..200 {
+        let epoch = Traffic::HEALTHY.tick(&mut chance);
+        tick(&mut judge, number * TICK, epoch);
+        tick(&mut restored, number * TICK, epoch);
+    }
+    assert_eq!(judge, restored);
+}
+
+#[test]
+fn when_too_many_users_were_hit_counting_stops_and_promotion_waits() {
+    let settings = JudgeSettings { assignment: Assignment::PerKey, ..errors_only() };
+    let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
+    assert!(judge.admit_failure(7) && !judge.admit_failure(7));
+    assert!((100..).take(KEYS_MAX - 1).all(|key| judge.admit_failure(key)) && !judge.admit_failure(8));
+    let before = judge.standing();
+    tick(&mut judge, TICK, epoch(0.1, counts(90, 9), counts(10_000, 0)));
+    assert_eq!(judge.standing(), before);
+    assert_eq!(hold(&judge, OVER), Hold::KeysFull);
+    let mut without_keys = Judge::new(errors_only(), share(0.1), Duration::ZERO);
+    assert!(without_keys.admit_failure(7) && without_keys.admit_failure(7) && without_keys.admit_latency(7));
+}
+
+#[test]
+fn users_are_named_where_they_count_once() {
+    let settings = JudgeSettings { assignment: Assignment::PerKey, ..errors_only() };
+    let candidate = Counts { requests: 212, failures: 30, counted_failures: 9 };
+    let judge = told(settings, epoch(0.01, candidate, counts(20_340, 21)));
+    assert_eq!(
+        judge.verdict(Bake::Running, &NAMES).sentence,
+        "rolled back shop v2: 30 of 212 requests failed (14.2 %) of 9 users against 21 of 20,340 (0.1 %) on v1, \
+         odds of chance below 1 in 1,000"
+    );
+}
+
+#[test]
+fn a_bad_version_is_caught_through_ticks_as_without_them() {
+    let traffic = Traffic { failing: Sides { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
+    let mut chance = Chance::new(SEED);
+    let requests: Vec<_> = (0..2_000)
+        .map(|_| {
+            let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);
+            let (ticks, _) = traffic.run(&mut judge, Duration::ZERO, 1_000, &mut chance).unwrap();
+            f64::from(ticks) * 25.0
+        })
+        .collect();
+    // 291 without a reserve, a tenth more with it, and half a tick until one looks.
+    within(0.06, 291.0 * 1.1 + 12.5, mean(&requests), &format!("seed {SEED}"));
+}
+
+#[test]
+fn a_version_that_turns_bad_after_a_quarter_of_an_hour_is_caught_soon() {
+    let bad = Traffic { failing: Sides { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
+    let mut chance = Chance::new(SEED);
+    let requests: Vec<_> = (0..60)
+        .filter_map(|_| {
+            let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);
+            let quarter = Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 3_600, &mut chance);
+            let (ticks, _) = bad.run(&mut judge, 3_600 * TICK, 1_000, &mut chance).unwrap();
+            quarter.is_none().then_some(f64::from(ticks) * 25.0)
+        })
+        .collect();
+    assert!(mean(&requests) < 650.0, "found {}, seed {SEED}", mean(&requests));
+}
+
+#[test]
+fn both_versions_failing_rolls_nothing_back_and_promotes_nothing() {
+    let outage = Traffic { failing: Sides { candidate: 0.5, baseline: 0.5 }, ..Traffic::HEALTHY };
+    let mut chance = Chance::new(SEED);
+    for _ in 0..50 {
+        let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+        assert_eq!(outage.run(&mut judge, Duration::ZERO, 200, &mut chance), None, "seed {SEED}");
+        assert!(matches!(hold(&judge, OVER), Hold::BaselineIll | Hold::Suspicion));
+    }
+}
+
+#[test]
+fn healthy_versions_are_not_rolled_back() {
+    let mut chance = Chance::new(SEED);
+    let mut judge = || {
+        let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+        Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 400, &mut chance)
+    };
+    let alarms = (0..300).filter(|_| judge().is_some()).count();
+    assert!(alarms <= 2, "{alarms} of 300 at 1 in 1,000, seed {SEED}");
+}
+
+/// A user of the simulations below.
+struct User {
+    of_candidate: bool,
+    activity: u64,
+    /// The probability that a request fails, or exceeds every threshold; the same on any version.
+    failing: f64,
+    slow: f64,
+}
+
+/// Ticks of users with very unequal activity, of whom some fail and some are slow wherever they go; whether a
+/// healthy candidate was rolled back.
+fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
+    let settings = JudgeSettings { alpha: probability(0.01), assignment, ..JudgeSettings::default() };
+    let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
+    let users: Vec<_> = (0..150)
+        .map(|_| User {
+            of_candidate: chance.happens(w),
+            activity: chance.activity(),
+            failing: if chance.happens(0.1) { 0.3 } else { 0.001 },
+            slow: if chance.happens(0.1) { 0.9 } else { 0.01 },
+        })
+        .collect();
+    (1..=40).any(|number| {
+        let mut epoch = EpochCounts::none(share(w));
+        for (key, user) in (0..).zip(&users) {
+            let (failures, slow) =
+                (chance.binomial(user.activity, user.failing), chance.binomial(user.activity, user.slow));
+            let side = if user.of_candidate { Side::Candidate } else { Side::Baseline };
+            let admitted = (0..failures).filter(|_| judge.admit_failure(key)).count() as u64;
+            let counted = Counts { requests: user.activity, failures, counted_failures: admitted };
+            epoch.outcomes.of_mut(side).add(&counted);
+            for request in 0..user.activity {
+                if judge.admit_latency(key) {
+                    let exceeded = if request < slow { 3 } else { 0 };
+                    epoch.latencies.of_mut(side).by_exceeded[exceeded] += 1;
+                }
+            }
+        }
+        tick(&mut judge, number * TICK, epoch);
+        matches!(judge.ruling(Bake::Running), Ruling::RollBack(_))
+    })
+}
+
+#[test]
+fn users_who_come_back_are_one_draw() {
+    let mut chance = Chance::new(SEED);
+    for w in [0.02, 0.2] {
+        let mut alarms = |assignment, runs| (0..runs).filter(|_| sticky_release(assignment, w, &mut chance)).count();
+        let (per_request, per_key) = (alarms(Assignment::PerRequest, 100), alarms(Assignment::PerKey, 500));
+        assert!(per_request >= 20, "counted per request {per_request} of 100 at {w}, seed {SEED}");
+        assert!(per_key <= 5, "counted once {per_key} of 500 at {w}, alpha 1 in 100, seed {SEED}");
+    }
+}
+
+#[test]
+fn a_slower_version_is_caught_through_windows_of_users() {
+    let settings = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
+    let slower = Traffic {
+        above: Sides { candidate: [0.8, 0.4, 0.1], baseline: Traffic::HEALTHY.above.baseline },
+        ..Traffic::HEALTHY
+    };
+    let mut chance = Chance::new(SEED);
+    let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
+    let healthy = Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 6_000, &mut chance);
+    assert_eq!((healthy, judge.state().latency.as_ref().unwrap().number), (None, 3), "seed {SEED}");
+    let (ticks, ground) = slower.run(&mut judge, 6_000 * TICK, 100, &mut chance).unwrap();
+    assert!(ticks <= 20 && ground == Ground::Latency, "{ticks} ticks, {ground:?}, seed {SEED}");
+}
+
+/// Why the counters have to leave out both sides alike.
+#[test]
+fn a_candidate_whose_requests_are_not_reported_is_suspected_of_being_slow() {
+    let mut lopsided = epoch(0.5, counts(0, 0), counts(40, 0));
+    lopsided.latencies.baseline.by_exceeded = [20, 16, 4, 0];
+    let judge = told(JudgeSettings::default(), lopsided);
+    assert!(matches!(hold(&judge, OVER), Hold::Suspicion), "{:?}", judge.standing());
+}
+
+#[test]
+fn latency_is_not_judged_unless_asked() {
+    let slower =
+        Traffic { above: Sides { candidate: [0.9, 0.9, 0.9], baseline: [0.5, 0.1, 0.01] }, ..Traffic::HEALTHY };
+    let mut chance = Chance::new(SEED);
+    let mut judge = |slower_than| {
+        let settings = JudgeSettings { slower: slower_than, ..JudgeSettings::default() };
+        slower.run(&mut Judge::new(settings, share(0.1), Duration::ZERO), Duration::ZERO, 20, &mut chance)
+    };
+    assert_eq!(judge(None), None);
+    assert!(matches!(judge(Multiple::new(1.2)), Some((1..=3, Ground::Latency))));
+}

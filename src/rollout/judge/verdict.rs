@@ -1,0 +1,140 @@
+//! What the judge answers: the ruling, and everything that led to it.
+
+use std::time::Duration;
+
+use super::evidence::{Counts, Share, Sides};
+use super::latency::{LatencyCounts, Quantiles, Thresholds};
+use super::ratio::RatioInterval;
+
+/// Whether the step has lasted as long as it should.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bake {
+    /// Not yet.
+    Running,
+    /// Yes, and so long ago.
+    Over {
+        /// Time since its end.
+        ago: Duration,
+    },
+}
+
+/// What should become of the candidate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ruling {
+    /// It is worse: all traffic back to the baseline, at once.
+    RollBack(Ground),
+    /// It has been judged on enough requests, and nothing speaks against it.
+    Advance,
+    /// Neither.
+    Hold {
+        /// Why.
+        why: Hold,
+        /// Whether this has lasted longer than [`super::JudgeSettings::hold_max`]; the plan says what then.
+        expired: bool,
+    },
+}
+
+/// What a rollback is founded on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ground {
+    /// It fails more often than the baseline.
+    Errors,
+    /// It is slower than the baseline.
+    Latency,
+    /// It fails more often than the ceiling allows.
+    FailureCeiling,
+    /// More of its requests are slow than the ceiling allows.
+    SlowCeiling,
+}
+
+/// Why a step is held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hold {
+    /// 10 <= E: there is a hint, and not yet a proof.
+    Suspicion,
+    /// The baseline itself fails; see [`super::health`].
+    BaselineIll,
+    /// More users were hit than can be remembered, and counting has stopped; see [`super::keys`].
+    KeysFull,
+    /// The bake is not over.
+    Baking,
+    /// Too few requests of the candidate were judged in this step.
+    NotEnoughData {
+        /// So many were.
+        judged: u64,
+        /// So many are needed; `None` if no number would do, see [`super::JudgeSettings::requests_needed`].
+        needed: Option<u64>,
+    },
+}
+
+/// ln E of each test at one moment; the logarithm, because E itself can exceed what a float holds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Standing {
+    /// Of the test on failures.
+    pub errors: f64,
+    /// Of the test on latency, if there is one.
+    pub latency: Option<f64>,
+    /// Of both together: what is compared with the threshold.
+    pub comparison: f64,
+    /// Of the ceiling on failures, if there is one.
+    pub failure_ceiling: Option<f64>,
+    /// Of the ceiling on slow requests, if there is one.
+    pub slow_ceiling: Option<f64>,
+}
+
+impl Standing {
+    /// The largest ln E that can raise an alarm.
+    #[must_use]
+    pub fn highest(&self) -> f64 {
+        [self.failure_ceiling, self.slow_ceiling].into_iter().flatten().fold(self.comparison, f64::max)
+    }
+}
+
+/// What the judge knows at one moment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Findings {
+    /// The candidate's share in this step.
+    pub share: Share,
+    /// Outcomes since the rollout began.
+    pub outcomes: Sides<Counts>,
+    /// Outcomes since the step began.
+    pub step: Sides<Counts>,
+    /// Latencies since the rollout began, by thresholds exceeded.
+    pub latencies: Sides<LatencyCounts>,
+    /// Latencies of both versions at this time.
+    pub quantiles: Option<Sides<Quantiles>>,
+    /// The thresholds in force.
+    pub thresholds: Option<Thresholds>,
+    /// The number in [`super::latency::QUANTILES`] of the threshold whose bets have won most.
+    pub leading_quantile: usize,
+    /// The baseline's recent requests, and how many of them failed.
+    pub baseline_recent: (u64, u64),
+    /// ln E of each test.
+    pub standing: Standing,
+    /// ln E at which an alarm goes off.
+    pub ln_alarm: f64,
+    /// How many times as often as the baseline the candidate fails, with 95 % confidence at all times.
+    pub ratio: Option<RatioInterval>,
+}
+
+/// A ruling with its evidence. The caller adds revision and weights.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verdict {
+    /// What should be done.
+    pub ruling: Ruling,
+    /// What led to it.
+    pub findings: Findings,
+    /// Both in one sentence for people.
+    pub sentence: String,
+}
+
+/// How people call what is judged.
+#[derive(Clone, Copy, Debug)]
+pub struct Names<'a> {
+    /// The service.
+    pub service: &'a str,
+    /// The version under rollout.
+    pub candidate: &'a str,
+    /// The version that it would replace.
+    pub baseline: &'a str,
+}

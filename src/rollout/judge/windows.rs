@@ -1,0 +1,113 @@
+//! Latency where users come back: windows, each with its own users.
+//!
+//! With [`Assignment::PerKey`] a user may be timed once only, as in [`super::keys`]: somebody whose requests are
+//! always slow is one draw. But within minutes everybody was timed, and a leak that shows later would meet nobody who
+//! may still testify. So after [`WINDOW`], or when its set of keys is full, a window closes and another opens with an
+//! empty set, a new capital and the next part of alpha: `1/(k*(k+1))` for window `k`, which sums to 1 over all of
+//! them. An alarm is one window's capital times its part reaching the threshold: the union, because windows share
+//! users and no sum of them would be a fair game.
+//!
+//! With [`Assignment::PerRequest`] there are no keys, and one window lasts for ever.
+
+use std::time::Duration;
+
+use super::evidence::EpochCounts;
+use super::keys::CountedKeys;
+use super::latency::{LatencyBets, LatencyTest};
+use super::settings::{Assignment, JudgeSettings};
+
+/// How long a window is. Long enough that closing one, which costs evidence of ln(1 + 2/k), is rare; short enough
+/// that a regular user testifies several times in a rollout.
+pub const WINDOW: Duration = Duration::from_secs(600);
+
+/// The latency test over all windows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LatencyWindows {
+    /// The number of the open window, from 1.
+    pub number: u32,
+    /// When it opened.
+    pub opened: Duration,
+    /// Its test.
+    pub test: LatencyTest,
+    /// Who was timed in it.
+    pub keys: CountedKeys,
+    /// ln E at the end of the best closed window, times its part of alpha.
+    pub ln_best_closed: f64,
+}
+
+impl LatencyWindows {
+    /// The first window.
+    #[must_use]
+    pub fn open(now: Duration) -> Self {
+        Self {
+            number: 1,
+            opened: now,
+            test: LatencyTest::with_restarts(),
+            keys: CountedKeys::default(),
+            ln_best_closed: f64::NEG_INFINITY,
+        }
+    }
+
+    /// Stakes what the reserve gives for this tick; before [`Self::fold`].
+    pub fn restart(&mut self, now: Duration, settings: &JudgeSettings) {
+        let horizon = match settings.assignment {
+            Assignment::PerRequest => settings.horizon,
+            Assignment::PerKey => WINDOW,
+        };
+        self.test.capital.restart_by(now.saturating_sub(self.opened), horizon);
+    }
+
+    /// Folds in one epoch of a tick.
+    pub fn fold(&mut self, bets: &LatencyBets, epoch: &EpochCounts) {
+        self.test.fold(bets, &epoch.latencies.candidate, &epoch.latencies.baseline);
+    }
+
+    /// Closes the window if it is time; after [`Self::fold`].
+    pub fn turn(&mut self, now: Duration, assignment: Assignment) {
+        let over = now.saturating_sub(self.opened) >= WINDOW || self.keys.is_full();
+        if assignment == Assignment::PerKey && over {
+            let ln_best_closed = self.ln_value(assignment);
+            *self = Self { number: self.number.saturating_add(1), ln_best_closed, ..Self::open(now) };
+        }
+    }
+
+    /// The test's ln E: of the window that knows most, times its part of alpha.
+    #[must_use]
+    pub fn ln_value(&self, assignment: Assignment) -> f64 {
+        let number = f64::from(self.number);
+        let part = match assignment {
+            Assignment::PerRequest => 1.0,
+            Assignment::PerKey => 1.0 / (number * (number + 1.0)),
+        };
+        (self.test.capital.ln_value() + part.ln()).max(self.ln_best_closed)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_window_closes_in_time_or_when_full_and_keeps_what_it_knew() {
+        let mut windows = LatencyWindows::open(Duration::ZERO);
+        assert!((windows.ln_value(Assignment::PerKey) - 0.5_f64.ln()).abs() < 1e-12);
+        windows.test.capital.multiply(|_| 5.0);
+        let known = windows.ln_value(Assignment::PerKey);
+        windows.turn(WINDOW - Duration::from_millis(250), Assignment::PerKey);
+        assert_eq!(windows.number, 1);
+        windows.turn(WINDOW, Assignment::PerKey);
+        assert_eq!((windows.number, windows.opened), (2, WINDOW));
+        assert_eq!(windows.ln_value(Assignment::PerKey), known);
+        windows.keys = CountedKeys::restored(0..super::super::keys::KEYS_MAX as u64);
+        windows.turn(WINDOW, Assignment::PerKey);
+        assert_eq!((windows.number, windows.keys.iter().len()), (3, 0));
+    }
+
+    #[test]
+    fn without_keys_there_is_one_window_and_all_of_alpha() {
+        let mut windows = LatencyWindows::open(Duration::ZERO);
+        windows.turn(100 * WINDOW, Assignment::PerRequest);
+        assert_eq!(windows.number, 1);
+        assert!(windows.ln_value(Assignment::PerRequest).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,12 @@
+//! How a release proceeds: pure state machines over time and evidence.
+//!
+//! The layer between routing and configuration: it speaks of weights ([`crate::table`]) and is told what happened to
+//! requests, and answers what should become of the split. Nothing in here reads a clock, a counter or a file, draws
+//! lots or waits: `now` and counts come in, a verdict goes out. So the same code runs in the proxy, in a simulation of
+//! thousands of releases a second, and in a test that replays a recorded one; and what it decided can be explained
+//! afterwards from what was stored, because nothing else went into it.
+//!
+//! - [`judge`]: whether the candidate version is worse than the baseline, by tests that stay valid however often one
+//!   looks.
+
+pub mod judge;

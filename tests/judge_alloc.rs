@@ -1,0 +1,32 @@
+//! A tick of the judge does not allocate: a simulation runs thousands of rollouts of thousands of ticks. A binary of its
+//! own, because the counter replaces the global allocator; it counts by thread, so the tests do not disturb each other.
+
+use std::time::Duration;
+
+use allocation_counter::measure;
+use pointsman::rollout::judge::{
+    Bake, Counts, EpochCounts, Evidence, Judge, JudgeSettings, Ruling, Share, Side, Sides,
+};
+
+#[test]
+fn a_tick_and_its_ruling_do_not_allocate() {
+    let shares = [0.01, 0.1].map(|share| Share::new(share).expect("a share"));
+    let epochs = shares.map(|share| {
+        let counts = |requests| Counts { requests, failures: 1, counted_failures: 1 };
+        let mut epoch = EpochCounts::none(share);
+        epoch.outcomes = Sides { candidate: counts(10), baseline: counts(100) };
+        epoch.latencies.of_mut(Side::Baseline).by_exceeded = [50, 40, 9, 1];
+        epoch
+    });
+    let evidence = Evidence { epochs: &epochs, ..Evidence::default() };
+    let mut judge = Judge::new(JudgeSettings::default(), shares[0], Duration::ZERO);
+    // The first time that a share appears its factors are computed and kept.
+    judge.tick(Duration::from_millis(250), &evidence);
+    let allocated = measure(|| {
+        for number in 2..1000 {
+            judge.tick(number * Duration::from_millis(250), &evidence);
+            assert_ne!(judge.ruling(Bake::Over { ago: Duration::ZERO }), Ruling::Advance);
+        }
+    });
+    assert_eq!(allocated.count_total, 0);
+}
