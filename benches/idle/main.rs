@@ -91,7 +91,7 @@ fn measure(
     let folder = folder.path();
     let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let file = folder.join("conf.yaml");
-    std::fs::write(&file, (kind.config)(&Setup { listen, origin, folder, tls })).unwrap();
+    std::fs::write(&file, (kind.config)(&Setup { listen, origin, connections, folder, tls })).unwrap();
     let place = |word: &&str| match *word {
         "CONFIG" => file.display().to_string(),
         "FOLDER" => folder.display().to_string(),
@@ -99,8 +99,9 @@ fn measure(
     };
     let mut command = Command::new(&kind.program);
     command.args(kind.arguments.iter().map(place)).stdout(Stdio::null()).stderr(Stdio::null());
-    let running = Running(command.spawn().unwrap());
+    let mut running = Running(command.spawn().unwrap());
     while TcpStream::connect(listen).is_err() {
+        assert!(running.0.try_wait().unwrap().is_none(), "{} did not start", kind.name);
         thread::sleep(Duration::from_millis(20));
     }
     let clients = Clients::new(listen, tls);

@@ -20,6 +20,8 @@ pub(crate) struct Setup<'s> {
     pub(crate) listen: SocketAddr,
     /// Where requests go.
     pub(crate) origin: SocketAddr,
+    /// How many clients come; HAProxy wants to know, and checks that it may have the descriptors.
+    pub(crate) connections: usize,
     /// A place for files.
     pub(crate) folder: &'s Path,
     /// The certificate of the listener, if it has TLS.
@@ -85,7 +87,11 @@ fn nginx(setup: &Setup<'_>) -> String {
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     let temporary: String = temporary.iter().map(|kind| format!("{kind}_temp_path {folder}/{kind};\n")).collect();
     let tls = setup.tls.map_or_else(String::new, |tls| {
-        format!("ssl_certificate {};\nssl_certificate_key {};\n", tls.cert.display(), tls.key.display())
+        format!(
+            "ssl_protocols TLSv1.2 TLSv1.3;\nssl_certificate {};\nssl_certificate_key {};\n",
+            tls.cert.display(),
+            tls.key.display()
+        )
     });
     let ssl = if setup.tls.is_some() { " ssl" } else { "" };
     format!(
@@ -100,9 +106,11 @@ fn nginx(setup: &Setup<'_>) -> String {
 fn haproxy(setup: &Setup<'_>) -> String {
     let tls = setup.tls.map_or_else(String::new, |tls| format!(" ssl crt {}", tls.both.display()));
     format!(
-        "global\n  nbthread 1\n  maxconn 20000\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 10m\n  \
+        "global\n  nbthread 1\n  maxconn {}\ndefaults\n  mode http\n  timeout connect 1s\n  timeout client 10m\n  \
          timeout server 10m\nfrontend in\n  bind {}{tls}\n  default_backend out\nbackend out\n  server origin {}\n",
-        setup.listen, setup.origin
+        setup.connections + 100,
+        setup.listen,
+        setup.origin
     )
 }
 
