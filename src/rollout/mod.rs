@@ -9,4 +9,12 @@
 //! - [`judge`]: whether the candidate version is worse than the baseline, by tests that stay valid however often one
 //!   looks.
 
+//! - [`plan`]: what a release is meant to do; [`stage`]: what every plan consists of.
+//! - [`run`]: the state machine that goes through them; [`command`]: what operators say to it; [`event`]: what it does.
+
+pub mod command;
+pub mod event;
 pub mod judge;
+pub mod plan;
+pub mod run;
+pub mod stage;

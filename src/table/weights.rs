@@ -27,6 +27,14 @@ impl Weight {
         (slots <= SLOTS).then_some(Self(slots))
     }
 
+    /// The weight of so many parts of all parts, rounded to the nearest slot; everything from all parts on.
+    #[must_use]
+    pub fn of_part(parts: u32, all: u32) -> Self {
+        let (parts, all) = (u64::from(parts.min(all)), u64::from(all.max(1)));
+        let slots = (parts * u64::from(SLOTS) + all / 2) / all;
+        Self(u32::try_from(slots).unwrap_or(SLOTS))
+    }
+
     /// A weight from per cent; `None` outside 0 to 100 or with more than three decimals.
     #[must_use]
     pub fn from_percent(percent: f64) -> Option<Self> {

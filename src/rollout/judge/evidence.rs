@@ -36,6 +36,12 @@ impl Share {
         (both > 0.0).then(|| Self(f64::from(candidate.slots()) / both))
     }
 
+    /// That of a candidate with this weight, where the baseline has the rest.
+    #[must_use]
+    pub fn at(weight: Weight) -> Self {
+        Self(weight.ratio())
+    }
+
     /// The number.
     #[must_use]
     pub fn value(self) -> f64 {

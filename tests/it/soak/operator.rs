@@ -52,20 +52,20 @@ impl Operator {
             match random.random_range(0..7) {
                 0 => {
                     let v2 = random.random_range(0..=100);
-                    self.put("/v1/services/shop/split", json!({ "v1": 100 - v2, "v2": v2 }));
+                    self.put("/v1/services/shop/split", &json!({ "v1": 100 - v2, "v2": v2 }));
                     done.shifts += 1;
                 }
                 1 => {
                     let to = ["v1", "v2"][random.random_range(0..2)];
                     let hold = json!({ "max": "500ms", "requests": 1_000 });
-                    self.post("/v1/services/shop/flip", json!({ "to": to, "hold": hold }));
+                    self.post("/v1/services/shop/flip", &json!({ "to": to, "hold": hold }));
                     done.flips += 1;
                 }
                 2 => {
                     // After a change of our own there is something to take back.
-                    self.put("/v1/services/moody/split", json!({ "v1": 80, "v2": 20 }));
-                    self.put("/v1/services/moody/split", json!({ "v1": 50, "v2": 50 }));
-                    self.post("/v1/rollback", json!({}));
+                    self.put("/v1/services/moody/split", &json!({ "v1": 80, "v2": 20 }));
+                    self.put("/v1/services/moody/split", &json!({ "v1": 50, "v2": 50 }));
+                    self.post("/v1/rollback", &json!({}));
                     done.rollbacks += 1;
                 }
                 3 => {
@@ -94,9 +94,9 @@ impl Operator {
         let number = random.random_range(0..endpoints.len());
         let version = ["v1", "v1", "v2", "v2"][number];
         let path = format!("/v1/services/shop/versions/{version}/endpoints/{}", endpoints[number]);
-        self.put(&path, json!({ "state": "drain" }));
+        self.put(&path, &json!({ "state": "drain" }));
         thread::sleep(EVERY / 2);
-        self.put(&path, json!({ "state": "ready" }));
+        self.put(&path, &json!({ "state": "ready" }));
     }
 
     fn read(&self) {
@@ -107,15 +107,15 @@ impl Operator {
         let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\n\r\n");
         assert_eq!(crate::support::client::send(admin, request).status, 200);
         let asked = json!({ "method": "GET", "host": "a", "path": "/", "headers": {} });
-        self.post("/v1/explain", asked);
+        self.post("/v1/explain", &asked);
     }
 
-    fn put(&self, path: &str, body: Value) {
-        self.call(&Method::PUT, path, &body);
+    fn put(&self, path: &str, body: &Value) {
+        self.call(&Method::PUT, path, body);
     }
 
-    fn post(&self, path: &str, body: Value) {
-        self.call(&Method::POST, path, &body);
+    fn post(&self, path: &str, body: &Value) {
+        self.call(&Method::POST, path, body);
     }
 
     fn call(&self, method: &Method, path: &str, body: &Value) {

@@ -1,0 +1,109 @@
+//! What operators say to a rollout.
+
+use std::time::Duration;
+
+use super::event::{Cause, Ending, Happened, Move, Pause};
+use super::run::{Phase, Rollout};
+
+/// What an operator wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Stay where it is.
+    Pause,
+    /// Go on: the stage begins again.
+    Resume,
+    /// Go on to the next stage without waiting for the rest of this one; also an approval.
+    Promote,
+    /// Go back.
+    Abort,
+    /// The split was changed by hand.
+    Shifted,
+}
+
+/// Why a command cannot be followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Unfit {
+    /// It is over.
+    #[error("the rollout is over ({}); start another one", .0.word())]
+    Over(Ending),
+    /// It is on its way back.
+    #[error("the rollout is on its way back; wait until it is there, or shift by hand")]
+    OnItsWayBack,
+    /// It waits already.
+    #[error("the rollout is paused already; resume, promote or abort it")]
+    PausedAlready,
+    /// It does not wait.
+    #[error("the rollout is not paused")]
+    NotPaused,
+}
+
+impl Rollout {
+    /// Follows a command.
+    ///
+    /// # Errors
+    /// When it does not fit the phase; nothing has changed then.
+    pub fn command(&mut self, now: Duration, command: Command) -> Result<Move, Unfit> {
+        match (self.phase(), command) {
+            (Phase::Finished { ending, .. }, _) => Err(Unfit::Over(ending)),
+            (Phase::Back(back), Command::Resume) if back.stuck => self.unstuck(now),
+            (Phase::Back(_), Command::Shifted) => Ok(self.end_by_hand(now)),
+            (Phase::Back(_), _) => Err(Unfit::OnItsWayBack),
+            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Abort) => {
+                Ok(self.turn_back(stage, now, Ending::Aborted))
+            }
+            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Promote) => {
+                Ok(self.next(stage, now, Cause::Promoted))
+            }
+            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Shifted) => {
+                Ok(self.pause_at(stage, now, Pause::Shifted))
+            }
+            (Phase::Going { stage, .. }, Command::Pause) => Ok(self.pause_at(stage, now, Pause::Operator)),
+            (Phase::Paused { .. }, Command::Pause) => Err(Unfit::PausedAlready),
+            (Phase::Paused { stage, .. }, Command::Resume) => Ok(self.enter(stage, now, Cause::Resumed)),
+            (Phase::Going { .. }, Command::Resume) => Err(Unfit::NotPaused),
+        }
+    }
+
+    fn unstuck(&mut self, now: Duration) -> Result<Move, Unfit> {
+        self.free();
+        self.resumed(now).ok_or(Unfit::NotPaused)
+    }
+
+    /// Somebody shifted on the way back: the rest of it is theirs.
+    fn end_by_hand(&mut self, now: Duration) -> Move {
+        self.finish(now, Ending::Aborted)
+    }
+}
+
+/// The words of the command line and of the API.
+impl Command {
+    /// `pause`, `resume`, `promote`, `abort`.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        match word {
+            "pause" => Some(Self::Pause),
+            "resume" => Some(Self::Resume),
+            "promote" => Some(Self::Promote),
+            "abort" => Some(Self::Abort),
+            _ => None,
+        }
+    }
+}
+
+/// What an operator may be told has happened.
+impl Happened {
+    /// The word for it in notifications.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Advanced { .. } => "advanced",
+            Self::AskedAgain => "asked_again",
+            Self::Paused(_) => "paused",
+            Self::TurnedBack(_) | Self::WentBack { .. } => "rolling_back",
+            Self::Stuck { .. } => "stuck",
+            Self::Finished(Ending::Completed) => "finished",
+            Self::Finished(_) => "rolled_back",
+        }
+    }
+}

@@ -1,0 +1,394 @@
+//! The state machine of a rollout: time, evidence, answers and commands in; a new state and what is to be done out.
+//!
+//! It goes through the stages of its plan ([`super::stage`]), forward while the judge has nothing against it and back
+//! when it has, or when somebody says so. Nothing is done in here: a [`Move`] says which weight the candidate has from now
+//! on and which task is to be begun, and whoever runs the machine stores the new state *and* the new weights in one
+//! revision. So after a crash at any moment the stored state is one that the machine was in, with the split that belongs
+//! to it; and a move that could not be stored never happened.
+//!
+//! What is safe is always this: the candidate's weight grows only by an `advance` of the judge on this step's requests
+//! or by an operator's command, and shrinks without asking anybody.
+//!
+//! Several services that are released together are one machine with one judge for each. The worst ruling counts, and
+//! every move is for all of them.
+
+use std::time::Duration;
+
+use crate::table::Weight;
+
+use super::event::{Cause, Ending, Happened, Move, Pause};
+use super::judge::{Bake, Evidence, Hold, Judge, Ruling, Share};
+use super::plan::{Expired, Plan};
+use super::stage::{Answer, Stage, Task};
+
+/// How long a task may take before it counts as failed, unless its runner says so before: nothing waits for ever.
+pub const TASK_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// How long an approval may take: over a weekend.
+pub const APPROVAL_MAX: Duration = Duration::from_secs(72 * 60 * 60);
+
+/// Time between two questions to a webhook that does not agree yet.
+pub const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// Where a rollout is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// In a stage of its plan.
+    Going {
+        /// The stage's number.
+        stage: usize,
+        /// Since when.
+        since: Duration,
+    },
+    /// In a stage of its plan, and waiting for somebody.
+    Paused {
+        /// The stage's number.
+        stage: usize,
+        /// Since when.
+        since: Duration,
+        /// What for.
+        why: Pause,
+    },
+    /// On its way back.
+    Back(Return),
+    /// At its end.
+    Finished {
+        /// Since when.
+        at: Duration,
+        /// What as.
+        ending: Ending,
+    },
+}
+
+/// Where a way back is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Return {
+    /// The stage of the plan in which it turned.
+    pub turned: usize,
+    /// What it will have ended as.
+    pub ending: Ending,
+    /// The number of the stage of the way back.
+    pub stage: usize,
+    /// Since when.
+    pub since: Duration,
+    /// Whether it waits for somebody because a task of the way back failed.
+    pub stuck: bool,
+}
+
+/// A rollout of one or more services.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rollout {
+    plan: Plan,
+    stages: Vec<Stage>,
+    phase: Phase,
+    weight: Weight,
+    /// When a webhook that did not agree is asked again.
+    ask_at: Option<Duration>,
+    judges: Vec<Judge>,
+}
+
+impl Return {
+    /// The next stage of it.
+    fn onward(self) -> Self {
+        Self { stage: self.stage + 1, ..self }
+    }
+}
+
+impl Rollout {
+    /// A rollout of so many services that begins now, and its first move. Time is since any fixed moment, and never
+    /// goes back.
+    #[must_use]
+    pub fn start(plan: Plan, services: usize, now: Duration) -> (Self, Move) {
+        let judge = Judge::new(*plan.judge(), Share::at(Weight::ZERO), now);
+        let phase = Phase::Going { stage: 0, since: now };
+        let mut rollout = Self {
+            stages: plan.stages(),
+            plan,
+            phase,
+            weight: Weight::ZERO,
+            ask_at: None,
+            judges: vec![judge; services],
+        };
+        let mut started = rollout.enter(0, now, Cause::Start);
+        started.happened = Happened::Started;
+        (rollout, started)
+    }
+
+    /// A rollout as it was stored.
+    #[must_use]
+    pub fn restored(plan: Plan, phase: Phase, weight: Weight, judges: Vec<Judge>) -> Self {
+        Self { stages: plan.stages(), plan, phase, weight, ask_at: None, judges }
+    }
+
+    /// The process was away for a while: the stage begins again, forward or back, with its task.
+    pub fn resumed(&mut self, now: Duration) -> Option<Move> {
+        match self.phase {
+            Phase::Going { stage, .. } => Some(self.enter(stage, now, Cause::Restart)),
+            Phase::Back(back) if !back.stuck => Some(self.enter_back(back, now)),
+            Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => None,
+        }
+    }
+
+    /// What the plan is.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Its stages.
+    #[must_use]
+    pub fn stages(&self) -> &[Stage] {
+        &self.stages
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// The candidate's weight.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        self.weight
+    }
+
+    /// The judges, one for each service.
+    #[must_use]
+    pub fn judges(&self) -> &[Judge] {
+        &self.judges
+    }
+
+    /// The same, to admit keys.
+    pub fn judges_mut(&mut self) -> &mut [Judge] {
+        &mut self.judges
+    }
+
+    /// Whether nothing more will happen.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Finished { .. })
+    }
+
+    /// The task that is under way.
+    #[must_use]
+    pub fn task(&self) -> Option<Task> {
+        let stage = match self.phase {
+            Phase::Going { stage, .. } => self.stages.get(stage).copied(),
+            Phase::Back(back) if !back.stuck => self.plan.way_back(back.turned).get(back.stage).copied(),
+            Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => None,
+        };
+        stage.and_then(|stage| match stage {
+            Stage::Do(task) => Some(task),
+            Stage::Bake { .. } | Stage::Keep(_) => None,
+        })
+    }
+
+    /// What the judge of the service with this number thinks in this stage.
+    #[must_use]
+    pub fn bake(&self, now: Duration) -> Bake {
+        let Phase::Going { stage, since } = self.phase else { return Bake::Running };
+        let least = match self.stages.get(stage) {
+            Some(Stage::Bake { bake, .. }) => *bake,
+            Some(Stage::Keep(keep)) => *keep,
+            Some(Stage::Do(_)) | None => return Bake::Running,
+        };
+        match now.checked_sub(since + least) {
+            Some(ago) => Bake::Over { ago },
+            None => Bake::Running,
+        }
+    }
+
+    /// Folds in what was counted since the tick before, of each service, and moves on if it is time.
+    pub fn tick(&mut self, now: Duration, evidence: &[Evidence<'_>]) -> Option<Move> {
+        for (judge, evidence) in self.judges.iter_mut().zip(evidence) {
+            judge.tick(now, evidence);
+        }
+        match self.phase {
+            Phase::Going { stage, since } => self.judged(stage, now).or_else(|| self.overdue(stage, since, now)),
+            Phase::Paused { stage, why, .. } if why.leaves_the_judge_in_charge() => {
+                let (_, ruling) = self.worst(Bake::Running);
+                matches!(ruling, Ruling::RollBack(_)).then(|| self.turn_back(stage, now, ending_of(ruling)))
+            }
+            Phase::Back(back) if !back.stuck => self.back_on(back, now),
+            Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => None,
+        }
+    }
+
+    /// The worst ruling, and the number of the service that it is about.
+    #[must_use]
+    pub fn worst(&self, bake: Bake) -> (usize, Ruling) {
+        let rulings = self.judges.iter().map(|judge| judge.ruling(bake)).enumerate();
+        rulings.max_by_key(|(number, ruling)| (severity(*ruling), usize::MAX - number)).unwrap_or((0, Ruling::Advance))
+    }
+
+    fn judged(&mut self, stage: usize, now: Duration) -> Option<Move> {
+        let bake = self.bake(now);
+        let (_, ruling) = self.worst(bake);
+        match ruling {
+            Ruling::RollBack(_) => Some(self.turn_back(stage, now, ending_of(ruling))),
+            _ if matches!(self.stages.get(stage), Some(Stage::Do(_))) => None,
+            // To keep the other version warm is a matter of time alone.
+            _ if matches!(self.stages.get(stage), Some(Stage::Keep(_))) => {
+                (bake != Bake::Running).then(|| self.next(stage, now, Cause::Time))
+            }
+            Ruling::Advance => Some(self.next(stage, now, Cause::Verdict)),
+            Ruling::Hold { why, expired: true } => Some(match self.plan.on_expired() {
+                Expired::Pause => self.pause_at(stage, now, Pause::Held(why)),
+                Expired::RollBack => self.turn_back(stage, now, Ending::HeldTooLong(why)),
+            }),
+            Ruling::Hold { .. } => None,
+        }
+    }
+
+    fn overdue(&mut self, stage: usize, since: Duration, now: Duration) -> Option<Move> {
+        let Some(Stage::Do(task)) = self.stages.get(stage).copied() else { return None };
+        if now >= since + longest(task) {
+            return Some(self.failed(stage, task, now));
+        }
+        self.ask_at.take_if(|at| now >= *at).map(|_| Move::task(task, Happened::AskedAgain))
+    }
+
+    /// The answer to the task that is under way; of any other it is too late to matter.
+    pub fn answer(&mut self, now: Duration, task: Task, answer: &Answer) -> Option<Move> {
+        if self.task() != Some(task) {
+            return None;
+        }
+        match (self.phase, answer) {
+            (Phase::Going { stage, .. }, Answer::Done) => Some(self.next(stage, now, Cause::Task(task))),
+            (Phase::Going { .. }, Answer::Failed(_)) if task.asks() => {
+                self.ask_at = Some(now + ASK_AGAIN);
+                None
+            }
+            (Phase::Going { stage, .. }, Answer::Failed(_)) => Some(self.failed(stage, task, now)),
+            (Phase::Back(back), Answer::Done) => Some(self.enter_back(back.onward(), now)),
+            (Phase::Back(back), Answer::Failed(_)) => Some(self.stuck(back, task, now)),
+            (Phase::Paused { .. } | Phase::Finished { .. }, _) => None,
+        }
+    }
+
+    /// A task of the way up failed. Who was asked and never agreed is no reason to go back by itself.
+    fn failed(&mut self, stage: usize, task: Task, now: Duration) -> Move {
+        match (task.asks(), self.plan.on_expired()) {
+            (true, Expired::Pause) => self.pause_at(stage, now, Pause::NoAgreement(task)),
+            _ => self.turn_back(stage, now, Ending::TaskFailed(task)),
+        }
+    }
+
+    fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Move {
+        self.phase = Phase::Back(Return { since: now, stuck: true, ..back });
+        Move::only(Happened::Stuck { task })
+    }
+
+    pub(super) fn pause_at(&mut self, stage: usize, now: Duration, why: Pause) -> Move {
+        self.phase = Phase::Paused { stage, since: now, why };
+        self.ask_at = None;
+        Move::only(Happened::Paused(why))
+    }
+
+    /// Goes on to the stage after this one.
+    pub(super) fn next(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
+        self.enter(stage + 1, now, cause)
+    }
+
+    /// Begins a stage of the plan, or ends behind the last one.
+    pub(super) fn enter(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
+        self.ask_at = None;
+        let Some(entered) = self.stages.get(stage).copied() else {
+            return self.finish(now, Ending::Completed);
+        };
+        self.phase = Phase::Going { stage, since: now };
+        let (weight, task) = match entered {
+            Stage::Bake { weight, .. } => (self.weigh(weight), None),
+            Stage::Do(task) => (None, Some(task)),
+            Stage::Keep(_) => (None, None),
+        };
+        Move { weight, task, happened: Happened::Advanced { stage, cause } }
+    }
+
+    /// Turns back from a stage of the plan.
+    pub(super) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Move {
+        let mut first = self.enter_back(Return { turned, ending, stage: 0, since: now, stuck: false }, now);
+        if !self.is_finished() {
+            first.happened = Happened::TurnedBack(ending);
+        }
+        first
+    }
+
+    fn enter_back(&mut self, back: Return, now: Duration) -> Move {
+        self.ask_at = None;
+        let Return { turned, stage, ending, .. } = back;
+        let way = self.plan.way_back(turned);
+        let Some(entered) = way.get(stage).copied() else { return self.finish(now, ending) };
+        self.phase = Phase::Back(Return { since: now, ..back });
+        match entered {
+            // The last one needs no tick: what has to happen first has happened with this move.
+            Stage::Bake { weight, .. } if stage + 1 == way.len() => {
+                let weight = self.weigh(weight);
+                Move { weight, ..self.finish(now, ending) }
+            }
+            Stage::Bake { weight, .. } => {
+                Move { weight: self.weigh(weight), task: None, happened: Happened::WentBack { stage } }
+            }
+            Stage::Do(task) => Move::task(task, Happened::WentBack { stage }),
+            Stage::Keep(_) => Move::only(Happened::WentBack { stage }),
+        }
+    }
+
+    fn back_on(&mut self, back: Return, now: Duration) -> Option<Move> {
+        let (least, task) = match self.plan.way_back(back.turned).get(back.stage).copied()? {
+            Stage::Bake { bake, .. } | Stage::Keep(bake) => (bake, None),
+            Stage::Do(task) => (longest(task), Some(task)),
+        };
+        let over = now >= back.since + least;
+        over.then(|| match task {
+            None => self.enter_back(back.onward(), now),
+            Some(task) => self.stuck(back, task, now),
+        })
+    }
+
+    /// A task of the way back that failed may be tried again.
+    pub(super) fn free(&mut self) {
+        if let Phase::Back(back) = &mut self.phase {
+            back.stuck = false;
+        }
+    }
+
+    pub(super) fn finish(&mut self, now: Duration, ending: Ending) -> Move {
+        self.phase = Phase::Finished { at: now, ending };
+        Move::only(Happened::Finished(ending))
+    }
+
+    /// Gives the candidate a weight; a new step begins for the judges.
+    fn weigh(&mut self, weight: Weight) -> Option<Weight> {
+        self.weight = weight;
+        self.judges.iter_mut().for_each(|judge| judge.begin_step(Share::at(weight)));
+        Some(weight)
+    }
+}
+
+fn longest(task: Task) -> Duration {
+    if task == Task::Approval { APPROVAL_MAX } else { TASK_MAX }
+}
+
+fn ending_of(ruling: Ruling) -> Ending {
+    match ruling {
+        Ruling::RollBack(ground) => Ending::RolledBack(ground),
+        Ruling::Hold { why, .. } => Ending::HeldTooLong(why),
+        Ruling::Advance => Ending::Aborted,
+    }
+}
+
+/// Which of several rulings counts: the largest.
+fn severity(ruling: Ruling) -> u8 {
+    match ruling {
+        Ruling::Advance => 0,
+        Ruling::Hold { why: Hold::Baking, .. } => 1,
+        Ruling::Hold { expired: false, .. } => 2,
+        Ruling::Hold { expired: true, .. } => 3,
+        Ruling::RollBack(_) => 4,
+    }
+}
+
+#[cfg(test)]
+mod tests;

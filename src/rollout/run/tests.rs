@@ -1,0 +1,441 @@
+use proptest::prelude::*;
+use proptest::strategy::Strategy as _;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+
+use super::super::command::{Command, Unfit};
+use super::super::event::{Cause, Ending, Happened, Pause};
+use super::super::judge::verdict::{Ground, Hold};
+use super::super::judge::{Counts, EpochCounts, Evidence, JudgeSettings, Share, Sides};
+use super::super::plan::{Back, BlueGreen, Canary, Expired, Gate, Plan, Rolling, Step, Strategy};
+use super::super::stage::{Answer, Batch, Task};
+use super::*;
+use crate::table::Weight;
+
+const TICK: Duration = Duration::from_millis(250);
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn weight(percent: f64) -> Weight {
+    Weight::from_percent(percent).unwrap()
+}
+
+fn canary(steps: &[(f64, Option<Gate>)], back: Back) -> Plan {
+    let steps = steps.iter().map(|(percent, gate)| Step { weight: weight(*percent), bake: MINUTE, gate: *gate });
+    planned(Strategy::Canary(Canary { steps: steps.collect(), back }), Expired::Pause)
+}
+
+fn planned(strategy: Strategy, expired: Expired) -> Plan {
+    Plan::new(strategy, JudgeSettings { slower: None, ..JudgeSettings::default() }, expired).unwrap()
+}
+
+fn rolling(endpoints: u32, batch: u32) -> Plan {
+    planned(Strategy::Rolling(Rolling { endpoints, batch, watch: MINUTE }), Expired::Pause)
+}
+
+/// A rollout under traffic: 1,000 requests a second of which so many of 1,000 fail on each side.
+struct Run {
+    rollout: Rollout,
+    now: Duration,
+    candidate_fails: u64,
+    baseline_fails: u64,
+    requests: usize,
+    moves: Vec<Move>,
+    assign: StdRng,
+    random: StdRng,
+}
+
+impl Run {
+    fn new(plan: Plan) -> Self {
+        let now = Duration::from_secs(1_000_000);
+        let (rollout, first) = Rollout::start(plan, 1, now);
+        let [assign, random] = [1, 2].map(StdRng::seed_from_u64);
+        Self { rollout, now, candidate_fails: 1, baseline_fails: 1, requests: 250, moves: vec![first], assign, random }
+    }
+
+    fn evidence(&mut self) -> EpochCounts {
+        let share = Share::at(self.rollout.weight());
+        let mut side = |fails: u64, requests: usize| {
+            let failures = (0..requests).filter(|_| self.random.random_range(0..1_000) < fails).count() as u64;
+            Counts { requests: requests as u64, failures, counted_failures: failures }
+        };
+        let to_candidate = (0..self.requests).filter(|_| self.assign.random_bool(share.value())).count();
+        let outcomes = Sides {
+            candidate: side(self.candidate_fails, to_candidate),
+            baseline: side(self.baseline_fails, self.requests - to_candidate),
+        };
+        EpochCounts { outcomes, ..EpochCounts::none(share) }
+    }
+
+    fn tick(&mut self) -> Option<Move> {
+        self.now += TICK;
+        let epochs = [self.evidence()];
+        let evidence = vec![Evidence { epochs: &epochs, ..Evidence::default() }; self.rollout.judges().len()];
+        let made = self.rollout.tick(self.now, &evidence);
+        self.moves.extend(made);
+        made
+    }
+
+    /// Ticks until something happens, an hour at the most.
+    fn next(&mut self) -> Move {
+        let ticks = 4 * 3_600 * 80;
+        (0..ticks).find_map(|_| self.tick()).unwrap_or_else(|| panic!("nothing happens in {:?}", self.rollout.phase()))
+    }
+
+    fn answer(&mut self, task: Task, answer: &Answer) -> Option<Move> {
+        let made = self.rollout.answer(self.now, task, answer);
+        self.moves.extend(made);
+        made
+    }
+
+    fn command(&mut self, command: Command) -> Result<Move, Unfit> {
+        let made = self.rollout.command(self.now, command);
+        self.moves.extend(made.ok());
+        made
+    }
+
+    fn weights(&self) -> Vec<f64> {
+        self.moves.iter().filter_map(|made| made.weight).map(Weight::percent).collect()
+    }
+}
+
+fn failed() -> Answer {
+    Answer::Failed("exit status: 1".to_owned())
+}
+
+#[test]
+fn a_healthy_canary_goes_up_its_steps() {
+    let mut run = Run::new(canary(&[(1.0, None), (10.0, None), (50.0, None), (100.0, None)], Back::AtOnce));
+    let began = run.now;
+    while !run.rollout.is_finished() {
+        run.next();
+    }
+    assert_eq!(run.weights(), [1.0, 10.0, 50.0, 100.0]);
+    assert_eq!(run.rollout.phase(), Phase::Finished { at: run.now, ending: Ending::Completed });
+    assert!(run.now >= began + 4 * MINUTE, "every step bakes");
+    let advanced = |made: &&Move| matches!(made.happened, Happened::Advanced { cause: Cause::Verdict, .. });
+    assert_eq!(run.moves.iter().filter(advanced).count(), 3);
+}
+
+#[test]
+fn a_worse_version_is_turned_back_at_once() {
+    let mut run = Run::new(canary(&[(10.0, None), (100.0, None)], Back::AtOnce));
+    run.candidate_fails = 200;
+    let began = run.now;
+    let made = run.next();
+    let ending = Ending::RolledBack(Ground::Errors);
+    assert_eq!((made.weight, made.happened), (Some(Weight::ZERO), Happened::Finished(ending)));
+    assert!(run.now - began < Duration::from_secs(3), "{:?}", run.now - began);
+    assert!(run.tick().is_none());
+    assert_eq!(run.command(Command::Promote), Err(Unfit::Over(ending)));
+}
+
+#[test]
+fn the_way_back_can_be_gradual() {
+    let back = Back::Gradual { every: MINUTE };
+    let mut run = Run::new(canary(&[(1.0, None), (10.0, None), (50.0, None), (100.0, None)], back));
+    while run.rollout.weight() < weight(50.0) {
+        run.next();
+    }
+    run.candidate_fails = 300;
+    let turned = run.next();
+    assert_eq!(turned.happened, Happened::TurnedBack(Ending::RolledBack(Ground::Errors)));
+    let at = run.now;
+    while !run.rollout.is_finished() {
+        run.next();
+    }
+    assert_eq!(run.weights(), [1.0, 10.0, 50.0, 10.0, 1.0, 0.0]);
+    assert_eq!(run.now - at, 2 * MINUTE);
+}
+
+#[test]
+fn without_requests_it_is_held_and_then_paused_or_turned_back() {
+    for (expired, want) in [
+        (Expired::Pause, Happened::Paused(Pause::Held(Hold::NotEnoughData { judged: 0, needed: Some(0) }))),
+        (
+            Expired::RollBack,
+            Happened::Finished(Ending::HeldTooLong(Hold::NotEnoughData { judged: 0, needed: Some(0) })),
+        ),
+    ] {
+        let steps = vec![Step { weight: weight(1.0), bake: MINUTE, gate: None }];
+        let mut run = Run::new(planned(Strategy::Canary(Canary { steps, back: Back::AtOnce }), expired));
+        run.requests = 0;
+        let began = run.now;
+        let made = run.next();
+        assert_eq!(std::mem::discriminant(&made.happened), std::mem::discriminant(&want), "{made:?}");
+        assert_eq!(run.now - began, MINUTE + JudgeSettings::default().hold_max);
+        let (Happened::Paused(Pause::Held(held)) | Happened::Finished(Ending::HeldTooLong(held))) = made.happened
+        else {
+            panic!("{made:?}")
+        };
+        assert!(matches!(held, Hold::NotEnoughData { judged: 0, needed: Some(1..) }), "{held:?}");
+    }
+}
+
+#[test]
+fn an_ill_baseline_is_nobodys_fault_and_no_time_to_promote() {
+    let mut run = Run::new(canary(&[(10.0, None), (100.0, None)], Back::AtOnce));
+    (run.candidate_fails, run.baseline_fails) = (300, 300);
+    for _ in 0..4 * 300 {
+        assert_eq!(run.tick(), None);
+    }
+    let (_, ruling) = run.rollout.worst(run.rollout.bake(run.now));
+    assert!(matches!(ruling, Ruling::Hold { why: Hold::BaselineIll, .. }), "{ruling:?}");
+}
+
+#[test]
+fn a_gate_waits_for_an_operator_and_the_judge_goes_on() {
+    let plan = canary(&[(10.0, Some(Gate::Manual)), (100.0, None)], Back::AtOnce);
+    let mut run = Run::new(plan.clone());
+    assert_eq!(run.next().task, Some(Task::Approval));
+    for _ in 0..1_000 {
+        assert_eq!(run.tick(), None);
+    }
+    let made = run.command(Command::Promote).unwrap();
+    assert_eq!(made.weight, Some(Weight::FULL));
+
+    let mut run = Run::new(plan.clone());
+    run.next();
+    run.candidate_fails = 300;
+    assert_eq!(run.next().happened, Happened::Finished(Ending::RolledBack(Ground::Errors)));
+
+    // Nobody comes.
+    let mut run = Run::new(plan);
+    run.next();
+    run.requests = 0;
+    let (asked, made) = (run.now, run.next());
+    assert_eq!(made.happened, Happened::Paused(Pause::NoAgreement(Task::Approval)));
+    assert_eq!(run.now - asked, APPROVAL_MAX);
+}
+
+#[test]
+fn a_webhook_that_does_not_agree_is_asked_again() {
+    let mut run = Run::new(canary(&[(10.0, Some(Gate::Webhook)), (100.0, None)], Back::AtOnce));
+    assert_eq!(run.next().task, Some(Task::Webhook));
+    for _ in 0..3 {
+        assert_eq!(run.answer(Task::Webhook, &failed()), None);
+        let (asked, made) = (run.now, run.next());
+        assert_eq!((made.task, made.happened), (Some(Task::Webhook), Happened::AskedAgain));
+        assert_eq!(run.now - asked, ASK_AGAIN);
+    }
+    assert_eq!(run.answer(Task::Webhook, &Answer::Done).unwrap().weight, Some(Weight::FULL));
+}
+
+#[test]
+fn operators_pause_resume_promote_and_abort() {
+    let mut run = Run::new(canary(&[(10.0, None), (100.0, None)], Back::AtOnce));
+    assert_eq!(run.command(Command::Resume), Err(Unfit::NotPaused));
+    assert_eq!(run.command(Command::Pause).unwrap().happened, Happened::Paused(Pause::Operator));
+    assert_eq!(run.command(Command::Pause), Err(Unfit::PausedAlready));
+    for _ in 0..1_000 {
+        assert_eq!(run.tick(), None, "time does not count");
+    }
+    run.command(Command::Resume).unwrap();
+    let (resumed, made) = (run.now, run.next());
+    assert_eq!((made.weight, run.now - resumed), (Some(Weight::FULL), MINUTE), "the stage begins again");
+    let made = run.command(Command::Abort).unwrap();
+    assert_eq!((made.weight, made.happened), (Some(Weight::ZERO), Happened::Finished(Ending::Aborted)));
+}
+
+#[test]
+fn a_proof_turns_a_paused_rollout_back_but_not_one_that_was_taken_by_hand() {
+    for (command, turns) in [(Command::Pause, true), (Command::Shifted, false)] {
+        let mut run = Run::new(canary(&[(10.0, None), (100.0, None)], Back::AtOnce));
+        run.command(command).unwrap();
+        run.candidate_fails = 500;
+        let turned = (0..1_000).any(|_| run.tick().is_some());
+        assert_eq!(turned, turns, "{command:?}");
+    }
+}
+
+#[test]
+fn blue_green_asks_flips_watches_and_keeps() {
+    let plan = planned(Strategy::BlueGreen(BlueGreen { smoke: true, watch: MINUTE, keep: 5 * MINUTE }), Expired::Pause);
+    let mut run = Run::new(plan.clone());
+    assert_eq!((run.moves[0].weight, run.moves[0].task), (None, Some(Task::Smoke)));
+    assert_eq!(run.answer(Task::Smoke, &Answer::Done).unwrap().weight, Some(Weight::FULL));
+    let flipped = run.now;
+    run.next();
+    assert_eq!((run.rollout.phase(), run.now - flipped), (Phase::Going { stage: 2, since: run.now }, MINUTE));
+    assert_eq!(run.next().happened, Happened::Finished(Ending::Completed));
+    assert_eq!(run.now - flipped, 6 * MINUTE);
+    assert_eq!(run.weights(), [100.0]);
+
+    let mut run = Run::new(plan);
+    let made = run.answer(Task::Smoke, &failed()).unwrap();
+    assert_eq!(made.happened, Happened::Finished(Ending::TaskFailed(Task::Smoke)));
+    assert_eq!(run.weights(), [0.0], "green never had a user");
+}
+
+/// Answers every task with `Done` until the rollout is over; the tasks, in order.
+fn go_through(run: &mut Run, first: Option<Task>, fails: impl Fn(Task) -> bool) -> Vec<Task> {
+    let (mut tasks, mut task) = (Vec::new(), first);
+    while !run.rollout.is_finished() {
+        task = match task {
+            Some(begun) => {
+                tasks.push(begun);
+                let answer = if fails(begun) { failed() } else { Answer::Done };
+                run.answer(begun, &answer).expect("an answer moves it on").task
+            }
+            None => run.next().task,
+        };
+    }
+    tasks
+}
+
+#[test]
+fn a_rolling_release_takes_batch_after_batch() {
+    let mut run = Run::new(rolling(4, 2));
+    let tasks = go_through(&mut run, Some(Task::Drain(Batch { first: 0, until: 2 })), |_| false);
+    let [first, second] = [Batch { first: 0, until: 2 }, Batch { first: 2, until: 4 }];
+    let of = |batch| [Task::Drain(batch), Task::Upgrade(batch), Task::Verify(batch), Task::Join(batch)];
+    assert_eq!(tasks, [of(first), of(second)].concat());
+    assert_eq!(run.weights(), [50.0, 100.0]);
+    assert!(matches!(run.rollout.phase(), Phase::Finished { ending: Ending::Completed, .. }));
+}
+
+#[test]
+fn a_hook_that_fails_on_the_third_endpoint_is_undone_in_reverse() {
+    let mut run = Run::new(rolling(4, 1));
+    let batch = |first| Batch { first, until: first + 1 };
+    let tasks = go_through(&mut run, Some(Task::Drain(batch(0))), |task| task == Task::Upgrade(batch(2)));
+    let undone = tasks.iter().position(|task| *task == Task::Upgrade(batch(2))).unwrap() + 1;
+    let back = |number| {
+        let batch = batch(number);
+        [Task::Drain(batch), Task::Downgrade(batch), Task::Verify(batch), Task::Return(batch)]
+    };
+    let mut want = vec![Task::Downgrade(batch(2)), Task::Verify(batch(2)), Task::Return(batch(2))];
+    want.extend([back(1), back(0)].concat());
+    assert_eq!(tasks[undone..], want);
+    // Traffic leaves an endpoint before it is touched.
+    assert_eq!(run.weights(), [25.0, 50.0, 25.0, 0.0]);
+    let ending = Ending::TaskFailed(Task::Upgrade(batch(2)));
+    assert!(matches!(run.rollout.phase(), Phase::Finished { ending: found, .. } if found == ending));
+}
+
+#[test]
+fn a_task_that_says_nothing_has_failed_after_a_while() {
+    let mut run = Run::new(rolling(1, 1));
+    let batch = Batch { first: 0, until: 1 };
+    let began = run.now;
+    assert_eq!(run.next().happened, Happened::TurnedBack(Ending::TaskFailed(Task::Drain(batch))));
+    assert_eq!(run.now - began, TASK_MAX);
+    // On the way back it waits for somebody instead.
+    assert_eq!(run.next().happened, Happened::Stuck { task: Task::Return(batch) });
+    assert_eq!(run.command(Command::Abort), Err(Unfit::OnItsWayBack));
+    assert_eq!(run.command(Command::Resume).unwrap().task, Some(Task::Return(batch)));
+    assert_eq!(
+        run.answer(Task::Return(batch), &failed()).unwrap().happened,
+        Happened::Stuck { task: Task::Return(batch) }
+    );
+    run.command(Command::Resume).unwrap();
+    run.answer(Task::Return(batch), &Answer::Done).unwrap();
+    assert!(run.rollout.is_finished());
+}
+
+#[test]
+fn the_worst_of_a_group_counts() {
+    let now = Duration::from_secs(5);
+    let (mut rollout, _) = Rollout::start(canary(&[(50.0, None), (100.0, None)], Back::AtOnce), 3, now);
+    let counts = |failures| {
+        let one = |failures| Counts { requests: 1_000, failures, counted_failures: failures };
+        let outcomes = Sides { candidate: one(failures), baseline: one(1) };
+        [EpochCounts { outcomes, ..EpochCounts::none(Share::at(weight(50.0))) }]
+    };
+    let (good, bad) = (counts(1), counts(300));
+    let of = |epochs| Evidence { epochs, ..Evidence::default() };
+    let made = rollout.tick(now + TICK, &[of(&good), of(&bad), of(&good)]).unwrap();
+    assert_eq!(made.happened, Happened::Finished(Ending::RolledBack(Ground::Errors)));
+    assert_eq!(rollout.worst(Bake::Running).0, 1, "and is named");
+}
+
+#[test]
+fn a_restart_begins_the_stage_again_and_completes_a_way_back() {
+    let mut run = Run::new(canary(&[(10.0, None), (100.0, None)], Back::AtOnce));
+    for _ in 0..200 {
+        run.tick();
+    }
+    let made = run.rollout.resumed(run.now).unwrap();
+    assert_eq!(
+        (made.weight, made.happened),
+        (Some(weight(10.0)), Happened::Advanced { stage: 0, cause: Cause::Restart })
+    );
+    let (resumed, made) = (run.now, run.next());
+    assert_eq!((made.weight, run.now - resumed), (Some(Weight::FULL), MINUTE));
+
+    let mut run = Run::new(rolling(2, 1));
+    let batch = Batch { first: 0, until: 1 };
+    run.answer(Task::Drain(batch), &Answer::Done).unwrap();
+    let made = run.answer(Task::Upgrade(batch), &failed()).unwrap();
+    assert_eq!(made.task, Some(Task::Downgrade(batch)));
+    assert_eq!(run.rollout.resumed(run.now).unwrap().task, Some(Task::Downgrade(batch)));
+    go_through(&mut run, made.task, |_| false);
+    assert_eq!(run.rollout.weight(), Weight::ZERO);
+}
+
+/// Something that can happen to a rollout.
+#[derive(Clone, Debug)]
+enum Input {
+    Ticks(u32),
+    Rates(u64, u64, usize),
+    Command(Command),
+    Answer(bool),
+    Restart,
+}
+
+fn input() -> impl proptest::strategy::Strategy<Value = Input> {
+    let command =
+        prop::sample::select(vec![Command::Pause, Command::Resume, Command::Promote, Command::Abort, Command::Shifted]);
+    prop_oneof![
+        4 => (1_u32..300).prop_map(Input::Ticks),
+        1 => (0_u64..30, 0_u64..30, 0_usize..500).prop_map(|(a, b, c)| Input::Rates(a, b, c)),
+        1 => command.prop_map(Input::Command),
+        3 => any::<bool>().prop_map(Input::Answer),
+        1 => Just(Input::Restart),
+    ]
+}
+
+fn plans() -> Vec<Plan> {
+    vec![
+        canary(&[(1.0, None), (10.0, Some(Gate::Manual)), (50.0, Some(Gate::Webhook))], Back::AtOnce),
+        canary(&[(5.0, None), (100.0, None)], Back::Gradual { every: MINUTE }),
+        planned(Strategy::BlueGreen(BlueGreen { smoke: true, watch: MINUTE, keep: MINUTE }), Expired::RollBack),
+        rolling(3, 1),
+    ]
+}
+
+proptest! {
+    /// Whatever happens in whatever order: the weight grows only by a verdict of the judge, by a task that is done, or
+    /// by an operator; the weight of the last move is the rollout's; and what is over stays over.
+    #[test]
+    fn nothing_grows_that_was_not_judged(number in 0_usize..4, inputs in prop::collection::vec(input(), 1..60)) {
+        let mut run = Run::new(plans().swap_remove(number));
+        let mut weight = run.moves[0].weight.unwrap_or_default();
+        for input in inputs {
+            let before = run.moves.len();
+            let over = run.rollout.is_finished();
+            match input {
+                Input::Ticks(count) => (0..count).for_each(|_| { run.tick(); }),
+                Input::Rates(candidate, baseline, requests) => {
+                    (run.candidate_fails, run.baseline_fails, run.requests) = (candidate, baseline, requests);
+                }
+                Input::Command(command) => { run.command(command).ok(); }
+                Input::Answer(good) => {
+                    let answer = if good { Answer::Done } else { failed() };
+                    if let Some(task) = run.rollout.task() { run.answer(task, &answer); }
+                }
+                Input::Restart => { let made = run.rollout.resumed(run.now); run.moves.extend(made); }
+            }
+            prop_assert!(!over || run.moves.len() == before, "it moves after its end");
+            for made in &run.moves[before..] {
+                let Some(new) = made.weight else { continue };
+                let allowed = matches!(
+                    made.happened,
+                    Happened::Advanced { cause: Cause::Verdict | Cause::Task(_) | Cause::Promoted | Cause::Resumed, .. }
+                ) || matches!(made.happened, Happened::Advanced { cause: Cause::Restart, .. } if new == weight);
+                prop_assert!(new <= weight || allowed, "from {weight} to {new} by {made:?}");
+                weight = new;
+            }
+            prop_assert_eq!(run.rollout.weight(), weight);
+        }
+    }
+}

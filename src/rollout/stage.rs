@@ -1,0 +1,83 @@
+//! What a plan consists of: stretches of time in which traffic is judged, and tasks that somebody else does.
+
+use std::time::Duration;
+
+use crate::table::Weight;
+
+/// A part of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The candidate has this weight and is judged, for so long at the least.
+    Bake {
+        /// The candidate's weight.
+        weight: Weight,
+        /// Shortest time.
+        bake: Duration,
+    },
+    /// Something is done, and must succeed.
+    Do(Task),
+    /// Nothing changes for so long, so that the way back stays short.
+    Keep(Duration),
+}
+
+/// Something that is not decided here but done by whoever runs the machine, who answers with [`Answer`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Wait for an operator.
+    Approval,
+    /// Ask a webhook, which has to agree.
+    Webhook,
+    /// Send requests of our own to the candidate.
+    Smoke,
+    /// Give endpoints no more requests, and wait for those in flight.
+    Drain(Batch),
+    /// Run the upgrade hook for endpoints.
+    Upgrade(Batch),
+    /// Check endpoints: health and smoke requests.
+    Verify(Batch),
+    /// Let endpoints serve, as the candidate's.
+    Join(Batch),
+    /// Run the rollback hook for endpoints.
+    Downgrade(Batch),
+    /// Let endpoints serve, as the baseline's.
+    Return(Batch),
+}
+
+/// Endpoints by their number in the baseline at the start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Batch {
+    /// The first of them.
+    pub first: u32,
+    /// The first that is not one of them.
+    pub until: u32,
+}
+
+/// What became of a task.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is done, or somebody agrees.
+    Done,
+    /// It cannot be done, or somebody does not agree; why, in words for people.
+    Failed(String),
+}
+
+impl Task {
+    /// Whether a failed answer means "not yet" and not "never".
+    #[must_use]
+    pub fn asks(self) -> bool {
+        matches!(self, Self::Approval | Self::Webhook)
+    }
+
+    /// What has to be done so that it is as if this had not been done, in order.
+    #[must_use]
+    pub fn undo(self) -> Vec<Self> {
+        match self {
+            Self::Approval | Self::Webhook | Self::Smoke | Self::Verify(_) => Vec::new(),
+            Self::Drain(batch) => vec![Self::Return(batch)],
+            Self::Upgrade(batch) => vec![Self::Downgrade(batch), Self::Verify(batch)],
+            Self::Join(batch) => vec![Self::Drain(batch)],
+            // Ways back are not undone.
+            Self::Downgrade(_) | Self::Return(_) => Vec::new(),
+        }
+    }
+}
