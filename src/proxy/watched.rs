@@ -4,6 +4,10 @@
 //! a request of ours, hyper answers it alone, with a status and nothing else. That answer is [`hushed`](Tap::hushed), and
 //! the connection, which ends with it anyway, writes a refusal like any other in its place. Parsing heads ourselves
 //! before hyper does would say no earlier, and cost every good request a second parser.
+//!
+//! What looks like an answer of hyper's may be the end of an upstream's body. So nothing is hushed while an exchange is
+//! [`Live`]: from its request until its answer's body is gone *and* every byte of it has left. A head that is refused
+//! while bytes of the answer before still wait is answered by hyper.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -11,6 +15,8 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framing::{HeadFraming, Tracker};
@@ -26,12 +32,33 @@ pub struct Tap {
     hushed: Cell<Option<Refusal>>,
     /// Whether bytes were written that may not have gone out.
     unflushed: Cell<bool>,
+    live: Cell<Live>,
+}
+
+/// Whether bytes that are written may be those of an answer that somebody asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum Live {
+    /// They are not: what hyper says now, it says by itself.
+    #[default]
+    No,
+    /// A request has been taken, and its answer's body is not over.
+    Yes,
+    /// The body is over; its last bytes may wait.
+    Ending,
 }
 
 impl Tap {
-    /// See [`Tracker::next_head`].
+    /// See [`Tracker::next_head`]. What is written from now on belongs to this request, until its
+    /// [answer](Self::answered) is gone.
     pub fn next_head(&self) -> Option<HeadFraming> {
+        self.live.set(Live::Yes);
         self.tracker.borrow_mut().next_head()
+    }
+
+    /// The answer to the request that was taken last.
+    #[must_use]
+    pub fn answered<B>(self: &Rc<Self>, answer: Response<B>) -> Response<Tapped<B>> {
+        answer.map(|body| Tapped { body, tap: Rc::clone(self) })
     }
 
     /// See [`Tracker::within_head`].
@@ -56,6 +83,36 @@ impl Tap {
     #[must_use]
     pub fn hushed(&self) -> Option<Refusal> {
         self.hushed.get()
+    }
+}
+
+/// The body of an answer, which tells the tap of its end.
+#[derive(Debug)]
+pub struct Tapped<B> {
+    body: B,
+    tap: Rc<Tap>,
+}
+
+impl<B> Drop for Tapped<B> {
+    fn drop(&mut self) {
+        self.tap.live.set(Live::Ending);
+    }
+}
+
+impl<B: Body + Unpin> Body for Tapped<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 
@@ -84,27 +141,18 @@ impl<S> Watched<S> {
 enum Outbound {
     /// They are an answer, or a part of one.
     Pass,
-    /// The first so many are; then comes hyper's own.
-    PassFirst(usize),
     /// They are hyper's own answer.
     Hush(Refusal),
 }
 
 impl Outbound {
-    /// Looks for an answer of hyper's own at the end of `bytes`: nothing follows it. It cannot be taken for one of ours
+    /// Looks whether `bytes`, before which all was sent, are an answer of hyper's own. It cannot be taken for one of ours
     /// or an upstream's, because those always have a header that it has not (`Content-Type`, `Via`).
     fn of(bytes: &[u8]) -> Self {
-        if !bytes.ends_with(b"\r\n\r\n") {
+        if bytes.len() > CANNED_BYTES_MAX || !bytes.starts_with(b"HTTP/1.") || !bytes.ends_with(b"\r\n\r\n") {
             return Self::Pass;
         }
-        let from = bytes.len().saturating_sub(CANNED_BYTES_MAX);
-        let start = bytes[from..].windows(9).rposition(|w| w == b"HTTP/1.1 " || w == b"HTTP/1.0 ");
-        let Some(start) = start.map(|at| from + at) else { return Self::Pass };
-        match canned(&bytes[start..]) {
-            None => Self::Pass,
-            Some(refusal) if start == 0 => Self::Hush(refusal),
-            Some(_) => Self::PassFirst(start),
-        }
+        canned(bytes).map_or(Self::Pass, Self::Hush)
     }
 }
 
@@ -131,21 +179,26 @@ impl<S: AsyncRead + Unpin> AsyncRead for Watched<S> {
 impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         self.tap.unflushed.set(true);
-        let passed = match Outbound::of(buf) {
-            Outbound::Pass => buf,
-            Outbound::PassFirst(count) => &buf[..count],
-            Outbound::Hush(refusal) => {
-                self.tap.hushed.set(Some(refusal));
-                return Poll::Ready(Ok(buf.len()));
-            }
-        };
-        Pin::new(&mut self.stream).poll_write(cx, passed)
+        if self.tap.live.get() == Live::No
+            && let Outbound::Hush(refusal) = Outbound::of(buf)
+        {
+            self.tap.hushed.set(Some(refusal));
+            return Poll::Ready(Ok(buf.len()));
+        }
+        Pin::new(&mut self.stream).poll_write(cx, buf)
     }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // hyper asks for this when its own buffer is empty.
         let polled = Pin::new(&mut self.stream).poll_flush(cx);
-        self.tap.unflushed.set(!matches!(polled, Poll::Ready(Ok(()))));
+        let flushed = matches!(polled, Poll::Ready(Ok(())));
+        self.tap.unflushed.set(!flushed);
+        if flushed && self.tap.live.get() == Live::Ending {
+            self.tap.live.set(Live::No);
+        }
         polled
     }
+
     /// Only flushes: the connection has a last word, and closes itself.
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.poll_flush(cx)
@@ -156,15 +209,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Watched<S> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         self.tap.unflushed.set(true);
-        match bufs.iter().rposition(|buf| !buf.is_empty()) {
-            Some(last) if Outbound::of(&bufs[last]) != Outbound::Pass => {
-                // Rare: what comes before it goes first, then it is looked at alone.
-                let first = bufs[..=last].iter().find(|buf| !buf.is_empty());
-                self.poll_write(cx, first.map_or(&[][..], |buf| buf))
-            }
-            _ => Pin::new(&mut self.stream).poll_write_vectored(cx, bufs),
+        if self.tap.live.get() == Live::No {
+            // Rare, and looked at alone.
+            let first = bufs.iter().find(|buf| !buf.is_empty());
+            return self.poll_write(cx, first.map_or(&[][..], |buf| buf));
         }
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
     }
+
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
     }
@@ -180,12 +232,15 @@ mod tests {
     #[test]
     fn answers_of_hypers_own_are_told_from_others() {
         assert_eq!(Outbound::of(CANNED), Outbound::Hush(Refusal::in_place_of(431).expect("one of hyper's")));
-        let after = [b"HTTP/1.1 204 No Content\r\nvia: 1.1 x\r\n\r\n".as_slice(), CANNED].concat();
-        assert_eq!(Outbound::of(&after), Outbound::PassFirst(after.len() - CANNED.len()));
         let upstreams = b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\nvia: 1.1 pointsman\r\n\r\n";
-        for other in
-            [upstreams.as_slice(), b"", b"\r\n\r\n", b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n", &CANNED[1..]]
-        {
+        for other in [
+            upstreams.as_slice(),
+            b"",
+            b"\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+            &CANNED[1..],
+            &[b"x", CANNED].concat(),
+        ] {
             assert_eq!(Outbound::of(other), Outbound::Pass, "{:?}", String::from_utf8_lossy(other));
         }
     }

@@ -64,8 +64,8 @@ async fn serve_until_idle(
         let (worker, tap, peer) = (Rc::clone(worker), Rc::clone(&tap), Rc::clone(peer));
         service_fn(move |request| {
             let answering = handle(Rc::clone(&worker), Rc::clone(&peer), Seen::Http1(tap.next_head()), request);
-            let worker = Rc::clone(&worker);
-            async move { answering.await.map(|answer| leave::mark(&worker, answer)) }
+            let (worker, tap) = (Rc::clone(&worker), Rc::clone(&tap));
+            async move { answering.await.map(|answer| tap.answered(leave::mark(&worker, answer))) }
         })
     };
     let rest = Rest { clock: HeadClock::new(due), tap, idle_timeout, park_after: worker.settings.park_after };
@@ -109,7 +109,7 @@ enum Ended {
 /// Runs the codec, whose first head is due then.
 async fn run<C: Codec>(worker: &Worker, connection: &mut C, rest: &Rest, due: Option<Instant>) -> Ended {
     let mut connection = Pin::new(connection);
-    let mut drain = pin!(worker.drained());
+    let mut drain = pin!(leave::last_call(worker));
     let mut draining = false;
     let first_look = Instant::now() + rest.park_after.min(rest.idle_timeout);
     let mut timer = pin!(sleep_until(due.map_or(first_look, |due| due.min(first_look))));
