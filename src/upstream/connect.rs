@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
-use super::sender::{Load, Sender, Shared};
+use super::sender::{Load, STREAMS_MAX, Sender, Shared};
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 use crate::tls::{Handshake, TlsFailure};
@@ -29,11 +29,13 @@ const ANSWER_HEADERS_MAX: usize = 100;
 /// The most bytes that hyper buffers of an answer: its head must fit.
 const ANSWER_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// What an origin may send on a stream, and on a connection, before it was read: the memory that one answer can hold.
-const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// What an origin may send on a stream before it was read: the memory that one answer can hold. At a round trip of a
+/// millisecond that is 64 MiB a second.
+const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// See [`STREAM_WINDOW_BYTES`].
-const CONNECTION_WINDOW_BYTES: u32 = 4 * 1024 * 1024;
+/// The same for a connection: enough for all its streams. With less, clients that do not read would use it up, and everybody
+/// else's answers on this connection would stop.
+const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX * STREAM_WINDOW_BYTES;
 
 /// How often an origin with open streams is asked whether it is still there, and how long it may take to answer.
 const PING_INTERVAL: Duration = Duration::from_secs(10);

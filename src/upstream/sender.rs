@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 /// Streams that we open on one connection at the most, whatever the origin allows: what one broken connection can take
 /// with it.
-const STREAMS_MAX: usize = 100;
+pub(super) const STREAMS_MAX: u32 = 100;
 
 /// Sends the request of one exchange.
 #[derive(Debug)]
@@ -77,7 +77,7 @@ impl<B> Shared<B> {
     #[must_use]
     pub fn stream(&self) -> Option<Stream<B>> {
         let load = &self.load;
-        if self.sender.is_closed() || load.open.get() >= load.most.get().min(STREAMS_MAX) {
+        if self.sender.is_closed() || load.open.get() >= load.most.get().min(STREAMS_MAX as usize) {
             return None;
         }
         load.open.set(load.open.get() + 1);
@@ -108,6 +108,6 @@ pub(super) struct Load {
 
 impl Load {
     pub(super) fn new(now: Instant) -> Self {
-        Self { open: Cell::new(0), most: Cell::new(STREAMS_MAX), quiet_since: Cell::new(now) }
+        Self { open: Cell::new(0), most: Cell::new(STREAMS_MAX as usize), quiet_since: Cell::new(now) }
     }
 }
