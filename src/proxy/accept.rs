@@ -132,7 +132,12 @@ async fn accept(
         let ceiling = &worker.settings.ceiling;
         if ceiling.is_reached() {
             worker.stats.accept_paused();
-            ceiling.room().await;
+            let told = *stop.borrow();
+            tokio::select! {
+                () = ceiling.room() => {}
+                // Idle connections are closed then, and who waits at the socket finds room.
+                _told_or_gone = stop.wait_for(|stop| *stop), if !told => {}
+            }
         }
         match queue.next(&mut stop).await {
             Ok(Some((mut stream, address))) => {
@@ -142,8 +147,8 @@ async fn accept(
                 let (worker, listener) = (Rc::clone(&worker), Rc::clone(&listener));
                 spawn_local(async move {
                     let _below_ceiling = below_ceiling;
-                    let identified = listener.door.identify(&worker, &mut stream, address.ip(), place).await;
-                    let Some((address, _place)) = identified else { return };
+                    let identifying = Box::pin(listener.door.identify(&worker, &mut stream, address.ip(), place));
+                    let Some(Some((address, _place))) = leave::unless_late(&worker, identifying).await else { return };
                     let peer = Rc::new(Peer::new(address, listener));
                     connection::serve(worker, stream, peer).await;
                 });

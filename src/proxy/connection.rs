@@ -17,12 +17,14 @@ use std::io;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt;
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use super::client_stream::{ClientStream, set_options};
 use super::handle::Peer;
+use super::leave;
 use super::refuse::Refusal;
 use super::tls::secured;
 use super::worker::Worker;
@@ -48,10 +50,11 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
         tracing::debug!(%error, "client connection ended before it began");
         return;
     }
-    let Some(stream) = secured(&worker, stream, peer.listener.tls.as_ref()).await else { return };
-    match protocol(&stream, &peer).await {
+    // On the heap, as what is below: the task of an idle connection has no room for them.
+    let begun = Box::pin(leave::unless_late(&worker, begin(&worker, stream, &peer))).await;
+    let Some(Some((stream, protocol))) = begun else { return };
+    match protocol {
         Ok(Protocol::Http1) => http1::serve(worker, stream, peer).await,
-        // On the heap, as the next one: the task of an idle connection has no room for them.
         Ok(Protocol::Http2) => Box::pin(http2::serve(worker, stream, peer)).await,
         Err(Silent::Late) => {
             worker.stats.refused(Refused::HeadTimeout);
@@ -60,6 +63,17 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
         }
         Err(Silent::Gone) => {}
     }
+}
+
+/// All that comes before the first request.
+async fn begin(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    peer: &Peer,
+) -> Option<(ClientStream, Result<Protocol, Silent>)> {
+    let stream = secured(worker, stream, peer.listener.tls.as_ref()).await?;
+    let protocol = protocol(&stream, peer).await;
+    Some((stream, protocol))
 }
 
 /// What a connection speaks.
@@ -98,18 +112,30 @@ async fn protocol(stream: &ClientStream, peer: &Peer) -> Result<Protocol, Silent
 
 /// Looks at the first bytes without taking them, until they are the preface or cannot become it.
 async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<Protocol> {
-    /// How long to wait when a part of the preface is there: the socket stays readable, so readiness cannot tell.
-    const PAUSE: Duration = Duration::from_millis(5);
-    let mut bytes = [0; PREFACE.len()];
     loop {
-        let count = stream.peek(&mut bytes).await?;
-        match &bytes[..count] {
-            [] => return Err(io::ErrorKind::UnexpectedEof.into()),
-            whole if whole == PREFACE => return Ok(Protocol::Http2),
-            part if PREFACE.starts_with(part) => *begun = true,
-            _ => return Ok(Protocol::Http1),
+        let ready = stream.ready(Interest::READABLE).await?;
+        // A part of the preface counts as nothing to read, so that the next look comes with the next bytes.
+        let looked = stream.try_io(Interest::READABLE, || {
+            let mut bytes = [0; PREFACE.len()];
+            let (count, _) = recv(stream, &mut bytes, RecvFlags::PEEK)?;
+            match &bytes[..count] {
+                [] => Err(io::ErrorKind::UnexpectedEof.into()),
+                whole if whole == PREFACE => Ok(Protocol::Http2),
+                part if PREFACE.starts_with(part) => {
+                    *begun = true;
+                    Err(io::ErrorKind::WouldBlock.into())
+                }
+                _ => Ok(Protocol::Http1),
+            }
+        });
+        match looked {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if ready.is_read_closed() {
+                    return Err(io::ErrorKind::UnexpectedEof.into());
+                }
+            }
+            looked => return looked,
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 

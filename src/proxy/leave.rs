@@ -6,8 +6,10 @@
 //! once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left as they are, except that each answer
 //! says `Connection: close`; whoever keeps asking learns of it in order. Only then are idle connections closed.
 
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -44,13 +46,40 @@ pub async fn leave(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadline: In
     worker.begin_leave();
     let grace = (Instant::now() + LAST_REQUEST_GRACE).min(deadline);
     let accepted = async { while accepting.join_next().await.is_some() {} };
-    if timeout_at(deadline, accepted).await.is_err() {
-        tracing::warn!("connections that nobody had accepted in time are lost");
-    }
-    accepting.abort_all();
+    let mut accepted = pin!(accepted);
+    let in_time = timeout_at(grace, accepted.as_mut()).await.is_ok();
     await_empty(worker, grace).await;
     worker.begin_drain();
+    // At the ceiling of connections, who waits at a socket gets in only when others have gone.
+    if !in_time && timeout_at(deadline, accepted).await.is_err() {
+        tracing::warn!("connections that nobody had accepted in time are lost");
+    }
     await_empty(worker, deadline).await;
+}
+
+/// What comes of `beginning`, which is all that happens before a connection's first request is read; nothing if the worker
+/// drains and it takes longer than [`LAST_REQUEST_GRACE`] then. Who has said nothing by then, or half of a handshake, keeps
+/// nobody.
+pub async fn unless_late<T>(worker: &Worker, beginning: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        worker.drained().await;
+        sleep(LAST_REQUEST_GRACE).await;
+    };
+    tokio::select! {
+        biased;
+        begun = beginning => Some(begun),
+        () = late => None,
+    }
+}
+
+/// Waits until a connection that begins now should end with the request it has. One that begins in the drain has a
+/// moment for its first request: it was let in, so it is owed an answer.
+pub async fn last_call(worker: &Worker) {
+    if worker.draining() {
+        sleep(LAST_REQUEST_GRACE).await;
+    } else {
+        worker.drained().await;
+    }
 }
 
 async fn await_empty(worker: &Worker, deadline: Instant) {
