@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use super::observe::Gauged;
 use super::worker::Worker;
 use crate::table::Service;
-use crate::table::hold::{Hold, Holds};
+use crate::table::hold::{Held as Place, Hold, Holds};
 
 /// What a worker holds.
 #[derive(Debug, Default)]
@@ -60,25 +60,41 @@ pub async fn follow(worker: Rc<Worker>, mut published: watch::Receiver<Arc<Holds
     }
 }
 
-/// Waits while `service` is held. Returns for how long; `None` when it is not held, or there is no room to wait.
-pub async fn wait(worker: &Worker, service: &Service, head: &Parts) -> Option<Duration> {
+/// A request's place among those that wait for the end of a hold.
+#[derive(Debug)]
+pub struct Held {
+    hold: Arc<Hold>,
+    began: Instant,
+    _place: Place,
+}
+
+/// Lets a request wait if `service` is held; `None` when it is not, or there is no room to wait.
+pub fn enter(worker: &Worker, service: &Service, head: &Parts) -> Option<Held> {
     let began = Instant::now();
     let hold = worker.holds.of(service, worker.clock_ms(began))?;
-    let _held = hold.enter(head_bytes(head))?;
-    let _gauge = Gauged::new(&service.stats.cell(worker.index).held);
-    let end = worker.settings.clock_start + Duration::from_millis(hold.bounds.until_ms);
-    let mut changed = std::pin::pin!(worker.holds.changed.notified());
-    changed.as_mut().enable();
-    while worker.holds.has(hold.id) {
-        tokio::select! {
-            () = &mut changed => {
-                changed.set(worker.holds.changed.notified());
-                changed.as_mut().enable();
+    let place = hold.enter(head_bytes(head))?;
+    Some(Held { hold, began, _place: place })
+}
+
+impl Held {
+    /// Waits for the end of the hold. Returns for how long.
+    pub async fn wait(self, worker: &Worker, service: &Service) -> Duration {
+        let hold = &self.hold;
+        let _gauge = Gauged::new(&service.stats.cell(worker.index).held);
+        let end = worker.settings.clock_start + Duration::from_millis(hold.bounds.until_ms);
+        let mut changed = std::pin::pin!(worker.holds.changed.notified());
+        changed.as_mut().enable();
+        while worker.holds.has(hold.id) {
+            tokio::select! {
+                () = &mut changed => {
+                    changed.set(worker.holds.changed.notified());
+                    changed.as_mut().enable();
+                }
+                () = sleep_until(end) => break,
             }
-            () = sleep_until(end) => break,
         }
+        self.began.elapsed()
     }
-    Some(began.elapsed())
 }
 
 /// About what a head takes.

@@ -38,8 +38,11 @@ pub async fn settle(
         }
         let Some(index) = table.find(host, target.path()) else { return Ok((table, target)) };
         let service = table.service(index);
-        if holding && let Some(time) = hold::wait(worker, service, head).await {
-            observer.held(time);
+        if holding && let Some(held) = hold::enter(worker, service, head) {
+            // Who waits for the end of a hold is not in progress: the place is for somebody else, who will wait here as
+            // well and not in the queue, whose time is short.
+            observer.places.service = None;
+            observer.held(held.wait(worker, service).await);
             continue;
         }
         let Some(limit) = service.spec.policy.limits.in_flight else { return Ok((table, target)) };
