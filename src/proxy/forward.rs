@@ -99,6 +99,12 @@ pub async fn forward(
                 request = spare.map(|head| head.into_request(RequestBody::Empty)).unwrap_or_default();
                 true
             }
+            // An endpoint need not take WebSockets over HTTP/2, and many end the stream to say so (RFC 8441, 3): that is a
+            // refusal, and nobody's failure. Otherwise clients could have healthy endpoints ejected.
+            Err(SendError::Broken) if may_switch && lease.sender.is_http2() => {
+                let detail = "the upstream does not take WebSockets over HTTP/2";
+                return Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
+            }
             Err(error) => return Err(refusal(&error, state, observer)),
         };
         drop(lease);
@@ -201,10 +207,14 @@ fn check(response: &Response<Incoming>, may_switch: bool) -> Result<(), Refusal>
         }
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    if let Some(first) = lengths.next()
-        && lengths.any(|length| length != first)
-    {
-        return bad("the upstream sent two lengths");
+    if let Some(first) = lengths.next() {
+        // hyper looks at lengths of bodies only; answers to HEAD and 304 have one as well, and clients believe it.
+        if first.is_empty() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
+            return bad("the upstream sent a length that is no number");
+        }
+        if lengths.any(|length| length != first) {
+            return bad("the upstream sent two lengths");
+        }
     }
     Ok(())
 }

@@ -126,10 +126,10 @@ async fn exchange(
     observer.places.process = worker.settings.capacity.enter(worker.live())?;
     let admitted = admit(&head, seen, body_framing(&body), peer.address, &peer.listener.admit)?;
     observer.client(admitted.client);
+    peer.listener.door.take(worker, admitted.client, observer.started())?;
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
         return Err(redirect::to_https(&admitted, &head.uri, port));
     }
-    peer.listener.door.take(worker, admitted.client, observer.started())?;
     let target = |table: &Snapshot| target(table, &head, &admitted);
     let (table, target) = settle(worker, (&head, admitted.host_name()), target, observer).await?;
     let route = route(worker, &table, (&head, &target, &admitted), observer).await?;
@@ -172,13 +172,12 @@ async fn exchange(
     let first = forward(worker, &route.routed, route.lease, (head, body), (&state, observer)).await;
     let answered = replay_if_failed(worker, spare, (first, route.routed, state), observer).await?;
     let Answered { answer, routed, request_body } = answered;
-    let handshake = match handshake.as_ref().map(|_| websocket::is_consent(&answer.response, proof.as_ref())) {
-        None | Some(Ok(false)) => None,
-        Some(Ok(true)) => handshake,
-        Some(Err(detail)) => {
+    let handshake = match handshake {
+        None => None,
+        Some(handshake) => handshake.answered(&answer.response, proof.as_ref()).map_err(|detail| {
             observer.failed(UpstreamFailure::BadAnswer);
-            return Err(Refusal::new(Refused::UpstreamBadAnswer, detail).into());
-        }
+            Refusal::new(Refused::UpstreamBadAnswer, detail)
+        })?,
     };
     let secure = admitted.secure;
     Ok((Forwarded { answer, is_head, secure, routed, handshake }, request_body, route.new_key))

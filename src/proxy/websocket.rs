@@ -66,6 +66,23 @@ impl Handshake {
         Some(wanted)
     }
 
+    /// The handshake, if `response` consents to it.
+    ///
+    /// # Errors
+    /// What is wrong with a consent; or with an answer that is none, and that the client would take for one.
+    pub fn answered<B>(
+        self,
+        response: &Response<B>,
+        accept: Option<&HeaderValue>,
+    ) -> Result<Option<Self>, &'static str> {
+        let consents = is_consent(response, accept)?;
+        // To a client of HTTP/2 any 2xx says that the tunnel is open (RFC 8441, 5; RFC 9110, 9.3.6).
+        if !consents && self.http2 && response.status().is_success() {
+            return Err("the upstream answered a WebSocket's handshake with neither a consent nor a refusal");
+        }
+        Ok(consents.then_some(self))
+    }
+
     /// Turns the endpoint's consent into what the client waits for.
     pub fn consent(&self, head: &mut http::response::Parts) {
         let headers = &mut head.headers;
@@ -87,7 +104,7 @@ impl Handshake {
 ///
 /// # Errors
 /// What is wrong.
-pub fn is_consent<B>(response: &Response<B>, accept: Option<&HeaderValue>) -> Result<bool, &'static str> {
+fn is_consent<B>(response: &Response<B>, accept: Option<&HeaderValue>) -> Result<bool, &'static str> {
     if response.version() == Version::HTTP_2 {
         return Ok(response.status() == StatusCode::OK);
     }

@@ -14,6 +14,7 @@ use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::header::COOKIE;
 use hyper::body::Incoming;
 use hyper::rt::Executor;
 use hyper::server::conn::http2;
@@ -163,9 +164,16 @@ fn answer(
 /// Whether a head is no larger than one of HTTP/1.1 may be: its lines as they would be written there.
 fn fits(worker: &Worker, request: &Request<Incoming>) -> bool {
     const LINE_OVERHEAD_BYTES: usize = ": \r\n".len();
-    let lines = request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_OVERHEAD_BYTES);
+    let headers = request.headers();
+    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_OVERHEAD_BYTES);
+    // Clients send a cookie in pieces (RFC 9113, 8.2.3); in HTTP/1.1 they are one line.
+    let count = if headers.len() <= worker.settings.headers_max {
+        headers.len()
+    } else {
+        headers.len() - headers.get_all(COOKIE).iter().count().saturating_sub(1)
+    };
     let settings = &worker.settings;
-    request.headers().len() <= settings.headers_max && lines.sum::<usize>() <= settings.head_bytes_max
+    count <= settings.headers_max && lines.sum::<usize>() <= settings.head_bytes_max
 }
 
 /// Why a connection is told to go away.
