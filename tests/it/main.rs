@@ -20,6 +20,7 @@ mod config;
 mod conformance;
 mod conformance_h2;
 mod conformance_panic;
+mod corners;
 mod demo;
 mod descriptors;
 mod drain;
