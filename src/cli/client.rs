@@ -63,7 +63,7 @@ pub enum CallError {
         source: std::io::Error,
     },
     /// Something there, but not HTTP, or too slow.
-    #[error("no answer from the admin API at {place}: {why}")]
+    #[error("no answer from the admin API at {place}: {why}{}", tls_hint(.place))]
     NoAnswer {
         /// Where.
         place: String,
@@ -235,6 +235,30 @@ impl std::fmt::Display for AdminClient {
 }
 
 /// What a problem document says, every problem on a line.
+/// What may be wrong with an address that is reached and does not understand.
+fn tls_hint(place: &str) -> &'static str {
+    if place.starts_with("http://") {
+        "; if it has TLS, want --admin https://..., and perhaps --ca"
+    } else if place.starts_with("https://") {
+        "; if it wants a certificate, want --cert and --key, signed by its client_ca"
+    } else {
+        ""
+    }
+}
+
+impl CallError {
+    /// The error for scripts: the problem document as the API gave it, or one that says why there is none.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        match self {
+            Self::Refused { problem, .. } => problem.clone(),
+            Self::Address(_) | Self::Tls(_) | Self::Unreachable { .. } | Self::NoAnswer { .. } => {
+                serde_json::json!({ "title": "no answer", "detail": super::chain(self) })
+            }
+        }
+    }
+}
+
 fn problem_text(status: StatusCode, problem: &Value) -> String {
     let text = |key: &str| problem.get(key).and_then(Value::as_str);
     let listed = problem.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty());

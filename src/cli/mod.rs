@@ -155,7 +155,12 @@ impl Remote {
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), CommandError> {
         let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
-        let answer = AdminClient::new(&self.admin, token)?.with_tls(self.tls()).call_for(patience, call)?;
+        let answer = AdminClient::new(&self.admin, token)?.with_tls(self.tls()).call_for(patience, call);
+        if let (true, Err(error)) = (self.json, &answer) {
+            // Scripts read standard output; people read the same on standard error.
+            text::print(&format!("{:#}\n", error.to_json()));
+        }
+        let answer = answer?;
         if self.json {
             text::print(&format!("{answer:#}\n"));
         } else {

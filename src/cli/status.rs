@@ -46,6 +46,7 @@ fn status_text(status: &Value) -> String {
     for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", Tone::Warn)));
     }
+    list(status, "tls").for_each(|side| text.push_str(&tls_lines(side)));
     let refusals: Vec<String> = status["refusals"]
         .as_object()
         .into_iter()
@@ -57,6 +58,17 @@ fn status_text(status: &Value) -> String {
     }
     list(status, "holds").for_each(|hold| text.push_str(&hold_line(hold)));
     list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service))
+}
+
+/// What somebody should know of the certificates of a place: nothing, if all is well.
+fn tls_lines(side: &Value) -> String {
+    let place = member(side, "place");
+    let refused = list(side, "problems").filter_map(Value::as_str);
+    let refused =
+        refused.map(|problem| format!("{}: {place}: {problem}\n", toned("new TLS files are not in use", Tone::Bad)));
+    let warned = list(side, "certificates").filter_map(|certificate| certificate["warning"].as_str());
+    let warned = warned.map(|warning| format!("{}: {place}: {warning}\n", toned("certificate", Tone::Warn)));
+    refused.chain(warned).collect()
 }
 
 /// A hold that is open, on a line.

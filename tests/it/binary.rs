@@ -52,6 +52,25 @@ fn a_bad_config_is_refused_whole_by_check_and_run() {
 }
 
 #[test]
+fn scripts_get_errors_as_json_too() {
+    let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
+    let process = Process::start(&path);
+    let admin = format!("http://{}", process.admin_address);
+    let told = |arguments: &[&str]| {
+        let (code, output, errors) = pointsman(arguments);
+        assert!(code == 1 && errors.starts_with("pointsman: "), "{code} {errors}");
+        serde_json::from_str::<serde_json::Value>(&output).unwrap_or_else(|error| panic!("{error}: {output:?}"))
+    };
+    let refused = told(&["--json", "--admin", &admin, "flip", "shop", "v9"]);
+    assert!(refused["type"].is_string() && refused["title"].is_string(), "{refused}");
+    let nobody = told(&["--json", "--admin", "http://127.0.0.1:9", "status"]);
+    assert!(nobody["detail"].as_str().unwrap().contains("127.0.0.1:9"), "{nobody}");
+    // TLS to a port without it.
+    let (_, _, errors) = pointsman(&["--admin", &format!("https://{}", process.admin_address), "status"]);
+    assert!(errors.contains("no answer") || errors.contains("TLS"), "{errors}");
+}
+
+#[test]
 fn a_good_config_is_told_so() {
     let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
     let (code, output, _) = pointsman(&["check", "--config", path.to_str().unwrap()]);
