@@ -9,6 +9,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use http::header::HOST;
+use http::request::Parts;
 use http::{HeaderValue, Method};
 use serde::Serialize;
 
@@ -57,6 +59,31 @@ pub struct Line {
     pub duration: Duration,
     /// The request id.
     pub id: Option<HeaderValue>,
+}
+
+impl Line {
+    /// What is known at the beginning.
+    #[must_use]
+    pub fn of(head: &Parts, peer: IpAddr) -> Self {
+        // All that HTTP/2 has is the authority of the target.
+        let authority = || HeaderValue::from_str(head.uri.authority()?.as_str()).ok();
+        Self {
+            at: SystemTime::now(),
+            client: peer,
+            method: head.method.clone(),
+            host: head.headers.get(HOST).cloned().or_else(authority),
+            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            status: None,
+            reason: None,
+            route: None,
+            shielded: None,
+            endpoint: None,
+            revision: 0,
+            bytes: 0,
+            duration: Duration::ZERO,
+            id: None,
+        }
+    }
 }
 
 /// The workers' end.

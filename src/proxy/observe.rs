@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -98,24 +98,7 @@ impl Observer {
     #[must_use]
     pub fn begin(worker: &Rc<Worker>, head: &Parts, peer: IpAddr) -> Self {
         let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
-        let line = log.map(|_| {
-            Box::new(Line {
-                at: SystemTime::now(),
-                client: peer,
-                method: head.method.clone(),
-                host: head.headers.get(http::header::HOST).cloned(),
-                target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-                status: None,
-                reason: None,
-                route: None,
-                shielded: None,
-                endpoint: None,
-                revision: 0,
-                bytes: 0,
-                duration: Duration::ZERO,
-                id: None,
-            })
-        });
+        let line = log.map(|_| Box::new(Line::of(head, peer)));
         Self {
             worker: Rc::clone(worker),
             live: worker.enter(),

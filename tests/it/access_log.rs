@@ -1,0 +1,41 @@
+//! The access log: what a line says of a request, whatever became of it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::support::h2::{H2Client, request};
+use super::support::{Origin, Proxy, Reply, Setup, eventually, get};
+
+/// A proxy, and the folder that its access log is in.
+fn logged(setup: Setup) -> (Proxy, tempfile::TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("access.log");
+    let section = format!("[access_log]\nformat = \"json\"\npath = \"{}\"\n", path.display());
+    (setup.top(&section).start(), folder)
+}
+
+/// The lines of the log in `folder`, once there are `count`.
+fn lines(folder: &Path, count: usize) -> Vec<Value> {
+    let mut lines = Vec::new();
+    eventually("the lines are there", || {
+        let text = std::fs::read_to_string(folder.join("access.log")).unwrap();
+        let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+        lines = whole.map(|line| serde_json::from_str(line).unwrap()).collect();
+        lines.len() >= count
+    });
+    assert_eq!(lines.len(), count, "{lines:?}");
+    lines
+}
+
+#[test]
+fn the_host_of_http2_is_the_authority() {
+    let origin = Origin::saying("hello");
+    let (proxy, folder) = logged(Setup::to(&[&origin]).listener("h2c = true"));
+    let mut client = H2Client::to(proxy.address);
+    client.ask(request("GET", "http://shop.example:81/a", &[]));
+    client.ask(request("GET", "http://shop.example/b", &[("host", "other.example")]));
+    let lines = lines(folder.path(), 2);
+    assert_eq!((&lines[0]["host"], &lines[0]["status"]), (&json!("shop.example:81"), &json!(200)));
+    assert_eq!((&lines[1]["host"], &lines[1]["reason"]), (&json!("other.example"), &json!("bad_host")));
+}
