@@ -47,9 +47,9 @@ pub struct Line {
     pub reason: Option<&'static str>,
     /// Where the request went.
     pub route: Option<(Name, Name)>,
-    /// The version that failed before, if the request was replayed.
-    pub shielded: Option<Name>,
-    /// The endpoint that answered.
+    /// The version that failed before, and its endpoint, if the request was replayed.
+    pub shielded: Option<(Name, Option<SocketAddr>)>,
+    /// The endpoint that answered, or was tried last.
     pub endpoint: Option<SocketAddr>,
     /// The revision of the table.
     pub revision: u64,
@@ -159,6 +159,8 @@ struct JsonLine<'a> {
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shielded_from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shielded_from_endpoint: Option<SocketAddr>,
     endpoint: Option<SocketAddr>,
     revision: u64,
     bytes: u64,
@@ -179,7 +181,8 @@ impl<'a> JsonLine<'a> {
             reason: line.reason,
             service: line.route.as_ref().map(|(service, _)| service.as_str()),
             version: line.route.as_ref().map(|(_, version)| version.as_str()),
-            shielded_from: line.shielded.as_ref().map(Name::as_str),
+            shielded_from: line.shielded.as_ref().map(|(version, _)| version.as_str()),
+            shielded_from_endpoint: line.shielded.as_ref().and_then(|(_, endpoint)| *endpoint),
             endpoint: line.endpoint,
             revision: line.revision,
             bytes: line.bytes,

@@ -160,7 +160,7 @@ async fn exchange(
     };
     let id = edit::request(&mut headers, &facts, &worker.settings.edit);
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut headers, worker.random()));
-    observer.sent(&id, route.lease.endpoint().address);
+    observer.identified(&id);
     if admitted.host.is_none() {
         // Only HTTP/1.0 lets a client leave it out; HTTP/1.1 to the upstream does not.
         let address = route.lease.endpoint().address.to_string();

@@ -167,11 +167,16 @@ impl Observer {
         Some(Blamed { service: routed.service(), version: routed.version(), index: self.endpoint.get()? })
     }
 
-    /// Notes the request id and the endpoint.
-    pub fn sent(&mut self, id: &HeaderValue, endpoint: SocketAddr) {
+    /// Notes the request id.
+    pub fn identified(&mut self, id: &HeaderValue) {
         if let Some(line) = &mut self.line {
-            (line.id, line.endpoint) = (Some(id.clone()), Some(endpoint));
+            line.id = Some(id.clone());
         }
+    }
+
+    /// The endpoint that is tried, or was last.
+    fn endpoint(&self) -> Option<SocketAddr> {
+        self.blamed().and_then(|blamed| blamed.endpoint()).map(|endpoint| endpoint.address)
     }
 
     /// Counts a failed attempt against the version it was made on.
@@ -208,8 +213,9 @@ impl Observer {
     /// The attempt failed, and the next one is made on `stable`. The failed version keeps the blame.
     pub fn shielded(&mut self, stable: Routed) {
         self.retried(Retry::Shield);
+        let endpoint = self.endpoint();
         if let Some(line) = &mut self.line {
-            line.shielded = line.route.take().map(|(_, version)| version);
+            line.shielded = line.route.take().map(|(_, version)| (version, endpoint));
         }
         if self.first_failed.is_none() {
             self.first_failed.clone_from(&self.routed);
@@ -297,6 +303,7 @@ impl Observer {
             line.status = self.status.map(|status| status.as_u16());
             line.reason = reason.map(Refused::word);
             line.duration = took;
+            line.endpoint = self.endpoint();
             if !log.send(*line) {
                 self.worker.stats.log_dropped();
             }

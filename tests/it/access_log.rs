@@ -39,3 +39,17 @@ fn the_host_of_http2_is_the_authority() {
     assert_eq!((&lines[0]["host"], &lines[0]["status"]), (&json!("shop.example:81"), &json!(200)));
     assert_eq!((&lines[1]["host"], &lines[1]["reason"]), (&json!("other.example"), &json!("bad_host")));
 }
+
+#[test]
+fn a_shielded_request_has_the_endpoint_that_answered_and_the_one_that_failed() {
+    let (v1, v2) = (
+        Origin::saying("v1"),
+        Origin::with(|_| Reply::raw("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nnope")),
+    );
+    let setup = Setup::to(&[&v1, &v2]).service("shield = { stable = \"v1\" }").split(&[0, 100]);
+    let (proxy, folder) = logged(setup);
+    assert_eq!(proxy.client().ask(get("/")).text(), "v1");
+    let line = &lines(folder.path(), 1)[0];
+    assert_eq!((&line["version"], &line["endpoint"]), (&json!("v1"), &json!(v1.address())));
+    assert_eq!((&line["shielded_from"], &line["shielded_from_endpoint"]), (&json!("v2"), &json!(v2.address())));
+}
