@@ -51,8 +51,8 @@ pub struct Line {
     pub shielded: Option<(Name, Option<SocketAddr>)>,
     /// The endpoint that answered, or was tried last.
     pub endpoint: Option<SocketAddr>,
-    /// The revision of the table.
-    pub revision: u64,
+    /// The revision of the table that decided; none when it did not come to that.
+    pub revision: Option<u64>,
     /// Bytes of the answer's body.
     pub bytes: u64,
     /// From the head to the end of the answer.
@@ -78,7 +78,7 @@ impl Line {
             route: None,
             shielded: None,
             endpoint: None,
-            revision: 0,
+            revision: None,
             bytes: 0,
             duration: Duration::ZERO,
             id: None,
@@ -162,7 +162,7 @@ struct JsonLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     shielded_from_endpoint: Option<SocketAddr>,
     endpoint: Option<SocketAddr>,
-    revision: u64,
+    revision: Option<u64>,
     bytes: u64,
     duration_ms: f64,
     request_id: Option<&'a str>,
@@ -205,7 +205,8 @@ fn write_text(out: &mut impl Write, line: &Line) -> std::io::Result<()> {
         Some(endpoint) => write!(out, " {endpoint}")?,
         None => write!(out, " -")?,
     }
-    write!(out, " rev={}", json.revision)?;
+    let revision = json.revision.map_or("-".to_owned(), |revision| revision.to_string());
+    write!(out, " rev={revision}")?;
     json.reason.map_or(Ok(()), |reason| write!(out, " {reason}"))
 }
 

@@ -133,6 +133,13 @@ impl Observer {
         }
     }
 
+    /// Notes the revision of the table that decides the request.
+    pub fn decided_by(&mut self, revision: u64) {
+        if let Some(line) = &mut self.line {
+            line.revision = Some(revision);
+        }
+    }
+
     /// Notes where the request goes. Called again if it is sent elsewhere.
     pub fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
         // Counted once, also if the request was first tried on its own version.
@@ -150,8 +157,8 @@ impl Observer {
         }
         if let Some(line) = &mut self.line {
             line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
-            line.revision = routed.table.revision;
         }
+        self.decided_by(routed.table.revision);
         self.routed = Some(routed);
         self.endpoint.set(None);
     }

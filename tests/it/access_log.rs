@@ -53,3 +53,28 @@ fn a_shielded_request_has_the_endpoint_that_answered_and_the_one_that_failed() {
     assert_eq!((&line["version"], &line["endpoint"]), (&json!("v1"), &json!(v1.address())));
     assert_eq!((&line["shielded_from"], &line["shielded_from_endpoint"]), (&json!("v2"), &json!(v2.address())));
 }
+
+#[test]
+fn a_refusal_has_an_id_and_the_revision_if_one_decided() {
+    let origin = Origin::saying("hello");
+    let listener = "trusted_proxies = [\"127.0.0.1\"]";
+    let (proxy, folder) = logged(Setup::to(&[&origin]).listener(listener).service("hosts = [\"a\"]"));
+    proxy
+        .client()
+        .ask("GET / HTTP/1.1\r\nHost: a,b\r\nX-Request-Id: from-the-edge\r\n\r\n")
+        .assert_refused(400, "bad_host");
+    proxy.client().ask("GET / HTTP/1.1\r\nHost: b\r\n\r\n").assert_refused(404, "no_service");
+    let lines = lines(folder.path(), 2);
+    assert_eq!((&lines[0]["request_id"], &lines[0]["revision"]), (&json!("from-the-edge"), &json!(null)));
+    assert!(lines[1]["request_id"].as_str().is_some_and(|id| id.len() > 10), "{lines:?}");
+    assert_eq!(lines[1]["revision"], json!(1));
+}
+
+#[test]
+fn a_redirect_has_an_id_and_no_revision() {
+    let (proxy, folder) = logged(Setup::to(&[&Origin::saying("hello")]).listener("redirect_https = true"));
+    assert_eq!(proxy.client().ask(get("/")).status, 308);
+    let line = &lines(folder.path(), 1)[0];
+    assert_eq!((&line["reason"], &line["revision"]), (&json!("redirected_to_https"), &json!(null)));
+    assert!(line["request_id"].is_string(), "{line}");
+}
