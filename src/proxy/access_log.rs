@@ -2,10 +2,15 @@
 //!
 //! A worker hands over a struct and goes on; if the writer cannot keep up, lines are dropped and counted, because a
 //! slow disk must not slow requests down. Formatting happens on the writer's side.
+//!
+//! A log that is rotated goes on in another file, which somebody else opens ([`NextFile`]); the writer looks for it between
+//! two lines, so that no line is in two files.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
@@ -102,28 +107,60 @@ impl LogSender {
     }
 }
 
-/// Starts the writer. It ends when all senders are gone, after the last line.
+/// Where the file is put that the log goes on in.
+#[derive(Clone, Debug, Default)]
+pub struct NextFile(Arc<Mutex<Option<File>>>);
+
+impl NextFile {
+    /// From the next line on the log is written to `file`.
+    pub fn put(&self, file: File) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
+    fn take(&self) -> Option<File> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Starts the writer, which goes on in the next file whenever there is one. It ends when all senders are gone, after the
+/// last line.
 ///
 /// # Errors
 /// When the thread cannot be started.
 pub fn start(
     format: LogFormat,
     sample: f64,
-    out: Box<dyn Write + Send>,
+    (out, next): (Box<dyn Write + Send>, NextFile),
 ) -> std::io::Result<(LogSender, JoinHandle<()>)> {
     let (sender, lines) = sync_channel(LINES_WAITING_MAX);
     let writer = std::thread::Builder::new().name("access-log".to_owned());
     let thread = writer.spawn(move || {
         // Nobody reads the log any more, or the disk is full: the proxy goes on without it.
-        if let Err(error) = write_all(format, &lines, out) {
+        let mut written = write_all(format, &lines, (out, &next));
+        while let Err(error) = written {
             tracing::error!(%error, "the access log ends here: cannot write to it");
-            while lines.recv().is_ok() {}
+            let Some(file) = discard_until(&lines, &next) else { return };
+            written = write_all(format, &lines, (Box::new(file), &next));
         }
     })?;
     Ok((LogSender { sender, sample }, thread))
 }
 
-fn write_all(format: LogFormat, lines: &Receiver<Line>, out: Box<dyn Write + Send>) -> std::io::Result<()> {
+/// Drops lines until there is another file; none when all senders are gone.
+fn discard_until(lines: &Receiver<Line>, next: &NextFile) -> Option<File> {
+    loop {
+        lines.recv().ok()?;
+        if let Some(file) = next.take() {
+            return Some(file);
+        }
+    }
+}
+
+fn write_all(
+    format: LogFormat,
+    lines: &Receiver<Line>,
+    (out, next): (Box<dyn Write + Send>, &NextFile),
+) -> std::io::Result<()> {
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     loop {
         let line = match lines.try_recv() {
@@ -137,6 +174,10 @@ fn write_all(format: LogFormat, lines: &Receiver<Line>, out: Box<dyn Write + Sen
                 }
             }
         };
+        if let Some(file) = next.take() {
+            out.flush()?;
+            *out.get_mut() = Box::new(file);
+        }
         match format {
             LogFormat::Json => serde_json::to_writer(&mut out, &JsonLine::of(&line)).map_err(std::io::Error::from)?,
             LogFormat::Text => write_text(&mut out, &line)?,

@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::support::h2::{H2Client, request};
-use super::support::{Origin, Proxy, Reply, Setup, eventually, get};
+use super::support::process::{Process, config};
+use super::support::{Origin, Proxy, Reply, Setup, client, eventually, get};
 
 /// A proxy, and the folder that its access log is in.
 fn logged(setup: Setup) -> (Proxy, tempfile::TempDir) {
@@ -77,4 +78,34 @@ fn a_redirect_has_an_id_and_no_revision() {
     let line = &lines(folder.path(), 1)[0];
     assert_eq!((&line["reason"], &line["revision"]), (&json!("redirected_to_https"), &json!(null)));
     assert!(line["request_id"].is_string(), "{line}");
+}
+
+#[test]
+fn sighup_goes_on_in_a_new_file_and_keeps_the_old_one_if_there_is_none() {
+    let origin = Origin::saying("hello");
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let text = config(origin.address(), origin.address(), "[access_log]\nformat = \"json\"\npath = \"access.log\"\n");
+    std::fs::write(path("pointsman.toml"), text).unwrap();
+    let mut process = Process::start(&path("pointsman.toml"));
+    let ask = |process: &Process, target: &str| assert_eq!(client::send(process.listener, get(target)).status, 200);
+    let holds = |name: &str, target: &str| {
+        std::fs::read_to_string(path(name)).is_ok_and(|log| log.contains(&format!("\"target\":\"{target}\"")))
+    };
+    ask(&process, "/first");
+    eventually("the first line is there", || holds("access.log", "/first"));
+    std::fs::rename(path("access.log"), path("access.log.1")).unwrap();
+    process.signal("HUP");
+    eventually("the file is there again", || path("access.log").exists() && process.told(&["opened again"]));
+    ask(&process, "/second");
+    eventually("the second line is in the new file", || holds("access.log", "/second"));
+    assert!(!holds("access.log.1", "/second"));
+
+    std::fs::rename(path("access.log"), path("access.log.2")).unwrap();
+    std::fs::create_dir(path("access.log")).unwrap();
+    process.signal("HUP");
+    eventually("it is told", || process.told(&["ERROR", "cannot open the access log again"]));
+    ask(&process, "/third");
+    eventually("the third line is in the old file", || holds("access.log.2", "/third"));
+    assert!(process.end().success());
 }
