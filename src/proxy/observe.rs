@@ -181,6 +181,12 @@ impl Observer {
         }
     }
 
+    /// The name of the service that the request goes to; empty before that is known.
+    #[must_use]
+    pub fn service_name(&self) -> &str {
+        self.routed.as_ref().map_or("", |routed| routed.service().spec.name.as_str())
+    }
+
     /// The endpoint that is tried, or was last.
     fn endpoint(&self) -> Option<SocketAddr> {
         self.blamed().and_then(|blamed| blamed.endpoint()).map(|endpoint| endpoint.address)
