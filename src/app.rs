@@ -278,7 +278,7 @@ impl Bound {
         let (log, log_thread) = log.flatten().unzip();
         let holds = Arc::new(Desk::new(Arc::clone(&self.registry), self.clock_start));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
-        let published = self.writer.published();
+        let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
         let (handle, writer_thread) = self.writer.start()?;
         let ready = Arc::new(AtomicBool::new(true));
         let (upgrades, calls) = control::upgrade::channel();
@@ -293,6 +293,7 @@ impl Bound {
             sides: self.material.sides,
             handle,
             published,
+            store_problem,
             holds,
             registry: self.registry,
             ready: Arc::clone(&ready),

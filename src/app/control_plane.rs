@@ -85,6 +85,7 @@ pub(super) struct ControlPlane {
     pub(super) sides: Arc<Sides>,
     pub(super) handle: Handle,
     pub(super) published: Published,
+    pub(super) store_problem: watch::Receiver<Option<String>>,
     pub(super) holds: Arc<Desk>,
     pub(super) registry: Arc<Registry>,
     pub(super) ready: Arc<AtomicBool>,
@@ -117,8 +118,14 @@ impl ControlPlane {
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
         let renewal = Renewal::new(Arc::clone(&sides));
         let published_too = Arc::clone(&published);
-        let sources =
-            Sources { published: published_too, registry, start: clock_start, config: config_facts, tls: sides };
+        let sources = Sources {
+            published: published_too,
+            registry,
+            start: clock_start,
+            config: config_facts,
+            store_problem: self.store_problem,
+            tls: sides,
+        };
         let exporter = Arc::new(
             Exporter::new(sources)
                 .map_err(|error| RunError::Part { part: "metrics", source: std::io::Error::other(error) })?,
