@@ -58,7 +58,7 @@ fn a_shielded_request_has_the_endpoint_that_answered_and_the_one_that_failed() {
 #[test]
 fn a_refusal_has_an_id_and_the_revision_if_one_decided() {
     let origin = Origin::saying("hello");
-    let listener = "trusted_proxies = [\"127.0.0.1\"]";
+    let listener = "trusted_proxies = [\"127.0.0.0/8\"]";
     let (proxy, folder) = logged(Setup::to(&[&origin]).listener(listener).service("hosts = [\"a\"]"));
     proxy
         .client()
