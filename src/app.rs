@@ -333,6 +333,7 @@ impl Bound {
                 settings: settings.clone(),
                 listeners,
                 table: self.writer.published(),
+                changes: self.writer.changes(),
                 holds: holds.follow(),
                 registry: Arc::clone(&self.registry),
                 shutdown: stop.clone(),

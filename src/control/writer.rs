@@ -123,6 +123,12 @@ impl Writer {
         self.publisher.published()
     }
 
+    /// Told after each table that is put in force.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.publisher.changes()
+    }
+
     /// Why nothing can be written to the store; none while it can, as far as is known.
     #[must_use]
     pub fn store_problem(&self) -> watch::Receiver<Option<String>> {
