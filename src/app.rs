@@ -7,6 +7,7 @@ mod control_plane;
 pub mod descriptors;
 mod handover;
 mod inherited;
+mod log_file;
 mod material;
 mod running;
 mod settings;
@@ -14,9 +15,8 @@ mod sockets;
 mod systemd;
 mod upgrade;
 
-use std::fs::OpenOptions;
 use std::future::{Future, poll_fn};
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -30,17 +30,18 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::config::{AccessLog, Config, LogFormat};
+use crate::config::Config;
 use crate::control::admin::{self, Address, LeaveFile};
 use crate::control::hold::Desk;
 use crate::control::{self, Store, Writer};
 use crate::proxy::accept::{self, WorkerParts};
-use crate::proxy::access_log::{self, LogSender};
+use crate::proxy::access_log::LogSender;
 use crate::proxy::ceiling::Ceiling;
 use crate::stats::Registry;
 
 use control_plane::{ControlPlane, Door};
 pub use inherited::{Inherited, Predecessor};
+use log_file::LogOut;
 use material::Material;
 pub use material::{MaterialError, tls_warnings};
 use running::Running;
@@ -112,7 +113,7 @@ pub struct Bound {
     registry: Arc<Registry>,
     clock_start: Instant,
     workers: usize,
-    log_out: Option<Box<dyn Write + Send>>,
+    log_out: Option<LogOut>,
 }
 
 /// Second descriptors of all listening sockets, for a process that takes over. They are closed before the end begins:
@@ -217,7 +218,7 @@ impl Bound {
         let door = Door::bind(&config.admin, inherited)?;
         inherited.close_rest();
         let shared = Shared::of(&listeners, &door)?;
-        let log_out = open_log(&config.access_log)?;
+        let log_out = LogOut::open(&config.access_log)?;
         if let Some(predecessor) = inherited.predecessor() {
             predecessor.await_store();
         }
@@ -272,10 +273,12 @@ impl Bound {
     fn start(mut self) -> Result<(Running, Upgrader), RunError> {
         let (stop_workers, workers_stop) = watch::channel(false);
         let (stop_control, control_stop) = watch::channel(false);
-        let (log, log_thread) = self.start_log()?.unzip();
+        let rotation = self.log_out.as_ref().and_then(LogOut::rotation);
+        let log = self.log_out.take().map(|out| out.start(&self.config.access_log)).transpose()?;
+        let (log, log_thread) = log.flatten().unzip();
         let holds = Arc::new(Desk::new(Arc::clone(&self.registry), self.clock_start));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
-        let published = self.writer.published();
+        let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
         let (handle, writer_thread) = self.writer.start()?;
         let ready = Arc::new(AtomicBool::new(true));
         let (upgrades, calls) = control::upgrade::channel();
@@ -290,12 +293,14 @@ impl Bound {
             sides: self.material.sides,
             handle,
             published,
+            store_problem,
             holds,
             registry: self.registry,
             ready: Arc::clone(&ready),
             upgrades,
             clock_start: self.clock_start,
             file: self.options.file,
+            log_file: rotation,
             config: self.config,
         };
         let control = spawn("control", plane.prepare(control_stop)?)?;
@@ -328,6 +333,7 @@ impl Bound {
                 settings: settings.clone(),
                 listeners,
                 table: self.writer.published(),
+                changes: self.writer.changes(),
                 holds: holds.follow(),
                 registry: Arc::clone(&self.registry),
                 shutdown: stop.clone(),
@@ -345,30 +351,6 @@ impl Bound {
             return Err(failed.and_then(|worker| joined(worker, "worker").err()).unwrap_or_else(unknown));
         }
         Ok(started)
-    }
-
-    fn start_log(&mut self) -> Result<Option<(LogSender, JoinHandle<()>)>, RunError> {
-        let format = match self.config.access_log.format {
-            LogFormat::Off => return Ok(None),
-            LogFormat::Json => access_log::LogFormat::Json,
-            LogFormat::Text => access_log::LogFormat::Text,
-        };
-        let Some(out) = self.log_out.take() else { return Ok(None) };
-        let started = access_log::start(format, self.config.access_log.sample, out);
-        started.map(Some).map_err(|source| RunError::Part { part: "access log", source })
-    }
-}
-
-/// Opens what the access log is written to, if there is one.
-fn open_log(log: &AccessLog) -> Result<Option<Box<dyn Write + Send>>, StartError> {
-    match (log.format, &log.path) {
-        (LogFormat::Off, _) => Ok(None),
-        (LogFormat::Json | LogFormat::Text, None) => Ok(Some(Box::new(io::stdout()))),
-        (LogFormat::Json | LogFormat::Text, Some(path)) => {
-            let opened = OpenOptions::new().create(true).append(true).open(path);
-            let file = opened.map_err(|source| StartError::AccessLog { path: path.display().to_string(), source })?;
-            Ok(Some(Box::new(file)))
-        }
     }
 }
 

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::inherited::{ADMIN, Inherited};
+use super::log_file::Rotation;
 use super::material::MaterialError;
 use super::{ConfigFile, RunError, StartError, material, settings, systemd};
 use crate::config::{self, Config};
@@ -84,12 +85,15 @@ pub(super) struct ControlPlane {
     pub(super) sides: Arc<Sides>,
     pub(super) handle: Handle,
     pub(super) published: Published,
+    pub(super) store_problem: watch::Receiver<Option<String>>,
     pub(super) holds: Arc<Desk>,
     pub(super) registry: Arc<Registry>,
     pub(super) ready: Arc<AtomicBool>,
     pub(super) upgrades: Upgrades,
     pub(super) clock_start: Instant,
     pub(super) file: Option<ConfigFile>,
+    /// The access log, if it is a file.
+    pub(super) log_file: Option<Rotation>,
     pub(super) config: Config,
 }
 
@@ -100,7 +104,7 @@ impl ControlPlane {
         stop: watch::Receiver<bool>,
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
         let Self { door, admin_tls, sides, handle, published, holds, registry, ready, upgrades, .. } = self;
-        let (clock_start, file, config) = (self.clock_start, self.file, self.config);
+        let (clock_start, file, log_file, config) = (self.clock_start, self.file, self.log_file, self.config);
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let (naming, resolver) = (handle.clone(), config.proxy.resolver);
@@ -114,8 +118,14 @@ impl ControlPlane {
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
         let renewal = Renewal::new(Arc::clone(&sides));
         let published_too = Arc::clone(&published);
-        let sources =
-            Sources { published: published_too, registry, start: clock_start, config: config_facts, tls: sides };
+        let sources = Sources {
+            published: published_too,
+            registry,
+            start: clock_start,
+            config: config_facts,
+            store_problem: self.store_problem,
+            tls: sides,
+        };
         let exporter = Arc::new(
             Exporter::new(sources)
                 .map_err(|error| RunError::Part { part: "metrics", source: std::io::Error::other(error) })?,
@@ -131,10 +141,17 @@ impl ControlPlane {
                         None => Ok(()),
                     }
                 };
+                let rotating = async {
+                    match log_file {
+                        Some(log_file) => log_file.run(stopped(stop.clone())).await,
+                        None => Ok(()),
+                    }
+                };
                 let chance = (Clock(clock_start), StdRng::from_rng(&mut rand::rng()));
-                let ((), watched, renewed, (), (), (), (), ()) = tokio::join!(
+                let ((), watched, rotated, renewed, (), (), (), (), ()) = tokio::join!(
                     admin::serve((listener, admin_tls), admin, stopped(stop.clone())),
                     watching,
+                    rotating,
                     renewal.run(stopped(stop.clone())),
                     live.run(Arc::clone(&published), stopped(stop.clone())),
                     resolve::run(Arc::clone(&published), naming, resolver, stopped(stop.clone())),
@@ -142,7 +159,7 @@ impl ControlPlane {
                     exporter.run(stopped(stop.clone())),
                     systemd::run(reloads, stopped(stop.clone())),
                 );
-                watched.and(renewed)
+                watched.and(rotated).and(renewed)
             })
         })
     }

@@ -38,7 +38,7 @@ fn status_text(status: &Value) -> String {
         member(status, "connections"),
     );
     if let Some(problem) = status["state"]["problem"].as_str() {
-        text.push_str(&format!("{}: {problem}\n", toned("the last change could not be written", Tone::Bad)));
+        text.push_str(&format!("{}: {problem}\n", toned("changes are refused", Tone::Bad)));
     }
     for problem in list(&status["config"], "problems").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", Tone::Bad)));
@@ -163,6 +163,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+
+    #[test]
+    fn a_store_that_cannot_be_written_is_told() {
+        let text = status_text(&json!({ "state": { "path": "p.db", "problem": "p.db: it is read-only" } }));
+        assert!(text.contains("changes are refused: p.db: it is read-only\n"), "{text}");
+    }
 
     #[test]
     fn a_hold_is_told_on_one_line() {

@@ -121,7 +121,7 @@ pub struct Facts {
     pub revision: u64,
     /// The file of the store.
     pub store: String,
-    /// Why the last write failed; none when it was good.
+    /// Why nothing can be written: the last write failed, or the store was opened read-only; none when it can.
     pub store_problem: Option<String>,
 }
 

@@ -211,7 +211,7 @@ impl Desk {
         }
         // What was held is what was planned: another change in between is a reason to look again.
         let applied = handle.apply(ChangeRequest { if_match: Some(planned.revision), ..request }).await?;
-        let not_kept = drained.err().or_else(|| open.broken());
+        let not_kept = drained.err().or_else(|| open.broken().inspect(|why| open.tell(why)));
         let (held, lasted) = (open.hold.total(), open.began.elapsed());
         drop(open);
         Ok((applied, Some(HoldReport { not_kept, held, waited, lasted })))
@@ -239,6 +239,16 @@ impl OpenHold {
     /// # Errors
     /// [`NotKept`] when that does not come.
     pub async fn drained(&self, max: Duration) -> Result<(), NotKept> {
+        self.await_drained(max).await.inspect_err(|why| self.tell(why))
+    }
+
+    /// Logs that the hold was not kept.
+    fn tell(&self, why: &NotKept) {
+        let services: Vec<&str> = self.hold.services.iter().map(Name::as_str).collect();
+        tracing::info!(hold = self.hold.id, ?services, %why, "the hold was not kept");
+    }
+
+    async fn await_drained(&self, max: Duration) -> Result<(), NotKept> {
         loop {
             let signed = self.hold.is_signed();
             let in_flight: u64 = self.stats.iter().map(|service| service.totals().in_flight).sum();

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use tokio::sync::watch;
 
 use crate::table::Table;
 
@@ -11,29 +12,39 @@ pub type Published = Arc<ArcSwap<Table>>;
 
 /// The writer's end. It cannot be cloned: there is one writer.
 #[derive(Debug)]
-pub struct Publisher(Published);
+pub struct Publisher {
+    published: Published,
+    changes: watch::Sender<()>,
+}
 
 impl Publisher {
     /// Publishes a first table.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self(Arc::new(ArcSwap::from_pointee(table)))
+        Self { published: Arc::new(ArcSwap::from_pointee(table)), changes: watch::Sender::default() }
     }
 
     /// The readers' end.
     #[must_use]
     pub fn published(&self) -> Published {
-        Arc::clone(&self.0)
+        Arc::clone(&self.published)
+    }
+
+    /// Told after each table that is put in force: for what does not wait for a request.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.changes.subscribe()
     }
 
     /// Puts `table` in force: every request that begins after this returns is routed by it.
     pub fn publish(&self, table: Table) {
-        self.0.store(Arc::new(table));
+        self.published.store(Arc::new(table));
+        self.changes.send_replace(());
     }
 
     /// The table in force.
     #[must_use]
     pub fn table(&self) -> Arc<Table> {
-        self.0.load_full()
+        self.published.load_full()
     }
 }

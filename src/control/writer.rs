@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use crate::stats::Registry;
 use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
@@ -30,7 +30,8 @@ pub struct Writer {
     state: State,
     publisher: Publisher,
     registry: Arc<Registry>,
-    store_problem: Option<String>,
+    /// Why nothing can be written to the store, as far as is known.
+    store_problem: watch::Sender<Option<String>>,
 }
 
 /// Where the store is.
@@ -77,7 +78,7 @@ impl Writer {
         let publisher = Publisher::new(Table::empty());
         let path = store.path().to_owned();
         let (books, state) = (Books::Lent, State::default());
-        let mut writer = Self { books, path, state, publisher, registry, store_problem: None };
+        let mut writer = Self { books, path, state, publisher, registry, store_problem: watch::Sender::default() };
         writer.restore(store, services)?;
         Ok(writer)
     }
@@ -88,6 +89,7 @@ impl Writer {
         // What names stand for was found out since the start, and is not in the store.
         let addresses = Arc::clone(&self.state.addresses);
         self.state = State { revision, traffic, intent, addresses, ..State::default() };
+        self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
         self.books = Books::Open(store);
         self.apply(&ChangeRequest {
             change: Change::File(services),
@@ -110,7 +112,7 @@ impl Writer {
         let restored = Store::open(&self.path).map_err(ApplyError::from).and_then(|store| self.restore(store, specs));
         if let Err(error) = &restored {
             (self.books, self.state) = (Books::Lost, before);
-            self.store_problem = Some(chain(error));
+            self.store_problem.send_replace(Some(chain(error)));
         }
         restored
     }
@@ -119,6 +121,18 @@ impl Writer {
     #[must_use]
     pub fn published(&self) -> Published {
         self.publisher.published()
+    }
+
+    /// Told after each table that is put in force.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<()> {
+        self.publisher.changes()
+    }
+
+    /// Why nothing can be written to the store; none while it can, as far as is known.
+    #[must_use]
+    pub fn store_problem(&self) -> watch::Receiver<Option<String>> {
+        self.store_problem.subscribe()
     }
 
     /// Starts the thread. It ends, and closes the store, when the last handle is dropped; join it before exiting.
@@ -169,7 +183,7 @@ impl Writer {
 
     fn facts(&self) -> Facts {
         let store = self.path.display().to_string();
-        Facts { revision: self.state.revision, store, store_problem: self.store_problem.clone() }
+        Facts { revision: self.state.revision, store, store_problem: self.store_problem.borrow().clone() }
     }
 
     fn apply(&mut self, request: &ChangeRequest) -> Result<Applied, ApplyError> {
@@ -193,9 +207,7 @@ impl Writer {
         if request.dry_run {
             return Ok(applied(found, planned));
         }
-        let committed = self.commit(request, &planned, changed.then_some(revision))?;
-        self.store_problem = committed.as_ref().err().map(|error| chain(error));
-        committed?;
+        self.commit(request, &planned, changed.then_some(revision))?.inspect_err(|error| refused(request, error))?;
         if let Some(table) = table {
             self.publisher.publish(table);
         }
@@ -252,7 +264,12 @@ impl Writer {
             revision: header,
         };
         let empty = record.revision.is_none() && record.drained.is_empty() && record.intent.is_empty();
-        Ok(if empty { Ok(()) } else { store.commit(&record) })
+        if empty {
+            return Ok(Ok(()));
+        }
+        let committed = store.commit(&record);
+        self.store_problem.send_replace(committed.as_ref().err().map(|error| chain(error)));
+        Ok(committed)
     }
 
     /// Takes what was committed into the state.
@@ -264,6 +281,14 @@ impl Writer {
         if let Change::File(specs) = change {
             state.specs = specs.iter().map(|spec| (spec.name.clone(), Arc::clone(spec))).collect();
         }
+    }
+}
+
+/// Logs a change that could not be written. The file's is told where the file is read, once and not at every try.
+fn refused(request: &ChangeRequest, error: &StoreError) {
+    if !matches!(request.change, Change::File(_)) {
+        let (author, reason) = (&request.author, request.reason.as_deref());
+        tracing::warn!(author, reason, error = chain(error), "a change is refused, it cannot be written to the store");
     }
 }
 

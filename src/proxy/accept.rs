@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::admit::AdmitSettings;
 use super::connection;
@@ -31,6 +31,9 @@ const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
 
 /// How often old idle connections and old tables are let go.
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between two closings of long connections whose time has come one after the other: each looks at all.
+const REVIEW_PAUSE: Duration = Duration::from_millis(10);
 
 /// A listening socket of one worker.
 #[derive(Debug)]
@@ -67,6 +70,8 @@ pub struct WorkerParts {
     pub listeners: Vec<WorkerListener>,
     /// The routing.
     pub table: Arc<ArcSwap<Table>>,
+    /// Told after each table that is put in force.
+    pub changes: watch::Receiver<()>,
     /// The services whose requests wait.
     pub holds: watch::Receiver<Arc<Holds>>,
     /// The counters.
@@ -87,8 +92,8 @@ pub struct WorkerParts {
 pub fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
-        let WorkerParts { index, settings, listeners, table, holds, registry, mut shutdown, drain_max, listening } =
-            parts;
+        let WorkerParts { index, settings, listeners, table, changes, holds, registry, .. } = parts;
+        let (mut shutdown, drain_max, listening) = (parts.shutdown, parts.drain_max, parts.listening);
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
         let following = spawn_local(hold::follow(Rc::clone(&worker), holds));
         let mut accepting = JoinSet::new();
@@ -98,7 +103,7 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
             let listener = Rc::new(listener.settings);
             accepting.spawn_local(accept(Rc::clone(&worker), socket, listener, shutdown.clone()));
         }
-        let sweeping = spawn_local(sweep(Rc::clone(&worker)));
+        let sweeping = spawn_local(sweep(Rc::clone(&worker), changes));
         // Nobody waits for it any more when another worker has failed.
         listening.send(()).ok();
         // An error says that the sender is gone: that is the end as well.
@@ -110,12 +115,19 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
     })
 }
 
-async fn sweep(worker: Rc<Worker>) {
+/// Lets go what is old: idle connections every second, long ones when a new table or their time says so.
+async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>) {
     let mut ticks = interval(SWEEP_INTERVAL);
     loop {
-        ticks.tick().await;
-        worker.pools.sweep(Instant::now());
-        worker.longs.review(&worker.snapshot(), Instant::now());
+        let now = Instant::now();
+        let due = worker.longs.review(&worker.snapshot(), now);
+        // One that was routed by an old table may be due sooner than the rest: the next tick finds it.
+        let due = due.map(|due| due.max(now + REVIEW_PAUSE));
+        tokio::select! {
+            _ = ticks.tick() => worker.pools.sweep(Instant::now()),
+            Ok(()) = changes.changed() => {}
+            () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+        }
     }
 }
 

@@ -2,13 +2,20 @@
 //!
 //! A worker hands over a struct and goes on; if the writer cannot keep up, lines are dropped and counted, because a
 //! slow disk must not slow requests down. Formatting happens on the writer's side.
+//!
+//! A log that is rotated goes on in another file, which somebody else opens ([`NextFile`]); the writer looks for it between
+//! two lines, so that no line is in two files.
 
+use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
+use http::header::HOST;
+use http::request::Parts;
 use http::{HeaderValue, Method};
 use serde::Serialize;
 
@@ -45,18 +52,43 @@ pub struct Line {
     pub reason: Option<&'static str>,
     /// Where the request went.
     pub route: Option<(Name, Name)>,
-    /// The version that failed before, if the request was replayed.
-    pub shielded: Option<Name>,
-    /// The endpoint that answered.
+    /// The version that failed before, and its endpoint, if the request was replayed.
+    pub shielded: Option<(Name, Option<SocketAddr>)>,
+    /// The endpoint that answered, or was tried last.
     pub endpoint: Option<SocketAddr>,
-    /// The revision of the table.
-    pub revision: u64,
+    /// The revision of the table that decided; none when it did not come to that.
+    pub revision: Option<u64>,
     /// Bytes of the answer's body.
     pub bytes: u64,
     /// From the head to the end of the answer.
     pub duration: Duration,
     /// The request id.
     pub id: Option<HeaderValue>,
+}
+
+impl Line {
+    /// What is known at the beginning.
+    #[must_use]
+    pub fn of(head: &Parts, peer: IpAddr) -> Self {
+        // All that HTTP/2 has is the authority of the target.
+        let authority = || HeaderValue::from_str(head.uri.authority()?.as_str()).ok();
+        Self {
+            at: SystemTime::now(),
+            client: peer,
+            method: head.method.clone(),
+            host: head.headers.get(HOST).cloned().or_else(authority),
+            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            status: None,
+            reason: None,
+            route: None,
+            shielded: None,
+            endpoint: None,
+            revision: None,
+            bytes: 0,
+            duration: Duration::ZERO,
+            id: None,
+        }
+    }
 }
 
 /// The workers' end.
@@ -75,28 +107,60 @@ impl LogSender {
     }
 }
 
-/// Starts the writer. It ends when all senders are gone, after the last line.
+/// Where the file is put that the log goes on in.
+#[derive(Clone, Debug, Default)]
+pub struct NextFile(Arc<Mutex<Option<File>>>);
+
+impl NextFile {
+    /// From the next line on the log is written to `file`.
+    pub fn put(&self, file: File) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
+    }
+
+    fn take(&self) -> Option<File> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Starts the writer, which goes on in the next file whenever there is one. It ends when all senders are gone, after the
+/// last line.
 ///
 /// # Errors
 /// When the thread cannot be started.
 pub fn start(
     format: LogFormat,
     sample: f64,
-    out: Box<dyn Write + Send>,
+    (out, next): (Box<dyn Write + Send>, NextFile),
 ) -> std::io::Result<(LogSender, JoinHandle<()>)> {
     let (sender, lines) = sync_channel(LINES_WAITING_MAX);
     let writer = std::thread::Builder::new().name("access-log".to_owned());
     let thread = writer.spawn(move || {
         // Nobody reads the log any more, or the disk is full: the proxy goes on without it.
-        if let Err(error) = write_all(format, &lines, out) {
+        let mut written = write_all(format, &lines, (out, &next));
+        while let Err(error) = written {
             tracing::error!(%error, "the access log ends here: cannot write to it");
-            while lines.recv().is_ok() {}
+            let Some(file) = discard_until(&lines, &next) else { return };
+            written = write_all(format, &lines, (Box::new(file), &next));
         }
     })?;
     Ok((LogSender { sender, sample }, thread))
 }
 
-fn write_all(format: LogFormat, lines: &Receiver<Line>, out: Box<dyn Write + Send>) -> std::io::Result<()> {
+/// Drops lines until there is another file; none when all senders are gone.
+fn discard_until(lines: &Receiver<Line>, next: &NextFile) -> Option<File> {
+    loop {
+        lines.recv().ok()?;
+        if let Some(file) = next.take() {
+            return Some(file);
+        }
+    }
+}
+
+fn write_all(
+    format: LogFormat,
+    lines: &Receiver<Line>,
+    (out, next): (Box<dyn Write + Send>, &NextFile),
+) -> std::io::Result<()> {
     let mut out = BufWriter::with_capacity(64 * 1024, out);
     loop {
         let line = match lines.try_recv() {
@@ -110,6 +174,10 @@ fn write_all(format: LogFormat, lines: &Receiver<Line>, out: Box<dyn Write + Sen
                 }
             }
         };
+        if let Some(file) = next.take() {
+            out.flush()?;
+            *out.get_mut() = Box::new(file);
+        }
         match format {
             LogFormat::Json => serde_json::to_writer(&mut out, &JsonLine::of(&line)).map_err(std::io::Error::from)?,
             LogFormat::Text => write_text(&mut out, &line)?,
@@ -132,8 +200,10 @@ struct JsonLine<'a> {
     version: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     shielded_from: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shielded_from_endpoint: Option<SocketAddr>,
     endpoint: Option<SocketAddr>,
-    revision: u64,
+    revision: Option<u64>,
     bytes: u64,
     duration_ms: f64,
     request_id: Option<&'a str>,
@@ -152,7 +222,8 @@ impl<'a> JsonLine<'a> {
             reason: line.reason,
             service: line.route.as_ref().map(|(service, _)| service.as_str()),
             version: line.route.as_ref().map(|(_, version)| version.as_str()),
-            shielded_from: line.shielded.as_ref().map(Name::as_str),
+            shielded_from: line.shielded.as_ref().map(|(version, _)| version.as_str()),
+            shielded_from_endpoint: line.shielded.as_ref().and_then(|(_, endpoint)| *endpoint),
             endpoint: line.endpoint,
             revision: line.revision,
             bytes: line.bytes,
@@ -175,7 +246,8 @@ fn write_text(out: &mut impl Write, line: &Line) -> std::io::Result<()> {
         Some(endpoint) => write!(out, " {endpoint}")?,
         None => write!(out, " -")?,
     }
-    write!(out, " rev={}", json.revision)?;
+    let revision = json.revision.map_or("-".to_owned(), |revision| revision.to_string());
+    write!(out, " rev={revision}")?;
     json.reason.map_or(Ok(()), |reason| write!(out, " {reason}"))
 }
 

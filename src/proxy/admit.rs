@@ -29,6 +29,15 @@ pub struct AdmitSettings {
     pub redirect_https: Option<u16>,
 }
 
+impl AdmitSettings {
+    /// Whether what `peer` says of its clients is believed.
+    #[must_use]
+    pub fn trusts(&self, peer: IpAddr) -> bool {
+        let peer = peer.to_canonical();
+        self.trusted_proxies.iter().any(|block| block.contains(&peer))
+    }
+}
+
 /// What is known of a head besides what hyper parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seen {
@@ -102,7 +111,7 @@ pub fn admit(
     let (host, host_name_bytes) = host(head, settings.https)?;
     target(head, settings)?;
     connection_header::check(&head.headers)?;
-    let trusted = settings.trusted_proxies.iter().any(|block| block.contains(&peer.to_canonical()));
+    let trusted = settings.trusts(peer);
     let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
     let https = settings.https;
     let secure = https || trusted && client::came_by_https(&head.headers);

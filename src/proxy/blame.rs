@@ -17,8 +17,9 @@ pub(super) struct Blamed<'r> {
     pub(super) index: usize,
 }
 
-impl Blamed<'_> {
-    fn endpoint(&self) -> Option<&Endpoint> {
+impl<'r> Blamed<'r> {
+    /// The endpoint.
+    pub(super) fn endpoint(&self) -> Option<&'r Endpoint> {
         self.version.endpoints.get(self.index)
     }
 

@@ -82,7 +82,8 @@ pub async fn dial(
                     worker.pools.share(&endpoint.stats, shared, opened);
                 }
                 if endpoint.stats.rotation.connected(worker.clock_ms(Instant::now())) {
-                    tracing::info!(endpoint = %endpoint.address, version = %version.name, "the endpoint takes connections again");
+                    let (service, version) = (observer.service_name(), version.name.as_str());
+                    tracing::info!(service, version, endpoint = %endpoint.address, "the endpoint takes connections again");
                 }
                 return Ok(Lease { sender, in_flight, reused: false, last: false, opened });
             }
@@ -93,7 +94,8 @@ pub async fn dial(
             Err(error) => {
                 if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now())) {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
-                    tracing::warn!(%error, cause, version = %version.name, "the endpoint is paused");
+                    let (service, version) = (observer.service_name(), version.name.as_str());
+                    tracing::warn!(service, version, %error, cause, "the endpoint is paused");
                 }
                 observer.failed(UpstreamFailure::Connect);
                 tried.push(index);

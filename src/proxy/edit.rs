@@ -52,27 +52,26 @@ pub struct RequestFacts<'a> {
     pub method: &'a Method,
     /// What the client speaks.
     pub version: Version,
-    /// A fresh request id.
-    pub fresh_id: u128,
+    /// The request's id.
+    pub id: HeaderValue,
     /// The revision of the table.
     pub revision: u64,
 }
 
-/// Turns a client's headers into those for the upstream. Returns the request id.
-pub fn request(headers: &mut HeaderMap, facts: &RequestFacts<'_>, settings: &EditSettings) -> HeaderValue {
+/// Turns a client's headers into those for the upstream.
+pub fn request(headers: &mut HeaderMap, facts: RequestFacts<'_>, settings: &EditSettings) {
     connection_header::strip(headers);
     drop_underscores(headers);
     headers.remove(EXPECT);
     keep_te_trailers(headers);
     write_framing(headers, facts.admitted.body, facts.method);
-    forwarded(headers, facts);
+    forwarded(headers, &facts);
     headers.append(VIA, settings.via(facts.version));
-    let id = request_id(headers, facts);
+    headers.insert(X_REQUEST_ID, facts.id);
     headers.remove(X_REVISION);
     if settings.revision {
         headers.insert(X_REVISION, HeaderValue::from(facts.revision));
     }
-    id
 }
 
 /// Turns an upstream's headers into those for the client.
@@ -237,22 +236,18 @@ fn joined(headers: &HeaderMap, name: &HeaderName, element: &str) -> String {
     list
 }
 
-/// The id that a trusted proxy gave, or a fresh one.
-fn request_id(headers: &mut HeaderMap, facts: &RequestFacts<'_>) -> HeaderValue {
+/// The id that a trusted proxy gave, or a fresh one, made of `fresh`.
+#[must_use]
+pub fn request_id(headers: &HeaderMap, trusted: bool, fresh: impl FnOnce() -> u128) -> HeaderValue {
     let mut given = headers.get_all(X_REQUEST_ID).iter();
-    let (first, more) = (given.next().cloned(), given.next().is_some());
+    let (first, more) = (given.next(), given.next().is_some());
     let good = |id: &HeaderValue| {
         !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    match first.filter(|id| facts.admitted.trusted && !more && good(id)) {
-        Some(id) => id,
-        None => {
-            let id = OwnKey::from_random(facts.fresh_id);
-            let id = HeaderValue::from_bytes(id.as_bytes()).unwrap_or(HeaderValue::from_static("0"));
-            headers.insert(X_REQUEST_ID, id.clone());
-            id
-        }
-    }
+    first.filter(|id| trusted && !more && good(id)).cloned().unwrap_or_else(|| {
+        let id = OwnKey::from_random(fresh());
+        HeaderValue::from_bytes(id.as_bytes()).unwrap_or(HeaderValue::from_static("0"))
+    })
 }
 
 #[cfg(test)]
@@ -276,10 +271,11 @@ mod tests {
             body: BodyFraming::None,
         };
         let (method, version) = (&Method::GET, Version::HTTP_11);
-        let facts = RequestFacts { admitted: &admitted, peer: client, method, version, fresh_id: 7, revision: 42 };
+        let id = request_id(&headers, trusted, || 7);
+        let facts = RequestFacts { admitted: &admitted, peer: client, method, version, id, revision: 42 };
         let via = HeaderValue::from_static("1.1 pointsman");
         let settings = EditSettings { via_http2: via.clone(), via, revision: true };
-        request(&mut headers, &facts, &settings);
+        request(&mut headers, facts, &settings);
         headers
     }
 

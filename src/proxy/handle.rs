@@ -123,6 +123,8 @@ async fn exchange(
     (head, body): (Parts, Incoming),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), SideExit> {
+    let id = edit::request_id(&head.headers, peer.listener.admit.trusts(peer.address), || worker.random());
+    observer.identified(&id);
     observer.places.process = worker.settings.capacity.enter(worker.live())?;
     let admitted = admit(&head, seen, body_framing(&body), peer.address, &peer.listener.admit)?;
     observer.client(admitted.client);
@@ -155,12 +157,11 @@ async fn exchange(
         peer: peer.address,
         method: &method,
         version: head.version,
-        fresh_id: worker.random(),
+        id,
         revision: table.revision,
     };
-    let id = edit::request(&mut headers, &facts, &worker.settings.edit);
+    edit::request(&mut headers, facts, &worker.settings.edit);
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut headers, worker.random()));
-    observer.sent(&id, route.lease.endpoint().address);
     if admitted.host.is_none() {
         // Only HTTP/1.0 lets a client leave it out; HTTP/1.1 to the upstream does not.
         let address = route.lease.endpoint().address.to_string();
@@ -232,6 +233,7 @@ async fn route(
         let decision = match decide(table, &view, chance, usable) {
             Ok(decision) => decision,
             Err(Undecided::NoService) => {
+                observer.decided_by(table.revision);
                 return Err(Refusal::new(Refused::NoService, "no service answers this host and path"));
             }
             Err(Undecided::NoVersion { service_index, assigned, .. }) => {

@@ -2,9 +2,9 @@
 //!
 //! A shift moves requests, which end by themselves; a WebSocket does not. It belongs to the version that it was opened on,
 //! is counted there, and when that version loses its share its service's `on_shift` says what becomes of it. Each worker
-//! looks at its own once a second, if the table is another one than at the last look: a tunnel that watched the table
-//! itself would be ten thousand watchers, and one that held on to the table it was routed by would keep every old table
-//! alive.
+//! looks at its own when there is another table, and when the time of the next one has come: a tunnel that watched the
+//! table itself would be ten thousand watchers, and one that held on to the table it was routed by would keep every old
+//! table alive.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -70,14 +70,14 @@ struct Long {
 }
 
 impl Longs {
-    /// Marks those whose version has lost its share, and closes those whose time has come.
-    pub fn review(&self, table: &Arc<Table>, now: Instant) {
+    /// Marks those whose version has lost its share, and closes those whose time has come. Returns the time of the next.
+    pub fn review(&self, table: &Arc<Table>, now: Instant) -> Option<Instant> {
         let known = self.looked_at.borrow().as_ref().is_some_and(|known| Arc::ptr_eq(known, table));
         if !known {
             self.looked_at.replace(Some(Arc::clone(table)));
             self.open.borrow().values().for_each(|long| long.judge(table, self.draining.get(), now));
         }
-        self.open.borrow().values().for_each(|long| long.close_if_due(now));
+        self.open.borrow().values().filter_map(|long| long.close_if_due(now)).min()
     }
 
     /// The process ends: everything is treated as if its version had lost its share.
@@ -108,10 +108,16 @@ impl Long {
         self.close_at.set(close_at);
     }
 
-    fn close_if_due(&self, now: Instant) {
-        if self.close_at.get().is_some_and(|at| at <= now) && !self.closed.replace(true) {
+    /// Closes it if its time has come; otherwise says when that is, if ever.
+    fn close_if_due(&self, now: Instant) -> Option<Instant> {
+        let at = self.close_at.get()?;
+        if at > now {
+            return Some(at);
+        }
+        if !self.closed.replace(true) {
             self.waker.take().into_iter().for_each(Waker::wake);
         }
+        None
     }
 }
 

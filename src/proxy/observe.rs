@@ -7,7 +7,7 @@ use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use http::request::Parts;
 use http::{HeaderValue, StatusCode};
@@ -98,24 +98,7 @@ impl Observer {
     #[must_use]
     pub fn begin(worker: &Rc<Worker>, head: &Parts, peer: IpAddr) -> Self {
         let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
-        let line = log.map(|_| {
-            Box::new(Line {
-                at: SystemTime::now(),
-                client: peer,
-                method: head.method.clone(),
-                host: head.headers.get(http::header::HOST).cloned(),
-                target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
-                status: None,
-                reason: None,
-                route: None,
-                shielded: None,
-                endpoint: None,
-                revision: 0,
-                bytes: 0,
-                duration: Duration::ZERO,
-                id: None,
-            })
-        });
+        let line = log.map(|_| Box::new(Line::of(head, peer)));
         Self {
             worker: Rc::clone(worker),
             live: worker.enter(),
@@ -150,6 +133,13 @@ impl Observer {
         }
     }
 
+    /// Notes the revision of the table that decides the request.
+    pub fn decided_by(&mut self, revision: u64) {
+        if let Some(line) = &mut self.line {
+            line.revision = Some(revision);
+        }
+    }
+
     /// Notes where the request goes. Called again if it is sent elsewhere.
     pub fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
         // Counted once, also if the request was first tried on its own version.
@@ -167,8 +157,8 @@ impl Observer {
         }
         if let Some(line) = &mut self.line {
             line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
-            line.revision = routed.table.revision;
         }
+        self.decided_by(routed.table.revision);
         self.routed = Some(routed);
         self.endpoint.set(None);
     }
@@ -184,11 +174,22 @@ impl Observer {
         Some(Blamed { service: routed.service(), version: routed.version(), index: self.endpoint.get()? })
     }
 
-    /// Notes the request id and the endpoint.
-    pub fn sent(&mut self, id: &HeaderValue, endpoint: SocketAddr) {
+    /// Notes the request id.
+    pub fn identified(&mut self, id: &HeaderValue) {
         if let Some(line) = &mut self.line {
-            (line.id, line.endpoint) = (Some(id.clone()), Some(endpoint));
+            line.id = Some(id.clone());
         }
+    }
+
+    /// The name of the service that the request goes to; empty before that is known.
+    #[must_use]
+    pub fn service_name(&self) -> &str {
+        self.routed.as_ref().map_or("", |routed| routed.service().spec.name.as_str())
+    }
+
+    /// The endpoint that is tried, or was last.
+    fn endpoint(&self) -> Option<SocketAddr> {
+        self.blamed().and_then(|blamed| blamed.endpoint()).map(|endpoint| endpoint.address)
     }
 
     /// Counts a failed attempt against the version it was made on.
@@ -225,8 +226,9 @@ impl Observer {
     /// The attempt failed, and the next one is made on `stable`. The failed version keeps the blame.
     pub fn shielded(&mut self, stable: Routed) {
         self.retried(Retry::Shield);
+        let endpoint = self.endpoint();
         if let Some(line) = &mut self.line {
-            line.shielded = line.route.take().map(|(_, version)| version);
+            line.shielded = line.route.take().map(|(_, version)| (version, endpoint));
         }
         if self.first_failed.is_none() {
             self.first_failed.clone_from(&self.routed);
@@ -314,6 +316,7 @@ impl Observer {
             line.status = self.status.map(|status| status.as_u16());
             line.reason = reason.map(Refused::word);
             line.duration = took;
+            line.endpoint = self.endpoint();
             if !log.send(*line) {
                 self.worker.stats.log_dropped();
             }

@@ -38,6 +38,9 @@ pub const PARKED_CONNECTIONS: &str = "pointsman_parked_connections";
 pub const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
 /// Whether the last reload of the config file was good.
 pub const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
+/// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write was
+/// good.
+pub const STORE_WRITABLE: &str = "pointsman_store_writable";
 /// Lines of the access log that were dropped because its writer was too slow.
 pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
 /// TLS handshakes of clients that succeeded, by kind.

@@ -197,6 +197,23 @@ fn the_admin_api_on_a_unix_socket() {
 }
 
 #[test]
+fn the_log_names_the_service_of_a_paused_endpoint_and_of_a_hold_that_was_not_kept() {
+    let hanging = Origin::with(|_| Reply::raw("").hang());
+    let (_folder, path) = folder(&config(hanging.address(), nowhere(), ""));
+    let process = Process::start(&path);
+    let mut asking = std::net::TcpStream::connect(process.listener).unwrap();
+    std::io::Write::write_all(&mut asking, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    eventually("the request is in flight", || hanging.connections() == 1);
+    let flip = |body: serde_json::Value| process.send(Method::POST, "/v1/services/shop/flip", body);
+    let refused = flip(json!({ "to": "v2", "hold": { "max": "20ms" } })).unwrap_err().to_string();
+    assert!(refused.contains("in flight"), "{refused}");
+    eventually("the hold is told", || process.told(&["INFO", "the hold was not kept", "shop", "1 requests in flight"]));
+    flip(json!({ "to": "v2" })).unwrap();
+    client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
+    eventually("the endpoint is told", || process.told(&["the endpoint is paused", "shop", "v2", "127.0.0.1:9"]));
+}
+
+#[test]
 fn a_change_warns_of_a_version_that_cannot_answer() {
     let origin = Origin::saying("hello");
     let (_folder, path) = folder(&config(origin.address(), nowhere(), ""));

@@ -15,7 +15,7 @@ use rusqlite::Connection;
 use serde_json::json;
 
 use crate::support::process::{Process, config};
-use crate::support::{client, get};
+use crate::support::{client, eventually, get};
 
 /// How often the process is killed.
 const KILLS: u64 = 200;
@@ -199,8 +199,17 @@ fn on_a_read_only_disk_changes_are_refused_and_traffic_goes_on() {
         command.args(["--user", "--map-root-user", "--mount", "sh", "-c", &script]);
         let process = Process::start_command(command);
         assert_eq!(process.get("/v1/status")["revision"].as_u64(), Some(last), "what was acknowledged is in force");
+        let problem = || process.get("/v1/status")["state"]["problem"].to_string();
+        assert!(problem().contains("read-only"), "known from the start: {}", problem());
+        let metrics = client::send(
+            process.admin_address,
+            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
+        )
+        .text();
+        assert!(metrics.contains("\npointsman_store_writable 0\n"), "{metrics}");
         let refused = shift(&process, 30).expect_err("nothing can be written");
         assert!(refused.contains("read-only"), "{refused}");
+        eventually("it is told", || process.told(&["WARN", "a change is refused", "read-only"]));
         assert_eq!(process.get("/v1/status")["revision"].as_u64(), Some(last));
         client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
     }

@@ -42,6 +42,7 @@ async fn what_was_counted_is_rendered() {
         "pointsman_refusals_total{reason=\"bad_host\"} 1".to_owned(),
         "pointsman_revision 1".to_owned(),
         "pointsman_config_last_reload_successful 1".to_owned(),
+        "pointsman_store_writable 1".to_owned(),
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }

@@ -10,6 +10,7 @@
     reason = "tests say what they expect by panicking, and what they measured or skip on the standard streams"
 )]
 
+mod access_log;
 mod admin;
 mod admin_access;
 mod attacks;

@@ -3,6 +3,9 @@
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::thread;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::support::h2::H2Client;
 use super::support::{Client, Origin, PATIENCE, Proxy, Setup, client, eventually, get, settle};
@@ -188,6 +191,23 @@ fn a_shift_does_to_tunnels_what_is_configured() {
         new.write_all(b"and here.").unwrap();
         assert_eq!(read_until(&mut new, b"."), "and here.", "{on_shift}");
     }
+}
+
+#[test]
+fn a_shift_closes_at_once_and_not_at_the_next_tick() {
+    let proxy = two_versions("on_shift = \"close\"");
+    let closing = (0..10).map(|round| {
+        let (own, other) = if round % 2 == 0 { ("v1", "v2") } else { ("v2", "v1") };
+        let mut tunnel = open(&proxy);
+        assert_eq!(read_until(&mut tunnel, b"."), format!("{own}."));
+        flip(&proxy, other);
+        let flipped = Instant::now();
+        assert_eq!(tunnel.read(&mut [0]).unwrap_or(0), 0);
+        flipped.elapsed()
+    });
+    // With a tick of a second it would be five on average.
+    let took: Duration = closing.sum();
+    assert!(took < Duration::from_secs(1), "{took:?}");
 }
 
 #[test]

@@ -55,7 +55,7 @@ pub struct Status {
 pub struct StateView {
     /// The file.
     path: String,
-    /// Why the last change could not be written; none when it could.
+    /// Why changes cannot be written: the last one could not, or the store was read-only at the start; none when they can.
     problem: Option<String>,
 }
 

@@ -42,6 +42,8 @@ pub struct Sources {
     pub start: Instant,
     /// What is known of the config file.
     pub config: watch::Receiver<ConfigFacts>,
+    /// Why nothing can be written to the store; none while it can.
+    pub store_problem: watch::Receiver<Option<String>>,
     /// Certificates.
     pub tls: Arc<Sides>,
 }
@@ -119,6 +121,7 @@ impl Exporter {
         let table = self.sources.published.load_full();
         let now_ms = self.sources.now_ms();
         let good = self.sources.config.borrow().is_good();
+        let writable = self.sources.store_problem.borrow().is_none();
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         metrics::with_local_recorder(&self.recorder, || {
             series.update(&table, now_ms);
@@ -128,6 +131,7 @@ impl Exporter {
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
             gauge!(names::REVISION).set(table.revision as f64);
             gauge!(names::CONFIG_GOOD).set(if good { 1.0 } else { 0.0 });
+            gauge!(names::STORE_WRITABLE).set(if writable { 1.0 } else { 0.0 });
             gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             self.process.collect();
         });
@@ -155,6 +159,7 @@ fn describe() {
     describe_gauge!(names::CONNECTIONS, "Open connections, from clients and to endpoints.");
     describe_gauge!(names::PARKED_CONNECTIONS, "Client connections that are idle and keep no buffers.");
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
+    describe_gauge!(names::STORE_WRITABLE, "Whether revisions can be written, as far as is known.");
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
     describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");

@@ -131,13 +131,19 @@ impl Store {
         &self.path
     }
 
+    /// Why nothing can be written, if that was known when it was opened.
+    #[must_use]
+    pub fn problem(&self) -> Option<StoreError> {
+        self.read_only.then(|| StoreError::Frozen { path: self.path.clone() })
+    }
+
     /// Writes one transaction. When this returns without an error, it is on disk.
     ///
     /// # Errors
     /// [`StoreError`] when it could not be written; then nothing of it was.
     pub fn commit(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
-        if self.read_only {
-            return Err(StoreError::Frozen { path: self.path.clone() });
+        if let Some(problem) = self.problem() {
+            return Err(problem);
         }
         let done = self.db.transaction().and_then(|transaction| {
             if let Some(header) = &record.revision {

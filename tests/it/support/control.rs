@@ -50,7 +50,7 @@ impl Control {
     pub fn with(services: Vec<Arc<ServiceSpec>>, store: Store, address: &Address, access: &AccessSettings) -> Self {
         let registry = Arc::new(Registry::new(1));
         let writer = Writer::new(store, Arc::clone(&registry), services).unwrap();
-        let published = writer.published();
+        let (published, store_problem) = (writer.published(), writer.store_problem());
         let (handle, _thread) = writer.start().unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
         let exporter = Arc::new(
@@ -59,6 +59,7 @@ impl Control {
                 registry: Arc::clone(&registry),
                 start: Instant::now(),
                 config,
+                store_problem,
                 tls: Arc::default(),
             })
             .unwrap(),

@@ -5,6 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use pointsman::cli::client::{AdminClient, Call, CallError};
@@ -27,6 +28,7 @@ pub struct Process {
     pub admin: AdminClient,
     /// The admin API's address.
     pub admin_address: SocketAddr,
+    log: Arc<Mutex<String>>,
 }
 
 /// The config of a service `shop` with two versions, state in `folder`.
@@ -69,11 +71,23 @@ impl Process {
             seen.push('\n');
         }
         // Nobody may block on a full pipe later on.
-        std::thread::spawn(move || lines.for_each(drop));
+        let log = Arc::new(Mutex::new(seen));
+        let more = Arc::clone(&log);
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                more.lock().expect("not poisoned").extend([line.as_str(), "\n"]);
+            }
+        });
         let admin_address = admin.expect("seen");
         let admin = AdminClient::new(&admin_address.to_string(), None).expect("an address");
         let listener = listeners.values().next().copied().expect("a listener");
-        Self { child, successor: None, listener, listeners, admin, admin_address }
+        Self { child, successor: None, listener, listeners, admin, admin_address, log }
+    }
+
+    /// Whether a line of its log so far has all of these words.
+    pub fn told(&self, words: &[&str]) -> bool {
+        let log = self.log.lock().expect("not poisoned");
+        log.lines().any(|line| words.iter().all(|word| line.contains(word)))
     }
 
     /// The process id.

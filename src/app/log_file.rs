@@ -1,0 +1,94 @@
+//! The access log's file: opened at the start, and again on SIGHUP, which is how a log is rotated.
+//!
+//! It is opened here, on the control plane's thread, and the log's own thread goes over to it between two lines: a file
+//! that cannot be opened costs nothing but a line in the process's log, and the old one stays.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::thread::JoinHandle;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{RunError, StartError};
+use crate::config::{AccessLog, LogFormat};
+use crate::proxy::access_log::{self, LogSender, NextFile};
+
+/// What the access log is written to.
+pub(super) struct LogOut {
+    out: Box<dyn Write + Send>,
+    next: NextFile,
+    path: Option<PathBuf>,
+}
+
+impl LogOut {
+    /// Opens it, if there is a log.
+    pub(super) fn open(log: &AccessLog) -> Result<Option<Self>, StartError> {
+        if log.format == LogFormat::Off {
+            return Ok(None);
+        }
+        let path = log.path.clone();
+        let out: Box<dyn Write + Send> = match &path {
+            None => Box::new(io::stdout()),
+            Some(path) => {
+                let failed = |source| StartError::AccessLog { path: path.display().to_string(), source };
+                Box::new(open(path).map_err(failed)?)
+            }
+        };
+        Ok(Some(Self { out, next: NextFile::default(), path }))
+    }
+
+    /// How it is opened again; standard output is not.
+    pub(super) fn rotation(&self) -> Option<Rotation> {
+        self.path.clone().map(|path| Rotation { path, next: self.next.clone() })
+    }
+
+    /// Starts the thread that writes to it.
+    pub(super) fn start(self, log: &AccessLog) -> Result<Option<(LogSender, JoinHandle<()>)>, RunError> {
+        let format = match log.format {
+            LogFormat::Off => return Ok(None),
+            LogFormat::Json => access_log::LogFormat::Json,
+            LogFormat::Text => access_log::LogFormat::Text,
+        };
+        let started = access_log::start(format, log.sample, (self.out, self.next));
+        started.map(Some).map_err(|source| RunError::Part { part: "access log", source })
+    }
+}
+
+/// Opens the file again when it is asked to.
+#[derive(Debug)]
+pub(super) struct Rotation {
+    path: PathBuf,
+    next: NextFile,
+}
+
+impl Rotation {
+    /// Opens the file again on each SIGHUP until `shutdown` ends.
+    pub(super) async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
+        let mut hangup = signal(SignalKind::hangup())?;
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return Ok(()),
+                _ = hangup.recv() => self.reopen(),
+            }
+        }
+    }
+
+    fn reopen(&self) {
+        let path = self.path.display();
+        match open(&self.path) {
+            Ok(file) => {
+                self.next.put(file);
+                tracing::info!(%path, "the access log is opened again");
+            }
+            Err(error) => {
+                tracing::error!(%path, %error, "cannot open the access log again, the lines go on to the old file");
+            }
+        }
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().create(true).append(true).open(path)
+}
