@@ -10,6 +10,7 @@ pub mod explain;
 pub mod history;
 pub mod run;
 mod signals;
+pub mod simulate;
 pub mod status;
 pub mod text;
 pub mod upgrade;
@@ -72,6 +73,7 @@ enum Command {
     Rollback(change::RollbackArgs),
     History(history::HistoryArgs),
     Explain(explain::ExplainArgs),
+    Simulate(simulate::SimulateArgs),
     Drain(endpoint::DrainArgs),
     Ready(endpoint::ReadyArgs),
     Upgrade(upgrade::UpgradeArgs),
@@ -99,6 +101,7 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => change::rollback(remote, args),
         Command::History(args) => history::run(remote, &args),
         Command::Explain(args) => explain::run(remote, &args),
+        Command::Simulate(args) => simulate::run(remote, &args),
         Command::Drain(args) => endpoint::drain(remote, args),
         Command::Ready(args) => endpoint::ready(remote, args),
         Command::Upgrade(args) => upgrade::run(remote, args),

@@ -10,6 +10,7 @@
 //!   looks.
 
 //! - [`plan`]: what a release is meant to do; [`stage`]: what every plan consists of.
+//! - [`simulate`]: what a plan will do, on simulated time and traffic.
 //! - [`run`]: the state machine that goes through them; [`command`]: what operators say to it; [`event`]: what it does.
 
 pub mod command;
@@ -17,4 +18,5 @@ pub mod event;
 pub mod judge;
 pub mod plan;
 pub mod run;
+pub mod simulate;
 pub mod stage;

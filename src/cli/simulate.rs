@@ -1,0 +1,176 @@
+//! `pointsman simulate`: what a plan will do, before it is used.
+//!
+//! The answer comes from [`crate::rollout::simulate`], which runs the proxy's own state machine and judge. Here are the
+//! arguments, the threads, and the table. Each release has a seed of its own, so the result does not depend on the number of
+//! threads.
+
+mod report;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::{Args, ValueEnum};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use super::{CommandError, Remote, text};
+use crate::rollout::judge::JudgeSettings;
+use crate::rollout::judge::settings::Probability;
+use crate::rollout::plan::{Back, Canary, Expired, Plan, Step, Strategy};
+use crate::rollout::simulate::{Behaviour, Later, Run, World, simulate};
+use crate::table::Weight;
+
+/// The longest release that is simulated, beyond its own bakes and holds.
+const SLACK: Duration = Duration::from_secs(3_600);
+
+/// Say what a release will do: how it ends, how soon it turns back, what it costs
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  pointsman simulate --candidate-errors 2%
+  pointsman simulate --steps 1,5,25,100 --bake 5m --rate 50 --slower 1.5
+  pointsman simulate --candidate-errors 5% --bad-at 30m --ramp 10m --json")]
+pub struct SimulateArgs {
+    /// The canary's steps, per cent
+    #[arg(long, value_delimiter = ',', default_value = "1,10,50,100", value_parser = weight)]
+    steps: Vec<Weight>,
+    /// How long each step is watched at the least
+    #[arg(long, default_value = "10m", value_parser = time)]
+    bake: Duration,
+    /// Requests per second of the service
+    #[arg(long, default_value_t = 1000.0, value_parser = positive)]
+    rate: f64,
+    /// The part of the baseline's requests that fail
+    #[arg(long, default_value = "0.1%", value_parser = ratio)]
+    baseline_errors: f64,
+    /// The part of the candidate's requests that fail; without it, as the baseline's
+    #[arg(long, value_parser = ratio)]
+    candidate_errors: Option<f64>,
+    /// How many times as slow as the baseline the candidate is
+    #[arg(long, default_value_t = 1.0, value_parser = positive)]
+    slower: f64,
+    /// When the candidate becomes so; it is as good as the baseline before
+    #[arg(long, value_parser = time)]
+    bad_at: Option<Duration>,
+    /// How long it takes to become so from then on: a leak
+    #[arg(long, value_parser = time, requires = "bad_at")]
+    ramp: Option<Duration>,
+    /// The probability that a good version is turned back
+    #[arg(long, default_value = "0.001", value_parser = ratio)]
+    alpha: f64,
+    /// What happens when a step was held for as long as it may be
+    #[arg(long, value_enum, default_value_t = OnExpired::Pause)]
+    on_expired: OnExpired,
+    /// How many releases are simulated
+    #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    runs: u64,
+    /// Repeats a result
+    #[arg(long)]
+    seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+enum OnExpired {
+    Pause,
+    RollBack,
+}
+
+fn weight(text: &str) -> Result<Weight, String> {
+    let percent = text.trim().trim_end_matches('%').parse().ok();
+    percent
+        .and_then(Weight::from_percent)
+        .ok_or_else(|| "want per cent from 0 to 100, three decimals at most".to_owned())
+}
+
+fn time(text: &str) -> Result<Duration, String> {
+    crate::config::duration(text).ok_or_else(|| "want a time such as 250ms, 30s or 10m".to_owned())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    text.parse()
+        .ok()
+        .filter(|number: &f64| *number > 0.0 && number.is_finite())
+        .ok_or_else(|| "want a number above 0".to_owned())
+}
+
+fn ratio(text: &str) -> Result<f64, String> {
+    let number = match text.strip_suffix('%') {
+        Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
+        None => text.parse(),
+    };
+    number.ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or_else(|| "want a part such as 0.02 or 2%".to_owned())
+}
+
+impl SimulateArgs {
+    fn plan(&self) -> Result<Plan, CommandError> {
+        let usage = CommandError::Usage;
+        let alpha = Probability::new(self.alpha)
+            .ok_or_else(|| usage(format!("--alpha: found {}, want a number between 0 and 1", self.alpha)))?;
+        let steps = self.steps.iter().map(|weight| Step { weight: *weight, bake: self.bake, gate: None }).collect();
+        let expired = match self.on_expired {
+            OnExpired::Pause => Expired::Pause,
+            OnExpired::RollBack => Expired::RollBack,
+        };
+        let bakes = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
+        let horizon = self.bake.saturating_mul(bakes).max(JudgeSettings::default().horizon);
+        let judge = JudgeSettings { alpha, horizon, ..JudgeSettings::default() };
+        let strategy = Strategy::Canary(Canary { steps, back: Back::AtOnce });
+        Plan::new(strategy, judge, expired).map_err(|problems| {
+            let lines: Vec<_> = problems.iter().map(|problem| format!("--steps: {problem}")).collect();
+            usage(lines.join("\npointsman: "))
+        })
+    }
+
+    fn world(&self) -> World {
+        let good = Behaviour { failing: self.baseline_errors, slower: 1.0 };
+        let bad = Behaviour { failing: self.candidate_errors.unwrap_or(self.baseline_errors), slower: self.slower };
+        let later = self.bad_at.map(|at| Later { at, ramp: self.ramp.unwrap_or_default(), behaviour: bad });
+        World {
+            requests_per_second: self.rate,
+            baseline_failing: self.baseline_errors,
+            candidate: if later.is_some() { good } else { bad },
+            later,
+            spread: 0.5,
+        }
+    }
+}
+
+/// Simulates.
+///
+/// # Errors
+/// [`CommandError::Usage`] when the plan makes no sense.
+pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
+    let (plan, world) = (args.plan()?, args.world());
+    let seed = args.seed.unwrap_or_else(rand::random);
+    let bakes = u32::try_from(args.steps.len()).unwrap_or(u32::MAX);
+    let most = (args.bake + plan.judge().hold_max).saturating_mul(bakes).saturating_add(SLACK);
+    let began = Instant::now();
+    let runs = all(&plan, &world, most, (args.runs, seed));
+    let facts = report::Facts { plan: &plan, world: &world, runs: &runs, seed, passed: began.elapsed() };
+    text::print(&if remote.json { format!("{:#}\n", facts.to_json()) } else { facts.to_text() });
+    Ok(())
+}
+
+/// All runs, in the order of their seeds.
+fn all(plan: &Plan, world: &World, most: Duration, (count, seed): (u64, u64)) -> Vec<Run> {
+    let next = AtomicU64::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let number = next.fetch_add(1, Ordering::Relaxed);
+            if number >= count {
+                return done;
+            }
+            let mut random = StdRng::seed_from_u64(seed.wrapping_add(number));
+            done.push((number, simulate(plan, world, most, &mut random)));
+        }
+    };
+    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let mut runs: Vec<_> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        // A thread that is gone has panicked, which is a bug that its message has told.
+        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+    });
+    runs.sort_unstable_by_key(|(number, _)| *number);
+    runs.into_iter().map(|(_, run)| run).collect()
+}
