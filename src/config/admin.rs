@@ -206,7 +206,11 @@ impl RawToken {
         };
         let role = role(self.role, at, build);
         let name = check::name(name, at, &mut build.report);
-        Ok(TokenFile { name: name?, role: role?, file: file? })
+        let (name, file) = (name?, file?);
+        // Whatever its role, the file is looked at.
+        let token = TokenFile { name, role: role.unwrap_or(Role::Read), file };
+        build.report.files.tokens.push((build.report.key(&file_at), token.clone()));
+        role.map(|_| token)
     }
 }
 

@@ -19,6 +19,7 @@ mod check;
 mod condition;
 mod document;
 mod fault;
+mod files;
 mod health;
 mod limits;
 mod listener;
@@ -56,6 +57,7 @@ use serde::de::IgnoredAny;
 pub use self::access_log::{AccessLog, LogFormat};
 pub use self::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
 use self::build::Build;
+pub use self::files::{Files, Key, TlsFiles};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
 pub use self::listener::Listener;
 pub use self::problem::{Problem, Problems};
@@ -90,13 +92,22 @@ pub struct Config {
 /// # Errors
 /// All problems of the text, in its order. A text that is not TOML is reported for that alone.
 pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
-    let document = Document::parse(text)?;
+    parse_with_files(text, base).0
+}
+
+/// The same, with the files that it names, also those of a text with problems: of every part that could be read.
+pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, Files) {
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(problems) => return (Err(problems), Files::default()),
+    };
     let mut report = Report::new(&document);
     let raw: RawConfig = read::at(Place::Root, &document, &mut report).unwrap_or_default();
     let services = read_services(&raw.services, &document, &mut report);
     let mut build = Build::new(report, base);
     let config = raw.build(&services, &mut build);
-    build.report.finish(config)
+    let files = std::mem::take(&mut build.report.files);
+    (build.report.finish(config), files)
 }
 
 #[derive(Debug, Deserialize, Default)]
