@@ -112,7 +112,7 @@ impl ControlPlane {
             .transpose()?
         };
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
-        let renewal = Renewal::new(Arc::clone(&sides));
+        let renewal = Renewal::new(Arc::clone(&sides), Arc::clone(&access));
         let published_too = Arc::clone(&published);
         let sources =
             Sources { published: published_too, registry, start: clock_start, config: config_facts, tls: sides };

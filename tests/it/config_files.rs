@@ -5,6 +5,9 @@ use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use http::StatusCode;
+use pointsman::cli::client::{AdminClient, Call, CallError};
+
 use crate::support::eventually;
 use crate::support::pki::{Ca, Files, Ran, replace, run};
 use crate::support::process::{Process, config};
@@ -60,6 +63,43 @@ fn a_reload_refuses_what_the_next_start_refuses() {
     replace(&path, &text(&listener(&a.toml())));
     config_becomes(&process, "a good listener", |config| config["needs_restart"] == serde_json::json!(["listeners"]));
     assert!(pointsman("check", &path).good);
+}
+
+/// Whether the admin API knows a token.
+fn knows(process: &Process, token: &str) -> bool {
+    let client = AdminClient::new(&process.admin_address.to_string(), Some(token.to_owned())).unwrap();
+    match client.call(Call::get("/v1/status")) {
+        Ok(_) => true,
+        Err(CallError::Refused { status: StatusCode::UNAUTHORIZED, .. }) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+#[test]
+fn tokens_are_rotated_without_a_restart() {
+    let (folder, path) = folder(&text("[admin.tokens.ops]\nrole = \"operate\"\nfile = \"ops.token\"\n"));
+    let token = folder.path().join("ops.token");
+    fs::write(&token, "first\n").unwrap();
+    let process = Process::start(&path);
+    assert!(knows(&process, "first") && !knows(&process, "second"));
+    replace(&token, "second\n");
+    eventually("the new token", || knows(&process, "second"));
+    assert!(!knows(&process, "first"), "the old one is gone");
+
+    // A bad file changes nothing, and is told.
+    let problems = |secret: &str| {
+        let client = AdminClient::new(&process.admin_address.to_string(), Some(secret.to_owned())).unwrap();
+        client.call(Call::get("/v1/status")).unwrap()["tokens"]["problems"].to_string()
+    };
+    replace(&token, "two words");
+    eventually("the bad token is told", || problems("second").contains("admin.tokens.ops: found spaces"));
+    fs::remove_file(&token).unwrap();
+    process.signal("HUP");
+    eventually("the missing token is told", || problems("second").contains("admin.tokens.ops: cannot read"));
+    replace(&token, "third");
+    eventually("the third token", || knows(&process, "third"));
+    assert!(!knows(&process, "second"));
+    assert_eq!(problems("third"), "[]");
 }
 
 /// The lines of what was printed, without the path of the config.
