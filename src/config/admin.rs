@@ -121,6 +121,15 @@ struct RawClient {
 }
 
 impl RawAdmin {
+    /// The TCP address that it listens on, if it can be read.
+    pub(super) fn socket(&self) -> Option<SocketAddr> {
+        match (&self.address, Admin::default().address) {
+            (Some(text), _) => text.parse().ok(),
+            (None, AdminAddress::Tcp(address)) => Some(address),
+            (None, AdminAddress::Unix(_)) => None,
+        }
+    }
+
     pub(super) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<Admin, Reported> {
         let address_at = at.key("address");
         let address = match &self.address {

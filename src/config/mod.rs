@@ -43,6 +43,7 @@ mod shield;
 mod split;
 mod state;
 mod sticky;
+mod taken;
 mod tls;
 mod units;
 mod version;
@@ -142,13 +143,12 @@ impl RawConfig {
         let access_log = self.access_log.build(&at.key("access_log"), build);
         let segments = segment::Segments::build(&self.segments, &at.key("segments"), build);
         let services = service::build_all(services, &segments, &at.key("services"), build);
+        let taken = listener::taken(&self.listeners);
+        if let Some(conflict) = self.admin.socket().and_then(|own| taken.iter().find_map(|other| other.conflict(own))) {
+            build.report.problem(&at.key("admin").key("address"), conflict);
+        }
         segments.check()?;
         let (listeners, admin) = (listeners?, admin?);
-        let taken = |listener: &&Listener| admin.address == AdminAddress::Tcp(listener.address);
-        if let Some(other) = listeners.iter().filter(|listener| listener.address.port() != 0).find(taken) {
-            let text = format!("found the address of listeners.{}, want one of its own (change one)", other.name);
-            return Err(build.report.problem(&at.key("admin").key("address"), text));
-        }
         let (proxy, services) = (proxy?, services?);
         limits::check_services(&services, &proxy, &at.key("services"), &mut build.report)?;
         Ok(Config { listeners, admin, state: state?, proxy, access_log: access_log?, services })
