@@ -3,6 +3,7 @@
 //! [`Bound::bind`] does all that can fail for a reason that an operator can mend (ports, the store, tokens), so that a
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same door.
 
+mod check;
 mod control_plane;
 pub mod descriptors;
 mod handover;
@@ -39,11 +40,12 @@ use crate::proxy::access_log::LogSender;
 use crate::proxy::ceiling::Ceiling;
 use crate::stats::Registry;
 
+pub use check::{Checked, check};
 use control_plane::{ControlPlane, Door};
 pub use inherited::{Inherited, Predecessor};
 use log_file::LogOut;
 use material::Material;
-pub use material::{MaterialError, tls_warnings};
+pub use material::MaterialError;
 use running::Running;
 pub use sockets::BindError;
 use sockets::BoundListener;
@@ -352,17 +354,6 @@ impl Bound {
         }
         Ok(started)
     }
-}
-
-/// What is wrong with the token files of a config; they are read, which a config's own check does not do.
-#[must_use]
-pub fn token_problems(admin: &crate::config::Admin) -> Vec<admin::AccessError> {
-    let settings = settings::access(admin);
-    let each = settings.tokens.iter().map(|token| {
-        let settings = admin::AccessSettings { tokens: vec![token.clone()], ..settings.clone() };
-        admin::Access::new(&settings::admin_address(admin), &settings).err()
-    });
-    each.flatten().collect()
 }
 
 fn spawn<T: Send + 'static>(

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::inherited::{ADMIN, Inherited};
 use super::log_file::Rotation;
 use super::material::MaterialError;
-use super::{ConfigFile, RunError, StartError, material, settings, systemd};
-use crate::config::{self, Config};
+use super::{ConfigFile, RunError, StartError, check, material, settings, systemd};
+use crate::config::{self, Config, Problems};
 use crate::control::admin::{self, Access, Admin, LeaveFile};
 use crate::control::export::{Exporter, Sources};
 use crate::control::health::{self, Clock};
@@ -36,7 +36,7 @@ use crate::tls::{Clients, ServerSide, Sides};
 pub(super) struct Door {
     runtime: Runtime,
     listener: admin::Listener,
-    access: Access,
+    access: Arc<Access>,
     /// Where it is.
     pub(super) address: Address,
 }
@@ -53,7 +53,7 @@ impl Door {
             None => admin::Listener::bind(&wanted)?,
         };
         let address = listener.address().map_err(StartError::Runtime)?;
-        let access = Access::new(&address, &settings::access(admin))?;
+        let access = Arc::new(Access::new(&address, &settings::access(admin))?);
         drop(entered);
         Ok(Self { runtime, listener, access, address })
     }
@@ -116,7 +116,7 @@ impl ControlPlane {
             .transpose()?
         };
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
-        let renewal = Renewal::new(Arc::clone(&sides));
+        let renewal = Renewal::new(Arc::clone(&sides), Arc::clone(&access));
         let published_too = Arc::clone(&published);
         let sources = Sources {
             published: published_too,
@@ -172,14 +172,14 @@ fn watch_file(
     facts: watch::Sender<ConfigFacts>,
 ) -> Result<ConfigWatch, RunError> {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
-    let read: Read = Box::new(move |text| match config::parse(text, &base) {
-        Ok(config) => {
-            let needs_restart = settings::needs_restart(&running, &config);
-            let prepared = material::prepare_next(&clients, &published.load(), &config.services);
-            prepared.map_err(|MaterialError(problems)| problems)?;
-            Ok(FileContent { services: config.services, needs_restart })
-        }
-        Err(problems) => Err(problems.as_slice().iter().map(ToString::to_string).collect()),
+    let read: Read = Box::new(move |text| {
+        let refused =
+            |problems: Problems| -> Vec<String> { problems.as_slice().iter().map(ToString::to_string).collect() };
+        let config = check::reloaded(text, &base, &running, &clients).map_err(refused)?;
+        let needs_restart = settings::needs_restart(&running, &config);
+        let prepared = material::prepare_next(&clients, &published.load(), &config.services);
+        prepared.map_err(|MaterialError(problems)| problems)?;
+        Ok(FileContent { services: config.services, needs_restart })
     });
     Ok(ConfigWatch::new((file.path, file.text), read, handle, facts)?)
 }

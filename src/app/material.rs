@@ -54,14 +54,6 @@ impl Material {
     }
 }
 
-/// What is wrong with the TLS files of a config, or else what their owners should know, a line each.
-///
-/// # Errors
-/// [`MaterialError`], with every problem.
-pub fn tls_warnings(config: &Config) -> Result<Vec<String>, MaterialError> {
-    Material::load(config).map(|material| material.warnings())
-}
-
 /// Reads the files that the versions of `services` name and that are not known yet.
 pub(super) fn prepare(clients: &Clients, services: &[Arc<ServiceSpec>]) -> Result<(), MaterialError> {
     clients

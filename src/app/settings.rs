@@ -81,20 +81,23 @@ pub(super) fn admin_address(admin: &config::Admin) -> admin::Address {
 
 /// Who gets in there.
 pub(super) fn access(admin: &config::Admin) -> admin::AccessSettings {
-    let role = |role| match role {
-        config::Role::Read => admin::Role::Read,
-        config::Role::Operate => admin::Role::Operate,
-    };
-    let token = |token: &config::TokenFile| admin::TokenFile {
-        name: token.name.to_string(),
-        role: role(token.role),
-        file: token.file.clone(),
-    };
     let client = |client: &config::CertificateClient| (client.name.clone(), role(client.role));
     admin::AccessSettings {
         hosts: admin.hosts.clone(),
         tokens: admin.tokens.iter().map(token).collect(),
         clients: admin.clients.iter().map(client).collect(),
+    }
+}
+
+/// A token and its file.
+pub(super) fn token(token: &config::TokenFile) -> admin::TokenFile {
+    admin::TokenFile { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
+}
+
+fn role(role: config::Role) -> admin::Role {
+    match role {
+        config::Role::Read => admin::Role::Read,
+        config::Role::Operate => admin::Role::Operate,
     }
 }
 

@@ -6,8 +6,8 @@ use std::process::ExitCode;
 use clap::Args;
 
 use super::{EXIT_USAGE, chain};
-use crate::app;
-use crate::config::{self, Config};
+use crate::app::{self, Checked};
+use crate::config::{Config, Problem};
 
 /// Print every problem of a config file; exit with 0 or 64
 #[derive(Args, Debug)]
@@ -22,21 +22,7 @@ pub struct CheckArgs {
 #[must_use]
 pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
     let path = &args.config;
-    let (mut problems, mut warnings) = (Vec::new(), Vec::new());
-    let counts = match read(path) {
-        Ok((config, _text)) => {
-            problems.extend(app::token_problems(&config.admin).iter().map(|error| chain(error)));
-            match app::tls_warnings(&config) {
-                Ok(found) => warnings = found,
-                Err(app::MaterialError(found)) => problems.extend(found),
-            }
-            Some((config.services.len(), config.listeners.len()))
-        }
-        Err(found) => {
-            problems.extend(found);
-            None
-        }
-    };
+    let Found { config, problems, warnings } = Found::at(path);
     if json {
         println!(
             "{:#}",
@@ -44,13 +30,13 @@ pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
         );
         return code(&problems);
     }
-    for warning in &warnings {
-        eprintln!("{}: warning: {warning}", path.display());
-    }
-    if let (true, Some((services, listeners))) = (problems.is_empty(), counts) {
-        println!("{}: good: {} on {}", path.display(), plural(services, "service"), plural(listeners, "listener"));
-    } else {
-        tell(path, &problems);
+    warn(path, &warnings);
+    match config {
+        Some((config, _text)) => {
+            let (services, listeners) = (config.services.len(), config.listeners.len());
+            println!("{}: good: {} on {}", path.display(), plural(services, "service"), plural(listeners, "listener"));
+        }
+        None => tell(path, &problems),
     }
     code(&problems)
 }
@@ -72,24 +58,47 @@ pub(super) fn tell(path: &Path, problems: &[String]) {
     eprintln!("{}: {}", path.display(), plural(problems.len(), "problem"));
 }
 
-/// The config and its text, or everything that is wrong with it.
-fn read(path: &Path) -> Result<(Config, String), Vec<String>> {
-    let text = std::fs::read_to_string(path).map_err(|error| {
-        vec![format!("cannot read the config: {}; give the path of a readable file", chain(&error))]
-    })?;
-    let base = path.parent().unwrap_or(Path::new(""));
-    match config::parse(&text, base) {
-        Ok(config) => Ok((config, text)),
-        Err(problems) => Err(problems.as_slice().iter().map(ToString::to_string).collect()),
+fn warn(path: &Path, warnings: &[String]) {
+    for warning in warnings {
+        eprintln!("{}: warning: {warning}", path.display());
     }
 }
 
-/// Reads and checks a file; says what is wrong with it. Returns the config and the text.
+/// What there is to say of a file, a line each.
+struct Found {
+    /// The config and its text, if there is no problem.
+    config: Option<(Config, String)>,
+    problems: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Found {
+    fn at(path: &Path) -> Self {
+        let lines = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect();
+        let text = match std::fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) => {
+                let why = format!("cannot read the config: {}; give the path of a readable file", chain(&error));
+                return Self { config: None, problems: vec![why], warnings: Vec::new() };
+            }
+        };
+        let Checked { config, warnings } = app::check(&text, path.parent().unwrap_or(Path::new("")));
+        let warnings = lines(&warnings);
+        match config {
+            Ok(config) => Self { config: Some((config, text)), problems: Vec::new(), warnings },
+            Err(problems) => Self { config: None, problems: lines(problems.as_slice()), warnings },
+        }
+    }
+}
+
+/// Reads and checks a file; says what is wrong with it, as `check` does. Returns the config and the text.
 ///
 /// # Errors
 /// The exit code, after every problem was printed.
 pub fn load(path: &Path) -> Result<(Config, String), ExitCode> {
-    read(path).map_err(|problems| {
+    let Found { config, problems, warnings } = Found::at(path);
+    config.ok_or_else(|| {
+        warn(path, &warnings);
         tell(path, &problems);
         ExitCode::from(EXIT_USAGE)
     })

@@ -43,6 +43,9 @@ fn status_text(status: &Value) -> String {
     for problem in list(&status["config"], "problems").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", Tone::Bad)));
     }
+    for problem in list(&status["tokens"], "problems").filter_map(Value::as_str) {
+        text.push_str(&format!("{}: {problem}\n", toned("new tokens are not in use", Tone::Bad)));
+    }
     for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", Tone::Warn)));
     }

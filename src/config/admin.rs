@@ -121,6 +121,15 @@ struct RawClient {
 }
 
 impl RawAdmin {
+    /// The TCP address that it listens on, if it can be read.
+    pub(super) fn socket(&self) -> Option<SocketAddr> {
+        match (&self.address, Admin::default().address) {
+            (Some(text), _) => text.parse().ok(),
+            (None, AdminAddress::Tcp(address)) => Some(address),
+            (None, AdminAddress::Unix(_)) => None,
+        }
+    }
+
     pub(super) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<Admin, Reported> {
         let address_at = at.key("address");
         let address = match &self.address {
@@ -206,7 +215,11 @@ impl RawToken {
         };
         let role = role(self.role, at, build);
         let name = check::name(name, at, &mut build.report);
-        Ok(TokenFile { name: name?, role: role?, file: file? })
+        let (name, file) = (name?, file?);
+        // Whatever its role, the file is looked at.
+        let token = TokenFile { name, role: role.unwrap_or(Role::Read), file };
+        build.report.files.tokens.push((build.report.key(&file_at), token.clone()));
+        role.map(|_| token)
     }
 }
 

@@ -15,6 +15,7 @@ use super::proxy_protocol::{self, ProxyProtocol, RawProxyProtocol};
 use super::redirect::RawRedirect;
 use super::report::Reported;
 use super::shape::List;
+use super::taken::Taken;
 use super::tls::RawServerTls;
 use super::units::{Count, Read, Span};
 use crate::table::Name;
@@ -72,22 +73,19 @@ pub(super) fn build_all(
         let text = "found none, want at least one (add [listeners.public] with address = \"0.0.0.0:8080\")";
         return Err(build.report.missing(at, text));
     }
-    let mut taken: BTreeMap<SocketAddr, &str> = BTreeMap::new();
-    every(raw.iter().map(|(name, raw)| {
-        let at = at.key(name);
-        let listener = raw.build(name, &at, build)?;
-        // Port 0 is another free port each time.
-        match taken.insert(listener.address, name).filter(|_| listener.address.port() != 0) {
-            None => Ok(listener),
-            Some(other) => {
-                let address = listener.address;
-                let text = format!(
-                    "found {address}, the address of listeners.{other} too, want one of its own (change or remove one)"
-                );
-                Err(build.report.problem(&at.key("address"), text))
-            }
+    let all = taken(raw);
+    for (index, own) in all.iter().enumerate() {
+        let conflict = all[..index].iter().find_map(|other| other.conflict(own.address));
+        if let Some(conflict) = conflict {
+            build.report.problem(&at.key(own.name).key("address"), conflict);
         }
-    }))
+    }
+    every(raw.iter().map(|(name, raw)| raw.build(name, &at.key(name), build)))
+}
+
+/// The addresses, as far as they can be read.
+pub(super) fn taken(raw: &BTreeMap<String, RawListener>) -> Vec<Taken<'_>> {
+    raw.iter().filter_map(|(name, raw)| Taken::new(name, raw.address.as_ref())).collect()
 }
 
 impl RawListener {
@@ -118,13 +116,13 @@ impl RawListener {
             redirect => redirect,
         };
         let h2c = self.h2c.unwrap_or(false);
-        let (trusted_proxies, head_read_timeout) = (trusted?, idle?.0);
-        let (tls, redirect_https) = (tls?, redirect?);
         if h2c && self.tls.is_some() {
             let text =
                 "found it beside tls, want it on plain listeners only (remove it: on TLS, HTTP/2 is agreed on by alpn)";
-            return Err(report.problem(&at.key("h2c"), text));
+            report.problem(&at.key("h2c"), text);
         }
+        let (trusted_proxies, head_read_timeout) = (trusted?, idle?.0);
+        let (tls, redirect_https) = (tls?, redirect?);
         let (name, address) = (name?, address?);
         let (proxy_protocol, limits) = (proxy_protocol?, limits?);
         Ok(Listener {

@@ -19,6 +19,7 @@ mod check;
 mod condition;
 mod document;
 mod fault;
+mod files;
 mod health;
 mod limits;
 mod listener;
@@ -42,6 +43,7 @@ mod shield;
 mod split;
 mod state;
 mod sticky;
+mod taken;
 mod tls;
 mod units;
 mod version;
@@ -56,6 +58,7 @@ use serde::de::IgnoredAny;
 pub use self::access_log::{AccessLog, LogFormat};
 pub use self::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
 use self::build::Build;
+pub use self::files::{Files, Key, TlsFiles};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
 pub use self::listener::Listener;
 pub use self::problem::{Problem, Problems};
@@ -90,13 +93,22 @@ pub struct Config {
 /// # Errors
 /// All problems of the text, in its order. A text that is not TOML is reported for that alone.
 pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
-    let document = Document::parse(text)?;
+    parse_with_files(text, base).0
+}
+
+/// The same, with the files that it names, also those of a text with problems: of every part that could be read.
+pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, Files) {
+    let document = match Document::parse(text) {
+        Ok(document) => document,
+        Err(problems) => return (Err(problems), Files::default()),
+    };
     let mut report = Report::new(&document);
     let raw: RawConfig = read::at(Place::Root, &document, &mut report).unwrap_or_default();
     let services = read_services(&raw.services, &document, &mut report);
     let mut build = Build::new(report, base);
     let config = raw.build(&services, &mut build);
-    build.report.finish(config)
+    let files = std::mem::take(&mut build.report.files);
+    (build.report.finish(config), files)
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -131,13 +143,12 @@ impl RawConfig {
         let access_log = self.access_log.build(&at.key("access_log"), build);
         let segments = segment::Segments::build(&self.segments, &at.key("segments"), build);
         let services = service::build_all(services, &segments, &at.key("services"), build);
+        let taken = listener::taken(&self.listeners);
+        if let Some(conflict) = self.admin.socket().and_then(|own| taken.iter().find_map(|other| other.conflict(own))) {
+            build.report.problem(&at.key("admin").key("address"), conflict);
+        }
         segments.check()?;
         let (listeners, admin) = (listeners?, admin?);
-        let taken = |listener: &&Listener| admin.address == AdminAddress::Tcp(listener.address);
-        if let Some(other) = listeners.iter().filter(|listener| listener.address.port() != 0).find(taken) {
-            let text = format!("found the address of listeners.{}, want one of its own (change one)", other.name);
-            return Err(build.report.problem(&at.key("admin").key("address"), text));
-        }
         let (proxy, services) = (proxy?, services?);
         limits::check_services(&services, &proxy, &at.key("services"), &mut build.report)?;
         Ok(Config { listeners, admin, state: state?, proxy, access_log: access_log?, services })

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::report::{PROBLEMS_MAX, and_more};
+
 /// One thing that is wrong: where, and what was found, what is wanted and what to do.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Problem {
@@ -38,6 +40,16 @@ impl Problems {
         debug_assert!(!problems.is_empty(), "a report of problems has at least one");
         problems.sort_by_key(|problem| problem.line.unwrap_or(usize::MAX));
         Self(problems)
+    }
+
+    /// All of these, which different looks at one config have found; none when there is none.
+    #[must_use]
+    pub fn all(mut problems: Vec<Problem>) -> Option<Self> {
+        if problems.len() > PROBLEMS_MAX && problems.last() != Some(&and_more()) {
+            problems.truncate(PROBLEMS_MAX);
+            problems.push(and_more());
+        }
+        (!problems.is_empty()).then(|| Self::new(problems))
     }
 
     /// The problems, in order.

@@ -6,8 +6,10 @@ use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
+use super::check;
 use super::place::Place;
 use super::report::{Report, Reported};
+use super::units::{Count, Read};
 
 /// The port of https URLs that name none.
 const HTTPS_PORT: u16 = 443;
@@ -24,7 +26,7 @@ pub(super) enum RawRedirect {
 #[derive(Clone, Copy, Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawPort {
-    port: Option<u16>,
+    port: Option<Read<Count>>,
 }
 
 impl RawRedirect {
@@ -32,11 +34,11 @@ impl RawRedirect {
     pub(super) fn build(self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<u16>, Reported> {
         match self {
             Self::Plain(on) => Ok(on.then_some(HTTPS_PORT)),
-            Self::Port(RawPort { port: Some(0) }) => {
-                Err(report
-                    .problem(&at.key("port"), "found 0, want 1 to 65535 (the port that users of https connect to)"))
+            Self::Port(RawPort { port }) => {
+                let (default, range) = (Count(usize::from(HTTPS_PORT)), Count(1)..=Count(usize::from(u16::MAX)));
+                let port = check::setting(port, default, range, &at.key("port"), report)?;
+                Ok(u16::try_from(port.0).ok())
             }
-            Self::Port(RawPort { port }) => Ok(Some(port.unwrap_or(HTTPS_PORT))),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Collects problems while a config is read and checked.
 
 use super::document::Document;
+use super::files::{Files, Key};
 use super::place::Place;
 use super::problem::{Problem, Problems};
 
@@ -22,6 +23,8 @@ pub(super) struct Reported(());
 
 /// The problems so far.
 pub(super) struct Report<'t> {
+    /// The files that the config names.
+    pub(super) files: Files,
     document: &'t Document<'t>,
     problems: Vec<Problem>,
     /// Paths that are not missing but misspelt.
@@ -33,14 +36,18 @@ pub(super) struct Report<'t> {
 impl<'t> Report<'t> {
     /// An empty report on `document`.
     pub(super) fn new(document: &'t Document<'t>) -> Self {
-        Self { document, problems: Vec::new(), excused: Vec::new(), cut: false }
+        Self { files: Files::default(), document, problems: Vec::new(), excused: Vec::new(), cut: false }
+    }
+
+    /// The key at `place`.
+    pub(super) fn key(&self, place: &Place<'_>) -> Key {
+        Key { line: self.document.line_of(place), path: place.to_string() }
     }
 
     /// Reports `text` at `place`.
     pub(super) fn problem(&mut self, place: &Place<'_>, text: impl Into<String>) -> Reported {
         if self.problems.len() < PROBLEMS_MAX {
-            let line = self.document.line_of(place);
-            self.problems.push(Problem { line, path: place.to_string(), text: text.into() });
+            self.problems.push(self.key(place).problem(text.into()));
         } else {
             self.cut = true;
         }

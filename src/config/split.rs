@@ -40,19 +40,29 @@ fn named(
     report: &mut Report<'_>,
 ) -> Result<Weights, Reported> {
     let at = service.key("split");
+    let unread = report.touched(&at);
     let mut weights: BTreeMap<Name, Weight> = versions.iter().map(|name| (name.clone(), Weight::ZERO)).collect();
+    let mut uncounted = false;
     for (name, weight) in raw {
-        if let Ok(name) = version(name, versions, service, &at.key(name), report) {
-            weights.insert(name, weight.0);
+        let _told = version(name, versions, service, &at.key(name), report);
+        // A version that is not there counts for the sum: it is misspelt, or not written yet.
+        match Name::new(name) {
+            Ok(name) => drop(weights.insert(name, weight.0)),
+            Err(_told) => uncounted = true,
         }
     }
-    if let Some(reported) = report.touched(&at) {
+    let unknown = report.touched(&at);
+    if let Some(reported) = unread {
         return Err(reported);
     }
     if versions.is_empty() {
         return Err(report.missing(&service.key("versions"), super::version::NONE));
     }
-    Weights::new(weights).map_err(|bad| report.problem(&at, bad.to_string()))
+    if let Some(reported) = unknown.filter(|_| uncounted) {
+        return Err(reported);
+    }
+    let weights = Weights::new(weights).map_err(|bad| report.problem(&at, bad.to_string()));
+    unknown.map_or(weights, Err)
 }
 
 /// The version that `text` names at `at`.

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::check::{self, every};
+use super::check;
+use super::files::{PairKeys, TlsFiles};
 use super::nearest::nearest;
 use super::place::Place;
 use super::report::{Report, Reported};
@@ -64,7 +65,7 @@ impl RawServerTls {
         at: &Place<'_>,
         report: &mut Report<'_>,
     ) -> Result<ServerSettings, Reported> {
-        let certificates = self.certificates(base, at, report);
+        let (certificates, pairs) = self.certificates(base, at, report);
         let alpn = match &self.alpn {
             Some(names) => protocols(names, &at.key("alpn"), report),
             None => Ok(alpn.to_vec()),
@@ -74,31 +75,39 @@ impl RawServerTls {
         let range = Span::millis(100)..=Span::secs(3_600);
         let timeout_at = at.key("handshake_timeout");
         let timeout = check::setting(self.handshake_timeout, HANDSHAKE_TIMEOUT, range, &timeout_at, report);
-        Ok(ServerSettings {
-            certificates: certificates?,
-            alpn: alpn?,
-            min_version: min_version?,
-            client_auth: client_auth?,
-            handshake_timeout: timeout?.0,
-        })
+        let (keys, usable): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
+        // Whatever is wrong with the rest, the files are looked at.
+        let settings = ServerSettings {
+            certificates: usable,
+            alpn: alpn.as_ref().map_or_else(|_| Alpn::ALL.to_vec(), Vec::clone),
+            min_version: *min_version.as_ref().unwrap_or(&MinVersion::Tls12),
+            client_auth: client_auth.as_ref().ok().cloned().flatten(),
+            handshake_timeout: timeout.unwrap_or(HANDSHAKE_TIMEOUT).0,
+        };
+        let authorities = report.key(&at.key("client_ca"));
+        report.files.servers.push(TlsFiles { settings: settings.clone(), pairs: keys, authorities });
+        certificates.and(alpn.map(drop)).and(min_version.map(drop)).and(client_auth.map(drop))?;
+        timeout.map(|_| settings)
     }
 
-    /// The pair at the top first: it is the one for clients that name no host.
-    fn certificates(&self, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<KeyPair>, Reported> {
+    /// The pairs that are whole with their keys, and whether all are; the one at the top first: it is for clients that
+    /// name no host.
+    fn certificates(&self, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> (Result<(), Reported>, Vec<Pair>) {
         if self.cert.is_none() && self.key.is_none() && self.certificates.is_empty() {
             let text = "found no certificate, want at least one (add cert = \"tls/site.pem\", key = \"tls/site.key\")";
-            return Err(report.missing(&at.key("cert"), text));
+            return (Err(report.missing(&at.key("cert"), text)), Vec::new());
         }
-        let first = pair(self.cert.as_deref(), self.key.as_deref(), base, at, report);
+        let mut all = vec![pair(self.cert.as_deref(), self.key.as_deref(), base, at, report)];
         let list = at.key("certificates");
-        let rest = every(self.certificates.iter().map(|(index, raw)| {
+        for (index, raw) in self.certificates.iter() {
             let at = list.item(index);
-            match pair(raw.cert.as_deref(), raw.key.as_deref(), base, &at, report)? {
-                Some(pair) => Ok(pair),
-                None => Err(report.missing(&at, "found neither cert nor key, want both (name the two files)")),
-            }
-        }));
-        Ok(first?.into_iter().chain(rest?).collect())
+            all.push(match pair(raw.cert.as_deref(), raw.key.as_deref(), base, &at, report) {
+                Ok(None) => Err(report.missing(&at, "found neither cert nor key, want both (name the two files)")),
+                found => found,
+            });
+        }
+        let refused = all.iter().find_map(|pair| pair.as_ref().err().copied());
+        (refused.map_or(Ok(()), Err), all.into_iter().filter_map(|pair| pair.ok().flatten()).collect())
     }
 
     fn client_auth(
@@ -150,10 +159,23 @@ impl RawClientTls {
             }
             name => Ok(name.clone()),
         };
-        let (trust, identity, server_name) = (trust?, identity?, server_name?);
-        Ok(Arc::new(ClientSettings { trust, identity, server_name, alpn: alpn.to_vec() }))
+        let trust = trust?;
+        let (keys, own) = identity.as_ref().ok().cloned().flatten().unzip();
+        let name = server_name.as_ref().ok().cloned().flatten();
+        let settings = Arc::new(ClientSettings { trust, identity: own, server_name: name, alpn: alpn.to_vec() });
+        // Whatever is wrong with the rest, the files are looked at.
+        let files = TlsFiles {
+            settings: Arc::clone(&settings),
+            pairs: keys.into_iter().collect(),
+            authorities: report.key(&ca_at),
+        };
+        report.files.clients.push(files);
+        identity.map(drop).and(server_name.map(drop)).map(|()| settings)
     }
 }
+
+/// A certificate and its key, with what names them.
+type Pair = (PairKeys, KeyPair);
 
 /// A certificate and its key: both or neither.
 fn pair(
@@ -162,14 +184,15 @@ fn pair(
     base: &Path,
     at: &Place<'_>,
     report: &mut Report<'_>,
-) -> Result<Option<KeyPair>, Reported> {
+) -> Result<Option<Pair>, Reported> {
     let (cert_at, key_at) = (at.key("cert"), at.key("key"));
     match (cert, key) {
         (None, None) => Ok(None),
         (Some(cert), Some(key)) => {
             let certificate = check::file(cert, base, &cert_at, report);
             let key = check::file(key, base, &key_at, report);
-            Ok(Some(KeyPair { certificate: certificate?, key: key? }))
+            let keys = PairKeys { cert: report.key(&cert_at), key: report.key(&key_at) };
+            Ok(Some((keys, KeyPair { certificate: certificate?, key: key? })))
         }
         (Some(_), None) => {
             Err(report

@@ -68,12 +68,12 @@ impl RawVersion {
         };
         let tls = self.tls.as_ref().map(|tls| tls.build(&[alpn], base, &at.key("tls"), report)).transpose();
         let list = at.key("endpoints");
-        if self.endpoints.is_empty() {
-            let text = "found none, want at least one IP:PORT or NAME:PORT (add endpoints = [\"10.0.0.1:8080\"])";
-            return Err(report.missing(&list, text));
-        }
         let (mut endpoints, mut names) = (Vec::new(), Vec::new());
         let mut refused = Ok(());
+        if self.endpoints.is_empty() {
+            let text = "found none, want at least one IP:PORT or NAME:PORT (add endpoints = [\"10.0.0.1:8080\"])";
+            refused = Err(report.missing(&list, text));
+        }
         for (index, text) in self.endpoints.iter() {
             let at = list.item(index);
             if let Some(name) = HostPort::new(text) {
@@ -97,10 +97,6 @@ impl RawVersion {
         }
         let health = self.health.as_ref().map(|raw| raw.build(&at.key("health"), report)).transpose();
         refused?;
-        let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
-            RawProtocol::Http1 => Protocol::Http1,
-            RawProtocol::Http2 => Protocol::Http2,
-        });
         let (name, health, tls) = (name?, health?, tls?);
         Ok(VersionSpec { names, health, protocol, tls, ..VersionSpec::new(name, endpoints) })
     }

@@ -1,4 +1,4 @@
-//! Certificates and keys, read again when their files change, or on SIGHUP.
+//! Certificates, keys and the admin API's tokens, read again when their files change, or on SIGHUP.
 //!
 //! Not the files are watched but the folders in which something can be renamed or swapped to make them other files:
 //! their own, and that of every symlink on the way (Kubernetes swaps `..data`, certbot swaps `live/site/fullchain.pem`).
@@ -18,6 +18,8 @@ use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::tls::sides::{News, Sides};
 
+use super::admin::Access;
+
 /// How long events may gather: a renewal writes the certificate and then the key, and both have to be there.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -27,9 +29,10 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(60);
 /// More symlinks than this on one way are a loop, as the kernel has it.
 const SYMLINKS_MAX: usize = 40;
 
-/// Watches the files of all sides.
+/// Watches the files of all sides, and those of tokens.
 pub struct Renewal {
     sides: Arc<Sides>,
+    access: Arc<Access>,
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
     changes: mpsc::Receiver<()>,
@@ -44,7 +47,7 @@ impl fmt::Debug for Renewal {
 impl Renewal {
     /// Begins to watch.
     #[must_use]
-    pub fn new(sides: Arc<Sides>) -> Self {
+    pub fn new(sides: Arc<Sides>, access: Arc<Access>) -> Self {
         // One is enough: it says that something happened since the last look.
         let (changed, changes) = mpsc::channel(1);
         let on_event = move |event: notify::Result<notify::Event>| {
@@ -55,9 +58,9 @@ impl Renewal {
         };
         let watcher = notify::recommended_watcher(on_event);
         let watcher = watcher.inspect_err(|error| {
-            tracing::warn!(%error, every = ?LOOK_INTERVAL, "cannot watch certificates for changes; reading them now and then");
+            tracing::warn!(%error, every = ?LOOK_INTERVAL, "cannot watch certificates and tokens for changes; reading them now and then");
         });
-        let mut renewal = Self { sides, watcher: watcher.ok(), watched: BTreeSet::new(), changes };
+        let mut renewal = Self { sides, access, watcher: watcher.ok(), watched: BTreeSet::new(), changes };
         renewal.watch();
         renewal
     }
@@ -84,13 +87,18 @@ impl Renewal {
             // Before the files are read: what changes after the read is an event then.
             self.watch();
             self.sides.reload().iter().for_each(tell);
+            if let Some(outcome) = self.access.tokens().reload() {
+                tell_tokens(&outcome);
+            }
         }
     }
 
     /// Watches the folders that matter now.
     fn watch(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        let wanted: BTreeSet<PathBuf> = self.sides.files().iter().flat_map(|file| folders(file)).collect();
+        let sides = self.sides.files();
+        let files = sides.iter().chain(self.access.tokens().files());
+        let wanted: BTreeSet<PathBuf> = files.flat_map(|file| folders(file)).collect();
         for folder in self.watched.difference(&wanted) {
             // It may be gone, and its watch with it.
             watcher.unwatch(folder).ok();
@@ -114,6 +122,13 @@ fn tell((place, outcome): &News) {
         Err(problems) => {
             tracing::error!(%place, ?problems, "new TLS files are refused, the old ones stay in use");
         }
+    }
+}
+
+fn tell_tokens(outcome: &Result<Vec<String>, Vec<String>>) {
+    match outcome {
+        Ok(tokens) => tracing::info!(new = ?tokens, "the tokens of the admin API are good and in use"),
+        Err(problems) => tracing::error!(?problems, "new tokens are refused, the old ones stay in use"),
     }
 }
 

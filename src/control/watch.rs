@@ -127,6 +127,8 @@ impl ConfigWatch {
     pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
         let mut hangup = signal(SignalKind::hangup())?;
         tokio::pin!(shutdown);
+        // What changed between the read at the start and the watch was no event.
+        self.reload(false).await;
         loop {
             let forced = tokio::select! {
                 () = &mut shutdown => return Ok(()),
@@ -148,11 +150,10 @@ impl ConfigWatch {
             Ok(text) if !forced && self.text.as_ref() == Some(&text) => return,
             Ok(text) => {
                 self.again = false;
-                let content = (self.read)(&text);
-                let readable = content.is_ok();
-                let outcome = self.apply(content).await;
-                // What could not be written for want of room is tried again at the next event.
-                self.text = (outcome.is_ok() || !readable).then_some(text);
+                let outcome = self.apply((self.read)(&text)).await;
+                // What could not be written for want of room, or names a file that is not good yet, is tried again at
+                // the next event.
+                self.text = outcome.is_ok().then_some(text);
                 outcome
             }
             Err(error) => {

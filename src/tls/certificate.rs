@@ -6,8 +6,7 @@ use rustls::pki_types::CertificateDer;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
-use super::error::{FileFault, TlsError};
-use super::files::error;
+use super::error::FileFault;
 
 /// From so many days before its end on, a certificate is worth a warning: renewals begin at 30 days, so something has
 /// failed for two weeks.
@@ -24,6 +23,8 @@ pub struct Certificate {
     pub name: String,
     /// The hosts that it is for, lower case, `*.example.com` for a wildcard.
     pub hosts: Vec<String>,
+    /// Whether it is for an IP address.
+    pub has_address: bool,
     /// When it begins to hold, in seconds since 1970.
     pub not_before: i64,
     /// When it ends, in seconds since 1970.
@@ -35,9 +36,9 @@ impl Certificate {
     ///
     /// # Errors
     /// When it is none.
-    pub fn of(der: &CertificateDer<'_>, file: &Path) -> Result<Self, TlsError> {
-        let broken = |text: String| error(file, FileFault::Certificate(text));
-        let (_, parsed) = X509Certificate::from_der(der).map_err(|e| broken(e.to_string()))?;
+    pub fn of(der: &CertificateDer<'_>, file: &Path) -> Result<Self, FileFault> {
+        let broken = |error: x509_parser::nom::Err<_>| FileFault::Certificate(error.to_string());
+        let (_, parsed) = X509Certificate::from_der(der).map_err(broken)?;
         let hosts = hosts(&parsed);
         let name = common_name(&parsed).or_else(|| hosts.first().cloned()).unwrap_or_else(|| "nameless".to_owned());
         let validity = parsed.validity();
@@ -45,6 +46,7 @@ impl Certificate {
             file: file.to_owned(),
             name,
             hosts,
+            has_address: has_address(&parsed),
             not_before: validity.not_before.timestamp(),
             not_after: validity.not_after.timestamp(),
         })
@@ -95,6 +97,12 @@ fn hosts(parsed: &X509Certificate<'_>) -> Vec<String> {
     hosts.map(|host| host.to_ascii_lowercase()).collect()
 }
 
+fn has_address(parsed: &X509Certificate<'_>) -> bool {
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let mut names = names.iter().flat_map(|extension| &extension.value.general_names);
+    names.any(|name| matches!(name, GeneralName::IPAddress(_)))
+}
+
 fn date(seconds: i64) -> String {
     let time = jiff::Timestamp::from_second(seconds);
     time.map_or_else(|_far| "a date beyond all calendars".to_owned(), |time| time.strftime("%Y-%m-%d").to_string())
@@ -105,7 +113,8 @@ mod tests {
     use super::*;
 
     fn certificate(not_before: i64, not_after: i64) -> Certificate {
-        Certificate { file: "a.pem".into(), name: "a.example".into(), hosts: Vec::new(), not_before, not_after }
+        let (file, name) = ("a.pem".into(), "a.example".into());
+        Certificate { file, name, hosts: Vec::new(), has_address: false, not_before, not_after }
     }
 
     #[test]

@@ -12,11 +12,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::ClientConfig;
 
 use super::certificate::Certificate;
-use super::error::{FileFault, TlsError};
+use super::error::{FileFault, Part, TlsError};
 use super::files::{Reader, error};
 use super::provider;
 use super::settings::{ClientSettings, Trust};
-use super::side::{Load, Loaded, Side};
+use super::side::{Examined, Load, Loaded, Side};
 
 /// A version's TLS.
 pub type ClientSide = Side<ClientSettings>;
@@ -30,7 +30,7 @@ impl Load for ClientSettings {
             Trust::Ca(file) => reader.authorities(file),
             Trust::System => reader.system_authorities(),
         };
-        let identity = self.identity.as_ref().map(|pair| reader.key_pair(pair)).transpose();
+        let identity = self.identity.as_ref().map(|pair| reader.key_pair(0, pair)).transpose();
         let (roots, identity) = match (roots, identity) {
             (Ok(roots), Ok(identity)) => (roots, identity),
             (roots, identity) => {
@@ -38,7 +38,8 @@ impl Load for ClientSettings {
             }
         };
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
-        let builder = builder.map_err(|source| vec![error("ca".as_ref(), FileFault::Tls(source))])?;
+        let builder =
+            builder.map_err(|source| vec![error(Part::Authorities, "ca".as_ref(), FileFault::Tls(source))])?;
         let builder = builder.with_root_certificates(roots);
         let (mut config, certificates): (_, Vec<Certificate>) = match identity {
             Some((key, facts)) => {
@@ -49,6 +50,12 @@ impl Load for ClientSettings {
         };
         config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.name().into()).collect();
         Ok(Loaded { config: Arc::new(config), certificates, digest: reader.digest() })
+    }
+
+    fn examine(&self) -> Examined {
+        let mut reader = Reader::default();
+        let certificates = self.identity.iter().map(|pair| reader.facts(0, pair)).collect();
+        Examined { certificates, errors: self.load(None).err().unwrap_or_default() }
     }
 
     fn files(&self) -> Vec<PathBuf> {

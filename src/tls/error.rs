@@ -1,12 +1,28 @@
 //! What is wrong with the files of a side: the file, what was found, what is wanted, what to do.
 
-use std::io;
 use std::path::PathBuf;
+use std::{fmt, io};
+
+use rustls::CertificateError;
+use rustls::pki_types::pem;
+
+/// Which file of a side's settings, so that whoever knows the config can name its key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Part {
+    /// The certificate of a pair, from 0.
+    Certificate(usize),
+    /// The key of a pair, from 0.
+    Key(usize),
+    /// The authorities whose certificates are believed.
+    Authorities,
+}
 
 /// A file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("{file}: {fault}", file = file.display())]
 pub struct TlsError {
+    /// What it is for.
+    pub part: Part,
     /// The file.
     pub file: PathBuf,
     /// What is wrong with it.
@@ -30,8 +46,8 @@ pub enum FileFault {
     #[error("found an encrypted private key, want a plain one (decrypt it: openssl pkey -in FILE -out NEW, mode 0600)")]
     Encrypted,
     /// Broken armour.
-    #[error("found broken PEM, want whole -----BEGIN/-----END blocks of base64 (copy the file again)")]
-    Pem(#[source] rustls::pki_types::pem::Error),
+    #[error("found broken PEM: {0}, want whole -----BEGIN/-----END blocks of base64 (copy the file again)")]
+    Pem(BrokenPem),
     /// A block that is no certificate.
     #[error("found a certificate that cannot be read ({0}), want X.509 (issue it again)")]
     Certificate(String),
@@ -50,9 +66,57 @@ pub enum FileFault {
     /// The system has no authorities.
     #[error("found no trusted authority on this system, want some (install ca-certificates, or name a file in ca)")]
     NoSystemTrust,
+    /// A certificate of the years before 1996, which some scripts still make.
+    #[error(
+        "found a certificate of X.509 version 1, want version 3 (issue it again with extensions: openssl req -x509 -addext ...)"
+    )]
+    OldCertificate,
     /// rustls refuses it.
     #[error("it cannot be used for TLS")]
     Tls(#[source] rustls::Error),
+}
+
+/// What is broken about a PEM file, in words.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct BrokenPem(String);
+
+impl From<pem::Error> for BrokenPem {
+    fn from(error: pem::Error) -> Self {
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "the library may find more that is wrong")]
+        Self(match error {
+            pem::Error::MissingSectionEnd { end_marker } => {
+                format!("a block without its line -----END {}-----", text(&end_marker))
+            }
+            pem::Error::IllegalSectionStart { line } => format!("the line {:?}, which begins no block", text(&line)),
+            pem::Error::Base64Decode(_) => "a block that is not base64".to_owned(),
+            other => other.to_string(),
+        })
+    }
+}
+
+impl fmt::Display for BrokenPem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FileFault {
+    /// Why rustls does not take a certificate of ours.
+    pub(super) fn unusable(source: rustls::Error) -> Self {
+        if is_old(&source) { Self::OldCertificate } else { Self::Tls(source) }
+    }
+
+    /// Why rustls does not take an authority.
+    pub(super) fn authority(source: rustls::Error) -> Self {
+        if is_old(&source) { Self::OldCertificate } else { Self::Authorities(Box::new(source)) }
+    }
+}
+
+/// Whether it is for the version of a certificate; the library says it in a type that it keeps to itself.
+fn is_old(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidCertificate(CertificateError::Other(other))
+        if other.to_string().contains("UnsupportedCertVersion"))
 }
 
 impl TlsError {

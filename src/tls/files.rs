@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
-use super::error::{FileFault, TlsError};
+use super::error::{FileFault, Part, TlsError};
 use super::settings::KeyPair;
 
 /// Reads files, and remembers what they held, so that the same contents can be told from new ones.
@@ -28,26 +28,26 @@ impl Reader {
         self.digest.finish()
     }
 
-    fn bytes(&mut self, file: &Path, what: &'static str) -> Result<Vec<u8>, TlsError> {
-        let bytes = fs::read(file).map_err(|source| error(file, FileFault::Unreadable(source)))?;
+    fn bytes(&mut self, part: Part, file: &Path, what: &'static str) -> Result<Vec<u8>, TlsError> {
+        let bytes = fs::read(file).map_err(|source| error(part, file, FileFault::Unreadable(source)))?;
         bytes.hash(&mut self.digest);
         if bytes.trim_ascii().is_empty() {
-            return Err(error(file, FileFault::Empty(what)));
+            return Err(error(part, file, FileFault::Empty(what)));
         }
         Ok(bytes)
     }
 
     /// The certificates of a file, at least one.
-    fn chain(&mut self, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
-        let bytes = self.bytes(file, "a certificate")?;
+    fn chain(&mut self, part: Part, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+        let bytes = self.bytes(part, file, "a certificate")?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
-        let chain = chain.map_err(|source| error(file, FileFault::Pem(source)))?;
-        if chain.is_empty() { Err(error(file, FileFault::Missing("certificate"))) } else { Ok(chain) }
+        let chain = chain.map_err(|source| error(part, file, FileFault::Pem(source.into())))?;
+        if chain.is_empty() { Err(error(part, file, FileFault::Missing("certificate"))) } else { Ok(chain) }
     }
 
     /// The first private key of a file.
-    fn key(&mut self, file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
-        let bytes = self.bytes(file, "a private key")?;
+    fn key(&mut self, part: Part, file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+        let bytes = self.bytes(part, file, "a private key")?;
         PrivateKeyDer::from_pem_slice(&bytes).map_err(|source| {
             let encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
             let fault = if encrypted {
@@ -55,25 +55,39 @@ impl Reader {
             } else if matches!(source, pem::Error::NoItemsFound) {
                 FileFault::Missing("private key")
             } else {
-                FileFault::Pem(source)
+                FileFault::Pem(source.into())
             };
-            error(file, fault)
+            error(part, file, fault)
         })
     }
 
-    /// A chain and its key, which belong together.
+    /// A chain, and what its first certificate says.
+    fn certified(&mut self, part: Part, file: &Path) -> Result<(Vec<CertificateDer<'static>>, Certificate), TlsError> {
+        let chain = self.chain(part, file)?;
+        let facts = Certificate::of(&chain[0], file).map_err(|fault| error(part, file, fault))?;
+        Ok((chain, facts))
+    }
+
+    /// What a certificate says, whether or not its key fits.
+    #[must_use]
+    pub fn facts(&mut self, index: usize, pair: &KeyPair) -> Option<Certificate> {
+        self.certified(Part::Certificate(index), &pair.certificate).ok().map(|(_, facts)| facts)
+    }
+
+    /// A chain and its key, which belong together; the pair is number `index` of its side.
     ///
     /// # Errors
     /// Everything that is wrong with the two files.
-    pub fn key_pair(&mut self, pair: &KeyPair) -> Result<(Arc<CertifiedKey>, Certificate), Vec<TlsError>> {
-        let file = &pair.certificate;
-        let chain = self.chain(file).and_then(|chain| {
-            let facts = Certificate::of(&chain[0], file)?;
-            Ok((chain, facts))
-        });
-        let key = self.key(&pair.key).and_then(|key| {
+    pub fn key_pair(
+        &mut self,
+        index: usize,
+        pair: &KeyPair,
+    ) -> Result<(Arc<CertifiedKey>, Certificate), Vec<TlsError>> {
+        let (file, of_certificate, of_key) = (&pair.certificate, Part::Certificate(index), Part::Key(index));
+        let chain = self.certified(of_certificate, file);
+        let key = self.key(of_key, &pair.key).and_then(|key| {
             let signing = super::provider().key_provider.load_private_key(key);
-            signing.map_err(|source| error(&pair.key, FileFault::Key(source)))
+            signing.map_err(|source| error(of_key, &pair.key, FileFault::Key(source)))
         });
         let ((chain, facts), key) = match (chain, key) {
             (Ok(chain), Ok(key)) => (chain, key),
@@ -85,8 +99,10 @@ impl Reader {
             Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
                 Ok((Arc::new(certified), facts))
             }
-            Err(rustls::Error::InconsistentKeys(_)) => Err(vec![error(&pair.key, FileFault::Mismatch(file.clone()))]),
-            Err(source) => Err(vec![error(file, FileFault::Tls(source))]),
+            Err(rustls::Error::InconsistentKeys(_)) => {
+                Err(vec![error(of_key, &pair.key, FileFault::Mismatch(file.clone()))])
+            }
+            Err(source) => Err(vec![error(of_certificate, file, FileFault::unusable(source))]),
         }
     }
 
@@ -96,9 +112,10 @@ impl Reader {
     /// What is wrong with the file.
     pub fn authorities(&mut self, file: &Path) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
-        for certificate in self.chain(file)? {
-            Certificate::of(&certificate, file)?;
-            roots.add(certificate).map_err(|source| error(file, FileFault::Authorities(Box::new(source))))?;
+        let failed = |fault| error(Part::Authorities, file, fault);
+        for certificate in self.chain(Part::Authorities, file)? {
+            Certificate::of(&certificate, file).map_err(failed)?;
+            roots.add(certificate).map_err(|source| failed(FileFault::authority(source)))?;
         }
         Ok(roots)
     }
@@ -115,11 +132,15 @@ impl Reader {
         }
         // Every system has a few that are too old to be used.
         let (added, _ignored) = roots.add_parsable_certificates(found.certs);
-        if added == 0 { Err(error(Path::new("system"), FileFault::NoSystemTrust)) } else { Ok(roots) }
+        if added == 0 {
+            Err(error(Part::Authorities, Path::new("system"), FileFault::NoSystemTrust))
+        } else {
+            Ok(roots)
+        }
     }
 }
 
 /// What is wrong with `file`.
-pub(super) fn error(file: &Path, fault: FileFault) -> TlsError {
-    TlsError { file: file.to_owned(), fault }
+pub(super) fn error(part: Part, file: &Path, fault: FileFault) -> TlsError {
+    TlsError { part, file: file.to_owned(), fault }
 }

@@ -22,11 +22,11 @@ pub mod sides;
 
 pub use certificate::Certificate;
 pub use client::{ClientSide, Clients};
-pub use error::TlsError;
+pub use error::{Part, TlsError};
 pub use handshake::{Handshake, TlsFailure};
 pub use server::ServerSide;
 pub use settings::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
-pub use side::{Loaded, Side, SideFacts};
+pub use side::{Examined, Load, Loaded, Side, SideFacts};
 pub use sides::Sides;
 
 use std::sync::Arc;

@@ -18,11 +18,11 @@ use rustls::version::{TLS12, TLS13};
 
 use super::certificate::Certificate;
 use super::certificates::Certificates;
-use super::error::{FileFault, TlsError};
+use super::error::{FileFault, Part, TlsError};
 use super::files::{Reader, error};
 use super::provider;
 use super::settings::{ClientAuth, MinVersion, ServerSettings};
-use super::side::{Load, Loaded, Side};
+use super::side::{Examined, Load, Loaded, Side};
 
 /// A listener's TLS.
 pub type ServerSide = Side<ServerSettings>;
@@ -40,22 +40,7 @@ impl Load for ServerSettings {
     type Config = Server;
 
     fn load(&self, old: Option<&Loaded<Server>>) -> Result<Loaded<Server>, Vec<TlsError>> {
-        let mut reader = Reader::default();
-        let mut errors = Vec::new();
-        let mut pairs = Vec::new();
-        for pair in &self.certificates {
-            match reader.key_pair(pair) {
-                Ok(pair) => pairs.push(pair),
-                Err(found) => errors.extend(found),
-            }
-        }
-        let authorities = match self.client_auth.as_ref().map(|auth| reader.authorities(&auth.ca)).transpose() {
-            Ok(authorities) => authorities,
-            Err(found) => {
-                errors.push(found);
-                None
-            }
-        };
+        let Contents { pairs, authorities, errors, digest } = self.contents();
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -64,7 +49,17 @@ impl Load for ServerSettings {
         let rustls = rustls.map_err(|found| vec![found])?;
         let certificates: Vec<Certificate> = pairs.into_iter().map(|(_, certificate)| certificate).collect();
         let config = Arc::new(Server { rustls: Arc::new(rustls), authorities });
-        Ok(Loaded { config, certificates, digest: reader.digest() })
+        Ok(Loaded { config, certificates, digest })
+    }
+
+    fn examine(&self) -> Examined {
+        let Contents { pairs, authorities, mut errors, .. } = self.contents();
+        if errors.is_empty() {
+            errors.extend(self.config(&pairs, authorities.as_ref(), None).err());
+        }
+        let mut reader = Reader::default();
+        let facts = self.certificates.iter().enumerate().map(|(index, pair)| reader.facts(index, pair)).collect();
+        Examined { certificates: facts, errors }
     }
 
     fn files(&self) -> Vec<PathBuf> {
@@ -73,7 +68,32 @@ impl Load for ServerSettings {
     }
 }
 
+/// What is in the files, as far as they can be used.
+struct Contents {
+    pairs: Vec<(Arc<rustls::sign::CertifiedKey>, Certificate)>,
+    authorities: Option<RootCertStore>,
+    errors: Vec<TlsError>,
+    digest: u64,
+}
+
 impl ServerSettings {
+    fn contents(&self) -> Contents {
+        let mut reader = Reader::default();
+        let (mut pairs, mut errors) = (Vec::new(), Vec::new());
+        for (index, pair) in self.certificates.iter().enumerate() {
+            match reader.key_pair(index, pair) {
+                Ok(pair) => pairs.push(pair),
+                Err(found) => errors.extend(found),
+            }
+        }
+        let authorities = self.client_auth.as_ref().map(|auth| reader.authorities(&auth.ca)).transpose();
+        let authorities = authorities.unwrap_or_else(|found| {
+            errors.push(found);
+            None
+        });
+        Contents { pairs, authorities, errors, digest: reader.digest() }
+    }
+
     fn config(
         &self,
         pairs: &[(Arc<rustls::sign::CertifiedKey>, Certificate)],
@@ -81,7 +101,7 @@ impl ServerSettings {
         old: Option<&ServerConfig>,
     ) -> Result<ServerConfig, TlsError> {
         let file = self.certificates.first().map_or(Path::new(""), |pair| &pair.certificate);
-        let failed = |source| error(file, FileFault::Tls(source));
+        let failed = |source| error(Part::Certificate(0), file, FileFault::Tls(source));
         let versions: &[_] = match self.min_version {
             MinVersion::Tls12 => &[&TLS13, &TLS12],
             MinVersion::Tls13 => &[&TLS13],
@@ -106,7 +126,7 @@ impl ServerSettings {
 fn verifier(auth: &ClientAuth, authorities: &RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.clone()), provider());
     let builder = if auth.required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|source| error(&auth.ca, FileFault::Authorities(Box::new(source))))
+    builder.build().map_err(|source| error(Part::Authorities, &auth.ca, FileFault::Authorities(Box::new(source))))
 }
 
 /// Whether the same clients are believed.

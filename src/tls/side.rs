@@ -18,6 +18,15 @@ pub struct Loaded<C> {
     pub digest: u64,
 }
 
+/// What is in the files of settings, each looked at whatever is wrong with the others.
+#[derive(Debug)]
+pub struct Examined {
+    /// The certificate of each pair; none where it cannot be read.
+    pub certificates: Vec<Option<Certificate>>,
+    /// Everything that is wrong.
+    pub errors: Vec<TlsError>,
+}
+
 /// Settings that name files.
 pub trait Load: Debug {
     /// What rustls works with.
@@ -28,6 +37,9 @@ pub trait Load: Debug {
     /// # Errors
     /// Everything that is wrong with them.
     fn load(&self, old: Option<&Loaded<Self::Config>>) -> Result<Loaded<Self::Config>, Vec<TlsError>>;
+
+    /// Reads the files only to say what is in them.
+    fn examine(&self) -> Examined;
 
     /// The files.
     fn files(&self) -> Vec<PathBuf>;

@@ -18,6 +18,7 @@ mod binary;
 mod change;
 mod clients;
 mod config;
+mod config_files;
 mod conformance;
 mod conformance_h2;
 mod conformance_panic;

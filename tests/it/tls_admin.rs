@@ -154,7 +154,7 @@ fn check_reads_certificates_and_keys() {
         let ran = check(ca.folder(), &tls);
         let line = ran.err.lines().find(|line| line.contains(wanted));
         let line = line.unwrap_or_else(|| panic!("want {wanted:?}: {ran:?}"));
-        assert!(line.contains("listeners.public.tls: "), "{line}");
+        assert!(line.contains("line 3: listeners.public.tls."), "{line}");
     }
     // All of them in one run.
     let all =
@@ -162,7 +162,7 @@ fn check_reads_certificates_and_keys() {
     assert!(all.err.contains("3 problems"), "{all:?}");
 
     let ran = check(ca.folder(), &old.toml());
-    assert!(ran.good && ran.err.contains("warning: listeners.public.tls: "), "{ran:?}");
+    assert!(ran.good && ran.err.contains("warning: line 3: listeners.public.tls.cert: "), "{ran:?}");
     assert!(ran.err.contains("the certificate of old expired on 2021-03-04; renew it"), "{ran:?}");
     let ran = check(ca.folder(), &a.toml());
     assert!(ran.good && ran.err.is_empty(), "{ran:?}");

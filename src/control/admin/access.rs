@@ -5,13 +5,11 @@
 //! from that list too. On a unix socket there is no browser and no name, and the file's mode decides.
 
 use std::fmt;
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use subtle::ConstantTimeEq;
+use super::tokens::Tokens;
 
 /// Who is let in, as the config says it.
 #[derive(Clone, Debug, Default)]
@@ -59,42 +57,50 @@ pub struct Access {
     hosts: Option<Vec<String>>,
     /// The port that a literal address may have, when we listen on all addresses.
     any_address: Option<u16>,
-    tokens: Vec<Token>,
+    tokens: Tokens,
     clients: Vec<(Arc<str>, Role)>,
 }
 
-struct Token {
-    name: Arc<str>,
-    role: Role,
-    secret: Box<[u8]>,
+/// A token that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("admin.tokens.{name}: {fault}")]
+pub struct BadToken {
+    /// The token.
+    pub name: String,
+    /// What is wrong with it.
+    pub fault: TokenFault,
 }
 
-/// Why the API cannot be opened.
+/// What is wrong with the file of a token.
 #[derive(Debug, thiserror::Error)]
-pub enum AccessError {
-    /// A token's file cannot be read.
-    #[error("admin.tokens.{name}: cannot read {file}", file = file.display())]
+pub enum TokenFault {
+    /// It cannot be read.
+    #[error("cannot read {file} ({source}); make it exist and be readable by the user of this process", file = .file.display())]
     Unreadable {
-        /// The token.
-        name: String,
-        /// Its file.
+        /// The file.
         file: PathBuf,
         /// Why.
         source: std::io::Error,
     },
-    /// A token's file does not hold a token.
-    #[error("admin.tokens.{name}: found {found} in {file}, want one line of visible ASCII without spaces", file = file.display())]
-    BadToken {
-        /// The token.
-        name: String,
-        /// Its file.
+    /// It does not hold a token.
+    #[error("found {found} in {file}, want one line of visible ASCII without spaces", file = .file.display())]
+    Content {
+        /// The file.
         file: PathBuf,
         /// What is there.
         found: &'static str,
     },
     /// Two tokens are the same.
-    #[error("admin.tokens: found the same token for {0} and {1}, want another one for each")]
-    SameToken(String, String),
+    #[error("found the same token for {0} and {1}, want another one for each")]
+    Same(String, String),
+}
+
+/// Why the API cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum AccessError {
+    /// Tokens cannot be used.
+    #[error("{}", lines(.0).join("\n"))]
+    Tokens(Vec<BadToken>),
     /// An open door.
     #[error(
         "admin.address: found {0} and no token, want a token or client certificates for an address that others can reach; add [admin.tokens] or listen on 127.0.0.1"
@@ -108,18 +114,11 @@ impl Access {
     /// # Errors
     /// [`AccessError`] when a token cannot be used, or anybody could come in.
     pub fn new(address: &Address, settings: &AccessSettings) -> Result<Self, AccessError> {
-        let mut tokens: Vec<Token> = Vec::new();
-        for file in &settings.tokens {
-            let token = Token::read(file)?;
-            if let Some(same) = tokens.iter().find(|other| other.secret == token.secret) {
-                return Err(AccessError::SameToken(same.name.to_string(), file.name.clone()));
-            }
-            tokens.push(token);
-        }
+        let tokens = Tokens::new(settings.tokens.clone()).map_err(AccessError::Tokens)?;
         let clients: Vec<_> = settings.clients.iter().map(|(name, role)| (name.as_str().into(), *role)).collect();
         match address {
             Address::Unix(_) => Ok(Self { hosts: None, any_address: None, tokens, clients }),
-            Address::Tcp(socket) if !socket.ip().is_loopback() && tokens.is_empty() && clients.is_empty() => {
+            Address::Tcp(socket) if !socket.ip().is_loopback() && settings.tokens.is_empty() && clients.is_empty() => {
                 Err(AccessError::Open(*socket))
             }
             Address::Tcp(socket) => {
@@ -161,47 +160,38 @@ impl Access {
     /// wants to be known by it. Without tokens and clients, everybody is `local` and may operate.
     #[must_use]
     pub fn caller(&self, authorization: Option<&[u8]>, certificate: Option<&str>) -> Option<(Arc<str>, Role)> {
-        if self.tokens.is_empty() && self.clients.is_empty() {
+        let tokens = self.tokens.in_use();
+        if tokens.is_empty() && self.clients.is_empty() {
             return Some(("local".into(), Role::Operate));
         }
-        if authorization.is_none() || self.tokens.is_empty() {
+        if authorization.is_none() || tokens.is_empty() {
             return self.clients.iter().find(|(name, _)| certificate == Some(&**name)).cloned();
         }
         let (scheme, secret) = authorization?.split_at_checked("bearer ".len())?;
         let secret = scheme.eq_ignore_ascii_case(b"bearer ").then(|| secret.trim_ascii())?;
         // All tokens are compared, each in constant time, so that the time tells nothing.
-        let found = self.tokens.iter().fold(None, |found, token| {
-            let same = bool::from(token.secret.ct_eq(secret));
-            if same { Some(token) } else { found }
-        });
+        let found = tokens.iter().fold(None, |found, token| if token.is(secret) { Some(token) } else { found });
         found.map(|token| (Arc::clone(&token.name), token.role))
     }
+
+    /// The tokens, which can change while it is asked.
+    #[must_use]
+    pub fn tokens(&self) -> &Tokens {
+        &self.tokens
+    }
+}
+
+/// A line for each.
+fn lines(bad: &[BadToken]) -> Vec<String> {
+    bad.iter().map(ToString::to_string).collect()
 }
 
 impl fmt::Debug for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Access").field("hosts", &self.hosts).field("tokens", &self.tokens.len()).finish_non_exhaustive()
-    }
-}
-
-impl Token {
-    fn read(TokenFile { name, role, file }: &TokenFile) -> Result<Self, AccessError> {
-        let unreadable = |source| AccessError::Unreadable { name: name.clone(), file: file.clone(), source };
-        let bytes = fs::read(file).map_err(unreadable)?;
-        let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
-        if mode & 0o077 != 0 {
-            let mode = format!("{:04o}", mode & 0o7777);
-            tracing::warn!(token = %name, file = %file.display(), mode, "other users can read this token, want mode 0600");
-        }
-        let secret = bytes.trim_ascii();
-        let bad = |found| AccessError::BadToken { name: name.clone(), file: file.clone(), found };
-        if secret.is_empty() {
-            return Err(bad("nothing"));
-        }
-        if !secret.iter().all(u8::is_ascii_graphic) {
-            return Err(bad("spaces, several lines or other characters"));
-        }
-        Ok(Self { name: name.as_str().into(), role: *role, secret: secret.into() })
+        f.debug_struct("Access")
+            .field("hosts", &self.hosts)
+            .field("tokens", &self.tokens.in_use().len())
+            .finish_non_exhaustive()
     }
 }
 

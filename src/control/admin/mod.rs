@@ -1,6 +1,6 @@
 //! The admin API: JSON over HTTP, one file a resource.
 //!
-//! [`listen`] is where it answers and [`access`] who gets in, which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
+//! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
 //! [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`]
 //! change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
@@ -29,6 +29,7 @@ pub mod services;
 pub mod splits;
 pub mod status;
 pub mod tls_view;
+pub mod tokens;
 pub mod upgrade;
 pub mod view;
 
@@ -49,9 +50,10 @@ use super::hold::Desk;
 use super::live::Live;
 use super::upgrade::Upgrades;
 
-pub use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
+pub use access::{Access, AccessError, AccessSettings, Address, BadToken, Role, TokenFile};
 pub use listen::{BindError, LeaveFile, Listener};
 use problem::Problem;
+pub use tokens::{Tokens, TokensFound, examine_tokens};
 
 /// What the API shows and changes.
 #[derive(Debug)]
@@ -65,7 +67,7 @@ pub struct Admin {
     /// Rates of the last seconds.
     pub live: Arc<Live>,
     /// Who gets in.
-    pub access: Access,
+    pub access: Arc<Access>,
     /// Whether the proxy takes requests: false while it starts and shuts down.
     pub ready: Arc<AtomicBool>,
     /// Asks for an upgrade in place.

@@ -46,6 +46,8 @@ pub struct Status {
     holds: Vec<HoldView>,
     /// TLS: listeners, the admin API and versions that speak it.
     tls: Vec<TlsView>,
+    /// The tokens of the admin API.
+    tokens: TokensView,
     /// The services, in the order of the config.
     services: Vec<ServiceView>,
 }
@@ -57,6 +59,15 @@ pub struct StateView {
     path: String,
     /// Why changes cannot be written: the last one could not, or the store was read-only at the start; none when they can.
     problem: Option<String>,
+}
+
+/// The tokens of the admin API.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TokensView {
+    /// Whether their files as they are now are in use.
+    good: bool,
+    /// Why they are not.
+    problems: Vec<String>,
 }
 
 /// The config file.
@@ -93,6 +104,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
     let totals = sources.registry.worker_totals();
     let refusals = Refused::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0);
     let at = moment(&admin);
+    let problems = admin.access.tokens().problems();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: admin.ready.load(Relaxed),
@@ -105,6 +117,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         config: ConfigView::of(&sources.config.borrow()),
         holds: HoldView::all(&admin),
         tls: tls_view::all(&sources.tls),
+        tokens: TokensView { good: problems.is_empty(), problems },
         services: table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect(),
     };
     Ok(Tagged(table.revision, status))

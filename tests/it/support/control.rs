@@ -66,7 +66,7 @@ impl Control {
         );
         let listener = Listener::bind(address).unwrap();
         let address = listener.address().unwrap();
-        let access = Access::new(&address, access).unwrap();
+        let access = Arc::new(Access::new(&address, access).unwrap());
         let holds = Arc::new(Desk::new(Arc::clone(&registry), Instant::now()));
         let admin = Arc::new(Admin {
             handle: handle.clone(),

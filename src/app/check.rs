@@ -1,0 +1,128 @@
+//! A config's text and all files that it names, looked at together: what `check` and `run` say before anything is bound,
+//! and what a reload says before anything changes.
+//!
+//! A reload puts only the services in force, but it refuses what the next start would refuse: an operator who is told that
+//! a config is good restarts with it, perhaps weeks later. What runs already is not looked at again there: its files have
+//! a watch and words of their own ([`renew`](crate::control::renew)), and one team's broken renewal must not keep another
+//! team's routes from being changed.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use super::settings;
+use crate::config::{self, Config, Files, Key, Problem, Problems, TlsFiles};
+use crate::control::admin::examine_tokens;
+use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, Part, ServerSettings};
+
+/// What there is to say of a config.
+#[derive(Debug)]
+pub struct Checked {
+    /// The config, or everything that is wrong with its text and its files.
+    pub config: Result<Config, Problems>,
+    /// What its owner should know either way.
+    pub warnings: Vec<Problem>,
+}
+
+/// Reads a config and the files that it names; relative paths begin at `base`.
+#[must_use]
+pub fn check(text: &str, base: &Path) -> Checked {
+    let (config, files) = config::parse_with_files(text, base);
+    let Findings { problems, mut warnings } = Findings::of(&files);
+    warnings.sort_by_key(|warning| warning.line);
+    Checked { config: joined(config, &problems), warnings }
+}
+
+/// Reads the next config of a process that runs under another one, and the files that are new in it.
+pub(super) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clients) -> Result<Config, Problems> {
+    let (config, mut files) = config::parse_with_files(text, base);
+    let serves = |settings: &ServerSettings| {
+        let listeners = running.listeners.iter().map(|listener| &listener.tls);
+        listeners.chain([&running.admin.tls]).any(|tls| tls.as_ref() == Some(settings))
+    };
+    files.servers.retain(|tls| !serves(&tls.settings));
+    files.clients.retain(|tls| clients.config(&tls.settings).is_none());
+    if files.tokens.iter().all(|(_, token)| running.admin.tokens.contains(token)) {
+        files.tokens.clear();
+    }
+    joined(config, &Findings::of(&files).problems)
+}
+
+/// The config, if neither its text nor its files have problems.
+fn joined(config: Result<Config, Problems>, of_files: &[Problem]) -> Result<Config, Problems> {
+    let of_text = config.as_ref().err().map_or(&[][..], Problems::as_slice);
+    match Problems::all([of_text, of_files].concat()) {
+        Some(problems) => Err(problems),
+        None => config,
+    }
+}
+
+/// What the files of a config come to.
+#[derive(Debug, Default)]
+struct Findings {
+    problems: Vec<Problem>,
+    warnings: Vec<Problem>,
+}
+
+impl Findings {
+    fn of(files: &Files) -> Self {
+        let mut found = Self::default();
+        for tls in &files.servers {
+            let examined = tls.settings.examine();
+            found.side(tls, &examined);
+            found.choices(tls, &examined.certificates);
+        }
+        // Many versions speak TLS in the same way.
+        let mut known = HashMap::new();
+        for tls in &files.clients {
+            let examined = known.entry(&tls.settings).or_insert_with(|| tls.settings.examine());
+            found.side(tls, examined);
+        }
+        found.tokens(&files.tokens);
+        found
+    }
+
+    /// What is wrong with the files of one end of TLS, and certificates that have ended or soon will.
+    fn side<S>(&mut self, tls: &TlsFiles<S>, Examined { certificates, errors }: &Examined) {
+        self.problems.extend(errors.iter().map(|error| tls.key_of(error.part).problem(error.line())));
+        let now = jiff::Timestamp::now().as_second();
+        for (index, certificate) in certificates.iter().enumerate() {
+            let warning = certificate.as_ref().and_then(|certificate| certificate.warning(now));
+            self.warnings.extend(warning.map(|text| tls.key_of(Part::Certificate(index)).problem(text)));
+        }
+    }
+
+    /// Certificates of a server that no client would ever get.
+    fn choices(&mut self, tls: &TlsFiles<ServerSettings>, certificates: &[Option<Certificate>]) {
+        let pairs: &[KeyPair] = &tls.settings.certificates;
+        for (index, (pair, certificate)) in pairs.iter().zip(certificates).enumerate() {
+            let file = pair.certificate.display();
+            let same = pairs[..index].iter().position(|other| other == pair);
+            let text = if let Some(same) = same {
+                let first = &tls.key_of(Part::Certificate(same)).path;
+                format!("{file}: the same certificate and key as {first}; remove one of the two")
+            } else if certificate.as_ref().is_some_and(|certificate| nameless(index, certificate)) {
+                format!(
+                    "{file}: the certificate has no host name (subjectAltName), so that no client gets it for its name; \
+                     issue it again with the hosts that it is for"
+                )
+            } else {
+                continue;
+            };
+            self.warnings.push(tls.key_of(Part::Certificate(index)).problem(text));
+        }
+    }
+
+    fn tokens(&mut self, tokens: &[(Key, config::TokenFile)]) {
+        let files: Vec<_> = tokens.iter().map(|(_, token)| settings::token(token)).collect();
+        let found = examine_tokens(&files);
+        let key = |name: &str| tokens.iter().find(|(_, token)| token.name.as_str() == name).map(|(key, _)| key);
+        let at = |name: &str, text: String| key(name).map(|key| key.problem(text));
+        self.problems.extend(found.bad.iter().filter_map(|bad| at(&bad.name, bad.fault.to_string())));
+        self.warnings.extend(found.warnings.into_iter().filter_map(|(name, text)| at(&name, text)));
+    }
+}
+
+/// Whether a certificate fits no name. The first one is also for clients that connect by address.
+fn nameless(index: usize, certificate: &Certificate) -> bool {
+    certificate.hosts.is_empty() && (index > 0 || !certificate.has_address)
+}
