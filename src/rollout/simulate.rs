@@ -91,7 +91,7 @@ impl World {
     /// Since when it is worse.
     #[must_use]
     pub fn worse_since(&self) -> Duration {
-        let from_the_start = World { later: None, ..*self };
+        let from_the_start = Self { later: None, ..*self };
         if from_the_start.is_healthy() { self.later.map_or(Duration::ZERO, |later| later.at) } else { Duration::ZERO }
     }
 }

@@ -8,6 +8,7 @@ use super::super::plan::{Back, Canary, Expired, Step, Strategy};
 use super::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
+/// Repeats all of it.
 const SEED: u64 = 20_261_121;
 
 fn plan(percents: &[f64], bake: Duration, judge: JudgeSettings) -> Plan {
@@ -22,7 +23,6 @@ fn world(failing: f64, slower: f64) -> World {
 }
 
 fn runs(plan: &Plan, world: &World, count: usize) -> Vec<Run> {
-    println!("seed {SEED}");
     let mut random = StdRng::seed_from_u64(SEED);
     (0..count).map(|_| simulate(plan, world, 240 * MINUTE, &mut random)).collect()
 }
