@@ -71,6 +71,25 @@ fn scripts_get_errors_as_json_too() {
 }
 
 #[test]
+fn a_plan_is_simulated_and_repeated_by_its_seed() {
+    let simulate = |more: &[&str]| pointsman(&[&["simulate", "--runs", "40", "--seed", "7"], more].concat());
+    let (code, text, _) = simulate(&["--candidate-errors", "5%"]);
+    assert!(code == 0 && text.contains("rolled back: errors      100.00"), "{code} {text}");
+    let json = |more: &[&str]| {
+        let (code, text, errors) = simulate(&[&["--json"], more].concat());
+        assert_eq!(code, 0, "{errors}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    let healthy = json(&["--bake", "1m"]);
+    assert_eq!((&healthy["endings"]["completed"], &healthy["false_rollback_ratio"]), (&json!(1.0), &json!(0.0)));
+    assert!(healthy["seconds"]["median"].as_f64().unwrap() >= 240.0, "{healthy}");
+    assert_eq!(json(&["--slower", "2"]), json(&["--slower", "2"]));
+    let (code, _, errors) = simulate(&["--steps", "10,5,0"]);
+    assert!(code == 64 && errors.contains("step 2 is 5 after 10") && errors.contains("step 3 is 0"), "{code} {errors}");
+    assert_eq!(simulate(&["--candidate-errors", "200%"]).0, 64);
+}
+
+#[test]
 fn a_good_config_is_told_so() {
     let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
     let (code, output, _) = pointsman(&["check", "--config", path.to_str().unwrap()]);

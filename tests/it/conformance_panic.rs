@@ -45,7 +45,9 @@ struct Fields;
 
 impl Visit for Fields {
     fn record_debug(&mut self, field: &Field, value: &dyn Debug) {
-        assert!(field.name() != "version" || format!("{value:?}") != PANICS, "a request panics, as it was told to");
+        let text = format!("{value:?}");
+        let told = field.name() == "version" && text.trim_matches('"') == PANICS;
+        assert!(!told, "a request panics, as it was told to");
     }
 }
 

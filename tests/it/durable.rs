@@ -201,11 +201,9 @@ fn on_a_read_only_disk_changes_are_refused_and_traffic_goes_on() {
         assert_eq!(process.get("/v1/status")["revision"].as_u64(), Some(last), "what was acknowledged is in force");
         let problem = || process.get("/v1/status")["state"]["problem"].to_string();
         assert!(problem().contains("read-only"), "known from the start: {}", problem());
-        let metrics = client::send(
-            process.admin_address,
-            "GET /metrics HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n",
-        )
-        .text();
+        let admin = process.admin_address;
+        let request = format!("GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n");
+        let metrics = client::send(admin, request).text();
         assert!(metrics.contains("\npointsman_store_writable 0\n"), "{metrics}");
         let refused = shift(&process, 30).expect_err("nothing can be written");
         assert!(refused.contains("read-only"), "{refused}");
