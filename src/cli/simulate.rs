@@ -16,14 +16,17 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::{CommandError, Remote, text};
-use crate::rollout::judge::JudgeSettings;
 use crate::rollout::judge::settings::Probability;
+use crate::rollout::judge::{Assignment, JudgeSettings};
 use crate::rollout::plan::{Back, Canary, Expired, Plan, Step, Strategy};
-use crate::rollout::simulate::{Behaviour, Later, Run, World, simulate};
+use crate::rollout::simulate::{Behaviour, Later, Run, Users, World, simulate};
 use crate::table::Weight;
 
 /// The longest release that is simulated, beyond its own bakes and holds.
 const SLACK: Duration = Duration::from_secs(3_600);
+
+/// How unequal users are: one in a hundred makes about half of the requests.
+const TAIL: f64 = 1.2;
 
 /// Say what a release will do: how it ends, how soon it turns back, what it costs
 #[derive(Args, Debug)]
@@ -56,6 +59,12 @@ pub struct SimulateArgs {
     /// How long it takes to become so from then on: a leak
     #[arg(long, value_parser = time, requires = "bad_at")]
     ramp: Option<Duration>,
+    /// Users who come back and stay on their version, some much more active than others; without it, strangers
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    users: Option<u32>,
+    /// Failures belong to users: for some everything fails, for the others nothing
+    #[arg(long, requires = "users")]
+    failures_stick: bool,
     /// The probability that a good version is turned back
     #[arg(long, default_value = "0.001", value_parser = ratio)]
     alpha: f64,
@@ -114,7 +123,8 @@ impl SimulateArgs {
         };
         let bakes = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
         let horizon = self.bake.saturating_mul(bakes).max(JudgeSettings::default().horizon);
-        let judge = JudgeSettings { alpha, horizon, ..JudgeSettings::default() };
+        let assignment = if self.users.is_some() { Assignment::PerKey } else { Assignment::PerRequest };
+        let judge = JudgeSettings { alpha, horizon, assignment, ..JudgeSettings::default() };
         let strategy = Strategy::Canary(Canary { steps, back: Back::AtOnce });
         Plan::new(strategy, judge, expired).map_err(|problems| {
             let lines: Vec<_> = problems.iter().map(|problem| format!("--steps: {problem}")).collect();
@@ -132,6 +142,7 @@ impl SimulateArgs {
             candidate: if later.is_some() { good } else { bad },
             later,
             spread: 0.5,
+            users: self.users.map(|count| Users { count, tail: TAIL, failures_stick: self.failures_stick }),
         }
     }
 }

@@ -152,7 +152,8 @@ impl Facts<'_> {
     }
 
     fn heading(&self) -> String {
-        let World { requests_per_second, baseline_failing, candidate, later, .. } = self.world;
+        let World { requests_per_second, baseline_failing, candidate, later, users, .. } = self.world;
+        let users = users.map_or_else(String::new, |users| format!(" by {} users", users.count));
         let percent = |ratio: f64| format!("{} %", (ratio * 1e7).round() / 1e5);
         let steps = match self.plan.strategy() {
             Strategy::Canary(canary) => {
@@ -167,7 +168,7 @@ impl Facts<'_> {
         let when = later.map_or_else(String::new, |later| format!(" from {:?} on", later.at));
         let slower = if bad.slower == 1.0 { String::new() } else { format!(" and is {} times as slow", bad.slower) };
         format!(
-            "plan:  {steps}\nworld: {requests_per_second} requests/s, baseline fails {}, candidate fails {}{slower}{when}\n\
+            "plan:  {steps}\nworld: {requests_per_second} requests/s{users}, baseline fails {}, candidate fails {}{slower}{when}\n\
              {} releases with seed {} in {:.1} s\n\n",
             percent(*baseline_failing),
             percent(bad.failing),

@@ -1,11 +1,13 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::super::judge::JudgeSettings;
 use super::super::judge::settings::Margin;
 use super::super::judge::verdict::Ground;
+use super::super::judge::{Assignment, JudgeSettings};
 use super::super::plan::{Back, Canary, Expired, Step, Strategy};
+use super::traffic::upper_tail;
 use super::*;
+use crate::table::Weight;
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// Repeats all of it.
@@ -19,7 +21,7 @@ fn plan(percents: &[f64], bake: Duration, judge: JudgeSettings) -> Plan {
 
 fn world(failing: f64, slower: f64) -> World {
     let candidate = Behaviour { failing, slower };
-    World { requests_per_second: 1_000.0, baseline_failing: 0.001, candidate, later: None, spread: 0.5 }
+    World { requests_per_second: 1_000.0, baseline_failing: 0.001, candidate, later: None, spread: 0.5, users: None }
 }
 
 fn runs(plan: &Plan, world: &World, count: usize) -> Vec<Run> {
@@ -71,6 +73,27 @@ fn slow_releases_and_leaks_are_caught() {
         assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(Ground::Errors)));
         assert!(run.took > 10 * MINUTE && run.took < 15 * MINUTE, "{run:?}");
         assert!(run.failed_with_shield <= run.failed / 4, "{run:?}");
+    }
+}
+
+#[test]
+fn users_who_come_back_are_one_draw() {
+    // For one user in a hundred everything fails, on both versions alike, and activity is heavy-tailed. Requests as draws
+    // of their own turn good releases back again and again; users do not.
+    let users = Some(Users { count: 2_000, tail: 1.2, failures_stick: true });
+    let world = World { requests_per_second: 50.0, baseline_failing: 0.01, users, ..world(0.01, 1.0) };
+    let turned_back = |assignment| {
+        let judge = JudgeSettings { assignment, ..JudgeSettings::default() };
+        let runs = runs(&plan(&[10.0, 100.0], 5 * MINUTE, judge), &world, 40);
+        runs.iter().filter(|run| matches!(run.outcome, Outcome::Ended(Ending::RolledBack(_)))).count()
+    };
+    assert_eq!(turned_back(Assignment::PerKey), 0);
+    assert!(turned_back(Assignment::PerRequest) >= 4, "the test can tell");
+    // And a bad version is still caught.
+    let judge = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
+    let bad = World { candidate: Behaviour { failing: 0.3, slower: 1.0 }, ..world };
+    for run in runs(&plan(&[10.0, 100.0], 5 * MINUTE, judge), &bad, 10) {
+        assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(Ground::Errors)));
     }
 }
 

@@ -1,0 +1,85 @@
+//! What a simulated release runs into: how much traffic there is, from whom, and what the versions do with it.
+
+use std::time::Duration;
+
+/// What the versions really do.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct World {
+    /// Requests per second of both versions together.
+    pub requests_per_second: f64,
+    /// The baseline's probability of failure.
+    pub baseline_failing: f64,
+    /// What the candidate does from its first request on.
+    pub candidate: Behaviour,
+    /// What it does later, if that is something else.
+    pub later: Option<Later>,
+    /// How much latencies differ from each other: sigma of their logarithm. 0.5 has a 99th percentile of 3.2 times the
+    /// median.
+    pub spread: f64,
+    /// Who asks; without users, every request is a stranger's, and the lot falls on each for itself.
+    pub users: Option<Users>,
+}
+
+/// Users who come back, and stay on their version.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Users {
+    /// How many there are.
+    pub count: u32,
+    /// How unequal they are: the shape of a Pareto distribution of activity. At 1.2 one user in a hundred makes about half
+    /// of the requests; above 3 they are nearly equal.
+    pub tail: f64,
+    /// Whether failures belong to users and not to requests: for some of them everything fails, for the others nothing.
+    pub failures_stick: bool,
+}
+
+/// What a version does.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Behaviour {
+    /// Its probability of failure.
+    pub failing: f64,
+    /// How many times as slow as the baseline it is.
+    pub slower: f64,
+}
+
+/// A version that changes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Later {
+    /// Since the beginning of the release.
+    pub at: Duration,
+    /// How long it takes until it is as bad as it gets: a leak. Zero for at once.
+    pub ramp: Duration,
+    /// As bad as it gets.
+    pub behaviour: Behaviour,
+}
+
+impl World {
+    /// What the candidate does at a moment of the release.
+    #[must_use]
+    pub fn candidate_at(&self, time: Duration) -> Behaviour {
+        let Some(later) = self.later.filter(|later| time >= later.at) else { return self.candidate };
+        let part = if later.ramp.is_zero() {
+            1.0
+        } else {
+            ((time - later.at).as_secs_f64() / later.ramp.as_secs_f64()).min(1.0)
+        };
+        let between = |from: f64, to: f64| from + part * (to - from);
+        Behaviour {
+            failing: between(self.candidate.failing, later.behaviour.failing),
+            slower: between(self.candidate.slower, later.behaviour.slower),
+        }
+    }
+
+    /// Whether the candidate is never worse than the baseline.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        let fine = |behaviour: &Behaviour| behaviour.failing <= self.baseline_failing && behaviour.slower <= 1.0;
+        fine(&self.candidate) && self.later.is_none_or(|later| fine(&later.behaviour))
+    }
+
+    /// Since when it is worse.
+    #[must_use]
+    pub fn worse_since(&self) -> Duration {
+        let from_the_start = Self { later: None, ..*self };
+        if from_the_start.is_healthy() { self.later.map_or(Duration::ZERO, |later| later.at) } else { Duration::ZERO }
+    }
+}
