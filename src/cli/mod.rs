@@ -31,6 +31,9 @@ pub const EXIT_USAGE: u8 = 64;
 /// The process cannot start, or a call failed.
 pub const EXIT_FAILED: u8 = 1;
 
+/// Keeps what all commands have apart from what one of them is about.
+const REMOTE_HEADING: &str = "Options of all commands";
+
 /// A reverse proxy that splits traffic between the versions of a service, and switches it in one swap.
 #[derive(Parser, Debug)]
 #[command(name = "pointsman", version, arg_required_else_help = true)]
@@ -46,19 +49,19 @@ pub struct Cli {
 #[derive(Args, Clone, Debug)]
 pub struct Remote {
     /// The admin API: http(s)://HOST:PORT or unix:/PATH (the token comes from POINTSMAN_TOKEN)
-    #[arg(long, global = true, env = "POINTSMAN_ADMIN", value_name = "URL", default_value = client::DEFAULT_ADMIN)]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_ADMIN", value_name = "URL", default_value = client::DEFAULT_ADMIN)]
     admin: String,
     /// With https: the authority of the admin API's certificate, PEM; without it, the system's authorities
-    #[arg(long, global = true, env = "POINTSMAN_CA", value_name = "FILE")]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
     /// With https: our client certificate, PEM
-    #[arg(long, global = true, env = "POINTSMAN_CERT", value_name = "FILE", requires = "key")]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_CERT", value_name = "FILE", requires = "key")]
     cert: Option<PathBuf>,
     /// With https: the private key of --cert, PEM
-    #[arg(long, global = true, env = "POINTSMAN_KEY", value_name = "FILE", requires = "cert")]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_KEY", value_name = "FILE", requires = "cert")]
     key: Option<PathBuf>,
     /// Print JSON: the answer of the admin API, or the problems of `check`
-    #[arg(long, global = true)]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING)]
     json: bool,
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use h2::RecvStream;
 use h2::client::{ResponseFuture, SendRequest};
 use http::{HeaderMap, HeaderName, HeaderValue, Request, Response};
 use tokio::net::{TcpListener, TcpStream};
@@ -194,8 +195,8 @@ impl H2Client {
     }
 }
 
-async fn whole(answer: ResponseFuture) -> Result<H2Answer, h2::Error> {
-    let (head, mut incoming) = answer.await?.into_parts();
+/// All of a body, and its trailers.
+async fn rest(incoming: &mut RecvStream) -> Result<(Vec<u8>, Option<HeaderMap>), h2::Error> {
     let mut body = Vec::new();
     while let Some(data) = incoming.data().await {
         let data = data?;
@@ -203,6 +204,12 @@ async fn whole(answer: ResponseFuture) -> Result<H2Answer, h2::Error> {
         body.extend_from_slice(&data);
     }
     let trailers = incoming.trailers().await?;
+    Ok((body, trailers))
+}
+
+async fn whole(answer: ResponseFuture) -> Result<H2Answer, h2::Error> {
+    let (head, mut incoming) = answer.await?.into_parts();
+    let (body, trailers) = rest(&mut incoming).await?;
     Ok(H2Answer { status: head.status.as_u16(), headers: head.headers, body, trailers })
 }
 
@@ -329,13 +336,7 @@ async fn serve(stream: TcpStream, served: Arc<Served>) -> Result<(), h2::Error> 
         let served = Arc::clone(&served);
         tokio::spawn(async move {
             let (head, mut incoming) = request.into_parts();
-            let mut body = Vec::new();
-            while let Some(data) = incoming.data().await {
-                let data = data?;
-                incoming.flow_control().release_capacity(data.len())?;
-                body.extend_from_slice(&data);
-            }
-            let trailers = incoming.trailers().await?;
+            let (body, trailers) = rest(&mut incoming).await?;
             let (method, uri) = (head.method.to_string(), head.uri.to_string());
             let to_head = method == "HEAD";
             served.seen.lock().unwrap().push(H2Seen { method, uri, headers: head.headers, body, trailers });
