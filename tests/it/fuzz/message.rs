@@ -165,9 +165,10 @@ impl Message {
 
 impl Arrival {
     /// The same with one line of cookies: HTTP/2 may send them apart, and to HTTP/1.1 they go in one (RFC 9113, 8.2.3).
+    /// Of a last cookie that is empty, the space before it is not part of the line's value (RFC 9110, 5.5).
     pub(super) fn with_cookies_joined(mut self) -> Self {
         if let Some(cookies) = self.fields.get_mut("cookie") {
-            *cookies = vec![cookies.join("; ")];
+            *cookies = vec![cookies.join("; ").trim_matches([' ', '\t']).to_owned()];
         }
         self
     }
