@@ -8,8 +8,8 @@
 //!
 //! - [`judge`]: whether the candidate version is worse than the baseline, by tests that stay valid however often one
 //!   looks.
-
 //! - [`plan`]: what a release is meant to do; [`stage`]: what every plan consists of.
+//! - [`release`]: how a service is released, as the config says it; it becomes a plan when a rollout begins.
 //! - [`simulate`]: what a plan will do, on simulated time and traffic.
 //! - [`run`]: the state machine that goes through them; [`command`]: what operators say to it; [`event`]: what it does.
 
@@ -17,6 +17,7 @@ pub mod command;
 pub mod event;
 pub mod judge;
 pub mod plan;
+pub mod release;
 pub mod run;
 pub mod simulate;
 pub mod stage;
