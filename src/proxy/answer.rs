@@ -122,8 +122,11 @@ impl Body for AnswerBody {
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
-                if let (Some(exchange), Some(data)) = (exchange.as_mut(), frame.data_ref()) {
-                    exchange.observer.sent_bytes(data.len());
+                if let Some(exchange) = exchange.as_mut() {
+                    match (frame.data_ref(), frame.trailers_ref()) {
+                        (Some(data), _) => exchange.observer.sent_bytes(data.len()),
+                        (None, trailers) => trailers.into_iter().for_each(|trailers| exchange.observer.told(trailers)),
+                    }
                 }
                 if incoming.is_end_stream()
                     && let Some(exchange) = exchange.take()

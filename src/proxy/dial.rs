@@ -7,7 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::body::RequestBody;
-use super::observe::{InFlight, Observer};
+use super::gauge::InFlight;
+use super::observe::Observer;
 use super::worker::Worker;
 use crate::stats::{EndpointStats, UpstreamFailure};
 use crate::table::Version;

@@ -288,6 +288,7 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
     let Outcome { mut observer, request_body, new_key } = outcome;
     let (mut head, incoming) = response.into_parts();
     observer.answered(head.status);
+    observer.told(&head.headers);
     // To an origin that answered in HTTP/1.0, hyper's client speaks HTTP/1.0 from then on, and drops a chunked body
     // without an error.
     lease.last = head.version < http::Version::HTTP_11;

@@ -12,7 +12,7 @@ use http::request::Parts;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
-use super::observe::Gauged;
+use super::gauge::Gauged;
 use super::worker::Worker;
 use crate::table::Service;
 use crate::table::hold::{Held as Place, Hold, Holds};

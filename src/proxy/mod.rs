@@ -5,7 +5,8 @@
 //! list of a request's stages: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]),
 //! [`settle`] on a snapshot (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`], behind the [`shield`], if there
-//! is one), pass the [`answer`] on, [`observe`] how it ended (and whom to [`blame`]); [`refuse`] is the one side exit
+//! is one), pass the [`answer`] on, [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
+//! [`juror`]); [`refuse`] is the one side exit
 //! ([`redirect`] takes it too). A [`websocket`] becomes a
 //! [`tunnel`], which like other [`long`] streams belongs to a version. [`worker`] is what a thread owns, [`access_log`] what
 //! it tells, [`leave`] how it ends.
@@ -31,9 +32,11 @@ pub mod door;
 pub mod edit;
 pub mod forward;
 pub mod framing;
+pub mod gauge;
 pub mod handle;
 pub mod hold;
 pub mod host;
+mod juror;
 pub mod leave;
 pub mod load;
 pub mod long;

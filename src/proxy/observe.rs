@@ -6,19 +6,19 @@
 use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::access_log::Line;
 use super::blame::Blamed;
+use super::juror::{Juror, is_failed_call};
 use super::load::Places;
 use super::refuse::Refusal;
 use super::worker::{Live, Snapshot, Worker};
-use crate::stats::{CodeClass, Count, EndpointStats, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
+use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
 use crate::table::{Decision, Service, Version};
 
 /// Where a request went, in the table that it holds on to.
@@ -88,6 +88,8 @@ pub struct Observer {
     attempt_failed: Cell<bool>,
     /// The version that a first attempt was made on and failed, if another one followed.
     first_failed: Option<Routed>,
+    /// What it has to say about a version under rollout.
+    juror: Cell<Option<Juror>>,
     /// What the request occupies.
     pub places: Places,
     held: Duration,
@@ -110,6 +112,7 @@ impl Observer {
             line,
             attempt_failed: Cell::new(false),
             first_failed: None,
+            juror: Cell::new(None),
             places: Places::default(),
             held: Duration::ZERO,
         }
@@ -147,7 +150,28 @@ impl Observer {
         if decision.passed_on() && first {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
+        match &self.routed {
+            None => self.juror.set(Juror::called(decision)),
+            // No endpoint of the version before took a connection: its failure stays with it.
+            Some(before) if self.attempt_failed.replace(false) => self.first_failed = Some(before.clone()),
+            Some(_) => {}
+        }
         self.unroutable(routed);
+        if decision.passed_on() {
+            self.testify(true);
+        }
+    }
+
+    /// Says how the first attempt of the request went, once.
+    fn testify(&self, failed: bool) {
+        if let (Some(juror), Some(routed)) = (self.juror.take(), &self.routed) {
+            juror.testify(routed.service(), self.worker.index, failed, self.micros(self.started.elapsed()));
+        }
+    }
+
+    /// The time that counts, in microseconds, of what it took.
+    fn micros(&self, took: Duration) -> u64 {
+        u64::try_from(took.saturating_sub(self.held).as_micros()).unwrap_or(u64::MAX)
     }
 
     /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
@@ -195,6 +219,7 @@ impl Observer {
     /// Counts a failed attempt against the version it was made on.
     pub fn failed(&self, failure: UpstreamFailure) {
         self.attempt_failed.set(true);
+        self.testify(true);
         if let Some(routed) = &self.routed {
             routed.cell(&self.worker).failed(failure);
         }
@@ -215,6 +240,15 @@ impl Observer {
         // What was not written was no attempt.
         if why == Retry::Reused && self.first_failed.is_none() {
             self.first_failed = Some(routed.clone());
+            self.testify(true);
+        }
+    }
+
+    /// Notes headers or trailers of the upstream's answer. A call of gRPC that failed testifies, and that is all: an
+    /// endpoint is not ejected for it, because some of these statuses are about what the client called.
+    pub fn told(&self, fields: &HeaderMap) {
+        if self.routed.as_ref().is_some_and(|routed| routed.service().trial.is_some()) && is_failed_call(fields) {
+            self.testify(true);
         }
     }
 
@@ -302,8 +336,11 @@ impl Observer {
         if let Some(routed) = &self.routed {
             routed.service().stats.cell(self.worker.index).in_flight.sub(1);
             let class = self.status.map_or(CodeClass::None, CodeClass::of);
-            let micros = u64::try_from(took.saturating_sub(self.held).as_micros()).unwrap_or(u64::MAX);
+            let micros = self.micros(took);
             routed.cell(&self.worker).answered(class, micros);
+            if let Some(juror) = self.juror.take().filter(|_| left != Refused::Internal) {
+                juror.testify(routed.service(), self.worker.index, false, micros);
+            }
             match &self.first_failed {
                 Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
                 None if self.attempt_failed.get() || class == CodeClass::ServerError => {
@@ -327,59 +364,5 @@ impl Observer {
 impl Drop for Observer {
     fn drop(&mut self) {
         self.count();
-    }
-}
-
-/// A worker's gauge with one counted in; dropping it counts it out.
-#[derive(Debug)]
-pub struct Gauged<'c>(&'c Count);
-
-impl<'c> Gauged<'c> {
-    /// Counts one in.
-    #[must_use]
-    pub fn new(gauge: &'c Count) -> Self {
-        gauge.add(1);
-        Self(gauge)
-    }
-}
-
-impl Drop for Gauged<'_> {
-    fn drop(&mut self) {
-        self.0.sub(1);
-    }
-}
-
-/// A request in flight to an endpoint; dropping it counts it out.
-#[derive(Debug)]
-pub struct InFlight {
-    endpoint: Arc<EndpointStats>,
-    tunnel: bool,
-}
-
-impl InFlight {
-    /// Counts a request in.
-    #[must_use]
-    pub fn enter(endpoint: &Arc<EndpointStats>) -> Self {
-        endpoint.enter();
-        Self { endpoint: Arc::clone(endpoint), tunnel: false }
-    }
-
-    /// The endpoint.
-    #[must_use]
-    pub fn endpoint(&self) -> &Arc<EndpointStats> {
-        &self.endpoint
-    }
-
-    /// The request has become a tunnel: it has ended well, and goes on.
-    pub fn become_tunnel(&mut self) {
-        if !std::mem::replace(&mut self.tunnel, true) {
-            self.endpoint.become_tunnel();
-        }
-    }
-}
-
-impl Drop for InFlight {
-    fn drop(&mut self) {
-        if self.tunnel { self.endpoint.leave_tunnel() } else { self.endpoint.leave() }
     }
 }

@@ -68,7 +68,7 @@ async fn enter(
         Asked::Place(place) => (place, false),
         Asked::Wait(waiting) => {
             let cell = service.cell(worker.index);
-            let _queued = super::observe::Gauged::new(&cell.queued);
+            let _queued = super::gauge::Gauged::new(&cell.queued);
             (waiting.place().await?, true)
         }
     };

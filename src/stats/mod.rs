@@ -13,6 +13,7 @@ pub mod names;
 pub mod registry;
 pub mod rotation;
 pub mod service;
+pub mod trial;
 pub mod version;
 pub mod worker;
 
@@ -24,5 +25,6 @@ pub use names::{CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamF
 pub use registry::Registry;
 pub use rotation::Standing;
 pub use service::{ServiceCell, ServiceStats, ServiceTotals};
+pub use trial::{Contender, Epoch, Trial, TrialTerms};
 pub use version::{VersionCell, VersionStats, VersionTotals};
 pub use worker::{WorkerStats, WorkerTotals};

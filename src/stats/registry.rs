@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::alarm::{Alarm, Alarms};
 use super::endpoint::EndpointStats;
 use super::service::ServiceStats;
+use super::trial::Trial;
 use super::version::VersionStats;
 use super::worker::{WorkerStats, WorkerTotals};
 
@@ -23,6 +24,7 @@ struct Known {
     versions: HashMap<Box<str>, HashMap<Box<str>, VersionEntry>>,
     endpoint_ids: u32,
     services: HashMap<Box<str>, Arc<ServiceStats>>,
+    trials: HashMap<Box<str>, Arc<Trial>>,
 }
 
 #[derive(Debug)]
@@ -81,6 +83,22 @@ impl Registry {
         let stats = Arc::new(ServiceStats::new(id, self.workers.len()));
         known.services.insert(service.into(), Arc::clone(&stats));
         stats
+    }
+
+    /// What the service's rollout is judged on, if there is one.
+    #[must_use]
+    pub fn trial(&self, service: &str) -> Option<Arc<Trial>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.trials.get(service).map(Arc::clone)
+    }
+
+    /// Judges a service's versions from the next table on, or none any more.
+    pub fn set_trial(&self, service: &str, trial: Option<Arc<Trial>>) {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        match trial {
+            Some(trial) => known.trials.insert(service.into(), trial),
+            None => known.trials.remove(service),
+        };
     }
 
     /// The counters of a version.

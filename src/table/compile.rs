@@ -20,6 +20,7 @@ use super::hash::Salt;
 use super::hot::{Fixed, Hot};
 use super::intern::{Interned, Interner};
 use super::name::Name;
+use super::on_trial::OnTrial;
 use super::router::{Places, Router};
 use super::spec::{Condition, Protocol, ServiceSpec};
 use super::traffic::Traffic;
@@ -72,6 +73,8 @@ pub struct Service {
     pub stats: Arc<ServiceStats>,
     /// Its rules, in order.
     pub rules: Box<[Rule]>,
+    /// Where requests are counted that a rollout is judged on, if there is one.
+    pub trial: Option<OnTrial>,
     /// The gates that find no place in the service's record.
     pub(super) later_gates: Arc<[Gate]>,
     /// First slot after each run and the owner's index, ascending.
@@ -319,6 +322,7 @@ impl Service {
             later_gates,
             versions: versions.collect(),
             stats: registry.service(&spec.name),
+            trial: registry.trial(&spec.name).and_then(|trial| OnTrial::new(&trial, spec, traffic)),
             addresses: Arc::clone(addresses),
             traffic: Arc::clone(traffic),
             spec: Arc::clone(spec),

@@ -26,6 +26,7 @@ pub mod limits;
 pub mod matcher;
 
 pub mod name;
+mod on_trial;
 pub mod outlier;
 pub mod path;
 mod paths;
@@ -42,6 +43,7 @@ pub use address::{Addresses, HostPort};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Candidate, Cause, Decision, Undecided, decide};
 pub use name::Name;
+pub use on_trial::OnTrial;
 pub use request::RequestView;
 pub use slots::Slots;
 pub use spec::ServiceSpec;

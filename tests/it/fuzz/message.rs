@@ -64,7 +64,7 @@ const OWN: [&str; 15] = [
 /// What HTTP/2 has no place for; clients leave it out, and a `TE` other than `trailers`.
 const CONNECTION_SPECIFIC: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "upgrade"];
 
-const NO_TRAILERS: [&str; 12] = [
+const NO_TRAILERS: [&str; 23] = [
     "content-length",
     "transfer-encoding",
     "host",
@@ -77,6 +77,17 @@ const NO_TRAILERS: [&str; 12] = [
     "content-type",
     "via",
     "upgrade",
+    "set-cookie",
+    "content-encoding",
+    "content-range",
+    "expect",
+    "max-forwards",
+    "cache-control",
+    "range",
+    "forwarded",
+    "x-real-ip",
+    "x-request-id",
+    "www-authenticate",
 ];
 
 fn is_own(name: &str) -> bool {
@@ -89,6 +100,13 @@ impl Message {
         let lines = self.fields.iter().filter(|(found, _)| found == name);
         let words = lines.flat_map(|(_, value)| text(&value.0).split(',').map(str::to_owned).collect::<Vec<_>>());
         words.map(|word| word.trim().to_ascii_lowercase()).filter(|word| !word.is_empty()).collect()
+    }
+
+    /// The trailers that the request says it has, as hyper reads them: of lines that are text.
+    fn announced(&self) -> Vec<String> {
+        let is_text = |value: &Bytes| value.0.iter().all(|byte| (b' '..0x7f).contains(byte) || *byte == b'\t');
+        let fields = self.fields.iter().filter(|(_, value)| is_text(value)).cloned().collect();
+        Self { fields, ..self.clone() }.list("trailer")
     }
 
     /// Whether the client wants the connection to end with this.
@@ -139,7 +157,7 @@ impl Message {
         }
         let announced = match named.contains(&"trailer".to_owned()) {
             true => Vec::new(),
-            false => self.list("trailer"),
+            false => self.announced(),
         };
         let (body, trailers) = match &self.body {
             Payload::None => (Vec::new(), &[][..]),
@@ -153,6 +171,7 @@ impl Message {
                 && !NO_TRAILERS.contains(&name.as_str())
                 && !is_own(name)
                 && !name.contains('_')
+                && !name.starts_with("x-pointsman-")
         };
         let trailers =
             trailers.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), text(&value.0)));

@@ -1,0 +1,59 @@
+//! What is counted for as long as something lasts: counted in when it is made, out when it is dropped.
+
+use std::sync::Arc;
+
+use crate::stats::{Count, EndpointStats};
+
+/// A worker's gauge with one counted in; dropping it counts it out.
+#[derive(Debug)]
+pub struct Gauged<'c>(&'c Count);
+
+impl<'c> Gauged<'c> {
+    /// Counts one in.
+    #[must_use]
+    pub fn new(gauge: &'c Count) -> Self {
+        gauge.add(1);
+        Self(gauge)
+    }
+}
+
+impl Drop for Gauged<'_> {
+    fn drop(&mut self) {
+        self.0.sub(1);
+    }
+}
+
+/// A request in flight to an endpoint; dropping it counts it out.
+#[derive(Debug)]
+pub struct InFlight {
+    endpoint: Arc<EndpointStats>,
+    tunnel: bool,
+}
+
+impl InFlight {
+    /// Counts a request in.
+    #[must_use]
+    pub fn enter(endpoint: &Arc<EndpointStats>) -> Self {
+        endpoint.enter();
+        Self { endpoint: Arc::clone(endpoint), tunnel: false }
+    }
+
+    /// The endpoint.
+    #[must_use]
+    pub fn endpoint(&self) -> &Arc<EndpointStats> {
+        &self.endpoint
+    }
+
+    /// The request has become a tunnel: it has ended well, and goes on.
+    pub fn become_tunnel(&mut self) {
+        if !std::mem::replace(&mut self.tunnel, true) {
+            self.endpoint.become_tunnel();
+        }
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        if self.tunnel { self.endpoint.leave_tunnel() } else { self.endpoint.leave() }
+    }
+}

@@ -1,0 +1,77 @@
+//! What a request says about a version under rollout.
+//!
+//! A request testifies once, on the version that the lot sent it to, whatever becomes of it afterwards: a replay on another
+//! version, a retry or a second endpoint cannot mend what the first attempt met. The lot has to be one whose odds are
+//! known, so a request that a rule sent does not testify.
+//!
+//! A version that has no endpoint for its requests has failed them, although others answer: left out, a version that is
+//! dead would look untried. Only where operators drained all of it nobody is to blame, and nothing is said for either
+//! version.
+//!
+//! A call of gRPC fails in an answer of 200: its status is in the headers of an answer without a body, else in the trailers.
+
+use http::HeaderMap;
+
+use crate::stats::Contender;
+use crate::table::{Cause, Decision, Service};
+
+/// A request that has not testified yet.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Juror {
+    contender: Contender,
+    /// The slot that the lot fell on; none: on the request itself.
+    slot: Option<u32>,
+}
+
+impl Juror {
+    /// The request that `decision` is about, if it testifies.
+    pub(super) fn called(decision: &Decision<'_>) -> Option<Self> {
+        let trial = decision.service.trial.as_ref()?;
+        let slot = match decision.cause {
+            Cause::Rule(_) => return None,
+            Cause::Key(_) => decision.slot,
+            Cause::Chance => None,
+        };
+        let assigned = &decision.service.versions[usize::from(decision.assigned)];
+        if decision.passed_on() && assigned.endpoints.iter().all(|endpoint| endpoint.drained) {
+            trial.epoch.suspend();
+            return None;
+        }
+        let contender = trial.contender(decision.assigned).filter(|_| trial.epoch.judges())?;
+        Some(Self { contender, slot })
+    }
+
+    /// Says how it went.
+    pub(super) fn testify(self, service: &Service, worker: usize, failed: bool, micros: u64) {
+        if let Some(trial) = &service.trial {
+            trial.epoch.count(worker, (self.contender, self.slot), failed, micros);
+        }
+    }
+}
+
+/// The statuses that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL,
+/// UNAVAILABLE and DATA_LOSS.
+const FAILED_CALLS: [&[u8]; 7] = [b"2", b"4", b"8", b"12", b"13", b"14", b"15"];
+
+/// Whether headers or trailers say that a call of gRPC failed by the server's fault.
+pub(super) fn is_failed_call(headers: &HeaderMap) -> bool {
+    headers.get("grpc-status").is_some_and(|status| FAILED_CALLS.contains(&status.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn calls_fail_by_the_servers_fault_with_seven_statuses() {
+        let failed = |status: &str| {
+            is_failed_call(&HeaderMap::from_iter([(
+                http::HeaderName::from_static("grpc-status"),
+                status.parse().expect("a value"),
+            )]))
+        };
+        let found: Vec<u32> = (0..=17).filter(|status: &u32| failed(&status.to_string())).collect();
+        assert_eq!(found, [2, 4, 8, 12, 13, 14, 15]);
+        assert!(!failed("") && !failed("x") && !is_failed_call(&HeaderMap::new()));
+    }
+}

@@ -1,0 +1,41 @@
+//! The two versions of a service that a rollout compares, as a table has them.
+
+use std::sync::Arc;
+
+use super::spec::ServiceSpec;
+use super::traffic::Traffic;
+use crate::stats::{Contender, Epoch, Trial};
+
+/// The two versions of a service that are compared, under the split in force.
+#[derive(Debug)]
+pub struct OnTrial {
+    /// Where their requests are counted.
+    pub epoch: Arc<Epoch>,
+    /// Index of the version under rollout.
+    candidate: u16,
+    /// Index of the version that it would replace.
+    baseline: u16,
+}
+
+impl OnTrial {
+    /// `None` if one of the versions is gone, or neither has a share.
+    pub(super) fn new(trial: &Trial, spec: &ServiceSpec, traffic: &Traffic) -> Option<Self> {
+        let of = |name: &str| {
+            let (index, version) = (0..).zip(&spec.versions).find(|(_, version)| version.name.as_str() == name)?;
+            Some((index, traffic.slots.count(&version.name)))
+        };
+        let (candidate, baseline) = (of(&trial.terms().candidate)?, of(&trial.terms().baseline)?);
+        let epoch = (candidate.1 + baseline.1 > 0).then(|| trial.epoch([candidate.1, baseline.1]))?;
+        Some(Self { epoch, candidate: candidate.0, baseline: baseline.0 })
+    }
+
+    /// Which of the two a version is.
+    #[must_use]
+    pub fn contender(&self, version: u16) -> Option<Contender> {
+        match version {
+            version if version == self.candidate => Some(Contender::Candidate),
+            version if version == self.baseline => Some(Contender::Baseline),
+            _ => None,
+        }
+    }
+}
