@@ -1,9 +1,11 @@
-//! The files that a config names and that its text alone cannot judge: certificates, keys, authorities and tokens.
+//! The files that a config names and that its text alone cannot judge: certificates, keys, authorities, tokens
+//! and secrets.
 //!
 //! They are noted while the sections are built, each with the key that names it, so that whoever reads files (nothing in
 //! this module does) can report them as the text is reported: by line and key, in the same run, and also when another
 //! part of the text is wrong.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::admin::TokenFile;
@@ -19,6 +21,8 @@ pub struct Files {
     pub clients: Vec<TlsFiles<Arc<ClientSettings>>>,
     /// The admin API's tokens, each with the key of its file.
     pub tokens: Vec<(Key, TokenFile)>,
+    /// The secrets that notifications are signed with.
+    pub secrets: Vec<(Key, PathBuf)>,
 }
 
 /// A key of the config.

@@ -33,8 +33,8 @@ pub(super) struct RawHealth {
 
 impl RawHealth {
     pub(super) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Arc<HealthSpec>, Reported> {
-        let path = self.path(&at.key("path"), report);
-        let method = self.method(&at.key("method"), report);
+        let path = path(self.path.as_deref(), &at.key("path"), report);
+        let method = method(self.method.as_deref(), &at.key("method"), report);
         let host = self.host(&at.key("host"), report);
         // As HAProxy's: with three failures an endpoint that hangs is out after 7 s.
         let (interval, range) = (self.interval, Span::millis(10)..=Span::secs(3600));
@@ -46,7 +46,7 @@ impl RawHealth {
             Ok(u32::try_from(count.0).unwrap_or(u32::MAX))
         };
         let (rise, fall) = (checks(self.rise, 2, "rise"), checks(self.fall, 3, "fall"));
-        let expect = self.expect(&at.key("status"), report);
+        let expect = statuses(self.status.as_ref(), &at.key("status"), report);
         Ok(Arc::new(HealthSpec {
             method: method?,
             path: path?,
@@ -59,29 +59,6 @@ impl RawHealth {
             fall: fall?,
             expect: expect?,
         }))
-    }
-
-    fn path(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathAndQuery, Reported> {
-        let Some(text) = &self.path else {
-            return Err(report.missing(at, "found none, want the path to ask for (add path = \"/healthz\")"));
-        };
-        let path = text.parse().ok().filter(|_| text.starts_with('/'));
-        path.ok_or_else(|| {
-            let wanted = "want a path that begins with \"/\" and has no spaces";
-            report.problem(at, format!("found {text:?}, {wanted} (write it as \"/healthz\")"))
-        })
-    }
-
-    fn method(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Method, Reported> {
-        let text = self.method.as_deref().unwrap_or("GET");
-        match Method::from_bytes(text.as_bytes()) {
-            // Method names differ by case, and nobody means to invent one here.
-            Ok(method) if method != Method::CONNECT && text.bytes().all(|b| b.is_ascii_uppercase()) => Ok(method),
-            Ok(_) | Err(_) => {
-                let wanted = "want a method such as \"GET\" or \"HEAD\" (write it in capitals, or leave it out)";
-                Err(report.problem(at, format!("found {text:?}, {wanted}")))
-            }
-        }
     }
 
     fn host(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<HeaderValue>, Reported> {
@@ -104,16 +81,46 @@ impl RawHealth {
         }
         Ok(timeout.0)
     }
+}
 
-    fn expect(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<StatusRange>, Reported> {
-        match &self.status {
-            None => Ok(vec![StatusRange::SUCCESS]),
-            Some(list) if list.is_empty() => {
-                let text = "found none, want at least one (add \"2xx\", or leave it out for that)";
-                Err(report.missing(at, text))
-            }
-            Some(list) => Ok(list.iter().map(|(_, status)| status.0).collect()),
+/// What a request of ours asks for.
+pub(super) fn path(raw: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathAndQuery, Reported> {
+    let Some(text) = raw else {
+        return Err(report.missing(at, "found none, want the path to ask for (add path = \"/healthz\")"));
+    };
+    let path = text.parse().ok().filter(|_| text.starts_with('/'));
+    path.ok_or_else(|| {
+        let wanted = "want a path that begins with \"/\" and has no spaces";
+        report.problem(at, format!("found {text:?}, {wanted} (write it as \"/healthz\")"))
+    })
+}
+
+/// And how.
+pub(super) fn method(raw: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Method, Reported> {
+    let text = raw.unwrap_or("GET");
+    match Method::from_bytes(text.as_bytes()) {
+        // Method names differ by case, and nobody means to invent one here.
+        Ok(method) if method != Method::CONNECT && text.bytes().all(|b| b.is_ascii_uppercase()) => Ok(method),
+        Ok(_) | Err(_) => {
+            let wanted = "want a method such as \"GET\" or \"HEAD\" (write it in capitals, or leave it out)";
+            Err(report.problem(at, format!("found {text:?}, {wanted}")))
         }
+    }
+}
+
+/// The good statuses of its answer.
+pub(super) fn statuses(
+    raw: Option<&List<Read<StatusRange>>>,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<StatusRange>, Reported> {
+    match raw {
+        None => Ok(vec![StatusRange::SUCCESS]),
+        Some(list) if list.is_empty() => {
+            let text = "found none, want at least one (add \"2xx\", or leave it out for that)";
+            Err(report.missing(at, text))
+        }
+        Some(list) => Ok(list.iter().map(|(_, status)| status.0).collect()),
     }
 }
 

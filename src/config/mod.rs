@@ -20,10 +20,14 @@ mod condition;
 mod document;
 mod fault;
 mod files;
+mod group;
 mod health;
+mod hook;
+mod judge;
 mod limits;
 mod listener;
 mod nearest;
+mod notify;
 mod on_shift;
 mod outlier;
 mod pattern;
@@ -33,19 +37,25 @@ mod proxy;
 mod proxy_protocol;
 mod read;
 mod redirect;
+mod releases;
 mod report;
+mod rollout;
 mod route;
 mod rule;
+mod section;
 mod segment;
 mod service;
 mod shape;
 mod shield;
+mod smoke;
 mod split;
 mod state;
+mod step;
 mod sticky;
 mod taken;
 mod tls;
 mod units;
+mod url;
 mod version;
 
 use std::collections::BTreeMap;
@@ -64,11 +74,14 @@ pub use self::listener::Listener;
 pub use self::problem::{Problem, Problems};
 pub use self::proxy::Proxy;
 pub use self::proxy_protocol::ProxyProtocol;
+pub use self::releases::RolloutSections;
 use self::report::Reported;
+pub use self::section::RolloutSection;
 use self::service::RawService;
 pub use self::state::State;
 pub use self::units::{duration, size};
 use self::{document::Document, place::Place, report::Report};
+use crate::rollout::release::Releases;
 use crate::table::ServiceSpec;
 
 /// A config without mistakes.
@@ -86,6 +99,10 @@ pub struct Config {
     pub access_log: AccessLog,
     /// What users address, at least one, in order of their names.
     pub services: Vec<Arc<ServiceSpec>>,
+    /// How they are released, and who is told.
+    pub releases: Releases,
+    /// The same as it is written, for rollouts that change some of it or go on after the file has changed.
+    pub rollout_sections: RolloutSections,
 }
 
 /// Reads a config; relative paths in it begin at `base`, the folder of its file.
@@ -106,7 +123,7 @@ pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, F
     let raw: RawConfig = read::at(Place::Root, &document, &mut report).unwrap_or_default();
     let services = read_services(&raw.services, &document, &mut report);
     let mut build = Build::new(report, base);
-    let config = raw.build(&services, &mut build);
+    let config = raw.build(&services, &document, &mut build);
     let files = std::mem::take(&mut build.report.files);
     (build.report.finish(config), files)
 }
@@ -121,6 +138,8 @@ struct RawConfig {
     access_log: access_log::RawAccessLog,
     segments: BTreeMap<String, condition::RawCondition>,
     services: BTreeMap<String, IgnoredAny>,
+    groups: BTreeMap<String, group::RawGroup>,
+    notify: BTreeMap<String, notify::RawNotify>,
 }
 
 /// Reads the services, each by itself; one that is no table at all is left out.
@@ -134,7 +153,12 @@ fn read_services(
 }
 
 impl RawConfig {
-    fn build(&self, services: &BTreeMap<String, RawService>, build: &mut Build<'_>) -> Result<Config, Reported> {
+    fn build(
+        &self,
+        services: &BTreeMap<String, RawService>,
+        document: &Document<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<Config, Reported> {
         let at = Place::Root;
         let listeners = listener::build_all(&self.listeners, &at.key("listeners"), build);
         let admin = self.admin.build(&at.key("admin"), build);
@@ -142,6 +166,7 @@ impl RawConfig {
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let access_log = self.access_log.build(&at.key("access_log"), build);
         let segments = segment::Segments::build(&self.segments, &at.key("segments"), build);
+        let releases = releases::build(services, &self.groups, &self.notify, build);
         let services = service::build_all(services, &segments, &at.key("services"), build);
         let taken = listener::taken(&self.listeners);
         if let Some(conflict) = self.admin.socket().and_then(|own| taken.iter().find_map(|other| other.conflict(own))) {
@@ -151,7 +176,10 @@ impl RawConfig {
         let (listeners, admin) = (listeners?, admin?);
         let (proxy, services) = (proxy?, services?);
         limits::check_services(&services, &proxy, &at.key("services"), &mut build.report)?;
-        Ok(Config { listeners, admin, state: state?, proxy, access_log: access_log?, services })
+        let releases = releases?;
+        let rollout_sections = RolloutSections::of(document, &releases);
+        let (state, access_log) = (state?, access_log?);
+        Ok(Config { listeners, admin, state, proxy, access_log, services, releases, rollout_sections })
     }
 }
 

@@ -81,7 +81,7 @@ impl RawPattern {
 }
 
 /// A regular expression, compiled once for all places with the same text.
-fn regex(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Regex, Reported> {
+pub(super) fn regex(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Regex, Reported> {
     let compiled = match build.regexes.get(text) {
         Some(compiled) => compiled,
         None => build.regexes.entry(text.to_owned()).or_insert(Regex::new(text).map_err(|e| explain(&e))),

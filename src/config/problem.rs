@@ -52,6 +52,12 @@ impl Problems {
         (!problems.is_empty()).then(|| Self::new(problems))
     }
 
+    /// The same about a text that nobody has seen.
+    pub(super) fn without_lines(mut self) -> Self {
+        self.0.iter_mut().for_each(|problem| problem.line = None);
+        self
+    }
+
     /// The problems, in order.
     #[must_use]
     pub fn as_slice(&self) -> &[Problem] {

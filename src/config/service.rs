@@ -12,6 +12,7 @@ use super::on_shift::RawOnShift;
 use super::outlier::RawOutlier;
 use super::place::Place;
 use super::report::{Report, Reported};
+use super::rollout::RawRollout;
 use super::rule::{self, Known, RawRule};
 use super::segment::Segments;
 use super::shape::List;
@@ -50,6 +51,7 @@ pub(super) struct RawService {
     body_rate_grace: Option<Read<Span>>,
     outlier: Option<RawOutlier>,
     slow_start: Option<Read<Span>>,
+    rollout: Option<RawRollout>,
 }
 
 #[derive(Clone, Copy, Debug, Deserialize)]
@@ -107,6 +109,16 @@ impl RawService {
         let mut names: Vec<Name> = self.versions.keys().filter_map(|name| Name::new(name).ok()).collect();
         names.sort_by(|a, b| natural_cmp(a, b));
         names
+    }
+
+    /// How it is released, if that is written.
+    pub(super) fn rollout(&self) -> Option<&RawRollout> {
+        self.rollout.as_ref()
+    }
+
+    /// How many versions are written, also with problems.
+    pub(super) fn versions_count(&self) -> usize {
+        self.versions.len()
     }
 
     fn salt(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<Arc<str>>, Reported> {

@@ -156,7 +156,7 @@ impl fmt::Display for Count {
 }
 
 /// Either kind of number.
-fn number(scalar: Scalar<'_>) -> Option<f64> {
+pub(super) fn number(scalar: Scalar<'_>) -> Option<f64> {
     match scalar {
         Scalar::Text(_) => None,
         // Beyond 32 bits no number here is in range.

@@ -86,6 +86,11 @@ pub enum Hook {
     },
 }
 
+impl Hook {
+    /// What can stand in braces in arguments.
+    pub const PLACEHOLDERS: [&str; 6] = ["endpoint", "host", "port", "service", "from", "to"];
+}
+
 /// A URL that is asked by POST.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Webhook {
@@ -126,7 +131,7 @@ pub struct Group {
 /// What the config says about releases.
 #[derive(Clone, Debug, Default)]
 pub struct Releases {
-    /// By service; a service without a section has the default, a canary.
+    /// By service, each of them; one without a section has the default, a canary.
     pub services: BTreeMap<Name, Arc<Release>>,
     /// By name.
     pub groups: BTreeMap<Name, Arc<Group>>,

@@ -1,0 +1,58 @@
+//! `[notify.NAME]`: who is told what rollouts do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::build::Build;
+use super::check::{self, setting};
+use super::place::Place;
+use super::report::Reported;
+use super::units::{Count, Read, Span};
+use super::url::{self, TIMEOUT, TIMEOUT_MAX};
+use crate::rollout::release::Notify;
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawNotify {
+    url: Option<String>,
+    secret_file: Option<String>,
+    timeout: Option<Read<Span>>,
+    retries: Option<Read<Count>>,
+}
+
+/// All of them, in order of their names.
+pub(super) fn build_all(
+    raw: &BTreeMap<String, RawNotify>,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+) -> Result<Vec<Arc<Notify>>, Reported> {
+    check::every(raw.iter().map(|(name, raw)| raw.build(name, &at.key(name), build).map(Arc::new)))
+}
+
+impl RawNotify {
+    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Notify, Reported> {
+        let (base, report) = (build.base, &mut build.report);
+        let name = check::name(name, at, report);
+        let url = url::url(self.url.as_deref(), &at.key("url"), report);
+        let secret_at = at.key("secret_file");
+        let secret_file =
+            self.secret_file.as_deref().map(|text| check::file(text, base, &secret_at, report)).transpose();
+        if let Ok(Some(file)) = &secret_file {
+            let key = report.key(&secret_at);
+            report.files.secrets.push((key, file.clone()));
+        }
+        let range = Span::millis(1)..=TIMEOUT_MAX;
+        let timeout = setting(self.timeout, Span(TIMEOUT), range, &at.key("timeout"), report);
+        // With pauses that double from a second on, half a minute: a restart of the receiver.
+        let retries = setting(self.retries, Count(5), Count(0)..=Count(100), &at.key("retries"), report);
+        Ok(Notify {
+            name: name?,
+            url: url?,
+            secret_file: secret_file?,
+            timeout: timeout?.0,
+            retries: u32::try_from(retries?.0).unwrap_or(u32::MAX),
+        })
+    }
+}

@@ -1,0 +1,71 @@
+//! URLs that are asked or told something, and the webhooks that they are part of.
+
+use std::time::Duration;
+
+use http::Uri;
+use serde::Deserialize;
+
+use super::check::setting;
+use super::place::Place;
+use super::report::{Report, Reported};
+use super::units::{Read, Span};
+use crate::rollout::release::Webhook;
+
+/// A gate or a receiver of messages answers from what it knows; who cannot in ten seconds is gone.
+pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The longest wait for whoever is asked.
+pub(super) const TIMEOUT_MAX: Span = Span::secs(86_400);
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(super) struct RawWebhook {
+    url: Option<String>,
+    timeout: Option<Read<Span>>,
+}
+
+impl RawWebhook {
+    /// `timeout` is the one that it has by default.
+    pub(super) fn build(
+        &self,
+        timeout: Duration,
+        at: &Place<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Webhook, Reported> {
+        let url = url(self.url.as_deref(), &at.key("url"), report);
+        let range = Span::millis(1)..=TIMEOUT_MAX;
+        let timeout = setting(self.timeout, Span(timeout), range, &at.key("timeout"), report);
+        Ok(Webhook { url: url?, timeout: timeout?.0 })
+    }
+}
+
+/// A URL of `http` or `https`, with a host and without a user.
+pub(super) fn url(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Uri, Reported> {
+    const WANTED: &str = "want a URL such as \"https://hooks.example.com/x\"";
+    let Some(text) = text else {
+        return Err(report.missing(at, format!("found none, {WANTED} (add url)")));
+    };
+    // The text is not repeated where it may hold a secret.
+    let wrong = match text.parse::<Uri>() {
+        Ok(url) => match (url.scheme_str(), url.authority()) {
+            (Some("http" | "https"), Some(authority)) => {
+                let port_is_bad = authority
+                    .as_str()
+                    .rsplit_once(':')
+                    .is_some_and(|(_, port)| !port.ends_with(']') && !port.parse::<u16>().is_ok_and(|port| port > 0));
+                if authority.as_str().contains('@') {
+                    format!("found a user before the host, {WANTED} (leave it out; messages can be signed instead)")
+                } else if authority.host().is_empty() {
+                    format!("found {text:?}, {WANTED} (name a host)")
+                } else if port_is_bad {
+                    format!("found {text:?}, {WANTED} (a port is a number from 1 to 65535)")
+                } else {
+                    return Ok(url);
+                }
+            }
+            _ => format!("found {text:?}, {WANTED} (begin with http:// or https:// and a host)"),
+        },
+        Err(_) => format!("found {text:?}, {WANTED} (write it with its scheme and host, without spaces)"),
+    };
+    Err(report.problem(at, wrong))
+}
