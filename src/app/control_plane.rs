@@ -25,9 +25,14 @@ use crate::control::live::Live;
 use crate::control::publish::Published;
 use crate::control::renew::Renewal;
 use crate::control::resolve;
+use crate::control::rollouts::desk::Rollouts;
+use crate::control::rollouts::director::{Director, Known, Means, Shown};
+use crate::control::rollouts::notify::{Courier, notifier};
+use crate::control::rollouts::webhook::Poster;
 use crate::control::upgrade::Upgrades;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
 use crate::control::{Handle, admin::Address};
+use crate::rollout::release::Notify;
 use crate::stats::Registry;
 use crate::tls::{Clients, ServerSide, Sides};
 
@@ -108,31 +113,32 @@ impl ControlPlane {
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let (naming, resolver) = (handle.clone(), config.proxy.resolver);
-        let watch = {
-            let _entered = runtime.enter();
-            file.map(|file| {
-                watch_file(file, config, (handle.clone(), Arc::clone(&published), Arc::clone(&sides.clients)), facts)
-            })
-            .transpose()?
-        };
+        let (targets, notified) = watch::channel(config.releases.notify.clone());
+        let (told, known) = watch::channel(Arc::new(Known::of(&config)));
+        let means = (handle.clone(), Arc::clone(&published), Arc::clone(&sides.clients));
+        let entered = runtime.enter();
+        let watch = file.map(|file| watch_file(file, config, means, (facts, told))).transpose()?;
+        drop(entered);
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
         let renewal = Renewal::new(Arc::clone(&sides), Arc::clone(&access));
         let published_too = Arc::clone(&published);
+        let live = Arc::new(Live::default());
+        let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
+        let ((director, rollouts, rollouts_shown), courier) =
+            releases(means, Arc::clone(&live), (known, targets), notified);
         let sources = Sources {
             published: published_too,
             registry,
+            rollouts: rollouts_shown,
             start: clock_start,
             config: config_facts,
             store_problem: self.store_problem,
             tls: sides,
         };
-        let exporter = Arc::new(
-            Exporter::new(sources)
-                .map_err(|error| RunError::Part { part: "metrics", source: std::io::Error::other(error) })?,
-        );
-        let live = Arc::new(Live::default());
+        let exporter = Exporter::new(sources).map_err(std::io::Error::other);
+        let exporter = Arc::new(exporter.map_err(|source| RunError::Part { part: "metrics", source })?);
         let (shown, rates) = (Arc::clone(&exporter), Arc::clone(&live));
-        let admin = Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades });
+        let admin = Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades, rollouts });
         Ok(move || {
             runtime.block_on(async move {
                 let watching = async {
@@ -148,7 +154,7 @@ impl ControlPlane {
                     }
                 };
                 let chance = (Clock(clock_start), StdRng::from_rng(&mut rand::rng()));
-                let ((), watched, rotated, renewed, (), (), (), (), ()) = tokio::join!(
+                let ((), watched, rotated, renewed, (), (), (), (), (), (), ()) = tokio::join!(
                     admin::serve((listener, admin_tls), admin, stopped(stop.clone())),
                     watching,
                     rotating,
@@ -158,6 +164,8 @@ impl ControlPlane {
                     health::run(published, clients, chance, stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                     systemd::run(reloads, stopped(stop.clone())),
+                    director.run(stopped(stop.clone())),
+                    courier.run(stopped(stop.clone())),
                 );
                 watched.and(rotated).and(renewed)
             })
@@ -165,11 +173,23 @@ impl ControlPlane {
     }
 }
 
+/// What makes releases happen, and tells of them.
+fn releases(
+    (handle, published, registry, clients): (Handle, Published, Arc<Registry>, Arc<Clients>),
+    live: Arc<Live>,
+    (known, targets): (watch::Receiver<Arc<Known>>, watch::Sender<Vec<Arc<Notify>>>),
+    notified: watch::Receiver<Vec<Arc<Notify>>>,
+) -> ((Director, Rollouts, watch::Receiver<Vec<Shown>>), Courier) {
+    let poster = Poster::default();
+    let (notifier, courier) = notifier(notified, poster.clone(), StdRng::from_rng(&mut rand::rng()));
+    (Director::new(Means { handle, published, registry, live, clients, poster, notifier, known, targets }), courier)
+}
+
 fn watch_file(
     file: ConfigFile,
     running: Config,
     (handle, published, clients): (Handle, Published, Arc<Clients>),
-    facts: watch::Sender<ConfigFacts>,
+    (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
 ) -> Result<ConfigWatch, RunError> {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let read: Read = Box::new(move |text| {
@@ -179,9 +199,10 @@ fn watch_file(
         let needs_restart = settings::needs_restart(&running, &config);
         let prepared = material::prepare_next(&clients, &published.load(), &config.services);
         prepared.map_err(|MaterialError(problems)| problems)?;
-        Ok(FileContent { services: config.services, needs_restart })
+        let releases = Arc::new(Known::of(&config));
+        Ok(FileContent { services: config.services, needs_restart, releases })
     });
-    Ok(ConfigWatch::new((file.path, file.text), read, handle, facts)?)
+    Ok(ConfigWatch::new((file.path, file.text), read, handle, (facts, known))?)
 }
 
 /// Ends when the process stops, or whoever would say so is gone.

@@ -8,6 +8,7 @@ pub mod demo;
 pub mod endpoint;
 pub mod explain;
 pub mod history;
+pub mod rollout;
 pub mod run;
 mod signals;
 pub mod simulate;
@@ -76,6 +77,7 @@ enum Command {
     Rollback(change::RollbackArgs),
     History(history::HistoryArgs),
     Explain(explain::ExplainArgs),
+    Rollout(rollout::RolloutArgs),
     Simulate(simulate::SimulateArgs),
     Drain(endpoint::DrainArgs),
     Ready(endpoint::ReadyArgs),
@@ -104,6 +106,7 @@ pub fn main() -> ExitCode {
         Command::Rollback(args) => change::rollback(remote, args),
         Command::History(args) => history::run(remote, &args),
         Command::Explain(args) => explain::run(remote, &args),
+        Command::Rollout(args) => rollout::run(remote, args),
         Command::Simulate(args) => simulate::run(remote, &args),
         Command::Drain(args) => endpoint::drain(remote, args),
         Command::Ready(args) => endpoint::ready(remote, args),
@@ -121,6 +124,9 @@ pub enum CommandError {
     /// The arguments.
     #[error("{0}")]
     Usage(String),
+    /// A rollout that was followed did not come to its good end.
+    #[error("the rollout was not completed: {0}")]
+    Unfinished(String),
 }
 
 impl CommandError {
@@ -129,7 +135,7 @@ impl CommandError {
         eprintln!("pointsman: {}", chain(self));
         match self {
             Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => ExitCode::from(EXIT_USAGE),
-            Self::Call(_) => ExitCode::from(EXIT_FAILED),
+            Self::Call(_) | Self::Unfinished(_) => ExitCode::from(EXIT_FAILED),
         }
     }
 }
@@ -153,6 +159,16 @@ impl Remote {
         self.call_for(client::ANSWER_TIMEOUT + wait.unwrap_or_default(), call, show)
     }
 
+    fn client(&self) -> Result<AdminClient, CommandError> {
+        let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
+        Ok(AdminClient::new(&self.admin, token)?.with_tls(self.tls()))
+    }
+
+    /// Makes a call whose answer is not printed.
+    fn ask(&self, call: Call<'_>) -> Result<Value, CommandError> {
+        Ok(self.client()?.call_for(client::ANSWER_TIMEOUT, call)?)
+    }
+
     /// The same for a call that may take longer.
     fn call_for(
         &self,
@@ -160,8 +176,7 @@ impl Remote {
         call: Call<'_>,
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), CommandError> {
-        let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
-        let answer = AdminClient::new(&self.admin, token)?.with_tls(self.tls()).call_for(patience, call);
+        let answer = self.client()?.call_for(patience, call);
         if let (true, Err(error)) = (self.json, &answer) {
             // Scripts read standard output; people read the same on standard error.
             text::print(&format!("{:#}\n", error.to_json()));

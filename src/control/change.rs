@@ -9,6 +9,7 @@ use crate::table::{Addresses, Name, ServiceSpec, Slots, Traffic, Weights};
 
 use super::difference::Difference;
 use super::fault::{Fault, FaultKind};
+use super::rollout_change::{self, RolloutChange};
 use super::{file, undo};
 
 /// The traffic of all services at one revision.
@@ -56,8 +57,18 @@ pub enum Change {
         /// Whether it gets no new requests.
         drained: bool,
     },
+    /// A move of a rollout.
+    Rollout(RolloutChange),
     /// The services of the config file, at the start and at each reload, in their order.
     File(Vec<Arc<ServiceSpec>>),
+}
+
+impl Change {
+    /// The move of a rollout, if it is one.
+    #[must_use]
+    pub fn rollout(&self) -> Option<&RolloutChange> {
+        if let Self::Rollout(change) = self { Some(change) } else { None }
+    }
 }
 
 /// What a revision did, in one word.
@@ -75,11 +86,14 @@ pub enum Action {
     Ready,
     /// The config file said something new.
     File,
+    /// A rollout moved on, or back.
+    Rollout,
 }
 
 impl Action {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Shift, Self::Flip, Self::Rollback, Self::Drain, Self::Ready, Self::File];
+    pub const ALL: [Self; 7] =
+        [Self::Shift, Self::Flip, Self::Rollback, Self::Drain, Self::Ready, Self::File, Self::Rollout];
 
     /// The word, as it is stored and shown.
     #[must_use]
@@ -91,6 +105,7 @@ impl Action {
             Self::Drain => "drain",
             Self::Ready => "ready",
             Self::File => "file",
+            Self::Rollout => "rollout",
         }
     }
 }
@@ -164,6 +179,7 @@ pub fn plan<H: History>(state: &State, history: &H, change: &Change) -> Result<P
         Change::Endpoint { service, version, address, drained } => {
             Ok(endpoint(state, service, (version, *address), *drained)?)
         }
+        Change::Rollout(change) => Ok(rollout_change::plan(state, change)?),
         Change::File(specs) => Ok(file::plan(state, specs)),
     }
 }
@@ -208,7 +224,9 @@ impl Planned {
     pub fn is_revision(&self, state: &State) -> bool {
         match self.action {
             Action::File => self.next.iter().any(|(name, traffic)| state.splits_anew(name, traffic)),
-            Action::Shift | Action::Flip | Action::Rollback | Action::Drain | Action::Ready => !self.next.is_empty(),
+            Action::Shift | Action::Flip | Action::Rollback | Action::Drain | Action::Ready | Action::Rollout => {
+                !self.next.is_empty()
+            }
         }
     }
 }
@@ -234,7 +252,7 @@ fn shift(state: &State, splits: &BTreeMap<Name, Weights>) -> Result<Planned, Vec
     if faults.is_empty() { Ok(state.planned(Action::Shift, next)) } else { Err(faults) }
 }
 
-fn unknown_versions<'a>(spec: &'a ServiceSpec, weights: &'a Weights) -> impl Iterator<Item = Fault> + 'a {
+pub(super) fn unknown_versions<'a>(spec: &'a ServiceSpec, weights: &'a Weights) -> impl Iterator<Item = Fault> + 'a {
     let unknown = weights.iter().filter(|(name, _)| versions(spec).all(|known| known != name.as_str()));
     unknown.map(|(name, _)| {
         let place = format!("services.{}.split.{name}", spec.name);

@@ -28,6 +28,7 @@ pub(super) enum Call {
     Apply(ChangeRequest, oneshot::Sender<Result<Applied, ApplyError>>),
     Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, ReadError>> },
     Revision(u64, oneshot::Sender<Result<Option<Revision>, ReadError>>),
+    Rollouts(u32, oneshot::Sender<Result<Vec<(u64, String)>, ReadError>>),
     Facts(oneshot::Sender<Facts>),
     Lend(oneshot::Sender<()>),
     TakeBack(oneshot::Sender<Result<(), ApplyError>>),
@@ -158,6 +159,14 @@ impl Handle {
     /// [`ReadError`] when it cannot be read.
     pub async fn revision(&self, number: u64) -> Result<Option<Revision>, ReadError> {
         self.ask(|answer| Call::Revision(number, answer)).await?
+    }
+
+    /// Up to `limit` rollouts with their states, newest first.
+    ///
+    /// # Errors
+    /// [`ReadError`] when they cannot be read.
+    pub async fn rollouts(&self, limit: u32) -> Result<Vec<(u64, String)>, ReadError> {
+        self.ask(|answer| Call::Rollouts(limit, answer)).await?
     }
 
     /// What only the writer knows.

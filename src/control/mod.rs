@@ -1,11 +1,13 @@
 //! The only writer of the traffic state.
 //!
-//! In reading order: [`change`] is what may be asked and what comes of it, with [`undo`] for rollbacks, [`mod@file`] for
+//! In reading order: [`change`] is what may be asked and what comes of it, with [`undo`] for rollbacks, [`rollout_change`] for
+//! rollouts, [`mod@file`] for
 //! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
 //! the one pointer that the data plane loads. [`hold`] makes a change while nothing runs. [`watch`] reloads the config
 //! file; [`resolve`] finds the addresses of endpoints by name, and [`health`] looks after them; [`upgrade`] is how another
-//! process is asked to take over. [`effective`], [`live`], [`standing`] and [`export`] are what is shown of the result, and
+//! process is asked to take over. [`rollouts`] does what a release asks for, and [`exchange`] is how it and the health checks
+//! send requests of our own. [`effective`], [`live`], [`standing`] and [`export`] are what is shown of the result, and
 //! [`admin`] is the API on top.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
@@ -16,6 +18,7 @@ pub mod change;
 pub mod difference;
 pub mod drain;
 pub mod effective;
+pub mod exchange;
 pub mod export;
 pub mod fault;
 pub mod file;
@@ -26,6 +29,8 @@ pub mod live;
 pub mod publish;
 pub mod renew;
 pub mod resolve;
+pub mod rollout_change;
+pub mod rollouts;
 pub mod standing;
 pub mod store;
 pub mod undo;

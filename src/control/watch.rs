@@ -17,6 +17,7 @@ use crate::table::ServiceSpec;
 
 use super::fault::chain;
 use super::handle::{ApplyError, Handle};
+use super::rollouts::director::Known;
 
 /// How long events may gather before the file is read: an editor writes, renames and touches within milliseconds.
 const SETTLE: Duration = Duration::from_millis(200);
@@ -31,6 +32,8 @@ pub struct FileContent {
     pub services: Vec<Arc<ServiceSpec>>,
     /// Keys that differ from what is running and take a restart, such as `listeners.public.address`.
     pub needs_restart: Vec<String>,
+    /// How services are released.
+    pub releases: Arc<Known>,
 }
 
 /// Text to content, or everything that is wrong with it, a line each.
@@ -82,6 +85,7 @@ pub struct ConfigWatch {
     facts: watch::Sender<ConfigFacts>,
     changes: mpsc::Receiver<()>,
     /// Whether the last read has to be repeated: it came while the store was lent.
+    known: watch::Sender<Arc<Known>>,
     again: bool,
     _watcher: RecommendedWatcher,
 }
@@ -101,7 +105,7 @@ impl ConfigWatch {
         (path, text): (PathBuf, String),
         read: Read,
         handle: Handle,
-        facts: watch::Sender<ConfigFacts>,
+        (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
     ) -> Result<Self, WatchError> {
         // One is enough: it says that something happened since the last read.
         let (changed, changes) = mpsc::channel(1);
@@ -117,7 +121,7 @@ impl ConfigWatch {
         for folder in folders(&path) {
             watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
         }
-        Ok(Self { path, text: Some(text), read, handle, facts, changes, again: false, _watcher: watcher })
+        Ok(Self { path, text: Some(text), read, handle, facts, known, changes, again: false, _watcher: watcher })
     }
 
     /// Reloads on changes and on SIGHUP until `shutdown` ends.
@@ -176,7 +180,7 @@ impl ConfigWatch {
     }
 
     async fn apply(&mut self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
-        let FileContent { services, needs_restart } = content?;
+        let FileContent { services, needs_restart, releases } = content?;
         let applied = self.handle.reload(services, None).await;
         self.again = matches!(applied, Err(ApplyError::Upgrading(_)));
         let applied = applied.map_err(|error| match &error {
@@ -187,6 +191,7 @@ impl ConfigWatch {
             | ApplyError::Gone(_)
             | ApplyError::Outdated { .. } => vec![chain(&error)],
         })?;
+        self.known.send_replace(releases);
         tracing::info!(
             revision = applied.revision,
             changed = applied.changed,

@@ -154,6 +154,7 @@ impl Writer {
                     drop(answer.send(self.read(|store| store.revisions(before, limit))));
                 }
                 Call::Revision(number, answer) => drop(answer.send(self.read(|store| store.revision(number)))),
+                Call::Rollouts(limit, answer) => drop(answer.send(self.read(|store| store.rollouts(limit)))),
                 Call::Facts(answer) => drop(answer.send(self.facts())),
                 Call::Lend(answer) => {
                     self.books = Books::Lent;
@@ -228,6 +229,11 @@ impl Writer {
             let table = Table::compile(revision, specs, &traffic, &self.registry)?;
             return table.with_addresses(&self.state.addresses, &self.registry).map(Some);
         }
+        if let Change::Rollout(change) = change {
+            let now = change.services.iter().filter_map(|name| Some((name, self.state.traffic.get(name)?)));
+            let next = now.map(|(name, traffic)| (name, planned.next.get(name).unwrap_or(traffic)));
+            return self.publisher.table().with_traffic(revision, next, &self.registry).map(Some);
+        }
         if planned.next.is_empty() {
             return Ok(None);
         }
@@ -262,8 +268,10 @@ impl Writer {
             intent: planned.intent.iter().collect(),
             difference: &planned.difference,
             revision: header,
+            rollout: request.change.rollout().map(|change| (change.id, &*change.state)),
         };
         let empty = record.revision.is_none() && record.drained.is_empty() && record.intent.is_empty();
+        let empty = empty && record.rollout.is_none();
         if empty {
             return Ok(Ok(()));
         }

@@ -1,5 +1,7 @@
 //! What a rollout does and how it ends, in words that are stored, shown and sent.
 
+use serde::{Deserialize, Serialize};
+
 use crate::table::Weight;
 
 use super::judge::verdict::{Ground, Hold};
@@ -80,7 +82,8 @@ pub enum Cause {
 }
 
 /// Why a rollout waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Pause {
     /// An operator said so.
     Operator,
@@ -101,7 +104,8 @@ impl Pause {
 }
 
 /// How a rollout ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ending {
     /// The candidate has everything.
     Completed,

@@ -14,6 +14,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::table::Weight;
 
 use super::event::{Cause, Ending, Happened, Move, Pause};
@@ -31,7 +33,8 @@ pub const APPROVAL_MAX: Duration = Duration::from_secs(72 * 60 * 60);
 pub const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Where a rollout is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// In a stage of its plan.
     Going {
@@ -61,7 +64,8 @@ pub enum Phase {
 }
 
 /// Where a way back is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Return {
     /// The stage of the plan in which it turned.
     pub turned: usize,
@@ -201,9 +205,19 @@ impl Rollout {
 
     /// Folds in what was counted since the tick before, of each service, and moves on if it is time.
     pub fn tick(&mut self, now: Duration, evidence: &[Evidence<'_>]) -> Option<Move> {
+        self.observe(now, evidence);
+        self.proceed(now)
+    }
+
+    /// Folds in what was counted since the tick before, of each service.
+    pub fn observe(&mut self, now: Duration, evidence: &[Evidence<'_>]) {
         for (judge, evidence) in self.judges.iter_mut().zip(evidence) {
             judge.tick(now, evidence);
         }
+    }
+
+    /// Moves on if it is time.
+    pub fn proceed(&mut self, now: Duration) -> Option<Move> {
         match self.phase {
             Phase::Going { stage, since } => self.judged(stage, now).or_else(|| self.overdue(stage, since, now)),
             Phase::Paused { stage, why, .. } if why.leaves_the_judge_in_charge() => {

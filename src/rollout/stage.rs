@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use crate::table::Weight;
 
 /// A part of a plan.
@@ -21,7 +23,8 @@ pub enum Stage {
 }
 
 /// Something that is not decided here but done by whoever runs the machine, who answers with [`Answer`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Task {
     /// Wait for an operator.
     Approval,
@@ -44,7 +47,8 @@ pub enum Task {
 }
 
 /// Endpoints by their number in the baseline at the start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub struct Batch {
     /// The first of them.
     pub first: u32,
@@ -62,6 +66,22 @@ pub enum Answer {
 }
 
 impl Task {
+    /// The word for it in the API and in sentences.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Webhook => "webhook",
+            Self::Smoke => "smoke requests",
+            Self::Drain(_) => "drain",
+            Self::Upgrade(_) => "upgrade",
+            Self::Verify(_) => "verification",
+            Self::Join(_) => "join",
+            Self::Downgrade(_) => "downgrade",
+            Self::Return(_) => "return",
+        }
+    }
+
     /// Whether a failed answer means "not yet" and not "never".
     #[must_use]
     pub fn asks(self) -> bool {

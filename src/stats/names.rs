@@ -45,6 +45,10 @@ pub const STORE_WRITABLE: &str = "pointsman_store_writable";
 pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
 /// TLS handshakes of clients that succeeded, by kind.
 pub const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
+/// Whether a service's rollout is in a phase.
+pub const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
+/// What speaks against a new version: the logarithm of E, by test.
+pub const JUDGE_EVIDENCE: &str = "pointsman_judge_evidence";
 /// Whether the last read of the TLS files of a place in the config was good.
 pub const TLS_GOOD: &str = "pointsman_tls_last_reload_successful";
 /// When a certificate ends.

@@ -26,7 +26,13 @@ fn read(text: &str) -> Result<FileContent, Vec<String>> {
 fn start(path: &Path, handle: Handle) -> watch::Receiver<ConfigFacts> {
     let (facts, seen) = watch::channel(ConfigFacts::good(Some(path.to_owned())));
     let text = fs::read_to_string(path).unwrap();
-    let watch = ConfigWatch::new((path.to_owned(), text), Box::new(read), handle, facts).unwrap();
+    let watch = ConfigWatch::new(
+        (path.to_owned(), text),
+        Box::new(read),
+        handle,
+        (facts, tokio::sync::watch::Sender::default()),
+    )
+    .unwrap();
     tokio::spawn(watch.run(std::future::pending()));
     seen
 }

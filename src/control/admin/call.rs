@@ -67,6 +67,15 @@ impl Call {
         if faults.is_empty() { Ok(self.caller.0) } else { Err(Problem::of_faults(faults)) }
     }
 
+    /// The caller of a call that may be dry but takes no `If-Match`, unless something is wrong with it.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn author(mut self, faults: Vec<Fault>) -> Result<Arc<str>, Problem> {
+        self.dry_run = false;
+        self.unconditional(faults)
+    }
+
     /// Takes the body, and the terms of a hold out of it.
     pub fn body_with_hold(&mut self) -> Map<String, Value> {
         let mut body = std::mem::take(&mut self.body);

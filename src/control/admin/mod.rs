@@ -3,7 +3,7 @@
 //! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
 //! [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`]
-//! change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
+//! change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`rollouts`] release by themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
 //! lets another process take over, [`probes`] are for machines, [`openapi`] describes.
 //!
 //! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
@@ -24,6 +24,7 @@ pub mod probes;
 pub mod problem;
 pub mod revisions;
 pub mod rollback;
+pub mod rollouts;
 mod serve;
 pub mod services;
 pub mod splits;
@@ -48,6 +49,7 @@ use super::export::Exporter;
 use super::handle::Handle;
 use super::hold::Desk;
 use super::live::Live;
+use super::rollouts::desk::Rollouts;
 use super::upgrade::Upgrades;
 
 pub use access::{Access, AccessError, AccessSettings, Address, BadToken, Role, TokenFile};
@@ -72,6 +74,8 @@ pub struct Admin {
     pub ready: Arc<AtomicBool>,
     /// Asks for an upgrade in place.
     pub upgrades: Upgrades,
+    /// Asks for rollouts.
+    pub rollouts: Rollouts,
 }
 
 impl Admin {
@@ -93,6 +97,9 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .route("/v1/hold", post(hold::post).get(hold::list))
         .route("/v1/hold/{id}", delete(hold::delete))
         .route("/v1/rollback", post(rollback::post))
+        .route("/v1/rollouts", post(rollouts::start).get(rollouts::list))
+        .route("/v1/rollouts/{id}", get(rollouts::one))
+        .route("/v1/rollouts/{id}/{order}", post(rollouts::order))
         .route("/v1/upgrade", post(upgrade::post))
         .route("/v1/revisions", get(revisions::list))
         .route("/v1/revisions/{revision}", get(revisions::one))

@@ -5,6 +5,7 @@
 //! one, so that several proxies can live in one test. Labels are names of the config and words of
 //! [`names`]: their number is bounded by what the operator wrote.
 
+mod rollouts;
 mod series;
 mod service;
 
@@ -21,6 +22,7 @@ use crate::stats::{Registry, names};
 use crate::tls::Sides;
 
 use super::publish::Published;
+use super::rollouts::director::Shown;
 use super::watch::ConfigFacts;
 use series::Series;
 
@@ -46,6 +48,8 @@ pub struct Sources {
     pub store_problem: watch::Receiver<Option<String>>,
     /// Certificates.
     pub tls: Arc<Sides>,
+    /// Rollouts under way.
+    pub rollouts: watch::Receiver<Vec<Shown>>,
 }
 
 impl Sources {
@@ -128,6 +132,7 @@ impl Exporter {
             service::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
             series::update_tls(&self.sources.tls.facts());
+            rollouts::update(&self.sources.rollouts.borrow());
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
             gauge!(names::REVISION).set(table.revision as f64);
             gauge!(names::CONFIG_GOOD).set(if good { 1.0 } else { 0.0 });
@@ -163,6 +168,11 @@ fn describe() {
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
     describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
+    describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; nothing while it has none.");
+    describe_gauge!(
+        names::JUDGE_EVIDENCE,
+        "log10 of E against the new version, by test; at log10(1/alpha) it is turned back."
+    );
     describe_gauge!(names::TLS_GOOD, "Whether the last read of the TLS files of a place in the config was good.");
     describe_gauge!(names::CERTIFICATE_EXPIRY, Seconds, "When a certificate in use ends, in seconds since 1970.");
     describe_gauge!(names::BUILD_INFO, "The version of the program, in a label.");

@@ -68,6 +68,8 @@ pub struct Record<'a> {
     pub intent: Vec<(&'a Name, &'a Weights)>,
     /// What the change does, for the audit trail.
     pub difference: &'a [Difference],
+    /// A rollout's number and its state.
+    pub rollout: Option<(u64, &'a str)>,
 }
 
 /// Who made a revision, when and why.
@@ -193,6 +195,9 @@ fn put_state(db: &Transaction<'_>, record: &Record<'_>) -> rusqlite::Result<()> 
     let mut put = db.prepare_cached(schema::PUT_INTENT)?;
     for (service, split) in &record.intent {
         put.execute(params![service.as_str(), split.to_string()])?;
+    }
+    if let Some((id, state)) = record.rollout {
+        db.prepare_cached(schema::PUT_ROLLOUT)?.execute(params![id.cast_signed(), state])?;
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::schema::{APPLICATION, CREATE, FORMAT};
+use super::schema::{APPLICATION, CREATE, FORMAT, FROM_1_TO_2};
 use super::{FileLock, Store, StoreError};
 
 /// The files that this process has open.
@@ -32,14 +32,15 @@ pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
     let db = if read_only { read_only_connection(path)? } else { Connection::open(path).map_err(at)? };
     db.busy_timeout(BUSY_WAIT).map_err(at)?;
     let empty = is_empty(&db).map_err(at)?;
-    if !empty {
-        check(path, &db)?;
-    }
+    let format = if empty { FORMAT } else { check(path, &db)? };
     if !read_only {
         db.pragma_update(None, "journal_mode", "WAL").map_err(at)?;
         prepare(&db).map_err(at)?;
         if empty {
             db.execute_batch(CREATE).map_err(at)?;
+        }
+        if format == 1 {
+            db.execute_batch(FROM_1_TO_2).map_err(at)?;
         }
         sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
@@ -85,8 +86,8 @@ fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
     db.query_row(marks, [], |row| Ok(row.get::<_, i64>(0)? == 0))
 }
 
-/// Refuses what is not a sound store of our format. Only reads.
-fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
+/// The format of a sound store of ours, and a refusal of anything else. Only reads.
+fn check(path: &Path, db: &Connection) -> Result<i32, StoreError> {
     let at = |source| StoreError::at(path, "check the revision store", source);
     let number = |pragma: &str| db.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(at);
     let (application, format) = (number("application_id")?, number("user_version")?);
@@ -98,11 +99,11 @@ fn check(path: &Path, db: &Connection) -> Result<(), StoreError> {
     if format > FORMAT {
         return Err(StoreError::Newer { path: path(), found: format });
     }
-    if format < FORMAT {
+    if format < 1 {
         return Err(StoreError::Damaged { path: path(), found: format!("format {format}, which never was one") });
     }
     let verdict = db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0)).map_err(at)?;
-    if verdict == "ok" { Ok(()) } else { Err(StoreError::Damaged { path: path(), found: verdict }) }
+    if verdict == "ok" { Ok(format) } else { Err(StoreError::Damaged { path: path(), found: verdict }) }
 }
 
 fn prepare(db: &Connection) -> rusqlite::Result<()> {

@@ -69,6 +69,22 @@ impl Store {
         Ok(found.filter(|revision| revision.number == number))
     }
 
+    /// Up to `limit` rollouts with their states, newest first.
+    ///
+    /// # Errors
+    /// [`StoreError`] when they cannot be read.
+    pub fn rollouts(&self, limit: u32) -> Result<Vec<(u64, String)>, StoreError> {
+        self.read(|| {
+            // Nothing but the table may be missing: a store of an earlier format that can only be read.
+            let there: bool = self.db.query_row(schema::HAS_ROLLOUTS, [], |row| row.get(0))?;
+            if !there {
+                return Ok(Vec::new());
+            }
+            let mut list = self.db.prepare(schema::ROLLOUTS)?;
+            list.query_map([limit], |row| Ok((number(row, 0)?, row.get(1)?)))?.collect()
+        })
+    }
+
     /// The splits that a revision changed.
     fn rows_of(&self, revision: u64) -> rusqlite::Result<Vec<(Name, String, Slots)>> {
         let mut rows = self.db.prepare_cached(schema::SPLITS_OF)?;

@@ -8,13 +8,13 @@
 pub(super) const APPLICATION: i32 = 0x506f_696e;
 
 /// The format that this program reads and writes.
-pub const FORMAT: i32 = 1;
+pub const FORMAT: i32 = 2;
 
 /// Makes an empty database ours. One transaction: a half-made store cannot be found.
 pub(super) const CREATE: &str = "
 BEGIN IMMEDIATE;
 PRAGMA application_id = 1349478766;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 CREATE TABLE revisions (
     number   INTEGER PRIMARY KEY,
     at_ms    INTEGER NOT NULL,
@@ -49,6 +49,21 @@ CREATE TABLE intent (
     service TEXT PRIMARY KEY,
     split   TEXT NOT NULL
 ) STRICT, WITHOUT ROWID;
+CREATE TABLE rollouts (
+    id    INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;
+COMMIT;
+";
+
+/// Makes a store of format 1, which knew no rollouts, one of format 2.
+pub(super) const FROM_1_TO_2: &str = "
+BEGIN IMMEDIATE;
+PRAGMA user_version = 2;
+CREATE TABLE rollouts (
+    id    INTEGER PRIMARY KEY,
+    state TEXT NOT NULL
+) STRICT;
 COMMIT;
 ";
 
@@ -61,6 +76,11 @@ pub(super) const CLEAR_DRAINED: &str = "DELETE FROM drained WHERE service = ?1";
 pub(super) const PUT_DRAINED: &str = "INSERT INTO drained (service, version, address) VALUES (?1, ?2, ?3)";
 pub(super) const PUT_INTENT: &str = "INSERT INTO intent (service, split) VALUES (?1, ?2)
     ON CONFLICT (service) DO UPDATE SET split = excluded.split";
+
+pub(super) const PUT_ROLLOUT: &str = "INSERT INTO rollouts (id, state) VALUES (?1, ?2)
+    ON CONFLICT (id) DO UPDATE SET state = excluded.state";
+pub(super) const HAS_ROLLOUTS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'rollouts'";
+pub(super) const ROLLOUTS: &str = "SELECT id, state FROM rollouts ORDER BY id DESC LIMIT ?1";
 
 pub(super) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";
 /// With `max`, SQLite takes the other columns from the row of the maximum (a documented guarantee).

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::evidence::{Counts, Share, Sides};
 use super::latency::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
@@ -35,7 +37,8 @@ pub enum Ruling {
 }
 
 /// What a rollback is founded on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Ground {
     /// It fails more often than the baseline.
     Errors,
@@ -48,7 +51,8 @@ pub enum Ground {
 }
 
 /// Why a step is held.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hold {
     /// 10 <= E: there is a hint, and not yet a proof.
     Suspicion,

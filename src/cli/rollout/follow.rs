@@ -1,0 +1,72 @@
+//! Draws the progress of a rollout: redrawn in place on a terminal, else a line for everything that happens.
+
+use std::io::IsTerminal;
+use std::thread;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::show;
+use crate::cli::client::Call;
+use crate::cli::text::{list, member, print};
+use crate::cli::{CommandError, Remote};
+
+/// Time between two looks.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Follows a rollout to its end.
+///
+/// # Errors
+/// [`CommandError`] when it cannot be looked at, or was not completed.
+pub(super) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> {
+    let path = format!("/v1/rollouts/{id}");
+    let live = std::io::stdout().is_terminal() && !remote.json;
+    let (mut told, mut drawn, mut last) = (0, 0, String::new());
+    loop {
+        let rollout = remote.ask(Call::get(&path))?;
+        let over = rollout["phase"] == "finished";
+        if live {
+            print(&"\x1b[1A\x1b[2K".repeat(drawn));
+        }
+        if !remote.json {
+            told += events(&rollout, told);
+        }
+        let now = format!("{}{}", show::state(&rollout), show::evidence(&rollout));
+        if live && !over {
+            print(&now);
+            drawn = now.matches('\n').count();
+        } else if !over && !remote.json && summary(&rollout) != last {
+            last = summary(&rollout);
+            print(&format!("  {last}\n"));
+        }
+        if over {
+            return end(remote, &rollout);
+        }
+        thread::sleep(LOOK);
+    }
+}
+
+/// Prints what happened since; how much that was.
+fn events(rollout: &Value, told: usize) -> usize {
+    let new: Vec<String> = list(rollout, "events").skip(told).map(|event| member(event, "text") + "\n").collect();
+    print(&new.concat());
+    new.len()
+}
+
+/// Where it is, for lines: what changes only with a stage or the judge's mind.
+fn summary(rollout: &Value) -> String {
+    let minds: Vec<String> = list(rollout, "evidence")
+        .map(|found| format!("{} {} ({})", member(found, "service"), member(found, "ruling"), member(found, "why")))
+        .collect();
+    format!("at {} %: {}", member(rollout, "weight"), minds.join(", "))
+}
+
+fn end(remote: &Remote, rollout: &Value) -> Result<(), CommandError> {
+    if remote.json {
+        print(&format!("{rollout:#}\n"));
+    }
+    match rollout["ending"].as_str() {
+        Some("completed") => Ok(()),
+        ending => Err(CommandError::Unfinished(ending.unwrap_or("unknown").to_owned())),
+    }
+}

@@ -1,0 +1,165 @@
+//! Rollouts as text.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::cli::text::{Columns, Tone, list, member, number, toned};
+
+/// How wide the scale of E is drawn.
+const SCALE_CHARS: usize = 24;
+
+/// What a start answers.
+pub(super) fn started(answer: &Value) -> String {
+    let what = if answer["dry_run"] == true { "would begin" } else { "has begun" };
+    let rollout = &answer["rollout"];
+    let head = format!("rollout {} of {} to {} {what}\n", member(rollout, "id"), title(rollout), member(rollout, "to"));
+    format!("{head}{}{}", stages(rollout), warnings(answer))
+}
+
+/// What its operator will want to know.
+pub(super) fn warnings(answer: &Value) -> String {
+    let line =
+        |warning: &Value| format!("{}: {}\n", toned("warning", Tone::Warn), warning.as_str().unwrap_or_default());
+    list(answer, "warnings").map(line).collect()
+}
+
+/// All rollouts, a line each.
+pub(super) fn all(answer: &Value) -> String {
+    let mut columns = Columns::with_heading(&["id", "of", "versions", "strategy", "phase", "weight"]);
+    for rollout in list(answer, "rollouts") {
+        let tone = tone(rollout);
+        let versions = format!("{} -> {}", member(rollout, "from"), member(rollout, "to"));
+        columns.row(vec![
+            (member(rollout, "id"), Tone::Plain),
+            (title(rollout), Tone::Strong),
+            (versions, Tone::Plain),
+            (member(rollout, "strategy"), Tone::Plain),
+            (phase(rollout), tone),
+            (format!("{} %", number(&rollout["weight"], 3)), Tone::Plain),
+        ]);
+    }
+    if list(answer, "rollouts").next().is_none() { "there was no rollout yet\n".to_owned() } else { columns.render() }
+}
+
+/// One rollout with its evidence and what happened.
+pub(super) fn one(rollout: &Value) -> String {
+    let events = list(rollout, "events").map(|event| format!("  {}  {}\n", at(event), member(event, "text")));
+    format!("{}\n{}\n{}", state(rollout), evidence(rollout), events.collect::<String>())
+}
+
+/// A line on where it is.
+pub(super) fn state(rollout: &Value) -> String {
+    let mut line = format!(
+        "rollout {} of {}: {} -> {}, {} at {} %",
+        member(rollout, "id"),
+        toned(&title(rollout), Tone::Strong),
+        member(rollout, "from"),
+        member(rollout, "to"),
+        toned(&phase(rollout), tone(rollout)),
+        number(&rollout["weight"], 3),
+    );
+    if let Some(stage) = rollout["stage"].as_u64() {
+        let _ = write!(line, ", stage {} of {}", stage + 1, list(rollout, "stages").count());
+    }
+    if let Some(task) = rollout["task"].as_str() {
+        let _ = write!(line, ", waiting for: {task}");
+    }
+    if let Some(left) = rollout["bake_left_seconds"].as_f64() {
+        let _ = write!(line, ", {left:.0} s left");
+    }
+    if let Some(why) = rollout["paused_because"].as_str() {
+        let _ = write!(line, " ({why})");
+    }
+    line.push('\n');
+    line
+}
+
+/// What the judge has found of each service.
+pub(super) fn evidence(rollout: &Value) -> String {
+    let mut text = String::new();
+    for found in list(rollout, "evidence") {
+        let counts = |side: &str| {
+            let counts = &found[side];
+            format!("{} of {} failed", member(counts, "failures"), member(counts, "requests"))
+        };
+        let _ = writeln!(
+            text,
+            "  {}: {} {}, {} {}",
+            toned(&member(found, "service"), Tone::Strong),
+            member(rollout, "to"),
+            counts("candidate"),
+            member(rollout, "from"),
+            counts("baseline"),
+        );
+        if let Some([low, high]) = found["failure_ratio"].as_array().map(Vec::as_slice) {
+            let times = format!("{} to {} times as often", number(low, 2), number(high, 2));
+            let _ = writeln!(text, "    it fails {times} (95 %, at all times)");
+        }
+        if let (Some(new), Some(old)) = (ms(&found["candidate_ms"]), ms(&found["baseline_ms"])) {
+            let _ = writeln!(text, "    latency p50/p90/p99: {new} ms against {old} ms");
+        }
+        let _ = writeln!(text, "    E {}", scale(&found["log10_e"], &found["log10_alarm"]));
+        let _ = writeln!(text, "    {}", member(found, "sentence"));
+    }
+    text
+}
+
+/// E on a logarithmic scale from 1/1000 to the alarm.
+fn scale(log10_e: &Value, log10_alarm: &Value) -> String {
+    let (e, alarm) = (log10_e.as_f64().unwrap_or(0.0), log10_alarm.as_f64().unwrap_or(3.0));
+    let part = ((e + 3.0) / (alarm + 3.0)).clamp(0.0, 1.0);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the width")]
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    let full = (part * SCALE_CHARS as f64).round() as usize;
+    let tone = if e >= alarm {
+        Tone::Bad
+    } else if e >= 1.0 {
+        Tone::Warn
+    } else {
+        Tone::Good
+    };
+    let bar = toned(&"#".repeat(full), tone);
+    format!("[{bar}{}] 10^{e:.1}, turned back at 10^{alarm:.1}", ".".repeat(SCALE_CHARS - full))
+}
+
+fn ms(quantiles: &Value) -> Option<String> {
+    let quantiles = quantiles.as_array()?;
+    Some(quantiles.iter().map(|quantile| number(quantile, 1)).collect::<Vec<_>>().join("/"))
+}
+
+fn stages(rollout: &Value) -> String {
+    let stage = |stage: &Value| match (stage["weight"].as_f64(), stage["seconds"].as_f64()) {
+        (Some(_), Some(seconds)) => format!("{} % for {seconds:.0} s", number(&stage["weight"], 3)),
+        (None, Some(seconds)) => format!("{} for {seconds:.0} s", member(stage, "what")),
+        _ => member(stage, "what"),
+    };
+    let all: Vec<String> = list(rollout, "stages").map(stage).collect();
+    format!("  {}\n", all.join(", "))
+}
+
+fn title(rollout: &Value) -> String {
+    match rollout["group"].as_str() {
+        Some(group) => format!("group {group}"),
+        None => list(rollout, "services").filter_map(Value::as_str).collect::<Vec<_>>().join(", "),
+    }
+}
+
+fn phase(rollout: &Value) -> String {
+    let phase = rollout["phase"].as_str().unwrap_or("-");
+    if phase == "finished" { member(rollout, "ending") } else { phase.replace('_', " ") }
+}
+
+fn tone(rollout: &Value) -> Tone {
+    match (rollout["phase"].as_str(), rollout["ending"].as_str()) {
+        (Some("finished"), Some("completed")) => Tone::Good,
+        (Some("finished" | "rolling_back"), _) => Tone::Bad,
+        (Some("paused"), _) => Tone::Warn,
+        _ => Tone::Plain,
+    }
+}
+
+fn at(event: &Value) -> String {
+    let at = event["at_ms"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| "-".to_owned(), |at| format!("{at:.3}"))
+}

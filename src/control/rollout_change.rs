@@ -1,0 +1,93 @@
+//! A move of a rollout as a change: weights, endpoints and what has to be remembered, in one revision or not at all. Pure.
+//!
+//! A rollout decides on what it saw; between its look and the writer's turn somebody may have shifted by hand. So a move
+//! says which splits it expects, and is refused if they are others: an operator's hand always wins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::table::{Name, Weights};
+
+use super::change::{Action, Planned, State, unknown_versions};
+use super::fault::{Fault, FaultKind};
+
+/// A move of a rollout.
+#[derive(Clone, Debug, Default)]
+pub struct RolloutChange {
+    /// The rollout's number.
+    pub id: u64,
+    /// Its state after the move, to be stored with it.
+    pub state: Arc<str>,
+    /// All of its services; their tables are made anew, also if nothing of their traffic changes.
+    pub services: BTreeSet<Name>,
+    /// New weights.
+    pub splits: BTreeMap<Name, Weights>,
+    /// The splits that the move was decided on.
+    pub expects: BTreeMap<Name, Weights>,
+    /// The salt that its services share, if a release of several begins with this.
+    pub salt: Option<Arc<str>>,
+    /// Endpoints of a service's versions that are drained (`true`) or made ready.
+    pub endpoints: Vec<(Name, Name, SocketAddr, bool)>,
+}
+
+/// Works out a move.
+///
+/// # Errors
+/// All faults: services and versions that are gone, splits that somebody changed.
+pub(super) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut next = BTreeMap::new();
+    for name in &change.services {
+        match state.service(&format!("services.{name}"), name) {
+            Ok((spec, traffic)) => {
+                let found = traffic.slots.weights();
+                if let Some(expected) = change.expects.get(name).filter(|expected| !same(expected, &found)) {
+                    faults.push(shifted(name, expected, &found));
+                }
+                let traffic = match change.splits.get(name) {
+                    Some(weights) => {
+                        faults.extend(unknown_versions(spec, weights));
+                        traffic.shifted(weights, || match (&spec.salt, &change.salt) {
+                            (None, Some(salt)) => Arc::clone(salt),
+                            _ => state.new_salt(spec),
+                        })
+                    }
+                    None => (**traffic).clone(),
+                };
+                next.insert(name.clone(), traffic);
+            }
+            Err(fault) => faults.push(fault),
+        }
+    }
+    for (service, version, address, drained) in &change.endpoints {
+        if let Some(traffic) = next.get_mut(service) {
+            let entry = (version.clone(), *address);
+            if *drained {
+                traffic.drained.insert(entry)
+            } else {
+                traffic.drained.remove(&entry)
+            };
+        }
+    }
+    if faults.is_empty() { Ok(state.planned(Action::Rollout, next)) } else { Err(faults) }
+}
+
+/// Whether two splits give the same to everybody; who gets nothing may be left out.
+#[must_use]
+pub fn same(one: &Weights, other: &Weights) -> bool {
+    let given = |weights: &Weights| -> BTreeMap<Name, u32> {
+        weights.iter().filter(|(_, weight)| weight.slots() > 0).map(|(name, w)| (name.clone(), w.slots())).collect()
+    };
+    given(one) == given(other)
+}
+
+fn shifted(service: &Name, expected: &Weights, found: &Weights) -> Fault {
+    Fault {
+        kind: FaultKind::Conflict,
+        place: format!("services.{service}.split"),
+        found: format!("{found}, which somebody has shifted to"),
+        wanted: expected.to_string(),
+        remedy: "look at the service, then resume or abort the rollout".to_owned(),
+    }
+}

@@ -1,0 +1,188 @@
+//! How a move is made to happen: stored with its split, then its task begun, then told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::desk::By;
+use super::director::{Director, KEPT, now_ms};
+use super::duty::Duty;
+use super::notify::Message;
+use super::run::Run;
+use super::saved::Event;
+use super::view::{self, RolloutView};
+use crate::control::change::Change;
+use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
+use crate::control::publish::Published;
+use crate::rollout::event::{Cause, Ending, Happened, Move, Pause};
+use crate::rollout::run::Rollout;
+use crate::rollout::stage::Task;
+use crate::table::Name;
+
+impl Director {
+    /// Makes a move happen: stores it with its split, then begins its task and tells everybody. If it cannot be stored,
+    /// the rollout is as it was.
+    pub(super) async fn advance(
+        &mut self,
+        id: u64,
+        decide: impl FnOnce(&mut Rollout) -> Option<Move>,
+        by: Option<&By>,
+    ) -> Result<(), ApplyError> {
+        let now = self.now();
+        let Some(run) = self.running.get(&id) else { return Ok(()) };
+        let mut next = run.rollout.clone();
+        let Some(made) = decide(&mut next) else {
+            // Answers may change what is waited for without a move.
+            if let Some(run) = self.running.get_mut(&id) {
+                run.rollout = next;
+            }
+            return Ok(());
+        };
+        if made.happened != Happened::AskedAgain {
+            let event = event(run, made, now, by);
+            let applied = self.store(id, &next, made, (event, by.is_some())).await?;
+            tracing::info!(rollout = id, revision = applied.revision, "a rollout has moved");
+        }
+        if let Some(run) = self.running.get_mut(&id) {
+            run.rollout = next;
+            run.does(None);
+        }
+        self.begin(id, made.task);
+        self.close(id).await;
+        Ok(())
+    }
+
+    /// Stores the state after a move, and puts its split in force.
+    async fn store(
+        &mut self,
+        id: u64,
+        next: &Rollout,
+        made: Move,
+        (event, by_hand): (Event, bool),
+    ) -> Result<Applied, ApplyError> {
+        let Some(run) = self.running.get_mut(&id) else { return Err(Gone.into()) };
+        let mut saved = run.saved.clone();
+        (saved.phase, saved.slots) = (next.phase(), next.weight().slots());
+        saved.finished_at_ms = saved.is_finished().then_some(event.at_ms);
+        let revision_after = self.means.published.load().revision + 1;
+        let moves = made.weight.is_some();
+        saved.note(Event { revision: moves.then_some(revision_after), ..event.clone() });
+        let state = serde_json::to_string(&saved).unwrap_or_default();
+        let mut change = run.change(made.weight, made.task, &self.means.published.load());
+        change.state = state.into();
+        if by_hand {
+            // Who orders it has seen the split.
+            change.expects.clear();
+        }
+        if made.happened == Happened::Started && run.services.len() > 1 {
+            change.salt = Some(format!("{}-{id}", saved.title()).into());
+        }
+        let (author, reason) = (format!("rollout {id}"), Some(event.text));
+        let change = Change::Rollout(change);
+        let request = ChangeRequest { change, dry_run: false, if_match: None, author, reason };
+        let applied = self.means.handle.apply(request).await?;
+        run.saved = saved;
+        self.tell(id, made.happened);
+        Ok(applied)
+    }
+
+    fn tell(&self, id: u64, happened: Happened) {
+        let Some(run) = self.running.get(&id) else { return };
+        let Some(event) = run.saved.events.last() else { return };
+        if matches!(happened, Happened::WentBack { .. } | Happened::AskedAgain) {
+            return;
+        }
+        let word = if matches!(happened, Happened::Paused(Pause::Held(_))) { "held" } else { happened.word() };
+        let mut json = serde_json::Map::new();
+        let view = RolloutView::stored(&run.saved);
+        json.insert("event".to_owned(), json!(word));
+        json.insert(
+            "rollout".to_owned(),
+            serde_json::to_value(RolloutView { events: Vec::new(), ..view }).unwrap_or_default(),
+        );
+        json.insert("evidence".to_owned(), json!(event.evidence));
+        let id = format!("{id}-{}", run.saved.events.len());
+        self.means.notifier.tell(Message { event: word, id, json, text: event.text.clone() });
+    }
+
+    /// Begins the task of a move.
+    pub(super) fn begin(&mut self, id: u64, task: Option<Task>) {
+        let (now, Some(task)) = (self.now(), task) else { return };
+        let Some(run) = self.running.get_mut(&id) else { return };
+        let (from, to) =
+            if run.is_back() { (run.to.clone(), run.from.clone()) } else { (run.from.clone(), run.to.clone()) };
+        let smoke = task == Task::Smoke;
+        let places = if smoke { candidates(run, &self.means.published) } else { run.batch_of(task) };
+        let duty = Duty {
+            id,
+            release: Arc::clone(&run.release),
+            published: Arc::clone(&self.means.published),
+            clients: Arc::clone(&self.means.clients),
+            poster: self.means.poster.clone(),
+            about: serde_json::to_value(RolloutView::of(&run.saved, &run.rollout, now)).unwrap_or_default(),
+            back: run.is_back(),
+            from,
+            to,
+            places,
+        };
+        let answers = self.answers.0.clone();
+        let doing = tokio::spawn(async move {
+            if let Some(answer) = duty.done(task).await {
+                answers.send((id, task, answer)).await.ok();
+            }
+        });
+        run.does(Some(doing.abort_handle()));
+    }
+
+    /// Puts a rollout that has ended away.
+    async fn close(&mut self, id: u64) {
+        if self.running.get(&id).is_some_and(|run| run.rollout.is_finished())
+            && let Some(run) = self.running.remove(&id)
+        {
+            run.count_out(&self.means.registry);
+            self.finished.insert(id, run.saved);
+            while self.finished.len() > KEPT as usize {
+                self.finished.pop_first();
+            }
+        }
+    }
+}
+
+/// The candidate's endpoints that take requests.
+fn candidates(run: &Run, published: &Published) -> Vec<(Name, std::net::SocketAddr)> {
+    let table = published.load();
+    let of = |name: &Name| {
+        let version = table.service_named(name)?.version_named(&run.to)?;
+        let open = version.endpoints.iter().filter(|endpoint| !endpoint.drained);
+        Some(open.map(|endpoint| (name.clone(), endpoint.address)).collect::<Vec<_>>())
+    };
+    run.services.iter().filter_map(of).flatten().collect()
+}
+
+fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
+    let bake = run.bake(now);
+    let (worst, _) = run.rollout.worst(bake);
+    let evidence = view::evidence(&run.saved, &run.rollout, bake);
+    let judged = matches!(
+        made.happened,
+        Happened::Advanced { cause: Cause::Verdict, .. }
+            | Happened::Paused(Pause::Held(_))
+            | Happened::TurnedBack(Ending::RolledBack(_) | Ending::HeldTooLong(_))
+            | Happened::Finished(Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Completed)
+    );
+    let verdict = evidence.get(worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
+    let mut text = run.saved.sentence(made.happened, verdict.as_deref());
+    if let Some(By { author, reason }) = by {
+        let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        text = format!("{text} (by {author}{reason})");
+    }
+    Event {
+        at_ms: now_ms(),
+        word: made.happened.word().to_owned(),
+        text,
+        weight: made.weight.unwrap_or(run.rollout.weight()).percent(),
+        revision: None,
+        evidence,
+    }
+}

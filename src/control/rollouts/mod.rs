@@ -1,0 +1,28 @@
+//! Releases that judge themselves: the [`director`] makes happen what the state machine of [`crate::rollout`] decides (`advance`: store,
+//! begin, tell).
+//!
+//! [`desk`] is how it is asked, [`start`] how a rollout begins, `run` one that is under way; [`scale`] reads for the judge
+//! what the workers counted. [`saved`] is what is stored of a rollout, [`view`] what is shown of it.
+//!
+//! [`duty`] is what a rollout does to the world, and each of its parts ends within a time that its caller knows, whatever
+//! the other side does: it runs a [`hook`], asks a [`webhook`], sends [`smoke`] requests; [`notify`] tells people (what is
+//! sent is [signed](sign)). A hook that hangs or prints for ever must not be a rollout that hangs. What they answer is told
+//! in words for people (with an [`excerpt`] of what was said).
+
+mod advance;
+pub mod desk;
+pub mod director;
+pub mod duty;
+pub mod excerpt;
+#[cfg(test)]
+mod fixture;
+pub mod hook;
+pub mod notify;
+mod run;
+pub mod saved;
+pub mod scale;
+pub mod sign;
+pub mod smoke;
+pub mod start;
+pub mod view;
+pub mod webhook;

@@ -1,0 +1,183 @@
+//! A rollout that is under way: its state machine, its scales, and the task that is being done for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use super::saved::Saved;
+use super::scale::{Reading, Scale};
+use crate::control::rollout_change::{RolloutChange, same};
+use crate::rollout::judge::{Assignment, Bake, Evidence, Judge, JudgeSettings, Share};
+use crate::rollout::plan::{Plan, PlanProblem};
+use crate::rollout::release::Release;
+use crate::rollout::run::{Phase, Rollout};
+use crate::rollout::stage::{Batch, Task};
+use crate::stats::Registry;
+use crate::table::{Name, Service, Table, Weight, Weights};
+
+/// A rollout that is under way.
+#[derive(Debug)]
+pub(super) struct Run {
+    pub(super) saved: Saved,
+    pub(super) rollout: Rollout,
+    pub(super) release: Arc<Release>,
+    pub(super) services: Vec<Name>,
+    pub(super) from: Name,
+    pub(super) to: Name,
+    scales: Vec<Scale>,
+    doing: Option<Doing>,
+}
+
+/// A task that is being done; ended when it is dropped.
+#[derive(Debug)]
+struct Doing(AbortHandle);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whether users of these services stay on their version.
+pub(super) fn assignment(services: &[&Service]) -> Assignment {
+    let sticky = services.iter().any(|service| !service.spec.sticky.is_empty());
+    if sticky { Assignment::PerKey } else { Assignment::PerRequest }
+}
+
+/// The plan of a release of these services, whose baseline has so many endpoints.
+pub(super) fn plan(release: &Release, services: &[&Service], endpoints: usize) -> Result<Plan, Vec<PlanProblem>> {
+    release.plan(u32::try_from(endpoints).unwrap_or(u32::MAX), assignment(services))
+}
+
+impl Run {
+    /// A rollout with its scales, which count from the next table on.
+    pub(super) fn new(
+        saved: Saved,
+        rollout: Rollout,
+        release: Arc<Release>,
+        (services, from, to): (Vec<Name>, Name, Name),
+        workers: usize,
+    ) -> Self {
+        let settings = *rollout.plan().judge();
+        let per_key = settings.assignment == Assignment::PerKey;
+        let scales = services.iter().map(|_| Scale::new((&to, &from), &settings, per_key, workers)).collect();
+        Self { saved, rollout, release, services, from, to, scales, doing: None }
+    }
+
+    /// Fresh judges for a rollout that is restored.
+    pub(super) fn judges(settings: JudgeSettings, weight: Weight, services: usize, now: Duration) -> Vec<Judge> {
+        vec![Judge::new(settings, Share::at(weight), now); services]
+    }
+
+    /// Has the workers count for it, from the next table on.
+    pub(super) fn count_in(&self, registry: &Registry) {
+        for (service, scale) in self.services.iter().zip(&self.scales) {
+            registry.set_trial(service.as_str(), Some(Arc::clone(&scale.trial)));
+        }
+    }
+
+    /// No more.
+    pub(super) fn count_out(&self, registry: &Registry) {
+        self.services.iter().for_each(|service| registry.set_trial(service.as_str(), None));
+    }
+
+    /// Reads the scales into the judges.
+    pub(super) fn observe(&mut self, now: Duration, table: &Table) {
+        let judges = self.rollout.judges();
+        let read = |((scale, name), judge): ((&mut Scale, &Name), &Judge)| match table.service_named(name) {
+            Some(service) => scale.read(now, service, judge),
+            None => Reading::default(),
+        };
+        let readings: Vec<Reading> = self.scales.iter_mut().zip(&self.services).zip(judges).map(read).collect();
+        let evidence: Vec<Evidence<'_>> = readings.iter().map(Reading::evidence).collect();
+        self.rollout.observe(now, &evidence);
+    }
+
+    /// The stage's bake, as the judges see it.
+    pub(super) fn bake(&self, now: Duration) -> Bake {
+        self.rollout.bake(now)
+    }
+
+    /// The splits of its services at a weight of the candidate.
+    pub(super) fn splits(&self, weight: Weight) -> BTreeMap<Name, Weights> {
+        let rest = Weight::from_slots(Weight::FULL.slots() - weight.slots()).unwrap_or_default();
+        let split = Weights::new([(self.to.clone(), weight), (self.from.clone(), rest)].into()).ok();
+        split
+            .into_iter()
+            .flat_map(|split| self.services.iter().map(move |name| (name.clone(), split.clone())))
+            .collect()
+    }
+
+    /// Whether somebody has changed a split by hand, or taken a service out of the config.
+    pub(super) fn is_shifted(&self, table: &Table) -> bool {
+        let expected = self.splits(self.rollout.weight());
+        expected
+            .iter()
+            .any(|(name, split)| table.service_named(name).is_none_or(|service| !same(split, &service.weights())))
+    }
+
+    /// What a move to a weight comes to. Services that are gone are left alone.
+    pub(super) fn change(&self, weight: Option<Weight>, task: Option<Task>, table: &Table) -> RolloutChange {
+        let there = |name: &Name| {
+            let service = table.service_named(name);
+            service.is_some_and(|service| [&self.from, &self.to].iter().all(|v| service.version_named(v).is_some()))
+        };
+        let services: BTreeSet<Name> = self.services.iter().filter(|name| there(name)).cloned().collect();
+        let mut splits = weight.map(|weight| self.splits(weight)).unwrap_or_default();
+        splits.retain(|name, _| services.contains(name));
+        let mut expects = self.splits(self.rollout.weight());
+        expects.retain(|name, _| services.contains(name) && splits.contains_key(name));
+        let mut endpoints = if self.saved.events.is_empty() { self.closed_at_the_start() } else { Vec::new() };
+        endpoints.extend(task.into_iter().flat_map(|task| self.endpoint_moves(task)));
+        RolloutChange { id: self.saved.id, services, splits, expects, endpoints, ..RolloutChange::default() }
+    }
+
+    /// What a task does to endpoints, in the revision that begins it.
+    fn endpoint_moves(&self, task: Task) -> Vec<(Name, Name, SocketAddr, bool)> {
+        let moves: &[(&Name, bool)] = match task {
+            Task::Drain(_) => &[(&self.from, true), (&self.to, true)],
+            Task::Join(_) => &[(&self.to, false)],
+            Task::Return(_) => &[(&self.from, false)],
+            Task::Approval | Task::Webhook | Task::Smoke | Task::Upgrade(_) | Task::Verify(_) | Task::Downgrade(_) => {
+                &[]
+            }
+        };
+        let places = self.batch_of(task);
+        let each = places.iter().flat_map(|(service, address)| {
+            moves.iter().map(|(version, drained)| (service.clone(), (*version).clone(), *address, *drained))
+        });
+        each.collect()
+    }
+
+    /// The endpoints that a task is about.
+    pub(super) fn batch_of(&self, task: Task) -> Vec<(Name, SocketAddr)> {
+        let batch = match task {
+            Task::Drain(batch)
+            | Task::Upgrade(batch)
+            | Task::Verify(batch)
+            | Task::Join(batch)
+            | Task::Downgrade(batch)
+            | Task::Return(batch) => batch,
+            Task::Approval | Task::Webhook | Task::Smoke => Batch { first: 0, until: 0 },
+        };
+        let range = batch.first as usize..batch.until as usize;
+        let of = |(service, all): (&Name, &Vec<SocketAddr>)| {
+            let some: Vec<_> = all.iter().enumerate().filter(|(number, _)| range.contains(number)).collect();
+            some.into_iter().map(|(_, address)| (service.clone(), *address)).collect::<Vec<_>>()
+        };
+        self.services.iter().zip(&self.saved.endpoints).flat_map(of).collect()
+    }
+
+    /// Notes the task that is being done, and ends the one before.
+    pub(super) fn does(&mut self, handle: Option<AbortHandle>) {
+        self.doing = handle.map(Doing);
+    }
+
+    /// Whether it is on its way back.
+    pub(super) fn is_back(&self) -> bool {
+        matches!(self.rollout.phase(), Phase::Back(_))
+    }
+}

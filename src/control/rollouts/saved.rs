@@ -1,0 +1,165 @@
+//! A rollout as it is stored: enough to go on after a crash at any moment, and to read years later why it ended as it did.
+//!
+//! The plan is stored as the section of the config that it was made from, so that a reload does not change a rollout that
+//! is under way. The judge's capital is not stored: after a restart a stage begins again, and with it a new judge. Nothing
+//! is promoted then that was not judged anew, and what an earlier judge found is in the events.
+
+use std::net::SocketAddr;
+
+use serde::{Deserialize, Serialize};
+
+use super::view::EvidenceView;
+use crate::config::RolloutSection;
+use crate::rollout::event::{Cause, Ending, Happened, Pause};
+use crate::rollout::run::Phase;
+use crate::table::{Name, Weight};
+
+/// Events that are kept of a rollout: hundreds of steps with their verdicts.
+const EVENTS_MAX: usize = 500;
+
+/// A rollout as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Saved {
+    /// Its number.
+    pub id: u64,
+    /// The group that it is of.
+    pub group: Option<String>,
+    /// Its services.
+    pub services: Vec<String>,
+    /// The baseline.
+    pub from: String,
+    /// The candidate.
+    pub to: String,
+    /// The strategy, in one word.
+    pub strategy: String,
+    /// The plan, as the config says it.
+    pub plan: RolloutSection,
+    /// The baseline's endpoints at the start, of each service, of a rolling release.
+    pub endpoints: Vec<Vec<SocketAddr>>,
+    /// Where it is.
+    pub phase: Phase,
+    /// The candidate's weight, in slots.
+    pub slots: u32,
+    /// Who started it.
+    pub author: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub started_at_ms: i64,
+    /// When it ended.
+    pub finished_at_ms: Option<i64>,
+    /// What happened, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// Something that happened to a rollout.
+#[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
+#[schema(as = RolloutEvent)]
+pub struct Event {
+    /// When, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// In one word.
+    pub word: String,
+    /// In one sentence.
+    pub text: String,
+    /// The candidate's weight from then on, in per cent.
+    pub weight: f64,
+    /// The revision that it made, if it made one.
+    pub revision: Option<u64>,
+    /// What the judge had found by then, for each service.
+    pub evidence: Vec<EvidenceView>,
+}
+
+impl Saved {
+    /// Adds an event; of very many the oldest but the first is dropped.
+    pub fn note(&mut self, event: Event) {
+        if self.events.len() >= EVENTS_MAX {
+            self.events.remove(1);
+        }
+        self.events.push(event);
+    }
+
+    /// Whether it is over.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        matches!(self.phase, Phase::Finished { .. })
+    }
+
+    /// The candidate's weight.
+    #[must_use]
+    pub fn weight(&self) -> Weight {
+        Weight::from_slots(self.slots).unwrap_or_default()
+    }
+
+    /// The names of its services.
+    pub fn names(&self) -> impl Iterator<Item = Name> {
+        self.services.iter().filter_map(|service| Name::new(service).ok())
+    }
+
+    /// What the judge had found when something happened last.
+    #[must_use]
+    pub fn evidence(&self) -> &[EvidenceView] {
+        let found = self.events.iter().rev().find(|event| !event.evidence.is_empty());
+        found.map_or(&[], |event| &event.evidence)
+    }
+
+    /// What it is called: the group, or the service.
+    #[must_use]
+    pub fn title(&self) -> &str {
+        self.group.as_deref().or(self.services.first().map(String::as_str)).unwrap_or_default()
+    }
+
+    /// What happened, in a sentence.
+    #[must_use]
+    pub fn sentence(&self, happened: Happened, verdict: Option<&str>) -> String {
+        let (title, to) = (self.title(), &self.to);
+        let because = verdict.map_or(String::new(), |verdict| format!("; {verdict}"));
+        let group = self.group.as_ref().map_or(String::new(), |group| format!("group {group}: "));
+        match happened {
+            Happened::Started => format!("{title} {to}: started"),
+            Happened::Advanced { cause: Cause::Verdict, .. } => format!("{group}{}", verdict.unwrap_or("advanced")),
+            Happened::TurnedBack(Ending::RolledBack(_)) | Happened::Finished(Ending::RolledBack(_)) => {
+                format!("{group}{}", verdict.unwrap_or("rolled back"))
+            }
+            Happened::Advanced { cause, .. } => {
+                let why = match cause {
+                    Cause::Start | Cause::Verdict => "begins".to_owned(),
+                    Cause::Time => "goes on, its time is over".to_owned(),
+                    Cause::Task(task) => format!("goes on, done: {}", task.word()),
+                    Cause::Promoted => "is promoted".to_owned(),
+                    Cause::Resumed => "is resumed, the stage begins again".to_owned(),
+                    Cause::Restart => "goes on after a restart, the stage begins again".to_owned(),
+                };
+                format!("{title} {to}: {why}")
+            }
+            Happened::AskedAgain => format!("{title} {to}: the webhook is asked again"),
+            Happened::Paused(Pause::Operator) => format!("{title} {to}: paused"),
+            Happened::Paused(Pause::Shifted) => {
+                format!("{title} {to}: paused, because the split was changed by hand; resume or abort it")
+            }
+            Happened::Paused(Pause::Held(_)) => {
+                format!("{title} {to}: paused, held for as long as the plan allows{because}")
+            }
+            Happened::Paused(Pause::NoAgreement(task)) => {
+                format!("{title} {to}: paused, nobody agreed in time: {}", task.word())
+            }
+            Happened::TurnedBack(ending) => format!("{title} {to}: {}{because}", ending_text(ending, false)),
+            Happened::WentBack { .. } => format!("{title} {to}: a step back is done"),
+            Happened::Stuck { task } => {
+                format!("{title} {to}: stuck on the way back, failed: {}; mend it and resume", task.word())
+            }
+            Happened::Finished(ending) => format!("{title} {to}: {}{because}", ending_text(ending, true)),
+        }
+    }
+}
+
+fn ending_text(ending: Ending, there: bool) -> String {
+    let back = if there { "rolled back" } else { "rolling back" };
+    match ending {
+        Ending::Completed => "completed, it has everything".to_owned(),
+        Ending::RolledBack(_) => back.to_owned(),
+        Ending::HeldTooLong(_) => format!("{back}, held for too long"),
+        Ending::TaskFailed(task) => format!("{back}, failed: {}", task.word()),
+        Ending::Aborted => format!("{back}, aborted by an operator"),
+    }
+}

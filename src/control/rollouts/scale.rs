@@ -1,0 +1,192 @@
+//! Reads what the workers counted for a rollout, and tells the judge of one service.
+//!
+//! Each tick the sums are compared with those of the tick before; the increments are the evidence. Besides, it is looked
+//! after here what the data plane cannot know: the thresholds that latencies are compared with, and when nothing is to be
+//! judged because an endpoint has just begun to serve.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
+use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, Share, Side, Sides};
+use crate::stats::latency::LatencyTotals;
+use crate::stats::trial::{ContenderTotals, EpochTotals, Trial, TrialTerms};
+use crate::table::{Name, Service, Version, Weight};
+
+/// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared with
+/// what it was counted in itself.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How many looks back thresholds go: a minute.
+const LOOKS: usize = 12;
+
+/// Fewer latencies than this say nothing of a 99th percentile.
+const TIMED_MIN: u64 = 100;
+
+/// The scale of one service.
+#[derive(Debug)]
+pub struct Scale {
+    /// Where the workers count.
+    pub trial: Arc<Trial>,
+    candidate: Name,
+    baseline: Name,
+    seen: Vec<EpochTotals>,
+    looks: VecDeque<Look>,
+    looked: Option<Duration>,
+    window: u32,
+    /// Endpoints that have served since the rollout began, by version.
+    serving: BTreeSet<(Name, SocketAddr)>,
+    warm_at: Duration,
+}
+
+#[derive(Debug)]
+struct Look(Sides<LatencyTotals>);
+
+/// What a tick brings, in a form that evidence can borrow from.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// By share.
+    pub epochs: Vec<EpochCounts>,
+    /// Latencies of both versions in the last minute.
+    pub quantiles: Option<Sides<Quantiles>>,
+    /// Thresholds that have just come into force.
+    pub thresholds: Option<Thresholds>,
+}
+
+impl Reading {
+    /// What the judge is told.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence<'_> {
+        Evidence { epochs: &self.epochs, quantiles: self.quantiles, thresholds: self.thresholds }
+    }
+}
+
+impl Scale {
+    /// A scale for a rollout that begins now, counted by so many workers.
+    #[must_use]
+    pub fn new((candidate, baseline): (&Name, &Name), settings: &JudgeSettings, per_key: bool, workers: usize) -> Self {
+        let slow = settings.ceilings.slow.map(|slow| slow.longer_than);
+        let terms = TrialTerms {
+            candidate: candidate.as_str().into(),
+            baseline: baseline.as_str().into(),
+            per_key,
+            slow_us: slow.map(|slow| u64::try_from(slow.as_micros()).unwrap_or(u64::MAX)),
+        };
+        let trial = Arc::new(Trial::new(terms, workers));
+        // Until the first tick has looked at the endpoints.
+        trial.suspend(true);
+        Self {
+            trial,
+            candidate: candidate.clone(),
+            baseline: baseline.clone(),
+            seen: Vec::new(),
+            looks: VecDeque::new(),
+            looked: None,
+            window: 1,
+            serving: BTreeSet::new(),
+            warm_at: Duration::ZERO,
+        }
+    }
+
+    /// What was counted since the last reading, and what has to be looked after.
+    pub fn read(&mut self, now: Duration, service: &Service, judge: &Judge) -> Reading {
+        let find = |name: &Name| service.versions.iter().find(|version| version.name == *name);
+        let (Some(candidate), Some(baseline)) = (find(&self.candidate), find(&self.baseline)) else {
+            return Reading::default();
+        };
+        self.watch_endpoints(now, [candidate, baseline], judge.settings().warm_up);
+        let mut reading = self.look(now, Sides { candidate, baseline }, judge.settings());
+        let window = judge.state().latency.as_ref().map_or(self.window, |windows| windows.number);
+        if std::mem::replace(&mut self.window, window) != window {
+            self.trial.time_again();
+        }
+        reading.epochs = self.counts();
+        reading
+    }
+
+    /// Leaves out what comes while an endpoint warms up, or while all that a version has is drained: of both versions,
+    /// because the odds are only known for all of them together.
+    fn watch_endpoints(&mut self, now: Duration, versions: [&Version; 2], warm_up: Duration) {
+        let mut closed = false;
+        for version in versions.into_iter().filter(|version| version.weight > Weight::ZERO) {
+            let mut open = version.endpoints.iter().filter(|endpoint| !endpoint.drained).peekable();
+            closed |= open.peek().is_none();
+            for endpoint in open {
+                if self.serving.insert((version.name.clone(), endpoint.address)) {
+                    self.warm_at = now + warm_up;
+                }
+            }
+        }
+        for version in versions {
+            for endpoint in version.endpoints.iter().filter(|endpoint| endpoint.drained) {
+                self.serving.remove(&(version.name.clone(), endpoint.address));
+            }
+        }
+        self.trial.suspend(closed || now < self.warm_at);
+    }
+
+    /// The latencies of the last minute, every few seconds.
+    fn look(&mut self, now: Duration, versions: Sides<&Version>, settings: &JudgeSettings) -> Reading {
+        if self.looked.is_some_and(|looked| now < looked + LOOK) {
+            return Reading::default();
+        }
+        self.looked = Some(now);
+        let of = |version: &Version| version.stats.totals().latency;
+        let totals = Sides { candidate: of(versions.candidate), baseline: of(versions.baseline) };
+        // At the beginning, all that was before it.
+        let before = self.looks.front();
+        let recent = |side| match before {
+            Some(before) => totals.of(side).since(before.0.of(side)),
+            None => totals.of(side).clone(),
+        };
+        let (candidate, baseline) = (recent(Side::Candidate), recent(Side::Baseline));
+        let enough = baseline.count() >= TIMED_MIN;
+        let quantiles = Sides { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
+        let thresholds = settings.slower.filter(|_| enough).map(|slower| Thresholds::new(&quantiles.baseline, slower));
+        if let Some(thresholds) = &thresholds {
+            self.trial.compare_with([Side::Candidate, Side::Baseline].map(|side| {
+                thresholds.of(side).0.map(|threshold| u64::try_from(threshold.as_micros()).unwrap_or(u64::MAX))
+            }));
+        }
+        if self.looks.len() == LOOKS {
+            self.looks.pop_front();
+        }
+        self.looks.push_back(Look(totals));
+        Reading { epochs: Vec::new(), quantiles: enough.then_some(quantiles), thresholds }
+    }
+
+    fn counts(&mut self) -> Vec<EpochCounts> {
+        let totals = self.trial.totals();
+        let counts = totals.iter().filter_map(|now| {
+            let before = self.seen.iter().find(|before| before.shares == now.shares);
+            let [candidate, baseline] = [0, 1].map(|index| match before {
+                Some(before) => now.contenders[index].since(&before.contenders[index]),
+                None => now.contenders[index],
+            });
+            let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
+            Some(EpochCounts {
+                share: Share::of(for_candidate, for_baseline)?,
+                outcomes: Sides { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
+                latencies: Sides { candidate: latencies(&candidate), baseline: latencies(&baseline) },
+            })
+        });
+        let counts = counts.filter(|counts| *counts != EpochCounts::none(counts.share)).collect();
+        self.seen = totals;
+        counts
+    }
+}
+
+fn quantiles(latency: &LatencyTotals) -> Quantiles {
+    Quantiles(QUANTILES.map(|q| Duration::from_micros(latency.quantile(q).unwrap_or(0))))
+}
+
+fn outcomes(totals: &ContenderTotals) -> Counts {
+    let ContenderTotals { requests, failures, counted_failures, .. } = *totals;
+    Counts { requests, failures, counted_failures }
+}
+
+fn latencies(totals: &ContenderTotals) -> LatencyCounts {
+    LatencyCounts { by_exceeded: totals.by_exceeded, timed: totals.timed, slow: totals.slow }
+}
