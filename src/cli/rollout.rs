@@ -1,7 +1,7 @@
 //! `pointsman rollout`: releases that are judged by the proxy itself.
 
 mod follow;
-mod show;
+pub(super) mod show;
 
 use clap::{Args, Subcommand};
 use http::Method;
@@ -118,7 +118,9 @@ fn start(remote: &Remote, args: StartArgs) -> Result<(), CommandError> {
         return remote.call(call, show::started);
     }
     let answer = remote.ask(call)?;
-    super::text::print(&show::warnings(&answer));
+    if !remote.json {
+        super::text::print(&show::warnings(&answer));
+    }
     follow::until_over(remote, &member(&answer["rollout"], "id"))
 }
 

@@ -236,8 +236,8 @@ async fn route(
                 observer.decided_by(table.revision);
                 return Err(Refusal::new(Refused::NoService, "no service answers this host and path"));
             }
-            Err(Undecided::NoVersion { service_index, assigned, .. }) => {
-                observer.unroutable(Routed::at(table, service_index, assigned));
+            Err(Undecided::NoVersion { service_index, assigned, cause, slot, .. }) => {
+                observer.turned_away(Routed::at(table, service_index, assigned), (cause, slot));
                 return Err(if dead.is_empty() {
                     let detail = "no version with a share of this service has a usable endpoint";
                     Refusal::new(Refused::NoEndpoint, detail)

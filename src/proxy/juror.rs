@@ -32,13 +32,22 @@ impl Juror {
             Cause::Key(_) => decision.slot,
             Cause::Chance => None,
         };
-        let assigned = &decision.service.versions[usize::from(decision.assigned)];
-        if decision.passed_on() && assigned.endpoints.iter().all(|endpoint| endpoint.drained) {
+        if decision.passed_on() && is_drained(decision.service, decision.assigned) {
             trial.epoch.suspend();
             return None;
         }
         let contender = trial.contender(decision.assigned).filter(|_| trial.epoch.judges())?;
         Some(Self { contender, slot })
+    }
+
+    /// The one of a request that no version can answer: its own has failed it.
+    pub(super) fn turned_away(service: &Service, assigned: u16, (cause, slot): (Cause, Option<u32>)) -> Option<Self> {
+        let trial = service.trial.as_ref()?;
+        if matches!(cause, Cause::Rule(_)) || is_drained(service, assigned) {
+            return None;
+        }
+        let contender = trial.contender(assigned).filter(|_| trial.epoch.judges())?;
+        Some(Self { contender, slot: slot.filter(|_| matches!(cause, Cause::Key(_))) })
     }
 
     /// Says how it went.
@@ -47,6 +56,12 @@ impl Juror {
             trial.epoch.count(worker, (self.contender, self.slot), failed, micros);
         }
     }
+}
+
+/// Whether operators have taken all of a version out.
+fn is_drained(service: &Service, version: u16) -> bool {
+    let endpoints = &service.versions[usize::from(version)].endpoints;
+    !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.drained)
 }
 
 /// The statuses that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL,

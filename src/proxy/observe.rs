@@ -19,7 +19,7 @@ use super::load::Places;
 use super::refuse::Refusal;
 use super::worker::{Live, Snapshot, Worker};
 use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
-use crate::table::{Decision, Service, Version};
+use crate::table::{Cause, Decision, Service, Version};
 
 /// Where a request went, in the table that it holds on to.
 #[derive(Clone, Debug)]
@@ -160,6 +160,15 @@ impl Observer {
         if decision.passed_on() {
             self.testify(true);
         }
+    }
+
+    /// Notes the version that a request was assigned to when no version can answer.
+    pub fn turned_away(&mut self, routed: Routed, drawn: (Cause, Option<u32>)) {
+        if self.routed.is_none() {
+            self.juror.set(Juror::turned_away(routed.service(), routed.version, drawn));
+        }
+        self.unroutable(routed);
+        self.testify(true);
     }
 
     /// Says how the first attempt of the request went, once.

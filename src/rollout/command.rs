@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::event::{Cause, Ending, Happened, Move, Pause};
 use super::run::{Phase, Rollout};
+use super::stage::{Stage, Task};
 
 /// What an operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,9 @@ pub enum Unfit {
     /// It does not wait.
     #[error("the rollout is not paused")]
     NotPaused,
+    /// Something is being done that cannot be skipped.
+    #[error("the rollout is busy ({}); wait until that is done, or abort it", .0.word())]
+    Busy(Task),
 }
 
 impl Rollout {
@@ -51,8 +55,12 @@ impl Rollout {
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Abort) => {
                 Ok(self.turn_back(stage, now, Ending::Aborted))
             }
+            // What nobody has to agree to has to be done: an endpoint that was drained must not serve unverified.
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Promote) => {
-                Ok(self.next(stage, now, Cause::Promoted))
+                match self.stages().get(stage) {
+                    Some(Stage::Do(task)) if !task.asks() => Err(Unfit::Busy(*task)),
+                    _ => Ok(self.next(stage, now, Cause::Promoted)),
+                }
             }
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Shifted) => {
                 Ok(self.pause_at(stage, now, Pause::Shifted))

@@ -23,8 +23,12 @@ use super::judge::{Bake, Evidence, Hold, Judge, Ruling, Share};
 use super::plan::{Expired, Plan};
 use super::stage::{Answer, Stage, Task};
 
-/// How long a task may take before it counts as failed, unless its runner says so before: nothing waits for ever.
-pub const TASK_MAX: Duration = Duration::from_secs(30 * 60);
+/// How long a task may take before it counts as failed. Its runner says so long before, by the times of the config (a day
+/// at the most): this is for a runner that is gone, because nothing waits for ever.
+pub const TASK_MAX: Duration = Duration::from_secs(25 * 60 * 60);
+
+/// How long a webhook may not agree.
+pub const GATE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// How long an approval may take: over a weekend.
 pub const APPROVAL_MAX: Duration = Duration::from_secs(72 * 60 * 60);
@@ -309,13 +313,17 @@ impl Rollout {
     pub(super) fn enter(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
         self.ask_at = None;
         let Some(entered) = self.stages.get(stage).copied() else {
-            return self.finish(now, Ending::Completed);
+            // Somebody may have shifted by hand, and then promoted it.
+            let weight = (cause == Cause::Promoted).then_some(self.weight);
+            return Move { weight, ..self.finish(now, Ending::Completed) };
         };
+        // After a shift by hand.
+        let again = matches!(cause, Cause::Resumed | Cause::Promoted).then_some(self.weight);
         self.phase = Phase::Going { stage, since: now };
         let (weight, task) = match entered {
             Stage::Bake { weight, .. } => (self.weigh(weight), None),
-            Stage::Do(task) => (None, Some(task)),
-            Stage::Keep(_) => (None, None),
+            Stage::Do(task) => (again, Some(task)),
+            Stage::Keep(_) => (again, None),
         };
         Move { weight, task, happened: Happened::Advanced { stage, cause } }
     }
@@ -382,7 +390,17 @@ impl Rollout {
 }
 
 fn longest(task: Task) -> Duration {
-    if task == Task::Approval { APPROVAL_MAX } else { TASK_MAX }
+    match task {
+        Task::Approval => APPROVAL_MAX,
+        Task::Webhook => GATE_MAX,
+        Task::Smoke
+        | Task::Drain(_)
+        | Task::Upgrade(_)
+        | Task::Verify(_)
+        | Task::Join(_)
+        | Task::Downgrade(_)
+        | Task::Return(_) => TASK_MAX,
+    }
 }
 
 fn ending_of(ruling: Ruling) -> Ending {

@@ -71,6 +71,10 @@ pub enum Undecided<'t> {
         service_index: u32,
         /// Index of the version that the rule or the split chose.
         assigned: u16,
+        /// Why that one.
+        cause: Cause,
+        /// The slot, unless a rule decided.
+        slot: Option<u32>,
     },
 }
 
@@ -119,7 +123,7 @@ pub fn decide<'t>(
     } else {
         // Requests without a slot (a rule chose) are passed on by chance.
         let seed = slot.unwrap_or_else(|| low_bits(chance));
-        pass_on(service, seed, usable).ok_or(Undecided::NoVersion { service, service_index, assigned })?
+        pass_on(service, seed, usable).ok_or(Undecided::NoVersion { service, service_index, assigned, cause, slot })?
     };
     Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
 }

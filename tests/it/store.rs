@@ -26,7 +26,7 @@ fn put(store: &mut Store, number: u64, traffic: &Traffic) -> Result<(), StoreErr
         splits: vec![(&service, traffic)],
         drained: vec![(&service, &traffic.drained)],
         intent: vec![(&service, &split)],
-        difference: &[],
+        ..Record::default()
     })
 }
 

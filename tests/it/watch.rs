@@ -19,6 +19,7 @@ fn read(text: &str) -> Result<FileContent, Vec<String>> {
         split => Ok(FileContent {
             services: services(&[("cart", "v1=100 v2=0"), ("shop", split)]),
             needs_restart: vec!["proxy.workers".to_owned()],
+            ..FileContent::default()
         }),
     }
 }

@@ -2,12 +2,14 @@
 //!
 //! [`shop`] is what is released, [`users`] are the people who must not notice, and [`stage`] puts the proxy between them;
 //! [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out, on a [`screen`] or line by line;
-//! [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of each user. Both move the traffic as anybody
+//! [`canary`] releases a version that may have a [`bug`], and lets the proxy judge it; [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of each user. Both move the traffic as anybody
 //! would: [`operator`] is a client of the admin API.
 //!
 //! Nothing here looks into the proxy: users and operator come through real sockets, so that what the demo shows is what
 //! a stranger could measure.
 
+mod bug;
+mod canary;
 mod live;
 mod operator;
 mod screen;
@@ -27,13 +29,14 @@ use std::time::Duration;
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use self::bug::Bug;
 use self::screen::Key;
 use self::stage::Stage;
 use super::{EXIT_FAILED, chain};
 
 /// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
 #[derive(Args, Debug)]
-#[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --script\n  \
+#[command(after_help = "Examples:\n  pointsman demo\n  pointsman demo --script\n  pointsman demo --bug errors\n  \
     pointsman demo --seconds 30 | tee demo.log\n\n\
     On a terminal it shows a live view with keys to shift, flip and roll back; elsewhere it prints a line a second.\n\
     Everything is kept in memory; no files are written.")]
@@ -50,6 +53,9 @@ pub struct DemoArgs {
     /// Shift to 10 %, to 50 %, flip and roll back by itself, check what the users saw, and end; exit code 1 if a check fails
     #[arg(long)]
     script: bool,
+    /// Release v2 as a canary that judges itself, with this bug in v2; exit code 1 unless it ends as it should
+    #[arg(long, value_enum, conflicts_with_all = ["script", "seconds"])]
+    bug: Option<Bug>,
     /// The port of the proxy; 0: any free one
     #[arg(long, default_value_t = 0)]
     port: u16,
@@ -109,7 +115,10 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
     let (events, incoming) = mpsc::channel();
     watch_signals(events.clone())?;
     let stage = Stage::set(args, args.seed.unwrap_or_else(rand::random))?;
-    let ending = if args.script {
+    let ending = if let Some(bug) = args.bug {
+        announce(&stage, &mut io::stdout().lock())?;
+        canary::release(&stage, bug, &incoming, &mut io::stdout().lock())
+    } else if args.script {
         announce(&stage, &mut io::stdout().lock())?;
         script::walk(&stage, &incoming, &mut io::stdout().lock())
     } else {

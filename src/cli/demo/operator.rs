@@ -120,6 +120,24 @@ impl Operator {
         self.call_change(change, "")
     }
 
+    /// Starts a rollout to v2 by this plan; its number.
+    ///
+    /// # Errors
+    /// When it was refused, or the API cannot be reached.
+    pub(super) fn start_rollout(&self, plan: &serde_json::Value) -> Result<String, CallError> {
+        let body = json!({ "service": SERVICE, "to": Version::V2.name(), "plan": plan, "reason": REASON });
+        let call = Call { method: Method::POST, path: "/v1/rollouts", body: Some(body), if_match: None };
+        Ok(self.0.call(call)?["rollout"]["id"].to_string())
+    }
+
+    /// A rollout.
+    ///
+    /// # Errors
+    /// When the API cannot be reached.
+    pub(super) fn rollout(&self, id: &str) -> Result<serde_json::Value, CallError> {
+        self.0.call(Call::get(&format!("/v1/rollouts/{id}")))
+    }
+
     /// Asks what a change would come to.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use std::fmt;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -25,6 +25,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::bug::Bug;
 
 /// The version that answered.
 pub(super) const X_VERSION: HeaderName = HeaderName::from_static("x-version");
@@ -100,12 +103,13 @@ impl Shop {
     ///
     /// # Errors
     /// When there is no port, descriptor or thread left.
-    pub(super) fn open(version: Version, seed: u64) -> io::Result<Self> {
+    pub(super) fn open((version, bug): (Version, Bug), seed: u64) -> io::Result<Self> {
         let listeners = [listener()?, listener()?];
         let endpoints = [listeners[0].local_addr()?, listeners[1].local_addr()?];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let counter = Arc::new(Counter { version, random: Mutex::new(StdRng::seed_from_u64(seed)) });
+        let random = Mutex::new(StdRng::seed_from_u64(seed));
+        let counter = Arc::new(Counter { version, bug, first: OnceLock::new(), random });
         let serve = async move {
             let [one, two] = listeners;
             tokio::select! {
@@ -156,13 +160,20 @@ async fn serve(listener: std::net::TcpListener, counter: Arc<Counter>) -> io::Re
 /// Who stands in the shop and answers.
 struct Counter {
     version: Version,
+    bug: Bug,
+    /// When the first customer came.
+    first: OnceLock<Instant>,
     random: Mutex<StdRng>,
 }
 
 impl Counter {
     async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
-        tokio::time::sleep(self.latency()).await;
+        let age = self.first.get_or_init(Instant::now).elapsed();
+        tokio::time::sleep(self.latency().mul_f64(self.bug.slower(age))).await;
         let (head, body) = request.into_parts();
+        if self.bug.fails(age, &mut self.random.lock().unwrap_or_else(PoisonError::into_inner)) {
+            return self.page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "a bug\n".to_owned());
+        }
         let mut answer = match (&head.method, head.uri.path()) {
             (&Method::GET, "/") => self.front_page(),
             (&Method::POST, "/cart") => self.cart(Limited::new(body, CART_BYTES_MAX)).await,
@@ -235,7 +246,7 @@ mod tests {
     #[test]
     fn every_page_names_its_version_and_the_revision_that_routed_it() {
         for version in Version::ALL {
-            let shop = Shop::open(version, 1).unwrap();
+            let shop = Shop::open((version, Bug::None), 1).unwrap();
             let body = format!("\"version\":\"{version}\"");
             let requests = [
                 ("GET /", "", "200 OK", format!("served by {version}")),
@@ -260,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_closed_shop_takes_no_more_connections() {
-        let shop = Shop::open(Version::V1, 1).unwrap();
+        let shop = Shop::open((Version::V1, Bug::None), 1).unwrap();
         let endpoints = shop.endpoints;
         shop.close();
         for endpoint in endpoints {

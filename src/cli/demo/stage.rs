@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::DemoArgs;
+use super::bug::Bug;
 use super::operator::{Operator, SERVICE};
 use super::shop::{Shop, Version};
 use super::tally::Tally;
@@ -86,7 +87,10 @@ impl Stage {
     /// [`StageError`] when a part does not start.
     pub(super) fn set(args: &DemoArgs, seed: u32) -> Result<Self, StageError> {
         let failed = |part| move |source| StageError::Part { part, source };
-        let open = |version| Shop::open(version, u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"));
+        let open = |version| {
+            let bug = args.bug.filter(|_| version == Version::V2).unwrap_or(Bug::None);
+            Shop::open((version, bug), u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"))
+        };
         let shops = Version::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let config = config::parse(&config_text(args, &shops), Path::new("."))?;
         let bound = Bound::bind(config, Options { in_memory: true, ..Options::default() }).map_err(Box::new)?;
@@ -138,10 +142,12 @@ fn config_text(args: &DemoArgs, shops: &[Shop]) -> String {
         format!("[services.{SERVICE}.versions.{version}]\nendpoints = [\"{one}\", \"{two}\"]\n")
     });
     let versions: String = versions.collect();
+    // With a bug, users are shielded from it: that is how one would release.
+    let shield = if args.bug.is_some() { "shield = true\n" } else { "" };
     format!(
         "[listeners.public]\naddress = \"{listener}\"\n[admin]\naddress = \"{admin}\"\n\
          [proxy]\nshutdown_timeout = \"1s\"\nrevision_header = true\n\
          [services.{SERVICE}]\nsticky = [\"header:x-user-id\"]\nsalt = \"{SALT}\"\nsplit = {{ v1 = 100, v2 = 0 }}\n\
-         {versions}"
+         {shield}{versions}"
     )
 }

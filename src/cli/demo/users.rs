@@ -214,6 +214,7 @@ async fn connect(target: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Box<dyn
 mod tests {
     use super::super::shop::Shop;
     use super::*;
+    use crate::cli::demo::bug::Bug;
 
     fn visit(target: SocketAddr, users: u32, enough: impl Fn(&Tally) -> bool) -> Tally {
         let tally = Arc::new(Mutex::new(Tally::new(users as usize, Instant::now())));
@@ -231,7 +232,7 @@ mod tests {
 
     #[test]
     fn all_users_come_and_are_served() {
-        let shop = Shop::open(Version::V2, 1).unwrap();
+        let shop = Shop::open((Version::V2, Bug::None), 1).unwrap();
         let tally = visit(shop.endpoints[0], 100, |tally| tally.step().seen == 100);
         let step = tally.step();
         assert_eq!((step.seen, tally.failed(), step.answers[0]), (100, 0, 0), "{:?}", tally.last_failure());
@@ -241,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_shop_that_is_gone_is_a_failure_with_its_reason() {
-        let shop = Shop::open(Version::V1, 1).unwrap();
+        let shop = Shop::open((Version::V1, Bug::None), 1).unwrap();
         let target = shop.endpoints[0];
         shop.close();
         let tally = visit(target, 10, |tally| tally.failed() >= 5);

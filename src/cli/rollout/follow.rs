@@ -7,12 +7,15 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::show;
-use crate::cli::client::Call;
+use crate::cli::client::{Call, CallError};
 use crate::cli::text::{list, member, print};
 use crate::cli::{CommandError, Remote};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(500);
+
+/// So many looks in a row may see nobody.
+const MISSED_MAX: u32 = 20;
 
 /// Follows a rollout to its end.
 ///
@@ -21,9 +24,21 @@ const LOOK: Duration = Duration::from_millis(500);
 pub(super) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> {
     let path = format!("/v1/rollouts/{id}");
     let live = std::io::stdout().is_terminal() && !remote.json;
-    let (mut told, mut drawn, mut last) = (0, 0, String::new());
+    let (mut told, mut drawn, mut last, mut missed) = (0, 0, String::new(), 0);
     loop {
-        let rollout = remote.ask(Call::get(&path))?;
+        // A restart or an upgrade of the proxy takes a moment, and the rollout goes on behind it.
+        let rollout = match remote.ask(Call::get(&path)) {
+            Ok(rollout) => rollout,
+            Err(CommandError::Call(CallError::Unreachable { .. } | CallError::NoAnswer { .. }))
+                if missed < MISSED_MAX =>
+            {
+                missed += 1;
+                thread::sleep(LOOK);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        missed = 0;
         let over = rollout["phase"] == "finished";
         if live {
             print(&"\x1b[1A\x1b[2K".repeat(drawn));

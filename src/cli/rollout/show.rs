@@ -43,7 +43,7 @@ pub(super) fn all(answer: &Value) -> String {
 }
 
 /// One rollout with its evidence and what happened.
-pub(super) fn one(rollout: &Value) -> String {
+pub(in crate::cli) fn one(rollout: &Value) -> String {
     let events = list(rollout, "events").map(|event| format!("  {}  {}\n", at(event), member(event, "text")));
     format!("{}\n{}\n{}", state(rollout), evidence(rollout), events.collect::<String>())
 }
@@ -93,8 +93,8 @@ pub(super) fn evidence(rollout: &Value) -> String {
             counts("baseline"),
         );
         if let Some([low, high]) = found["failure_ratio"].as_array().map(Vec::as_slice) {
-            let times = format!("{} to {} times as often", number(low, 2), number(high, 2));
-            let _ = writeln!(text, "    it fails {times} (95 %, at all times)");
+            let high = if high.is_null() { "any number of".to_owned() } else { number(high, 2) };
+            let _ = writeln!(text, "    it fails {} to {high} times as often (95 %, at all times)", number(low, 2));
         }
         if let (Some(new), Some(old)) = (ms(&found["candidate_ms"]), ms(&found["baseline_ms"])) {
             let _ = writeln!(text, "    latency p50/p90/p99: {new} ms against {old} ms");
@@ -106,7 +106,7 @@ pub(super) fn evidence(rollout: &Value) -> String {
 }
 
 /// E on a logarithmic scale from 1/1000 to the alarm.
-fn scale(log10_e: &Value, log10_alarm: &Value) -> String {
+pub(in crate::cli) fn scale(log10_e: &Value, log10_alarm: &Value) -> String {
     let (e, alarm) = (log10_e.as_f64().unwrap_or(0.0), log10_alarm.as_f64().unwrap_or(3.0));
     let part = ((e + 3.0) / (alarm + 3.0)).clamp(0.0, 1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the width")]

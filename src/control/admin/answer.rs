@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use crate::control::difference::Difference;
 use crate::control::handle::Applied;
 use crate::control::hold::HoldReport;
+use crate::control::rollouts::director::Shown;
 use crate::table::{Table, Version};
 
 use super::hold::HoldOutcome;
@@ -95,6 +96,18 @@ impl ChangeAnswer {
             in_flight: None,
             warnings,
         }
+    }
+
+    /// The same, with the rollouts that the change pauses.
+    #[must_use]
+    pub fn with_rollouts(mut self, shown: &[Shown]) -> Self {
+        let going = |service: &str| shown.iter().any(|shown| shown.service == service && shown.phase == "going");
+        let changed = self.difference.iter().filter(|difference| !difference.weights.is_empty());
+        let paused: Vec<&str> =
+            changed.map(|difference| difference.service.as_str()).filter(|name| going(name)).collect();
+        let says = |name| format!("{name} is being rolled out: this pauses the rollout; resume or abort it");
+        self.warnings.extend(paused.into_iter().map(says));
+        self
     }
 
     /// The same, with how its hold went.

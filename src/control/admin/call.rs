@@ -116,6 +116,7 @@ impl Call {
         };
         let revision = applied.revision;
         let answer = ChangeAnswer::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms());
+        let answer = answer.with_rollouts(&admin.exporter.sources().rollouts.borrow());
         Ok(Tagged(revision, answer.with_hold(held)))
     }
 }

@@ -192,6 +192,7 @@ impl From<RolloutError> for Problem {
                     Unfit::OnItsWayBack => "rollout_on_its_way_back",
                     Unfit::PausedAlready => "rollout_paused",
                     Unfit::NotPaused => "rollout_not_paused",
+                    Unfit::Busy(_) => "rollout_busy",
                 };
                 Self::new(StatusCode::CONFLICT, word, unfit.to_string())
             }

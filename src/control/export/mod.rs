@@ -168,10 +168,10 @@ fn describe() {
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
     describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
-    describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; nothing while it has none.");
+    describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(
         names::JUDGE_EVIDENCE,
-        "log10 of E against the new version, by test; at log10(1/alpha) it is turned back."
+        "log10 of E against the new version, by test; it is turned back when one is at test=alarm."
     );
     describe_gauge!(names::TLS_GOOD, "Whether the last read of the TLS files of a place in the config was good.");
     describe_gauge!(names::CERTIFICATE_EXPIRY, Seconds, "When a certificate in use ends, in seconds since 1970.");

@@ -15,8 +15,9 @@ use super::view::{self, RolloutView};
 use crate::control::change::Change;
 use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
 use crate::control::publish::Published;
+use crate::control::rollout_change::RolloutChange;
 use crate::rollout::event::{Cause, Ending, Happened, Move, Pause};
-use crate::rollout::run::Rollout;
+use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Task;
 use crate::table::Name;
 
@@ -46,7 +47,10 @@ impl Director {
         }
         if let Some(run) = self.running.get_mut(&id) {
             run.rollout = next;
-            run.does(None);
+            // A hook that runs when somebody pauses may end; its answer is not asked for any more.
+            if !matches!(run.rollout.phase(), Phase::Paused { .. }) {
+                run.does(None);
+            }
         }
         self.begin(id, made.task);
         self.close(id).await;
@@ -75,8 +79,12 @@ impl Director {
             // Who orders it has seen the split.
             change.expects.clear();
         }
-        if made.happened == Happened::Started && run.services.len() > 1 {
+        if run.services.len() > 1 {
             change.salt = Some(format!("{}-{id}", saved.title()).into());
+        }
+        // Until the next look has seen who serves under the new split.
+        if moves || !change.endpoints.is_empty() {
+            run.suspend();
         }
         let (author, reason) = (format!("rollout {id}"), Some(event.text));
         let change = Change::Rollout(change);
@@ -85,6 +93,16 @@ impl Director {
         run.saved = saved;
         self.tell(id, made.happened);
         Ok(applied)
+    }
+
+    /// Makes the tables of its services anew, so that the workers count for it.
+    pub(super) async fn count_from_now(&mut self, id: u64) -> Result<(), ApplyError> {
+        let Some(run) = self.running.get(&id) else { return Ok(()) };
+        let state = serde_json::to_string(&run.saved).unwrap_or_default().into();
+        let change = RolloutChange { state, ..run.change(None, None, &self.means.published.load()) };
+        let (change, author) = (Change::Rollout(change), format!("rollout {id}"));
+        let request = ChangeRequest { change, dry_run: false, if_match: None, author, reason: None };
+        self.means.handle.apply(request).await.map(drop)
     }
 
     fn tell(&self, id: u64, happened: Happened) {
@@ -173,6 +191,16 @@ fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
     );
     let verdict = evidence.get(worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
     let mut text = run.saved.sentence(made.happened, verdict.as_deref());
+    let failed = matches!(
+        made.happened,
+        Happened::Stuck { .. }
+            | Happened::Paused(Pause::NoAgreement(_))
+            | Happened::TurnedBack(Ending::TaskFailed(_))
+            | Happened::Finished(Ending::TaskFailed(_))
+    );
+    if let Some(why) = run.failure.as_ref().filter(|_| failed) {
+        text = format!("{text} ({why})");
+    }
     if let Some(By { author, reason }) = by {
         let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
         text = format!("{text} (by {author}{reason})");

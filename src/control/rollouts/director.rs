@@ -19,7 +19,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::desk::{By, Call, Order, RolloutError, Rollouts};
 use super::notify::Notifier;
 use super::run::Run;
-use super::saved::{Event, Saved};
+use super::saved::Saved;
 use super::view::{EvidenceView, RolloutView};
 use super::webhook::Poster;
 use crate::config::{Config, RolloutSection};
@@ -101,6 +101,8 @@ pub struct Director {
     pub(super) running: BTreeMap<u64, Run>,
     pub(super) finished: BTreeMap<u64, Saved>,
     shown: watch::Sender<Vec<Shown>>,
+    /// The number of the last rollout; none until the stored ones have been read.
+    pub(super) last_id: Option<u64>,
 }
 
 /// What became of a rollout's task.
@@ -137,6 +139,7 @@ impl Director {
             running: BTreeMap::new(),
             finished: BTreeMap::new(),
             shown,
+            last_id: None,
         };
         (director, rollouts, seen)
     }
@@ -165,10 +168,11 @@ impl Director {
         let stored = match self.means.handle.rollouts(KEPT).await {
             Ok(stored) => stored,
             Err(error) => {
-                tracing::error!(error = chain(&error), "the rollouts of before cannot be read");
+                tracing::error!(error = chain(&error), "the rollouts of before cannot be read, it is tried again");
                 return;
             }
         };
+        self.last_id = Some(stored.iter().map(|(id, _)| *id).max().unwrap_or(0));
         for (id, text) in stored {
             match serde_json::from_str::<Saved>(&text) {
                 Ok(saved) if saved.is_finished() => drop(self.finished.insert(id, saved)),
@@ -188,11 +192,14 @@ impl Director {
                 let shifted = run.is_shifted(&table);
                 self.running.insert(id, run);
                 let now = self.now();
+                let by_hand = |phase| matches!(phase, Phase::Paused { why: Pause::Shifted, .. });
                 let resumed = |rollout: &mut Rollout| match shifted {
+                    true if by_hand(rollout.phase()) => None,
                     true => rollout.command(now, Command::Shifted).ok(),
                     false => rollout.resumed(now),
                 };
-                if let Err(error) = self.advance(id, resumed, None).await {
+                let moved = self.advance(id, resumed, None).await;
+                if let Err(error) = moved.and(self.count_from_now(id).await) {
                     tracing::error!(rollout = id, error = chain(&error), "a rollout of before cannot go on yet");
                 }
             }
@@ -236,7 +243,7 @@ impl Director {
                 self.advance(id, |rollout| rollout.command(now, command).ok(), Some(by)).await?;
             }
             Order::Acknowledge => {
-                let task = run.rollout.task().filter(|task| matches!(task, Task::Upgrade(_) | Task::Downgrade(_)));
+                let task = run.rollout.task().filter(|task| run.waits_for_somebody(*task));
                 let task = task.ok_or(RolloutError::NothingToAcknowledge)?;
                 self.advance(id, |rollout| rollout.answer(now, task, &Answer::Done), Some(by)).await?;
             }
@@ -249,16 +256,7 @@ impl Director {
         let Some(run) = self.running.get_mut(&id) else { return };
         if let Answer::Failed(why) = &answer {
             tracing::warn!(rollout = id, task = task.word(), why, "a task of a rollout has failed");
-            let (weight, text) = (run.rollout.weight().percent(), format!("{}: {why}", task.word()));
-            let evidence = Vec::new();
-            run.saved.note(Event {
-                at_ms: now_ms(),
-                word: "failed".to_owned(),
-                text,
-                weight,
-                revision: None,
-                evidence,
-            });
+            run.failure = Some(why.clone());
         }
         if let Err(error) = self.advance(id, |rollout| rollout.answer(now, task, &answer), None).await {
             tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on");
@@ -273,6 +271,9 @@ impl Director {
 
     /// One look at every rollout.
     async fn tick(&mut self) {
+        if self.last_id.is_none() {
+            self.restore().await;
+        }
         let now = self.now();
         if self.means.known.has_changed().unwrap_or(false) {
             let notify = self.means.known.borrow_and_update().notify.clone();
@@ -312,6 +313,7 @@ impl Director {
 
 fn shown(phase: &'static str, evidence: &EvidenceView) -> Shown {
     let tests = [
+        ("alarm", Some(evidence.log10_alarm)),
         ("comparison", Some(evidence.log10_e)),
         ("errors", Some(evidence.log10_e_errors)),
         ("latency", evidence.log10_e_latency),

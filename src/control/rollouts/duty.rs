@@ -79,7 +79,11 @@ impl Duty {
     }
 
     async fn post(&self, webhook: &Webhook, event: &str, body: Value) -> Result<(), String> {
-        let id = format!("rollout-{}-{event}", self.id);
+        let about = self.places.first().filter(|_| event != "gate").map_or(String::new(), |(service, place)| {
+            let place = body["endpoint"].as_str().map_or_else(|| place.to_string(), str::to_owned);
+            format!("-{service}-{place}")
+        });
+        let id = format!("rollout-{}-{event}{about}", self.id);
         let delivery = Delivery { event, id: &id, body: Bytes::from(body.to_string()), secret: None };
         self.poster.post(webhook, &delivery).await.map(drop).map_err(|error| chain(&error))
     }
@@ -193,6 +197,10 @@ impl Duty {
         } else {
             let connected = timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(address)).await;
             connected.map_err(|_late| "no connection in time".to_owned())?.map_err(|error| error.to_string())?;
+        }
+        if self.back {
+            // What only the new version can do must not keep the old one from coming back.
+            return Ok(());
         }
         let smoke = smoke::check(&self.release.smoke, address, &spec, &self.clients).await;
         smoke.map_err(|error| error.line())

@@ -1,7 +1,8 @@
 //! Releases that judge themselves: the [`director`] makes happen what the state machine of [`crate::rollout`] decides (`advance`: store,
 //! begin, tell).
 //!
-//! [`desk`] is how it is asked, [`start`] how a rollout begins, `run` one that is under way; [`scale`] reads for the judge
+//! [`desk`] is how it is asked, [`start`] how a rollout begins, `run` one that is under way; [`ceilings`] are what
+//! green is measured by; [`scale`] reads for the judge
 //! what the workers counted. [`saved`] is what is stored of a rollout, [`view`] what is shown of it.
 //!
 //! [`duty`] is what a rollout does to the world, and each of its parts ends within a time that its caller knows, whatever
@@ -10,6 +11,7 @@
 //! in words for people (with an [`excerpt`] of what was said).
 
 mod advance;
+pub mod ceilings;
 pub mod desk;
 pub mod director;
 pub mod duty;

@@ -12,7 +12,7 @@ use super::scale::{Reading, Scale};
 use crate::control::rollout_change::{RolloutChange, same};
 use crate::rollout::judge::{Assignment, Bake, Evidence, Judge, JudgeSettings, Share};
 use crate::rollout::plan::{Plan, PlanProblem};
-use crate::rollout::release::Release;
+use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{Batch, Task};
 use crate::stats::Registry;
@@ -29,6 +29,8 @@ pub(super) struct Run {
     pub(super) to: Name,
     scales: Vec<Scale>,
     doing: Option<Doing>,
+    /// Why the last task failed.
+    pub(super) failure: Option<String>,
 }
 
 /// A task that is being done; ended when it is dropped.
@@ -64,7 +66,7 @@ impl Run {
         let settings = *rollout.plan().judge();
         let per_key = settings.assignment == Assignment::PerKey;
         let scales = services.iter().map(|_| Scale::new((&to, &from), &settings, per_key, workers)).collect();
-        Self { saved, rollout, release, services, from, to, scales, doing: None }
+        Self { saved, rollout, release, services, from, to, scales, doing: None, failure: None }
     }
 
     /// Fresh judges for a rollout that is restored.
@@ -174,6 +176,28 @@ impl Run {
     /// Notes the task that is being done, and ends the one before.
     pub(super) fn does(&mut self, handle: Option<AbortHandle>) {
         self.doing = handle.map(Doing);
+    }
+
+    /// Whether somebody has to say that a task is done.
+    pub(super) fn waits_for_somebody(&self, task: Task) -> bool {
+        let Shape::Rolling(shape) = &self.release.shape else { return false };
+        let hook = match task {
+            Task::Upgrade(_) => &shape.upgrade,
+            Task::Downgrade(_) => shape.rollback.as_ref().unwrap_or(&shape.upgrade),
+            Task::Approval
+            | Task::Webhook
+            | Task::Smoke
+            | Task::Drain(_)
+            | Task::Verify(_)
+            | Task::Join(_)
+            | Task::Return(_) => return false,
+        };
+        matches!(hook, Hook::Acknowledge { .. })
+    }
+
+    /// Leaves out what is assigned from now on, until the next look.
+    pub(super) fn suspend(&self) {
+        self.scales.iter().for_each(|scale| scale.trial.suspend(true));
     }
 
     /// Whether it is on its way back.

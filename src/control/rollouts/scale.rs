@@ -4,12 +4,13 @@
 //! after here what the data plane cannot know: the thresholds that latencies are compared with, and when nothing is to be
 //! judged because an endpoint has just begun to serve.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
+use crate::rollout::judge::windows::WINDOW;
 use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, Share, Side, Sides};
 use crate::stats::latency::LatencyTotals;
 use crate::stats::trial::{ContenderTotals, EpochTotals, Trial, TrialTerms};
@@ -18,6 +19,9 @@ use crate::table::{Name, Service, Version, Weight};
 /// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared with
 /// what it was counted in itself.
 const LOOK: Duration = Duration::from_secs(5);
+
+/// How long an endpoint that was never well may keep a version from being judged: its health checks have not passed yet.
+const HEALTHY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How many looks back thresholds go: a minute.
 const LOOKS: usize = 12;
@@ -36,9 +40,16 @@ pub struct Scale {
     looks: VecDeque<Look>,
     looked: Option<Duration>,
     window: u32,
-    /// Endpoints that have served since the rollout began, by version.
-    serving: BTreeSet<(Name, SocketAddr)>,
-    warm_at: Duration,
+    /// Endpoints that may serve since the rollout began, by version, with what is known of them.
+    serving: BTreeMap<(Name, SocketAddr), Serving>,
+}
+
+/// An endpoint that may serve.
+#[derive(Clone, Copy, Debug)]
+struct Serving {
+    since: Duration,
+    /// Whether it was ever well.
+    well: bool,
 }
 
 #[derive(Debug)]
@@ -85,8 +96,7 @@ impl Scale {
             looks: VecDeque::new(),
             looked: None,
             window: 1,
-            serving: BTreeSet::new(),
-            warm_at: Duration::ZERO,
+            serving: BTreeMap::new(),
         }
     }
 
@@ -98,7 +108,8 @@ impl Scale {
         };
         self.watch_endpoints(now, [candidate, baseline], judge.settings().warm_up);
         let mut reading = self.look(now, Sides { candidate, baseline }, judge.settings());
-        let window = judge.state().latency.as_ref().map_or(self.window, |windows| windows.number);
+        let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
+        let window = judge.state().latency.as_ref().map_or_else(by_time, |windows| windows.number);
         if std::mem::replace(&mut self.window, window) != window {
             self.trial.time_again();
         }
@@ -109,14 +120,16 @@ impl Scale {
     /// Leaves out what comes while an endpoint warms up, or while all that a version has is drained: of both versions,
     /// because the odds are only known for all of them together.
     fn watch_endpoints(&mut self, now: Duration, versions: [&Version; 2], warm_up: Duration) {
-        let mut closed = false;
+        let mut left_out = false;
         for version in versions.into_iter().filter(|version| version.weight > Weight::ZERO) {
-            let mut open = version.endpoints.iter().filter(|endpoint| !endpoint.drained).peekable();
-            closed |= open.peek().is_none();
-            for endpoint in open {
-                if self.serving.insert((version.name.clone(), endpoint.address)) {
-                    self.warm_at = now + warm_up;
-                }
+            left_out |= !version.endpoints.is_empty() && version.endpoints.iter().all(|endpoint| endpoint.drained);
+            for endpoint in version.endpoints.iter().filter(|endpoint| !endpoint.drained) {
+                let well = !endpoint.stats.rotation.is_out();
+                let place = (version.name.clone(), endpoint.address);
+                let serving = self.serving.entry(place).or_insert(Serving { since: now, well });
+                serving.well |= well;
+                let age = now.saturating_sub(serving.since);
+                left_out |= age < warm_up || !serving.well && age < warm_up + HEALTHY_WITHIN;
             }
         }
         for version in versions {
@@ -124,7 +137,7 @@ impl Scale {
                 self.serving.remove(&(version.name.clone(), endpoint.address));
             }
         }
-        self.trial.suspend(closed || now < self.warm_at);
+        self.trial.suspend(left_out);
     }
 
     /// The latencies of the last minute, every few seconds.

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::ceilings;
 use super::desk::{RolloutError, StartRequest, Started, Target};
 use super::director::{Director, now_ms};
 use super::run::{self, Run};
 use super::saved::Saved;
 use super::view::RolloutView;
-use crate::config::{Problem, RolloutSection};
+use crate::config::{Problem, Problems, RolloutSection};
 use crate::control::fault::{Fault, FaultKind, one_of};
 use crate::rollout::judge::Share;
 use crate::rollout::judge::power::Traffic;
@@ -42,6 +43,7 @@ impl Director {
         if request.dry_run {
             return Ok(Started { rollout: RolloutView::of(&run.saved, &run.rollout, self.now()), warnings });
         }
+        self.last_id = Some(id);
         run.count_in(&self.means.registry);
         let begun = run.rollout.clone();
         self.running.insert(id, run);
@@ -66,6 +68,15 @@ impl Director {
     }
 
     fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, crate::rollout::event::Move), Vec<Fault>> {
+        let Some(last_id) = self.last_id else {
+            let found = "the rollouts of before, which could not be read yet";
+            return Err(vec![Fault::invalid(
+                "rollouts",
+                found,
+                "to know what is under way",
+                "look at the log, repeat the call",
+            )]);
+        };
         let Subjects { group, services, section } = self.subjects(table, &request.target)?;
         let section = section.merged(&request.plan);
         let mut faults: Vec<Fault> = services.iter().filter_map(|service| self.busy(service)).collect();
@@ -79,12 +90,22 @@ impl Director {
                 return Err(faults);
             }
         };
+        let blue: Vec<_> = services.iter().filter_map(|s| s.version_named(&from)).map(|v| v.stats.totals()).collect();
+        let (section, release) = match ceilings::from_blue(&release, &blue) {
+            None => (section, release),
+            Some(found) => {
+                let section = section.merged(&found);
+                let release = section.release();
+                let bad = |problems: Problems| problems.as_slice().iter().map(bad_plan).collect::<Vec<_>>();
+                (section, release.map_err(bad)?)
+            }
+        };
         let endpoints = endpoints(&release, &services, (&from, &to))?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let plan = run::plan(&release, &services, most)
             .map_err(|problems| problems.iter().map(bad_step).collect::<Vec<_>>())?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
-        let id = self.running.keys().chain(self.finished.keys()).max().map_or(1, |last| last + 1);
+        let id = last_id + 1;
         let saved = Saved {
             id,
             group,
@@ -181,6 +202,22 @@ impl Director {
     /// What its operator will want to know.
     fn warnings(&self, table: &Table, run: &Run) -> Vec<String> {
         let mut warnings = Vec::new();
+        if matches!(run.release.shape, Shape::BlueGreen { .. }) && run.release.judge.alarms() == 1 {
+            let (from, min) = (&run.from, ceilings::REQUESTS_MIN);
+            warnings.push(format!(
+                "{from} has had fewer than {min} requests to measure {} by, and at 100 % there is nobody to compare with: \
+                 nothing will be judged; set judge.errors_max",
+                run.to
+            ));
+        }
+        if let Shape::Rolling(shape) = &run.release.shape {
+            let whole = |all: &&Vec<SocketAddr>| all.len() <= shape.batch as usize;
+            if let Some(all) = run.saved.endpoints.iter().find(whole) {
+                let (count, batch) = (all.len(), shape.batch);
+                warnings
+                    .push(format!("{count} endpoints in batches of {batch}: while they are upgraded nobody answers"));
+            }
+        }
         for name in &run.services {
             let Some(service) = table.service_named(name) else { continue };
             let (rate, failing) = self.traffic(service, &run.from);
@@ -198,10 +235,6 @@ impl Director {
                         enough(shortfall.bake),
                     ));
                 }
-            }
-            let alone = run.saved.endpoints.iter().any(|endpoints| endpoints.len() == 1);
-            if alone {
-                warnings.push(format!("{name} has one endpoint: while it is upgraded nobody answers"));
             }
         }
         warnings
@@ -300,7 +333,8 @@ fn endpoints(
     (from, to): (&Name, &Name),
 ) -> Result<Vec<Vec<SocketAddr>>, Vec<Fault>> {
     if !matches!(release.shape, Shape::Rolling(_)) {
-        return Ok(Vec::new());
+        let faults: Vec<Fault> = services.iter().filter_map(|service| closed(service, to)).collect();
+        return if faults.is_empty() { Ok(Vec::new()) } else { Err(faults) };
     }
     let (mut all, mut faults) = (Vec::new(), Vec::new());
     for service in services {
@@ -323,9 +357,31 @@ fn endpoints(
                 remedy: format!("list them in both versions; those of {to} get nothing before they are upgraded"),
             });
         }
-        all.push(old.into_iter().collect());
+        all.push(old.into_iter().collect::<Vec<_>>());
+    }
+    if all.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
+        let counts: Vec<String> = all.iter().map(|endpoints| endpoints.len().to_string()).collect();
+        faults.push(Fault::invalid(
+            "group",
+            format!("services with {} endpoints", counts.join(", ")),
+            "as many in each service: they are upgraded side by side",
+            "release them one after the other",
+        ));
     }
     if faults.is_empty() { Ok(all) } else { Err(faults) }
+}
+
+/// A candidate that has endpoints, all of them drained: nothing would come of it.
+fn closed(service: &Service, to: &Name) -> Option<Fault> {
+    let version = service.version_named(to)?;
+    let drained = !version.endpoints.is_empty() && version.endpoints.iter().all(|endpoint| endpoint.drained);
+    drained.then(|| Fault {
+        kind: FaultKind::Conflict,
+        place: format!("services.{}.versions.{to}.endpoints", service.spec.name),
+        found: "only drained ones".to_owned(),
+        wanted: "endpoints that take requests".to_owned(),
+        remedy: format!("make them ready: pointsman ready {} {to} ADDRESS", service.spec.name),
+    })
 }
 
 impl Run {

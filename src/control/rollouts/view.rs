@@ -99,8 +99,9 @@ pub struct EvidenceView {
     pub log10_e_slow_max: Option<f64>,
     /// log10 of E at which it is rolled back.
     pub log10_alarm: f64,
-    /// How many times as often the new version fails, with 95 % confidence at all times.
-    pub failure_ratio: Option<[f64; 2]>,
+    /// How many times as often the new version fails, with 95 % confidence at all times; `null` at the end that nothing
+    /// bounds.
+    pub failure_ratio: Option<[Option<f64>; 2]>,
     /// The new version's latency in the last minute: median, 90th and 99th percentile, in milliseconds.
     pub candidate_ms: Option<[f64; 3]>,
     /// The old version's.
@@ -238,7 +239,8 @@ impl EvidenceView {
             log10_e_errors_max: standing.failure_ceiling.map(log10),
             log10_e_slow_max: standing.slow_ceiling.map(log10),
             log10_alarm: log10(*ln_alarm),
-            failure_ratio: ratio.map(|ratio| [ratio.low, ratio.high]),
+            failure_ratio: ratio
+                .map(|ratio| [ratio.low, ratio.high].map(|end| Some(end).filter(|end| end.is_finite()))),
             candidate_ms: quantiles.map(|both| ms(&both.candidate)),
             baseline_ms: quantiles.map(|both| ms(&both.baseline)),
         }

@@ -37,8 +37,8 @@
 //! A request that hangs is a failure at its start plus the timeout, not when it ends.
 //!
 //! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: while
-//! endpoints of the candidate warm up, the baseline's requests are no evidence either; while the candidate's share is
-//! passed on because none of its endpoints is healthy, nothing is. [`latency`] says what happens otherwise.
+//! endpoints of the candidate warm up, the baseline's requests are no evidence either; and so it is while operators have
+//! drained all of a version. A version without a healthy endpoint has failed its requests, whoever answers them. [`latency`] says what happens otherwise.
 
 pub mod capital;
 pub mod ceiling;

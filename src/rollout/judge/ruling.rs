@@ -101,8 +101,13 @@ impl Judge {
             Some(windows) => (Ground::Latency, timed.above(windows.test.leading_quantile())),
             None => (Ground::Errors, candidate.counted_failures),
         };
+        // Where latency leads with too few events, failures may be proof by themselves: a version that refuses everything
+        // is fast.
+        let alone = standing.errors - f64::from(self.settings.comparisons()).ln();
         if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN {
             Some(ground)
+        } else if proved(Some(alone)) && candidate.counted_failures >= CANDIDATE_EVENTS_MIN {
+            Some(Ground::Errors)
         } else if proved(standing.failure_ceiling) {
             Some(Ground::FailureCeiling)
         } else {

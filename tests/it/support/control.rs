@@ -8,10 +8,15 @@ use pointsman::control::admin::{self, Access, AccessSettings, Address, Admin, Li
 use pointsman::control::export::{Exporter, Sources};
 use pointsman::control::hold::Desk;
 use pointsman::control::live::Live;
+use pointsman::control::rollouts::director::{Director, Means};
+use pointsman::control::rollouts::notify::notifier;
+use pointsman::control::rollouts::webhook::Poster;
 use pointsman::control::watch::ConfigFacts;
 use pointsman::control::{Handle, Store, Writer};
 use pointsman::stats::Registry;
 use pointsman::table::{ServiceSpec, Table};
+use rand::SeedableRng;
+use rand::rngs::StdRng;
 use serde_json::Value;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpStream, UnixStream};
@@ -53,8 +58,25 @@ impl Control {
         let (published, store_problem) = (writer.published(), writer.store_problem());
         let (handle, _thread) = writer.start().unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
+        let live = Arc::new(Live::default());
+        let (targets, notified) = watch::channel(Vec::new());
+        let poster = Poster::default();
+        let (notifier, _courier) = notifier(notified, poster.clone(), StdRng::seed_from_u64(1));
+        let (director, rollouts, shown) = Director::new(Means {
+            handle: handle.clone(),
+            published: Arc::clone(&published),
+            registry: Arc::clone(&registry),
+            live: Arc::clone(&live),
+            clients: Arc::default(),
+            poster,
+            notifier,
+            known: watch::channel(Arc::default()).1,
+            targets,
+        });
+        tokio::spawn(director.run(std::future::pending()));
         let exporter = Arc::new(
             Exporter::new(Sources {
+                rollouts: shown,
                 published,
                 registry: Arc::clone(&registry),
                 start: Instant::now(),
@@ -72,10 +94,11 @@ impl Control {
             handle: handle.clone(),
             holds,
             exporter,
-            live: Arc::new(Live::default()),
+            live,
             access,
             ready: Arc::new(AtomicBool::new(true)),
             upgrades: pointsman::control::upgrade::channel().0,
+            rollouts,
         });
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {

@@ -56,7 +56,7 @@ fn exchange(client: &mut Client, number: u64) -> Result<bool, String> {
     Ok(answer.header("connection").is_none_or(|value| !value.eq_ignore_ascii_case("close")))
 }
 
-fn connect(address: SocketAddr) -> Result<TcpStream, String> {
+pub(crate) fn connect(address: SocketAddr) -> Result<TcpStream, String> {
     let stream = TcpStream::connect_timeout(&address, PATIENCE).map_err(|error| format!("cannot connect: {error}"))?;
     stream.set_nodelay(true).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();

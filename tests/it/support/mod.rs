@@ -16,6 +16,7 @@ pub(crate) mod peers;
 pub(crate) mod pki;
 pub(crate) mod process;
 pub(crate) mod proxy;
+pub(crate) mod release;
 pub(crate) mod reply;
 pub(crate) mod script;
 pub mod spec;

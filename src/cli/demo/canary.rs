@@ -1,0 +1,106 @@
+//! A release that judges itself, live: a canary of v2, which may have a bug, until it is through or turned back.
+//!
+//! It is started and watched by the admin API, as anybody would; the verdict is the proxy's own.
+
+use std::io::{self, Write};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use super::bug::Bug;
+use super::stage::Stage;
+use super::view::thousands;
+use super::{Ending, Event, chain};
+use crate::cli::rollout::show;
+use crate::cli::text::{list, member};
+
+/// Time between two lines.
+const LINE: Duration = Duration::from_secs(1);
+
+/// How long v1 is watched before the release: there has to be something to compare with.
+const BEFORE: Duration = Duration::from_secs(3);
+
+/// It is over by then, one way or the other.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Releases v2 and tells what happens.
+///
+/// # Errors
+/// When the terminal or the pipe is gone.
+pub(super) fn release(stage: &Stage, bug: Bug, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
+    if ended(incoming, BEFORE) {
+        return Ok(Ending::Good);
+    }
+    let started = stage.operator.start_rollout(&plan());
+    let id = match started {
+        Ok(id) => id,
+        Err(error) => {
+            writeln!(out, "the canary does not start: {}", chain(&error))?;
+            return Ok(Ending::Failed);
+        }
+    };
+    let (begun, mut told) = (Instant::now(), 0);
+    loop {
+        let rollout = match stage.operator.rollout(&id) {
+            Ok(rollout) => rollout,
+            Err(error) => {
+                writeln!(out, "the canary cannot be looked at: {}", chain(&error))?;
+                return Ok(Ending::Failed);
+            }
+        };
+        for event in list(&rollout, "events").skip(told) {
+            writeln!(out, "{:>5.1} s  {}", begun.elapsed().as_secs_f64(), member(event, "text"))?;
+            told += 1;
+        }
+        if rollout["phase"] == "finished" || begun.elapsed() > PATIENCE {
+            return sum_up(stage, (bug, &rollout), out);
+        }
+        writeln!(out, "{:>5.1} s  {}", begun.elapsed().as_secs_f64(), line(&rollout))?;
+        if ended(incoming, LINE) {
+            return Ok(Ending::Good);
+        }
+    }
+}
+
+/// Short bakes: in earnest they take minutes.
+fn plan() -> Value {
+    json!({
+        "strategy": "canary",
+        "steps": [10, 50, 100],
+        "bake": "8s",
+        "hold_max": "60s",
+        "judge": { "warm_up": "1s" }
+    })
+}
+
+/// Waits, and tells whether somebody wants to end meanwhile.
+fn ended(incoming: &Receiver<Event>, wait: Duration) -> bool {
+    matches!(incoming.recv_timeout(wait), Ok(Event::End) | Err(RecvTimeoutError::Disconnected))
+}
+
+/// Where it is, in a line.
+fn line(rollout: &Value) -> String {
+    let found = &rollout["evidence"][0];
+    let counts = |side: &str| {
+        let counts = &found[side];
+        format!("{} of {} failed", member(counts, "failures"), thousands(counts["requests"].as_u64().unwrap_or(0)))
+    };
+    let weight = rollout["weight"].as_f64().unwrap_or(0.0);
+    let scale = show::scale(&found["log10_e"], &found["log10_alarm"]);
+    format!("v2 at {weight:>3} %: {}; v1: {}; E {scale}", counts("candidate"), counts("baseline"))
+}
+
+fn sum_up(stage: &Stage, (bug, rollout): (Bug, &Value), out: &mut impl Write) -> io::Result<Ending> {
+    writeln!(out, "\n{}", show::one(rollout))?;
+    let (requests, failed) = {
+        let tally = stage.tally();
+        (tally.requests(), tally.failed())
+    };
+    writeln!(out, "users saw {} of {} requests fail", thousands(failed), thousands(requests))?;
+    let wanted = if bug == Bug::None { "completed" } else { "rolled_back" };
+    let good = rollout["ending"] == wanted;
+    writeln!(out, "{}: {}", if good { "as it should be" } else { "not as it should be" }, member(rollout, "ending"))?;
+    Ok(if good { Ending::Good } else { Ending::Failed })
+}

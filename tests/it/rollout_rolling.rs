@@ -1,0 +1,178 @@
+//! Rolling releases over real processes that the hook ends and starts: nobody notices, also when it goes wrong.
+
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::{Value, json};
+
+use super::support::load::Load;
+use super::support::release::{Operator, id, last_words, visitors};
+use super::support::{Client, Proxy, eventually, get};
+
+/// What the endpoints run.
+const ENDPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/endpoint.py");
+
+/// Four endpoints, each a process of its own, and the hook that restarts one of them.
+struct Machines {
+    folder: tempfile::TempDir,
+    addresses: Vec<SocketAddr>,
+}
+
+impl Machines {
+    fn running(version: &str) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listeners: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
+        let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        drop(listeners);
+        // With the word `broken-PORT` in the folder, the new version does not start there.
+        let script = format!(
+            "cd \"$(dirname \"$0\")\"\n\
+             [ \"$2\" = v2 ] && [ -e \"broken-$1\" ] && echo 'no such package' >&2 && exit 3\n\
+             [ -e \"$1.pid\" ] && kill \"$(cat \"$1.pid\")\" && while kill -0 \"$(cat \"$1.pid\")\" 2>/dev/null; do sleep 0.02; done\n\
+             setsid python3 {ENDPOINT} \"$1\" \"$2\" >/dev/null 2>&1 &\n\
+             echo $! > \"$1.pid\"\n"
+        );
+        std::fs::write(folder.path().join("restart.sh"), script).unwrap();
+        let machines = Self { folder, addresses };
+        for address in &machines.addresses {
+            let port = address.port().to_string();
+            let started = Command::new("sh").arg(machines.hook()).args([&port, version]).stdin(Stdio::null()).status();
+            assert!(started.unwrap().success());
+        }
+        for address in &machines.addresses {
+            eventually("the endpoint listens", || std::net::TcpStream::connect(address).is_ok());
+        }
+        machines
+    }
+
+    fn hook(&self) -> PathBuf {
+        self.folder.path().join("restart.sh")
+    }
+
+    /// The new version will not start on the endpoint with this number.
+    fn break_one(&self, number: usize) {
+        std::fs::write(self.folder.path().join(format!("broken-{}", self.addresses[number].port())), "").unwrap();
+    }
+
+    /// What each of them runs.
+    fn versions(&self) -> Vec<String> {
+        self.addresses.iter().map(|address| Client::to(*address).ask(get("/")).text()).collect()
+    }
+
+    fn proxy(&self, more: &str) -> Proxy {
+        let endpoints: Vec<_> = self.addresses.iter().map(|address| format!("\"{address}\"")).collect();
+        let endpoints = endpoints.join(", ");
+        let hook = self.hook();
+        Proxy::start(&format!(
+            "[listeners.public]\naddress = \"127.0.0.1:0\"\n[services.site]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
+             versions.v1.endpoints = [{endpoints}]\nversions.v2.endpoints = [{endpoints}]\n\
+             [services.site.rollout]\nstrategy = \"rolling\"\nwatch = \"300ms\"\n\
+             upgrade = {{ command = [\"sh\", \"{}\", \"{{port}}\", \"{{to}}\"], timeout = \"20s\" }}\n\
+             smoke = [{{ path = \"/\" }}]\njudge = {{ warm_up = \"0s\", requests_min = 20 }}\n{more}",
+            hook.display()
+        ))
+    }
+}
+
+impl Drop for Machines {
+    fn drop(&mut self) {
+        for address in &self.addresses {
+            let file = self.folder.path().join(format!("{}.pid", address.port()));
+            if let Ok(process) = std::fs::read_to_string(Path::new(&file)) {
+                let _ended = Command::new("kill").arg(process.trim()).stderr(Stdio::null()).status();
+            }
+        }
+    }
+}
+
+/// The weights of the new version, as the rollout went through them.
+fn weights(rollout: &Value) -> Vec<f64> {
+    let mut weights: Vec<f64> =
+        rollout["events"].as_array().unwrap().iter().filter_map(|event| event["weight"].as_f64()).collect();
+    weights.dedup();
+    weights
+}
+
+fn start(operator: &Operator) -> u64 {
+    id(&operator.start(json!({"service": "site", "to": "v2"})))
+}
+
+#[test]
+fn four_processes_are_upgraded_under_load_and_nobody_notices() {
+    let machines = Machines::running("v1");
+    let proxy = machines.proxy("");
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+    load.await_more(200);
+    let over = operator.until_ended(start(&operator), "completed");
+    assert_eq!(weights(&over), [0.0, 25.0, 50.0, 75.0, 100.0], "{over:#}");
+    assert_eq!(machines.versions(), ["v2"; 4]);
+    // And the next release goes the other way.
+    let back = operator.start(json!({"service": "site", "to": "v1"}));
+    operator.until_ended(id(&back), "completed");
+    assert_eq!(machines.versions(), ["v1"; 4]);
+    println!("{} requests through two rolling releases, none failed", load.end_well());
+}
+
+#[test]
+fn a_hook_that_fails_on_the_third_is_undone_on_all() {
+    let machines = Machines::running("v1");
+    machines.break_one(2);
+    let proxy = machines.proxy("");
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+    load.await_more(200);
+    let over = operator.until_ended(start(&operator), "task_failed");
+    assert_eq!(machines.versions(), ["v1"; 4]);
+    assert_eq!(over["weight"], 0.0, "{over:#}");
+    assert!(over.to_string().contains("no such package"), "what the hook said is kept: {over:#}");
+    assert!(last_words(&over).contains("failed: upgrade"), "{over:#}");
+    let endpoints = proxy.status()["versions"][0]["endpoints"].clone();
+    assert!(!endpoints.to_string().contains("\"drained\":true"), "all of v1 is back: {endpoints:#}");
+    println!("{} requests through a release that failed, none of them did", load.end_well());
+}
+
+#[test]
+fn hooks_that_hang_or_print_for_ever_are_answers_too() {
+    for (command, says) in [
+        ("sleep 100", "did not end"),
+        ("yes; exit 1", "did not end"),
+        ("head -c 20000000 /dev/zero; echo 'that was much' >&2; exit 7", "that was much"),
+        ("kill -9 $$", "signal"),
+    ] {
+        let machines = Machines::running("v1");
+        let proxy = machines.proxy("");
+        let operator = Operator::at(proxy.admin);
+        let hook = json!({"command": ["sh", "-c", command], "timeout": "500ms"});
+        // The way back has a hook that works: nothing was changed.
+        let undo = json!({"command": ["true"]});
+        let started = operator.start(json!({"service": "site", "to": "v2", "plan": {"upgrade": hook, "undo": undo}}));
+        let over = operator.until_ended(id(&started), "task_failed");
+        let events = over["events"].to_string();
+        assert!(events.contains(says), "{command}: want {says:?} in {events}");
+        assert_eq!(machines.versions(), ["v1"; 4]);
+    }
+}
+
+#[test]
+fn somebody_can_do_the_upgrade_by_hand() {
+    let machines = Machines::running("v1");
+    let proxy = machines.proxy("batch = 2\n");
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+    let plan = json!({"upgrade": "acknowledge"});
+    let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})));
+    assert!(operator.try_start(json!({"service": "site", "to": "v2"})).is_err(), "one at a time");
+    for batch in [&machines.addresses[..2], &machines.addresses[2..]] {
+        operator.until(rollout, "waiting", |rollout| rollout["task"] == "upgrade");
+        for address in batch {
+            let port = address.port().to_string();
+            assert!(Command::new("sh").arg(machines.hook()).args([&port, "v2"]).status().unwrap().success());
+        }
+        operator.order(rollout, "acknowledge").unwrap();
+        assert!(operator.order(rollout, "acknowledge").is_err(), "once is enough");
+    }
+    operator.until_ended(rollout, "completed");
+    load.end_well();
+}
