@@ -5,7 +5,7 @@
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
 //! the one pointer that the data plane loads. [`hold`] makes a change while nothing runs. [`watch`] reloads the config
 //! file; [`resolve`] finds the addresses of endpoints by name, and [`health`] looks after them; [`upgrade`] is how another
-//! process is asked to take over. [`effective`], [`live`], [`standing`] and [`export`] are what is shown of the result, and
+//! process is asked to take over. [`exchange`] is how requests of our own are sent. [`effective`], [`live`], [`standing`] and [`export`] are what is shown of the result, and
 //! [`admin`] is the API on top.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
@@ -16,6 +16,7 @@ pub mod change;
 pub mod difference;
 pub mod drain;
 pub mod effective;
+pub mod exchange;
 pub mod export;
 pub mod fault;
 pub mod file;

@@ -1,30 +1,22 @@
 //! One check: a connection of its own, one request, the head of the answer.
 //!
-//! A new connection each time, because an endpoint whose accept queue is full or whose process is gone answers well on
-//! connections that it has; what users meet is the next connection. And it is made as theirs are: with the version's TLS,
-//! whose files may have changed since the last check, and in the version's protocol.
+//! [`exchange`](super::super::exchange) says why a connection of its own.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONNECTION, HOST, USER_AGENT};
-use http::uri::{Authority, Scheme};
-use http::{HeaderValue, Request, Response, StatusCode, Uri};
-use http_body_util::Empty;
-use hyper::body::Incoming;
-use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
+use http::header::USER_AGENT;
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::Full;
 use tokio::time::timeout;
 
+use super::super::exchange::{ExchangeError, Peer, Question};
+use super::super::fault::chain;
 use crate::table::health::HealthSpec;
 use crate::table::spec::{Protocol, VersionSpec};
-use crate::tls::{ClientSettings, Clients, Handshake, TlsFailure};
+use crate::tls::{ClientSettings, Clients};
 
 /// Who asks: origins tell checks from users by it.
 const AGENT: &str = concat!("pointsman-health/", env!("CARGO_PKG_VERSION"));
@@ -65,18 +57,12 @@ impl ProbeSpec {
 /// How a check failed.
 #[derive(Debug, thiserror::Error)]
 pub enum ProbeError {
-    /// No connection.
-    #[error("no connection")]
-    Connect(#[source] io::Error),
-    /// No TLS on it.
+    /// No answer.
     #[error(transparent)]
-    Tls(#[from] TlsFailure),
+    Exchange(#[from] ExchangeError),
     /// No answer in time, the connection included.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
-    /// Something that is not HTTP, or the end.
-    #[error("no HTTP answer")]
-    Http(#[from] hyper::Error),
     /// An answer that is not wanted.
     #[error("status {}", .0.as_u16())]
     Status(StatusCode),
@@ -86,8 +72,7 @@ impl ProbeError {
     /// The error and its causes, on one line: what an operator sees of it.
     #[must_use]
     pub fn line(&self) -> String {
-        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
-        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+        chain(self)
     }
 }
 
@@ -103,74 +88,14 @@ impl Probe {
         if health.expects(status) { Ok(()) } else { Err(ProbeError::Status(status)) }
     }
 
-    /// Connects as requests do, and asks.
-    async fn status(&self) -> Result<StatusCode, ProbeError> {
-        let stream = TcpStream::connect(self.address).await.map_err(ProbeError::Connect)?;
-        stream.set_nodelay(true).map_err(ProbeError::Connect)?;
-        let Some(tls) = &self.spec.tls else { return self.exchange(stream).await };
-        let stream = Handshake::with(tls, self.address, &self.clients)?.on(stream).await?;
-        self.exchange(stream).await
-    }
-
-    async fn exchange(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    ) -> Result<StatusCode, ProbeError> {
-        match self.spec.protocol {
-            Protocol::Http1 => {
-                let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-                head_of(sender.send_request(self.http1_request()), connection).await
-            }
-            Protocol::Http2 => {
-                // hyper leaves the connection to a task, which says goodbye when nobody asks any more.
-                let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-                head_of(sender.send_request(self.http2_request()), connection).await
-            }
-        }
-    }
-
-    fn request(&self, uri: Uri) -> Request<Empty<Bytes>> {
-        let mut request = Request::new(Empty::new());
-        *request.method_mut() = self.spec.health.method.clone();
-        *request.uri_mut() = uri;
+    async fn status(&self) -> Result<StatusCode, ExchangeError> {
+        let ProbeSpec { health, protocol, tls } = &self.spec;
+        let peer = Peer { address: self.address, protocol: *protocol, tls: tls.as_deref(), clients: &self.clients };
+        let mut request = Request::new(Full::<Bytes>::default());
+        *request.method_mut() = health.method.clone();
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
-        request
-    }
-
-    fn host(&self) -> &HeaderValue {
-        self.spec.health.host.as_ref().unwrap_or(&self.host)
-    }
-
-    fn http1_request(&self) -> Request<Empty<Bytes>> {
-        let mut request = self.request(Uri::from(self.spec.health.path.clone()));
-        let headers = request.headers_mut();
-        headers.insert(HOST, self.host().clone());
-        headers.insert(CONNECTION, HeaderValue::from_static("close"));
-        request
-    }
-
-    /// The host stands in the target (RFC 9113, 8.3.1).
-    fn http2_request(&self) -> Request<Empty<Bytes>> {
-        let scheme = if self.spec.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let authority = Authority::try_from(self.host().as_bytes());
-        // The config takes no host that is none.
-        let authority = authority.unwrap_or_else(|_bad| Authority::from_static("localhost"));
-        let uri =
-            Uri::builder().scheme(scheme).authority(authority).path_and_query(self.spec.health.path.clone()).build();
-        self.request(uri.unwrap_or_default())
-    }
-}
-
-/// The status of an answer, while `connection` is driven.
-async fn head_of(
-    answer: impl Future<Output = hyper::Result<Response<Incoming>>>,
-    connection: impl Future<Output = hyper::Result<()>>,
-) -> Result<StatusCode, ProbeError> {
-    let mut answer = pin!(answer);
-    tokio::select! {
-        biased;
-        answer = &mut answer => Ok(answer?.status()),
-        // It drives the exchange, and can end it at the moment it hands the answer over; the answer has the error too.
-        _ended = connection => Ok(answer.await?.status()),
+        let host = health.host.as_ref().unwrap_or(&self.host).clone();
+        let question = Question { host, path: health.path.clone(), request };
+        peer.ask(question, async |answer| Ok(answer.status())).await
     }
 }
