@@ -4,4 +4,8 @@
 //! hangs or prints for ever must not be a rollout that hangs. What they answer is told in words for people.
 
 pub mod excerpt;
+#[cfg(test)]
+mod fixture;
 pub mod hook;
+pub mod sign;
+pub mod webhook;
