@@ -8,4 +8,5 @@ pub mod excerpt;
 mod fixture;
 pub mod hook;
 pub mod sign;
+pub mod smoke;
 pub mod webhook;
