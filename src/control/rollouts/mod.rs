@@ -7,6 +7,7 @@ pub mod excerpt;
 #[cfg(test)]
 mod fixture;
 pub mod hook;
+pub mod notify;
 pub mod sign;
 pub mod smoke;
 pub mod webhook;
