@@ -128,7 +128,7 @@ impl Patience {
     const USUAL: Self = Self { ending: Duration::from_secs(5), rest: Duration::from_secs(1) };
 }
 
-/// Runs a command for `subject` and waits for its end, at most about six seconds longer than `limit`. When nobody waits
+/// Runs a command for `subject` and waits for its end, at most about seven seconds longer than `limit`. When nobody waits
 /// for this any more, the command and all that it started are killed.
 ///
 /// # Errors
