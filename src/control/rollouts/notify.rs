@@ -431,7 +431,7 @@ mod tests {
         let acts = [bad(), bad(), bad(), Act::answer("404 No", ""), Act::answer("200 OK", "")];
         let mut server = Server::new(acts).await;
         let work = AtWork::new([target("chat", &server, 2)], QUICK);
-        ["m-1", "m-2", "m-3"].map(|id| work.notifier.tell(message(id)));
+        ["m-1", "m-2", "m-3"].iter().for_each(|id| work.notifier.tell(message(id)));
         for wanted in ["m-1", "m-1", "m-1", "m-2", "m-3"] {
             assert_eq!(id(&server.seen().await), wanted);
         }
@@ -526,7 +526,7 @@ mod tests {
     async fn what_was_told_last_is_delivered_before_the_end() {
         let mut server = Server::new([Act::answer("200 OK", ""), Act::answer("200 OK", "")]).await;
         let work = AtWork::new([target("chat", &server, 0)], QUICK);
-        ["m-1", "m-2"].map(|id| work.notifier.tell(message(id)));
+        ["m-1", "m-2"].iter().for_each(|id| work.notifier.tell(message(id)));
         assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
         assert_eq!((id(&server.seen().await), id(&server.seen().await)), ("m-1", "m-2"));
     }
