@@ -34,6 +34,7 @@ use tokio::time::Instant;
 use crate::config::Config;
 use crate::control::admin::{self, Address, LeaveFile};
 use crate::control::hold::Desk;
+use crate::control::resolve::{self, First};
 use crate::control::{self, Store, Writer};
 use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::LogSender;
@@ -111,6 +112,8 @@ pub struct Bound {
     upgrade_signal: Option<Signal>,
     door: Door,
     material: Material,
+    /// What the names of endpoints stand for, as they were asked for at the start.
+    names: First,
     writer: Writer,
     registry: Arc<Registry>,
     clock_start: Instant,
@@ -221,12 +224,15 @@ impl Bound {
         inherited.close_rest();
         let shared = Shared::of(&listeners, &door)?;
         let log_out = LogOut::open(&config.access_log)?;
+        // While nobody is served: clients wait in the queues of the sockets, or go on with the process before.
+        let names = runtime.block_on(resolve::first(&config.services, config.proxy.resolver));
         if let Some(predecessor) = inherited.predecessor() {
             predecessor.await_store();
         }
         let store = if options.in_memory { Store::in_memory()? } else { Store::open(&config.state.path)? };
         let registry = Arc::new(Registry::new(workers));
-        let writer = Writer::new(store, Arc::clone(&registry), config.services.clone())?;
+        let mut writer = Writer::new(store, Arc::clone(&registry), config.services.clone())?;
+        names.answers().for_each(|(host, answer)| writer.resolved(host, answer.clone()));
         let clock_start = Instant::now();
         let runtime = Arc::new(runtime);
         Ok(Self {
@@ -238,6 +244,7 @@ impl Bound {
             upgrade_signal,
             door,
             material,
+            names,
             writer,
             registry,
             clock_start,
@@ -304,6 +311,7 @@ impl Bound {
             file: self.options.file,
             log_file: rotation,
             config: self.config,
+            names: self.names,
         };
         let control = spawn("control", plane.prepare(control_stop)?)?;
         if let Some(predecessor) = self.options.inherited.predecessor() {

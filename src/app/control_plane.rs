@@ -24,7 +24,7 @@ use crate::control::hold::Desk;
 use crate::control::live::Live;
 use crate::control::publish::Published;
 use crate::control::renew::Renewal;
-use crate::control::resolve;
+use crate::control::resolve::{First, Resolver};
 use crate::control::rollouts::desk::Rollouts;
 use crate::control::rollouts::director::{Director, Known, Means, Shown};
 use crate::control::rollouts::notify::{Courier, notifier};
@@ -100,6 +100,8 @@ pub(super) struct ControlPlane {
     /// The access log, if it is a file.
     pub(super) log_file: Option<Rotation>,
     pub(super) config: Config,
+    /// What the names of endpoints stood for before anybody was served.
+    pub(super) names: First,
 }
 
 impl ControlPlane {
@@ -112,10 +114,12 @@ impl ControlPlane {
         let (clock_start, file, log_file, config) = (self.clock_start, self.file, self.log_file, self.config);
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
-        let (naming, resolver) = (handle.clone(), config.proxy.resolver);
+        let resolver =
+            Resolver { published: Arc::clone(&published), handle: handle.clone(), server: config.proxy.resolver };
+        let names = self.names;
         let (targets, notified) = watch::channel(config.releases.notify.clone());
         let (told, known) = watch::channel(Arc::new(Known::of(&config)));
-        let means = (handle.clone(), Arc::clone(&published), Arc::clone(&sides.clients));
+        let means = (resolver.clone(), Arc::clone(&sides.clients));
         let entered = runtime.enter();
         let watch = file.map(|file| watch_file(file, config, means, (facts, told))).transpose()?;
         drop(entered);
@@ -160,7 +164,7 @@ impl ControlPlane {
                     rotating,
                     renewal.run(stopped(stop.clone())),
                     live.run(Arc::clone(&published), stopped(stop.clone())),
-                    resolve::run(Arc::clone(&published), naming, resolver, stopped(stop.clone())),
+                    resolver.run(names, stopped(stop.clone())),
                     health::run(published, clients, chance, stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
                     systemd::run(reloads, stopped(stop.clone())),
@@ -188,10 +192,11 @@ fn releases(
 fn watch_file(
     file: ConfigFile,
     running: Config,
-    (handle, published, clients): (Handle, Published, Arc<Clients>),
+    (resolver, clients): (Resolver, Arc<Clients>),
     (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
 ) -> Result<ConfigWatch, RunError> {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
+    let published = Arc::clone(&resolver.published);
     let read: Read = Box::new(move |text| {
         let refused =
             |problems: Problems| -> Vec<String> { problems.as_slice().iter().map(ToString::to_string).collect() };
@@ -202,7 +207,7 @@ fn watch_file(
         let releases = Arc::new(Known::of(&config));
         Ok(FileContent { services: config.services, needs_restart, releases })
     });
-    Ok(ConfigWatch::new((file.path, file.text), read, handle, (facts, known))?)
+    Ok(ConfigWatch::new((file.path, file.text), read, resolver, (facts, known))?)
 }
 
 /// Ends when the process stops, or whoever would say so is gone.

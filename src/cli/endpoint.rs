@@ -1,4 +1,4 @@
-//! `pointsman drain` and `ready`: an endpoint out of the traffic and back.
+//! `pointsman drain` and `ready`: an endpoint, or all behind a name, out of the traffic and back.
 
 use clap::Args;
 use http::Method;
@@ -14,14 +14,15 @@ struct Place {
     service: String,
     /// The version
     version: String,
-    /// The endpoint's address
-    #[arg(value_name = "IP:PORT")]
+    /// The endpoint's address, or a name of the config: all that it stands for, now and later
+    #[arg(value_name = "IP:PORT|NAME:PORT")]
     address: String,
 }
 
 /// Give an endpoint no new requests; those that it has may end
 #[derive(Args, Debug)]
-#[command(after_help = "Example:\n  pointsman drain shop v1 10.0.0.1:8080 --wait 30s --reason 'new kernel'")]
+#[command(after_help = "Examples:\n  pointsman drain shop v1 10.0.0.1:8080 --wait 30s --reason 'new kernel'\n  \
+    pointsman drain shop v1 backend.internal:8080")]
 pub struct DrainArgs {
     #[command(flatten)]
     place: Place,

@@ -2,15 +2,14 @@
 //! out, or every problem at once. A dry run is this function and nothing else, which is why it tells the truth.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::table::{Addresses, Name, ServiceSpec, Slots, Traffic, Weights};
+use crate::table::{Addresses, EndpointAddress, Name, ServiceSpec, Slots, Traffic, Weights};
 
 use super::difference::Difference;
 use super::fault::{Fault, FaultKind};
 use super::rollout_change::{self, RolloutChange};
-use super::{file, undo};
+use super::{endpoint, file, undo};
 
 /// The traffic of all services at one revision.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +51,8 @@ pub enum Change {
         service: Name,
         /// The version.
         version: Name,
-        /// The endpoint.
-        address: SocketAddr,
+        /// The endpoint, or the name of some.
+        address: EndpointAddress,
         /// Whether it gets no new requests.
         drained: bool,
     },
@@ -177,7 +176,7 @@ pub fn plan<H: History>(state: &State, history: &H, change: &Change) -> Result<P
         Change::Flip { service, to } => Ok(flip(state, service, to)?),
         Change::Rollback { to, services } => undo::plan(state, history, *to, services.as_ref()),
         Change::Endpoint { service, version, address, drained } => {
-            Ok(endpoint(state, service, (version, *address), *drained)?)
+            Ok(endpoint::plan(state, service, (version, address), *drained)?)
         }
         Change::Rollout(change) => Ok(rollout_change::plan(state, change)?),
         Change::File(specs) => Ok(file::plan(state, specs)),
@@ -268,39 +267,4 @@ fn flip(state: &State, service: &Name, to: &Name) -> Result<Planned, Vec<Fault>>
     let weights = Weights::all_on(to, spec.versions.iter().map(|version| version.name.clone()));
     let next = traffic.shifted(&weights, || state.new_salt(spec));
     Ok(state.planned(Action::Flip, [(service.clone(), next)]))
-}
-
-fn endpoint(
-    state: &State,
-    service: &Name,
-    (version, address): (&Name, SocketAddr),
-    drained: bool,
-) -> Result<Planned, Vec<Fault>> {
-    let place = format!("services.{service}");
-    let (spec, traffic) = state.service(&place, service).map_err(|fault| vec![fault])?;
-    let place = format!("{place}.versions.{version}");
-    let Some(found) = spec.versions.iter().find(|known| known.name == *version) else {
-        return Err(vec![Fault::no_version(FaultKind::Unknown, place, version, versions(spec))]);
-    };
-    let endpoints = state.addresses.endpoints(found);
-    // A drained address that its name does not stand for now can still be made ready.
-    if !endpoints.contains(&address) && !traffic.drained.contains(&(version.clone(), address)) {
-        let known: Vec<_> = endpoints.iter().map(SocketAddr::to_string).collect();
-        return Err(vec![Fault {
-            kind: FaultKind::Unknown,
-            place: format!("{place}.endpoints"),
-            found: format!("unknown endpoint {address}"),
-            wanted: super::fault::one_of(known.iter().map(String::as_str)),
-            remedy: "name an endpoint of the version".to_owned(),
-        }]);
-    }
-    let mut next = Traffic::clone(traffic);
-    let entry = (version.clone(), address);
-    let action = if drained { Action::Drain } else { Action::Ready };
-    if drained {
-        next.drained.insert(entry)
-    } else {
-        next.drained.remove(&entry)
-    };
-    Ok(state.planned(action, [(service.clone(), next)]))
 }

@@ -1,9 +1,8 @@
 //! What a change does to the users: weights from and to, how many of them move, and the least that had to.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 
-use crate::table::{Name, SLOTS, Slots, Traffic, Weight, Weights};
+use crate::table::{EndpointAddress, Name, SLOTS, Slots, Traffic, Weight, Weights};
 
 /// What a change does to one service.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,8 +28,8 @@ pub struct Difference {
 pub struct EndpointDifference {
     /// The version.
     pub version: Name,
-    /// The endpoint.
-    pub address: SocketAddr,
+    /// The endpoint, or the name of some.
+    pub address: EndpointAddress,
     /// Whether it is drained now.
     pub drained: bool,
 }
@@ -89,11 +88,14 @@ fn minimum(from: &Weights, to: &Weights) -> f64 {
     f64::from(grown.sum::<u32>()) / f64::from(SLOTS)
 }
 
-fn endpoints(before: &BTreeSet<(Name, SocketAddr)>, after: &BTreeSet<(Name, SocketAddr)>) -> Vec<EndpointDifference> {
+fn endpoints(
+    before: &BTreeSet<(Name, EndpointAddress)>,
+    after: &BTreeSet<(Name, EndpointAddress)>,
+) -> Vec<EndpointDifference> {
     let changed = |drained| {
-        move |(version, address): &(Name, SocketAddr)| EndpointDifference {
+        move |(version, address): &(Name, EndpointAddress)| EndpointDifference {
             version: version.clone(),
-            address: *address,
+            address: address.clone(),
             drained,
         }
     };

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::table::spec::VersionSpec;
-use crate::table::{Name, ServiceSpec, Traffic, Weight, Weights};
+use crate::table::{EndpointAddress, Name, ServiceSpec, Traffic, Weight, Weights};
 
 use super::change::{Action, Planned, State, versions};
 
@@ -31,8 +31,11 @@ fn traffic(state: &State, spec: &ServiceSpec) -> Traffic {
     let mut next =
         if fits && unchanged { Traffic::clone(old) } else { old.shifted(&spec.split, || state.new_salt(spec)) };
     next.drained.retain(|(name, address)| {
-        // What a name stands for comes and goes: who repairs that address is not asked again.
-        let is_there = |version: &VersionSpec| !version.names.is_empty() || version.endpoints.contains(address);
+        let is_there = |version: &VersionSpec| match address {
+            // What a name stands for comes and goes: who repairs that address is not asked again.
+            EndpointAddress::Ip(address) => !version.names.is_empty() || version.endpoints.contains(address),
+            EndpointAddress::Name(name) => version.names.contains(name),
+        };
         spec.versions.iter().any(|version| version.name == *name && is_there(version))
     });
     next

@@ -1,7 +1,7 @@
 //! The only writer of the traffic state.
 //!
-//! In reading order: [`change`] is what may be asked and what comes of it, with [`undo`] for rollbacks, [`rollout_change`] for
-//! rollouts, [`mod@file`] for
+//! In reading order: [`change`] is what may be asked and what comes of it, with [`endpoint`] for drains, [`undo`] for
+//! rollbacks, [`rollout_change`] for rollouts, [`mod@file`] for
 //! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
 //! the one pointer that the data plane loads. [`hold`] makes a change while nothing runs. [`watch`] reloads the config
@@ -18,6 +18,7 @@ pub mod change;
 pub mod difference;
 pub mod drain;
 pub mod effective;
+pub mod endpoint;
 pub mod exchange;
 pub mod export;
 pub mod fault;

@@ -1,7 +1,7 @@
 //! Where an endpoint stands, in words: for the status, and nobody else.
 
 use crate::stats::Standing;
-use crate::table::Endpoint;
+use crate::table::{Endpoint, HostPort};
 
 /// A word, and what else there is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,12 +12,14 @@ pub struct Words {
     pub reason: Option<String>,
 }
 
-/// Where `endpoint` stands at `now_ms`. What an operator said comes first.
+/// Where `endpoint` stands at `now_ms`, and the name that it is drained with, if it is. What an operator said comes first.
 #[must_use]
-pub fn words(endpoint: &Endpoint, now_ms: u64) -> Words {
+pub fn words(endpoint: &Endpoint, drained_with: Option<&HostPort>, now_ms: u64) -> Words {
     if endpoint.drained {
         let left = endpoint.stats.in_flight();
-        let reason = (left > 0).then(|| format!("draining, {left} in flight"));
+        let left = (left > 0).then(|| format!("draining, {left} in flight"));
+        let parts: Vec<_> = drained_with.map(|name| format!("with {name}")).into_iter().chain(left).collect();
+        let reason = (!parts.is_empty()).then(|| parts.join(", "));
         return Words { state: "drained", reason };
     }
     let (state, reason) = match endpoint.stats.rotation.standing(now_ms) {

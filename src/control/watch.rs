@@ -17,6 +17,7 @@ use crate::table::ServiceSpec;
 
 use super::fault::chain;
 use super::handle::{ApplyError, Handle};
+use super::resolve::Resolver;
 use super::rollouts::director::Known;
 
 /// How long events may gather before the file is read: an editor writes, renames and touches within milliseconds.
@@ -82,6 +83,7 @@ pub struct ConfigWatch {
     text: Option<String>,
     read: Read,
     handle: Handle,
+    resolver: Resolver,
     facts: watch::Sender<ConfigFacts>,
     changes: mpsc::Receiver<()>,
     /// Whether the last read has to be repeated: it came while the store was lent.
@@ -104,7 +106,7 @@ impl ConfigWatch {
     pub fn new(
         (path, text): (PathBuf, String),
         read: Read,
-        handle: Handle,
+        resolver: Resolver,
         (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
     ) -> Result<Self, WatchError> {
         // One is enough: it says that something happened since the last read.
@@ -121,7 +123,19 @@ impl ConfigWatch {
         for folder in folders(&path) {
             watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
         }
-        Ok(Self { path, text: Some(text), read, handle, facts, known, changes, again: false, _watcher: watcher })
+        let handle = resolver.handle.clone();
+        Ok(Self {
+            path,
+            text: Some(text),
+            read,
+            handle,
+            resolver,
+            facts,
+            known,
+            changes,
+            again: false,
+            _watcher: watcher,
+        })
     }
 
     /// Reloads on changes and on SIGHUP until `shutdown` ends.
@@ -181,6 +195,7 @@ impl ConfigWatch {
 
     async fn apply(&mut self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
         let FileContent { services, needs_restart, releases } = content?;
+        self.resolver.ahead(&services).await;
         let applied = self.handle.reload(services, None).await;
         self.again = matches!(applied, Err(ApplyError::Upgrading(_)));
         let applied = applied.map_err(|error| match &error {

@@ -174,7 +174,7 @@ impl Writer {
     }
 
     /// Puts the addresses of a host in force.
-    fn resolved(&mut self, host: &Arc<str>, found: Result<Vec<IpAddr>, String>) {
+    pub fn resolved(&mut self, host: &Arc<str>, found: Result<Vec<IpAddr>, String>) {
         self.state.addresses = Arc::new(self.state.addresses.with(host, found));
         match self.publisher.table().with_addresses(&self.state.addresses, &self.registry) {
             Ok(table) => self.publisher.publish(table),

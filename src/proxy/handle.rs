@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::pin::pin;
 use std::rc::Rc;
 
 use http::header::CONNECTION;
@@ -23,6 +24,7 @@ use super::accept::ListenerSettings;
 use super::admit::{Admitted, BodyFraming, Seen, admit};
 use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, RequestBody};
+use super::caught::caught;
 use super::dial::{Lease, dial};
 use super::edit;
 use super::forward::{Answer, Head, forward};
@@ -94,7 +96,11 @@ pub async fn handle(
     let client_side = head.extensions.remove();
     let mut observer = Observer::begin(&worker, &head, peer.address);
     let manner = Manner::of(&head.headers);
-    match exchange(&worker, &peer, (seen, handshake), (head, body), &mut observer).await {
+    let exchanged = {
+        let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (head, body), &mut observer));
+        caught(exchange).await
+    };
+    match exchanged {
         Ok((forwarded, request_body, new_key)) => {
             let outcome = Outcome { observer, request_body, new_key };
             Ok(match forwarded.handshake {

@@ -347,11 +347,13 @@ impl Observer {
             let class = self.status.map_or(CodeClass::None, CodeClass::of);
             let micros = self.micros(took);
             routed.cell(&self.worker).answered(class, micros);
-            if let Some(juror) = self.juror.take().filter(|_| left != Refused::Internal) {
+            if let Some(juror) = self.juror.take().filter(|_| reason != Some(Refused::Internal)) {
                 juror.testify(routed.service(), self.worker.index, false, micros);
             }
             match &self.first_failed {
                 Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
+                // A bug of ours says nothing of the version.
+                None if reason == Some(Refused::Internal) => {}
                 None if self.attempt_failed.get() || class == CodeClass::ServerError => {
                     routed.cell(&self.worker).first(FirstAttempt::Failed);
                 }

@@ -1,4 +1,4 @@
-//! Endpoints by name: which addresses stand for a name is run-time state, found by a resolver and handed to the table.
+//! Endpoints by name: which addresses a name stands for is run-time state, found by a resolver and handed to the table.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -37,6 +37,38 @@ impl HostPort {
 impl fmt::Display for HostPort {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+/// Endpoints as people write them.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum EndpointAddress {
+    /// One endpoint.
+    Ip(SocketAddr),
+    /// Whatever a name stands for, now and later.
+    Name(HostPort),
+}
+
+impl EndpointAddress {
+    /// Endpoints from `IP:PORT` or `NAME:PORT`; `None` if the text is neither.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        text.parse().map(Self::Ip).ok().or_else(|| HostPort::new(text).map(Self::Name))
+    }
+}
+
+impl From<SocketAddr> for EndpointAddress {
+    fn from(address: SocketAddr) -> Self {
+        Self::Ip(address)
+    }
+}
+
+impl fmt::Display for EndpointAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(address) => address.fmt(f),
+            Self::Name(name) => name.fmt(f),
+        }
     }
 }
 
@@ -92,14 +124,16 @@ impl Addresses {
         endpoints
     }
 
-    /// The name of a version's definition that stands for `address`.
+    /// Whether `name` stands for `address`.
+    #[must_use]
+    pub fn stands(&self, name: &HostPort, address: SocketAddr) -> bool {
+        name.port == address.port() && self.of(&name.host).is_some_and(|found| found.addresses.contains(&address.ip()))
+    }
+
+    /// The name of a version's definition that `address` is there for; none if it stands there by itself.
     #[must_use]
     pub fn name_of<'v>(&self, version: &'v VersionSpec, address: SocketAddr) -> Option<&'v HostPort> {
-        let stands = |name: &HostPort| {
-            name.port == address.port()
-                && self.of(&name.host).is_some_and(|found| found.addresses.contains(&address.ip()))
-        };
-        version.names.iter().find(|name| !version.endpoints.contains(&address) && stands(name))
+        version.names.iter().find(|name| !version.endpoints.contains(&address) && self.stands(name, address))
     }
 }
 
@@ -118,6 +152,17 @@ mod tests {
         for bad in ["", "a", "a:0", "a:65536", "a:", ":80", "10.0.0.256:80", "a..b:80", "a b:80", "http://a:80", &long]
         {
             assert_eq!(HostPort::new(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn endpoints_are_written_by_address_or_by_name() {
+        for text in ["10.0.0.1:80", "[::1]:80", "backend.internal:80"] {
+            assert_eq!(EndpointAddress::new(text).map(|address| address.to_string()).as_deref(), Some(text));
+        }
+        assert!(matches!(EndpointAddress::new("10.0.0.1:80"), Some(EndpointAddress::Ip(_))));
+        for bad in ["", "10.0.0.1", "10.0.0.256:80", "backend", "::1:80"] {
+            assert_eq!(EndpointAddress::new(bad), None, "{bad}");
         }
     }
 

@@ -302,7 +302,7 @@ impl Service {
             let transport = version.tls.as_ref().map_or(0, transport);
             let endpoint = |address: &SocketAddr| Endpoint {
                 address: *address,
-                drained: traffic.drained.contains(&(version.name.clone(), *address)),
+                drained: traffic.drains(version, *address, addresses),
                 stats: registry.endpoint(&spec.name, &version.name, (*address, transport)),
             };
             Version {

@@ -39,7 +39,7 @@ pub mod traffic;
 pub mod weights;
 mod words;
 
-pub use address::{Addresses, HostPort};
+pub use address::{Addresses, EndpointAddress, HostPort};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Candidate, Cause, Decision, Undecided, decide};
 pub use name::Name;

@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::address::{Addresses, EndpointAddress, HostPort};
 use super::name::Name;
 use super::slots::Slots;
+use super::spec::VersionSpec;
 use super::weights::Weights;
 
 /// The traffic state of one service: who owns which slot under which salt, and which endpoints are drained.
@@ -20,7 +22,7 @@ pub struct Traffic {
     /// The owners of the slots.
     pub slots: Slots,
     /// Endpoints that get no new requests, with their version.
-    pub drained: BTreeSet<(Name, SocketAddr)>,
+    pub drained: BTreeSet<(Name, EndpointAddress)>,
 }
 
 impl Traffic {
@@ -44,6 +46,29 @@ impl Traffic {
     pub fn restored(&self, earlier: &Self) -> Self {
         Self { drained: self.drained.clone(), ..earlier.clone() }
     }
+
+    /// Whether the endpoint of `version` at `address` gets no new requests: by its address, or with a name.
+    #[must_use]
+    pub fn drains(&self, version: &VersionSpec, address: SocketAddr, addresses: &Addresses) -> bool {
+        // Nothing is, most of the time.
+        !self.drained.is_empty()
+            && (self.drained.contains(&(version.name.clone(), address.into()))
+                || self.drained_with(version, address, addresses).is_some())
+    }
+
+    /// The name that the endpoint of `version` at `address` is drained with. Who takes a name out means the machines
+    /// behind it: one that the config also lists by its address, or under another name, is out as well.
+    #[must_use]
+    pub fn drained_with<'v>(
+        &self,
+        version: &'v VersionSpec,
+        address: SocketAddr,
+        addresses: &Addresses,
+    ) -> Option<&'v HostPort> {
+        let is_drained =
+            |name: &HostPort| self.drained.contains(&(version.name.clone(), EndpointAddress::Name(name.clone())));
+        version.names.iter().find(|name| is_drained(name) && addresses.stands(name, address))
+    }
 }
 
 #[cfg(test)]
@@ -60,8 +85,29 @@ mod tests {
         panic!("no release begins here")
     }
 
-    fn drained() -> BTreeSet<(Name, SocketAddr)> {
-        BTreeSet::from([(name("v1"), ([10, 0, 0, 1], 80).into())])
+    fn drained() -> BTreeSet<(Name, EndpointAddress)> {
+        BTreeSet::from([(name("v1"), SocketAddr::from(([10, 0, 0, 1], 80)).into())])
+    }
+
+    #[test]
+    fn a_drained_name_drains_what_it_stands_for() {
+        let at = |last, port| SocketAddr::from(([10, 0, 0, last], port));
+        let backend = HostPort::new("backend:80").expect("a name");
+        let mut version = VersionSpec::new(name("v1"), vec![at(1, 80)]);
+        version.names = vec![HostPort::new("backend:81").expect("a name"), backend.clone()];
+        let known = Addresses::default().with(&backend.host, Ok(vec![at(1, 0).ip(), at(2, 0).ip()]));
+        let mut traffic = Traffic::first("shop-1".into(), &weights("v1=100"));
+        let drained =
+            |traffic: &Traffic| [at(1, 80), at(2, 80), at(2, 81)].map(|at| traffic.drains(&version, at, &known));
+        assert_eq!(drained(&traffic), [false; 3]);
+        traffic.drained = BTreeSet::from([(name("v2"), EndpointAddress::Name(backend.clone()))]);
+        assert_eq!(drained(&traffic), [false; 3], "another version");
+        traffic.drained = BTreeSet::from([(name("v1"), EndpointAddress::Name(backend.clone()))]);
+        assert_eq!(drained(&traffic), [true, true, false], "also what is listed by its address, not other ports");
+        assert_eq!(traffic.drained_with(&version, at(2, 80), &known), Some(&backend));
+        traffic.drained = self::drained();
+        assert_eq!(drained(&traffic), [true, false, false]);
+        assert_eq!(traffic.drained_with(&version, at(1, 80), &known), None);
     }
 
     #[test]

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pointsman::control::change::{Entry, History, PlanError, Planned, plan};
-use pointsman::control::{Change, Fault, State};
-use pointsman::table::{Name, SLOTS, ServiceSpec, Slots, Weight, Weights};
+use pointsman::control::{Change, Fault, FaultKind, State};
+use pointsman::table::{Addresses, EndpointAddress, HostPort, Name, SLOTS, ServiceSpec, Slots, Weight, Weights};
 use proptest::prelude::*;
 
 use crate::support::spec::{address, name, service, services, weights};
@@ -158,12 +159,13 @@ fn a_rollback_of_one_service_does_not_hide_the_change_of_another() {
 fn a_rollback_leaves_drained_endpoints_alone() {
     let mut world = World::new(services(&[("shop", "v1=90 v2=10")]));
     world.shift("shop", "v1=50 v2=50");
-    let drain = |drained| Change::Endpoint { service: name("shop"), version: name("v1"), address: address(1), drained };
+    let drain =
+        |drained| Change::Endpoint { service: name("shop"), version: name("v1"), address: address(1).into(), drained };
     assert_eq!(world.apply(&drain(true)), Ok(true));
     assert_eq!(world.apply(&drain(true)), Ok(false), "it is drained already");
     assert_eq!(world.rollback(None, None), Ok(true));
     assert_eq!(world.split("shop"), "v1=90 v2=10");
-    assert_eq!(world.state.traffic["shop"].drained, BTreeSet::from([(name("v1"), address(1))]));
+    assert_eq!(world.state.traffic["shop"].drained, BTreeSet::from([(name("v1"), address(1).into())]));
     assert_eq!(world.apply(&drain(false)), Ok(true));
 }
 
@@ -197,12 +199,46 @@ fn a_version_that_leaves_gives_its_slots_up() {
 #[test]
 fn endpoints_that_leave_are_not_drained_any_more() {
     let mut world = World::new(services(&[("shop", "v1=95 v2=5")]));
-    let drain = Change::Endpoint { service: name("shop"), version: name("v1"), address: address(1), drained: true };
+    let drain =
+        Change::Endpoint { service: name("shop"), version: name("v1"), address: address(1).into(), drained: true };
     assert_eq!(world.apply(&drain), Ok(true));
     let mut spec = service("shop", "v1=95 v2=5");
     spec.versions[0].endpoints.remove(0);
     assert_eq!(world.apply(&Change::File(vec![Arc::new(spec)])), Ok(false), "no revision for it");
     assert!(world.state.traffic["shop"].drained.is_empty());
+}
+
+#[test]
+fn a_drained_name_is_kept_apart_from_its_addresses() {
+    let backend = HostPort::new("backend:80").unwrap();
+    let mut spec = service("shop", "v1=95 v2=5");
+    let (fixed, found) = (address(1), SocketAddr::from(([10, 0, 0, 77], 80)));
+    spec.versions[0].names = vec![backend.clone()];
+    let mut world = World::new(vec![Arc::new(spec.clone())]);
+    world.state.addresses = Arc::new(Addresses::default().with(&backend.host, Ok(vec![found.ip()])));
+    let change = |address: EndpointAddress, drained| Change::Endpoint {
+        service: name("shop"),
+        version: name("v1"),
+        address,
+        drained,
+    };
+    let by_name = EndpointAddress::Name(backend);
+    let faults = world.apply(&change(EndpointAddress::new("other:80").unwrap(), true)).expect_err("no such name");
+    assert!(faults[0].wanted.ends_with("10.0.0.77:80, backend:80"), "{faults:?}");
+    for address in [found.into(), by_name.clone()] {
+        assert_eq!(world.apply(&change(address, true)), Ok(true));
+    }
+    let faults = world.apply(&change(found.into(), false)).expect_err("its name is out");
+    assert_eq!(faults[0].kind, FaultKind::Conflict);
+    assert!(faults[0].remedy.starts_with("make backend:80 ready"), "{faults:?}");
+    assert_eq!(world.apply(&change(fixed.into(), false)), Ok(false), "the name does not stand for it");
+    assert_eq!(world.apply(&change(by_name.clone(), false)), Ok(true));
+    assert_eq!(world.state.traffic["shop"].drained, BTreeSet::from([(name("v1"), found.into())]), "as it was before");
+    assert_eq!(world.apply(&change(found.into(), false)), Ok(true));
+    assert_eq!(world.apply(&change(by_name, true)), Ok(true));
+    spec.versions[0].names.clear();
+    assert_eq!(world.apply(&Change::File(vec![Arc::new(spec)])), Ok(false), "no revision for it");
+    assert!(world.state.traffic["shop"].drained.is_empty(), "a name that left the config");
 }
 
 #[test]

@@ -230,13 +230,53 @@ fn hosts_and_targets_of_streams() {
         Case::malformed(9, get(&[(":path", "a")])),
         Case::malformed(9, get(&[(":scheme", "-")])),
         Case::refused(9, get(&[(":path", "*")]), "400 bad_target"),
-        // The codec cuts it off before anybody has routed by it; neither side sees it.
+        // The codec cuts it off: see `a_fragment_is_gone_before_anybody_reads_the_target`.
         Case::forwarded(9, get(&[(":path", "/a#b")]), &["GET /a HTTP/1.1"], &[]),
         Case::refused(9, get(&[(":method", "OPTIONS"), (":path", "*")]), "400 bad_target"),
         Case::refused(9, get(&[(":method", "TRACE")]), "405 method_not_allowed"),
         Case::refused(9, get(&[(":method", "CONNECT"), (":scheme", "-"), (":path", "-")]), "405 method_not_allowed"),
         Case::forwarded(10, get(&[(":path", "//a/../b%2fc?d")]), &["GET //a/../b%2fc?d HTTP/1.1"], &[]),
     ]);
+}
+
+/// The one deviation from rule 9 (see the page): over HTTP/2 a fragment is no 400. It has to be safe: rules, `explain` and
+/// the origin read one target, the one without it.
+#[test]
+fn a_fragment_is_gone_before_anybody_reads_the_target() {
+    let mut section = Section::of_this_test();
+    let origins = [Origin::with(|_| Reply::ok("v1")), Origin::with(|_| Reply::ok("v2"))];
+    let proxy = Setup::to(&[&origins[0], &origins[1]])
+        .listener("h2c = true")
+        .bottom(
+            "[[services.site.rules]]\nname = \"admin\"\nuse = \"v2\"\nwhen = { path = \"/admin\" }\n\
+             [[services.site.rules]]\nname = \"asked\"\nuse = \"v2\"\nwhen = { query = { q = \"1\" } }\n",
+        )
+        .start();
+    for (sent, read, version) in [
+        ("/admin#b", "/admin", "v2"),
+        ("/#/admin", "/", "v1"),
+        ("/b#/../admin", "/b", "v1"),
+        ("/admin?q=2#f", "/admin?q=2", "v2"),
+        ("/b?q=1#&q=2", "/b?q=1", "v2"),
+        ("/b#?q=1", "/b", "v1"),
+    ] {
+        let came = frames::send(proxy.address, &request(&[(":path", sent)]).bytes());
+        assert_eq!(came, Came::Answer(version.to_owned()), "{sent}");
+        let explained = proxy.explain(read);
+        let picked = explained["version"].as_str().or(explained["chances"]["v1"].as_f64().map(|_| "v1"));
+        assert_eq!(picked, Some(version), "{sent} is decided as {read} is: {explained}");
+        let seen: Vec<_> = origins.iter().flat_map(|origin| origin.forget().0).collect();
+        let targets: Vec<_> = seen.iter().map(Seen::target).collect();
+        assert_eq!(targets, [read], "one request, of what was decided on");
+        section.add(
+            9,
+            &shown(":path", sent),
+            &format!("200, of {version} as {read} is"),
+            &conformance::saw(&seen, &[]),
+        );
+    }
+    assert_eq!(proxy.explain("/admin#b")["problems"][0]["where"], "path", "nobody is told of a target that cannot be");
+    section.check();
 }
 
 #[test]

@@ -77,6 +77,7 @@ fn assert_over(proxy: &Proxy) {
     proxy.await_metric("pointsman_requests_in_flight", &[], 0.0);
     proxy.await_metric("pointsman_endpoint_in_flight", &[], 0.0);
     proxy.await_metric("pointsman_upstream_failures_total", &[], 0.0);
+    proxy.await_metric("pointsman_first_attempts_total", &["version=\"panics\""], 0.0);
 }
 
 #[test]
@@ -89,8 +90,11 @@ fn a_panic_ends_its_request_and_no_other() {
     other.write(get("/meanwhile"));
     eventually("another request is in flight", || origin.seen().len() == 2);
     client.write(get("/panic"));
+    let answer = client.answer();
+    assert_eq!((answer.status, answer.head.all("connection")), (500, vec!["close"]));
+    assert!(answer.text().starts_with("500 internal: "), "{}", answer.text());
     assert_eq!(client.end(), (End::Clean, Vec::new()));
-    section.add(24, "GET whose handling panics, after another one", "closed", "nothing");
+    section.add(24, "GET whose handling panics, after another one", "500 internal, closed", "nothing");
     assert_eq!(other.answer().text(), "ok");
     section.add(24, "a request in flight on another connection of the worker", "200", "GET /meanwhile");
     assert_eq!(proxy.client().ask(get("/after")).text(), "ok");
@@ -111,9 +115,9 @@ fn a_panic_ends_its_stream_and_no_other() {
         client.turn();
         origin.seen().len() == 1
     });
-    let broken = client.try_ask(of("panic"), &[], None).expect_err("there is no answer");
-    let reason = broken.reason().unwrap();
-    section.add(24, "a stream whose handling panics", &format!("RST_STREAM {reason:?}"), "nothing");
+    let broken = client.ask(of("panic"));
+    assert_eq!((broken.status, broken.text().starts_with("500 internal: ")), (500, true), "{}", broken.text());
+    section.add(24, "a stream whose handling panics", "500 internal", "nothing");
     assert_eq!(client.finish(other).text(), "ok");
     section.add(24, "a stream in flight on the same connection", "200", "GET /meanwhile");
     assert_eq!(client.ask(of("after")).text(), "ok");

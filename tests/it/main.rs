@@ -26,6 +26,7 @@ mod corners;
 mod demo;
 mod descriptors;
 mod drain;
+mod drain_names;
 mod durable;
 mod export;
 mod fuzz;

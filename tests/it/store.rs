@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pointsman::control::change::Action;
 use pointsman::control::store::{FORMAT, Header, Record, Store, StoreError};
-use pointsman::table::Traffic;
+use pointsman::table::{EndpointAddress, Traffic};
 use rusqlite::Connection;
 use tempfile::TempDir;
 
@@ -38,7 +38,9 @@ fn traffic(split: &str) -> Traffic {
 fn what_was_committed_is_there_after_reopening() {
     let (_folder, path) = place();
     let mut kept = traffic("v1=33.333 v2=66.667");
-    kept.drained.insert((name("v1"), "[::1]:80".parse().unwrap()));
+    for drained in ["[::1]:80", "10.0.0.1:80", "backend.internal:80"] {
+        kept.drained.insert((name("v1"), EndpointAddress::new(drained).unwrap()));
+    }
     {
         let mut store = Store::open(&path).expect("a new store");
         put(&mut store, 1, &traffic("v1=100")).expect("a write");

@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pointsman::control::Handle;
+use pointsman::control::publish::Published;
+use pointsman::control::resolve::Resolver;
 use pointsman::control::watch::{ConfigFacts, ConfigWatch, FileContent};
 use tokio::sync::watch;
 
@@ -27,10 +29,11 @@ fn read(text: &str) -> Result<FileContent, Vec<String>> {
 fn start(path: &Path, handle: Handle) -> watch::Receiver<ConfigFacts> {
     let (facts, seen) = watch::channel(ConfigFacts::good(Some(path.to_owned())));
     let text = fs::read_to_string(path).unwrap();
+    let resolver = Resolver { published: Published::default(), handle, server: None };
     let watch = ConfigWatch::new(
         (path.to_owned(), text),
         Box::new(read),
-        handle,
+        resolver,
         (facts, tokio::sync::watch::Sender::default()),
     )
     .unwrap();

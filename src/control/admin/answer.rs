@@ -1,5 +1,7 @@
 //! What a change answers, and what the audit trail shows of it.
 
+use std::borrow::Cow;
+
 use axum::Json;
 use axum::http::header::ETAG;
 use axum::http::{HeaderValue, StatusCode};
@@ -11,7 +13,7 @@ use crate::control::difference::Difference;
 use crate::control::handle::Applied;
 use crate::control::hold::HoldReport;
 use crate::control::rollouts::director::Shown;
-use crate::table::{Table, Version};
+use crate::table::{Table, Traffic, Version};
 
 use super::hold::HoldOutcome;
 
@@ -32,7 +34,7 @@ pub struct ChangeAnswer {
     /// How the hold went, if one was asked for and there was something to change.
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldOutcome>,
-    /// Requests that the drained endpoint is still answering.
+    /// Requests that the drained endpoint, or those behind the drained name, are still answering.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) in_flight: Option<u32>,
     /// What the caller will want to know: versions that get requests and cannot answer them at this moment.
@@ -74,7 +76,7 @@ pub struct WeightChange {
 pub struct EndpointChange {
     /// Its version.
     version: String,
-    /// Its address.
+    /// Its address, or the name whose addresses are meant.
     address: String,
     /// `drained` or `ready`.
     state: &'static str,
@@ -120,19 +122,35 @@ impl ChangeAnswer {
 /// The versions that have a share after a change and no endpoint that takes requests at this moment.
 fn unanswered(difference: &Difference, table: &Table, now_ms: u64) -> Vec<String> {
     let Some(service) = table.service_named(&difference.service) else { return Vec::new() };
-    let with_share = service.versions.iter().filter(|version| difference.to.of(&version.name).slots() > 0);
-    let unable = with_share.filter(|version| {
+    let traffic = changed(&service.traffic, difference);
+    let versions = service.versions.iter().zip(&service.spec.versions);
+    let with_share = versions.filter(|(version, _)| difference.to.of(&version.name).slots() > 0);
+    let unable = with_share.filter(|(version, spec)| {
         !version.endpoints.iter().any(|endpoint| {
-            let mut changes = difference.endpoints.iter();
-            let change = changes.find(|c| c.version == version.name && c.address == endpoint.address);
-            !change.map_or(endpoint.drained, |change| change.drained) && endpoint.stats.rotation.reachable(now_ms)
+            let drained = traffic.drains(spec, endpoint.address, &service.addresses);
+            !drained && endpoint.stats.rotation.reachable(now_ms)
         })
     });
-    let warn = |version: &Version| {
+    let warn = |(version, _): (&Version, _)| {
         let weight = difference.to.of(&version.name);
         format!("{} {} has {weight} % and no usable endpoint now", difference.service, version.name)
     };
     unable.map(warn).collect()
+}
+
+/// The traffic with the endpoints of a change, which may be in it already, or only planned.
+fn changed<'t>(traffic: &'t Traffic, difference: &Difference) -> Cow<'t, Traffic> {
+    let mut traffic = Cow::Borrowed(traffic);
+    for change in &difference.endpoints {
+        let entry = (change.version.clone(), change.address.clone());
+        let drained = &mut traffic.to_mut().drained;
+        if change.drained {
+            drained.insert(entry)
+        } else {
+            drained.remove(&entry)
+        };
+    }
+    traffic
 }
 
 impl DifferenceView {

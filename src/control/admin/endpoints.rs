@@ -1,6 +1,6 @@
-//! `PUT /v1/services/{service}/versions/{version}/endpoints/{address}`: take an endpoint out, or back in.
+//! `PUT /v1/services/{service}/versions/{version}/endpoints/{address}`: take an endpoint, or all that a
+//! name stands for, out, or back in.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,8 @@ use crate::config;
 use crate::control::change::Change;
 use crate::control::drain;
 use crate::control::fault::{Fault, FaultKind};
-use crate::table::Name;
+use crate::stats::EndpointStats;
+use crate::table::{Endpoint, EndpointAddress, Name, Table};
 
 use super::Admin;
 use super::answer::{ChangeAnswer, Tagged};
@@ -37,6 +38,9 @@ pub struct EndpointBody {
 
 /// Drains an endpoint, or makes it ready.
 ///
+/// By its name, all addresses that the name stands for, now and later. An address that is drained with its name comes
+/// back with it only; one that is drained by itself stays so.
+///
 /// # Errors
 /// The refusal.
 #[utoipa::path(
@@ -47,7 +51,7 @@ pub struct EndpointBody {
     params(
         ("service" = String, Path, description = "The service"),
         ("version" = String, Path, description = "The version"),
-        ("address" = String, Path, description = "The endpoint, such as 10.0.0.1:8080"),
+        ("address" = String, Path, description = "The endpoint, such as 10.0.0.1:8080, or a name of the config, such as backend.internal:8080"),
         WriteTerms
     ),
     request_body(content = EndpointBody, content_type = "application/json", example = r#"{"state": "drain", "wait": "30s"}"#),
@@ -72,22 +76,44 @@ pub async fn put(
         let known = || service.versions.iter().map(|version| version.name.as_str());
         found.or_else(|| miss(&mut faults, Fault::no_version(FaultKind::Unknown, "version", &version, known())))
     });
-    let address = address.parse::<SocketAddr>().ok().or_else(|| {
-        let wanted = "an address with a port, such as 10.0.0.1:8080";
+    let address = EndpointAddress::new(&address).or_else(|| {
+        let wanted = "an address or a name with a port, such as 10.0.0.1:8080 or backend.internal:8080";
         let mut fault = Fault::invalid("address", format!("{address:?}"), wanted, "take it from status");
         fault.kind = FaultKind::Unknown;
         miss(&mut faults, fault)
     });
-    let endpoint = found.zip(version.as_ref()).and_then(|(service, version)| {
-        let endpoints = &service.version_named(version.as_str())?.endpoints;
-        endpoints.iter().find(|endpoint| Some(endpoint.address) == address)
-    });
-    let (change, is_dry) = (change(name.zip(version.clone()), address, drained), call.is_dry());
+    let place = name.zip(version).zip(address);
+    let place = place.map(|((service, version), address)| Place { service, version, address });
+    let (change, is_dry) = (change(place.clone(), drained), call.is_dry());
     let Tagged(revision, mut answer) = call.apply(&admin, (change, reason), faults).await?;
-    if let Some(endpoint) = endpoint.filter(|_| drained == Some(true) && !is_dry) {
-        answer.in_flight = Some(drain::wait(&endpoint.stats, wait).await);
+    if let Some(place) = place.filter(|_| drained == Some(true) && !is_dry) {
+        // Those of both tables: what the name stands for may have changed at this very moment.
+        let mut endpoints = endpoints(&table, &place);
+        endpoints.extend(self::endpoints(&admin.table(), &place));
+        endpoints.sort_unstable_by_key(Arc::as_ptr);
+        endpoints.dedup_by_key(|endpoint| Arc::as_ptr(endpoint));
+        answer.in_flight = Some(drain::wait(&endpoints, wait).await);
     }
     Ok(Tagged(revision, answer))
+}
+
+/// Which endpoints are meant.
+#[derive(Clone, Debug)]
+struct Place {
+    service: Name,
+    version: Name,
+    address: EndpointAddress,
+}
+
+/// The endpoints that a place stands for.
+fn endpoints(table: &Table, place: &Place) -> Vec<Arc<EndpointStats>> {
+    let Some(service) = table.service_named(&place.service) else { return Vec::new() };
+    let is_meant = |endpoint: &&Endpoint| match &place.address {
+        EndpointAddress::Ip(address) => endpoint.address == *address,
+        EndpointAddress::Name(name) => service.addresses.stands(name, endpoint.address),
+    };
+    let endpoints = service.version_named(&place.version).into_iter().flat_map(|version| &version.endpoints);
+    endpoints.filter(is_meant).map(|endpoint| Arc::clone(&endpoint.stats)).collect()
 }
 
 /// How long to wait for a drained endpoint.
@@ -103,9 +129,9 @@ fn wait(fields: &mut Fields<'_>, drained: Option<bool>) -> Duration {
     })
 }
 
-fn change(of: Option<(Name, Name)>, address: Option<SocketAddr>, drained: Option<bool>) -> Option<Change> {
-    let (service, version) = of?;
-    Some(Change::Endpoint { service, version, address: address?, drained: drained? })
+fn change(place: Option<Place>, drained: Option<bool>) -> Option<Change> {
+    let Place { service, version, address } = place?;
+    Some(Change::Endpoint { service, version, address, drained: drained? })
 }
 
 fn drained(fields: &mut Fields<'_>) -> Option<bool> {

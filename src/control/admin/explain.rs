@@ -189,6 +189,10 @@ impl Asked {
         if !target.starts_with('/') {
             fields.wrong("path", format!("{target:?}"), "a path that begins with /", "put a / before it");
         }
+        if target.contains('#') {
+            let remedy = "leave out what begins with '#': it is refused in HTTP/1.1, and cut off in HTTP/2";
+            fields.wrong("path", format!("{target:?}"), "a path without a fragment", remedy);
+        }
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),

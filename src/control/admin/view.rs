@@ -12,7 +12,7 @@ use crate::control::live::Live;
 use crate::control::standing::{Words, words};
 use crate::stats::{CodeClass, UpstreamFailure};
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy};
-use crate::table::{Endpoint, HostPort, Service, Version, Weights};
+use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Version, Weights};
 
 /// A service: what it is, what its traffic is, and what happens to it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -184,8 +184,9 @@ impl VersionView {
 }
 
 impl EndpointView {
-    fn of(endpoint: &Endpoint, name: Option<&HostPort>, now_ms: u64) -> Self {
-        let Words { state, reason } = words(endpoint, now_ms);
+    /// An endpoint, the name that stands for it, and the name that it is drained with.
+    fn of(endpoint: &Endpoint, name: Option<&HostPort>, drained_with: Option<&HostPort>, now_ms: u64) -> Self {
+        let Words { state, reason } = words(endpoint, drained_with, now_ms);
         let stats = &endpoint.stats;
         let address = endpoint.address.to_string();
         let name = name.map(ToString::to_string);
@@ -193,9 +194,9 @@ impl EndpointView {
     }
 
     /// A name that stands for no address.
-    fn unresolved(name: &HostPort, problem: Option<&str>) -> Self {
+    fn unresolved(name: &HostPort, problem: Option<&str>, drained: bool) -> Self {
         let reason = Some(problem.unwrap_or("not asked yet").to_owned());
-        let (address, state) = (name.to_string(), "unresolved");
+        let (address, state) = (name.to_string(), if drained { "drained" } else { "unresolved" });
         Self { address, name: Some(name.to_string()), state, reason, in_flight: 0, connections: 0 }
     }
 }
@@ -204,11 +205,15 @@ impl EndpointView {
 fn endpoints(service: &Service, version: &Version, now_ms: u64) -> Vec<EndpointView> {
     let spec = service.spec.versions.iter().find(|spec| spec.name == version.name);
     let name_of = |endpoint: &Endpoint| spec.and_then(|spec| service.addresses.name_of(spec, endpoint.address));
-    let known = version.endpoints.iter().map(|endpoint| EndpointView::of(endpoint, name_of(endpoint), now_ms));
+    let drained_with = |endpoint: &Endpoint| service.traffic.drained_with(spec?, endpoint.address, &service.addresses);
+    let view = |endpoint| EndpointView::of(endpoint, name_of(endpoint), drained_with(endpoint), now_ms);
+    let known = version.endpoints.iter().map(view);
     let unresolved = spec.into_iter().flat_map(|spec| &spec.names).filter_map(|name| {
         let found = service.addresses.of(&name.host);
         let empty = found.is_none_or(|found| found.addresses.is_empty());
-        empty.then(|| EndpointView::unresolved(name, found.and_then(|found| found.problem.as_deref())))
+        let entry = (version.name.clone(), EndpointAddress::Name(name.clone()));
+        let drained = service.traffic.drained.contains(&entry);
+        empty.then(|| EndpointView::unresolved(name, found.and_then(|found| found.problem.as_deref()), drained))
     });
     known.chain(unresolved).collect()
 }

@@ -9,7 +9,15 @@ use hickory_resolver::TokioResolver;
 use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfig};
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
+
+/// How long an answer to one question may take: the datagram is sent again within it, and a name is two questions at the
+/// most, for both kinds of addresses.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+
+/// How long all of it may take, with a system's list of domains to search: a start waits for it, and so does the word
+/// that a name server is silent. resolv.conf alone would let it be minutes.
+const ASK_MAX: Duration = Duration::from_secs(5);
 
 /// Asks name servers.
 #[derive(Clone)]
@@ -27,6 +35,11 @@ impl Dns {
 
     /// The addresses of `host`, sorted and at least one, and how long they hold.
     pub(super) async fn ask(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+        let asked = timeout(ASK_MAX, self.look_up(host)).await;
+        asked.unwrap_or_else(|_elapsed| Err(format!("no answer within {ASK_MAX:?}")))
+    }
+
+    async fn look_up(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String> {
         let resolver = self.0.as_ref().map_err(ToString::to_string)?;
         let answer = resolver.lookup_ip(host).await.map_err(|error| problem(&error))?;
         let mut addresses: Vec<IpAddr> = answer.iter().collect();
@@ -54,6 +67,8 @@ fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
     options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
     // We ask when an answer has run out, so a cache would only hold what is not asked for.
     options.cache_size = 0;
+    // Whoever asks does so again, with pauses of our own.
+    (options.timeout, options.attempts) = (options.timeout.min(ANSWER_MAX), 0);
     builder.build()
 }
 

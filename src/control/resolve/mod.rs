@@ -5,20 +5,25 @@
 //! addresses from before stay in use and the name is asked for again soon. The answer is the addresses that exist, not
 //! the health of what listens there: that is [`health`](super::health)'s.
 //!
+//! The names of the services at the start are asked for before anybody is served: a process that takes over while requests
+//! flow must not answer the first ones with "no endpoint". For the same reason new names of a config file are asked for
+//! before it is put in force. A name server that is silent holds either up for seconds, not for ever ([`Dns::ask`] bounds
+//! it).
+//!
 //! An answer is no revision: the traffic did not change. The writer builds the services that name the host anew and
 //! publishes them in one swap; addresses that are gone finish what they have.
 
 mod dns;
 
 use std::collections::{BTreeSet, HashMap};
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::table::Table;
+use crate::table::ServiceSpec;
 
 use super::handle::Handle;
 use super::publish::Published;
@@ -39,64 +44,134 @@ const RETRY_MIN: Duration = Duration::from_secs(1);
 /// The longest pause between two queries without a good answer.
 const RETRY_MAX: Duration = Duration::from_secs(30);
 
-/// Resolves the names of the table in force until `shutdown` ends, by the name server `server` or those of the system.
-pub async fn run(published: Published, handle: Handle, server: Option<SocketAddr>, shutdown: impl Future<Output = ()>) {
-    let mut ticks = interval(TICK);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut running: HashMap<Arc<str>, JoinHandle<()>> = HashMap::new();
-    // Made when the first name comes: who uses none needs no name servers.
-    let mut dns: Option<Dns> = None;
-    let mut known: Option<Arc<Table>> = None;
-    tokio::pin!(shutdown);
-    loop {
-        tokio::select! {
-            () = &mut shutdown => return,
-            _ = ticks.tick() => {}
+/// The first answers to names.
+#[derive(Debug, Default)]
+pub struct First(HashMap<Arc<str>, Asked>);
+
+/// What came of a query.
+#[derive(Debug)]
+struct Asked {
+    /// The addresses, or why there are none.
+    answer: Result<Vec<IpAddr>, String>,
+    /// How long it is used, or not asked again.
+    pause: Duration,
+}
+
+/// Asks for all names of `services` at the same time, once.
+pub async fn first(services: &[Arc<ServiceSpec>], server: Option<SocketAddr>) -> First {
+    ask_all(hosts(services), server).await
+}
+
+async fn ask_all(hosts: BTreeSet<Arc<str>>, server: Option<SocketAddr>) -> First {
+    let mut queries = JoinSet::new();
+    if !hosts.is_empty() {
+        let dns = Dns::new(server);
+        for host in hosts {
+            let dns = dns.clone();
+            queries.spawn(async move {
+                let mut retry = RETRY_MIN;
+                let asked = ask(&dns, &host, &mut retry).await;
+                tell(&host, &asked.answer, false);
+                (host, asked)
+            });
         }
-        let table = published.load_full();
-        if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &table)) {
-            continue;
-        }
-        let hosts = hosts(&table);
-        running.retain(|host, task| {
-            let stays = hosts.contains(host);
-            if !stays {
-                task.abort();
-            }
-            stays
-        });
-        for host in hosts.into_iter().filter(|host| !running.contains_key(host)).collect::<Vec<_>>() {
-            let dns = dns.get_or_insert_with(|| Dns::new(server)).clone();
-            running.insert(Arc::clone(&host), tokio::spawn(follow(host, dns, handle.clone())));
-        }
-        known = Some(table);
+    }
+    First(queries.join_all().await.into_iter().collect())
+}
+
+impl First {
+    /// The hosts and their answers.
+    pub fn answers(&self) -> impl Iterator<Item = (&Arc<str>, &Result<Vec<IpAddr>, String>)> {
+        self.0.iter().map(|(host, asked)| (host, &asked.answer))
     }
 }
 
-/// The hosts that a table names.
-fn hosts(table: &Table) -> BTreeSet<Arc<str>> {
-    let versions = table.services().flat_map(|service| &service.spec.versions);
+/// Keeps the names of the table in force resolved.
+#[derive(Clone)]
+pub struct Resolver {
+    /// Whose names.
+    pub published: Published,
+    /// Who is told.
+    pub handle: Handle,
+    /// The name server; none: those of the system.
+    pub server: Option<SocketAddr>,
+}
+
+impl Resolver {
+    /// Resolves the names of `services` that the table does not have: for those who will put them in force next.
+    pub async fn ahead(&self, services: &[Arc<ServiceSpec>]) {
+        let mut new = hosts(services);
+        if !new.is_empty() {
+            let known = self.hosts();
+            new.retain(|host| !known.contains(host));
+        }
+        for (host, answer) in ask_all(new, self.server).await.answers() {
+            // Without a writer there is nobody to put them in force either.
+            self.handle.resolved(Arc::clone(host), answer.clone()).await.ok();
+        }
+    }
+
+    /// Resolves the names of the table until `shutdown` ends. Those that were asked for already are asked for again when
+    /// their time is over.
+    pub async fn run(self, mut first: First, shutdown: impl Future<Output = ()>) {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut running: HashMap<Arc<str>, JoinHandle<()>> = HashMap::new();
+        // Made when the first name comes: who uses none needs no name servers.
+        let mut dns: Option<Dns> = None;
+        let mut known = None;
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                _ = ticks.tick() => {}
+            }
+            let table = self.published.load_full();
+            if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &table)) {
+                continue;
+            }
+            let hosts = hosts(table.services().map(|service| &service.spec));
+            running.retain(|host, task| {
+                let stays = hosts.contains(host);
+                if !stays {
+                    task.abort();
+                }
+                stays
+            });
+            for host in hosts.into_iter().filter(|host| !running.contains_key(host)).collect::<Vec<_>>() {
+                let dns = dns.get_or_insert_with(|| Dns::new(self.server)).clone();
+                let asked = first.0.remove(&host);
+                running.insert(Arc::clone(&host), tokio::spawn(follow(host, dns, self.handle.clone(), asked)));
+            }
+            known = Some(table);
+        }
+    }
+
+    /// The hosts that the table names.
+    fn hosts(&self) -> BTreeSet<Arc<str>> {
+        hosts(self.published.load().services().map(|service| &service.spec))
+    }
+}
+
+/// The hosts that services name.
+fn hosts<'s>(services: impl IntoIterator<Item = &'s Arc<ServiceSpec>>) -> BTreeSet<Arc<str>> {
+    let versions = services.into_iter().flat_map(|service| &service.versions);
     versions.flat_map(|version| &version.names).map(|name| Arc::clone(&name.host)).collect()
 }
 
-/// Follows one host for as long as the task lives.
-async fn follow(host: Arc<str>, dns: Dns, handle: Handle) {
-    let mut retry = RETRY_MIN;
-    let mut last = None;
+/// Follows one host, which was asked for already or not, for as long as the task lives.
+async fn follow(host: Arc<str>, dns: Dns, handle: Handle, asked: Option<Asked>) {
+    let (mut retry, mut last, mut known) = (RETRY_MIN, None, false);
+    if let Some(Asked { answer, pause }) = asked {
+        known = answer.is_ok();
+        last = Some(answer);
+        sleep(pause).await;
+    }
     loop {
-        let (answer, pause) = match dns.ask(&host).await {
-            Ok((addresses, ttl)) => {
-                retry = RETRY_MIN;
-                (Ok(addresses), ttl.clamp(TTL_MIN, TTL_MAX))
-            }
-            Err(problem) => {
-                let pause = retry;
-                retry = (retry * 2).min(RETRY_MAX);
-                (Err(problem), pause)
-            }
-        };
+        let Asked { answer, pause } = ask(&dns, &host, &mut retry).await;
         if last.as_ref() != Some(&answer) {
-            tell(&host, &answer, last.is_none());
+            tell(&host, &answer, known);
+            known |= answer.is_ok();
             if handle.resolved(Arc::clone(&host), answer.clone()).await.is_err() {
                 return;
             }
@@ -106,11 +181,25 @@ async fn follow(host: Arc<str>, dns: Dns, handle: Handle) {
     }
 }
 
-/// One line for each change.
-fn tell(host: &str, answer: &Result<Vec<std::net::IpAddr>, String>, first: bool) {
+/// Asks once. `retry` is the pause after no good answer, which doubles with each.
+async fn ask(dns: &Dns, host: &str, retry: &mut Duration) -> Asked {
+    match dns.ask(host).await {
+        Ok((addresses, ttl)) => {
+            *retry = RETRY_MIN;
+            Asked { answer: Ok(addresses), pause: ttl.clamp(TTL_MIN, TTL_MAX) }
+        }
+        Err(problem) => {
+            let pause = std::mem::replace(retry, (*retry * 2).min(RETRY_MAX));
+            Asked { answer: Err(problem), pause }
+        }
+    }
+}
+
+/// One line for each change. `known` is whether there are addresses from before.
+fn tell(host: &str, answer: &Result<Vec<IpAddr>, String>, known: bool) {
     match answer {
         Ok(addresses) => tracing::info!(host, ?addresses, "the name resolves"),
-        Err(problem) if first => {
+        Err(problem) if !known => {
             tracing::warn!(host, problem, "the name does not resolve: no endpoint by it until it does")
         }
         Err(problem) => tracing::warn!(host, problem, "the name does not resolve: its last addresses stay in use"),

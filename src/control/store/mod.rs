@@ -12,13 +12,12 @@ mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::{Connection, Transaction, params};
 
-use crate::table::{Name, Traffic, Weights};
+use crate::table::{EndpointAddress, Name, Traffic, Weights};
 
 use super::change::Action;
 use super::difference::Difference;
@@ -63,7 +62,7 @@ pub struct Record<'a> {
     /// Services whose split changes.
     pub splits: Vec<(&'a Name, &'a Traffic)>,
     /// Services whose drained endpoints change, and all endpoints that are drained then.
-    pub drained: Vec<(&'a Name, &'a BTreeSet<(Name, SocketAddr)>)>,
+    pub drained: Vec<(&'a Name, &'a BTreeSet<(Name, EndpointAddress)>)>,
     /// The file's splits to remember.
     pub intent: Vec<(&'a Name, &'a Weights)>,
     /// What the change does, for the audit trail.

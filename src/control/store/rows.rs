@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::net::SocketAddr;
 
 use rusqlite::Row;
 use rusqlite::types::Type;
 
-use crate::table::{Name, Slots, Weight, Weights};
+use crate::table::{EndpointAddress, Name, Slots, Weight, Weights};
 
 pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
@@ -17,8 +16,8 @@ pub(super) fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<Name> {
     parsed(row, column, Name::new)
 }
 
-pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<SocketAddr> {
-    parsed(row, column, str::parse)
+pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<EndpointAddress> {
+    parsed(row, column, |text| EndpointAddress::new(text).ok_or_else(|| BadAddress(text.to_owned())))
 }
 
 pub(super) fn runs(row: &Row<'_>, column: usize) -> rusqlite::Result<Slots> {
@@ -33,6 +32,11 @@ pub(super) fn split(row: &Row<'_>, column: usize) -> rusqlite::Result<Weights> {
 #[derive(Debug, thiserror::Error)]
 #[error("found the split {0:?}, want `version=percent` items that sum to 100")]
 struct BadSplit(String);
+
+/// A stored text that is no endpoint.
+#[derive(Debug, thiserror::Error)]
+#[error("found the endpoint {0:?}, want IP:PORT or NAME:PORT")]
+struct BadAddress(String);
 
 /// Reads what the `Display` of [`Weights`] wrote.
 fn parse_split(text: &str) -> Result<Weights, BadSplit> {

@@ -18,7 +18,7 @@ fn a_table_holds_what_it_was_built_of() {
     let (specs, registry) = (shared([shop, on_host("cart", "cart.example")]), Registry::new(2));
     let mut traffic = first_traffic(&specs);
     let address = specs[0].versions[1].endpoints[0];
-    Arc::make_mut(traffic.get_mut("shop").expect("a service")).drained.insert((name("v2"), address));
+    Arc::make_mut(traffic.get_mut("shop").expect("a service")).drained.insert((name("v2"), address.into()));
     let table = Table::compile(41, &specs, &traffic, &registry).expect("the traffic fits");
     assert_eq!((table.revision, table.services().len()), (41, 2));
     assert_eq!((table.find("shop.example", "/"), table.find("cart.example", "/x")), (Some(0), Some(1)));

@@ -322,12 +322,12 @@ fn a_candidate_is_as_usable_as_its_version() {
     check(&table, true);
     // A version all of whose endpoints are drained is never taken for granted.
     let mut drained = Traffic::clone(&shop.traffic);
-    drained.drained.insert((shop.versions[0].name.clone(), first.address));
+    drained.drained.insert((shop.versions[0].name.clone(), first.address.into()));
     let with = |drained: &Traffic| {
         table.with_traffic(2, [(&shop.spec.name, &Arc::new(drained.clone()))], &registry).expect("the traffic fits")
     };
     check(&with(&drained), true);
-    drained.drained.insert((shop.versions[0].name.clone(), second.address));
+    drained.drained.insert((shop.versions[0].name.clone(), second.address.into()));
     check(&with(&drained), false);
 }
 

@@ -154,6 +154,8 @@ pub(crate) struct Table {
     /// What the origin does with the next request.
     reply: Arc<Mutex<Option<Reply>>>,
     peers: Option<Peers>,
+    /// Whether the proxy is the common one, which the peers are set up like.
+    is_common: bool,
     /// The same with an origin that speaks HTTP/2.
     http2: (H2Origin, Proxy),
 }
@@ -162,7 +164,7 @@ impl Table {
     /// A table in front of the common proxy.
     pub(crate) fn new() -> Self {
         let table = Self::with(|setup| setup);
-        Self { peers: Peers::wanted(&table.origin), ..table }
+        Self { peers: Peers::wanted(&table.origin), is_common: true, ..table }
     }
 
     /// A table in front of another proxy; the peers are not asked, whose settings would have to be others as well.
@@ -178,13 +180,14 @@ impl Table {
         let second = H2Origin::saying("ok");
         let to_second = Setup::endpoints(&[&[second.address()]]).version("protocol = \"h2\"");
         let http2 = (second, change(to_second).start());
-        Self { origin, proxy, reply, peers: None, http2 }
+        Self { origin, proxy, reply, peers: None, is_common: false, http2 }
     }
 
     /// Runs all cases, then fails with every one that went wrong, or if the page of conformance says something else.
     #[track_caller]
     pub(crate) fn run(&self, cases: impl IntoIterator<Item = Case>) {
-        let mut section = Section::at(Location::caller());
+        let place = Location::caller();
+        let mut section = if self.is_common { Section::at(place) } else { Section::of_a_setup_at(place) };
         let mut count = 0;
         let mut wrong = Vec::new();
         for case in cases {

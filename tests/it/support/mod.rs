@@ -55,10 +55,15 @@ pub(crate) fn with(lines: &[&str]) -> String {
 }
 
 /// Waits until `holds`; fails with `what` when it does not in time.
-pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub(crate) fn eventually(what: &str, holds: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, holds);
+}
+
+/// The same for what takes its time.
+pub(crate) fn eventually_within(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !holds() {
-        assert!(Instant::now() < deadline, "still not so after {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "still not so after {patience:?}: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -72,6 +72,8 @@ impl Peers {
     /// Asks all of them and notes what came of it.
     pub(crate) fn measure(&self, (rule, case): (u8, &str), bytes: &[u8], names: &[String], origin: &Origin) {
         let mut peers = BTreeMap::new();
+        // What our own proxy has broken off may still be on its way.
+        settle();
         for peer in &self.running {
             origin.forget();
             let mut client = Client::to(peer.address).patient(SILENCE);

@@ -168,9 +168,18 @@ impl Proxy {
 
     /// A change by the admin API, with a JSON body.
     pub(crate) fn put(&self, path: &str, body: &str) -> serde_json::Value {
+        self.call("PUT", path, body)
+    }
+
+    /// Why a request of this path for host `a` would go where it would.
+    pub(crate) fn explain(&self, path: &str) -> serde_json::Value {
+        self.call("POST", "/v1/explain", &serde_json::json!({ "host": "a", "path": path }).to_string())
+    }
+
+    fn call(&self, method: &str, path: &str, body: &str) -> serde_json::Value {
         let length = body.len();
         let request = format!(
-            "PUT {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
+            "{method} {path} HTTP/1.1\r\nHost: {}\r\nConnection: close\r\nContent-Type: application/json\r\n\
              Content-Length: {length}\r\n\r\n{body}",
             self.admin
         );
