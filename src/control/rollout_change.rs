@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::table::{Name, Weights};
+use crate::table::{EndpointAddress, Name, Weights};
 
 use super::change::{Action, Planned, State, unknown_versions};
 use super::fault::{Fault, FaultKind};
@@ -62,7 +62,7 @@ pub(super) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
     }
     for (service, version, address, drained) in &change.endpoints {
         if let Some(traffic) = next.get_mut(service) {
-            let entry = (version.clone(), *address);
+            let entry = (version.clone(), EndpointAddress::Ip(*address));
             if *drained {
                 traffic.drained.insert(entry)
             } else {
