@@ -7,11 +7,12 @@
 //! team's routes from being changed.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::settings;
 use crate::config::{self, Config, Files, Key, Problem, Problems, TlsFiles};
 use crate::control::admin::examine_tokens;
+use crate::control::secret::Secret;
 use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, Part, ServerSettings};
 
 /// What there is to say of a config.
@@ -44,6 +45,8 @@ pub(super) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clie
     if files.tokens.iter().all(|(_, token)| running.admin.tokens.contains(token)) {
         files.tokens.clear();
     }
+    let signs = |file: &Path| running.releases.notify.iter().any(|notify| notify.secret_file.as_deref() == Some(file));
+    files.secrets.retain(|(_, file)| !signs(file));
     joined(config, &Findings::of(&files).problems)
 }
 
@@ -78,6 +81,7 @@ impl Findings {
             found.side(tls, examined);
         }
         found.tokens(&files.tokens);
+        found.secrets(&files.secrets);
         found
     }
 
@@ -109,6 +113,15 @@ impl Findings {
                 continue;
             };
             self.warnings.push(tls.key_of(Part::Certificate(index)).problem(text));
+        }
+    }
+
+    fn secrets(&mut self, secrets: &[(Key, PathBuf)]) {
+        for (key, file) in secrets {
+            match Secret::read(file) {
+                Ok(secret) => self.warnings.extend(secret.warning.map(|text| key.problem(text))),
+                Err(fault) => self.problems.push(key.problem(fault.to_string())),
+            }
         }
     }
 

@@ -4,8 +4,10 @@
 //! arguments, the threads, and the table. Each release has a seed of its own, so the result does not depend on the number of
 //! threads.
 
+mod release;
 mod report;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -16,10 +18,9 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::{CommandError, Remote, text};
-use crate::rollout::judge::settings::Probability;
-use crate::rollout::judge::{Assignment, JudgeSettings};
-use crate::rollout::plan::{Back, Canary, Expired, Plan, Step, Strategy};
+use crate::rollout::plan::Plan;
 use crate::rollout::simulate::{Behaviour, Later, Run, Users, World, simulate};
+use crate::rollout::stage::Stage;
 use crate::table::Weight;
 
 /// The longest release that is simulated, beyond its own bakes and holds.
@@ -33,14 +34,24 @@ const TAIL: f64 = 1.2;
 #[command(after_help = "Examples:
   pointsman simulate --candidate-errors 2%
   pointsman simulate --steps 1,5,25,100 --bake 5m --rate 50 --slower 1.5
+  pointsman simulate --config pointsman.toml --service shop --rate 50 --candidate-errors 2%
   pointsman simulate --candidate-errors 5% --bad-at 30m --ramp 10m --json")]
 pub struct SimulateArgs {
-    /// The canary's steps, per cent
-    #[arg(long, value_delimiter = ',', default_value = "1,10,50,100", value_parser = weight)]
-    steps: Vec<Weight>,
-    /// How long each step is watched at the least
-    #[arg(long, default_value = "10m", value_parser = time)]
-    bake: Duration,
+    /// Take the plan and the judge's settings from this config; flags that are given come first
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// The service whose release it is; needed if the config has several
+    #[arg(long, requires = "config", value_name = "NAME")]
+    service: Option<String>,
+    /// The group whose release it is
+    #[arg(long, requires = "config", conflicts_with = "service", value_name = "NAME")]
+    group: Option<String>,
+    /// The canary's steps, per cent [default: 1,10,50,100]
+    #[arg(long, value_delimiter = ',', value_parser = weight)]
+    steps: Option<Vec<Weight>>,
+    /// How long each step is watched at the least, if the config says nothing of it alone [default: 10m]
+    #[arg(long, value_parser = time)]
+    bake: Option<Duration>,
     /// Requests per second of the service
     #[arg(long, default_value_t = 1000.0, value_parser = positive)]
     rate: f64,
@@ -65,12 +76,12 @@ pub struct SimulateArgs {
     /// Failures belong to users: for some everything fails, for the others nothing
     #[arg(long, requires = "users")]
     failures_stick: bool,
-    /// The probability that a good version is turned back
-    #[arg(long, default_value = "0.001", value_parser = ratio)]
-    alpha: f64,
-    /// What happens when a step was held for as long as it may be
-    #[arg(long, value_enum, default_value_t = OnExpired::Pause)]
-    on_expired: OnExpired,
+    /// The probability that a good version is turned back [default: 0.001]
+    #[arg(long, value_parser = ratio)]
+    alpha: Option<f64>,
+    /// What happens when a step was held for as long as it may be [default: pause]
+    #[arg(long, value_enum)]
+    on_expired: Option<OnExpired>,
     /// How many releases are simulated
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
@@ -112,26 +123,6 @@ fn ratio(text: &str) -> Result<f64, String> {
 }
 
 impl SimulateArgs {
-    fn plan(&self) -> Result<Plan, CommandError> {
-        let usage = CommandError::Usage;
-        let alpha = Probability::new(self.alpha)
-            .ok_or_else(|| usage(format!("--alpha: found {}, want a number between 0 and 1", self.alpha)))?;
-        let steps = self.steps.iter().map(|weight| Step { weight: *weight, bake: self.bake, gate: None }).collect();
-        let expired = match self.on_expired {
-            OnExpired::Pause => Expired::Pause,
-            OnExpired::RollBack => Expired::RollBack,
-        };
-        let bakes = u32::try_from(self.steps.len()).unwrap_or(u32::MAX);
-        let horizon = self.bake.saturating_mul(bakes).max(JudgeSettings::default().horizon);
-        let assignment = if self.users.is_some() { Assignment::PerKey } else { Assignment::PerRequest };
-        let judge = JudgeSettings { alpha, horizon, assignment, ..JudgeSettings::default() };
-        let strategy = Strategy::Canary(Canary { steps, back: Back::AtOnce });
-        Plan::new(strategy, judge, expired).map_err(|problems| {
-            let lines: Vec<_> = problems.iter().map(|problem| format!("--steps: {problem}")).collect();
-            usage(lines.join("\npointsman: "))
-        })
-    }
-
     fn world(&self) -> World {
         let good = Behaviour { failing: self.baseline_errors, slower: 1.0 };
         let bad = Behaviour { failing: self.candidate_errors.unwrap_or(self.baseline_errors), slower: self.slower };
@@ -152,15 +143,24 @@ impl SimulateArgs {
 /// # Errors
 /// [`CommandError::Usage`] when the plan makes no sense.
 pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
-    let (plan, world) = (args.plan()?, args.world());
+    let (plan, world) = (release::plan(args)?, args.world());
     let seed = args.seed.unwrap_or_else(rand::random);
-    let bakes = u32::try_from(args.steps.len()).unwrap_or(u32::MAX);
-    let most = (args.bake + plan.judge().hold_max).saturating_mul(bakes).saturating_add(SLACK);
+    let most = longest(&plan);
     let began = Instant::now();
     let runs = all(&plan, &world, most, (args.runs, seed));
     let facts = report::Facts { plan: &plan, world: &world, runs: &runs, seed, passed: began.elapsed() };
     text::print(&if remote.json { format!("{:#}\n", facts.to_json()) } else { facts.to_text() });
     Ok(())
+}
+
+/// The time in which a release with this plan has ended or waits for somebody.
+fn longest(plan: &Plan) -> Duration {
+    let times = plan.stages().into_iter().map(|stage| match stage {
+        Stage::Bake { bake, .. } => bake + plan.judge().hold_max,
+        Stage::Keep(time) => time,
+        Stage::Do(_) => Duration::ZERO,
+    });
+    times.fold(SLACK, Duration::saturating_add)
 }
 
 /// All runs, in the order of their seeds.

@@ -126,6 +126,15 @@ fn remedy(unexpected: Unexpected<'_>, found: &str, wanted: &str) -> String {
 
 const TABLE: &str = "write { KEY = VALUE }, or a [section] of its own";
 
+/// What to write instead of `2%`: weights are per cent, ratios and probabilities are parts of one.
+fn percent_remedy(number: &str, wanted: &str) -> String {
+    let of_one = ["between 0 and 1,", "from 0 to 1,", "including, 1,"].iter().any(|range| wanted.contains(range));
+    match number.parse::<f64>() {
+        Ok(percent) if of_one => format!("write {}", percent / 100.0),
+        Ok(_) | Err(_) => format!("write {number}"),
+    }
+}
+
 /// What to write instead of a text.
 fn text_remedy(text: &str, wanted: &str) -> String {
     let number = |text: &str| text.parse::<f64>().is_ok_and(f64::is_finite);
@@ -139,7 +148,7 @@ fn text_remedy(text: &str, wanted: &str) -> String {
     {
         "leave the quotes out".to_owned()
     } else if wanted.contains("number") && number(text.trim_end_matches('%')) {
-        format!("write {}", text.trim_end_matches('%'))
+        percent_remedy(text.trim_end_matches('%'), wanted)
     } else if span || wanted.starts_with("a size") {
         let unit = if span { 's' } else { 'B' };
         match number(text) && !text.contains('.') {

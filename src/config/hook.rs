@@ -167,3 +167,21 @@ fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     };
     text.split('{').skip(1).filter_map(|rest| Some(rest.split_once('}')?.0)).filter(word)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_braces_are_text() {
+        for (text, wanted) in [
+            ("{endpoint}", &["endpoint"][..]),
+            ("http://{host}:{port}/x", &["host", "port"]),
+            ("{\"from\": \"{from}\", \"n\": {}}", &["from"]),
+            ("${1} {a b} {x-y} {", &[]),
+            ("}{to", &[]),
+        ] {
+            assert_eq!(placeholders(text).collect::<Vec<_>>(), wanted, "{text}");
+        }
+    }
+}

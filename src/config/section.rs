@@ -117,3 +117,118 @@ fn is_known_to(key: &str, word: &str) -> bool {
     let knows_by_word = RawStrategy::ALL.iter().any(|strategy| strategy.word() == word && knows(strategy));
     knows_by_word || !RawStrategy::ALL.iter().any(knows)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::{Config, parse};
+    use crate::rollout::judge::Assignment;
+    use crate::rollout::release::Shape;
+
+    const EXAMPLE: &str = include_str!("../../config/example.toml");
+
+    fn section(value: Value) -> RolloutSection {
+        serde_json::from_value(value).unwrap()
+    }
+
+    fn problems(value: Value) -> Vec<String> {
+        let problems = section(value).release().expect_err("want problems");
+        problems.as_slice().iter().map(ToString::to_string).collect()
+    }
+
+    fn bakes(section: &RolloutSection) -> Vec<u64> {
+        match section.release().unwrap().shape {
+            Shape::Canary(canary) => canary.steps.iter().map(|step| step.bake.as_secs()).collect(),
+            shape => panic!("want a canary, found {shape:?}"),
+        }
+    }
+
+    #[test]
+    fn a_section_is_the_release_of_its_config_also_after_it_was_stored() {
+        let config: Config = parse(EXAMPLE, Path::new("/etc/pointsman")).unwrap();
+        let (releases, sections) = (&config.releases, &config.rollout_sections);
+        let services = releases.services.iter().map(|(name, release)| (release, &sections.services[name]));
+        let groups = releases.groups.iter().map(|(name, group)| (&group.release, &sections.groups[name]));
+        let mut strategies = Vec::new();
+        for (release, section) in services.chain(groups) {
+            let stored: RolloutSection = serde_json::from_str(&serde_json::to_string(section).unwrap()).unwrap();
+            assert_eq!(&stored, section);
+            // Regular expressions cannot be compared, their text can.
+            assert_eq!(format!("{:?}", stored.release().unwrap()), format!("{release:?}"));
+            strategies.push(release.strategy_word());
+        }
+        assert_eq!(strategies, ["canary", "rolling", "rolling", "blue_green"]);
+    }
+
+    #[test]
+    fn a_service_without_a_section_is_released_by_the_default_canary() {
+        let text = include_str!("../../config/minimal.toml");
+        let config = parse(text, Path::new("")).unwrap();
+        let (name, release) = config.releases.services.first_key_value().unwrap();
+        assert!(config.rollout_sections.services[name].is_empty());
+        let plan = release.plan(1, Assignment::PerRequest).unwrap();
+        assert_eq!((plan.stages().len(), plan.judge().horizon), (4, Duration::from_secs(2_400)));
+    }
+
+    #[test]
+    fn overrides_replace_keys_and_those_of_the_judge_one_by_one() {
+        let base = section(json!({
+            "steps": [5, { "weight": 50, "bake": "3s" }], "bake": "10m", "judge": { "alpha": 0.01, "slower": 1.5 },
+        }));
+        let merged = base.merged(&section(json!({ "bake": "1s", "judge": { "slower": false, "alpha": null } })));
+        assert_eq!(bakes(&base), [600, 3]);
+        assert_eq!(bakes(&merged), [1, 3]);
+        let judge = merged.release().unwrap().judge;
+        assert_eq!((judge.slower, judge.alpha.value()), (None, 0.001));
+        assert_eq!(bakes(&base.merged(&section(json!({ "steps": null, "judge": null })))), [600; 4]);
+        assert_eq!(base.merged(&RolloutSection::default()), base);
+        assert_eq!(RolloutSection::default().merged(&base), base);
+    }
+
+    #[test]
+    fn another_strategy_leaves_the_keys_of_the_former_one_out() {
+        let base = section(json!({ "steps": [5], "bake": "1m", "on_hold": "roll_back", "judge": { "alpha": 0.01 } }));
+        let blue_green = base.merged(&section(json!({ "strategy": "blue_green", "watch": "1s" })));
+        let wanted = json!({
+            "strategy": "blue_green", "watch": "1s", "on_hold": "roll_back", "judge": { "alpha": 0.01 },
+        });
+        assert_eq!(blue_green, section(wanted));
+        assert!(matches!(blue_green.release().unwrap().shape, Shape::BlueGreen { .. }));
+        // What was asked for at the same time is a contradiction, and is told.
+        let both = base.merged(&section(json!({ "strategy": "blue_green", "bake": "1s" })));
+        assert!(both.release().unwrap_err().to_string().starts_with("plan.bake: "));
+        assert_eq!(bakes(&base.merged(&section(json!({ "strategy": "canary" })))), [60]);
+    }
+
+    #[test]
+    fn problems_name_their_key_without_a_line() {
+        let mut found = problems(json!({ "steps": [10, 5, "x"], "bakes": "1m", "judge": { "alpha": 2 } }));
+        found.sort();
+        let starts = ["plan.bakes: ", "plan.judge.alpha: ", "plan.steps[2]: ", "plan.steps[3]: "];
+        assert_eq!(found.len(), starts.len(), "{found:#?}");
+        assert!(found.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{found:#?}");
+    }
+
+    #[test]
+    fn what_json_alone_can_say_is_a_problem() {
+        let mut deep = json!(1);
+        for _ in 0..120 {
+            deep = json!({ "x": deep });
+        }
+        for value in [
+            json!({ "steps": [null] }),
+            json!({ "judge": { "requests_min": u64::MAX } }),
+            json!({ "steps": [1e300] }),
+            json!({ "webhook": { "url": "http://\u{0}\n'''\"\"\"\\" } }),
+            json!({ "": 1, "a.b": { "c\nd": [] } }),
+            json!({ "judge": deep }),
+        ] {
+            let found = problems(value);
+            assert!(found.iter().all(|line| line.starts_with("plan")), "{found:#?}");
+        }
+    }
+}

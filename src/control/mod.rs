@@ -32,6 +32,7 @@ pub mod renew;
 pub mod resolve;
 pub mod rollout_change;
 pub mod rollouts;
+pub mod secret;
 pub mod standing;
 pub mod store;
 pub mod undo;

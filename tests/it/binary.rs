@@ -85,8 +85,48 @@ fn a_plan_is_simulated_and_repeated_by_its_seed() {
     assert!(healthy["seconds"]["median"].as_f64().unwrap() >= 240.0, "{healthy}");
     assert_eq!(json(&["--slower", "2"]), json(&["--slower", "2"]));
     let (code, _, errors) = simulate(&["--steps", "10,5,0"]);
-    assert!(code == 64 && errors.contains("step 2 is 5 after 10") && errors.contains("step 3 is 0"), "{code} {errors}");
+    assert!(
+        code == 64 && errors.contains("--steps[2]: found 5 after 10") && errors.contains("--steps[3]: found 0"),
+        "{code} {errors}"
+    );
     assert_eq!(simulate(&["--candidate-errors", "200%"]).0, 64);
+}
+
+#[test]
+fn the_plan_of_a_config_is_simulated() {
+    let more = "[services.shop.rollout]\nsteps = [{ weight = 20, bake = \"1m\" }, 100]\nbake = \"2m\"\n\
+                [services.shop.rollout.judge]\nslower = false\n\
+                [services.cart]\npaths = [\"/cart\"]\nsplit = { v1 = 100 }\n\
+                [services.cart.versions]\nv1.endpoints = [\"127.0.0.1:1\"]\nv2.endpoints = [\"127.0.0.1:2\"]\n\
+                [groups.both]\nservices = [\"shop\", \"cart\"]\n\
+                [groups.both.rollout]\nstrategy = \"blue_green\"\nwatch = \"1m\"\nkeep = \"3m\"\n";
+    let (_folder, path) = folder(&config(nowhere(), nowhere(), more));
+    let base = ["simulate", "--runs", "20", "--seed", "7", "--config", path.to_str().unwrap()];
+    let simulate = |more: &[&str]| pointsman(&[&base[..], more].concat());
+    let json = |more: &[&str]| {
+        let (code, text, errors) = simulate(&[&["--json"], more].concat());
+        assert_eq!(code, 0, "{errors}");
+        serde_json::from_str::<serde_json::Value>(&text).unwrap()
+    };
+    // Of simulated time.
+    let seconds = |found: &serde_json::Value| found["seconds"]["median"].as_f64().unwrap();
+    let (slow, shorter) = (json(&["--service", "shop", "--slower", "3"]), json(&["--service", "shop", "--bake", "5s"]));
+    assert_eq!(slow["endings"], json!({ "completed": 1.0 }), "latency is not judged: {slow}");
+    assert!((180.0..240.0).contains(&seconds(&slow)), "{slow}");
+    // The step with a bake of its own keeps it.
+    assert!((65.0..150.0).contains(&seconds(&shorter)), "{shorter}");
+    let group = json(&["--group", "both"]);
+    assert!((240.0..300.0).contains(&seconds(&group)), "{group}");
+    for (more, wanted) in [
+        (&["--service", "shpo"][..], "found \"shpo\", want one of cart, shop"),
+        (&["--group", "shop"], "found \"shop\", want one of both"),
+        (&[], "--service or --group"),
+        (&["--group", "both", "--steps", "10"], "--steps: found it in a release by blue_green"),
+        (&["--service", "shop", "--alpha", "0"], "--alpha: found 0"),
+    ] {
+        let (code, _, errors) = simulate(more);
+        assert!(code == 64 && errors.contains(wanted), "{more:?}: {code} {errors}");
+    }
 }
 
 #[test]

@@ -161,30 +161,40 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 24] = [
+const SECTIONS: [(&str, &[&str]); 34] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
     ("admin.rs RawClient", &["admin.clients.X"]),
     ("condition.rs RawCondition", &["services.X.rules.when"]),
+    ("group.rs RawGroup", &["groups.X"]),
     ("health.rs RawHealth", &["services.X.versions.X.health"]),
+    ("hook.rs RawHookTable", &["services.X.rollout.upgrade"]),
+    ("judge.rs RawJudge", &["services.X.rollout.judge"]),
+    ("judge.rs RawSlowMax", &["services.X.rollout.judge.slow_max"]),
     ("limits.rs RawRate", &["listeners.X.rate"]),
     ("limits.rs RawLimits", &[]),
     ("listener.rs RawListener", &["listeners.X"]),
     ("mod.rs RawConfig", &[]),
+    ("notify.rs RawNotify", &["notify.X"]),
     ("on_shift.rs RawAfter", &["services.X.on_shift"]),
     ("outlier.rs RawOutlier", &["services.X.outlier"]),
     ("pattern.rs RawTable", &["pattern"]),
     ("proxy.rs RawProxy", &["proxy"]),
     ("proxy_protocol.rs RawProxyProtocol", &["listeners.X.proxy_protocol"]),
     ("redirect.rs RawPort", &["listeners.X.redirect_https"]),
+    ("rollout.rs RawGradual", &["services.X.rollout.rollback"]),
+    ("rollout.rs RawRollout", &["services.X.rollout"]),
     ("rule.rs RawRule", &["services.X.rules"]),
     ("service.rs RawService", &["services.X"]),
     ("shield.rs RawTable", &["services.X.shield"]),
+    ("smoke.rs RawSmoke", &["services.X.rollout.smoke"]),
     ("state.rs RawState", &["state"]),
+    ("step.rs RawStepTable", &["services.X.rollout.steps"]),
     ("tls.rs RawServerTls", &["listeners.X.tls"]),
     ("tls.rs RawClientTls", &["services.X.versions.X.tls"]),
     ("tls.rs RawKeyPair", &["listeners.X.tls.certificates"]),
+    ("url.rs RawWebhook", &["services.X.rollout.webhook"]),
     ("version.rs RawVersion", &["services.X.versions.X"]),
 ];
 

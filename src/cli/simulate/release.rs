@@ -1,0 +1,130 @@
+//! Which plan is simulated: that of the flags, or of a service or group of a config with what the flags say differently.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use super::{OnExpired, SimulateArgs};
+use crate::cli::CommandError;
+use crate::config::{self, Config, Problem, RolloutSection};
+use crate::rollout::judge::Assignment;
+use crate::rollout::plan::Plan;
+use crate::table::ServiceSpec;
+
+/// The keys of a rollout section that flags speak for.
+const FLAGS: [(&str, &str); 4] = [
+    ("plan.steps", "--steps"),
+    ("plan.bake", "--bake"),
+    ("plan.on_hold", "--on-expired"),
+    ("plan.judge.alpha", "--alpha"),
+];
+
+/// What a config says, as far as it matters here.
+#[derive(Default)]
+struct Base {
+    section: RolloutSection,
+    /// Those of the version that is replaced.
+    endpoints: u32,
+}
+
+/// The plan.
+///
+/// # Errors
+/// [`CommandError::Usage`] when the config or the flags make no sense.
+pub(super) fn plan(args: &SimulateArgs) -> Result<Plan, CommandError> {
+    let base = match &args.config {
+        Some(path) => Base::read(path, args)?,
+        None => Base { endpoints: 1, ..Base::default() },
+    };
+    let overrides = serde_json::from_value(overrides(args)).map_err(|why| CommandError::Usage(why.to_string()))?;
+    let release = base.section.merged(&overrides).release();
+    let release = release.map_err(|problems| lines(problems.as_slice().iter().map(|problem| by_flag(problem))))?;
+    let assignment = if args.users.is_some() { Assignment::PerKey } else { Assignment::PerRequest };
+    release.plan(base.endpoints, assignment).map_err(|problems| lines(problems.iter().map(ToString::to_string)))
+}
+
+/// What the flags say, as a rollout section.
+fn overrides(args: &SimulateArgs) -> Value {
+    let mut section = json!({});
+    if let Some(steps) = &args.steps {
+        section["steps"] = steps.iter().map(|weight| weight.percent()).collect();
+    }
+    if let Some(bake) = args.bake {
+        section["bake"] = format!("{}ms", bake.as_millis()).into();
+    }
+    if let Some(expired) = args.on_expired {
+        let word = match expired {
+            OnExpired::Pause => "pause",
+            OnExpired::RollBack => "roll_back",
+        };
+        section["on_hold"] = word.into();
+    }
+    if let Some(alpha) = args.alpha {
+        section["judge"] = json!({ "alpha": alpha });
+    }
+    section
+}
+
+/// A problem of the plan, by the flag that it comes from.
+fn by_flag(problem: &Problem) -> String {
+    let flag = FLAGS.iter().find_map(|(key, flag)| Some((flag, problem.path.strip_prefix(key)?)));
+    match flag {
+        Some((flag, rest)) => format!("{flag}{rest}: {}", problem.text),
+        None => problem.to_string(),
+    }
+}
+
+fn lines(lines: impl Iterator<Item = String>) -> CommandError {
+    CommandError::Usage(lines.collect::<Vec<_>>().join("\npointsman: "))
+}
+
+impl Base {
+    fn read(path: &Path, args: &SimulateArgs) -> Result<Self, CommandError> {
+        let text = fs::read_to_string(path)
+            .map_err(|why| CommandError::Usage(format!("cannot read {} ({why}); name a config", path.display())))?;
+        let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
+        let config = config::parse(&text, &folder)
+            .map_err(|problems| lines(problems.as_slice().iter().map(|p| format!("{}: {p}", path.display()))))?;
+        let usage = |text: String| CommandError::Usage(text);
+        if let Some(name) = &args.group {
+            let groups = &config.rollout_sections.groups;
+            let (section, group) =
+                groups.get(name.as_str()).zip(config.releases.groups.get(name.as_str())).ok_or_else(|| {
+                    usage(format!("--group: found {name:?}, want one of {}", listed(groups.keys().map(|n| n.as_str()))))
+                })?;
+            let services = config.services.iter().filter(|service| group.services.contains(&service.name));
+            let endpoints = services.map(|service| endpoints(service)).max();
+            return Ok(Self { section: section.clone(), endpoints: endpoints.unwrap_or(1) });
+        }
+        let service = chosen(&config, args.service.as_deref()).map_err(usage)?;
+        let section = config.rollout_sections.services.get(service.name.as_str()).cloned().unwrap_or_default();
+        Ok(Self { section, endpoints: endpoints(service) })
+    }
+}
+
+/// The service that is named, or the only one.
+fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c ServiceSpec, String> {
+    let names = || listed(config.services.iter().map(|service| service.name.as_str()));
+    match (name, config.services.as_slice()) {
+        (None, [only]) => Ok(only),
+        (None, _) => Err(format!("found several services, want --service or --group; services: {}", names())),
+        (Some(name), services) => {
+            let found = services.iter().find(|service| service.name.as_str() == name);
+            found.map(|service| &**service).ok_or_else(|| format!("--service: found {name:?}, want one of {}", names()))
+        }
+    }
+}
+
+fn listed<'n>(names: impl Iterator<Item = &'n str>) -> String {
+    let names: Vec<_> = names.collect();
+    if names.is_empty() { "none, for there are none".to_owned() } else { names.join(", ") }
+}
+
+/// How many endpoints the version with the largest weight has, as they are written.
+fn endpoints(service: &ServiceSpec) -> u32 {
+    let stable = service.split.iter().max_by_key(|(_, weight)| weight.slots()).map(|(name, _)| name);
+    let stable = service.versions.iter().find(|version| Some(&version.name) == stable);
+    let count = stable.map_or(1, |version| version.endpoints.len() + version.names.len());
+    u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
