@@ -50,7 +50,8 @@
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::compile`], [`table::decide`](mod@table::decide).
-//! - [`rollout`]: pure judgement of releases, from counts to a verdict with its evidence.
+//! - [`rollout`]: releases, pure: what a plan is, where a release stands, and its judgement, from counts to a verdict with
+//!   its evidence. [`control::rollouts`] makes it happen.
 //! - [`upstream`]: connections to endpoints, balancing between them.
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.
