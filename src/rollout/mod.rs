@@ -11,7 +11,7 @@
 //! - [`plan`]: what a release is meant to do; [`stage`]: what every plan consists of.
 //! - [`release`]: how a service is released, as the config says it; it becomes a plan when a rollout begins.
 //! - [`simulate`]: what a plan will do, on simulated time and traffic.
-//! - [`run`]: the state machine that goes through them; [`command`]: what operators say to it; [`event`]: what it does.
+//! - [`run`]: the state machine that goes through them (`back`: in reverse); [`command`]: what operators say to it; [`event`]: what it does.
 
 pub mod command;
 pub mod event;

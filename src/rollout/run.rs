@@ -12,6 +12,8 @@
 //! Several services that are released together are one machine with one judge for each. The worst ruling counts, and
 //! every move is for all of them.
 
+mod back;
+
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -97,7 +99,7 @@ pub struct Rollout {
 
 impl Return {
     /// The next stage of it.
-    fn onward(self) -> Self {
+    pub(super) fn onward(self) -> Self {
         Self { stage: self.stage + 1, ..self }
     }
 }
@@ -293,11 +295,6 @@ impl Rollout {
         }
     }
 
-    fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Move {
-        self.phase = Phase::Back(Return { since: now, stuck: true, ..back });
-        Move::only(Happened::Stuck { task })
-    }
-
     pub(super) fn pause_at(&mut self, stage: usize, now: Duration, why: Pause) -> Move {
         self.phase = Phase::Paused { stage, since: now, why };
         self.ask_at = None;
@@ -328,68 +325,20 @@ impl Rollout {
         Move { weight, task, happened: Happened::Advanced { stage, cause } }
     }
 
-    /// Turns back from a stage of the plan.
-    pub(super) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Move {
-        let mut first = self.enter_back(Return { turned, ending, stage: 0, since: now, stuck: false }, now);
-        if !self.is_finished() {
-            first.happened = Happened::TurnedBack(ending);
-        }
-        first
-    }
-
-    fn enter_back(&mut self, back: Return, now: Duration) -> Move {
-        self.ask_at = None;
-        let Return { turned, stage, ending, .. } = back;
-        let way = self.plan.way_back(turned);
-        let Some(entered) = way.get(stage).copied() else { return self.finish(now, ending) };
-        self.phase = Phase::Back(Return { since: now, ..back });
-        match entered {
-            // The last one needs no tick: what has to happen first has happened with this move.
-            Stage::Bake { weight, .. } if stage + 1 == way.len() => {
-                let weight = self.weigh(weight);
-                Move { weight, ..self.finish(now, ending) }
-            }
-            Stage::Bake { weight, .. } => {
-                Move { weight: self.weigh(weight), task: None, happened: Happened::WentBack { stage } }
-            }
-            Stage::Do(task) => Move::task(task, Happened::WentBack { stage }),
-            Stage::Keep(_) => Move::only(Happened::WentBack { stage }),
-        }
-    }
-
-    fn back_on(&mut self, back: Return, now: Duration) -> Option<Move> {
-        let (least, task) = match self.plan.way_back(back.turned).get(back.stage).copied()? {
-            Stage::Bake { bake, .. } | Stage::Keep(bake) => (bake, None),
-            Stage::Do(task) => (longest(task), Some(task)),
-        };
-        let over = now >= back.since + least;
-        over.then(|| match task {
-            None => self.enter_back(back.onward(), now),
-            Some(task) => self.stuck(back, task, now),
-        })
-    }
-
-    /// A task of the way back that failed may be tried again.
-    pub(super) fn free(&mut self) {
-        if let Phase::Back(back) = &mut self.phase {
-            back.stuck = false;
-        }
-    }
-
     pub(super) fn finish(&mut self, now: Duration, ending: Ending) -> Move {
         self.phase = Phase::Finished { at: now, ending };
         Move::only(Happened::Finished(ending))
     }
 
     /// Gives the candidate a weight; a new step begins for the judges.
-    fn weigh(&mut self, weight: Weight) -> Option<Weight> {
+    pub(super) fn weigh(&mut self, weight: Weight) -> Option<Weight> {
         self.weight = weight;
         self.judges.iter_mut().for_each(|judge| judge.begin_step(Share::at(weight)));
         Some(weight)
     }
 }
 
-fn longest(task: Task) -> Duration {
+pub(super) fn longest(task: Task) -> Duration {
     match task {
         Task::Approval => APPROVAL_MAX,
         Task::Webhook => GATE_MAX,

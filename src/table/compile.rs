@@ -289,10 +289,8 @@ impl Service {
         (later_gates, addresses): (Arc<[Gate]>, &Arc<Addresses>),
     ) -> Result<Self, CompileError> {
         let position = |name: &Name| {
-            let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name);
-            found
-                .map(|(index, _)| index)
-                .ok_or_else(|| CompileError::NoVersion { service: spec.name.clone(), version: name.clone() })
+            let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name).map(|(index, _)| index);
+            found.ok_or_else(|| CompileError::NoVersion { service: spec.name.clone(), version: name.clone() })
         };
         let runs = traffic.slots.iter().map(|(_, run)| Ok((run.until, position(&run.version)?)));
         let rules = spec.rules.iter().map(|rule| {

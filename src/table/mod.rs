@@ -13,7 +13,7 @@ mod claim;
 pub mod compile;
 pub mod decide;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
 mod gate;
 pub mod hash;
 pub mod health;

@@ -2,9 +2,9 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::SeqCst;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use http::Method;
@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use super::support::load::Load;
 use super::support::process::{Process, config};
 use super::support::release::{Mood, Operator, id, last_words, version, visitors};
-use super::support::{Client, Origin, Proxy, Reply, Setup};
+use super::support::{Client, Origin, Proxy, Reply, Seen, Setup};
 
 /// Short bakes that are judged all the same.
 const PLAN: &str =
@@ -131,7 +131,13 @@ fn blue_green_asks_green_first_then_flips_watches_and_keeps_blue_warm() {
     let failed = operator.until_ended(start(&operator, &plan("/", 404)), "task_failed");
     assert!(failed["events"].to_string().contains("200"), "what came is told: {failed:#}");
     assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
+    // Green is judged by what blue did, so there has to be somebody who asks.
+    let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+    load.await_more(200);
     let done = operator.until_ended(start(&operator, &plan("/", 200)), "completed");
+    load.end_well();
+    let found = &done["evidence"][0];
+    assert!(found["log10_e_errors_max"].is_number() && found["log10_e_slow_max"].is_number(), "{done:#}");
     let stages: Vec<_> = done["events"].as_array().unwrap().iter().map(|event| event["word"].clone()).collect();
     assert_eq!(stages, ["started", "advanced", "advanced", "finished"], "{done:#}");
     assert_eq!(proxy.status()["versions"][1]["weight"], 100.0);
@@ -140,10 +146,10 @@ fn blue_green_asks_green_first_then_flips_watches_and_keeps_blue_warm() {
 #[test]
 fn gates_wait_for_people_and_machines() {
     let agrees = Arc::new(AtomicBool::new(false));
-    let (asked, does) = (Arc::new(AtomicU64::new(0)), Arc::clone(&agrees));
-    let count = Arc::clone(&asked);
-    let gate = Origin::with(move |_| {
-        count.fetch_add(1, SeqCst);
+    let (asked, does) = (Arc::<Mutex<Vec<Seen>>>::default(), Arc::clone(&agrees));
+    let noted = Arc::clone(&asked);
+    let gate = Origin::forgetful(move |seen| {
+        noted.lock().unwrap().push(seen.clone());
         match does.load(SeqCst) {
             true => Reply::ok(""),
             false => Reply::raw("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno!"),
@@ -158,15 +164,19 @@ fn gates_wait_for_people_and_machines() {
     operator.order(rollout, "promote").unwrap();
     agrees.store(true, SeqCst);
     operator.until_ended(rollout, "completed");
-    assert!(asked.load(SeqCst) >= 1);
-    let said = gate.last();
+    let said = asked.lock().unwrap().last().cloned().expect("it was asked");
     assert!(said.line().starts_with("POST /gate") && said.text().contains("\"to\":\"v2\""), "{said:?}");
     load.end_well();
 }
 
 #[test]
 fn everybody_is_told_in_signed_messages() {
-    let told = Origin::saying("");
+    let said = Arc::<Mutex<Vec<Seen>>>::default();
+    let noted = Arc::clone(&said);
+    let told = Origin::forgetful(move |seen| {
+        noted.lock().unwrap().push(seen.clone());
+        Reply::ok("")
+    });
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("secret"), "a secret of more than sixteen bytes\n").unwrap();
     let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
@@ -179,8 +189,9 @@ fn everybody_is_told_in_signed_messages() {
     let operator = Operator::at(proxy.admin);
     let load = Load::start(visitors(proxy.address, &["/"], 400, true));
     operator.until_ended(start(&operator, &json!({})), "completed");
-    let messages =
-        || -> Vec<Value> { told.seen().iter().map(|seen| serde_json::from_str(&seen.text()).unwrap()).collect() };
+    let messages = || -> Vec<Value> {
+        said.lock().unwrap().iter().map(|seen| serde_json::from_str(&seen.text()).unwrap()).collect()
+    };
     super::support::eventually("the end is told", || messages().iter().any(|message| message["event"] == "finished"));
     let words: Vec<_> = messages().iter().map(|message| message["event"].as_str().unwrap().to_owned()).collect();
     assert_eq!(words, ["started", "advanced", "advanced", "finished"]);
@@ -189,7 +200,7 @@ fn everybody_is_told_in_signed_messages() {
         last["text"].as_str().unwrap().contains("completed") && last["evidence"][0]["candidate"].is_object(),
         "{last:#}"
     );
-    assert!(told.seen().iter().all(|seen| seen.header("x-pointsman-signature").is_some()));
+    assert!(said.lock().unwrap().iter().all(|seen| seen.header("x-pointsman-signature").is_some()));
     load.end_well();
 }
 

@@ -42,7 +42,7 @@ impl Director {
         };
         if made.happened != Happened::AskedAgain {
             let event = event(run, made, now, by);
-            let applied = self.store(id, &next, made, (event, by.is_some())).await?;
+            let applied = self.record(id, &next, made, (event, by.is_some())).await?;
             tracing::info!(rollout = id, revision = applied.revision, "a rollout has moved");
         }
         if let Some(run) = self.running.get_mut(&id) {
@@ -58,7 +58,7 @@ impl Director {
     }
 
     /// Stores the state after a move, and puts its split in force.
-    async fn store(
+    async fn record(
         &mut self,
         id: u64,
         next: &Rollout,

@@ -203,3 +203,85 @@ fn outcomes(totals: &ContenderTotals) -> Counts {
 fn latencies(totals: &ContenderTotals) -> LatencyCounts {
     LatencyCounts { by_exceeded: totals.by_exceeded, timed: totals.timed, slow: totals.slow }
 }
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::rollout::judge::settings::{Increase, Margin, Multiple, Probability};
+    use crate::rollout::judge::{Bake, Ruling};
+    use crate::rollout::simulate::TICK;
+    use crate::stats::{Contender, Registry};
+    use crate::table::Table;
+    use crate::table::fixture::{first_traffic, shared, spec};
+
+    /// Requests a second.
+    const RATE: u64 = 1_000;
+
+    fn settings() -> JudgeSettings {
+        let margin = Margin { ratio: Multiple::ONE, increase: Increase::NONE };
+        let alpha = Probability::new(0.001).unwrap();
+        JudgeSettings { alpha, margin, slower: None, warm_up: Duration::ZERO, ..JudgeSettings::default() }
+    }
+
+    /// A table in which v2 has so many per cent, counted for `scale`.
+    fn table(scale: &Scale, registry: &Registry, percent: u32) -> Table {
+        let specs = shared([spec("shop", &format!("v1={} v2={percent}", 100 - percent))]);
+        registry.set_trial("shop", Some(Arc::clone(&scale.trial)));
+        Table::compile(1, &specs, &first_traffic(&specs), registry).unwrap()
+    }
+
+    /// How many requests it takes until the candidate is turned back: judged after each one, and through counters of two
+    /// workers that are read each tick.
+    fn alarms(percent: u32, random: &mut StdRng) -> [u64; 2] {
+        let registry = Registry::new(2);
+        let (candidate, baseline) = (Name::new("v2").unwrap(), Name::new("v1").unwrap());
+        let mut scale = Scale::new((&candidate, &baseline), &settings(), false, 2);
+        let table = table(&scale, &registry, percent);
+        let service = table.service_named("shop").unwrap();
+        let epoch = &service.trial.as_ref().unwrap().epoch;
+        let share = Share::at(Weight::from_slots(percent * 1_000).unwrap());
+        let mut exact = Judge::new(settings(), share, Duration::ZERO);
+        let mut read = exact.clone();
+        let (mut first, mut requests, mut now) = (None, 0_u64, Duration::ZERO);
+        let is_over = |judge: &Judge| matches!(judge.ruling(Bake::Running), Ruling::RollBack(_));
+        loop {
+            now += TICK;
+            for number in 0..RATE / 4 {
+                let (side, contender, failing) = match random.random_bool(share.value()) {
+                    true => (Side::Candidate, Contender::Candidate, 0.02),
+                    false => (Side::Baseline, Contender::Baseline, 0.001),
+                };
+                let failed = random.random_bool(failing);
+                epoch.count(usize::try_from(number % 2).unwrap(), (contender, None), failed, 1_000);
+                requests += 1;
+                if first.is_none() {
+                    let mut counts = EpochCounts::none(share);
+                    let failures = u64::from(failed);
+                    *counts.outcomes.of_mut(side) = Counts { requests: 1, failures, counted_failures: failures };
+                    exact.tick(now, &Evidence { epochs: &[counts], ..Evidence::default() });
+                    first = is_over(&exact).then_some(requests);
+                }
+            }
+            let reading = scale.read(now, service, &read);
+            read.tick(now, &reading.evidence());
+            if let Some(first) = first.filter(|_| is_over(&read)) {
+                return [first, requests];
+            }
+            assert!(requests < 1_000_000, "it was never turned back");
+        }
+    }
+
+    #[test]
+    fn counters_and_ticks_cost_a_tick_at_the_most() {
+        let mut random = StdRng::seed_from_u64(11);
+        for percent in [1, 10, 50] {
+            for _ in 0..20 {
+                let [exact, read] = alarms(percent, &mut random);
+                assert!(read >= exact && read - exact < RATE / 4, "{percent} %: {exact} and {read}");
+            }
+        }
+    }
+}

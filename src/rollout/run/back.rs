@@ -1,0 +1,64 @@
+//! The way back of a rollout: the stages of [`Plan::way_back`](super::super::plan::Plan::way_back), one after the other.
+//!
+//! Nobody is asked on it: what fails here waits for somebody, because there is nowhere else to go.
+
+use std::time::Duration;
+
+use super::super::event::{Ending, Happened, Move};
+use super::super::stage::{Stage, Task};
+use super::{Phase, Return, Rollout, longest};
+
+impl Rollout {
+    /// Turns back from a stage of the plan.
+    pub(in crate::rollout) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Move {
+        let mut first = self.enter_back(Return { turned, ending, stage: 0, since: now, stuck: false }, now);
+        if !self.is_finished() {
+            first.happened = Happened::TurnedBack(ending);
+        }
+        first
+    }
+
+    pub(super) fn enter_back(&mut self, back: Return, now: Duration) -> Move {
+        self.ask_at = None;
+        let Return { turned, stage, ending, .. } = back;
+        let way = self.plan.way_back(turned);
+        let Some(entered) = way.get(stage).copied() else { return self.finish(now, ending) };
+        self.phase = Phase::Back(Return { since: now, ..back });
+        match entered {
+            // The last one needs no tick: what has to happen first has happened with this move.
+            Stage::Bake { weight, .. } if stage + 1 == way.len() => {
+                let weight = self.weigh(weight);
+                Move { weight, ..self.finish(now, ending) }
+            }
+            Stage::Bake { weight, .. } => {
+                Move { weight: self.weigh(weight), task: None, happened: Happened::WentBack { stage } }
+            }
+            Stage::Do(task) => Move::task(task, Happened::WentBack { stage }),
+            Stage::Keep(_) => Move::only(Happened::WentBack { stage }),
+        }
+    }
+
+    pub(super) fn back_on(&mut self, back: Return, now: Duration) -> Option<Move> {
+        let (least, task) = match self.plan.way_back(back.turned).get(back.stage).copied()? {
+            Stage::Bake { bake, .. } | Stage::Keep(bake) => (bake, None),
+            Stage::Do(task) => (longest(task), Some(task)),
+        };
+        let over = now >= back.since + least;
+        over.then(|| match task {
+            None => self.enter_back(back.onward(), now),
+            Some(task) => self.stuck(back, task, now),
+        })
+    }
+
+    /// A task of the way back that failed may be tried again.
+    pub(in crate::rollout) fn free(&mut self) {
+        if let Phase::Back(back) = &mut self.phase {
+            back.stuck = false;
+        }
+    }
+
+    pub(super) fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Move {
+        self.phase = Phase::Back(Return { since: now, stuck: true, ..back });
+        Move::only(Happened::Stuck { task })
+    }
+}
