@@ -101,7 +101,9 @@ fn put(into: &mut Map<String, Value>, key: &str, value: &Value) {
             put_all(&mut judge, new);
             into.insert(key.to_owned(), Value::Object(judge));
         }
-        value => drop(into.insert(key.to_owned(), value.clone())),
+        value @ (Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_)) => {
+            drop(into.insert(key.to_owned(), value.clone()));
+        }
     }
 }
 
@@ -143,7 +145,7 @@ mod tests {
     fn bakes(section: &RolloutSection) -> Vec<u64> {
         match section.release().unwrap().shape {
             Shape::Canary(canary) => canary.steps.iter().map(|step| step.bake.as_secs()).collect(),
-            shape => panic!("want a canary, found {shape:?}"),
+            shape @ (Shape::BlueGreen { .. } | Shape::Rolling(_)) => panic!("want a canary, found {shape:?}"),
         }
     }
 

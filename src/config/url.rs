@@ -45,7 +45,7 @@ pub(super) fn url(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -
     let Some(text) = text else {
         return Err(report.missing(at, format!("found none, {WANTED} (add url)")));
     };
-    // The text is not repeated where it may hold a secret.
+    let found = shown(text);
     let wrong = match text.parse::<Uri>() {
         Ok(url) => match (url.scheme_str(), url.authority()) {
             (Some("http" | "https"), Some(authority)) => {
@@ -56,16 +56,44 @@ pub(super) fn url(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -
                 if authority.as_str().contains('@') {
                     format!("found a user before the host, {WANTED} (leave it out; messages can be signed instead)")
                 } else if authority.host().is_empty() {
-                    format!("found {text:?}, {WANTED} (name a host)")
+                    format!("found {found:?}, {WANTED} (name a host)")
                 } else if port_is_bad {
-                    format!("found {text:?}, {WANTED} (a port is a number from 1 to 65535)")
+                    format!("found {found:?}, {WANTED} (a port is a number from 1 to 65535)")
                 } else {
                     return Ok(url);
                 }
             }
-            _ => format!("found {text:?}, {WANTED} (begin with http:// or https:// and a host)"),
+            _ => format!("found {found:?}, {WANTED} (begin with http:// or https:// and a host)"),
         },
-        Err(_) => format!("found {text:?}, {WANTED} (write it with its scheme and host, without spaces)"),
+        Err(_) => format!("found {found:?}, {WANTED} (write it with its scheme and host, without spaces)"),
     };
     Err(report.problem(at, wrong))
+}
+
+/// What may be repeated of a URL: paths and users are often secrets, and problems are logged.
+fn shown(text: &str) -> String {
+    let begin = text.find("://").map_or(0, |at| at + "://".len());
+    let (scheme, rest) = text.split_at(begin);
+    let (authority, rest) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    let path = if rest.len() > 1 { "/..." } else { rest };
+    format!("{scheme}{host}{path}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_may_be_secret_is_not_repeated() {
+        for (text, wanted) in [
+            ("ftp://a/x?y", "ftp://a/..."),
+            ("https://me:secret@a:99999/", "https://a:99999/"),
+            ("a.example/secret", "a.example/..."),
+            ("https://a?secret", "https://a/..."),
+            ("", ""),
+        ] {
+            assert_eq!(shown(text), wanted, "{text}");
+        }
+    }
 }

@@ -39,7 +39,7 @@ pub(super) fn plan(args: &SimulateArgs) -> Result<Plan, CommandError> {
     };
     let overrides = serde_json::from_value(overrides(args)).map_err(|why| CommandError::Usage(why.to_string()))?;
     let release = base.section.merged(&overrides).release();
-    let release = release.map_err(|problems| lines(problems.as_slice().iter().map(|problem| by_flag(problem))))?;
+    let release = release.map_err(|problems| lines(problems.as_slice().iter().map(by_flag)))?;
     let assignment = if args.users.is_some() { Assignment::PerKey } else { Assignment::PerRequest };
     release.plan(base.endpoints, assignment).map_err(|problems| lines(problems.iter().map(ToString::to_string)))
 }
