@@ -76,7 +76,8 @@
 //! - A status code of the proxy's own is built in `proxy/refuse.rs` and `control/admin` only.
 //! - Metric names and labels stand in [`stats::names`]; handles are resolved when a table is built, never by string in
 //!   a request.
-//! - Only `config` and `control/admin` know serde shapes; the types behind them cannot hold an invalid value.
+//! - Only `config` and `control/admin` know serde shapes; the types behind them cannot hold an invalid value. What is
+//!   stored of a rollout ([`control::rollouts::saved`]) is the exception: its state machine's own words.
 //! - No function above 70 lines, no file above 400 without its tests.
 
 pub mod app;

@@ -8,9 +8,10 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 use super::check::setting;
 use super::place::Place;
 use super::report::{Report, Reported};
+use super::shape::List;
 use super::units::{Count, FromScalar, Read, Scalar, Span, number};
 use crate::rollout::judge::JudgeSettings;
-use crate::rollout::judge::settings::{Ceilings, Increase, Margin, Multiple, Probability, SlowCeiling};
+use crate::rollout::judge::settings::{Ceilings, FailedCalls, Increase, Margin, Multiple, Probability, SlowCeiling};
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
@@ -25,6 +26,7 @@ pub(super) struct RawJudge {
     requests_min: Option<Read<Count>>,
     baseline_ill: Option<Read<Probability>>,
     warm_up: Option<Read<Span>>,
+    grpc_failures: Option<List<Read<CallStatus>>>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -58,6 +60,10 @@ impl RawJudge {
             requests_min: requests.transpose()?,
             baseline_ill: self.baseline_ill.map_or(default.baseline_ill, |read| read.0),
             warm_up: warm_up?.0,
+            failed_calls: self.grpc_failures.as_ref().map_or(default.failed_calls, |list| {
+                let statuses: Vec<u8> = list.iter().map(|(_, read)| read.0.0).collect();
+                FailedCalls::of(&statuses)
+            }),
             ..default
         })
     }
@@ -80,6 +86,19 @@ impl RawSlowMax {
             report.missing(&at.key("at_most"), text)
         });
         Ok(SlowCeiling { longer_than: longer_than?.0, at_most: at_most?.0 })
+    }
+}
+
+/// A status of gRPC.
+#[derive(Clone, Copy, Debug)]
+struct CallStatus(u8);
+
+impl FromScalar for CallStatus {
+    const WANTED: &'static str = "a status of gRPC, a whole number from 0 to 16";
+
+    fn from_scalar(scalar: Scalar<'_>) -> Option<Self> {
+        let Scalar::Whole(number) = scalar else { return None };
+        u8::try_from(number).ok().filter(|status| *status <= FailedCalls::STATUS_MAX).map(Self)
     }
 }
 

@@ -13,7 +13,7 @@
 use http::HeaderMap;
 
 use crate::stats::Contender;
-use crate::table::{Cause, Decision, Service};
+use crate::table::{Cause, Decision, OnTrial, Service};
 
 /// A request that has not testified yet.
 #[derive(Clone, Copy, Debug)]
@@ -64,29 +64,8 @@ fn is_drained(service: &Service, version: u16) -> bool {
     !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.drained)
 }
 
-/// The statuses that are the server's fault: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL,
-/// UNAVAILABLE and DATA_LOSS.
-const FAILED_CALLS: [&[u8]; 7] = [b"2", b"4", b"8", b"12", b"13", b"14", b"15"];
-
 /// Whether headers or trailers say that a call of gRPC failed by the server's fault.
-pub(super) fn is_failed_call(headers: &HeaderMap) -> bool {
-    headers.get("grpc-status").is_some_and(|status| FAILED_CALLS.contains(&status.as_bytes()))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn calls_fail_by_the_servers_fault_with_seven_statuses() {
-        let failed = |status: &str| {
-            is_failed_call(&HeaderMap::from_iter([(
-                http::HeaderName::from_static("grpc-status"),
-                status.parse().expect("a value"),
-            )]))
-        };
-        let found: Vec<u32> = (0..=17).filter(|status: &u32| failed(&status.to_string())).collect();
-        assert_eq!(found, [2, 4, 8, 12, 13, 14, 15]);
-        assert!(!failed("") && !failed("x") && !is_failed_call(&HeaderMap::new()));
-    }
+pub(super) fn is_failed_call(fields: &HeaderMap, trial: &OnTrial) -> bool {
+    let status = fields.get("grpc-status").and_then(|status| status.to_str().ok()?.parse().ok());
+    status.is_some_and(|status| trial.epoch.is_failed_call(status))
 }

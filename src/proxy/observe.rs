@@ -256,7 +256,8 @@ impl Observer {
     /// Notes headers or trailers of the upstream's answer. A call of gRPC that failed testifies, and that is all: an
     /// endpoint is not ejected for it, because some of these statuses are about what the client called.
     pub fn told(&self, fields: &HeaderMap) {
-        if self.routed.as_ref().is_some_and(|routed| routed.service().trial.is_some()) && is_failed_call(fields) {
+        let trial = self.routed.as_ref().and_then(|routed| routed.service().trial.as_ref());
+        if trial.is_some_and(|trial| is_failed_call(fields, trial)) {
             self.testify(true);
         }
     }

@@ -40,6 +40,8 @@ pub struct TrialTerms {
     pub per_key: bool,
     /// Longer than this is slow, in microseconds; none: nothing is.
     pub slow_us: Option<u64>,
+    /// Statuses of gRPC that are failures, a bit for each.
+    pub failed_calls: u32,
 }
 
 /// One rollout of one service.
@@ -213,6 +215,12 @@ impl Epoch {
         !self.rules.suspended.load(Relaxed)
     }
 
+    /// Whether a status of gRPC is a failure.
+    #[must_use]
+    pub fn is_failed_call(&self, status: u32) -> bool {
+        status < u32::BITS && self.rules.terms.failed_calls & (1 << status) != 0
+    }
+
     /// As [`Trial::suspend`]: at once, by a worker that sees why.
     pub fn suspend(&self) {
         self.rules.suspended.store(true, Relaxed);
@@ -288,7 +296,10 @@ mod tests {
     use super::*;
 
     fn trial(per_key: bool, slow_us: Option<u64>) -> Trial {
-        Trial::new(TrialTerms { candidate: "v2".into(), baseline: "v1".into(), per_key, slow_us }, 2)
+        Trial::new(
+            TrialTerms { candidate: "v2".into(), baseline: "v1".into(), per_key, slow_us, failed_calls: 1 << 13 },
+            2,
+        )
     }
 
     #[test]
@@ -341,6 +352,7 @@ mod tests {
     fn a_suspended_trial_judges_nobody_who_comes_now() {
         let trial = trial(false, None);
         let epoch = trial.epoch([1, 99_999]);
+        assert!(epoch.is_failed_call(13) && !epoch.is_failed_call(0) && !epoch.is_failed_call(99));
         assert!(epoch.judges());
         trial.suspend(true);
         assert!(!epoch.judges());

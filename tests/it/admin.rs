@@ -255,6 +255,9 @@ async fn probes_and_the_document() {
         "/v1/services/{service}/versions/{version}/endpoints/{address}",
         "/v1/hold",
         "/v1/hold/{id}",
+        "/v1/rollouts",
+        "/v1/rollouts/{id}",
+        "/v1/rollouts/{id}/{order}",
         "/v1/openapi.json",
         "/v1/upgrade",
         "/healthz",
@@ -263,7 +266,7 @@ async fn probes_and_the_document() {
     ] {
         assert!(paths.contains_key(path), "{path}");
     }
-    assert_eq!(paths.len(), 18);
+    assert_eq!(paths.len(), 21);
     assert_references_resolve(&document, &document);
 }
 

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::support::load::Load;
 use super::support::release::{Mood, Operator, id, last_words, version, visitors};
-use super::support::{Origin, Proxy, Setup};
+use super::support::{Origin, Proxy, Reply, Setup};
 
 /// Requests a second, as a busy service has them.
 const BUSY: u32 = 1_000;
@@ -86,6 +86,30 @@ fn a_version_that_turns_slow_is_turned_back_with_its_quantiles() {
     assert_eq!(evidence["why"], "latency", "{over:#}");
     assert!(evidence["baseline_ms"][0].as_f64().is_some_and(|median| median >= 8.0), "{over:#}");
     stage.load.end_well();
+}
+
+#[test]
+fn calls_of_grpc_fail_in_answers_of_200() {
+    let says = |status: u8| {
+        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/grpc\r\nContent-Length: 0\r\n";
+        Origin::forgetful(move |_| Reply::raw(format!("{head}grpc-status: {status}\r\n\r\n")))
+    };
+    // NOT_FOUND is an answer, INTERNAL is not; and which is which can be chosen.
+    for (statuses, [old, new], why) in [(json!(null), [5, 13], "errors"), (json!([5]), [13, 5], "errors")] {
+        let (v1, v2) = (says(old), says(new));
+        let proxy = Setup::to(&[&v1, &v2]).start();
+        let operator = Operator::at(proxy.admin);
+        let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+        let mut plan = at_ten();
+        if !statuses.is_null() {
+            plan["judge"]["grpc_failures"] = statuses;
+        }
+        let rollout = id(&operator.start(json!({"service": "site", "plan": plan})));
+        let over = operator.until_ended(rollout, "rolled_back");
+        assert_eq!(over["evidence"][0]["why"], why, "{over:#}");
+        assert_eq!(over["evidence"][0]["baseline"]["failures"], 0, "{over:#}");
+        load.end_well();
+    }
 }
 
 #[test]

@@ -3,15 +3,19 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::support::load::Load;
 use super::support::release::{Operator, id, last_words, visitors};
-use super::support::{Client, Proxy, eventually, get};
+use super::support::{Client, Proxy, eventually_within, get};
 
 /// What the endpoints run.
 const ENDPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/endpoint.py");
+
+/// How long a process may take to start on a busy machine.
+const SLOW_START: Duration = Duration::from_secs(30);
 
 /// Four endpoints, each a process of its own, and the hook that restarts one of them.
 struct Machines {
@@ -41,7 +45,7 @@ impl Machines {
             assert!(started.unwrap().success());
         }
         for address in &machines.addresses {
-            eventually("the endpoint listens", || std::net::TcpStream::connect(address).is_ok());
+            eventually_within(SLOW_START, "the endpoint listens", || std::net::TcpStream::connect(address).is_ok());
         }
         machines
     }
@@ -165,7 +169,9 @@ fn somebody_can_do_the_upgrade_by_hand() {
     let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})));
     assert!(operator.try_start(json!({"service": "site", "to": "v2"})).is_err(), "one at a time");
     for batch in [&machines.addresses[..2], &machines.addresses[2..]] {
-        operator.until(rollout, "waiting", |rollout| rollout["task"] == "upgrade");
+        let waits = operator.until(rollout, "waiting", |rollout| rollout["task"] == "upgrade");
+        let named: Vec<_> = batch.iter().map(|address| json!(format!("site {address}"))).collect();
+        assert_eq!(waits["endpoints"], json!(named), "in the order of the config, and it says which");
         for address in batch {
             let port = address.port().to_string();
             assert!(Command::new("sh").arg(machines.hook()).args([&port, "v2"]).status().unwrap().success());

@@ -63,7 +63,9 @@ pub(super) fn state(rollout: &Value) -> String {
         let _ = write!(line, ", stage {} of {}", stage + 1, list(rollout, "stages").count());
     }
     if let Some(task) = rollout["task"].as_str() {
-        let _ = write!(line, ", waiting for: {task}");
+        let places: Vec<&str> = list(rollout, "endpoints").filter_map(Value::as_str).collect();
+        let of = if places.is_empty() { String::new() } else { format!(" of {}", places.join(", ")) };
+        let _ = write!(line, ", waiting for: {task}{of}");
     }
     if let Some(left) = rollout["bake_left_seconds"].as_f64() {
         let _ = write!(line, ", {left:.0} s left");

@@ -14,7 +14,7 @@ use crate::rollout::judge::{Assignment, Bake, Evidence, Judge, JudgeSettings, Sh
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
-use crate::rollout::stage::{Batch, Task};
+use crate::rollout::stage::Task;
 use crate::stats::Registry;
 use crate::table::{Name, Service, Table, Weight, Weights};
 
@@ -156,21 +156,8 @@ impl Run {
 
     /// The endpoints that a task is about.
     pub(super) fn batch_of(&self, task: Task) -> Vec<(Name, SocketAddr)> {
-        let batch = match task {
-            Task::Drain(batch)
-            | Task::Upgrade(batch)
-            | Task::Verify(batch)
-            | Task::Join(batch)
-            | Task::Downgrade(batch)
-            | Task::Return(batch) => batch,
-            Task::Approval | Task::Webhook | Task::Smoke => Batch { first: 0, until: 0 },
-        };
-        let range = batch.first as usize..batch.until as usize;
-        let of = |(service, all): (&Name, &Vec<SocketAddr>)| {
-            let some: Vec<_> = all.iter().enumerate().filter(|(number, _)| range.contains(number)).collect();
-            some.into_iter().map(|(_, address)| (service.clone(), *address)).collect::<Vec<_>>()
-        };
-        self.services.iter().zip(&self.saved.endpoints).flat_map(of).collect()
+        let places = self.saved.places(task).into_iter();
+        places.filter_map(|(service, address)| Some((Name::new(service).ok()?, address))).collect()
     }
 
     /// Notes the task that is being done, and ends the one before.

@@ -12,6 +12,7 @@ use super::view::EvidenceView;
 use crate::config::RolloutSection;
 use crate::rollout::event::{Cause, Ending, Happened, Pause};
 use crate::rollout::run::Phase;
+use crate::rollout::stage::Task;
 use crate::table::{Name, Weight};
 
 /// Events that are kept of a rollout: hundreds of steps with their verdicts.
@@ -89,6 +90,26 @@ impl Saved {
     #[must_use]
     pub fn weight(&self) -> Weight {
         Weight::from_slots(self.slots).unwrap_or_default()
+    }
+
+    /// The endpoints that a task is about, with their services.
+    #[must_use]
+    pub fn places(&self, task: Task) -> Vec<(&str, SocketAddr)> {
+        let batch = match task {
+            Task::Drain(batch)
+            | Task::Upgrade(batch)
+            | Task::Verify(batch)
+            | Task::Join(batch)
+            | Task::Downgrade(batch)
+            | Task::Return(batch) => batch,
+            Task::Approval | Task::Webhook | Task::Smoke => return Vec::new(),
+        };
+        let range = batch.first as usize..batch.until as usize;
+        let of = |(service, all): (_, &Vec<SocketAddr>)| {
+            let numbered = all.iter().enumerate().filter(|(number, _)| range.contains(number));
+            numbered.map(|(_, address)| (service, *address)).collect::<Vec<_>>()
+        };
+        self.services.iter().map(String::as_str).zip(&self.endpoints).flat_map(of).collect()
     }
 
     /// The names of its services.

@@ -338,13 +338,14 @@ fn endpoints(
     }
     let (mut all, mut faults) = (Vec::new(), Vec::new());
     for service in services {
-        let addresses = |version: &Name, with_drained: bool| -> BTreeSet<SocketAddr> {
+        // In the order of the config, which is the order of the upgrade.
+        let addresses = |version: &Name, with_drained: bool| -> Vec<SocketAddr> {
             let version = service.version_named(version);
             let endpoints = version.into_iter().flat_map(|version| &*version.endpoints);
             endpoints.filter(|endpoint| with_drained || !endpoint.drained).map(|endpoint| endpoint.address).collect()
         };
         let (old, new) = (addresses(from, false), addresses(to, true));
-        let missing: Vec<String> = old.difference(&new).map(ToString::to_string).collect();
+        let missing: Vec<String> = old.iter().filter(|old| !new.contains(old)).map(ToString::to_string).collect();
         if !missing.is_empty() || old.is_empty() {
             faults.push(Fault {
                 kind: FaultKind::Conflict,
@@ -357,7 +358,7 @@ fn endpoints(
                 remedy: format!("list them in both versions; those of {to} get nothing before they are upgraded"),
             });
         }
-        all.push(old.into_iter().collect::<Vec<_>>());
+        all.push(old);
     }
     if all.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
         let counts: Vec<String> = all.iter().map(|endpoints| endpoints.len().to_string()).collect();

@@ -39,6 +39,8 @@ pub struct RolloutView {
     pub stages: Vec<StageView>,
     /// What is being done: `approval`, `webhook`, `smoke requests`, `drain`, `upgrade`, ...
     pub task: Option<&'static str>,
+    /// The endpoints that it is about, as `SERVICE ADDRESS`.
+    pub endpoints: Vec<String>,
     /// The new version's weight, in per cent.
     pub weight: f64,
     /// How long the stage has to last yet, in seconds.
@@ -134,6 +136,7 @@ impl RolloutView {
             stage,
             stages: rollout.stages().iter().map(StageView::of).collect(),
             task: rollout.task().map(|task| task.word()),
+            endpoints: rollout.task().map(|task| saved.places(task)).unwrap_or_default().iter().map(place).collect(),
             bake_left_seconds: left.map(|left| left.as_secs_f64()),
             evidence: evidence(saved, rollout, bake),
             ..Self::stored(saved)
@@ -162,6 +165,7 @@ impl RolloutView {
             stage: None,
             stages: Vec::new(),
             task: None,
+            endpoints: Vec::new(),
             weight: saved.weight().percent(),
             bake_left_seconds: None,
             author: saved.author.clone(),
@@ -172,6 +176,10 @@ impl RolloutView {
             events: saved.events.clone(),
         }
     }
+}
+
+fn place((service, address): &(&str, std::net::SocketAddr)) -> String {
+    format!("{service} {address}")
 }
 
 fn left(rollout: &Rollout, stage: usize, since: Duration, now: Duration) -> Option<Duration> {

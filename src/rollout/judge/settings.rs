@@ -120,6 +120,35 @@ pub struct Ceilings {
     pub slow: Option<SlowCeiling>,
 }
 
+/// Statuses of gRPC (0 to 16) that are failures in an answer of 200; the counters compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FailedCalls(u32);
+
+impl FailedCalls {
+    /// The highest status that there is.
+    pub const STATUS_MAX: u8 = 16;
+
+    /// These statuses; those above the highest are nobody's.
+    #[must_use]
+    pub fn of(statuses: &[u8]) -> Self {
+        let bit = |status: &u8| if *status <= Self::STATUS_MAX { 1 << status } else { 0 };
+        Self(statuses.iter().map(bit).fold(0, |bits, bit| bits | bit))
+    }
+
+    /// A bit for each status.
+    #[must_use]
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+}
+
+impl Default for FailedCalls {
+    /// The server's faults: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    fn default() -> Self {
+        Self::of(&[2, 4, 8, 12, 13, 14, 15])
+    }
+}
+
 /// What is asked of the judge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JudgeSettings {
@@ -135,6 +164,8 @@ pub struct JudgeSettings {
     pub ceilings: Ceilings,
     /// What the lot falls on.
     pub assignment: Assignment,
+    /// Statuses of gRPC that are failures. By default the server's faults.
+    pub failed_calls: FailedCalls,
     /// The regression that a bake must be able to catch: an increase of the probability of failure beyond the
     /// tolerated. By default 2 %: a smaller one would need bakes of hours on an ordinary service.
     pub catches: Probability,
@@ -163,6 +194,7 @@ impl Default for JudgeSettings {
             slower: Some(Multiple(1.2)),
             ceilings: Ceilings::default(),
             assignment: Assignment::default(),
+            failed_calls: FailedCalls::default(),
             catches: Probability(0.02),
             requests_min: None,
             baseline_ill: Probability(0.05),

@@ -109,9 +109,19 @@ pub(crate) fn users(proxy: SocketAddr, each: usize, tunnels: &Tunnels) -> Vec<Bo
     (0..each).flat_map(|_| all()).collect()
 }
 
+/// Ends the users when it is dropped, also by a test that fails: their proxy's port may be another test's next.
+#[derive(Default)]
+struct Stop(Arc<AtomicBool>);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Users at work.
 pub(crate) struct Load {
-    stop: Arc<AtomicBool>,
+    stop: Stop,
     asked: Arc<AtomicU64>,
     users: Vec<JoinHandle<Vec<String>>>,
 }
@@ -119,9 +129,9 @@ pub(crate) struct Load {
 impl Load {
     /// Lets them begin.
     pub(crate) fn start(users: Vec<Box<dyn User>>) -> Self {
-        let (stop, asked) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+        let (stop, asked) = (Stop::default(), Arc::new(AtomicU64::new(0)));
         let start = |mut user: Box<dyn User>| {
-            let (stop, asked) = (Arc::clone(&stop), Arc::clone(&asked));
+            let (stop, asked) = (Arc::clone(&stop.0), Arc::clone(&asked));
             thread::spawn(move || {
                 let mut failures = Vec::new();
                 while !stop.load(Ordering::Relaxed) {
@@ -148,7 +158,7 @@ impl Load {
 
     /// Ends it: the number of requests, and what went wrong with some of them.
     pub(crate) fn end(self) -> (u64, Vec<String>) {
-        self.stop.store(true, Ordering::Relaxed);
+        self.stop.0.store(true, Ordering::Relaxed);
         let failures = self.users.into_iter().flat_map(|user| user.join().expect("a user does not panic"));
         (self.asked.load(Ordering::Relaxed), failures.collect())
     }
