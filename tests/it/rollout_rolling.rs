@@ -64,6 +64,7 @@ impl Machines {
         self.addresses.iter().map(|address| Client::to(*address).ask(get("/")).text()).collect()
     }
 
+    /// Latency is not judged: without a warm-up a process that has just begun is slower than the others, and says so.
     fn proxy(&self, more: &str) -> Proxy {
         let endpoints: Vec<_> = self.addresses.iter().map(|address| format!("\"{address}\"")).collect();
         let endpoints = endpoints.join(", ");
@@ -73,7 +74,7 @@ impl Machines {
              versions.v1.endpoints = [{endpoints}]\nversions.v2.endpoints = [{endpoints}]\n\
              [services.site.rollout]\nstrategy = \"rolling\"\nwatch = \"300ms\"\n\
              upgrade = {{ command = [\"sh\", \"{}\", \"{{port}}\", \"{{to}}\"], timeout = \"20s\" }}\n\
-             smoke = [{{ path = \"/\" }}]\njudge = {{ warm_up = \"0s\", requests_min = 20 }}\n{more}",
+             smoke = [{{ path = \"/\" }}]\njudge = {{ warm_up = \"0s\", requests_min = 20, slower = false }}\n{more}",
             hook.display()
         ))
     }
