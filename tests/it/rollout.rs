@@ -187,7 +187,7 @@ fn soak_a_version_that_is_as_good_always_comes_through() {
         text += &format!(
             "[services.s{number}]\npaths = [\"/s{number}\"]\nsticky = [\"header:x-user-id\"]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
              versions.v1.endpoints = [\"{}\"]\nversions.v2.endpoints = [\"{}\"]\n\
-             rollout = {{ steps = [20, 50, 100], bake = \"300ms\", judge = {{ warm_up = \"0s\", requests_min = 20 }} }}\n",
+             rollout = {{ steps = [20, 50, 100], bake = \"300ms\", judge = {{ warm_up = \"500ms\", requests_min = 20 }} }}\n",
             origins[0].0.address(),
             origins[1].0.address()
         );

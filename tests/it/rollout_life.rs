@@ -18,9 +18,9 @@ use super::support::process::{Process, config};
 use super::support::release::{Mood, Operator, id, last_words, version, visitors};
 use super::support::{Client, Origin, Proxy, Reply, Seen, Setup};
 
-/// Short bakes that are judged all the same.
-const PLAN: &str =
-    "rollout = { steps = [20, 50, 100], bake = \"300ms\", judge = { warm_up = \"0s\", requests_min = 10 } }";
+/// Short bakes that are judged all the same; not by latency, because without a warm-up the first connections are slower.
+const PLAN: &str = "rollout = { steps = [20, 50, 100], bake = \"300ms\", \
+                    judge = { warm_up = \"0s\", requests_min = 10, slower = false } }";
 
 fn site() -> (Proxy, Operator, [Arc<Mood>; 2], [Origin; 2]) {
     let ((v1, old), (v2, new)) = (version("v1"), version("v2"));
@@ -137,7 +137,7 @@ fn blue_green_asks_green_first_then_flips_watches_and_keeps_blue_warm() {
     let done = operator.until_ended(start(&operator, &plan("/", 200)), "completed");
     load.end_well();
     let found = &done["evidence"][0];
-    assert!(found["log10_e_errors_max"].is_number() && found["log10_e_slow_max"].is_number(), "{done:#}");
+    assert!(found["log10_e_errors_max"].is_number() && found["log10_e_slow_max"].is_null(), "{done:#}");
     let stages: Vec<_> = done["events"].as_array().unwrap().iter().map(|event| event["word"].clone()).collect();
     assert_eq!(stages, ["started", "advanced", "advanced", "finished"], "{done:#}");
     assert_eq!(proxy.status()["versions"][1]["weight"], 100.0);
