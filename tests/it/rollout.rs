@@ -47,9 +47,9 @@ impl Stage {
     }
 }
 
-/// Ten per cent for a long time.
+/// Ten per cent for a long time, judged by failures: without a warm-up first connections are slower.
 fn at_ten() -> Value {
-    json!({"steps": [10, 100], "bake": "10m", "judge": {"warm_up": "0s"}})
+    json!({"steps": [10, 100], "bake": "10m", "judge": {"warm_up": "0s", "slower": false}})
 }
 
 #[test]
@@ -77,7 +77,9 @@ fn a_version_that_turns_slow_is_turned_back_with_its_quantiles() {
     let stage = Stage::set("", 400, true);
     stage.moods.iter().for_each(|mood| mood.delay_ms.store(8, SeqCst));
     stage.load.await_more(1_000);
-    let rollout = stage.start(&at_ten());
+    let mut plan = at_ten();
+    plan["judge"]["slower"] = json!(1.2);
+    let rollout = stage.start(&plan);
     stage.judged(rollout, 30);
     stage.moods[1].delay_ms.store(16, SeqCst);
     let over = stage.operator.until_ended(rollout, "rolled_back");
@@ -115,7 +117,8 @@ fn calls_of_grpc_fail_in_answers_of_200() {
 #[test]
 fn both_versions_ill_hold_a_release_and_turn_nothing_back() {
     let stage = Stage::set("", 400, false);
-    let plan = json!({"steps": [50, 100], "bake": "1s", "judge": {"warm_up": "0s", "requests_min": 100}});
+    let plan =
+        json!({"steps": [50, 100], "bake": "1s", "judge": {"warm_up": "0s", "requests_min": 100, "slower": false}});
     stage.moods.iter().for_each(|mood| mood.failing.store(300, SeqCst));
     stage.load.await_more(200);
     let rollout = stage.start(&plan);
