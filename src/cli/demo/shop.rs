@@ -172,7 +172,7 @@ impl Counter {
         tokio::time::sleep(self.latency().mul_f64(self.bug.slower(age))).await;
         let (head, body) = request.into_parts();
         if self.bug.fails(age, &mut self.random.lock().unwrap_or_else(PoisonError::into_inner)) {
-            return self.page(StatusCode::INTERNAL_SERVER_ERROR, "text/plain", "a bug\n".to_owned());
+            return self.page(StatusCode::SERVICE_UNAVAILABLE, "text/plain", "a bug\n".to_owned());
         }
         let mut answer = match (&head.method, head.uri.path()) {
             (&Method::GET, "/") => self.front_page(),
