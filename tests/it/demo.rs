@@ -50,3 +50,14 @@ fn a_port_in_use_is_named() {
     let text = String::from_utf8(output.stderr).unwrap();
     assert!(text.starts_with("pointsman demo: ") && text.contains(&address.to_string()), "{text}");
 }
+
+#[test]
+fn a_version_with_a_bug_is_turned_back_by_itself() {
+    let output = demo().args(["--bug", "errors"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
+    for line in ["rolled back shop v2: ", "odds of chance below 1 in 1,000", "as it should be: rolled_back"] {
+        assert!(text.contains(line), "no {line:?} in\n{text}");
+    }
+    assert!(!text.contains('\x1b'), "escape codes in a pipe:\n{text}");
+}
