@@ -141,12 +141,8 @@ impl Scale {
         self.trial.suspend(left_out);
     }
 
-    /// The latencies of the last minute, every few seconds.
+    /// The latencies of the last minute, for people; every few seconds they become thresholds.
     fn look(&mut self, now: Duration, versions: Sides<&Version>, settings: &JudgeSettings) -> Reading {
-        if self.looked.is_some_and(|looked| now < looked + LOOK) {
-            return Reading::default();
-        }
-        self.looked = Some(now);
         let of = |version: &Version| version.stats.totals().latency;
         let totals = Sides { candidate: of(versions.candidate), baseline: of(versions.baseline) };
         // At the beginning, all that was before it.
@@ -156,9 +152,15 @@ impl Scale {
             None => totals.of(side).clone(),
         };
         let (candidate, baseline) = (recent(Side::Candidate), recent(Side::Baseline));
+        let seen = candidate.count() > 0 && baseline.count() > 0;
+        let both = Sides { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
+        let reading = Reading { epochs: Vec::new(), quantiles: seen.then_some(both), thresholds: None };
+        if self.looked.is_some_and(|looked| now < looked + LOOK) {
+            return reading;
+        }
+        self.looked = Some(now);
         let enough = baseline.count() >= TIMED_MIN;
-        let quantiles = Sides { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
-        let thresholds = settings.slower.filter(|_| enough).map(|slower| Thresholds::new(&quantiles.baseline, slower));
+        let thresholds = settings.slower.filter(|_| enough).map(|slower| Thresholds::new(&both.baseline, slower));
         if let Some(thresholds) = &thresholds {
             self.trial.compare_with([Side::Candidate, Side::Baseline].map(|side| {
                 thresholds.of(side).0.map(|threshold| u64::try_from(threshold.as_micros()).unwrap_or(u64::MAX))
@@ -168,7 +170,7 @@ impl Scale {
             self.looks.pop_front();
         }
         self.looks.push_back(Look(totals));
-        Reading { epochs: Vec::new(), quantiles: enough.then_some(quantiles), thresholds }
+        Reading { thresholds, ..reading }
     }
 
     fn counts(&mut self) -> Vec<EpochCounts> {
