@@ -237,7 +237,11 @@ impl Shared {
         loop {
             let bytes = match reader.head() {
                 Ok(bytes) => bytes,
-                Err((_, bytes)) if bytes.is_empty() => return,
+                Err((_, bytes)) if bytes.is_empty() => {
+                    // Nobody reads on: it must not look as if somebody did, whoever else keeps the socket.
+                    stream.shutdown(std::net::Shutdown::Both).ok();
+                    return;
+                }
                 Err((_, bytes)) => return self.accuse("bytes that are no head", &String::from_utf8_lossy(&bytes)),
             };
             let head = Head::parse(&bytes);
