@@ -117,6 +117,56 @@ fn calls_of_grpc_fail_in_answers_of_200() {
 }
 
 #[test]
+fn requests_that_a_rule_sent_are_not_judged() {
+    let v1 = Origin::forgetful(|_| Reply::ok("v1"));
+    let v2 = Origin::forgetful(|seen| match seen.has("x-canary") {
+        true => Reply::raw("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n"),
+        false => Reply::ok("v2"),
+    });
+    let rule =
+        "[[services.site.rules]]\nname = \"testers\"\nwhen = { header = { \"x-canary\" = \"1\" } }\nuse = \"v2\"\n";
+    let proxy = Setup::to(&[&v1, &v2]).bottom(rule).start();
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+    let rollout = id(&operator.start(json!({"service": "site", "plan": at_ten()})));
+    let mut tester = proxy.client();
+    for _ in 0..100 {
+        assert_eq!(tester.ask("GET / HTTP/1.1\r\nHost: a\r\nx-canary: 1\r\n\r\n").status, 503);
+    }
+    let found = operator
+        .until(rollout, "judged", |rollout| rollout["evidence"][0]["candidate"]["requests"].as_u64() >= Some(50));
+    assert_eq!(found["evidence"][0]["candidate"]["failures"], 0, "{found:#}");
+    load.end_well();
+}
+
+#[test]
+fn a_request_that_hangs_has_failed_at_its_timeout() {
+    let (v1, v2) = (Origin::forgetful(|_| Reply::ok("v1")), Origin::forgetful(|_| Reply::default().hang()));
+    let proxy = Setup::to(&[&v1, &v2]).service("response_timeout = \"300ms\"").start();
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 200, false));
+    let rollout = id(&operator.start(json!({"service": "site", "plan": at_ten()})));
+    let over = operator.until_ended(rollout, "rolled_back");
+    assert_eq!(over["evidence"][0]["why"], "errors", "{over:#}");
+    load.end();
+}
+
+#[test]
+fn a_cold_start_is_no_regression() {
+    let stage = Stage::set("", 400, false);
+    stage.moods[1].failing.store(1_000, SeqCst);
+    let mut plan = at_ten();
+    plan["judge"]["warm_up"] = json!("5s");
+    let rollout = stage.start(&plan);
+    super::support::eventually("it fails at first", || stage.moods[1].failed.load(SeqCst) >= 5);
+    stage.moods[1].failing.store(0, SeqCst);
+    let found = stage.judged(rollout, 20);
+    assert_eq!(found["evidence"][0]["candidate"]["failures"], 0, "{found:#}");
+    assert_eq!(found["phase"], "going", "{found:#}");
+    stage.load.end();
+}
+
+#[test]
 fn both_versions_ill_hold_a_release_and_turn_nothing_back() {
     let stage = Stage::set("", 400, false);
     let plan =
