@@ -84,7 +84,8 @@ fn one_bad_service_of_a_group_turns_all_of_them_back_in_one_swap() {
 fn a_shift_by_hand_pauses_a_rollout_and_it_says_so() {
     let (proxy, operator, _, _origins) = site();
     let rollout = start(&operator, &json!({"bake": "10m"}));
-    proxy.put("/v1/services/site/split", r#"{"v1": 60, "v2": 40}"#);
+    let shifted = proxy.put("/v1/services/site/split", r#"{"v1": 60, "v2": 40}"#);
+    assert!(shifted["warnings"].to_string().contains("this pauses the rollout"), "{shifted:#}");
     let paused = operator.until(rollout, "paused", |rollout| rollout["phase"] == "paused");
     assert!(last_words(&paused).contains("changed by hand"), "{paused:#}");
     assert_eq!(proxy.status()["versions"][1]["weight"], 40.0, "and the hand wins");

@@ -54,6 +54,8 @@ impl Director {
         }
         self.begin(id, made.task);
         self.close(id).await;
+        // At once: a shift that comes before the next look has to be told what it pauses.
+        self.show();
         Ok(())
     }
 

@@ -296,7 +296,7 @@ impl Director {
         self.show();
     }
 
-    fn show(&self) {
+    pub(super) fn show(&self) {
         // For a while, so that a scrape sees that it is over.
         let over = self.finished.values().filter(|saved| {
             saved.finished_at_ms.is_some_and(|at| now_ms() - at < SHOWN_AFTER_MS)
