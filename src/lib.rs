@@ -84,6 +84,7 @@ pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod http1;
 pub mod proxy;
 pub mod rollout;
 pub mod stats;

@@ -1,0 +1,164 @@
+//! The chunked coding (RFC 9112, 7.1), read strictly: a line ends in CR LF and in nothing else, sizes are hexadecimal digits,
+//! and what follows the data of a chunk is CR LF. Whoever reads it less strictly than the next one in line is how requests
+//! are smuggled.
+
+use bytes::{Buf, Bytes, BytesMut};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+use super::body::Broken;
+
+/// The most bytes of chunk extensions in a body; nobody uses them.
+const EXTENSION_BYTES_MAX: usize = 16 * 1024;
+
+/// The most bytes of the trailer section.
+const TRAILER_BYTES_MAX: usize = 16 * 1024;
+
+/// The most trailer lines.
+const TRAILERS_MAX: usize = 100;
+
+/// Follows the chunks of one body.
+#[derive(Debug, Default)]
+pub struct ChunkDecoder {
+    state: State,
+    /// Bytes left in the chunk.
+    left: u64,
+    /// Digits of the size that came.
+    digits: u32,
+    extension_bytes: usize,
+    /// The trailer section as far as it came.
+    trailers: Vec<u8>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+enum State {
+    #[default]
+    Size,
+    /// White space after the size.
+    SizeSpace,
+    Extension,
+    SizeLf,
+    Data,
+    DataCr,
+    DataLf,
+    Trailers,
+    Over,
+}
+
+/// What comes next of a chunked body.
+#[derive(Debug)]
+pub enum Chunk {
+    /// A part of it.
+    Data(Bytes),
+    /// It is over, with these trailers.
+    Over(Option<HeaderMap>),
+    /// More has to come first.
+    More,
+}
+
+impl ChunkDecoder {
+    /// Whether the last byte of the body was taken.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.state == State::Over
+    }
+
+    /// Takes the next part off the front of `bytes`.
+    ///
+    /// # Errors
+    /// [`Broken::Malformed`] when this is not the chunked coding.
+    pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Chunk, Broken> {
+        loop {
+            match self.state {
+                State::Data => {
+                    if bytes.is_empty() {
+                        return Ok(Chunk::More);
+                    }
+                    let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
+                    self.left -= count as u64;
+                    if self.left == 0 {
+                        self.state = State::DataCr;
+                    }
+                    return Ok(Chunk::Data(bytes.split_to(count).freeze()));
+                }
+                State::Trailers => return self.trailers(bytes),
+                State::Over => return Ok(Chunk::Over(None)),
+                State::Size | State::SizeSpace | State::Extension | State::SizeLf | State::DataCr | State::DataLf => {
+                    let Some(byte) = bytes.first().copied() else { return Ok(Chunk::More) };
+                    bytes.advance(1);
+                    self.state = self.after(byte)?;
+                }
+            }
+        }
+    }
+
+    fn after(&mut self, byte: u8) -> Result<State, Broken> {
+        let state = match (self.state, byte) {
+            (State::Size, digit) if digit.is_ascii_hexdigit() => {
+                let digit = char::from(digit).to_digit(16).unwrap_or_default();
+                let size = self.left.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
+                (self.left, self.digits) = (size.ok_or(Broken::Malformed)?, self.digits.saturating_add(1));
+                State::Size
+            }
+            (State::Size | State::SizeSpace, b'\r') if self.digits > 0 => State::SizeLf,
+            (State::Size | State::SizeSpace, b';') if self.digits > 0 => State::Extension,
+            (State::Size | State::SizeSpace, b' ' | b'\t') if self.digits > 0 => State::SizeSpace,
+            (State::Extension, b'\r') => State::SizeLf,
+            (State::Extension, byte) if byte != b'\n' && self.extension_bytes < EXTENSION_BYTES_MAX => {
+                self.extension_bytes += 1;
+                State::Extension
+            }
+            (State::SizeLf, b'\n') if self.left == 0 => State::Trailers,
+            (State::SizeLf, b'\n') => {
+                self.digits = 0;
+                State::Data
+            }
+            (State::DataCr, b'\r') => State::DataLf,
+            (State::DataLf, b'\n') => State::Size,
+            _ => return Err(Broken::Malformed),
+        };
+        Ok(state)
+    }
+
+    /// Takes lines until an empty one.
+    fn trailers(&mut self, bytes: &mut BytesMut) -> Result<Chunk, Broken> {
+        // What is usual.
+        if self.trailers.is_empty() && bytes.starts_with(b"\r\n") {
+            bytes.advance(2);
+            self.state = State::Over;
+            return Ok(Chunk::Over(None));
+        }
+        while let Some(byte) = bytes.first().copied() {
+            bytes.advance(1);
+            self.trailers.push(byte);
+            let (section, length) = (&self.trailers, self.trailers.len());
+            if length > TRAILER_BYTES_MAX || byte == b'\n' && !section.ends_with(b"\r\n") {
+                return Err(Broken::Malformed);
+            }
+            // A return by itself is no white space (RFC 9112, 2.2).
+            if length > 1 && section[length - 2] == b'\r' && byte != b'\n' {
+                return Err(Broken::Malformed);
+            }
+            if section.ends_with(b"\r\n\r\n") || section.as_slice() == b"\r\n" {
+                self.state = State::Over;
+                let trailers = headers(&std::mem::take(&mut self.trailers))?;
+                return Ok(Chunk::Over(Some(trailers).filter(|trailers| !trailers.is_empty())));
+            }
+        }
+        Ok(Chunk::More)
+    }
+}
+
+/// The lines of a trailer section, the empty one at the end included.
+fn headers(section: &[u8]) -> Result<HeaderMap, Broken> {
+    let mut lines = [httparse::EMPTY_HEADER; TRAILERS_MAX];
+    let Ok(httparse::Status::Complete((_, lines))) = httparse::parse_headers(section, &mut lines) else {
+        return Err(Broken::Malformed);
+    };
+    let mut headers = HeaderMap::with_capacity(lines.len());
+    for line in lines {
+        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(|_invalid| Broken::Malformed)?;
+        let value = HeaderValue::from_bytes(line.value).map_err(|_invalid| Broken::Malformed)?;
+        headers.append(name, value);
+    }
+    Ok(headers)
+}

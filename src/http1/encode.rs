@@ -1,0 +1,117 @@
+//! Heads to bytes, and the framing of bodies that are sent.
+
+use std::io::Write;
+
+use bytes::Bytes;
+use http::header::DATE;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::outbox::Outbox;
+
+/// Writes the head of a request with a target in origin form. The framing headers are the caller's.
+pub fn write_request(outbox: &mut Outbox, method: &Method, target: &str, headers: &HeaderMap) {
+    let out = outbox.small();
+    out.extend_from_slice(method.as_str().as_bytes());
+    out.push(b' ');
+    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(b" HTTP/1.1\r\n");
+    write_headers(out, headers);
+    out.extend_from_slice(b"\r\n");
+}
+
+/// Writes the head of an answer, with `date` (such as `Sat, 21 Nov 2026 12:00:00 GMT`) if it has none (RFC 9110, 6.6.1), and
+/// `framing`, whole lines that are not in the map. Always HTTP/1.1: the version is the server's, not the client's (RFC
+/// 9110, 2.5).
+pub fn write_response(outbox: &mut Outbox, status: StatusCode, headers: &HeaderMap, framing: &[u8], date: &[u8]) {
+    let out = outbox.small();
+    if status == StatusCode::OK {
+        out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
+    } else {
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(status.as_str().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+        out.extend_from_slice(b"\r\n");
+    }
+    write_headers(out, headers);
+    out.extend_from_slice(framing);
+    if !headers.contains_key(DATE) {
+        out.extend_from_slice(b"date: ");
+        out.extend_from_slice(date);
+        out.extend_from_slice(b"\r\n");
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
+    for (name, value) in headers {
+        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
+        // One check of the room for all four parts.
+        out.reserve(name.len() + value.len() + 4);
+        out.extend_from_slice(name);
+        out.extend_from_slice(b": ");
+        out.extend_from_slice(value);
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
+/// Frames a body that is sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyEncoder {
+    /// So many bytes have to follow, without more framing.
+    Length(u64),
+    /// In chunks.
+    Chunked,
+    /// The connection is closed at its end.
+    UntilClose,
+}
+
+/// A body that is not as long as its head said. Whoever reads the connection must not take what follows for something
+/// else: it has to be closed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("the body is not as long as its head said")]
+pub struct WrongLength;
+
+impl BodyEncoder {
+    /// Puts `data` into the outbox, which has to have [room](Outbox::has_room).
+    ///
+    /// # Errors
+    /// [`WrongLength`] when it is more than was announced; nothing of it is written then.
+    pub fn data(&mut self, outbox: &mut Outbox, data: Bytes) -> Result<(), WrongLength> {
+        match self {
+            Self::Length(left) => {
+                *left = left.checked_sub(data.len() as u64).ok_or(WrongLength)?;
+                outbox.push(data, b"");
+            }
+            Self::UntilClose => outbox.push(data, b""),
+            // An empty chunk would end the body.
+            Self::Chunked if data.is_empty() => {}
+            Self::Chunked => {
+                // Writing to memory does not fail.
+                let _infallible = write!(outbox.small(), "{:x}\r\n", data.len());
+                outbox.push(data, b"\r\n");
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends the body, with trailers if its framing has room for them.
+    ///
+    /// # Errors
+    /// [`WrongLength`] when it is less than was announced.
+    pub fn end(&mut self, outbox: &mut Outbox, trailers: Option<&HeaderMap>) -> Result<(), WrongLength> {
+        match self {
+            Self::Length(0) | Self::UntilClose => Ok(()),
+            Self::Length(_) => Err(WrongLength),
+            Self::Chunked => {
+                let out = outbox.small();
+                out.extend_from_slice(b"0\r\n");
+                if let Some(trailers) = trailers {
+                    write_headers(out, trailers);
+                }
+                out.extend_from_slice(b"\r\n");
+                Ok(())
+            }
+        }
+    }
+}

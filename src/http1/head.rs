@@ -1,0 +1,289 @@
+//! Heads of requests and answers, from bytes.
+//!
+//! Every line is kept, in its order, and nothing is repaired: a length beside a coding, or two lengths, stay in the head for
+//! admission to refuse. What has no reading at all (no number where a length should be, a last coding that is not
+//! `chunked`) is an error here.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use httparse::{Error as ParseError, Header, Status};
+
+/// The most header lines that are parsed, whatever the limits say; a bound of the stack.
+pub const HEADERS_MAX: usize = 256;
+
+/// Room for the headers that a proxy adds, so that a map does not grow for them.
+const HEADERS_OF_OURS: usize = 6;
+
+/// How large a head may be.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HeadLimits {
+    /// In bytes, with its start line.
+    pub bytes_max: usize,
+    /// In header lines, up to [`HEADERS_MAX`].
+    pub headers_max: usize,
+}
+
+/// Why bytes are no head.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum HeadError {
+    /// The start line begins with no method.
+    #[error("found no method at the start of a request")]
+    Method,
+    /// The target of a request is none.
+    #[error("found a target that is not a path or a URI")]
+    Target,
+    /// It is not HTTP/1.0 or HTTP/1.1.
+    #[error("found a version other than HTTP/1.0 and HTTP/1.1")]
+    Version,
+    /// A line is no header.
+    #[error("found a line that is not a header")]
+    Header,
+    /// A status line has no status.
+    #[error("found no status in an answer")]
+    Status,
+    /// There are more lines or bytes than there may be.
+    #[error("found a head with more lines or bytes than it may have")]
+    TooLarge,
+    /// Where the body ends cannot be told.
+    #[error("found a length that is no number, or a last transfer coding other than chunked")]
+    Framing,
+}
+
+/// Where the body of a message ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyLength {
+    /// After so many bytes.
+    Exact(u64),
+    /// After the last chunk.
+    Chunked,
+    /// When the connection is closed.
+    UntilClose,
+}
+
+/// The head of a request.
+#[derive(Debug)]
+pub struct RequestHead {
+    /// The method.
+    pub method: Method,
+    /// The target. A fragment is not part of it; see [`fragment`](Self::fragment).
+    pub uri: Uri,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// All lines.
+    pub headers: HeaderMap,
+    /// How long the body is, if the head has one reading.
+    pub body: BodyLength,
+    /// Whether the target had a fragment, which a [`Uri`] drops.
+    pub fragment: bool,
+    /// Whether another request may follow (RFC 9112, 9.3).
+    pub keep_alive: bool,
+    /// Whether the client waits to be told to send the body.
+    pub expects_continue: bool,
+}
+
+/// The head of an answer.
+#[derive(Debug)]
+pub struct ResponseHead {
+    /// The status; never 1xx but for 101.
+    pub status: StatusCode,
+    /// HTTP/1.0 or HTTP/1.1.
+    pub version: Version,
+    /// All lines.
+    pub headers: HeaderMap,
+    /// How long the body is.
+    pub body: BodyLength,
+    /// Whether another request may follow (RFC 9112, 9.3).
+    pub keep_alive: bool,
+}
+
+/// Where a header line stands in the bytes of its head.
+#[derive(Clone, Copy, Default)]
+struct Place {
+    name: (u32, u32),
+    value: (u32, u32),
+}
+
+/// Where header lines stand.
+struct Places {
+    of: [Place; HEADERS_MAX],
+    count: usize,
+}
+
+impl Places {
+    fn of(bytes: &[u8], headers: &[Header<'_>]) -> Self {
+        let mut places = Self { of: [Place::default(); HEADERS_MAX], count: headers.len() };
+        for (place, header) in places.of.iter_mut().zip(headers) {
+            *place = Place { name: place_in(bytes, header.name.as_bytes()), value: place_in(bytes, header.value) };
+        }
+        places
+    }
+
+    /// The headers, of the bytes of the head.
+    fn headers(&self, head: &Bytes) -> Result<HeaderMap, HeadError> {
+        let mut headers = HeaderMap::with_capacity(self.count + HEADERS_OF_OURS);
+        for place in &self.of[..self.count] {
+            let name = HeaderName::from_bytes(slice(head, place.name)).map_err(|_invalid| HeadError::Header)?;
+            let (start, end) = place.value;
+            let value = HeaderValue::from_maybe_shared(head.slice(start as usize..end as usize));
+            headers.append(name, value.map_err(|_invalid| HeadError::Header)?);
+        }
+        Ok(headers)
+    }
+}
+
+/// Where `part`, which is a slice of `whole`, begins and ends in it.
+fn place_in(whole: &[u8], part: &[u8]) -> (u32, u32) {
+    let start = (part.as_ptr().addr()).saturating_sub(whole.as_ptr().addr());
+    // A head is far smaller than 4 GiB: it is parsed only up to its limit.
+    let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
+    (at(start), at(start + part.len()))
+}
+
+fn slice(head: &Bytes, (start, end): (u32, u32)) -> &[u8] {
+    &head[start as usize..end as usize]
+}
+
+/// Takes the head of a request off the front of `bytes`; `None` if it is not whole.
+///
+/// # Errors
+/// When it cannot become one, or is too large.
+pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<RequestHead>, HeadError> {
+    let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let lines = &mut lines[..limits.headers_max.min(HEADERS_MAX)];
+    let mut parsed = httparse::Request::new(&mut []);
+    let length = match parsed.parse_with_uninit_headers(bytes, lines) {
+        Ok(Status::Complete(length)) if length <= limits.bytes_max => length,
+        Ok(Status::Partial) if bytes.len() < limits.bytes_max => return Ok(None),
+        Ok(_) => return Err(HeadError::TooLarge),
+        Err(ParseError::Token) if parsed.method.is_none() => return Err(HeadError::Method),
+        Err(ParseError::Token) => return Err(HeadError::Target),
+        Err(error) => return Err(error.into()),
+    };
+    let (method, path) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
+    let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| HeadError::Method)?;
+    let version = version(parsed.version);
+    let target = place_in(bytes, path.as_bytes());
+    let fragment = path.as_bytes().contains(&b'#');
+    let places = Places::of(bytes, parsed.headers);
+    let head = bytes.split_to(length).freeze();
+    let target = head.slice(target.0 as usize..target.1 as usize);
+    let uri = Uri::from_maybe_shared(target).map_err(|_invalid| HeadError::Target)?;
+    let headers = places.headers(&head)?;
+    let body = body_of(&headers)?.unwrap_or(BodyLength::Exact(0));
+    let expects_continue = version == Version::HTTP_11
+        && headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    let keep_alive = keep_alive(version, &headers);
+    Ok(Some(RequestHead { method, uri, version, headers, body, fragment, keep_alive, expects_continue }))
+}
+
+/// Takes the head of the answer to a request, `to_head` or not, off the front of `bytes`, and the interim answers before
+/// it; `None` if it is not whole.
+///
+/// # Errors
+/// When it cannot become one, or is too large.
+pub fn response(bytes: &mut BytesMut, to_head: bool, limits: HeadLimits) -> Result<Option<ResponseHead>, HeadError> {
+    loop {
+        if bytes.is_empty() {
+            return Ok(None);
+        }
+        let Some(mut head) = any_response(bytes, limits)? else { return Ok(None) };
+        if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            head.keep_alive = false;
+            return Ok(Some(head));
+        }
+        if head.status.is_informational() {
+            continue;
+        }
+        let bodiless = to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        if bodiless {
+            head.body = BodyLength::Exact(0);
+        } else if let Some(length) = body_of(&head.headers)? {
+            head.body = length;
+        } else {
+            (head.body, head.keep_alive) = (BodyLength::UntilClose, false);
+        }
+        return Ok(Some(head));
+    }
+}
+
+/// As [`response`], whatever its status is; its body is not known yet.
+fn any_response(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<ResponseHead>, HeadError> {
+    let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
+    let lines = &mut lines[..limits.headers_max.min(HEADERS_MAX)];
+    let mut parsed = httparse::Response::new(&mut []);
+    let parse = httparse::ParserConfig::default().parse_response_with_uninit_headers(&mut parsed, bytes, lines);
+    let length = match parse {
+        Ok(Status::Complete(length)) if length <= limits.bytes_max => length,
+        Ok(Status::Partial) if bytes.len() < limits.bytes_max => return Ok(None),
+        Ok(_) => return Err(HeadError::TooLarge),
+        Err(error) => return Err(error.into()),
+    };
+    let status = StatusCode::from_u16(parsed.code.unwrap_or_default()).map_err(|_invalid| HeadError::Status)?;
+    let version = version(parsed.version);
+    let places = Places::of(bytes, parsed.headers);
+    let head = bytes.split_to(length).freeze();
+    let headers = places.headers(&head)?;
+    let keep_alive = keep_alive(version, &headers);
+    Ok(Some(ResponseHead { status, version, headers, body: BodyLength::Exact(0), keep_alive }))
+}
+
+impl From<ParseError> for HeadError {
+    fn from(error: ParseError) -> Self {
+        match error {
+            ParseError::HeaderName | ParseError::HeaderValue | ParseError::NewLine => Self::Header,
+            ParseError::Status => Self::Status,
+            ParseError::Token => Self::Header,
+            ParseError::TooManyHeaders => Self::TooLarge,
+            ParseError::Version => Self::Version,
+        }
+    }
+}
+
+fn version(minor: Option<u8>) -> Version {
+    if minor == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 }
+}
+
+/// RFC 9112, 6.3. A length beside a coding is not used; whether it may be there is not decided here.
+fn body_of(headers: &HeaderMap) -> Result<Option<BodyLength>, HeadError> {
+    if let Some(last) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
+        let coding = last.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
+        let chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
+        return if chunked { Ok(Some(BodyLength::Chunked)) } else { Err(HeadError::Framing) };
+    }
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(first) = lengths.next() else { return Ok(None) };
+    let length = number(first.as_bytes()).ok_or(HeadError::Framing)?;
+    if lengths.any(|other| number(other.as_bytes()) != Some(length)) {
+        return Err(HeadError::Framing);
+    }
+    Ok(Some(BodyLength::Exact(length)))
+}
+
+/// Digits only: no sign, no list (RFC 9110, 8.6).
+fn number(text: &[u8]) -> Option<u64> {
+    let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
+    let add = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
+    // The two highest numbers stand for other things in other codecs of ours.
+    text.iter().filter(|_| digits).try_fold(0, add).filter(|length| digits && *length < u64::MAX - 1)
+}
+
+/// Whether the connection stays (RFC 9112, 9.3). What asks for its end on one line is not undone by another.
+fn keep_alive(version: Version, headers: &HeaderMap) -> bool {
+    let (mut close, mut keep) = (false, false);
+    for line in headers.get_all(CONNECTION) {
+        for token in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+            close |= token.eq_ignore_ascii_case(b"close");
+            keep |= token.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    !close && (keep || version == Version::HTTP_11)
+}
+
+/// Whether the head asks for another protocol.
+#[must_use]
+pub fn wants_upgrade(headers: &HeaderMap) -> bool {
+    headers.contains_key(UPGRADE)
+}

@@ -1,0 +1,120 @@
+//! What was read from a connection and not used yet.
+
+use std::io;
+use std::pin::pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncReadExt};
+
+use super::head::{self, HeadError, HeadLimits, RequestHead, ResponseHead};
+
+/// With less room than this a read first makes more.
+const ROOM_BYTES_MIN: usize = 2 * 1024;
+
+/// The room that is made at first.
+const ROOM_BYTES: usize = 8 * 1024;
+
+/// The room that is made when the last read filled what there was: large bodies come in large parts.
+const ROOM_BYTES_MAX: usize = 64 * 1024;
+
+/// A buffer for reading. It has no memory until something is read.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    bytes: BytesMut,
+    /// How many bytes of the front have been looked at and are no whole head.
+    looked_at: usize,
+    /// The room to make next.
+    room: usize,
+}
+
+impl Inbox {
+    /// A buffer that begins with what is in `bytes`.
+    #[must_use]
+    pub fn with(bytes: BytesMut) -> Self {
+        Self { bytes, ..Self::default() }
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// How many bytes are in it.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// The bytes.
+    pub fn bytes(&mut self) -> &mut BytesMut {
+        &mut self.bytes
+    }
+
+    /// All that is in it.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        self.bytes.freeze()
+    }
+
+    /// Reads more; how many bytes came, none at the end of the input.
+    ///
+    /// # Errors
+    /// When the connection is broken.
+    pub fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.bytes.capacity() - self.bytes.len() < ROOM_BYTES_MIN {
+            self.bytes.reserve(self.room.max(ROOM_BYTES));
+        }
+        let room = self.bytes.capacity() - self.bytes.len();
+        let read = pin!(stream.read_buf(&mut self.bytes));
+        let polled = std::future::Future::poll(read, cx);
+        if let Poll::Ready(Ok(count)) = polled {
+            let more = if count == room { room * 2 } else { ROOM_BYTES };
+            self.room = more.clamp(ROOM_BYTES, ROOM_BYTES_MAX);
+        }
+        polled
+    }
+
+    /// The head of a request, if it is whole.
+    ///
+    /// # Errors
+    /// When what is there cannot become one.
+    pub fn request(&mut self, limits: HeadLimits) -> Result<Option<RequestHead>, HeadError> {
+        self.head(limits, |bytes| head::request(bytes, limits))
+    }
+
+    /// The head of an answer, if it is whole.
+    ///
+    /// # Errors
+    /// When what is there cannot become one.
+    pub fn response(&mut self, to_head: bool, limits: HeadLimits) -> Result<Option<ResponseHead>, HeadError> {
+        self.head(limits, |bytes| head::response(bytes, to_head, limits))
+    }
+
+    /// A head that comes in many small parts is parsed when its end is there, not at each of them. The first part is
+    /// always looked at, so that what is no HTTP at all is refused at once.
+    fn head<H>(
+        &mut self,
+        limits: HeadLimits,
+        parse: impl FnOnce(&mut BytesMut) -> Result<Option<H>, HeadError>,
+    ) -> Result<Option<H>, HeadError> {
+        if self.bytes.is_empty() {
+            return Ok(None);
+        }
+        // Where the end may have begun before.
+        let from = self.looked_at.saturating_sub(3);
+        if self.looked_at > 0 && self.bytes.len() < limits.bytes_max && !has_empty_line(&self.bytes[from..]) {
+            self.looked_at = self.bytes.len();
+            return Ok(None);
+        }
+        let head = parse(&mut self.bytes)?;
+        self.looked_at = if head.is_some() { 0 } else { self.bytes.len() };
+        Ok(head)
+    }
+}
+
+/// Whether a line end follows a line end, as lenient as a parser of heads can be.
+fn has_empty_line(bytes: &[u8]) -> bool {
+    bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
+}

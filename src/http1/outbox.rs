@@ -1,0 +1,102 @@
+//! What waits to be written on a connection.
+//!
+//! Small parts are copied behind each other and go out in one `send`; one large part, such as a piece of a body, is not copied
+//! and goes out together with what is before and after it in one `writev`. A `writev` of one small part costs the kernel
+//! more than a `send` of it.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Buf, Bytes};
+use tokio::io::AsyncWrite;
+
+/// From so many bytes on a part is not copied: a copy of less costs less than the second vector does.
+const LARGE_BYTES_MIN: usize = 4 * 1024;
+
+/// So many small bytes may wait before more is accepted.
+const SMALL_BYTES_MAX: usize = 16 * 1024;
+
+/// Bytes to write, in order: small ones, a large part, and what ends it.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    small: Vec<u8>,
+    /// How many of the small ones are written.
+    sent: usize,
+    large: Bytes,
+    after: &'static [u8],
+}
+
+impl Outbox {
+    /// Where to put small parts. What is large has to be [written](Self::poll_flush) before; see
+    /// [`has_room`](Self::has_room).
+    pub fn small(&mut self) -> &mut Vec<u8> {
+        debug_assert!(self.large.is_empty() && self.after.is_empty(), "a large part is in the way");
+        &mut self.small
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.sent == self.small.len() && self.large.is_empty() && self.after.is_empty()
+    }
+
+    /// Whether more may be put in before the next flush.
+    #[must_use]
+    pub fn has_room(&self) -> bool {
+        self.large.is_empty() && self.after.is_empty() && self.small.len() < SMALL_BYTES_MAX
+    }
+
+    /// Puts a part in, and `after`, which ends it.
+    pub fn push(&mut self, part: Bytes, after: &'static [u8]) {
+        if part.len() < LARGE_BYTES_MIN {
+            let small = self.small();
+            small.extend_from_slice(&part);
+            small.extend_from_slice(after);
+        } else {
+            (self.large, self.after) = (part, after);
+        }
+    }
+
+    /// Writes all of it.
+    ///
+    /// # Errors
+    /// When the connection takes no more.
+    pub fn poll_flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.is_empty() {
+            let small = &self.small[self.sent..];
+            let written = if self.large.is_empty() && self.after.is_empty() {
+                ready!(Pin::new(&mut *stream).poll_write(cx, small))?
+            } else {
+                let parts = [IoSlice::new(small), IoSlice::new(&self.large), IoSlice::new(self.after)];
+                ready!(Pin::new(&mut *stream).poll_write_vectored(cx, &parts))?
+            };
+            if written == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.advance(written);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn advance(&mut self, mut written: usize) {
+        let small = written.min(self.small.len() - self.sent);
+        self.sent += small;
+        written -= small;
+        if self.sent == self.small.len() {
+            self.small.clear();
+            self.sent = 0;
+        }
+        let large = written.min(self.large.len());
+        self.large.advance(large);
+        written -= large;
+        self.after = &self.after[written.min(self.after.len())..];
+    }
+
+    /// Gives its memory back; nothing may wait.
+    pub fn shrink(&mut self) {
+        if self.is_empty() {
+            *self = Self::default();
+        }
+    }
+}
