@@ -47,6 +47,7 @@
 //!
 //! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
+//! - [`http1`]: HTTP/1.1 as bytes, for [`proxy`] and [`upstream`]. A leaf.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::compile`], [`table::decide`](mod@table::decide).
@@ -65,7 +66,7 @@
 //! where another test keeps a line, it is named.
 //!
 //! - `stats <- table <- rollout <- config <- control <- app <- main` is the direction of imports. `proxy` and
-//!   `upstream` see `table`, `tls` and `stats` only (`proxy` also `upstream`), and meet `control` in `app` only; `cli` stands
+//!   `upstream` see `table`, `tls`, `http1` and `stats` only (`proxy` also `upstream`), and meet `control` in `app` only; `cli` stands
 //!   beside `app` and is used by `main` only.
 //! - [`stats`], [`table`], [`rollout`] and `config` have no async, no I/O, no clock and no randomness of their own: time
 //!   and chance are arguments.

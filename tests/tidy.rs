@@ -9,12 +9,13 @@ use std::path::Path;
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 11] = [
+const MAY_IMPORT: [(&str, &[&str]); 12] = [
     ("stats", &[]),
     ("tls", &[]),
+    ("http1", &[]),
     ("table", &["stats", "tls"]),
-    ("upstream", &["stats", "tls", "table"]),
-    ("proxy", &["stats", "tls", "table", "upstream"]),
+    ("upstream", &["stats", "tls", "http1", "table"]),
+    ("proxy", &["stats", "tls", "http1", "table", "upstream"]),
     ("rollout", &["stats", "table"]),
     ("config", &["stats", "tls", "table", "rollout"]),
     ("control", &["stats", "tls", "table", "rollout", "config"]),

@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use httparse::{Error as ParseError, Header, Status};
+use smallvec::SmallVec;
 
 /// The most header lines that are parsed, whatever the limits say; a bound of the stack.
 pub const HEADERS_MAX: usize = 256;
@@ -100,31 +101,28 @@ pub struct ResponseHead {
 }
 
 /// Where a header line stands in the bytes of its head.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 struct Place {
     name: (u32, u32),
     value: (u32, u32),
 }
 
-/// Where header lines stand.
-struct Places {
-    of: [Place; HEADERS_MAX],
-    count: usize,
-}
+/// Where the header lines of a head stand; most have fewer than this.
+struct Places(SmallVec<[Place; 24]>);
 
 impl Places {
     fn of(bytes: &[u8], headers: &[Header<'_>]) -> Self {
-        let mut places = Self { of: [Place::default(); HEADERS_MAX], count: headers.len() };
-        for (place, header) in places.of.iter_mut().zip(headers) {
-            *place = Place { name: place_in(bytes, header.name.as_bytes()), value: place_in(bytes, header.value) };
-        }
-        places
+        let place = |header: &Header<'_>| Place {
+            name: place_in(bytes, header.name.as_bytes()),
+            value: place_in(bytes, header.value),
+        };
+        Self(headers.iter().map(place).collect())
     }
 
     /// The headers, of the bytes of the head.
     fn headers(&self, head: &Bytes) -> Result<HeaderMap, HeadError> {
-        let mut headers = HeaderMap::with_capacity(self.count + HEADERS_OF_OURS);
-        for place in &self.of[..self.count] {
+        let mut headers = HeaderMap::with_capacity(self.0.len() + HEADERS_OF_OURS);
+        for place in &self.0 {
             let name = HeaderName::from_bytes(slice(head, place.name)).map_err(|_invalid| HeadError::Header)?;
             let (start, end) = place.value;
             let value = HeaderValue::from_maybe_shared(head.slice(start as usize..end as usize));
@@ -175,7 +173,9 @@ pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Reques
     let body = body_of(&headers)?.unwrap_or(BodyLength::Exact(0));
     let expects_continue = version == Version::HTTP_11
         && headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    let keep_alive = keep_alive(version, &headers);
+    // Whoever sends both may have meant the other one (RFC 9112, 6.1).
+    let doubtful = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
+    let keep_alive = keep_alive(version, &headers) && !doubtful;
     Ok(Some(RequestHead { method, uri, version, headers, body, fragment, keep_alive, expects_continue }))
 }
 

@@ -10,7 +10,6 @@ use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Method, Version};
 use ipnet::IpNet;
 
-use super::framing::HeadFraming;
 use super::host::Host;
 use super::refuse::Refusal;
 use super::{client, connection_header};
@@ -41,8 +40,11 @@ impl AdmitSettings {
 /// What is known of a head besides what hyper parsed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seen {
-    /// HTTP/1: what the connection's tracker saw of its framing; `None` if it could not be followed.
-    Http1(Option<HeadFraming>),
+    /// HTTP/1.
+    Http1 {
+        /// Whether the target had a fragment, which the URI type drops.
+        fragment: bool,
+    },
     /// HTTP/2.
     Http2 {
         /// Whether it has no more lines and bytes than a head may have.
@@ -105,7 +107,7 @@ pub fn admit(
 ) -> Result<Admitted, Refusal> {
     method(&head.method)?;
     match seen {
-        Seen::Http1(framing) => framing_headers(head, framing)?,
+        Seen::Http1 { fragment } => framing_headers(head, fragment)?,
         Seen::Http2 { fits } => http2_head(head, fits)?,
     }
     let (host, host_name_bytes) = host(head, settings.https)?;
@@ -140,35 +142,25 @@ fn http2_head(head: &Parts, fits: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Rules 1, 3, 4 and 9: what the parsed head does not show: one coding, `chunked`, or one length, never both; no fragment.
-fn framing_headers(head: &Parts, framing: Option<HeadFraming>) -> Result<(), Refusal> {
+/// Rules 1, 3, 4 and 9: one coding, `chunked`, or one length, never both; no fragment.
+fn framing_headers(head: &Parts, fragment: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::BadFraming, detail));
-    let Some(framing) = framing else {
-        return bad("the framing of this connection cannot be followed");
-    };
-    if framing.fragment {
+    if fragment {
         return Err(Refusal::new(Refused::BadTarget, "found a fragment in the target, want none"));
     }
-    if framing.content_lengths > 0 && framing.transfer_encodings > 0 {
-        return bad("found Content-Length and Transfer-Encoding, want one of them");
-    }
-    if framing.content_lengths > 1 {
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
+    let has_length = lengths.next().is_some();
+    if lengths.next().is_some() {
         return bad("found Content-Length more than once, want one");
     }
-    // The tracker and hyper must have read the same head, or one of them has lost its place.
-    if (framing.transfer_encodings > 0) != head.headers.contains_key(TRANSFER_ENCODING) {
-        return bad("the framing of this connection cannot be followed");
-    }
-    if framing.transfer_encodings > 0 {
+    if head.headers.contains_key(TRANSFER_ENCODING) {
+        if has_length {
+            return bad("found Content-Length and Transfer-Encoding, want one of them");
+        }
         if head.version != Version::HTTP_11 {
             return bad("found Transfer-Encoding in an HTTP/1.0 request");
         }
         only_chunked(&head.headers)?;
-    }
-    if let Some(length) = head.headers.get(CONTENT_LENGTH)
-        && !length.as_bytes().iter().all(u8::is_ascii_digit)
-    {
-        return bad("found a Content-Length that is not a number");
     }
     Ok(())
 }

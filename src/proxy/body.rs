@@ -19,8 +19,10 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
+use super::connection::wire::WireBody;
 use super::edit;
 use super::meter::Meter;
+use crate::http1::Broken;
 
 /// How a body broke.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -58,6 +60,62 @@ impl BodyFault {
             source = found.source();
         }
         Self::Gone
+    }
+}
+
+impl From<hyper::Error> for BodyFault {
+    fn from(error: hyper::Error) -> Self {
+        Self::of(&error)
+    }
+}
+
+impl From<Broken> for BodyFault {
+    fn from(broken: Broken) -> Self {
+        match broken {
+            Broken::Malformed => Self::Malformed,
+            Broken::Short => Self::Gone,
+        }
+    }
+}
+
+/// What a client sends after the head of its request.
+#[derive(Debug, Default)]
+pub enum Inbound {
+    /// Nothing.
+    #[default]
+    None,
+    /// A body on its connection.
+    Http1(WireBody),
+    /// A body on its stream.
+    Http2(Incoming),
+}
+
+impl Body for Inbound {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        match self.get_mut() {
+            Self::None => Poll::Ready(None),
+            Self::Http1(body) => Pin::new(body).poll_frame(cx),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(BodyFault::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::None => true,
+            Self::Http1(body) => body.is_end_stream(),
+            Self::Http2(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::None => SizeHint::with_exact(0),
+            Self::Http1(body) => body.size_hint(),
+            Self::Http2(body) => body.size_hint(),
+        }
     }
 }
 
@@ -147,7 +205,7 @@ pub enum RequestBody {
     /// It comes from the client.
     Stream {
         /// The client's side.
-        incoming: Incoming,
+        incoming: Inbound,
         /// Bounds the silence.
         idle: Idle,
         /// Bounds its size and its slowness, where they are.
@@ -223,11 +281,15 @@ fn metered(
 }
 
 /// Polls a body: its trailers filtered, its errors told apart, its silence bounded.
-pub fn poll_filtered(
-    incoming: &mut Incoming,
+pub fn poll_filtered<B>(
+    incoming: &mut B,
     idle: &mut Idle,
     cx: &mut Context<'_>,
-) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>>
+where
+    B: Body<Data = Bytes> + Unpin,
+    BodyFault: From<B::Error>,
+{
     let Poll::Ready(polled) = Pin::new(incoming).poll_frame(cx) else {
         ready!(idle.poll(cx));
         return Poll::Ready(Some(Err(BodyFault::Silent)));
@@ -241,7 +303,7 @@ pub fn poll_filtered(
             }
             Err(frame) => frame,
         }),
-        Err(error) => Err(BodyFault::of(&error)),
+        Err(error) => Err(error.into()),
     }))
 }
 

@@ -6,12 +6,13 @@
 //! time that a head may take.
 
 mod fair;
-pub mod head_clock;
 pub mod http1;
 pub mod http2;
 mod lingering;
 pub mod paced;
 pub mod park;
+mod respond;
+pub mod wire;
 
 use std::io;
 use std::rc::Rc;

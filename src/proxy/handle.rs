@@ -13,7 +13,6 @@ use http::uri::PathAndQuery;
 use http::{Request, Response, Uri};
 use http_body::Body;
 use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper::ext::Protocol;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
@@ -23,7 +22,7 @@ use tokio::time::Instant;
 use super::accept::ListenerSettings;
 use super::admit::{Admitted, BodyFraming, Seen, admit};
 use super::answer::{AnswerBody, Exchange};
-use super::body::{BodyState, Idle, RequestBody};
+use super::body::{BodyState, Idle, Inbound, RequestBody};
 use super::caught::caught;
 use super::dial::{Lease, dial};
 use super::edit;
@@ -83,11 +82,11 @@ pub async fn handle(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     seen: Seen,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (mut head, body) = request.into_parts();
     let handshake = match seen {
-        Seen::Http1(_) => websocket::from_http1(&head, body_framing(&body)),
+        Seen::Http1 { .. } => websocket::from_http1(&head, body_framing(&body)),
         Seen::Http2 { .. } => {
             edit::join_cookies(&mut head.headers);
             websocket::from_http2(&mut head)
@@ -126,7 +125,7 @@ async fn exchange(
     worker: &Rc<Worker>,
     peer: &Peer,
     (seen, handshake): (Seen, Option<Handshake>),
-    (head, body): (Parts, Incoming),
+    (head, body): (Parts, Inbound),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), SideExit> {
     let id = edit::request_id(&head.headers, peer.listener.admit.trusts(peer.address), || worker.random());
@@ -279,8 +278,8 @@ fn target(table: &Snapshot, head: &Parts, admitted: &Admitted) -> Result<PathAnd
     text.parse().ok().ok_or_else(bad)
 }
 
-/// How hyper will read the body: that is what the upstream will be told.
-fn body_framing(body: &Incoming) -> BodyFraming {
+/// How the body is read: that is what the upstream will be told.
+fn body_framing(body: &Inbound) -> BodyFraming {
     match body.size_hint().exact() {
         Some(0) => BodyFraming::None,
         Some(length) => BodyFraming::Length(length),

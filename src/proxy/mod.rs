@@ -1,8 +1,8 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
 //! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`], through [`mod@tls`] if it has to) at its listener's [`door`] (with its [`crowd`],
-//! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], seen by [`watched`]), [`handle`] is the
-//! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`framing`], [`host`], [`client`], [`connection_header`]),
+//! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] is the
+//! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`client`], [`connection_header`]),
 //! [`settle`] on a snapshot (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`], behind the [`shield`], if there
 //! is one), pass the [`answer`] on, [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
@@ -28,11 +28,11 @@ pub mod client_stream;
 pub mod connection;
 pub mod connection_header;
 pub mod crowd;
+mod date;
 pub mod dial;
 pub mod door;
 pub mod edit;
 pub mod forward;
-pub mod framing;
 pub mod gauge;
 pub mod handle;
 pub mod hold;
@@ -52,6 +52,5 @@ pub mod shield;
 pub mod stall;
 pub mod tls;
 pub mod tunnel;
-pub mod watched;
 pub mod websocket;
 pub mod worker;

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 use super::access_log::LogSender;
 use super::body::RequestBody;
 use super::ceiling::Ceiling;
+use super::date::Date;
 use super::edit::EditSettings;
 use super::hold::WorkerHolds;
 use super::load::{Capacity, Queue, Queues};
@@ -88,6 +89,8 @@ pub struct Worker {
     pub holds: WorkerHolds,
     /// Told when the worker begins to drain.
     pub drain: Notify,
+    /// What time it is, for people.
+    pub(super) date: Date,
     leaving: Cell<bool>,
     draining: Cell<bool>,
     view: RefCell<View>,
@@ -118,6 +121,7 @@ impl Worker {
             longs: Longs::default(),
             holds: WorkerHolds::default(),
             drain: Notify::new(),
+            date: Date::default(),
             leaving: Cell::new(false),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),

@@ -136,8 +136,7 @@ fn a_method_that_is_not_allowed_does_not_excuse_bad_framing() {
     ]);
 }
 
-/// The proxy looks at framing headers a second time, beside its HTTP library: the two must never lose each other,
-/// however the bytes are cut into packets and however much white space pads a value.
+/// Framing headers are found however the bytes are cut into packets and however much white space pads a value.
 #[test]
 fn padding_and_packets_do_not_hide_framing_headers() {
     let both = "POST /second HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n\

@@ -1,50 +1,47 @@
-//! HTTP/1.1 from a client: hyper's codec while it is needed, a tap on its bytes, and an end that does not take the last
-//! answer away.
+//! HTTP/1.1 from a client: heads, one exchange after the other, and an end that does not take the last answer away.
+//!
+//! One task, one request at a time: the next head is read when the answer is written, and what a client sends before that
+//! stays where it is. The request's stages run inside this task; a body is read by whoever forwards it ([`wire`](super::wire)). While the
+//! exchange waits for its upstream, the connection looks whether the client is still there.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::time::Duration;
+use std::task::{Context, Poll};
 
-use http_body::Body;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::{HttpService, service_fn};
-use hyper_util::rt::TokioIo;
-use tokio::time::{Instant, sleep_until};
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode, Version};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::admit::Seen;
+use super::super::answer::AnswerBody;
+use super::super::body::Inbound;
 use super::super::client_stream::ClientStream;
 use super::super::handle::{Peer, handle};
 use super::super::leave;
 use super::super::refuse::Refusal;
 use super::super::stall::Stalling;
-use super::super::watched::{Tap, Watched};
 use super::super::worker::Worker;
-use super::head_clock::HeadClock;
 use super::park::{self, Left, Look, Rest};
-use super::{last_word, linger};
+use super::respond::{Asked, Ended, respond};
+use super::wire::{SharedWire, Wire};
+use super::{PREFACE, last_word, linger};
+use crate::http1::{BodyLength, HeadError, HeadLimits, RequestHead};
 use crate::stats::Refused;
-
-/// hyper's own number of header lines; asking for another one costs an allocation a request.
-const HYPER_HEADERS_MAX: usize = 100;
-
-/// hyper wants at least this much for its read buffer.
-const HYPER_BUFFER_BYTES_MIN: usize = 8 * 1024;
 
 /// Serves `stream` until it ends.
 pub(super) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<Peer>) {
-    let mut due = None;
+    let mut due = Instant::now() + peer.listener.idle_timeout;
     // What is in a box is there while it runs only: a parked connection's task has no room for it.
     while let Some(rested) = Box::pin(serve_until_idle(&worker, stream, &peer, due)).await {
         match park::wait(&worker, &rested.stream, rested.due).await {
-            Left::Readable => (stream, due) = (rested.stream, Some(rested.due)),
+            Left::Readable => (stream, due) = (rested.stream, rested.due),
             Left::Over => return Box::pin(linger(rested.stream)).await,
         }
     }
 }
 
-/// A connection without its codec.
+/// A connection without its buffers.
 struct Rested {
     stream: ClientStream,
     /// When its next head is due.
@@ -56,135 +53,209 @@ async fn serve_until_idle(
     worker: &Rc<Worker>,
     stream: ClientStream,
     peer: &Rc<Peer>,
-    due: Option<Instant>,
+    mut due: Instant,
 ) -> Option<Rested> {
     let idle_timeout = peer.listener.idle_timeout;
-    let (watched, tap) = Watched::new(Stalling::new(stream, idle_timeout));
-    let service = {
-        let (worker, tap, peer) = (Rc::clone(worker), Rc::clone(&tap), Rc::clone(peer));
-        service_fn(move |request| {
-            let answering = handle(Rc::clone(&worker), Rc::clone(&peer), Seen::Http1(tap.next_head()), request);
-            let (worker, tap) = (Rc::clone(&worker), Rc::clone(&tap));
-            async move { answering.await.map(|answer| tap.answered(leave::mark(&worker, answer))) }
-        })
-    };
-    let rest = Rest { clock: HeadClock::new(due), tap, idle_timeout, park_after: worker.settings.park_after };
-    let builder = builder(worker, idle_timeout, rest.clock.clone());
-    let mut connection = builder.serve_connection(TokioIo::new(watched), service);
-    let ended = run(worker, &mut connection, &rest, due).await;
-    let parts = connection.into_parts();
-    let stream = parts.io.into_inner().into_inner().into_inner();
-    if let Ended::Idle(due) = ended {
-        if parts.read_buf.is_empty() {
-            return Some(Rested { stream, due });
+    let wire = SharedWire::new(Stalling::new(stream, idle_timeout));
+    let mut drain = pin!(leave::last_call(worker));
+    let now = Instant::now();
+    let mut timer = pin!(sleep_until(due.min(now + worker.settings.park_after)));
+    let mut idle_since = now;
+    loop {
+        let rest = Rest { due, idle_since, park_after: worker.settings.park_after };
+        let mut waiting = Waiting { worker, wire: &wire, rest, drain: drain.as_mut(), timer: timer.as_mut() };
+        let next = poll_fn(|cx| waiting.poll(cx)).await;
+        let ended = match next {
+            Next::Head(head) => exchange(worker, peer, &wire, *head).await,
+            Next::Idle => return wire.take().map(|(stream, _empty)| Rested { stream, due }),
+            Next::Refused(refusal, to_head) => {
+                worker.stats.refused(refusal.reason);
+                let (stream, _) = wire.take()?;
+                Box::pin(last_word(stream, &refusal.to_http1_bytes(to_head), idle_timeout)).await;
+                return None;
+            }
+            Next::Over => After::Close,
+        };
+        match ended {
+            After::Next => {
+                idle_since = Instant::now();
+                due = idle_since + idle_timeout;
+            }
+            After::Close => {
+                let (stream, _) = wire.take()?;
+                Box::pin(linger(stream)).await;
+                return None;
+            }
+            After::Tunnel => {
+                let (stream, first) = wire.take()?;
+                // On the heap: connections that never become one should not pay for it.
+                Box::pin(tunnel(peer, stream, first)).await;
+                return None;
+            }
         }
-        // Cannot be: the tap saw whole messages only, and all of them were answered. Whatever it is, it must not be taken
-        // for the start of a request.
-        tracing::warn!("an idle connection is closed: its codec has bytes left that belong to no request");
     }
-    if let Some(tunnel) = peer.take_tunnel() {
-        // On the heap: connections that never become one should not pay for it.
-        Box::pin(tunnel.run(stream, parts.read_buf)).await;
-        return None;
-    }
-    let error = if let Ended::Codec(Err(error)) = ended { Some(error) } else { None };
-    match error.and_then(|error| unanswered(&error, &rest.tap)) {
-        Some(refusal) => {
-            worker.stats.refused(refusal.reason);
-            last_word(stream, &refusal.to_http1_bytes(rest.tap.is_to_head()), idle_timeout).await;
-        }
+}
+
+async fn tunnel(peer: &Peer, stream: ClientStream, first: Bytes) {
+    match peer.take_tunnel() {
+        Some(tunnel) => tunnel.run(stream, first).await,
         None => linger(stream).await,
     }
-    None
 }
 
-/// Why a codec is not needed any more.
-enum Ended {
-    /// It is done.
-    Codec(hyper::Result<()>),
-    /// The connection is idle; its next head is due then.
-    Idle(Instant),
+/// What a connection that waits for a head gets.
+enum Next {
+    Head(Box<RequestHead>),
+    /// What came is refused without having been a request; to a `HEAD`, if that much is known.
+    Refused(Refusal, bool),
+    /// Nothing for so long that it can be parked.
+    Idle,
+    /// The client has left, has nothing to say, or the worker drains.
+    Over,
 }
 
-/// Runs the codec, whose first head is due then.
-async fn run<C: Codec>(worker: &Worker, connection: &mut C, rest: &Rest, due: Option<Instant>) -> Ended {
-    let mut connection = Pin::new(connection);
-    let mut drain = pin!(leave::last_call(worker));
-    let mut draining = false;
-    let first_look = Instant::now() + rest.park_after.min(rest.idle_timeout);
-    let mut timer = pin!(sleep_until(due.map_or(first_look, |due| due.min(first_look))));
+/// The wait for a head.
+struct Waiting<'w, D> {
+    worker: &'w Worker,
+    wire: &'w SharedWire,
+    rest: Rest,
+    drain: Pin<&'w mut D>,
+    timer: Pin<&'w mut Sleep>,
+}
+
+impl<D: Future<Output = ()>> Waiting<'_, D> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Next> {
+        let settings = &self.worker.settings;
+        let limits = HeadLimits { bytes_max: settings.head_bytes_max, headers_max: settings.headers_max };
+        // First, so that a request that is there already is taken before anything else is looked at.
+        let read = self.wire.with(|wire| read_head(wire, limits, cx));
+        if let Poll::Ready(next) = read.unwrap_or(Poll::Ready(Next::Over)) {
+            return Poll::Ready(next);
+        }
+        let begun = self.wire.with(has_begun).unwrap_or(false);
+        if self.drain.as_mut().poll(cx).is_ready() && !begun {
+            return Poll::Ready(Next::Over);
+        }
+        while self.timer.as_mut().poll(cx).is_ready() {
+            let now = Instant::now();
+            let at_rest = self.wire.with(|wire| wire.is_at_rest()).unwrap_or(false);
+            match self.rest.look(now, at_rest) {
+                Look::Park => return Poll::Ready(Next::Idle),
+                Look::Again(at) => self.timer.as_mut().reset(at),
+                Look::Overdue if begun => {
+                    let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
+                    let to_head = self.wire.with(is_to_head).unwrap_or(false);
+                    return Poll::Ready(Next::Refused(refusal, to_head));
+                }
+                Look::Overdue => return Poll::Ready(Next::Over),
+            }
+        }
+        Poll::Pending
+    }
+}
+
+/// Reads until there is a head, or none can come.
+fn read_head(wire: &mut Wire, limits: HeadLimits, cx: &mut Context<'_>) -> Poll<Next> {
     loop {
-        tokio::select! {
-            biased;
-            // First, so that a request that is there already is taken before the drain is.
-            ended = &mut connection => return Ended::Codec(ended),
-            () = &mut drain, if !draining => {
-                draining = true;
-                connection.as_mut().graceful_shutdown();
-            }
-            () = &mut timer => {
-                let now = Instant::now();
-                let again = match rest.look(now) {
-                    Look::Park(due) if !draining => return Ended::Idle(due),
-                    Look::Again(at) => at,
-                    Look::Park(_) => now + rest.park_after,
-                    Look::Overdue => {
-                        // The loop polls the codec next, which says so.
-                        rest.clock.end_wait();
-                        now + rest.idle_timeout
-                    }
-                };
-                timer.as_mut().reset(again);
-            }
+        let to_head = is_to_head(wire);
+        let http2 = wire.inbox.bytes().starts_with(&PREFACE[..14]);
+        match wire.inbox.request(limits) {
+            Ok(Some(head)) => return Poll::Ready(Next::Head(Box::new(head))),
+            Ok(None) => {}
+            Err(error) => return Poll::Ready(Next::Refused(refusal(error, http2), to_head)),
+        }
+        match wire.poll_fill(cx) {
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(Ok(0) | Err(_)) => return Poll::Ready(Next::Over),
+            Poll::Pending => return Poll::Pending,
         }
     }
 }
 
-/// hyper's connection, whatever its types are.
-trait Codec: Future<Output = hyper::Result<()>> + Unpin {
-    fn graceful_shutdown(self: Pin<&mut Self>);
-}
-
-impl<I, S, B> Codec for http1::Connection<I, S>
-where
-    Self: Future<Output = hyper::Result<()>> + Unpin,
-    S: HttpService<Incoming, ResBody = B, Error: Into<Box<dyn std::error::Error + Send + Sync>>>,
-    I: hyper::rt::Read + hyper::rt::Write + Unpin,
-    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
-{
-    fn graceful_shutdown(self: Pin<&mut Self>) {
-        Self::graceful_shutdown(self);
+fn refusal(error: HeadError, http2: bool) -> Refusal {
+    match error {
+        HeadError::TooLarge => {
+            Refusal::new(Refused::HeadTooLarge, "the head has more lines or bytes than this listener takes")
+        }
+        HeadError::Version if http2 => {
+            Refusal::new(Refused::BadHead, "this listener speaks HTTP/1.1 on plain connections")
+        }
+        HeadError::Method
+        | HeadError::Target
+        | HeadError::Version
+        | HeadError::Header
+        | HeadError::Status
+        | HeadError::Framing => Refusal::new(Refused::BadHead, "this is not the head of an HTTP/1.1 request"),
     }
 }
 
-fn builder(worker: &Worker, idle_timeout: Duration, clock: HeadClock) -> http1::Builder {
-    let settings = &worker.settings;
-    let mut builder = http1::Builder::new();
-    builder
-        .timer(clock)
-        .header_read_timeout(idle_timeout)
-        .max_header_size(settings.head_bytes_max)
-        .max_buf_size((2 * settings.head_bytes_max).max(HYPER_BUFFER_BYTES_MIN));
-    if settings.headers_max != HYPER_HEADERS_MAX {
-        builder.max_headers(settings.headers_max);
-    }
-    builder
+/// The bytes of a head as far as it has come. Empty lines before it are none of it (RFC 9112, 2.2).
+fn begun(wire: &mut Wire) -> &[u8] {
+    let bytes = wire.inbox.bytes();
+    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    &bytes[start..]
 }
 
-/// The refusal of a head that hyper took for none, so that it never became a request; `None` if the connection ended in
-/// another way.
-fn unanswered(error: &hyper::Error, tap: &Tap) -> Option<Refusal> {
-    tracing::debug!(%error, "client connection ended");
-    if let Some(refusal) = tap.hushed() {
-        return Some(refusal);
-    }
-    let (reason, detail) = if error.is_timeout() && tap.within_head() {
-        (Refused::HeadTimeout, "the request's head did not come in time")
-    } else if error.is_parse() {
-        // The preface of HTTP/2, to a listener that does not expect it.
-        (Refused::BadHead, "this listener speaks HTTP/1.1 on plain connections")
-    } else {
-        return None;
+fn has_begun(wire: &mut Wire) -> bool {
+    !begun(wire).is_empty()
+}
+
+/// Whether what came of a head is that of a `HEAD`, whose answer has no body; methods differ by case (RFC 9110, 9.1).
+fn is_to_head(wire: &mut Wire) -> bool {
+    begun(wire).starts_with(b"HEAD ")
+}
+
+/// What follows an exchange.
+enum After {
+    /// The next head.
+    Next,
+    /// The end.
+    Close,
+    /// Bytes of another protocol.
+    Tunnel,
+}
+
+/// One request and its answer.
+async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head: RequestHead) -> After {
+    let asked = Asked {
+        to_head: head.method == Method::HEAD,
+        http10: head.version == Version::HTTP_10,
+        keep_alive: head.keep_alive,
     };
-    Some(Refusal::new(reason, detail))
+    wire.with(|wire| wire.begin(head.body, head.expects_continue));
+    let seen = Seen::Http1 { fragment: head.fragment };
+    let answered = {
+        let mut answering = pin!(handle(Rc::clone(worker), Rc::clone(peer), seen, request(head, wire)));
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
+                return Poll::Ready(answer.ok());
+            }
+            // Not while the stages are polled: they may read the body.
+            wire.with(|wire| wire.poll_gone(cx)).unwrap_or(Poll::Ready(())).map(|()| None)
+        })
+        .await
+    };
+    let Some(answer) = answered else { return After::Close };
+    let answer: Response<AnswerBody> = leave::mark(worker, answer);
+    let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let ended = respond(wire, answer, (asked, !worker.draining()), &worker.date).await;
+    if switched && ended != Ended::Broken {
+        return After::Tunnel;
+    }
+    let readable = poll_fn(|cx| Poll::Ready(wire.with(|wire| wire.end(cx)).unwrap_or(false))).await;
+    if ended == Ended::Kept && readable { After::Next } else { After::Close }
+}
+
+/// A request as its stages take it.
+fn request(head: RequestHead, wire: &SharedWire) -> Request<Inbound> {
+    let body = match head.body {
+        BodyLength::Exact(0) => Inbound::None,
+        BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => Inbound::Http1(wire.body()),
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = head.method;
+    *request.uri_mut() = head.uri;
+    *request.version_mut() = head.version;
+    *request.headers_mut() = head.headers;
+    request
 }

@@ -26,6 +26,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, interval, timeout};
 
 use super::super::admit::Seen;
+use super::super::body::Inbound;
 use super::super::client_stream::ClientStream;
 use super::super::handle::{Peer, handle};
 use super::super::stall::Stalling;
@@ -155,7 +156,7 @@ fn answer(
     let unanswered = Unanswered { streams: Rc::clone(streams), answered: false };
     let seen = Seen::Http2 { fits: fits(&worker, &request) };
     async move {
-        let answered = handle(worker, peer, seen, request).await;
+        let answered = handle(worker, peer, seen, request.map(Inbound::Http2)).await;
         unanswered.answered();
         answered.map(|response| response.map(|body| Paced::new(body, pace)))
     }

@@ -1,8 +1,8 @@
 //! A connection that is idle for a while is parked: its codec is taken down, and its socket is all that is left of it.
 //!
-//! hyper keeps a buffer for reading and one for writing, 8 KiB each, as long as the connection lives; most connections of
+//! A connection that is served has buffers and the state of its stages, some 20 KiB; most connections of
 //! an edge proxy are idle most of the time. So after [`PARK_AFTER`] in which the client sent nothing, the connection waits
-//! for the next byte without a codec. It is a new one that reads it: nothing is carried over but the time that the
+//! for the next byte without them. It is a new one that reads it: nothing is carried over but the time that the
 //! client has left.
 //!
 //! When that is safe is [`Rest`]'s to say, and it never guesses: a byte that was read and not dealt with, or one that was
@@ -10,15 +10,12 @@
 
 use std::future::poll_fn;
 use std::pin::pin;
-use std::rc::Rc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
 use super::super::client_stream::ClientStream;
-use super::super::watched::Tap;
 use super::super::worker::Worker;
-use super::head_clock::HeadClock;
 
 /// How long a connection stays ready for the next request before it is parked. Browsers ask for what belongs to a page
 /// within a second or so; a client that comes back later pays for a new codec, some microseconds. Longer, and more
@@ -26,13 +23,13 @@ use super::head_clock::HeadClock;
 /// second more.
 pub const PARK_AFTER: Duration = Duration::from_secs(2);
 
-/// Whether a connection is at rest, seen by the clock of its heads and the tap on its bytes.
-#[derive(Debug)]
+/// How long a connection has rested, and may rest.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Rest {
-    pub(super) clock: HeadClock,
-    pub(super) tap: Rc<Tap>,
-    /// Longest wait for a head.
-    pub(super) idle_timeout: Duration,
+    /// When its next head is due.
+    pub(super) due: Instant,
+    /// Since when it has waited for it.
+    pub(super) idle_since: Instant,
     /// How long it has to rest before it is parked.
     pub(super) park_after: Duration,
 }
@@ -44,27 +41,23 @@ pub(super) enum Look {
     Again(Instant),
     /// A head is overdue.
     Overdue,
-    /// It can be parked. Its next head is due then.
-    Park(Instant),
+    /// It can be parked.
+    Park,
 }
 
 impl Rest {
-    /// Looks at the connection. Called by one timer a connection, not by requests: about once in `park_after` while it is
-    /// busy.
-    pub(super) fn look(&self, now: Instant) -> Look {
-        let later = now + self.park_after.min(self.idle_timeout);
-        let Some(due) = self.clock.due() else { return Look::Again(later) };
-        if due <= now {
-            return Look::Overdue;
-        }
-        if !self.tap.is_at_rest() {
-            return Look::Again(later.min(due));
-        }
-        // The wait began its own length before its end; earlier ends are of connections that were parked before.
-        let idle_for = (now + self.idle_timeout).saturating_duration_since(due);
-        match self.park_after.checked_sub(idle_for) {
-            None | Some(Duration::ZERO) => Look::Park(due),
-            Some(left) => Look::Again((now + left).min(due)),
+    /// Looks at the connection, which has nothing to read or to write if it is `at_rest`. Called by one timer a connection,
+    /// not by requests: about once in `park_after` while it is busy.
+    pub(super) fn look(&self, now: Instant, at_rest: bool) -> Look {
+        let parks = self.idle_since + self.park_after;
+        if self.due <= now {
+            Look::Overdue
+        } else if !at_rest {
+            Look::Again((now + self.park_after).min(self.due))
+        } else if parks <= now {
+            Look::Park
+        } else {
+            Look::Again(parks.min(self.due))
         }
     }
 }

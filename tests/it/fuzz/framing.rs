@@ -1,127 +1,130 @@
-//! Three readings of one connection: hyper's, the tracker's that looks over its shoulder, and the plain one of
-//! [`reading`](super::reading). Whatever admission lets through, all three must have read alike; and nothing lawful may
-//! be refused. All of it in memory, so that the bytes arrive exactly in the parts that were drawn.
+//! Two readings of one connection: that of the codec, with what admission makes of it, and the plain one of
+//! [`reading`](super::reading). Whatever is let through, both must have read alike; and nothing lawful may be refused. All
+//! of it in memory, so that the bytes arrive exactly in the parts that were drawn.
 
-use std::cell::RefCell;
 use std::collections::VecDeque;
-use std::convert::Infallible;
-use std::io;
-use std::pin::Pin;
-use std::rc::Rc;
-use std::task::{Context, Poll};
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response};
-use http_body::Body;
-use http_body_util::{BodyExt, Empty};
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use http::Request;
+use pointsman::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, RequestHead};
 use pointsman::proxy::admit::{AdmitSettings, BodyFraming, Seen, admit};
-use pointsman::proxy::framing::HeadFraming;
-use pointsman::proxy::watched::Watched;
 use proptest::prelude::*;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::exchange::{Stream, stream};
 use super::message::{Payload, parts};
 use super::reading::{Reading, requests};
 use super::run;
 
-/// A connection whose inbound bytes come in parts, and then end.
-struct Parts(VecDeque<Vec<u8>>);
+const LIMITS: HeadLimits = HeadLimits { bytes_max: 32 * 1024, headers_max: 100 };
 
-impl AsyncRead for Parts {
-    fn poll_read(mut self: Pin<&mut Self>, _: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        if let Some(mut part) = self.0.pop_front() {
-            let rest = part.split_off(part.len().min(buf.remaining()));
-            buf.put_slice(&part);
-            if !rest.is_empty() {
-                self.0.push_front(rest);
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Parts {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(bytes.len()))
-    }
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// What hyper made of a request, and the tracker of its head.
+/// What the codec made of a request.
 #[derive(Debug)]
 struct Served {
     method: String,
     target: String,
-    framing: Option<HeadFraming>,
+    lengths: usize,
+    codings: usize,
+    fragment: bool,
     /// Why it is not admitted.
     refused: Option<&'static str>,
     /// `None` if it broke.
     body: Option<Vec<u8>>,
 }
 
-async fn serve(request: Request<Incoming>, framing: Option<HeadFraming>) -> (Served, Response<Empty<&'static [u8]>>) {
-    let (head, body) = request.into_parts();
-    let announced = match body.size_hint().exact() {
-        Some(0) => BodyFraming::None,
-        Some(length) => BodyFraming::Length(length),
-        None => BodyFraming::Chunked,
-    };
-    let settings =
-        AdmitSettings { target_bytes_max: 8192, trusted_proxies: Vec::new(), https: false, redirect_https: None };
-    let refusal = admit(&head, Seen::Http1(framing), announced, [127, 0, 0, 1].into(), &settings).err();
-    let mut response = Response::new(Empty::new());
-    if refusal.as_ref().is_some_and(|refusal| refusal.closes()) {
-        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-    }
-    let body = match refusal {
-        Some(_) => None,
-        None => body.collect().await.ok().map(|body| body.to_bytes().to_vec()),
-    };
-    let target = head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string);
-    let refused = refusal.map(|refusal| refusal.detail);
-    (Served { method: head.method.to_string(), target, framing, refused, body }, response)
+/// A connection whose bytes come in parts, and then end.
+struct Connection {
+    inbox: Inbox,
+    parts: VecDeque<Vec<u8>>,
 }
 
-/// Everything that hyper serves of a connection.
-async fn connection(parts: Vec<Vec<u8>>) -> Vec<Served> {
-    let served = Rc::new(RefCell::new(Vec::new()));
-    let (watched, tap) = Watched::new(Parts(parts.into()));
-    let service = service_fn(|request| {
-        let framing = tap.next_head();
-        let served = Rc::clone(&served);
-        async move {
-            let (one, response) = serve(request, framing).await;
-            served.borrow_mut().push(one);
-            Ok::<_, Infallible>(response)
+impl Connection {
+    /// Whether more came.
+    fn fill(&mut self) -> bool {
+        let part = self.parts.pop_front();
+        part.map(|part| self.inbox.bytes().extend_from_slice(&part)).is_some()
+    }
+
+    /// The next head; none at the end, or when it is none.
+    fn head(&mut self) -> Option<RequestHead> {
+        loop {
+            if let Some(head) = self.inbox.request(LIMITS).ok()? {
+                return Some(head);
+            }
+            if !self.fill() {
+                return None;
+            }
         }
-    });
-    // However it ends: what was served is what counts.
-    http1::Builder::new().half_close(true).serve_connection(TokioIo::new(watched), service).await.ok();
-    served.take()
+    }
+
+    fn body(&mut self, length: BodyLength) -> Option<Vec<u8>> {
+        let (mut decoder, mut body) = (BodyDecoder::new(length), Vec::new());
+        loop {
+            match decoder.decode(self.inbox.bytes()).ok()? {
+                Piece::Data(data) => body.extend_from_slice(&data),
+                Piece::Over | Piece::Trailers(_) => return Some(body),
+                Piece::More if self.fill() => {}
+                Piece::More => return None,
+            }
+        }
+    }
+}
+
+/// A request, and whether another one may follow.
+fn serve(connection: &mut Connection, head: RequestHead) -> (Served, bool) {
+    let announced = match head.body {
+        BodyLength::Exact(0) => BodyFraming::None,
+        BodyLength::Exact(length) => BodyFraming::Length(length),
+        BodyLength::Chunked | BodyLength::UntilClose => BodyFraming::Chunked,
+    };
+    let mut request = Request::new(());
+    (*request.method_mut(), *request.uri_mut()) = (head.method, head.uri);
+    (*request.version_mut(), *request.headers_mut()) = (head.version, head.headers);
+    let (parts, ()) = request.into_parts();
+    let settings =
+        AdmitSettings { target_bytes_max: 8192, trusted_proxies: Vec::new(), https: false, redirect_https: None };
+    let seen = Seen::Http1 { fragment: head.fragment };
+    let refusal = admit(&parts, seen, announced, [127, 0, 0, 1].into(), &settings).err();
+    let closes = refusal.as_ref().is_some_and(|refusal| refusal.closes());
+    let body = if closes { None } else { connection.body(head.body) };
+    let count = |name| parts.headers.get_all(name).iter().count();
+    let served = Served {
+        method: parts.method.to_string(),
+        target: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        lengths: count("content-length"),
+        codings: count("transfer-encoding"),
+        fragment: head.fragment,
+        refused: refusal.map(|refusal| refusal.detail),
+        body,
+    };
+    let more = head.keep_alive && served.body.is_some();
+    (served, more)
+}
+
+/// Everything that is served of a connection.
+fn connection(parts: Vec<Vec<u8>>) -> Vec<Served> {
+    let mut connection = Connection { inbox: Inbox::default(), parts: parts.into() };
+    let mut served = Vec::new();
+    while let Some(head) = connection.head() {
+        let (one, more) = serve(&mut connection, head);
+        served.push(one);
+        if !more {
+            break;
+        }
+    }
+    served
 }
 
 fn check(input: &Stream, served: &[Served]) -> super::Verdict {
     let readings = requests(&input.bytes.0);
     for (index, one) in served.iter().enumerate() {
         let reading = readings.get(index);
-        let Some(framing) = one.framing.filter(|_| one.refused.is_none()) else {
+        if one.refused.is_some() {
             prop_assert!(!input.lawful, "refused something lawful: {one:?}");
             match reading {
                 // A refusal may leave the connection open, and the next one must be read alike as well.
                 Some(Reading::Good(_)) => continue,
                 _ => return Ok(()),
             }
-        };
+        }
         let Some(body) = &one.body else {
             prop_assert!(!input.lawful, "broke a lawful body: {one:?}");
             return Ok(());
@@ -138,8 +141,8 @@ fn check(input: &Stream, served: &[Served]) -> super::Verdict {
             Payload::Pieces(pieces, _) => pieces.iter().flat_map(|piece| piece.0.clone()).collect(),
         };
         prop_assert_eq!(body, &whole);
-        let (lengths, codings) = (framing.content_lengths, framing.transfer_encodings);
-        prop_assert_eq!((lengths, codings, framing.fragment), (read.lengths, read.codings, false));
+        let (lengths, codings) = (read.lengths.into(), read.codings.into());
+        prop_assert_eq!((one.lengths, one.codings, one.fragment), (lengths, codings, false));
     }
     let good = readings.iter().take_while(|reading| matches!(reading, Reading::Good(read) if !read.last)).count();
     let wanted = good + usize::from(matches!(readings.get(good), Some(Reading::Good(_))));
@@ -152,10 +155,9 @@ fn check(input: &Stream, served: &[Served]) -> super::Verdict {
 }
 
 #[test]
-fn the_tracker_and_the_library_read_heads_alike() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+fn the_codec_and_a_plain_reading_read_alike() {
     run("framing", 2500, &stream(), |input| {
-        let served = runtime.block_on(connection(parts(&input.bytes.0, &input.cuts)));
+        let served = connection(parts(&input.bytes.0, &input.cuts));
         check(&input, &served)
     });
 }

@@ -1,0 +1,217 @@
+//! An answer of HTTP/1.1 on its way to the client: its head, the framing of its body, and the end.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderMap, Response, StatusCode};
+use http_body::{Body, Frame};
+
+use super::super::answer::AnswerBody;
+use super::super::date::Date;
+use super::wire::{SharedWire, Wire};
+use crate::http1::encode::WrongLength;
+use crate::http1::{BodyEncoder, write_response};
+
+/// What the request says about the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Asked {
+    /// Whether it was a `HEAD`.
+    pub(super) to_head: bool,
+    /// Whether it came in HTTP/1.0, which knows no chunks.
+    pub(super) http10: bool,
+    /// Whether its connection may have another one.
+    pub(super) keep_alive: bool,
+}
+
+/// How an answer ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Ended {
+    /// Whole. Another request may follow.
+    Kept,
+    /// Whole. The connection is over.
+    Last,
+    /// In the middle, by the upstream's fault or the client's. What came of it must not be taken for a whole one.
+    Broken,
+}
+
+/// What frames the body of an answer, and what has to be said about it.
+struct Framing {
+    /// `None`: the answer has no body, whatever its headers say.
+    encoder: Option<BodyEncoder>,
+    keep_alive: bool,
+    lines: Lines,
+}
+
+/// Header lines that are not in the answer's map: at the most a length of 20 digits and a word on the connection.
+struct Lines {
+    bytes: [u8; 96],
+    length: usize,
+}
+
+impl Lines {
+    fn add(&mut self, parts: &[&[u8]]) {
+        for part in parts {
+            self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
+            self.length += part.len();
+        }
+    }
+
+    fn as_bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+}
+
+impl Framing {
+    /// RFC 9112, 6.3, from the sender's side.
+    fn of(status: StatusCode, headers: &HeaderMap, body: &AnswerBody, asked: Asked, may_stay: bool) -> Self {
+        let mut lines = Lines { bytes: [0; 96], length: 0 };
+        let mut keep_alive = asked.keep_alive && may_stay;
+        let said = headers.get(CONNECTION);
+        // What an answer says here is ours: an upstream's was taken away.
+        keep_alive &= said.is_none_or(|said| said.as_bytes() != b"close");
+        let bodiless = asked.to_head || is_bodiless(status);
+        let encoder = if bodiless {
+            None
+        } else if let Some(length) = body.size_hint().exact() {
+            if !headers.contains_key(CONTENT_LENGTH) {
+                lines.add(&[b"content-length: ", decimal(length, &mut [0; 20]), b"\r\n"]);
+            }
+            Some(BodyEncoder::Length(length))
+        } else if asked.http10 {
+            keep_alive = false;
+            Some(BodyEncoder::UntilClose)
+        } else {
+            lines.add(&[b"transfer-encoding: chunked\r\n"]);
+            Some(BodyEncoder::Chunked)
+        };
+        if said.is_none() {
+            match (keep_alive, asked.http10) {
+                (false, _) => lines.add(&[b"connection: close\r\n"]),
+                (true, true) => lines.add(&[b"connection: keep-alive\r\n"]),
+                (true, false) => {}
+            }
+        }
+        Self { encoder, keep_alive, lines }
+    }
+}
+
+/// Whether an answer with this status has no body by definition (RFC 9110, 6.4.1).
+fn is_bodiless(status: StatusCode) -> bool {
+    status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// A number in `room`.
+fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
+    let mut start = room.len();
+    loop {
+        start -= 1;
+        // A remainder of ten.
+        room[start] = b'0' + (number % 10) as u8;
+        number /= 10;
+        if number == 0 {
+            return &room[start..];
+        }
+    }
+}
+
+/// Writes an answer.
+pub(super) async fn respond(
+    wire: &SharedWire,
+    answer: Response<AnswerBody>,
+    (asked, may_stay): (Asked, bool),
+    date: &Date,
+) -> Ended {
+    let (head, body) = answer.into_parts();
+    let framing = Framing::of(head.status, &head.headers, &body, asked, may_stay);
+    wire.with(|wire| {
+        wire.answering();
+        write_response(&mut wire.outbox, head.status, &head.headers, framing.lines.as_bytes(), &date.now());
+    });
+    drop(head);
+    let ended = if framing.keep_alive { Ended::Kept } else { Ended::Last };
+    let mut sending = Sending { body, encoder: framing.encoder, over: false };
+    if framing.encoder.is_none() {
+        sending.over = true;
+    }
+    let sent = poll_fn(|cx| sending.poll(wire, cx)).await;
+    if sent.is_ok() { ended } else { Ended::Broken }
+}
+
+/// The connection or the body broke.
+struct Broken;
+
+impl From<WrongLength> for Broken {
+    fn from(_: WrongLength) -> Self {
+        Self
+    }
+}
+
+/// A body on its way.
+struct Sending {
+    body: AnswerBody,
+    encoder: Option<BodyEncoder>,
+    /// Whether all of it is in the outbox.
+    over: bool,
+}
+
+impl Sending {
+    fn poll(&mut self, wire: &SharedWire, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        loop {
+            let waits = !self.over && self.fill(wire, cx)?.is_pending();
+            // Not while the body is polled: it may read what the client sends.
+            let flushed = wire.with(|wire| {
+                let flushed = wire.poll_flush(cx).map_err(|_gone| Broken);
+                // Nobody else would notice that a client leaves which waits for more.
+                let gone = waits && flushed.is_ready() && wire.poll_gone(cx).is_ready();
+                if gone { Poll::Ready(Err(Broken)) } else { flushed }
+            });
+            match flushed.unwrap_or(Poll::Ready(Err(Broken))) {
+                Poll::Ready(Ok(())) if self.over => return Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) if !waits => {}
+                Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(broken)) => return Poll::Ready(Err(broken)),
+            }
+        }
+    }
+
+    /// Moves parts of the body into the outbox while there is room; pending when the body has none now.
+    fn fill(&mut self, wire: &SharedWire, cx: &mut Context<'_>) -> Result<Poll<()>, Broken> {
+        while !self.over && wire.with(|wire| wire.outbox.has_room()).ok_or(Broken)? {
+            if self.body.is_end_stream() {
+                self.end(wire, None)?;
+                break;
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                Poll::Pending => return Ok(Poll::Pending),
+                Poll::Ready(None) => self.end(wire, None)?,
+                Poll::Ready(Some(Ok(frame))) => self.take(wire, frame)?,
+                Poll::Ready(Some(Err(_fault))) => return Err(Broken),
+            }
+        }
+        Ok(Poll::Ready(()))
+    }
+
+    fn take(&mut self, wire: &SharedWire, frame: Frame<Bytes>) -> Result<(), Broken> {
+        match frame.into_data() {
+            Ok(data) => self.encode(wire, |encoder, wire| encoder.data(&mut wire.outbox, data)),
+            Err(frame) => frame.into_trailers().map_or(Ok(()), |trailers| self.end(wire, Some(&trailers))),
+        }
+    }
+
+    fn end(&mut self, wire: &SharedWire, trailers: Option<&HeaderMap>) -> Result<(), Broken> {
+        self.over = true;
+        self.encode(wire, |encoder, wire| encoder.end(&mut wire.outbox, trailers))
+    }
+
+    fn encode(
+        &mut self,
+        wire: &SharedWire,
+        encode: impl FnOnce(&mut BodyEncoder, &mut Wire) -> Result<(), WrongLength>,
+    ) -> Result<(), Broken> {
+        let Some(encoder) = &mut self.encoder else { return Ok(()) };
+        Ok(wire.with(|wire| encode(encoder, wire)).unwrap_or(Err(WrongLength))?)
+    }
+}

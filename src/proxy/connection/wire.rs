@@ -1,0 +1,194 @@
+//! The bytes of one HTTP/1.1 connection, shared by the connection and the body of the request that it is on.
+//!
+//! Whoever waits reads: the connection for a head, or for the end of a client that leaves; the body for its next part. Only
+//! one of them does at a time: while a body is not over, its bytes are its own. A body may outlive its exchange, in the
+//! hands of a task that still sends it to an endpoint, so each exchange has a number, and a body whose number has passed
+//! gets nothing more.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::AsyncWrite;
+
+use super::super::body::BodyFault;
+use super::super::client_stream::ClientStream;
+use super::super::stall::Stalling;
+use crate::http1::{BodyDecoder, BodyLength, Inbox, Outbox, Piece};
+
+/// Tells a client that waits with its body to send it (RFC 9110, 15.2.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A connection's stream, and what is read and to be written.
+#[derive(Debug)]
+pub(super) struct Wire {
+    stream: Stalling<ClientStream>,
+    pub(super) inbox: Inbox,
+    pub(super) outbox: Outbox,
+    /// The body of the request that is under way.
+    body: BodyDecoder,
+    /// Whether the client waits to be told to send it.
+    expects_continue: bool,
+    /// The number of the exchange.
+    exchange: u64,
+}
+
+/// A connection, as its task and the bodies on it share it.
+#[derive(Clone, Debug)]
+pub(super) struct SharedWire(Rc<RefCell<Option<Wire>>>);
+
+impl Wire {
+    /// Reads more; how many bytes came, none at the end.
+    pub(super) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbox.poll_fill(&mut self.stream, cx)
+    }
+
+    /// Writes what waits, and what TLS has kept of it.
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.outbox.poll_flush(&mut self.stream, cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Begins an exchange whose request has a body of this length.
+    pub(super) fn begin(&mut self, body: BodyLength, expects_continue: bool) {
+        self.exchange += 1;
+        self.body = BodyDecoder::new(body);
+        self.expects_continue = expects_continue;
+    }
+
+    /// The answer has begun: nobody is told to go on any more.
+    pub(super) fn answering(&mut self) {
+        self.expects_continue = false;
+    }
+
+    /// Whether the request's body was taken to its end.
+    pub(super) fn body_is_over(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// Ends the exchange. Returns whether the next request can be read: what is left of this one's body came already, or
+    /// there is nothing left.
+    pub(super) fn end(&mut self, cx: &mut Context<'_>) -> bool {
+        self.exchange += 1;
+        let mut may_read = true;
+        loop {
+            match self.body.decode(self.inbox.bytes()) {
+                Ok(Piece::Data(_)) => {}
+                Ok(Piece::Over | Piece::Trailers(_)) => return true,
+                // One look: an upload that goes on is not worth reading.
+                Ok(Piece::More) if may_read && !self.expects_continue => {
+                    may_read = false;
+                    if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
+                        return false;
+                    }
+                }
+                Ok(Piece::More) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Ready when the client has left in the middle of an exchange. What it sends beyond its request stays for later, and is
+    /// not read on.
+    pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.body.is_over() || !self.inbox.is_empty() {
+            return Poll::Pending;
+        }
+        match self.poll_fill(cx) {
+            Poll::Ready(Ok(1..)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+        }
+    }
+
+    /// Whether nothing waits in either direction.
+    pub(super) fn is_at_rest(&self) -> bool {
+        self.inbox.is_empty() && self.outbox.is_empty()
+    }
+
+    /// The next part of the body.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        loop {
+            match self.body.decode(self.inbox.bytes()) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Ok(Piece::Over) => return Poll::Ready(None),
+                Ok(Piece::More) => {}
+                Err(broken) => return Poll::Ready(Some(Err(broken.into()))),
+            }
+            if std::mem::take(&mut self.expects_continue) {
+                self.outbox.small().extend_from_slice(CONTINUE);
+            }
+            if !self.outbox.is_empty() {
+                // If it cannot be written now, it goes out with the answer.
+                let _flushed = self.poll_flush(cx);
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(Some(Err(BodyFault::Gone))),
+            }
+        }
+    }
+}
+
+impl SharedWire {
+    pub(super) fn new(stream: Stalling<ClientStream>) -> Self {
+        let wire = Wire {
+            stream,
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            body: BodyDecoder::Length(0),
+            expects_continue: false,
+            exchange: 0,
+        };
+        Self(Rc::new(RefCell::new(Some(wire))))
+    }
+
+    /// Does something with the wire; nothing when it is gone.
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+        self.0.borrow_mut().as_mut().map(act)
+    }
+
+    /// The stream, and the bytes that were read from it and not used. Bodies that are left get nothing more.
+    pub(super) fn take(&self) -> Option<(ClientStream, Bytes)> {
+        let wire = self.0.borrow_mut().take()?;
+        Some((wire.stream.into_inner(), wire.inbox.into_bytes()))
+    }
+
+    /// The body of the request that is under way.
+    pub(super) fn body(&self) -> WireBody {
+        WireBody { exchange: self.with(|wire| wire.exchange).unwrap_or(0), wire: self.clone() }
+    }
+}
+
+/// The body of a request that comes on a connection.
+#[derive(Debug)]
+pub struct WireBody {
+    wire: SharedWire,
+    exchange: u64,
+}
+
+impl WireBody {
+    fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+        self.wire.with(|wire| (wire.exchange == self.exchange).then(|| act(wire))).flatten()
+    }
+}
+
+impl Body for WireBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        self.with(|wire| wire.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyFault::Over))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.with(|wire| wire.body_is_over()).unwrap_or(false)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.with(|wire| wire.body.size_hint()).unwrap_or_default()
+    }
+}
