@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-idle golden peers
+.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-growth bench-guard bench-idle golden peers
 
 test: tools fmt lint doc unit
 
@@ -48,6 +48,15 @@ testssl: tools
 
 bench:
 	cargo bench --bench compile --bench decide --bench proxy --bench slots
+
+# Counts the instructions of a request and of a decision in the build that is shipped, and fails when they exceed their
+# budget (benches/guard/budget.toml) by more than 3 %. `make test` does it with the build of the tests.
+bench-guard: tools
+	cargo bench --bench guard
+
+# How the cost of a request grows with services, rules, versions, endpoints, connections and workers.
+bench-growth: tools
+	cargo bench --bench growth
 
 # Memory of an idle connection, beside the other proxies that are installed here (nginx, haproxy, envoy).
 bench-idle:
