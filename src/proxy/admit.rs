@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderValue, Method, Version};
 use ipnet::IpNet;
 
 use super::host::Host;
+use super::present::Present;
 use super::refuse::Refusal;
 use super::{client, connection_header};
 use crate::stats::Refused;
@@ -66,6 +67,8 @@ pub enum BodyFraming {
 /// What a good head says.
 #[derive(Clone, Debug)]
 pub struct Admitted {
+    /// Which headers there were.
+    pub present: Present,
     /// The host as the client wrote it, with its port: what the upstream sees as `Host`. An HTTP/1.0 request may have
     /// none.
     pub host: Option<HeaderValue>,
@@ -94,12 +97,12 @@ impl Admitted {
 
 /// Checks a head.
 ///
-/// `seen` is what the connection saw of it, `body` how hyper will read its body.
+/// `present` is what it has, `seen` what the connection saw of it, `body` how hyper will read its body.
 ///
 /// # Errors
 /// The [`Refusal`] of the first rule that the head breaks.
 pub fn admit(
-    head: &Parts,
+    (head, present): (&Parts, Present),
     seen: Seen,
     body: BodyFraming,
     peer: IpAddr,
@@ -107,17 +110,19 @@ pub fn admit(
 ) -> Result<Admitted, Refusal> {
     method(&head.method)?;
     match seen {
-        Seen::Http1 { fragment } => framing_headers(head, fragment)?,
+        Seen::Http1 { fragment } => framing_headers((head, present), fragment)?,
         Seen::Http2 { fits } => http2_head(head, fits)?,
     }
     let (host, host_name_bytes) = host(head, settings.https)?;
     target(head, settings)?;
-    connection_header::check(&head.headers)?;
+    if present.has(Present::CONNECTION) {
+        connection_header::check(&head.headers)?;
+    }
     let trusted = settings.trusts(peer);
     let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
     let https = settings.https;
     let secure = https || trusted && client::came_by_https(&head.headers);
-    Ok(Admitted { host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
+    Ok(Admitted { present, host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
 }
 
 fn method(method: &Method) -> Result<(), Refusal> {
@@ -143,17 +148,16 @@ fn http2_head(head: &Parts, fits: bool) -> Result<(), Refusal> {
 }
 
 /// Rules 1, 3, 4 and 9: one coding, `chunked`, or one length, never both; no fragment.
-fn framing_headers(head: &Parts, fragment: bool) -> Result<(), Refusal> {
+fn framing_headers((head, present): (&Parts, Present), fragment: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::BadFraming, detail));
     if fragment {
         return Err(Refusal::new(Refused::BadTarget, "found a fragment in the target, want none"));
     }
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    let has_length = lengths.next().is_some();
-    if lengths.next().is_some() {
+    let has_length = present.has(Present::CONTENT_LENGTH);
+    if has_length && head.headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
         return bad("found Content-Length more than once, want one");
     }
-    if head.headers.contains_key(TRANSFER_ENCODING) {
+    if present.has(Present::TRANSFER_ENCODING) {
         if has_length {
             return bad("found Content-Length and Transfer-Encoding, want one of them");
         }

@@ -3,21 +3,21 @@
 use http::header::{self, CONNECTION};
 use http::{HeaderMap, HeaderName};
 
+use super::present::Present;
 use super::refuse::Refusal;
 use crate::stats::Refused;
 
 /// From so many tokens on a `Connection` header is an attempt to make us remove something.
 const TOKENS_MAX: usize = 10;
 
-/// Headers that end at this hop whether `Connection` names them or not. `TE` and `Transfer-Encoding` are handled where
-/// the body's framing is written.
-const HOP_BY_HOP: [HeaderName; 6] = [
-    CONNECTION,
+/// Headers that end at this hop whether `Connection` names them or not, besides `Connection` and `Upgrade` themselves
+/// ([`Present::HOP_BY_HOP`]). `TE` and `Transfer-Encoding` are handled where the body's framing is written.
+const HOP_BY_HOP: [HeaderName; 5] = [
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
     header::PROXY_AUTHORIZATION,
-    header::UPGRADE,
+    HeaderName::from_static("http2-settings"),
 ];
 
 /// Checks the tokens of a request.
@@ -37,21 +37,30 @@ pub fn check(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Removes the headers that `Connection` names, and all that end at this hop.
-pub fn strip(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<_> = tokens(headers).filter_map(|token| HeaderName::from_bytes(token).ok()).collect();
+/// Removes the headers that `Connection` names, and all that end at this hop. `present` is what was there at most.
+pub fn strip(headers: &mut HeaderMap, present: Present) {
+    if present.has(Present::CONNECTION) {
+        let named = tokens(headers).filter(|token| !is_known(token));
+        let named: Vec<_> = named.filter_map(|token| HeaderName::from_bytes(token).ok()).collect();
         for name in named {
-            // `Connection: te` is how `TE` must be sent; what of it may pass is decided with the body's framing.
-            if name != header::TE {
-                headers.remove(name);
-            }
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    if present.has(Present::UPGRADE) {
+        headers.remove(header::UPGRADE);
+    }
+    if present.has(Present::HOP_BY_HOP) {
+        for name in &HOP_BY_HOP {
+            headers.remove(name);
         }
     }
-    for name in &HOP_BY_HOP {
-        headers.remove(name);
-    }
-    headers.remove("http2-settings");
+}
+
+/// Whether `Connection` names what is removed without being named, which is what it names nearly always; or `TE`, which
+/// must be named to be sent: what of it may pass is decided with the body's framing.
+fn is_known(token: &[u8]) -> bool {
+    [&b"keep-alive"[..], b"upgrade", b"te"].into_iter().any(|known| token.eq_ignore_ascii_case(known))
 }
 
 fn tokens(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -82,8 +91,20 @@ mod tests {
     fn named_headers_go() {
         let mut map = headers("keep-alive, X-Secret");
         check(&map).expect("harmless");
-        strip(&mut map);
+        let present = Present::among(&map);
+        strip(&mut map, present);
         assert_eq!(map.keys().collect::<Vec<_>>(), ["x-other"]);
+    }
+
+    #[test]
+    fn what_ends_here_goes_unnamed_and_te_stays() {
+        let mut map = headers("TE, Upgrade, close");
+        for name in HOP_BY_HOP.iter().chain([&header::UPGRADE, &header::TE, &HeaderName::from_static("close")]) {
+            map.insert(name, HeaderValue::from_static("1"));
+        }
+        let present = Present::among(&map);
+        strip(&mut map, present);
+        assert_eq!(map.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["te", "x-secret", "x-other"]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use super::admit::{Admitted, BodyFraming};
 use super::client::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use super::connection_header;
+use super::present::Present;
 use crate::table::key::{OWN_COOKIE, OwnKey};
 
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
@@ -47,30 +48,62 @@ pub struct RequestFacts<'a> {
     /// What admission found.
     pub admitted: &'a Admitted,
     /// The connection's other end.
-    pub peer: IpAddr,
+    pub peer: &'a PeerAddress,
     /// The method, as forwarded.
     pub method: &'a Method,
     /// What the client speaks.
     pub version: Version,
     /// The request's id.
     pub id: HeaderValue,
-    /// The revision of the table.
-    pub revision: u64,
+    /// The revision of the table, if the upstream is told.
+    pub revision: Option<HeaderValue>,
+}
+
+/// The address of a connection's other end.
+#[derive(Clone, Debug)]
+pub struct PeerAddress {
+    address: IpAddr,
+    /// What `X-Forwarded-For` says of it: written once, not for each request.
+    text: HeaderValue,
+}
+
+impl PeerAddress {
+    /// An address.
+    #[must_use]
+    pub fn new(address: IpAddr) -> Self {
+        let text = HeaderValue::from_str(&address.to_canonical().to_string());
+        // Cannot be: addresses are digits, letters, dots and colons.
+        Self { address, text: text.unwrap_or(HeaderValue::from_static("unknown")) }
+    }
+
+    /// The address.
+    #[must_use]
+    pub fn ip(&self) -> IpAddr {
+        self.address
+    }
 }
 
 /// Turns a client's headers into those for the upstream.
 pub fn request(headers: &mut HeaderMap, facts: RequestFacts<'_>, settings: &EditSettings) {
-    connection_header::strip(headers);
-    drop_underscores(headers);
-    headers.remove(EXPECT);
-    keep_te_trailers(headers);
-    write_framing(headers, facts.admitted.body, facts.method);
+    let present = facts.admitted.present;
+    connection_header::strip(headers, present);
+    if present.has(Present::UNDERSCORE) {
+        drop_underscores(headers);
+    }
+    if present.has(Present::EXPECT) {
+        headers.remove(EXPECT);
+    }
+    if present.has(Present::TE) {
+        keep_te_trailers(headers);
+    }
+    write_framing(headers, &facts);
     forwarded(headers, &facts);
     headers.append(VIA, settings.via(facts.version));
     headers.insert(X_REQUEST_ID, facts.id);
-    headers.remove(X_REVISION);
-    if settings.revision {
-        headers.insert(X_REVISION, HeaderValue::from(facts.revision));
+    match facts.revision {
+        Some(revision) => drop(headers.insert(X_REVISION, revision)),
+        None if present.has(Present::X_REVISION) => drop(headers.remove(X_REVISION)),
+        None => {}
     }
 }
 
@@ -80,14 +113,17 @@ pub fn request(headers: &mut HeaderMap, facts: RequestFacts<'_>, settings: &Edit
 /// header tells how long it would have been.
 pub fn answer(head: &mut http::response::Parts, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
     let (status, headers) = (head.status, &mut head.headers);
-    connection_header::strip(headers);
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(TE);
+    let present = Present::among(headers);
+    connection_header::strip(headers, present);
+    if present.has(Present::TRANSFER_ENCODING | Present::TE) {
+        headers.remove(TRANSFER_ENCODING);
+        headers.remove(TE);
+    }
     if status == StatusCode::NO_CONTENT || status.is_informational() {
         headers.remove(CONTENT_LENGTH);
     } else if !bodiless {
         match length {
-            Some(length) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
+            Some(length) => write_length(headers, length),
             None => drop(headers.remove(CONTENT_LENGTH)),
         }
     } else if let Some(first) = headers.get(CONTENT_LENGTH).cloned() {
@@ -122,7 +158,8 @@ pub fn set_own_cookie(headers: &mut HeaderMap, key: &OwnKey, secure: bool) {
 
 /// Removes trailers that frame, route, authenticate or end at a hop (rule 8).
 pub fn trailers(trailers: &mut HeaderMap) {
-    connection_header::strip(trailers);
+    let present = Present::among(trailers);
+    connection_header::strip(trailers, present);
     let forbidden = |name: &HeaderName| {
         matches!(
             name.as_str(),
@@ -158,19 +195,14 @@ pub fn trailers(trailers: &mut HeaderMap) {
 
 /// `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (rule 13).
 fn drop_underscores(headers: &mut HeaderMap) {
-    if headers.keys().any(|name| name.as_str().contains('_')) {
-        let found: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-        for name in found {
-            headers.remove(name);
-        }
+    let found: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
+    for name in found {
+        headers.remove(name);
     }
 }
 
 /// Keeps `TE: trailers`, which gRPC needs, and nothing else of `TE`.
 fn keep_te_trailers(headers: &mut HeaderMap) {
-    if !headers.contains_key(TE) {
-        return;
-    }
     let mut words = headers.get_all(TE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
     let trailers = words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"));
     headers.remove(TE);
@@ -181,24 +213,53 @@ fn keep_te_trailers(headers: &mut HeaderMap) {
 }
 
 /// Rules 1 and 5: the framing is written from the body that is sent, never copied.
-fn write_framing(headers: &mut HeaderMap, body: BodyFraming, method: &Method) {
-    headers.remove(CONTENT_LENGTH);
-    headers.remove(TRANSFER_ENCODING);
-    match body {
-        BodyFraming::Length(length) => drop(headers.insert(CONTENT_LENGTH, HeaderValue::from(length))),
-        BodyFraming::Chunked => drop(headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"))),
-        BodyFraming::None => {
-            headers.remove(TRAILER);
-            if matches!(*method, Method::POST | Method::PUT | Method::PATCH) {
-                headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
-            }
-        }
+fn write_framing(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
+    let Admitted { body, present, .. } = facts.admitted;
+    if present.has(Present::TRANSFER_ENCODING) {
+        headers.remove(TRANSFER_ENCODING);
     }
+    if let BodyFraming::Length(length) = *body {
+        return write_length(headers, length);
+    }
+    if present.has(Present::CONTENT_LENGTH) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    if *body == BodyFraming::Chunked {
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        return;
+    }
+    if present.has(Present::TRAILER) {
+        headers.remove(TRAILER);
+    }
+    if matches!(*facts.method, Method::POST | Method::PUT | Method::PATCH) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
+}
+
+/// Says how long a body is, once and in digits alone; what says so already stays.
+fn write_length(headers: &mut HeaderMap, length: u64) {
+    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+    let (first, more) = (lines.next(), lines.next());
+    if more.is_some() || first.is_none_or(|line| !is_written(length, line.as_bytes())) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Whether `text` is what we would write for `number`.
+fn is_written(number: u64, text: &[u8]) -> bool {
+    let mut left = number;
+    let digits = text.iter().rev().all(|byte| {
+        let digit = left % 10;
+        left /= 10;
+        u64::from(byte.wrapping_sub(b'0')) == digit
+    });
+    digits && left == 0 && (text == b"0" || text.first().is_some_and(|first| *first != b'0'))
 }
 
 /// Rule 12: what an untrusted peer says about where it comes from is not passed on.
 fn forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
-    if !facts.admitted.trusted {
+    let (present, trusted) = (facts.admitted.present, facts.admitted.trusted);
+    if !trusted && present.has(Present::X_FORWARDED | Present::FORWARDED | Present::X_REAL_IP) {
         let said: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
         for name in said {
             headers.remove(name);
@@ -206,8 +267,26 @@ fn forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
         headers.remove(FORWARDED);
         headers.remove(X_REAL_IP);
     }
-    let peer = facts.peer.to_canonical();
     let proto = if facts.admitted.https { "https" } else { "http" };
+    if trusted && present.has(Present::X_FORWARDED | Present::FORWARDED) {
+        add_to_forwarded(headers, facts, proto);
+    } else {
+        headers.insert(X_FORWARDED_FOR, facts.peer.text.clone());
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
+        if let Some(host) = &facts.admitted.host {
+            headers.insert(X_FORWARDED_HOST, host.clone());
+        }
+    }
+    if !present.has(Present::HOST)
+        && let Some(host) = &facts.admitted.host
+    {
+        headers.insert(HOST, host.clone());
+    }
+}
+
+/// Adds the peer to what it says, as a proxy that is trusted, of those before it.
+fn add_to_forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>, proto: &'static str) {
+    let peer = facts.peer.address.to_canonical();
     if let Ok(address) = HeaderValue::from_str(&joined(headers, &X_FORWARDED_FOR, &peer.to_string())) {
         headers.insert(X_FORWARDED_FOR, address);
     }
@@ -221,7 +300,6 @@ fn forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
     headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(proto));
     if let Some(host) = &facts.admitted.host {
         headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
-        headers.insert(HOST, host.clone());
     }
 }
 
@@ -239,12 +317,15 @@ fn joined(headers: &HeaderMap, name: &HeaderName, element: &str) -> String {
 /// The id that a trusted proxy gave, or a fresh one, made of `fresh`.
 #[must_use]
 pub fn request_id(headers: &HeaderMap, trusted: bool, fresh: impl FnOnce() -> u128) -> HeaderValue {
-    let mut given = headers.get_all(X_REQUEST_ID).iter();
-    let (first, more) = (given.next(), given.next().is_some());
+    let given = || {
+        let mut given = headers.get_all(X_REQUEST_ID).iter();
+        given.next().filter(|_| given.next().is_none())
+    };
     let good = |id: &HeaderValue| {
         !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.as_bytes().iter().all(u8::is_ascii_graphic)
     };
-    first.filter(|id| trusted && !more && good(id)).cloned().unwrap_or_else(|| {
+    let taken_over = if trusted { given().filter(|id| good(id)) } else { None };
+    taken_over.cloned().unwrap_or_else(|| {
         let id = OwnKey::from_random(fresh());
         HeaderValue::from_bytes(id.as_bytes()).unwrap_or(HeaderValue::from_static("0"))
     })
@@ -262,6 +343,7 @@ mod tests {
         let host = Some(HeaderValue::from_static("shop.example:8080"));
         let client = IpAddr::from([192, 0, 2, 1]);
         let admitted = Admitted {
+            present: Present::among(&headers),
             host,
             host_name_bytes: "shop.example".len(),
             trusted,
@@ -272,7 +354,8 @@ mod tests {
         };
         let (method, version) = (&Method::GET, Version::HTTP_11);
         let id = request_id(&headers, trusted, || 7);
-        let facts = RequestFacts { admitted: &admitted, peer: client, method, version, id, revision: 42 };
+        let (peer, revision) = (&PeerAddress::new(client), Some(HeaderValue::from(42)));
+        let facts = RequestFacts { admitted: &admitted, peer, method, version, id, revision };
         let via = HeaderValue::from_static("1.1 pointsman");
         let settings = EditSettings { via_http2: via.clone(), via, revision: true };
         request(&mut headers, facts, &settings);
@@ -317,6 +400,34 @@ mod tests {
         assert_eq!(headers[FORWARDED], "for=6.6.6.6, for=192.0.2.1;proto=http");
         assert_eq!(headers[X_REQUEST_ID], "mine");
         assert_eq!(headers.get_all(VIA).iter().collect::<Vec<_>>(), ["1.1 cdn", "1.1 pointsman"]);
+    }
+
+    #[test]
+    fn a_length_is_written_once_and_in_digits_alone() {
+        for (lines, length) in [
+            (&["12"][..], 12),
+            (&["0012"], 12),
+            (&["+12"], 12),
+            (&["12", "12"], 12),
+            (&["13"], 12),
+            (&["2"], 12),
+            (&["112"], 12),
+            (&[], 12),
+            (&["0"], 0),
+            (&["00"], 0),
+            (&[""], 0),
+            (&["18446744073709551615"], u64::MAX),
+            (&["018446744073709551615"], u64::MAX),
+            (&["28446744073709551615"], u64::MAX),
+        ] {
+            let mut headers = HeaderMap::new();
+            for line in lines {
+                headers.append(CONTENT_LENGTH, HeaderValue::from_static(line));
+            }
+            write_length(&mut headers, length);
+            let written: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
+            assert_eq!(written, [length.to_string().as_str()], "{lines:?}");
+        }
     }
 
     #[test]

@@ -25,11 +25,12 @@ use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, Inbound, RequestBody};
 use super::caught::caught;
 use super::dial::{Lease, dial};
-use super::edit;
+use super::edit::{self, PeerAddress};
 use super::forward::{Answer, Head, forward};
 use super::long::{Kind, Open};
 use super::meter::{self, Meter};
 use super::observe::{Observer, Routed};
+use super::present::Present;
 use super::redirect::{self, SideExit};
 use super::refuse::{Manner, Refusal};
 use super::settle::settle;
@@ -45,7 +46,7 @@ use crate::table::{Candidate, RequestView, Undecided, Version, decide};
 #[derive(Debug)]
 pub struct Peer {
     /// The other end.
-    pub address: IpAddr,
+    pub address: PeerAddress,
     /// Where it came in.
     pub listener: Rc<ListenerSettings>,
     /// The tunnel that an HTTP/1.1 connection becomes when its codec is done.
@@ -58,7 +59,7 @@ impl Peer {
     /// A connection from `address`.
     #[must_use]
     pub fn new(address: IpAddr, listener: Rc<ListenerSettings>) -> Self {
-        Self { address, listener, tunnel: RefCell::default(), tunnels: Cell::new(0) }
+        Self { address: PeerAddress::new(address), listener, tunnel: RefCell::default(), tunnels: Cell::new(0) }
     }
 
     /// What the connection has become, if that is a tunnel.
@@ -85,7 +86,9 @@ pub async fn handle(
     request: Request<Inbound>,
 ) -> Result<Response<AnswerBody>, Infallible> {
     let (mut head, body) = request.into_parts();
+    let present = Present::among(&head.headers);
     let handshake = match seen {
+        Seen::Http1 { .. } if !present.has(Present::UPGRADE) => None,
         Seen::Http1 { .. } => websocket::from_http1(&head, body_framing(&body)),
         Seen::Http2 { .. } => {
             edit::join_cookies(&mut head.headers);
@@ -93,10 +96,10 @@ pub async fn handle(
         }
     };
     let client_side = head.extensions.remove();
-    let mut observer = Observer::begin(&worker, &head, peer.address);
-    let manner = Manner::of(&head.headers);
+    let mut observer = Observer::begin(&worker, &head, peer.address.ip());
+    let manner = Manner::of(&head.headers, present);
     let exchanged = {
-        let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (head, body), &mut observer));
+        let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (head, present, body), &mut observer));
         caught(exchange).await
     };
     match exchanged {
@@ -125,13 +128,14 @@ async fn exchange(
     worker: &Rc<Worker>,
     peer: &Peer,
     (seen, handshake): (Seen, Option<Handshake>),
-    (head, body): (Parts, Inbound),
+    (head, present, body): (Parts, Present, Inbound),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), SideExit> {
-    let id = edit::request_id(&head.headers, peer.listener.admit.trusts(peer.address), || worker.random());
+    let trusted = peer.listener.admit.trusts(peer.address.ip());
+    let id = edit::request_id(&head.headers, trusted, || worker.random());
     observer.identified(&id);
     observer.places.process = worker.settings.capacity.enter(worker.live())?;
-    let admitted = admit(&head, seen, body_framing(&body), peer.address, &peer.listener.admit)?;
+    let admitted = admit((&head, present), seen, body_framing(&body), peer.address.ip(), &peer.listener.admit)?;
     observer.client(admitted.client);
     peer.listener.door.take(worker, admitted.client, observer.started())?;
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
@@ -159,11 +163,11 @@ async fn exchange(
     let (method, mut headers) = (head.method, head.headers);
     let facts = edit::RequestFacts {
         admitted: &admitted,
-        peer: peer.address,
+        peer: &peer.address,
         method: &method,
         version: head.version,
         id,
-        revision: table.revision,
+        revision: worker.settings.edit.revision.then(|| worker.revision_value(table.revision)),
     };
     edit::request(&mut headers, facts, &worker.settings.edit);
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut headers, worker.random()));

@@ -64,11 +64,13 @@ pub fn to_https(admitted: &Admitted, target: &Uri, port: u16) -> SideExit {
 
 #[cfg(test)]
 mod tests {
+    use super::super::present::Present;
     use super::*;
     use crate::proxy::admit::BodyFraming;
 
     fn location(host: &'static str, name_bytes: usize, target: &'static str, port: u16) -> Option<String> {
         let admitted = Admitted {
+            present: Present::default(),
             host: Some(HeaderValue::from_static(host)),
             host_name_bytes: name_bytes,
             trusted: false,

@@ -8,6 +8,7 @@ use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETR
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
+use super::present::Present;
 use crate::stats::Refused;
 
 /// Whose fault an ending was. Only the upstream's counts against a version.
@@ -274,14 +275,15 @@ pub enum Manner {
 
 impl Manner {
     /// What fits a request: gRPC by its `Content-Type`; otherwise the words of `Accept` in order, the first that we can
-    /// serve decides.
+    /// serve decides. `present` is what there is of them.
     #[must_use]
-    pub fn of(headers: &HeaderMap) -> Self {
-        let grpc = headers.get(CONTENT_TYPE).and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    pub fn of(headers: &HeaderMap, present: Present) -> Self {
+        let kind = if present.has(Present::CONTENT_TYPE) { headers.get(CONTENT_TYPE) } else { None };
+        let grpc = kind.and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
         if grpc.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
             return Self::Grpc;
         }
-        if !headers.contains_key(ACCEPT) {
+        if !present.has(Present::ACCEPT) {
             return Self::Text;
         }
         let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
@@ -322,7 +324,7 @@ mod tests {
             ("application/json; q=0.0, text/plain", false),
         ] {
             let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(Manner::of(&headers) == Manner::Json, json, "{accept}");
+            assert_eq!(Manner::of(&headers, Present::among(&headers)) == Manner::Json, json, "{accept}");
         }
     }
 
@@ -336,7 +338,7 @@ mod tests {
             ("text/plain", false),
         ] {
             let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-            assert_eq!(Manner::of(&headers) == Manner::Grpc, grpc, "{kind}");
+            assert_eq!(Manner::of(&headers, Present::among(&headers)) == Manner::Grpc, grpc, "{kind}");
         }
         let answer = Refusal::new(Refused::NoEndpoint, "100 % gone").answer(Manner::Grpc);
         assert_eq!(answer.status(), StatusCode::OK);

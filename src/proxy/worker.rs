@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use arc_swap::cache::Cache;
+use http::HeaderValue;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
@@ -94,6 +95,8 @@ pub struct Worker {
     leaving: Cell<bool>,
     draining: Cell<bool>,
     view: RefCell<View>,
+    /// The revision that was last told to an upstream.
+    revision: RefCell<(u64, HeaderValue)>,
     random: RefCell<StdRng>,
     queues: RefCell<HashMap<u32, Arc<Queue>>>,
     live: Cell<u32>,
@@ -125,6 +128,7 @@ impl Worker {
             leaving: Cell::new(false),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),
+            revision: RefCell::new((0, HeaderValue::from(0))),
             random: RefCell::new(StdRng::from_rng(&mut rand::rng())),
             queues: RefCell::default(),
             live: Cell::new(0),
@@ -143,6 +147,16 @@ impl Worker {
             *snapshot = Rc::new(Arc::clone(current));
         }
         Rc::clone(snapshot)
+    }
+
+    /// A revision as upstreams are told it: written when it changes, not for each request.
+    #[must_use]
+    pub fn revision_value(&self, revision: u64) -> HeaderValue {
+        let mut told = self.revision.borrow_mut();
+        if told.0 != revision {
+            *told = (revision, HeaderValue::from(revision));
+        }
+        told.1.clone()
     }
 
     /// 128 random bits.

@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 use http::Request;
 use pointsman::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, RequestHead};
 use pointsman::proxy::admit::{AdmitSettings, BodyFraming, Seen, admit};
+use pointsman::proxy::present::Present;
 use proptest::prelude::*;
 
 use super::exchange::{Stream, stream};
@@ -82,7 +83,8 @@ fn serve(connection: &mut Connection, head: RequestHead) -> (Served, bool) {
     let settings =
         AdmitSettings { target_bytes_max: 8192, trusted_proxies: Vec::new(), https: false, redirect_https: None };
     let seen = Seen::Http1 { fragment: head.fragment };
-    let refusal = admit(&parts, seen, announced, [127, 0, 0, 1].into(), &settings).err();
+    let present = Present::among(&parts.headers);
+    let refusal = admit((&parts, present), seen, announced, [127, 0, 0, 1].into(), &settings).err();
     let closes = refusal.as_ref().is_some_and(|refusal| refusal.closes());
     let body = if closes { None } else { connection.body(head.body) };
     let count = |name| parts.headers.get_all(name).iter().count();
