@@ -90,8 +90,8 @@ impl Admitted {
     /// The host's name without its port; empty if there is none.
     #[must_use]
     pub fn host_name(&self) -> &str {
-        let text = self.host.as_ref().and_then(|host| host.to_str().ok());
-        text.and_then(|text| text.get(..self.host_name_bytes)).unwrap_or("")
+        let name = self.host.as_ref().and_then(|host| host.as_bytes().get(..self.host_name_bytes));
+        name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or("")
     }
 }
 
@@ -193,7 +193,7 @@ fn host(head: &Parts, https: bool) -> Result<(Option<HeaderValue>, usize), Refus
     if lines.next().is_some() {
         return Err(bad("found several Host headers, want one"));
     }
-    let parse = |line: &HeaderValue| line.to_str().ok().and_then(Host::parse).map(|host| host.name.len());
+    let parse = |line: &HeaderValue| of_line(line).map(|host| host.name.len());
     let name_bytes = match line {
         Some(line) => Some(parse(line).ok_or_else(|| bad("found a Host that is not `name` or `name:port`"))?),
         None if head.version == Version::HTTP_11 => return Err(bad("found no Host header, want one")),
@@ -206,11 +206,16 @@ fn host(head: &Parts, https: bool) -> Result<(Option<HeaderValue>, usize), Refus
         return Ok((line.cloned(), name_bytes.unwrap_or(0)));
     };
     let in_target = Host::parse(authority.as_str()).ok_or_else(|| bad("the target's authority is not a host"))?;
-    match line.and_then(|line| line.to_str().ok()).and_then(Host::parse) {
+    match line.and_then(of_line) {
         Some(host) if host.same_as(&in_target, https) => Ok((line.cloned(), host.name.len())),
         Some(_) => Err(bad("the Host header and the target name different hosts")),
         None => Ok((HeaderValue::from_str(authority.as_str()).ok(), in_target.name.len())),
     }
+}
+
+/// The host that a line names. What of it is not ASCII is no host either.
+fn of_line(line: &HeaderValue) -> Option<Host<'_>> {
+    std::str::from_utf8(line.as_bytes()).ok().and_then(Host::parse)
 }
 
 /// Rules 9 and 13: a path, not too long.

@@ -1,6 +1,5 @@
 //! The request: admit, decide, dial, forward, observe, with one side exit.
 
-use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::net::IpAddr;
@@ -9,8 +8,7 @@ use std::rc::Rc;
 
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::uri::PathAndQuery;
-use http::{Request, Response, Uri};
+use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::ext::Protocol;
@@ -20,7 +18,7 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::accept::ListenerSettings;
-use super::admit::{Admitted, BodyFraming, Seen, admit};
+use super::admit::{BodyFraming, Seen, admit};
 use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, Inbound, RequestBody};
 use super::caught::caught;
@@ -40,7 +38,7 @@ use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
 use crate::stats::{Refused, UpstreamFailure};
 use crate::table::key::OwnKey;
-use crate::table::{Candidate, RequestView, Undecided, Version, decide};
+use crate::table::{Candidate, RequestView, Undecided, Version, decide_at};
 
 /// What a request needs to know of its connection.
 #[derive(Debug)]
@@ -141,9 +139,17 @@ async fn exchange(
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
         return Err(redirect::to_https(&admitted, &head.uri, port));
     }
-    let target = |table: &Snapshot| target(table, &head, &admitted);
-    let (table, target) = settle(worker, (&head, admitted.host_name()), target, observer).await?;
-    let route = route(worker, &table, (&head, &target, &admitted), observer).await?;
+    let host = admitted.host_name();
+    let (table, target) = settle(worker, (&head, host), observer).await?;
+    let view = RequestView {
+        method: &head.method,
+        host,
+        path: target.path(&head.uri),
+        query: target.query(&head.uri),
+        headers: &head.headers,
+        client: admitted.client,
+    };
+    let route = route(worker, (&table, target.service), (&view, admitted.body), observer).await?;
     let policy = &route.routed.service().spec.policy;
     let handshake = handshake.filter(|_| policy.websockets);
     if head.extensions.get::<Protocol>().is_some() && handshake.is_none() {
@@ -177,7 +183,7 @@ async fn exchange(
         headers.insert(http::header::HOST, address.parse().unwrap_or(http::HeaderValue::from_static("")));
     }
     let is_head = method == http::Method::HEAD;
-    let (head, mut body) = (Head { method, uri: Uri::from(target), headers }, body);
+    let (head, mut body) = (Head { method, uri: target.into_uri(head.uri), headers }, body);
     let spare = Spare::keep(&route.routed, &head, &mut body);
     let first = forward(worker, &route.routed, route.lease, (head, body), (&state, observer)).await;
     let answered = replay_if_failed(worker, spare, (first, route.routed, state), observer).await?;
@@ -220,18 +226,10 @@ struct Route {
 /// Decides and dials, and decides again without the versions whose endpoints took no connection.
 async fn route(
     worker: &Rc<Worker>,
-    table: &Snapshot,
-    (head, target, admitted): (&Parts, &PathAndQuery, &Admitted),
+    (table, service): (&Snapshot, Option<u32>),
+    (view, body): (&RequestView<'_>, BodyFraming),
     observer: &mut Observer,
 ) -> Result<Route, Refusal> {
-    let view = RequestView {
-        method: &head.method,
-        host: admitted.host_name(),
-        path: target.path(),
-        query: target.query(),
-        headers: &head.headers,
-        client: admitted.client,
-    };
     let chance = worker.random();
     let mut dead: Vec<&Version> = Vec::new();
     loop {
@@ -239,7 +237,7 @@ async fn route(
         let usable = |version: &Candidate<'_>| {
             version.usable(now_ms) && !dead.iter().any(|tried| std::ptr::eq(*tried, &**version))
         };
-        let decision = match decide(table, &view, chance, usable) {
+        let decision = match decide_at(table, service, view, (chance, usable)) {
             Ok(decision) => decision,
             Err(Undecided::NoService) => {
                 observer.decided_by(table.revision);
@@ -258,7 +256,7 @@ async fn route(
         };
         let routed = Routed::new(table, &decision);
         observer.routed(routed.clone(), &decision);
-        if let BodyFraming::Length(length) = admitted.body {
+        if let BodyFraming::Length(length) = body {
             meter::check_length(length, &decision.service.spec.policy.limits)?;
         }
         let connect_timeout = decision.service.spec.policy.connect_timeout;
@@ -267,19 +265,6 @@ async fn route(
             Err(_no_connection) => dead.push(decision.version()),
         }
     }
-}
-
-/// The target in origin form, with the path that is both routed and forwarded (rule 10).
-fn target(table: &Snapshot, head: &Parts, admitted: &Admitted) -> Result<PathAndQuery, Refusal> {
-    let bad = || Refusal::new(Refused::BadTarget, "the path climbs above the root, or its encoding is broken");
-    let given = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
-    let text = match (table.forwarded_path(admitted.host_name(), given.path()), given.query()) {
-        (Err(_bad_path), _) => return Err(bad()),
-        (Ok(Cow::Borrowed(_)), _) => return Ok(given),
-        (Ok(Cow::Owned(path)), Some(query)) => format!("{path}?{query}"),
-        (Ok(Cow::Owned(path)), None) => path,
-    };
-    text.parse().ok().ok_or_else(bad)
 }
 
 /// How the body is read: that is what the upstream will be told.

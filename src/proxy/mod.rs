@@ -3,7 +3,7 @@
 //! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`], through [`mod@tls`] if it has to) at its listener's [`door`] (with its [`crowd`],
 //! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] is the
 //! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`client`], [`connection_header`], and what is [`present`]),
-//! [`settle`] on a snapshot (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
+//! [`settle`] on a snapshot and a [`target`] in it (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`], behind the [`shield`], if there
 //! is one), pass the [`answer`] on, [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
 //! [`juror`]); [`refuse`] is the one side exit
@@ -51,6 +51,7 @@ pub mod refuse;
 pub mod settle;
 pub mod shield;
 pub mod stall;
+pub mod target;
 pub mod tls;
 pub mod tunnel;
 pub mod websocket;

@@ -9,12 +9,12 @@
 //! Who has waited takes a new snapshot, and is decided by the table in force *then*; a request never uses two.
 
 use http::request::Parts;
-use http::uri::PathAndQuery;
 
 use super::hold;
 use super::load::Asked;
 use super::observe::Observer;
 use super::refuse::Refusal;
+use super::target::Target;
 use super::worker::{Snapshot, Worker};
 use crate::stats::ServiceStats;
 use crate::table::limits::InFlight;
@@ -22,21 +22,20 @@ use crate::table::limits::InFlight;
 /// The snapshot that a request is decided by, and its target in it.
 ///
 /// # Errors
-/// The refusal when its service is too busy, or `target` refuses.
+/// The refusal when its service is too busy, or it has no such target.
 pub async fn settle(
     worker: &Worker,
     (head, host): (&Parts, &str),
-    target: impl Fn(&Snapshot) -> Result<PathAndQuery, Refusal>,
     observer: &mut Observer,
-) -> Result<(Snapshot, PathAndQuery), Refusal> {
+) -> Result<(Snapshot, Target), Refusal> {
     loop {
         let table = worker.snapshot();
-        let target = target(&table)?;
+        let target = Target::of(&table, host, &head.uri)?;
         let holding = worker.holds.any();
         if !holding && !table.limits_in_flight() {
             return Ok((table, target));
         }
-        let Some(index) = table.find(host, target.path()) else { return Ok((table, target)) };
+        let Some(index) = target.service else { return Ok((table, target)) };
         let service = table.service(index);
         if holding && let Some(held) = hold::enter(worker, service, head) {
             // Who waits for the end of a hold is not in progress: the place is for somebody else, who will wait here as

@@ -113,7 +113,20 @@ pub fn decide<'t>(
     chance: u128,
     usable: impl Fn(&Candidate<'t>) -> bool,
 ) -> Result<Decision<'t>, Undecided<'t>> {
-    let service_index = table.find(request.host, request.path).ok_or(Undecided::NoService)?;
+    decide_at(table, table.find(request.host, request.path), request, (chance, usable))
+}
+
+/// The same for a request whose service, if it has one, was looked up before in this table, by the same host and path.
+///
+/// # Errors
+/// [`Undecided`] when there is no service, or no usable version of it.
+pub fn decide_at<'t>(
+    table: &'t Table,
+    service: Option<u32>,
+    request: &RequestView<'_>,
+    (chance, usable): (u128, impl Fn(&Candidate<'t>) -> bool),
+) -> Result<Decision<'t>, Undecided<'t>> {
+    let service_index = service.ok_or(Undecided::NoService)?;
     let hot = table.hot(service_index);
     let service = &*hot.service;
     let (cause, assigned, slot, new_key) = assign(table, hot, request, chance);

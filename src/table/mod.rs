@@ -41,7 +41,7 @@ mod words;
 
 pub use address::{Addresses, EndpointAddress, HostPort};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
-pub use decide::{Candidate, Cause, Decision, Undecided, decide};
+pub use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
 pub use name::Name;
 pub use on_trial::OnTrial;
 pub use request::RequestView;

@@ -17,10 +17,24 @@ impl Table {
     /// # Errors
     /// [`BadPath`] when it cannot be normalised.
     pub fn forwarded_path<'p>(&self, host: &str, path: &'p str) -> Result<Cow<'p, str>, BadPath> {
-        if self.find(host, path).is_some_and(|index| self.hot(index).normalize_path) {
-            normalize(path).ok_or(BadPath)
-        } else {
-            Ok(Cow::Borrowed(path))
+        self.place(host, path).map(|(path, _service)| path)
+    }
+
+    /// The same path, and the index of the service that answers there: both from one look-up, unless the path changes.
+    ///
+    /// # Errors
+    /// [`BadPath`] when it cannot be normalised.
+    pub fn place<'p>(&self, host: &str, path: &'p str) -> Result<(Cow<'p, str>, Option<u32>), BadPath> {
+        let found = self.find(host, path);
+        if !found.is_some_and(|index| self.hot(index).normalize_path) {
+            return Ok((Cow::Borrowed(path), found));
+        }
+        match normalize(path).ok_or(BadPath)? {
+            Cow::Borrowed(path) => Ok((Cow::Borrowed(path), found)),
+            Cow::Owned(path) => {
+                let found = self.find(host, &path);
+                Ok((Cow::Owned(path), found))
+            }
         }
     }
 }
