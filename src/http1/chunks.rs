@@ -75,10 +75,12 @@ impl ChunkDecoder {
                     }
                     let count = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
                     self.left -= count as u64;
+                    let data = bytes.split_to(count).freeze();
                     if self.left == 0 {
                         self.state = State::DataCr;
+                        self.end_early(bytes);
                     }
-                    return Ok(Chunk::Data(bytes.split_to(count).freeze()));
+                    return Ok(Chunk::Data(data));
                 }
                 State::Trailers => return self.trailers(bytes),
                 State::Over => return Ok(Chunk::Over(None)),
@@ -88,6 +90,15 @@ impl ChunkDecoder {
                     self.state = self.after(byte)?;
                 }
             }
+        }
+    }
+
+    /// What usually follows the last data is there with it: who asks whether the body is over knows it at once.
+    fn end_early(&mut self, bytes: &mut BytesMut) {
+        const END: &[u8] = b"\r\n0\r\n\r\n";
+        if bytes.starts_with(END) {
+            bytes.advance(END.len());
+            self.state = State::Over;
         }
     }
 

@@ -13,6 +13,10 @@ pub fn write_request(outbox: &mut Outbox, method: &Method, target: &str, headers
     let out = outbox.small();
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
+    if target.starts_with('?') {
+        // The path of `http://host?query`, which is none (RFC 9112, 3.2.1).
+        out.push(b'/');
+    }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
     write_headers(out, headers);

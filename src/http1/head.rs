@@ -198,6 +198,8 @@ pub fn response(bytes: &mut BytesMut, to_head: bool, limits: HeadLimits) -> Resu
             continue;
         }
         let bodiless = to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+        // An origin of HTTP/1.0 knows no codings: what it means by one is a guess (RFC 9112, 6.1).
+        head.keep_alive &= head.version == Version::HTTP_11 || !head.headers.contains_key(TRANSFER_ENCODING);
         if bodiless {
             head.body = BodyLength::Exact(0);
         } else if let Some(length) = body_of(&head.headers)? {
@@ -274,6 +276,11 @@ fn number(text: &[u8]) -> Option<u64> {
 fn keep_alive(version: Version, headers: &HeaderMap) -> bool {
     let (mut close, mut keep) = (false, false);
     for line in headers.get_all(CONNECTION) {
+        // As nearly everybody writes it.
+        if line == "keep-alive" {
+            keep = true;
+            continue;
+        }
         for token in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
             close |= token.eq_ignore_ascii_case(b"close");
             keep |= token.eq_ignore_ascii_case(b"keep-alive");

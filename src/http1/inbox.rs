@@ -58,6 +58,13 @@ impl Inbox {
         self.bytes.freeze()
     }
 
+    /// Gives memory back that was made for large bodies; nothing may be in it.
+    pub fn shrink(&mut self) {
+        if self.bytes.is_empty() && self.room > ROOM_BYTES {
+            *self = Self::default();
+        }
+    }
+
     /// Reads more; how many bytes came, none at the end of the input.
     ///
     /// # Errors

@@ -24,3 +24,6 @@ pub use encode::{BodyEncoder, write_request, write_response};
 pub use head::{BodyLength, HeadError, HeadLimits, RequestHead, ResponseHead};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,8 @@ pub struct Outbox {
     sent: usize,
     large: Bytes,
     after: &'static [u8],
+    /// How many bytes have been written in its life.
+    written: u64,
 }
 
 impl Outbox {
@@ -39,6 +41,12 @@ impl Outbox {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.sent == self.small.len() && self.large.is_empty() && self.after.is_empty()
+    }
+
+    /// How many bytes have been written, ever: who saw the number before knows whether anything went out since.
+    #[must_use]
+    pub fn written(&self) -> u64 {
+        self.written
     }
 
     /// Whether more may be put in before the next flush.
@@ -80,6 +88,7 @@ impl Outbox {
     }
 
     fn advance(&mut self, mut written: usize) {
+        self.written += written as u64;
         let small = written.min(self.small.len() - self.sent);
         self.sent += small;
         written -= small;
