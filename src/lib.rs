@@ -46,6 +46,7 @@
 //! From the bottom up; a module imports from below only.
 //!
 //! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
+//! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
 //! - [`http1`]: HTTP/1.1 as bytes, for [`proxy`] and [`upstream`]. A leaf.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],

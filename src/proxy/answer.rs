@@ -9,7 +9,6 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
-use hyper::body::Incoming;
 
 use super::body::{BodyFault, BodyState, Idle, poll_filtered};
 use super::dial::Lease;
@@ -18,6 +17,7 @@ use super::long::{Kind, Open};
 use super::observe::Observer;
 use super::worker::Worker;
 use crate::stats::UpstreamFailure;
+use crate::upstream::Incoming;
 
 /// What a client gets.
 #[derive(Debug)]
@@ -66,12 +66,12 @@ impl Exchange {
     }
 
     /// The answer came to its end. The connection is used again only if the request's body did as well (rule 26).
-    fn end(self) {
+    fn end(self, incoming: &mut Incoming) {
         let Self { worker, observer, lease, request_body, long: _ } = self;
-        if request_body.ended().is_some() && request_body.fault().is_none() {
-            lease.give_back(&worker);
-        } else {
+        if request_body.ended().is_none() || request_body.fault().is_some() {
             request_body.abandon();
+        } else if let Some(connection) = incoming.take_idle() {
+            lease.give_back(&worker, connection);
         }
         observer.end();
     }
@@ -90,10 +90,10 @@ fn grpc_left_behind() -> HeaderMap {
 impl AnswerBody {
     /// The body of an upstream's answer.
     #[must_use]
-    pub fn upstream(incoming: Incoming, idle: Idle, exchange: Exchange) -> Self {
+    pub fn upstream(mut incoming: Incoming, idle: Idle, exchange: Exchange) -> Self {
         // hyper does not poll a body that says it has ended: end the exchange here.
         let exchange = if incoming.is_end_stream() {
-            exchange.end();
+            exchange.end(&mut incoming);
             None
         } else {
             Some(Box::new(exchange))
@@ -131,12 +131,12 @@ impl Body for AnswerBody {
                 if incoming.is_end_stream()
                     && let Some(exchange) = exchange.take()
                 {
-                    exchange.end();
+                    exchange.end(incoming);
                 }
             }
             Poll::Ready(None) => {
                 if let Some(exchange) = exchange.take() {
-                    exchange.end();
+                    exchange.end(incoming);
                 }
             }
             Poll::Ready(Some(Err(fault))) => {

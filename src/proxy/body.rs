@@ -23,6 +23,7 @@ use super::connection::wire::WireBody;
 use super::edit;
 use super::meter::Meter;
 use crate::http1::Broken;
+use crate::upstream::IncomingError;
 
 /// How a body broke.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
@@ -78,6 +79,16 @@ impl From<Broken> for BodyFault {
     }
 }
 
+impl From<IncomingError> for BodyFault {
+    fn from(error: IncomingError) -> Self {
+        match error {
+            IncomingError::Broken(broken) => broken.into(),
+            IncomingError::Connection(_) => Self::Gone,
+            IncomingError::Http2(error) => Self::of(&error),
+        }
+    }
+}
+
 /// What a client sends after the head of its request.
 #[derive(Debug, Default)]
 pub enum Inbound {
@@ -119,7 +130,7 @@ impl Body for Inbound {
     }
 }
 
-/// What became of a request's body; shared by the body, which hyper owns, and the exchange.
+/// What became of a request's body; shared by the body, which whoever sends it has, and the exchange.
 #[derive(Debug, Default)]
 pub struct BodyState {
     ended: Cell<Option<Instant>>,
@@ -135,7 +146,7 @@ impl BodyState {
         Self { ended: Cell::new(Some(now)), ..Self::default() }
     }
 
-    /// When the last byte was handed to hyper's client.
+    /// When the last byte was handed to whoever sends it.
     #[must_use]
     pub fn ended(&self) -> Option<Instant> {
         self.ended.get()

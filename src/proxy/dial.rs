@@ -13,6 +13,7 @@ use super::worker::Worker;
 use crate::stats::{EndpointStats, UpstreamFailure};
 use crate::table::Version;
 use crate::tls::Handshake;
+use crate::upstream::http1::Http1;
 use crate::upstream::{ConnectError, Opened, Sender, balance, connect};
 
 /// A connection for one exchange.
@@ -24,8 +25,6 @@ pub struct Lease {
     pub in_flight: InFlight,
     /// Whether it was used before: an origin may have closed it since.
     pub reused: bool,
-    /// Whether it must not be used again, however well the exchange ends.
-    pub last: bool,
     opened: Opened,
 }
 
@@ -36,10 +35,11 @@ impl Lease {
         self.in_flight.endpoint()
     }
 
-    /// Gives the connection back to its pool: both bodies came to their end. A shared one never left it.
-    pub fn give_back(self, worker: &Worker) {
-        if !self.last && !worker.draining() {
-            worker.pools.put(self.in_flight.endpoint(), self.sender, self.opened, Instant::now());
+    /// Gives the connection, which came with the answer, back to its pool: both bodies came to their end. A shared one
+    /// never left it.
+    pub fn give_back(self, worker: &Worker, connection: Box<Http1>) {
+        if !worker.draining() {
+            worker.pools.put(self.in_flight.endpoint(), connection, self.opened, Instant::now());
         }
     }
 }
@@ -69,7 +69,7 @@ pub async fn dial(
         let in_flight = InFlight::enter(&endpoint.stats);
         observer.picked(index);
         if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
-            return Ok(Lease { sender, in_flight, reused: true, last: false, opened });
+            return Ok(Lease { sender, in_flight, reused: true, opened });
         }
         let opened = Opened::now(&endpoint.stats, now);
         let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
@@ -86,7 +86,7 @@ pub async fn dial(
                     let (service, version) = (observer.service_name(), version.name.as_str());
                     tracing::info!(service, version, endpoint = %endpoint.address, "the endpoint takes connections again");
                 }
-                return Ok(Lease { sender, in_flight, reused: false, last: false, opened });
+                return Ok(Lease { sender, in_flight, reused: false, opened });
             }
             Err(error) if error.is_own() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");

@@ -1,27 +1,25 @@
 //! The stage that sends the request and waits for the head of the answer.
 //!
-//! A request that hyper gives back was not written, and goes out again on another connection whatever its method. One
+//! A request of which nothing was written goes out again on another connection whatever its method. One
 //! that was written to a connection that had been used before is sent once more if its method is idempotent and it has no
 //! body, within the budget: the origin most likely closed the idle connection at the same moment (RFC 9110, 9.2.2;
 //! RFC 9112, 9.3.1). Never after the head of an answer.
 
 use std::rc::Rc;
-use std::time::Duration;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
-use hyper::body::Incoming;
-use hyper::ext::Protocol;
-use tokio::time::{Instant, sleep_until};
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::uri::Scheme;
+use http::{HeaderMap, Method, Response, StatusCode, Uri};
 
 use super::body::{BodyFault, BodyState, RequestBody};
 use super::dial::{Lease, dial};
 use super::meter;
 use super::observe::{Observer, Routed};
 use super::refuse::Refusal;
+use super::send::{SendError, send};
 use super::worker::Worker;
 use crate::stats::{Refused, Retry, UpstreamFailure};
+use crate::upstream::Incoming;
 
 /// How often a request that was not written may look for another connection: the pools can hold several that the origin
 /// has closed by now, and a fresh one follows.
@@ -36,20 +34,6 @@ pub struct Head {
     pub uri: Uri,
     /// The headers, edited.
     pub headers: HeaderMap,
-}
-
-impl Head {
-    fn into_request(self, body: RequestBody) -> Request<RequestBody> {
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        request
-    }
-
-    fn of(request: &Request<RequestBody>) -> Self {
-        Self { method: request.method().clone(), uri: request.uri().clone(), headers: request.headers().clone() }
-    }
 }
 
 /// An answer's head, with what its body still needs.
@@ -74,34 +58,32 @@ pub async fn forward(
 ) -> Result<Answer, Refusal> {
     let policy = &routed.service().spec.policy;
     let mut lease = lease;
-    let mut request = head.into_request(body);
+    let mut body = body;
     let scheme = if routed.version().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-    let may_switch = request.headers().contains_key(UPGRADE);
+    let may_switch = head.headers.contains_key(UPGRADE);
     let mut unsent = 0;
     let mut retried = false;
     loop {
-        let repeatable = !retried && lease.reused && is_repeatable(&request);
-        let spare = repeatable.then(|| Head::of(&request));
-        let fresh = match send(&mut lease, (request, scheme.clone()), state, policy.response_timeout).await {
+        let repeatable = !retried && lease.reused && is_repeatable(&head, &body);
+        let http2 = lease.sender.is_http2();
+        let fresh = match send(&mut lease, (&head, &mut body, &scheme), state, policy.response_timeout).await {
             Ok(response) => {
                 check(&response, may_switch).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(Answer { response, lease });
             }
-            Err(SendError::Unsent(given_back)) if unsent < UNSENT_TRIES_MAX => {
+            Err(SendError::Unsent) if unsent < UNSENT_TRIES_MAX => {
                 observer.retried(Retry::Unsent);
-                request = *given_back;
                 unsent += 1;
                 unsent == UNSENT_TRIES_MAX
             }
-            Err(SendError::Broken) if spare.is_some() && observer.allow_retry() => {
+            Err(SendError::Broken) if repeatable && observer.allow_retry() => {
                 observer.retried(Retry::Reused);
                 retried = true;
-                request = spare.map(|head| head.into_request(RequestBody::Empty)).unwrap_or_default();
                 true
             }
             // An endpoint need not take WebSockets over HTTP/2, and many end the stream to say so (RFC 8441, 3): that is a
             // refusal, and nobody's failure. Otherwise clients could have healthy endpoints ejected.
-            Err(SendError::Broken) if may_switch && lease.sender.is_http2() => {
+            Err(SendError::Broken) if may_switch && http2 => {
                 let detail = "the upstream does not take WebSockets over HTTP/2";
                 return Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
             }
@@ -117,79 +99,12 @@ pub async fn forward(
     }
 }
 
-/// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1). The
-/// scheme is that of the connection: origins refuse others, and what the client used is told by `X-Forwarded-Proto`.
-fn as_http2(mut request: Request<RequestBody>, scheme: Scheme) -> Request<RequestBody> {
-    let headers = request.headers_mut();
-    headers.remove(TRANSFER_ENCODING);
-    headers.remove(CONNECTION);
-    let websocket = headers.remove(UPGRADE).is_some();
-    headers.remove(SEC_WEBSOCKET_KEY);
-    // Given back by a connection before, it has its target already.
-    let host = headers.remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    if let Some(authority) = host {
-        let mut parts = std::mem::take(request.uri_mut()).into_parts();
-        (parts.scheme, parts.authority) = (Some(scheme), Some(authority));
-        *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-    }
-    *request.version_mut() = Version::HTTP_2;
-    if websocket {
-        // RFC 8441, 4.
-        *request.method_mut() = Method::CONNECT;
-        request.extensions_mut().insert(Protocol::from_static("websocket"));
-    }
-    request
-}
-
 /// Whether a request may be sent twice without anybody noticing: idempotent (RFC 9110, 9.2.2) and without a body.
-fn is_repeatable(request: &Request<RequestBody>) -> bool {
-    request.method().is_idempotent() && matches!(request.body(), RequestBody::Empty)
+fn is_repeatable(head: &Head, body: &RequestBody) -> bool {
+    head.method.is_idempotent() && matches!(body, RequestBody::Empty)
 }
 
-/// Why there is no answer.
-enum SendError {
-    /// Not a byte was written; here is the request again.
-    Unsent(Box<Request<RequestBody>>),
-    /// The connection broke after the request was written, at least in part.
-    Broken,
-    /// What came was not HTTP.
-    Malformed,
-    /// Nothing came in time.
-    Timeout,
-}
-
-async fn send(
-    lease: &mut Lease,
-    (request, scheme): (Request<RequestBody>, Scheme),
-    state: &BodyState,
-    limit: Duration,
-) -> Result<Response<Incoming>, SendError> {
-    let request = if lease.sender.is_http2() { as_http2(request, scheme) } else { request };
-    let sending = lease.sender.try_send(request);
-    let mut sending = std::pin::pin!(sending);
-    let mut deadline = Instant::now() + limit;
-    loop {
-        tokio::select! {
-            biased;
-            sent = &mut sending => return sent.map_err(|mut error| match error.take_message() {
-                Some(request) => SendError::Unsent(Box::new(request)),
-                None if error.error().is_parse() => SendError::Malformed,
-                None => SendError::Broken,
-            }),
-            () = sleep_until(deadline) => {
-                // The wait for the answer begins when the request is complete. Until then the body's own limit rules
-                // when it is the client's turn; an upstream that stops reading is one that does not answer.
-                let begins = state.ended().or_else(|| state.untouched_since()).unwrap_or_else(Instant::now);
-                if begins + limit <= Instant::now() {
-                    return Err(SendError::Timeout);
-                }
-                deadline = begins + limit;
-            }
-        }
-    }
-}
-
-/// Rule 6: what an answer must not have, whatever hyper makes of it. The connection is not used again.
+/// Rule 6: what an answer must not have, whatever can be made of it. The connection is not used again.
 fn check(response: &Response<Incoming>, may_switch: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
     if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
@@ -208,7 +123,7 @@ fn check(response: &Response<Incoming>, may_switch: bool) -> Result<(), Refusal>
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
     if let Some(first) = lengths.next() {
-        // hyper looks at lengths of bodies only; answers to HEAD and 304 have one as well, and clients believe it.
+        // The codec looks at lengths of bodies only; answers to HEAD and 304 have one as well, and clients believe it.
         if first.is_empty() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
             return bad("the upstream sent a length that is no number");
         }
@@ -245,7 +160,7 @@ fn refusal(error: &SendError, state: &BodyState, observer: &Observer) -> Refusal
         SendError::Malformed => {
             (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, "the upstream's answer is not HTTP/1.1")
         }
-        SendError::Broken | SendError::Unsent(_) => {
+        SendError::Broken | SendError::Unsent => {
             (UpstreamFailure::Reset, Refused::UpstreamReset, "the upstream hung up before it answered")
         }
     };

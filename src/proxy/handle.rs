@@ -33,7 +33,7 @@ use super::redirect::{self, SideExit};
 use super::refuse::{Manner, Refusal};
 use super::settle::settle;
 use super::shield::{Answered, Spare, replay_if_failed};
-use super::tunnel::Tunnel;
+use super::tunnel::{Far, Tunnel};
 use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
 use crate::stats::{Refused, UpstreamFailure};
@@ -278,14 +278,11 @@ fn body_framing(body: &Inbound) -> BodyFraming {
 
 /// The last edits of an answer; from here on its body carries the exchange.
 fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { response, mut lease }, is_head, secure, routed, .. } = forwarded;
+    let Forwarded { answer: Answer { response, lease }, is_head, secure, routed, .. } = forwarded;
     let Outcome { mut observer, request_body, new_key } = outcome;
     let (mut head, incoming) = response.into_parts();
     observer.answered(head.status);
     observer.told(&head.headers);
-    // To an origin that answered in HTTP/1.0, hyper's client speaks HTTP/1.0 from then on, and drops a chunked body
-    // without an error.
-    lease.last = head.version < http::Version::HTTP_11;
     let bodiless = is_head || head.status == http::StatusCode::NOT_MODIFIED;
     edit::answer(&mut head, incoming.size_hint().exact(), bodiless, &worker.settings.edit);
     if let Some(key) = new_key {
@@ -307,10 +304,10 @@ fn switch(
     outcome: Outcome,
     client_side: Option<OnUpgrade>,
 ) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { mut response, mut lease }, secure, routed, handshake, .. } = forwarded;
+    let Forwarded { answer: Answer { response, mut lease }, secure, routed, handshake, .. } = forwarded;
     lease.in_flight.become_tunnel();
-    let upstream = hyper::upgrade::on(&mut response);
-    let (mut head, _no_body) = response.into_parts();
+    let (mut head, incoming) = response.into_parts();
+    let upstream = Far::of(incoming, head.extensions.remove());
     edit::answer(&mut head, None, false, &worker.settings.edit);
     if let Some(handshake) = handshake {
         handshake.consent(&mut head);

@@ -4,7 +4,7 @@
 //! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] is the
 //! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`client`], [`connection_header`], and what is [`present`]),
 //! [`settle`] on a snapshot and a [`target`] in it (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
-//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] with its [`body`] (under a [`meter`], behind the [`shield`], if there
+//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] (by [`send`]) with its [`body`] (under a [`meter`], behind the [`shield`], if there
 //! is one), pass the [`answer`] on, [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
 //! [`juror`]); [`refuse`] is the one side exit
 //! ([`redirect`] takes it too). A [`websocket`] becomes a
@@ -48,6 +48,7 @@ pub mod proxy_protocol;
 pub mod rate;
 pub mod redirect;
 pub mod refuse;
+mod send;
 pub mod settle;
 pub mod shield;
 pub mod stall;

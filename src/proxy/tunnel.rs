@@ -1,6 +1,6 @@
 //! Bytes in both directions, after both sides agreed to switch protocols: what becomes of a WebSocket.
 //!
-//! hyper hands both connections over and forgets them, so what it does for requests is done here: a bound on silence, the
+//! The codecs hand both connections over and forget them, so what they do for requests is done here: a bound on silence, the
 //! end when the version is left behind, the count. A side that has said its last byte is closed for writing on the other
 //! one, which may still answer.
 //!
@@ -28,12 +28,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::dial::Lease;
 use super::long::Open;
+use crate::upstream::{EndpointStream, Incoming};
 
 /// A tunnel that both sides agreed on.
 #[derive(Debug)]
 pub struct Tunnel {
-    /// The endpoint's side, as soon as hyper hands it over.
-    pub upstream: OnUpgrade,
+    /// The endpoint's side.
+    pub upstream: Far,
     /// Holds the endpoint's count of requests in flight. Its connection is never used for another one (rule 26).
     pub lease: Lease,
     /// Holds the version's count of long connections.
@@ -42,29 +43,57 @@ pub struct Tunnel {
     pub idle_timeout: Duration,
 }
 
+/// An endpoint's side of a tunnel.
+#[derive(Debug)]
+pub enum Far {
+    /// A connection of its own, and what came behind the answer on it.
+    Http1(EndpointStream, Bytes),
+    /// A stream of a shared one, as soon as hyper hands it over; there is none when the answer had a body to come.
+    Http2(Option<OnUpgrade>),
+}
+
+impl Far {
+    /// What an answer that consents to a tunnel leaves behind: its body, or what hyper put into its head.
+    #[must_use]
+    pub fn of(incoming: Incoming, promised: Option<OnUpgrade>) -> Self {
+        incoming.into_stream().map_or(Self::Http2(promised), |(stream, unread)| Self::Http1(stream, unread))
+    }
+}
+
 impl Tunnel {
     /// Carries bytes between `client` and the endpoint until one side breaks, both have ended, nothing moves for too
     /// long, or the version is left behind. `first` are bytes of the client that were read too early.
     pub async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, first: Bytes) {
-        let Self { upstream, lease, open, idle_timeout } = self;
-        let upstream = match upstream.await {
-            Ok(upstream) => TokioIo::new(upstream),
-            Err(error) => {
-                tracing::debug!(%error, "the endpoint took its consent to a tunnel back");
-                return;
-            }
-        };
-        let moved = Rc::new(Cell::new(Instant::now()));
-        let mut client = Moving { stream: client, first, moved: Rc::clone(&moved) };
-        let mut upstream = Moving { stream: upstream, first: Bytes::new(), moved: Rc::clone(&moved) };
-        tokio::select! {
-            ended = copy_bidirectional(&mut client, &mut upstream) => {
-                tracing::debug!(error = ended.err().map(tracing::field::display), "tunnel ended");
-            }
-            () = silence(&moved, idle_timeout) => tracing::debug!("tunnel closed: nothing moved for too long"),
-            () = poll_fn(|cx| open.poll_closed(cx)) => tracing::debug!("tunnel closed: its version was left behind"),
+        match self.upstream {
+            Far::Http1(stream, unread) => carry((client, first), (stream, unread), &self.open, self.idle_timeout).await,
+            Far::Http2(Some(stream)) => match stream.await {
+                Ok(stream) => {
+                    let upstream = (TokioIo::new(stream), Bytes::new());
+                    carry((client, first), upstream, &self.open, self.idle_timeout).await;
+                }
+                Err(error) => tracing::debug!(%error, "the endpoint took its consent to a tunnel back"),
+            },
+            Far::Http2(None) => tracing::debug!("the endpoint consented to a tunnel with a request that had not ended"),
         }
-        drop(lease);
+        drop(self.lease);
+    }
+}
+
+/// Carries bytes between two sides, each with those that were read already.
+async fn carry<C, U>((client, first): (C, Bytes), (upstream, unread): (U, Bytes), open: &Open, idle_timeout: Duration)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let moved = Rc::new(Cell::new(Instant::now()));
+    let mut client = Moving { stream: client, first, moved: Rc::clone(&moved) };
+    let mut upstream = Moving { stream: upstream, first: unread, moved: Rc::clone(&moved) };
+    tokio::select! {
+        ended = copy_bidirectional(&mut client, &mut upstream) => {
+            tracing::debug!(error = ended.err().map(tracing::field::display), "tunnel ended");
+        }
+        () = silence(&moved, idle_timeout) => tracing::debug!("tunnel closed: nothing moved for too long"),
+        () = poll_fn(|cx| open.poll_closed(cx)) => tracing::debug!("tunnel closed: its version was left behind"),
     }
 }
 

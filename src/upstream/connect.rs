@@ -9,25 +9,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http_body::Body;
-use hyper::client::conn::{http1, http2};
+use hyper::client::conn::http2;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use rustix::io::Errno;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
+use super::http1::Http1;
 use super::sender::{Load, STREAMS_MAX, Sender, Shared};
+use super::stream::EndpointStream;
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 use crate::tls::{Handshake, TlsFailure};
 
-/// The most header lines that an upstream may answer with; as many as the proxy takes from clients.
-const ANSWER_HEADERS_MAX: usize = 100;
-
-/// The most bytes that hyper buffers of an answer: its head must fit.
-const ANSWER_BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// The most bytes of an answer's head on a stream, as HTTP/2 counts them.
+const ANSWER_HEAD_BYTES_MAX: u32 = 64 * 1024;
 
 /// What an origin may send on a stream before it was read: the memory that one answer can hold. At a round trip of a
 /// millisecond that is 64 MiB a second.
@@ -47,7 +45,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub enum Connected<B> {
     /// For one exchange at a time.
-    Http1(http1::SendRequest<B>),
+    Http1(Box<Http1>),
     /// To be shared.
     Http2(Shared<B>),
 }
@@ -57,7 +55,7 @@ impl<B> Connected<B> {
     #[must_use]
     pub fn begin(self) -> Option<(Sender<B>, Option<Shared<B>>)> {
         match self {
-            Self::Http1(sender) => Some((Sender::Http1(sender), None)),
+            Self::Http1(connection) => Some((Sender::Http1(connection), None)),
             Self::Http2(shared) => Some((Sender::Http2(shared.stream()?), Some(shared))),
         }
     }
@@ -92,7 +90,8 @@ impl ConnectError {
     }
 }
 
-/// Connects to `endpoint`, with TLS if there is any, and lets a task of this thread drive the connection until it ends.
+/// Connects to `endpoint`, with TLS if there is any. A task of this thread drives a connection that is to be shared until it
+/// ends; whoever has another one drives it.
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection within `limit`.
@@ -111,10 +110,10 @@ where
     let connecting = async {
         let refused = |error| ConnectError::Refused(address, error);
         let stream = TcpStream::connect(address).await.map_err(refused)?;
-        // Heads and small bodies go out at once; the cost is a packet more on bodies that hyper flushes in parts.
+        // Heads and small bodies go out at once; the cost is a packet more on bodies that are flushed in parts.
         stream.set_nodelay(true).map_err(refused)?;
         match tls {
-            None => http(stream, protocol, endpoint).await,
+            None => http(EndpointStream::plain(stream, endpoint), protocol, address).await,
             // On the heap: as a local it would be part of every request's task, plain ones too.
             Some(tls) => Box::pin(secured(stream, protocol, tls, endpoint)).await,
         }
@@ -134,53 +133,38 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let stream = tls.on(stream).await?;
-    http(stream, protocol, endpoint).await
+    let stream = EndpointStream::tls(tls.on(stream).await?, endpoint);
+    http(stream, protocol, endpoint.address).await
 }
 
 /// HTTP on a connected stream.
-async fn http<B, S>(stream: S, protocol: Protocol, endpoint: &Arc<EndpointStats>) -> Result<Connected<B>, ConnectError>
+async fn http<B>(stream: EndpointStream, protocol: Protocol, address: SocketAddr) -> Result<Connected<B>, ConnectError>
 where
     B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connected = match protocol {
-        Protocol::Http1 => http1(stream, endpoint).await,
-        Protocol::Http2 => http2(stream, endpoint).await,
-    };
-    connected.map_err(|error| ConnectError::Handshake(endpoint.address, error))
+    match protocol {
+        Protocol::Http1 => Ok(Connected::Http1(Http1::new(stream))),
+        Protocol::Http2 => {
+            let shared = http2(stream, address).await.map_err(|error| ConnectError::Handshake(address, error))?;
+            Ok(Connected::Http2(shared))
+        }
+    }
 }
 
-async fn http1<B, S>(stream: S, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
-where
-    B: Body + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let mut builder = http1::Builder::new();
-    builder.max_headers(ANSWER_HEADERS_MAX).max_buf_size(ANSWER_BUFFER_BYTES_MAX);
-    let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
-    // A WebSocket takes the connection over.
-    drive(connection.with_upgrades(), endpoint);
-    Ok(Connected::Http1(sender))
-}
-
-async fn http2<B, S>(stream: S, endpoint: &Arc<EndpointStats>) -> hyper::Result<Connected<B>>
+async fn http2<B>(stream: EndpointStream, address: SocketAddr) -> hyper::Result<Shared<B>>
 where
     B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let mut builder = http2::Builder::new(Local);
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(u32::try_from(ANSWER_BUFFER_BYTES_MAX).unwrap_or(u32::MAX))
+        .max_header_list_size(ANSWER_HEAD_BYTES_MAX)
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;
@@ -191,20 +175,13 @@ where
         load.most.set(connection.current_max_send_streams());
         polled
     });
-    drive(driven, endpoint);
-    Ok(Connected::Http2(shared))
-}
-
-fn drive(connection: impl Future<Output = hyper::Result<()>> + 'static, endpoint: &Arc<EndpointStats>) {
-    let endpoint = Arc::clone(endpoint);
-    endpoint.opened();
     spawn_local(async move {
         // Its errors reach the requests that are under way; between requests they only say that the origin hung up.
-        if let Err(error) = connection.await {
-            tracing::trace!(address = %endpoint.address, %error, "upstream connection ended");
+        if let Err(error) = driven.await {
+            tracing::trace!(%address, %error, "upstream connection ended");
         }
-        endpoint.closed();
     });
+    Ok(shared)
 }
 
 /// Runs what hyper's HTTP/2 needs besides the connection on this thread.

@@ -10,12 +10,13 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper::client::conn::http1::SendRequest;
 use tokio::time::Instant;
 
+use super::http1::Http1;
 use super::sender::{Sender, Shared};
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
@@ -55,21 +56,21 @@ impl Opened {
 #[derive(Debug)]
 pub struct Pools<B> {
     settings: PoolSettings,
-    by_endpoint: RefCell<HashMap<u32, Pool<B>>>,
+    by_endpoint: RefCell<HashMap<u32, Pool<B>, BuildHasherDefault<Numbers>>>,
 }
 
 /// The connections to one endpoint.
 #[derive(Debug)]
 struct Pool<B> {
     endpoint: Arc<EndpointStats>,
-    idle: Vec<Idle<B>>,
+    idle: Vec<Idle>,
     shared: Vec<(Shared<B>, Opened)>,
 }
 
 /// A connection that waits for its next request.
 #[derive(Debug)]
-struct Idle<B> {
-    sender: SendRequest<B>,
+struct Idle {
+    connection: Box<Http1>,
     opened: Opened,
     since: Instant,
 }
@@ -97,14 +98,15 @@ impl<B> Pools<B> {
     }
 
     /// Puts a connection back whose last exchange ended well, in both directions.
-    pub fn put(&self, endpoint: &Arc<EndpointStats>, sender: Sender<B>, opened: Opened, now: Instant) {
-        let Sender::Http1(sender) = sender else { return };
-        if sender.is_closed() || !opened.is_good(endpoint, &self.settings, now) {
-            return;
+    pub fn put(&self, endpoint: &Arc<EndpointStats>, connection: Box<Http1>, opened: Opened, now: Instant) {
+        if !opened.is_good(endpoint, &self.settings, now) {
+            return connection.close();
         }
         self.with(endpoint, |pool| {
             if pool.idle.len() < self.settings.idle_max {
-                pool.idle.push(Idle { sender, opened, since: now });
+                pool.idle.push(Idle { connection, opened, since: now });
+            } else {
+                connection.close();
             }
         });
     }
@@ -129,7 +131,9 @@ impl<B> Pools<B> {
 
     /// Closes all connections that nobody uses.
     pub fn clear(&self) {
-        self.by_endpoint.borrow_mut().clear();
+        for (_, mut pool) in self.by_endpoint.borrow_mut().drain() {
+            pool.idle.drain(..).for_each(|idle| idle.connection.close());
+        }
     }
 
     /// Number of idle connections.
@@ -142,14 +146,11 @@ impl<B> Pools<B> {
 impl<B> Pool<B> {
     /// The connection that was used last and still works.
     fn take_idle(&mut self, settings: &PoolSettings, now: Instant) -> Option<(Sender<B>, Opened)> {
-        for index in (0..self.idle.len()).rev() {
-            if !self.idle[index].is_good(&self.endpoint, settings, now) {
-                self.idle.remove(index);
-            } else if self.idle[index].sender.is_ready() {
-                let Idle { sender, opened, .. } = self.idle.remove(index);
-                return Some((Sender::Http1(sender), opened));
+        while let Some(mut idle) = self.idle.pop() {
+            if idle.is_good(&self.endpoint, settings, now) && idle.connection.is_quiet() {
+                return Some((Sender::Http1(idle.connection), idle.opened));
             }
-            // Else hyper's task has not yet seen that its exchange is over: it will be ready for a later request.
+            idle.connection.close();
         }
         None
     }
@@ -162,7 +163,9 @@ impl<B> Pool<B> {
 
     fn sweep(&mut self, settings: &PoolSettings, now: Instant) {
         let endpoint = &self.endpoint;
-        self.idle.retain(|idle| idle.is_good(endpoint, settings, now));
+        let over =
+            self.idle.extract_if(.., |idle| !idle.is_good(endpoint, settings, now) || !idle.connection.is_quiet());
+        over.for_each(|idle| idle.connection.close());
         // One that is dropped here ends with its last stream.
         self.shared.retain(|(connection, opened)| {
             let quiet =
@@ -172,10 +175,28 @@ impl<B> Pool<B> {
     }
 }
 
-impl<B> Idle<B> {
+impl Idle {
     fn is_good(&self, endpoint: &EndpointStats, settings: &PoolSettings, now: Instant) -> bool {
-        !self.sender.is_closed()
-            && now.duration_since(self.since) < settings.idle_timeout
-            && self.opened.is_good(endpoint, settings, now)
+        now.duration_since(self.since) < settings.idle_timeout && self.opened.is_good(endpoint, settings, now)
+    }
+}
+
+/// Spreads small numbers, which nobody outside chooses: what resists chosen keys costs a hundred instructions a look-up, and
+/// a request has two.
+#[derive(Debug, Default)]
+struct Numbers(u64);
+
+impl Hasher for Numbers {
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.write_u32(u32::from(*byte)));
+    }
+
+    fn write_u32(&mut self, number: u32) {
+        // Knuth's multiplier. A table takes its place from the lower bits and tells neighbours apart by the upper ones.
+        self.0 = (self.0.rotate_left(5) ^ u64::from(number)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }

@@ -9,8 +9,10 @@ use std::rc::Rc;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
+use hyper::client::conn::{TrySendError, http2};
 use tokio::time::Instant;
+
+use super::http1::Http1;
 
 /// Streams that we open on one connection at the most, whatever the origin allows: what one broken connection can take
 /// with it.
@@ -20,22 +22,11 @@ pub(super) const STREAMS_MAX: u32 = 100;
 #[derive(Debug)]
 pub enum Sender<B> {
     /// A connection of its own.
-    Http1(http1::SendRequest<B>),
+    Http1(Box<Http1>),
     /// A stream on a shared one.
     Http2(Stream<B>),
-}
-
-impl<B: Body + 'static> Sender<B> {
-    /// Sends, and waits for the head of the answer.
-    ///
-    /// # Errors
-    /// The request comes back with the error if nothing of it was written.
-    pub async fn try_send(&mut self, request: Request<B>) -> Result<Response<Incoming>, TrySendError<Request<B>>> {
-        match self {
-            Self::Http1(sender) => sender.try_send_request(request).await,
-            Self::Http2(stream) => stream.sender.try_send_request(request).await,
-        }
-    }
+    /// Nothing any more: the connection is with the answer, or gone.
+    Spent,
 }
 
 impl<B> Sender<B> {
@@ -44,6 +35,18 @@ impl<B> Sender<B> {
     pub fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
     }
+
+    /// The connection, if it is one of its own.
+    #[must_use]
+    pub fn take_http1(&mut self) -> Option<Box<Http1>> {
+        match std::mem::replace(self, Self::Spent) {
+            Self::Http1(connection) => Some(connection),
+            other @ (Self::Http2(_) | Self::Spent) => {
+                *self = other;
+                None
+            }
+        }
+    }
 }
 
 /// A stream of a shared connection; dropping it makes room for another one.
@@ -51,6 +54,16 @@ impl<B> Sender<B> {
 pub struct Stream<B> {
     sender: http2::SendRequest<B>,
     load: Rc<Load>,
+}
+
+impl<B: Body + 'static> Stream<B> {
+    /// Sends, and waits for the head of the answer.
+    ///
+    /// # Errors
+    /// The request comes back with the error if nothing of it was written.
+    pub async fn try_send(&mut self, request: Request<B>) -> Result<Response<Incoming>, TrySendError<Request<B>>> {
+        self.sender.try_send_request(request).await
+    }
 }
 
 impl<B> Drop for Stream<B> {

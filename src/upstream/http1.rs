@@ -1,0 +1,295 @@
+//! A connection to an endpoint that speaks HTTP/1.1, for one exchange at a time.
+//!
+//! It is polled by whoever uses it: there is no task behind it and no channel to one, as in hyper's client, where these cost
+//! more than the four system calls of an exchange. The exchange owns it from its request to the end of its answer's body,
+//! so nobody else can read what belongs to it, and its head is only borrowed, so that one that was not written can go
+//! elsewhere without a copy:
+//!
+//! ```text
+//! begin -> poll_answer ... -> answered -> poll_frame ... -> into_idle -> the pool
+//! ```
+//!
+//! What an endpoint sends unasked is never taken for an answer: a connection on which it did is not used, nor is one with
+//! bytes behind the end of a body.
+
+mod detached;
+#[cfg(test)]
+mod tests;
+mod upload;
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+use self::detached::{Reader, detach};
+use self::upload::{Upload, UploadFault};
+use super::incoming::IncomingError;
+use super::stream::EndpointStream;
+use crate::http1::{BodyDecoder, HeadLimits, Inbox, Outbox, Piece, ResponseHead, write_request};
+
+/// What the head of an answer may have: as many lines as the proxy takes from clients, in twice the bytes.
+const ANSWER_HEAD: HeadLimits = HeadLimits { bytes_max: 64 * 1024, headers_max: 100 };
+
+/// The parts of a request's head.
+#[derive(Clone, Copy, Debug)]
+pub struct RequestLines<'h> {
+    /// The method.
+    pub method: &'h Method,
+    /// The target in origin form.
+    pub target: &'h str,
+    /// The headers, with those that frame the body.
+    pub headers: &'h HeaderMap,
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum SendError {
+    /// Not a byte of the request was written, nothing of its body was taken: it may go elsewhere.
+    #[error("the connection was closed before the request was written")]
+    Unsent,
+    /// The connection broke after something was written.
+    #[error("the connection broke before the answer came")]
+    Broken,
+    /// What came was not HTTP.
+    #[error("what came was not HTTP/1.1")]
+    Malformed,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Http1 {
+    link: Link,
+    inbox: Inbox,
+    outbox: Outbox,
+    /// The body of the answer that is under way.
+    body: BodyDecoder,
+    /// Whether another exchange may follow this one.
+    reusable: bool,
+    /// Whether it has not been used yet: then nobody has looked whether it is still open.
+    fresh: bool,
+    /// See [`poll_until`](Self::poll_until).
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+/// Who uses the socket.
+#[derive(Debug)]
+enum Link {
+    Own(EndpointStream),
+    /// The answer, while the upload goes on.
+    Shared(Reader),
+}
+
+/// A request that is being sent.
+#[derive(Debug)]
+pub struct Sending {
+    upload: Upload,
+    /// Whether there is nothing more to send, or nobody to send it to.
+    over: bool,
+    /// What the connection had written before.
+    before: u64,
+    to_head: bool,
+}
+
+impl Http1 {
+    /// A connection that nobody has used.
+    #[must_use]
+    pub fn new(stream: EndpointStream) -> Box<Self> {
+        Box::new(Self {
+            link: Link::Own(stream),
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            body: BodyDecoder::Length(0),
+            reusable: true,
+            fresh: true,
+            timer: None,
+        })
+    }
+
+    /// Whether it can be used: the endpoint has neither ended it nor sent anything.
+    pub fn is_quiet(&mut self) -> bool {
+        match &mut self.link {
+            Link::Own(stream) => stream.is_quiet(),
+            Link::Shared(_) => false,
+        }
+    }
+
+    /// Begins an exchange. The connection comes from a pool that has just seen it quiet, or is new.
+    ///
+    /// # Errors
+    /// [`SendError::Unsent`] when the endpoint has closed it already.
+    pub fn begin<B: Body<Data = Bytes>>(&mut self, head: RequestLines<'_>, body: &B) -> Result<Sending, SendError> {
+        if std::mem::take(&mut self.fresh) && !self.is_quiet() {
+            return Err(SendError::Unsent);
+        }
+        let before = self.outbox.written();
+        write_request(&mut self.outbox, head.method, head.target, head.headers);
+        let upload = Upload::of(head.headers, body);
+        Ok(Sending { upload, over: false, before, to_head: *head.method == Method::HEAD })
+    }
+
+    /// Sends what is left of the request, and looks for the head of its answer.
+    ///
+    /// # Errors
+    /// [`SendError`]; the connection is of no use any more.
+    pub fn poll_answer<B: Body<Data = Bytes> + Unpin>(
+        &mut self,
+        sending: &mut Sending,
+        body: &mut B,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<ResponseHead, SendError>> {
+        self.send(sending, body, cx)?;
+        loop {
+            match self.inbox.response(sending.to_head, ANSWER_HEAD) {
+                Ok(Some(head)) => return Poll::Ready(Ok(head)),
+                Ok(None) => {}
+                Err(_what) => return Poll::Ready(Err(SendError::Malformed)),
+            }
+            match ready!(self.inbox.poll_fill(&mut self.link, cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(Err(SendError::Broken)),
+            }
+        }
+    }
+
+    fn send<B: Body<Data = Bytes> + Unpin>(
+        &mut self,
+        sending: &mut Sending,
+        body: &mut B,
+        cx: &mut Context<'_>,
+    ) -> Result<(), SendError> {
+        let Link::Own(stream) = &mut self.link else { return Ok(()) };
+        if sending.over {
+            return Ok(());
+        }
+        match sending.upload.poll((body, &mut self.outbox), stream, cx) {
+            Poll::Pending => {}
+            Poll::Ready(Ok(())) => sending.over = true,
+            Poll::Ready(Err(UploadFault::Body)) => return Err(SendError::Broken),
+            Poll::Ready(Err(UploadFault::Connection)) => {
+                if self.outbox.written() == sending.before && !sending.upload.touched {
+                    return Err(SendError::Unsent);
+                }
+                // It may have answered before it closed: that has still to be read, and nothing can come after it.
+                (sending.over, self.reusable) = (true, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Goes on with the body of the answer; the rest of the request's `body`, if it has not been sent yet, by itself.
+    #[must_use]
+    pub fn answered<B: Body<Data = Bytes> + Default + Unpin + 'static>(
+        mut self: Box<Self>,
+        head: &ResponseHead,
+        sending: Sending,
+        body: &mut B,
+    ) -> Box<Self> {
+        self.body = BodyDecoder::new(head.body);
+        self.reusable &= head.keep_alive && head.status != StatusCode::SWITCHING_PROTOCOLS;
+        if sending.over || sending.upload.is_whole() {
+            return self;
+        }
+        let Self { link, inbox, outbox, body: incoming, reusable, fresh, timer } = *self;
+        let link = match link {
+            Link::Own(stream) => Link::Shared(detach(stream, sending.upload, std::mem::take(body), outbox)),
+            shared @ Link::Shared(_) => shared,
+        };
+        Box::new(Self { link, inbox, outbox: Outbox::default(), body: incoming, reusable, fresh, timer })
+    }
+
+    /// The next part of the answer's body.
+    ///
+    /// # Errors
+    /// When the body is broken, or shorter than its head said.
+    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+        loop {
+            match self.body.decode(self.inbox.bytes())? {
+                Piece::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Piece::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Piece::Over => return Poll::Ready(None),
+                Piece::More => {}
+            }
+            if ready!(self.inbox.poll_fill(&mut self.link, cx))? == 0 {
+                self.body.end()?;
+                return Poll::Ready(None);
+            }
+        }
+    }
+
+    /// Whether all of the answer was read.
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// What is known of how much of the answer is left.
+    #[must_use]
+    pub fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    /// The connection, ready for another exchange; `None` if it cannot have one. The request's body has to be at its end.
+    #[must_use]
+    pub fn into_idle(mut self: Box<Self>) -> Option<Box<Self>> {
+        if !self.reusable || !self.body.is_over() || !self.inbox.is_empty() {
+            return None;
+        }
+        self.inbox.shrink();
+        if matches!(self.link, Link::Own(_)) {
+            return Some(self);
+        }
+        let Self { link, timer, .. } = *self;
+        let Link::Shared(reader) = link else { return None };
+        let idle = Self::new(reader.reunite()?);
+        Some(Box::new(Self { fresh: false, timer, ..*idle }))
+    }
+
+    /// The bytes themselves, after a switch of protocols: the connection, and what came behind the answer.
+    #[must_use]
+    pub fn into_stream(self: Box<Self>) -> Option<(EndpointStream, Bytes)> {
+        match self.link {
+            Link::Own(stream) => Some((stream, self.inbox.into_bytes())),
+            Link::Shared(_) => None,
+        }
+    }
+
+    /// Ends a connection that nobody uses.
+    pub fn close(self: Box<Self>) {
+        if let Link::Own(stream) = self.link {
+            stream.close();
+        }
+    }
+
+    /// Ready when `deadline` is over.
+    ///
+    /// The timer stays with the connection and is moved only when it goes off too early: an exchange that does not last
+    /// costs one look at it, where making, arming and disarming one would cost three times as much.
+    pub fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
+        if timer.deadline() > deadline {
+            timer.as_mut().reset(deadline);
+        }
+        loop {
+            ready!(timer.as_mut().poll(cx));
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
+            timer.as_mut().reset(deadline);
+        }
+    }
+}
+
+impl AsyncRead for Link {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Own(stream) => Pin::new(stream).poll_read(cx, buf),
+            Self::Shared(reader) => Pin::new(reader).poll_read(cx, buf),
+        }
+    }
+}

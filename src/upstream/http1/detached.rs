@@ -1,0 +1,125 @@
+//! An upload that goes on while its answer is already there.
+//!
+//! Some endpoints answer before they have read the request: a refusal, or a stream in both directions. Whoever waits for the
+//! answer's reader to push the upload on, and for the upload's reader to take the answer, waits for ever. So the upload
+//! gets a task of its own then, and shares the connection with the answer; in all other exchanges nothing is shared.
+
+use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use http_body::Body;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::task::spawn_local;
+
+use super::super::stream::EndpointStream;
+use super::upload::{Upload, UploadFault};
+use crate::http1::Outbox;
+
+/// What both directions share.
+#[derive(Debug)]
+struct Joint {
+    stream: RefCell<EndpointStream>,
+    upload: Cell<Progress>,
+    /// The answer is read to its end, or nobody reads it any more.
+    read: Cell<bool>,
+    reader: RefCell<Option<Waker>>,
+    writer: RefCell<Option<Waker>>,
+}
+
+/// How far the upload is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Progress {
+    Running,
+    Done,
+    /// The endpoint takes no more of it; what it answers may be whole.
+    Refused,
+    /// The body broke: the exchange is over.
+    Broken,
+}
+
+/// The answer's half of a shared connection. Dropping it ends the upload.
+#[derive(Debug)]
+pub(super) struct Reader(Rc<Joint>);
+
+/// Sends the rest of `body` in a task of this thread.
+pub(super) fn detach<B: Body<Data = Bytes> + Unpin + 'static>(
+    stream: EndpointStream,
+    mut upload: Upload,
+    mut body: B,
+    mut outbox: Outbox,
+) -> Reader {
+    let joint = Rc::new(Joint {
+        stream: RefCell::new(stream),
+        upload: Cell::new(Progress::Running),
+        read: Cell::new(false),
+        reader: RefCell::default(),
+        writer: RefCell::default(),
+    });
+    let writer = Rc::clone(&joint);
+    spawn_local(async move {
+        let sending = poll_fn(|cx| {
+            writer.writer.replace(Some(cx.waker().clone()));
+            if writer.read.get() {
+                return Poll::Ready(Ok(()));
+            }
+            upload.poll((&mut body, &mut outbox), &mut *writer.stream.borrow_mut(), cx)
+        });
+        let sent = sending.await;
+        writer.end(sent);
+    });
+    Reader(joint)
+}
+
+impl Joint {
+    fn end(&self, sent: Result<(), UploadFault>) {
+        self.upload.set(match sent {
+            Ok(()) if self.read.get() => Progress::Refused,
+            Ok(()) => Progress::Done,
+            Err(UploadFault::Connection) => Progress::Refused,
+            Err(UploadFault::Body) => {
+                // Without the end that was announced, the end of the connection tells the endpoint that it broke. Whether
+                // it can be told at once does not matter: the reader drops the connection next.
+                let mut cx = Context::from_waker(Waker::noop());
+                let _told = Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(&mut cx);
+                Progress::Broken
+            }
+        });
+        if let Some(reader) = self.reader.take() {
+            reader.wake();
+        }
+    }
+}
+
+impl Reader {
+    /// The connection, if the upload came to its end.
+    pub(super) fn reunite(self) -> Option<EndpointStream> {
+        let joint = Rc::clone(&self.0);
+        drop(self);
+        let done = joint.upload.get() == Progress::Done;
+        Rc::try_unwrap(joint).ok().filter(|_| done).map(|joint| joint.stream.into_inner())
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        self.0.read.set(true);
+        if let Some(writer) = self.0.writer.take() {
+            writer.wake();
+        }
+    }
+}
+
+impl AsyncRead for Reader {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        if self.0.upload.get() == Progress::Broken {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        self.0.reader.replace(Some(cx.waker().clone()));
+        Pin::new(&mut *self.0.stream.borrow_mut()).poll_read(cx, buf)
+    }
+}

@@ -1,0 +1,111 @@
+//! The body of a request, on its way to the endpoint.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::TRANSFER_ENCODING;
+use http_body::{Body, Frame};
+use tokio::io::AsyncWrite;
+
+use crate::http1::encode::WrongLength;
+use crate::http1::{BodyEncoder, Outbox};
+
+/// How far the body is.
+#[derive(Debug)]
+pub(super) struct Upload {
+    /// How the rest is framed; `None` when all of it was taken.
+    rest: Option<BodyEncoder>,
+    /// Whether anything was taken.
+    pub(super) touched: bool,
+    /// Whether all that was taken is on its way.
+    flushed: bool,
+}
+
+/// Why a body cannot be sent to its end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum UploadFault {
+    /// It broke, or was not as long as the head said.
+    Body,
+    /// The connection takes no more.
+    Connection,
+}
+
+impl From<WrongLength> for UploadFault {
+    fn from(_: WrongLength) -> Self {
+        Self::Body
+    }
+}
+
+impl Upload {
+    /// Sends a body under the framing that `headers` announce.
+    pub(super) fn of<B: Body<Data = Bytes>>(headers: &HeaderMap, body: &B) -> Self {
+        let length = body.size_hint().exact();
+        let rest = if headers.contains_key(TRANSFER_ENCODING) {
+            Some(BodyEncoder::Chunked)
+        } else {
+            // A body of unknown length would have been announced as chunked: there is none then.
+            length.filter(|length| *length > 0).map(BodyEncoder::Length)
+        };
+        Self { rest, touched: false, flushed: false }
+    }
+
+    /// Whether the endpoint has got all that the head announced, though the body may still have its end to tell.
+    pub(super) fn is_whole(&self) -> bool {
+        self.flushed && matches!(self.rest, None | Some(BodyEncoder::Length(0)))
+    }
+
+    /// Takes as much as comes from `body`, and writes it behind what is in `outbox`; ready when all is written.
+    pub(super) fn poll<B: Body<Data = Bytes> + Unpin, S: AsyncWrite + Unpin>(
+        &mut self,
+        (body, outbox): (&mut B, &mut Outbox),
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), UploadFault>> {
+        self.flushed = false;
+        loop {
+            let waiting = self.take(body, outbox, cx)?;
+            let flushed = ready!(outbox.poll_flush(stream, cx));
+            flushed.map_err(|_gone| UploadFault::Connection)?;
+            if waiting || self.rest.is_none() {
+                // TLS may have kept some of it.
+                ready!(Pin::new(&mut *stream).poll_flush(cx)).map_err(|_gone| UploadFault::Connection)?;
+                self.flushed = true;
+                return if waiting { Poll::Pending } else { Poll::Ready(Ok(())) };
+            }
+        }
+    }
+
+    /// Fills `outbox` as far as it has room. Whether the body has to be waited for.
+    fn take<B: Body<Data = Bytes> + Unpin>(
+        &mut self,
+        body: &mut B,
+        outbox: &mut Outbox,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, UploadFault> {
+        while let Some(encoder) = self.rest.as_mut().filter(|_| outbox.has_room()) {
+            let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else { return Ok(true) };
+            match frame.transpose().map_err(|_fault| UploadFault::Body)?.map(Frame::into_data) {
+                Some(Ok(data)) => {
+                    self.touched = true;
+                    encoder.data(outbox, data)?;
+                    // A large part takes the whole outbox: the end of its body comes behind it.
+                    if body.is_end_stream() && outbox.has_room() {
+                        self.end(outbox, None)?;
+                    }
+                }
+                Some(Err(last)) => self.end(outbox, last.trailers_ref())?,
+                None => self.end(outbox, None)?,
+            }
+        }
+        Ok(false)
+    }
+
+    fn end(&mut self, outbox: &mut Outbox, trailers: Option<&HeaderMap>) -> Result<(), UploadFault> {
+        if let Some(mut encoder) = self.rest.take() {
+            encoder.end(outbox, trailers)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! The body of an answer, whatever the connection speaks.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::http1::Http1;
+use super::stream::EndpointStream;
+use crate::http1::Broken;
+
+/// What comes from an endpoint.
+#[derive(Debug)]
+pub enum Incoming {
+    /// On a connection of its own, which it owns until its end.
+    Http1(Box<Http1>),
+    /// On a stream of a shared one.
+    Http2(hyper::body::Incoming),
+    /// It has been read to its end, and its connection is somewhere else.
+    Over,
+}
+
+/// How an answer broke.
+#[derive(Debug, thiserror::Error)]
+pub enum IncomingError {
+    /// Its framing, or its length.
+    #[error(transparent)]
+    Broken(#[from] Broken),
+    /// Its connection.
+    #[error("the connection broke inside the answer")]
+    Connection(#[from] io::Error),
+    /// Its stream.
+    #[error("the stream of the answer broke")]
+    Http2(#[from] hyper::Error),
+}
+
+impl Incoming {
+    /// The connection, for another exchange, if it can have one.
+    #[must_use]
+    pub fn take_idle(&mut self) -> Option<Box<Http1>> {
+        match std::mem::replace(self, Self::Over) {
+            Self::Http1(connection) => connection.into_idle(),
+            Self::Http2(_) | Self::Over => None,
+        }
+    }
+
+    /// The bytes themselves, after a switch of protocols, with those that were read already; `None` if hyper has them.
+    #[must_use]
+    pub fn into_stream(self) -> Option<(EndpointStream, Bytes)> {
+        match self {
+            Self::Http1(connection) => connection.into_stream(),
+            Self::Http2(_) | Self::Over => None,
+        }
+    }
+}
+
+impl Body for Incoming {
+    type Data = Bytes;
+    type Error = IncomingError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+        match &mut *self {
+            Self::Http1(connection) => connection.poll_frame(cx),
+            Self::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(IncomingError::Http2),
+            Self::Over => Poll::Ready(None),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Http1(connection) => connection.is_over(),
+            Self::Http2(incoming) => incoming.is_end_stream(),
+            Self::Over => true,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Http1(connection) => connection.size_hint(),
+            Self::Http2(incoming) => incoming.size_hint(),
+            Self::Over => SizeHint::with_exact(0),
+        }
+    }
+}
