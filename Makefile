@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-growth bench-guard bench-idle golden peers
+.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-growth bench-guard bench-peers bench-idle golden peers
 
 test: tools fmt lint doc unit
 
@@ -55,12 +55,19 @@ bench-guard: tools
 	cargo bench --bench guard
 
 # How the cost of a request grows with services, rules, versions, endpoints, connections and workers.
-bench-growth: tools
+bench-growth:
+	@.ci/tools bench
 	cargo bench --bench growth
 
-# Memory of an idle connection, beside the other proxies that are installed here (nginx, haproxy, envoy).
+# Pointsman beside nginx, HAProxy, Caddy and Envoy, which are installed if they are missing: CPU, throughput, latency, changes
+# of weights, memory. Half an hour on a machine where nothing else runs; prints tables in Markdown.
+bench-peers:
+	@.ci/tools bench
+	PATH="$$PATH:/usr/sbin" cargo bench --bench peers
+
+# Memory of an idle connection, beside the other proxies that are installed here: a part of it.
 bench-idle:
-	cargo bench --bench idle
+	PATH="$$PATH:/usr/sbin" cargo bench --bench peers -- idle
 
 # Measures what other proxies that are installed here (nginx, haproxy, envoy) answer to the cases of docs/conformance.md.
 peers:

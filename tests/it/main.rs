@@ -14,6 +14,7 @@ mod access_log;
 mod admin;
 mod admin_access;
 mod attacks;
+mod bench_peers;
 mod binary;
 mod change;
 mod clients;

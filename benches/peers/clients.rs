@@ -9,9 +9,8 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
-use super::peers::Certificate;
-
-const REQUEST: &[u8] = b"GET /items/7 HTTP/1.1\r\nhost: shop.example\r\nuser-agent: idle\r\naccept: */*\r\n\r\n";
+use super::certificate::{Certificate, HOST};
+use super::origin::{BODY, SMALL};
 
 /// Clients that connect at the same time, so that the first ones are not idle for long when the last ones come.
 const OPENERS: usize = 8;
@@ -63,7 +62,7 @@ impl Clients {
             answered(&mut stream);
             return Client::Plain(stream);
         };
-        let name = ServerName::try_from("shop.example").unwrap();
+        let name = ServerName::try_from(HOST).unwrap();
         let connection = ClientConnection::new(Arc::clone(config), name).unwrap();
         let mut stream = StreamOwned::new(connection, stream);
         answered(&mut stream);
@@ -72,9 +71,10 @@ impl Clients {
 }
 
 fn answered(stream: &mut (impl Read + Write)) {
-    stream.write_all(REQUEST).unwrap();
+    let request = format!("GET {SMALL} HTTP/1.1\r\nhost: {HOST}\r\nuser-agent: idle\r\naccept: */*\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
     let (mut buffer, mut filled) = ([0; 4096], 0);
-    while !buffer[..filled].ends_with(b"hello") {
+    while !buffer[..filled].ends_with(BODY.as_bytes()) {
         let count = stream.read(&mut buffer[filled..]).unwrap();
         assert!(count > 0, "an answer, and the connection stays: {}", String::from_utf8_lossy(&buffer[..filled]));
         filled += count;

@@ -1,0 +1,94 @@
+//! A process that is started for a measurement and ends with it.
+
+use std::fs::{self, File};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+/// How long a process may take to be there, and to be gone. Envoy needs a second on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A process, with what it says in a file.
+#[derive(Debug)]
+pub(crate) struct Running {
+    name: String,
+    child: Child,
+    log: PathBuf,
+}
+
+impl Running {
+    /// Starts a program and waits until it listens at all of `addresses`.
+    ///
+    /// # Errors
+    /// Why not, with the end of what it said.
+    pub(crate) fn start(
+        name: &str,
+        command: &mut Command,
+        folder: &Path,
+        addresses: &[SocketAddr],
+    ) -> Result<Self, String> {
+        let log = folder.join("said");
+        let file = |error| format!("{}: {error}", log.display());
+        let said = File::create(&log).map_err(file)?;
+        let also = said.try_clone().map_err(file)?;
+        let child = command.stdin(Stdio::null()).stdout(said).stderr(also).spawn();
+        let child = child.map_err(|error| format!("{name}: cannot start {:?}: {error}", command.get_program()))?;
+        let mut running = Self { name: name.to_owned(), child, log };
+        let deadline = Instant::now() + PATIENCE;
+        while addresses.iter().any(|address| TcpStream::connect(address).is_err()) {
+            if running.has_ended() || Instant::now() > deadline {
+                return Err(format!("{name} does not listen at {addresses:?}; it said:\n{}", running.said()));
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(running)
+    }
+
+    /// Its number.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Tells it something.
+    pub(crate) fn signal(&self, signal: Signal) {
+        // Not yet waited for, so the number is still this process's.
+        kill_process(Pid::from_child(&self.child), signal).ok();
+    }
+
+    /// The last lines that it said.
+    pub(crate) fn said(&self) -> String {
+        let text = fs::read(&self.log).unwrap_or_default();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(10)..].join("\n")
+    }
+
+    fn has_ended(&mut self) -> bool {
+        self.child.try_wait().is_ok_and(|status| status.is_some())
+    }
+}
+
+impl Drop for Running {
+    /// Asked first, so that it can end its children (nginx); none of them has anything to finish.
+    fn drop(&mut self) {
+        self.signal(Signal::TERM);
+        let deadline = Instant::now() + Duration::from_secs(2);
+        while !self.has_ended() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        self.child.kill().ok();
+        if let Err(error) = self.child.wait() {
+            eprintln!("{}: {error}", self.name);
+        }
+    }
+}
+
+/// Addresses that nobody listens at, all different.
+pub(crate) fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
+    let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.map(|listener| listener.local_addr().unwrap())
+}
