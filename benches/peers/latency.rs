@@ -81,7 +81,7 @@ pub(crate) fn measure(
     println!("{}", table(&names, &turns));
     let added = |name: &str| {
         let number = names.iter().position(|other| *other == name)?;
-        Some(median(&turns[number].p99) - median(&turns[0].p99))
+        Some(median(&added(&turns[number].p99, &turns[0].p99)))
     };
     if let (Some(ours), Some(theirs)) = (added("Pointsman"), added("HAProxy")) {
         let verdict = if ours <= theirs { "met" } else { "missed" };
@@ -125,14 +125,17 @@ fn table(names: &[&str], turns: &[Turns]) -> Table {
             table.row([(*name).to_owned(), "cannot carry this rate".to_owned()]);
             continue;
         }
-        // Pairs of the same round.
-        let added = |with: &[f64], without: &[f64]| {
-            let added: Vec<f64> = with.iter().zip(without).map(|(with, without)| with - without).collect();
-            if *name == "none" { String::new() } else { range(&added) }
+        let more = |with: &[f64], without: &[f64]| {
+            if *name == "none" { String::new() } else { range(&added(with, without)) }
         };
         let cells =
-            [range(&turns.p50), range(&turns.p99), added(&turns.p50, &direct.p50), added(&turns.p99, &direct.p99)];
+            [range(&turns.p50), range(&turns.p99), more(&turns.p50, &direct.p50), more(&turns.p99, &direct.p99)];
         table.row([(*name).to_owned()].into_iter().chain(cells));
     }
     table
+}
+
+/// What is more with a proxy than without, round by round.
+fn added(with: &[f64], without: &[f64]) -> Vec<f64> {
+    with.iter().zip(without).map(|(with, without)| with - without).collect()
 }

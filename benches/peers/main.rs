@@ -104,7 +104,7 @@ fn bench() -> Result<(), String> {
         for proxy in &proxies {
             idle::measure(&settings, *proxy, &origin, &mut table)?;
         }
-        println!("### Memory of an idle connection\n\n{table}");
+        println!("### Memory of an idle connection\n\nGrowth of the process, without the kernel's sockets.\n\n{table}");
     }
     noise.listen()?;
     println!("{}", noise.sentence());
@@ -173,7 +173,7 @@ fn shifts(
     println!("### All traffic from v1 to v2 under 1,000 requests a second\n");
     println!(
         "In force: from the command to the last request that v1 still got (the median of {} changes, and the worst). CPU: what \
-         the change took on top of the load in the two seconds from the command on.\n\n{table}",
+         the change took in two seconds on top of the load, and from where to where it was; below zero is noise.\n\n{table}",
         settings.rounds
     );
     Ok(())

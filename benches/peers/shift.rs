@@ -3,13 +3,13 @@
 //! All traffic goes from v1 to v2 while a light load runs, by the way that the proxy's operators have. In force it is
 //! when the last request was due that v1 answered, counted from when the command was given. It costs what the proxy,
 //! with all processes that it starts for the change, used in the two seconds from the command on, less what the
-//! same load took in the two seconds before.
+//! same load took in two seconds before and later, the mean of both: by then it goes to the other version only.
 
 use std::thread;
 use std::time::{Duration, Instant};
 
 use super::cpu::Meter;
-use super::figures::{median, short};
+use super::figures::{median, range, short};
 use super::open_loop::{Outcome, Plan, run};
 use super::proxies::{Peer, SPLIT};
 use super::settings::Settings;
@@ -21,7 +21,7 @@ const RATE: f64 = 1_000.0;
 /// The load runs alone at first,
 const WARM_UP: Duration = Duration::from_millis(500);
 
-/// and is watched for so long before the command and after it.
+/// and is watched for so long before the command, from then on, and afterwards.
 const WINDOW: Duration = Duration::from_secs(2);
 
 /// How often CPU time is looked at: what a process used after the last look at it is lost with it.
@@ -42,7 +42,7 @@ struct Change {
 /// The table, of which each proxy is a row.
 pub(crate) fn table() -> Table {
     let head =
-        ["proxy", "in force", "at worst", "command answered", "CPU", "requests failed", "idle connections closed"];
+        ["proxy", "in force", "at worst", "command answered", "CPU, ms", "requests failed", "idle connections closed"];
     Table::new(head)
 }
 
@@ -75,7 +75,7 @@ pub(crate) fn measure(settings: &Settings, peer: &Peer, table: &mut Table) -> Re
         shown(median(&in_force)),
         shown(in_force.iter().copied().fold(0.0, f64::max)),
         format!("{} ms", short(median(&all(|change| change.answered)))),
-        format!("{} ms", short(median(&all(|change| change.cost)))),
+        range(&all(|change| change.cost)),
         format!("{} of {requests}", sum(|outcome| outcome.failed + outcome.unanswered)),
         sum(|outcome| outcome.closed).to_string(),
     ]);
@@ -93,7 +93,7 @@ fn shown(milliseconds: f64) -> String {
 
 fn change(peer: &Peer, seed: u64) -> Result<Change, String> {
     let start = Instant::now();
-    let plan = Plan { rate: RATE, time: WARM_UP + WINDOW * 2, seed };
+    let plan = Plan { rate: RATE, time: WARM_UP + WINDOW * 3, seed };
     let address = peer.setup.plain;
     let load = thread::spawn(move || run(address, plan, start));
     let mut meter = Meter::new(peer.running.id());
@@ -108,19 +108,20 @@ fn change(peer: &Peer, seed: u64) -> Result<Change, String> {
     used_until(WARM_UP);
     let before = used_until(WARM_UP + WINDOW);
     let given = start.elapsed();
-    let (answered, after) = thread::scope(|scope| {
+    let (answered, during) = thread::scope(|scope| {
         let command = scope.spawn(|| {
             peer.proxy.shift(&peer.setup, &peer.running, [0, 100])?;
             Ok::<_, String>((start.elapsed() - given).as_secs_f64() * 1_000.0)
         });
-        let after = used_until(given + WINDOW);
-        (command.join().unwrap(), after)
+        let during = used_until(given + WINDOW);
+        (command.join().unwrap(), during)
     });
+    let after = used_until(given + WINDOW * 2);
     let outcome = load.join().unwrap()?;
     let last = outcome.replies.iter().filter(|reply| reply.first_version).map(|reply| reply.due).fold(0.0, f64::max);
     let given = given.as_secs_f64();
     // Silence is no proof of a change.
     let changed = outcome.replies.iter().any(|reply| !reply.first_version && reply.due > given);
     let in_force = if changed { ((last - given) * 1_000.0).max(0.0) } else { f64::INFINITY };
-    Ok(Change { answered: answered?, in_force, cost: after - before, outcome })
+    Ok(Change { answered: answered?, in_force, cost: during - f64::midpoint(before, after), outcome })
 }
