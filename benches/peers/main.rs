@@ -85,6 +85,7 @@ fn main() -> ExitCode {
 
 fn bench() -> Result<(), String> {
     let settings = Settings::read()?;
+    running::end_with_us()?;
     // As many descriptors as we may have, for us and the processes that we start.
     let maximum = getrlimit(Resource::Nofile).maximum;
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })

@@ -3,14 +3,40 @@
 use std::fs::{self, File};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, Stdio, exit};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// How long a process may take to be there, and to be gone. Envoy needs a second on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Those that run, for [`end_with_us`].
+static STARTED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+
+/// From now on nobody stays behind when this process is told to end; a terminal tells all of them, `kill` only one.
+///
+/// # Errors
+/// Signals cannot be waited for.
+pub(crate) fn end_with_us() -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| format!("a thread for signals: {error}"))?;
+    let mut ended = {
+        let _inside = runtime.enter();
+        signal(SignalKind::terminate()).map_err(|error| format!("signals: {error}"))?
+    };
+    thread::spawn(move || {
+        runtime.block_on(ended.recv());
+        for started in STARTED.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+            kill_process(*started, Signal::TERM).ok();
+        }
+        exit(1);
+    });
+    Ok(())
+}
 
 /// A process, with what it says in a file.
 #[derive(Debug)]
@@ -37,6 +63,7 @@ impl Running {
         let also = said.try_clone().map_err(file)?;
         let child = command.stdin(Stdio::null()).stdout(said).stderr(also).spawn();
         let child = child.map_err(|error| format!("{name}: cannot start {:?}: {error}", command.get_program()))?;
+        STARTED.lock().unwrap_or_else(PoisonError::into_inner).push(Pid::from_child(&child));
         let mut running = Self { name: name.to_owned(), child, log };
         let deadline = Instant::now() + PATIENCE;
         while addresses.iter().any(|address| TcpStream::connect(address).is_err()) {
@@ -81,6 +108,8 @@ impl Drop for Running {
             thread::sleep(Duration::from_millis(10));
         }
         self.child.kill().ok();
+        let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+        started.retain(|pid| *pid != Pid::from_child(&self.child));
         if let Err(error) = self.child.wait() {
             eprintln!("{}: {error}", self.name);
         }
