@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-growth bench-guard bench-peers bench-idle golden peers
+.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers
 
 test: tools fmt lint doc unit
 
@@ -53,6 +53,11 @@ bench:
 # budget (benches/guard/budget.toml) by more than 3 %. `make test` does it with the build of the tests.
 bench-guard: tools
 	cargo bench --bench guard
+
+# How long a flip takes to be answered, and what a hundred a second take from the traffic.
+bench-flip:
+	@.ci/tools bench
+	cargo bench --bench flip
 
 # How the cost of a request grows with services, rules, versions, endpoints, connections and workers.
 bench-growth:

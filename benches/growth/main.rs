@@ -18,9 +18,13 @@ mod callgrind;
 #[path = "../support/round.rs"]
 mod round;
 
+#[path = "../support/load.rs"]
 mod load;
-mod plot;
+
+#[path = "../support/shape.rs"]
 mod shape;
+
+mod plot;
 
 use std::path::Path;
 

@@ -7,7 +7,7 @@
 use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
 use httparse::{Error as ParseError, Header, Status};
 use smallvec::SmallVec;
@@ -119,16 +119,77 @@ impl Places {
         Self(headers.iter().map(place).collect())
     }
 
-    /// The headers, of the bytes of the head.
-    fn headers(&self, head: &Bytes) -> Result<HeaderMap, HeadError> {
+    /// The headers, of the bytes of the head, and what they say of its framing.
+    fn headers(&self, head: &Bytes) -> Result<(HeaderMap, Framing), HeadError> {
         let mut headers = HeaderMap::with_capacity(self.0.len() + HEADERS_OF_OURS);
+        let mut framing = Framing::default();
         for place in &self.0 {
             let name = HeaderName::from_bytes(slice(head, place.name)).map_err(|_invalid| HeadError::Header)?;
             let (start, end) = place.value;
             let value = HeaderValue::from_maybe_shared(head.slice(start as usize..end as usize));
-            headers.append(name, value.map_err(|_invalid| HeadError::Header)?);
+            let value = value.map_err(|_invalid| HeadError::Header)?;
+            framing.note(&name, value.as_bytes());
+            headers.append(name, value);
         }
-        Ok(headers)
+        Ok((headers, framing))
+    }
+}
+
+/// What the lines of a head say of its framing and its connection, noted while they pass: to ask the map for each of these
+/// names afterwards costs more than to look at every name once.
+#[derive(Default)]
+struct Framing {
+    length: Option<Length>,
+    /// Whether the last coding is `chunked`.
+    chunked: Option<bool>,
+    /// Whether a line asks for the end of the connection.
+    close: bool,
+    /// Whether a line asks for the connection to stay.
+    keep: bool,
+    expects_continue: bool,
+}
+
+/// What lines of `Content-Length` say together.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Bytes(u64),
+    Nonsense,
+}
+
+impl Framing {
+    fn note(&mut self, name: &HeaderName, value: &[u8]) {
+        if name == CONTENT_LENGTH {
+            let length = number(value).map_or(Length::Nonsense, Length::Bytes);
+            let before = self.length.unwrap_or(length);
+            self.length = Some(if before == length { length } else { Length::Nonsense });
+        } else if name == TRANSFER_ENCODING {
+            let coding = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
+            self.chunked = Some(coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
+        } else if name == CONNECTION {
+            for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
+                self.close |= token.eq_ignore_ascii_case(b"close");
+                self.keep |= token.eq_ignore_ascii_case(b"keep-alive");
+            }
+        } else if name == EXPECT {
+            self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+        }
+    }
+
+    /// RFC 9112, 6.3. A length beside a coding is not used; whether it may be there is not decided here.
+    fn body(&self) -> Result<Option<BodyLength>, HeadError> {
+        match (self.chunked, self.length) {
+            (Some(true), _) => Ok(Some(BodyLength::Chunked)),
+            (None, Some(Length::Bytes(length))) => Ok(Some(BodyLength::Exact(length))),
+            (None, None) => Ok(None),
+            (Some(false), _) | (None, Some(Length::Nonsense)) => Err(HeadError::Framing),
+        }
+    }
+
+    /// Whether the connection stays (RFC 9112, 9.3). What asks for its end on one line is not undone by another. Whoever
+    /// sends a length beside a coding may have meant either (6.1), so nothing may follow.
+    fn keeps_alive(&self, version: Version) -> bool {
+        let doubtful = self.chunked.is_some() && self.length.is_some();
+        !self.close && !doubtful && (self.keep || version == Version::HTTP_11)
     }
 }
 
@@ -169,14 +230,17 @@ pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Reques
     let head = bytes.split_to(length).freeze();
     let target = head.slice(target.0 as usize..target.1 as usize);
     let uri = Uri::from_maybe_shared(target).map_err(|_invalid| HeadError::Target)?;
-    let headers = places.headers(&head)?;
-    let body = body_of(&headers)?.unwrap_or(BodyLength::Exact(0));
-    let expects_continue = version == Version::HTTP_11
-        && headers.get(EXPECT).is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    // Whoever sends both may have meant the other one (RFC 9112, 6.1).
-    let doubtful = headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH);
-    let keep_alive = keep_alive(version, &headers) && !doubtful;
-    Ok(Some(RequestHead { method, uri, version, headers, body, fragment, keep_alive, expects_continue }))
+    let (headers, framing) = places.headers(&head)?;
+    Ok(Some(RequestHead {
+        method,
+        uri,
+        version,
+        headers,
+        body: framing.body()?.unwrap_or(BodyLength::Exact(0)),
+        fragment,
+        keep_alive: framing.keeps_alive(version),
+        expects_continue: framing.expects_continue && version == Version::HTTP_11,
+    }))
 }
 
 /// Takes the head of the answer to a request, `to_head` or not, off the front of `bytes`, and the interim answers before
@@ -189,7 +253,7 @@ pub fn response(bytes: &mut BytesMut, to_head: bool, limits: HeadLimits) -> Resu
         if bytes.is_empty() {
             return Ok(None);
         }
-        let Some(mut head) = any_response(bytes, limits)? else { return Ok(None) };
+        let Some((mut head, framing)) = any_response(bytes, limits)? else { return Ok(None) };
         if head.status == StatusCode::SWITCHING_PROTOCOLS {
             head.keep_alive = false;
             return Ok(Some(head));
@@ -199,10 +263,10 @@ pub fn response(bytes: &mut BytesMut, to_head: bool, limits: HeadLimits) -> Resu
         }
         let bodiless = to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
         // An origin of HTTP/1.0 knows no codings: what it means by one is a guess (RFC 9112, 6.1).
-        head.keep_alive &= head.version == Version::HTTP_11 || !head.headers.contains_key(TRANSFER_ENCODING);
+        head.keep_alive &= head.version == Version::HTTP_11 || framing.chunked.is_none();
         if bodiless {
             head.body = BodyLength::Exact(0);
-        } else if let Some(length) = body_of(&head.headers)? {
+        } else if let Some(length) = framing.body()? {
             head.body = length;
         } else {
             (head.body, head.keep_alive) = (BodyLength::UntilClose, false);
@@ -212,7 +276,7 @@ pub fn response(bytes: &mut BytesMut, to_head: bool, limits: HeadLimits) -> Resu
 }
 
 /// As [`response`], whatever its status is; its body is not known yet.
-fn any_response(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<ResponseHead>, HeadError> {
+fn any_response(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<(ResponseHead, Framing)>, HeadError> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let lines = &mut lines[..limits.headers_max.min(HEADERS_MAX)];
     let mut parsed = httparse::Response::new(&mut []);
@@ -227,9 +291,9 @@ fn any_response(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Respo
     let version = version(parsed.version);
     let places = Places::of(bytes, parsed.headers);
     let head = bytes.split_to(length).freeze();
-    let headers = places.headers(&head)?;
-    let keep_alive = keep_alive(version, &headers);
-    Ok(Some(ResponseHead { status, version, headers, body: BodyLength::Exact(0), keep_alive }))
+    let (headers, framing) = places.headers(&head)?;
+    let keep_alive = framing.keeps_alive(version);
+    Ok(Some((ResponseHead { status, version, headers, body: BodyLength::Exact(0), keep_alive }, framing)))
 }
 
 impl From<ParseError> for HeadError {
@@ -248,49 +312,10 @@ fn version(minor: Option<u8>) -> Version {
     if minor == Some(1) { Version::HTTP_11 } else { Version::HTTP_10 }
 }
 
-/// RFC 9112, 6.3. A length beside a coding is not used; whether it may be there is not decided here.
-fn body_of(headers: &HeaderMap) -> Result<Option<BodyLength>, HeadError> {
-    if let Some(last) = headers.get_all(TRANSFER_ENCODING).iter().next_back() {
-        let coding = last.as_bytes().rsplit(|byte| *byte == b',').next().unwrap_or_default();
-        let chunked = coding.trim_ascii().eq_ignore_ascii_case(b"chunked");
-        return if chunked { Ok(Some(BodyLength::Chunked)) } else { Err(HeadError::Framing) };
-    }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let Some(first) = lengths.next() else { return Ok(None) };
-    let length = number(first.as_bytes()).ok_or(HeadError::Framing)?;
-    if lengths.any(|other| number(other.as_bytes()) != Some(length)) {
-        return Err(HeadError::Framing);
-    }
-    Ok(Some(BodyLength::Exact(length)))
-}
-
 /// Digits only: no sign, no list (RFC 9110, 8.6).
 fn number(text: &[u8]) -> Option<u64> {
     let digits = !text.is_empty() && text.iter().all(u8::is_ascii_digit);
     let add = |sum: u64, digit: &u8| sum.checked_mul(10)?.checked_add(u64::from(digit - b'0'));
     // The two highest numbers stand for other things in other codecs of ours.
     text.iter().filter(|_| digits).try_fold(0, add).filter(|length| digits && *length < u64::MAX - 1)
-}
-
-/// Whether the connection stays (RFC 9112, 9.3). What asks for its end on one line is not undone by another.
-fn keep_alive(version: Version, headers: &HeaderMap) -> bool {
-    let (mut close, mut keep) = (false, false);
-    for line in headers.get_all(CONNECTION) {
-        // As nearly everybody writes it.
-        if line == "keep-alive" {
-            keep = true;
-            continue;
-        }
-        for token in line.as_bytes().split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
-            close |= token.eq_ignore_ascii_case(b"close");
-            keep |= token.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    !close && (keep || version == Version::HTTP_11)
-}
-
-/// Whether the head asks for another protocol.
-#[must_use]
-pub fn wants_upgrade(headers: &HeaderMap) -> bool {
-    headers.contains_key(UPGRADE)
 }

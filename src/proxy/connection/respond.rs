@@ -13,7 +13,7 @@ use super::super::answer::AnswerBody;
 use super::super::date::Date;
 use super::wire::{SharedWire, Wire};
 use crate::http1::encode::WrongLength;
-use crate::http1::{BodyEncoder, write_response};
+use crate::http1::{Announced, BodyEncoder, write_response};
 
 /// What the request says about the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,9 +130,11 @@ pub(super) async fn respond(
         wire.answering();
         write_response(&mut wire.outbox, head.status, &head.headers, framing.lines.as_bytes(), &date.now());
     });
+    let chunked = framing.encoder == Some(BodyEncoder::Chunked);
+    let announced = if chunked { Announced::by(&head.headers) } else { Announced::default() };
     drop(head);
     let ended = if framing.keep_alive { Ended::Kept } else { Ended::Last };
-    let mut sending = Sending { body, encoder: framing.encoder, over: false };
+    let mut sending = Sending { body, encoder: framing.encoder, announced, over: false };
     if framing.encoder.is_none() {
         sending.over = true;
     }
@@ -153,6 +155,8 @@ impl From<WrongLength> for Broken {
 struct Sending {
     body: AnswerBody,
     encoder: Option<BodyEncoder>,
+    /// Which trailers the head announced.
+    announced: Announced,
     /// Whether all of it is in the outbox.
     over: bool,
 }
@@ -160,7 +164,14 @@ struct Sending {
 impl Sending {
     fn poll(&mut self, wire: &SharedWire, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
         loop {
-            let waits = !self.over && self.fill(wire, cx)?.is_pending();
+            let waits = match self.fill(wire, cx) {
+                Ok(filled) => !self.over && filled.is_pending(),
+                Err(broken) => {
+                    // What came of it is the client's all the same: without it, it would look as if nobody had answered.
+                    let _last = wire.with(|wire| wire.poll_flush(cx));
+                    return Poll::Ready(Err(broken));
+                }
+            };
             // Not while the body is polled: it may read what the client sends.
             let flushed = wire.with(|wire| {
                 let flushed = wire.poll_flush(cx).map_err(|_gone| Broken);
@@ -197,7 +208,10 @@ impl Sending {
     fn take(&mut self, wire: &SharedWire, frame: Frame<Bytes>) -> Result<(), Broken> {
         match frame.into_data() {
             Ok(data) => self.encode(wire, |encoder, wire| encoder.data(&mut wire.outbox, data)),
-            Err(frame) => frame.into_trailers().map_or(Ok(()), |trailers| self.end(wire, Some(&trailers))),
+            Err(frame) => {
+                let trailers = frame.into_trailers().ok().map(|trailers| self.announced.of(trailers));
+                self.end(wire, trailers.as_ref())
+            }
         }
     }
 

@@ -1,0 +1,104 @@
+//! A proxy under load, and the CPU time that the kernel accounts to it.
+
+#![allow(dead_code, reason = "each bench uses a part of it")]
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use super::round;
+use super::shape::Shape;
+
+/// Rounds of each; the least is taken, because neighbours only add.
+const ROUNDS: usize = 3;
+
+/// A proxy that ends with this.
+pub(crate) struct Running {
+    process: Child,
+    /// Where it listens.
+    pub(crate) listen: SocketAddr,
+    folder: tempfile::TempDir,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.process.kill().ok();
+        self.process.wait().ok();
+    }
+}
+
+impl Running {
+    /// A proxy of this shape, with endpoints on `origin_port`.
+    pub(crate) fn start(binary: &Path, shape: Shape, origin_port: u16) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let file = folder.path().join("pointsman.toml");
+        std::fs::write(&file, shape.config(listen, folder.path(), origin_port)).unwrap();
+        let mut command = Command::new(binary);
+        command.args(["run", "--config"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut proxy = Self { process: command.spawn().unwrap(), listen, folder };
+        while TcpStream::connect(listen).is_err() {
+            assert!(proxy.process.try_wait().unwrap().is_none(), "the proxy did not start");
+            thread::sleep(Duration::from_millis(20));
+        }
+        proxy
+    }
+
+    /// Its admin API.
+    pub(crate) fn admin(&self) -> UnixStream {
+        UnixStream::connect(self.folder.path().join("admin.sock")).unwrap()
+    }
+
+    /// The CPU time that it has had, in nanoseconds.
+    pub(crate) fn cpu_nanos(&self) -> u64 {
+        cpu_nanos(self.process.id())
+    }
+}
+
+/// By the number of open connections, all of which ask.
+pub(crate) fn connections(binary: &Path) -> Vec<(u32, u64)> {
+    [10, 100, 1_000, 10_000].map(|open| (open, nanos(binary, Shape::SMALL, open))).into()
+}
+
+/// By the number of workers.
+pub(crate) fn workers(binary: &Path) -> Vec<(u32, u64)> {
+    [1, 2].map(|workers| (workers, nanos(binary, Shape { workers, ..Shape::SMALL }, 64))).into()
+}
+
+fn nanos(binary: &Path, shape: Shape, connections: u32) -> u64 {
+    let origin = round::origin("127.0.0.1:0");
+    let proxy = Running::start(binary, shape, origin.port());
+    wrk(proxy.listen, connections, 3);
+    let rounds = (0..ROUNDS).map(|_| {
+        let before = proxy.cpu_nanos();
+        let requests = wrk(proxy.listen, connections, 3);
+        (proxy.cpu_nanos() - before) / requests
+    });
+    rounds.min().unwrap()
+}
+
+/// What all threads of a process have run.
+fn cpu_nanos(pid: u32) -> u64 {
+    let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).unwrap();
+    let nanos = |task: std::io::Result<std::fs::DirEntry>| {
+        let text = std::fs::read_to_string(task.ok()?.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    };
+    tasks.filter_map(nanos).sum()
+}
+
+/// Asks for so many seconds; how many answers came, all of them good.
+pub(crate) fn wrk(listen: SocketAddr, connections: u32, seconds: u32) -> u64 {
+    let (connections, url) = (connections.to_string(), format!("http://{listen}/items/7?page=2"));
+    let duration = format!("{seconds}s");
+    let arguments =
+        ["-t", "1", "-c", &connections, "-d", &duration, "-H", "host: shop.example", "-H", "x-user: 77", &url];
+    let output = Command::new("wrk").args(arguments).output().expect("wrk is installed");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
+    let line = text.lines().find(|line| line.contains(" requests in ")).expect("wrk tells how many it asked");
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
