@@ -10,6 +10,7 @@
 //!
 //! - [`head`]: bytes to heads. [`body`]: bytes to bodies, with [`chunks`] for the chunked coding.
 //! - [`encode`]: heads to bytes. [`outbox`]: what waits to be written, small parts joined and large ones not copied.
+//! - [`trailers`]: which of them may be sent.
 //! - [`inbox`]: what was read and not used yet.
 
 pub mod body;
@@ -18,12 +19,14 @@ pub mod encode;
 pub mod head;
 pub mod inbox;
 pub mod outbox;
+pub mod trailers;
 
 pub use body::{BodyDecoder, Broken, Piece};
 pub use encode::{BodyEncoder, write_request, write_response};
 pub use head::{BodyLength, HeadError, HeadLimits, RequestHead, ResponseHead};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
+pub use trailers::Announced;
 
 #[cfg(test)]
 mod tests;

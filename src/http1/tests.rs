@@ -280,6 +280,19 @@ fn a_body_is_as_long_as_its_head_says_or_broken() {
 }
 
 #[test]
+fn trailers_that_nobody_announced_are_not_sent() {
+    let mut headers = HeaderMap::new();
+    headers.append("trailer", HeaderValue::from_static("X-A, ,x-b,no name"));
+    headers.append("trailer", HeaderValue::from_bytes(b"x-c, \xff").expect("a value"));
+    headers.append("trailer", HeaderValue::from_static("x-d"));
+    let trailers =
+        || ["x-a", "x-b", "x-c", "x-d", "x-e"].map(|name| (name.parse().expect("a name"), HeaderValue::from(1)));
+    let sent = Announced::by(&headers).of(HeaderMap::from_iter(trailers()));
+    assert_eq!(sent.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-a", "x-b", "x-d"]);
+    assert!(Announced::by(&HeaderMap::new()).of(HeaderMap::from_iter(trailers())).is_empty());
+}
+
+#[test]
 fn a_head_is_read_as_it_was_written() {
     let mut headers = HeaderMap::new();
     headers.append("a", HeaderValue::from_static("1"));

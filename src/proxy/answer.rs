@@ -68,9 +68,10 @@ impl Exchange {
     /// The answer came to its end. The connection is used again only if the request's body did as well (rule 26).
     fn end(self, incoming: &mut Incoming) {
         let Self { worker, observer, lease, request_body, long: _ } = self;
+        let connection = incoming.take_idle();
         if request_body.ended().is_none() || request_body.fault().is_some() {
             request_body.abandon();
-        } else if let Some(connection) = incoming.take_idle() {
+        } else if let Some(connection) = connection {
             lease.give_back(&worker, connection);
         }
         observer.end();

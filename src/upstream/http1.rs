@@ -69,6 +69,8 @@ pub struct Http1 {
     outbox: Outbox,
     /// The body of the answer that is under way.
     body: BodyDecoder,
+    /// How that body broke, until it is told.
+    broken: Option<IncomingError>,
     /// Whether another exchange may follow this one.
     reusable: bool,
     /// Whether it has not been used yet: then nobody has looked whether it is still open.
@@ -105,6 +107,7 @@ impl Http1 {
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             body: BodyDecoder::Length(0),
+            broken: None,
             reusable: true,
             fresh: true,
             timer: None,
@@ -195,29 +198,47 @@ impl Http1 {
         if sending.over || sending.upload.is_whole() {
             return self;
         }
-        let Self { link, inbox, outbox, body: incoming, reusable, fresh, timer } = *self;
+        let Self { link, inbox, outbox, body: incoming, broken, reusable, fresh, timer } = *self;
         let link = match link {
             Link::Own(stream) => Link::Shared(detach(stream, sending.upload, std::mem::take(body), outbox)),
             shared @ Link::Shared(_) => shared,
         };
-        Box::new(Self { link, inbox, outbox: Outbox::default(), body: incoming, reusable, fresh, timer })
+        Box::new(Self { link, inbox, outbox: Outbox::default(), body: incoming, broken, reusable, fresh, timer })
     }
 
     /// The next part of the answer's body.
     ///
+    /// A break is told at a poll of its own, after one that has nothing: whoever passes the answer on drops what waits to
+    /// be written when it is told, and the client would get nothing of an answer whose beginning and break come together.
+    ///
     /// # Errors
     /// When the body is broken, or shorter than its head said.
     pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+        if let Some(error) = self.broken.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match self.poll_part(cx) {
+            Poll::Ready(Err(error)) => {
+                self.broken = Some(error);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(Ok(part)) => Poll::Ready(part.map(Ok)),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, IncomingError>> {
         loop {
             match self.body.decode(self.inbox.bytes())? {
-                Piece::Data(data) => return Poll::Ready(Some(Ok(Frame::data(data)))),
-                Piece::Trailers(trailers) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-                Piece::Over => return Poll::Ready(None),
+                Piece::Data(data) => return Poll::Ready(Ok(Some(Frame::data(data)))),
+                Piece::Trailers(trailers) => return Poll::Ready(Ok(Some(Frame::trailers(trailers)))),
+                Piece::Over => return Poll::Ready(Ok(None)),
                 Piece::More => {}
             }
             if ready!(self.inbox.poll_fill(&mut self.link, cx))? == 0 {
                 self.body.end()?;
-                return Poll::Ready(None);
+                return Poll::Ready(Ok(None));
             }
         }
     }

@@ -37,12 +37,15 @@ pub enum IncomingError {
 }
 
 impl Incoming {
-    /// The connection, for another exchange, if it can have one.
+    /// The connection, for another exchange, if it can have one; if not, it is closed.
     #[must_use]
     pub fn take_idle(&mut self) -> Option<Box<Http1>> {
         match std::mem::replace(self, Self::Over) {
             Self::Http1(connection) => connection.into_idle(),
-            Self::Http2(_) | Self::Over => None,
+            other @ (Self::Http2(_) | Self::Over) => {
+                *self = other;
+                None
+            }
         }
     }
 

@@ -174,8 +174,8 @@ fn a_body_that_breaks_off_upstream_breaks_off_downstream() {
             Ok(answer) if answer.status == 200 => {
                 assert!(matches!(answer.body.broken, Some(End::Clean | End::Reset)), "{told}: {answer:?}");
             }
-            Ok(answer) => assert_eq!(answer.status, 502, "{told}: {answer:?}"),
-            Err((end, bytes)) => assert!(matches!(end, End::Clean | End::Reset) && bytes.is_empty(), "{told}: {end:?}"),
+            // The head has come, and what came before the break is passed on.
+            answer => panic!("{told}: {answer:?}"),
         }
         let blame = ["version=\"v1\"", "reason=\"short_body\""];
         proxy.await_metric("pointsman_upstream_failures_total", &blame, 1.0);

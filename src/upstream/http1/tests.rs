@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -248,6 +248,33 @@ fn a_body_that_breaks_never_ends_cleanly() {
 }
 
 #[test]
+fn who_passes_an_answer_on_can_pause_before_it_breaks() {
+    run(async {
+        let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhell";
+        let (answered, far) = exchange(Method::GET, answer, true).await;
+        let (_, mut near) = answered.unwrap();
+        drop(far);
+        no_more_quiet(&mut near).await;
+        let mut polled = Vec::new();
+        while polled.last() != Some(&"error") {
+            polled.push(
+                poll_fn(|cx| {
+                    Poll::Ready(match near.poll_frame(cx) {
+                        Poll::Pending => "pause",
+                        Poll::Ready(Some(Ok(_))) => "part",
+                        Poll::Ready(Some(Err(_))) => "error",
+                        Poll::Ready(None) => "end",
+                    })
+                })
+                .await,
+            );
+            tokio::task::yield_now().await;
+        }
+        assert!(polled.ends_with(&["pause", "error"]) && polled.contains(&"part"), "{polled:?}");
+    });
+}
+
+#[test]
 fn no_http_is_told_from_no_answer() {
     run(async {
         let large = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(70_000));
@@ -292,6 +319,7 @@ fn a_body_is_framed_as_its_head_says() {
         let (feeder, mut body) = Feed::new(None);
         let mut sum = HeaderMap::new();
         sum.insert("sum", HeaderValue::from_static("7"));
+        sum.insert("other", HeaderValue::from_static("8"));
         let large = Bytes::from(vec![b'x'; 100_000]);
         for frame in [part("hello").unwrap(), Frame::data(large), Frame::data(Bytes::new()), Frame::trailers(sum)] {
             feeder.send(Ok(frame)).unwrap();
@@ -301,7 +329,8 @@ fn a_body_is_framed_as_its_head_says() {
             far.write_all(b"HTTP/1.1 204 No Content\r\n\r\n").await.unwrap();
             came
         };
-        let (answered, came) = tokio::join!(chunked(near, &mut body), answering);
+        let announced = headers(&[(TRANSFER_ENCODING, "chunked"), (TRAILER, "x, Sum")]);
+        let (answered, came) = tokio::join!(send(near, Method::POST, &announced, &mut body), answering);
         let wanted = format!("\r\n\r\n5\r\nhello\r\n186a0\r\n{}\r\n0\r\nsum: 7\r\n\r\n", "x".repeat(100_000));
         assert!(came.ends_with(&wanted));
         let near = answered.unwrap().1.into_idle().expect("an idle connection");

@@ -10,13 +10,14 @@ use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use crate::http1::encode::WrongLength;
-use crate::http1::{BodyEncoder, Outbox};
+use crate::http1::{Announced, BodyEncoder, Outbox};
 
 /// How far the body is.
 #[derive(Debug)]
 pub(super) struct Upload {
     /// How the rest is framed; `None` when all of it was taken.
     rest: Option<BodyEncoder>,
+    announced: Announced,
     /// Whether anything was taken.
     pub(super) touched: bool,
     /// Whether all that was taken is on its way.
@@ -42,13 +43,13 @@ impl Upload {
     /// Sends a body under the framing that `headers` announce.
     pub(super) fn of<B: Body<Data = Bytes>>(headers: &HeaderMap, body: &B) -> Self {
         let length = body.size_hint().exact();
-        let rest = if headers.contains_key(TRANSFER_ENCODING) {
-            Some(BodyEncoder::Chunked)
+        let (rest, announced) = if headers.contains_key(TRANSFER_ENCODING) {
+            (Some(BodyEncoder::Chunked), Announced::by(headers))
         } else {
             // A body of unknown length would have been announced as chunked: there is none then.
-            length.filter(|length| *length > 0).map(BodyEncoder::Length)
+            (length.filter(|length| *length > 0).map(BodyEncoder::Length), Announced::default())
         };
-        Self { rest, touched: false, flushed: false }
+        Self { rest, announced, touched: false, flushed: false }
     }
 
     /// Whether the endpoint has got all that the head announced, though the body may still have its end to tell.
@@ -95,7 +96,10 @@ impl Upload {
                         self.end(outbox, None)?;
                     }
                 }
-                Some(Err(last)) => self.end(outbox, last.trailers_ref())?,
+                Some(Err(last)) => {
+                    let trailers = last.into_trailers().ok().map(|trailers| self.announced.of(trailers));
+                    self.end(outbox, trailers.as_ref())?;
+                }
                 None => self.end(outbox, None)?,
             }
         }
