@@ -48,7 +48,6 @@
 //! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
 //! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
-//! - [`http1`]: HTTP/1.1 as bytes, for [`proxy`] and [`upstream`]. A leaf.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::compile`], [`table::decide`](mod@table::decide).

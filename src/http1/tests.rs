@@ -177,7 +177,7 @@ fn the_body_of_an_answer_is_told_by_its_head() {
             "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nTransfer-Encoding: gzip, Chunked\r\n\r\n",
             200,
             Chunked,
-            true,
+            false,
             "",
         ),
         (false, "HTTP/1.1 200 OK\r\n\r\nx", 200, UntilClose, false, "x"),

@@ -141,14 +141,7 @@ async fn exchange(
     }
     let host = admitted.host_name();
     let (table, target) = settle(worker, (&head, host), observer).await?;
-    let view = RequestView {
-        method: &head.method,
-        host,
-        path: target.path(&head.uri),
-        query: target.query(&head.uri),
-        headers: &head.headers,
-        client: admitted.client,
-    };
+    let view = target.view(&head, host, admitted.client);
     let route = route(worker, (&table, target.service), (&view, admitted.body), observer).await?;
     let policy = &route.routed.service().spec.policy;
     let handshake = handshake.filter(|_| policy.websockets);

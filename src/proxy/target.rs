@@ -5,13 +5,15 @@
 //! decides asks here for the service instead of the table.
 
 use std::borrow::Cow;
+use std::net::IpAddr;
 
 use http::Uri;
+use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use super::refuse::Refusal;
 use crate::stats::Refused;
-use crate::table::Table;
+use crate::table::{RequestView, Table};
 
 /// What a table makes of a target.
 #[derive(Clone, Debug)]
@@ -38,16 +40,16 @@ impl Target {
         Ok(Self { rewritten: Some(text.parse().ok().ok_or_else(bad)?), service })
     }
 
-    /// The path.
+    /// What routing looks at of the request whose target this is. The query is never rewritten.
     #[must_use]
-    pub fn path<'a>(&'a self, given: &'a Uri) -> &'a str {
-        self.rewritten.as_ref().map_or_else(|| given.path(), PathAndQuery::path)
+    pub fn view<'a>(&'a self, head: &'a Parts, host: &'a str, client: IpAddr) -> RequestView<'a> {
+        let (method, query, headers) = (&head.method, head.uri.query(), &head.headers);
+        RequestView { method, host, path: self.path(&head.uri), query, headers, client }
     }
 
-    /// The query, which is never rewritten.
-    #[must_use]
-    pub fn query<'a>(&'a self, given: &'a Uri) -> Option<&'a str> {
-        given.query()
+    /// The path.
+    fn path<'a>(&'a self, given: &'a Uri) -> &'a str {
+        self.rewritten.as_ref().map_or_else(|| given.path(), PathAndQuery::path)
     }
 
     /// The target in origin form.
@@ -89,7 +91,7 @@ mod tests {
     fn what_is_rewritten_keeps_its_query() {
         let given = Uri::from_static("http://a.example/x/../y?q=/../");
         let target = Target { rewritten: Some(PathAndQuery::from_static("/y?q=/../")), service: Some(3) };
-        assert_eq!((target.path(&given), target.query(&given)), ("/y", Some("q=/../")));
+        assert_eq!(target.path(&given), "/y");
         assert_eq!(target.into_uri(given), "/y?q=/../");
     }
 }
