@@ -76,7 +76,7 @@ fn counts() -> BTreeMap<String, u64> {
     let origin = round::origin("127.0.0.1:0");
     let binary = std::env::var("POINTSMAN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_pointsman").to_owned());
     let request =
-        |text: &str| round::instructions(Path::new(&binary), &|at, folder| config(at, folder, origin), text, 300);
+        |text: &str| round::instructions(Path::new(&binary), &|at, folder| config(at, folder, origin), text, (300, 2));
     let cases = [
         ("get", request(round::GET)),
         ("post", request(&round::post())),
