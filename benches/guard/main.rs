@@ -105,7 +105,7 @@ fn decision(services: u32) -> u64 {
     let myself = std::env::current_exe().unwrap();
     let count =
         |decisions: u64| Counted::start(&myself, &["decide", &services.to_string(), &decisions.to_string()]).count();
-    each((FEW, count(FEW)), (MANY, count(MANY)))
+    each((FEW, &count(FEW)), (MANY, &count(MANY)))
 }
 
 /// Decides so often among so many services.

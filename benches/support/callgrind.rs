@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -38,17 +39,32 @@ impl Counted {
     }
 
     /// Asks it to end, and counts.
-    pub(crate) fn end(self) -> u64 {
+    pub(crate) fn end(self) -> Counts {
         let pid = rustix::process::Pid::from_child(&self.child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         self.count()
     }
 
-    /// The instructions of its busiest thread, when it has ended.
-    pub(crate) fn count(mut self) -> u64 {
+    /// Its instructions, when it has ended.
+    pub(crate) fn count(mut self) -> Counts {
         self.child.wait().unwrap();
-        let files = std::fs::read_dir(self.folder.path()).unwrap();
-        files.filter_map(|file| total(&file.unwrap().path())).max().expect("valgrind has counted")
+        let files = std::fs::read_dir(self.folder.path()).unwrap().map(|file| file.unwrap().path());
+        let counted = files.filter_map(|file| Some((file.file_name()?.to_str()?.to_owned(), total(&file)?)));
+        Counts(counted.collect())
+    }
+}
+
+/// Instructions by thread: a program starts the same threads in the same order each time.
+pub(crate) struct Counts(BTreeMap<String, u64>);
+
+impl Counts {
+    /// The lesser of each.
+    pub(crate) fn least(self, other: &Self) -> Self {
+        let least = |(thread, count): (String, u64)| {
+            let other = other.0.get(&thread).copied().unwrap_or(count);
+            (thread, count.min(other))
+        };
+        Self(self.0.into_iter().map(least).collect())
     }
 }
 
@@ -60,7 +76,9 @@ fn total(file: &Path) -> Option<u64> {
     line.trim().parse().ok()
 }
 
-/// The cost of one repetition, of the counts of `few` and `many` of them.
-pub(crate) fn each(few: (u64, u64), many: (u64, u64)) -> u64 {
-    many.1.saturating_sub(few.1) / (many.0 - few.0)
+/// The cost of one repetition, of the counts of `few` and `many` of them, in the thread that it makes the greatest
+/// difference to.
+pub(crate) fn each(few: (u64, &Counts), many: (u64, &Counts)) -> u64 {
+    let more = |(thread, count): (&String, &u64)| count.saturating_sub(few.1.0.get(thread).copied().unwrap_or(0));
+    many.1.0.iter().map(more).max().expect("valgrind has counted") / (many.0 - few.0)
 }

@@ -8,7 +8,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use super::callgrind::{Counted, each};
+use super::callgrind::{Counted, Counts, each};
 
 /// An answer of 100 bytes as an origin of the field gives it.
 fn answer() -> String {
@@ -76,11 +76,14 @@ pub(crate) fn instructions(
     (warm, runs): (u64, u32),
 ) -> u64 {
     const COUNTED: u64 = 3_000;
-    let count = |requests| (0..runs).map(|_| counted(binary, config, request, requests)).min().unwrap();
-    each((warm, count(warm)), (warm + COUNTED, count(warm + COUNTED)))
+    let count = |requests| {
+        let counts = (0..runs).map(|_| counted(binary, config, request, requests));
+        counts.reduce(|least, next| least.least(&next)).unwrap()
+    };
+    each((warm, &count(warm)), (warm + COUNTED, &count(warm + COUNTED)))
 }
 
-fn counted(binary: &Path, config: &dyn Fn(SocketAddr, &Path) -> String, request: &str, requests: u64) -> u64 {
+fn counted(binary: &Path, config: &dyn Fn(SocketAddr, &Path) -> String, request: &str, requests: u64) -> Counts {
     let folder = tempfile::tempdir().unwrap();
     let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let file = folder.path().join("pointsman.toml");
