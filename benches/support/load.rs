@@ -94,9 +94,10 @@ fn cpu_nanos(pid: u32) -> u64 {
 pub(crate) fn wrk(listen: SocketAddr, connections: u32, seconds: u32) -> u64 {
     let (connections, url) = (connections.to_string(), format!("http://{listen}/items/7?page=2"));
     let duration = format!("{seconds}s");
-    let arguments =
-        ["-t", "1", "-c", &connections, "-d", &duration, "-H", "Host: shop.example", "-H", "x-user: 77", &url];
-    let output = Command::new("wrk").args(arguments).output().expect("wrk is installed");
+    let mut command = Command::new("wrk");
+    command.args(["-t", "1", "--timeout", "10s", "-c", &connections, "-d", &duration]);
+    command.args(["-H", "Host: shop.example", "-H", "x-user: 77", &url]);
+    let output = command.output().expect("wrk is installed");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!text.contains("Non-2xx") && !text.contains("Socket errors"), "{text}");
     let line = text.lines().find(|line| line.contains(" requests in ")).expect("wrk tells how many it asked");
