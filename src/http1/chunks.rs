@@ -42,6 +42,8 @@ enum State {
     DataLf,
     Trailers,
     Over,
+    /// It made no sense: whatever comes now is not looked at.
+    Broken,
 }
 
 /// What comes next of a chunked body.
@@ -67,6 +69,10 @@ impl ChunkDecoder {
     /// # Errors
     /// [`Broken::Malformed`] when this is not the chunked coding.
     pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Chunk, Broken> {
+        self.next(bytes).inspect_err(|_| self.state = State::Broken)
+    }
+
+    fn next(&mut self, bytes: &mut BytesMut) -> Result<Chunk, Broken> {
         loop {
             match self.state {
                 State::Data => {
@@ -84,6 +90,7 @@ impl ChunkDecoder {
                 }
                 State::Trailers => return self.trailers(bytes),
                 State::Over => return Ok(Chunk::Over(None)),
+                State::Broken => return Err(Broken::Malformed),
                 State::Size | State::SizeSpace | State::Extension | State::SizeLf | State::DataCr | State::DataLf => {
                     let Some(byte) = bytes.first().copied() else { return Ok(Chunk::More) };
                     bytes.advance(1);

@@ -186,9 +186,9 @@ impl Framing {
     }
 
     /// Whether the connection stays (RFC 9112, 9.3). What asks for its end on one line is not undone by another. Whoever
-    /// sends a length beside a coding may have meant either (6.1), so nothing may follow.
+    /// sends a length beside a coding may have meant either, and HTTP/1.0 knows no codings (6.1), so nothing may follow.
     fn keeps_alive(&self, version: Version) -> bool {
-        let doubtful = self.chunked.is_some() && self.length.is_some();
+        let doubtful = self.chunked.is_some() && (self.length.is_some() || version != Version::HTTP_11);
         !self.close && !doubtful && (self.keep || version == Version::HTTP_11)
     }
 }

@@ -366,3 +366,22 @@ proptest! {
         let _same = every_cut(BodyLength::Chunked, bytes.as_bytes());
     }
 }
+
+#[test]
+fn what_follows_a_broken_chunk_is_not_read() {
+    for broken in ["5\r\nhelloX\r\n0\r\n\r\n", "Z0\r\n\r\n", "0\r\nx: y\n\r\n\r\n"] {
+        let mut bytes = BytesMut::from(broken);
+        let mut decoder = BodyDecoder::new(BodyLength::Chunked);
+        let first = std::iter::repeat_with(|| decoder.decode(&mut bytes)).take(3).find(Result::is_err);
+        assert!(first.is_some(), "{broken:?}");
+        assert!((0..5).all(|_| decoder.decode(&mut bytes).is_err()) && !decoder.is_over(), "{broken:?}");
+    }
+}
+
+#[test]
+fn a_coding_in_http_1_0_ends_the_connection() {
+    let text = "POST / HTTP/1.0\r\nConnection: keep-alive\r\nTransfer-Encoding: chunked\r\n\r\n";
+    let limits = HeadLimits { bytes_max: 1024, headers_max: 10 };
+    let head = head::request(&mut BytesMut::from(text), limits).expect("a head").expect("all of it");
+    assert!(!head.keep_alive && head.body == BodyLength::Chunked);
+}

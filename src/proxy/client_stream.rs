@@ -6,6 +6,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -58,6 +59,13 @@ impl ClientStream {
     /// not given yet do not count.
     pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tcp().poll_read_ready(cx)
+    }
+
+    /// Ends the connection with a reset, which nobody takes for the end of what was sent.
+    pub fn cut(self) {
+        if let Err(error) = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)) {
+            tracing::debug!(%error, "a connection that is cut was gone already");
+        }
     }
 
     fn tcp(&self) -> &TcpStream {

@@ -224,6 +224,9 @@ impl Refusal {
         headers.insert("grpc-status", HeaderValue::from(self.grpc_status()));
         // Percent-encoded; our words are ASCII, so the sign itself is all there is to encode.
         let message = format!("{}: {}", self.reason.word(), self.detail).replace('%', "%25");
+        if self.closes() {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
         headers.insert("grpc-message", HeaderValue::from_str(&message).unwrap_or(HeaderValue::from_static("refused")));
         response
     }

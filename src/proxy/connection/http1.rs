@@ -86,6 +86,11 @@ async fn serve_until_idle(
                 Box::pin(linger(stream)).await;
                 return None;
             }
+            After::Cut => {
+                let (stream, _) = wire.take()?;
+                stream.cut();
+                return None;
+            }
             After::Tunnel => {
                 let (stream, first) = wire.take()?;
                 // On the heap: connections that never become one should not pay for it.
@@ -133,7 +138,8 @@ impl<D: Future<Output = ()>> Waiting<'_, D> {
             return Poll::Ready(next);
         }
         let begun = self.wire.with(has_begun).unwrap_or(false);
-        if self.drain.as_mut().poll(cx).is_ready() && !begun {
+        // In this order: a drain that has been seen once must not be looked at again.
+        if !begun && self.drain.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Next::Over);
         }
         while self.timer.as_mut().poll(cx).is_ready() {
@@ -211,6 +217,8 @@ enum After {
     Next,
     /// The end.
     Close,
+    /// An end that nobody takes for that of the answer.
+    Cut,
     /// Bytes of another protocol.
     Tunnel,
 }
@@ -239,8 +247,11 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head:
     let answer: Response<AnswerBody> = leave::mark(worker, answer);
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     let ended = respond(wire, answer, (asked, !worker.draining()), &worker.date).await;
-    if switched && ended != Ended::Broken {
+    if switched && !matches!(ended, Ended::Broken | Ended::Cut) {
         return After::Tunnel;
+    }
+    if ended == Ended::Cut {
+        return After::Cut;
     }
     let readable = poll_fn(|cx| Poll::Ready(wire.with(|wire| wire.end(cx)).unwrap_or(false))).await;
     if ended == Ended::Kept && readable { After::Next } else { After::Close }

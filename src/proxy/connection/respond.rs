@@ -35,6 +35,8 @@ pub(super) enum Ended {
     Last,
     /// In the middle, by the upstream's fault or the client's. What came of it must not be taken for a whole one.
     Broken,
+    /// The same, and its end would be that of the connection (rule 7): it has to be torn down.
+    Cut,
 }
 
 /// What frames the body of an answer, and what has to be said about it.
@@ -139,7 +141,11 @@ pub(super) async fn respond(
         sending.over = true;
     }
     let sent = poll_fn(|cx| sending.poll(wire, cx)).await;
-    if sent.is_ok() { ended } else { Ended::Broken }
+    match sent {
+        Ok(()) => ended,
+        Err(Broken) if framing.encoder == Some(BodyEncoder::UntilClose) => Ended::Cut,
+        Err(Broken) => Ended::Broken,
+    }
 }
 
 /// The connection or the body broke.

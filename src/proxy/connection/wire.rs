@@ -33,6 +33,8 @@ pub(super) struct Wire {
     body: BodyDecoder,
     /// Whether the client waits to be told to send it.
     expects_continue: bool,
+    /// Whether the answer has begun: then what waits to be written is the connection's to write, which is woken for it.
+    answering: bool,
     /// The number of the exchange.
     exchange: u64,
 }
@@ -57,12 +59,12 @@ impl Wire {
     pub(super) fn begin(&mut self, body: BodyLength, expects_continue: bool) {
         self.exchange += 1;
         self.body = BodyDecoder::new(body);
-        self.expects_continue = expects_continue;
+        (self.expects_continue, self.answering) = (expects_continue, false);
     }
 
     /// The answer has begun: nobody is told to go on any more.
     pub(super) fn answering(&mut self) {
-        self.expects_continue = false;
+        (self.expects_continue, self.answering) = (false, true);
     }
 
     /// Whether the request's body was taken to its end.
@@ -80,7 +82,7 @@ impl Wire {
                 Ok(Piece::Data(_)) => {}
                 Ok(Piece::Over | Piece::Trailers(_)) => return true,
                 // One look: an upload that goes on is not worth reading.
-                Ok(Piece::More) if may_read && !self.expects_continue => {
+                Ok(Piece::More) if may_read => {
                     may_read = false;
                     if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
                         return false;
@@ -121,7 +123,7 @@ impl Wire {
             if std::mem::take(&mut self.expects_continue) {
                 self.outbox.small().extend_from_slice(CONTINUE);
             }
-            if !self.outbox.is_empty() {
+            if !self.answering && !self.outbox.is_empty() {
                 // If it cannot be written now, it goes out with the answer.
                 let _flushed = self.poll_flush(cx);
             }
@@ -141,6 +143,7 @@ impl SharedWire {
             outbox: Outbox::default(),
             body: BodyDecoder::Length(0),
             expects_continue: false,
+            answering: false,
             exchange: 0,
         };
         Self(Rc::new(RefCell::new(Some(wire))))
