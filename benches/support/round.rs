@@ -89,13 +89,11 @@ fn counted(binary: &Path, config: &dyn Fn(SocketAddr, &Path) -> String, request:
     let file = folder.path().join("pointsman.toml");
     std::fs::write(&file, config(listen, folder.path())).unwrap();
     let mut proxy = Counted::start(binary, &["run", "--config", &file.display().to_string()]);
-    let mut stream = loop {
-        if let Ok(stream) = TcpStream::connect(listen) {
-            break stream;
-        }
+    while !answers(listen, request) {
         assert!(proxy.is_running(), "the proxy did not start; its config is {}", file.display());
         thread::sleep(Duration::from_millis(100));
-    };
+    }
+    let mut stream = TcpStream::connect(listen).unwrap();
     stream.set_nodelay(true).unwrap();
     let end = "x".repeat(100);
     let (mut buffer, mut filled) = ([0; 4096], 0);
@@ -111,4 +109,15 @@ fn counted(binary: &Path, config: &dyn Fn(SocketAddr, &Path) -> String, request:
     }
     drop(stream);
     proxy.end()
+}
+
+/// Whether a proxy answers there yet: a port that is free for another moment may take a connection and drop it.
+fn answers(listen: SocketAddr, request: &str) -> bool {
+    let mut buffer = [0; 4096];
+    let ask = |mut stream: TcpStream| {
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        stream.write_all(request.as_bytes())?;
+        stream.read(&mut buffer)
+    };
+    TcpStream::connect(listen).and_then(ask).is_ok() && buffer.starts_with(b"HTTP/1.1 200")
 }
