@@ -7,6 +7,7 @@ mod check;
 mod control_plane;
 pub mod descriptors;
 mod handover;
+mod hangup;
 mod inherited;
 mod log_file;
 mod material;
@@ -43,6 +44,7 @@ use crate::stats::Registry;
 
 pub use check::{Checked, check};
 use control_plane::{ControlPlane, Door};
+use hangup::Hangups;
 pub use inherited::{Inherited, Predecessor};
 use log_file::LogOut;
 use material::Material;
@@ -110,6 +112,8 @@ pub struct Bound {
     runtime: Arc<Runtime>,
     /// Listened to from the moment on that anybody can know of the process.
     upgrade_signal: Option<Signal>,
+    /// The same.
+    hangups: Hangups,
     door: Door,
     material: Material,
     /// What the names of endpoints stand for, as they were asked for at the start.
@@ -213,10 +217,10 @@ impl Bound {
         }
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
-        let upgrade_signal = {
+        let (upgrade_signal, hangups) = {
             let _entered = runtime.enter();
-            let listening = options.program.is_some().then(upgrade::listen);
-            listening.transpose().map_err(StartError::Runtime)?
+            let upgrade = options.program.is_some().then(upgrade::listen).transpose().map_err(StartError::Runtime)?;
+            (upgrade, Hangups::listen().map_err(StartError::Runtime)?)
         };
         let inherited = &mut options.inherited;
         let listeners = sockets::listeners(&config.listeners, workers, inherited)?;
@@ -242,6 +246,7 @@ impl Bound {
             shared,
             runtime,
             upgrade_signal,
+            hangups,
             door,
             material,
             names,
@@ -310,6 +315,7 @@ impl Bound {
             clock_start: self.clock_start,
             file: self.options.file,
             log_file: rotation,
+            hangups: self.hangups,
             config: self.config,
             names: self.names,
         };

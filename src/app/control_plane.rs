@@ -12,6 +12,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::hangup::Hangups;
 use super::inherited::{ADMIN, Inherited};
 use super::log_file::Rotation;
 use super::material::MaterialError;
@@ -99,6 +100,7 @@ pub(super) struct ControlPlane {
     pub(super) file: Option<ConfigFile>,
     /// The access log, if it is a file.
     pub(super) log_file: Option<Rotation>,
+    pub(super) hangups: Hangups,
     pub(super) config: Config,
     /// What the names of endpoints stood for before anybody was served.
     pub(super) names: First,
@@ -111,7 +113,8 @@ impl ControlPlane {
         stop: watch::Receiver<bool>,
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
         let Self { door, admin_tls, sides, handle, published, holds, registry, ready, upgrades, .. } = self;
-        let (clock_start, file, log_file, config) = (self.clock_start, self.file, self.log_file, self.config);
+        let (clock_start, file, log_file, hangups) = (self.clock_start, self.file, self.log_file, self.hangups);
+        let config = self.config;
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let resolver =
@@ -146,33 +149,31 @@ impl ControlPlane {
         Ok(move || {
             runtime.block_on(async move {
                 let watching = async {
-                    match watch {
-                        Some(watch) => watch.run(stopped(stop.clone())).await,
-                        None => Ok(()),
+                    if let Some(watch) = watch {
+                        watch.run(hangups.config, stopped(stop.clone())).await;
                     }
                 };
                 let rotating = async {
-                    match log_file {
-                        Some(log_file) => log_file.run(stopped(stop.clone())).await,
-                        None => Ok(()),
+                    if let Some(log_file) = log_file {
+                        log_file.run(hangups.log, stopped(stop.clone())).await;
                     }
                 };
                 let chance = (Clock(clock_start), StdRng::from_rng(&mut rand::rng()));
-                let ((), watched, rotated, renewed, (), (), (), (), (), (), ()) = tokio::join!(
+                tokio::join!(
                     admin::serve((listener, admin_tls), admin, stopped(stop.clone())),
                     watching,
                     rotating,
-                    renewal.run(stopped(stop.clone())),
+                    renewal.run(hangups.material, stopped(stop.clone())),
                     live.run(Arc::clone(&published), stopped(stop.clone())),
                     resolver.run(names, stopped(stop.clone())),
                     health::run(published, clients, chance, stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),
-                    systemd::run(reloads, stopped(stop.clone())),
+                    systemd::run(reloads, hangups.systemd, stopped(stop.clone())),
                     director.run(stopped(stop.clone())),
                     courier.run(stopped(stop.clone())),
                 );
-                watched.and(rotated).and(renewed)
-            })
+            });
+            Ok(())
         })
     }
 }

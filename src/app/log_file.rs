@@ -8,7 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 
 use super::{RunError, StartError};
 use crate::config::{AccessLog, LogFormat};
@@ -63,13 +63,12 @@ pub(super) struct Rotation {
 }
 
 impl Rotation {
-    /// Opens the file again on each SIGHUP until `shutdown` ends.
-    pub(super) async fn run(self, shutdown: impl Future<Output = ()>) -> io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    /// Opens the file again on each `hangup` until `shutdown` ends.
+    pub(super) async fn run(self, mut hangup: Signal, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
-                () = &mut shutdown => return Ok(()),
+                () = &mut shutdown => return,
                 _ = hangup.recv() => self.reopen(),
             }
         }

@@ -5,7 +5,7 @@ use std::future::{Future, pending};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -38,8 +38,11 @@ fn tell(states: &[NotifyState<'_>]) {
 }
 
 /// Tells of reloads and that this thread lives, until `stopped`. A reload is over when the facts of the config are new.
-pub(super) async fn run(mut facts: watch::Receiver<ConfigFacts>, stopped: impl Future<Output = ()>) {
-    let mut hangup = signal(SignalKind::hangup()).ok();
+pub(super) async fn run(
+    mut facts: watch::Receiver<ConfigFacts>,
+    mut hangup: Signal,
+    stopped: impl Future<Output = ()>,
+) {
     // Twice as often as asked for, as systemd recommends.
     let mut beat = sd_notify::watchdog_enabled().map(|period| interval((period / 2).max(Duration::from_millis(1))));
     if let Some(beat) = &mut beat {
@@ -49,7 +52,7 @@ pub(super) async fn run(mut facts: watch::Receiver<ConfigFacts>, stopped: impl F
     loop {
         tokio::select! {
             () = &mut stopped => return,
-            () = async { match &mut hangup { Some(hangup) => drop(hangup.recv().await), None => pending().await } } => {
+            _ = hangup.recv() => {
                 let now = NotifyState::monotonic_usec_now().ok();
                 tell(&[Some(NotifyState::Reloading), now].into_iter().flatten().collect::<Vec<_>>());
             }

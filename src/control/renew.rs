@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
@@ -65,18 +65,14 @@ impl Renewal {
         renewal
     }
 
-    /// Reloads on changes, on SIGHUP and now and then until `shutdown` ends.
-    ///
-    /// # Errors
-    /// When the signal cannot be listened to.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    /// Reloads on changes, on `hangup` and now and then until `shutdown` ends.
+    pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) {
         let mut looks = interval(LOOK_INTERVAL);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
-                () = &mut shutdown => return Ok(()),
+                () = &mut shutdown => return,
                 _ = hangup.recv() => {}
                 _ = looks.tick() => {}
                 Some(()) = self.changes.recv() => {

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::Signal;
 use tokio::sync::{mpsc, watch};
 
 use crate::table::ServiceSpec;
@@ -138,18 +138,14 @@ impl ConfigWatch {
         })
     }
 
-    /// Reloads on changes and on SIGHUP until `shutdown` ends.
-    ///
-    /// # Errors
-    /// When the signal cannot be listened to.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) -> std::io::Result<()> {
-        let mut hangup = signal(SignalKind::hangup())?;
+    /// Reloads on changes and on `hangup` until `shutdown` ends.
+    pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         // What changed between the read at the start and the watch was no event.
         self.reload(false).await;
         loop {
             let forced = tokio::select! {
-                () = &mut shutdown => return Ok(()),
+                () = &mut shutdown => return,
                 _ = hangup.recv() => true,
                 () = tokio::time::sleep(AGAIN), if self.again => false,
                 _ = self.changes.recv() => {

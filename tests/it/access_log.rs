@@ -109,3 +109,20 @@ fn sighup_goes_on_in_a_new_file_and_keeps_the_old_one_if_there_is_none() {
     eventually("the third line is in the old file", || holds("access.log.2", "/third"));
     assert!(process.end().success());
 }
+
+#[test]
+fn sighup_is_heard_from_the_moment_that_the_process_is_known() {
+    let origin = Origin::saying("hello");
+    let folder = tempfile::tempdir().unwrap();
+    let log = folder.path().join("access.log");
+    let text = config(origin.address(), origin.address(), "[access_log]\nformat = \"json\"\npath = \"access.log\"\n");
+    std::fs::write(folder.path().join("pointsman.toml"), text).unwrap();
+    // What is said first comes before any part runs; the more starts, the more places the signal falls in.
+    for _ in 0..10 {
+        let mut process = Process::start(&folder.path().join("pointsman.toml"));
+        std::fs::remove_file(&log).unwrap();
+        process.signal("HUP");
+        eventually("the file is there again", || log.exists());
+        assert!(process.end().success());
+    }
+}

@@ -9,6 +9,7 @@ use pointsman::control::Handle;
 use pointsman::control::publish::Published;
 use pointsman::control::resolve::Resolver;
 use pointsman::control::watch::{ConfigFacts, ConfigWatch, FileContent};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
 use crate::support::control::Control;
@@ -37,7 +38,7 @@ fn start(path: &Path, handle: Handle) -> watch::Receiver<ConfigFacts> {
         (facts, tokio::sync::watch::Sender::default()),
     )
     .unwrap();
-    tokio::spawn(watch.run(std::future::pending()));
+    tokio::spawn(watch.run(signal(SignalKind::hangup()).unwrap(), std::future::pending()));
     seen
 }
 

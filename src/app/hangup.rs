@@ -1,0 +1,32 @@
+//! SIGHUP, which asks to read everything again: the config, the certificates and tokens, and to open the access log anew.
+//!
+//! Its default is to end the process, so it is listened to from before anybody can know of the process, with a receiver for
+//! each part: a part that registered when it first runs would miss one that came just before.
+
+use std::io;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// A receiver for each part that reads something again.
+#[derive(Debug)]
+pub(super) struct Hangups {
+    /// The config file.
+    pub(super) config: Signal,
+    /// The access log's file.
+    pub(super) log: Signal,
+    /// Certificates, keys and tokens.
+    pub(super) material: Signal,
+    /// systemd, which is told of a reload.
+    pub(super) systemd: Signal,
+}
+
+impl Hangups {
+    /// Listens from now on. Inside a tokio runtime.
+    ///
+    /// # Errors
+    /// When the signal cannot be listened to.
+    pub(super) fn listen() -> io::Result<Self> {
+        let listen = || signal(SignalKind::hangup());
+        Ok(Self { config: listen()?, log: listen()?, material: listen()?, systemd: listen()? })
+    }
+}
