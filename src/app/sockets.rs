@@ -86,28 +86,34 @@ pub(super) fn listeners(
             return Ok(BoundListener { name: listener.name.clone(), address, sockets });
         }
         if listener.address.port() != 0 {
-            // Closed again at once: it only asks whether anybody listens there.
+            // Closed again at once: it only asks whether anybody listens there. It does not listen itself, or a client that
+            // comes now would be let in by the kernel and reset.
             drop(bind(listener.address, false).map_err(failed)?);
         }
-        let first = bind(listener.address, true).map_err(failed)?;
+        let first = listen(listener.address).map_err(failed)?;
         let address = first.local_addr().map_err(failed)?;
         let mut sockets = vec![first];
         for _ in 1..workers {
-            sockets.push(bind(address, true).map_err(failed)?);
+            sockets.push(listen(address).map_err(failed)?);
         }
         Ok(BoundListener { name: listener.name.clone(), address, sockets })
     });
     bound.collect()
 }
 
-fn bind(address: SocketAddr, shared: bool) -> io::Result<TcpListener> {
+fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = bind(address, true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
     // Connections of a process before this one may still wait for their last packets.
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(shared)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
 }
 
 /// Second descriptors of all sockets with their listeners' names, to be handed over.
@@ -142,4 +148,26 @@ pub(super) fn by_worker(
         }
     }
     dealt
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn asking_whether_an_address_is_free_lets_nobody_in() {
+        let probe = bind("127.0.0.1:0".parse().unwrap(), false).unwrap();
+        let address = probe.local_addr().unwrap().as_socket().unwrap();
+        assert_eq!(TcpStream::connect(address).unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[test]
+    fn an_address_that_somebody_listens_on_is_in_use() {
+        let address = listen("127.0.0.1:0".parse().unwrap()).unwrap().local_addr().unwrap();
+        let second = listen(address).unwrap();
+        assert_eq!(bind(address, false).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        drop(second);
+    }
 }
