@@ -5,12 +5,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
+use pointsman::proxy::leave::LAST_REQUEST_GRACE;
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::support::load::{self, Load, Tunnels};
 use crate::support::process::{Process, config};
-use crate::support::{Client, Origin, Reply, client, eventually, get};
+use crate::support::{Client, Origin, Reply, client, eventually, get, settle};
 
 /// How often an endpoint is drained under load.
 const DRAINS: u32 = 1_000;
@@ -48,6 +49,26 @@ fn a_request_that_comes_right_after_the_signal_is_answered() {
         assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
         client.end();
     }
+    assert!(process.wait().success());
+}
+
+#[test]
+fn a_head_that_has_begun_may_end() {
+    let origin = Origin::saying("hello");
+    let (_folder, mut process) = start(origin.address(), "");
+    let mut client = Client::to(process.listener);
+    client.write("GET / HTTP/1.1\r\nHo");
+    // It is not known from outside when that was read.
+    settle();
+    process.signal("TERM");
+    eventually("it leaves", || readiness(&process) == 503);
+    // Longer than idle connections are kept, and read once more after that.
+    std::thread::sleep(LAST_REQUEST_GRACE + Duration::from_millis(200));
+    client.write("st: a");
+    settle();
+    let answer = client.ask("\r\n\r\n");
+    assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+    client.end();
     assert!(process.wait().success());
 }
 

@@ -211,6 +211,20 @@ fn a_client_of_http_1_0_gets_no_chunks() {
 }
 
 #[test]
+fn an_answer_that_breaks_looks_broken_to_a_client_of_http_1_0() {
+    // The end of the connection is all that such a client has of the end of a body.
+    for close in [Reply::close, Reply::reset] {
+        let origin = Origin::with(move |_| {
+            let begun = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n";
+            close(Reply::raw(begun).pause(100))
+        });
+        let proxy = Proxy::to(&[&origin]);
+        let answer = proxy.client().ask("GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+        assert_eq!((answer.status, answer.body.broken), (200, Some(End::Reset)));
+    }
+}
+
+#[test]
 fn a_switch_of_protocols_that_nobody_asked_for_is_not_passed_on() {
     let switched = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nraw bytes";
     let origin = Origin::playing(vec![Reply::raw(switched), Reply::ok("fine")]);

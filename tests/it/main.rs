@@ -45,6 +45,7 @@ mod http_headers;
 mod http_host;
 mod http_refusals;
 mod http_smuggling;
+mod http_uploads;
 mod http_upstream;
 mod limits;
 mod park;
