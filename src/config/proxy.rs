@@ -91,8 +91,10 @@ impl RawProxy {
         let idle = setting(idle, Span::secs(55), short..=DAY, &at.key("upstream_idle_timeout"), report);
         // New connections follow what moved behind an address, within the hour.
         let age = setting(self.upstream_max_age, Span::secs(3600), short..=DAY, &at.key("upstream_max_age"), report);
+        // As many as were busy at once under a load that a worker can bear: whoever returns to a full pool is closed, and the
+        // next request pays for a new connection. Those that are not needed any more time out.
         let most = self.upstream_idle_max;
-        let most = setting(most, Count(64), Count(0)..=Count(65_536), &at.key("upstream_idle_max"), report);
+        let most = setting(most, Count(1024), Count(0)..=Count(65_536), &at.key("upstream_idle_max"), report);
         let in_flight = limits::optional_count(self.requests_in_flight_max, &at.key("requests_in_flight_max"), report);
         let resolver = self.resolver.as_ref().map(|text| check::socket(text, &at.key("resolver"), report)).transpose();
         let limits = self.limits(at, report);

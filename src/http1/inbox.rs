@@ -65,11 +65,23 @@ impl Inbox {
         }
     }
 
+    /// Gives its memory back; nothing may be in it.
+    pub fn rest(&mut self) {
+        if self.bytes.is_empty() {
+            *self = Self::default();
+        }
+    }
+
     /// Reads more; how many bytes came, none at the end of the input.
     ///
     /// # Errors
     /// When the connection is broken.
     pub fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.bytes.is_empty() {
+            // To the front of the room if nobody holds a part of it any more: each request is read into the lines of the
+            // cache that the one before has left there.
+            let _reclaimed = self.bytes.try_reclaim(ROOM_BYTES);
+        }
         if self.bytes.capacity() - self.bytes.len() < ROOM_BYTES_MIN {
             self.bytes.reserve(self.room.max(ROOM_BYTES));
         }

@@ -271,6 +271,12 @@ impl Http1 {
         Some(Box::new(Self { fresh: false, timer, ..*idle }))
     }
 
+    /// Gives the memory for reading and writing back, of a connection that has been idle for a while.
+    pub fn rest(&mut self) {
+        self.inbox.rest();
+        self.outbox.shrink();
+    }
+
     /// The bytes themselves, after a switch of protocols: the connection, and what came behind the answer.
     #[must_use]
     pub fn into_stream(self: Box<Self>) -> Option<(EndpointStream, Bytes)> {

@@ -68,7 +68,7 @@ fn the_minimal_config_has_ten_lines_and_defaults() {
     assert_eq!(config.access_log.format, LogFormat::Off);
     assert_eq!(config.access_log.sample, 1.0);
     let proxy = &config.proxy;
-    assert_eq!((proxy.workers, proxy.upstream_idle_max, proxy.headers_max), (None, 64, 100));
+    assert_eq!((proxy.workers, proxy.upstream_idle_max, proxy.headers_max), (None, 1024, 100));
     assert_eq!((proxy.target_bytes_max, proxy.head_bytes_max), (8 << 10, 32 << 10));
     assert_eq!((proxy.via.as_str(), proxy.revision_header), ("pointsman", true));
     let service = &config.services[0];
