@@ -23,10 +23,16 @@ pub fn write_request(outbox: &mut Outbox, method: &Method, target: &str, headers
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the head of an answer, with `date` (such as `Sat, 21 Nov 2026 12:00:00 GMT`) if it has none (RFC 9110, 6.6.1), and
+/// Writes the head of an answer, with a `date` (such as `Sat, 21 Nov 2026 12:00:00 GMT`) if it has none (RFC 9110, 6.6.1), and
 /// `framing`, whole lines that are not in the map. Always HTTP/1.1: the version is the server's, not the client's (RFC
 /// 9110, 2.5).
-pub fn write_response(outbox: &mut Outbox, status: StatusCode, headers: &HeaderMap, framing: &[u8], date: &[u8]) {
+pub fn write_response(
+    outbox: &mut Outbox,
+    status: StatusCode,
+    headers: &HeaderMap,
+    framing: &[u8],
+    date: impl FnOnce() -> [u8; 29],
+) {
     let out = outbox.small();
     if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
@@ -41,7 +47,7 @@ pub fn write_response(outbox: &mut Outbox, status: StatusCode, headers: &HeaderM
     out.extend_from_slice(framing);
     if !headers.contains_key(DATE) {
         out.extend_from_slice(b"date: ");
-        out.extend_from_slice(date);
+        out.extend_from_slice(&date());
         out.extend_from_slice(b"\r\n");
     }
     out.extend_from_slice(b"\r\n");

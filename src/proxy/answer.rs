@@ -9,6 +9,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use tokio::time::Instant;
 
 use super::body::{BodyFault, BodyState, Idle, poll_filtered};
 use super::dial::Lease;
@@ -57,24 +58,24 @@ impl Exchange {
 
     /// The version was left behind: the answer ends here, in the way that its client takes for an interruption. What is
     /// left of the exchange is dropped.
-    fn cut(self) -> Option<Frame<Bytes>> {
+    fn cut(mut self: Box<Self>) -> Option<Frame<Bytes>> {
         self.request_body.abandon();
         let call = self.long.as_ref().is_some_and(|long| long.kind() == Kind::Call);
-        self.observer.end();
+        self.observer.end(Instant::now());
         // Server-sent events have no end of their own: a client that sees one asks again.
         call.then(|| Frame::trailers(grpc_left_behind()))
     }
 
     /// The answer came to its end. The connection is used again only if the request's body did as well (rule 26).
-    fn end(self, incoming: &mut Incoming) {
-        let Self { worker, observer, lease, request_body, long: _ } = self;
+    fn end(mut self: Box<Self>, incoming: &mut Incoming) {
+        let now = Instant::now();
+        self.observer.end(now);
         let connection = incoming.take_idle();
-        if request_body.ended().is_none() || request_body.fault().is_some() {
-            request_body.abandon();
+        if self.request_body.ended().is_none() || self.request_body.fault().is_some() {
+            self.request_body.abandon();
         } else if let Some(connection) = connection {
-            lease.give_back(&worker, connection);
+            self.lease.give_back(&self.worker, connection, now);
         }
-        observer.end();
     }
 }
 
@@ -93,11 +94,12 @@ impl AnswerBody {
     #[must_use]
     pub fn upstream(mut incoming: Incoming, idle: Idle, exchange: Exchange) -> Self {
         // hyper does not poll a body that says it has ended: end the exchange here.
+        let exchange = Box::new(exchange);
         let exchange = if incoming.is_end_stream() {
             exchange.end(&mut incoming);
             None
         } else {
-            Some(Box::new(exchange))
+            Some(exchange)
         };
         Self::Upstream { incoming, idle, exchange }
     }

@@ -37,9 +37,9 @@ impl Lease {
 
     /// Gives the connection, which came with the answer, back to its pool: both bodies came to their end. A shared one
     /// never left it.
-    pub fn give_back(self, worker: &Worker, connection: Box<Http1>) {
+    pub fn give_back(&self, worker: &Worker, connection: Box<Http1>, now: Instant) {
         if !worker.draining() {
-            worker.pools.put(self.in_flight.endpoint(), connection, self.opened, Instant::now());
+            worker.pools.put(self.in_flight.endpoint(), connection, self.opened, now);
         }
     }
 }
@@ -48,20 +48,20 @@ impl Lease {
 #[derive(Clone, Copy, Debug)]
 pub struct NoConnection;
 
-/// Finds a connection to `version`. With `fresh`, pooled ones are left alone.
+/// Finds a connection to `version`; `now` is this moment, as whoever calls has just looked at the clock. With `fresh`, pooled
+/// ones are left alone.
 ///
 /// # Errors
 /// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked.
 pub async fn dial(
     worker: &Worker,
     version: &Version,
-    connect_timeout: Duration,
-    fresh: bool,
+    (connect_timeout, fresh): (Duration, bool),
+    now: Instant,
     observer: &Observer,
 ) -> Result<Lease, NoConnection> {
-    let mut tried = Vec::new();
+    let (mut tried, mut now) = (Vec::new(), now);
     loop {
-        let now = Instant::now();
         let now_ms = worker.clock_ms(now);
         #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
         let chance = worker.random() as u64;
@@ -102,5 +102,6 @@ pub async fn dial(
                 tried.push(index);
             }
         }
+        now = Instant::now();
     }
 }

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use http::uri::Scheme;
 use http::{HeaderMap, Method, Response, StatusCode, Uri};
+use tokio::time::Instant;
 
 use super::body::{BodyFault, BodyState, RequestBody};
 use super::dial::{Lease, dial};
@@ -40,7 +41,7 @@ pub struct Head {
 #[derive(Debug)]
 pub struct Answer {
     /// The answer.
-    pub response: Response<Incoming>,
+    pub response: Box<Response<Incoming>>,
     /// The connection it comes on.
     pub lease: Lease,
 }
@@ -53,20 +54,19 @@ pub async fn forward(
     worker: &Worker,
     routed: &Routed,
     lease: Lease,
-    (head, body): (Head, RequestBody),
+    (head, body): (&Head, &mut RequestBody),
     (state, observer): (&Rc<BodyState>, &mut Observer),
 ) -> Result<Answer, Refusal> {
     let policy = &routed.service().spec.policy;
     let mut lease = lease;
-    let mut body = body;
     let scheme = if routed.version().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
     let may_switch = head.headers.contains_key(UPGRADE);
     let mut unsent = 0;
     let mut retried = false;
     loop {
-        let repeatable = !retried && lease.reused && is_repeatable(&head, &body);
+        let repeatable = !retried && lease.reused && is_repeatable(head, body);
         let http2 = lease.sender.is_http2();
-        let fresh = match send(&mut lease, (&head, &mut body, &scheme), state, policy.response_timeout).await {
+        let fresh = match send(&mut lease, (head, body, &scheme), state, policy.response_timeout).await {
             Ok(response) => {
                 check(&response, may_switch).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(Answer { response, lease });
@@ -90,7 +90,8 @@ pub async fn forward(
             Err(error) => return Err(refusal(&error, state, observer)),
         };
         drop(lease);
-        lease = match dial(worker, routed.version(), policy.connect_timeout, fresh, observer).await {
+        let terms = (policy.connect_timeout, fresh);
+        lease = match dial(worker, routed.version(), terms, Instant::now(), observer).await {
             Ok(lease) => lease,
             Err(_no_connection) => {
                 return Err(Refusal::new(Refused::ConnectFailed, "no endpoint of the version takes a connection"));

@@ -1,14 +1,14 @@
 //! The request: admit, decide, dial, forward, observe, with one side exit.
 
 use std::cell::{Cell, RefCell};
-use std::convert::Infallible;
+use std::mem::take;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 
+use http::Response;
 use http::header::CONNECTION;
 use http::request::Parts;
-use http::{Request, Response};
 use http_body::Body;
 use http_body_util::Full;
 use hyper::ext::Protocol;
@@ -73,17 +73,13 @@ impl Peer {
     }
 }
 
-/// Answers one request.
-///
-/// # Errors
-/// Never: a failure is an answer.
+/// Answers one request; a failure is an answer.
 pub async fn handle(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     seen: Seen,
-    request: Request<Inbound>,
-) -> Result<Response<AnswerBody>, Infallible> {
-    let (mut head, body) = request.into_parts();
+    (mut head, body): (Parts, Inbound),
+) -> Response<AnswerBody> {
     let present = Present::among(&head.headers);
     let handshake = match seen {
         Seen::Http1 { .. } if !present.has(Present::UPGRADE) => None,
@@ -97,16 +93,16 @@ pub async fn handle(
     let mut observer = Observer::begin(&worker, &head, peer.address.ip());
     let manner = Manner::of(&head.headers, present);
     let exchanged = {
-        let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (head, present, body), &mut observer));
+        let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (&mut head, present, body), &mut observer));
         caught(exchange).await
     };
     match exchanged {
         Ok((forwarded, request_body, new_key)) => {
             let outcome = Outcome { observer, request_body, new_key };
-            Ok(match forwarded.handshake {
+            match forwarded.handshake {
                 Some(_) => switch(&worker, &peer, forwarded, outcome, client_side),
                 None => finish(worker, forwarded, outcome),
-            })
+            }
         }
         Err(exit) => {
             let refusal = exit.refusal;
@@ -116,7 +112,7 @@ pub async fn handle(
                 // A stream ends with its answer anyway; the connection has others.
                 answer.headers_mut().remove(CONNECTION);
             }
-            Ok(answer.map(AnswerBody::Own))
+            answer.map(AnswerBody::Own)
         }
     }
 }
@@ -126,22 +122,22 @@ async fn exchange(
     worker: &Rc<Worker>,
     peer: &Peer,
     (seen, handshake): (Seen, Option<Handshake>),
-    (head, present, body): (Parts, Present, Inbound),
+    (head, present, body): (&mut Parts, Present, Inbound),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), SideExit> {
     let trusted = peer.listener.admit.trusts(peer.address.ip());
     let id = edit::request_id(&head.headers, trusted, || worker.random());
     observer.identified(&id);
     observer.places.process = worker.settings.capacity.enter(worker.live())?;
-    let admitted = admit((&head, present), seen, body_framing(&body), peer.address.ip(), &peer.listener.admit)?;
+    let admitted = admit((head, present), seen, body_framing(&body), peer.address.ip(), &peer.listener.admit)?;
     observer.client(admitted.client);
     peer.listener.door.take(worker, admitted.client, observer.started())?;
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
         return Err(redirect::to_https(&admitted, &head.uri, port));
     }
     let host = admitted.host_name();
-    let (table, target) = settle(worker, (&head, host), observer).await?;
-    let view = target.view(&head, host, admitted.client);
+    let (table, target) = settle(worker, (head, host), observer).await?;
+    let view = target.view(head, host, admitted.client);
     let route = route(worker, (&table, target.service), (&view, admitted.body), observer).await?;
     let policy = &route.routed.service().spec.policy;
     let handshake = handshake.filter(|_| policy.websockets);
@@ -159,7 +155,7 @@ async fn exchange(
             RequestBody::Stream { incoming: body, idle, meter, state: Rc::clone(&state), copy: None }
         }
     };
-    let (method, mut headers) = (head.method, head.headers);
+    let (method, mut headers) = (take(&mut head.method), take(&mut head.headers));
     let facts = edit::RequestFacts {
         admitted: &admitted,
         peer: &peer.address,
@@ -176,11 +172,14 @@ async fn exchange(
         headers.insert(http::header::HOST, address.parse().unwrap_or(http::HeaderValue::from_static("")));
     }
     let is_head = method == http::Method::HEAD;
-    let (head, mut body) = (Head { method, uri: target.into_uri(head.uri), headers }, body);
+    let (head, mut body) = (Head { method, uri: target.into_uri(take(&mut head.uri)), headers }, body);
     let spare = Spare::keep(&route.routed, &head, &mut body);
-    let first = forward(worker, &route.routed, route.lease, (head, body), (&state, observer)).await;
-    let answered = replay_if_failed(worker, spare, (first, route.routed, state), observer).await?;
-    let Answered { answer, routed, request_body } = answered;
+    let first = forward(worker, &route.routed, route.lease, (&head, &mut body), (&state, observer)).await;
+    let Answered { answer, routed, request_body } = match spare {
+        None => Answered { answer: first?, routed: route.routed, request_body: state },
+        // On the heap: the requests that have nothing to replay should not pay for it.
+        Some(spare) => Box::pin(replay_if_failed(worker, spare, (first, route.routed, state), observer)).await?,
+    };
     let handshake = match handshake {
         None => None,
         Some(handshake) => handshake.answered(&answer.response, proof.as_ref()).map_err(|detail| {
@@ -226,7 +225,8 @@ async fn route(
     let chance = worker.random();
     let mut dead: Vec<&Version> = Vec::new();
     loop {
-        let now_ms = worker.clock_ms(Instant::now());
+        let now = Instant::now();
+        let now_ms = worker.clock_ms(now);
         let usable = |version: &Candidate<'_>| {
             version.usable(now_ms) && !dead.iter().any(|tried| std::ptr::eq(*tried, &**version))
         };
@@ -253,7 +253,7 @@ async fn route(
             meter::check_length(length, &decision.service.spec.policy.limits)?;
         }
         let connect_timeout = decision.service.spec.policy.connect_timeout;
-        match dial(worker, decision.version(), connect_timeout, false, observer).await {
+        match dial(worker, decision.version(), (connect_timeout, false), now, observer).await {
             Ok(lease) => return Ok(Route { routed, lease, new_key: decision.new_key }),
             Err(_no_connection) => dead.push(decision.version()),
         }
@@ -316,7 +316,7 @@ fn switch(
     }
     let mut observer = outcome.observer;
     observer.answered(head.status);
-    observer.end();
+    observer.end(Instant::now());
     head.version = http::Version::HTTP_11;
     head.extensions.clear();
     Response::from_parts(head, AnswerBody::Own(Full::default()))

@@ -34,11 +34,10 @@ const POLL: Duration = Duration::from_millis(10);
 const LAST_ACCEPTS_MAX: u32 = 4096;
 
 /// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
-pub fn mark<B>(worker: &Worker, mut answer: Response<B>) -> Response<B> {
+pub fn mark<B>(worker: &Worker, answer: &mut Response<B>) {
     if worker.leaving() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
-    answer
 }
 
 /// Ends the worker's connections, in order until `deadline`. `accepting` are the tasks that empty the queues.

@@ -83,6 +83,8 @@ pub struct Observer {
     endpoint: Cell<Option<usize>>,
     status: Option<StatusCode>,
     ended: Option<Option<Refused>>,
+    /// When, if somebody has looked at the clock for it.
+    ended_at: Option<Instant>,
     line: Option<Box<Line>>,
     /// Whether an attempt on the version that it is with now has failed by the upstream's fault.
     attempt_failed: Cell<bool>,
@@ -109,6 +111,7 @@ impl Observer {
             endpoint: Cell::new(None),
             status: None,
             ended: None,
+            ended_at: None,
             line,
             attempt_failed: Cell::new(false),
             first_failed: None,
@@ -298,13 +301,13 @@ impl Observer {
         }
     }
 
-    /// The answer was read to its end.
-    pub fn end(mut self) {
+    /// The answer was read to its end, `now`. It is counted when this is dropped.
+    pub fn end(&mut self, now: Instant) {
         let good = self.status.is_some_and(|status| !status.is_server_error());
         if let Some(blamed) = self.blamed().filter(|_| good) {
             blamed.completed();
         }
-        self.ended = Some(None);
+        (self.ended, self.ended_at) = (Some(None), Some(now));
     }
 
     /// The upstream broke its answer off: the client's connection is aborted.
@@ -339,7 +342,7 @@ impl Observer {
     fn count(&mut self) {
         let left = if std::thread::panicking() { Refused::Internal } else { Refused::ClientGone };
         let reason = self.ended.unwrap_or(Some(left));
-        let took = self.started.elapsed();
+        let took = self.ended_at.unwrap_or_else(Instant::now).saturating_duration_since(self.started);
         if let Some(reason) = reason {
             self.worker.stats.refused(reason);
         }

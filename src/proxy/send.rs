@@ -50,7 +50,7 @@ pub(super) async fn send(
     (head, body, scheme): (&Head, &mut RequestBody, &Scheme),
     state: &BodyState,
     limit: Duration,
-) -> Result<Response<Incoming>, SendError> {
+) -> Result<Box<Response<Incoming>>, SendError> {
     let wait = Wait { state, limit };
     match std::mem::replace(&mut lease.sender, Sender::Spent) {
         Sender::Http1(connection) => on_http1(connection, (head, body), wait).await,
@@ -68,7 +68,7 @@ async fn on_http1(
     mut connection: Box<Http1>,
     (head, body): (&Head, &mut RequestBody),
     wait: Wait<'_>,
-) -> Result<Response<Incoming>, SendError> {
+) -> Result<Box<Response<Incoming>>, SendError> {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let lines = RequestLines { method: &head.method, target, headers: &head.headers };
     let mut sending = connection.begin(lines, body)?;
@@ -87,7 +87,7 @@ async fn on_http1(
     });
     let answer = answer.await?;
     let connection = connection.answered(&answer, sending, body);
-    let mut response = Response::new(Incoming::Http1(connection));
+    let mut response = Box::new(Response::new(Incoming::Http1(connection)));
     *response.status_mut() = answer.status;
     *response.version_mut() = answer.version;
     *response.headers_mut() = answer.headers;
@@ -98,7 +98,7 @@ async fn on_http2(
     stream: &mut Stream<RequestBody>,
     (head, body, scheme): (&Head, &mut RequestBody, &Scheme),
     wait: Wait<'_>,
-) -> Result<Response<Incoming>, SendError> {
+) -> Result<Box<Response<Incoming>>, SendError> {
     let sending = stream.try_send(as_http2(head, std::mem::take(body), scheme));
     let mut sending = std::pin::pin!(sending);
     let mut deadline = Instant::now() + wait.limit;
@@ -109,7 +109,7 @@ async fn on_http2(
             () = sleep_until(deadline) => deadline = wait.again()?,
         }
     };
-    sent.map(|response| response.map(Incoming::Http2)).map_err(|mut error| match error.take_message() {
+    sent.map(|response| Box::new(response.map(Incoming::Http2))).map_err(|mut error| match error.take_message() {
         Some(request) => {
             *body = request.into_body();
             SendError::Unsent

@@ -63,27 +63,28 @@ impl Spare {
     }
 }
 
-/// Passes the first attempt's result on, or replays the request if it failed and can be.
+/// Passes the first attempt's result on, or replays the request if it failed.
 ///
 /// # Errors
 /// The [`Refusal`] to answer with; failures of the upstream have been counted.
 pub async fn replay_if_failed(
     worker: &Worker,
-    spare: Option<Spare>,
+    spare: Spare,
     (first, routed, request_body): (Result<Answer, Refusal>, Routed, Rc<BodyState>),
     observer: &mut Observer,
 ) -> Result<Answered, Refusal> {
     let shield = routed.service().spec.policy.shield.as_ref();
-    let failed = shield.is_some_and(|shield| has_failed(&first, shield));
-    let Some(Spare { head, recording, stable }) = spare.filter(|_| failed) else {
+    if !shield.is_some_and(|shield| has_failed(&first, shield)) {
         return Ok(Answered { answer: first?, routed, request_body });
-    };
+    }
+    let Spare { head, recording, stable } = spare;
     let body = match recording {
         None => Some(RequestBody::Empty),
         Some(recording) => recording.whole(&request_body),
     };
-    let ready = stable.version().usable(worker.clock_ms(Instant::now()));
-    let Some(body) = body.filter(|_| ready && observer.allow_shield()) else {
+    let now = Instant::now();
+    let ready = stable.version().usable(worker.clock_ms(now));
+    let Some(mut body) = body.filter(|_| ready && observer.allow_shield()) else {
         return Ok(Answered { answer: first?, routed, request_body });
     };
     if first.is_ok() {
@@ -93,11 +94,11 @@ pub async fn replay_if_failed(
     drop(first);
     observer.shielded(stable.clone());
     let connect_timeout = stable.service().spec.policy.connect_timeout;
-    let Ok(lease) = dial(worker, stable.version(), connect_timeout, false, observer).await else {
+    let Ok(lease) = dial(worker, stable.version(), (connect_timeout, false), now, observer).await else {
         return Err(Refusal::new(Refused::ConnectFailed, "neither version takes a connection"));
     };
-    let request_body = Rc::new(BodyState::of_no_body(Instant::now()));
-    let answer = forward(worker, &stable, lease, (head, body), (&request_body, observer)).await?;
+    let request_body = Rc::new(BodyState::of_no_body(now));
+    let answer = forward(worker, &stable, lease, (&head, &mut body), (&request_body, observer)).await?;
     Ok(Answered { answer, routed: stable, request_body })
 }
 

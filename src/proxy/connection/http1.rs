@@ -10,11 +10,11 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::{Method, Request, Response, StatusCode, Version};
+use http::request::Parts;
+use http::{Method, Request, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::admit::Seen;
-use super::super::answer::AnswerBody;
 use super::super::body::Inbound;
 use super::super::client_stream::ClientStream;
 use super::super::handle::{Peer, handle};
@@ -66,7 +66,7 @@ async fn serve_until_idle(
         let mut waiting = Waiting { worker, wire: &wire, rest, drain: drain.as_mut(), timer: timer.as_mut() };
         let next = poll_fn(|cx| waiting.poll(cx)).await;
         let ended = match next {
-            Next::Head(head) => exchange(worker, peer, &wire, *head).await,
+            Next::Head(head) => exchange(worker, peer, &wire, head).await,
             Next::Idle => return wire.take().map(|(stream, _empty)| Rested { stream, due }),
             Next::Refused(refusal, to_head) => {
                 worker.stats.refused(refusal.reason);
@@ -224,7 +224,7 @@ enum After {
 }
 
 /// One request and its answer.
-async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head: RequestHead) -> After {
+async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head: Box<RequestHead>) -> After {
     let asked = Asked {
         to_head: head.method == Method::HEAD,
         http10: head.version == Version::HTTP_10,
@@ -236,15 +236,15 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head:
         let mut answering = pin!(handle(Rc::clone(worker), Rc::clone(peer), seen, request(head, wire)));
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
-                return Poll::Ready(answer.ok());
+                return Poll::Ready(Some(answer));
             }
             // Not while the stages are polled: they may read the body.
             wire.with(|wire| wire.poll_gone(cx)).unwrap_or(Poll::Ready(())).map(|()| None)
         })
         .await
     };
-    let Some(answer) = answered else { return After::Close };
-    let answer: Response<AnswerBody> = leave::mark(worker, answer);
+    let Some(mut answer) = answered else { return After::Close };
+    leave::mark(worker, &mut answer);
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     let ended = respond(wire, answer, (asked, !worker.draining()), &worker.date).await;
     if switched && !matches!(ended, Ended::Broken | Ended::Cut) {
@@ -258,15 +258,12 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head:
 }
 
 /// A request as its stages take it.
-fn request(head: RequestHead, wire: &SharedWire) -> Request<Inbound> {
+fn request(head: Box<RequestHead>, wire: &SharedWire) -> (Parts, Inbound) {
     let body = match head.body {
         BodyLength::Exact(0) => Inbound::None,
         BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => Inbound::Http1(wire.body()),
     };
-    let mut request = Request::new(body);
-    *request.method_mut() = head.method;
-    *request.uri_mut() = head.uri;
-    *request.version_mut() = head.version;
-    *request.headers_mut() = head.headers;
-    request
+    let (mut parts, ()) = Request::new(()).into_parts();
+    (parts.method, parts.uri, parts.version, parts.headers) = (head.method, head.uri, head.version, head.headers);
+    (parts, body)
 }

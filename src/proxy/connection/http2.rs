@@ -156,9 +156,10 @@ fn answer(
     let unanswered = Unanswered { streams: Rc::clone(streams), answered: false };
     let seen = Seen::Http2 { fits: fits(&worker, &request) };
     async move {
-        let answered = handle(worker, peer, seen, request.map(Inbound::Http2)).await;
+        let (head, body) = request.into_parts();
+        let answer = handle(worker, peer, seen, (head, Inbound::Http2(body))).await;
         unanswered.answered();
-        answered.map(|response| response.map(|body| Paced::new(body, pace)))
+        Ok(answer.map(|body| Paced::new(body, pace)))
     }
 }
 

@@ -130,7 +130,7 @@ pub(super) async fn respond(
     let framing = Framing::of(head.status, &head.headers, &body, asked, may_stay);
     wire.with(|wire| {
         wire.answering();
-        write_response(&mut wire.outbox, head.status, &head.headers, framing.lines.as_bytes(), &date.now());
+        write_response(&mut wire.outbox, head.status, &head.headers, framing.lines.as_bytes(), || date.now());
     });
     let chunked = framing.encoder == Some(BodyEncoder::Chunked);
     let announced = if chunked { Announced::by(&head.headers) } else { Announced::default() };
