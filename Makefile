@@ -11,7 +11,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers
+.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
 
 test: tools fmt lint doc unit
 
@@ -69,6 +69,10 @@ bench-growth:
 bench-peers:
 	@.ci/tools bench
 	PATH="$$PATH:/usr/sbin" cargo bench --bench peers
+
+# The binary with profile-guided optimization, in target/pgo/optimized; see docs/performance.md.
+pgo:
+	@.ci/pgo
 
 # Memory of an idle connection, beside the other proxies that are installed here: a part of it.
 bench-idle:
