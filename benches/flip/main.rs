@@ -1,8 +1,9 @@
 //! What a flip costs: how long until it is answered, which is when it is durable and in force on all workers, and what a
 //! hundred of them a second take from the traffic.
 //!
-//! Rounds without and with flips follow each other in turns, and the ratio of each pair counts: the machine's own drift is in
-//! both. wrk fails the bench when an answer is an error or a connection breaks.
+//! First without traffic, then beside load that leaves no core idle: there a flip also waits for its turn of the processor, in
+//! the client that asks for it as well. Rounds without and with flips follow each other in turns, and the ratio of each pair
+//! counts: the machine's own drift is in both. wrk fails the bench when an answer is an error or a connection breaks.
 
 #![allow(
     clippy::unwrap_used,
@@ -46,6 +47,15 @@ fn main() {
     let binary = std::env::var("POINTSMAN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_pointsman").to_owned());
     let origin = round::origin("127.0.0.1:0");
     let proxy = Running::start(Path::new(&binary), Shape { workers: 2, ..Shape::SMALL }, origin.port());
+    let stop = AtomicBool::new(false);
+    let (mut alone, nanos) = thread::scope(|scope| {
+        let before = proxy.cpu_nanos();
+        let flips = scope.spawn(|| flip(proxy.admin(), &stop));
+        thread::sleep(Duration::from_secs(SECONDS.into()));
+        stop.store(true, Ordering::Relaxed);
+        (flips.join().unwrap(), proxy.cpu_nanos() - before)
+    });
+    let flips = alone.len();
     wrk(proxy.listen, 64, SECONDS);
     let (mut times, mut ratios, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..PAIRS {
@@ -72,13 +82,14 @@ fn main() {
         let index = ((times.len() - 1) as f64 * part) as usize;
         times[index]
     };
-    println!("| of {} flips | |\n|---|---|", times.len());
-    println!(
-        "| answered after, p50 / p99 / most | {:.2} / {:.2} / {:.2} ms |",
-        at(&mut times, 0.5),
-        at(&mut times, 0.99),
-        at(&mut times, 1.0)
-    );
+    println!("| of {flips} flips without and {} beside traffic | |\n|---|---|", times.len());
+    for (what, times) in [("without", &mut alone), ("beside", &mut times)] {
+        let (middle, rare, most) = (at(times, 0.5), at(times, 0.99), at(times, 1.0));
+        println!("| answered after, {what} traffic, p50 / p99 / most | {middle:.2} / {rare:.2} / {most:.2} ms |");
+    }
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let each = nanos as f64 / 1e3 / flips as f64;
+    println!("| CPU of a flip, all threads | {each:.0} us |");
     println!(
         "| requests a second with {FLIPS_A_SECOND} flips a second / without | {:.3} ({:.3} to {:.3}) |",
         at(&mut ratios, 0.5),

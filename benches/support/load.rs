@@ -35,7 +35,9 @@ impl Running {
     pub(crate) fn start(binary: &Path, shape: Shape, origin_port: u16) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let listen = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let file = folder.path().join("pointsman.toml");
+        // Apart from its state, as where it is installed: the config's folder is watched.
+        std::fs::create_dir(folder.path().join("etc")).unwrap();
+        let file = folder.path().join("etc/pointsman.toml");
         std::fs::write(&file, shape.config(listen, folder.path(), origin_port)).unwrap();
         let mut command = Command::new(binary);
         command.args(["run", "--config"]).arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
