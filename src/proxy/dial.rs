@@ -90,7 +90,10 @@ pub async fn dial(
             }
             Err(error) if error.is_own() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");
-                tried.push(index);
+                // Connections that nobody uses have some: after a flip they may be as many as the clients'.
+                if worker.pools.let_go() == 0 {
+                    tried.push(index);
+                }
             }
             Err(error) => {
                 if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now())) {

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::support::process::{Process, config};
-use crate::support::{Client, Origin, client, eventually, get};
+use crate::support::{Client, Origin, Reply, client, eventually, get};
 
 /// How long a process is watched for spinning.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -72,6 +72,35 @@ fn with_64_descriptors_the_next_connections_wait() {
         clients = waiting;
     }
     assert_eq!(client::send(process.listener, get("/")).status, 200);
+}
+
+#[test]
+fn idle_connections_make_room_for_those_of_a_flip() {
+    // Long enough for all requests to be in flight at once.
+    let slow = || {
+        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+        Origin::with(move |_| Reply::default().pause(500).then(answer))
+    };
+    let (v1, v2, folder) = (slow(), slow(), tempfile::tempdir().unwrap());
+    let path = folder.path().join("pointsman.toml");
+    std::fs::write(&path, config(v1.address(), v2.address(), "").replace("workers = 2", "workers = 1")).unwrap();
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n 256; exec {} run --config {}", env!("CARGO_BIN_EXE_pointsman"), path.display());
+    command.args(["-c", &script]);
+    let process = Process::start_command(command);
+    // Fewer than it lets in, but with as many connections to either version there are not enough descriptors.
+    let mut clients: Vec<_> = (0..92).map(|_| Client::to(process.listener)).collect();
+    for to in ["v1", "v2", "v1"] {
+        process.send(http::Method::POST, "/v1/services/shop/flip", serde_json::json!({ "to": to })).unwrap();
+        for client in &mut clients {
+            client.write(get("/"));
+        }
+        for client in &mut clients {
+            let answer = client.answer();
+            assert_eq!((answer.status, answer.text().as_str()), (200, "hello"), "after the flip to {to}");
+        }
+    }
+    assert_eq!((v1.connections(), v2.connections()), (184, 92), "idle ones were let go at each flip");
 }
 
 #[test]
