@@ -80,7 +80,7 @@ impl Inbox {
         if self.bytes.is_empty() {
             // To the front of the room if nobody holds a part of it any more: each request is read into the lines of the
             // cache that the one before has left there.
-            let _reclaimed = self.bytes.try_reclaim(ROOM_BYTES);
+            let _reclaimed = self.bytes.try_reclaim(self.room.max(ROOM_BYTES));
         }
         if self.bytes.capacity() - self.bytes.len() < ROOM_BYTES_MIN {
             self.bytes.reserve(self.room.max(ROOM_BYTES));
