@@ -48,9 +48,12 @@ pub enum HeadError {
     /// There are more lines or bytes than there may be.
     #[error("found a head with more lines or bytes than it may have")]
     TooLarge,
-    /// Where the body ends cannot be told.
-    #[error("found a length that is no number, or a last transfer coding other than chunked")]
-    Framing,
+    /// Where the body ends cannot be told by its length.
+    #[error("found a length that is no number, or two lengths")]
+    Length,
+    /// Where the body ends cannot be told by its coding.
+    #[error("found a last transfer coding other than chunked")]
+    Coding,
 }
 
 /// Where the body of a message ends.
@@ -181,7 +184,8 @@ impl Framing {
             (Some(true), _) => Ok(Some(BodyLength::Chunked)),
             (None, Some(Length::Bytes(length))) => Ok(Some(BodyLength::Exact(length))),
             (None, None) => Ok(None),
-            (Some(false), _) | (None, Some(Length::Nonsense)) => Err(HeadError::Framing),
+            (Some(false), _) => Err(HeadError::Coding),
+            (None, Some(Length::Nonsense)) => Err(HeadError::Length),
         }
     }
 

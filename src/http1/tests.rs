@@ -1,6 +1,8 @@
 //! The parts put to the test together: what is read does not depend on how the bytes were cut, and what is written is read
 //! as what it was.
 
+use std::task::Poll;
+
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
@@ -217,14 +219,14 @@ fn what_is_no_answer_is_told_why() {
         ("HTTP/1.1 abc OK\r\n\r\n", HeadError::Status),
         ("HTTP/1.1 200 OK\r\nno header\r\n\r\n", HeadError::Header),
         ("HTTP/1.1 200 OK\r\na : b\r\n\r\n", HeadError::Header),
-        ("HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\n", HeadError::Framing),
-        ("HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", HeadError::Framing),
-        ("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n", HeadError::Framing),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", HeadError::Framing),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n", HeadError::Framing),
-        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", HeadError::Framing),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HeadError::Framing),
-        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", HeadError::Framing),
+        ("HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\n", HeadError::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: +5\r\n\r\n", HeadError::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n", HeadError::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5, 5\r\n\r\n", HeadError::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 18446744073709551616\r\n\r\n", HeadError::Length),
+        ("HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n", HeadError::Length),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip\r\n\r\n", HeadError::Coding),
+        ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", HeadError::Coding),
     ] {
         assert_eq!(every_cut_of_response(false, text).expect_err(text), why, "{text:?}");
     }
@@ -242,28 +244,22 @@ fn written(outbox: &mut Outbox, into: &mut Vec<u8>) {
             mut self: std::pin::Pin<&mut Self>,
             _: &mut std::task::Context<'_>,
             bytes: &[u8],
-        ) -> std::task::Poll<std::io::Result<usize>> {
+        ) -> Poll<std::io::Result<usize>> {
             // Never more than a few at once, so that every place is cut at.
             let count = bytes.len().min(7);
             self.0.extend_from_slice(&bytes[..count]);
-            std::task::Poll::Ready(Ok(count))
+            Poll::Ready(Ok(count))
         }
-        fn poll_flush(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<std::io::Result<()>> {
-            std::task::Poll::Ready(Ok(()))
+        fn poll_flush(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
         }
-        fn poll_shutdown(
-            self: std::pin::Pin<&mut Self>,
-            _: &mut std::task::Context<'_>,
-        ) -> std::task::Poll<std::io::Result<()>> {
-            std::task::Poll::Ready(Ok(()))
+        fn poll_shutdown(self: std::pin::Pin<&mut Self>, _: &mut std::task::Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
         }
     }
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
     let (before, length) = (outbox.written(), into.len());
-    assert!(matches!(outbox.poll_flush(&mut Sink(into), &mut cx), std::task::Poll::Ready(Ok(()))));
+    assert!(matches!(outbox.poll_flush(&mut Sink(into), &mut cx), Poll::Ready(Ok(()))));
     assert!(outbox.is_empty() && outbox.written() - before == (into.len() - length) as u64);
 }
 
@@ -317,6 +313,34 @@ fn a_head_is_read_as_it_was_written() {
     let (head, _) = response(false, [&bytes[..]]).expect("a head").expect("a whole one");
     assert!(head.status == StatusCode::NOT_FOUND && !head.keep_alive && head.headers["date"] == DATE[..]);
     assert!(bytes.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
+}
+
+#[test]
+fn large_bodies_are_read_in_large_parts() {
+    let (mut stream, mut inbox, mut most) = (&[0; 1 << 20][..], Inbox::default(), 0);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    for _ in 0..10 {
+        let Poll::Ready(Ok(count)) = inbox.poll_fill(&mut stream, &mut cx) else { panic!("memory is ready") };
+        most = most.max(count);
+        // Nobody keeps a part of it.
+        drop(inbox.bytes().split());
+    }
+    assert!(most >= 64 * 1024, "{most} bytes at once");
+}
+
+#[test]
+fn small_requests_are_read_to_the_same_place() {
+    let mut inbox = Inbox::default();
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut places = std::collections::BTreeSet::new();
+    for _ in 0..10 {
+        let mut stream = &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..];
+        assert!(inbox.poll_fill(&mut stream, &mut cx).is_ready());
+        places.insert(inbox.bytes().as_ptr());
+        let head = inbox.request(LIMITS).expect("a head").expect("a whole one");
+        assert_eq!(head.headers["host"], "a");
+    }
+    assert_eq!(places.len(), 1);
 }
 
 proptest! {

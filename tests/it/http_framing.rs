@@ -104,7 +104,10 @@ fn a_transfer_coding_is_chunked_once_or_refused() {
 fn refused_framing_says_why() {
     let body = "5\r\nhello\r\n0\r\n\r\n";
     Table::new().run([
-        Case::refused(3, framed(&["Transfer-Encoding: gzip, chunked"], body), REFUSED, ""),
+        Case::refused(3, framed(&["Transfer-Encoding: gzip, chunked"], body), &[501], "unknown_transfer_coding"),
+        Case::refused(3, framed(&["Transfer-Encoding: gzip"], body), &[501], "unknown_transfer_coding"),
+        Case::refused(4, framed(&["Content-Length: +5"], "hello"), &[400], "bad_framing"),
+        Case::refused(4, framed(&["Content-Length: 5", "Content-Length: 6"], "hello!"), &[400], "bad_framing"),
         Case::refused(4, framed(&["Content-Length: 5", "Transfer-Encoding: chunked"], body), &[400], "bad_framing"),
     ]);
 }

@@ -186,12 +186,13 @@ fn refusal(error: HeadError, http2: bool) -> Refusal {
         HeadError::Version if http2 => {
             Refusal::new(Refused::BadHead, "this listener speaks HTTP/1.1 on plain connections")
         }
-        HeadError::Method
-        | HeadError::Target
-        | HeadError::Version
-        | HeadError::Header
-        | HeadError::Status
-        | HeadError::Framing => Refusal::new(Refused::BadHead, "this is not the head of an HTTP/1.1 request"),
+        HeadError::Length => Refusal::new(Refused::BadFraming, "found a length that is no number, or two lengths"),
+        HeadError::Coding => {
+            Refusal::new(Refused::UnknownCoding, "found a transfer coding other than chunked, want chunked alone")
+        }
+        HeadError::Method | HeadError::Target | HeadError::Version | HeadError::Header | HeadError::Status => {
+            Refusal::new(Refused::BadHead, "this is not the head of an HTTP/1.1 request")
+        }
     }
 }
 
