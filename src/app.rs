@@ -209,12 +209,6 @@ impl Bound {
     /// # Errors
     /// [`StartError`], with what to do.
     pub fn bind(config: Config, mut options: Options) -> Result<Self, StartError> {
-        let cores = || thread::available_parallelism().map_or(1, usize::from);
-        let workers = config.proxy.workers.map_or_else(cores, usize::from);
-        let material = Material::load(&config)?;
-        for warning in material.warnings() {
-            tracing::warn!("{warning}");
-        }
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
         let (upgrade_signal, hangups) = {
@@ -222,6 +216,12 @@ impl Bound {
             let upgrade = options.program.is_some().then(upgrade::listen).transpose().map_err(StartError::Runtime)?;
             (upgrade, Hangups::listen().map_err(StartError::Runtime)?)
         };
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        let workers = config.proxy.workers.map_or_else(cores, usize::from);
+        let material = Material::load(&config)?;
+        for warning in material.warnings() {
+            tracing::warn!("{warning}");
+        }
         let inherited = &mut options.inherited;
         let listeners = sockets::listeners(&config.listeners, workers, inherited)?;
         let door = Door::bind(&config.admin, inherited)?;

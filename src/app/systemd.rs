@@ -51,6 +51,8 @@ pub(super) async fn run(
     let mut stopped = std::pin::pin!(stopped);
     loop {
         tokio::select! {
+            // In this order: a reload is told before what came of it.
+            biased;
             () = &mut stopped => return,
             _ = hangup.recv() => {
                 let now = NotifyState::monotonic_usec_now().ok();
