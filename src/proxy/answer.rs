@@ -69,13 +69,13 @@ impl Exchange {
     /// The answer came to its end. The connection is used again only if the request's body did as well (rule 26).
     fn end(mut self: Box<Self>, incoming: &mut Incoming) {
         let now = Instant::now();
-        self.observer.end(now);
         let connection = incoming.take_idle();
         if self.request_body.ended().is_none() || self.request_body.fault().is_some() {
             self.request_body.abandon();
         } else if let Some(connection) = connection {
             self.lease.give_back(&self.worker, connection, now);
         }
+        self.observer.end(now);
     }
 }
 
