@@ -1,12 +1,13 @@
 //! The access log: what a line says of a request, whatever became of it.
 
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::support::h2::{H2Client, request};
 use super::support::process::{Process, config};
-use super::support::{Origin, Proxy, Reply, Setup, client, eventually, get};
+use super::support::{Origin, Proxy, Reply, Setup, client, eventually, eventually_within, get};
 
 /// A proxy, and the folder that its access log is in.
 fn logged(setup: Setup) -> (Proxy, tempfile::TempDir) {
@@ -122,7 +123,8 @@ fn sighup_is_heard_from_the_moment_that_the_process_is_known() {
         let mut process = Process::start(&folder.path().join("pointsman.toml"));
         std::fs::remove_file(&log).unwrap();
         process.signal("HUP");
-        eventually("the file is there again", || log.exists());
+        // It is known before its parts run, and they may take their time to begin.
+        eventually_within(Duration::from_secs(20), "the file is there again", || log.exists());
         assert!(process.end().success());
     }
 }

@@ -66,8 +66,7 @@ fn a_body_is_not_stored_for_an_origin_that_does_not_read() {
 #[test]
 fn an_origin_that_stops_reading_a_body_is_given_up() {
     let mute = Fault::mute();
-    let lines = "response_timeout = \"200ms\"\nbody_idle_timeout = \"200ms\"";
-    let proxy = Setup::endpoints(&[&[mute.address()]]).service(lines).start();
+    let proxy = Setup::endpoints(&[&[mute.address()]]).service("response_timeout = \"200ms\"").start();
     let mut client = proxy.client();
     let length = 100 << 20;
     client.write(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"));

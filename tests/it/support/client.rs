@@ -93,9 +93,9 @@ impl Client {
         self.stream.write_all(bytes).is_ok()
     }
 
-    /// Writes up to `most` bytes, until the peer takes no more for 300 ms; gives the number of bytes.
+    /// Writes up to `most` bytes, until the peer takes no more for a second; gives the number of bytes.
     pub(crate) fn write_until_stuck(&mut self, most: usize) -> usize {
-        self.stream.set_write_timeout(Some(Duration::from_millis(300))).unwrap();
+        self.stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
         let piece = vec![b'x'; 64 * 1024];
         let mut written = 0;
         while let Ok(count) = self.stream.write(&piece[..piece.len().min(most - written)]) {
