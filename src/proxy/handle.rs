@@ -180,15 +180,23 @@ async fn exchange(
         // On the heap: the requests that have nothing to replay should not pay for it.
         Some(spare) => Box::pin(replay_if_failed(worker, spare, (first, route.routed, state), observer)).await?,
     };
-    let handshake = match handshake {
-        None => None,
-        Some(handshake) => handshake.answered(&answer.response, proof.as_ref()).map_err(|detail| {
-            observer.failed(UpstreamFailure::BadAnswer);
-            Refusal::new(Refused::UpstreamBadAnswer, detail)
-        })?,
-    };
+    let handshake = consented(handshake, &answer, proof.as_ref(), observer)?;
     let secure = admitted.secure;
     Ok((Forwarded { answer, is_head, secure, routed, handshake }, request_body, route.new_key))
+}
+
+/// The WebSocket that the client asked for, if the endpoint has consented to it.
+fn consented(
+    handshake: Option<Handshake>,
+    answer: &Answer,
+    proof: Option<&http::HeaderValue>,
+    observer: &Observer,
+) -> Result<Option<Handshake>, Refusal> {
+    let Some(handshake) = handshake else { return Ok(None) };
+    handshake.answered(&answer.response, proof).map_err(|detail| {
+        observer.failed(UpstreamFailure::BadAnswer);
+        Refusal::new(Refused::UpstreamBadAnswer, detail)
+    })
 }
 
 /// The head of an answer and what its last edits need.
