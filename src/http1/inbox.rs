@@ -137,3 +137,40 @@ impl Inbox {
 fn has_empty_line(bytes: &[u8]) -> bool {
     bytes.windows(2).any(|pair| pair == b"\n\n") || bytes.windows(3).any(|three| three == b"\n\r\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::task::Waker;
+
+    use super::*;
+
+    #[test]
+    fn large_bodies_are_read_in_large_parts() {
+        let (mut stream, mut inbox, mut most) = (&[0; 1 << 20][..], Inbox::default(), 0);
+        let mut cx = Context::from_waker(Waker::noop());
+        for _ in 0..10 {
+            let Poll::Ready(Ok(count)) = inbox.poll_fill(&mut stream, &mut cx) else { panic!("memory is ready") };
+            most = most.max(count);
+            // Nobody keeps a part of it.
+            drop(inbox.bytes().split());
+        }
+        assert!(most >= 64 * 1024, "{most} bytes at once");
+    }
+
+    #[test]
+    fn small_requests_are_read_to_the_same_place() {
+        let limits = HeadLimits { bytes_max: 1024, headers_max: 10 };
+        let mut inbox = Inbox::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut places = BTreeSet::new();
+        for _ in 0..10 {
+            let mut stream = &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..];
+            assert!(inbox.poll_fill(&mut stream, &mut cx).is_ready());
+            places.insert(inbox.bytes().as_ptr());
+            let head = inbox.request(limits).expect("a head").expect("a whole one");
+            assert_eq!(head.headers["host"], "a");
+        }
+        assert_eq!(places.len(), 1);
+    }
+}

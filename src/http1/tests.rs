@@ -315,34 +315,6 @@ fn a_head_is_read_as_it_was_written() {
     assert!(bytes.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
 }
 
-#[test]
-fn large_bodies_are_read_in_large_parts() {
-    let (mut stream, mut inbox, mut most) = (&[0; 1 << 20][..], Inbox::default(), 0);
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    for _ in 0..10 {
-        let Poll::Ready(Ok(count)) = inbox.poll_fill(&mut stream, &mut cx) else { panic!("memory is ready") };
-        most = most.max(count);
-        // Nobody keeps a part of it.
-        drop(inbox.bytes().split());
-    }
-    assert!(most >= 64 * 1024, "{most} bytes at once");
-}
-
-#[test]
-fn small_requests_are_read_to_the_same_place() {
-    let mut inbox = Inbox::default();
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let mut places = std::collections::BTreeSet::new();
-    for _ in 0..10 {
-        let mut stream = &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..];
-        assert!(inbox.poll_fill(&mut stream, &mut cx).is_ready());
-        places.insert(inbox.bytes().as_ptr());
-        let head = inbox.request(LIMITS).expect("a head").expect("a whole one");
-        assert_eq!(head.headers["host"], "a");
-    }
-    assert_eq!(places.len(), 1);
-}
-
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
