@@ -60,7 +60,7 @@ pub async fn dial(
     now: Instant,
     observer: &Observer,
 ) -> Result<Lease, NoConnection> {
-    let (mut tried, mut now) = (Vec::new(), now);
+    let (mut tried, mut now, mut asked) = (Vec::new(), now, false);
     loop {
         let now_ms = worker.clock_ms(now);
         #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
@@ -90,8 +90,9 @@ pub async fn dial(
             }
             Err(error) if error.is_own() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");
-                // Connections that nobody uses have some: after a flip they may be as many as the clients'.
-                if worker.pools.let_go() == 0 {
+                // Connections that nobody uses have some: after a flip they may be as many as the clients'. Once: others put
+                // theirs back meanwhile, and ports do not come back by closing.
+                if std::mem::replace(&mut asked, true) || worker.pools.let_go() == 0 {
                     tried.push(index);
                 }
             }
