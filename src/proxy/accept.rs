@@ -125,7 +125,7 @@ async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>) {
         let due = due.map(|due| due.max(now + REVIEW_PAUSE));
         tokio::select! {
             _ = ticks.tick() => worker.pools.sweep(Instant::now()),
-            Ok(()) = changes.changed() => {}
+            () = worker.longs.concerned(&mut changes) => {}
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
         }
     }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::observe::Routed;
@@ -55,6 +56,7 @@ pub struct Longs {
     next: Cell<u64>,
     looked_at: RefCell<Option<Arc<Table>>>,
     draining: Cell<bool>,
+    first: Notify,
 }
 
 #[derive(Debug)]
@@ -78,6 +80,27 @@ impl Longs {
             self.open.borrow().values().for_each(|long| long.judge(table, self.draining.get(), now));
         }
         self.open.borrow().values().filter_map(|long| long.close_if_due(now)).min()
+    }
+
+    /// Waits for another table that could mean something to one of them. While there is none, a table that is put in force
+    /// wakes nobody: a worker under load has better things to do.
+    pub async fn concerned(&self, changes: &mut watch::Receiver<()>) {
+        while self.open.borrow().is_empty() {
+            self.first.notified().await;
+        }
+        // An error says that no table will follow.
+        if changes.changed().await.is_err() {
+            std::future::pending().await
+        }
+    }
+
+    /// Takes one in. Returns its number.
+    fn enter(&self, long: Rc<Long>) -> u64 {
+        let number = self.next.get();
+        self.next.set(number + 1);
+        self.open.borrow_mut().insert(number, long);
+        self.first.notify_one();
+        number
     }
 
     /// The process ends: everything is treated as if its version had lost its share.
@@ -147,9 +170,7 @@ impl Open {
         let longs = &worker.longs;
         // It was routed by a table that may have gone since, and the next look may be far off.
         long.judge(&worker.snapshot(), longs.draining.get(), Instant::now());
-        let number = longs.next.get();
-        longs.next.set(number + 1);
-        longs.open.borrow_mut().insert(number, Rc::clone(&long));
+        let number = longs.enter(Rc::clone(&long));
         version.stats.cell(worker.index).long_began();
         Self { worker: Rc::clone(worker), number, long, stats: Arc::clone(&version.stats) }
     }
@@ -178,5 +199,38 @@ impl Drop for Open {
     fn drop(&mut self) {
         self.stats.cell(self.worker.index).long_ended();
         self.worker.longs.open.borrow_mut().remove(&self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use super::*;
+
+    #[test]
+    fn a_table_wakes_nobody_while_there_is_none_to_be_concerned() {
+        let (longs, (sender, mut changes)) = (Longs::default(), watch::channel(()));
+        let mut later = changes.clone();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut concerned = pin!(longs.concerned(&mut changes));
+        assert!(concerned.as_mut().poll(&mut cx).is_pending());
+        sender.send_replace(());
+        assert!(concerned.as_mut().poll(&mut cx).is_pending());
+        let name = |text: &str| Name::new(text).expect("a name");
+        let long = Long {
+            kind: Kind::Tunnel,
+            service: name("shop"),
+            version: name("v1"),
+            had_share: true,
+            close_at: Cell::default(),
+            closed: Cell::default(),
+            waker: RefCell::default(),
+        };
+        longs.enter(Rc::new(long));
+        assert!(concerned.as_mut().poll(&mut cx).is_ready(), "the table that came before may be new to it");
+        sender.send_replace(());
+        let mut concerned = pin!(longs.concerned(&mut later));
+        assert!(concerned.as_mut().poll(&mut cx).is_ready());
     }
 }
