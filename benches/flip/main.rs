@@ -2,8 +2,10 @@
 //! hundred of them a second take from the traffic.
 //!
 //! First without traffic, then beside load that leaves no core idle: there a flip also waits for its turn of the processor, in
-//! the client that asks for it as well. Rounds without and with flips follow each other in turns, and the ratio of each pair
-//! counts: the machine's own drift is in both. wrk fails the bench when an answer is an error or a connection breaks.
+//! the client that asks for it as well. The load goes on without a pause while short turns follow each other, without
+//! anything, with each [`Kind`], and the same backwards: whatever drifts for longer than a block of them is in all of it.
+//! What the kinds cost tells where the cost of a flip comes from: the disk, the change, or that the traffic then takes other
+//! connections, whose memory is in no cache. wrk fails the bench when an answer is an error or a connection breaks.
 
 #![allow(
     clippy::unwrap_used,
@@ -18,118 +20,215 @@ mod callgrind;
 #[path = "../support/load.rs"]
 mod load;
 
+#[path = "../support/origin.rs"]
+mod origin;
+
 #[path = "../support/round.rs"]
 mod round;
 
 #[path = "../support/shape.rs"]
 mod shape;
 
+use std::fs::File;
 use std::io::{Read, Write};
+use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use load::{Running, wrk};
+use origin::Origin;
 use shape::Shape;
 use tokio::time::Instant;
 
-const FLIPS_A_SECOND: u32 = 100;
+/// Between the beginnings of two flips.
+const EVERY: Duration = Duration::from_millis(10);
 
-/// Pairs of rounds.
-const PAIRS: u32 = 5;
+/// Of each turn beside traffic.
+const TURN: Duration = Duration::from_millis(200);
 
-/// Of each round.
-const SECONDS: u32 = 4;
+/// Times that all turns come forwards and backwards.
+const BLOCKS: u32 = 50;
+
+/// Connections that ask without a pause.
+const CONNECTIONS: u32 = 64;
+
+/// What is done a hundred times a second.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Nothing.
+    None,
+    /// As many bytes as a flip writes are written and synced, by the client itself: what durability costs on this disk.
+    Sync,
+    /// A service is flipped that nobody asks.
+    Other,
+    /// The service is flipped that is asked.
+    Flip,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::None, Self::Sync, Self::Other, Self::Flip];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::None => "nothing",
+            Self::Sync => "a write of 12 KiB that is synced",
+            Self::Other => "a flip of a service that nobody asks",
+            Self::Flip => "a flip of the service that is asked",
+        }
+    }
+}
 
 fn main() {
     let binary = std::env::var("POINTSMAN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_pointsman").to_owned());
-    let origin = round::origin("127.0.0.1:0");
-    let proxy = Running::start(Path::new(&binary), Shape { workers: 2, ..Shape::SMALL }, origin.port());
-    let stop = AtomicBool::new(false);
-    let (mut alone, nanos) = thread::scope(|scope| {
-        let before = proxy.cpu_nanos();
-        let flips = scope.spawn(|| flip(proxy.admin(), &stop));
-        thread::sleep(Duration::from_secs(SECONDS.into()));
-        stop.store(true, Ordering::Relaxed);
-        (flips.join().unwrap(), proxy.cpu_nanos() - before)
+    let origin = Origin::start();
+    let shape = Shape { workers: 2, services: 2, ..Shape::SMALL };
+    let proxy = Running::start(Path::new(&binary), shape, origin.address.port());
+    let mut client = Client { admin: proxy.admin(), disk: tempfile::tempfile().unwrap(), times: Vec::new() };
+
+    let before = proxy.cpu_nanos();
+    client.turn(Kind::Flip, Duration::from_secs(4));
+    let nanos = proxy.cpu_nanos() - before;
+    let mut alone = std::mem::take(&mut client.times);
+
+    let listen = proxy.listen;
+    let mut ratios = Kind::ALL.map(|_| (Vec::new(), Vec::new()));
+    thread::scope(|scope| {
+        let warm = 1;
+        let turns = u32::try_from(Kind::ALL.len()).unwrap() * 2;
+        let seconds = warm + 1 + (TURN * turns * BLOCKS).as_secs();
+        let load = scope.spawn(move || wrk(listen, CONNECTIONS, seconds.try_into().unwrap()));
+        thread::sleep(Duration::from_secs(warm));
+        for _ in 0..BLOCKS {
+            let mut turn = |kind: Kind| Measured::of(&proxy, &origin, || client.turn(kind, TURN));
+            let forwards = Kind::ALL.map(&mut turn);
+            let mut backwards = Kind::ALL.into_iter().rev().map(&mut turn).collect::<Vec<_>>().into_iter().rev();
+            let both = forwards.map(|turn| turn.and(&backwards.next().unwrap()));
+            for ((rates, costs), turn) in ratios.iter_mut().zip(&both) {
+                rates.push(turn.rate() / both[0].rate());
+                costs.push(turn.cost() / both[0].cost());
+            }
+        }
+        load.join().unwrap();
     });
-    let flips = alone.len();
-    wrk(proxy.listen, 64, SECONDS);
-    let (mut times, mut ratios, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
-    for _ in 0..PAIRS {
-        let quiet = measure(&proxy);
-        let stop = AtomicBool::new(false);
-        let busy = thread::scope(|scope| {
-            let flips = scope.spawn(|| flip(proxy.admin(), &stop));
-            let busy = measure(&proxy);
-            stop.store(true, Ordering::Relaxed);
-            times.extend(flips.join().unwrap());
-            busy
-        });
-        ratios.push(busy.0 / quiet.0);
-        cpu.push(busy.1 / quiet.1);
-    }
-    let at = |times: &mut Vec<f64>, part: f64| {
-        times.sort_by(f64::total_cmp);
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            clippy::cast_precision_loss,
-            reason = "an index"
-        )]
-        let index = ((times.len() - 1) as f64 * part) as usize;
-        times[index]
-    };
-    println!("| of {flips} flips without and {} beside traffic | |\n|---|---|", times.len());
-    for (what, times) in [("without", &mut alone), ("beside", &mut times)] {
-        let (middle, rare, most) = (at(times, 0.5), at(times, 0.99), at(times, 1.0));
+    report((&mut alone, nanos), &mut client.times, &mut ratios);
+}
+
+fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [(Vec<f64>, Vec<f64>)]) {
+    println!("| of {} flips without traffic and {} beside it | |\n|---|---|", alone.len(), beside.len());
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let each = nanos as f64 / 1e3 / alone.len() as f64;
+    for (what, times) in [("without", alone), ("beside", beside)] {
+        let [middle, rare, most] = [0.5, 0.99, 1.0].map(|part| at(times, part));
         println!("| answered after, {what} traffic, p50 / p99 / most | {middle:.2} / {rare:.2} / {most:.2} ms |");
     }
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let each = nanos as f64 / 1e3 / flips as f64;
-    println!("| CPU of a flip, all threads | {each:.0} us |");
-    println!(
-        "| requests a second with {FLIPS_A_SECOND} flips a second / without | {:.3} ({:.3} to {:.3}) |",
-        at(&mut ratios, 0.5),
-        at(&mut ratios, 0.0),
-        at(&mut ratios, 1.0)
-    );
-    println!(
-        "| CPU a request, with / without | {:.3} ({:.3} to {:.3}) |",
-        at(&mut cpu, 0.5),
-        at(&mut cpu, 0.0),
-        at(&mut cpu, 1.0)
-    );
-}
-
-/// Requests a second, and CPU nanoseconds a request.
-fn measure(proxy: &Running) -> (f64, f64) {
-    let before = proxy.cpu_nanos();
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let requests = wrk(proxy.listen, 64, SECONDS) as f64;
-    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
-    let nanos = (proxy.cpu_nanos() - before) as f64;
-    (requests / f64::from(SECONDS), nanos / requests)
-}
-
-/// Flips forth and back until `stop`; how long each took, in milliseconds.
-fn flip(mut admin: UnixStream, stop: &AtomicBool) -> Vec<f64> {
-    let mut times = Vec::new();
-    let mut next = Instant::now();
-    while !stop.load(Ordering::Relaxed) {
-        let to = if times.len() % 2 == 0 { "v2" } else { "v1" };
-        let body = format!("{{\"to\": \"{to}\"}}");
-        let began = Instant::now();
-        let head = "POST /v1/services/shop/flip HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json";
-        admin.write_all(format!("{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
-        answer(&mut admin);
-        times.push(began.elapsed().as_secs_f64() * 1e3);
-        next += Duration::from_secs(1) / FLIPS_A_SECOND;
-        thread::sleep(next.saturating_duration_since(Instant::now()));
+    println!("| CPU of a flip without traffic, all threads | {each:.0} us |\n");
+    let often = Duration::from_secs(1).div_duration_f64(EVERY);
+    println!("| {often:.0} times a second, beside traffic | requests a second | CPU of a request |\n|---|---|---|");
+    for (kind, (rates, costs)) in Kind::ALL.iter().zip(ratios).skip(1) {
+        let figures = [rates, costs].map(|ratios| {
+            let [middle, low, high] = [0.5, 0.25, 0.75].map(|part| at(ratios, part));
+            format!("{middle:.3} ({low:.3} to {high:.3})")
+        });
+        println!("| {} | {} |", kind.name(), figures.join(" | "));
     }
-    times
+    println!("\nAs a multiple of the same without: middle of {BLOCKS} blocks, and the half of them around it.");
+}
+
+/// The value below which this part of them lies.
+fn at(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        clippy::cast_precision_loss,
+        reason = "an index"
+    )]
+    let index = ((values.len() - 1) as f64 * part) as usize;
+    values[index]
+}
+
+/// What happened in some time.
+struct Measured {
+    requests: u64,
+    nanos: u64,
+    time: Duration,
+}
+
+impl Measured {
+    fn of(proxy: &Running, origin: &Origin, turn: impl FnOnce()) -> Self {
+        let (began, nanos, requests) = (Instant::now(), proxy.cpu_nanos(), origin.answered());
+        turn();
+        let (requests, nanos) = (origin.answered() - requests, proxy.cpu_nanos() - nanos);
+        Self { requests, nanos, time: began.elapsed() }
+    }
+
+    fn and(&self, other: &Self) -> Self {
+        let (requests, nanos) = (self.requests + other.requests, self.nanos + other.nanos);
+        Self { requests, nanos, time: self.time + other.time }
+    }
+
+    /// Requests a second.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn rate(&self) -> f64 {
+        self.requests as f64 / self.time.as_secs_f64()
+    }
+
+    /// Nanoseconds of CPU a request.
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    fn cost(&self) -> f64 {
+        self.nanos as f64 / self.requests as f64
+    }
+}
+
+/// Who does it.
+struct Client {
+    admin: UnixStream,
+    disk: File,
+    /// How long each flip of the service that is asked took, in milliseconds.
+    times: Vec<f64>,
+}
+
+impl Client {
+    /// Does something for so long.
+    fn turn(&mut self, kind: Kind, time: Duration) {
+        let end = Instant::now() + time;
+        let mut next = Instant::now();
+        for number in 0.. {
+            if kind == Kind::None || next >= end {
+                break;
+            }
+            thread::sleep(next.saturating_duration_since(Instant::now()));
+            next += EVERY;
+            match kind {
+                Kind::None => {}
+                // Over and over the same space, as in a log that is there already.
+                Kind::Sync => {
+                    self.disk.write_all_at(&[1; 12 * 1024], number % 20 * 12 * 1024).unwrap();
+                    self.disk.sync_data().unwrap();
+                }
+                Kind::Other => self.flip("other-1", number),
+                Kind::Flip => {
+                    let began = Instant::now();
+                    self.flip("shop", number);
+                    self.times.push(began.elapsed().as_secs_f64() * 1e3);
+                }
+            }
+        }
+        thread::sleep(end.saturating_duration_since(Instant::now()));
+    }
+
+    fn flip(&mut self, service: &str, number: u64) {
+        let body = format!("{{\"to\": \"v{}\"}}", number % 2 + 1);
+        let head = format!(
+            "POST /v1/services/{service}/flip HTTP/1.1\r\nhost: localhost\r\n\
+             content-type: application/json\r\ncontent-length: {}\r\n\r\n",
+            body.len()
+        );
+        self.admin.write_all((head + &body).as_bytes()).unwrap();
+        answer(&mut self.admin);
+    }
 }
 
 /// Reads an answer with a length, which has to be a 200.

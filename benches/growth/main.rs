@@ -15,6 +15,9 @@
 #[path = "../support/callgrind.rs"]
 mod callgrind;
 
+#[path = "../support/origin.rs"]
+mod origin;
+
 #[path = "../support/round.rs"]
 mod round;
 

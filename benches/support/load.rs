@@ -9,7 +9,10 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use super::round;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::time::Instant;
+
+use super::origin::Origin;
 use super::shape::Shape;
 
 /// Rounds of each; the least is taken, because neighbours only add.
@@ -25,6 +28,12 @@ pub(crate) struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // Asked, not killed: one that is built to count what it runs writes its counts when it ends.
+        kill_process(Pid::from_child(&self.process), Signal::TERM).ok();
+        let asked = Instant::now();
+        while self.process.try_wait().is_ok_and(|ended| ended.is_none()) && asked.elapsed() < Duration::from_secs(10) {
+            thread::sleep(Duration::from_millis(20));
+        }
         self.process.kill().ok();
         self.process.wait().ok();
     }
@@ -71,8 +80,8 @@ pub(crate) fn workers(binary: &Path) -> Vec<(u32, u64)> {
 }
 
 fn nanos(binary: &Path, shape: Shape, connections: u32) -> u64 {
-    let origin = round::origin("127.0.0.1:0");
-    let proxy = Running::start(binary, shape, origin.port());
+    let origin = Origin::start();
+    let proxy = Running::start(binary, shape, origin.address.port());
     wrk(proxy.listen, connections, 3);
     let rounds = (0..ROUNDS).map(|_| {
         let before = proxy.cpu_nanos();

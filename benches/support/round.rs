@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::callgrind::{Counted, Counts, each};
 
 /// An answer of 100 bytes as an origin of the field gives it.
-fn answer() -> String {
+pub(crate) fn answer() -> String {
     let body = "x".repeat(100);
     format!(
         "HTTP/1.1 200 OK\r\nserver: origin\r\ndate: Sat, 21 Nov 2026 12:00:00 GMT\r\ncontent-type: text/plain\r\n\
