@@ -6,6 +6,10 @@
 //! anything, with each [`Kind`], and the same backwards: whatever drifts for longer than a block of them is in all of it.
 //! What the kinds cost tells where the cost of a flip comes from: the disk, the change, or that the traffic then takes other
 //! connections, whose memory is in no cache. wrk fails the bench when an answer is an error or a connection breaks.
+//!
+//! Twice: with all cores shared by all, where the CPU of a flip is taken from the traffic, and with the one worker on a core
+//! of its own and all else on another, where only what a flip does to the worker shows. There each request has a hundred
+//! rules to pass, so that the worker is what limits the traffic.
 
 #![allow(
     clippy::unwrap_used,
@@ -16,6 +20,8 @@
 
 #[path = "../support/callgrind.rs"]
 mod callgrind;
+
+mod cores;
 
 #[path = "../support/load.rs"]
 mod load;
@@ -49,7 +55,7 @@ const EVERY: Duration = Duration::from_millis(10);
 const TURN: Duration = Duration::from_millis(200);
 
 /// Times that all turns come forwards and backwards.
-const BLOCKS: u32 = 50;
+const BLOCKS: u32 = 40;
 
 /// Connections that ask without a pause.
 const CONNECTIONS: u32 = 64;
@@ -80,20 +86,56 @@ impl Kind {
     }
 }
 
+/// Who runs where.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Scene {
+    /// Two workers, and all cores for everybody.
+    Shared,
+    /// One worker on core 0, and everybody else on core 1.
+    Own,
+}
+
 fn main() {
     let binary = std::env::var("POINTSMAN").unwrap_or_else(|_| env!("CARGO_BIN_EXE_pointsman").to_owned());
-    let origin = Origin::start();
-    let shape = Shape { workers: 2, services: 2, ..Shape::SMALL };
-    let proxy = Running::start(Path::new(&binary), shape, origin.address.port());
-    let mut client = Client { admin: proxy.admin(), disk: tempfile::tempfile().unwrap(), times: Vec::new() };
+    measure(Path::new(&binary), Scene::Shared);
+    if thread::available_parallelism().unwrap().get() > 1 {
+        measure(Path::new(&binary), Scene::Own);
+    } else {
+        println!("\nfound one core: a worker on a core of its own is left out");
+    }
+}
 
+fn measure(binary: &Path, scene: Scene) {
+    let shape = match scene {
+        Scene::Shared => Shape { workers: 2, services: 2, ..Shape::SMALL },
+        Scene::Own => Shape { workers: 1, services: 2, rules: 100, ..Shape::SMALL },
+    };
+    if scene == Scene::Own {
+        // Threads and processes that begin later stay there as well.
+        cores::put(std::process::id(), |_| true, 1);
+    }
+    let origin = Origin::start();
+    let proxy = Running::start(binary, shape, origin.address.port());
+    if scene == Scene::Own {
+        cores::put(proxy.id(), |name| name == "worker", 0);
+    }
+    let mut client = Client { admin: proxy.admin(), disk: tempfile::tempfile().unwrap(), times: Vec::new() };
     let before = proxy.cpu_nanos();
     client.turn(Kind::Flip, Duration::from_secs(4));
     let nanos = proxy.cpu_nanos() - before;
     let mut alone = std::mem::take(&mut client.times);
+    let mut ratios = beside_traffic(&proxy, &origin, &mut client);
+    match scene {
+        Scene::Shared => println!("\n### All cores shared by all\n"),
+        Scene::Own => println!("\n### A worker on a core of its own\n"),
+    }
+    report((&mut alone, nanos), &mut client.times, &mut ratios);
+}
 
+/// For each of [`Kind::ALL`], in each block: requests a second and CPU a request, as multiples of those without.
+fn beside_traffic(proxy: &Running, origin: &Origin, client: &mut Client) -> [Ratios; Kind::ALL.len()] {
     let listen = proxy.listen;
-    let mut ratios = Kind::ALL.map(|_| (Vec::new(), Vec::new()));
+    let mut ratios = Kind::ALL.map(|_| Ratios::default());
     thread::scope(|scope| {
         let warm = 1;
         let turns = u32::try_from(Kind::ALL.len()).unwrap() * 2;
@@ -101,21 +143,27 @@ fn main() {
         let load = scope.spawn(move || wrk(listen, CONNECTIONS, seconds.try_into().unwrap()));
         thread::sleep(Duration::from_secs(warm));
         for _ in 0..BLOCKS {
-            let mut turn = |kind: Kind| Measured::of(&proxy, &origin, || client.turn(kind, TURN));
+            let mut turn = |kind: Kind| Measured::of(proxy, origin, || client.turn(kind, TURN));
             let forwards = Kind::ALL.map(&mut turn);
             let mut backwards = Kind::ALL.into_iter().rev().map(&mut turn).collect::<Vec<_>>().into_iter().rev();
             let both = forwards.map(|turn| turn.and(&backwards.next().unwrap()));
-            for ((rates, costs), turn) in ratios.iter_mut().zip(&both) {
-                rates.push(turn.rate() / both[0].rate());
-                costs.push(turn.cost() / both[0].cost());
+            for (ratios, turn) in ratios.iter_mut().zip(&both) {
+                ratios.rates.push(turn.rate() / both[0].rate());
+                ratios.costs.push(turn.cost() / both[0].cost());
             }
         }
         load.join().unwrap();
     });
-    report((&mut alone, nanos), &mut client.times, &mut ratios);
+    ratios
 }
 
-fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [(Vec<f64>, Vec<f64>)]) {
+#[derive(Default)]
+struct Ratios {
+    rates: Vec<f64>,
+    costs: Vec<f64>,
+}
+
+fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [Ratios]) {
     println!("| of {} flips without traffic and {} beside it | |\n|---|---|", alone.len(), beside.len());
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let each = nanos as f64 / 1e3 / alone.len() as f64;
@@ -126,7 +174,7 @@ fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [(
     println!("| CPU of a flip without traffic, all threads | {each:.0} us |\n");
     let often = Duration::from_secs(1).div_duration_f64(EVERY);
     println!("| {often:.0} times a second, beside traffic | requests a second | CPU of a request |\n|---|---|---|");
-    for (kind, (rates, costs)) in Kind::ALL.iter().zip(ratios).skip(1) {
+    for (kind, Ratios { rates, costs }) in Kind::ALL.iter().zip(ratios).skip(1) {
         let figures = [rates, costs].map(|ratios| {
             let [middle, low, high] = [0.5, 0.25, 0.75].map(|part| at(ratios, part));
             format!("{middle:.3} ({low:.3} to {high:.3})")

@@ -63,6 +63,11 @@ impl Running {
         UnixStream::connect(self.folder.path().join("admin.sock")).unwrap()
     }
 
+    /// The number of its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// The CPU time that it has had, in nanoseconds.
     pub(crate) fn cpu_nanos(&self) -> u64 {
         cpu_nanos(self.process.id())
