@@ -85,7 +85,7 @@ fn main() {
 fn instructions(binary: &Path, shape: Shape, origin_port: u16) -> u64 {
     // Connections to all endpoints are open by then.
     let warm = 300 + 9 * u64::from(shape.endpoints);
-    round::instructions(binary, &|at, folder| shape.config(at, folder, origin_port), round::GET, (warm, 1))
+    round::instructions(binary, &|at, folder| shape.config(at, folder, origin_port), round::GET, (warm, 2))
 }
 
 fn show(name: &str, points: &[(u32, u64)]) {

@@ -2,11 +2,12 @@
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
+use socket2::{Domain, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -19,8 +20,12 @@ pub(crate) struct Origin {
 impl Origin {
     /// On a free port of this machine.
     pub(crate) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        // A proxy with ten thousand clients opens as many connections at once.
+        socket.listen(20_000).unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let listener = std::net::TcpListener::from(socket);
         let address = listener.local_addr().unwrap();
         let answered = Arc::new(AtomicU64::new(0));
         let count = Arc::clone(&answered);
