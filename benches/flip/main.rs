@@ -244,13 +244,13 @@ impl Client {
         let end = Instant::now() + time;
         let mut next = Instant::now();
         for number in 0.. {
-            if kind == Kind::None || next >= end {
+            if next >= end {
                 break;
             }
             thread::sleep(next.saturating_duration_since(Instant::now()));
             next += EVERY;
             match kind {
-                Kind::None => {}
+                Kind::None => break,
                 // Over and over the same space, as in a log that is there already.
                 Kind::Sync => {
                     self.disk.write_all_at(&[1; 12 * 1024], number % 20 * 12 * 1024).unwrap();

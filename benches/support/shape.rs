@@ -20,8 +20,8 @@ impl Shape {
     /// The service that is asked, sticky by a header, with rules that do not hold, and others before and after it.
     pub(crate) fn config(&self, listen: SocketAddr, folder: &Path, origin_port: u16) -> String {
         let mut text = format!(
-            "[listeners.public]\naddress = \"{listen}\"\nconnections_max = 30000\n[admin]\naddress = \"unix:{folder}/admin.sock\"\n\
-             [state]\npath = \"{folder}/pointsman.db\"\n[proxy]\nworkers = {}\nconnections_max = 30000\n",
+            "[listeners.public]\naddress = \"{listen}\"\nconnections_max = 20000\n[admin]\naddress = \"unix:{folder}/admin.sock\"\n\
+             [state]\npath = \"{folder}/pointsman.db\"\n[proxy]\nworkers = {}\nconnections_max = 20000\n",
             self.workers,
             folder = folder.display()
         );

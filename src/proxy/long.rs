@@ -56,6 +56,7 @@ pub struct Longs {
     next: Cell<u64>,
     looked_at: RefCell<Option<Arc<Table>>>,
     draining: Cell<bool>,
+    /// Told when one comes after there was none.
     first: Notify,
 }
 
@@ -98,8 +99,11 @@ impl Longs {
     fn enter(&self, long: Rc<Long>) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
-        self.open.borrow_mut().insert(number, long);
-        self.first.notify_one();
+        let mut open = self.open.borrow_mut();
+        if open.is_empty() {
+            self.first.notify_one();
+        }
+        open.insert(number, long);
         number
     }
 
