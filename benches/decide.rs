@@ -22,7 +22,8 @@ use std::time::Duration;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
+use pointsman::message::Headers;
 use pointsman::stats::Registry;
 use pointsman::table::{RequestView, Table, decide};
 use rand::rngs::StdRng;
@@ -40,7 +41,7 @@ const DRAWS: usize = 1 << 16;
 const PREPARED: usize = 64;
 
 /// Warm requests of different users.
-fn users() -> Vec<HeaderMap> {
+fn users() -> Vec<Headers> {
     let user = |number: u32| {
         let user = format!("user-{number}");
         let pairs = [("x-canary", "none"), ("accept", "*/*"), ("user-agent", "curl/8.9"), ("x-user-id", &user)];
@@ -137,7 +138,7 @@ fn median(mut list: Vec<f64>) -> f64 {
     list.get(list.len() / 2).copied().unwrap_or_default()
 }
 
-fn request<'a>(host: &'a str, headers: &'a HeaderMap) -> RequestView<'a> {
+fn request<'a>(host: &'a str, headers: &'a Headers) -> RequestView<'a> {
     RequestView { method: &Method::GET, host, path: PATH, query: None, headers, client: [192, 0, 2, 1].into() }
 }
 

@@ -46,7 +46,8 @@
 //! From the bottom up; a module imports from below only.
 //!
 //! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
-//! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. A leaf.
+//! - [`message`]: heads of messages, as text with the places of its lines. A leaf.
+//! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. It sees `message` only.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
@@ -86,6 +87,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod http1;
+pub mod message;
 pub mod proxy;
 pub mod rollout;
 pub mod stats;

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
+use pointsman::message::Headers;
 use pointsman::stats::Registry;
 use pointsman::table::spec::{
     Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionSpec,
@@ -40,7 +41,7 @@ fn table(sticky: Vec<KeySource>, rules: Vec<RuleSpec>) -> Table {
 /// Decides twice (the first time warms the caches of regular expressions) and checks the second time.
 #[track_caller]
 fn decide_without_allocating(table: &Table, headers: &[(&'static str, &str)], check: impl Fn(&Decision<'_>) -> bool) {
-    let headers: HeaderMap = headers
+    let headers: Headers = headers
         .iter()
         .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_str(value).expect("a value")))
         .collect();

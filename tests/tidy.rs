@@ -9,16 +9,17 @@ use std::path::Path;
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 12] = [
+const MAY_IMPORT: [(&str, &[&str]); 13] = [
     ("stats", &[]),
     ("tls", &[]),
-    ("http1", &[]),
-    ("table", &["stats", "tls"]),
-    ("upstream", &["stats", "tls", "http1", "table"]),
-    ("proxy", &["stats", "tls", "http1", "table", "upstream"]),
+    ("message", &[]),
+    ("http1", &["message"]),
+    ("table", &["stats", "tls", "message"]),
+    ("upstream", &["stats", "tls", "message", "http1", "table"]),
+    ("proxy", &["stats", "tls", "message", "http1", "table", "upstream"]),
     ("rollout", &["stats", "table"]),
     ("config", &["stats", "tls", "table", "rollout"]),
-    ("control", &["stats", "tls", "table", "rollout", "config"]),
+    ("control", &["stats", "tls", "message", "table", "rollout", "config"]),
     ("app", &["stats", "tls", "table", "rollout", "config", "control", "proxy", "upstream"]),
     ("cli", &["tls", "table", "rollout", "config", "control", "app"]),
     ("main", &["cli"]),

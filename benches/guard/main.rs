@@ -27,7 +27,8 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::process::ExitCode;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
+use pointsman::message::Headers;
 use pointsman::stats::Registry;
 use pointsman::table::{RequestView, decide};
 
@@ -112,7 +113,7 @@ fn decision(services: u32) -> u64 {
 fn decisions_of(services: u32, decisions: u64) {
     let registry = Registry::new(1);
     let table = site::Site::new(services).compile(&registry);
-    let headers: HeaderMap =
+    let headers: Headers =
         [(http::HeaderName::from_static("x-user-id"), HeaderValue::from_static("user-7"))].into_iter().collect();
     let host = site::Host(services / 2).to_string();
     let request = RequestView {

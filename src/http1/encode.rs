@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use bytes::Bytes;
-use http::header::DATE;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::outbox::Outbox;
+use crate::message::Headers;
+use crate::message::names::DATE;
 
 /// Writes the head of a request with a target in origin form. The framing headers are the caller's.
-pub fn write_request(outbox: &mut Outbox, method: &Method, target: &str, headers: &HeaderMap) {
+pub fn write_request(outbox: &mut Outbox, method: &Method, target: &str, headers: &Headers) {
     let out = outbox.small();
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
@@ -19,17 +20,17 @@ pub fn write_request(outbox: &mut Outbox, method: &Method, target: &str, headers
     }
     out.extend_from_slice(target.as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    write_headers(out, headers);
+    headers.write(out);
     out.extend_from_slice(b"\r\n");
 }
 
 /// Writes the head of an answer, with a `date` (such as `Sat, 21 Nov 2026 12:00:00 GMT`) if it has none (RFC 9110, 6.6.1), and
-/// `framing`, whole lines that are not in the map. Always HTTP/1.1: the version is the server's, not the client's (RFC
+/// `framing`, whole lines that are not among them. Always HTTP/1.1: the version is the server's, not the client's (RFC
 /// 9110, 2.5).
 pub fn write_response(
     outbox: &mut Outbox,
     status: StatusCode,
-    headers: &HeaderMap,
+    headers: &Headers,
     framing: &[u8],
     date: impl FnOnce() -> [u8; 29],
 ) {
@@ -43,9 +44,9 @@ pub fn write_response(
         out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
         out.extend_from_slice(b"\r\n");
     }
-    write_headers(out, headers);
+    headers.write(out);
     out.extend_from_slice(framing);
-    if !headers.contains_key(DATE) {
+    if !headers.contains(DATE) {
         out.extend_from_slice(b"date: ");
         out.extend_from_slice(&date());
         out.extend_from_slice(b"\r\n");
@@ -53,15 +54,11 @@ pub fn write_response(
     out.extend_from_slice(b"\r\n");
 }
 
-fn write_headers(out: &mut Vec<u8>, headers: &HeaderMap) {
-    for (name, value) in headers {
-        let (name, value) = (name.as_str().as_bytes(), value.as_bytes());
-        // One check of the room for all four parts.
-        out.reserve(name.len() + value.len() + 4);
-        out.extend_from_slice(name);
-        out.extend_from_slice(b": ");
-        out.extend_from_slice(value);
-        out.extend_from_slice(b"\r\n");
+fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
+    for (name, value) in trailers {
+        for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {
+            out.extend_from_slice(part);
+        }
     }
 }
 
@@ -117,7 +114,7 @@ impl BodyEncoder {
                 let out = outbox.small();
                 out.extend_from_slice(b"0\r\n");
                 if let Some(trailers) = trailers {
-                    write_headers(out, trailers);
+                    write_trailers(out, trailers);
                 }
                 out.extend_from_slice(b"\r\n");
                 Ok(())

@@ -6,17 +6,14 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, EXPECT, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version};
+use bytes::{Buf, Bytes, BytesMut};
+use http::{Extensions, Method, StatusCode, Uri, Version};
 use httparse::{Error as ParseError, Header, Status};
-use smallvec::SmallVec;
+
+use crate::message::{self, Headers, Present, Span};
 
 /// The most header lines that are parsed, whatever the limits say; a bound of the stack.
 pub const HEADERS_MAX: usize = 256;
-
-/// Room for the headers that a proxy adds, so that a map does not grow for them.
-const HEADERS_OF_OURS: usize = 6;
 
 /// How large a head may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,17 +64,11 @@ pub enum BodyLength {
     UntilClose,
 }
 
-/// The head of a request.
+/// A request: its head, and what HTTP/1.1 makes of it.
 #[derive(Debug)]
-pub struct RequestHead {
-    /// The method.
-    pub method: Method,
-    /// The target. A fragment is not part of it; see [`fragment`](Self::fragment).
-    pub uri: Uri,
-    /// HTTP/1.0 or HTTP/1.1.
-    pub version: Version,
-    /// All lines.
-    pub headers: HeaderMap,
+pub struct Request {
+    /// The head, with all lines. A fragment is not part of its target; see [`fragment`](Self::fragment).
+    pub head: Box<message::RequestHead>,
     /// How long the body is, if the head has one reading.
     pub body: BodyLength,
     /// Whether the target had a fragment, which a [`Uri`] drops.
@@ -96,50 +87,37 @@ pub struct ResponseHead {
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
     /// All lines.
-    pub headers: HeaderMap,
+    pub headers: Headers,
     /// How long the body is.
     pub body: BodyLength,
     /// Whether another request may follow (RFC 9112, 9.3).
     pub keep_alive: bool,
 }
 
-/// Where a header line stands in the bytes of its head.
-#[derive(Clone, Copy)]
-struct Place {
-    name: (u32, u32),
-    value: (u32, u32),
-}
-
-/// Where the header lines of a head stand; most have fewer than this.
-struct Places(SmallVec<[Place; 24]>);
-
-impl Places {
-    fn of(bytes: &[u8], headers: &[Header<'_>]) -> Self {
-        let place = |header: &Header<'_>| Place {
-            name: place_in(bytes, header.name.as_bytes()),
-            value: place_in(bytes, header.value),
-        };
-        Self(headers.iter().map(place).collect())
-    }
-
-    /// The headers, of the bytes of the head, and what they say of its framing.
-    fn headers(&self, head: &Bytes) -> Result<(HeaderMap, Framing), HeadError> {
-        let mut headers = HeaderMap::with_capacity(self.0.len() + HEADERS_OF_OURS);
-        let mut framing = Framing::default();
-        for place in &self.0 {
-            let name = HeaderName::from_bytes(slice(head, place.name)).map_err(|_invalid| HeadError::Header)?;
-            let (start, end) = place.value;
-            let value = HeaderValue::from_maybe_shared(head.slice(start as usize..end as usize));
-            let value = value.map_err(|_invalid| HeadError::Header)?;
-            framing.note(&name, value.as_bytes());
-            headers.append(name, value);
+/// The `lines` of a head of `length` bytes, and what they say of its framing.
+fn headers(bytes: &[u8], length: usize, lines: &[Header<'_>]) -> (Headers, Framing) {
+    let start = lines.first().map_or(length, |first| place_in(bytes, first.name.as_bytes()).0);
+    let section = bytes.get(start..length).unwrap_or_default();
+    let place = |part: &[u8]| {
+        let (start, end) = place_in(section, part);
+        Span::new(start, end)
+    };
+    let mut headers = Headers::of_section(section, lines.len());
+    let mut framing = Framing::default();
+    for line in lines {
+        let kind = headers.add(place(line.name.as_bytes()), place(line.value));
+        if kind.has(FRAMING) {
+            framing.note(kind, line.value);
         }
-        Ok((headers, framing))
     }
+    (headers, framing)
 }
 
-/// What the lines of a head say of its framing and its connection, noted while they pass: to ask the map for each of these
-/// names afterwards costs more than to look at every name once.
+/// What says something of the framing or the connection.
+const FRAMING: Present =
+    Present::CONTENT_LENGTH.with(Present::TRANSFER_ENCODING).with(Present::CONNECTION).with(Present::EXPECT);
+
+/// What the lines of a head say of its framing and its connection, noted while they pass.
 #[derive(Default)]
 struct Framing {
     length: Option<Length>,
@@ -160,20 +138,20 @@ enum Length {
 }
 
 impl Framing {
-    fn note(&mut self, name: &HeaderName, value: &[u8]) {
-        if name == CONTENT_LENGTH {
+    fn note(&mut self, kind: Present, value: &[u8]) {
+        if kind == Present::CONTENT_LENGTH {
             let length = number(value).map_or(Length::Nonsense, Length::Bytes);
             let before = self.length.unwrap_or(length);
             self.length = Some(if before == length { length } else { Length::Nonsense });
-        } else if name == TRANSFER_ENCODING {
+        } else if kind == Present::TRANSFER_ENCODING {
             let coding = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
             self.chunked = Some(coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-        } else if name == CONNECTION {
+        } else if kind == Present::CONNECTION {
             for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 self.close |= token.eq_ignore_ascii_case(b"close");
                 self.keep |= token.eq_ignore_ascii_case(b"keep-alive");
             }
-        } else if name == EXPECT {
+        } else if kind == Present::EXPECT {
             self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
         }
     }
@@ -198,22 +176,16 @@ impl Framing {
 }
 
 /// Where `part`, which is a slice of `whole`, begins and ends in it.
-fn place_in(whole: &[u8], part: &[u8]) -> (u32, u32) {
+fn place_in(whole: &[u8], part: &[u8]) -> (usize, usize) {
     let start = (part.as_ptr().addr()).saturating_sub(whole.as_ptr().addr());
-    // A head is far smaller than 4 GiB: it is parsed only up to its limit.
-    let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
-    (at(start), at(start + part.len()))
-}
-
-fn slice(head: &Bytes, (start, end): (u32, u32)) -> &[u8] {
-    &head[start as usize..end as usize]
+    (start, start + part.len())
 }
 
 /// Takes the head of a request off the front of `bytes`; `None` if it is not whole.
 ///
 /// # Errors
 /// When it cannot become one, or is too large.
-pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<RequestHead>, HeadError> {
+pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Request>, HeadError> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let lines = &mut lines[..limits.headers_max.min(HEADERS_MAX)];
     let mut parsed = httparse::Request::new(&mut []);
@@ -228,18 +200,13 @@ pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Reques
     let (method, path) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| HeadError::Method)?;
     let version = version(parsed.version);
-    let target = place_in(bytes, path.as_bytes());
     let fragment = path.as_bytes().contains(&b'#');
-    let places = Places::of(bytes, parsed.headers);
-    let head = bytes.split_to(length).freeze();
-    let target = head.slice(target.0 as usize..target.1 as usize);
-    let uri = Uri::from_maybe_shared(target).map_err(|_invalid| HeadError::Target)?;
-    let (headers, framing) = places.headers(&head)?;
-    Ok(Some(RequestHead {
-        method,
-        uri,
-        version,
-        headers,
+    let uri = Uri::from_maybe_shared(Bytes::copy_from_slice(path.as_bytes()));
+    let uri = uri.map_err(|_invalid| HeadError::Target)?;
+    let (headers, framing) = headers(bytes, length, parsed.headers);
+    bytes.advance(length);
+    Ok(Some(Request {
+        head: Box::new(message::RequestHead { method, uri, version, headers, extensions: Extensions::new() }),
         body: framing.body()?.unwrap_or(BodyLength::Exact(0)),
         fragment,
         keep_alive: framing.keeps_alive(version),
@@ -293,9 +260,8 @@ fn any_response(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<(Resp
     };
     let status = StatusCode::from_u16(parsed.code.unwrap_or_default()).map_err(|_invalid| HeadError::Status)?;
     let version = version(parsed.version);
-    let places = Places::of(bytes, parsed.headers);
-    let head = bytes.split_to(length).freeze();
-    let (headers, framing) = places.headers(&head)?;
+    let (headers, framing) = headers(bytes, length, parsed.headers);
+    bytes.advance(length);
     let keep_alive = framing.keeps_alive(version);
     Ok(Some((ResponseHead { status, version, headers, body: BodyLength::Exact(0), keep_alive }, framing)))
 }

@@ -23,7 +23,7 @@ pub mod trailers;
 
 pub use body::{BodyDecoder, Broken, Piece};
 pub use encode::{BodyEncoder, write_request, write_response};
-pub use head::{BodyLength, HeadError, HeadLimits, RequestHead, ResponseHead};
+pub use head::{BodyLength, HeadError, HeadLimits, Request, ResponseHead};
 pub use inbox::Inbox;
 pub use outbox::Outbox;
 pub use trailers::Announced;

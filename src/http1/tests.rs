@@ -8,6 +8,8 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use proptest::prelude::*;
 
 use super::*;
+use crate::message::Headers;
+use crate::message::names::{CONTENT_LENGTH, DATE, TRAILER, VIA};
 
 const LIMITS: HeadLimits = HeadLimits { bytes_max: 1024, headers_max: 10 };
 
@@ -277,41 +279,42 @@ fn a_body_is_as_long_as_its_head_says_or_broken() {
 
 #[test]
 fn trailers_that_nobody_announced_are_not_sent() {
-    let mut headers = HeaderMap::new();
-    headers.append("trailer", HeaderValue::from_static("X-A, ,x-b,no name"));
-    headers.append("trailer", HeaderValue::from_bytes(b"x-c, \xff").expect("a value"));
-    headers.append("trailer", HeaderValue::from_static("x-d"));
+    let mut headers = Headers::default();
+    for line in [&b"X-A, ,x-b,no name"[..], b"x-c, \xff", b"x-d"] {
+        headers.append(TRAILER, line);
+    }
     let trailers =
         || ["x-a", "x-b", "x-c", "x-d", "x-e"].map(|name| (name.parse().expect("a name"), HeaderValue::from(1)));
     let sent = Announced::by(&headers).of(HeaderMap::from_iter(trailers()));
     assert_eq!(sent.keys().map(http::HeaderName::as_str).collect::<Vec<_>>(), ["x-a", "x-b", "x-d"]);
-    assert!(Announced::by(&HeaderMap::new()).of(HeaderMap::from_iter(trailers())).is_empty());
+    assert!(Announced::by(&Headers::default()).of(HeaderMap::from_iter(trailers())).is_empty());
 }
 
 #[test]
 fn a_head_is_read_as_it_was_written() {
-    let mut headers = HeaderMap::new();
-    headers.append("a", HeaderValue::from_static("1"));
-    headers.append("a", HeaderValue::from_bytes(b"\xff two").expect("a value"));
-    headers.insert("content-length", HeaderValue::from_static("3"));
+    let mut headers = Headers::default();
+    headers.append(VIA, "1");
+    headers.append(VIA, b"\xff two");
+    headers.insert(CONTENT_LENGTH, "3");
     let (mut outbox, mut bytes) = (Outbox::default(), Vec::new());
     write_request(&mut outbox, &Method::PUT, "/x?y", &headers);
     written(&mut outbox, &mut bytes);
     let head = head::request(&mut BytesMut::from(&bytes[..]), LIMITS).expect("a head").expect("a whole one");
-    assert_eq!((head.method, head.uri.to_string().as_str(), &head.headers), (Method::PUT, "/x?y", &headers));
     assert_eq!(head.body, BodyLength::Exact(3));
+    let head = head.head;
+    assert_eq!((head.method, head.uri.to_string().as_str(), &head.headers), (Method::PUT, "/x?y", &headers));
 
     bytes.clear();
-    write_request(&mut outbox, &Method::GET, "?y", &HeaderMap::new());
+    write_request(&mut outbox, &Method::GET, "?y", &Headers::default());
     written(&mut outbox, &mut bytes);
     assert_eq!(bytes, b"GET /?y HTTP/1.1\r\n\r\n");
 
     bytes.clear();
-    const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
-    write_response(&mut outbox, StatusCode::NOT_FOUND, &headers, b"connection: close\r\n", || *DATE);
+    const NOW: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
+    write_response(&mut outbox, StatusCode::NOT_FOUND, &headers, b"connection: close\r\n", || *NOW);
     written(&mut outbox, &mut bytes);
     let (head, _) = response(false, [&bytes[..]]).expect("a head").expect("a whole one");
-    assert!(head.status == StatusCode::NOT_FOUND && !head.keep_alive && head.headers["date"] == DATE[..]);
+    assert!(head.status == StatusCode::NOT_FOUND && !head.keep_alive && head.headers.get(DATE) == Some(&NOW[..]));
     assert!(bytes.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
 }
 

@@ -3,8 +3,10 @@
 //! A `Trailer` line is only a hint (RFC 9110, 6.6.2), but whoever receives a trailer that nobody announced may merge it into
 //! the head after it has decided by the head; hyper did not send such ones either.
 
-use http::header::TRAILER;
 use http::{HeaderMap, HeaderName};
+
+use crate::message::Headers;
+use crate::message::names::TRAILER;
 
 /// The names that a head announces.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -13,10 +15,12 @@ pub struct Announced(Vec<HeaderName>);
 impl Announced {
     /// Those of `headers`; lines that are no text announce nothing.
     #[must_use]
-    pub fn by(headers: &HeaderMap) -> Self {
-        let lines = headers.get_all(TRAILER).iter().filter_map(|line| line.to_str().ok());
-        let names = lines.flat_map(|line| line.split(','));
-        Self(names.filter_map(|name| HeaderName::from_bytes(name.trim().as_bytes()).ok()).collect())
+    pub fn by(headers: &Headers) -> Self {
+        let lines = headers
+            .get_all(TRAILER)
+            .filter(|line| line.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()));
+        let names = lines.flat_map(|line| line.split(|byte| *byte == b','));
+        Self(names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect())
     }
 
     /// Those of `trailers` that were announced.

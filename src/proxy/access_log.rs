@@ -14,11 +14,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, SystemTime};
 
-use http::header::HOST;
-use http::request::Parts;
 use http::{HeaderValue, Method};
 use serde::Serialize;
 
+use crate::message::RequestHead;
+use crate::message::names::HOST;
 use crate::table::Name;
 
 /// Lines that wait for the writer; a few hundred bytes each.
@@ -69,14 +69,14 @@ pub struct Line {
 impl Line {
     /// What is known at the beginning.
     #[must_use]
-    pub fn of(head: &Parts, peer: IpAddr) -> Self {
+    pub fn of(head: &RequestHead, peer: IpAddr) -> Self {
         // All that HTTP/2 has is the authority of the target.
         let authority = || HeaderValue::from_str(head.uri.authority()?.as_str()).ok();
         Self {
             at: SystemTime::now(),
             client: peer,
             method: head.method.clone(),
-            host: head.headers.get(HOST).cloned().or_else(authority),
+            host: head.headers.get(HOST).and_then(|host| HeaderValue::from_bytes(host).ok()).or_else(authority),
             target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
             status: None,
             reason: None,

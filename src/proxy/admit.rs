@@ -4,16 +4,15 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::request::Parts;
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Method, Version};
+use http::{Method, Version};
 use ipnet::IpNet;
 
 use super::host::Host;
-use super::present::Present;
 use super::refuse::Refusal;
 use super::{client, connection_header};
+use crate::message::names::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use crate::message::{Headers, Present, RequestHead, Span};
 use crate::stats::Refused;
 
 /// What a listener takes.
@@ -38,7 +37,7 @@ impl AdmitSettings {
     }
 }
 
-/// What is known of a head besides what hyper parsed.
+/// What is known of a head besides what its lines say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Seen {
     /// HTTP/1.
@@ -67,11 +66,9 @@ pub enum BodyFraming {
 /// What a good head says.
 #[derive(Clone, Debug)]
 pub struct Admitted {
-    /// Which headers there were.
-    pub present: Present,
-    /// The host as the client wrote it, with its port: what the upstream sees as `Host`. An HTTP/1.0 request may have
-    /// none.
-    pub host: Option<HeaderValue>,
+    /// Where the host stands among the headers, as the client wrote it, with its port: what the upstream sees as `Host`. An
+    /// HTTP/1.0 request may have none.
+    pub host: Option<Span>,
     /// How long its name is: what stands before the port.
     pub host_name_bytes: usize,
     /// Whether the peer is a trusted proxy.
@@ -87,22 +84,22 @@ pub struct Admitted {
 }
 
 impl Admitted {
-    /// The host's name without its port; empty if there is none.
+    /// The host's name without its port; empty if there is none. `headers` are those that were admitted.
     #[must_use]
-    pub fn host_name(&self) -> &str {
-        let name = self.host.as_ref().and_then(|host| host.as_bytes().get(..self.host_name_bytes));
+    pub fn host_name<'h>(&self, headers: &'h Headers) -> &'h str {
+        let name = self.host.map(|host| headers.text(host.first(self.host_name_bytes)));
         name.and_then(|name| std::str::from_utf8(name).ok()).unwrap_or("")
     }
 }
 
-/// Checks a head.
+/// Checks a head. One whose host stands in its target alone gets a line that says the same.
 ///
-/// `present` is what it has, `seen` what the connection saw of it, `body` how hyper will read its body.
+/// `seen` is what the connection saw of it, `body` how its body will be read.
 ///
 /// # Errors
 /// The [`Refusal`] of the first rule that the head breaks.
 pub fn admit(
-    (head, present): (&Parts, Present),
+    head: &mut RequestHead,
     seen: Seen,
     body: BodyFraming,
     peer: IpAddr,
@@ -110,19 +107,19 @@ pub fn admit(
 ) -> Result<Admitted, Refusal> {
     method(&head.method)?;
     match seen {
-        Seen::Http1 { fragment } => framing_headers((head, present), fragment)?,
+        Seen::Http1 { fragment } => framing_headers(head, fragment)?,
         Seen::Http2 { fits } => http2_head(head, fits)?,
     }
     let (host, host_name_bytes) = host(head, settings.https)?;
     target(head, settings)?;
-    if present.has(Present::CONNECTION) {
+    if head.headers.has(Present::CONNECTION) {
         connection_header::check(&head.headers)?;
     }
     let trusted = settings.trusts(peer);
     let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
     let https = settings.https;
     let secure = https || trusted && client::came_by_https(&head.headers);
-    Ok(Admitted { present, host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
+    Ok(Admitted { host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
 }
 
 fn method(method: &Method) -> Result<(), Refusal> {
@@ -133,14 +130,13 @@ fn method(method: &Method) -> Result<(), Refusal> {
 }
 
 /// Rules 2 and 13: the codec looks at the first length only, and has a bound of its own that answers without a reason.
-fn http2_head(head: &Parts, fits: bool) -> Result<(), Refusal> {
+fn http2_head(head: &RequestHead, fits: bool) -> Result<(), Refusal> {
     if !fits {
         let detail = "the head has more lines or bytes than this listener takes";
         return Err(Refusal::new(Refused::HeadTooLarge, detail));
     }
-    let mut lengths = head.headers.get_all(CONTENT_LENGTH).iter();
-    let good =
-        lengths.next().is_none_or(|length| !length.is_empty() && length.as_bytes().iter().all(u8::is_ascii_digit));
+    let mut lengths = head.headers.get_all(CONTENT_LENGTH);
+    let good = lengths.next().is_none_or(|length| !length.is_empty() && length.iter().all(u8::is_ascii_digit));
     if !good || lengths.next().is_some() {
         return Err(Refusal::new(Refused::BadFraming, "found a Content-Length that is not one number"));
     }
@@ -148,16 +144,16 @@ fn http2_head(head: &Parts, fits: bool) -> Result<(), Refusal> {
 }
 
 /// Rules 1, 3, 4 and 9: one coding, `chunked`, or one length, never both; no fragment.
-fn framing_headers((head, present): (&Parts, Present), fragment: bool) -> Result<(), Refusal> {
+fn framing_headers(head: &RequestHead, fragment: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::BadFraming, detail));
     if fragment {
         return Err(Refusal::new(Refused::BadTarget, "found a fragment in the target, want none"));
     }
-    let has_length = present.has(Present::CONTENT_LENGTH);
-    if has_length && head.headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+    let has_length = head.headers.has(Present::CONTENT_LENGTH);
+    if has_length && head.headers.get_all(CONTENT_LENGTH).nth(1).is_some() {
         return bad("found Content-Length more than once, want one");
     }
-    if present.has(Present::TRANSFER_ENCODING) {
+    if head.headers.has(Present::TRANSFER_ENCODING) {
         if has_length {
             return bad("found Content-Length and Transfer-Encoding, want one of them");
         }
@@ -169,10 +165,10 @@ fn framing_headers((head, present): (&Parts, Present), fragment: bool) -> Result
     Ok(())
 }
 
-fn only_chunked(headers: &HeaderMap) -> Result<(), Refusal> {
+fn only_chunked(headers: &Headers) -> Result<(), Refusal> {
     let codings = || {
-        let lines = headers.get_all(TRANSFER_ENCODING).iter();
-        lines.flat_map(|line| line.as_bytes().split(|b| *b == b',')).map(<[u8]>::trim_ascii)
+        let lines = headers.get_all(TRANSFER_ENCODING);
+        lines.flat_map(|line| line.split(|b| *b == b',')).map(<[u8]>::trim_ascii)
     };
     if codings().any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked")) {
         let detail = "found a transfer coding other than chunked, want chunked alone";
@@ -185,17 +181,18 @@ fn only_chunked(headers: &HeaderMap) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// Rule 9: exactly one valid host, and no other one in the target. Returns it with the length of its name.
-fn host(head: &Parts, https: bool) -> Result<(Option<HeaderValue>, usize), Refusal> {
+/// Rule 9: exactly one valid host, and no other one in the target. Returns where it stands, with the length of its name.
+fn host(head: &mut RequestHead, https: bool) -> Result<(Option<Span>, usize), Refusal> {
     let bad = |detail| Refusal::new(Refused::BadHost, detail);
-    let mut lines = head.headers.get_all(HOST).iter();
-    let line = lines.next();
-    if lines.next().is_some() {
+    let place = head.headers.find(HOST);
+    if head.headers.get_all(HOST).nth(1).is_some() {
         return Err(bad("found several Host headers, want one"));
     }
-    let parse = |line: &HeaderValue| of_line(line).map(|host| host.name.len());
-    let name_bytes = match line {
-        Some(line) => Some(parse(line).ok_or_else(|| bad("found a Host that is not `name` or `name:port`"))?),
+    let in_line = match place {
+        Some(place) => {
+            let line = of_line(head.headers.text(place));
+            Some(line.ok_or_else(|| bad("found a Host that is not `name` or `name:port`"))?)
+        }
         None if head.version == Version::HTTP_11 => return Err(bad("found no Host header, want one")),
         None if head.version == Version::HTTP_2 && head.uri.authority().is_none() => {
             return Err(bad("found neither :authority nor Host, want one"));
@@ -203,23 +200,27 @@ fn host(head: &Parts, https: bool) -> Result<(Option<HeaderValue>, usize), Refus
         None => None,
     };
     let Some(authority) = head.uri.authority() else {
-        return Ok((line.cloned(), name_bytes.unwrap_or(0)));
+        return Ok((place, in_line.map_or(0, |host| host.name.len())));
     };
     let in_target = Host::parse(authority.as_str()).ok_or_else(|| bad("the target's authority is not a host"))?;
-    match line.and_then(of_line) {
-        Some(host) if host.same_as(&in_target, https) => Ok((line.cloned(), host.name.len())),
+    match in_line {
+        Some(host) if host.same_as(&in_target, https) => Ok((place, host.name.len())),
         Some(_) => Err(bad("the Host header and the target name different hosts")),
-        None => Ok((HeaderValue::from_str(authority.as_str()).ok(), in_target.name.len())),
+        None => {
+            let name_bytes = in_target.name.len();
+            head.headers.append(HOST, authority.as_str());
+            Ok((head.headers.find(HOST), name_bytes))
+        }
     }
 }
 
 /// The host that a line names. What of it is not ASCII is no host either.
-fn of_line(line: &HeaderValue) -> Option<Host<'_>> {
-    std::str::from_utf8(line.as_bytes()).ok().and_then(Host::parse)
+fn of_line(line: &[u8]) -> Option<Host<'_>> {
+    std::str::from_utf8(line).ok().and_then(Host::parse)
 }
 
 /// Rules 9 and 13: a path, not too long.
-fn target(head: &Parts, settings: &AdmitSettings) -> Result<(), Refusal> {
+fn target(head: &RequestHead, settings: &AdmitSettings) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::BadTarget, detail));
     let uri = &head.uri;
     let path = uri.path();

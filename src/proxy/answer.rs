@@ -17,6 +17,7 @@ use super::forward::refusal_of_body;
 use super::long::{Kind, Open};
 use super::observe::Observer;
 use super::worker::Worker;
+use crate::message::names::GRPC_STATUS;
 use crate::stats::UpstreamFailure;
 use crate::upstream::Incoming;
 
@@ -89,6 +90,11 @@ fn grpc_left_behind() -> HeaderMap {
     ])
 }
 
+/// What trailers say of how a call ended.
+fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
+    trailers.get(GRPC_STATUS.as_str()).map(HeaderValue::as_bytes)
+}
+
 impl AnswerBody {
     /// The body of an upstream's answer.
     #[must_use]
@@ -128,7 +134,7 @@ impl Body for AnswerBody {
                 if let Some(exchange) = exchange.as_mut() {
                     match (frame.data_ref(), frame.trailers_ref()) {
                         (Some(data), _) => exchange.observer.sent_bytes(data.len()),
-                        (None, trailers) => trailers.into_iter().for_each(|trailers| exchange.observer.told(trailers)),
+                        (None, trailers) => exchange.observer.told(trailers.and_then(grpc_status)),
                     }
                 }
                 if incoming.is_end_stream()

@@ -6,31 +6,26 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
-use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName};
 use ipnet::IpNet;
 
-/// The de-facto list of addresses.
-pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-
-/// Says how the user reached the first proxy.
-pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+use crate::message::names::{FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::message::{Headers, Name};
 
 /// Whether a trusted peer says that the user came by https.
 #[must_use]
-pub fn came_by_https(headers: &HeaderMap) -> bool {
-    let mut lines = headers.get_all(X_FORWARDED_PROTO).iter();
-    let said = lines.next().is_some_and(|said| said.as_bytes().eq_ignore_ascii_case(b"https"));
+pub fn came_by_https(headers: &Headers) -> bool {
+    let mut lines = headers.get_all(X_FORWARDED_PROTO);
+    let said = lines.next().is_some_and(|said| said.eq_ignore_ascii_case(b"https"));
     said && lines.next().is_none()
 }
 
 /// The client behind the trusted `peer`: by `X-Forwarded-For`, or by `Forwarded` (RFC 7239) if that is all there is.
 #[must_use]
-pub fn behind(peer: IpAddr, headers: &HeaderMap, trusted: &[IpNet]) -> IpAddr {
-    if headers.contains_key(X_FORWARDED_FOR) {
-        walk(peer, elements(headers, &X_FORWARDED_FOR, last_comma).map(parse_address), trusted)
+pub fn behind(peer: IpAddr, headers: &Headers, trusted: &[IpNet]) -> IpAddr {
+    if headers.contains(X_FORWARDED_FOR) {
+        walk(peer, elements(headers, X_FORWARDED_FOR, last_comma).map(parse_address), trusted)
     } else {
-        walk(peer, elements(headers, &FORWARDED, last_unquoted_comma).map(parse_forwarded), trusted)
+        walk(peer, elements(headers, FORWARDED, last_unquoted_comma).map(parse_forwarded), trusted)
     }
 }
 
@@ -50,13 +45,9 @@ fn walk(peer: IpAddr, from_the_right: impl Iterator<Item = Option<IpAddr>>, trus
 ///
 /// Bytes, not text, and read from the right all the way: what a client wrote to the left, of whatever bytes and however
 /// it is quoted, must not change how the words of the trusted proxies to the right of it are read.
-fn elements<'a>(
-    headers: &'a HeaderMap,
-    name: &HeaderName,
-    last_comma: fn(&[u8]) -> Option<usize>,
-) -> impl Iterator<Item = &'a [u8]> {
-    headers.get_all(name).iter().rev().flat_map(move |line| {
-        let mut rest = Some(line.as_bytes());
+fn elements(headers: &Headers, name: Name, last_comma: fn(&[u8]) -> Option<usize>) -> impl Iterator<Item = &[u8]> {
+    headers.get_all(name).rev().flat_map(move |line| {
+        let mut rest = Some(line);
         std::iter::from_fn(move || {
             let line = rest?;
             let comma = last_comma(line);
@@ -129,14 +120,12 @@ fn first_pair(element: &[u8]) -> (&[u8], &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use http::HeaderValue;
-
     use super::*;
 
-    fn client(lines: &[(&'static str, &'static str)]) -> String {
-        let mut headers = HeaderMap::new();
+    fn client(lines: &[(Name, &str)]) -> String {
+        let mut headers = Headers::default();
         for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
+            headers.append(*name, value);
         }
         let trusted: Vec<IpNet> = ["10.0.0.0/8", "::1/128"].map(|block| block.parse().expect("a block")).into();
         behind([10, 0, 0, 1].into(), &headers, &trusted).to_string()
@@ -145,29 +134,29 @@ mod tests {
     #[test]
     fn the_walk_goes_from_the_right_past_trusted_addresses() {
         for (lines, expected) in [
-            (&[("x-forwarded-for", "192.0.2.7")][..], "192.0.2.7"),
-            (&[("x-forwarded-for", "6.6.6.6, 192.0.2.7, 10.9.9.9")], "192.0.2.7"),
+            (&[(X_FORWARDED_FOR, "192.0.2.7")][..], "192.0.2.7"),
+            (&[(X_FORWARDED_FOR, "6.6.6.6, 192.0.2.7, 10.9.9.9")], "192.0.2.7"),
             (
-                &[("x-forwarded-for", "6.6.6.6"), ("x-forwarded-for", "192.0.2.7"), ("x-forwarded-for", "10.1.1.1")],
+                &[(X_FORWARDED_FOR, "6.6.6.6"), (X_FORWARDED_FOR, "192.0.2.7"), (X_FORWARDED_FOR, "10.1.1.1")],
                 "192.0.2.7",
             ),
-            (&[("x-forwarded-for", "192.0.2.7, bogus, 10.1.1.1")], "10.1.1.1"),
-            (&[("x-forwarded-for", "10.2.2.2")], "10.2.2.2"),
-            (&[("x-forwarded-for", "192.0.2.7:4711")], "192.0.2.7"),
-            (&[("x-forwarded-for", "[2001:db8::7]:4711, ::1")], "2001:db8::7"),
-            (&[("x-forwarded-for", "::ffff:192.0.2.7")], "192.0.2.7"),
-            (&[("x-forwarded-for", "")], "10.0.0.1"),
+            (&[(X_FORWARDED_FOR, "192.0.2.7, bogus, 10.1.1.1")], "10.1.1.1"),
+            (&[(X_FORWARDED_FOR, "10.2.2.2")], "10.2.2.2"),
+            (&[(X_FORWARDED_FOR, "192.0.2.7:4711")], "192.0.2.7"),
+            (&[(X_FORWARDED_FOR, "[2001:db8::7]:4711, ::1")], "2001:db8::7"),
+            (&[(X_FORWARDED_FOR, "::ffff:192.0.2.7")], "192.0.2.7"),
+            (&[(X_FORWARDED_FOR, "")], "10.0.0.1"),
             (&[], "10.0.0.1"),
-            (&[("forwarded", "for=6.6.6.6, for=\"[2001:db8::7]:99\";proto=http, for=10.0.0.2")], "2001:db8::7"),
-            (&[("forwarded", "for=192.0.2.7, by=10.0.0.2")], "10.0.0.1"),
-            (&[("forwarded", "for=unknown")], "10.0.0.1"),
-            (&[("forwarded", "for=192.0.2.7;host=\"a,for=6.6.6.6\"")], "192.0.2.7"),
-            (&[("forwarded", "for=192.0.2.7;host=\"a\\\",for=6.6.6.6\"")], "192.0.2.7"),
-            (&[("forwarded", "host=\"a;for=6.6.6.6\";for=192.0.2.7")], "192.0.2.7"),
-            (&[("forwarded", "for=\", for=192.0.2.7;host=\"a\"")], "192.0.2.7"),
-            (&[("forwarded", "for=192.0.2.7;for=6.6.6.6")], "10.0.0.1"),
-            (&[("x-forwarded-for", "\"192.0.2.7")], "10.0.0.1"),
-            (&[("x-forwarded-for", "[fe80::1%3]:80")], "10.0.0.1"),
+            (&[(FORWARDED, "for=6.6.6.6, for=\"[2001:db8::7]:99\";proto=http, for=10.0.0.2")], "2001:db8::7"),
+            (&[(FORWARDED, "for=192.0.2.7, by=10.0.0.2")], "10.0.0.1"),
+            (&[(FORWARDED, "for=unknown")], "10.0.0.1"),
+            (&[(FORWARDED, "for=192.0.2.7;host=\"a,for=6.6.6.6\"")], "192.0.2.7"),
+            (&[(FORWARDED, "for=192.0.2.7;host=\"a\\\",for=6.6.6.6\"")], "192.0.2.7"),
+            (&[(FORWARDED, "host=\"a;for=6.6.6.6\";for=192.0.2.7")], "192.0.2.7"),
+            (&[(FORWARDED, "for=\", for=192.0.2.7;host=\"a\"")], "192.0.2.7"),
+            (&[(FORWARDED, "for=192.0.2.7;for=6.6.6.6")], "10.0.0.1"),
+            (&[(X_FORWARDED_FOR, "\"192.0.2.7")], "10.0.0.1"),
+            (&[(X_FORWARDED_FOR, "[fe80::1%3]:80")], "10.0.0.1"),
         ] {
             assert_eq!(client(lines), expected, "{lines:?}");
         }
@@ -175,19 +164,18 @@ mod tests {
 
     #[test]
     fn bytes_that_are_no_text_spoil_their_own_element_only() {
-        let mut headers = HeaderMap::new();
-        headers.append(X_FORWARDED_FOR, HeaderValue::from_bytes(b"\xff, 192.0.2.7").expect("obs-text"));
+        let mut headers = Headers::default();
+        headers.append(X_FORWARDED_FOR, b"\xff, 192.0.2.7");
         assert_eq!(behind([10, 0, 0, 1].into(), &headers, &[]), IpAddr::from([192, 0, 2, 7]));
     }
 
     proptest::proptest! {
         #[test]
         fn no_list_can_panic(text in "[ -~]{0,60}") {
-            let mut headers = HeaderMap::new();
-            let value = HeaderValue::from_str(&text).expect("visible ASCII");
-            headers.append(FORWARDED, value.clone());
+            let mut headers = Headers::default();
+            headers.append(FORWARDED, &text);
             let _ = behind([10, 0, 0, 1].into(), &headers, &[]);
-            headers.append(X_FORWARDED_FOR, value);
+            headers.append(X_FORWARDED_FOR, &text);
             let _ = behind([10, 0, 0, 1].into(), &headers, &[]);
         }
     }

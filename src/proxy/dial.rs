@@ -25,6 +25,8 @@ pub struct Lease {
     pub in_flight: InFlight,
     /// Whether it was used before: an origin may have closed it since.
     pub reused: bool,
+    /// When it was there: the moment that [`dial`] was called with, or the one in which a new one was connected.
+    pub since: Instant,
     opened: Opened,
 }
 
@@ -48,8 +50,8 @@ impl Lease {
 #[derive(Clone, Copy, Debug)]
 pub struct NoConnection;
 
-/// Finds a connection to `version`; `now` is this moment, as whoever calls has just looked at the clock. With `fresh`, pooled
-/// ones are left alone.
+/// Finds a connection to `version`; `now` is this moment, as far as nothing was waited for since the look at the clock that it
+/// is from. With `fresh`, pooled ones are left alone.
 ///
 /// # Errors
 /// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked.
@@ -69,7 +71,7 @@ pub async fn dial(
         let in_flight = InFlight::enter(&endpoint.stats);
         observer.picked(index);
         if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
-            return Ok(Lease { sender, in_flight, reused: true, opened });
+            return Ok(Lease { sender, in_flight, reused: true, since: now, opened });
         }
         let opened = Opened::now(&endpoint.stats, now);
         let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
@@ -82,11 +84,12 @@ pub async fn dial(
                 if let Some(shared) = shared {
                     worker.pools.share(&endpoint.stats, shared, opened);
                 }
-                if endpoint.stats.rotation.connected(worker.clock_ms(Instant::now())) {
+                let since = Instant::now();
+                if endpoint.stats.rotation.connected(worker.clock_ms(since)) {
                     let (service, version) = (observer.service_name(), version.name.as_str());
                     tracing::info!(service, version, endpoint = %endpoint.address, "the endpoint takes connections again");
                 }
-                return Ok(Lease { sender, in_flight, reused: false, opened });
+                return Ok(Lease { sender, in_flight, reused: false, since, opened });
             }
             Err(error) if error.is_own() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");

@@ -3,23 +3,16 @@
 
 use std::net::IpAddr;
 
-use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, HOST, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::admit::{Admitted, BodyFraming};
-use super::client::{X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use super::connection_header;
-use super::present::Present;
+use crate::message::names::{
+    CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,
+    X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, X_REVISION,
+};
+use crate::message::{Headers, Name, Present, Response, Span};
 use crate::table::key::{OWN_COOKIE, OwnKey};
-
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
-
-/// Names one request through all systems.
-pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
-
-/// The revision of the table that routed a request, for origins that want to know.
-pub const X_REVISION: HeaderName = HeaderName::from_static("x-pointsman-revision");
 
 /// The longest request id that is taken over from a trusted proxy.
 const REQUEST_ID_BYTES_MAX: usize = 128;
@@ -37,8 +30,8 @@ pub struct EditSettings {
 
 impl EditSettings {
     /// The element for a message that came in this version (RFC 9110, 7.6.3).
-    fn via(&self, version: Version) -> HeaderValue {
-        if version == Version::HTTP_2 { self.via_http2.clone() } else { self.via.clone() }
+    fn via(&self, version: Version) -> &HeaderValue {
+        if version == Version::HTTP_2 { &self.via_http2 } else { &self.via }
     }
 }
 
@@ -54,7 +47,7 @@ pub struct RequestFacts<'a> {
     /// What the client speaks.
     pub version: Version,
     /// The request's id.
-    pub id: HeaderValue,
+    pub id: RequestId,
     /// The revision of the table, if the upstream is told.
     pub revision: Option<HeaderValue>,
 }
@@ -84,85 +77,79 @@ impl PeerAddress {
 }
 
 /// Turns a client's headers into those for the upstream.
-pub fn request(headers: &mut HeaderMap, facts: RequestFacts<'_>, settings: &EditSettings) {
-    let present = facts.admitted.present;
-    connection_header::strip(headers, present);
-    if present.has(Present::UNDERSCORE) {
-        drop_underscores(headers);
+pub fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditSettings) {
+    connection_header::strip(headers);
+    if headers.has(Present::UNDERSCORE) {
+        // `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (rule 13).
+        headers.retain(|name| !name.contains(&b'_'));
     }
-    if present.has(Present::EXPECT) {
-        headers.remove(EXPECT);
-    }
-    if present.has(Present::TE) {
+    headers.remove(EXPECT);
+    if headers.has(Present::TE) {
         keep_te_trailers(headers);
     }
-    write_framing(headers, &facts);
-    forwarded(headers, &facts);
+    write_framing(headers, facts);
+    forwarded(headers, facts);
     headers.append(VIA, settings.via(facts.version));
-    headers.insert(X_REQUEST_ID, facts.id);
-    match facts.revision {
-        Some(revision) => drop(headers.insert(X_REVISION, revision)),
-        None if present.has(Present::X_REVISION) => drop(headers.remove(X_REVISION)),
-        None => {}
+    headers.remove(X_REQUEST_ID);
+    match &facts.id {
+        RequestId::Fresh(id) => headers.append(X_REQUEST_ID, id.as_bytes()),
+        RequestId::Given(place) => headers.append_copy(X_REQUEST_ID, *place),
+    }
+    headers.remove(X_REVISION);
+    if let Some(revision) = &facts.revision {
+        headers.append(X_REVISION, revision);
     }
 }
 
 /// Turns an upstream's headers into those for the client.
 ///
-/// The length is written from what hyper made of the body, except where there is none by definition (`bodiless`) and the
+/// The length is written from what the codec made of the body, except where there is none by definition (`bodiless`) and the
 /// header tells how long it would have been.
-pub fn answer(head: &mut http::response::Parts, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
-    let (status, headers) = (head.status, &mut head.headers);
-    let present = Present::among(headers);
-    connection_header::strip(headers, present);
-    if present.has(Present::TRANSFER_ENCODING | Present::TE) {
-        headers.remove(TRANSFER_ENCODING);
-        headers.remove(TE);
-    }
+pub fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
+    let (status, headers) = (answer.status, &mut answer.headers);
+    connection_header::strip(headers);
+    headers.remove(TRANSFER_ENCODING);
+    headers.remove(TE);
     if status == StatusCode::NO_CONTENT || status.is_informational() {
         headers.remove(CONTENT_LENGTH);
     } else if !bodiless {
         match length {
             Some(length) => write_length(headers, length),
-            None => drop(headers.remove(CONTENT_LENGTH)),
+            None => _ = headers.remove(CONTENT_LENGTH),
         }
-    } else if let Some(first) = headers.get(CONTENT_LENGTH).cloned() {
-        headers.insert(CONTENT_LENGTH, first);
+    } else if headers.get_all(CONTENT_LENGTH).nth(1).is_some()
+        && let Some(first) = headers.find(CONTENT_LENGTH)
+    {
+        headers.remove(CONTENT_LENGTH);
+        headers.append_copy(CONTENT_LENGTH, first);
     }
-    headers.append(VIA, settings.via(head.version));
+    headers.append(VIA, settings.via(answer.version));
 }
 
 /// HTTP/2 lets a client send its cookies as several lines; rules, keys and HTTP/1.1 want one (RFC 9113, 8.2.3).
-pub fn join_cookies(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    if lines.next().is_none() || lines.next().is_none() {
-        return;
-    }
-    let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+pub fn join_cookies(headers: &mut Headers) {
+    if headers.get_all(COOKIE).nth(1).is_some() {
+        let joined = headers.get_all(COOKIE).collect::<Vec<_>>().join(&b"; "[..]);
         headers.insert(COOKIE, joined);
     }
 }
 
 /// Gives the client its own cookie: a name for the user, not for the version. A `secure` one never leaves TLS.
-pub fn set_own_cookie(headers: &mut HeaderMap, key: &OwnKey, secure: bool) {
+pub fn set_own_cookie(headers: &mut Headers, key: &OwnKey, secure: bool) {
     /// One year; browsers cap at 400 days.
     const AGE_SECONDS: u32 = 31_536_000;
     let digits = String::from_utf8_lossy(key.as_bytes());
     let secure = if secure { "; Secure" } else { "" };
     let cookie = format!("{OWN_COOKIE}={digits}; Path=/; Max-Age={AGE_SECONDS}; HttpOnly; SameSite=Lax{secure}");
-    if let Ok(value) = HeaderValue::from_str(&cookie) {
-        headers.append(SET_COOKIE, value);
-    }
+    headers.append(SET_COOKIE, cookie);
 }
 
 /// Removes trailers that frame, route, authenticate or end at a hop (rule 8).
 pub fn trailers(trailers: &mut HeaderMap) {
-    let present = Present::among(trailers);
-    connection_header::strip(trailers, present);
-    let forbidden = |name: &HeaderName| {
+    connection_header::strip_trailers(trailers);
+    let forbidden = |name: &str| {
         matches!(
-            name.as_str(),
+            name,
             "content-length"
                 | "transfer-encoding"
                 | "host"
@@ -183,65 +170,50 @@ pub fn trailers(trailers: &mut HeaderMap) {
                 | "x-real-ip"
                 | "x-request-id"
                 | "www-authenticate"
-        ) || name.as_str().starts_with("x-forwarded-")
-            || name.as_str().starts_with("x-pointsman-")
-            || name.as_str().contains('_')
+        ) || name.starts_with("x-forwarded-")
+            || name.starts_with("x-pointsman-")
+            || name.contains('_')
     };
-    let found: Vec<_> = trailers.keys().filter(|name| forbidden(name)).cloned().collect();
+    let found: Vec<_> = trailers.keys().filter(|name| forbidden(name.as_str())).cloned().collect();
     for name in found {
         trailers.remove(name);
     }
 }
 
-/// `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (rule 13).
-fn drop_underscores(headers: &mut HeaderMap) {
-    let found: Vec<_> = headers.keys().filter(|name| name.as_str().contains('_')).cloned().collect();
-    for name in found {
-        headers.remove(name);
-    }
-}
-
 /// Keeps `TE: trailers`, which gRPC needs, and nothing else of `TE`.
-fn keep_te_trailers(headers: &mut HeaderMap) {
-    let mut words = headers.get_all(TE).iter().flat_map(|line| line.as_bytes().split(|b| *b == b','));
+fn keep_te_trailers(headers: &mut Headers) {
+    let mut words = headers.get_all(TE).flat_map(|line| line.split(|b| *b == b','));
     let trailers = words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"trailers"));
     headers.remove(TE);
     if trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(http::header::CONNECTION, HeaderValue::from_static("te"));
+        headers.append(TE, "trailers");
+        headers.insert(CONNECTION, "te");
     }
 }
 
 /// Rules 1 and 5: the framing is written from the body that is sent, never copied.
-fn write_framing(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
-    let Admitted { body, present, .. } = facts.admitted;
-    if present.has(Present::TRANSFER_ENCODING) {
-        headers.remove(TRANSFER_ENCODING);
-    }
-    if let BodyFraming::Length(length) = *body {
+fn write_framing(headers: &mut Headers, facts: &RequestFacts<'_>) {
+    headers.remove(TRANSFER_ENCODING);
+    if let BodyFraming::Length(length) = facts.admitted.body {
         return write_length(headers, length);
     }
-    if present.has(Present::CONTENT_LENGTH) {
-        headers.remove(CONTENT_LENGTH);
-    }
-    if *body == BodyFraming::Chunked {
-        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    headers.remove(CONTENT_LENGTH);
+    if facts.admitted.body == BodyFraming::Chunked {
+        headers.append(TRANSFER_ENCODING, "chunked");
         return;
     }
-    if present.has(Present::TRAILER) {
-        headers.remove(TRAILER);
-    }
+    headers.remove(TRAILER);
     if matches!(*facts.method, Method::POST | Method::PUT | Method::PATCH) {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+        headers.append(CONTENT_LENGTH, "0");
     }
 }
 
 /// Says how long a body is, once and in digits alone; what says so already stays.
-fn write_length(headers: &mut HeaderMap, length: u64) {
-    let mut lines = headers.get_all(CONTENT_LENGTH).iter();
+fn write_length(headers: &mut Headers, length: u64) {
+    let mut lines = headers.get_all(CONTENT_LENGTH);
     let (first, more) = (lines.next(), lines.next());
-    if more.is_some() || first.is_none_or(|line| !is_written(length, line.as_bytes())) {
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    if more.is_some() || first.is_none_or(|line| !is_written(length, line)) {
+        headers.insert(CONTENT_LENGTH, length.to_string());
     }
 }
 
@@ -257,94 +229,95 @@ fn is_written(number: u64, text: &[u8]) -> bool {
 }
 
 /// Rule 12: what an untrusted peer says about where it comes from is not passed on.
-fn forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>) {
-    let (present, trusted) = (facts.admitted.present, facts.admitted.trusted);
-    if !trusted && present.has(Present::X_FORWARDED | Present::FORWARDED | Present::X_REAL_IP) {
-        let said: Vec<_> = headers.keys().filter(|name| name.as_str().starts_with("x-forwarded-")).cloned().collect();
-        for name in said {
-            headers.remove(name);
-        }
-        headers.remove(FORWARDED);
-        headers.remove(X_REAL_IP);
-    }
+fn forwarded(headers: &mut Headers, facts: &RequestFacts<'_>) {
+    let said = headers.has(Present::X_FORWARDED | Present::FORWARDED | Present::X_REAL_IP);
     let proto = if facts.admitted.https { "https" } else { "http" };
-    if trusted && present.has(Present::X_FORWARDED | Present::FORWARDED) {
-        add_to_forwarded(headers, facts, proto);
-    } else {
-        headers.insert(X_FORWARDED_FOR, facts.peer.text.clone());
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(proto));
-        if let Some(host) = &facts.admitted.host {
-            headers.insert(X_FORWARDED_HOST, host.clone());
-        }
+    if said && facts.admitted.trusted {
+        return add_to_forwarded(headers, facts, proto);
     }
-    if !present.has(Present::HOST)
-        && let Some(host) = &facts.admitted.host
-    {
-        headers.insert(HOST, host.clone());
+    if said {
+        let gone = [FORWARDED, X_REAL_IP].map(Name::as_str);
+        headers.retain(|name| !name.starts_with(b"x-forwarded-") && gone.iter().all(|gone| gone.as_bytes() != name));
+    }
+    headers.append(X_FORWARDED_FOR, &facts.peer.text);
+    headers.append(X_FORWARDED_PROTO, proto);
+    if let Some(host) = facts.admitted.host {
+        headers.append_copy(X_FORWARDED_HOST, host);
     }
 }
 
 /// Adds the peer to what it says, as a proxy that is trusted, of those before it.
-fn add_to_forwarded(headers: &mut HeaderMap, facts: &RequestFacts<'_>, proto: &'static str) {
+fn add_to_forwarded(headers: &mut Headers, facts: &RequestFacts<'_>, proto: &'static str) {
     let peer = facts.peer.address.to_canonical();
-    if let Ok(address) = HeaderValue::from_str(&joined(headers, &X_FORWARDED_FOR, &peer.to_string())) {
-        headers.insert(X_FORWARDED_FOR, address);
-    }
-    if headers.contains_key(FORWARDED) {
+    headers.insert(X_FORWARDED_FOR, joined(headers, X_FORWARDED_FOR, &peer.to_string()));
+    if headers.contains(FORWARDED) {
         let peer = if peer.is_ipv6() { format!("\"[{peer}]\"") } else { peer.to_string() };
-        let element = format!("for={peer};proto={proto}");
-        if let Ok(value) = HeaderValue::from_str(&joined(headers, &FORWARDED, &element)) {
-            headers.insert(FORWARDED, value);
-        }
+        headers.insert(FORWARDED, joined(headers, FORWARDED, &format!("for={peer};proto={proto}")));
     }
-    headers.entry(X_FORWARDED_PROTO).or_insert(HeaderValue::from_static(proto));
-    if let Some(host) = &facts.admitted.host {
-        headers.entry(X_FORWARDED_HOST).or_insert_with(|| host.clone());
+    if !headers.contains(X_FORWARDED_PROTO) {
+        headers.append(X_FORWARDED_PROTO, proto);
+    }
+    if let Some(host) = facts.admitted.host
+        && !headers.contains(X_FORWARDED_HOST)
+    {
+        headers.append_copy(X_FORWARDED_HOST, host);
     }
 }
 
 /// All lines of a list header and one element more, as one line.
-fn joined(headers: &HeaderMap, name: &HeaderName, element: &str) -> String {
-    let mut list = String::new();
-    for line in headers.get_all(name).iter().filter(|line| !line.as_bytes().trim_ascii().is_empty()) {
-        list.push_str(&String::from_utf8_lossy(line.as_bytes()));
-        list.push_str(", ");
-    }
-    list.push_str(element);
-    list
+fn joined(headers: &Headers, name: Name, element: &str) -> Vec<u8> {
+    let lines = headers.get_all(name).filter(|line| !line.trim_ascii().is_empty());
+    lines.chain([element.as_bytes()]).collect::<Vec<_>>().join(&b", "[..])
 }
 
-/// The id that a trusted proxy gave, or a fresh one, made of `fresh`.
-#[must_use]
-pub fn request_id(headers: &HeaderMap, trusted: bool, fresh: impl FnOnce() -> u128) -> HeaderValue {
-    let given = || {
-        let mut given = headers.get_all(X_REQUEST_ID).iter();
-        given.next().filter(|_| given.next().is_none())
-    };
-    let good = |id: &HeaderValue| {
-        !id.is_empty() && id.len() <= REQUEST_ID_BYTES_MAX && id.as_bytes().iter().all(u8::is_ascii_graphic)
-    };
-    let taken_over = if trusted { given().filter(|id| good(id)) } else { None };
-    taken_over.cloned().unwrap_or_else(|| {
-        let id = OwnKey::from_random(fresh());
-        HeaderValue::from_bytes(id.as_bytes()).unwrap_or(HeaderValue::from_static("0"))
-    })
+/// What names a request through all systems.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RequestId {
+    /// Made here.
+    Fresh(OwnKey),
+    /// Taken over from a trusted proxy: a place among the headers.
+    Given(Span),
+}
+
+impl RequestId {
+    /// The id that a trusted proxy gave, or a fresh one, made of `fresh`.
+    #[must_use]
+    pub fn of(headers: &Headers, trusted: bool, fresh: impl FnOnce() -> u128) -> Self {
+        let good = |id: Span| {
+            let text = headers.text(id);
+            !text.is_empty() && text.len() <= REQUEST_ID_BYTES_MAX && text.iter().all(u8::is_ascii_graphic)
+        };
+        let given = || headers.find(X_REQUEST_ID).filter(|_| headers.get_all(X_REQUEST_ID).nth(1).is_none());
+        let taken_over = if trusted { given().filter(|id| good(*id)) } else { None };
+        taken_over.map_or_else(|| Self::Fresh(OwnKey::from_random(fresh())), Self::Given)
+    }
+
+    /// The id; `headers` are those that it was taken from.
+    #[must_use]
+    pub fn text<'i>(&'i self, headers: &'i Headers) -> &'i [u8] {
+        match self {
+            Self::Fresh(id) => id.as_bytes(),
+            Self::Given(place) => headers.text(*place),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use http::HeaderName;
 
-    fn edited(lines: &[(&'static str, &'static str)], trusted: bool) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in lines {
-            headers.append(*name, HeaderValue::from_static(value));
-        }
-        let host = Some(HeaderValue::from_static("shop.example:8080"));
+    use super::*;
+    use crate::message::names::HOST;
+
+    fn edited(lines: &[(&'static str, &'static str)], trusted: bool) -> Headers {
+        let line = |(name, value): &(&'static str, &'static str)| {
+            (HeaderName::from_static(name), HeaderValue::from_static(value))
+        };
+        let mut headers: Headers = lines.iter().map(line).collect();
+        headers.append(HOST, "shop.example:8080");
         let client = IpAddr::from([192, 0, 2, 1]);
         let admitted = Admitted {
-            present: Present::among(&headers),
-            host,
+            host: headers.find(HOST),
             host_name_bytes: "shop.example".len(),
             trusted,
             https: false,
@@ -353,13 +326,21 @@ mod tests {
             body: BodyFraming::None,
         };
         let (method, version) = (&Method::GET, Version::HTTP_11);
-        let id = request_id(&headers, trusted, || 7);
+        let id = RequestId::of(&headers, trusted, || 7);
         let (peer, revision) = (&PeerAddress::new(client), Some(HeaderValue::from(42)));
         let facts = RequestFacts { admitted: &admitted, peer, method, version, id, revision };
         let via = HeaderValue::from_static("1.1 pointsman");
         let settings = EditSettings { via_http2: via.clone(), via, revision: true };
-        request(&mut headers, facts, &settings);
+        request(&mut headers, &facts, &settings);
         headers
+    }
+
+    /// The one value of a name.
+    fn only(headers: &Headers, name: Name) -> Option<String> {
+        let mut values = headers.get_all(name).map(|value| String::from_utf8_lossy(value).into_owned());
+        let value = values.next();
+        assert_eq!(values.next(), None, "{name:?}");
+        value
     }
 
     #[test]
@@ -374,14 +355,13 @@ mod tests {
             ("x_forwarded_for", "6.6.6.6"),
         ];
         let headers = edited(&lines, false);
-        assert_eq!(headers[X_FORWARDED_FOR], "192.0.2.1");
-        assert_eq!(headers[X_FORWARDED_HOST], "shop.example:8080");
-        assert_eq!(headers[X_FORWARDED_PROTO], "http");
-        assert_eq!(headers[X_REVISION], "42");
-        assert_eq!(headers[X_REQUEST_ID], "00000000000000000000000000000007");
-        for gone in ["x-forwarded-prefix", "forwarded", "x-real-ip", "x_forwarded_for"] {
-            assert!(!headers.contains_key(gone), "{gone}");
-        }
+        assert_eq!(only(&headers, X_FORWARDED_FOR).as_deref(), Some("192.0.2.1"));
+        assert_eq!(only(&headers, X_FORWARDED_HOST).as_deref(), Some("shop.example:8080"));
+        assert_eq!(only(&headers, X_FORWARDED_PROTO).as_deref(), Some("http"));
+        assert_eq!(only(&headers, X_REVISION).as_deref(), Some("42"));
+        assert_eq!(only(&headers, X_REQUEST_ID).as_deref(), Some("00000000000000000000000000000007"));
+        let gone: [&[u8]; 4] = [b"x-forwarded-prefix", b"forwarded", b"x-real-ip", b"x_forwarded_for"];
+        assert!(headers.iter().all(|(name, _)| !gone.contains(&name)), "{headers:?}");
     }
 
     #[test]
@@ -395,11 +375,28 @@ mod tests {
             ("via", "1.1 cdn"),
         ];
         let headers = edited(&lines, true);
-        assert_eq!(headers[X_FORWARDED_FOR], "6.6.6.6, 7.7.7.7, 192.0.2.1");
-        assert_eq!(headers[X_FORWARDED_PROTO], "https");
-        assert_eq!(headers[FORWARDED], "for=6.6.6.6, for=192.0.2.1;proto=http");
-        assert_eq!(headers[X_REQUEST_ID], "mine");
-        assert_eq!(headers.get_all(VIA).iter().collect::<Vec<_>>(), ["1.1 cdn", "1.1 pointsman"]);
+        assert_eq!(only(&headers, X_FORWARDED_FOR).as_deref(), Some("6.6.6.6, 7.7.7.7, 192.0.2.1"));
+        assert_eq!(only(&headers, X_FORWARDED_PROTO).as_deref(), Some("https"));
+        assert_eq!(only(&headers, FORWARDED).as_deref(), Some("for=6.6.6.6, for=192.0.2.1;proto=http"));
+        assert_eq!(only(&headers, X_REQUEST_ID).as_deref(), Some("mine"));
+        assert_eq!(headers.get_all(VIA).collect::<Vec<_>>(), [&b"1.1 cdn"[..], b"1.1 pointsman"]);
+    }
+
+    #[test]
+    fn a_connection_header_cannot_take_ours_away() {
+        let ours = [X_FORWARDED_FOR, X_FORWARDED_PROTO, X_FORWARDED_HOST, X_REQUEST_ID, X_REVISION, VIA];
+        for name in ours {
+            let headers = edited(&[("connection", name.as_str()), ("x-request-id", "mine")], true);
+            let missing: Vec<_> = ours.into_iter().filter(|ours| only(&headers, *ours).is_none()).collect();
+            assert!(missing.is_empty(), "{missing:?} of {name:?}");
+            assert_eq!(only(&headers, X_REQUEST_ID).as_deref(), Some("mine"));
+        }
+    }
+
+    #[test]
+    fn two_ids_are_none() {
+        let headers = edited(&[("x-request-id", "mine"), ("x-request-id", "other")], true);
+        assert_eq!(only(&headers, X_REQUEST_ID).as_deref(), Some("00000000000000000000000000000007"));
     }
 
     #[test]
@@ -420,19 +417,19 @@ mod tests {
             (&["018446744073709551615"], u64::MAX),
             (&["28446744073709551615"], u64::MAX),
         ] {
-            let mut headers = HeaderMap::new();
+            let mut headers = Headers::default();
             for line in lines {
-                headers.append(CONTENT_LENGTH, HeaderValue::from_static(line));
+                headers.append(CONTENT_LENGTH, line);
             }
             write_length(&mut headers, length);
-            let written: Vec<_> = headers.get_all(CONTENT_LENGTH).iter().collect();
-            assert_eq!(written, [length.to_string().as_str()], "{lines:?}");
+            assert_eq!(only(&headers, CONTENT_LENGTH), Some(length.to_string()), "{lines:?}");
         }
     }
 
     #[test]
     fn only_trailers_survive_of_te() {
-        assert_eq!(edited(&[("te", "gzip, trailers;q=1, Trailers")], false)[TE], "trailers");
-        assert!(!edited(&[("te", "gzip")], false).contains_key(TE));
+        let headers = edited(&[("te", "gzip, trailers;q=1, Trailers")], false);
+        assert_eq!(only(&headers, TE).as_deref(), Some("trailers"));
+        assert!(!edited(&[("te", "gzip")], false).contains(TE));
     }
 }

@@ -7,9 +7,8 @@
 
 use std::rc::Rc;
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::StatusCode;
 use http::uri::Scheme;
-use http::{HeaderMap, Method, Response, StatusCode, Uri};
 use tokio::time::Instant;
 
 use super::body::{BodyFault, BodyState, RequestBody};
@@ -19,23 +18,14 @@ use super::observe::{Observer, Routed};
 use super::refuse::Refusal;
 use super::send::{SendError, send};
 use super::worker::Worker;
+use crate::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use crate::message::{RequestHead, Response};
 use crate::stats::{Refused, Retry, UpstreamFailure};
 use crate::upstream::Incoming;
 
 /// How often a request that was not written may look for another connection: the pools can hold several that the origin
 /// has closed by now, and a fresh one follows.
 const UNSENT_TRIES_MAX: usize = 3;
-
-/// The head of a request to the upstream.
-#[derive(Clone, Debug)]
-pub struct Head {
-    /// The method.
-    pub method: Method,
-    /// The target, in origin form.
-    pub uri: Uri,
-    /// The headers, edited.
-    pub headers: HeaderMap,
-}
 
 /// An answer's head, with what its body still needs.
 #[derive(Debug)]
@@ -54,13 +44,13 @@ pub async fn forward(
     worker: &Worker,
     routed: &Routed,
     lease: Lease,
-    (head, body): (&Head, &mut RequestBody),
+    (head, body): (&RequestHead, &mut RequestBody),
     (state, observer): (&Rc<BodyState>, &mut Observer),
 ) -> Result<Answer, Refusal> {
     let policy = &routed.service().spec.policy;
     let mut lease = lease;
     let scheme = if routed.version().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-    let may_switch = head.headers.contains_key(UPGRADE);
+    let may_switch = head.headers.contains(UPGRADE);
     let mut unsent = 0;
     let mut retried = false;
     loop {
@@ -101,31 +91,31 @@ pub async fn forward(
 }
 
 /// Whether a request may be sent twice without anybody noticing: idempotent (RFC 9110, 9.2.2) and without a body.
-fn is_repeatable(head: &Head, body: &RequestBody) -> bool {
+fn is_repeatable(head: &RequestHead, body: &RequestBody) -> bool {
     head.method.is_idempotent() && matches!(body, RequestBody::Empty)
 }
 
 /// Rule 6: what an answer must not have, whatever can be made of it. The connection is not used again.
 fn check(response: &Response<Incoming>, may_switch: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
-    if response.status() == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
+    if response.status == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
         return bad("the upstream switched protocols without being asked");
     }
-    let headers = response.headers();
-    if headers.contains_key(TRANSFER_ENCODING) {
-        if headers.contains_key(CONTENT_LENGTH) {
+    let headers = &response.headers;
+    if headers.contains(TRANSFER_ENCODING) {
+        if headers.contains(CONTENT_LENGTH) {
             return bad("the upstream sent Content-Length and Transfer-Encoding");
         }
-        let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-        let chunked = codings.next().is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        let mut codings = headers.get_all(TRANSFER_ENCODING);
+        let chunked = codings.next().is_some_and(|coding| coding.eq_ignore_ascii_case(b"chunked"));
         if !chunked || codings.next().is_some() {
             return bad("the upstream sent a transfer coding other than chunked");
         }
     }
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let mut lengths = headers.get_all(CONTENT_LENGTH);
     if let Some(first) = lengths.next() {
         // The codec looks at lengths of bodies only; answers to HEAD and 304 have one as well, and clients believe it.
-        if first.is_empty() || !first.as_bytes().iter().all(u8::is_ascii_digit) {
+        if first.is_empty() || !first.iter().all(u8::is_ascii_digit) {
             return bad("the upstream sent a length that is no number");
         }
         if lengths.any(|length| length != first) {

@@ -6,9 +6,6 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 
-use http::Response;
-use http::header::CONNECTION;
-use http::request::Parts;
 use http_body::Body;
 use http_body_util::Full;
 use hyper::ext::Protocol;
@@ -23,12 +20,11 @@ use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, Inbound, RequestBody};
 use super::caught::caught;
 use super::dial::{Lease, dial};
-use super::edit::{self, PeerAddress};
-use super::forward::{Answer, Head, forward};
+use super::edit::{self, PeerAddress, RequestId};
+use super::forward::{Answer, forward};
 use super::long::{Kind, Open};
 use super::meter::{self, Meter};
 use super::observe::{Observer, Routed};
-use super::present::Present;
 use super::redirect::{self, SideExit};
 use super::refuse::{Manner, Refusal};
 use super::settle::settle;
@@ -36,6 +32,8 @@ use super::shield::{Answered, Spare, replay_if_failed};
 use super::tunnel::{Far, Tunnel};
 use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
+use crate::message::names::{CONNECTION, GRPC_STATUS, HOST};
+use crate::message::{Present, RequestHead, Response};
 use crate::stats::{Refused, UpstreamFailure};
 use crate::table::key::OwnKey;
 use crate::table::{Candidate, RequestView, Undecided, Version, decide_at};
@@ -78,11 +76,10 @@ pub async fn handle(
     worker: Rc<Worker>,
     peer: Rc<Peer>,
     seen: Seen,
-    (mut head, body): (Parts, Inbound),
+    (mut head, body): (Box<RequestHead>, Inbound),
 ) -> Response<AnswerBody> {
-    let present = Present::among(&head.headers);
     let handshake = match seen {
-        Seen::Http1 { .. } if !present.has(Present::UPGRADE) => None,
+        Seen::Http1 { .. } if !head.headers.has(Present::UPGRADE) => None,
         Seen::Http1 { .. } => websocket::from_http1(&head, body_framing(&body)),
         Seen::Http2 { .. } => {
             edit::join_cookies(&mut head.headers);
@@ -91,9 +88,9 @@ pub async fn handle(
     };
     let client_side = head.extensions.remove();
     let mut observer = Observer::begin(&worker, &head, peer.address.ip());
-    let manner = Manner::of(&head.headers, present);
+    let manner = Manner::of(&head.headers);
     let exchanged = {
-        let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (&mut head, present, body), &mut observer));
+        let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (&mut *head, body), &mut observer));
         caught(exchange).await
     };
     match exchanged {
@@ -107,10 +104,10 @@ pub async fn handle(
         Err(exit) => {
             let refusal = exit.refusal;
             let mut answer = exit.answer(manner);
-            observer.end_refused(&refusal, answer.body().size_hint().exact());
+            observer.end_refused(&refusal, answer.body.size_hint().exact());
             if matches!(seen, Seen::Http2 { .. }) {
                 // A stream ends with its answer anyway; the connection has others.
-                answer.headers_mut().remove(CONNECTION);
+                answer.headers.remove(CONNECTION);
             }
             answer.map(AnswerBody::Own)
         }
@@ -122,20 +119,20 @@ async fn exchange(
     worker: &Rc<Worker>,
     peer: &Peer,
     (seen, handshake): (Seen, Option<Handshake>),
-    (head, present, body): (&mut Parts, Present, Inbound),
+    (head, body): (&mut RequestHead, Inbound),
     observer: &mut Observer,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), SideExit> {
     let trusted = peer.listener.admit.trusts(peer.address.ip());
-    let id = edit::request_id(&head.headers, trusted, || worker.random());
-    observer.identified(&id);
+    let id = RequestId::of(&head.headers, trusted, || worker.random());
+    observer.identified(id.text(&head.headers));
     observer.places.process = worker.settings.capacity.enter(worker.live())?;
-    let admitted = admit((head, present), seen, body_framing(&body), peer.address.ip(), &peer.listener.admit)?;
+    let admitted = admit(head, seen, body_framing(&body), peer.address.ip(), &peer.listener.admit)?;
     observer.client(admitted.client);
     peer.listener.door.take(worker, admitted.client, observer.started())?;
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
-        return Err(redirect::to_https(&admitted, &head.uri, port));
+        return Err(redirect::to_https(admitted.host_name(&head.headers), &head.uri, port));
     }
-    let host = admitted.host_name();
+    let host = admitted.host_name(&head.headers);
     let (table, target) = settle(worker, (head, host), observer).await?;
     let view = target.view(head, host, admitted.client);
     let route = route(worker, (&table, target.service), (&view, admitted.body), observer).await?;
@@ -155,32 +152,31 @@ async fn exchange(
             RequestBody::Stream { incoming: body, idle, meter, state: Rc::clone(&state), copy: None }
         }
     };
-    let (method, mut headers) = (take(&mut head.method), take(&mut head.headers));
     let facts = edit::RequestFacts {
         admitted: &admitted,
         peer: &peer.address,
-        method: &method,
+        method: &head.method,
         version: head.version,
         id,
         revision: worker.settings.edit.revision.then(|| worker.revision_value(table.revision)),
     };
-    edit::request(&mut headers, facts, &worker.settings.edit);
-    let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut headers, worker.random()));
+    edit::request(&mut head.headers, &facts, &worker.settings.edit);
+    let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
     if admitted.host.is_none() {
         // Only HTTP/1.0 lets a client leave it out; HTTP/1.1 to the upstream does not.
-        let address = route.lease.endpoint().address.to_string();
-        headers.insert(http::header::HOST, address.parse().unwrap_or(http::HeaderValue::from_static("")));
+        head.headers.append(HOST, route.lease.endpoint().address.to_string());
     }
-    let is_head = method == http::Method::HEAD;
-    let (head, mut body) = (Head { method, uri: target.into_uri(take(&mut head.uri)), headers }, body);
-    let spare = Spare::keep(&route.routed, &head, &mut body);
-    let first = forward(worker, &route.routed, route.lease, (&head, &mut body), (&state, observer)).await;
+    let is_head = head.method == http::Method::HEAD;
+    head.uri = target.into_uri(take(&mut head.uri));
+    let mut body = body;
+    let spare = Spare::keep(&route.routed, head, &mut body);
+    let first = forward(worker, &route.routed, route.lease, (head, &mut body), (&state, observer)).await;
     let Answered { answer, routed, request_body } = match spare {
         None => Answered { answer: first?, routed: route.routed, request_body: state },
         // On the heap: the requests that have nothing to replay should not pay for it.
         Some(spare) => Box::pin(replay_if_failed(worker, spare, (first, route.routed, state), observer)).await?,
     };
-    let handshake = consented(handshake, &answer, proof.as_ref(), observer)?;
+    let handshake = consented(handshake, &answer, proof.as_deref(), observer)?;
     let secure = admitted.secure;
     Ok((Forwarded { answer, is_head, secure, routed, handshake }, request_body, route.new_key))
 }
@@ -189,7 +185,7 @@ async fn exchange(
 fn consented(
     handshake: Option<Handshake>,
     answer: &Answer,
-    proof: Option<&http::HeaderValue>,
+    proof: Option<&str>,
     observer: &Observer,
 ) -> Result<Option<Handshake>, Refusal> {
     let Some(handshake) = handshake else { return Ok(None) };
@@ -232,8 +228,8 @@ async fn route(
 ) -> Result<Route, Refusal> {
     let chance = worker.random();
     let mut dead: Vec<&Version> = Vec::new();
+    let mut now = observer.looked_at();
     loop {
-        let now = Instant::now();
         let now_ms = worker.clock_ms(now);
         let usable = |version: &Candidate<'_>| {
             version.usable(now_ms) && !dead.iter().any(|tried| std::ptr::eq(*tried, &**version))
@@ -265,6 +261,7 @@ async fn route(
             Ok(lease) => return Ok(Route { routed, lease, new_key: decision.new_key }),
             Err(_no_connection) => dead.push(decision.version()),
         }
+        now = observer.look();
     }
 }
 
@@ -279,22 +276,20 @@ fn body_framing(body: &Inbound) -> BodyFraming {
 
 /// The last edits of an answer; from here on its body carries the exchange.
 fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { response, lease }, is_head, secure, routed, .. } = forwarded;
+    let Forwarded { answer: Answer { mut response, lease }, is_head, secure, routed, .. } = forwarded;
     let Outcome { mut observer, request_body, new_key } = outcome;
-    let (mut head, incoming) = response.into_parts();
-    observer.answered(head.status);
-    observer.told(&head.headers);
-    let bodiless = is_head || head.status == http::StatusCode::NOT_MODIFIED;
-    edit::answer(&mut head, incoming.size_hint().exact(), bodiless, &worker.settings.edit);
+    observer.answered(response.status);
+    observer.told(response.headers.get(GRPC_STATUS));
+    let bodiless = is_head || response.status == http::StatusCode::NOT_MODIFIED;
+    let length = response.body.size_hint().exact();
+    edit::answer(&mut response, length, bodiless, &worker.settings.edit);
     if let Some(key) = new_key {
-        edit::set_own_cookie(&mut head.headers, &key, secure);
+        edit::set_own_cookie(&mut response.headers, &key, secure);
     }
-    head.version = http::Version::HTTP_11;
-    head.extensions.clear();
     let idle = Idle::new(routed.service().spec.policy.body_idle_timeout);
-    let long = Kind::of_answer(&head.headers).map(|kind| Open::begin(&worker, &routed, kind));
+    let long = Kind::of_answer(&response.headers).map(|kind| Open::begin(&worker, &routed, kind));
     let exchange = Exchange { worker, observer, lease, request_body, long };
-    Response::from_parts(head, AnswerBody::upstream(incoming, idle, exchange))
+    response.map(|incoming| AnswerBody::upstream(incoming, idle, exchange))
 }
 
 /// The endpoint consented to a WebSocket: the answer says so, and what comes after it is bytes.
@@ -305,29 +300,28 @@ fn switch(
     outcome: Outcome,
     client_side: Option<OnUpgrade>,
 ) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { response, mut lease }, secure, routed, handshake, .. } = forwarded;
+    let Forwarded { answer: Answer { mut response, mut lease }, secure, routed, handshake, .. } = forwarded;
     lease.in_flight.become_tunnel();
-    let (mut head, incoming) = response.into_parts();
-    let upstream = Far::of(incoming, head.extensions.remove());
-    edit::answer(&mut head, None, false, &worker.settings.edit);
+    let upgrade = response.extensions.remove();
+    edit::answer(&mut response, None, false, &worker.settings.edit);
     if let Some(handshake) = handshake {
-        handshake.consent(&mut head);
+        handshake.consent(&mut response);
     }
     if let Some(key) = &outcome.new_key {
-        edit::set_own_cookie(&mut head.headers, key, secure);
+        edit::set_own_cookie(&mut response.headers, key, secure);
     }
+    let (answer, incoming) = response.with_body(AnswerBody::Own(Full::default()));
+    let upstream = Far::of(incoming, upgrade);
     let open = Open::begin(worker, &routed, Kind::Tunnel);
     let tunnel = Tunnel { upstream, lease, open, idle_timeout: routed.service().spec.policy.tunnel_idle_timeout };
-    match client_side.filter(|_| head.status.is_success()) {
+    match client_side.filter(|_| answer.status.is_success()) {
         Some(client_side) => drop(spawn_local(on_stream(Rc::clone(peer), tunnel, client_side))),
         None => drop(peer.tunnel.replace(Some(tunnel))),
     }
     let mut observer = outcome.observer;
-    observer.answered(head.status);
+    observer.answered(answer.status);
     observer.end(Instant::now());
-    head.version = http::Version::HTTP_11;
-    head.extensions.clear();
-    Response::from_parts(head, AnswerBody::Own(Full::default()))
+    answer
 }
 
 /// A tunnel on a stream of HTTP/2.

@@ -8,12 +8,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::request::Parts;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::gauge::Gauged;
 use super::worker::Worker;
+use crate::message::RequestHead;
 use crate::table::Service;
 use crate::table::hold::{Held as Place, Hold, Holds};
 
@@ -69,7 +69,7 @@ pub struct Held {
 }
 
 /// Lets a request wait if `service` is held; `None` when it is not, or there is no room to wait.
-pub fn enter(worker: &Worker, service: &Service, head: &Parts) -> Option<Held> {
+pub fn enter(worker: &Worker, service: &Service, head: &RequestHead) -> Option<Held> {
     let began = Instant::now();
     let hold = worker.holds.of(service, worker.clock_ms(began))?;
     let place = hold.enter(head_bytes(head))?;
@@ -98,8 +98,8 @@ impl Held {
 }
 
 /// About what a head takes.
-fn head_bytes(head: &Parts) -> u64 {
+fn head_bytes(head: &RequestHead) -> u64 {
     let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
-    let headers: usize = head.headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
+    let headers: usize = head.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     (target + headers) as u64
 }

@@ -10,8 +10,6 @@
 //!
 //! A call of gRPC fails in an answer of 200: its status is in the headers of an answer without a body, else in the trailers.
 
-use http::HeaderMap;
-
 use crate::stats::Contender;
 use crate::table::{Cause, Decision, OnTrial, Service};
 
@@ -64,8 +62,8 @@ fn is_drained(service: &Service, version: u16) -> bool {
     !endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.drained)
 }
 
-/// Whether headers or trailers say that a call of gRPC failed by the server's fault.
-pub(super) fn is_failed_call(fields: &HeaderMap, trial: &OnTrial) -> bool {
-    let status = fields.get("grpc-status").and_then(|status| status.to_str().ok()?.parse().ok());
+/// Whether a call of gRPC that ended with this status failed by the server's fault.
+pub(super) fn is_failed_call(status: &[u8], trial: &OnTrial) -> bool {
+    let status = std::str::from_utf8(status).ok().and_then(|status| status.parse().ok());
     status.is_some_and(|status| trial.epoch.is_failed_call(status))
 }

@@ -13,14 +13,15 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::header::CONNECTION;
-use http::{HeaderValue, Response, StatusCode};
+use http::StatusCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::worker::Worker;
+use crate::message::Response;
+use crate::message::names::CONNECTION;
 
 /// How long an idle connection may still begin a request: longer than packets travel and a busy client thinks, short
 /// enough for somebody who waits after Ctrl-C.
@@ -35,8 +36,8 @@ const LAST_ACCEPTS_MAX: u32 = 4096;
 
 /// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
 pub fn mark<B>(worker: &Worker, answer: &mut Response<B>) {
-    if worker.leaving() && answer.status() != StatusCode::SWITCHING_PROTOCOLS {
-        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    if worker.leaving() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers.insert(CONNECTION, "close");
     }
 }
 

@@ -13,13 +13,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use http::HeaderMap;
-use http::header::CONTENT_TYPE;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::observe::Routed;
 use super::worker::Worker;
+use crate::message::Headers;
+use crate::message::names::CONTENT_TYPE;
 use crate::stats::VersionStats;
 use crate::table::spec::OnShift;
 use crate::table::{Name, Table};
@@ -42,8 +42,8 @@ pub enum Kind {
 impl Kind {
     /// What the answer with these headers is, if it may be long.
     #[must_use]
-    pub fn of_answer(headers: &HeaderMap) -> Option<Self> {
-        let kind = headers.get(CONTENT_TYPE)?.as_bytes();
+    pub fn of_answer(headers: &Headers) -> Option<Self> {
+        let kind = headers.get(CONTENT_TYPE)?;
         let is = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         if is(b"text/event-stream") { Some(Self::Events) } else { is(b"application/grpc").then_some(Self::Call) }
     }

@@ -2,7 +2,7 @@
 //!
 //! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`], through [`mod@tls`] if it has to) at its listener's [`door`] (with its [`crowd`],
 //! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] is the
-//! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`client`], [`connection_header`], and what is [`present`]),
+//! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`client`] and [`connection_header`]),
 //! [`settle`] on a snapshot and a [`target`] in it (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] (by [`send`]) with its [`body`] (under a [`meter`], behind the [`shield`], if there
 //! is one), pass the [`answer`] on, [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
@@ -43,7 +43,6 @@ pub mod load;
 pub mod long;
 pub mod meter;
 pub mod observe;
-pub mod present;
 pub mod proxy_protocol;
 pub mod rate;
 pub mod redirect;

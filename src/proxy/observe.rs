@@ -8,8 +8,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
 
-use http::request::Parts;
-use http::{HeaderMap, HeaderValue, StatusCode};
+use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::access_log::Line;
@@ -18,6 +17,7 @@ use super::juror::{Juror, is_failed_call};
 use super::load::Places;
 use super::refuse::Refusal;
 use super::worker::{Live, Snapshot, Worker};
+use crate::message::RequestHead;
 use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
 use crate::table::{Cause, Decision, Service, Version};
 
@@ -78,6 +78,8 @@ pub struct Observer {
     worker: Rc<Worker>,
     live: Live,
     started: Instant,
+    /// When somebody last looked at the clock for it, at a place where it may have waited before.
+    looked_at: Instant,
     routed: Option<Routed>,
     /// Index of the endpoint in the version that the request was routed to.
     endpoint: Cell<Option<usize>>,
@@ -100,13 +102,15 @@ pub struct Observer {
 impl Observer {
     /// Begins with the head of a request.
     #[must_use]
-    pub fn begin(worker: &Rc<Worker>, head: &Parts, peer: IpAddr) -> Self {
+    pub fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr) -> Self {
         let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
         let line = log.map(|_| Box::new(Line::of(head, peer)));
+        let now = Instant::now();
         Self {
             worker: Rc::clone(worker),
             live: worker.enter(),
-            started: Instant::now(),
+            started: now,
+            looked_at: now,
             routed: None,
             endpoint: Cell::new(None),
             status: None,
@@ -125,6 +129,18 @@ impl Observer {
     #[must_use]
     pub fn started(&self) -> Instant {
         self.started
+    }
+
+    /// What time it is, if nothing was waited for since the last look: several stages ask, and a clock is not free.
+    #[must_use]
+    pub fn looked_at(&self) -> Instant {
+        self.looked_at
+    }
+
+    /// Looks at the clock.
+    pub fn look(&mut self) -> Instant {
+        self.looked_at = Instant::now();
+        self.looked_at
     }
 
     /// Notes for how long a hold kept the request: no version is to blame for that.
@@ -211,9 +227,9 @@ impl Observer {
     }
 
     /// Notes the request id.
-    pub fn identified(&mut self, id: &HeaderValue) {
+    pub fn identified(&mut self, id: &[u8]) {
         if let Some(line) = &mut self.line {
-            line.id = Some(id.clone());
+            line.id = HeaderValue::from_bytes(id).ok();
         }
     }
 
@@ -256,11 +272,12 @@ impl Observer {
         }
     }
 
-    /// Notes headers or trailers of the upstream's answer. A call of gRPC that failed testifies, and that is all: an
-    /// endpoint is not ejected for it, because some of these statuses are about what the client called.
-    pub fn told(&self, fields: &HeaderMap) {
+    /// Notes the `grpc-status` in the head or the trailers of the upstream's answer, if there is one. A call of gRPC that
+    /// failed testifies, and that is all: an endpoint is not ejected for it, because some of these statuses are about what
+    /// the client called.
+    pub fn told(&self, grpc_status: Option<&[u8]>) {
         let trial = self.routed.as_ref().and_then(|routed| routed.service().trial.as_ref());
-        if trial.is_some_and(|trial| is_failed_call(fields, trial)) {
+        if trial.zip(grpc_status).is_some_and(|(trial, status)| is_failed_call(status, trial)) {
             self.testify(true);
         }
     }

@@ -6,12 +6,12 @@
 //! through, or it would be sent round in a circle.
 
 use bytes::Bytes;
-use http::header::LOCATION;
-use http::{HeaderValue, Response, Uri};
+use http::{HeaderValue, Uri};
 use http_body_util::Full;
 
-use super::admit::Admitted;
 use super::refuse::{Manner, Refusal};
+use crate::message::Response;
+use crate::message::names::LOCATION;
 use crate::stats::Refused;
 
 /// The port that an https URL need not name.
@@ -37,16 +37,15 @@ impl SideExit {
     pub fn answer(self, manner: Manner) -> Response<Full<Bytes>> {
         let mut answer = self.refusal.answer(manner);
         if let Some(location) = self.location {
-            answer.headers_mut().insert(LOCATION, location);
+            answer.headers.append(LOCATION, location);
         }
         answer
     }
 }
 
-/// The answer to a request for `target`, which belongs to the https URL with `port`.
+/// The answer to a request for `target` of the host `name`, which belongs to the https URL with `port`.
 #[must_use]
-pub fn to_https(admitted: &Admitted, target: &Uri, port: u16) -> SideExit {
-    let name = admitted.host_name();
+pub fn to_https(name: &str, target: &Uri, port: u16) -> SideExit {
     if name.is_empty() {
         return Refusal::new(Refused::BadHost, "found no Host header, want one to redirect to").into();
     }
@@ -64,35 +63,23 @@ pub fn to_https(admitted: &Admitted, target: &Uri, port: u16) -> SideExit {
 
 #[cfg(test)]
 mod tests {
-    use super::super::present::Present;
     use super::*;
-    use crate::proxy::admit::BodyFraming;
 
-    fn location(host: &'static str, name_bytes: usize, target: &'static str, port: u16) -> Option<String> {
-        let admitted = Admitted {
-            present: Present::default(),
-            host: Some(HeaderValue::from_static(host)),
-            host_name_bytes: name_bytes,
-            trusted: false,
-            https: false,
-            secure: false,
-            client: [192, 0, 2, 1].into(),
-            body: BodyFraming::None,
-        };
-        let exit = to_https(&admitted, &Uri::from_static(target), port);
+    fn location(name: &str, target: &'static str, port: u16) -> Option<String> {
+        let exit = to_https(name, &Uri::from_static(target), port);
         exit.location.map(|location| location.to_str().expect("ASCII").to_owned())
     }
 
     #[test]
     fn the_url_is_that_of_the_same_host_path_and_query() {
-        for (host, bytes, target, port, wanted) in [
-            ("a.example:8080", 9, "/x?y=1", 443, Some("https://a.example/x?y=1")),
-            ("a.example", 9, "/", 8443, Some("https://a.example:8443/")),
-            ("[::1]:80", 5, "http://[::1]/x", 443, Some("https://[::1]/x")),
-            ("a.example", 9, "//evil.example/", 443, Some("https://a.example//evil.example/")),
-            ("", 0, "/", 443, None),
+        for (name, target, port, wanted) in [
+            ("a.example", "/x?y=1", 443, Some("https://a.example/x?y=1")),
+            ("a.example", "/", 8443, Some("https://a.example:8443/")),
+            ("[::1]", "http://[::1]/x", 443, Some("https://[::1]/x")),
+            ("a.example", "//evil.example/", 443, Some("https://a.example//evil.example/")),
+            ("", "/", 443, None),
         ] {
-            assert_eq!(location(host, bytes, target, port).as_deref(), wanted);
+            assert_eq!(location(name, target, port).as_deref(), wanted);
         }
     }
 }

@@ -4,11 +4,13 @@
 //! A refusal has a stable reason word ([`Refused`]); the sentence beside it is for people and may change.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
-use http::{HeaderMap, HeaderValue, Response, StatusCode};
+use http::StatusCode;
 use http_body_util::Full;
 
-use super::present::Present;
+use crate::message::names::{
+    ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, GRPC_MESSAGE, GRPC_STATUS, RETRY_AFTER,
+};
+use crate::message::{Headers, Response};
 use crate::stats::Refused;
 
 /// Whose fault an ending was. Only the upstream's counts against a version.
@@ -197,19 +199,20 @@ impl Refusal {
         } else {
             ("text/plain; charset=utf-8", format!("{} {reason}: {detail}\n", status.as_u16()))
         };
-        let mut response = Response::new(Full::new(Bytes::from(body.clone())));
-        *response.status_mut() = status;
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static(kind));
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+        let length = body.len();
+        let mut response = Response::new(Full::new(Bytes::from(body)));
+        response.status = status;
+        let headers = &mut response.headers;
+        headers.append(CONTENT_TYPE, kind);
+        headers.append(CONTENT_LENGTH, length.to_string());
         if self.closes() {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            headers.append(CONNECTION, "close");
         }
         if self.reason == Refused::MethodNotAllowed {
-            headers.insert(ALLOW, HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"));
+            headers.append(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
         if let Some(seconds) = self.retry_after {
-            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+            headers.append(RETRY_AFTER, seconds.to_string());
         }
         response
     }
@@ -219,15 +222,15 @@ impl Refusal {
     /// A call that ends before it began: a head alone, without trailers (gRPC over HTTP/2, "Trailers-Only").
     fn grpc_answer(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
-        let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
-        headers.insert("grpc-status", HeaderValue::from(self.grpc_status()));
+        let headers = &mut response.headers;
+        headers.append(CONTENT_TYPE, "application/grpc");
+        headers.append(GRPC_STATUS, self.grpc_status().to_string());
         // Percent-encoded; our words are ASCII, so the sign itself is all there is to encode.
         let message = format!("{}: {}", self.reason.word(), self.detail).replace('%', "%25");
         if self.closes() {
-            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            headers.append(CONNECTION, "close");
         }
-        headers.insert("grpc-message", HeaderValue::from_str(&message).unwrap_or(HeaderValue::from_static("refused")));
+        headers.append(GRPC_MESSAGE, message);
         response
     }
 
@@ -251,15 +254,14 @@ impl Refusal {
     #[must_use]
     pub fn to_http1_bytes(&self, to_head: bool) -> Vec<u8> {
         use std::io::Write as _;
-        let (head, body) = self.answer(Manner::Text).into_parts();
+        let Response { status, mut headers, body, .. } = self.answer(Manner::Text);
         let mut bytes = Vec::new();
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now());
         // Writing to a vector does not fail.
-        let _written = write!(bytes, "HTTP/1.1 {}\r\ndate: {}\r\n", head.status, date.unwrap_or_default());
-        for (name, value) in head.headers.iter().filter(|(name, _)| *name != CONNECTION) {
-            bytes.extend([name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"].concat());
-        }
-        bytes.extend(b"connection: close\r\n\r\n");
+        let _written = write!(bytes, "HTTP/1.1 {}\r\ndate: {}\r\n", status, date.unwrap_or_default());
+        headers.insert(CONNECTION, "close");
+        headers.write(&mut bytes);
+        bytes.extend(b"\r\n");
         bytes.extend(body.into_inner().filter(|_| !to_head).unwrap_or_default());
         bytes
     }
@@ -278,18 +280,14 @@ pub enum Manner {
 
 impl Manner {
     /// What fits a request: gRPC by its `Content-Type`; otherwise the words of `Accept` in order, the first that we can
-    /// serve decides. `present` is what there is of them.
+    /// serve decides.
     #[must_use]
-    pub fn of(headers: &HeaderMap, present: Present) -> Self {
-        let kind = if present.has(Present::CONTENT_TYPE) { headers.get(CONTENT_TYPE) } else { None };
-        let grpc = kind.and_then(|kind| kind.as_bytes().strip_prefix(b"application/grpc"));
+    pub fn of(headers: &Headers) -> Self {
+        let grpc = headers.get(CONTENT_TYPE).and_then(|kind| kind.strip_prefix(b"application/grpc"));
         if grpc.is_some_and(|rest| matches!(rest.first(), None | Some(b'+' | b';'))) {
             return Self::Grpc;
         }
-        if !present.has(Present::ACCEPT) {
-            return Self::Text;
-        }
-        let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+        let values = headers.get_all(ACCEPT).filter_map(|value| std::str::from_utf8(value).ok());
         let kinds = values.flat_map(|value| value.split(',')).filter_map(accepted);
         let mut served = kinds.filter_map(|kind| {
             let is = |name: &str| kind.eq_ignore_ascii_case(name);
@@ -326,8 +324,9 @@ mod tests {
             ("application/json;q=0", false),
             ("application/json; q=0.0, text/plain", false),
         ] {
-            let headers = HeaderMap::from_iter([(ACCEPT, HeaderValue::from_static(accept))]);
-            assert_eq!(Manner::of(&headers, Present::among(&headers)) == Manner::Json, json, "{accept}");
+            let mut headers = Headers::default();
+            headers.append(ACCEPT, accept);
+            assert_eq!(Manner::of(&headers) == Manner::Json, json, "{accept}");
         }
     }
 
@@ -340,13 +339,14 @@ mod tests {
             ("application/grpc-web", false),
             ("text/plain", false),
         ] {
-            let headers = HeaderMap::from_iter([(CONTENT_TYPE, HeaderValue::from_static(kind))]);
-            assert_eq!(Manner::of(&headers, Present::among(&headers)) == Manner::Grpc, grpc, "{kind}");
+            let mut headers = Headers::default();
+            headers.append(CONTENT_TYPE, kind);
+            assert_eq!(Manner::of(&headers) == Manner::Grpc, grpc, "{kind}");
         }
         let answer = Refusal::new(Refused::NoEndpoint, "100 % gone").answer(Manner::Grpc);
-        assert_eq!(answer.status(), StatusCode::OK);
-        assert_eq!(answer.headers()["grpc-status"], "14");
-        assert_eq!(answer.headers()["grpc-message"], "no_endpoint: 100 %25 gone");
+        assert_eq!(answer.status, StatusCode::OK);
+        assert_eq!(answer.headers.get(GRPC_STATUS), Some(&b"14"[..]));
+        assert_eq!(answer.headers.get(GRPC_MESSAGE), Some(&b"no_endpoint: 100 %25 gone"[..]));
     }
 
     #[test]

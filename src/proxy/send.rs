@@ -7,15 +7,15 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::header::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use http::uri::{Authority, Scheme};
-use http::{Method, Request, Response, Uri, Version};
+use http::{Extensions, Method, Request, Uri, Version};
 use hyper::ext::Protocol;
 use tokio::time::{Instant, sleep_until};
 
 use super::body::{BodyState, RequestBody};
 use super::dial::Lease;
-use super::forward::Head;
+use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
+use crate::message::{RequestHead, Response};
 use crate::upstream::http1::{self, Http1, RequestLines};
 use crate::upstream::sender::Stream;
 use crate::upstream::{Incoming, Sender};
@@ -47,11 +47,11 @@ impl From<http1::SendError> for SendError {
 /// there then.
 pub(super) async fn send(
     lease: &mut Lease,
-    (head, body, scheme): (&Head, &mut RequestBody, &Scheme),
+    (head, body, scheme): (&RequestHead, &mut RequestBody, &Scheme),
     state: &BodyState,
     limit: Duration,
 ) -> Result<Box<Response<Incoming>>, SendError> {
-    let wait = Wait { state, limit };
+    let wait = Wait { state, limit, since: lease.since };
     match std::mem::replace(&mut lease.sender, Sender::Spent) {
         Sender::Http1(connection) => on_http1(connection, (head, body), wait).await,
         Sender::Http2(mut stream) => {
@@ -66,13 +66,13 @@ pub(super) async fn send(
 
 async fn on_http1(
     mut connection: Box<Http1>,
-    (head, body): (&Head, &mut RequestBody),
+    (head, body): (&RequestHead, &mut RequestBody),
     wait: Wait<'_>,
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let lines = RequestLines { method: &head.method, target, headers: &head.headers };
     let mut sending = connection.begin(lines, body)?;
-    let mut deadline = Instant::now() + wait.limit;
+    let mut deadline = wait.since + wait.limit;
     let answer = poll_fn(|cx| {
         if let Poll::Ready(answer) = connection.poll_answer(&mut sending, body, cx) {
             return Poll::Ready(answer.map_err(SendError::from));
@@ -87,21 +87,23 @@ async fn on_http1(
     });
     let answer = answer.await?;
     let connection = connection.answered(&answer, sending, body);
-    let mut response = Box::new(Response::new(Incoming::Http1(connection)));
-    *response.status_mut() = answer.status;
-    *response.version_mut() = answer.version;
-    *response.headers_mut() = answer.headers;
-    Ok(response)
+    Ok(Box::new(Response {
+        status: answer.status,
+        version: answer.version,
+        headers: answer.headers,
+        extensions: Extensions::new(),
+        body: Incoming::Http1(connection),
+    }))
 }
 
 async fn on_http2(
     stream: &mut Stream<RequestBody>,
-    (head, body, scheme): (&Head, &mut RequestBody, &Scheme),
+    (head, body, scheme): (&RequestHead, &mut RequestBody, &Scheme),
     wait: Wait<'_>,
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let sending = stream.try_send(as_http2(head, std::mem::take(body), scheme));
     let mut sending = std::pin::pin!(sending);
-    let mut deadline = Instant::now() + wait.limit;
+    let mut deadline = wait.since + wait.limit;
     let sent = loop {
         tokio::select! {
             biased;
@@ -109,13 +111,15 @@ async fn on_http2(
             () = sleep_until(deadline) => deadline = wait.again()?,
         }
     };
-    sent.map(|response| Box::new(response.map(Incoming::Http2))).map_err(|mut error| match error.take_message() {
-        Some(request) => {
-            *body = request.into_body();
-            SendError::Unsent
+    sent.map(|response| Box::new(Response::from(response.map(Incoming::Http2)))).map_err(|mut error| {
+        match error.take_message() {
+            Some(request) => {
+                *body = request.into_body();
+                SendError::Unsent
+            }
+            None if error.error().is_parse() => SendError::Malformed,
+            None => SendError::Broken,
         }
-        None if error.error().is_parse() => SendError::Malformed,
-        None => SendError::Broken,
     })
 }
 
@@ -123,6 +127,8 @@ async fn on_http2(
 struct Wait<'s> {
     state: &'s BodyState,
     limit: Duration,
+    /// When it began, as far as is known without a look at the request's body: when there was a connection for it.
+    since: Instant,
 }
 
 impl Wait<'_> {
@@ -139,20 +145,21 @@ impl Wait<'_> {
 
 /// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1). The
 /// scheme is that of the connection: origins refuse others, and what the client used is told by `X-Forwarded-Proto`.
-fn as_http2(head: &Head, body: RequestBody, scheme: &Scheme) -> Request<RequestBody> {
+fn as_http2(head: &RequestHead, body: RequestBody, scheme: &Scheme) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.version_mut() = Version::HTTP_2;
     let mut parts = head.uri.clone().into_parts();
-    let headers = request.headers_mut();
-    *headers = head.headers.clone();
+    let mut headers = head.headers.clone();
     headers.remove(TRANSFER_ENCODING);
     headers.remove(CONNECTION);
-    let websocket = headers.remove(UPGRADE).is_some();
+    let websocket = headers.remove(UPGRADE);
     headers.remove(SEC_WEBSOCKET_KEY);
-    if let Some(authority) = headers.remove(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok()) {
+    if let Some(authority) = headers.get(HOST).and_then(|host| Authority::try_from(host).ok()) {
         (parts.scheme, parts.authority) = (Some(scheme.clone()), Some(authority));
     }
+    headers.remove(HOST);
+    *request.headers_mut() = headers.into_map();
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     if websocket {
         // RFC 8441, 4.

@@ -8,14 +8,13 @@
 //!
 //! Who has waited takes a new snapshot, and is decided by the table in force *then*; a request never uses two.
 
-use http::request::Parts;
-
 use super::hold;
 use super::load::Asked;
 use super::observe::Observer;
 use super::refuse::Refusal;
 use super::target::Target;
 use super::worker::{Snapshot, Worker};
+use crate::message::RequestHead;
 use crate::stats::ServiceStats;
 use crate::table::limits::InFlight;
 
@@ -25,7 +24,7 @@ use crate::table::limits::InFlight;
 /// The refusal when its service is too busy, or it has no such target.
 pub async fn settle(
     worker: &Worker,
-    (head, host): (&Parts, &str),
+    (head, host): (&RequestHead, &str),
     observer: &mut Observer,
 ) -> Result<(Snapshot, Target), Refusal> {
     loop {
@@ -42,12 +41,14 @@ pub async fn settle(
             // well and not in the queue, whose time is short.
             observer.places.service = None;
             observer.held(held.wait(worker, service).await);
+            observer.look();
             continue;
         }
         let Some(limit) = service.spec.policy.limits.in_flight else { return Ok((table, target)) };
         if !enter(worker, &service.stats, &limit, observer).await? {
             return Ok((table, target));
         }
+        observer.look();
     }
 }
 

@@ -12,17 +12,18 @@ use tokio::time::Instant;
 
 use super::body::{BodyState, Recording, RequestBody};
 use super::dial::dial;
-use super::forward::{Answer, Head, forward};
+use super::forward::{Answer, forward};
 use super::observe::{Observer, Routed};
 use super::refuse::{Fault, Refusal};
 use super::worker::Worker;
+use crate::message::RequestHead;
 use crate::stats::{Refused, UpstreamFailure};
 use crate::table::spec::Shield;
 
 /// What a replay needs.
 #[derive(Debug)]
 pub struct Spare {
-    head: Head,
+    head: RequestHead,
     recording: Option<Rc<Recording>>,
     stable: Routed,
 }
@@ -41,7 +42,7 @@ pub struct Answered {
 impl Spare {
     /// Keeps what a replay of this request on the stable version needs. `None`: it is not to be replayed.
     #[must_use]
-    pub fn keep(routed: &Routed, head: &Head, body: &mut RequestBody) -> Option<Self> {
+    pub fn keep(routed: &Routed, head: &RequestHead, body: &mut RequestBody) -> Option<Self> {
         let service = routed.service();
         let shield = service.spec.policy.shield.as_ref()?;
         let stable = service.stable().filter(|stable| *stable != routed.version_index())?;
@@ -106,7 +107,7 @@ pub async fn replay_if_failed(
 fn has_failed(attempt: &Result<Answer, Refusal>, shield: &Shield) -> bool {
     match attempt {
         Err(refusal) => refusal.fault() == Fault::Upstream,
-        Ok(answer) => match answer.response.status().as_u16() {
+        Ok(answer) => match answer.response.status.as_u16() {
             502..=504 => true,
             500 => shield.on_500,
             _ => false,

@@ -8,10 +8,10 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use http::Uri;
-use http::request::Parts;
 use http::uri::PathAndQuery;
 
 use super::refuse::Refusal;
+use crate::message::RequestHead;
 use crate::stats::Refused;
 use crate::table::{RequestView, Table};
 
@@ -42,7 +42,7 @@ impl Target {
 
     /// What routing looks at of the request whose target this is. The query is never rewritten.
     #[must_use]
-    pub fn view<'a>(&'a self, head: &'a Parts, host: &'a str, client: IpAddr) -> RequestView<'a> {
+    pub fn view<'a>(&'a self, head: &'a RequestHead, host: &'a str, client: IpAddr) -> RequestView<'a> {
         let (method, query, headers) = (&head.method, head.uri.query(), &head.headers);
         RequestView { method, host, path: self.path(&head.uri), query, headers, client }
     }

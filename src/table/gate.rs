@@ -7,11 +7,11 @@
 //! header that several rules ask for in a row is looked up and hashed once. What a gate turns away cannot hold; what it
 //! lets through is asked properly.
 
-use http::header::{GetAll, HeaderName, HeaderValue};
+use http::HeaderName;
 
 use super::request::RequestView;
 use super::spec::{Condition, Pattern};
-use super::words;
+use crate::message::{headers, words};
 
 /// Bytes of a value that are hashed: as many as tell values apart, and no more, because a client chooses the value.
 const HASHED_BYTES_MAX: usize = 64;
@@ -52,7 +52,7 @@ struct Asked<'a> {
 enum Values<'a> {
     None,
     One { value: &'a [u8], tag: u16 },
-    Several(GetAll<'a, HeaderValue>),
+    Several(headers::Values<'a>),
 }
 
 impl Gate {
@@ -92,7 +92,7 @@ impl Gate {
             let asked = match &mut asked {
                 Some(asked) if asked.name == gate.name => asked,
                 asked => {
-                    let values = Values::of(headers.get_all(&names[usize::from(gate.name)]));
+                    let values = Values::of(headers.all_named(&names[usize::from(gate.name)]));
                     asked.insert(Asked { name: gate.name, values })
                 }
             };
@@ -110,11 +110,11 @@ impl Gate {
 }
 
 impl<'a> Values<'a> {
-    fn of(values: GetAll<'a, HeaderValue>) -> Self {
-        let mut list = values.iter();
+    fn of(values: headers::Values<'a>) -> Self {
+        let mut list = values.clone();
         match (list.next(), list.next()) {
             (None, _) => Self::None,
-            (Some(value), None) => Self::One { value: value.as_bytes(), tag: tag(value.as_bytes()) },
+            (Some(value), None) => Self::One { value, tag: tag(value) },
             (Some(_), Some(_)) => Self::Several(values),
         }
     }
@@ -123,7 +123,7 @@ impl<'a> Values<'a> {
         match self {
             Self::None => false,
             Self::One { value, tag } => gate.admits(value, || *tag),
-            Self::Several(values) => values.iter().any(|value| gate.admits(value.as_bytes(), || tag(value.as_bytes()))),
+            Self::Several(values) => values.clone().any(|value| gate.admits(value, || tag(value))),
         }
     }
 }
@@ -138,12 +138,13 @@ fn tag(value: &[u8]) -> u16 {
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, Method};
+    use http::{HeaderValue, Method};
     use proptest::prelude::*;
 
     use super::*;
+    use crate::message::Headers;
 
-    fn admitted(conditions: &[Condition], headers: &HeaderMap) -> Vec<usize> {
+    fn admitted(conditions: &[Condition], headers: &Headers) -> Vec<usize> {
         let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
         let request = RequestView { method, host: "h", path: "/", query: None, headers, client };
         let names: Vec<_> =
@@ -180,12 +181,11 @@ mod tests {
         ) {
             let mut conditions: Vec<_> = rules.into_iter().map(|(name, pattern)| condition(&name, pattern)).collect();
             conditions.push(Condition::default());
-            let mut map = HeaderMap::new();
-            for (name, value) in headers {
+            let line = |(name, value): (String, String)| {
                 let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
-                map.append(name, HeaderValue::from_str(&value).expect("a value"));
-            }
-            let admitted = admitted(&conditions, &map);
+                (name, HeaderValue::from_str(&value).expect("a value"))
+            };
+            let admitted = admitted(&conditions, &headers.into_iter().map(line).collect());
             prop_assert_eq!(admitted.last(), Some(&(conditions.len() - 1)), "the one without a header is open");
         }
     }
@@ -193,8 +193,8 @@ mod tests {
     #[test]
     fn gates_turn_away_what_they_can_tell() {
         let turned_away = |pattern: Pattern, value: &str| {
-            let mut headers = HeaderMap::new();
-            headers.insert("x-a", value.parse().expect("a value"));
+            let value = HeaderValue::from_str(value).expect("a value");
+            let headers = Headers::from_iter([(HeaderName::from_static("x-a"), value)]);
             admitted(&[condition("x-a", pattern)], &headers).is_empty()
         };
         let exact = |text: &str| Pattern::Exact(text.into());
@@ -206,6 +206,6 @@ mod tests {
         assert!(!turned_away(Pattern::Prefix("longer-than".into()), "longer-t"));
         assert!(!turned_away(exact(&("x".repeat(70) + "y")), &("x".repeat(70) + "z")));
         assert!(!turned_away(exact(&"x".repeat(70_000)), &"x".repeat(70_000)));
-        assert!(admitted(&[condition("x-none", Pattern::Present)], &HeaderMap::new()).is_empty());
+        assert!(admitted(&[condition("x-none", Pattern::Present)], &Headers::default()).is_empty());
     }
 }

@@ -18,7 +18,7 @@
 
 use super::paths::PathTree;
 use super::spec::PathPrefix;
-use super::words;
+use crate::message::words;
 
 /// Up to so many paths a host has a list: more take longer than the walk of a tree.
 const LISTED_PATHS_MAX: usize = 8;

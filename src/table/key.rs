@@ -9,6 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::claim::Claim;
 use super::request::RequestView;
 use super::spec::KeySource;
+use crate::message::names::AUTHORIZATION;
 
 /// The name of our own cookie.
 pub const OWN_COOKIE: &str = "pointsman_id";
@@ -23,7 +24,7 @@ impl KeySource {
     /// A callback, because most keys are borrowed from the request and the others live on the stack.
     pub fn with_key<R>(&self, request: &RequestView<'_>, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
         let borrowed = match self {
-            Self::Header(name) => request.headers.get(name).map(http::HeaderValue::as_bytes),
+            Self::Header(name) => request.headers.all_named(name).next(),
             Self::Cookie(name) => request.cookie(name),
             Self::Query(name) => request.query_value(name),
             Self::OwnCookie => request.cookie(OWN_COOKIE).filter(|key| is_own_key(key)),
@@ -38,15 +39,24 @@ impl KeySource {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OwnKey([u8; 32]);
 
+/// The two digits of each byte.
+static HEX: [[u8; 2]; 256] = {
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [b"0123456789abcdef"[byte >> 4], b"0123456789abcdef"[byte & 0xf]];
+        byte += 1;
+    }
+    pairs
+};
+
 impl OwnKey {
     /// The key of a random number.
     #[must_use]
     pub fn from_random(random: u128) -> Self {
         let mut digits = [0; 32];
-        for (place, digit) in digits.iter_mut().enumerate() {
-            let nibble = (random >> (4 * (31 - place))) & 0xf;
-            let nibble = nibble as usize;
-            *digit = b"0123456789abcdef"[nibble];
+        for (pair, byte) in digits.as_chunks_mut().0.iter_mut().zip(random.to_be_bytes()) {
+            *pair = HEX[usize::from(byte)];
         }
         Self(digits)
     }
@@ -87,7 +97,7 @@ impl std::fmt::Write for StackText {
 
 /// Finds a claim of the bearer token. The signature is not verified: see [`KeySource::Jwt`].
 fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
-    let value = request.headers.get(http::header::AUTHORIZATION)?.as_bytes();
+    let value = request.headers.get(AUTHORIZATION)?;
     let (scheme, token) = value.split_at_checked(7)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
         return None;
@@ -100,14 +110,15 @@ fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]
 
 #[cfg(test)]
 mod tests {
-    use http::{HeaderMap, HeaderValue, Method};
+    use http::{HeaderName, HeaderValue, Method};
 
     use super::super::claim::CLAIM_BYTES_MAX;
     use super::*;
+    use crate::message::Headers;
 
     fn key_of(source: &KeySource, header: (&'static str, &str)) -> Option<String> {
-        let mut headers = HeaderMap::new();
-        headers.insert(header.0, HeaderValue::from_str(header.1).expect("a value"));
+        let value = HeaderValue::from_str(header.1).expect("a value");
+        let headers = Headers::from_iter([(HeaderName::from_static(header.0), value)]);
         let request = RequestView {
             method: &Method::GET,
             host: "h",

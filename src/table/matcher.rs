@@ -13,7 +13,7 @@ impl Condition {
             && self
                 .headers
                 .iter()
-                .all(|(name, pattern)| request.headers.get_all(name).iter().any(|value| pattern.fits(value.as_bytes())))
+                .all(|(name, pattern)| request.headers.all_named(name).any(|value| pattern.fits(value)))
             && self.cookies.iter().all(|(name, pattern)| request.cookie(name).is_some_and(|value| pattern.fits(value)))
             && self
                 .query
@@ -40,18 +40,17 @@ impl Condition {
 mod tests {
     use std::sync::Arc;
 
-    use http::{HeaderMap, HeaderValue, Method};
+    use http::{HeaderName, HeaderValue, Method};
 
     use super::*;
+    use crate::message::Headers;
     use crate::table::name::Name;
     use crate::table::spec::{Pattern, Segment};
 
     fn holds(condition: &Condition) -> bool {
-        let mut headers = HeaderMap::new();
-        headers.append("x-canary", HeaderValue::from_static("no"));
-        headers.append("x-canary", HeaderValue::from_static("always"));
-        headers.append("cookie", HeaderValue::from_static("a=1; group=beta-7"));
-        headers.append("cookie", HeaderValue::from_static("flag"));
+        let lines = [("x-canary", "no"), ("x-canary", "always"), ("cookie", "a=1; group=beta-7"), ("cookie", "flag")];
+        let line = |(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value));
+        let headers = Headers::from_iter(lines.map(line));
         let request = RequestView {
             method: &Method::GET,
             host: "shop.example",

@@ -37,7 +37,6 @@ pub mod slots;
 pub mod spec;
 pub mod traffic;
 pub mod weights;
-mod words;
 
 pub use address::{Addresses, EndpointAddress, HostPort};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};

@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use http::{HeaderMap, Method};
+use http::Method;
+
+use crate::message::Headers;
+use crate::message::names::COOKIE;
 
 /// A request as [`decide`](super::decide()) sees it: borrowed, already admitted (one valid host, origin-form path).
 #[derive(Clone, Copy, Debug)]
@@ -15,8 +18,8 @@ pub struct RequestView<'a> {
     pub path: &'a str,
     /// The query without its `?`.
     pub query: Option<&'a str>,
-    /// The headers as they came.
-    pub headers: &'a HeaderMap,
+    /// The headers as they came, with a `Host` also if the host stood in the target alone.
+    pub headers: &'a Headers,
     /// The client's address, by the rules for trusted proxies.
     pub client: IpAddr,
 }
@@ -25,8 +28,8 @@ impl<'a> RequestView<'a> {
     /// The first value of a cookie. Several `Cookie` lines count as one; quotes around a value belong to it.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
-        let lines = self.headers.get_all(http::header::COOKIE).iter();
-        let pairs = lines.flat_map(|line| line.as_bytes().split(|b| *b == b';'));
+        let lines = self.headers.get_all(COOKIE);
+        let pairs = lines.flat_map(|line| line.split(|b| *b == b';'));
         named_value(pairs.map(<[u8]>::trim_ascii), name)
     }
 

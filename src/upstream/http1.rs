@@ -22,7 +22,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, StatusCode};
+use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -32,6 +32,7 @@ use self::upload::{Upload, UploadFault};
 use super::incoming::IncomingError;
 use super::stream::EndpointStream;
 use crate::http1::{BodyDecoder, HeadLimits, Inbox, Outbox, Piece, ResponseHead, write_request};
+use crate::message::Headers;
 
 /// What the head of an answer may have: as many lines as the proxy takes from clients, in twice the bytes.
 const ANSWER_HEAD: HeadLimits = HeadLimits { bytes_max: 64 * 1024, headers_max: 100 };
@@ -44,7 +45,7 @@ pub struct RequestLines<'h> {
     /// The target in origin form.
     pub target: &'h str,
     /// The headers, with those that frame the body.
-    pub headers: &'h HeaderMap,
+    pub headers: &'h Headers,
 }
 
 /// Why there is no answer.

@@ -2,6 +2,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::support::client::send;
 use super::support::h2::{H2Client, H2Origin, request};
 use super::support::proxy::IDLE_TIMEOUT_SHORT;
 use super::support::{Origin, Proxy, Reply, Setup, eventually, get, post};
@@ -44,6 +45,24 @@ fn a_request_arrives_at_an_http1_origin_as_it_was_meant() {
     assert_eq!(seen[0].head.all("via"), ["2.0 pointsman"]);
     assert_eq!((seen[1].text().as_str(), seen[1].head.all("transfer-encoding")), ("one two", vec!["chunked"]));
     assert_eq!((seen[2].text().as_str(), seen[2].head.all("content-length")), ("abc", vec!["3"]));
+}
+
+#[test]
+fn a_rule_about_the_host_holds_wherever_the_host_stands() {
+    let (other, named) = (Origin::saying("other"), Origin::saying("named"));
+    let rule = "[[services.site.rules]]\nname = \"it\"\nwhen = { header = { host = \"a.example\" } }\nuse = \"v2\"";
+    let proxy = Setup::to(&[&other, &named]).listener(H2C).bottom(rule).start();
+    let mut client = H2Client::to(proxy.address);
+    assert_eq!(client.ask(request("GET", "http://a.example/", &[])).text(), "named");
+    assert_eq!(client.ask(request("GET", "http://b.example/", &[])).text(), "other");
+    for (head, said) in [
+        ("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", "named"),
+        ("GET http://a.example/ HTTP/1.0\r\n\r\n", "named"),
+        ("GET http://b.example/ HTTP/1.0\r\n\r\n", "other"),
+        ("GET / HTTP/1.0\r\n\r\n", "other"),
+    ] {
+        assert_eq!(send(proxy.address, head).text(), said, "{head:?}");
+    }
 }
 
 #[test]

@@ -5,12 +5,14 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
 use axum::extract::State;
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::control::effective::shares;
+use crate::message::Headers;
+use crate::message::names::HOST;
 use crate::table::{Cause, Decision, RequestView, Service, Undecided, decide};
 
 use super::Admin;
@@ -173,7 +175,7 @@ struct Asked {
     host: String,
     path: String,
     query: Option<String>,
-    headers: HeaderMap,
+    headers: Headers,
     client: IpAddr,
 }
 
@@ -202,7 +204,11 @@ impl Asked {
             fields.wrong("client", format!("{client:?}"), "an address such as 10.0.0.1", "leave the port out");
             IpAddr::V4(Ipv4Addr::LOCALHOST)
         });
-        let headers = headers(fields, body.get("headers"));
+        let mut headers = headers(fields, body.get("headers"));
+        if !headers.contains(HOST) {
+            // As every request has it, for rules that ask for the header.
+            headers.append(HOST, host);
+        }
         Self { method, host: without_port(host).to_owned(), path: path.to_owned(), query, headers, client }
     }
 
@@ -218,8 +224,8 @@ impl Asked {
     }
 }
 
-fn headers(fields: &mut Fields<'_>, value: Option<&Value>) -> HeaderMap {
-    let mut headers = HeaderMap::new();
+fn headers(fields: &mut Fields<'_>, value: Option<&Value>) -> Headers {
+    let mut headers = Headers::default();
     let map = match value {
         None | Some(Value::Null) => return headers,
         Some(Value::Object(map)) => map,
@@ -233,7 +239,7 @@ fn headers(fields: &mut Fields<'_>, value: Option<&Value>) -> HeaderMap {
         for value in values {
             let parsed = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
             match HeaderName::from_bytes(name.as_bytes()).ok().zip(parsed) {
-                Some((name, value)) => drop(headers.append(name, value)),
+                Some((name, value)) => headers.append_named(&name, &value),
                 None => {
                     let wanted = "a header's name and a text, or a list of texts";
                     fields.wrong(&format!("headers.{name}"), show(value), wanted, "put the value in quotes");

@@ -10,8 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::request::Parts;
-use http::{Method, Request, StatusCode, Version};
+use http::{Method, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::admit::Seen;
@@ -26,7 +25,8 @@ use super::park::{self, Left, Look, Rest};
 use super::respond::{Asked, Ended, respond};
 use super::wire::{SharedWire, Wire};
 use super::{PREFACE, last_word, linger};
-use crate::http1::{BodyLength, HeadError, HeadLimits, RequestHead};
+use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
+use crate::message::RequestHead;
 use crate::stats::Refused;
 
 /// Serves `stream` until it ends.
@@ -66,7 +66,7 @@ async fn serve_until_idle(
         let mut waiting = Waiting { worker, wire: &wire, rest, drain: drain.as_mut(), timer: timer.as_mut() };
         let next = poll_fn(|cx| waiting.poll(cx)).await;
         let ended = match next {
-            Next::Head(head) => exchange(worker, peer, &wire, head).await,
+            Next::Head(request) => exchange(worker, peer, &wire, request).await,
             Next::Idle => return wire.take().map(|(stream, _empty)| Rested { stream, due }),
             Next::Refused(refusal, to_head) => {
                 worker.stats.refused(refusal.reason);
@@ -110,7 +110,7 @@ async fn tunnel(peer: &Peer, stream: ClientStream, first: Bytes) {
 
 /// What a connection that waits for a head gets.
 enum Next {
-    Head(Box<RequestHead>),
+    Head(Request),
     /// What came is refused without having been a request; to a `HEAD`, if that much is known.
     Refused(Refusal, bool),
     /// Nothing for so long that it can be parked.
@@ -166,7 +166,7 @@ fn read_head(wire: &mut Wire, limits: HeadLimits, cx: &mut Context<'_>) -> Poll<
         let to_head = is_to_head(wire);
         let http2 = wire.inbox.bytes().starts_with(&PREFACE[..14]);
         match wire.inbox.request(limits) {
-            Ok(Some(head)) => return Poll::Ready(Next::Head(Box::new(head))),
+            Ok(Some(head)) => return Poll::Ready(Next::Head(head)),
             Ok(None) => {}
             Err(error) => return Poll::Ready(Next::Refused(refusal(error, http2), to_head)),
         }
@@ -225,16 +225,16 @@ enum After {
 }
 
 /// One request and its answer.
-async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head: Box<RequestHead>) -> After {
+async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, request: Request) -> After {
     let asked = Asked {
-        to_head: head.method == Method::HEAD,
-        http10: head.version == Version::HTTP_10,
-        keep_alive: head.keep_alive,
+        to_head: request.head.method == Method::HEAD,
+        http10: request.head.version == Version::HTTP_10,
+        keep_alive: request.keep_alive,
     };
-    wire.with(|wire| wire.begin(head.body, head.expects_continue));
-    let seen = Seen::Http1 { fragment: head.fragment };
+    wire.with(|wire| wire.begin(request.body, request.expects_continue));
+    let seen = Seen::Http1 { fragment: request.fragment };
     let answered = {
-        let mut answering = pin!(handle(Rc::clone(worker), Rc::clone(peer), seen, request(head, wire)));
+        let mut answering = pin!(handle(Rc::clone(worker), Rc::clone(peer), seen, staged(request, wire)));
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));
@@ -246,7 +246,7 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head:
     };
     let Some(mut answer) = answered else { return After::Close };
     leave::mark(worker, &mut answer);
-    let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     let ended = respond(wire, answer, (asked, !worker.draining()), &worker.date).await;
     if switched && !matches!(ended, Ended::Broken | Ended::Cut) {
         return After::Tunnel;
@@ -259,12 +259,10 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, head:
 }
 
 /// A request as its stages take it.
-fn request(head: Box<RequestHead>, wire: &SharedWire) -> (Parts, Inbound) {
-    let body = match head.body {
+fn staged(request: Request, wire: &SharedWire) -> (Box<RequestHead>, Inbound) {
+    let body = match request.body {
         BodyLength::Exact(0) => Inbound::None,
         BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => Inbound::Http1(wire.body()),
     };
-    let (mut parts, ()) = Request::new(()).into_parts();
-    (parts.method, parts.uri, parts.version, parts.headers) = (head.method, head.uri, head.version, head.headers);
-    (parts, body)
+    (request.head, body)
 }

@@ -157,9 +157,9 @@ fn answer(
     let seen = Seen::Http2 { fits: fits(&worker, &request) };
     async move {
         let (head, body) = request.into_parts();
-        let answer = handle(worker, peer, seen, (head, Inbound::Http2(body))).await;
+        let answer = handle(worker, peer, seen, (Box::new(head.into()), Inbound::Http2(body))).await;
         unanswered.answered();
-        Ok(answer.map(|body| Paced::new(body, pace)))
+        Ok(answer.map(|body| Paced::new(body, pace)).into_http())
     }
 }
 

@@ -5,8 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_LENGTH};
-use http::{HeaderMap, Response, StatusCode};
+use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
 
 use super::super::answer::AnswerBody;
@@ -14,6 +13,8 @@ use super::super::date::Date;
 use super::wire::{SharedWire, Wire};
 use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, write_response};
+use crate::message::names::{CONNECTION, CONTENT_LENGTH};
+use crate::message::{Headers, Response};
 
 /// What the request says about the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -47,7 +48,7 @@ struct Framing {
     lines: Lines,
 }
 
-/// Header lines that are not in the answer's map: at the most a length of 20 digits and a word on the connection.
+/// Header lines that are not among the answer's: at the most a length of 20 digits and a word on the connection.
 struct Lines {
     bytes: [u8; 96],
     length: usize,
@@ -68,17 +69,17 @@ impl Lines {
 
 impl Framing {
     /// RFC 9112, 6.3, from the sender's side.
-    fn of(status: StatusCode, headers: &HeaderMap, body: &AnswerBody, asked: Asked, may_stay: bool) -> Self {
+    fn of(status: StatusCode, headers: &Headers, body: &AnswerBody, asked: Asked, may_stay: bool) -> Self {
         let mut lines = Lines { bytes: [0; 96], length: 0 };
         let mut keep_alive = asked.keep_alive && may_stay;
         let said = headers.get(CONNECTION);
         // What an answer says here is ours: an upstream's was taken away.
-        keep_alive &= said.is_none_or(|said| said.as_bytes() != b"close");
+        keep_alive &= said.is_none_or(|said| said != b"close");
         let bodiless = asked.to_head || is_bodiless(status);
         let encoder = if bodiless {
             None
         } else if let Some(length) = body.size_hint().exact() {
-            if !headers.contains_key(CONTENT_LENGTH) {
+            if !headers.contains(CONTENT_LENGTH) {
                 lines.add(&[b"content-length: ", decimal(length, &mut [0; 20]), b"\r\n"]);
             }
             Some(BodyEncoder::Length(length))
@@ -126,15 +127,15 @@ pub(super) async fn respond(
     (asked, may_stay): (Asked, bool),
     date: &Date,
 ) -> Ended {
-    let (head, body) = answer.into_parts();
-    let framing = Framing::of(head.status, &head.headers, &body, asked, may_stay);
+    let Response { status, headers, body, .. } = answer;
+    let framing = Framing::of(status, &headers, &body, asked, may_stay);
     wire.with(|wire| {
         wire.answering();
-        write_response(&mut wire.outbox, head.status, &head.headers, framing.lines.as_bytes(), || date.now());
+        write_response(&mut wire.outbox, status, &headers, framing.lines.as_bytes(), || date.now());
     });
     let chunked = framing.encoder == Some(BodyEncoder::Chunked);
-    let announced = if chunked { Announced::by(&head.headers) } else { Announced::default() };
-    drop(head);
+    let announced = if chunked { Announced::by(&headers) } else { Announced::default() };
+    drop(headers);
     let ended = if framing.keep_alive { Ended::Kept } else { Ended::Last };
     let mut sending = Sending { body, encoder: framing.encoder, announced, over: false };
     if framing.encoder.is_none() {

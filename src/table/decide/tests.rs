@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
+use crate::message::Headers;
 use crate::stats::Registry;
 use crate::table::fixture::{USER, first_traffic, rule, shared, spec, table, weights};
 use crate::table::spec::{Condition, Pattern, ServiceSpec};
@@ -13,14 +14,14 @@ use crate::table::{SLOTS, Traffic};
 /// Seed of every draw below: a run that fails fails again.
 const SEED: u64 = 0x0070_0173;
 
-fn headers(list: &[(&'static str, &str)]) -> HeaderMap {
+fn headers(list: &[(&'static str, &str)]) -> Headers {
     let pairs = list.iter().map(|(name, value)| {
         (http::HeaderName::from_static(name), HeaderValue::from_str(value).expect("a header value"))
     });
     pairs.collect()
 }
 
-fn request(headers: &HeaderMap) -> RequestView<'_> {
+fn request(headers: &Headers) -> RequestView<'_> {
     RequestView {
         method: &Method::GET,
         host: "shop.example",
@@ -31,12 +32,12 @@ fn request(headers: &HeaderMap) -> RequestView<'_> {
     }
 }
 
-fn user(number: u32) -> HeaderMap {
+fn user(number: u32) -> Headers {
     headers(&[("x-user", &format!("user-{number}"))])
 }
 
 /// The name of the version that answers, with every version usable.
-fn version<'t>(table: &'t Table, headers: &HeaderMap, chance: u128) -> &'t str {
+fn version<'t>(table: &'t Table, headers: &Headers, chance: u128) -> &'t str {
     decide(table, &request(headers), chance, |_| true).expect("a service for any host").version().name.as_str()
 }
 
@@ -117,7 +118,7 @@ fn weight_zero_is_reached_by_a_rule_only() {
     service.rules = vec![rule("posts", posts, "v2")];
     let table = table([service]);
     assert!(versions(&table, 0..2_000).iter().all(|version| *version == "v1"));
-    let none = HeaderMap::new();
+    let none = Headers::default();
     let all_chances = (0..u128::from(u32::MAX)).step_by(1 << 20).chain([u128::from(u32::MAX), u128::MAX]);
     assert!(all_chances.into_iter().all(|chance| version(&table, &none, chance) == "v1"));
     let post = RequestView { method: &Method::POST, ..request(&none) };
@@ -152,7 +153,7 @@ fn the_first_source_that_is_present_wins() {
         let decision = decide(&table, &request(&headers), 9, |_| true).expect("decided");
         assert_eq!((decision.cause, decision.slot), (Cause::Key(index), Some(salt.slot(key.as_bytes()))), "{key}");
     }
-    let none = HeaderMap::new();
+    let none = Headers::default();
     let bare = RequestView { query: None, ..request(&none) };
     let decision = decide(&table, &bare, 9, |_| true).expect("decided");
     assert_eq!((decision.cause, decision.slot), (Cause::Key(4), Some(salt.slot(b"192.0.2.7"))));
@@ -165,7 +166,7 @@ fn our_own_cookie_is_set_once_and_keeps_its_user() {
     let table = table([service]);
     let mut rng = StdRng::seed_from_u64(SEED);
     for _ in 0..500 {
-        let none = HeaderMap::new();
+        let none = Headers::default();
         let first = decide(&table, &request(&none), rng.random(), |_| true).expect("decided");
         let key = first.new_key.expect("there was no key");
         let value = std::str::from_utf8(key.as_bytes()).expect("digits");
@@ -192,7 +193,7 @@ fn equal_inputs_give_equal_decisions() {
     let mut rng = StdRng::seed_from_u64(SEED);
     for number in 0..2_000 {
         let (chance, down) = (rng.random(), rng.random_range(0..4_u16));
-        let headers = if number % 2 == 0 { user(number) } else { HeaderMap::new() };
+        let headers = if number % 2 == 0 { user(number) } else { Headers::default() };
         let view = |table: &Table| {
             let usable = |version: &Candidate<'_>| version.name.as_str() != format!("v{down}");
             let decision = decide(table, &request(&headers), chance, usable).expect("two versions are usable");
@@ -207,7 +208,7 @@ fn requests_without_a_key_follow_the_weights() {
     let mut service = spec("shop", "v1=70 v2=25 v3=5");
     service.sticky.clear();
     let table = table([service]);
-    let (none, mut rng) = (HeaderMap::new(), StdRng::seed_from_u64(SEED));
+    let (none, mut rng) = (Headers::default(), StdRng::seed_from_u64(SEED));
     let drawn: Vec<_> = (0..40_000).map(|_| version(&table, &none, rng.random())).collect();
     for (version, percent) in [("v1", 70.0), ("v2", 25.0), ("v3", 5.0)] {
         // Four standard deviations of 40,000 draws at 50 % are one point.
@@ -244,7 +245,7 @@ fn a_rule_to_an_unusable_version_is_passed_on_too() {
     let mut service = spec("shop", "v1=60 v2=40 v3=0");
     service.rules = vec![rule("everybody", Condition::default(), "v3")];
     let table = table([service]);
-    let (none, mut rng) = (HeaderMap::new(), StdRng::seed_from_u64(SEED));
+    let (none, mut rng) = (Headers::default(), StdRng::seed_from_u64(SEED));
     let mut drawn = Vec::new();
     for _ in 0..8_000 {
         let decision = decide(&table, &request(&none), rng.random(), |version| version.name.as_str() != "v3");
@@ -275,7 +276,7 @@ fn a_service_may_refuse_instead_of_passing_on() {
 fn no_service_is_said() {
     let mut service = spec("shop", "v1=100");
     service.paths = vec![crate::table::spec::PathPrefix::new("/api").expect("a path")];
-    let (table, none) = (table([service]), HeaderMap::new());
+    let (table, none) = (table([service]), Headers::default());
     assert!(matches!(decide(&table, &request(&none), 0, |_| true), Err(Undecided::NoService)));
     assert!(matches!(decide(&Table::empty(), &request(&none), 0, |_| true), Err(Undecided::NoService)));
 }
@@ -343,7 +344,7 @@ fn every_rule_and_source_of_many_is_reached() {
     service.sticky = (0..8).map(|n| KeySource::Header(header(format!("x-user-{n}")))).collect();
     let table = table([service]);
     let cause = |name: String, value: &str| {
-        let headers: HeaderMap = [(header(name), value.parse().expect("a value"))].into_iter().collect();
+        let headers: Headers = [(header(name), value.parse().expect("a value"))].into_iter().collect();
         decide(&table, &request(&headers), 0, |_| true).expect("decided").cause
     };
     for n in 0..30_u16 {

@@ -5,12 +5,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::HeaderMap;
-use http::header::TRANSFER_ENCODING;
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, Outbox};
+use crate::message::Headers;
+use crate::message::names::TRANSFER_ENCODING;
 
 /// How far the body is.
 #[derive(Debug)]
@@ -41,9 +42,9 @@ impl From<WrongLength> for UploadFault {
 
 impl Upload {
     /// Sends a body under the framing that `headers` announce.
-    pub(super) fn of<B: Body<Data = Bytes>>(headers: &HeaderMap, body: &B) -> Self {
+    pub(super) fn of<B: Body<Data = Bytes>>(headers: &Headers, body: &B) -> Self {
         let length = body.size_hint().exact();
-        let (rest, announced) = if headers.contains_key(TRANSFER_ENCODING) {
+        let (rest, announced) = if headers.contains(TRANSFER_ENCODING) {
             (Some(BodyEncoder::Chunked), Announced::by(headers))
         } else {
             // A body of unknown length would have been announced as chunked: there is none then.

@@ -3,7 +3,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
+use pointsman::message::Headers;
 use pointsman::table::RequestView;
 use pointsman::table::spec::KeySource;
 use proptest::prelude::*;
@@ -61,7 +62,7 @@ const TOKENS: &[&str] = &[
 
 fn found(payload: &[u8]) -> Option<String> {
     let token = format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(payload));
-    let headers = HeaderMap::from_iter([(AUTHORIZATION, HeaderValue::from_str(&token).unwrap())]);
+    let headers = Headers::from_iter([(AUTHORIZATION, HeaderValue::from_str(&token).unwrap())]);
     let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
     let request = RequestView { method, host: "h", path: "/", query: None, headers: &headers, client };
     KeySource::Jwt("sub".into()).with_key(&request, |key| String::from_utf8(key.to_vec()).unwrap())

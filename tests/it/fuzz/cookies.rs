@@ -1,7 +1,8 @@
 //! Cookies and query parameters against lists of pairs.
 
 use http::header::COOKIE;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderValue, Method};
+use pointsman::message::Headers;
 use pointsman::table::RequestView;
 use pointsman::table::key::OWN_COOKIE;
 use pointsman::table::spec::KeySource;
@@ -53,10 +54,8 @@ fn naive(list: &[u8], separator: u8, trim: bool, name: &str) -> Option<Vec<u8>> 
 #[test]
 fn the_first_pair_of_a_name_is_its_value() {
     run("cookies and queries", 3000, &(lines(), "(uid(=[0-9]?)?|[!-~&&[^#]]{0,4}|&)*"), |(lines, query)| {
-        let mut headers = HeaderMap::new();
-        for line in &lines {
-            headers.append(COOKIE, HeaderValue::from_bytes(&line.0).unwrap());
-        }
+        let line = |line: &Bytes| (COOKIE, HeaderValue::from_bytes(&line.0).unwrap());
+        let headers: Headers = lines.iter().map(line).collect();
         let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
         let request = RequestView { method, host: "h", path: "/", query: Some(&query), headers: &headers, client };
         let list = lines.iter().map(|line| line.0.as_slice()).collect::<Vec<_>>().join(&b";"[..]);

@@ -3,10 +3,10 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use http::header::FORWARDED;
-use http::{HeaderMap, HeaderName, HeaderValue};
 use ipnet::IpNet;
-use pointsman::proxy::client::{X_FORWARDED_FOR, behind};
+use pointsman::message::names::{FORWARDED, X_FORWARDED_FOR};
+use pointsman::message::{Headers, Name};
+use pointsman::proxy::client::behind;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -20,11 +20,12 @@ fn trusted() -> Vec<IpNet> {
     ["10.0.0.0/8", "2001:db8:a::/48"].map(|block| block.parse().unwrap()).into()
 }
 
-fn client(name: &HeaderName, lines: &[Bytes]) -> IpAddr {
-    let mut headers = HeaderMap::new();
+fn client(name: Name, lines: &[Bytes]) -> IpAddr {
+    let mut headers = Headers::default();
     for line in lines {
-        headers.append(name, HeaderValue::from_bytes(&line.0).unwrap());
+        headers.append(name, &line.0);
     }
+    assert_eq!(headers.len(), lines.len(), "what is drawn is a value");
     behind(PEER, &headers, &trusted())
 }
 
@@ -127,7 +128,7 @@ fn naive_address(text: &str) -> Option<IpAddr> {
 #[test]
 fn the_walk_is_the_naive_one() {
     run("X-Forwarded-For", 3000, &xff_lines(), |lines| {
-        prop_assert_eq!(client(&X_FORWARDED_FOR, &lines), naive_walk(&lines, naive_address));
+        prop_assert_eq!(client(X_FORWARDED_FOR, &lines), naive_walk(&lines, naive_address));
         Ok(())
     });
 }
@@ -173,7 +174,7 @@ fn forwarded_elements_name_their_clients() {
                 break;
             }
         }
-        prop_assert_eq!(client(&FORWARDED, &written), expected, "{:?}", written);
+        prop_assert_eq!(client(FORWARDED, &written), expected, "{:?}", written);
         Ok(())
     });
 }
@@ -196,12 +197,12 @@ fn what_clients_write_to_the_left_changes_nothing() {
             .chain(more.into_iter().map(|text| format!("{text};for=10.0.0.2")))
             .collect::<Vec<_>>()
             .join(", ");
-        for (name, honest) in [(&FORWARDED, forwarded.as_str()), (&X_FORWARDED_FOR, "192.0.2.7, 10.0.0.2")] {
+        for (name, honest) in [(FORWARDED, forwarded.as_str()), (X_FORWARDED_FOR, "192.0.2.7, 10.0.0.2")] {
             let lines = match one_line {
                 true => vec![Bytes([&prefix.0, &b", "[..], honest.as_bytes()].concat())],
                 false => vec![prefix.clone(), Bytes(honest.into())],
             };
-            prop_assert_eq!(client(name, &lines), stranger, "{}: {:?}", name, lines);
+            prop_assert_eq!(client(name, &lines), stranger, "{:?}: {:?}", name, lines);
         }
         Ok(())
     });

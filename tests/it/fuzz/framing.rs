@@ -4,10 +4,9 @@
 
 use std::collections::VecDeque;
 
-use http::Request;
-use pointsman::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, RequestHead};
+use pointsman::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, Request};
+use pointsman::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pointsman::proxy::admit::{AdmitSettings, BodyFraming, Seen, admit};
-use pointsman::proxy::present::Present;
 use proptest::prelude::*;
 
 use super::exchange::{Stream, stream};
@@ -45,7 +44,7 @@ impl Connection {
     }
 
     /// The next head; none at the end, or when it is none.
-    fn head(&mut self) -> Option<RequestHead> {
+    fn head(&mut self) -> Option<Request> {
         loop {
             if let Some(head) = self.inbox.request(LIMITS).ok()? {
                 return Some(head);
@@ -70,34 +69,30 @@ impl Connection {
 }
 
 /// A request, and whether another one may follow.
-fn serve(connection: &mut Connection, head: RequestHead) -> (Served, bool) {
-    let announced = match head.body {
+fn serve(connection: &mut Connection, request: Request) -> (Served, bool) {
+    let announced = match request.body {
         BodyLength::Exact(0) => BodyFraming::None,
         BodyLength::Exact(length) => BodyFraming::Length(length),
         BodyLength::Chunked | BodyLength::UntilClose => BodyFraming::Chunked,
     };
-    let mut request = Request::new(());
-    (*request.method_mut(), *request.uri_mut()) = (head.method, head.uri);
-    (*request.version_mut(), *request.headers_mut()) = (head.version, head.headers);
-    let (parts, ()) = request.into_parts();
+    let mut head = request.head;
     let settings =
         AdmitSettings { target_bytes_max: 8192, trusted_proxies: Vec::new(), https: false, redirect_https: None };
-    let seen = Seen::Http1 { fragment: head.fragment };
-    let present = Present::among(&parts.headers);
-    let refusal = admit((&parts, present), seen, announced, [127, 0, 0, 1].into(), &settings).err();
+    let seen = Seen::Http1 { fragment: request.fragment };
+    let refusal = admit(&mut head, seen, announced, [127, 0, 0, 1].into(), &settings).err();
     let closes = refusal.as_ref().is_some_and(|refusal| refusal.closes());
-    let body = if closes { None } else { connection.body(head.body) };
-    let count = |name| parts.headers.get_all(name).iter().count();
+    let body = if closes { None } else { connection.body(request.body) };
+    let count = |name| head.headers.get_all(name).count();
     let served = Served {
-        method: parts.method.to_string(),
-        target: parts.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
-        lengths: count("content-length"),
-        codings: count("transfer-encoding"),
-        fragment: head.fragment,
+        method: head.method.to_string(),
+        target: head.uri.path_and_query().map_or_else(|| "/".to_owned(), ToString::to_string),
+        lengths: count(CONTENT_LENGTH),
+        codings: count(TRANSFER_ENCODING),
+        fragment: request.fragment,
         refused: refusal.map(|refusal| refusal.detail),
         body,
     };
-    let more = head.keep_alive && served.body.is_some();
+    let more = request.keep_alive && served.body.is_some();
     (served, more)
 }
 

@@ -7,7 +7,7 @@
 const ONES: u64 = 0x0101_0101_0101_0101;
 
 /// The words of `bytes`, little endian; the last one is filled up with zeros.
-pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+pub(crate) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     let (whole, rest) = bytes.as_chunks::<8>();
     let last = (!rest.is_empty()).then(|| match bytes.last_chunk::<8>() {
         // Eight bytes are at hand: those before the rest are shifted out, which is faster than to copy the rest.
@@ -18,7 +18,7 @@ pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
 }
 
 /// The word with its ASCII letters in lower case.
-pub(super) fn lower(word: u64) -> u64 {
+pub(crate) fn lower(word: u64) -> u64 {
     let low = word & (0x7f * ONES);
     // The highest bit of each byte tells whether the byte is at least `A`, and whether it is above `Z`.
     let from_a = low + (0x80 - 0x41) * ONES;
@@ -27,8 +27,44 @@ pub(super) fn lower(word: u64) -> u64 {
     word | upper >> 2
 }
 
+/// Puts the ASCII letters of a text in lower case.
+pub(crate) fn lower_all(text: &mut [u8]) {
+    let change = |word: &mut [u8; 8]| *word = lower(u64::from_le_bytes(*word)).to_le_bytes();
+    if text.len() < 8 {
+        // The parts of four bytes overlap: what is in lower case stays so.
+        let half = |part: &mut [u8; 4]| {
+            let [a, b, c, d, ..] = lower(u64::from(u32::from_le_bytes(*part))).to_le_bytes();
+            *part = [a, b, c, d];
+        };
+        text.first_chunk_mut().map(half);
+        text.last_chunk_mut().map(half);
+        if text.len() < 4 {
+            text.make_ascii_lowercase();
+        }
+        return;
+    }
+    text.as_chunks_mut().0.iter_mut().for_each(change);
+    text.last_chunk_mut().map(change);
+}
+
+/// Whether a text has a control character (below the space, or the last of ASCII).
+pub(crate) fn has_control(text: &[u8]) -> bool {
+    // The highest bit of each byte of `found` tells whether it is one: less than a space, or one less than 0x80.
+    let look = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        let low = word & (0x7f * ONES);
+        let from_space = low + (0x80 - 0x20) * ONES;
+        (!from_space | (low + ONES)) & !word & (0x80 * ONES)
+    };
+    let (whole, rest) = text.as_chunks();
+    match text.last_chunk() {
+        Some(end) => whole.iter().fold(look(end), |found, word| found | look(word)) != 0,
+        None => rest.iter().any(u8::is_ascii_control),
+    }
+}
+
 /// A hash of words and of the length of what they stand for.
-pub(super) fn hash(words: impl Iterator<Item = u64>, len: usize) -> u64 {
+pub(crate) fn hash(words: impl Iterator<Item = u64>, len: usize) -> u64 {
     // Odd numbers without a pattern: the fractional parts of the golden ratio and of the square root of 2.
     let start = 0x9e37_79b9_7f4a_7c15 ^ len as u64;
     mix(words.fold(start, |hash, word| mix(hash ^ word)))
@@ -62,6 +98,28 @@ mod tests {
         #[test]
         fn lower_case_is_that_of_ascii(bytes: [u8; 8]) {
             prop_assert_eq!(lower(u64::from_le_bytes(bytes)), u64::from_le_bytes(bytes.map(|b| b.to_ascii_lowercase())));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn texts_are_as_byte_by_byte(mut text in prop::collection::vec(any::<u8>(), 0..40), plain in "[ -~]{0,40}") {
+            prop_assert_eq!(has_control(&text), text.iter().any(u8::is_ascii_control));
+            prop_assert!(!has_control(plain.as_bytes()));
+            let wanted = text.to_ascii_lowercase();
+            lower_all(&mut text);
+            prop_assert_eq!(text, wanted);
+        }
+    }
+
+    #[test]
+    fn a_control_character_is_found_wherever_it_is() {
+        for (byte, length) in (0..=u8::MAX).flat_map(|byte| (1..20).map(move |length| (byte, length))) {
+            for at in 0..length {
+                let mut text = vec![b'x'; length];
+                text[at] = byte;
+                assert_eq!(has_control(&text), byte.is_ascii_control(), "{text:?}");
+            }
         }
     }
 

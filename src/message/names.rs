@@ -1,0 +1,106 @@
+//! Names of headers that the proxy itself asks for or writes.
+
+use super::present::Present;
+
+/// A name, in lower case, with the kind under which [`Headers`](super::Headers) note it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Name {
+    text: &'static str,
+    kind: Present,
+}
+
+impl Name {
+    /// A name that is noted.
+    const fn noted(text: &'static str, kind: Present) -> Self {
+        Self { text, kind }
+    }
+
+    /// A name that is asked for so rarely that nobody notes whether it is there.
+    const fn rare(text: &'static str) -> Self {
+        Self { text, kind: Present::NONE }
+    }
+
+    /// The name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        self.text
+    }
+
+    /// The kind of header that it names; none, if it is not noted.
+    #[must_use]
+    pub const fn kind(self) -> Present {
+        self.kind
+    }
+}
+
+/// A constant for each name.
+macro_rules! names {
+    (noted { $($noted:ident = $noted_text:literal, $kind:ident;)* } rare { $($rare:ident = $rare_text:literal;)* }) => {
+        $(
+            #[doc = concat!("`", $noted_text, "`.")]
+            pub const $noted: Name = Name::noted($noted_text, Present::$kind);
+        )*
+        $(
+            #[doc = concat!("`", $rare_text, "`.")]
+            pub const $rare: Name = Name::rare($rare_text);
+        )*
+
+        /// All of them.
+        #[cfg(test)]
+        const ALL: &[Name] = &[$($noted,)* $($rare,)*];
+    };
+}
+
+names! {
+    noted {
+        ACCEPT = "accept", ACCEPT;
+        CONNECTION = "connection", CONNECTION;
+        CONTENT_LENGTH = "content-length", CONTENT_LENGTH;
+        CONTENT_TYPE = "content-type", CONTENT_TYPE;
+        COOKIE = "cookie", COOKIE;
+        DATE = "date", DATE;
+        EXPECT = "expect", EXPECT;
+        FORWARDED = "forwarded", FORWARDED;
+        GRPC_STATUS = "grpc-status", GRPC_STATUS;
+        HOST = "host", HOST;
+        HTTP2_SETTINGS = "http2-settings", HOP_BY_HOP;
+        KEEP_ALIVE = "keep-alive", HOP_BY_HOP;
+        PROXY_AUTHENTICATE = "proxy-authenticate", HOP_BY_HOP;
+        PROXY_AUTHORIZATION = "proxy-authorization", HOP_BY_HOP;
+        PROXY_CONNECTION = "proxy-connection", HOP_BY_HOP;
+        TE = "te", TE;
+        TRAILER = "trailer", TRAILER;
+        TRANSFER_ENCODING = "transfer-encoding", TRANSFER_ENCODING;
+        UPGRADE = "upgrade", UPGRADE;
+        X_FORWARDED_FOR = "x-forwarded-for", X_FORWARDED;
+        X_FORWARDED_HOST = "x-forwarded-host", X_FORWARDED;
+        X_FORWARDED_PROTO = "x-forwarded-proto", X_FORWARDED;
+        X_REAL_IP = "x-real-ip", X_REAL_IP;
+        X_REQUEST_ID = "x-request-id", X_REQUEST_ID;
+        X_REVISION = "x-pointsman-revision", X_REVISION;
+    }
+    rare {
+        ALLOW = "allow";
+        AUTHORIZATION = "authorization";
+        GRPC_MESSAGE = "grpc-message";
+        LOCATION = "location";
+        RETRY_AFTER = "retry-after";
+        SEC_WEBSOCKET_ACCEPT = "sec-websocket-accept";
+        SEC_WEBSOCKET_KEY = "sec-websocket-key";
+        SET_COOKIE = "set-cookie";
+        VIA = "via";
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_of_the_kind_that_is_noted_for_it() {
+        for name in ALL {
+            assert_eq!(Present::kind(name.as_str().as_bytes()), name.kind(), "{name:?}");
+            assert!(http::HeaderName::from_bytes(name.as_str().as_bytes()).is_ok_and(|same| same == name.as_str()));
+        }
+    }
+}
