@@ -76,7 +76,8 @@ pub async fn dial(
         let opened = Opened::now(&endpoint.stats, now);
         let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
         let connected = match tls.transpose() {
-            Ok(tls) => connect(&endpoint.stats, version.protocol, tls, connect_timeout).await,
+            // On the heap: a request that finds a connection has no room for what it takes to make one.
+            Ok(tls) => Box::pin(connect(&endpoint.stats, version.protocol, tls, connect_timeout)).await,
             Err(failure) => Err(failure.into()),
         };
         match connected.and_then(|connected| connected.begin().ok_or(ConnectError::Closed(endpoint.address))) {

@@ -333,3 +333,18 @@ async fn on_stream(peer: Rc<Peer>, tunnel: Tunnel, client_side: OnUpgrade) {
     }
     peer.tunnels.set(peer.tunnels.get() - 1);
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a request under way takes of memory, and what is moved when it begins: what is rare has to be on the heap.
+    #[test]
+    fn an_exchange_is_small() {
+        fn bytes_of<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = bytes_of(handle);
+        assert!(bytes <= 2304, "{bytes} bytes");
+    }
+}

@@ -55,7 +55,8 @@ pub(super) async fn send(
     match std::mem::replace(&mut lease.sender, Sender::Spent) {
         Sender::Http1(connection) => on_http1(connection, (head, body), wait).await,
         Sender::Http2(mut stream) => {
-            let sent = on_http2(&mut stream, (head, body, scheme), wait).await;
+            // On the heap: the exchanges of HTTP/1.1 have no room for it.
+            let sent = Box::pin(on_http2(&mut stream, (head, body, scheme), wait)).await;
             // It counts as open until the lease ends.
             lease.sender = Sender::Http2(stream);
             sent

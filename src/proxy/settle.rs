@@ -40,7 +40,8 @@ pub async fn settle(
             // Who waits for the end of a hold is not in progress: the place is for somebody else, who will wait here as
             // well and not in the queue, whose time is short.
             observer.places.service = None;
-            observer.held(held.wait(worker, service).await);
+            // On the heap, as is the wait below: requests that need not wait have no room for it.
+            observer.held(Box::pin(held.wait(worker, service)).await);
             observer.look();
             continue;
         }
@@ -69,7 +70,7 @@ async fn enter(
         Asked::Wait(waiting) => {
             let cell = service.cell(worker.index);
             let _queued = super::gauge::Gauged::new(&cell.queued);
-            (waiting.place().await?, true)
+            (Box::pin(waiting.place()).await?, true)
         }
     };
     observer.places.service = Some(place);

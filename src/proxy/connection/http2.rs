@@ -155,12 +155,13 @@ fn answer(
     streams.latest.replace(Some(Rc::clone(&pace)));
     let unanswered = Unanswered { streams: Rc::clone(streams), answered: false };
     let seen = Seen::Http2 { fits: fits(&worker, &request) };
-    async move {
+    // On the heap at once: the codec and the runtime pass it on by value half a dozen times, and it has kilobytes.
+    Box::pin(async move {
         let (head, body) = request.into_parts();
         let answer = handle(worker, peer, seen, (Box::new(head.into()), Inbound::Http2(body))).await;
         unanswered.answered();
         Ok(answer.map(|body| Paced::new(body, pace)).into_http())
-    }
+    })
 }
 
 /// Whether a head is no larger than one of HTTP/1.1 may be: its lines as they would be written there.
