@@ -8,17 +8,19 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::head::{self, HeadError, HeadLimits, Request, ResponseHead};
+use super::spare;
 
 /// With less room than this a read first makes more.
 const ROOM_BYTES_MIN: usize = 2 * 1024;
 
 /// The room that is made at first.
-const ROOM_BYTES: usize = 8 * 1024;
+const ROOM_BYTES: usize = spare::READING_BYTES;
 
 /// The room that is made when the last read filled what there was: large bodies come in large parts.
 const ROOM_BYTES_MAX: usize = 64 * 1024;
 
-/// A buffer for reading. It has no memory until something is read.
+/// A buffer for reading. It has no memory until something is read, and none any more when nothing is left of it and
+/// nothing more comes; one for large bodies keeps it to their end.
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: BytesMut,
@@ -58,17 +60,10 @@ impl Inbox {
         self.bytes.freeze()
     }
 
-    /// Gives memory back that was made for large bodies; nothing may be in it.
-    pub fn shrink(&mut self) {
-        if self.bytes.is_empty() && self.room > ROOM_BYTES {
-            *self = Self::default();
-        }
-    }
-
     /// Gives its memory back; nothing may be in it.
     pub fn rest(&mut self) {
         if self.bytes.is_empty() {
-            *self = Self::default();
+            spare::give_reading(std::mem::take(self).bytes);
         }
     }
 
@@ -78,8 +73,10 @@ impl Inbox {
     /// When the connection is broken.
     pub fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.bytes.is_empty() {
-            // To the front of the room if nobody holds a part of it any more: each request is read into the lines of the
-            // cache that the one before has left there.
+            if self.bytes.capacity() == 0 && self.room <= ROOM_BYTES {
+                self.bytes = spare::take_reading();
+            }
+            // To the front of the room if nobody holds a part of it any more.
             let _reclaimed = self.bytes.try_reclaim(self.room.max(ROOM_BYTES));
         }
         if self.bytes.capacity() - self.bytes.len() < ROOM_BYTES_MIN {
@@ -91,6 +88,8 @@ impl Inbox {
         if let Poll::Ready(Ok(count)) = polled {
             let more = if count == room { room * 2 } else { ROOM_BYTES };
             self.room = more.clamp(ROOM_BYTES, ROOM_BYTES_MAX);
+        } else if self.bytes.is_empty() && self.room <= ROOM_BYTES {
+            self.rest();
         }
         polled
     }
@@ -157,6 +156,18 @@ mod tests {
             drop(inbox.bytes().split());
         }
         assert!(most >= 64 * 1024, "{most} bytes at once");
+    }
+
+    #[test]
+    fn who_waits_for_more_holds_nothing() {
+        let (mut near, _far) = tokio::io::duplex(64);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut inbox = Inbox::with(BytesMut::from(&b"GET / HTTP/1.1\r\n"[..]));
+        assert!(inbox.poll_fill(&mut near, &mut cx).is_pending());
+        assert_eq!(inbox.len(), 16, "a part of a head stays");
+        inbox.bytes().clear();
+        assert!(inbox.poll_fill(&mut near, &mut cx).is_pending());
+        assert_eq!(inbox.bytes().capacity(), 0);
     }
 
     #[test]

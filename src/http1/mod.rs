@@ -11,7 +11,8 @@
 //! - [`head`]: bytes to heads. [`body`]: bytes to bodies, with [`chunks`] for the chunked coding.
 //! - [`encode`]: heads to bytes. [`outbox`]: what waits to be written, small parts joined and large ones not copied.
 //! - [`trailers`]: which of them may be sent.
-//! - [`inbox`]: what was read and not used yet.
+//! - [`inbox`]: what was read and not used yet. Its memory, and that of the outbox, is [lent](spare) from one connection to the
+//!   next.
 
 pub mod body;
 pub mod chunks;
@@ -19,6 +20,7 @@ pub mod encode;
 pub mod head;
 pub mod inbox;
 pub mod outbox;
+mod spare;
 pub mod trailers;
 
 pub use body::{BodyDecoder, Broken, Piece};

@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
+use super::spare;
+
 /// From so many bytes on a part is not copied: a copy of less costs less than the second vector does.
 const LARGE_BYTES_MIN: usize = 4 * 1024;
 
@@ -34,6 +36,9 @@ impl Outbox {
     /// [`has_room`](Self::has_room).
     pub fn small(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.large.is_empty() && self.after.is_empty(), "a large part is in the way");
+        if self.small.capacity() == 0 {
+            self.small = spare::take_writing();
+        }
         &mut self.small
     }
 
@@ -93,19 +98,12 @@ impl Outbox {
         self.sent += small;
         written -= small;
         if self.sent == self.small.len() {
-            self.small.clear();
+            spare::give_writing(std::mem::take(&mut self.small));
             self.sent = 0;
         }
         let large = written.min(self.large.len());
         self.large.advance(large);
         written -= large;
         self.after = &self.after[written.min(self.after.len())..];
-    }
-
-    /// Gives its memory back; nothing may wait.
-    pub fn shrink(&mut self) {
-        if self.is_empty() {
-            *self = Self::default();
-        }
     }
 }

@@ -262,7 +262,7 @@ impl Http1 {
         if !self.reusable || !self.body.is_over() || !self.inbox.is_empty() {
             return None;
         }
-        self.inbox.shrink();
+        self.inbox.rest();
         if matches!(self.link, Link::Own(_)) {
             return Some(self);
         }
@@ -270,12 +270,6 @@ impl Http1 {
         let Link::Shared(reader) = link else { return None };
         let idle = Self::new(reader.reunite()?);
         Some(Box::new(Self { fresh: false, timer, ..*idle }))
-    }
-
-    /// Gives the memory for reading and writing back, of a connection that has been idle for a while.
-    pub fn rest(&mut self) {
-        self.inbox.rest();
-        self.outbox.shrink();
     }
 
     /// The bytes themselves, after a switch of protocols: the connection, and what came behind the answer.

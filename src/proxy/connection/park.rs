@@ -1,9 +1,9 @@
 //! A connection that is idle for a while is parked: its codec is taken down, and its socket is all that is left of it.
 //!
-//! A connection that is served has buffers and the state of its stages, some 20 KiB; most connections of
-//! an edge proxy are idle most of the time. So after [`PARK_AFTER`] in which the client sent nothing, the connection waits
-//! for the next byte without them. It is a new one that reads it: nothing is carried over but the time that the
-//! client has left.
+//! A connection that is served has the state of its stages, some 4 KiB (its buffers it has only while they are in use); most
+//! connections of an edge proxy are idle most of the time. So after [`PARK_AFTER`] in which the client sent nothing, the
+//! connection waits for the next byte without it. It is a new one that reads it: nothing is carried over but the time that
+//! the client has left.
 //!
 //! When that is safe is [`Rest`]'s to say, and it never guesses: a byte that was read and not dealt with, or one that was
 //! not written, and the connection stays as it is.
@@ -19,7 +19,7 @@ use super::super::worker::Worker;
 
 /// How long a connection stays ready for the next request before it is parked. Browsers ask for what belongs to a page
 /// within a second or so; a client that comes back later pays for a new codec, some microseconds. Longer, and more
-/// connections that nobody needs any more would hold buffers: at 1,000 that fall idle a second, 19 MiB more for each
+/// connections that nobody needs any more would hold memory: at 1,000 that fall idle a second, 3 MiB more for each
 /// second more.
 pub const PARK_AFTER: Duration = Duration::from_secs(2);
 
