@@ -35,9 +35,10 @@ pub(super) fn take_reading() -> BytesMut {
     SPARE.try_with(|spare| spare.reading.borrow_mut().pop()).ok().flatten().unwrap_or_default()
 }
 
-/// Gives room for reading back. It is kept if nobody holds a part of it, and it is as large as all others.
+/// Gives room for reading back. It is kept if nobody holds a part of it, and it is as large as all others: the end of a
+/// larger one would keep all of that.
 pub(super) fn give_reading(mut room: BytesMut) {
-    if room.is_empty() && room.try_reclaim(READING_BYTES) && room.capacity() < 2 * READING_BYTES {
+    if room.is_empty() && room.try_reclaim(READING_BYTES) && room.capacity() == READING_BYTES {
         let _ended = SPARE.try_with(|spare| keep(&spare.reading, room));
     }
 }
