@@ -39,7 +39,7 @@ pub struct Store {
 /// The claim of this process on a database file.
 #[derive(Debug)]
 struct FileLock {
-    _file: File,
+    file: File,
     path: PathBuf,
 }
 

@@ -133,7 +133,7 @@ fn lock(path: &Path) -> Result<(FileLock, bool), StoreError> {
     }
     let canonical = path.canonicalize().map_err(failed)?;
     open.insert(canonical.clone());
-    Ok((FileLock { _file: file, path: canonical }, read_only))
+    Ok((FileLock { file, path: canonical }, read_only))
 }
 
 fn is_read_only(error: &io::Error) -> bool {
@@ -142,6 +142,9 @@ fn is_read_only(error: &io::Error) -> bool {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
+        // Not by closing it: a process that this one is about to start has the file open until it runs its own program. If
+        // it cannot be unlocked, it is by closing it all the same.
+        let _unlocked = self.file.unlock();
         OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
     }
 }
@@ -150,4 +153,21 @@ impl Drop for FileLock {
 fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_ends_with_its_owner_whoever_else_has_the_file_open() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pointsman.db");
+        let (first, _) = lock(&path).expect("a new file");
+        let inherited = first.file.try_clone().expect("as a new process has it");
+        assert!(matches!(lock(&path), Err(StoreError::InUse { .. })));
+        drop(first);
+        assert!(lock(&path).is_ok());
+        drop(inherited);
+    }
 }
