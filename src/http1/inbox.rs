@@ -20,7 +20,7 @@ const ROOM_BYTES: usize = spare::READING_BYTES;
 const ROOM_BYTES_MAX: usize = 64 * 1024;
 
 /// A buffer for reading. It has no memory until something is read, and none any more when nothing is left of it and
-/// nothing more comes; one for large bodies keeps it to their end.
+/// nothing more comes; what was made for large bodies it keeps until it [rests](Self::rest).
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: BytesMut,
@@ -60,10 +60,16 @@ impl Inbox {
         self.bytes.freeze()
     }
 
-    /// Gives its memory back; nothing may be in it.
+    /// Lends its memory to others if nothing is in it. What was made for large bodies it keeps, for the next one.
+    pub fn lend(&mut self) {
+        spare::give_reading(&mut self.bytes);
+    }
+
+    /// Gives its memory back if nothing is in it.
     pub fn rest(&mut self) {
         if self.bytes.is_empty() {
-            spare::give_reading(std::mem::take(self).bytes);
+            self.lend();
+            *self = Self::default();
         }
     }
 
@@ -88,10 +94,10 @@ impl Inbox {
         if let Poll::Ready(Ok(count)) = polled {
             let more = if count == room { room * 2 } else { ROOM_BYTES };
             self.room = more.clamp(ROOM_BYTES, ROOM_BYTES_MAX);
-        } else if self.bytes.is_empty() && self.room <= ROOM_BYTES && self.bytes.try_reclaim(ROOM_BYTES) {
-            // If somebody still holds a part of it, what comes next has to go behind that: a body in pieces of a byte
-            // would be held in as many rooms otherwise.
-            self.rest();
+        } else {
+            // If somebody still holds a part of it, it stays, and what comes next goes behind that: a body in pieces of a
+            // byte would be held in as many rooms otherwise.
+            self.lend();
         }
         polled
     }
@@ -164,13 +170,30 @@ mod tests {
 
     #[test]
     fn who_waits_for_more_holds_nothing() {
-        let (mut near, _far) = tokio::io::duplex(64);
+        let (mut near, mut far) = tokio::io::duplex(64);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut inbox = Inbox::with(BytesMut::from(&b"GET / HTTP/1.1\r\n"[..]));
+        let mut inbox = Inbox::default();
+        assert!(std::pin::Pin::new(&mut far).poll_write(&mut cx, b"GET / HTTP/1.1\r\n").is_ready());
+        assert!(inbox.poll_fill(&mut near, &mut cx).is_ready());
         assert!(inbox.poll_fill(&mut near, &mut cx).is_pending());
         assert_eq!(inbox.len(), 16, "a part of a head stays");
         inbox.bytes().clear();
         assert!(inbox.poll_fill(&mut near, &mut cx).is_pending());
+        assert_eq!(inbox.bytes().capacity(), 0);
+    }
+
+    #[test]
+    fn room_for_a_large_body_stays_through_a_pause() {
+        let (mut near, mut far) = tokio::io::duplex(1 << 20);
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut inbox = Inbox::default();
+        assert!(matches!(std::pin::Pin::new(&mut far).poll_write(&mut cx, &[0; 100_000]), Poll::Ready(Ok(100_000))));
+        while inbox.poll_fill(&mut near, &mut cx).is_ready() {
+            drop(inbox.bytes().split());
+        }
+        inbox.lend();
+        assert!(inbox.bytes().capacity() > ROOM_BYTES, "{}", inbox.bytes().capacity());
+        inbox.rest();
         assert_eq!(inbox.bytes().capacity(), 0);
     }
 

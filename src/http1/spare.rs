@@ -12,8 +12,8 @@ use bytes::BytesMut;
 /// As much room for reading is lent.
 pub(super) const READING_BYTES: usize = 8 * 1024;
 
-/// Room for writing that has grown beyond this is not lent.
-const WRITING_BYTES_MAX: usize = 16 * 1024;
+/// Room for writing that has grown beyond this, as only heads of unusual size make it, is not lent.
+const WRITING_BYTES_MAX: usize = 32 * 1024;
 
 /// So many of each kind wait for the next connection, at the most: as many are in use at a time only if that many
 /// connections are in the middle of a head.
@@ -35,10 +35,11 @@ pub(super) fn take_reading() -> BytesMut {
     SPARE.try_with(|spare| spare.reading.borrow_mut().pop()).ok().flatten().unwrap_or_default()
 }
 
-/// Gives room for reading back. It is kept if nobody holds a part of it, and it is as large as all others: the end of a
-/// larger one would keep all of that.
-pub(super) fn give_reading(mut room: BytesMut) {
+/// Takes `room` for reading back, if it is empty, nobody holds a part of it, and it is as large as all others: a larger one
+/// was made for a large body, of which more will come, and the end of one would keep all of it.
+pub(super) fn give_reading(room: &mut BytesMut) {
     if room.is_empty() && room.try_reclaim(READING_BYTES) && room.capacity() == READING_BYTES {
+        let room = std::mem::take(room);
         let _ended = SPARE.try_with(|spare| keep(&spare.reading, room));
     }
 }
@@ -71,7 +72,7 @@ mod tests {
     fn what_was_given_back_last_is_taken_first() {
         let rooms = [BytesMut::with_capacity(READING_BYTES), BytesMut::with_capacity(READING_BYTES)];
         let places = rooms.each_ref().map(|room| room.as_ptr());
-        rooms.into_iter().for_each(give_reading);
+        rooms.into_iter().for_each(|mut room| give_reading(&mut room));
         assert_eq!([take_reading(), take_reading()].map(|room| room.as_ptr()), [places[1], places[0]]);
         assert_eq!(take_reading().capacity(), 0);
     }
@@ -81,10 +82,12 @@ mod tests {
         let mut shared = BytesMut::zeroed(READING_BYTES);
         let part = shared.split_to(10).freeze();
         shared.clear();
-        give_reading(shared);
-        give_reading(BytesMut::with_capacity(4 * READING_BYTES));
-        give_reading(BytesMut::from(&b"something"[..]));
-        assert_eq!((take_reading().capacity(), part.len()), (0, 10));
+        for mut room in [shared, BytesMut::with_capacity(4 * READING_BYTES), BytesMut::from(&b"something"[..])] {
+            let before = room.capacity();
+            give_reading(&mut room);
+            assert_eq!((room.capacity(), take_reading().capacity()), (before, 0));
+        }
+        assert_eq!(part.len(), 10);
         give_writing(Vec::with_capacity(WRITING_BYTES_MAX + 1));
         give_writing(Vec::new());
         assert_eq!(take_writing().capacity(), 0);

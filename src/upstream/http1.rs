@@ -262,7 +262,7 @@ impl Http1 {
         if !self.reusable || !self.body.is_over() || !self.inbox.is_empty() {
             return None;
         }
-        self.inbox.rest();
+        self.inbox.lend();
         if matches!(self.link, Link::Own(_)) {
             return Some(self);
         }
@@ -270,6 +270,11 @@ impl Http1 {
         let Link::Shared(reader) = link else { return None };
         let idle = Self::new(reader.reunite()?);
         Some(Box::new(Self { fresh: false, timer, ..*idle }))
+    }
+
+    /// Gives the memory for reading back, of a connection that has been idle for a while.
+    pub fn rest(&mut self) {
+        self.inbox.rest();
     }
 
     /// The bytes themselves, after a switch of protocols: the connection, and what came behind the answer.

@@ -21,6 +21,9 @@ use super::sender::{Sender, Shared};
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 
+/// How long a connection is idle before it gives back what it has read large answers into: the next one may be as large.
+const REST_AFTER: Duration = Duration::from_secs(1);
+
 /// Bounds of the pools.
 #[derive(Clone, Copy, Debug)]
 pub struct PoolSettings {
@@ -173,6 +176,8 @@ impl<B> Pool<B> {
         let over =
             self.idle.extract_if(.., |idle| !idle.is_good(endpoint, settings, now) || !idle.connection.is_quiet());
         over.for_each(|idle| idle.connection.close());
+        let resting = self.idle.iter_mut().filter(|idle| now.duration_since(idle.since) >= REST_AFTER);
+        resting.for_each(|idle| idle.connection.rest());
         // One that is dropped here ends with its last stream.
         self.shared.retain(|(connection, opened)| {
             let quiet =
