@@ -1,9 +1,9 @@
 //! Room for reading and for writing, which the connections of a thread lend each other.
 //!
 //! A connection needs room to read only while something comes, and room to write only while something goes. In between,
-//! which is nearly always, room of its own would be kilobytes of idle memory, and when its turn comes it would be in no cache
-//! and in no entry of the address translation: with five hundred connections that took more time than all that is done with
-//! what is read. So whoever has nothing in it gives it back, and the next one takes what was given back last.
+//! which is nearly always, room of its own would be kilobytes of idle memory: half of what a connection takes that has just
+//! fallen idle. So whoever has nothing in it gives it back, and the next one takes what was given back last, which is most
+//! likely in a cache. It is done for the memory: what it saves of the time cannot be told from noise.
 
 use std::cell::RefCell;
 

@@ -46,9 +46,7 @@ pub fn strip(headers: &mut Headers) {
         }
         headers.remove(CONNECTION);
     }
-    if headers.has(Present::UPGRADE) {
-        headers.remove(UPGRADE);
-    }
+    headers.remove(UPGRADE);
     if headers.has(Present::HOP_BY_HOP) {
         headers.retain(|name| !ends_here(name));
     }
