@@ -7,8 +7,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::body::Broken;
 
-/// The most bytes of chunk extensions in a body; nobody uses them.
+/// The most bytes of chunk extensions, and of white space before them, in a body; nobody uses them.
 const EXTENSION_BYTES_MAX: usize = 16 * 1024;
+
+/// The most digits of a chunk's size: as many as the largest number has. More are zeros, of which there is no end.
+const SIZE_DIGITS_MAX: u32 = 16;
 
 /// The most bytes of the trailer section.
 const TRAILER_BYTES_MAX: usize = 16 * 1024;
@@ -111,20 +114,17 @@ impl ChunkDecoder {
 
     fn after(&mut self, byte: u8) -> Result<State, Broken> {
         let state = match (self.state, byte) {
-            (State::Size, digit) if digit.is_ascii_hexdigit() => {
+            (State::Size, digit) if digit.is_ascii_hexdigit() && self.digits < SIZE_DIGITS_MAX => {
                 let digit = char::from(digit).to_digit(16).unwrap_or_default();
                 let size = self.left.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
-                (self.left, self.digits) = (size.ok_or(Broken::Malformed)?, self.digits.saturating_add(1));
+                (self.left, self.digits) = (size.ok_or(Broken::Malformed)?, self.digits + 1);
                 State::Size
             }
             (State::Size | State::SizeSpace, b'\r') if self.digits > 0 => State::SizeLf,
             (State::Size | State::SizeSpace, b';') if self.digits > 0 => State::Extension,
-            (State::Size | State::SizeSpace, b' ' | b'\t') if self.digits > 0 => State::SizeSpace,
             (State::Extension, b'\r') => State::SizeLf,
-            (State::Extension, byte) if byte != b'\n' && self.extension_bytes < EXTENSION_BYTES_MAX => {
-                self.extension_bytes += 1;
-                State::Extension
-            }
+            (State::Size | State::SizeSpace, b' ' | b'\t') if self.digits > 0 => self.beside(State::SizeSpace)?,
+            (State::Extension, byte) if byte != b'\n' => self.beside(State::Extension)?,
             (State::SizeLf, b'\n') if self.left == 0 => State::Trailers,
             (State::SizeLf, b'\n') => {
                 self.digits = 0;
@@ -135,6 +135,12 @@ impl ChunkDecoder {
             _ => return Err(Broken::Malformed),
         };
         Ok(state)
+    }
+
+    /// Counts a byte that means nothing.
+    fn beside(&mut self, state: State) -> Result<State, Broken> {
+        self.extension_bytes += 1;
+        if self.extension_bytes > EXTENSION_BYTES_MAX { Err(Broken::Malformed) } else { Ok(state) }
     }
 
     /// Takes lines until an empty one.

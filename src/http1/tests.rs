@@ -138,6 +138,11 @@ fn chunks_that_another_one_might_read_in_another_way_are_refused() {
     assert_eq!(many("a: 1\r\n", 100).map(|read| read.trailers.len()), Ok(100));
     assert_eq!(many("a: 1\r\n", 101), Err(Broken::Malformed));
     assert_eq!(many(&format!("a: {}\r\n", "x".repeat(1020)), 17), Err(Broken::Malformed), "17 KiB");
+    let sized = |size: String| read(BodyLength::Chunked, [format!("{size}\r\nx\r\n0\r\n\r\n").as_bytes()]).map(|_| ());
+    assert_eq!(sized(format!("{:0>16}", 1)), Ok(()));
+    assert_eq!(sized(format!("{:0>17}", 1)), Err(Broken::Malformed), "zeros have no end");
+    assert_eq!(sized(format!("1{}", " ".repeat(16 * 1024))), Ok(()));
+    assert_eq!(sized(format!("1{}", "\t".repeat(16 * 1024 + 1))), Err(Broken::Malformed), "nor has white space");
     let extended = format!("1;{}\r\nx\r\n", "x".repeat(600)).repeat(28) + "0\r\n\r\n";
     assert_eq!(read(BodyLength::Chunked, [extended.as_bytes()]), Err(Broken::Malformed), "16.4 KiB of extensions");
 }

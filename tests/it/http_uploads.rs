@@ -22,6 +22,18 @@ fn a_request_body_that_stalls_is_a_408_and_not_the_origins_fault() {
 }
 
 #[test]
+fn the_size_of_a_chunk_has_an_end() {
+    let origin = Origin::saying("ok");
+    let proxy = Setup::to(&[&origin]).start();
+    for size in ["0".repeat(17), format!("1{}", " ".repeat(17 * 1024)), format!("1;{}", "x".repeat(17 * 1024))] {
+        let mut client = proxy.client();
+        client.write(format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n{size}"));
+        client.answer().assert_refused(400, "bad_body");
+    }
+    assert!(proxy.metric(FAILURES, &[]) < 0.5, "nobody else's fault");
+}
+
+#[test]
 fn an_early_answer_to_a_large_body_arrives() {
     let origin = Origin::with(|_| Reply::ok("ok"));
     let early = Origin::eager(|_| {
