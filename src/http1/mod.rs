@@ -11,6 +11,7 @@
 //! - [`head`]: bytes to heads. [`body`]: bytes to bodies, with [`chunks`] for the chunked coding.
 //! - [`encode`]: heads to bytes. [`outbox`]: what waits to be written, small parts joined and large ones not copied.
 //! - [`trailers`]: which of them may be sent.
+//! - [`turn`]: how long whoever always has something to read keeps others waiting.
 //! - [`inbox`]: what was read and not used yet. Its memory, and that of the outbox, is [lent](spare) from one connection to the
 //!   next.
 
@@ -22,6 +23,7 @@ pub mod inbox;
 pub mod outbox;
 mod spare;
 pub mod trailers;
+pub mod turn;
 
 pub use body::{BodyDecoder, Broken, Piece};
 pub use encode::{BodyEncoder, write_request, write_response};

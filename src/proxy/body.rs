@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::error::Error;
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -22,7 +21,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::connection::wire::WireBody;
 use super::edit;
 use super::meter::Meter;
-use crate::http1::Broken;
+use crate::http1::{Broken, turn};
 use crate::upstream::IncomingError;
 
 /// How a body broke.
@@ -345,6 +344,6 @@ impl Idle {
             timer.as_mut().reset(Instant::now() + limit);
             self.running = true;
         }
-        timer.as_mut().poll(cx)
+        turn::heard(timer.as_mut(), cx)
     }
 }

@@ -6,7 +6,6 @@
 //! so an upstream that reads slowly is never blamed on the client, and a fast start does not buy a slow end. The average
 //! since the start, as usual elsewhere, lets whoever has sent a gigabyte take a day for the rest.
 
-use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -15,6 +14,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::body::BodyFault;
 use super::refuse::Refusal;
+use crate::http1::turn;
 use crate::stats::Refused;
 use crate::table::limits::{BodyRate, Limits};
 
@@ -104,7 +104,7 @@ impl Pace {
         if begins {
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(cx)
+        turn::heard(timer.as_mut(), cx)
     }
 }
 

@@ -31,7 +31,7 @@ use self::detached::{Reader, detach};
 use self::upload::{Upload, UploadFault};
 use super::incoming::IncomingError;
 use super::stream::EndpointStream;
-use crate::http1::{BodyDecoder, HeadLimits, Inbox, Outbox, Piece, ResponseHead, write_request};
+use crate::http1::{BodyDecoder, HeadLimits, Inbox, Outbox, Piece, ResponseHead, turn, write_request};
 use crate::message::Headers;
 
 /// What the head of an answer may have: as many lines as the proxy takes from clients, in twice the bytes.
@@ -303,7 +303,7 @@ impl Http1 {
             timer.as_mut().reset(deadline);
         }
         loop {
-            ready!(timer.as_mut().poll(cx));
+            ready!(turn::heard(timer.as_mut(), cx));
             if timer.deadline() >= deadline {
                 return Poll::Ready(());
             }

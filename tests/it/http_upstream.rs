@@ -1,10 +1,11 @@
 //! Rules 25 to 27: which connection a request takes, when it is sent again, and whose fault an ending was.
 
+use std::io::{Read, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use super::support::fault::Fault;
+use super::support::fault::{self, Fault};
 use super::support::{Client, End, Origin, Proxy, Reply, Setup, client, eventually, get, post, settle, with};
 
 const FAILURES: &str = "pointsman_upstream_failures_total";
@@ -40,6 +41,30 @@ fn turning(flag: &Arc<AtomicBool>) -> Origin {
 
 fn ok() -> &'static str {
     "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+}
+
+#[test]
+fn an_endpoint_that_always_has_something_to_say_runs_into_the_deadlines() {
+    // Words before the answer, without end.
+    let interim = "HTTP/1.1 100 Continue\r\n\r\n".repeat(2000);
+    let flood = fault::listener();
+    let address = flood.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in flood.incoming().take(1) {
+            let mut stream = stream.unwrap();
+            // What is said before the request would be no answer to it.
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            // Until the proxy hangs up, and not for ever.
+            let mut left = 100_000_000;
+            while left > 0 && stream.write_all(interim.as_bytes()).is_ok() {
+                left -= 2000;
+            }
+        }
+    });
+    let proxy =
+        Setup::endpoints(&[&[address]]).top("[proxy]\nworkers = 1").service("response_timeout = \"300ms\"").start();
+    proxy.client().ask(post("/", "body")).assert_refused(504, "upstream_timeout");
+    proxy.await_metric(FAILURES, &["reason=\"timeout\""], 1.0);
 }
 
 #[test]

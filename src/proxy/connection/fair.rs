@@ -1,16 +1,12 @@
-//! A connection's turn, in bytes. tokio ends a task's turn after 128 reads, whatever they brought. Of HTTP/2 that may be a
-//! mebibyte of frames of nine bytes each (settings, pings, frames that carry nothing), which keeps everybody else on this
-//! thread waiting for a tenth of a second, again and again. So reads are charged by what they bring.
+//! A connection of HTTP/2 whose turn is counted [in bytes](crate::http1::turn); hyper reads it, and counts reads.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::task::coop::poll_proceed;
 
-/// What one of the 128 parts of a turn may bring: with its whole turn, a task reads twice the window of a stream.
-const BYTES_PER_PART: usize = 1024;
+use crate::http1::turn::charge;
 
 /// A connection that yields to others after so many bytes.
 #[derive(Debug)]
@@ -20,14 +16,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.0).poll_read(cx, buf);
-        // The socket has charged for one part already.
-        for _ in 0..(buf.filled().len() - before) / BYTES_PER_PART {
-            match poll_proceed(cx) {
-                Poll::Ready(part) => part.made_progress(),
-                // The turn is over: the next read finds that out.
-                Poll::Pending => break,
-            }
-        }
+        charge(buf.filled().len() - before, cx);
         polled
     }
 }
@@ -59,6 +48,7 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
+    use crate::http1::turn::BYTES_PER_PART;
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_turn_ends_after_so_many_bytes_and_another_one_comes() {
