@@ -8,26 +8,26 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::head::{self, HeadError, HeadLimits, Request, ResponseHead};
-use super::spare;
+use super::{spare, turn};
 
 /// With less room than this a read first makes more.
 const ROOM_BYTES_MIN: usize = 2 * 1024;
 
-/// The room that is made at first.
+/// The room that there is at first.
 const ROOM_BYTES: usize = spare::READING_BYTES;
 
-/// The room that is made when the last read filled what there was: large bodies come in large parts.
-const ROOM_BYTES_MAX: usize = 64 * 1024;
+/// The room that there is when the last read filled what there was: large bodies come in large parts.
+const ROOM_BYTES_MAX: usize = spare::READING_BYTES_MAX;
 
 /// A buffer for reading. It has no memory until something is read, and none any more when nothing is left of it and
-/// nothing more comes; what was made for large bodies it keeps until it [rests](Self::rest).
+/// nothing more comes.
 #[derive(Debug, Default)]
 pub struct Inbox {
     bytes: BytesMut,
     /// How many bytes of the front have been looked at and are no whole head.
     looked_at: usize,
-    /// The room to make next.
-    room: usize,
+    /// Whether the last read filled its room.
+    filled: bool,
 }
 
 impl Inbox {
@@ -60,7 +60,7 @@ impl Inbox {
         self.bytes.freeze()
     }
 
-    /// Lends its memory to others if nothing is in it. What was made for large bodies it keeps, for the next one.
+    /// Lends its memory to others if nothing is in it.
     pub fn lend(&mut self) {
         spare::give_reading(&mut self.bytes);
     }
@@ -78,22 +78,21 @@ impl Inbox {
     /// # Errors
     /// When the connection is broken.
     pub fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.bytes.is_empty() {
-            if self.bytes.capacity() == 0 && self.room <= ROOM_BYTES {
-                self.bytes = spare::take_reading();
-            }
-            // To the front of the room if nobody holds a part of it any more.
-            let _reclaimed = self.bytes.try_reclaim(self.room.max(ROOM_BYTES));
+        let wanted = if self.filled { ROOM_BYTES_MAX } else { ROOM_BYTES };
+        // To the front of the room if nobody holds a part of it any more.
+        if self.bytes.is_empty() && !self.bytes.try_reclaim(wanted) && self.bytes.capacity() < ROOM_BYTES_MIN {
+            self.lend();
+            self.bytes = spare::take_reading(wanted);
         }
         if self.bytes.capacity() - self.bytes.len() < ROOM_BYTES_MIN {
-            self.bytes.reserve(self.room.max(ROOM_BYTES));
+            self.bytes.reserve(wanted);
         }
         let room = self.bytes.capacity() - self.bytes.len();
         let read = pin!(stream.read_buf(&mut self.bytes));
         let polled = std::future::Future::poll(read, cx);
         if let Poll::Ready(Ok(count)) = polled {
-            let more = if count == room { room * 2 } else { ROOM_BYTES };
-            self.room = more.clamp(ROOM_BYTES, ROOM_BYTES_MAX);
+            self.filled = count == room;
+            turn::charge(count, cx);
         } else {
             // If somebody still holds a part of it, it stays, and what comes next goes behind that: a body in pieces of a
             // byte would be held in as many rooms otherwise.
@@ -183,18 +182,23 @@ mod tests {
     }
 
     #[test]
-    fn room_for_a_large_body_stays_through_a_pause() {
+    fn who_waits_after_a_large_part_holds_nothing_and_the_next_one_finds_the_same_room() {
         let (mut near, mut far) = tokio::io::duplex(1 << 20);
         let mut cx = Context::from_waker(Waker::noop());
         let mut inbox = Inbox::default();
-        assert!(matches!(std::pin::Pin::new(&mut far).poll_write(&mut cx, &[0; 100_000]), Poll::Ready(Ok(100_000))));
-        while inbox.poll_fill(&mut near, &mut cx).is_ready() {
-            drop(inbox.bytes().split());
+        let mut places = BTreeSet::new();
+        for _ in 0..10 {
+            let sent = std::pin::Pin::new(&mut far).poll_write(&mut cx, &[0; 100_000]);
+            assert!(matches!(sent, Poll::Ready(Ok(100_000))));
+            while inbox.poll_fill(&mut near, &mut cx).is_ready() {
+                if inbox.len() > ROOM_BYTES {
+                    places.insert(inbox.bytes().as_ptr());
+                }
+                drop(inbox.bytes().split());
+            }
+            assert_eq!(inbox.bytes().capacity(), 0);
         }
-        inbox.lend();
-        assert!(inbox.bytes().capacity() > ROOM_BYTES, "{}", inbox.bytes().capacity());
-        inbox.rest();
-        assert_eq!(inbox.bytes().capacity(), 0);
+        assert_eq!(places.len(), 1, "a large room is not made anew");
     }
 
     #[test]

@@ -12,6 +12,12 @@ use bytes::BytesMut;
 /// As much room for reading is lent.
 pub(super) const READING_BYTES: usize = 8 * 1024;
 
+/// As much is lent to who reads a large body. To make it anew for each would cost a third more for answers of 64 KiB.
+pub(super) const READING_BYTES_MAX: usize = 64 * 1024;
+
+/// A large room that is larger than this is not lent.
+const READING_BYTES_LENT_MAX: usize = 2 * READING_BYTES_MAX;
+
 /// Room for writing that has grown beyond this, as only heads of unusual size make it, is not lent.
 const WRITING_BYTES_MAX: usize = 32 * 1024;
 
@@ -19,29 +25,52 @@ const WRITING_BYTES_MAX: usize = 32 * 1024;
 /// connections are in the middle of a head.
 const SPARE_MAX: usize = 32;
 
+/// The same for large rooms: half a mebibyte of each thread.
+const LARGE_MAX: usize = 8;
+
 /// What nobody uses now.
 struct Spare {
     reading: RefCell<Vec<BytesMut>>,
+    large: RefCell<Vec<BytesMut>>,
     writing: RefCell<Vec<Vec<u8>>>,
 }
 
 thread_local! {
-    static SPARE: Spare = const { Spare { reading: RefCell::new(Vec::new()), writing: RefCell::new(Vec::new()) } };
+    static SPARE: Spare = const {
+        Spare {
+            reading: RefCell::new(Vec::new()),
+            large: RefCell::new(Vec::new()),
+            writing: RefCell::new(Vec::new()),
+        }
+    };
 }
 
-/// Room for reading, empty; it may have to be made.
-pub(super) fn take_reading() -> BytesMut {
+/// Room for reading, empty: [`READING_BYTES`], or [`READING_BYTES_MAX`] if more than the former is `wanted`.
+pub(super) fn take_reading(wanted: usize) -> BytesMut {
+    let large = wanted > READING_BYTES;
+    let taken = SPARE.try_with(|spare| if large { &spare.large } else { &spare.reading }.borrow_mut().pop());
     // A thread that ends has none left.
-    SPARE.try_with(|spare| spare.reading.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    let made = || BytesMut::with_capacity(if large { READING_BYTES_MAX } else { READING_BYTES });
+    taken.ok().flatten().unwrap_or_else(made)
 }
 
-/// Takes `room` for reading back, if it is empty, nobody holds a part of it, and it is as large as all others: a larger one
-/// was made for a large body, of which more will come, and the end of one would keep all of it.
+/// Takes `room` for reading back, if it is empty and nobody holds a part of it. Of another size than all others, as heads
+/// that come in parts make it, it is given up.
 pub(super) fn give_reading(room: &mut BytesMut) {
-    if room.is_empty() && room.try_reclaim(READING_BYTES) && room.capacity() == READING_BYTES {
-        let room = std::mem::take(room);
-        let _ended = SPARE.try_with(|spare| keep(&spare.reading, room));
+    if !room.is_empty() {
+        return;
     }
+    let large = room.try_reclaim(READING_BYTES_MAX);
+    if !large && !room.try_reclaim(READING_BYTES) {
+        return;
+    }
+    let room = std::mem::take(room);
+    let _ended = SPARE.try_with(|spare| match room.capacity() {
+        READING_BYTES => keep(&spare.reading, room, SPARE_MAX),
+        // One that was added to for the rest of a head has a little more.
+        READING_BYTES_MAX..=READING_BYTES_LENT_MAX => keep(&spare.large, room, LARGE_MAX),
+        _ => {}
+    });
 }
 
 /// Room for writing, empty; it may have to be made.
@@ -53,13 +82,13 @@ pub(super) fn take_writing() -> Vec<u8> {
 pub(super) fn give_writing(mut room: Vec<u8>) {
     if (1..=WRITING_BYTES_MAX).contains(&room.capacity()) {
         room.clear();
-        let _ended = SPARE.try_with(|spare| keep(&spare.writing, room));
+        let _ended = SPARE.try_with(|spare| keep(&spare.writing, room, SPARE_MAX));
     }
 }
 
-fn keep<T>(spare: &RefCell<Vec<T>>, room: T) {
+fn keep<T>(spare: &RefCell<Vec<T>>, room: T, most: usize) {
     let mut spare = spare.borrow_mut();
-    if spare.len() < SPARE_MAX {
+    if spare.len() < most {
         spare.push(room);
     }
 }
@@ -73,19 +102,41 @@ mod tests {
         let rooms = [BytesMut::with_capacity(READING_BYTES), BytesMut::with_capacity(READING_BYTES)];
         let places = rooms.each_ref().map(|room| room.as_ptr());
         rooms.into_iter().for_each(|mut room| give_reading(&mut room));
-        assert_eq!([take_reading(), take_reading()].map(|room| room.as_ptr()), [places[1], places[0]]);
-        assert_eq!(take_reading().capacity(), 0);
+        assert_eq!([take_reading(1), take_reading(1)].map(|room| room.as_ptr()), [places[1], places[0]]);
+        assert_eq!(spare_rooms(), (0, 0));
+    }
+
+    fn spare_rooms() -> (usize, usize) {
+        SPARE.with(|spare| (spare.reading.borrow().len(), spare.large.borrow().len()))
     }
 
     #[test]
-    fn what_somebody_holds_or_has_grown_is_not_lent() {
+    fn rooms_of_either_size_are_lent() {
+        for (wanted, capacity) in [(1, READING_BYTES), (READING_BYTES + 1, READING_BYTES_MAX)] {
+            let mut room = take_reading(wanted);
+            assert_eq!(room.capacity(), capacity);
+            room.extend_from_slice(&[0; 100]);
+            let place = room.as_ptr();
+            drop(room.split());
+            give_reading(&mut room);
+            assert_eq!(room.capacity(), 0);
+            assert_eq!(take_reading(wanted).as_ptr(), place);
+        }
+    }
+
+    #[test]
+    fn what_somebody_holds_is_not_lent_and_what_has_another_size_is_given_up() {
         let mut shared = BytesMut::zeroed(READING_BYTES);
         let part = shared.split_to(10).freeze();
         shared.clear();
-        for mut room in [shared, BytesMut::with_capacity(4 * READING_BYTES), BytesMut::from(&b"something"[..])] {
-            let before = room.capacity();
+        for (mut room, left) in [
+            (shared, READING_BYTES - 10),
+            (BytesMut::from(&b"something"[..]), 9),
+            (BytesMut::with_capacity(4 * READING_BYTES), 0),
+            (BytesMut::with_capacity(READING_BYTES_LENT_MAX + 1), 0),
+        ] {
             give_reading(&mut room);
-            assert_eq!((room.capacity(), take_reading().capacity()), (before, 0));
+            assert_eq!((room.capacity(), spare_rooms()), (left, (0, 0)));
         }
         assert_eq!(part.len(), 10);
         give_writing(Vec::with_capacity(WRITING_BYTES_MAX + 1));
@@ -100,5 +151,9 @@ mod tests {
     fn only_so_many_are_kept() {
         (0..2 * SPARE_MAX).for_each(|_| give_writing(Vec::with_capacity(8)));
         assert_eq!((0..2 * SPARE_MAX).filter(|_| take_writing().capacity() > 0).count(), SPARE_MAX);
+        for room in [READING_BYTES, READING_BYTES_MAX] {
+            (0..2 * SPARE_MAX).for_each(|_| give_reading(&mut BytesMut::with_capacity(room)));
+        }
+        assert_eq!(spare_rooms(), (SPARE_MAX, LARGE_MAX));
     }
 }
