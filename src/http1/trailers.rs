@@ -3,6 +3,8 @@
 //! A `Trailer` line is only a hint (RFC 9110, 6.6.2), but whoever receives a trailer that nobody announced may merge it into
 //! the head after it has decided by the head; hyper did not send such ones either.
 
+use std::collections::HashSet;
+
 use http::{HeaderMap, HeaderName};
 
 use crate::message::Headers;
@@ -26,7 +28,9 @@ impl Announced {
     /// Those of `trailers` that were announced.
     #[must_use]
     pub fn of(&self, mut trailers: HeaderMap) -> HeaderMap {
-        let others: Vec<_> = trailers.keys().filter(|name| !self.0.contains(name)).cloned().collect();
+        // Both may be a hundred, and more.
+        let announced: HashSet<_> = self.0.iter().collect();
+        let others: Vec<_> = trailers.keys().filter(|name| !announced.contains(name)).cloned().collect();
         for name in others {
             trailers.remove(name);
         }
