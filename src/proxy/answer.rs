@@ -1,6 +1,7 @@
 //! The body of an answer, on its way to the client. It carries the exchange to its end: the connection goes back to its
 //! pool, or is dropped; the request is counted.
 
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -9,6 +10,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
+use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::body::{BodyFault, BodyState, Idle, poll_filtered};
@@ -96,18 +98,31 @@ fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
 }
 
 impl AnswerBody {
-    /// The body of an upstream's answer.
+    /// The body of an upstream's answer, which has none by definition if it is `bodiless`.
     #[must_use]
-    pub fn upstream(mut incoming: Incoming, idle: Idle, exchange: Exchange) -> Self {
+    pub fn upstream(mut incoming: Incoming, bodiless: bool, idle: Idle, exchange: Exchange) -> Self {
         // hyper does not poll a body that says it has ended: end the exchange here.
         let exchange = Box::new(exchange);
-        let exchange = if incoming.is_end_stream() {
+        if incoming.is_end_stream() {
             exchange.end(&mut incoming);
-            None
-        } else {
-            Some(exchange)
-        };
-        Self::Upstream { incoming, idle, exchange }
+            return Self::Upstream { incoming, idle, exchange: None };
+        }
+        if bodiless {
+            // The head is all of it, but its stream of HTTP/2 may end in a frame of its own, and nobody asks for that: a
+            // stream that is dropped before is reset, and endpoints close connections with many of those.
+            exchange.end(&mut incoming);
+            drop(spawn_local(read_end(incoming, idle)));
+            return Self::Own(Full::default());
+        }
+        Self::Upstream { incoming, idle, exchange: Some(exchange) }
+    }
+}
+
+/// Waits for the end of a stream that has nothing to say any more. One that goes on all the same is reset.
+async fn read_end(mut incoming: Incoming, mut idle: Idle) {
+    let ended = poll_fn(|cx| poll_filtered(&mut incoming, &mut idle, cx));
+    if let Some(Err(fault)) = ended.await {
+        tracing::debug!(%fault, "an answer without a body did not end its stream");
     }
 }
 

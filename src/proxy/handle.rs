@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 
+use http::StatusCode;
 use http_body::Body;
 use http_body_util::Full;
 use hyper::ext::Protocol;
@@ -280,16 +281,17 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
     let Outcome { mut observer, request_body, new_key } = outcome;
     observer.answered(response.status);
     observer.told(response.headers.get(GRPC_STATUS));
-    let bodiless = is_head || response.status == http::StatusCode::NOT_MODIFIED;
+    let tells_length = is_head || response.status == StatusCode::NOT_MODIFIED;
+    let bodiless = tells_length || response.status == StatusCode::NO_CONTENT;
     let length = response.body.size_hint().exact();
-    edit::answer(&mut response, length, bodiless, &worker.settings.edit);
+    edit::answer(&mut response, length, tells_length, &worker.settings.edit);
     if let Some(key) = new_key {
         edit::set_own_cookie(&mut response.headers, &key, secure);
     }
     let idle = Idle::new(routed.service().spec.policy.body_idle_timeout);
     let long = Kind::of_answer(&response.headers).map(|kind| Open::begin(&worker, &routed, kind));
     let exchange = Exchange { worker, observer, lease, request_body, long };
-    response.map(|incoming| AnswerBody::upstream(incoming, idle, exchange))
+    response.map(|incoming| AnswerBody::upstream(incoming, bodiless, idle, exchange))
 }
 
 /// The endpoint consented to a WebSocket: the answer says so, and what comes after it is bytes.

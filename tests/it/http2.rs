@@ -138,6 +138,21 @@ fn an_http1_client_and_an_http2_origin_understand_each_other() {
 }
 
 #[test]
+fn an_answer_without_a_body_is_whole_when_its_stream_ends_later() {
+    let origin = H2Origin::saying("answer");
+    let proxy = to_h2(&origin);
+    let mut client = proxy.client();
+    for _ in 0..10 {
+        client.write("HEAD /late-end HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(client.read(true).unwrap().status, 200);
+    }
+    proxy.await_metric("pointsman_requests_total", &["code=\"2xx\""], 10.0);
+    assert!(proxy.metric("pointsman_refusals_total", &["reason=\"client_gone\""]) < 0.5);
+    eventually("all streams have ended", || origin.ended() == 10);
+    assert_eq!(origin.resets(), 0);
+}
+
+#[test]
 fn a_client_that_takes_everything_back_is_sent_away_and_others_are_not() {
     let origin = Origin::with(|_| Reply::raw("").hang());
     let proxy = proxy(&origin);

@@ -1,5 +1,6 @@
 //! HTTP/2 on both sides: a client that asks by hand, an origin that remembers.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
@@ -277,6 +278,9 @@ struct Served {
     text: &'static str,
     seen: Mutex<Vec<H2Seen>>,
     connections: AtomicUsize,
+    /// Answers to `HEAD /late-end` whose streams have ended, and those that were reset before.
+    ended: AtomicUsize,
+    resets: AtomicUsize,
     sick: AtomicBool,
 }
 
@@ -314,6 +318,16 @@ impl H2Origin {
         self.served.connections.load(SeqCst)
     }
 
+    /// Streams of answers to `HEAD /late-end` that have ended in order.
+    pub(crate) fn ended(&self) -> usize {
+        self.served.ended.load(SeqCst)
+    }
+
+    /// Streams of answers to `HEAD /late-end` that were reset before their end.
+    pub(crate) fn resets(&self) -> usize {
+        self.served.resets.load(SeqCst)
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
@@ -329,6 +343,18 @@ impl H2Origin {
     }
 }
 
+/// Ends the stream of an answer that has no body a moment after its head.
+async fn end_late(mut sending: h2::SendStream<Bytes>, served: &Served) -> Result<(), h2::Error> {
+    let pause = Duration::from_millis(20);
+    if tokio::time::timeout(pause, poll_fn(|cx| sending.poll_reset(cx))).await.is_ok() {
+        served.resets.fetch_add(1, SeqCst);
+        return Ok(());
+    }
+    sending.send_data(Bytes::new(), true)?;
+    served.ended.fetch_add(1, SeqCst);
+    Ok(())
+}
+
 async fn serve(stream: TcpStream, served: Arc<Served>) -> Result<(), h2::Error> {
     let mut connection = h2::server::handshake(stream).await?;
     while let Some(accepted) = connection.accept().await {
@@ -338,13 +364,16 @@ async fn serve(stream: TcpStream, served: Arc<Served>) -> Result<(), h2::Error> 
             let (head, mut incoming) = request.into_parts();
             let (body, trailers) = rest(&mut incoming).await?;
             let (method, uri) = (head.method.to_string(), head.uri.to_string());
-            let to_head = method == "HEAD";
+            let (to_head, late) = (method == "HEAD", uri.ends_with("/late-end"));
             served.seen.lock().unwrap().push(H2Seen { method, uri, headers: head.headers, body, trailers });
             let mut answer = Response::new(());
             if served.sick.load(SeqCst) {
                 *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
             }
-            let mut sending = respond.send_response(answer, to_head)?;
+            let mut sending = respond.send_response(answer, to_head && !late)?;
+            if to_head && late {
+                return end_late(sending, &served).await;
+            }
             if to_head {
                 return Ok(());
             }
