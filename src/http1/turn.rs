@@ -5,7 +5,7 @@
 //! second, again and again. So reads are [charged](charge) by what they bring.
 //!
 //! A timer of tokio's wants a part of the turn as well, and says that it waits when none is left. Who always has something to
-//! read would never run into a deadline. So deadlines are [heard](heard) out of turn.
+//! read would never run into a deadline. So deadlines are [`heard`] out of turn.
 
 use std::future::Future;
 use std::pin::Pin;
