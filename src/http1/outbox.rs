@@ -103,6 +103,10 @@ impl Outbox {
         }
         let large = written.min(self.large.len());
         self.large.advance(large);
+        if self.large.is_empty() {
+            // Its end would hold all of the room that it was read into.
+            self.large = Bytes::new();
+        }
         written -= large;
         self.after = &self.after[written.min(self.after.len())..];
     }
