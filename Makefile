@@ -70,7 +70,7 @@ bench-peers:
 	@.ci/tools bench
 	PATH="$$PATH:/usr/sbin" cargo bench --bench peers
 
-# The binary with profile-guided optimization, in target/pgo/optimized; see docs/performance.md.
+# The binary with profile-guided optimization and a layout by BOLT, target/pgo/pointsman; see docs/performance.md.
 pgo:
 	@.ci/pgo
 
