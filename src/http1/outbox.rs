@@ -111,3 +111,23 @@ impl Outbox {
         self.after = &self.after[written.min(self.after.len())..];
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use bytes::BytesMut;
+
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_held_no_more() {
+        let mut room = BytesMut::zeroed(64 * 1024);
+        let (mut outbox, mut stream) = (Outbox::default(), Vec::new());
+        outbox.push(room.split().freeze(), b"\r\n");
+        assert!(!room.try_reclaim(64 * 1024));
+        assert!(outbox.poll_flush(&mut stream, &mut Context::from_waker(Waker::noop())).is_ready());
+        assert_eq!(stream.len(), 64 * 1024 + 2);
+        assert!(room.try_reclaim(64 * 1024), "the room is free for the next part");
+    }
+}

@@ -147,17 +147,6 @@ fn chunks_that_another_one_might_read_in_another_way_are_refused() {
     assert_eq!(read(BodyLength::Chunked, [extended.as_bytes()]), Err(Broken::Malformed), "16.4 KiB of extensions");
 }
 
-#[test]
-fn what_was_written_is_held_no_more() {
-    let mut room = BytesMut::zeroed(64 * 1024);
-    let (mut outbox, mut bytes) = (Outbox::default(), Vec::new());
-    outbox.push(room.split().freeze(), b"\r\n");
-    assert!(!room.try_reclaim(64 * 1024));
-    written(&mut outbox, &mut bytes);
-    assert_eq!(bytes.len(), 64 * 1024 + 2);
-    assert!(room.try_reclaim(64 * 1024), "the room is free for the next part");
-}
-
 /// The head of an answer that comes in these parts, and what follows it.
 fn response<'p>(
     to_head: bool,
