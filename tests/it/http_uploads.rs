@@ -34,6 +34,24 @@ fn the_size_of_a_chunk_has_an_end() {
 }
 
 #[test]
+fn a_refused_client_with_more_to_send_is_told_that_its_connection_ends() {
+    let origin = Origin::saying("ok");
+    let proxy = Setup::to(&[&origin]).service("hosts = [\"a\"]").start();
+    for rest in ["Content-Length: 1000\r\n\r\nhello", "Content-Length: 5\r\nExpect: 100-continue\r\n\r\n"] {
+        let mut client = proxy.client();
+        let answer = client.ask(format!("POST / HTTP/1.1\r\nHost: unknown\r\n{rest}"));
+        answer.assert_refused(404, "no_service");
+        assert_eq!(answer.header("connection"), Some("close"), "{rest}");
+        assert_ne!(client.end().0, End::Silent);
+    }
+    let mut client = proxy.client();
+    let whole = client.ask("POST / HTTP/1.1\r\nHost: unknown\r\nContent-Length: 5\r\n\r\nhello");
+    whole.assert_refused(404, "no_service");
+    assert_eq!(whole.header("connection"), None, "all of it has come");
+    assert_eq!(client.ask(get("/")).text(), "ok", "on the same connection");
+}
+
+#[test]
 fn an_early_answer_to_a_large_body_arrives() {
     let origin = Origin::with(|_| Reply::ok("ok"));
     let early = Origin::eager(|_| {

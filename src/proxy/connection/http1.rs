@@ -247,7 +247,8 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, reque
     let Some(mut answer) = answered else { return After::Close };
     leave::mark(worker, &mut answer);
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-    let ended = respond(wire, answer, (asked, !worker.draining()), &worker.date).await;
+    let may_go_on = poll_fn(|cx| Poll::Ready(wire.with(|wire| wire.may_go_on(cx)).unwrap_or(false))).await;
+    let ended = respond(wire, answer, (asked, may_go_on && !worker.draining()), &worker.date).await;
     if switched && !matches!(ended, Ended::Broken | Ended::Cut) {
         return After::Tunnel;
     }

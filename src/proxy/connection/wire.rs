@@ -35,6 +35,8 @@ pub(super) struct Wire {
     expects_continue: bool,
     /// Whether the answer has begun: then what waits to be written is the connection's to write, which is woken for it.
     answering: bool,
+    /// Whether nobody will ask for what is left of the body.
+    left: bool,
     /// The number of the exchange.
     exchange: u64,
 }
@@ -59,7 +61,13 @@ impl Wire {
     pub(super) fn begin(&mut self, body: BodyLength, expects_continue: bool) {
         self.exchange += 1;
         self.body = BodyDecoder::new(body);
-        (self.expects_continue, self.answering) = (expects_continue, false);
+        (self.expects_continue, self.answering, self.left) = (expects_continue, false, false);
+    }
+
+    /// Whether another request can follow, as far as is known when the answer begins: not if a client that is refused has
+    /// more to send of a body that nobody reads. It has to be told with the answer (RFC 9112, 9.6).
+    pub(super) fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
+        self.body.is_over() || !self.left || self.skip(cx)
     }
 
     /// The answer has begun: nobody is told to go on any more.
@@ -76,6 +84,11 @@ impl Wire {
     /// there is nothing left.
     pub(super) fn end(&mut self, cx: &mut Context<'_>) -> bool {
         self.exchange += 1;
+        self.skip(cx)
+    }
+
+    /// Drops what has come of the body. Whether that was all of it.
+    fn skip(&mut self, cx: &mut Context<'_>) -> bool {
         let mut may_read = true;
         loop {
             match self.body.decode(self.inbox.bytes()) {
@@ -144,6 +157,7 @@ impl SharedWire {
             body: BodyDecoder::Length(0),
             expects_continue: false,
             answering: false,
+            left: false,
             exchange: 0,
         };
         Self(Rc::new(RefCell::new(Some(wire))))
@@ -176,6 +190,17 @@ pub struct WireBody {
 impl WireBody {
     fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
         self.wire.with(|wire| (wire.exchange == self.exchange).then(|| act(wire))).flatten()
+    }
+}
+
+impl Drop for WireBody {
+    fn drop(&mut self) {
+        // Whoever drops one does not have the wire at that moment; if it had, the connection would find out at the end.
+        if let Ok(mut wire) = self.wire.0.try_borrow_mut()
+            && let Some(wire) = wire.as_mut().filter(|wire| wire.exchange == self.exchange)
+        {
+            wire.left = true;
+        }
     }
 }
 
