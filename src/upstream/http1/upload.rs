@@ -98,6 +98,7 @@ impl Upload {
                     }
                 }
                 Some(Err(last)) => {
+                    self.touched = true;
                     let trailers = last.into_trailers().ok().map(|trailers| self.announced.of(trailers));
                     self.end(outbox, trailers.as_ref())?;
                 }
@@ -112,5 +113,50 @@ impl Upload {
             encoder.end(outbox, trailers)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use http::HeaderValue;
+    use http_body_util::{BodyExt, Empty};
+
+    use super::*;
+
+    /// A connection that takes nothing.
+    struct Gone;
+
+    impl AsyncWrite for Gone {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[test]
+    fn a_body_whose_trailers_were_taken_is_no_longer_whole() {
+        let mut headers = Headers::default();
+        headers.append(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        for (trailers, touched) in
+            [(Some(HeaderMap::from_iter([(http::header::ETAG, HeaderValue::from_static("1"))])), true), (None, false)]
+        {
+            let mut body = Empty::<Bytes>::new().with_trailers(std::future::ready(trailers.map(Ok))).boxed_unsync();
+            let mut upload = Upload::of(&headers, &body);
+            let sent = upload.poll(
+                (&mut body, &mut Outbox::default()),
+                &mut Gone,
+                &mut Context::from_waker(std::task::Waker::noop()),
+            );
+            assert_eq!((sent, upload.touched), (Poll::Ready(Err(UploadFault::Connection)), touched));
+        }
     }
 }
