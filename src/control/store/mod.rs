@@ -39,7 +39,8 @@ pub struct Store {
 /// The claim of this process on a database file.
 #[derive(Debug)]
 struct FileLock {
-    file: File,
+    /// Until it is closed.
+    file: Option<File>,
     path: PathBuf,
 }
 

@@ -133,7 +133,7 @@ fn lock(path: &Path) -> Result<(FileLock, bool), StoreError> {
     }
     let canonical = path.canonicalize().map_err(failed)?;
     open.insert(canonical.clone());
-    Ok((FileLock { file, path: canonical }, read_only))
+    Ok((FileLock { file: Some(file), path: canonical }, read_only))
 }
 
 fn is_read_only(error: &io::Error) -> bool {
@@ -142,10 +142,14 @@ fn is_read_only(error: &io::Error) -> bool {
 
 impl Drop for FileLock {
     fn drop(&mut self) {
-        // Not by closing it: a process that this one is about to start has the file open until it runs its own program. If
-        // it cannot be unlocked, it is by closing it all the same.
-        let _unlocked = self.file.unlock();
-        OPEN.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.path);
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = self.file.take() {
+            // Not by closing it: a process that this one is about to start has the file open until it runs its own
+            // program. If it cannot be unlocked, it is by closing it all the same.
+            let _unlocked = file.unlock();
+        }
+        // Closed by now: whoever opens it next must not lose its locks to that.
+        open.remove(&self.path);
     }
 }
 
@@ -164,7 +168,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("pointsman.db");
         let (first, _) = lock(&path).expect("a new file");
-        let inherited = first.file.try_clone().expect("as a new process has it");
+        let inherited = first.file.as_ref().expect("open").try_clone().expect("as a new process has it");
         assert!(matches!(lock(&path), Err(StoreError::InUse { .. })));
         drop(first);
         assert!(lock(&path).is_ok());
