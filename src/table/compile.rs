@@ -15,17 +15,20 @@ use std::sync::Arc;
 use crate::stats::{Alarms, EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::address::Addresses;
-use super::gate::Gate;
 use super::hash::Salt;
 use super::hot::{Fixed, Hot};
 use super::intern::{Interned, Interner};
 use super::name::Name;
 use super::on_trial::OnTrial;
 use super::router::{Places, Router};
-use super::spec::{Condition, Protocol, ServiceSpec};
+use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
 use crate::tls::ClientSettings;
+
+mod rules;
+
+pub use rules::{Rule, Rules};
 
 /// All routing of one revision.
 #[derive(Debug, Default)]
@@ -71,12 +74,10 @@ pub struct Service {
     pub versions: Box<[Version]>,
     /// What happens to its requests at this moment.
     pub stats: Arc<ServiceStats>,
-    /// Its rules, in order.
-    pub rules: Box<[Rule]>,
+    /// Its rules.
+    pub rules: Rules,
     /// Where requests are counted that a rollout is judged on, if there is one.
     pub trial: Option<OnTrial>,
-    /// The gates that find no place in the service's record.
-    pub(super) later_gates: Arc<[Gate]>,
     /// First slot after each run and the owner's index, ascending.
     runs: Box<[(u32, u16)]>,
 }
@@ -109,17 +110,6 @@ pub struct Endpoint {
     pub drained: bool,
     /// What is known of it at run time, shared by all generations and workers.
     pub stats: Arc<EndpointStats>,
-}
-
-/// A rule, with its version resolved.
-#[derive(Debug)]
-pub struct Rule {
-    /// Its name.
-    pub name: Name,
-    /// When it applies.
-    pub when: Arc<Condition>,
-    /// Index of the version that it picks.
-    pub version: u16,
 }
 
 /// Traffic that does not fit the services.
@@ -171,7 +161,8 @@ impl Table {
             by_name.insert(spec.name.clone(), number);
             limits_in_flight |= spec.policy.limits.in_flight.is_some();
             let (fixed, later_gates) = Fixed::of(spec, &mut interner);
-            let service = Service::compile(spec, traffic, registry, (later_gates, &addresses))?;
+            let parts = (Rules::of(spec, later_gates)?, &addresses);
+            let service = Service::compile(spec, traffic, registry, parts)?;
             records.push(Hot::new(Arc::new(service), fixed));
         }
         let index = Index { router: places.router(), by_name, limits_in_flight, interned: interner.finish() };
@@ -193,7 +184,7 @@ impl Table {
         for (name, traffic) in changed {
             let number = self.index.by_name.get(name).ok_or_else(|| CompileError::NoService(name.clone()))?;
             let service = &self.hot(*number).service;
-            let parts = (Arc::clone(&service.later_gates), &self.addresses);
+            let parts = (service.rules.clone(), &self.addresses);
             let service = Service::compile(&service.spec, traffic, registry, parts)?;
             replace(&mut blocks, *number, service);
         }
@@ -210,7 +201,7 @@ impl Table {
         for (number, service) in (0..).zip(self.services()) {
             let mut names = service.spec.versions.iter().flat_map(|version| &version.names);
             if names.any(|name| self.addresses.of(&name.host) != addresses.of(&name.host)) {
-                let parts = (Arc::clone(&service.later_gates), addresses);
+                let parts = (service.rules.clone(), addresses);
                 let service = Service::compile(&service.spec, &service.traffic, registry, parts)?;
                 replace(&mut blocks, number, service);
             }
@@ -275,6 +266,12 @@ impl Table {
     }
 }
 
+/// Index of the version of this name.
+fn position(spec: &ServiceSpec, name: &Name) -> Result<u16, CompileError> {
+    let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name).map(|(index, _)| index);
+    found.ok_or_else(|| CompileError::NoVersion { service: spec.name.clone(), version: name.clone() })
+}
+
 /// Puts a service in the place of its own generation before, in a copy of its block.
 fn replace(blocks: &mut [Arc<[Hot]>], number: u32, service: Service) {
     let place = &mut Arc::make_mut(&mut blocks[number as usize / BLOCK])[number as usize % BLOCK];
@@ -286,16 +283,9 @@ impl Service {
         spec: &Arc<ServiceSpec>,
         traffic: &Arc<Traffic>,
         registry: &Registry,
-        (later_gates, addresses): (Arc<[Gate]>, &Arc<Addresses>),
+        (rules, addresses): (Rules, &Arc<Addresses>),
     ) -> Result<Self, CompileError> {
-        let position = |name: &Name| {
-            let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name).map(|(index, _)| index);
-            found.ok_or_else(|| CompileError::NoVersion { service: spec.name.clone(), version: name.clone() })
-        };
-        let runs = traffic.slots.iter().map(|(_, run)| Ok((run.until, position(&run.version)?)));
-        let rules = spec.rules.iter().map(|rule| {
-            Ok(Rule { name: rule.name.clone(), when: Arc::clone(&rule.when), version: position(&rule.version)? })
-        });
+        let runs = traffic.slots.iter().map(|(_, run)| Ok((run.until, position(spec, &run.version)?)));
         let versions = spec.versions.iter().map(|version| {
             let transport = version.tls.as_ref().map_or(0, transport);
             let endpoint = |address: &SocketAddr| Endpoint {
@@ -316,8 +306,7 @@ impl Service {
         Ok(Self {
             salt: Salt::new(&traffic.salt),
             runs: runs.collect::<Result<_, _>>()?,
-            rules: rules.collect::<Result<_, _>>()?,
-            later_gates,
+            rules,
             versions: versions.collect(),
             stats: registry.service(&spec.name),
             trial: registry.trial(&spec.name).and_then(|trial| OnTrial::new(&trial, spec, traffic)),

@@ -146,7 +146,7 @@ impl Hot {
     /// The gates of the rules, in order.
     pub(super) fn gates(&self) -> impl Iterator<Item = &Gate> {
         let here = &self.fixed.gates[..usize::from(self.fixed.gates_len)];
-        let later = if here.len() == GATES_MAX { &*self.service.later_gates } else { &[] };
+        let later = if here.len() == GATES_MAX { &*self.service.rules.later_gates } else { &[] };
         here.iter().chain(later)
     }
 

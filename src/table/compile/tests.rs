@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 use super::*;
 use crate::stats::names::CodeClass;
 use crate::table::fixture::{first_traffic, name, rule, shared, spec, weights};
-use crate::table::spec::{HostPattern, KeySource, Pattern};
+use crate::table::spec::{Condition, HostPattern, KeySource, Pattern};
 
 fn on_host(service: &str, host: &str) -> ServiceSpec {
     ServiceSpec { hosts: vec![HostPattern::Exact(host.into())], ..spec(service, "v1=90 v2=10") }
