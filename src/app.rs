@@ -293,6 +293,7 @@ impl Bound {
         let holds = Arc::new(Desk::new(Arc::clone(&self.registry), self.clock_start));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
         let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
+        let retired = self.writer.retired();
         let (handle, writer_thread) = self.writer.start()?;
         let ready = Arc::new(AtomicBool::new(true));
         let (upgrades, calls) = control::upgrade::channel();
@@ -307,6 +308,7 @@ impl Bound {
             sides: self.material.sides,
             handle,
             published,
+            retired,
             store_problem,
             holds,
             registry: self.registry,

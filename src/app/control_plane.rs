@@ -26,6 +26,7 @@ use crate::control::live::Live;
 use crate::control::publish::Published;
 use crate::control::renew::Renewal;
 use crate::control::resolve::{First, Resolver};
+use crate::control::retired::Retired;
 use crate::control::rollouts::desk::Rollouts;
 use crate::control::rollouts::director::{Director, Known, Means, Shown};
 use crate::control::rollouts::notify::{Courier, notifier};
@@ -91,6 +92,7 @@ pub(super) struct ControlPlane {
     pub(super) sides: Arc<Sides>,
     pub(super) handle: Handle,
     pub(super) published: Published,
+    pub(super) retired: Retired,
     pub(super) store_problem: watch::Receiver<Option<String>>,
     pub(super) holds: Arc<Desk>,
     pub(super) registry: Arc<Registry>,
@@ -114,7 +116,7 @@ impl ControlPlane {
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
         let Self { door, admin_tls, sides, handle, published, holds, registry, ready, upgrades, .. } = self;
         let (clock_start, file, log_file, hangups) = (self.clock_start, self.file, self.log_file, self.hangups);
-        let config = self.config;
+        let (config, retired) = (self.config, self.retired);
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let resolver =
@@ -171,6 +173,7 @@ impl ControlPlane {
                     systemd::run(reloads, hangups.systemd, stopped(stop.clone())),
                     director.run(stopped(stop.clone())),
                     courier.run(stopped(stop.clone())),
+                    retired.run(stopped(stop.clone())),
                 );
             });
             Ok(())

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
+use super::retired::{self, Retired};
 use crate::table::Table;
 
 /// What the data plane holds: one load a request, at its start.
@@ -15,13 +16,16 @@ pub type Published = Arc<ArcSwap<Table>>;
 pub struct Publisher {
     published: Published,
     changes: watch::Sender<()>,
+    /// Where tables are freed; none: where they are let go of.
+    retired: Option<retired::Sender>,
 }
 
 impl Publisher {
     /// Publishes a first table.
     #[must_use]
     pub fn new(table: Table) -> Self {
-        Self { published: Arc::new(ArcSwap::from_pointee(table)), changes: watch::Sender::default() }
+        let published = Arc::new(ArcSwap::from_pointee(table));
+        Self { published, changes: watch::Sender::default(), retired: None }
     }
 
     /// The readers' end.
@@ -36,9 +40,21 @@ impl Publisher {
         self.changes.subscribe()
     }
 
+    /// Where tables go from now on when they are replaced, to be freed.
+    #[must_use]
+    pub fn retired(&mut self) -> Retired {
+        let (sender, retired) = Retired::new();
+        self.retired = Some(sender);
+        retired
+    }
+
     /// Puts `table` in force: every request that begins after this returns is routed by it.
     pub fn publish(&self, table: Table) {
-        self.published.store(Arc::new(table));
+        let before = self.published.swap(Arc::new(table));
+        if let Some(retired) = &self.retired {
+            // One that nobody takes is freed here.
+            retired.send(before).ok();
+        }
         self.changes.send_replace(());
     }
 

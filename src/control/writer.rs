@@ -20,6 +20,7 @@ use super::handle::{
     Applied, ApplyError, CALLS_MAX, Call, ChangeRequest, FILE_AUTHOR, Facts, Handle, ReadError, Upgrading,
 };
 use super::publish::{Published, Publisher};
+use super::retired::Retired;
 use super::store::{Header, Loaded, Record, Store, StoreError};
 
 /// The state, the store and the table, before the thread has them.
@@ -127,6 +128,12 @@ impl Writer {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<()> {
         self.publisher.changes()
+    }
+
+    /// What frees the tables that are replaced.
+    #[must_use]
+    pub fn retired(&mut self) -> Retired {
+        self.publisher.retired()
     }
 
     /// Why nothing can be written to the store; none while it can, as far as is known.
