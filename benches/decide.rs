@@ -1,27 +1,35 @@
 //! The decision over tables of different sizes.
 //!
-//! What to look at: the ratios that are printed at the end, how far ten thousand services are from one; the aim is
-//! twice. `one asked for` shows that the work does not grow with the table. What the others cost more is cache misses.
-//! `popular` draws services as a site's traffic does (Zipf: the n-th most popular one gets 1/n of the first one's
-//! requests); `uniform` is the worst order there is. `find` is the router's part alone, `a miss` what one load costs that
-//! waits for the load before, in memory as large as all that decisions read of ten thousand services, and in memory that
-//! no cache holds: the unit in which to think of the rest.
+//! What to look at: how far ten thousand services are from one; the aim is twice. `one asked for` shows that the work does
+//! not grow with the table. What the others cost more is cache misses. `popular` draws services as a site's traffic does
+//! (Zipf: the n-th most popular one gets 1/n of the first one's requests); `uniform` is the worst order there is. `find`
+//! is the router's part alone, `a miss` what one load costs that waits for the load before, in memory as large as all that
+//! decisions read of ten thousand services, and in memory that no cache holds: the unit in which to think of the rest.
 //!
 //! What is compared is the table cold and the request warm, because a proxy has just read it: the hosts are written
 //! into the same few kilobytes before the clock runs, for one service as for ten thousand. And each decision waits for
 //! the one before, or the processor would fetch for several requests at once, which a proxy never decides side by side.
-//! A busy neighbour that shares the last cache level doubles the large ones and leaves the small one as it was: measure
-//! on a quiet machine.
+//!
+//! A neighbour that shares the last cache level, or the clock of the core, makes everything twice as long for seconds. So
+//! all cases take turns of some milliseconds, each turn is compared with that of one service beside it, and what is
+//! printed is the middle of all turns with the half of them around it.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    missing_docs,
+    reason = "a bench prints what it measured, and its figures are far below 2^52"
+)]
 
 mod support;
 
 use std::cell::Cell;
 use std::fmt::Write;
 use std::hint::black_box;
-use std::time::Duration;
 
-use criterion::measurement::WallTime;
-use criterion::{BenchmarkGroup, Criterion, criterion_group, criterion_main};
 use http::{HeaderName, HeaderValue, Method};
 use pointsman::message::Headers;
 use pointsman::stats::Registry;
@@ -110,51 +118,59 @@ impl Hosts<'_> {
     }
 }
 
-/// Measures `each` over hosts that are drawn; it gets a host and its number, and yields something that the next call
-/// waits for. Returns nanoseconds a call. What counts is the median of short rounds, not the sum of all: a round in
-/// which the machine did something else counts as one.
-fn measure(
-    group: &mut BenchmarkGroup<'_, WallTime>,
-    label: &str,
-    draws: &[u32],
-    each: impl Fn(&str, usize) -> u32,
-) -> f64 {
-    let prepared = (0..PREPARED).map(|_| String::with_capacity(64)).collect();
-    let mut hosts = Hosts { draws, drawn: 0, prepared };
-    let mut samples = Vec::new();
-    group.bench_function(label, |bencher| {
-        bencher.iter_custom(|iterations| {
-            let rounds = (0..iterations.div_ceil(PREPARED as u64)).map(|_| hosts.round(&each));
-            let call = median(rounds.collect()) / PREPARED as f64;
-            samples.push(call);
-            Duration::from_secs_f64(call * iterations as f64)
-        });
-    });
-    median(samples) * 1e9
+/// Rounds of a turn. In the first third of them the caches take on what this case needs, which does not count.
+const ROUNDS: usize = 120;
+
+/// Times that every case has its turn.
+const TURNS: usize = 200;
+
+/// Gets a host and its number, and yields something that the next call waits for.
+type Each<'a> = Box<dyn Fn(&str, usize) -> u32 + 'a>;
+
+/// Something that is measured in turns with others.
+struct Case<'a> {
+    label: &'static str,
+    hosts: Hosts<'a>,
+    each: Each<'a>,
+    /// Nanoseconds a call, in each turn.
+    nanos: Vec<f64>,
 }
 
-fn median(mut list: Vec<f64>) -> f64 {
-    list.sort_by(f64::total_cmp);
-    list.get(list.len() / 2).copied().unwrap_or_default()
+impl<'a> Case<'a> {
+    fn new(label: &'static str, draws: &'a [u32], each: impl Fn(&str, usize) -> u32 + 'a) -> Self {
+        let prepared = (0..PREPARED).map(|_| String::with_capacity(64)).collect();
+        Self { label, hosts: Hosts { draws, drawn: 0, prepared }, each: Box::new(each), nanos: Vec::new() }
+    }
+
+    /// What counts is the middle of short rounds, not the sum of all: a round in which the machine did something else
+    /// counts as one.
+    fn turn(&mut self) {
+        let rounds = (0..ROUNDS).map(|_| self.hosts.round(&self.each));
+        let mut warm: Vec<f64> = rounds.skip(ROUNDS / 3).collect();
+        self.nanos.push(at(&mut warm, 0.5) / PREPARED as f64 * 1e9);
+    }
+}
+
+/// The value below which this part of them lies.
+fn at(values: &mut [f64], part: f64) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[((values.len() - 1) as f64 * part) as usize]
 }
 
 fn request<'a>(host: &'a str, headers: &'a Headers) -> RequestView<'a> {
     RequestView { method: &Method::GET, host, path: PATH, query: None, headers, client: [192, 0, 2, 1].into() }
 }
 
-/// Measures a table. Returns the nanoseconds of a decision.
-fn table(group: &mut BenchmarkGroup<'_, WallTime>, label: &str, table: &Table, draws: &[u32]) -> f64 {
-    let users = users();
-    let median = measure(group, label, draws, |host, number| {
+/// A decision by a table.
+fn decision<'a>(table: &'a Table, users: &'a [Headers]) -> impl Fn(&str, usize) -> u32 + 'a {
+    move |host, number| {
         let decision = decide(table, &request(host, &users[number % users.len()]), 0, |version| version.usable(0));
         u32::from(black_box(decision.map(|decision| decision.version)).unwrap_or(u16::MAX))
-    });
-    measure(group, &format!("find, {label}"), draws, |host, _| black_box(table.find(host, PATH)).unwrap_or(u32::MAX));
-    median
+    }
 }
 
-/// Measures loads each of which waits for the one before, over so many bytes.
-fn miss(group: &mut BenchmarkGroup<'_, WallTime>, label: &str, bytes: usize) {
+/// Loads each of which waits for the one before, over so many bytes.
+fn miss(bytes: usize) -> impl Fn(&str, usize) -> u32 {
     // Pairs of lines, because pairs are fetched together.
     const WORDS: usize = 128 / size_of::<usize>();
     let (mut rng, count) = (StdRng::seed_from_u64(7), bytes / 128);
@@ -167,29 +183,44 @@ fn miss(group: &mut BenchmarkGroup<'_, WallTime>, label: &str, bytes: usize) {
         next[at * WORDS] = order[(index + 1) % count] * WORDS;
     }
     let at = Cell::new(0);
-    measure(group, label, &uniform(1), |_, _| {
+    move |_, _| {
         at.set(next[at.get()]);
         0
-    });
-}
-
-#[expect(clippy::print_stdout, reason = "the ratio is what the bench is for, and criterion has none")]
-fn bench(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("decide");
-    let one = table(&mut group, "1 service", &support::Site::new(1).compile(&Registry::new(1)), &uniform(1));
-    let large = support::Site::new(SERVICES).compile(&Registry::new(1));
-    for (label, draws) in [
-        ("10000 services, one asked for", vec![SERVICES / 2; DRAWS]),
-        ("10000 services, popular", popular(SERVICES)),
-        ("10000 services, uniform", uniform(SERVICES)),
-    ] {
-        let nanos = table(&mut group, label, &large, &draws);
-        println!("{label}: {nanos:.0} ns, {:.2} times the {one:.0} ns of one service", nanos / one);
     }
-    miss(&mut group, "a miss in 2 MiB", 2 << 20);
-    miss(&mut group, "a miss in 256 MiB", 256 << 20);
-    group.finish();
 }
 
-criterion_group!(benches, bench);
-criterion_main!(benches);
+fn main() {
+    let users = users();
+    let small = support::Site::new(1).compile(&Registry::new(1));
+    let large = support::Site::new(SERVICES).compile(&Registry::new(1));
+    let draws = [uniform(1), vec![SERVICES / 2; DRAWS], popular(SERVICES), uniform(SERVICES)];
+    let tables = [&small, &large, &large, &large];
+    let [first, one, often, evenly] = &draws;
+    let labels = ["1 service", "10000 services, one asked for", "10000 services, popular", "10000 services, uniform"];
+    let decisions = labels.into_iter().zip([first, one, often, evenly]).zip(tables);
+    let mut cases: Vec<_> =
+        decisions.map(|((label, draws), table)| Case::new(label, draws, decision(table, &users))).collect();
+    let labels = ["find, 1 service", "find, one asked for", "find, popular", "find, uniform"];
+    let finds = labels.into_iter().zip([first, one, often, evenly]).zip(tables);
+    cases.extend(finds.map(|((label, draws), table)| {
+        Case::new(label, draws, |host, _| black_box(table.find(host, PATH)).unwrap_or(u32::MAX))
+    }));
+    cases.push(Case::new("a miss in 2 MiB", first, miss(2 << 20)));
+    cases.push(Case::new("a miss in 256 MiB", first, miss(256 << 20)));
+    for _ in 0..TURNS {
+        cases.iter_mut().for_each(Case::turn);
+    }
+    report(&mut cases);
+}
+
+fn report(cases: &mut [Case<'_>]) {
+    let one = cases[0].nanos.clone();
+    println!("| | ns | multiple of a decision for one service |\n|---|---|---|");
+    for case in cases {
+        let mut ratios: Vec<f64> = case.nanos.iter().zip(&one).map(|(nanos, one)| nanos / one).collect();
+        let nanos = at(&mut case.nanos, 0.5);
+        let [middle, low, high] = [0.5, 0.25, 0.75].map(|part| at(&mut ratios, part));
+        println!("| {} | {nanos:.1} | {middle:.2} ({low:.2} to {high:.2}) |", case.label);
+    }
+    println!("\nMiddle of {TURNS} turns, and the half of them around it.");
+}

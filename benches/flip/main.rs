@@ -8,8 +8,9 @@
 //! connections, whose memory is in no cache. wrk fails the bench when an answer is an error or a connection breaks.
 //!
 //! Twice: with all cores shared by all, where the CPU of a flip is taken from the traffic, and with the one worker on a core
-//! of its own and all else on another, where only what a flip does to the worker shows. There each request has a hundred
-//! rules to pass, so that the worker is what limits the traffic.
+//! of its own and all else on another, where only what a flip does to the worker shows. There each request has so many
+//! rules to pass that the worker is what limits the traffic, and the other core has time left for load, origin and the
+//! control plane; how much is printed, because without any the figures would be those of the load.
 
 #![allow(
     clippy::unwrap_used,
@@ -60,6 +61,10 @@ const BLOCKS: u32 = 40;
 /// Connections that ask without a pause.
 const CONNECTIONS: u32 = 64;
 
+/// Rules that a request has to pass where the worker has a core of its own: with 300 load and origin, on the other
+/// core, take as long as the worker.
+const RULES: u32 = 1_200;
+
 /// What is done a hundred times a second.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -108,7 +113,7 @@ fn main() {
 fn measure(binary: &Path, scene: Scene) {
     let shape = match scene {
         Scene::Shared => Shape { workers: 2, services: 2, ..Shape::SMALL },
-        Scene::Own => Shape { workers: 1, services: 2, rules: 100, ..Shape::SMALL },
+        Scene::Own => Shape { workers: 1, services: 2, rules: RULES, ..Shape::SMALL },
     };
     if scene == Scene::Own {
         // Threads and processes that begin later stay there as well.
@@ -129,7 +134,7 @@ fn measure(binary: &Path, scene: Scene) {
         Scene::Shared => println!("\n### All cores shared by all\n"),
         Scene::Own => println!("\n### A worker on a core of its own\n"),
     }
-    report((&mut alone, nanos), &mut client.times, &mut ratios);
+    report((&mut alone, nanos), &mut client.times, &mut ratios, scene);
 }
 
 /// For each of [`Kind::ALL`], in each block: requests a second and CPU a request, as multiples of those without.
@@ -150,6 +155,9 @@ fn beside_traffic(proxy: &Running, origin: &Origin, client: &mut Client) -> [Rat
             for (ratios, turn) in ratios.iter_mut().zip(&both) {
                 ratios.rates.push(turn.rate() / both[0].rate());
                 ratios.costs.push(turn.cost() / both[0].cost());
+                for (ratios, idle) in ratios.idle.iter_mut().zip(turn.idle) {
+                    ratios.push(idle.div_duration_f64(turn.time));
+                }
             }
         }
         load.join().unwrap();
@@ -161,9 +169,11 @@ fn beside_traffic(proxy: &Running, origin: &Origin, client: &mut Client) -> [Rat
 struct Ratios {
     rates: Vec<f64>,
     costs: Vec<f64>,
+    /// The part of their time that cores 0 and 1 had nothing to do.
+    idle: [Vec<f64>; 2],
 }
 
-fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [Ratios]) {
+fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [Ratios], scene: Scene) {
     println!("| of {} flips without traffic and {} beside it | |\n|---|---|", alone.len(), beside.len());
     #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
     let each = nanos as f64 / 1e3 / alone.len() as f64;
@@ -174,7 +184,7 @@ fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [R
     println!("| CPU of a flip without traffic, all threads | {each:.0} us |\n");
     let often = Duration::from_secs(1).div_duration_f64(EVERY);
     println!("| {often:.0} times a second, beside traffic | requests a second | CPU of a request |\n|---|---|---|");
-    for (kind, Ratios { rates, costs }) in Kind::ALL.iter().zip(ratios).skip(1) {
+    for (kind, Ratios { rates, costs, .. }) in Kind::ALL.iter().zip(&mut *ratios).skip(1) {
         let figures = [rates, costs].map(|ratios| {
             let [middle, low, high] = [0.5, 0.25, 0.75].map(|part| at(ratios, part));
             format!("{middle:.3} ({low:.3} to {high:.3})")
@@ -182,6 +192,13 @@ fn report((alone, nanos): (&mut [f64], u64), beside: &mut [f64], ratios: &mut [R
         println!("| {} | {} |", kind.name(), figures.join(" | "));
     }
     println!("\nAs a multiple of the same without: middle of {BLOCKS} blocks, and the half of them around it.");
+    if scene == Scene::Own {
+        let [without, .., with] = ratios else { return };
+        for (core, of) in ["The worker's core", "The core of all others"].into_iter().enumerate() {
+            let [without, with] = [&mut *without, &mut *with].map(|ratios| at(&mut ratios.idle[core], 0.5) * 100.0);
+            println!("{of} was idle for {without:.0} % of the time without flips, {with:.0} % beside them.");
+        }
+    }
 }
 
 /// The value below which this part of them lies.
@@ -201,20 +218,26 @@ fn at(values: &mut [f64], part: f64) -> f64 {
 struct Measured {
     requests: u64,
     nanos: u64,
+    /// Of cores 0 and 1.
+    idle: [Duration; 2],
     time: Duration,
 }
 
 impl Measured {
     fn of(proxy: &Running, origin: &Origin, turn: impl FnOnce()) -> Self {
-        let (began, nanos, requests) = (Instant::now(), proxy.cpu_nanos(), origin.answered());
+        let before = (proxy.cpu_nanos(), origin.answered(), cores::idle());
+        let began = Instant::now();
         turn();
-        let (requests, nanos) = (origin.answered() - requests, proxy.cpu_nanos() - nanos);
-        Self { requests, nanos, time: began.elapsed() }
+        let time = began.elapsed();
+        let (nanos, requests) = (proxy.cpu_nanos() - before.0, origin.answered() - before.1);
+        let ([zero, one], before) = (cores::idle(), before.2);
+        Self { requests, nanos, idle: [zero - before[0], one - before[1]], time }
     }
 
     fn and(&self, other: &Self) -> Self {
         let (requests, nanos) = (self.requests + other.requests, self.nanos + other.nanos);
-        Self { requests, nanos, time: self.time + other.time }
+        let idle = [self.idle[0] + other.idle[0], self.idle[1] + other.idle[1]];
+        Self { requests, nanos, idle, time: self.time + other.time }
     }
 
     /// Requests a second.
