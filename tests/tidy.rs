@@ -256,10 +256,11 @@ fn body_start(function: &str) -> Option<usize> {
 /// Stores that publish a table: atomics say their ordering, an `ArcSwap` has none.
 fn publishing_stores(source: &Source) -> Vec<String> {
     let mut found = Vec::new();
-    for (at, call) in source.bare.match_indices(".store(").chain(source.bare.match_indices(".rcu(")) {
+    for (at, call) in [".store(", ".swap(", ".rcu("].into_iter().flat_map(|call| source.bare.match_indices(call)) {
         let arguments = &source.bare[at..];
         let arguments = &arguments[..arguments.find(';').unwrap_or(arguments.len())];
-        let atomic = ["Relaxed", "Release", "SeqCst"].iter().any(|ordering| arguments.contains(ordering));
+        let atomic =
+            ["Relaxed", "Acquire", "Release", "AcqRel", "SeqCst"].iter().any(|ordering| arguments.contains(ordering));
         if !source.test && !atomic {
             found.push(source.finding(&source.bare, at, call, "one store of a table in the whole program"));
         }
@@ -401,8 +402,11 @@ fn files_and_functions_are_short() {
 
 #[test]
 fn a_table_is_published_in_one_place() {
-    let bad =
-        [("src/app.rs", "fn f() {\n    shared.store(Arc::new(table)); // BAD\n}"), ("src/app.rs", "BAD a.rcu(f);")];
+    let bad = [
+        ("src/app.rs", "fn f() {\n    shared.store(Arc::new(table)); // BAD\n}"),
+        ("src/app.rs", "fn f() {\n    let old = shared.swap(Arc::new(table)); // BAD\n}"),
+        ("src/app.rs", "BAD a.rcu(f);"),
+    ];
     // Each is a finding by itself here; the program is allowed one, and has it as soon as it has an `ArcSwap`.
     for (path, text) in bad {
         assert_eq!(publishing_stores(&Source::new(path, text)).len(), 1, "{text}");
