@@ -4,10 +4,11 @@
 //! rollbacks, [`rollout_change`] for rollouts, [`mod@file`] for
 //! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
-//! the one pointer that the data plane loads, and [`retired`] frees the tables that it led to. [`hold`] makes a change while nothing runs. [`watch`] reloads the config
-//! file; [`resolve`] finds the addresses of endpoints by name, and [`health`] looks after them; [`upgrade`] is how another
-//! process is asked to take over. [`rollouts`] does what a release asks for, and [`exchange`] is how it and the health checks
-//! send requests of our own. [`effective`], [`live`], [`standing`] and [`export`] are what is shown of the result, and
+//! the one pointer that the data plane loads, and [`retired`] frees the tables that it led to. [`hold`] makes a change
+//! while nothing runs. [`watch`] reloads the config file; [`resolve`] finds the addresses of endpoints by name, and
+//! [`health`] looks after them; [`upgrade`] is how another process is asked to take over. [`rollouts`] does what a release
+//! asks for, and [`exchange`] is how it and the health checks send requests of our own. [`effective`], [`live`],
+//! [`standing`] and [`export`] are what is shown of the result, and
 //! [`admin`] is the API on top.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
