@@ -29,6 +29,7 @@ mod descriptors;
 mod drain;
 mod drain_names;
 mod durable;
+mod examples;
 mod export;
 mod fuzz;
 mod health;
