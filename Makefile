@@ -1,4 +1,4 @@
-# What continuous integration runs, for everybody to run: `make test` on a fresh machine with Rust and a C compiler.
+# What continuous integration runs, for everybody to run: `make tools test` on a fresh machine with Rust and a C compiler.
 
 # How long `make soak` pushes mixed traffic.
 SOAK_SECONDS ?= 300
@@ -11,11 +11,16 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
+.PHONY: test needs tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
 
-test: tools fmt lint doc unit
+test: needs fmt lint doc unit
 
-# Programs that the tests talk to the proxy with: promtool, curl, h2load, gRPC and others. Installed only when missing.
+# Says what of `make tools` is missing. Nothing is installed.
+needs:
+	@.ci/tools check
+
+# Installs programs that the tests talk to the proxy with, only those that are missing: promtool, curl, h2load, gRPC and
+# others, by the system's packages; Python packages into the folder of the build.
 tools:
 	@.ci/tools
 
