@@ -54,6 +54,18 @@ pub fn write_response(
     out.extend_from_slice(b"\r\n");
 }
 
+/// Writes the head of an interim answer (RFC 9110, 15.2), which is all of it: no date, no framing.
+pub fn write_interim(outbox: &mut Outbox, status: StatusCode, headers: &Headers) {
+    let out = outbox.small();
+    for part in [&b"HTTP/1.1 "[..], status.as_str().as_bytes(), b" "] {
+        out.extend_from_slice(part);
+    }
+    out.extend_from_slice(status.canonical_reason().unwrap_or_default().as_bytes());
+    out.extend_from_slice(b"\r\n");
+    headers.write(out);
+    out.extend_from_slice(b"\r\n");
+}
+
 fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
     for (name, value) in trailers {
         for part in [name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"] {

@@ -82,7 +82,7 @@ pub struct Request {
 /// The head of an answer.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// The status; never 1xx but for 101.
+    /// The status. Of an [interim](Self::is_interim) answer the head is all there is, and the next head follows it.
     pub status: StatusCode,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
@@ -92,6 +92,14 @@ pub struct ResponseHead {
     pub body: BodyLength,
     /// Whether another request may follow (RFC 9112, 9.3).
     pub keep_alive: bool,
+}
+
+impl ResponseHead {
+    /// Whether another answer to the same request follows (RFC 9110, 15.2). 101 is the last one that is HTTP.
+    #[must_use]
+    pub fn is_interim(&self) -> bool {
+        self.status.is_informational() && self.status != StatusCode::SWITCHING_PROTOCOLS
+    }
 }
 
 /// The `lines` of a head of `length` bytes, and what they say of its framing.
@@ -214,36 +222,31 @@ pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Reques
     }))
 }
 
-/// Takes the head of the answer to a request, `to_head` or not, off the front of `bytes`, and the interim answers before
-/// it; `None` if it is not whole.
+/// Takes the head of the answer to a request, `to_head` or not, off the front of `bytes`; `None` if it is not whole. An
+/// interim answer is one by itself.
 ///
 /// # Errors
 /// When it cannot become one, or is too large.
 pub fn response(bytes: &mut BytesMut, to_head: bool, limits: HeadLimits) -> Result<Option<ResponseHead>, HeadError> {
-    loop {
-        if bytes.is_empty() {
-            return Ok(None);
-        }
-        let Some((mut head, framing)) = any_response(bytes, limits)? else { return Ok(None) };
-        if head.status == StatusCode::SWITCHING_PROTOCOLS {
-            head.keep_alive = false;
-            return Ok(Some(head));
-        }
-        if head.status.is_informational() {
-            continue;
-        }
-        let bodiless = to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
-        // An origin of HTTP/1.0 knows no codings: what it means by one is a guess (RFC 9112, 6.1).
-        head.keep_alive &= head.version == Version::HTTP_11 || framing.chunked.is_none();
-        if bodiless {
-            head.body = BodyLength::Exact(0);
-        } else if let Some(length) = framing.body()? {
-            head.body = length;
-        } else {
-            (head.body, head.keep_alive) = (BodyLength::UntilClose, false);
-        }
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let Some((mut head, framing)) = any_response(bytes, limits)? else { return Ok(None) };
+    if head.status.is_informational() {
+        head.keep_alive &= head.is_interim();
         return Ok(Some(head));
     }
+    let bodiless = to_head || matches!(head.status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+    // An origin of HTTP/1.0 knows no codings: what it means by one is a guess (RFC 9112, 6.1).
+    head.keep_alive &= head.version == Version::HTTP_11 || framing.chunked.is_none();
+    if bodiless {
+        head.body = BodyLength::Exact(0);
+    } else if let Some(length) = framing.body()? {
+        head.body = length;
+    } else {
+        (head.body, head.keep_alive) = (BodyLength::UntilClose, false);
+    }
+    Ok(Some(head))
 }
 
 /// As [`response`], whatever its status is; its body is not known yet.

@@ -26,7 +26,7 @@ pub mod trailers;
 pub mod turn;
 
 pub use body::{BodyDecoder, Broken, Piece};
-pub use encode::{BodyEncoder, write_request, write_response};
+pub use encode::{BodyEncoder, write_interim, write_request, write_response};
 pub use head::{BodyLength, HeadError, HeadLimits, Request, ResponseHead};
 pub use inbox::Inbox;
 pub use outbox::Outbox;

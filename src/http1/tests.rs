@@ -206,10 +206,10 @@ fn the_body_of_an_answer_is_told_by_its_head() {
         (
             false,
             "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 x\r\n\r\n",
-            204,
+            100,
             Exact(0),
             true,
-            "",
+            "HTTP/1.1 103 Hints\r\nlink: x\r\n\r\nHTTP/1.1 204 x\r\n\r\n",
         ),
         (false, "HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\nbytes", 101, Exact(0), false, "bytes"),
     ] {

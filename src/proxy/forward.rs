@@ -56,7 +56,9 @@ pub async fn forward(
     loop {
         let repeatable = !retried && lease.reused && is_repeatable(head, body);
         let http2 = lease.sender.is_http2();
-        let fresh = match send(&mut lease, (head, body, &scheme), state, policy.response_timeout).await {
+        let interim = |head| observer.interim.came(head, &worker.settings.edit);
+        let sent = send(&mut lease, (head, body, &scheme), state, policy.response_timeout, interim).await;
+        let fresh = match sent {
             Ok(response) => {
                 check(&response, may_switch).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(Answer { response, lease });

@@ -23,6 +23,7 @@ use super::caught::caught;
 use super::dial::{Lease, dial};
 use super::edit::{self, PeerAddress, RequestId};
 use super::forward::{Answer, forward};
+use super::interim::Interim;
 use super::long::{Kind, Open};
 use super::meter::{self, Meter};
 use super::observe::{Observer, Routed};
@@ -72,13 +73,22 @@ impl Peer {
     }
 }
 
+/// A request as a connection hands it over.
+#[derive(Debug)]
+pub struct Received {
+    /// Its head.
+    pub head: Box<RequestHead>,
+    /// What is known of the head besides.
+    pub seen: Seen,
+    /// Its body.
+    pub body: Inbound,
+    /// Where interim answers go.
+    pub interim: Interim,
+}
+
 /// Answers one request; a failure is an answer.
-pub async fn handle(
-    worker: Rc<Worker>,
-    peer: Rc<Peer>,
-    seen: Seen,
-    (mut head, body): (Box<RequestHead>, Inbound),
-) -> Response<AnswerBody> {
+pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Received) -> Response<AnswerBody> {
+    let Received { mut head, seen, body, interim } = received;
     let handshake = match seen {
         Seen::Http1 { .. } if !head.headers.has(Present::UPGRADE) => None,
         Seen::Http1 { .. } => websocket::from_http1(&head, body_framing(&body)),
@@ -89,6 +99,7 @@ pub async fn handle(
     };
     let client_side = head.extensions.remove();
     let mut observer = Observer::begin(&worker, &head, peer.address.ip());
+    observer.interim = interim;
     let manner = Manner::of(&head.headers);
     let exchanged = {
         let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (&mut *head, body), &mut observer));
@@ -171,6 +182,9 @@ async fn exchange(
     head.uri = target.into_uri(take(&mut head.uri));
     let mut body = body;
     let spare = Spare::keep(&route.routed, head, &mut body);
+    if spare.is_some() {
+        observer.interim.keep();
+    }
     let first = forward(worker, &route.routed, route.lease, (head, &mut body), (&state, observer)).await;
     let Answered { answer, routed, request_body } = match spare {
         None => Answered { answer: first?, routed: route.routed, request_body: state },
@@ -343,7 +357,7 @@ mod tests {
     /// What a request under way takes of memory, and what is moved when it begins: what is rare has to be on the heap.
     #[test]
     fn an_exchange_is_small() {
-        fn bytes_of<A, B, C, D, F>(_: impl FnOnce(A, B, C, D) -> F) -> usize {
+        fn bytes_of<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
         let bytes = bytes_of(handle);

@@ -3,9 +3,9 @@
 //! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`], through [`mod@tls`] if it has to) at its listener's [`door`] (with its [`crowd`],
 //! [`rate`] and [`proxy_protocol`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] is the
 //! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`client`] and [`connection_header`]),
-//! [`settle`] on a snapshot and a [`target`] in it (when there is [`load`] room for it, and no [`hold`]), decide (in [`table`](crate::table)),
+//! [`settle`] on a snapshot and a [`target`] in it (when there is [`load`] room for it, and no [`hold`]), decide where it is [`routed`] (in [`table`](crate::table)),
 //! [`dial`] an endpoint, [`edit`] the headers, [`forward`] (by [`send`]) with its [`body`] (under a [`meter`], behind the [`shield`], if there
-//! is one), pass the [`answer`] on, [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
+//! is one), pass the [`answer`] on (after what was [`interim`]), [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
 //! [`juror`]); [`refuse`] is the one side exit
 //! ([`redirect`] takes it too). A [`websocket`] becomes a
 //! [`tunnel`], which like other [`long`] streams belongs to a version. [`worker`] is what a thread owns, [`access_log`] what
@@ -37,6 +37,7 @@ pub mod gauge;
 pub mod handle;
 pub mod hold;
 pub mod host;
+pub mod interim;
 mod juror;
 pub mod leave;
 pub mod load;
@@ -47,6 +48,7 @@ pub mod proxy_protocol;
 pub mod rate;
 pub mod redirect;
 pub mod refuse;
+pub mod routed;
 mod send;
 pub mod settle;
 pub mod shield;

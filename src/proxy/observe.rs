@@ -13,64 +13,15 @@ use tokio::time::Instant;
 
 use super::access_log::Line;
 use super::blame::Blamed;
+use super::interim::Interim;
 use super::juror::{Juror, is_failed_call};
 use super::load::Places;
 use super::refuse::Refusal;
-use super::worker::{Live, Snapshot, Worker};
+pub use super::routed::Routed;
+use super::worker::{Live, Worker};
 use crate::message::RequestHead;
-use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure, VersionCell};
-use crate::table::{Cause, Decision, Service, Version};
-
-/// Where a request went, in the table that it holds on to.
-#[derive(Clone, Debug)]
-pub struct Routed {
-    table: Snapshot,
-    service: u32,
-    version: u16,
-}
-
-impl Routed {
-    /// The place that `decision` names in `table`.
-    #[must_use]
-    pub fn new(table: &Snapshot, decision: &Decision<'_>) -> Self {
-        Self { table: Rc::clone(table), service: decision.service_index, version: decision.version }
-    }
-
-    /// A version of a service in `table`.
-    #[must_use]
-    pub fn at(table: &Snapshot, service: u32, version: u16) -> Self {
-        Self { table: Rc::clone(table), service, version }
-    }
-
-    /// Another version of the same service.
-    #[must_use]
-    pub fn to(&self, version: u16) -> Self {
-        Self { table: Rc::clone(&self.table), service: self.service, version }
-    }
-
-    /// The index of the version in its service.
-    #[must_use]
-    pub fn version_index(&self) -> u16 {
-        self.version
-    }
-
-    /// The service.
-    #[must_use]
-    pub fn service(&self) -> &Service {
-        self.table.service(self.service)
-    }
-
-    /// The worker's counters of the version.
-    fn cell(&self, worker: &Worker) -> &VersionCell {
-        self.version().stats.cell(worker.index)
-    }
-
-    /// The version.
-    #[must_use]
-    pub fn version(&self) -> &Version {
-        &self.service().versions[usize::from(self.version)]
-    }
-}
+use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure};
+use crate::table::{Cause, Decision};
 
 /// Watches one request to its end.
 #[derive(Debug)]
@@ -96,6 +47,8 @@ pub struct Observer {
     juror: Cell<Option<Juror>>,
     /// What the request occupies.
     pub places: Places,
+    /// Interim answers, on their way to the client.
+    pub interim: Interim,
     held: Duration,
 }
 
@@ -121,6 +74,7 @@ impl Observer {
             first_failed: None,
             juror: Cell::new(None),
             places: Places::default(),
+            interim: Interim::default(),
             held: Duration::ZERO,
         }
     }
@@ -165,7 +119,7 @@ impl Observer {
     /// Notes where the request goes. Called again if it is sent elsewhere.
     pub fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
         // Counted once, also if the request was first tried on its own version.
-        let first = self.routed.as_ref().is_none_or(|before| before.version == decision.assigned);
+        let first = self.routed.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
         if decision.passed_on() && first {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
@@ -184,7 +138,7 @@ impl Observer {
     /// Notes the version that a request was assigned to when no version can answer.
     pub fn turned_away(&mut self, routed: Routed, drawn: (Cause, Option<u32>)) {
         if self.routed.is_none() {
-            self.juror.set(Juror::turned_away(routed.service(), routed.version, drawn));
+            self.juror.set(Juror::turned_away(routed.service(), routed.version_index(), drawn));
         }
         self.unroutable(routed);
         self.testify(true);
@@ -210,7 +164,7 @@ impl Observer {
         if let Some(line) = &mut self.line {
             line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
         }
-        self.decided_by(routed.table.revision);
+        self.decided_by(routed.revision());
         self.routed = Some(routed);
         self.endpoint.set(None);
     }

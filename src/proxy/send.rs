@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::body::{BodyState, RequestBody};
 use super::dial::Lease;
+use crate::http1::ResponseHead;
 use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
 use crate::upstream::http1::{self, Http1, RequestLines};
@@ -44,16 +45,17 @@ impl From<http1::SendError> for SendError {
 }
 
 /// Sends a request over `lease`, whose connection goes with the answer or is gone; a `body` that was not sent is still
-/// there then.
+/// there then. Interim answers are handed over as they come.
 pub(super) async fn send(
     lease: &mut Lease,
     (head, body, scheme): (&RequestHead, &mut RequestBody, &Scheme),
     state: &BodyState,
     limit: Duration,
+    interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let wait = Wait { state, limit, since: lease.since };
     match std::mem::replace(&mut lease.sender, Sender::Spent) {
-        Sender::Http1(connection) => on_http1(connection, (head, body), wait).await,
+        Sender::Http1(connection) => on_http1(connection, (head, body), wait, interim).await,
         Sender::Http2(mut stream) => {
             // On the heap: the exchanges of HTTP/1.1 have no room for it.
             let sent = Box::pin(on_http2(&mut stream, (head, body, scheme), wait)).await;
@@ -69,14 +71,18 @@ async fn on_http1(
     mut connection: Box<Http1>,
     (head, body): (&RequestHead, &mut RequestBody),
     wait: Wait<'_>,
+    mut interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
     let lines = RequestLines { method: &head.method, target, headers: &head.headers };
     let mut sending = connection.begin(lines, body)?;
     let mut deadline = wait.since + wait.limit;
     let answer = poll_fn(|cx| {
-        if let Poll::Ready(answer) = connection.poll_answer(&mut sending, body, cx) {
-            return Poll::Ready(answer.map_err(SendError::from));
+        while let Poll::Ready(answer) = connection.poll_answer(&mut sending, body, cx) {
+            match answer {
+                Ok(head) if head.is_interim() => interim(of_head(head, ())),
+                answer => return Poll::Ready(answer.map_err(SendError::from)),
+            }
         }
         loop {
             ready!(connection.poll_until(deadline, cx));
@@ -88,13 +94,12 @@ async fn on_http1(
     });
     let answer = answer.await?;
     let connection = connection.answered(&answer, sending, body);
-    Ok(Box::new(Response {
-        status: answer.status,
-        version: answer.version,
-        headers: answer.headers,
-        extensions: Extensions::new(),
-        body: Incoming::Http1(connection),
-    }))
+    Ok(Box::new(of_head(answer, Incoming::Http1(connection))))
+}
+
+fn of_head<B>(head: ResponseHead, body: B) -> Response<B> {
+    let ResponseHead { status, version, headers, .. } = head;
+    Response { status, version, headers, extensions: Extensions::new(), body }
 }
 
 async fn on_http2(

@@ -76,6 +76,7 @@ pub async fn replay_if_failed(
 ) -> Result<Answered, Refusal> {
     let shield = routed.service().spec.policy.shield.as_ref();
     if !shield.is_some_and(|shield| has_failed(&first, shield)) {
+        observer.interim.release();
         return Ok(Answered { answer: first?, routed, request_body });
     }
     let Spare { head, recording, stable } = spare;
@@ -86,8 +87,10 @@ pub async fn replay_if_failed(
     let now = Instant::now();
     let ready = stable.version().usable(worker.clock_ms(now));
     let Some(mut body) = body.filter(|_| ready && observer.allow_shield()) else {
+        observer.interim.release();
         return Ok(Answered { answer: first?, routed, request_body });
     };
+    observer.interim.discard();
     if first.is_ok() {
         observer.failed(UpstreamFailure::Status);
     }

@@ -137,7 +137,8 @@ impl Http1 {
         Ok(Sending { upload, over: false, before, to_head: *head.method == Method::HEAD })
     }
 
-    /// Sends what is left of the request, and looks for the head of its answer.
+    /// Sends what is left of the request, and looks for the head of its answer, or of an
+    /// [interim](ResponseHead::is_interim) one before it: then the next poll looks for the next one.
     ///
     /// # Errors
     /// [`SendError`]; the connection is of no use any more.

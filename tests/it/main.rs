@@ -48,6 +48,7 @@ mod http_refusals;
 mod http_smuggling;
 mod http_uploads;
 mod http_upstream;
+mod interim;
 mod limits;
 mod park;
 mod proxy_protocol;

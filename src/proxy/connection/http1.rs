@@ -16,7 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use super::super::admit::Seen;
 use super::super::body::Inbound;
 use super::super::client_stream::ClientStream;
-use super::super::handle::{Peer, handle};
+use super::super::handle::{Peer, Received, handle};
+use super::super::interim::Interim;
 use super::super::leave;
 use super::super::refuse::Refusal;
 use super::super::stall::Stalling;
@@ -26,7 +27,6 @@ use super::respond::{Asked, Ended, respond};
 use super::wire::{SharedWire, Wire};
 use super::{PREFACE, last_word, linger};
 use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
-use crate::message::RequestHead;
 use crate::stats::Refused;
 
 /// Serves `stream` until it ends.
@@ -232,15 +232,14 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, reque
         keep_alive: request.keep_alive,
     };
     wire.with(|wire| wire.begin(request.body, request.expects_continue));
-    let seen = Seen::Http1 { fragment: request.fragment };
     let answered = {
-        let mut answering = pin!(handle(Rc::clone(worker), Rc::clone(peer), seen, staged(request, wire)));
+        let mut answering = pin!(handle(Rc::clone(worker), Rc::clone(peer), received(request, wire)));
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));
             }
             // Not while the stages are polled: they may read the body.
-            wire.with(|wire| wire.poll_gone(cx)).unwrap_or(Poll::Ready(())).map(|()| None)
+            wire.with(|wire| wire.poll_unanswered(cx)).unwrap_or(Poll::Ready(())).map(|()| None)
         })
         .await
     };
@@ -260,10 +259,12 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, reque
 }
 
 /// A request as its stages take it.
-fn staged(request: Request, wire: &SharedWire) -> (Box<RequestHead>, Inbound) {
+fn received(request: Request, wire: &SharedWire) -> Received {
     let body = match request.body {
         BodyLength::Exact(0) => Inbound::None,
         BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => Inbound::Http1(wire.body()),
     };
-    (request.head, body)
+    // HTTP/1.0 has no interim answers (RFC 9110, 15.2).
+    let interim = if request.head.version == Version::HTTP_10 { Interim::default() } else { wire.interim() };
+    Received { head: request.head, seen: Seen::Http1 { fragment: request.fragment }, body, interim }
 }

@@ -28,7 +28,8 @@ use tokio::time::{Instant, interval, timeout};
 use super::super::admit::Seen;
 use super::super::body::Inbound;
 use super::super::client_stream::ClientStream;
-use super::super::handle::{Peer, handle};
+use super::super::handle::{Peer, Received, handle};
+use super::super::interim::Interim;
 use super::super::stall::Stalling;
 use super::super::worker::Worker;
 use super::fair::Fair;
@@ -158,7 +159,8 @@ fn answer(
     // On the heap at once: the codec and the runtime pass it on by value half a dozen times, and it has kilobytes.
     Box::pin(async move {
         let (head, body) = request.into_parts();
-        let answer = handle(worker, peer, seen, (Box::new(head.into()), Inbound::Http2(body))).await;
+        let (head, body, interim) = (Box::new(head.into()), Inbound::Http2(body), Interim::default());
+        let answer = handle(worker, peer, Received { head, seen, body, interim }).await;
         unanswered.answered();
         Ok(answer.map(|body| Paced::new(body, pace)).into_http())
     })

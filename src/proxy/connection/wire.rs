@@ -12,13 +12,16 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
 use super::super::body::BodyFault;
 use super::super::client_stream::ClientStream;
+use super::super::interim::{Interim, InterimSink};
 use super::super::stall::Stalling;
-use crate::http1::{BodyDecoder, BodyLength, Inbox, Outbox, Piece};
+use crate::http1::{BodyDecoder, BodyLength, Inbox, Outbox, Piece, write_interim};
+use crate::message::Headers;
 
 /// Tells a client that waits with its body to send it (RFC 9110, 15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
@@ -33,6 +36,8 @@ pub(super) struct Wire {
     body: BodyDecoder,
     /// Whether the client waits to be told to send it.
     expects_continue: bool,
+    /// Whether it has been told so for this request, by us or by its endpoint.
+    continued: bool,
     /// Whether the answer has begun: then what waits to be written is the connection's to write, which is woken for it.
     answering: bool,
     /// Whether nobody will ask for what is left of the body.
@@ -61,7 +66,8 @@ impl Wire {
     pub(super) fn begin(&mut self, body: BodyLength, expects_continue: bool) {
         self.exchange += 1;
         self.body = BodyDecoder::new(body);
-        (self.expects_continue, self.answering, self.left) = (expects_continue, false, false);
+        (self.expects_continue, self.continued) = (expects_continue, false);
+        (self.answering, self.left) = (false, false);
     }
 
     /// Whether another request can follow, as far as is known when the answer begins: not if a client that is refused has
@@ -106,6 +112,23 @@ impl Wire {
         }
     }
 
+    /// Puts an interim answer of the endpoint in, to be written before the answer. A client is told to go on once.
+    fn interim(&mut self, status: StatusCode, headers: &Headers) {
+        let again = status == StatusCode::CONTINUE && std::mem::replace(&mut self.continued, true);
+        if !again && !self.answering {
+            self.expects_continue &= status != StatusCode::CONTINUE;
+            write_interim(&mut self.outbox, status, headers);
+        }
+    }
+
+    /// While the answer has not begun: writes what waits, and is ready when the client has left.
+    pub(super) fn poll_unanswered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.outbox.is_empty() && matches!(self.poll_flush(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(());
+        }
+        self.poll_gone(cx)
+    }
+
     /// Ready when the client has left in the middle of an exchange. What it sends beyond its request stays for later, and is
     /// not read on.
     pub(super) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -134,6 +157,7 @@ impl Wire {
                 Err(broken) => return Poll::Ready(Some(Err(broken.into()))),
             }
             if std::mem::take(&mut self.expects_continue) {
+                self.continued = true;
                 self.outbox.small().extend_from_slice(CONTINUE);
             }
             if !self.answering && !self.outbox.is_empty() {
@@ -156,6 +180,7 @@ impl SharedWire {
             outbox: Outbox::default(),
             body: BodyDecoder::Length(0),
             expects_continue: false,
+            continued: false,
             answering: false,
             left: false,
             exchange: 0,
@@ -174,9 +199,25 @@ impl SharedWire {
         Some((wire.stream.into_inner(), wire.inbox.into_bytes()))
     }
 
+    /// Where interim answers go.
+    pub(super) fn interim(&self) -> Interim {
+        Interim::to(Rc::clone(&self.0) as Rc<dyn InterimSink>)
+    }
+
     /// The body of the request that is under way.
     pub(super) fn body(&self) -> WireBody {
         WireBody { exchange: self.with(|wire| wire.exchange).unwrap_or(0), wire: self.clone() }
+    }
+}
+
+impl InterimSink for RefCell<Option<Wire>> {
+    fn send(&self, status: StatusCode, headers: &Headers) {
+        // The stages run while nobody has the wire. If somebody had it, an answer that is optional would be missing.
+        if let Ok(mut wire) = self.try_borrow_mut()
+            && let Some(wire) = wire.as_mut()
+        {
+            wire.interim(status, headers);
+        }
     }
 }
 

@@ -90,7 +90,10 @@ async fn send(near: Box<Http1>, method: Method, headers: &Headers, body: &mut Fe
     let mut near = near;
     let lines = RequestLines { method: &method, target: "/x?y", headers };
     let mut sending = near.begin(lines, body)?;
-    let head = poll_fn(|cx| near.poll_answer(&mut sending, body, cx)).await?;
+    let mut head = poll_fn(|cx| near.poll_answer(&mut sending, body, cx)).await?;
+    while head.is_interim() {
+        head = poll_fn(|cx| near.poll_answer(&mut sending, body, cx)).await?;
+    }
     let near = near.answered(&head, sending, body);
     Ok((head, near))
 }

@@ -149,8 +149,14 @@ impl Client {
     /// Waits for one interim or final head and gives its status.
     #[track_caller]
     pub(crate) fn next_status(&mut self) -> u16 {
+        status(&self.next_head().line).unwrap()
+    }
+
+    /// The same head as a whole.
+    #[track_caller]
+    pub(crate) fn next_head(&mut self) -> Head {
         let head = self.reader.head().unwrap_or_else(|(end, bytes)| no_answer(end, &bytes));
-        status(&Head::parse(&head).line).unwrap()
+        Head::parse(&head)
     }
 
     /// Waits for the connection's end and says what came before it.
