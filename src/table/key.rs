@@ -27,7 +27,8 @@ impl KeySource {
             Self::Header(name) => request.headers.all_named(name).next(),
             Self::Cookie(name) => request.cookie(name),
             Self::Query(name) => request.query_value(name),
-            Self::OwnCookie => request.cookie(OWN_COOKIE).filter(|key| is_own_key(key)),
+            // A cookie of the same name that somebody else set for a longer path comes first.
+            Self::OwnCookie => request.cookies(OWN_COOKIE).find(|key| is_own_key(key)),
             Self::Jwt(claim) => return with_claim(request, claim, then),
             Self::Ip => return Some(with_address(request.client, then)),
         };
@@ -155,6 +156,11 @@ mod tests {
         assert_eq!(cookie(text).as_deref(), Some(text));
         assert_eq!(cookie("short"), None);
         assert_eq!(cookie(&text.to_uppercase()), None);
+        for both in
+            [format!("{OWN_COOKIE}=bad; {OWN_COOKIE}={text}"), format!("a=b; {OWN_COOKIE}; {OWN_COOKIE}={text}")]
+        {
+            assert_eq!(key_of(&KeySource::OwnCookie, ("cookie", &both)).as_deref(), Some(text), "{both}");
+        }
     }
 
     #[test]

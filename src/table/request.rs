@@ -28,21 +28,27 @@ impl<'a> RequestView<'a> {
     /// The first value of a cookie. Several `Cookie` lines count as one; quotes around a value belong to it.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&'a [u8]> {
+        self.cookies(name).next()
+    }
+
+    /// The values of a cookie, in their order: a browser sends one for each path and domain that it was set for, the longest
+    /// path first (RFC 6265, 5.4).
+    pub fn cookies(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let lines = self.headers.get_all(COOKIE);
         let pairs = lines.flat_map(|line| line.split(|b| *b == b';'));
-        named_value(pairs.map(<[u8]>::trim_ascii), name)
+        named_values(pairs.map(<[u8]>::trim_ascii), name)
     }
 
     /// The first value of a query parameter, as it stands.
     #[must_use]
     pub fn query_value(&self, name: &str) -> Option<&'a [u8]> {
-        named_value(self.query?.as_bytes().split(|b| *b == b'&'), name)
+        named_values(self.query?.as_bytes().split(|b| *b == b'&'), name).next()
     }
 }
 
-/// The value of the first `name=value` pair; a bare `name` has an empty value.
-fn named_value<'a>(mut pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> Option<&'a [u8]> {
-    pairs.find_map(|pair| match pair.strip_prefix(name.as_bytes())? {
+/// The values of the `name=value` pairs; a bare `name` has an empty value.
+fn named_values<'a>(pairs: impl Iterator<Item = &'a [u8]>, name: &str) -> impl Iterator<Item = &'a [u8]> {
+    pairs.filter_map(move |pair| match pair.strip_prefix(name.as_bytes())? {
         [] => Some(&[][..]),
         [b'=', value @ ..] => Some(value),
         _ => None,
