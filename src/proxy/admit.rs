@@ -110,15 +110,16 @@ pub fn admit(
         Seen::Http1 { fragment } => framing_headers(head, fragment)?,
         Seen::Http2 { fits } => http2_head(head, fits)?,
     }
-    let (host, host_name_bytes) = host(head, settings.https)?;
-    target(head, settings)?;
+    let trusted = settings.trusts(peer);
+    let by_https = trusted && head.uri.scheme() == Some(&Scheme::HTTPS) && head.version != Version::HTTP_2;
+    let (host, host_name_bytes) = host(head, settings.https || by_https)?;
+    target(head, settings, trusted)?;
     if head.headers.has(Present::CONNECTION) {
         connection_header::check(&head.headers)?;
     }
-    let trusted = settings.trusts(peer);
     let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
     let https = settings.https;
-    let secure = https || trusted && client::came_by_https(&head.headers);
+    let secure = https || by_https || trusted && client::came_by_https(&head.headers);
     Ok(Admitted { host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
 }
 
@@ -220,17 +221,18 @@ fn of_line(line: &[u8]) -> Option<Host<'_>> {
 }
 
 /// Rules 9 and 13: a path, not too long.
-fn target(head: &RequestHead, settings: &AdmitSettings) -> Result<(), Refusal> {
+fn target(head: &RequestHead, settings: &AdmitSettings, trusted: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::BadTarget, detail));
     let uri = &head.uri;
     let path = uri.path();
     if path.len() + uri.query().map_or(0, str::len) > settings.target_bytes_max {
         return Err(Refusal::new(Refused::TargetTooLong, "the target is longer than this listener takes"));
     }
-    // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came.
+    // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came. A proxy that is
+    // trusted may tell by it how its client came.
     let own = if settings.https { &Scheme::HTTPS } else { &Scheme::HTTP };
     let web = |scheme: &Scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
-    if uri.scheme().is_some_and(|found| found != own && !(head.version == Version::HTTP_2 && web(found))) {
+    if uri.scheme().is_some_and(|found| found != own && !((trusted || head.version == Version::HTTP_2) && web(found))) {
         return bad("the target's scheme is not the one of this listener");
     }
     if path == "*" {

@@ -114,6 +114,8 @@ pub fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless: bool, 
         headers.remove(CONTENT_LENGTH);
     } else if !bodiless {
         match length {
+            // A call of gRPC that ended in its head. Clients of some languages take a length for a head that data follows.
+            Some(0) if headers.has(Present::GRPC_STATUS) && !headers.has(Present::CONTENT_LENGTH) => {}
             Some(length) => write_length(headers, length),
             None => _ = headers.remove(CONTENT_LENGTH),
         }
@@ -240,7 +242,7 @@ fn forwarded(headers: &mut Headers, facts: &RequestFacts<'_>) {
         headers.retain(|name| !name.starts_with(b"x-forwarded-") && gone.iter().all(|gone| gone.as_bytes() != name));
     }
     headers.append(X_FORWARDED_FOR, &facts.peer.text);
-    headers.append(X_FORWARDED_PROTO, proto);
+    headers.append(X_FORWARDED_PROTO, if facts.admitted.secure { "https" } else { "http" });
     if let Some(host) = facts.admitted.host {
         headers.append_copy(X_FORWARDED_HOST, host);
     }
@@ -255,7 +257,7 @@ fn add_to_forwarded(headers: &mut Headers, facts: &RequestFacts<'_>, proto: &'st
         headers.insert(FORWARDED, joined(headers, FORWARDED, &format!("for={peer};proto={proto}")));
     }
     if !headers.contains(X_FORWARDED_PROTO) {
-        headers.append(X_FORWARDED_PROTO, proto);
+        headers.append(X_FORWARDED_PROTO, if facts.admitted.secure { "https" } else { "http" });
     }
     if let Some(host) = facts.admitted.host
         && !headers.contains(X_FORWARDED_HOST)

@@ -94,6 +94,17 @@ fn heads_that_break_a_rule_are_refused_alone() {
 }
 
 #[test]
+fn a_call_of_grpc_that_ends_in_its_head_has_no_length() {
+    let origin = H2Origin::saying("");
+    let proxy = Setup::endpoints(&[&[origin.address()]]).listener("h2c = true").version("protocol = \"h2\"").start();
+    let headers = [("content-type", "application/grpc"), ("te", "trailers")];
+    let request = request("POST", "http://a/trailers-only", &headers);
+    let answer = H2Client::to(proxy.address).try_ask(request, &[b"x"], None).unwrap();
+    assert_eq!((answer.status, answer.headers["grpc-status"].as_bytes()), (200, &b"5"[..]));
+    assert_eq!((answer.headers.get("content-length"), answer.trailers), (None, None));
+}
+
+#[test]
 fn a_call_of_grpc_goes_through_whole_and_fails_in_its_own_words() {
     let origin = H2Origin::saying("answer");
     let proxy = to_h2(&origin);

@@ -193,6 +193,32 @@ fn trusted_peers_are_believed_and_the_list_grows_by_them() {
 }
 
 #[test]
+fn a_trusted_peer_may_tell_by_the_target_that_its_client_came_by_https() {
+    let origin = Origin::saying("ok");
+    let request = |scheme: &str, more: &str| format!("GET {scheme}://a/x HTTP/1.1\r\nHost: a\r\n{more}\r\n");
+    let trusted = trusting(&origin, "\"127.0.0.1/32\"").start();
+    for (scheme, more, wanted) in [
+        ("https", "", "https"),
+        ("http", "", "http"),
+        ("HTTPS", "X-Forwarded-For: 192.0.2.1\r\n", "https"),
+        ("https", "X-Forwarded-Proto: http\r\n", "http"),
+    ] {
+        let answer = trusted.client().ask(request(scheme, more));
+        assert_eq!(
+            (answer.status, origin.last().header("x-forwarded-proto")),
+            (200, Some(wanted)),
+            "{scheme} {more:?}"
+        );
+        assert_eq!(origin.last().target(), "/x");
+    }
+    let default_port = "GET https://a:443/ HTTP/1.1\r\nHost: a\r\n\r\n";
+    assert_eq!(trusted.client().ask(default_port).status, 200);
+    trusted.client().ask(request("ftp", "")).assert_refused(400, "bad_target");
+    let stranger = Proxy::to(&[&origin]);
+    stranger.client().ask(request("https", "")).assert_refused(400, "bad_target");
+}
+
+#[test]
 fn a_peer_outside_the_trusted_blocks_is_a_stranger() {
     let origin = Origin::saying("ok");
     let setup = trusting(&origin, "\"10.0.0.0/8\", \"::1/128\"");

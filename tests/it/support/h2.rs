@@ -365,10 +365,19 @@ async fn serve(stream: TcpStream, served: Arc<Served>) -> Result<(), h2::Error> 
             let (body, trailers) = rest(&mut incoming).await?;
             let (method, uri) = (head.method.to_string(), head.uri.to_string());
             let (to_head, late) = (method == "HEAD", uri.ends_with("/late-end"));
+            let ends_at_once = uri.ends_with("/trailers-only");
             served.seen.lock().unwrap().push(H2Seen { method, uri, headers: head.headers, body, trailers });
             let mut answer = Response::new(());
             if served.sick.load(SeqCst) {
                 *answer.status_mut() = http::StatusCode::INTERNAL_SERVER_ERROR;
+            }
+            if ends_at_once {
+                let lines = [("content-type", "application/grpc"), ("grpc-status", "5")];
+                answer.headers_mut().extend(
+                    lines.map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))),
+                );
+                respond.send_response(answer, true)?;
+                return Ok(());
             }
             let mut sending = respond.send_response(answer, to_head && !late)?;
             if to_head && late {
