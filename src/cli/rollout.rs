@@ -59,7 +59,8 @@ struct StartArgs {
     /// How long each step is watched at the least
     #[arg(long, value_name = "DURATION")]
     bake: Option<String>,
-    /// Another key of the plan, as in the config: strategy=rolling, batch=2, judge.alpha=0.01
+    /// Another key of the plan, as in the config: strategy=rolling, batch=2, judge.alpha=0.01; what is run or asked
+    /// (upgrade, undo, webhook, smoke) comes from the config file only
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Why; kept in the history

@@ -1,8 +1,9 @@
 //! Rollout sections by themselves, as data: what the file says of a release, with what a start says differently.
 //!
 //! A rollout that runs goes on as it was begun, whatever the file says after a reload; so its section is stored with
-//! it, and read again after a restart. And whoever starts one may change some of it (`{"bake": "1m"}`). Both go through
-//! the reader of the file: the JSON is written as TOML, so that a key has one meaning, one range and one message.
+//! it, and read again after a restart. And whoever starts one may change some of it (`{"bake": "1m"}`; what, is for
+//! [`overrides`](super::overrides) to say). Both go through the reader of the file: the JSON is written as TOML, so that a
+//! key has one meaning, one range and one message.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -19,6 +20,9 @@ use super::report::Report;
 use super::rollout::{RawRollout, RawStrategy};
 use crate::rollout::release::Release;
 
+/// The keys of a section that say what is run or asked.
+pub(super) const OF_THE_FILE: [&str; 4] = ["webhook", "smoke", "upgrade", "undo"];
+
 /// The section inside a section whose keys are merged one by one too.
 const JUDGE: &str = "judge";
 
@@ -28,6 +32,11 @@ const JUDGE: &str = "judge";
 pub struct RolloutSection(Map<String, Value>);
 
 impl RolloutSection {
+    /// A section with these keys.
+    pub(super) fn new(keys: Map<String, Value>) -> Self {
+        Self(keys)
+    }
+
     /// The section that stands in a config without problems.
     pub(super) fn of(document: &Document<'_>, place: Place<'_>) -> Self {
         let value = document.value(&place);
@@ -39,6 +48,13 @@ impl RolloutSection {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// The keys that say what is run or asked, and do not say the same in `file`.
+    #[must_use]
+    pub fn not_from(&self, file: &Self) -> Vec<&'static str> {
+        let differs = |key: &&str| self.0.contains_key(*key) && self.0.get(*key) != file.0.get(*key);
+        OF_THE_FILE.into_iter().filter(differs).collect()
     }
 
     /// This section with other values of some keys; `judge` is merged key by key, and `null` takes a key away.

@@ -124,18 +124,25 @@ fn what_makes_no_sense_is_refused_whole() {
 
 #[test]
 fn blue_green_asks_green_first_then_flips_watches_and_keeps_blue_warm() {
-    let (proxy, operator, _, _origins) = site();
-    let plan = |path: &str, expect: u16| {
-        let smoke = json!([{"path": path, "status": [expect], "body": "^v2$"}]);
-        json!({"strategy": "blue_green", "watch": "200ms", "keep": "200ms", "smoke": smoke})
+    let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
+    let site = |expect: u16| {
+        let smoke = format!("smoke = [{{ path = \"/\", status = [{expect}], body = \"^v2$\" }}]");
+        let judge = "judge = { warm_up = \"0s\", requests_min = 10, slower = false }";
+        let plan =
+            format!("rollout = {{ strategy = \"blue_green\", watch = \"200ms\", keep = \"200ms\", {smoke}, {judge} }}");
+        let proxy = Setup::to(&[&v1, &v2]).service(&plan).start();
+        let operator = Operator::at(proxy.admin);
+        (proxy, operator)
     };
-    let failed = operator.until_ended(start(&operator, &plan("/", 404)), "task_failed");
+    let (proxy, operator) = site(404);
+    let failed = operator.until_ended(start(&operator, &json!({})), "task_failed");
     assert!(failed["events"].to_string().contains("200"), "what came is told: {failed:#}");
     assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
+    let (proxy, operator) = site(200);
     // Green is judged by what blue did, so there has to be somebody who asks.
     let load = Load::start(visitors(proxy.address, &["/"], 400, true));
     load.await_more(200);
-    let done = operator.until_ended(start(&operator, &plan("/", 200)), "completed");
+    let done = operator.until_ended(start(&operator, &json!({})), "completed");
     load.end_well();
     let found = &done["evidence"][0];
     assert!(found["log10_e_errors_max"].is_number() && found["log10_e_slow_max"].is_null(), "{done:#}");
@@ -156,11 +163,13 @@ fn gates_wait_for_people_and_machines() {
             false => Reply::raw("HTTP/1.1 403 Forbidden\r\nContent-Length: 3\r\n\r\nno!"),
         }
     });
-    let (proxy, operator, _, _origins) = site();
+    let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
+    let webhook = format!("webhook = {{ url = \"http://{}/gate\" }}, judge", gate.address());
+    let proxy = Setup::to(&[&v1, &v2]).service(&PLAN.replace("judge", &webhook)).start();
+    let operator = Operator::at(proxy.admin);
     let load = Load::start(visitors(proxy.address, &["/"], 400, true));
     let steps = json!([{"weight": 20, "gate": "manual"}, {"weight": 50, "gate": "webhook"}, 100]);
-    let webhook = json!({"url": format!("http://{}/gate", gate.address())});
-    let rollout = start(&operator, &json!({"steps": steps, "webhook": webhook}));
+    let rollout = start(&operator, &json!({"steps": steps}));
     operator.until(rollout, "waiting", |rollout| rollout["task"] == "approval");
     operator.order(rollout, "promote").unwrap();
     agrees.store(true, SeqCst);

@@ -64,18 +64,24 @@ impl Machines {
         self.addresses.iter().map(|address| Client::to(*address).ask(get("/")).text()).collect()
     }
 
-    /// Latency is not judged: without a warm-up a process that has just begun is slower than the others, and says so.
     fn proxy(&self, more: &str) -> Proxy {
+        let hook = self.hook();
+        let hook =
+            format!("{{ command = [\"sh\", \"{}\", \"{{port}}\", \"{{to}}\"], timeout = \"20s\" }}", hook.display());
+        self.proxy_with(&hook, more)
+    }
+
+    /// With another hook. Latency is not judged: without a warm-up a process that has just begun is slower than the others,
+    /// and says so.
+    fn proxy_with(&self, upgrade: &str, more: &str) -> Proxy {
         let endpoints: Vec<_> = self.addresses.iter().map(|address| format!("\"{address}\"")).collect();
         let endpoints = endpoints.join(", ");
-        let hook = self.hook();
         Proxy::start(&format!(
             "[listeners.public]\naddress = \"127.0.0.1:0\"\n[services.site]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
              versions.v1.endpoints = [{endpoints}]\nversions.v2.endpoints = [{endpoints}]\n\
              [services.site.rollout]\nstrategy = \"rolling\"\nwatch = \"300ms\"\n\
-             upgrade = {{ command = [\"sh\", \"{}\", \"{{port}}\", \"{{to}}\"], timeout = \"20s\" }}\n\
-             smoke = [{{ path = \"/\" }}]\njudge = {{ warm_up = \"0s\", requests_min = 20, slower = false }}\n{more}",
-            hook.display()
+             upgrade = {upgrade}\n\
+             smoke = [{{ path = \"/\" }}]\njudge = {{ warm_up = \"0s\", requests_min = 20, slower = false }}\n{more}"
         ))
     }
 }
@@ -147,13 +153,11 @@ fn hooks_that_hang_or_print_for_ever_are_answers_too() {
         ("kill -9 $$", "ended by signal 9"),
     ] {
         let machines = Machines::running("v1");
-        let proxy = machines.proxy("");
-        let operator = Operator::at(proxy.admin);
-        let hook = json!({"command": ["sh", "-c", command], "timeout": "500ms"});
+        let hook = format!("{{ command = [\"sh\", \"-c\", \"{command}\"], timeout = \"500ms\" }}");
         // The way back has a hook that works: nothing was changed.
-        let undo = json!({"command": ["true"]});
-        let started = operator.start(json!({"service": "site", "to": "v2", "plan": {"upgrade": hook, "undo": undo}}));
-        let over = operator.until_ended(id(&started), "task_failed");
+        let proxy = machines.proxy_with(&hook, "undo = { command = [\"true\"] }\n");
+        let operator = Operator::at(proxy.admin);
+        let over = operator.until_ended(start(&operator), "task_failed");
         let events = over["events"].to_string();
         assert!(events.contains(says), "{command}: want {says:?} in {events}");
         assert_eq!(machines.versions(), ["v1"; 4]);
@@ -163,11 +167,10 @@ fn hooks_that_hang_or_print_for_ever_are_answers_too() {
 #[test]
 fn somebody_can_do_the_upgrade_by_hand() {
     let machines = Machines::running("v1");
-    let proxy = machines.proxy("batch = 2\n");
+    let proxy = machines.proxy_with("\"acknowledge\"", "batch = 2\n");
     let operator = Operator::at(proxy.admin);
     let load = Load::start(visitors(proxy.address, &["/"], 400, true));
-    let plan = json!({"upgrade": "acknowledge"});
-    let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})));
+    let rollout = start(&operator);
     assert!(operator.try_start(json!({"service": "site", "to": "v2"})).is_err(), "one at a time");
     for batch in [&machines.addresses[..2], &machines.addresses[2..]] {
         let waits = operator.until(rollout, "waiting", |rollout| rollout["task"] == "upgrade");

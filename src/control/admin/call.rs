@@ -61,19 +61,17 @@ impl Call {
     /// The refusal.
     pub fn unconditional(self, mut faults: Vec<Fault>) -> Result<Arc<str>, Problem> {
         if self.dry_run || self.if_match.is_some() {
-            let found = if self.dry_run { "?dry_run" } else { "If-Match" };
-            faults.push(Fault::invalid(found, "a condition", "none: this call is done or not done", "leave it out"));
+            faults.push(no_condition(if self.dry_run { "?dry_run" } else { "If-Match" }));
         }
         if faults.is_empty() { Ok(self.caller.0) } else { Err(Problem::of_faults(faults)) }
     }
 
-    /// The caller of a call that may be dry but takes no `If-Match`, unless something is wrong with it.
-    ///
-    /// # Errors
-    /// The refusal.
-    pub fn author(mut self, faults: Vec<Fault>) -> Result<Arc<str>, Problem> {
-        self.dry_run = false;
-        self.unconditional(faults)
+    /// The caller of a call that may be dry but takes no `If-Match`, which is a problem more of the call.
+    pub fn author(self, faults: &mut Vec<Fault>) -> Arc<str> {
+        if self.if_match.is_some() {
+            faults.push(no_condition("If-Match"));
+        }
+        self.caller.0
     }
 
     /// Takes the body, and the terms of a hold out of it.
@@ -150,6 +148,11 @@ impl FromRequest<Arc<Admin>> for Call {
         };
         Ok(Self { body, faults, hold: None, caller, dry_run, if_match })
     }
+}
+
+/// A condition where none can be.
+fn no_condition(place: &str) -> Fault {
+    Fault::invalid(place, "a condition", "none: this call is done or not done", "leave it out")
 }
 
 async fn read_body(request: Request) -> Result<Value, Problem> {

@@ -1,22 +1,23 @@
 //! `/v1/rollouts`: releases that are judged on their own traffic.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::config::RolloutSection;
+use crate::config::Overrides;
+use crate::control::rollouts::bad_plan;
 use crate::control::rollouts::desk::{By, Order, RolloutError, StartRequest, Target};
 use crate::control::rollouts::view::RolloutView;
 use crate::rollout::command::{Command, Unfit};
 
 use super::Admin;
 use super::call::{Call, Segments};
-use super::fields::show;
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::Problem;
 
@@ -29,10 +30,45 @@ pub struct StartBody {
     pub group: Option<String>,
     /// The version that is to have everything; by default the only other one.
     pub to: Option<String>,
-    /// Keys of the plan that are other than in the config: `{"steps": [5, 100], "bake": "1m"}`.
-    pub plan: Option<Value>,
+    /// Keys of the plan that are other than in the config.
+    pub plan: Option<PlanBody>,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// What a start may change of the plan: numbers, steps, durations and tolerances, with the names and values of
+/// `[services.NAME.rollout]`; `null` is the default. What is run or asked (`webhook`, `smoke`, `upgrade`, `undo`) comes from the
+/// config file only.
+#[derive(Debug, ToSchema)]
+pub struct PlanBody {
+    /// `canary`, `blue_green` or `rolling`; the file has to have what the strategy runs.
+    #[schema(example = "canary")]
+    pub strategy: Option<String>,
+    /// Per cent, or objects of `weight`, `bake` and `gate` (`manual`, or `webhook` to ask the one of the file).
+    #[schema(example = json!([5, {"weight": 50, "gate": "manual"}, 100]))]
+    pub steps: Option<Vec<Value>>,
+    /// How long each step is watched at the least.
+    #[schema(example = "10m")]
+    pub bake: Option<String>,
+    /// `instant`, or `{"gradual": "30s"}`.
+    pub rollback: Option<Value>,
+    /// `pause` or `roll_back`.
+    pub on_hold: Option<String>,
+    /// How long a step may be held after its bake.
+    pub hold_max: Option<String>,
+    /// How long green, or a batch, is watched.
+    pub watch: Option<String>,
+    /// How long blue is kept warm after that.
+    pub keep: Option<String>,
+    /// Endpoints at a time.
+    pub batch: Option<u64>,
+    /// Longest wait for the requests of an endpoint.
+    pub drain_timeout: Option<String>,
+    /// Longest wait for an upgraded endpoint to be healthy.
+    pub verify_timeout: Option<String>,
+    /// What the judge tolerates; its keys are changed one by one.
+    #[schema(example = json!({"alpha": 0.01, "slower": false}))]
+    pub judge: Option<BTreeMap<String, Value>>,
 }
 
 /// Why.
@@ -87,18 +123,14 @@ pub async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Js
             None
         }
     };
-    let plan = body.get("plan").filter(|plan| !plan.is_null()).cloned().unwrap_or_else(|| Value::Object(Map::new()));
-    let found = show(&plan);
-    let plan = serde_json::from_value(plan).unwrap_or_else(|_no_object| {
-        fields.wrong("plan", found, "an object with keys of [services.NAME.rollout]", "write {\"bake\": \"1m\"}");
-        RolloutSection::default()
-    });
-    let faults = fields.faults;
+    let (plan, refused) = Overrides::read(body.get("plan").unwrap_or(&Value::Null));
+    let mut faults = fields.faults;
+    faults.extend(refused.iter().map(bad_plan::refused));
     let dry_run = call.is_dry();
-    let author = call.author(faults)?;
-    let Some(target) = target else { return Err(Problem::of_faults(Vec::new())) };
+    let author = call.author(&mut faults);
+    let Some(target) = target else { return Err(Problem::of_faults(faults)) };
     let by = By { author: author.to_string(), reason };
-    let started = admin.rollouts.start(StartRequest { target, to, plan, by, dry_run }).await?;
+    let started = admin.rollouts.start(StartRequest { target, to, plan, faults, by, dry_run }).await?;
     Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
 }
 

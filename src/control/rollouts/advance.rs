@@ -9,6 +9,7 @@ use super::desk::By;
 use super::director::{Director, KEPT, now_ms};
 use super::duty::Duty;
 use super::notify::Message;
+use super::provenance;
 use super::run::Run;
 use super::saved::Event;
 use super::view::{self, RolloutView};
@@ -129,6 +130,7 @@ impl Director {
     /// Begins the task of a move.
     pub(super) fn begin(&mut self, id: u64, task: Option<Task>) {
         let (now, Some(task)) = (self.now(), task) else { return };
+        let foreign = self.running.get(&id).map(|run| self.foreign(&run.saved)).unwrap_or_default();
         let Some(run) = self.running.get_mut(&id) else { return };
         let (from, to) =
             if run.is_back() { (run.to.clone(), run.from.clone()) } else { (run.from.clone(), run.to.clone()) };
@@ -142,6 +144,7 @@ impl Director {
             poster: self.means.poster.clone(),
             about: serde_json::to_value(RolloutView::of(&run.saved, &run.rollout, now)).unwrap_or_default(),
             back: run.is_back(),
+            barred: provenance::bar(&run.release, task, run.is_back(), &foreign),
             from,
             to,
             places,

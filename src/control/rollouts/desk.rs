@@ -3,7 +3,7 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::view::RolloutView;
-use crate::config::RolloutSection;
+use crate::config::Overrides;
 use crate::control::fault::Fault;
 use crate::control::handle::{ApplyError, Gone};
 use crate::rollout::command::{Command, Unfit};
@@ -50,7 +50,9 @@ pub struct StartRequest {
     /// The version; none: the only other one.
     pub to: Option<String>,
     /// Keys of the plan that are other than in the config.
-    pub plan: RolloutSection,
+    pub plan: Overrides,
+    /// What is wrong with the call so far: it is refused with that and with whatever else speaks against it.
+    pub faults: Vec<Fault>,
     /// Who and why.
     pub by: By,
     /// Only say what would come of it.

@@ -190,15 +190,20 @@ impl Director {
             Ok(run) => {
                 run.count_in(&self.means.registry);
                 let shifted = run.is_shifted(&table);
+                let paused_by = self.pauses_for_its_hooks(&run).filter(|_| !shifted);
+                if let Some(By { reason, .. }) = &paused_by {
+                    tracing::warn!(rollout = id, reason, "a rollout of before is paused");
+                }
                 self.running.insert(id, run);
                 let now = self.now();
                 let by_hand = |phase| matches!(phase, Phase::Paused { why: Pause::Shifted, .. });
                 let resumed = |rollout: &mut Rollout| match shifted {
                     true if by_hand(rollout.phase()) => None,
                     true => rollout.command(now, Command::Shifted).ok(),
+                    false if paused_by.is_some() => rollout.command(now, Command::Pause).ok(),
                     false => rollout.resumed(now),
                 };
-                let moved = self.advance(id, resumed, None).await;
+                let moved = self.advance(id, resumed, paused_by.as_ref()).await;
                 if let Err(error) = moved.and(self.count_from_now(id).await) {
                     tracing::error!(rollout = id, error = chain(&error), "a rollout of before cannot go on yet");
                 }

@@ -50,11 +50,16 @@ pub struct Duty {
     pub places: Vec<(Name, SocketAddr)>,
     /// Whether this is the way back.
     pub back: bool,
+    /// Why it must not be done.
+    pub barred: Option<String>,
 }
 
 impl Duty {
     /// Does it. An approval is not done here: somebody says so.
     pub async fn done(&self, task: Task) -> Option<Answer> {
+        if let Some(why) = &self.barred {
+            return Some(Answer::Failed(why.clone()));
+        }
         let result = match task {
             Task::Approval => return None,
             Task::Webhook => self.gate().await,

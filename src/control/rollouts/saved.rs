@@ -35,6 +35,10 @@ pub struct Saved {
     pub strategy: String,
     /// The plan, as the config says it.
     pub plan: RolloutSection,
+    /// Whether what it runs and asks comes from the config file. Earlier builds took that from callers too, and did not
+    /// say so.
+    #[serde(default)]
+    pub hooks_from_file: bool,
     /// The baseline's endpoints at the start, of each service, of a rolling release.
     pub endpoints: Vec<Vec<SocketAddr>>,
     /// Where it is.

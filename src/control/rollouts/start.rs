@@ -6,17 +6,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::ceilings;
 use super::desk::{RolloutError, StartRequest, Started, Target};
 use super::director::{Director, now_ms};
 use super::run::{self, Run};
 use super::saved::Saved;
 use super::view::RolloutView;
-use crate::config::{Problem, Problems, RolloutSection};
+use super::{bad_plan, ceilings};
+use crate::config::RolloutSection;
 use crate::control::fault::{Fault, FaultKind, one_of};
 use crate::rollout::judge::Share;
 use crate::rollout::judge::power::Traffic;
-use crate::rollout::plan::PlanProblem;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Stage;
@@ -68,25 +67,31 @@ impl Director {
     }
 
     fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, crate::rollout::event::Move), Vec<Fault>> {
+        let mut faults = request.faults.clone();
         let Some(last_id) = self.last_id else {
             let found = "the rollouts of before, which could not be read yet";
-            return Err(vec![Fault::invalid(
-                "rollouts",
-                found,
-                "to know what is under way",
-                "look at the log, repeat the call",
-            )]);
+            let wanted = "to know what is under way";
+            faults.push(Fault::invalid("rollouts", found, wanted, "look at the log, repeat the call"));
+            return Err(faults);
         };
-        let Subjects { group, services, section } = self.subjects(table, &request.target)?;
-        let section = section.merged(&request.plan);
-        let mut faults: Vec<Fault> = services.iter().filter_map(|service| self.busy(service)).collect();
-        let release =
-            section.release().map_err(|problems| problems.as_slice().iter().map(bad_plan).collect::<Vec<_>>());
+        let Subjects { group, services, section } = match self.subjects(table, &request.target) {
+            Ok(subjects) => subjects,
+            Err(found) => {
+                faults.extend(found);
+                return Err(faults);
+            }
+        };
+        let section = request.plan.over(&section);
+        faults.extend(services.iter().filter_map(|service| self.busy(service)));
+        let release = section.release().map_err(|problems| bad_plan::read(&problems));
         let versions = versions(&services, request.to.as_deref());
         let (release, (from, to)) = match (release, versions) {
             (Ok(release), Ok(versions)) if faults.is_empty() => (release, versions),
             (release, versions) => {
-                faults.extend(release.err().into_iter().flatten().chain(versions.err().into_iter().flatten()));
+                // What the call must not name is not missing too.
+                let told = |found: &Fault| request.faults.iter().any(|fault| fault.place == found.place);
+                faults.extend(release.err().into_iter().flatten().filter(|found| !told(found)));
+                faults.extend(versions.err().into_iter().flatten());
                 return Err(faults);
             }
         };
@@ -96,14 +101,13 @@ impl Director {
             Some(found) => {
                 let section = section.merged(&found);
                 let release = section.release();
-                let bad = |problems: Problems| problems.as_slice().iter().map(bad_plan).collect::<Vec<_>>();
-                (section, release.map_err(bad)?)
+                (section, release.map_err(|problems| bad_plan::read(&problems))?)
             }
         };
         let endpoints = endpoints(&release, &services, (&from, &to))?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let plan = run::plan(&release, &services, most)
-            .map_err(|problems| problems.iter().map(bad_step).collect::<Vec<_>>())?;
+            .map_err(|problems| problems.iter().map(bad_plan::contradiction).collect::<Vec<_>>())?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
         let id = last_id + 1;
         let saved = Saved {
@@ -114,6 +118,7 @@ impl Director {
             to: to.as_str().to_owned(),
             strategy: release.strategy_word().to_owned(),
             plan: section,
+            hooks_from_file: true,
             endpoints,
             phase: Phase::Going { stage: 0, since: self.now() },
             slots: 0,
@@ -256,17 +261,6 @@ fn enough(bake: Duration) -> String {
         Duration::MAX => "there is no traffic now".to_owned(),
         bake => format!("{bake:?} would be enough; or raise the weight or judge.catches"),
     }
-}
-
-fn bad_plan(problem: &Problem) -> Fault {
-    let (found, wanted) = problem.text.split_once(", want ").unwrap_or((&problem.text, "a plan that makes sense"));
-    let (wanted, remedy) = wanted.split_once(" (").unwrap_or((wanted, "mend it in the config or in the call"));
-    let found = found.strip_prefix("found ").unwrap_or(found);
-    Fault::invalid(&*problem.path, found, wanted, remedy.trim_end_matches(')'))
-}
-
-fn bad_step(problem: &PlanProblem) -> Fault {
-    Fault::invalid("plan", problem.to_string(), "a plan without contradictions", "mend it in the config or in the call")
 }
 
 /// The version that has everything, and the one that is to have it; the same ones in all services.
