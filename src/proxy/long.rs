@@ -16,7 +16,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::observe::Routed;
+use super::routed::Routed;
 use super::worker::Worker;
 use crate::message::Headers;
 use crate::message::names::CONTENT_TYPE;

@@ -17,7 +17,7 @@ use super::interim::Interim;
 use super::juror::{Juror, is_failed_call};
 use super::load::Places;
 use super::refuse::Refusal;
-pub use super::routed::Routed;
+use super::routed::Routed;
 use super::worker::{Live, Worker};
 use crate::message::RequestHead;
 use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure};
@@ -138,7 +138,7 @@ impl Observer {
     /// Notes the version that a request was assigned to when no version can answer.
     pub fn turned_away(&mut self, routed: Routed, drawn: (Cause, Option<u32>)) {
         if self.routed.is_none() {
-            self.juror.set(Juror::turned_away(routed.service(), routed.version_index(), drawn));
+            self.juror.set(Juror::drawn(routed.service(), routed.version_index(), drawn));
         }
         self.unroutable(routed);
         self.testify(true);
@@ -146,9 +146,21 @@ impl Observer {
 
     /// Says how the first attempt of the request went, once.
     fn testify(&self, failed: bool) {
-        if let (Some(juror), Some(routed)) = (self.juror.take(), &self.routed) {
+        let (Some(juror), Some(routed)) = (self.juror.take(), &self.routed) else { return };
+        // Nothing was picked: its version has nothing to pick.
+        let juror = if juror.seated { Some(juror) } else { self.seat(juror, None) };
+        if let Some(juror) = juror {
             juror.testify(routed.service(), self.worker.index, failed, self.micros(self.started.elapsed()));
         }
+    }
+
+    /// Asks whether the request is judged, now that it is known where it goes.
+    #[cold]
+    fn seat(&self, juror: Juror, picked: Option<usize>) -> Option<Juror> {
+        let routed = self.routed.as_ref()?;
+        #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
+        let chance = self.worker.random() as u64;
+        juror.seat(routed.service(), picked, (self.worker.clock_ms(self.looked_at), chance))
     }
 
     /// The time that counts, in microseconds, of what it took.
@@ -172,6 +184,9 @@ impl Observer {
     /// Notes the endpoint that is tried, by its index in the version.
     pub fn picked(&self, endpoint: usize) {
         self.endpoint.set(Some(endpoint));
+        if let Some(juror) = self.juror.get().filter(|juror| !juror.seated) {
+            self.juror.set(self.seat(juror, Some(endpoint)));
+        }
     }
 
     /// Whose fault a failure is.
@@ -322,7 +337,9 @@ impl Observer {
             let class = self.status.map_or(CodeClass::None, CodeClass::of);
             let micros = self.micros(took);
             routed.cell(&self.worker).answered(class, micros);
-            if let Some(juror) = self.juror.take().filter(|_| reason != Some(Refused::Internal)) {
+            // One that was never seated met no endpoint.
+            let heard = |juror: &Juror| juror.seated && reason != Some(Refused::Internal);
+            if let Some(juror) = self.juror.take().filter(heard) {
                 juror.testify(routed.service(), self.worker.index, false, micros);
             }
             match &self.first_failed {

@@ -364,7 +364,7 @@ fn ending_of(ruling: Ruling) -> Ending {
 fn severity(ruling: Ruling) -> u8 {
     match ruling {
         Ruling::Advance => 0,
-        Ruling::Hold { why: Hold::Baking, .. } => 1,
+        Ruling::Hold { why: Hold::Baking | Hold::WarmingUp, expired: false } => 1,
         Ruling::Hold { expired: false, .. } => 2,
         Ruling::Hold { expired: true, .. } => 3,
         Ruling::RollBack(_) => 4,

@@ -7,10 +7,13 @@
 //! The lot falls on slots of the key space, not on requests: all users of a slot, however often they come, are one draw.
 //! Who was counted already is therefore a bit for each slot; it is never full, and a user cannot choose whom he is taken
 //! for. Reading such a bit is what most requests do; the shared cache line is written once for each slot.
+//!
+//! Requests to an endpoint that is cold are left out. Which endpoints are judged is therefore a list of those that are
+//! known to be warm: one that appears between two looks of the control plane is on no list, and left out.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::cell::Count;
 
@@ -59,7 +62,8 @@ struct Rules {
     /// By contender; all zero while there are none.
     thresholds: [[AtomicU64; THRESHOLDS]; 2],
     compares: AtomicBool,
-    suspended: AtomicBool,
+    /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
+    judged: RwLock<Box<[u32]>>,
     /// Slots whose failure was counted.
     failed: SlotSet,
     /// Slots whose latency was counted.
@@ -147,14 +151,15 @@ impl SlotSet {
 }
 
 impl Trial {
-    /// A trial that begins now, counted by so many workers. Nothing is timed before it has thresholds.
+    /// A trial that begins now, counted by so many workers. No endpoint is judged yet, and nothing is timed before it has
+    /// thresholds.
     #[must_use]
     pub fn new(terms: TrialTerms, workers: usize) -> Self {
         let rules = Rules {
             terms,
             thresholds: Default::default(),
             compares: AtomicBool::new(false),
-            suspended: AtomicBool::new(false),
+            judged: RwLock::default(),
             failed: SlotSet::default(),
             timed: SlotSet::default(),
         };
@@ -202,28 +207,26 @@ impl Trial {
         self.rules.timed.clear();
     }
 
-    /// Leaves out the requests that are assigned from now on, of both versions, or no longer.
-    pub fn suspend(&self, suspended: bool) {
-        self.rules.suspended.store(suspended, Relaxed);
+    /// Judges the requests that go to these endpoints from now on, by their [numbers](super::EndpointStats::id), and no
+    /// others.
+    pub fn judge(&self, endpoints: impl IntoIterator<Item = u32>) {
+        let mut judged: Box<[u32]> = endpoints.into_iter().collect();
+        judged.sort_unstable();
+        *self.rules.judged.write().unwrap_or_else(PoisonError::into_inner) = judged;
     }
 }
 
 impl Epoch {
-    /// Whether requests that are assigned now are judged.
+    /// Whether requests that go to the endpoint with this number now are judged.
     #[must_use]
-    pub fn judges(&self) -> bool {
-        !self.rules.suspended.load(Relaxed)
+    pub fn judges(&self, endpoint: u32) -> bool {
+        self.rules.judged.read().unwrap_or_else(PoisonError::into_inner).binary_search(&endpoint).is_ok()
     }
 
     /// Whether a status of gRPC is a failure.
     #[must_use]
     pub fn is_failed_call(&self, status: u32) -> bool {
         status < u32::BITS && self.rules.terms.failed_calls & (1 << status) != 0
-    }
-
-    /// As [`Trial::suspend`]: at once, by a worker that sees why.
-    pub fn suspend(&self) {
-        self.rules.suspended.store(true, Relaxed);
     }
 
     /// Counts a request whose outcome is known. Without a slot it is a draw of its own.
@@ -349,14 +352,14 @@ mod tests {
     }
 
     #[test]
-    fn a_suspended_trial_judges_nobody_who_comes_now() {
+    fn only_listed_endpoints_are_judged() {
         let trial = trial(false, None);
         let epoch = trial.epoch([1, 99_999]);
         assert!(epoch.is_failed_call(13) && !epoch.is_failed_call(0) && !epoch.is_failed_call(99));
-        assert!(epoch.judges());
-        trial.suspend(true);
-        assert!(!epoch.judges());
-        trial.suspend(false);
-        assert!(epoch.judges());
+        assert!(!epoch.judges(7), "nothing is known yet");
+        trial.judge([9, 7]);
+        assert_eq!([7, 8, 9].map(|endpoint| epoch.judges(endpoint)), [true, false, true]);
+        trial.judge([8]);
+        assert_eq!([7, 8, 9].map(|endpoint| epoch.judges(endpoint)), [false, true, false]);
     }
 }

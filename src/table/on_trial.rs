@@ -1,6 +1,7 @@
 //! The two versions of a service that a rollout compares, as a table has them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::spec::ServiceSpec;
 use super::traffic::Traffic;
@@ -15,6 +16,8 @@ pub struct OnTrial {
     candidate: u16,
     /// Index of the version that it would replace.
     baseline: u16,
+    /// Whether requests are judged wherever they go. Of this table: one with other endpoints has to be looked at first.
+    judges_all: AtomicBool,
 }
 
 impl OnTrial {
@@ -26,7 +29,27 @@ impl OnTrial {
         };
         let (candidate, baseline) = (of(&trial.terms().candidate)?, of(&trial.terms().baseline)?);
         let epoch = (candidate.1 + baseline.1 > 0).then(|| trial.epoch([candidate.1, baseline.1]))?;
-        Some(Self { epoch, candidate: candidate.0, baseline: baseline.0 })
+        Some(Self { epoch, candidate: candidate.0, baseline: baseline.0, judges_all: AtomicBool::new(false) })
+    }
+
+    /// Whether requests are judged wherever they go, so that nobody has to ask for each endpoint ([`Epoch::judges`]).
+    #[must_use]
+    pub fn judges_all(&self) -> bool {
+        self.judges_all.load(Relaxed)
+    }
+
+    /// Says so, or not any more.
+    pub fn judge_all(&self, all: bool) {
+        self.judges_all.store(all, Relaxed);
+    }
+
+    /// The index of the version that is one of the two, and of the other one.
+    #[must_use]
+    pub fn versions(&self, contender: Contender) -> [u16; 2] {
+        match contender {
+            Contender::Candidate => [self.candidate, self.baseline],
+            Contender::Baseline => [self.baseline, self.candidate],
+        }
     }
 
     /// Which of the two a version is.

@@ -23,13 +23,29 @@ use crate::table::{Endpoint, Version};
 /// [`Rotation::claim`](crate::stats::rotation::Rotation::claim)).
 #[must_use]
 pub fn pick<'v>(version: &'v Version, now_ms: u64, chance: u64, tried: &[usize]) -> Option<(usize, &'v Endpoint)> {
+    pick_by(version, (now_ms, chance), tried, |endpoint| endpoint.stats.rotation.claim(now_ms))
+}
+
+/// The index of the endpoint that [`pick`] would draw with this chance, which stays as it is.
+#[must_use]
+pub fn preview(version: &Version, now_ms: u64, chance: u64) -> Option<usize> {
+    let picked = pick_by(version, (now_ms, chance), &[], |endpoint| endpoint.stats.rotation.reachable(now_ms));
+    picked.map(|(index, _)| index)
+}
+
+fn pick_by<'v>(
+    version: &'v Version,
+    (now_ms, chance): (u64, u64),
+    tried: &[usize],
+    claim: impl Fn(&Endpoint) -> bool,
+) -> Option<(usize, &'v Endpoint)> {
     let endpoints = &version.endpoints;
     let count = endpoints.len();
     if count == 1 {
-        let usable = tried.is_empty() && endpoints[0].usable(now_ms) && endpoints[0].stats.rotation.claim(now_ms);
+        let usable = tried.is_empty() && endpoints[0].usable(now_ms) && claim(&endpoints[0]);
         return (usable || tried.is_empty() && endpoints[0].is_last_resort()).then(|| (0, &endpoints[0]));
     }
-    let chosen = choose(version, now_ms, chance, tried).or_else(|| {
+    let chosen = choose(version, (now_ms, chance), tried, claim).or_else(|| {
         // Rare, and nothing to balance by: the first one from a random place on.
         let start = draw(chance >> 32, count);
         let mut all = (0..count).map(|step| (start + step) % count);
@@ -39,7 +55,12 @@ pub fn pick<'v>(version: &'v Version, now_ms: u64, chance: u64, tried: &[usize])
 }
 
 /// The better one of two that take requests, claimed.
-fn choose(version: &Version, now_ms: u64, chance: u64, tried: &[usize]) -> Option<usize> {
+fn choose(
+    version: &Version,
+    (now_ms, chance): (u64, u64),
+    tried: &[usize],
+    claim: impl Fn(&Endpoint) -> bool,
+) -> Option<usize> {
     let endpoints = &version.endpoints;
     let count = endpoints.len();
     let open = |index: usize| endpoints[index].usable(now_ms) && !tried.contains(&index);
@@ -56,7 +77,7 @@ fn choose(version: &Version, now_ms: u64, chance: u64, tried: &[usize]) -> Optio
         warmer(chance, (in_flight(first), warmth(first)), (in_flight(second), warmth(second)))
     };
     let (better, other) = if second_is_better { (second, first) } else { (first, second) };
-    [better, other].into_iter().find(|index| endpoints[*index].stats.rotation.claim(now_ms))
+    [better, other].into_iter().find(|index| claim(&endpoints[*index]))
 }
 
 /// Whether the second one of two is better, by requests in flight and warmth.
@@ -173,6 +194,23 @@ mod tests {
             assert!(busy <= even + even / 10 + 3 && busy * 3 > even, "busy, after {passed_ms} ms: {busy}, even {even}");
         }
         assert!(share_of_warming(1, 0, false) == 1_000, "there is no other");
+    }
+
+    #[test]
+    fn a_preview_is_what_would_be_picked_and_claims_nothing() {
+        let mut version = version(5);
+        version.endpoints[0].drained = true;
+        version.endpoints[1].stats.rotation.refused(0);
+        version.endpoints[2].stats.rotation.eject(0, 1_000, 1_000);
+        for (now_ms, n) in (0..500).map(|n| (n / 100 * 300, n)) {
+            let foreseen = preview(&version, now_ms, chance(n));
+            assert_eq!(preview(&version, now_ms, chance(n)), foreseen, "at {now_ms} ms");
+            assert_eq!(pick(&version, now_ms, chance(n), &[]).map(|(index, _)| index), foreseen, "at {now_ms} ms");
+        }
+        let alone = self::version(1);
+        alone.endpoints[0].stats.rotation.refused(0);
+        assert_eq!([10, 1_000, 1_000].map(|now_ms| preview(&alone, now_ms, 0)), [None, Some(0), Some(0)]);
+        assert!(pick(&alone, 1_000, 0, &[]).is_some() && preview(&alone, 1_000, 0).is_none());
     }
 
     #[test]

@@ -54,6 +54,7 @@ mod limits;
 mod park;
 mod proxy_protocol;
 mod rollout;
+mod rollout_endpoints;
 mod rollout_life;
 mod rollout_rolling;
 mod shield;

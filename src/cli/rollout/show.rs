@@ -85,15 +85,14 @@ pub(super) fn evidence(rollout: &Value) -> String {
             let counts = &found[side];
             format!("{} of {} failed", member(counts, "failures"), member(counts, "requests"))
         };
-        let _ = writeln!(
-            text,
-            "  {}: {} {}, {} {}",
-            toned(&member(found, "service"), Tone::Strong),
-            member(rollout, "to"),
-            counts("candidate"),
-            member(rollout, "from"),
-            counts("baseline"),
-        );
+        let service = toned(&member(found, "service"), Tone::Strong);
+        let judged = ["candidate", "baseline"].iter().any(|side| found[side]["requests"] != 0);
+        if let Some(left) = warm_up_left(found).filter(|_| !judged) {
+            let _ = writeln!(text, "  {service}: warming up, {left} s left");
+            continue;
+        }
+        let (to, from) = (member(rollout, "to"), member(rollout, "from"));
+        let _ = writeln!(text, "  {service}: {to} {}, {from} {}", counts("candidate"), counts("baseline"));
         if let Some([low, high]) = found["failure_ratio"].as_array().map(Vec::as_slice) {
             let high = if high.is_null() { "any number of".to_owned() } else { number(high, 2) };
             let _ = writeln!(text, "    it fails {} to {high} times as often (95 %, at all times)", number(low, 2));
@@ -105,6 +104,11 @@ pub(super) fn evidence(rollout: &Value) -> String {
         let _ = writeln!(text, "    {}", member(found, "sentence"));
     }
     text
+}
+
+/// How many seconds nothing will be judged, because all endpoints of a version are cold.
+fn warm_up_left(found: &Value) -> Option<f64> {
+    found["warm_up_left_seconds"].as_f64().map(f64::ceil)
 }
 
 /// E on a logarithmic scale from 1/1000 to the alarm.

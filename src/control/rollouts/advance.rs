@@ -85,10 +85,6 @@ impl Director {
         if run.services.len() > 1 {
             change.salt = Some(format!("{}-{id}", saved.title()).into());
         }
-        // Until the next look has seen who serves under the new split.
-        if moves || !change.endpoints.is_empty() {
-            run.suspend();
-        }
         let (author, reason) = (format!("rollout {id}"), Some(event.text));
         let change = Change::Rollout(change);
         let request = ChangeRequest { change, dry_run: false, if_match: None, author, reason };

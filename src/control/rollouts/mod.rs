@@ -30,4 +30,5 @@ pub mod sign;
 pub mod smoke;
 pub mod start;
 pub mod view;
+mod warm_up;
 pub mod webhook;

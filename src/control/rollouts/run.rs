@@ -182,11 +182,6 @@ impl Run {
         matches!(hook, Hook::Acknowledge { .. })
     }
 
-    /// Leaves out what is assigned from now on, until the next look.
-    pub(super) fn suspend(&self) {
-        self.scales.iter().for_each(|scale| scale.trial.suspend(true));
-    }
-
     /// Whether it is on its way back.
     pub(super) fn is_back(&self) -> bool {
         matches!(self.rollout.phase(), Phase::Back(_))

@@ -1,14 +1,14 @@
 //! Reads what the workers counted for a rollout, and tells the judge of one service.
 //!
 //! Each tick the sums are compared with those of the tick before; the increments are the evidence. Besides, it is looked
-//! after here what the data plane cannot know: the thresholds that latencies are compared with, and when nothing is to be
-//! judged because an endpoint has just begun to serve.
+//! after here what the data plane cannot know: the thresholds that latencies are compared with, and which endpoints have
+//! served for long enough to be judged.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::net::SocketAddr;
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::warm_up::WarmUps;
 use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use crate::rollout::judge::windows::WINDOW;
 use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, Share, Side, Sides};
@@ -19,9 +19,6 @@ use crate::table::{Name, Service, Version, Weight};
 /// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared with
 /// what it was counted in itself.
 const LOOK: Duration = Duration::from_secs(5);
-
-/// How long an endpoint that was never well may keep a version from being judged: its health checks have not passed yet.
-const HEALTHY_WITHIN: Duration = Duration::from_secs(30);
 
 /// How many looks back thresholds go: a minute.
 const LOOKS: usize = 12;
@@ -40,16 +37,7 @@ pub struct Scale {
     looks: VecDeque<Look>,
     looked: Option<Duration>,
     window: u32,
-    /// Endpoints that may serve since the rollout began, by version, with what is known of them.
-    serving: BTreeMap<(Name, SocketAddr), Serving>,
-}
-
-/// An endpoint that may serve.
-#[derive(Clone, Copy, Debug)]
-struct Serving {
-    since: Duration,
-    /// Whether it was ever well.
-    well: bool,
+    warm_ups: WarmUps,
 }
 
 #[derive(Debug)]
@@ -64,13 +52,16 @@ pub struct Reading {
     pub quantiles: Option<Sides<Quantiles>>,
     /// Thresholds that have just come into force.
     pub thresholds: Option<Thresholds>,
+    /// While one of the versions has only cold endpoints: how long that will last.
+    pub warm_up_left: Option<Duration>,
 }
 
 impl Reading {
     /// What the judge is told.
     #[must_use]
     pub fn evidence(&self) -> Evidence<'_> {
-        Evidence { epochs: &self.epochs, quantiles: self.quantiles, thresholds: self.thresholds }
+        let Self { epochs, quantiles, thresholds, warm_up_left } = self;
+        Evidence { epochs, quantiles: *quantiles, thresholds: *thresholds, warm_up_left: *warm_up_left }
     }
 }
 
@@ -87,8 +78,6 @@ impl Scale {
             slow_us: slow.map(|slow| u64::try_from(slow.as_micros()).unwrap_or(u64::MAX)),
         };
         let trial = Arc::new(Trial::new(terms, workers));
-        // Until the first tick has looked at the endpoints.
-        trial.suspend(true);
         Self {
             trial,
             candidate: candidate.clone(),
@@ -97,7 +86,7 @@ impl Scale {
             looks: VecDeque::new(),
             looked: None,
             window: 1,
-            serving: BTreeMap::new(),
+            warm_ups: WarmUps::default(),
         }
     }
 
@@ -107,8 +96,13 @@ impl Scale {
         let (Some(candidate), Some(baseline)) = (find(&self.candidate), find(&self.baseline)) else {
             return Reading::default();
         };
-        self.watch_endpoints(now, [candidate, baseline], judge.settings().warm_up);
+        let warm = self.warm_ups.look(now, [candidate, baseline], judge.settings().warm_up);
+        self.trial.judge(warm.judged);
+        if let Some(trial) = &service.trial {
+            trial.judge_all(warm.all);
+        }
         let mut reading = self.look(now, Sides { candidate, baseline }, judge.settings());
+        reading.warm_up_left = warm.left;
         let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
         let window = judge.state().latency.as_ref().map_or_else(by_time, |windows| windows.number);
         if std::mem::replace(&mut self.window, window) != window {
@@ -116,29 +110,6 @@ impl Scale {
         }
         reading.epochs = self.counts();
         reading
-    }
-
-    /// Leaves out what comes while an endpoint warms up, or while all that a version has is drained: of both versions,
-    /// because the odds are only known for all of them together.
-    fn watch_endpoints(&mut self, now: Duration, versions: [&Version; 2], warm_up: Duration) {
-        let mut left_out = false;
-        for version in versions.into_iter().filter(|version| version.weight > Weight::ZERO) {
-            left_out |= !version.endpoints.is_empty() && version.endpoints.iter().all(|endpoint| endpoint.drained);
-            for endpoint in version.endpoints.iter().filter(|endpoint| !endpoint.drained) {
-                let well = !endpoint.stats.rotation.is_out();
-                let place = (version.name.clone(), endpoint.address);
-                let serving = self.serving.entry(place).or_insert(Serving { since: now, well });
-                serving.well |= well;
-                let age = now.saturating_sub(serving.since);
-                left_out |= age < warm_up || !serving.well && age < warm_up + HEALTHY_WITHIN;
-            }
-        }
-        for version in versions {
-            for endpoint in version.endpoints.iter().filter(|endpoint| endpoint.drained) {
-                self.serving.remove(&(version.name.clone(), endpoint.address));
-            }
-        }
-        self.trial.suspend(left_out);
     }
 
     /// The latencies of the last minute, for people; every few seconds they become thresholds.
@@ -154,7 +125,7 @@ impl Scale {
         let (candidate, baseline) = (recent(Side::Candidate), recent(Side::Baseline));
         let seen = candidate.count() > 0 && baseline.count() > 0;
         let both = Sides { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
-        let reading = Reading { epochs: Vec::new(), quantiles: seen.then_some(both), thresholds: None };
+        let reading = Reading { quantiles: seen.then_some(both), ..Reading::default() };
         if self.looked.is_some_and(|looked| now < looked + LOOK) {
             return reading;
         }

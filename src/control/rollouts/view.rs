@@ -89,6 +89,8 @@ pub struct EvidenceView {
     pub step_requests: u64,
     /// As many are needed to go on, if that is why it is held.
     pub needed_requests: Option<u64>,
+    /// While nothing is judged because all endpoints of a version are cold: for how long yet.
+    pub warm_up_left_seconds: Option<f64>,
     /// log10 of E, of what is compared with the baseline: failures and latency together.
     pub log10_e: f64,
     /// log10 of E of the failures alone.
@@ -224,7 +226,7 @@ impl StageView {
 
 impl EvidenceView {
     fn of(service: &str, verdict: &Verdict) -> Self {
-        let Findings { outcomes, step, quantiles, standing, ln_alarm, ratio, .. } = &verdict.findings;
+        let Findings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } = &verdict.findings;
         let log10 = |ln: f64| ln / std::f64::consts::LN_10;
         let ms = |quantiles: &crate::rollout::judge::latency::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
         let (ruling, why) = words(verdict.ruling);
@@ -241,6 +243,7 @@ impl EvidenceView {
             baseline: CountsView::of(&outcomes.baseline),
             step_requests: step.candidate.requests,
             needed_requests: needed,
+            warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
             log10_e: log10(standing.comparison),
             log10_e_errors: log10(standing.errors),
             log10_e_latency: standing.latency.map(log10),
@@ -278,6 +281,7 @@ fn hold_word(hold: Hold) -> &'static str {
         Hold::Suspicion => "suspicion",
         Hold::BaselineIll => "baseline_ill",
         Hold::KeysFull => "keys_full",
+        Hold::WarmingUp => "warming_up",
         Hold::Baking => "baking",
         Hold::NotEnoughData { .. } => "not_enough_data",
     }

@@ -148,6 +148,8 @@ pub struct Evidence<'a> {
     pub quantiles: Option<Sides<Quantiles>>,
     /// The thresholds that are in force, for people.
     pub thresholds: Option<Thresholds>,
+    /// While one of the versions has only cold endpoints, so that nothing is judged: how long that will last.
+    pub warm_up_left: Option<Duration>,
 }
 
 impl Evidence<'_> {

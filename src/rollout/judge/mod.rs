@@ -36,9 +36,11 @@
 //! (first attempts only); failures that the client caused; an endpoint's first [`settings::JudgeSettings::warm_up`].
 //! A request that hangs is a failure at its start plus the timeout, not when it ends.
 //!
-//! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: while
-//! endpoints of the candidate warm up, the baseline's requests are no evidence either; and so it is while operators have
-//! drained all of a version. A version without a healthy endpoint has failed its requests, whoever answers them. [`latency`] says what happens otherwise.
+//! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: a request
+//! is judged if neither its endpoint nor the one that the other version would have picked for it is cold, which depends on
+//! chance and not on the side that the lot fell on. So one cold endpoint of many costs its part of the evidence, and a
+//! version with cold ones only leaves nothing to judge; and so it is while operators have drained all of a version. A
+//! version without a usable endpoint has failed its requests, whoever answers them. [`latency`] says what happens otherwise.
 
 pub mod capital;
 pub mod ceiling;

@@ -81,6 +81,7 @@ impl Judge {
             thresholds: state.thresholds,
             leading_quantile: state.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile()),
             baseline_recent: state.health.recent(),
+            warm_up_left: state.warm_up_left,
             standing: self.standing(),
             ln_alarm: self.settings.ln_alarm(),
             ratio: self.ratio(),
@@ -122,10 +123,9 @@ impl Judge {
             Some(Hold::BaselineIll)
         } else if self.state.failed_keys.is_full() {
             Some(Hold::KeysFull)
-        } else if bake == Bake::Running {
-            Some(Hold::Baking)
         } else {
-            self.lack_of_data()
+            let waiting = if bake == Bake::Running { Some(Hold::Baking) } else { self.lack_of_data() };
+            waiting.map(|why| if self.state.warm_up_left.is_some() { Hold::WarmingUp } else { why })
         }
     }
 

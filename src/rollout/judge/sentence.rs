@@ -91,6 +91,10 @@ fn hold_text(why: Hold, findings: &Findings, names: &Names) -> String {
             format!("baseline ill: {failed} in the last {}", time(RECENT))
         }
         Hold::KeysFull => "too many users were hit to count them once each".to_owned(),
+        Hold::WarmingUp => {
+            let left = findings.warm_up_left.map_or(0.0, |left| left.as_secs_f64().ceil());
+            format!("warming up, {left:.0} s left")
+        }
         Hold::Baking => format!("baking: {}, E {}", errors_text(findings, names), e_text(findings)),
         Hold::NotEnoughData { judged, needed: Some(needed) } => {
             format!("not enough data: {} of {} requests", thousands(judged as f64), thousands(needed as f64))

@@ -175,8 +175,8 @@ pub struct JudgeSettings {
     /// The baseline is ill when more of its recent requests than this fail ([`super::health`]). By default 5 %: such a
     /// service has an incident, and an incident is no time to promote.
     pub baseline_ill: Probability,
-    /// An endpoint's first requests that the counters leave out, together with the other version's requests of that
-    /// time: a cold start is no regression. By default 10 s.
+    /// For how long an endpoint's first requests are left out, together with the same part of the other version's: a cold
+    /// start is no regression. By default 10 s.
     pub warm_up: Duration,
     /// How long after the end of its bake a step may be held before the plan says what happens. By default 30 min.
     pub hold_max: Duration,

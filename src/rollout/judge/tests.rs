@@ -159,6 +159,24 @@ fn a_hold_expires() {
 }
 
 #[test]
+fn a_warm_up_is_said_where_there_is_nothing_to_say_yet() {
+    let warming = |left| Evidence { warm_up_left: Some(Duration::from_millis(left)), ..Evidence::default() };
+    let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);
+    judge.tick(TICK, &warming(6_750));
+    for bake in [Bake::Running, OVER] {
+        assert_eq!(hold(&judge, bake), Hold::WarmingUp);
+        assert_eq!(judge.verdict(bake, &NAMES).sentence, "holding shop v2: warming up, 7 s left");
+    }
+    judge.tick(2 * TICK, &Evidence { epochs: &[epoch(0.1, counts(9, 9), counts(90, 0))], ..warming(500) });
+    assert_eq!(judge.ruling(Bake::Running), Ruling::RollBack(Ground::Errors), "a proof does not wait");
+    let mut healthy = told(errors_only(), epoch(0.1, counts(2_000, 2), counts(18_000, 18)));
+    healthy.tick(2 * TICK, &warming(500));
+    assert_eq!(healthy.ruling(OVER), Ruling::Advance, "a step that has enough goes on");
+    healthy.tick(3 * TICK, &Evidence::default());
+    assert_eq!(hold(&healthy, Bake::Running), Hold::Baking);
+}
+
+#[test]
 fn without_traffic_nothing_is_decided() {
     let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
     for number in 1..10_000 {
@@ -194,7 +212,7 @@ fn a_slower_version_is_rolled_back_with_its_quantiles() {
     slow.latencies.candidate.by_exceeded = [60, 57, 41, 20];
     slow.latencies.baseline.by_exceeded = [800, 640, 144, 16];
     let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
-    judge.tick(TICK, &Evidence { epochs: &[slow], quantiles: Some(quantiles), thresholds: None });
+    judge.tick(TICK, &Evidence { epochs: &[slow], quantiles: Some(quantiles), ..Evidence::default() });
     let verdict = judge.verdict(Bake::Running, &NAMES);
     assert_eq!(
         (verdict.ruling, verdict.sentence.as_str()),

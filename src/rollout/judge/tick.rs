@@ -58,6 +58,8 @@ pub struct JudgeState {
     pub quantiles: Option<Sides<Quantiles>>,
     /// Thresholds as last reported.
     pub thresholds: Option<Thresholds>,
+    /// How long nothing will be judged because all endpoints of a version are cold.
+    pub warm_up_left: Option<Duration>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -84,6 +86,7 @@ impl JudgeState {
             share,
             quantiles: None,
             thresholds: None,
+            warm_up_left: None,
         }
     }
 }
@@ -149,6 +152,7 @@ impl Judge {
         state.health.forget_before(now);
         state.quantiles = evidence.quantiles.or(state.quantiles);
         state.thresholds = evidence.thresholds.or(state.thresholds);
+        state.warm_up_left = evidence.warm_up_left;
         if !evidence.is_empty() {
             self.restart(now);
             for epoch in evidence.epochs {

@@ -60,6 +60,8 @@ pub enum Hold {
     BaselineIll,
     /// More users were hit than can be remembered, and counting has stopped; see [`super::keys`].
     KeysFull,
+    /// Nothing is judged yet, because one of the versions has only cold endpoints.
+    WarmingUp,
     /// The bake is not over.
     Baking,
     /// Too few requests of the candidate were judged in this step.
@@ -113,6 +115,8 @@ pub struct Findings {
     pub leading_quantile: usize,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
+    /// How long nothing will be judged because all endpoints of a version are cold.
+    pub warm_up_left: Option<Duration>,
     /// ln E of each test.
     pub standing: Standing,
     /// ln E at which an alarm goes off.
