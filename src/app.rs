@@ -192,9 +192,6 @@ pub enum RunError {
     /// The writer of the traffic state did not start.
     #[error(transparent)]
     Writer(#[from] control::writer::StartError),
-    /// The config file cannot be watched.
-    #[error(transparent)]
-    Watch(#[from] control::watch::WatchError),
 }
 
 impl std::fmt::Debug for Bound {

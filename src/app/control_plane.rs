@@ -125,9 +125,7 @@ impl ControlPlane {
         let (targets, notified) = watch::channel(config.releases.notify.clone());
         let (told, known) = watch::channel(Arc::new(Known::of(&config)));
         let means = (resolver.clone(), Arc::clone(&sides.clients));
-        let entered = runtime.enter();
-        let watch = file.map(|file| watch_file(file, config, means, (facts, told))).transpose()?;
-        drop(entered);
+        let watch = file.map(|file| watch_file(file, config, means, (facts, told)));
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
         let renewal = Renewal::new(Arc::clone(&sides), Arc::clone(&access));
         let published_too = Arc::clone(&published);
@@ -176,6 +174,8 @@ impl ControlPlane {
                     retired.run(stopped(stop.clone())),
                 );
             });
+            // Without waiting for a look at a file that a file system does not answer.
+            runtime.shutdown_background();
             Ok(())
         })
     }
@@ -198,7 +198,7 @@ fn watch_file(
     running: Config,
     (resolver, clients): (Resolver, Arc<Clients>),
     (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
-) -> Result<ConfigWatch, RunError> {
+) -> ConfigWatch {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let published = Arc::clone(&resolver.published);
     let read: Read = Box::new(move |text| {
@@ -211,7 +211,7 @@ fn watch_file(
         let releases = Arc::new(Known::of(&config));
         Ok(FileContent { services: config.services, needs_restart, releases })
     });
-    Ok(ConfigWatch::new((file.path, file.text), read, resolver, (facts, known))?)
+    ConfigWatch::new((file.path, file.text), read, resolver, (facts, known))
 }
 
 /// Ends when the process stops, or whoever would say so is gone.

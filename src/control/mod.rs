@@ -5,7 +5,7 @@
 //! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
 //! the one pointer that the data plane loads, and [`retired`] frees the tables that it led to. [`hold`] makes a change
-//! while nothing runs. [`watch`] reloads the config file; [`resolve`] finds the addresses of endpoints by name, and
+//! while nothing runs. [`watch`] reloads the config file and [`renew`] certificates and tokens, both by [`files`]; [`resolve`] finds the addresses of endpoints by name, and
 //! [`health`] looks after them; [`upgrade`] is how another process is asked to take over. [`rollouts`] does what a release
 //! asks for, and [`exchange`] is how it and the health checks send requests of our own. [`effective`], [`live`],
 //! [`standing`] and [`export`] are what is shown of the result, and
@@ -24,6 +24,7 @@ pub mod exchange;
 pub mod export;
 pub mod fault;
 pub mod file;
+pub mod files;
 pub mod handle;
 pub mod health;
 pub mod hold;

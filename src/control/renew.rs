@@ -1,108 +1,142 @@
 //! Certificates, keys and the admin API's tokens, read again when their files change, or on SIGHUP.
 //!
-//! Not the files are watched but the folders in which something can be renamed or swapped to make them other files:
-//! their own, and that of every symlink on the way (Kubernetes swaps `..data`, certbot swaps `live/site/fullchain.pem`).
-//! Where the way leads can change with each swap, so the folders are worked out again after every look. Network file
-//! systems tell nobody that they changed, so there is a look a minute without being told, too.
+//! As with the config file, the ways to them are watched and walked anew at each look (Kubernetes swaps `..data`, certbot
+//! swaps `live/site/fullchain.pem`), a file that is being written is waited for (half a token is a token), and network
+//! file systems tell nobody that they changed, so there is a look now and then without being told, too.
 
-use std::collections::BTreeSet;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::Signal;
-use tokio::sync::mpsc;
-use tokio::time::{MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use crate::tls::sides::{News, Sides};
 
 use super::admin::Access;
-
-/// How long events may gather: a renewal writes the certificate and then the key, and both have to be there.
-const SETTLE: Duration = Duration::from_millis(300);
-
-/// How often files are read without an event.
-const LOOK_INTERVAL: Duration = Duration::from_secs(60);
-
-/// More symlinks than this on one way are a loop, as the kernel has it.
-const SYMLINKS_MAX: usize = 40;
+use super::files::identity::Identity;
+use super::files::settle::{GLANCE_INTERVAL, Settle, Step};
+use super::files::watcher::{Followed, Watcher, in_background};
 
 /// Watches the files of all sides, and those of tokens.
 pub struct Renewal {
     sides: Arc<Sides>,
     access: Arc<Access>,
-    watcher: Option<RecommendedWatcher>,
-    watched: BTreeSet<PathBuf>,
-    changes: mpsc::Receiver<()>,
+    settle: Settle<Vec<Option<Identity>>>,
 }
 
 impl fmt::Debug for Renewal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Renewal").field("watched", &self.watched).finish_non_exhaustive()
+        f.debug_struct("Renewal").finish_non_exhaustive()
     }
 }
 
+/// What a look has found.
+struct Look {
+    followed: Followed,
+    after: Vec<Option<Identity>>,
+    news: Vec<News>,
+    tokens: Option<Result<Vec<String>, Vec<String>>>,
+}
+
 impl Renewal {
-    /// Begins to watch.
+    /// Will watch.
     #[must_use]
     pub fn new(sides: Arc<Sides>, access: Arc<Access>) -> Self {
-        // One is enough: it says that something happened since the last look.
-        let (changed, changes) = mpsc::channel(1);
-        let on_event = move |event: notify::Result<notify::Event>| {
-            let looked = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
-            if !looked {
-                changed.try_send(()).ok();
-            }
-        };
-        let watcher = notify::recommended_watcher(on_event);
-        let watcher = watcher.inspect_err(|error| {
-            tracing::warn!(%error, every = ?LOOK_INTERVAL, "cannot watch certificates and tokens for changes; reading them now and then");
-        });
-        let mut renewal = Self { sides, access, watcher: watcher.ok(), watched: BTreeSet::new(), changes };
-        renewal.watch();
-        renewal
+        Self { sides, access, settle: Settle::new(Instant::now()) }
     }
 
     /// Reloads on changes, on `hangup` and now and then until `shutdown` ends.
-    pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) {
-        let mut looks = interval(LOOK_INTERVAL);
-        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        tokio::pin!(shutdown);
+    pub async fn run(mut self, hangup: Signal, shutdown: impl Future<Output = ()>) {
+        // A look that a file system does not answer must not keep the process from ending.
+        tokio::select! {
+            () = shutdown => {}
+            () = self.watch(hangup) => {}
+        }
+    }
+
+    async fn watch(&mut self, mut hangup: Signal) {
+        let mut watcher = Watcher::new("certificates and tokens");
+        // What changed between the read at the start and the watch was no event.
+        let followed = self.follow(&mut watcher).await;
+        self.settle.glanced(Instant::now(), followed.identities);
         loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                _ = hangup.recv() => {}
-                _ = looks.tick() => {}
-                Some(()) = self.changes.recv() => {
-                    sleep(SETTLE).await;
-                    while self.changes.try_recv().is_ok() {}
+            let until = match self.settle.next(Instant::now()) {
+                Step::Read => {
+                    self.look(&mut watcher).await;
+                    continue;
                 }
-            }
-            // Before the files are read: what changes after the read is an event then.
-            self.watch();
-            self.sides.reload().iter().for_each(tell);
-            if let Some(outcome) = self.access.tokens().reload() {
-                tell_tokens(&outcome);
+                Step::Glance => {
+                    let followed = self.follow(&mut watcher).await;
+                    self.settle.glanced(Instant::now(), followed.identities);
+                    continue;
+                }
+                Step::Wait(until) => until,
+            };
+            tokio::select! {
+                biased;
+                notices = watcher.next() => {
+                    let followed = self.follow(&mut watcher).await;
+                    let now = Instant::now();
+                    followed.of_files(notices).for_each(|notice| self.settle.noticed(now, notice));
+                }
+                _ = hangup.recv() => self.settle.ask(),
+                () = sleep_until(until) => {}
             }
         }
     }
 
-    /// Watches the folders that matter now.
-    fn watch(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
-        let sides = self.sides.files();
-        let files = sides.iter().chain(self.access.tokens().files());
-        let wanted: BTreeSet<PathBuf> = files.flat_map(|file| folders(file)).collect();
-        for folder in self.watched.difference(&wanted) {
-            // It may be gone, and its watch with it.
-            watcher.unwatch(folder).ok();
-        }
-        let watch = |folder: &PathBuf| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok();
-        // A folder that was replaced under the same name needs its watch anew, so all are watched again.
-        self.watched = wanted.into_iter().filter(watch).collect();
+    async fn follow(&mut self, watcher: &mut Watcher) -> Followed {
+        let (follower, files) = (watcher.follower(), files(&self.sides, &self.access));
+        let followed = in_background(move || follower.follow(&files)).await.unwrap_or_default();
+        self.heed(watcher, &followed);
+        followed
     }
+
+    /// There may be thousands of files: they are glanced at only where nothing tells of changes.
+    fn heed(&mut self, watcher: &mut Watcher, followed: &Followed) {
+        watcher.tell(followed);
+        self.settle.set_glance_interval(followed.blind.is_some().then_some(GLANCE_INTERVAL));
+    }
+
+    /// Reads all files, and uses what is new and good.
+    async fn look(&mut self, watcher: &mut Watcher) {
+        watcher.revive();
+        let now = Instant::now();
+        let followed = self.follow(watcher).await;
+        if !self.settle.is_steady(now, followed.identities) {
+            return;
+        }
+        let (follower, sides, access) = (watcher.follower(), Arc::clone(&self.sides), Arc::clone(&self.access));
+        let look = in_background(move || {
+            // Before the files are read: what changes after the read is an event then.
+            let files = files(&sides, &access);
+            let followed = follower.follow(&files);
+            let (news, tokens) = (sides.reload(), access.tokens().reload());
+            let after = files.iter().map(|file| Identity::of(file)).collect();
+            Look { followed, after, news, tokens }
+        });
+        let Some(Look { followed, after, news, tokens }) = look.await else {
+            self.settle.taken(now, Vec::new());
+            return;
+        };
+        self.heed(watcher, &followed);
+        news.iter().for_each(tell);
+        tokens.iter().for_each(tell_tokens);
+        let torn = followed.identities != after;
+        self.settle.taken(now, followed.identities);
+        if torn {
+            self.settle.torn(Instant::now(), after);
+        }
+    }
+}
+
+fn files(sides: &Sides, access: &Access) -> Vec<PathBuf> {
+    let mut files = sides.files();
+    files.extend(access.tokens().files().cloned());
+    files.sort_unstable();
+    files.dedup();
+    files
 }
 
 fn tell((place, outcome): &News) {
@@ -125,58 +159,5 @@ fn tell_tokens(outcome: &Result<Vec<String>, Vec<String>>) {
     match outcome {
         Ok(tokens) => tracing::info!(new = ?tokens, "the tokens of the admin API are good and in use"),
         Err(problems) => tracing::error!(?problems, "new tokens are refused, the old ones stay in use"),
-    }
-}
-
-/// The folder of `file`, and that of every symlink on the way to it.
-fn folders(file: &Path) -> BTreeSet<PathBuf> {
-    let (mut found, mut ways) = (BTreeSet::new(), vec![file.to_owned()]);
-    for _ in 0..SYMLINKS_MAX {
-        let Some(way) = ways.pop() else { break };
-        found.insert(parent(&way));
-        for part in way.ancestors() {
-            if let Ok(target) = part.read_link() {
-                let folder = parent(part);
-                let rest = way.strip_prefix(part).unwrap_or(Path::new(""));
-                let target = folder.join(target);
-                ways.push(if rest.as_os_str().is_empty() { target } else { target.join(rest) });
-                found.insert(folder);
-            }
-        }
-    }
-    found
-}
-
-fn parent(path: &Path) -> PathBuf {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::os::unix::fs::symlink;
-
-    use super::*;
-
-    #[test]
-    fn every_folder_in_which_a_swap_matters_is_watched() {
-        let root = tempfile::tempdir().unwrap();
-        let at = |path: &str| root.path().join(path);
-        std::fs::create_dir_all(at("mount/..2024")).unwrap();
-        std::fs::write(at("mount/..2024/tls.crt"), "").unwrap();
-        symlink("..2024", at("mount/..data")).unwrap();
-        symlink("..data/tls.crt", at("mount/tls.crt")).unwrap();
-        symlink("mount", at("current")).unwrap();
-        let found = folders(&at("current/tls.crt"));
-        for folder in ["current", "", "mount", "current/..data", "mount/..2024"] {
-            let there = found
-                .iter()
-                .any(|found| *found == at(folder) || found.canonicalize().ok() == at(folder).canonicalize().ok());
-            assert!(there, "{folder:?} is missing in {found:?}");
-        }
-        symlink("loop", at("loop")).unwrap();
-        assert!(!folders(&at("loop")).is_empty(), "a loop ends");
     }
 }

@@ -1,30 +1,36 @@
 //! The config file, read again when it changes or on SIGHUP.
 //!
-//! The *folder* is watched, not the file: editors write a new file and rename it over the old one, Kubernetes swaps a
-//! symlink to a folder, and a watch on the file would look at the old inode for ever. Whatever happens in the folder,
-//! the text is read and compared, so that a stray event costs one read. A bad file changes nothing and is remembered.
+//! When it is read is decided by [`settle`](super::files::settle), and whether what was read is all of it by
+//! [`doubt`](super::files::doubt); here is what they are fed with, and what comes of it. The path is walked anew at each
+//! look, whatever a watch says, and everything that may wait for a file system is done on a thread of its own: a server
+//! that does not answer keeps nobody waiting but this. A bad file changes nothing and is remembered; a file that is what
+//! is in force changes nothing either.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tokio::signal::unix::Signal;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
 
 use crate::table::ServiceSpec;
 
 use super::fault::chain;
+use super::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, Verdict, is_doubtful, lost};
+use super::files::identity::{self, Identity};
+use super::files::settle::{GLANCE_INTERVAL, Settle, Step};
+use super::files::watcher::{Followed, Watcher, in_background};
 use super::handle::{ApplyError, Handle};
 use super::resolve::Resolver;
 use super::rollouts::director::Known;
 
-/// How long events may gather before the file is read: an editor writes, renames and touches within milliseconds.
-const SETTLE: Duration = Duration::from_millis(200);
-
 /// When the file is read again after an upgrade in place kept it from being put in force.
 const AGAIN: Duration = Duration::from_secs(1);
+
+/// When a file that was refused is read again: what it names may be good now, or the disk have room.
+const REFUSED_AGAIN: Duration = Duration::from_secs(5);
 
 /// What a good file holds.
 #[derive(Clone, Debug, Default)]
@@ -68,28 +74,24 @@ impl ConfigFacts {
     }
 }
 
-/// The folder cannot be watched.
-#[derive(Debug, thiserror::Error)]
-#[error("{path}: cannot watch the folder of the config file; is it readable, and is fs.inotify.max_user_watches used up?", path = path.display())]
-pub struct WatchError {
-    path: PathBuf,
-    source: notify::Error,
-}
-
 /// Reads a config file again and again.
 pub struct ConfigWatch {
     path: PathBuf,
-    /// What was last read from it; none when it could not be read or put in force, so that any text is news.
-    text: Option<String>,
+    /// What is in force.
+    text: String,
+    /// What of it takes a restart.
+    needs_restart: Vec<String>,
+    /// What was last refused, or could not be put in force.
+    refused: Option<String>,
     read: Read,
     handle: Handle,
     resolver: Resolver,
     facts: watch::Sender<ConfigFacts>,
-    changes: mpsc::Receiver<()>,
-    /// Whether the last read has to be repeated: it came while the store was lent.
     known: watch::Sender<Arc<Known>>,
-    again: bool,
-    _watcher: RecommendedWatcher,
+    settle: Settle<Option<Identity>>,
+    doubt: Doubt,
+    /// Somebody waits to hear of a text that is doubted.
+    asked: bool,
 }
 
 impl fmt::Debug for ConfigWatch {
@@ -98,109 +100,221 @@ impl fmt::Debug for ConfigWatch {
     }
 }
 
+/// One look at the path: its numbers before and after it was read.
+struct Look {
+    followed: Followed,
+    text: std::io::Result<String>,
+    after: Option<Identity>,
+}
+
+/// Why a text is not in force.
+enum NotInForce {
+    /// Everything that is wrong with it.
+    Refused(Vec<String>),
+    /// An upgrade in place is going on.
+    Upgrading(Vec<String>),
+}
+
 impl ConfigWatch {
-    /// Begins to watch `path`, whose `text` is in force.
-    ///
-    /// # Errors
-    /// [`WatchError`] when its folder cannot be watched.
+    /// Will watch `path`, whose `text` is in force.
+    #[must_use]
     pub fn new(
         (path, text): (PathBuf, String),
         read: Read,
         resolver: Resolver,
         (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
-    ) -> Result<Self, WatchError> {
-        // One is enough: it says that something happened since the last read.
-        let (changed, changes) = mpsc::channel(1);
-        let failed = |source| WatchError { path: path.clone(), source };
-        let on_event = move |event: notify::Result<notify::Event>| {
-            let looked = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
-            if !looked {
-                // Full means that a read is due anyway.
-                changed.try_send(()).ok();
-            }
-        };
-        let mut watcher = notify::recommended_watcher(on_event).map_err(failed)?;
-        for folder in folders(&path) {
-            watcher.watch(&folder, RecursiveMode::NonRecursive).map_err(failed)?;
-        }
+    ) -> Self {
         let handle = resolver.handle.clone();
-        Ok(Self {
+        let mut settle = Settle::new(Instant::now());
+        settle.set_glance_interval(Some(GLANCE_INTERVAL));
+        Self {
             path,
-            text: Some(text),
+            text,
+            needs_restart: Vec::new(),
+            refused: None,
             read,
             handle,
             resolver,
             facts,
             known,
-            changes,
-            again: false,
-            _watcher: watcher,
-        })
-    }
-
-    /// Reloads on changes and on `hangup` until `shutdown` ends.
-    pub async fn run(mut self, mut hangup: Signal, shutdown: impl Future<Output = ()>) {
-        tokio::pin!(shutdown);
-        // What changed between the read at the start and the watch was no event.
-        self.reload(false).await;
-        loop {
-            let forced = tokio::select! {
-                () = &mut shutdown => return,
-                _ = hangup.recv() => true,
-                () = tokio::time::sleep(AGAIN), if self.again => false,
-                _ = self.changes.recv() => {
-                    tokio::time::sleep(SETTLE).await;
-                    while self.changes.try_recv().is_ok() {}
-                    false
-                }
-            };
-            self.reload(forced).await;
+            settle,
+            doubt: Doubt::default(),
+            asked: false,
         }
     }
 
-    /// Reads the file and puts it in force if its text is another one, or if `forced`.
-    async fn reload(&mut self, forced: bool) {
-        let outcome = match std::fs::read_to_string(&self.path) {
-            Ok(text) if !forced && self.text.as_ref() == Some(&text) => return,
-            Ok(text) => {
-                self.again = false;
-                let outcome = self.apply((self.read)(&text)).await;
-                // What could not be written for want of room, or names a file that is not good yet, is tried again at
-                // the next event.
-                self.text = outcome.is_ok().then_some(text);
-                outcome
+    /// Reloads on changes and on `hangup` until `shutdown` ends.
+    pub async fn run(mut self, hangup: Signal, shutdown: impl Future<Output = ()>) {
+        // A look that a file system does not answer must not keep the process from ending.
+        tokio::select! {
+            () = shutdown => {}
+            () = self.watch(hangup) => {}
+        }
+    }
+
+    async fn watch(&mut self, mut hangup: Signal) {
+        let mut watcher = Watcher::new("the config file");
+        // What changed between the read at the start and the watch was no event.
+        let followed = self.follow(&mut watcher).await;
+        self.settle.glanced(Instant::now(), followed.first());
+        loop {
+            let until = match self.settle.next(Instant::now()) {
+                Step::Read => {
+                    self.look(&mut watcher).await;
+                    continue;
+                }
+                Step::Glance => {
+                    let followed = self.follow(&mut watcher).await;
+                    self.settle.glanced(Instant::now(), followed.first());
+                    continue;
+                }
+                Step::Wait(until) => until,
+            };
+            tokio::select! {
+                // In this order: a signal that was sent after a change is taken after it.
+                biased;
+                notices = watcher.next() => {
+                    let followed = self.follow(&mut watcher).await;
+                    let now = Instant::now();
+                    followed.of_files(notices).for_each(|notice| self.settle.noticed(now, notice));
+                }
+                _ = hangup.recv() => self.settle.ask(),
+                () = sleep_until(until) => {}
             }
-            Err(error) => {
-                self.text = None;
-                Err(vec![format!("{}: cannot read the config: {error}", self.path.display())])
-            }
+        }
+    }
+
+    async fn follow(&self, watcher: &mut Watcher) -> Followed {
+        let (follower, path) = (watcher.follower(), self.path.clone());
+        let followed = in_background(move || follower.follow(&[path])).await.unwrap_or_default();
+        watcher.tell(&followed);
+        followed
+    }
+
+    /// Reads the file, and does what is to be done about it.
+    async fn look(&mut self, watcher: &mut Watcher) {
+        watcher.revive();
+        let (follower, path) = (watcher.follower(), self.path.clone());
+        let look = in_background(move || {
+            let followed = follower.follow(std::slice::from_ref(&path));
+            let text = identity::read(&path);
+            Look { followed, text, after: Identity::of(&path) }
+        });
+        let now = Instant::now();
+        let Some(Look { followed, text, after }) = look.await else {
+            self.settle.taken(now, None);
+            return;
         };
+        watcher.tell(&followed);
+        if !self.settle.is_steady(now, followed.first()) {
+            return;
+        }
+        if followed.first() != after {
+            self.settle.torn(Instant::now(), after);
+            return;
+        }
+        let closed = self.settle.is_closed();
+        let asked = self.settle.taken(now, after) | std::mem::take(&mut self.asked);
+        match text {
+            Ok(text) => self.take(text, closed, asked).await,
+            // For a moment a folder that is made anew has no file.
+            Err(_) if self.is_doubted("", &Ok(FileContent::default()), true) => self.asked |= asked,
+            Err(error) => {
+                self.refused = None;
+                self.refuse(vec![format!("{}: cannot read the config: {error}", self.path.display())], asked);
+            }
+        }
+    }
+
+    /// What is to be done about a text of the file: nothing, if it is what is in force.
+    async fn take(&mut self, text: String, closed: bool, asked: bool) {
+        if text == self.text {
+            if self.doubt.is_open() {
+                tracing::info!(path = %self.path.display(), "the config file is whole again, nothing changed");
+            }
+            self.doubt.clear();
+            let was_good = self.facts.borrow().is_good();
+            self.refused = None;
+            if asked || !was_good {
+                tracing::info!(path = %self.path.display(), "the config file is what is in force, nothing changed");
+                self.tell(Ok(self.needs_restart.clone()));
+            }
+            return;
+        }
+        let content = (self.read)(&text);
+        if self.is_doubted(&text, &content, closed) {
+            // Whoever asked hears of it when it is believed.
+            self.asked |= asked;
+            return;
+        }
+        let told = self.refused.as_ref() == Some(&text) && !asked;
+        match self.apply(content).await {
+            Ok(needs_restart) => {
+                (self.text, self.refused, self.needs_restart) = (text, None, needs_restart.clone());
+                self.tell(Ok(needs_restart));
+            }
+            Err(NotInForce::Refused(problems)) => {
+                self.settle.look_again(Instant::now() + REFUSED_AGAIN);
+                self.refused = Some(text);
+                self.refuse(problems, !told);
+            }
+            Err(NotInForce::Upgrading(problems)) => {
+                self.settle.look_again(Instant::now() + AGAIN);
+                self.refused = Some(text);
+                self.refuse(problems, !told);
+            }
+        }
+    }
+
+    /// Whether a text has to be read once more before it is believed.
+    fn is_doubted(&mut self, text: &str, content: &Result<FileContent, Vec<String>>, closed: bool) -> bool {
+        let in_force: Vec<_> =
+            self.resolver.published.load().services().map(|service| Arc::clone(&service.spec)).collect();
+        let lost = content.as_ref().map(|content| lost(&in_force, &content.services)).unwrap_or_default();
+        let doubtful = is_doubtful(&self.text, text, &lost);
+        let wait = if closed { DOUBT_CLOSED } else { DOUBT_OPEN };
+        let was_open = self.doubt.is_open();
+        match self.doubt.judge(Instant::now(), (text, doubtful), wait) {
+            Verdict::Believe => false,
+            Verdict::LookAgain(at) => {
+                self.settle.look_again(at);
+                if !was_open {
+                    let (path, bytes, before) = (self.path.display(), text.len(), self.text.len());
+                    tracing::warn!(
+                        %path, bytes, before, ?lost, ?wait,
+                        "the config file is shorter than before, or gone; it is read again before it is believed"
+                    );
+                }
+                true
+            }
+        }
+    }
+
+    /// Says what is wrong with the file; in the log only if that is new, or `anew`.
+    fn refuse(&self, problems: Vec<String>, anew: bool) {
+        if anew || self.facts.borrow().problems != problems {
+            tracing::error!(path = %self.path.display(), ?problems, "the config file is refused, nothing changed");
+        }
+        self.tell(Err(problems));
+    }
+
+    fn tell(&self, outcome: Result<Vec<String>, Vec<String>>) {
         let facts = ConfigFacts::good(Some(self.path.clone()));
         self.facts.send_replace(match outcome {
             Ok(needs_restart) => ConfigFacts { needs_restart, ..facts },
-            Err(problems) => {
-                // Told once: the log may be in the same folder, and every line of it is an event here.
-                let told = !forced && self.facts.borrow().problems == problems;
-                if !told {
-                    tracing::error!(path = %self.path.display(), ?problems, "the config file is refused, nothing changed");
-                }
-                ConfigFacts { problems, ..facts }
-            }
+            Err(problems) => ConfigFacts { problems, ..facts },
         });
     }
 
-    async fn apply(&mut self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, Vec<String>> {
-        let FileContent { services, needs_restart, releases } = content?;
+    async fn apply(&mut self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, NotInForce> {
+        let FileContent { services, needs_restart, releases } = content.map_err(NotInForce::Refused)?;
         self.resolver.ahead(&services).await;
-        let applied = self.handle.reload(services, None).await;
-        self.again = matches!(applied, Err(ApplyError::Upgrading(_)));
-        let applied = applied.map_err(|error| match &error {
-            ApplyError::Faults(faults) => faults.iter().map(ToString::to_string).collect(),
-            ApplyError::Store(_)
-            | ApplyError::Compile(_)
-            | ApplyError::Upgrading(_)
-            | ApplyError::Gone(_)
-            | ApplyError::Outdated { .. } => vec![chain(&error)],
+        let applied = self.handle.reload(services, None).await.map_err(|error| match &error {
+            ApplyError::Faults(faults) => NotInForce::Refused(faults.iter().map(ToString::to_string).collect()),
+            ApplyError::Upgrading(_) => NotInForce::Upgrading(vec![chain(&error)]),
+            ApplyError::Store(_) | ApplyError::Compile(_) | ApplyError::Gone(_) | ApplyError::Outdated { .. } => {
+                NotInForce::Refused(vec![chain(&error)])
+            }
         })?;
         self.known.send_replace(releases);
         tracing::info!(
@@ -211,16 +325,4 @@ impl ConfigWatch {
         );
         Ok(needs_restart)
     }
-}
-
-/// The folder of the file and, if it is a symlink, that of the file it leads to.
-fn folders(path: &Path) -> Vec<PathBuf> {
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
-        _ => PathBuf::from("."),
-    };
-    let mut folders = vec![parent(path)];
-    let target = path.canonicalize().map(|target| parent(&target));
-    folders.extend(target.ok().filter(|target| folders[0].canonicalize().is_ok_and(|folder| folder != *target)));
-    folders
 }

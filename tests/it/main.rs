@@ -21,6 +21,7 @@ mod change;
 mod clients;
 mod config;
 mod config_files;
+mod config_saves;
 mod conformance;
 mod conformance_h2;
 mod conformance_panic;

@@ -3,10 +3,9 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::control::Handle;
-use pointsman::control::publish::Published;
 use pointsman::control::resolve::Resolver;
 use pointsman::control::watch::{ConfigFacts, ConfigWatch, FileContent};
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,17 +26,20 @@ fn read(text: &str) -> Result<FileContent, Vec<String>> {
     }
 }
 
-fn start(path: &Path, handle: Handle) -> watch::Receiver<ConfigFacts> {
+fn start(path: &Path, control: &Control) -> watch::Receiver<ConfigFacts> {
     let (facts, seen) = watch::channel(ConfigFacts::good(Some(path.to_owned())));
     let text = fs::read_to_string(path).unwrap();
-    let resolver = Resolver { published: Published::default(), handle, server: None };
+    let resolver = Resolver {
+        published: Arc::clone(&control.admin.exporter.sources().published),
+        handle: control.handle.clone(),
+        server: None,
+    };
     let watch = ConfigWatch::new(
         (path.to_owned(), text),
         Box::new(read),
         resolver,
         (facts, tokio::sync::watch::Sender::default()),
-    )
-    .unwrap();
+    );
     tokio::spawn(watch.run(signal(SignalKind::hangup()).unwrap(), std::future::pending()));
     seen
 }
@@ -71,7 +73,7 @@ async fn written_renamed_and_bad_files() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder);
     let control = Control::start();
-    let mut seen = start(&path, control.handle.clone());
+    let mut seen = start(&path, &control);
     fs::write(&path, "v1=50 v2=50").unwrap();
     let facts = until(&mut seen, |_| split(&control) == "v1=50 v2=50").await;
     assert_eq!((facts.is_good(), facts.needs_restart.as_slice()), (true, ["proxy.workers".to_owned()].as_slice()));
@@ -94,7 +96,7 @@ async fn a_file_that_comes_back_as_it_was_is_good_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder);
     let control = Control::start();
-    let mut seen = start(&path, control.handle.clone());
+    let mut seen = start(&path, &control);
     fs::rename(&path, folder.path().join("away")).unwrap();
     let facts = until(&mut seen, |facts| !facts.is_good()).await;
     assert!(facts.problems[0].contains("cannot read the config"), "{facts:?}");
@@ -113,7 +115,7 @@ async fn a_swapped_symlink_to_a_folder() {
     symlink("..1", at("..data")).unwrap();
     symlink("..data/pointsman.toml", at("pointsman.toml")).unwrap();
     let control = Control::start();
-    let mut seen = start(&at("pointsman.toml"), control.handle.clone());
+    let mut seen = start(&at("pointsman.toml"), &control);
     symlink("..2", at("..tmp")).unwrap();
     fs::rename(at("..tmp"), at("..data")).unwrap();
     until(&mut seen, |facts| facts.is_good() && split(&control) == "v1=30 v2=70").await;
@@ -124,7 +126,7 @@ async fn hangup_reads_again_even_the_same_text() {
     let folder = tempfile::tempdir().unwrap();
     let path = file(&folder);
     let control = Control::start();
-    let mut seen = start(&path, control.handle.clone());
+    let mut seen = start(&path, &control);
     // The handler has to be there before the signal: it is set up in the task's first poll.
     tokio::time::sleep(Duration::from_millis(50)).await;
     let me = std::process::id().to_string();

@@ -86,8 +86,13 @@ impl Process {
 
     /// Whether a line of its log so far has all of these words.
     pub fn told(&self, words: &[&str]) -> bool {
+        self.count(words) > 0
+    }
+
+    /// How many lines of its log so far have all of these words.
+    pub fn count(&self, words: &[&str]) -> usize {
         let log = self.log.lock().expect("not poisoned");
-        log.lines().any(|line| words.iter().all(|word| line.contains(word)))
+        log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
     }
 
     /// The process id.

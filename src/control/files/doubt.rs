@@ -1,0 +1,140 @@
+//! Whether what was read is the whole file. Pure.
+//!
+//! Half a config can be a good config: with fewer services, or with a version less, whose users would go elsewhere and
+//! stay there. What a save in place looks like half-way is *shorter than before and without what was there before*, so
+//! that is read once more before it is believed. Who removes a service waits a second for it; who saves slowly is not
+//! taken at half his word.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::table::ServiceSpec;
+
+/// How long a doubtful file has to stay as it is, when it is known that nobody has it open.
+pub const DOUBT_CLOSED: Duration = Duration::from_secs(1);
+
+/// The same when that is not known: nothing tells of changes, or a writer has not closed the file.
+pub const DOUBT_OPEN: Duration = Duration::from_secs(5);
+
+/// Something is believed after this, even if the file is another one, and doubtful, at every look.
+pub const DOUBT_MAX: Duration = Duration::from_secs(60);
+
+/// What became of a doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is the file.
+    Believe,
+    /// Read it again at this time.
+    LookAgain(Instant),
+}
+
+/// What is doubted, if anything.
+#[derive(Debug, Default)]
+pub struct Doubt(Option<Doubted>);
+
+#[derive(Debug)]
+struct Doubted {
+    text: String,
+    first: Instant,
+    until: Instant,
+}
+
+impl Doubt {
+    /// Judges a text that is doubtful or is not; `wait` is how long a doubtful one has to stay as it is.
+    pub fn judge(&mut self, now: Instant, (text, doubtful): (&str, bool), wait: Duration) -> Verdict {
+        let first = self.0.as_ref().map_or(now, |doubted| doubted.first);
+        let until = match &self.0 {
+            _ if !doubtful || now >= first + DOUBT_MAX => now,
+            Some(doubted) if doubted.text == text => doubted.until,
+            _ => now + wait,
+        };
+        if now >= until {
+            self.0 = None;
+            return Verdict::Believe;
+        }
+        self.0 = Some(Doubted { text: text.to_owned(), first, until });
+        Verdict::LookAgain(until)
+    }
+
+    /// Whether something is doubted.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.0.is_some()
+    }
+
+    /// Nothing is doubted any more.
+    pub fn clear(&mut self) {
+        self.0 = None;
+    }
+}
+
+/// Whether a text looks like the one `before` that is being written: shorter, and `lost` something or is its beginning.
+#[must_use]
+pub fn is_doubtful(before: &str, text: &str, lost: &[String]) -> bool {
+    text.len() < before.len() && (!lost.is_empty() || before.starts_with(text.trim_end()))
+}
+
+/// The services and versions of `before` that are not in `next`.
+#[must_use]
+pub fn lost(before: &[Arc<ServiceSpec>], next: &[Arc<ServiceSpec>]) -> Vec<String> {
+    let named = |services: &[Arc<ServiceSpec>]| -> BTreeSet<String> {
+        let versions = services.iter().flat_map(|service| {
+            service.versions.iter().map(move |version| format!("{} {}", service.name, version.name))
+        });
+        services.iter().map(|service| service.name.to_string()).chain(versions).collect()
+    };
+    let (before, next) = (named(before), named(next));
+    before.difference(&next).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(start: Instant, ms: u64) -> Instant {
+        start + Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn a_doubtful_text_is_believed_when_it_stays() {
+        let (start, mut doubt) = (Instant::now(), Doubt::default());
+        let half = ("half", true);
+        assert_eq!(doubt.judge(start, half, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
+        assert_eq!(doubt.judge(at(start, 999), half, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
+        assert_eq!(doubt.judge(at(start, 1_000), half, DOUBT_CLOSED), Verdict::Believe);
+        assert!(!doubt.is_open());
+        assert_eq!(doubt.judge(start, half, DOUBT_OPEN), Verdict::LookAgain(at(start, 5_000)));
+        assert_eq!(doubt.judge(at(start, 10), ("whole", false), DOUBT_OPEN), Verdict::Believe);
+        assert!(!doubt.is_open());
+    }
+
+    #[test]
+    fn another_doubtful_text_begins_anew_but_not_for_ever() {
+        let (start, mut doubt) = (Instant::now(), Doubt::default());
+        for second in 0..60 {
+            let now = at(start, second * 1_000);
+            let verdict = doubt.judge(now, (&second.to_string(), true), DOUBT_OPEN);
+            assert_eq!(verdict, Verdict::LookAgain(now + DOUBT_OPEN));
+        }
+        assert_eq!(doubt.judge(at(start, 60_000), ("60", true), DOUBT_OPEN), Verdict::Believe);
+    }
+
+    #[test]
+    fn what_is_doubtful_is_shorter_and_lacks_something() {
+        let lost = ["cart".to_owned()];
+        let before = "[a]\nb = 1\n[c]\n";
+        for (text, lost, doubtful) in [
+            ("[a]\nb = 1\n", &[][..], true),
+            ("", &[], true),
+            ("[a]\nb = 2\n", &[], false),
+            ("[a]\nb = 2\n", &lost, true),
+            ("[a]\nb = 2\n# as long as before, without cart", &lost, false),
+            (before, &[], false),
+        ] {
+            assert_eq!(is_doubtful(before, text, lost), doubtful, "{text:?} {lost:?}");
+        }
+    }
+}
