@@ -1,4 +1,4 @@
-//! `shield`: `true`, or `{ stable = "v1", on_500 = true, body_bytes_max = "64KiB" }`.
+//! `shield`: `true`, or `{ stable = "v1", on_500 = "safe", body_bytes_max = "64KiB" }`.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::report::{Report, Reported};
 use super::split;
 use super::units::{Read, Size};
 use crate::table::Name;
-use crate::table::spec::Shield;
+use crate::table::spec::{On500, Shield};
 
 /// A form, an API call; an upload would be memory for each request of a failing version.
 const BODY_BYTES_MAX: Size = Size::kib(64);
@@ -27,13 +27,58 @@ pub(super) enum RawShield {
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(super) struct RawTable {
     stable: Option<String>,
-    on_500: Option<bool>,
+    on_500: Option<RawOn500>,
     body_bytes_max: Option<Read<Size>>,
 }
 
 impl<'de> Deserialize<'de> for RawShield {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ShieldVisitor)
+    }
+}
+
+/// `"safe"`, true or false.
+#[derive(Debug)]
+pub(super) enum RawOn500 {
+    Word(String),
+    Switch(bool),
+}
+
+impl<'de> Deserialize<'de> for RawOn500 {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(On500Visitor)
+    }
+}
+
+struct On500Visitor;
+
+impl Visitor<'_> for On500Visitor {
+    type Value = RawOn500;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"safe\", true or false")
+    }
+
+    fn visit_bool<E: Error>(self, on: bool) -> Result<RawOn500, E> {
+        Ok(RawOn500::Switch(on))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RawOn500, E> {
+        Ok(RawOn500::Word(text.to_owned()))
+    }
+}
+
+impl RawOn500 {
+    fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<On500, Reported> {
+        match self {
+            Self::Switch(true) => Ok(On500::Idempotent),
+            Self::Switch(false) => Ok(On500::Never),
+            Self::Word(word) if word == "safe" => Ok(On500::Safe),
+            Self::Word(word) => {
+                let text = format!("found \"{word}\", want \"safe\", true or false (leave it out for \"safe\")");
+                Err(report.problem(at, text))
+            }
+        }
     }
 }
 
@@ -78,7 +123,7 @@ impl RawShield {
             let text = "found it on a service with one version, want a second one to protect users from (remove it)";
             return Err(report.problem(&at, text));
         }
-        let on_500 = raw.on_500.unwrap_or(false);
-        Ok(Some(Shield { stable: stable?, on_500, body_bytes_max: most?.0 }))
+        let on_500 = raw.on_500.as_ref().map_or(Ok(On500::default()), |raw| raw.build(&at.key("on_500"), report));
+        Ok(Some(Shield { stable: stable?, on_500: on_500?, body_bytes_max: most?.0 }))
     }
 }

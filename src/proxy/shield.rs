@@ -7,6 +7,7 @@
 
 use std::rc::Rc;
 
+use http::Method;
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -19,7 +20,7 @@ use super::routed::Routed;
 use super::worker::Worker;
 use crate::message::RequestHead;
 use crate::stats::{Refused, UpstreamFailure};
-use crate::table::spec::Shield;
+use crate::table::spec::On500;
 
 /// What a replay needs.
 #[derive(Debug)]
@@ -76,7 +77,7 @@ pub async fn replay_if_failed(
     observer: &mut Observer,
 ) -> Result<Answered, Refusal> {
     let shield = routed.service().spec.policy.shield.as_ref();
-    if !shield.is_some_and(|shield| has_failed(&first, shield)) {
+    if !shield.is_some_and(|shield| has_failed(&first, &spare.head.method, shield.on_500)) {
         observer.interim.release();
         return Ok(Answered { answer: first?, routed, request_body });
     }
@@ -108,12 +109,16 @@ pub async fn replay_if_failed(
 }
 
 /// Whether an attempt failed as the shield understands it.
-fn has_failed(attempt: &Result<Answer, Refusal>, shield: &Shield) -> bool {
+fn has_failed(attempt: &Result<Answer, Refusal>, method: &Method, on_500: On500) -> bool {
     match attempt {
         Err(refusal) => refusal.fault() == Fault::Upstream,
         Ok(answer) => match answer.response.status.as_u16() {
             502..=504 => true,
-            500 => shield.on_500,
+            500 => match on_500 {
+                On500::Never => false,
+                On500::Safe => method.is_safe(),
+                On500::Idempotent => method.is_idempotent(),
+            },
             _ => false,
         },
     }

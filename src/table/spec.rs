@@ -110,10 +110,23 @@ pub struct Policy {
 pub struct Shield {
     /// The stable version; `None`: the one with the largest weight, the first of several.
     pub stable: Option<Name>,
-    /// Whether a 500 is a failed attempt, besides 502, 503, 504 and no answer at all.
-    pub on_500: bool,
+    /// Of which requests a 500 is a failed attempt, besides 502, 503, 504 and no answer at all.
+    pub on_500: On500,
     /// The longest body that is kept for a replay, in bytes.
     pub body_bytes_max: usize,
+}
+
+/// Requests whose 500 is a failed attempt: those that may be replayed at all, or some of them.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum On500 {
+    /// None: a 500 is an answer.
+    Never,
+    /// Those that ask for nothing to be changed (RFC 9110, 9.2.1: `GET`, `HEAD`, `OPTIONS`): whatever the application did
+    /// before it failed, doing it once more is what its users would do.
+    #[default]
+    Safe,
+    /// All idempotent ones, `PUT` and `DELETE` too: an application that failed halfway is asked for the other half.
+    Idempotent,
 }
 
 /// What becomes of WebSockets and streams whose version has lost its share.

@@ -60,6 +60,7 @@ fn every_way_to_fail_is_replayed() {
         (Reply::raw("").close(), ""),
         (Reply::raw("").hang(), ""),
         (Reply::raw("nonsense\r\n\r\n"), ""),
+        (Reply::raw(TEXT_500), ""),
         (Reply::raw(TEXT_500), "on_500 = true"),
     ] {
         let what = format!("{reply:?}");
@@ -82,12 +83,39 @@ fn what_may_have_had_an_effect_or_is_no_failure_is_passed_on() {
     let proxy = all_on(&v1, &bad, "");
     assert_eq!(proxy.client().ask(post("/", "body")).status, 503, "not idempotent");
     let odd = Origin::with(|_| Reply::raw(TEXT_500));
-    assert_eq!(all_on(&v1, &odd, "").client().ask(get("/")).status, 500, "on_500 is off");
+    assert_eq!(all_on(&v1, &odd, "on_500 = false").client().ask(get("/")).status, 500, "on_500 is off");
     assert!(v1.seen().is_empty());
     let also_bad = Origin::with(|_| Reply::raw(TEXT_500));
     assert_eq!(all_on(&also_bad, &bad, "").client().ask(get("/")).status, 500, "the stable version has the last word");
     v1.stop();
     assert_eq!(all_on(&v1, &bad, "").client().ask(get("/")).status, 502);
+}
+
+#[test]
+fn a_500_is_replayed_for_the_methods_that_were_asked_for() {
+    let odd = Origin::with(|_| Reply::raw(TEXT_500));
+    let (safe, idempotent, other) = (["GET", "HEAD", "OPTIONS"], ["PUT", "DELETE"], ["POST", "PATCH"]);
+    for (more, replayed) in [
+        ("", &safe[..]),
+        ("on_500 = \"safe\"", &safe),
+        ("on_500 = true", &["GET", "HEAD", "OPTIONS", "PUT", "DELETE"]),
+        ("on_500 = false", &[]),
+    ] {
+        let v1 = Origin::saying("v1");
+        let proxy = all_on(&v1, &odd, more);
+        for method in safe.iter().chain(&idempotent).chain(&other) {
+            let mut client = proxy.client();
+            let answer = client.write(get("/").replacen("GET", method, 1)).read(*method == "HEAD").unwrap();
+            let wanted = if replayed.contains(method) { 200 } else { 500 };
+            assert_eq!(answer.status, wanted, "{more:?}: {method}");
+        }
+        assert_eq!(v1.seen().len(), replayed.len());
+    }
+    // What the quick start says.
+    let v1 = Origin::saying("v1");
+    let proxy = Setup::to(&[&v1, &odd]).service("shield = true").split(&[60, 40]).start();
+    assert!((0..40).all(|_| proxy.client().ask(get("/")).status == 200));
+    assert!(v1.seen().len() == 40 && odd.seen().len() > 8, "v2 was asked");
 }
 
 #[test]
