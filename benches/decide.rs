@@ -165,7 +165,8 @@ fn request<'a>(host: &'a str, headers: &'a Headers) -> RequestView<'a> {
 /// A decision by a table.
 fn decision<'a>(table: &'a Table, users: &'a [Headers]) -> impl Fn(&str, usize) -> u32 + 'a {
     move |host, number| {
-        let decision = decide(table, &request(host, &users[number % users.len()]), 0, |version| version.usable(0));
+        let decision =
+            decide(table, &request(host, &users[number % users.len()]), 0, |version| version.availability(0));
         u32::from(black_box(decision.map(|decision| decision.version)).unwrap_or(u16::MAX))
     }
 }

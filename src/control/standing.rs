@@ -25,7 +25,11 @@ pub fn words(endpoint: &Endpoint, drained_with: Option<&HostPort>, now_ms: u64) 
     let (state, reason) = match endpoint.stats.rotation.standing(now_ms) {
         Standing::In => ("ready", None),
         Standing::Unfit(complaint) => ("unhealthy", Some(complaint)),
-        Standing::Paused(left) => ("paused", Some(format!("refused a connection, tried again in {left} ms"))),
+        Standing::Paused { for_ms, refusal } => {
+            let seconds = for_ms / 1_000;
+            let millis = for_ms % 1_000 / 100;
+            ("paused", Some(format!("no connection for {seconds}.{millis} s, tried every 100 ms: {refusal}")))
+        }
         Standing::Ejected(left) => ("ejected", Some(format!("too many failures, tried again in {left} ms"))),
         Standing::Untried => ("untried", Some("the next request tells".to_owned())),
     };

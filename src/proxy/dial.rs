@@ -48,7 +48,10 @@ impl Lease {
 
 /// No endpoint of the version takes a connection. The failures have been counted.
 #[derive(Clone, Copy, Debug)]
-pub struct NoConnection;
+pub struct NoConnection {
+    /// Whether one was asked for. If not, all of them are paused, and others have just tried.
+    pub tried: bool,
+}
 
 /// Finds a connection to `version`; `now` is this moment, as far as nothing was waited for since the look at the clock that it
 /// is from. With `fresh`, pooled ones are left alone.
@@ -62,17 +65,22 @@ pub async fn dial(
     now: Instant,
     observer: &Observer,
 ) -> Result<Lease, NoConnection> {
-    let (mut tried, mut now, mut asked) = (Vec::new(), now, false);
+    let (mut left_out, mut now, mut made_room, mut tried) = (Vec::new(), now, false, false);
     loop {
         let now_ms = worker.clock_ms(now);
         #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
         let chance = worker.random() as u64;
-        let (index, endpoint) = balance::pick(version, now_ms, chance, &tried).ok_or(NoConnection)?;
+        let (index, endpoint) = balance::pick(version, now_ms, chance, &left_out).ok_or(NoConnection { tried })?;
         let in_flight = InFlight::enter(&endpoint.stats);
         observer.picked(index);
         if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, since: now, opened });
         }
+        if !endpoint.stats.rotation.claim_trial(now_ms) {
+            left_out.push(index);
+            continue;
+        }
+        tried = true;
         let opened = Opened::now(&endpoint.stats, now);
         let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
         let connected = match tls.transpose() {
@@ -96,18 +104,19 @@ pub async fn dial(
                 tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");
                 // Connections that nobody uses have some: after a flip they may be as many as the clients'. Once: others put
                 // theirs back meanwhile, and ports do not come back by closing.
-                if std::mem::replace(&mut asked, true) || worker.pools.let_go() == 0 {
-                    tried.push(index);
+                if std::mem::replace(&mut made_room, true) || worker.pools.let_go() == 0 {
+                    left_out.push(index);
                 }
             }
             Err(error) => {
-                if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now())) {
-                    let cause = std::error::Error::source(&error).map(ToString::to_string);
+                let cause = || std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+                if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now()), cause) {
                     let (service, version) = (observer.service_name(), version.name.as_str());
-                    tracing::warn!(service, version, %error, cause, "the endpoint is paused");
+                    let (endpoint, cause) = (endpoint.address, cause());
+                    tracing::warn!(service, version, %endpoint, %error, cause, "the endpoint is paused until it takes connections");
                 }
                 observer.failed(UpstreamFailure::Connect);
-                tried.push(index);
+                left_out.push(index);
             }
         }
         now = Instant::now();

@@ -20,7 +20,7 @@ use super::admit::{BodyFraming, Seen, admit};
 use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, Inbound, RequestBody};
 use super::caught::caught;
-use super::dial::{Lease, dial};
+use super::dial::{Lease, NoConnection, dial};
 use super::edit::{self, PeerAddress, RequestId};
 use super::forward::{Answer, forward};
 use super::interim::Interim;
@@ -243,14 +243,16 @@ async fn route(
     observer: &mut Observer,
 ) -> Result<Route, Refusal> {
     let chance = worker.random();
-    let mut dead: Vec<&Version> = Vec::new();
+    let (mut dead, mut attempted) = (Vec::<&Version>::new(), false);
     let mut now = observer.looked_at();
     loop {
         let now_ms = worker.clock_ms(now);
-        let usable = |version: &Candidate<'_>| {
-            version.usable(now_ms) && !dead.iter().any(|tried| std::ptr::eq(*tried, &**version))
+        let available = |version: &Candidate<'_>| {
+            let available = version.availability(now_ms);
+            let tried = dead.iter().any(|tried| std::ptr::eq(*tried, &**version));
+            if tried { available.after_trial() } else { available }
         };
-        let decision = match decide_at(table, service, view, (chance, usable)) {
+        let decision = match decide_at(table, service, view, (chance, available)) {
             Ok(decision) => decision,
             Err(Undecided::NoService) => {
                 observer.decided_by(table.revision);
@@ -258,7 +260,7 @@ async fn route(
             }
             Err(Undecided::NoVersion { service_index, assigned, cause, slot, .. }) => {
                 observer.turned_away(Routed::at(table, service_index, assigned), (cause, slot));
-                return Err(if dead.is_empty() {
+                return Err(if !attempted {
                     let detail = "no version with a share of this service has a usable endpoint";
                     Refusal::new(Refused::NoEndpoint, detail)
                 } else {
@@ -275,7 +277,10 @@ async fn route(
         let connect_timeout = decision.service.spec.policy.connect_timeout;
         match dial(worker, decision.version(), (connect_timeout, false), now, observer).await {
             Ok(lease) => return Ok(Route { routed, lease, new_key: decision.new_key }),
-            Err(_no_connection) => dead.push(decision.version()),
+            Err(NoConnection { tried }) => {
+                attempted |= tried;
+                dead.push(decision.version());
+            }
         }
         now = observer.look();
     }

@@ -7,10 +7,9 @@
 //!                    `fall` checks failed                          `rise` checks passed: everything is forgotten
 //!   in rotation --------------------------------> unfit  ------------------------------------------> in rotation
 //!
-//!                    a connection was refused               the pause is over     a connection is made
-//!   in rotation --------------------------------> paused --------------------> probe ---------------> in rotation
-//!                    (250 ms, doubling to 4 s)      ^                            | refused again
-//!                                                   +----------------------------+
+//!                    a connection was refused               a connection is made
+//!   in rotation --------------------------------> paused ----------------------------------------> in rotation
+//!                                                 (tried by connections of our own, every 100 ms)
 //!
 //!                    too many exchanges failed              the rest is over      an answer below 500
 //!   in rotation --------------------------------> ejected -------------------> probe ---------------> in rotation
@@ -19,13 +18,19 @@
 //! ```
 //!
 //! - *Unfit* is what active checks say. It ends by checks only: as long as they fail, no request is spent on a probe.
-//! - *Paused* and *ejected* end by one request that is let through as a probe. While a probe is under way the endpoint
-//!   rests for another round, so that a probe that hangs costs one request a rest. A refused connection is certain and
-//!   quickly mended, so its pause is short; failed exchanges are an opinion, so their rest is longer, bounded by a floor
-//!   (see `table::outlier`), and grows with each ejection until it has been quiet for
-//!   a while.
-//! - A check that makes its connection ends a pause early, but no ejection: an endpoint can pass its checks and fail its
+//! - *Paused* ends by a connection, whoever makes it: the control plane tries one every 100 ms (`control::health`), so no
+//!   request has to find out. Only where nobody tries does the pause run out, and a request is let through.
+//! - *Ejected* ends by one request that is let through as a probe. While a probe is under way the endpoint rests for another
+//!   round, so that a probe that hangs costs one request a rest. Failed exchanges are an opinion, and a connection of our own
+//!   cannot refute it; so the rest is long, bounded by a floor (see `table::outlier`), and grows with each ejection
+//!   until it has been quiet for a while.
+//! - **The last resort.** When all endpoints of a version are paused or ejected, requests go to them all the same: an opinion is
+//!   no reason to refuse a user, and an endpoint that is back is to be found by the first one who asks. What a paused one
+//!   costs then is bounded by [`Rotation::claim_trial`]: connections that are there are used, and new ones are tried one at a time
+//!   in 10 to 100 ms. An unfit endpoint is no last resort: its checks know better.
+//! - A check that makes its connection ends a pause, but no ejection: an endpoint can pass its checks and fail its
 //!   requests. A check that brings an endpoint *back* ends everything: it has been mended, or is another process.
+//!   An answer ends no pause: it came on a connection from before, perhaps of a process that takes no more of them.
 //! - An operator's drain is no part of this: it belongs to the traffic and outlives the process.
 //! - A *term* ends when an endpoint becomes unfit or is ejected. Connections are of the term that they were opened in, and
 //!   idle ones of an earlier term are closed: they may lead to the process that failed, or through whatever lies between,
@@ -42,12 +47,12 @@ use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
 use super::alarm::Alarm;
+use pause::PAUSE_MS;
 
-/// First pause after an endpoint refused a connection, in milliseconds.
-pub(super) const PAUSE_FIRST_MS: u64 = 250;
+mod pause;
+mod standing;
 
-/// Longest pause, in milliseconds: what an endpoint that comes back waits at the most.
-pub(super) const PAUSE_MAX_MS: u64 = 4_000;
+pub use standing::Standing;
 
 /// What an endpoint that begins to warm up gets at least of its share, in thousandths: with less, one without traffic
 /// would never warm up (Envoy's `min_weight_percent` has the same default).
@@ -64,21 +69,6 @@ enum Against {
     Ejected = 4,
 }
 
-/// Where an endpoint stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
-    /// It takes requests.
-    In,
-    /// Its checks fail; this is how.
-    Unfit(String),
-    /// It refused a connection; so many milliseconds are left of the pause.
-    Paused(u64),
-    /// Too many of its exchanges failed; so many milliseconds are left of the rest.
-    Ejected(u64),
-    /// The pause or the rest is over, and the next request will tell.
-    Untried,
-}
-
 /// The state; times are milliseconds on the process's own clock.
 #[derive(Debug, Default)]
 pub struct Rotation {
@@ -86,8 +76,14 @@ pub struct Rotation {
     against: AtomicU32,
     /// Raised while anything speaks against the endpoint.
     alarm: Option<Alarm>,
-    /// Connections that were refused in a row.
+    /// Connections of requests that were refused in a row.
     refusals: AtomicU32,
+    /// When the pause began.
+    paused_from_ms: AtomicU64,
+    /// When a request is let through although it is paused.
+    pause_until_ms: AtomicU64,
+    /// When a request may try it as the last resort.
+    trial_at_ms: AtomicU64,
     /// Exchanges that failed in a row.
     faults_in_row: AtomicU32,
     /// Exchanges that failed.
@@ -104,6 +100,8 @@ pub struct Rotation {
     warm_from_ms: AtomicU64,
     /// How the last check failed; for people.
     complaint: Mutex<String>,
+    /// How the connection failed that began the pause; for people.
+    refusal: Mutex<String>,
 }
 
 impl Drop for Rotation {
@@ -156,12 +154,6 @@ impl Rotation {
         self.against.load(Relaxed) != 0
     }
 
-    /// Whether nothing but an ejection speaks against the endpoint: better than none, if all others are worse.
-    #[must_use]
-    pub fn is_only_ejected(&self) -> bool {
-        self.against.load(Relaxed) == Against::Ejected as u32
-    }
-
     /// Whether the endpoint is ejected.
     #[must_use]
     pub fn is_ejected(&self) -> bool {
@@ -178,11 +170,21 @@ impl Rotation {
         self.term.fetch_add(1, Relaxed);
     }
 
+    /// Whether it may be asked when no other endpoint can be: its checks do not speak against it.
+    #[must_use]
+    pub fn is_last_resort(&self) -> bool {
+        !self.speaks_against(Against::Unfit)
+    }
+
     /// Whether a request may be sent at `now_ms`: in rotation, or due for a probe.
     #[must_use]
     pub fn reachable(&self, now_ms: u64) -> bool {
         let against = self.against.load(Relaxed);
-        against == 0 || against & Against::Unfit as u32 == 0 && self.rest_until_ms.load(Relaxed) <= now_ms
+        let over = |why: Against, until: &AtomicU64| against & why as u32 == 0 || until.load(Relaxed) <= now_ms;
+        against == 0
+            || against & Against::Unfit as u32 == 0
+                && over(Against::Paused, &self.pause_until_ms)
+                && over(Against::Ejected, &self.rest_until_ms)
     }
 
     /// Asks to send a request at `now_ms`. Of the requests that ask after a rest, one gets yes: the probe.
@@ -191,60 +193,25 @@ impl Rotation {
         if !self.is_out() {
             return true;
         }
-        let until = self.rest_until_ms.load(Relaxed);
-        let next = now_ms + self.rest_ms.load(Relaxed).max(1);
-        let probe = !self.speaks_against(Against::Unfit)
-            && until <= now_ms
-            && self.rest_until_ms.compare_exchange(until, next, Relaxed, Relaxed).is_ok();
-        if probe && self.is_ejected() {
+        if !self.reachable(now_ms) {
+            return false;
+        }
+        let ejected = self.is_ejected();
+        let (until, rest) = match ejected {
+            true => (&self.rest_until_ms, self.rest_ms.load(Relaxed).max(1)),
+            false => (&self.pause_until_ms, PAUSE_MS),
+        };
+        let probe = claim_after(until, now_ms, rest);
+        if probe && ejected {
             self.probing.store(true, Relaxed);
         }
         probe
     }
 
-    /// Where the endpoint stands at `now_ms`.
-    #[must_use]
-    pub fn standing(&self, now_ms: u64) -> Standing {
-        let left = self.rest_until_ms.load(Relaxed).saturating_sub(now_ms);
-        if !self.is_out() {
-            Standing::In
-        } else if self.speaks_against(Against::Unfit) {
-            Standing::Unfit(self.complaint.lock().unwrap_or_else(PoisonError::into_inner).clone())
-        } else if left == 0 {
-            Standing::Untried
-        } else if self.is_ejected() {
-            Standing::Ejected(left)
-        } else {
-            Standing::Paused(left)
-        }
-    }
-
-    /// Notes that the endpoint refused a connection. Returns whether it did not do so before.
-    pub fn refused(&self, now_ms: u64) -> bool {
-        let refusals = self.refusals.fetch_add(1, Relaxed).saturating_add(1);
-        let doublings = refusals.saturating_sub(1).min(10);
-        self.rest(now_ms, (PAUSE_FIRST_MS << doublings).min(PAUSE_MAX_MS));
-        self.take_out(Against::Paused)
-    }
-
-    /// Notes that the endpoint took a connection. Returns whether that ended a pause.
-    pub fn connected(&self, now_ms: u64) -> bool {
-        if !self.speaks_against(Against::Paused) {
-            return false;
-        }
-        self.refusals.store(0, Relaxed);
-        self.bring_in(Against::Paused, now_ms)
-    }
-
     /// Notes the head of an answer that is no failure. Returns whether the endpoint comes back by it.
     pub fn answered(&self, now_ms: u64) -> bool {
-        if !self.is_out() {
-            return false;
-        }
-        let paused = self.connected(now_ms);
         // Requests from before the ejection end well too; only the probe's word counts.
-        let ejected = self.is_ejected() && self.probing.swap(false, Relaxed);
-        paused | (ejected && self.bring_in(Against::Ejected, now_ms))
+        self.is_ejected() && self.probing.swap(false, Relaxed) && self.bring_in(Against::Ejected, now_ms)
     }
 
     /// Notes an exchange that came to a good end.
@@ -350,6 +317,12 @@ impl Rotation {
             self.rest_until_ms.store(now_ms + rest_ms, Relaxed);
         }
     }
+}
+
+/// Takes the turn that `until` says, if it is there, and puts the next one `rest_ms` off: of those who ask, one gets it.
+fn claim_after(until: &AtomicU64, now_ms: u64, rest_ms: u64) -> bool {
+    let due = until.load(Relaxed);
+    due <= now_ms && until.compare_exchange(due, now_ms + rest_ms, Relaxed, Relaxed).is_ok()
 }
 
 #[cfg(test)]

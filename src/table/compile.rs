@@ -254,6 +254,13 @@ impl Table {
         hot.in_rotation && self.alarms.silent(hot.bell)
     }
 
+    /// The services of which an endpoint may be out of rotation at run time; of those that are well hardly any.
+    pub fn troubled(&self) -> impl Iterator<Item = &Service> {
+        let count = if self.alarms.all_silent() { 0 } else { self.count };
+        let records = (0..count).map(|index| self.hot(index));
+        records.filter(|hot| !self.alarms.silent(hot.bell)).map(|hot| &*hot.service)
+    }
+
     /// The service of this name.
     #[must_use]
     pub fn service_named(&self, name: &str) -> Option<&Service> {
@@ -349,29 +356,6 @@ impl Service {
     #[must_use]
     pub fn version_named(&self, name: &str) -> Option<&Version> {
         self.versions.iter().find(|version| version.name.as_str() == name)
-    }
-}
-
-impl Version {
-    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock), if only as the last resort.
-    #[must_use]
-    pub fn usable(&self, now_ms: u64) -> bool {
-        self.endpoints.iter().any(|endpoint| endpoint.usable(now_ms))
-            || self.endpoints.iter().any(Endpoint::is_last_resort)
-    }
-}
-
-impl Endpoint {
-    /// Whether this endpoint takes requests at `now_ms`.
-    #[must_use]
-    pub fn usable(&self, now_ms: u64) -> bool {
-        !self.drained && self.stats.rotation.reachable(now_ms)
-    }
-
-    /// Whether this endpoint is taken when no other one can be: nothing but an ejection speaks against it.
-    #[must_use]
-    pub fn is_last_resort(&self) -> bool {
-        !self.drained && self.stats.rotation.is_only_ejected()
     }
 }
 

@@ -6,6 +6,7 @@
 
 use std::ops::Deref;
 
+use super::availability::{Availability, Takeover};
 use super::compile::{Service, Table, Version};
 use super::gate::Gate;
 use super::hash::{Murmur3, scale};
@@ -88,10 +89,10 @@ pub struct Candidate<'t> {
 }
 
 impl Candidate<'_> {
-    /// Whether an endpoint takes requests at `now_ms`: the answer of [`Version::usable`], mostly without asking it.
+    /// Whether the version can answer at `now_ms`: what [`Version::availability`] says, mostly without asking it.
     #[must_use]
-    pub fn usable(&self, now_ms: u64) -> bool {
-        self.table.calm(self.hot) || Version::usable(self, now_ms)
+    pub fn availability(&self, now_ms: u64) -> Availability {
+        if self.table.calm(self.hot) { Availability::Ready } else { Version::availability(self, now_ms) }
     }
 }
 
@@ -107,36 +108,42 @@ impl Deref for Candidate<'_> {
 ///
 /// # Errors
 /// [`Undecided`] when there is no service, or no usable version of it.
-pub fn decide<'t>(
+pub fn decide<'t, A: Into<Availability>>(
     table: &'t Table,
     request: &RequestView<'_>,
     chance: u128,
-    usable: impl Fn(&Candidate<'t>) -> bool,
+    available: impl Fn(&Candidate<'t>) -> A,
 ) -> Result<Decision<'t>, Undecided<'t>> {
-    decide_at(table, table.find(request.host, request.path), request, (chance, usable))
+    decide_at(table, table.find(request.host, request.path), request, (chance, available))
 }
 
 /// The same for a request whose service, if it has one, was looked up before in this table, by the same host and path.
 ///
 /// # Errors
 /// [`Undecided`] when there is no service, or no usable version of it.
-pub fn decide_at<'t>(
+pub fn decide_at<'t, A: Into<Availability>>(
     table: &'t Table,
     service: Option<u32>,
     request: &RequestView<'_>,
-    (chance, usable): (u128, impl Fn(&Candidate<'t>) -> bool),
+    (chance, available): (u128, impl Fn(&Candidate<'t>) -> A),
 ) -> Result<Decision<'t>, Undecided<'t>> {
     let service_index = service.ok_or(Undecided::NoService)?;
     let hot = table.hot(service_index);
     let service = &*hot.service;
     let (cause, assigned, slot, new_key) = assign(table, hot, request, chance);
-    let usable = |index: u16| usable(&Candidate { table, hot, index });
-    let version = if usable(assigned) {
+    let available = |index: u16| available(&Candidate { table, hot, index }).into();
+    let version = if available(assigned).is_tried() {
         assigned
     } else {
         // Requests without a slot (a rule chose) are passed on by chance.
         let seed = slot.unwrap_or_else(|| low_bits(chance));
-        pass_on(service, seed, usable).ok_or(Undecided::NoVersion { service, service_index, assigned, cause, slot })?
+        pass_on(service, (assigned, seed), available).ok_or(Undecided::NoVersion {
+            service,
+            service_index,
+            assigned,
+            cause,
+            slot,
+        })?
     };
     Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
 }
@@ -168,16 +175,23 @@ fn assign(
     (Cause::Chance, hot.owner(slot), Some(slot), None)
 }
 
-/// Another version for a request whose own is unusable: in proportion to the weights of the usable ones, and the same
-/// one for the same slot, so that users stay together until theirs is back.
-fn pass_on(service: &Service, seed: u32, usable: impl Fn(u16) -> bool) -> Option<u16> {
+/// Another version for a request whose own is out: in proportion to the weights of those that are ready, and the same one for
+/// the same slot, so that users stay together until theirs is back. None for some of them where the takeover is bounded.
+fn pass_on(service: &Service, (assigned, seed): (u16, u32), available: impl Fn(u16) -> Availability) -> Option<u16> {
     if service.spec.policy.on_unhealthy == OnUnhealthy::Refuse {
         return None;
     }
-    let candidates = || (0..).zip(&*service.versions).filter(|(index, v)| v.weight.slots() > 0 && usable(*index));
-    let total: u32 = candidates().map(|(_, version)| version.weight.slots()).sum();
+    let versions = || (0..).zip(&*service.versions).filter(|(_, version)| version.weight.slots() > 0);
+    let candidates = || versions().filter(|(index, _)| available(*index) == Availability::Ready);
+    let weight = |(_, version): (u16, &Version)| version.weight.slots();
+    let ready: u32 = candidates().map(weight).sum();
+    let bounded = |index: u16| available(index).takeover() == Some(Takeover::Bounded);
+    let shared_by = match bounded(assigned) {
+        true => ready.max(versions().filter(|(index, _)| bounded(*index)).map(weight).sum()),
+        false => ready,
+    };
     let hash = Murmur3::new(1).with(&seed.to_le_bytes()).finish();
-    let mut left = (u64::from(hash) * u64::from(total)) >> 32;
+    let mut left = (u64::from(hash) * u64::from(shared_by)) >> 32;
     for (index, version) in candidates() {
         let weight = u64::from(version.weight.slots());
         if left < weight {

@@ -9,6 +9,7 @@
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
 pub mod address;
+pub mod availability;
 mod claim;
 pub mod compile;
 pub mod decide;
@@ -39,6 +40,7 @@ pub mod traffic;
 pub mod weights;
 
 pub use address::{Addresses, EndpointAddress, HostPort};
+pub use availability::{Availability, Takeover};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
 pub use name::Name;

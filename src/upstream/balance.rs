@@ -11,8 +11,8 @@
 //! in, because it has nothing in flight: together its share is *w* times its even share on idle endpoints, and its load
 //! *w* times that of the others on busy ones.
 //!
-//! **The last resort.** When no endpoint takes requests, those that are only ejected do: an opinion is no reason to
-//! refuse a user.
+//! **The last resort.** When no endpoint takes requests, those that are ejected do, and after them those that are paused: see
+//! [`rotation`](crate::stats::rotation).
 
 use crate::stats::rotation::WARM;
 use crate::table::{Endpoint, Version};
@@ -45,13 +45,21 @@ fn pick_by<'v>(
         let usable = tried.is_empty() && endpoints[0].usable(now_ms) && claim(&endpoints[0]);
         return (usable || tried.is_empty() && endpoints[0].is_last_resort()).then(|| (0, &endpoints[0]));
     }
-    let chosen = choose(version, (now_ms, chance), tried, claim).or_else(|| {
-        // Rare, and nothing to balance by: the first one from a random place on.
-        let start = draw(chance >> 32, count);
-        let mut all = (0..count).map(|step| (start + step) % count);
-        all.find(|index| endpoints[*index].is_last_resort() && !tried.contains(index))
-    })?;
+    let chosen = choose(version, (now_ms, chance), tried, claim).or_else(|| last_resort(version, chance, tried))?;
     Some((chosen, &endpoints[chosen]))
+}
+
+/// The best one when there is nothing to balance by, from a random place on: another request may have got the probe of the one
+/// that was chosen, while others are in rotation; then one that is an opinion worse; then one that refuses connections.
+fn last_resort(version: &Version, chance: u64, tried: &[usize]) -> Option<usize> {
+    let endpoints = &version.endpoints;
+    let start = draw(chance >> 32, endpoints.len());
+    let all = (0..endpoints.len()).map(|step| (start + step) % endpoints.len());
+    let left = all.filter(|index| endpoints[*index].is_last_resort() && !tried.contains(index));
+    left.min_by_key(|index| {
+        let rotation = &endpoints[*index].stats.rotation;
+        (rotation.is_paused(), rotation.is_out())
+    })
 }
 
 /// The better one of two that take requests, claimed.
@@ -150,10 +158,11 @@ mod tests {
     fn unusable_and_tried_ones_are_left_out() {
         let mut version = version(4);
         version.endpoints[0].drained = true;
-        version.endpoints[1].stats.rotation.refused(0);
+        version.endpoints[1].stats.rotation.refused(0, String::new);
         let picked: BTreeSet<_> = (0..200).filter_map(|n| pick(&version, 0, chance(n), &[2]).map(|(i, _)| i)).collect();
         assert_eq!(picked, BTreeSet::from([3]));
-        assert!(pick(&version, 0, 7, &[2, 3]).is_none());
+        assert!(pick(&version, 0, 7, &[2, 3]).is_some_and(|(index, _)| index == 1), "the last resort");
+        assert!(pick(&version, 0, 7, &[1, 2, 3]).is_none());
     }
 
     #[test]
@@ -200,7 +209,7 @@ mod tests {
     fn a_preview_is_what_would_be_picked_and_claims_nothing() {
         let mut version = version(5);
         version.endpoints[0].drained = true;
-        version.endpoints[1].stats.rotation.refused(0);
+        version.endpoints[1].stats.rotation.refused(0, String::new);
         version.endpoints[2].stats.rotation.eject(0, 1_000, 1_000);
         for (now_ms, n) in (0..500).map(|n| (n / 100 * 300, n)) {
             let foreseen = preview(&version, now_ms, chance(n));
@@ -208,17 +217,47 @@ mod tests {
             assert_eq!(pick(&version, now_ms, chance(n), &[]).map(|(index, _)| index), foreseen, "at {now_ms} ms");
         }
         let alone = self::version(1);
-        alone.endpoints[0].stats.rotation.refused(0);
-        assert_eq!([10, 1_000, 1_000].map(|now_ms| preview(&alone, now_ms, 0)), [None, Some(0), Some(0)]);
-        assert!(pick(&alone, 1_000, 0, &[]).is_some() && preview(&alone, 1_000, 0).is_none());
+        alone.endpoints[0].stats.rotation.refused(0, String::new);
+        assert_eq!([10, 9_000, 9_000].map(|now_ms| preview(&alone, now_ms, 0)), [Some(0); 3]);
+        assert!(alone.endpoints[0].stats.rotation.claim(9_000), "nobody has claimed it");
+        assert!(alone.endpoints[0].stats.rotation.unfit("status 500".into()) && preview(&alone, 9_000, 0).is_none());
     }
 
     #[test]
-    fn after_a_pause_one_request_probes() {
-        let version = version(1);
-        version.endpoints[0].stats.rotation.refused(0);
-        assert!(pick(&version, 10, 0, &[]).is_none());
-        assert!(pick(&version, 1_000, 0, &[]).is_some());
-        assert!(pick(&version, 1_000, 0, &[]).is_none());
+    fn the_last_one_is_always_there_whatever_speaks_against_it_but_checks() {
+        for count in [1, 3] {
+            let version = version(count);
+            let rotations = || version.endpoints.iter().map(|endpoint| &endpoint.stats.rotation);
+            let found = |now: u64| (0..100).all(|n| pick(&version, now, chance(n), &[]).is_some());
+            rotations().for_each(|rotation| assert!(rotation.refused(0, String::new)));
+            assert!(found(1), "paused");
+            rotations().for_each(|rotation| assert_eq!(rotation.eject(0, 1_000, 1_000), 1_000));
+            assert!(found(1), "and ejected");
+            rotations().for_each(|rotation| assert!(rotation.connected(2)));
+            assert!(found(3), "ejected only");
+            assert!(found(1_000), "probes are under way");
+            rotations().for_each(|rotation| assert!(rotation.pardon(1_001)));
+            assert!(found(1_002), "back, and cold");
+            rotations().for_each(|rotation| assert!(rotation.unfit(String::new())));
+            assert!(!found(1_003), "checks know better");
+        }
+    }
+
+    #[test]
+    fn one_in_rotation_is_better_than_a_probe_that_another_request_got() {
+        let version = version(3);
+        let rotation = |index: usize| &version.endpoints[index].stats.rotation;
+        assert_eq!([0, 1].map(|index| rotation(index).eject(0, 1_000, 1_000)), [1_000; 2]);
+        let picked: Vec<_> = (0..100).filter_map(|n| pick(&version, 1_000, chance(n), &[])).map(|(i, _)| i).collect();
+        assert_eq!(picked.iter().filter(|index| **index != 2).count(), 2, "a probe each: {picked:?}");
+        assert_eq!([0, 1].map(|index| rotation(index).refused(1_000, String::new)), [true; 2]);
+        assert!((0..100).all(|n| pick(&version, 1_001, chance(n), &[]).is_some_and(|(index, _)| index == 2)));
+        rotation(2).refused(1_001, String::new);
+        rotation(2).eject(1_001, 1_000, 1_000);
+        rotation(0).connected(1_002);
+        assert!(
+            (0..100).all(|n| pick(&version, 1_003, chance(n), &[]).is_some_and(|(index, _)| index == 0)),
+            "refused is worse"
+        );
     }
 }

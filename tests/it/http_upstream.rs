@@ -283,7 +283,7 @@ fn a_version_without_endpoints_passes_its_requests_on() {
     let (dead, origin) = (Fault::refusing(), Origin::saying("v2"));
     let proxy = Setup::endpoints(&[&[dead.address()], &[origin.address()]])
         .service("on_unhealthy = \"pass\"")
-        .split(&[99, 1])
+        .split(&[50, 50])
         .start();
     let mut client = proxy.client();
     eventually("v2 answers for v1", || client.ask(get("/")).text() == "v2");

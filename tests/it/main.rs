@@ -51,6 +51,7 @@ mod http_smuggling;
 mod http_uploads;
 mod http_upstream;
 mod interim;
+mod last_resort;
 mod limits;
 mod park;
 mod proxy_protocol;

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::control::effective::shares;
 use crate::message::Headers;
 use crate::message::names::HOST;
-use crate::table::{Cause, Decision, RequestView, Service, Undecided, decide};
+use crate::table::{Availability, Candidate, Cause, Decision, RequestView, Service, Takeover, Undecided, decide};
 
 use super::Admin;
 use super::answer::Tagged;
@@ -95,21 +95,43 @@ pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tag
         return Ok(Tagged(table.revision, Explanation { revision: table.revision, ..refused }));
     };
     let view = RequestView { path: &path, ..asked.view() };
-    let explanation = match decide(&table, &view, 0, |version| version.usable(now_ms)) {
+    let explanation = match decide(&table, &view, 0, |version| answers(version, now_ms)) {
         Ok(decision) => explain(&decision, now_ms),
         Err(Undecided::NoService) => Explanation {
             refused: Some("no_service"),
             why: format!("no service answers host {:?} and path {:?}", asked.host, asked.path),
             ..Explanation::default()
         },
-        Err(Undecided::NoVersion { service, .. }) => Explanation {
-            service: Some(service.spec.name.to_string()),
-            refused: Some("no_endpoint"),
-            why: "no version that may answer has a usable endpoint".to_owned(),
-            ..Explanation::default()
-        },
+        Err(Undecided::NoVersion { service, assigned, .. }) => not_answered(service, assigned, now_ms),
     };
     Ok(Tagged(table.revision, Explanation { revision: table.revision, ..explanation }))
+}
+
+/// Whether a version answers. One that is only tried as the last resort does not: a request that tried would be told so.
+fn answers(version: &Candidate<'_>, now_ms: u64) -> Availability {
+    match version.availability(now_ms) {
+        Availability::Ready => Availability::Ready,
+        other @ (Availability::LastResort(_) | Availability::Out(_)) => other.after_trial(),
+    }
+}
+
+fn not_answered(service: &Service, assigned: u16, now_ms: u64) -> Explanation {
+    let version = &service.versions[usize::from(assigned)];
+    let (refused, why) = match version.availability(now_ms) {
+        Availability::LastResort(takeover) => {
+            let others = match takeover {
+                Takeover::Bounded => ", and the other versions do not take over all of its requests yet",
+                Takeover::Full => ", and no other version takes its requests over",
+            };
+            let refuses = "refuse connections (they are tried again all the time)";
+            ("connect_failed", format!("the endpoints of {} {refuses}{others}", version.name))
+        }
+        Availability::Ready | Availability::Out(_) => {
+            ("no_endpoint", "no version that may answer has a usable endpoint".to_owned())
+        }
+    };
+    let (service, assigned) = (Some(service.spec.name.to_string()), Some(version.name.to_string()));
+    Explanation { service, assigned, refused: Some(refused), why, ..Explanation::default() }
 }
 
 fn explain(decision: &Decision<'_>, now_ms: u64) -> Explanation {
@@ -153,7 +175,7 @@ fn explain(decision: &Decision<'_>, now_ms: u64) -> Explanation {
 }
 
 fn by_chance(service: &Service, now_ms: u64, known: Explanation) -> Explanation {
-    let shares = shares(service, |version| version.usable(now_ms));
+    let shares = shares(service, |version| version.availability(now_ms));
     let named = service.versions.iter().zip(shares).filter(|(_, share)| share.ratio > 0.0);
     let chances: BTreeMap<_, _> =
         named.map(|(version, share)| (version.name.to_string(), percent(share.ratio))).collect();

@@ -100,11 +100,11 @@ pub struct EndpointView {
     /// The name that stands for it.
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
-    /// `ready`, `drained` (by an operator), `unhealthy` (it fails its checks), `paused` (it refused a connection and is
-    /// left alone for a moment), `ejected` (too many of its answers were failures) or `untried` (the pause is over, the
-    /// next request will tell), or `unresolved` (a name that stands for no address yet).
+    /// `ready`, `drained` (by an operator), `unhealthy` (it fails its checks), `paused` (it refuses connections, and is tried
+    /// by connections of our own until it takes one), `ejected` (too many of its answers were failures) or `untried` (that is
+    /// over, the next request will tell), or `unresolved` (a name that stands for no address yet).
     state: &'static str,
-    /// Why it is in that state, or until when.
+    /// Why it is in that state, and since or until when.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// Requests that it is answering.
@@ -127,7 +127,7 @@ impl ServiceView {
     #[must_use]
     pub fn of(service: &Service, live: &Live, at: Moment) -> Self {
         let spec = &service.spec;
-        let shares = shares(service, |version| version.usable(at.now_ms));
+        let shares = shares(service, |version| version.availability(at.now_ms));
         let versions = service.versions.iter().zip(shares);
         Self {
             name: spec.name.to_string(),

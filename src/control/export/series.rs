@@ -51,7 +51,7 @@ impl Series {
             self.resolve(table);
         }
         for service in table.services() {
-            let shares = shares(service, |version| version.usable(now_ms));
+            let shares = shares(service, |version| version.availability(now_ms));
             for (version, share) in service.versions.iter().zip(shares) {
                 let key = (service.spec.name.clone(), version.name.clone());
                 if let Some(series) = self.versions.get_mut(&key) {

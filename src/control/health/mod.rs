@@ -1,8 +1,8 @@
 //! Looks after the endpoints: asks those whose version has `health` whether they are well, and tells the data plane
 //! through their [`Rotation`](crate::stats::rotation::Rotation), where the whole model is written down.
 //!
-//! It also sums what the workers saw and ejects by it (`outliers`), and begins the slow start of endpoints that are new
-//! beside old ones.
+//! It also sums what the workers saw and ejects by it (`outliers`), tries endpoints that refused a connection until they take
+//! one (`reconnect`), and begins the slow start of endpoints that are new beside old ones.
 //!
 //! [`streak`] turns single results into a verdict and is pure; [`probe`] is one check; this file runs a task for each
 //! endpoint that is checked, on the control plane's own thread: checks are not traffic, share no connection with it, are
@@ -15,6 +15,7 @@
 
 mod outliers;
 pub mod probe;
+mod reconnect;
 mod slow_start;
 pub mod streak;
 mod tasks;
@@ -30,9 +31,11 @@ use crate::tls::Clients;
 
 use super::publish::Published;
 use outliers::Outliers;
+use reconnect::Reconnects;
 use tasks::Tasks;
 
-/// How often a new table is looked for: a check that begins so much later is not missed.
+/// How often a new table is looked for (a check that begins so much later is not missed), and endpoints that are paused are
+/// tried.
 const TICK: Duration = Duration::from_millis(100);
 
 /// Zero of the process's clock of milliseconds.
@@ -57,6 +60,7 @@ pub async fn run(
 ) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reconnects = Reconnects::new(Arc::clone(&clients), clock);
     let mut tasks = Tasks::new(clock, random, clients);
     let mut outliers = Outliers::default();
     let mut known: Option<Arc<Table>> = None;
@@ -75,6 +79,7 @@ pub async fn run(
             }
         }
         outliers.tick(&table, clock.now_ms());
+        reconnects.tick(&table);
         known = Some(table);
     }
 }

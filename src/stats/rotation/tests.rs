@@ -6,21 +6,33 @@ use super::*;
 fn one_probe_after_each_pause_until_it_answers() {
     let endpoint = Rotation::default();
     assert!(endpoint.reachable(0) && endpoint.claim(0) && endpoint.claim(0));
-    assert!(endpoint.refused(1_000) && !endpoint.refused(1_000), "the first is news");
-    let endpoint = Rotation::default();
-    endpoint.refused(1_000);
-    assert!(!endpoint.reachable(1_249) && !endpoint.claim(1_249));
-    assert!(endpoint.reachable(1_250) && endpoint.claim(1_250), "the probe");
-    assert!(!endpoint.claim(1_250), "only one probe");
-    endpoint.refused(1_260);
-    assert!(!endpoint.reachable(1_759), "the pause has doubled");
-    for _ in 0..40 {
-        endpoint.refused(2_000);
-    }
-    assert_eq!(endpoint.standing(2_000), Standing::Paused(PAUSE_MAX_MS));
-    assert_eq!(endpoint.standing(2_000 + PAUSE_MAX_MS), Standing::Untried);
+    assert!(endpoint.refused(1_000, || "no".into()) && !endpoint.refused(1_100, String::new), "the first is news");
+    assert!(!endpoint.reachable(5_099) && !endpoint.claim(5_099));
+    endpoint.still_refuses(5_000);
+    assert!(!endpoint.reachable(8_999) && !endpoint.claim(8_999), "somebody else has asked");
+    assert_eq!(endpoint.standing(8_999), Standing::Paused { for_ms: 7_999, refusal: "no".into() });
+    assert!(endpoint.reachable(9_000) && endpoint.claim(9_000), "nobody asks: the probe");
+    assert!(!endpoint.claim(9_000), "only one probe");
+    assert!(!endpoint.answered(9_001) && endpoint.is_paused(), "an old connection says nothing of new ones");
     assert!(endpoint.connected(9_000) && !endpoint.connected(9_000));
     assert!(endpoint.claim(9_000) && endpoint.claim(9_000));
+}
+
+#[test]
+fn as_the_last_resort_one_request_in_a_while_tries() {
+    let endpoint = Rotation::default();
+    assert!(endpoint.claim_trial(0) && endpoint.claim_trial(0), "not while it takes connections");
+    endpoint.refused(1_000, String::new);
+    assert!(!endpoint.claim_trial(1_009) && endpoint.claim_trial(1_010));
+    assert!(!endpoint.claim_trial(1_010), "while one is under way");
+    assert!(endpoint.claim_trial(1_020), "it hangs: the next one");
+    for _ in 0..40 {
+        endpoint.refused(2_000, String::new);
+    }
+    assert!(!endpoint.claim_trial(2_099) && endpoint.claim_trial(2_100), "no less often than that");
+    endpoint.connected(2_101);
+    endpoint.refused(3_000, String::new);
+    assert!(endpoint.claim_trial(3_010), "it begins anew");
 }
 
 #[test]
@@ -45,10 +57,10 @@ fn a_refused_probe_pauses_and_leaves_the_ejection() {
     let endpoint = Rotation::default();
     endpoint.eject(0, 1_000, 9_000);
     assert!(endpoint.claim(1_000));
-    endpoint.refused(1_001);
-    assert!(!endpoint.reachable(1_999), "the longer one of the two");
-    assert!(endpoint.claim(2_000) && endpoint.connected(2_000) && endpoint.is_only_ejected());
-    assert!(endpoint.answered(2_001) && !endpoint.is_out());
+    endpoint.refused(1_001, String::new);
+    assert!(!endpoint.reachable(2_000), "the longer one of the two");
+    assert!(endpoint.connected(2_000) && endpoint.is_ejected());
+    assert!(endpoint.claim(2_000) && endpoint.answered(2_001) && !endpoint.is_out());
 }
 
 #[test]
@@ -58,21 +70,21 @@ fn checks_have_the_last_word() {
     assert_eq!(endpoint.standing(0), Standing::Unfit("status 503".into()));
     assert!(!endpoint.reachable(1 << 40) && !endpoint.claim(1 << 40), "no request is spent on a probe");
     assert!(!endpoint.connected(5) && !endpoint.answered(5) && endpoint.is_out());
-    endpoint.refused(10);
+    endpoint.refused(10, String::new);
     endpoint.eject(10, 100_000, 100_000);
     endpoint.fit(20);
     assert_eq!(endpoint.standing(20), Standing::In);
     assert_eq!(endpoint.eject(30, 100, 900), 100, "the ejection before is forgotten");
     endpoint.unfit("status 500".into());
     endpoint.unchecked(40);
-    assert!(endpoint.is_only_ejected());
+    assert!(endpoint.is_ejected() && endpoint.is_last_resort());
 }
 
 #[test]
 fn warmth_grows_from_a_tenth() {
     let endpoint = Rotation::default();
     assert_eq!(endpoint.warmth(7, 1_000), WARM, "an endpoint of the start is warm");
-    endpoint.refused(0);
+    endpoint.refused(0, String::new);
     endpoint.connected(1_000);
     let grown: Vec<_> =
         [1_000, 1_050, 1_500, 1_999, 2_000, 9_000].iter().map(|now| endpoint.warmth(*now, 1_000)).collect();
@@ -83,6 +95,7 @@ fn warmth_grows_from_a_tenth() {
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Refused,
+    StillRefuses,
     Connected,
     Answered,
     Completed,
@@ -99,7 +112,19 @@ enum Event {
 fn event() -> impl Strategy<Value = Event> {
     use Event::*;
     prop::sample::select(vec![
-        Refused, Connected, Answered, Completed, Fault, Eject, Pardon, Forgive, Unfit, Fit, Unchecked, Claim,
+        Refused,
+        StillRefuses,
+        Connected,
+        Answered,
+        Completed,
+        Fault,
+        Eject,
+        Pardon,
+        Forgive,
+        Unfit,
+        Fit,
+        Unchecked,
+        Claim,
     ])
 }
 
@@ -115,7 +140,8 @@ proptest! {
         for (event, passed) in events {
             now += passed;
             match event {
-                Event::Refused => drop(endpoint.refused(now)),
+                Event::Refused => drop(endpoint.refused(now, String::new)),
+                Event::StillRefuses => endpoint.still_refuses(now),
                 Event::Connected => drop(endpoint.connected(now)),
                 Event::Answered => drop(endpoint.answered(now)),
                 Event::Completed => endpoint.completed(),
@@ -144,7 +170,8 @@ proptest! {
             prop_assert_eq!(matches!(endpoint.standing(now), Standing::Unfit(_)), unfit);
             prop_assert!(!unfit || !endpoint.reachable(now));
             // The longest rest, or the longest pause after it.
-            prop_assert!(unfit || endpoint.reachable(now + PAUSE_MAX_MS.max(1_000)));
+            prop_assert!(unfit || endpoint.reachable(now + PAUSE_MS.max(1_000)));
+            prop_assert_eq!(unfit, !endpoint.is_last_resort());
         }
     }
 }

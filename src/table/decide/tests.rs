@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use http::{HeaderValue, Method};
@@ -241,6 +242,47 @@ fn an_unusable_version_passes_its_users_on_in_proportion() {
 }
 
 #[test]
+fn a_version_that_blinks_is_taken_over_within_bounds() {
+    let in_hundred = |split: &str, out: &[&str], takeover: Takeover| {
+        let table = table([spec("shop", split)]);
+        let available = |version: &Candidate<'_>| match out.contains(&version.name.as_str()) {
+            true => Availability::Out(takeover),
+            false => Availability::Ready,
+        };
+        let mut taken = BTreeMap::<String, f64>::new();
+        for number in 0..20_000 {
+            let headers = user(number);
+            if let Ok(decision) = decide(&table, &request(&headers), 0, available) {
+                *taken.entry(decision.version().name.to_string()).or_default() += 100.0 / 20_000.0;
+                let again = decide(&table, &request(&headers), u128::from(number) << 9, available).expect("decided");
+                assert_eq!(decision.version, again.version, "a user stays with one version");
+            }
+        }
+        taken
+    };
+    for (split, out, wanted) in [
+        ("v1=99 v2=1", &["v1"][..], &[("v2", 2.0)][..]),
+        ("v1=90 v2=10", &["v1"], &[("v2", 20.0)]),
+        ("v1=90 v2=10", &["v2"], &[("v1", 100.0)]),
+        ("v1=50 v2=50", &["v1"], &[("v2", 100.0)]),
+        ("v1=60 v2=30 v3=10", &["v1"], &[("v2", 60.0), ("v3", 20.0)]),
+        ("v1=60 v2=30 v3=10", &["v1", "v2"], &[("v3", 20.0)]),
+    ] {
+        let taken = in_hundred(split, out, Takeover::Bounded);
+        assert_eq!(taken.len(), wanted.len(), "{split} without {out:?}: {taken:?}");
+        for (version, share) in wanted {
+            let got = taken[*version];
+            assert!(
+                (got - share).abs() < 1.0 + share / 50.0,
+                "{split} without {out:?}: {version} has {got}, not {share}"
+            );
+        }
+        let full: f64 = in_hundred(split, out, Takeover::Full).values().sum();
+        assert!((full - 100.0).abs() < 1e-6, "{split} without {out:?}: {full}");
+    }
+}
+
+#[test]
 fn a_rule_to_an_unusable_version_is_passed_on_too() {
     let mut service = spec("shop", "v1=60 v2=40 v3=0");
     service.rules = vec![rule("everybody", Condition::default(), "v3")];
@@ -296,24 +338,25 @@ fn a_candidate_is_as_usable_as_its_version() {
         assert!(table.calm(table.hot(1)), "another service's endpoints are not its concern");
         for now_ms in [0, 100, 10_000] {
             let asked = std::cell::Cell::new(0);
-            let usable = |version: &Candidate<'_>| {
+            let available = |version: &Candidate<'_>| {
                 asked.set(asked.get() + 1);
-                assert_eq!(version.usable(now_ms), Version::usable(version, now_ms), "{} at {now_ms}", version.name);
-                version.usable(now_ms)
+                let (quick, slow) = (version.availability(now_ms), Version::availability(version, now_ms));
+                assert_eq!(quick, slow, "{} at {now_ms}", version.name);
+                quick
             };
             for number in 0..20 {
-                let _ = decide(table, &request(&user(number)), 0, usable);
+                let _ = decide(table, &request(&user(number)), 0, available);
             }
             assert!(asked.get() >= 20);
         }
     };
     check(&table, true);
     let [first, second] = &*shop.versions[0].endpoints else { panic!("two endpoints") };
-    first.stats.rotation.refused(0);
-    first.stats.rotation.refused(10);
+    first.stats.rotation.refused(0, String::new);
+    first.stats.rotation.refused(10, String::new);
     check(&table, false);
-    second.stats.rotation.refused(10);
-    shop.versions[1].endpoints[0].stats.rotation.refused(10);
+    second.stats.rotation.refused(10, String::new);
+    shop.versions[1].endpoints[0].stats.rotation.refused(10, String::new);
     check(&table, false);
     first.stats.rotation.connected(20);
     first.stats.rotation.connected(20);

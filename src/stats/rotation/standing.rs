@@ -1,0 +1,46 @@
+//! Where an endpoint stands, for those who show it.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::{Mutex, PoisonError};
+
+use super::{Against, Rotation};
+
+/// Where an endpoint stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It takes requests.
+    In,
+    /// Its checks fail; this is how.
+    Unfit(String),
+    /// It refuses connections.
+    Paused {
+        /// For so many milliseconds.
+        for_ms: u64,
+        /// How the first one failed.
+        refusal: String,
+    },
+    /// Too many of its exchanges failed; so many milliseconds are left of the rest.
+    Ejected(u64),
+    /// The rest is over, and the next request will tell.
+    Untried,
+}
+
+impl Rotation {
+    /// Where the endpoint stands at `now_ms`.
+    #[must_use]
+    pub fn standing(&self, now_ms: u64) -> Standing {
+        let left = self.rest_until_ms.load(Relaxed).saturating_sub(now_ms);
+        let text = |text: &Mutex<String>| text.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if !self.is_out() {
+            Standing::In
+        } else if self.speaks_against(Against::Unfit) {
+            Standing::Unfit(text(&self.complaint))
+        } else if let Some(for_ms) = self.refuses_for(now_ms) {
+            Standing::Paused { for_ms, refusal: text(&self.refusal) }
+        } else if left == 0 {
+            Standing::Untried
+        } else {
+            Standing::Ejected(left)
+        }
+    }
+}
