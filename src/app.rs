@@ -34,9 +34,11 @@ use tokio::time::Instant;
 
 use crate::config::Config;
 use crate::control::admin::{self, Address, LeaveFile};
+use crate::control::export::Logs;
 use crate::control::hold::Desk;
 use crate::control::resolve::{self, First};
 use crate::control::{self, Store, Writer};
+use crate::log::Losses;
 use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::LogSender;
 use crate::proxy::ceiling::Ceiling;
@@ -68,6 +70,8 @@ pub struct Options {
     pub program: Option<Program>,
     /// How long an idle connection keeps its buffers, if not the usual time: for tests.
     pub park_after: Option<Duration>,
+    /// What the process's own log has lost, to be shown.
+    pub log_losses: Arc<Losses>,
 }
 
 /// The file that a config was read from.
@@ -285,6 +289,8 @@ impl Bound {
         let (stop_workers, workers_stop) = watch::channel(false);
         let (stop_control, control_stop) = watch::channel(false);
         let rotation = self.log_out.as_ref().and_then(LogOut::rotation);
+        let logs =
+            Logs { process: Arc::clone(&self.options.log_losses), access: self.log_out.as_ref().map(LogOut::losses) };
         let log = self.log_out.take().map(|out| out.start(&self.config.access_log)).transpose()?;
         let (log, log_thread) = log.flatten().unzip();
         let holds = Arc::new(Desk::new(Arc::clone(&self.registry), self.clock_start));
@@ -314,6 +320,7 @@ impl Bound {
             clock_start: self.clock_start,
             file: self.options.file,
             log_file: rotation,
+            logs,
             hangups: self.hangups,
             config: self.config,
             names: self.names,
@@ -323,9 +330,17 @@ impl Bound {
             predecessor.ready();
         }
         systemd::ready();
-        let threads = [Some(writer_thread), log_thread].into_iter().flatten().collect();
-        let running =
-            Running { workers, control, threads, stop_workers, stop_control, ready, leave_file, shutdown_delay };
+        let running = Running {
+            workers,
+            control,
+            writer: writer_thread,
+            access_log: log_thread,
+            stop_workers,
+            stop_control,
+            ready,
+            leave_file,
+            shutdown_delay,
+        };
         Ok((running, upgrader))
     }
 

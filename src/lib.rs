@@ -48,6 +48,7 @@
 //! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
 //! - [`message`]: heads of messages, as text with the places of its lines. A leaf.
 //! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. It sees `message` only.
+//! - [`log`]: the process's own log, which never waits for who reads it, and the writing of the access log. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
@@ -87,6 +88,7 @@ pub mod cli;
 pub mod config;
 pub mod control;
 pub mod http1;
+pub mod log;
 pub mod message;
 pub mod proxy;
 pub mod rollout;

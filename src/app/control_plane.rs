@@ -19,7 +19,7 @@ use super::material::MaterialError;
 use super::{ConfigFile, RunError, StartError, check, material, settings, systemd};
 use crate::config::{self, Config, Problems};
 use crate::control::admin::{self, Access, Admin, LeaveFile};
-use crate::control::export::{Exporter, Sources};
+use crate::control::export::{Exporter, Logs, Sources};
 use crate::control::health::{self, Clock};
 use crate::control::hold::Desk;
 use crate::control::live::Live;
@@ -102,6 +102,7 @@ pub(super) struct ControlPlane {
     pub(super) file: Option<ConfigFile>,
     /// The access log, if it is a file.
     pub(super) log_file: Option<Rotation>,
+    pub(super) logs: Logs,
     pub(super) hangups: Hangups,
     pub(super) config: Config,
     /// What the names of endpoints stood for before anybody was served.
@@ -141,6 +142,7 @@ impl ControlPlane {
             config: config_facts,
             store_problem: self.store_problem,
             tls: sides,
+            logs: self.logs,
         };
         let exporter = Exporter::new(sources).map_err(std::io::Error::other);
         let exporter = Arc::new(exporter.map_err(|source| RunError::Part { part: "metrics", source })?);

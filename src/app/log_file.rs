@@ -4,20 +4,22 @@
 //! that cannot be opened costs nothing but a line in the process's log, and the old one stays.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+use std::io;
+use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::signal::unix::Signal;
 
 use super::{RunError, StartError};
 use crate::config::{AccessLog, LogFormat};
-use crate::proxy::access_log::{self, LogSender, NextFile};
+use crate::log::Losses;
+use crate::proxy::access_log::{self, LogSender, LogTarget, NextFile};
 
 /// What the access log is written to.
 pub(super) struct LogOut {
-    out: Box<dyn Write + Send>,
-    next: NextFile,
+    target: LogTarget,
     path: Option<PathBuf>,
 }
 
@@ -28,19 +30,25 @@ impl LogOut {
             return Ok(None);
         }
         let path = log.path.clone();
-        let out: Box<dyn Write + Send> = match &path {
-            None => Box::new(io::stdout()),
-            Some(path) => {
-                let failed = |source| StartError::AccessLog { path: path.display().to_string(), source };
-                Box::new(open(path).map_err(failed)?)
-            }
+        let opened = match &path {
+            // Not the stream of the standard library: it has a lock, and keeps bytes that it would write when the process ends.
+            None => io::stdout().as_fd().try_clone_to_owned().map(File::from),
+            Some(path) => open(path),
         };
-        Ok(Some(Self { out, next: NextFile::default(), path }))
+        let name = || path.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
+        let file = opened.map_err(|source| StartError::AccessLog { path: name(), source })?;
+        let target = LogTarget { out: Box::new(file), next: NextFile::default(), losses: Arc::default() };
+        Ok(Some(Self { target, path }))
     }
 
     /// How it is opened again; standard output is not.
     pub(super) fn rotation(&self) -> Option<Rotation> {
-        self.path.clone().map(|path| Rotation { path, next: self.next.clone() })
+        self.path.clone().map(|path| Rotation { path, next: self.target.next.clone() })
+    }
+
+    /// What could not be written to it.
+    pub(super) fn losses(&self) -> Arc<Losses> {
+        Arc::clone(&self.target.losses)
     }
 
     /// Starts the thread that writes to it.
@@ -50,7 +58,7 @@ impl LogOut {
             LogFormat::Json => access_log::LogFormat::Json,
             LogFormat::Text => access_log::LogFormat::Text,
         };
-        let started = access_log::start(format, log.sample, (self.out, self.next));
+        let started = access_log::start(format, log.sample, self.target);
         started.map(Some).map_err(|source| RunError::Part { part: "access log", source })
     }
 }

@@ -8,18 +8,27 @@ use std::time::Duration;
 
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 use super::upgrade::End;
 use super::{RunError, joined, systemd};
 use crate::control::admin::LeaveFile;
+
+/// How long the end waits for the access log: a slow disk has had its time, a pipe that nobody reads must not keep us.
+const LOG_MAX: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether the access log has ended.
+const LOG_POLL: Duration = Duration::from_millis(5);
 
 /// Everything that has to end.
 #[derive(Debug)]
 pub(super) struct Running {
     pub(super) workers: Vec<JoinHandle<io::Result<u64>>>,
     pub(super) control: JoinHandle<io::Result<()>>,
-    /// Those that end when nobody needs them any more.
-    pub(super) threads: Vec<JoinHandle<()>>,
+    /// It ends when nobody asks it any more.
+    pub(super) writer: JoinHandle<()>,
+    /// It ends when no worker is left.
+    pub(super) access_log: Option<JoinHandle<()>>,
     pub(super) stop_workers: watch::Sender<bool>,
     pub(super) stop_control: watch::Sender<bool>,
     pub(super) ready: Arc<AtomicBool>,
@@ -38,7 +47,7 @@ impl Running {
                 if !self.shutdown_delay.is_zero() {
                     let delay = self.shutdown_delay;
                     tracing::info!(?delay, "not ready any more; still taking requests until load balancers know");
-                    runtime.block_on(async { tokio::time::sleep(delay).await });
+                    runtime.block_on(async { sleep(delay).await });
                 }
             }
             End::Replaced(successor, answer) => {
@@ -56,15 +65,28 @@ impl Running {
         let ended: Vec<_> = self.workers.into_iter().map(|worker| joined(worker, "worker")).collect();
         self.stop_control.send_replace(true);
         let controlled = joined(self.control, "control plane");
-        for thread in self.threads {
-            if thread.join().is_err() {
-                tracing::error!("the writer or the access log ended in a panic, which is a bug");
-            }
+        if self.writer.join().is_err() {
+            tracing::error!("the writer ended in a panic, which is a bug");
+        }
+        if let Some(log) = self.access_log {
+            runtime.block_on(await_log(&log));
         }
         let cut: u64 = ended.into_iter().sum::<Result<_, _>>()?;
         if cut > 0 {
             tracing::warn!(connections = cut, "cut connections that did not end within proxy.shutdown_timeout");
         }
         controlled
+    }
+}
+
+/// Waits for the last lines, but not for somebody who does not read them.
+async fn await_log(log: &JoinHandle<()>) {
+    let written = async {
+        while !log.is_finished() {
+            sleep(LOG_POLL).await;
+        }
+    };
+    if timeout(LOG_MAX, written).await.is_err() {
+        tracing::warn!("the last lines of the access log are lost: nobody takes them");
     }
 }

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::{EXIT_USAGE, chain};
+use super::{EXIT_USAGE, chain, text};
 use crate::app::{self, Checked};
 use crate::config::{Config, Problem};
 
@@ -24,19 +24,18 @@ pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
     let path = &args.config;
     let Found { config, problems, warnings } = Found::at(path);
     if json {
-        println!(
-            "{:#}",
-            serde_json::json!({ "good": problems.is_empty(), "problems": problems, "warnings": warnings })
-        );
+        let found = serde_json::json!({ "good": problems.is_empty(), "problems": problems, "warnings": warnings });
+        text::print(&format!("{found:#}\n"));
         return code(&problems);
     }
-    warn(path, &warnings);
+    warn(path, &warnings, &text::complain);
     match config {
         Some((config, _text)) => {
             let (services, listeners) = (config.services.len(), config.listeners.len());
-            println!("{}: good: {} on {}", path.display(), plural(services, "service"), plural(listeners, "listener"));
+            let (services, listeners) = (plural(services, "service"), plural(listeners, "listener"));
+            text::print(&format!("{}: good: {services} on {listeners}\n", path.display()));
         }
-        None => tell(path, &problems),
+        None => tell(path, &problems, &text::complain),
     }
     code(&problems)
 }
@@ -50,17 +49,17 @@ fn plural(count: usize, word: &str) -> String {
     format!("{count} {word}{}", if count == 1 { "" } else { "s" })
 }
 
-/// Says what is wrong with the file at `path`.
-pub(super) fn tell(path: &Path, problems: &[String]) {
+/// Says line by line what is wrong with the file at `path`.
+pub(super) fn tell(path: &Path, problems: &[String], say: &dyn Fn(&str)) {
     for problem in problems {
-        eprintln!("{}: {problem}", path.display());
+        say(&format!("{}: {problem}", path.display()));
     }
-    eprintln!("{}: {}", path.display(), plural(problems.len(), "problem"));
+    say(&format!("{}: {}", path.display(), plural(problems.len(), "problem")));
 }
 
-fn warn(path: &Path, warnings: &[String]) {
+fn warn(path: &Path, warnings: &[String], say: &dyn Fn(&str)) {
     for warning in warnings {
-        eprintln!("{}: warning: {warning}", path.display());
+        say(&format!("{}: warning: {warning}", path.display()));
     }
 }
 
@@ -91,15 +90,15 @@ impl Found {
     }
 }
 
-/// Reads and checks a file; says what is wrong with it, as `check` does. Returns the config and the text.
+/// Reads and checks a file; says line by line what is wrong with it, as `check` does. Returns the config and the text.
 ///
 /// # Errors
-/// The exit code, after every problem was printed.
-pub fn load(path: &Path) -> Result<(Config, String), ExitCode> {
+/// The exit code, after every problem was said.
+pub fn load(path: &Path, say: &dyn Fn(&str)) -> Result<(Config, String), ExitCode> {
     let Found { config, problems, warnings } = Found::at(path);
     config.ok_or_else(|| {
-        warn(path, &warnings);
-        tell(path, &problems);
+        warn(path, &warnings, say);
+        tell(path, &problems, say);
         ExitCode::from(EXIT_USAGE)
     })
 }

@@ -1,5 +1,6 @@
 //! The command line: one file a subcommand. What is printed here is for people, or JSON with `--json`.
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command line talks on the standard streams")]
+//!
+//! Nothing is printed by `println!` and its like, which panic when the reader has gone; [`text`] has what does not.
 
 pub mod change;
 pub mod check;
@@ -132,7 +133,7 @@ pub enum CommandError {
 impl CommandError {
     /// Says it, and chooses the exit code.
     fn exit(&self) -> ExitCode {
-        eprintln!("pointsman: {}", chain(self));
+        text::complain(&format!("pointsman: {}", chain(self)));
         match self {
             Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => ExitCode::from(EXIT_USAGE),
             Self::Call(_) | Self::Unfinished(_) => ExitCode::from(EXIT_FAILED),

@@ -1,14 +1,17 @@
 //! `pointsman run`: the proxy.
 
-use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Args;
-use tracing_subscriber::EnvFilter;
 
-use super::{EXIT_FAILED, EXIT_USAGE, chain, check, signals, upgrade};
+use super::{EXIT_FAILED, EXIT_USAGE, chain, check, signals, text, upgrade};
 use crate::app::{self, Bound, ConfigFile, Inherited, Options, Program, StartError, descriptors};
+use crate::log::{self, Log};
+
+/// How long the process stays at its end for lines that are not written yet: a pipe that nobody reads must not keep it.
+pub(super) const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]
@@ -34,7 +37,19 @@ enum LogFormat {
 /// Runs until a signal.
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
-    start_log(args.log_format);
+    let log = match log::start(args.log_format.into()) {
+        Ok(log) => log,
+        Err(error) => {
+            text::complain(&format!("cannot start: cannot start the log: {error}"));
+            return ExitCode::from(EXIT_FAILED);
+        }
+    };
+    let code = serve(args, &log);
+    log.finish(LAST_LINES_MAX);
+    code
+}
+
+fn serve(args: &RunArgs, log: &Log) -> ExitCode {
     let inherited = Inherited::take();
     let predecessor = inherited.predecessor();
     let failed = |why: &str| {
@@ -44,32 +59,33 @@ pub fn run(args: &RunArgs) -> ExitCode {
         ExitCode::from(EXIT_FAILED)
     };
     descriptors::raise_limit();
-    let (config, text) = match check::load(&args.config) {
+    let (config, text) = match check::load(&args.config, &|line| log.say(line)) {
         Ok(loaded) => loaded,
         Err(code) => {
             failed("the config has problems");
             return code;
         }
     };
-    let end = match signals::listen() {
+    let end = match signals::listen(log) {
         Ok(end) => end,
         Err(error) => {
-            eprintln!("cannot start: cannot listen for signals: {error}");
+            log.say(&format!("cannot start: cannot listen for signals: {error}"));
             return failed("cannot listen for signals");
         }
     };
     let file = Some(ConfigFile { path: args.config.clone(), text });
-    let options = Options { in_memory: false, file, inherited, program: program(&args.config), park_after: None };
+    let program = program(&args.config);
+    let options = Options { file, inherited, program, log_losses: log.losses(), ..Options::default() };
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
         // What `check` would have said.
         Err(StartError::Material(app::MaterialError(problems))) => {
-            check::tell(&args.config, &problems);
+            check::tell(&args.config, &problems, &|line| log.say(line));
             failed("the TLS files have problems");
             return ExitCode::from(EXIT_USAGE);
         }
         Err(error) => {
-            eprintln!("cannot start: {}", chain(&error));
+            log.say(&format!("cannot start: {}", chain(&error)));
             return failed(&chain(&error));
         }
     };
@@ -84,7 +100,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
             ExitCode::SUCCESS
         }
         Err(error) => {
-            eprintln!("stopped: {}", chain(&error));
+            log.say(&format!("stopped: {}", chain(&error)));
             failed(&chain(&error))
         }
     }
@@ -98,13 +114,11 @@ fn program(config: &Path) -> Option<Program> {
     Some(Program { path, arguments: arguments.collect(), check: check.into() })
 }
 
-fn start_log(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset_or_bad| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
-    let builder = builder.with_ansi(io::stderr().is_terminal());
-    // A second start in one process (tests) keeps the first.
-    let _started = match format {
-        LogFormat::Text => builder.try_init(),
-        LogFormat::Json => builder.json().try_init(),
-    };
+impl From<LogFormat> for log::Format {
+    fn from(format: LogFormat) -> Self {
+        match format {
+            LogFormat::Text => Self::Text,
+            LogFormat::Json => Self::Json,
+        }
+    }
 }

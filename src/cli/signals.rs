@@ -9,18 +9,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::EXIT_FAILED;
+use super::run::LAST_LINES_MAX;
+use crate::log::Log;
 
 /// Listens from now on; the result ends with the first signal.
 ///
 /// # Errors
 /// When the system has no thread or no descriptors left.
-pub(super) fn listen() -> io::Result<impl Future<Output = ()> + Send + 'static> {
+pub(super) fn listen(log: &Log) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
         let _entered = runtime.enter();
         (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?)
     };
     let (end, told) = oneshot::channel();
+    let log = log.clone();
     let listening = async move {
         either(&mut terminate, &mut interrupt).await;
         tracing::info!("draining: open requests may end, a second signal ends at once");
@@ -29,6 +32,7 @@ pub(super) fn listen() -> io::Result<impl Future<Output = ()> + Send + 'static> 
         either(&mut terminate, &mut interrupt).await;
         // Not 0: whoever waited for an orderly end has to know that there was none. Revisions are on disk already.
         tracing::warn!("second signal: ending now, open requests are cut");
+        log.finish(LAST_LINES_MAX);
         std::process::exit(i32::from(EXIT_FAILED));
     };
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listening))?;

@@ -49,6 +49,9 @@ fn status_text(status: &Value) -> String {
     for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", Tone::Warn)));
     }
+    for (log, name) in [("process", "log"), ("access", "access log")] {
+        text.push_str(&log_line(&status["logs"][log], name));
+    }
     list(status, "tls").for_each(|side| text.push_str(&tls_lines(side)));
     let refusals: Vec<String> = status["refusals"]
         .as_object()
@@ -72,6 +75,16 @@ fn tls_lines(side: &Value) -> String {
     let warned = list(side, "certificates").filter_map(|certificate| certificate["warning"].as_str());
     let warned = warned.map(|warning| format!("{}: {place}: {warning}\n", toned("certificate", Tone::Warn)));
     refused.chain(warned).collect()
+}
+
+/// What was lost of a log: nothing, if nothing was.
+fn log_line(log: &Value, name: &str) -> String {
+    let lost = log["lost"].as_u64().unwrap_or(0);
+    if lost == 0 && log["problem"].is_null() {
+        return String::new();
+    }
+    let problem = log["problem"].as_str().map_or(String::new(), |_| format!(" ({})", member(log, "problem")));
+    format!("{}: {lost}{problem}\n", toned(&format!("lines of the {name} that were lost"), Tone::Warn))
 }
 
 /// A hold that is open, on a line.
@@ -171,6 +184,15 @@ mod tests {
     fn a_store_that_cannot_be_written_is_told() {
         let text = status_text(&json!({ "state": { "path": "p.db", "problem": "p.db: it is read-only" } }));
         assert!(text.contains("changes are refused: p.db: it is read-only\n"), "{text}");
+    }
+
+    #[test]
+    fn what_the_logs_lost_is_told() {
+        let logs =
+            json!({ "process": { "lost": 7, "problem": "Broken pipe" }, "access": { "lost": 0, "problem": null } });
+        let text = status_text(&json!({ "logs": logs }));
+        assert!(text.contains("lines of the log that were lost: 7 (Broken pipe)\n"), "{text}");
+        assert!(!text.contains("access log"), "{text}");
     }
 
     #[test]

@@ -10,6 +10,12 @@ pub fn print(text: &str) {
     let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Says on standard error what is wrong; a reader that has gone is no error here either.
+pub fn complain(text: &str) {
+    let mut out = std::io::stderr().lock();
+    let _printed = out.write_all(format!("{text}\n").as_bytes());
+}
+
 /// How a word stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tone {

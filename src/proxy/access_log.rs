@@ -1,13 +1,14 @@
 //! The access log: a line for each finished request, written by a thread of its own.
 //!
 //! A worker hands over a struct and goes on; if the writer cannot keep up, lines are dropped and counted, because a
-//! slow disk must not slow requests down. Formatting happens on the writer's side.
+//! slow disk must not slow requests down. Formatting happens on the writer's side. A disk that is full costs the lines of
+//! that time, which are counted, and no others.
 //!
 //! A log that is rotated goes on in another file, which somebody else opens ([`NextFile`]); the writer looks for it between
 //! two lines, so that no line is in two files.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,12 +18,17 @@ use std::time::{Duration, SystemTime};
 use http::{HeaderValue, Method};
 use serde::Serialize;
 
+use crate::log::sink::Unwritten;
+use crate::log::{Losses, Sink};
 use crate::message::RequestHead;
 use crate::message::names::HOST;
 use crate::table::Name;
 
 /// Lines that wait for the writer; a few hundred bytes each.
 const LINES_WAITING_MAX: usize = 16 * 1024;
+
+/// So much of a first line that is no good is told, in bytes.
+const FIRST_LINE_BYTES_MAX: usize = 8 * 1024;
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,6 +97,43 @@ impl Line {
     }
 }
 
+impl Line {
+    /// What is known of a request whose head was refused before it was one: its first line, if that came whole.
+    #[must_use]
+    pub fn of_first_line(begun: &[u8], peer: IpAddr) -> Option<Self> {
+        let start = begun.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+        let begun = &begun[start..];
+        let end = begun.iter().position(|byte| *byte == b'\n')?;
+        let line = begun[..end.min(FIRST_LINE_BYTES_MAX)].trim_ascii_end();
+        let mut words = line.split(|byte| *byte == b' ');
+        let method = words.next().and_then(|word| Method::from_bytes(word).ok());
+        let target = words.next().filter(|_| method.is_some() && words.count() == 1);
+        // What is no request line stands where a target would.
+        let (method, target) = method.zip(target).unwrap_or_else(|| (no_method(), line));
+        Some(Self {
+            at: SystemTime::now(),
+            client: peer,
+            method,
+            host: None,
+            target: String::from_utf8_lossy(target).into_owned(),
+            status: None,
+            reason: None,
+            route: None,
+            shielded: None,
+            endpoint: None,
+            revision: None,
+            bytes: 0,
+            duration: Duration::ZERO,
+            id: None,
+        })
+    }
+}
+
+/// Stands for a method that could not be read.
+fn no_method() -> Method {
+    Method::from_bytes(b"-").unwrap_or_default()
+}
+
 /// The workers' end.
 #[derive(Clone, Debug)]
 pub struct LogSender {
@@ -122,67 +165,88 @@ impl NextFile {
     }
 }
 
+/// What the log is written to.
+pub struct LogTarget {
+    /// The stream.
+    pub out: Box<dyn Write + Send>,
+    /// Where it goes on.
+    pub next: NextFile,
+    /// What could not be written to it.
+    pub losses: Arc<Losses>,
+}
+
 /// Starts the writer, which goes on in the next file whenever there is one. It ends when all senders are gone, after the
 /// last line.
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(
-    format: LogFormat,
-    sample: f64,
-    (out, next): (Box<dyn Write + Send>, NextFile),
-) -> std::io::Result<(LogSender, JoinHandle<()>)> {
+pub fn start(format: LogFormat, sample: f64, target: LogTarget) -> std::io::Result<(LogSender, JoinHandle<()>)> {
     let (sender, lines) = sync_channel(LINES_WAITING_MAX);
-    let writer = std::thread::Builder::new().name("access-log".to_owned());
-    let thread = writer.spawn(move || {
-        // Nobody reads the log any more, or the disk is full: the proxy goes on without it.
-        let mut written = write_all(format, &lines, (out, &next));
-        while let Err(error) = written {
-            tracing::error!(%error, "the access log ends here: cannot write to it");
-            let Some(file) = discard_until(&lines, &next) else { return };
-            written = write_all(format, &lines, (Box::new(file), &next));
-        }
-    })?;
+    let LogTarget { out, next, losses } = target;
+    let mut writer = Writer { format, lines, sink: Sink::new(out), next, losses };
+    let thread = std::thread::Builder::new().name("access-log".to_owned());
+    let thread = thread.spawn(move || writer.run())?;
     Ok((LogSender { sender, sample }, thread))
 }
 
-/// Drops lines until there is another file; none when all senders are gone.
-fn discard_until(lines: &Receiver<Line>, next: &NextFile) -> Option<File> {
-    loop {
-        lines.recv().ok()?;
-        if let Some(file) = next.take() {
-            return Some(file);
-        }
-    }
+/// The thread's end.
+struct Writer {
+    format: LogFormat,
+    lines: Receiver<Line>,
+    sink: Sink,
+    next: NextFile,
+    losses: Arc<Losses>,
 }
 
-fn write_all(
-    format: LogFormat,
-    lines: &Receiver<Line>,
-    (out, next): (Box<dyn Write + Send>, &NextFile),
-) -> std::io::Result<()> {
-    let mut out = BufWriter::with_capacity(64 * 1024, out);
-    loop {
-        let line = match lines.try_recv() {
-            Ok(line) => line,
-            Err(TryRecvError::Disconnected) => return out.flush(),
+impl Writer {
+    /// Writes until all senders are gone. A stream that fails is tried again with the next lines: a disk that was full has
+    /// room again some time.
+    fn run(&mut self) {
+        while let Some(line) = self.next_line() {
+            if let Some(file) = self.next.take() {
+                self.flush();
+                self.losses.add(self.sink.replace(Box::new(file)));
+            }
+            let out = self.sink.buffer();
+            // Writing to memory does not fail.
+            let _written = match self.format {
+                LogFormat::Json => serde_json::to_writer(&mut *out, &JsonLine::of(&line)).map_err(std::io::Error::from),
+                LogFormat::Text => write_text(out, &line),
+            };
+            out.push(b'\n');
+            if self.sink.is_full() {
+                self.flush();
+            }
+        }
+        self.flush();
+    }
+
+    /// The next line; before it waits for one, everything is written.
+    fn next_line(&mut self) -> Option<Line> {
+        match self.lines.try_recv() {
+            Ok(line) => Some(line),
+            Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
-                out.flush()?;
-                match lines.recv() {
-                    Ok(line) => line,
-                    Err(_all_senders_are_gone) => return out.flush(),
+                self.flush();
+                self.lines.recv().ok()
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        match self.sink.flush() {
+            Ok(()) => {
+                if self.losses.set_problem(None) {
+                    tracing::info!(lost = self.losses.lines(), "the access log can be written again");
                 }
             }
-        };
-        if let Some(file) = next.take() {
-            out.flush()?;
-            *out.get_mut() = Box::new(file);
+            Err(Unwritten { lines, error }) => {
+                self.losses.add(lines);
+                if self.losses.set_problem(Some(error.to_string())) {
+                    tracing::error!(%error, "cannot write to the access log: lines are lost until it works again");
+                }
+            }
         }
-        match format {
-            LogFormat::Json => serde_json::to_writer(&mut out, &JsonLine::of(&line)).map_err(std::io::Error::from)?,
-            LogFormat::Text => write_text(&mut out, &line)?,
-        }
-        out.write_all(b"\n")?;
     }
 }
 
@@ -237,7 +301,10 @@ fn write_text(out: &mut impl Write, line: &Line) -> std::io::Result<()> {
     let json = JsonLine::of(line);
     let status = json.status.map_or("-".to_owned(), |status| status.to_string());
     write!(out, "{} {} {status} {:.3}ms {}B ", json.time, json.client, json.duration_ms, json.bytes)?;
-    write!(out, "{} {}{}", json.method, json.host.unwrap_or("-"), json.target.escape_default())?;
+    let host = line.host.as_ref().map_or(&b"-"[..], HeaderValue::as_bytes);
+    // A host ends where its target begins.
+    let (method, host) = (escaped(json.method.as_bytes(), b""), escaped(host, b"/?#"));
+    write!(out, "{method} {host}{}", escaped(json.target.as_bytes(), b""))?;
     match (json.service, json.version) {
         (Some(service), Some(version)) => write!(out, " {service}/{version}")?,
         _ => write!(out, " -")?,
@@ -251,6 +318,65 @@ fn write_text(out: &mut impl Write, line: &Line) -> std::io::Result<()> {
     json.reason.map_or(Ok(()), |reason| write!(out, " {reason}"))
 }
 
+/// What a client wrote, so that it is one field and one line whatever it is: `\xNN` stands for every byte that is not a
+/// visible sign of ASCII, for the backslash, for quotes, and for those of `more`.
+fn escaped(text: &[u8], more: &[u8]) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for byte in text {
+        if byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"') && !more.contains(byte) {
+            safe.push(char::from(*byte));
+        } else {
+            safe.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    safe
+}
+
 fn time_text(at: SystemTime) -> String {
     jiff::Timestamp::try_from(at).map_or_else(|_| "-".to_owned(), |time| format!("{time:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
+
+    fn text(line: &Line) -> String {
+        let mut out = Vec::new();
+        write_text(&mut out, line).unwrap();
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn nothing_that_a_client_writes_is_a_field_of_its_own() {
+        let mut line = Line::of_first_line(b"GET / HTTP/1.1\n", CLIENT).unwrap();
+        let fields = text(&line).split(' ').count();
+        for host in ["a 200 1.000ms 5B GET b", "a\tb", "a/x 1", "\u{202e}a", "a\u{85}b", "\"", "a\\x20"] {
+            line.host = Some(HeaderValue::from_bytes(host.as_bytes()).unwrap());
+            for target in ["/", "/a b", "/a\n2026 forged", "/\u{2028}", "/\x1b[2J", "/\u{e9}"] {
+                line.target = target.to_owned();
+                let text = text(&line);
+                assert_eq!(text.split(|c: char| c.is_whitespace()).count(), fields, "{text}");
+                assert!(text.chars().all(|c| c.is_ascii_graphic() || c == ' '), "{text:?}");
+            }
+        }
+        line.host = Some(HeaderValue::from_static("shop.example:8080"));
+        line.target = "/a%20b?c=d&e=[1]".to_owned();
+        assert!(text(&line).contains(" GET shop.example:8080/a%20b?c=d&e=[1] "), "{}", text(&line));
+    }
+
+    #[test]
+    fn a_first_line_is_told_as_far_as_it_is_one() {
+        let of = |bytes: &[u8]| Line::of_first_line(bytes, CLIENT).map(|line| (line.method.to_string(), line.target));
+        let told = |method: &str, target: &str| Some((method.to_owned(), target.to_owned()));
+        assert_eq!(of(b"GET /a HTTP/1.1\r\nHost"), told("GET", "/a"));
+        assert_eq!(of(b"BREW /pot HTTP/1.1\nHost"), told("BREW", "/pot"));
+        assert_eq!(of(b"GET /a b HTTP/1.1\r\n"), told("-", "GET /a b HTTP/1.1"));
+        assert_eq!(of(b"G@T / HTTP/1.1\r\n"), told("-", "G@T / HTTP/1.1"));
+        assert_eq!(of(b"\x16\x03\x01\n"), told("-", "\x16\x03\x01"));
+        assert_eq!(of(b"GET / HTTP/1.1"), None, "the line has not ended");
+        let long = [b"GET /".as_slice(), &[b'a'; 3 * FIRST_LINE_BYTES_MAX], b" HTTP/1.1\r\n"].concat();
+        assert!(of(&long).unwrap().1.len() <= FIRST_LINE_BYTES_MAX);
+    }
 }

@@ -41,8 +41,10 @@ pub const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
 /// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write was
 /// good.
 pub const STORE_WRITABLE: &str = "pointsman_store_writable";
-/// Lines of the access log that were dropped because its writer was too slow.
+/// Lines of the access log that were lost: they found no room, or could not be written.
 pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
+/// Lines of the process's own log that were lost: they found no room, or could not be written.
+pub const OWN_LOG_DROPPED: &str = "pointsman_log_dropped_total";
 /// TLS handshakes of clients that succeeded, by kind.
 pub const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
 /// Whether a service's rollout is in a phase.

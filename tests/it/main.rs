@@ -53,6 +53,7 @@ mod http_upstream;
 mod interim;
 mod last_resort;
 mod limits;
+mod logs;
 mod park;
 mod proxy_protocol;
 mod rollout;

@@ -32,7 +32,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use self::bug::Bug;
 use self::screen::Key;
 use self::stage::Stage;
-use super::{EXIT_FAILED, chain};
+use super::{EXIT_FAILED, chain, text};
 
 /// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
 #[derive(Args, Debug)]
@@ -105,7 +105,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
         // Whoever closed the pipe, such as `head`, has seen enough.
         Err(DemoError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("pointsman demo: {}", chain(&error));
+            text::complain(&format!("pointsman demo: {}", chain(&error)));
             ExitCode::from(EXIT_FAILED)
         }
     }

@@ -48,11 +48,11 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be drawn on; then nothing is changed.
     pub(super) fn open(events: Sender<Event>, colours: bool) -> io::Result<Self> {
-        let terminal = ratatui::try_init().inspect_err(|_| ratatui::restore())?;
+        let terminal = ratatui::try_init().inspect_err(|_| give_back())?;
         let closing = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&closing);
         let keyboard = thread::Builder::new().name("keyboard".to_owned()).spawn(move || read_keys(&events, &until));
-        let keyboard = keyboard.inspect_err(|_| ratatui::restore())?;
+        let keyboard = keyboard.inspect_err(|_| give_back())?;
         Ok(Self { terminal, colours, closing, keyboard })
     }
 
@@ -85,6 +85,11 @@ impl Screen {
         let _ended = self.keyboard.join();
         ratatui::try_restore()
     }
+}
+
+/// Gives the terminal back after an error, which is what is told: another one is not, and `ratatui::restore` would print it.
+fn give_back() {
+    ratatui::try_restore().ok();
 }
 
 /// Reads keys until `closing`, or until nobody listens or the terminal is gone.

@@ -8,6 +8,7 @@ use axum::extract::State;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::control::export::Logs;
 use crate::control::watch::ConfigFacts;
 use crate::stats::Refused;
 
@@ -48,6 +49,8 @@ pub struct Status {
     tls: Vec<TlsView>,
     /// The tokens of the admin API.
     tokens: TokensView,
+    /// The logs.
+    logs: LogsView,
     /// The services, in the order of the config.
     services: Vec<ServiceView>,
 }
@@ -58,6 +61,24 @@ pub struct StateView {
     /// The file.
     path: String,
     /// Why changes cannot be written: the last one could not, or the store was read-only at the start; none when they can.
+    problem: Option<String>,
+}
+
+/// The logs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LogsView {
+    /// The process's own.
+    process: LogView,
+    /// The access log; none when it is off.
+    access: Option<LogView>,
+}
+
+/// A log.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LogView {
+    /// Lines that were lost since the start: they found no room, or could not be written.
+    lost: u64,
+    /// Why the last write failed; none when it was good.
     problem: Option<String>,
 }
 
@@ -118,9 +139,18 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         holds: HoldView::all(&admin),
         tls: tls_view::all(&sources.tls),
         tokens: TokensView { good: problems.is_empty(), problems },
+        logs: LogsView::of(&sources.logs, totals.log_dropped),
         services: table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect(),
     };
     Ok(Tagged(table.revision, status))
+}
+
+impl LogsView {
+    fn of(logs: &Logs, dropped: u64) -> Self {
+        let process = LogView { lost: logs.process.lines(), problem: logs.process.problem() };
+        let access = logs.access.as_ref();
+        Self { process, access: access.map(|log| LogView { lost: logs.access_lost(dropped), problem: log.problem() }) }
+    }
 }
 
 impl ConfigView {

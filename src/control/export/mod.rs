@@ -18,6 +18,7 @@ use metrics_util::MetricKindMask;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::log::Losses;
 use crate::stats::{Registry, names};
 use crate::tls::Sides;
 
@@ -50,6 +51,25 @@ pub struct Sources {
     pub tls: Arc<Sides>,
     /// Rollouts under way.
     pub rollouts: watch::Receiver<Vec<Shown>>,
+    /// What was lost of the logs.
+    pub logs: Logs,
+}
+
+/// What was lost of the logs.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    /// The process's own.
+    pub process: Arc<Losses>,
+    /// The access log, if there is one: what could not be written. Workers count what found no room.
+    pub access: Option<Arc<Losses>>,
+}
+
+impl Logs {
+    /// Lines of the access log that were lost; `dropped` found no room.
+    #[must_use]
+    pub fn access_lost(&self, dropped: u64) -> u64 {
+        dropped + self.access.as_ref().map_or(0, |losses| losses.lines())
+    }
 }
 
 impl Sources {
@@ -131,6 +151,7 @@ impl Exporter {
             series.update(&table, now_ms);
             service::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
+            series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
             series::update_tls(&self.sources.tls.facts());
             rollouts::update(&self.sources.rollouts.borrow());
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
@@ -166,7 +187,11 @@ fn describe() {
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
     describe_gauge!(names::STORE_WRITABLE, "Whether revisions can be written, as far as is known.");
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
-    describe_counter!(names::LOG_DROPPED, "Lines of the access log that found no room.");
+    describe_counter!(
+        names::LOG_DROPPED,
+        "Lines of the access log that were lost: they found no room or could not be written."
+    );
+    describe_counter!(names::OWN_LOG_DROPPED, "Lines of the process's own log that were lost, for the same reasons.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
+use super::Logs;
 use crate::control::effective::{Share, shares};
 use crate::stats::latency::bucket_middle;
 use crate::stats::{
@@ -83,11 +84,16 @@ impl Series {
         gauge!(names::CONNECTIONS, "side" => "client").set(float(totals.connections));
         gauge!(names::PARKED_CONNECTIONS).set(float(totals.connections_parked));
         counter!(names::ACCEPT_PAUSES).absolute(totals.accept_pauses);
-        counter!(names::LOG_DROPPED).absolute(totals.log_dropped);
         for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes).filter(|(_, count)| *count > 0) {
             counter!(names::TLS_HANDSHAKES, "kind" => kind.word()).absolute(count);
         }
     }
+}
+
+/// Sets what was lost of the logs. Inside the local recorder.
+pub(super) fn update_logs(logs: &Logs, totals: &WorkerTotals) {
+    counter!(names::LOG_DROPPED).absolute(logs.access_lost(totals.log_dropped));
+    counter!(names::OWN_LOG_DROPPED).absolute(logs.process.lines());
 }
 
 /// Sets what is known of certificates. Inside the local recorder.

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use http::{Method, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::super::access_log::Line;
 use super::super::admit::Seen;
 use super::super::body::Inbound;
 use super::super::client_stream::ClientStream;
@@ -69,9 +70,9 @@ async fn serve_until_idle(
             Next::Head(request) => exchange(worker, peer, &wire, request).await,
             Next::Idle => return wire.take().map(|(stream, _empty)| Rested { stream, due }),
             Next::Refused(refusal, to_head) => {
-                worker.stats.refused(refusal.reason);
-                let (stream, _) = wire.take()?;
-                Box::pin(last_word(stream, &refusal.to_http1_bytes(to_head), idle_timeout)).await;
+                let (stream, begun) = wire.take()?;
+                let last = refuse(worker, peer, &begun, &refusal, to_head);
+                Box::pin(last_word(stream, &last, idle_timeout)).await;
                 return None;
             }
             Next::Over => After::Close,
@@ -99,6 +100,23 @@ async fn serve_until_idle(
             }
         }
     }
+}
+
+/// Counts and logs what is refused without having been a request, of which this has come. Returns what its client is told.
+fn refuse(worker: &Worker, peer: &Peer, begun: &[u8], refusal: &Refusal, to_head: bool) -> Vec<u8> {
+    worker.stats.refused(refusal.reason);
+    let last = refusal.to_http1_bytes(to_head);
+    if let Some(log) = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample))
+        && let Some(mut line) = Line::of_first_line(begun, peer.address.ip())
+    {
+        let head = last.windows(4).position(|end| end == b"\r\n\r\n").map_or(last.len(), |at| at + 4);
+        line.bytes = (last.len() - head) as u64;
+        (line.status, line.reason) = (Some(refusal.status().as_u16()), Some(refusal.reason.word()));
+        if !log.send(line) {
+            worker.stats.log_dropped();
+        }
+    }
+    last
 }
 
 async fn tunnel(peer: &Peer, stream: ClientStream, first: Bytes) {

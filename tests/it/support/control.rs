@@ -76,6 +76,7 @@ impl Control {
         tokio::spawn(director.run(std::future::pending()));
         let exporter = Arc::new(
             Exporter::new(Sources {
+                logs: Default::default(),
                 rollouts: shown,
                 published,
                 registry: Arc::clone(&registry),

@@ -1,0 +1,291 @@
+//! The queue of a process's own log, and the thread that empties it.
+
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::losses::Losses;
+use super::sink::{Sink, Unwritten};
+
+/// Lines that may wait.
+const LINES_MAX: usize = 8 * 1024;
+
+/// Bytes of all lines that may wait: a minute of a busy log, and no more than a dozen connections cost.
+const BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// The longest line. A backtrace fits, an answer of somebody else's does not.
+const LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// How often it is told at the most how many lines were lost.
+const TELL_EVERY: Duration = Duration::from_secs(1);
+
+/// How often it is looked whether everything is written, at the end.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// How a line looks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+/// The process's own log; clones write to the same one. Nothing here waits or fails.
+#[derive(Clone, Debug)]
+pub struct Log {
+    lines: SyncSender<Vec<u8>>,
+    /// Bytes of the lines that are not written yet.
+    waiting: Arc<AtomicUsize>,
+    losses: Arc<Losses>,
+}
+
+impl Log {
+    /// Starts the thread that writes to `sink`. It lives as long as the process.
+    ///
+    /// # Errors
+    /// When the system has no thread.
+    pub fn start(sink: Sink, format: Format) -> io::Result<Self> {
+        let (lines, queue) = sync_channel(LINES_MAX);
+        let log = Self { lines, waiting: Arc::default(), losses: Arc::default() };
+        let (waiting, losses) = (Arc::clone(&log.waiting), Arc::clone(&log.losses));
+        let mut writer = Writer { queue, sink, format, waiting, losses, told: 0, told_at: None };
+        std::thread::Builder::new().name("log".to_owned()).spawn(move || {
+            // A bug in here must not cost the log for ever.
+            while catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {}
+        })?;
+        Ok(log)
+    }
+
+    /// Says something, as it is.
+    pub fn say(&self, text: &str) {
+        self.send(format!("{text}\n").into_bytes());
+    }
+
+    /// What was lost.
+    #[must_use]
+    pub fn losses(&self) -> Arc<Losses> {
+        Arc::clone(&self.losses)
+    }
+
+    /// Waits until everything is written, or cannot be, for `within` at the most: at the end of the process.
+    pub fn finish(&self, within: Duration) {
+        let deadline = Instant::now() + within;
+        while self.waiting.load(Relaxed) > 0 && Instant::now() < deadline {
+            std::thread::sleep(LOOK);
+        }
+    }
+
+    fn send(&self, mut line: Vec<u8>) {
+        if line.len() > LINE_BYTES_MAX {
+            line.truncate(LINE_BYTES_MAX);
+            line.push(b'\n');
+        }
+        let bytes = line.len();
+        let room = self.waiting.fetch_add(bytes, Relaxed) + bytes <= BYTES_MAX;
+        if !room || self.lines.try_send(line).is_err() {
+            self.waiting.fetch_sub(bytes, Relaxed);
+            self.losses.add(1);
+        }
+    }
+}
+
+impl io::Write for &Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.send(bytes.to_vec());
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// The other end of the queue.
+struct Writer {
+    queue: Receiver<Vec<u8>>,
+    sink: Sink,
+    format: Format,
+    waiting: Arc<AtomicUsize>,
+    losses: Arc<Losses>,
+    /// Lost lines that were told, and when.
+    told: u64,
+    told_at: Option<Instant>,
+}
+
+impl Writer {
+    /// Writes until nobody can say anything any more.
+    fn run(&mut self) {
+        loop {
+            let owed = self.losses.lines() > self.told;
+            // What is owed is told also if nothing more is said.
+            let next = match owed {
+                true => self.queue.recv_timeout(TELL_EVERY),
+                false => self.queue.recv().map_err(RecvTimeoutError::from),
+            };
+            let first = match next {
+                Ok(line) => Some(line),
+                Err(RecvTimeoutError::Timeout) => None,
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if owed {
+                self.tell_losses();
+            }
+            let bytes = self.gather(first);
+            let written = self.sink.flush();
+            self.note(written);
+            self.waiting.fetch_sub(bytes, Relaxed);
+        }
+    }
+
+    /// Takes what waits; how many bytes that is.
+    fn gather(&mut self, first: Option<Vec<u8>>) -> usize {
+        let (mut next, mut bytes) = (first, 0);
+        while let Some(line) = next {
+            bytes += line.len();
+            self.sink.buffer().extend(line);
+            next = if self.sink.is_full() { None } else { self.queue.try_recv().ok() };
+        }
+        bytes
+    }
+
+    /// Tells how many lines were lost since that was told last; again later, if it cannot be written now.
+    fn tell_losses(&mut self) {
+        if self.told_at.is_some_and(|at| at.elapsed() < TELL_EVERY) {
+            return;
+        }
+        let lost = self.losses.lines();
+        let line = self.format.lost(lost - self.told, jiff::Timestamp::now());
+        self.sink.buffer().extend(line.into_bytes());
+        let written = self.sink.flush();
+        self.told_at = Some(Instant::now());
+        match written {
+            Ok(()) => self.told = lost,
+            // Not a line that somebody said.
+            Err(Unwritten { error, .. }) => self.note(Err(Unwritten { lines: 0, error })),
+        }
+    }
+
+    fn note(&self, written: Result<(), Unwritten>) {
+        match written {
+            Ok(()) => self.losses.set_problem(None),
+            Err(Unwritten { lines, error }) => {
+                self.losses.add(lines);
+                self.losses.set_problem(Some(error.to_string()))
+            }
+        };
+    }
+}
+
+impl Format {
+    /// The line that tells of others that were lost, as `tracing` would write it.
+    fn lost(self, lines: u64, now: jiff::Timestamp) -> String {
+        let what = if lines == 1 { "1 line was lost".to_owned() } else { format!("{lines} lines were lost") };
+        let message = format!("{what}: this log could not be written, or not as fast as it came");
+        match self {
+            Self::Text => format!("{now:.6}  WARN {message}\n"),
+            Self::Json => {
+                let fields = serde_json::json!({ "message": message, "lines": lines });
+                let at = format!("{now:.6}");
+                serde_json::json!({ "timestamp": at, "level": "WARN", "fields": fields }).to_string() + "\n"
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::{Condvar, Mutex};
+
+    use super::*;
+
+    /// A stream that takes nothing until it is told to, and then everything.
+    #[derive(Clone, Default)]
+    struct Gate(Arc<Inner>);
+
+    #[derive(Default)]
+    struct Inner {
+        open: Mutex<bool>,
+        opened: Condvar,
+        text: Mutex<Vec<u8>>,
+    }
+
+    impl Gate {
+        fn open(&self) {
+            *self.0.open.lock().unwrap() = true;
+            self.0.opened.notify_all();
+        }
+
+        fn text(&self) -> String {
+            String::from_utf8(self.0.text.lock().unwrap().clone()).unwrap()
+        }
+    }
+
+    impl Write for Gate {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            drop(self.0.opened.wait_while(self.0.open.lock().unwrap(), |open| !*open).unwrap());
+            self.0.text.lock().unwrap().extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn eventually(what: &str, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !holds() {
+            assert!(Instant::now() < deadline, "{what}");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_stream_that_nobody_reads_stops_nobody_and_what_it_lost_is_told() {
+        let gate = Gate::default();
+        let log = Log::start(Sink::new(Box::new(gate.clone())), Format::Text).unwrap();
+        let said = LINES_MAX as u64 + 5_000;
+        let began = Instant::now();
+        (0..said).for_each(|number| log.say(&format!("line {number}")));
+        log.finish(Duration::from_millis(20));
+        assert!(began.elapsed() < Duration::from_secs(5), "nobody waits");
+        let lost = log.losses().lines();
+        assert!((4_000..=5_000).contains(&lost), "{lost}");
+        gate.open();
+        let told = format!(" WARN {lost} lines were lost: ");
+        eventually("the loss is told", || gate.text().contains(&told));
+        log.finish(Duration::from_secs(10));
+        assert_eq!(gate.text().lines().filter(|line| line.starts_with("line ")).count() as u64, said - lost);
+        log.say("and on it goes");
+        eventually("it goes on", || gate.text().ends_with("and on it goes\n"));
+    }
+
+    #[test]
+    fn bytes_are_bounded_too_and_a_long_line_is_cut() {
+        let gate = Gate::default();
+        let log = Log::start(Sink::new(Box::new(gate.clone())), Format::Text).unwrap();
+        let long = "x".repeat(3 * LINE_BYTES_MAX);
+        (0..1_000).for_each(|_| log.say(&long));
+        assert!(log.waiting.load(Relaxed) <= BYTES_MAX);
+        assert!(log.losses().lines() >= 1_000 - BYTES_MAX.div_ceil(LINE_BYTES_MAX) as u64);
+        gate.open();
+        log.finish(Duration::from_secs(10));
+        assert!(gate.text().lines().all(|line| line.len() <= LINE_BYTES_MAX));
+    }
+
+    #[test]
+    fn losses_are_told_in_the_format_of_the_log() {
+        let at = jiff::Timestamp::UNIX_EPOCH;
+        let text = Format::Text.lost(1, at);
+        assert!(text.starts_with("1970-01-01T00:00:00.000000Z  WARN 1 line was lost: "), "{text}");
+        let json: serde_json::Value = serde_json::from_str(&Format::Json.lost(7, at)).unwrap();
+        assert_eq!((&json["level"], &json["fields"]["lines"]), (&"WARN".into(), &7.into()));
+    }
+}
