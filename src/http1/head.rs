@@ -212,10 +212,12 @@ pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Reques
     let uri = Uri::from_maybe_shared(Bytes::copy_from_slice(path.as_bytes()));
     let uri = uri.map_err(|_invalid| HeadError::Target)?;
     let (headers, framing) = headers(bytes, length, parsed.headers);
+    let body = framing.body()?.unwrap_or(BodyLength::Exact(0));
+    // Not before all is good: a head that is refused is told of by its first line.
     bytes.advance(length);
     Ok(Some(Request {
         head: Box::new(message::RequestHead { method, uri, version, headers, extensions: Extensions::new() }),
-        body: framing.body()?.unwrap_or(BodyLength::Exact(0)),
+        body,
         fragment,
         keep_alive: framing.keeps_alive(version),
         expects_continue: framing.expects_continue && version == Version::HTTP_11,
