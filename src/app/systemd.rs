@@ -1,7 +1,12 @@
 //! What systemd is told (`Type=notify` or `notify-reload`): that we are ready, reload, stop, and live. Without systemd
 //! (no `NOTIFY_SOCKET`) all of this does nothing.
+//!
+//! A thread of its own tells it: writing to the socket waits while systemd does not read, and nobody here may wait for that.
+//! Words that find no room in its queue are lost.
 
 use std::future::{Future, pending};
+use std::sync::OnceLock;
+use std::sync::mpsc::{self, SyncSender};
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -11,29 +16,68 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::watch::ConfigFacts;
 
+/// Words that may wait.
+const WORDS_MAX: usize = 16;
+
+/// How long the end waits for systemd to be told of it.
+const LAST_WORD_MAX: Duration = Duration::from_secs(1);
+
 /// Requests are taken.
 pub(super) fn ready() {
-    tell(&[NotifyState::Ready, NotifyState::Status("serving")]);
+    tell(vec![NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
 /// The end has begun.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("open requests may end")]);
+    tell_at_last(vec![NotifyState::Stopping, NotifyState::Status("open requests may end")]);
 }
 
 /// Another process is the main one from now on.
 pub(super) fn replaced(process: u32) {
-    tell(&[NotifyState::MainPid(process), NotifyState::Status("serving, after an upgrade in place")]);
+    tell_at_last(vec![NotifyState::MainPid(process), NotifyState::Status("serving, after an upgrade in place")]);
 }
 
 /// One line for `systemctl status`.
-pub(super) fn status(line: &str) {
-    tell(&[NotifyState::Status(line)]);
+pub(super) fn status(line: &'static str) {
+    tell(vec![NotifyState::Status(line)]);
 }
 
-fn tell(states: &[NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "cannot tell systemd");
+type Words = Vec<NotifyState<'static>>;
+
+/// Words, and who waits for them to be said.
+struct Letter(Words, Option<mpsc::Sender<()>>);
+
+/// The way to the thread that tells systemd; none without systemd, or without a thread.
+fn teller() -> Option<&'static SyncSender<Letter>> {
+    static TELLER: OnceLock<Option<SyncSender<Letter>>> = OnceLock::new();
+    let start = || {
+        std::env::var_os("NOTIFY_SOCKET")?;
+        let (sender, letters) = mpsc::sync_channel(WORDS_MAX);
+        let thread = std::thread::Builder::new().name("systemd".to_owned()).spawn(move || {
+            for Letter(words, told) in letters {
+                if let Err(error) = sd_notify::notify(&words) {
+                    tracing::warn!(%error, "cannot tell systemd");
+                }
+                // Nobody waits any more if it took too long.
+                told.map(|told| told.send(()).ok());
+            }
+        });
+        thread.is_ok().then_some(sender)
+    };
+    TELLER.get_or_init(start).as_ref()
+}
+
+fn tell(words: Words) {
+    if let Some(teller) = teller() {
+        teller.try_send(Letter(words, None)).ok();
+    }
+}
+
+/// Tells, and waits for it within bounds: the process may be gone the moment after.
+fn tell_at_last(words: Words) {
+    let (told, done) = mpsc::channel();
+    if teller().is_some_and(|teller| teller.try_send(Letter(words, Some(told))).is_ok()) {
+        done.recv_timeout(LAST_WORD_MAX).ok();
     }
 }
 
@@ -56,7 +100,7 @@ pub(super) async fn run(
             () = &mut stopped => return,
             _ = hangup.recv() => {
                 let now = NotifyState::monotonic_usec_now().ok();
-                tell(&[Some(NotifyState::Reloading), now].into_iter().flatten().collect::<Vec<_>>());
+                tell([Some(NotifyState::Reloading), now].into_iter().flatten().collect());
             }
             changed = facts.changed() => {
                 if changed.is_err() {
@@ -64,10 +108,10 @@ pub(super) async fn run(
                 }
                 let good = facts.borrow_and_update().is_good();
                 let status = if good { "serving" } else { "serving; the config file is refused, see the log" };
-                tell(&[NotifyState::Ready, NotifyState::Status(status)]);
+                tell(vec![NotifyState::Ready, NotifyState::Status(status)]);
             }
             () = async { match &mut beat { Some(beat) => drop(beat.tick().await), None => pending().await } } => {
-                tell(&[NotifyState::Watchdog]);
+                tell(vec![NotifyState::Watchdog]);
             }
         }
     }
