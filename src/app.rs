@@ -6,6 +6,7 @@
 mod check;
 mod control_plane;
 pub mod descriptors;
+mod error;
 mod handover;
 mod hangup;
 mod inherited;
@@ -33,7 +34,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::config::Config;
-use crate::control::admin::{self, Address, LeaveFile};
+use crate::control::admin::{Address, LeaveFile};
 use crate::control::export::Logs;
 use crate::control::hold::Desk;
 use crate::control::resolve::{self, First};
@@ -46,6 +47,7 @@ use crate::stats::Registry;
 
 pub use check::{Checked, check};
 use control_plane::{ControlPlane, Door};
+pub use error::{RunError, StartError};
 use hangup::Hangups;
 pub use inherited::{Inherited, Predecessor};
 use log_file::LogOut;
@@ -144,58 +146,6 @@ impl Shared {
         sockets.push((inherited::ADMIN.to_owned(), admin));
         Ok(Self { sockets, leave_file })
     }
-}
-
-/// Why a process cannot start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// A socket.
-    #[error(transparent)]
-    Bind(#[from] BindError),
-    /// The admin API's socket.
-    #[error(transparent)]
-    AdminBind(#[from] admin::BindError),
-    /// Certificates and keys.
-    #[error(transparent)]
-    Material(#[from] MaterialError),
-    /// The admin API's tokens.
-    #[error(transparent)]
-    Access(#[from] admin::AccessError),
-    /// The system has no descriptors left.
-    #[error("cannot make a runtime; raise the limit of open files")]
-    Runtime(#[source] io::Error),
-    /// The store of revisions.
-    #[error(transparent)]
-    Store(#[from] control::store::StoreError),
-    /// The writer of the traffic state.
-    #[error(transparent)]
-    Writer(#[from] control::writer::StartError),
-    /// The access log.
-    #[error("access_log.path: cannot open {path}; make its folder exist and be writable")]
-    AccessLog {
-        /// The file.
-        path: String,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-}
-
-/// Why a process ended before it was told to.
-#[derive(Debug, thiserror::Error)]
-pub enum RunError {
-    /// The system has no thread or no descriptors left for a part.
-    #[error("cannot run the {part}")]
-    Part {
-        /// Which.
-        part: &'static str,
-        /// Why.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The writer of the traffic state did not start.
-    #[error(transparent)]
-    Writer(#[from] control::writer::StartError),
 }
 
 impl std::fmt::Debug for Bound {
