@@ -159,7 +159,14 @@ fn at(values: &mut [f64], part: f64) -> f64 {
 }
 
 fn request<'a>(host: &'a str, headers: &'a Headers) -> RequestView<'a> {
-    RequestView { method: &Method::GET, host, path: PATH, query: None, headers, client: [192, 0, 2, 1].into() }
+    RequestView {
+        method: &Method::GET,
+        host,
+        path: PATH.as_bytes(),
+        query: None,
+        headers,
+        client: [192, 0, 2, 1].into(),
+    }
 }
 
 /// A decision by a table.

@@ -48,8 +48,8 @@ fn decide_without_allocating(table: &Table, headers: &[(&'static str, &str)], ch
     let request = RequestView {
         method: &Method::GET,
         host: "WWW.eu.Example.com",
-        path: "/cart/v2/items/7",
-        query: Some("debug&uid=from-query"),
+        path: b"/cart/v2/items/7",
+        query: Some(b"debug&uid=from-query"),
         headers: &headers,
         client: "2001:db8::1".parse().expect("an address"),
     };

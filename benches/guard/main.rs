@@ -119,7 +119,7 @@ fn decisions_of(services: u32, decisions: u64) {
     let request = RequestView {
         method: &Method::GET,
         host: &host,
-        path: "/api/v2/items/7",
+        path: b"/api/v2/items/7",
         query: None,
         headers: &headers,
         client: [192, 0, 2, 1].into(),

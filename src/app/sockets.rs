@@ -138,6 +138,7 @@ pub(super) fn by_worker(
             let worker = &mut dealt[index % workers];
             let admit = AdmitSettings {
                 target_bytes_max: config.proxy.target_bytes_max,
+                strict_targets: wanted.strict_targets,
                 trusted_proxies: wanted.trusted_proxies.clone(),
                 https: tls.is_some(),
                 redirect_https: wanted.redirect_https,

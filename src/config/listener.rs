@@ -40,6 +40,8 @@ pub struct Listener {
     pub h2c: bool,
     /// Whether and from whom it takes the PROXY protocol.
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whether targets must be by the letter of RFC 3986.
+    pub strict_targets: bool,
     /// How much it takes at a time.
     pub limits: ListenerLimits,
     /// TLS, if it is spoken.
@@ -55,6 +57,7 @@ pub(super) struct RawListener {
     trusted_proxies: List<String>,
     idle_timeout: Option<Read<Span>>,
     h2c: Option<bool>,
+    strict_targets: Option<bool>,
     proxy_protocol: Option<RawProxyProtocol>,
     connections_max: Option<Read<Count>>,
     connections_per_address_max: Option<Read<Count>>,
@@ -131,6 +134,7 @@ impl RawListener {
             trusted_proxies,
             head_read_timeout,
             h2c,
+            strict_targets: self.strict_targets.unwrap_or(false),
             proxy_protocol,
             limits,
             tls,

@@ -10,15 +10,15 @@ use crate::message::Headers;
 use crate::message::names::DATE;
 
 /// Writes the head of a request with a target in origin form. The framing headers are the caller's.
-pub fn write_request(outbox: &mut Outbox, method: &Method, target: &str, headers: &Headers) {
+pub fn write_request(outbox: &mut Outbox, method: &Method, target: &[u8], headers: &Headers) {
     let out = outbox.small();
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
-    if target.starts_with('?') {
+    if target.starts_with(b"?") {
         // The path of `http://host?query`, which is none (RFC 9112, 3.2.1).
         out.push(b'/');
     }
-    out.extend_from_slice(target.as_bytes());
+    out.extend_from_slice(target);
     out.extend_from_slice(b" HTTP/1.1\r\n");
     headers.write(out);
     out.extend_from_slice(b"\r\n");

@@ -6,11 +6,11 @@
 
 use std::mem::MaybeUninit;
 
-use bytes::{Buf, Bytes, BytesMut};
-use http::{Extensions, Method, StatusCode, Uri, Version};
+use bytes::{Buf, BytesMut};
+use http::{Extensions, Method, StatusCode, Version};
 use httparse::{Error as ParseError, Header, Status};
 
-use crate::message::{self, Headers, Present, Span};
+use crate::message::{self, Headers, Present, RequestTarget, Span};
 
 /// The most header lines that are parsed, whatever the limits say; a bound of the stack.
 pub const HEADERS_MAX: usize = 256;
@@ -67,11 +67,11 @@ pub enum BodyLength {
 /// A request: its head, and what HTTP/1.1 makes of it.
 #[derive(Debug)]
 pub struct Request {
-    /// The head, with all lines. A fragment is not part of its target; see [`fragment`](Self::fragment).
+    /// The head, with all lines.
     pub head: Box<message::RequestHead>,
     /// How long the body is, if the head has one reading.
     pub body: BodyLength,
-    /// Whether the target had a fragment, which a [`Uri`] drops.
+    /// Whether the target has a fragment.
     pub fragment: bool,
     /// Whether another request may follow (RFC 9112, 9.3).
     pub keep_alive: bool,
@@ -194,6 +194,22 @@ fn place_in(whole: &[u8], part: &[u8]) -> (usize, usize) {
 /// # Errors
 /// When it cannot become one, or is too large.
 pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Request>, HeadError> {
+    let read = match any_request(bytes, bytes, limits) {
+        // The parser of lines wants targets to be UTF-8.
+        Err(HeadError::Target) => {
+            let plain = with_plain_target(bytes).ok_or(HeadError::Target)?;
+            any_request(&plain, bytes, limits)
+        }
+        read => read,
+    };
+    let Some((request, length)) = read? else { return Ok(None) };
+    // Not before all is good: a head that is refused is told of by its first line.
+    bytes.advance(length);
+    Ok(Some(request))
+}
+
+/// The head at the front of `bytes`, and how long it is. `given` is the same, as it came: the target is from there.
+fn any_request(bytes: &[u8], given: &[u8], limits: HeadLimits) -> Result<Option<(Request, usize)>, HeadError> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let lines = &mut lines[..limits.headers_max.min(HEADERS_MAX)];
     let mut parsed = httparse::Request::new(&mut []);
@@ -208,20 +224,36 @@ pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Reques
     let (method, path) = (parsed.method.unwrap_or_default(), parsed.path.unwrap_or_default());
     let method = Method::from_bytes(method.as_bytes()).map_err(|_invalid| HeadError::Method)?;
     let version = version(parsed.version);
-    let fragment = path.as_bytes().contains(&b'#');
-    let uri = Uri::from_maybe_shared(Bytes::copy_from_slice(path.as_bytes()));
-    let uri = uri.map_err(|_invalid| HeadError::Target)?;
+    let (start, end) = place_in(bytes, path.as_bytes());
+    let path = given.get(start..end).unwrap_or_default();
+    let fragment = path.contains(&b'#');
+    let target = RequestTarget::parse(path).ok_or(HeadError::Target)?;
     let (headers, framing) = headers(bytes, length, parsed.headers);
-    let body = framing.body()?.unwrap_or(BodyLength::Exact(0));
-    // Not before all is good: a head that is refused is told of by its first line.
-    bytes.advance(length);
-    Ok(Some(Request {
-        head: Box::new(message::RequestHead { method, uri, version, headers, extensions: Extensions::new() }),
-        body,
+    let request = Request {
+        head: Box::new(message::RequestHead { method, target, version, headers, extensions: Extensions::new() }),
+        body: framing.body()?.unwrap_or(BodyLength::Exact(0)),
         fragment,
         keep_alive: framing.keeps_alive(version),
         expects_continue: framing.expects_continue && version == Version::HTTP_11,
-    }))
+    };
+    Ok(Some((request, length)))
+}
+
+/// The same bytes with other ones in the place of those of the target that are not ASCII; `None` if there are none.
+fn with_plain_target(bytes: &[u8]) -> Option<Vec<u8>> {
+    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
+    let line = bytes[start..].split(|byte| *byte == b'\n').next()?;
+    let first = start + line.iter().position(|byte| *byte == b' ')?;
+    let last = start + line.iter().rposition(|byte| *byte == b' ')?;
+    // The version may not have come yet.
+    let end = if last == first { start + line.len() } else { last };
+    let mut plain = bytes.to_vec();
+    let target = &mut plain[first..end];
+    if target.is_ascii() {
+        return None;
+    }
+    target.iter_mut().filter(|byte| !byte.is_ascii()).for_each(|byte| *byte = b'x');
+    Some(plain)
 }
 
 /// Takes the head of the answer to a request, `to_head` or not, off the front of `bytes`; `None` if it is not whole. An

@@ -15,13 +15,15 @@
 pub mod headers;
 pub mod names;
 pub mod present;
+pub mod target;
 pub(crate) mod words;
 
-use http::{Extensions, Method, StatusCode, Uri, Version};
+use http::{Extensions, Method, StatusCode, Version};
 
 pub use headers::{Headers, Span};
 pub use names::Name;
 pub use present::Present;
+pub use target::RequestTarget;
 
 /// The head of a request.
 #[derive(Clone, Debug)]
@@ -29,7 +31,7 @@ pub struct RequestHead {
     /// The method.
     pub method: Method,
     /// The target, as the client wrote it until it is routed, and in origin form then.
-    pub uri: Uri,
+    pub target: RequestTarget,
     /// What it came in.
     pub version: Version,
     /// The lines.
@@ -41,7 +43,7 @@ pub struct RequestHead {
 impl From<http::request::Parts> for RequestHead {
     fn from(head: http::request::Parts) -> Self {
         let http::request::Parts { method, uri, version, headers, extensions, .. } = head;
-        Self { method, uri, version, headers: Headers::from(&headers), extensions }
+        Self { method, target: uri.into(), version, headers: Headers::from(&headers), extensions }
     }
 }
 

@@ -77,13 +77,13 @@ impl Line {
     #[must_use]
     pub fn of(head: &RequestHead, peer: IpAddr) -> Self {
         // All that HTTP/2 has is the authority of the target.
-        let authority = || HeaderValue::from_str(head.uri.authority()?.as_str()).ok();
+        let authority = || HeaderValue::from_bytes(head.target.authority()?).ok();
         Self {
             at: SystemTime::now(),
             client: peer,
             method: head.method.clone(),
             host: head.headers.get(HOST).and_then(|host| HeaderValue::from_bytes(host).ok()).or_else(authority),
-            target: head.uri.path_and_query().map_or_else(String::new, ToString::to_string),
+            target: head.target.to_text(),
             status: None,
             reason: None,
             route: None,

@@ -4,7 +4,6 @@
 
 use std::net::IpAddr;
 
-use http::uri::Scheme;
 use http::{Method, Version};
 use ipnet::IpNet;
 
@@ -15,11 +14,19 @@ use crate::message::names::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use crate::message::{Headers, Present, RequestHead, Span};
 use crate::stats::Refused;
 
+/// The schemes of targets.
+const HTTP: &[u8] = b"http";
+
+/// See [`HTTP`].
+const HTTPS: &[u8] = b"https";
+
 /// What a listener takes.
 #[derive(Clone, Debug)]
 pub struct AdmitSettings {
     /// The longest target, in bytes.
     pub target_bytes_max: usize,
+    /// Whether a target must be by the letter of RFC 3986.
+    pub strict_targets: bool,
     /// Peers whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Whether it speaks TLS.
@@ -111,7 +118,9 @@ pub fn admit(
         Seen::Http2 { fits } => http2_head(head, fits)?,
     }
     let trusted = settings.trusts(peer);
-    let by_https = trusted && head.uri.scheme() == Some(&Scheme::HTTPS) && head.version != Version::HTTP_2;
+    let by_https = trusted
+        && head.target.scheme().is_some_and(|found| found.eq_ignore_ascii_case(HTTPS))
+        && head.version != Version::HTTP_2;
     let (host, host_name_bytes) = host(head, settings.https || by_https)?;
     target(head, settings, trusted)?;
     if head.headers.has(Present::CONNECTION) {
@@ -195,21 +204,21 @@ fn host(head: &mut RequestHead, https: bool) -> Result<(Option<Span>, usize), Re
             Some(line.ok_or_else(|| bad("found a Host that is not `name` or `name:port`"))?)
         }
         None if head.version == Version::HTTP_11 => return Err(bad("found no Host header, want one")),
-        None if head.version == Version::HTTP_2 && head.uri.authority().is_none() => {
+        None if head.version == Version::HTTP_2 && head.target.authority().is_none() => {
             return Err(bad("found neither :authority nor Host, want one"));
         }
         None => None,
     };
-    let Some(authority) = head.uri.authority() else {
+    let Some(authority) = head.target.authority() else {
         return Ok((place, in_line.map_or(0, |host| host.name.len())));
     };
-    let in_target = Host::parse(authority.as_str()).ok_or_else(|| bad("the target's authority is not a host"))?;
+    let in_target = of_line(authority).ok_or_else(|| bad("the target's authority is not a host"))?;
     match in_line {
         Some(host) if host.same_as(&in_target, https) => Ok((place, host.name.len())),
         Some(_) => Err(bad("the Host header and the target name different hosts")),
         None => {
             let name_bytes = in_target.name.len();
-            head.headers.append(HOST, authority.as_str());
+            head.headers.append(HOST, authority);
             Ok((head.headers.find(HOST), name_bytes))
         }
     }
@@ -223,23 +232,26 @@ fn of_line(line: &[u8]) -> Option<Host<'_>> {
 /// Rules 9 and 13: a path, not too long.
 fn target(head: &RequestHead, settings: &AdmitSettings, trusted: bool) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::BadTarget, detail));
-    let uri = &head.uri;
-    let path = uri.path();
-    if path.len() + uri.query().map_or(0, str::len) > settings.target_bytes_max {
+    let (target, path) = (&head.target, head.target.path());
+    if path.len() + target.query().map_or(0, <[u8]>::len) > settings.target_bytes_max {
         return Err(Refusal::new(Refused::TargetTooLong, "the target is longer than this listener takes"));
     }
     // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came. A proxy that is
     // trusted may tell by it how its client came.
-    let own = if settings.https { &Scheme::HTTPS } else { &Scheme::HTTP };
-    let web = |scheme: &Scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS;
-    if uri.scheme().is_some_and(|found| found != own && !((trusted || head.version == Version::HTTP_2) && web(found))) {
+    let own = if settings.https { HTTPS } else { HTTP };
+    let web = |scheme: &[u8]| [HTTP, HTTPS].iter().any(|known| scheme.eq_ignore_ascii_case(known));
+    let any_web = trusted || head.version == Version::HTTP_2;
+    if target.scheme().is_some_and(|found| !found.eq_ignore_ascii_case(own) && !(any_web && web(found))) {
         return bad("the target's scheme is not the one of this listener");
     }
-    if path == "*" {
+    if path == b"*" {
         return bad("the target * has no service that could answer it");
     }
-    if !path.starts_with('/') {
+    if !path.starts_with(b"/") {
         return bad("the target has no path that begins with /");
+    }
+    if settings.strict_targets && !target.is_strict() {
+        return bad("the target has a byte that RFC 3986 wants percent-encoded, and this listener is strict");
     }
     Ok(())
 }

@@ -1,7 +1,6 @@
 //! The request: admit, decide, dial, forward, observe, with one side exit.
 
 use std::cell::{Cell, RefCell};
-use std::mem::take;
 use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
@@ -143,7 +142,7 @@ async fn exchange(
     observer.client(admitted.client);
     peer.listener.door.take(worker, admitted.client, observer.started())?;
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
-        return Err(redirect::to_https(admitted.host_name(&head.headers), &head.uri, port));
+        return Err(redirect::to_https(admitted.host_name(&head.headers), &head.target, port));
     }
     let host = admitted.host_name(&head.headers);
     let (table, target) = settle(worker, (head, host), observer).await?;
@@ -180,7 +179,7 @@ async fn exchange(
         head.headers.append(HOST, route.lease.endpoint().address.to_string());
     }
     let is_head = head.method == http::Method::HEAD;
-    head.uri = target.into_uri(take(&mut head.uri));
+    target.rewrite(&mut head.target);
     let mut body = body;
     let spare = Spare::keep(&route.routed, head, &mut body);
     if spare.is_some() {

@@ -99,7 +99,7 @@ impl Held {
 
 /// About what a head takes.
 fn head_bytes(head: &RequestHead) -> u64 {
-    let target = head.uri.path_and_query().map_or(0, |target| target.as_str().len());
+    let target = head.target.path_and_query().len();
     let headers: usize = head.headers.iter().map(|(name, value)| name.len() + value.len() + 4).sum();
     (target + headers) as u64
 }

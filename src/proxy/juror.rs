@@ -132,7 +132,7 @@ mod tests {
     fn asked(table: &Table, random: &mut StdRng) -> Option<Contender> {
         let (headers, client) = (Headers::default(), std::net::Ipv4Addr::LOCALHOST.into());
         let (method, host, path) = (&http::Method::GET, "shop.example", "/");
-        let request = RequestView { method, host, path, query: None, headers: &headers, client };
+        let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
         let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
         let juror = Juror::called(&decision).unwrap();
         let picked = match decision.passed_on() {

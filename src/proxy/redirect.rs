@@ -6,12 +6,12 @@
 //! through, or it would be sent round in a circle.
 
 use bytes::Bytes;
-use http::{HeaderValue, Uri};
+use http::HeaderValue;
 use http_body_util::Full;
 
 use super::refuse::{Manner, Refusal};
-use crate::message::Response;
 use crate::message::names::LOCATION;
+use crate::message::{RequestTarget, Response};
 use crate::stats::Refused;
 
 /// The port that an https URL need not name.
@@ -45,13 +45,13 @@ impl SideExit {
 
 /// The answer to a request for `target` of the host `name`, which belongs to the https URL with `port`.
 #[must_use]
-pub fn to_https(name: &str, target: &Uri, port: u16) -> SideExit {
+pub fn to_https(name: &str, target: &RequestTarget, port: u16) -> SideExit {
     if name.is_empty() {
         return Refusal::new(Refused::BadHost, "found no Host header, want one to redirect to").into();
     }
     let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
-    let target = target.path_and_query().map_or("/", |target| target.as_str());
-    match HeaderValue::from_bytes(format!("https://{name}{port}{target}").as_bytes()) {
+    let location = [format!("https://{name}{port}").as_bytes(), target.path_and_query()].concat();
+    match HeaderValue::from_bytes(&location) {
         Ok(location) => {
             let detail = "this listener sends every request to its https URL";
             let refusal = Refusal::new(Refused::RedirectedToHttps, detail);
@@ -65,8 +65,9 @@ pub fn to_https(name: &str, target: &Uri, port: u16) -> SideExit {
 mod tests {
     use super::*;
 
-    fn location(name: &str, target: &'static str, port: u16) -> Option<String> {
-        let exit = to_https(name, &Uri::from_static(target), port);
+    fn location(name: &str, target: &str, port: u16) -> Option<String> {
+        let target = RequestTarget::parse(target.as_bytes()).expect("a target");
+        let exit = to_https(name, &target, port);
         exit.location.map(|location| location.to_str().expect("ASCII").to_owned())
     }
 

@@ -7,7 +7,7 @@ use std::future::poll_fn;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
-use http::uri::{Authority, Scheme};
+use http::uri::{self, Authority, Scheme};
 use http::{Extensions, Method, Request, Uri, Version};
 use hyper::ext::Protocol;
 use tokio::time::{Instant, sleep_until};
@@ -73,8 +73,7 @@ async fn on_http1(
     wait: Wait<'_>,
     mut interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
-    let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-    let lines = RequestLines { method: &head.method, target, headers: &head.headers };
+    let lines = RequestLines { method: &head.method, target: head.target.path_and_query(), headers: &head.headers };
     let mut sending = connection.begin(lines, body)?;
     let mut deadline = wait.since + wait.limit;
     let answer = poll_fn(|cx| {
@@ -155,7 +154,8 @@ fn as_http2(head: &RequestHead, body: RequestBody, scheme: &Scheme) -> Request<R
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();
     *request.version_mut() = Version::HTTP_2;
-    let mut parts = head.uri.clone().into_parts();
+    let mut parts = uri::Parts::default();
+    parts.path_and_query = Some(head.target.to_http2());
     let mut headers = head.headers.clone();
     headers.remove(TRANSFER_ENCODING);
     headers.remove(CONNECTION);

@@ -29,7 +29,7 @@ pub async fn settle(
 ) -> Result<(Snapshot, Target), Refusal> {
     loop {
         let table = worker.snapshot();
-        let target = Target::of(&table, host, &head.uri)?;
+        let target = Target::of(&table, host, &head.target)?;
         let holding = worker.holds.any();
         if !holding && !table.limits_in_flight() {
             return Ok((table, target));

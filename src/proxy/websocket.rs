@@ -125,18 +125,18 @@ fn accept(key: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use http::{Extensions, Uri};
+    use http::Extensions;
 
     use super::*;
-    use crate::message::Name;
+    use crate::message::{Name, RequestTarget};
 
     fn head(method: Method, lines: &[(Name, &str)]) -> RequestHead {
         let mut headers = Headers::default();
         for (name, value) in lines {
             headers.append(*name, value);
         }
-        let (uri, version) = (Uri::from_static("/chat"), Version::HTTP_11);
-        RequestHead { method, uri, version, headers, extensions: Extensions::new() }
+        let (target, version) = (RequestTarget::parse(b"/chat").expect("a path"), Version::HTTP_11);
+        RequestHead { method, target, version, headers, extensions: Extensions::new() }
     }
 
     const ASKS: [(Name, &str); 2] = [(CONNECTION, "keep-alive, Upgrade"), (UPGRADE, "WebSocket")];

@@ -223,7 +223,7 @@ impl Table {
 
     /// The index of the service that answers `host` and `path`.
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<u32> {
+    pub fn find(&self, host: &str, path: impl AsRef<[u8]>) -> Option<u32> {
         self.index.router.find(host, path)
     }
 

@@ -146,7 +146,7 @@ mod tests {
 
     fn admitted(conditions: &[Condition], headers: &Headers) -> Vec<usize> {
         let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
-        let request = RequestView { method, host: "h", path: "/", query: None, headers, client };
+        let request = RequestView { method, host: "h", path: b"/", query: None, headers, client };
         let names: Vec<_> =
             conditions.iter().filter_map(|condition| Some(condition.headers.first()?.0.clone())).collect();
         let place = |name: &HeaderName| u16::try_from(names.iter().position(|known| known == name)?).ok();

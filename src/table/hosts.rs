@@ -89,7 +89,7 @@ impl Hosts {
     }
 
     /// The service that answers `host` (in any case) and `path`.
-    pub(super) fn find(&self, host: &[u8], path: &str) -> Option<u32> {
+    pub(super) fn find(&self, host: &[u8], path: &[u8]) -> Option<u32> {
         let hash = hash_of(host);
         let mut index = start(hash, self.slots.len());
         loop {
@@ -111,7 +111,7 @@ impl Hosts {
     }
 
     /// What a record has for `path`; `None` if it is the record of another host.
-    fn find_in(&self, record: u32, host: &[u8], path: &str) -> Option<Option<u32>> {
+    fn find_in(&self, record: u32, host: &[u8], path: &[u8]) -> Option<Option<u32>> {
         let (head, rest) = self.records[record as usize..].split_first()?;
         let (len, paths) = halves(*head);
         let (name, mut rest) = rest.split_at_checked(words_of(len))?;
@@ -126,7 +126,7 @@ impl Hosts {
             let (head, after) = rest.split_first()?;
             let (service, len) = halves(*head);
             let (prefix, after) = after.split_at_checked(words_of(len))?;
-            if is_below(path.as_bytes(), prefix, len as usize) {
+            if is_below(path, prefix, len as usize) {
                 return Some(Some(service));
             }
             rest = after;
@@ -226,8 +226,8 @@ mod tests {
         let (one, other) = colliding();
         let both = hosts(&[(&one, 1), (&other, 2)]);
         assert_eq!(both.slots.len(), 4);
-        assert_eq!((both.find(one.as_bytes(), "/"), both.find(other.as_bytes(), "/")), (Some(1), Some(2)));
-        assert_eq!(hosts(&[(&one, 1)]).find(other.as_bytes(), "/"), None);
+        assert_eq!((both.find(one.as_bytes(), b"/"), both.find(other.as_bytes(), b"/")), (Some(1), Some(2)));
+        assert_eq!(hosts(&[(&one, 1)]).find(other.as_bytes(), b"/"), None);
     }
 
     #[test]
@@ -236,15 +236,15 @@ mod tests {
             let names: Vec<_> = (0..count).map(|number| format!("h{number}.example")).collect();
             let list: Vec<_> = names.iter().map(String::as_str).zip(0..).collect();
             let hosts = hosts(&list);
-            assert!(list.iter().all(|(name, service)| hosts.find(name.as_bytes(), "/x") == Some(*service)), "{count}");
-            assert!(names.iter().all(|name| hosts.find(&name.as_bytes()[1..], "/").is_none()), "{count}");
-            assert_eq!((hosts.find(b"", "/"), hosts.is_empty()), (None, count == 0));
+            assert!(list.iter().all(|(name, service)| hosts.find(name.as_bytes(), b"/x") == Some(*service)), "{count}");
+            assert!(names.iter().all(|name| hosts.find(&name.as_bytes()[1..], b"/").is_none()), "{count}");
+            assert_eq!((hosts.find(b"", b"/"), hosts.is_empty()), (None, count == 0));
         }
     }
 
     #[test]
     fn a_name_filled_up_with_zeros_is_another_name() {
         let hosts = hosts(&[("a.example", 1)]);
-        assert_eq!((hosts.find(b"A.example", "/"), hosts.find(b"a.example\0", "/")), (Some(1), None));
+        assert_eq!((hosts.find(b"A.example", b"/"), hosts.find(b"a.example\0", b"/")), (Some(1), None));
     }
 }

@@ -123,8 +123,8 @@ mod tests {
         let request = RequestView {
             method: &Method::GET,
             host: "h",
-            path: "/",
-            query: Some("uid=q-1&empty="),
+            path: b"/",
+            query: Some(b"uid=q-1&empty="),
             headers: &headers,
             client: "::ffff:10.0.0.9".parse().expect("an address"),
         };

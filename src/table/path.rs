@@ -16,7 +16,7 @@ impl Table {
     ///
     /// # Errors
     /// [`BadPath`] when it cannot be normalised.
-    pub fn forwarded_path<'p>(&self, host: &str, path: &'p str) -> Result<Cow<'p, str>, BadPath> {
+    pub fn forwarded_path<'p>(&self, host: &str, path: &'p [u8]) -> Result<Cow<'p, [u8]>, BadPath> {
         self.place(host, path).map(|(path, _service)| path)
     }
 
@@ -24,7 +24,7 @@ impl Table {
     ///
     /// # Errors
     /// [`BadPath`] when it cannot be normalised.
-    pub fn place<'p>(&self, host: &str, path: &'p str) -> Result<(Cow<'p, str>, Option<u32>), BadPath> {
+    pub fn place<'p>(&self, host: &str, path: &'p [u8]) -> Result<(Cow<'p, [u8]>, Option<u32>), BadPath> {
         let found = self.find(host, path);
         if !found.is_some_and(|index| self.hot(index).normalize_path) {
             return Ok((Cow::Borrowed(path), found));
@@ -42,55 +42,54 @@ impl Table {
 /// The path with its dot segments, double slashes and needless encodings resolved; `None` if it climbs above the root
 /// or has a broken percent-encoding, both of which only attackers send.
 #[must_use]
-pub fn normalize(path: &str) -> Option<Cow<'_, str>> {
-    let plain = !path.contains("//") && !path.contains("/.") && !path.contains('%');
+pub fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+    let plain = !path.contains(&b'%') && path.windows(2).all(|pair| pair != b"//" && pair != b"/.");
     if plain {
         return Some(Cow::Borrowed(path));
     }
     let decoded = decode_unreserved(path)?;
-    let mut kept: Vec<&str> = Vec::new();
+    let mut kept: Vec<&[u8]> = Vec::new();
     let mut ends_open = false;
-    for segment in decoded.split('/').skip(1) {
-        ends_open = matches!(segment, "" | "." | "..");
+    for segment in decoded.split(|byte| *byte == b'/').skip(1) {
+        ends_open = matches!(segment, b"" | b"." | b"..");
         match segment {
-            "" | "." => {}
-            ".." => {
+            b"" | b"." => {}
+            b".." => {
                 kept.pop()?;
             }
             segment => kept.push(segment),
         }
     }
-    let mut resolved = String::with_capacity(decoded.len());
+    let mut resolved = Vec::with_capacity(decoded.len());
     for segment in &kept {
-        resolved.push('/');
-        resolved.push_str(segment);
+        resolved.push(b'/');
+        resolved.extend_from_slice(segment);
     }
     if ends_open || kept.is_empty() {
-        resolved.push('/');
+        resolved.push(b'/');
     }
     Some(Cow::Owned(resolved))
 }
 
 /// Decodes `%41` to `A` and `%2e` to `.`; other encodings stay, in upper case.
-fn decode_unreserved(path: &str) -> Option<String> {
-    let mut decoded = String::with_capacity(path.len());
+fn decode_unreserved(path: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
-    while let Some(at) = rest.find('%') {
-        decoded.push_str(&rest[..at]);
+    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+        decoded.extend_from_slice(&rest[..at]);
         let digits = rest.get(at + 1..at + 3)?;
-        if !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
-            return None;
-        }
-        let byte = u8::from_str_radix(digits, 16).ok()?;
+        let [high, low] = [digits[0], digits[1]].map(|digit| char::from(digit).to_digit(16));
+        #[expect(clippy::cast_possible_truncation, reason = "two hexadecimal digits are a byte")]
+        let byte = (high? * 16 + low?) as u8;
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
-            decoded.push(char::from(byte));
+            decoded.push(byte);
         } else {
-            decoded.push('%');
-            decoded.push_str(&digits.to_ascii_uppercase());
+            decoded.push(b'%');
+            decoded.extend(digits.iter().map(u8::to_ascii_uppercase));
         }
         rest = &rest[at + 3..];
     }
-    decoded.push_str(rest);
+    decoded.extend_from_slice(rest);
     Some(decoded)
 }
 
@@ -112,21 +111,23 @@ mod tests {
             ("/%41%2f%2F", "/A%2F%2F"),
             ("/a/...", "/a/..."),
             ("/a/.well-known", "/a/.well-known"),
+            ("/a\"<b>/../c|d", "/c|d"),
         ] {
-            assert_eq!(normalize(path).as_deref(), Some(expected), "{path}");
+            assert_eq!(normalize(path.as_bytes()).as_deref(), Some(expected.as_bytes()), "{path}");
         }
         for bad in ["/..", "/a/../..", "/%", "/%4", "/%zz", "/%2e%2e/"] {
-            assert_eq!(normalize(bad), None, "{bad}");
+            assert_eq!(normalize(bad.as_bytes()), None, "{bad}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn twice_is_once(path in "/[a-c./%2eEfF]{0,30}") {
-            if let Some(once) = normalize(&path) {
+            if let Some(once) = normalize(path.as_bytes()) {
                 let twice = normalize(&once);
                 proptest::prop_assert_eq!(twice.as_deref(), Some(&*once));
-                proptest::prop_assert!(!once.contains("//") && !once.split('/').any(|s| s == ".." || s == "."));
+                proptest::prop_assert!(!once.windows(2).any(|pair| pair == b"//")
+                    && !once.split(|byte| *byte == b'/').any(|s| s == b".." || s == b"."));
             }
         }
     }

@@ -10,7 +10,7 @@ use super::spec::PathPrefix;
 #[derive(Debug, Default)]
 pub(super) struct PathTree {
     service: Option<u32>,
-    children: HashMap<Box<str>, Self>,
+    children: HashMap<Box<[u8]>, Self>,
 }
 
 impl PathTree {
@@ -18,7 +18,7 @@ impl PathTree {
     pub(super) fn add(&mut self, path: &PathPrefix, service: u32) -> Option<u32> {
         let mut node = self;
         for segment in path.segments() {
-            node = node.children.entry(segment.into()).or_default();
+            node = node.children.entry(segment.as_bytes().into()).or_default();
         }
         let taken = node.service;
         node.service = taken.or(Some(service));
@@ -26,13 +26,13 @@ impl PathTree {
     }
 
     /// The service with the longest prefix of `path`. The root answers whatever the path looks like.
-    pub(super) fn find(&self, path: &str) -> Option<u32> {
+    pub(super) fn find(&self, path: &[u8]) -> Option<u32> {
         let mut node = self;
         let mut found = node.service;
         if node.children.is_empty() {
             return found;
         }
-        for segment in path.strip_prefix('/').into_iter().flat_map(|path| path.split('/')) {
+        for segment in path.strip_prefix(b"/").into_iter().flat_map(|path| path.split(|byte| *byte == b'/')) {
             match node.children.get(segment) {
                 Some(child) => node = child,
                 None => break,

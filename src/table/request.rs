@@ -15,9 +15,9 @@ pub struct RequestView<'a> {
     /// The host without its port, in any case.
     pub host: &'a str,
     /// The path as it will be forwarded.
-    pub path: &'a str,
+    pub path: &'a [u8],
     /// The query without its `?`.
-    pub query: Option<&'a str>,
+    pub query: Option<&'a [u8]>,
     /// The headers as they came, with a `Host` also if the host stood in the target alone.
     pub headers: &'a Headers,
     /// The client's address, by the rules for trusted proxies.
@@ -42,7 +42,7 @@ impl<'a> RequestView<'a> {
     /// The first value of a query parameter, as it stands.
     #[must_use]
     pub fn query_value(&self, name: &str) -> Option<&'a [u8]> {
-        named_values(self.query?.as_bytes().split(|b| *b == b'&'), name).next()
+        named_values(self.query?.split(|b| *b == b'&'), name).next()
     }
 }
 

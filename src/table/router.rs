@@ -66,7 +66,8 @@ impl<'a> Places<'a> {
 impl Router {
     /// The service that answers `host` (in any case, without its port) and `path`.
     #[must_use]
-    pub fn find(&self, host: &str, path: &str) -> Option<u32> {
+    pub fn find(&self, host: &str, path: impl AsRef<[u8]>) -> Option<u32> {
+        let path = path.as_ref();
         let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
         if host.len() > HOST_BYTES_MAX {
             return self.any.find(path);
@@ -75,7 +76,7 @@ impl Router {
         exact.or_else(|| self.find_below(host, path)).or_else(|| self.any.find(path))
     }
 
-    fn find_below(&self, host: &[u8], path: &str) -> Option<u32> {
+    fn find_below(&self, host: &[u8], path: &[u8]) -> Option<u32> {
         if self.below.is_empty() {
             return None;
         }

@@ -43,7 +43,7 @@ pub struct RequestLines<'h> {
     /// The method.
     pub method: &'h Method,
     /// The target in origin form.
-    pub target: &'h str,
+    pub target: &'h [u8],
     /// The headers, with those that frame the body.
     pub headers: &'h Headers,
 }

@@ -222,8 +222,17 @@ fn a_path_passes_as_it_is() {
         "/a%5c..",
         "/a\\b",
         "/{x}",
+        "/a\"b",
+        "/a?b={\"c\":[1]}",
+        "/<a>?<b>",
+        "/`^|?`^|",
+        "/caf\u{e9}?\u{e9}",
     ];
-    Table::new().run(paths.map(|path| Case::forwarded(10, get(path)).sees(&format!("GET {path} HTTP/1.1"))));
+    Table::new().run(paths.map(|path| {
+        let case = Case::forwarded(10, get(path)).sees(&format!("GET {path} HTTP/1.1"));
+        // To HTTP/2 they go percent-encoded: see `targets::http2_passes_what_its_codec_can_hold`.
+        if http::uri::PathAndQuery::try_from(path).is_ok() { case } else { case.http1_only() }
+    }));
 }
 
 /// Two services by path, both of which want their paths resolved; each says its name.

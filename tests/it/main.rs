@@ -66,6 +66,7 @@ mod store;
 mod support;
 mod switch;
 mod systemd;
+mod targets;
 mod tls;
 mod tls_admin;
 mod tls_upstream;

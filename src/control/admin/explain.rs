@@ -89,7 +89,7 @@ pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tag
     let table = admin.table();
     let now_ms = admin.exporter.sources().now_ms();
     // Chance is only looked at where it decides, and there the answer is the chances.
-    let Ok(path) = table.forwarded_path(&asked.host, &asked.path) else {
+    let Ok(path) = table.forwarded_path(&asked.host, asked.path.as_bytes()) else {
         let why = "the service wants its paths normalised, and this one climbs above the root or is badly encoded";
         let refused = Explanation { refused: Some("bad_target"), why: why.to_owned(), ..Explanation::default() };
         return Ok(Tagged(table.revision, Explanation { revision: table.revision, ..refused }));
@@ -217,6 +217,10 @@ impl Asked {
             let remedy = "leave out what begins with '#': it is refused in HTTP/1.1, and cut off in HTTP/2";
             fields.wrong("path", format!("{target:?}"), "a path without a fragment", remedy);
         }
+        if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+            let remedy = "write it as %20, or as the code of the byte: it is refused in every request";
+            fields.wrong("path", format!("{target:?}"), "a path without white space and control characters", remedy);
+        }
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),
@@ -238,8 +242,8 @@ impl Asked {
         RequestView {
             method: &self.method,
             host: &self.host,
-            path: &self.path,
-            query: self.query.as_deref(),
+            path: self.path.as_bytes(),
+            query: self.query.as_deref().map(str::as_bytes),
             headers: &self.headers,
             client: self.client,
         }

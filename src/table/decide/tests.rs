@@ -26,8 +26,8 @@ fn request(headers: &Headers) -> RequestView<'_> {
     RequestView {
         method: &Method::GET,
         host: "shop.example",
-        path: "/cart",
-        query: Some("uid=from-query"),
+        path: b"/cart",
+        query: Some(b"uid=from-query"),
         headers,
         client: "192.0.2.7".parse().expect("an address"),
     }

@@ -88,7 +88,7 @@ type Answered = Result<(ResponseHead, Box<Http1>), SendError>;
 /// Sends a request and waits for its answer's head.
 async fn send(near: Box<Http1>, method: Method, headers: &Headers, body: &mut Feed) -> Answered {
     let mut near = near;
-    let lines = RequestLines { method: &method, target: "/x?y", headers };
+    let lines = RequestLines { method: &method, target: b"/x?y", headers };
     let mut sending = near.begin(lines, body)?;
     let mut head = poll_fn(|cx| near.poll_answer(&mut sending, body, cx)).await?;
     while head.is_interim() {

@@ -64,7 +64,7 @@ fn found(payload: &[u8]) -> Option<String> {
     let token = format!("Bearer e30.{}.sig", URL_SAFE_NO_PAD.encode(payload));
     let headers = Headers::from_iter([(AUTHORIZATION, HeaderValue::from_str(&token).unwrap())]);
     let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
-    let request = RequestView { method, host: "h", path: "/", query: None, headers: &headers, client };
+    let request = RequestView { method, host: "h", path: b"/", query: None, headers: &headers, client };
     KeySource::Jwt("sub".into()).with_key(&request, |key| String::from_utf8(key.to_vec()).unwrap())
 }
 

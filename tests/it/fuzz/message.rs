@@ -116,6 +116,7 @@ impl Message {
 
     /// The same as HTTP/2 can say it: without what belongs to a connection of HTTP/1.1, and a body of no bytes is none.
     pub(super) fn for_http2(mut self) -> Self {
+        self.target = Bytes(held_by_http2(&self.target.0));
         self.fields.retain(|(name, value)| match name.as_str() {
             "te" => value.0 == b"trailers",
             name => !CONNECTION_SPECIFIC.contains(&name),
@@ -177,7 +178,8 @@ impl Message {
             trailers.iter().filter(|(name, _)| passes(name)).map(|(name, value)| (name.clone(), text(&value.0)));
         let mut trailers: Vec<_> = trailers.collect();
         trailers.sort();
-        let (method, target) = (self.method.clone(), text(&self.target.0));
+        let target = if http2 { held_by_http2(&self.target.0) } else { self.target.0.clone() };
+        let (method, target) = (self.method.clone(), text(&target));
         Arrival { method, target, fields, body: Bytes(body), trailers }
     }
 }
@@ -291,7 +293,24 @@ fn special() -> Vec<(&'static str, &'static str)> {
 fn target() -> impl Strategy<Value = Bytes> {
     let plain = "/([a-z0-9._~!$&'()*+,;=:@/-]|%[0-9a-fA-F]{2}){0,20}(\\?[a-z0-9._~!$&'()*+,;=:@/?%-]{0,12})?";
     let odd = vec!["//", "/..", "/a/../b", "/%2f%00", "/a\\b", "/{x}|^", "/?", "/a?b?c", "//b/x", "/a;p=1?x[]=1"];
-    prop_oneof![plain, select(odd).prop_map(str::to_owned)].prop_map(|text| Bytes(text.into()))
+    // Everything that can stand in a request line but the fragment.
+    let byte = (b'!'..=0xff).prop_filter("no byte of a target", |byte| !matches!(byte, b'#' | 0x7f));
+    let raw = vec(byte, 0..12).prop_map(|bytes| [b"/", &bytes[..]].concat());
+    let json = Just(b"/?q={\"a\":[1,\"<b>\"]}&`^|\\".to_vec());
+    let text = prop_oneof![plain, select(odd).prop_map(str::to_owned)].prop_map(String::into_bytes);
+    prop_oneof![3 => text, 1 => json, 1 => raw].prop_map(Bytes)
+}
+
+/// A target as the codec of HTTP/2 can hold it: as it is, or percent-encoded where RFC 3986 wants it to be.
+fn held_by_http2(target: &[u8]) -> Vec<u8> {
+    if http::uri::PathAndQuery::try_from(target).is_ok() {
+        return target.to_vec();
+    }
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(&byte);
+    target
+        .iter()
+        .flat_map(|byte| if plain(*byte) { vec![*byte] } else { format!("%{byte:02X}").into_bytes() })
+        .collect()
 }
 
 fn payload() -> impl Strategy<Value = Payload> {
