@@ -32,6 +32,7 @@ use crate::control::rollouts::director::{Director, Known, Means, Shown};
 use crate::control::rollouts::notify::{Courier, notifier};
 use crate::control::rollouts::webhook::Poster;
 use crate::control::upgrade::Upgrades;
+use crate::control::upkeep;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
 use crate::control::{Handle, admin::Address};
 use crate::rollout::release::Notify;
@@ -129,13 +130,12 @@ impl ControlPlane {
         let watch = file.map(|file| watch_file(file, config, means, (facts, told)));
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
         let renewal = Renewal::new(Arc::clone(&sides), Arc::clone(&access));
-        let published_too = Arc::clone(&published);
         let live = Arc::new(Live::default());
         let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
         let ((director, rollouts, rollouts_shown), courier) =
             releases(means, Arc::clone(&live), (known, targets), notified);
         let sources = Sources {
-            published: published_too,
+            published: Arc::clone(&published),
             registry,
             rollouts: rollouts_shown,
             start: clock_start,
@@ -167,6 +167,7 @@ impl ControlPlane {
                     rotating,
                     renewal.run(hangups.material, stopped(stop.clone())),
                     live.run(Arc::clone(&published), stopped(stop.clone())),
+                    upkeep::run(resolver.handle.clone(), stopped(stop.clone())),
                     resolver.run(names, stopped(stop.clone())),
                     health::run(published, clients, chance, stopped(stop.clone())),
                     exporter.run(stopped(stop.clone())),

@@ -25,8 +25,9 @@ use tokio::time::timeout;
 use super::handover::Message;
 use super::inherited::CHANNEL;
 use super::systemd;
-use crate::control::Handle;
+use crate::control::fault::chain;
 use crate::control::upgrade::{Answer, Successor, UpgradeCalls, UpgradeError};
+use crate::control::{ApplyError, Handle};
 
 /// The first descriptor of those that are handed over.
 const FIRST_DESCRIPTOR: i32 = 3;
@@ -145,7 +146,14 @@ impl Upgrader {
             Message::Failed(why) => return Err(UpgradeError::Failed(why)),
             other @ (Message::Released | Message::Ready) => return Err(unexpected(other)),
         }
-        self.handle.lend().await.map_err(|_gone| UpgradeError::Ending)?;
+        self.handle.lend().await.map_err(|error| match &error {
+            ApplyError::Gone(_) => UpgradeError::Ending,
+            ApplyError::Store(_)
+            | ApplyError::Faults(_)
+            | ApplyError::Outdated { .. }
+            | ApplyError::Compile(_)
+            | ApplyError::Upgrading(_) => UpgradeError::Failed(chain(&error)),
+        })?;
         let line = Message::Released.line();
         // If it is gone already, hearing nothing more from it says so.
         new.writes.write_all(line.as_bytes()).await.ok();
@@ -160,7 +168,7 @@ impl Upgrader {
         match self.handle.take_back().await {
             Ok(()) => {}
             Err(error) => {
-                let error = crate::control::fault::chain(&error);
+                let error = chain(&error);
                 tracing::error!(error, "cannot open the store again; changes are refused until it works");
             }
         }

@@ -40,6 +40,9 @@ fn status_text(status: &Value) -> String {
     if let Some(problem) = status["state"]["problem"].as_str() {
         text.push_str(&format!("{}: {problem}\n", toned("changes are refused", Tone::Bad)));
     }
+    if let Some(note) = status["state"]["note"].as_str() {
+        text.push_str(&format!("{}: {note}\n", toned("the revision store", Tone::Warn)));
+    }
     for problem in list(&status["config"], "problems").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", Tone::Bad)));
     }

@@ -30,7 +30,8 @@ pub(super) enum Call {
     Revision(u64, oneshot::Sender<Result<Option<Revision>, ReadError>>),
     Rollouts(u32, oneshot::Sender<Result<Vec<(u64, String)>, ReadError>>),
     Facts(oneshot::Sender<Facts>),
-    Lend(oneshot::Sender<()>),
+    Lend(oneshot::Sender<Result<(), StoreError>>),
+    LookAfterStore(oneshot::Sender<()>),
     TakeBack(oneshot::Sender<Result<(), ApplyError>>),
     Resolved(Arc<str>, Result<Vec<IpAddr>, String>, oneshot::Sender<()>),
 }
@@ -124,6 +125,8 @@ pub struct Facts {
     pub store: String,
     /// Why nothing can be written: the last write failed, or the store was opened read-only; none when it can.
     pub store_problem: Option<String>,
+    /// What was last done to its files, and when: they were gone, and were made anew.
+    pub store_note: Option<String>,
 }
 
 impl Handle {
@@ -180,9 +183,17 @@ impl Handle {
     /// Closes the store, so that another process can open it. What is in force stays in force; changes are refused.
     ///
     /// # Errors
+    /// [`ApplyError`] when the store is not where the other process will look for it.
+    pub async fn lend(&self) -> Result<(), ApplyError> {
+        Ok(self.ask(Call::Lend).await??)
+    }
+
+    /// Looks whether the files of the store are still where its path leads to, and mends it if they are not.
+    ///
+    /// # Errors
     /// [`Gone`] when the writer has ended.
-    pub async fn lend(&self) -> Result<(), Gone> {
-        self.ask(Call::Lend).await
+    pub async fn look_after_store(&self) -> Result<(), Gone> {
+        self.ask(Call::LookAfterStore).await
     }
 
     /// Opens the store again, if it was lent, and puts in force what is in it.

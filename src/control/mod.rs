@@ -40,6 +40,7 @@ pub mod standing;
 pub mod store;
 pub mod undo;
 pub mod upgrade;
+pub mod upkeep;
 pub mod watch;
 pub mod writer;
 

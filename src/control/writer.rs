@@ -21,7 +21,7 @@ use super::handle::{
 };
 use super::publish::{Published, Publisher};
 use super::retired::Retired;
-use super::store::{Header, Loaded, Record, Store, StoreError};
+use super::store::{Header, Known, Loaded, Record, Store, StoreError};
 
 /// The state, the store and the table, before the thread has them.
 #[derive(Debug)]
@@ -33,13 +33,17 @@ pub struct Writer {
     registry: Arc<Registry>,
     /// Why nothing can be written to the store, as far as is known.
     store_problem: watch::Sender<Option<String>>,
+    /// Whether that is because its files are not where they were.
+    misplaced: bool,
+    /// What was last done to its files, and when.
+    store_note: Option<String>,
 }
 
 /// Where the store is.
 #[derive(Debug)]
 enum Books {
     /// Here.
-    Open(Store),
+    Open(Box<Store>),
     /// With a process that takes over.
     Lent,
     /// Nowhere: it could not be opened again.
@@ -79,7 +83,9 @@ impl Writer {
         let publisher = Publisher::new(Table::empty());
         let path = store.path().to_owned();
         let (books, state) = (Books::Lent, State::default());
-        let mut writer = Self { books, path, state, publisher, registry, store_problem: watch::Sender::default() };
+        let store_problem = watch::Sender::default();
+        let mut writer =
+            Self { books, path, state, publisher, registry, store_problem, misplaced: false, store_note: None };
         writer.restore(store, services)?;
         Ok(writer)
     }
@@ -91,7 +97,7 @@ impl Writer {
         let addresses = Arc::clone(&self.state.addresses);
         self.state = State { revision, traffic, intent, addresses, ..State::default() };
         self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
-        self.books = Books::Open(store);
+        self.books = Books::Open(Box::new(store));
         self.apply(&ChangeRequest {
             change: Change::File(services),
             dry_run: false,
@@ -110,12 +116,58 @@ impl Writer {
         let before = self.state.clone();
         let specs = before.specs.values().map(Arc::clone).collect();
         self.books = Books::Lost;
-        let restored = Store::open(&self.path).map_err(ApplyError::from).and_then(|store| self.restore(store, specs));
+        let restored = self.open_returned().map_err(ApplyError::from).and_then(|store| self.restore(store, specs));
         if let Err(error) = &restored {
             (self.books, self.state) = (Books::Lost, before);
             self.store_problem.send_replace(Some(chain(error)));
         }
         restored
+    }
+
+    /// Opens the store that was lent. Another file in its place would take back what was acknowledged.
+    fn open_returned(&self) -> Result<Store, StoreError> {
+        let wanted = self.state.revision;
+        let other = |found: String| StoreError::NotReturned { path: self.path.clone(), found, wanted };
+        if !self.path.exists() {
+            return Err(other("nothing".to_owned()));
+        }
+        let store = Store::open(&self.path)?;
+        let found = store.load()?.revision;
+        if found < wanted { Err(other(format!("revision {found}"))) } else { Ok(store) }
+    }
+
+    /// Sees that what is written next is on the files that the path of the store leads to.
+    fn look_after_store(&mut self) -> Result<(), StoreError> {
+        let Books::Open(store) = &mut self.books else { return Ok(()) };
+        let known = Known { revision: self.state.revision, traffic: &self.state.traffic };
+        let secured = store.secure(&known);
+        self.tell_note();
+        match &secured {
+            Ok(()) if self.misplaced => {
+                tracing::info!(path = %self.path.display(), "the revision store is where it was again");
+                self.misplaced = false;
+                self.store_problem.send_replace(None);
+            }
+            Ok(()) => {}
+            Err(error) => {
+                let problem = chain(error);
+                if self.store_problem.borrow().as_ref() != Some(&problem) {
+                    tracing::error!(problem, "changes are refused");
+                }
+                self.misplaced = true;
+                self.store_problem.send_replace(Some(problem));
+            }
+        }
+        secured
+    }
+
+    /// Says what was done to the files of the store.
+    fn tell_note(&mut self) {
+        let Books::Open(store) = &mut self.books else { return };
+        let Some(note) = store.take_note() else { return };
+        tracing::warn!(path = %self.path.display(), "revision store: {note}");
+        self.registry.count_store_mended();
+        self.store_note = Some(format!("{}: {note}", jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")));
     }
 
     /// The table for the data plane.
@@ -164,7 +216,16 @@ impl Writer {
                 Call::Rollouts(limit, answer) => drop(answer.send(self.read(|store| store.rollouts(limit)))),
                 Call::Facts(answer) => drop(answer.send(self.facts())),
                 Call::Lend(answer) => {
-                    self.books = Books::Lent;
+                    // What is not on the files that the other process will open would be lost with this one's.
+                    let secured = self.look_after_store();
+                    if secured.is_ok() {
+                        self.books = Books::Lent;
+                    }
+                    answer.send(secured).ok();
+                }
+                Call::LookAfterStore(answer) => {
+                    // What is wrong is told already.
+                    self.look_after_store().ok();
                     answer.send(()).ok();
                 }
                 Call::TakeBack(answer) => drop(answer.send(self.take_back())),
@@ -174,6 +235,8 @@ impl Writer {
                 }
             }
         }
+        // The last chance for what was acknowledged before its file was gone; an error is told.
+        self.look_after_store().ok();
     }
 
     fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, ReadError> {
@@ -191,12 +254,16 @@ impl Writer {
 
     fn facts(&self) -> Facts {
         let store = self.path.display().to_string();
-        Facts { revision: self.state.revision, store, store_problem: self.store_problem.borrow().clone() }
+        let (store_problem, store_note) = (self.store_problem.borrow().clone(), self.store_note.clone());
+        Facts { revision: self.state.revision, store, store_problem, store_note }
     }
 
     fn apply(&mut self, request: &ChangeRequest) -> Result<Applied, ApplyError> {
         if matches!(self.books, Books::Lost) {
             self.take_back()?;
+        }
+        if !request.dry_run {
+            self.look_after_store()?;
         }
         let found = self.state.revision;
         if let Some(wanted) = request.if_match.filter(|wanted| *wanted != found) {
@@ -283,6 +350,7 @@ impl Writer {
             return Ok(Ok(()));
         }
         let committed = store.commit(&record);
+        self.tell_note();
         self.store_problem.send_replace(committed.as_ref().err().map(|error| chain(error)));
         Ok(committed)
     }

@@ -41,6 +41,8 @@ pub const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
 /// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write was
 /// good.
 pub const STORE_WRITABLE: &str = "pointsman_store_writable";
+/// Times that files of the store were gone, and were made anew with everything known.
+pub const STORE_MENDED: &str = "pointsman_store_mended_total";
 /// Lines of the access log that were lost: they found no room, or could not be written.
 pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
 /// Lines of the process's own log that were lost: they found no room, or could not be written.

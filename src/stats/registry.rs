@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::alarm::{Alarm, Alarms};
@@ -17,6 +18,7 @@ pub struct Registry {
     workers: Box<[Arc<WorkerStats>]>,
     known: Mutex<Known>,
     alarms: Arc<Alarms>,
+    store_mended: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -41,7 +43,19 @@ impl Registry {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             known: Mutex::default(),
             alarms: Arc::default(),
+            store_mended: AtomicU64::new(0),
         }
+    }
+
+    /// Files of the store were gone, and are made anew.
+    pub fn count_store_mended(&self) {
+        self.store_mended.fetch_add(1, Relaxed);
+    }
+
+    /// How often files of the store were gone, and were made anew.
+    #[must_use]
+    pub fn store_mended(&self) -> u64 {
+        self.store_mended.load(Relaxed)
     }
 
     /// Number of workers.

@@ -63,6 +63,7 @@ mod rollout_rolling;
 mod shield;
 mod soak;
 mod store;
+mod store_lost;
 mod support;
 mod switch;
 mod systemd;

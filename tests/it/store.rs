@@ -180,6 +180,27 @@ fn a_folder_that_is_not_there_is_named() {
 }
 
 #[test]
+fn what_was_written_to_a_lost_file_is_taken_out_again() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (inside, away) = (folder.path().join("state"), folder.path().join("away"));
+    fs::create_dir(&inside).unwrap();
+    let mut store = Store::open(&inside.join("pointsman.db")).expect("a new store");
+    let mut first = traffic("v1=100");
+    first.drained.insert((name("v1"), EndpointAddress::new("[::1]:80").unwrap()));
+    put(&mut store, 1, &first).expect("a write");
+    // Between the look before the write and the one after it.
+    fs::rename(&inside, &away).unwrap();
+    let error = put(&mut store, 2, &traffic("v2=100")).expect_err("it is not where the path leads to");
+    assert!(matches!(error, StoreError::Misplaced { .. }), "{error}");
+    let loaded = store.load().expect("a read");
+    assert_eq!((loaded.revision, &*loaded.traffic["shop"]), (1, &first), "nothing of it was acknowledged");
+    assert_eq!(loaded.intent["shop"], weights("v1=100"));
+    fs::rename(&away, &inside).unwrap();
+    put(&mut store, 2, &traffic("v2=100")).expect("the same number, in the files that are back");
+    assert_eq!(store.load().expect("a read").revision, 2);
+}
+
+#[test]
 fn a_write_that_fails_leaves_nothing_and_the_next_one_works() {
     let (_folder, path) = place();
     let mut store = Store::open(&path).expect("a new store");

@@ -52,6 +52,27 @@ async fn an_answer_means_in_force_and_on_disk() {
 }
 
 #[tokio::test]
+async fn a_store_that_was_lent_must_come_back_as_it_was_or_newer() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, away) = (folder.path().join("pointsman.db"), folder.path().join("away.db"));
+    let list = [("shop", "v1=95 v2=5")];
+    let (handle, published, _thread) = start(Store::open(&path).unwrap(), &list);
+    handle.apply(request(splits(&[("shop", "v1=50 v2=50")]))).await.unwrap();
+    handle.lend().await.unwrap();
+    std::fs::rename(&path, &away).unwrap();
+    let error = handle.take_back().await.unwrap_err().to_string();
+    assert!(error.contains("found nothing"), "{error}");
+    assert!(!path.exists(), "an empty one would be taken for it");
+    // An older one, as a start with a lost file makes it.
+    drop(Store::open(&path).unwrap());
+    let error = handle.apply(request(splits(&[("shop", "v2=100")]))).await.unwrap_err().to_string();
+    assert!(error.contains("found revision 0") && error.contains("up to revision 2"), "{error}");
+    assert_eq!(published.load().revision, 2, "what is in force stays in force");
+    std::fs::rename(&away, &path).unwrap();
+    assert_eq!(handle.apply(request(splits(&[("shop", "v2=100")]))).await.unwrap().revision, 3);
+}
+
+#[tokio::test]
 async fn dry_runs_and_refusals_change_nothing() {
     let (handle, published, _thread) = start(Store::in_memory().unwrap(), &[("shop", "v1=90 v2=10")]);
     let shift = request(splits(&[("shop", "v1=70 v2=30")]));

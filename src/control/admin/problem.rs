@@ -120,6 +120,9 @@ impl From<StoreError> for Problem {
         if error.is_full() {
             return Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", chain(&error));
         }
+        if error.is_misplaced() {
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_misplaced", chain(&error));
+        }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", chain(&error))
     }
 }

@@ -62,6 +62,8 @@ pub struct StateView {
     path: String,
     /// Why changes cannot be written: the last one could not, or the store was read-only at the start; none when they can.
     problem: Option<String>,
+    /// What was last done to it, and when: its files were gone, and were made anew.
+    note: Option<String>,
 }
 
 /// The logs.
@@ -134,7 +136,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         workers: sources.registry.workers(),
         connections: totals.connections,
         refusals: refusals.map(|(reason, count)| (reason.word(), count)).collect(),
-        state: StateView { path: facts.store, problem: facts.store_problem },
+        state: StateView { path: facts.store, problem: facts.store_problem, note: facts.store_note },
         config: ConfigView::of(&sources.config.borrow()),
         holds: HoldView::all(&admin),
         tls: tls_view::all(&sources.tls),

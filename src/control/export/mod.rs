@@ -12,7 +12,7 @@ mod service;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use metrics::{describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 use tokio::sync::watch;
@@ -157,6 +157,7 @@ impl Exporter {
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
             gauge!(names::REVISION).set(table.revision as f64);
             gauge!(names::CONFIG_GOOD).set(if good { 1.0 } else { 0.0 });
+            counter!(names::STORE_MENDED).absolute(self.sources.registry.store_mended());
             gauge!(names::STORE_WRITABLE).set(if writable { 1.0 } else { 0.0 });
             gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
             self.process.collect();
@@ -186,6 +187,7 @@ fn describe() {
     describe_gauge!(names::PARKED_CONNECTIONS, "Client connections that are idle and keep no buffers.");
     describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
     describe_gauge!(names::STORE_WRITABLE, "Whether revisions can be written, as far as is known.");
+    describe_counter!(names::STORE_MENDED, "Times that files of the store were gone, and were made anew.");
     describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
     describe_counter!(
         names::LOG_DROPPED,

@@ -233,7 +233,7 @@ mod tests {
         fn step(&self, ms: u64) -> Result<Step, u128> {
             match self.settle.next(self.at(ms)) {
                 Step::Wait(until) => Err((until - self.start).as_millis()),
-                step => Ok(step),
+                step @ (Step::Glance | Step::Read) => Ok(step),
             }
         }
     }

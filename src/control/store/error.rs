@@ -47,6 +47,26 @@ pub enum StoreError {
         /// What is wrong.
         found: String,
     },
+    /// Its path leads to something else than the file that is open.
+    #[error("{path}: found {found} where the revision store was; changes are refused, they would be gone with this process; {remedy}", path = path.display())]
+    Misplaced {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// It is not the one that was lent to another process, or an older copy of it.
+    #[error("{path}: found {found} where the revision store was that is in force up to revision {wanted}; put it back, or restart to go on from what is there", path = path.display())]
+    NotReturned {
+        /// The file.
+        path: PathBuf,
+        /// What is there.
+        found: String,
+        /// The revision in force.
+        wanted: u64,
+    },
     /// There is no room to write.
     #[error("{path}: cannot {doing}: the disk is full; free some space and try again", path = path.display())]
     Full {
@@ -99,6 +119,12 @@ impl StoreError {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
             _ => Self::Sqlite { path, doing, source },
         }
+    }
+
+    /// Whether its file is gone or another one.
+    #[must_use]
+    pub fn is_misplaced(&self) -> bool {
+        matches!(self, Self::Misplaced { .. } | Self::NotReturned { .. })
     }
 
     /// Whether it is for want of room.

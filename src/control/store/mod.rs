@@ -2,10 +2,15 @@
 //!
 //! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
 //! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read` and `rows`
-//! get things out again. A write that fails (a full disk, say) leaves the store as it was and usable.
+//! get things out again. A write that fails (a full disk, say) leaves the store as it was and usable. `place` tells
+//! whether the path still leads to the files that are written, `mend` what is done when it does not, and `before` takes
+//! out what was written to a file that was lost.
 
+mod before;
 mod error;
+mod mend;
 mod open;
+mod place;
 mod read;
 mod rows;
 mod schema;
@@ -21,8 +26,11 @@ use crate::table::{EndpointAddress, Name, Traffic, Weights};
 
 use super::change::Action;
 use super::difference::Difference;
+use before::Before;
+use place::Place;
 
 pub use error::StoreError;
+pub use mend::Known;
 pub use schema::FORMAT;
 
 /// The revisions of a proxy.
@@ -33,7 +41,17 @@ pub struct Store {
     path: PathBuf,
     /// Whether the file could only be read when it was opened.
     read_only: bool,
-    _lock: Option<FileLock>,
+    /// What its files are; none for a store in memory, and one that can only be read.
+    place: Option<Place>,
+    /// What a change has replaced that was written to a lost file and not acknowledged, and could not be put back.
+    undone: Option<Before>,
+    /// Whether the connection stands for one that is still to be opened.
+    detached: bool,
+    /// Whether something has written over the database.
+    spoiled: bool,
+    /// What was done to its files.
+    note: Option<&'static str>,
+    lock: Option<FileLock>,
 }
 
 /// The claim of this process on a database file.
@@ -119,6 +137,21 @@ impl Store {
         open::open(path)
     }
 
+    /// A store without files to look after.
+    fn unplaced(db: Connection, path: &Path) -> Self {
+        Self {
+            db,
+            path: path.to_owned(),
+            read_only: false,
+            place: None,
+            undone: None,
+            detached: false,
+            spoiled: false,
+            note: None,
+            lock: None,
+        }
+    }
+
     /// A store that is gone with the process.
     ///
     /// # Errors
@@ -139,7 +172,7 @@ impl Store {
         self.read_only.then(|| StoreError::Frozen { path: self.path.clone() })
     }
 
-    /// Writes one transaction. When this returns without an error, it is on disk.
+    /// Writes one transaction. When this returns without an error, it is on disk, in the files that the path leads to.
     ///
     /// # Errors
     /// [`StoreError`] when it could not be written; then nothing of it was.
@@ -147,6 +180,20 @@ impl Store {
         if let Some(problem) = self.problem() {
             return Err(problem);
         }
+        let at = |source| StoreError::at(&self.path, "write a revision", source);
+        let before = Before::of(&self.db, record).map_err(at)?;
+        self.write(record)?;
+        let secured = self.secure_written();
+        if secured.is_err()
+            && let Err(error) = before.restore(&mut self.db)
+        {
+            tracing::error!(%error, "a change that was not acknowledged could not be taken out, it is tried again");
+            self.undone = Some(before);
+        }
+        secured
+    }
+
+    fn write(&mut self, record: &Record<'_>) -> Result<(), StoreError> {
         let done = self.db.transaction().and_then(|transaction| {
             if let Some(header) = &record.revision {
                 put_revision(&transaction, header, record)?;
@@ -155,6 +202,12 @@ impl Store {
             transaction.commit()
         });
         done.map_err(|source| StoreError::at(&self.path, "write a revision", source))
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.leave_what_is_not_ours();
     }
 }
 

@@ -6,14 +6,16 @@
 //! process has open is refused by [`OPEN`] before a second descriptor exists.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
+use super::place::{Place, beside, parent};
 use super::schema::{APPLICATION, CREATE, FORMAT, FROM_1_TO_2};
 use super::{FileLock, Store, StoreError};
 
@@ -25,6 +27,9 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 
 /// What the write-ahead log is cut to after a checkpoint, in bytes: after a burst the disk space comes back.
 const WAL_BYTES_KEPT: i64 = 4 << 20;
+
+/// The mode of the database. SQLite gives its log and its index the same; who made changes, and why, is nobody else's.
+pub(super) const MODE: u32 = 0o600;
 
 pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
     let (lock, read_only) = lock(path)?;
@@ -44,17 +49,38 @@ pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
         }
         sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
-    Ok(Store { db, path: path.to_owned(), read_only, _lock: Some(lock) })
+    let place = if read_only {
+        None
+    } else {
+        touch_log(&db).map_err(at)?;
+        Some(Place::of(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?)
+    };
+    let mut store = Store::unplaced(db, path);
+    (store.read_only, store.place, store.lock) = (read_only, place, Some(lock));
+    Ok(store)
+}
+
+/// Opens a store of ours again, that this process has locked.
+pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open_with_flags(path, OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE)?;
+    db.busy_timeout(BUSY_WAIT)?;
+    db.pragma_update(None, "journal_mode", "WAL")?;
+    prepare(&db)?;
+    touch_log(&db)?;
+    Ok(db)
+}
+
+/// Reads something, so that the log and its index are there.
+fn touch_log(db: &Connection) -> rusqlite::Result<()> {
+    db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get::<_, i64>(0)).map(drop)
 }
 
 /// Reads a database that cannot be written. Without a log beside it nothing can be missing, so SQLite is told that
 /// nobody changes the file; with one it reads the log, or says that it cannot.
 fn read_only_connection(path: &Path) -> Result<Connection, StoreError> {
     tracing::warn!(path = %path.display(), "the revision store is read-only: requests are routed, changes are refused");
-    let mut log = path.as_os_str().to_owned();
-    log.push("-wal");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
-    let suffix = if Path::new(&log).exists() { "" } else { "&immutable=1" };
+    let suffix = if beside(path, "-wal").exists() { "" } else { "&immutable=1" };
     let opened = path.to_str().map(|text| {
         let quoted = text.replace('%', "%25").replace('?', "%3f").replace('#', "%23");
         Connection::open_with_flags(format!("file:{quoted}?mode=ro{suffix}"), flags)
@@ -73,7 +99,7 @@ pub(super) fn in_memory() -> Result<Store, StoreError> {
         Ok(db)
     });
     match made {
-        Ok(db) => Ok(Store { db, path, read_only: false, _lock: None }),
+        Ok(db) => Ok(Store::unplaced(db, &path)),
         Err(source) => Err(StoreError::at(&path, "make a store in memory", source)),
     }
 }
@@ -87,7 +113,7 @@ fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// The format of a sound store of ours, and a refusal of anything else. Only reads.
-fn check(path: &Path, db: &Connection) -> Result<i32, StoreError> {
+pub(super) fn check(path: &Path, db: &Connection) -> Result<i32, StoreError> {
     let at = |source| StoreError::at(path, "check the revision store", source);
     let number = |pragma: &str| db.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(at);
     let (application, format) = (number("application_id")?, number("user_version")?);
@@ -120,7 +146,7 @@ fn lock(path: &Path) -> Result<(FileLock, bool), StoreError> {
     if path.canonicalize().is_ok_and(|canonical| open.contains(&canonical)) {
         return Err(StoreError::InUse { path: path.to_owned() });
     }
-    let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+    let written = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(MODE).open(path);
     let (file, read_only) = match written {
         Ok(file) => (file, false),
         Err(error) if is_read_only(&error) => (File::open(path).map_err(|_missing| failed(error))?, true),
@@ -133,7 +159,40 @@ fn lock(path: &Path) -> Result<(FileLock, bool), StoreError> {
     }
     let canonical = path.canonicalize().map_err(failed)?;
     open.insert(canonical.clone());
+    if !read_only {
+        make_private(&file, &canonical);
+    }
     Ok((FileLock { file: Some(file), path: canonical }, read_only))
+}
+
+/// Takes a store that others could read away from them, with its log and index.
+fn make_private(file: &File, path: &Path) {
+    let private = || fs::Permissions::from_mode(MODE);
+    let open_to_others = |mode: u32| mode & 0o077 != 0;
+    let made = file.metadata().and_then(|found| {
+        let others = open_to_others(found.permissions().mode());
+        if others { file.set_permissions(private()) } else { Ok(()) }
+    });
+    for sidecar in ["-wal", "-shm"].map(|suffix| beside(path, suffix)) {
+        let others = fs::metadata(&sidecar).is_ok_and(|found| open_to_others(found.permissions().mode()));
+        if others && let Err(error) = fs::set_permissions(&sidecar, private()) {
+            tracing::warn!(path = %sidecar.display(), %error, "others can read the revision store's log, want mode 0600");
+        }
+    }
+    if let Err(error) = made {
+        tracing::warn!(path = %path.display(), %error, "others can read the revision store, want mode 0600");
+    }
+}
+
+impl FileLock {
+    /// Claims `file`, which is locked already, in place of the one that has no name any more.
+    pub(super) fn go_over(&mut self, file: File, path: &Path) {
+        let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
+        open.remove(&self.path);
+        open.insert(path.to_owned());
+        path.clone_into(&mut self.path);
+        self.file = Some(file);
+    }
 }
 
 fn is_read_only(error: &io::Error) -> bool {
@@ -154,9 +213,8 @@ impl Drop for FileLock {
 }
 
 /// Makes the name of a new file durable too: a synced file in an unsynced folder is lost with the power.
-fn sync_folder(path: &Path) -> io::Result<()> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(folder)?.sync_all()
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+    File::open(parent(path))?.sync_all()
 }
 
 #[cfg(test)]

@@ -87,6 +87,17 @@ pub(super) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM rev
 pub(super) const LAST_SPLITS: &str = "SELECT service, salt, runs, max(revision) FROM traffic GROUP BY service";
 pub(super) const DRAINED: &str = "SELECT service, version, address FROM drained";
 pub(super) const INTENT: &str = "SELECT service, split FROM intent";
+pub(super) const DRAINED_OF: &str = "SELECT version, address FROM drained WHERE service = ?1";
+pub(super) const INTENT_OF: &str = "SELECT split FROM intent WHERE service = ?1";
+pub(super) const ROLLOUT_STATE: &str = "SELECT state FROM rollouts WHERE id = ?1";
+/// In this order: the others refer to the revision.
+pub(super) const FORGET_REVISION: [&str; 3] = [
+    "DELETE FROM traffic WHERE revision = ?1",
+    "DELETE FROM endpoint_changes WHERE revision = ?1",
+    "DELETE FROM revisions WHERE number = ?1",
+];
+pub(super) const FORGET_INTENT: &str = "DELETE FROM intent WHERE service = ?1";
+pub(super) const FORGET_ROLLOUT: &str = "DELETE FROM rollouts WHERE id = ?1";
 pub(super) const ENTRIES: &str =
     "SELECT t.revision, r.restores FROM traffic t JOIN revisions r ON r.number = t.revision
     WHERE t.service = ?1 ORDER BY t.revision";

@@ -1,0 +1,70 @@
+//! What a transaction replaces, to take it out again: it was committed to a file that turned out to be lost, and was
+//! never acknowledged.
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::{Record, schema};
+
+/// What was there before a [`Record`].
+#[derive(Debug)]
+pub(super) struct Before {
+    revision: Option<i64>,
+    /// The drained endpoints of a service: version and address.
+    drained: Vec<(String, Vec<(String, String)>)>,
+    /// The file's split of a service.
+    intent: Vec<(String, Option<String>)>,
+    rollout: Option<(i64, Option<String>)>,
+}
+
+impl Before {
+    /// What `record` will replace.
+    pub(super) fn of(db: &Connection, record: &Record<'_>) -> rusqlite::Result<Self> {
+        let mut drained = Vec::new();
+        for (service, _) in &record.drained {
+            let mut rows = db.prepare_cached(schema::DRAINED_OF)?;
+            let rows = rows.query_map([service.as_str()], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            drained.push((service.to_string(), rows.collect::<Result<_, _>>()?));
+        }
+        let mut intent = Vec::new();
+        for (service, _) in &record.intent {
+            let mut split = db.prepare_cached(schema::INTENT_OF)?;
+            intent.push((service.to_string(), split.query_row([service.as_str()], |row| row.get(0)).optional()?));
+        }
+        let rollout = record.rollout.map(|(id, _)| {
+            let id = id.cast_signed();
+            let state = db.query_row(schema::ROLLOUT_STATE, [id], |row| row.get(0)).optional();
+            state.map(|state| (id, state))
+        });
+        let revision = record.revision.as_ref().map(|header| header.number.cast_signed());
+        Ok(Self { revision, drained, intent, rollout: rollout.transpose()? })
+    }
+
+    /// Puts it back.
+    pub(super) fn restore(&self, db: &mut Connection) -> rusqlite::Result<()> {
+        let db = db.transaction()?;
+        if let Some(revision) = self.revision {
+            for statement in schema::FORGET_REVISION {
+                db.execute(statement, [revision])?;
+            }
+        }
+        for (service, drained) in &self.drained {
+            db.execute(schema::CLEAR_DRAINED, [service])?;
+            for (version, address) in drained {
+                db.execute(schema::PUT_DRAINED, params![service, version, address])?;
+            }
+        }
+        for (service, split) in &self.intent {
+            match split {
+                Some(split) => db.execute(schema::PUT_INTENT, params![service, split])?,
+                None => db.execute(schema::FORGET_INTENT, [service])?,
+            };
+        }
+        if let Some((id, state)) = &self.rollout {
+            match state {
+                Some(state) => db.execute(schema::PUT_ROLLOUT, params![id, state])?,
+                None => db.execute(schema::FORGET_ROLLOUT, [id])?,
+            };
+        }
+        db.commit()
+    }
+}

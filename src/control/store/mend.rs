@@ -1,0 +1,245 @@
+//! What is done when the path of the store no longer leads to its files, before anything is acknowledged.
+//!
+//! What is *missing* is made anew with everything known: nobody's file is harmed, and the next start goes on from it.
+//! What was *replaced* is left alone and changes are refused: a backup that somebody has just put there must not be
+//! written over, and a change that goes to a file without a name would be gone with this process.
+
+use std::collections::BTreeMap;
+use std::fs::{self, OpenOptions};
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use rusqlite::config::DbConfig;
+
+use crate::table::{Name, Traffic};
+
+use super::place::{Finding, Place, beside, parent};
+use super::{Store, StoreError, open};
+
+/// What has to be in the store: the state in force.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The last revision.
+    pub revision: u64,
+    /// The traffic of every service that ever was.
+    pub traffic: &'a BTreeMap<Name, Arc<Traffic>>,
+}
+
+const LOOKING: &str = "look at the revision store";
+
+const OVERWRITTEN: &str = "something has written over it while it was in use; put the right file there and restart, or restart to go on from it";
+
+impl Store {
+    /// Makes sure that what is written next is on the files that the path leads to.
+    ///
+    /// # Errors
+    /// [`StoreError`] when it would not be, and the files cannot or must not be made anew.
+    pub fn secure(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
+        if self.place.is_none() {
+            return Ok(());
+        }
+        if let Some(before) = self.undone.take()
+            && let Err(source) = before.restore(&mut self.db)
+        {
+            self.undone = Some(before);
+            return Err(StoreError::at(&self.path, "take out a change that was not acknowledged", source));
+        }
+        if self.detached {
+            self.attach()?;
+        }
+        let found = self.look()?;
+        if found == Finding::Written || self.spoiled && found == Finding::Ours {
+            self.verify(known)
+        } else if self.spoiled {
+            Err(self.misplaced(format!("{found:?}, after something else"), OVERWRITTEN))
+        } else {
+            self.mend(found)
+        }
+    }
+
+    /// What was done to the files since this was last asked, for people.
+    pub fn take_note(&mut self) -> Option<&'static str> {
+        self.note.take()
+    }
+
+    /// What was just written is where the path leads to.
+    pub(super) fn secure_written(&mut self) -> Result<(), StoreError> {
+        let found = self.look()?;
+        // Our own checkpoint writes to the database, too.
+        if matches!(found, Finding::Ours | Finding::Written) { self.adopt() } else { self.mend(found) }
+    }
+
+    fn look(&self) -> Result<Finding, StoreError> {
+        let look = self.place.as_ref().map(Place::look);
+        look.transpose().map(|found| found.unwrap_or(Finding::Ours)).map_err(|error| self.file_error(error))
+    }
+
+    fn adopt(&mut self) -> Result<(), StoreError> {
+        let adopted = self.place.as_mut().map(Place::adopt).transpose();
+        adopted.map(drop).map_err(|error| self.file_error(error))
+    }
+
+    fn file_error(&self, source: io::Error) -> StoreError {
+        StoreError::File { path: self.path.clone(), source }
+    }
+
+    fn mend(&mut self, finding: Finding) -> Result<(), StoreError> {
+        let (found, remedy) = match finding {
+            Finding::Ours | Finding::Written => return Ok(()),
+            Finding::Gone => return self.make_anew(),
+            Finding::LogGone => return self.reopen(),
+            Finding::FolderGone => ("not even the folder", "make the folder again, or move it back"),
+            Finding::Other => ("another file", "move it away to keep what is in force, or restart to go on from it"),
+            Finding::OtherLog => {
+                ("another write-ahead log (-wal)", "move it away to keep what is in force, or restart to go on from it")
+            }
+        };
+        Err(self.misplaced(found.to_owned(), remedy))
+    }
+
+    /// Somebody has written to the database: an operator's checkpoint is harmless, a copy over it is not.
+    fn verify(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
+        let path = self.path.clone();
+        let at = |source| StoreError::at(&path, LOOKING, source);
+        let sound = open::connect(&path).map_err(at).and_then(|db| open::check(&path, &db).map(|_format| db));
+        let found = match sound {
+            // Without the pages that the connection before remembers.
+            Ok(db) => {
+                self.db = db;
+                match self.has(known) {
+                    Ok(true) => {
+                        self.spoiled = false;
+                        return self.adopt();
+                    }
+                    Ok(false) => "other revisions than those in force".to_owned(),
+                    Err(error) => error.to_string(),
+                }
+            }
+            Err(error) => error.to_string(),
+        };
+        // From now on it is no source of what is known.
+        self.spoiled = true;
+        Err(self.misplaced(found, OVERWRITTEN))
+    }
+
+    fn misplaced(&self, found: String, remedy: &'static str) -> StoreError {
+        StoreError::Misplaced { path: self.path.clone(), found, remedy }
+    }
+
+    fn has(&self, known: &Known<'_>) -> Result<bool, StoreError> {
+        let loaded = self.load()?;
+        let same = |(name, traffic): (&Name, &Arc<Traffic>)| {
+            loaded.traffic.get(name).is_some_and(|found| found.salt == traffic.salt && found.slots == traffic.slots)
+        };
+        Ok(loaded.revision == known.revision && known.traffic.iter().all(same))
+    }
+
+    /// A new file with everything that the connection knows, whose own file has no name any more.
+    fn make_anew(&mut self) -> Result<(), StoreError> {
+        let target = end_of(&self.path).map_err(|error| self.file_error(error))?;
+        let new = beside(&target, ".anew");
+        let made = self.write_anew(&target, &new);
+        if made.is_err() {
+            // Perhaps it was not there yet.
+            fs::remove_file(&new).ok();
+        }
+        made?;
+        self.note = Some("the file was gone and is made anew with everything known");
+        Ok(())
+    }
+
+    fn write_anew(&mut self, target: &Path, new: &Path) -> Result<(), StoreError> {
+        let io = |source| StoreError::File { path: target.to_owned(), source };
+        match fs::remove_file(new) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(io(error)),
+        }
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(open::MODE).open(new);
+        let file = file.map_err(io)?;
+        let name = new.to_str().ok_or_else(|| io(io::Error::other("its path is not UTF-8")))?;
+        let copied = self.db.execute("VACUUM INTO ?1", [name]);
+        copied.map_err(|source| StoreError::at(&self.path, "make the revision store anew", source))?;
+        file.sync_all().and_then(|()| file.try_lock().map_err(io::Error::from)).map_err(io)?;
+        // A log beside a database is taken for its own: the old one must be gone before the new database is there.
+        for sidecar in self.place.iter().flat_map(Place::sidecars) {
+            match fs::remove_file(sidecar) {
+                Ok(()) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(io(error)),
+            }
+        }
+        // Not by renaming it: what has come to be there in between is not ours to write over.
+        fs::hard_link(new, target).and_then(|()| fs::remove_file(new)).map_err(io)?;
+        let opened = open::sync_folder(target).map_err(io).and_then(|()| {
+            let db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
+            Ok((db, Place::of(&self.path).map_err(io)?))
+        });
+        // So that the next try finds nothing again.
+        let (db, place) = opened.inspect_err(|_error| drop(fs::remove_file(target)))?;
+        abandon(std::mem::replace(&mut self.db, db));
+        if let Some(lock) = &mut self.lock {
+            lock.go_over(file, &target.canonicalize().map_err(io)?);
+        }
+        self.place = Some(place);
+        Ok(())
+    }
+
+    /// The log is gone by its name only: everything in it is put into the database, and there is a new one.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let at = |source| StoreError::at(&self.path, "put the write-ahead log into the database", source);
+        let busy: i64 = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(at)?;
+        if busy != 0 {
+            return Err(StoreError::InUse { path: self.path.clone() });
+        }
+        // Two connections of a process share a log: the one without a name must be closed before there is another one.
+        let placeholder = Connection::open_in_memory().map_err(at)?;
+        abandon(std::mem::replace(&mut self.db, placeholder));
+        self.detached = true;
+        self.attach()?;
+        self.note = Some("the write-ahead log was gone; everything is in the database, and there is a new log");
+        Ok(())
+    }
+
+    fn attach(&mut self) -> Result<(), StoreError> {
+        self.db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
+        self.place = Some(Place::of(&self.path).map_err(|error| self.file_error(error))?);
+        self.detached = false;
+        Ok(())
+    }
+
+    /// Before it is closed: the log by that name may be that of the file that is there now.
+    pub(super) fn leave_what_is_not_ours(&self) {
+        if self.look().is_ok_and(|found| !matches!(found, Finding::Ours | Finding::Written | Finding::LogGone)) {
+            keep_log(&self.db);
+        }
+    }
+}
+
+/// Closes a connection whose files have no name any more, and leaves those alone that have it now.
+fn abandon(db: Connection) {
+    keep_log(&db);
+    drop(db);
+}
+
+/// SQLite deletes the log by its name when the last connection is closed, unless it does not empty it.
+fn keep_log(db: &Connection) {
+    if let Err(error) = db.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true) {
+        tracing::warn!(%error, "cannot keep the write-ahead log of another store from being deleted");
+    }
+}
+
+/// Where a path leads to, of which the last part may not be there: a link that leads nowhere is followed.
+fn end_of(path: &Path) -> io::Result<PathBuf> {
+    let mut end = path.to_owned();
+    // As many links as the kernel follows.
+    for _ in 0..40 {
+        let Ok(target) = fs::read_link(&end) else { break };
+        end = parent(&end).join(target);
+    }
+    let name = end.file_name().ok_or_else(|| io::Error::other("it ends in no name"))?;
+    Ok(parent(&end).canonicalize()?.join(name))
+}
