@@ -21,6 +21,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::connection::wire::WireBody;
 use super::edit;
 use super::meter::Meter;
+use super::rewind::Rewindable;
 use crate::http1::{Broken, turn};
 use crate::upstream::IncomingError;
 
@@ -227,6 +228,8 @@ pub enum RequestBody {
     },
     /// It was kept from an attempt before.
     Kept(VecDeque<Bytes>),
+    /// It is one of the others, lent to an attempt that may not be the last.
+    Rewindable(Rewindable),
 }
 
 impl Body for RequestBody {
@@ -237,6 +240,7 @@ impl Body for RequestBody {
         let (incoming, idle, meter, state, copy) = match &mut *self {
             Self::Empty => return Poll::Ready(None),
             Self::Kept(parts) => return Poll::Ready(parts.pop_front().map(|part| Ok(Frame::data(part)))),
+            Self::Rewindable(body) => return Pin::new(body).poll_frame(cx),
             Self::Stream { incoming, idle, meter, state, copy } => (incoming, idle, meter, state, copy),
         };
         if state.over.get() {
@@ -260,6 +264,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Kept(parts) => parts.is_empty(),
+            Self::Rewindable(body) => body.is_end_stream(),
             Self::Stream { incoming, .. } => incoming.is_end_stream(),
         }
     }
@@ -269,6 +274,7 @@ impl Body for RequestBody {
             Self::Empty => SizeHint::with_exact(0),
             Self::Kept(parts) => SizeHint::with_exact(parts.iter().map(|part| part.len() as u64).sum()),
             Self::Stream { incoming, .. } => incoming.size_hint(),
+            Self::Rewindable(body) => body.size_hint(),
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The stage that sends the request and waits for the head of the answer.
 //!
-//! A request of which nothing was written goes out again on another connection whatever its method. One
-//! that was written to a connection that had been used before is sent once more if its method is idempotent and it has no
-//! body, within the budget: the origin most likely closed the idle connection at the same moment (RFC 9110, 9.2.2;
-//! RFC 9112, 9.3.1). Never after the head of an answer.
+//! A request of which nothing was written goes out again on another connection whatever its method, and so does one
+//! that an HTTP/2 endpoint has certainly not looked at: it refused the stream, or its GOAWAY ends before it (RFC 9113, 8.7).
+//! Neither is a failure of the version. One that was written to a connection that had been used before is sent once more
+//! if its method is idempotent, within the budget: the origin most likely closed the idle connection at the same moment
+//! (RFC 9110, 9.2.2; RFC 9112, 9.3.1). What there is of a body has to be [still there](super::rewind), and never is a request
+//! sent again after the head of an answer.
 
 use std::rc::Rc;
 
@@ -16,6 +18,7 @@ use super::dial::{Lease, dial};
 use super::meter;
 use super::observe::Observer;
 use super::refuse::Refusal;
+use super::rewind::Rewindable;
 use super::routed::Routed;
 use super::send::{SendError, send};
 use super::worker::Worker;
@@ -24,8 +27,8 @@ use crate::message::{RequestHead, Response};
 use crate::stats::{Refused, Retry, UpstreamFailure};
 use crate::upstream::Incoming;
 
-/// How often a request that was not written may look for another connection: the pools can hold several that the origin
-/// has closed by now, and a fresh one follows.
+/// How often a request that was not written, or not looked at, may look for another connection: the pools can hold several
+/// that the origin has closed by now, and a fresh one follows.
 const UNSENT_TRIES_MAX: usize = 3;
 
 /// An answer's head, with what its body still needs.
@@ -54,13 +57,19 @@ pub async fn forward(
     let may_switch = head.headers.contains(UPGRADE);
     let mut unsent = 0;
     let mut retried = false;
+    let mut lent = None;
     loop {
-        let repeatable = !retried && lease.reused && is_repeatable(head, body);
+        let repeatable = !retried && lease.reused && head.method.is_idempotent();
+        // On HTTP/1.1 no endpoint says what it has not looked at. A WebSocket has no body.
+        if lent.is_none() && (repeatable || lease.sender.is_http2() && !may_switch) {
+            lent = Rewindable::lend(body);
+        }
         let http2 = lease.sender.is_http2();
         let interim = |head| observer.interim.came(head, &worker.settings.edit);
         let sent = send(&mut lease, (head, body, &scheme), state, policy.response_timeout, interim).await;
         let fresh = match sent {
             Ok(response) => {
+                lent.iter().for_each(Rewindable::settle);
                 check(&response, may_switch).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(Answer { response, lease });
             }
@@ -69,14 +78,19 @@ pub async fn forward(
                 unsent += 1;
                 unsent == UNSENT_TRIES_MAX
             }
-            Err(SendError::Broken) if repeatable && observer.allow_retry() => {
+            Err(SendError::Unprocessed) if unsent < UNSENT_TRIES_MAX && rewound(body, lent.as_ref()) => {
+                observer.retried(Retry::Unprocessed);
+                unsent += 1;
+                unsent == UNSENT_TRIES_MAX
+            }
+            Err(SendError::Broken) if repeatable && rewound(body, lent.as_ref()) && observer.allow_retry() => {
                 observer.retried(Retry::Reused);
                 retried = true;
                 true
             }
             // An endpoint need not take WebSockets over HTTP/2, and many end the stream to say so (RFC 8441, 3): that is a
             // refusal, and nobody's failure. Otherwise clients could have healthy endpoints ejected.
-            Err(SendError::Broken) if may_switch && http2 => {
+            Err(SendError::Broken | SendError::Unprocessed) if may_switch && http2 => {
                 let detail = "the upstream does not take WebSockets over HTTP/2";
                 return Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
             }
@@ -93,9 +107,12 @@ pub async fn forward(
     }
 }
 
-/// Whether a request may be sent twice without anybody noticing: idempotent (RFC 9110, 9.2.2) and without a body.
-fn is_repeatable(head: &RequestHead, body: &RequestBody) -> bool {
-    head.method.is_idempotent() && matches!(body, RequestBody::Empty)
+/// Puts the body back to its beginning, if there is one. Returns whether that could be done.
+fn rewound(body: &mut RequestBody, lent: Option<&Rewindable>) -> bool {
+    match lent {
+        Some(lent) => lent.again().map(|again| *body = again).is_some(),
+        None => matches!(body, RequestBody::Empty),
+    }
 }
 
 /// Rule 6: what an answer must not have, whatever can be made of it. The connection is not used again.
@@ -154,7 +171,7 @@ fn refusal(error: &SendError, state: &BodyState, observer: &Observer) -> Refusal
         SendError::Malformed => {
             (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, "the upstream's answer is not HTTP/1.1")
         }
-        SendError::Broken | SendError::Unsent => {
+        SendError::Broken | SendError::Unsent | SendError::Unprocessed => {
             (UpstreamFailure::Reset, Refused::UpstreamReset, "the upstream hung up before it answered")
         }
     };

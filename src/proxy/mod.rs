@@ -48,6 +48,7 @@ pub mod proxy_protocol;
 pub mod rate;
 pub mod redirect;
 pub mod refuse;
+pub mod rewind;
 pub mod routed;
 mod send;
 pub mod settle;

@@ -18,7 +18,7 @@ use crate::http1::ResponseHead;
 use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
 use crate::upstream::http1::{self, Http1, RequestLines};
-use crate::upstream::sender::Stream;
+use crate::upstream::sender::{Stream, StreamError};
 use crate::upstream::{Incoming, Sender};
 
 /// Why there is no answer.
@@ -26,6 +26,8 @@ use crate::upstream::{Incoming, Sender};
 pub(super) enum SendError {
     /// Not a byte was written.
     Unsent,
+    /// It was written, and the endpoint has not looked at it (RFC 9113, 8.7).
+    Unprocessed,
     /// The connection broke after the request was written, at least in part.
     Broken,
     /// What came was not HTTP.
@@ -116,15 +118,14 @@ async fn on_http2(
             () = sleep_until(deadline) => deadline = wait.again()?,
         }
     };
-    sent.map(|response| Box::new(Response::from(response.map(Incoming::Http2)))).map_err(|mut error| {
-        match error.take_message() {
-            Some(request) => {
-                *body = request.into_body();
-                SendError::Unsent
-            }
-            None if error.error().is_parse() => SendError::Malformed,
-            None => SendError::Broken,
+    sent.map(|response| Box::new(Response::from(response.map(Incoming::Http2)))).map_err(|error| match error {
+        StreamError::Unsent(request) => {
+            *body = request.into_body();
+            SendError::Unsent
         }
+        StreamError::Unprocessed => SendError::Unprocessed,
+        StreamError::Malformed => SendError::Malformed,
+        StreamError::Broken => SendError::Broken,
     })
 }
 

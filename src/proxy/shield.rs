@@ -53,7 +53,7 @@ impl Spare {
         }
         let recording = match body {
             RequestBody::Empty => None,
-            RequestBody::Kept(_) => return None,
+            RequestBody::Kept(_) | RequestBody::Rewindable(_) => return None,
             RequestBody::Stream { incoming, copy, .. } => {
                 let most = shield.body_bytes_max;
                 if incoming.size_hint().lower() > most as u64 {

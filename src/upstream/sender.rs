@@ -4,12 +4,14 @@
 //! in the pool, and an exchange owns a [`Stream`] of it, which is a place in its count of open streams.
 
 use std::cell::Cell;
+use std::error::Error;
 use std::rc::Rc;
 
+use h2::Reason;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http2};
+use hyper::client::conn::http2;
 use tokio::time::Instant;
 
 use super::http1::Http1;
@@ -17,6 +19,10 @@ use super::http1::Http1;
 /// Streams that we open on one connection at the most, whatever the origin allows: what one broken connection can take
 /// with it.
 pub(super) const STREAMS_MAX: u32 = 100;
+
+/// So many answers for each of the streams that a connection may have, and it may have one more: of the requests to an
+/// endpoint that refuses streams about one in so many is sent twice.
+const ANSWERS_A_PLACE: usize = 20;
 
 /// Sends the request of one exchange.
 #[derive(Debug)]
@@ -60,10 +66,45 @@ impl<B: Body + 'static> Stream<B> {
     /// Sends, and waits for the head of the answer.
     ///
     /// # Errors
-    /// The request comes back with the error if nothing of it was written.
-    pub async fn try_send(&mut self, request: Request<B>) -> Result<Response<Incoming>, TrySendError<Request<B>>> {
-        self.sender.try_send_request(request).await
+    /// [`StreamError`] when there is none. The connection takes no new streams, or fewer, if that is what it says.
+    pub async fn try_send(&mut self, request: Request<B>) -> Result<Response<Incoming>, StreamError<B>> {
+        match self.sender.try_send_request(request).await {
+            Ok(response) => {
+                self.load.answered();
+                Ok(response)
+            }
+            Err(mut error) => Err(match error.take_message() {
+                Some(request) => StreamError::Unsent(Box::new(request)),
+                None => self.failed(error.error()),
+            }),
+        }
     }
+
+    fn failed(&self, error: &hyper::Error) -> StreamError<B> {
+        let remote =
+            error.source().and_then(|cause| cause.downcast_ref::<h2::Error>()).filter(|cause| cause.is_remote());
+        match remote {
+            // The codec says this to streams above the last one that the endpoint may have looked at, and to no others.
+            Some(cause) if cause.is_go_away() => self.load.leaving.set(true),
+            Some(cause) if cause.is_reset() && cause.reason() == Some(Reason::REFUSED_STREAM) => self.load.refused(),
+            Some(_) | None if error.is_parse() => return StreamError::Malformed,
+            Some(_) | None => return StreamError::Broken,
+        }
+        StreamError::Unprocessed
+    }
+}
+
+/// Why there is no answer on a stream.
+#[derive(Debug)]
+pub enum StreamError<B> {
+    /// Nothing of the request was written.
+    Unsent(Box<Request<B>>),
+    /// The endpoint has not looked at it, and says so (RFC 9113, 8.7): whatever it is, it may be sent again.
+    Unprocessed,
+    /// What came was not HTTP.
+    Malformed,
+    /// The stream or its connection broke.
+    Broken,
 }
 
 impl<B> Drop for Stream<B> {
@@ -90,7 +131,7 @@ impl<B> Shared<B> {
     #[must_use]
     pub fn stream(&self) -> Option<Stream<B>> {
         let load = &self.load;
-        if self.sender.is_closed() || load.open.get() >= load.most.get().min(STREAMS_MAX as usize) {
+        if self.is_closed() || load.open.get() >= load.most.get().min(load.room.get()) {
             return None;
         }
         load.open.set(load.open.get() + 1);
@@ -106,7 +147,7 @@ impl<B> Shared<B> {
     /// Whether it takes no more streams.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.sender.is_closed()
+        self.sender.is_closed() || self.load.leaving.get()
     }
 }
 
@@ -116,11 +157,72 @@ pub(super) struct Load {
     open: Cell<usize>,
     /// What the origin allows.
     pub(super) most: Cell<usize>,
+    /// What it has taken: less than it allows, if it refused one.
+    room: Cell<usize>,
+    /// Answers since `room` has changed.
+    answers: Cell<usize>,
+    /// Whether it has said that it takes no more.
+    leaving: Cell<bool>,
     quiet_since: Cell<Instant>,
 }
 
 impl Load {
     pub(super) fn new(now: Instant) -> Self {
-        Self { open: Cell::new(0), most: Cell::new(STREAMS_MAX as usize), quiet_since: Cell::new(now) }
+        let most = STREAMS_MAX as usize;
+        Self {
+            open: Cell::new(0),
+            most: Cell::new(most),
+            room: Cell::new(most),
+            answers: Cell::new(0),
+            leaving: Cell::new(false),
+            quiet_since: Cell::new(now),
+        }
+    }
+
+    /// Notes the head of an answer: some answers later there may be room for one stream more.
+    fn answered(&self) {
+        let room = self.room.get();
+        if room >= STREAMS_MAX as usize {
+            return;
+        }
+        self.answers.set(self.answers.get() + 1);
+        if self.answers.get() >= ANSWERS_A_PLACE * room {
+            self.room.set(room + 1);
+            self.answers.set(0);
+        }
+    }
+
+    /// Notes that a stream was refused: there is room for those beside it. An endpoint may count more of them as open than
+    /// we do, or fewer than it allows.
+    fn refused(&self) {
+        let others = self.open.get().saturating_sub(1);
+        self.room.set(self.room.get().min(others).max(1));
+        self.answers.set(0);
+        if others == 0 {
+            self.leaving.set(true);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_refuses_a_stream_gets_fewer_and_more_again_little_by_little() {
+        let load = Load::new(Instant::now());
+        load.open.set(12);
+        load.refused();
+        load.open.set(11);
+        load.refused();
+        assert_eq!(load.room.get(), 10);
+        (0..ANSWERS_A_PLACE * 10).for_each(|_| load.answered());
+        assert_eq!(load.room.get(), 11);
+        load.open.set(30);
+        load.refused();
+        assert_eq!((load.room.get(), load.leaving.get()), (11, false), "one that was sent before it was known");
+        load.open.set(1);
+        load.refused();
+        assert!(load.leaving.get(), "it takes none at all");
     }
 }

@@ -1,6 +1,9 @@
-"""Calls of a gRPC client, Google's own, to `grpc_server.py` through the proxy: `calls|sticky|dead|slow PROXY`."""
+"""Calls of a gRPC client, Google's own, to `grpc_server.py` through the proxy: `calls|sticky|dead|slow PROXY`,
+`many PROXY SECONDS STREAMS`."""
 
+import collections
 import queue
+import threading
 import time
 
 import grpc
@@ -82,6 +85,34 @@ def answers(proxy):
     common.say(passed="answers")
 
 
+def many(proxy, seconds, streams):
+    """Calls of three kinds, so many at a time, on one connection: how many there were, and what became of those that failed."""
+    end, lock = time.monotonic() + float(seconds), threading.Lock()
+    ended = collections.Counter()
+
+    def user(number):
+        calls = (
+            lambda: service.unary_unary("/t.T/brief")(b"x" * 100, timeout=WAIT),
+            lambda: service.stream_unary("/t.T/total")(iter([b"1", b"2"]), timeout=WAIT),
+            lambda: list(service.stream_stream("/t.T/talk")(iter([b"1", b"2"]), timeout=WAIT)),
+        )
+        while time.monotonic() < end:
+            try:
+                calls[number % len(calls)]()
+                how = "ok"
+            except grpc.RpcError as error:
+                how = f"{error.code().name}: {error.details()}"
+            with lock:
+                ended[how] += 1
+
+    with channel(proxy) as service:
+        users = [threading.Thread(target=user, args=(number,)) for number in range(int(streams))]
+        [thread.start() for thread in users]
+        [thread.join() for thread in users]
+    good = ended.pop("ok", 0)
+    common.say(calls=good + sum(ended.values()), failed=sum(ended.values()), how=dict(ended))
+
+
 def sticky(proxy):
     """Every user stays on one version, on a connection that all of them share."""
     versions = {}
@@ -118,4 +149,4 @@ def slow(proxy):
 
 
 if __name__ == "__main__":
-    common.run({"calls": calls, "answers": answers, "sticky": sticky, "dead": dead, "slow": slow})
+    common.run({"calls": calls, "answers": answers, "sticky": sticky, "dead": dead, "slow": slow, "many": many})

@@ -1,7 +1,9 @@
-"""A gRPC server, Google's own, whose messages are plain bytes: `serve VERSION`."""
+"""A gRPC server, Google's own, whose messages are plain bytes: `serve VERSION`, or `serve VERSION:AGE:STREAMS` to let
+connections live for so many milliseconds only, with so many streams at a time."""
 
 import concurrent.futures
 import threading
+import time
 
 import grpc
 
@@ -13,6 +15,12 @@ GO = threading.Semaphore(0)
 
 def unary(request, context):
     return VERSION + b" " + request
+
+
+def brief(request, context):
+    """Takes some milliseconds, as calls do: streams are open whenever a connection comes to its end."""
+    time.sleep(0.005)
+    return request
 
 
 def big(request, context):
@@ -62,7 +70,7 @@ def talk(requests, context):
         yield b"re: " + request
 
 
-UNARY = (unary, big, refused, late, was_abandoned, go)
+UNARY = (unary, brief, big, refused, late, was_abandoned, go)
 
 
 class Service(grpc.GenericRpcHandler):
@@ -82,8 +90,12 @@ class Service(grpc.GenericRpcHandler):
 
 def serve(version):
     global VERSION
+    version, _, bounds = version.partition(":")
     VERSION = version.encode()
     options = [("grpc.max_receive_message_length", -1), ("grpc.so_reuseport", 0)]
+    if bounds:
+        age, streams = bounds.split(":")
+        options += [("grpc.max_connection_age_ms", int(age)), ("grpc.max_concurrent_streams", int(streams))]
     server = grpc.server(concurrent.futures.ThreadPoolExecutor(16), options=options)
     server.add_generic_rpc_handlers((Service(),))
     port = server.add_insecure_port("127.0.0.1:0")

@@ -3,7 +3,9 @@
 
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
+use super::support::process::Process;
 use super::support::script::{Server, installed, python, run};
 use super::support::{Origin, Proxy, Reply, Setup, eventually};
 
@@ -49,6 +51,45 @@ fn grpc_clients_are_told_in_their_own_words_that_nobody_answers() {
     let said = run(&python, "grpc_client.py", &["dead", &address]);
     let told = said.iter().all(|call| call["details"].as_str().is_some_and(|text| text.contains(": ")));
     assert!(said.len() == 4 && told, "{said:?}");
+}
+
+#[test]
+fn grpc_calls_do_not_notice_that_connections_age_and_streams_are_refused() {
+    let Some(python) = python("gRPC and connections that age") else { return };
+    for server in ["v1:1000:100", "v1:1000:10"] {
+        let server = grpc_server(&python, server);
+        let proxy = grpc(&[&server], &[100], "");
+        let said = run(&python, "grpc_client.py", &["many", &proxy.address.to_string(), "4", "50"]);
+        let direct = run(&python, "grpc_client.py", &["many", &server.address.to_string(), "2", "50"]);
+        println!("through the proxy: {}, direct: {}", said[0], direct[0]);
+        assert!(said[0]["failed"] == 0 && said[0]["calls"].as_u64() > Some(500), "{said:?}");
+        assert!(proxy.metric("pointsman_upstream_failures_total", &[]) < 0.5, "no failure of the version");
+        assert!(proxy.metric("pointsman_first_attempts_total", &["outcome=\"failed\""]) < 0.5);
+    }
+}
+
+#[test]
+fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
+    let Some(python) = python("gRPC and upgrades") else { return };
+    let server = grpc_server(&python, "v1");
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.toml");
+    let text = format!(
+        "[listeners.public]\naddress = \"127.0.0.1:0\"\nh2c = true\n[admin]\naddress = \"127.0.0.1:0\"\n\
+         [services.shop.versions.v1]\nendpoints = [\"{}\"]\nprotocol = \"h2\"\n",
+        server.address
+    );
+    std::fs::write(&path, text).unwrap();
+    let mut process = Process::start(&path);
+    // The old process says GOAWAY while streams are open and new ones are begun; its client sends none of them again.
+    let (address, script) = (process.listener.to_string(), python.clone());
+    let calls = std::thread::spawn(move || run(&script, "grpc_client.py", &["many", &address, "5", "50"]));
+    for _ in 0..3 {
+        std::thread::sleep(Duration::from_millis(1_300));
+        process.upgrade().unwrap();
+    }
+    let said = calls.join().unwrap();
+    assert!(said[0]["failed"] == 0 && said[0]["calls"].as_u64() > Some(500), "{said:?}");
 }
 
 fn websockets(python: &Path, versions: &[&str], service: &str) -> (Proxy, Vec<Server>) {

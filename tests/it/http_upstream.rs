@@ -209,9 +209,8 @@ fn an_idempotent_request_is_sent_again_once_when_a_used_connection_breaks() {
 
 #[test]
 fn what_may_have_had_an_effect_is_not_sent_again() {
-    let chunked = "PUT /again HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
-    for request in [post("/again", "x"), post("/again", ""), get("/again").replace("GET", "PATCH"), chunked.to_owned()]
-    {
+    let large = post("/again", &"l".repeat(100_000)).replacen("POST", "PUT", 1);
+    for request in [post("/again", "x"), post("/again", ""), get("/again").replace("GET", "PATCH"), large] {
         let flag = Arc::new(AtomicBool::new(false));
         let origin = turning(&flag);
         let proxy = one_worker(&[&origin], "");
@@ -221,6 +220,27 @@ fn what_may_have_had_an_effect_is_not_sent_again() {
         client.ask(&request).assert_refused(502, "upstream_reset");
         assert_eq!(origin.seen().iter().filter(|seen| seen.target() == "/again").count(), 1, "{request:?}");
         proxy.await_metric(FAILURES, &["version=\"v1\"", "reason=\"reset\""], 1.0);
+    }
+}
+
+#[test]
+fn an_idempotent_request_is_sent_again_with_its_body() {
+    let chunked = "PUT /again HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n";
+    let with_length = |method: &str| post("/again", "hi").replacen("POST", method, 1);
+    for request in [with_length("PUT"), with_length("DELETE"), chunked.to_owned()] {
+        let broken = Arc::new(AtomicBool::new(false));
+        let flag = Arc::clone(&broken);
+        let origin = Origin::with(move |_| match flag.swap(false, Ordering::SeqCst) {
+            true => Reply::default().reset(),
+            false => Reply::raw(ok()),
+        });
+        let proxy = one_worker(&[&origin], "");
+        let mut client = proxy.client();
+        client.ask(get("/"));
+        broken.store(true, Ordering::SeqCst);
+        assert_eq!(client.ask(&request).status, 200, "{request:?}");
+        let again: Vec<_> = origin.seen().iter().skip(1).map(|seen| (seen.connection, seen.text())).collect();
+        assert_eq!(again, [(0, "hi".to_owned()), (1, "hi".to_owned())], "{request:?}");
     }
 }
 

@@ -64,6 +64,7 @@ mod shield;
 mod soak;
 mod store;
 mod store_lost;
+mod streams_refused;
 mod support;
 mod switch;
 mod systemd;
