@@ -47,7 +47,9 @@ pub(super) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clie
     }
     let signs = |file: &Path| running.releases.notify.iter().any(|notify| notify.secret_file.as_deref() == Some(file));
     files.secrets.retain(|(_, file)| !signs(file));
-    joined(config, &Findings::of(&files).problems)
+    let found = Findings::of(&files);
+    found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+    joined(config, &found.problems)
 }
 
 /// The config, if neither its text nor its files have problems.
@@ -72,6 +74,7 @@ impl Findings {
         for tls in &files.servers {
             let examined = tls.settings.examine();
             found.side(tls, &examined);
+            found.keys(tls, tls.settings.exposed());
             found.choices(tls, &examined.certificates);
         }
         // Many versions speak TLS in the same way.
@@ -79,6 +82,7 @@ impl Findings {
         for tls in &files.clients {
             let examined = known.entry(&tls.settings).or_insert_with(|| tls.settings.examine());
             found.side(tls, examined);
+            found.keys(tls, tls.settings.exposed());
         }
         found.tokens(&files.tokens);
         found.secrets(&files.secrets);
@@ -93,6 +97,11 @@ impl Findings {
             let warning = certificate.as_ref().and_then(|certificate| certificate.warning(now));
             self.warnings.extend(warning.map(|text| tls.key_of(Part::Certificate(index)).problem(text)));
         }
+    }
+
+    /// Keys that others can read.
+    fn keys<S>(&mut self, tls: &TlsFiles<S>, exposed: Vec<(Part, String)>) {
+        self.warnings.extend(exposed.into_iter().map(|(part, text)| tls.key_of(part).problem(text)));
     }
 
     /// Certificates of a server that no client would ever get.

@@ -45,12 +45,16 @@ impl Material {
         Ok(Self { listeners, admin, sides: Arc::new(Sides { servers, clients }) })
     }
 
-    /// What their owners should know, a line each: certificates that have expired, or soon will.
+    /// What their owners should know, a line each: certificates that have expired, or soon will, and keys that others can
+    /// read.
     pub(super) fn warnings(&self) -> Vec<String> {
         let now = jiff::Timestamp::now().as_second();
         let facts = self.sides.facts();
         let each = facts.iter().flat_map(|side| side.certificates.iter().map(move |certificate| (side, certificate)));
-        each.filter_map(|(side, certificate)| Some(format!("{}: {}", side.place, certificate.warning(now)?))).collect()
+        let certificates =
+            each.filter_map(|(side, certificate)| Some(format!("{}: {}", side.place, certificate.warning(now)?)));
+        let keys = facts.iter().flat_map(|side| side.exposed.iter().map(|line| format!("{}: {line}", side.place)));
+        certificates.chain(keys).collect()
     }
 }
 

@@ -49,6 +49,9 @@ fn status_text(status: &Value) -> String {
     for problem in list(&status["tokens"], "problems").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {problem}\n", toned("new tokens are not in use", Tone::Bad)));
     }
+    for warning in list(&status["tokens"], "warnings").filter_map(Value::as_str) {
+        text.push_str(&format!("{}: {warning}\n", toned("token", Tone::Warn)));
+    }
     for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", Tone::Warn)));
     }
@@ -69,7 +72,7 @@ fn status_text(status: &Value) -> String {
     list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service))
 }
 
-/// What somebody should know of the certificates of a place: nothing, if all is well.
+/// What somebody should know of the certificates and keys of a place: nothing, if all is well.
 fn tls_lines(side: &Value) -> String {
     let place = member(side, "place");
     let refused = list(side, "problems").filter_map(Value::as_str);
@@ -77,7 +80,9 @@ fn tls_lines(side: &Value) -> String {
         refused.map(|problem| format!("{}: {place}: {problem}\n", toned("new TLS files are not in use", Tone::Bad)));
     let warned = list(side, "certificates").filter_map(|certificate| certificate["warning"].as_str());
     let warned = warned.map(|warning| format!("{}: {place}: {warning}\n", toned("certificate", Tone::Warn)));
-    refused.chain(warned).collect()
+    let exposed = list(side, "warnings").filter_map(Value::as_str);
+    let exposed = exposed.map(|warning| format!("{}: {place}: {warning}\n", toned("key", Tone::Warn)));
+    refused.chain(warned).chain(exposed).collect()
 }
 
 /// What was lost of a log: nothing, if nothing was.
@@ -196,6 +201,15 @@ mod tests {
         let text = status_text(&json!({ "logs": logs }));
         assert!(text.contains("lines of the log that were lost: 7 (Broken pipe)\n"), "{text}");
         assert!(!text.contains("access log"), "{text}");
+    }
+
+    #[test]
+    fn keys_and_tokens_that_others_can_read_are_told() {
+        let side =
+            json!({ "place": "admin.tls", "problems": [], "certificates": [], "warnings": ["others can read a.key"] });
+        let text = status_text(&json!({ "tls": [side], "tokens": { "warnings": ["others can read ops"] } }));
+        assert!(text.contains("\nkey: admin.tls: others can read a.key\n"), "{text}");
+        assert!(text.contains("\ntoken: others can read ops\n"), "{text}");
     }
 
     #[test]

@@ -36,6 +36,8 @@ struct Look {
     followed: Followed,
     after: Vec<Option<Identity>>,
     news: Vec<News>,
+    /// Keys that others can read by now, with their places.
+    exposed: Vec<(String, String)>,
     tokens: Option<Result<Vec<String>, Vec<String>>>,
 }
 
@@ -113,15 +115,17 @@ impl Renewal {
             let files = files(&sides, &access);
             let followed = follower.follow(&files);
             let (news, tokens) = (sides.reload(), access.tokens().reload());
+            let exposed = sides.look_at_keys();
             let after = files.iter().map(|file| Identity::of(file)).collect();
-            Look { followed, after, news, tokens }
+            Look { followed, after, news, exposed, tokens }
         });
-        let Some(Look { followed, after, news, tokens }) = look.await else {
+        let Some(Look { followed, after, news, exposed, tokens }) = look.await else {
             self.settle.taken(now, Vec::new());
             return;
         };
         self.heed(watcher, &followed);
         news.iter().for_each(tell);
+        exposed.iter().for_each(|(place, warning)| tracing::warn!(%place, "{warning}"));
         tokens.iter().for_each(tell_tokens);
         let torn = followed.identities != after;
         self.settle.taken(now, followed.identities);

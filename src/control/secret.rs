@@ -1,8 +1,9 @@
 //! Files that hold the secrets of notifications.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+
+use crate::tls::private_file::{KeptFrom, warning};
 
 /// More is not a secret but another file.
 const BYTES_MAX: u64 = 65_536;
@@ -56,10 +57,7 @@ impl Secret {
             return Err(bad(format!("{} bytes", metadata.len())));
         }
         let bytes = fs::read(file).map_err(unreadable)?;
-        let mode = metadata.permissions().mode() & 0o7777;
-        let warning = (mode & 0o077 != 0).then(|| {
-            format!("other users can read {file}, mode {mode:04o}, want 0600 (chmod 600)", file = file.display())
-        });
+        let warning = warning(file, KeptFrom::All);
         match bytes.trim_ascii() {
             [] => Err(bad("nothing".to_owned())),
             secret => Ok(Self { bytes: secret.into(), warning }),

@@ -15,7 +15,7 @@ use super::certificate::Certificate;
 use super::error::{FileFault, Part, TlsError};
 use super::files::{Reader, error};
 use super::provider;
-use super::settings::{ClientSettings, Trust};
+use super::settings::{ClientSettings, KeyPair, Trust};
 use super::side::{Examined, Load, Loaded, Side};
 
 /// A version's TLS.
@@ -56,6 +56,10 @@ impl Load for ClientSettings {
         let mut reader = Reader::default();
         let certificates = self.identity.iter().map(|pair| reader.facts(0, pair)).collect();
         Examined { certificates, errors: self.load(None).err().unwrap_or_default() }
+    }
+
+    fn pairs(&self) -> &[KeyPair] {
+        self.identity.as_slice()
     }
 
     fn files(&self) -> Vec<PathBuf> {

@@ -21,7 +21,7 @@ use super::certificates::Certificates;
 use super::error::{FileFault, Part, TlsError};
 use super::files::{Reader, error};
 use super::provider;
-use super::settings::{ClientAuth, MinVersion, ServerSettings};
+use super::settings::{ClientAuth, KeyPair, MinVersion, ServerSettings};
 use super::side::{Examined, Load, Loaded, Side};
 
 /// A listener's TLS.
@@ -60,6 +60,10 @@ impl Load for ServerSettings {
         let mut reader = Reader::default();
         let facts = self.certificates.iter().enumerate().map(|(index, pair)| reader.facts(index, pair)).collect();
         Examined { certificates: facts, errors }
+    }
+
+    fn pairs(&self) -> &[KeyPair] {
+        &self.certificates
     }
 
     fn files(&self) -> Vec<PathBuf> {

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::certificate::Certificate;
-use super::error::TlsError;
+use super::error::{Part, TlsError};
+use super::private_file::{KeptFrom, warning};
+use super::settings::KeyPair;
 
 /// What settings come to once their files are read.
 #[derive(Debug)]
@@ -43,6 +45,15 @@ pub trait Load: Debug {
 
     /// The files.
     fn files(&self) -> Vec<PathBuf>;
+
+    /// Its pairs of a certificate and a key.
+    fn pairs(&self) -> &[KeyPair];
+
+    /// What the owners of keys should know: others can read them.
+    fn exposed(&self) -> Vec<(Part, String)> {
+        let keys = self.pairs().iter().enumerate();
+        keys.filter_map(|(index, pair)| Some((Part::Key(index), warning(&pair.key, KeptFrom::Others)?))).collect()
+    }
 }
 
 /// One end of TLS.
@@ -53,6 +64,8 @@ pub struct Side<S: Load> {
     live: RwLock<Arc<Loaded<S::Config>>>,
     /// What was wrong with the files when they were last read, a line each.
     problems: Mutex<Vec<String>>,
+    /// The keys that others could read then, a line each.
+    exposed: Mutex<Vec<String>>,
 }
 
 /// A side, as metrics and status show it.
@@ -64,6 +77,8 @@ pub struct SideFacts {
     pub certificates: Vec<Certificate>,
     /// Why newer files are not in use, a line each.
     pub problems: Vec<String>,
+    /// Keys that others can read, a line each.
+    pub exposed: Vec<String>,
 }
 
 impl<S: Load> Side<S> {
@@ -73,7 +88,8 @@ impl<S: Load> Side<S> {
     /// Everything that is wrong with them.
     pub fn new(place: String, settings: S) -> Result<Self, Vec<TlsError>> {
         let live = RwLock::new(Arc::new(settings.load(None)?));
-        Ok(Self { place, settings, live, problems: Mutex::default() })
+        let exposed = Mutex::new(lines(&settings));
+        Ok(Self { place, settings, live, problems: Mutex::default(), exposed })
     }
 
     /// Where the config has it.
@@ -102,6 +118,18 @@ impl<S: Load> Side<S> {
         self.problems.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn told_exposed(&self) -> MutexGuard<'_, Vec<String>> {
+        self.exposed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Looks again who can read the keys. Gives what is new.
+    #[must_use]
+    pub fn look_at_keys(&self) -> Vec<String> {
+        let now = lines(&self.settings);
+        let before = std::mem::replace(&mut *self.told_exposed(), now.clone());
+        now.into_iter().filter(|line| !before.contains(line)).collect()
+    }
+
     /// Its files.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
@@ -115,6 +143,7 @@ impl<S: Load> Side<S> {
             place: self.place.clone(),
             certificates: self.loaded().certificates.clone(),
             problems: self.problems().clone(),
+            exposed: self.told_exposed().clone(),
         }
     }
 
@@ -139,4 +168,8 @@ impl<S: Load> Side<S> {
             }
         }
     }
+}
+
+fn lines(settings: &impl Load) -> Vec<String> {
+    settings.exposed().into_iter().map(|(_, line)| line).collect()
 }

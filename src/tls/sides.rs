@@ -38,6 +38,16 @@ impl Sides {
         servers.chain(clients).filter_map(|(place, outcome)| Some((place, outcome?))).collect()
     }
 
+    /// Looks again who can read the keys: what is new, a place and a line each.
+    #[must_use]
+    pub fn look_at_keys(&self) -> Vec<(String, String)> {
+        let at = |place: &str, lines: Vec<String>| {
+            lines.into_iter().map(|line| (place.to_owned(), line)).collect::<Vec<_>>()
+        };
+        let servers = self.servers.iter().flat_map(|side| at(side.place(), side.look_at_keys()));
+        servers.chain(self.clients.sides().iter().flat_map(|side| at(side.place(), side.look_at_keys()))).collect()
+    }
+
     /// What metrics and status show.
     #[must_use]
     pub fn facts(&self) -> Vec<SideFacts> {

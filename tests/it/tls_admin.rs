@@ -6,8 +6,9 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::pki::{Ca, Files, Holds, Ran, run};
-use crate::support::{Proxy, fault};
+use crate::support::pki::{Ca, Files, Holds, Ran, run, set_mode};
+use crate::support::process::Process;
+use crate::support::{Proxy, eventually, fault};
 
 const SITE: &str = "[listeners.public]\naddress = \"127.0.0.1:0\"\n[services.site.versions]\n\
                     v1.endpoints = [\"127.0.0.1:9\"]\nv2.endpoints = [\"127.0.0.1:10\"]\n[services.site]\n\
@@ -184,4 +185,58 @@ fn client_certificates_open_an_address_that_others_can_reach() {
         let ran = pointsman(&["check", "--config", path.to_str().unwrap()]);
         assert_eq!(ran.good, good, "{more}: {ran:?}");
     }
+}
+
+/// A key that everybody can read is told by `check`, at the start, on a reload and by `status`; one for a group is not.
+#[test]
+fn keys_and_tokens_that_others_can_read_are_told() {
+    let (ca, folder) = (Ca::new("ca"), tempfile::tempdir().unwrap());
+    let own = ca.issue("site", "site", &["site.example"]);
+    let token = folder.path().join("ops.token");
+    std::fs::write(&token, "s3cret").unwrap();
+    let path = folder.path().join("pointsman.toml");
+    let tls = own.toml();
+    let text = format!(
+        "{}[admin]\naddress = \"127.0.0.1:0\"\ntokens.ops = {{ role = \"operate\", file = \"{}\" }}\n",
+        SITE.replacen("127.0.0.1:0\"\n", &format!("127.0.0.1:0\"\ntls = {{ {tls} }}\n"), 1),
+        token.display()
+    );
+    std::fs::write(&path, text).unwrap();
+    let check = || pointsman(&["check", "--config", path.to_str().unwrap()]);
+    let told = |ran: &Ran, file: &str| {
+        ran.err.lines().any(|line| line.contains(file) && line.contains("other users can read"))
+    };
+    set_mode(&token, 0o600);
+    set_mode(&own.key, 0o640);
+    let ran = check();
+    assert!(ran.good && ran.err.is_empty(), "a key may be for a group: {ran:?}");
+    set_mode(&own.key, 0o644);
+    set_mode(&token, 0o640);
+    let ran = check();
+    assert!(ran.good && told(&ran, "listeners.public.tls.key") && told(&ran, "admin.tokens.ops.file"), "{ran:?}");
+
+    let process = Process::start(&path);
+    assert!(process.told(&["WARN", "site.key", "mode 0644"]) && process.told(&["WARN", "ops.token", "mode 0640"]));
+    let admin = process.admin_address.to_string();
+    let status = || {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
+        let output = command.args(["--admin", &admin, "status"]).env("POINTSMAN_TOKEN", "s3cret").output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let shown = status();
+    assert!(shown.contains("key: listeners.public.tls: other users can read"), "{shown}");
+    assert!(shown.contains("token: other users can read"), "{shown}");
+    // Mended, and broken again: a reload sees both.
+    set_mode(&own.key, 0o600);
+    set_mode(&token, 0o600);
+    process.signal("HUP");
+    eventually("nothing is to be told", || !status().contains("other users can read"));
+    set_mode(&own.key, 0o604);
+    set_mode(&token, 0o604);
+    process.signal("HUP");
+    eventually("the log tells", || {
+        process.told(&["WARN", "site.key", "mode 0604"]) && process.told(&["WARN", "ops.token", "mode 0604"])
+    });
+    assert!(status().contains("mode 0604"));
 }

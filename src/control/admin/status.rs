@@ -91,6 +91,8 @@ pub struct TokensView {
     good: bool,
     /// Why they are not.
     problems: Vec<String>,
+    /// What their owners should know: that others can read them.
+    warnings: Vec<String>,
 }
 
 /// The config file.
@@ -127,7 +129,8 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
     let totals = sources.registry.worker_totals();
     let refusals = Refused::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0);
     let at = moment(&admin);
-    let problems = admin.access.tokens().problems();
+    let tokens = admin.access.tokens();
+    let (problems, warnings) = (tokens.problems(), tokens.warnings());
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: admin.ready.load(Relaxed),
@@ -140,7 +143,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         config: ConfigView::of(&sources.config.borrow()),
         holds: HoldView::all(&admin),
         tls: tls_view::all(&sources.tls),
-        tokens: TokensView { good: problems.is_empty(), problems },
+        tokens: TokensView { good: problems.is_empty(), problems, warnings },
         logs: LogsView::of(&sources.logs, totals.log_dropped),
         services: table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect(),
     };

@@ -18,6 +18,8 @@ pub struct TlsView {
     problems: Vec<String>,
     /// The certificates in use.
     certificates: Vec<CertificateView>,
+    /// What the owner of its keys should know: that others can read them.
+    warnings: Vec<String>,
 }
 
 /// A certificate.
@@ -44,12 +46,13 @@ pub(super) fn all(sides: &Sides) -> Vec<TlsView> {
 
 impl TlsView {
     fn of(facts: SideFacts) -> Self {
-        let SideFacts { place, certificates, problems } = facts;
+        let SideFacts { place, certificates, problems, exposed } = facts;
         Self {
             place,
             good: problems.is_empty(),
             problems,
             certificates: certificates.into_iter().map(CertificateView::of).collect(),
+            warnings: exposed,
         }
     }
 }

@@ -5,11 +5,12 @@
 
 use std::fmt;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use subtle::ConstantTimeEq;
+
+use crate::tls::private_file::{KeptFrom, warning};
 
 use super::access::{BadToken, Role, TokenFault, TokenFile};
 
@@ -18,7 +19,7 @@ pub(super) struct Token {
     pub(super) name: Arc<str>,
     pub(super) role: Role,
     secret: Box<[u8]>,
-    /// Whether others can read its file, told once.
+    /// What its owner should know: others can read its file.
     warning: Option<String>,
 }
 
@@ -61,6 +62,12 @@ impl Tokens {
         self.told().clone()
     }
 
+    /// What their owners should know, a line each: that others can read them.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        self.in_use().iter().filter_map(|token| token.warning.clone()).collect()
+    }
+
     /// Their files.
     pub fn files(&self) -> impl Iterator<Item = &PathBuf> {
         self.files.iter().map(|token| &token.file)
@@ -82,9 +89,11 @@ impl Tokens {
         let is_new = |(new, old): &(&Token, &Token)| new.secret != old.secret;
         let names = tokens.iter().zip(old.iter()).filter(is_new).map(|(token, _)| token.name.to_string());
         let names: Vec<String> = names.collect();
-        if !names.is_empty() {
-            *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
+        for (new, old) in tokens.iter().zip(old.iter()).filter(|(new, old)| new.warning != old.warning) {
+            new.warning.iter().for_each(|warning| tracing::warn!(token = &*old.name, "{warning}"));
         }
+        // Also if none is new: who can read them may be.
+        *self.in_use.write().unwrap_or_else(PoisonError::into_inner) = tokens.into();
         (recovered || !names.is_empty()).then_some(Ok(names))
     }
 }
@@ -129,11 +138,7 @@ impl Token {
     fn read(TokenFile { name, role, file }: &TokenFile) -> Result<Self, TokenFault> {
         let unreadable = |source| TokenFault::Unreadable { file: file.clone(), source };
         let bytes = fs::read(file).map_err(unreadable)?;
-        let mode = fs::metadata(file).map_err(unreadable)?.permissions().mode();
-        let warning = (mode & 0o077 != 0).then(|| {
-            let mode = mode & 0o7777;
-            format!("other users can read {file}, mode {mode:04o}, want 0600 (chmod 600)", file = file.display())
-        });
+        let warning = warning(file, KeptFrom::All);
         let secret = bytes.trim_ascii();
         let bad = |found| TokenFault::Content { file: file.clone(), found };
         if secret.is_empty() {

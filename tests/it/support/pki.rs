@@ -88,6 +88,7 @@ impl Ca {
         let files = Files { cert: at("pem"), key: at("key") };
         replace(&files.cert, &cert);
         replace(&files.key, &key);
+        set_mode(&files.key, 0o600);
         files
     }
 }
@@ -97,6 +98,12 @@ pub(crate) fn replace(path: &Path, text: &str) {
     let new = path.with_extension("new");
     std::fs::write(&new, text).unwrap();
     std::fs::rename(&new, path).unwrap();
+}
+
+/// Says who may read a file.
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 /// Runs a program to its end, without input.
