@@ -292,3 +292,25 @@ async fn shutdown_ends_the_server() {
     ended.expect("an idle connection does not hold it").unwrap();
     drop(idle);
 }
+
+#[tokio::test]
+async fn a_store_that_another_program_has_locked_is_no_bug_of_ours() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.db");
+    let services = crate::support::spec::services(&[("shop", "v1=95 v2=5")]);
+    let address = pointsman::control::admin::Address::Tcp(([127, 0, 0, 1], 0).into());
+    let control =
+        Control::with(services, pointsman::control::Store::open(&path).unwrap(), &address, &Default::default());
+    // As a backup has it, or somebody in the SQLite shell.
+    let other = rusqlite::Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let locked = control.send("PUT /v1/services/shop/split", r#"{"v1": 50, "v2": 50}"#).await;
+    locked.refusal(503);
+    let detail = locked.json();
+    assert_eq!(detail["type"], "urn:pointsman:problem:store_locked");
+    assert!(detail["detail"].as_str().unwrap().contains("another program has locked the revision store"), "{detail}");
+    assert_eq!(locked.header("retry-after"), Some("1"));
+    assert_eq!(control.table().revision, 1);
+    other.execute_batch("COMMIT").unwrap();
+    assert_eq!(control.send("PUT /v1/services/shop/split", r#"{"v1": 50, "v2": 50}"#).await.status, 200);
+}

@@ -123,6 +123,9 @@ impl From<StoreError> for Problem {
         if error.is_misplaced() {
             return Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_misplaced", chain(&error));
         }
+        if error.is_locked() {
+            return Self::new(StatusCode::SERVICE_UNAVAILABLE, "store_locked", chain(&error));
+        }
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "store_failed", chain(&error))
     }
 }

@@ -23,6 +23,14 @@ pub enum StoreError {
         /// The file.
         path: PathBuf,
     },
+    /// Another program holds a lock on it, for longer than a write waits.
+    #[error("{path}: cannot {doing}: another program has locked the revision store; try again, and end what holds the lock (a backup, or a shell of sqlite3)", path = path.display())]
+    Locked {
+        /// The file.
+        path: PathBuf,
+        /// What was tried.
+        doing: &'static str,
+    },
     /// It is not a store.
     #[error("{path}: found {found}, want a revision store of pointsman; move the file away, or set another [state] path", path = path.display())]
     NotOurs {
@@ -116,7 +124,7 @@ impl StoreError {
             }
             Some(ErrorCode::NotADatabase) => Self::NotOurs { path, found: "a file that is not a database".to_owned() },
             Some(ErrorCode::DatabaseCorrupt) => Self::Damaged { path, found: source.to_string() },
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::InUse { path },
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => Self::Locked { path, doing },
             _ => Self::Sqlite { path, doing, source },
         }
     }
@@ -125,6 +133,12 @@ impl StoreError {
     #[must_use]
     pub fn is_misplaced(&self) -> bool {
         matches!(self, Self::Misplaced { .. } | Self::NotReturned { .. })
+    }
+
+    /// Whether it may be over in a moment: another program has it now.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self, Self::Locked { .. } | Self::InUse { .. })
     }
 
     /// Whether it is for want of room.
