@@ -5,12 +5,19 @@ use std::num::NonZeroUsize;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Proxy;
+use crate::control::admin::CONNECTIONS_MAX;
 
 /// What a worker needs besides connections: its runtime and its listening sockets.
 const DESCRIPTORS_A_WORKER: usize = 6;
 
-/// Kept free for the admin API, the store, a config that is read again, and an upgrade in place.
-const DESCRIPTORS_RESERVED: usize = 16;
+/// Kept free for the store, a config that is read again, and an upgrade in place.
+const DESCRIPTORS_RESERVED: usize = 12;
+
+/// The part of the limit that connections to the admin API may have, if it is less than what they may have anyway.
+const ADMIN_PART: usize = 16;
+
+/// With less it could not be reached while somebody watches it.
+const ADMIN_CONNECTIONS_MIN: usize = 4;
 
 /// What is assumed to be open when the system does not say.
 const DESCRIPTORS_OPEN_DEFAULT: usize = 64;
@@ -29,7 +36,7 @@ pub fn raise_limit() {
 
 /// How many client connections fit, each with one to an endpoint, beside what is open now and what is yet to come.
 pub(super) fn connections_max(proxy: &Proxy, workers: usize) -> usize {
-    let limit = getrlimit(Resource::Nofile).current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX));
+    let limit = limit();
     // One of them is the folder that is being read.
     let open = std::fs::read_dir("/proc/self/fd").map_or(DESCRIPTORS_OPEN_DEFAULT, |folder| folder.count() - 1);
     let fit = fitting(limit, open + workers * DESCRIPTORS_A_WORKER);
@@ -41,9 +48,22 @@ pub(super) fn connections_max(proxy: &Proxy, workers: usize) -> usize {
     wanted.min(fit)
 }
 
+fn limit() -> usize {
+    getrlimit(Resource::Nofile).current.map_or(usize::MAX, |n| usize::try_from(n).unwrap_or(usize::MAX))
+}
+
+/// How many connections the admin API may have.
+pub(super) fn admin_connections_max() -> usize {
+    admin_fitting(limit())
+}
+
+fn admin_fitting(limit: usize) -> usize {
+    (limit / ADMIN_PART).clamp(ADMIN_CONNECTIONS_MIN, CONNECTIONS_MAX)
+}
+
 fn fitting(limit: usize, used: usize) -> usize {
     // At least one: a proxy that starts has to be able to answer.
-    (limit.saturating_sub(used + DESCRIPTORS_RESERVED) / 2).max(1)
+    (limit.saturating_sub(used + DESCRIPTORS_RESERVED + admin_fitting(limit)) / 2).max(1)
 }
 
 #[cfg(test)]
@@ -52,7 +72,8 @@ mod tests {
 
     #[test]
     fn connections_stay_below_half_of_the_limit() {
-        assert_eq!((fitting(1024, 40), fitting(64, 40), fitting(64, 200)), (484, 4, 1));
+        assert_eq!((fitting(1024, 40), fitting(64, 40), fitting(64, 200)), (454, 4, 1));
+        assert_eq!((admin_fitting(64), admin_fitting(1024), admin_fitting(1 << 20)), (4, 64, CONNECTIONS_MAX));
         for limit in [64, 256, 1 << 20] {
             assert!(fitting(limit, 0) < limit / 2);
         }

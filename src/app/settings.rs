@@ -5,6 +5,7 @@ use std::sync::Arc;
 use http::HeaderValue;
 use tokio::time::Instant;
 
+use super::descriptors;
 use crate::config::{self, Config};
 use crate::control::admin;
 use crate::proxy::access_log::LogSender;
@@ -86,6 +87,7 @@ pub(super) fn access(admin: &config::Admin) -> admin::AccessSettings {
         hosts: admin.hosts.clone(),
         tokens: admin.tokens.iter().map(token).collect(),
         clients: admin.clients.iter().map(client).collect(),
+        connections_max: Some(descriptors::admin_connections_max()),
     }
 }
 

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::crowd::{self, Crowd, Place};
+use super::crowd::{Crowd, Place};
 use super::proxy_protocol::{self, ProxyProtocol};
 use super::rate::Rate;
 use super::refuse::Refusal;
 use super::worker::Worker;
 use crate::stats::Refused;
+use crate::table::client::block;
 
 /// What a listener asks of a connection. Its clones count together.
 #[derive(Clone, Debug)]
@@ -62,7 +63,7 @@ impl Door {
     pub fn take(&self, worker: &Worker, client: IpAddr, now: Instant) -> Result<(), Refusal> {
         let Some(rate) = &self.rate else { return Ok(()) };
         let now = now.saturating_duration_since(worker.settings.clock_start);
-        rate.take(crowd::block(client), now).map_err(|early| {
+        rate.take(block(client), now).map_err(|early| {
             let seconds = early.as_secs() + u64::from(early.subsec_nanos() > 0);
             Refusal::new(Refused::RateLimited, "this client asks more often than it may").retry_after(seconds.max(1))
         })

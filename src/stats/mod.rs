@@ -5,6 +5,7 @@
 //! Prometheus exporter. The obvious way, one shared atomic per metric, costs a bus transaction for each of a dozen
 //! counters of every request. [`Registry`] resolves the handles when a table is built; [`names`] has every name.
 
+pub mod admin;
 pub mod alarm;
 pub mod cell;
 pub mod endpoint;
@@ -17,11 +18,12 @@ pub mod trial;
 pub mod version;
 pub mod worker;
 
+pub use admin::AdminStats;
 pub use alarm::{Alarm, Alarms, Bell};
 pub use cell::Count;
 pub use endpoint::EndpointStats;
 pub use latency::Latency;
-pub use names::{CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure};
+pub use names::{AdminRefused, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure};
 pub use registry::Registry;
 pub use rotation::Standing;
 pub use service::{ServiceCell, ServiceStats, ServiceTotals};

@@ -16,6 +16,8 @@ pub const PASSED_ON: &str = "pointsman_passed_on_total";
 pub const LONG_CONNECTIONS: &str = "pointsman_long_connections";
 /// Requests that the proxy answered by itself.
 pub const REFUSALS: &str = "pointsman_refusals_total";
+/// Calls that the admin API refused, and connections to it that were closed for what their client did or left undone.
+pub const ADMIN_REFUSALS: &str = "pointsman_admin_refusals_total";
 /// Share of a version, 0 to 1.
 pub const SPLIT_WEIGHT: &str = "pointsman_split_weight_ratio";
 /// The revision in force.
@@ -243,5 +245,41 @@ words! {
         BodyTooSlow = "request_body_too_slow",
         /// A bug of ours ended the request.
         Internal = "internal",
+    }
+}
+
+words! {
+    /// Why the admin API did not serve a call or a connection.
+    AdminRefused {
+        /// A host that is not ours, which may be a name that was bound anew by a page.
+        UnknownHost = "unknown_host",
+        /// A page of another site.
+        UnknownOrigin = "unknown_origin",
+        /// Neither a token nor a certificate.
+        NoToken = "no_token",
+        /// A token that is none of ours.
+        BadToken = "bad_token",
+        /// A client certificate that nobody of the config has.
+        UnknownClient = "unknown_client",
+        /// One wrong token too many from this address.
+        TooManyLogins = "too_many_logins",
+        /// The token does not allow it.
+        WrongRole = "wrong_role",
+        /// All places are taken by calls that are worked on.
+        TooManyConnections = "too_many_connections",
+        /// All places of the address are.
+        TooManyOfAddress = "too_many_connections_of_address",
+        /// The connection made room for another one.
+        Displaced = "displaced",
+        /// The handshake of TLS failed.
+        TlsHandshake = "tls_handshake_failed",
+        /// The handshake of TLS did not come to its end in time.
+        TlsTimeout = "tls_handshake_timeout",
+        /// The head did not come in time.
+        HeadTimeout = "head_timeout",
+        /// The body did not come in time.
+        BodyTimeout = "body_timeout",
+        /// The answer was not read in time.
+        AnswerTimeout = "answer_timeout",
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::admin::AdminStats;
 use super::alarm::{Alarm, Alarms};
 use super::endpoint::EndpointStats;
 use super::service::ServiceStats;
@@ -19,6 +20,7 @@ pub struct Registry {
     known: Mutex<Known>,
     alarms: Arc<Alarms>,
     store_mended: AtomicU64,
+    admin: AdminStats,
 }
 
 #[derive(Debug, Default)]
@@ -44,6 +46,7 @@ impl Registry {
             known: Mutex::default(),
             alarms: Arc::default(),
             store_mended: AtomicU64::new(0),
+            admin: AdminStats::default(),
         }
     }
 
@@ -68,6 +71,12 @@ impl Registry {
     #[must_use]
     pub fn worker(&self, worker: usize) -> Arc<WorkerStats> {
         Arc::clone(&self.workers[worker])
+    }
+
+    /// The counters of the admin API.
+    #[must_use]
+    pub fn admin(&self) -> &AdminStats {
+        &self.admin
     }
 
     /// Whose endpoints are out of rotation.

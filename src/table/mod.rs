@@ -11,6 +11,7 @@
 pub mod address;
 pub mod availability;
 mod claim;
+pub mod client;
 pub mod compile;
 pub mod decide;
 #[cfg(test)]

@@ -13,6 +13,7 @@
 mod access_log;
 mod admin;
 mod admin_access;
+mod admin_pressure;
 mod admin_reach;
 mod attacks;
 mod bench_peers;

@@ -9,6 +9,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::logins::Logins;
+use super::places::CONNECTIONS_MAX;
 use super::tokens::Tokens;
 
 /// Who is let in, as the config says it.
@@ -20,6 +22,8 @@ pub struct AccessSettings {
     pub tokens: Vec<TokenFile>,
     /// Names in client certificates, and what they allow.
     pub clients: Vec<(String, Role)>,
+    /// Connections at a time, if there are not descriptors for [`CONNECTIONS_MAX`].
+    pub connections_max: Option<usize>,
 }
 
 /// Where the API listens.
@@ -59,6 +63,8 @@ pub struct Access {
     any_address: Option<u16>,
     tokens: Tokens,
     clients: Vec<(Arc<str>, Role)>,
+    logins: Logins,
+    connections_max: usize,
 }
 
 /// A token that cannot be used.
@@ -116,8 +122,13 @@ impl Access {
     pub fn new(address: &Address, settings: &AccessSettings) -> Result<Self, AccessError> {
         let tokens = Tokens::new(settings.tokens.clone()).map_err(AccessError::Tokens)?;
         let clients: Vec<_> = settings.clients.iter().map(|(name, role)| (name.as_str().into(), *role)).collect();
+        let connections_max = settings.connections_max.unwrap_or(CONNECTIONS_MAX);
+        let access = |hosts, any_address, clients| {
+            let logins = Logins::default();
+            Self { hosts, any_address, tokens, clients, logins, connections_max }
+        };
         match address {
-            Address::Unix(_) => Ok(Self { hosts: None, any_address: None, tokens, clients }),
+            Address::Unix(_) => Ok(access(None, None, clients)),
             Address::Tcp(socket) if !socket.ip().is_loopback() && settings.tokens.is_empty() && clients.is_empty() => {
                 Err(AccessError::Open(*socket))
             }
@@ -127,7 +138,7 @@ impl Access {
                 let configured = settings.hosts.iter().map(|host| host.to_ascii_lowercase());
                 let hosts = own.into_iter().chain([socket.to_string()]).chain(configured).collect();
                 let any_address = socket.ip().is_unspecified().then_some(port);
-                Ok(Self { hosts: Some(hosts), any_address, tokens, clients })
+                Ok(access(Some(hosts), any_address, clients))
             }
         }
     }
@@ -160,10 +171,10 @@ impl Access {
     /// wants to be known by it. Without tokens and clients, everybody is `local` and may operate.
     #[must_use]
     pub fn caller(&self, authorization: Option<&[u8]>, certificate: Option<&str>) -> Option<(Arc<str>, Role)> {
-        let tokens = self.tokens.in_use();
-        if tokens.is_empty() && self.clients.is_empty() {
+        if self.is_open() {
             return Some(("local".into(), Role::Operate));
         }
+        let tokens = self.tokens.in_use();
         if authorization.is_none() || tokens.is_empty() {
             return self.clients.iter().find(|(name, _)| certificate == Some(&**name)).cloned();
         }
@@ -172,6 +183,22 @@ impl Access {
         // All tokens are compared, each in constant time, so that the time tells nothing.
         let found = tokens.iter().fold(None, |found, token| if token.is(secret) { Some(token) } else { found });
         found.map(|token| (Arc::clone(&token.name), token.role))
+    }
+
+    /// Whether everybody who can connect may do everything.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.tokens.in_use().is_empty() && self.clients.is_empty()
+    }
+
+    /// Logins that failed, and addresses that have shown a good token.
+    pub(super) fn logins(&self) -> &Logins {
+        &self.logins
+    }
+
+    /// Connections at a time.
+    pub(super) fn connections_max(&self) -> usize {
+        self.connections_max
     }
 
     /// The tokens, which can change while it is asked.

@@ -1,39 +1,110 @@
 //! Asked at each request, before anything else: is the host ours, the page ours, the token good?
 //!
-//! Probes need neither host nor token: an orchestrator asks by address. Metrics need no token, but a known host.
+//! Probes need neither host nor token: an orchestrator asks by address. Metrics need no token, but a known host. What is
+//! refused is counted; a login that failed leaves a line in the log as well, and an address has [only so
+//! many](super::logins).
 
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use tokio::task::yield_now;
+use tokio::time::{Instant, sleep};
 
 use super::Admin;
 use super::access::{Access, Role};
+use super::logins::{DELAY, TooMany};
 use super::problem::Problem;
 use super::serve::ClientCertificate;
+use super::visit::{Origin, Visit};
+use crate::stats::AdminRefused;
 
 /// Who made a call.
 #[derive(Clone, Debug)]
 pub struct Caller(pub Arc<str>);
 
+/// Why a call is not let in.
+struct Rejection {
+    reason: AdminRefused,
+    problem: Problem,
+    /// When the next try makes sense, if it came with one wrong token too many.
+    too_many: Option<TooMany>,
+}
+
+impl Rejection {
+    fn new(reason: AdminRefused, status: StatusCode, detail: String) -> Self {
+        // A client cannot do anything about which of them it was.
+        let told = if status == StatusCode::UNAUTHORIZED { AdminRefused::NoToken } else { reason };
+        Self { reason, problem: Problem::new(status, told.word(), detail), too_many: None }
+    }
+
+    fn too_many(too_many: TooMany) -> Self {
+        let detail = "this address has sent too many wrong tokens; wait, use the unix socket or another address";
+        let refused = Self::new(AdminRefused::TooManyLogins, StatusCode::TOO_MANY_REQUESTS, detail.to_owned());
+        Self { too_many: Some(too_many), ..refused }
+    }
+
+    /// Whether somebody tried to get in.
+    fn is_login(&self) -> bool {
+        matches!(self.reason, AdminRefused::BadToken | AdminRefused::UnknownClient | AdminRefused::TooManyLogins)
+    }
+
+    fn into_response(self) -> Response {
+        let mut response = self.problem.into_response();
+        if let Some(TooMany { wait }) = self.too_many {
+            let seconds = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+        }
+        response
+    }
+}
+
 /// The middleware.
 pub async fn guard(State(admin): State<Arc<Admin>>, mut request: Request, next: Next) -> Response {
+    // Whoever sends many calls at once has one answered, and then others have their turn.
+    yield_now().await;
     let mut response = match check(&admin.access, &request) {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
-            next.run(request).await
+            let response = next.run(request).await;
+            if response.status() == StatusCode::REQUEST_TIMEOUT {
+                admin.refused(AdminRefused::BodyTimeout);
+            }
+            response
         }
-        Err(problem) => problem.into_response(),
+        Err(rejection) => {
+            admin.refused(rejection.reason);
+            if rejection.is_login() {
+                told(&admin.access, &request, rejection.reason);
+            }
+            if let Some(visit) = request.extensions().get::<Arc<Visit>>()
+                && rejection.too_many.is_some()
+                && visit.origin.is_local()
+            {
+                // The connection is one that waits, and not one that we work on: others may have its place.
+                visit.answered(Instant::now());
+                sleep(DELAY).await;
+            }
+            rejection.into_response()
+        }
     };
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response.headers_mut().insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     response
 }
 
-fn check(access: &Access, request: &Request) -> Result<Caller, Problem> {
+/// A line for a login that failed, unless there were too many of them just now.
+fn told(access: &Access, request: &Request, reason: AdminRefused) {
+    let Some(left_out) = access.logins().line(Instant::now()) else { return };
+    let from = request.extensions().get::<Arc<Visit>>().map_or("unknown", |visit| &visit.from);
+    let (method, path, reason) = (request.method().as_str(), request.uri().path(), reason.word());
+    tracing::warn!(from, reason, method, path, left_out, "a login to the admin API failed");
+}
+
+fn check(access: &Access, request: &Request) -> Result<Caller, Rejection> {
     let path = request.uri().path();
     let headers = request.headers();
     let probe = matches!(path, "/healthz" | "/readyz");
@@ -41,29 +112,54 @@ fn check(access: &Access, request: &Request) -> Result<Caller, Problem> {
     let host = request.uri().authority().map(|authority| authority.as_str()).or_else(|| text(headers, &HOST));
     if !probe && !access.knows_host(host.unwrap_or("")) {
         let detail = format!("found host {:?}, want our own address or one of admin.hosts", host.unwrap_or(""));
-        return Err(Problem::new(StatusCode::FORBIDDEN, "unknown_host", detail));
+        return Err(Rejection::new(AdminRefused::UnknownHost, StatusCode::FORBIDDEN, detail));
     }
     if headers.contains_key(ORIGIN) && !text(headers, &ORIGIN).is_some_and(|origin| access.knows_origin(origin)) {
         let detail = "found a call from a page of another site, want none (admin.hosts lists ours)".to_owned();
-        return Err(Problem::new(StatusCode::FORBIDDEN, "unknown_origin", detail));
+        return Err(Rejection::new(AdminRefused::UnknownOrigin, StatusCode::FORBIDDEN, detail));
     }
     if probe || path == "/metrics" {
         return Ok(Caller("nobody".into()));
     }
-    let certificate = request.extensions().get::<ClientCertificate>().map(|ClientCertificate(name)| &**name);
-    let authorization = headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
-    let (name, role) = access.caller(authorization, certificate).ok_or_else(|| {
-        let detail = match certificate {
-            None => "want a token of admin.tokens: `Authorization: Bearer TOKEN`, or a client certificate".to_owned(),
-            Some(name) => format!("found a certificate of {name:?} and no good token, want one of admin.clients"),
-        };
-        Problem::new(StatusCode::UNAUTHORIZED, "no_token", detail)
-    })?;
+    let (name, role) = login(access, request)?;
     if role < needed(request.method(), path) {
         let detail = format!("{name} has the role read, want operate for {} {path}", request.method());
-        return Err(Problem::new(StatusCode::FORBIDDEN, "wrong_role", detail));
+        return Err(Rejection::new(AdminRefused::WrongRole, StatusCode::FORBIDDEN, detail));
     }
     Ok(Caller(name))
+}
+
+/// Who it is, and what it may do.
+fn login(access: &Access, request: &Request) -> Result<(Arc<str>, Role), Rejection> {
+    let visit = request.extensions().get::<Arc<Visit>>();
+    let origin = visit.map_or(Origin::Loopback, |visit| visit.origin);
+    let certificate = request.extensions().get::<ClientCertificate>().map(|ClientCertificate(name)| &**name);
+    let authorization = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let now = Instant::now();
+    if authorization.is_some() && !access.is_open() {
+        access.logins().may_try(origin, now).map_err(Rejection::too_many)?;
+    }
+    if let Some(caller) = access.caller(authorization, certificate) {
+        if !access.is_open() {
+            access.logins().good(origin, now);
+            visit.iter().for_each(|visit| visit.known());
+        }
+        return Ok(caller);
+    }
+    let (reason, detail) = match (authorization, certificate) {
+        (Some(secret), _) => {
+            access.logins().wrong(origin, secret, now).map_err(Rejection::too_many)?;
+            (AdminRefused::BadToken, certificate.map(nobody))
+        }
+        (None, Some(name)) => (AdminRefused::UnknownClient, Some(nobody(name))),
+        (None, None) => (AdminRefused::NoToken, None),
+    };
+    let anybody = || "want a token of admin.tokens: `Authorization: Bearer TOKEN`, or a client certificate".to_owned();
+    Err(Rejection::new(reason, StatusCode::UNAUTHORIZED, detail.unwrap_or_else(anybody)))
+}
+
+fn nobody(certificate: &str) -> String {
+    format!("found a certificate of {certificate:?} and no good token, want one of admin.clients")
 }
 
 /// Whoever may look may also ask why.

@@ -15,8 +15,9 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::access::Address;
 
-/// Connections that may wait to be accepted.
-const BACKLOG: i32 = 128;
+/// Connections that may wait to be accepted, for as long as the control plane is busy with something else: one that found
+/// no room here would be tried again by its client's kernel after a second.
+const BACKLOG: i32 = 1024;
 
 /// A bound address.
 #[derive(Debug)]

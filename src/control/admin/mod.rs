@@ -1,6 +1,7 @@
 //! The admin API: JSON over HTTP, one file a resource.
 //!
-//! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each request; [`call`] reads a call, [`json`] and
+//! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each request
+//! ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`] reads a call, [`json`] and
 //! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
 //! [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`]
 //! change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`rollouts`] release by themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
@@ -19,7 +20,9 @@ pub mod guard;
 pub mod hold;
 pub mod json;
 pub mod listen;
+mod logins;
 pub mod openapi;
+mod places;
 pub mod probes;
 pub mod problem;
 pub mod revisions;
@@ -33,6 +36,8 @@ pub mod tls_view;
 pub mod tokens;
 pub mod upgrade;
 pub mod view;
+mod visit;
+mod watched;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -42,6 +47,7 @@ use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 
+use crate::stats::AdminRefused;
 use crate::table::Table;
 use crate::tls::ServerSide;
 
@@ -54,6 +60,7 @@ use super::upgrade::Upgrades;
 
 pub use access::{Access, AccessError, AccessSettings, Address, BadToken, Role, TokenFile};
 pub use listen::{BindError, LeaveFile, Listener};
+pub use places::CONNECTIONS_MAX;
 use problem::Problem;
 pub use tokens::{Tokens, TokensFound, examine_tokens};
 
@@ -82,6 +89,11 @@ impl Admin {
     /// The table in force.
     fn table(&self) -> Arc<Table> {
         self.exporter.sources().published.load_full()
+    }
+
+    /// Counts a call or a connection that was not served.
+    fn refused(&self, reason: AdminRefused) {
+        self.exporter.sources().registry.admin().refused(reason);
     }
 }
 
@@ -123,7 +135,8 @@ pub async fn serve(
     admin: Arc<Admin>,
     shutdown: impl Future<Output = ()>,
 ) {
-    serve::serve((listener, tls), router(admin), shutdown).await;
+    let router = router(Arc::clone(&admin));
+    serve::serve((listener, tls), (admin, router), shutdown).await;
 }
 
 async fn no_resource(uri: axum::http::Uri) -> Problem {

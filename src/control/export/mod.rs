@@ -152,6 +152,7 @@ impl Exporter {
             service::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
             series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
+            series::update_admin(self.sources.registry.admin());
             series::update_tls(&self.sources.tls.facts());
             rollouts::update(&self.sources.rollouts.borrow());
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
@@ -176,6 +177,7 @@ fn describe() {
     describe_gauge!(names::LONG_CONNECTIONS, "WebSockets and streams that are open on a version.");
     describe_counter!(names::PASSED_ON, "Requests that left their version because it had no usable endpoint.");
     describe_counter!(names::REFUSALS, "Requests that the proxy answered by itself, or hung up on.");
+    describe_counter!(names::ADMIN_REFUSALS, "Calls that the admin API refused, and connections that it closed.");
     describe_gauge!(names::SPLIT_WEIGHT, "Share of a version, as configured and as in effect.");
     describe_gauge!(names::REVISION, "The revision in force.");
     describe_gauge!(names::ENDPOINT_HEALTHY, "Whether an endpoint takes requests.");

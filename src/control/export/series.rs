@@ -9,7 +9,8 @@ use super::Logs;
 use crate::control::effective::{Share, shares};
 use crate::stats::latency::bucket_middle;
 use crate::stats::{
-    CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals, names,
+    AdminStats, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals,
+    names,
 };
 use crate::table::{Endpoint, Name, Service, Table, Version};
 use crate::tls::SideFacts;
@@ -94,6 +95,14 @@ impl Series {
 pub(super) fn update_logs(logs: &Logs, totals: &WorkerTotals) {
     counter!(names::LOG_DROPPED).absolute(logs.access_lost(totals.log_dropped));
     counter!(names::OWN_LOG_DROPPED).absolute(logs.process.lines());
+}
+
+/// Sets what the admin API refused, also what it never did: a ratio or an alert needs a series from the start. Inside the
+/// local recorder.
+pub(super) fn update_admin(stats: &AdminStats) {
+    for (reason, count) in stats.refusals() {
+        counter!(names::ADMIN_REFUSALS, "reason" => reason.word()).absolute(count);
+    }
 }
 
 /// Sets what is known of certificates. Inside the local recorder.

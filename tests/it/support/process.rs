@@ -60,7 +60,8 @@ impl Process {
                 let _reaped = child.wait();
                 panic!("the binary ended before it served:\n{seen}");
             };
-            let address = line.rsplit_once("address=").map(|(_, rest)| rest.trim().trim_start_matches("http://"));
+            let address = line.rsplit_once("address=").map(|(_, rest)| rest.trim());
+            let address = address.map(|text| text.trim_start_matches("http://").trim_start_matches("https://"));
             let address = address.and_then(|text| text.parse::<SocketAddr>().ok());
             if line.contains("admin API listening") {
                 admin = address;
@@ -91,6 +92,12 @@ impl Process {
 
     /// How many lines of its log so far have all of these words.
     pub fn count(&self, words: &[&str]) -> usize {
+        let log = self.log.lock().expect("not poisoned");
+        log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
+    }
+
+    /// How many lines of its log so far have all of these words.
+    pub fn lines_with(&self, words: &[&str]) -> usize {
         let log = self.log.lock().expect("not poisoned");
         log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
     }

@@ -54,10 +54,21 @@ impl TlsClient {
 
     /// A request on a connection of its own, which it asks to close: the answer, and how the session came about.
     pub(crate) fn ask(&self, address: SocketAddr, host: &str, more: &str) -> std::io::Result<(String, HandshakeKind)> {
+        self.ask_for(address, host, "GET /", more)
+    }
+
+    /// The same with another request line.
+    pub(crate) fn ask_for(
+        &self,
+        address: SocketAddr,
+        host: &str,
+        line: &str,
+        more: &str,
+    ) -> std::io::Result<(String, HandshakeKind)> {
         let name = ServerName::try_from(host.to_owned()).unwrap();
         let connection = ClientConnection::new(Arc::clone(&self.0), name).map_err(std::io::Error::other)?;
         let mut stream = StreamOwned::new(connection, fault::connect(address));
-        write!(stream, "GET / HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n")?;
+        write!(stream, "{line} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n{more}\r\n")?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
         Ok((answer, stream.conn.handshake_kind().unwrap()))
