@@ -44,6 +44,7 @@ use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::LogSender;
 use crate::proxy::ceiling::Ceiling;
 use crate::stats::Registry;
+use crate::upstream::budget::Budget;
 
 pub use check::{Checked, check};
 use control_plane::{ControlPlane, Door};
@@ -300,12 +301,14 @@ impl Bound {
         holds: &Desk,
         stop: &watch::Receiver<bool>,
     ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
-        let ceiling = Arc::new(Ceiling::new(descriptors::connections_max(&self.config.proxy, self.workers)));
-        let tls = Arc::clone(&self.material.sides.clients);
-        let mut settings = settings::worker(&self.config, ceiling, tls, log, (self.clock_start, self.workers));
-        settings.park_after = self.options.park_after.unwrap_or(settings.park_after);
         let bound = std::mem::take(&mut self.listeners);
         let listeners = sockets::by_worker(bound, self.workers, &self.config, &self.material.listeners);
+        let room = descriptors::room(&self.config.proxy, self.workers);
+        let ceiling = Arc::new(Ceiling::new(room.clients, sockets::waiting(&listeners)));
+        let limits = (ceiling, Arc::new(Budget::new(room.endpoints)));
+        let tls = Arc::clone(&self.material.sides.clients);
+        let mut settings = settings::worker(&self.config, limits, tls, log, (self.clock_start, self.workers));
+        settings.park_after = self.options.park_after.unwrap_or(settings.park_after);
         let (listening, all_listen) = mpsc::channel();
         let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
             let parts = WorkerParts {

@@ -34,8 +34,17 @@ pub fn raise_limit() {
     }
 }
 
+/// How many connections fit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Room {
+    /// Of clients.
+    pub(super) clients: usize,
+    /// To endpoints: at least as many.
+    pub(super) endpoints: usize,
+}
+
 /// How many client connections fit, each with one to an endpoint, beside what is open now and what is yet to come.
-pub(super) fn connections_max(proxy: &Proxy, workers: usize) -> usize {
+pub(super) fn room(proxy: &Proxy, workers: usize) -> Room {
     let limit = limit();
     // One of them is the folder that is being read.
     let open = std::fs::read_dir("/proc/self/fd").map_or(DESCRIPTORS_OPEN_DEFAULT, |folder| folder.count() - 1);
@@ -44,8 +53,10 @@ pub(super) fn connections_max(proxy: &Proxy, workers: usize) -> usize {
     if wanted > fit {
         tracing::warn!(wanted, fit, limit, "proxy.connections_max is more than the limit of open files allows");
     }
-    tracing::debug!(limit, open, connections_max = wanted.min(fit), "room for connections");
-    wanted.min(fit)
+    let clients = wanted.min(fit);
+    let room = Room { clients, endpoints: 2 * fit - clients };
+    tracing::debug!(limit, open, ?room, "room for connections");
+    room
 }
 
 fn limit() -> usize {

@@ -20,11 +20,12 @@ use crate::proxy::rate::{By, Rate};
 use crate::proxy::worker::WorkerSettings;
 use crate::tls::Clients;
 use crate::upstream::PoolSettings;
+use crate::upstream::budget::Budget;
 
 /// The settings of every worker.
 pub(super) fn worker(
     config: &Config,
-    ceiling: Arc<Ceiling>,
+    (ceiling, budget): (Arc<Ceiling>, Arc<Budget>),
     tls: Arc<Clients>,
     log: Option<LogSender>,
     (clock_start, workers): (Instant, usize),
@@ -47,6 +48,7 @@ pub(super) fn worker(
         head_bytes_max: proxy.head_bytes_max,
         headers_max: proxy.headers_max,
         ceiling,
+        budget,
         capacity,
         queues: Arc::default(),
         tls,
@@ -57,7 +59,7 @@ pub(super) fn worker(
 }
 
 /// Who gets in at a listener.
-pub(super) fn door(listener: &config::Listener) -> Door {
+pub(super) fn door(listener: &config::Listener, workers: usize) -> Door {
     let proxy_protocol = listener.proxy_protocol.as_ref();
     let proxy_protocol = proxy_protocol.map(|how| ProxyProtocol { from: how.from.clone(), timeout: how.timeout });
     let limits = &listener.limits;
@@ -68,7 +70,7 @@ pub(super) fn door(listener: &config::Listener) -> Door {
         };
         Arc::new(Rate::new(by, (rate.requests, rate.per), rate.burst))
     });
-    let crowd = Arc::new(Crowd::new(limits.connections_max, limits.connections_per_address_max));
+    let crowd = Arc::new(Crowd::new(limits.connections_max, limits.connections_per_address_max, workers));
     Door { proxy_protocol, crowd, rate }
 }
 

@@ -15,6 +15,7 @@ use super::settings;
 use crate::config;
 use crate::proxy::accept::{ListenerSettings, WorkerListener};
 use crate::proxy::admit::AdmitSettings;
+use crate::proxy::waiting::Summary;
 use crate::table::Name;
 use crate::tls::ServerSide;
 
@@ -133,7 +134,7 @@ pub(super) fn by_worker(
 ) -> Vec<Vec<WorkerListener>> {
     let mut dealt: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
     for ((listener, wanted), tls) in listeners.into_iter().zip(&config.listeners).zip(tls) {
-        let door = settings::door(wanted);
+        let door = settings::door(wanted, workers);
         for (index, socket) in listener.sockets.into_iter().enumerate() {
             let worker = &mut dealt[index % workers];
             let admit = AdmitSettings {
@@ -149,6 +150,13 @@ pub(super) fn by_worker(
         }
     }
     dealt
+}
+
+/// The lists of connections that wait, of all listeners and workers.
+pub(super) fn waiting(listeners: &[Vec<WorkerListener>]) -> Vec<Arc<Summary>> {
+    // Each worker's settings share the lists of all workers.
+    let first = listeners.first().into_iter().flatten();
+    first.flat_map(|listener| listener.settings.door.crowd.waiting().iter().map(Arc::clone)).collect()
 }
 
 #[cfg(test)]

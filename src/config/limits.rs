@@ -22,6 +22,11 @@ pub const IN_FLIGHT_DEFAULT: usize = 65_536;
 /// has.
 const CONNECTIONS_MAX: Count = Count(10_000);
 
+/// Connections of one address. What has to fit is what stands behind one address of a carrier or a large company: some
+/// hundred people who are at the site at the same moment, with the six connections that a browser opens over HTTP/1.1.
+/// And it takes ten addresses to fill a listener.
+const CONNECTIONS_PER_ADDRESS_MAX: usize = 1000;
+
 /// No count of things at a time is larger.
 const COUNT_MAX: Count = Count(10_000_000);
 
@@ -40,7 +45,7 @@ pub struct ListenerLimits {
     /// Connections, over all workers.
     pub connections_max: usize,
     /// Connections of one address (of a /64 of IPv6).
-    pub connections_per_address_max: Option<usize>,
+    pub connections_per_address_max: usize,
     /// Requests over time.
     pub rate: Option<Rate>,
 }
@@ -107,6 +112,8 @@ impl ListenerLimits {
                 format!("found {found}, want at most connections_max, {connections_max} (lower it or raise that)");
             return Err(report.problem(&key, text));
         }
+        let connections_per_address_max =
+            connections_per_address_max.unwrap_or(CONNECTIONS_PER_ADDRESS_MAX.min(connections_max));
         Ok(Self { connections_max, connections_per_address_max, rate: rate? })
     }
 }

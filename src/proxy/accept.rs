@@ -1,6 +1,7 @@
 //! The first of it: a worker's thread, its listeners, and the loop that accepts connections.
 
 use std::io;
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -13,12 +14,14 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 
 use super::admit::AdmitSettings;
 use super::connection;
+use super::crowd::{Client, Place};
 use super::door::Door;
 use super::handle::Peer;
 use super::hold;
 use super::leave::{self, Queue};
+use super::waiting::WaitingList;
 use super::worker::{Worker, WorkerSettings};
-use crate::stats::Registry;
+use crate::stats::{Refused, Registry};
 use crate::table::Table;
 use crate::table::hold::Holds;
 use crate::tls::ServerSide;
@@ -57,6 +60,22 @@ pub struct ListenerSettings {
     pub idle_timeout: Duration,
     /// Whether a plain connection may speak HTTP/2 from its first byte on.
     pub h2c: bool,
+}
+
+impl ListenerSettings {
+    /// The list of a worker's connections that wait.
+    fn waiting(&self, worker: &Worker) -> Rc<WaitingList> {
+        let summary = self.door.crowd.waiting().get(worker.index).map(Arc::clone).unwrap_or_default();
+        WaitingList::new(summary, worker.settings.clock_start)
+    }
+
+    /// The client that a connection from `address` counts for: none if that is a trusted proxy.
+    ///
+    /// # Errors
+    /// When it has as many connections as it may.
+    fn claim(&self, place: &mut Place, address: IpAddr, waiting: &WaitingList) -> Result<Option<Client>, Refused> {
+        if self.admit.trusts(address) { Ok(None) } else { place.claim(address, waiting).map(Some) }
+    }
 }
 
 /// What a worker's thread runs on.
@@ -101,7 +120,10 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
             listener.socket.set_nonblocking(true)?;
             let socket = TcpListener::from_std(listener.socket)?;
             let listener = Rc::new(listener.settings);
-            accepting.spawn_local(accept(Rc::clone(&worker), socket, listener, shutdown.clone()));
+            let waiting = listener.waiting(&worker);
+            // It ends with the runtime.
+            drop(spawn_local(Rc::clone(&waiting).serve()));
+            accepting.spawn_local(accept(Rc::clone(&worker), socket, (listener, waiting), shutdown.clone()));
         }
         let sweeping = spawn_local(sweep(Rc::clone(&worker), changes));
         // Nobody waits for it any more when another worker has failed.
@@ -118,6 +140,8 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
 /// Lets go what is old: idle connections every second, long ones when a new table or their time says so.
 async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>) {
     let mut ticks = interval(SWEEP_INTERVAL);
+    let budget = &worker.settings.budget;
+    let mut waits = budget.waits();
     loop {
         let now = Instant::now();
         let due = worker.longs.review(&worker.snapshot(), now);
@@ -125,8 +149,14 @@ async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>) {
         let due = due.map(|due| due.max(now + REVIEW_PAUSE));
         tokio::select! {
             _ = ticks.tick() => worker.pools.sweep(Instant::now()),
+            () = budget.wanted() => {}
             () = worker.longs.concerned(&mut changes) => {}
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+        }
+        // A request, perhaps of another worker, waits for a place that an idle connection has.
+        if budget.waits() != waits {
+            waits = budget.waits();
+            worker.pools.let_go();
         }
     }
 }
@@ -135,7 +165,7 @@ async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>) {
 async fn accept(
     worker: Rc<Worker>,
     socket: TcpListener,
-    listener: Rc<ListenerSettings>,
+    (listener, waiting): (Rc<ListenerSettings>, Rc<WaitingList>),
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = ACCEPT_PAUSE_MIN;
@@ -146,7 +176,7 @@ async fn accept(
             worker.stats.accept_paused();
             let told = *stop.borrow();
             tokio::select! {
-                () = ceiling.room() => {}
+                () = ceiling.room(|| worker.clock_ms(Instant::now())) => {}
                 // Idle connections are closed then, and who waits at the socket finds room.
                 _told_or_gone = stop.wait_for(|stop| *stop), if !told => {}
             }
@@ -154,15 +184,19 @@ async fn accept(
         match queue.next(&mut stop).await {
             Ok(Some((mut stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
-                let Some(place) = listener.door.enter(&worker) else { continue };
+                let Some(mut place) = listener.door.enter(&worker) else { continue };
                 let below_ceiling = ceiling.enter();
-                let (worker, listener) = (Rc::clone(&worker), Rc::clone(&listener));
+                let (worker, listener, waiting) = (Rc::clone(&worker), Rc::clone(&listener), Rc::clone(&waiting));
                 spawn_local(async move {
                     let _below_ceiling = below_ceiling;
-                    let identifying = Box::pin(listener.door.identify(&worker, &mut stream, address.ip(), place));
-                    let Some(Some((address, _place))) = leave::unless_late(&worker, identifying).await else { return };
-                    let peer = Rc::new(Peer::new(address, listener));
+                    let identifying = Box::pin(listener.door.identify(&worker, &mut stream, address.ip()));
+                    let Some(Some(address)) = leave::unless_late(&worker, identifying).await else { return };
+                    let peer = match listener.claim(&mut place, address, &waiting) {
+                        Ok(client) => Rc::new(Peer::new(address, listener, (client, waiting))),
+                        Err(reason) => return worker.stats.refused(reason),
+                    };
                     connection::serve(worker, stream, peer).await;
+                    drop(place);
                 });
             }
             Ok(None) => return,

@@ -2,14 +2,19 @@
 //!
 //! Each connection may need a second descriptor, towards an endpoint. If accepting took the last ones, the requests that
 //! are here could not be passed on, and the admin API could not answer (http.md, 23). At the ceiling nobody is refused: the
-//! workers stop accepting until a connection ends, and the kernel's queue holds the rest. The number is shared by the
+//! workers close the connection that has [waited for its client](super::waiting) longest, and stop accepting until it, or
+//! another one, has ended; the kernel's queue holds the rest. The number is shared by the
 //! workers, at the cost of two adds a connection: with a share for each, one worker would be full while others have room.
 
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::waiting::{Summary, displace_longest};
 
 /// The bound, and what is open below it. Several workers that look at the same moment can each go one above.
 #[derive(Debug)]
@@ -18,17 +23,21 @@ pub struct Ceiling {
     open: AtomicUsize,
     freed: Notify,
     told: AtomicBool,
+    waiting: Vec<Arc<Summary>>,
 }
+
+/// How often somebody to close is looked for while there is no room: connections begin to wait by themselves.
+const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// A connection's place; dropping it frees it.
 #[derive(Debug)]
 pub struct Place(Arc<Ceiling>);
 
 impl Ceiling {
-    /// Up to `max` connections.
+    /// Up to `max` connections; those that wait are on these lists.
     #[must_use]
-    pub fn new(max: usize) -> Self {
-        Self { max, open: AtomicUsize::new(0), freed: Notify::new(), told: AtomicBool::new(false) }
+    pub fn new(max: usize, waiting: Vec<Arc<Summary>>) -> Self {
+        Self { max, open: AtomicUsize::new(0), freed: Notify::new(), told: AtomicBool::new(false), waiting }
     }
 
     /// Whether there is no room.
@@ -38,13 +47,13 @@ impl Ceiling {
     }
 
     /// Waits until there is room.
-    pub async fn room(&self) {
+    pub async fn room(&self, now_ms: impl Fn() -> u64) {
         // Once: under an attack it would be a line for every connection.
         if !self.told.swap(true, Ordering::Relaxed) {
             let max = self.max;
             tracing::warn!(
                 max,
-                "as many connections as fit; the next ones wait. Raise the limit of open files or proxy.connections_max"
+                "as many connections as fit; those that are idle make room, and the next ones wait. Raise the limit of open files or proxy.connections_max"
             );
         }
         loop {
@@ -54,7 +63,10 @@ impl Ceiling {
             if !self.is_reached() {
                 return;
             }
-            freed.await;
+            // If there is nobody to close, those that come have to wait for an end.
+            let _displaced = displace_longest(&self.waiting, now_ms());
+            // Looked at again after a moment in any case.
+            let _freed = timeout(LOOK_INTERVAL, freed).await;
         }
     }
 

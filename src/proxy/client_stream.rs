@@ -5,7 +5,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use socket2::SockRef;
@@ -65,6 +65,15 @@ impl ClientStream {
     pub fn cut(self) {
         if let Err(error) = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)) {
             tracing::debug!(%error, "a connection that is cut was gone already");
+        }
+    }
+
+    /// Ends the connection without waiting for anything: TLS says so, as far as that is possible at once.
+    pub fn close(mut self) {
+        if let Self::Tls(stream) = &mut self {
+            let mut cx = Context::from_waker(Waker::noop());
+            // Whatever becomes of it, the connection is dropped.
+            let _told = Pin::new(stream.as_mut()).poll_shutdown(&mut cx);
         }
     }
 

@@ -21,13 +21,14 @@ use std::time::Duration;
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::client_stream::{ClientStream, set_options};
 use super::handle::Peer;
 use super::leave;
 use super::refuse::Refusal;
 use super::tls::secured;
+use super::waiting::unless_displaced;
 use super::worker::Worker;
 use crate::stats::Refused;
 
@@ -52,11 +53,15 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
         return;
     }
     // On the heap, as what is below: the task of an idle connection has no room for them.
-    let begun = Box::pin(leave::unless_late(&worker, begin(&worker, stream, &peer))).await;
+    let waiting = peer.waits(Instant::now());
+    let beginning = leave::unless_late(&worker, begin(&worker, stream, &peer));
+    let Some(begun) = Box::pin(unless_displaced(&waiting, beginning)).await else {
+        return worker.stats.refused(Refused::Displaced);
+    };
     let Some(Some((stream, protocol))) = begun else { return };
     match protocol {
-        Ok(Protocol::Http1) => http1::serve(worker, stream, peer).await,
-        Ok(Protocol::Http2) => Box::pin(http2::serve(worker, stream, peer)).await,
+        Ok(Protocol::Http1) => http1::serve(worker, stream, peer, waiting).await,
+        Ok(Protocol::Http2) => Box::pin(http2::serve(worker, stream, peer, waiting)).await,
         Err(Silent::Late) => {
             worker.stats.refused(Refused::HeadTimeout);
             let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");

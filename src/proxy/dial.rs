@@ -9,10 +9,13 @@ use tokio::time::Instant;
 use super::body::RequestBody;
 use super::gauge::InFlight;
 use super::observe::Observer;
+use super::refuse::Refusal;
+use super::stream_place::StreamPlace;
 use super::worker::Worker;
-use crate::stats::{EndpointStats, UpstreamFailure};
+use crate::stats::{EndpointStats, Refused, UpstreamFailure};
 use crate::table::Version;
 use crate::tls::Handshake;
+use crate::upstream::budget::{Claim, NoPlace, Place};
 use crate::upstream::http1::Http1;
 use crate::upstream::{ConnectError, Opened, Sender, balance, connect};
 
@@ -46,18 +49,65 @@ impl Lease {
     }
 }
 
-/// No endpoint of the version takes a connection. The failures have been counted.
+/// Why there is no connection.
 #[derive(Clone, Copy, Debug)]
-pub struct NoConnection {
-    /// Whether one was asked for. If not, all of them are paused, and others have just tried.
-    pub tried: bool,
+pub enum NoConnection {
+    /// No endpoint of the version takes one. The failures have been counted.
+    Endpoints {
+        /// Whether one was asked for. If not, all of them are paused, and others have just tried.
+        tried: bool,
+    },
+    /// We have no room for one, which says nothing of the version: another one would not help.
+    Own(Refusal),
+}
+
+impl NoConnection {
+    /// The refusal; `endpoints` is what is said if it is for their sake.
+    #[must_use]
+    pub fn refusal(self, endpoints: &'static str) -> Refusal {
+        match self {
+            Self::Endpoints { .. } => Refusal::new(Refused::ConnectFailed, endpoints),
+            Self::Own(refusal) => refusal,
+        }
+    }
+
+    fn out_of_descriptors() -> Self {
+        let detail = "the proxy has no room for another connection to an endpoint";
+        Self::Own(Refusal::new(Refused::OutOfDescriptors, detail).retry_after(1))
+    }
+}
+
+/// A place for a new connection. Idle ones that nobody uses give theirs up for it.
+async fn place(worker: &Worker, observer: &Observer, connect_timeout: Duration) -> Result<Place, NoConnection> {
+    let budget = &worker.settings.budget;
+    let claim = observer.places.stream.as_ref().map_or(Claim::First, StreamPlace::claim);
+    let taken = budget.take(claim).or_else(|none| {
+        // Not in vain: others will want them as well.
+        if worker.pools.idle() < budget.lacks(claim) {
+            return Err(none);
+        }
+        worker.pools.let_go();
+        budget.take(claim)
+    });
+    match (taken, claim) {
+        (Ok(place), _) => Ok(place),
+        (Err(NoPlace::OfClient), _) => {
+            let detail = "this client has more requests in flight than there is room for";
+            Err(NoConnection::Own(Refusal::new(Refused::TooManyOfClient, detail).retry_after(1)))
+        }
+        (Err(NoPlace::AtAll), Claim::First) => {
+            let waited = Box::pin(budget.wait(connect_timeout)).await;
+            waited.map_err(|_none| NoConnection::out_of_descriptors())
+        }
+        (Err(NoPlace::AtAll), Claim::Further { .. }) => Err(NoConnection::out_of_descriptors()),
+    }
 }
 
 /// Finds a connection to `version`; `now` is this moment, as far as nothing was waited for since the look at the clock that it
 /// is from. With `fresh`, pooled ones are left alone.
 ///
 /// # Errors
-/// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked.
+/// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked, or there is no room.
 pub async fn dial(
     worker: &Worker,
     version: &Version,
@@ -65,17 +115,22 @@ pub async fn dial(
     now: Instant,
     observer: &Observer,
 ) -> Result<Lease, NoConnection> {
-    let (mut left_out, mut now, mut made_room, mut tried) = (Vec::new(), now, false, false);
+    let (mut left_out, mut now, mut made_room) = (Vec::new(), now, false);
+    let (mut tried, mut own) = (false, false);
     loop {
         let now_ms = worker.clock_ms(now);
         #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
         let chance = worker.random() as u64;
-        let (index, endpoint) = balance::pick(version, now_ms, chance, &left_out).ok_or(NoConnection { tried })?;
+        let Some((index, endpoint)) = balance::pick(version, now_ms, chance, &left_out) else {
+            return Err(if own { NoConnection::out_of_descriptors() } else { NoConnection::Endpoints { tried } });
+        };
         let in_flight = InFlight::enter(&endpoint.stats);
         observer.picked(index);
         if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, since: now, opened });
         }
+        // On the heap, as what follows it: a request that finds a connection has no room for what it takes to make one.
+        let place = Box::pin(place(worker, observer, connect_timeout)).await?;
         if !endpoint.stats.rotation.claim_trial(now_ms) {
             left_out.push(index);
             continue;
@@ -84,8 +139,7 @@ pub async fn dial(
         let opened = Opened::now(&endpoint.stats, now);
         let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
         let connected = match tls.transpose() {
-            // On the heap: a request that finds a connection has no room for what it takes to make one.
-            Ok(tls) => Box::pin(connect(&endpoint.stats, version.protocol, tls, connect_timeout)).await,
+            Ok(tls) => Box::pin(connect((&endpoint.stats, place), version.protocol, tls, connect_timeout)).await,
             Err(failure) => Err(failure.into()),
         };
         match connected.and_then(|connected| connected.begin().ok_or(ConnectError::Closed(endpoint.address))) {
@@ -106,6 +160,7 @@ pub async fn dial(
                 // theirs back meanwhile, and ports do not come back by closing.
                 if std::mem::replace(&mut made_room, true) || worker.pools.let_go() == 0 {
                     left_out.push(index);
+                    own = true;
                 }
             }
             Err(error) => {

@@ -28,18 +28,12 @@ pub struct Door {
 impl Door {
     /// A place for a connection that was accepted; `None` when it has to be closed, which has been counted.
     pub fn enter(&self, worker: &Worker) -> Option<Place> {
-        self.crowd.enter().map_err(|refused| worker.stats.refused(refused)).ok()
+        let now_ms = || worker.clock_ms(Instant::now());
+        self.crowd.enter(now_ms).map_err(|refused| worker.stats.refused(refused)).ok()
     }
 
-    /// The address that the connection is accounted to, with its place; `None` when it has to be closed, which has been
-    /// counted.
-    pub async fn identify(
-        &self,
-        worker: &Worker,
-        stream: &mut TcpStream,
-        peer: IpAddr,
-        mut place: Place,
-    ) -> Option<(IpAddr, Place)> {
+    /// The address that the connection is accounted to; `None` when it has to be closed, which has been counted.
+    pub async fn identify(&self, worker: &Worker, stream: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
         let identified = match &self.proxy_protocol {
             None => Ok(peer),
             Some(how) => {
@@ -48,12 +42,11 @@ impl Door {
                 Box::pin(proxy_protocol::read(stream, peer, how)).await
             }
         };
-        let claimed = identified.and_then(|address| place.claim(address).map(|()| address).map_err(Some));
-        if let Err(refused) = claimed {
+        if let Err(refused) = identified {
             tracing::debug!(%peer, ?refused, "a connection is not let in");
             refused.inspect(|reason| worker.stats.refused(*reason));
         }
-        claimed.ok().map(|address| (address, place))
+        identified.ok()
     }
 
     /// Takes a request of `client`, unless it asks too often.

@@ -100,9 +100,7 @@ pub async fn forward(
         let terms = (policy.connect_timeout, fresh);
         lease = match dial(worker, routed.version(), terms, Instant::now(), observer).await {
             Ok(lease) => lease,
-            Err(_no_connection) => {
-                return Err(Refusal::new(Refused::ConnectFailed, "no endpoint of the version takes a connection"));
-            }
+            Err(none) => return Err(none.refusal("no endpoint of the version takes a connection")),
         };
     }
 }

@@ -19,6 +19,7 @@ use super::admit::{BodyFraming, Seen, admit};
 use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, Inbound, RequestBody};
 use super::caught::caught;
+use super::crowd::Client;
 use super::dial::{Lease, NoConnection, dial};
 use super::edit::{self, PeerAddress, RequestId};
 use super::forward::{Answer, forward};
@@ -31,7 +32,9 @@ use super::refuse::{Manner, Refusal};
 use super::routed::Routed;
 use super::settle::settle;
 use super::shield::{Answered, Spare, replay_if_failed};
+use super::stream_place::StreamPlace;
 use super::tunnel::{Far, Tunnel};
+use super::waiting::{Waiting, WaitingList};
 use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
 use crate::message::names::{CONNECTION, GRPC_STATUS, HOST};
@@ -51,13 +54,29 @@ pub struct Peer {
     tunnel: RefCell<Option<Tunnel>>,
     /// Tunnels on streams of an HTTP/2 connection.
     tunnels: Cell<usize>,
+    /// The client that its connection counts for; none behind a trusted proxy.
+    pub(super) client: Option<Client>,
+    /// Its requests in flight on streams.
+    pub(super) streams: Cell<usize>,
+    /// The connections of its listener and worker that wait.
+    pub(super) waiting: Rc<WaitingList>,
 }
 
 impl Peer {
     /// A connection from `address`.
     #[must_use]
-    pub fn new(address: IpAddr, listener: Rc<ListenerSettings>) -> Self {
-        Self { address: PeerAddress::new(address), listener, tunnel: RefCell::default(), tunnels: Cell::new(0) }
+    pub fn new(
+        address: IpAddr,
+        listener: Rc<ListenerSettings>,
+        (client, waiting): (Option<Client>, Rc<WaitingList>),
+    ) -> Self {
+        let (address, tunnel, tunnels) = (PeerAddress::new(address), RefCell::default(), Cell::new(0));
+        Self { address, listener, tunnel, tunnels, client, streams: Cell::new(0), waiting }
+    }
+
+    /// The list that its connection is on while it waits since then.
+    pub(super) fn waits(&self, since: Instant) -> Waiting {
+        self.waiting.enter(since, self.client.as_ref().map(|client| client.block))
     }
 
     /// What the connection has become, if that is a tunnel.
@@ -100,6 +119,9 @@ pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Received) -> R
     let client_side = head.extensions.remove();
     let mut observer = Observer::begin(&worker, &head, peer.address.ip());
     observer.interim = interim;
+    if matches!(seen, Seen::Http2 { .. }) {
+        observer.places.stream = Some(StreamPlace::enter(&peer));
+    }
     let manner = Manner::of(&head.headers);
     let exchanged = {
         let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (&mut *head, body), &mut observer));
@@ -276,7 +298,8 @@ async fn route(
         let connect_timeout = decision.service.spec.policy.connect_timeout;
         match dial(worker, decision.version(), (connect_timeout, false), now, observer).await {
             Ok(lease) => return Ok(Route { routed, lease, new_key: decision.new_key }),
-            Err(NoConnection { tried }) => {
+            Err(NoConnection::Own(refusal)) => return Err(refusal),
+            Err(NoConnection::Endpoints { tried }) => {
                 attempted |= tried;
                 dead.push(decision.version());
             }
@@ -334,12 +357,14 @@ fn switch(
     let (answer, incoming) = response.with_body(AnswerBody::Own(Full::default()));
     let upstream = Far::of(incoming, upgrade);
     let open = Open::begin(worker, &routed, Kind::Tunnel);
-    let tunnel = Tunnel { upstream, lease, open, idle_timeout: routed.service().spec.policy.tunnel_idle_timeout };
+    let mut observer = outcome.observer;
+    let stream = observer.places.stream.take();
+    let idle_timeout = routed.service().spec.policy.tunnel_idle_timeout;
+    let tunnel = Tunnel { upstream, lease, open, idle_timeout, stream };
     match client_side.filter(|_| answer.status.is_success()) {
         Some(client_side) => drop(spawn_local(on_stream(Rc::clone(peer), tunnel, client_side))),
         None => drop(peer.tunnel.replace(Some(tunnel))),
     }
-    let mut observer = outcome.observer;
     observer.answered(answer.status);
     observer.end(Instant::now());
     answer

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use super::refuse::Refusal;
+use super::stream_place::StreamPlace;
 use crate::stats::{Refused, ServiceStats};
 use crate::table::limits::InFlight;
 
@@ -45,6 +46,8 @@ pub struct Places {
     pub process: Option<ProcessPlace>,
     /// Of its service.
     pub service: Option<ServicePlace>,
+    /// Of its client, on a stream of HTTP/2.
+    pub stream: Option<StreamPlace>,
 }
 
 impl Capacity {

@@ -16,7 +16,7 @@ use super::blame::Blamed;
 use super::interim::Interim;
 use super::juror::{Juror, is_failed_call};
 use super::load::Places;
-use super::refuse::Refusal;
+use super::refuse::{Refusal, is_ours};
 use super::routed::Routed;
 use super::worker::{Live, Worker};
 use crate::message::RequestHead;
@@ -338,14 +338,13 @@ impl Observer {
             let micros = self.micros(took);
             routed.cell(&self.worker).answered(class, micros);
             // One that was never seated met no endpoint.
-            let heard = |juror: &Juror| juror.seated && reason != Some(Refused::Internal);
+            let heard = |juror: &Juror| juror.seated && !is_ours(reason);
             if let Some(juror) = self.juror.take().filter(heard) {
                 juror.testify(routed.service(), self.worker.index, false, micros);
             }
             match &self.first_failed {
                 Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
-                // A bug of ours says nothing of the version.
-                None if reason == Some(Refused::Internal) => {}
+                None if is_ours(reason) => {}
                 None if self.attempt_failed.get() || class == CodeClass::ServerError => {
                     routed.cell(&self.worker).first(FirstAttempt::Failed);
                 }

@@ -90,6 +90,9 @@ impl Refusal {
             Refused::RateLimited | Refused::TooManyOfAddress => StatusCode::TOO_MANY_REQUESTS,
             Refused::NoEndpoint
             | Refused::TooManyConnections
+            | Refused::Displaced
+            | Refused::TooManyOfClient
+            | Refused::OutOfDescriptors
             | Refused::Overloaded
             | Refused::QueueFull
             | Refused::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
@@ -123,6 +126,7 @@ impl Refusal {
             | Refused::BadProxyHeader
             | Refused::ProxyHeaderTimeout
             | Refused::TooManyOfAddress
+            | Refused::TooManyOfClient
             | Refused::RateLimited
             | Refused::BodyTooLarge
             | Refused::BodyTooSlow
@@ -133,6 +137,8 @@ impl Refusal {
             Refused::NoService
             | Refused::NoEndpoint
             | Refused::TooManyConnections
+            | Refused::Displaced
+            | Refused::OutOfDescriptors
             | Refused::Overloaded
             | Refused::QueueFull
             | Refused::QueueTimeout
@@ -164,6 +170,8 @@ impl Refusal {
             | Refused::ProxyHeaderTimeout
             | Refused::TooManyConnections
             | Refused::TooManyOfAddress
+            | Refused::Displaced
+            | Refused::OutOfDescriptors
             | Refused::Overloaded
             | Refused::QueueFull
             | Refused::QueueTimeout
@@ -172,6 +180,7 @@ impl Refusal {
             | Refused::ClientGone
             | Refused::Internal => true,
             Refused::MethodNotAllowed
+            | Refused::TooManyOfClient
             | Refused::RateLimited
             | Refused::RedirectedToHttps
             | Refused::NoService
@@ -265,6 +274,12 @@ impl Refusal {
         bytes.extend(body.into_inner().filter(|_| !to_head).unwrap_or_default());
         bytes
     }
+}
+
+/// Whether a request ended by a bug or a shortage of ours, which says nothing of the version.
+#[must_use]
+pub fn is_ours(reason: Option<Refused>) -> bool {
+    matches!(reason, Some(Refused::Internal | Refused::OutOfDescriptors | Refused::TooManyOfClient))
 }
 
 /// How a client is told.

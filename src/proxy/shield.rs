@@ -19,7 +19,7 @@ use super::refuse::{Fault, Refusal};
 use super::routed::Routed;
 use super::worker::Worker;
 use crate::message::RequestHead;
-use crate::stats::{Refused, UpstreamFailure};
+use crate::stats::UpstreamFailure;
 use crate::table::spec::On500;
 
 /// What a replay needs.
@@ -100,9 +100,8 @@ pub async fn replay_if_failed(
     drop(first);
     observer.shielded(stable.clone());
     let connect_timeout = stable.service().spec.policy.connect_timeout;
-    let Ok(lease) = dial(worker, stable.version(), (connect_timeout, false), now, observer).await else {
-        return Err(Refusal::new(Refused::ConnectFailed, "neither version takes a connection"));
-    };
+    let dialed = dial(worker, stable.version(), (connect_timeout, false), now, observer).await;
+    let lease = dialed.map_err(|none| none.refusal("neither version takes a connection"))?;
     let request_body = Rc::new(BodyState::of_no_body(now));
     let answer = forward(worker, &stable, lease, (&head, &mut body), (&request_body, observer)).await?;
     Ok(Answered { answer, routed: stable, request_body })

@@ -28,6 +28,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::dial::Lease;
 use super::long::Open;
+use super::stream_place::StreamPlace;
 use crate::upstream::{EndpointStream, Incoming};
 
 /// A tunnel that both sides agreed on.
@@ -41,6 +42,8 @@ pub struct Tunnel {
     pub open: Open,
     /// Longest silence in both directions together.
     pub idle_timeout: Duration,
+    /// Holds the client's count of streams, if it is on one.
+    pub stream: Option<StreamPlace>,
 }
 
 /// An endpoint's side of a tunnel.
@@ -75,7 +78,7 @@ impl Tunnel {
             },
             Far::Http2(None) => tracing::debug!("the endpoint consented to a tunnel with a request that had not ended"),
         }
-        drop(self.lease);
+        drop((self.lease, self.stream));
     }
 }
 

@@ -26,6 +26,7 @@ use super::long::Longs;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
 use crate::tls::Clients;
+use crate::upstream::budget::Budget;
 use crate::upstream::{PoolSettings, Pools};
 
 /// Of the live requests, at most one in so many may be a retry (rule 25: at most 20 %).
@@ -51,6 +52,8 @@ pub struct WorkerSettings {
     pub tls: Arc<Clients>,
     /// How many client connections all workers may have.
     pub ceiling: Arc<Ceiling>,
+    /// How many connections to endpoints they may have.
+    pub budget: Arc<Budget>,
     /// How many requests are worked on at a time.
     pub capacity: Capacity,
     /// The queues of the services that have one.

@@ -231,6 +231,12 @@ words! {
         TooManyConnections = "too_many_connections",
         /// The client's address has as many connections as it may.
         TooManyOfAddress = "too_many_connections_of_address",
+        /// The connection waited for its client, and made room for another one.
+        Displaced = "displaced",
+        /// The client has as many requests on streams as there are connections to endpoints for them.
+        TooManyOfClient = "too_many_requests_of_client",
+        /// There is no descriptor left for another connection to an endpoint.
+        OutOfDescriptors = "out_of_descriptors",
         /// The client asks too often.
         RateLimited = "rate_limited",
         /// The proxy has as many requests in flight as it may.

@@ -17,6 +17,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
+use super::budget::Place;
 use super::http1::Http1;
 use super::sender::{Load, STREAMS_MAX, Sender, Shared};
 use super::stream::EndpointStream;
@@ -90,13 +91,13 @@ impl ConnectError {
     }
 }
 
-/// Connects to `endpoint`, with TLS if there is any. A task of this thread drives a connection that is to be shared until it
+/// Connects to an endpoint in a place of the budget, with TLS if there is any. A task of this thread drives a connection that is to be shared until it
 /// ends; whoever has another one drives it.
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection within `limit`.
 pub async fn connect<B>(
-    endpoint: &Arc<EndpointStats>,
+    (endpoint, place): (&Arc<EndpointStats>, Place),
     protocol: Protocol,
     tls: Option<Handshake>,
     limit: Duration,
@@ -113,9 +114,9 @@ where
         // Heads and small bodies go out at once; the cost is a packet more on bodies that are flushed in parts.
         stream.set_nodelay(true).map_err(refused)?;
         match tls {
-            None => http(EndpointStream::plain(stream, endpoint), protocol, address).await,
+            None => http(EndpointStream::plain(stream, endpoint, place), protocol, address).await,
             // On the heap: as a local it would be part of every request's task, plain ones too.
-            Some(tls) => Box::pin(secured(stream, protocol, tls, endpoint)).await,
+            Some(tls) => Box::pin(secured(stream, protocol, tls, (endpoint, place))).await,
         }
     };
     timeout(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(address, limit)))
@@ -126,14 +127,14 @@ async fn secured<B>(
     stream: TcpStream,
     protocol: Protocol,
     tls: Handshake,
-    endpoint: &Arc<EndpointStats>,
+    (endpoint, place): (&Arc<EndpointStats>, Place),
 ) -> Result<Connected<B>, ConnectError>
 where
     B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let stream = EndpointStream::tls(tls.on(stream).await?, endpoint);
+    let stream = EndpointStream::tls(tls.on(stream).await?, endpoint, place);
     http(stream, protocol, endpoint.address).await
 }
 

@@ -13,6 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
+use super::budget::Place;
 use crate::stats::EndpointStats;
 
 /// A connection to an endpoint.
@@ -20,6 +21,7 @@ use crate::stats::EndpointStats;
 pub struct EndpointStream {
     io: Io,
     endpoint: Arc<EndpointStats>,
+    _place: Place,
 }
 
 #[derive(Debug)]
@@ -31,19 +33,19 @@ enum Io {
 impl EndpointStream {
     /// A connection without TLS, counted in.
     #[must_use]
-    pub fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>) -> Self {
-        Self::new(Io::Plain(stream), endpoint)
+    pub fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
+        Self::new(Io::Plain(stream), endpoint, place)
     }
 
     /// A connection inside TLS, counted in.
     #[must_use]
-    pub fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>) -> Self {
-        Self::new(Io::Tls(Box::new(stream)), endpoint)
+    pub fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
+        Self::new(Io::Tls(Box::new(stream)), endpoint, place)
     }
 
-    fn new(io: Io, endpoint: &Arc<EndpointStats>) -> Self {
+    fn new(io: Io, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
         endpoint.opened();
-        Self { io, endpoint: Arc::clone(endpoint) }
+        Self { io, endpoint: Arc::clone(endpoint), _place: place }
     }
 
     /// Whether the endpoint has neither ended the connection nor sent anything on it. Takes what it sent, if it did.

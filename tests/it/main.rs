@@ -27,6 +27,7 @@ mod conformance;
 mod conformance_h2;
 mod conformance_panic;
 mod corners;
+mod crowded;
 mod demo;
 mod descriptors;
 mod drain;

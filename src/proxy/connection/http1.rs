@@ -22,6 +22,7 @@ use super::super::interim::Interim;
 use super::super::leave;
 use super::super::refuse::Refusal;
 use super::super::stall::Stalling;
+use super::super::waiting::Waiting as Listed;
 use super::super::worker::Worker;
 use super::park::{self, Left, Look, Rest};
 use super::respond::{Asked, Ended, respond};
@@ -30,14 +31,19 @@ use super::{PREFACE, last_word, linger};
 use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
 use crate::stats::Refused;
 
-/// Serves `stream` until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<Peer>) {
+/// Serves `stream`, which is `listed` among those that wait, until it ends.
+pub(super) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<Peer>, listed: Listed) {
     let mut due = Instant::now() + peer.listener.idle_timeout;
+    let mut listed = Some(listed);
     // What is in a box is there while it runs only: a parked connection's task has no room for it.
-    while let Some(rested) = Box::pin(serve_until_idle(&worker, stream, &peer, due)).await {
-        match park::wait(&worker, &rested.stream, rested.due).await {
+    while let Some(rested) = Box::pin(serve_until_idle((&worker, &peer), stream, due, listed.take())).await {
+        match park::wait(&worker, &peer, (&rested.stream, rested.due)).await {
             Left::Readable => (stream, due) = (rested.stream, rested.due),
             Left::Over => return Box::pin(linger(rested.stream)).await,
+            Left::Displaced => {
+                worker.stats.refused(Refused::Displaced);
+                return rested.stream.close();
+            }
         }
     }
 }
@@ -51,10 +57,10 @@ struct Rested {
 
 /// Serves `stream`, whose first head is due then, until it ends, or until it can be parked.
 async fn serve_until_idle(
-    worker: &Rc<Worker>,
+    (worker, peer): (&Rc<Worker>, &Rc<Peer>),
     stream: ClientStream,
-    peer: &Rc<Peer>,
     mut due: Instant,
+    mut listed: Option<Listed>,
 ) -> Option<Rested> {
     let idle_timeout = peer.listener.idle_timeout;
     let wire = SharedWire::new(Stalling::new(stream, idle_timeout));
@@ -64,11 +70,18 @@ async fn serve_until_idle(
     let mut idle_since = now;
     loop {
         let rest = Rest { due, idle_since, park_after: worker.settings.park_after };
-        let mut waiting = Waiting { worker, wire: &wire, rest, drain: drain.as_mut(), timer: timer.as_mut() };
+        let (drain, timer) = (drain.as_mut(), timer.as_mut());
+        let mut waiting = Waiting { worker, peer, listed: &mut listed, wire: &wire, rest, drain, timer };
         let next = poll_fn(|cx| waiting.poll(cx)).await;
+        listed = None;
         let ended = match next {
             Next::Head(request) => exchange(worker, peer, &wire, request).await,
             Next::Idle => return wire.take().map(|(stream, _empty)| Rested { stream, due }),
+            Next::Displaced => {
+                worker.stats.refused(Refused::Displaced);
+                wire.take()?.0.close();
+                return None;
+            }
             Next::Refused(refusal, to_head) => {
                 let (stream, begun) = wire.take()?;
                 let last = refuse(worker, peer, &begun, &refusal, to_head);
@@ -133,6 +146,8 @@ enum Next {
     Refused(Refusal, bool),
     /// Nothing for so long that it can be parked.
     Idle,
+    /// Part of a head for so long that another connection gets its room.
+    Displaced,
     /// The client has left, has nothing to say, or the worker drains.
     Over,
 }
@@ -140,6 +155,9 @@ enum Next {
 /// The wait for a head.
 struct Waiting<'w, D> {
     worker: &'w Worker,
+    peer: &'w Peer,
+    /// Its entry among the connections that wait, once it has one.
+    listed: &'w mut Option<Listed>,
     wire: &'w SharedWire,
     rest: Rest,
     drain: Pin<&'w mut D>,
@@ -156,6 +174,9 @@ impl<D: Future<Output = ()>> Waiting<'_, D> {
             return Poll::Ready(next);
         }
         let begun = self.wire.with(has_begun).unwrap_or(false);
+        if self.listed.as_ref().is_some_and(|listed| listed.poll_displaced(cx).is_ready()) {
+            return Poll::Ready(Next::Displaced);
+        }
         // In this order: a drain that has been seen once must not be looked at again.
         if !begun && self.drain.as_mut().poll(cx).is_ready() {
             return Poll::Ready(Next::Over);
@@ -165,7 +186,15 @@ impl<D: Future<Output = ()>> Waiting<'_, D> {
             let at_rest = self.wire.with(|wire| wire.is_at_rest()).unwrap_or(false);
             match self.rest.look(now, at_rest) {
                 Look::Park => return Poll::Ready(Next::Idle),
-                Look::Again(at) => self.timer.as_mut().reset(at),
+                Look::Again(at) => {
+                    self.timer.as_mut().reset(at);
+                    // It has begun a head, or it could be parked.
+                    if !at_rest && now >= self.rest.idle_since + self.rest.park_after {
+                        let listed = self.listed.get_or_insert_with(|| self.peer.waits(self.rest.idle_since));
+                        // It is the one that is told from now on.
+                        let _not_yet = listed.poll_displaced(cx);
+                    }
+                }
                 Look::Overdue if begun => {
                     let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
                     let to_head = self.wire.with(is_to_head).unwrap_or(false);

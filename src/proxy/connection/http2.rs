@@ -9,9 +9,10 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::header::COOKIE;
@@ -23,7 +24,7 @@ use hyper::{Request, Response};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
-use tokio::time::{Instant, interval, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::super::admit::Seen;
 use super::super::body::Inbound;
@@ -31,6 +32,7 @@ use super::super::client_stream::ClientStream;
 use super::super::handle::{Peer, Received, handle};
 use super::super::interim::Interim;
 use super::super::stall::Stalling;
+use super::super::waiting::Waiting;
 use super::super::worker::Worker;
 use super::fair::Fair;
 use super::lingering::Lingering;
@@ -67,14 +69,17 @@ const PING_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long a client may take to close after it was told to go away for a reason of its own.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 
+/// One turn of the codec, for GOAWAY to be written.
+const LAST_TURN: Duration = Duration::from_millis(10);
+
 /// The codec answers a head above its own bound with a bare 431. It gets more room than a head may have, so that ours is
 /// seen first; each header counts 32 bytes more than it has (RFC 9113, 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
-/// Serves `stream` until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>) {
+/// Serves `stream`, which is `listed` among those that wait, until it ends.
+pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>, listed: Waiting) {
     let idle_timeout = peer.listener.idle_timeout;
-    let streams = Rc::new(Streams::new());
+    let streams = Rc::new(Streams::new(listed));
     let service = {
         let (worker, streams, peer) = (Rc::clone(&worker), Rc::clone(&streams), Rc::clone(&peer));
         service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&peer), &streams, request))
@@ -91,7 +96,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
             biased;
             ended = &mut connection => return ended_of(&worker, ended),
             () = &mut drain => None,
-            why = streams.watch(idle_timeout, &peer) => Some(why),
+            why = streams.watch((idle_timeout, worker.settings.park_after), &peer) => Some(why),
         }
     };
     Pin::new(&mut connection).graceful_shutdown();
@@ -99,11 +104,15 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
         // The worker ends its drain, and with it this task.
         None => ended_of(&worker, connection.await),
         Some(End::Idle) => ended_of(&worker, timeout(FAREWELL_MAX, connection).await.unwrap_or(Ok(()))),
+        Some(End::Displaced) => {
+            worker.stats.refused(Refused::Displaced);
+            let _ended = timeout(LAST_TURN, connection).await;
+        }
         Some(End::Flooded) => {
             worker.stats.refused(Refused::Flood);
             tracing::warn!("closing a connection whose client takes back one request after the other");
-            // One turn of the codec, for GOAWAY to be written. The streams it has go with it.
-            let _ended = timeout(Duration::from_millis(10), connection).await;
+            // The streams it has go with it.
+            let _ended = timeout(LAST_TURN, connection).await;
         }
     }
 }
@@ -188,6 +197,8 @@ enum End {
     Idle,
     /// Its client takes back too much.
     Flooded,
+    /// It has no stream, and another connection needs the room.
+    Displaced,
 }
 
 /// The streams of a connection.
@@ -199,10 +210,12 @@ struct Streams {
     quiet_since: Cell<Instant>,
     taken_back: Cell<(Instant, u32)>,
     flooded: Notify,
+    /// The entry among the connections that wait, while it has had no stream for a while.
+    listed: RefCell<Option<Waiting>>,
 }
 
 impl Streams {
-    fn new() -> Self {
+    fn new(listed: Waiting) -> Self {
         let now = Instant::now();
         Self {
             open: RefCell::default(),
@@ -210,26 +223,39 @@ impl Streams {
             quiet_since: Cell::new(now),
             taken_back: Cell::new((now, 0)),
             flooded: Notify::new(),
+            listed: RefCell::new(Some(listed)),
         }
     }
 
     /// Resets streams that wait too long for their client, until the connection should end.
-    async fn watch(&self, limit: Duration, peer: &Peer) -> End {
+    async fn watch(&self, (limit, waits_after): (Duration, Duration), peer: &Peer) -> End {
         // Late by a quarter at the most.
-        let mut ticks = interval((limit / 4).max(Duration::from_millis(1)));
+        let look = (limit / 4).max(Duration::from_millis(1));
         loop {
+            // One that waits already is looked at less often: many do.
+            let pause = if self.listed.borrow().is_some() { look } else { look.min(waits_after) };
             tokio::select! {
                 () = self.flooded.notified() => return End::Flooded,
-                _ = ticks.tick() => {}
+                () = poll_fn(|cx| self.poll_displaced(cx)) => return End::Displaced,
+                () = sleep(pause) => {}
             }
             let now = Instant::now();
             let open = self.open.borrow();
-            if open.is_empty() && peer.tunnels() == 0 && now >= self.quiet_since.get() + limit {
+            let quiet_since = self.quiet_since.get();
+            let quiet = open.is_empty() && peer.tunnels() == 0;
+            if quiet && now >= quiet_since + limit {
                 return End::Idle;
+            }
+            if quiet && now >= quiet_since + waits_after {
+                self.listed.borrow_mut().get_or_insert_with(|| peer.waits(quiet_since));
             }
             let late = |pace: &Pace| pace.waiting_since().is_some_and(|since| now >= since + limit);
             open.values().filter(|(_, pace)| late(pace)).for_each(|(stream, _)| stream.abort());
         }
+    }
+
+    fn poll_displaced(&self, cx: &Context<'_>) -> Poll<()> {
+        self.listed.borrow().as_ref().map_or(Poll::Pending, |listed| listed.poll_displaced(cx))
     }
 
     fn taken_back(&self) {
@@ -283,6 +309,8 @@ where
             future.await;
         });
         self.0.open.borrow_mut().insert(task.id(), (task.abort_handle(), pace));
+        // It waits no more.
+        self.0.listed.take();
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use super::super::client_stream::ClientStream;
+use super::super::handle::Peer;
 use super::super::worker::Worker;
 
 /// How long a connection stays ready for the next request before it is parked. Browsers ask for what belongs to a page
@@ -69,11 +70,14 @@ pub(super) enum Left {
     Readable,
     /// The client's time is over, or the worker drains.
     Over,
+    /// Another connection needs the room.
+    Displaced,
 }
 
 /// Waits on the bare socket of `stream`, whose next head is due then.
-pub(super) async fn wait(worker: &Worker, stream: &ClientStream, due: Instant) -> Left {
+pub(super) async fn wait(worker: &Worker, peer: &Peer, (stream, due): (&ClientStream, Instant)) -> Left {
     let _counted = Counted::new(worker);
+    let waiting = peer.waits(Instant::now());
     let mut drain = pin!(worker.drained());
     let mut due = pin!(sleep_until(due));
     poll_fn(|cx| {
@@ -81,6 +85,9 @@ pub(super) async fn wait(worker: &Worker, stream: &ClientStream, due: Instant) -
         // First: a request that is there already is answered, whatever else is due.
         if stream.poll_readable(cx).is_ready() {
             return std::task::Poll::Ready(Left::Readable);
+        }
+        if waiting.poll_displaced(cx).is_ready() {
+            return std::task::Poll::Ready(Left::Displaced);
         }
         let over = drain.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready();
         if over { std::task::Poll::Ready(Left::Over) } else { std::task::Poll::Pending }

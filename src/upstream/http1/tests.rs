@@ -16,6 +16,7 @@ use crate::http1::Broken;
 use crate::message::Name;
 use crate::message::names::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use crate::stats::EndpointStats;
+use crate::upstream::budget::{Budget, Claim};
 
 /// A body that a test feeds part by part; the default is none.
 #[derive(Debug, Default)]
@@ -66,7 +67,8 @@ async fn pair() -> Pair {
     let address = listener.local_addr().unwrap();
     let (stream, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let stats = Arc::new(EndpointStats::new(1, address));
-    Pair { far: accepted.unwrap().0, near: Http1::new(EndpointStream::plain(stream.unwrap(), &stats)), stats }
+    let place = Budget::new(1).take(Claim::First).unwrap();
+    Pair { far: accepted.unwrap().0, near: Http1::new(EndpointStream::plain(stream.unwrap(), &stats, place)), stats }
 }
 
 /// Runs a test on one thread, and not for ever.

@@ -110,6 +110,12 @@ impl H2Client {
         answer
     }
 
+    /// The same without a turn, for those who send many at once and then take one.
+    pub(crate) fn begin_many(&mut self, request: Request<()>) -> ResponseFuture {
+        let mut sender = self.runtime.block_on(self.sender.clone().ready()).unwrap();
+        sender.send_request(request, true).unwrap().0
+    }
+
     /// Waits for the answer of a request that was begun.
     pub(crate) fn finish(&mut self, answer: ResponseFuture) -> H2Answer {
         self.try_finish(answer).unwrap()

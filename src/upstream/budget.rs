@@ -1,0 +1,182 @@
+//! How many connections to endpoints the process may have, and who gets the next one.
+//!
+//! There are descriptors for so many client connections and as many to endpoints. With HTTP/1.1 that is enough by
+//! itself. A connection of HTTP/2 has up to a hundred requests at once, and each of them may need a connection to an
+//! endpoint: twenty-five clients can use up what two thousand were to have, and then everybody's requests fail. So each
+//! connection to an endpoint takes a place here for as long as it is open, and places are given so that a client who
+//! wants many leaves some for those who want one:
+//!
+//! - The first request of a client connection gets a place as long as there is one, and otherwise waits for it.
+//! - A further one, beside others on its connection, gets what is free: as long as its client has no more requests in flight
+//!   than there are free places beyond a reserve of a quarter. That is the dynamic threshold of shared-memory switches
+//!   (Choudhury and Hahne, 1998): one client alone gets up to half of what is lent, *n* of them an *n+1*th each, and the
+//!   bound needs no number of its own and no list of clients.
+//!
+//! Only opening a connection costs something here; a request that finds an idle one costs nothing.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
+
+/// Of all places, one in so many is not lent to further requests.
+const RESERVE_PART: usize = 4;
+
+/// No system has more descriptors.
+const PLACES_MAX: usize = 1 << 26;
+
+/// What a request counts as when it needs a connection.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Claim {
+    /// The only one of its client's connection.
+    First,
+    /// One beside others.
+    Further {
+        /// How many its client has in flight, with this one; 0 when that is not known: behind a proxy that is trusted they
+        /// are those of many clients.
+        of_client: usize,
+    },
+}
+
+/// There is no place.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NoPlace {
+    /// Not for this client.
+    OfClient,
+    /// For nobody.
+    AtAll,
+}
+
+/// The places for connections to endpoints.
+#[derive(Debug)]
+pub struct Budget {
+    places: Arc<Semaphore>,
+    reserve: usize,
+    /// How often somebody had to wait.
+    waits: AtomicU64,
+    wanted: Notify,
+}
+
+/// The place of a connection; dropping it frees it.
+#[derive(Debug)]
+pub struct Place {
+    _permit: OwnedSemaphorePermit,
+}
+
+impl Budget {
+    /// Places for `max` connections.
+    #[must_use]
+    pub fn new(max: usize) -> Self {
+        let max = max.clamp(1, PLACES_MAX);
+        let (places, reserve) = (Arc::new(Semaphore::new(max)), max / RESERVE_PART);
+        Self { places, reserve, waits: AtomicU64::new(0), wanted: Notify::new() }
+    }
+
+    /// How many more places have to be free for this claim to get one.
+    #[must_use]
+    pub fn lacks(&self, claim: Claim) -> usize {
+        let needed = match claim {
+            Claim::First => 1,
+            Claim::Further { of_client } => of_client.max(1) + self.reserve,
+        };
+        needed.saturating_sub(self.places.available_permits())
+    }
+
+    /// A place if there is one now.
+    ///
+    /// # Errors
+    /// [`NoPlace`]; idle connections that are closed may make room.
+    pub fn take(&self, claim: Claim) -> Result<Place, NoPlace> {
+        match claim {
+            Claim::Further { of_client: 1.. } if self.lacks(claim) > 0 => return Err(NoPlace::OfClient),
+            Claim::Further { .. } | Claim::First if self.lacks(claim) > 0 => return Err(NoPlace::AtAll),
+            Claim::Further { .. } | Claim::First => {}
+        }
+        let permit = Arc::clone(&self.places).try_acquire_owned();
+        permit.map(|permit| Place { _permit: permit }).map_err(|_none| NoPlace::AtAll)
+    }
+
+    /// Waits for a place, first come first served; whoever has idle connections is told.
+    ///
+    /// # Errors
+    /// [`NoPlace`] when there is none in time.
+    pub async fn wait(&self, limit: Duration) -> Result<Place, NoPlace> {
+        self.waits.fetch_add(1, Relaxed);
+        self.wanted.notify_waiters();
+        match timeout(limit, Arc::clone(&self.places).acquire_owned()).await {
+            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
+            Ok(Err(_closed)) => Err(NoPlace::AtAll),
+            Err(_elapsed) => Err(NoPlace::AtAll),
+        }
+    }
+
+    /// How often a request had to wait for a place so far.
+    #[must_use]
+    pub fn waits(&self) -> u64 {
+        self.waits.load(Relaxed)
+    }
+
+    /// Ready when a request has to wait for a place: then idle connections are worth less than theirs. One that came while
+    /// nobody waited for it is seen in [`waits`](Self::waits).
+    pub async fn wanted(&self) {
+        self.wanted.notified().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Takes as many places as it gets for one client; it has `more` streams that hold none.
+    fn greedy(budget: &Budget, more: usize) -> Vec<Place> {
+        let mut held = Vec::new();
+        while let Ok(place) = budget.take(Claim::Further { of_client: held.len() + 1 + more }) {
+            held.push(place);
+        }
+        held
+    }
+
+    #[test]
+    fn one_client_gets_half_of_what_is_lent() {
+        let budget = Budget::new(1000);
+        assert_eq!(budget.take(Claim::Further { of_client: 800 }).unwrap_err(), NoPlace::OfClient);
+        let held = greedy(&budget, 0);
+        assert_eq!(held.len(), 375, "750 are lent");
+        // The next one gets half of what is left, and so on; a quarter is left whatever they do.
+        let others: Vec<_> = (0..50).map(|_| greedy(&budget, 0)).collect();
+        assert_eq!((others[0].len(), others[1].len()), (188, 94));
+        assert_eq!(budget.places.available_permits(), 250);
+        let first: Vec<_> = (0..250).map(|_| budget.take(Claim::First).unwrap()).collect();
+        assert_eq!(budget.take(Claim::First).unwrap_err(), NoPlace::AtAll);
+        assert_eq!((budget.lacks(Claim::First), budget.lacks(Claim::Further { of_client: 5 })), (1, 255));
+        drop((held, others, first));
+        assert_eq!(budget.places.available_permits(), 1000);
+    }
+
+    #[test]
+    fn those_behind_a_trusted_proxy_share_what_is_lent() {
+        let budget = Budget::new(100);
+        let all: Vec<_> = std::iter::from_fn(|| budget.take(Claim::Further { of_client: 0 }).ok()).collect();
+        assert_eq!(all.len(), 75);
+        assert_eq!(budget.take(Claim::Further { of_client: 0 }).unwrap_err(), NoPlace::AtAll);
+        assert!(budget.take(Claim::First).is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_waits_gets_the_next_place() {
+        let budget = Budget::new(1);
+        let held = budget.take(Claim::First).unwrap();
+        assert_eq!(budget.wait(Duration::from_millis(1)).await.unwrap_err(), NoPlace::AtAll);
+        let let_go = async {
+            budget.wanted().await;
+            drop(held);
+        };
+        let ((), waited) = tokio::join!(let_go, budget.wait(Duration::from_secs(5)));
+        assert!(waited.is_ok());
+        assert_eq!(budget.waits(), 2);
+        // The smallest process has one place all the same.
+        assert!(Budget::new(0).take(Claim::First).is_ok());
+    }
+}
