@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
+use super::nearest::listed;
 use super::place::Place;
 use super::report::{Report, Reported};
 use super::units::Read;
@@ -23,6 +24,24 @@ pub(super) fn every<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -
         }
     }
     refused.map_or(Ok(good), Err)
+}
+
+/// What stands beside the names of versions and services in the calls of the admin API that move traffic:
+/// `{"v1": 90, "v2": 10, "reason": "..."}`. Somebody who is called so could not be moved.
+pub const RESERVED_NAMES: [&str; 3] = ["reason", "hold", "force"];
+
+/// A name of a service or a version.
+pub(super) fn free_name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
+    match RESERVED_NAMES.contains(&text) {
+        true => {
+            let text = format!(
+                "found {text:?}, want another name: {} stand beside the names in calls of the admin API (rename it)",
+                listed(RESERVED_NAMES)
+            );
+            Err(report.problem(at, text))
+        }
+        false => name(text, at, report),
+    }
 }
 
 /// A name.

@@ -69,6 +69,7 @@ use serde::de::IgnoredAny;
 pub use self::access_log::{AccessLog, LogFormat};
 pub use self::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
 use self::build::Build;
+pub use self::check::RESERVED_NAMES;
 pub use self::files::{Files, Key, TlsFiles};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
 pub use self::listener::Listener;

@@ -93,7 +93,9 @@ impl Overrides {
         let mut plan = match plan {
             Value::Null => Map::new(),
             Value::Object(plan) => plan.clone(),
-            _ => return (Self::default(), vec![RefusedOverride::NoObject]),
+            Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
+                return (Self::default(), vec![RefusedOverride::NoObject]);
+            }
         };
         keep_allowed(&mut plan, &mut Vec::new(), "plan", &mut refused);
         (Self(RolloutSection::new(plan)), refused)
@@ -162,11 +164,11 @@ mod tests {
     use crate::config::rollout::RawRollout;
     use crate::config::{fault, read};
 
-    fn refused(plan: Value) -> Vec<RefusedOverride> {
-        Overrides::read(&plan).1
+    fn refused(plan: &Value) -> Vec<RefusedOverride> {
+        Overrides::read(plan).1
     }
 
-    fn places(plan: Value) -> Vec<String> {
+    fn places(plan: &Value) -> Vec<String> {
         let place = |refused| match refused {
             RefusedOverride::NoObject => "plan".to_owned(),
             RefusedOverride::OfTheFile(place) | RefusedOverride::Unknown { place, .. } => place,
@@ -222,7 +224,7 @@ mod tests {
         let (kept, refused) = Overrides::read(&plan);
         let of_file: Vec<_> = OF_THE_FILE.iter().map(|key| RefusedOverride::OfTheFile(format!("plan.{key}"))).collect();
         assert!(of_file.iter().all(|key| refused.contains(key)), "{refused:?}");
-        let mut others = places(plan);
+        let mut others = places(&plan);
         others.sort();
         let wanted = [
             "plan.judge.query",
@@ -245,14 +247,14 @@ mod tests {
 
     #[test]
     fn taking_a_hook_away_is_naming_it() {
-        assert_eq!(places(json!({ "smoke": null, "webhook": null })), ["plan.smoke", "plan.webhook"]);
-        assert_eq!(places(json!(7)), ["plan"]);
-        assert!(places(Value::Null).is_empty() && places(json!({ "judge": null, "steps": null })).is_empty());
+        assert_eq!(places(&json!({ "smoke": null, "webhook": null })), ["plan.smoke", "plan.webhook"]);
+        assert_eq!(places(&json!(7)), ["plan"]);
+        assert!(places(&Value::Null).is_empty() && places(&json!({ "judge": null, "steps": null })).is_empty());
     }
 
     #[test]
     fn a_slip_is_told() {
-        let [RefusedOverride::Unknown { meant, known, .. }] = &refused(json!({ "bakes": "1s" }))[..] else { panic!() };
+        let [RefusedOverride::Unknown { meant, known, .. }] = &refused(&json!({ "bakes": "1s" }))[..] else { panic!() };
         assert_eq!((*meant, known.starts_with("strategy, steps")), (Some("bake"), true));
     }
 }

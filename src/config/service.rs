@@ -85,7 +85,7 @@ impl RawService {
         build: &mut Build<'_>,
     ) -> Result<ServiceSpec, Reported> {
         let (base, report) = (build.base, &mut build.report);
-        let own_name = check::name(name, at, report);
+        let own_name = check::free_name(name, at, report);
         let hosts = route::hosts(&self.hosts, &at.key("hosts"), report);
         let paths = route::paths(self.paths.as_ref(), &at.key("paths"), report);
         let sticky = sticky::sources(&self.sticky, &at.key("sticky"), report);

@@ -57,7 +57,7 @@ fn twice(endpoint: &impl std::fmt::Display) -> String {
 
 impl RawVersion {
     fn build(&self, name: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
-        let name = check::name(name, at, report);
+        let name = check::free_name(name, at, report);
         let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
             RawProtocol::Http1 => Protocol::Http1,
             RawProtocol::Http2 => Protocol::Http2,
