@@ -152,6 +152,7 @@ impl Upgrader {
             | ApplyError::Faults(_)
             | ApplyError::Outdated { .. }
             | ApplyError::Compile(_)
+            | ApplyError::Unusable(_)
             | ApplyError::Upgrading(_) => UpgradeError::Failed(chain(&error)),
         })?;
         let line = Message::Released.line();

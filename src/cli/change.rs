@@ -24,6 +24,21 @@ pub struct Terms {
     if_revision: Option<u64>,
 }
 
+/// Whether a change is made that nearly always is a slip
+#[derive(Args, Clone, Copy, Debug, Default)]
+pub struct ForceArgs {
+    /// Also if a version that gets more, or that a drain takes the last one from, is known to have no usable endpoint
+    #[arg(long)]
+    force: bool,
+}
+
+impl ForceArgs {
+    /// Writes it into a body.
+    pub(super) fn into_body(self, body: &mut Map<String, Value>) {
+        body.extend(self.force.then(|| ("force".to_owned(), true.into())));
+    }
+}
+
 /// Whether new requests wait for a change
 #[derive(Args, Clone, Debug)]
 pub struct HoldArgs {
@@ -60,6 +75,8 @@ pub struct ShiftArgs {
     #[arg(required = true, value_name = "VERSION=WEIGHT")]
     weights: Vec<String>,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     hold: HoldArgs,
     #[command(flatten)]
     terms: Terms,
@@ -73,6 +90,8 @@ pub struct FlipArgs {
     service: String,
     /// The version
     version: String,
+    #[command(flatten)]
+    force: ForceArgs,
     #[command(flatten)]
     hold: HoldArgs,
     #[command(flatten)]
@@ -91,6 +110,8 @@ pub struct RollbackArgs {
     #[arg(long = "service", value_name = "SERVICE")]
     services: Vec<String>,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     hold: HoldArgs,
     #[command(flatten)]
     terms: Terms,
@@ -102,6 +123,7 @@ pub struct RollbackArgs {
 /// [`CommandError`] when the call fails.
 pub fn shift(remote: &Remote, args: ShiftArgs) -> Result<(), CommandError> {
     let mut body = weights(&args.weights)?;
+    args.force.into_body(&mut body);
     args.hold.into_body(&mut body);
     change(remote, Method::PUT, &format!("/v1/services/{}/split", segment(&args.service)?), body, args.terms)
 }
@@ -112,6 +134,7 @@ pub fn shift(remote: &Remote, args: ShiftArgs) -> Result<(), CommandError> {
 /// [`CommandError`] when the call fails.
 pub fn flip(remote: &Remote, args: FlipArgs) -> Result<(), CommandError> {
     let mut body = Map::from_iter([("to".to_owned(), Value::from(args.version))]);
+    args.force.into_body(&mut body);
     args.hold.into_body(&mut body);
     change(remote, Method::POST, &format!("/v1/services/{}/flip", segment(&args.service)?), body, args.terms)
 }
@@ -128,6 +151,7 @@ pub fn rollback(remote: &Remote, args: RollbackArgs) -> Result<(), CommandError>
     if !args.services.is_empty() {
         body.insert("services".to_owned(), args.services.into());
     }
+    args.force.into_body(&mut body);
     args.hold.into_body(&mut body);
     change(remote, Method::POST, "/v1/rollback", body, args.terms)
 }

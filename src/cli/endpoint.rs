@@ -4,7 +4,7 @@ use clap::Args;
 use http::Method;
 use serde_json::{Map, Value};
 
-use super::change::{Terms, change, segment};
+use super::change::{ForceArgs, Terms, change, segment};
 use super::{CommandError, Remote};
 
 /// An endpoint of a version.
@@ -30,6 +30,8 @@ pub struct DrainArgs {
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
     #[command(flatten)]
+    force: ForceArgs,
+    #[command(flatten)]
     terms: Terms,
 }
 
@@ -48,8 +50,10 @@ pub struct ReadyArgs {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn drain(remote: &Remote, args: DrainArgs) -> Result<(), CommandError> {
-    let wait = args.wait.map(|wait| ("wait".to_owned(), Value::from(wait)));
-    set(remote, &args.place, args.terms, ("drain", wait))
+    let mut body = Map::from_iter([("state".to_owned(), Value::from("drain"))]);
+    body.extend(args.wait.map(|wait| ("wait".to_owned(), Value::from(wait))));
+    args.force.into_body(&mut body);
+    set(remote, &args.place, args.terms, body)
 }
 
 /// Makes ready.
@@ -57,18 +61,12 @@ pub fn drain(remote: &Remote, args: DrainArgs) -> Result<(), CommandError> {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn ready(remote: &Remote, args: ReadyArgs) -> Result<(), CommandError> {
-    set(remote, &args.place, args.terms, ("ready", None))
+    set(remote, &args.place, args.terms, Map::from_iter([("state".to_owned(), Value::from("ready"))]))
 }
 
-fn set(
-    remote: &Remote,
-    place: &Place,
-    terms: Terms,
-    (state, wait): (&str, Option<(String, Value)>),
-) -> Result<(), CommandError> {
+fn set(remote: &Remote, place: &Place, terms: Terms, body: Map<String, Value>) -> Result<(), CommandError> {
     let (service, version) = (segment(&place.service)?, segment(&place.version)?);
     let address = segment(&place.address)?.replace('[', "%5B").replace(']', "%5D");
     let path = format!("/v1/services/{service}/versions/{version}/endpoints/{address}");
-    let body = Map::from_iter([("state".to_owned(), Value::from(state))].into_iter().chain(wait));
     change(remote, Method::PUT, &path, body, terms)
 }

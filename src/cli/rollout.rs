@@ -7,6 +7,7 @@ use clap::{Args, Subcommand};
 use http::Method;
 use serde_json::{Map, Value};
 
+use super::change::ForceArgs;
 use super::client::Call;
 use super::text::{list, member};
 use super::{CommandError, Remote};
@@ -28,9 +29,9 @@ enum RolloutCommand {
     /// Stay where it is; the judge goes on
     Pause(OrderArgs),
     /// Go on: the stage begins again
-    Resume(OrderArgs),
+    Resume(OnwardArgs),
     /// Go on to the next stage without waiting for the rest of this one; also approves a manual gate
-    Promote(OrderArgs),
+    Promote(OnwardArgs),
     /// Go back to the old version
     Abort(OrderArgs),
     /// Say that what an upgrade hook waits for is done
@@ -66,6 +67,8 @@ struct StartArgs {
     /// Why; kept in the history
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
+    #[command(flatten)]
+    force: ForceArgs,
     /// Only say what would begin
     #[arg(long)]
     dry_run: bool,
@@ -93,6 +96,20 @@ struct OrderArgs {
     reason: Option<String>,
 }
 
+#[derive(Args, Debug)]
+struct OnwardArgs {
+    #[command(flatten)]
+    order: OrderArgs,
+    #[command(flatten)]
+    force: ForceArgs,
+}
+
+impl From<OrderArgs> for OnwardArgs {
+    fn from(order: OrderArgs) -> Self {
+        Self { order, force: ForceArgs::default() }
+    }
+}
+
 /// Does what the arguments say.
 ///
 /// # Errors
@@ -101,11 +118,11 @@ pub fn run(remote: &Remote, args: RolloutArgs) -> Result<(), CommandError> {
     match args.command {
         RolloutCommand::Start(args) => start(remote, args),
         RolloutCommand::Status(args) => status(remote, &args),
-        RolloutCommand::Pause(args) => order(remote, "pause", args),
+        RolloutCommand::Pause(args) => order(remote, "pause", args.into()),
         RolloutCommand::Resume(args) => order(remote, "resume", args),
         RolloutCommand::Promote(args) => order(remote, "promote", args),
-        RolloutCommand::Abort(args) => order(remote, "abort", args),
-        RolloutCommand::Acknowledge(args) => order(remote, "acknowledge", args),
+        RolloutCommand::Abort(args) => order(remote, "abort", args.into()),
+        RolloutCommand::Acknowledge(args) => order(remote, "acknowledge", args.into()),
     }
 }
 
@@ -140,6 +157,7 @@ impl StartArgs {
         }
         plan.extend(self.bake.map(|bake| ("bake".to_owned(), bake.into())));
         body.insert("plan".to_owned(), plan.into());
+        self.force.into_body(&mut body);
         Ok(body.into())
     }
 }
@@ -182,12 +200,15 @@ fn status(remote: &Remote, args: &StatusArgs) -> Result<(), CommandError> {
     remote.call(Call::get(&format!("/v1/rollouts/{id}")), show::one)
 }
 
-fn order(remote: &Remote, order: &str, args: OrderArgs) -> Result<(), CommandError> {
-    let id = number(remote, &args.rollout)?;
-    let body = args.reason.map(|reason| ("reason".to_owned(), Value::from(reason)));
+fn order(remote: &Remote, order: &str, args: OnwardArgs) -> Result<(), CommandError> {
+    let OnwardArgs { order: OrderArgs { rollout, reason }, force } = args;
+    let id = number(remote, &rollout)?;
+    let mut body = Map::new();
+    body.extend(reason.map(|reason| ("reason".to_owned(), Value::from(reason))));
+    force.into_body(&mut body);
     let path = format!("/v1/rollouts/{id}/{order}");
-    let body = Some(Value::Object(body.into_iter().collect()));
-    remote.call(Call { method: Method::POST, path: &path, body, if_match: None }, show::one)
+    let call = Call { method: Method::POST, path: &path, body: Some(Value::Object(body)), if_match: None };
+    remote.call(call, show::one)
 }
 
 /// The number of a rollout: the last one of a service or a group, if that is what is named.

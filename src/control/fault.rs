@@ -24,6 +24,8 @@ pub struct Fault {
 /// Whose the problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum FaultKind {
+    /// A version that would get requests is known to have nobody to answer them; a caller can insist.
+    NoEndpoint,
     /// The state does not allow the change at this time.
     Conflict,
     /// The thing that was addressed is not there.

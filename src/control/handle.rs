@@ -11,6 +11,7 @@ use super::change::Change;
 use super::difference::Difference;
 use super::fault::Fault;
 use super::store::{Revision, StoreError};
+use super::unusable::Unusable;
 
 /// How many calls may wait for the writer. More wait in their own tasks.
 pub(super) const CALLS_MAX: usize = 64;
@@ -45,6 +46,9 @@ pub struct ChangeRequest {
     pub dry_run: bool,
     /// Only if this is the revision in force.
     pub if_match: Option<u64>,
+    /// Also if it gives requests to versions that are known to have no usable endpoint ([`super::unusable`]). Always true
+    /// of what no operator's hand does: a way back must not be barred.
+    pub force: bool,
     /// Who.
     pub author: String,
     /// Why.
@@ -70,6 +74,9 @@ pub enum ApplyError {
     /// The change is wrong; all of its problems.
     #[error("{}", join(.0))]
     Faults(Vec<Fault>),
+    /// Versions would get requests that are known to have nobody to answer them, and the caller did not insist.
+    #[error("{}", join(&.0.iter().map(Unusable::fault).collect::<Vec<_>>()))]
+    Unusable(Vec<Unusable>),
     /// Another revision is in force than the caller thought.
     #[error("found revision {found} in force, want {wanted}; look at the state again, then repeat the call")]
     Outdated {
@@ -145,7 +152,7 @@ impl Handle {
     pub async fn reload(&self, services: Vec<Arc<ServiceSpec>>, reason: Option<String>) -> Result<Applied, ApplyError> {
         let change = Change::File(services);
         let author = FILE_AUTHOR.to_owned();
-        self.apply(ChangeRequest { change, dry_run: false, if_match: None, author, reason }).await
+        self.apply(ChangeRequest { change, dry_run: false, if_match: None, force: true, author, reason }).await
     }
 
     /// Up to `limit` revisions below `before`, newest first.

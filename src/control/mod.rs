@@ -5,7 +5,8 @@
 //! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
 //! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
 //! the one pointer that the data plane loads, and [`retired`] frees the tables that it led to. [`hold`] makes a change
-//! while nothing runs. [`watch`] reloads the config file and [`renew`] certificates and tokens, both by [`files`]; [`resolve`] finds the addresses of endpoints by name, and
+//! while nothing runs, and [`unusable`] says which changes nobody should make. [`watch`] reloads the config file and
+//! [`renew`] certificates and tokens, both by [`files`]; [`resolve`] finds the addresses of endpoints by name, and
 //! [`health`] looks after them; [`upgrade`] is how another process is asked to take over. [`rollouts`] does what a release
 //! asks for, and [`exchange`] is how it and the health checks send requests of our own. [`effective`], [`live`],
 //! [`standing`] and [`export`] are what is shown of the result, and
@@ -39,6 +40,7 @@ pub mod secret;
 pub mod standing;
 pub mod store;
 pub mod undo;
+pub mod unusable;
 pub mod upgrade;
 pub mod upkeep;
 pub mod watch;

@@ -312,9 +312,11 @@ impl ConfigWatch {
         let applied = self.handle.reload(services, None).await.map_err(|error| match &error {
             ApplyError::Faults(faults) => NotInForce::Refused(faults.iter().map(ToString::to_string).collect()),
             ApplyError::Upgrading(_) => NotInForce::Upgrading(vec![chain(&error)]),
-            ApplyError::Store(_) | ApplyError::Compile(_) | ApplyError::Gone(_) | ApplyError::Outdated { .. } => {
-                NotInForce::Refused(vec![chain(&error)])
-            }
+            ApplyError::Unusable(_)
+            | ApplyError::Store(_)
+            | ApplyError::Compile(_)
+            | ApplyError::Gone(_)
+            | ApplyError::Outdated { .. } => NotInForce::Refused(vec![chain(&error)]),
         })?;
         self.known.send_replace(releases);
         tracing::info!(

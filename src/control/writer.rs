@@ -22,6 +22,7 @@ use super::handle::{
 use super::publish::{Published, Publisher};
 use super::retired::Retired;
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
+use super::unusable;
 
 /// The state, the store and the table, before the thread has them.
 #[derive(Debug)]
@@ -102,6 +103,7 @@ impl Writer {
             change: Change::File(services),
             dry_run: false,
             if_match: None,
+            force: true,
             author: FILE_AUTHOR.to_owned(),
             reason: None,
         })?;
@@ -273,6 +275,12 @@ impl Writer {
         let changed = planned.is_revision(&self.state);
         let revision = if changed { found + 1 } else { found };
         let table = self.compile(revision, &request.change, &planned)?;
+        if let Some(after) = table.as_ref().filter(|_| !request.force) {
+            let unusable = unusable::of_change(&request.change, (&self.publisher.table(), after), planned.next.keys());
+            if !unusable.is_empty() {
+                return Err(ApplyError::Unusable(unusable));
+            }
+        }
         let applied = |revision, planned: Planned| Applied {
             revision,
             changed,

@@ -109,6 +109,11 @@ async fn every_problem_of_a_body_comes_back_at_once() {
         ),
         ("POST /v1/rollback", r#"{"to": -1, "services": []}"#, vec!["to: -1", "services: []"]),
         ("PUT /v1/services/shop/split", "[]", vec!["body: []"]),
+        (
+            "PUT /v1/services/shop/split",
+            r#"{"v1": 100, "reason": 20, "hold": 20, "force": 10}"#,
+            vec!["hold: 20", "force: 10", "reason: a number"],
+        ),
         ("PUT /v1/services/shop/split", "{}", vec!["services.shop.split: no version"]),
         (
             "PUT /v1/services/shop/split",
@@ -158,7 +163,9 @@ async fn endpoints_are_drained_and_come_back() {
     let seen = control.get("/v1/services/shop").await.json();
     assert_eq!(seen["versions"][0]["endpoints"][0]["state"], "drained");
     assert_eq!(seen["versions"][0]["effective_weight"], 95.0, "the other endpoint answers");
-    control.send("PUT /v1/services/shop/versions/v1/endpoints/127.0.0.1:2", r#"{"state": "drain"}"#).await;
+    let last = "PUT /v1/services/shop/versions/v1/endpoints/127.0.0.1:2";
+    assert!(control.send(last, r#"{"state": "drain"}"#).await.refusal(409)[0].contains("no usable endpoint"));
+    control.send(last, r#"{"state": "drain", "force": true}"#).await;
     let seen = control.get("/v1/services/shop").await.json();
     assert_eq!(seen["versions"][0]["effective_weight"], 0.0);
     assert_eq!(seen["versions"][1]["effective_weight"], 100.0);

@@ -277,18 +277,23 @@ fn a_change_warns_of_a_version_that_cannot_answer() {
     let origin = Origin::saying("hello");
     let (_folder, path) = folder(&config(origin.address(), nowhere(), ""));
     let process = Process::start(&path);
-    let flip =
-        |dry: &str| process.send(Method::POST, &format!("/v1/services/shop/flip{dry}"), json!({ "to": "v2" })).unwrap();
+    let flip = |dry: &str| {
+        process
+            .send(Method::POST, &format!("/v1/services/shop/flip{dry}"), json!({ "to": "v2", "force": true }))
+            .unwrap()
+    };
     assert_eq!(flip("?dry_run=true")["warnings"], json!(null), "nobody knows yet that v2 is dead");
     flip("");
     client::send(process.listener, get("/")).assert_refused(502, "connect_failed");
     process.send(Method::POST, "/v1/services/shop/flip", json!({ "to": "v1" })).unwrap();
     assert_eq!(flip("?dry_run=true")["warnings"], json!(["shop v2 has 100 % and no usable endpoint now"]));
     let endpoint = format!("/v1/services/shop/versions/v1/endpoints/{}", origin.address());
-    let drained = process.send(Method::PUT, &format!("{endpoint}?dry_run=true"), json!({ "state": "drain" })).unwrap();
+    let drained = process
+        .send(Method::PUT, &format!("{endpoint}?dry_run=true"), json!({ "state": "drain", "force": true }))
+        .unwrap();
     assert_eq!(drained["warnings"], json!(["shop v1 has 100 % and no usable endpoint now"]));
     // A refusal is on the account of the version that could not answer.
-    process.send(Method::PUT, &endpoint, json!({ "state": "drain" })).unwrap();
+    process.send(Method::PUT, &endpoint, json!({ "state": "drain", "force": true })).unwrap();
     client::send(process.listener, get("/")).assert_refused(503, "no_endpoint");
     let shop = process.get("/v1/services/shop");
     assert_eq!((&shop["versions"][0]["codes"]["5xx"], &shop["versions"][1]["codes"]["5xx"]), (&json!(1), &json!(1)));

@@ -9,7 +9,8 @@ fn set(proxy: &Proxy, which: &str, body: &str) -> serde_json::Value {
     proxy.put(&format!("/v1/services/site/versions/v1/endpoints/{which}"), body)
 }
 
-const DRAIN: &str = r#"{"state": "drain"}"#;
+/// Also the last one.
+const DRAIN: &str = r#"{"state": "drain", "force": true}"#;
 const READY: &str = r#"{"state": "ready"}"#;
 
 #[test]
@@ -68,7 +69,7 @@ fn a_name_that_stands_for_nothing_yet_is_drained_too() {
     let dns = Dns::saying(Says::NoName);
     let proxy = proxy_of(&dns, port, "");
     let name = format!("backend.test:{port}");
-    let drained = set(&proxy, &name.to_uppercase(), r#"{"state": "drain", "wait": "1h"}"#);
+    let drained = set(&proxy, &name.to_uppercase(), r#"{"state": "drain", "wait": "1h", "force": true}"#);
     assert_eq!((&drained["changed"], &drained["in_flight"]), (&true.into(), &0.into()), "{drained}");
     assert_eq!(endpoints(&proxy), [format!("{name} drained")]);
     dns.says(says(&[ONE]));

@@ -16,11 +16,11 @@ fn a_drain_waits_for_what_is_in_flight() {
     client.write(get("/"));
     eventually("it is in flight", || !slow.seen().is_empty());
     let endpoint = format!("/v1/services/site/versions/v1/endpoints/{}", slow.address());
-    let at_once = proxy.put(&endpoint, r#"{"state": "drain"}"#);
+    let at_once = proxy.put(&endpoint, r#"{"state": "drain", "force": true}"#);
     assert_eq!((&at_once["in_flight"], &at_once["changed"]), (&1.into(), &true.into()), "{at_once}");
     let view = &proxy.status()["versions"][0]["endpoints"][0];
     assert_eq!((&view["state"], &view["reason"]), (&"drained".into(), &"draining, 1 in flight".into()));
-    let impatient = proxy.put(&endpoint, r#"{"state": "drain", "wait": "20ms"}"#);
+    let impatient = proxy.put(&endpoint, r#"{"state": "drain", "wait": "20ms", "force": true}"#);
     assert_eq!((&impatient["in_flight"], &impatient["changed"]), (&1.into(), &false.into()), "{impatient}");
     let answered = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&answered);
@@ -54,6 +54,6 @@ fn a_wait_that_makes_no_sense_is_refused() {
             (&"wait".into(), &found.into())
         );
     }
-    let dry = proxy.put(&format!("{endpoint}?dry_run=true"), r#"{"state": "drain", "wait": "1h"}"#);
+    let dry = proxy.put(&format!("{endpoint}?dry_run=true"), r#"{"state": "drain", "wait": "1h", "force": true}"#);
     assert_eq!((&dry["dry_run"], &dry["in_flight"]), (&true.into(), &serde_json::Value::Null));
 }

@@ -28,6 +28,7 @@ mod conformance_h2;
 mod conformance_panic;
 mod corners;
 mod crowded;
+mod dead_versions;
 mod demo;
 mod descriptors;
 mod drain;

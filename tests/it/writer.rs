@@ -17,7 +17,7 @@ fn start(store: Store, list: &[(&str, &str)]) -> (Handle, Published, std::thread
 }
 
 fn request(change: Change) -> ChangeRequest {
-    ChangeRequest { change, dry_run: false, if_match: None, author: "ada".to_owned(), reason: None }
+    ChangeRequest { change, dry_run: false, if_match: None, force: false, author: "ada".to_owned(), reason: None }
 }
 
 fn splits(list: &[(&str, &str)]) -> Change {

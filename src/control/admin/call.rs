@@ -24,7 +24,10 @@ use super::problem::Problem;
 use super::{Admin, hold, json};
 
 /// The key of a change that says how requests wait for it.
-const HOLD: &str = "hold";
+pub(super) const HOLD: &str = "hold";
+
+/// The key of a change that is to be made also onto versions that are known to have no usable endpoint.
+pub const FORCE: &str = "force";
 
 /// The largest body: splits of some thousand services.
 pub const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -44,6 +47,8 @@ pub struct Call {
     pub faults: Vec<Fault>,
     /// Whether new requests wait for the change.
     pub hold: Option<HoldTerms>,
+    /// Whether versions may get requests that are known to have no usable endpoint.
+    pub force: bool,
     caller: Caller,
     dry_run: bool,
     if_match: Option<u64>,
@@ -74,14 +79,18 @@ impl Call {
         self.caller.0
     }
 
-    /// Takes the body, and the terms of a hold out of it.
-    pub fn body_with_hold(&mut self) -> Map<String, Value> {
+    /// Takes the body, and on what terms traffic is to be moved out of it. No version and no service is called like
+    /// these keys ([`RESERVED_NAMES`](crate::config::RESERVED_NAMES)).
+    pub fn body_of_a_move(&mut self) -> Map<String, Value> {
         let mut body = std::mem::take(&mut self.body);
-        // A number is the weight of a version that is called so.
-        if body.get(HOLD).is_some_and(|value| !value.is_number())
-            && let Some(value) = body.remove(HOLD)
-        {
+        if let Some(value) = body.remove(HOLD).filter(|value| !value.is_null()) {
             self.hold = hold::terms(HOLD, &value, &mut self.faults);
+        }
+        if let Some(value) = body.remove(FORCE) {
+            let alone = Map::from_iter([(FORCE.to_owned(), value)]);
+            let mut fields = Fields::of(&alone, None, std::mem::take(&mut self.faults));
+            self.force = fields.flag(FORCE);
+            self.faults = fields.faults;
         }
         body
     }
@@ -105,9 +114,9 @@ impl Call {
         let Some(change) = change.filter(|_| faults.is_empty()) else {
             return Err(Problem::of_faults(faults));
         };
-        let Self { dry_run, if_match, caller, hold, .. } = self;
+        let Self { dry_run, if_match, force, caller, hold, .. } = self;
         let author = caller.0.to_string();
-        let request = ChangeRequest { change, dry_run, if_match, author, reason };
+        let request = ChangeRequest { change, dry_run, if_match, force, author, reason };
         let (applied, held) = match &hold {
             Some(terms) => admin.holds.apply(&admin.handle, request, terms).await?,
             None => (admin.handle.apply(request).await?, None),
@@ -146,7 +155,7 @@ impl FromRequest<Arc<Admin>> for Call {
             faults.push(Fault::invalid("body", show(&body), "an object", "write {...}"));
             return Err(Problem::of_faults(faults));
         };
-        Ok(Self { body, faults, hold: None, caller, dry_run, if_match })
+        Ok(Self { body, faults, hold: None, force: false, caller, dry_run, if_match })
     }
 }
 

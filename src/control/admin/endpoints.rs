@@ -16,7 +16,7 @@ use crate::table::{Endpoint, EndpointAddress, Name, Table};
 
 use super::Admin;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{Call, Segments, service};
+use super::call::{Call, FORCE, Segments, service};
 use super::fields::Fields;
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::Problem;
@@ -32,6 +32,8 @@ pub struct EndpointBody {
     pub state: String,
     /// With `drain`: answer when nothing is in flight any more, or after this time, such as `30s`, at the latest.
     pub wait: Option<String>,
+    /// With `drain`: also if it leaves a version with a weight without a usable endpoint; 409 otherwise.
+    pub force: Option<bool>,
     /// Why.
     pub reason: Option<String>,
 }
@@ -64,10 +66,14 @@ pub async fn put(
 ) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
     let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["state", "wait", "reason"]));
+    let mut fields = call.fields(&body, Some(&["state", "wait", FORCE, "reason"]));
     let reason = fields.reason();
     let drained = drained(&mut fields);
     let wait = wait(&mut fields, drained);
+    call.force = fields.flag(FORCE);
+    if call.force && drained == Some(false) {
+        fields.wrong(FORCE, "true", "nothing with \"ready\"", "leave it out");
+    }
     let mut faults = fields.faults;
     let name = service(&table, "service", &service_text, &mut faults);
     let found = name.as_ref().and_then(|name| table.service_named(name));

@@ -60,6 +60,16 @@ impl<'a> Fields<'a> {
         number
     }
 
+    /// Whether something is asked for; not, if nothing is said.
+    pub fn flag(&mut self, key: &str) -> bool {
+        let value = self.optional(key);
+        let flag = value.map_or(Some(false), Value::as_bool);
+        if let (None, Some(value)) = (flag, value) {
+            self.wrong(key, show(value), "true or false", "leave it out for false");
+        }
+        flag.unwrap_or_default()
+    }
+
     /// A list of texts, if it is there.
     pub fn optional_list(&mut self, key: &str) -> Option<Vec<&'a str>> {
         let value = self.optional(key)?;

@@ -23,6 +23,8 @@ pub struct FlipBody {
     pub reason: Option<String>,
     /// Whether new requests wait until those in flight have ended and the change is in force.
     pub hold: Option<super::hold::HoldBody>,
+    /// Also if a version that gets more is known to have no usable endpoint; 409 otherwise.
+    pub force: Option<bool>,
 }
 
 /// Sends everything to one version.
@@ -44,7 +46,7 @@ pub async fn post(
     mut call: Call,
 ) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = call.body_with_hold();
+    let body = call.body_of_a_move();
     let mut fields = call.fields(&body, Some(&["to", "reason"]));
     let reason = fields.reason();
     let to = fields.text("to");

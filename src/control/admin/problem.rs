@@ -11,6 +11,7 @@ use crate::control::fault::{Fault, FaultKind, chain};
 use crate::control::handle::{ApplyError, Gone, ReadError, Upgrading};
 use crate::control::hold::HoldError;
 use crate::control::store::StoreError;
+use crate::control::unusable::Unusable;
 
 /// A refusal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -60,6 +61,7 @@ impl Problem {
             FaultKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
             FaultKind::Unknown => (StatusCode::NOT_FOUND, "unknown"),
             FaultKind::Conflict => (StatusCode::CONFLICT, "conflict"),
+            FaultKind::NoEndpoint => (StatusCode::CONFLICT, "no_endpoint"),
         };
         let detail = match &*faults {
             [one] => one.to_string(),
@@ -90,6 +92,7 @@ impl From<ApplyError> for Problem {
     fn from(error: ApplyError) -> Self {
         match error {
             ApplyError::Faults(faults) => Self::of_faults(faults),
+            ApplyError::Unusable(versions) => Self::of_faults(versions.iter().map(Unusable::fault).collect()),
             ApplyError::Outdated { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "outdated", error.to_string()),
             ApplyError::Store(error) => error.into(),
             ApplyError::Upgrading(upgrading) => upgrading.into(),

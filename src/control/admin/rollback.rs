@@ -24,11 +24,15 @@ pub struct RollbackBody {
     pub reason: Option<String>,
     /// Whether new requests wait until those in flight have ended and the change is in force.
     pub hold: Option<super::hold::HoldBody>,
+    /// Also if a version that gets more is known to have no usable endpoint; 409 otherwise.
+    pub force: Option<bool>,
 }
 
 /// Restores the exact split of an earlier revision.
 ///
 /// Without `to` it undoes the last change of traffic; called again, the one before it. Drained endpoints stay drained.
+/// What gives more users to versions without a usable endpoint is refused with 409, unless it is forced; a way from one
+/// such version to another is not.
 ///
 /// # Errors
 /// The refusal.
@@ -43,7 +47,7 @@ pub struct RollbackBody {
 )]
 pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = call.body_with_hold();
+    let body = call.body_of_a_move();
     let mut fields = call.fields(&body, Some(&["to", "services", "reason"]));
     let reason = fields.reason();
     let to = fields.optional_number("to");

@@ -14,10 +14,11 @@ use crate::config::Overrides;
 use crate::control::rollouts::bad_plan;
 use crate::control::rollouts::desk::{By, Order, RolloutError, StartRequest, Target};
 use crate::control::rollouts::view::RolloutView;
+use crate::control::unusable::Unusable;
 use crate::rollout::command::{Command, Unfit};
 
 use super::Admin;
-use super::call::{Call, Segments};
+use super::call::{Call, FORCE, Segments};
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::Problem;
 
@@ -32,6 +33,9 @@ pub struct StartBody {
     pub to: Option<String>,
     /// Keys of the plan that are other than in the config.
     pub plan: Option<PlanBody>,
+    /// Also if the version is known to have no usable endpoint; 409 otherwise. Not asked of a rolling release, which upgrades
+    /// its endpoints first.
+    pub force: Option<bool>,
     /// Why.
     pub reason: Option<String>,
 }
@@ -76,6 +80,8 @@ pub struct PlanBody {
 pub struct OrderBody {
     /// Why.
     pub reason: Option<String>,
+    /// Of `promote` and `resume`: also if the version that gets more is known to have no usable endpoint; 409 otherwise.
+    pub force: Option<bool>,
 }
 
 /// A rollout that has begun; with a dry run, that would.
@@ -111,7 +117,7 @@ pub struct RolloutList {
 )]
 pub async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<StartAnswer>, Problem> {
     let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["service", "group", "to", "plan", "reason"]));
+    let mut fields = call.fields(&body, Some(&["service", "group", "to", "plan", FORCE, "reason"]));
     let reason = fields.reason();
     let to = fields.optional_text("to").map(str::to_owned);
     let target = match (fields.optional_text("service"), fields.optional_text("group")) {
@@ -123,13 +129,14 @@ pub async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Js
             None
         }
     };
+    let force = fields.flag(FORCE);
     let (plan, refused) = Overrides::read(body.get("plan").unwrap_or(&Value::Null));
     let mut faults = fields.faults;
     faults.extend(refused.iter().map(bad_plan::refused));
     let dry_run = call.is_dry();
     let author = call.author(&mut faults);
     let Some(target) = target else { return Err(Problem::of_faults(faults)) };
-    let by = By { author: author.to_string(), reason };
+    let by = By { author: author.to_string(), reason, force };
     let started = admin.rollouts.start(StartRequest { target, to, plan, faults, by, dry_run }).await?;
     Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
 }
@@ -200,11 +207,13 @@ pub async fn order(
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_resource", detail));
     };
     let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["reason"]));
-    let reason = fields.reason();
+    let goes_on = matches!(order, Order::Command(Command::Promote | Command::Resume));
+    let known: &[&str] = if goes_on { &["reason", FORCE] } else { &["reason"] };
+    let mut fields = call.fields(&body, Some(known));
+    let (reason, force) = (fields.reason(), goes_on && fields.flag(FORCE));
     let author = call.unconditional(fields.faults)?;
     let number = id.parse().map_err(|_no_number| unknown(&id))?;
-    let by = By { author: author.to_string(), reason };
+    let by = By { author: author.to_string(), reason, force };
     Ok(Json(admin.rollouts.order(number, order, by).await?))
 }
 
@@ -217,6 +226,7 @@ impl From<RolloutError> for Problem {
     fn from(error: RolloutError) -> Self {
         match error {
             RolloutError::Faults(faults) => Self::of_faults(faults),
+            RolloutError::Unusable(versions) => Self::of_faults(versions.iter().map(Unusable::fault).collect()),
             RolloutError::Unknown(id) => unknown(&id.to_string()),
             RolloutError::Unfit(unfit) => {
                 let word = match unfit {

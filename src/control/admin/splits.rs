@@ -18,13 +18,14 @@ use super::fields::show;
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::Problem;
 
-/// The key next to versions and services that says why. No version that a call names can be called so.
+/// The key next to versions and services that says why. No version and no service is called so, nor like the terms of a
+/// move ([`RESERVED_NAMES`](crate::config::RESERVED_NAMES)).
 const REASON: &str = "reason";
 
 /// Shifts one service.
 ///
 /// The body maps versions to per cent with up to three decimals; versions that are not named get nothing. It may also
-/// have a `reason`, a text, and a `hold` as a flip has it.
+/// have a `reason`, a text, and a `hold` and a `force` as a flip has them.
 ///
 /// # Errors
 /// The refusal.
@@ -43,7 +44,7 @@ pub async fn put_one(
     mut call: Call,
 ) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = call.body_with_hold();
+    let body = call.body_of_a_move();
     let mut fields = call.fields(&body, None);
     let reason = fields.reason();
     let name = service(&table, "service", &text, &mut fields.faults);
@@ -55,8 +56,7 @@ pub async fn put_one(
 
 /// Shifts several services in one revision and one swap.
 ///
-/// The body maps services to splits. It may also have a `reason`, a text, and a `hold` as a flip has it: services that
-/// are called so are shifted one by one.
+/// The body maps services to splits. It may also have a `reason`, a text, and a `hold` and a `force` as a flip has them.
 ///
 /// # Errors
 /// The refusal.
@@ -75,7 +75,7 @@ pub async fn put_one(
 )]
 pub async fn put_many(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
-    let body = call.body_with_hold();
+    let body = call.body_of_a_move();
     let mut fields = call.fields(&body, None);
     let reason = fields.reason();
     let mut splits = BTreeMap::new();
@@ -141,5 +141,17 @@ fn bad_sum(place: &str, bad: &BadWeights) -> Fault {
             let percent = *sum as f64 / 1_000.0;
             Fault::invalid(place, format!("weights that sum to {percent}"), "a sum of 100", remedy)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::RESERVED_NAMES;
+    use crate::control::admin::call::{FORCE, HOLD};
+
+    #[test]
+    fn nobody_is_called_like_a_key_that_stands_beside_names() {
+        assert_eq!(RESERVED_NAMES, [REASON, HOLD, FORCE]);
     }
 }

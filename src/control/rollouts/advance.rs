@@ -43,7 +43,7 @@ impl Director {
         };
         if made.happened != Happened::AskedAgain {
             let event = event(run, made, now, by);
-            let applied = self.record(id, &next, made, (event, by.is_some())).await?;
+            let applied = self.record(id, &next, made, (event, by)).await?;
             tracing::info!(rollout = id, revision = applied.revision, "a rollout has moved");
         }
         if let Some(run) = self.running.get_mut(&id) {
@@ -66,7 +66,7 @@ impl Director {
         id: u64,
         next: &Rollout,
         made: Move,
-        (event, by_hand): (Event, bool),
+        (event, by): (Event, Option<&By>),
     ) -> Result<Applied, ApplyError> {
         let Some(run) = self.running.get_mut(&id) else { return Err(Gone.into()) };
         let mut saved = run.saved.clone();
@@ -78,7 +78,7 @@ impl Director {
         let state = serde_json::to_string(&saved).unwrap_or_default();
         let mut change = run.change(made.weight, made.task, &self.means.published.load());
         change.state = state.into();
-        if by_hand {
+        if by.is_some() {
             // Who orders it has seen the split.
             change.expects.clear();
         }
@@ -87,7 +87,8 @@ impl Director {
         }
         let (author, reason) = (format!("rollout {id}"), Some(event.text));
         let change = Change::Rollout(change);
-        let request = ChangeRequest { change, dry_run: false, if_match: None, author, reason };
+        let force = by.is_none_or(|by| by.force);
+        let request = ChangeRequest { change, dry_run: false, if_match: None, force, author, reason };
         let applied = self.means.handle.apply(request).await?;
         run.saved = saved;
         self.tell(id, made.happened);
@@ -100,7 +101,7 @@ impl Director {
         let state = serde_json::to_string(&run.saved).unwrap_or_default().into();
         let change = RolloutChange { state, ..run.change(None, None, &self.means.published.load()) };
         let (change, author) = (Change::Rollout(change), format!("rollout {id}"));
-        let request = ChangeRequest { change, dry_run: false, if_match: None, author, reason: None };
+        let request = ChangeRequest { change, dry_run: false, if_match: None, force: true, author, reason: None };
         self.means.handle.apply(request).await.map(drop)
     }
 
@@ -202,7 +203,7 @@ fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
     if let Some(why) = run.failure.as_ref().filter(|_| failed) {
         text = format!("{text} ({why})");
     }
-    if let Some(By { author, reason }) = by {
+    if let Some(By { author, reason, .. }) = by {
         let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
         text = format!("{text} (by {author}{reason})");
     }

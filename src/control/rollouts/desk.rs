@@ -6,6 +6,7 @@ use super::view::RolloutView;
 use crate::config::Overrides;
 use crate::control::fault::Fault;
 use crate::control::handle::{ApplyError, Gone};
+use crate::control::unusable::Unusable;
 use crate::rollout::command::{Command, Unfit};
 
 /// How many calls may wait.
@@ -40,6 +41,8 @@ pub struct By {
     pub author: String,
     /// Why.
     pub reason: Option<String>,
+    /// Whether the version may get more although it is known to have no usable endpoint.
+    pub force: bool,
 }
 
 /// A rollout that is to begin.
@@ -83,6 +86,9 @@ pub enum RolloutError {
     /// It is wrong; all of its problems.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Faults(Vec<Fault>),
+    /// The version that is to have everything is known to have nobody to answer.
+    #[error("{}", .0.iter().map(|version| version.fault().to_string()).collect::<Vec<_>>().join("; "))]
+    Unusable(Vec<Unusable>),
     /// There is no such rollout.
     #[error("there is no rollout {0}; list them with `pointsman rollout status`")]
     Unknown(u64),

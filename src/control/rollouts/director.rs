@@ -244,8 +244,11 @@ impl Director {
         };
         match order {
             Order::Command(command) => {
+                // The way back is never barred, not even to a version in trouble.
+                let onward = matches!(command, Command::Promote | Command::Resume) && !run.is_back();
+                let by = By { force: by.force || !onward, ..by.clone() };
                 run.rollout.clone().command(now, command)?;
-                self.advance(id, |rollout| rollout.command(now, command).ok(), Some(by)).await?;
+                self.advance(id, |rollout| rollout.command(now, command).ok(), Some(&by)).await?;
             }
             Order::Acknowledge => {
                 let task = run.rollout.task().filter(|task| run.waits_for_somebody(*task));

@@ -39,7 +39,7 @@ impl Director {
         };
         let going = matches!(run.rollout.phase(), Phase::Going { .. });
         let reason = (going && run.rollout.stages().iter().any(barred)).then(|| why(&foreign.join(", ")))?;
-        Some(By { author: "the restart".to_owned(), reason: Some(reason) })
+        Some(By { author: "the restart".to_owned(), reason: Some(reason), force: true })
     }
 }
 

@@ -10,6 +10,7 @@ use tokio::task::AbortHandle;
 use super::saved::Saved;
 use super::scale::{Reading, Scale};
 use crate::control::rollout_change::{RolloutChange, same};
+use crate::control::unusable::Unusable;
 use crate::rollout::judge::{Assignment, Bake, Evidence, Judge, JudgeSettings, Share};
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
@@ -158,6 +159,16 @@ impl Run {
     pub(super) fn batch_of(&self, task: Task) -> Vec<(Name, SocketAddr)> {
         let places = self.saved.places(task).into_iter();
         places.filter_map(|(service, address)| Some((Name::new(service).ok()?, address))).collect()
+    }
+
+    /// The services in which the candidate is known to have nobody to answer. A rolling release is not asked: what serves
+    /// its candidate is upgraded first, and verified.
+    pub(super) fn unusable(&self, table: &Table) -> Vec<Unusable> {
+        if matches!(self.release.shape, Shape::Rolling(_)) {
+            return Vec::new();
+        }
+        let services = self.services.iter().filter_map(|name| table.service_named(name));
+        services.filter_map(|service| Unusable::of(service, &self.to, Weight::ZERO)).collect()
     }
 
     /// Notes the task that is being done, and ends the one before.

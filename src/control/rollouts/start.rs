@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::desk::{RolloutError, StartRequest, Started, Target};
+use super::desk::{By, RolloutError, StartRequest, Started, Target};
 use super::director::{Director, now_ms};
 use super::run::{self, Run};
 use super::saved::Saved;
@@ -14,6 +14,7 @@ use super::view::RolloutView;
 use super::{bad_plan, ceilings};
 use crate::config::RolloutSection;
 use crate::control::fault::{Fault, FaultKind, one_of};
+use crate::control::unusable::Unusable;
 use crate::rollout::judge::Share;
 use crate::rollout::judge::power::Traffic;
 use crate::rollout::release::{Release, Shape};
@@ -37,7 +38,12 @@ impl Director {
         let table = self.means.published.load_full();
         let prepared = self.prepare(&table, &request).map_err(RolloutError::Faults)?;
         let (run, first) = prepared;
-        let warnings = self.warnings(&table, &run);
+        let unusable = run.unusable(&table);
+        if !unusable.is_empty() && !request.by.force {
+            return Err(RolloutError::Unusable(unusable));
+        }
+        let mut warnings = self.warnings(&table, &run);
+        warnings.extend(unusable.iter().map(Unusable::warning));
         let id = run.saved.id;
         if request.dry_run {
             return Ok(Started { rollout: RolloutView::of(&run.saved, &run.rollout, self.now()), warnings });
@@ -47,13 +53,14 @@ impl Director {
         let begun = run.rollout.clone();
         self.running.insert(id, run);
         let mut made = Some(first);
+        let by = By { force: true, ..request.by };
         let moved = self.advance(
             id,
             |rollout| {
                 *rollout = begun;
                 made.take()
             },
-            Some(&request.by),
+            Some(&by),
         );
         if let Err(error) = moved.await {
             if let Some(run) = self.running.remove(&id) {
@@ -327,8 +334,7 @@ fn endpoints(
     (from, to): (&Name, &Name),
 ) -> Result<Vec<Vec<SocketAddr>>, Vec<Fault>> {
     if !matches!(release.shape, Shape::Rolling(_)) {
-        let faults: Vec<Fault> = services.iter().filter_map(|service| closed(service, to)).collect();
-        return if faults.is_empty() { Ok(Vec::new()) } else { Err(faults) };
+        return Ok(Vec::new());
     }
     let (mut all, mut faults) = (Vec::new(), Vec::new());
     for service in services {
@@ -364,19 +370,6 @@ fn endpoints(
         ));
     }
     if faults.is_empty() { Ok(all) } else { Err(faults) }
-}
-
-/// A candidate that has endpoints, all of them drained: nothing would come of it.
-fn closed(service: &Service, to: &Name) -> Option<Fault> {
-    let version = service.version_named(to)?;
-    let drained = !version.endpoints.is_empty() && version.endpoints.iter().all(|endpoint| endpoint.drained);
-    drained.then(|| Fault {
-        kind: FaultKind::Conflict,
-        place: format!("services.{}.versions.{to}.endpoints", service.spec.name),
-        found: "only drained ones".to_owned(),
-        wanted: "endpoints that take requests".to_owned(),
-        remedy: format!("make them ready: pointsman ready {} {to} ADDRESS", service.spec.name),
-    })
 }
 
 impl Run {
