@@ -18,7 +18,7 @@ pub(super) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, 
     match ruling {
         Ruling::RollBack(ground) => {
             let odds = thousands(findings.ln_alarm.exp().round());
-            let why = ground_text(ground, findings, settings, names);
+            let why = ground_text((ground, "more than the allowed"), findings, settings, names);
             format!("rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}")
         }
         Ruling::Advance => {
@@ -26,19 +26,24 @@ pub(super) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, 
         }
         Ruling::Hold { why, expired } => {
             let last = if expired { ", held as long as allowed" } else { "" };
-            format!("holding {service} {candidate}: {}{last}", hold_text(why, findings, names))
+            format!("holding {service} {candidate}: {}{last}", hold_text(why, findings, settings, names))
         }
     }
 }
 
-fn ground_text(ground: Ground, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+fn ground_text(
+    (ground, beyond): (Ground, &str),
+    findings: &Findings,
+    settings: &JudgeSettings,
+    names: &Names,
+) -> String {
     match ground {
         Ground::Errors => errors_text(findings, names),
         Ground::Latency => latency_text(findings, settings, names),
         Ground::FailureCeiling => {
             let allowed = settings.ceilings.failures.map_or(0.0, |ceiling| ceiling.value());
             let failed = failed_text(&findings.outcomes.candidate, "requests failed");
-            format!("{failed}, more than the allowed {}", percent(allowed))
+            format!("{failed}, {beyond} {}", percent(allowed))
         }
         Ground::SlowCeiling => {
             let (limit, allowed) = settings
@@ -47,7 +52,7 @@ fn ground_text(ground: Ground, findings: &Findings, settings: &JudgeSettings, na
                 .map_or((Duration::ZERO, 0.0), |ceiling| (ceiling.longer_than, ceiling.at_most.value()));
             let counts = &findings.latencies.candidate;
             let slow = part(counts.slow, counts.timed, &format!("requests took longer than {}", time(limit)));
-            format!("{slow}, more than the allowed {}", percent(allowed))
+            format!("{slow}, {beyond} {}", percent(allowed))
         }
     }
 }
@@ -82,9 +87,14 @@ fn latency_text(findings: &Findings, settings: &JudgeSettings, names: &Names) ->
     format!("{candidate} against {baseline} on {}{quantiles}", names.baseline)
 }
 
-fn hold_text(why: Hold, findings: &Findings, names: &Names) -> String {
+fn hold_text(why: Hold, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
     match why {
-        Hold::Suspicion => format!("10 <= E ({}): {}", e_text(findings), errors_text(findings, names)),
+        Hold::Suspicion => {
+            // Of the test that speaks: a ceiling does not compare with the other version.
+            let leading =
+                ground_text((findings.standing.leading(), "where the plan allows"), findings, settings, names);
+            format!("10 <= E ({}): {leading}", e_text(findings))
+        }
         Hold::BaselineIll => {
             let (requests, failures) = findings.baseline_recent;
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
@@ -130,9 +140,18 @@ fn percent(ratio: f64) -> String {
     format!("{text} %")
 }
 
-/// The E that an alarm would be raised on, with two significant digits below 10.
+/// The E that an alarm would be raised on, and which one if it is a ceiling's.
 fn e_text(findings: &Findings) -> String {
-    let ln = findings.standing.highest();
+    let number = number_text(findings.standing.highest());
+    match findings.standing.leading() {
+        Ground::Errors | Ground::Latency => number,
+        Ground::FailureCeiling => format!("{number} for errors_max"),
+        Ground::SlowCeiling => format!("{number} for slow_max"),
+    }
+}
+
+/// A number by its logarithm, with two significant digits below 10.
+fn number_text(ln: f64) -> String {
     let e = ln.exp();
     if ln > 100.0 {
         format!("10^{:.0}", ln / std::f64::consts::LN_10)

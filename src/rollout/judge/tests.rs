@@ -159,6 +159,20 @@ fn a_hold_expires() {
 }
 
 #[test]
+fn a_hint_names_the_test_that_speaks() {
+    let mut settings = errors_only();
+    settings.ceilings.failures = Some(probability(0.01));
+    // As v1, and above what is allowed.
+    let judge = told(settings, epoch(0.5, counts(400, 12), counts(400, 12)));
+    let (standing, verdict) = (judge.standing(), judge.verdict(OVER, &NAMES));
+    assert!(standing.comparison < 0.0 && standing.failure_ceiling > Some(10_f64.ln()), "{standing:?}");
+    assert_eq!((standing.leading(), hold(&judge, OVER)), (Ground::FailureCeiling, Hold::Suspicion));
+    let (head, tail) = verdict.sentence.split_once(" for errors_max): ").expect("it names the ceiling");
+    assert!(head.starts_with("holding shop v2: 10 <= E ("), "{}", verdict.sentence);
+    assert_eq!(tail, "12 of 400 requests failed (3 %), where the plan allows 1 %");
+}
+
+#[test]
 fn a_warm_up_is_said_where_there_is_nothing_to_say_yet() {
     let warming = |left| Evidence { warm_up_left: Some(Duration::from_millis(left)), ..Evidence::default() };
     let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);

@@ -89,6 +89,16 @@ pub struct Standing {
 }
 
 impl Standing {
+    /// The test that has it: what speaks loudest against the candidate.
+    #[must_use]
+    pub fn leading(&self) -> Ground {
+        let compared = if self.latency > Some(self.errors) { Ground::Latency } else { Ground::Errors };
+        let ceilings = [(self.failure_ceiling, Ground::FailureCeiling), (self.slow_ceiling, Ground::SlowCeiling)];
+        let ceilings = ceilings.into_iter().filter_map(|(ln, ground)| Some((ln?, ground)));
+        let louder = |best: (f64, Ground), other: (f64, Ground)| if other.0 > best.0 { other } else { best };
+        ceilings.fold((self.comparison, compared), louder).1
+    }
+
     /// The largest ln E that can raise an alarm.
     #[must_use]
     pub fn highest(&self) -> f64 {
