@@ -48,15 +48,22 @@ impl Juror {
     }
 
     /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none, to
-    /// none because the version has none that is usable. `chance` is random.
+    /// another version because its own was passed over. `chances` are random.
     #[cold]
-    pub(super) fn seat(self, service: &Service, picked: Option<usize>, (now_ms, chance): (u64, u64)) -> Option<Self> {
+    pub(super) fn seat(
+        self,
+        service: &Service,
+        picked: Option<usize>,
+        (now_ms, chances): (u64, [u64; 2]),
+    ) -> Option<Self> {
         let trial = service.trial.as_ref()?;
         let [own, other] = trial.versions(self.contender).map(|index| &service.versions[usize::from(index)]);
+        // A version that was passed over may have endpoints for the last resort, and that is what the other side foresees.
+        let picked = picked.or_else(|| balance::preview(own, now_ms, chances[0]));
         // A version without a share is not compared.
         let compared = other.weight > Weight::ZERO;
-        let judged =
-            judges(trial, own, picked) && (!compared || judges(trial, other, balance::preview(other, now_ms, chance)));
+        let judged = judges(trial, own, picked)
+            && (!compared || judges(trial, other, balance::preview(other, now_ms, chances[1])));
         judged.then_some(Self { seated: true, ..self })
     }
 
@@ -139,8 +146,11 @@ mod tests {
             true => None,
             false => balance::pick(decision.version(), 0, random.random(), &[]).map(|(index, _)| index),
         };
-        let seated =
-            if juror.seated { Some(juror) } else { juror.seat(decision.service, picked, (0, random.random())) };
+        let seated = if juror.seated {
+            Some(juror)
+        } else {
+            juror.seat(decision.service, picked, (0, [random.random(), random.random()]))
+        };
         let cold = picked
             .is_some_and(|index| !judges(decision.service.trial.as_ref().unwrap(), decision.version(), Some(index)));
         assert!(!(cold && seated.is_some()), "a request to a cold endpoint is judged");

@@ -158,9 +158,10 @@ impl Observer {
     #[cold]
     fn seat(&self, juror: Juror, picked: Option<usize>) -> Option<Juror> {
         let routed = self.routed.as_ref()?;
-        #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
-        let chance = self.worker.random() as u64;
-        juror.seat(routed.service(), picked, (self.worker.clock_ms(self.looked_at), chance))
+        let chance = self.worker.random();
+        #[expect(clippy::cast_possible_truncation, reason = "both halves of the 128 random bits")]
+        let chances = [chance as u64, (chance >> 64) as u64];
+        juror.seat(routed.service(), picked, (self.worker.clock_ms(self.looked_at), chances))
     }
 
     /// The time that counts, in microseconds, of what it took.
