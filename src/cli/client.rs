@@ -247,6 +247,17 @@ fn tls_hint(place: &str) -> &'static str {
 }
 
 impl CallError {
+    /// What went wrong in one line: of a problem document its own words and not the name of the status.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let Self::Refused { problem, .. } = self else { return super::chain(self) };
+        let first = problem.get("problems").and_then(Value::as_array).and_then(|problems| problems.first());
+        let detail = problem.get("detail").and_then(Value::as_str).map(str::to_owned);
+        let text = first.map(|first| problem_line(first).trim().to_owned()).or(detail);
+        let text = text.unwrap_or_else(|| super::chain(self));
+        text.lines().next().unwrap_or_default().to_owned()
+    }
+
     /// The error for scripts: the problem document as the API gave it, or one that says why there is none.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -259,6 +270,13 @@ impl CallError {
     }
 }
 
+/// One of the problems of a document.
+fn problem_line(item: &Value) -> String {
+    let part = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
+    let line = format!("  {}: found {}, want {}", part("where"), part("found"), part("wanted"));
+    if part("remedy").is_empty() { line } else { format!("{line} ({})", part("remedy")) }
+}
+
 fn problem_text(status: StatusCode, problem: &Value) -> String {
     let text = |key: &str| problem.get(key).and_then(Value::as_str);
     let listed = problem.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty());
@@ -267,14 +285,8 @@ fn problem_text(status: StatusCode, problem: &Value) -> String {
         (Some(one), None) | (None, Some(one)) => format!("{}: {one}", status.as_u16()),
         (None, None) => format!("{status}: the answer is not the admin API's; is --admin right?"),
     }];
-    for item in problem.get("problems").and_then(Value::as_array).into_iter().flatten() {
-        let part = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
-        let mut line = format!("  {}: found {}, want {}", part("where"), part("found"), part("wanted"));
-        if !part("remedy").is_empty() {
-            line.push_str(&format!(" ({})", part("remedy")));
-        }
-        lines.push(line);
-    }
+    let problems = problem.get("problems").and_then(Value::as_array).into_iter().flatten();
+    lines.extend(problems.map(problem_line));
     if status == StatusCode::UNAUTHORIZED {
         lines.push("  set POINTSMAN_TOKEN to a token of [admin.tokens]".to_owned());
     }
@@ -295,6 +307,17 @@ mod tests {
         for bad in ["", "http://", "https://x", "ftp://x:1", "localhost", "http://x:1/v1"] {
             assert_eq!(shown(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn one_line_says_what_is_wrong_and_not_the_name_of_the_status() {
+        let words = |problem: Value| CallError::Refused { status: StatusCode::CONFLICT, problem }.words();
+        let item =
+            serde_json::json!({"where": "revision", "found": "1", "wanted": "one before it", "remedy": "shift first"});
+        let listed = serde_json::json!({"title": "Conflict", "detail": "1 problem", "problems": [item]});
+        assert_eq!(words(listed), "revision: found 1, want one before it (shift first)");
+        assert_eq!(words(serde_json::json!({"title": "Conflict", "detail": "it is over\nand out"})), "it is over");
+        assert_eq!(words(serde_json::json!({"title": "Conflict"})), "409: Conflict");
     }
 
     #[test]

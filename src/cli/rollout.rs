@@ -1,6 +1,7 @@
 //! `pointsman rollout`: releases that are judged by the proxy itself.
 
 mod follow;
+mod picture;
 pub(super) mod show;
 
 use clap::{Args, Subcommand};

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, Write};
 
 use serde_json::Value;
+use unicode_width::UnicodeWidthStr;
 
 /// Prints text; a reader that has gone (`| head`) is no error.
 pub fn print(text: &str) {
@@ -73,7 +74,7 @@ impl Columns {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
-            cells.map(|(text, _)| text.chars().count()).max().unwrap_or(0)
+            cells.map(|(text, _)| width_of(text)).max().unwrap_or(0)
         };
         let widths: Vec<usize> = (0..count).map(width).collect();
         let is_number = |column: usize| {
@@ -85,7 +86,7 @@ impl Columns {
         for row in &self.rows {
             let mut line = String::new();
             for (column, (cell, tone)) in row.iter().enumerate() {
-                let pad = " ".repeat(widths[column] - cell.chars().count());
+                let pad = " ".repeat(widths[column] - width_of(cell));
                 let cell = toned(cell, *tone);
                 let cell = if numbers[column] { format!("{pad}{cell}") } else { format!("{cell}{pad}") };
                 line.push_str("  ");
@@ -96,6 +97,12 @@ impl Columns {
         }
         text
     }
+}
+
+/// How many cells of a terminal a text takes: two for a wide character, none for one that is put on another.
+#[must_use]
+pub fn width_of(text: &str) -> usize {
+    text.width()
 }
 
 /// A member of a JSON object as text; `-` if it is not there.
@@ -136,6 +143,11 @@ mod tests {
             columns.row(vec![(name.to_owned(), Tone::Plain), (weight.to_owned(), Tone::Plain)]);
         }
         assert_eq!(columns.render(), "  version     weight\n  v1               5\n  a-long-one      95\n");
+        let mut wide = Columns::default();
+        for (name, why) in [("部署", "x"), ("abcd", "x")] {
+            wide.row(vec![(name.to_owned(), Tone::Plain), (why.to_owned(), Tone::Plain)]);
+        }
+        assert_eq!(wide.render(), "  部署  x\n  abcd  x\n", "by cells, not by characters");
     }
 
     #[test]

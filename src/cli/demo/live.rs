@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::operator::OperatorError;
 use super::screen::{Key, Screen};
 use super::stage::Stage;
 use super::view::{self, State};
@@ -88,7 +89,7 @@ impl<'a> Live<'a> {
         match output {
             Output::Lines => writeln!(io::stdout().lock(), "{}", view::plain(&self.state)),
             Output::Screen(screen) => {
-                let lines = view::lines(&self.state, &program(), screen.height()?);
+                let lines = view::lines(&self.state, &program(), screen.size()?);
                 screen.draw(&lines)
             }
         }
@@ -96,14 +97,15 @@ impl<'a> Live<'a> {
 
     /// Makes a change as a key asked for it; the answer of the API is what people see if it does not like it.
     fn change(&mut self, change: super::operator::Change) {
-        if let Err(error) = self.stage.operator.change(change) {
-            self.note(&error);
+        match self.stage.operator.change(change) {
+            Ok(_) => {}
+            Err(OperatorError::Call(error)) => self.note(error.words()),
+            Err(error @ OperatorError::Answer { .. }) => self.note(chain(&error)),
         }
     }
 
-    fn note(&mut self, error: &dyn std::error::Error) {
-        // A problem may take several lines; the first one says what it is.
-        self.state.note = chain(error).lines().next().map(str::to_owned);
+    fn note(&mut self, note: String) {
+        self.state.note = Some(note);
         self.note_until = Instant::now() + NOTE;
     }
 
@@ -114,7 +116,7 @@ impl<'a> Live<'a> {
         }
         match self.stage.operator.traffic() {
             Ok(traffic) => self.state.traffic = traffic,
-            Err(error) => self.note(&error),
+            Err(error) => self.note(chain(&error)),
         }
         self.state.elapsed = self.stage.elapsed();
         self.state.rates = self.stage.tally().rates(now);

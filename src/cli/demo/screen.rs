@@ -56,12 +56,13 @@ impl Screen {
         Ok(Self { terminal, colours, closing, keyboard })
     }
 
-    /// How many lines fit.
+    /// How many cells a line has, and how many lines fit.
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub(super) fn height(&self) -> io::Result<usize> {
-        Ok(usize::from(self.terminal.size()?.height))
+    pub(super) fn size(&self) -> io::Result<(usize, usize)> {
+        let size = self.terminal.size()?;
+        Ok((usize::from(size.width), usize::from(size.height)))
     }
 
     /// Shows `lines`.

@@ -6,9 +6,19 @@ use std::time::Duration;
 use super::operator::{SERVICE, Traffic};
 use super::shop::Version;
 use super::tally::{Rates, VersionRates};
+use crate::cli::text::width_of;
 
-/// Cells of a bar that shows a split.
-const BAR: usize = 50;
+/// Most cells of a bar that shows a split.
+const BAR_MAX: usize = 50;
+
+/// What stands beside a bar: its label, and the weights of both versions.
+const BESIDE_BAR: usize = 13 + 22;
+
+/// Both forms of the line with the keys.
+const KEYS: [&str; 2] = [
+    " 1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit",
+    " 1-9 v2 %  f v2  0 v1  r undo  q quit",
+];
 
 /// What a span means; how that looks is the screen's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,18 +107,18 @@ pub(super) fn commands(places: &Places, program: &str) -> Vec<String> {
     ]
 }
 
-/// The whole view in at most `height` lines; the keys are the last one.
-pub(super) fn lines(state: &State, program: &str, height: usize) -> Vec<Line> {
+/// The whole view in at most `height` lines of `width` cells; the keys are the last one.
+pub(super) fn lines(state: &State, program: &str, (width, height): (usize, usize)) -> Vec<Line> {
     let mut lines = head(state);
-    lines.extend(split(state));
+    lines.extend(split(state, width));
     lines.extend(versions(&state.rates));
     lines.push(last_change(&state.rates));
-    lines.extend(note(state));
+    lines.extend(note(state, width));
     lines.push(Line::default());
     let mut tail = vec![Line::default(), Line::of(Tone::Dim, " try in another terminal")];
     let command = |text| Line::of(Tone::Command, format!("   {text}"));
     tail.extend(commands(&state.places, program).into_iter().map(command));
-    let keys = Line::of(Tone::Dim, " 1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit");
+    let keys = Line::of(Tone::Dim, if width_of(KEYS[0]) <= width { KEYS[0] } else { KEYS[1] });
     // Revisions get what is left between the counts and the commands, but always a line: they say what happened.
     let room = height.saturating_sub(lines.len() + tail.len() + 3);
     lines.extend(revisions(&state.traffic, room.max(1)));
@@ -129,20 +139,24 @@ fn head(state: &State) -> Vec<Line> {
     ]
 }
 
-fn split(state: &State) -> Vec<Line> {
+fn split(state: &State, width: usize) -> Vec<Line> {
     let measured = state.rates.versions.map(|version| version.percent);
+    // The numbers say more than the bar does.
+    let size = width.saturating_sub(BESIDE_BAR).min(BAR_MAX);
+    let bar = |label, shares| bar(label, shares, size);
     vec![bar(" configured  ", state.traffic.weights), bar(" measured    ", measured), Line::default()]
 }
 
-/// Both shares as one bar, v1 from the left.
-fn bar(label: &str, [v1, v2]: [f64; 2]) -> Line {
+/// Both shares as one bar of so many cells, v1 from the left.
+fn bar(label: &str, [v1, v2]: [f64; 2], size: usize) -> Line {
     let line = Line::of(Tone::Dim, label);
     if v1 + v2 <= 0.0 {
-        return line.with(Tone::Dim, format!("{}  no answers", "·".repeat(BAR)));
+        return line.with(Tone::Dim, format!("{}  no answers", "·".repeat(size)));
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of BAR cells")]
-    let cells = (v1 / (v1 + v2) * BAR as f64).round() as usize;
-    let line = line.with(Tone::V1, "█".repeat(cells)).with(Tone::V2, "▒".repeat(BAR - cells));
+    #[expect(clippy::cast_precision_loss, reason = "a small number")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the cells")]
+    let cells = ((v1 / (v1 + v2) * size as f64).round() as usize).min(size);
+    let line = line.with(Tone::V1, "█".repeat(cells)).with(Tone::V2, "▒".repeat(size - cells));
     line.with(Tone::V1, format!("  v1 {v1:>5.1}")).with(Tone::V2, format!("  v2 {v2:>5.1} %"))
 }
 
@@ -176,8 +190,17 @@ fn last_change(rates: &Rates) -> Line {
     line.with(Tone::Plain, format!("{} of them from v2 back to v1", thousands(count(counts.went_back))))
 }
 
-fn note(state: &State) -> Option<Line> {
-    state.note.as_ref().map(|note| Line::of(Tone::Bad, format!(" {note}")))
+/// The note in as many lines as it takes.
+fn note(state: &State, width: usize) -> Vec<Line> {
+    let (mut lines, mut line) = (Vec::new(), String::new());
+    for word in state.note.as_deref().unwrap_or_default().split_whitespace() {
+        if !line.is_empty() && width_of(&line) + 1 + width_of(word) > width {
+            lines.push(std::mem::take(&mut line));
+        }
+        line = format!("{line} {word}");
+    }
+    lines.extend(Some(line).filter(|line| !line.is_empty()));
+    lines.into_iter().map(|line| Line::of(Tone::Bad, line)).collect()
 }
 
 fn revisions(traffic: &Traffic, room: usize) -> Vec<Line> {
@@ -318,16 +341,33 @@ mod tests {
 
  1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit
 ";
-        assert_eq!(text(&lines(&state(), "pointsman", 26)), expected);
+        assert_eq!(text(&lines(&state(), "pointsman", (100, 26))), expected);
     }
 
     #[test]
     fn it_fits_any_height_and_keeps_the_keys() {
         for height in 1..60 {
-            let lines = lines(&state(), "pointsman", height);
+            let lines = lines(&state(), "pointsman", (80, height));
             assert_eq!(lines.len(), height);
             assert!(text(&lines[height - 1..]).contains("q quit"), "{height}");
         }
+    }
+
+    #[test]
+    fn what_matters_fits_any_width() {
+        let mut state = state();
+        state.note =
+            Some("rollback: found 1 revision, want one before it (nothing was changed yet, shift first)".to_owned());
+        for width in 40..=100 {
+            let text = text(&lines(&state, "pointsman", (width, 24)));
+            let fits = |wanted: &str| text.lines().any(|line| line.contains(wanted) && width_of(line) <= width);
+            for wanted in ["v2  10.0 %", "v2  10.4 %", "q quit", "(nothing"] {
+                assert!(fits(wanted), "{wanted:?} at {width}:\n{text}");
+            }
+            assert!(fits("requests/s") || width < 50, "the table at {width}:\n{text}");
+        }
+        let narrow = text(&lines(&state, "pointsman", (80, 24)));
+        assert!(narrow.contains("█▒▒▒▒  v1  90.0  v2  10.0 %\n"), "a shorter bar:\n{narrow}");
     }
 
     #[test]
@@ -336,7 +376,7 @@ mod tests {
         state.rates.failed = 1_200;
         state.rates.last_failure = Some("GET /: answered 503".to_owned());
         state.note = Some("422: nothing to undo".to_owned());
-        let lines = lines(&state, "pointsman", 30);
+        let lines = lines(&state, "pointsman", (100, 30));
         let bad = lines.iter().flat_map(|line| &line.0).filter(|span| span.tone == Tone::Bad);
         let bad: Vec<_> = bad.map(|span| span.text.trim()).collect();
         assert_eq!(bad, ["1,200 failed", ": GET /: answered 503", "422: nothing to undo"]);
@@ -344,7 +384,7 @@ mod tests {
 
     #[test]
     fn before_the_first_answer_there_is_no_bar() {
-        let lines = lines(&State::default(), "pointsman", 30);
+        let lines = lines(&State::default(), "pointsman", (100, 30));
         assert!(text(&lines).contains("no answers"));
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::picture::{Erase, Picture, Size};
 use super::show;
 use crate::cli::client::{Call, CallError};
 use crate::cli::text::{list, member, print};
@@ -24,7 +25,7 @@ const MISSED_MAX: u32 = 20;
 pub(super) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> {
     let path = format!("/v1/rollouts/{id}");
     let live = std::io::stdout().is_terminal() && !remote.json;
-    let (mut told, mut drawn, mut last, mut missed) = (0, 0, String::new(), 0);
+    let (mut told, mut picture, mut last, mut missed) = (0_usize, Picture::default(), String::new(), 0);
     loop {
         // A restart or an upgrade of the proxy takes a moment, and the rollout goes on behind it.
         let rollout = match remote.ask(Call::get(&path)) {
@@ -41,15 +42,22 @@ pub(super) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> 
         missed = 0;
         let over = rollout["phase"] == "finished";
         if live {
-            print(&"\x1b[1A\x1b[2K".repeat(drawn));
+            let size = Size::now();
+            match picture.erase(size) {
+                Erase::Picture(code) => print(&code),
+                Erase::Screen(code) => {
+                    print(code);
+                    // As far as they have room above the picture.
+                    told = told.saturating_sub(size.rows / 4);
+                }
+            }
         }
         if !remote.json {
             told += events(&rollout, told);
         }
         let now = format!("{}{}", show::state(&rollout), show::evidence(&rollout));
         if live && !over {
-            print(&now);
-            drawn = now.matches('\n').count();
+            print(&picture.draw(&now, Size::now()));
         } else if !over && !remote.json && summary(&rollout) != last {
             last = summary(&rollout);
             print(&format!("  {last}\n"));
