@@ -30,9 +30,9 @@ use series::Series;
 /// Time between two upkeeps.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A gauge that was not set for so long is of a version that left the config, and is forgotten: all others are set
-/// right before they are rendered.
-const GAUGE_IDLE: Duration = Duration::from_secs(1);
+/// A series that was not set for so long is of a version that left the config, and is forgotten: all others are set right
+/// before they are rendered.
+const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Where the numbers come from.
 #[derive(Clone, Debug)]
@@ -103,7 +103,8 @@ impl Exporter {
     pub fn new(sources: Sources) -> Result<Self, BuildError> {
         let duration = Matcher::Full(names::REQUEST_DURATION.to_owned());
         let builder = PrometheusBuilder::new().set_buckets_for_metric(duration, &names::DURATION_BUCKETS)?;
-        let recorder = builder.idle_timeout(MetricKindMask::GAUGE, Some(GAUGE_IDLE)).build_recorder();
+        let recorder =
+            builder.idle_timeout(MetricKindMask::GAUGE | MetricKindMask::COUNTER, Some(IDLE_MAX)).build_recorder();
         let process = metrics_process::Collector::default();
         metrics::with_local_recorder(&recorder, || {
             describe();
@@ -117,7 +118,10 @@ impl Exporter {
     #[must_use]
     pub fn render(&self) -> String {
         self.update();
-        self.rendered.render()
+        // The collector's counter has whole seconds, of which a rate makes steps; its gauge has fractions.
+        self.rendered
+            .render()
+            .replace("# TYPE process_cpu_seconds_total gauge", "# TYPE process_cpu_seconds_total counter")
     }
 
     /// Keeps the histograms small until `shutdown` ends.

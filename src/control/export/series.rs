@@ -38,13 +38,23 @@ struct EndpointSeries {
     in_flight: Gauge,
 }
 
-/// What only a version with traffic has: ten thousand idle services do not make a million empty series.
+/// What was counted of a version. All series are there from the beginning, so that ratios are numbers before the first
+/// failure; but not those of idle versions where there are [many](IDLE_VERSIONS_MAX).
 struct Counted {
-    duration: Histogram,
+    codes: [Counter; CodeClass::ALL.len()],
+    failures: [Counter; UpstreamFailure::ALL.len()],
+    firsts: [Counter; FirstAttempt::ALL.len()],
+    retries: [Counter; Retry::ALL.len()],
+    /// Made with the first request: a ratio needs no latency, and it has most of the series.
+    duration: Option<Histogram>,
     passed_on: Counter,
     long_open: Gauge,
     last: VersionTotals,
 }
+
+/// With more versions than this in the config, those that have had no request have no counters: some twenty of each, ten
+/// thousand series at zero, are what a scrape of a megabyte has room for.
+const IDLE_VERSIONS_MAX: usize = 500;
 
 impl Series {
     /// Sets everything that `table` knows. Inside the local recorder.
@@ -52,12 +62,13 @@ impl Series {
         if self.table.as_ref().is_none_or(|known| !Arc::ptr_eq(known, table)) {
             self.resolve(table);
         }
+        let few = self.versions.len() <= IDLE_VERSIONS_MAX;
         for service in table.services() {
             let shares = shares(service, |version| version.availability(now_ms));
             for (version, share) in service.versions.iter().zip(shares) {
                 let key = (service.spec.name.clone(), version.name.clone());
                 if let Some(series) = self.versions.get_mut(&key) {
-                    series.update(version, &share);
+                    series.update(version, &share, few);
                 }
             }
         }
@@ -79,13 +90,13 @@ impl Series {
     /// Sets what belongs to no version. Inside the local recorder.
     #[expect(clippy::unused_self, reason = "these few series need no handles kept")]
     pub(super) fn update_workers(&self, totals: &WorkerTotals) {
-        for (reason, count) in Refused::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0) {
+        for (reason, count) in Refused::ALL.iter().zip(totals.refusals) {
             counter!(names::REFUSALS, "reason" => reason.word()).absolute(count);
         }
         gauge!(names::CONNECTIONS, "side" => "client").set(float(totals.connections));
         gauge!(names::PARKED_CONNECTIONS).set(float(totals.connections_parked));
         counter!(names::ACCEPT_PAUSES).absolute(totals.accept_pauses);
-        for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes).filter(|(_, count)| *count > 0) {
+        for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes) {
             counter!(names::TLS_HANDSHAKES, "kind" => kind.word()).absolute(count);
         }
     }
@@ -135,7 +146,7 @@ impl VersionSeries {
         }
     }
 
-    fn update(&mut self, version: &Version, share: &Share) {
+    fn update(&mut self, version: &Version, share: &Share, few: bool) {
         self.configured.set(version.weight.ratio());
         self.effective.set(share.ratio);
         let connections = version.endpoints.iter().map(|endpoint| u64::from(endpoint.stats.connections())).sum();
@@ -146,7 +157,7 @@ impl VersionSeries {
             series.healthy.set(if healthy { 1.0 } else { 0.0 });
             series.in_flight.set(f64::from(endpoint.stats.in_flight()));
         }
-        if version.stats.is_used() {
+        if few || version.stats.is_used() {
             let labels = &self.labels;
             self.counted.get_or_insert_with(|| Counted::new(labels)).update(labels, version.stats.totals());
         }
@@ -163,34 +174,38 @@ impl EndpointSeries {
 
 impl Counted {
     fn new(labels: &[Label]) -> Self {
-        let duration = histogram!(names::REQUEST_DURATION, labels.to_vec());
-        let passed_on = counter!(names::PASSED_ON, labels.to_vec());
-        let long_open = gauge!(names::LONG_CONNECTIONS, labels.to_vec());
-        Self { duration, passed_on, long_open, last: VersionTotals::default() }
+        let of = |name: &'static str, key, word: &'static str| counter!(name, with(labels, key, word));
+        Self {
+            codes: CodeClass::ALL.map(|class| of(names::REQUESTS, "code", class.word())),
+            failures: UpstreamFailure::ALL.map(|failure| of(names::UPSTREAM_FAILURES, "reason", failure.word())),
+            firsts: FirstAttempt::ALL.map(|ended| of(names::FIRST_ATTEMPTS, "outcome", ended.word())),
+            retries: Retry::ALL.map(|why| of(names::RETRIES, "reason", why.word())),
+            duration: None,
+            passed_on: counter!(names::PASSED_ON, labels.to_vec()),
+            long_open: gauge!(names::LONG_CONNECTIONS, labels.to_vec()),
+            last: VersionTotals::default(),
+        }
     }
 
     fn update(&mut self, labels: &[Label], totals: VersionTotals) {
-        for (class, count) in CodeClass::ALL.iter().zip(totals.codes).filter(|(_, count)| *count > 0) {
-            counter!(names::REQUESTS, with(labels, "code", class.word())).absolute(count);
-        }
-        for (failure, count) in UpstreamFailure::ALL.iter().zip(totals.failures).filter(|(_, count)| *count > 0) {
-            counter!(names::UPSTREAM_FAILURES, with(labels, "reason", failure.word())).absolute(count);
-        }
-        for (ended, count) in FirstAttempt::ALL.iter().zip(totals.firsts).filter(|(_, count)| *count > 0) {
-            counter!(names::FIRST_ATTEMPTS, with(labels, "outcome", ended.word())).absolute(count);
-        }
-        for (why, count) in Retry::ALL.iter().zip(totals.retries).filter(|(_, count)| *count > 0) {
-            counter!(names::RETRIES, with(labels, "reason", why.word())).absolute(count);
-        }
+        set(&self.codes, &totals.codes);
+        set(&self.failures, &totals.failures);
+        set(&self.firsts, &totals.firsts);
+        set(&self.retries, &totals.retries);
         self.passed_on.absolute(totals.passed_on);
         self.long_open.set(float(totals.long_open));
         let news = totals.latency.since(&self.last.latency);
         for (bucket, count) in news.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
             let seconds = float(bucket_middle(bucket)) / 1e6;
-            self.duration.record_many(seconds, usize::try_from(*count).unwrap_or(usize::MAX));
+            let duration = self.duration.get_or_insert_with(|| histogram!(names::REQUEST_DURATION, labels.to_vec()));
+            duration.record_many(seconds, usize::try_from(*count).unwrap_or(usize::MAX));
         }
         self.last = totals;
     }
+}
+
+fn set(counters: &[Counter], counts: &[u64]) {
+    counters.iter().zip(counts).for_each(|(counter, count)| counter.absolute(*count));
 }
 
 /// The labels and one more.
