@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::change::segment;
 use super::client::Call;
+use super::rollout::show;
 use super::text::{Columns, Tone, list, member, number, toned};
 use super::{CommandError, Remote};
 
@@ -120,12 +121,14 @@ fn service_text(service: &Value) -> String {
         let note = toned("differs from the config file", Tone::Warn);
         text.push_str(&format!("  {note}, which says {}\n", split.join(" ")));
     }
+    text.push_str(&rollout_lines(&service["rollout"]));
     let mut columns = Columns::with_heading(&[
         "version",
         "weight %",
         "effective %",
         "req/s",
         "errors %",
+        "attempts failed %",
         "p50 ms",
         "p99 ms",
         "in flight",
@@ -141,13 +144,45 @@ fn service_text(service: &Value) -> String {
     text
 }
 
+/// The rollout of a service that is under way.
+fn rollout_lines(rollout: &Value) -> String {
+    if !rollout.is_object() {
+        return String::new();
+    }
+    let mut line = format!(
+        "  rollout {}: {} -> {}, {} at {} %",
+        member(rollout, "id"),
+        member(rollout, "from"),
+        member(rollout, "to"),
+        toned(&member(rollout, "phase").replace('_', " "), Tone::Warn),
+        number(&rollout["weight"], 3),
+    );
+    if let Some(stage) = rollout["stage"].as_u64() {
+        line.push_str(&format!(", stage {} of {}", stage + 1, member(rollout, "stages")));
+    }
+    if let Some(task) = rollout["task"].as_str() {
+        let places: Vec<&str> = list(rollout, "endpoints").filter_map(Value::as_str).collect();
+        let of = if places.is_empty() { String::new() } else { format!(" of {}", places.join(", ")) };
+        line.push_str(&format!(", {task}{of}"));
+    }
+    if let Some(left) = rollout["bake_left_seconds"].as_f64() {
+        line.push_str(&format!(", {left:.0} s left"));
+    }
+    let why = rollout["paused_because"].as_str().map_or(String::new(), |why| format!(" ({why})"));
+    let how = show::how_to_go_on(rollout).map_or(String::new(), |how| format!("    {how}\n"));
+    format!("{line}{why}\n    {}\n{how}", member(rollout, "sentence"))
+}
+
 fn version_row(version: &Value) -> Vec<(String, Tone)> {
     let recent = &version["recent"];
     let errors = recent["error_ratio"].as_f64().map(|ratio| ratio * 100.0);
     let effective = number(&version["effective_weight"], 3);
     let weight = number(&version["weight"], 3);
     let effective_tone = if effective == weight { Tone::Plain } else { Tone::Warn };
-    let error_tone = if errors.is_some_and(|errors| errors > 0.0) { Tone::Bad } else { Tone::Plain };
+    // What users saw, and what became of the first attempts on this version: the shield and retries hide failures from
+    // users, not from whoever looks.
+    let attempts = recent["first_attempt_error_ratio"].as_f64().map(|ratio| ratio * 100.0);
+    let tone = |ratio: Option<f64>| if ratio.is_some_and(|ratio| ratio > 0.0) { Tone::Bad } else { Tone::Plain };
     let endpoints: Vec<String> = list(version, "endpoints")
         .map(|endpoint| match endpoint["state"].as_str() {
             Some("ready") | None => member(endpoint, "address"),
@@ -162,7 +197,8 @@ fn version_row(version: &Value) -> Vec<(String, Tone)> {
         (weight, Tone::Plain),
         (effective, effective_tone),
         (number(&recent["requests_per_second"], 1), Tone::Plain),
-        (number(&errors.into(), 2), error_tone),
+        (number(&errors.into(), 2), tone(errors)),
+        (number(&attempts.into(), 2), tone(attempts)),
         (number(&recent["p50_ms"], 1), Tone::Plain),
         (number(&recent["p99_ms"], 1), Tone::Plain),
         (in_flight(version), Tone::Plain),
@@ -210,6 +246,35 @@ mod tests {
         let text = status_text(&json!({ "tls": [side], "tokens": { "warnings": ["others can read ops"] } }));
         assert!(text.contains("\nkey: admin.tls: others can read a.key\n"), "{text}");
         assert!(text.contains("\ntoken: others can read ops\n"), "{text}");
+    }
+
+    #[test]
+    fn what_the_shield_hides_and_a_rollout_under_way_are_told() {
+        let recent = json!({ "requests_per_second": 50.0, "error_ratio": 0.0, "first_attempt_error_ratio": 0.5 });
+        let mut service = json!({
+            "name": "shop", "paths": ["/"],
+            "versions": [{ "name": "v2", "weight": 10.0, "effective_weight": 10.0, "recent": recent, "in_flight": 0 }],
+            "rollout": {
+                "id": 4, "from": "v1", "to": "v2", "phase": "going", "weight": 10.0, "stage": 0, "stages": 3,
+                "bake_left_seconds": 46.2, "sentence": "holding shop v2: warming up, 7 s left",
+            },
+        });
+        let text = service_text(&service);
+        let rollout = "  rollout 4: v1 -> v2, going at 10 %, stage 1 of 3, 46 s left\n    holding shop v2: warming up, 7 s left\n";
+        assert!(text.contains(rollout), "{text}");
+        let cells = |line: &str| {
+            line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
+        };
+        let rows: Vec<Vec<String>> = text.lines().rev().take(2).map(cells).collect();
+        assert_eq!(rows[1][4..6], ["errors %", "attempts failed %"], "{text}");
+        assert_eq!(rows[0][4..6], ["0", "50"], "{text}");
+        service["rollout"]["phase"] = json!("waiting");
+        service["rollout"]["task"] = json!("approval");
+        service["rollout"]["waits_for"] = json!("approval");
+        service["rollout"]["command"] = json!("pointsman rollout promote shop");
+        let text = service_text(&service);
+        assert!(text.contains("waiting at 10 %, stage 1 of 3, approval, "), "{text}");
+        assert!(text.contains("    it waits for an approval; to say yes: pointsman rollout promote shop\n"), "{text}");
     }
 
     #[test]

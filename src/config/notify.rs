@@ -7,10 +7,13 @@ use serde::Deserialize;
 
 use super::build::Build;
 use super::check::{self, setting};
+use super::nearest::{listed, nearest};
 use super::place::Place;
-use super::report::Reported;
+use super::report::{Report, Reported};
+use super::shape::List;
 use super::units::{Count, Read, Span};
 use super::url::{self, TIMEOUT, TIMEOUT_MAX};
+use crate::rollout::event::EventWord;
 use crate::rollout::release::Notify;
 
 #[derive(Debug, Deserialize, Default)]
@@ -20,6 +23,7 @@ pub(super) struct RawNotify {
     secret_file: Option<String>,
     timeout: Option<Read<Span>>,
     retries: Option<Read<Count>>,
+    events: Option<List<String>>,
 }
 
 /// All of them, in order of their names.
@@ -47,12 +51,31 @@ impl RawNotify {
         let timeout = setting(self.timeout, Span(TIMEOUT), range, &at.key("timeout"), report);
         // With pauses that double from a second on, half a minute: a restart of the receiver.
         let retries = setting(self.retries, Count(5), Count(0)..=Count(100), &at.key("retries"), report);
+        let events =
+            self.events.as_ref().map_or(Ok(EventWord::usual()), |events| events_of(events, &at.key("events"), report));
         Ok(Notify {
             name: name?,
             url: url?,
             secret_file: secret_file?,
             timeout: timeout?.0,
             retries: u32::try_from(retries?.0).unwrap_or(u32::MAX),
+            events: events?,
         })
     }
+}
+
+/// What somebody wants to be told of.
+fn events_of(words: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<EventWord>, Reported> {
+    if words.is_empty() {
+        let problem = "found no event, want one at least (leave it out for the usual ones, or remove the section)";
+        return Err(report.problem(at, problem.to_owned()));
+    }
+    check::every(words.iter().map(|(index, word)| {
+        let known = || EventWord::ALL.map(EventWord::word);
+        EventWord::ALL.into_iter().find(|event| event.word() == word).ok_or_else(|| {
+            let remedy =
+                nearest(word, known()).map_or("write one of these".to_owned(), |near| format!("write {near:?}"));
+            report.problem(&at.item(index), format!("found {word:?}, want one of {} ({remedy})", listed(known())))
+        })
+    }))
 }

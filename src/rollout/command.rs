@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{Cause, Ending, Happened, Move, Pause};
+use super::event::{Cause, Ending, EventWord, Happened, Move, Pause};
 use super::run::{Phase, Rollout};
 use super::stage::{Stage, Task};
 
@@ -100,18 +100,37 @@ impl Command {
 
 /// What an operator may be told has happened.
 impl Happened {
-    /// The word for it in notifications.
+    /// The word for it, unless it has to wait for somebody.
     #[must_use]
-    pub fn word(self) -> &'static str {
+    pub fn word(self) -> EventWord {
         match self {
-            Self::Started => "started",
-            Self::Advanced { .. } => "advanced",
-            Self::AskedAgain => "asked_again",
-            Self::Paused(_) => "paused",
-            Self::TurnedBack(_) | Self::WentBack { .. } => "rolling_back",
-            Self::Stuck { .. } => "stuck",
-            Self::Finished(Ending::Completed) => "finished",
-            Self::Finished(_) => "rolled_back",
+            Self::Started => EventWord::Started,
+            Self::Advanced { cause: Cause::Task(_) | Cause::Time | Cause::Restart, .. } | Self::AskedAgain => {
+                EventWord::Progress
+            }
+            Self::Advanced { .. } => EventWord::Advanced,
+            Self::Paused(Pause::Held(_)) => EventWord::Held,
+            Self::Paused(_) => EventWord::Paused,
+            Self::TurnedBack(_) | Self::WentBack { .. } => EventWord::RollingBack,
+            Self::Stuck { .. } => EventWord::Stuck,
+            Self::Finished(Ending::Completed) => EventWord::Finished,
+            Self::Finished(_) => EventWord::RolledBack,
+        }
+    }
+}
+
+impl Move {
+    /// The word for it, unless it has to wait for somebody: traffic that moves up is more than a part of a step, and the
+    /// end of a bake that only begins a task is no more.
+    #[must_use]
+    pub fn word(&self) -> EventWord {
+        match (self.happened, self.happened.word()) {
+            (Happened::Advanced { cause: Cause::Restart, .. }, word) => word,
+            (Happened::Advanced { cause: Cause::Verdict, .. }, _) if self.weight.is_none() && self.task.is_some() => {
+                EventWord::Progress
+            }
+            (Happened::Advanced { .. }, EventWord::Progress) if self.weight.is_some() => EventWord::Advanced,
+            (_, word) => word,
         }
     }
 }

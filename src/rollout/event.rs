@@ -62,6 +62,111 @@ pub enum Happened {
     Finished(Ending),
 }
 
+/// The words for what happened, in notifications and in the record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EventWord {
+    /// It began.
+    Started,
+    /// The judge let it go on, or its traffic moved up.
+    Advanced,
+    /// A part of a step is done: an endpoint is drained, upgraded or verified.
+    Progress,
+    /// It does not go on before somebody says yes, or that something is done.
+    Waiting,
+    /// It was held for as long as it may be, and waits for somebody.
+    Held,
+    /// It waits for somebody.
+    Paused,
+    /// It is on its way back.
+    RollingBack,
+    /// It is back.
+    RolledBack,
+    /// A task of the way back failed; it waits for somebody.
+    Stuck,
+    /// The new version has everything.
+    Finished,
+}
+
+impl EventWord {
+    /// All of them, in the order of a life.
+    pub const ALL: [Self; 10] = [
+        Self::Started,
+        Self::Advanced,
+        Self::Progress,
+        Self::Waiting,
+        Self::Held,
+        Self::Paused,
+        Self::RollingBack,
+        Self::RolledBack,
+        Self::Stuck,
+        Self::Finished,
+    ];
+
+    /// What people are told of unless they say otherwise: all but the parts of steps, of which a rolling release has several
+    /// for each endpoint.
+    #[must_use]
+    pub fn usual() -> Vec<Self> {
+        Self::ALL.into_iter().filter(|word| *word != Self::Progress).collect()
+    }
+
+    /// The word.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::Advanced => "advanced",
+            Self::Progress => "progress",
+            Self::Waiting => "waiting",
+            Self::Held => "held",
+            Self::Paused => "paused",
+            Self::RollingBack => "rolling_back",
+            Self::RolledBack => "rolled_back",
+            Self::Stuck => "stuck",
+            Self::Finished => "finished",
+        }
+    }
+}
+
+/// Whom a rollout waits for, by what they have to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Need {
+    /// Say yes to a gate.
+    Approval,
+    /// Say that an upgrade by hand is done.
+    Acknowledgement,
+    /// Say that a paused rollout goes on.
+    Resume,
+    /// Mend what failed on the way back, and say so.
+    Repair,
+}
+
+impl Need {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Approval, Self::Acknowledgement, Self::Resume, Self::Repair];
+
+    /// The word in the API and in metrics.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Approval => "approval",
+            Self::Acknowledgement => "acknowledgement",
+            Self::Resume => "resume",
+            Self::Repair => "repair",
+        }
+    }
+
+    /// What somebody says to the rollout then: the word of the API and of the command line.
+    #[must_use]
+    pub fn order(self) -> &'static str {
+        match self {
+            Self::Approval => "promote",
+            Self::Acknowledgement => "acknowledge",
+            Self::Resume | Self::Repair => "resume",
+        }
+    }
+}
+
 /// Why a stage began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cause {

@@ -11,6 +11,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Uri};
 use regex::Regex;
 
+use super::event::EventWord;
 use super::judge::{Assignment, JudgeSettings};
 use super::plan::{BlueGreen, Canary, Expired, Plan, PlanProblem, Rolling, Strategy};
 use super::stage::Stage;
@@ -152,6 +153,8 @@ pub struct Notify {
     pub timeout: Duration,
     /// How often a message is sent again at the most.
     pub retries: u32,
+    /// What it is told of.
+    pub events: Vec<EventWord>,
 }
 
 impl Release {

@@ -53,6 +53,8 @@ pub const OWN_LOG_DROPPED: &str = "pointsman_log_dropped_total";
 pub const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
 /// Whether a service's rollout is in a phase.
 pub const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
+/// Whether a service's rollout waits for somebody to do something.
+pub const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
 /// What speaks against a new version: the logarithm of E, by test.
 pub const JUDGE_EVIDENCE: &str = "pointsman_judge_evidence";
 /// Whether the last read of the TLS files of a place in the config was good.

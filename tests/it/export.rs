@@ -46,7 +46,16 @@ async fn what_was_counted_is_rendered() {
     ] {
         assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
     }
-    assert!(!text.contains("code=\"4xx\""), "only series with traffic:\n{text}");
+    for line in [
+        format!("pointsman_requests_total{{{shop},code=\"4xx\"}} 0"),
+        "pointsman_requests_total{service=\"shop\",version=\"v1\",code=\"5xx\"} 0".to_owned(),
+        format!("pointsman_upstream_failures_total{{{shop},reason=\"connect\"}} 0"),
+        format!("pointsman_first_attempts_total{{{shop},outcome=\"failed\"}} 0"),
+        "pointsman_refusals_total{reason=\"overloaded\"} 0".to_owned(),
+        "pointsman_tls_handshakes_total{kind=\"full\"} 0".to_owned(),
+    ] {
+        assert!(text.lines().any(|found| found == line), "at zero from the beginning: {line} in\n{text}");
+    }
 
     // Later looks add what came since.
     cell.answered(CodeClass::Success, 900);
@@ -66,6 +75,85 @@ async fn what_left_the_config_is_forgotten() {
     let text = control.get("/metrics").await.text;
     assert!(!text.contains("service=\"cart\""), "{text}");
     assert!(text.contains("service=\"shop\""), "{text}");
+}
+
+#[tokio::test]
+async fn many_versions_have_counters_when_they_have_had_a_request() {
+    let names: Vec<String> = (0..300).map(|number| format!("s{number}")).collect();
+    let all: Vec<_> = names.iter().map(|name| (name.as_str(), "v1=95 v2=5")).collect();
+    let control = Control::start();
+    control.handle.reload(services(&all), None).await.unwrap();
+    let table = control.table();
+    table.service_named("s7").unwrap().versions[0].stats.cell(0).answered(CodeClass::Success, 900);
+    let text = control.get("/metrics").await.text;
+    let counted: Vec<_> = text.lines().filter(|line| line.starts_with("pointsman_requests_total{")).collect();
+    assert!(
+        !counted.is_empty() && counted.iter().all(|line| line.contains("service=\"s7\",version=\"v1\"")),
+        "{counted:?}"
+    );
+    assert!(counted.iter().any(|line| line.ends_with("code=\"5xx\"} 0")), "all of its series: {counted:?}");
+}
+
+#[tokio::test]
+async fn seconds_of_the_processor_have_fractions() {
+    let control = Control::start();
+    let text = control.get("/metrics").await.text;
+    assert!(text.contains("# TYPE process_cpu_seconds_total counter\n"), "{text}");
+    let seconds = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
+    let seconds: f64 = seconds.expect("it is there").parse().unwrap();
+    let begun = tokio::time::Instant::now();
+    while begun.elapsed().as_millis() < 60 {}
+    let later = control.get("/metrics").await.text;
+    let later = later.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total ")).unwrap();
+    let later: f64 = later.parse().unwrap();
+    assert!(later > seconds && later < seconds + 30.0, "{seconds}, then {later}");
+}
+
+/// The rules for alerts that the documentation shows.
+fn documented_alerts() -> String {
+    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/releases.md")).unwrap();
+    let block = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+    block.expect("there is a block of rules").to_owned()
+}
+
+#[test]
+fn the_documented_alerts_fire_on_what_is_exported() {
+    let promtool = std::env::var("PROMTOOL").unwrap_or_else(|_| "promtool".to_owned());
+    if Command::new(&promtool).arg("--version").output().is_err() {
+        eprintln!("promtool is not installed: the alerts of docs/releases.md were not tried");
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("rules.yml"), documented_alerts()).unwrap();
+    let shop = "service=\"shop\"";
+    let waiting = |need: &str| format!("pointsman_rollout_waiting{{{shop},need=\"{need}\"}}");
+    let going = format!("pointsman_rollout_phase{{{shop},phase=\"going\"}}");
+    let evidence = |test: &str| format!("pointsman_judge_evidence{{{shop},test=\"{test}\"}}");
+    let cases = [
+        ("RolloutWaitsForSomebody", vec![waiting("approval")], "1"),
+        ("RolloutWaitsForSomebody", vec![waiting("acknowledgement")], "1"),
+        ("RolloutWaitsForSomebody", vec![waiting("resume")], "1"),
+        ("RolloutStuckOnItsWayBack", vec![waiting("repair")], "1"),
+        ("NewVersionUnderSuspicion", vec![going.clone(), evidence("comparison")], "1"),
+        ("NewVersionUnderSuspicion", vec![going, evidence("errors_max")], "1"),
+        ("NothingCanBeWritten", vec!["pointsman_store_writable".to_owned()], "0"),
+    ];
+    let mut tests = "rule_files: [rules.yml]\nevaluation_interval: 1m\ntests:\n".to_owned();
+    for (alert, series, value) in cases {
+        tests += "- interval: 1m\n  input_series:\n";
+        for one in &series {
+            tests += &format!("  - {{ series: '{one}', values: '{value}x30' }}\n");
+        }
+        // What it says is the rule's own business: that it fires is asked, by the series that Prometheus makes of it.
+        tests += &format!(
+            "  promql_expr_test:\n  - expr: 'count(ALERTS{{alertname=\"{alert}\",alertstate=\"firing\"}})'\n    \
+             eval_time: 20m\n    exp_samples: [ {{ labels: '{{}}', value: 1 }} ]\n"
+        );
+    }
+    std::fs::write(folder.path().join("tests.yml"), &tests).unwrap();
+    let run = Command::new(&promtool).args(["test", "rules", "tests.yml"]).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&run.stdout).into_owned() + &String::from_utf8_lossy(&run.stderr);
+    assert!(run.status.success(), "{said}\n{tests}");
 }
 
 #[tokio::test]

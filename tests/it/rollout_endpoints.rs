@@ -25,7 +25,8 @@ fn plan(warm_up: &str) -> Value {
 }
 
 fn start(operator: &Operator, plan: &Value) -> u64 {
-    id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})))
+    // A version that is known to be dead is only begun with by those who insist.
+    id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan, "force": true})))
 }
 
 fn judged(rollout: &Value) -> u64 {
@@ -39,7 +40,7 @@ fn put_endpoint(proxy: &Proxy, address: SocketAddr, state: &str) {
 
 #[test]
 fn a_version_that_is_dead_on_arrival_is_turned_back_as_soon_with_health_checks_as_without() {
-    for health in ["", "health = { path = \"/up\", interval = \"50ms\", rise = 1, fall = 1 }"] {
+    for health in ["", "health = { path = \"/up\", interval = \"200ms\", rise = 1, fall = 3 }"] {
         let (v1, _) = version("v1");
         let (old, dead) = ([v1.address()], [refusing()]);
         let proxy = Setup::endpoints(&[&old, &dead]).version(health).start();
@@ -93,7 +94,7 @@ fn endpoints_that_are_added_to_the_old_version_do_not_blind_the_judge() {
 
 #[test]
 fn a_dead_endpoint_of_the_old_version_does_not_blind_the_judge() {
-    for health in ["", "health = { path = \"/up\", interval = \"50ms\", rise = 1, fall = 1 }"] {
+    for health in ["", "health = { path = \"/up\", interval = \"200ms\", rise = 1, fall = 3 }"] {
         let ((v1, _), (v2, new)) = (version("v1"), version("v2"));
         let old = [v1.address(), refusing()];
         let proxy = Setup::endpoints(&[&old, &[v2.address()]]).version(health).start();

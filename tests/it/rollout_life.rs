@@ -100,6 +100,49 @@ fn a_shift_by_hand_pauses_a_rollout_and_it_says_so() {
 }
 
 #[test]
+fn what_is_said_right_after_a_shift_is_said_to_the_rollout_that_it_pauses() {
+    let (proxy, operator, _, _origins) = site();
+    let rollout = start(&operator, &json!({"bake": "10m"}));
+    for _ in 0..5 {
+        proxy.put("/v1/services/site/split", r#"{"v1": 0, "v2": 100}"#);
+        let resumed = operator.order(rollout, "resume").unwrap();
+        assert_eq!((&resumed["phase"], &resumed["weight"]), (&json!("going"), &json!(20.0)), "{resumed:#}");
+    }
+    proxy.put("/v1/services/site/split", r#"{"v1": 0, "v2": 100}"#);
+    assert!(operator.order(rollout, "pause").unwrap_err().to_string().contains("paused already"), "by the shift");
+    assert_eq!(operator.order(rollout, "abort").unwrap()["ending"], "aborted");
+    assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
+}
+
+#[test]
+fn status_shows_a_rollout_under_way_and_what_the_shield_hides() {
+    let ((v1, _), (v2, new)) = (version("v1"), version("v2"));
+    let proxy = Setup::to(&[&v1, &v2]).service(PLAN).service("shield = true").start();
+    let operator = Operator::at(proxy.admin);
+    assert!(proxy.status()["rollout"].is_null());
+    new.failing.store(500, SeqCst);
+    let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+    let judge = json!({"warm_up": "1m", "slower": false});
+    let rollout = start(&operator, &json!({"steps": [50, 100], "bake": "10m", "judge": judge}));
+    let recent = |proxy: &Proxy| proxy.status()["versions"][1]["recent"].clone();
+    super::support::eventually("attempts fail", || recent(&proxy)["first_attempts_failed"].as_u64() >= Some(50));
+    let recent = recent(&proxy);
+    let ratio = recent["first_attempt_error_ratio"].as_f64().unwrap();
+    assert!((ratio - 0.5).abs() < 0.2 && recent["first_attempts"].as_u64() > Some(50), "{recent:#}");
+    assert_eq!((&recent["errors"], &recent["error_ratio"]), (&json!(0), &json!(0.0)), "users saw nothing: {recent:#}");
+    let shown = proxy.status()["rollout"].clone();
+    assert_eq!((&shown["id"], &shown["phase"], &shown["weight"]), (&json!(rollout), &json!("going"), &json!(50.0)));
+    assert_eq!((&shown["stage"], &shown["stages"]), (&json!(0), &json!(2)), "{shown:#}");
+    assert!(shown["warm_up_left_seconds"].as_f64() > Some(10.0), "{shown:#}");
+    assert!(shown["sentence"].as_str().unwrap().contains("warming up, "), "{shown:#}");
+    let all = operator.0.call(Call::get("/v1/status")).unwrap();
+    assert_eq!(all["services"][0]["rollout"]["id"], rollout, "{all:#}");
+    operator.order(rollout, "abort").unwrap();
+    assert!(proxy.status()["rollout"].is_null(), "it is over");
+    load.end_well();
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_whole() {
     let (proxy, operator, _, _origins) = site();
     let refused = |body: Value| operator.try_start(body).unwrap_err().to_string();
@@ -170,7 +213,20 @@ fn gates_wait_for_people_and_machines() {
     let load = Load::start(visitors(proxy.address, &["/"], 400, true));
     let steps = json!([{"weight": 20, "gate": "manual"}, {"weight": 50, "gate": "webhook"}, 100]);
     let rollout = start(&operator, &json!({"steps": steps}));
-    operator.until(rollout, "waiting", |rollout| rollout["task"] == "approval");
+    let waits = operator.until(rollout, "waiting", |rollout| rollout["task"] == "approval");
+    let how = [&waits["phase"], &waits["waits_for"], &waits["command"]];
+    assert_eq!(how, ["waiting", "approval", "pointsman rollout promote site"], "{waits:#}");
+    let last = waits["events"].as_array().unwrap().last().unwrap();
+    assert_eq!(last["word"], "waiting", "{waits:#}");
+    let text = last["text"].as_str().unwrap();
+    assert!(text.contains("waiting for an approval at 20 %; to say yes: pointsman rollout promote site"), "{text}");
+    assert_eq!(proxy.metric("pointsman_rollout_waiting", &["need=\"approval\""]), 1.0);
+    assert_eq!(proxy.metric("pointsman_rollout_waiting", &["need=\"repair\""]), 0.0);
+    assert_eq!(proxy.metric("pointsman_rollout_phase", &["phase=\"waiting\""]), 1.0);
+    let shown = proxy.status()["rollout"].clone();
+    assert_eq!((&shown["phase"], &shown["command"]), (&waits["phase"], &waits["command"]), "{shown:#}");
+    let shifted = proxy.put("/v1/services/site/split?dry_run=true", r#"{"v1": 60, "v2": 40}"#);
+    assert!(shifted["warnings"].to_string().contains("this pauses the rollout"), "{shifted:#}");
     operator.order(rollout, "promote").unwrap();
     agrees.store(true, SeqCst);
     operator.until_ended(rollout, "completed");

@@ -3,13 +3,14 @@
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::support::load::Load;
 use super::support::release::{Operator, id, last_words, visitors};
-use super::support::{Client, Proxy, eventually_within, get};
+use super::support::{Client, Origin, Proxy, Reply, eventually_within, get};
 
 /// What the endpoints run.
 const ENDPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/endpoint.py");
@@ -97,6 +98,32 @@ impl Drop for Machines {
     }
 }
 
+/// Somebody who is told what rollouts do.
+struct Inbox {
+    origin: Origin,
+    said: Arc<Mutex<Vec<Value>>>,
+}
+
+impl Inbox {
+    fn open() -> Self {
+        let said = Arc::<Mutex<Vec<Value>>>::default();
+        let noted = Arc::clone(&said);
+        let origin = Origin::forgetful(move |seen| {
+            noted.lock().unwrap().push(serde_json::from_str(&seen.text()).unwrap());
+            Reply::ok("")
+        });
+        Self { origin, said }
+    }
+
+    fn messages(&self) -> Vec<Value> {
+        self.said.lock().unwrap().clone()
+    }
+
+    fn words(&self) -> Vec<String> {
+        self.messages().iter().map(|message| message["event"].as_str().unwrap().to_owned()).collect()
+    }
+}
+
 /// The weights of the new version, as the rollout went through them.
 fn weights(rollout: &Value) -> Vec<f64> {
     let mut weights: Vec<f64> =
@@ -124,6 +151,35 @@ fn four_processes_are_upgraded_under_load_and_nobody_notices() {
     operator.until_ended(id(&back), "completed");
     assert_eq!(machines.versions(), ["v1"; 4]);
     println!("{} requests through two rolling releases, none failed", load.end_well());
+}
+
+#[test]
+fn a_rolling_release_tells_of_each_endpoint_once_and_of_its_parts_who_wants_them() {
+    let (usual, all) = (Inbox::open(), Inbox::open());
+    let machines = Machines::running("v1");
+    let words = "[\"progress\", \"finished\"]";
+    let notify = format!(
+        "[notify.usual]\nurl = \"http://{}/\"\n[notify.all]\nurl = \"http://{}/\"\nevents = {words}\n",
+        usual.origin.address(),
+        all.origin.address()
+    );
+    let proxy = machines.proxy(&notify);
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 400, true));
+    load.await_more(200);
+    operator.until_ended(start(&operator), "completed");
+    super::support::eventually("the end is told", || usual.words().last().is_some_and(|word| word == "finished"));
+    super::support::eventually("the end is told", || all.words().last().is_some_and(|word| word == "finished"));
+    assert_eq!(usual.words(), ["started", "advanced", "advanced", "advanced", "advanced", "finished"]);
+    for (message, address) in usual.messages()[1..5].iter().zip(&machines.addresses) {
+        assert_eq!(message["endpoints"], json!([format!("site {address}")]), "{message:#}");
+        assert!(message["text"].as_str().unwrap().contains(&address.to_string()), "{message:#}");
+    }
+    assert!(all.words().iter().all(|word| word == "progress" || word == "finished"), "{:?}", all.words());
+    let parts: Vec<_> = all.messages().into_iter().filter(|message| message["event"] == "progress").collect();
+    assert!(parts.len() >= 12, "drain, upgrade and verification of each: {parts:#?}");
+    assert!(parts.iter().all(|message| message["endpoints"][0].is_string()), "{parts:#?}");
+    load.end_well();
 }
 
 #[test]
@@ -174,6 +230,12 @@ fn somebody_can_do_the_upgrade_by_hand() {
     assert!(operator.try_start(json!({"service": "site", "to": "v2"})).is_err(), "one at a time");
     for batch in [&machines.addresses[..2], &machines.addresses[2..]] {
         let waits = operator.until(rollout, "waiting", |rollout| rollout["task"] == "upgrade");
+        let how = [&waits["phase"], &waits["waits_for"], &waits["command"]];
+        assert_eq!(how, ["waiting", "acknowledgement", "pointsman rollout acknowledge site"], "{waits:#}");
+        let last = waits["events"].as_array().unwrap().last().unwrap();
+        assert_eq!(last["word"], "waiting", "{waits:#}");
+        let list = format!("{}, {}", batch[0], batch[1]);
+        assert!(last["text"].as_str().unwrap().contains(&format!("the upgrade of {list} by hand")), "{last:#}");
         let named: Vec<_> = batch.iter().map(|address| json!(format!("site {address}"))).collect();
         assert_eq!(waits["endpoints"], json!(named), "in the order of the config, and it says which");
         for address in batch {

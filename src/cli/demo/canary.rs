@@ -88,7 +88,10 @@ fn line(rollout: &Value) -> String {
         format!("{} of {} failed", member(counts, "failures"), thousands(counts["requests"].as_u64().unwrap_or(0)))
     };
     let weight = rollout["weight"].as_f64().unwrap_or(0.0);
-    let scale = show::scale(&found["log10_e"], &found["log10_alarm"]);
+    if let Some(left) = found["warm_up_left_seconds"].as_f64() {
+        return format!("v2 at {weight:>3} %: warming up, {:.0} s left", left.ceil());
+    }
+    let scale = show::scale(found);
     format!("v2 at {weight:>3} %: {}; v1: {}; E {scale}", counts("candidate"), counts("baseline"))
 }
 

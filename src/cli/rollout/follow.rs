@@ -81,7 +81,8 @@ fn summary(rollout: &Value) -> String {
     let minds: Vec<String> = list(rollout, "evidence")
         .map(|found| format!("{} {} ({})", member(found, "service"), member(found, "ruling"), member(found, "why")))
         .collect();
-    format!("at {} %: {}", member(rollout, "weight"), minds.join(", "))
+    let how = show::how_to_go_on(rollout).map_or(String::new(), |how| format!("; {how}"));
+    format!("at {} %: {}{how}", member(rollout, "weight"), minds.join(", "))
 }
 
 fn end(remote: &Remote, rollout: &Value) -> Result<(), CommandError> {

@@ -74,7 +74,21 @@ pub(super) fn state(rollout: &Value) -> String {
         let _ = write!(line, " ({why})");
     }
     line.push('\n');
+    if let Some(how) = how_to_go_on(rollout) {
+        let _ = writeln!(line, "  {how}");
+    }
     line
+}
+
+/// What somebody has to do so that it goes on, with the command.
+pub(in crate::cli) fn how_to_go_on(rollout: &Value) -> Option<String> {
+    let what = match rollout["waits_for"].as_str()? {
+        "approval" => "it waits for an approval; to say yes",
+        "acknowledgement" => "it waits for somebody; when it is done",
+        "repair" => "it is stuck; when that is mended",
+        _ => "it is paused; to go on",
+    };
+    Some(format!("{}: {}", toned(what, Tone::Warn), rollout["command"].as_str()?))
 }
 
 /// What the judge has found of each service.
@@ -100,7 +114,7 @@ pub(super) fn evidence(rollout: &Value) -> String {
         if let (Some(new), Some(old)) = (ms(&found["candidate_ms"]), ms(&found["baseline_ms"])) {
             let _ = writeln!(text, "    latency p50/p90/p99: {new} ms against {old} ms");
         }
-        let _ = writeln!(text, "    E {}", scale(&found["log10_e"], &found["log10_alarm"]));
+        let _ = writeln!(text, "    E {}", scale(found));
         let _ = writeln!(text, "    {}", member(found, "sentence"));
     }
     text
@@ -111,9 +125,14 @@ fn warm_up_left(found: &Value) -> Option<f64> {
     found["warm_up_left_seconds"].as_f64().map(f64::ceil)
 }
 
-/// E on a logarithmic scale from 1/1000 to the alarm.
-pub(in crate::cli) fn scale(log10_e: &Value, log10_alarm: &Value) -> String {
-    let (e, alarm) = (log10_e.as_f64().unwrap_or(0.0), log10_alarm.as_f64().unwrap_or(3.0));
+/// E on a logarithmic scale from 1/1000 to the alarm: that of the test that speaks loudest, as the sentence has it.
+pub(in crate::cli) fn scale(found: &Value) -> String {
+    let highest = found["log10_e_highest"].as_f64().or(found["log10_e"].as_f64());
+    let (e, alarm) = (highest.unwrap_or(0.0), found["log10_alarm"].as_f64().unwrap_or(3.0));
+    let test = match found["leading"].as_str() {
+        Some(ceiling @ ("errors_max" | "slow_max")) => format!(" for {ceiling}"),
+        _ => String::new(),
+    };
     let part = ((e + 3.0) / (alarm + 3.0)).clamp(0.0, 1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the width")]
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
@@ -126,7 +145,9 @@ pub(in crate::cli) fn scale(log10_e: &Value, log10_alarm: &Value) -> String {
         Tone::Good
     };
     let bar = toned(&"#".repeat(full), tone);
-    format!("[{bar}{}] 10^{e:.1}, turned back at 10^{alarm:.1}", ".".repeat(SCALE_CHARS - full))
+    // Not "-0.0".
+    let e = (e * 10.0).round() / 10.0 + 0.0;
+    format!("[{bar}{}] 10^{e:.1}{test}, turned back at 10^{alarm:.1}", ".".repeat(SCALE_CHARS - full))
 }
 
 fn ms(quantiles: &Value) -> Option<String> {
@@ -160,7 +181,7 @@ fn tone(rollout: &Value) -> Tone {
     match (rollout["phase"].as_str(), rollout["ending"].as_str()) {
         (Some("finished"), Some("completed")) => Tone::Good,
         (Some("finished" | "rolling_back"), _) => Tone::Bad,
-        (Some("paused"), _) => Tone::Warn,
+        (Some("paused" | "waiting"), _) => Tone::Warn,
         _ => Tone::Plain,
     }
 }

@@ -103,7 +103,9 @@ impl ChangeAnswer {
     /// The same, with the rollouts that the change pauses.
     #[must_use]
     pub fn with_rollouts(mut self, shown: &[Shown]) -> Self {
-        let going = |service: &str| shown.iter().any(|shown| shown.service == service && shown.phase == "going");
+        let going = |service: &str| {
+            shown.iter().any(|shown| shown.service == service && matches!(shown.phase, "going" | "waiting"))
+        };
         let changed = self.difference.iter().filter(|difference| !difference.weights.is_empty());
         let paused: Vec<&str> =
             changed.map(|difference| difference.service.as_str()).filter(|name| going(name)).collect();

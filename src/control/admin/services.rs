@@ -34,7 +34,9 @@ pub struct ServiceList {
 pub async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
     let table = admin.table();
     let at = moment(&admin);
-    let services = table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect();
+    let shown = admin.exporter.sources().rollouts.borrow();
+    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&shown);
+    let services = table.services().map(view).collect();
     Tagged(table.revision, ServiceList { revision: table.revision, services })
 }
 
@@ -58,7 +60,10 @@ pub async fn one(
     let mut faults = Vec::new();
     let name = service(&table, "service", &text, &mut faults);
     match name.as_ref().and_then(|name| table.service_named(name)) {
-        Some(service) => Ok(Tagged(table.revision, ServiceView::of(service, &admin.live, moment(&admin)))),
+        Some(service) => {
+            let view = ServiceView::of(service, &admin.live, moment(&admin));
+            Ok(Tagged(table.revision, view.with_rollout(&admin.exporter.sources().rollouts.borrow())))
+        }
         None => Err(Problem::of_faults(faults)),
     }
 }

@@ -131,6 +131,8 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
     let at = moment(&admin);
     let tokens = admin.access.tokens();
     let (problems, warnings) = (tokens.problems(), tokens.warnings());
+    let shown = sources.rollouts.borrow().clone();
+    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&shown);
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: admin.ready.load(Relaxed),
@@ -145,7 +147,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         tls: tls_view::all(&sources.tls),
         tokens: TokensView { good: problems.is_empty(), problems, warnings },
         logs: LogsView::of(&sources.logs, totals.log_dropped),
-        services: table.services().map(|service| ServiceView::of(service, &admin.live, at)).collect(),
+        services: table.services().map(view).collect(),
     };
     Ok(Tagged(table.revision, status))
 }

@@ -9,8 +9,10 @@ use utoipa::ToSchema;
 use crate::control::effective::{Share, shares};
 use crate::control::file::same_split;
 use crate::control::live::Live;
+use crate::control::rollouts::brief::RolloutBrief;
+use crate::control::rollouts::director::Shown;
 use crate::control::standing::{Words, words};
-use crate::stats::{CodeClass, UpstreamFailure};
+use crate::stats::{CodeClass, FirstAttempt, UpstreamFailure};
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy};
 use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Version, Weights};
 
@@ -37,6 +39,9 @@ pub struct ServiceView {
     differs_from_file: bool,
     /// Its versions, in natural order.
     versions: Vec<VersionView>,
+    /// Its rollout, while one is under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rollout: Option<RolloutBrief>,
 }
 
 /// A version.
@@ -84,6 +89,12 @@ pub struct RecentView {
     errors_per_second: f64,
     /// Share of the answers that are 500 or above, 0 to 1.
     error_ratio: f64,
+    /// First attempts that were made here, whoever answered the request in the end.
+    first_attempts: u64,
+    /// Those of them that failed by the version's fault: what users would have seen without the shield and retries.
+    first_attempts_failed: u64,
+    /// Share of the first attempts that failed, 0 to 1.
+    first_attempt_error_ratio: f64,
     /// Median latency, in milliseconds; none without requests.
     p50_ms: Option<f64>,
     /// Nine of ten are faster.
@@ -143,7 +154,15 @@ impl ServiceView {
             file_split: percents(&spec.split),
             differs_from_file: !same_split(&service.weights(), &spec.split),
             versions: versions.map(|(version, share)| VersionView::of((service, version), share, live, at)).collect(),
+            rollout: None,
         }
+    }
+
+    /// The same with its rollout, if one of `shown` is.
+    #[must_use]
+    pub fn with_rollout(self, shown: &[Shown]) -> Self {
+        let rollout = shown.iter().rfind(|shown| shown.service == self.name).and_then(|shown| shown.brief.clone());
+        Self { rollout, ..self }
     }
 }
 
@@ -154,8 +173,8 @@ impl VersionView {
         let failures = UpstreamFailure::ALL.iter().zip(window.totals.failures).filter(|(_, count)| *count > 0);
         let errors = window.recent.codes[CodeClass::ServerError as usize];
         let requests = window.recent.requests();
-        #[expect(clippy::cast_precision_loss, reason = "counts of some seconds are far below 2^52")]
-        let error_ratio = errors as f64 / requests.max(1) as f64;
+        let failed = window.recent.firsts[FirstAttempt::Failed as usize];
+        let attempts = failed + window.recent.firsts[FirstAttempt::Ok as usize];
         Self {
             name: version.name.to_string(),
             weight: version.weight.percent(),
@@ -171,7 +190,10 @@ impl VersionView {
                 requests_per_second: window.per_second(requests),
                 errors,
                 errors_per_second: window.per_second(errors),
-                error_ratio,
+                error_ratio: ratio(errors, requests),
+                first_attempts: attempts,
+                first_attempts_failed: failed,
+                first_attempt_error_ratio: ratio(failed, attempts),
                 p50_ms: window.quantile_ms(0.5),
                 p90_ms: window.quantile_ms(0.9),
                 p99_ms: window.quantile_ms(0.99),
@@ -216,6 +238,13 @@ fn endpoints(service: &Service, version: &Version, now_ms: u64) -> Vec<EndpointV
         empty.then(|| EndpointView::unresolved(name, found.and_then(|found| found.problem.as_deref()), drained))
     });
     known.chain(unresolved).collect()
+}
+
+/// A part of counts of some seconds; of nothing it is 0.
+fn ratio(part: u64, all: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts of some seconds are far below 2^52")]
+    let ratio = part as f64 / all.max(1) as f64;
+    ratio
 }
 
 /// Weights in per cent, by version.

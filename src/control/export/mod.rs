@@ -202,6 +202,7 @@ fn describe() {
     describe_counter!(names::OWN_LOG_DROPPED, "Lines of the process's own log that were lost, for the same reasons.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
+    describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
     describe_gauge!(
         names::JUDGE_EVIDENCE,
         "log10 of E against the new version, by test; it is turned back when one is at test=alarm."

@@ -3,16 +3,21 @@
 use metrics::gauge;
 
 use crate::control::rollouts::director::Shown;
+use crate::rollout::event::Need;
 use crate::stats::names;
 
-const PHASES: [&str; 4] = ["going", "paused", "rolling_back", "finished"];
+const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
 /// Sets the gauges of every service that is being rolled out. Inside the local recorder.
 pub(super) fn update(shown: &[Shown]) {
-    for Shown { service, phase, evidence } in shown {
+    let number = |is: bool| if is { 1.0 } else { 0.0 };
+    for Shown { service, phase, need, evidence, .. } in shown {
         for known in PHASES {
-            let is = if known == *phase { 1.0 } else { 0.0 };
-            gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(is);
+            gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
+        }
+        for known in Need::ALL {
+            let is = *need == Some(known);
+            gauge!(names::ROLLOUT_WAITING, "service" => service.clone(), "need" => known.word()).set(number(is));
         }
         for (test, log10) in evidence {
             gauge!(names::JUDGE_EVIDENCE, "service" => service.clone(), "test" => *test).set(*log10);

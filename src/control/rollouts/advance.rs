@@ -17,7 +17,7 @@ use crate::control::change::Change;
 use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
 use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
-use crate::rollout::event::{Cause, Ending, Happened, Move, Pause};
+use crate::rollout::event::{Cause, Ending, EventWord, Happened, Move, Pause};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Task;
 use crate::table::Name;
@@ -72,6 +72,7 @@ impl Director {
         let mut saved = run.saved.clone();
         (saved.phase, saved.slots) = (next.phase(), next.weight().slots());
         saved.finished_at_ms = saved.is_finished().then_some(event.at_ms);
+        saved.waits_for = made.task.and_then(|task| run.need_of(task));
         let revision_after = self.means.published.load().revision + 1;
         let moves = made.weight.is_some();
         saved.note(Event { revision: moves.then_some(revision_after), ..event.clone() });
@@ -90,8 +91,9 @@ impl Director {
         let force = by.is_none_or(|by| by.force);
         let request = ChangeRequest { change, dry_run: false, if_match: None, force, author, reason };
         let applied = self.means.handle.apply(request).await?;
+        let word = word(run, &made);
         run.saved = saved;
-        self.tell(id, made.happened);
+        self.tell(id, word);
         Ok(applied)
     }
 
@@ -105,20 +107,17 @@ impl Director {
         self.means.handle.apply(request).await.map(drop)
     }
 
-    fn tell(&self, id: u64, happened: Happened) {
+    fn tell(&self, id: u64, word: EventWord) {
         let Some(run) = self.running.get(&id) else { return };
         let Some(event) = run.saved.events.last() else { return };
-        if matches!(happened, Happened::WentBack { .. } | Happened::AskedAgain) {
-            return;
-        }
-        let word = if matches!(happened, Happened::Paused(Pause::Held(_))) { "held" } else { happened.word() };
         let mut json = serde_json::Map::new();
         let view = RolloutView::stored(&run.saved);
-        json.insert("event".to_owned(), json!(word));
+        json.insert("event".to_owned(), json!(word.word()));
         json.insert(
             "rollout".to_owned(),
             serde_json::to_value(RolloutView { events: Vec::new(), ..view }).unwrap_or_default(),
         );
+        json.insert("endpoints".to_owned(), json!(event.endpoints));
         json.insert("evidence".to_owned(), json!(event.evidence));
         let id = format!("{id}-{}", run.saved.events.len());
         self.means.notifier.tell(Message { event: word, id, json, text: event.text.clone() });
@@ -180,6 +179,32 @@ fn candidates(run: &Run, published: &Published) -> Vec<(Name, std::net::SocketAd
     run.services.iter().filter_map(of).flatten().collect()
 }
 
+/// The word for a move: one that begins what somebody else has to do has a word of its own.
+fn word(run: &Run, made: &Move) -> EventWord {
+    match made.task.and_then(|task| run.need_of(task)) {
+        Some(_) => EventWord::Waiting,
+        None if matches!(made.happened, Happened::WentBack { .. }) => EventWord::Progress,
+        None => made.word(),
+    }
+}
+
+/// The task that a move is about: the one that is done or has failed, else the one that begins.
+fn about(made: &Move) -> Option<Task> {
+    match made.happened {
+        Happened::Advanced { cause: Cause::Task(task), .. }
+        | Happened::Stuck { task }
+        | Happened::TurnedBack(Ending::TaskFailed(task))
+        | Happened::Finished(Ending::TaskFailed(task)) => Some(task),
+        Happened::Started
+        | Happened::Advanced { .. }
+        | Happened::AskedAgain
+        | Happened::Paused(_)
+        | Happened::TurnedBack(_)
+        | Happened::WentBack { .. }
+        | Happened::Finished(_) => made.task,
+    }
+}
+
 fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
     let bake = run.bake(now);
     let (worst, _) = run.rollout.worst(bake);
@@ -192,7 +217,11 @@ fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
             | Happened::Finished(Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Completed)
     );
     let verdict = evidence.get(worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
-    let mut text = run.saved.sentence(made.happened, verdict.as_deref());
+    let need = made.task.and_then(|task| Some((run.need_of(task)?, task)));
+    let mut text = match need {
+        Some((need, task)) => run.saved.waiting(need, task, evidence.get(worst).filter(|_| judged)),
+        None => run.saved.sentence(made.happened, verdict.as_deref()),
+    };
     let failed = matches!(
         made.happened,
         Happened::Stuck { .. }
@@ -209,10 +238,16 @@ fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
     }
     Event {
         at_ms: now_ms(),
-        word: made.happened.word().to_owned(),
+        word: word(run, &made).word().to_owned(),
         text,
         weight: made.weight.unwrap_or(run.rollout.weight()).percent(),
         revision: None,
+        endpoints: about(&made)
+            .map(|task| run.saved.places(task))
+            .unwrap_or_default()
+            .iter()
+            .map(view::place)
+            .collect(),
         evidence,
     }
 }

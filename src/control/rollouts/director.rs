@@ -16,11 +16,12 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::brief::RolloutBrief;
 use super::desk::{By, Call, Order, RolloutError, Rollouts};
 use super::notify::Notifier;
 use super::run::Run;
 use super::saved::Saved;
-use super::view::{EvidenceView, RolloutView};
+use super::view::{self, EvidenceView, RolloutView};
 use super::webhook::Poster;
 use crate::config::{Config, RolloutSection};
 use crate::control::fault::chain;
@@ -28,7 +29,7 @@ use crate::control::handle::Handle;
 use crate::control::live::Live;
 use crate::control::publish::Published;
 use crate::rollout::command::Command;
-use crate::rollout::event::Pause;
+use crate::rollout::event::{Need, Pause};
 use crate::rollout::release::Notify;
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::simulate::TICK;
@@ -115,6 +116,10 @@ pub struct Shown {
     pub service: String,
     /// Its rollout's phase.
     pub phase: &'static str,
+    /// Whom it waits for, by what they have to do.
+    pub need: Option<Need>,
+    /// The same for people, while it is under way.
+    pub brief: Option<RolloutBrief>,
     /// log10 of E, by test.
     pub evidence: Vec<(&'static str, f64)>,
 }
@@ -236,6 +241,11 @@ impl Director {
 
     async fn order(&mut self, id: u64, order: Order, by: &By) -> Result<RolloutView, RolloutError> {
         let now = self.now();
+        // Who shifts and then says something means the rollout that the shift has paused, not the one of the last look.
+        let table = self.means.published.load_full();
+        if self.running.get(&id).is_some_and(|run| run.is_taken(&table)) {
+            self.advance(id, |rollout| rollout.command(now, Command::Shifted).ok(), None).await?;
+        }
         let Some(run) = self.running.get(&id) else {
             return Err(match self.finished.get(&id).map(|saved| saved.phase) {
                 Some(Phase::Finished { ending, .. }) => crate::rollout::command::Unfit::Over(ending).into(),
@@ -291,9 +301,7 @@ impl Director {
             let table = self.means.published.load_full();
             let Some(run) = self.running.get_mut(&id) else { continue };
             run.observe(now, &table);
-            let by_hand =
-                run.is_shifted(&table) && !matches!(run.rollout.phase(), Phase::Paused { why: Pause::Shifted, .. });
-            let moved = match by_hand {
+            let moved = match run.is_taken(&table) {
                 true => self.advance(id, |rollout| rollout.command(now, Command::Shifted).ok(), None).await,
                 false => self.advance(id, |rollout| rollout.proceed(now), None).await,
             };
@@ -310,16 +318,17 @@ impl Director {
             saved.finished_at_ms.is_some_and(|at| now_ms() - at < SHOWN_AFTER_MS)
                 && !self.running.values().any(|run| run.saved.services == saved.services)
         });
-        let over = over.flat_map(|saved| saved.evidence().iter().map(|evidence| shown("finished", evidence)));
+        let over = over.flat_map(|saved| saved.evidence().iter().map(|evidence| shown(saved, None, evidence)));
         let shown = self.running.values().flat_map(|run| {
             let view = RolloutView::of(&run.saved, &run.rollout, self.now());
-            view.evidence.iter().map(|evidence| shown(view.phase, evidence)).collect::<Vec<_>>()
+            let briefly = |evidence| shown(&run.saved, Some(RolloutBrief::of(&view, evidence)), evidence);
+            view.evidence.iter().map(briefly).collect::<Vec<_>>()
         });
         self.shown.send_replace(over.chain(shown).collect());
     }
 }
 
-fn shown(phase: &'static str, evidence: &EvidenceView) -> Shown {
+fn shown(saved: &Saved, brief: Option<RolloutBrief>, evidence: &EvidenceView) -> Shown {
     let tests = [
         ("alarm", Some(evidence.log10_alarm)),
         ("comparison", Some(evidence.log10_e)),
@@ -329,7 +338,8 @@ fn shown(phase: &'static str, evidence: &EvidenceView) -> Shown {
         ("slow_max", evidence.log10_e_slow_max),
     ];
     let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
-    Shown { service: evidence.service.clone(), phase, evidence: tests.collect() }
+    let (phase, need) = (view::phase_word(saved), saved.need());
+    Shown { service: evidence.service.clone(), phase, need, brief, evidence: tests.collect() }
 }
 
 /// The time, in milliseconds since 1970.

@@ -13,6 +13,7 @@
 
 mod advance;
 pub mod bad_plan;
+pub mod brief;
 pub mod ceilings;
 pub mod desk;
 pub mod director;

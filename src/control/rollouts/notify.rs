@@ -28,6 +28,7 @@ use tokio::time::timeout;
 
 use super::super::fault::chain;
 use super::webhook::{Delivery, Poster, WebhookError};
+use crate::rollout::event::EventWord;
 use crate::rollout::release::{Notify, Webhook};
 use crate::table::Name;
 
@@ -42,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(3);
 #[derive(Clone, Debug, PartialEq)]
 pub struct Message {
     /// The word for what happened.
-    pub event: &'static str,
+    pub event: EventWord,
     /// The message's number: the same for all targets and each time that it is sent.
     pub id: String,
     /// What happened, for machines.
@@ -79,7 +80,7 @@ pub struct Notifier {
 /// A message as it is sent.
 #[derive(Debug)]
 struct Letter {
-    event: &'static str,
+    event: EventWord,
     id: String,
     body: Bytes,
 }
@@ -113,13 +114,14 @@ impl Notifier {
         let Message { event, id, mut json, text } = message;
         json.insert("text".to_owned(), Value::String(text));
         let body = Bytes::from(Value::Object(json).to_string());
+        let name = event.word();
         if let Err(error) = self.queue.try_send(Arc::new(Letter { event, id, body })) {
             self.tally.dropped.fetch_add(1, Relaxed);
             let (letter, why) = match error {
                 TrySendError::Full(letter) => (letter, "too many wait already"),
                 TrySendError::Closed(letter) => (letter, "the process is about to end"),
             };
-            tracing::warn!(event = letter.event, id = letter.id, why, "a notification is dropped");
+            tracing::warn!(event = name, id = letter.id, why, "a notification is dropped");
         }
     }
 
@@ -190,9 +192,12 @@ impl Courier {
         // The results of lanes that were ended are not kept.
         while self.running.try_join_next().is_some() {}
         for (target, lane) in &self.lanes {
+            if !lane.target.borrow().events.contains(&letter.event) {
+                continue;
+            }
             if lane.queue.try_send(Arc::clone(letter)).is_err() {
                 self.tally.dropped.fetch_add(1, Relaxed);
-                let (event, id, why) = (letter.event, &letter.id, "too many wait for this target already");
+                let (event, id, why) = (letter.event.word(), &letter.id, "too many wait for this target already");
                 tracing::warn!(target_name = target.as_str(), event, id, why, "a notification is dropped");
             }
         }
@@ -269,7 +274,7 @@ impl Carrier {
                 self.tally.delivered.fetch_add(1, Relaxed);
                 return;
             };
-            let (target_name, event, id, line) = (target.name.as_str(), letter.event, &letter.id, chain(&error));
+            let (target_name, event, id, line) = (target.name.as_str(), letter.event.word(), &letter.id, chain(&error));
             if retries >= target.retries || !error.may_pass() {
                 self.tally.failed.fetch_add(1, Relaxed);
                 tracing::error!(target_name, event, id, error = line, "a notification is given up");
@@ -299,7 +304,7 @@ impl Carrier {
             None => None,
         };
         let Letter { event, id, body } = letter;
-        let delivery = Delivery { event, id, body: body.clone(), secret: secret.as_deref() };
+        let delivery = Delivery { event: event.word(), id, body: body.clone(), secret: secret.as_deref() };
         let webhook = Webhook { url: target.url.clone(), timeout: target.timeout };
         self.poster.post(&webhook, &delivery).await?;
         Ok(())
@@ -355,13 +360,20 @@ mod tests {
 
     fn target(name: &str, server: &Server, retries: u32) -> Notify {
         let url = format!("http://{}/{name}", server.address).parse().unwrap();
-        Notify { name: Name::new(name).unwrap(), url, secret_file: None, timeout: LONG, retries }
+        Notify {
+            name: Name::new(name).unwrap(),
+            url,
+            secret_file: None,
+            timeout: LONG,
+            retries,
+            events: EventWord::usual(),
+        }
     }
 
     fn message(id: &str) -> Message {
         let json = serde_json::json!({"service": "shop"});
         let Value::Object(json) = json else { unreachable!() };
-        Message { event: "advanced", id: id.to_owned(), json, text: "shop: v2 gets 10 %".to_owned() }
+        Message { event: EventWord::Advanced, id: id.to_owned(), json, text: "shop: v2 gets 10 %".to_owned() }
     }
 
     /// A courier at work.
@@ -520,6 +532,25 @@ mod tests {
         work.notifier.tell(message("m-2"));
         assert_eq!(id(&other.seen().await), "m-2");
         assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_target_is_told_of_what_it_wants_to_know() {
+        let ok = || Act::answer("200 OK", "");
+        let (mut pager, mut log) = (Server::new([ok()]).await, Server::new([ok(), ok(), ok()]).await);
+        let urgent = Notify { events: vec![EventWord::Waiting], ..target("pager", &pager, 0) };
+        let all = Notify { events: EventWord::ALL.into(), ..target("log", &log, 0) };
+        let work = AtWork::new([urgent, all], QUICK);
+        for (id, event) in [("m-1", EventWord::Progress), ("m-2", EventWord::Waiting), ("m-3", EventWord::Finished)] {
+            work.notifier.tell(Message { event, ..message(id) });
+        }
+        assert_eq!((id(&log.seen().await), id(&log.seen().await), id(&log.seen().await)), ("m-1", "m-2", "m-3"));
+        assert_eq!(id(&pager.seen().await), "m-2");
+        assert_eq!(
+            work.end().await,
+            Counts { delivered: 4, failed: 0, dropped: 0 },
+            "what it does not want is not dropped"
+        );
     }
 
     #[tokio::test]

@@ -11,6 +11,7 @@ use super::saved::Saved;
 use super::scale::{Reading, Scale};
 use crate::control::rollout_change::{RolloutChange, same};
 use crate::control::unusable::Unusable;
+use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::{Assignment, Bake, Evidence, Judge, JudgeSettings, Share};
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
@@ -122,6 +123,11 @@ impl Run {
             .any(|(name, split)| table.service_named(name).is_none_or(|service| !same(split, &service.weights())))
     }
 
+    /// Whether the split was taken by hand, and the rollout does not know yet.
+    pub(super) fn is_taken(&self, table: &Table) -> bool {
+        self.is_shifted(table) && !matches!(self.rollout.phase(), Phase::Paused { why: Pause::Shifted, .. })
+    }
+
     /// What a move to a weight comes to. Services that are gone are left alone.
     pub(super) fn change(&self, weight: Option<Weight>, task: Option<Task>, table: &Table) -> RolloutChange {
         let there = |name: &Name| {
@@ -174,6 +180,14 @@ impl Run {
     /// Notes the task that is being done, and ends the one before.
     pub(super) fn does(&mut self, handle: Option<AbortHandle>) {
         self.doing = handle.map(Doing);
+    }
+
+    /// Whom a task waits for, by what they have to do.
+    pub(super) fn need_of(&self, task: Task) -> Option<Need> {
+        if task == Task::Approval {
+            return Some(Need::Approval);
+        }
+        self.waits_for_somebody(task).then_some(Need::Acknowledgement)
     }
 
     /// Whether somebody has to say that a task is done.

@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::EvidenceView;
+use super::view::{CountsView, EvidenceView};
 use crate::config::RolloutSection;
-use crate::rollout::event::{Cause, Ending, Happened, Pause};
+use crate::rollout::event::{Cause, Ending, Happened, Need, Pause};
 use crate::rollout::run::Phase;
 use crate::rollout::stage::Task;
 use crate::table::{Name, Weight};
@@ -49,6 +49,9 @@ pub struct Saved {
     pub author: String,
     /// Why.
     pub reason: Option<String>,
+    /// Whom the stage waits for.
+    #[serde(default)]
+    pub waits_for: Option<Need>,
     /// When, in milliseconds since 1970.
     pub started_at_ms: i64,
     /// When it ended.
@@ -71,6 +74,9 @@ pub struct Event {
     pub weight: f64,
     /// The revision that it made, if it made one.
     pub revision: Option<u64>,
+    /// The endpoints that it is about, as `SERVICE ADDRESS`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub endpoints: Vec<String>,
     /// What the judge had found by then, for each service.
     pub evidence: Vec<EvidenceView>,
 }
@@ -134,6 +140,60 @@ impl Saved {
         self.group.as_deref().or(self.services.first().map(String::as_str)).unwrap_or_default()
     }
 
+    /// Whom it waits for, by what they have to do.
+    #[must_use]
+    pub fn need(&self) -> Option<Need> {
+        match self.phase {
+            Phase::Going { .. } => self.waits_for,
+            Phase::Paused { why: Pause::NoAgreement(Task::Approval), .. } => Some(Need::Approval),
+            Phase::Paused { .. } => Some(Need::Resume),
+            Phase::Back(back) if back.stuck => Some(Need::Repair),
+            Phase::Back(_) => self.waits_for,
+            Phase::Finished { .. } => None,
+        }
+    }
+
+    /// The command that makes it go on, if it waits for somebody.
+    #[must_use]
+    pub fn command(&self) -> Option<String> {
+        self.need().map(|need| self.command_for(need))
+    }
+
+    fn command_for(&self, need: Need) -> String {
+        format!("pointsman rollout {} {}", need.order(), self.title())
+    }
+
+    /// The endpoints of a task as text.
+    fn of_places(&self, task: Task) -> String {
+        let places = self.places(task);
+        let one = |(service, address): &(&str, SocketAddr)| match self.services.len() {
+            1 => address.to_string(),
+            _ => format!("{service} {address}"),
+        };
+        let list: Vec<String> = places.iter().map(one).collect();
+        if list.is_empty() { String::new() } else { format!(" of {}", list.join(", ")) }
+    }
+
+    /// What a task waits for that somebody else has to do, with the command that says that it is done; `found` is what the
+    /// judge has found by then.
+    #[must_use]
+    pub fn waiting(&self, need: Need, task: Task, found: Option<&EvidenceView>) -> String {
+        let (title, from, to, command) = (self.title(), &self.from, &self.to, self.command_for(need));
+        let text = match need {
+            Need::Acknowledgement => {
+                let (task, of) = (task.word(), self.of_places(task));
+                format!("{title} {to}: waiting for the {task}{of} by hand; when it is done: {command}")
+            }
+            Need::Approval | Need::Resume | Need::Repair => {
+                format!("{title} {to}: waiting for an approval at {} %; to say yes: {command}", self.weight())
+            }
+        };
+        found.map_or(text.clone(), |EvidenceView { service, candidate, baseline, .. }| {
+            let part = |counts: &CountsView| format!("{} of {} requests failed", counts.failures, counts.requests);
+            format!("{text} ({service}: {} on {to}, {} on {from})", part(candidate), part(baseline))
+        })
+    }
+
     /// What happened, in a sentence.
     #[must_use]
     pub fn sentence(&self, happened: Happened, verdict: Option<&str>) -> String {
@@ -150,7 +210,7 @@ impl Saved {
                 let why = match cause {
                     Cause::Start | Cause::Verdict => "begins".to_owned(),
                     Cause::Time => "goes on, its time is over".to_owned(),
-                    Cause::Task(task) => format!("goes on, done: {}", task.word()),
+                    Cause::Task(task) => format!("goes on, done: {}{}", task.word(), self.of_places(task)),
                     Cause::Promoted => "is promoted".to_owned(),
                     Cause::Resumed => "is resumed, the stage begins again".to_owned(),
                     Cause::Restart => "goes on after a restart, the stage begins again".to_owned(),
@@ -168,12 +228,25 @@ impl Saved {
             Happened::Paused(Pause::NoAgreement(task)) => {
                 format!("{title} {to}: paused, nobody agreed in time: {}", task.word())
             }
-            Happened::TurnedBack(ending) => format!("{title} {to}: {}{because}", ending_text(ending, false)),
+            Happened::TurnedBack(ending) => {
+                format!("{title} {to}: {}{}{because}", ending_text(ending, false), self.of_failed(ending))
+            }
             Happened::WentBack { .. } => format!("{title} {to}: a step back is done"),
             Happened::Stuck { task } => {
-                format!("{title} {to}: stuck on the way back, failed: {}; mend it and resume", task.word())
+                let of = self.of_places(task);
+                format!("{title} {to}: stuck on the way back, failed: {}{of}; mend it and resume", task.word())
             }
-            Happened::Finished(ending) => format!("{title} {to}: {}{because}", ending_text(ending, true)),
+            Happened::Finished(ending) => {
+                format!("{title} {to}: {}{}{because}", ending_text(ending, true), self.of_failed(ending))
+            }
+        }
+    }
+
+    /// The endpoints of the task that failed.
+    fn of_failed(&self, ending: Ending) -> String {
+        match ending {
+            Ending::TaskFailed(task) => self.of_places(task),
+            Ending::Completed | Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Aborted => String::new(),
         }
     }
 }

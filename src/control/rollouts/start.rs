@@ -131,6 +131,7 @@ impl Director {
             slots: 0,
             author: request.by.author.clone(),
             reason: request.by.reason.clone(),
+            waits_for: None,
             started_at_ms: now_ms(),
             finished_at_ms: None,
             events: Vec::new(),

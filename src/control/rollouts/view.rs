@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::saved::{Event, Saved};
-use crate::rollout::event::Pause;
+use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::verdict::{Findings, Ground, Hold};
 use crate::rollout::judge::{Bake, Counts, Names, Ruling, Verdict};
 use crate::rollout::run::{Phase, Rollout};
@@ -27,12 +27,16 @@ pub struct RolloutView {
     pub to: String,
     /// `canary`, `blue_green` or `rolling`.
     pub strategy: String,
-    /// `going`, `paused`, `rolling_back` or `finished`.
+    /// `going`, `waiting` (for an approval, or for an upgrade by hand), `paused`, `rolling_back` or `finished`.
     pub phase: &'static str,
     /// How it ended: `completed`, `rolled_back`, `held_too_long`, `task_failed` or `aborted`.
     pub ending: Option<&'static str>,
     /// Why it waits.
     pub paused_because: Option<String>,
+    /// What somebody has to do so that it goes on: `approval`, `acknowledgement`, `resume` or `repair`.
+    pub waits_for: Option<&'static str>,
+    /// The command that says so.
+    pub command: Option<String>,
     /// The number of the stage that it is in, from 0.
     pub stage: Option<usize>,
     /// All stages.
@@ -93,6 +97,10 @@ pub struct EvidenceView {
     pub warm_up_left_seconds: Option<f64>,
     /// log10 of E, of what is compared with the baseline: failures and latency together.
     pub log10_e: f64,
+    /// log10 of E of the test that speaks loudest, of those that can turn it back.
+    pub log10_e_highest: Option<f64>,
+    /// Which one that is: `errors`, `latency`, `errors_max` or `slow_max`.
+    pub leading: Option<String>,
     /// log10 of E of the failures alone.
     pub log10_e_errors: f64,
     /// log10 of E of the latency alone.
@@ -148,11 +156,11 @@ impl RolloutView {
     /// What is shown of one that is only remembered.
     #[must_use]
     pub fn stored(saved: &Saved) -> Self {
-        let (phase, ending, pause) = match saved.phase {
-            Phase::Going { .. } => ("going", None, None),
-            Phase::Paused { why, .. } => ("paused", None, Some(why)),
-            Phase::Back(back) => ("rolling_back", Some(back.ending.word()), None),
-            Phase::Finished { ending, .. } => ("finished", Some(ending.word()), None),
+        let (ending, pause) = match saved.phase {
+            Phase::Going { .. } => (None, None),
+            Phase::Paused { why, .. } => (None, Some(why)),
+            Phase::Back(back) => (Some(back.ending.word()), None),
+            Phase::Finished { ending, .. } => (Some(ending.word()), None),
         };
         Self {
             id: saved.id,
@@ -161,9 +169,11 @@ impl RolloutView {
             from: saved.from.clone(),
             to: saved.to.clone(),
             strategy: saved.strategy.clone(),
-            phase,
+            phase: phase_word(saved),
             ending,
             paused_because: pause.map(pause_text),
+            waits_for: saved.need().map(Need::word),
+            command: saved.command(),
             stage: None,
             stages: Vec::new(),
             task: None,
@@ -180,7 +190,20 @@ impl RolloutView {
     }
 }
 
-fn place((service, address): &(&str, std::net::SocketAddr)) -> String {
+/// The word for the phase.
+#[must_use]
+pub fn phase_word(saved: &Saved) -> &'static str {
+    match saved.phase {
+        Phase::Going { .. } if saved.need().is_some() => "waiting",
+        Phase::Going { .. } => "going",
+        Phase::Paused { .. } => "paused",
+        Phase::Back(_) => "rolling_back",
+        Phase::Finished { .. } => "finished",
+    }
+}
+
+/// An endpoint as it is shown.
+pub(super) fn place((service, address): &(&str, std::net::SocketAddr)) -> String {
     format!("{service} {address}")
 }
 
@@ -245,6 +268,8 @@ impl EvidenceView {
             needed_requests: needed,
             warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
             log10_e: log10(standing.comparison),
+            log10_e_highest: Some(log10(standing.highest())),
+            leading: Some(ground_word(standing.leading()).to_owned()),
             log10_e_errors: log10(standing.errors),
             log10_e_latency: standing.latency.map(log10),
             log10_e_errors_max: standing.failure_ceiling.map(log10),
@@ -267,12 +292,18 @@ impl CountsView {
 
 fn words(ruling: Ruling) -> (&'static str, &'static str) {
     match ruling {
-        Ruling::RollBack(Ground::Errors) => ("roll_back", "errors"),
-        Ruling::RollBack(Ground::Latency) => ("roll_back", "latency"),
-        Ruling::RollBack(Ground::FailureCeiling) => ("roll_back", "errors_max"),
-        Ruling::RollBack(Ground::SlowCeiling) => ("roll_back", "slow_max"),
+        Ruling::RollBack(ground) => ("roll_back", ground_word(ground)),
         Ruling::Advance => ("advance", "nothing_against_it"),
         Ruling::Hold { why, .. } => ("hold", hold_word(why)),
+    }
+}
+
+fn ground_word(ground: Ground) -> &'static str {
+    match ground {
+        Ground::Errors => "errors",
+        Ground::Latency => "latency",
+        Ground::FailureCeiling => "errors_max",
+        Ground::SlowCeiling => "slow_max",
     }
 }
 

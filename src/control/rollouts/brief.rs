@@ -1,0 +1,68 @@
+//! A rollout under way, in short: what is said of it beside the service that it is about.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::view::{EvidenceView, RolloutView};
+
+/// A rollout under way.
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+pub struct RolloutBrief {
+    /// Its number.
+    id: u64,
+    /// The group that it is of.
+    group: Option<String>,
+    /// The version that had everything at the start.
+    from: String,
+    /// The version that is to have everything.
+    to: String,
+    /// `going`, `waiting`, `paused` or `rolling_back`.
+    phase: &'static str,
+    /// Why it waits.
+    paused_because: Option<String>,
+    /// What somebody has to do so that it goes on: `approval`, `acknowledgement`, `resume` or `repair`.
+    waits_for: Option<&'static str>,
+    /// The command that says so.
+    command: Option<String>,
+    /// The number of the stage that it is in, from 0.
+    stage: Option<usize>,
+    /// How many stages there are.
+    stages: usize,
+    /// What is being done.
+    task: Option<&'static str>,
+    /// The endpoints that it is about.
+    endpoints: Vec<String>,
+    /// The new version's weight, in per cent.
+    weight: f64,
+    /// How long the stage has to last yet, in seconds.
+    bake_left_seconds: Option<f64>,
+    /// While nothing is judged because all endpoints of a version are cold: for how long yet.
+    warm_up_left_seconds: Option<f64>,
+    /// What the judge has found about this service, in one sentence.
+    sentence: String,
+}
+
+impl RolloutBrief {
+    /// Of a rollout, for the service that `evidence` is about.
+    #[must_use]
+    pub fn of(view: &RolloutView, evidence: &EvidenceView) -> Self {
+        Self {
+            id: view.id,
+            group: view.group.clone(),
+            from: view.from.clone(),
+            to: view.to.clone(),
+            phase: view.phase,
+            paused_because: view.paused_because.clone(),
+            waits_for: view.waits_for,
+            command: view.command.clone(),
+            stage: view.stage,
+            stages: view.stages.len(),
+            task: view.task,
+            endpoints: view.endpoints.clone(),
+            weight: view.weight,
+            bake_left_seconds: view.bake_left_seconds,
+            warm_up_left_seconds: evidence.warm_up_left_seconds,
+            sentence: evidence.sentence.clone(),
+        }
+    }
+}
