@@ -359,6 +359,7 @@ impl Writer {
         }
         let committed = store.commit(&record);
         self.tell_note();
+        self.misplaced = committed.as_ref().is_err_and(StoreError::is_misplaced);
         self.store_problem.send_replace(committed.as_ref().err().map(|error| chain(error)));
         Ok(committed)
     }

@@ -172,8 +172,7 @@ impl Store {
                 Err(error) => return Err(io(error)),
             }
         }
-        // Not by renaming it: what has come to be there in between is not ours to write over.
-        fs::hard_link(new, target).and_then(|()| fs::remove_file(new)).map_err(io)?;
+        give_name(new, target).map_err(io)?;
         let opened = open::sync_folder(target).map_err(io).and_then(|()| {
             let db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
             Ok((db, Place::of(&self.path).map_err(io)?))
@@ -216,6 +215,16 @@ impl Store {
         if self.look().is_ok_and(|found| !matches!(found, Finding::Ours | Finding::Written | Finding::LogGone)) {
             keep_log(&self.db);
         }
+    }
+}
+
+/// Gives a file its name. Not by renaming it: what has come to be there in between is not ours to write over. Where the
+/// file system has no second names, a look has to be enough.
+fn give_name(new: &Path, target: &Path) -> io::Result<()> {
+    match fs::hard_link(new, target) {
+        Ok(()) => fs::remove_file(new),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists || target.exists() => Err(error),
+        Err(_unsupported) => fs::rename(new, target),
     }
 }
 
