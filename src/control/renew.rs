@@ -7,6 +7,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::Signal;
 use tokio::time::{Instant, sleep_until};
@@ -17,6 +18,9 @@ use super::admin::Access;
 use super::files::identity::Identity;
 use super::files::settle::{GLANCE_INTERVAL, Settle, Step};
 use super::files::watcher::{Followed, Watcher, in_background};
+
+/// Time between two glances where the kernel tells of changes, for network file systems: there may be a thousand files.
+const GLANCE_TOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Watches the files of all sides, and those of tokens.
 pub struct Renewal {
@@ -95,10 +99,11 @@ impl Renewal {
         followed
     }
 
-    /// There may be thousands of files: they are glanced at only where nothing tells of changes.
+    /// Where nothing tells of changes, the files are glanced at as often as the config file.
     fn heed(&mut self, watcher: &mut Watcher, followed: &Followed) {
         watcher.tell(followed);
-        self.settle.set_glance_interval(followed.blind.is_some().then_some(GLANCE_INTERVAL));
+        let blind = followed.blind.is_some();
+        self.settle.set_glance_interval(Some(if blind { GLANCE_INTERVAL } else { GLANCE_TOLD_INTERVAL }));
     }
 
     /// Reads all files, and uses what is new and good.

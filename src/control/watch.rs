@@ -271,7 +271,7 @@ impl ConfigWatch {
         let in_force: Vec<_> =
             self.resolver.published.load().services().map(|service| Arc::clone(&service.spec)).collect();
         let lost = content.as_ref().map(|content| lost(&in_force, &content.services)).unwrap_or_default();
-        let doubtful = is_doubtful(&self.text, text, &lost);
+        let doubtful = is_doubtful(&self.text, text, &lost, !closed);
         let wait = if closed { DOUBT_CLOSED } else { DOUBT_OPEN };
         let was_open = self.doubt.is_open();
         match self.doubt.judge(Instant::now(), (text, doubtful), wait) {
@@ -282,7 +282,7 @@ impl ConfigWatch {
                     let (path, bytes, before) = (self.path.display(), text.len(), self.text.len());
                     tracing::warn!(
                         %path, bytes, before, ?lost, ?wait,
-                        "the config file is shorter than before, or gone; it is read again before it is believed"
+                        "the config file has lost what is in force, or is gone; it is read again before it is believed"
                     );
                 }
                 true

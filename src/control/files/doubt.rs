@@ -71,10 +71,13 @@ impl Doubt {
     }
 }
 
-/// Whether a text looks like the one `before` that is being written: shorter, and `lost` something or is its beginning.
+/// Whether a text looks like one that is being written over `before`: shorter, and it has `lost` something or is the
+/// beginning of it. The half of a file that grows may be longer than what was there before; where it is known that nobody
+/// has it `open` that is no half.
 #[must_use]
-pub fn is_doubtful(before: &str, text: &str, lost: &[String]) -> bool {
-    text.len() < before.len() && (!lost.is_empty() || before.starts_with(text.trim_end()))
+pub fn is_doubtful(before: &str, text: &str, lost: &[String], open: bool) -> bool {
+    let shorter = text.len() < before.len();
+    !lost.is_empty() && (shorter || open) || shorter && before.starts_with(text.trim_end())
 }
 
 /// The services and versions of `before` that are not in `next`.
@@ -126,15 +129,16 @@ mod tests {
     fn what_is_doubtful_is_shorter_and_lacks_something() {
         let lost = ["cart".to_owned()];
         let before = "[a]\nb = 1\n[c]\n";
-        for (text, lost, doubtful) in [
-            ("[a]\nb = 1\n", &[][..], true),
-            ("", &[], true),
-            ("[a]\nb = 2\n", &[], false),
-            ("[a]\nb = 2\n", &lost, true),
-            ("[a]\nb = 2\n# as long as before, without cart", &lost, false),
-            (before, &[], false),
+        for (text, lost, closed, open) in [
+            ("[a]\nb = 1\n", &[][..], true, true),
+            ("", &[], true, true),
+            ("[a]\nb = 2\n", &[], false, false),
+            ("[a]\nb = 2\n", &lost, true, true),
+            ("[a]\nb = 2\n# as long as before, without cart", &lost, false, true),
+            (before, &[], false, false),
         ] {
-            assert_eq!(is_doubtful(before, text, lost), doubtful, "{text:?} {lost:?}");
+            let found = [false, true].map(|open| is_doubtful(before, text, lost, open));
+            assert_eq!(found, [closed, open], "{text:?} {lost:?}");
         }
     }
 }
