@@ -4,6 +4,7 @@
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same door.
 
 mod check;
+mod control_parts;
 mod control_plane;
 pub mod descriptors;
 mod error;
@@ -16,14 +17,17 @@ mod running;
 mod settings;
 mod sockets;
 mod systemd;
+mod tasks;
 mod upgrade;
+mod workers;
 
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, mpsc};
 use std::task::Poll;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -40,10 +44,10 @@ use crate::control::hold::Desk;
 use crate::control::resolve::{self, First};
 use crate::control::{self, Store, Writer};
 use crate::log::Losses;
-use crate::proxy::accept::{self, WorkerParts};
 use crate::proxy::access_log::LogSender;
 use crate::proxy::ceiling::Ceiling;
 use crate::stats::Registry;
+use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::upstream::budget::Budget;
 
 pub use check::{Checked, check};
@@ -59,6 +63,7 @@ pub use sockets::BindError;
 use sockets::BoundListener;
 pub use upgrade::Program;
 use upgrade::Upgrader;
+use workers::{Factory, Workers};
 
 /// What a caller decides, rather than the config.
 #[derive(Debug, Default)]
@@ -75,6 +80,8 @@ pub struct Options {
     pub park_after: Option<Duration>,
     /// What the process's own log has lost, to be shown.
     pub log_losses: Arc<Losses>,
+    /// What must live.
+    pub supervisor: Supervisor,
 }
 
 /// The file that a config was read from.
@@ -179,7 +186,7 @@ impl Bound {
         let door = Door::bind(&config.admin, inherited)?;
         inherited.close_rest();
         let shared = Shared::of(&listeners, &door)?;
-        let log_out = LogOut::open(&config.access_log)?;
+        let log_out = LogOut::open(&config.access_log, &options.supervisor)?;
         // While nobody is served: clients wait in the queues of the sockets, or go on with the process before.
         let names = runtime.block_on(resolve::first(&config.services, config.proxy.resolver));
         if let Some(predecessor) = inherited.predecessor() {
@@ -230,8 +237,8 @@ impl Bound {
         // Polled once before anybody is served: from then on a signal is an orderly end.
         let mut shutdown = Box::pin(shutdown);
         let at_once = runtime.block_on(poll_fn(|cx| Poll::Ready(shutdown.as_mut().poll(cx).is_ready())));
-        let (running, upgrader) = self.start()?;
-        let end = if at_once { upgrader.told() } else { runtime.block_on(upgrader.until_end(shutdown)) };
+        let (mut running, upgrader) = self.start()?;
+        let end = if at_once { upgrader.told() } else { runtime.block_on(running.until_end(upgrader, shutdown)) };
         running.end(end, &runtime)
     }
 
@@ -248,14 +255,16 @@ impl Bound {
         let workers = self.start_workers(log, &holds, &workers_stop)?;
         let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
         let retired = self.writer.retired();
-        let (handle, writer_thread) = self.writer.start()?;
+        let supervisor = self.options.supervisor;
+        let (handle, writer_thread) = self.writer.start(supervisor.part("writer", Kind::Steady))?;
         let ready = Arc::new(AtomicBool::new(true));
         let (upgrades, calls) = control::upgrade::channel();
         let Shared { sockets, leave_file } = self.shared;
         let timeout = self.config.proxy.upgrade_timeout;
         let (program, signal) = (self.options.program, self.upgrade_signal);
-        let upgrader = Upgrader { program, signal, sockets, handle: handle.clone(), calls, timeout };
+        let upgrader = Upgrader { program, signal, sockets: Arc::new(sockets), handle: handle.clone(), calls, timeout };
         let shutdown_delay = self.config.proxy.shutdown_delay;
+        let thread = supervisor.part("control", Kind::Thread);
         let plane = ControlPlane {
             door: self.door,
             admin_tls: self.material.admin,
@@ -272,11 +281,15 @@ impl Bound {
             file: self.options.file,
             log_file: rotation,
             logs,
+            supervisor: supervisor.clone(),
+            thread: thread.clone(),
             hangups: self.hangups,
             config: self.config,
             names: self.names,
         };
-        let control = spawn("control", plane.prepare(control_stop)?)?;
+        let stop = control_stop.clone();
+        let run = plane.prepare(control_stop)?;
+        let control = spawn("control", move || watched(run, &thread, &stop))?;
         if let Some(predecessor) = self.options.inherited.predecessor() {
             predecessor.ready();
         }
@@ -291,6 +304,7 @@ impl Bound {
             ready,
             leave_file,
             shutdown_delay,
+            supervisor,
         };
         Ok((running, upgrader))
     }
@@ -300,41 +314,39 @@ impl Bound {
         log: Option<LogSender>,
         holds: &Desk,
         stop: &watch::Receiver<bool>,
-    ) -> Result<Vec<JoinHandle<io::Result<u64>>>, RunError> {
-        let bound = std::mem::take(&mut self.listeners);
-        let listeners = sockets::by_worker(bound, self.workers, &self.config, &self.material.listeners);
+    ) -> Result<Workers, RunError> {
+        let listeners = sockets::settings(&self.config, self.workers, &self.material.listeners);
+        let sockets = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &listeners);
         let room = descriptors::room(&self.config.proxy, self.workers);
-        let ceiling = Arc::new(Ceiling::new(room.clients, sockets::waiting(&listeners)));
+        let ceiling = Arc::new(Ceiling::new(room.clients, sockets::waiting(&sockets)));
         let limits = (ceiling, Arc::new(Budget::new(room.endpoints)));
         let tls = Arc::clone(&self.material.sides.clients);
         let mut settings = settings::worker(&self.config, limits, tls, log, (self.clock_start, self.workers));
         settings.park_after = self.options.park_after.unwrap_or(settings.park_after);
-        let (listening, all_listen) = mpsc::channel();
-        let started = listeners.into_iter().enumerate().map(|(index, listeners)| {
-            let parts = WorkerParts {
-                index,
-                settings: settings.clone(),
-                listeners,
-                table: self.writer.published(),
-                changes: self.writer.changes(),
-                holds: holds.follow(),
-                registry: Arc::clone(&self.registry),
-                shutdown: stop.clone(),
-                drain_max: self.config.proxy.shutdown_timeout,
-                listening: listening.clone(),
-            };
-            spawn("worker", move || accept::run(parts))
-        });
-        let started = started.collect::<Result<Vec<_>, _>>()?;
-        drop(listening);
-        if all_listen.iter().take(started.len()).count() < started.len() {
-            // One has ended with an error, which has to be told; the others have nobody to serve.
-            let failed = started.into_iter().find(JoinHandle::is_finished);
-            let unknown = || RunError::Part { part: "worker", source: io::Error::other("it does not listen") };
-            return Err(failed.and_then(|worker| joined(worker, "worker").err()).unwrap_or_else(unknown));
-        }
-        Ok(started)
+        let factory = Factory {
+            settings,
+            listeners,
+            table: self.writer.published(),
+            changes: self.writer.changes(),
+            holds: holds.follow(),
+            registry: Arc::clone(&self.registry),
+            stop: stop.clone(),
+            drain_max: self.config.proxy.shutdown_timeout,
+        };
+        Workers::start(factory, sockets, &self.options.supervisor)
     }
+}
+
+/// Runs the control plane. Without it nobody could look or change anything, and what it has in its hands is gone: when it
+/// ends before its time, so does the process.
+fn watched(run: impl FnOnce() -> io::Result<()>, part: &Part, stop: &watch::Receiver<bool>) -> io::Result<()> {
+    let result = catch_unwind(AssertUnwindSafe(run));
+    let result = result.unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))));
+    if !*stop.borrow() && stop.has_changed().is_ok() {
+        let why = result.as_ref().err().map_or_else(|| "it ended, a bug".to_owned(), ToString::to_string);
+        part.given_up(&why);
+    }
+    result
 }
 
 fn spawn<T: Send + 'static>(

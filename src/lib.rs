@@ -49,6 +49,7 @@
 //! - [`message`]: heads of messages, as text with the places of its lines. A leaf.
 //! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. It sees `message` only.
 //! - [`log`]: the process's own log, which never waits for who reads it, and the writing of the access log. A leaf.
+//! - [`supervise`]: what must live: threads and tasks, begun again when they end, and looked at. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
@@ -93,6 +94,7 @@ pub mod message;
 pub mod proxy;
 pub mod rollout;
 pub mod stats;
+pub mod supervise;
 pub mod table;
 pub mod tls;
 pub mod upstream;

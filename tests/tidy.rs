@@ -9,20 +9,21 @@ use std::path::Path;
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 14] = [
-    ("log", &[]),
+const MAY_IMPORT: [(&str, &[&str]); 15] = [
+    ("supervise", &[]),
+    ("log", &["supervise"]),
     ("stats", &[]),
     ("tls", &[]),
     ("message", &[]),
     ("http1", &["message"]),
     ("table", &["stats", "tls", "message"]),
     ("upstream", &["stats", "tls", "message", "http1", "table"]),
-    ("proxy", &["log", "stats", "tls", "message", "http1", "table", "upstream"]),
+    ("proxy", &["supervise", "log", "stats", "tls", "message", "http1", "table", "upstream"]),
     ("rollout", &["stats", "table"]),
     ("config", &["stats", "tls", "table", "rollout"]),
-    ("control", &["log", "stats", "tls", "message", "table", "rollout", "config"]),
-    ("app", &["log", "stats", "tls", "table", "rollout", "config", "control", "proxy", "upstream"]),
-    ("cli", &["log", "tls", "table", "rollout", "config", "control", "app"]),
+    ("control", &["supervise", "log", "stats", "tls", "message", "table", "rollout", "config"]),
+    ("app", &["supervise", "log", "stats", "tls", "table", "rollout", "config", "control", "proxy", "upstream"]),
+    ("cli", &["supervise", "log", "tls", "table", "rollout", "config", "control", "app"]),
     ("main", &["cli"]),
 ];
 

@@ -10,17 +10,20 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+use tokio::task::LocalSet;
 use tokio::time::Instant;
 
+use super::control_parts::ControlParts;
 use super::hangup::Hangups;
 use super::inherited::{ADMIN, Inherited};
 use super::log_file::Rotation;
 use super::material::MaterialError;
-use super::{ConfigFile, RunError, StartError, check, material, settings, systemd};
+use super::tasks::Tasks;
+use super::{ConfigFile, RunError, StartError, check, material, settings};
 use crate::config::{self, Config, Problems};
 use crate::control::admin::{self, Access, Admin, LeaveFile};
 use crate::control::export::{Exporter, Logs, Sources};
-use crate::control::health::{self, Clock};
+use crate::control::health::Clock;
 use crate::control::hold::Desk;
 use crate::control::live::Live;
 use crate::control::publish::Published;
@@ -32,11 +35,11 @@ use crate::control::rollouts::director::{Director, Known, Means, Shown};
 use crate::control::rollouts::notify::{Courier, notifier};
 use crate::control::rollouts::webhook::Poster;
 use crate::control::upgrade::Upgrades;
-use crate::control::upkeep;
 use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
 use crate::control::{Handle, admin::Address};
 use crate::rollout::release::Notify;
 use crate::stats::Registry;
+use crate::supervise::{Part, Supervisor};
 use crate::tls::{Clients, ServerSide, Sides};
 
 /// What is bound before anything runs.
@@ -104,6 +107,9 @@ pub(super) struct ControlPlane {
     /// The access log, if it is a file.
     pub(super) log_file: Option<Rotation>,
     pub(super) logs: Logs,
+    pub(super) supervisor: Supervisor,
+    /// What is told that the thread turns.
+    pub(super) thread: Part,
     pub(super) hangups: Hangups,
     pub(super) config: Config,
     /// What the names of endpoints stood for before anybody was served.
@@ -118,12 +124,11 @@ impl ControlPlane {
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
         let Self { door, admin_tls, sides, handle, published, holds, registry, ready, upgrades, .. } = self;
         let (clock_start, file, log_file, hangups) = (self.clock_start, self.file, self.log_file, self.hangups);
-        let (config, retired) = (self.config, self.retired);
+        let config = self.config;
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let resolver =
             Resolver { published: Arc::clone(&published), handle: handle.clone(), server: config.proxy.resolver };
-        let names = self.names;
         let (targets, notified) = watch::channel(config.releases.notify.clone());
         let (told, known) = watch::channel(Arc::new(Known::of(&config)));
         let means = (resolver.clone(), Arc::clone(&sides.clients));
@@ -143,40 +148,41 @@ impl ControlPlane {
             store_problem: self.store_problem,
             tls: sides,
             logs: self.logs,
+            supervisor: self.supervisor.clone(),
         };
         let exporter = Exporter::new(sources).map_err(std::io::Error::other);
         let exporter = Arc::new(exporter.map_err(|source| RunError::Part { part: "metrics", source })?);
         let (shown, rates) = (Arc::clone(&exporter), Arc::clone(&live));
         let admin = Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades, rollouts });
+        let (supervisor, thread) = (self.supervisor, self.thread);
+        let parts = ControlParts {
+            listener,
+            admin_tls,
+            admin,
+            watch,
+            log_file,
+            renewal,
+            live,
+            published,
+            resolver,
+            names: self.names,
+            clients,
+            clock: Clock(clock_start),
+            exporter,
+            reloads,
+            supervisor: supervisor.clone(),
+            director,
+            courier,
+            retired: self.retired,
+            hangups,
+        };
         Ok(move || {
-            runtime.block_on(async move {
-                let watching = async {
-                    if let Some(watch) = watch {
-                        watch.run(hangups.config, stopped(stop.clone())).await;
-                    }
-                };
-                let rotating = async {
-                    if let Some(log_file) = log_file {
-                        log_file.run(hangups.log, stopped(stop.clone())).await;
-                    }
-                };
-                let chance = (Clock(clock_start), StdRng::from_rng(&mut rand::rng()));
-                tokio::join!(
-                    admin::serve((listener, admin_tls), admin, stopped(stop.clone())),
-                    watching,
-                    rotating,
-                    renewal.run(hangups.material, stopped(stop.clone())),
-                    live.run(Arc::clone(&published), stopped(stop.clone())),
-                    upkeep::run(resolver.handle.clone(), stopped(stop.clone())),
-                    resolver.run(names, stopped(stop.clone())),
-                    health::run(published, clients, chance, stopped(stop.clone())),
-                    exporter.run(stopped(stop.clone())),
-                    systemd::run(reloads, hangups.systemd, stopped(stop.clone())),
-                    director.run(stopped(stop.clone())),
-                    courier.run(stopped(stop.clone())),
-                    retired.run(stopped(stop.clone())),
-                );
-            });
+            let looked_after = async move {
+                let mut tasks = Tasks::new(supervisor, stop, thread);
+                parts.begin(&mut tasks);
+                tasks.run().await;
+            };
+            runtime.block_on(LocalSet::new().run_until(looked_after));
             // Without waiting for a look at a file that a file system does not answer.
             runtime.shutdown_background();
             Ok(())
@@ -215,9 +221,4 @@ fn watch_file(
         Ok(FileContent { services: config.services, needs_restart, releases })
     });
     ConfigWatch::new((file.path, file.text), read, resolver, (facts, known))
-}
-
-/// Ends when the process stops, or whoever would say so is gone.
-async fn stopped(mut stop: watch::Receiver<bool>) {
-    let _told = stop.wait_for(|stop| *stop).await;
 }

@@ -4,6 +4,7 @@ use std::io;
 
 use super::{BindError, MaterialError};
 use crate::control::{self, admin};
+use crate::supervise::Fatal;
 
 /// Why a process cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -55,4 +56,7 @@ pub enum RunError {
     /// The writer of the traffic state did not start.
     #[error(transparent)]
     Writer(#[from] control::writer::StartError),
+    /// A part has ended and does not come back.
+    #[error(transparent)]
+    Fatal(#[from] Fatal),
 }

@@ -16,6 +16,7 @@ use super::{RunError, StartError};
 use crate::config::{AccessLog, LogFormat};
 use crate::log::Losses;
 use crate::proxy::access_log::{self, LogSender, LogTarget, NextFile};
+use crate::supervise::{Kind, Supervisor};
 
 /// What the access log is written to.
 pub(super) struct LogOut {
@@ -25,7 +26,7 @@ pub(super) struct LogOut {
 
 impl LogOut {
     /// Opens it, if there is a log.
-    pub(super) fn open(log: &AccessLog) -> Result<Option<Self>, StartError> {
+    pub(super) fn open(log: &AccessLog, supervisor: &Supervisor) -> Result<Option<Self>, StartError> {
         if log.format == LogFormat::Off {
             return Ok(None);
         }
@@ -37,7 +38,8 @@ impl LogOut {
         };
         let name = || path.as_ref().map_or("standard output".to_owned(), |path| path.display().to_string());
         let file = opened.map_err(|source| StartError::AccessLog { path: name(), source })?;
-        let target = LogTarget { out: Box::new(file), next: NextFile::default(), losses: Arc::default() };
+        let part = supervisor.part("access log", Kind::Log);
+        let target = LogTarget { out: Box::new(file), next: NextFile::default(), losses: Arc::default(), part };
         Ok(Some(Self { target, path }))
     }
 
@@ -72,7 +74,7 @@ pub(super) struct Rotation {
 
 impl Rotation {
     /// Opens the file again on each `hangup` until `shutdown` ends.
-    pub(super) async fn run(self, mut hangup: Signal, shutdown: impl Future<Output = ()>) {
+    pub(super) async fn run(&self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         loop {
             tokio::select! {

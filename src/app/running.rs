@@ -1,6 +1,7 @@
 //! A process at work, and the order in which its parts end.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
@@ -10,9 +11,11 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-use super::upgrade::End;
+use super::upgrade::{End, Upgrader};
+use super::workers::Workers;
 use super::{RunError, joined, systemd};
 use crate::control::admin::LeaveFile;
+use crate::supervise::Supervisor;
 
 /// How long the end waits for the access log: a slow disk has had its time, a pipe that nobody reads must not keep us.
 const LOG_MAX: Duration = Duration::from_secs(2);
@@ -23,7 +26,7 @@ const LOG_POLL: Duration = Duration::from_millis(5);
 /// Everything that has to end.
 #[derive(Debug)]
 pub(super) struct Running {
-    pub(super) workers: Vec<JoinHandle<io::Result<u64>>>,
+    pub(super) workers: Workers,
     pub(super) control: JoinHandle<io::Result<()>>,
     /// It ends when nobody asks it any more.
     pub(super) writer: JoinHandle<()>,
@@ -34,13 +37,27 @@ pub(super) struct Running {
     pub(super) ready: Arc<AtomicBool>,
     pub(super) leave_file: LeaveFile,
     pub(super) shutdown_delay: Duration,
+    pub(super) supervisor: Supervisor,
 }
 
 impl Running {
+    /// Waits until the process has to end, and meanwhile looks after what must live.
+    pub(super) async fn until_end(&mut self, upgrader: Upgrader, shutdown: Pin<Box<impl Future<Output = ()>>>) -> End {
+        // Let go of before the end begins, as the upgrader's are.
+        let sockets = Arc::clone(&upgrader.sockets);
+        tokio::select! {
+            end = upgrader.until_end(shutdown) => end,
+            fatal = self.supervisor.until_fatal() => End::Broken(fatal),
+            never = self.supervisor.watch() => match never {},
+            never = self.workers.keep(&sockets) => match never {},
+        }
+    }
+
     /// Lets requests end, then everything else.
     pub(super) fn end(self, end: End, runtime: &Runtime) -> Result<(), RunError> {
+        let fatal = if let End::Broken(fatal) = &end { Some(fatal.clone()) } else { None };
         match end {
-            End::Told => {
+            End::Told | End::Broken(_) => {
                 systemd::stopping();
                 // The admin API answers until the last request has ended, so that readiness can be seen.
                 self.ready.store(false, Ordering::Release);
@@ -61,8 +78,7 @@ impl Running {
             }
         }
         self.stop_workers.send_replace(true);
-        // All are waited for before the first error is told: a worker that failed must not cut the others' requests.
-        let ended: Vec<_> = self.workers.into_iter().map(|worker| joined(worker, "worker")).collect();
+        let ended = self.workers.join();
         self.stop_control.send_replace(true);
         let controlled = joined(self.control, "control plane");
         if self.writer.join().is_err() {
@@ -71,7 +87,10 @@ impl Running {
         if let Some(log) = self.access_log {
             runtime.block_on(await_log(&log));
         }
-        let cut: u64 = ended.into_iter().sum::<Result<_, _>>()?;
+        if let Some(fatal) = fatal {
+            return Err(fatal.into());
+        }
+        let cut = ended?;
         if cut > 0 {
             tracing::warn!(connections = cut, "cut connections that did not end within proxy.shutdown_timeout");
         }

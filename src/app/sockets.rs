@@ -125,28 +125,36 @@ pub(super) fn share(listeners: &[BoundListener]) -> io::Result<Vec<(String, Owne
     shared.collect()
 }
 
+/// What the connections of each listener have in common.
+pub(super) fn settings(
+    config: &config::Config,
+    workers: usize,
+    tls: &[Option<Arc<ServerSide>>],
+) -> Vec<(Name, ListenerSettings)> {
+    let of = |(wanted, tls): (&config::Listener, &Option<Arc<ServerSide>>)| {
+        let admit = AdmitSettings {
+            target_bytes_max: config.proxy.target_bytes_max,
+            strict_targets: wanted.strict_targets,
+            trusted_proxies: wanted.trusted_proxies.clone(),
+            https: tls.is_some(),
+            redirect_https: wanted.redirect_https,
+        };
+        let (idle_timeout, h2c, door) = (wanted.head_read_timeout, wanted.h2c, settings::door(wanted, workers));
+        (wanted.name.clone(), ListenerSettings { admit, door, tls: tls.clone(), idle_timeout, h2c })
+    };
+    config.listeners.iter().zip(tls).map(of).collect()
+}
+
 /// Deals the sockets out: element `n` has those of worker `n`.
 pub(super) fn by_worker(
     listeners: Vec<BoundListener>,
     workers: usize,
-    config: &config::Config,
-    tls: &[Option<Arc<ServerSide>>],
+    settings: &[(Name, ListenerSettings)],
 ) -> Vec<Vec<WorkerListener>> {
     let mut dealt: Vec<Vec<WorkerListener>> = (0..workers).map(|_| Vec::new()).collect();
-    for ((listener, wanted), tls) in listeners.into_iter().zip(&config.listeners).zip(tls) {
-        let door = settings::door(wanted, workers);
+    for (listener, (_, settings)) in listeners.into_iter().zip(settings) {
         for (index, socket) in listener.sockets.into_iter().enumerate() {
-            let worker = &mut dealt[index % workers];
-            let admit = AdmitSettings {
-                target_bytes_max: config.proxy.target_bytes_max,
-                strict_targets: wanted.strict_targets,
-                trusted_proxies: wanted.trusted_proxies.clone(),
-                https: tls.is_some(),
-                redirect_https: wanted.redirect_https,
-            };
-            let (idle_timeout, h2c, door) = (wanted.head_read_timeout, wanted.h2c, door.clone());
-            let settings = ListenerSettings { admit, door, tls: tls.clone(), idle_timeout, h2c };
-            worker.push(WorkerListener { socket, settings });
+            dealt[index % workers].push(WorkerListener { socket, settings: settings.clone() });
         }
     }
     dealt

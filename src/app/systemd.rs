@@ -15,6 +15,7 @@ use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::watch::ConfigFacts;
+use crate::supervise::Supervisor;
 
 /// Words that may wait.
 const WORDS_MAX: usize = 16;
@@ -82,9 +83,11 @@ fn tell_at_last(words: Words) {
 }
 
 /// Tells of reloads and that this thread lives, until `stopped`. A reload is over when the facts of the config are new.
+/// The sign of life is kept back while a thread that requests need does not turn.
 pub(super) async fn run(
-    mut facts: watch::Receiver<ConfigFacts>,
-    mut hangup: Signal,
+    facts: &mut watch::Receiver<ConfigFacts>,
+    hangup: &mut Signal,
+    supervisor: &Supervisor,
     stopped: impl Future<Output = ()>,
 ) {
     // Twice as often as asked for, as systemd recommends.
@@ -111,7 +114,9 @@ pub(super) async fn run(
                 tell(vec![NotifyState::Ready, NotifyState::Status(status)]);
             }
             () = async { match &mut beat { Some(beat) => drop(beat.tick().await), None => pending().await } } => {
-                tell(vec![NotifyState::Watchdog]);
+                if supervisor.turns() {
+                    tell(vec![NotifyState::Watchdog]);
+                }
             }
         }
     }

@@ -12,6 +12,7 @@ use std::os::unix::net::UnixStream as StdStream;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
@@ -28,6 +29,7 @@ use super::systemd;
 use crate::control::fault::chain;
 use crate::control::upgrade::{Answer, Successor, UpgradeCalls, UpgradeError};
 use crate::control::{ApplyError, Handle};
+use crate::supervise::Fatal;
 
 /// The first descriptor of those that are handed over.
 const FIRST_DESCRIPTOR: i32 = 3;
@@ -61,6 +63,8 @@ pub(super) enum End {
     Told,
     /// Another one has taken over; whoever asked for it wants to know.
     Replaced(Successor, Option<Answer>),
+    /// A part that it cannot do without is given up.
+    Broken(Fatal),
 }
 
 /// What an upgrade needs.
@@ -68,7 +72,8 @@ pub(super) enum End {
 pub(super) struct Upgrader {
     pub(super) program: Option<Program>,
     pub(super) signal: Option<Signal>,
-    pub(super) sockets: Vec<(String, OwnedFd)>,
+    /// Also to begin workers again on.
+    pub(super) sockets: Arc<Vec<(String, OwnedFd)>>,
     pub(super) handle: Handle,
     pub(super) calls: UpgradeCalls,
     pub(super) timeout: Duration,

@@ -9,6 +9,7 @@ use clap::Args;
 use super::{EXIT_FAILED, EXIT_USAGE, chain, check, signals, text, upgrade};
 use crate::app::{self, Bound, ConfigFile, Inherited, Options, Program, StartError, descriptors};
 use crate::log::{self, Log};
+use crate::supervise::{Kind, Supervisor};
 
 /// How long the process stays at its end for lines that are not written yet: a pipe that nobody reads must not keep it.
 pub(super) const LAST_LINES_MAX: Duration = Duration::from_secs(1);
@@ -37,19 +38,20 @@ enum LogFormat {
 /// Runs until a signal.
 #[must_use]
 pub fn run(args: &RunArgs) -> ExitCode {
-    let log = match log::start(args.log_format.into()) {
+    let supervisor = Supervisor::default();
+    let log = match log::start(args.log_format.into(), supervisor.part("log", Kind::Log)) {
         Ok(log) => log,
         Err(error) => {
             text::complain(&format!("cannot start: cannot start the log: {error}"));
             return ExitCode::from(EXIT_FAILED);
         }
     };
-    let code = serve(args, &log);
+    let code = serve(args, &log, supervisor);
     log.finish(LAST_LINES_MAX);
     code
 }
 
-fn serve(args: &RunArgs, log: &Log) -> ExitCode {
+fn serve(args: &RunArgs, log: &Log, supervisor: Supervisor) -> ExitCode {
     let inherited = Inherited::take();
     let predecessor = inherited.predecessor();
     let failed = |why: &str| {
@@ -75,7 +77,7 @@ fn serve(args: &RunArgs, log: &Log) -> ExitCode {
     };
     let file = Some(ConfigFile { path: args.config.clone(), text });
     let program = program(&args.config);
-    let options = Options { file, inherited, program, log_losses: log.losses(), ..Options::default() };
+    let options = Options { file, inherited, program, log_losses: log.losses(), supervisor, ..Options::default() };
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
         // What `check` would have said.

@@ -56,6 +56,7 @@ fn status_text(status: &Value) -> String {
     for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
         text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", Tone::Warn)));
     }
+    list(status, "parts").for_each(|part| text.push_str(&part_line(part)));
     for (log, name) in [("process", "log"), ("access", "access log")] {
         text.push_str(&log_line(&status["logs"][log], name));
     }
@@ -84,6 +85,15 @@ fn tls_lines(side: &Value) -> String {
     let exposed = list(side, "warnings").filter_map(Value::as_str);
     let exposed = exposed.map(|warning| format!("{}: {place}: {warning}\n", toned("key", Tone::Warn)));
     refused.chain(warned).chain(exposed).collect()
+}
+
+/// A part that is not as it should be: nothing, if it is.
+fn part_line(part: &Value) -> String {
+    let reason = part["reason"].as_str().map_or(String::new(), |_| format!(": {}", member(part, "reason")));
+    match part["state"].as_str() {
+        None | Some("running") => String::new(),
+        Some(_) => format!("{} is {}{reason}\n", toned(&member(part, "name"), Tone::Bad), member(part, "state")),
+    }
 }
 
 /// What was lost of a log: nothing, if nothing was.
@@ -228,6 +238,15 @@ mod tests {
     fn a_store_that_cannot_be_written_is_told() {
         let text = status_text(&json!({ "state": { "path": "p.db", "problem": "p.db: it is read-only" } }));
         assert!(text.contains("changes are refused: p.db: it is read-only\n"), "{text}");
+    }
+
+    #[test]
+    fn a_part_that_is_down_is_told() {
+        let part = |name: &str, state: &str| json!({ "name": name, "state": state, "reason": null, "ends": 1 });
+        let down = json!({ "name": "writer", "state": "down", "reason": "it panicked: x", "ends": 1 });
+        let text = status_text(&json!({ "parts": [part("health", "running"), down, part("worker-0", "stalled")] }));
+        assert!(text.contains("writer is down: it panicked: x\nworker-0 is stalled\n"), "{text}");
+        assert!(!text.contains("health"), "{text}");
     }
 
     #[test]

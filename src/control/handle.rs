@@ -104,9 +104,11 @@ pub enum ApplyError {
 #[error("an upgrade in place is going on; repeat the call in a moment")]
 pub struct Upgrading;
 
-/// The writer has ended: the process is shutting down, or a bug stopped it.
+/// Who had the call has ended: the process is shutting down, or a bug stopped it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the writer of the traffic state has ended; restart the proxy")]
+#[error(
+    "the proxy has lost this call: a part of it has ended, and begins again; look at the state, then repeat the call"
+)]
 pub struct Gone;
 
 /// Why the history could not be read.

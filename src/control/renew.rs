@@ -53,7 +53,7 @@ impl Renewal {
     }
 
     /// Reloads on changes, on `hangup` and now and then until `shutdown` ends.
-    pub async fn run(mut self, hangup: Signal, shutdown: impl Future<Output = ()>) {
+    pub async fn run(&mut self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
         // A look that a file system does not answer must not keep the process from ending.
         tokio::select! {
             () = shutdown => {}
@@ -61,7 +61,7 @@ impl Renewal {
         }
     }
 
-    async fn watch(&mut self, mut hangup: Signal) {
+    async fn watch(&mut self, hangup: &mut Signal) {
         let mut watcher = Watcher::new("certificates and tokens");
         // What changed between the read at the start and the watch was no event.
         let followed = self.follow(&mut watcher).await;

@@ -34,7 +34,7 @@ impl Retired {
     }
 
     /// Frees them until `shutdown` ends.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         let mut ticks = tokio::time::interval(EVERY);
         loop {

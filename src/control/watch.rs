@@ -144,7 +144,7 @@ impl ConfigWatch {
     }
 
     /// Reloads on changes and on `hangup` until `shutdown` ends.
-    pub async fn run(mut self, hangup: Signal, shutdown: impl Future<Output = ()>) {
+    pub async fn run(&mut self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
         // A look that a file system does not answer must not keep the process from ending.
         tokio::select! {
             () = shutdown => {}
@@ -152,7 +152,7 @@ impl ConfigWatch {
         }
     }
 
-    async fn watch(&mut self, mut hangup: Signal) {
+    async fn watch(&mut self, hangup: &mut Signal) {
         let mut watcher = Watcher::new("the config file");
         // What changed between the read at the start and the watch was no event.
         let followed = self.follow(&mut watcher).await;

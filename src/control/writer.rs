@@ -4,21 +4,20 @@
 //! pointer, so that nobody is ever routed by a revision that a power cut could take back; the answer comes last, so
 //! that whoever has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
 
+mod thread;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::stats::Registry;
 use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 
 use super::change::{Change, PlanError, Planned, State, plan};
 use super::fault::chain;
-use super::handle::{
-    Applied, ApplyError, CALLS_MAX, Call, ChangeRequest, FILE_AUTHOR, Facts, Handle, ReadError, Upgrading,
-};
+use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, Facts, ReadError, Upgrading};
 use super::publish::{Published, Publisher};
 use super::retired::Retired;
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
@@ -194,51 +193,6 @@ impl Writer {
     #[must_use]
     pub fn store_problem(&self) -> watch::Receiver<Option<String>> {
         self.store_problem.subscribe()
-    }
-
-    /// Starts the thread. It ends, and closes the store, when the last handle is dropped; join it before exiting.
-    ///
-    /// # Errors
-    /// [`StartError`] when the system has no thread.
-    pub fn start(self) -> Result<(Handle, thread::JoinHandle<()>), StartError> {
-        let (calls, inbox) = mpsc::channel(CALLS_MAX);
-        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || self.run(inbox))?;
-        Ok((Handle(calls), thread))
-    }
-
-    fn run(mut self, mut inbox: mpsc::Receiver<Call>) {
-        // Whoever asked may have gone; what was applied stays applied.
-        while let Some(call) = inbox.blocking_recv() {
-            match call {
-                Call::Apply(request, answer) => drop(answer.send(self.apply(&request))),
-                Call::Revisions { before, limit, answer } => {
-                    drop(answer.send(self.read(|store| store.revisions(before, limit))));
-                }
-                Call::Revision(number, answer) => drop(answer.send(self.read(|store| store.revision(number)))),
-                Call::Rollouts(limit, answer) => drop(answer.send(self.read(|store| store.rollouts(limit)))),
-                Call::Facts(answer) => drop(answer.send(self.facts())),
-                Call::Lend(answer) => {
-                    // What is not on the files that the other process will open would be lost with this one's.
-                    let secured = self.look_after_store();
-                    if secured.is_ok() {
-                        self.books = Books::Lent;
-                    }
-                    answer.send(secured).ok();
-                }
-                Call::LookAfterStore(answer) => {
-                    // What is wrong is told already.
-                    self.look_after_store().ok();
-                    answer.send(()).ok();
-                }
-                Call::TakeBack(answer) => drop(answer.send(self.take_back())),
-                Call::Resolved(host, found, told) => {
-                    self.resolved(&host, found);
-                    told.send(()).ok();
-                }
-            }
-        }
-        // The last chance for what was acknowledged before its file was gone; an error is told.
-        self.look_after_store().ok();
     }
 
     fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, ReadError> {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::losses::Losses;
 use super::sink::{Sink, Unwritten};
+use crate::supervise::{Part, panic_text};
 
 /// Lines that may wait.
 const LINES_MAX: usize = 8 * 1024;
@@ -50,14 +51,19 @@ impl Log {
     ///
     /// # Errors
     /// When the system has no thread.
-    pub fn start(sink: Sink, format: Format) -> io::Result<Self> {
+    pub fn start(sink: Sink, format: Format, part: Part) -> io::Result<Self> {
         let (lines, queue) = sync_channel(LINES_MAX);
         let log = Self { lines, waiting: Arc::default(), losses: Arc::default() };
         let (waiting, losses) = (Arc::clone(&log.waiting), Arc::clone(&log.losses));
-        let mut writer = Writer { queue, sink, format, waiting, losses, told: 0, told_at: None };
+        let mut writer =
+            Writer { queue, sink, format, waiting, held: None, taken: 0, losses, part, told: 0, told_at: None };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             // A bug in here must not cost the log for ever.
-            while catch_unwind(AssertUnwindSafe(|| writer.run())).is_err() {}
+            while let Err(panic) = catch_unwind(AssertUnwindSafe(|| writer.run())) {
+                let Some(pause) = writer.part.ended(&panic_text(&*panic)) else { return };
+                std::thread::sleep(pause);
+                writer.part.runs_again();
+            }
         })?;
         Ok(log)
     }
@@ -112,7 +118,12 @@ struct Writer {
     sink: Sink,
     format: Format,
     waiting: Arc<AtomicUsize>,
+    /// A line that was taken from the queue and is nowhere else.
+    held: Option<Vec<u8>>,
+    /// Bytes of those that were taken from the queue.
+    taken: usize,
     losses: Arc<Losses>,
+    part: Part,
     /// Lost lines that were told, and when.
     told: u64,
     told_at: Option<Instant>,
@@ -121,37 +132,47 @@ struct Writer {
 impl Writer {
     /// Writes until nobody can say anything any more.
     fn run(&mut self) {
+        // What a panic has left.
+        self.done();
         loop {
             let owed = self.losses.lines() > self.told;
             // What is owed is told also if nothing more is said.
-            let next = match owed {
-                true => self.queue.recv_timeout(TELL_EVERY),
-                false => self.queue.recv().map_err(RecvTimeoutError::from),
-            };
-            let first = match next {
-                Ok(line) => Some(line),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
+            if self.held.is_none() {
+                self.part.idle();
+                let next = match owed {
+                    true => self.queue.recv_timeout(TELL_EVERY),
+                    false => self.queue.recv().map_err(RecvTimeoutError::from),
+                };
+                self.held = match next {
+                    Ok(line) => Some(line),
+                    Err(RecvTimeoutError::Timeout) => None,
+                    Err(RecvTimeoutError::Disconnected) => return,
+                };
+            }
+            self.part.beat();
             if owed {
                 self.tell_losses();
             }
-            let bytes = self.gather(first);
+            self.gather();
             let written = self.sink.flush();
             self.note(written);
-            self.waiting.fetch_sub(bytes, Relaxed);
+            self.done();
         }
     }
 
-    /// Takes what waits; how many bytes that is.
-    fn gather(&mut self, first: Option<Vec<u8>>) -> usize {
-        let (mut next, mut bytes) = (first, 0);
+    /// Takes what waits.
+    fn gather(&mut self) {
+        let mut next = self.held.take();
         while let Some(line) = next {
-            bytes += line.len();
+            self.taken += line.len();
             self.sink.buffer().extend(line);
             next = if self.sink.is_full() { None } else { self.queue.try_recv().ok() };
         }
-        bytes
+    }
+
+    /// What was taken does not wait any more.
+    fn done(&mut self) {
+        self.waiting.fetch_sub(std::mem::take(&mut self.taken), Relaxed);
     }
 
     /// Tells how many lines were lost since that was told last; again later, if it cannot be written now.
@@ -250,7 +271,7 @@ mod tests {
     #[test]
     fn a_stream_that_nobody_reads_stops_nobody_and_what_it_lost_is_told() {
         let gate = Gate::default();
-        let log = Log::start(Sink::new(Box::new(gate.clone())), Format::Text).unwrap();
+        let log = Log::start(Sink::new(Box::new(gate.clone())), Format::Text, Part::alone("log")).unwrap();
         let said = LINES_MAX as u64 + 5_000;
         let began = Instant::now();
         (0..said).for_each(|number| log.say(&format!("line {number}")));
@@ -270,7 +291,7 @@ mod tests {
     #[test]
     fn bytes_are_bounded_too_and_a_long_line_is_cut() {
         let gate = Gate::default();
-        let log = Log::start(Sink::new(Box::new(gate.clone())), Format::Text).unwrap();
+        let log = Log::start(Sink::new(Box::new(gate.clone())), Format::Text, Part::alone("log")).unwrap();
         let long = "x".repeat(3 * LINE_BYTES_MAX);
         (0..1_000).for_each(|_| log.say(&long));
         assert!(log.waiting.load(Relaxed) <= BYTES_MAX);

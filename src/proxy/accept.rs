@@ -22,6 +22,7 @@ use super::leave::{self, Queue};
 use super::waiting::WaitingList;
 use super::worker::{Worker, WorkerSettings};
 use crate::stats::{Refused, Registry};
+use crate::supervise::Part;
 use crate::table::Table;
 use crate::table::hold::Holds;
 use crate::tls::ServerSide;
@@ -101,35 +102,50 @@ pub struct WorkerParts {
     pub drain_max: Duration,
     /// Told when the worker listens.
     pub listening: mpsc::Sender<()>,
+    /// What is told that it turns.
+    pub part: Part,
 }
 
 /// Runs a worker on this thread until `shutdown`, then until its connections are gone or `drain_max` has passed.
 /// Returns the number of connections that had to be cut.
 ///
 /// # Errors
-/// When the runtime or a socket cannot be set up.
+/// When the runtime or a socket cannot be set up, or one of its own tasks has ended before its time: without it the others
+/// would go on and serve nobody. Its connections are cut then.
 pub fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
         let WorkerParts { index, settings, listeners, table, changes, holds, registry, .. } = parts;
         let (mut shutdown, drain_max, listening) = (parts.shutdown, parts.drain_max, parts.listening);
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
-        let following = spawn_local(hold::follow(Rc::clone(&worker), holds));
-        let mut accepting = JoinSet::new();
+        let mut following = spawn_local(hold::follow(Rc::clone(&worker), holds));
+        let (mut accepting, mut displacing) = (JoinSet::new(), JoinSet::new());
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
             let socket = TcpListener::from_std(listener.socket)?;
             let listener = Rc::new(listener.settings);
             let waiting = listener.waiting(&worker);
             // It ends with the runtime.
-            drop(spawn_local(Rc::clone(&waiting).serve()));
+            displacing.spawn_local(Rc::clone(&waiting).serve());
             accepting.spawn_local(accept(Rc::clone(&worker), socket, (listener, waiting), shutdown.clone()));
         }
-        let sweeping = spawn_local(sweep(Rc::clone(&worker), changes));
+        let mut sweeping = spawn_local(sweep(Rc::clone(&worker), changes, parts.part));
         // Nobody waits for it any more when another worker has failed.
         listening.send(()).ok();
-        // An error says that the sender is gone: that is the end as well.
-        let _told = shutdown.wait_for(|stop| *stop).await;
+        let dead = tokio::select! {
+            biased;
+            // An error says that the sender is gone: that is the end as well.
+            _told = shutdown.wait_for(|stop| *stop) => None,
+            Some(ended) = accepting.join_next() => Some(("accepts connections", ended.err())),
+            Some(ended) = displacing.join_next() => Some(("makes room for connections", ended.err())),
+            ended = &mut sweeping => Some(("looks after connections", ended.err())),
+            // It ends in order with whoever makes holds.
+            Err(error) = &mut following => Some(("follows holds", Some(error))),
+        };
+        if let Some((what, error)) = dead.filter(|_| !*shutdown.borrow() && shutdown.has_changed().is_ok()) {
+            let why = error.map_or("its end".to_owned(), |error| error.to_string());
+            return Err(io::Error::other(format!("the task that {what} has ended: {why}")));
+        }
         leave::leave(&worker, accepting, Instant::now() + drain_max).await;
         sweeping.abort();
         following.abort();
@@ -138,11 +154,12 @@ pub fn run(parts: WorkerParts) -> io::Result<u64> {
 }
 
 /// Lets go what is old: idle connections every second, long ones when a new table or their time says so.
-async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>) {
+async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>, part: Part) {
     let mut ticks = interval(SWEEP_INTERVAL);
     let budget = &worker.settings.budget;
     let mut waits = budget.waits();
     loop {
+        part.beat();
         let now = Instant::now();
         let due = worker.longs.review(&worker.snapshot(), now);
         // One that was routed by an old table may be due sooner than the rest: the next tick finds it.

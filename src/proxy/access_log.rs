@@ -10,6 +10,7 @@
 use std::fs::File;
 use std::io::Write;
 use std::net::{IpAddr, SocketAddr};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -22,6 +23,7 @@ use crate::log::sink::Unwritten;
 use crate::log::{Losses, Sink};
 use crate::message::RequestHead;
 use crate::message::names::HOST;
+use crate::supervise::{Part, panic_text};
 use crate::table::Name;
 
 /// Lines that wait for the writer; a few hundred bytes each.
@@ -173,6 +175,8 @@ pub struct LogTarget {
     pub next: NextFile,
     /// What could not be written to it.
     pub losses: Arc<Losses>,
+    /// What is told of the thread.
+    pub part: Part,
 }
 
 /// Starts the writer, which goes on in the next file whenever there is one. It ends when all senders are gone, after the
@@ -182,10 +186,16 @@ pub struct LogTarget {
 /// When the thread cannot be started.
 pub fn start(format: LogFormat, sample: f64, target: LogTarget) -> std::io::Result<(LogSender, JoinHandle<()>)> {
     let (sender, lines) = sync_channel(LINES_WAITING_MAX);
-    let LogTarget { out, next, losses } = target;
-    let mut writer = Writer { format, lines, sink: Sink::new(out), next, losses };
+    let LogTarget { out, next, losses, part } = target;
+    let mut writer = Writer { format, lines, sink: Sink::new(out), next, losses, part };
     let thread = std::thread::Builder::new().name("access-log".to_owned());
-    let thread = thread.spawn(move || writer.run())?;
+    let thread = thread.spawn(move || {
+        while let Err(panic) = catch_unwind(AssertUnwindSafe(|| writer.run())) {
+            let Some(pause) = writer.part.ended(&panic_text(&*panic)) else { return };
+            std::thread::sleep(pause);
+            writer.part.runs_again();
+        }
+    })?;
     Ok((LogSender { sender, sample }, thread))
 }
 
@@ -196,6 +206,7 @@ struct Writer {
     sink: Sink,
     next: NextFile,
     losses: Arc<Losses>,
+    part: Part,
 }
 
 impl Writer {
@@ -214,6 +225,7 @@ impl Writer {
                 LogFormat::Text => write_text(out, &line),
             };
             out.push(b'\n');
+            self.part.beat();
             if self.sink.is_full() {
                 self.flush();
             }
@@ -228,6 +240,7 @@ impl Writer {
             Err(TryRecvError::Disconnected) => None,
             Err(TryRecvError::Empty) => {
                 self.flush();
+                self.part.idle();
                 self.lines.recv().ok()
             }
         }

@@ -49,6 +49,10 @@ pub const STORE_MENDED: &str = "pointsman_store_mended_total";
 pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
 /// Lines of the process's own log that were lost: they found no room, or could not be written.
 pub const OWN_LOG_DROPPED: &str = "pointsman_log_dropped_total";
+/// Whether a thread or a task that must live runs and makes progress.
+pub const PART_RUNNING: &str = "pointsman_part_running";
+/// Times that such a part has ended before its time.
+pub const PART_ENDS: &str = "pointsman_part_ends_total";
 /// TLS handshakes of clients that succeeded, by kind.
 pub const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
 /// Whether a service's rollout is in a phase.

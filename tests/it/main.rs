@@ -68,6 +68,7 @@ mod soak;
 mod store;
 mod store_lost;
 mod streams_refused;
+mod supervise;
 mod support;
 mod switch;
 mod systemd;

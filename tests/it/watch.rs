@@ -34,13 +34,14 @@ fn start(path: &Path, control: &Control) -> watch::Receiver<ConfigFacts> {
         handle: control.handle.clone(),
         server: None,
     };
-    let watch = ConfigWatch::new(
+    let mut watch = ConfigWatch::new(
         (path.to_owned(), text),
         Box::new(read),
         resolver,
         (facts, tokio::sync::watch::Sender::default()),
     );
-    tokio::spawn(watch.run(signal(SignalKind::hangup()).unwrap(), std::future::pending()));
+    let mut hangup = signal(SignalKind::hangup()).unwrap();
+    tokio::spawn(async move { watch.run(&mut hangup, std::future::pending()).await });
     seen
 }
 

@@ -12,7 +12,7 @@ use crate::support::spec::{name, services, weights};
 fn start(store: Store, list: &[(&str, &str)]) -> (Handle, Published, std::thread::JoinHandle<()>) {
     let writer = Writer::new(store, Arc::new(Registry::new(1)), services(list)).expect("a good start");
     let published = writer.published();
-    let (handle, thread) = writer.start().expect("a thread");
+    let (handle, thread) = writer.start(pointsman::supervise::Part::alone("writer")).expect("a thread");
     (handle, published, thread)
 }
 

@@ -40,7 +40,7 @@ mod visit;
 mod watched;
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -86,6 +86,13 @@ pub struct Admin {
 }
 
 impl Admin {
+    /// Why no requests should be sent here; none while they should.
+    fn unready(&self) -> Option<String> {
+        let ready = self.ready.load(Relaxed);
+        let wrong = || self.exporter.sources().supervisor.problem();
+        if ready { wrong() } else { Some("starting or shutting down".to_owned()) }
+    }
+
     /// The table in force.
     fn table(&self) -> Arc<Table> {
         self.exporter.sources().published.load_full()
@@ -129,9 +136,10 @@ pub fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// Answers calls on `listener`, with TLS if there is any, until `shutdown` ends, then finishes those that have begun.
+/// Answers calls on `listener`, with TLS if there is any, until `shutdown` ends, then finishes those that have begun. The
+/// socket is closed then, unless somebody else still has it.
 pub async fn serve(
-    (listener, tls): (Listener, Option<Arc<ServerSide>>),
+    (listener, tls): (Arc<Listener>, Option<Arc<ServerSide>>),
     admin: Arc<Admin>,
     shutdown: impl Future<Output = ()>,
 ) {

@@ -1,7 +1,6 @@
 //! For machines: liveness, readiness, metrics.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -23,14 +22,13 @@ pub async fn healthz() -> &'static str {
     tag = "probes",
     responses(
         (status = 200, description = "It does", body = String),
-        (status = 503, description = "It is starting or shutting down", body = String)
+        (status = 503, description = "It is starting or shutting down, or a part of it is down; the body says which", body = String)
     )
 )]
-pub async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, &'static str) {
-    if admin.ready.load(Relaxed) {
-        (StatusCode::OK, "ready\n")
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: starting or shutting down\n")
+pub async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+    match admin.unready() {
+        None => (StatusCode::OK, "ready\n".to_owned()),
+        Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
     }
 }
 

@@ -141,7 +141,7 @@ impl From<Upgrading> for Problem {
 
 impl From<Gone> for Problem {
     fn from(gone: Gone) -> Self {
-        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "writer_gone", gone.to_string())
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "writer_gone", gone.to_string())
     }
 }
 

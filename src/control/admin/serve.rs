@@ -46,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers on `listener` until `shutdown` ends, then finishes the calls that have begun.
 pub(super) async fn serve(
-    (listener, tls): (Listener, Option<Arc<ServerSide>>),
+    (listener, tls): (Arc<Listener>, Option<Arc<ServerSide>>),
     (admin, router): (Arc<Admin>, Router),
     shutdown: impl Future<Output = ()>,
 ) {

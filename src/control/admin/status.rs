@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 
 use axum::extract::State;
 use serde::Serialize;
@@ -11,6 +10,7 @@ use utoipa::ToSchema;
 use crate::control::export::Logs;
 use crate::control::watch::ConfigFacts;
 use crate::stats::Refused;
+use crate::supervise::{self, PartState};
 
 use super::Admin;
 use super::answer::Tagged;
@@ -27,8 +27,10 @@ use super::view::ServiceView;
 pub struct Status {
     /// The version of the program.
     version: &'static str,
-    /// Whether it takes requests.
+    /// Whether requests should be sent to it.
     ready: bool,
+    /// Why not.
+    unready: Option<String>,
     /// Seconds since it started.
     uptime_seconds: u64,
     /// The revision in force.
@@ -51,6 +53,8 @@ pub struct Status {
     tokens: TokensView,
     /// The logs.
     logs: LogsView,
+    /// The threads and tasks that must live.
+    parts: Vec<PartView>,
     /// The services, in the order of the config.
     services: Vec<ServiceView>,
 }
@@ -133,9 +137,11 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
     let (problems, warnings) = (tokens.problems(), tokens.warnings());
     let shown = sources.rollouts.borrow().clone();
     let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&shown);
+    let unready = admin.unready();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
-        ready: admin.ready.load(Relaxed),
+        ready: unready.is_none(),
+        unready,
         uptime_seconds: sources.start.elapsed().as_secs(),
         revision: table.revision,
         workers: sources.registry.workers(),
@@ -147,9 +153,31 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
         tls: tls_view::all(&sources.tls),
         tokens: TokensView { good: problems.is_empty(), problems, warnings },
         logs: LogsView::of(&sources.logs, totals.log_dropped),
+        parts: sources.supervisor.views().into_iter().map(PartView::of).collect(),
         services: table.services().map(view).collect(),
     };
     Ok(Tagged(table.revision, status))
+}
+
+/// A thread or a task that must live.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PartView {
+    /// Its name.
+    name: String,
+    /// `running`, `down` (it has ended, and is begun again) or `stalled` (it makes no progress).
+    state: &'static str,
+    /// Why it is down.
+    reason: Option<String>,
+    /// How often it has ended since the start of the process.
+    ends: u64,
+}
+
+impl PartView {
+    fn of(part: supervise::PartView) -> Self {
+        let state = part.state.word();
+        let reason = if let PartState::Down(why) = part.state { Some(why) } else { None };
+        Self { name: part.name, state, reason, ends: part.ends }
+    }
 }
 
 impl LogsView {

@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use crate::log::Losses;
 use crate::stats::{Registry, names};
+use crate::supervise::Supervisor;
 use crate::tls::Sides;
 
 use super::publish::Published;
@@ -53,6 +54,8 @@ pub struct Sources {
     pub rollouts: watch::Receiver<Vec<Shown>>,
     /// What was lost of the logs.
     pub logs: Logs,
+    /// What must live.
+    pub supervisor: Supervisor,
 }
 
 /// What was lost of the logs.
@@ -155,6 +158,7 @@ impl Exporter {
             series.update(&table, now_ms);
             service::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
+            series::update_parts(&self.sources.supervisor.views());
             series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
             series::update_admin(self.sources.registry.admin());
             series::update_tls(&self.sources.tls.facts());
@@ -199,6 +203,8 @@ fn describe() {
         names::LOG_DROPPED,
         "Lines of the access log that were lost: they found no room or could not be written."
     );
+    describe_gauge!(names::PART_RUNNING, "Whether a thread or a task of the proxy runs and makes progress.");
+    describe_counter!(names::PART_ENDS, "Times that a thread or a task of the proxy has ended before its time.");
     describe_counter!(names::OWN_LOG_DROPPED, "Lines of the process's own log that were lost, for the same reasons.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");

@@ -12,6 +12,7 @@ use crate::stats::{
     AdminStats, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals,
     names,
 };
+use crate::supervise::{PartState, PartView};
 use crate::table::{Endpoint, Name, Service, Table, Version};
 use crate::tls::SideFacts;
 
@@ -99,6 +100,15 @@ impl Series {
         for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes) {
             counter!(names::TLS_HANDSHAKES, "kind" => kind.word()).absolute(count);
         }
+    }
+}
+
+/// Sets how the parts of the process are. Inside the local recorder.
+pub(super) fn update_parts(parts: &[PartView]) {
+    for part in parts {
+        let runs = part.state == PartState::Running;
+        gauge!(names::PART_RUNNING, "part" => part.name.clone()).set(if runs { 1.0 } else { 0.0 });
+        counter!(names::PART_ENDS, "part" => part.name.clone()).absolute(part.ends);
     }
 }
 

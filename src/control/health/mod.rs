@@ -71,6 +71,9 @@ pub async fn run(
             _ = ticks.tick() => {}
         }
         let table = published.load_full();
+        if tasks.any_ended() {
+            tasks.adapt(&table);
+        }
         if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &table)) {
             tasks.adapt(&table);
             outliers.adapt(&table);

@@ -9,7 +9,7 @@ use http::HeaderValue;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::sync::Semaphore;
-use tokio::task::JoinHandle;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep_until};
 
 use crate::stats::EndpointStats;
@@ -36,6 +36,8 @@ pub(super) struct Tasks {
     clients: Arc<Clients>,
     permits: Arc<Semaphore>,
     running: HashMap<Key, Task>,
+    /// They end with this.
+    checks: JoinSet<()>,
 }
 
 #[derive(Debug)]
@@ -43,7 +45,7 @@ struct Task {
     spec: ProbeSpec,
     clock: Clock,
     stats: Arc<EndpointStats>,
-    running: JoinHandle<()>,
+    running: AbortHandle,
 }
 
 impl Task {
@@ -61,7 +63,20 @@ impl Task {
 
 impl Tasks {
     pub(super) fn new(clock: Clock, random: StdRng, clients: Arc<Clients>) -> Self {
-        Self { clock, random, clients, permits: Arc::new(Semaphore::new(CHECKS_MAX)), running: HashMap::new() }
+        Self {
+            clock,
+            random,
+            clients,
+            permits: Arc::new(Semaphore::new(CHECKS_MAX)),
+            running: HashMap::new(),
+            checks: JoinSet::new(),
+        }
+    }
+
+    /// Whether a check has ended, which it does by a bug only.
+    pub(super) fn any_ended(&mut self) -> bool {
+        while self.checks.try_join_next().is_some() {}
+        self.running.values().any(|task| task.running.is_finished())
     }
 
     /// Ends the tasks of endpoints that are not checked any more, or otherwise, and begins those of new ones.
@@ -73,7 +88,7 @@ impl Tasks {
                 for endpoint in &version.endpoints {
                     let key = (service.spec.name.clone(), version.name.clone(), endpoint.address);
                     let task = match before.remove(&key) {
-                        Some(task) if task.is_of(endpoint, &probe) => task,
+                        Some(task) if task.is_of(endpoint, &probe) && !task.running.is_finished() => task,
                         other => {
                             other.into_iter().for_each(Task::end);
                             self.begin(&probe, service, spec, endpoint)
@@ -105,7 +120,7 @@ impl Tasks {
             random: StdRng::from_rng(&mut self.random),
         };
         let stats = Arc::clone(&endpoint.stats);
-        Task { spec: spec.clone(), clock: self.clock, stats, running: tokio::spawn(check.run()) }
+        Task { spec: spec.clone(), clock: self.clock, stats, running: self.checks.spawn(check.run()) }
     }
 }
 

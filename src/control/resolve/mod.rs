@@ -20,7 +20,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
 use crate::table::ServiceSpec;
@@ -113,10 +113,12 @@ impl Resolver {
 
     /// Resolves the names of the table until `shutdown` ends. Those that were asked for already are asked for again when
     /// their time is over.
-    pub async fn run(self, mut first: First, shutdown: impl Future<Output = ()>) {
+    pub async fn run(&self, first: &mut First, shutdown: impl Future<Output = ()>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut running: HashMap<Arc<str>, JoinHandle<()>> = HashMap::new();
+        // They end with this.
+        let mut tasks = JoinSet::new();
+        let mut running: HashMap<Arc<str>, AbortHandle> = HashMap::new();
         // Made when the first name comes: who uses none needs no name servers.
         let mut dns: Option<Dns> = None;
         let mut known = None;
@@ -127,12 +129,15 @@ impl Resolver {
                 _ = ticks.tick() => {}
             }
             let table = self.published.load_full();
-            if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &table)) {
+            while tasks.try_join_next().is_some() {}
+            // One that has ended did so by a bug, and begins again.
+            let all_run = running.values().all(|task| !task.is_finished());
+            if all_run && known.as_ref().is_some_and(|known| Arc::ptr_eq(known, &table)) {
                 continue;
             }
             let hosts = hosts(table.services().map(|service| &service.spec));
             running.retain(|host, task| {
-                let stays = hosts.contains(host);
+                let stays = hosts.contains(host) && !task.is_finished();
                 if !stays {
                     task.abort();
                 }
@@ -141,7 +146,7 @@ impl Resolver {
             for host in hosts.into_iter().filter(|host| !running.contains_key(host)).collect::<Vec<_>>() {
                 let dns = dns.get_or_insert_with(|| Dns::new(self.server)).clone();
                 let asked = first.0.remove(&host);
-                running.insert(Arc::clone(&host), tokio::spawn(follow(host, dns, self.handle.clone(), asked)));
+                running.insert(Arc::clone(&host), tasks.spawn(follow(host, dns, self.handle.clone(), asked)));
             }
             known = Some(table);
         }

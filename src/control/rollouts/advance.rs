@@ -19,7 +19,7 @@ use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
 use crate::rollout::event::{Cause, Ending, EventWord, Happened, Move, Pause};
 use crate::rollout::run::{Phase, Rollout};
-use crate::rollout::stage::Task;
+use crate::rollout::stage::{Answer, Task};
 use crate::table::Name;
 
 impl Director {
@@ -146,12 +146,19 @@ impl Director {
             places,
         };
         let answers = self.answers.0.clone();
-        let doing = tokio::spawn(async move {
-            if let Some(answer) = duty.done(task).await {
+        let doing = tokio::spawn(async move { duty.done(task).await });
+        run.does(Some(doing.abort_handle()));
+        tokio::spawn(async move {
+            let answer = match doing.await {
+                Ok(answer) => answer,
+                // A task that was put off answers nothing.
+                Err(ended) if ended.is_cancelled() => None,
+                Err(_panic) => Some(Answer::Failed("a bug of the proxy ended this task, see the log".to_owned())),
+            };
+            if let Some(answer) = answer {
                 answers.send((id, task, answer)).await.ok();
             }
         });
-        run.does(Some(doing.abort_handle()));
     }
 
     /// Puts a rollout that has ended away.

@@ -41,6 +41,9 @@ use crate::tls::Clients;
 /// Rollouts that are remembered from earlier.
 pub(super) const KEPT: u32 = 100;
 
+/// Answers of tasks that may wait.
+const ANSWERS_MAX: usize = 64;
+
 /// How long a rollout that is over is in the metrics.
 const SHOWN_AFTER_MS: i64 = 60_000;
 
@@ -140,7 +143,7 @@ impl Director {
             means,
             clock: Instant::now(),
             inbox,
-            answers: mpsc::channel(64),
+            answers: mpsc::channel(ANSWERS_MAX),
             running: BTreeMap::new(),
             finished: BTreeMap::new(),
             shown,
@@ -150,7 +153,9 @@ impl Director {
     }
 
     /// Goes on with what was stored, then works until `shutdown` ends. Rollouts under way stay so in the store.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+    /// Called again after a panic, it begins with what was stored.
+    pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
+        self.forget();
         self.restore().await;
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -163,6 +168,13 @@ impl Director {
                 _ = ticks.tick() => self.tick().await,
             }
         }
+    }
+
+    /// As it was before anything was read.
+    fn forget(&mut self) {
+        std::mem::take(&mut self.running).values().for_each(|run| run.count_out(&self.means.registry));
+        self.finished.clear();
+        (self.last_id, self.answers) = (None, mpsc::channel(ANSWERS_MAX));
     }
 
     pub(super) fn now(&self) -> Duration {

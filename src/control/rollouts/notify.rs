@@ -136,7 +136,7 @@ impl Notifier {
 impl Courier {
     /// Brings messages to their targets until `shutdown` ends or nobody can tell any more; then what is left has a few
     /// seconds.
-    pub async fn run(mut self, shutdown: impl Future<Output = ()>) {
+    pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
         self.adapt();
         let mut followed = true;
@@ -163,7 +163,9 @@ impl Courier {
         let targets = self.targets.borrow_and_update().clone();
         let mut before = std::mem::take(&mut self.lanes);
         for target in targets {
-            let lane = before.remove(&target.name).unwrap_or_else(|| self.begin(&target));
+            // One that has ended did so by a bug, with the message that it had.
+            let lane = before.remove(&target.name).filter(|lane| !lane.running.is_finished());
+            let lane = lane.unwrap_or_else(|| self.begin(&target));
             lane.target.send_if_modified(|known| {
                 let changed = **known != *target;
                 known.clone_from(&target);
@@ -191,6 +193,9 @@ impl Courier {
     fn hand_out(&mut self, letter: &Arc<Letter>) {
         // The results of lanes that were ended are not kept.
         while self.running.try_join_next().is_some() {}
+        if self.lanes.values().any(|lane| lane.running.is_finished()) {
+            self.adapt();
+        }
         for (target, lane) in &self.lanes {
             if !lane.target.borrow().events.contains(&letter.event) {
                 continue;
@@ -203,7 +208,7 @@ impl Courier {
         }
     }
 
-    async fn finish(mut self) {
+    async fn finish(&mut self) {
         while let Ok(letter) = self.queue.try_recv() {
             self.hand_out(&letter);
         }
@@ -389,8 +394,8 @@ mod tests {
             let (targets, followed) = watch::channel(targets.into_iter().map(Arc::new).collect());
             let (notifier, courier) = notifier(followed, Poster::default(), StdRng::seed_from_u64(7));
             let (shutdown, ended) = oneshot::channel::<()>();
-            let courier = Courier { backoff, ..courier };
-            let running = tokio::spawn(courier.run(async { drop(ended.await) }));
+            let mut courier = Courier { backoff, ..courier };
+            let running = tokio::spawn(async move { courier.run(async { drop(ended.await) }).await });
             Self { notifier, targets, shutdown, running }
         }
 

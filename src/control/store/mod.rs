@@ -166,6 +166,12 @@ impl Store {
         &self.path
     }
 
+    /// Whether it is gone when it is closed.
+    #[must_use]
+    pub fn is_in_memory(&self) -> bool {
+        self.lock.is_none()
+    }
+
     /// Why nothing can be written, if that was known when it was opened.
     #[must_use]
     pub fn problem(&self) -> Option<StoreError> {

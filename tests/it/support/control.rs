@@ -56,13 +56,13 @@ impl Control {
         let registry = Arc::new(Registry::new(1));
         let writer = Writer::new(store, Arc::clone(&registry), services).unwrap();
         let (published, store_problem) = (writer.published(), writer.store_problem());
-        let (handle, _thread) = writer.start().unwrap();
+        let (handle, _thread) = writer.start(pointsman::supervise::Part::alone("writer")).unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
         let live = Arc::new(Live::default());
         let (targets, notified) = watch::channel(Vec::new());
         let poster = Poster::default();
         let (notifier, _courier) = notifier(notified, poster.clone(), StdRng::seed_from_u64(1));
-        let (director, rollouts, shown) = Director::new(Means {
+        let (mut director, rollouts, shown) = Director::new(Means {
             handle: handle.clone(),
             published: Arc::clone(&published),
             registry: Arc::clone(&registry),
@@ -73,10 +73,11 @@ impl Control {
             known: watch::channel(Arc::default()).1,
             targets,
         });
-        tokio::spawn(director.run(std::future::pending()));
+        tokio::spawn(async move { director.run(std::future::pending()).await });
         let exporter = Arc::new(
             Exporter::new(Sources {
                 logs: Default::default(),
+                supervisor: Default::default(),
                 rollouts: shown,
                 published,
                 registry: Arc::clone(&registry),
@@ -105,7 +106,7 @@ impl Control {
         let shutdown = async {
             stopped.await.ok();
         };
-        let served = tokio::spawn(admin::serve((listener, None), Arc::clone(&admin), shutdown));
+        let served = tokio::spawn(admin::serve((Arc::new(listener), None), Arc::clone(&admin), shutdown));
         Self { handle, admin, address, facts, stop: Some(stop), served }
     }
 

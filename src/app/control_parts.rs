@@ -1,0 +1,104 @@
+//! The parts of the control plane that run as tasks, with what each of them works on.
+
+use std::sync::Arc;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use tokio::sync::watch;
+
+use super::hangup::Hangups;
+use super::log_file::Rotation;
+use super::systemd;
+use super::tasks::{Tasks, stopped};
+use crate::control::admin::{self, Admin};
+use crate::control::export::Exporter;
+use crate::control::health::{self, Clock};
+use crate::control::live::Live;
+use crate::control::publish::Published;
+use crate::control::renew::Renewal;
+use crate::control::resolve::{First, Resolver};
+use crate::control::retired::Retired;
+use crate::control::rollouts::director::Director;
+use crate::control::rollouts::notify::Courier;
+use crate::control::upkeep;
+use crate::control::watch::{ConfigFacts, ConfigWatch};
+use crate::supervise::{Kind, Supervisor};
+use crate::tls::{Clients, ServerSide};
+
+/// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
+pub(super) struct ControlParts {
+    pub(super) listener: admin::Listener,
+    pub(super) admin_tls: Option<Arc<ServerSide>>,
+    pub(super) admin: Arc<Admin>,
+    pub(super) watch: Option<ConfigWatch>,
+    pub(super) log_file: Option<Rotation>,
+    pub(super) renewal: Renewal,
+    pub(super) live: Arc<Live>,
+    pub(super) published: Published,
+    pub(super) resolver: Resolver,
+    pub(super) names: First,
+    pub(super) clients: Arc<Clients>,
+    pub(super) clock: Clock,
+    pub(super) exporter: Arc<Exporter>,
+    pub(super) reloads: watch::Receiver<ConfigFacts>,
+    pub(super) supervisor: Supervisor,
+    pub(super) director: Director,
+    pub(super) courier: Courier,
+    pub(super) retired: Retired,
+    pub(super) hangups: Hangups,
+}
+
+impl ControlParts {
+    /// Begins all of them.
+    pub(super) fn begin(self, tasks: &mut Tasks) {
+        let Self { hangups, clock, published, .. } = self;
+        let state = (Some(Arc::new(self.listener)), self.admin_tls, self.admin);
+        tasks.keep("admin API", Kind::Waiting, state, serve_admin);
+        if let Some(watch) = self.watch {
+            tasks.keep("config watch", Kind::Steady, (watch, hangups.config), async |(watch, hangup), stop| {
+                watch.run(hangup, stopped(stop)).await;
+            });
+        }
+        if let Some(log_file) = self.log_file {
+            tasks.keep("log rotation", Kind::Waiting, (log_file, hangups.log), async |(log_file, hangup), stop| {
+                log_file.run(hangup, stopped(stop)).await;
+            });
+        }
+        tasks.keep("renewal", Kind::Waiting, (self.renewal, hangups.material), async |(renewal, hangup), stop| {
+            renewal.run(hangup, stopped(stop)).await;
+        });
+        tasks.keep("rates", Kind::Steady, (self.live, Arc::clone(&published)), async |(live, published), stop| {
+            live.run(Arc::clone(published), stopped(stop)).await;
+        });
+        tasks.keep("upkeep", Kind::Steady, self.resolver.handle.clone(), async |handle, stop| {
+            upkeep::run(handle.clone(), stopped(stop)).await;
+        });
+        tasks.keep("resolver", Kind::Steady, (self.resolver, self.names), async |(resolver, names), stop| {
+            resolver.run(names, stopped(stop)).await;
+        });
+        tasks.keep("health", Kind::Steady, (published, self.clients), async move |(published, clients), stop| {
+            let chance = (clock, StdRng::from_rng(&mut rand::rng()));
+            health::run(Arc::clone(published), Arc::clone(clients), chance, stopped(stop)).await;
+        });
+        tasks.keep("exporter", Kind::Steady, self.exporter, async |exporter, stop| exporter.run(stopped(stop)).await);
+        let state = (self.reloads, hangups.systemd, self.supervisor);
+        tasks.keep("systemd", Kind::Waiting, state, async |(reloads, hangup, supervisor), stop| {
+            systemd::run(reloads, hangup, supervisor, stopped(stop)).await;
+        });
+        tasks.keep("rollouts", Kind::Steady, self.director, async |director, stop| director.run(stopped(stop)).await);
+        tasks.keep("courier", Kind::Waiting, self.courier, async |courier, stop| courier.run(stopped(stop)).await);
+        tasks.keep("retired", Kind::Steady, self.retired, async |retired, stop| retired.run(stopped(stop)).await);
+    }
+}
+
+/// What the admin API runs on. Its socket is closed when the process stops, and not when the API ends before that.
+type AdminState = (Option<Arc<admin::Listener>>, Option<Arc<ServerSide>>, Arc<Admin>);
+
+async fn serve_admin((listener, tls, admin): &mut AdminState, stop: watch::Receiver<bool>) {
+    let Some(ours) = listener.clone() else { return };
+    let stopping = async {
+        stopped(stop).await;
+        listener.take();
+    };
+    admin::serve((ours, tls.clone()), Arc::clone(admin), stopping).await;
+}

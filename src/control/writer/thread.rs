@@ -1,0 +1,110 @@
+//! The writer's thread: it answers call after call, and begins again with its store when a bug ends it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
+
+use tokio::sync::mpsc;
+
+use super::super::fault::chain;
+use super::super::handle::{ApplyError, CALLS_MAX, Call, Handle};
+use super::{Books, StartError, Writer};
+use crate::supervise::{Part, panic_text};
+
+impl Writer {
+    /// Starts the thread. It ends, and closes the store, when the last handle is dropped; join it before exiting.
+    ///
+    /// # Errors
+    /// [`StartError`] when the system has no thread.
+    pub fn start(self, part: Part) -> Result<(Handle, thread::JoinHandle<()>), StartError> {
+        let (calls, inbox) = mpsc::channel(CALLS_MAX);
+        let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || self.run(inbox, &part))?;
+        Ok((Handle(calls), thread))
+    }
+
+    /// Answers until the last handle is dropped. A bug that ends it costs the call that it had: it begins again with what is
+    /// in the store, which may be one change more than is in force, if that was committed and not published.
+    fn run(mut self, mut inbox: mpsc::Receiver<Call>, part: &Part) {
+        let mut ended = false;
+        loop {
+            let served = catch_unwind(AssertUnwindSafe(|| {
+                if ended {
+                    self.begin_again(part);
+                }
+                self.serve(&mut inbox, part);
+            }));
+            let Err(panic) = served else { return };
+            let Some(pause) = part.ended(&panic_text(&*panic)) else { return };
+            thread::sleep(pause);
+            ended = true;
+        }
+    }
+
+    /// Goes on from what is in the store: everything that was answered is.
+    fn begin_again(&mut self, part: &Part) {
+        // What is wrong with its files is told already.
+        self.look_after_store().ok();
+        if let Err(error) = self.read_again() {
+            let error = chain(&error);
+            tracing::error!(error, "cannot read the store again; changes are refused until it works");
+        }
+        part.runs_again();
+    }
+
+    fn read_again(&mut self) -> Result<(), ApplyError> {
+        match std::mem::replace(&mut self.books, Books::Lost) {
+            Books::Lent => {
+                self.books = Books::Lent;
+                Ok(())
+            }
+            // It cannot be opened a second time.
+            Books::Open(store) if store.is_in_memory() => {
+                let specs = self.state.specs.values().map(std::sync::Arc::clone).collect();
+                self.restore(*store, specs)
+            }
+            Books::Open(store) => {
+                drop(store);
+                self.take_back()
+            }
+            Books::Lost => self.take_back(),
+        }
+    }
+
+    fn serve(&mut self, inbox: &mut mpsc::Receiver<Call>, part: &Part) {
+        let next = |inbox: &mut mpsc::Receiver<Call>| {
+            part.idle();
+            inbox.blocking_recv().inspect(|_| part.beat())
+        };
+        // Whoever asked may have gone; what was applied stays applied.
+        while let Some(call) = next(inbox) {
+            match call {
+                Call::Apply(request, answer) => drop(answer.send(self.apply(&request))),
+                Call::Revisions { before, limit, answer } => {
+                    drop(answer.send(self.read(|store| store.revisions(before, limit))));
+                }
+                Call::Revision(number, answer) => drop(answer.send(self.read(|store| store.revision(number)))),
+                Call::Rollouts(limit, answer) => drop(answer.send(self.read(|store| store.rollouts(limit)))),
+                Call::Facts(answer) => drop(answer.send(self.facts())),
+                Call::Lend(answer) => {
+                    // What is not on the files that the other process will open would be lost with this one's.
+                    let secured = self.look_after_store();
+                    if secured.is_ok() {
+                        self.books = Books::Lent;
+                    }
+                    answer.send(secured).ok();
+                }
+                Call::LookAfterStore(answer) => {
+                    // What is wrong is told already.
+                    self.look_after_store().ok();
+                    answer.send(()).ok();
+                }
+                Call::TakeBack(answer) => drop(answer.send(self.take_back())),
+                Call::Resolved(host, found, told) => {
+                    self.resolved(&host, found);
+                    told.send(()).ok();
+                }
+            }
+        }
+        // The last chance for what was acknowledged before its file was gone; an error is told.
+        self.look_after_store().ok();
+    }
+}

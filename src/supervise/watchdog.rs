@@ -1,0 +1,107 @@
+//! Looks whether parts make progress.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::Supervisor;
+
+/// The time between two looks.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// What the looks at one part have found. Pure: what was seen goes in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Pulse {
+    beats: u64,
+    /// Looks without progress.
+    looks: u32,
+    stalled: bool,
+}
+
+impl Pulse {
+    /// Takes what a look has seen: how often the part has beaten, and whether it waits for something to do.
+    pub fn look(&mut self, beats: u64, idle: bool, looks_max: u32) {
+        let progress = idle || beats != self.beats;
+        self.looks = if progress { 0 } else { self.looks.saturating_add(1) };
+        self.beats = beats;
+        self.stalled = self.looks >= looks_max;
+    }
+
+    /// Whether there was no progress for too long.
+    #[must_use]
+    pub fn is_stalled(&self) -> bool {
+        self.stalled
+    }
+}
+
+impl Supervisor {
+    /// Looks for ever.
+    pub async fn watch(&self) -> Infallible {
+        let mut looks = interval(LOOK);
+        // After a suspension one look is late, and not many at once.
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            looks.tick().await;
+            self.look();
+        }
+    }
+
+    fn look(&self) {
+        let parts = self.parts().clone();
+        #[cfg(debug_assertions)]
+        super::inject::look(&parts);
+        parts.iter().for_each(super::Part::look);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Kind, PartState, Supervisor};
+    use super::*;
+
+    #[test]
+    fn a_part_without_progress_is_stalled_until_it_goes_on_and_one_that_waits_is_not() {
+        let mut pulse = Pulse::default();
+        pulse.look(7, false, 3);
+        for look in 1..10 {
+            pulse.look(7, false, 3);
+            assert_eq!(pulse.is_stalled(), look >= 3);
+        }
+        pulse.look(8, false, 3);
+        assert!(!pulse.is_stalled());
+        (0..100).for_each(|_| pulse.look(8, true, 3));
+        assert!(!pulse.is_stalled(), "it has nothing to do");
+    }
+
+    #[test]
+    fn a_stall_is_shown_and_makes_unready_unless_it_is_a_log() {
+        let supervisor = Supervisor::default();
+        let (worker, log) = (supervisor.part("worker-0", Kind::Thread), supervisor.part("log", Kind::Log));
+        let looks = |count| (0..count).for_each(|_| supervisor.look());
+        worker.beat();
+        looks(10);
+        assert_eq!((supervisor.problem(), supervisor.turns()), (None, true));
+        looks(1);
+        assert_eq!(supervisor.problem().as_deref(), Some("worker-0 makes no progress"));
+        assert!(!supervisor.turns());
+        worker.beat();
+        looks(1);
+        assert_eq!((supervisor.problem(), log.view().state), (None, PartState::Stalled));
+        log.idle();
+        looks(1);
+        assert_eq!(log.view().state, PartState::Running, "it waits for something to say");
+    }
+
+    #[test]
+    fn a_slow_disk_is_no_stall() {
+        let supervisor = Supervisor::default();
+        let writer = supervisor.part("writer", Kind::Steady);
+        writer.beat();
+        (0..60).for_each(|_| supervisor.look());
+        assert_eq!(supervisor.problem(), None);
+        supervisor.look();
+        assert_eq!(supervisor.problem().as_deref(), Some("writer makes no progress"));
+        assert!(supervisor.turns(), "no watchdog outside may end the process for it");
+    }
+}
