@@ -25,7 +25,7 @@ pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
     let Found { config, problems, warnings } = Found::at(path);
     if json {
         let found = serde_json::json!({ "good": problems.is_empty(), "problems": problems, "warnings": warnings });
-        text::print(&format!("{found:#}\n"));
+        text::print(&text::json(&found));
         return code(&problems);
     }
     warn(path, &warnings, &text::complain);

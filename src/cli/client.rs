@@ -278,6 +278,7 @@ fn problem_line(item: &Value) -> String {
 }
 
 fn problem_text(status: StatusCode, problem: &Value) -> String {
+    let problem = &super::text::harmless_texts(problem.clone());
     let text = |key: &str| problem.get(key).and_then(Value::as_str);
     let listed = problem.get("problems").and_then(Value::as_array).is_some_and(|problems| !problems.is_empty());
     let mut lines = vec![match (text("title"), text("detail").filter(|_| !listed)) {

@@ -165,9 +165,10 @@ impl Remote {
         Ok(AdminClient::new(&self.admin, token)?.with_tls(self.tls()))
     }
 
-    /// Makes a call whose answer is not printed.
+    /// Makes a call whose answer is not printed at once.
     fn ask(&self, call: Call<'_>) -> Result<Value, CommandError> {
-        Ok(self.client()?.call_for(client::ANSWER_TIMEOUT, call)?)
+        let answer = self.client()?.call_for(client::ANSWER_TIMEOUT, call)?;
+        Ok(if self.json { answer } else { text::harmless_texts(answer) })
     }
 
     /// The same for a call that may take longer.
@@ -180,14 +181,10 @@ impl Remote {
         let answer = self.client()?.call_for(patience, call);
         if let (true, Err(error)) = (self.json, &answer) {
             // Scripts read standard output; people read the same on standard error.
-            text::print(&format!("{:#}\n", error.to_json()));
+            text::print(&text::json(&error.to_json()));
         }
         let answer = answer?;
-        if self.json {
-            text::print(&format!("{answer:#}\n"));
-        } else {
-            text::print(&show(&answer));
-        }
+        text::print(&if self.json { text::json(&answer) } else { show(&text::harmless_texts(answer)) });
         Ok(())
     }
 }

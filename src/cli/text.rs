@@ -105,14 +105,50 @@ pub fn width_of(text: &str) -> usize {
     text.width()
 }
 
+/// Whether a character in what others wrote (reasons, authors, what hooks said) does more than stand there: it moves the
+/// cursor, ends a line, or turns the order of those around it, so that another text is read than was written
+/// (<https://trojansource.codes>).
+fn acts(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}')
+}
+
+/// What others wrote, with the characters that act escaped.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    text.chars().map(|c| if acts(c) { c.escape_default().to_string() } else { c.to_string() }).collect()
+}
+
+/// An answer for people: all of its texts are harmless, whatever shows them.
+#[must_use]
+pub fn harmless_texts(answer: Value) -> Value {
+    match answer {
+        Value::String(text) => Value::String(harmless(&text)),
+        Value::Array(list) => list.into_iter().map(harmless_texts).collect(),
+        Value::Object(map) => map.into_iter().map(|(key, value)| (harmless(&key), harmless_texts(value))).collect(),
+        other @ (Value::Null | Value::Bool(_) | Value::Number(_)) => other,
+    }
+}
+
+/// JSON for scripts, which is shown on terminals too: the same characters as escapes of JSON, so that the values are what they
+/// were.
+#[must_use]
+pub fn json(value: &Value) -> String {
+    let mut text = String::new();
+    for c in format!("{value:#}").chars() {
+        match acts(c) && c != '\n' {
+            true => c.encode_utf16(&mut [0; 2]).iter().for_each(|unit| text.push_str(&format!("\\u{unit:04x}"))),
+            false => text.push(c),
+        }
+    }
+    text + "\n"
+}
+
 /// A member of a JSON object as text; `-` if it is not there.
 #[must_use]
 pub fn member(value: &Value, name: &str) -> String {
     match (&value[name], value[name].as_str()) {
-        // What others wrote must not move the cursor or forge a line.
-        (_, Some(text)) => {
-            text.chars().map(|c| if c.is_control() { c.escape_default().to_string() } else { c.to_string() }).collect()
-        }
+        (_, Some(text)) => harmless(text),
         (Value::Null, None) => "-".to_owned(),
         (other, None) => other.to_string(),
     }
@@ -148,6 +184,21 @@ mod tests {
             wide.row(vec![(name.to_owned(), Tone::Plain), (why.to_owned(), Tone::Plain)]);
         }
         assert_eq!(wide.render(), "  部署  x\n  abcd  x\n", "by cells, not by characters");
+    }
+
+    #[test]
+    fn what_acts_is_escaped_and_stays_what_it_was() {
+        let written = "a\u{202e}b\u{2066}c\u{9b}d\u{7f}e\nf\u{200f}\u{2028}é\u{200d}漢\u{1f600}";
+        assert_eq!(
+            harmless(written),
+            "a\\u{202e}b\\u{2066}c\\u{9b}d\\u{7f}e\\nf\\u{200f}\\u{2028}é\u{200d}漢\u{1f600}"
+        );
+        let answer = serde_json::json!({ "reason": written, "list": [{ "k\u{202e}": written }], "n": 1, "no": null });
+        let text = json(&answer);
+        assert!(!text.chars().any(|c| acts(c) && c != '\n') && text.contains("é\u{200d}漢"), "{text}");
+        assert_eq!(serde_json::from_str::<Value>(&text).expect("JSON"), answer);
+        let shown = harmless_texts(answer).to_string();
+        assert!(!shown.chars().any(acts), "{shown}");
     }
 
     #[test]

@@ -300,6 +300,47 @@ fn a_change_warns_of_a_version_that_cannot_answer() {
 }
 
 #[test]
+fn what_callers_wrote_cannot_turn_a_line_round() {
+    let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
+    let process = Process::start(&path);
+    let admin = format!("http://{}", process.admin_address);
+    // "shift of 5 %" that reads as another one, a line of its own, and a sequence of the terminal's in one character.
+    let reason = "canary \u{202e}% 001\u{202c}\u{2066}x\u{2069}\n41  2026  by ada\u{9b}2J";
+    let acts = |c: char| c.is_control() && c != '\n' || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let shown = |arguments: &[&str]| {
+        let (_, output, errors) = pointsman(&[&["--admin", &admin], arguments].concat());
+        let text = output + &errors;
+        assert!(!text.chars().any(acts), "{arguments:?}: {text:?}");
+        text
+    };
+    shown(&["shift", "shop", "v1=60", "v2=40", "--reason", reason]);
+    let text = shown(&["history"]);
+    assert!(text.contains("canary \\u{202e}% 001") && !text.lines().any(|line| line.starts_with("41")), "{text}");
+    let json: serde_json::Value = serde_json::from_str(&shown(&["--json", "history"])).unwrap();
+    assert_eq!(json["revisions"][0]["reason"], reason, "the value is what it was");
+    shown(&["flip", "shop", "v1"]);
+    shown(&["rollout", "start", "shop", "--to", "v2", "--reason", reason]);
+    for words in [
+        &["rollout", "status"][..],
+        &["rollout", "status", "shop"],
+        &["--json", "rollout", "status", "shop"],
+        &["rollout", "pause", "shop", "--reason", reason],
+        &["rollout", "abort", "shop", "--reason", reason],
+        &["--json", "history", "2"],
+        &["status"],
+        &["--json", "status"],
+        // What is refused repeats what was sent.
+        &["flip", "shop", "v1", "--reason", reason, "--hold", reason],
+        &["--json", "flip", "shop", reason],
+        &["rollout", "start", "shop", "--to", reason],
+        &["rollout", "start", "shop", "--set", &format!("bake={reason}")],
+        &["drain", "shop", reason, "10.0.0.1:1"],
+    ] {
+        assert!(!shown(words).is_empty(), "{words:?}");
+    }
+}
+
+#[test]
 fn the_command_line_is_a_client_of_the_admin_api() {
     let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
     let process = Process::start(&path);

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::picture::{Erase, Picture, Size};
 use super::show;
 use crate::cli::client::{Call, CallError};
-use crate::cli::text::{list, member, print};
+use crate::cli::text::{json, list, member, print};
 use crate::cli::{CommandError, Remote};
 
 /// Time between two looks.
@@ -87,7 +87,7 @@ fn summary(rollout: &Value) -> String {
 
 fn end(remote: &Remote, rollout: &Value) -> Result<(), CommandError> {
     if remote.json {
-        print(&format!("{rollout:#}\n"));
+        print(&json(rollout));
     }
     match rollout["ending"].as_str() {
         Some("completed") => Ok(()),
