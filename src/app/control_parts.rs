@@ -8,8 +8,8 @@ use tokio::sync::watch;
 
 use super::hangup::Hangups;
 use super::log_file::Rotation;
-use super::systemd;
 use super::tasks::{Tasks, stopped};
+use super::{descriptors, systemd};
 use crate::control::admin::{self, Admin};
 use crate::control::export::Exporter;
 use crate::control::health::{self, Clock};
@@ -78,7 +78,8 @@ impl ControlParts {
         });
         tasks.keep("health", Kind::Steady, (published, self.clients), async move |(published, clients), stop| {
             let chance = (clock, StdRng::from_rng(&mut rand::rng()));
-            health::run(Arc::clone(published), Arc::clone(clients), chance, stopped(stop)).await;
+            let max = descriptors::checks_max();
+            health::run(Arc::clone(published), Arc::clone(clients), chance, max, stopped(stop)).await;
         });
         tasks.keep("exporter", Kind::Steady, self.exporter, async |exporter, stop| exporter.run(stopped(stop)).await);
         let state = (self.reloads, hangups.systemd, self.supervisor);

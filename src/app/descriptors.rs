@@ -6,6 +6,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Proxy;
 use crate::control::admin::CONNECTIONS_MAX;
+use crate::control::health::CHECKS_MAX;
 
 /// What a worker needs besides connections: its runtime and its listening sockets.
 const DESCRIPTORS_A_WORKER: usize = 6;
@@ -18,6 +19,9 @@ const ADMIN_PART: usize = 16;
 
 /// With less it could not be reached while somebody watches it.
 const ADMIN_CONNECTIONS_MIN: usize = 4;
+
+/// The part of the limit that health checks may have, and tries of paused endpoints as well.
+const CHECKS_PART: usize = 64;
 
 /// What is assumed to be open when the system does not say.
 const DESCRIPTORS_OPEN_DEFAULT: usize = 64;
@@ -68,13 +72,23 @@ pub(super) fn admin_connections_max() -> usize {
     admin_fitting(limit())
 }
 
+/// How many health checks may be under way, and how many tries of paused endpoints.
+pub(super) fn checks_max() -> usize {
+    checks_fitting(limit())
+}
+
+fn checks_fitting(limit: usize) -> usize {
+    (limit / CHECKS_PART).clamp(1, CHECKS_MAX)
+}
+
 fn admin_fitting(limit: usize) -> usize {
     (limit / ADMIN_PART).clamp(ADMIN_CONNECTIONS_MIN, CONNECTIONS_MAX)
 }
 
 fn fitting(limit: usize, used: usize) -> usize {
     // At least one: a proxy that starts has to be able to answer.
-    (limit.saturating_sub(used + DESCRIPTORS_RESERVED + admin_fitting(limit)) / 2).max(1)
+    let others = DESCRIPTORS_RESERVED + admin_fitting(limit) + 2 * checks_fitting(limit);
+    (limit.saturating_sub(used + others) / 2).max(1)
 }
 
 #[cfg(test)]
@@ -83,7 +97,7 @@ mod tests {
 
     #[test]
     fn connections_stay_below_half_of_the_limit() {
-        assert_eq!((fitting(1024, 40), fitting(64, 40), fitting(64, 200)), (454, 4, 1));
+        assert_eq!((fitting(1024, 40), fitting(64, 40), fitting(64, 200)), (438, 3, 1));
         assert_eq!((admin_fitting(64), admin_fitting(1024), admin_fitting(1 << 20)), (4, 64, CONNECTIONS_MAX));
         for limit in [64, 256, 1 << 20] {
             assert!(fitting(limit, 0) < limit / 2);

@@ -35,6 +35,7 @@ mod paths;
 pub mod request;
 
 pub mod router;
+pub mod shortage;
 pub mod slots;
 pub mod spec;
 pub mod traffic;

@@ -12,7 +12,6 @@ use http_body::Body;
 use hyper::client::conn::http2;
 use hyper::rt::Executor;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use rustix::io::Errno;
 use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
@@ -22,6 +21,7 @@ use super::http1::Http1;
 use super::sender::{Load, STREAMS_MAX, Sender, Shared};
 use super::stream::EndpointStream;
 use crate::stats::EndpointStats;
+use crate::table::shortage;
 use crate::table::spec::Protocol;
 use crate::tls::{Handshake, TlsFailure};
 
@@ -86,8 +86,7 @@ impl ConnectError {
     /// Whether it is for want of descriptors or ports of our own, and says nothing of the endpoint.
     #[must_use]
     pub fn is_own(&self) -> bool {
-        let own = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
-        matches!(self, Self::Refused(_, error) if error.raw_os_error().is_some_and(|code| own.contains(&code)))
+        matches!(self, Self::Refused(_, error) if shortage::is_own(error))
     }
 }
 

@@ -34,7 +34,7 @@ fn start(folder: &Path, origin: &Origin, more: &str) -> Process {
 
 /// Connections to `to`, half of them from one address and half from as many of this machine, each with these bytes sent.
 fn crowd(to: SocketAddr, bytes: &[u8]) -> Vec<TcpStream> {
-    let from = |n: u8| IpAddr::V4(Ipv4Addr::new(127, 0, 0, if n % 2 == 0 { 1 } else { n.max(2) }));
+    let from = |n: u8| IpAddr::V4(Ipv4Addr::new(127, 0, 0, if n.is_multiple_of(2) { 1 } else { n.max(2) }));
     let connect = |n| {
         let mut stream = fault::connect_from(from(n), to);
         stream.write_all(bytes).unwrap();

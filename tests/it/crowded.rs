@@ -125,9 +125,9 @@ fn a_connection_with_a_request_makes_no_room() {
 }
 
 /// Each asks, and does not wait for its answer.
-fn ask_all(clients: &mut [Client], request: String) {
+fn ask_all(clients: &mut [Client], request: &str) {
     for client in clients {
-        client.write(&request);
+        client.write(request);
     }
 }
 
@@ -158,7 +158,7 @@ fn an_address_makes_room_for_itself_and_leaves_others_alone() {
     drop((own, more));
     eventually("all have left", || proxy.metric("pointsman_connections", &["side=\"client\""]) < 1.5);
     let mut busy: Vec<Client> = (0..4).map(|_| from([127, 0, 0, 1], &proxy)).collect();
-    ask_all(&mut busy, get("/slow"));
+    ask_all(&mut busy, &get("/slow"));
     proxy.await_metric("pointsman_requests_in_flight", &[], 4.0);
     assert_ne!(from([127, 0, 0, 1], &proxy).end().0, End::Silent);
     proxy.await_metric("pointsman_refusals_total", &["too_many_connections_of_address"], 1.0);
@@ -174,7 +174,7 @@ fn a_trusted_proxy_is_many_clients() {
     let trusted = "connections_per_address_max = 2\ntrusted_proxies = [\"127.0.0.1\"]";
     let proxy = Setup::to(&[&origin]).listener(trusted).start();
     let mut busy: Vec<Client> = (0..10).map(|_| proxy.client()).collect();
-    ask_all(&mut busy, get("/slow"));
+    ask_all(&mut busy, &get("/slow"));
     proxy.await_metric("pointsman_requests_in_flight", &[], 10.0);
     assert_eq!(proxy.client().ask(get("/")).status, 200);
 }
@@ -278,7 +278,7 @@ fn streams_of_one_client_leave_connections_to_endpoints_for_others() {
             Client::over(fault::connect_from(from, process.listener))
         })
         .collect();
-    ask_all(&mut clients, get("/"));
+    ask_all(&mut clients, &get("/"));
     let statuses: Vec<u16> = clients.iter_mut().map(|client| client.answer().status).collect();
     let failed = statuses.iter().filter(|status| **status != 200).count();
     assert_eq!(failed, 0, "of {}: {statuses:?}", statuses.len());

@@ -123,3 +123,27 @@ fn without_a_descriptor_it_waits_and_recovers() {
     }
     assert!(pauses(&process) > before);
 }
+
+#[test]
+fn checks_without_a_descriptor_blame_nobody() {
+    let (origin, folder) = (Origin::saying("hello"), tempfile::tempdir().unwrap());
+    let path = folder.path().join("pointsman.toml");
+    let checks = "versions.v1.health = { path = \"/\", interval = \"100ms\", fall = 2 }\n";
+    std::fs::write(&path, config(origin.address(), origin.address(), checks)).unwrap();
+    let process = Process::start(&path);
+    let limit = |limit: &str| {
+        let id = process.id().to_string();
+        assert!(Command::new("prlimit").args(["--pid", &id, limit]).status().unwrap().success());
+    };
+    let checked = || origin.seen().len();
+    eventually("it is checked", || checked() > 2);
+    limit("--nofile=4:");
+    std::thread::sleep(Duration::from_millis(300));
+    let before = checked();
+    std::thread::sleep(WATCHED);
+    assert_eq!(checked(), before, "no check has a descriptor");
+    limit("--nofile=1024:");
+    assert_eq!(client::send(process.listener, get("/")).status, 200);
+    assert!(!process.told(&["fails its checks"]));
+    eventually("it is checked again", || checked() > before + 1);
+}

@@ -34,6 +34,8 @@ use outliers::Outliers;
 use reconnect::Reconnects;
 use tasks::Tasks;
 
+pub use tasks::CHECKS_MAX;
+
 /// How often a new table is looked for (a check that begins so much later is not missed), and endpoints that are paused are
 /// tried.
 const TICK: Duration = Duration::from_millis(100);
@@ -51,17 +53,19 @@ impl Clock {
 }
 
 /// Looks after the endpoints of the table in force until `shutdown` ends. `random` spreads the checks; `clients` is how
-/// TLS is spoken with endpoints.
+/// TLS is spoken with endpoints. Up to `max` checks are under way at a time, and as many tries of paused endpoints: each
+/// holds a descriptor.
 pub async fn run(
     published: Published,
     clients: Arc<Clients>,
     (clock, random): (Clock, StdRng),
+    max: usize,
     shutdown: impl Future<Output = ()>,
 ) {
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut reconnects = Reconnects::new(Arc::clone(&clients), clock);
-    let mut tasks = Tasks::new(clock, random, clients);
+    let mut reconnects = Reconnects::new(Arc::clone(&clients), clock, max);
+    let mut tasks = Tasks::new(clock, random, clients, max);
     let mut outliers = Outliers::default();
     let mut known: Option<Arc<Table>> = None;
     tokio::pin!(shutdown);

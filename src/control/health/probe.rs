@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use super::super::exchange::{ExchangeError, Peer, Question};
 use super::super::fault::chain;
 use crate::table::health::HealthSpec;
+use crate::table::shortage;
 use crate::table::spec::{Protocol, VersionSpec};
 use crate::tls::{ClientSettings, Clients};
 
@@ -69,6 +70,12 @@ pub enum ProbeError {
 }
 
 impl ProbeError {
+    /// Whether it is for want of descriptors or ports of our own, and says nothing of the endpoint.
+    #[must_use]
+    pub fn is_own(&self) -> bool {
+        matches!(self, Self::Exchange(ExchangeError::Connect(error)) if shortage::is_own(error))
+    }
+
     /// The error and its causes, on one line: what an operator sees of it.
     #[must_use]
     pub fn line(&self) -> String {

@@ -2,7 +2,7 @@
 //!
 //! Every [`TICK`](super::TICK) each paused endpoint is tried once: one that listens again is in rotation a tenth of a second later. A
 //! refusal costs both sides some microseconds, so there is no reason to try less often the longer it lasts, and an operator
-//! who mends something after a night sees it at once. What is bounded is the sum ([`TRIES_A_TICK`], [`TRIES_MAX`]): when a
+//! who mends something after a night sees it at once. What is bounded is the sum ([`TRIES_A_TICK`], and those under way): when a
 //! thousand endpoints are dead they take turns. It runs once in a process, in the control plane; the state is shared by all
 //! workers.
 //!
@@ -27,9 +27,6 @@ use super::Clock;
 /// Tries that begin in a tick: a thousand a second, a few per cent of a core.
 const TRIES_A_TICK: usize = 100;
 
-/// Tries under way, over all endpoints: each holds a descriptor, and those of endpoints that say nothing for long.
-const TRIES_MAX: usize = 256;
-
 /// Tries under way of one endpoint that says nothing. They begin in turns, so that one is fresh whenever it comes back: a lost
 /// SYN is sent again only after a second.
 const TRIES_EACH: u32 = 16;
@@ -44,6 +41,8 @@ pub(super) struct Reconnects {
     clock: Clock,
     known: HashMap<u32, Turns>,
     tries: JoinSet<(u32, Outcome)>,
+    /// Tries under way, over all endpoints: each holds a descriptor, and those of endpoints that say nothing for long.
+    max: usize,
     /// The endpoint of the last turn: the next tick begins after it.
     last: u32,
 }
@@ -99,8 +98,8 @@ impl Turns {
 }
 
 impl Reconnects {
-    pub(super) fn new(clients: Arc<Clients>, clock: Clock) -> Self {
-        Self { clients, clock, known: HashMap::new(), tries: JoinSet::new(), last: 0 }
+    pub(super) fn new(clients: Arc<Clients>, clock: Clock, max: usize) -> Self {
+        Self { clients, clock, known: HashMap::new(), tries: JoinSet::new(), max, last: 0 }
     }
 
     /// Notes how tries ended, and begins those that are due.
@@ -122,7 +121,7 @@ impl Reconnects {
         paused.sort_unstable_by_key(|paused| paused.stats.id.wrapping_sub(self.last).wrapping_sub(1));
         let mut left = TRIES_A_TICK;
         for paused in paused {
-            if left == 0 || self.tries.len() >= TRIES_MAX {
+            if left == 0 || self.tries.len() >= self.max {
                 break;
             }
             let limit = paused.service.spec.policy.connect_timeout;

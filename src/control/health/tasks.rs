@@ -21,9 +21,9 @@ use super::Clock;
 use super::probe::{Probe, ProbeSpec};
 use super::streak::{Streak, Verdict};
 
-/// Checks under way at one time, over all endpoints: each holds a descriptor. Endpoints that hang hold theirs for their
+/// Checks under way at one time, over all endpoints, if there are descriptors for them: each holds one. Endpoints that hang hold theirs for their
 /// timeout; the others wait, and their own time begins after that.
-const CHECKS_MAX: usize = 256;
+pub const CHECKS_MAX: usize = 256;
 
 /// An endpoint of a version of a service.
 type Key = (Name, Name, SocketAddr);
@@ -62,12 +62,13 @@ impl Task {
 }
 
 impl Tasks {
-    pub(super) fn new(clock: Clock, random: StdRng, clients: Arc<Clients>) -> Self {
+    /// With up to `max` checks at a time.
+    pub(super) fn new(clock: Clock, random: StdRng, clients: Arc<Clients>, max: usize) -> Self {
         Self {
             clock,
             random,
             clients,
-            permits: Arc::new(Semaphore::new(CHECKS_MAX)),
+            permits: Arc::new(Semaphore::new(max)),
             running: HashMap::new(),
             checks: JoinSet::new(),
         }
@@ -150,6 +151,10 @@ impl Check {
             drop(permit);
             match asked {
                 Ok(()) => self.passed(&mut streak),
+                // It was not asked: neither a pass nor a failure.
+                Err(error) if error.is_own() => {
+                    tracing::debug!(service = %self.service, error = error.line(), "no descriptor for a health check");
+                }
                 Err(error) => self.failed(&mut streak, error.line()),
             }
         }
