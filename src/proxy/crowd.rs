@@ -95,7 +95,10 @@ impl Place {
         let mut clients = self.crowd.shard(block);
         let new = || Client { block, streams: Arc::default(), connections: 0 };
         let client = clients.entry(block).or_insert_with(new);
-        if client.connections >= self.crowd.per_address_max && !waiting.displace_of(block, Instant::now()) {
+        // As large as the listener's it is no bound: then one that comes has displaced another one already.
+        let bounded = self.crowd.per_address_max < self.crowd.max;
+        let full = bounded && client.connections >= self.crowd.per_address_max;
+        if full && !waiting.displace_of(block, Instant::now()) {
             return Err(Refused::TooManyOfAddress);
         }
         client.connections += 1;
