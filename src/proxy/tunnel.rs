@@ -13,23 +13,30 @@
 //! 1001.
 
 use std::cell::Cell;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
+use std::ops::Range;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
-use tokio::time::{Instant, sleep_until};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::dial::Lease;
 use super::long::Open;
 use super::stream_place::StreamPlace;
 use crate::upstream::{EndpointStream, Incoming};
+
+/// What is read at a time in one direction.
+const ROOM_BYTES: usize = 8 * 1024;
+
+/// How long one side may go on when the other one is gone: what it has said is on its way already.
+const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// A tunnel that both sides agreed on.
 #[derive(Debug)]
@@ -92,12 +99,33 @@ where
     let mut client = Moving { stream: client, first, moved: Rc::clone(&moved) };
     let mut upstream = Moving { stream: upstream, first: unread, moved: Rc::clone(&moved) };
     tokio::select! {
-        ended = copy_bidirectional(&mut client, &mut upstream) => {
-            tracing::debug!(error = ended.err().map(tracing::field::display), "tunnel ended");
-        }
+        () = both_ways(&mut client, &mut upstream) => tracing::debug!("tunnel ended"),
         () = silence(&moved, idle_timeout) => tracing::debug!("tunnel closed: nothing moved for too long"),
         () = poll_fn(|cx| open.poll_closed(cx)) => tracing::debug!("tunnel closed: its version was left behind"),
     }
+}
+
+/// Carries bytes until both sides have ended. When one breaks, what it said before is passed on all the same, and so is what
+/// the other one still says, for a moment: a side that closes after its last word has often not read all that was sent to
+/// it, and the first that is seen of it is then that it takes no more.
+async fn both_ways<C, U>(client: &mut C, upstream: &mut U)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    U: AsyncRead + AsyncWrite + Unpin,
+{
+    let (mut forth, mut back) = (Way::default(), Way::default());
+    let mut patience: Option<Pin<Box<Sleep>>> = None;
+    poll_fn(|cx| {
+        let ended = [forth.poll(client, upstream, cx), back.poll(upstream, client, cx)];
+        if ended.iter().all(Poll::is_ready) {
+            return Poll::Ready(());
+        }
+        if ended.contains(&Poll::Ready(Ended::Broken)) {
+            return patience.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS_MAX))).as_mut().poll(cx);
+        }
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits until nothing has moved for `limit`.
@@ -108,6 +136,84 @@ async fn silence(moved: &Cell<Instant>, limit: Duration) {
             return;
         }
         sleep_until(until).await;
+    }
+}
+
+/// How one direction has ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Ended {
+    /// All that its source said was passed on, and its end.
+    Well,
+    /// Its source or its target is gone. What came before was passed on as far as it could be.
+    Broken,
+}
+
+/// One direction of a tunnel.
+#[derive(Debug)]
+struct Way {
+    room: Box<[u8]>,
+    /// What of the room is to be written.
+    waiting: Range<usize>,
+    /// Whether something was written and not flushed.
+    unflushed: bool,
+    /// How the source has ended.
+    source: Option<Ended>,
+    ended: Option<Ended>,
+}
+
+impl Default for Way {
+    fn default() -> Self {
+        let room = vec![0; ROOM_BYTES].into_boxed_slice();
+        Self { room, waiting: 0..0, unflushed: false, source: None, ended: None }
+    }
+}
+
+impl Way {
+    /// Goes on; may be asked again after its end.
+    fn poll<R, W>(&mut self, source: &mut R, target: &mut W, cx: &mut Context<'_>) -> Poll<Ended>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        if self.ended.is_none() {
+            let passed = ready!(self.pass(source, target, cx));
+            self.ended = Some(passed.unwrap_or(Ended::Broken));
+        }
+        self.ended.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// An error is the target's.
+    fn pass<R, W>(&mut self, source: &mut R, target: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<Ended>>
+    where
+        R: AsyncRead + Unpin,
+        W: AsyncWrite + Unpin,
+    {
+        loop {
+            while !self.waiting.is_empty() {
+                match ready!(Pin::new(&mut *target).poll_write(cx, &self.room[self.waiting.clone()]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    written => self.waiting.start += written,
+                }
+                self.unflushed = true;
+            }
+            if let Some(ended) = self.source {
+                ready!(Pin::new(&mut *target).poll_shutdown(cx))?;
+                return Poll::Ready(Ok(ended));
+            }
+            let mut room = ReadBuf::new(&mut self.room);
+            match Pin::new(&mut *source).poll_read(cx, &mut room) {
+                Poll::Ready(Ok(())) if room.filled().is_empty() => self.source = Some(Ended::Well),
+                Poll::Ready(Ok(())) => self.waiting = 0..room.filled().len(),
+                Poll::Ready(Err(_gone)) => self.source = Some(Ended::Broken),
+                Poll::Pending => {
+                    if self.unflushed {
+                        ready!(Pin::new(&mut *target).poll_flush(cx))?;
+                        self.unflushed = false;
+                    }
+                    return Poll::Pending;
+                }
+            }
+        }
     }
 }
 
@@ -152,5 +258,79 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Moving<S> {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex, join, split};
+
+    use super::*;
+
+    /// A side that takes nothing any more.
+    #[derive(Debug)]
+    struct Gone;
+
+    impl AsyncWrite for Gone {
+        fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, _: &[u8]) -> Poll<io::Result<usize>> {
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Err(io::ErrorKind::NotConnected.into()))
+        }
+    }
+
+    #[tokio::test]
+    async fn what_a_side_said_before_it_was_gone_arrives() {
+        let (mut user, mut client) = duplex(64);
+        let (mut origin, upstream) = duplex(64);
+        let mut upstream = join(split(upstream).0, Gone);
+        user.write_all(b"a frame that nobody reads").await.unwrap();
+        let (_, came) = tokio::join!(both_ways(&mut client, &mut upstream), async {
+            // Long after the break was seen.
+            sleep(LAST_WORDS_MAX / 2).await;
+            origin.write_all(b"close").await.unwrap();
+            drop(origin);
+            let mut came = Vec::new();
+            user.read_to_end(&mut came).await.unwrap();
+            came
+        });
+        assert_eq!(came, b"close");
+    }
+
+    #[tokio::test]
+    async fn a_side_that_is_gone_does_not_keep_the_other_one() {
+        let (mut user, mut client) = duplex(64);
+        let (_origin, upstream) = duplex(64);
+        let mut upstream = join(split(upstream).0, Gone);
+        user.write_all(b"x").await.unwrap();
+        let began = Instant::now();
+        both_ways(&mut client, &mut upstream).await;
+        assert_eq!(began.elapsed().as_secs(), LAST_WORDS_MAX.as_secs());
+    }
+
+    #[tokio::test]
+    async fn a_half_that_is_closed_leaves_the_other_one_open() {
+        let (mut user, mut client) = duplex(4096);
+        let (mut origin, mut upstream) = duplex(4096);
+        let talk = async {
+            let mut came = Vec::new();
+            user.write_all(&[b'q'; 1000]).await.unwrap();
+            user.shutdown().await.unwrap();
+            origin.read_to_end(&mut came).await.unwrap();
+            assert_eq!(came.len(), 1000);
+            sleep(LAST_WORDS_MAX * 2).await;
+            origin.write_all(b"answer").await.unwrap();
+            drop(origin);
+            came.clear();
+            user.read_to_end(&mut came).await.unwrap();
+            assert_eq!(came, b"answer");
+        };
+        tokio::join!(both_ways(&mut client, &mut upstream), talk);
     }
 }
