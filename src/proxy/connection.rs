@@ -35,6 +35,13 @@ use crate::stats::Refused;
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
+/// What a server of HTTP/2 says to what is not that: its settings, and that it goes away because of a protocol error (RFC
+/// 9113, 3.4).
+const GOAWAY: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
+
+/// So many of the first bytes are looked at to tell what they are.
+const PEEKED_BYTES_MAX: usize = 128;
+
 /// How long a connection is read at the most after its last answer, so that unread bytes of the client do not turn the
 /// answer into a reset (RFC 9112, 9.6).
 const LINGER_MAX: Duration = Duration::from_secs(10);
@@ -62,6 +69,10 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
     match protocol {
         Ok(Protocol::Http1) => http1::serve(worker, stream, peer, waiting).await,
         Ok(Protocol::Http2) => Box::pin(http2::serve(worker, stream, peer, waiting)).await,
+        Ok(Protocol::Neither) => {
+            worker.stats.refused(Refused::BadHead);
+            Box::pin(last_word(stream, GOAWAY, peer.listener.idle_timeout)).await;
+        }
         Err(Silent::Late) => {
             worker.stats.refused(Refused::HeadTimeout);
             let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
@@ -87,6 +98,8 @@ async fn begin(
 enum Protocol {
     Http1,
     Http2,
+    /// Bytes that no client of HTTP/1.1 sends, where one of HTTP/2 may.
+    Neither,
 }
 
 /// Why it is not known.
@@ -122,16 +135,17 @@ async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<Protocol> {
         let ready = stream.ready(Interest::READABLE).await?;
         // A part of the preface counts as nothing to read, so that the next look comes with the next bytes.
         let looked = stream.try_io(Interest::READABLE, || {
-            let mut bytes = [0; PREFACE.len()];
+            let mut bytes = [0; PEEKED_BYTES_MAX];
             let (count, _) = recv(stream, &mut bytes, RecvFlags::PEEK)?;
             match &bytes[..count] {
                 [] => Err(io::ErrorKind::UnexpectedEof.into()),
-                whole if whole == PREFACE => Ok(Protocol::Http2),
+                whole if whole.starts_with(PREFACE) => Ok(Protocol::Http2),
                 part if PREFACE.starts_with(part) => {
                     *begun = true;
                     Err(io::ErrorKind::WouldBlock.into())
                 }
-                _ => Ok(Protocol::Http1),
+                other if is_http1(other) => Ok(Protocol::Http1),
+                _ => Ok(Protocol::Neither),
             }
         });
         match looked {
@@ -143,6 +157,15 @@ async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<Protocol> {
             looked => return looked,
         }
     }
+}
+
+/// Whether what begins like this may be HTTP/1.1, if only a bad request of it: its first line names the protocol, or has not
+/// ended yet. What begins with the first line of the preface is a client of HTTP/2 that breaks off there.
+fn is_http1(bytes: &[u8]) -> bool {
+    let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
+    let bytes = &bytes[start..];
+    let Some(end) = bytes.iter().position(|byte| *byte == b'\n') else { return true };
+    !bytes.starts_with(&PREFACE[..14]) && bytes[..end].windows(6).any(|six| six.eq_ignore_ascii_case(b" HTTP/"))
 }
 
 /// Writes a refusal to a connection that has no codec (any more), and ends it.

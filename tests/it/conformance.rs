@@ -146,7 +146,6 @@ fn the_protocol_is_told_by_the_first_bytes_in_their_time() {
         Case::forwarded(18, get("/")).sees("GET / HTTP/1.1"),
         Case::forwarded(18, "PRIOR / HTTP/1.1\r\nHost: a\r\n\r\n").sees("PRIOR / HTTP/1.1"),
         Case::refused(18, "PRI * HTTP/2.0\r\n", &[408], "head_timeout"),
-        Case::refused(18, "PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n", &[400, 505], ""),
     ]);
 }
 

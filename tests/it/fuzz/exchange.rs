@@ -125,7 +125,9 @@ fn read(client: &mut Client, to_head: bool) -> Result<Came, TestCaseError> {
             Err(TestCaseError::fail(format!("no answer, after {}", bytes.escape_ascii())))
         }
         Err((end, bytes)) => {
-            prop_assert!(bytes.is_empty(), "half an answer: {}", bytes.escape_ascii());
+            // What an h2c listener says to what is neither of its protocols: GOAWAY.
+            let goaway = bytes.starts_with(b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07") && bytes.len() == 26;
+            prop_assert!(bytes.is_empty() || goaway, "half an answer: {}", bytes.escape_ascii());
             Ok(Came::Over(end))
         }
     }
