@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::descriptors;
@@ -19,8 +18,8 @@ use crate::proxy::proxy_protocol::ProxyProtocol;
 use crate::proxy::rate::{By, Rate};
 use crate::proxy::worker::WorkerSettings;
 use crate::tls::Clients;
-use crate::upstream::PoolSettings;
 use crate::upstream::budget::Budget;
+use crate::upstream::{HeadLimits, PoolSettings};
 
 /// The settings of every worker.
 pub(super) fn worker(
@@ -33,20 +32,21 @@ pub(super) fn worker(
     let proxy = &config.proxy;
     let share = u32::try_from(config::IN_FLIGHT_DEFAULT.div_ceil(workers)).unwrap_or(u32::MAX);
     let capacity = proxy.requests_in_flight_max.map_or(Capacity::Worker(share), Capacity::of_process);
-    let via = |version| {
-        let element = format!("{version} {}", proxy.via);
-        HeaderValue::from_str(&element).unwrap_or(HeaderValue::from_static("1.1 pointsman"))
-    };
+    let process = rand::random();
     WorkerSettings {
         pools: PoolSettings {
             idle_timeout: proxy.upstream_idle_timeout,
             age_max: proxy.upstream_max_age,
             idle_max: proxy.upstream_idle_max,
         },
-        edit: EditSettings { via: via("1.1"), via_http2: via("2.0"), revision: proxy.revision_header },
+        edit: EditSettings::new(proxy.via.as_str(), process, proxy.refuse_loops, proxy.revision_header),
         target_bytes_max: proxy.target_bytes_max,
         head_bytes_max: proxy.head_bytes_max,
         headers_max: proxy.headers_max,
+        response_heads: HeadLimits {
+            bytes_max: proxy.response_heads.bytes_max,
+            headers_max: proxy.response_heads.lines_max,
+        },
         ceiling,
         budget,
         capacity,

@@ -44,8 +44,21 @@ pub struct Proxy {
     pub head_bytes_max: usize,
     /// Most header lines of a request.
     pub headers_max: usize,
+    /// What the head of an endpoint's answer may have.
+    pub response_heads: ResponseHeads,
+    /// Whether a request that has been through this process already is refused.
+    pub refuse_loops: bool,
     /// Most requests in flight, over all workers; `None` is [`IN_FLIGHT_DEFAULT`](super::IN_FLIGHT_DEFAULT), dealt out evenly.
     pub requests_in_flight_max: Option<usize>,
+}
+
+/// The bounds of the heads of endpoints' answers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ResponseHeads {
+    /// In bytes.
+    pub bytes_max: usize,
+    /// In header lines.
+    pub lines_max: usize,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -65,6 +78,9 @@ pub(super) struct RawProxy {
     target_bytes_max: Option<Read<Size>>,
     head_bytes_max: Option<Read<Size>>,
     headers_max: Option<Read<Count>>,
+    response_head_bytes_max: Option<Read<Size>>,
+    response_headers_max: Option<Read<Count>>,
+    refuse_loops: Option<bool>,
     requests_in_flight_max: Option<Read<Count>>,
 }
 
@@ -98,6 +114,7 @@ impl RawProxy {
         let in_flight = limits::optional_count(self.requests_in_flight_max, &at.key("requests_in_flight_max"), report);
         let resolver = self.resolver.as_ref().map(|text| check::socket(text, &at.key("resolver"), report)).transpose();
         let limits = self.limits(at, report);
+        let response_heads = self.response_heads(at, report);
         let (target_bytes_max, head_bytes_max, headers_max) = limits?;
         Ok(Proxy {
             workers: workers?,
@@ -114,6 +131,8 @@ impl RawProxy {
             target_bytes_max,
             head_bytes_max,
             headers_max,
+            response_heads: response_heads?,
+            refuse_loops: self.refuse_loops.unwrap_or(true),
             requests_in_flight_max: in_flight?,
         })
     }
@@ -122,6 +141,16 @@ impl RawProxy {
         // More than the largest machines have.
         let count = setting(self.workers, Count(1), Count(1)..=Count(1024), at, report)?;
         Ok(self.workers.and(NonZeroUsize::new(count.0)))
+    }
+
+    fn response_heads(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<ResponseHeads, Reported> {
+        // Twice what a request may have: origins set cookies and policies of some kilobytes each.
+        let (raw, range) = (self.response_head_bytes_max, Size::kib(8)..=Size::kib(1024));
+        let bytes = setting(raw, Size::kib(64), range, &at.key("response_head_bytes_max"), report);
+        // More lines have no room where they are parsed.
+        let (raw, range) = (self.response_headers_max, Count(1)..=Count(256));
+        let lines = setting(raw, Count(100), range, &at.key("response_headers_max"), report);
+        Ok(ResponseHeads { bytes_max: bytes?.0, lines_max: lines?.0 })
     }
 
     /// The longest target, the longest head and the most header lines.

@@ -42,9 +42,12 @@ pub enum HeadError {
     /// A status line has no status.
     #[error("found no status in an answer")]
     Status,
-    /// There are more lines or bytes than there may be.
-    #[error("found a head with more lines or bytes than it may have")]
+    /// There are more bytes than there may be.
+    #[error("found a head with more bytes than it may have")]
     TooLarge,
+    /// There are more lines than there may be.
+    #[error("found a head with more lines than it may have")]
+    TooManyLines,
     /// Where the body ends cannot be told by its length.
     #[error("found a length that is no number, or two lengths")]
     Length,
@@ -309,7 +312,7 @@ impl From<ParseError> for HeadError {
             ParseError::HeaderName | ParseError::HeaderValue | ParseError::NewLine => Self::Header,
             ParseError::Status => Self::Status,
             ParseError::Token => Self::Header,
-            ParseError::TooManyHeaders => Self::TooLarge,
+            ParseError::TooManyHeaders => Self::TooManyLines,
             ParseError::Version => Self::Version,
         }
     }

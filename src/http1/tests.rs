@@ -240,7 +240,7 @@ fn what_is_no_answer_is_told_why() {
     let large = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(LIMITS.bytes_max));
     assert_eq!(every_cut_of_response(false, &large).expect_err("too large"), HeadError::TooLarge);
     let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(LIMITS.headers_max + 1));
-    assert_eq!(response(false, [many.as_bytes()]).expect_err("too many"), HeadError::TooLarge);
+    assert_eq!(response(false, [many.as_bytes()]).expect_err("too many"), HeadError::TooManyLines);
 }
 
 /// All bytes that wait in `outbox`.

@@ -54,6 +54,7 @@ macro_rules! names {
 names! {
     noted {
         ACCEPT = "accept", ACCEPT;
+        AUTHORIZATION = "authorization", AUTHORIZATION;
         CONNECTION = "connection", CONNECTION;
         CONTENT_LENGTH = "content-length", CONTENT_LENGTH;
         CONTENT_TYPE = "content-type", CONTENT_TYPE;
@@ -72,6 +73,7 @@ names! {
         TRAILER = "trailer", TRAILER;
         TRANSFER_ENCODING = "transfer-encoding", TRANSFER_ENCODING;
         UPGRADE = "upgrade", UPGRADE;
+        VIA = "via", VIA;
         X_FORWARDED_FOR = "x-forwarded-for", X_FORWARDED;
         X_FORWARDED_HOST = "x-forwarded-host", X_FORWARDED;
         X_FORWARDED_PROTO = "x-forwarded-proto", X_FORWARDED;
@@ -81,14 +83,13 @@ names! {
     }
     rare {
         ALLOW = "allow";
-        AUTHORIZATION = "authorization";
         GRPC_MESSAGE = "grpc-message";
         LOCATION = "location";
         RETRY_AFTER = "retry-after";
         SEC_WEBSOCKET_ACCEPT = "sec-websocket-accept";
         SEC_WEBSOCKET_KEY = "sec-websocket-key";
         SET_COOKIE = "set-cookie";
-        VIA = "via";
+        WWW_AUTHENTICATE = "www-authenticate";
     }
 }
 

@@ -57,6 +57,11 @@ impl Present {
     /// `grpc-status`.
     pub const GRPC_STATUS: Self = Self(1 << 19);
 
+    /// `Via`.
+    pub const VIA: Self = Self(1 << 20);
+    /// `Authorization`.
+    pub const AUTHORIZATION: Self = Self(1 << 21);
+
     /// Whether one of these is there.
     #[must_use]
     pub fn has(self, kinds: Self) -> bool {
@@ -95,6 +100,8 @@ impl Present {
             b"cookie" => Self::COOKIE,
             b"date" => Self::DATE,
             b"grpc-status" => Self::GRPC_STATUS,
+            b"via" => Self::VIA,
+            b"authorization" => Self::AUTHORIZATION,
             other => Self::kind_of_many(other),
         }
     }
@@ -146,6 +153,8 @@ mod tests {
             ("Cookie", Present::COOKIE),
             ("Date", Present::DATE),
             ("Grpc-Status", Present::GRPC_STATUS),
+            ("Via", Present::VIA),
+            ("Authorization", Present::AUTHORIZATION),
             ("X_Forwarded_For", Present::UNDERSCORE),
             ("X-Forwarded-_", Present::UNDERSCORE | Present::X_FORWARDED),
             ("X-Forwarded", Present::default()),

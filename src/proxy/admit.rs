@@ -142,7 +142,7 @@ fn method(method: &Method) -> Result<(), Refusal> {
 /// Rules 2 and 13: the codec looks at the first length only, and has a bound of its own that answers without a reason.
 fn http2_head(head: &RequestHead, fits: bool) -> Result<(), Refusal> {
     if !fits {
-        let detail = "the head has more lines or bytes than this listener takes";
+        let detail = "the head has more bytes than proxy.head_bytes_max or more header lines than proxy.headers_max";
         return Err(Refusal::new(Refused::HeadTooLarge, detail));
     }
     let mut lengths = head.headers.get_all(CONTENT_LENGTH);

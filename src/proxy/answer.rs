@@ -76,7 +76,7 @@ impl Exchange {
         if self.request_body.ended().is_none() || self.request_body.fault().is_some() {
             self.request_body.abandon();
         } else if let Some(connection) = connection {
-            self.lease.give_back(&self.worker, connection, now);
+            self.lease.give_back(&self.worker, self.observer.private.as_deref(), connection, now);
         }
         self.observer.end(now);
     }

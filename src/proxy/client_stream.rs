@@ -46,6 +46,15 @@ impl ClientStream {
         }
     }
 
+    /// The host that the client named in the handshake, in lower case.
+    #[must_use]
+    pub fn server_name(&self) -> Option<&str> {
+        match self {
+            Self::Plain(_) => None,
+            Self::Tls(stream) => stream.get_ref().1.server_name(),
+        }
+    }
+
     /// The socket, if nothing is around it.
     #[must_use]
     pub fn plain(&self) -> Option<&TcpStream> {

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::body::RequestBody;
 use super::gauge::InFlight;
 use super::observe::Observer;
+use super::private;
 use super::refuse::Refusal;
 use super::stream_place::StreamPlace;
 use super::worker::Worker;
@@ -17,7 +18,7 @@ use crate::table::Version;
 use crate::tls::Handshake;
 use crate::upstream::budget::{Claim, NoPlace, Place};
 use crate::upstream::http1::Http1;
-use crate::upstream::{ConnectError, Opened, Sender, balance, connect};
+use crate::upstream::{ConnectError, ConnectLimits, Opened, Pools, Sender, balance, connect};
 
 /// A connection for one exchange.
 #[derive(Debug)]
@@ -40,11 +41,11 @@ impl Lease {
         self.in_flight.endpoint()
     }
 
-    /// Gives the connection, which came with the answer, back to its pool: both bodies came to their end. A shared one
-    /// never left it.
-    pub fn give_back(&self, worker: &Worker, connection: Box<Http1>, now: Instant) {
+    /// Gives the connection, which came with the answer, back to its pool: both bodies came to their end. That pool is the
+    /// client connection's own, if it has one. A shared one never left it.
+    pub fn give_back(&self, worker: &Worker, own: Option<&Pools<RequestBody>>, connection: Box<Http1>, now: Instant) {
         if !worker.draining() {
-            worker.pools.put(self.in_flight.endpoint(), connection, self.opened, now);
+            own.unwrap_or(&worker.pools).put(self.in_flight.endpoint(), connection, self.opened, now);
         }
     }
 }
@@ -115,6 +116,9 @@ pub async fn dial(
     now: Instant,
     observer: &Observer,
 ) -> Result<Lease, NoConnection> {
+    if let Some(lease) = (!fresh).then(|| kept(worker, version, now, observer)).flatten() {
+        return Ok(lease);
+    }
     let (mut left_out, mut now, mut made_room) = (Vec::new(), now, false);
     let (mut tried, mut own) = (false, false);
     loop {
@@ -137,9 +141,10 @@ pub async fn dial(
         }
         tried = true;
         let opened = Opened::now(&endpoint.stats, now);
+        let limits = ConnectLimits { time: connect_timeout, heads: worker.settings.response_heads };
         let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
         let connected = match tls.transpose() {
-            Ok(tls) => Box::pin(connect((&endpoint.stats, place), version.protocol, tls, connect_timeout)).await,
+            Ok(tls) => Box::pin(connect((&endpoint.stats, place), version.protocol, tls, limits)).await,
             Err(failure) => Err(failure.into()),
         };
         match connected.and_then(|connected| connected.begin().ok_or(ConnectError::Closed(endpoint.address))) {
@@ -164,16 +169,30 @@ pub async fn dial(
                 }
             }
             Err(error) => {
-                let cause = || std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
-                if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now()), cause) {
-                    let (service, version) = (observer.service_name(), version.name.as_str());
-                    let (endpoint, cause) = (endpoint.address, cause());
-                    tracing::warn!(service, version, %endpoint, %error, cause, "the endpoint is paused until it takes connections");
-                }
-                observer.failed(UpstreamFailure::Connect);
+                refused(worker, version, index, &error, observer);
                 left_out.push(index);
             }
         }
         now = Instant::now();
     }
+}
+
+/// A connection that the client has to itself.
+fn kept(worker: &Worker, version: &Version, now: Instant, observer: &Observer) -> Option<Lease> {
+    let (index, sender, opened) = private::take(observer.private.as_deref()?, worker, version, now)?;
+    let in_flight = InFlight::enter(&version.endpoints[index].stats);
+    observer.picked(index);
+    Some(Lease { sender, in_flight, reused: true, since: now, opened })
+}
+
+/// An endpoint took no connection.
+fn refused(worker: &Worker, version: &Version, index: usize, error: &ConnectError, observer: &Observer) {
+    let endpoint = &version.endpoints[index];
+    let cause = || std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+    if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now()), cause) {
+        let (service, version) = (observer.service_name(), version.name.as_str());
+        let (endpoint, cause) = (endpoint.address, cause());
+        tracing::warn!(service, version, %endpoint, %error, cause, "the endpoint is paused until it takes connections");
+    }
+    observer.failed(UpstreamFailure::Connect);
 }

@@ -7,11 +7,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::admit::{Admitted, BodyFraming};
 use super::connection_header;
+use super::refuse::Refusal;
 use crate::message::names::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, X_REVISION,
 };
 use crate::message::{Headers, Name, Present, Response, Span};
+use crate::stats::Refused;
 use crate::table::key::{OWN_COOKIE, OwnKey};
 
 /// The longest request id that is taken over from a trusted proxy.
@@ -20,19 +22,65 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 /// What a worker writes into every message.
 #[derive(Clone, Debug)]
 pub struct EditSettings {
-    /// The `Via` element, such as `1.1 pointsman`.
-    pub via: HeaderValue,
-    /// The same for what came by HTTP/2.
-    pub via_http2: HeaderValue,
+    /// What answers are told of us.
+    pub answer_via: Via,
+    /// What requests are told of us: the same, and who of our name we are.
+    pub request_via: Via,
+    /// What in a `Via` says that a request has been here already; empty if nobody asks.
+    pub own: Box<[u8]>,
     /// Whether requests carry the revision.
     pub revision: bool,
 }
 
-impl EditSettings {
-    /// The element for a message that came in this version (RFC 9110, 7.6.3).
-    fn via(&self, version: Version) -> &HeaderValue {
-        if version == Version::HTTP_2 { &self.via_http2 } else { &self.via }
+/// An element of `Via` (RFC 9110, 7.6.3).
+#[derive(Clone, Debug)]
+pub struct Via {
+    http1: HeaderValue,
+    http2: HeaderValue,
+}
+
+impl Via {
+    /// The element of a proxy by its name, and what is said of it.
+    #[must_use]
+    pub fn new(name: &str) -> Self {
+        let element = |version: &str| HeaderValue::from_str(&format!("{version} {name}"));
+        let nameless = |_unfit| HeaderValue::from_static("1.1 pointsman");
+        Self { http1: element("1.1").unwrap_or_else(nameless), http2: element("2.0").unwrap_or_else(nameless) }
     }
+
+    /// The element for a message that came in this version.
+    fn of(&self, version: Version) -> &HeaderValue {
+        if version == Version::HTTP_2 { &self.http2 } else { &self.http1 }
+    }
+}
+
+impl EditSettings {
+    /// The settings of a proxy named `name`, whose process is told from others of that name by `process`.
+    #[must_use]
+    pub fn new(name: &str, process: u64, refuse_loops: bool, revision: bool) -> Self {
+        let own = format!("({process:016x})");
+        let request_via = Via::new(&format!("{name} {own}"));
+        let own = if refuse_loops { own } else { String::new() };
+        Self { answer_via: Via::new(name), request_via, own: own.into_bytes().into(), revision }
+    }
+
+    /// Whether a request has been through this process already.
+    fn is_own(&self, via: &[u8]) -> bool {
+        !self.own.is_empty() && via.windows(self.own.len()).any(|part| *part == *self.own)
+    }
+}
+
+/// Refuses a request that comes here again: its endpoint, or one behind that, is a listener of ours. Another process of
+/// our name is not us: it has another number.
+///
+/// # Errors
+/// The refusal.
+pub fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), Refusal> {
+    if headers.has(Present::VIA) && headers.get_all(VIA).any(|line| settings.is_own(line)) {
+        let detail = "this request has been through this proxy already: an endpoint leads back to one of its listeners";
+        return Err(Refusal::new(Refused::Loop, detail));
+    }
+    Ok(())
 }
 
 /// Facts of one request that its headers tell the upstream.
@@ -89,7 +137,7 @@ pub fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditS
     }
     write_framing(headers, facts);
     forwarded(headers, facts);
-    headers.append(VIA, settings.via(facts.version));
+    headers.append(VIA, settings.request_via.of(facts.version));
     headers.remove(X_REQUEST_ID);
     match &facts.id {
         RequestId::Fresh(id) => headers.append(X_REQUEST_ID, id.as_bytes()),
@@ -125,7 +173,7 @@ pub fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless: bool, 
         headers.remove(CONTENT_LENGTH);
         headers.append_copy(CONTENT_LENGTH, first);
     }
-    headers.append(VIA, settings.via(answer.version));
+    headers.append(VIA, settings.answer_via.of(answer.version));
 }
 
 /// HTTP/2 lets a client send its cookies as several lines; rules, keys and HTTP/1.1 want one (RFC 9113, 8.2.3).
@@ -331,9 +379,7 @@ mod tests {
         let id = RequestId::of(&headers, trusted, || 7);
         let (peer, revision) = (&PeerAddress::new(client), Some(HeaderValue::from(42)));
         let facts = RequestFacts { admitted: &admitted, peer, method, version, id, revision };
-        let via = HeaderValue::from_static("1.1 pointsman");
-        let settings = EditSettings { via_http2: via.clone(), via, revision: true };
-        request(&mut headers, &facts, &settings);
+        request(&mut headers, &facts, &EditSettings::new("pointsman", 7, true, true));
         headers
     }
 
@@ -381,7 +427,7 @@ mod tests {
         assert_eq!(only(&headers, X_FORWARDED_PROTO).as_deref(), Some("https"));
         assert_eq!(only(&headers, FORWARDED).as_deref(), Some("for=6.6.6.6, for=192.0.2.1;proto=http"));
         assert_eq!(only(&headers, X_REQUEST_ID).as_deref(), Some("mine"));
-        assert_eq!(headers.get_all(VIA).collect::<Vec<_>>(), [&b"1.1 cdn"[..], b"1.1 pointsman"]);
+        assert_eq!(headers.get_all(VIA).collect::<Vec<_>>(), [&b"1.1 cdn"[..], b"1.1 pointsman (0000000000000007)"]);
     }
 
     #[test]

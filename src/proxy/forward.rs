@@ -22,6 +22,7 @@ use super::rewind::Rewindable;
 use super::routed::Routed;
 use super::send::{SendError, send};
 use super::worker::Worker;
+use crate::http1::HeadLimits;
 use crate::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
 use crate::stats::{Refused, Retry, UpstreamFailure};
@@ -30,6 +31,12 @@ use crate::upstream::Incoming;
 /// How often a request that was not written, or not looked at, may look for another connection: the pools can hold several
 /// that the origin has closed by now, and a fresh one follows.
 const UNSENT_TRIES_MAX: usize = 3;
+
+/// Which limit the head of an answer has exceeded.
+const TOO_LARGE: &str = "the head of the upstream's answer has more bytes than proxy.response_head_bytes_max";
+
+/// See [`TOO_LARGE`].
+const TOO_MANY_LINES: &str = "the head of the upstream's answer has more header lines than proxy.response_headers_max";
 
 /// An answer's head, with what its body still needs.
 #[derive(Debug)]
@@ -70,7 +77,8 @@ pub async fn forward(
         let fresh = match sent {
             Ok(response) => {
                 lent.iter().for_each(Rewindable::settle);
-                check(&response, may_switch).inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
+                check(&response, may_switch, worker.settings.response_heads)
+                    .inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(Answer { response, lease });
             }
             Err(SendError::Unsent) if unsent < UNSENT_TRIES_MAX => {
@@ -114,12 +122,15 @@ fn rewound(body: &mut RequestBody, lent: Option<&Rewindable>) -> bool {
 }
 
 /// Rule 6: what an answer must not have, whatever can be made of it. The connection is not used again.
-fn check(response: &Response<Incoming>, may_switch: bool) -> Result<(), Refusal> {
+fn check(response: &Response<Incoming>, may_switch: bool, heads: HeadLimits) -> Result<(), Refusal> {
     let bad = |detail| Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
     if response.status == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
         return bad("the upstream switched protocols without being asked");
     }
     let headers = &response.headers;
+    if headers.len() > heads.headers_max {
+        return bad(TOO_MANY_LINES);
+    }
     if headers.contains(TRANSFER_ENCODING) {
         if headers.contains(CONTENT_LENGTH) {
             return bad("the upstream sent Content-Length and Transfer-Encoding");
@@ -169,6 +180,8 @@ fn refusal(error: &SendError, state: &BodyState, observer: &Observer) -> Refusal
         SendError::Malformed => {
             (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, "the upstream's answer is not HTTP/1.1")
         }
+        SendError::TooLarge => (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, TOO_LARGE),
+        SendError::TooManyLines => (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, TOO_MANY_LINES),
         SendError::Broken | SendError::Unsent | SendError::Unprocessed => {
             (UpstreamFailure::Reset, Refused::UpstreamReset, "the upstream hung up before it answered")
         }

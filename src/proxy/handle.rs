@@ -1,7 +1,5 @@
 //! The request: admit, decide, dial, forward, observe, with one side exit.
 
-use std::cell::{Cell, RefCell};
-use std::net::IpAddr;
 use std::pin::pin;
 use std::rc::Rc;
 
@@ -14,19 +12,19 @@ use hyper_util::rt::TokioIo;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::accept::ListenerSettings;
 use super::admit::{BodyFraming, Seen, admit};
 use super::answer::{AnswerBody, Exchange};
 use super::body::{BodyState, Idle, Inbound, RequestBody};
 use super::caught::caught;
-use super::crowd::Client;
 use super::dial::{Lease, NoConnection, dial};
-use super::edit::{self, PeerAddress, RequestId};
+use super::edit::{self, RequestId};
 use super::forward::{Answer, forward};
 use super::interim::Interim;
 use super::long::{Kind, Open};
 use super::meter::{self, Meter};
 use super::observe::Observer;
+pub use super::peer::Peer;
+use super::private;
 use super::redirect::{self, SideExit};
 use super::refuse::{Manner, Refusal};
 use super::routed::Routed;
@@ -34,7 +32,6 @@ use super::settle::settle;
 use super::shield::{Answered, Spare, replay_if_failed};
 use super::stream_place::StreamPlace;
 use super::tunnel::{Far, Tunnel};
-use super::waiting::{Waiting, WaitingList};
 use super::websocket::{self, Handshake};
 use super::worker::{Snapshot, Worker};
 use crate::message::names::{CONNECTION, GRPC_STATUS, HOST};
@@ -42,55 +39,6 @@ use crate::message::{Present, RequestHead, Response};
 use crate::stats::{Refused, UpstreamFailure};
 use crate::table::key::OwnKey;
 use crate::table::{Candidate, RequestView, Undecided, Version, decide_at};
-
-/// What a request needs to know of its connection.
-#[derive(Debug)]
-pub struct Peer {
-    /// The other end.
-    pub address: PeerAddress,
-    /// Where it came in.
-    pub listener: Rc<ListenerSettings>,
-    /// The tunnel that an HTTP/1.1 connection becomes when its codec is done.
-    tunnel: RefCell<Option<Tunnel>>,
-    /// Tunnels on streams of an HTTP/2 connection.
-    tunnels: Cell<usize>,
-    /// The client that its connection counts for; none behind a trusted proxy.
-    pub(super) client: Option<Client>,
-    /// Its requests in flight on streams.
-    pub(super) streams: Cell<usize>,
-    /// The connections of its listener and worker that wait.
-    pub(super) waiting: Rc<WaitingList>,
-}
-
-impl Peer {
-    /// A connection from `address`.
-    #[must_use]
-    pub fn new(
-        address: IpAddr,
-        listener: Rc<ListenerSettings>,
-        (client, waiting): (Option<Client>, Rc<WaitingList>),
-    ) -> Self {
-        let (address, tunnel, tunnels) = (PeerAddress::new(address), RefCell::default(), Cell::new(0));
-        Self { address, listener, tunnel, tunnels, client, streams: Cell::new(0), waiting }
-    }
-
-    /// The list that its connection is on while it waits since then.
-    pub(super) fn waits(&self, since: Instant) -> Waiting {
-        self.waiting.enter(since, self.client.as_ref().map(|client| client.block))
-    }
-
-    /// What the connection has become, if that is a tunnel.
-    #[must_use]
-    pub fn take_tunnel(&self) -> Option<Tunnel> {
-        self.tunnel.take()
-    }
-
-    /// Tunnels on its streams.
-    #[must_use]
-    pub fn tunnels(&self) -> usize {
-        self.tunnels.get()
-    }
-}
 
 /// A request as a connection hands it over.
 #[derive(Debug)]
@@ -122,6 +70,10 @@ pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Received) -> R
     if matches!(seen, Seen::Http2 { .. }) {
         observer.places.stream = Some(StreamPlace::enter(&peer));
     }
+    observer.private = peer.private.get().cloned();
+    if private::is_brought(&head.headers) {
+        observer.private = Some(peer.own_pools(&worker));
+    }
     let manner = Manner::of(&head.headers);
     let exchanged = {
         let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (&mut *head, body), &mut observer));
@@ -129,6 +81,10 @@ pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Received) -> R
     };
     match exchanged {
         Ok((forwarded, request_body, new_key)) => {
+            let response = &forwarded.answer.response;
+            if private::is_asked_for(response.status, &response.headers) {
+                observer.private = Some(peer.own_pools(&worker));
+            }
             let outcome = Outcome { observer, request_body, new_key };
             match forwarded.handshake {
                 Some(_) => switch(&worker, &peer, forwarded, outcome, client_side),
@@ -161,12 +117,14 @@ async fn exchange(
     observer.identified(id.text(&head.headers));
     observer.places.process = worker.settings.capacity.enter(worker.live())?;
     let admitted = admit(head, seen, body_framing(&body), peer.address.ip(), &peer.listener.admit)?;
+    edit::check_loop(&head.headers, &worker.settings.edit)?;
     observer.client(admitted.client);
     peer.listener.door.take(worker, admitted.client, observer.started())?;
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
         return Err(redirect::to_https(admitted.host_name(&head.headers), &head.target, port));
     }
     let host = admitted.host_name(&head.headers);
+    peer.check(host, admitted.trusted)?;
     let (table, target) = settle(worker, (head, host), observer).await?;
     let view = target.view(head, host, admitted.client);
     let route = route(worker, (&table, target.service), (&view, admitted.body), observer).await?;

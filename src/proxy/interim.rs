@@ -98,8 +98,6 @@ impl Interim {
 mod tests {
     use std::cell::RefCell;
 
-    use http::HeaderValue;
-
     use super::*;
     use crate::message::Name;
     use crate::message::names::{CONNECTION, CONTENT_LENGTH, KEEP_ALIVE, LOCATION, VIA};
@@ -123,8 +121,7 @@ mod tests {
     }
 
     fn settings() -> EditSettings {
-        let via = HeaderValue::from_static("1.1 us");
-        EditSettings { via_http2: via.clone(), via, revision: false }
+        EditSettings::new("us", 7, true, false)
     }
 
     #[test]

@@ -1,10 +1,10 @@
 //! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
 //!
 //! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`], through [`mod@tls`] if it has to) at its listener's [`door`] (with its [`crowd`],
-//! [`rate`] and [`proxy_protocol`], and a list of those that are [`waiting`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] is the
-//! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`client`] and [`connection_header`]),
+//! [`rate`] and [`proxy_protocol`], and a list of those that are [`waiting`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] (for a [`peer`]) is the
+//! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`authority`], [`client`] and [`connection_header`]),
 //! [`settle`] on a snapshot and a [`target`] in it (when there is [`load`] room for it, no [`hold`], and each stream of HTTP/2 has its [`stream_place`]), decide where it is [`routed`] (in [`table`](crate::table)),
-//! [`dial`] an endpoint, [`edit`] the headers, [`forward`] (by [`send`]) with its [`body`] (under a [`meter`], behind the [`shield`], if there
+//! [`dial`] an endpoint (on a [`private`] connection, if the client has one), [`edit`] the headers, [`forward`] (by [`send`]) with its [`body`] (under a [`meter`], behind the [`shield`], if there
 //! is one), pass the [`answer`] on (after what was [`interim`]), [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
 //! [`juror`]); [`refuse`] is the one side exit
 //! ([`redirect`] takes it too). A [`websocket`] becomes a
@@ -19,6 +19,7 @@ pub mod accept;
 pub mod access_log;
 pub mod admit;
 pub mod answer;
+pub mod authority;
 mod blame;
 pub mod body;
 mod caught;
@@ -44,6 +45,8 @@ pub mod load;
 pub mod long;
 pub mod meter;
 pub mod observe;
+mod peer;
+pub mod private;
 pub mod proxy_protocol;
 pub mod rate;
 pub mod redirect;

@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::access_log::Line;
 use super::blame::Blamed;
+use super::body::RequestBody;
 use super::interim::Interim;
 use super::juror::{Juror, is_failed_call};
 use super::load::Places;
@@ -22,6 +23,7 @@ use super::worker::{Live, Worker};
 use crate::message::RequestHead;
 use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure};
 use crate::table::{Cause, Decision};
+use crate::upstream::Pools;
 
 /// Watches one request to its end.
 #[derive(Debug)]
@@ -47,6 +49,8 @@ pub struct Observer {
     juror: Cell<Option<Juror>>,
     /// What the request occupies.
     pub places: Places,
+    /// The pool of its client connection, if that has one of its own.
+    pub private: Option<Rc<Pools<RequestBody>>>,
     /// Interim answers, on their way to the client.
     pub interim: Interim,
     held: Duration,
@@ -74,6 +78,7 @@ impl Observer {
             first_failed: None,
             juror: Cell::new(None),
             places: Places::default(),
+            private: None,
             interim: Interim::default(),
             held: Duration::ZERO,
         }

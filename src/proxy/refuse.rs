@@ -78,6 +78,8 @@ impl Refusal {
             Refused::RedirectedToHttps => StatusCode::PERMANENT_REDIRECT,
             Refused::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Refused::TargetTooLong => StatusCode::URI_TOO_LONG,
+            Refused::Loop => StatusCode::LOOP_DETECTED,
+            Refused::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Refused::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Refused::HeadTimeout | Refused::ProxyHeaderTimeout | Refused::BodyTimeout | Refused::BodyTooSlow => {
                 StatusCode::REQUEST_TIMEOUT
@@ -113,6 +115,7 @@ impl Refusal {
             | Refused::UnknownCoding
             | Refused::BadConnection
             | Refused::MethodNotAllowed
+            | Refused::Misdirected
             | Refused::TargetTooLong
             | Refused::HeadTooLarge
             | Refused::TlsHandshake
@@ -135,6 +138,7 @@ impl Refusal {
                 Fault::Upstream
             }
             Refused::NoService
+            | Refused::Loop
             | Refused::NoEndpoint
             | Refused::TooManyConnections
             | Refused::Displaced
@@ -181,6 +185,8 @@ impl Refusal {
             | Refused::Internal => true,
             Refused::MethodNotAllowed
             | Refused::TooManyOfClient
+            | Refused::Misdirected
+            | Refused::Loop
             | Refused::RateLimited
             | Refused::RedirectedToHttps
             | Refused::NoService

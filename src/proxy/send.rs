@@ -32,6 +32,10 @@ pub(super) enum SendError {
     Broken,
     /// What came was not HTTP.
     Malformed,
+    /// The head of the answer has too many bytes.
+    TooLarge,
+    /// The head of the answer has too many lines.
+    TooManyLines,
     /// Nothing came in time.
     Timeout,
 }
@@ -42,6 +46,8 @@ impl From<http1::SendError> for SendError {
             http1::SendError::Unsent => Self::Unsent,
             http1::SendError::Broken => Self::Broken,
             http1::SendError::Malformed => Self::Malformed,
+            http1::SendError::TooLarge => Self::TooLarge,
+            http1::SendError::TooManyLines => Self::TooManyLines,
         }
     }
 }

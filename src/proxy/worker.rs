@@ -23,6 +23,7 @@ use super::edit::EditSettings;
 use super::hold::WorkerHolds;
 use super::load::{Capacity, Queue, Queues};
 use super::long::Longs;
+use crate::http1::HeadLimits;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
 use crate::tls::Clients;
@@ -48,6 +49,8 @@ pub struct WorkerSettings {
     pub head_bytes_max: usize,
     /// The most header lines of a request.
     pub headers_max: usize,
+    /// What the head of an endpoint's answer may have.
+    pub response_heads: HeadLimits,
     /// How TLS is spoken with endpoints.
     pub tls: Arc<Clients>,
     /// How many client connections all workers may have.

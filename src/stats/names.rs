@@ -197,6 +197,10 @@ words! {
         MethodNotAllowed = "method_not_allowed",
         /// A target that is too long.
         TargetTooLong = "target_too_long",
+        /// A request that has been through this process already.
+        Loop = "loop",
+        /// A request for a host that the certificate of its connection is not for.
+        Misdirected = "misdirected",
         /// A head that is too large.
         HeadTooLarge = "head_too_large",
         /// The TLS handshake failed.

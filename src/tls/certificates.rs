@@ -24,6 +24,8 @@ pub struct Certificates {
     exact: HashMap<String, Vec<usize>>,
     /// Positions by what follows `*.`.
     below: HashMap<String, Vec<usize>>,
+    /// Positions of those that are for an address.
+    of_address: Vec<usize>,
 }
 
 impl Certificates {
@@ -39,7 +41,33 @@ impl Certificates {
                 }
             }
         }
-        Self { all: pairs.iter().map(|(key, _)| Arc::clone(key)).collect(), exact, below }
+        let of_address = pairs.iter().enumerate().filter(|(_, (_, certificate))| certificate.has_address);
+        let of_address = of_address.map(|(index, _)| index).collect();
+        Self { all: pairs.iter().map(|(key, _)| Arc::clone(key)).collect(), exact, below, of_address }
+    }
+
+    /// Whether a connection whose client named `name` in its handshake may ask for `host`: a certificate that it may have
+    /// been given is for both, or they are the same. A client that named none got the first certificate, and verified it
+    /// by whatever it connected to.
+    #[must_use]
+    pub fn covers(&self, name: &str, host: &str) -> bool {
+        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+        if host == name {
+            return true;
+        }
+        let address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
+        let for_host = if address { &self.of_address[..] } else { self.of(&host) };
+        let given = match self.of(name) {
+            [] => &[0],
+            given => given,
+        };
+        given.iter().any(|index| for_host.contains(index))
+    }
+
+    /// The positions of the certificates for a host in lower case.
+    fn of(&self, host: &str) -> &[usize] {
+        let below = || host.split_once('.').and_then(|(_, parent)| self.below.get(parent));
+        self.exact.get(host).or_else(below).map_or(&[], Vec::as_slice)
     }
 
     /// The certificate for a client that names `host` and verifies these `schemes`.
@@ -77,6 +105,33 @@ mod tests {
         let key = rustls::pki_types::PrivateKeyDer::try_from(key.serialize_der()).expect("PKCS 8");
         let key = provider().key_provider.load_private_key(key).expect("a key of ours");
         (Arc::new(CertifiedKey::new(vec![signed.der().clone()], key)), facts)
+    }
+
+    #[test]
+    fn a_connection_is_for_the_hosts_of_its_certificate() {
+        let certificates = Certificates::new(&[
+            pair(&["default.example"], false),
+            pair(&["*.shop.example", "shop.example"], false),
+            pair(&["bank.example", "a.shop.example"], false),
+            pair(&["192.0.2.1"], false),
+        ]);
+        for (name, host, covered) in [
+            ("shop.example", "shop.example", true),
+            ("shop.example", "b.Shop.example.", true),
+            ("b.shop.example", "shop.example", true),
+            ("shop.example", "bank.example", false),
+            ("shop.example", "a.shop.example", false),
+            ("a.shop.example", "bank.example", true),
+            ("shop.example", "x.b.shop.example", false),
+            ("shop.example", "other.example", false),
+            ("unknown.example", "unknown.example", true),
+            ("unknown.example", "default.example", true),
+            ("unknown.example", "shop.example", false),
+            ("shop.example", "192.0.2.1", false),
+            ("shop.example", "[::1]", false),
+        ] {
+            assert_eq!(certificates.covers(name, host), covered, "{name} {host}");
+        }
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub type ServerSide = Side<ServerSettings>;
 pub struct Server {
     /// For the next handshake.
     pub rustls: Arc<ServerConfig>,
+    /// The certificates in it.
+    pub certificates: Arc<Certificates>,
     /// The client authorities, to see whether they changed.
     authorities: Option<RootCertStore>,
 }
@@ -45,17 +47,18 @@ impl Load for ServerSettings {
             return Err(errors);
         }
         let kept = old.filter(|old| same(old.config.authorities.as_ref(), authorities.as_ref()));
-        let rustls = self.config(&pairs, authorities.as_ref(), kept.map(|old| &*old.config.rustls));
+        let served = Arc::new(Certificates::new(&pairs));
+        let rustls = self.config(&served, authorities.as_ref(), kept.map(|old| &*old.config.rustls));
         let rustls = rustls.map_err(|found| vec![found])?;
         let certificates: Vec<Certificate> = pairs.into_iter().map(|(_, certificate)| certificate).collect();
-        let config = Arc::new(Server { rustls: Arc::new(rustls), authorities });
+        let config = Arc::new(Server { rustls: Arc::new(rustls), certificates: served, authorities });
         Ok(Loaded { config, certificates, digest })
     }
 
     fn examine(&self) -> Examined {
         let Contents { pairs, authorities, mut errors, .. } = self.contents();
         if errors.is_empty() {
-            errors.extend(self.config(&pairs, authorities.as_ref(), None).err());
+            errors.extend(self.config(&Arc::new(Certificates::new(&pairs)), authorities.as_ref(), None).err());
         }
         let mut reader = Reader::default();
         let facts = self.certificates.iter().enumerate().map(|(index, pair)| reader.facts(index, pair)).collect();
@@ -100,7 +103,7 @@ impl ServerSettings {
 
     fn config(
         &self,
-        pairs: &[(Arc<rustls::sign::CertifiedKey>, Certificate)],
+        certificates: &Arc<Certificates>,
         authorities: Option<&RootCertStore>,
         old: Option<&ServerConfig>,
     ) -> Result<ServerConfig, TlsError> {
@@ -116,7 +119,7 @@ impl ServerSettings {
         };
         let builder = ServerConfig::builder_with_provider(provider()).with_protocol_versions(versions);
         let builder = builder.map_err(failed)?.with_client_cert_verifier(verifier);
-        let mut config = builder.with_cert_resolver(Arc::new(Certificates::new(pairs)));
+        let mut config = builder.with_cert_resolver(Arc::<Certificates>::clone(certificates));
         config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.name().into()).collect();
         let (tickets, sessions): (Arc<dyn ProducesTickets>, Arc<dyn StoresServerSessions>) = match old {
             Some(old) => (Arc::clone(&old.ticketer), Arc::clone(&old.session_storage)),

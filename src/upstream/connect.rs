@@ -20,13 +20,14 @@ use super::budget::Place;
 use super::http1::Http1;
 use super::sender::{Load, STREAMS_MAX, Sender, Shared};
 use super::stream::EndpointStream;
+use crate::http1::HeadLimits;
 use crate::stats::EndpointStats;
 use crate::table::shortage;
 use crate::table::spec::Protocol;
 use crate::tls::{Handshake, TlsFailure};
 
-/// The most bytes of an answer's head on a stream, as HTTP/2 counts them.
-const ANSWER_HEAD_BYTES_MAX: u32 = 64 * 1024;
+/// What a line of a head counts more in HTTP/2 than it has (RFC 9113, 6.5.2).
+const LINE_OVERHEAD_BYTES: usize = 32;
 
 /// What an origin may send on a stream before it was read: the memory that one answer can hold. At a round trip of a
 /// millisecond that is 64 MiB a second.
@@ -41,6 +42,15 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// See [`PING_INTERVAL`].
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What bounds a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectLimits {
+    /// The wait for it.
+    pub time: Duration,
+    /// The heads of answers on it.
+    pub heads: HeadLimits,
+}
 
 /// A new connection, ready for its first request.
 #[derive(Debug)]
@@ -94,12 +104,12 @@ impl ConnectError {
 /// ends; whoever has another one drives it.
 ///
 /// # Errors
-/// [`ConnectError`] when there is no connection within `limit`.
+/// [`ConnectError`] when there is no connection in time.
 pub async fn connect<B>(
     (endpoint, place): (&Arc<EndpointStats>, Place),
     protocol: Protocol,
     tls: Option<Handshake>,
-    limit: Duration,
+    limits: ConnectLimits,
 ) -> Result<Connected<B>, ConnectError>
 where
     B: Body + Unpin + 'static,
@@ -113,12 +123,12 @@ where
         // Heads and small bodies go out at once; the cost is a packet more on bodies that are flushed in parts.
         stream.set_nodelay(true).map_err(refused)?;
         match tls {
-            None => http(EndpointStream::plain(stream, endpoint, place), protocol, address).await,
+            None => http(EndpointStream::plain(stream, endpoint, place), protocol, address, limits.heads).await,
             // On the heap: as a local it would be part of every request's task, plain ones too.
-            Some(tls) => Box::pin(secured(stream, protocol, tls, (endpoint, place))).await,
+            Some(tls) => Box::pin(secured(stream, protocol, tls, (endpoint, place), limits.heads)).await,
         }
     };
-    timeout(limit, connecting).await.unwrap_or(Err(ConnectError::Timeout(address, limit)))
+    timeout(limits.time, connecting).await.unwrap_or(Err(ConnectError::Timeout(address, limits.time)))
 }
 
 /// TLS, and HTTP inside it.
@@ -127,6 +137,7 @@ async fn secured<B>(
     protocol: Protocol,
     tls: Handshake,
     (endpoint, place): (&Arc<EndpointStats>, Place),
+    heads: HeadLimits,
 ) -> Result<Connected<B>, ConnectError>
 where
     B: Body + Unpin + 'static,
@@ -134,37 +145,44 @@ where
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     let stream = EndpointStream::tls(tls.on(stream).await?, endpoint, place);
-    http(stream, protocol, endpoint.address).await
+    http(stream, protocol, endpoint.address, heads).await
 }
 
 /// HTTP on a connected stream.
-async fn http<B>(stream: EndpointStream, protocol: Protocol, address: SocketAddr) -> Result<Connected<B>, ConnectError>
+async fn http<B>(
+    stream: EndpointStream,
+    protocol: Protocol,
+    address: SocketAddr,
+    heads: HeadLimits,
+) -> Result<Connected<B>, ConnectError>
 where
     B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
     match protocol {
-        Protocol::Http1 => Ok(Connected::Http1(Http1::new(stream))),
+        Protocol::Http1 => Ok(Connected::Http1(Http1::new(stream, heads))),
         Protocol::Http2 => {
-            let shared = http2(stream, address).await.map_err(|error| ConnectError::Handshake(address, error))?;
+            let shared =
+                http2(stream, address, heads).await.map_err(|error| ConnectError::Handshake(address, error))?;
             Ok(Connected::Http2(shared))
         }
     }
 }
 
-async fn http2<B>(stream: EndpointStream, address: SocketAddr) -> hyper::Result<Shared<B>>
+async fn http2<B>(stream: EndpointStream, address: SocketAddr, heads: HeadLimits) -> hyper::Result<Shared<B>>
 where
     B: Body + Unpin + 'static,
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
+    let head_bytes = heads.bytes_max + LINE_OVERHEAD_BYTES * heads.headers_max;
     let mut builder = http2::Builder::new(Local);
     builder
         .timer(TokioTimer::new())
         .initial_stream_window_size(STREAM_WINDOW_BYTES)
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(ANSWER_HEAD_BYTES_MAX)
+        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;

@@ -31,11 +31,8 @@ use self::detached::{Reader, detach};
 use self::upload::{Upload, UploadFault};
 use super::incoming::IncomingError;
 use super::stream::EndpointStream;
-use crate::http1::{BodyDecoder, HeadLimits, Inbox, Outbox, Piece, ResponseHead, turn, write_request};
+use crate::http1::{BodyDecoder, HeadError, HeadLimits, Inbox, Outbox, Piece, ResponseHead, turn, write_request};
 use crate::message::Headers;
-
-/// What the head of an answer may have: as many lines as the proxy takes from clients, in twice the bytes.
-const ANSWER_HEAD: HeadLimits = HeadLimits { bytes_max: 64 * 1024, headers_max: 100 };
 
 /// The parts of a request's head.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +57,12 @@ pub enum SendError {
     /// What came was not HTTP.
     #[error("what came was not HTTP/1.1")]
     Malformed,
+    /// The head of the answer has more bytes than it may have.
+    #[error("the head of the answer has too many bytes")]
+    TooLarge,
+    /// The head of the answer has more lines than it may have.
+    #[error("the head of the answer has too many lines")]
+    TooManyLines,
 }
 
 /// A connection.
@@ -70,6 +73,8 @@ pub struct Http1 {
     outbox: Outbox,
     /// The body of the answer that is under way.
     body: BodyDecoder,
+    /// What the head of an answer may have.
+    heads: HeadLimits,
     /// How that body broke, until it is told.
     broken: Option<IncomingError>,
     /// Whether another exchange may follow this one.
@@ -100,14 +105,15 @@ pub struct Sending {
 }
 
 impl Http1 {
-    /// A connection that nobody has used.
+    /// A connection that nobody has used, on which the heads of answers are within `heads`.
     #[must_use]
-    pub fn new(stream: EndpointStream) -> Box<Self> {
+    pub fn new(stream: EndpointStream, heads: HeadLimits) -> Box<Self> {
         Box::new(Self {
             link: Link::Own(stream),
             inbox: Inbox::default(),
             outbox: Outbox::default(),
             body: BodyDecoder::Length(0),
+            heads,
             broken: None,
             reusable: true,
             fresh: true,
@@ -150,9 +156,11 @@ impl Http1 {
     ) -> Poll<Result<ResponseHead, SendError>> {
         self.send(sending, body, cx)?;
         loop {
-            match self.inbox.response(sending.to_head, ANSWER_HEAD) {
+            match self.inbox.response(sending.to_head, self.heads) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
+                Err(HeadError::TooLarge) => return Poll::Ready(Err(SendError::TooLarge)),
+                Err(HeadError::TooManyLines) => return Poll::Ready(Err(SendError::TooManyLines)),
                 Err(_what) => return Poll::Ready(Err(SendError::Malformed)),
             }
             match ready!(self.inbox.poll_fill(&mut self.link, cx)) {
@@ -200,12 +208,12 @@ impl Http1 {
         if sending.over || sending.upload.is_whole() {
             return self;
         }
-        let Self { link, inbox, outbox, body: incoming, broken, reusable, fresh, timer } = *self;
+        let Self { link, inbox, outbox, body: incoming, heads, broken, reusable, fresh, timer } = *self;
         let link = match link {
             Link::Own(stream) => Link::Shared(detach(stream, sending.upload, std::mem::take(body), outbox)),
             shared @ Link::Shared(_) => shared,
         };
-        Box::new(Self { link, inbox, outbox: Outbox::default(), body: incoming, broken, reusable, fresh, timer })
+        Box::new(Self { link, inbox, outbox: Outbox::default(), body: incoming, heads, broken, reusable, fresh, timer })
     }
 
     /// The next part of the answer's body.
@@ -267,9 +275,9 @@ impl Http1 {
         if matches!(self.link, Link::Own(_)) {
             return Some(self);
         }
-        let Self { link, timer, .. } = *self;
+        let Self { link, heads, timer, .. } = *self;
         let Link::Shared(reader) = link else { return None };
-        let idle = Self::new(reader.reunite()?);
+        let idle = Self::new(reader.reunite()?, heads);
         Some(Box::new(Self { fresh: false, timer, ..*idle }))
     }
 

@@ -14,7 +14,8 @@ pub mod pool;
 pub mod sender;
 pub mod stream;
 
-pub use connect::{ConnectError, Connected, connect};
+pub use crate::http1::HeadLimits;
+pub use connect::{ConnectError, ConnectLimits, Connected, connect};
 pub use incoming::{Incoming, IncomingError};
 pub use pool::{Opened, PoolSettings, Pools};
 pub use sender::{Sender, Shared};

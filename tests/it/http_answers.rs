@@ -280,3 +280,20 @@ fn interim_answers_do_not_disturb_the_final_one() {
     }
     assert_eq!(origin.connections(), 1);
 }
+
+#[test]
+fn heads_have_their_limits_and_the_answer_says_which() {
+    let lines =
+        |count: usize| format!("HTTP/1.1 200 OK\r\n{}Content-Length: 2\r\n\r\nok", "x: y\r\n".repeat(count - 1));
+    let bytes = |count: usize| format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\nx: {}\r\n\r\nok", "y".repeat(count));
+    let raised = "[proxy]\nresponse_headers_max = 200\nresponse_head_bytes_max = \"128KiB\"";
+    for (head, key) in [(lines(101), "proxy.response_headers_max"), (bytes(65_536), "proxy.response_head_bytes_max")] {
+        let origin = Origin::with(move |_| Reply::raw(&head));
+        let answer = Proxy::to(&[&origin]).client().ask(get("/"));
+        answer.assert_refused(502, "upstream_bad_answer");
+        assert!(answer.text().contains(key), "{answer:?}");
+        assert_eq!(Setup::to(&[&origin]).top(raised).start().client().ask(get("/")).text(), "ok", "{key}");
+    }
+    let origin = Origin::with(move |_| Reply::raw(lines(100)));
+    assert_eq!(Proxy::to(&[&origin]).client().ask(get("/")).text(), "ok");
+}

@@ -70,6 +70,46 @@ fn the_name_chooses_the_certificate() {
 }
 
 #[test]
+fn a_connection_of_http2_is_for_the_hosts_of_its_certificate() {
+    let (origin, ca) = (Origin::saying("hello"), Ca::new("ca"));
+    let (two, bank) =
+        (ca.issue("two", "two", &["a.example", "*.b.example"]), ca.issue("bank", "bank", &["bank.example"]));
+    let certificates = format!(", certificates = [{{ {} }}, {{ {} }}]", two.toml(), bank.toml());
+    let listener = |trusted: &str| {
+        let site = ca.issue("site", "site", &["site.example"]);
+        let tls = format!("tls = {{ {}{certificates} }}\n{trusted}", site.toml());
+        Setup::to(&[&origin]).listener(&tls).start()
+    };
+    let proxy = listener("");
+    let ask = |proxy: &Proxy, protocol: &str, name: &str, host: &str| {
+        let host = format!("Host: {host}");
+        let ran =
+            curl(&ca, proxy.address, name, &[protocol, "-k", "-H", &host, "-o", "/dev/null", "-w", "%{http_code}"]);
+        ran.out.parse::<u16>().unwrap_or_else(|_| panic!("{ran:?}"))
+    };
+    for (name, host, status) in [
+        ("a.example", "a.example", 200),
+        ("a.example", "A.Example:443", 200),
+        ("a.example", "x.b.example", 200),
+        ("x.b.example", "a.example", 200),
+        ("a.example", "bank.example", 421),
+        ("a.example", "x.y.b.example", 421),
+        ("bank.example", "a.example", 421),
+        ("a.example", "127.0.0.1", 421),
+        // Nobody's certificate: the listener's first one was shown.
+        ("unknown.example", "unknown.example", 200),
+        ("unknown.example", "site.example", 200),
+        ("unknown.example", "bank.example", 421),
+    ] {
+        assert_eq!(ask(&proxy, "--http2", name, host), status, "{name}, then {host}");
+    }
+    assert_eq!(ask(&proxy, "--http1.1", "a.example", "bank.example"), 200, "HTTP/1.1 opens a connection for each host");
+    let trusted = listener("trusted_proxies = [\"127.0.0.0/8\"]");
+    assert_eq!(ask(&trusted, "--http2", "a.example", "bank.example"), 200, "a proxy names us in its handshake");
+    proxy.await_metric("pointsman_refusals_total", &["reason=\"misdirected\""], 5.0);
+}
+
+#[test]
 fn versions_and_protocols_are_agreed_on() {
     let (origin, ca) = (Origin::saying("hello"), Ca::new("ca"));
     let both = proxy(&origin, &ca, "");

@@ -227,8 +227,9 @@ fn read_head(wire: &mut Wire, limits: HeadLimits, cx: &mut Context<'_>) -> Poll<
 
 fn refusal(error: HeadError, http2: bool) -> Refusal {
     match error {
-        HeadError::TooLarge => {
-            Refusal::new(Refused::HeadTooLarge, "the head has more lines or bytes than this listener takes")
+        HeadError::TooLarge => Refusal::new(Refused::HeadTooLarge, "the head has more bytes than proxy.head_bytes_max"),
+        HeadError::TooManyLines => {
+            Refusal::new(Refused::HeadTooLarge, "the head has more header lines than proxy.headers_max")
         }
         HeadError::Version if http2 => {
             Refusal::new(Refused::BadHead, "this listener speaks HTTP/1.1 on plain connections")

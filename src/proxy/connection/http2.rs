@@ -27,6 +27,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::admit::Seen;
+use super::super::authority::Authority;
 use super::super::body::Inbound;
 use super::super::client_stream::ClientStream;
 use super::super::handle::{Peer, Received, handle};
@@ -79,6 +80,9 @@ const HEADER_OVERHEAD_BYTES: usize = 32;
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
 pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>, listed: Waiting) {
     let idle_timeout = peer.listener.idle_timeout;
+    if let (Some(name), Some(side)) = (stream.server_name(), &peer.listener.tls) {
+        peer.is_for(Authority::new(name, side));
+    }
     let streams = Rc::new(Streams::new(listed));
     let service = {
         let (worker, streams, peer) = (Rc::clone(&worker), Rc::clone(&streams), Rc::clone(&peer));

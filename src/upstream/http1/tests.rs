@@ -18,6 +18,9 @@ use crate::message::names::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use crate::stats::EndpointStats;
 use crate::upstream::budget::{Budget, Claim};
 
+/// What heads may have.
+const HEADS: HeadLimits = HeadLimits { bytes_max: 64 * 1024, headers_max: 100 };
+
 /// A body that a test feeds part by part; the default is none.
 #[derive(Debug, Default)]
 struct Feed {
@@ -68,7 +71,11 @@ async fn pair() -> Pair {
     let (stream, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let stats = Arc::new(EndpointStats::new(1, address));
     let place = Budget::new(1).take(Claim::First).unwrap();
-    Pair { far: accepted.unwrap().0, near: Http1::new(EndpointStream::plain(stream.unwrap(), &stats, place)), stats }
+    Pair {
+        far: accepted.unwrap().0,
+        near: Http1::new(EndpointStream::plain(stream.unwrap(), &stats, place), HEADS),
+        stats,
+    }
 }
 
 /// Runs a test on one thread, and not for ever.
@@ -286,11 +293,13 @@ fn who_passes_an_answer_on_can_pause_before_it_breaks() {
 fn no_http_is_told_from_no_answer() {
     run(async {
         let large = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(70_000));
+        let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(HEADS.headers_max + 1));
         for (answer, wanted) in [
             ("SSH-2.0-OpenSSH_9.6\r\n", SendError::Malformed),
             ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n", SendError::Malformed),
             ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", SendError::Malformed),
-            (large.as_str(), SendError::Malformed),
+            (large.as_str(), SendError::TooLarge),
+            (many.as_str(), SendError::TooManyLines),
             ("HTTP/1.1 200 OK\r\nContent-Len", SendError::Broken),
             ("HTTP/1.1 100 Continue\r\n\r\n", SendError::Broken),
             ("", SendError::Broken),

@@ -76,7 +76,10 @@ pub(super) fn lawful_anywhere(head: &Head) -> Vec<String> {
         check(head.one(name).is_some_and(|value| !value.is_empty()), &format!("not exactly one {name}"));
     }
     check(head.all("te").iter().all(|te| *te == "trailers"), "a TE other than trailers");
-    check(head.all("via").last().is_some_and(|via| via.ends_with(" pointsman")), "not by way of us");
+    check(
+        head.all("via").last().is_some_and(|via| via.contains(" pointsman (") && via.ends_with(')')),
+        "not by way of us",
+    );
     check(head.all("x-forwarded-host").len() <= 1, "more than one x-forwarded-host");
     check(!head.headers.iter().any(|(name, _)| name.contains('_')), "a name with an underscore");
     crimes
