@@ -55,7 +55,7 @@ impl ControlParts {
         let state = (Some(Arc::new(self.listener)), self.admin_tls, self.admin);
         tasks.keep("admin API", Kind::Waiting, state, serve_admin);
         if let Some(watch) = self.watch {
-            tasks.keep("config watch", Kind::Steady, (watch, hangups.config), async |(watch, hangup), stop| {
+            tasks.keep("config watch", Kind::Files, (watch, hangups.config), async |(watch, hangup), stop| {
                 watch.run(hangup, stopped(stop)).await;
             });
         }

@@ -18,6 +18,9 @@ pub enum Kind {
     Thread,
     /// Something that wakes up every few seconds, or works on one call at a time: a minute in one step is no slow disk.
     Steady,
+    /// The same, but it looks at files, which may be on a server that does not answer: that is told, and no reason to send no
+    /// requests.
+    Files,
     /// It waits for events from outside, and nobody knows when the next one comes.
     Waiting,
     /// A log: users do not need it. Whoever reads it may be slow.
@@ -30,7 +33,7 @@ impl Kind {
     pub fn looks_max(self) -> Option<u32> {
         match self {
             Self::Thread | Self::Log => Some(10),
-            Self::Steady => Some(60),
+            Self::Steady | Self::Files => Some(60),
             Self::Waiting => None,
         }
     }
@@ -219,7 +222,11 @@ impl Part {
 
     /// Whether what is wrong with it is a reason to send no requests here.
     pub(super) fn makes_unready(&self) -> bool {
-        self.kind() != Kind::Log && self.view().state != PartState::Running
+        match self.view().state {
+            PartState::Running => false,
+            PartState::Down(_) => self.kind() != Kind::Log,
+            PartState::Stalled => !matches!(self.kind(), Kind::Log | Kind::Files),
+        }
     }
 
     /// One look of the watchdog.

@@ -94,6 +94,17 @@ mod tests {
     }
 
     #[test]
+    fn files_on_a_server_that_does_not_answer_make_nobody_unready() {
+        let supervisor = Supervisor::default();
+        let watch = supervisor.part("config watch", Kind::Files);
+        watch.beat();
+        (0..100).for_each(|_| supervisor.look());
+        assert_eq!((supervisor.problem(), watch.view().state), (None, PartState::Stalled));
+        assert!(watch.ended("a reason").is_some());
+        assert_eq!(supervisor.problem().as_deref(), Some("config watch is down: a reason"));
+    }
+
+    #[test]
     fn a_slow_disk_is_no_stall() {
         let supervisor = Supervisor::default();
         let writer = supervisor.part("writer", Kind::Steady);
