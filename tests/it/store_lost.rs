@@ -185,9 +185,18 @@ fn a_log_that_belongs_to_another_file_is_not_deleted() {
 
 #[test]
 fn a_copy_over_it_is_not_taken_for_it() {
+    for killed in [true, false] {
+        for in_log in [true, false] {
+            copy_over(killed, in_log);
+        }
+    }
+}
+
+/// With the newest revisions in the log, or all of them in the database.
+fn copy_over(killed: bool, in_log: bool) {
     let place = Place::new();
     let copy = backup(&place);
-    let process = place.start();
+    let mut process = place.start();
     for percent in 1..=40 {
         shift(&process, percent).unwrap();
     }
@@ -195,12 +204,28 @@ fn a_copy_over_it_is_not_taken_for_it() {
     // All of it is in the database, and the copy is in force in its place.
     checkpoint(&place.store, "TRUNCATE");
     assert_eq!(shift(&process, 55).unwrap(), last + 1, "a checkpoint by an operator is no harm");
-    checkpoint(&place.store, "TRUNCATE");
+    if !in_log {
+        checkpoint(&place.store, "TRUNCATE");
+    }
     std::process::Command::new("cp").arg(&copy).arg(&place.store).status().unwrap();
-    let refused = shift(&process, 60).expect_err("it would be gone");
+    let refused = match shift(&process, 60) {
+        // The log had every page that differs: nothing is lost.
+        Ok(revision) if in_log => return survives(&place, process, 60.0, revision),
+        outcome => outcome.expect_err("it would be gone"),
+    };
     assert!(refused.contains("503") && refused.contains("written over"), "{refused}");
     assert_eq!(weight(&process), 55.0, "what is in force stays in force");
     assert!(problem(&process).contains("written over"));
+    assert!(process.upgrade().is_err(), "the other process would go on from it, without being asked");
+    // As it is told: the next start goes on from the copy, and no log of ours is put into it.
+    if killed {
+        process.kill();
+    } else {
+        assert!(process.end().success());
+    }
+    let process = place.start();
+    assert_eq!((weight(&process), revisions(&process)), (10.0, vec![2, 1]));
+    assert!(place.beside("-wal.lost").exists());
 }
 
 /// As the SQLite shell of an operator does it, in a process of its own.

@@ -141,6 +141,11 @@ impl StoreError {
         matches!(self, Self::Locked { .. } | Self::InUse { .. })
     }
 
+    /// Whether it is what the file holds, and not that it could not be read just now.
+    pub(super) fn is_of_contents(&self) -> bool {
+        matches!(self, Self::NotOurs { .. } | Self::Newer { .. } | Self::Damaged { .. })
+    }
+
     /// Whether it is for want of room.
     #[must_use]
     pub fn is_full(&self) -> bool {

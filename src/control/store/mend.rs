@@ -17,7 +17,7 @@ use rusqlite::config::DbConfig;
 use crate::table::{Name, Traffic};
 
 use super::place::{Finding, Place, beside, parent};
-use super::{Store, StoreError, open};
+use super::{Store, StoreError, open, schema};
 
 /// What has to be in the store: the state in force.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub struct Known<'a> {
 
 const LOOKING: &str = "look at the revision store";
 
-const OVERWRITTEN: &str = "something has written over it while it was in use; put the right file there and restart, or restart to go on from it";
+const OVERWRITTEN: &str = "something has written over it while it was in use; restart to go on from it, or put the right file there before that";
 
 impl Store {
     /// Makes sure that what is written next is on the files that the path leads to.
@@ -40,6 +40,9 @@ impl Store {
     pub fn secure(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
         if self.place.is_none() {
             return Ok(());
+        }
+        if let Some(found) = &self.spoiled {
+            return Err(self.misplaced(found.clone(), OVERWRITTEN));
         }
         if let Some(before) = self.undone.take()
             && let Err(source) = before.restore(&mut self.db)
@@ -51,13 +54,7 @@ impl Store {
             self.attach()?;
         }
         let found = self.look()?;
-        if found == Finding::Written || self.spoiled && found == Finding::Ours {
-            self.verify(known)
-        } else if self.spoiled {
-            Err(self.misplaced(format!("{found:?}, after something else"), OVERWRITTEN))
-        } else {
-            self.mend(found)
-        }
+        if found == Finding::Written { self.verify(known) } else { self.mend(found) }
     }
 
     /// What was done to the files since this was last asked, for people.
@@ -105,24 +102,30 @@ impl Store {
         let path = self.path.clone();
         let at = |source| StoreError::at(&path, LOOKING, source);
         let sound = open::connect(&path).map_err(at).and_then(|db| open::check(&path, &db).map(|_format| db));
-        let found = match sound {
+        let had = sound.and_then(|db| {
             // Without the pages that the connection before remembers.
-            Ok(db) => {
-                self.db = db;
-                match self.has(known) {
-                    Ok(true) => {
-                        self.spoiled = false;
-                        return self.adopt();
-                    }
-                    Ok(false) => "other revisions than those in force".to_owned(),
-                    Err(error) => error.to_string(),
-                }
-            }
-            Err(error) => error.to_string(),
+            self.db = db;
+            self.has(known)
+        });
+        let found = match had {
+            Ok(true) => return self.adopt(),
+            Ok(false) => "other revisions than those in force".to_owned(),
+            Err(error) if error.is_of_contents() => error.to_string(),
+            Err(error) => return Err(error),
         };
-        // From now on it is no source of what is known.
-        self.spoiled = true;
+        self.set_log_aside();
+        self.spoiled = Some(found.clone());
         Err(self.misplaced(found, OVERWRITTEN))
+    }
+
+    /// Takes the log away from a database that it was not written for: the next start would put it into that.
+    fn set_log_aside(&self) {
+        keep_log(&self.db);
+        let Some([log, index]) = self.place.as_ref().map(Place::sidecars) else { return };
+        let aside = fs::rename(&log, beside(&log, ".lost")).and_then(|()| fs::remove_file(index));
+        if let Err(error) = aside {
+            tracing::warn!(path = %log.display(), %error, "cannot set the log aside; move it away before the next start");
+        }
     }
 
     fn misplaced(&self, found: String, remedy: &'static str) -> StoreError {
@@ -130,6 +133,15 @@ impl Store {
     }
 
     fn has(&self, known: &Known<'_>) -> Result<bool, StoreError> {
+        // Pages of the copy and of the log may fit together, and leave revisions out: there is one of each number.
+        let whole = |db: &Connection| -> rusqlite::Result<bool> {
+            let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
+            let count: i64 = db.query_row(schema::COUNT_REVISIONS, [], |row| row.get(0))?;
+            Ok(verdict == "ok" && count.cast_unsigned() == known.revision)
+        };
+        if !whole(&self.db).map_err(|source| StoreError::at(&self.path, LOOKING, source))? {
+            return Ok(false);
+        }
         let loaded = self.load()?;
         let same = |(name, traffic): (&Name, &Arc<Traffic>)| {
             loaded.traffic.get(name).is_some_and(|found| found.salt == traffic.salt && found.slots == traffic.slots)

@@ -47,8 +47,8 @@ pub struct Store {
     undone: Option<Before>,
     /// Whether the connection stands for one that is still to be opened.
     detached: bool,
-    /// Whether something has written over the database.
-    spoiled: bool,
+    /// What is in the database since something has written over it; it is no source of what is known any more.
+    spoiled: Option<String>,
     /// What was done to its files.
     note: Option<&'static str>,
     lock: Option<FileLock>,
@@ -146,7 +146,7 @@ impl Store {
             place: None,
             undone: None,
             detached: false,
-            spoiled: false,
+            spoiled: None,
             note: None,
             lock: None,
         }

@@ -82,6 +82,7 @@ pub(super) const PUT_ROLLOUT: &str = "INSERT INTO rollouts (id, state) VALUES (?
 pub(super) const HAS_ROLLOUTS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'rollouts'";
 pub(super) const ROLLOUTS: &str = "SELECT id, state FROM rollouts ORDER BY id DESC LIMIT ?1";
 
+pub(super) const COUNT_REVISIONS: &str = "SELECT count(*) FROM revisions";
 pub(super) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";
 /// With `max`, SQLite takes the other columns from the row of the maximum (a documented guarantee).
 pub(super) const LAST_SPLITS: &str = "SELECT service, salt, runs, max(revision) FROM traffic GROUP BY service";
