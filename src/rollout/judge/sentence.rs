@@ -18,7 +18,7 @@ pub(super) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, 
     match ruling {
         Ruling::RollBack(ground) => {
             let odds = thousands(findings.ln_alarm.exp().round());
-            let why = ground_text((ground, "more than the allowed"), findings, settings, names);
+            let why = ground_text((ground, Said::Proved), findings, settings, names);
             format!("rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}")
         }
         Ruling::Advance => {
@@ -31,19 +31,15 @@ pub(super) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, 
     }
 }
 
-fn ground_text(
-    (ground, beyond): (Ground, &str),
-    findings: &Findings,
-    settings: &JudgeSettings,
-    names: &Names,
-) -> String {
+fn ground_text((ground, said): (Ground, Said), findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
     match ground {
         Ground::Errors => errors_text(findings, names),
         Ground::Latency => latency_text(findings, settings, names),
         Ground::FailureCeiling => {
             let allowed = settings.ceilings.failures.map_or(0.0, |ceiling| ceiling.value());
-            let failed = failed_text(&findings.outcomes.candidate, "requests failed");
-            format!("{failed}, {beyond} {}", percent(allowed))
+            let counts = &findings.outcomes.candidate;
+            let failed = failed_text(counts, "requests failed");
+            format!("{failed}, {}", beyond(said, ratio(counts.failures, counts.requests), allowed))
         }
         Ground::SlowCeiling => {
             let (limit, allowed) = settings
@@ -52,7 +48,7 @@ fn ground_text(
                 .map_or((Duration::ZERO, 0.0), |ceiling| (ceiling.longer_than, ceiling.at_most.value()));
             let counts = &findings.latencies.candidate;
             let slow = part(counts.slow, counts.timed, &format!("requests took longer than {}", time(limit)));
-            format!("{slow}, {beyond} {}", percent(allowed))
+            format!("{slow}, {}", beyond(said, ratio(counts.slow, counts.timed), allowed))
         }
     }
 }
@@ -91,8 +87,7 @@ fn hold_text(why: Hold, findings: &Findings, settings: &JudgeSettings, names: &N
     match why {
         Hold::Suspicion => {
             // Of the test that speaks: a ceiling does not compare with the other version.
-            let leading =
-                ground_text((findings.standing.leading(), "where the plan allows"), findings, settings, names);
+            let leading = ground_text((findings.standing.leading(), Said::Hinted), findings, settings, names);
             format!("10 <= E ({}): {leading}", e_text(findings))
         }
         Hold::BaselineIll => {
@@ -124,11 +119,35 @@ fn quantile_name(quantile: usize) -> String {
     if quantile == 0 { "median".to_owned() } else { format!("{}th percentile", QUANTILES[quantile] * 100.0) }
 }
 
+/// How sure a sentence is of what it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Said {
+    /// It is proved.
+    Proved,
+    /// There is a hint.
+    Hinted,
+}
+
+/// That a part is more than a ceiling allows. The totals are of the whole rollout; what a test has seen may be its last
+/// stretch, and then the totals do not say so.
+fn beyond(said: Said, found: f64, allowed: f64) -> String {
+    let text = match (said, found > allowed) {
+        (Said::Proved, true) => "more than the allowed",
+        (Said::Proved, false) => "lately more than the allowed",
+        (Said::Hinted, true) => "where the plan allows",
+        (Said::Hinted, false) => "lately more, where the plan allows",
+    };
+    format!("{text} {}", percent(allowed))
+}
+
+fn ratio(some: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { some as f64 / all as f64 }
+}
+
 /// `9 of 212 requests failed (4.2 %)`.
 fn part(some: u64, all: u64, what: &str) -> String {
     let space = if what.is_empty() { "" } else { " " };
-    let ratio = if all == 0 { 0.0 } else { some as f64 / all as f64 };
-    format!("{} of {}{space}{what} ({})", thousands(some as f64), thousands(all as f64), percent(ratio))
+    format!("{} of {}{space}{what} ({})", thousands(some as f64), thousands(all as f64), percent(ratio(some, all)))
 }
 
 /// One decimal, or two significant digits where that would be 0.

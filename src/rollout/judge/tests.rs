@@ -173,6 +173,30 @@ fn a_hint_names_the_test_that_speaks() {
 }
 
 #[test]
+fn totals_below_a_ceiling_are_not_said_to_be_above_it() {
+    let mut settings = errors_only();
+    settings.ceilings.failures = Some(probability(0.05));
+    let mut judge = Judge::new(settings, share(0.5), Duration::ZERO);
+    for number in 1..=160 {
+        tick(&mut judge, number * TICK, epoch(0.5, counts(2, 0), counts(2, 0)));
+    }
+    for number in 161..=168 {
+        tick(&mut judge, number * TICK, epoch(0.5, counts(1, 1), counts(1, 0)));
+        let verdict = judge.verdict(Bake::Running, &NAMES);
+        let above = verdict.sentence.contains("more than the allowed 5 %");
+        let lately = verdict.sentence.contains("lately more");
+        assert!(!verdict.sentence.contains(", more than") && (!above || lately), "{}", verdict.sentence);
+    }
+    let verdict = judge.verdict(Bake::Running, &NAMES);
+    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::FailureCeiling), "{}", verdict.sentence);
+    assert!(
+        verdict.sentence.contains("8 of 328 requests failed (2.4 %), lately more than the allowed 5 %"),
+        "{}",
+        verdict.sentence
+    );
+}
+
+#[test]
 fn a_warm_up_is_said_where_there_is_nothing_to_say_yet() {
     let warming = |left| Evidence { warm_up_left: Some(Duration::from_millis(left)), ..Evidence::default() };
     let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);
