@@ -14,7 +14,7 @@ use super::refuse::Refusal;
 use super::stream_place::StreamPlace;
 use super::worker::Worker;
 use crate::stats::{EndpointStats, Refused, UpstreamFailure};
-use crate::table::Version;
+use crate::table::{Endpoint, Version};
 use crate::tls::Handshake;
 use crate::upstream::budget::{Claim, NoPlace, Place};
 use crate::upstream::http1::Http1;
@@ -119,7 +119,7 @@ pub async fn dial(
     if let Some(lease) = (!fresh).then(|| kept(worker, version, now, observer)).flatten() {
         return Ok(lease);
     }
-    let (mut left_out, mut now, mut made_room) = (Vec::new(), now, false);
+    let (began, mut left_out, mut now, mut made_room) = (now, Vec::new(), now, false);
     let (mut tried, mut own) = (false, false);
     loop {
         let now_ms = worker.clock_ms(now);
@@ -133,12 +133,14 @@ pub async fn dial(
         if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
             return Ok(Lease { sender, in_flight, reused: true, since: now, opened });
         }
-        // On the heap, as what follows it: a request that finds a connection has no room for what it takes to make one.
-        let place = Box::pin(place(worker, observer, connect_timeout)).await?;
-        if !endpoint.stats.rotation.claim_trial(now_ms) {
+        // As the last resort, and not one after the other until all of them have kept the request waiting.
+        let may_try = !endpoint.stats.rotation.is_paused() || now.duration_since(began) < connect_timeout;
+        if !may_try || !endpoint.stats.rotation.claim_trial(now_ms) {
             left_out.push(index);
             continue;
         }
+        // On the heap, as what follows it: a request that finds a connection has no room for what it takes to make one.
+        let place = Box::pin(place(worker, observer, connect_timeout)).await?;
         tried = true;
         let opened = Opened::now(&endpoint.stats, now);
         let limits = ConnectLimits { time: connect_timeout, heads: worker.settings.response_heads };
@@ -153,10 +155,7 @@ pub async fn dial(
                     worker.pools.share(&endpoint.stats, shared, opened);
                 }
                 let since = Instant::now();
-                if endpoint.stats.rotation.connected(worker.clock_ms(since)) {
-                    let (service, version) = (observer.service_name(), version.name.as_str());
-                    tracing::info!(service, version, endpoint = %endpoint.address, "the endpoint takes connections again");
-                }
+                note_connected(observer, version, endpoint, worker.clock_ms(since));
                 return Ok(Lease { sender, in_flight, reused: false, since, opened });
             }
             Err(error) if error.is_own() => {
@@ -183,6 +182,15 @@ fn kept(worker: &Worker, version: &Version, now: Instant, observer: &Observer) -
     let in_flight = InFlight::enter(&version.endpoints[index].stats);
     observer.picked(index);
     Some(Lease { sender, in_flight, reused: true, since: now, opened })
+}
+
+/// Ends the pause of an endpoint that has taken a connection, if it was paused.
+fn note_connected(observer: &Observer, version: &Version, endpoint: &Endpoint, now_ms: u64) {
+    let for_ms = endpoint.stats.rotation.refuses_for(now_ms);
+    if endpoint.stats.rotation.connected(now_ms) {
+        let (service, version, endpoint) = (observer.service_name(), version.name.as_str(), endpoint.address);
+        tracing::info!(service, version, %endpoint, for_ms, "the endpoint takes connections again");
+    }
 }
 
 /// An endpoint took no connection.

@@ -4,7 +4,9 @@
 //! requests go on to try it (at a bounded rate), and those that find no connection are passed on within bounds: the versions that
 //! are well take over no more than their own share once again. A restart of v1 that takes five seconds must not put all
 //! users on a canary that was built for one in a hundred, nor may it move them for that long. After
-//! [`TAKEOVER_AFTER_MS`], or as soon as checks or operators say that it is out, the others take over everything.
+//! [`TAKEOVER_AFTER_MS`], or as soon as checks or operators say that it is out, the others take over everything, and no request
+//! waits for it any more: connections of our own find out when it is back. Only where there is no other version, requests
+//! go on trying.
 
 use super::compile::{Endpoint, Version};
 
@@ -17,7 +19,7 @@ pub const TAKEOVER_AFTER_MS: u64 = 10_000;
 pub enum Availability {
     /// An endpoint takes requests.
     Ready,
-    /// None does, but requests may try.
+    /// None does, but requests may try: before they are passed on within bounds, or if nobody takes them over.
     LastResort(Takeover),
     /// No request can be sent.
     Out(Takeover),
@@ -33,12 +35,6 @@ pub enum Takeover {
 }
 
 impl Availability {
-    /// Whether a request of the version's own is to be sent to it.
-    #[must_use]
-    pub fn is_tried(self) -> bool {
-        matches!(self, Self::Ready | Self::LastResort(_))
-    }
-
     /// How much the others take over of it; `None` while it answers by itself.
     #[must_use]
     pub fn takeover(self) -> Option<Takeover> {

@@ -132,18 +132,15 @@ pub fn decide_at<'t, A: Into<Availability>>(
     let service = &*hot.service;
     let (cause, assigned, slot, new_key) = assign(table, hot, request, chance);
     let available = |index: u16| available(&Candidate { table, hot, index }).into();
-    let version = if available(assigned).is_tried() {
+    let own = available(assigned);
+    let version = if matches!(own, Availability::Ready | Availability::LastResort(Takeover::Bounded)) {
         assigned
     } else {
         // Requests without a slot (a rule chose) are passed on by chance.
         let seed = slot.unwrap_or_else(|| low_bits(chance));
-        pass_on(service, (assigned, seed), available).ok_or(Undecided::NoVersion {
-            service,
-            service_index,
-            assigned,
-            cause,
-            slot,
-        })?
+        let other = pass_on(service, (assigned, seed), available);
+        let last_resort = matches!(own, Availability::LastResort(_)).then_some(assigned);
+        other.or(last_resort).ok_or(Undecided::NoVersion { service, service_index, assigned, cause, slot })?
     };
     Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
 }

@@ -39,10 +39,16 @@ const HANDSHAKE_WAIT_MAX_MS: u64 = 4_000;
 pub(super) struct Reconnects {
     clients: Arc<Clients>,
     clock: Clock,
-    known: HashMap<u32, Turns>,
+    schedule: Schedule,
     tries: JoinSet<(u32, Outcome)>,
     /// Tries under way, over all endpoints: each holds a descriptor, and those of endpoints that say nothing for long.
     max: usize,
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+struct Schedule {
+    known: HashMap<u32, Turns>,
     /// The endpoint of the last turn: the next tick begins after it.
     last: u32,
 }
@@ -97,40 +103,58 @@ impl Turns {
     }
 }
 
+impl Schedule {
+    /// The endpoints whose tries begin at `now_ms`, of those that are paused with the limits of their connections, while there is
+    /// room for so many tries.
+    fn due(&mut self, paused: &[(u32, Duration)], room: usize, now_ms: u64) -> Vec<u32> {
+        let mut before = std::mem::take(&mut self.known);
+        self.known = paused.iter().map(|(id, _)| (*id, before.remove(id).unwrap_or_default())).collect();
+        // In turns, from the one after the last of the tick before.
+        let mut paused = paused.to_vec();
+        paused.sort_unstable_by_key(|(id, _)| id.wrapping_sub(self.last).wrapping_sub(1));
+        let begins =
+            |(id, limit)| self.known.get_mut(&id).is_some_and(|turns| turns.begin(now_ms, limit)).then_some(id);
+        let most = TRIES_A_TICK.min(room);
+        let due: Vec<_> = paused.into_iter().filter_map(begins).take(most).collect();
+        self.last = due.last().copied().unwrap_or(self.last);
+        due
+    }
+
+    fn ended(&mut self, id: u32, outcome: Outcome, now_ms: u64) {
+        if let Some(turns) = self.known.get_mut(&id) {
+            turns.end(outcome, now_ms);
+        }
+    }
+}
+
 impl Reconnects {
     pub(super) fn new(clients: Arc<Clients>, clock: Clock, max: usize) -> Self {
-        Self { clients, clock, known: HashMap::new(), tries: JoinSet::new(), max, last: 0 }
+        Self { clients, clock, schedule: Schedule::default(), tries: JoinSet::new(), max }
     }
 
     /// Notes how tries ended, and begins those that are due.
     pub(super) fn tick(&mut self, table: &Table) {
         let now_ms = self.clock.now_ms();
         while let Some(ended) = self.tries.try_join_next() {
-            let Ok((id, outcome)) = ended else { continue };
-            if let Some(turns) = self.known.get_mut(&id) {
-                turns.end(outcome, now_ms);
+            if let Ok((id, outcome)) = ended {
+                self.schedule.ended(id, outcome, now_ms);
             }
         }
-        let mut paused: Vec<_> = table.troubled().flat_map(paused_of).collect();
-        let mut before = std::mem::take(&mut self.known);
-        self.known = paused
-            .iter()
-            .map(|paused| (paused.stats.id, before.remove(&paused.stats.id).unwrap_or_default()))
-            .collect();
-        // In turns, from the one after the last of the tick before.
-        paused.sort_unstable_by_key(|paused| paused.stats.id.wrapping_sub(self.last).wrapping_sub(1));
-        let mut left = TRIES_A_TICK;
-        for paused in paused {
-            if left == 0 || self.tries.len() >= self.max {
-                break;
-            }
-            let limit = paused.service.spec.policy.connect_timeout;
-            if self.known.get_mut(&paused.stats.id).is_some_and(|turns| turns.begin(now_ms, limit)) {
-                left -= 1;
-                self.last = paused.stats.id;
-                self.tries.spawn(Try::of(&paused, (&self.clients, self.clock)).run());
+        let paused: HashMap<_, _> =
+            table.troubled().flat_map(paused_of).map(|paused| (paused.stats.id, paused)).collect();
+        let limits: Vec<_> = paused.iter().map(|(id, paused)| (*id, paused.limit())).collect();
+        let room = self.max.saturating_sub(self.tries.len());
+        for id in self.schedule.due(&limits, room, now_ms) {
+            if let Some(paused) = paused.get(&id) {
+                self.tries.spawn(Try::of(paused, (&self.clients, self.clock)).run());
             }
         }
+    }
+}
+
+impl Paused<'_> {
+    fn limit(&self) -> Duration {
+        self.service.spec.policy.connect_timeout
     }
 }
 
@@ -165,7 +189,7 @@ impl Try {
             tls: paused.version.tls.clone(),
             clients: Arc::clone(clients),
             clock,
-            limit: paused.service.spec.policy.connect_timeout,
+            limit: paused.limit(),
         }
     }
 
@@ -218,6 +242,39 @@ mod tests {
 
     fn longest_gap(begun: &[u64]) -> u64 {
         begun.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap_or(u64::MAX)
+    }
+
+    /// Tries that may be under way.
+    const MOST: usize = 256;
+
+    /// How often each of `count` paused endpoints is tried in ten seconds, if a try takes `takes_ms`, and the most that are under
+    /// way.
+    fn tries(count: u32, takes_ms: u64) -> (Vec<usize>, usize) {
+        let mut schedule = Schedule::default();
+        let (mut running, mut most, mut tries) = (Vec::<(u32, u64)>::new(), 0, vec![0; count as usize]);
+        let paused: Vec<_> = (0..count).map(|id| (id, Duration::from_secs(4))).collect();
+        for now in (0..10_000).step_by(100) {
+            let (over, going): (Vec<_>, Vec<_>) = running.into_iter().partition(|(_, at)| at + takes_ms <= now);
+            over.iter().for_each(|(id, _)| schedule.ended(*id, Outcome::Refused, now));
+            running = going;
+            let due = schedule.due(&paused, MOST - running.len(), now);
+            assert!(due.len() <= TRIES_A_TICK);
+            due.iter().for_each(|id| tries[*id as usize] += 1);
+            running.extend(due.into_iter().map(|id| (id, now)));
+            most = most.max(running.len());
+        }
+        (tries, most)
+    }
+
+    #[test]
+    fn thousands_take_turns() {
+        assert_eq!(tries(100, 1).0, [100; 100], "as long as there are few, each has every tick");
+        let (tries_of, most) = tries(5_000, 1);
+        assert!(tries_of.iter().all(|tries| *tries == 2) && most <= TRIES_A_TICK, "{most}");
+        let (tries_of, most) = tries(1_000, 4_000);
+        assert!(most <= MOST, "{most}");
+        let spread = tries_of.iter().max().unwrap() - tries_of.iter().min().unwrap();
+        assert!(spread <= 1, "those that hang are dealt with in turns as well: {spread}");
     }
 
     #[test]

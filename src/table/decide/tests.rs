@@ -283,6 +283,30 @@ fn a_version_that_blinks_is_taken_over_within_bounds() {
 }
 
 #[test]
+fn the_last_resort_is_tried_before_a_bounded_takeover_and_after_a_full_one() {
+    let table = table([spec("shop", "v1=50 v2=50"), {
+        let mut alone = spec("alone", "v1=100 v2=0");
+        alone.paths = vec![crate::table::spec::PathPrefix::new("/alone").expect("a path")];
+        alone
+    }]);
+    let decided = |path: &'static str, v1: Availability| {
+        let available = |version: &Candidate<'_>| match version.name.as_str() {
+            "v1" => v1,
+            _ => Availability::Ready,
+        };
+        let of_v1 = (0..).map(user).find(|headers| version(&table, headers, 0) == "v1").expect("a user of v1");
+        let request = RequestView { path: path.as_bytes(), ..request(&of_v1) };
+        decide(&table, &request, 0, available).map(|decision| decision.version().name.to_string()).ok()
+    };
+    let [bounded, full] = [Takeover::Bounded, Takeover::Full];
+    assert_eq!(decided("/", Availability::LastResort(bounded)).as_deref(), Some("v1"));
+    assert_eq!(decided("/", Availability::Out(bounded)).as_deref(), Some("v2"));
+    assert_eq!(decided("/", Availability::LastResort(full)).as_deref(), Some("v2"), "nobody waits for it");
+    assert_eq!(decided("/alone", Availability::LastResort(full)).as_deref(), Some("v1"), "there is no other");
+    assert_eq!(decided("/alone", Availability::Out(full)), None);
+}
+
+#[test]
 fn a_rule_to_an_unusable_version_is_passed_on_too() {
     let mut service = spec("shop", "v1=60 v2=40 v3=0");
     service.rules = vec![rule("everybody", Condition::default(), "v3")];
