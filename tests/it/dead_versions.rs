@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::process::Command;
+use std::sync::atomic::Ordering::SeqCst;
 
 use http::Method;
 use pointsman::cli::client::{AdminClient, Call, CallError};
@@ -10,7 +11,8 @@ use serde_json::{Value, json};
 
 use super::support::dns::{Dns, Says};
 use super::support::fault::Fault;
-use super::support::release::{Operator, id, version};
+use super::support::load::Load;
+use super::support::release::{Operator, id, version, visitors};
 use super::support::{Origin, Proxy, Reply, Setup, eventually, get};
 
 /// Requests with this header go to v2, whatever the split says.
@@ -241,6 +243,24 @@ fn a_rollout_goes_back_to_a_version_in_trouble_and_not_on_to_one() {
     let again = id(&operator.start(json!({ "service": "site", "to": "v2", "plan": plan })));
     admin.put(&Admin::drain("v1", v1.address()), drain);
     operator.until_ended(again, "held_too_long");
+    assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
+}
+
+#[test]
+fn the_judge_turns_back_to_a_version_that_nobody_answers_for() {
+    let ((v1, _), (v2, mood)) = (version("v1"), version("v2"));
+    let dead = Fault::refusing();
+    let plan = "rollout = { steps = [50, 100], bake = \"10m\", judge = { warm_up = \"0s\", slower = false, errors_max = 0.2 } }";
+    let proxy = Setup::endpoints(&[&[v1.address(), dead.address()], &[v2.address()]]).service(plan).start();
+    let (admin, operator) = (Admin::of(&proxy), Operator::at(proxy.admin));
+    let load = Load::start(visitors(proxy.address, &["/"], 300, false));
+    let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
+    load.await_more(300);
+    // What is left of v1 refuses connections.
+    admin.put(&Admin::drain("v1", v1.address()), json!({ "state": "drain", "force": true }));
+    mood.failing.store(1_000, SeqCst);
+    operator.until_ended(rollout, "rolled_back");
+    load.end();
     assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
 }
 

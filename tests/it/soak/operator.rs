@@ -63,10 +63,10 @@ impl Operator {
                     done.flips += 1;
                 }
                 2 => {
-                    // After a change of our own there is something to take back.
-                    self.put("/v1/services/moody/split", &json!({ "v1": 80, "v2": 20 }));
-                    self.put("/v1/services/moody/split", &json!({ "v1": 50, "v2": 50 }));
-                    self.post("/v1/rollback", &json!({}));
+                    // After a change of our own there is something to take back. At times v2 is known to be dead.
+                    self.put("/v1/services/moody/split", &json!({ "v1": 80, "v2": 20, "force": true }));
+                    self.put("/v1/services/moody/split", &json!({ "v1": 50, "v2": 50, "force": true }));
+                    self.post("/v1/rollback", &json!({ "force": true }));
                     done.rollbacks += 1;
                 }
                 3 => {
