@@ -241,7 +241,7 @@ fn target(head: &RequestHead, settings: &AdmitSettings, trusted: bool) -> Result
     let own = if settings.https { HTTPS } else { HTTP };
     let web = |scheme: &[u8]| [HTTP, HTTPS].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     let any_web = trusted || head.version == Version::HTTP_2;
-    if target.scheme().is_some_and(|found| !found.eq_ignore_ascii_case(own) && !(any_web && web(found))) {
+    if target.scheme().is_some_and(|found| !(found.eq_ignore_ascii_case(own) || any_web && web(found))) {
         return bad("the target's scheme is not the one of this listener");
     }
     if path == b"*" {

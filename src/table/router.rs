@@ -146,8 +146,8 @@ mod tests {
             ["h", "one"].iter().flat_map(|host| (0..).zip(&texts).map(move |path| (host, path)))
         {
             assert_eq!(router.find(host, path), Some(index), "{path}");
-            assert_eq!(router.find(host, &format!("{path}/below")), Some(index), "{path}");
-            assert_eq!(router.find(host, &format!("{path}x")), None, "{path}x");
+            assert_eq!(router.find(host, format!("{path}/below")), Some(index), "{path}");
+            assert_eq!(router.find(host, format!("{path}x")), None, "{path}x");
         }
         assert_eq!(router.find("h", "/deep"), None);
     }

@@ -23,7 +23,7 @@ fn an_early_hint_is_early_and_clean() {
     let mut client = proxy.client();
     for _ in 0..2 {
         client.write(get("/"));
-        let began = std::time::Instant::now();
+        let began = tokio::time::Instant::now();
         let hint = client.next_head();
         assert!(began.elapsed().as_millis() < 250, "it came with the answer");
         assert!(hint.line.starts_with("HTTP/1.1 103 "), "{hint:?}");
