@@ -156,11 +156,15 @@ impl Part {
 
     /// It makes progress.
     pub fn beat(&self) {
-        self.0.beats.fetch_add(1, Relaxed);
-        self.0.idle.store(false, Relaxed);
+        self.turned();
         if cfg!(debug_assertions) {
             self.suffer();
         }
+    }
+
+    fn turned(&self) {
+        self.0.beats.fetch_add(1, Relaxed);
+        self.0.idle.store(false, Relaxed);
     }
 
     /// It waits for something to do, as long as that takes; the next [beat](Self::beat) ends that.
@@ -200,7 +204,8 @@ impl Part {
         let mut condition = self.condition();
         (condition.down, condition.pulse) = (None, Pulse::default());
         drop(condition);
-        self.beat();
+        // Whoever says so is no part itself, and suffers nothing.
+        self.turned();
         tracing::info!(part = self.name(), "the part runs again");
     }
 

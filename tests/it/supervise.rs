@@ -127,15 +127,13 @@ fn a_writer_that_dies_begins_again_with_its_store() {
     let mut patient = Patient::start(&origin);
     patient.shift(70);
     patient.kill(&["writer"]);
-    let mut lost = None;
-    eventually("it dies with the call that it has", || {
-        lost = patient.process.send(Method::POST, "/v1/services/shop/flip", json!({ "to": "v1" })).err();
-        lost.is_some()
+    // The look at its files is a call as well, and the one that it dies with.
+    eventually("it is not ready", || {
+        let answer = patient.readyz();
+        answer.status == 503 && answer.text().contains("writer is down: it panicked")
     });
-    let lost = lost.unwrap().to_string();
-    assert!(lost.contains("look at the state"), "{lost}");
-    let unready = patient.readyz();
-    assert!(unready.status == 503 && unready.text().contains("writer is down: it panicked"), "{unready:?}");
+    // A call that comes meanwhile waits for it.
+    patient.process.send(Method::POST, "/v1/services/shop/flip", json!({ "to": "v1" })).unwrap();
     assert_eq!(client::send(patient.process.listener, get("/")).status, 200);
     patient.assert_back(&["writer"]);
     let revision = patient.process.get("/v1/status")["revision"].as_u64().unwrap();
@@ -249,6 +247,22 @@ fn a_process_that_was_stopped_is_not_taken_for_one_that_stalls() {
         std::thread::sleep(Duration::from_millis(100));
     }
     assert!(!patient.process.told(&["makes no progress"]));
+}
+
+#[test]
+fn a_part_that_ends_again_and_again_ends_the_process_in_order() {
+    let origin = Origin::saying("hello");
+    let mut patient = Patient::start(&origin);
+    let file = patient.folder.path().join("kill");
+    let given_up = ["ERROR", "given up", "part=\"health\""];
+    eventually_within(Duration::from_secs(60), "it is given up", || {
+        if !file.exists() {
+            patient.kill(&["health"]);
+        }
+        patient.process.told(&given_up)
+    });
+    assert_eq!(patient.process.wait().code(), Some(1));
+    eventually("it is told", || patient.process.told(&["stopped: the part health of the proxy does not come back"]));
 }
 
 #[test]
