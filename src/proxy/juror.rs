@@ -106,7 +106,7 @@ mod tests {
     use crate::message::Headers;
     use crate::stats::{Registry, Trial, TrialTerms};
     use crate::table::fixture::{first_traffic, shared, spec};
-    use crate::table::{RequestView, Table, decide};
+    use crate::table::{Name, RequestView, Table, decide};
 
     fn address(last: u8) -> SocketAddr {
         SocketAddr::from(([10, 0, 0, last], 80))
@@ -114,6 +114,11 @@ mod tests {
 
     /// A service under trial whose v2 has 30 % and two endpoints; v1 has three.
     fn table() -> (Table, Arc<Trial>) {
+        table_without(&[])
+    }
+
+    /// The same, with these endpoints of v2 drained.
+    fn table_without(drained: &[SocketAddr]) -> (Table, Arc<Trial>) {
         let (registry, mut spec) = (Registry::new(1), spec("shop", "v1=70 v2=30"));
         spec.sticky.clear();
         spec.versions[0].endpoints = [1, 2, 3].map(address).into();
@@ -128,7 +133,11 @@ mod tests {
         let trial = Arc::new(Trial::new(terms, 1));
         registry.set_trial("shop", Some(Arc::clone(&trial)));
         let specs = shared([spec]);
-        (Table::compile(1, &specs, &first_traffic(&specs), &registry).unwrap(), trial)
+        let mut traffic = first_traffic(&specs);
+        let mut first = (*traffic[&specs[0].name]).clone();
+        first.drained.extend(drained.iter().map(|address| (Name::new("v2").unwrap(), (*address).into())));
+        traffic.insert(specs[0].name.clone(), first.into());
+        (Table::compile(1, &specs, &traffic, &registry).unwrap(), trial)
     }
 
     fn id(service: &Service, version: usize, index: usize) -> u32 {
@@ -213,5 +222,18 @@ mod tests {
         let error = 4.0 * (0.3 * 0.7 / f64::from(judged)).sqrt();
         assert!((share - 0.3).abs() < error, "seed {seed}: {share} of {judged}");
         assert!(f64::from(judged) < 0.8 * 40_000.0, "without those that v1's cold endpoint would have got: {judged}");
+    }
+
+    #[test]
+    fn nothing_is_judged_while_all_of_a_version_is_drained() {
+        let seed = 37;
+        for (drained, judges) in [(vec![address(4), address(5)], false), (vec![address(4)], true)] {
+            let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table_without(&drained));
+            let service = table.service_named("shop").unwrap();
+            let all = service.versions.iter().flat_map(|version| &version.endpoints);
+            trial.judge(all.filter(|endpoint| !endpoint.drained).map(|endpoint| endpoint.stats.id));
+            let (share, judged) = share(&table, &mut random);
+            assert_eq!(judged > 0, judges, "seed {seed}, without {drained:?}: {share} of {judged}");
+        }
     }
 }
