@@ -44,7 +44,10 @@ impl Lease {
     /// Gives the connection, which came with the answer, back to its pool: both bodies came to their end. That pool is the
     /// client connection's own, if it has one. A shared one never left it.
     pub fn give_back(&self, worker: &Worker, own: Option<&Pools<RequestBody>>, connection: Box<Http1>, now: Instant) {
-        if !worker.draining() {
+        if own.is_none() && worker.settings.budget.is_waited_for() {
+            // Another request, perhaps of another worker, has more use for its place.
+            connection.close();
+        } else if !worker.draining() {
             own.unwrap_or(&worker.pools).put(self.in_flight.endpoint(), connection, self.opened, now);
         }
     }

@@ -14,15 +14,19 @@
 //!
 //! Only opening a connection costs something here; a request that finds an idle one costs nothing.
 
+use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
 
 /// Of all places, one in so many is not lent to further requests.
 const RESERVE_PART: usize = 4;
+
+/// How often those who have idle connections are told of somebody who waits: connections fall idle meanwhile.
+const TELL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// No system has more descriptors.
 const PLACES_MAX: usize = 1 << 26;
@@ -54,7 +58,9 @@ pub enum NoPlace {
 pub struct Budget {
     places: Arc<Semaphore>,
     reserve: usize,
-    /// How often somebody had to wait.
+    /// Who waits now.
+    waiting: AtomicUsize,
+    /// How often those who have idle connections were told of it.
     waits: AtomicU64,
     wanted: Notify,
 }
@@ -71,7 +77,8 @@ impl Budget {
     pub fn new(max: usize) -> Self {
         let max = max.clamp(1, PLACES_MAX);
         let (places, reserve) = (Arc::new(Semaphore::new(max)), max / RESERVE_PART);
-        Self { places, reserve, waits: AtomicU64::new(0), wanted: Notify::new() }
+        let (waiting, waits) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self { places, reserve, waiting, waits, wanted: Notify::new() }
     }
 
     /// How many more places have to be free for this claim to get one.
@@ -103,16 +110,33 @@ impl Budget {
     /// # Errors
     /// [`NoPlace`] when there is none in time.
     pub async fn wait(&self, limit: Duration) -> Result<Place, NoPlace> {
-        self.waits.fetch_add(1, Relaxed);
-        self.wanted.notify_waiters();
-        match timeout(limit, Arc::clone(&self.places).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(Place { _permit: permit }),
-            Ok(Err(_closed)) => Err(NoPlace::AtAll),
-            Err(_elapsed) => Err(NoPlace::AtAll),
+        let _waiting = WaitsForPlace::enter(&self.waiting);
+        let deadline = Instant::now() + limit;
+        let mut acquired = pin!(Arc::clone(&self.places).acquire_owned());
+        loop {
+            self.waits.fetch_add(1, Relaxed);
+            self.wanted.notify_waiters();
+            let now = Instant::now();
+            tokio::select! {
+                permit = &mut acquired => {
+                    return permit.map(|permit| Place { _permit: permit }).map_err(|_closed| NoPlace::AtAll);
+                }
+                () = sleep_until(deadline.min(now + TELL_INTERVAL)) => {}
+            }
+            if now >= deadline {
+                return Err(NoPlace::AtAll);
+            }
         }
     }
 
-    /// How often a request had to wait for a place so far.
+    /// Whether somebody waits for a place: then a connection that falls idle is closed for it. One load of a line that is
+    /// seldom written.
+    #[must_use]
+    pub fn is_waited_for(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
+    }
+
+    /// How often those who have idle connections were told of a request that waits.
     #[must_use]
     pub fn waits(&self) -> u64 {
         self.waits.load(Relaxed)
@@ -122,6 +146,22 @@ impl Budget {
     /// nobody waited for it is seen in [`waits`](Self::waits).
     pub async fn wanted(&self) {
         self.wanted.notified().await;
+    }
+}
+
+/// Somebody who waits; dropping it ends the wait.
+struct WaitsForPlace<'b>(&'b AtomicUsize);
+
+impl<'b> WaitsForPlace<'b> {
+    fn enter(waiting: &'b AtomicUsize) -> Self {
+        waiting.fetch_add(1, Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for WaitsForPlace<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Relaxed);
     }
 }
 
@@ -170,12 +210,15 @@ mod tests {
         let held = budget.take(Claim::First).unwrap();
         assert_eq!(budget.wait(Duration::from_millis(1)).await.unwrap_err(), NoPlace::AtAll);
         let let_go = async {
+            // Told again and again, so that it does not matter when it looks.
+            budget.wanted().await;
+            assert!(budget.is_waited_for());
             budget.wanted().await;
             drop(held);
         };
         let ((), waited) = tokio::join!(let_go, budget.wait(Duration::from_secs(5)));
         assert!(waited.is_ok());
-        assert_eq!(budget.waits(), 2);
+        assert!(budget.waits() >= 2 && !budget.is_waited_for());
         // The smallest process has one place all the same.
         assert!(Budget::new(0).take(Claim::First).is_ok());
     }
