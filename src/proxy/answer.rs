@@ -69,7 +69,8 @@ impl Exchange {
         call.then(|| Frame::trailers(grpc_left_behind()))
     }
 
-    /// The answer came to its end. The connection is used again only if the request's body did as well (rule 26).
+    /// The answer came to its end. The connection is used again only if the request's body did as well
+    /// (docs/http-rules.md#rule-26).
     fn end(mut self: Box<Self>, incoming: &mut Incoming) {
         let now = Instant::now();
         let connection = incoming.take_idle();

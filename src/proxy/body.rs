@@ -1,8 +1,8 @@
 //! Bodies on their way through: nothing is buffered, silence is bounded, trailers are filtered, and what happened is
 //! noted where the exchange can see it.
 //!
-//! An error of a body never ends the other side cleanly (rule 7): hyper aborts a connection whose outgoing body fails,
-//! so an error is passed on as an error.
+//! An error of a body never ends the other side cleanly (docs/http-rules.md#rule-7): hyper aborts a connection whose
+//! outgoing body fails, so an error is passed on as an error.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;

@@ -128,7 +128,7 @@ impl PeerAddress {
 pub fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditSettings) {
     connection_header::strip(headers);
     if headers.has(Present::UNDERSCORE) {
-        // `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (rule 13).
+        // `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (docs/http-rules.md#rule-13).
         headers.retain(|name| !name.contains(&b'_'));
     }
     headers.remove(EXPECT);
@@ -194,7 +194,7 @@ pub fn set_own_cookie(headers: &mut Headers, key: &OwnKey, secure: bool) {
     headers.append(SET_COOKIE, cookie);
 }
 
-/// Removes trailers that frame, route, authenticate or end at a hop (rule 8).
+/// Removes trailers that frame, route, authenticate or end at a hop (docs/http-rules.md#rule-8).
 pub fn trailers(trailers: &mut HeaderMap) {
     connection_header::strip_trailers(trailers);
     let forbidden = |name: &str| {

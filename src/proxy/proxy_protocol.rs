@@ -1,5 +1,5 @@
 //! The PROXY protocol, versions 1 and 2: who is really there, told by the load balancer in front before the first byte
-//! of the connection itself (rule 14).
+//! of the connection itself (docs/http-rules.md#rule-14).
 //!
 //! Only where it is configured, only from the addresses that are, and then always: a listener that guessed would let
 //! anybody write any address into our logs, rate limits and rules. [`parse`] is a pure function of the bytes so far.

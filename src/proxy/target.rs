@@ -1,5 +1,5 @@
-//! The target of a request: its path as it is routed and forwarded, which is one and the same (rule 10), and the service
-//! that answers there.
+//! The target of a request: its path as it is routed and forwarded, which is one and the same
+//! (docs/http-rules.md#rule-10), and the service that answers there.
 //!
 //! Nearly every target is forwarded as it came. It stays where it is then, in the head, and is looked up once: whoever
 //! decides asks here for the service instead of the table.

@@ -43,7 +43,8 @@ const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 pub struct Tunnel {
     /// The endpoint's side.
     pub upstream: Far,
-    /// Holds the endpoint's count of requests in flight. Its connection is never used for another one (rule 26).
+    /// Holds the endpoint's count of requests in flight. Its connection is never used for another one
+    /// (docs/http-rules.md#rule-26).
     pub lease: Lease,
     /// Holds the version's count of long connections.
     pub open: Open,

@@ -37,8 +37,9 @@ pub fn from_http2(head: &mut RequestHead) -> Option<Handshake> {
     Some(Handshake { client_accept: None, http2: true })
 }
 
-/// The handshake that a request of HTTP/1.1 asks for (rule 15): a `GET` whose `Connection` names `Upgrade`, whose
-/// `Upgrade` is `websocket` alone, and that has no body. `None`: the headers are dropped, the request is plain.
+/// The handshake that a request of HTTP/1.1 asks for (docs/http-rules.md#rule-15): a `GET` whose `Connection` names
+/// `Upgrade`, whose `Upgrade` is `websocket` alone, and that has no body. `None`: the headers are dropped, the request is
+/// plain.
 #[must_use]
 pub fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<Handshake> {
     let mut protocols = head.headers.get_all(UPGRADE);

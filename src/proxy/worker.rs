@@ -30,7 +30,7 @@ use crate::tls::Clients;
 use crate::upstream::budget::Budget;
 use crate::upstream::{PoolSettings, Pools};
 
-/// Of the live requests, at most one in so many may be a retry (rule 25: at most 20 %).
+/// Of the live requests, at most one in so many may be a retry (docs/http-rules.md#rule-25: at most 20 %).
 const LIVE_REQUESTS_A_RETRY: u32 = 5;
 
 /// So many retries are always allowed, or a quiet proxy could never retry.

@@ -36,7 +36,7 @@ pub(super) enum Ended {
     Last,
     /// In the middle, by the upstream's fault or the client's. What came of it must not be taken for a whole one.
     Broken,
-    /// The same, and its end would be that of the connection (rule 7): it has to be torn down.
+    /// The same, and its end would be that of the connection (docs/http-rules.md#rule-7): it has to be torn down.
     Cut,
 }
 

@@ -32,7 +32,7 @@ for host `a`.
   in their titles, in their smallest configuration (`tests/it/support/peers.rs`): their answer, and what the origin saw where
   it differs from ours. An empty cell was not measured. A different answer is not by itself a fault.
 
-The rules: 1 lengths, 2 lengths in HTTP/2, 3 and 4 transfer codings, 5 bodies kept and empty ones, 6 answers, 7 broken
+[The rules](http-rules.md): 1 lengths, 2 lengths in HTTP/2, 3 and 4 transfer codings, 5 bodies kept and empty ones, 6 answers, 7 broken
 bodies, 8 trailers, 9 host and target, 10 paths, 11 `Connection`, 12 forwarding headers, 13 limits and names, 14 the PROXY
 protocol, 15 upgrades, 16 `Expect`, 17 gRPC, 18 the choice of the protocol, 19 time, 20 refused bodies, 21 memory, 22 floods
 in HTTP/2, 23 descriptors, 24 panics, 25 retries, 26 reuse of connections, 27 faults, 28 ends, 29 restarts. Those without a
