@@ -133,7 +133,8 @@ fn requests_of_the_old_process_end_there() {
 #[test]
 fn a_new_process_that_does_not_come_to_serve_changes_nothing() {
     let origin = load::origin();
-    let text = config(origin.address(), nowhere(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"2s\"");
+    let text =
+        config(origin.address(), origin.address(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"2s\"");
     let place = Place::new(&load::with_http2(&text));
     let mut process = place.start();
     let old = process.id();
