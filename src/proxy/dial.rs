@@ -48,6 +48,8 @@ impl Lease {
             // Another request, perhaps of another worker, has more use for its place.
             connection.close();
         } else if !worker.draining() {
+            // One is enough for the steps of a handshake. Places are for one of each client's, and these are lent to nobody.
+            own.map(Pools::let_go);
             own.unwrap_or(&worker.pools).put(self.in_flight.endpoint(), connection, self.opened, now);
         }
     }

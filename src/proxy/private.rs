@@ -3,7 +3,8 @@
 //! NTLM and Negotiate authenticate the connection, not the request: what comes on it afterwards is done in the name of
 //! whoever went through the handshake. A pool would lend that name to other clients. So a client connection that takes part in
 //! such a handshake gets a pool of its own: what its requests use from then on goes back there, is tried first for the
-//! next one, so that the steps of a handshake meet on one connection, and is closed with it.
+//! next one, so that the steps of a handshake meet on one connection, and is closed with it. There is one at rest at the most,
+//! the one that was used last: over HTTP/2 a client could collect one for each of its streams, which nobody else may use.
 //!
 //! The handshake is seen by its headers: an answer of 401 or 407 that offers one, or a request that brings its part
 //! without having been asked.

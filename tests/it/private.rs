@@ -1,8 +1,9 @@
 //! Connections to endpoints that a handshake of NTLM or Negotiate has authenticated.
 
 use std::collections::HashSet;
-use std::sync::Mutex;
+use std::sync::{Barrier, Mutex};
 
+use super::support::h2::{H2Client, request};
 use super::support::{Origin, Reply, Setup, get, with};
 
 /// An origin that takes whoever speaks on a connection for the one who went through the handshake on it.
@@ -58,6 +59,26 @@ fn a_proof_that_nobody_asked_for_makes_a_connection_private_as_well() {
     assert_eq!(proxy.client().ask(get("/open")).text(), "open");
     assert_eq!(ann.ask(get("/")).text(), "known");
     drop(ann);
+    proxy.await_metric("pointsman_connections", &["upstream"], 1.0);
+}
+
+#[test]
+fn a_client_keeps_one_connection_to_itself_however_many_it_had() {
+    const AT_ONCE: usize = 10;
+    let together = Barrier::new(AT_ONCE);
+    let origin = Origin::with(move |_| {
+        together.wait();
+        Reply::ok("known")
+    });
+    let proxy = Setup::to(&[&origin]).top("[proxy]\nworkers = 1").listener("h2c = true").start();
+    let mut client = H2Client::to(proxy.address);
+    let lines = [("authorization", "NTLM proof")];
+    let begun: Vec<_> = (0..AT_ONCE).map(|_| client.begin(request("GET", "http://a/", &lines))).collect();
+    for answer in begun {
+        assert_eq!(client.finish(answer).text(), "known");
+    }
+    assert_eq!(origin.connections(), AT_ONCE);
+    // Each idle one has a place that others wait for, and nobody else may use it.
     proxy.await_metric("pointsman_connections", &["upstream"], 1.0);
 }
 
