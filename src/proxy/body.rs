@@ -170,10 +170,18 @@ impl BodyState {
     }
 }
 
+/// How many parts of a body are kept of which so many bytes may be: each part takes memory of its own, and a client can send
+/// them by the byte. An eighth of the bytes, and 32 KiB.
+#[must_use]
+pub(super) fn kept_parts_max(bytes_max: usize) -> usize {
+    1024 + bytes_max / 256
+}
+
 /// A copy of a request's body, made while it passes, for a replay. The parts are shared with what is sent, not copied.
 #[derive(Debug)]
 pub struct Recording {
     parts: RefCell<VecDeque<Bytes>>,
+    parts_max: usize,
     left: Cell<usize>,
     spoilt: Cell<bool>,
 }
@@ -182,16 +190,18 @@ impl Recording {
     /// Keeps up to so many bytes.
     #[must_use]
     pub fn up_to(bytes_max: usize) -> Self {
-        Self { parts: RefCell::default(), left: Cell::new(bytes_max), spoilt: Cell::new(false) }
+        let parts_max = kept_parts_max(bytes_max);
+        Self { parts: RefCell::default(), parts_max, left: Cell::new(bytes_max), spoilt: Cell::new(false) }
     }
 
     fn add(&self, frame: &Frame<Bytes>) {
+        let room = |data: &Bytes| data.len() <= self.left.get() && self.parts.borrow().len() < self.parts_max;
         match frame.data_ref() {
-            Some(data) if !self.spoilt.get() && data.len() <= self.left.get() => {
+            Some(data) if !self.spoilt.get() && room(data) => {
                 self.left.set(self.left.get() - data.len());
                 self.parts.borrow_mut().push_back(data.clone());
             }
-            // Too long, or trailers, which are not worth the trouble.
+            // Too long, in too many parts, or trailers, which are not worth the trouble.
             _ => {
                 self.spoilt.set(true);
                 self.parts.take();
@@ -351,5 +361,22 @@ impl Idle {
             self.running = true;
         }
         turn::heard(timer.as_mut(), cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_in_very_short_parts_is_not_kept() {
+        for (bytes, parts) in [(1, 100_000), (1000, 1000)] {
+            let recording = Recording::up_to(1_000_000);
+            let frame = Frame::data(Bytes::from(vec![b'x'; bytes]));
+            (0..parts).for_each(|_| recording.add(&frame));
+            let whole = recording.whole(&BodyState::of_no_body(Instant::now()));
+            assert_eq!(whole.is_some(), bytes > 1, "{parts} parts of {bytes} bytes");
+            assert!(bytes > 1 || recording.parts.borrow().is_empty());
+        }
     }
 }

@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::body::{BodyFault, RequestBody};
+use super::body::{BodyFault, RequestBody, kept_parts_max};
 
 /// The longest beginning that is kept: what a stream's window lets an endpoint take before it has said anything.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
@@ -105,12 +105,12 @@ impl Shared {
             return;
         }
         match frame.data_ref() {
-            Some(data) if data.len() <= self.bytes_left.get() => {
+            Some(data) if data.len() <= self.bytes_left.get() && self.at.get() < kept_parts_max(KEPT_BYTES_MAX) => {
                 self.bytes_left.set(self.bytes_left.get() - data.len());
                 self.parts.borrow_mut().push(data.clone());
                 self.at.set(self.at.get() + 1);
             }
-            // Too long, or trailers, which are not worth the trouble.
+            // Too long, in too many parts, or trailers, which are not worth the trouble.
             Some(_) | None => self.cut(),
         }
     }
@@ -217,6 +217,15 @@ mod tests {
         assert_eq!(next(&mut body).unwrap().unwrap(), "n");
         assert!(lent.again().is_none() && lent.shared.parts.borrow().is_empty());
         assert!(next(&mut body).is_none() && body.is_end_stream());
+    }
+
+    #[tokio::test]
+    async fn one_in_very_short_parts_is_not_kept_either() {
+        let count = 2 * kept_parts_max(KEPT_BYTES_MAX);
+        let mut body = kept(&vec!["s"; count]);
+        let lent = Rewindable::lend(&mut body).unwrap();
+        assert_eq!(rest(body).await.len(), count);
+        assert!(lent.again().is_none() && lent.shared.parts.borrow().is_empty());
     }
 
     #[test]
