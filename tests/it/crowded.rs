@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::Instant;
 
+use super::support::frames::{self, Came, Frames};
 use super::support::h2::{H2Client, request};
 use super::support::process::{Process, config};
 use super::support::{Client, End, Origin, Proxy, Reply, Setup, eventually, fault, get, settle};
@@ -103,6 +104,26 @@ fn idle_connections_of_http2_and_unfinished_prefaces_make_room() {
     std::thread::sleep(Duration::from_millis(200));
     assert_served(&proxy);
     drop((idle, half));
+}
+
+#[test]
+fn a_request_that_comes_as_its_connection_makes_room_is_answered() {
+    let origin = Origin::with(|_| {
+        // For longer than a connection without a request has left.
+        std::thread::sleep(Duration::from_millis(100));
+        Reply::ok("answered")
+    });
+    let proxy = full(&origin, "h2c = true");
+    let fields = [(":method", "GET"), (":scheme", "http"), (":authority", "a"), (":path", "/")];
+    let head = fields.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+    let mut others = Vec::new();
+    let came = frames::send_when_told_to_go(proxy.address, &Frames { head, ..Frames::default() }, || {
+        // It waits longest, and has had its moment, when one comes too many.
+        std::thread::sleep(Duration::from_millis(150));
+        others.extend((0..PLACES).map(|_| proxy.client()));
+    });
+    assert_eq!(came, Came::Answer("answered".to_owned()));
+    assert!(displaced(&proxy) > 0.5);
 }
 
 #[test]

@@ -110,7 +110,11 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
         Some(End::Idle) => ended_of(&worker, timeout(FAREWELL_MAX, connection).await.unwrap_or(Ok(()))),
         Some(End::Displaced) => {
             worker.stats.refused(Refused::Displaced);
-            let _ended = timeout(LAST_TURN, connection).await;
+            // A request that was on its way when its client was told is answered, as others are.
+            let ended = timeout(LAST_TURN, &mut connection).await;
+            if ended.is_err() && !streams.open.borrow().is_empty() {
+                ended_of(&worker, timeout(idle_timeout, connection).await.unwrap_or(Ok(())));
+            }
         }
         Some(End::Flooded) => {
             worker.stats.refused(Refused::Flood);

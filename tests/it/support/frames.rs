@@ -116,9 +116,36 @@ pub(crate) enum Came {
 
 /// Sends bytes on a connection of their own and reads what comes of stream 1.
 pub(crate) fn send(address: SocketAddr, bytes: &[u8]) -> Came {
+    came(&mut connected(address, bytes).1)
+}
+
+/// Opens a connection, does what makes the other side tell it to go away, and sends a request when that comes.
+pub(crate) fn send_when_told_to_go(address: SocketAddr, request: &Frames, tell: impl FnOnce()) -> Came {
+    let bytes = request.bytes();
+    let begin = PREFACE.len() + frame(SETTINGS, 0, 0, &[]).len();
+    let (mut client, mut reader) = connected(address, &bytes[..begin]);
+    tell();
+    loop {
+        match reader.next() {
+            Ok((GOAWAY, ..)) => break,
+            Ok(_) => {}
+            Err(end) => return Came::Ended(end),
+        }
+    }
+    client.write(&bytes[begin..]);
+    came(&mut reader)
+}
+
+/// A connection on which these bytes were sent.
+fn connected(address: SocketAddr, bytes: &[u8]) -> (Client, Frame) {
     let stream: TcpStream = fault::connect(address);
-    let mut reader = Frame { reader: Reader::new(stream.try_clone().unwrap()), bytes: Vec::new() };
-    Client::over(stream).write(bytes);
+    let reader = Frame { reader: Reader::new(stream.try_clone().unwrap()), bytes: Vec::new() };
+    let mut client = Client::over(stream);
+    client.write(bytes);
+    (client, reader)
+}
+
+fn came(reader: &mut Frame) -> Came {
     let mut body = Vec::new();
     loop {
         let (kind, flags, stream, payload) = match reader.next() {
