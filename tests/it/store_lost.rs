@@ -170,6 +170,30 @@ fn another_file_in_its_place_is_left_alone_and_changes_are_refused() {
 }
 
 #[test]
+fn a_restart_goes_on_from_the_file_that_was_moved_there() {
+    for killed in [true, false] {
+        let place = Place::new();
+        let copy = backup(&place);
+        let mut process = place.start();
+        for percent in 20..=40 {
+            shift(&process, percent).unwrap();
+        }
+        fs::rename(&copy, &place.store).unwrap();
+        eventually("it is noticed", || problem(&process).contains("another file"));
+        if killed {
+            process.kill();
+        } else {
+            assert!(process.end().success());
+        }
+        let process = place.start();
+        assert_eq!((weight(&process), revisions(&process)), (10.0, vec![2, 1]), "no log of ours is put into it");
+        assert!(place.beside("-wal.lost").exists(), "what it lacks is not thrown away");
+        assert_eq!(shift(&process, 60).unwrap(), 3);
+        survives(&place, process, 60.0, 3);
+    }
+}
+
+#[test]
 fn a_log_that_belongs_to_another_file_is_not_deleted() {
     let place = Place::new();
     let copy = backup(&place);

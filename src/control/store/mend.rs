@@ -89,7 +89,12 @@ impl Store {
             Finding::Gone => return self.make_anew(),
             Finding::LogGone => return self.reopen(),
             Finding::FolderGone => ("not even the folder", "make the folder again, or move it back"),
-            Finding::Other => ("another file", "move it away to keep what is in force, or restart to go on from it"),
+            Finding::Other => {
+                if self.place.as_ref().is_some_and(Place::has_our_log) {
+                    self.set_log_aside();
+                }
+                ("another file", "move it away to keep what is in force, or restart to go on from it")
+            }
             Finding::OtherLog => {
                 ("another write-ahead log (-wal)", "move it away to keep what is in force, or restart to go on from it")
             }

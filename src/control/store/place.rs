@@ -82,6 +82,12 @@ impl Place {
         Ok(())
     }
 
+    /// Whether the log that is there is still that of the files that are open.
+    pub(super) fn has_our_log(&self) -> bool {
+        let found = Files::at(&self.path, &self.real);
+        self.files.log.is_some() && found.is_ok_and(|found| found.log == self.files.log)
+    }
+
     /// The log and its index.
     pub(super) fn sidecars(&self) -> [PathBuf; 2] {
         [beside(&self.real, "-wal"), beside(&self.real, "-shm")]
