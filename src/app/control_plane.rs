@@ -210,7 +210,7 @@ fn watch_file(
 ) -> ConfigWatch {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let published = Arc::clone(&resolver.published);
-    let read: Read = Box::new(move |text| {
+    let read: Read = Arc::new(move |text| {
         let refused =
             |problems: Problems| -> Vec<String> { problems.as_slice().iter().map(ToString::to_string).collect() };
         let config = check::reloaded(text, &base, &running, &clients).map_err(refused)?;

@@ -1,7 +1,8 @@
 //! The access log's file: opened at the start, and again on SIGHUP, which is how a log is rotated.
 //!
-//! It is opened here, on the control plane's thread, and the log's own thread goes over to it between two lines: a file
-//! that cannot be opened costs nothing but a line in the process's log, and the old one stays.
+//! It is opened here, and the log's own thread goes over to it between two lines: a file that cannot be opened costs nothing
+//! but a line in the process's log, and the old one stays. Opening may wait (a pipe without a reader, a server of files that
+//! does not answer), so it is not done on the control plane's thread.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -14,6 +15,7 @@ use tokio::signal::unix::Signal;
 
 use super::{RunError, StartError};
 use crate::config::{AccessLog, LogFormat};
+use crate::control::files::watcher::in_background;
 use crate::log::Losses;
 use crate::proxy::access_log::{self, LogSender, LogTarget, NextFile};
 use crate::supervise::{Kind, Supervisor};
@@ -75,18 +77,24 @@ pub(super) struct Rotation {
 impl Rotation {
     /// Opens the file again on each `hangup` until `shutdown` ends.
     pub(super) async fn run(&self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
-        tokio::pin!(shutdown);
-        loop {
-            tokio::select! {
-                () = &mut shutdown => return,
-                _ = hangup.recv() => self.reopen(),
+        let reopening = async {
+            loop {
+                hangup.recv().await;
+                self.reopen().await;
             }
+        };
+        // A pipe that nobody reads must not keep the process from ending.
+        tokio::select! {
+            () = shutdown => {}
+            () = reopening => {}
         }
     }
 
-    fn reopen(&self) {
+    async fn reopen(&self) {
+        let file = self.path.clone();
+        let Some(opened) = in_background(move || open(&file)).await else { return };
         let path = self.path.display();
-        match open(&self.path) {
+        match opened {
             Ok(file) => {
                 self.next.put(file);
                 tracing::info!(%path, "the access log is opened again");

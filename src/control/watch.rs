@@ -44,7 +44,7 @@ pub struct FileContent {
 }
 
 /// Text to content, or everything that is wrong with it, a line each.
-pub type Read = Box<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
+pub type Read = Arc<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
 
 /// What is known of the config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -241,7 +241,16 @@ impl ConfigWatch {
             }
             return;
         }
-        let content = (self.read)(&text);
+        let read = Arc::clone(&self.read);
+        // It reads the certificates that are new in it, too.
+        let Some((text, content)) = in_background(move || {
+            let content = read(&text);
+            (text, content)
+        })
+        .await
+        else {
+            return self.settle.look_again(Instant::now() + REFUSED_AGAIN);
+        };
         if self.is_doubted(&text, &content, closed) {
             // Whoever asked hears of it when it is believed.
             self.asked |= asked;

@@ -1,8 +1,11 @@
 //! The access log: what a line says of a request, whatever became of it.
 
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use serde_json::{Value, json};
 
 use super::support::h2::{H2Client, request};
@@ -109,6 +112,36 @@ fn sighup_goes_on_in_a_new_file_and_keeps_the_old_one_if_there_is_none() {
     ask(&process, "/third");
     eventually("the third line is in the old file", || holds("access.log.2", "/third"));
     assert!(process.end().success());
+}
+
+#[test]
+fn a_pipe_without_a_reader_keeps_nobody_waiting() {
+    let origin = Origin::saying("hello");
+    let folder = tempfile::tempdir().unwrap();
+    let pipe = folder.path().join("access.pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    let reader = || OpenOptions::new().read(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&pipe);
+    let reads = reader().unwrap();
+    let text = config(origin.address(), origin.address(), "[access_log]\nformat = \"json\"\npath = \"access.pipe\"\n");
+    std::fs::write(folder.path().join("pointsman.toml"), text).unwrap();
+    let mut process = Process::start(&folder.path().join("pointsman.toml"));
+    drop(reads);
+    let hangups = |count| {
+        process.signal("HUP");
+        eventually("it is heard", || process.count(&["is what is in force"]) == count);
+        let ready = format!("GET /readyz HTTP/1.1\r\nHost: {}\r\nConnection: close\r\n\r\n", process.admin_address);
+        assert_eq!(
+            client::send(process.admin_address, ready).status,
+            200,
+            "the control plane does not wait for a reader"
+        );
+    };
+    hangups(1);
+    let reads = reader().unwrap();
+    eventually("somebody reads", || process.told(&["opened again"]));
+    drop(reads);
+    hangups(2);
+    assert!(process.end().success(), "nor does the end");
 }
 
 #[test]

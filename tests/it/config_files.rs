@@ -3,10 +3,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use http::StatusCode;
 use pointsman::cli::client::{AdminClient, Call, CallError};
+use rustix::fs::OFlags;
 
 use crate::support::eventually;
 use crate::support::pki::{Ca, Files, Ran, replace, run};
@@ -73,6 +75,25 @@ fn knows(process: &Process, token: &str) -> bool {
         Err(CallError::Refused { status: StatusCode::UNAUTHORIZED, .. }) => false,
         Err(other) => panic!("{other}"),
     }
+}
+
+#[test]
+fn a_file_that_does_not_answer_keeps_nobody_but_the_reload_waiting() {
+    let (folder, path) = folder(&text(""));
+    let process = Process::start(&path);
+    let pipe = folder.path().join("ops.token");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    replace(&path, &text("[admin.tokens.ops]\nrole = \"operate\"\nfile = \"ops.token\"\n"));
+    let writer = || fs::OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&pipe);
+    let mut silent = None;
+    // It can be opened as soon as somebody reads.
+    eventually("the reload waits for the file", || {
+        silent = silent.take().or(writer().ok());
+        silent.is_some()
+    });
+    assert_eq!(process.get("/v1/status")["config"]["good"], true, "it is answered meanwhile");
+    drop(silent);
+    config_becomes(&process, "the reload goes on", |config| config["problems"].to_string().contains("found nothing"));
 }
 
 #[test]

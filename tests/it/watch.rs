@@ -36,7 +36,7 @@ fn start(path: &Path, control: &Control) -> watch::Receiver<ConfigFacts> {
     };
     let mut watch = ConfigWatch::new(
         (path.to_owned(), text),
-        Box::new(read),
+        Arc::new(read),
         resolver,
         (facts, tokio::sync::watch::Sender::default()),
     );
