@@ -180,10 +180,15 @@ impl Visit {
 
     /// Waits until it has to end, and says why if that is a refusal.
     pub(super) async fn end(&self) -> Option<AdminRefused> {
+        let mut displaced = false;
         loop {
             tokio::select! {
-                () = self.displaced.notified() => return Some(AdminRefused::Displaced),
+                () = self.displaced.notified() => displaced = true,
                 () = sleep(LOOK_INTERVAL) => {}
+            }
+            // A call that came in the same moment is answered first: it may be a change that is being made.
+            if displaced && self.waits_since().is_some() {
+                return Some(AdminRefused::Displaced);
             }
             if let Some(why) = self.overdue(Instant::now()) {
                 return why;
@@ -194,6 +199,10 @@ impl Visit {
 
 #[cfg(test)]
 mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::task::Poll;
+
     use super::*;
 
     fn visit(now: Instant) -> Visit {
@@ -255,5 +264,17 @@ mod tests {
         let visit = visit(Instant::now());
         visit.displace();
         assert_eq!(visit.end().await, Some(AdminRefused::Displaced));
+    }
+
+    #[tokio::test]
+    async fn one_that_is_displaced_in_the_moment_of_its_call_is_answered_first() {
+        let visit = visit(Instant::now());
+        visit.displace();
+        visit.called(Instant::now());
+        let mut end = pin!(visit.end());
+        let waits = poll_fn(|cx| Poll::Ready(end.as_mut().poll(cx).is_pending()));
+        assert!(waits.await, "we work on it");
+        visit.answered(Instant::now());
+        assert_eq!(end.await, Some(AdminRefused::Displaced));
     }
 }
