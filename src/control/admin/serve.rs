@@ -124,6 +124,9 @@ async fn converse(
     stopped: watch::Receiver<bool>,
 ) -> Option<AdminRefused> {
     let conversation = async {
+        if tls.is_some() {
+            visit.shakes_hands(Instant::now());
+        }
         match secured(stream, tls).await {
             Ok((stream, certificate)) => {
                 visit.secured(Instant::now());

@@ -58,7 +58,9 @@ impl Origin {
 /// What a connection waits for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Turn {
-    /// The client's handshake and head.
+    /// The client's handshake, which has a limit of its own.
+    Handshake,
+    /// The client's head.
     Head,
     /// The client's body.
     Body,
@@ -99,6 +101,11 @@ impl Visit {
 
     fn turn(&self) -> MutexGuard<'_, (Turn, Instant)> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A handshake begins.
+    pub(super) fn shakes_hands(&self, now: Instant) {
+        *self.turn() = (Turn::Handshake, now);
     }
 
     /// The handshake is over: the head has its whole time.
@@ -173,7 +180,7 @@ impl Visit {
             Turn::Body => (BODY_TIMEOUT, Some(AdminRefused::BodyTimeout)),
             Turn::Taking => (ANSWER_TIMEOUT, Some(AdminRefused::AnswerTimeout)),
             Turn::Idle => (IDLE_TIMEOUT, None),
-            Turn::Ours => return None,
+            Turn::Handshake | Turn::Ours => return None,
         };
         (now >= since + limit).then_some(reason)
     }
@@ -220,6 +227,13 @@ mod tests {
         let now = Instant::now();
         let silent = visit(now);
         assert_eq!(ends_after(&silent, now), (10, Some(AdminRefused::HeadTimeout)));
+        let secret = visit(now);
+        secret.shakes_hands(now);
+        let long = Duration::from_secs(60);
+        assert_eq!(secret.overdue(now + long), None, "a limit of its own");
+        assert!(secret.waits_since().is_some(), "but it makes room");
+        secret.secured(now + long);
+        assert_eq!(ends_after(&secret, now + long), (10, Some(AdminRefused::HeadTimeout)));
         let endless = visit(now);
         endless.called(now);
         endless.awaits_body(true, now);
