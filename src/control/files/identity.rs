@@ -34,13 +34,38 @@ impl Identity {
     }
 }
 
+/// More is not a config but another file, and would be held several times: ten times what 10,000 services take.
+const BYTES_MAX: u64 = 64 * 1024 * 1024;
+
 /// Reads a regular file as text. Anything else is refused before it is opened: a pipe would be waited for.
 ///
 /// # Errors
-/// When it is missing, no file, not readable or not UTF-8.
+/// When it is missing, no file, too large, not readable or not UTF-8.
 pub fn read(path: &Path) -> io::Result<String> {
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
+    let found = fs::metadata(path)?;
+    if !found.is_file() {
+        return refused("not a regular file".to_owned());
+    }
+    if found.size() > BYTES_MAX {
+        return refused(format!("found {} bytes, want at most {BYTES_MAX}", found.size()));
     }
     fs::read_to_string(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_huge_file_is_refused_before_it_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pointsman.toml");
+        let file = fs::File::create(&path).expect("a new file");
+        file.set_len(BYTES_MAX + 1).expect("a hole");
+        let error = read(&path).expect_err("it is too large").to_string();
+        assert_eq!(error, "found 67108865 bytes, want at most 67108864");
+        file.set_len(3).expect("a hole");
+        assert_eq!(read(&path).expect("it is small").len(), 3);
+    }
 }
