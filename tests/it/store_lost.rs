@@ -194,6 +194,28 @@ fn a_restart_goes_on_from_the_file_that_was_moved_there() {
 }
 
 #[test]
+fn what_is_written_to_it_by_sql_is_not_taken_for_what_is_in_force() {
+    let place = Place::new();
+    let mut process = place.start();
+    for percent in [10, 20, 30] {
+        shift(&process, percent).unwrap();
+    }
+    let sql = |text: &str| Connection::open(&place.store).unwrap().execute_batch(text).unwrap();
+    sql("VACUUM; UPDATE revisions SET reason = 'a word of the operator' WHERE number = 2");
+    assert_eq!(shift(&process, 40).unwrap(), 5, "what is in force is in it");
+    // As when a backup of before is read into it.
+    sql("DELETE FROM traffic WHERE revision > 2; DELETE FROM revisions WHERE number > 2");
+    let refused = shift(&process, 50).expect_err("the next start would not know of revisions 3 to 5");
+    assert!(refused.contains("503") && refused.contains("other revisions than those in force"), "{refused}");
+    assert_eq!(weight(&process), 40.0, "what is in force stays in force");
+    assert!(process.end().success());
+    let process = place.start();
+    assert_eq!((weight(&process), revisions(&process)), (10.0, vec![2, 1]), "as it is told");
+    assert_eq!(shift(&process, 60).unwrap(), 3);
+    survives(&place, process, 60.0, 3);
+}
+
+#[test]
 fn a_log_that_belongs_to_another_file_is_not_deleted() {
     let place = Place::new();
     let copy = backup(&place);

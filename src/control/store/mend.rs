@@ -30,6 +30,8 @@ pub struct Known<'a> {
 
 const LOOKING: &str = "look at the revision store";
 
+const OTHER_REVISIONS: &str = "other revisions than those in force";
+
 const OVERWRITTEN: &str = "something has written over it while it was in use; restart to go on from it, or put the right file there before that";
 
 impl Store {
@@ -53,8 +55,11 @@ impl Store {
         if self.detached {
             self.attach()?;
         }
-        let found = self.look()?;
-        if found == Finding::Written { self.verify(known) } else { self.mend(found) }
+        match self.look()? {
+            Finding::Written => self.verify(known),
+            Finding::Ours if self.is_edited() => self.verify_edit(known),
+            found => self.mend(found),
+        }
     }
 
     /// What was done to the files since this was last asked, for people.
@@ -109,16 +114,35 @@ impl Store {
         let sound = open::connect(&path).map_err(at).and_then(|db| open::check(&path, &db).map(|_format| db));
         let had = sound.and_then(|db| {
             // Without the pages that the connection before remembers.
-            self.db = db;
+            (self.db, self.version) = (db, None);
             self.has(known)
         });
         let found = match had {
             Ok(true) => return self.adopt(),
-            Ok(false) => "other revisions than those in force".to_owned(),
+            Ok(false) => OTHER_REVISIONS.to_owned(),
             Err(error) if error.is_of_contents() => error.to_string(),
             Err(error) => return Err(error),
         };
         self.set_log_aside();
+        self.spoiled = Some(found.clone());
+        Err(self.misplaced(found, OVERWRITTEN))
+    }
+
+    /// Whether others have written to it as they should, by SQLite: that is in the log, and changes no file's numbers.
+    fn is_edited(&mut self) -> bool {
+        // A lock of somebody else's is no change.
+        let Ok(version) = data_version(&self.db) else { return false };
+        *self.version.get_or_insert(version) != version
+    }
+
+    /// A backup that was read into it, or a statement in the shell: it is sound, but perhaps not what is in force.
+    fn verify_edit(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
+        let version = data_version(&self.db).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
+        if self.has_state(known)? {
+            self.version = Some(version);
+            return Ok(());
+        }
+        let found = OTHER_REVISIONS.to_owned();
         self.spoiled = Some(found.clone());
         Err(self.misplaced(found, OVERWRITTEN))
     }
@@ -147,6 +171,10 @@ impl Store {
         if !whole(&self.db).map_err(|source| StoreError::at(&self.path, LOOKING, source))? {
             return Ok(false);
         }
+        self.has_state(known)
+    }
+
+    fn has_state(&self, known: &Known<'_>) -> Result<bool, StoreError> {
         let loaded = self.load()?;
         let same = |(name, traffic): (&Name, &Arc<Traffic>)| {
             loaded.traffic.get(name).is_some_and(|found| found.salt == traffic.salt && found.slots == traffic.slots)
@@ -197,6 +225,7 @@ impl Store {
         // So that the next try finds nothing again.
         let (db, place) = opened.inspect_err(|_error| drop(fs::remove_file(target)))?;
         abandon(std::mem::replace(&mut self.db, db));
+        self.version = None;
         if let Some(lock) = &mut self.lock {
             lock.go_over(file, &target.canonicalize().map_err(io)?);
         }
@@ -223,7 +252,7 @@ impl Store {
     fn attach(&mut self) -> Result<(), StoreError> {
         self.db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
         self.place = Some(Place::of(&self.path).map_err(|error| self.file_error(error))?);
-        self.detached = false;
+        (self.detached, self.version) = (false, None);
         Ok(())
     }
 
@@ -233,6 +262,11 @@ impl Store {
             keep_log(&self.db);
         }
     }
+}
+
+/// A number that is another one when another connection has written something.
+fn data_version(db: &Connection) -> rusqlite::Result<i64> {
+    db.pragma_query_value(None, "data_version", |row| row.get(0))
 }
 
 /// Gives a file its name. Not by renaming it: what has come to be there in between is not ours to write over. Where the

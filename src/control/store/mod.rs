@@ -49,6 +49,8 @@ pub struct Store {
     detached: bool,
     /// What is in the database since something has written over it; it is no source of what is known any more.
     spoiled: Option<String>,
+    /// SQLite's number of what others have written through it, when that was last known to be right.
+    version: Option<i64>,
     /// What was done to its files.
     note: Option<&'static str>,
     lock: Option<FileLock>,
@@ -147,6 +149,7 @@ impl Store {
             undone: None,
             detached: false,
             spoiled: None,
+            version: None,
             note: None,
             lock: None,
         }
