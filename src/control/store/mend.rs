@@ -55,11 +55,11 @@ impl Store {
         if self.detached {
             self.attach()?;
         }
-        match self.look()? {
-            Finding::Written => self.verify(known),
-            Finding::Ours if self.is_edited() => self.verify_edit(known),
-            found => self.mend(found),
+        let found = self.look()?;
+        if found == Finding::Written {
+            return self.verify(known);
         }
+        if found == Finding::Ours && self.is_edited() { self.verify_edit(known) } else { self.mend(found) }
     }
 
     /// What was done to the files since this was last asked, for people.
