@@ -39,11 +39,13 @@ impl Table {
     }
 }
 
-/// The path with its dot segments, double slashes and needless encodings resolved; `None` if it climbs above the root
-/// or has a broken percent-encoding, both of which only attackers send.
+/// The path with its dot segments, double slashes and needless encodings resolved, and slashes for backslashes, which some
+/// origins take for them (as the URL standard of browsers does); `None` if it climbs above the root or has a broken
+/// percent-encoding, both of which only attackers send.
 #[must_use]
 pub fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
-    let plain = !path.contains(&b'%') && path.windows(2).all(|pair| pair != b"//" && pair != b"/.");
+    let odd = |byte: &u8| matches!(byte, b'%' | b'\\');
+    let plain = !path.iter().any(odd) && path.windows(2).all(|pair| pair != b"//" && pair != b"/.");
     if plain {
         return Some(Cow::Borrowed(path));
     }
@@ -71,12 +73,17 @@ pub fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     Some(Cow::Owned(resolved))
 }
 
-/// Decodes `%41` to `A` and `%2e` to `.`; other encodings stay, in upper case.
+/// Decodes `%41` to `A` and `%2e` to `.`; other encodings stay, in upper case. Backslashes become slashes.
 fn decode_unreserved(path: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(path.len());
     let mut rest = path;
-    while let Some(at) = rest.iter().position(|byte| *byte == b'%') {
+    while let Some(at) = rest.iter().position(|byte| matches!(byte, b'%' | b'\\')) {
         decoded.extend_from_slice(&rest[..at]);
+        if rest[at] == b'\\' {
+            decoded.push(b'/');
+            rest = &rest[at + 1..];
+            continue;
+        }
         let digits = rest.get(at + 1..at + 3)?;
         let [high, low] = [digits[0], digits[1]].map(|digit| char::from(digit).to_digit(16));
         #[expect(clippy::cast_possible_truncation, reason = "two hexadecimal digits are a byte")]
@@ -112,17 +119,20 @@ mod tests {
             ("/a/...", "/a/..."),
             ("/a/.well-known", "/a/.well-known"),
             ("/a\"<b>/../c|d", "/c|d"),
+            ("/a\\..\\c", "/c"),
+            ("/a/..\\\\c\\", "/c/"),
+            ("/a/%2e.\\c%5c", "/c%5C"),
         ] {
             assert_eq!(normalize(path.as_bytes()).as_deref(), Some(expected.as_bytes()), "{path}");
         }
-        for bad in ["/..", "/a/../..", "/%", "/%4", "/%zz", "/%2e%2e/"] {
+        for bad in ["/..", "/a/../..", "/%", "/%4", "/%zz", "/%2e%2e/", "/\\..", "/..\\"] {
             assert_eq!(normalize(bad.as_bytes()), None, "{bad}");
         }
     }
 
     proptest::proptest! {
         #[test]
-        fn twice_is_once(path in "/[a-c./%2eEfF]{0,30}") {
+        fn twice_is_once(path in "/[a-c./%2eEfF\\\\]{0,30}") {
             if let Some(once) = normalize(path.as_bytes()) {
                 let twice = normalize(&once);
                 proptest::prop_assert_eq!(twice.as_deref(), Some(&*once));
