@@ -41,6 +41,7 @@ pub enum Format {
 #[derive(Clone, Debug)]
 pub struct Log {
     lines: SyncSender<Vec<u8>>,
+    format: Format,
     /// Bytes of the lines that are not written yet.
     waiting: Arc<AtomicUsize>,
     losses: Arc<Losses>,
@@ -53,7 +54,7 @@ impl Log {
     /// When the system has no thread.
     pub fn start(sink: Sink, format: Format, part: Part) -> io::Result<Self> {
         let (lines, queue) = sync_channel(LINES_MAX);
-        let log = Self { lines, waiting: Arc::default(), losses: Arc::default() };
+        let log = Self { lines, format, waiting: Arc::default(), losses: Arc::default() };
         let (waiting, losses) = (Arc::clone(&log.waiting), Arc::clone(&log.losses));
         let mut writer =
             Writer { queue, sink, format, waiting, held: None, taken: 0, losses, part, told: 0, told_at: None };
@@ -89,8 +90,7 @@ impl Log {
 
     fn send(&self, mut line: Vec<u8>) {
         if line.len() > LINE_BYTES_MAX {
-            line.truncate(LINE_BYTES_MAX);
-            line.push(b'\n');
+            line = self.format.cut(&line, jiff::Timestamp::now());
         }
         let bytes = line.len();
         let room = self.waiting.fetch_add(bytes, Relaxed) + bytes <= BYTES_MAX;
@@ -204,6 +204,27 @@ impl Writer {
 }
 
 impl Format {
+    /// The beginning of a line that is too long, as one that readers of this format can read.
+    fn cut(self, line: &[u8], now: jiff::Timestamp) -> Vec<u8> {
+        let beginning = |bytes: usize| {
+            let whole = line[..bytes].utf8_chunks().next();
+            whole.map_or("", |chunk| chunk.valid())
+        };
+        match self {
+            Self::Text => format!("{}\n", beginning(LINE_BYTES_MAX - 1)).into_bytes(),
+            Self::Json => {
+                // Each of its quotes takes two bytes in a text of JSON, and the rest of the line has to fit, too.
+                let fields = serde_json::json!({
+                    "message": "a line was too long for this log", "bytes": line.len(),
+                    "beginning": beginning(LINE_BYTES_MAX / 2 - 512),
+                });
+                let at = format!("{now:.6}");
+                let line = serde_json::json!({ "timestamp": at, "level": "WARN", "fields": fields });
+                format!("{line}\n").into_bytes()
+            }
+        }
+    }
+
     /// The line that tells of others that were lost, as `tracing` would write it.
     fn lost(self, lines: u64, now: jiff::Timestamp) -> String {
         let what = if lines == 1 { "1 line was lost".to_owned() } else { format!("{lines} lines were lost") };
@@ -299,6 +320,20 @@ mod tests {
         gate.open();
         log.finish(Duration::from_secs(10));
         assert!(gate.text().lines().all(|line| line.len() <= LINE_BYTES_MAX));
+    }
+
+    #[test]
+    fn a_line_that_is_cut_can_be_read() {
+        let (at, quotes) = (jiff::Timestamp::UNIX_EPOCH, "\"é".repeat(LINE_BYTES_MAX));
+        let text = String::from_utf8(Format::Text.cut(quotes.as_bytes(), at)).unwrap();
+        assert!((LINE_BYTES_MAX - 3..=LINE_BYTES_MAX).contains(&text.len()) && text.ends_with('\n'), "{}", text.len());
+        let json = Format::Json.cut(quotes.as_bytes(), at);
+        assert!(json.len() <= LINE_BYTES_MAX && json.ends_with(b"}\n"), "{}", json.len());
+        let json: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!((&json["level"], &json["fields"]["bytes"]), (&"WARN".into(), &quotes.len().into()));
+        assert!(
+            json["fields"]["beginning"].as_str().is_some_and(|text| quotes.starts_with(text) && text.len() > 7_000)
+        );
     }
 
     #[test]
