@@ -13,6 +13,7 @@ const DATA: u8 = 0;
 const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
+const PING: u8 = 6;
 const GOAWAY: u8 = 7;
 const WINDOW_UPDATE: u8 = 8;
 
@@ -75,7 +76,14 @@ impl Raw {
     }
 
     fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().iter().map(|((connection, stream), bytes)| (*connection, *stream, *bytes)).collect()
+        let seen = self.seen.lock().unwrap();
+        let requests = seen.iter().filter(|((_, stream), _)| *stream > 0);
+        requests.map(|((connection, stream), bytes)| (*connection, *stream, *bytes)).collect()
+    }
+
+    /// How often a client has read a GOAWAY: it has answered the ping behind it.
+    fn told(&self) -> usize {
+        self.seen.lock().unwrap().iter().filter(|((_, stream), _)| *stream == 0).map(|(_, count)| count).sum()
     }
 
     fn proxy(&self, service: &str) -> Proxy {
@@ -98,6 +106,7 @@ fn serve(mut stream: TcpStream, when: When, script: impl Fn(u32) -> Vec<Act>, no
         match kind {
             SETTINGS if flags & ACK == 0 => stream.write_all(&frame(SETTINGS, ACK, 0, &[])).ok()?,
             HEADERS => note(id, 0),
+            PING if flags & ACK != 0 => note(0, 1),
             DATA => {
                 note(id, length);
                 let more = u32::try_from(length.max(1)).unwrap().to_be_bytes();
@@ -116,7 +125,9 @@ fn serve(mut stream: TcpStream, when: When, script: impl Fn(u32) -> Vec<Act>, no
                     [frame(HEADERS, END_HEADERS, id, STATUS_200), frame(DATA, END_STREAM, id, b"ok")].concat()
                 }
                 Act::Reset(code) => frame(RST_STREAM, 0, id, &code.to_be_bytes()),
-                Act::GoAway(last) => frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat()),
+                Act::GoAway(last) => {
+                    [frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat()), frame(PING, 0, 0, &[0; 8])].concat()
+                }
                 Act::Nothing => continue,
                 Act::Close => return None,
             };
@@ -231,9 +242,9 @@ fn a_connection_that_was_told_to_go_away_takes_no_new_streams() {
     // The first request is answered and the connection left; idle for a moment, it is still open.
     let origin = Raw::start(When::End, |_, stream| vec![Act::Answer, Act::GoAway(stream)]);
     let proxy = origin.proxy("");
-    for _ in 0..5 {
+    for number in 1..=5 {
         assert_eq!(proxy.client().ask(post("/", "body")).status, 200);
-        std::thread::sleep(std::time::Duration::from_millis(20));
+        eventually("it was told", || origin.told() == number);
     }
     let streams: Vec<_> = origin.seen().iter().map(|(connection, stream, _)| (*connection, *stream)).collect();
     assert_eq!(streams, [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]);
