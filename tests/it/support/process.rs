@@ -96,12 +96,6 @@ impl Process {
         log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
     }
 
-    /// How many lines of its log so far have all of these words.
-    pub fn lines_with(&self, words: &[&str]) -> usize {
-        let log = self.log.lock().expect("not poisoned");
-        log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
-    }
-
     /// The process id.
     pub fn id(&self) -> u32 {
         self.successor.unwrap_or(self.child.id())
