@@ -54,6 +54,12 @@ impl Sink {
         self.waiting.len() >= BATCH_BYTES
     }
 
+    /// Whether nothing waits: a flush would do nothing, and its success say nothing about the stream.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Goes on in another file. Returns how many lines are lost by that: the rest of one belongs to the old file.
     pub fn replace(&mut self, out: Box<dyn Write + Send>) -> u64 {
         self.out = out;

@@ -247,6 +247,10 @@ impl Writer {
     }
 
     fn flush(&mut self) {
+        // After a failure nothing is left to write, which is no sign that the stream takes lines again.
+        if self.sink.is_empty() {
+            return;
+        }
         match self.sink.flush() {
             Ok(()) => {
                 if self.losses.set_problem(None) {
@@ -377,6 +381,38 @@ mod tests {
         line.host = Some(HeaderValue::from_static("shop.example:8080"));
         line.target = "/a%20b?c=d&e=[1]".to_owned();
         assert!(text(&line).contains(" GET shop.example:8080/a%20b?c=d&e=[1] "), "{}", text(&line));
+    }
+
+    /// A full disk.
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _bytes: &[u8]) -> std::io::Result<usize> {
+            Err(std::io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_not_said_to_work_again_because_nothing_is_left_to_write() {
+        let losses = Arc::new(Losses::default());
+        let (next, part) = (NextFile::default(), Part::alone("access log"));
+        let target = LogTarget { out: Box::new(Full), next, losses: Arc::clone(&losses), part };
+        let (sender, thread) = start(LogFormat::Text, 1.0, target).unwrap();
+        assert!(sender.send(Line::of_first_line(b"GET / HTTP/1.1\n", CLIENT).unwrap()));
+        let began = tokio::time::Instant::now();
+        while losses.lines() == 0 {
+            assert!(began.elapsed() < Duration::from_secs(10), "the line is lost");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // At the end everything that waits is written once more, which is nothing.
+        drop(sender);
+        thread.join().unwrap();
+        assert_eq!(losses.lines(), 1);
+        assert!(losses.problem().is_some(), "nothing was written since");
     }
 
     #[test]
