@@ -60,7 +60,7 @@ fn main() -> ExitCode {
         );
         return ExitCode::FAILURE;
     }
-    let build = if cfg!(debug_assertions) { "test" } else { "release" };
+    let build = if cfg!(debug_assertions) { "test" } else { "dist" };
     let counts = counts();
     let mut budgets: Budgets = toml::from_str(&std::fs::read_to_string(BUDGETS).unwrap_or_default()).unwrap();
     if std::env::var_os("GUARD_UPDATE").is_some() {
