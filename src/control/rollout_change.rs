@@ -23,6 +23,9 @@ pub struct RolloutChange {
     pub services: BTreeSet<Name>,
     /// New weights.
     pub splits: BTreeMap<Name, Weights>,
+    /// The revision from before the rollout, if the move is the end of the way back: undoing it would lead to the version that
+    /// was turned back.
+    pub restores: Option<u64>,
     /// The splits that the move was decided on.
     pub expects: BTreeMap<Name, Weights>,
     /// The salt that its services share, if a release of several begins with this.
@@ -70,7 +73,10 @@ pub(super) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
             };
         }
     }
-    if faults.is_empty() { Ok(state.planned(Action::Rollout, next)) } else { Err(faults) }
+    if !faults.is_empty() {
+        return Err(faults);
+    }
+    Ok(Planned { restores: change.restores, ..state.planned(Action::Rollout, next) })
 }
 
 /// Whether two splits give the same to everybody; who gets nothing may be left out.

@@ -54,6 +54,36 @@ fn three(v1: &Origin, v2: &Origin, ill: &Origin) -> Proxy {
 }
 
 #[test]
+fn a_rollback_never_leads_to_a_version_that_was_turned_back() {
+    let (_proxy, operator, _moods, _origins) = site();
+    let rollback = |to: Value| {
+        let call = Call { method: Method::POST, path: "/v1/rollback", body: Some(to), if_match: None };
+        operator.0.call(call)
+    };
+    let weights = || {
+        let site = operator.0.call(Call::get("/v1/services/site")).unwrap();
+        [0, 1].map(|version| site["versions"][version]["weight"].as_f64().unwrap())
+    };
+    for steps in [json!([20, 100]), json!([10, 30, 100])] {
+        let rollout = start(&operator, &json!({ "steps": steps, "bake": "5m" }));
+        operator.order(rollout, "promote").unwrap();
+        assert_eq!(operator.order(rollout, "abort").unwrap()["ending"], "aborted");
+        let error = rollback(json!({})).unwrap_err().to_string();
+        assert!(error.contains("no change of traffic that could be undone"), "{error}");
+        assert_eq!(weights(), [100.0, 0.0]);
+    }
+    // What came before is what is undone.
+    let shift = json!({ "v1": 0, "v2": 100 });
+    let put = |body| Call { method: Method::PUT, path: "/v1/services/site/split", body: Some(body), if_match: None };
+    operator.0.call(put(shift)).unwrap();
+    operator.0.call(put(json!({ "v1": 100, "v2": 0 }))).unwrap();
+    let rollout = start(&operator, &json!({ "bake": "5m" }));
+    operator.order(rollout, "abort").unwrap();
+    rollback(json!({})).unwrap();
+    assert_eq!(weights(), [0.0, 100.0], "the shift before the rollout");
+}
+
+#[test]
 fn one_bad_service_of_a_group_turns_all_of_them_back_in_one_swap() {
     let ((v1, _), (v2, _), (ill, mood)) = (version("v1"), version("v2"), version("v2"));
     let proxy = three(&v1, &v2, &ill);

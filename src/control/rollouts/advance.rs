@@ -20,7 +20,7 @@ use crate::control::rollout_change::RolloutChange;
 use crate::rollout::event::{Cause, Ending, EventWord, Happened, Move, Pause};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{Answer, Task};
-use crate::table::Name;
+use crate::table::{Name, Weight};
 
 impl Director {
     /// Makes a move happen: stores it with its split, then begins its task and tells everybody. If it cannot be stored,
@@ -79,6 +79,9 @@ impl Director {
         let state = serde_json::to_string(&saved).unwrap_or_default();
         let mut change = run.change(made.weight, made.task, &self.means.published.load());
         change.state = state.into();
+        // A candidate without a share is one that was turned back: none begins with it.
+        let is_back = made.weight == Some(Weight::ZERO);
+        change.restores = run.saved.revision_before().filter(|_| is_back);
         if by.is_some() {
             // Who orders it has seen the split.
             change.expects.clear();

@@ -90,6 +90,13 @@ impl Saved {
         self.events.push(event);
     }
 
+    /// The revision before the first one of its own; none when it made none, or it is forgotten.
+    #[must_use]
+    pub fn revision_before(&self) -> Option<u64> {
+        let known = if self.events.len() < EVENTS_MAX { &*self.events } else { self.events.get(..1)? };
+        known.iter().find_map(|event| event.revision)?.checked_sub(1).filter(|before| *before > 0)
+    }
+
     /// Whether it is over.
     #[must_use]
     pub fn is_finished(&self) -> bool {
