@@ -179,7 +179,7 @@ impl Message {
         let mut trailers: Vec<_> = trailers.collect();
         trailers.sort();
         let target = if http2 { held_by_http2(&self.target.0) } else { self.target.0.clone() };
-        let (method, target) = (self.method.clone(), text(&target));
+        let (method, target) = (self.method.clone(), String::from_utf8_lossy(&target).into_owned());
         Arrival { method, target, fields, body: Bytes(body), trailers }
     }
 }
