@@ -90,8 +90,9 @@ fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
     }
     let said = calls.join().unwrap();
     let [calls, failed] = ["calls", "failed"].map(|count| said[0][count].as_u64().expect("a count"));
-    // A client without retries of its own gives up the streams that it had queued when GOAWAY came. On a busy machine that is
-    // one call in thousands; cutting connections off costs every stream that is open: hundreds.
+    // On a busy machine some calls end with their connection: a client without retries of its own gives up the streams that it
+    // had queued when GOAWAY came, and now and then the GOAWAY names a protocol error, whose cause is not known yet. Seen: none
+    // to 31 of 7,000. Cutting connections off would cost hundreds.
     assert!(calls > 500 && failed * 100 <= calls, "{said:?}");
 }
 
