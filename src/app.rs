@@ -45,7 +45,7 @@ use crate::control::resolve::{self, First};
 use crate::control::{self, Store, Writer};
 use crate::log::Losses;
 use crate::proxy::access_log::LogSender;
-use crate::proxy::ceiling::Ceiling;
+use crate::proxy::accept::global_limit::Ceiling;
 use crate::stats::Registry;
 use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::upstream::budget::Budget;

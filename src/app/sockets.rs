@@ -13,9 +13,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::inherited::Inherited;
 use super::settings;
 use crate::config;
-use crate::proxy::accept::{ListenerSettings, WorkerListener};
-use crate::proxy::admit::AdmitSettings;
-use crate::proxy::waiting::Summary;
+use crate::proxy::accept::accept_loop::{ListenerSettings, WorkerListener};
+use crate::proxy::request::admit::AdmitSettings;
+use crate::proxy::accept::waiting::Summary;
 use crate::table::Name;
 use crate::tls::ServerSide;
 

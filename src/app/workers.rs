@@ -20,7 +20,8 @@ use tokio::time::sleep;
 use super::{RunError, joined, spawn};
 use crate::control::fault::chain;
 use crate::control::publish::Published;
-use crate::proxy::accept::{self, ListenerSettings, WorkerListener, WorkerParts};
+use crate::proxy::accept::accept_loop;
+use crate::proxy::accept::accept_loop::{ListenerSettings, WorkerListener, WorkerParts};
 use crate::proxy::worker::WorkerSettings;
 use crate::stats::Registry;
 use crate::supervise::{Kind, Part, Supervisor, panic_text};
@@ -106,7 +107,7 @@ impl Workers {
         };
         let ended = self.ended.0.clone();
         spawn("worker", move || {
-            let result = catch_unwind(AssertUnwindSafe(|| accept::run(parts)));
+            let result = catch_unwind(AssertUnwindSafe(|| accept_loop::run(parts)));
             // At the end of the process nobody listens.
             ended.send(index).ok();
             result.unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))))

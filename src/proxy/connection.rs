@@ -1,18 +1,22 @@
 //! One client connection, whatever it speaks: which protocol that is, and how it ends.
 //!
 //! [`http1`] and [`http2`] put hyper's codecs to work with our limits; both call the same
-//! [`handle`](super::handle::handle) for a request. On TLS the protocol is what was agreed on (ALPN). On a plain listener
+//! [`handle`](super::request::proxy_request::handle) for a request. On TLS the protocol is what was agreed on (ALPN). On a plain listener
 //! it is HTTP/1.1, unless the listener also takes HTTP/2 with prior knowledge: then the first bytes tell, within the
 //! time that a head may take.
 
-mod fair;
+mod coop_budget;
+mod lingering_close;
+pub mod window_stall;
+pub mod transport;
+pub mod write_timeout;
+pub(crate) mod date;
+pub mod stream_permit;
+pub(crate) mod peer;
 pub mod http1;
 pub mod http2;
-mod lingering;
-pub mod paced;
 pub mod park;
 mod respond;
-pub mod wire;
 
 use std::io;
 use std::rc::Rc;
@@ -23,12 +27,12 @@ use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use super::client_stream::{ClientStream, set_options};
-use super::handle::Peer;
-use super::leave;
-use super::refuse::Refusal;
-use super::tls::secured;
-use super::waiting::unless_displaced;
+use super::accept::client_stream::{ClientStream, set_options};
+use super::request::proxy_request::Peer;
+use super::drain;
+use super::request::local_reply::Refusal;
+use super::accept::tls::secured;
+use super::accept::waiting::unless_displaced;
 use super::worker::Worker;
 use crate::stats::Refused;
 
@@ -61,7 +65,7 @@ pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
     }
     // On the heap, as what is below: the task of an idle connection has no room for them.
     let waiting = peer.waits(Instant::now());
-    let beginning = leave::unless_late(&worker, begin(&worker, stream, &peer));
+    let beginning = drain::unless_late(&worker, begin(&worker, stream, &peer));
     let Some(begun) = Box::pin(unless_displaced(&waiting, beginning)).await else {
         return worker.stats.refused(Refused::Displaced);
     };

@@ -16,13 +16,13 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::access_log::LogSender;
-use super::body::RequestBody;
-use super::ceiling::Ceiling;
-use super::date::Date;
-use super::edit::EditSettings;
-use super::hold::WorkerHolds;
-use super::load::{Capacity, Queue, Queues};
-use super::long::Longs;
+use super::body::transfer::RequestBody;
+use super::accept::global_limit::Ceiling;
+use super::connection::date::Date;
+use super::request::headers::EditSettings;
+use super::limits::hold::WorkerHolds;
+use super::limits::concurrency::{Capacity, Queue, Queues};
+use super::streams::long_lived::Longs;
 use crate::http1::HeadLimits;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
@@ -97,7 +97,7 @@ pub struct Worker {
     /// Told when the worker begins to drain.
     pub drain: Notify,
     /// What time it is, for people.
-    pub(super) date: Date,
+    pub(crate) date: Date,
     leaving: Cell<bool>,
     draining: Cell<bool>,
     view: RefCell<View>,

@@ -1,7 +1,7 @@
 //! HTTP/1.1 from a client: heads, one exchange after the other, and an end that does not take the last answer away.
 //!
 //! One task, one request at a time: the next head is read when the answer is written, and what a client sends before that
-//! stays where it is. The request's stages run inside this task; a body is read by whoever forwards it ([`wire`](super::wire)). While the
+//! stays where it is. The request's stages run inside this task; a body is read by whoever forwards it ([`wire`](super::transport)). While the
 //! exchange waits for its upstream, the connection looks whether the client is still there.
 
 use std::future::{Future, poll_fn};
@@ -14,25 +14,25 @@ use http::{Method, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::access_log::Line;
-use super::super::admit::Seen;
-use super::super::body::Inbound;
-use super::super::client_stream::ClientStream;
-use super::super::handle::{Peer, Received, handle};
-use super::super::interim::Interim;
-use super::super::leave;
-use super::super::refuse::Refusal;
-use super::super::stall::Stalling;
-use super::super::waiting::Waiting as Listed;
+use crate::proxy::request::admit::Seen;
+use crate::proxy::body::transfer::Inbound;
+use crate::proxy::accept::client_stream::ClientStream;
+use crate::proxy::request::proxy_request::{Peer, Received, handle};
+use crate::proxy::request::interim::Interim;
+use crate::proxy::drain;
+use crate::proxy::request::local_reply::Refusal;
+use super::write_timeout::Stalling;
+use crate::proxy::accept::waiting::Waiting as Listed;
 use super::super::worker::Worker;
 use super::park::{self, Left, Look, Rest};
 use super::respond::{Asked, Ended, respond};
-use super::wire::{SharedWire, Wire};
+use super::transport::{SharedWire, Wire};
 use super::{PREFACE, last_word, linger};
 use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
 use crate::stats::Refused;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<Peer>, listed: Listed) {
+pub(crate) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<Peer>, listed: Listed) {
     let mut due = Instant::now() + peer.listener.idle_timeout;
     let mut listed = Some(listed);
     // What is in a box is there while it runs only: a parked connection's task has no room for it.
@@ -64,7 +64,7 @@ async fn serve_until_idle(
 ) -> Option<Rested> {
     let idle_timeout = peer.listener.idle_timeout;
     let wire = SharedWire::new(Stalling::new(stream, idle_timeout));
-    let mut drain = pin!(leave::last_call(worker));
+    let mut drain = pin!(drain::last_call(worker));
     let now = Instant::now();
     let mut timer = pin!(sleep_until(due.min(now + worker.settings.park_after)));
     let mut idle_since = now;
@@ -292,7 +292,7 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, reque
         .await
     };
     let Some(mut answer) = answered else { return After::Close };
-    leave::mark(worker, &mut answer);
+    drain::mark(worker, &mut answer);
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     let may_go_on = poll_fn(|cx| Poll::Ready(wire.with(|wire| wire.may_go_on(cx)).unwrap_or(false))).await;
     let ended = respond(wire, answer, (asked, may_go_on && !worker.draining()), &worker.date).await;

@@ -26,18 +26,18 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::super::admit::Seen;
-use super::super::authority::Authority;
-use super::super::body::Inbound;
-use super::super::client_stream::ClientStream;
-use super::super::handle::{Peer, Received, handle};
-use super::super::interim::Interim;
-use super::super::stall::Stalling;
-use super::super::waiting::Waiting;
+use crate::proxy::request::admit::Seen;
+use crate::proxy::request::admit::authority::Authority;
+use crate::proxy::body::transfer::Inbound;
+use crate::proxy::accept::client_stream::ClientStream;
+use crate::proxy::request::proxy_request::{Peer, Received, handle};
+use crate::proxy::request::interim::Interim;
+use super::write_timeout::Stalling;
+use crate::proxy::accept::waiting::Waiting;
 use super::super::worker::Worker;
-use super::fair::Fair;
-use super::lingering::Lingering;
-use super::paced::{Pace, Paced};
+use super::coop_budget::Fair;
+use super::lingering_close::Lingering;
+use super::window_stall::{Pace, Paced};
 use crate::stats::Refused;
 
 /// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.
@@ -78,7 +78,7 @@ const LAST_TURN: Duration = Duration::from_millis(10);
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>, listed: Waiting) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>, listed: Waiting) {
     let idle_timeout = peer.listener.idle_timeout;
     if let (Some(name), Some(side)) = (stream.server_name(), &peer.listener.tls) {
         peer.is_for(Authority::new(name, side));

@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::super::client_stream::ClientStream;
-use super::super::handle::Peer;
+use crate::proxy::accept::client_stream::ClientStream;
+use crate::proxy::request::proxy_request::Peer;
 use super::super::worker::Worker;
 
 /// How long a connection stays ready for the next request before it is parked. Browsers ask for what belongs to a page
@@ -26,18 +26,18 @@ pub const PARK_AFTER: Duration = Duration::from_secs(2);
 
 /// How long a connection has rested, and may rest.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Rest {
+pub(crate) struct Rest {
     /// When its next head is due.
-    pub(super) due: Instant,
+    pub(crate) due: Instant,
     /// Since when it has waited for it.
-    pub(super) idle_since: Instant,
+    pub(crate) idle_since: Instant,
     /// How long it has to rest before it is parked.
-    pub(super) park_after: Duration,
+    pub(crate) park_after: Duration,
 }
 
 /// What is to be done now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Look {
+pub(crate) enum Look {
     /// Nothing; look again then.
     Again(Instant),
     /// A head is overdue.
@@ -49,7 +49,7 @@ pub(super) enum Look {
 impl Rest {
     /// Looks at the connection, which has nothing to read or to write if it is `at_rest`. Called by one timer a connection,
     /// not by requests: about once in `park_after` while it is busy.
-    pub(super) fn look(&self, now: Instant, at_rest: bool) -> Look {
+    pub(crate) fn look(&self, now: Instant, at_rest: bool) -> Look {
         let parks = self.idle_since + self.park_after;
         if self.due <= now {
             Look::Overdue
@@ -65,7 +65,7 @@ impl Rest {
 
 /// How the time in the park ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Left {
+pub(crate) enum Left {
     /// There is something to read, be it the end.
     Readable,
     /// The client's time is over, or the worker drains.
@@ -75,7 +75,7 @@ pub(super) enum Left {
 }
 
 /// Waits on the bare socket of `stream`, whose next head is due then.
-pub(super) async fn wait(worker: &Worker, peer: &Peer, (stream, due): (&ClientStream, Instant)) -> Left {
+pub(crate) async fn wait(worker: &Worker, peer: &Peer, (stream, due): (&ClientStream, Instant)) -> Left {
     let _counted = Counted::new(worker);
     let waiting = peer.waits(Instant::now());
     let mut drain = pin!(worker.drained());

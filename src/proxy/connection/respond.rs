@@ -8,9 +8,9 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
 
-use super::super::answer::AnswerBody;
-use super::super::date::Date;
-use super::wire::{SharedWire, Wire};
+use crate::proxy::body::response_body::AnswerBody;
+use super::date::Date;
+use super::transport::{SharedWire, Wire};
 use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, write_response};
 use crate::message::names::{CONNECTION, CONTENT_LENGTH};
@@ -18,18 +18,18 @@ use crate::message::{Headers, Response};
 
 /// What the request says about the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Asked {
+pub(crate) struct Asked {
     /// Whether it was a `HEAD`.
-    pub(super) to_head: bool,
+    pub(crate) to_head: bool,
     /// Whether it came in HTTP/1.0, which knows no chunks.
-    pub(super) http10: bool,
+    pub(crate) http10: bool,
     /// Whether its connection may have another one.
-    pub(super) keep_alive: bool,
+    pub(crate) keep_alive: bool,
 }
 
 /// How an answer ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Ended {
+pub(crate) enum Ended {
     /// Whole. Another request may follow.
     Kept,
     /// Whole. The connection is over.
@@ -121,7 +121,7 @@ fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
 }
 
 /// Writes an answer.
-pub(super) async fn respond(
+pub(crate) async fn respond(
     wire: &SharedWire,
     answer: Response<AnswerBody>,
     (asked, may_stay): (Asked, bool),

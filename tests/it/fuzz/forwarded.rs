@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use ipnet::IpNet;
 use pointsman::message::names::{FORWARDED, X_FORWARDED_FOR};
 use pointsman::message::{Headers, Name};
-use pointsman::proxy::client::behind;
+use pointsman::proxy::request::admit::client::behind;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use pointsman::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, Request};
 use pointsman::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use pointsman::proxy::admit::{AdmitSettings, BodyFraming, Seen, admit};
+use pointsman::proxy::request::admit::{AdmitSettings, BodyFraming, Seen, admit};
 use proptest::prelude::*;
 
 use super::exchange::{Stream, stream};

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use pointsman::proxy::host::Host;
+use pointsman::proxy::request::admit::host::Host;
 use proptest::prelude::*;
 use regex::Regex;
 

@@ -1,0 +1,242 @@
+//! The first of it: a worker's thread, its listeners, and the loop that accepts connections.
+
+use std::io;
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::{JoinSet, spawn_local};
+use tokio::time::{Instant, interval, sleep, sleep_until};
+
+use crate::proxy::request::admit::AdmitSettings;
+use crate::proxy::connection;
+use super::connection_limit::{Client, Place};
+use super::listener_policy::Door;
+use crate::proxy::request::proxy_request::Peer;
+use crate::proxy::limits::hold;
+use crate::proxy::drain;
+use crate::proxy::drain::Queue;
+use super::waiting::WaitingList;
+use crate::proxy::worker::{Worker, WorkerSettings};
+use crate::stats::{Refused, Registry};
+use crate::supervise::Part;
+use crate::table::Table;
+use crate::table::hold::Holds;
+use crate::tls::ServerSide;
+
+/// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].
+const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
+
+/// Longest pause between two tries to accept.
+const ACCEPT_PAUSE_MAX: Duration = Duration::from_secs(1);
+
+/// How often old idle connections and old tables are let go.
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+
+/// The least time between two closings of long connections whose time has come one after the other: each looks at all.
+const REVIEW_PAUSE: Duration = Duration::from_millis(10);
+
+/// A listening socket of one worker.
+#[derive(Debug)]
+pub struct WorkerListener {
+    /// The socket, bound and listening.
+    pub socket: std::net::TcpListener,
+    /// What its connections have in common.
+    pub settings: ListenerSettings,
+}
+
+/// What the connections of a listener have in common.
+#[derive(Clone, Debug)]
+pub struct ListenerSettings {
+    /// What it takes.
+    pub admit: AdmitSettings,
+    /// Who gets in.
+    pub door: Door,
+    /// Its TLS, if it speaks it.
+    pub tls: Option<Arc<ServerSide>>,
+    /// Longest wait for a head, which is also the longest idle time of a connection.
+    pub idle_timeout: Duration,
+    /// Whether a plain connection may speak HTTP/2 from its first byte on.
+    pub h2c: bool,
+}
+
+impl ListenerSettings {
+    /// The list of a worker's connections that wait.
+    fn waiting(&self, worker: &Worker) -> Rc<WaitingList> {
+        let summary = self.door.crowd.waiting().get(worker.index).map(Arc::clone).unwrap_or_default();
+        WaitingList::new(summary, worker.settings.clock_start)
+    }
+
+    /// The client that a connection from `address` counts for: none if that is a trusted proxy.
+    ///
+    /// # Errors
+    /// When it has as many connections as it may.
+    fn claim(&self, place: &mut Place, address: IpAddr, waiting: &WaitingList) -> Result<Option<Client>, Refused> {
+        if self.admit.trusts(address) { Ok(None) } else { place.claim(address, waiting).map(Some) }
+    }
+}
+
+/// What a worker's thread runs on.
+#[derive(Debug)]
+pub struct WorkerParts {
+    /// Its number.
+    pub index: usize,
+    /// Its settings.
+    pub settings: WorkerSettings,
+    /// Its sockets.
+    pub listeners: Vec<WorkerListener>,
+    /// The routing.
+    pub table: Arc<ArcSwap<Table>>,
+    /// Told after each table that is put in force.
+    pub changes: watch::Receiver<()>,
+    /// The services whose requests wait.
+    pub holds: watch::Receiver<Arc<Holds>>,
+    /// The counters.
+    pub registry: Arc<Registry>,
+    /// Turns true when the worker has to drain and end.
+    pub shutdown: watch::Receiver<bool>,
+    /// How long draining may take.
+    pub drain_max: Duration,
+    /// Told when the worker listens.
+    pub listening: mpsc::Sender<()>,
+    /// What is told that it turns.
+    pub part: Part,
+}
+
+/// Runs a worker on this thread until `shutdown`, then until its connections are gone or `drain_max` has passed.
+/// Returns the number of connections that had to be cut.
+///
+/// # Errors
+/// When the runtime or a socket cannot be set up, or one of its own tasks has ended before its time: without it the others
+/// would go on and serve nobody. Its connections are cut then.
+pub fn run(parts: WorkerParts) -> io::Result<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
+    runtime.block_on(async move {
+        let WorkerParts { index, settings, listeners, table, changes, holds, registry, .. } = parts;
+        let (mut shutdown, drain_max, listening) = (parts.shutdown, parts.drain_max, parts.listening);
+        let worker = Rc::new(Worker::new(index, settings, table, &registry));
+        let mut following = spawn_local(hold::follow(Rc::clone(&worker), holds));
+        let (mut accepting, mut displacing) = (JoinSet::new(), JoinSet::new());
+        for listener in listeners {
+            listener.socket.set_nonblocking(true)?;
+            let socket = TcpListener::from_std(listener.socket)?;
+            let listener = Rc::new(listener.settings);
+            let waiting = listener.waiting(&worker);
+            // It ends with the runtime.
+            displacing.spawn_local(Rc::clone(&waiting).serve());
+            accepting.spawn_local(accept(Rc::clone(&worker), socket, (listener, waiting), shutdown.clone()));
+        }
+        let mut sweeping = spawn_local(sweep(Rc::clone(&worker), changes, parts.part));
+        // Nobody waits for it any more when another worker has failed.
+        listening.send(()).ok();
+        let dead = tokio::select! {
+            biased;
+            // An error says that the sender is gone: that is the end as well.
+            _told = shutdown.wait_for(|stop| *stop) => None,
+            Some(ended) = accepting.join_next() => Some(("accepts connections", ended.err())),
+            Some(ended) = displacing.join_next() => Some(("makes room for connections", ended.err())),
+            ended = &mut sweeping => Some(("looks after connections", ended.err())),
+            // It ends in order with whoever makes holds.
+            Err(error) = &mut following => Some(("follows holds", Some(error))),
+        };
+        if let Some((what, error)) = dead.filter(|_| !*shutdown.borrow() && shutdown.has_changed().is_ok()) {
+            let why = error.map_or("its end".to_owned(), |error| error.to_string());
+            return Err(io::Error::other(format!("the task that {what} has ended: {why}")));
+        }
+        drain::leave(&worker, accepting, Instant::now() + drain_max).await;
+        sweeping.abort();
+        following.abort();
+        Ok(worker.stats.connections())
+    })
+}
+
+/// Lets go what is old: idle connections every second, long ones when a new table or their time says so.
+async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>, part: Part) {
+    let mut ticks = interval(SWEEP_INTERVAL);
+    let budget = &worker.settings.budget;
+    let mut waits = budget.waits();
+    loop {
+        part.beat();
+        let now = Instant::now();
+        let due = worker.longs.review(&worker.snapshot(), now);
+        // One that was routed by an old table may be due sooner than the rest: the next tick finds it.
+        let due = due.map(|due| due.max(now + REVIEW_PAUSE));
+        tokio::select! {
+            _ = ticks.tick() => worker.pools.sweep(Instant::now()),
+            () = budget.wanted() => {}
+            () = worker.longs.concerned(&mut changes) => {}
+            () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
+        }
+        // A request, perhaps of another worker, waits for a place that an idle connection has.
+        if budget.waits() != waits {
+            waits = budget.waits();
+            worker.pools.let_go();
+        }
+    }
+}
+
+/// Accepts until `stop`, and then whoever the kernel has let in by then.
+async fn accept(
+    worker: Rc<Worker>,
+    socket: TcpListener,
+    (listener, waiting): (Rc<ListenerSettings>, Rc<WaitingList>),
+    mut stop: watch::Receiver<bool>,
+) {
+    let mut pause = ACCEPT_PAUSE_MIN;
+    let mut queue = Queue::Open(socket);
+    loop {
+        let ceiling = &worker.settings.ceiling;
+        if ceiling.is_reached() {
+            worker.stats.accept_paused();
+            let told = *stop.borrow();
+            tokio::select! {
+                () = ceiling.room(|| worker.clock_ms(Instant::now())) => {}
+                // Idle connections are closed then, and who waits at the socket finds room.
+                _told_or_gone = stop.wait_for(|stop| *stop), if !told => {}
+            }
+        }
+        match queue.next(&mut stop).await {
+            Ok(Some((mut stream, address))) => {
+                pause = ACCEPT_PAUSE_MIN;
+                let Some(mut place) = listener.door.enter(&worker) else { continue };
+                let below_ceiling = ceiling.enter();
+                let (worker, listener, waiting) = (Rc::clone(&worker), Rc::clone(&listener), Rc::clone(&waiting));
+                spawn_local(async move {
+                    let _below_ceiling = below_ceiling;
+                    let identifying = Box::pin(listener.door.identify(&worker, &mut stream, address.ip()));
+                    let Some(Some(address)) = drain::unless_late(&worker, identifying).await else { return };
+                    let peer = match listener.claim(&mut place, address, &waiting) {
+                        Ok(client) => Rc::new(Peer::new(address, listener, (client, waiting))),
+                        Err(reason) => return worker.stats.refused(reason),
+                    };
+                    connection::serve(worker, stream, peer).await;
+                    drop(place);
+                });
+            }
+            Ok(None) => return,
+            // The connection was gone before it was ours.
+            Err(error) if is_of_connection(&error) => {}
+            Err(error) => {
+                // Most likely out of descriptors: accepting again at once would fail again at once, for ever.
+                worker.stats.accept_paused();
+                tracing::warn!(%error, ?pause, "cannot accept connections; trying again after a pause");
+                sleep(pause).await;
+                pause = (pause * 2).min(ACCEPT_PAUSE_MAX);
+            }
+        }
+    }
+}
+
+fn is_of_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::ConnectionRefused
+            | io::ErrorKind::Interrupted
+    )
+}

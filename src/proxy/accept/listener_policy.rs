@@ -1,0 +1,81 @@
+//! The door of a listener: who gets in, before the first byte of TLS or HTTP, and how often they may ask.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::connection_limit::{Crowd, Place};
+use super::proxy_protocol;
+use super::proxy_protocol::ProxyProtocol;
+use crate::proxy::limits::rate::Rate;
+use crate::proxy::request::local_reply::Refusal;
+use crate::proxy::worker::Worker;
+use crate::stats::Refused;
+use crate::table::client::block;
+
+/// What a listener asks of a connection. Its clones count together.
+#[derive(Clone, Debug)]
+pub struct Door {
+    /// Whether it begins with a header of the PROXY protocol.
+    pub proxy_protocol: Option<ProxyProtocol>,
+    /// The connections that are there.
+    pub crowd: Arc<Crowd>,
+    /// How often clients may ask.
+    pub rate: Option<Arc<Rate>>,
+}
+
+impl Door {
+    /// A place for a connection that was accepted; `None` when it has to be closed, which has been counted.
+    pub fn enter(&self, worker: &Worker) -> Option<Place> {
+        let now_ms = || worker.clock_ms(Instant::now());
+        self.crowd.enter(now_ms).map_err(|refused| worker.stats.refused(refused)).ok()
+    }
+
+    /// The address that the connection is accounted to; `None` when it has to be closed, which has been counted.
+    pub async fn identify(&self, worker: &Worker, stream: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
+        let identified = match &self.proxy_protocol {
+            None => Ok(peer),
+            Some(how) => {
+                let _arriving = Arriving::new(worker);
+                // On the heap: as a part of the task it would take room as long as the connection lives.
+                Box::pin(proxy_protocol::read(stream, peer, how)).await
+            }
+        };
+        if let Err(refused) = identified {
+            tracing::debug!(%peer, ?refused, "a connection is not let in");
+            refused.inspect(|reason| worker.stats.refused(*reason));
+        }
+        identified.ok()
+    }
+
+    /// Takes a request of `client`, unless it asks too often.
+    ///
+    /// # Errors
+    /// The refusal.
+    pub fn take(&self, worker: &Worker, client: IpAddr, now: Instant) -> Result<(), Refusal> {
+        let Some(rate) = &self.rate else { return Ok(()) };
+        let now = now.saturating_duration_since(worker.settings.clock_start);
+        rate.take(block(client), now).map_err(|early| {
+            let seconds = early.as_secs() + u64::from(early.subsec_nanos() > 0);
+            Refusal::new(Refused::RateLimited, "this client asks more often than it may").retry_after(seconds.max(1))
+        })
+    }
+}
+
+/// Counts a connection that is not served yet; dropping it counts it out.
+struct Arriving<'w>(&'w Worker);
+
+impl<'w> Arriving<'w> {
+    fn new(worker: &'w Worker) -> Self {
+        worker.stats.arriving();
+        Self(worker)
+    }
+}
+
+impl Drop for Arriving<'_> {
+    fn drop(&mut self) {
+        self.0.stats.disconnected();
+    }
+}

@@ -1,0 +1,203 @@
+//! The body of an answer, on its way to the client. It carries the exchange to its end: the connection goes back to its
+//! pool, or is dropped; the request is counted.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::Full;
+use tokio::task::spawn_local;
+use tokio::time::Instant;
+
+use super::transfer::{BodyFault, BodyState, Idle, poll_filtered};
+use crate::proxy::request::connect::Lease;
+use crate::proxy::request::forward::refusal_of_body;
+use crate::proxy::streams::long_lived::{Kind, Open};
+use crate::proxy::request::context::Observer;
+use crate::proxy::worker::Worker;
+use crate::message::names::GRPC_STATUS;
+use crate::stats::UpstreamFailure;
+use crate::upstream::Incoming;
+
+/// What a client gets.
+#[derive(Debug)]
+pub enum AnswerBody {
+    /// An answer of our own.
+    Own(Full<Bytes>),
+    /// The upstream's.
+    Upstream {
+        /// The upstream's side.
+        incoming: Incoming,
+        /// Bounds the silence.
+        idle: Idle,
+        /// Until the end.
+        exchange: Option<Box<Exchange>>,
+    },
+}
+
+/// An exchange whose answer is under way.
+#[derive(Debug)]
+pub struct Exchange {
+    /// The worker.
+    pub worker: Rc<Worker>,
+    /// Counts the request.
+    pub observer: Observer,
+    /// The connection.
+    pub lease: Lease,
+    /// What became of the request's body.
+    pub request_body: Rc<BodyState>,
+    /// Holds the version's count of long connections, if it may be one.
+    pub long: Option<Open>,
+}
+
+impl Exchange {
+    fn is_left_behind(&self, cx: &mut Context<'_>) -> bool {
+        self.long.as_ref().is_some_and(|long| long.poll_closed(cx).is_ready())
+    }
+
+    /// The version was left behind: the answer ends here, in the way that its client takes for an interruption. What is
+    /// left of the exchange is dropped.
+    fn cut(mut self: Box<Self>) -> Option<Frame<Bytes>> {
+        self.request_body.abandon();
+        let call = self.long.as_ref().is_some_and(|long| long.kind() == Kind::Call);
+        self.observer.end(Instant::now());
+        // Server-sent events have no end of their own: a client that sees one asks again.
+        call.then(|| Frame::trailers(grpc_left_behind()))
+    }
+
+    /// The answer came to its end. The connection is used again only if the request's body did as well
+    /// (docs/http-rules.md#rule-26).
+    fn end(mut self: Box<Self>, incoming: &mut Incoming) {
+        let now = Instant::now();
+        let connection = incoming.take_idle();
+        if self.request_body.ended().is_none() || self.request_body.fault().is_some() {
+            self.request_body.abandon();
+        } else if let Some(connection) = connection {
+            self.lease.give_back(&self.worker, self.observer.private.as_deref(), connection, now);
+        }
+        self.observer.end(now);
+    }
+}
+
+/// How a call ends whose version was left behind: its client may try again.
+fn grpc_left_behind() -> HeaderMap {
+    let message = HeaderValue::from_static("the version that answered was left behind by a shift");
+    let unavailable = HeaderValue::from_static("14");
+    HeaderMap::from_iter([
+        (HeaderName::from_static("grpc-status"), unavailable),
+        (HeaderName::from_static("grpc-message"), message),
+    ])
+}
+
+/// What trailers say of how a call ended.
+fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
+    trailers.get(GRPC_STATUS.as_str()).map(HeaderValue::as_bytes)
+}
+
+impl AnswerBody {
+    /// The body of an upstream's answer, which has none by definition if it is `bodiless`.
+    #[must_use]
+    pub fn upstream(mut incoming: Incoming, bodiless: bool, idle: Idle, exchange: Exchange) -> Self {
+        // hyper does not poll a body that says it has ended: end the exchange here.
+        let exchange = Box::new(exchange);
+        if incoming.is_end_stream() {
+            exchange.end(&mut incoming);
+            return Self::Upstream { incoming, idle, exchange: None };
+        }
+        if bodiless {
+            // The head is all of it, but its stream of HTTP/2 may end in a frame of its own, and nobody asks for that: a
+            // stream that is dropped before is reset, and endpoints close connections with many of those.
+            exchange.end(&mut incoming);
+            drop(spawn_local(read_end(incoming, idle)));
+            return Self::Own(Full::default());
+        }
+        Self::Upstream { incoming, idle, exchange: Some(exchange) }
+    }
+}
+
+/// Waits for the end of a stream that has nothing to say any more. One that goes on all the same is reset.
+async fn read_end(mut incoming: Incoming, mut idle: Idle) {
+    let ended = poll_fn(|cx| poll_filtered(&mut incoming, &mut idle, cx));
+    if let Some(Err(fault)) = ended.await {
+        tracing::debug!(%fault, "an answer without a body did not end its stream");
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let (incoming, idle, exchange) = match &mut *self {
+            Self::Own(body) => {
+                return Pin::new(body).poll_frame(cx).map_err(|never| match never {});
+            }
+            Self::Upstream { incoming, idle, exchange } => (incoming, idle, exchange),
+        };
+        if let Some(over) = exchange.take_if(|exchange| exchange.is_left_behind(cx)) {
+            let last = over.cut();
+            *self = Self::Own(Full::default());
+            return Poll::Ready(last.map(Ok));
+        }
+        let polled = poll_filtered(incoming, idle, cx);
+        match &polled {
+            Poll::Pending => {}
+            Poll::Ready(Some(Ok(frame))) => {
+                if let Some(exchange) = exchange.as_mut() {
+                    match (frame.data_ref(), frame.trailers_ref()) {
+                        (Some(data), _) => exchange.observer.sent_bytes(data.len()),
+                        (None, trailers) => exchange.observer.told(trailers.and_then(grpc_status)),
+                    }
+                }
+                if incoming.is_end_stream()
+                    && let Some(exchange) = exchange.take()
+                {
+                    exchange.end(incoming);
+                }
+            }
+            Poll::Ready(None) => {
+                if let Some(exchange) = exchange.take() {
+                    exchange.end(incoming);
+                }
+            }
+            Poll::Ready(Some(Err(fault))) => {
+                if let Some(exchange) = exchange.take() {
+                    let Exchange { observer, request_body, .. } = *exchange;
+                    request_body.abandon();
+                    // The upstream hangs up on a body that broke: that is the client's doing.
+                    if let Some(refusal) = request_body.fault().and_then(refusal_of_body) {
+                        observer.end_by_client(refusal.reason);
+                        return polled;
+                    }
+                    observer.end_broken(match fault {
+                        BodyFault::Silent => UpstreamFailure::BodyTimeout,
+                        BodyFault::Malformed
+                        | BodyFault::Gone
+                        | BodyFault::TooLarge
+                        | BodyFault::Slow
+                        | BodyFault::Over => UpstreamFailure::ShortBody,
+                    });
+                }
+            }
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.is_end_stream(),
+            Self::Upstream { incoming, .. } => incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => body.size_hint(),
+            Self::Upstream { incoming, .. } => incoming.size_hint(),
+        }
+    }
+}

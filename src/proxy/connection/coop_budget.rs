@@ -1,0 +1,74 @@
+//! A connection of HTTP/2 whose turn is counted [in bytes](crate::http1::turn); hyper reads it, and counts reads.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::http1::turn::charge;
+
+/// A connection that yields to others after so many bytes.
+#[derive(Debug)]
+pub(crate) struct Fair<S>(pub(super) S);
+
+impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        let polled = Pin::new(&mut self.0).poll_read(cx, buf);
+        charge(buf.filled().len() - before, cx);
+        polled
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bufs)
+    }
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+    use crate::http1::turn::BYTES_PER_PART;
+
+    #[tokio::test(flavor = "current_thread")]
+    async fn a_turn_ends_after_so_many_bytes_and_another_one_comes() {
+        let mut endless = Fair(tokio::io::repeat(0));
+        for _turn in 0..3 {
+            tokio::task::yield_now().await;
+            let mut count = 0;
+            let mut bytes = [0; 8 * 1024];
+            poll_fn(|cx| {
+                loop {
+                    let mut buf = ReadBuf::new(&mut bytes);
+                    match Pin::new(&mut endless).poll_read(cx, &mut buf) {
+                        Poll::Ready(read) => read.unwrap(),
+                        Poll::Pending => return Poll::Ready(()),
+                    }
+                    count += buf.filled().len();
+                }
+            })
+            .await;
+            assert!((64 * 1024..=128 * BYTES_PER_PART).contains(&count), "{count}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! A connection that is not closed before its client has read the last answer.
+//!
+//! A client of HTTP/2 sends while it reads: window updates, acknowledgements. A socket that is closed while such bytes are
+//! unread, or that gets them after it was closed, answers with a reset, and at a reset a client gives up
+//! what of the last answer it has not read (RFC 9112, 9.6, says it of HTTP/1.1). The codec keeps its
+//! socket to itself and only shuts it down, so the waiting is a part of that: nothing more is written, and what still
+//! comes is read and dropped until the client has closed as well.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Sleep, sleep};
+
+use super::LINGER_SILENCE_MAX;
+
+/// How much is read at once to be dropped: frames of a client that has nothing to ask any more are small.
+const SCRATCH_BYTES: usize = 1024;
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Lingering<S> {
+    stream: S,
+    /// Since everything is written: when the client has had its time.
+    until: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Lingering<S> {
+    /// Lingers when it is shut down.
+    pub(crate) fn new(stream: S) -> Self {
+        Self { stream, until: None }
+    }
+}
+
+impl<S: AsyncRead + Unpin> Lingering<S> {
+    /// Ready when the client has closed.
+    fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            let mut scratch = [0; SCRATCH_BYTES];
+            let mut scratch = ReadBuf::new(&mut scratch);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut scratch));
+            if read.is_err() || scratch.filled().is_empty() {
+                return Poll::Ready(());
+            }
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.until.is_none() {
+            ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
+            // All of it, not each silence: whoever goes on sending has read that nobody listens.
+            self.until = Some(Box::pin(sleep(LINGER_SILENCE_MAX)));
+        }
+        let late = self.until.as_mut().is_none_or(|until| until.as_mut().poll(cx).is_ready());
+        if late || self.poll_closed(cx).is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    async fn answer(mut stream: impl AsyncWrite + Unpin) {
+        stream.write_all(&[b'x'; 50_000]).await.expect("taken");
+        stream.shutdown().await.expect("an end");
+    }
+
+    /// How many bytes of an answer a client gets that sends what nobody reads.
+    async fn read(lingers: bool) -> io::Result<usize> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let mut client = TcpStream::connect(listener.local_addr()?).await?;
+        let server = listener.accept().await?.0;
+        client.write_all(b"a window update").await?;
+        server.readable().await?;
+        let answered = match lingers {
+            true => tokio::spawn(answer(Lingering::new(server))),
+            false => tokio::spawn(answer(server)),
+        };
+        if !lingers {
+            answered.await.expect("the server ends");
+            client.write_all(b"another one").await?;
+            return client.read_to_end(&mut Vec::new()).await;
+        }
+        client.write_all(b"another one").await?;
+        let count = client.read_to_end(&mut Vec::new()).await?;
+        drop(client);
+        answered.await.expect("the server ends");
+        Ok(count)
+    }
+
+    #[tokio::test]
+    async fn what_the_client_has_not_read_outlives_what_it_still_sends() {
+        assert_eq!(read(true).await.expect("an end in order"), 50_000);
+        read(false).await.expect_err("a reset, at which clients give up reading");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_does_not_close_is_not_waited_for() {
+        let (_client, server) = tokio::io::duplex(64);
+        Lingering::new(server).shutdown().await.expect("an end");
+    }
+}

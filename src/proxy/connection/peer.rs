@@ -1,0 +1,88 @@
+//! What the requests of a client connection have in common.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use tokio::time::Instant;
+
+use crate::proxy::accept::accept_loop::ListenerSettings;
+use crate::proxy::request::admit::authority::Authority;
+use crate::proxy::body::transfer::RequestBody;
+use crate::proxy::accept::connection_limit::Client;
+use crate::proxy::request::headers::PeerAddress;
+use crate::proxy::request::local_reply::Refusal;
+use crate::proxy::streams::tunnel::Tunnel;
+use crate::proxy::accept::waiting::{Waiting, WaitingList};
+use crate::proxy::worker::Worker;
+use crate::upstream::Pools;
+
+/// What a request needs to know of its connection.
+#[derive(Debug)]
+pub struct Peer {
+    /// The other end.
+    pub address: PeerAddress,
+    /// Where it came in.
+    pub listener: Rc<ListenerSettings>,
+    /// The tunnel that an HTTP/1.1 connection becomes when its codec is done.
+    pub(crate) tunnel: RefCell<Option<Tunnel>>,
+    /// Tunnels on streams of an HTTP/2 connection.
+    pub(crate) tunnels: Cell<usize>,
+    /// The client that its connection counts for; none behind a trusted proxy.
+    pub(crate) client: Option<Client>,
+    /// Its requests in flight on streams.
+    pub(crate) streams: Cell<usize>,
+    /// The connections of its listener and worker that wait.
+    pub(crate) waiting: Rc<WaitingList>,
+    /// Connections to endpoints that are for this one alone, once there may be some.
+    pub(crate) private: OnceCell<Rc<Pools<RequestBody>>>,
+    /// What its client was shown, if it may ask for that alone.
+    authority: OnceCell<Authority>,
+}
+
+impl Peer {
+    /// A connection from `address`.
+    #[must_use]
+    pub fn new(
+        address: IpAddr,
+        listener: Rc<ListenerSettings>,
+        (client, waiting): (Option<Client>, Rc<WaitingList>),
+    ) -> Self {
+        let (address, tunnel, tunnels) = (PeerAddress::new(address), RefCell::default(), Cell::new(0));
+        let (streams, private, authority) = (Cell::new(0), OnceCell::new(), OnceCell::new());
+        Self { address, listener, tunnel, tunnels, client, streams, waiting, private, authority }
+    }
+
+    /// The list that its connection is on while it waits since then.
+    pub(crate) fn waits(&self, since: Instant) -> Waiting {
+        self.waiting.enter(since, self.client.as_ref().map(|client| client.block))
+    }
+
+    /// From now on only what this client was shown is asked for.
+    pub fn is_for(&self, authority: Authority) {
+        // A connection has one handshake.
+        _ = self.authority.set(authority);
+    }
+
+    /// Refuses a host that the connection is not for.
+    pub(crate) fn check(&self, host: &str, trusted: bool) -> Result<(), Refusal> {
+        self.authority.get().filter(|_| !trusted).map_or(Ok(()), |authority| authority.check(host))
+    }
+
+    /// The pool of its own, from now on.
+    pub(crate) fn own_pools(&self, worker: &Worker) -> Rc<Pools<RequestBody>> {
+        Rc::clone(self.private.get_or_init(|| Rc::new(Pools::new(worker.settings.pools))))
+    }
+
+    /// What the connection has become, if that is a tunnel.
+    #[must_use]
+    pub fn take_tunnel(&self) -> Option<Tunnel> {
+        self.tunnel.take()
+    }
+
+    /// Tunnels on its streams.
+    #[must_use]
+    pub fn tunnels(&self) -> usize {
+        self.tunnels.get()
+    }
+}

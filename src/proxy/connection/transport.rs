@@ -1,0 +1,263 @@
+//! The bytes of one HTTP/1.1 connection, shared by the connection and the body of the request that it is on.
+//!
+//! Whoever waits reads: the connection for a head, or for the end of a client that leaves; the body for its next part. Only
+//! one of them does at a time: while a body is not over, its bytes are its own. A body may outlive its exchange, in the
+//! hands of a task that still sends it to an endpoint, so each exchange has a number, and a body whose number has passed
+//! gets nothing more.
+
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::StatusCode;
+use http_body::{Body, Frame, SizeHint};
+use tokio::io::AsyncWrite;
+
+use crate::proxy::body::transfer::BodyFault;
+use crate::proxy::accept::client_stream::ClientStream;
+use crate::proxy::request::interim::{Interim, InterimSink};
+use super::write_timeout::Stalling;
+use crate::http1::{BodyDecoder, BodyLength, Inbox, Outbox, Piece, write_interim};
+use crate::message::Headers;
+
+/// Tells a client that waits with its body to send it (RFC 9110, 15.2.1).
+const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// A connection's stream, and what is read and to be written.
+#[derive(Debug)]
+pub(crate) struct Wire {
+    stream: Stalling<ClientStream>,
+    pub(crate) inbox: Inbox,
+    pub(crate) outbox: Outbox,
+    /// The body of the request that is under way.
+    body: BodyDecoder,
+    /// Whether the client waits to be told to send it.
+    expects_continue: bool,
+    /// Whether it has been told so for this request, by us or by its endpoint.
+    continued: bool,
+    /// Whether the answer has begun: then what waits to be written is the connection's to write, which is woken for it.
+    answering: bool,
+    /// Whether nobody will ask for what is left of the body.
+    left: bool,
+    /// The number of the exchange.
+    exchange: u64,
+}
+
+/// A connection, as its task and the bodies on it share it.
+#[derive(Clone, Debug)]
+pub(crate) struct SharedWire(Rc<RefCell<Option<Wire>>>);
+
+impl Wire {
+    /// Reads more; how many bytes came, none at the end.
+    pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        self.inbox.poll_fill(&mut self.stream, cx)
+    }
+
+    /// Writes what waits, and what TLS has kept of it.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.outbox.poll_flush(&mut self.stream, cx))?;
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    /// Begins an exchange whose request has a body of this length.
+    pub(crate) fn begin(&mut self, body: BodyLength, expects_continue: bool) {
+        self.exchange += 1;
+        self.body = BodyDecoder::new(body);
+        (self.expects_continue, self.continued) = (expects_continue, false);
+        (self.answering, self.left) = (false, false);
+    }
+
+    /// Whether another request can follow, as far as is known when the answer begins: not if a client that is refused has
+    /// more to send of a body that nobody reads. It has to be told with the answer (RFC 9112, 9.6).
+    pub(crate) fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
+        self.body.is_over() || !self.left || self.skip(cx)
+    }
+
+    /// The answer has begun: nobody is told to go on any more.
+    pub(crate) fn answering(&mut self) {
+        (self.expects_continue, self.answering) = (false, true);
+    }
+
+    /// Whether the request's body was taken to its end.
+    pub(crate) fn body_is_over(&self) -> bool {
+        self.body.is_over()
+    }
+
+    /// Ends the exchange. Returns whether the next request can be read: what is left of this one's body came already, or
+    /// there is nothing left.
+    pub(crate) fn end(&mut self, cx: &mut Context<'_>) -> bool {
+        self.exchange += 1;
+        self.skip(cx)
+    }
+
+    /// Drops what has come of the body. Whether that was all of it.
+    fn skip(&mut self, cx: &mut Context<'_>) -> bool {
+        let mut may_read = true;
+        loop {
+            match self.body.decode(self.inbox.bytes()) {
+                Ok(Piece::Data(_)) => {}
+                Ok(Piece::Over | Piece::Trailers(_)) => return true,
+                // One look: an upload that goes on is not worth reading.
+                Ok(Piece::More) if may_read => {
+                    may_read = false;
+                    if !matches!(self.poll_fill(cx), Poll::Ready(Ok(1..))) {
+                        return false;
+                    }
+                }
+                Ok(Piece::More) | Err(_) => return false,
+            }
+        }
+    }
+
+    /// Puts an interim answer of the endpoint in, to be written before the answer. A client is told to go on once.
+    fn interim(&mut self, status: StatusCode, headers: &Headers) {
+        let again = status == StatusCode::CONTINUE && std::mem::replace(&mut self.continued, true);
+        if !again && !self.answering {
+            self.expects_continue &= status != StatusCode::CONTINUE;
+            write_interim(&mut self.outbox, status, headers);
+        }
+    }
+
+    /// While the answer has not begun: writes what waits, and is ready when the client has left.
+    pub(crate) fn poll_unanswered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.outbox.is_empty() && matches!(self.poll_flush(cx), Poll::Ready(Err(_))) {
+            return Poll::Ready(());
+        }
+        self.poll_gone(cx)
+    }
+
+    /// Ready when the client has left in the middle of an exchange. What it sends beyond its request stays for later, and is
+    /// not read on.
+    pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.body.is_over() || !self.inbox.is_empty() {
+            return Poll::Pending;
+        }
+        match self.poll_fill(cx) {
+            Poll::Ready(Ok(1..)) | Poll::Pending => Poll::Pending,
+            Poll::Ready(Ok(0) | Err(_)) => Poll::Ready(()),
+        }
+    }
+
+    /// Whether nothing waits in either direction.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.inbox.is_empty() && self.outbox.is_empty()
+    }
+
+    /// The next part of the body.
+    fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        loop {
+            match self.body.decode(self.inbox.bytes()) {
+                Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
+                Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+                Ok(Piece::Over) => return Poll::Ready(None),
+                Ok(Piece::More) => {}
+                Err(broken) => return Poll::Ready(Some(Err(broken.into()))),
+            }
+            if std::mem::take(&mut self.expects_continue) {
+                self.continued = true;
+                self.outbox.small().extend_from_slice(CONTINUE);
+            }
+            if !self.answering && !self.outbox.is_empty() {
+                // If it cannot be written now, it goes out with the answer.
+                let _flushed = self.poll_flush(cx);
+            }
+            match ready!(self.poll_fill(cx)) {
+                Ok(1..) => {}
+                Ok(0) | Err(_) => return Poll::Ready(Some(Err(BodyFault::Gone))),
+            }
+        }
+    }
+}
+
+impl SharedWire {
+    pub(crate) fn new(stream: Stalling<ClientStream>) -> Self {
+        let wire = Wire {
+            stream,
+            inbox: Inbox::default(),
+            outbox: Outbox::default(),
+            body: BodyDecoder::Length(0),
+            expects_continue: false,
+            continued: false,
+            answering: false,
+            left: false,
+            exchange: 0,
+        };
+        Self(Rc::new(RefCell::new(Some(wire))))
+    }
+
+    /// Does something with the wire; nothing when it is gone.
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+        self.0.borrow_mut().as_mut().map(act)
+    }
+
+    /// The stream, and the bytes that were read from it and not used. Bodies that are left get nothing more.
+    pub(crate) fn take(&self) -> Option<(ClientStream, Bytes)> {
+        let wire = self.0.borrow_mut().take()?;
+        Some((wire.stream.into_inner(), wire.inbox.into_bytes()))
+    }
+
+    /// Where interim answers go.
+    pub(crate) fn interim(&self) -> Interim {
+        Interim::to(Rc::clone(&self.0) as Rc<dyn InterimSink>)
+    }
+
+    /// The body of the request that is under way.
+    pub(crate) fn body(&self) -> WireBody {
+        WireBody { exchange: self.with(|wire| wire.exchange).unwrap_or(0), wire: self.clone() }
+    }
+}
+
+impl InterimSink for RefCell<Option<Wire>> {
+    fn send(&self, status: StatusCode, headers: &Headers) {
+        // The stages run while nobody has the wire. If somebody had it, an answer that is optional would be missing.
+        if let Ok(mut wire) = self.try_borrow_mut()
+            && let Some(wire) = wire.as_mut()
+        {
+            wire.interim(status, headers);
+        }
+    }
+}
+
+/// The body of a request that comes on a connection.
+#[derive(Debug)]
+pub struct WireBody {
+    wire: SharedWire,
+    exchange: u64,
+}
+
+impl WireBody {
+    fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+        self.wire.with(|wire| (wire.exchange == self.exchange).then(|| act(wire))).flatten()
+    }
+}
+
+impl Drop for WireBody {
+    fn drop(&mut self) {
+        // Whoever drops one does not have the wire at that moment; if it had, the connection would find out at the end.
+        if let Ok(mut wire) = self.wire.0.try_borrow_mut()
+            && let Some(wire) = wire.as_mut().filter(|wire| wire.exchange == self.exchange)
+        {
+            wire.left = true;
+        }
+    }
+}
+
+impl Body for WireBody {
+    type Data = Bytes;
+    type Error = BodyFault;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        self.with(|wire| wire.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyFault::Over))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.with(|wire| wire.body_is_over()).unwrap_or(false)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.with(|wire| wire.body.size_hint()).unwrap_or_default()
+    }
+}

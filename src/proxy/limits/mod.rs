@@ -1,0 +1,5 @@
+//! TODO page of limits.
+
+pub mod concurrency;
+pub mod rate;
+pub mod hold;

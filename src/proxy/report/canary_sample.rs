@@ -1,0 +1,239 @@
+//! What a request says about a version under rollout.
+//!
+//! A request testifies once, on the version that the lot sent it to, whatever becomes of it afterwards: a replay on another
+//! version, a retry or a second endpoint cannot mend what the first attempt met. The lot has to be one whose odds are
+//! known, so a request that a rule sent does not testify.
+//!
+//! A version that has no endpoint for its requests has failed them, although others answer: left out, a version that is
+//! dead would look untried. Only where operators drained all of it nobody is to blame.
+//!
+//! **Requests to cold endpoints are left out on both sides alike.** If only those were left out that met a cold endpoint of
+//! v1, more of the rest would be v2's than its share, and v2 would look worse than it is. So each request is asked for
+//! both versions: which endpoint it gets, and which one the *other* version's balancer would have picked for it at this
+//! moment. It is judged if both are warm. That depends on the state of all endpoints and on chance, and not on the side that
+//! the lot fell on: of the requests that are judged, the candidate has exactly its share, however few they are and whatever
+//! the load does to the balancers. It is decided when the endpoint is picked, before anything is known of the outcome.
+//!
+//! A call of gRPC fails in an answer of 200: its status is in the headers of an answer without a body, else in the trailers.
+
+use crate::stats::Contender;
+use crate::table::{Cause, Decision, OnTrial, Service, Version, Weight};
+use crate::upstream::balance;
+
+/// A request that has not testified yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Juror {
+    contender: Contender,
+    /// The slot that the lot fell on; none: on the request itself.
+    slot: Option<u32>,
+    /// Whether it is known that the request is judged.
+    pub(crate) seated: bool,
+}
+
+impl Juror {
+    /// The request that `decision` is about, if it testifies. It has to be [seated](Self::seat) unless it is.
+    pub(crate) fn called(decision: &Decision<'_>) -> Option<Self> {
+        Self::drawn(decision.service, decision.assigned, (decision.cause, decision.slot))
+    }
+
+    /// The one of a request that the lot sent to the version with this index.
+    pub(crate) fn drawn(service: &Service, assigned: u16, (cause, slot): (Cause, Option<u32>)) -> Option<Self> {
+        let trial = service.trial.as_ref()?;
+        let slot = match cause {
+            Cause::Rule(_) => return None,
+            Cause::Key(_) => slot,
+            Cause::Chance => None,
+        };
+        Some(Self { contender: trial.contender(assigned)?, slot, seated: trial.judges_all() })
+    }
+
+    /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none, to
+    /// another version because its own was passed over. `chances` are random.
+    #[cold]
+    pub(crate) fn seat(
+        self,
+        service: &Service,
+        picked: Option<usize>,
+        (now_ms, chances): (u64, [u64; 2]),
+    ) -> Option<Self> {
+        let trial = service.trial.as_ref()?;
+        let [own, other] = trial.versions(self.contender).map(|index| &service.versions[usize::from(index)]);
+        // A version that was passed over may have endpoints for the last resort, and that is what the other side foresees.
+        let picked = picked.or_else(|| balance::preview(own, now_ms, chances[0]));
+        // A version without a share is not compared.
+        let compared = other.weight > Weight::ZERO;
+        let judged = judges(trial, own, picked)
+            && (!compared || judges(trial, other, balance::preview(other, now_ms, chances[1])));
+        judged.then_some(Self { seated: true, ..self })
+    }
+
+    /// Says how it went.
+    pub(crate) fn testify(self, service: &Service, worker: usize, failed: bool, micros: u64) {
+        if let Some(trial) = &service.trial {
+            trial.epoch.count(worker, (self.contender, self.slot), failed, micros);
+        }
+    }
+}
+
+/// Whether requests are judged that go to the endpoint of `version` with this index, or to none.
+fn judges(trial: &OnTrial, version: &Version, picked: Option<usize>) -> bool {
+    let endpoints = &version.endpoints;
+    match picked {
+        Some(index) => endpoints.get(index).is_some_and(|endpoint| trial.epoch.judges(endpoint.stats.id)),
+        // Unless they would have met a cold one anyway, or nobody is to blame.
+        None => {
+            let mut open = endpoints.iter().filter(|endpoint| !endpoint.drained);
+            endpoints.is_empty() || open.any(|endpoint| trial.epoch.judges(endpoint.stats.id))
+        }
+    }
+}
+
+/// Whether a call of gRPC that ended with this status failed by the server's fault.
+pub(crate) fn is_failed_call(status: &[u8], trial: &OnTrial) -> bool {
+    let status = std::str::from_utf8(status).ok().and_then(|status| status.parse().ok());
+    status.is_some_and(|status| trial.epoch.is_failed_call(status))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+    use std::sync::Arc;
+
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::message::Headers;
+    use crate::stats::{Registry, Trial, TrialTerms};
+    use crate::table::fixture::{first_traffic, shared, spec};
+    use crate::table::{Name, RequestView, Table, decide};
+
+    fn address(last: u8) -> SocketAddr {
+        SocketAddr::from(([10, 0, 0, last], 80))
+    }
+
+    /// A service under trial whose v2 has 30 % and two endpoints; v1 has three.
+    fn table() -> (Table, Arc<Trial>) {
+        table_without(&[])
+    }
+
+    /// The same, with these endpoints of v2 drained.
+    fn table_without(drained: &[SocketAddr]) -> (Table, Arc<Trial>) {
+        let (registry, mut spec) = (Registry::new(1), spec("shop", "v1=70 v2=30"));
+        spec.sticky.clear();
+        spec.versions[0].endpoints = [1, 2, 3].map(address).into();
+        spec.versions[1].endpoints = [4, 5].map(address).into();
+        let terms = TrialTerms {
+            candidate: "v2".into(),
+            baseline: "v1".into(),
+            per_key: false,
+            slow_us: None,
+            failed_calls: 0,
+        };
+        let trial = Arc::new(Trial::new(terms, 1));
+        registry.set_trial("shop", Some(Arc::clone(&trial)));
+        let specs = shared([spec]);
+        let mut traffic = first_traffic(&specs);
+        let mut first = (*traffic[&specs[0].name]).clone();
+        first.drained.extend(drained.iter().map(|address| (Name::new("v2").unwrap(), (*address).into())));
+        traffic.insert(specs[0].name.clone(), first.into());
+        (Table::compile(1, &specs, &traffic, &registry).unwrap(), trial)
+    }
+
+    fn id(service: &Service, version: usize, index: usize) -> u32 {
+        service.versions[version].endpoints[index].stats.id
+    }
+
+    /// The side that a request is evidence for, when it has been decided and sent.
+    fn asked(table: &Table, random: &mut StdRng) -> Option<Contender> {
+        let (headers, client) = (Headers::default(), std::net::Ipv4Addr::LOCALHOST.into());
+        let (method, host, path) = (&http::Method::GET, "shop.example", "/");
+        let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
+        let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
+        let juror = Juror::called(&decision).unwrap();
+        let picked = match decision.passed_on() {
+            true => None,
+            false => balance::pick(decision.version(), 0, random.random(), &[]).map(|(index, _)| index),
+        };
+        let seated = if juror.seated {
+            Some(juror)
+        } else {
+            juror.seat(decision.service, picked, (0, [random.random(), random.random()]))
+        };
+        let cold = picked
+            .is_some_and(|index| !judges(decision.service.trial.as_ref().unwrap(), decision.version(), Some(index)));
+        assert!(!(cold && seated.is_some()), "a request to a cold endpoint is judged");
+        seated.map(|juror| juror.contender)
+    }
+
+    /// The candidate's part of the requests that are judged, and how many are.
+    fn share(table: &Table, random: &mut StdRng) -> (f64, u32) {
+        let (mut candidate, mut judged) = (0, 0);
+        for _ in 0..40_000 {
+            let side = asked(table, random);
+            judged += u32::from(side.is_some());
+            candidate += u32::from(side == Some(Contender::Candidate));
+        }
+        (f64::from(candidate) / f64::from(judged.max(1)), judged)
+    }
+
+    #[test]
+    fn the_candidate_has_its_share_of_what_is_judged_whatever_is_cold() {
+        let seed = 29;
+        let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table());
+        let service = table.service_named("shop").unwrap();
+        let [v1, v2] = [
+            [id(service, 0, 0), id(service, 0, 1), id(service, 0, 2)].to_vec(),
+            [id(service, 1, 0), id(service, 1, 1)].to_vec(),
+        ];
+        // A load that sends more to some endpoints than to others.
+        (0..3).for_each(|_| service.versions[0].endpoints[0].stats.enter());
+        let warm: [Vec<u32>; 5] = [
+            [&v1[..], &v2].concat(),
+            [&v1[1..], &v2].concat(),
+            [&v1[1..2], &v2].concat(),
+            [&v1[..], &v2[..1]].concat(),
+            [&v1[2..], &v2[1..]].concat(),
+        ];
+        for (number, warm) in warm.into_iter().enumerate() {
+            trial.judge(warm);
+            let (share, judged) = share(&table, &mut random);
+            // Four standard errors.
+            let error = 4.0 * (0.3 * 0.7 / f64::from(judged)).sqrt();
+            assert!((share - 0.3).abs() < error && judged > 500, "seed {seed}, {number}: {share} of {judged}");
+        }
+        trial.judge(v1);
+        assert_eq!(share(&table, &mut random).1, 0, "all of v2 is cold");
+    }
+
+    #[test]
+    fn a_version_without_a_usable_endpoint_has_failed_unless_it_is_cold_or_drained() {
+        let seed = 31;
+        let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table());
+        let service = table.service_named("shop").unwrap();
+        for endpoint in &service.versions[1].endpoints {
+            assert!(endpoint.stats.rotation.unfit("refused".into()));
+        }
+        let v1 = [id(service, 0, 0), id(service, 0, 1), id(service, 0, 2)];
+        trial.judge(v1);
+        assert_eq!(share(&table, &mut random).1, 0, "cold");
+        trial.judge([&v1[..2], &[id(service, 1, 0)]].concat());
+        let (share, judged) = share(&table, &mut random);
+        let error = 4.0 * (0.3 * 0.7 / f64::from(judged)).sqrt();
+        assert!((share - 0.3).abs() < error, "seed {seed}: {share} of {judged}");
+        assert!(f64::from(judged) < 0.8 * 40_000.0, "without those that v1's cold endpoint would have got: {judged}");
+    }
+
+    #[test]
+    fn nothing_is_judged_while_all_of_a_version_is_drained() {
+        let seed = 37;
+        for (drained, judges) in [(vec![address(4), address(5)], false), (vec![address(4)], true)] {
+            let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table_without(&drained));
+            let service = table.service_named("shop").unwrap();
+            let all = service.versions.iter().flat_map(|version| &version.endpoints);
+            trial.judge(all.filter(|endpoint| !endpoint.drained).map(|endpoint| endpoint.stats.id));
+            let (share, judged) = share(&table, &mut random);
+            assert_eq!(judged > 0, judges, "seed {seed}, without {drained:?}: {share} of {judged}");
+        }
+    }
+}

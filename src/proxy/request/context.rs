@@ -1,0 +1,376 @@
+//! The last stage: how a request ended, and whose account it goes on.
+//!
+//! The observer travels with the request, then with the body of the answer. Whatever way it ends, it is counted once:
+//! at the end of the answer, at a refusal, or, when it is dropped before either, as a client that left.
+
+use std::cell::Cell;
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+use std::time::Duration;
+
+use http::{HeaderValue, StatusCode};
+use tokio::time::Instant;
+
+use crate::proxy::access_log::Line;
+use crate::proxy::report::outlier_report::Blamed;
+use crate::proxy::body::transfer::RequestBody;
+use super::interim::Interim;
+use crate::proxy::report::canary_sample::{Juror, is_failed_call};
+use crate::proxy::limits::concurrency::Places;
+use super::local_reply::{Refusal, is_ours};
+use super::route::Routed;
+use crate::proxy::worker::{Live, Worker};
+use crate::message::RequestHead;
+use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure};
+use crate::table::{Cause, Decision};
+use crate::upstream::Pools;
+
+/// Watches one request to its end.
+#[derive(Debug)]
+pub struct Observer {
+    worker: Rc<Worker>,
+    live: Live,
+    started: Instant,
+    /// When somebody last looked at the clock for it, at a place where it may have waited before.
+    looked_at: Instant,
+    routed: Option<Routed>,
+    /// Index of the endpoint in the version that the request was routed to.
+    endpoint: Cell<Option<usize>>,
+    status: Option<StatusCode>,
+    ended: Option<Option<Refused>>,
+    /// When, if somebody has looked at the clock for it.
+    ended_at: Option<Instant>,
+    line: Option<Box<Line>>,
+    /// Whether an attempt on the version that it is with now has failed by the upstream's fault.
+    attempt_failed: Cell<bool>,
+    /// The version that a first attempt was made on and failed, if another one followed.
+    first_failed: Option<Routed>,
+    /// What it has to say about a version under rollout.
+    juror: Cell<Option<Juror>>,
+    /// What the request occupies.
+    pub places: Places,
+    /// The pool of its client connection, if that has one of its own.
+    pub private: Option<Rc<Pools<RequestBody>>>,
+    /// Interim answers, on their way to the client.
+    pub interim: Interim,
+    held: Duration,
+}
+
+impl Observer {
+    /// Begins with the head of a request.
+    #[must_use]
+    pub fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr) -> Self {
+        let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
+        let line = log.map(|_| Box::new(Line::of(head, peer)));
+        let now = Instant::now();
+        Self {
+            worker: Rc::clone(worker),
+            live: worker.enter(),
+            started: now,
+            looked_at: now,
+            routed: None,
+            endpoint: Cell::new(None),
+            status: None,
+            ended: None,
+            ended_at: None,
+            line,
+            attempt_failed: Cell::new(false),
+            first_failed: None,
+            juror: Cell::new(None),
+            places: Places::default(),
+            private: None,
+            interim: Interim::default(),
+            held: Duration::ZERO,
+        }
+    }
+
+    /// When the request came.
+    #[must_use]
+    pub fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// What time it is, if nothing was waited for since the last look: several stages ask, and a clock is not free.
+    #[must_use]
+    pub fn looked_at(&self) -> Instant {
+        self.looked_at
+    }
+
+    /// Looks at the clock.
+    pub fn look(&mut self) -> Instant {
+        self.looked_at = Instant::now();
+        self.looked_at
+    }
+
+    /// Notes for how long a hold kept the request: no version is to blame for that.
+    pub fn held(&mut self, time: Duration) {
+        self.held += time;
+    }
+
+    /// Notes the client's address, once it is known.
+    pub fn client(&mut self, client: IpAddr) {
+        if let Some(line) = &mut self.line {
+            line.client = client;
+        }
+    }
+
+    /// Notes the revision of the table that decides the request.
+    pub fn decided_by(&mut self, revision: u64) {
+        if let Some(line) = &mut self.line {
+            line.revision = Some(revision);
+        }
+    }
+
+    /// Notes where the request goes. Called again if it is sent elsewhere.
+    pub fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
+        // Counted once, also if the request was first tried on its own version.
+        let first = self.routed.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
+        if decision.passed_on() && first {
+            decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
+        }
+        match &self.routed {
+            None => self.juror.set(Juror::called(decision)),
+            // No endpoint of the version before took a connection: its failure stays with it.
+            Some(before) if self.attempt_failed.replace(false) => self.first_failed = Some(before.clone()),
+            Some(_) => {}
+        }
+        self.unroutable(routed);
+        if decision.passed_on() {
+            self.testify(true);
+        }
+    }
+
+    /// Notes the version that a request was assigned to when no version can answer.
+    pub fn turned_away(&mut self, routed: Routed, drawn: (Cause, Option<u32>)) {
+        if self.routed.is_none() {
+            self.juror.set(Juror::drawn(routed.service(), routed.version_index(), drawn));
+        }
+        self.unroutable(routed);
+        self.testify(true);
+    }
+
+    /// Says how the first attempt of the request went, once.
+    fn testify(&self, failed: bool) {
+        let (Some(juror), Some(routed)) = (self.juror.take(), &self.routed) else { return };
+        // Nothing was picked: its version has nothing to pick.
+        let juror = if juror.seated { Some(juror) } else { self.seat(juror, None) };
+        if let Some(juror) = juror {
+            juror.testify(routed.service(), self.worker.index, failed, self.micros(self.started.elapsed()));
+        }
+    }
+
+    /// Asks whether the request is judged, now that it is known where it goes.
+    #[cold]
+    fn seat(&self, juror: Juror, picked: Option<usize>) -> Option<Juror> {
+        let routed = self.routed.as_ref()?;
+        let chance = self.worker.random();
+        #[expect(clippy::cast_possible_truncation, reason = "both halves of the 128 random bits")]
+        let chances = [chance as u64, (chance >> 64) as u64];
+        juror.seat(routed.service(), picked, (self.worker.clock_ms(self.looked_at), chances))
+    }
+
+    /// The time that counts, in microseconds, of what it took.
+    fn micros(&self, took: Duration) -> u64 {
+        u64::try_from(took.saturating_sub(self.held).as_micros()).unwrap_or(u64::MAX)
+    }
+
+    /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
+    pub fn unroutable(&mut self, routed: Routed) {
+        if self.routed.is_none() {
+            routed.service().stats.cell(self.worker.index).in_flight.add(1);
+        }
+        if let Some(line) = &mut self.line {
+            line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
+        }
+        self.decided_by(routed.revision());
+        self.routed = Some(routed);
+        self.endpoint.set(None);
+    }
+
+    /// Notes the endpoint that is tried, by its index in the version.
+    pub fn picked(&self, endpoint: usize) {
+        self.endpoint.set(Some(endpoint));
+        if let Some(juror) = self.juror.get().filter(|juror| !juror.seated) {
+            self.juror.set(self.seat(juror, Some(endpoint)));
+        }
+    }
+
+    /// Whose fault a failure is.
+    fn blamed(&self) -> Option<Blamed<'_>> {
+        let routed = self.routed.as_ref()?;
+        Some(Blamed { service: routed.service(), version: routed.version(), index: self.endpoint.get()? })
+    }
+
+    /// Notes the request id.
+    pub fn identified(&mut self, id: &[u8]) {
+        if let Some(line) = &mut self.line {
+            line.id = HeaderValue::from_bytes(id).ok();
+        }
+    }
+
+    /// The name of the service that the request goes to; empty before that is known.
+    #[must_use]
+    pub fn service_name(&self) -> &str {
+        self.routed.as_ref().map_or("", |routed| routed.service().spec.name.as_str())
+    }
+
+    /// The endpoint that is tried, or was last.
+    fn endpoint(&self) -> Option<SocketAddr> {
+        self.blamed().and_then(|blamed| blamed.endpoint()).map(|endpoint| endpoint.address)
+    }
+
+    /// Counts a failed attempt against the version it was made on.
+    pub fn failed(&self, failure: UpstreamFailure) {
+        self.attempt_failed.set(true);
+        self.testify(true);
+        if let Some(routed) = &self.routed {
+            routed.cell(&self.worker).failed(failure);
+        }
+        if let Some(blamed) = self.blamed() {
+            blamed.failed(failure, self.worker.clock_ms(Instant::now()));
+        }
+    }
+
+    /// Whether this request may be tried once more.
+    pub fn allow_retry(&mut self) -> bool {
+        self.worker.allow_retry(&mut self.live)
+    }
+
+    /// Counts another attempt on the same version.
+    pub fn retried(&mut self, why: Retry) {
+        let Some(routed) = &self.routed else { return };
+        routed.cell(&self.worker).retried(why);
+        // What was not written was no attempt.
+        if why == Retry::Reused && self.first_failed.is_none() {
+            self.first_failed = Some(routed.clone());
+            self.testify(true);
+        }
+    }
+
+    /// Notes the `grpc-status` in the head or the trailers of the upstream's answer, if there is one. A call of gRPC that
+    /// failed testifies, and that is all: an endpoint is not ejected for it, because some of these statuses are about what
+    /// the client called.
+    pub fn told(&self, grpc_status: Option<&[u8]>) {
+        let trial = self.routed.as_ref().and_then(|routed| routed.service().trial.as_ref());
+        if trial.zip(grpc_status).is_some_and(|(trial, status)| is_failed_call(status, trial)) {
+            self.testify(true);
+        }
+    }
+
+    /// Whether this request may be replayed on the stable version.
+    pub fn allow_shield(&mut self) -> bool {
+        self.worker.allow_shield(&mut self.live)
+    }
+
+    /// The attempt failed, and the next one is made on `stable`. The failed version keeps the blame.
+    pub fn shielded(&mut self, stable: Routed) {
+        self.retried(Retry::Shield);
+        let endpoint = self.endpoint();
+        if let Some(line) = &mut self.line {
+            line.shielded = line.route.take().map(|(_, version)| (version, endpoint));
+        }
+        if self.first_failed.is_none() {
+            self.first_failed.clone_from(&self.routed);
+        }
+        self.attempt_failed.set(false);
+        self.unroutable(stable);
+    }
+
+    /// Notes the head of the upstream's answer.
+    pub fn answered(&mut self, status: StatusCode) {
+        self.status = Some(status);
+        if status.is_server_error() {
+            self.failed(UpstreamFailure::Status);
+        } else if let Some(blamed) = self.blamed() {
+            blamed.answered(|| self.worker.clock_ms(Instant::now()));
+        }
+    }
+
+    /// Notes bytes of the answer's body.
+    pub fn sent_bytes(&mut self, count: usize) {
+        if let Some(line) = &mut self.line {
+            line.bytes += count as u64;
+        }
+    }
+
+    /// The answer was read to its end, `now`. It is counted when this is dropped.
+    pub fn end(&mut self, now: Instant) {
+        let good = self.status.is_some_and(|status| !status.is_server_error());
+        if let Some(blamed) = self.blamed().filter(|_| good) {
+            blamed.completed();
+        }
+        (self.ended, self.ended_at) = (Some(None), Some(now));
+    }
+
+    /// The upstream broke its answer off: the client's connection is aborted.
+    pub fn end_broken(mut self, failure: UpstreamFailure) {
+        self.failed(failure);
+        let reason = match failure {
+            UpstreamFailure::BodyTimeout => Refused::UpstreamTimeout,
+            UpstreamFailure::ShortBody
+            | UpstreamFailure::Connect
+            | UpstreamFailure::Reset
+            | UpstreamFailure::Timeout
+            | UpstreamFailure::BadAnswer
+            | UpstreamFailure::Status => Refused::UpstreamBadAnswer,
+        };
+        self.ended = Some(Some(reason));
+    }
+
+    /// The request's body broke after the answer had begun: the client's connection is aborted.
+    pub fn end_by_client(mut self, reason: Refused) {
+        self.ended = Some(Some(reason));
+    }
+
+    /// The proxy answered by itself.
+    pub fn end_refused(mut self, refusal: &Refusal, bytes: Option<u64>) {
+        if let Some(line) = &mut self.line {
+            line.bytes = bytes.unwrap_or(0);
+        }
+        self.status = Some(refusal.status());
+        self.ended = Some(Some(refusal.reason));
+    }
+
+    fn count(&mut self) {
+        let left = if std::thread::panicking() { Refused::Internal } else { Refused::ClientGone };
+        let reason = self.ended.unwrap_or(Some(left));
+        let took = self.ended_at.unwrap_or_else(Instant::now).saturating_duration_since(self.started);
+        if let Some(reason) = reason {
+            self.worker.stats.refused(reason);
+        }
+        if let Some(routed) = &self.routed {
+            routed.service().stats.cell(self.worker.index).in_flight.sub(1);
+            let class = self.status.map_or(CodeClass::None, CodeClass::of);
+            let micros = self.micros(took);
+            routed.cell(&self.worker).answered(class, micros);
+            // One that was never seated met no endpoint.
+            let heard = |juror: &Juror| juror.seated && !is_ours(reason);
+            if let Some(juror) = self.juror.take().filter(heard) {
+                juror.testify(routed.service(), self.worker.index, false, micros);
+            }
+            match &self.first_failed {
+                Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
+                None if is_ours(reason) => {}
+                None if self.attempt_failed.get() || class == CodeClass::ServerError => {
+                    routed.cell(&self.worker).first(FirstAttempt::Failed);
+                }
+                None => routed.cell(&self.worker).first(FirstAttempt::Ok),
+            }
+        }
+        if let (Some(mut line), Some(log)) = (self.line.take(), &self.worker.settings.log) {
+            line.status = self.status.map(|status| status.as_u16());
+            line.reason = reason.map(Refused::word);
+            line.duration = took;
+            line.endpoint = self.endpoint();
+            if !log.send(*line) {
+                self.worker.stats.log_dropped();
+            }
+        }
+    }
+}
+
+impl Drop for Observer {
+    fn drop(&mut self) {
+        self.count();
+    }
+}

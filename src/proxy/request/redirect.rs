@@ -1,0 +1,86 @@
+//! A listener without TLS that sends everybody to the https URL of what they asked for.
+//!
+//! By 308 for every method: it is the one permanent redirect with which a client repeats the method and the body, and
+//! every client of the last ten years knows it; 301 turns a `POST` into a `GET`. The rules of admission come first, so
+//! the host in the answer is one valid host and nothing else. A request that a trusted proxy took over https is let
+//! through, or it would be sent round in a circle.
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http_body_util::Full;
+
+use super::local_reply::{Manner, Refusal};
+use crate::message::names::LOCATION;
+use crate::message::{RequestTarget, Response};
+use crate::stats::Refused;
+
+/// The port that an https URL need not name.
+const HTTPS_PORT: u16 = 443;
+
+/// How a request ends that is not forwarded: with a refusal, which may say where to go instead.
+#[derive(Debug)]
+pub struct SideExit {
+    /// The refusal.
+    pub refusal: Refusal,
+    location: Option<HeaderValue>,
+}
+
+impl From<Refusal> for SideExit {
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, location: None }
+    }
+}
+
+impl SideExit {
+    /// The answer, in the manner that the client understands.
+    #[must_use]
+    pub fn answer(self, manner: Manner) -> Response<Full<Bytes>> {
+        let mut answer = self.refusal.answer(manner);
+        if let Some(location) = self.location {
+            answer.headers.append(LOCATION, location);
+        }
+        answer
+    }
+}
+
+/// The answer to a request for `target` of the host `name`, which belongs to the https URL with `port`.
+#[must_use]
+pub fn to_https(name: &str, target: &RequestTarget, port: u16) -> SideExit {
+    if name.is_empty() {
+        return Refusal::new(Refused::BadHost, "found no Host header, want one to redirect to").into();
+    }
+    let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
+    let location = [format!("https://{name}{port}").as_bytes(), target.path_and_query()].concat();
+    match HeaderValue::from_bytes(&location) {
+        Ok(location) => {
+            let detail = "this listener sends every request to its https URL";
+            let refusal = Refusal::new(Refused::RedirectedToHttps, detail);
+            SideExit { refusal, location: Some(location) }
+        }
+        Err(_not_a_value) => Refusal::new(Refused::BadTarget, "the target cannot stand in a Location header").into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn location(name: &str, target: &str, port: u16) -> Option<String> {
+        let target = RequestTarget::parse(target.as_bytes()).expect("a target");
+        let exit = to_https(name, &target, port);
+        exit.location.map(|location| location.to_str().expect("ASCII").to_owned())
+    }
+
+    #[test]
+    fn the_url_is_that_of_the_same_host_path_and_query() {
+        for (name, target, port, wanted) in [
+            ("a.example", "/x?y=1", 443, Some("https://a.example/x?y=1")),
+            ("a.example", "/", 8443, Some("https://a.example:8443/")),
+            ("[::1]", "http://[::1]/x", 443, Some("https://[::1]/x")),
+            ("a.example", "//evil.example/", 443, Some("https://a.example//evil.example/")),
+            ("", "/", 443, None),
+        ] {
+            assert_eq!(location(name, target, port).as_deref(), wanted);
+        }
+    }
+}
