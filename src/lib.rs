@@ -84,15 +84,21 @@
 //!   stored of a rollout ([`control::rollouts::saved`]) is the exception: its state machine's own words.
 //! - No function above 70 lines, no file above 400 without its tests.
 
+pub mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
 pub mod control;
+pub mod endpoints;
 pub mod http1;
 pub mod log;
 pub mod message;
+pub mod metrics;
+pub mod outbound;
 pub mod proxy;
+pub mod release;
 pub mod rollout;
+pub mod shared;
 pub mod stats;
 pub mod supervise;
 pub mod table;

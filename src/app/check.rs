@@ -3,16 +3,16 @@
 //!
 //! A reload puts only the services in force, but it refuses what the next start would refuse: an operator who is told that
 //! a config is good restarts with it, perhaps weeks later. What runs already is not looked at again there: its files have
-//! a watch and words of their own ([`renew`](crate::control::renew)), and one team's broken renewal must not keep another
+//! a watch and words of their own ([`renew`](crate::control::certificate_reloader)), and one team's broken renewal must not keep another
 //! team's routes from being changed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use super::settings;
+use crate::admin::examine_tokens;
 use crate::config::{self, Config, Files, Key, Problem, Problems, TlsFiles};
-use crate::control::admin::examine_tokens;
-use crate::control::secret::Secret;
+use crate::outbound::secret::Secret;
 use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, Part, ServerSettings};
 
 /// What there is to say of a config.

@@ -10,18 +10,18 @@ use super::hangup::Hangups;
 use super::log_file::Rotation;
 use super::tasks::{Tasks, stopped};
 use super::{descriptors, systemd};
-use crate::control::admin::{self, Admin};
-use crate::control::export::Exporter;
-use crate::control::health::{self, Clock};
-use crate::control::live::Live;
+use crate::admin::{self, Admin};
+use crate::control::certificate_reloader::Renewal;
 use crate::control::publish::Published;
-use crate::control::renew::Renewal;
-use crate::control::resolve::{First, Resolver};
-use crate::control::retired::Retired;
-use crate::control::rollouts::director::Director;
-use crate::control::rollouts::notify::Courier;
+use crate::control::table_reclaimer::Retired;
 use crate::control::upkeep;
 use crate::control::watch::{ConfigFacts, ConfigWatch};
+use crate::endpoints::resolve::{First, Resolver};
+use crate::endpoints::{self, Clock};
+use crate::metrics::Exporter;
+use crate::metrics::recent_rates::Live;
+use crate::outbound::notify::Courier;
+use crate::release::director::Director;
 use crate::supervise::{Kind, Supervisor};
 use crate::tls::{Clients, ServerSide};
 
@@ -79,7 +79,7 @@ impl ControlParts {
         tasks.keep("health", Kind::Steady, (published, self.clients), async move |(published, clients), stop| {
             let chance = (clock, StdRng::from_rng(&mut rand::rng()));
             let max = descriptors::checks_max();
-            health::run(Arc::clone(published), Arc::clone(clients), chance, max, stopped(stop)).await;
+            endpoints::run(Arc::clone(published), Arc::clone(clients), chance, max, stopped(stop)).await;
         });
         tasks.keep("exporter", Kind::Steady, self.exporter, async |exporter, stop| exporter.run(stopped(stop)).await);
         let state = (self.reloads, hangups.systemd, self.supervisor);

@@ -4,9 +4,9 @@ use std::num::NonZeroUsize;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
+use crate::admin::CONNECTIONS_MAX;
 use crate::config::Proxy;
-use crate::control::admin::CONNECTIONS_MAX;
-use crate::control::health::CHECKS_MAX;
+use crate::endpoints::CHECKS_MAX;
 
 /// What a worker needs besides connections: its runtime and its listening sockets.
 const DESCRIPTORS_A_WORKER: usize = 6;

@@ -3,7 +3,8 @@
 use std::io;
 
 use super::{BindError, MaterialError};
-use crate::control::{self, admin};
+use crate::admin;
+use crate::control;
 use crate::supervise::Fatal;
 
 /// Why a process cannot start.

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::upgrade::{End, Upgrader};
 use super::workers::Workers;
 use super::{RunError, joined, systemd};
-use crate::control::admin::LeaveFile;
+use crate::admin::LeaveFile;
 use crate::supervise::Supervisor;
 
 /// How long the end waits for the access log: a slow disk has had its time, a pipe that nobody reads must not keep us.

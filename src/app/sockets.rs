@@ -14,8 +14,8 @@ use super::inherited::Inherited;
 use super::settings;
 use crate::config;
 use crate::proxy::accept::accept_loop::{ListenerSettings, WorkerListener};
-use crate::proxy::request::admit::AdmitSettings;
 use crate::proxy::accept::waiting::Summary;
+use crate::proxy::request::admit::AdmitSettings;
 use crate::table::Name;
 use crate::tls::ServerSide;
 

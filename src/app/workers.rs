@@ -23,10 +23,10 @@ use crate::control::publish::Published;
 use crate::proxy::accept::accept_loop;
 use crate::proxy::accept::accept_loop::{ListenerSettings, WorkerListener, WorkerParts};
 use crate::proxy::worker::WorkerSettings;
+use crate::shared::hold::Holds;
 use crate::stats::Registry;
 use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::table::Name;
-use crate::table::hold::Holds;
 
 /// A socket of a listener, by its name.
 pub(super) type Shared = (String, OwnedFd);

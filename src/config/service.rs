@@ -20,7 +20,7 @@ use super::shield::RawShield;
 use super::units::{Count, Read, Size, Span};
 use super::version::{self, RawVersion};
 use super::{route, split, sticky};
-use crate::table::name::natural_cmp;
+use crate::shared::name::natural_cmp;
 use crate::table::spec::{OnUnhealthy, Policy};
 use crate::table::{Name, ServiceSpec, Weight};
 

@@ -11,8 +11,8 @@ use super::place::Place;
 use super::report::{Report, Reported};
 use super::shape::List;
 use super::tls::RawClientTls;
+use crate::shared::name::natural_cmp;
 use crate::table::HostPort;
-use crate::table::name::natural_cmp;
 use crate::table::spec::{Protocol, VersionSpec};
 use crate::tls::Alpn;
 

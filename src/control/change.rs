@@ -9,7 +9,7 @@ use crate::table::{Addresses, EndpointAddress, Name, ServiceSpec, Slots, Traffic
 use super::difference::Difference;
 use super::fault::{Fault, FaultKind};
 use super::rollout_change::{self, RolloutChange};
-use super::{endpoint, file, undo};
+use super::{endpoint, file, rollback};
 
 /// The traffic of all services at one revision.
 #[derive(Clone, Debug, Default)]
@@ -174,7 +174,7 @@ pub fn plan<H: History>(state: &State, history: &H, change: &Change) -> Result<P
     match change {
         Change::Splits(splits) => Ok(shift(state, splits)?),
         Change::Flip { service, to } => Ok(flip(state, service, to)?),
-        Change::Rollback { to, services } => undo::plan(state, history, *to, services.as_ref()),
+        Change::Rollback { to, services } => rollback::plan(state, history, *to, services.as_ref()),
         Change::Endpoint { service, version, address, drained } => {
             Ok(endpoint::plan(state, service, (version, address), *drained)?)
         }
@@ -194,12 +194,12 @@ impl State {
     }
 
     /// The salt of a release of `spec` that begins with the revision being made.
-    pub(super) fn new_salt(&self, spec: &ServiceSpec) -> Arc<str> {
+    pub(crate) fn new_salt(&self, spec: &ServiceSpec) -> Arc<str> {
         spec.salt.clone().unwrap_or_else(|| format!("{}-{}", spec.name, self.revision + 1).into())
     }
 
     /// The plan that gives services the traffic `next`; those that have it already are left out.
-    pub(super) fn planned(&self, action: Action, next: impl IntoIterator<Item = (Name, Traffic)>) -> Planned {
+    pub(crate) fn planned(&self, action: Action, next: impl IntoIterator<Item = (Name, Traffic)>) -> Planned {
         let changes = |(name, traffic): &(Name, Traffic)| self.traffic.get(name).is_none_or(|old| **old != *traffic);
         let next: BTreeMap<_, _> = next.into_iter().filter(changes).map(|(name, t)| (name, Arc::new(t))).collect();
         let of = |(name, traffic): (&Name, &Arc<Traffic>)| {
@@ -231,7 +231,7 @@ impl Planned {
 }
 
 /// The names of a service's versions.
-pub(super) fn versions(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
+pub(crate) fn versions(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
     spec.versions.iter().map(|version| version.name.as_str())
 }
 
@@ -251,7 +251,7 @@ fn shift(state: &State, splits: &BTreeMap<Name, Weights>) -> Result<Planned, Vec
     if faults.is_empty() { Ok(state.planned(Action::Shift, next)) } else { Err(faults) }
 }
 
-pub(super) fn unknown_versions<'a>(spec: &'a ServiceSpec, weights: &'a Weights) -> impl Iterator<Item = Fault> + 'a {
+pub(crate) fn unknown_versions<'a>(spec: &'a ServiceSpec, weights: &'a Weights) -> impl Iterator<Item = Fault> + 'a {
     let unknown = weights.iter().filter(|(name, _)| versions(spec).all(|known| known != name.as_str()));
     unknown.map(|(name, _)| {
         let place = format!("services.{}.split.{name}", spec.name);

@@ -61,7 +61,7 @@ impl Difference {
     pub fn weights(&self) -> Vec<(&Name, Weight, Weight)> {
         let from = self.from.iter().flat_map(Weights::iter);
         let mut names: Vec<_> = from.chain(self.to.iter()).map(|(name, _)| name).collect();
-        names.sort_by(|a, b| crate::table::name::natural_cmp(a, b));
+        names.sort_by(|a, b| crate::shared::name::natural_cmp(a, b));
         names.dedup();
         let of = |weights: Option<&Weights>, name: &Name| weights.map_or(Weight::ZERO, |weights| weights.of(name));
         names.into_iter().map(|name| (name, of(self.from.as_ref(), name), self.to.of(name))).collect()

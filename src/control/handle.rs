@@ -14,18 +14,18 @@ use super::store::{Revision, StoreError};
 use super::unusable::Unusable;
 
 /// How many calls may wait for the writer. More wait in their own tasks.
-pub(super) const CALLS_MAX: usize = 64;
+pub(crate) const CALLS_MAX: usize = 64;
 
 /// The author of what the config file changes.
 pub const FILE_AUTHOR: &str = "file";
 
 /// Asks the writer.
 #[derive(Clone, Debug)]
-pub struct Handle(pub(super) mpsc::Sender<Call>);
+pub struct Handle(pub(crate) mpsc::Sender<Call>);
 
 /// A call to the writer, with where the answer goes.
 #[derive(Debug)]
-pub(super) enum Call {
+pub(crate) enum Call {
     Apply(ChangeRequest, oneshot::Sender<Result<Applied, ApplyError>>),
     Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, ReadError>> },
     Revision(u64, oneshot::Sender<Result<Option<Revision>, ReadError>>),

@@ -12,9 +12,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::shared::hold::{Hold, HoldBounds, Holds};
 use crate::stats::{Registry, ServiceStats};
 use crate::table::Name;
-use crate::table::hold::{Hold, HoldBounds, Holds};
 
 use super::handle::{Applied, ApplyError, ChangeRequest, Handle};
 

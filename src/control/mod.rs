@@ -15,31 +15,22 @@
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
 //! flush would stop whoever only wants to look.
 
-pub mod admin;
+pub mod certificate_reloader;
 pub mod change;
 pub mod difference;
 pub mod drain;
 pub mod effective;
 pub mod endpoint;
-pub mod exchange;
-pub mod export;
 pub mod fault;
 pub mod file;
 pub mod files;
 pub mod handle;
-pub mod health;
 pub mod hold;
-pub mod live;
 pub mod publish;
-pub mod renew;
-pub mod resolve;
-pub mod retired;
+pub mod rollback;
 pub mod rollout_change;
-pub mod rollouts;
-pub mod secret;
-pub mod standing;
 pub mod store;
-pub mod undo;
+pub mod table_reclaimer;
 pub mod unusable;
 pub mod upgrade;
 pub mod upkeep;

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
-use super::retired::{self, Retired};
+use super::table_reclaimer;
+use super::table_reclaimer::Retired;
 use crate::table::Table;
 
 /// What the data plane holds: one load a request, at its start.
@@ -17,7 +18,7 @@ pub struct Publisher {
     published: Published,
     changes: watch::Sender<()>,
     /// Where tables are freed; none: where they are let go of.
-    retired: Option<retired::Sender>,
+    retired: Option<table_reclaimer::Sender>,
 }
 
 impl Publisher {

@@ -38,7 +38,7 @@ pub struct RolloutChange {
 ///
 /// # Errors
 /// All faults: services and versions that are gone, splits that somebody changed.
-pub(super) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec<Fault>> {
+pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec<Fault>> {
     let mut faults = Vec::new();
     let mut next = BTreeMap::new();
     for name in &change.services {

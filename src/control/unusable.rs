@@ -1,7 +1,7 @@
 //! Versions that are known to have no usable endpoint, and changes that would give them users.
 //!
 //! *Known* is what somebody has found out and nobody has refuted since: the endpoint is drained, its checks fail, or the
-//! newest attempt to connect to it failed (one of our own, a tenth of a second ago: see [`super::health`]); a name stands
+//! newest attempt to connect to it failed (one of our own, a tenth of a second ago: see [`crate::endpoints`]); a name stands
 //! for no address. One endpoint that nobody has tried yet, or that is
 //! only ejected (it is tried when no other is left), makes its version usable. So a version without any observation is.
 //!
@@ -10,7 +10,7 @@
 //! them from one dead version to another, or away from one, is let through. And only an operator's hand is asked here: a
 //! rollout that goes back, and the config file, are not.
 
-use crate::stats::Standing;
+use crate::shared::endpoint_health::Standing;
 use crate::table::spec::VersionSpec;
 use crate::table::{Endpoint, EndpointAddress, HostPort, Name, Service, Table, Version, Weight};
 

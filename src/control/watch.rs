@@ -23,8 +23,8 @@ use super::files::identity::{self, Identity};
 use super::files::settle::{GLANCE_INTERVAL, Settle, Step};
 use super::files::watcher::{Followed, Watcher, in_background};
 use super::handle::{ApplyError, Handle};
-use super::resolve::Resolver;
-use super::rollouts::director::Known;
+use crate::endpoints::resolve::Resolver;
+use crate::release::director::Known;
 
 /// When the file is read again after an upgrade in place kept it from being put in force.
 const AGAIN: Duration = Duration::from_secs(1);

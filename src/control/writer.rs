@@ -19,8 +19,8 @@ use super::change::{Change, PlanError, Planned, State, plan};
 use super::fault::chain;
 use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, Facts, ReadError, Upgrading};
 use super::publish::{Published, Publisher};
-use super::retired::Retired;
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
+use super::table_reclaimer::Retired;
 use super::unusable;
 
 /// The state, the store and the table, before the thread has them.

@@ -6,17 +6,17 @@
 //! time that a head may take.
 
 mod coop_budget;
-mod lingering_close;
-pub mod window_stall;
-pub mod transport;
-pub mod write_timeout;
 pub(crate) mod date;
-pub mod stream_permit;
-pub(crate) mod peer;
 pub mod http1;
 pub mod http2;
+mod lingering_close;
 pub mod park;
+pub(crate) mod peer;
 mod respond;
+pub mod stream_permit;
+pub mod transport;
+pub mod window_stall;
+pub mod write_timeout;
 
 use std::io;
 use std::rc::Rc;
@@ -28,11 +28,11 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::accept::client_stream::{ClientStream, set_options};
-use super::request::proxy_request::Peer;
-use super::drain;
-use super::request::local_reply::Refusal;
 use super::accept::tls::secured;
 use super::accept::waiting::unless_displaced;
+use super::drain;
+use super::request::local_reply::Refusal;
+use super::request::proxy_request::Peer;
 use super::worker::Worker;
 use crate::stats::Refused;
 

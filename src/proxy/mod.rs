@@ -15,13 +15,13 @@
 //! its thread, so what it touches needs no locks and stays in one core's cache. A work-stealing runtime would even out
 //! the threads, at the price of synchronised pools and reference counts in every request.
 
-pub(crate) mod report;
-pub(crate) mod streams;
-pub(crate) mod limits;
-pub(crate) mod body;
-pub(crate) mod request;
-pub mod drain;
 pub(crate) mod accept;
 pub mod access_log;
+pub(crate) mod body;
 pub mod connection;
+pub mod drain;
+pub(crate) mod limits;
+pub(crate) mod report;
+pub(crate) mod request;
+pub(crate) mod streams;
 pub mod worker;

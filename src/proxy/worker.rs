@@ -15,13 +15,13 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::accept::global_limit::Ceiling;
 use super::access_log::LogSender;
 use super::body::transfer::RequestBody;
-use super::accept::global_limit::Ceiling;
 use super::connection::date::Date;
-use super::request::headers::EditSettings;
-use super::limits::hold::WorkerHolds;
 use super::limits::concurrency::{Capacity, Queue, Queues};
+use super::limits::hold::WorkerHolds;
+use super::request::headers::EditSettings;
 use super::streams::long_lived::Longs;
 use crate::http1::HeadLimits;
 use crate::stats::{Registry, ServiceStats, WorkerStats};

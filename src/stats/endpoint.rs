@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use super::alarm::Alarm;
-use super::rotation::Rotation;
+use crate::shared::endpoint_health::Rotation;
+use crate::shared::unhealthy_counters::Alarm;
 
 /// A request in [`EndpointStats::load`]: one in flight, and one more begun.
 const REQUEST: u64 = 1 << 32 | 1;

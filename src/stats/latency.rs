@@ -1,7 +1,7 @@
 //! Latencies in buckets whose width grows with the value: sixteen to each power of two, so that a bucket is at most
 //! 1/16 of its value wide. That is fine enough for a quantile of a comparison and costs one increment.
 
-use super::cell::Count;
+use crate::shared::count::Count;
 
 /// Buckets of one power of two, and of the linear part below.
 const PER_OCTAVE: usize = 16;

@@ -6,27 +6,19 @@
 //! counters of every request. [`Registry`] resolves the handles when a table is built; [`names`] has every name.
 
 pub mod admin;
-pub mod alarm;
-pub mod cell;
 pub mod endpoint;
 pub mod latency;
 pub mod names;
 pub mod registry;
-pub mod rotation;
 pub mod service;
-pub mod trial;
 pub mod version;
 pub mod worker;
 
 pub use admin::AdminStats;
-pub use alarm::{Alarm, Alarms, Bell};
-pub use cell::Count;
 pub use endpoint::EndpointStats;
 pub use latency::Latency;
 pub use names::{AdminRefused, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure};
 pub use registry::Registry;
-pub use rotation::Standing;
 pub use service::{ServiceCell, ServiceStats, ServiceTotals};
-pub use trial::{Contender, Epoch, Trial, TrialTerms};
 pub use version::{VersionCell, VersionStats, VersionTotals};
 pub use worker::{WorkerStats, WorkerTotals};

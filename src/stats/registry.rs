@@ -6,12 +6,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::admin::AdminStats;
-use super::alarm::{Alarm, Alarms};
 use super::endpoint::EndpointStats;
 use super::service::ServiceStats;
-use super::trial::Trial;
 use super::version::VersionStats;
 use super::worker::{WorkerStats, WorkerTotals};
+use crate::shared::canary_stats::Trial;
+use crate::shared::unhealthy_counters::{Alarm, Alarms};
 
 /// All counters of a process. Asked when a table is built and when somebody looks, never by a request.
 #[derive(Debug)]

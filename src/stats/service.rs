@@ -2,7 +2,7 @@
 
 use std::sync::OnceLock;
 
-use super::cell::Count;
+use crate::shared::count::Count;
 
 /// The gauges of a service: a cell for each worker, made when the worker first needs it. A request writes to its own
 /// worker's cell only; whoever wants to know the sum reads them all.

@@ -2,9 +2,9 @@
 
 use std::sync::OnceLock;
 
-use super::cell::Count;
 use super::latency::{Latency, LatencyTotals};
 use super::names::{CodeClass, FirstAttempt, Retry, UpstreamFailure};
+use crate::shared::count::Count;
 
 /// The counters of one version: a cell for each worker, made when the worker first needs it, because most of ten
 /// thousand services never see most workers.

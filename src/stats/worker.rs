@@ -1,7 +1,7 @@
 //! What a worker counts that belongs to no version.
 
-use super::cell::Count;
 use super::names::{Refused, TlsHandshake};
+use crate::shared::count::Count;
 
 /// One worker's own counters.
 #[derive(Debug)]

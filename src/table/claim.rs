@@ -6,10 +6,10 @@
 //! beyond its strings and brackets; a user whose token is odd inside gets a key all the same.
 
 /// The longest claim that can be a key.
-pub(super) const CLAIM_BYTES_MAX: usize = 256;
+pub(crate) const CLAIM_BYTES_MAX: usize = 256;
 
 /// A claim's value as text: strings decoded, whole numbers as they stand.
-pub(super) struct Claim {
+pub(crate) struct Claim {
     bytes: [u8; CLAIM_BYTES_MAX],
     len: usize,
 }
@@ -17,7 +17,7 @@ pub(super) struct Claim {
 impl Claim {
     /// The claim of this name; of several the last, `None` unless it is a string of 1 to [`CLAIM_BYTES_MAX`] bytes or a
     /// whole number of 64 bits.
-    pub(super) fn find(payload: &[u8], name: &str) -> Option<Self> {
+    pub(crate) fn find(payload: &[u8], name: &str) -> Option<Self> {
         let mut scan = Scan { rest: std::str::from_utf8(payload).ok()? };
         let mut claim = None;
         scan.token('{')?;
@@ -41,7 +41,7 @@ impl Claim {
     }
 
     /// The text.
-    pub(super) fn as_bytes(&self) -> &[u8] {
+    pub(crate) fn as_bytes(&self) -> &[u8] {
         &self.bytes[..self.len]
     }
 

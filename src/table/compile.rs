@@ -12,18 +12,19 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::stats::{Alarms, EndpointStats, Registry, ServiceStats, VersionStats};
+use crate::shared::unhealthy_counters::Alarms;
+use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::address::Addresses;
 use super::hash::Salt;
 use super::hot::{Fixed, Hot};
 use super::intern::{Interned, Interner};
-use super::name::Name;
 use super::on_trial::OnTrial;
 use super::router::{Places, Router};
 use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
+use crate::shared::name::Name;
 use crate::tls::ClientSettings;
 
 mod rules;
@@ -240,17 +241,17 @@ impl Table {
     }
 
     /// The record of the service with an index that [`Table::find`] gave.
-    pub(super) fn hot(&self, index: u32) -> &Hot {
+    pub(crate) fn hot(&self, index: u32) -> &Hot {
         &self.blocks[index as usize / BLOCK][index as usize % BLOCK]
     }
 
     /// Header names and key sources that the records point to.
-    pub(super) fn interned(&self) -> &Interned {
+    pub(crate) fn interned(&self) -> &Interned {
         &self.index.interned
     }
 
     /// Whether every version of the service surely has an endpoint that takes requests.
-    pub(super) fn calm(&self, hot: &Hot) -> bool {
+    pub(crate) fn calm(&self, hot: &Hot) -> bool {
         hot.in_rotation && self.alarms.silent(hot.bell)
     }
 
@@ -331,7 +332,7 @@ impl Service {
     }
 
     /// First slot after each run and the owner's index, ascending.
-    pub(super) fn runs(&self) -> &[(u32, u16)] {
+    pub(crate) fn runs(&self) -> &[(u32, u16)] {
         &self.runs
     }
 

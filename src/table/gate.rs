@@ -21,7 +21,7 @@ const START_BYTES_MAX: u8 = 8;
 
 /// A test that is necessary for a condition, not sufficient.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     /// The header that must be there, by its place in the names of the table.
     name: u16,
     /// The hash of what is compared.
@@ -57,11 +57,11 @@ enum Values<'a> {
 
 impl Gate {
     /// Lets everything through.
-    pub(super) const OPEN: Self = Self { name: 0, tag: 0, test: Test::None };
+    pub(crate) const OPEN: Self = Self { name: 0, tag: 0, test: Test::None };
 
     /// The gate of a condition. `place` tells where in the names of the table a header is; one without a place has no
     /// gate, which is slower and as right.
-    pub(super) fn of(condition: &Condition, place: impl FnOnce(&HeaderName) -> Option<u16>) -> Self {
+    pub(crate) fn of(condition: &Condition, place: impl FnOnce(&HeaderName) -> Option<u16>) -> Self {
         let header = condition.headers.first();
         let Some((name, pattern)) = header.and_then(|(name, pattern)| Some((place(name)?, pattern))) else {
             return Self::OPEN;
@@ -78,7 +78,7 @@ impl Gate {
     }
 
     /// The indices of the gates that let a request through, ascending.
-    pub(super) fn admitted<'a>(
+    pub(crate) fn admitted<'a>(
         gates: impl Iterator<Item = &'a Self> + 'a,
         names: &'a [HeaderName],
         request: &RequestView<'a>,

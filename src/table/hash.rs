@@ -98,7 +98,7 @@ impl Salt {
     }
 
     /// The hash after the salt, to which a key is added.
-    pub(super) fn primed(&self) -> Murmur3 {
+    pub(crate) fn primed(&self) -> Murmur3 {
         self.primed
     }
 

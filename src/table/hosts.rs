@@ -34,7 +34,7 @@ const SEVERAL: u32 = u32::MAX;
 
 /// Hosts and their paths, built once.
 #[derive(Debug)]
-pub(super) struct Hosts {
+pub(crate) struct Hosts {
     /// A power of two of them, a third or more of which are empty, so that a search ends.
     slots: Box<[Slot]>,
     records: Box<[u64]>,
@@ -60,7 +60,7 @@ impl Default for Hosts {
 
 impl Hosts {
     /// Lays out hosts, each given once, by their names in lower case and their paths, each once, with the services.
-    pub(super) fn build<'a, P>(hosts: impl ExactSizeIterator<Item = (&'a str, P)>) -> Self
+    pub(crate) fn build<'a, P>(hosts: impl ExactSizeIterator<Item = (&'a str, P)>) -> Self
     where
         P: IntoIterator<Item = (&'a PathPrefix, u32)>,
     {
@@ -84,12 +84,12 @@ impl Hosts {
     }
 
     /// Whether there is no host at all.
-    pub(super) fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.records.is_empty()
     }
 
     /// The service that answers `host` (in any case) and `path`.
-    pub(super) fn find(&self, host: &[u8], path: &[u8]) -> Option<u32> {
+    pub(crate) fn find(&self, host: &[u8], path: &[u8]) -> Option<u32> {
         let hash = hash_of(host);
         let mut index = start(hash, self.slots.len());
         loop {

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::stats::Bell;
+use crate::shared::unhealthy_counters::Bell;
 
 use super::compile::Service;
 use super::gate::Gate;
@@ -29,20 +29,20 @@ const GATES_MAX: usize = 11;
 // Aligned, so that it never takes a third line; 128 bytes are the pair of lines that processors fetch together.
 #[repr(align(128))]
 #[derive(Clone, Debug)]
-pub(super) struct Hot {
+pub(crate) struct Hot {
     /// All of it.
-    pub(super) service: Arc<Service>,
+    pub(crate) service: Arc<Service>,
     /// The hash after the salt.
     salted: Murmur3,
     runs: Runs,
     /// What the definition says, which no shift changes.
     fixed: Fixed,
     /// Where the service's endpoints raise the alarm.
-    pub(super) bell: Bell,
+    pub(crate) bell: Bell,
     /// Whether every version has an endpoint that takes requests while there is no alarm.
-    pub(super) in_rotation: bool,
+    pub(crate) in_rotation: bool,
     /// Whether paths are normalised.
-    pub(super) normalize_path: bool,
+    pub(crate) normalize_path: bool,
 }
 
 /// The owners of the slots. Runs that are not there are empty and never reached.
@@ -57,7 +57,7 @@ struct Runs {
 
 /// The part of a record that comes from the definition.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fixed {
+pub(crate) struct Fixed {
     gates: [Gate; GATES_MAX],
     sources: [u16; SOURCES_MAX],
     /// How many of `gates` are there.
@@ -73,7 +73,7 @@ const _: () = assert!(size_of::<Hot>() == 128, "a record is two cache lines");
 
 impl Fixed {
     /// The compact form of a definition, and the gates that find no place in it.
-    pub(super) fn of(spec: &ServiceSpec, interner: &mut Interner) -> (Self, Arc<[Gate]>) {
+    pub(crate) fn of(spec: &ServiceSpec, interner: &mut Interner) -> (Self, Arc<[Gate]>) {
         let mut fixed = Self {
             gates: [Gate::OPEN; GATES_MAX],
             sources: [0; SOURCES_MAX],
@@ -111,7 +111,7 @@ impl Runs {
 }
 
 impl Hot {
-    pub(super) fn new(service: Arc<Service>, fixed: Fixed) -> Self {
+    pub(crate) fn new(service: Arc<Service>, fixed: Fixed) -> Self {
         Self {
             salted: service.salt.primed(),
             runs: Runs::of(service.runs()),
@@ -124,17 +124,17 @@ impl Hot {
     }
 
     /// The part that the next generation has again, as long as the definition is the same.
-    pub(super) fn fixed(&self) -> Fixed {
+    pub(crate) fn fixed(&self) -> Fixed {
         self.fixed
     }
 
     /// The slot of a key, as [`Salt::slot`](super::hash::Salt::slot) has it.
-    pub(super) fn slot(&self, key: &[u8]) -> u32 {
+    pub(crate) fn slot(&self, key: &[u8]) -> u32 {
         scale(self.salted.with(key).finish())
     }
 
     /// Index of the version that owns `slot`.
-    pub(super) fn owner(&self, slot: u32) -> u16 {
+    pub(crate) fn owner(&self, slot: u32) -> u16 {
         if self.runs.spilled {
             return self.service.owner(slot);
         }
@@ -144,14 +144,14 @@ impl Hot {
     }
 
     /// The gates of the rules, in order.
-    pub(super) fn gates(&self) -> impl Iterator<Item = &Gate> {
+    pub(crate) fn gates(&self) -> impl Iterator<Item = &Gate> {
         let here = &self.fixed.gates[..usize::from(self.fixed.gates_len)];
         let later = if here.len() == GATES_MAX { &*self.service.rules.later_gates } else { &[] };
         here.iter().chain(later)
     }
 
     /// The sources of keys, in order.
-    pub(super) fn sources<'a>(&'a self, interned: &'a Interned) -> impl Iterator<Item = &'a KeySource> {
+    pub(crate) fn sources<'a>(&'a self, interned: &'a Interned) -> impl Iterator<Item = &'a KeySource> {
         let here = &self.fixed.sources[..usize::from(self.fixed.sources_len)];
         let more = if self.fixed.sources_spilled { &self.service.spec.sticky[here.len()..] } else { &[] };
         here.iter().map(|place| &interned.sources[usize::from(*place)]).chain(more)

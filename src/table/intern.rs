@@ -12,14 +12,14 @@ use super::spec::KeySource;
 
 /// What the [`Hot`](super::hot::Hot) records of a table point into.
 #[derive(Debug, Default)]
-pub(super) struct Interned {
-    pub(super) headers: Box<[HeaderName]>,
-    pub(super) sources: Box<[KeySource]>,
+pub(crate) struct Interned {
+    pub(crate) headers: Box<[HeaderName]>,
+    pub(crate) sources: Box<[KeySource]>,
 }
 
 /// Collects them.
 #[derive(Debug, Default)]
-pub(super) struct Interner {
+pub(crate) struct Interner {
     headers: Places<HeaderName>,
     sources: Places<KeySource>,
 }
@@ -64,17 +64,17 @@ impl<T: Hash + Eq + Clone> Places<T> {
 
 impl Interner {
     /// The place of a header; `None` if there are more than can be numbered.
-    pub(super) fn header(&mut self, name: &HeaderName) -> Option<u16> {
+    pub(crate) fn header(&mut self, name: &HeaderName) -> Option<u16> {
         self.headers.place(name)
     }
 
     /// The place of a source; `None` if there are more than can be numbered.
-    pub(super) fn source(&mut self, source: &KeySource) -> Option<u16> {
+    pub(crate) fn source(&mut self, source: &KeySource) -> Option<u16> {
         self.sources.place(source)
     }
 
     /// All that was asked for.
-    pub(super) fn finish(self) -> Interned {
+    pub(crate) fn finish(self) -> Interned {
         Interned { headers: self.headers.in_order(), sources: self.sources.in_order() }
     }
 }

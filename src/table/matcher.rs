@@ -44,7 +44,7 @@ mod tests {
 
     use super::*;
     use crate::message::Headers;
-    use crate::table::name::Name;
+    use crate::shared::name::Name;
     use crate::table::spec::{Pattern, Segment};
 
     fn holds(condition: &Condition) -> bool {

@@ -20,7 +20,6 @@ pub(crate) mod fixture;
 mod gate;
 pub mod hash;
 pub mod health;
-pub mod hold;
 mod hosts;
 mod hot;
 mod intern;
@@ -28,7 +27,6 @@ pub mod key;
 pub mod limits;
 pub mod matcher;
 
-pub mod name;
 mod on_trial;
 pub mod outlier;
 pub mod path;
@@ -42,11 +40,11 @@ pub mod spec;
 pub mod traffic;
 pub mod weights;
 
+pub use crate::shared::name::Name;
 pub use address::{Addresses, EndpointAddress, HostPort};
 pub use availability::{Availability, Takeover};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
-pub use name::Name;
 pub use on_trial::OnTrial;
 pub use request::RequestView;
 pub use slots::Slots;

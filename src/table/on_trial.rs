@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::spec::ServiceSpec;
 use super::traffic::Traffic;
-use crate::stats::{Contender, Epoch, Trial};
+use crate::shared::canary_stats::{Contender, Epoch, Trial};
 
 /// The two versions of a service that are compared, under the split in force.
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub struct OnTrial {
 
 impl OnTrial {
     /// `None` if one of the versions is gone, or neither has a share.
-    pub(super) fn new(trial: &Trial, spec: &ServiceSpec, traffic: &Traffic) -> Option<Self> {
+    pub(crate) fn new(trial: &Trial, spec: &ServiceSpec, traffic: &Traffic) -> Option<Self> {
         let of = |name: &str| {
             let (index, version) = (0..).zip(&spec.versions).find(|(_, version)| version.name.as_str() == name)?;
             Some((index, traffic.slots.count(&version.name)))

@@ -195,7 +195,7 @@ mod tests {
                     _ => drop(eject(&version, index, &spec(ratio), 1)),
                 }
                 let well = version.endpoints.iter().any(|e| {
-                    !e.drained && !matches!(e.stats.rotation.standing(1), crate::stats::Standing::Unfit(_))
+                    !e.drained && !matches!(e.stats.rotation.standing(1), crate::shared::endpoint_health::Standing::Unfit(_))
                 });
                 prop_assert_eq!(version.usable(1), well);
             }

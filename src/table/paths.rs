@@ -8,14 +8,14 @@ use super::spec::PathPrefix;
 
 /// A node: what answers here, and what is below.
 #[derive(Debug, Default)]
-pub(super) struct PathTree {
+pub(crate) struct PathTree {
     service: Option<u32>,
     children: HashMap<Box<[u8]>, Self>,
 }
 
 impl PathTree {
     /// Adds a service. Returns the one that was there already, if any; the first stays.
-    pub(super) fn add(&mut self, path: &PathPrefix, service: u32) -> Option<u32> {
+    pub(crate) fn add(&mut self, path: &PathPrefix, service: u32) -> Option<u32> {
         let mut node = self;
         for segment in path.segments() {
             node = node.children.entry(segment.as_bytes().into()).or_default();
@@ -26,7 +26,7 @@ impl PathTree {
     }
 
     /// The service with the longest prefix of `path`. The root answers whatever the path looks like.
-    pub(super) fn find(&self, path: &[u8]) -> Option<u32> {
+    pub(crate) fn find(&self, path: &[u8]) -> Option<u32> {
         let mut node = self;
         let mut found = node.service;
         if node.children.is_empty() {

@@ -11,8 +11,8 @@
 
 use std::fmt;
 
-use super::name::{Name, natural_cmp};
 use super::weights::{SLOTS, Weight, Weights};
+use crate::shared::name::{Name, natural_cmp};
 
 /// The slots from the end of the run before up to, but not including, `until`.
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]

@@ -13,9 +13,9 @@ use regex::Regex;
 use super::address::HostPort;
 use super::health::HealthSpec;
 use super::limits::Limits;
-use super::name::Name;
 use super::outlier::OutlierSpec;
 use super::weights::Weights;
+use crate::shared::name::Name;
 use crate::tls::ClientSettings;
 
 /// One service, as the file defines it.

@@ -5,10 +5,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::address::{Addresses, EndpointAddress, HostPort};
-use super::name::Name;
 use super::slots::Slots;
 use super::spec::VersionSpec;
 use super::weights::Weights;
+use crate::shared::name::Name;
 
 /// The traffic state of one service: who owns which slot under which salt, and which endpoints are drained.
 ///

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::name::{Name, natural_cmp};
+use crate::shared::name::{Name, natural_cmp};
 
 /// Slots of the whole key space. A slot is 0.001 %, so a weight with three decimals is a whole number of slots.
 pub const SLOTS: u32 = 100_000;
@@ -138,7 +138,7 @@ impl Weights {
     }
 
     /// From pairs that are known to be whole, such as the slots of a split counted by version.
-    pub(super) fn from_counted(mut list: Vec<(Name, Weight)>) -> Self {
+    pub(crate) fn from_counted(mut list: Vec<(Name, Weight)>) -> Self {
         debug_assert_eq!(list.iter().map(|(_, w)| w.0).sum::<u32>(), SLOTS);
         list.sort_by(|(a, _), (b, _)| natural_cmp(a, b));
         Self(list)

@@ -12,15 +12,15 @@
 //! *w* times that of the others on busy ones.
 //!
 //! **The last resort.** When no endpoint takes requests, those that are ejected do, and after them those that are paused: see
-//! [`rotation`](crate::stats::rotation).
+//! [`rotation`](crate::shared::endpoint_health).
 
-use crate::stats::rotation::WARM;
+use crate::shared::endpoint_health::WARM;
 use crate::table::{Endpoint, Version};
 
 /// Draws an endpoint of `version` that takes requests at `now_ms` and whose index is not in `tried`.
 ///
 /// `chance` is random. The endpoint has been claimed: after a pause that is the one probe (see
-/// [`Rotation::claim`](crate::stats::rotation::Rotation::claim)).
+/// [`Rotation::claim`](crate::shared::endpoint_health::Rotation::claim)).
 #[must_use]
 pub fn pick<'v>(version: &'v Version, now_ms: u64, chance: u64, tried: &[usize]) -> Option<(usize, &'v Endpoint)> {
     pick_by(version, (now_ms, chance), tried, |endpoint| endpoint.stats.rotation.claim(now_ms))

@@ -5,7 +5,7 @@
 //! as we send would cost a retry. Shared connections (HTTP/2) stay here while they are used; the one that was opened first
 //! takes a stream if it has room, so that the others can age out too.
 //!
-//! A connection is of the [term](crate::stats::rotation::Rotation::term) of its endpoint that it was opened in, and is not
+//! A connection is of the [term](crate::shared::endpoint_health::Rotation::term) of its endpoint that it was opened in, and is not
 //! used in another one: what was open when an endpoint was taken out for failing does not come back with it.
 
 use std::cell::RefCell;

@@ -305,7 +305,7 @@ async fn a_store_that_another_program_has_locked_is_no_bug_of_ours() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pointsman.db");
     let services = crate::support::spec::services(&[("shop", "v1=95 v2=5")]);
-    let address = pointsman::control::admin::Address::Tcp(([127, 0, 0, 1], 0).into());
+    let address = pointsman::admin::Address::Tcp(([127, 0, 0, 1], 0).into());
     let control =
         Control::with(services, pointsman::control::Store::open(&path).unwrap(), &address, &Default::default());
     // As a backup has it, or somebody in the SQLite shell.

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
+use pointsman::admin::{AccessSettings, Address, Role, TokenFile};
 use pointsman::control::Store;
-use pointsman::control::admin::{AccessSettings, Address, Role, TokenFile};
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -7,7 +7,7 @@ use super::{Record, schema};
 
 /// What was there before a [`Record`].
 #[derive(Debug)]
-pub(super) struct Before {
+pub(crate) struct Before {
     revision: Option<i64>,
     /// The drained endpoints of a service: version and address.
     drained: Vec<(String, Vec<(String, String)>)>,
@@ -18,7 +18,7 @@ pub(super) struct Before {
 
 impl Before {
     /// What `record` will replace.
-    pub(super) fn of(db: &Connection, record: &Record<'_>) -> rusqlite::Result<Self> {
+    pub(crate) fn of(db: &Connection, record: &Record<'_>) -> rusqlite::Result<Self> {
         let mut drained = Vec::new();
         for (service, _) in &record.drained {
             let mut rows = db.prepare_cached(schema::DRAINED_OF)?;
@@ -40,7 +40,7 @@ impl Before {
     }
 
     /// Puts it back.
-    pub(super) fn restore(&self, db: &mut Connection) -> rusqlite::Result<()> {
+    pub(crate) fn restore(&self, db: &mut Connection) -> rusqlite::Result<()> {
         let db = db.transaction()?;
         if let Some(revision) = self.revision {
             for statement in schema::FORGET_REVISION {

@@ -115,7 +115,7 @@ pub enum StoreError {
 
 impl StoreError {
     /// What SQLite said while `doing` something with the store at `path`.
-    pub(super) fn at(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
+    pub(crate) fn at(path: &Path, doing: &'static str, source: rusqlite::Error) -> Self {
         let path = path.to_owned();
         match source.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => Self::Full { path, doing, source },
@@ -142,7 +142,7 @@ impl StoreError {
     }
 
     /// Whether it is what the file holds, and not that it could not be read just now.
-    pub(super) fn is_of_contents(&self) -> bool {
+    pub(crate) fn is_of_contents(&self) -> bool {
         matches!(self, Self::NotOurs { .. } | Self::Newer { .. } | Self::Damaged { .. })
     }
 

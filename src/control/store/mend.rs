@@ -68,7 +68,7 @@ impl Store {
     }
 
     /// What was just written is where the path leads to.
-    pub(super) fn secure_written(&mut self) -> Result<(), StoreError> {
+    pub(crate) fn secure_written(&mut self) -> Result<(), StoreError> {
         let found = self.look()?;
         // Our own checkpoint writes to the database, too.
         if matches!(found, Finding::Ours | Finding::Written) { self.adopt() } else { self.mend(found) }
@@ -257,7 +257,7 @@ impl Store {
     }
 
     /// Before it is closed: the log by that name may be that of the file that is there now.
-    pub(super) fn leave_what_is_not_ours(&self) {
+    pub(crate) fn leave_what_is_not_ours(&self) {
         if self.look().is_ok_and(|found| !matches!(found, Finding::Ours | Finding::Written | Finding::LogGone)) {
             keep_log(&self.db);
         }

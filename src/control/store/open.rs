@@ -29,9 +29,9 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 const WAL_BYTES_KEPT: i64 = 4 << 20;
 
 /// The mode of the database. SQLite gives its log and its index the same; who made changes, and why, is nobody else's.
-pub(super) const MODE: u32 = 0o600;
+pub(crate) const MODE: u32 = 0o600;
 
-pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
+pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
     let (lock, read_only) = lock(path)?;
     let at = |source| StoreError::at(path, "open the revision store", source);
     let db = if read_only { read_only_connection(path)? } else { Connection::open(path).map_err(at)? };
@@ -61,7 +61,7 @@ pub(super) fn open(path: &Path) -> Result<Store, StoreError> {
 }
 
 /// Opens a store of ours again, that this process has locked.
-pub(super) fn connect(path: &Path) -> rusqlite::Result<Connection> {
+pub(crate) fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open_with_flags(path, OpenFlags::default() & !OpenFlags::SQLITE_OPEN_CREATE)?;
     db.busy_timeout(BUSY_WAIT)?;
     db.pragma_update(None, "journal_mode", "WAL")?;
@@ -91,7 +91,7 @@ fn read_only_connection(path: &Path) -> Result<Connection, StoreError> {
     }
 }
 
-pub(super) fn in_memory() -> Result<Store, StoreError> {
+pub(crate) fn in_memory() -> Result<Store, StoreError> {
     let path = PathBuf::from(":memory:");
     let made = Connection::open_in_memory().and_then(|db| {
         prepare(&db)?;
@@ -113,7 +113,7 @@ fn is_empty(db: &Connection) -> rusqlite::Result<bool> {
 }
 
 /// The format of a sound store of ours, and a refusal of anything else. Only reads.
-pub(super) fn check(path: &Path, db: &Connection) -> Result<i32, StoreError> {
+pub(crate) fn check(path: &Path, db: &Connection) -> Result<i32, StoreError> {
     let at = |source| StoreError::at(path, "check the revision store", source);
     let number = |pragma: &str| db.pragma_query_value(None, pragma, |row| row.get::<_, i32>(0)).map_err(at);
     let (application, format) = (number("application_id")?, number("user_version")?);
@@ -186,7 +186,7 @@ fn make_private(file: &File, path: &Path) {
 
 impl FileLock {
     /// Claims `file`, which is locked already, in place of the one that has no name any more.
-    pub(super) fn go_over(&mut self, file: File, path: &Path) {
+    pub(crate) fn go_over(&mut self, file: File, path: &Path) {
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         open.remove(&self.path);
         open.insert(path.to_owned());
@@ -213,7 +213,7 @@ impl Drop for FileLock {
 }
 
 /// Makes the name of a new file durable too: a synced file in an unsynced folder is lost with the power.
-pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
+pub(crate) fn sync_folder(path: &Path) -> io::Result<()> {
     File::open(parent(path))?.sync_all()
 }
 

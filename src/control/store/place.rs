@@ -36,7 +36,7 @@ struct Files {
 
 /// What is at the path, seen from the store that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Finding {
+pub(crate) enum Finding {
     /// The files that are open.
     Ours,
     /// The same, but somebody else has written to the database.
@@ -55,7 +55,7 @@ pub(super) enum Finding {
 
 /// Where a store is, and what it was there when it was last known to be right.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(crate) struct Place {
     /// As the config has it: links on the way are followed anew at each look.
     path: PathBuf,
     /// Without links, as SQLite opened it: its log is beside it.
@@ -65,31 +65,31 @@ pub(super) struct Place {
 
 impl Place {
     /// The files that are at `path` now, which were just opened.
-    pub(super) fn of(path: &Path) -> io::Result<Self> {
+    pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let real = path.canonicalize()?;
         let files = Files::at(path, &real)?;
         Ok(Self { path: path.to_owned(), real, files })
     }
 
     /// Looks at the path.
-    pub(super) fn look(&self) -> io::Result<Finding> {
+    pub(crate) fn look(&self) -> io::Result<Finding> {
         Files::at(&self.path, &self.real).map(|found| judge(&self.files, &found))
     }
 
     /// What is there now is right: it was just written.
-    pub(super) fn adopt(&mut self) -> io::Result<()> {
+    pub(crate) fn adopt(&mut self) -> io::Result<()> {
         self.files = Files::at(&self.path, &self.real)?;
         Ok(())
     }
 
     /// Whether the log that is there is still that of the files that are open.
-    pub(super) fn has_our_log(&self) -> bool {
+    pub(crate) fn has_our_log(&self) -> bool {
         let found = Files::at(&self.path, &self.real);
         self.files.log.is_some() && found.is_ok_and(|found| found.log == self.files.log)
     }
 
     /// The log and its index.
-    pub(super) fn sidecars(&self) -> [PathBuf; 2] {
+    pub(crate) fn sidecars(&self) -> [PathBuf; 2] {
         [beside(&self.real, "-wal"), beside(&self.real, "-shm")]
     }
 }
@@ -149,12 +149,12 @@ fn found(path: &Path) -> io::Result<Option<Metadata>> {
 }
 
 /// The folder of a path.
-pub(super) fn parent(path: &Path) -> &Path {
+pub(crate) fn parent(path: &Path) -> &Path {
     path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 /// A file of the same folder, whose name has `suffix` at its end.
-pub(super) fn beside(path: &Path, suffix: &str) -> PathBuf {
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(suffix);
     name.into()

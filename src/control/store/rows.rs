@@ -8,23 +8,23 @@ use rusqlite::types::Type;
 
 use crate::table::{EndpointAddress, Name, Slots, Weight, Weights};
 
-pub(super) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
+pub(crate) fn number(row: &Row<'_>, column: usize) -> rusqlite::Result<u64> {
     row.get::<_, i64>(column).map(i64::cast_unsigned)
 }
 
-pub(super) fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<Name> {
+pub(crate) fn name(row: &Row<'_>, column: usize) -> rusqlite::Result<Name> {
     parsed(row, column, Name::new)
 }
 
-pub(super) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<EndpointAddress> {
+pub(crate) fn address(row: &Row<'_>, column: usize) -> rusqlite::Result<EndpointAddress> {
     parsed(row, column, |text| EndpointAddress::new(text).ok_or_else(|| BadAddress(text.to_owned())))
 }
 
-pub(super) fn runs(row: &Row<'_>, column: usize) -> rusqlite::Result<Slots> {
+pub(crate) fn runs(row: &Row<'_>, column: usize) -> rusqlite::Result<Slots> {
     parsed(row, column, Slots::parse)
 }
 
-pub(super) fn split(row: &Row<'_>, column: usize) -> rusqlite::Result<Weights> {
+pub(crate) fn split(row: &Row<'_>, column: usize) -> rusqlite::Result<Weights> {
     parsed(row, column, parse_split)
 }
 

@@ -5,13 +5,13 @@
 //! up to N.
 
 /// Marks a database as ours ("Poin" in ASCII).
-pub(super) const APPLICATION: i32 = 0x506f_696e;
+pub(crate) const APPLICATION: i32 = 0x506f_696e;
 
 /// The format that this program reads and writes.
 pub const FORMAT: i32 = 2;
 
 /// Makes an empty database ours. One transaction: a half-made store cannot be found.
-pub(super) const CREATE: &str = "
+pub(crate) const CREATE: &str = "
 BEGIN IMMEDIATE;
 PRAGMA application_id = 1349478766;
 PRAGMA user_version = 2;
@@ -57,7 +57,7 @@ COMMIT;
 ";
 
 /// Makes a store of format 1, which knew no rollouts, one of format 2.
-pub(super) const FROM_1_TO_2: &str = "
+pub(crate) const FROM_1_TO_2: &str = "
 BEGIN IMMEDIATE;
 PRAGMA user_version = 2;
 CREATE TABLE rollouts (
@@ -67,45 +67,45 @@ CREATE TABLE rollouts (
 COMMIT;
 ";
 
-pub(super) const PUT_REVISION: &str =
+pub(crate) const PUT_REVISION: &str =
     "INSERT INTO revisions (number, at_ms, author, reason, action, restores) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
-pub(super) const PUT_SPLIT: &str = "INSERT INTO traffic (revision, service, salt, runs) VALUES (?1, ?2, ?3, ?4)";
-pub(super) const PUT_ENDPOINT_CHANGE: &str =
+pub(crate) const PUT_SPLIT: &str = "INSERT INTO traffic (revision, service, salt, runs) VALUES (?1, ?2, ?3, ?4)";
+pub(crate) const PUT_ENDPOINT_CHANGE: &str =
     "INSERT INTO endpoint_changes (revision, service, version, address, drained) VALUES (?1, ?2, ?3, ?4, ?5)";
-pub(super) const CLEAR_DRAINED: &str = "DELETE FROM drained WHERE service = ?1";
-pub(super) const PUT_DRAINED: &str = "INSERT INTO drained (service, version, address) VALUES (?1, ?2, ?3)";
-pub(super) const PUT_INTENT: &str = "INSERT INTO intent (service, split) VALUES (?1, ?2)
+pub(crate) const CLEAR_DRAINED: &str = "DELETE FROM drained WHERE service = ?1";
+pub(crate) const PUT_DRAINED: &str = "INSERT INTO drained (service, version, address) VALUES (?1, ?2, ?3)";
+pub(crate) const PUT_INTENT: &str = "INSERT INTO intent (service, split) VALUES (?1, ?2)
     ON CONFLICT (service) DO UPDATE SET split = excluded.split";
 
-pub(super) const PUT_ROLLOUT: &str = "INSERT INTO rollouts (id, state) VALUES (?1, ?2)
+pub(crate) const PUT_ROLLOUT: &str = "INSERT INTO rollouts (id, state) VALUES (?1, ?2)
     ON CONFLICT (id) DO UPDATE SET state = excluded.state";
-pub(super) const HAS_ROLLOUTS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'rollouts'";
-pub(super) const ROLLOUTS: &str = "SELECT id, state FROM rollouts ORDER BY id DESC LIMIT ?1";
+pub(crate) const HAS_ROLLOUTS: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'rollouts'";
+pub(crate) const ROLLOUTS: &str = "SELECT id, state FROM rollouts ORDER BY id DESC LIMIT ?1";
 
-pub(super) const COUNT_REVISIONS: &str = "SELECT count(*) FROM revisions";
-pub(super) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";
+pub(crate) const COUNT_REVISIONS: &str = "SELECT count(*) FROM revisions";
+pub(crate) const LAST_REVISION: &str = "SELECT coalesce(max(number), 0) FROM revisions";
 /// With `max`, SQLite takes the other columns from the row of the maximum (a documented guarantee).
-pub(super) const LAST_SPLITS: &str = "SELECT service, salt, runs, max(revision) FROM traffic GROUP BY service";
-pub(super) const DRAINED: &str = "SELECT service, version, address FROM drained";
-pub(super) const INTENT: &str = "SELECT service, split FROM intent";
-pub(super) const DRAINED_OF: &str = "SELECT version, address FROM drained WHERE service = ?1";
-pub(super) const INTENT_OF: &str = "SELECT split FROM intent WHERE service = ?1";
-pub(super) const ROLLOUT_STATE: &str = "SELECT state FROM rollouts WHERE id = ?1";
+pub(crate) const LAST_SPLITS: &str = "SELECT service, salt, runs, max(revision) FROM traffic GROUP BY service";
+pub(crate) const DRAINED: &str = "SELECT service, version, address FROM drained";
+pub(crate) const INTENT: &str = "SELECT service, split FROM intent";
+pub(crate) const DRAINED_OF: &str = "SELECT version, address FROM drained WHERE service = ?1";
+pub(crate) const INTENT_OF: &str = "SELECT split FROM intent WHERE service = ?1";
+pub(crate) const ROLLOUT_STATE: &str = "SELECT state FROM rollouts WHERE id = ?1";
 /// In this order: the others refer to the revision.
-pub(super) const FORGET_REVISION: [&str; 3] = [
+pub(crate) const FORGET_REVISION: [&str; 3] = [
     "DELETE FROM traffic WHERE revision = ?1",
     "DELETE FROM endpoint_changes WHERE revision = ?1",
     "DELETE FROM revisions WHERE number = ?1",
 ];
-pub(super) const FORGET_INTENT: &str = "DELETE FROM intent WHERE service = ?1";
-pub(super) const FORGET_ROLLOUT: &str = "DELETE FROM rollouts WHERE id = ?1";
-pub(super) const ENTRIES: &str =
+pub(crate) const FORGET_INTENT: &str = "DELETE FROM intent WHERE service = ?1";
+pub(crate) const FORGET_ROLLOUT: &str = "DELETE FROM rollouts WHERE id = ?1";
+pub(crate) const ENTRIES: &str =
     "SELECT t.revision, r.restores FROM traffic t JOIN revisions r ON r.number = t.revision
     WHERE t.service = ?1 ORDER BY t.revision";
-pub(super) const SPLIT_AT: &str =
+pub(crate) const SPLIT_AT: &str =
     "SELECT salt, runs FROM traffic WHERE service = ?1 AND revision <= ?2 ORDER BY revision DESC LIMIT 1";
-pub(super) const REVISIONS: &str = "SELECT number, at_ms, author, reason, action, restores FROM revisions
+pub(crate) const REVISIONS: &str = "SELECT number, at_ms, author, reason, action, restores FROM revisions
     WHERE number < ?1 ORDER BY number DESC LIMIT ?2";
-pub(super) const SPLITS_OF: &str = "SELECT service, salt, runs FROM traffic WHERE revision = ?1 ORDER BY service";
-pub(super) const ENDPOINT_CHANGES_OF: &str = "SELECT service, version, address, drained FROM endpoint_changes
+pub(crate) const SPLITS_OF: &str = "SELECT service, salt, runs FROM traffic WHERE revision = ?1 ORDER BY service";
+pub(crate) const ENDPOINT_CHANGES_OF: &str = "SELECT service, version, address, drained FROM endpoint_changes
     WHERE revision = ?1 ORDER BY service, version, address";

@@ -12,20 +12,20 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
-use crate::proxy::request::admit::AdmitSettings;
-use crate::proxy::connection;
 use super::connection_limit::{Client, Place};
 use super::listener_policy::Door;
-use crate::proxy::request::proxy_request::Peer;
-use crate::proxy::limits::hold;
+use super::waiting::WaitingList;
+use crate::proxy::connection;
 use crate::proxy::drain;
 use crate::proxy::drain::Queue;
-use super::waiting::WaitingList;
+use crate::proxy::limits::hold;
+use crate::proxy::request::admit::AdmitSettings;
+use crate::proxy::request::proxy_request::Peer;
 use crate::proxy::worker::{Worker, WorkerSettings};
+use crate::shared::hold::Holds;
 use crate::stats::{Refused, Registry};
 use crate::supervise::Part;
 use crate::table::Table;
-use crate::table::hold::Holds;
 use crate::tls::ServerSide;
 
 /// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].

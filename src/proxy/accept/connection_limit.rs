@@ -15,8 +15,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use crate::proxy::connection::stream_permit::ClientStreams;
 use super::waiting::{Summary, WaitingList, displace_longest};
+use crate::proxy::connection::stream_permit::ClientStreams;
 use crate::stats::Refused;
 use crate::table::client::block;
 

@@ -13,8 +13,8 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::transfer::BodyFault;
-use crate::proxy::request::local_reply::Refusal;
 use crate::http1::turn;
+use crate::proxy::request::local_reply::Refusal;
 use crate::stats::Refused;
 use crate::table::limits::{BodyRate, Limits};
 

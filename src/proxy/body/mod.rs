@@ -1,6 +1,6 @@
 //! TODO page of body.
 
-pub mod transfer;
+pub mod limits;
 pub mod response_body;
 pub mod rewind;
-pub mod limits;
+pub mod transfer;

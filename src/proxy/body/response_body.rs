@@ -14,12 +14,12 @@ use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::transfer::{BodyFault, BodyState, Idle, poll_filtered};
+use crate::message::names::GRPC_STATUS;
 use crate::proxy::request::connect::Lease;
+use crate::proxy::request::context::Observer;
 use crate::proxy::request::forward::refusal_of_body;
 use crate::proxy::streams::long_lived::{Kind, Open};
-use crate::proxy::request::context::Observer;
 use crate::proxy::worker::Worker;
-use crate::message::names::GRPC_STATUS;
 use crate::stats::UpstreamFailure;
 use crate::upstream::Incoming;
 

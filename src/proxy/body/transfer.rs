@@ -18,11 +18,11 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::proxy::connection::transport::WireBody;
-use crate::proxy::request::headers;
 use super::limits::Meter;
 use super::rewind::Rewindable;
 use crate::http1::{Broken, turn};
+use crate::proxy::connection::transport::WireBody;
+use crate::proxy::request::headers;
 use crate::upstream::IncomingError;
 
 /// How a body broke.

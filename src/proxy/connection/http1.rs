@@ -14,21 +14,21 @@ use http::{Method, StatusCode, Version};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::access_log::Line;
-use crate::proxy::request::admit::Seen;
-use crate::proxy::body::transfer::Inbound;
-use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::request::proxy_request::{Peer, Received, handle};
-use crate::proxy::request::interim::Interim;
-use crate::proxy::drain;
-use crate::proxy::request::local_reply::Refusal;
-use super::write_timeout::Stalling;
-use crate::proxy::accept::waiting::Waiting as Listed;
 use super::super::worker::Worker;
 use super::park::{self, Left, Look, Rest};
 use super::respond::{Asked, Ended, respond};
 use super::transport::{SharedWire, Wire};
+use super::write_timeout::Stalling;
 use super::{PREFACE, last_word, linger};
 use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
+use crate::proxy::accept::client_stream::ClientStream;
+use crate::proxy::accept::waiting::Waiting as Listed;
+use crate::proxy::body::transfer::Inbound;
+use crate::proxy::drain;
+use crate::proxy::request::admit::Seen;
+use crate::proxy::request::interim::Interim;
+use crate::proxy::request::local_reply::Refusal;
+use crate::proxy::request::proxy_request::{Peer, Received, handle};
 use crate::stats::Refused;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.

@@ -26,18 +26,18 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::proxy::request::admit::Seen;
-use crate::proxy::request::admit::authority::Authority;
-use crate::proxy::body::transfer::Inbound;
-use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::request::proxy_request::{Peer, Received, handle};
-use crate::proxy::request::interim::Interim;
-use super::write_timeout::Stalling;
-use crate::proxy::accept::waiting::Waiting;
 use super::super::worker::Worker;
 use super::coop_budget::Fair;
 use super::lingering_close::Lingering;
 use super::window_stall::{Pace, Paced};
+use super::write_timeout::Stalling;
+use crate::proxy::accept::client_stream::ClientStream;
+use crate::proxy::accept::waiting::Waiting;
+use crate::proxy::body::transfer::Inbound;
+use crate::proxy::request::admit::Seen;
+use crate::proxy::request::admit::authority::Authority;
+use crate::proxy::request::interim::Interim;
+use crate::proxy::request::proxy_request::{Peer, Received, handle};
 use crate::stats::Refused;
 
 /// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
+use super::super::worker::Worker;
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::request::proxy_request::Peer;
-use super::super::worker::Worker;
 
 /// How long a connection stays ready for the next request before it is parked. Browsers ask for what belongs to a page
 /// within a second or so; a client that comes back later pays for a new codec, some microseconds. Longer, and more

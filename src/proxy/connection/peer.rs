@@ -7,13 +7,13 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use crate::proxy::accept::accept_loop::ListenerSettings;
-use crate::proxy::request::admit::authority::Authority;
-use crate::proxy::body::transfer::RequestBody;
 use crate::proxy::accept::connection_limit::Client;
+use crate::proxy::accept::waiting::{Waiting, WaitingList};
+use crate::proxy::body::transfer::RequestBody;
+use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::request::headers::PeerAddress;
 use crate::proxy::request::local_reply::Refusal;
 use crate::proxy::streams::tunnel::Tunnel;
-use crate::proxy::accept::waiting::{Waiting, WaitingList};
 use crate::proxy::worker::Worker;
 use crate::upstream::Pools;
 

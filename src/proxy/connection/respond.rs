@@ -8,13 +8,13 @@ use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
 
-use crate::proxy::body::response_body::AnswerBody;
 use super::date::Date;
 use super::transport::{SharedWire, Wire};
 use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, write_response};
 use crate::message::names::{CONNECTION, CONTENT_LENGTH};
 use crate::message::{Headers, Response};
+use crate::proxy::body::response_body::AnswerBody;
 
 /// What the request says about the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

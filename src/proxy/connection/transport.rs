@@ -16,12 +16,12 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
-use crate::proxy::body::transfer::BodyFault;
-use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::request::interim::{Interim, InterimSink};
 use super::write_timeout::Stalling;
 use crate::http1::{BodyDecoder, BodyLength, Inbox, Outbox, Piece, write_interim};
 use crate::message::Headers;
+use crate::proxy::accept::client_stream::ClientStream;
+use crate::proxy::body::transfer::BodyFault;
+use crate::proxy::request::interim::{Interim, InterimSink};
 
 /// Tells a client that waits with its body to send it (RFC 9110, 15.2.1).
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";

@@ -12,8 +12,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::proxy::request::local_reply::Refusal;
 use crate::proxy::connection::stream_permit::StreamPlace;
+use crate::proxy::request::local_reply::Refusal;
 use crate::stats::{Refused, ServiceStats};
 use crate::table::limits::InFlight;
 

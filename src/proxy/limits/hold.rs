@@ -1,4 +1,4 @@
-//! A worker's side of a [hold](crate::table::hold): which services are held, and the requests that wait.
+//! A worker's side of a [hold](crate::shared::hold): which services are held, and the requests that wait.
 //!
 //! While nothing is held, a request reads one flag of its own thread. A request that is held takes its snapshot of the
 //! table after it was let go, so it is decided by what the hold was for. Its body is not read meanwhile.
@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
+use crate::message::RequestHead;
 use crate::proxy::report::in_flight::Gauged;
 use crate::proxy::worker::Worker;
-use crate::message::RequestHead;
+use crate::shared::hold::{Held as Place, Hold, Holds};
 use crate::table::Service;
-use crate::table::hold::{Held as Place, Hold, Holds};
 
 /// What a worker holds.
 #[derive(Debug, Default)]

@@ -1,5 +1,5 @@
 //! TODO page of limits.
 
 pub mod concurrency;
-pub mod rate;
 pub mod hold;
+pub mod rate;

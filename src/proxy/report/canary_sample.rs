@@ -16,7 +16,7 @@
 //!
 //! A call of gRPC fails in an answer of 200: its status is in the headers of an answer without a body, else in the trailers.
 
-use crate::stats::Contender;
+use crate::shared::canary_stats::Contender;
 use crate::table::{Cause, Decision, OnTrial, Service, Version, Weight};
 use crate::upstream::balance;
 
@@ -104,7 +104,8 @@ mod tests {
 
     use super::*;
     use crate::message::Headers;
-    use crate::stats::{Registry, Trial, TrialTerms};
+    use crate::shared::canary_stats::{Trial, TrialTerms};
+    use crate::stats::Registry;
     use crate::table::fixture::{first_traffic, shared, spec};
     use crate::table::{Name, RequestView, Table, decide};
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::stats::{Count, EndpointStats};
+use crate::shared::count::Count;
+use crate::stats::EndpointStats;
 
 /// A worker's gauge with one counted in; dropping it counts it out.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-use crate::proxy::request::redirect::SideExit;
 use crate::proxy::request::local_reply::Refusal;
+use crate::proxy::request::redirect::SideExit;
 use crate::stats::Refused;
 
 /// What `exchange` comes to; a refusal if it panics. The hook of the process has told the panic by then.

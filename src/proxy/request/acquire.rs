@@ -4,17 +4,17 @@
 //! has a service with such a limit.
 //!
 //! Nothing is awaited between the look at the holds and the moment in which the request is counted as in flight (when
-//! it is decided, right after this): that is what a [hold](crate::table::hold) builds on.
+//! it is decided, right after this): that is what a [hold](crate::shared::hold) builds on.
 //!
 //! Who has waited takes a new snapshot, and is decided by the table in force *then*; a request never uses two.
 
-use crate::proxy::limits::hold;
-use crate::proxy::limits::concurrency::Asked;
+use super::admit::target::Target;
 use super::context::Observer;
 use super::local_reply::Refusal;
-use super::admit::target::Target;
-use crate::proxy::worker::{Snapshot, Worker};
 use crate::message::RequestHead;
+use crate::proxy::limits::concurrency::Asked;
+use crate::proxy::limits::hold;
+use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::ServiceStats;
 use crate::table::limits::InFlight;
 

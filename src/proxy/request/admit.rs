@@ -2,10 +2,10 @@
 //! itself, in one pass over the head; whoever comes later can rely on one valid host, an origin-form target, framing that
 //! means one thing, and a known client.
 
-pub mod host;
 pub mod authority;
 pub mod client;
 pub mod connection_header;
+pub mod host;
 pub mod target;
 
 use std::net::IpAddr;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::proxy::body::transfer::RequestBody;
-use crate::proxy::report::in_flight::InFlight;
 use super::context::Observer;
-use super::private;
 use super::local_reply::Refusal;
+use super::private;
+use crate::proxy::body::transfer::RequestBody;
 use crate::proxy::connection::stream_permit::StreamPlace;
+use crate::proxy::report::in_flight::InFlight;
 use crate::proxy::worker::Worker;
 use crate::stats::{EndpointStats, Refused, UpstreamFailure};
 use crate::table::{Endpoint, Version};

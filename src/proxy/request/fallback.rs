@@ -11,14 +11,14 @@ use http::Method;
 use http_body::Body;
 use tokio::time::Instant;
 
-use crate::proxy::body::transfer::{BodyState, Recording, RequestBody};
 use super::connect::dial;
-use super::forward::{Answer, forward};
 use super::context::Observer;
+use super::forward::{Answer, forward};
 use super::local_reply::{Fault, Refusal};
 use super::route::Routed;
-use crate::proxy::worker::Worker;
 use crate::message::RequestHead;
+use crate::proxy::body::transfer::{BodyState, Recording, RequestBody};
+use crate::proxy::worker::Worker;
 use crate::stats::UpstreamFailure;
 use crate::table::spec::On500;
 

@@ -13,18 +13,18 @@ use http::StatusCode;
 use http::uri::Scheme;
 use tokio::time::Instant;
 
-use crate::proxy::body::transfer::{BodyFault, BodyState, RequestBody};
 use super::connect::{Lease, dial};
-use crate::proxy::body::limits;
 use super::context::Observer;
 use super::local_reply::Refusal;
-use crate::proxy::body::rewind::Rewindable;
 use super::route::Routed;
 use super::send::{SendError, send};
-use crate::proxy::worker::Worker;
 use crate::http1::HeadLimits;
 use crate::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
+use crate::proxy::body::limits;
+use crate::proxy::body::rewind::Rewindable;
+use crate::proxy::body::transfer::{BodyFault, BodyState, RequestBody};
+use crate::proxy::worker::Worker;
 use crate::stats::{Refused, Retry, UpstreamFailure};
 use crate::upstream::Incoming;
 

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
-use super::admit::{Admitted, BodyFraming};
 use super::admit::connection_header;
+use super::admit::{Admitted, BodyFraming};
 use super::local_reply::Refusal;
 use crate::message::names::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,

@@ -1,16 +1,16 @@
 //! TODO page of request.
 
-pub mod proxy_request;
-pub mod context;
-pub mod admit;
 pub mod acquire;
-pub mod route;
+pub mod admit;
 pub mod connect;
-pub mod private;
-pub mod headers;
-pub mod forward;
-pub(crate) mod send;
-pub mod interim;
+pub mod context;
 pub mod fallback;
+pub mod forward;
+pub mod headers;
+pub mod interim;
 pub mod local_reply;
+pub mod private;
+pub mod proxy_request;
 pub mod redirect;
+pub mod route;
+pub(crate) mod send;

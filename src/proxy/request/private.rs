@@ -11,9 +11,9 @@
 
 use http::StatusCode;
 
-use crate::proxy::worker::Worker;
 use crate::message::names::{AUTHORIZATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use crate::message::{Headers, Present};
+use crate::proxy::worker::Worker;
 use crate::stats::EndpointStats;
 use crate::table::Version;
 use crate::upstream::{Opened, Pools, Sender};

@@ -12,11 +12,11 @@ use http::{Extensions, Method, Request, Uri, Version};
 use hyper::ext::Protocol;
 use tokio::time::{Instant, sleep_until};
 
-use crate::proxy::body::transfer::{BodyState, RequestBody};
 use super::connect::Lease;
 use crate::http1::ResponseHead;
 use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
+use crate::proxy::body::transfer::{BodyState, RequestBody};
 use crate::upstream::http1::{self, Http1, RequestLines};
 use crate::upstream::sender::{Stream, StreamError};
 use crate::upstream::{Incoming, Sender};

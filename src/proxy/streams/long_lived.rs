@@ -16,10 +16,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use crate::proxy::request::route::Routed;
-use crate::proxy::worker::Worker;
 use crate::message::Headers;
 use crate::message::names::CONTENT_TYPE;
+use crate::proxy::request::route::Routed;
+use crate::proxy::worker::Worker;
 use crate::stats::VersionStats;
 use crate::table::spec::OnShift;
 use crate::table::{Name, Table};

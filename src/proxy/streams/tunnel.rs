@@ -27,9 +27,9 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use crate::proxy::request::connect::Lease;
 use super::long_lived::Open;
 use crate::proxy::connection::stream_permit::StreamPlace;
+use crate::proxy::request::connect::Lease;
 use crate::upstream::{EndpointStream, Incoming};
 
 /// What is read at a time in one direction.

@@ -11,9 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 use http::{Method, StatusCode, Version};
 use hyper::ext::Protocol;
 
-use crate::proxy::request::admit::BodyFraming;
 use crate::message::names::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use crate::message::{Headers, RequestHead, Response};
+use crate::proxy::request::admit::BodyFraming;
 
 /// What RFC 6455, 4.2.2 appends to a key before it is hashed.
 const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";

@@ -3,8 +3,8 @@
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::shared::name::Name;
 use crate::table::gate::Gate;
-use crate::table::name::Name;
 use crate::table::spec::{Condition, RuleSpec, ServiceSpec};
 
 use super::{CompileError, position};
@@ -25,7 +25,7 @@ pub struct Rule {
 pub struct Rules {
     list: Arc<[Rule]>,
     /// The gates that find no place in the service's record.
-    pub(in crate::table) later_gates: Arc<[Gate]>,
+    pub(crate) later_gates: Arc<[Gate]>,
 }
 
 impl Deref for Rules {
@@ -37,7 +37,7 @@ impl Deref for Rules {
 }
 
 impl Rules {
-    pub(super) fn of(spec: &ServiceSpec, later_gates: Arc<[Gate]>) -> Result<Self, CompileError> {
+    pub(crate) fn of(spec: &ServiceSpec, later_gates: Arc<[Gate]>) -> Result<Self, CompileError> {
         let rule = |rule: &RuleSpec| {
             let version = position(spec, &rule.version)?;
             Ok(Rule { name: rule.name.clone(), when: Arc::clone(&rule.when), version })

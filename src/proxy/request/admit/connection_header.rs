@@ -2,11 +2,11 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::proxy::request::local_reply::Refusal;
 use crate::message::names::{
     CONNECTION, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, PROXY_CONNECTION, UPGRADE,
 };
 use crate::message::{Headers, Name, Present};
+use crate::proxy::request::local_reply::Refusal;
 use crate::stats::Refused;
 
 /// From so many tokens on a `Connection` header is an attempt to make us remove something.

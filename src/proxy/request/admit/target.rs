@@ -7,8 +7,8 @@
 use std::borrow::Cow;
 use std::net::IpAddr;
 
-use crate::proxy::request::local_reply::Refusal;
 use crate::message::{RequestHead, RequestTarget};
+use crate::proxy::request::local_reply::Refusal;
 use crate::stats::Refused;
 use crate::table::{RequestView, Table};
 

@@ -1,0 +1,193 @@
+//! What a change answers, and what the audit trail shows of it.
+
+use std::borrow::Cow;
+
+use axum::Json;
+use axum::http::header::ETAG;
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::difference::Difference;
+use crate::control::handle::Applied;
+use crate::control::hold::HoldReport;
+use crate::release::director::Shown;
+use crate::table::{Table, Traffic, Version};
+
+use super::hold::HoldOutcome;
+
+/// What came of a change; with a dry run, what would.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ChangeAnswer {
+    /// The revision in force now.
+    revision: u64,
+    /// Whether there is something to change. If not, no revision is made.
+    changed: bool,
+    /// Whether this only tells what would happen.
+    dry_run: bool,
+    /// The revision whose split is restored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    restores: Option<u64>,
+    /// What changes, per service.
+    difference: Vec<DifferenceView>,
+    /// How the hold went, if one was asked for and there was something to change.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    hold: Option<HoldOutcome>,
+    /// Requests that the drained endpoint, or those behind the drained name, are still answering.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) in_flight: Option<u32>,
+    /// What the caller will want to know: versions that get requests and cannot answer them at this moment.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<String>,
+}
+
+/// What changes for a service.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct DifferenceView {
+    /// The service.
+    service: String,
+    /// The weights of its versions.
+    weights: Vec<WeightChange>,
+    /// Share of the users that get another version, 0 to 1.
+    moved_ratio: f64,
+    /// The least share that the weights allow.
+    minimum_ratio: f64,
+    /// Whether users are drawn anew, because a release begins or another one is restored.
+    new_salt: bool,
+    /// Endpoints that are drained or come back.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    endpoints: Vec<EndpointChange>,
+}
+
+/// The weights of a version, in per cent.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct WeightChange {
+    /// The version.
+    version: String,
+    /// Before; none when the service is new.
+    from: Option<f64>,
+    /// After.
+    to: f64,
+}
+
+/// What happens to an endpoint.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct EndpointChange {
+    /// Its version.
+    version: String,
+    /// Its address, or the name whose addresses are meant.
+    address: String,
+    /// `drained` or `ready`.
+    state: &'static str,
+}
+
+impl ChangeAnswer {
+    /// The answer to a change.
+    #[must_use]
+    pub fn new(applied: Applied, dry_run: bool, table: &Table, now_ms: u64) -> Self {
+        let Applied { revision, changed, restores, difference } = applied;
+        let warnings = difference.iter().flat_map(|difference| unanswered(difference, table, now_ms)).collect();
+        Self {
+            revision,
+            changed,
+            dry_run,
+            restores,
+            difference: difference.iter().map(DifferenceView::of).collect(),
+            hold: None,
+            in_flight: None,
+            warnings,
+        }
+    }
+
+    /// The same, with the rollouts that the change pauses.
+    #[must_use]
+    pub fn with_rollouts(mut self, shown: &[Shown]) -> Self {
+        let going = |service: &str| {
+            shown.iter().any(|shown| shown.service == service && matches!(shown.phase, "going" | "waiting"))
+        };
+        let changed = self.difference.iter().filter(|difference| !difference.weights.is_empty());
+        let paused: Vec<&str> =
+            changed.map(|difference| difference.service.as_str()).filter(|name| going(name)).collect();
+        let says = |name| format!("{name} is being rolled out: this pauses the rollout; resume or abort it");
+        self.warnings.extend(paused.into_iter().map(says));
+        self
+    }
+
+    /// The same, with how its hold went.
+    #[must_use]
+    pub fn with_hold(self, report: Option<HoldReport>) -> Self {
+        Self { hold: report.map(HoldOutcome::of), ..self }
+    }
+}
+
+/// The versions that have a share after a change and no endpoint that takes requests at this moment.
+fn unanswered(difference: &Difference, table: &Table, now_ms: u64) -> Vec<String> {
+    let Some(service) = table.service_named(&difference.service) else { return Vec::new() };
+    let traffic = changed(&service.traffic, difference);
+    let versions = service.versions.iter().zip(&service.spec.versions);
+    let with_share = versions.filter(|(version, _)| difference.to.of(&version.name).slots() > 0);
+    let unable = with_share.filter(|(version, spec)| {
+        !version.endpoints.iter().any(|endpoint| {
+            let drained = traffic.drains(spec, endpoint.address, &service.addresses);
+            !drained && endpoint.stats.rotation.reachable(now_ms)
+        })
+    });
+    let warn = |(version, _): (&Version, _)| {
+        let weight = difference.to.of(&version.name);
+        format!("{} {} has {weight} % and no usable endpoint now", difference.service, version.name)
+    };
+    unable.map(warn).collect()
+}
+
+/// The traffic with the endpoints of a change, which may be in it already, or only planned.
+fn changed<'t>(traffic: &'t Traffic, difference: &Difference) -> Cow<'t, Traffic> {
+    let mut traffic = Cow::Borrowed(traffic);
+    for change in &difference.endpoints {
+        let entry = (change.version.clone(), change.address.clone());
+        let drained = &mut traffic.to_mut().drained;
+        if change.drained {
+            drained.insert(entry)
+        } else {
+            drained.remove(&entry)
+        };
+    }
+    traffic
+}
+
+impl DifferenceView {
+    /// The view of a difference.
+    #[must_use]
+    pub fn of(difference: &Difference) -> Self {
+        let weight = |(version, from, to): (&crate::table::Name, crate::table::Weight, crate::table::Weight)| {
+            let from = difference.from.is_some().then(|| from.percent());
+            WeightChange { version: version.to_string(), from, to: to.percent() }
+        };
+        let endpoint = |change: &crate::control::difference::EndpointDifference| EndpointChange {
+            version: change.version.to_string(),
+            address: change.address.to_string(),
+            state: if change.drained { "drained" } else { "ready" },
+        };
+        Self {
+            service: difference.service.to_string(),
+            weights: difference.weights().into_iter().map(weight).collect(),
+            moved_ratio: difference.moved,
+            minimum_ratio: difference.minimum,
+            new_salt: difference.new_salt,
+            endpoints: difference.endpoints.iter().map(endpoint).collect(),
+        }
+    }
+}
+
+/// An answer that holds for a revision, which its `ETag` names.
+#[derive(Clone, Debug)]
+pub struct Tagged<T>(pub u64, pub T);
+
+impl<T: Serialize> IntoResponse for Tagged<T> {
+    fn into_response(self) -> Response {
+        let mut response = (StatusCode::OK, Json(self.1)).into_response();
+        let tag = HeaderValue::from_str(&format!("\"{}\"", self.0));
+        response.headers_mut().insert(ETAG, tag.expect("digits and quotes are a header value"));
+        response
+    }
+}

@@ -1,0 +1,158 @@
+//! The admin API: JSON over HTTP, one file a resource.
+//!
+//! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each request
+//! ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`] reads a call, [`json`] and
+//! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
+//! [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`]
+//! change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`rollouts`] release by themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
+//! lets another process take over, [`probes`] are for machines, [`openapi`] describes.
+//!
+//! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
+
+pub mod access;
+pub mod answer;
+pub mod call;
+pub mod endpoints;
+pub mod explain;
+pub mod fields;
+pub mod flip;
+pub mod guard;
+pub mod hold;
+pub mod json;
+pub mod listen;
+mod logins;
+pub mod openapi;
+mod places;
+pub mod probes;
+pub mod problem;
+pub mod revisions;
+pub mod rollback;
+pub mod rollouts;
+mod serve;
+pub mod services;
+pub mod splits;
+pub mod status;
+pub mod tls_view;
+pub mod tokens;
+pub mod upgrade;
+pub mod view;
+mod visit;
+mod watched;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::http::StatusCode;
+use axum::routing::{delete, get, post, put};
+
+use crate::stats::AdminRefused;
+use crate::table::Table;
+use crate::tls::ServerSide;
+
+use crate::control::handle::Handle;
+use crate::control::hold::Desk;
+use crate::control::upgrade::Upgrades;
+use crate::metrics::Exporter;
+use crate::metrics::recent_rates::Live;
+use crate::release::desk::Rollouts;
+
+pub use access::{Access, AccessError, AccessSettings, Address, BadToken, Role, TokenFile};
+pub use listen::{BindError, LeaveFile, Listener};
+pub use places::CONNECTIONS_MAX;
+use problem::Problem;
+pub use tokens::{Tokens, TokensFound, examine_tokens};
+
+/// What the API shows and changes.
+#[derive(Debug)]
+pub struct Admin {
+    /// The writer.
+    pub handle: Handle,
+    /// Holds requests for a change.
+    pub holds: Arc<Desk>,
+    /// The metrics, which also know the table and the counters.
+    pub exporter: Arc<Exporter>,
+    /// Rates of the last seconds.
+    pub live: Arc<Live>,
+    /// Who gets in.
+    pub access: Arc<Access>,
+    /// Whether the proxy takes requests: false while it starts and shuts down.
+    pub ready: Arc<AtomicBool>,
+    /// Asks for an upgrade in place.
+    pub upgrades: Upgrades,
+    /// Asks for rollouts.
+    pub rollouts: Rollouts,
+}
+
+impl Admin {
+    /// Why no requests should be sent here; none while they should.
+    fn unready(&self) -> Option<String> {
+        let ready = self.ready.load(Relaxed);
+        let wrong = || self.exporter.sources().supervisor.problem();
+        if ready { wrong() } else { Some("starting or shutting down".to_owned()) }
+    }
+
+    /// The table in force.
+    fn table(&self) -> Arc<Table> {
+        self.exporter.sources().published.load_full()
+    }
+
+    /// Counts a call or a connection that was not served.
+    fn refused(&self, reason: AdminRefused) {
+        self.exporter.sources().registry.admin().refused(reason);
+    }
+}
+
+/// The API, for [`serve()`].
+pub fn router(admin: Arc<Admin>) -> Router {
+    Router::new()
+        .route("/v1/status", get(status::get))
+        .route("/v1/services", get(services::list))
+        .route("/v1/services/{service}", get(services::one))
+        .route("/v1/services/{service}/split", put(splits::put_one))
+        .route("/v1/splits", put(splits::put_many))
+        .route("/v1/services/{service}/flip", post(flip::post))
+        .route("/v1/hold", post(hold::post).get(hold::list))
+        .route("/v1/hold/{id}", delete(hold::delete))
+        .route("/v1/rollback", post(rollback::post))
+        .route("/v1/rollouts", post(rollouts::start).get(rollouts::list))
+        .route("/v1/rollouts/{id}", get(rollouts::one))
+        .route("/v1/rollouts/{id}/{order}", post(rollouts::order))
+        .route("/v1/upgrade", post(upgrade::post))
+        .route("/v1/revisions", get(revisions::list))
+        .route("/v1/revisions/{revision}", get(revisions::one))
+        .route("/v1/explain", post(explain::post))
+        .route("/v1/services/{service}/versions/{version}/endpoints/{address}", put(endpoints::put))
+        .route("/v1/openapi.json", get(openapi::get))
+        .route("/healthz", get(probes::healthz))
+        .route("/readyz", get(probes::readyz))
+        .route("/metrics", get(probes::metrics))
+        .fallback(no_resource)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&admin), guard::guard))
+        // The limit is ours and answers with a problem; see `call`.
+        .layer(DefaultBodyLimit::disable())
+        .with_state(admin)
+}
+
+/// Answers calls on `listener`, with TLS if there is any, until `shutdown` ends, then finishes those that have begun. The
+/// socket is closed then, unless somebody else still has it.
+pub async fn serve(
+    (listener, tls): (Arc<Listener>, Option<Arc<ServerSide>>),
+    admin: Arc<Admin>,
+    shutdown: impl Future<Output = ()>,
+) {
+    let router = router(Arc::clone(&admin));
+    serve::serve((listener, tls), (admin, router), shutdown).await;
+}
+
+async fn no_resource(uri: axum::http::Uri) -> Problem {
+    let detail = format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path());
+    Problem::new(StatusCode::NOT_FOUND, "no_resource", detail)
+}
+
+async fn wrong_method(method: axum::http::Method) -> Problem {
+    let detail = format!("found method {method}, want one that the Allow header lists");
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}

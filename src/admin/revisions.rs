@@ -1,0 +1,138 @@
+//! `GET /v1/revisions` and `GET /v1/revisions/{revision}`: the audit trail.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::Uri;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::fault::{Fault, FaultKind};
+use crate::control::store::Revision;
+
+use super::Admin;
+use super::answer::DifferenceView;
+use super::call::{Segments, query};
+use super::openapi::Refusals;
+use super::problem::Problem;
+
+/// Revisions of a page, if the call does not say.
+const PAGE: u32 = 50;
+
+/// The most revisions of a page.
+const PAGE_MAX: u32 = 500;
+
+/// A page of the audit trail.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RevisionPage {
+    /// Newest first.
+    revisions: Vec<RevisionView>,
+    /// What to pass as `before` for the next page; none on the last one.
+    next_before: Option<u64>,
+}
+
+/// A revision.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RevisionView {
+    /// Its number.
+    revision: u64,
+    /// When it was made.
+    #[schema(format = DateTime)]
+    at: String,
+    /// Who made it.
+    author: String,
+    /// Why.
+    reason: Option<String>,
+    /// What it did: `shift`, `flip`, `rollback`, `drain`, `ready` or `file`.
+    action: String,
+    /// The revision whose split it restored.
+    restores: Option<u64>,
+    /// What it changed.
+    difference: Vec<DifferenceView>,
+}
+
+/// Lists revisions, newest first.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    operation_id = "list_revisions",
+    path = "/v1/revisions",
+    tag = "audit",
+    params(
+        ("limit" = Option<u32>, Query, description = "Revisions of a page, at most 500; 50 if left out"),
+        ("before" = Option<u64>, Query, description = "Only revisions below this one")
+    ),
+    responses((status = 200, description = "A page", body = RevisionPage), Refusals)
+)]
+pub async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<RevisionPage>, Problem> {
+    let mut faults = Vec::new();
+    let parameters = query(&uri, &["limit", "before"], &mut faults);
+    let mut number = |key: &str, most: u64| {
+        let (_, text) = parameters.iter().find(|(name, _)| *name == key)?;
+        let number = text.parse().ok().filter(|number| (1..=most).contains(number));
+        if number.is_none() {
+            let wanted = format!("a whole number from 1 to {most}");
+            faults.push(Fault::invalid(format!("?{key}"), format!("{text:?}"), wanted, "leave it out or mend it"));
+        }
+        number
+    };
+    let limit = number("limit", u64::from(PAGE_MAX)).and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE);
+    let before = number("before", i64::MAX.unsigned_abs());
+    if !faults.is_empty() {
+        return Err(Problem::of_faults(faults));
+    }
+    let revisions = admin.handle.revisions(before, limit).await?;
+    let last = revisions.last().map(|revision| revision.number);
+    let next_before = last.filter(|last| *last > 1 && revisions.len() == limit as usize);
+    Ok(Json(RevisionPage { revisions: revisions.iter().map(RevisionView::of).collect(), next_before }))
+}
+
+/// Shows one revision.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    operation_id = "get_revision",
+    path = "/v1/revisions/{revision}",
+    tag = "audit",
+    params(("revision" = u64, Path, description = "The number of the revision")),
+    responses((status = 200, description = "The revision", body = RevisionView), Refusals)
+)]
+pub async fn one(
+    State(admin): State<Arc<Admin>>,
+    Segments(text): Segments<String>,
+) -> Result<Json<RevisionView>, Problem> {
+    let found = match text.parse() {
+        Ok(number) => admin.handle.revision(number).await?,
+        Err(_) => None,
+    };
+    found.map(|revision| Json(RevisionView::of(&revision))).ok_or_else(|| {
+        let wanted = format!("a number from 1 to {}", admin.table().revision);
+        let mut fault = Fault::invalid("revision", format!("{text:?}"), wanted, "take it from the list of revisions");
+        fault.kind = FaultKind::Unknown;
+        Problem::of_faults(vec![fault])
+    })
+}
+
+impl RevisionView {
+    fn of(revision: &Revision) -> Self {
+        Self {
+            revision: revision.number,
+            at: timestamp(revision.at_ms),
+            author: revision.author.clone(),
+            reason: revision.reason.clone(),
+            action: revision.action.clone(),
+            restores: revision.restores,
+            difference: revision.difference.iter().map(DifferenceView::of).collect(),
+        }
+    }
+}
+
+/// `2025-01-31T12:00:00.25Z`
+pub(crate) fn timestamp(ms: i64) -> String {
+    jiff::Timestamp::from_millisecond(ms).map(|at| at.to_string()).unwrap_or_default()
+}

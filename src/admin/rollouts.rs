@@ -1,0 +1,248 @@
+//! `/v1/rollouts`: releases that are judged on their own traffic.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::config::Overrides;
+use crate::control::unusable::Unusable;
+use crate::release::bad_plan;
+use crate::release::desk::{By, Order, RolloutError, StartRequest, Target};
+use crate::release::view::RolloutView;
+use crate::rollout::command::{Command, Unfit};
+
+use super::Admin;
+use super::call::{Call, FORCE, Segments};
+use super::openapi::{Refusals, WriteTerms};
+use super::problem::Problem;
+
+/// What is rolled out.
+#[derive(Debug, ToSchema)]
+pub struct StartBody {
+    /// The service; or `group`.
+    pub service: Option<String>,
+    /// The group of services; or `service`.
+    pub group: Option<String>,
+    /// The version that is to have everything; by default the only other one.
+    pub to: Option<String>,
+    /// Keys of the plan that are other than in the config.
+    pub plan: Option<PlanBody>,
+    /// Also if the version is known to have no usable endpoint; 409 otherwise. Not asked of a rolling release, which upgrades
+    /// its endpoints first.
+    pub force: Option<bool>,
+    /// Why.
+    pub reason: Option<String>,
+}
+
+/// What a start may change of the plan: numbers, steps, durations and tolerances, with the names and values of
+/// `[services.NAME.rollout]`; `null` is the default. What is run or asked (`webhook`, `smoke`, `upgrade`, `undo`) comes from the
+/// config file only.
+#[derive(Debug, ToSchema)]
+pub struct PlanBody {
+    /// `canary`, `blue_green` or `rolling`; the file has to have what the strategy runs.
+    #[schema(example = "canary")]
+    pub strategy: Option<String>,
+    /// Per cent, or objects of `weight`, `bake` and `gate` (`manual`, or `webhook` to ask the one of the file).
+    #[schema(example = json!([5, {"weight": 50, "gate": "manual"}, 100]))]
+    pub steps: Option<Vec<Value>>,
+    /// How long each step is watched at the least.
+    #[schema(example = "10m")]
+    pub bake: Option<String>,
+    /// `instant`, or `{"gradual": "30s"}`.
+    pub rollback: Option<Value>,
+    /// `pause` or `roll_back`.
+    pub on_hold: Option<String>,
+    /// How long a step may be held after its bake.
+    pub hold_max: Option<String>,
+    /// How long green, or a batch, is watched.
+    pub watch: Option<String>,
+    /// How long blue is kept warm after that.
+    pub keep: Option<String>,
+    /// Endpoints at a time.
+    pub batch: Option<u64>,
+    /// Longest wait for the requests of an endpoint.
+    pub drain_timeout: Option<String>,
+    /// Longest wait for an upgraded endpoint to be healthy.
+    pub verify_timeout: Option<String>,
+    /// What the judge tolerates; its keys are changed one by one.
+    #[schema(example = json!({"alpha": 0.01, "slower": false}))]
+    pub judge: Option<BTreeMap<String, Value>>,
+}
+
+/// Why.
+#[derive(Debug, ToSchema)]
+pub struct OrderBody {
+    /// Why.
+    pub reason: Option<String>,
+    /// Of `promote` and `resume`: also if the version that gets more is known to have no usable endpoint; 409 otherwise.
+    pub force: Option<bool>,
+}
+
+/// A rollout that has begun; with a dry run, that would.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct StartAnswer {
+    /// The rollout.
+    rollout: RolloutView,
+    /// Whether this only tells what would happen.
+    dry_run: bool,
+    /// What its operator will want to know, such as bakes that cannot collect enough requests.
+    warnings: Vec<String>,
+}
+
+/// The rollouts that are known, newest first.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct RolloutList {
+    /// Up to the last hundred.
+    rollouts: Vec<RolloutView>,
+}
+
+/// Starts a rollout.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    post,
+    operation_id = "rollout_start",
+    path = "/v1/rollouts",
+    tag = "rollouts",
+    params(WriteTerms),
+    request_body(content = StartBody, content_type = "application/json", example = r#"{"service": "shop", "to": "v2", "plan": {"steps": [1, 10, 50, 100], "bake": "10m"}}"#),
+    responses((status = 200, description = "Its first step is durable and in force", body = StartAnswer), Refusals)
+)]
+pub async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<StartAnswer>, Problem> {
+    let body = std::mem::take(&mut call.body);
+    let mut fields = call.fields(&body, Some(&["service", "group", "to", "plan", FORCE, "reason"]));
+    let reason = fields.reason();
+    let to = fields.optional_text("to").map(str::to_owned);
+    let target = match (fields.optional_text("service"), fields.optional_text("group")) {
+        (Some(service), None) => Some(Target::Service(service.to_owned())),
+        (None, Some(group)) => Some(Target::Group(group.to_owned())),
+        (service, _) => {
+            let found = if service.is_some() { "a service and a group" } else { "neither a service nor a group" };
+            fields.wrong("service", found, "one of them", "write {\"service\": \"shop\"}");
+            None
+        }
+    };
+    let force = fields.flag(FORCE);
+    let (plan, refused) = Overrides::read(body.get("plan").unwrap_or(&Value::Null));
+    let mut faults = fields.faults;
+    faults.extend(refused.iter().map(bad_plan::refused));
+    let dry_run = call.is_dry();
+    let author = call.author(&mut faults);
+    let Some(target) = target else { return Err(Problem::of_faults(faults)) };
+    let by = By { author: author.to_string(), reason, force };
+    let started = admin.rollouts.start(StartRequest { target, to, plan, faults, by, dry_run }).await?;
+    Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
+}
+
+/// The rollouts that are known.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    operation_id = "rollouts",
+    path = "/v1/rollouts",
+    tag = "rollouts",
+    responses((status = 200, description = "Newest first", body = RolloutList), Refusals)
+)]
+pub async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<RolloutList>, Problem> {
+    Ok(Json(RolloutList { rollouts: admin.rollouts.list().await? }))
+}
+
+/// One rollout, with its evidence.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    operation_id = "rollout",
+    path = "/v1/rollouts/{id}",
+    tag = "rollouts",
+    params(("id" = u64, Path, description = "Its number")),
+    responses((status = 200, description = "The rollout", body = RolloutView), Refusals)
+)]
+pub async fn one(
+    State(admin): State<Arc<Admin>>,
+    Segments(id): Segments<String>,
+) -> Result<Json<RolloutView>, Problem> {
+    let number = id.parse().unwrap_or(0);
+    let view = admin.rollouts.one(number).await?;
+    view.map(Json).ok_or_else(|| unknown(&id))
+}
+
+/// Says something to a rollout.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    post,
+    operation_id = "rollout_order",
+    path = "/v1/rollouts/{id}/{order}",
+    tag = "rollouts",
+    params(
+        ("id" = u64, Path, description = "Its number"),
+        ("order" = String, Path, description = "pause, resume, promote, abort or acknowledge")
+    ),
+    request_body(content = OrderBody, content_type = "application/json", example = r#"{"reason": "seen enough"}"#),
+    responses((status = 200, description = "The rollout after it, durable and in force", body = RolloutView), Refusals)
+)]
+pub async fn order(
+    State(admin): State<Arc<Admin>>,
+    Segments((id, word)): Segments<(String, String)>,
+    mut call: Call,
+) -> Result<Json<RolloutView>, Problem> {
+    let order = match word.as_str() {
+        "acknowledge" => Some(Order::Acknowledge),
+        word => Command::from_word(word).map(Order::Command),
+    };
+    let Some(order) = order else {
+        let detail = format!("found {word:?}, want pause, resume, promote, abort or acknowledge");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "no_resource", detail));
+    };
+    let body = std::mem::take(&mut call.body);
+    let goes_on = matches!(order, Order::Command(Command::Promote | Command::Resume));
+    let known: &[&str] = if goes_on { &["reason", FORCE] } else { &["reason"] };
+    let mut fields = call.fields(&body, Some(known));
+    let (reason, force) = (fields.reason(), goes_on && fields.flag(FORCE));
+    let author = call.unconditional(fields.faults)?;
+    let number = id.parse().map_err(|_no_number| unknown(&id))?;
+    let by = By { author: author.to_string(), reason, force };
+    Ok(Json(admin.rollouts.order(number, order, by).await?))
+}
+
+fn unknown(id: &str) -> Problem {
+    let detail = format!("there is no rollout {id:?}; GET /v1/rollouts lists them");
+    Problem::new(StatusCode::NOT_FOUND, "unknown", detail)
+}
+
+impl From<RolloutError> for Problem {
+    fn from(error: RolloutError) -> Self {
+        match error {
+            RolloutError::Faults(faults) => Self::of_faults(faults),
+            RolloutError::Unusable(versions) => Self::of_faults(versions.iter().map(Unusable::fault).collect()),
+            RolloutError::Unknown(id) => unknown(&id.to_string()),
+            RolloutError::Unfit(unfit) => {
+                let word = match unfit {
+                    Unfit::Over(_) => "rollout_over",
+                    Unfit::OnItsWayBack => "rollout_on_its_way_back",
+                    Unfit::PausedAlready => "rollout_paused",
+                    Unfit::NotPaused => "rollout_not_paused",
+                    Unfit::Busy(_) => "rollout_busy",
+                };
+                Self::new(StatusCode::CONFLICT, word, unfit.to_string())
+            }
+            RolloutError::NothingToAcknowledge => {
+                Self::new(StatusCode::CONFLICT, "nothing_to_acknowledge", error.to_string())
+            }
+            RolloutError::Apply(error) => error.into(),
+            RolloutError::Gone(gone) => gone.into(),
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! `GET /v1/services` and `GET /v1/services/{service}`.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use super::Admin;
+use super::answer::Tagged;
+use super::call::{Segments, service};
+use super::openapi::Refusals;
+use super::problem::Problem;
+use super::view::{Moment, ServiceView};
+
+/// All services.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ServiceList {
+    /// The revision in force.
+    revision: u64,
+    /// In the order of the config.
+    services: Vec<ServiceView>,
+}
+
+/// Shows all services.
+#[utoipa::path(
+    get,
+    operation_id = "list_services",
+    path = "/v1/services",
+    tag = "state",
+    responses((status = 200, description = "All services", body = ServiceList), Refusals)
+)]
+pub async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
+    let table = admin.table();
+    let at = moment(&admin);
+    let shown = admin.exporter.sources().rollouts.borrow();
+    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&shown);
+    let services = table.services().map(view).collect();
+    Tagged(table.revision, ServiceList { revision: table.revision, services })
+}
+
+/// Shows one service.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    operation_id = "get_service",
+    path = "/v1/services/{service}",
+    tag = "state",
+    params(("service" = String, Path, description = "The service")),
+    responses((status = 200, description = "The service", body = ServiceView), Refusals)
+)]
+pub async fn one(
+    State(admin): State<Arc<Admin>>,
+    Segments(text): Segments<String>,
+) -> Result<Tagged<ServiceView>, Problem> {
+    let table = admin.table();
+    let mut faults = Vec::new();
+    let name = service(&table, "service", &text, &mut faults);
+    match name.as_ref().and_then(|name| table.service_named(name)) {
+        Some(service) => {
+            let view = ServiceView::of(service, &admin.live, moment(&admin));
+            Ok(Tagged(table.revision, view.with_rollout(&admin.exporter.sources().rollouts.borrow())))
+        }
+        None => Err(Problem::of_faults(faults)),
+    }
+}
+
+pub(crate) fn moment(admin: &Admin) -> Moment {
+    Moment { now: Instant::now(), now_ms: admin.exporter.sources().now_ms() }
+}

@@ -1,0 +1,202 @@
+//! `GET /v1/status`: the whole proxy in one look.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::control::watch::ConfigFacts;
+use crate::metrics::Logs;
+use crate::stats::Refused;
+use crate::supervise::{self, PartState};
+
+use super::Admin;
+use super::answer::Tagged;
+use super::hold::HoldView;
+use super::openapi::Refusals;
+use super::problem::Problem;
+use super::revisions::timestamp;
+use super::services::moment;
+use super::tls_view;
+use super::tls_view::TlsView;
+use super::view::ServiceView;
+
+/// The state of the proxy.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Status {
+    /// The version of the program.
+    version: &'static str,
+    /// Whether requests should be sent to it.
+    ready: bool,
+    /// Why not.
+    unready: Option<String>,
+    /// Seconds since it started.
+    uptime_seconds: u64,
+    /// The revision in force.
+    revision: u64,
+    /// Threads that serve requests.
+    workers: usize,
+    /// Open connections of clients.
+    connections: u64,
+    /// Requests that the proxy answered by itself, by reason, since the start.
+    refusals: BTreeMap<&'static str, u64>,
+    /// Where revisions are kept.
+    state: StateView,
+    /// The config file.
+    config: ConfigView,
+    /// The holds that are open: services whose requests wait.
+    holds: Vec<HoldView>,
+    /// TLS: listeners, the admin API and versions that speak it.
+    tls: Vec<TlsView>,
+    /// The tokens of the admin API.
+    tokens: TokensView,
+    /// The logs.
+    logs: LogsView,
+    /// The threads and tasks that must live.
+    parts: Vec<PartView>,
+    /// The services, in the order of the config.
+    services: Vec<ServiceView>,
+}
+
+/// Where revisions are kept.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StateView {
+    /// The file.
+    path: String,
+    /// Why changes cannot be written: the last one could not, or the store was read-only at the start; none when they can.
+    problem: Option<String>,
+    /// What was last done to it, and when: its files were gone, and were made anew.
+    note: Option<String>,
+}
+
+/// The logs.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LogsView {
+    /// The process's own.
+    process: LogView,
+    /// The access log; none when it is off.
+    access: Option<LogView>,
+}
+
+/// A log.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct LogView {
+    /// Lines that were lost since the start: they found no room, or could not be written.
+    lost: u64,
+    /// Why the last write failed; none when it was good.
+    problem: Option<String>,
+}
+
+/// The tokens of the admin API.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct TokensView {
+    /// Whether their files as they are now are in use.
+    good: bool,
+    /// Why they are not.
+    problems: Vec<String>,
+    /// What their owners should know: that others can read them.
+    warnings: Vec<String>,
+}
+
+/// The config file.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ConfigView {
+    /// The file; none when there is none.
+    path: Option<String>,
+    /// When it was last read.
+    #[schema(format = DateTime)]
+    read_at: String,
+    /// Whether it is in force.
+    good: bool,
+    /// What is wrong with it.
+    problems: Vec<String>,
+    /// What differs from what is running and takes a restart.
+    needs_restart: Vec<String>,
+}
+
+/// Shows the state of the proxy.
+///
+/// # Errors
+/// The refusal.
+#[utoipa::path(
+    get,
+    operation_id = "get_status",
+    path = "/v1/status",
+    tag = "state",
+    responses((status = 200, description = "The state of the proxy", body = Status), Refusals)
+)]
+pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Problem> {
+    let facts = admin.handle.facts().await?;
+    let table = admin.table();
+    let sources = admin.exporter.sources();
+    let totals = sources.registry.worker_totals();
+    let refusals = Refused::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0);
+    let at = moment(&admin);
+    let tokens = admin.access.tokens();
+    let (problems, warnings) = (tokens.problems(), tokens.warnings());
+    let shown = sources.rollouts.borrow().clone();
+    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&shown);
+    let unready = admin.unready();
+    let status = Status {
+        version: env!("CARGO_PKG_VERSION"),
+        ready: unready.is_none(),
+        unready,
+        uptime_seconds: sources.start.elapsed().as_secs(),
+        revision: table.revision,
+        workers: sources.registry.workers(),
+        connections: totals.connections,
+        refusals: refusals.map(|(reason, count)| (reason.word(), count)).collect(),
+        state: StateView { path: facts.store, problem: facts.store_problem, note: facts.store_note },
+        config: ConfigView::of(&sources.config.borrow()),
+        holds: HoldView::all(&admin),
+        tls: tls_view::all(&sources.tls),
+        tokens: TokensView { good: problems.is_empty(), problems, warnings },
+        logs: LogsView::of(&sources.logs, totals.log_dropped),
+        parts: sources.supervisor.views().into_iter().map(PartView::of).collect(),
+        services: table.services().map(view).collect(),
+    };
+    Ok(Tagged(table.revision, status))
+}
+
+/// A thread or a task that must live.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct PartView {
+    /// Its name.
+    name: String,
+    /// `running`, `down` (it has ended, and is begun again) or `stalled` (it makes no progress).
+    state: &'static str,
+    /// Why it is down.
+    reason: Option<String>,
+    /// How often it has ended since the start of the process.
+    ends: u64,
+}
+
+impl PartView {
+    fn of(part: supervise::PartView) -> Self {
+        let state = part.state.word();
+        let reason = if let PartState::Down(why) = part.state { Some(why) } else { None };
+        Self { name: part.name, state, reason, ends: part.ends }
+    }
+}
+
+impl LogsView {
+    fn of(logs: &Logs, dropped: u64) -> Self {
+        let process = LogView { lost: logs.process.lines(), problem: logs.process.problem() };
+        let access = logs.access.as_ref();
+        Self { process, access: access.map(|log| LogView { lost: logs.access_lost(dropped), problem: log.problem() }) }
+    }
+}
+
+impl ConfigView {
+    fn of(facts: &ConfigFacts) -> Self {
+        Self {
+            path: facts.path.as_ref().map(|path| path.display().to_string()),
+            read_at: timestamp(facts.read_at_ms),
+            good: facts.is_good(),
+            problems: facts.problems.clone(),
+            needs_restart: facts.needs_restart.clone(),
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Looks after the endpoints: asks those whose version has `health` whether they are well, and tells the data plane
+//! through their [`Rotation`](crate::shared::endpoint_health::Rotation), where the whole model is written down.
+//!
+//! It also sums what the workers saw and ejects by it (`outliers`), tries endpoints that refused a connection until they take
+//! one (`reconnect`), and begins the slow start of endpoints that are new beside old ones.
+//!
+//! [`streak`] turns single results into a verdict and is pure; [`probe`] is one check; this file runs a task for each
+//! endpoint that is checked, on the control plane's own thread: checks are not traffic, share no connection with it, are
+//! in none of its counts, and go on when the workers are busy.
+//!
+//! **An endpoint that was not checked yet takes requests.** A proxy that starts (or takes a new version in) would
+//! otherwise refuse everybody until the first answers are there. The first check comes within a fraction of its interval,
+//! and its result decides alone, as in HAProxy and Envoy; after that it takes `fall` failures or `rise` successes in a
+//! row.
+
+pub mod endpoint_status;
+mod outliers;
+pub mod probe;
+mod reconnect;
+pub mod resolve;
+mod slow_start;
+pub mod streak;
+mod tasks;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use tokio::time::{Instant, MissedTickBehavior, interval};
+
+use crate::table::Table;
+use crate::tls::Clients;
+
+use crate::control::publish::Published;
+use outliers::Outliers;
+use reconnect::Reconnects;
+use tasks::Tasks;
+
+pub use tasks::CHECKS_MAX;
+
+/// How often a new table is looked for (a check that begins so much later is not missed), and endpoints that are paused are
+/// tried.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Zero of the process's clock of milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock(pub Instant);
+
+impl Clock {
+    /// Milliseconds since then.
+    #[must_use]
+    pub fn now_ms(self) -> u64 {
+        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Looks after the endpoints of the table in force until `shutdown` ends. `random` spreads the checks; `clients` is how
+/// TLS is spoken with endpoints. Up to `max` checks are under way at a time, and as many tries of paused endpoints: each
+/// holds a descriptor.
+pub async fn run(
+    published: Published,
+    clients: Arc<Clients>,
+    (clock, random): (Clock, StdRng),
+    max: usize,
+    shutdown: impl Future<Output = ()>,
+) {
+    let mut ticks = interval(TICK);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut reconnects = Reconnects::new(Arc::clone(&clients), clock, max);
+    let mut tasks = Tasks::new(clock, random, clients, max);
+    let mut outliers = Outliers::default();
+    let mut known: Option<Arc<Table>> = None;
+    tokio::pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => return,
+            _ = ticks.tick() => {}
+        }
+        let table = published.load_full();
+        if tasks.any_ended() {
+            tasks.adapt(&table);
+        }
+        if known.as_ref().is_none_or(|known| !Arc::ptr_eq(known, &table)) {
+            tasks.adapt(&table);
+            outliers.adapt(&table);
+            if let Some(before) = &known {
+                slow_start::begin(before, &table, clock.now_ms());
+            }
+        }
+        outliers.tick(&table, clock.now_ms());
+        reconnects.tick(&table);
+        known = Some(table);
+    }
+}

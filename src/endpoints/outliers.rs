@@ -1,0 +1,175 @@
+//! The part of ejection that needs sums: the share of failures in a window, the panic that takes ejections back, and the
+//! forgetting of those that are long ago. Failures in a row are the workers' own business.
+//!
+//! A window is kept as the counts at its tenths: exact sums of what happened in it, as against a moving average, whose
+//! weight of one bad second depends on the traffic after it.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use crate::stats::EndpointStats;
+use crate::table::outlier::{self, Ejection, OutlierSpec};
+use crate::table::{Service, Table, Version};
+
+/// Samples of a window.
+const SAMPLES: u64 = 10;
+
+/// The windows of all endpoints of services that eject.
+#[derive(Debug, Default)]
+pub(crate) struct Outliers {
+    by_endpoint: HashMap<u32, Watched>,
+}
+
+#[derive(Debug)]
+struct Watched {
+    window: Window,
+    /// When the next ejection is forgotten.
+    forgive_at_ms: u64,
+}
+
+/// Requests that ended and that failed; both wrap.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Ended.
+    pub(crate) ended: u32,
+    /// Failed.
+    pub(crate) failed: u32,
+}
+
+/// The counts of the last while, by time.
+#[derive(Debug, Default)]
+pub(crate) struct Window(VecDeque<(u64, Counts)>);
+
+impl Window {
+    /// Takes the counts at `now_ms`; returns what was added within the last `window_ms`, or since the last
+    /// [`Window::restart`].
+    pub(crate) fn add(&mut self, now_ms: u64, window_ms: u64, counts: Counts) -> Counts {
+        // The oldest one that stays is at least as old as the window: all of the window is between it and now.
+        while self.0.get(1).is_some_and(|(at, _)| at + window_ms <= now_ms) {
+            self.0.pop_front();
+        }
+        if self.0.back().is_none_or(|(at, _)| at + window_ms / SAMPLES <= now_ms) {
+            self.0.push_back((now_ms, counts));
+        }
+        let first = self.0.front().map_or(counts, |(_, first)| *first);
+        Counts { ended: counts.ended.wrapping_sub(first.ended), failed: counts.failed.wrapping_sub(first.failed) }
+    }
+
+    /// Forgets what was.
+    pub(crate) fn restart(&mut self) {
+        self.0.clear();
+    }
+}
+
+/// Whether so many failures are too large a share.
+#[must_use]
+pub(crate) fn is_too_many(counts: Counts, spec: &OutlierSpec) -> bool {
+    counts.ended >= spec.requests_min
+        && counts.failed > 0
+        && f64::from(counts.failed) >= spec.failure_ratio * f64::from(counts.ended)
+}
+
+impl Outliers {
+    /// Looks at every endpoint of the services that eject.
+    pub(crate) fn tick(&mut self, table: &Table, now_ms: u64) {
+        for service in table.services() {
+            let Some(spec) = &service.spec.policy.outlier else { continue };
+            for version in &service.versions {
+                self.version(service, version, spec, now_ms);
+            }
+        }
+    }
+
+    /// Forgets endpoints that are gone.
+    pub(crate) fn adapt(&mut self, table: &Table) {
+        let versions = table.services().filter(|service| service.spec.policy.outlier.is_some());
+        let versions = versions.flat_map(|service| &service.versions);
+        let mut before = std::mem::take(&mut self.by_endpoint);
+        for endpoint in versions.flat_map(|version| &version.endpoints) {
+            let new = || Watched { window: Window::default(), forgive_at_ms: 0 };
+            let watched = before.remove(&endpoint.stats.id).unwrap_or_else(new);
+            self.by_endpoint.insert(endpoint.stats.id, watched);
+        }
+    }
+
+    fn version(&mut self, service: &Service, version: &Version, spec: &OutlierSpec, now_ms: u64) {
+        let (service, name) = (service.spec.name.as_str(), version.name.as_str());
+        let taken_back = outlier::relent(version, spec, now_ms);
+        if taken_back > 0 {
+            tracing::warn!(
+                service,
+                version = name,
+                taken_back,
+                "too few endpoints are left: ejected ones are taken back"
+            );
+        }
+        for (index, endpoint) in version.endpoints.iter().enumerate() {
+            let Some(watched) = self.by_endpoint.get_mut(&endpoint.stats.id) else { continue };
+            let Some(share) = watched.look(&endpoint.stats, spec, now_ms) else { continue };
+            let Counts { ended, failed } = share;
+            if let Ejection::Ejected(for_ms) = outlier::eject(version, index, spec, now_ms) {
+                let endpoint = endpoint.address;
+                tracing::warn!(service, version = name, %endpoint, ended, failed, for_ms, "the endpoint is ejected");
+            }
+        }
+    }
+}
+
+impl Watched {
+    /// The counts of the window if the endpoint is to be ejected for them.
+    fn look(&mut self, stats: &Arc<EndpointStats>, spec: &OutlierSpec, now_ms: u64) -> Option<Counts> {
+        let window_ms = u64::try_from(spec.window.as_millis()).unwrap_or(u64::MAX);
+        if stats.rotation.is_ejected() {
+            // What happened before, and the probe, are no evidence for after.
+            self.window.restart();
+            self.forgive_at_ms = now_ms + window_ms;
+            return None;
+        }
+        if self.forgive_at_ms <= now_ms {
+            stats.rotation.forgive();
+            self.forgive_at_ms = now_ms + window_ms;
+        }
+        let counts = Counts { ended: stats.ended(), failed: stats.rotation.faults() };
+        let share = self.window.add(now_ms, window_ms, counts);
+        is_too_many(share, spec).then_some(share)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn counts(ended: u32, failed: u32) -> Counts {
+        Counts { ended, failed }
+    }
+
+    #[test]
+    fn a_window_has_what_happened_in_it() {
+        let mut window = Window::default();
+        assert_eq!(window.add(0, 1_000, counts(10, 10)), counts(0, 0), "what was before is not in it");
+        assert_eq!(window.add(500, 1_000, counts(30, 15)), counts(20, 5));
+        assert_eq!(window.add(1_000, 1_000, counts(40, 15)), counts(30, 5));
+        assert_eq!(window.add(1_600, 1_000, counts(50, 15)), counts(20, 0), "the first half second has left");
+        window.restart();
+        assert_eq!(window.add(1_700, 1_000, counts(60, 25)), counts(0, 0));
+    }
+
+    #[test]
+    fn counts_may_wrap_and_a_window_stays_small() {
+        let mut window = Window::default();
+        window.add(0, 1_000, counts(u32::MAX, u32::MAX - 1));
+        assert_eq!(window.add(10, 1_000, counts(9, 1)), counts(10, 3));
+        for now in 0..10_000 {
+            window.add(now, 1_000, counts(9, 1));
+        }
+        assert!(window.0.len() <= 12, "{}", window.0.len());
+    }
+
+    #[test]
+    fn a_share_needs_requests_and_failures() {
+        let spec = OutlierSpec::default();
+        assert!(!is_too_many(counts(19, 19), &spec) && is_too_many(counts(20, 10), &spec));
+        assert!(!is_too_many(counts(100, 49), &spec));
+        assert!(!is_too_many(counts(100, 0), &OutlierSpec { failure_ratio: 0.0, ..spec }));
+    }
+}

@@ -1,0 +1,220 @@
+//! Prometheus text of what the workers counted.
+//!
+//! Nothing is exported as it happens: the workers count on their own memory, and when somebody scrapes (and every few
+//! seconds, so that histograms do not pile up) their sums are set here. The recorder is a value, not the process-wide
+//! one, so that several proxies can live in one test. Labels are names of the config and words of
+//! [`names`]: their number is bounded by what the operator wrote.
+
+pub mod recent_rates;
+mod rollouts;
+mod series;
+mod service;
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge};
+use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use metrics_util::MetricKindMask;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::log::Losses;
+use crate::stats::{Registry, names};
+use crate::supervise::Supervisor;
+use crate::tls::Sides;
+
+use crate::control::publish::Published;
+use crate::control::watch::ConfigFacts;
+use crate::release::director::Shown;
+use series::Series;
+
+/// Time between two upkeeps.
+const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
+
+/// A series that was not set for so long is of a version that left the config, and is forgotten: all others are set right
+/// before they are rendered.
+const IDLE_MAX: Duration = Duration::from_secs(1);
+
+/// Where the numbers come from.
+#[derive(Clone, Debug)]
+pub struct Sources {
+    /// The table in force.
+    pub published: Published,
+    /// The counters.
+    pub registry: Arc<Registry>,
+    /// The start of the process's clock of milliseconds, as the data plane has it.
+    pub start: Instant,
+    /// What is known of the config file.
+    pub config: watch::Receiver<ConfigFacts>,
+    /// Why nothing can be written to the store; none while it can.
+    pub store_problem: watch::Receiver<Option<String>>,
+    /// Certificates.
+    pub tls: Arc<Sides>,
+    /// Rollouts under way.
+    pub rollouts: watch::Receiver<Vec<Shown>>,
+    /// What was lost of the logs.
+    pub logs: Logs,
+    /// What must live.
+    pub supervisor: Supervisor,
+}
+
+/// What was lost of the logs.
+#[derive(Clone, Debug, Default)]
+pub struct Logs {
+    /// The process's own.
+    pub process: Arc<Losses>,
+    /// The access log, if there is one: what could not be written. Workers count what found no room.
+    pub access: Option<Arc<Losses>>,
+}
+
+impl Logs {
+    /// Lines of the access log that were lost; `dropped` found no room.
+    #[must_use]
+    pub fn access_lost(&self, dropped: u64) -> u64 {
+        dropped + self.access.as_ref().map_or(0, |losses| losses.lines())
+    }
+}
+
+impl Sources {
+    /// Milliseconds on the process's clock.
+    #[must_use]
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+/// Renders the metrics.
+pub struct Exporter {
+    recorder: PrometheusRecorder,
+    rendered: PrometheusHandle,
+    process: metrics_process::Collector,
+    sources: Sources,
+    series: Mutex<Series>,
+}
+
+impl std::fmt::Debug for Exporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Exporter").finish_non_exhaustive()
+    }
+}
+
+impl Exporter {
+    /// An exporter of `sources`.
+    ///
+    /// # Errors
+    /// Never with the buckets of [`names::DURATION_BUCKETS`]: they are not empty.
+    pub fn new(sources: Sources) -> Result<Self, BuildError> {
+        let duration = Matcher::Full(names::REQUEST_DURATION.to_owned());
+        let builder = PrometheusBuilder::new().set_buckets_for_metric(duration, &names::DURATION_BUCKETS)?;
+        let recorder =
+            builder.idle_timeout(MetricKindMask::GAUGE | MetricKindMask::COUNTER, Some(IDLE_MAX)).build_recorder();
+        let process = metrics_process::Collector::default();
+        metrics::with_local_recorder(&recorder, || {
+            describe();
+            process.describe();
+        });
+        let rendered = recorder.handle();
+        Ok(Self { recorder, rendered, process, sources, series: Mutex::default() })
+    }
+
+    /// The metrics at this moment.
+    #[must_use]
+    pub fn render(&self) -> String {
+        self.update();
+        // The collector's counter has whole seconds, of which a rate makes steps; its gauge has fractions.
+        self.rendered
+            .render()
+            .replace("# TYPE process_cpu_seconds_total gauge", "# TYPE process_cpu_seconds_total counter")
+    }
+
+    /// Keeps the histograms small until `shutdown` ends.
+    pub async fn run(&self, shutdown: impl Future<Output = ()>) {
+        let mut ticks = tokio::time::interval(UPKEEP_INTERVAL);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                _ = ticks.tick() => {
+                    self.update();
+                    self.rendered.run_upkeep();
+                }
+            }
+        }
+    }
+
+    /// Where the numbers come from.
+    #[must_use]
+    pub fn sources(&self) -> &Sources {
+        &self.sources
+    }
+
+    fn update(&self) {
+        let table = self.sources.published.load_full();
+        let now_ms = self.sources.now_ms();
+        let good = self.sources.config.borrow().is_good();
+        let writable = self.sources.store_problem.borrow().is_none();
+        let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
+        metrics::with_local_recorder(&self.recorder, || {
+            series.update(&table, now_ms);
+            service::update(&table);
+            series.update_workers(&self.sources.registry.worker_totals());
+            series::update_parts(&self.sources.supervisor.views());
+            series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
+            series::update_admin(self.sources.registry.admin());
+            series::update_tls(&self.sources.tls.facts());
+            rollouts::update(&self.sources.rollouts.borrow());
+            #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
+            gauge!(names::REVISION).set(table.revision as f64);
+            gauge!(names::CONFIG_GOOD).set(if good { 1.0 } else { 0.0 });
+            counter!(names::STORE_MENDED).absolute(self.sources.registry.store_mended());
+            gauge!(names::STORE_WRITABLE).set(if writable { 1.0 } else { 0.0 });
+            gauge!(names::BUILD_INFO, "version" => env!("CARGO_PKG_VERSION")).set(1.0);
+            self.process.collect();
+        });
+    }
+}
+
+/// The help text of every metric.
+fn describe() {
+    use metrics::Unit::Seconds;
+    describe_counter!(names::REQUESTS, "Requests that a version answered, by class of the status code.");
+    describe_histogram!(names::REQUEST_DURATION, Seconds, "Time from a request's head to the end of its answer.");
+    describe_counter!(names::UPSTREAM_FAILURES, "Attempts that failed by the upstream's fault.");
+    describe_counter!(names::FIRST_ATTEMPTS, "First attempts of requests, by the version that they were made on.");
+    describe_counter!(names::RETRIES, "Requests that were sent once more, by the version of the first attempt.");
+    describe_gauge!(names::LONG_CONNECTIONS, "WebSockets and streams that are open on a version.");
+    describe_counter!(names::PASSED_ON, "Requests that left their version because it had no usable endpoint.");
+    describe_counter!(names::REFUSALS, "Requests that the proxy answered by itself, or hung up on.");
+    describe_counter!(names::ADMIN_REFUSALS, "Calls that the admin API refused, and connections that it closed.");
+    describe_gauge!(names::SPLIT_WEIGHT, "Share of a version, as configured and as in effect.");
+    describe_gauge!(names::REVISION, "The revision in force.");
+    describe_gauge!(names::ENDPOINT_HEALTHY, "Whether an endpoint takes requests.");
+    describe_gauge!(names::ENDPOINT_IN_FLIGHT, "Requests that an endpoint is answering.");
+    describe_gauge!(names::IN_FLIGHT, "Requests of a service that were decided and have not ended.");
+    describe_gauge!(names::QUEUED, "Requests that wait for a place among those in flight.");
+    describe_gauge!(names::HELD, "Requests that wait for the end of a hold.");
+    describe_gauge!(names::CONNECTIONS, "Open connections, from clients and to endpoints.");
+    describe_gauge!(names::PARKED_CONNECTIONS, "Client connections that are idle and keep no buffers.");
+    describe_gauge!(names::CONFIG_GOOD, "Whether the last read of the config file was good.");
+    describe_gauge!(names::STORE_WRITABLE, "Whether revisions can be written, as far as is known.");
+    describe_counter!(names::STORE_MENDED, "Times that files of the store were gone, and were made anew.");
+    describe_counter!(names::ACCEPT_PAUSES, "Times that a worker stopped accepting for want of room or descriptors.");
+    describe_counter!(
+        names::LOG_DROPPED,
+        "Lines of the access log that were lost: they found no room or could not be written."
+    );
+    describe_gauge!(names::PART_RUNNING, "Whether a thread or a task of the proxy runs and makes progress.");
+    describe_counter!(names::PART_ENDS, "Times that a thread or a task of the proxy has ended before its time.");
+    describe_counter!(names::OWN_LOG_DROPPED, "Lines of the process's own log that were lost, for the same reasons.");
+    describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
+    describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
+    describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
+    describe_gauge!(
+        names::JUDGE_EVIDENCE,
+        "log10 of E against the new version, by test; it is turned back when one is at test=alarm."
+    );
+    describe_gauge!(names::TLS_GOOD, "Whether the last read of the TLS files of a place in the config was good.");
+    describe_gauge!(names::CERTIFICATE_EXPIRY, Seconds, "When a certificate in use ends, in seconds since 1970.");
+    describe_gauge!(names::BUILD_INFO, "The version of the program, in a label.");
+}

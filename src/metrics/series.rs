@@ -1,0 +1,230 @@
+//! The time series of one table: handles resolved once per version, and what they said last.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
+
+use super::Logs;
+use crate::control::effective::{Share, shares};
+use crate::stats::latency::bucket_middle;
+use crate::stats::{
+    AdminStats, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals,
+    names,
+};
+use crate::supervise::{PartState, PartView};
+use crate::table::{Endpoint, Name, Service, Table, Version};
+use crate::tls::SideFacts;
+
+/// All series of the versions of a table.
+#[derive(Default)]
+pub(crate) struct Series {
+    /// The table that the handles belong to. Held, so that its address cannot become another table's.
+    table: Option<Arc<Table>>,
+    versions: HashMap<(Name, Name), VersionSeries>,
+}
+
+/// The series of one version.
+struct VersionSeries {
+    labels: Vec<Label>,
+    configured: Gauge,
+    effective: Gauge,
+    connections: Gauge,
+    endpoints: Vec<EndpointSeries>,
+    counted: Option<Counted>,
+}
+
+struct EndpointSeries {
+    healthy: Gauge,
+    in_flight: Gauge,
+}
+
+/// What was counted of a version. All series are there from the beginning, so that ratios are numbers before the first
+/// failure; but not those of idle versions where there are [many](IDLE_VERSIONS_MAX).
+struct Counted {
+    codes: [Counter; CodeClass::ALL.len()],
+    failures: [Counter; UpstreamFailure::ALL.len()],
+    firsts: [Counter; FirstAttempt::ALL.len()],
+    retries: [Counter; Retry::ALL.len()],
+    /// Made with the first request: a ratio needs no latency, and it has most of the series.
+    duration: Option<Histogram>,
+    passed_on: Counter,
+    long_open: Gauge,
+    last: VersionTotals,
+}
+
+/// With more versions than this in the config, those that have had no request have no counters: some twenty of each, ten
+/// thousand series at zero, are what a scrape of a megabyte has room for.
+const IDLE_VERSIONS_MAX: usize = 500;
+
+impl Series {
+    /// Sets everything that `table` knows. Inside the local recorder.
+    pub(crate) fn update(&mut self, table: &Arc<Table>, now_ms: u64) {
+        if self.table.as_ref().is_none_or(|known| !Arc::ptr_eq(known, table)) {
+            self.resolve(table);
+        }
+        let few = self.versions.len() <= IDLE_VERSIONS_MAX;
+        for service in table.services() {
+            let shares = shares(service, |version| version.availability(now_ms));
+            for (version, share) in service.versions.iter().zip(shares) {
+                let key = (service.spec.name.clone(), version.name.clone());
+                if let Some(series) = self.versions.get_mut(&key) {
+                    series.update(version, &share, few);
+                }
+            }
+        }
+    }
+
+    /// Takes the handles of versions that stay and makes those of new ones.
+    fn resolve(&mut self, table: &Arc<Table>) {
+        let mut old = std::mem::take(&mut self.versions);
+        for service in table.services() {
+            for version in &service.versions {
+                let key = (service.spec.name.clone(), version.name.clone());
+                let counted = old.remove(&key).and_then(|series| series.counted);
+                self.versions.insert(key, VersionSeries { counted, ..VersionSeries::new(service, version) });
+            }
+        }
+        self.table = Some(Arc::clone(table));
+    }
+
+    /// Sets what belongs to no version. Inside the local recorder.
+    #[expect(clippy::unused_self, reason = "these few series need no handles kept")]
+    pub(crate) fn update_workers(&self, totals: &WorkerTotals) {
+        for (reason, count) in Refused::ALL.iter().zip(totals.refusals) {
+            counter!(names::REFUSALS, "reason" => reason.word()).absolute(count);
+        }
+        gauge!(names::CONNECTIONS, "side" => "client").set(float(totals.connections));
+        gauge!(names::PARKED_CONNECTIONS).set(float(totals.connections_parked));
+        counter!(names::ACCEPT_PAUSES).absolute(totals.accept_pauses);
+        for (kind, count) in TlsHandshake::ALL.iter().zip(totals.handshakes) {
+            counter!(names::TLS_HANDSHAKES, "kind" => kind.word()).absolute(count);
+        }
+    }
+}
+
+/// Sets how the parts of the process are. Inside the local recorder.
+pub(crate) fn update_parts(parts: &[PartView]) {
+    for part in parts {
+        let runs = part.state == PartState::Running;
+        gauge!(names::PART_RUNNING, "part" => part.name.clone()).set(if runs { 1.0 } else { 0.0 });
+        counter!(names::PART_ENDS, "part" => part.name.clone()).absolute(part.ends);
+    }
+}
+
+/// Sets what was lost of the logs. Inside the local recorder.
+pub(crate) fn update_logs(logs: &Logs, totals: &WorkerTotals) {
+    counter!(names::LOG_DROPPED).absolute(logs.access_lost(totals.log_dropped));
+    counter!(names::OWN_LOG_DROPPED).absolute(logs.process.lines());
+}
+
+/// Sets what the admin API refused, also what it never did: a ratio or an alert needs a series from the start. Inside the
+/// local recorder.
+pub(crate) fn update_admin(stats: &AdminStats) {
+    for (reason, count) in stats.refusals() {
+        counter!(names::ADMIN_REFUSALS, "reason" => reason.word()).absolute(count);
+    }
+}
+
+/// Sets what is known of certificates. Inside the local recorder.
+pub(crate) fn update_tls(sides: &[SideFacts]) {
+    for side in sides {
+        let place = || side.place.clone();
+        gauge!(names::TLS_GOOD, "place" => place()).set(if side.problems.is_empty() { 1.0 } else { 0.0 });
+        for certificate in &side.certificates {
+            // Of two for one name (ECDSA and RSA) the first to end is the one to know.
+            let of_name = side.certificates.iter().filter(|other| other.name == certificate.name);
+            let ends = of_name.map(|other| other.not_after).min().unwrap_or(certificate.not_after);
+            #[expect(clippy::cast_precision_loss, reason = "dates are far below 2^52 seconds")]
+            gauge!(names::CERTIFICATE_EXPIRY, "place" => place(), "name" => certificate.name.clone()).set(ends as f64);
+        }
+    }
+}
+
+impl VersionSeries {
+    fn new(service: &Service, version: &Version) -> Self {
+        let labels =
+            vec![Label::new("service", service.spec.name.shared()), Label::new("version", version.name.shared())];
+        let kind = |kind| gauge!(names::SPLIT_WEIGHT, with(&labels, "kind", kind));
+        Self {
+            configured: kind("configured"),
+            effective: kind("effective"),
+            connections: gauge!(names::CONNECTIONS, with(&labels, "side", "upstream")),
+            endpoints: version.endpoints.iter().map(|endpoint| EndpointSeries::new(endpoint, &labels)).collect(),
+            counted: None,
+            labels,
+        }
+    }
+
+    fn update(&mut self, version: &Version, share: &Share, few: bool) {
+        self.configured.set(version.weight.ratio());
+        self.effective.set(share.ratio);
+        let connections = version.endpoints.iter().map(|endpoint| u64::from(endpoint.stats.connections())).sum();
+        self.connections.set(float(connections));
+        for (series, endpoint) in self.endpoints.iter().zip(&version.endpoints) {
+            // One that waits for its probe is not well yet.
+            let healthy = !endpoint.drained && !endpoint.stats.rotation.is_out();
+            series.healthy.set(if healthy { 1.0 } else { 0.0 });
+            series.in_flight.set(f64::from(endpoint.stats.in_flight()));
+        }
+        if few || version.stats.is_used() {
+            let labels = &self.labels;
+            self.counted.get_or_insert_with(|| Counted::new(labels)).update(labels, version.stats.totals());
+        }
+    }
+}
+
+impl EndpointSeries {
+    fn new(endpoint: &Endpoint, labels: &[Label]) -> Self {
+        let labels = with(labels, "endpoint", endpoint.address.to_string());
+        let healthy = gauge!(names::ENDPOINT_HEALTHY, labels.clone());
+        Self { healthy, in_flight: gauge!(names::ENDPOINT_IN_FLIGHT, labels) }
+    }
+}
+
+impl Counted {
+    fn new(labels: &[Label]) -> Self {
+        let of = |name: &'static str, key, word: &'static str| counter!(name, with(labels, key, word));
+        Self {
+            codes: CodeClass::ALL.map(|class| of(names::REQUESTS, "code", class.word())),
+            failures: UpstreamFailure::ALL.map(|failure| of(names::UPSTREAM_FAILURES, "reason", failure.word())),
+            firsts: FirstAttempt::ALL.map(|ended| of(names::FIRST_ATTEMPTS, "outcome", ended.word())),
+            retries: Retry::ALL.map(|why| of(names::RETRIES, "reason", why.word())),
+            duration: None,
+            passed_on: counter!(names::PASSED_ON, labels.to_vec()),
+            long_open: gauge!(names::LONG_CONNECTIONS, labels.to_vec()),
+            last: VersionTotals::default(),
+        }
+    }
+
+    fn update(&mut self, labels: &[Label], totals: VersionTotals) {
+        set(&self.codes, &totals.codes);
+        set(&self.failures, &totals.failures);
+        set(&self.firsts, &totals.firsts);
+        set(&self.retries, &totals.retries);
+        self.passed_on.absolute(totals.passed_on);
+        self.long_open.set(float(totals.long_open));
+        let news = totals.latency.since(&self.last.latency);
+        for (bucket, count) in news.buckets.iter().enumerate().filter(|(_, count)| **count > 0) {
+            let seconds = float(bucket_middle(bucket)) / 1e6;
+            let duration = self.duration.get_or_insert_with(|| histogram!(names::REQUEST_DURATION, labels.to_vec()));
+            duration.record_many(seconds, usize::try_from(*count).unwrap_or(usize::MAX));
+        }
+        self.last = totals;
+    }
+}
+
+fn set(counters: &[Counter], counts: &[u64]) {
+    counters.iter().zip(counts).for_each(|(counter, count)| counter.absolute(*count));
+}
+
+/// The labels and one more.
+fn with(labels: &[Label], key: &'static str, value: impl Into<metrics::SharedString>) -> Vec<Label> {
+    labels.iter().cloned().chain([Label::new(key, value)]).collect()
+}
+
+pub(crate) fn float(count: u64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts that are looked at are far below 2^52")]
+    let float = count as f64;
+    float
+}

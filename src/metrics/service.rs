@@ -1,0 +1,19 @@
+//! The gauges of a service, whatever its versions.
+
+use metrics::{Gauge, gauge};
+
+use crate::stats::names;
+use crate::table::Table;
+
+use super::series::float;
+
+/// Sets the gauges of every service of `table` that has had a request. Inside the local recorder.
+pub(crate) fn update(table: &Table) {
+    for service in table.services().filter(|service| service.stats.is_used()) {
+        let totals = service.stats.totals();
+        let set = |gauge: Gauge, count| gauge.set(float(count));
+        set(gauge!(names::IN_FLIGHT, "service" => service.spec.name.shared()), totals.in_flight);
+        set(gauge!(names::QUEUED, "service" => service.spec.name.shared()), totals.queued);
+        set(gauge!(names::HELD, "service" => service.spec.name.shared()), totals.held);
+    }
+}

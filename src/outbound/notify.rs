@@ -1,0 +1,569 @@
+//! Tells people, or their machines, what rollouts do.
+//!
+//! Whoever has something to tell never waits: it goes into a queue, and from there into one for each target, so that a
+//! target that is slow or gone delays no other. A target gets its messages in order, one at a time; one that fails is
+//! sent again under the same number, after pauses that double, and at last given up. A queue that is full drops what is
+//! new: what it holds is the beginning of a story that its reader has not heard yet, and whoever reads the rest sees in
+//! the admin API how it went on.
+//!
+//! Targets are followed as the config changes, by name: a target whose URL or secret was mended goes on at once with what
+//! it holds. Secrets are read for each attempt, so that a file can be replaced at any time; a message that should be
+//! signed is never sent without.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
+
+use bytes::Bytes;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Map, Value};
+use tokio::sync::mpsc::error::TrySendError;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::timeout;
+
+use super::webhook::{Delivery, Poster, WebhookError};
+use crate::control::fault::chain;
+use crate::rollout::event::EventWord;
+use crate::rollout::release::{Notify, Webhook};
+use crate::table::Name;
+
+/// Messages that wait for one target, or for being handed out: a rollout has about ten to tell, an hour's outage of a
+/// receiver is outlived by several rollouts.
+const QUEUE_MAX: usize = 64;
+
+/// What the last messages get before the process ends.
+const GRACE: Duration = Duration::from_secs(3);
+
+/// Something to tell.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Message {
+    /// The word for what happened.
+    pub event: EventWord,
+    /// The message's number: the same for all targets and each time that it is sent.
+    pub id: String,
+    /// What happened, for machines.
+    pub json: Map<String, Value>,
+    /// The same for people; it becomes the key `text`, which is what Slack and its like show.
+    pub text: String,
+}
+
+/// What became of messages, each counted once for each target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// The target has them.
+    pub delivered: u64,
+    /// Given up.
+    pub failed: u64,
+    /// A queue was full.
+    pub dropped: u64,
+}
+
+#[derive(Debug, Default)]
+struct Tally {
+    delivered: AtomicU64,
+    failed: AtomicU64,
+    dropped: AtomicU64,
+}
+
+/// Takes what is to be told; clones share the queue.
+#[derive(Clone, Debug)]
+pub struct Notifier {
+    queue: mpsc::Sender<Arc<Letter>>,
+    tally: Arc<Tally>,
+}
+
+/// A message as it is sent.
+#[derive(Debug)]
+struct Letter {
+    event: EventWord,
+    id: String,
+    body: Bytes,
+}
+
+/// Brings messages to their targets; somebody has to [run](Courier::run) it.
+#[derive(Debug)]
+pub struct Courier {
+    queue: mpsc::Receiver<Arc<Letter>>,
+    targets: watch::Receiver<Vec<Arc<Notify>>>,
+    poster: Poster,
+    random: StdRng,
+    backoff: Backoff,
+    tally: Arc<Tally>,
+    lanes: HashMap<Name, Lane>,
+    running: JoinSet<()>,
+}
+
+/// The two ends: for those who tell, and for the task that brings it to `targets`. `random` spreads the retries.
+#[must_use]
+pub fn notifier(targets: watch::Receiver<Vec<Arc<Notify>>>, poster: Poster, random: StdRng) -> (Notifier, Courier) {
+    let (sender, queue) = mpsc::channel(QUEUE_MAX);
+    let tally = Arc::<Tally>::default();
+    let notifier = Notifier { queue: sender, tally: Arc::clone(&tally) };
+    let (lanes, running) = (HashMap::new(), JoinSet::new());
+    (notifier, Courier { queue, targets, poster, random, backoff: Backoff::USUAL, tally, lanes, running })
+}
+
+impl Notifier {
+    /// Tells all targets, some time. Never waits.
+    pub fn tell(&self, message: Message) {
+        let Message { event, id, mut json, text } = message;
+        json.insert("text".to_owned(), Value::String(text));
+        let body = Bytes::from(Value::Object(json).to_string());
+        let name = event.word();
+        if let Err(error) = self.queue.try_send(Arc::new(Letter { event, id, body })) {
+            self.tally.dropped.fetch_add(1, Relaxed);
+            let (letter, why) = match error {
+                TrySendError::Full(letter) => (letter, "too many wait already"),
+                TrySendError::Closed(letter) => (letter, "the process is about to end"),
+            };
+            tracing::warn!(event = name, id = letter.id, why, "a notification is dropped");
+        }
+    }
+
+    /// What became of messages so far.
+    #[must_use]
+    pub fn counts(&self) -> Counts {
+        let Tally { delivered, failed, dropped } = &*self.tally;
+        Counts { delivered: delivered.load(Relaxed), failed: failed.load(Relaxed), dropped: dropped.load(Relaxed) }
+    }
+}
+
+impl Courier {
+    /// Brings messages to their targets until `shutdown` ends or nobody can tell any more; then what is left has a few
+    /// seconds.
+    pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
+        tokio::pin!(shutdown);
+        self.adapt();
+        let mut followed = true;
+        loop {
+            tokio::select! {
+                // First the targets, then a message: what is told after a reload goes where the reload says.
+                biased;
+                () = &mut shutdown => break,
+                changed = self.targets.changed(), if followed => {
+                    followed = changed.is_ok();
+                    self.adapt();
+                }
+                letter = self.queue.recv() => match letter {
+                    Some(letter) => self.hand_out(&letter),
+                    None => break,
+                },
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Makes lanes for the targets that there are.
+    fn adapt(&mut self) {
+        let targets = self.targets.borrow_and_update().clone();
+        let mut before = std::mem::take(&mut self.lanes);
+        for target in targets {
+            // One that has ended did so by a bug, with the message that it had.
+            let lane = before.remove(&target.name).filter(|lane| !lane.running.is_finished());
+            let lane = lane.unwrap_or_else(|| self.begin(&target));
+            lane.target.send_if_modified(|known| {
+                let changed = **known != *target;
+                known.clone_from(&target);
+                changed
+            });
+            self.lanes.insert(target.name.clone(), lane);
+        }
+        before.into_values().for_each(|lane| lane.running.abort());
+    }
+
+    fn begin(&mut self, target: &Arc<Notify>) -> Lane {
+        let (sender, queue) = mpsc::channel(QUEUE_MAX);
+        let (settings, followed) = watch::channel(Arc::clone(target));
+        let carrier = Carrier {
+            queue,
+            target: followed,
+            poster: self.poster.clone(),
+            random: StdRng::from_rng(&mut self.random),
+            backoff: self.backoff,
+            tally: Arc::clone(&self.tally),
+        };
+        Lane { queue: sender, target: settings, running: self.running.spawn(carrier.run()) }
+    }
+
+    fn hand_out(&mut self, letter: &Arc<Letter>) {
+        // The results of lanes that were ended are not kept.
+        while self.running.try_join_next().is_some() {}
+        if self.lanes.values().any(|lane| lane.running.is_finished()) {
+            self.adapt();
+        }
+        for (target, lane) in &self.lanes {
+            if !lane.target.borrow().events.contains(&letter.event) {
+                continue;
+            }
+            if lane.queue.try_send(Arc::clone(letter)).is_err() {
+                self.tally.dropped.fetch_add(1, Relaxed);
+                let (event, id, why) = (letter.event.word(), &letter.id, "too many wait for this target already");
+                tracing::warn!(target_name = target.as_str(), event, id, why, "a notification is dropped");
+            }
+        }
+    }
+
+    async fn finish(&mut self) {
+        while let Ok(letter) = self.queue.try_recv() {
+            self.hand_out(&letter);
+        }
+        // Each lane ends after what it holds.
+        self.lanes.clear();
+        let all = async { while self.running.join_next().await.is_some() {} };
+        if timeout(GRACE, all).await.is_err() {
+            tracing::warn!("the process ends before all notifications were delivered");
+        }
+    }
+}
+
+/// The way to one target.
+#[derive(Debug)]
+struct Lane {
+    queue: mpsc::Sender<Arc<Letter>>,
+    target: watch::Sender<Arc<Notify>>,
+    running: AbortHandle,
+}
+
+/// Walks that way.
+struct Carrier {
+    queue: mpsc::Receiver<Arc<Letter>>,
+    target: watch::Receiver<Arc<Notify>>,
+    poster: Poster,
+    random: StdRng,
+    backoff: Backoff,
+    tally: Arc<Tally>,
+}
+
+/// An attempt that failed.
+#[derive(Debug, thiserror::Error)]
+enum AttemptError {
+    #[error("cannot read the secret in {}; nothing is sent without its signature", .file.display())]
+    Secret {
+        file: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("found no secret in {}, want one line; nothing is sent without its signature", .0.display())]
+    NoSecret(PathBuf),
+    #[error(transparent)]
+    Webhook(#[from] WebhookError),
+}
+
+impl AttemptError {
+    fn may_pass(&self) -> bool {
+        match self {
+            // Somebody may be replacing the file at this moment.
+            Self::Secret { .. } | Self::NoSecret(_) => true,
+            Self::Webhook(error) => error.may_pass(),
+        }
+    }
+}
+
+impl Carrier {
+    async fn run(mut self) {
+        while let Some(letter) = self.queue.recv().await {
+            self.deliver(&letter).await;
+        }
+    }
+
+    async fn deliver(&mut self, letter: &Letter) {
+        let mut retries = 0;
+        loop {
+            let target = Arc::clone(&self.target.borrow_and_update());
+            let Err(error) = self.attempt(&target, letter).await else {
+                self.tally.delivered.fetch_add(1, Relaxed);
+                return;
+            };
+            let (target_name, event, id, line) = (target.name.as_str(), letter.event.word(), &letter.id, chain(&error));
+            if retries >= target.retries || !error.may_pass() {
+                self.tally.failed.fetch_add(1, Relaxed);
+                tracing::error!(target_name, event, id, error = line, "a notification is given up");
+                return;
+            }
+            let pause = self.backoff.pause(retries, self.random.random());
+            tracing::warn!(target_name, event, id, error = line, ?pause, "a notification will be sent again");
+            retries += 1;
+            self.wait(pause).await;
+        }
+    }
+
+    /// Waits, but no longer once the target is another one.
+    async fn wait(&mut self, pause: Duration) {
+        let changed = async {
+            if self.target.changed().await.is_err() {
+                // It will not change any more.
+                std::future::pending::<()>().await;
+            }
+        };
+        let _changed_or_over = timeout(pause, changed).await;
+    }
+
+    async fn attempt(&self, target: &Notify, letter: &Letter) -> Result<(), AttemptError> {
+        let secret = match &target.secret_file {
+            Some(file) => Some(secret(file.clone()).await?),
+            None => None,
+        };
+        let Letter { event, id, body } = letter;
+        let delivery = Delivery { event: event.word(), id, body: body.clone(), secret: secret.as_deref() };
+        let webhook = Webhook { url: target.url.clone(), timeout: target.timeout };
+        self.poster.post(&webhook, &delivery).await?;
+        Ok(())
+    }
+}
+
+/// The secret in a file, without the space and the line's end around it.
+async fn secret(file: PathBuf) -> Result<Vec<u8>, AttemptError> {
+    let path = file.clone();
+    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
+    match read.map_err(io::Error::other).and_then(|read| read) {
+        Ok(bytes) if bytes.trim_ascii().is_empty() => Err(AttemptError::NoSecret(file)),
+        Ok(bytes) => Ok(bytes.trim_ascii().to_vec()),
+        Err(source) => Err(AttemptError::Secret { file, source }),
+    }
+}
+
+/// The pauses between attempts.
+#[derive(Clone, Copy, Debug)]
+struct Backoff {
+    shortest: Duration,
+    longest: Duration,
+}
+
+impl Backoff {
+    /// Short enough for a restart of the receiver, long enough to be no load on one that is ill.
+    const USUAL: Self = Self { shortest: Duration::from_secs(1), longest: Duration::from_secs(60) };
+
+    /// The pause before retry number `retry`, from 0: it doubles, and the upper half of it is by `chance`, 0 to 1, so that
+    /// many senders do not come back at the same moment.
+    fn pause(self, retry: u32, chance: f64) -> Duration {
+        let doubled = 2u32.checked_pow(retry.saturating_add(1)).and_then(|factor| self.shortest.checked_mul(factor));
+        let longest = doubled.unwrap_or(self.longest).min(self.longest);
+        longest.mul_f64(0.5 + 0.5 * chance)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use std::path::Path;
+
+    use tokio::sync::oneshot;
+    use tokio::task::JoinHandle;
+
+    use super::super::fixture::{Act, Seen, Server};
+    use super::super::sign::{SIGNATURE, TIMESTAMP, signature};
+    use super::super::webhook::{DELIVERY, EVENT};
+
+    const LONG: Duration = Duration::from_secs(60);
+    const QUICK: Backoff = Backoff { shortest: Duration::from_millis(5), longest: Duration::from_millis(20) };
+
+    fn target(name: &str, server: &Server, retries: u32) -> Notify {
+        let url = format!("http://{}/{name}", server.address).parse().unwrap();
+        Notify {
+            name: Name::new(name).unwrap(),
+            url,
+            secret_file: None,
+            timeout: LONG,
+            retries,
+            events: EventWord::usual(),
+        }
+    }
+
+    fn message(id: &str) -> Message {
+        let json = serde_json::json!({"service": "shop"});
+        let Value::Object(json) = json else { unreachable!() };
+        Message { event: EventWord::Advanced, id: id.to_owned(), json, text: "shop: v2 gets 10 %".to_owned() }
+    }
+
+    /// A courier at work.
+    struct AtWork {
+        notifier: Notifier,
+        targets: watch::Sender<Vec<Arc<Notify>>>,
+        shutdown: oneshot::Sender<()>,
+        running: JoinHandle<()>,
+    }
+
+    impl AtWork {
+        fn new(targets: impl IntoIterator<Item = Notify>, backoff: Backoff) -> Self {
+            let (targets, followed) = watch::channel(targets.into_iter().map(Arc::new).collect());
+            let (notifier, courier) = notifier(followed, Poster::default(), StdRng::seed_from_u64(7));
+            let (shutdown, ended) = oneshot::channel::<()>();
+            let mut courier = Courier { backoff, ..courier };
+            let running = tokio::spawn(async move { courier.run(async { drop(ended.await) }).await });
+            Self { notifier, targets, shutdown, running }
+        }
+
+        /// Ends it, and says what became of the messages.
+        async fn end(self) -> Counts {
+            self.shutdown.send(()).unwrap();
+            self.running.await.unwrap();
+            self.notifier.counts()
+        }
+    }
+
+    fn id(seen: &Seen) -> &str {
+        seen.header(DELIVERY).unwrap()
+    }
+
+    #[test]
+    fn pauses_double_within_their_bounds() {
+        let pause = |retry, chance| Backoff::USUAL.pause(retry, chance).as_millis();
+        assert_eq!(
+            [0, 1, 4, 5, 40, u32::MAX].map(|retry| pause(retry, 0.0)),
+            [1000, 2000, 16_000, 30_000, 30_000, 30_000]
+        );
+        assert_eq!([0, 1, 4, 5, 40].map(|retry| pause(retry, 1.0)), [2000, 4000, 32_000, 60_000, 60_000]);
+    }
+
+    #[tokio::test]
+    async fn a_message_is_sent_again_under_its_number_until_it_is_taken_and_then_the_next() {
+        let busy = || Act::answer("503 Busy", "");
+        let ok = || Act::answer("200 OK", "");
+        let mut server =
+            Server::new([busy(), Act::raw("garbage\r\n\r\n"), Act::answer("429 Many", ""), ok(), ok()]).await;
+        let work = AtWork::new([target("chat", &server, 3)], QUICK);
+        work.notifier.tell(message("m-1"));
+        work.notifier.tell(message("m-2"));
+        let mut ids = Vec::new();
+        for _ in 0..5 {
+            let seen = server.seen().await;
+            let body: Value = serde_json::from_str(&seen.body).unwrap();
+            assert_eq!(body, serde_json::json!({"service": "shop", "text": "shop: v2 gets 10 %"}));
+            assert_eq!((seen.line.as_str(), seen.header(EVENT)), ("POST /chat HTTP/1.1", Some("advanced")));
+            ids.push(id(&seen).to_owned());
+        }
+        assert_eq!(ids, ["m-1", "m-1", "m-1", "m-1", "m-2"]);
+        assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
+    }
+
+    #[tokio::test]
+    async fn it_is_given_up_after_its_retries_or_when_told_that_it_is_wrong() {
+        let bad = || Act::answer("500 Oh", "");
+        let acts = [bad(), bad(), bad(), Act::answer("404 No", ""), Act::answer("200 OK", "")];
+        let mut server = Server::new(acts).await;
+        let work = AtWork::new([target("chat", &server, 2)], QUICK);
+        ["m-1", "m-2", "m-3"].iter().for_each(|id| work.notifier.tell(message(id)));
+        for wanted in ["m-1", "m-1", "m-1", "m-2", "m-3"] {
+            assert_eq!(id(&server.seen().await), wanted);
+        }
+        assert_eq!(work.end().await, Counts { delivered: 1, failed: 2, dropped: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_target_that_hangs_delays_no_other_and_drops_what_is_too_much() {
+        let mut hung = Server::new([Act::Hang]).await;
+        let count = QUEUE_MAX + 3;
+        let mut good = Server::new(vec![Act::answer("200 OK", ""); count]).await;
+        let work = AtWork::new([target("hung", &hung, 9), target("good", &good, 0)], QUICK);
+        for number in 0..count {
+            let id_sent = format!("m-{number}");
+            work.notifier.tell(message(&id_sent));
+            assert_eq!(id(&good.seen().await), id_sent);
+            if number == 0 {
+                // From here on, nothing leaves its queue.
+                hung.seen().await;
+            }
+        }
+        assert_eq!(work.notifier.counts().dropped, 2);
+        work.running.abort();
+    }
+
+    #[tokio::test]
+    async fn the_sender_never_waits() {
+        let (_targets, followed) = watch::channel(Vec::new());
+        let (notifier, courier) = notifier(followed, Poster::default(), StdRng::seed_from_u64(7));
+        (0..=QUEUE_MAX).for_each(|_| notifier.tell(message("m")));
+        assert_eq!(notifier.counts().dropped, 1);
+        drop(courier);
+        // Nor when nobody listens any more.
+        notifier.tell(message("m"));
+        assert_eq!(notifier.counts().dropped, 2);
+    }
+
+    #[tokio::test]
+    async fn secrets_are_read_each_time_and_nothing_is_sent_without() {
+        fn signed_by(seen: &Seen, secret: &str) -> bool {
+            let timestamp = seen.header(TIMESTAMP).unwrap().parse().unwrap();
+            seen.header(SIGNATURE) == Some(signature(secret.as_bytes(), timestamp, seen.body.as_bytes()).as_str())
+        }
+        fn replace(file: &Path, text: &str) {
+            std::fs::write(file.with_extension("new"), text).unwrap();
+            std::fs::rename(file.with_extension("new"), file).unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("secret");
+        let ok = || Act::answer("200 OK", "");
+        let mut server = Server::new([ok(), ok(), ok()]).await;
+        let without = Notify { secret_file: Some(file.clone()), ..target("chat", &server, 0) };
+        let with_time = Notify { retries: u32::MAX, ..without.clone() };
+        let work = AtWork::new([without], QUICK);
+        work.notifier.tell(message("m-1"));
+        while work.notifier.counts().failed == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        work.targets.send_replace(vec![Arc::new(with_time)]);
+        work.notifier.tell(message("m-2"));
+        replace(&file, "first\n");
+        let seen = server.seen().await;
+        assert!(id(&seen) == "m-2" && signed_by(&seen, "first"), "{seen:?}");
+        replace(&file, "second");
+        work.notifier.tell(message("m-3"));
+        let seen = server.seen().await;
+        assert!(id(&seen) == "m-3" && signed_by(&seen, "second"), "{seen:?}");
+        assert_eq!(work.end().await, Counts { delivered: 2, failed: 1, dropped: 0 });
+    }
+
+    #[tokio::test]
+    async fn targets_follow_the_config_and_a_mended_one_goes_on_at_once() {
+        let never = Backoff { shortest: LONG * 60, longest: LONG * 60 };
+        let ok = || Act::answer("200 OK", "");
+        let mut ill = Server::new([Act::answer("500 Oh", "")]).await;
+        let (mut well, mut other) = (Server::new([ok(), ok()]).await, Server::new([ok()]).await);
+        let work = AtWork::new([target("chat", &ill, 9)], never);
+        work.notifier.tell(message("m-1"));
+        assert_eq!(id(&ill.seen().await), "m-1");
+        work.targets.send_replace(vec![Arc::new(target("chat", &well, 9))]);
+        assert_eq!(id(&well.seen().await), "m-1");
+        while work.notifier.counts().delivered == 0 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        work.targets.send_replace(vec![Arc::new(target("pager", &other, 9))]);
+        work.notifier.tell(message("m-2"));
+        assert_eq!(id(&other.seen().await), "m-2");
+        assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
+    }
+
+    #[tokio::test]
+    async fn a_target_is_told_of_what_it_wants_to_know() {
+        let ok = || Act::answer("200 OK", "");
+        let (mut pager, mut log) = (Server::new([ok()]).await, Server::new([ok(), ok(), ok()]).await);
+        let urgent = Notify { events: vec![EventWord::Waiting], ..target("pager", &pager, 0) };
+        let all = Notify { events: EventWord::ALL.into(), ..target("log", &log, 0) };
+        let work = AtWork::new([urgent, all], QUICK);
+        for (id, event) in [("m-1", EventWord::Progress), ("m-2", EventWord::Waiting), ("m-3", EventWord::Finished)] {
+            work.notifier.tell(Message { event, ..message(id) });
+        }
+        assert_eq!((id(&log.seen().await), id(&log.seen().await), id(&log.seen().await)), ("m-1", "m-2", "m-3"));
+        assert_eq!(id(&pager.seen().await), "m-2");
+        assert_eq!(
+            work.end().await,
+            Counts { delivered: 4, failed: 0, dropped: 0 },
+            "what it does not want is not dropped"
+        );
+    }
+
+    #[tokio::test]
+    async fn what_was_told_last_is_delivered_before_the_end() {
+        let mut server = Server::new([Act::answer("200 OK", ""), Act::answer("200 OK", "")]).await;
+        let work = AtWork::new([target("chat", &server, 0)], QUICK);
+        ["m-1", "m-2"].iter().for_each(|id| work.notifier.tell(message(id)));
+        assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
+        assert_eq!((id(&server.seen().await), id(&server.seen().await)), ("m-1", "m-2"));
+    }
+}

@@ -1,0 +1,286 @@
+//! Requests of our own that a candidate has to answer well before users' requests reach it.
+//!
+//! They are met by an endpoint as users' requests are, in the version's protocol and TLS, but go straight to it: no route,
+//! no split, no count.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, USER_AGENT};
+use http::{HeaderValue, Method, Request, StatusCode};
+use http_body_util::Full;
+use tokio::time::timeout;
+
+use super::client::{ExchangeError, Peer, Question, beginning};
+use super::excerpt::first;
+use crate::control::fault::chain;
+use crate::rollout::release::SmokeRequest;
+use crate::table::health::StatusRange;
+use crate::table::spec::VersionSpec;
+use crate::tls::Clients;
+
+/// Who asks: origins tell these from users by it.
+const AGENT: &str = concat!("pointsman-smoke/", env!("CARGO_PKG_VERSION"));
+
+/// As much of a body is looked at; a page is smaller, and a download is no smoke request.
+const BODY_BYTES_MAX: usize = 64 * 1024;
+
+/// As much of it is told in an error.
+const TOLD_CHARS_MAX: usize = 200;
+
+/// A request that was not answered as it should be.
+#[derive(Debug, thiserror::Error)]
+#[error("smoke request {number} ({method} {path}) to {endpoint}")]
+pub struct SmokeError {
+    /// Which one, from 1.
+    pub number: usize,
+    /// Its method.
+    pub method: Method,
+    /// Its path and query.
+    pub path: String,
+    /// Whom it was sent to.
+    pub endpoint: SocketAddr,
+    /// What came in place of what is wanted.
+    #[source]
+    pub fault: SmokeFault,
+}
+
+/// What came in place of a good answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SmokeFault {
+    /// No answer.
+    #[error(transparent)]
+    Exchange(#[from] ExchangeError),
+    /// Not all of it in time.
+    #[error("no whole answer within {0:?}")]
+    Timeout(Duration),
+    /// Another status.
+    #[error("status {}, want {want}{}", .found.as_u16(), and_body(.body))]
+    Status {
+        /// The status.
+        found: StatusCode,
+        /// The good ones.
+        want: String,
+        /// The beginning of the body.
+        body: String,
+    },
+    /// Another body.
+    #[error("found the body {found:?}, want a match of {want:?} in its first 64 KiB")]
+    Body {
+        /// Its beginning.
+        found: String,
+        /// The pattern.
+        want: String,
+    },
+}
+
+impl SmokeError {
+    /// The error and its causes, on one line.
+    #[must_use]
+    pub fn line(&self) -> String {
+        chain(self)
+    }
+}
+
+/// Sends `requests` to an endpoint of `version`, one after the other, each over a connection of its own.
+///
+/// # Errors
+/// [`SmokeError`] for the first that is not answered as it should be.
+pub async fn check(
+    requests: &[SmokeRequest],
+    endpoint: SocketAddr,
+    version: &VersionSpec,
+    clients: &Arc<Clients>,
+) -> Result<(), SmokeError> {
+    let peer = Peer { address: endpoint, protocol: version.protocol, tls: version.tls.as_deref(), clients };
+    for (index, request) in requests.iter().enumerate() {
+        send(request, peer).await.map_err(|fault| SmokeError {
+            number: index + 1,
+            method: request.method.clone(),
+            path: request.path.to_string(),
+            endpoint,
+            fault,
+        })?;
+    }
+    Ok(())
+}
+
+async fn send(request: &SmokeRequest, peer: Peer<'_>) -> Result<(), SmokeFault> {
+    let asking = peer.ask(question(request, peer.address), async |answer| {
+        let (head, body) = answer.into_parts();
+        let mut bytes = Vec::new();
+        beginning(body, BODY_BYTES_MAX, &mut bytes).await?;
+        Ok((head.status, bytes))
+    });
+    let asked = timeout(request.timeout, asking).await;
+    let (status, body) = asked.map_err(|_late| SmokeFault::Timeout(request.timeout))??;
+    judge(request, status, &body)
+}
+
+fn question(smoke: &SmokeRequest, address: SocketAddr) -> Question {
+    let mut request = Request::new(Full::<Bytes>::default());
+    *request.method_mut() = smoke.method.clone();
+    let headers = request.headers_mut();
+    for (name, value) in &smoke.headers {
+        headers.append(name, value.clone());
+    }
+    headers.entry(USER_AGENT).or_insert(HeaderValue::from_static(AGENT));
+    // An address with its port has no character that a header cannot have.
+    let own = || HeaderValue::from_str(&address.to_string()).unwrap_or(HeaderValue::from_static(""));
+    let host = headers.remove(HOST).unwrap_or_else(own);
+    Question { host, path: smoke.path.clone(), request }
+}
+
+fn judge(request: &SmokeRequest, found: StatusCode, body: &[u8]) -> Result<(), SmokeFault> {
+    let expected = |range: &StatusRange| (range.first..=range.last).contains(&found.as_u16());
+    if !request.expect.iter().any(expected) {
+        let want = request.expect.iter().map(range).collect::<Vec<_>>().join(", ");
+        return Err(SmokeFault::Status { found, want, body: first(body, TOLD_CHARS_MAX) });
+    }
+    match &request.body {
+        Some(pattern) if !pattern.is_match(&String::from_utf8_lossy(body)) => {
+            Err(SmokeFault::Body { found: first(body, TOLD_CHARS_MAX), want: pattern.to_string() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// `204` or `200-299`
+fn range(range: &StatusRange) -> String {
+    let StatusRange { first, last } = range;
+    if first == last { first.to_string() } else { format!("{first}-{last}") }
+}
+
+fn and_body(body: &str) -> String {
+    if body.is_empty() { String::new() } else { format!("; its body begins with {body:?}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use http::{HeaderName, Response};
+    use hyper_util::rt::{TokioExecutor, TokioIo};
+    use regex::Regex;
+    use tokio::net::TcpListener;
+
+    use super::super::fixture::{Act, Server};
+    use crate::table::Name;
+    use crate::table::spec::Protocol;
+    use crate::tls::{Alpn, ClientSettings, Trust};
+
+    fn smoke(path: &'static str) -> SmokeRequest {
+        SmokeRequest {
+            method: Method::GET,
+            path: path.parse().unwrap(),
+            headers: Vec::new(),
+            expect: vec![StatusRange::SUCCESS, StatusRange { first: 404, last: 404 }],
+            body: None,
+            timeout: Duration::from_secs(60),
+        }
+    }
+
+    fn version() -> VersionSpec {
+        VersionSpec::new(Name::new("v2").unwrap(), Vec::new())
+    }
+
+    /// Sends `request` to somebody who acts like this.
+    async fn sent(request: SmokeRequest, act: Act) -> Result<(), String> {
+        let server = Server::new([act]).await;
+        let checked = check(&[request], server.address, &version(), &Arc::default()).await;
+        checked.map_err(|error| error.line().replace(&server.address.to_string(), "ENDPOINT"))
+    }
+
+    fn with_body(pattern: &str) -> SmokeRequest {
+        SmokeRequest { body: Some(Regex::new(pattern).unwrap()), ..smoke("/") }
+    }
+
+    #[tokio::test]
+    async fn good_answers_pass_each_over_its_own_connection() {
+        let mut server = Server::new([Act::answer("200 OK", "hi"), Act::answer("404 No", "")]).await;
+        let host = (HeaderName::from_static("host"), HeaderValue::from_static("shop.example"));
+        let agent = (USER_AGENT, HeaderValue::from_static("me"));
+        let second = SmokeRequest { headers: vec![host, agent], method: Method::POST, ..smoke("/b?c=1") };
+        check(&[smoke("/a"), second], server.address, &version(), &Arc::default()).await.unwrap();
+        let (first, second) = (server.seen().await, server.seen().await);
+        assert_eq!((first.line.as_str(), second.line.as_str()), ("GET /a HTTP/1.1", "POST /b?c=1 HTTP/1.1"));
+        let address = server.address.to_string();
+        assert_eq!((first.header("host"), first.header("user-agent")), (Some(address.as_str()), Some(AGENT)));
+        assert_eq!((second.header("host"), second.header("user-agent")), (Some("shop.example"), Some("me")));
+    }
+
+    #[tokio::test]
+    async fn the_first_bad_answer_says_which_and_why() {
+        let server = Server::new([Act::answer("200 OK", ""), Act::answer("500 Oh", "no\ndb"), Act::Hang]).await;
+        let checked =
+            check(&[smoke("/a"), smoke("/b"), smoke("/c")], server.address, &version(), &Arc::default()).await;
+        let line = checked.unwrap_err().line();
+        let wanted = format!(
+            "smoke request 2 (GET /b) to {}: status 500, want 200-299, 404; its body begins with \"no | db\"",
+            server.address
+        );
+        assert_eq!(line, wanted);
+    }
+
+    #[tokio::test]
+    async fn the_body_has_to_match_in_its_beginning() {
+        sent(with_body("^ver.*2$"), Act::answer("200 OK", "version 2")).await.unwrap();
+        let line = sent(with_body("3"), Act::answer("200 OK", "version 2")).await.unwrap_err();
+        let wanted = "smoke request 1 (GET /) to ENDPOINT: \
+             found the body \"version 2\", want a match of \"3\" in its first 64 KiB";
+        assert_eq!(line, wanted);
+        // An endless one is read so far and no further.
+        sent(with_body("abcdef"), Act::Endless("200 OK")).await.unwrap();
+        assert!(sent(with_body("x"), Act::Endless("200 OK")).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_is_no_whole_answer_fails() {
+        let hasty = || SmokeRequest { timeout: Duration::from_millis(200), ..smoke("/") };
+        let slow_body = Act::raw_open("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+        for act in [Act::Hang, slow_body] {
+            let line = sent(hasty(), act).await.unwrap_err();
+            assert_eq!(line, "smoke request 1 (GET /) to ENDPOINT: no whole answer within 200ms");
+        }
+        let broken = Act::raw("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+        for act in [broken, Act::raw("garbage\r\n\r\n"), Act::raw("")] {
+            let line = sent(smoke("/"), act).await.unwrap_err();
+            assert!(line.contains("ENDPOINT: no HTTP answer: "), "{line}");
+        }
+        let error = check(&[smoke("/")], Server::nobody(), &version(), &Arc::default()).await.unwrap_err();
+        assert!(error.line().contains(": no connection: "), "{}", error.line());
+    }
+
+    #[tokio::test]
+    async fn http2_and_tls_are_spoken_as_the_version_says() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let endpoint = listener.local_addr().unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let echo = hyper::service::service_fn(|request: Request<hyper::body::Incoming>| async move {
+                Ok::<_, std::convert::Infallible>(Response::new(format!("{} {:?}", request.uri(), request.version())))
+            });
+            let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+            builder.serve_connection(TokioIo::new(stream), echo).await
+        });
+        let host = (HOST, HeaderValue::from_static("shop.example"));
+        let wanted = SmokeRequest { headers: vec![host], ..with_body("^http://shop.example/ HTTP/2.0$") };
+        let spec = VersionSpec { protocol: Protocol::Http2, ..version() };
+        check(&[wanted], endpoint, &spec, &Arc::default()).await.unwrap();
+
+        let (mut server, ca) = Server::secure("shop.example", [Act::answer("200 OK", "")]).await;
+        let settings = Arc::new(ClientSettings {
+            trust: Trust::Ca(ca.path().to_owned()),
+            identity: None,
+            server_name: Some("shop.example".to_owned()),
+            alpn: vec![Alpn::Http11],
+        });
+        let clients = Arc::new(Clients::default());
+        clients.prepare([("here".to_owned(), &settings)]).unwrap();
+        let spec = VersionSpec { tls: Some(settings), ..version() };
+        check(&[smoke("/tls")], server.address, &spec, &clients).await.unwrap();
+        assert_eq!(server.seen().await.line, "GET /tls HTTP/1.1");
+    }
+}

@@ -1,0 +1,264 @@
+//! How a move is made to happen: stored with its split, then its task begun, then told.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::desk::By;
+use super::director::{Director, KEPT, now_ms};
+use super::duty::Duty;
+use super::provenance;
+use super::run::Run;
+use super::saved::Event;
+use super::view;
+use super::view::RolloutView;
+use crate::control::change::Change;
+use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
+use crate::control::publish::Published;
+use crate::control::rollout_change::RolloutChange;
+use crate::outbound::notify::Message;
+use crate::rollout::event::{Cause, Ending, EventWord, Happened, Move, Pause};
+use crate::rollout::run::{Phase, Rollout};
+use crate::rollout::stage::{Answer, Task};
+use crate::table::{Name, Weight};
+
+impl Director {
+    /// Makes a move happen: stores it with its split, then begins its task and tells everybody. If it cannot be stored,
+    /// the rollout is as it was.
+    pub(crate) async fn advance(
+        &mut self,
+        id: u64,
+        decide: impl FnOnce(&mut Rollout) -> Option<Move>,
+        by: Option<&By>,
+    ) -> Result<(), ApplyError> {
+        let now = self.now();
+        let Some(run) = self.running.get(&id) else { return Ok(()) };
+        let mut next = run.rollout.clone();
+        let Some(made) = decide(&mut next) else {
+            // Answers may change what is waited for without a move.
+            if let Some(run) = self.running.get_mut(&id) {
+                run.rollout = next;
+            }
+            return Ok(());
+        };
+        if made.happened != Happened::AskedAgain {
+            let event = event(run, made, now, by);
+            let applied = self.record(id, &next, made, (event, by)).await?;
+            tracing::info!(rollout = id, revision = applied.revision, "a rollout has moved");
+        }
+        if let Some(run) = self.running.get_mut(&id) {
+            run.rollout = next;
+            // A hook that runs when somebody pauses may end; its answer is not asked for any more.
+            if !matches!(run.rollout.phase(), Phase::Paused { .. }) {
+                run.does(None);
+            }
+        }
+        self.begin(id, made.task);
+        self.close(id).await;
+        // At once: a shift that comes before the next look has to be told what it pauses.
+        self.show();
+        Ok(())
+    }
+
+    /// Stores the state after a move, and puts its split in force.
+    async fn record(
+        &mut self,
+        id: u64,
+        next: &Rollout,
+        made: Move,
+        (event, by): (Event, Option<&By>),
+    ) -> Result<Applied, ApplyError> {
+        let Some(run) = self.running.get_mut(&id) else { return Err(Gone.into()) };
+        let mut saved = run.saved.clone();
+        (saved.phase, saved.slots) = (next.phase(), next.weight().slots());
+        saved.finished_at_ms = saved.is_finished().then_some(event.at_ms);
+        saved.waits_for = made.task.and_then(|task| run.need_of(task));
+        let revision_after = self.means.published.load().revision + 1;
+        let moves = made.weight.is_some();
+        saved.note(Event { revision: moves.then_some(revision_after), ..event.clone() });
+        let state = serde_json::to_string(&saved).unwrap_or_default();
+        let mut change = run.change(made.weight, made.task, &self.means.published.load());
+        change.state = state.into();
+        // A candidate without a share is one that was turned back: none begins with it.
+        let is_back = made.weight == Some(Weight::ZERO);
+        change.restores = run.saved.revision_before().filter(|_| is_back);
+        if by.is_some() {
+            // Who orders it has seen the split.
+            change.expects.clear();
+        }
+        if run.services.len() > 1 {
+            change.salt = Some(format!("{}-{id}", saved.title()).into());
+        }
+        let (author, reason) = (format!("rollout {id}"), Some(event.text));
+        let change = Change::Rollout(change);
+        let force = by.is_none_or(|by| by.force);
+        let request = ChangeRequest { change, dry_run: false, if_match: None, force, author, reason };
+        let applied = self.means.handle.apply(request).await?;
+        let word = word(run, &made);
+        run.saved = saved;
+        self.tell(id, word);
+        Ok(applied)
+    }
+
+    /// Makes the tables of its services anew, so that the workers count for it.
+    pub(crate) async fn count_from_now(&mut self, id: u64) -> Result<(), ApplyError> {
+        let Some(run) = self.running.get(&id) else { return Ok(()) };
+        let state = serde_json::to_string(&run.saved).unwrap_or_default().into();
+        let change = RolloutChange { state, ..run.change(None, None, &self.means.published.load()) };
+        let (change, author) = (Change::Rollout(change), format!("rollout {id}"));
+        let request = ChangeRequest { change, dry_run: false, if_match: None, force: true, author, reason: None };
+        self.means.handle.apply(request).await.map(drop)
+    }
+
+    fn tell(&self, id: u64, word: EventWord) {
+        let Some(run) = self.running.get(&id) else { return };
+        let Some(event) = run.saved.events.last() else { return };
+        let mut json = serde_json::Map::new();
+        let view = RolloutView::stored(&run.saved);
+        json.insert("event".to_owned(), json!(word.word()));
+        json.insert(
+            "rollout".to_owned(),
+            serde_json::to_value(RolloutView { events: Vec::new(), ..view }).unwrap_or_default(),
+        );
+        json.insert("endpoints".to_owned(), json!(event.endpoints));
+        json.insert("evidence".to_owned(), json!(event.evidence));
+        let id = format!("{id}-{}", run.saved.events.len());
+        self.means.notifier.tell(Message { event: word, id, json, text: event.text.clone() });
+    }
+
+    /// Begins the task of a move.
+    pub(crate) fn begin(&mut self, id: u64, task: Option<Task>) {
+        let (now, Some(task)) = (self.now(), task) else { return };
+        let foreign = self.running.get(&id).map(|run| self.foreign(&run.saved)).unwrap_or_default();
+        let Some(run) = self.running.get_mut(&id) else { return };
+        let (from, to) =
+            if run.is_back() { (run.to.clone(), run.from.clone()) } else { (run.from.clone(), run.to.clone()) };
+        let smoke = task == Task::Smoke;
+        let places = if smoke { candidates(run, &self.means.published) } else { run.batch_of(task) };
+        let duty = Duty {
+            id,
+            release: Arc::clone(&run.release),
+            published: Arc::clone(&self.means.published),
+            clients: Arc::clone(&self.means.clients),
+            poster: self.means.poster.clone(),
+            about: serde_json::to_value(RolloutView::of(&run.saved, &run.rollout, now)).unwrap_or_default(),
+            back: run.is_back(),
+            barred: provenance::bar(&run.release, task, run.is_back(), &foreign),
+            from,
+            to,
+            places,
+        };
+        let answers = self.answers.0.clone();
+        let doing = tokio::spawn(async move { duty.done(task).await });
+        run.does(Some(doing.abort_handle()));
+        tokio::spawn(async move {
+            let answer = match doing.await {
+                Ok(answer) => answer,
+                // A task that was put off answers nothing.
+                Err(ended) if ended.is_cancelled() => None,
+                Err(_panic) => Some(Answer::Failed("a bug of the proxy ended this task, see the log".to_owned())),
+            };
+            if let Some(answer) = answer {
+                answers.send((id, task, answer)).await.ok();
+            }
+        });
+    }
+
+    /// Puts a rollout that has ended away.
+    async fn close(&mut self, id: u64) {
+        if self.running.get(&id).is_some_and(|run| run.rollout.is_finished())
+            && let Some(run) = self.running.remove(&id)
+        {
+            run.count_out(&self.means.registry);
+            self.finished.insert(id, run.saved);
+            while self.finished.len() > KEPT as usize {
+                self.finished.pop_first();
+            }
+        }
+    }
+}
+
+/// The candidate's endpoints that take requests.
+fn candidates(run: &Run, published: &Published) -> Vec<(Name, std::net::SocketAddr)> {
+    let table = published.load();
+    let of = |name: &Name| {
+        let version = table.service_named(name)?.version_named(&run.to)?;
+        let open = version.endpoints.iter().filter(|endpoint| !endpoint.drained);
+        Some(open.map(|endpoint| (name.clone(), endpoint.address)).collect::<Vec<_>>())
+    };
+    run.services.iter().filter_map(of).flatten().collect()
+}
+
+/// The word for a move: one that begins what somebody else has to do has a word of its own.
+fn word(run: &Run, made: &Move) -> EventWord {
+    match made.task.and_then(|task| run.need_of(task)) {
+        Some(_) => EventWord::Waiting,
+        None if matches!(made.happened, Happened::WentBack { .. }) => EventWord::Progress,
+        None => made.word(),
+    }
+}
+
+/// The task that a move is about: the one that is done or has failed, else the one that begins.
+fn about(made: &Move) -> Option<Task> {
+    match made.happened {
+        Happened::Advanced { cause: Cause::Task(task), .. }
+        | Happened::Stuck { task }
+        | Happened::TurnedBack(Ending::TaskFailed(task))
+        | Happened::Finished(Ending::TaskFailed(task)) => Some(task),
+        Happened::Started
+        | Happened::Advanced { .. }
+        | Happened::AskedAgain
+        | Happened::Paused(_)
+        | Happened::TurnedBack(_)
+        | Happened::WentBack { .. }
+        | Happened::Finished(_) => made.task,
+    }
+}
+
+fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
+    let bake = run.bake(now);
+    let (worst, _) = run.rollout.worst(bake);
+    let evidence = view::evidence(&run.saved, &run.rollout, bake);
+    let judged = matches!(
+        made.happened,
+        Happened::Advanced { cause: Cause::Verdict, .. }
+            | Happened::Paused(Pause::Held(_))
+            | Happened::TurnedBack(Ending::RolledBack(_) | Ending::HeldTooLong(_))
+            | Happened::Finished(Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Completed)
+    );
+    let verdict = evidence.get(worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
+    let need = made.task.and_then(|task| Some((run.need_of(task)?, task)));
+    let mut text = match need {
+        Some((need, task)) => run.saved.waiting(need, task, evidence.get(worst).filter(|_| judged)),
+        None => run.saved.sentence(made.happened, verdict.as_deref()),
+    };
+    let failed = matches!(
+        made.happened,
+        Happened::Stuck { .. }
+            | Happened::Paused(Pause::NoAgreement(_))
+            | Happened::TurnedBack(Ending::TaskFailed(_))
+            | Happened::Finished(Ending::TaskFailed(_))
+    );
+    if let Some(why) = run.failure.as_ref().filter(|_| failed) {
+        text = format!("{text} ({why})");
+    }
+    if let Some(By { author, reason, .. }) = by {
+        let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
+        text = format!("{text} (by {author}{reason})");
+    }
+    Event {
+        at_ms: now_ms(),
+        word: word(run, &made).word().to_owned(),
+        text,
+        weight: made.weight.unwrap_or(run.rollout.weight()).percent(),
+        revision: None,
+        endpoints: about(&made)
+            .map(|task| run.saved.places(task))
+            .unwrap_or_default()
+            .iter()
+            .map(view::place)
+            .collect(),
+        evidence,
+    }
+}

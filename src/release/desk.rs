@@ -1,0 +1,153 @@
+//! How rollouts are asked for: a small sender that the admin API has.
+
+use tokio::sync::{mpsc, oneshot};
+
+use super::view::RolloutView;
+use crate::config::Overrides;
+use crate::control::fault::Fault;
+use crate::control::handle::{ApplyError, Gone};
+use crate::control::unusable::Unusable;
+use crate::rollout::command::{Command, Unfit};
+
+/// How many calls may wait.
+const CALLS_MAX: usize = 64;
+
+/// Asks the director.
+#[derive(Clone, Debug)]
+pub struct Rollouts(mpsc::Sender<Call>);
+
+/// A call, with where the answer goes.
+#[derive(Debug)]
+pub(crate) enum Call {
+    Start(Box<StartRequest>, oneshot::Sender<Result<Started, RolloutError>>),
+    Order(u64, Order, By, oneshot::Sender<Result<RolloutView, RolloutError>>),
+    List(oneshot::Sender<Vec<RolloutView>>),
+    One(u64, oneshot::Sender<Option<RolloutView>>),
+}
+
+/// What an operator says to a rollout.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// To its state machine.
+    Command(Command),
+    /// What the hook waits for is done.
+    Acknowledge,
+}
+
+/// Who says it.
+#[derive(Clone, Debug)]
+pub struct By {
+    /// Who.
+    pub author: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// Whether the version may get more although it is known to have no usable endpoint.
+    pub force: bool,
+}
+
+/// A rollout that is to begin.
+#[derive(Clone, Debug)]
+pub struct StartRequest {
+    /// A service or a group.
+    pub target: Target,
+    /// The version; none: the only other one.
+    pub to: Option<String>,
+    /// Keys of the plan that are other than in the config.
+    pub plan: Overrides,
+    /// What is wrong with the call so far: it is refused with that and with whatever else speaks against it.
+    pub faults: Vec<Fault>,
+    /// Who and why.
+    pub by: By,
+    /// Only say what would come of it.
+    pub dry_run: bool,
+}
+
+/// What is rolled out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A service.
+    Service(String),
+    /// Services together.
+    Group(String),
+}
+
+/// What came of a start.
+#[derive(Clone, Debug)]
+pub struct Started {
+    /// The rollout.
+    pub rollout: RolloutView,
+    /// What its operator will want to know.
+    pub warnings: Vec<String>,
+}
+
+/// Why a call was refused. Nothing changed.
+#[derive(Debug, thiserror::Error)]
+pub enum RolloutError {
+    /// It is wrong; all of its problems.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Faults(Vec<Fault>),
+    /// The version that is to have everything is known to have nobody to answer.
+    #[error("{}", .0.iter().map(|version| version.fault().to_string()).collect::<Vec<_>>().join("; "))]
+    Unusable(Vec<Unusable>),
+    /// There is no such rollout.
+    #[error("there is no rollout {0}; list them with `pointsman rollout status`")]
+    Unknown(u64),
+    /// It does not fit the state of the rollout.
+    #[error(transparent)]
+    Unfit(#[from] Unfit),
+    /// Nothing waits for an acknowledgement.
+    #[error("nothing waits for an acknowledgement; look at the rollout's task")]
+    NothingToAcknowledge,
+    /// It could not be stored or put in force.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// The process is ending.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+}
+
+impl Rollouts {
+    /// A sender, and where its calls arrive.
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<Call>) {
+        let (calls, inbox) = mpsc::channel(CALLS_MAX);
+        (Self(calls), inbox)
+    }
+
+    /// Starts a rollout: when this returns without an error, its first step is durable and in force.
+    ///
+    /// # Errors
+    /// [`RolloutError`] when it was refused.
+    pub async fn start(&self, request: StartRequest) -> Result<Started, RolloutError> {
+        self.ask(|answer| Call::Start(Box::new(request), answer)).await?
+    }
+
+    /// Says something to a rollout.
+    ///
+    /// # Errors
+    /// [`RolloutError`] when it was refused.
+    pub async fn order(&self, id: u64, order: Order, by: By) -> Result<RolloutView, RolloutError> {
+        self.ask(|answer| Call::Order(id, order, by, answer)).await?
+    }
+
+    /// The last rollouts, newest first.
+    ///
+    /// # Errors
+    /// [`Gone`] when the process is ending.
+    pub async fn list(&self) -> Result<Vec<RolloutView>, Gone> {
+        self.ask(Call::List).await
+    }
+
+    /// One rollout.
+    ///
+    /// # Errors
+    /// [`Gone`] when the process is ending.
+    pub async fn one(&self, id: u64) -> Result<Option<RolloutView>, Gone> {
+        self.ask(|answer| Call::One(id, answer)).await
+    }
+
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Gone> {
+        let (answer, answered) = oneshot::channel();
+        self.0.send(call(answer)).await.map_err(|_closed| Gone)?;
+        answered.await.map_err(|_closed| Gone)
+    }
+}

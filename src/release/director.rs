@@ -1,0 +1,361 @@
+//! The director of all rollouts: one task that looks four times a second, moves on or back, and tells everybody.
+//!
+//! What should happen is decided by the state machine ([`crate::rollout::run`]); here it is made to happen, always in one
+//! order: the new state and the new split in one revision ([`crate::control::rollout_change`]), then the task that belongs
+//! to it, then the telling. A move that could not be stored never happened, and is decided again at the next look. After a
+//! crash the stored state is one that the machine was in, with the split that belongs to it.
+//!
+//! The director is a client of the writer like everybody else, not a part of it: a disk flush for one rollout must not keep
+//! another one's verdict waiting behind hooks, and an operator's shift needs no permission. What it costs is a race, and
+//! the writer settles it: a move says which splits it was decided on.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, MissedTickBehavior};
+
+use super::brief::RolloutBrief;
+use super::desk::{By, Call, Order, RolloutError, Rollouts};
+use super::run::Run;
+use super::saved::Saved;
+use super::view;
+use super::view::{EvidenceView, RolloutView};
+use crate::config::{Config, RolloutSection};
+use crate::control::fault::chain;
+use crate::control::handle::Handle;
+use crate::control::publish::Published;
+use crate::metrics::recent_rates::Live;
+use crate::outbound::notify::Notifier;
+use crate::outbound::webhook::Poster;
+use crate::rollout::command::Command;
+use crate::rollout::event::{Need, Pause};
+use crate::rollout::release::Notify;
+use crate::rollout::run::{Phase, Rollout};
+use crate::rollout::simulate::TICK;
+use crate::rollout::stage::{Answer, Task};
+use crate::stats::Registry;
+use crate::table::Name;
+use crate::tls::Clients;
+
+/// Rollouts that are remembered from earlier.
+pub(crate) const KEPT: u32 = 100;
+
+/// Answers of tasks that may wait.
+const ANSWERS_MAX: usize = 64;
+
+/// How long a rollout that is over is in the metrics.
+const SHOWN_AFTER_MS: i64 = 60_000;
+
+/// What the director works with.
+#[derive(Debug)]
+pub struct Means {
+    /// The writer.
+    pub handle: Handle,
+    /// The table in force.
+    pub published: Published,
+    /// The counters.
+    pub registry: Arc<Registry>,
+    /// Rates of the last seconds.
+    pub live: Arc<Live>,
+    /// What TLS with endpoints comes to.
+    pub clients: Arc<Clients>,
+    /// Asks webhooks.
+    pub poster: Poster,
+    /// Tells what happens.
+    pub notifier: Notifier,
+    /// How services are released, as the config says.
+    pub known: watch::Receiver<Arc<Known>>,
+    /// Whom the notifier tells.
+    pub targets: watch::Sender<Vec<Arc<Notify>>>,
+}
+
+/// How services are released, as the config says.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The sections `rollout`, by service.
+    pub services: BTreeMap<Name, RolloutSection>,
+    /// The groups, with their sections.
+    pub groups: BTreeMap<Name, (Vec<Name>, RolloutSection)>,
+    /// Who is told what happens.
+    pub notify: Vec<Arc<Notify>>,
+}
+
+impl Known {
+    /// What a config says.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        let Config { releases, rollout_sections, .. } = config;
+        let section = |name: &Name| rollout_sections.groups.get(name).cloned().unwrap_or_default();
+        let groups = releases.groups.iter();
+        Self {
+            services: rollout_sections.services.clone(),
+            groups: groups.map(|(name, group)| (name.clone(), (group.services.clone(), section(name)))).collect(),
+            notify: releases.notify.clone(),
+        }
+    }
+}
+
+/// See the module.
+pub struct Director {
+    pub(crate) means: Means,
+    pub(crate) clock: Instant,
+    inbox: mpsc::Receiver<Call>,
+    pub(crate) answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
+    pub(crate) running: BTreeMap<u64, Run>,
+    pub(crate) finished: BTreeMap<u64, Saved>,
+    shown: watch::Sender<Vec<Shown>>,
+    /// The number of the last rollout; none until the stored ones have been read.
+    pub(crate) last_id: Option<u64>,
+}
+
+/// What became of a rollout's task.
+type Answered = (u64, Task, Answer);
+
+/// A rollout in the metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// The service.
+    pub service: String,
+    /// Its rollout's phase.
+    pub phase: &'static str,
+    /// Whom it waits for, by what they have to do.
+    pub need: Option<Need>,
+    /// The same for people, while it is under way.
+    pub brief: Option<RolloutBrief>,
+    /// log10 of E, by test.
+    pub evidence: Vec<(&'static str, f64)>,
+}
+
+impl std::fmt::Debug for Director {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Director").field("running", &self.running.keys()).finish_non_exhaustive()
+    }
+}
+
+impl Director {
+    /// A director with nothing to do yet, how to ask it, and what it shows.
+    #[must_use]
+    pub fn new(means: Means) -> (Self, Rollouts, watch::Receiver<Vec<Shown>>) {
+        let (rollouts, inbox) = Rollouts::channel();
+        let (shown, seen) = watch::channel(Vec::new());
+        let director = Self {
+            means,
+            clock: Instant::now(),
+            inbox,
+            answers: mpsc::channel(ANSWERS_MAX),
+            running: BTreeMap::new(),
+            finished: BTreeMap::new(),
+            shown,
+            last_id: None,
+        };
+        (director, rollouts, seen)
+    }
+
+    /// Goes on with what was stored, then works until `shutdown` ends. Rollouts under way stay so in the store.
+    /// Called again after a panic, it begins with what was stored.
+    pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
+        self.forget();
+        self.restore().await;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        tokio::pin!(shutdown);
+        loop {
+            tokio::select! {
+                () = &mut shutdown => return,
+                Some(call) = self.inbox.recv() => self.call(call).await,
+                Some(answered) = self.answers.1.recv() => self.answered(answered).await,
+                _ = ticks.tick() => self.tick().await,
+            }
+        }
+    }
+
+    /// As it was before anything was read.
+    fn forget(&mut self) {
+        std::mem::take(&mut self.running).values().for_each(|run| run.count_out(&self.means.registry));
+        self.finished.clear();
+        (self.last_id, self.answers) = (None, mpsc::channel(ANSWERS_MAX));
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.clock.elapsed()
+    }
+
+    async fn restore(&mut self) {
+        let stored = match self.means.handle.rollouts(KEPT).await {
+            Ok(stored) => stored,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "the rollouts of before cannot be read, it is tried again");
+                return;
+            }
+        };
+        self.last_id = Some(stored.iter().map(|(id, _)| *id).max().unwrap_or(0));
+        for (id, text) in stored {
+            match serde_json::from_str::<Saved>(&text) {
+                Ok(saved) if saved.is_finished() => drop(self.finished.insert(id, saved)),
+                Ok(saved) => self.go_on(saved).await,
+                Err(error) => tracing::error!(rollout = id, %error, "a stored rollout cannot be read"),
+            }
+        }
+    }
+
+    /// Goes on with a rollout that was under way.
+    async fn go_on(&mut self, saved: Saved) {
+        let id = saved.id;
+        let table = self.means.published.load_full();
+        match self.restored(saved, &table) {
+            Ok(run) => {
+                run.count_in(&self.means.registry);
+                let shifted = run.is_shifted(&table);
+                let paused_by = self.pauses_for_its_hooks(&run).filter(|_| !shifted);
+                if let Some(By { reason, .. }) = &paused_by {
+                    tracing::warn!(rollout = id, reason, "a rollout of before is paused");
+                }
+                self.running.insert(id, run);
+                let now = self.now();
+                let by_hand = |phase| matches!(phase, Phase::Paused { why: Pause::Shifted, .. });
+                let resumed = |rollout: &mut Rollout| match shifted {
+                    true if by_hand(rollout.phase()) => None,
+                    true => rollout.command(now, Command::Shifted).ok(),
+                    false if paused_by.is_some() => rollout.command(now, Command::Pause).ok(),
+                    false => rollout.resumed(now),
+                };
+                let moved = self.advance(id, resumed, paused_by.as_ref()).await;
+                if let Err(error) = moved.and(self.count_from_now(id).await) {
+                    tracing::error!(rollout = id, error = chain(&error), "a rollout of before cannot go on yet");
+                }
+            }
+            Err(why) => {
+                tracing::error!(rollout = id, why, "a rollout of before cannot go on; the split stays as it is")
+            }
+        }
+    }
+
+    async fn call(&mut self, call: Call) {
+        // Whoever asked may have gone; what was done stays done.
+        match call {
+            Call::Start(request, answer) => drop(answer.send(self.start(*request).await)),
+            Call::Order(id, order, by, answer) => drop(answer.send(self.order(id, order, &by).await)),
+            Call::List(answer) => drop(answer.send(self.list())),
+            Call::One(id, answer) => drop(answer.send(self.one(id))),
+        }
+    }
+
+    fn one(&self, id: u64) -> Option<RolloutView> {
+        let running = self.running.get(&id).map(|run| RolloutView::of(&run.saved, &run.rollout, self.now()));
+        running.or_else(|| self.finished.get(&id).map(RolloutView::stored))
+    }
+
+    fn list(&self) -> Vec<RolloutView> {
+        let ids: std::collections::BTreeSet<u64> = self.running.keys().chain(self.finished.keys()).copied().collect();
+        ids.into_iter().rev().filter_map(|id| self.one(id)).collect()
+    }
+
+    async fn order(&mut self, id: u64, order: Order, by: &By) -> Result<RolloutView, RolloutError> {
+        let now = self.now();
+        // Who shifts and then says something means the rollout that the shift has paused, not the one of the last look.
+        let table = self.means.published.load_full();
+        if self.running.get(&id).is_some_and(|run| run.is_taken(&table)) {
+            self.advance(id, |rollout| rollout.command(now, Command::Shifted).ok(), None).await?;
+        }
+        let Some(run) = self.running.get(&id) else {
+            return Err(match self.finished.get(&id).map(|saved| saved.phase) {
+                Some(Phase::Finished { ending, .. }) => crate::rollout::command::Unfit::Over(ending).into(),
+                _ => RolloutError::Unknown(id),
+            });
+        };
+        match order {
+            Order::Command(command) => {
+                // The way back is never barred, not even to a version in trouble.
+                let onward = matches!(command, Command::Promote | Command::Resume) && !run.is_back();
+                let by = By { force: by.force || !onward, ..by.clone() };
+                run.rollout.clone().command(now, command)?;
+                self.advance(id, |rollout| rollout.command(now, command).ok(), Some(&by)).await?;
+            }
+            Order::Acknowledge => {
+                let task = run.rollout.task().filter(|task| run.waits_for_somebody(*task));
+                let task = task.ok_or(RolloutError::NothingToAcknowledge)?;
+                self.advance(id, |rollout| rollout.answer(now, task, &Answer::Done), Some(by)).await?;
+            }
+        }
+        self.one(id).ok_or(RolloutError::Unknown(id))
+    }
+
+    async fn answered(&mut self, (id, task, answer): Answered) {
+        let now = self.now();
+        let Some(run) = self.running.get_mut(&id) else { return };
+        if let Answer::Failed(why) = &answer {
+            tracing::warn!(rollout = id, task = task.word(), why, "a task of a rollout has failed");
+            run.failure = Some(why.clone());
+        }
+        if let Err(error) = self.advance(id, |rollout| rollout.answer(now, task, &answer), None).await {
+            tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on");
+            // Said again until it is stored.
+            let answers = self.answers.0.clone();
+            tokio::spawn(async move {
+                tokio::time::sleep(TICK).await;
+                answers.send((id, task, answer)).await.ok();
+            });
+        }
+    }
+
+    /// One look at every rollout.
+    async fn tick(&mut self) {
+        if self.last_id.is_none() {
+            self.restore().await;
+        }
+        let now = self.now();
+        if self.means.known.has_changed().unwrap_or(false) {
+            let notify = self.means.known.borrow_and_update().notify.clone();
+            self.means.targets.send_replace(notify);
+        }
+        for id in self.running.keys().copied().collect::<Vec<_>>() {
+            let table = self.means.published.load_full();
+            let Some(run) = self.running.get_mut(&id) else { continue };
+            run.observe(now, &table);
+            let moved = match run.is_taken(&table) {
+                true => self.advance(id, |rollout| rollout.command(now, Command::Shifted).ok(), None).await,
+                false => self.advance(id, |rollout| rollout.proceed(now), None).await,
+            };
+            if let Err(error) = moved {
+                tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on, it is tried again");
+            }
+        }
+        self.show();
+    }
+
+    pub(crate) fn show(&self) {
+        // For a while, so that a scrape sees that it is over.
+        let over = self.finished.values().filter(|saved| {
+            saved.finished_at_ms.is_some_and(|at| now_ms() - at < SHOWN_AFTER_MS)
+                && !self.running.values().any(|run| run.saved.services == saved.services)
+        });
+        let over = over.flat_map(|saved| saved.evidence().iter().map(|evidence| shown(saved, None, evidence)));
+        let shown = self.running.values().flat_map(|run| {
+            let view = RolloutView::of(&run.saved, &run.rollout, self.now());
+            let briefly = |evidence| shown(&run.saved, Some(RolloutBrief::of(&view, evidence)), evidence);
+            view.evidence.iter().map(briefly).collect::<Vec<_>>()
+        });
+        self.shown.send_replace(over.chain(shown).collect());
+    }
+}
+
+fn shown(saved: &Saved, brief: Option<RolloutBrief>, evidence: &EvidenceView) -> Shown {
+    let tests = [
+        ("alarm", Some(evidence.log10_alarm)),
+        ("comparison", Some(evidence.log10_e)),
+        ("errors", Some(evidence.log10_e_errors)),
+        ("latency", evidence.log10_e_latency),
+        ("errors_max", evidence.log10_e_errors_max),
+        ("slow_max", evidence.log10_e_slow_max),
+    ];
+    let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
+    let (phase, need) = (view::phase_word(saved), saved.need());
+    Shown { service: evidence.service.clone(), phase, need, brief, evidence: tests.collect() }
+}
+
+/// The time, in milliseconds since 1970.
+pub(crate) fn now_ms() -> i64 {
+    jiff::Timestamp::now().as_millisecond()
+}

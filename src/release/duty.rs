@@ -1,0 +1,221 @@
+//! What has to be done for a rollout's task: each ends with an answer, within a time that is known.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::control::fault::chain;
+use crate::control::publish::Published;
+use crate::endpoints::probe::{Probe, ProbeSpec};
+use crate::outbound::hook;
+use crate::outbound::hook::Subject;
+use crate::outbound::smoke;
+use crate::outbound::webhook::{Delivery, Poster};
+use crate::rollout::release::{Hook, Release, Shape, Webhook};
+use crate::rollout::stage::{Answer, Task};
+use crate::table::spec::VersionSpec;
+use crate::table::{Name, Service};
+use crate::tls::Clients;
+
+/// Time between two looks at something that has to become so.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// How long a TCP connection to an endpoint may take that has no other check.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What a task works with.
+#[derive(Clone, Debug)]
+pub struct Duty {
+    /// The rollout's number.
+    pub id: u64,
+    /// How it is released.
+    pub release: Arc<Release>,
+    /// The table in force.
+    pub published: Published,
+    /// What TLS with endpoints comes to.
+    pub clients: Arc<Clients>,
+    /// Asks webhooks.
+    pub poster: Poster,
+    /// What a webhook is told.
+    pub about: Value,
+    /// The version that endpoints have, before this task.
+    pub from: Name,
+    /// The version that they are to have.
+    pub to: Name,
+    /// The endpoints that the task is about, with their services; of smoke requests, all of the candidate's.
+    pub places: Vec<(Name, SocketAddr)>,
+    /// Whether this is the way back.
+    pub back: bool,
+    /// Why it must not be done.
+    pub barred: Option<String>,
+}
+
+impl Duty {
+    /// Does it. An approval is not done here: somebody says so.
+    pub async fn done(&self, task: Task) -> Option<Answer> {
+        if let Some(why) = &self.barred {
+            return Some(Answer::Failed(why.clone()));
+        }
+        let result = match task {
+            Task::Approval => return None,
+            Task::Webhook => self.gate().await,
+            Task::Smoke => self.smoke().await,
+            Task::Drain(_) => self.drained().await,
+            Task::Upgrade(_) | Task::Downgrade(_) => self.hooked().await,
+            Task::Verify(_) => self.verified().await,
+            // The revision that began the task has done it.
+            Task::Join(_) | Task::Return(_) => Ok(()),
+        };
+        Some(match result {
+            Ok(()) => Answer::Done,
+            Err(why) => Answer::Failed(why),
+        })
+    }
+
+    async fn gate(&self) -> Result<(), String> {
+        match &self.release.webhook {
+            Some(webhook) => self.post(webhook, "gate", self.about.clone()).await,
+            None => Err("the plan has no webhook".to_owned()),
+        }
+    }
+
+    async fn post(&self, webhook: &Webhook, event: &str, body: Value) -> Result<(), String> {
+        let about = self.places.first().filter(|_| event != "gate").map_or(String::new(), |(service, place)| {
+            let place = body["endpoint"].as_str().map_or_else(|| place.to_string(), str::to_owned);
+            format!("-{service}-{place}")
+        });
+        let id = format!("rollout-{}-{event}{about}", self.id);
+        let delivery = Delivery { event, id: &id, body: Bytes::from(body.to_string()), secret: None };
+        self.poster.post(webhook, &delivery).await.map(drop).map_err(|error| chain(&error))
+    }
+
+    async fn smoke(&self) -> Result<(), String> {
+        for (service, address) in &self.places {
+            let spec = self.spec(service, &self.to)?;
+            let checked = smoke::check(&self.release.smoke, *address, &spec, &self.clients).await;
+            checked.map_err(|error| format!("{service} {}: {}", self.to, error.line()))?;
+        }
+        if self.places.is_empty() { Err(format!("{} has no endpoint to ask", self.to)) } else { Ok(()) }
+    }
+
+    /// Waits until nothing is in flight. After its time it goes on: one client that reads slowly must not stop a release.
+    async fn drained(&self) -> Result<(), String> {
+        let limit = match &self.release.shape {
+            Shape::Rolling(shape) => shape.drain_timeout,
+            Shape::Canary(_) | Shape::BlueGreen { .. } => Duration::ZERO,
+        };
+        let begun = Instant::now();
+        // Requests that were decided before the drain may not be counted at their endpoint yet.
+        sleep(LOOK).await;
+        while self.in_flight() > 0 && begun.elapsed() < limit {
+            sleep(LOOK).await;
+        }
+        let left = self.in_flight();
+        if left > 0 {
+            tracing::warn!(
+                rollout = self.id,
+                in_flight = left,
+                ?limit,
+                "drained endpoints still have requests; going on"
+            );
+        }
+        Ok(())
+    }
+
+    fn in_flight(&self) -> u32 {
+        let table = self.published.load();
+        let versions = self.places.iter().filter_map(|(service, address)| {
+            let service = table.service_named(service)?;
+            Some(service.versions.iter().flat_map(|version| &*version.endpoints).filter(|e| e.address == *address))
+        });
+        versions.flatten().map(|endpoint| endpoint.stats.in_flight()).sum()
+    }
+
+    async fn hooked(&self) -> Result<(), String> {
+        let Shape::Rolling(shape) = &self.release.shape else { return Err("the plan has no hooks".to_owned()) };
+        let hook = match &shape.rollback {
+            Some(rollback) if self.back => rollback,
+            _ => &shape.upgrade,
+        };
+        // Side by side; those that are left are ended when the task is.
+        let mut hooks = JoinSet::new();
+        for (service, endpoint) in self.places.clone() {
+            let (duty, hook) = (self.clone(), hook.clone());
+            hooks.spawn(async move { duty.hook(&hook, &service, endpoint).await });
+        }
+        let mut failed = Vec::new();
+        while let Some(ended) = hooks.join_next().await {
+            failed.extend(ended.unwrap_or_else(|error| Err(format!("the hook was not run: {error}"))).err());
+        }
+        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+    }
+
+    async fn hook(&self, hook: &Hook, service: &Name, endpoint: SocketAddr) -> Result<(), String> {
+        let subject = Subject { service: service.clone(), from: self.from.clone(), to: self.to.clone(), endpoint };
+        let named = |error: String| format!("{service} {endpoint}: {error}");
+        match hook {
+            Hook::Command { arguments, timeout } => {
+                let output = hook::run(arguments, *timeout, &subject).await.map_err(|error| named(chain(&error)))?;
+                tracing::info!(rollout = self.id, %service, %endpoint, said = output.last, "the hook is done");
+                Ok(())
+            }
+            Hook::Webhook(webhook) => {
+                let mut body = subject.json();
+                body.insert("rollout".to_owned(), json!(self.id));
+                self.post(webhook, if self.back { "undo" } else { "upgrade" }, Value::Object(body)).await.map_err(named)
+            }
+            Hook::Acknowledge { timeout } => {
+                sleep(*timeout).await;
+                Err(named(format!("nobody acknowledged within {timeout:?}")))
+            }
+        }
+    }
+
+    /// Waits until every endpoint is well.
+    async fn verified(&self) -> Result<(), String> {
+        let limit = match &self.release.shape {
+            Shape::Rolling(shape) => shape.verify_timeout,
+            Shape::Canary(_) | Shape::BlueGreen { .. } => Duration::ZERO,
+        };
+        let begun = Instant::now();
+        for (service, address) in &self.places {
+            while let Err(why) = self.well(service, *address).await {
+                if begun.elapsed() >= limit {
+                    return Err(format!("{service} {address} is not well after {limit:?}: {why}"));
+                }
+                sleep(LOOK).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn well(&self, service: &Name, address: SocketAddr) -> Result<(), String> {
+        let spec = self.spec(service, &self.to)?;
+        if let Some(probe) = ProbeSpec::of(&spec) {
+            let host = address.to_string().parse().map_err(|_never| "an address that is no host".to_owned())?;
+            let probe = Probe { address, host, spec: probe, clients: Arc::clone(&self.clients) };
+            probe.ask().await.map_err(|error| error.line())?;
+        } else {
+            let connected = timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(address)).await;
+            connected.map_err(|_late| "no connection in time".to_owned())?.map_err(|error| error.to_string())?;
+        }
+        if self.back {
+            // What only the new version can do must not keep the old one from coming back.
+            return Ok(());
+        }
+        let smoke = smoke::check(&self.release.smoke, address, &spec, &self.clients).await;
+        smoke.map_err(|error| error.line())
+    }
+
+    fn spec(&self, service: &Name, version: &Name) -> Result<VersionSpec, String> {
+        let table = self.published.load();
+        let find = |service: &Service| service.spec.versions.iter().find(|spec| spec.name == *version).cloned();
+        let found = table.service_named(service).and_then(find);
+        found.ok_or_else(|| format!("{service} has no version {version} any more"))
+    }
+}

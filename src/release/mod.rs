@@ -1,0 +1,27 @@
+//! Releases that judge themselves: the [`director`] makes happen what the state machine of [`crate::rollout`] decides (`advance`: store,
+//! begin, tell).
+//!
+//! [`desk`] is how it is asked, [`start`] how a rollout begins ([`bad_plan`] why not), `run` one that is under way; [`ceilings`] are what
+//! green is measured by; [`scale`] reads for the judge
+//! what the workers counted. [`saved`] is what is stored of a rollout (and `provenance` whether its hooks may be run after a restart), [`view`] what is shown
+//! of it.
+//!
+//! [`duty`] is what a rollout does to the world, and each of its parts ends within a time that its caller knows, whatever
+//! the other side does: it runs a [`hook`], asks a [`webhook`], sends [`smoke`] requests; [`notify`] tells people (what is
+//! sent is [signed](sign)). A hook that hangs or prints for ever must not be a rollout that hangs. What they answer is told
+//! in words for people (with an [`excerpt`] of what was said).
+
+mod advance;
+pub mod bad_plan;
+pub mod brief;
+pub mod ceilings;
+pub mod desk;
+pub mod director;
+pub mod duty;
+mod provenance;
+mod run;
+pub mod saved;
+pub mod scale;
+pub mod start;
+pub mod view;
+mod warm_up;

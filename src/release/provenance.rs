@@ -1,0 +1,110 @@
+//! Whether what a rollout runs and asks comes from the config file.
+//!
+//! Nothing else can begin today (see [`Overrides`](crate::config::Overrides)). But a rollout outlives the process that began
+//! it, and builds before that rule stored whatever a caller had named. So a stored rollout that does not say where its hooks
+//! come from has to have those that the file has *now*; what differs is not run, not asked and not undone by somebody else's
+//! program. The rollout is paused and says so, and its judge still turns it back. To drop the hooks silently would be worse:
+//! a gate that nobody asks is open.
+
+use super::desk::By;
+use super::director::Director;
+use super::run::Run;
+use super::saved::Saved;
+use crate::config::RolloutSection;
+use crate::rollout::release::{Hook, Release, Shape};
+use crate::rollout::run::Phase;
+use crate::rollout::stage::{Stage, Task};
+
+impl Director {
+    /// The keys of a rollout's plan that name what is run or asked and may not come from the file.
+    pub(crate) fn foreign(&self, saved: &Saved) -> Vec<&'static str> {
+        if saved.hooks_from_file {
+            return Vec::new();
+        }
+        let known = self.means.known.borrow();
+        let named = |name: &str| known.services.get(name).cloned();
+        let section = match &saved.group {
+            Some(group) => known.groups.get(group.as_str()).map(|(_, section)| section.clone()),
+            None => saved.services.first().and_then(|service| named(service)),
+        };
+        saved.plan.not_from(&section.unwrap_or_else(RolloutSection::default))
+    }
+
+    /// Who pauses a rollout that was stored with hooks that must not be run, and why; none when it can go on.
+    pub(crate) fn pauses_for_its_hooks(&self, run: &Run) -> Option<By> {
+        let foreign = self.foreign(&run.saved);
+        let barred = |stage: &Stage| match stage {
+            Stage::Do(task) => bar(&run.release, *task, false, &foreign).is_some(),
+            Stage::Bake { .. } | Stage::Keep(_) => false,
+        };
+        let going = matches!(run.rollout.phase(), Phase::Going { .. });
+        let reason = (going && run.rollout.stages().iter().any(barred)).then(|| why(&foreign.join(", ")))?;
+        Some(By { author: "the restart".to_owned(), reason: Some(reason), force: true })
+    }
+}
+
+/// Why a task must not be done: what it would run or ask is one of the `foreign` keys.
+pub(crate) fn bar(release: &Release, task: Task, back: bool, foreign: &[&'static str]) -> Option<String> {
+    let key = reach(release, task, back)?;
+    foreign.contains(&key).then(|| why(key))
+}
+
+fn why(keys: &str) -> String {
+    format!(
+        "its plan was stored by an earlier build and has a `{keys}` that the config file does not have; what is run or asked \
+         comes from the file only: write it there and resume, or abort the rollout"
+    )
+}
+
+/// The key of the plan that says what a task runs or asks; none when it reaches nobody but our own endpoints' ports.
+fn reach(release: &Release, task: Task, back: bool) -> Option<&'static str> {
+    match task {
+        Task::Webhook => Some("webhook"),
+        Task::Smoke => Some("smoke"),
+        Task::Verify(_) => (!back && !release.smoke.is_empty()).then_some("smoke"),
+        Task::Upgrade(_) | Task::Downgrade(_) => {
+            let Shape::Rolling(shape) = &release.shape else { return None };
+            let (key, hook) = match &shape.rollback {
+                Some(undo) if back => ("undo", undo),
+                _ => ("upgrade", &shape.upgrade),
+            };
+            (!matches!(hook, Hook::Acknowledge { .. })).then_some(key)
+        }
+        Task::Approval | Task::Drain(_) | Task::Join(_) | Task::Return(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::stage::Batch;
+
+    fn barred(section: &str, task: Task, back: bool, foreign: &[&'static str]) -> bool {
+        let section: RolloutSection = serde_json::from_str(section).unwrap();
+        bar(&section.release().unwrap(), task, back, foreign).is_some()
+    }
+
+    #[test]
+    fn what_reaches_out_is_barred_and_nothing_else() {
+        let batch = Batch { first: 0, until: 1 };
+        let with_undo = r#"{"strategy": "rolling", "upgrade": {"command": ["a"]}, "undo": {"command": ["b"]}, "smoke": [{"path": "/"}]}"#;
+        let by_hand = r#"{"strategy": "rolling", "upgrade": "acknowledge"}"#;
+        for (section, task, back, foreign, wanted) in [
+            (with_undo, Task::Upgrade(batch), false, "upgrade", true),
+            (with_undo, Task::Upgrade(batch), false, "undo", false),
+            (with_undo, Task::Downgrade(batch), true, "undo", true),
+            (with_undo, Task::Downgrade(batch), true, "upgrade", false),
+            (with_undo, Task::Verify(batch), false, "smoke", true),
+            (with_undo, Task::Verify(batch), true, "smoke", false),
+            (with_undo, Task::Drain(batch), false, "upgrade", false),
+            (by_hand, Task::Upgrade(batch), false, "upgrade", false),
+            (by_hand, Task::Downgrade(batch), true, "upgrade", false),
+            ("{}", Task::Webhook, false, "webhook", true),
+            ("{}", Task::Smoke, false, "smoke", true),
+            ("{}", Task::Approval, false, "webhook", false),
+        ] {
+            assert_eq!(barred(section, task, back, &[foreign]), wanted, "{task:?} back {back} foreign {foreign}");
+            assert!(!barred(section, task, back, &[]), "{task:?}");
+        }
+    }
+}

@@ -1,0 +1,214 @@
+//! A rollout that is under way: its state machine, its scales, and the task that is being done for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::AbortHandle;
+
+use super::saved::Saved;
+use super::scale::{Reading, Scale};
+use crate::control::rollout_change::{RolloutChange, same};
+use crate::control::unusable::Unusable;
+use crate::rollout::event::{Need, Pause};
+use crate::rollout::judge::{Assignment, Bake, Evidence, Judge, JudgeSettings, Share};
+use crate::rollout::plan::{Plan, PlanProblem};
+use crate::rollout::release::{Hook, Release, Shape};
+use crate::rollout::run::{Phase, Rollout};
+use crate::rollout::stage::Task;
+use crate::stats::Registry;
+use crate::table::{Name, Service, Table, Weight, Weights};
+
+/// A rollout that is under way.
+#[derive(Debug)]
+pub(crate) struct Run {
+    pub(crate) saved: Saved,
+    pub(crate) rollout: Rollout,
+    pub(crate) release: Arc<Release>,
+    pub(crate) services: Vec<Name>,
+    pub(crate) from: Name,
+    pub(crate) to: Name,
+    scales: Vec<Scale>,
+    doing: Option<Doing>,
+    /// Why the last task failed.
+    pub(crate) failure: Option<String>,
+}
+
+/// A task that is being done; ended when it is dropped.
+#[derive(Debug)]
+struct Doing(AbortHandle);
+
+impl Drop for Doing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Whether users of these services stay on their version.
+pub(crate) fn assignment(services: &[&Service]) -> Assignment {
+    let sticky = services.iter().any(|service| !service.spec.sticky.is_empty());
+    if sticky { Assignment::PerKey } else { Assignment::PerRequest }
+}
+
+/// The plan of a release of these services, whose baseline has so many endpoints.
+pub(crate) fn plan(release: &Release, services: &[&Service], endpoints: usize) -> Result<Plan, Vec<PlanProblem>> {
+    release.plan(u32::try_from(endpoints).unwrap_or(u32::MAX), assignment(services))
+}
+
+impl Run {
+    /// A rollout with its scales, which count from the next table on.
+    pub(crate) fn new(
+        saved: Saved,
+        rollout: Rollout,
+        release: Arc<Release>,
+        (services, from, to): (Vec<Name>, Name, Name),
+        workers: usize,
+    ) -> Self {
+        let settings = *rollout.plan().judge();
+        let per_key = settings.assignment == Assignment::PerKey;
+        let scales = services.iter().map(|_| Scale::new((&to, &from), &settings, per_key, workers)).collect();
+        Self { saved, rollout, release, services, from, to, scales, doing: None, failure: None }
+    }
+
+    /// Fresh judges for a rollout that is restored.
+    pub(crate) fn judges(settings: JudgeSettings, weight: Weight, services: usize, now: Duration) -> Vec<Judge> {
+        vec![Judge::new(settings, Share::at(weight), now); services]
+    }
+
+    /// Has the workers count for it, from the next table on.
+    pub(crate) fn count_in(&self, registry: &Registry) {
+        for (service, scale) in self.services.iter().zip(&self.scales) {
+            registry.set_trial(service.as_str(), Some(Arc::clone(&scale.trial)));
+        }
+    }
+
+    /// No more.
+    pub(crate) fn count_out(&self, registry: &Registry) {
+        self.services.iter().for_each(|service| registry.set_trial(service.as_str(), None));
+    }
+
+    /// Reads the scales into the judges.
+    pub(crate) fn observe(&mut self, now: Duration, table: &Table) {
+        let judges = self.rollout.judges();
+        let read = |((scale, name), judge): ((&mut Scale, &Name), &Judge)| match table.service_named(name) {
+            Some(service) => scale.read(now, service, judge),
+            None => Reading::default(),
+        };
+        let readings: Vec<Reading> = self.scales.iter_mut().zip(&self.services).zip(judges).map(read).collect();
+        let evidence: Vec<Evidence<'_>> = readings.iter().map(Reading::evidence).collect();
+        self.rollout.observe(now, &evidence);
+    }
+
+    /// The stage's bake, as the judges see it.
+    pub(crate) fn bake(&self, now: Duration) -> Bake {
+        self.rollout.bake(now)
+    }
+
+    /// The splits of its services at a weight of the candidate.
+    pub(crate) fn splits(&self, weight: Weight) -> BTreeMap<Name, Weights> {
+        let rest = Weight::from_slots(Weight::FULL.slots() - weight.slots()).unwrap_or_default();
+        let split = Weights::new([(self.to.clone(), weight), (self.from.clone(), rest)].into()).ok();
+        split
+            .into_iter()
+            .flat_map(|split| self.services.iter().map(move |name| (name.clone(), split.clone())))
+            .collect()
+    }
+
+    /// Whether somebody has changed a split by hand, or taken a service out of the config.
+    pub(crate) fn is_shifted(&self, table: &Table) -> bool {
+        let expected = self.splits(self.rollout.weight());
+        expected
+            .iter()
+            .any(|(name, split)| table.service_named(name).is_none_or(|service| !same(split, &service.weights())))
+    }
+
+    /// Whether the split was taken by hand, and the rollout does not know yet.
+    pub(crate) fn is_taken(&self, table: &Table) -> bool {
+        self.is_shifted(table) && !matches!(self.rollout.phase(), Phase::Paused { why: Pause::Shifted, .. })
+    }
+
+    /// What a move to a weight comes to. Services that are gone are left alone.
+    pub(crate) fn change(&self, weight: Option<Weight>, task: Option<Task>, table: &Table) -> RolloutChange {
+        let there = |name: &Name| {
+            let service = table.service_named(name);
+            service.is_some_and(|service| [&self.from, &self.to].iter().all(|v| service.version_named(v).is_some()))
+        };
+        let services: BTreeSet<Name> = self.services.iter().filter(|name| there(name)).cloned().collect();
+        let mut splits = weight.map(|weight| self.splits(weight)).unwrap_or_default();
+        splits.retain(|name, _| services.contains(name));
+        let mut expects = self.splits(self.rollout.weight());
+        expects.retain(|name, _| services.contains(name) && splits.contains_key(name));
+        let mut endpoints = if self.saved.events.is_empty() { self.closed_at_the_start() } else { Vec::new() };
+        endpoints.extend(task.into_iter().flat_map(|task| self.endpoint_moves(task)));
+        RolloutChange { id: self.saved.id, services, splits, expects, endpoints, ..RolloutChange::default() }
+    }
+
+    /// What a task does to endpoints, in the revision that begins it.
+    fn endpoint_moves(&self, task: Task) -> Vec<(Name, Name, SocketAddr, bool)> {
+        let moves: &[(&Name, bool)] = match task {
+            Task::Drain(_) => &[(&self.from, true), (&self.to, true)],
+            Task::Join(_) => &[(&self.to, false)],
+            Task::Return(_) => &[(&self.from, false)],
+            Task::Approval | Task::Webhook | Task::Smoke | Task::Upgrade(_) | Task::Verify(_) | Task::Downgrade(_) => {
+                &[]
+            }
+        };
+        let places = self.batch_of(task);
+        let each = places.iter().flat_map(|(service, address)| {
+            moves.iter().map(|(version, drained)| (service.clone(), (*version).clone(), *address, *drained))
+        });
+        each.collect()
+    }
+
+    /// The endpoints that a task is about.
+    pub(crate) fn batch_of(&self, task: Task) -> Vec<(Name, SocketAddr)> {
+        let places = self.saved.places(task).into_iter();
+        places.filter_map(|(service, address)| Some((Name::new(service).ok()?, address))).collect()
+    }
+
+    /// The services in which the candidate is known to have nobody to answer. A rolling release is not asked: what serves
+    /// its candidate is upgraded first, and verified.
+    pub(crate) fn unusable(&self, table: &Table) -> Vec<Unusable> {
+        if matches!(self.release.shape, Shape::Rolling(_)) {
+            return Vec::new();
+        }
+        let services = self.services.iter().filter_map(|name| table.service_named(name));
+        services.filter_map(|service| Unusable::of(service, &self.to, Weight::ZERO)).collect()
+    }
+
+    /// Notes the task that is being done, and ends the one before.
+    pub(crate) fn does(&mut self, handle: Option<AbortHandle>) {
+        self.doing = handle.map(Doing);
+    }
+
+    /// Whom a task waits for, by what they have to do.
+    pub(crate) fn need_of(&self, task: Task) -> Option<Need> {
+        if task == Task::Approval {
+            return Some(Need::Approval);
+        }
+        self.waits_for_somebody(task).then_some(Need::Acknowledgement)
+    }
+
+    /// Whether somebody has to say that a task is done.
+    pub(crate) fn waits_for_somebody(&self, task: Task) -> bool {
+        let Shape::Rolling(shape) = &self.release.shape else { return false };
+        let hook = match task {
+            Task::Upgrade(_) => &shape.upgrade,
+            Task::Downgrade(_) => shape.rollback.as_ref().unwrap_or(&shape.upgrade),
+            Task::Approval
+            | Task::Webhook
+            | Task::Smoke
+            | Task::Drain(_)
+            | Task::Verify(_)
+            | Task::Join(_)
+            | Task::Return(_) => return false,
+        };
+        matches!(hook, Hook::Acknowledge { .. })
+    }
+
+    /// Whether it is on its way back.
+    pub(crate) fn is_back(&self) -> bool {
+        matches!(self.rollout.phase(), Phase::Back(_))
+    }
+}

@@ -1,0 +1,263 @@
+//! Reads what the workers counted for a rollout, and tells the judge of one service.
+//!
+//! Each tick the sums are compared with those of the tick before; the increments are the evidence. Besides, it is looked
+//! after here what the data plane cannot know: the thresholds that latencies are compared with, and which endpoints have
+//! served for long enough to be judged.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::warm_up::WarmUps;
+use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
+use crate::rollout::judge::windows::WINDOW;
+use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, Share, Side, Sides};
+use crate::shared::canary_stats::{ContenderTotals, EpochTotals, Trial, TrialTerms};
+use crate::stats::latency::LatencyTotals;
+use crate::table::{Name, Service, Version, Weight};
+
+/// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared with
+/// what it was counted in itself.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// How many looks back thresholds go: a minute.
+const LOOKS: usize = 12;
+
+/// Fewer latencies than this say nothing of a 99th percentile.
+const TIMED_MIN: u64 = 100;
+
+/// The scale of one service.
+#[derive(Debug)]
+pub struct Scale {
+    /// Where the workers count.
+    pub trial: Arc<Trial>,
+    candidate: Name,
+    baseline: Name,
+    seen: Vec<EpochTotals>,
+    looks: VecDeque<Look>,
+    looked: Option<Duration>,
+    window: u32,
+    warm_ups: WarmUps,
+}
+
+#[derive(Debug)]
+struct Look(Sides<LatencyTotals>);
+
+/// What a tick brings, in a form that evidence can borrow from.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// By share.
+    pub epochs: Vec<EpochCounts>,
+    /// Latencies of both versions in the last minute.
+    pub quantiles: Option<Sides<Quantiles>>,
+    /// Thresholds that have just come into force.
+    pub thresholds: Option<Thresholds>,
+    /// While one of the versions has only cold endpoints: how long that will last.
+    pub warm_up_left: Option<Duration>,
+}
+
+impl Reading {
+    /// What the judge is told.
+    #[must_use]
+    pub fn evidence(&self) -> Evidence<'_> {
+        let Self { epochs, quantiles, thresholds, warm_up_left } = self;
+        Evidence { epochs, quantiles: *quantiles, thresholds: *thresholds, warm_up_left: *warm_up_left }
+    }
+}
+
+impl Scale {
+    /// A scale for a rollout that begins now, counted by so many workers.
+    #[must_use]
+    pub fn new((candidate, baseline): (&Name, &Name), settings: &JudgeSettings, per_key: bool, workers: usize) -> Self {
+        let slow = settings.ceilings.slow.map(|slow| slow.longer_than);
+        let terms = TrialTerms {
+            candidate: candidate.as_str().into(),
+            baseline: baseline.as_str().into(),
+            per_key,
+            failed_calls: settings.failed_calls.bits(),
+            slow_us: slow.map(|slow| u64::try_from(slow.as_micros()).unwrap_or(u64::MAX)),
+        };
+        let trial = Arc::new(Trial::new(terms, workers));
+        Self {
+            trial,
+            candidate: candidate.clone(),
+            baseline: baseline.clone(),
+            seen: Vec::new(),
+            looks: VecDeque::new(),
+            looked: None,
+            window: 1,
+            warm_ups: WarmUps::default(),
+        }
+    }
+
+    /// What was counted since the last reading, and what has to be looked after.
+    pub fn read(&mut self, now: Duration, service: &Service, judge: &Judge) -> Reading {
+        let find = |name: &Name| service.versions.iter().find(|version| version.name == *name);
+        let (Some(candidate), Some(baseline)) = (find(&self.candidate), find(&self.baseline)) else {
+            return Reading::default();
+        };
+        let warm = self.warm_ups.look(now, [candidate, baseline], judge.settings().warm_up);
+        self.trial.judge(warm.judged);
+        if let Some(trial) = &service.trial {
+            trial.judge_all(warm.all);
+        }
+        let mut reading = self.look(now, Sides { candidate, baseline }, judge.settings());
+        reading.warm_up_left = warm.left;
+        let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
+        let window = judge.state().latency.as_ref().map_or_else(by_time, |windows| windows.number);
+        if std::mem::replace(&mut self.window, window) != window {
+            self.trial.time_again();
+        }
+        reading.epochs = self.counts();
+        reading
+    }
+
+    /// The latencies of the last minute, for people; every few seconds they become thresholds.
+    fn look(&mut self, now: Duration, versions: Sides<&Version>, settings: &JudgeSettings) -> Reading {
+        let of = |version: &Version| version.stats.totals().latency;
+        let totals = Sides { candidate: of(versions.candidate), baseline: of(versions.baseline) };
+        // At the beginning, all that was before it.
+        let before = self.looks.front();
+        let recent = |side| match before {
+            Some(before) => totals.of(side).since(before.0.of(side)),
+            None => totals.of(side).clone(),
+        };
+        let (candidate, baseline) = (recent(Side::Candidate), recent(Side::Baseline));
+        let seen = candidate.count() > 0 && baseline.count() > 0;
+        let both = Sides { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
+        let reading = Reading { quantiles: seen.then_some(both), ..Reading::default() };
+        if self.looked.is_some_and(|looked| now < looked + LOOK) {
+            return reading;
+        }
+        self.looked = Some(now);
+        let enough = baseline.count() >= TIMED_MIN;
+        let thresholds = settings.slower.filter(|_| enough).map(|slower| Thresholds::new(&both.baseline, slower));
+        if let Some(thresholds) = &thresholds {
+            self.trial.compare_with([Side::Candidate, Side::Baseline].map(|side| {
+                thresholds.of(side).0.map(|threshold| u64::try_from(threshold.as_micros()).unwrap_or(u64::MAX))
+            }));
+        }
+        if self.looks.len() == LOOKS {
+            self.looks.pop_front();
+        }
+        self.looks.push_back(Look(totals));
+        Reading { thresholds, ..reading }
+    }
+
+    fn counts(&mut self) -> Vec<EpochCounts> {
+        let totals = self.trial.totals();
+        let counts = totals.iter().filter_map(|now| {
+            let before = self.seen.iter().find(|before| before.shares == now.shares);
+            let [candidate, baseline] = [0, 1].map(|index| match before {
+                Some(before) => now.contenders[index].since(&before.contenders[index]),
+                None => now.contenders[index],
+            });
+            let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
+            Some(EpochCounts {
+                share: Share::of(for_candidate, for_baseline)?,
+                outcomes: Sides { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
+                latencies: Sides { candidate: latencies(&candidate), baseline: latencies(&baseline) },
+            })
+        });
+        let counts = counts.filter(|counts| *counts != EpochCounts::none(counts.share)).collect();
+        self.seen = totals;
+        counts
+    }
+}
+
+fn quantiles(latency: &LatencyTotals) -> Quantiles {
+    Quantiles(QUANTILES.map(|q| Duration::from_micros(latency.quantile(q).unwrap_or(0))))
+}
+
+fn outcomes(totals: &ContenderTotals) -> Counts {
+    let ContenderTotals { requests, failures, counted_failures, .. } = *totals;
+    Counts { requests, failures, counted_failures }
+}
+
+fn latencies(totals: &ContenderTotals) -> LatencyCounts {
+    LatencyCounts { by_exceeded: totals.by_exceeded, timed: totals.timed, slow: totals.slow }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::rngs::StdRng;
+    use rand::{RngExt, SeedableRng};
+
+    use super::*;
+    use crate::rollout::judge::settings::{Increase, Margin, Multiple, Probability};
+    use crate::rollout::judge::{Bake, Ruling};
+    use crate::rollout::simulate::TICK;
+    use crate::shared::canary_stats::Contender;
+    use crate::stats::Registry;
+    use crate::table::Table;
+    use crate::table::fixture::{first_traffic, shared, spec};
+
+    /// Requests a second.
+    const RATE: u64 = 1_000;
+
+    fn settings() -> JudgeSettings {
+        let margin = Margin { ratio: Multiple::ONE, increase: Increase::NONE };
+        let alpha = Probability::new(0.001).unwrap();
+        JudgeSettings { alpha, margin, slower: None, warm_up: Duration::ZERO, ..JudgeSettings::default() }
+    }
+
+    /// A table in which v2 has so many per cent, counted for `scale`.
+    fn table(scale: &Scale, registry: &Registry, percent: u32) -> Table {
+        let specs = shared([spec("shop", &format!("v1={} v2={percent}", 100 - percent))]);
+        registry.set_trial("shop", Some(Arc::clone(&scale.trial)));
+        Table::compile(1, &specs, &first_traffic(&specs), registry).unwrap()
+    }
+
+    /// How many requests it takes until the candidate is turned back: judged after each one, and through counters of two
+    /// workers that are read each tick.
+    fn alarms(percent: u32, random: &mut StdRng) -> [u64; 2] {
+        let registry = Registry::new(2);
+        let (candidate, baseline) = (Name::new("v2").unwrap(), Name::new("v1").unwrap());
+        let mut scale = Scale::new((&candidate, &baseline), &settings(), false, 2);
+        let table = table(&scale, &registry, percent);
+        let service = table.service_named("shop").unwrap();
+        let epoch = &service.trial.as_ref().unwrap().epoch;
+        let share = Share::at(Weight::from_slots(percent * 1_000).unwrap());
+        let mut exact = Judge::new(settings(), share, Duration::ZERO);
+        let mut read = exact.clone();
+        let (mut first, mut requests, mut now) = (None, 0_u64, Duration::ZERO);
+        let is_over = |judge: &Judge| matches!(judge.ruling(Bake::Running), Ruling::RollBack(_));
+        loop {
+            now += TICK;
+            for number in 0..RATE / 4 {
+                let (side, contender, failing) = match random.random_bool(share.value()) {
+                    true => (Side::Candidate, Contender::Candidate, 0.02),
+                    false => (Side::Baseline, Contender::Baseline, 0.001),
+                };
+                let failed = random.random_bool(failing);
+                epoch.count(usize::try_from(number % 2).unwrap(), (contender, None), failed, 1_000);
+                requests += 1;
+                if first.is_none() {
+                    let mut counts = EpochCounts::none(share);
+                    let failures = u64::from(failed);
+                    *counts.outcomes.of_mut(side) = Counts { requests: 1, failures, counted_failures: failures };
+                    exact.tick(now, &Evidence { epochs: &[counts], ..Evidence::default() });
+                    first = is_over(&exact).then_some(requests);
+                }
+            }
+            let reading = scale.read(now, service, &read);
+            read.tick(now, &reading.evidence());
+            if let Some(first) = first.filter(|_| is_over(&read)) {
+                return [first, requests];
+            }
+            assert!(requests < 1_000_000, "it was never turned back");
+        }
+    }
+
+    #[test]
+    fn counters_and_ticks_cost_a_tick_at_the_most() {
+        let mut random = StdRng::seed_from_u64(11);
+        for percent in [1, 10, 50] {
+            let pairs: Vec<_> = (0..20).map(|_| alarms(percent, &mut random)).collect();
+            assert!(pairs.iter().all(|[exact, read]| read >= exact), "{percent} %: {pairs:?}");
+            // A proof between two ticks that is none any more at the second one has to come again; that is rare.
+            let later: u64 = pairs.iter().map(|[exact, read]| read - exact).sum();
+            assert!(later < 20 * RATE / 4, "{percent} %: {pairs:?}");
+        }
+    }
+}

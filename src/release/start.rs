@@ -1,0 +1,385 @@
+//! A rollout begins: everything that speaks against it is said at once, and nothing has changed then.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::desk::{By, RolloutError, StartRequest, Started, Target};
+use super::director::{Director, now_ms};
+use super::run;
+use super::run::Run;
+use super::saved::Saved;
+use super::view::RolloutView;
+use super::{bad_plan, ceilings};
+use crate::config::RolloutSection;
+use crate::control::fault::{Fault, FaultKind, one_of};
+use crate::control::unusable::Unusable;
+use crate::rollout::judge::Share;
+use crate::rollout::judge::power::Traffic;
+use crate::rollout::release::{Release, Shape};
+use crate::rollout::run::{Phase, Rollout};
+use crate::rollout::stage::Stage;
+use crate::table::{Name, Service, Table};
+
+/// What a start is about.
+struct Subjects<'t> {
+    group: Option<String>,
+    services: Vec<&'t Service>,
+    section: RolloutSection,
+}
+
+impl Director {
+    /// Starts a rollout.
+    ///
+    /// # Errors
+    /// [`RolloutError`] with everything that speaks against it.
+    pub(crate) async fn start(&mut self, request: StartRequest) -> Result<Started, RolloutError> {
+        let table = self.means.published.load_full();
+        let prepared = self.prepare(&table, &request).map_err(RolloutError::Faults)?;
+        let (run, first) = prepared;
+        let unusable = run.unusable(&table);
+        if !unusable.is_empty() && !request.by.force {
+            return Err(RolloutError::Unusable(unusable));
+        }
+        let mut warnings = self.warnings(&table, &run);
+        warnings.extend(unusable.iter().map(Unusable::warning));
+        let id = run.saved.id;
+        if request.dry_run {
+            return Ok(Started { rollout: RolloutView::of(&run.saved, &run.rollout, self.now()), warnings });
+        }
+        self.last_id = Some(id);
+        run.count_in(&self.means.registry);
+        let begun = run.rollout.clone();
+        self.running.insert(id, run);
+        let mut made = Some(first);
+        let by = By { force: true, ..request.by };
+        let moved = self.advance(
+            id,
+            |rollout| {
+                *rollout = begun;
+                made.take()
+            },
+            Some(&by),
+        );
+        if let Err(error) = moved.await {
+            if let Some(run) = self.running.remove(&id) {
+                run.count_out(&self.means.registry);
+            }
+            return Err(error.into());
+        }
+        let view = self.running.get(&id).map(|run| RolloutView::of(&run.saved, &run.rollout, self.now()));
+        let view = view.or_else(|| self.finished.get(&id).map(RolloutView::stored));
+        view.map(|rollout| Started { rollout, warnings }).ok_or(RolloutError::Unknown(id))
+    }
+
+    fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, crate::rollout::event::Move), Vec<Fault>> {
+        let mut faults = request.faults.clone();
+        let Some(last_id) = self.last_id else {
+            let found = "the rollouts of before, which could not be read yet";
+            let wanted = "to know what is under way";
+            faults.push(Fault::invalid("rollouts", found, wanted, "look at the log, repeat the call"));
+            return Err(faults);
+        };
+        let Subjects { group, services, section } = match self.subjects(table, &request.target) {
+            Ok(subjects) => subjects,
+            Err(found) => {
+                faults.extend(found);
+                return Err(faults);
+            }
+        };
+        let section = request.plan.over(&section);
+        faults.extend(services.iter().filter_map(|service| self.busy(service)));
+        let release = section.release().map_err(|problems| bad_plan::read(&problems));
+        let versions = versions(&services, request.to.as_deref());
+        let (release, (from, to)) = match (release, versions) {
+            (Ok(release), Ok(versions)) if faults.is_empty() => (release, versions),
+            (release, versions) => {
+                // What the call must not name is not missing too.
+                let told = |found: &Fault| request.faults.iter().any(|fault| fault.place == found.place);
+                faults.extend(release.err().into_iter().flatten().filter(|found| !told(found)));
+                faults.extend(versions.err().into_iter().flatten());
+                return Err(faults);
+            }
+        };
+        let blue: Vec<_> = services.iter().filter_map(|s| s.version_named(&from)).map(|v| v.stats.totals()).collect();
+        let (section, release) = match ceilings::from_blue(&release, &blue) {
+            None => (section, release),
+            Some(found) => {
+                let section = section.merged(&found);
+                let release = section.release();
+                (section, release.map_err(|problems| bad_plan::read(&problems))?)
+            }
+        };
+        let endpoints = endpoints(&release, &services, (&from, &to))?;
+        let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
+        let plan = run::plan(&release, &services, most)
+            .map_err(|problems| problems.iter().map(bad_plan::contradiction).collect::<Vec<_>>())?;
+        let (rollout, first) = Rollout::start(plan, services.len(), self.now());
+        let id = last_id + 1;
+        let saved = Saved {
+            id,
+            group,
+            services: services.iter().map(|service| service.spec.name.as_str().to_owned()).collect(),
+            from: from.as_str().to_owned(),
+            to: to.as_str().to_owned(),
+            strategy: release.strategy_word().to_owned(),
+            plan: section,
+            hooks_from_file: true,
+            endpoints,
+            phase: Phase::Going { stage: 0, since: self.now() },
+            slots: 0,
+            author: request.by.author.clone(),
+            reason: request.by.reason.clone(),
+            waits_for: None,
+            started_at_ms: now_ms(),
+            finished_at_ms: None,
+            events: Vec::new(),
+        };
+        let names = services.iter().map(|service| service.spec.name.clone()).collect();
+        let workers = self.means.registry.workers();
+        Ok((Run::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers), first))
+    }
+
+    /// A rollout as it was stored, with fresh judges.
+    pub(crate) fn restored(&self, saved: Saved, table: &Table) -> Result<Run, String> {
+        let release = saved.plan.release().map_err(|problems| problems.to_string())?;
+        let names: Vec<Name> = saved.names().collect();
+        let services: Option<Vec<&Service>> = names.iter().map(|name| table.service_named(name)).collect();
+        let services = services.ok_or("a service of it is not in the config any more")?;
+        let name = |text: &str| Name::new(text).map_err(|error| error.to_string());
+        let (from, to) = (name(&saved.from)?, name(&saved.to)?);
+        let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
+        let plan = run::plan(&release, &services, most)
+            .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
+        let (weight, now) = (saved.weight(), self.now());
+        let judges = Run::judges(*plan.judge(), weight, names.len(), now);
+        let rollout = Rollout::restored(plan, saved.phase, weight, judges);
+        let workers = self.means.registry.workers();
+        Ok(Run::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers))
+    }
+
+    fn subjects<'t>(&self, table: &'t Table, target: &Target) -> Result<Subjects<'t>, Vec<Fault>> {
+        let known = self.means.known.borrow();
+        let named = |name: &str| {
+            let names = table.services().map(|service| service.spec.name.as_str());
+            table.service_named(name).ok_or_else(|| Fault::no_service("service", name, names))
+        };
+        match target {
+            Target::Service(name) => {
+                let service = named(name).map_err(|fault| vec![fault])?;
+                let section = known.services.get(&service.spec.name).cloned().unwrap_or_default();
+                Ok(Subjects { group: None, services: vec![service], section })
+            }
+            Target::Group(name) => {
+                let found = known.groups.iter().find(|(group, _)| group.as_str() == name);
+                let Some((_, (names, section))) = found else {
+                    let groups = known.groups.keys().map(Name::as_str);
+                    return Err(vec![Fault {
+                        kind: FaultKind::Unknown,
+                        place: "group".to_owned(),
+                        found: format!("unknown group {name:?}"),
+                        wanted: one_of(groups),
+                        remedy: "name a group of the config".to_owned(),
+                    }]);
+                };
+                let (mut services, mut faults) = (Vec::new(), Vec::new());
+                for name in names {
+                    match named(name) {
+                        Ok(service) => services.push(service),
+                        Err(fault) => faults.push(fault),
+                    }
+                }
+                let section = section.clone();
+                if faults.is_empty() {
+                    Ok(Subjects { group: Some(name.clone()), services, section })
+                } else {
+                    Err(faults)
+                }
+            }
+        }
+    }
+
+    /// One at a time per service.
+    fn busy(&self, service: &Service) -> Option<Fault> {
+        let other = self.running.values().find(|run| run.services.contains(&service.spec.name))?;
+        Some(Fault {
+            kind: FaultKind::Conflict,
+            place: format!("services.{}", service.spec.name),
+            found: format!("rollout {} to {}, which is not over", other.saved.id, other.to),
+            wanted: "no rollout under way".to_owned(),
+            remedy: format!("wait for it, or abort it: pointsman rollout abort {}", other.saved.id),
+        })
+    }
+
+    /// What its operator will want to know.
+    fn warnings(&self, table: &Table, run: &Run) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if matches!(run.release.shape, Shape::BlueGreen { .. }) && run.release.judge.alarms() == 1 {
+            let (from, min) = (&run.from, ceilings::REQUESTS_MIN);
+            warnings.push(format!(
+                "{from} has had fewer than {min} requests to measure {} by, and at 100 % there is nobody to compare with: \
+                 nothing will be judged; set judge.errors_max",
+                run.to
+            ));
+        }
+        if let Shape::Rolling(shape) = &run.release.shape {
+            let whole = |all: &&Vec<SocketAddr>| all.len() <= shape.batch as usize;
+            if let Some(all) = run.saved.endpoints.iter().find(whole) {
+                let (count, batch) = (all.len(), shape.batch);
+                warnings
+                    .push(format!("{count} endpoints in batches of {batch}: while they are upgraded nobody answers"));
+            }
+        }
+        for name in &run.services {
+            let Some(service) = table.service_named(name) else { continue };
+            let (rate, failing) = self.traffic(service, &run.from);
+            let settings = run.rollout.plan().judge();
+            for stage in run.rollout.stages() {
+                let Stage::Bake { weight, bake } = stage else { continue };
+                let traffic = Traffic { requests_per_second: rate, bake: *bake };
+                let share = Share::at(*weight);
+                if let Some(shortfall) = settings.shortfall(share, failing, traffic).filter(|_| share.compares()) {
+                    warnings.push(format!(
+                        "{name} at {weight} %: {rate:.1} requests/s bring {:.0} requests in a bake of {bake:?}, and a verdict \
+                         needs {}; the step will be held until they are there ({})",
+                        shortfall.expected,
+                        shortfall.needed,
+                        enough(shortfall.bake),
+                    ));
+                }
+            }
+        }
+        warnings
+    }
+
+    /// Requests per second of a service, and the part of the baseline's that fail.
+    fn traffic(&self, service: &Service, from: &Name) -> (f64, f64) {
+        let windows = service.versions.iter().map(|version| self.means.live.window(service, version, Instant::now()));
+        let rate = windows.map(|window| window.per_second(window.recent.requests())).sum();
+        let totals = service.version_named(from).map(|version| version.stats.totals()).unwrap_or_default();
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        let failing = totals.failures() as f64 / totals.requests().max(500) as f64;
+        (rate, failing.min(1.0))
+    }
+}
+
+fn enough(bake: Duration) -> String {
+    match bake {
+        Duration::MAX => "there is no traffic now".to_owned(),
+        bake => format!("{bake:?} would be enough; or raise the weight or judge.catches"),
+    }
+}
+
+/// The version that has everything, and the one that is to have it; the same ones in all services.
+fn versions(services: &[&Service], to: Option<&str>) -> Result<(Name, Name), Vec<Fault>> {
+    let mut faults = Vec::new();
+    let mut found = BTreeSet::new();
+    for service in services {
+        match versions_of(service, to) {
+            Ok(pair) => drop(found.insert(pair)),
+            Err(fault) => faults.push(fault),
+        }
+    }
+    let mut found = found.into_iter();
+    match (found.next(), found.next()) {
+        (Some(pair), None) if faults.is_empty() => Ok(pair),
+        (Some((from, to)), Some((other_from, other_to))) if faults.is_empty() => Err(vec![Fault {
+            kind: FaultKind::Conflict,
+            place: "group".to_owned(),
+            found: format!("{from} to {to} in one service and {other_from} to {other_to} in another"),
+            wanted: "the same two versions in all services of a group".to_owned(),
+            remedy: "bring the services to the same version first".to_owned(),
+        }]),
+        _ => Err(faults),
+    }
+}
+
+fn versions_of(service: &Service, to: Option<&str>) -> Result<(Name, Name), Fault> {
+    let name = &service.spec.name;
+    let names = || service.versions.iter().map(|version| version.name.as_str());
+    let weights = service.weights();
+    let Some(from) = weights.sole_holder() else {
+        return Err(Fault {
+            kind: FaultKind::Conflict,
+            place: format!("services.{name}.split"),
+            found: weights.to_string(),
+            wanted: "one version with everything, to begin from".to_owned(),
+            remedy: format!("flip it first: pointsman flip {name} VERSION"),
+        });
+    };
+    let others: Vec<&Name> = service.versions.iter().map(|version| &version.name).filter(|v| *v != from).collect();
+    let to = match (to, others.as_slice()) {
+        (Some(to), _) => {
+            let found = service.versions.iter().find(|version| version.name.as_str() == to);
+            &found.ok_or_else(|| Fault::no_version(FaultKind::Invalid, "to", to, names()))?.name
+        }
+        (None, [other]) => *other,
+        (None, _) => {
+            let wanted = one_of(others.iter().map(|name| name.as_str()));
+            return Err(Fault::invalid("to", "no version", wanted, "say which version is to have everything"));
+        }
+    };
+    if to == from {
+        let found = format!("{to}, which has everything already");
+        let wanted = one_of(others.iter().map(|name| name.as_str()));
+        return Err(Fault::invalid("to", found, wanted, "name another version"));
+    }
+    Ok((from.clone(), to.clone()))
+}
+
+/// The baseline's endpoints in order, of a rolling release; they have to be the candidate's as well.
+fn endpoints(
+    release: &Release,
+    services: &[&Service],
+    (from, to): (&Name, &Name),
+) -> Result<Vec<Vec<SocketAddr>>, Vec<Fault>> {
+    if !matches!(release.shape, Shape::Rolling(_)) {
+        return Ok(Vec::new());
+    }
+    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    for service in services {
+        // In the order of the config, which is the order of the upgrade.
+        let addresses = |version: &Name, with_drained: bool| -> Vec<SocketAddr> {
+            let version = service.version_named(version);
+            let endpoints = version.into_iter().flat_map(|version| &*version.endpoints);
+            endpoints.filter(|endpoint| with_drained || !endpoint.drained).map(|endpoint| endpoint.address).collect()
+        };
+        let (old, new) = (addresses(from, false), addresses(to, true));
+        let missing: Vec<String> = old.iter().filter(|old| !new.contains(old)).map(ToString::to_string).collect();
+        if !missing.is_empty() || old.is_empty() {
+            faults.push(Fault {
+                kind: FaultKind::Conflict,
+                place: format!("services.{}.versions.{to}.endpoints", service.spec.name),
+                found: match old.is_empty() {
+                    true => format!("no endpoint of {from} that takes requests"),
+                    false => format!("{} missing, which {from} has", missing.join(", ")),
+                },
+                wanted: "the endpoints of both versions to be the same: they are upgraded in place".to_owned(),
+                remedy: format!("list them in both versions; those of {to} get nothing before they are upgraded"),
+            });
+        }
+        all.push(old);
+    }
+    if all.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
+        let counts: Vec<String> = all.iter().map(|endpoints| endpoints.len().to_string()).collect();
+        faults.push(Fault::invalid(
+            "group",
+            format!("services with {} endpoints", counts.join(", ")),
+            "as many in each service: they are upgraded side by side",
+            "release them one after the other",
+        ));
+    }
+    if faults.is_empty() { Ok(all) } else { Err(faults) }
+}
+
+impl Run {
+    /// A candidate's endpoints get nothing before they are upgraded.
+    pub(crate) fn closed_at_the_start(&self) -> Vec<(Name, Name, SocketAddr, bool)> {
+        let places = self.services.iter().zip(&self.saved.endpoints);
+        places
+            .flat_map(|(service, all)| all.iter().map(|address| (service.clone(), self.to.clone(), *address, true)))
+            .collect()
+    }
+}

@@ -1,0 +1,319 @@
+//! What is shown of a rollout: by the API, in notifications, and with each event that is stored.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::saved::{Event, Saved};
+use crate::rollout::event::{Need, Pause};
+use crate::rollout::judge::verdict::{Findings, Ground, Hold};
+use crate::rollout::judge::{Bake, Counts, Names, Ruling, Verdict};
+use crate::rollout::run::{Phase, Rollout};
+use crate::rollout::stage::Stage;
+
+/// A rollout.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct RolloutView {
+    /// Its number.
+    pub id: u64,
+    /// The group that it is of.
+    pub group: Option<String>,
+    /// Its services.
+    pub services: Vec<String>,
+    /// The version that had everything at the start.
+    pub from: String,
+    /// The version that is to have everything.
+    pub to: String,
+    /// `canary`, `blue_green` or `rolling`.
+    pub strategy: String,
+    /// `going`, `waiting` (for an approval, or for an upgrade by hand), `paused`, `rolling_back` or `finished`.
+    pub phase: &'static str,
+    /// How it ended: `completed`, `rolled_back`, `held_too_long`, `task_failed` or `aborted`.
+    pub ending: Option<&'static str>,
+    /// Why it waits.
+    pub paused_because: Option<String>,
+    /// What somebody has to do so that it goes on: `approval`, `acknowledgement`, `resume` or `repair`.
+    pub waits_for: Option<&'static str>,
+    /// The command that says so.
+    pub command: Option<String>,
+    /// The number of the stage that it is in, from 0.
+    pub stage: Option<usize>,
+    /// All stages.
+    pub stages: Vec<StageView>,
+    /// What is being done: `approval`, `webhook`, `smoke requests`, `drain`, `upgrade`, ...
+    pub task: Option<&'static str>,
+    /// The endpoints that it is about, as `SERVICE ADDRESS`.
+    pub endpoints: Vec<String>,
+    /// The new version's weight, in per cent.
+    pub weight: f64,
+    /// How long the stage has to last yet, in seconds.
+    pub bake_left_seconds: Option<f64>,
+    /// Who started it.
+    pub author: String,
+    /// Why.
+    pub reason: Option<String>,
+    /// When, in milliseconds since 1970.
+    pub started_at_ms: i64,
+    /// When it ended.
+    pub finished_at_ms: Option<i64>,
+    /// What the judge has found by now, for each service; of one that is over, what it had found at the end.
+    pub evidence: Vec<EvidenceView>,
+    /// What happened, oldest first.
+    pub events: Vec<Event>,
+}
+
+/// A stage of a plan.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StageView {
+    /// `bake`, `keep`, or the task.
+    pub what: &'static str,
+    /// The new version's weight, of a bake.
+    pub weight: Option<f64>,
+    /// How long it lasts at the least.
+    pub seconds: Option<f64>,
+}
+
+/// What the judge has found about a service.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EvidenceView {
+    /// The service.
+    pub service: String,
+    /// `roll_back`, `advance` or `hold`.
+    pub ruling: String,
+    /// Why, in one word.
+    pub why: String,
+    /// The same with numbers, in one sentence.
+    pub sentence: String,
+    /// The new version's judged requests since the start.
+    pub candidate: CountsView,
+    /// The old version's.
+    pub baseline: CountsView,
+    /// The new version's judged requests in this step.
+    pub step_requests: u64,
+    /// As many are needed to go on, if that is why it is held.
+    pub needed_requests: Option<u64>,
+    /// While nothing is judged because all endpoints of a version are cold: for how long yet.
+    pub warm_up_left_seconds: Option<f64>,
+    /// log10 of E, of what is compared with the baseline: failures and latency together.
+    pub log10_e: f64,
+    /// log10 of E of the test that speaks loudest, of those that can turn it back.
+    pub log10_e_highest: Option<f64>,
+    /// Which one that is: `errors`, `latency`, `errors_max` or `slow_max`.
+    pub leading: Option<String>,
+    /// log10 of E of the failures alone.
+    pub log10_e_errors: f64,
+    /// log10 of E of the latency alone.
+    pub log10_e_latency: Option<f64>,
+    /// log10 of E of the ceiling on failures.
+    pub log10_e_errors_max: Option<f64>,
+    /// log10 of E of the ceiling on slow requests.
+    pub log10_e_slow_max: Option<f64>,
+    /// log10 of E at which it is rolled back.
+    pub log10_alarm: f64,
+    /// How many times as often the new version fails, with 95 % confidence at all times; `null` at the end that nothing
+    /// bounds.
+    pub failure_ratio: Option<[Option<f64>; 2]>,
+    /// The new version's latency in the last minute: median, 90th and 99th percentile, in milliseconds.
+    pub candidate_ms: Option<[f64; 3]>,
+    /// The old version's.
+    pub baseline_ms: Option<[f64; 3]>,
+}
+
+/// Judged requests of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CountsView {
+    /// All of them.
+    pub requests: u64,
+    /// Those that failed by the version's fault.
+    pub failures: u64,
+    /// Those of them that are evidence: one for each user.
+    pub counted_failures: u64,
+}
+
+impl RolloutView {
+    /// What is shown of a rollout that is under way, or has ended since the start of the process.
+    #[must_use]
+    pub fn of(saved: &Saved, rollout: &Rollout, now: Duration) -> Self {
+        let bake = rollout.bake(now);
+        let (stage, left) = match rollout.phase() {
+            Phase::Going { stage, since } => (Some(stage), left(rollout, stage, since, now)),
+            Phase::Paused { stage, .. } => (Some(stage), None),
+            Phase::Back(back) => (Some(back.turned), None),
+            Phase::Finished { .. } => (None, None),
+        };
+        Self {
+            stage,
+            stages: rollout.stages().iter().map(StageView::of).collect(),
+            task: rollout.task().map(|task| task.word()),
+            endpoints: rollout.task().map(|task| saved.places(task)).unwrap_or_default().iter().map(place).collect(),
+            bake_left_seconds: left.map(|left| left.as_secs_f64()),
+            evidence: evidence(saved, rollout, bake),
+            ..Self::stored(saved)
+        }
+    }
+
+    /// What is shown of one that is only remembered.
+    #[must_use]
+    pub fn stored(saved: &Saved) -> Self {
+        let (ending, pause) = match saved.phase {
+            Phase::Going { .. } => (None, None),
+            Phase::Paused { why, .. } => (None, Some(why)),
+            Phase::Back(back) => (Some(back.ending.word()), None),
+            Phase::Finished { ending, .. } => (Some(ending.word()), None),
+        };
+        Self {
+            id: saved.id,
+            group: saved.group.clone(),
+            services: saved.services.clone(),
+            from: saved.from.clone(),
+            to: saved.to.clone(),
+            strategy: saved.strategy.clone(),
+            phase: phase_word(saved),
+            ending,
+            paused_because: pause.map(pause_text),
+            waits_for: saved.need().map(Need::word),
+            command: saved.command(),
+            stage: None,
+            stages: Vec::new(),
+            task: None,
+            endpoints: Vec::new(),
+            weight: saved.weight().percent(),
+            bake_left_seconds: None,
+            author: saved.author.clone(),
+            reason: saved.reason.clone(),
+            started_at_ms: saved.started_at_ms,
+            finished_at_ms: saved.finished_at_ms,
+            evidence: saved.evidence().to_vec(),
+            events: saved.events.clone(),
+        }
+    }
+}
+
+/// The word for the phase.
+#[must_use]
+pub fn phase_word(saved: &Saved) -> &'static str {
+    match saved.phase {
+        Phase::Going { .. } if saved.need().is_some() => "waiting",
+        Phase::Going { .. } => "going",
+        Phase::Paused { .. } => "paused",
+        Phase::Back(_) => "rolling_back",
+        Phase::Finished { .. } => "finished",
+    }
+}
+
+/// An endpoint as it is shown.
+pub(crate) fn place((service, address): &(&str, std::net::SocketAddr)) -> String {
+    format!("{service} {address}")
+}
+
+fn left(rollout: &Rollout, stage: usize, since: Duration, now: Duration) -> Option<Duration> {
+    match rollout.stages().get(stage)? {
+        Stage::Bake { bake, .. } => Some((since + *bake).saturating_sub(now)),
+        Stage::Keep(keep) => Some((since + *keep).saturating_sub(now)),
+        Stage::Do(_) => None,
+    }
+}
+
+fn pause_text(why: Pause) -> String {
+    match why {
+        Pause::Operator => "an operator paused it".to_owned(),
+        Pause::Shifted => "the split was changed by hand".to_owned(),
+        Pause::Held(hold) => format!("held for too long: {}", hold_word(hold)),
+        Pause::NoAgreement(task) => format!("nobody agreed in time: {}", task.word()),
+    }
+}
+
+/// What the judges have found, a view for each service.
+#[must_use]
+pub fn evidence(saved: &Saved, rollout: &Rollout, bake: Bake) -> Vec<EvidenceView> {
+    let named = saved.services.iter().zip(rollout.judges());
+    let view = |(service, judge): (&String, &crate::rollout::judge::Judge)| {
+        let names = Names { service, candidate: &saved.to, baseline: &saved.from };
+        EvidenceView::of(service, &judge.verdict(bake, &names))
+    };
+    named.map(view).collect()
+}
+
+impl StageView {
+    fn of(stage: &Stage) -> Self {
+        match stage {
+            Stage::Bake { weight, bake } => {
+                Self { what: "bake", weight: Some(weight.percent()), seconds: Some(bake.as_secs_f64()) }
+            }
+            Stage::Keep(keep) => Self { what: "keep", weight: None, seconds: Some(keep.as_secs_f64()) },
+            Stage::Do(task) => Self { what: task.word(), weight: None, seconds: None },
+        }
+    }
+}
+
+impl EvidenceView {
+    fn of(service: &str, verdict: &Verdict) -> Self {
+        let Findings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } = &verdict.findings;
+        let log10 = |ln: f64| ln / std::f64::consts::LN_10;
+        let ms = |quantiles: &crate::rollout::judge::latency::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
+        let (ruling, why) = words(verdict.ruling);
+        let needed = match verdict.ruling {
+            Ruling::Hold { why: Hold::NotEnoughData { needed, .. }, .. } => needed,
+            Ruling::Hold { .. } | Ruling::Advance | Ruling::RollBack(_) => None,
+        };
+        Self {
+            service: service.to_owned(),
+            ruling: ruling.to_owned(),
+            why: why.to_owned(),
+            sentence: verdict.sentence.clone(),
+            candidate: CountsView::of(&outcomes.candidate),
+            baseline: CountsView::of(&outcomes.baseline),
+            step_requests: step.candidate.requests,
+            needed_requests: needed,
+            warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
+            log10_e: log10(standing.comparison),
+            log10_e_highest: Some(log10(standing.highest())),
+            leading: Some(ground_word(standing.leading()).to_owned()),
+            log10_e_errors: log10(standing.errors),
+            log10_e_latency: standing.latency.map(log10),
+            log10_e_errors_max: standing.failure_ceiling.map(log10),
+            log10_e_slow_max: standing.slow_ceiling.map(log10),
+            log10_alarm: log10(*ln_alarm),
+            failure_ratio: ratio
+                .map(|ratio| [ratio.low, ratio.high].map(|end| Some(end).filter(|end| end.is_finite()))),
+            candidate_ms: quantiles.map(|both| ms(&both.candidate)),
+            baseline_ms: quantiles.map(|both| ms(&both.baseline)),
+        }
+    }
+}
+
+impl CountsView {
+    fn of(counts: &Counts) -> Self {
+        let Counts { requests, failures, counted_failures } = *counts;
+        Self { requests, failures, counted_failures }
+    }
+}
+
+fn words(ruling: Ruling) -> (&'static str, &'static str) {
+    match ruling {
+        Ruling::RollBack(ground) => ("roll_back", ground_word(ground)),
+        Ruling::Advance => ("advance", "nothing_against_it"),
+        Ruling::Hold { why, .. } => ("hold", hold_word(why)),
+    }
+}
+
+fn ground_word(ground: Ground) -> &'static str {
+    match ground {
+        Ground::Errors => "errors",
+        Ground::Latency => "latency",
+        Ground::FailureCeiling => "errors_max",
+        Ground::SlowCeiling => "slow_max",
+    }
+}
+
+fn hold_word(hold: Hold) -> &'static str {
+    match hold {
+        Hold::Suspicion => "suspicion",
+        Hold::BaselineIll => "baseline_ill",
+        Hold::KeysFull => "keys_full",
+        Hold::WarmingUp => "warming_up",
+        Hold::Baking => "baking",
+        Hold::NotEnoughData { .. } => "not_enough_data",
+    }
+}

@@ -1,0 +1,365 @@
+//! What a release is judged on: counters of first attempts by version, stamped with the split that assigned them.
+//!
+//! A request holds on to the table that routed it, and the table to an [`Epoch`]: the counters of one share of the two
+//! versions. So a request that ends long after a shift is still counted under the odds that its lot was drawn with, and
+//! nothing has to be stamped on it. What all epochs of a rollout have in common is the [`Trial`].
+//!
+//! The lot falls on slots of the key space, not on requests: all users of a slot, however often they come, are one draw.
+//! Who was counted already is therefore a bit for each slot; it is never full, and a user cannot choose whom he is taken
+//! for. Reading such a bit is what most requests do; the shared cache line is written once for each slot.
+//!
+//! Requests to an endpoint that is cold are left out. Which endpoints are judged is therefore a list of those that are
+//! known to be warm: one that appears between two looks of the control plane is on no list, and left out.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
+
+use super::count::Count;
+
+/// Thresholds that latencies are compared with.
+pub const THRESHOLDS: usize = 3;
+
+/// The slots of the key space.
+const SLOTS: usize = 100_000;
+
+/// One of the two versions that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contender {
+    /// The version under rollout.
+    Candidate,
+    /// The version that it would replace.
+    Baseline,
+}
+
+/// What a trial counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrialTerms {
+    /// The version under rollout.
+    pub candidate: Box<str>,
+    /// The version that it would replace.
+    pub baseline: Box<str>,
+    /// Whether users stay on their version, so that one is counted once.
+    pub per_key: bool,
+    /// Longer than this is slow, in microseconds; none: nothing is.
+    pub slow_us: Option<u64>,
+    /// Statuses of gRPC that are failures, a bit for each.
+    pub failed_calls: u32,
+}
+
+/// One rollout of one service.
+#[derive(Debug)]
+pub struct Trial {
+    rules: Arc<Rules>,
+    workers: usize,
+    epochs: Mutex<Vec<Arc<Epoch>>>,
+}
+
+/// What all epochs of a trial have in common.
+#[derive(Debug)]
+struct Rules {
+    terms: TrialTerms,
+    /// By contender; all zero while there are none.
+    thresholds: [[AtomicU64; THRESHOLDS]; 2],
+    compares: AtomicBool,
+    /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
+    judged: RwLock<Box<[u32]>>,
+    /// Slots whose failure was counted.
+    failed: SlotSet,
+    /// Slots whose latency was counted.
+    timed: SlotSet,
+}
+
+/// The counters of one share.
+#[derive(Debug)]
+pub struct Epoch {
+    rules: Arc<Rules>,
+    /// Slots of the candidate and of the baseline.
+    shares: [u32; 2],
+    cells: Box<[OnceLock<Box<EpochCell>>]>,
+}
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+// Two cache lines: the next one is prefetched in pairs, and a neighbour's writes would take both away.
+#[repr(align(128))]
+struct EpochCell([ContenderCell; 2]);
+
+#[derive(Debug, Default)]
+struct ContenderCell {
+    requests: Count,
+    failures: Count,
+    counted_failures: Count,
+    by_exceeded: [Count; THRESHOLDS + 1],
+    timed: Count,
+    slow: Count,
+}
+
+/// What became of the judged requests of one version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ContenderTotals {
+    /// All of them.
+    pub requests: u64,
+    /// Those that failed by the upstream's fault.
+    pub failures: u64,
+    /// Those of the failures that are evidence: the first of each slot.
+    pub counted_failures: u64,
+    /// Those that are compared, by how many thresholds they exceeded.
+    pub by_exceeded: [u64; THRESHOLDS + 1],
+    /// Those that were timed.
+    pub timed: u64,
+    /// Those of them that were slow.
+    pub slow: u64,
+}
+
+/// The sums of all workers under one share.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpochTotals {
+    /// Slots of the candidate and of the baseline.
+    pub shares: [u32; 2],
+    /// The candidate's and the baseline's requests.
+    pub contenders: [ContenderTotals; 2],
+}
+
+/// A bit for each slot.
+struct SlotSet(Box<[AtomicU64]>);
+
+impl Default for SlotSet {
+    fn default() -> Self {
+        Self((0..SLOTS.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
+    }
+}
+
+impl std::fmt::Debug for SlotSet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let set: u32 = self.0.iter().map(|word| word.load(Relaxed).count_ones()).sum();
+        write!(f, "SlotSet({set})")
+    }
+}
+
+impl SlotSet {
+    /// Whether a slot is there for the first time.
+    fn first(&self, slot: u32) -> bool {
+        let Some(word) = self.0.get(slot as usize / 64) else { return false };
+        let bit = 1 << (slot % 64);
+        word.load(Relaxed) & bit == 0 && word.fetch_or(bit, Relaxed) & bit == 0
+    }
+
+    fn clear(&self) {
+        self.0.iter().for_each(|word| word.store(0, Relaxed));
+    }
+}
+
+impl Trial {
+    /// A trial that begins now, counted by so many workers. No endpoint is judged yet, and nothing is timed before it has
+    /// thresholds.
+    #[must_use]
+    pub fn new(terms: TrialTerms, workers: usize) -> Self {
+        let rules = Rules {
+            terms,
+            thresholds: Default::default(),
+            compares: AtomicBool::new(false),
+            judged: RwLock::default(),
+            failed: SlotSet::default(),
+            timed: SlotSet::default(),
+        };
+        Self { rules: Arc::new(rules), workers, epochs: Mutex::default() }
+    }
+
+    /// What it counts.
+    #[must_use]
+    pub fn terms(&self) -> &TrialTerms {
+        &self.rules.terms
+    }
+
+    /// The counters for a share of so many slots of the candidate and of the baseline: the same ones for the same share.
+    #[must_use]
+    pub fn epoch(&self, shares: [u32; 2]) -> Arc<Epoch> {
+        let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(epoch) = epochs.iter().find(|epoch| epoch.shares == shares) {
+            return Arc::clone(epoch);
+        }
+        let cells = (0..self.workers).map(|_| OnceLock::new()).collect();
+        let epoch = Arc::new(Epoch { rules: Arc::clone(&self.rules), shares, cells });
+        epochs.push(Arc::clone(&epoch));
+        epoch
+    }
+
+    /// What was counted so far, by share.
+    #[must_use]
+    pub fn totals(&self) -> Vec<EpochTotals> {
+        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        epochs.iter().map(|epoch| epoch.totals()).collect()
+    }
+
+    /// Compares latencies with these from now on, in microseconds, ascending: the candidate's and the baseline's.
+    pub fn compare_with(&self, thresholds: [[u64; THRESHOLDS]; 2]) {
+        for (places, values) in self.rules.thresholds.iter().zip(thresholds) {
+            for (place, value) in places.iter().zip(values) {
+                place.store(value, Relaxed);
+            }
+        }
+        self.rules.compares.store(true, Relaxed);
+    }
+
+    /// Lets every slot be timed once more: a new window begins.
+    pub fn time_again(&self) {
+        self.rules.timed.clear();
+    }
+
+    /// Judges the requests that go to these endpoints from now on, by their [numbers](crate::stats::EndpointStats::id), and no
+    /// others.
+    pub fn judge(&self, endpoints: impl IntoIterator<Item = u32>) {
+        let mut judged: Box<[u32]> = endpoints.into_iter().collect();
+        judged.sort_unstable();
+        *self.rules.judged.write().unwrap_or_else(PoisonError::into_inner) = judged;
+    }
+}
+
+impl Epoch {
+    /// Whether requests that go to the endpoint with this number now are judged.
+    #[must_use]
+    pub fn judges(&self, endpoint: u32) -> bool {
+        self.rules.judged.read().unwrap_or_else(PoisonError::into_inner).binary_search(&endpoint).is_ok()
+    }
+
+    /// Whether a status of gRPC is a failure.
+    #[must_use]
+    pub fn is_failed_call(&self, status: u32) -> bool {
+        status < u32::BITS && self.rules.terms.failed_calls & (1 << status) != 0
+    }
+
+    /// Counts a request whose outcome is known. Without a slot it is a draw of its own.
+    pub fn count(&self, worker: usize, (contender, slot): (Contender, Option<u32>), failed: bool, micros: u64) {
+        let rules = &*self.rules;
+        let slot = slot.filter(|_| rules.terms.per_key);
+        let cell = &self.cells[worker].get_or_init(Box::default).0[contender as usize];
+        cell.requests.add(1);
+        if failed {
+            cell.failures.add(1);
+            if slot.is_none_or(|slot| rules.failed.first(slot)) {
+                cell.counted_failures.add(1);
+            }
+        }
+        let compares = rules.compares.load(Relaxed);
+        if !compares && rules.terms.slow_us.is_none() || slot.is_some_and(|slot| !rules.timed.first(slot)) {
+            return;
+        }
+        if compares {
+            let thresholds = &rules.thresholds[contender as usize];
+            let exceeded = thresholds.iter().filter(|threshold| micros > threshold.load(Relaxed)).count();
+            cell.by_exceeded[exceeded].add(1);
+        }
+        cell.timed.add(1);
+        if rules.terms.slow_us.is_some_and(|slow| micros > slow) {
+            cell.slow.add(1);
+        }
+    }
+
+    fn totals(&self) -> EpochTotals {
+        let mut contenders = [ContenderTotals::default(); 2];
+        for cell in self.cells.iter().filter_map(OnceLock::get) {
+            for (totals, counts) in contenders.iter_mut().zip(&cell.0) {
+                totals.add(counts);
+            }
+        }
+        EpochTotals { shares: self.shares, contenders }
+    }
+}
+
+impl ContenderTotals {
+    fn add(&mut self, counts: &ContenderCell) {
+        self.requests += counts.requests.value();
+        self.failures += counts.failures.value();
+        self.counted_failures += counts.counted_failures.value();
+        for (total, count) in self.by_exceeded.iter_mut().zip(&counts.by_exceeded) {
+            *total += count.value();
+        }
+        self.timed += counts.timed.value();
+        self.slow += counts.slow.value();
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            failures: self.failures.saturating_sub(earlier.failures),
+            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
+            by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
+            timed: self.timed.saturating_sub(earlier.timed),
+            slow: self.slow.saturating_sub(earlier.slow),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Contender::{Baseline, Candidate};
+    use super::*;
+
+    fn trial(per_key: bool, slow_us: Option<u64>) -> Trial {
+        Trial::new(
+            TrialTerms { candidate: "v2".into(), baseline: "v1".into(), per_key, slow_us, failed_calls: 1 << 13 },
+            2,
+        )
+    }
+
+    #[test]
+    fn outcomes_count_under_the_share_that_assigned_them() {
+        let trial = trial(false, None);
+        let (first, second) = (trial.epoch([1_000, 99_000]), trial.epoch([10_000, 90_000]));
+        second.count(0, (Baseline, None), false, 5);
+        first.count(0, (Candidate, None), true, 5);
+        first.count(1, (Candidate, Some(7)), true, 5);
+        trial.epoch([1_000, 99_000]).count(1, (Candidate, Some(7)), true, 5);
+        let totals = trial.totals();
+        assert_eq!(totals.len(), 2, "{totals:?}");
+        let ContenderTotals { requests, failures, counted_failures, timed, .. } = totals[0].contenders[0];
+        assert_eq!((requests, failures, counted_failures, timed), (3, 3, 3, 0), "no key counts by itself");
+        assert_eq!((totals[1].shares, totals[1].contenders[1].requests), ([10_000, 90_000], 1));
+    }
+
+    #[test]
+    fn a_slot_is_one_draw() {
+        let trial = trial(true, Some(100));
+        let epoch = trial.epoch([50_000, 50_000]);
+        for slot in [Some(3), Some(3), Some(99_999), None, None] {
+            epoch.count(0, (Candidate, slot), true, 200);
+        }
+        let counted = trial.totals()[0].contenders[0];
+        assert_eq!((counted.requests, counted.failures, counted.counted_failures), (5, 5, 4));
+        assert_eq!((counted.timed, counted.slow, counted.by_exceeded), (4, 4, [0; 4]));
+        trial.time_again();
+        epoch.count(0, (Candidate, Some(3)), true, 200);
+        let again = trial.totals()[0].contenders[0].since(&counted);
+        assert_eq!((again.failures, again.counted_failures, again.timed), (1, 0, 1), "timed again, blamed once");
+    }
+
+    #[test]
+    fn latencies_are_compared_with_their_own_side() {
+        let trial = trial(false, None);
+        let epoch = trial.epoch([50_000, 50_000]);
+        epoch.count(0, (Candidate, None), false, 1_000);
+        trial.compare_with([[12, 24, 36], [10, 20, 30]]);
+        for micros in [11, 12, 13, 37] {
+            epoch.count(0, (Candidate, None), false, micros);
+            epoch.count(1, (Baseline, None), false, micros);
+        }
+        let [candidate, baseline] = trial.totals()[0].contenders;
+        assert_eq!((candidate.by_exceeded, candidate.requests), ([2, 1, 0, 1], 5));
+        assert_eq!(baseline.by_exceeded, [0, 3, 0, 1]);
+    }
+
+    #[test]
+    fn only_listed_endpoints_are_judged() {
+        let trial = trial(false, None);
+        let epoch = trial.epoch([1, 99_999]);
+        assert!(epoch.is_failed_call(13) && !epoch.is_failed_call(0) && !epoch.is_failed_call(99));
+        assert!(!epoch.judges(7), "nothing is known yet");
+        trial.judge([9, 7]);
+        assert_eq!([7, 8, 9].map(|endpoint| epoch.judges(endpoint)), [true, false, true]);
+        trial.judge([8]);
+        assert_eq!([7, 8, 9].map(|endpoint| epoch.judges(endpoint)), [false, true, false]);
+    }
+}

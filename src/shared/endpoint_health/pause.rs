@@ -1,0 +1,69 @@
+//! The pause of an endpoint that refuses connections.
+
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering::Relaxed;
+
+use super::{Against, Rotation, claim_after};
+
+/// How long after the last refusal a request is let through, in milliseconds. Connections of our own are refused
+/// far more often than that, and each refusal begins it anew: it runs out only if nobody tries.
+pub(crate) const PAUSE_MS: u64 = 4_000;
+
+/// Between two requests that try a paused endpoint for want of a better one, in milliseconds, after the first refusal...
+const TRIAL_FIRST_MS: u64 = 10;
+
+/// ...and after several. What is refused at once costs little; what hangs keeps up to `connect_timeout` / 100 ms requests.
+const TRIAL_MAX_MS: u64 = 100;
+
+impl Rotation {
+    /// Whether the endpoint is paused: it refused its last connection.
+    #[must_use]
+    pub fn is_paused(&self) -> bool {
+        self.speaks_against(Against::Paused)
+    }
+
+    /// Asks to open a connection for a request at `now_ms`. While the endpoint is paused, one in a while gets yes.
+    #[must_use]
+    pub fn claim_trial(&self, now_ms: u64) -> bool {
+        !self.is_paused() || claim_after(&self.trial_at_ms, now_ms, self.trial_ms())
+    }
+
+    /// How long after a trial the next one is.
+    fn trial_ms(&self) -> u64 {
+        let doublings = self.refusals.load(Relaxed).saturating_sub(1).min(10);
+        (TRIAL_FIRST_MS << doublings).min(TRIAL_MAX_MS)
+    }
+
+    /// For how long the endpoint has refused connections at `now_ms`; `None` if it does not.
+    #[must_use]
+    pub fn refuses_for(&self, now_ms: u64) -> Option<u64> {
+        self.is_paused().then(|| now_ms.saturating_sub(self.paused_from_ms.load(Relaxed)))
+    }
+
+    /// Notes that the endpoint refused a connection, and says so by `refusal`. Returns whether it did not do so before.
+    pub fn refused(&self, now_ms: u64, refusal: impl FnOnce() -> String) -> bool {
+        self.refusals.fetch_add(1, Relaxed);
+        self.trial_at_ms.store(now_ms + self.trial_ms(), Relaxed);
+        self.still_refuses(now_ms);
+        if self.is_paused() {
+            return false;
+        }
+        self.paused_from_ms.store(now_ms, Relaxed);
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = refusal();
+        self.take_out(Against::Paused)
+    }
+
+    /// Notes that a paused endpoint refused a connection of our own: no request has to try.
+    pub fn still_refuses(&self, now_ms: u64) {
+        self.pause_until_ms.store(now_ms + PAUSE_MS, Relaxed);
+    }
+
+    /// Notes that the endpoint took a connection. Returns whether that ended a pause.
+    pub fn connected(&self, now_ms: u64) -> bool {
+        if !self.is_paused() {
+            return false;
+        }
+        self.refusals.store(0, Relaxed);
+        self.bring_in(Against::Paused, now_ms)
+    }
+}
