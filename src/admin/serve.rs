@@ -114,7 +114,7 @@ async fn place(places: &Arc<Places>, visit: &Arc<Visit>, admin: &Admin) -> Resul
 
 /// Whom the client certificate of a connection is for; its authority has been checked.
 #[derive(Clone, Debug)]
-pub(crate) struct ClientCertificate(pub(super) Arc<str>);
+pub(crate) struct ClientCertificate(pub(crate) Arc<str>);
 
 /// One connection from its handshake to its end; why it was ended, if that is worth counting.
 async fn converse(

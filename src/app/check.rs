@@ -34,7 +34,7 @@ pub fn check(text: &str, base: &Path) -> Checked {
 }
 
 /// Reads the next config of a process that runs under another one, and the files that are new in it.
-pub(super) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clients) -> Result<Config, Problems> {
+pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clients) -> Result<Config, Problems> {
     let (config, mut files) = config::parse_with_files(text, base);
     let serves = |settings: &ServerSettings| {
         let listeners = running.listeners.iter().map(|listener| &listener.tls);

@@ -26,31 +26,31 @@ use crate::supervise::{Kind, Supervisor};
 use crate::tls::{Clients, ServerSide};
 
 /// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
-pub(super) struct ControlParts {
-    pub(super) listener: admin::Listener,
-    pub(super) admin_tls: Option<Arc<ServerSide>>,
-    pub(super) admin: Arc<Admin>,
-    pub(super) watch: Option<ConfigWatch>,
-    pub(super) log_file: Option<Rotation>,
-    pub(super) renewal: Renewal,
-    pub(super) live: Arc<Live>,
-    pub(super) published: Published,
-    pub(super) resolver: Resolver,
-    pub(super) names: First,
-    pub(super) clients: Arc<Clients>,
-    pub(super) clock: Clock,
-    pub(super) exporter: Arc<Exporter>,
-    pub(super) reloads: watch::Receiver<ConfigFacts>,
-    pub(super) supervisor: Supervisor,
-    pub(super) director: Director,
-    pub(super) courier: Courier,
-    pub(super) retired: Retired,
-    pub(super) hangups: Hangups,
+pub(crate) struct ControlParts {
+    pub(crate) listener: admin::Listener,
+    pub(crate) admin_tls: Option<Arc<ServerSide>>,
+    pub(crate) admin: Arc<Admin>,
+    pub(crate) watch: Option<ConfigWatch>,
+    pub(crate) log_file: Option<Rotation>,
+    pub(crate) renewal: Renewal,
+    pub(crate) live: Arc<Live>,
+    pub(crate) published: Published,
+    pub(crate) resolver: Resolver,
+    pub(crate) names: First,
+    pub(crate) clients: Arc<Clients>,
+    pub(crate) clock: Clock,
+    pub(crate) exporter: Arc<Exporter>,
+    pub(crate) reloads: watch::Receiver<ConfigFacts>,
+    pub(crate) supervisor: Supervisor,
+    pub(crate) director: Director,
+    pub(crate) courier: Courier,
+    pub(crate) retired: Retired,
+    pub(crate) hangups: Hangups,
 }
 
 impl ControlParts {
     /// Begins all of them.
-    pub(super) fn begin(self, tasks: &mut Tasks) {
+    pub(crate) fn begin(self, tasks: &mut Tasks) {
         let Self { hangups, clock, published, .. } = self;
         let state = (Some(Arc::new(self.listener)), self.admin_tls, self.admin);
         tasks.keep("admin API", Kind::Waiting, state, serve_admin);

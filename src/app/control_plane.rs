@@ -45,17 +45,17 @@ use crate::tls::{Clients, ServerSide, Sides};
 
 /// What is bound before anything runs.
 #[derive(Debug)]
-pub(super) struct Door {
+pub(crate) struct Door {
     runtime: Runtime,
     listener: admin::Listener,
     access: Arc<Access>,
     /// Where it is.
-    pub(super) address: Address,
+    pub(crate) address: Address,
 }
 
 impl Door {
     /// Binds the admin API and reads its tokens.
-    pub(super) fn bind(admin: &config::Admin, inherited: &mut Inherited) -> Result<Self, StartError> {
+    pub(crate) fn bind(admin: &config::Admin, inherited: &mut Inherited) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Runtime)?;
         let entered = runtime.enter();
@@ -71,7 +71,7 @@ impl Door {
     }
 
     /// A second descriptor of the socket, and how to leave its file to another process.
-    pub(super) fn share(&self) -> Result<(OwnedFd, LeaveFile), StartError> {
+    pub(crate) fn share(&self) -> Result<(OwnedFd, LeaveFile), StartError> {
         self.listener.share().map_err(StartError::Runtime)
     }
 }
@@ -90,36 +90,36 @@ fn inherited_listener(wanted: &Address, inherited: &mut Inherited) -> std::io::R
 
 /// What the thread runs on.
 #[derive(Debug)]
-pub(super) struct ControlPlane {
-    pub(super) door: Door,
+pub(crate) struct ControlPlane {
+    pub(crate) door: Door,
     /// The admin API's TLS.
-    pub(super) admin_tls: Option<Arc<ServerSide>>,
-    pub(super) sides: Arc<Sides>,
-    pub(super) handle: Handle,
-    pub(super) published: Published,
-    pub(super) retired: Retired,
-    pub(super) store_problem: watch::Receiver<Option<String>>,
-    pub(super) holds: Arc<Desk>,
-    pub(super) registry: Arc<Registry>,
-    pub(super) ready: Arc<AtomicBool>,
-    pub(super) upgrades: Upgrades,
-    pub(super) clock_start: Instant,
-    pub(super) file: Option<ConfigFile>,
+    pub(crate) admin_tls: Option<Arc<ServerSide>>,
+    pub(crate) sides: Arc<Sides>,
+    pub(crate) handle: Handle,
+    pub(crate) published: Published,
+    pub(crate) retired: Retired,
+    pub(crate) store_problem: watch::Receiver<Option<String>>,
+    pub(crate) holds: Arc<Desk>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) upgrades: Upgrades,
+    pub(crate) clock_start: Instant,
+    pub(crate) file: Option<ConfigFile>,
     /// The access log, if it is a file.
-    pub(super) log_file: Option<Rotation>,
-    pub(super) logs: Logs,
-    pub(super) supervisor: Supervisor,
+    pub(crate) log_file: Option<Rotation>,
+    pub(crate) logs: Logs,
+    pub(crate) supervisor: Supervisor,
     /// What is told that the thread turns.
-    pub(super) thread: Part,
-    pub(super) hangups: Hangups,
-    pub(super) config: Config,
+    pub(crate) thread: Part,
+    pub(crate) hangups: Hangups,
+    pub(crate) config: Config,
     /// What the names of endpoints stood for before anybody was served.
-    pub(super) names: First,
+    pub(crate) names: First,
 }
 
 impl ControlPlane {
     /// Makes everything ready; the result runs on a thread of its own until `stop` turns true.
-    pub(super) fn prepare(
+    pub(crate) fn prepare(
         self,
         stop: watch::Receiver<bool>,
     ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {

@@ -40,15 +40,15 @@ pub fn raise_limit() {
 
 /// How many connections fit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Room {
+pub(crate) struct Room {
     /// Of clients.
-    pub(super) clients: usize,
+    pub(crate) clients: usize,
     /// To endpoints: at least as many.
-    pub(super) endpoints: usize,
+    pub(crate) endpoints: usize,
 }
 
 /// How many client connections fit, each with one to an endpoint, beside what is open now and what is yet to come.
-pub(super) fn room(proxy: &Proxy, workers: usize) -> Room {
+pub(crate) fn room(proxy: &Proxy, workers: usize) -> Room {
     let limit = limit();
     // One of them is the folder that is being read.
     let open = std::fs::read_dir("/proc/self/fd").map_or(DESCRIPTORS_OPEN_DEFAULT, |folder| folder.count() - 1);
@@ -68,12 +68,12 @@ fn limit() -> usize {
 }
 
 /// How many connections the admin API may have.
-pub(super) fn admin_connections_max() -> usize {
+pub(crate) fn admin_connections_max() -> usize {
     admin_fitting(limit())
 }
 
 /// How many health checks may be under way, and how many tries of paused endpoints.
-pub(super) fn checks_max() -> usize {
+pub(crate) fn checks_max() -> usize {
     checks_fitting(limit())
 }
 

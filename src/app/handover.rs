@@ -19,7 +19,7 @@
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Message {
+pub(crate) enum Message {
     /// Everything but the store is there.
     Prepared,
     /// The store is free.
@@ -32,7 +32,7 @@ pub(super) enum Message {
 
 impl Message {
     /// The line, with its end.
-    pub(super) fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         match self {
             Self::Prepared => "prepared\n".to_owned(),
             Self::Released => "released\n".to_owned(),
@@ -42,7 +42,7 @@ impl Message {
     }
 
     /// The message of a line without its end.
-    pub(super) fn parse(line: &str) -> Option<Self> {
+    pub(crate) fn parse(line: &str) -> Option<Self> {
         match line {
             "prepared" => Some(Self::Prepared),
             "released" => Some(Self::Released),

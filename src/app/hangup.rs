@@ -10,15 +10,15 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A receiver for each part that reads something again.
 #[derive(Debug)]
-pub(super) struct Hangups {
+pub(crate) struct Hangups {
     /// The config file.
-    pub(super) config: Signal,
+    pub(crate) config: Signal,
     /// The access log's file.
-    pub(super) log: Signal,
+    pub(crate) log: Signal,
     /// Certificates, keys and tokens.
-    pub(super) material: Signal,
+    pub(crate) material: Signal,
     /// systemd, which is told of a reload.
-    pub(super) systemd: Signal,
+    pub(crate) systemd: Signal,
 }
 
 impl Hangups {
@@ -26,7 +26,7 @@ impl Hangups {
     ///
     /// # Errors
     /// When the signal cannot be listened to.
-    pub(super) fn listen() -> io::Result<Self> {
+    pub(crate) fn listen() -> io::Result<Self> {
         let listen = || signal(SignalKind::hangup());
         Ok(Self { config: listen()?, log: listen()?, material: listen()?, systemd: listen()? })
     }

@@ -20,10 +20,10 @@ use socket2::{Domain, Type};
 use super::handover::Message;
 
 /// The name of the socket to the process that is replaced.
-pub(super) const CHANNEL: &str = "pointsman-upgrade";
+pub(crate) const CHANNEL: &str = "pointsman-upgrade";
 
 /// The name of the admin API's socket.
-pub(super) const ADMIN: &str = "admin";
+pub(crate) const ADMIN: &str = "admin";
 
 /// What was handed over.
 #[derive(Debug, Default)]
@@ -69,7 +69,7 @@ impl Inherited {
     }
 
     /// All sockets for `name` on `address`.
-    pub(super) fn tcp(&mut self, name: &str, address: SocketAddr) -> Vec<TcpListener> {
+    pub(crate) fn tcp(&mut self, name: &str, address: SocketAddr) -> Vec<TcpListener> {
         let fits = |(other, socket): &mut (String, TcpListener)| {
             socket.local_addr().is_ok_and(|found| {
                 found == address || (address.port() == 0 && found.ip() == address.ip() && other == name)
@@ -79,14 +79,14 @@ impl Inherited {
     }
 
     /// The socket at `path`.
-    pub(super) fn unix(&mut self, path: &Path) -> Option<UnixListener> {
+    pub(crate) fn unix(&mut self, path: &Path) -> Option<UnixListener> {
         let fits = |socket: &UnixListener| socket.local_addr().is_ok_and(|found| found.as_pathname() == Some(path));
         let index = self.unix.iter().position(fits)?;
         Some(self.unix.swap_remove(index))
     }
 
     /// Closes what nobody listens on, and says so.
-    pub(super) fn close_rest(&mut self) {
+    pub(crate) fn close_rest(&mut self) {
         for (name, socket) in self.tcp.drain(..) {
             let address = socket.local_addr().ok();
             tracing::warn!(
@@ -109,7 +109,7 @@ pub struct Predecessor(Arc<UnixStream>);
 
 impl Predecessor {
     /// Says that everything but the store is there, and waits for the store.
-    pub(super) fn await_store(&self) {
+    pub(crate) fn await_store(&self) {
         self.say(&Message::Prepared);
         let mut line = String::new();
         let read = BufReader::new(&*self.0).read_line(&mut line);
@@ -119,7 +119,7 @@ impl Predecessor {
     }
 
     /// Says that requests are taken here.
-    pub(super) fn ready(&self) {
+    pub(crate) fn ready(&self) {
         self.say(&Message::Ready);
     }
 

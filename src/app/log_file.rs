@@ -21,14 +21,14 @@ use crate::proxy::access_log::{self, LogSender, LogTarget, NextFile};
 use crate::supervise::{Kind, Supervisor};
 
 /// What the access log is written to.
-pub(super) struct LogOut {
+pub(crate) struct LogOut {
     target: LogTarget,
     path: Option<PathBuf>,
 }
 
 impl LogOut {
     /// Opens it, if there is a log.
-    pub(super) fn open(log: &AccessLog, supervisor: &Supervisor) -> Result<Option<Self>, StartError> {
+    pub(crate) fn open(log: &AccessLog, supervisor: &Supervisor) -> Result<Option<Self>, StartError> {
         if log.format == LogFormat::Off {
             return Ok(None);
         }
@@ -46,17 +46,17 @@ impl LogOut {
     }
 
     /// How it is opened again; standard output is not.
-    pub(super) fn rotation(&self) -> Option<Rotation> {
+    pub(crate) fn rotation(&self) -> Option<Rotation> {
         self.path.clone().map(|path| Rotation { path, next: self.target.next.clone() })
     }
 
     /// What could not be written to it.
-    pub(super) fn losses(&self) -> Arc<Losses> {
+    pub(crate) fn losses(&self) -> Arc<Losses> {
         Arc::clone(&self.target.losses)
     }
 
     /// Starts the thread that writes to it.
-    pub(super) fn start(self, log: &AccessLog) -> Result<Option<(LogSender, JoinHandle<()>)>, RunError> {
+    pub(crate) fn start(self, log: &AccessLog) -> Result<Option<(LogSender, JoinHandle<()>)>, RunError> {
         let format = match log.format {
             LogFormat::Off => return Ok(None),
             LogFormat::Json => access_log::LogFormat::Json,
@@ -69,14 +69,14 @@ impl LogOut {
 
 /// Opens the file again when it is asked to.
 #[derive(Debug)]
-pub(super) struct Rotation {
+pub(crate) struct Rotation {
     path: PathBuf,
     next: NextFile,
 }
 
 impl Rotation {
     /// Opens the file again on each `hangup` until `shutdown` ends.
-    pub(super) async fn run(&self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
+    pub(crate) async fn run(&self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
         let reopening = async {
             loop {
                 hangup.recv().await;

@@ -14,17 +14,17 @@ pub struct MaterialError(pub Vec<String>);
 
 /// Everything that a config's TLS needs.
 #[derive(Debug)]
-pub(super) struct Material {
+pub(crate) struct Material {
     /// In the order of the config's listeners.
-    pub(super) listeners: Vec<Option<Arc<ServerSide>>>,
-    pub(super) admin: Option<Arc<ServerSide>>,
+    pub(crate) listeners: Vec<Option<Arc<ServerSide>>>,
+    pub(crate) admin: Option<Arc<ServerSide>>,
     /// All of them, for those who reload and show.
-    pub(super) sides: Arc<Sides>,
+    pub(crate) sides: Arc<Sides>,
 }
 
 impl Material {
     /// Reads the files.
-    pub(super) fn load(config: &Config) -> Result<Self, MaterialError> {
+    pub(crate) fn load(config: &Config) -> Result<Self, MaterialError> {
         let mut problems = Vec::new();
         let mut server = |place: String, settings: &Option<ServerSettings>| {
             let side = ServerSide::new(place.clone(), settings.clone()?);
@@ -47,7 +47,7 @@ impl Material {
 
     /// What their owners should know, a line each: certificates that have expired, or soon will, and keys that others can
     /// read.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    pub(crate) fn warnings(&self) -> Vec<String> {
         let now = jiff::Timestamp::now().as_second();
         let facts = self.sides.facts();
         let each = facts.iter().flat_map(|side| side.certificates.iter().map(move |certificate| (side, certificate)));
@@ -59,14 +59,14 @@ impl Material {
 }
 
 /// Reads the files that the versions of `services` name and that are not known yet.
-pub(super) fn prepare(clients: &Clients, services: &[Arc<ServiceSpec>]) -> Result<(), MaterialError> {
+pub(crate) fn prepare(clients: &Clients, services: &[Arc<ServiceSpec>]) -> Result<(), MaterialError> {
     clients
         .prepare(settings(services))
         .map_err(|errors| MaterialError(errors.iter().map(|(place, error)| line(place, error)).collect()))
 }
 
 /// The same for services that will follow those of `in_force`; what neither of them uses is forgotten.
-pub(super) fn prepare_next(
+pub(crate) fn prepare_next(
     clients: &Clients,
     in_force: &Table,
     next: &[Arc<ServiceSpec>],
@@ -78,7 +78,7 @@ pub(super) fn prepare_next(
 }
 
 /// The TLS settings of all versions, with their places in the config.
-pub(super) fn settings(services: &[Arc<ServiceSpec>]) -> impl Iterator<Item = (String, &Arc<ClientSettings>)> {
+pub(crate) fn settings(services: &[Arc<ServiceSpec>]) -> impl Iterator<Item = (String, &Arc<ClientSettings>)> {
     services.iter().flat_map(|service| {
         let versions = service.versions.iter();
         versions.filter_map(|version| {

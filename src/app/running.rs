@@ -25,24 +25,24 @@ const LOG_POLL: Duration = Duration::from_millis(5);
 
 /// Everything that has to end.
 #[derive(Debug)]
-pub(super) struct Running {
-    pub(super) workers: Workers,
-    pub(super) control: JoinHandle<io::Result<()>>,
+pub(crate) struct Running {
+    pub(crate) workers: Workers,
+    pub(crate) control: JoinHandle<io::Result<()>>,
     /// It ends when nobody asks it any more.
-    pub(super) writer: JoinHandle<()>,
+    pub(crate) writer: JoinHandle<()>,
     /// It ends when no worker is left.
-    pub(super) access_log: Option<JoinHandle<()>>,
-    pub(super) stop_workers: watch::Sender<bool>,
-    pub(super) stop_control: watch::Sender<bool>,
-    pub(super) ready: Arc<AtomicBool>,
-    pub(super) leave_file: LeaveFile,
-    pub(super) shutdown_delay: Duration,
-    pub(super) supervisor: Supervisor,
+    pub(crate) access_log: Option<JoinHandle<()>>,
+    pub(crate) stop_workers: watch::Sender<bool>,
+    pub(crate) stop_control: watch::Sender<bool>,
+    pub(crate) ready: Arc<AtomicBool>,
+    pub(crate) leave_file: LeaveFile,
+    pub(crate) shutdown_delay: Duration,
+    pub(crate) supervisor: Supervisor,
 }
 
 impl Running {
     /// Waits until the process has to end, and meanwhile looks after what must live.
-    pub(super) async fn until_end(&mut self, upgrader: Upgrader, shutdown: Pin<Box<impl Future<Output = ()>>>) -> End {
+    pub(crate) async fn until_end(&mut self, upgrader: Upgrader, shutdown: Pin<Box<impl Future<Output = ()>>>) -> End {
         // Let go of before the end begins, as the upgrader's are.
         let sockets = Arc::clone(&upgrader.sockets);
         tokio::select! {
@@ -54,7 +54,7 @@ impl Running {
     }
 
     /// Lets requests end, then everything else.
-    pub(super) fn end(self, end: End, runtime: &Runtime) -> Result<(), RunError> {
+    pub(crate) fn end(self, end: End, runtime: &Runtime) -> Result<(), RunError> {
         let fatal = if let End::Broken(fatal) = &end { Some(fatal.clone()) } else { None };
         match end {
             End::Told | End::Broken(_) => {

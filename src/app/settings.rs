@@ -22,7 +22,7 @@ use crate::upstream::budget::Budget;
 use crate::upstream::{HeadLimits, PoolSettings};
 
 /// The settings of every worker.
-pub(super) fn worker(
+pub(crate) fn worker(
     config: &Config,
     (ceiling, budget): (Arc<Ceiling>, Arc<Budget>),
     tls: Arc<Clients>,
@@ -59,7 +59,7 @@ pub(super) fn worker(
 }
 
 /// Who gets in at a listener.
-pub(super) fn door(listener: &config::Listener, workers: usize) -> Door {
+pub(crate) fn door(listener: &config::Listener, workers: usize) -> Door {
     let proxy_protocol = listener.proxy_protocol.as_ref();
     let proxy_protocol = proxy_protocol.map(|how| ProxyProtocol { from: how.from.clone(), timeout: how.timeout });
     let limits = &listener.limits;
@@ -75,7 +75,7 @@ pub(super) fn door(listener: &config::Listener, workers: usize) -> Door {
 }
 
 /// Where the admin API listens.
-pub(super) fn admin_address(admin: &config::Admin) -> admin::Address {
+pub(crate) fn admin_address(admin: &config::Admin) -> admin::Address {
     match &admin.address {
         config::AdminAddress::Tcp(address) => admin::Address::Tcp(*address),
         config::AdminAddress::Unix(path) => admin::Address::Unix(path.clone()),
@@ -83,7 +83,7 @@ pub(super) fn admin_address(admin: &config::Admin) -> admin::Address {
 }
 
 /// Who gets in there.
-pub(super) fn access(admin: &config::Admin) -> admin::AccessSettings {
+pub(crate) fn access(admin: &config::Admin) -> admin::AccessSettings {
     let client = |client: &config::CertificateClient| (client.name.clone(), role(client.role));
     admin::AccessSettings {
         hosts: admin.hosts.clone(),
@@ -94,7 +94,7 @@ pub(super) fn access(admin: &config::Admin) -> admin::AccessSettings {
 }
 
 /// A token and its file.
-pub(super) fn token(token: &config::TokenFile) -> admin::TokenFile {
+pub(crate) fn token(token: &config::TokenFile) -> admin::TokenFile {
     admin::TokenFile { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
 }
 
@@ -106,7 +106,7 @@ fn role(role: config::Role) -> admin::Role {
 }
 
 /// The keys that differ between the config that runs and another one, and that only a restart can change.
-pub(super) fn needs_restart(running: &Config, other: &Config) -> Vec<String> {
+pub(crate) fn needs_restart(running: &Config, other: &Config) -> Vec<String> {
     let sections = [
         ("listeners", running.listeners != other.listeners),
         ("admin", running.admin != other.admin),

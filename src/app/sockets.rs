@@ -59,9 +59,9 @@ impl BindError {
 
 /// A listener's sockets, one a worker.
 #[derive(Debug)]
-pub(super) struct BoundListener {
-    pub(super) name: Name,
-    pub(super) address: SocketAddr,
+pub(crate) struct BoundListener {
+    pub(crate) name: Name,
+    pub(crate) address: SocketAddr,
     sockets: Vec<TcpListener>,
 }
 
@@ -70,7 +70,7 @@ pub(super) struct BoundListener {
 /// Sockets that were inherited are taken as they are, all of them: the queue of one that was left would be lost. If there
 /// are fewer than workers (systemd makes one), the workers share them. A socket more would get connections at once, and
 /// lose them again if this process does not come to serve.
-pub(super) fn listeners(
+pub(crate) fn listeners(
     wanted: &[config::Listener],
     workers: usize,
     inherited: &mut Inherited,
@@ -118,7 +118,7 @@ fn bind(address: SocketAddr, shared: bool) -> io::Result<Socket> {
 }
 
 /// Second descriptors of all sockets with their listeners' names, to be handed over.
-pub(super) fn share(listeners: &[BoundListener]) -> io::Result<Vec<(String, OwnedFd)>> {
+pub(crate) fn share(listeners: &[BoundListener]) -> io::Result<Vec<(String, OwnedFd)>> {
     let shared = listeners.iter().flat_map(|listener| {
         listener.sockets.iter().map(|socket| Ok((listener.name.to_string(), socket.try_clone()?.into())))
     });
@@ -126,7 +126,7 @@ pub(super) fn share(listeners: &[BoundListener]) -> io::Result<Vec<(String, Owne
 }
 
 /// What the connections of each listener have in common.
-pub(super) fn settings(
+pub(crate) fn settings(
     config: &config::Config,
     workers: usize,
     tls: &[Option<Arc<ServerSide>>],
@@ -146,7 +146,7 @@ pub(super) fn settings(
 }
 
 /// Deals the sockets out: element `n` has those of worker `n`.
-pub(super) fn by_worker(
+pub(crate) fn by_worker(
     listeners: Vec<BoundListener>,
     workers: usize,
     settings: &[(Name, ListenerSettings)],
@@ -161,7 +161,7 @@ pub(super) fn by_worker(
 }
 
 /// The lists of connections that wait, of all listeners and workers.
-pub(super) fn waiting(listeners: &[Vec<WorkerListener>]) -> Vec<Arc<Summary>> {
+pub(crate) fn waiting(listeners: &[Vec<WorkerListener>]) -> Vec<Arc<Summary>> {
     // Each worker's settings share the lists of all workers.
     let first = listeners.first().into_iter().flatten();
     first.flat_map(|listener| listener.settings.door.crowd.waiting().iter().map(Arc::clone)).collect()

@@ -24,22 +24,22 @@ const WORDS_MAX: usize = 16;
 const LAST_WORD_MAX: Duration = Duration::from_secs(1);
 
 /// Requests are taken.
-pub(super) fn ready() {
+pub(crate) fn ready() {
     tell(vec![NotifyState::Ready, NotifyState::Status("serving")]);
 }
 
 /// The end has begun.
-pub(super) fn stopping() {
+pub(crate) fn stopping() {
     tell_at_last(vec![NotifyState::Stopping, NotifyState::Status("open requests may end")]);
 }
 
 /// Another process is the main one from now on.
-pub(super) fn replaced(process: u32) {
+pub(crate) fn replaced(process: u32) {
     tell_at_last(vec![NotifyState::MainPid(process), NotifyState::Status("serving, after an upgrade in place")]);
 }
 
 /// One line for `systemctl status`.
-pub(super) fn status(line: &'static str) {
+pub(crate) fn status(line: &'static str) {
     tell(vec![NotifyState::Status(line)]);
 }
 
@@ -84,7 +84,7 @@ fn tell_at_last(words: Words) {
 
 /// Tells of reloads and that this thread lives, until `stopped`. A reload is over when the facts of the config are new.
 /// The sign of life is kept back while a thread that requests need does not turn.
-pub(super) async fn run(
+pub(crate) async fn run(
     facts: &mut watch::Receiver<ConfigFacts>,
     hangup: &mut Signal,
     supervisor: &Supervisor,

@@ -15,7 +15,7 @@ use crate::supervise::{Kind, Part, Supervisor};
 const BEAT: Duration = Duration::from_secs(1);
 
 /// Tasks that run until the process stops. Made and run inside a `LocalSet`.
-pub(super) struct Tasks {
+pub(crate) struct Tasks {
     supervisor: Supervisor,
     stop: watch::Receiver<bool>,
     running: JoinSet<()>,
@@ -23,7 +23,7 @@ pub(super) struct Tasks {
 
 impl Tasks {
     /// None yet. `thread` is that of the tasks.
-    pub(super) fn new(supervisor: Supervisor, stop: watch::Receiver<bool>, thread: Part) -> Self {
+    pub(crate) fn new(supervisor: Supervisor, stop: watch::Receiver<bool>, thread: Part) -> Self {
         let mut running = JoinSet::new();
         let told = stop.clone();
         running.spawn_local(async move {
@@ -43,7 +43,7 @@ impl Tasks {
     }
 
     /// Runs a task on `state`, and again on the same if it ends before its time.
-    pub(super) fn keep<T: 'static>(
+    pub(crate) fn keep<T: 'static>(
         &mut self,
         name: &str,
         kind: Kind,
@@ -61,7 +61,7 @@ impl Tasks {
     }
 
     /// Waits for the end of all of them. What is no bug of one task ends the thread.
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         while let Some(ended) = self.running.join_next().await {
             if let Some(panic) = ended.err().and_then(|error| error.try_into_panic().ok()) {
                 resume_unwind(panic);
@@ -71,6 +71,6 @@ impl Tasks {
 }
 
 /// Ends when the process stops, or whoever would say so is gone.
-pub(super) async fn stopped(mut stop: watch::Receiver<bool>) {
+pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     let _told = stop.wait_for(|stop| *stop).await;
 }

@@ -52,13 +52,13 @@ pub struct Program {
 }
 
 /// Listens to SIGUSR2. Inside a tokio runtime.
-pub(super) fn listen() -> io::Result<Signal> {
+pub(crate) fn listen() -> io::Result<Signal> {
     signal(SignalKind::user_defined2())
 }
 
 /// How a process ends.
 #[derive(Debug)]
-pub(super) enum End {
+pub(crate) enum End {
     /// It was told to.
     Told,
     /// Another one has taken over; whoever asked for it wants to know.
@@ -69,24 +69,24 @@ pub(super) enum End {
 
 /// What an upgrade needs.
 #[derive(Debug)]
-pub(super) struct Upgrader {
-    pub(super) program: Option<Program>,
-    pub(super) signal: Option<Signal>,
+pub(crate) struct Upgrader {
+    pub(crate) program: Option<Program>,
+    pub(crate) signal: Option<Signal>,
     /// Also to begin workers again on.
-    pub(super) sockets: Arc<Vec<(String, OwnedFd)>>,
-    pub(super) handle: Handle,
-    pub(super) calls: UpgradeCalls,
-    pub(super) timeout: Duration,
+    pub(crate) sockets: Arc<Vec<(String, OwnedFd)>>,
+    pub(crate) handle: Handle,
+    pub(crate) calls: UpgradeCalls,
+    pub(crate) timeout: Duration,
 }
 
 impl Upgrader {
     /// Lets go of the sockets and the writer, when the end has come before anything began.
-    pub(super) fn told(self) -> End {
+    pub(crate) fn told(self) -> End {
         End::Told
     }
 
     /// Upgrades when it is asked to, by a call or SIGUSR2, until one has succeeded or `shutdown` ends.
-    pub(super) async fn until_end(mut self, mut shutdown: Pin<Box<impl Future<Output = ()>>>) -> End {
+    pub(crate) async fn until_end(mut self, mut shutdown: Pin<Box<impl Future<Output = ()>>>) -> End {
         loop {
             let answer = tokio::select! {
                 () = &mut shutdown => return End::Told,

@@ -29,23 +29,23 @@ use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::table::Name;
 
 /// A socket of a listener, by its name.
-pub(super) type Shared = (String, OwnedFd);
+pub(crate) type Shared = (String, OwnedFd);
 
 /// What all workers are made of.
-pub(super) struct Factory {
-    pub(super) settings: WorkerSettings,
+pub(crate) struct Factory {
+    pub(crate) settings: WorkerSettings,
     /// What the connections of each listener have in common.
-    pub(super) listeners: Vec<(Name, ListenerSettings)>,
-    pub(super) table: Published,
-    pub(super) changes: watch::Receiver<()>,
-    pub(super) holds: watch::Receiver<Arc<Holds>>,
-    pub(super) registry: Arc<Registry>,
-    pub(super) stop: watch::Receiver<bool>,
-    pub(super) drain_max: Duration,
+    pub(crate) listeners: Vec<(Name, ListenerSettings)>,
+    pub(crate) table: Published,
+    pub(crate) changes: watch::Receiver<()>,
+    pub(crate) holds: watch::Receiver<Arc<Holds>>,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) stop: watch::Receiver<bool>,
+    pub(crate) drain_max: Duration,
 }
 
 /// The threads.
-pub(super) struct Workers {
+pub(crate) struct Workers {
     factory: Factory,
     threads: Vec<Thread>,
     /// Which of them has ended.
@@ -60,7 +60,7 @@ struct Thread {
 
 impl Workers {
     /// Starts a worker on each element of `sockets`, and returns when all of them listen.
-    pub(super) fn start(
+    pub(crate) fn start(
         factory: Factory,
         sockets: Vec<Vec<WorkerListener>>,
         supervisor: &Supervisor,
@@ -115,7 +115,7 @@ impl Workers {
     }
 
     /// Begins workers again that end, on second descriptors of their sockets, for as long as this is polled.
-    pub(super) async fn keep(&mut self, sockets: &[Shared]) -> Infallible {
+    pub(crate) async fn keep(&mut self, sockets: &[Shared]) -> Infallible {
         while let Some(index) = self.ended.1.recv().await {
             let Some(worker) = self.threads.get_mut(index).and_then(|thread| thread.running.take()) else { continue };
             let why = joined(worker, "worker").map_or_else(|error| chain(&error), |_cut| "it ended, a bug".to_owned());
@@ -156,7 +156,7 @@ impl Workers {
     }
 
     /// Waits for all of them; how many connections they had to cut.
-    pub(super) fn join(self) -> Result<u64, RunError> {
+    pub(crate) fn join(self) -> Result<u64, RunError> {
         // All are waited for before the first error is told: a worker that failed must not cut the others' requests.
         let running = self.threads.into_iter().filter_map(|thread| thread.running);
         let ended: Vec<_> = running.map(|worker| joined(worker, "worker")).collect();

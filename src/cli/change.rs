@@ -34,7 +34,7 @@ pub struct ForceArgs {
 
 impl ForceArgs {
     /// Writes it into a body.
-    pub(super) fn into_body(self, body: &mut Map<String, Value>) {
+    pub(crate) fn into_body(self, body: &mut Map<String, Value>) {
         body.extend(self.force.then(|| ("force".to_owned(), true.into())));
     }
 }
@@ -160,7 +160,7 @@ pub fn rollback(remote: &Remote, args: RollbackArgs) -> Result<(), CommandError>
 ///
 /// # Errors
 /// [`CommandError::Usage`] when the name has a character that no name has.
-pub(super) fn segment(name: &str) -> Result<&str, CommandError> {
+pub(crate) fn segment(name: &str) -> Result<&str, CommandError> {
     let good = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-:[]".contains(&b));
     good.then_some(name).ok_or_else(|| {
         CommandError::Usage(format!(
@@ -170,7 +170,7 @@ pub(super) fn segment(name: &str) -> Result<&str, CommandError> {
 }
 
 /// Makes a change and shows what came of it.
-pub(super) fn change(
+pub(crate) fn change(
     remote: &Remote,
     method: Method,
     path: &str,
@@ -237,7 +237,7 @@ fn hold_line(hold: &Value) -> String {
 }
 
 /// One service's difference, on a line.
-pub(super) fn difference_line(difference: &Value) -> String {
+pub(crate) fn difference_line(difference: &Value) -> String {
     let weights = list(difference, "weights").map(|weight| {
         let (version, from, to) = (member(weight, "version"), number(&weight["from"], 3), number(&weight["to"], 3));
         if from == to { format!("{version} {to} %") } else { format!("{version} {from} -> {to} %") }

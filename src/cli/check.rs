@@ -50,7 +50,7 @@ fn plural(count: usize, word: &str) -> String {
 }
 
 /// Says line by line what is wrong with the file at `path`.
-pub(super) fn tell(path: &Path, problems: &[String], say: &dyn Fn(&str)) {
+pub(crate) fn tell(path: &Path, problems: &[String], say: &dyn Fn(&str)) {
     for problem in problems {
         say(&format!("{}: {problem}", path.display()));
     }

@@ -2,7 +2,7 @@
 
 mod follow;
 mod picture;
-pub(super) mod show;
+pub(crate) mod show;
 
 use clap::{Args, Subcommand};
 use http::Method;

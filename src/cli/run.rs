@@ -12,7 +12,7 @@ use crate::log::{self, Log};
 use crate::supervise::{Kind, Supervisor};
 
 /// How long the process stays at its end for lines that are not written yet: a pipe that nobody reads must not keep it.
-pub(super) const LAST_LINES_MAX: Duration = Duration::from_secs(1);
+pub(crate) const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]

@@ -16,7 +16,7 @@ use crate::log::Log;
 ///
 /// # Errors
 /// When the system has no thread or no descriptors left.
-pub(super) fn listen(log: &Log) -> io::Result<impl Future<Output = ()> + Send + 'static> {
+pub(crate) fn listen(log: &Log) -> io::Result<impl Future<Output = ()> + Send + 'static> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let (mut terminate, mut interrupt) = {
         let _entered = runtime.enter();

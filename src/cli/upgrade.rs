@@ -41,7 +41,7 @@ pub fn run(remote: &Remote, args: UpgradeArgs) -> Result<(), CommandError> {
 
 /// The file that this process was started from, as it was called, so that a link that points elsewhere by now is
 /// followed anew.
-pub(super) fn program(called: &Path) -> Option<PathBuf> {
+pub(crate) fn program(called: &Path) -> Option<PathBuf> {
     if called.components().count() > 1 {
         return std::path::absolute(called).ok();
     }

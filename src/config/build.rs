@@ -5,24 +5,24 @@ use std::path::Path;
 
 use regex::Regex;
 
-use super::report::Report;
-use super::route::Routes;
+use super::reader::report::Report;
+use super::service::route::Routes;
 
 /// The problems so far, and what is known across sections.
-pub(super) struct Build<'t> {
+pub(crate) struct Build<'t> {
     /// Where problems go.
-    pub(super) report: Report<'t>,
+    pub(crate) report: Report<'t>,
     /// The folder that relative paths begin at.
-    pub(super) base: &'t Path,
+    pub(crate) base: &'t Path,
     /// Hosts and paths that a service answers already.
-    pub(super) routes: Routes,
+    pub(crate) routes: Routes,
     /// Regular expressions by their text: compiling is what costs, so that equal ones are compiled once.
-    pub(super) regexes: HashMap<String, Result<Regex, String>>,
+    pub(crate) regexes: HashMap<String, Result<Regex, String>>,
 }
 
 impl<'t> Build<'t> {
     /// Nothing built yet.
-    pub(super) fn new(report: Report<'t>, base: &'t Path) -> Self {
+    pub(crate) fn new(report: Report<'t>, base: &'t Path) -> Self {
         Self { report, base, routes: Routes::default(), regexes: HashMap::new() }
     }
 }

@@ -7,14 +7,14 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::nearest::listed;
-use super::place::Place;
-use super::report::{Report, Reported};
-use super::units::Read;
+use super::reader::suggest::listed;
+use super::reader::config_path::Place;
+use super::reader::report::{Report, Reported};
+use super::reader::units::Read;
 use crate::table::Name;
 
 /// All of `results`, or that one of them was refused; unlike `collect` it looks at every one, so that each is reported.
-pub(super) fn every<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
+pub(crate) fn every<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
     let mut refused = None;
     let mut good = Vec::new();
     for result in results {
@@ -31,7 +31,7 @@ pub(super) fn every<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -
 pub const RESERVED_NAMES: [&str; 3] = ["reason", "hold", "force"];
 
 /// A name of a service or a version.
-pub(super) fn free_name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
+pub(crate) fn free_name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
     match RESERVED_NAMES.contains(&text) {
         true => {
             let text = format!(
@@ -45,12 +45,12 @@ pub(super) fn free_name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> 
 }
 
 /// A name.
-pub(super) fn name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
+pub(crate) fn name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
     Name::new(text).map_err(|bad| report.problem(at, format!("{bad} (rename it)")))
 }
 
 /// A setting that has a default and a range.
-pub(super) fn setting<T: Copy + PartialOrd + Display>(
+pub(crate) fn setting<T: Copy + PartialOrd + Display>(
     raw: Option<Read<T>>,
     default: T,
     range: RangeInclusive<T>,
@@ -69,7 +69,7 @@ pub(super) fn setting<T: Copy + PartialOrd + Display>(
 }
 
 /// A path of a file, below the folder of the config unless it is absolute.
-pub(super) fn file(text: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathBuf, Reported> {
+pub(crate) fn file(text: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathBuf, Reported> {
     match text.is_empty() || text.contains('\0') {
         true => Err(report.problem(at, format!("found {text:?}, want the path of a file (name one)"))),
         false => Ok(base.join(text)),
@@ -77,7 +77,7 @@ pub(super) fn file(text: &str, base: &Path, at: &Place<'_>, report: &mut Report<
 }
 
 /// `IP:PORT`.
-pub(super) fn socket(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
+pub(crate) fn socket(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
     let Ok(address) = text.parse() else {
         let wanted = "IP:PORT such as \"10.0.0.1:8080\" or \"[::1]:8080\"";
         return Err(report.problem(at, format!("found {text:?}, want {wanted} ({})", socket_remedy(text))));
@@ -86,7 +86,7 @@ pub(super) fn socket(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Res
 }
 
 /// `IP:PORT` of an endpoint, whose text is no `NAME:PORT`.
-pub(super) fn endpoint(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
+pub(crate) fn endpoint(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
     let Ok(address) = text.parse() else {
         let wanted = "IP:PORT such as \"10.0.0.1:8080\", or NAME:PORT such as \"backend.internal:8080\"";
         let remedy = match text.rsplit_once(':') {
@@ -119,7 +119,7 @@ fn socket_remedy(text: &str) -> String {
 }
 
 /// An address block, `10.0.0.0/8`, or a single address.
-pub(super) fn network(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<IpNet, Reported> {
+pub(crate) fn network(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<IpNet, Reported> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }

@@ -8,8 +8,8 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::admin::TokenFile;
-use super::problem::Problem;
+use super::process::admin::TokenFile;
+use super::reader::problem::Problem;
 use crate::tls::{ClientSettings, Part, ServerSettings};
 
 /// The files of a config, of every part of it that could be read.
@@ -40,16 +40,16 @@ pub struct TlsFiles<S> {
     /// What they are to come to.
     pub settings: S,
     /// The keys of its pairs, in the order of the settings.
-    pub(super) pairs: Vec<PairKeys>,
+    pub(crate) pairs: Vec<PairKeys>,
     /// The key of its authorities.
-    pub(super) authorities: Key,
+    pub(crate) authorities: Key,
 }
 
 /// The two keys of a pair.
 #[derive(Clone, Debug)]
-pub(super) struct PairKeys {
-    pub(super) cert: Key,
-    pub(super) key: Key,
+pub(crate) struct PairKeys {
+    pub(crate) cert: Key,
+    pub(crate) key: Key,
 }
 
 impl Key {

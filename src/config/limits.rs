@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::setting;
-use super::place::Place;
-use super::proxy::Proxy;
-use super::report::{Report, Reported};
-use super::units::{Count, Read, Size, Span};
+use super::reader::config_path::Place;
+use super::process::proxy::Proxy;
+use super::reader::report::{Report, Reported};
+use super::reader::units::{Count, Read, Size, Span};
 use crate::table::ServiceSpec;
 use crate::table::limits::{BodyRate, InFlight, Limits};
 
@@ -76,7 +76,7 @@ pub enum RateBy {
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table such as { requests = 100, per = \"1s\" }")]
-pub(super) struct RawRate {
+pub(crate) struct RawRate {
     requests: Option<Read<Count>>,
     per: Option<Read<Span>>,
     burst: Option<Read<Count>>,
@@ -84,7 +84,7 @@ pub(super) struct RawRate {
 }
 
 /// A count that may be left out, which is no limit.
-pub(super) fn optional_count(
+pub(crate) fn optional_count(
     raw: Option<Read<Count>>,
     at: &Place<'_>,
     report: &mut Report<'_>,
@@ -95,7 +95,7 @@ pub(super) fn optional_count(
 
 impl ListenerLimits {
     /// The limits of the listener at `at`.
-    pub(super) fn build(
+    pub(crate) fn build(
         (connections, per_address): (Option<Read<Count>>, Option<Read<Count>>),
         rate: Option<&RawRate>,
         at: &Place<'_>,
@@ -142,18 +142,18 @@ impl RawRate {
 }
 
 /// The limits of a service, as they are written.
-pub(super) struct RawLimits {
-    pub(super) requests_in_flight_max: Option<Read<Count>>,
-    pub(super) queue_max: Option<Read<Count>>,
-    pub(super) queue_timeout: Option<Read<Span>>,
-    pub(super) body_bytes_max: Option<Read<Size>>,
-    pub(super) body_rate_min: Option<Read<Size>>,
-    pub(super) body_rate_grace: Option<Read<Span>>,
+pub(crate) struct RawLimits {
+    pub(crate) requests_in_flight_max: Option<Read<Count>>,
+    pub(crate) queue_max: Option<Read<Count>>,
+    pub(crate) queue_timeout: Option<Read<Span>>,
+    pub(crate) body_bytes_max: Option<Read<Size>>,
+    pub(crate) body_rate_min: Option<Read<Size>>,
+    pub(crate) body_rate_grace: Option<Read<Span>>,
 }
 
 impl RawLimits {
     /// The limits of the service at `at`.
-    pub(super) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Limits, Reported> {
+    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Limits, Reported> {
         let in_flight = self.in_flight(at, report);
         let size = self.body_bytes_max;
         let range = Size(0)..=Size::kib(1 << 40);
@@ -205,7 +205,7 @@ impl RawLimits {
 }
 
 /// No service may have more in flight than the proxy lets in.
-pub(super) fn check_services(
+pub(crate) fn check_services(
     services: &[Arc<ServiceSpec>],
     proxy: &Proxy,
     at: &Place<'_>,

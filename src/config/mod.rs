@@ -12,52 +12,17 @@
 //!
 //! Nothing here reads a file, not even those that the config names, or a clock: the same text is the same config.
 
-mod access_log;
-mod admin;
+pub(crate) mod release;
+pub(crate) mod service;
+pub(crate) mod listener;
+pub(crate) mod process;
+pub(crate) mod reader;
 mod build;
 mod check;
-mod condition;
-mod document;
-mod fault;
 mod files;
-mod group;
-mod health;
-mod hook;
-mod judge;
 mod limits;
-mod listener;
-mod nearest;
-mod notify;
-mod on_shift;
-mod outlier;
-mod overrides;
-mod pattern;
-mod place;
-mod problem;
-mod proxy;
-mod proxy_protocol;
-mod read;
-mod redirect;
-mod releases;
-mod report;
-mod rollout;
-mod route;
-mod rule;
-mod section;
-mod segment;
-mod service;
-mod shape;
-mod shield;
-mod smoke;
-mod split;
-mod state;
-mod step;
-mod sticky;
-mod taken;
 mod tls;
-mod units;
 mod url;
-mod version;
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -66,24 +31,26 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub use self::access_log::{AccessLog, LogFormat};
-pub use self::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
+pub use self::process::access_log::{AccessLog, LogFormat};
+pub use self::process::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
 use self::build::Build;
 pub use self::check::RESERVED_NAMES;
 pub use self::files::{Files, Key, TlsFiles};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
-pub use self::listener::Listener;
-pub use self::overrides::{Overrides, RefusedOverride};
-pub use self::problem::{Problem, Problems};
-pub use self::proxy::Proxy;
-pub use self::proxy_protocol::ProxyProtocol;
-pub use self::releases::RolloutSections;
-use self::report::Reported;
-pub use self::section::RolloutSection;
-use self::service::RawService;
-pub use self::state::State;
-pub use self::units::{duration, size};
-use self::{document::Document, place::Place, report::Report};
+pub use self::listener::settings::Listener;
+pub use self::release::overrides::{Overrides, RefusedOverride};
+pub use self::reader::problem::{Problem, Problems};
+pub use self::process::proxy::Proxy;
+pub use self::listener::proxy_protocol::ProxyProtocol;
+pub use self::release::releases::RolloutSections;
+use self::reader::report::Reported;
+pub use self::release::section::RolloutSection;
+use self::service::definition::RawService;
+pub use self::process::state::State;
+pub use self::reader::units::{duration, size};
+use reader::config_path::Place;
+use reader::document::Document;
+use reader::report::Report;
 use crate::rollout::release::Releases;
 use crate::table::ServiceSpec;
 
@@ -123,7 +90,7 @@ pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, F
         Err(problems) => return (Err(problems), Files::default()),
     };
     let mut report = Report::new(&document);
-    let raw: RawConfig = read::at(Place::Root, &document, &mut report).unwrap_or_default();
+    let raw: RawConfig = reader::read::at(Place::Root, &document, &mut report).unwrap_or_default();
     let services = read_services(&raw.services, &document, &mut report);
     let mut build = Build::new(report, base);
     let config = raw.build(&services, &document, &mut build);
@@ -134,15 +101,15 @@ pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, F
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawConfig {
-    listeners: BTreeMap<String, listener::RawListener>,
-    admin: admin::RawAdmin,
-    state: state::RawState,
-    proxy: proxy::RawProxy,
-    access_log: access_log::RawAccessLog,
-    segments: BTreeMap<String, condition::RawCondition>,
+    listeners: BTreeMap<String, listener::settings::RawListener>,
+    admin: process::admin::RawAdmin,
+    state: process::state::RawState,
+    proxy: process::proxy::RawProxy,
+    access_log: process::access_log::RawAccessLog,
+    segments: BTreeMap<String, service::condition::RawCondition>,
     services: BTreeMap<String, IgnoredAny>,
-    groups: BTreeMap<String, group::RawGroup>,
-    notify: BTreeMap<String, notify::RawNotify>,
+    groups: BTreeMap<String, release::group::RawGroup>,
+    notify: BTreeMap<String, process::notify::RawNotify>,
 }
 
 /// Reads the services, each by itself; one that is no table at all is left out.
@@ -152,7 +119,7 @@ fn read_services(
     report: &mut Report<'_>,
 ) -> BTreeMap<String, RawService> {
     let all = Place::Root.key("services");
-    names.keys().filter_map(|name| Some((name.clone(), read::at(all.key(name), document, report)?))).collect()
+    names.keys().filter_map(|name| Some((name.clone(), reader::read::at(all.key(name), document, report)?))).collect()
 }
 
 impl RawConfig {
@@ -163,15 +130,15 @@ impl RawConfig {
         build: &mut Build<'_>,
     ) -> Result<Config, Reported> {
         let at = Place::Root;
-        let listeners = listener::build_all(&self.listeners, &at.key("listeners"), build);
+        let listeners = listener::settings::build_all(&self.listeners, &at.key("listeners"), build);
         let admin = self.admin.build(&at.key("admin"), build);
         let state = self.state.build(&at.key("state"), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let access_log = self.access_log.build(&at.key("access_log"), build);
-        let segments = segment::Segments::build(&self.segments, &at.key("segments"), build);
-        let releases = releases::build(services, &self.groups, &self.notify, build);
-        let services = service::build_all(services, &segments, &at.key("services"), build);
-        let taken = listener::taken(&self.listeners);
+        let segments = service::segment::Segments::build(&self.segments, &at.key("segments"), build);
+        let releases = release::releases::build(services, &self.groups, &self.notify, build);
+        let services = service::definition::build_all(services, &segments, &at.key("services"), build);
+        let taken = listener::settings::taken(&self.listeners);
         if let Some(conflict) = self.admin.socket().and_then(|own| taken.iter().find_map(|other| other.conflict(own))) {
             build.report.problem(&at.key("admin").key("address"), conflict);
         }
@@ -246,11 +213,11 @@ mod tests {
                 }
             };
             let none = HashSet::new();
-            let _: Result<RawConfig, _> = read::once(root, Place::Root, &none, &note);
+            let _: Result<RawConfig, _> = reader::read::once(root, Place::Root, &none, &note);
             for service in
                 root.get("services").and_then(|all| all.get_ref().as_table()).into_iter().flat_map(DeTable::values)
             {
-                let _: Result<RawService, _> = read::once(service.get_ref(), Place::Root, &none, &note);
+                let _: Result<RawService, _> = reader::read::once(service.get_ref(), Place::Root, &none, &note);
             }
             if let Some(known) = known.into_inner() {
                 seen.entry(known).or_default().extend(keys);

@@ -7,11 +7,11 @@ use serde::Deserialize;
 
 use super::check;
 use super::files::{PairKeys, TlsFiles};
-use super::nearest::nearest;
-use super::place::Place;
-use super::report::{Report, Reported};
-use super::shape::List;
-use super::units::{Read, Span};
+use super::reader::suggest::nearest;
+use super::reader::config_path::Place;
+use super::reader::report::{Report, Reported};
+use super::reader::list::List;
+use super::reader::units::{Read, Span};
 use crate::tls::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
 
 /// Far more than the two or three round trips that a handshake takes on a bad line, and what nginx's 60 s are often
@@ -21,7 +21,7 @@ const HANDSHAKE_TIMEOUT: Span = Span::secs(10);
 /// `[listeners.NAME] tls`, `[admin] tls`
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct RawServerTls {
+pub(crate) struct RawServerTls {
     cert: Option<String>,
     key: Option<String>,
     certificates: List<RawKeyPair>,
@@ -35,7 +35,7 @@ pub(super) struct RawServerTls {
 /// `[services.X.versions.NAME] tls`
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct RawClientTls {
+pub(crate) struct RawClientTls {
     ca: Option<String>,
     cert: Option<String>,
     key: Option<String>,
@@ -58,7 +58,7 @@ enum RawClientAuth {
 
 impl RawServerTls {
     /// The serving end that speaks `alpn` unless it says otherwise.
-    pub(super) fn build(
+    pub(crate) fn build(
         &self,
         alpn: &[Alpn],
         base: &Path,
@@ -134,7 +134,7 @@ impl RawServerTls {
 
 impl RawClientTls {
     /// The connecting end that speaks `alpn`.
-    pub(super) fn build(
+    pub(crate) fn build(
         &self,
         alpn: &[Alpn],
         base: &Path,

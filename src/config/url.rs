@@ -6,27 +6,27 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::check::setting;
-use super::place::Place;
-use super::report::{Report, Reported};
-use super::units::{Read, Span};
+use super::reader::config_path::Place;
+use super::reader::report::{Report, Reported};
+use super::reader::units::{Read, Span};
 use crate::rollout::release::Webhook;
 
 /// A gate or a receiver of messages answers from what it knows; who cannot in ten seconds is gone.
-pub(super) const TIMEOUT: Duration = Duration::from_secs(10);
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest wait for whoever is asked.
-pub(super) const TIMEOUT_MAX: Span = Span::secs(86_400);
+pub(crate) const TIMEOUT_MAX: Span = Span::secs(86_400);
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(super) struct RawWebhook {
+pub(crate) struct RawWebhook {
     url: Option<String>,
     timeout: Option<Read<Span>>,
 }
 
 impl RawWebhook {
     /// `timeout` is the one that it has by default.
-    pub(super) fn build(
+    pub(crate) fn build(
         &self,
         timeout: Duration,
         at: &Place<'_>,
@@ -40,7 +40,7 @@ impl RawWebhook {
 }
 
 /// A URL of `http` or `https`, with a host and without a user.
-pub(super) fn url(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Uri, Reported> {
+pub(crate) fn url(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Uri, Reported> {
     const WANTED: &str = "want a URL such as \"https://hooks.example.com/x\"";
     let Some(text) = text else {
         return Err(report.missing(at, format!("found none, {WANTED} (add url)")));

@@ -10,10 +10,10 @@ use std::cell::RefCell;
 use bytes::BytesMut;
 
 /// As much room for reading is lent.
-pub(super) const READING_BYTES: usize = 8 * 1024;
+pub(crate) const READING_BYTES: usize = 8 * 1024;
 
 /// As much is lent to who reads a large body. To make it anew for each would cost a third more for answers of 64 KiB.
-pub(super) const READING_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const READING_BYTES_MAX: usize = 64 * 1024;
 
 /// A large room that is larger than this is not lent.
 const READING_BYTES_LENT_MAX: usize = 2 * READING_BYTES_MAX;
@@ -46,7 +46,7 @@ thread_local! {
 }
 
 /// Room for reading, empty: [`READING_BYTES`], or [`READING_BYTES_MAX`] if more than the former is `wanted`.
-pub(super) fn take_reading(wanted: usize) -> BytesMut {
+pub(crate) fn take_reading(wanted: usize) -> BytesMut {
     let large = wanted > READING_BYTES;
     let taken = SPARE.try_with(|spare| if large { &spare.large } else { &spare.reading }.borrow_mut().pop());
     // A thread that ends has none left.
@@ -56,7 +56,7 @@ pub(super) fn take_reading(wanted: usize) -> BytesMut {
 
 /// Takes `room` for reading back, if it is empty and nobody holds a part of it. Of another size than all others, as heads
 /// that come in parts make it, it is given up.
-pub(super) fn give_reading(room: &mut BytesMut) {
+pub(crate) fn give_reading(room: &mut BytesMut) {
     if !room.is_empty() {
         return;
     }
@@ -74,12 +74,12 @@ pub(super) fn give_reading(room: &mut BytesMut) {
 }
 
 /// Room for writing, empty; it may have to be made.
-pub(super) fn take_writing() -> Vec<u8> {
+pub(crate) fn take_writing() -> Vec<u8> {
     SPARE.try_with(|spare| spare.writing.borrow_mut().pop()).ok().flatten().unwrap_or_default()
 }
 
 /// Gives room for writing back.
-pub(super) fn give_writing(mut room: Vec<u8>) {
+pub(crate) fn give_writing(mut room: Vec<u8>) {
     if (1..=WRITING_BYTES_MAX).contains(&room.capacity()) {
         room.clear();
         let _ended = SPARE.try_with(|spare| keep(&spare.writing, room, SPARE_MAX));

@@ -20,12 +20,12 @@ pub struct Move {
 
 impl Move {
     /// Something happened, and nothing is to be done.
-    pub(super) fn only(happened: Happened) -> Self {
+    pub(crate) fn only(happened: Happened) -> Self {
         Self { weight: None, task: None, happened }
     }
 
     /// A task is to be begun.
-    pub(super) fn task(task: Task, happened: Happened) -> Self {
+    pub(crate) fn task(task: Task, happened: Happened) -> Self {
         Self { weight: None, task: Some(task), happened }
     }
 }

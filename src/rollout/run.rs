@@ -99,7 +99,7 @@ pub struct Rollout {
 
 impl Return {
     /// The next stage of it.
-    pub(super) fn onward(self) -> Self {
+    pub(crate) fn onward(self) -> Self {
         Self { stage: self.stage + 1, ..self }
     }
 }
@@ -295,19 +295,19 @@ impl Rollout {
         }
     }
 
-    pub(super) fn pause_at(&mut self, stage: usize, now: Duration, why: Pause) -> Move {
+    pub(crate) fn pause_at(&mut self, stage: usize, now: Duration, why: Pause) -> Move {
         self.phase = Phase::Paused { stage, since: now, why };
         self.ask_at = None;
         Move::only(Happened::Paused(why))
     }
 
     /// Goes on to the stage after this one.
-    pub(super) fn next(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
+    pub(crate) fn next(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
         self.enter(stage + 1, now, cause)
     }
 
     /// Begins a stage of the plan, or ends behind the last one.
-    pub(super) fn enter(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
+    pub(crate) fn enter(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
         self.ask_at = None;
         let Some(entered) = self.stages.get(stage).copied() else {
             // Somebody may have shifted by hand, and then promoted it.
@@ -325,20 +325,20 @@ impl Rollout {
         Move { weight, task, happened: Happened::Advanced { stage, cause } }
     }
 
-    pub(super) fn finish(&mut self, now: Duration, ending: Ending) -> Move {
+    pub(crate) fn finish(&mut self, now: Duration, ending: Ending) -> Move {
         self.phase = Phase::Finished { at: now, ending };
         Move::only(Happened::Finished(ending))
     }
 
     /// Gives the candidate a weight; a new step begins for the judges.
-    pub(super) fn weigh(&mut self, weight: Weight) -> Option<Weight> {
+    pub(crate) fn weigh(&mut self, weight: Weight) -> Option<Weight> {
         self.weight = weight;
         self.judges.iter_mut().for_each(|judge| judge.begin_step(Share::at(weight)));
         Some(weight)
     }
 }
 
-pub(super) fn longest(task: Task) -> Duration {
+pub(crate) fn longest(task: Task) -> Duration {
     match task {
         Task::Approval => APPROVAL_MAX,
         Task::Webhook => GATE_MAX,

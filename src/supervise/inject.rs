@@ -10,7 +10,7 @@ use super::part::Fault;
 /// The environment variable that names the file. It is removed when it was read.
 const VARIABLE: &str = "POINTSMAN_TEST_FAULTS";
 
-pub(super) fn look(parts: &[Part]) {
+pub(crate) fn look(parts: &[Part]) {
     static FILE: LazyLock<Option<PathBuf>> = LazyLock::new(|| std::env::var_os(VARIABLE).map(PathBuf::from));
     let Some(file) = &*FILE else { return };
     let Ok(text) = std::fs::read_to_string(file) else { return };

@@ -41,7 +41,7 @@ impl Kind {
 
 /// What a test may do to a part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Fault {
+pub(crate) enum Fault {
     None,
     /// It ends in a panic.
     Panic,
@@ -122,7 +122,7 @@ struct Condition {
 }
 
 impl Part {
-    pub(super) fn new(name: String, kind: Kind, fatal: watch::Sender<Option<Fatal>>) -> Self {
+    pub(crate) fn new(name: String, kind: Kind, fatal: watch::Sender<Option<Fatal>>) -> Self {
         Self(Arc::new(State {
             name,
             kind,
@@ -221,12 +221,12 @@ impl Part {
         PartView { name: self.0.name.clone(), state, ends: condition.restarts.total() }
     }
 
-    pub(super) fn is_stalled(&self) -> bool {
+    pub(crate) fn is_stalled(&self) -> bool {
         self.condition().pulse.is_stalled()
     }
 
     /// Whether what is wrong with it is a reason to send no requests here.
-    pub(super) fn makes_unready(&self) -> bool {
+    pub(crate) fn makes_unready(&self) -> bool {
         match self.view().state {
             PartState::Running => false,
             PartState::Down(_) => self.kind() != Kind::Log,
@@ -235,7 +235,7 @@ impl Part {
     }
 
     /// One look of the watchdog.
-    pub(super) fn look(&self) {
+    pub(crate) fn look(&self) {
         let State { kind, beats, idle, .. } = &*self.0;
         let Some(looks_max) = kind.looks_max() else { return };
         let mut condition = self.condition();
@@ -256,7 +256,7 @@ impl Part {
 
     /// Lets it fail when it turns next, for a test. Only debug builds listen to it.
     #[cfg(debug_assertions)]
-    pub(super) fn inject(&self, fault: Fault) {
+    pub(crate) fn inject(&self, fault: Fault) {
         self.0.fault.store(fault as u8, Relaxed);
         self.0.suffer.notify_one();
     }
@@ -270,7 +270,7 @@ impl Part {
     }
 
     /// Suffers what a test wants.
-    pub(super) async fn until_killed(&self) {
+    pub(crate) async fn until_killed(&self) {
         loop {
             self.0.suffer.notified().await;
             self.beat();

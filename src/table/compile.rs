@@ -17,9 +17,9 @@ use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::address::Addresses;
 use super::hash::Salt;
-use super::hot::{Fixed, Hot};
-use super::intern::{Interned, Interner};
-use super::on_trial::OnTrial;
+use super::fast::route_entry::{Fixed, Hot};
+use super::fast::intern::{Interned, Interner};
+use super::canary_pair::OnTrial;
 use super::router::{Places, Router};
 use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;

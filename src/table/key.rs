@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::claim::Claim;
+use super::jwt_claim::Claim;
 use super::request::RequestView;
 use super::spec::KeySource;
 use crate::message::names::AUTHORIZATION;
@@ -113,7 +113,7 @@ fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]
 mod tests {
     use http::{HeaderName, HeaderValue, Method};
 
-    use super::super::claim::CLAIM_BYTES_MAX;
+    use crate::table::jwt_claim::CLAIM_BYTES_MAX;
     use super::*;
     use crate::message::Headers;
 

@@ -9,28 +9,24 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
+mod jwt_claim;
+mod canary_pair;
+pub(crate) mod fast;
 pub mod address;
 pub mod availability;
-mod claim;
 pub mod client;
 pub mod compile;
 pub mod decide;
 #[cfg(test)]
 pub(crate) mod fixture;
-mod gate;
 pub mod hash;
 pub mod health;
-mod hosts;
-mod hot;
-mod intern;
 pub mod key;
 pub mod limits;
 pub mod matcher;
 
-mod on_trial;
 pub mod outlier;
 pub mod path;
-mod paths;
 pub mod request;
 
 pub mod router;
@@ -45,7 +41,7 @@ pub use address::{Addresses, EndpointAddress, HostPort};
 pub use availability::{Availability, Takeover};
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
-pub use on_trial::OnTrial;
+pub use canary_pair::OnTrial;
 pub use request::RequestView;
 pub use slots::Slots;
 pub use spec::ServiceSpec;

@@ -1,13 +1,13 @@
 //! From host and path to a service, in time that grows with the request's own labels and segments only.
 //!
-//! Exact hosts and the parents of wildcard hosts are hash tables (see [`super::hosts`]); a request asks once for its
+//! Exact hosts and the parents of wildcard hosts are hash tables (see [`super::fast::hosts`]); a request asks once for its
 //! host and once for each parent domain, the longest first. A host whose own services do not answer a path leaves it to
 //! the wildcard hosts and those to the services of any host: a catch-all service means what it says.
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::hosts::Hosts;
-use super::paths::PathTree;
+use super::fast::hosts::Hosts;
+use super::fast::paths::PathTree;
 use super::spec::{HostPattern, PathPrefix};
 
 /// The longest host that can match: 253 bytes is the most that a DNS name can have (RFC 1035, 2.3.4).

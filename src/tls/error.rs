@@ -103,12 +103,12 @@ impl fmt::Display for BrokenPem {
 
 impl FileFault {
     /// Why rustls does not take a certificate of ours.
-    pub(super) fn unusable(source: rustls::Error) -> Self {
+    pub(crate) fn unusable(source: rustls::Error) -> Self {
         if is_old(&source) { Self::OldCertificate } else { Self::Tls(source) }
     }
 
     /// Why rustls does not take an authority.
-    pub(super) fn authority(source: rustls::Error) -> Self {
+    pub(crate) fn authority(source: rustls::Error) -> Self {
         if is_old(&source) { Self::OldCertificate } else { Self::Authorities(Box::new(source)) }
     }
 }

@@ -141,6 +141,6 @@ impl Reader {
 }
 
 /// What is wrong with `file`.
-pub(super) fn error(part: Part, file: &Path, fault: FileFault) -> TlsError {
+pub(crate) fn error(part: Part, file: &Path, fault: FileFault) -> TlsError {
     TlsError { part, file: file.to_owned(), fault }
 }

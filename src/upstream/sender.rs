@@ -18,7 +18,7 @@ use super::http1::Http1;
 
 /// Streams that we open on one connection at the most, whatever the origin allows: what one broken connection can take
 /// with it.
-pub(super) const STREAMS_MAX: u32 = 100;
+pub(crate) const STREAMS_MAX: u32 = 100;
 
 /// So many answers for each of the streams that a connection may have, and it may have one more: of the requests to an
 /// endpoint that refuses streams about one in so many is sent twice.
@@ -123,7 +123,7 @@ pub struct Shared<B> {
 
 impl<B> Shared<B> {
     /// Shares `sender`, whose load is known to the task that drives its connection.
-    pub(super) fn new(sender: http2::SendRequest<B>, load: Rc<Load>) -> Self {
+    pub(crate) fn new(sender: http2::SendRequest<B>, load: Rc<Load>) -> Self {
         Self { sender, load }
     }
 
@@ -153,10 +153,10 @@ impl<B> Shared<B> {
 
 /// How many streams a connection has and may have.
 #[derive(Debug)]
-pub(super) struct Load {
+pub(crate) struct Load {
     open: Cell<usize>,
     /// What the origin allows.
-    pub(super) most: Cell<usize>,
+    pub(crate) most: Cell<usize>,
     /// What it has taken: less than it allows, if it refused one.
     room: Cell<usize>,
     /// Answers since `room` has changed.
@@ -167,7 +167,7 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         let most = STREAMS_MAX as usize;
         Self {
             open: Cell::new(0),

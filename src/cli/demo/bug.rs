@@ -8,7 +8,7 @@ use rand::rngs::StdRng;
 
 /// A bug of v2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub(super) enum Bug {
+pub(crate) enum Bug {
     /// After some seconds one of five requests fails
     Errors,
     /// Answers take two and a half times as long
@@ -20,14 +20,14 @@ pub(super) enum Bug {
 }
 
 /// When [`Bug::Errors`] begins: users have seen it work by then.
-pub(super) const ERRORS_AFTER: Duration = Duration::from_secs(5);
+pub(crate) const ERRORS_AFTER: Duration = Duration::from_secs(5);
 
 /// How long [`Bug::Leak`] takes until it is as bad as it gets.
 const LEAK_FULL: Duration = Duration::from_secs(40);
 
 impl Bug {
     /// Whether a request fails, at this time since the shop was opened.
-    pub(super) fn fails(self, age: Duration, random: &mut StdRng) -> bool {
+    pub(crate) fn fails(self, age: Duration, random: &mut StdRng) -> bool {
         let probability = match self {
             Self::Errors if age >= ERRORS_AFTER => 0.2,
             Self::Leak => 0.5 * part(age),
@@ -37,7 +37,7 @@ impl Bug {
     }
 
     /// How many times as long an answer takes.
-    pub(super) fn slower(self, age: Duration) -> f64 {
+    pub(crate) fn slower(self, age: Duration) -> f64 {
         match self {
             Self::Latency => 2.5,
             Self::Leak => 1.0 + 3.0 * part(age),

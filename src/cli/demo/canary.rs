@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 /// When the terminal or the pipe is gone.
-pub(super) fn release(stage: &Stage, bug: Bug, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
+pub(crate) fn release(stage: &Stage, bug: Bug, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
     if ended(incoming, BEFORE) {
         return Ok(Ending::Good);
     }

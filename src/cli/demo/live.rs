@@ -31,7 +31,7 @@ enum Output {
 ///
 /// # Errors
 /// When the terminal or the pipe is gone.
-pub(super) fn show(
+pub(crate) fn show(
     stage: &Stage,
     (events, incoming): (Sender<Event>, &Receiver<Event>),
     until: Option<Duration>,

@@ -9,7 +9,7 @@ use super::shop::Version;
 use crate::cli::client::{AdminClient, Call, CallError};
 
 /// The service of the demo.
-pub(super) const SERVICE: &str = "shop";
+pub(crate) const SERVICE: &str = "shop";
 
 /// The reason in the audit trail of what the demo itself does.
 const REASON: &str = "demo";
@@ -19,7 +19,7 @@ const REVISIONS: usize = 8;
 
 /// What the demo does to the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Change {
+pub(crate) enum Change {
     /// So many per cent to v2, the others to v1.
     Shift(u8),
     /// Everything to one version.
@@ -30,16 +30,16 @@ pub(super) enum Change {
 
 /// Calls the admin API.
 #[derive(Clone, Debug)]
-pub(super) struct Operator(AdminClient);
+pub(crate) struct Operator(AdminClient);
 
 /// What a change came to, or with a dry run would come to.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(super) struct Outcome {
+pub(crate) struct Outcome {
     /// The revision in force after the call.
-    pub(super) revision: u64,
+    pub(crate) revision: u64,
     /// The revision whose split was restored.
     #[serde(default)]
-    pub(super) restores: Option<u64>,
+    pub(crate) restores: Option<u64>,
     difference: Vec<Moves>,
 }
 
@@ -52,43 +52,43 @@ struct Moves {
 
 impl Outcome {
     /// Share of the users that get another version, 0 to 1.
-    pub(super) fn moved(&self) -> f64 {
+    pub(crate) fn moved(&self) -> f64 {
         self.difference.first().map_or(0.0, |moves| moves.moved_ratio)
     }
 
     /// The least share that the weights allow, 0 to 1.
-    pub(super) fn minimum(&self) -> f64 {
+    pub(crate) fn minimum(&self) -> f64 {
         self.difference.first().map_or(0.0, |moves| moves.minimum_ratio)
     }
 }
 
 /// The traffic as the API tells it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Traffic {
+pub(crate) struct Traffic {
     /// The configured weights in per cent.
-    pub(super) weights: [f64; 2],
+    pub(crate) weights: [f64; 2],
     /// The newest revisions, newest first.
-    pub(super) revisions: Vec<Revision>,
+    pub(crate) revisions: Vec<Revision>,
 }
 
 /// A line of the audit trail.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Revision {
+pub(crate) struct Revision {
     /// Its number.
-    pub(super) number: u64,
+    pub(crate) number: u64,
     /// When, as the API says it.
-    pub(super) time: String,
+    pub(crate) time: String,
     /// What was done, in one word.
-    pub(super) action: String,
+    pub(crate) action: String,
     /// The split after it.
-    pub(super) split: String,
+    pub(crate) split: String,
     /// Who and why.
-    pub(super) by: String,
+    pub(crate) by: String,
 }
 
 /// An answer of the API that the demo does not understand.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum OperatorError {
+pub(crate) enum OperatorError {
     /// The call failed.
     #[error(transparent)]
     Call(#[from] CallError),
@@ -108,7 +108,7 @@ impl Operator {
     ///
     /// # Errors
     /// When that is no address.
-    pub(super) fn new(admin: &str) -> Result<Self, CallError> {
+    pub(crate) fn new(admin: &str) -> Result<Self, CallError> {
         AdminClient::new(admin, None).map(Self)
     }
 
@@ -116,7 +116,7 @@ impl Operator {
     ///
     /// # Errors
     /// When it was refused, or the API cannot be reached.
-    pub(super) fn change(&self, change: Change) -> Result<Outcome, OperatorError> {
+    pub(crate) fn change(&self, change: Change) -> Result<Outcome, OperatorError> {
         self.call_change(change, "")
     }
 
@@ -124,7 +124,7 @@ impl Operator {
     ///
     /// # Errors
     /// When it was refused, or the API cannot be reached.
-    pub(super) fn start_rollout(&self, plan: &serde_json::Value) -> Result<String, CallError> {
+    pub(crate) fn start_rollout(&self, plan: &serde_json::Value) -> Result<String, CallError> {
         let body = json!({ "service": SERVICE, "to": Version::V2.name(), "plan": plan, "reason": REASON });
         let call = Call { method: Method::POST, path: "/v1/rollouts", body: Some(body), if_match: None };
         Ok(self.0.call(call)?["rollout"]["id"].to_string())
@@ -134,7 +134,7 @@ impl Operator {
     ///
     /// # Errors
     /// When the API cannot be reached.
-    pub(super) fn rollout(&self, id: &str) -> Result<serde_json::Value, CallError> {
+    pub(crate) fn rollout(&self, id: &str) -> Result<serde_json::Value, CallError> {
         self.0.call(Call::get(&format!("/v1/rollouts/{id}")))
     }
 
@@ -142,7 +142,7 @@ impl Operator {
     ///
     /// # Errors
     /// When it would be refused, or the API cannot be reached.
-    pub(super) fn try_out(&self, change: Change) -> Result<Outcome, OperatorError> {
+    pub(crate) fn try_out(&self, change: Change) -> Result<Outcome, OperatorError> {
         self.call_change(change, "?dry_run=true")
     }
 
@@ -167,7 +167,7 @@ impl Operator {
     ///
     /// # Errors
     /// When the API cannot be reached.
-    pub(super) fn traffic(&self) -> Result<Traffic, OperatorError> {
+    pub(crate) fn traffic(&self) -> Result<Traffic, OperatorError> {
         let service: ServiceAnswer = self.get(format!("/v1/services/{SERVICE}"))?;
         let page: RevisionsAnswer = self.get(format!("/v1/revisions?limit={REVISIONS}"))?;
         let revisions = page.revisions.iter().map(RevisionAnswer::shown).collect();

@@ -24,7 +24,7 @@ const KEY_WAIT: Duration = Duration::from_millis(100);
 
 /// A key that means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Key {
+pub(crate) enum Key {
     /// End.
     Quit,
     /// Move the traffic.
@@ -35,7 +35,7 @@ pub(super) enum Key {
 
 /// The terminal while it is ours.
 #[derive(Debug)]
-pub(super) struct Screen {
+pub(crate) struct Screen {
     terminal: DefaultTerminal,
     colours: bool,
     closing: Arc<AtomicBool>,
@@ -47,7 +47,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal cannot be drawn on; then nothing is changed.
-    pub(super) fn open(events: Sender<Event>, colours: bool) -> io::Result<Self> {
+    pub(crate) fn open(events: Sender<Event>, colours: bool) -> io::Result<Self> {
         let terminal = ratatui::try_init().inspect_err(|_| give_back())?;
         let closing = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&closing);
@@ -60,7 +60,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub(super) fn size(&self) -> io::Result<(usize, usize)> {
+    pub(crate) fn size(&self) -> io::Result<(usize, usize)> {
         let size = self.terminal.size()?;
         Ok((usize::from(size.width), usize::from(size.height)))
     }
@@ -69,7 +69,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub(super) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
+    pub(crate) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
         let colours = self.colours;
         let lines: Vec<_> = lines.iter().map(|line| painted(line, colours)).collect();
         self.terminal.draw(|frame| frame.render_widget(Paragraph::new(lines), frame.area()))?;
@@ -80,7 +80,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub(super) fn close(self) -> io::Result<()> {
+    pub(crate) fn close(self) -> io::Result<()> {
         self.closing.store(true, Ordering::Relaxed);
         // A panic of that thread was printed, and the terminal has to be put back all the same.
         let _ended = self.keyboard.join();

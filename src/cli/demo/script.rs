@@ -55,7 +55,7 @@ enum Stop {
 ///
 /// # Errors
 /// When the terminal or the pipe is gone.
-pub(super) fn walk(stage: &Stage, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
+pub(crate) fn walk(stage: &Stage, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
     let mut walk = Walk { stage, incoming, out, checks: 0, failed: 0, reported: (0, 0), v2_slots: 0 };
     row(walk.out, "step", ("what", "expected", "found", ""))?;
     let stopped = match walk.all() {

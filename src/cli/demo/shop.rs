@@ -30,10 +30,10 @@ use tokio::time::Instant;
 use super::bug::Bug;
 
 /// The version that answered.
-pub(super) const X_VERSION: HeaderName = HeaderName::from_static("x-version");
+pub(crate) const X_VERSION: HeaderName = HeaderName::from_static("x-version");
 
 /// The revision of the table that routed a request, as the proxy stamps it.
-pub(super) const X_REVISION: HeaderName = HeaderName::from_static("x-pointsman-revision");
+pub(crate) const X_REVISION: HeaderName = HeaderName::from_static("x-pointsman-revision");
 
 /// The largest cart that a shop reads.
 const CART_BYTES_MAX: usize = 64 * 1024;
@@ -43,7 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A version of the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Version {
+pub(crate) enum Version {
     /// The one that everybody has.
     V1,
     /// The one that is released.
@@ -52,10 +52,10 @@ pub(super) enum Version {
 
 impl Version {
     /// Both.
-    pub(super) const ALL: [Self; 2] = [Self::V1, Self::V2];
+    pub(crate) const ALL: [Self; 2] = [Self::V1, Self::V2];
 
     /// Its name in the config, the API and the answers.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::V1 => "v1",
             Self::V2 => "v2",
@@ -63,7 +63,7 @@ impl Version {
     }
 
     /// The version of that name.
-    pub(super) fn named(name: &str) -> Option<Self> {
+    pub(crate) fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.name() == name)
     }
 
@@ -91,9 +91,9 @@ impl fmt::Display for Version {
 
 /// One version, being served.
 #[derive(Debug)]
-pub(super) struct Shop {
+pub(crate) struct Shop {
     /// Where it listens.
-    pub(super) endpoints: [SocketAddr; 2],
+    pub(crate) endpoints: [SocketAddr; 2],
     stop: oneshot::Sender<Infallible>,
     thread: JoinHandle<()>,
 }
@@ -103,7 +103,7 @@ impl Shop {
     ///
     /// # Errors
     /// When there is no port, descriptor or thread left.
-    pub(super) fn open((version, bug): (Version, Bug), seed: u64) -> io::Result<Self> {
+    pub(crate) fn open((version, bug): (Version, Bug), seed: u64) -> io::Result<Self> {
         let listeners = [listener()?, listener()?];
         let endpoints = [listeners[0].local_addr()?, listeners[1].local_addr()?];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -124,7 +124,7 @@ impl Shop {
     }
 
     /// Closes it, with all of its connections.
-    pub(super) fn close(self) {
+    pub(crate) fn close(self) {
         drop(self.stop);
         // A panic in the shop's thread was printed when it happened, and the users have seen its requests fail.
         let _ended = self.thread.join();

@@ -5,10 +5,10 @@
 //! MurmurHash3 (x86, 32 bit, seed 0) of `salt:key`, scaled to 100,000 slots.
 
 /// Parts of the key space; a thousand are one per cent.
-pub(super) const SLOTS: u32 = 100_000;
+pub(crate) const SLOTS: u32 = 100_000;
 
 /// The slot of `key` under `salt`.
-pub(super) fn slot(salt: &str, key: &str) -> u32 {
+pub(crate) fn slot(salt: &str, key: &str) -> u32 {
     let hash = murmur3(format!("{salt}:{key}").as_bytes());
     ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32
 }

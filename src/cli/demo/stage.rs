@@ -23,17 +23,17 @@ use crate::config::{self, Problems};
 
 /// The salt of the demo's service. A fixed one, so that anybody can compute which users a release will reach, and the
 /// scripted walk does.
-pub(super) const SALT: &str = "pointsman-demo";
+pub(crate) const SALT: &str = "pointsman-demo";
 
 /// The demo, running.
 #[derive(Debug)]
-pub(super) struct Stage {
+pub(crate) struct Stage {
     /// Who comes.
-    pub(super) crowd: Crowd,
+    pub(crate) crowd: Crowd,
     /// Where everything is.
-    pub(super) places: Places,
+    pub(crate) places: Places,
     /// Who moves the traffic.
-    pub(super) operator: Operator,
+    pub(crate) operator: Operator,
     tally: Arc<Mutex<Tally>>,
     begun: Instant,
     users: Users,
@@ -50,7 +50,7 @@ struct Proxy {
 
 /// Why the demo does not start, or did not end as it should.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum StageError {
+pub(crate) enum StageError {
     /// No thread, port or descriptor left.
     #[error("cannot start the {part}")]
     Part {
@@ -85,7 +85,7 @@ impl Stage {
     ///
     /// # Errors
     /// [`StageError`] when a part does not start.
-    pub(super) fn set(args: &DemoArgs, seed: u32) -> Result<Self, StageError> {
+    pub(crate) fn set(args: &DemoArgs, seed: u32) -> Result<Self, StageError> {
         let failed = |part| move |source| StageError::Part { part, source };
         let open = |version| {
             let bug = args.bug.filter(|_| version == Version::V2).unwrap_or(Bug::None);
@@ -110,12 +110,12 @@ impl Stage {
     }
 
     /// The counts, for a moment.
-    pub(super) fn tally(&self) -> MutexGuard<'_, Tally> {
+    pub(crate) fn tally(&self) -> MutexGuard<'_, Tally> {
         self.tally.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How long it has been running.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(crate) fn elapsed(&self) -> Duration {
         self.begun.elapsed()
     }
 
@@ -123,7 +123,7 @@ impl Stage {
     ///
     /// # Errors
     /// [`StageError`] when the proxy did not end well.
-    pub(super) fn strike(self) -> Result<(), StageError> {
+    pub(crate) fn strike(self) -> Result<(), StageError> {
         self.users.leave();
         // The proxy has ended already if it does not listen; its result says why.
         let _stopped = self.proxy.stop.send(());

@@ -15,35 +15,35 @@ use super::shop::Version;
 
 /// How far back "now" reaches in the live view: long enough for a steady split of 1,500 requests/s (a standard error of
 /// half a point), short enough to see a flip happen.
-pub(super) const WINDOW: Duration = Duration::from_secs(3);
+pub(crate) const WINDOW: Duration = Duration::from_secs(3);
 
 /// One request and how it went.
 #[derive(Clone, Debug)]
-pub(super) struct Answer {
+pub(crate) struct Answer {
     /// Who sent it.
-    pub(super) user: usize,
+    pub(crate) user: usize,
     /// The step in which it was sent.
-    pub(super) step: u64,
+    pub(crate) step: u64,
     /// When its answer was complete.
-    pub(super) at: Instant,
+    pub(crate) at: Instant,
     /// How long that took.
-    pub(super) took: Duration,
+    pub(crate) took: Duration,
     /// Who answered, or why nobody did.
-    pub(super) result: Result<Seen, String>,
+    pub(crate) result: Result<Seen, String>,
 }
 
 /// Who answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// The version.
-    pub(super) version: Version,
+    pub(crate) version: Version,
     /// The revision that routed the request, when it was stamped.
-    pub(super) revision: Option<u64>,
+    pub(crate) revision: Option<u64>,
 }
 
 /// All counts.
 #[derive(Debug)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     users: Vec<User>,
     recent: VecDeque<Sample>,
     begun: Instant,
@@ -78,59 +78,59 @@ struct Sample {
 
 /// What the newest revision that was seen has done to the users.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct RevisionCounts {
+pub(crate) struct RevisionCounts {
     /// Its number.
-    pub(super) revision: u64,
+    pub(crate) revision: u64,
     /// Users that got another version than before.
-    pub(super) moved: usize,
+    pub(crate) moved: usize,
     /// Those of them that went from v2 to v1.
-    pub(super) went_back: usize,
+    pub(crate) went_back: usize,
 }
 
 /// What the requests of one step saw.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct StepCounts {
+pub(crate) struct StepCounts {
     /// Its number.
-    pub(super) step: u64,
+    pub(crate) step: u64,
     /// Answers by version.
-    pub(super) answers: [u64; 2],
+    pub(crate) answers: [u64; 2],
     /// Users that were answered.
-    pub(super) seen: usize,
+    pub(crate) seen: usize,
 }
 
 /// One version in the last seconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(super) struct VersionRates {
+pub(crate) struct VersionRates {
     /// Answers a second.
-    pub(super) per_second: f64,
+    pub(crate) per_second: f64,
     /// Share of all answers, in per cent.
-    pub(super) percent: f64,
+    pub(crate) percent: f64,
     /// The median latency.
-    pub(super) p50: Option<Duration>,
+    pub(crate) p50: Option<Duration>,
     /// The latency that one answer in a hundred exceeds.
-    pub(super) p99: Option<Duration>,
+    pub(crate) p99: Option<Duration>,
     /// Users whose last answer came from it.
-    pub(super) users: usize,
+    pub(crate) users: usize,
 }
 
 /// What the live view shows of the users.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(super) struct Rates {
+pub(crate) struct Rates {
     /// By version.
-    pub(super) versions: [VersionRates; 2],
+    pub(crate) versions: [VersionRates; 2],
     /// Requests a second, with those that failed.
-    pub(super) per_second: f64,
+    pub(crate) per_second: f64,
     /// Requests that failed since the start.
-    pub(super) failed: u64,
+    pub(crate) failed: u64,
     /// Why the last one did.
-    pub(super) last_failure: Option<String>,
+    pub(crate) last_failure: Option<String>,
     /// What the newest revision did.
-    pub(super) revision: RevisionCounts,
+    pub(crate) revision: RevisionCounts,
 }
 
 impl Tally {
     /// Nothing counted yet.
-    pub(super) fn new(users: usize, begun: Instant) -> Self {
+    pub(crate) fn new(users: usize, begun: Instant) -> Self {
         Self {
             users: vec![User::default(); users],
             recent: VecDeque::new(),
@@ -144,7 +144,7 @@ impl Tally {
     }
 
     /// Counts an answer. Those of one user come in the order of his requests.
-    pub(super) fn count(&mut self, answer: Answer) {
+    pub(crate) fn count(&mut self, answer: Answer) {
         let version = answer.result.as_ref().ok().map(|seen| seen.version);
         self.recent.push_back(Sample { at: answer.at, took: answer.took, version });
         self.forget_before(answer.at);
@@ -190,12 +190,12 @@ impl Tally {
     }
 
     /// The step that requests are sent in now.
-    pub(super) fn step(&self) -> StepCounts {
+    pub(crate) fn step(&self) -> StepCounts {
         self.step
     }
 
     /// Begins the step in which a change is asked for: what was seen last becomes what users had before.
-    pub(super) fn begin_change(&mut self) {
+    pub(crate) fn begin_change(&mut self) {
         for user in &mut self.users {
             *user = User { last: user.last, before: user.now.or(user.before), ..User::default() };
         }
@@ -204,7 +204,7 @@ impl Tally {
 
     /// Begins the step after the answer to a change. What was seen while it was under way is no longer the version that
     /// users have, but whoever went back then did go back.
-    pub(super) fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         for user in &mut self.users {
             *user = User { now: None, torn: false, ..*user };
         }
@@ -216,42 +216,42 @@ impl Tally {
     }
 
     /// Requests so far, with those that failed.
-    pub(super) fn requests(&self) -> u64 {
+    pub(crate) fn requests(&self) -> u64 {
         self.requests
     }
 
     /// Requests that failed so far.
-    pub(super) fn failed(&self) -> u64 {
+    pub(crate) fn failed(&self) -> u64 {
         self.failed
     }
 
     /// Users that have another version in this step than before the change.
-    pub(super) fn moved(&self) -> usize {
+    pub(crate) fn moved(&self) -> usize {
         self.users.iter().filter(|user| user.now.zip(user.before).is_some_and(|(now, before)| now != before)).count()
     }
 
     /// Users that got v1 after v2 since the last change was asked for.
-    pub(super) fn went_back(&self) -> usize {
+    pub(crate) fn went_back(&self) -> usize {
         self.users.iter().filter(|user| user.went_back).count()
     }
 
     /// Users that were not served by exactly the version `wanted` throughout this step.
-    pub(super) fn not_on(&self, wanted: impl Fn(usize) -> Option<Version>) -> usize {
+    pub(crate) fn not_on(&self, wanted: impl Fn(usize) -> Option<Version>) -> usize {
         self.users.iter().enumerate().filter(|(index, user)| user.torn || user.now != wanted(*index)).count()
     }
 
     /// The version of each user in this step.
-    pub(super) fn assignment(&self) -> Vec<Option<Version>> {
+    pub(crate) fn assignment(&self) -> Vec<Option<Version>> {
         self.users.iter().map(|user| user.now).collect()
     }
 
     /// Why the last request that failed did.
-    pub(super) fn last_failure(&self) -> Option<&str> {
+    pub(crate) fn last_failure(&self) -> Option<&str> {
         self.last_failure.as_deref()
     }
 
     /// What the last seconds before `now` looked like.
-    pub(super) fn rates(&mut self, now: Instant) -> Rates {
+    pub(crate) fn rates(&mut self, now: Instant) -> Rates {
         self.forget_before(now);
         let seconds = now.duration_since(self.begun).min(WINDOW).as_secs_f64().max(0.001);
         let answered = self.recent.iter().filter(|sample| sample.version.is_some()).count();

@@ -45,33 +45,33 @@ const LATE_MAX: Duration = Duration::from_millis(500);
 
 /// Who comes, and where to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Crowd {
+pub(crate) struct Crowd {
     /// Where they send their requests.
-    pub(super) target: SocketAddr,
+    pub(crate) target: SocketAddr,
     /// How many they are.
-    pub(super) users: u32,
+    pub(crate) users: u32,
     /// Requests a second of all of them.
-    pub(super) rate: u32,
+    pub(crate) rate: u32,
     /// Decides what they ask for and how long they think.
-    pub(super) seed: u32,
+    pub(crate) seed: u32,
 }
 
 impl Crowd {
     /// How many they are, to count with.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.users as usize
     }
 }
 
 /// The users, at it.
 #[derive(Debug)]
-pub(super) struct Users {
+pub(crate) struct Users {
     stop: oneshot::Sender<Infallible>,
     thread: JoinHandle<()>,
 }
 
 /// The key of a user, as the proxy sees it.
-pub(super) fn key(user: usize) -> String {
+pub(crate) fn key(user: usize) -> String {
     format!("user-{user}")
 }
 
@@ -80,7 +80,7 @@ impl Users {
     ///
     /// # Errors
     /// When there is no thread or descriptor left.
-    pub(super) fn arrive(crowd: Crowd, tally: &Arc<Mutex<Tally>>) -> io::Result<Self> {
+    pub(crate) fn arrive(crowd: Crowd, tally: &Arc<Mutex<Tally>>) -> io::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
         let connections = usize::try_from(crowd.rate).map_or(CONNECTIONS_MAX, |rate| rate / CONNECTION_RATE);
@@ -101,7 +101,7 @@ impl Users {
     }
 
     /// Sends them home. Requests under way are given up and not counted.
-    pub(super) fn leave(self) {
+    pub(crate) fn leave(self) {
         drop(self.stop);
         // A panic in their thread was printed when it happened, and ends the counting either way.
         let _ended = self.thread.join();

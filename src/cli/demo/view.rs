@@ -22,7 +22,7 @@ const KEYS: [&str; 2] = [
 
 /// What a span means; how that looks is the screen's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     /// Text.
     Plain,
     /// A heading or a label.
@@ -43,16 +43,16 @@ pub(super) enum Tone {
 
 /// A piece of a line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Span {
+pub(crate) struct Span {
     /// What it says.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// What it means.
-    pub(super) tone: Tone,
+    pub(crate) tone: Tone,
 }
 
 /// A line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Line(pub(super) Vec<Span>);
+pub(crate) struct Line(pub(crate) Vec<Span>);
 
 impl Line {
     fn with(mut self, tone: Tone, text: impl Into<String>) -> Self {
@@ -67,34 +67,34 @@ impl Line {
 
 /// Where everything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// The proxy, as a URL.
-    pub(super) proxy: String,
+    pub(crate) proxy: String,
     /// The admin API, as a URL.
-    pub(super) admin: String,
+    pub(crate) admin: String,
 }
 
 /// What is shown.
 #[derive(Clone, Debug, Default)]
-pub(super) struct State {
+pub(crate) struct State {
     /// Where everything is.
-    pub(super) places: Places,
+    pub(crate) places: Places,
     /// How many users.
-    pub(super) users: usize,
+    pub(crate) users: usize,
     /// The seed of all chance.
-    pub(super) seed: u32,
+    pub(crate) seed: u32,
     /// Since the start.
-    pub(super) elapsed: Duration,
+    pub(crate) elapsed: Duration,
     /// What the API says.
-    pub(super) traffic: Traffic,
+    pub(crate) traffic: Traffic,
     /// What the users see.
-    pub(super) rates: Rates,
+    pub(crate) rates: Rates,
     /// What the last key came to.
-    pub(super) note: Option<String>,
+    pub(crate) note: Option<String>,
 }
 
 /// The commands to try in another terminal; `program` is how this one was started.
-pub(super) fn commands(places: &Places, program: &str) -> Vec<String> {
+pub(crate) fn commands(places: &Places, program: &str) -> Vec<String> {
     let Places { proxy, admin } = places;
     vec![
         format!("export POINTSMAN_ADMIN={admin}"),
@@ -108,7 +108,7 @@ pub(super) fn commands(places: &Places, program: &str) -> Vec<String> {
 }
 
 /// The whole view in at most `height` lines of `width` cells; the keys are the last one.
-pub(super) fn lines(state: &State, program: &str, (width, height): (usize, usize)) -> Vec<Line> {
+pub(crate) fn lines(state: &State, program: &str, (width, height): (usize, usize)) -> Vec<Line> {
     let mut lines = head(state);
     lines.extend(split(state, width));
     lines.extend(versions(&state.rates));
@@ -214,7 +214,7 @@ fn revisions(traffic: &Traffic, room: usize) -> Vec<Line> {
 }
 
 /// One line for where there is no terminal.
-pub(super) fn plain(state: &State) -> String {
+pub(crate) fn plain(state: &State) -> String {
     let [v1, v2] = state.traffic.weights;
     let [one, two] = &state.rates.versions;
     let newest = state.traffic.revisions.first().map_or(0, |revision| revision.number);
@@ -240,14 +240,14 @@ fn count(count: usize) -> u64 {
 }
 
 /// A positive number without decimals.
-pub(super) fn whole(rate: f64) -> String {
+pub(crate) fn whole(rate: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and small")]
     let rate = rate.round() as u64;
     thousands(rate)
 }
 
 /// `1234567` as `1,234,567`.
-pub(super) fn thousands(number: u64) -> String {
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (index, digit) in digits.chars().enumerate() {

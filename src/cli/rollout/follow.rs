@@ -22,7 +22,7 @@ const MISSED_MAX: u32 = 20;
 ///
 /// # Errors
 /// [`CommandError`] when it cannot be looked at, or was not completed.
-pub(super) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> {
+pub(crate) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> {
     let path = format!("/v1/rollouts/{id}");
     let live = std::io::stdout().is_terminal() && !remote.json;
     let (mut told, mut picture, mut last, mut missed) = (0_usize, Picture::default(), String::new(), 0);

@@ -13,16 +13,16 @@ const USUAL: Size = Size { columns: 80, rows: 24 };
 
 /// How large a terminal is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Size {
+pub(crate) struct Size {
     /// Cells of a row.
-    pub(super) columns: usize,
+    pub(crate) columns: usize,
     /// Rows.
-    pub(super) rows: usize,
+    pub(crate) rows: usize,
 }
 
 impl Size {
     /// That of the terminal at this moment.
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         match terminal::size() {
             Ok((columns, rows)) if columns > 0 && rows > 0 => {
                 Self { columns: usize::from(columns), rows: usize::from(rows) }
@@ -34,14 +34,14 @@ impl Size {
 
 /// What was drawn last, and on what.
 #[derive(Debug, Default)]
-pub(super) struct Picture {
+pub(crate) struct Picture {
     drawn: String,
     on: Option<Size>,
 }
 
 /// What is to be done before anything else is printed.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Erase {
+pub(crate) enum Erase {
     /// This erases the picture; the cursor is where it began then.
     Picture(String),
     /// This empties the screen: what stood above the picture has to be printed again.
@@ -50,7 +50,7 @@ pub(super) enum Erase {
 
 impl Picture {
     /// What erases it on a terminal that is of this size now.
-    pub(super) fn erase(&mut self, size: Size) -> Erase {
+    pub(crate) fn erase(&mut self, size: Size) -> Erase {
         let drawn = std::mem::take(&mut self.drawn);
         if self.on.replace(size).is_some_and(|before| before != size) {
             return Erase::Screen("\x1b[2J\x1b[H");
@@ -62,7 +62,7 @@ impl Picture {
     }
 
     /// What draws `text`, whole lines of it, as far as they fit.
-    pub(super) fn draw(&mut self, text: &str, size: Size) -> String {
+    pub(crate) fn draw(&mut self, text: &str, size: Size) -> String {
         let mut left = size.rows.saturating_sub(1);
         for line in text.split_inclusive('\n') {
             let Some(rest) = left.checked_sub(rows(line, size.columns)) else { break };

@@ -10,7 +10,7 @@ use crate::cli::text::{Columns, Tone, list, member, number, toned};
 const SCALE_CHARS: usize = 24;
 
 /// What a start answers.
-pub(super) fn started(answer: &Value) -> String {
+pub(crate) fn started(answer: &Value) -> String {
     let what = if answer["dry_run"] == true { "would begin" } else { "has begun" };
     let rollout = &answer["rollout"];
     let head = format!("rollout {} of {} to {} {what}\n", member(rollout, "id"), title(rollout), member(rollout, "to"));
@@ -18,14 +18,14 @@ pub(super) fn started(answer: &Value) -> String {
 }
 
 /// What its operator will want to know.
-pub(super) fn warnings(answer: &Value) -> String {
+pub(crate) fn warnings(answer: &Value) -> String {
     let line =
         |warning: &Value| format!("{}: {}\n", toned("warning", Tone::Warn), warning.as_str().unwrap_or_default());
     list(answer, "warnings").map(line).collect()
 }
 
 /// All rollouts, a line each.
-pub(super) fn all(answer: &Value) -> String {
+pub(crate) fn all(answer: &Value) -> String {
     let mut columns = Columns::with_heading(&["id", "of", "versions", "strategy", "phase", "weight"]);
     for rollout in list(answer, "rollouts") {
         let tone = tone(rollout);
@@ -43,13 +43,13 @@ pub(super) fn all(answer: &Value) -> String {
 }
 
 /// One rollout with its evidence and what happened.
-pub(in crate::cli) fn one(rollout: &Value) -> String {
+pub(crate) fn one(rollout: &Value) -> String {
     let events = list(rollout, "events").map(|event| format!("  {}  {}\n", at(event), member(event, "text")));
     format!("{}\n{}\n{}", state(rollout), evidence(rollout), events.collect::<String>())
 }
 
 /// A line on where it is.
-pub(super) fn state(rollout: &Value) -> String {
+pub(crate) fn state(rollout: &Value) -> String {
     let mut line = format!(
         "rollout {} of {}: {} -> {}, {} at {} %",
         member(rollout, "id"),
@@ -81,7 +81,7 @@ pub(super) fn state(rollout: &Value) -> String {
 }
 
 /// What somebody has to do so that it goes on, with the command.
-pub(in crate::cli) fn how_to_go_on(rollout: &Value) -> Option<String> {
+pub(crate) fn how_to_go_on(rollout: &Value) -> Option<String> {
     let what = match rollout["waits_for"].as_str()? {
         "approval" => "it waits for an approval; to say yes",
         "acknowledgement" => "it waits for somebody; when it is done",
@@ -92,7 +92,7 @@ pub(in crate::cli) fn how_to_go_on(rollout: &Value) -> Option<String> {
 }
 
 /// What the judge has found of each service.
-pub(super) fn evidence(rollout: &Value) -> String {
+pub(crate) fn evidence(rollout: &Value) -> String {
     let mut text = String::new();
     for found in list(rollout, "evidence") {
         let counts = |side: &str| {
@@ -126,7 +126,7 @@ fn warm_up_left(found: &Value) -> Option<f64> {
 }
 
 /// E on a logarithmic scale from 1/1000 to the alarm: that of the test that speaks loudest, as the sentence has it.
-pub(in crate::cli) fn scale(found: &Value) -> String {
+pub(crate) fn scale(found: &Value) -> String {
     let highest = found["log10_e_highest"].as_f64().or(found["log10_e"].as_f64());
     let (e, alarm) = (highest.unwrap_or(0.0), found["log10_alarm"].as_f64().unwrap_or(3.0));
     let test = match found["leading"].as_str() {

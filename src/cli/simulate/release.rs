@@ -32,7 +32,7 @@ struct Base {
 ///
 /// # Errors
 /// [`CommandError::Usage`] when the config or the flags make no sense.
-pub(super) fn plan(args: &SimulateArgs) -> Result<Plan, CommandError> {
+pub(crate) fn plan(args: &SimulateArgs) -> Result<Plan, CommandError> {
     let base = match &args.config {
         Some(path) => Base::read(path, args)?,
         None => Base { endpoints: 1, ..Base::default() },

@@ -13,12 +13,12 @@ use crate::rollout::plan::{Plan, Strategy};
 use crate::rollout::simulate::{Outcome, Run, World};
 
 /// Everything that a report is about.
-pub(super) struct Facts<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) world: &'a World,
-    pub(super) runs: &'a [Run],
-    pub(super) seed: u64,
-    pub(super) passed: Duration,
+pub(crate) struct Facts<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) world: &'a World,
+    pub(crate) runs: &'a [Run],
+    pub(crate) seed: u64,
+    pub(crate) passed: Duration,
 }
 
 /// The word for how a release ended.
@@ -102,7 +102,7 @@ impl Facts<'_> {
         count as f64 / self.runs.len() as f64
     }
 
-    pub(super) fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let endings: BTreeMap<_, _> =
             self.endings().into_iter().map(|(word, count)| (word, self.part(count))).collect();
         let mut all = json!({
@@ -118,7 +118,7 @@ impl Facts<'_> {
         all
     }
 
-    pub(super) fn to_text(&self) -> String {
+    pub(crate) fn to_text(&self) -> String {
         let mut text = self.heading();
         let mut endings: Vec<_> = self.endings().into_iter().collect();
         endings.sort_unstable_by_key(|(_, count)| std::cmp::Reverse(*count));

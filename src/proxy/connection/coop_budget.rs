@@ -10,7 +10,7 @@ use crate::http1::turn::charge;
 
 /// A connection that yields to others after so many bytes.
 #[derive(Debug)]
-pub(crate) struct Fair<S>(pub(super) S);
+pub(crate) struct Fair<S>(pub(crate) S);
 
 impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {

@@ -8,44 +8,44 @@ use super::evidence::{Share, Sides};
 use super::settings::{Increase, Margin, Multiple, Probability};
 
 /// Seeded chance.
-pub(super) struct Chance(StdRng);
+pub(crate) struct Chance(StdRng);
 
 impl Chance {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(StdRng::seed_from_u64(seed))
     }
 
     /// Above 0 and up to 1.
-    pub(super) fn uniform(&mut self) -> f64 {
+    pub(crate) fn uniform(&mut self) -> f64 {
         1.0 - self.0.random::<f64>()
     }
 
-    pub(super) fn happens(&mut self, probability: f64) -> bool {
+    pub(crate) fn happens(&mut self, probability: f64) -> bool {
         self.uniform() <= probability
     }
 
     /// How many trials do not succeed before one does.
-    pub(super) fn misses(&mut self, probability: f64) -> u64 {
+    pub(crate) fn misses(&mut self, probability: f64) -> u64 {
         whole(self.uniform().ln() / (-probability).ln_1p())
     }
 
     /// Below `end`.
-    pub(super) fn below(&mut self, end: usize) -> usize {
+    pub(crate) fn below(&mut self, end: usize) -> usize {
         self.0.random_range(0..end)
     }
 
     /// Requests of a user in a while, with a heavy tail (Pareto): most send one, some hundreds.
-    pub(super) fn activity(&mut self) -> u64 {
+    pub(crate) fn activity(&mut self) -> u64 {
         whole(self.uniform().powf(-0.9).min(200.0))
     }
 
     /// Normal, by Box and Muller.
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
     /// How many of so many trials succeed, by skipping from one to the next.
-    pub(super) fn binomial(&mut self, trials: u64, probability: f64) -> u64 {
+    pub(crate) fn binomial(&mut self, trials: u64, probability: f64) -> u64 {
         let (mut left, mut hits) = (trials, 0);
         if probability <= 0.0 {
             return 0;
@@ -70,33 +70,33 @@ fn whole(number: f64) -> u64 {
     number as u64
 }
 
-pub(super) fn share(value: f64) -> Share {
+pub(crate) fn share(value: f64) -> Share {
     Share::new(value).unwrap()
 }
 
-pub(super) fn probability(value: f64) -> Probability {
+pub(crate) fn probability(value: f64) -> Probability {
     Probability::new(value).unwrap()
 }
 
-pub(super) fn margin(ratio: f64, increase: f64) -> Margin {
+pub(crate) fn margin(ratio: f64, increase: f64) -> Margin {
     Margin { ratio: Multiple::new(ratio).unwrap(), increase: Increase::new(increase).unwrap() }
 }
 
 /// One failure of the candidate, or one of the baseline.
-pub(super) fn failure(of_candidate: bool) -> ErrorCounts {
+pub(crate) fn failure(of_candidate: bool) -> ErrorCounts {
     let [candidate_failures, baseline_failures] = [u64::from(of_candidate), u64::from(!of_candidate)];
     ErrorCounts { candidate_failures, baseline_failures, baseline_successes: 0 }
 }
 
 /// Requests fail in sequence; only the failures are drawn, with the gaps between them. No increase is granted.
-pub(super) struct Failures {
-    pub(super) share: f64,
-    pub(super) failing: Sides<f64>,
+pub(crate) struct Failures {
+    pub(crate) share: f64,
+    pub(crate) failing: Sides<f64>,
 }
 
 impl Failures {
     /// Requests up to and with the next failure, and whether it is the candidate's.
-    pub(super) fn next(&self, chance: &mut Chance) -> (u64, bool) {
+    pub(crate) fn next(&self, chance: &mut Chance) -> (u64, bool) {
         let candidate = self.share * self.failing.candidate;
         let any = candidate + (1.0 - self.share) * self.failing.baseline;
         (chance.misses(any) + 1, chance.happens(candidate / any))
@@ -104,7 +104,7 @@ impl Failures {
 
     /// Candidate requests until `test` proves at level `alpha` that the candidate is worse, from the first failure
     /// drawn. `restart` is staked before each failure.
-    pub(super) fn requests_to_alarm(&self, chance: &mut Chance, test: &mut ErrorTest, restart: f64) -> f64 {
+    pub(crate) fn requests_to_alarm(&self, chance: &mut Chance, test: &mut ErrorTest, restart: f64) -> f64 {
         let bets = ErrorBets::new(share(self.share), Margin::NONE);
         let (mut requests, mut candidate_failures) = (0, 0);
         while test.capital.ln_value() < 1000_f64.ln() || candidate_failures < 3 {
@@ -118,17 +118,17 @@ impl Failures {
     }
 }
 
-pub(super) fn mean(values: &[f64]) -> f64 {
+pub(crate) fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / values.len() as f64
 }
 
-pub(super) fn p90(values: &mut [f64]) -> f64 {
+pub(crate) fn p90(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() * 9 / 10]
 }
 
 /// Fails unless `found` is within `part` of `want`.
 #[track_caller]
-pub(super) fn within(part: f64, want: f64, found: f64, what: &str) {
+pub(crate) fn within(part: f64, want: f64, found: f64, what: &str) {
     assert!((found / want - 1.0).abs() <= part, "{what}: found {found:.1}, want {want} within {:.0} %", part * 100.0);
 }

@@ -13,7 +13,7 @@ use super::settings::JudgeSettings;
 use super::verdict::{Findings, Ground, Hold, Names, Ruling};
 
 /// The sentence.
-pub(super) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+pub(crate) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
     let Names { service, candidate, .. } = names;
     match ruling {
         Ruling::RollBack(ground) => {

@@ -19,8 +19,8 @@ use super::windows::LatencyWindows;
 /// Judges one rollout of one service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Judge {
-    pub(super) settings: JudgeSettings,
-    pub(super) state: JudgeState,
+    pub(crate) settings: JudgeSettings,
+    pub(crate) state: JudgeState,
     /// The factors for each share that was seen: a handful, one for each step.
     bets: Vec<Bets>,
     failure_ceiling: Option<CeilingBets>,

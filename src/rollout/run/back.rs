@@ -10,7 +10,7 @@ use super::{Phase, Return, Rollout, longest};
 
 impl Rollout {
     /// Turns back from a stage of the plan.
-    pub(in crate::rollout) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Move {
+    pub(crate) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Move {
         let mut first = self.enter_back(Return { turned, ending, stage: 0, since: now, stuck: false }, now);
         if !self.is_finished() {
             first.happened = Happened::TurnedBack(ending);
@@ -18,7 +18,7 @@ impl Rollout {
         first
     }
 
-    pub(super) fn enter_back(&mut self, back: Return, now: Duration) -> Move {
+    pub(crate) fn enter_back(&mut self, back: Return, now: Duration) -> Move {
         self.ask_at = None;
         let Return { turned, stage, ending, .. } = back;
         let way = self.plan.way_back(turned);
@@ -38,7 +38,7 @@ impl Rollout {
         }
     }
 
-    pub(super) fn back_on(&mut self, back: Return, now: Duration) -> Option<Move> {
+    pub(crate) fn back_on(&mut self, back: Return, now: Duration) -> Option<Move> {
         let (least, task) = match self.plan.way_back(back.turned).get(back.stage).copied()? {
             Stage::Bake { bake, .. } | Stage::Keep(bake) => (bake, None),
             Stage::Do(task) => (longest(task), Some(task)),
@@ -51,13 +51,13 @@ impl Rollout {
     }
 
     /// A task of the way back that failed may be tried again.
-    pub(in crate::rollout) fn free(&mut self) {
+    pub(crate) fn free(&mut self) {
         if let Phase::Back(back) = &mut self.phase {
             back.stuck = false;
         }
     }
 
-    pub(super) fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Move {
+    pub(crate) fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Move {
         self.phase = Phase::Back(Return { since: now, stuck: true, ..back });
         Move::only(Happened::Stuck { task })
     }

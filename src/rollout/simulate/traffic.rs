@@ -19,18 +19,18 @@ const NORMAL_QUANTILES: [f64; QUANTILES.len()] = [0.0, 1.281_551_565_545, 2.326_
 
 /// Everybody who asks in a simulated release.
 #[derive(Debug)]
-pub(super) struct Traffic<'w> {
+pub(crate) struct Traffic<'w> {
     world: &'w World,
     crowd: Option<Crowd>,
 }
 
 impl<'w> Traffic<'w> {
-    pub(super) fn new(world: &'w World, random: &mut impl Rng) -> Self {
+    pub(crate) fn new(world: &'w World, random: &mut impl Rng) -> Self {
         Self { world, crowd: world.users.and_then(|users| Crowd::new(users, random)) }
     }
 
     /// What a tick brings.
-    pub(super) fn tick(&self, now: Duration, rollout: &mut Rollout, random: &mut impl Rng) -> EpochCounts {
+    pub(crate) fn tick(&self, now: Duration, rollout: &mut Rollout, random: &mut impl Rng) -> EpochCounts {
         let weight = rollout.weight();
         let mean = self.world.requests_per_second * TICK.as_secs_f64();
         let requests = Poisson::new(mean).map_or(0.0, |poisson| poisson.sample(random));
@@ -159,7 +159,7 @@ impl Crowd {
     }
 }
 
-pub(super) fn binomial(trials: u64, probability: f64, random: &mut impl Rng) -> u64 {
+pub(crate) fn binomial(trials: u64, probability: f64, random: &mut impl Rng) -> u64 {
     if trials == 0 || probability <= 0.0 {
         return 0;
     }
@@ -167,7 +167,7 @@ pub(super) fn binomial(trials: u64, probability: f64, random: &mut impl Rng) -> 
 }
 
 /// The probability that a standard normal variable is above `x`: Abramowitz and Stegun, 7.1.26, within 1e-7.
-pub(super) fn upper_tail(x: f64) -> f64 {
+pub(crate) fn upper_tail(x: f64) -> f64 {
     let z = x.abs() / std::f64::consts::SQRT_2;
     let t = 1.0 / (1.0 + 0.327_591_1 * z);
     let series = [1.061_405_429, -1.453_152_027, 1.421_413_741, -0.284_496_736, 0.254_829_592];

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::shared::name::Name;
-use crate::table::gate::Gate;
+use crate::table::fast::rule_prefilter::Gate;
 use crate::table::spec::{Condition, RuleSpec, ServiceSpec};
 
 use super::{CompileError, position};

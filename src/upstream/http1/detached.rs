@@ -44,10 +44,10 @@ enum Progress {
 
 /// The answer's half of a shared connection. Dropping it ends the upload.
 #[derive(Debug)]
-pub(super) struct Reader(Rc<Joint>);
+pub(crate) struct Reader(Rc<Joint>);
 
 /// Sends the rest of `body` in a task of this thread.
-pub(super) fn detach<B: Body<Data = Bytes> + Unpin + 'static>(
+pub(crate) fn detach<B: Body<Data = Bytes> + Unpin + 'static>(
     stream: EndpointStream,
     mut upload: Upload,
     mut body: B,
@@ -97,7 +97,7 @@ impl Joint {
 
 impl Reader {
     /// The connection, if the upload came to its end.
-    pub(super) fn reunite(self) -> Option<EndpointStream> {
+    pub(crate) fn reunite(self) -> Option<EndpointStream> {
         let joint = Rc::clone(&self.0);
         drop(self);
         let done = joint.upload.get() == Progress::Done;

@@ -15,19 +15,19 @@ use crate::message::names::TRANSFER_ENCODING;
 
 /// How far the body is.
 #[derive(Debug)]
-pub(super) struct Upload {
+pub(crate) struct Upload {
     /// How the rest is framed; `None` when all of it was taken.
     rest: Option<BodyEncoder>,
     announced: Announced,
     /// Whether anything was taken.
-    pub(super) touched: bool,
+    pub(crate) touched: bool,
     /// Whether all that was taken is on its way.
     flushed: bool,
 }
 
 /// Why a body cannot be sent to its end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum UploadFault {
+pub(crate) enum UploadFault {
     /// It broke, or was not as long as the head said.
     Body,
     /// The connection takes no more.
@@ -42,7 +42,7 @@ impl From<WrongLength> for UploadFault {
 
 impl Upload {
     /// Sends a body under the framing that `headers` announce.
-    pub(super) fn of<B: Body<Data = Bytes>>(headers: &Headers, body: &B) -> Self {
+    pub(crate) fn of<B: Body<Data = Bytes>>(headers: &Headers, body: &B) -> Self {
         let length = body.size_hint().exact();
         let (rest, announced) = if headers.contains(TRANSFER_ENCODING) {
             (Some(BodyEncoder::Chunked), Announced::by(headers))
@@ -54,12 +54,12 @@ impl Upload {
     }
 
     /// Whether the endpoint has got all that the head announced, though the body may still have its end to tell.
-    pub(super) fn is_whole(&self) -> bool {
+    pub(crate) fn is_whole(&self) -> bool {
         self.flushed && matches!(self.rest, None | Some(BodyEncoder::Length(0)))
     }
 
     /// Takes as much as comes from `body`, and writes it behind what is in `outbox`; ready when all is written.
-    pub(super) fn poll<B: Body<Data = Bytes> + Unpin, S: AsyncWrite + Unpin>(
+    pub(crate) fn poll<B: Body<Data = Bytes> + Unpin, S: AsyncWrite + Unpin>(
         &mut self,
         (body, outbox): (&mut B, &mut Outbox),
         stream: &mut S,

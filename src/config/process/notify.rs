@@ -1,0 +1,81 @@
+//! `[notify.NAME]`: who is told what rollouts do.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::config::build::Build;
+use crate::config::check::{self, setting};
+use crate::config::reader::suggest::{listed, nearest};
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::list::List;
+use crate::config::reader::units::{Count, Read, Span};
+use crate::config::url::{self, TIMEOUT, TIMEOUT_MAX};
+use crate::rollout::event::EventWord;
+use crate::rollout::release::Notify;
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawNotify {
+    url: Option<String>,
+    secret_file: Option<String>,
+    timeout: Option<Read<Span>>,
+    retries: Option<Read<Count>>,
+    events: Option<List<String>>,
+}
+
+/// All of them, in order of their names.
+pub(crate) fn build_all(
+    raw: &BTreeMap<String, RawNotify>,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+) -> Result<Vec<Arc<Notify>>, Reported> {
+    check::every(raw.iter().map(|(name, raw)| raw.build(name, &at.key(name), build).map(Arc::new)))
+}
+
+impl RawNotify {
+    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Notify, Reported> {
+        let (base, report) = (build.base, &mut build.report);
+        let name = check::name(name, at, report);
+        let url = url::url(self.url.as_deref(), &at.key("url"), report);
+        let secret_at = at.key("secret_file");
+        let secret_file =
+            self.secret_file.as_deref().map(|text| check::file(text, base, &secret_at, report)).transpose();
+        if let Ok(Some(file)) = &secret_file {
+            let key = report.key(&secret_at);
+            report.files.secrets.push((key, file.clone()));
+        }
+        let range = Span::millis(1)..=TIMEOUT_MAX;
+        let timeout = setting(self.timeout, Span(TIMEOUT), range, &at.key("timeout"), report);
+        // With pauses that double from a second on, half a minute: a restart of the receiver.
+        let retries = setting(self.retries, Count(5), Count(0)..=Count(100), &at.key("retries"), report);
+        let events =
+            self.events.as_ref().map_or(Ok(EventWord::usual()), |events| events_of(events, &at.key("events"), report));
+        Ok(Notify {
+            name: name?,
+            url: url?,
+            secret_file: secret_file?,
+            timeout: timeout?.0,
+            retries: u32::try_from(retries?.0).unwrap_or(u32::MAX),
+            events: events?,
+        })
+    }
+}
+
+/// What somebody wants to be told of.
+fn events_of(words: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<EventWord>, Reported> {
+    if words.is_empty() {
+        let problem = "found no event, want one at least (leave it out for the usual ones, or remove the section)";
+        return Err(report.problem(at, problem.to_owned()));
+    }
+    check::every(words.iter().map(|(index, word)| {
+        let known = || EventWord::ALL.map(EventWord::word);
+        EventWord::ALL.into_iter().find(|event| event.word() == word).ok_or_else(|| {
+            let remedy =
+                nearest(word, known()).map_or("write one of these".to_owned(), |near| format!("write {near:?}"));
+            report.problem(&at.item(index), format!("found {word:?}, want one of {} ({remedy})", listed(known())))
+        })
+    }))
+}

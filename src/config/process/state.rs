@@ -1,0 +1,31 @@
+//! `[state]`: where revisions are kept.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use crate::config::build::Build;
+use crate::config::check;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::Reported;
+
+/// Where revisions are kept.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct State {
+    /// The database, created if it is missing.
+    pub path: PathBuf,
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawState {
+    path: Option<String>,
+}
+
+impl RawState {
+    pub(crate) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<State, Reported> {
+        let path = self.path.as_deref().unwrap_or("pointsman.db");
+        let path = check::file(path, build.base, &at.key("path"), &mut build.report)?;
+        Ok(State { path })
+    }
+}

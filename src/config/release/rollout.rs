@@ -1,0 +1,258 @@
+//! `[services.S.rollout]` and `[groups.G.rollout]`: how a service is released.
+//!
+//! All strategies share one section, so that one word changes the strategy and what is said of the judge stays. A key
+//! that the chosen strategy does not know is refused all the same: who wrote it believes that it does something.
+
+use std::fmt;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Visitor};
+
+use crate::config::build::Build;
+use crate::config::check::setting;
+use super::hook::RawHook;
+use super::judge::RawJudge;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::list::List;
+use super::smoke;
+use super::smoke::RawSmoke;
+use super::step;
+use super::step::{LONGEST, RawStep, Shared};
+use crate::config::reader::units::{Count, Read, Span};
+use crate::config::url::{self, RawWebhook};
+use crate::rollout::judge::JudgeSettings;
+use crate::rollout::plan::{Back, Expired};
+use crate::rollout::release::{Release, RollingShape, Shape, Webhook};
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawRollout {
+    strategy: Option<RawStrategy>,
+    steps: Option<List<RawStep>>,
+    bake: Option<Read<Span>>,
+    rollback: Option<RawRollback>,
+    on_hold: Option<RawOnHold>,
+    hold_max: Option<Read<Span>>,
+    webhook: Option<RawWebhook>,
+    smoke: Option<List<RawSmoke>>,
+    watch: Option<Read<Span>>,
+    keep: Option<Read<Span>>,
+    batch: Option<Read<Count>>,
+    drain_timeout: Option<Read<Span>>,
+    verify_timeout: Option<Read<Span>>,
+    upgrade: Option<RawHook>,
+    undo: Option<RawHook>,
+    judge: RawJudge,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RawStrategy {
+    #[default]
+    Canary,
+    BlueGreen,
+    Rolling,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawOnHold {
+    Pause,
+    RollBack,
+}
+
+/// `"instant"`, or `{ gradual = "30s" }`.
+#[derive(Debug)]
+enum RawRollback {
+    Word(String),
+    Table(RawGradual),
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+struct RawGradual {
+    gradual: Option<Read<Span>>,
+}
+
+impl<'de> Deserialize<'de> for RawRollback {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RollbackVisitor)
+    }
+}
+
+struct RollbackVisitor;
+
+impl<'de> Visitor<'de> for RollbackVisitor {
+    type Value = RawRollback;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"instant\" or { gradual = \"30s\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RawRollback, E> {
+        Ok(RawRollback::Word(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawRollback, A::Error> {
+        RawGradual::deserialize(MapAccessDeserializer::new(table)).map(RawRollback::Table)
+    }
+}
+
+impl RawStrategy {
+    pub(crate) const ALL: [Self; 3] = [Self::Canary, Self::BlueGreen, Self::Rolling];
+
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Canary => "canary",
+            Self::BlueGreen => "blue_green",
+            Self::Rolling => "rolling",
+        }
+    }
+
+    /// The keys that not every strategy knows and this one does.
+    pub(crate) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Canary => &["steps", "bake", "rollback", "webhook"],
+            Self::BlueGreen => &["smoke", "watch", "keep"],
+            Self::Rolling => &["smoke", "watch", "batch", "drain_timeout", "verify_timeout", "upgrade", "undo"],
+        }
+    }
+
+    /// The words of the strategies that know `key`.
+    fn owners(key: &str) -> String {
+        let owners = Self::ALL.into_iter().filter(|strategy| strategy.keys().contains(&key)).map(Self::word);
+        owners.collect::<Vec<_>>().join(" and ")
+    }
+}
+
+impl RawRollout {
+    pub(crate) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<Release, Reported> {
+        let strategy_at = at.key("strategy");
+        let smoke = self.smoke.as_ref().map(|raw| smoke::build_all(raw, &at.key("smoke"), build)).transpose();
+        let report = &mut build.report;
+        let strategy = report.touched(&strategy_at).map_or(Ok(self.strategy.unwrap_or_default()), Err);
+        let judge = self.judge.build(&at.key("judge"), report);
+        let range = Span::millis(0)..=LONGEST;
+        let default = Span(JudgeSettings::default().hold_max);
+        let hold_max = setting(self.hold_max, default, range, &at.key("hold_max"), report);
+        let webhook = self.webhook.as_ref().map(|raw| raw.build(url::TIMEOUT, &at.key("webhook"), report)).transpose();
+        let strategy = strategy.inspect(|strategy| self.refuse_keys_of_others(*strategy, at, report));
+        let shape = strategy.and_then(|strategy| match strategy {
+            RawStrategy::Canary => self.canary(at, report),
+            RawStrategy::BlueGreen => self.blue_green(at, report),
+            RawStrategy::Rolling => self.rolling(at, report),
+        });
+        let judge = JudgeSettings { hold_max: hold_max?.0, ..judge? };
+        let on_expired = self.on_hold.map_or(Expired::default(), |raw| match raw {
+            RawOnHold::Pause => Expired::Pause,
+            RawOnHold::RollBack => Expired::RollBack,
+        });
+        let webhook: Option<Webhook> = webhook?;
+        Ok(Release { shape: shape?, judge, on_expired, webhook, smoke: smoke?.unwrap_or_default() })
+    }
+
+    /// The keys that are written and that not every strategy knows.
+    fn own_keys(&self) -> impl Iterator<Item = &'static str> {
+        let written = [
+            ("steps", self.steps.is_some()),
+            ("bake", self.bake.is_some()),
+            ("rollback", self.rollback.is_some()),
+            ("webhook", self.webhook.is_some()),
+            ("smoke", self.smoke.is_some()),
+            ("watch", self.watch.is_some()),
+            ("keep", self.keep.is_some()),
+            ("batch", self.batch.is_some()),
+            ("drain_timeout", self.drain_timeout.is_some()),
+            ("verify_timeout", self.verify_timeout.is_some()),
+            ("upgrade", self.upgrade.is_some()),
+            ("undo", self.undo.is_some()),
+        ];
+        written.into_iter().filter(|(_, written)| *written).map(|(key, _)| key)
+    }
+
+    fn refuse_keys_of_others(&self, strategy: RawStrategy, at: &Place<'_>, report: &mut Report<'_>) {
+        let word = strategy.word();
+        for key in self.own_keys().filter(|key| !strategy.keys().contains(key)) {
+            let owners = RawStrategy::owners(key);
+            let text =
+                format!("found it in a release by {word}, but it belongs to {owners} (remove it, or change strategy)");
+            report.problem(&at.key(key), text);
+        }
+    }
+
+    fn canary(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Shape, Reported> {
+        // Ten minutes show what fails for a few users in a thousand at a few hundred requests a second.
+        let bake = setting(self.bake, Span::secs(600), Span::millis(0)..=LONGEST, &at.key("bake"), report);
+        let back = self.back(&at.key("rollback"), report);
+        let shared = Shared {
+            // What is wrong with it was reported; steps are looked at all the same.
+            bake: bake.map_or(LONGEST.0, |bake| bake.0),
+            back: back.unwrap_or_default(),
+            webhook: self.webhook.is_some() || report.touched(&at.key("webhook")).is_some(),
+        };
+        let canary = step::canary(self.steps.as_ref(), &shared, &at.key("steps"), report);
+        bake.and(back)?;
+        canary.map(Shape::Canary)
+    }
+
+    fn back(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Back, Reported> {
+        match &self.rollback {
+            None => Ok(Back::default()),
+            Some(RawRollback::Word(word)) if word == "instant" => Ok(Back::AtOnce),
+            Some(RawRollback::Word(word)) => {
+                let text = format!("found {word:?}, want \"instant\" or {{ gradual = \"30s\" }} (choose one of them)");
+                Err(report.problem(at, text))
+            }
+            Some(RawRollback::Table(RawGradual { gradual: None })) => {
+                Err(report.missing(at, "found no time, want one (write { gradual = \"30s\" })"))
+            }
+            Some(RawRollback::Table(RawGradual { gradual: Some(every) })) => {
+                let range = Span::millis(1)..=Span::secs(3_600);
+                let every = setting(Some(*every), every.0, range, &at.key("gradual"), report)?;
+                Ok(Back::Gradual { every: every.0 })
+            }
+        }
+    }
+
+    /// A release by its watch; by default as long as most regressions take to show under all the traffic.
+    fn watch(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<std::time::Duration, Reported> {
+        let range = Span::millis(0)..=LONGEST;
+        setting(self.watch, Span::secs(300), range, &at.key("watch"), report).map(|span| span.0)
+    }
+
+    fn blue_green(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Shape, Reported> {
+        let watch = self.watch(at, report);
+        let keep = setting(self.keep, Span::secs(1_800), Span::millis(0)..=LONGEST, &at.key("keep"), report);
+        Ok(Shape::BlueGreen { watch: watch?, keep: keep?.0 })
+    }
+
+    fn rolling(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Shape, Reported> {
+        let watch = self.watch(at, report);
+        let batch = setting(self.batch, Count(1), Count(1)..=Count(10_000), &at.key("batch"), report);
+        let mut wait = |raw, default, key: &str| {
+            setting(raw, Span::secs(default), Span::millis(1)..=Span::secs(86_400), &at.key(key), report)
+        };
+        let drain = wait(self.drain_timeout, 30, "drain_timeout");
+        let verify = wait(self.verify_timeout, 60, "verify_timeout");
+        let upgrade_at = at.key("upgrade");
+        let upgrade = match &self.upgrade {
+            Some(raw) => raw.build(&upgrade_at, report),
+            None => {
+                let text = "found none, want what upgrades an endpoint (add upgrade = { command = [\"PROGRAM\", \
+                            \"{endpoint}\"] }, { webhook = { url = \"...\" } } or \"acknowledge\")";
+                Err(report.missing(&upgrade_at, text))
+            }
+        };
+        let rollback = self.undo.as_ref().map(|raw| raw.build(&at.key("undo"), report)).transpose();
+        Ok(Shape::Rolling(Box::new(RollingShape {
+            batch: u32::try_from(batch?.0).unwrap_or(u32::MAX),
+            watch: watch?,
+            drain_timeout: drain?.0,
+            upgrade: upgrade?,
+            rollback: rollback?,
+            verify_timeout: verify?.0,
+        })))
+    }
+}

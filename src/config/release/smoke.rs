@@ -1,0 +1,83 @@
+//! `smoke`: requests of our own that the candidate has to answer well.
+
+use std::collections::BTreeMap;
+
+use http::{HeaderName, HeaderValue};
+use serde::Deserialize;
+
+use crate::config::build::Build;
+use crate::config::check::{every, setting};
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::list::List;
+use crate::config::reader::units::{Read, Span};
+use crate::config::{service::health, service::pattern};
+use crate::rollout::release::SmokeRequest;
+use crate::table::health::StatusRange;
+
+/// Headers that say how a message is framed or carried, which is not theirs to say.
+const NOT_THEIRS: [&str; 7] =
+    ["connection", "content-length", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawSmoke {
+    path: Option<String>,
+    method: Option<String>,
+    headers: BTreeMap<String, String>,
+    status: Option<List<Read<StatusRange>>>,
+    body: Option<String>,
+    timeout: Option<Read<Span>>,
+}
+
+/// All of them, in order.
+pub(crate) fn build_all(
+    raw: &List<RawSmoke>,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+) -> Result<Vec<SmokeRequest>, Reported> {
+    every(raw.iter().map(|(index, raw)| raw.build(&at.item(index), build)))
+}
+
+impl RawSmoke {
+    fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<SmokeRequest, Reported> {
+        let report = &mut build.report;
+        let path = health::path(self.path.as_deref(), &at.key("path"), report);
+        let method = health::method(self.method.as_deref(), &at.key("method"), report);
+        let headers_at = at.key("headers");
+        let headers = every(self.headers.iter().map(|(name, value)| header(name, value, &headers_at, report)));
+        let expect = health::statuses(self.status.as_ref(), &at.key("status"), report);
+        let range = Span::millis(1)..=Span::secs(3_600);
+        // A check that a person would wait for.
+        let timeout = setting(self.timeout, Span::secs(5), range, &at.key("timeout"), report);
+        let body = self.body.as_deref().map(|text| pattern::regex(text, &at.key("body"), build)).transpose();
+        Ok(SmokeRequest {
+            method: method?,
+            path: path?,
+            headers: headers?,
+            expect: expect?,
+            body: body?,
+            timeout: timeout?.0,
+        })
+    }
+}
+
+fn header(
+    name: &str,
+    value: &str,
+    all: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<(HeaderName, HeaderValue), Reported> {
+    let at = all.key(name);
+    let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
+        return Err(report.problem(&at, format!("found {name:?}, want the name of a header (correct it)")));
+    };
+    if NOT_THEIRS.contains(&parsed.as_str()) {
+        let text = format!("found {name:?}, which belongs to the connection, want other headers (remove it)");
+        return Err(report.problem(&at, text));
+    }
+    match HeaderValue::from_str(value) {
+        Ok(value) => Ok((parsed, value)),
+        Err(_) => Err(report.problem(&at, format!("found {value:?}, want a line of visible text (correct it)"))),
+    }
+}

@@ -1,0 +1,165 @@
+//! `steps` of a canary: `[1, 10, { weight = 50, bake = "30m", gate = "manual" }]`.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::Deserialize;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
+
+use crate::config::check::setting;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::list::List;
+use crate::config::reader::units::{FromScalar, Read, Scalar, Span};
+use crate::rollout::judge::JudgeSettings;
+use crate::rollout::plan::{Back, Canary, Expired, Gate, Plan, PlanProblem, Step, Strategy};
+use crate::table::Weight;
+
+/// The longest bake, watch and hold: who needs more than a week does not release step by step.
+pub(crate) const LONGEST: Span = Span::secs(604_800);
+
+/// One request in a hundred finds what is broken for all, a tenth what is broken for many, a half what breaks under
+/// load.
+const STEPS: [f64; 4] = [1.0, 10.0, 50.0, 100.0];
+
+/// A step as it is written.
+#[derive(Debug)]
+pub(crate) enum RawStep {
+    Weight(Weight),
+    Table(RawStepTable),
+}
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawStepTable {
+    weight: Option<Read<Weight>>,
+    bake: Option<Read<Span>>,
+    gate: Option<RawGate>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum RawGate {
+    Manual,
+    Webhook,
+}
+
+impl<'de> Deserialize<'de> for RawStep {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(StepVisitor)
+    }
+}
+
+struct StepVisitor;
+
+impl StepVisitor {
+    fn weight<E: Error>(scalar: Scalar<'_>, found: Unexpected<'_>) -> Result<RawStep, E> {
+        let weight = Weight::from_scalar(scalar).map(RawStep::Weight);
+        weight.ok_or_else(|| E::invalid_value(found, &<Weight as FromScalar>::WANTED))
+    }
+}
+
+impl<'de> Visitor<'de> for StepVisitor {
+    type Value = RawStep;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a weight such as 10, or { weight = 10, bake = \"30m\", gate = \"manual\" }")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<RawStep, E> {
+        Self::weight(Scalar::Whole(number), Unexpected::Signed(number))
+    }
+
+    fn visit_f64<E: Error>(self, number: f64) -> Result<RawStep, E> {
+        Self::weight(Scalar::Fraction(number), Unexpected::Float(number))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawStep, A::Error> {
+        RawStepTable::deserialize(MapAccessDeserializer::new(table)).map(RawStep::Table)
+    }
+}
+
+/// What all steps share.
+pub(crate) struct Shared {
+    /// The bake of steps that do not say their own.
+    pub(crate) bake: Duration,
+    /// The way back.
+    pub(crate) back: Back,
+    /// Whether there is somebody to ask.
+    pub(crate) webhook: bool,
+}
+
+impl RawStep {
+    fn build(&self, shared: &Shared, at: &Place<'_>, report: &mut Report<'_>) -> Result<Step, Reported> {
+        let table = match self {
+            Self::Weight(weight) => return Ok(Step { weight: *weight, bake: shared.bake, gate: None }),
+            Self::Table(table) => table,
+        };
+        let weight = table.weight.map(|read| read.0).ok_or_else(|| {
+            report.missing(&at.key("weight"), "found none, want the candidate's per cent (add weight = 10)")
+        });
+        let bake = setting(table.bake, Span(shared.bake), Span::millis(0)..=LONGEST, &at.key("bake"), report);
+        let gate = table.gate.map(|raw| match raw {
+            RawGate::Manual => Gate::Manual,
+            RawGate::Webhook => Gate::Webhook,
+        });
+        if gate == Some(Gate::Webhook) && !shared.webhook {
+            let text = "found \"webhook\" and nobody to ask, want a URL (add webhook = { url = \"https://...\" })";
+            report.problem(&at.key("gate"), text);
+        }
+        Ok(Step { weight: weight?, bake: bake?.0, gate })
+    }
+}
+
+/// The canary of these steps, each larger than the one before.
+pub(crate) fn canary(
+    raw: Option<&List<RawStep>>,
+    shared: &Shared,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Canary, Reported> {
+    let back = shared.back;
+    let Some(raw) = raw else {
+        let weights = STEPS.into_iter().filter_map(Weight::from_percent);
+        let steps = weights.map(|weight| Step { weight, bake: shared.bake, gate: None }).collect();
+        return report.touched(at).map_or(Ok(Canary { steps, back }), Err);
+    };
+    let (mut numbers, mut steps) = (Vec::new(), Vec::new());
+    for (index, raw) in raw.iter() {
+        if let Ok(step) = raw.build(shared, &at.item(index), report) {
+            numbers.push(index);
+            steps.push(step);
+        }
+    }
+    let canary = Canary { steps, back };
+    let strategy = Strategy::Canary(canary.clone());
+    // Only the steps are looked at here; what the judge is asked has its own section.
+    if let Err(problems) = Plan::new(strategy, JudgeSettings::default(), Expired::default()) {
+        for problem in problems {
+            tell(problem, &numbers, at, report);
+        }
+    }
+    report.touched(at).map_or(Ok(canary), Err)
+}
+
+/// Reports a problem of the plan by the number that its step has in the file.
+fn tell(problem: PlanProblem, numbers: &[usize], at: &Place<'_>, report: &mut Report<'_>) {
+    let step = |number: usize| number.checked_sub(1).and_then(|index| numbers.get(index)).copied().unwrap_or_default();
+    match problem {
+        PlanProblem::ZeroStep { number } => {
+            let text = "found 0, want a weight above 0 (remove the step, or raise it)";
+            report.problem(&at.item(step(number)), text);
+        }
+        PlanProblem::FallingStep { number, weight, before } => {
+            let text =
+                format!("found {weight} after {before}, want each step above the one before (raise or remove it)");
+            report.problem(&at.item(step(number)), text);
+        }
+        // Steps that are all wrong were reported one by one.
+        PlanProblem::NoSteps | PlanProblem::EmptyBatch { .. } => {
+            report
+                .missing(at, "found none, want at least one weight (write [1, 10, 50, 100], or leave it out for that)");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! `when`: a match on the request, of a rule or of a segment.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use http::{HeaderName, Method};
+use serde::Deserialize;
+
+use crate::config::build::Build;
+use crate::config::check::{self, every};
+use super::pattern::RawPattern;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::Reported;
+use super::segment::Segments;
+use crate::config::reader::list::Texts;
+use super::sticky::{is_query_name, is_token};
+use crate::table::spec::{Condition, Pattern, Segment};
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawCondition {
+    header: BTreeMap<String, RawPattern>,
+    cookie: BTreeMap<String, RawPattern>,
+    query: BTreeMap<String, RawPattern>,
+    method: Option<Texts>,
+    path: Option<RawPattern>,
+    client: Option<Texts>,
+    segment: Option<Texts>,
+}
+
+/// Named patterns of one kind.
+type Named<K> = Vec<(K, Pattern)>;
+
+impl RawCondition {
+    /// The condition, which has at least one part; `catches` says what an empty one would do.
+    pub(crate) fn build(
+        &self,
+        segments: &Segments,
+        catches: &str,
+        at: &Place<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<Condition, Reported> {
+        let headers = named(&self.header, header_name, &at.key("header"), build);
+        let cookies = named(&self.cookie, |name| is_token(name).then(|| name.into()), &at.key("cookie"), build);
+        let query = named(&self.query, |name| is_query_name(name).then(|| name.into()), &at.key("query"), build);
+        let methods = texts(self.method.as_ref(), &at.key("method"), build, method);
+        let path = self.path.as_ref().map(|raw| path(raw, &at.key("path"), build)).transpose();
+        let clients = texts(self.client.as_ref(), &at.key("client"), build, |text, at, build| {
+            check::network(text, at, &mut build.report)
+        });
+        let found = texts(self.segment.as_ref(), &at.key("segment"), build, |text, at, build| {
+            segment(text, segments, at, build)
+        });
+        let (headers, cookies, query) = (headers?, cookies?, query?);
+        let (methods, path, clients, segments) = (methods?, path?, clients?, found?);
+        let condition = Condition { headers, cookies, query, methods, path, clients, segments };
+        if is_empty(&condition) {
+            return Err(build.report.missing(at, catches));
+        }
+        Ok(condition)
+    }
+
+    /// Whether it names segments.
+    pub(crate) fn has_segment(&self) -> bool {
+        self.segment.is_some()
+    }
+}
+
+/// Whether it would hold for every request.
+fn is_empty(condition: &Condition) -> bool {
+    let Condition { headers, cookies, query, methods, path, clients, segments } = condition;
+    let names = headers.is_empty() && cookies.is_empty() && query.is_empty();
+    names && methods.is_empty() && path.is_none() && clients.is_empty() && segments.is_empty()
+}
+
+fn header_name(name: &str) -> Option<HeaderName> {
+    HeaderName::from_bytes(name.as_bytes()).ok()
+}
+
+/// Patterns by the name of a header, cookie or query parameter.
+fn named<K: PartialEq>(
+    raw: &BTreeMap<String, RawPattern>,
+    name: impl Fn(&str) -> Option<K>,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+) -> Result<Named<K>, Reported> {
+    let mut found: Named<K> = Vec::new();
+    let mut refused = Ok(());
+    for (key, raw) in raw {
+        let at = at.key(key);
+        let pattern = raw.build(&at, build);
+        match (name(key), pattern) {
+            (None, _) => {
+                let text = format!("found {key:?}, want a name that can stand in a request (correct it)");
+                refused = Err(build.report.problem(&at, text));
+            }
+            (Some(name), _) if found.iter().any(|(other, _)| *other == name) => {
+                let text = "found it for the second time in other letters, want each name once (remove one of the two)";
+                refused = Err(build.report.problem(&at, text));
+            }
+            (Some(_), Err(reported)) => refused = Err(reported),
+            (Some(name), Ok(pattern)) => found.push((name, pattern)),
+        }
+    }
+    refused.map(|()| found)
+}
+
+/// The elements of a list that is not empty, or none if there is no such key.
+fn texts<T>(
+    raw: Option<&Texts>,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+    one: impl Fn(&str, &Place<'_>, &mut Build<'_>) -> Result<T, Reported>,
+) -> Result<Vec<T>, Reported> {
+    match raw {
+        None => Ok(Vec::new()),
+        Some(raw) if raw.is_empty() => {
+            Err(build.report.problem(at, "found an empty list, want at least one (add one or remove the key)"))
+        }
+        Some(raw) => every(raw.each(at, |at, text| one(text, at, build))),
+    }
+}
+
+/// A method; its case counts.
+fn method(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Method, Reported> {
+    match Method::from_bytes(text.as_bytes()) {
+        Ok(method) if !text.bytes().any(|b| b.is_ascii_lowercase()) => Ok(method),
+        Ok(_) | Err(_) => {
+            let upper = text.to_ascii_uppercase();
+            let remedy = if is_token(text) { format!("write {upper:?}") } else { "correct it".to_owned() };
+            Err(build.report.problem(at, format!("found {text:?}, want a method such as \"GET\" ({remedy})")))
+        }
+    }
+}
+
+/// A pattern of the path, which every request has and which begins with `/`.
+fn path(raw: &RawPattern, at: &Place<'_>, build: &mut Build<'_>) -> Result<Pattern, Reported> {
+    let pattern = raw.build(at, build)?;
+    match &pattern {
+        Pattern::Exact(text) | Pattern::Prefix(text) if !text.starts_with('/') => {
+            let text = format!("found {text:?}, want a path that begins with / (write {:?})", format!("/{text}"));
+            Err(build.report.problem(at, text))
+        }
+        Pattern::Present => {
+            let text = "found present, want a text, prefix or regex, for every request has a path (remove it)";
+            Err(build.report.problem(at, text))
+        }
+        Pattern::Exact(_) | Pattern::Prefix(_) | Pattern::Regex(_) => Ok(pattern),
+    }
+}
+
+/// A segment by its name.
+fn segment(text: &str, all: &Segments, at: &Place<'_>, build: &mut Build<'_>) -> Result<Arc<Segment>, Reported> {
+    all.find(text, at, build)
+}

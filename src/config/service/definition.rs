@@ -1,0 +1,178 @@
+//! `[services.NAME]`: what users address.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::config::build::Build;
+use crate::config::check::{self, every, setting};
+use crate::config::limits::RawLimits;
+use super::on_shift::RawOnShift;
+use super::outlier::RawOutlier;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::release::rollout::RawRollout;
+use super::rule;
+use super::rule::{Known, RawRule};
+use super::segment::Segments;
+use crate::config::reader::list::List;
+use super::shield::RawShield;
+use crate::config::reader::units::{Count, Read, Size, Span};
+use super::version;
+use super::version::RawVersion;
+use crate::config::{service::route, service::split, service::sticky};
+use crate::shared::name::natural_cmp;
+use crate::table::spec::{OnUnhealthy, Policy};
+use crate::table::{Name, ServiceSpec, Weight};
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawService {
+    hosts: List<String>,
+    paths: Option<List<String>>,
+    sticky: List<String>,
+    salt: Option<String>,
+    split: Option<BTreeMap<String, Read<Weight>>>,
+    versions: BTreeMap<String, RawVersion>,
+    rules: List<RawRule>,
+    on_unhealthy: Option<RawOnUnhealthy>,
+    connect_timeout: Option<Read<Span>>,
+    response_timeout: Option<Read<Span>>,
+    body_idle_timeout: Option<Read<Span>>,
+    normalize_path: Option<bool>,
+    websockets: Option<bool>,
+    tunnel_idle_timeout: Option<Read<Span>>,
+    on_shift: Option<RawOnShift>,
+    shield: Option<RawShield>,
+    requests_in_flight_max: Option<Read<Count>>,
+    queue_max: Option<Read<Count>>,
+    queue_timeout: Option<Read<Span>>,
+    body_bytes_max: Option<Read<Size>>,
+    body_rate_min: Option<Read<Size>>,
+    body_rate_grace: Option<Read<Span>>,
+    outlier: Option<RawOutlier>,
+    slow_start: Option<Read<Span>>,
+    rollout: Option<RawRollout>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawOnUnhealthy {
+    Pass,
+    Refuse,
+}
+
+/// All services, at least one, in order of their names.
+pub(crate) fn build_all(
+    raw: &BTreeMap<String, RawService>,
+    segments: &Segments,
+    at: &Place<'_>,
+    build: &mut Build<'_>,
+) -> Result<Vec<Arc<ServiceSpec>>, Reported> {
+    if raw.is_empty() {
+        let text =
+            "found none, want at least one (add [services.NAME.versions.v1] with endpoints = [\"10.0.0.1:8080\"])";
+        return Err(build.report.missing(at, text));
+    }
+    every(raw.iter().map(|(name, raw)| raw.build(name, segments, &at.key(name), build).map(Arc::new)))
+}
+
+impl RawService {
+    fn build(
+        &self,
+        name: &str,
+        segments: &Segments,
+        at: &Place<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<ServiceSpec, Reported> {
+        let (base, report) = (build.base, &mut build.report);
+        let own_name = check::free_name(name, at, report);
+        let hosts = route::hosts(&self.hosts, &at.key("hosts"), report);
+        let paths = route::paths(self.paths.as_ref(), &at.key("paths"), report);
+        let sticky = sticky::sources(&self.sticky, &at.key("sticky"), report);
+        let salt = self.salt(&at.key("salt"), report);
+        let versions = version::build_all(&self.versions, base, &at.key("versions"), report);
+        let names = self.version_names();
+        let split = split::weights(self.split.as_ref(), &names, at, report);
+        let policy = self.policy(at, report);
+        let shield = self.shield.as_ref().map_or(Ok(None), |raw| raw.build(&names, at, report));
+        let rules = rule::build_all(&self.rules, &Known { segments, service: at, versions: &names }, build);
+        let (hosts, paths) = (hosts?, paths?);
+        route::claim(&hosts, &paths, (name, at), build)?;
+        let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
+        let (versions, rules) = (versions?, rules?);
+        let policy = Policy { shield: shield?, ..policy? };
+        Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, policy })
+    }
+
+    /// The names that a split and rules may use, in natural order; a version with a problem counts.
+    fn version_names(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.versions.keys().filter_map(|name| Name::new(name).ok()).collect();
+        names.sort_by(|a, b| natural_cmp(a, b));
+        names
+    }
+
+    /// How it is released, if that is written.
+    pub(crate) fn rollout(&self) -> Option<&RawRollout> {
+        self.rollout.as_ref()
+    }
+
+    /// How many versions are written, also with problems.
+    pub(crate) fn versions_count(&self) -> usize {
+        self.versions.len()
+    }
+
+    fn salt(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<Arc<str>>, Reported> {
+        match self.salt.as_deref() {
+            Some("") => {
+                Err(report
+                    .problem(at, "found an empty text, want some letters (leave it out for a new one each release)"))
+            }
+            salt => Ok(salt.map(Arc::from)),
+        }
+    }
+
+    fn policy(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Policy, Reported> {
+        let default = Policy::default();
+        let mut timeout = |raw, default, key: &str| {
+            let range = Span::millis(1)..=Span::secs(86_400);
+            setting(raw, Span(default), range, &at.key(key), report).map(|span| span.0)
+        };
+        let connect = timeout(self.connect_timeout, default.connect_timeout, "connect_timeout");
+        let response = timeout(self.response_timeout, default.response_timeout, "response_timeout");
+        let body = timeout(self.body_idle_timeout, default.body_idle_timeout, "body_idle_timeout");
+        let tunnel = timeout(self.tunnel_idle_timeout, default.tunnel_idle_timeout, "tunnel_idle_timeout");
+        let on_shift = self.on_shift.as_ref().map(|raw| raw.build(&at.key("on_shift"), report)).transpose();
+        let limits = RawLimits {
+            requests_in_flight_max: self.requests_in_flight_max,
+            queue_max: self.queue_max,
+            queue_timeout: self.queue_timeout,
+            body_bytes_max: self.body_bytes_max,
+            body_rate_min: self.body_rate_min,
+            body_rate_grace: self.body_rate_grace,
+        };
+        let limits = limits.build(at, report);
+        let (raw, range) = (self.slow_start, Span::millis(0)..=Span::secs(3_600));
+        let slow_start = setting(raw, Span(default.slow_start), range, &at.key("slow_start"), report);
+        let outlier = self.outlier.as_ref().map(|raw| raw.build(&at.key("outlier"), report)).transpose();
+        let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
+            RawOnUnhealthy::Pass => OnUnhealthy::Pass,
+            RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
+        });
+        Ok(Policy {
+            on_unhealthy,
+            connect_timeout: connect?,
+            response_timeout: response?,
+            body_idle_timeout: body?,
+            normalize_path: self.normalize_path.unwrap_or(default.normalize_path),
+            websockets: self.websockets.unwrap_or(default.websockets),
+            tunnel_idle_timeout: tunnel?,
+            on_shift: on_shift?.unwrap_or(default.on_shift),
+            shield: None,
+            limits: limits?,
+            outlier: outlier?,
+            slow_start: slow_start?.0,
+        })
+    }
+}

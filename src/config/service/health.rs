@@ -1,0 +1,143 @@
+//! `[services.S.versions.V] health = { ... }`: how a version's endpoints are checked.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Method};
+use serde::Deserialize;
+
+use crate::config::check::setting;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::list::List;
+use crate::config::reader::units::{Count, FromScalar, Ratio, Read, Scalar, Span};
+use crate::table::health::{HealthSpec, StatusRange};
+
+/// Half of the HAProxy-like 2 s below: a server that is slower than this is of no use to a user who waits.
+const TIMEOUT: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawHealth {
+    path: Option<String>,
+    method: Option<String>,
+    host: Option<String>,
+    interval: Option<Read<Span>>,
+    jitter: Option<Read<Ratio>>,
+    timeout: Option<Read<Span>>,
+    rise: Option<Read<Count>>,
+    fall: Option<Read<Count>>,
+    status: Option<List<Read<StatusRange>>>,
+}
+
+impl RawHealth {
+    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Arc<HealthSpec>, Reported> {
+        let path = path(self.path.as_deref(), &at.key("path"), report);
+        let method = method(self.method.as_deref(), &at.key("method"), report);
+        let host = self.host(&at.key("host"), report);
+        // As HAProxy's: with three failures an endpoint that hangs is out after 7 s.
+        let (interval, range) = (self.interval, Span::millis(10)..=Span::secs(3600));
+        let interval = setting(interval, Span::secs(2), range, &at.key("interval"), report);
+        let timeout = interval.and_then(|interval| self.timeout(interval, &at.key("timeout"), report));
+        // Two and three, as HAProxy's: one lost packet takes nobody out, one lucky answer brings nobody back.
+        let mut checks = |raw, default, key: &str| {
+            let count = setting(raw, Count(default), Count(1)..=Count(100), &at.key(key), report)?;
+            Ok(u32::try_from(count.0).unwrap_or(u32::MAX))
+        };
+        let (rise, fall) = (checks(self.rise, 2, "rise"), checks(self.fall, 3, "fall"));
+        let expect = statuses(self.status.as_ref(), &at.key("status"), report);
+        Ok(Arc::new(HealthSpec {
+            method: method?,
+            path: path?,
+            host: host?,
+            interval: interval?.0,
+            // Enough to spread checks that began together over an interval within ten of them.
+            jitter: self.jitter.map_or(0.1, |jitter| jitter.0.0),
+            timeout: timeout?,
+            rise: rise?,
+            fall: fall?,
+            expect: expect?,
+        }))
+    }
+
+    fn host(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<HeaderValue>, Reported> {
+        let Some(text) = &self.host else { return Ok(None) };
+        let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
+        let value = HeaderValue::from_str(text).ok().filter(|_| good);
+        value.map(Some).ok_or_else(|| {
+            let wanted = "want a host such as \"shop.example.com\" (leave the scheme and the path out)";
+            report.problem(at, format!("found {text:?}, {wanted}"))
+        })
+    }
+
+    fn timeout(&self, interval: Span, at: &Place<'_>, report: &mut Report<'_>) -> Result<Duration, Reported> {
+        let default = Span((interval.0 / 2).min(TIMEOUT));
+        let timeout = setting(self.timeout, default, Span::millis(1)..=Span::secs(3600), at, report)?;
+        if timeout.0 >= interval.0 {
+            let remedy = "lower it, or raise interval";
+            let text = format!("found {timeout}, want less than interval, {interval}, or checks overlap ({remedy})");
+            return Err(report.problem(at, text));
+        }
+        Ok(timeout.0)
+    }
+}
+
+/// What a request of ours asks for.
+pub(crate) fn path(raw: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathAndQuery, Reported> {
+    let Some(text) = raw else {
+        return Err(report.missing(at, "found none, want the path to ask for (add path = \"/healthz\")"));
+    };
+    let path = text.parse().ok().filter(|_| text.starts_with('/'));
+    path.ok_or_else(|| {
+        let wanted = "want a path that begins with \"/\" and has no spaces";
+        report.problem(at, format!("found {text:?}, {wanted} (write it as \"/healthz\")"))
+    })
+}
+
+/// And how.
+pub(crate) fn method(raw: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Method, Reported> {
+    let text = raw.unwrap_or("GET");
+    match Method::from_bytes(text.as_bytes()) {
+        // Method names differ by case, and nobody means to invent one here.
+        Ok(method) if method != Method::CONNECT && text.bytes().all(|b| b.is_ascii_uppercase()) => Ok(method),
+        Ok(_) | Err(_) => {
+            let wanted = "want a method such as \"GET\" or \"HEAD\" (write it in capitals, or leave it out)";
+            Err(report.problem(at, format!("found {text:?}, {wanted}")))
+        }
+    }
+}
+
+/// The good statuses of its answer.
+pub(crate) fn statuses(
+    raw: Option<&List<Read<StatusRange>>>,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<StatusRange>, Reported> {
+    match raw {
+        None => Ok(vec![StatusRange::SUCCESS]),
+        Some(list) if list.is_empty() => {
+            let text = "found none, want at least one (add \"2xx\", or leave it out for that)";
+            Err(report.missing(at, text))
+        }
+        Some(list) => Ok(list.iter().map(|(_, status)| status.0).collect()),
+    }
+}
+
+impl FromScalar for StatusRange {
+    const WANTED: &'static str = r#"a status such as 200, or a class of them such as "2xx""#;
+
+    fn from_scalar(scalar: Scalar<'_>) -> Option<Self> {
+        match scalar {
+            Scalar::Whole(status) => {
+                let status = u16::try_from(status).ok().filter(|status| (200..600).contains(status))?;
+                Some(Self { first: status, last: status })
+            }
+            Scalar::Text(class) => {
+                let digit = class.strip_suffix("xx")?.parse().ok().filter(|digit| (2..6u16).contains(digit))?;
+                Some(Self { first: digit * 100, last: digit * 100 + 99 })
+            }
+            Scalar::Fraction(_) => None,
+        }
+    }
+}

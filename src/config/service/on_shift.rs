@@ -1,0 +1,70 @@
+//! `on_shift`: `"keep"`, `"close"`, or `{ after = "30s" }`.
+
+use std::fmt;
+
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
+
+use crate::config::check::setting;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::units::{Read, Span};
+use crate::table::spec::OnShift;
+
+/// As it is written.
+#[derive(Debug)]
+pub(crate) enum RawOnShift {
+    Word(String),
+    Table(RawAfter),
+}
+
+#[derive(Debug, serde::Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawAfter {
+    after: Option<Read<Span>>,
+}
+
+impl<'de> Deserialize<'de> for RawOnShift {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(OnShiftVisitor)
+    }
+}
+
+struct OnShiftVisitor;
+
+impl<'de> Visitor<'de> for OnShiftVisitor {
+    type Value = RawOnShift;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("\"keep\", \"close\", or { after = \"30s\" }")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<RawOnShift, E> {
+        Ok(RawOnShift::Word(text.to_owned()))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawOnShift, A::Error> {
+        RawAfter::deserialize(MapAccessDeserializer::new(table)).map(RawOnShift::Table)
+    }
+}
+
+impl RawOnShift {
+    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<OnShift, Reported> {
+        match self {
+            Self::Word(word) if word == "keep" => Ok(OnShift::Keep),
+            Self::Word(word) if word == "close" => Ok(OnShift::Close),
+            Self::Word(word) => {
+                let text = format!("found \"{word}\", want \"keep\", \"close\", or {{ after = \"30s\" }}");
+                Err(report.problem(at, text))
+            }
+            Self::Table(table) if table.after.is_none() => {
+                Err(report.missing(at, "found no time, want one (write { after = \"30s\" })"))
+            }
+            Self::Table(table) => {
+                let range = Span::millis(1)..=Span::secs(604_800);
+                let after = setting(table.after, Span::secs(30), range, &at.key("after"), report)?;
+                Ok(OnShift::After(after.0))
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! `[services.S] outlier = { ... }` and `slow_start`: when endpoints are ejected, and how they come back.
+
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use crate::config::check::setting;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::units::{Count, Ratio, Read, Span};
+use crate::table::outlier::OutlierSpec;
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawOutlier {
+    consecutive_failures: Option<Read<Count>>,
+    failure_ratio: Option<Read<Ratio>>,
+    min_requests: Option<Read<Count>>,
+    window: Option<Read<Span>>,
+    ejection: Option<Read<Span>>,
+    ejection_max: Option<Read<Span>>,
+    eject_max_ratio: Option<Read<Ratio>>,
+}
+
+impl RawOutlier {
+    /// Defaults and their reasons are [`OutlierSpec`]'s.
+    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<OutlierSpec, Reported> {
+        let default = OutlierSpec::default();
+        let mut count = |raw, default: u32, key: &str| {
+            let range = Count(1)..=Count(1_000_000);
+            let count = setting(raw, Count(usize::try_from(default).unwrap_or(1)), range, &at.key(key), report)?;
+            Ok(u32::try_from(count.0).unwrap_or(u32::MAX))
+        };
+        let consecutive_failures =
+            count(self.consecutive_failures, default.consecutive_failures, "consecutive_failures");
+        let requests_min = count(self.min_requests, default.requests_min, "min_requests");
+        let failure_ratio = failure_ratio(self.failure_ratio, default.failure_ratio, &at.key("failure_ratio"), report);
+        let mut span = |raw, default: Duration, key: &str| {
+            setting(raw, Span(default), Span::millis(100)..=Span::secs(3600), &at.key(key), report)
+        };
+        let window = span(self.window, default.window, "window");
+        let ejection = span(self.ejection, default.ejection, "ejection");
+        let ejection_max = self.ejection_max.map_or_else(
+            || Ok(Span(default.ejection_max.max(ejection.map_or(Duration::ZERO, |span| span.0)))),
+            |raw| span(Some(raw), default.ejection_max, "ejection_max"),
+        );
+        let (ejection, ejection_max) = (ejection?, ejection_max?);
+        if ejection_max < ejection {
+            let text = format!("found {ejection_max}, want at least ejection, {ejection} (raise it or lower that)");
+            return Err(report.problem(&at.key("ejection_max"), text));
+        }
+        Ok(OutlierSpec {
+            consecutive_failures: consecutive_failures?,
+            failure_ratio: failure_ratio?,
+            requests_min: requests_min?,
+            window: window?.0,
+            ejection: ejection.0,
+            ejection_max: ejection_max.0,
+            eject_max_ratio: self.eject_max_ratio.map_or(default.eject_max_ratio, |ratio| ratio.0.0),
+        })
+    }
+}
+
+/// A share of failures that ejects.
+fn failure_ratio(
+    raw: Option<Read<Ratio>>,
+    default: f64,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<f64, Reported> {
+    let ratio = raw.map_or(default, |ratio| ratio.0.0);
+    if ratio > 0.0 {
+        return Ok(ratio);
+    }
+    Err(report.problem(at, "found 0, want more: one failure would eject (raise it, or leave it out)"))
+}

@@ -1,0 +1,95 @@
+//! `split`: the weights of a service's versions.
+
+use std::collections::BTreeMap;
+
+use crate::config::reader::suggest::{listed, nearest};
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::units::Read;
+use crate::table::{Name, Weight, Weights};
+
+/// The weights of all `versions`: those that are not named get nothing, and a single version gets everything.
+pub(crate) fn weights(
+    raw: Option<&BTreeMap<String, Read<Weight>>>,
+    versions: &[Name],
+    service: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Weights, Reported> {
+    let at = service.key("split");
+    match (raw, versions) {
+        (Some(raw), _) => named(raw, versions, service, report),
+        (None, [only]) => report.touched(&at).map_or_else(|| Ok(Weights::all_on(only, [])), Err),
+        (None, []) => Err(report.missing(&service.key("versions"), super::version::NONE)),
+        (None, [first, rest @ ..]) => {
+            let rest: String = rest.iter().map(|name| format!(", {} = 0", key(name))).collect();
+            let names = listed(versions.iter().map(Name::as_str));
+            let text = format!(
+                "found no split over {names}, want one for several versions (add split = {{ {} = 100{rest} }})",
+                key(first)
+            );
+            Err(report.missing(&at, text))
+        }
+    }
+}
+
+/// The weights that are written.
+fn named(
+    raw: &BTreeMap<String, Read<Weight>>,
+    versions: &[Name],
+    service: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Weights, Reported> {
+    let at = service.key("split");
+    let unread = report.touched(&at);
+    let mut weights: BTreeMap<Name, Weight> = versions.iter().map(|name| (name.clone(), Weight::ZERO)).collect();
+    let mut uncounted = false;
+    for (name, weight) in raw {
+        let _told = version(name, versions, service, &at.key(name), report);
+        // A version that is not there counts for the sum: it is misspelt, or not written yet.
+        match Name::new(name) {
+            Ok(name) => drop(weights.insert(name, weight.0)),
+            Err(_told) => uncounted = true,
+        }
+    }
+    let unknown = report.touched(&at);
+    if let Some(reported) = unread {
+        return Err(reported);
+    }
+    if versions.is_empty() {
+        return Err(report.missing(&service.key("versions"), super::version::NONE));
+    }
+    if let Some(reported) = unknown.filter(|_| uncounted) {
+        return Err(reported);
+    }
+    let weights = Weights::new(weights).map_err(|bad| report.problem(&at, bad.to_string()));
+    unknown.map_or(weights, Err)
+}
+
+/// The version that `text` names at `at`.
+pub(crate) fn version(
+    text: &str,
+    versions: &[Name],
+    service: &Place<'_>,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Name, Reported> {
+    let all = service.key("versions");
+    if versions.is_empty() {
+        return Err(report.missing(&all, super::version::NONE));
+    }
+    if let Some(name) = versions.iter().find(|name| name.as_str() == text) {
+        return Ok(name.clone());
+    }
+    let known = || versions.iter().map(Name::as_str);
+    let remedy = match nearest(text, known()) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None => format!("add [{}]", all.key(text)),
+    };
+    let problem = format!("found {text:?}, want a version of the service: {} ({remedy})", listed(known()));
+    Err(report.unless(&all.key(text), at, problem))
+}
+
+/// A name as a key of TOML.
+fn key(name: &Name) -> String {
+    Place::Key(&Place::Root, name).to_string()
+}

@@ -1,0 +1,103 @@
+//! `[services.X.versions.NAME]`: one build of a service.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::config::check::{self, every};
+use super::health::RawHealth;
+use crate::config::reader::config_path::Place;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::list::List;
+use crate::config::tls::RawClientTls;
+use crate::shared::name::natural_cmp;
+use crate::table::HostPort;
+use crate::table::spec::{Protocol, VersionSpec};
+use crate::tls::Alpn;
+
+/// A service without versions.
+pub(crate) const NONE: &str = "found none, want at least one version (add [services.NAME.versions.v1] with endpoints)";
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawVersion {
+    endpoints: List<String>,
+    protocol: Option<RawProtocol>,
+    health: Option<RawHealth>,
+    tls: Option<RawClientTls>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum RawProtocol {
+    #[serde(rename = "http1")]
+    Http1,
+    #[serde(rename = "h2")]
+    Http2,
+}
+
+/// All versions, in natural order of their names.
+pub(crate) fn build_all(
+    raw: &BTreeMap<String, RawVersion>,
+    base: &Path,
+    at: &Place<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<VersionSpec>, Reported> {
+    if raw.is_empty() {
+        return Err(report.missing(at, NONE));
+    }
+    let mut versions = every(raw.iter().map(|(name, raw)| raw.build(name, base, &at.key(name), report)))?;
+    versions.sort_by(|a, b| natural_cmp(&a.name, &b.name));
+    Ok(versions)
+}
+
+fn twice(endpoint: &impl std::fmt::Display) -> String {
+    format!("found {endpoint} for the second time, want each endpoint once (remove one of the two)")
+}
+
+impl RawVersion {
+    fn build(&self, name: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
+        let name = check::free_name(name, at, report);
+        let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
+            RawProtocol::Http1 => Protocol::Http1,
+            RawProtocol::Http2 => Protocol::Http2,
+        });
+        let alpn = match protocol {
+            Protocol::Http1 => Alpn::Http11,
+            Protocol::Http2 => Alpn::H2,
+        };
+        let tls = self.tls.as_ref().map(|tls| tls.build(&[alpn], base, &at.key("tls"), report)).transpose();
+        let list = at.key("endpoints");
+        let (mut endpoints, mut names) = (Vec::new(), Vec::new());
+        let mut refused = Ok(());
+        if self.endpoints.is_empty() {
+            let text = "found none, want at least one IP:PORT or NAME:PORT (add endpoints = [\"10.0.0.1:8080\"])";
+            refused = Err(report.missing(&list, text));
+        }
+        for (index, text) in self.endpoints.iter() {
+            let at = list.item(index);
+            if let Some(name) = HostPort::new(text) {
+                match names.contains(&name) {
+                    true => refused = Err(report.problem(&at, twice(&name))),
+                    false => names.push(name),
+                }
+                continue;
+            }
+            match check::endpoint(text, &at, report) {
+                Err(reported) => refused = Err(reported),
+                Ok(address) if address.port() == 0 || address.ip().is_unspecified() => {
+                    let text = format!("found {address}, want an address to connect to (name its host and port)");
+                    refused = Err(report.problem(&at, text));
+                }
+                Ok(address) if endpoints.contains(&address) => {
+                    refused = Err(report.problem(&at, twice(&address)));
+                }
+                Ok(address) => endpoints.push(address),
+            }
+        }
+        let health = self.health.as_ref().map(|raw| raw.build(&at.key("health"), report)).transpose();
+        refused?;
+        let (name, health, tls) = (name?, health?, tls?);
+        Ok(VersionSpec { names, health, protocol, tls, ..VersionSpec::new(name, endpoints) })
+    }
+}

@@ -1,0 +1,159 @@
+//! What a decision reads of a service, in two cache lines.
+//!
+//! A [`Service`] is a tree of allocations, good to read for people and for whoever writes a status page. With ten
+//! thousand services none of it is in a core's cache, and a decision would wait for a dozen of its parts, one behind the
+//! other. So what nearly every decision needs is repeated here in a compact form, and the records stand side by side in
+//! a table. What does not fit (a fifth run of slots, a fourth key source, a twelfth rule) is read from the service,
+//! which is slower and as right.
+
+use std::sync::Arc;
+
+use crate::shared::unhealthy_counters::Bell;
+
+use crate::table::compile::Service;
+use super::rule_prefilter::Gate;
+use crate::table::hash::{Murmur3, scale};
+use super::intern::{Interned, Interner};
+use crate::table::spec::{KeySource, ServiceSpec};
+
+/// Runs of slots: four are what three versions have after some shifts.
+const RUNS_MAX: usize = 4;
+
+/// Key sources.
+const SOURCES_MAX: usize = 3;
+
+/// Gates: what is left of two cache lines.
+const GATES_MAX: usize = 11;
+
+/// The compact form of a service.
+// Aligned, so that it never takes a third line; 128 bytes are the pair of lines that processors fetch together.
+#[repr(align(128))]
+#[derive(Clone, Debug)]
+pub(crate) struct Hot {
+    /// All of it.
+    pub(crate) service: Arc<Service>,
+    /// The hash after the salt.
+    salted: Murmur3,
+    runs: Runs,
+    /// What the definition says, which no shift changes.
+    fixed: Fixed,
+    /// Where the service's endpoints raise the alarm.
+    pub(crate) bell: Bell,
+    /// Whether every version has an endpoint that takes requests while there is no alarm.
+    pub(crate) in_rotation: bool,
+    /// Whether paths are normalised.
+    pub(crate) normalize_path: bool,
+}
+
+/// The owners of the slots. Runs that are not there are empty and never reached.
+#[derive(Clone, Copy, Debug)]
+struct Runs {
+    /// First slot after each run but the last.
+    until: [u32; RUNS_MAX - 1],
+    owners: [u16; RUNS_MAX],
+    /// Whether there are more runs than that.
+    spilled: bool,
+}
+
+/// The part of a record that comes from the definition.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fixed {
+    gates: [Gate; GATES_MAX],
+    sources: [u16; SOURCES_MAX],
+    /// How many of `gates` are there.
+    gates_len: u8,
+    /// How many of `sources` are there.
+    sources_len: u8,
+    /// Whether the definition has more sources than that.
+    sources_spilled: bool,
+}
+
+// The records of ten thousand services are 1.3 MB: as large as a core's own cache. They must not grow by accident.
+const _: () = assert!(size_of::<Hot>() == 128, "a record is two cache lines");
+
+impl Fixed {
+    /// The compact form of a definition, and the gates that find no place in it.
+    pub(crate) fn of(spec: &ServiceSpec, interner: &mut Interner) -> (Self, Arc<[Gate]>) {
+        let mut fixed = Self {
+            gates: [Gate::OPEN; GATES_MAX],
+            sources: [0; SOURCES_MAX],
+            gates_len: 0,
+            sources_len: 0,
+            sources_spilled: false,
+        };
+        let mut gates = spec.rules.iter().map(|rule| Gate::of(&rule.when, |name| interner.header(name)));
+        for (place, gate) in fixed.gates.iter_mut().zip(&mut gates) {
+            *place = gate;
+            fixed.gates_len += 1;
+        }
+        let later_gates = if spec.rules.len() > GATES_MAX { gates.collect() } else { Arc::default() };
+        for (place, source) in fixed.sources.iter_mut().zip(&spec.sticky) {
+            let Some(source) = interner.source(source) else { break };
+            *place = source;
+            fixed.sources_len += 1;
+        }
+        fixed.sources_spilled = spec.sticky.len() > usize::from(fixed.sources_len);
+        (fixed, later_gates)
+    }
+}
+
+impl Runs {
+    fn of(runs: &[(u32, u16)]) -> Self {
+        let (mut until, mut owners) = ([u32::MAX; RUNS_MAX - 1], [0; RUNS_MAX]);
+        for (place, (end, _)) in until.iter_mut().zip(runs) {
+            *place = *end;
+        }
+        for (place, (_, owner)) in owners.iter_mut().zip(runs) {
+            *place = *owner;
+        }
+        Self { until, owners, spilled: runs.len() > RUNS_MAX }
+    }
+}
+
+impl Hot {
+    pub(crate) fn new(service: Arc<Service>, fixed: Fixed) -> Self {
+        Self {
+            salted: service.salt.primed(),
+            runs: Runs::of(service.runs()),
+            bell: Bell::of(&service.spec.name),
+            in_rotation: service.versions.iter().all(|version| version.endpoints.iter().any(|e| !e.drained)),
+            normalize_path: service.spec.policy.normalize_path,
+            fixed,
+            service,
+        }
+    }
+
+    /// The part that the next generation has again, as long as the definition is the same.
+    pub(crate) fn fixed(&self) -> Fixed {
+        self.fixed
+    }
+
+    /// The slot of a key, as [`Salt::slot`](crate::table::hash::Salt::slot) has it.
+    pub(crate) fn slot(&self, key: &[u8]) -> u32 {
+        scale(self.salted.with(key).finish())
+    }
+
+    /// Index of the version that owns `slot`.
+    pub(crate) fn owner(&self, slot: u32) -> u16 {
+        if self.runs.spilled {
+            return self.service.owner(slot);
+        }
+        // Counted, not searched: a user's slot is random, so a branch on it is guessed wrong as often as not.
+        let index = self.runs.until.iter().filter(|until| **until <= slot).count();
+        self.runs.owners[index]
+    }
+
+    /// The gates of the rules, in order.
+    pub(crate) fn gates(&self) -> impl Iterator<Item = &Gate> {
+        let here = &self.fixed.gates[..usize::from(self.fixed.gates_len)];
+        let later = if here.len() == GATES_MAX { &*self.service.rules.later_gates } else { &[] };
+        here.iter().chain(later)
+    }
+
+    /// The sources of keys, in order.
+    pub(crate) fn sources<'a>(&'a self, interned: &'a Interned) -> impl Iterator<Item = &'a KeySource> {
+        let here = &self.fixed.sources[..usize::from(self.fixed.sources_len)];
+        let more = if self.fixed.sources_spilled { &self.service.spec.sticky[here.len()..] } else { &[] };
+        here.iter().map(|place| &interned.sources[usize::from(*place)]).chain(more)
+    }
+}

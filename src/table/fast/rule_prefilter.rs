@@ -1,0 +1,211 @@
+//! Small parts of a service's conditions, side by side.
+//!
+//! Most rules do not apply to most requests, yet every rule is asked. A condition is a handful of allocations, and with
+//! thousands of services none of them is in a cache: ten rules would cost a request a microsecond of waiting. So the
+//! first header of each condition, the commonest part, is repeated here in six bytes: which header, and a short hash of
+//! the value that it must have. Ten rules are one cache line of the service's [`Hot`](super::route_entry::Hot) record, and a
+//! header that several rules ask for in a row is looked up and hashed once. What a gate turns away cannot hold; what it
+//! lets through is asked properly.
+
+use http::HeaderName;
+
+use crate::table::request::RequestView;
+use crate::table::spec::{Condition, Pattern};
+use crate::message::{headers, words};
+
+/// Bytes of a value that are hashed: as many as tell values apart, and no more, because a client chooses the value.
+const HASHED_BYTES_MAX: usize = 64;
+
+/// Bytes of a prefix that are compared.
+const START_BYTES_MAX: u8 = 8;
+
+/// A test that is necessary for a condition, not sufficient.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gate {
+    /// The header that must be there, by its place in the names of the table.
+    name: u16,
+    /// The hash of what is compared.
+    tag: u16,
+    test: Test,
+}
+
+/// What a gate asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Test {
+    /// Nothing: everything passes.
+    None,
+    /// Whether the header is there.
+    Present,
+    /// Whether the whole value has the tag.
+    Whole,
+    /// Whether so many bytes of the value's beginning have the tag.
+    Start(u8),
+}
+
+/// The values of the header that was asked for last.
+struct Asked<'a> {
+    name: u16,
+    values: Values<'a>,
+}
+
+/// Nearly all headers come at most once; the tag of the one value is compared with that of every gate.
+enum Values<'a> {
+    None,
+    One { value: &'a [u8], tag: u16 },
+    Several(headers::Values<'a>),
+}
+
+impl Gate {
+    /// Lets everything through.
+    pub(crate) const OPEN: Self = Self { name: 0, tag: 0, test: Test::None };
+
+    /// The gate of a condition. `place` tells where in the names of the table a header is; one without a place has no
+    /// gate, which is slower and as right.
+    pub(crate) fn of(condition: &Condition, place: impl FnOnce(&HeaderName) -> Option<u16>) -> Self {
+        let header = condition.headers.first();
+        let Some((name, pattern)) = header.and_then(|(name, pattern)| Some((place(name)?, pattern))) else {
+            return Self::OPEN;
+        };
+        let (test, tag) = match pattern {
+            Pattern::Exact(text) => (Test::Whole, tag(text.as_bytes())),
+            Pattern::Prefix(text) => {
+                let count = u8::try_from(text.len()).unwrap_or(u8::MAX).min(START_BYTES_MAX);
+                (Test::Start(count), tag(&text.as_bytes()[..usize::from(count)]))
+            }
+            Pattern::Regex(_) | Pattern::Present => (Test::Present, 0),
+        };
+        Self { name, tag, test }
+    }
+
+    /// The indices of the gates that let a request through, ascending.
+    pub(crate) fn admitted<'a>(
+        gates: impl Iterator<Item = &'a Self> + 'a,
+        names: &'a [HeaderName],
+        request: &RequestView<'a>,
+    ) -> impl Iterator<Item = u16> + 'a {
+        let headers = request.headers;
+        let mut asked: Option<Asked<'a>> = None;
+        (0..).zip(gates).filter_map(move |(index, gate)| {
+            if gate.test == Test::None {
+                return Some(index);
+            }
+            let asked = match &mut asked {
+                Some(asked) if asked.name == gate.name => asked,
+                asked => {
+                    let values = Values::of(headers.all_named(&names[usize::from(gate.name)]));
+                    asked.insert(Asked { name: gate.name, values })
+                }
+            };
+            asked.values.pass(*gate).then_some(index)
+        })
+    }
+
+    fn admits(self, value: &[u8], tag_of_whole: impl FnOnce() -> u16) -> bool {
+        match self.test {
+            Test::None | Test::Present => true,
+            Test::Whole => tag_of_whole() == self.tag,
+            Test::Start(count) => value.get(..usize::from(count)).is_some_and(|start| tag(start) == self.tag),
+        }
+    }
+}
+
+impl<'a> Values<'a> {
+    fn of(values: headers::Values<'a>) -> Self {
+        let mut list = values.clone();
+        match (list.next(), list.next()) {
+            (None, _) => Self::None,
+            (Some(value), None) => Self::One { value, tag: tag(value) },
+            (Some(_), Some(_)) => Self::Several(values),
+        }
+    }
+
+    fn pass(&self, gate: Gate) -> bool {
+        match self {
+            Self::None => false,
+            Self::One { value, tag } => gate.admits(value, || *tag),
+            Self::Several(values) => values.clone().any(|value| gate.admits(value, || tag(value))),
+        }
+    }
+}
+
+/// A short hash of a value.
+fn tag(value: &[u8]) -> u16 {
+    let hashed = &value[..value.len().min(HASHED_BYTES_MAX)];
+    #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
+    let tag = words::hash(words::words(hashed), value.len()) as u16;
+    tag
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderValue, Method};
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::message::Headers;
+
+    fn admitted(conditions: &[Condition], headers: &Headers) -> Vec<usize> {
+        let (method, client) = (&Method::GET, [192, 0, 2, 1].into());
+        let request = RequestView { method, host: "h", path: b"/", query: None, headers, client };
+        let names: Vec<_> =
+            conditions.iter().filter_map(|condition| Some(condition.headers.first()?.0.clone())).collect();
+        let place = |name: &HeaderName| u16::try_from(names.iter().position(|known| known == name)?).ok();
+        let gates: Vec<_> = conditions.iter().map(|condition| Gate::of(condition, place)).collect();
+        let admitted: Vec<_> = Gate::admitted(gates.iter(), &names, &request).map(usize::from).collect();
+        for (index, condition) in conditions.iter().enumerate() {
+            assert!(!condition.holds(&request) || admitted.contains(&index), "{condition:?} of {headers:?}");
+        }
+        admitted
+    }
+
+    fn condition(header: &str, pattern: Pattern) -> Condition {
+        let name = HeaderName::from_bytes(header.as_bytes()).expect("a name");
+        Condition { headers: vec![(name, pattern)], ..Condition::default() }
+    }
+
+    fn pattern() -> impl Strategy<Value = Pattern> {
+        let text = || "[ab]{0,3}|[ab]{10,13}";
+        prop_oneof![
+            text().prop_map(|text| Pattern::Exact(text.into())),
+            text().prop_map(|text| Pattern::Prefix(text.into())),
+            Just(Pattern::Present),
+            Just(Pattern::Regex(regex::Regex::new("a$").expect("a regex"))),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_holds_is_admitted(
+            rules in prop::collection::vec(("x-[abc]", pattern()), 0..8),
+            headers in prop::collection::vec(("x-[abc]", "[ab]{0,3}|[ab]{10,14}"), 0..5),
+        ) {
+            let mut conditions: Vec<_> = rules.into_iter().map(|(name, pattern)| condition(&name, pattern)).collect();
+            conditions.push(Condition::default());
+            let line = |(name, value): (String, String)| {
+                let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+                (name, HeaderValue::from_str(&value).expect("a value"))
+            };
+            let admitted = admitted(&conditions, &headers.into_iter().map(line).collect());
+            prop_assert_eq!(admitted.last(), Some(&(conditions.len() - 1)), "the one without a header is open");
+        }
+    }
+
+    #[test]
+    fn gates_turn_away_what_they_can_tell() {
+        let turned_away = |pattern: Pattern, value: &str| {
+            let value = HeaderValue::from_str(value).expect("a value");
+            let headers = Headers::from_iter([(HeaderName::from_static("x-a"), value)]);
+            admitted(&[condition("x-a", pattern)], &headers).is_empty()
+        };
+        let exact = |text: &str| Pattern::Exact(text.into());
+        assert!(turned_away(exact("always"), "never") && turned_away(exact("always"), "always-not"));
+        assert!(turned_away(Pattern::Prefix("beta-".into()), "alpha-1"));
+        assert!(turned_away(exact("longer-than-the-gate"), "longer-than-the-wall"));
+        assert!(turned_away(Pattern::Prefix("beta".into()), "bet"));
+        // As far as a gate sees, and no farther.
+        assert!(!turned_away(Pattern::Prefix("longer-than".into()), "longer-t"));
+        assert!(!turned_away(exact(&("x".repeat(70) + "y")), &("x".repeat(70) + "z")));
+        assert!(!turned_away(exact(&"x".repeat(70_000)), &"x".repeat(70_000)));
+        assert!(admitted(&[condition("x-none", Pattern::Present)], &Headers::default()).is_empty());
+    }
+}
