@@ -10,7 +10,7 @@ use std::hint::black_box;
 use std::sync::Arc;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pointsman::stats::Registry;
+use pointsman::testing::stats::Registry;
 
 const SERVICES: u32 = 10_000;
 

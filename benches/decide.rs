@@ -31,9 +31,9 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use http::{HeaderName, HeaderValue, Method};
-use pointsman::message::Headers;
-use pointsman::stats::Registry;
-use pointsman::table::{RequestView, Table, decide};
+use pointsman::testing::message::Headers;
+use pointsman::testing::stats::Registry;
+use pointsman::testing::table::{RequestView, Table, decide};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::Instant;

@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use pointsman::table::hash::Salt;
-use pointsman::table::{Name, SLOTS, Slots, Weight, Weights};
+use pointsman::testing::table::hash::Salt;
+use pointsman::testing::table::{Name, SLOTS, Slots, Weight, Weights};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 

@@ -84,23 +84,25 @@
 //!   stored of a rollout ([`control::rollouts::saved`]) is the exception: its state machine's own words.
 //! - No function above 70 lines, no file above 400 without its tests.
 
-pub mod admin;
+mod admin;
 pub mod app;
 pub mod cli;
 pub mod config;
-pub mod control;
-pub mod endpoints;
-pub mod http1;
-pub mod log;
-pub mod message;
-pub mod metrics;
-pub mod outbound;
-pub mod proxy;
-pub mod release;
-pub mod rollout;
-pub mod shared;
-pub mod stats;
-pub mod supervise;
-pub mod table;
-pub mod tls;
-pub mod upstream;
+mod control;
+mod endpoints;
+mod http1;
+mod log;
+mod message;
+mod metrics;
+mod outbound;
+mod proxy;
+mod release;
+mod rollout;
+mod shared;
+mod stats;
+mod supervise;
+mod table;
+#[doc(hidden)]
+pub mod testing;
+mod tls;
+mod upstream;

@@ -7,12 +7,14 @@ use std::sync::Arc;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::{HeaderName, HeaderValue, Method};
-use pointsman::message::Headers;
-use pointsman::stats::Registry;
-use pointsman::table::spec::{
+use pointsman::testing::message::Headers;
+use pointsman::testing::stats::Registry;
+use pointsman::testing::table::spec::{
     Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, Segment, VersionSpec,
 };
-use pointsman::table::{Cause, Decision, Name, RequestView, ServiceSpec, Table, Traffic, Weight, Weights, decide};
+use pointsman::testing::table::{
+    Cause, Decision, Name, RequestView, ServiceSpec, Table, Traffic, Weight, Weights, decide,
+};
 
 fn name(text: &str) -> Name {
     Name::new(text).expect("a good name")
@@ -55,7 +57,7 @@ fn decide_without_allocating(table: &Table, headers: &[(&'static str, &str)], ch
     };
     for usable in [true, false] {
         // The second round has its first version down, so that passing on is counted too.
-        let usable = |version: &pointsman::table::Candidate<'_>| usable || version.name.as_str() == "v1";
+        let usable = |version: &pointsman::testing::table::Candidate<'_>| usable || version.name.as_str() == "v1";
         let go = || decide(table, &request, u128::MAX / 3, usable).expect("the service answers, and one version is up");
         assert!(check(&go()), "{:?}", go().cause);
         let counted = allocation_counter::measure(|| {

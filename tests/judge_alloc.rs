@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use allocation_counter::measure;
-use pointsman::rollout::judge::{
+use pointsman::testing::rollout::judge::{
     Bake, Counts, EpochCounts, Evidence, Judge, JudgeSettings, Ruling, Share, Side, Sides,
 };
 

@@ -28,9 +28,9 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use http::{HeaderValue, Method};
-use pointsman::message::Headers;
-use pointsman::stats::Registry;
-use pointsman::table::{RequestView, decide};
+use pointsman::testing::message::Headers;
+use pointsman::testing::stats::Registry;
+use pointsman::testing::table::{RequestView, decide};
 
 use callgrind::{Counted, each};
 

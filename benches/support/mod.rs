@@ -8,9 +8,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use http::HeaderName;
-use pointsman::stats::Registry;
-use pointsman::table::spec::{Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, VersionSpec};
-use pointsman::table::{Name, ServiceSpec, Table, Traffic, Weight, Weights};
+use pointsman::testing::stats::Registry;
+use pointsman::testing::table::spec::{
+    Condition, HostPattern, KeySource, PathPrefix, Pattern, Policy, RuleSpec, VersionSpec,
+};
+use pointsman::testing::table::{Name, ServiceSpec, Table, Traffic, Weight, Weights};
 
 /// The allocator of the binary.
 #[global_allocator]

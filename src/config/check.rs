@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::reader::suggest::listed;
 use super::reader::config_path::Place;
 use super::reader::report::{Report, Reported};
+use super::reader::suggest::listed;
 use super::reader::units::Read;
 use crate::table::Name;
 

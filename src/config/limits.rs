@@ -7,8 +7,8 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::setting;
-use super::reader::config_path::Place;
 use super::process::proxy::Proxy;
+use super::reader::config_path::Place;
 use super::reader::report::{Report, Reported};
 use super::reader::units::{Count, Read, Size, Span};
 use crate::table::ServiceSpec;

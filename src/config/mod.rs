@@ -12,15 +12,15 @@
 //!
 //! Nothing here reads a file, not even those that the config names, or a clock: the same text is the same config.
 
-pub(crate) mod release;
-pub(crate) mod service;
-pub(crate) mod listener;
-pub(crate) mod process;
-pub(crate) mod reader;
 mod build;
 mod check;
 mod files;
 mod limits;
+pub(crate) mod listener;
+pub(crate) mod process;
+pub(crate) mod reader;
+pub(crate) mod release;
+pub(crate) mod service;
 mod tls;
 mod url;
 
@@ -31,28 +31,28 @@ use std::sync::Arc;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-pub use self::process::access_log::{AccessLog, LogFormat};
-pub use self::process::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
 use self::build::Build;
 pub use self::check::RESERVED_NAMES;
 pub use self::files::{Files, Key, TlsFiles};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
-pub use self::listener::settings::Listener;
-pub use self::release::overrides::{Overrides, RefusedOverride};
-pub use self::reader::problem::{Problem, Problems};
-pub use self::process::proxy::Proxy;
 pub use self::listener::proxy_protocol::ProxyProtocol;
-pub use self::release::releases::RolloutSections;
+pub use self::listener::settings::Listener;
+pub use self::process::access_log::{AccessLog, LogFormat};
+pub use self::process::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
+pub use self::process::proxy::Proxy;
+pub use self::process::state::State;
+pub use self::reader::problem::{Problem, Problems};
 use self::reader::report::Reported;
+pub use self::reader::units::{duration, size};
+pub use self::release::overrides::{Overrides, RefusedOverride};
+pub use self::release::releases::RolloutSections;
 pub use self::release::section::RolloutSection;
 use self::service::definition::RawService;
-pub use self::process::state::State;
-pub use self::reader::units::{duration, size};
+use crate::rollout::release::Releases;
+use crate::table::ServiceSpec;
 use reader::config_path::Place;
 use reader::document::Document;
 use reader::report::Report;
-use crate::rollout::release::Releases;
-use crate::table::ServiceSpec;
 
 /// A config without mistakes.
 #[derive(Clone, Debug)]
@@ -207,7 +207,7 @@ mod tests {
             let keys: Vec<String> = table.keys().map(|key| key.get_ref().to_string()).collect();
             table.insert(Spanned::new(0..0, STRANGE.into()), Spanned::new(0..0, DeValue::Boolean(true)));
             let known = RefCell::new(None);
-            let note = |fault: &fault::Fault, place: &Place<'_>, _| {
+            let note = |fault: &reader::fault::Fault, place: &Place<'_>, _| {
                 if matches!(place, Place::Key(_, STRANGE)) {
                     *known.borrow_mut() = fault.known;
                 }

@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use super::check;
 use super::files::{PairKeys, TlsFiles};
-use super::reader::suggest::nearest;
 use super::reader::config_path::Place;
-use super::reader::report::{Report, Reported};
 use super::reader::list::List;
+use super::reader::report::{Report, Reported};
+use super::reader::suggest::nearest;
 use super::reader::units::{Read, Span};
 use crate::tls::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
 

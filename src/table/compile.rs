@@ -16,10 +16,10 @@ use crate::shared::unhealthy_counters::Alarms;
 use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::address::Addresses;
-use super::hash::Salt;
-use super::fast::route_entry::{Fixed, Hot};
-use super::fast::intern::{Interned, Interner};
 use super::canary_pair::OnTrial;
+use super::fast::intern::{Interned, Interner};
+use super::fast::route_entry::{Fixed, Hot};
+use super::hash::Salt;
 use super::router::{Places, Router};
 use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;

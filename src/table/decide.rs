@@ -8,9 +8,9 @@ use std::ops::Deref;
 
 use super::availability::{Availability, Takeover};
 use super::compile::{Service, Table, Version};
+use super::fast::route_entry::Hot;
 use super::fast::rule_prefilter::Gate;
 use super::hash::{Murmur3, scale};
-use super::fast::route_entry::Hot;
 use super::key::OwnKey;
 use super::request::RequestView;
 use super::spec::{KeySource, OnUnhealthy};

@@ -113,9 +113,9 @@ fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]
 mod tests {
     use http::{HeaderName, HeaderValue, Method};
 
-    use crate::table::jwt_claim::CLAIM_BYTES_MAX;
     use super::*;
     use crate::message::Headers;
+    use crate::table::jwt_claim::CLAIM_BYTES_MAX;
 
     fn key_of(source: &KeySource, header: (&'static str, &str)) -> Option<String> {
         let value = HeaderValue::from_str(header.1).expect("a value");

@@ -9,18 +9,18 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
-mod jwt_claim;
-mod canary_pair;
-pub(crate) mod fast;
 pub mod address;
 pub mod availability;
+mod canary_pair;
 pub mod client;
 pub mod compile;
 pub mod decide;
+pub(crate) mod fast;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub mod hash;
 pub mod health;
+mod jwt_claim;
 pub mod key;
 pub mod limits;
 pub mod matcher;
@@ -39,9 +39,9 @@ pub mod weights;
 pub use crate::shared::name::Name;
 pub use address::{Addresses, EndpointAddress, HostPort};
 pub use availability::{Availability, Takeover};
+pub use canary_pair::OnTrial;
 pub use compile::{CompileError, Endpoint, Service, Table, Version};
 pub use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
-pub use canary_pair::OnTrial;
 pub use request::RequestView;
 pub use slots::Slots;
 pub use spec::ServiceSpec;

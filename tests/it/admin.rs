@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use pointsman::stats::CodeClass;
+use pointsman::testing::stats::CodeClass;
 use serde_json::json;
 
 use crate::support::control::Control;
@@ -305,9 +305,13 @@ async fn a_store_that_another_program_has_locked_is_no_bug_of_ours() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("pointsman.db");
     let services = crate::support::spec::services(&[("shop", "v1=95 v2=5")]);
-    let address = pointsman::admin::Address::Tcp(([127, 0, 0, 1], 0).into());
-    let control =
-        Control::with(services, pointsman::control::Store::open(&path).unwrap(), &address, &Default::default());
+    let address = pointsman::testing::admin::Address::Tcp(([127, 0, 0, 1], 0).into());
+    let control = Control::with(
+        services,
+        pointsman::testing::control::Store::open(&path).unwrap(),
+        &address,
+        &Default::default(),
+    );
     // As a backup has it, or somebody in the SQLite shell.
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();

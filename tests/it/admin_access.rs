@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use pointsman::admin::{Access, AccessSettings, Address, BindError, Listener, Role, TokenFile};
-use pointsman::control::Store;
+use pointsman::testing::admin::{Access, AccessSettings, Address, BindError, Listener, Role, TokenFile};
+use pointsman::testing::control::Store;
 
 use crate::support::control::{Control, token_file};
 use crate::support::spec::services;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use pointsman::admin::{AccessSettings, Address, Role, TokenFile};
-use pointsman::control::Store;
+use pointsman::testing::admin::{AccessSettings, Address, Role, TokenFile};
+use pointsman::testing::control::Store;
 use serde_json::json;
 use tokio::time::Instant;
 

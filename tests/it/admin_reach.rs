@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 use http::Method;
-use pointsman::admin::{AccessSettings, Address, Role, TokenFile};
 use pointsman::cli::client::{Call, CallError};
-use pointsman::control::Store;
+use pointsman::testing::admin::{AccessSettings, Address, Role, TokenFile};
+use pointsman::testing::control::Store;
 use rusqlite::Connection;
 use serde_json::{Value, json};
 

@@ -5,9 +5,11 @@ use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pointsman::control::change::{Entry, History, PlanError, Planned, plan};
-use pointsman::control::{Change, Fault, FaultKind, State};
-use pointsman::table::{Addresses, EndpointAddress, HostPort, Name, SLOTS, ServiceSpec, Slots, Weight, Weights};
+use pointsman::testing::control::change::{Entry, History, PlanError, Planned, plan};
+use pointsman::testing::control::{Change, Fault, FaultKind, State};
+use pointsman::testing::table::{
+    Addresses, EndpointAddress, HostPort, Name, SLOTS, ServiceSpec, Slots, Weight, Weights,
+};
 use proptest::prelude::*;
 
 use crate::support::spec::{address, name, service, services, weights};
@@ -100,7 +102,7 @@ impl World {
 
     /// Salt and runs of all services.
     fn splits(&self) -> BTreeMap<Name, (Arc<str>, String)> {
-        let split = |(name, traffic): (&Name, &Arc<pointsman::table::Traffic>)| {
+        let split = |(name, traffic): (&Name, &Arc<pointsman::testing::table::Traffic>)| {
             (name.clone(), (Arc::clone(&traffic.salt), traffic.slots.to_string()))
         };
         self.state.traffic.iter().map(split).collect()

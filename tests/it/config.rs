@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use pointsman::config::{AdminAddress, Config, LogFormat, Problems, Role, parse};
-use pointsman::table::spec::{HostPattern, KeySource, Pattern};
+use pointsman::testing::table::spec::{HostPattern, KeySource, Pattern};
 use proptest::prelude::*;
 
 const EXAMPLE: &str = include_str!("../../config/example.toml");
@@ -74,7 +74,7 @@ fn the_minimal_config_has_ten_lines_and_defaults() {
     let service = &config.services[0];
     assert_eq!(service.split.to_string(), "v1=95 v2=5");
     assert_eq!(service.paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["/"]);
-    assert_eq!(service.policy, pointsman::table::spec::Policy::default());
+    assert_eq!(service.policy, pointsman::testing::table::spec::Policy::default());
 }
 
 #[test]

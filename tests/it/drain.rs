@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use http::Method;
-use pointsman::proxy::drain::LAST_REQUEST_GRACE;
+use pointsman::testing::proxy::drain::LAST_REQUEST_GRACE;
 use serde_json::json;
 use tokio::time::Instant;
 

@@ -60,7 +60,7 @@ fn revisions(database: &Path) -> BTreeMap<u64, u32> {
         .map(|row| {
             let (number, runs) = row.unwrap();
             let runs = runs.unwrap_or_else(|| panic!("revision {number} is there, its split is not"));
-            let slots = pointsman::table::Slots::parse(&runs).expect("whole runs");
+            let slots = pointsman::testing::table::Slots::parse(&runs).expect("whole runs");
             (number, slots.count("v2"))
         })
         .collect();

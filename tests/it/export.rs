@@ -3,8 +3,8 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 
-use pointsman::control::watch::ConfigFacts;
-use pointsman::stats::{CodeClass, Refused, UpstreamFailure};
+use pointsman::testing::control::watch::ConfigFacts;
+use pointsman::testing::stats::{CodeClass, Refused, UpstreamFailure};
 
 use crate::support::control::Control;
 use crate::support::spec::services;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pointsman::stats::Refused;
+use pointsman::testing::stats::Refused;
 
 use super::support::{Answer, Client, End, Origin, Proxy, Reply, Setup, eventually, get, post, settle, with};
 

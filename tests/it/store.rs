@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pointsman::control::change::Action;
-use pointsman::control::store::{FORMAT, Header, Record, Store, StoreError};
-use pointsman::table::{EndpointAddress, Traffic};
+use pointsman::testing::control::change::Action;
+use pointsman::testing::control::store::{FORMAT, Header, Record, Store, StoreError};
+use pointsman::testing::table::{EndpointAddress, Traffic};
 use rusqlite::Connection;
 use tempfile::TempDir;
 

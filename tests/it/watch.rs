@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::control::watch::{ConfigFacts, ConfigWatch, FileContent};
-use pointsman::endpoints::resolve::Resolver;
+use pointsman::testing::control::watch::{ConfigFacts, ConfigWatch, FileContent};
+use pointsman::testing::endpoints::resolve::Resolver;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 

@@ -3,16 +3,16 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use pointsman::control::publish::Published;
-use pointsman::control::{ApplyError, Change, ChangeRequest, Handle, Store, Writer};
-use pointsman::stats::Registry;
+use pointsman::testing::control::publish::Published;
+use pointsman::testing::control::{ApplyError, Change, ChangeRequest, Handle, Store, Writer};
+use pointsman::testing::stats::Registry;
 
 use crate::support::spec::{name, services, weights};
 
 fn start(store: Store, list: &[(&str, &str)]) -> (Handle, Published, std::thread::JoinHandle<()>) {
     let writer = Writer::new(store, Arc::new(Registry::new(1)), services(list)).expect("a good start");
     let published = writer.published();
-    let (handle, thread) = writer.start(pointsman::supervise::Part::alone("writer")).expect("a thread");
+    let (handle, thread) = writer.start(pointsman::testing::supervise::Part::alone("writer")).expect("a thread");
     (handle, published, thread)
 }
 

@@ -7,8 +7,8 @@ use serde::Deserialize;
 
 use crate::config::check::{self, every, setting};
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::units::{Read, Span};
 
 /// The header is the first packet of a connection. Time for it to be lost twice (Linux sends it again after 1 and 3 s)

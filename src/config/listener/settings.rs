@@ -7,18 +7,18 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
+use super::port_conflict::Taken;
+use super::proxy_protocol;
+use super::proxy_protocol::{ProxyProtocol, RawProxyProtocol};
+use super::redirect::RawRedirect;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
 use crate::config::limits::{ListenerLimits, RawRate};
 use crate::config::reader::config_path::Place;
-use super::proxy_protocol;
-use super::proxy_protocol::{ProxyProtocol, RawProxyProtocol};
-use super::redirect::RawRedirect;
-use crate::config::reader::report::Reported;
 use crate::config::reader::list::List;
-use super::port_conflict::Taken;
-use crate::config::tls::RawServerTls;
+use crate::config::reader::report::Reported;
 use crate::config::reader::units::{Count, Read, Span};
+use crate::config::tls::RawServerTls;
 use crate::table::Name;
 use crate::tls::{Alpn, ServerSettings};
 

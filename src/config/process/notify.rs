@@ -7,10 +7,10 @@ use serde::Deserialize;
 
 use crate::config::build::Build;
 use crate::config::check::{self, setting};
-use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::units::{Count, Read, Span};
 use crate::config::url::{self, TIMEOUT, TIMEOUT_MAX};
 use crate::rollout::event::EventWord;

@@ -14,11 +14,11 @@ use toml::Spanned;
 use toml::de::{DeInteger, DeString, DeValue};
 use toml::map::Iter;
 
+use super::config_path::Place;
 use super::document::Document;
 use super::fault::Fault;
-use super::suggest::nearest;
-use super::config_path::Place;
 use super::report::Report;
+use super::suggest::nearest;
 
 /// What [`Pass`] calls for the innermost node that does not fit.
 type Note<'p> = &'p dyn Fn(&Fault, &Place<'_>, NodeId);

@@ -1,9 +1,9 @@
 //! Collects problems while a config is read and checked.
 
-use super::document::Document;
-use crate::config::files::{Files, Key};
 use super::config_path::Place;
+use super::document::Document;
 use super::problem::{Problem, Problems};
+use crate::config::files::{Files, Key};
 
 /// So many problems are one mistake that was copied: more would hide the first.
 pub(crate) const PROBLEMS_MAX: usize = 100;

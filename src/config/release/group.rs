@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::rollout::RawRollout;
 use crate::config::build::Build;
 use crate::config::check;
-use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::Reported;
-use super::rollout::RawRollout;
-use crate::config::service::definition::RawService;
 use crate::config::reader::list::List;
+use crate::config::reader::report::Reported;
+use crate::config::reader::suggest::{listed, nearest};
+use crate::config::service::definition::RawService;
 use crate::rollout::release::Group;
 use crate::table::Name;
 

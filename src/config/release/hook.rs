@@ -8,10 +8,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::config::check::setting;
-use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::units::{Read, Span};
 use crate::config::url::{RawWebhook, TIMEOUT_MAX};
 use crate::rollout::release::Hook;

@@ -7,8 +7,8 @@ use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 use crate::config::check::setting;
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::units::{Count, FromScalar, Read, Scalar, Span, number};
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::judge::settings::{Ceilings, FailedCalls, Increase, Margin, Multiple, Probability, SlowCeiling};

@@ -10,8 +10,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::config::reader::suggest::{listed, nearest};
 use super::section::{OF_THE_FILE, RolloutSection};
+use crate::config::reader::suggest::{listed, nearest};
 
 /// A table of the plan, and those of its keys that a caller may change. Each stands below the one that it is in.
 struct Table {
@@ -159,10 +159,10 @@ mod tests {
     use toml::de::DeValue;
 
     use super::*;
-    use crate::config::reader::document::Document;
     use crate::config::reader::config_path::Place;
+    use crate::config::reader::document::Document;
+    use crate::config::reader::{fault, read};
     use crate::config::release::rollout::RawRollout;
-    use crate::config::{fault, read};
 
     fn refused(plan: &Value) -> Vec<RefusedOverride> {
         Overrides::read(plan).1

@@ -3,15 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::config::build::Build;
-use crate::config::reader::document::Document;
 use super::group;
 use super::group::RawGroup;
+use super::section::RolloutSection;
+use crate::config::build::Build;
 use crate::config::process::notify;
 use crate::config::process::notify::RawNotify;
 use crate::config::reader::config_path::Place;
+use crate::config::reader::document::Document;
 use crate::config::reader::report::Reported;
-use super::section::RolloutSection;
 use crate::config::service::definition::RawService;
 use crate::rollout::release::Releases;
 use crate::table::Name;

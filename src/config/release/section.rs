@@ -11,13 +11,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::rollout::{RawRollout, RawStrategy};
 use crate::config::build::Build;
-use crate::config::reader::document::Document;
 use crate::config::reader::config_path::Place;
+use crate::config::reader::document::Document;
 use crate::config::reader::problem::{Problem, Problems};
 use crate::config::reader::read;
 use crate::config::reader::report::Report;
-use super::rollout::{RawRollout, RawStrategy};
 use crate::rollout::release::Release;
 
 /// The keys of a section that say what is run or asked.
@@ -147,7 +147,7 @@ mod tests {
     use crate::rollout::judge::Assignment;
     use crate::rollout::release::Shape;
 
-    const EXAMPLE: &str = include_str!("../../config/example.toml");
+    const EXAMPLE: &str = include_str!("../../../config/example.toml");
 
     fn section(value: Value) -> RolloutSection {
         serde_json::from_value(value).unwrap()
@@ -184,7 +184,7 @@ mod tests {
 
     #[test]
     fn a_service_without_a_section_is_released_by_the_default_canary() {
-        let text = include_str!("../../config/minimal.toml");
+        let text = include_str!("../../../config/minimal.toml");
         let config = parse(text, Path::new("")).unwrap();
         let (name, release) = config.releases.services.first_key_value().unwrap();
         assert!(config.rollout_sections.services[name].is_empty());

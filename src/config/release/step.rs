@@ -9,8 +9,8 @@ use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 
 use crate::config::check::setting;
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::units::{FromScalar, Read, Scalar, Span};
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::plan::{Back, Canary, Expired, Gate, Plan, PlanProblem, Step, Strategy};

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use http::{HeaderName, Method};
 use serde::Deserialize;
 
+use super::pattern::RawPattern;
+use super::segment::Segments;
+use super::sticky::{is_query_name, is_token};
 use crate::config::build::Build;
 use crate::config::check::{self, every};
-use super::pattern::RawPattern;
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::Reported;
-use super::segment::Segments;
 use crate::config::reader::list::Texts;
-use super::sticky::{is_query_name, is_token};
+use crate::config::reader::report::Reported;
 use crate::table::spec::{Condition, Pattern, Segment};
 
 #[derive(Debug, Deserialize, Default)]

@@ -9,8 +9,8 @@ use serde::Deserialize;
 
 use crate::config::check::setting;
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::units::{Count, FromScalar, Ratio, Read, Scalar, Span};
 use crate::table::health::{HealthSpec, StatusRange};
 

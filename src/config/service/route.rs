@@ -5,8 +5,8 @@ use std::collections::HashMap;
 use crate::config::build::Build;
 use crate::config::check::every;
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
 use crate::table::spec::{HostPattern, PathPrefix};
 
 /// Which service answers a host (`None` is any) and path.

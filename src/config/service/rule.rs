@@ -5,14 +5,14 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
+use super::condition::RawCondition;
+use super::segment::Segments;
+use super::split;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
-use super::condition::RawCondition;
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::Reported;
-use super::segment::Segments;
 use crate::config::reader::list::List;
-use super::split;
+use crate::config::reader::report::Reported;
 use crate::table::Name;
 use crate::table::spec::RuleSpec;
 

@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::condition::RawCondition;
 use crate::config::build::Build;
 use crate::config::check;
-use super::condition::RawCondition;
-use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::config_path::Place;
 use crate::config::reader::report::Reported;
+use crate::config::reader::suggest::{listed, nearest};
 use crate::table::spec::Segment;
 
 /// All segments, also those that were refused: a rule that names one of these has no problem of its own.

@@ -5,10 +5,10 @@ use std::fmt;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
+use super::split;
 use crate::config::check::setting;
 use crate::config::reader::config_path::Place;
 use crate::config::reader::report::{Report, Reported};
-use super::split;
 use crate::config::reader::units::{Read, Size};
 use crate::table::Name;
 use crate::table::spec::{On500, Shield};

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::config_path::Place;
 use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::suggest::{listed, nearest};
 use crate::config::reader::units::Read;
 use crate::table::{Name, Weight, Weights};
 

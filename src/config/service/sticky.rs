@@ -4,8 +4,8 @@ use http::HeaderName;
 
 use crate::config::check::every;
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
 use crate::table::spec::KeySource;
 
 /// The sources, in order.

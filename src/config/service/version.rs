@@ -5,11 +5,11 @@ use std::path::Path;
 
 use serde::Deserialize;
 
-use crate::config::check::{self, every};
 use super::health::RawHealth;
+use crate::config::check::{self, every};
 use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::list::List;
+use crate::config::reader::report::{Report, Reported};
 use crate::config::tls::RawClientTls;
 use crate::shared::name::natural_cmp;
 use crate::table::HostPort;

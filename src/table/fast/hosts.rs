@@ -17,8 +17,8 @@
 //! only to say yes or no, which a processor guesses: it goes on to the service before the record has arrived.
 
 use super::paths::PathTree;
-use crate::table::spec::PathPrefix;
 use crate::message::words;
+use crate::table::spec::PathPrefix;
 
 /// Up to so many paths a host has a list: more take longer than the walk of a tree.
 const LISTED_PATHS_MAX: usize = 8;

@@ -10,10 +10,10 @@ use std::sync::Arc;
 
 use crate::shared::unhealthy_counters::Bell;
 
-use crate::table::compile::Service;
-use super::rule_prefilter::Gate;
-use crate::table::hash::{Murmur3, scale};
 use super::intern::{Interned, Interner};
+use super::rule_prefilter::Gate;
+use crate::table::compile::Service;
+use crate::table::hash::{Murmur3, scale};
 use crate::table::spec::{KeySource, ServiceSpec};
 
 /// Runs of slots: four are what three versions have after some shifts.

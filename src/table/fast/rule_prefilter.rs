@@ -9,9 +9,9 @@
 
 use http::HeaderName;
 
+use crate::message::{headers, words};
 use crate::table::request::RequestView;
 use crate::table::spec::{Condition, Pattern};
-use crate::message::{headers, words};
 
 /// Bytes of a value that are hashed: as many as tell values apart, and no more, because a client chooses the value.
 const HASHED_BYTES_MAX: usize = 64;

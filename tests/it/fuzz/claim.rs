@@ -4,9 +4,9 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderValue, Method};
-use pointsman::message::Headers;
-use pointsman::table::RequestView;
-use pointsman::table::spec::KeySource;
+use pointsman::testing::message::Headers;
+use pointsman::testing::table::RequestView;
+use pointsman::testing::table::spec::KeySource;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 

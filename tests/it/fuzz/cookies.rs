@@ -2,10 +2,10 @@
 
 use http::header::COOKIE;
 use http::{HeaderValue, Method};
-use pointsman::message::Headers;
-use pointsman::table::RequestView;
-use pointsman::table::key::OWN_COOKIE;
-use pointsman::table::spec::KeySource;
+use pointsman::testing::message::Headers;
+use pointsman::testing::table::RequestView;
+use pointsman::testing::table::key::OWN_COOKIE;
+use pointsman::testing::table::spec::KeySource;
 use proptest::collection::vec;
 use proptest::prelude::*;
 

@@ -4,9 +4,9 @@
 
 use std::collections::VecDeque;
 
-use pointsman::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, Request};
-use pointsman::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use pointsman::proxy::request::admit::{AdmitSettings, BodyFraming, Seen, admit};
+use pointsman::testing::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, Request};
+use pointsman::testing::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use pointsman::testing::proxy::request::admit::{AdmitSettings, BodyFraming, Seen, admit};
 use proptest::prelude::*;
 
 use super::exchange::{Stream, stream};

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use pointsman::proxy::request::admit::host::Host;
+use pointsman::testing::proxy::request::admit::host::Host;
 use proptest::prelude::*;
 use regex::Regex;
 

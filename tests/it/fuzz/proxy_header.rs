@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use pointsman::proxy::accept::proxy_protocol::{Parsed, V1_BYTES_MAX, V2_BYTES_MAX, parse};
+use pointsman::testing::proxy::accept::proxy_protocol::{Parsed, V1_BYTES_MAX, V2_BYTES_MAX, parse};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

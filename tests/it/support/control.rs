@@ -4,17 +4,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pointsman::admin::{self, Access, AccessSettings, Address, Admin, Listener};
-use pointsman::control::hold::Desk;
-use pointsman::control::watch::ConfigFacts;
-use pointsman::control::{Handle, Store, Writer};
-use pointsman::metrics::recent_rates::Live;
-use pointsman::metrics::{Exporter, Sources};
-use pointsman::outbound::notify::notifier;
-use pointsman::outbound::webhook::Poster;
-use pointsman::release::director::{Director, Means};
-use pointsman::stats::Registry;
-use pointsman::table::{ServiceSpec, Table};
+use pointsman::testing::admin::{self, Access, AccessSettings, Address, Admin, Listener};
+use pointsman::testing::control::hold::Desk;
+use pointsman::testing::control::watch::ConfigFacts;
+use pointsman::testing::control::{Handle, Store, Writer};
+use pointsman::testing::metrics::recent_rates::Live;
+use pointsman::testing::metrics::{Exporter, Sources};
+use pointsman::testing::outbound::notify::notifier;
+use pointsman::testing::outbound::webhook::Poster;
+use pointsman::testing::release::director::{Director, Means};
+use pointsman::testing::stats::Registry;
+use pointsman::testing::table::{ServiceSpec, Table};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 use serde_json::Value;
@@ -56,7 +56,7 @@ impl Control {
         let registry = Arc::new(Registry::new(1));
         let writer = Writer::new(store, Arc::clone(&registry), services).unwrap();
         let (published, store_problem) = (writer.published(), writer.store_problem());
-        let (handle, _thread) = writer.start(pointsman::supervise::Part::alone("writer")).unwrap();
+        let (handle, _thread) = writer.start(pointsman::testing::supervise::Part::alone("writer")).unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
         let live = Arc::new(Live::default());
         let (targets, notified) = watch::channel(Vec::new());
@@ -99,7 +99,7 @@ impl Control {
             live,
             access,
             ready: Arc::new(AtomicBool::new(true)),
-            upgrades: pointsman::control::upgrade::channel().0,
+            upgrades: pointsman::testing::control::upgrade::channel().0,
             rollouts,
         });
         let (stop, stopped) = oneshot::channel();

@@ -134,7 +134,9 @@ impl Proxy {
         let options = pointsman::app::Options { in_memory: true, park_after, ..Default::default() };
         let bound = pointsman::app::Bound::bind(config, options).unwrap();
         let addresses = bound.addresses();
-        let pointsman::admin::Address::Tcp(admin) = addresses.admin else { panic!("the admin API is not on TCP") };
+        let pointsman::testing::admin::Address::Tcp(admin) = addresses.admin else {
+            panic!("the admin API is not on TCP")
+        };
         let address = addresses.listeners[0].1;
         let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
         let (done, stopped) = mpsc::channel();

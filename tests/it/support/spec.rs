@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use pointsman::table::spec::{PathPrefix, Policy, VersionSpec};
-use pointsman::table::{Name, ServiceSpec, Weight, Weights};
+use pointsman::testing::table::spec::{PathPrefix, Policy, VersionSpec};
+use pointsman::testing::table::{Name, ServiceSpec, Weight, Weights};
 
 /// A name.
 pub fn name(text: &str) -> Name {
@@ -35,7 +35,7 @@ pub fn service(service: &str, split: &str) -> ServiceSpec {
         name: name(service),
         hosts: Vec::new(),
         paths: vec![PathPrefix::new(&format!("/{service}")).expect("a path")],
-        sticky: vec![pointsman::table::spec::KeySource::Header(http::HeaderName::from_static("x-user"))],
+        sticky: vec![pointsman::testing::table::spec::KeySource::Header(http::HeaderName::from_static("x-user"))],
         salt: None,
         versions: split.iter().map(|(name, _)| name).zip((1..).step_by(10)).map(version).collect(),
         split,
