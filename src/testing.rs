@@ -2,10 +2,16 @@
 //! nothing to anybody who links this crate.
 
 pub mod admin {
-    pub use crate::admin::{Access, AccessSettings, Address, Admin, BindError, Listener, Role, TokenFile, serve};
+    pub use crate::admin::access::{Access, AccessSettings, Address, Role, TokenFile};
+    pub use crate::admin::listen::{BindError, Listener};
+    pub use crate::admin::{Admin, serve};
 }
 pub mod control {
-    pub use crate::control::{ApplyError, Change, ChangeRequest, Fault, FaultKind, Handle, State, Store, Writer};
+    pub use crate::control::change::{Change, State};
+    pub use crate::control::fault::{Fault, FaultKind};
+    pub use crate::control::handle::{ApplyError, ChangeRequest, Handle};
+    pub use crate::control::store::Store;
+    pub use crate::control::writer::Writer;
     pub mod change {
         pub use crate::control::change::{Action, Entry, History, PlanError, Planned, plan};
     }
@@ -16,7 +22,9 @@ pub mod control {
         pub use crate::control::publish::Published;
     }
     pub mod store {
-        pub use crate::control::store::{FORMAT, Header, Record, Store, StoreError};
+        pub use crate::control::store::error::StoreError;
+        pub use crate::control::store::schema::FORMAT;
+        pub use crate::control::store::{Header, Record, Store};
     }
     pub mod upgrade {
         pub use crate::control::upgrade::channel;
@@ -31,12 +39,25 @@ pub mod endpoints {
     }
 }
 pub mod http1 {
-    pub use crate::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, Request};
+    pub use crate::http1::body::{BodyDecoder, Piece};
+    pub use crate::http1::head::{BodyLength, HeadLimits, Request};
+    pub use crate::http1::inbox::Inbox;
 }
 pub mod message {
-    pub use crate::message::{Headers, Name};
+    pub use crate::message::headers::Headers;
+    pub use crate::message::names::Name;
     pub mod names {
-        pub use crate::message::names::{CONTENT_LENGTH, FORWARDED, TRANSFER_ENCODING, X_FORWARDED_FOR};
+        use crate::message::names;
+        use crate::message::names::Name;
+
+        /// The header `content-length`.
+        pub const CONTENT_LENGTH: Name = names::CONTENT_LENGTH;
+        /// The header `forwarded`.
+        pub const FORWARDED: Name = names::FORWARDED;
+        /// The header `transfer-encoding`.
+        pub const TRANSFER_ENCODING: Name = names::TRANSFER_ENCODING;
+        /// The header `x-forwarded-for`.
+        pub const X_FORWARDED_FOR: Name = names::X_FORWARDED_FOR;
     }
 }
 pub mod metrics {
@@ -81,22 +102,29 @@ pub mod release {
 }
 pub mod rollout {
     pub mod judge {
-        pub use crate::rollout::judge::{
-            Bake, Counts, EpochCounts, Evidence, Judge, JudgeSettings, Ruling, Share, Side, Sides,
-        };
+        pub use crate::rollout::judge::evidence::{Counts, EpochCounts, Evidence, Share, Side, Sides};
+        pub use crate::rollout::judge::settings::JudgeSettings;
+        pub use crate::rollout::judge::tick::Judge;
+        pub use crate::rollout::judge::verdict::{Bake, Ruling};
     }
 }
 pub mod stats {
-    pub use crate::stats::{CodeClass, Refused, Registry, UpstreamFailure};
+    pub use crate::stats::names::{CodeClass, Refused, UpstreamFailure};
+    pub use crate::stats::registry::Registry;
 }
 pub mod supervise {
-    pub use crate::supervise::Part;
+    pub use crate::supervise::part::Part;
 }
 pub mod table {
-    pub use crate::table::{
-        Addresses, Candidate, Cause, Decision, EndpointAddress, HostPort, Name, RequestView, SLOTS, ServiceSpec, Slots,
-        Table, Traffic, Weight, Weights, decide,
-    };
+    pub use crate::shared::name::Name;
+    pub use crate::table::address::{Addresses, EndpointAddress, HostPort};
+    pub use crate::table::compile::Table;
+    pub use crate::table::decide::{Candidate, Cause, Decision, decide};
+    pub use crate::table::request::RequestView;
+    pub use crate::table::slots::Slots;
+    pub use crate::table::spec::ServiceSpec;
+    pub use crate::table::traffic::Traffic;
+    pub use crate::table::weights::{SLOTS, Weight, Weights};
     pub mod hash {
         pub use crate::table::hash::Salt;
     }

@@ -19,7 +19,7 @@ use super::hold::HoldOutcome;
 
 /// What came of a change; with a dry run, what would.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ChangeAnswer {
+pub(crate) struct ChangeAnswer {
     /// The revision in force now.
     revision: u64,
     /// Whether there is something to change. If not, no revision is made.
@@ -44,7 +44,7 @@ pub struct ChangeAnswer {
 
 /// What changes for a service.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct DifferenceView {
+pub(crate) struct DifferenceView {
     /// The service.
     service: String,
     /// The weights of its versions.
@@ -62,7 +62,7 @@ pub struct DifferenceView {
 
 /// The weights of a version, in per cent.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct WeightChange {
+pub(crate) struct WeightChange {
     /// The version.
     version: String,
     /// Before; none when the service is new.
@@ -73,7 +73,7 @@ pub struct WeightChange {
 
 /// What happens to an endpoint.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct EndpointChange {
+pub(crate) struct EndpointChange {
     /// Its version.
     version: String,
     /// Its address, or the name whose addresses are meant.
@@ -85,7 +85,7 @@ pub struct EndpointChange {
 impl ChangeAnswer {
     /// The answer to a change.
     #[must_use]
-    pub fn new(applied: Applied, dry_run: bool, table: &Table, now_ms: u64) -> Self {
+    pub(crate) fn new(applied: Applied, dry_run: bool, table: &Table, now_ms: u64) -> Self {
         let Applied { revision, changed, restores, difference } = applied;
         let warnings = difference.iter().flat_map(|difference| unanswered(difference, table, now_ms)).collect();
         Self {
@@ -102,7 +102,7 @@ impl ChangeAnswer {
 
     /// The same, with the rollouts that the change pauses.
     #[must_use]
-    pub fn with_rollouts(mut self, shown: &[Shown]) -> Self {
+    pub(crate) fn with_rollouts(mut self, shown: &[Shown]) -> Self {
         let going = |service: &str| {
             shown.iter().any(|shown| shown.service == service && matches!(shown.phase, "going" | "waiting"))
         };
@@ -116,7 +116,7 @@ impl ChangeAnswer {
 
     /// The same, with how its hold went.
     #[must_use]
-    pub fn with_hold(self, report: Option<HoldReport>) -> Self {
+    pub(crate) fn with_hold(self, report: Option<HoldReport>) -> Self {
         Self { hold: report.map(HoldOutcome::of), ..self }
     }
 }
@@ -158,7 +158,7 @@ fn changed<'t>(traffic: &'t Traffic, difference: &Difference) -> Cow<'t, Traffic
 impl DifferenceView {
     /// The view of a difference.
     #[must_use]
-    pub fn of(difference: &Difference) -> Self {
+    pub(crate) fn of(difference: &Difference) -> Self {
         let weight = |(version, from, to): (&crate::table::Name, crate::table::Weight, crate::table::Weight)| {
             let from = difference.from.is_some().then(|| from.percent());
             WeightChange { version: version.to_string(), from, to: to.percent() }
@@ -181,7 +181,7 @@ impl DifferenceView {
 
 /// An answer that holds for a revision, which its `ETag` names.
 #[derive(Clone, Debug)]
-pub struct Tagged<T>(pub u64, pub T);
+pub(crate) struct Tagged<T>(pub u64, pub T);
 
 impl<T: Serialize> IntoResponse for Tagged<T> {
     fn into_response(self) -> Response {

@@ -27,10 +27,10 @@ use super::{Admin, hold, json};
 pub(crate) const HOLD: &str = "hold";
 
 /// The key of a change that is to be made also onto versions that are known to have no usable endpoint.
-pub const FORCE: &str = "force";
+pub(crate) const FORCE: &str = "force";
 
 /// The largest body: splits of some thousand services.
-pub const BODY_BYTES_MAX: usize = 64 * 1024;
+pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
 
 /// How much of a body that is too large is read before the connection is given up.
 const BODY_BYTES_DRAINED: usize = 1024 * 1024;
@@ -40,7 +40,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call that has a body.
 #[derive(Debug)]
-pub struct Call {
+pub(crate) struct Call {
     /// The fields of the body.
     pub body: Map<String, Value>,
     /// What is wrong with the call so far.
@@ -56,7 +56,7 @@ pub struct Call {
 
 impl Call {
     /// Begins to read the body, which has no other keys than `known` (none: any).
-    pub fn fields<'a>(&mut self, body: &'a Map<String, Value>, known: Option<&[&str]>) -> Fields<'a> {
+    pub(crate) fn fields<'a>(&mut self, body: &'a Map<String, Value>, known: Option<&[&str]>) -> Fields<'a> {
         Fields::of(body, known, std::mem::take(&mut self.faults))
     }
 
@@ -64,7 +64,7 @@ impl Call {
     ///
     /// # Errors
     /// The refusal.
-    pub fn unconditional(self, mut faults: Vec<Fault>) -> Result<Arc<str>, Problem> {
+    pub(crate) fn unconditional(self, mut faults: Vec<Fault>) -> Result<Arc<str>, Problem> {
         if self.dry_run || self.if_match.is_some() {
             faults.push(no_condition(if self.dry_run { "?dry_run" } else { "If-Match" }));
         }
@@ -72,7 +72,7 @@ impl Call {
     }
 
     /// The caller of a call that may be dry but takes no `If-Match`, which is a problem more of the call.
-    pub fn author(self, faults: &mut Vec<Fault>) -> Arc<str> {
+    pub(crate) fn author(self, faults: &mut Vec<Fault>) -> Arc<str> {
         if self.if_match.is_some() {
             faults.push(no_condition("If-Match"));
         }
@@ -81,7 +81,7 @@ impl Call {
 
     /// Takes the body, and on what terms traffic is to be moved out of it. No version and no service is called like
     /// these keys ([`RESERVED_NAMES`](crate::config::RESERVED_NAMES)).
-    pub fn body_of_a_move(&mut self) -> Map<String, Value> {
+    pub(crate) fn body_of_a_move(&mut self) -> Map<String, Value> {
         let mut body = std::mem::take(&mut self.body);
         if let Some(value) = body.remove(HOLD).filter(|value| !value.is_null()) {
             self.hold = hold::terms(HOLD, &value, &mut self.faults);
@@ -97,7 +97,7 @@ impl Call {
 
     /// Whether the caller only wants to know what would happen.
     #[must_use]
-    pub fn is_dry(&self) -> bool {
+    pub(crate) fn is_dry(&self) -> bool {
         self.dry_run
     }
 
@@ -105,7 +105,7 @@ impl Call {
     ///
     /// # Errors
     /// The refusal.
-    pub async fn apply(
+    pub(crate) async fn apply(
         self,
         admin: &Admin,
         (change, reason): (Option<Change>, Option<String>),
@@ -225,7 +225,7 @@ fn if_match(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Option<u64> {
 
 /// The parameters of the query, of which only `known` ones are good. Their values are words and numbers, so there is
 /// nothing to decode.
-pub fn query<'a>(uri: &'a Uri, known: &[&str], faults: &mut Vec<Fault>) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn query<'a>(uri: &'a Uri, known: &[&str], faults: &mut Vec<Fault>) -> Vec<(&'a str, &'a str)> {
     let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
     let mut parameters: Vec<(&str, &str)> = Vec::new();
     for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
@@ -242,7 +242,7 @@ pub fn query<'a>(uri: &'a Uri, known: &[&str], faults: &mut Vec<Fault>) -> Vec<(
 
 /// The segments of the path that stand for something, decoded.
 #[derive(Debug)]
-pub struct Segments<T>(pub T);
+pub(crate) struct Segments<T>(pub T);
 
 impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
     type Rejection = Problem;
@@ -257,7 +257,7 @@ impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> 
 }
 
 /// The service that a call names, or a problem at `place`. A text that is no name cannot be a service's either.
-pub fn service(table: &Table, place: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Name> {
+pub(crate) fn service(table: &Table, place: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Name> {
     let found = table.service_named(text).map(|service| service.spec.name.clone());
     if found.is_none() {
         let known = table.services().map(|service| service.spec.name.as_str());

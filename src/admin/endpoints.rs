@@ -26,7 +26,8 @@ const WAIT_MAX: Duration = Duration::from_secs(3600);
 
 /// What an endpoint is to be.
 #[derive(Debug, ToSchema)]
-pub struct EndpointBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct EndpointBody {
     /// `drain`: it finishes what it has and gets nothing new. `ready`: it gets requests again.
     #[schema(example = "drain")]
     pub state: String,
@@ -59,7 +60,7 @@ pub struct EndpointBody {
     request_body(content = EndpointBody, content_type = "application/json", example = r#"{"state": "drain", "wait": "30s"}"#),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
-pub async fn put(
+pub(crate) async fn put(
     State(admin): State<Arc<Admin>>,
     Segments((service_text, version, address)): Segments<(String, String, String)>,
     mut call: Call,

@@ -25,7 +25,8 @@ use super::view::{key_source, percent};
 
 /// A request to explain.
 #[derive(Debug, ToSchema)]
-pub struct ExplainBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct ExplainBody {
     /// The method; `GET` if left out.
     pub method: Option<String>,
     /// The host, with or without a port.
@@ -40,7 +41,7 @@ pub struct ExplainBody {
 
 /// Where a request goes, and why.
 #[derive(Clone, Debug, Default, Serialize, ToSchema)]
-pub struct Explanation {
+pub(crate) struct Explanation {
     /// The revision in force.
     revision: u64,
     /// The service; none: no service answers this host and path.
@@ -79,7 +80,7 @@ pub struct Explanation {
         example = r#"{"host": "shop.example.com", "path": "/cart", "headers": {"x-user-id": "42"}}"#),
     responses((status = 200, description = "The decision", body = Explanation), Refusals)
 )]
-pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<Explanation>, Problem> {
+pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<Explanation>, Problem> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["method", "host", "path", "headers", "client"]));
     let asked = Asked::read(&mut fields, &body);

@@ -5,11 +5,11 @@ use serde_json::{Map, Value};
 use crate::control::fault::Fault;
 
 /// The longest reason, in bytes: it is kept for ever and shown in a line.
-pub const REASON_BYTES_MAX: usize = 1024;
+pub(crate) const REASON_BYTES_MAX: usize = 1024;
 
 /// A body that is being read.
 #[derive(Debug)]
-pub struct Fields<'a> {
+pub(crate) struct Fields<'a> {
     map: &'a Map<String, Value>,
     /// What is wrong so far.
     pub faults: Vec<Fault>,
@@ -18,7 +18,7 @@ pub struct Fields<'a> {
 impl<'a> Fields<'a> {
     /// Begins to read `body`, which has to be an object with no other keys than `known` (none: any keys).
     #[must_use]
-    pub fn of(body: &'a Map<String, Value>, known: Option<&[&str]>, faults: Vec<Fault>) -> Self {
+    pub(crate) fn of(body: &'a Map<String, Value>, known: Option<&[&str]>, faults: Vec<Fault>) -> Self {
         let mut fields = Self { map: body, faults };
         for key in body.keys().filter(|key| known.is_some_and(|known| !known.contains(&key.as_str()))) {
             let wanted = format!("only {}", known.unwrap_or_default().join(", "));
@@ -30,7 +30,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text that has to be there.
-    pub fn text(&mut self, key: &str) -> Option<&'a str> {
+    pub(crate) fn text(&mut self, key: &str) -> Option<&'a str> {
         match self.map.get(key) {
             None => {
                 self.wrong(key, "nothing", "a text", "add it");
@@ -41,7 +41,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A text, if it is there.
-    pub fn optional_text(&mut self, key: &str) -> Option<&'a str> {
+    pub(crate) fn optional_text(&mut self, key: &str) -> Option<&'a str> {
         let value = self.optional(key)?;
         let text = value.as_str();
         if text.is_none() {
@@ -51,7 +51,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A whole number, if it is there.
-    pub fn optional_number(&mut self, key: &str) -> Option<u64> {
+    pub(crate) fn optional_number(&mut self, key: &str) -> Option<u64> {
         let value = self.optional(key)?;
         let number = value.as_u64();
         if number.is_none() {
@@ -61,7 +61,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Whether something is asked for; not, if nothing is said.
-    pub fn flag(&mut self, key: &str) -> bool {
+    pub(crate) fn flag(&mut self, key: &str) -> bool {
         let value = self.optional(key);
         let flag = value.map_or(Some(false), Value::as_bool);
         if let (None, Some(value)) = (flag, value) {
@@ -71,7 +71,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A list of texts, if it is there.
-    pub fn optional_list(&mut self, key: &str) -> Option<Vec<&'a str>> {
+    pub(crate) fn optional_list(&mut self, key: &str) -> Option<Vec<&'a str>> {
         let value = self.optional(key)?;
         let texts: Option<Vec<_>> = value.as_array().and_then(|items| items.iter().map(Value::as_str).collect());
         let texts = texts.filter(|texts| !texts.is_empty());
@@ -87,7 +87,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The reason of a change.
-    pub fn reason(&mut self) -> Option<String> {
+    pub(crate) fn reason(&mut self) -> Option<String> {
         let reason = self.optional_text("reason")?.trim();
         if reason.len() > REASON_BYTES_MAX {
             let found = format!("{} bytes", reason.len());
@@ -97,14 +97,14 @@ impl<'a> Fields<'a> {
     }
 
     /// Notes a problem.
-    pub fn wrong(&mut self, key: &str, found: impl Into<String>, wanted: impl Into<String>, remedy: &str) {
+    pub(crate) fn wrong(&mut self, key: &str, found: impl Into<String>, wanted: impl Into<String>, remedy: &str) {
         self.faults.push(Fault::invalid(key, found, wanted, remedy));
     }
 }
 
 /// What a value is, in a word or two.
 #[must_use]
-pub fn kind(value: &Value) -> &'static str {
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",
@@ -117,7 +117,7 @@ pub fn kind(value: &Value) -> &'static str {
 
 /// A value as it stands if it is short, else what it is.
 #[must_use]
-pub fn show(value: &Value) -> String {
+pub(crate) fn show(value: &Value) -> String {
     let text = value.to_string();
     if text.len() <= 40 { text } else { kind(value).to_owned() }
 }

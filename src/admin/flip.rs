@@ -16,7 +16,8 @@ use super::problem::Problem;
 
 /// Where to flip to.
 #[derive(Debug, ToSchema)]
-pub struct FlipBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct FlipBody {
     /// The version that gets everything.
     pub to: String,
     /// Why.
@@ -40,7 +41,7 @@ pub struct FlipBody {
     request_body(content = FlipBody, content_type = "application/json", example = r#"{"to": "v2", "hold": {"max": "2s", "requests": 1000}}"#),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
-pub async fn post(
+pub(crate) async fn post(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
     mut call: Call,

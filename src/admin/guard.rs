@@ -24,7 +24,7 @@ use crate::stats::AdminRefused;
 
 /// Who made a call.
 #[derive(Clone, Debug)]
-pub struct Caller(pub Arc<str>);
+pub(crate) struct Caller(pub Arc<str>);
 
 /// Why a call is not let in.
 struct Rejection {
@@ -63,7 +63,7 @@ impl Rejection {
 }
 
 /// The middleware.
-pub async fn guard(State(admin): State<Arc<Admin>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(admin): State<Arc<Admin>>, mut request: Request, next: Next) -> Response {
     // Whoever sends many calls at once has one answered, and then others have their turn.
     yield_now().await;
     let mut response = match check(&admin.access, &request) {

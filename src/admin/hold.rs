@@ -34,7 +34,8 @@ const BYTES_MAX_MAX: u64 = 1 << 30;
 
 /// The terms of a hold; each may be left out.
 #[derive(Debug, ToSchema)]
-pub struct HoldBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct HoldBody {
     /// The longest wait for requests in flight, up to 30s; default 2s.
     #[schema(example = "2s")]
     pub max: Option<String>,
@@ -53,7 +54,8 @@ pub struct HoldBody {
 
 /// A hold by itself.
 #[derive(Debug, ToSchema)]
-pub struct HoldCall {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct HoldCall {
     /// The services.
     pub services: Vec<String>,
     /// How long it lasts, with the wait for requests in flight, up to 30s; default 2s.
@@ -67,7 +69,7 @@ pub struct HoldCall {
 
 /// A hold that is open.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct HoldView {
+pub(crate) struct HoldView {
     /// Its number.
     id: u64,
     /// The services whose requests wait.
@@ -88,7 +90,7 @@ pub struct HoldView {
 
 /// How a hold went.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct HoldOutcome {
+pub(crate) struct HoldOutcome {
     /// Whether nothing of the services ran when the traffic changed.
     kept: bool,
     /// Why not.
@@ -105,7 +107,7 @@ pub struct HoldOutcome {
 impl HoldOutcome {
     /// The outcome of a hold.
     #[must_use]
-    pub fn of(report: HoldReport) -> Self {
+    pub(crate) fn of(report: HoldReport) -> Self {
         let HoldReport { not_kept, held, waited, lasted } = report;
         let why = not_kept.map(|why| why.to_string());
         Self { kept: why.is_none(), why, held, waited_ms: millis(waited), lasted_ms: millis(lasted) }
@@ -202,7 +204,7 @@ fn bounds(fields: &mut Fields<'_>) -> HoldTerms {
     request_body(content = HoldCall, content_type = "application/json", example = r#"{"services": ["shop", "cart"], "max": "2s", "requests": 1000}"#),
     responses((status = 200, description = "Nothing of the services runs, new requests wait", body = HoldView), Refusals)
 )]
-pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<HoldView>, Problem> {
+pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<HoldView>, Problem> {
     let table = admin.table();
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["services", "max", "requests", "bytes"]));
@@ -234,7 +236,7 @@ pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Jso
     tag = "traffic",
     responses((status = 200, description = "The holds that are open", body = Vec<HoldView>), Refusals)
 )]
-pub async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldView>> {
+pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldView>> {
     Json(HoldView::all(&admin))
 }
 
@@ -250,7 +252,7 @@ pub async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldView>> {
     params(("id" = u64, Path, description = "The number of the hold")),
     responses((status = 200, description = "What was let go", body = HoldView), Refusals)
 )]
-pub async fn delete(
+pub(crate) async fn delete(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
 ) -> Result<Json<HoldView>, Problem> {

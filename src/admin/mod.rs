@@ -9,33 +9,33 @@
 //!
 //! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
 
-pub mod access;
-pub mod answer;
-pub mod call;
-pub mod endpoints;
-pub mod explain;
-pub mod fields;
-pub mod flip;
-pub mod guard;
-pub mod hold;
-pub mod json;
-pub mod listen;
+pub(crate) mod access;
+pub(crate) mod answer;
+pub(crate) mod call;
+pub(crate) mod endpoints;
+pub(crate) mod explain;
+pub(crate) mod fields;
+pub(crate) mod flip;
+pub(crate) mod guard;
+pub(crate) mod hold;
+pub(crate) mod json;
+pub(crate) mod listen;
 mod logins;
-pub mod openapi;
+pub(crate) mod openapi;
 mod places;
-pub mod probes;
-pub mod problem;
-pub mod revisions;
-pub mod rollback;
-pub mod rollouts;
+pub(crate) mod probes;
+pub(crate) mod problem;
+pub(crate) mod revisions;
+pub(crate) mod rollback;
+pub(crate) mod rollouts;
 mod serve;
-pub mod services;
-pub mod splits;
-pub mod status;
-pub mod tls_view;
-pub mod tokens;
-pub mod upgrade;
-pub mod view;
+pub(crate) mod services;
+pub(crate) mod splits;
+pub(crate) mod status;
+pub(crate) mod tls_view;
+pub(crate) mod tokens;
+pub(crate) mod upgrade;
+pub(crate) mod view;
 mod visit;
 mod watched;
 
@@ -58,11 +58,11 @@ use crate::metrics::Exporter;
 use crate::metrics::recent_rates::Live;
 use crate::release::desk::Rollouts;
 
-pub use access::{Access, AccessError, AccessSettings, Address, BadToken, Role, TokenFile};
-pub use listen::{BindError, LeaveFile, Listener};
-pub use places::CONNECTIONS_MAX;
+pub(crate) use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
+pub(crate) use listen::{BindError, LeaveFile, Listener};
+pub(crate) use places::CONNECTIONS_MAX;
 use problem::Problem;
-pub use tokens::{Tokens, TokensFound, examine_tokens};
+pub(crate) use tokens::examine_tokens;
 
 /// What the API shows and changes.
 #[derive(Debug)]
@@ -105,7 +105,7 @@ impl Admin {
 }
 
 /// The API, for [`serve()`].
-pub fn router(admin: Arc<Admin>) -> Router {
+pub(crate) fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/v1/status", get(status::get))
         .route("/v1/services", get(services::list))

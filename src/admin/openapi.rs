@@ -48,11 +48,11 @@ use super::problem::Problem;
     modifiers(&Bearer),
     security(("token" = []), ())
 )]
-pub struct Document;
+pub(crate) struct Document;
 
 /// On what terms a change is made: `?dry_run` and `If-Match`.
 #[derive(Debug)]
-pub struct WriteTerms;
+pub(crate) struct WriteTerms;
 
 impl IntoParams for WriteTerms {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
@@ -70,7 +70,7 @@ impl IntoParams for WriteTerms {
 
 /// How calls are refused.
 #[derive(Debug)]
-pub struct Refusals;
+pub(crate) struct Refusals;
 
 impl IntoResponses for Refusals {
     fn responses() -> BTreeMap<String, RefOr<Response>> {
@@ -117,6 +117,6 @@ impl Modify for Bearer {
     tag = "probes",
     responses((status = 200, description = "This document", body = serde_json::Value), Refusals)
 )]
-pub async fn get() -> Json<utoipa::openapi::OpenApi> {
+pub(crate) async fn get() -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
 }

@@ -18,7 +18,7 @@ use super::visit::{Origin, Visit};
 use crate::stats::names::AdminRefused;
 
 /// Connections at a time, if there are descriptors for them: a fleet's scrapers, and every operator with a dashboard.
-pub const CONNECTIONS_MAX: usize = 256;
+pub(crate) const CONNECTIONS_MAX: usize = 256;
 
 /// Connections of one address that has shown nothing: a browser opens six, an office behind one address has some people
 /// who look at the same time.

@@ -15,7 +15,7 @@ use crate::control::unusable::Unusable;
 
 /// A refusal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Problem {
+pub(crate) struct Problem {
     /// What kind it is: `urn:pointsman:problem:` and a stable word.
     #[serde(rename = "type")]
     kind: String,
@@ -31,7 +31,7 @@ pub struct Problem {
 
 /// One problem of a call.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Item {
+pub(crate) struct Item {
     /// Where it is.
     #[serde(rename = "where")]
     place: String,
@@ -46,7 +46,7 @@ pub struct Item {
 impl Problem {
     /// A refusal with one problem, told by `detail`.
     #[must_use]
-    pub fn new(status: StatusCode, word: &str, detail: String) -> Self {
+    pub(crate) fn new(status: StatusCode, word: &str, detail: String) -> Self {
         let kind = format!("urn:pointsman:problem:{word}");
         let title = status.canonical_reason().unwrap_or("Error");
         Self { kind, title, status: status.as_u16(), detail, problems: Vec::new() }
@@ -55,7 +55,7 @@ impl Problem {
     /// A refusal because of `faults`, of which there is at least one. Wrong values weigh more than missing things,
     /// because they have to be mended first.
     #[must_use]
-    pub fn of_faults(faults: Vec<Fault>) -> Self {
+    pub(crate) fn of_faults(faults: Vec<Fault>) -> Self {
         let kind = faults.iter().map(|fault| fault.kind).max().unwrap_or(FaultKind::Invalid);
         let (status, word) = match kind {
             FaultKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),

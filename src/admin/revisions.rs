@@ -25,7 +25,7 @@ const PAGE_MAX: u32 = 500;
 
 /// A page of the audit trail.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct RevisionPage {
+pub(crate) struct RevisionPage {
     /// Newest first.
     revisions: Vec<RevisionView>,
     /// What to pass as `before` for the next page; none on the last one.
@@ -34,7 +34,7 @@ pub struct RevisionPage {
 
 /// A revision.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct RevisionView {
+pub(crate) struct RevisionView {
     /// Its number.
     revision: u64,
     /// When it was made.
@@ -67,7 +67,7 @@ pub struct RevisionView {
     ),
     responses((status = 200, description = "A page", body = RevisionPage), Refusals)
 )]
-pub async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<RevisionPage>, Problem> {
+pub(crate) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<RevisionPage>, Problem> {
     let mut faults = Vec::new();
     let parameters = query(&uri, &["limit", "before"], &mut faults);
     let mut number = |key: &str, most: u64| {
@@ -102,7 +102,7 @@ pub async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<Revi
     params(("revision" = u64, Path, description = "The number of the revision")),
     responses((status = 200, description = "The revision", body = RevisionView), Refusals)
 )]
-pub async fn one(
+pub(crate) async fn one(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
 ) -> Result<Json<RevisionView>, Problem> {

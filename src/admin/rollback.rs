@@ -15,7 +15,8 @@ use super::problem::Problem;
 
 /// What to go back to.
 #[derive(Debug, ToSchema)]
-pub struct RollbackBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct RollbackBody {
     /// The revision; without it, the last change of traffic is undone.
     pub to: Option<u64>,
     /// The services; without them, all.
@@ -45,7 +46,7 @@ pub struct RollbackBody {
     request_body(content = RollbackBody, content_type = "application/json", example = r#"{"to": 41, "services": ["shop"]}"#),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
-pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
+pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
     let body = call.body_of_a_move();
     let mut fields = call.fields(&body, Some(&["to", "services", "reason"]));

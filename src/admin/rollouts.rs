@@ -24,7 +24,8 @@ use super::problem::Problem;
 
 /// What is rolled out.
 #[derive(Debug, ToSchema)]
-pub struct StartBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct StartBody {
     /// The service; or `group`.
     pub service: Option<String>,
     /// The group of services; or `service`.
@@ -44,7 +45,8 @@ pub struct StartBody {
 /// `[services.NAME.rollout]`; `null` is the default. What is run or asked (`webhook`, `smoke`, `upgrade`, `undo`) comes from the
 /// config file only.
 #[derive(Debug, ToSchema)]
-pub struct PlanBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct PlanBody {
     /// `canary`, `blue_green` or `rolling`; the file has to have what the strategy runs.
     #[schema(example = "canary")]
     pub strategy: Option<String>,
@@ -77,7 +79,8 @@ pub struct PlanBody {
 
 /// Why.
 #[derive(Debug, ToSchema)]
-pub struct OrderBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct OrderBody {
     /// Why.
     pub reason: Option<String>,
     /// Of `promote` and `resume`: also if the version that gets more is known to have no usable endpoint; 409 otherwise.
@@ -86,7 +89,7 @@ pub struct OrderBody {
 
 /// A rollout that has begun; with a dry run, that would.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct StartAnswer {
+pub(crate) struct StartAnswer {
     /// The rollout.
     rollout: RolloutView,
     /// Whether this only tells what would happen.
@@ -97,7 +100,7 @@ pub struct StartAnswer {
 
 /// The rollouts that are known, newest first.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct RolloutList {
+pub(crate) struct RolloutList {
     /// Up to the last hundred.
     rollouts: Vec<RolloutView>,
 }
@@ -115,7 +118,7 @@ pub struct RolloutList {
     request_body(content = StartBody, content_type = "application/json", example = r#"{"service": "shop", "to": "v2", "plan": {"steps": [1, 10, 50, 100], "bake": "10m"}}"#),
     responses((status = 200, description = "Its first step is durable and in force", body = StartAnswer), Refusals)
 )]
-pub async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<StartAnswer>, Problem> {
+pub(crate) async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<StartAnswer>, Problem> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["service", "group", "to", "plan", FORCE, "reason"]));
     let reason = fields.reason();
@@ -152,7 +155,7 @@ pub async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Js
     tag = "rollouts",
     responses((status = 200, description = "Newest first", body = RolloutList), Refusals)
 )]
-pub async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<RolloutList>, Problem> {
+pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<RolloutList>, Problem> {
     Ok(Json(RolloutList { rollouts: admin.rollouts.list().await? }))
 }
 
@@ -168,7 +171,7 @@ pub async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<RolloutList>, 
     params(("id" = u64, Path, description = "Its number")),
     responses((status = 200, description = "The rollout", body = RolloutView), Refusals)
 )]
-pub async fn one(
+pub(crate) async fn one(
     State(admin): State<Arc<Admin>>,
     Segments(id): Segments<String>,
 ) -> Result<Json<RolloutView>, Problem> {
@@ -193,7 +196,7 @@ pub async fn one(
     request_body(content = OrderBody, content_type = "application/json", example = r#"{"reason": "seen enough"}"#),
     responses((status = 200, description = "The rollout after it, durable and in force", body = RolloutView), Refusals)
 )]
-pub async fn order(
+pub(crate) async fn order(
     State(admin): State<Arc<Admin>>,
     Segments((id, word)): Segments<(String, String)>,
     mut call: Call,

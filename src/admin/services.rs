@@ -16,7 +16,7 @@ use super::view::{Moment, ServiceView};
 
 /// All services.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ServiceList {
+pub(crate) struct ServiceList {
     /// The revision in force.
     revision: u64,
     /// In the order of the config.
@@ -31,7 +31,7 @@ pub struct ServiceList {
     tag = "state",
     responses((status = 200, description = "All services", body = ServiceList), Refusals)
 )]
-pub async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
+pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
     let table = admin.table();
     let at = moment(&admin);
     let shown = admin.exporter.sources().rollouts.borrow();
@@ -52,7 +52,7 @@ pub async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
     params(("service" = String, Path, description = "The service")),
     responses((status = 200, description = "The service", body = ServiceView), Refusals)
 )]
-pub async fn one(
+pub(crate) async fn one(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
 ) -> Result<Tagged<ServiceView>, Problem> {

@@ -38,7 +38,7 @@ const REASON: &str = "reason";
     request_body(content = BTreeMap<String, f64>, content_type = "application/json", example = r#"{"v1": 90, "v2": 10}"#),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
-pub async fn put_one(
+pub(crate) async fn put_one(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
     mut call: Call,
@@ -73,7 +73,7 @@ pub async fn put_one(
     ),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
-pub async fn put_many(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
+pub(crate) async fn put_many(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
     let table = admin.table();
     let body = call.body_of_a_move();
     let mut fields = call.fields(&body, None);

@@ -25,7 +25,7 @@ use super::view::ServiceView;
 
 /// The state of the proxy.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Status {
+pub(crate) struct Status {
     /// The version of the program.
     version: &'static str,
     /// Whether requests should be sent to it.
@@ -62,7 +62,7 @@ pub struct Status {
 
 /// Where revisions are kept.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct StateView {
+pub(crate) struct StateView {
     /// The file.
     path: String,
     /// Why changes cannot be written: the last one could not, or the store was read-only at the start; none when they can.
@@ -73,7 +73,7 @@ pub struct StateView {
 
 /// The logs.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct LogsView {
+pub(crate) struct LogsView {
     /// The process's own.
     process: LogView,
     /// The access log; none when it is off.
@@ -82,7 +82,7 @@ pub struct LogsView {
 
 /// A log.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct LogView {
+pub(crate) struct LogView {
     /// Lines that were lost since the start: they found no room, or could not be written.
     lost: u64,
     /// Why the last write failed; none when it was good.
@@ -91,7 +91,7 @@ pub struct LogView {
 
 /// The tokens of the admin API.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct TokensView {
+pub(crate) struct TokensView {
     /// Whether their files as they are now are in use.
     good: bool,
     /// Why they are not.
@@ -102,7 +102,7 @@ pub struct TokensView {
 
 /// The config file.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ConfigView {
+pub(crate) struct ConfigView {
     /// The file; none when there is none.
     path: Option<String>,
     /// When it was last read.
@@ -127,7 +127,7 @@ pub struct ConfigView {
     tag = "state",
     responses((status = 200, description = "The state of the proxy", body = Status), Refusals)
 )]
-pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Problem> {
+pub(crate) async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Problem> {
     let facts = admin.handle.facts().await?;
     let table = admin.table();
     let sources = admin.exporter.sources();
@@ -162,7 +162,7 @@ pub async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Prob
 
 /// A thread or a task that must live.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct PartView {
+pub(crate) struct PartView {
     /// Its name.
     name: String,
     /// `running`, `down` (it has ended, and is begun again) or `stalled` (it makes no progress).

@@ -9,7 +9,7 @@ use super::revisions::timestamp;
 
 /// TLS of a listener, the admin API or a version.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct TlsView {
+pub(crate) struct TlsView {
     /// Where the config has it, such as `listeners.public.tls`.
     place: String,
     /// Whether the files as they are now are in use.
@@ -24,7 +24,7 @@ pub struct TlsView {
 
 /// A certificate.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct CertificateView {
+pub(crate) struct CertificateView {
     /// Its common name, or else its first host.
     name: String,
     /// The hosts that it is for.

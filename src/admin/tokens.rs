@@ -33,7 +33,7 @@ pub struct Tokens {
 
 /// What is in the files of tokens.
 #[derive(Debug, Default)]
-pub struct TokensFound {
+pub(crate) struct TokensFound {
     /// What is wrong.
     pub bad: Vec<BadToken>,
     /// What their owners should know: the name of the token and a text.
@@ -106,7 +106,7 @@ impl fmt::Debug for Tokens {
 
 /// Reads the files of tokens only to say what is in them.
 #[must_use]
-pub fn examine_tokens(files: &[TokenFile]) -> TokensFound {
+pub(crate) fn examine_tokens(files: &[TokenFile]) -> TokensFound {
     let (tokens, bad) = read(files);
     let warnings = tokens.into_iter().filter_map(|token| Some((token.name.to_string(), token.warning?)));
     TokensFound { warnings: warnings.collect(), bad }

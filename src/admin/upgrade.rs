@@ -17,14 +17,15 @@ use super::problem::Problem;
 
 /// Why.
 #[derive(Debug, ToSchema)]
-pub struct UpgradeBody {
+#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+pub(crate) struct UpgradeBody {
     /// Why; for the log.
     pub reason: Option<String>,
 }
 
 /// The process that has taken over.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct UpgradeAnswer {
+pub(crate) struct UpgradeAnswer {
     /// Its id.
     process: u32,
 }
@@ -41,7 +42,7 @@ pub struct UpgradeAnswer {
     request_body(content = UpgradeBody, content_type = "application/json", example = r#"{"reason": "1.2.0"}"#),
     responses((status = 200, description = "The new process answers; the old one ends its requests", body = UpgradeAnswer), Refusals)
 )]
-pub async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<UpgradeAnswer>, Problem> {
+pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<UpgradeAnswer>, Problem> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["reason"]));
     let reason = fields.reason();

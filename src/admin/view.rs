@@ -18,7 +18,7 @@ use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Version, Weight
 
 /// A service: what it is, what its traffic is, and what happens to it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct ServiceView {
+pub(crate) struct ServiceView {
     /// Its name.
     name: String,
     /// Its hosts; none: any.
@@ -46,7 +46,7 @@ pub struct ServiceView {
 
 /// A version.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct VersionView {
+pub(crate) struct VersionView {
     /// Its name.
     name: String,
     /// Its weight, in per cent.
@@ -76,7 +76,7 @@ pub struct VersionView {
 
 /// What happened to a version in the last seconds.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct RecentView {
+pub(crate) struct RecentView {
     /// How many seconds.
     seconds: f64,
     /// Requests.
@@ -105,7 +105,7 @@ pub struct RecentView {
 
 /// An endpoint.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct EndpointView {
+pub(crate) struct EndpointView {
     /// Its address; of a name that stands for nothing yet, the name.
     address: String,
     /// The name that stands for it.
@@ -126,7 +126,7 @@ pub struct EndpointView {
 
 /// The moment of a look, on both clocks.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Tokio's clock.
     pub now: Instant,
     /// Milliseconds on the process's clock.
@@ -136,7 +136,7 @@ pub struct Moment {
 impl ServiceView {
     /// How `service` looks at this moment.
     #[must_use]
-    pub fn of(service: &Service, live: &Live, at: Moment) -> Self {
+    pub(crate) fn of(service: &Service, live: &Live, at: Moment) -> Self {
         let spec = &service.spec;
         let shares = shares(service, |version| version.availability(at.now_ms));
         let versions = service.versions.iter().zip(shares);
@@ -160,7 +160,7 @@ impl ServiceView {
 
     /// The same with its rollout, if one of `shown` is.
     #[must_use]
-    pub fn with_rollout(self, shown: &[Shown]) -> Self {
+    pub(crate) fn with_rollout(self, shown: &[Shown]) -> Self {
         let rollout = shown.iter().rfind(|shown| shown.service == self.name).and_then(|shown| shown.brief.clone());
         Self { rollout, ..self }
     }
@@ -249,19 +249,19 @@ fn ratio(part: u64, all: u64) -> f64 {
 
 /// Weights in per cent, by version.
 #[must_use]
-pub fn percents(weights: &Weights) -> BTreeMap<String, f64> {
+pub(crate) fn percents(weights: &Weights) -> BTreeMap<String, f64> {
     weights.iter().map(|(name, weight)| (name.to_string(), weight.percent())).collect()
 }
 
 /// Per cent of a ratio, to three decimals: a slot is the finest there is.
 #[must_use]
-pub fn percent(ratio: f64) -> f64 {
+pub(crate) fn percent(ratio: f64) -> f64 {
     (ratio * 100_000.0).round() / 1_000.0
 }
 
 /// A source of keys as the config writes it.
 #[must_use]
-pub fn key_source(source: &KeySource) -> String {
+pub(crate) fn key_source(source: &KeySource) -> String {
     match source {
         KeySource::Header(name) => format!("header:{name}"),
         KeySource::Cookie(name) => format!("cookie:{name}"),

@@ -40,7 +40,6 @@ pub(crate) fn worker(
             idle_max: proxy.upstream_idle_max,
         },
         edit: EditSettings::new(proxy.via.as_str(), process, proxy.refuse_loops, proxy.revision_header),
-        target_bytes_max: proxy.target_bytes_max,
         head_bytes_max: proxy.head_bytes_max,
         headers_max: proxy.headers_max,
         response_heads: HeadLimits {

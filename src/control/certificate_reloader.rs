@@ -23,7 +23,7 @@ use crate::admin::Access;
 const GLANCE_TOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Watches the files of all sides, and those of tokens.
-pub struct Renewal {
+pub(crate) struct Renewal {
     sides: Arc<Sides>,
     access: Arc<Access>,
     settle: Settle<Vec<Option<Identity>>>,
@@ -48,12 +48,12 @@ struct Look {
 impl Renewal {
     /// Will watch.
     #[must_use]
-    pub fn new(sides: Arc<Sides>, access: Arc<Access>) -> Self {
+    pub(crate) fn new(sides: Arc<Sides>, access: Arc<Access>) -> Self {
         Self { sides, access, settle: Settle::new(Instant::now()) }
     }
 
     /// Reloads on changes, on `hangup` and now and then until `shutdown` ends.
-    pub async fn run(&mut self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
+    pub(crate) async fn run(&mut self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
         // A look that a file system does not answer must not keep the process from ending.
         tokio::select! {
             () = shutdown => {}

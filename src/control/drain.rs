@@ -15,7 +15,7 @@ const POLL: Duration = Duration::from_millis(10);
 ///
 /// Nothing in flight has to be seen twice in a row: a worker that drew an endpoint right before it was drained has not
 /// counted its request in at the first look.
-pub async fn wait(endpoints: &[Arc<EndpointStats>], longest: Duration) -> u32 {
+pub(crate) async fn wait(endpoints: &[Arc<EndpointStats>], longest: Duration) -> u32 {
     let until = Instant::now() + longest;
     let mut idle_before = false;
     loop {

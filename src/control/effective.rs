@@ -9,7 +9,7 @@ use crate::table::{Availability, Service, Takeover, Version};
 
 /// What a version really gets.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Share {
+pub(crate) struct Share {
     /// Share of the split's requests, 0 to 1.
     pub ratio: f64,
     /// Why it is not the configured one, if it is not.
@@ -18,7 +18,7 @@ pub struct Share {
 
 /// The shares of the versions of `service`, in their order.
 #[must_use]
-pub fn shares(service: &Service, available: impl Fn(&Version) -> Availability) -> Vec<Share> {
+pub(crate) fn shares(service: &Service, available: impl Fn(&Version) -> Availability) -> Vec<Share> {
     let takeovers: Vec<_> = service.versions.iter().map(|version| available(version).takeover()).collect();
     let with_weight = || service.versions.iter().zip(&takeovers).filter(|(version, _)| version.weight.slots() > 0);
     let sum = |of: Option<Takeover>| -> f64 {

@@ -16,7 +16,7 @@ use super::fault::{Fault, FaultKind, one_of};
 ///
 /// # Errors
 /// The problem, if there is one.
-pub fn plan(
+pub(crate) fn plan(
     state: &State,
     service: &Name,
     (version, address): (&Name, &EndpointAddress),

@@ -76,7 +76,7 @@ impl Fault {
 
 /// An error with all of its causes, for an answer or a line of the log.
 #[must_use]
-pub fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -94,7 +94,7 @@ fn quoted(what: &str, name: &str) -> String {
 
 /// `one of v1, v2`, cut after twenty names.
 #[must_use]
-pub fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
+pub(crate) fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
     let mut known = known.peekable();
     if known.peek().is_none() {
         return "none: the config has none".to_owned();

@@ -14,7 +14,7 @@ use super::change::{Action, Planned, State, versions};
 
 /// Works out what the services of a file come to. There are no problems left that a file could have.
 #[must_use]
-pub fn plan(state: &State, specs: &[Arc<ServiceSpec>]) -> Planned {
+pub(crate) fn plan(state: &State, specs: &[Arc<ServiceSpec>]) -> Planned {
     let next = specs.iter().map(|spec| (spec.name.clone(), traffic(state, spec)));
     let news = specs.iter().filter(|spec| state.intent.get(&spec.name) != Some(&spec.split));
     let intent: BTreeMap<_, _> = news.map(|spec| (spec.name.clone(), spec.split.clone())).collect();
@@ -48,7 +48,7 @@ fn has_version(spec: &ServiceSpec, name: &Name) -> bool {
 /// Whether two splits give the same. Versions with weight 0 do not count: adding one to the file must not touch what
 /// is running.
 #[must_use]
-pub fn same_split(a: &Weights, b: &Weights) -> bool {
+pub(crate) fn same_split(a: &Weights, b: &Weights) -> bool {
     let nonzero = |weights: &Weights| -> Vec<(Name, Weight)> {
         let given = weights.iter().filter(|(_, weight)| *weight != Weight::ZERO);
         given.map(|(name, weight)| (name.clone(), weight)).collect()

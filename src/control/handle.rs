@@ -17,7 +17,7 @@ use super::unusable::Unusable;
 pub(crate) const CALLS_MAX: usize = 64;
 
 /// The author of what the config file changes.
-pub const FILE_AUTHOR: &str = "file";
+pub(crate) const FILE_AUTHOR: &str = "file";
 
 /// Asks the writer.
 #[derive(Clone, Debug)]

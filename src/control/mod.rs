@@ -15,30 +15,28 @@
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
 //! flush would stop whoever only wants to look.
 
-pub mod certificate_reloader;
-pub mod change;
-pub mod difference;
-pub mod drain;
-pub mod effective;
-pub mod endpoint;
-pub mod fault;
-pub mod file;
-pub mod files;
-pub mod handle;
-pub mod hold;
-pub mod publish;
-pub mod rollback;
-pub mod rollout_change;
-pub mod store;
-pub mod table_reclaimer;
-pub mod unusable;
-pub mod upgrade;
-pub mod upkeep;
-pub mod watch;
-pub mod writer;
+pub(crate) mod certificate_reloader;
+pub(crate) mod change;
+pub(crate) mod difference;
+pub(crate) mod drain;
+pub(crate) mod effective;
+pub(crate) mod endpoint;
+pub(crate) mod fault;
+pub(crate) mod file;
+pub(crate) mod files;
+pub(crate) mod handle;
+pub(crate) mod hold;
+pub(crate) mod publish;
+pub(crate) mod rollback;
+pub(crate) mod rollout_change;
+pub(crate) mod store;
+pub(crate) mod table_reclaimer;
+pub(crate) mod unusable;
+pub(crate) mod upgrade;
+pub(crate) mod upkeep;
+pub(crate) mod watch;
+pub(crate) mod writer;
 
-pub use change::{Action, Change, State};
-pub use fault::{Fault, FaultKind};
-pub use handle::{Applied, ApplyError, ChangeRequest, Handle};
-pub use store::Store;
-pub use writer::Writer;
+pub(crate) use handle::{ApplyError, Handle};
+pub(crate) use store::Store;
+pub(crate) use writer::Writer;

@@ -14,7 +14,7 @@ pub type Published = Arc<ArcSwap<Table>>;
 
 /// The writer's end. It cannot be cloned: there is one writer.
 #[derive(Debug)]
-pub struct Publisher {
+pub(crate) struct Publisher {
     published: Published,
     changes: watch::Sender<()>,
     /// Where tables are freed; none: where they are let go of.
@@ -24,33 +24,33 @@ pub struct Publisher {
 impl Publisher {
     /// Publishes a first table.
     #[must_use]
-    pub fn new(table: Table) -> Self {
+    pub(crate) fn new(table: Table) -> Self {
         let published = Arc::new(ArcSwap::from_pointee(table));
         Self { published, changes: watch::Sender::default(), retired: None }
     }
 
     /// The readers' end.
     #[must_use]
-    pub fn published(&self) -> Published {
+    pub(crate) fn published(&self) -> Published {
         Arc::clone(&self.published)
     }
 
     /// Told after each table that is put in force: for what does not wait for a request.
     #[must_use]
-    pub fn changes(&self) -> watch::Receiver<()> {
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
         self.changes.subscribe()
     }
 
     /// Where tables go from now on when they are replaced, to be freed.
     #[must_use]
-    pub fn retired(&mut self) -> Retired {
+    pub(crate) fn retired(&mut self) -> Retired {
         let (sender, retired) = Retired::new();
         self.retired = Some(sender);
         retired
     }
 
     /// Puts `table` in force: every request that begins after this returns is routed by it.
-    pub fn publish(&self, table: Table) {
+    pub(crate) fn publish(&self, table: Table) {
         let before = self.published.swap(Arc::new(table));
         if let Some(retired) = &self.retired {
             // One that nobody takes is freed here.
@@ -61,7 +61,7 @@ impl Publisher {
 
     /// The table in force.
     #[must_use]
-    pub fn table(&self) -> Arc<Table> {
+    pub(crate) fn table(&self) -> Arc<Table> {
         self.published.load_full()
     }
 }

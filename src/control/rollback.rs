@@ -15,7 +15,7 @@ use super::fault::{Fault, FaultKind, one_of};
 ///
 /// # Errors
 /// [`PlanError`] when there is nothing to undo, the revision is not there, or it needs a version that is gone.
-pub fn plan<H: History>(
+pub(crate) fn plan<H: History>(
     state: &State,
     history: &H,
     to: Option<u64>,

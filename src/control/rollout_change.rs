@@ -81,7 +81,7 @@ pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
 
 /// Whether two splits give the same to everybody; who gets nothing may be left out.
 #[must_use]
-pub fn same(one: &Weights, other: &Weights) -> bool {
+pub(crate) fn same(one: &Weights, other: &Weights) -> bool {
     let given = |weights: &Weights| -> BTreeMap<Name, u32> {
         weights.iter().filter(|(_, weight)| weight.slots() > 0).map(|(name, w)| (name.clone(), w.slots())).collect()
     };

@@ -16,7 +16,7 @@ use crate::table::Table;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Where tables go when they are replaced.
-pub type Sender = mpsc::UnboundedSender<Arc<Table>>;
+pub(crate) type Sender = mpsc::UnboundedSender<Arc<Table>>;
 
 /// Tables that requests which began under them may still have.
 #[derive(Debug)]

@@ -63,7 +63,7 @@ impl Unusable {
 
 /// The versions because of which `change` should not be made, which turns the table `before` into `after`.
 #[must_use]
-pub fn of_change<'n>(
+pub(crate) fn of_change<'n>(
     change: &Change,
     (before, after): (&Table, &Table),
     services: impl IntoIterator<Item = &'n Name>,

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where the outcome of an upgrade goes.
-pub type Answer = oneshot::Sender<Result<Successor, UpgradeError>>;
+pub(crate) type Answer = oneshot::Sender<Result<Successor, UpgradeError>>;
 
 /// The process that has taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,7 +11,7 @@ use super::handle::Handle;
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Asks the writer to look, until `shutdown` ends or there is none.
-pub async fn run(handle: Handle, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn run(handle: Handle, shutdown: impl Future<Output = ()>) {
     let mut looks = interval(LOOK_INTERVAL);
     looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     tokio::pin!(shutdown);

@@ -44,7 +44,7 @@ pub struct FileContent {
 }
 
 /// Text to content, or everything that is wrong with it, a line each.
-pub type Read = Arc<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
+pub(crate) type Read = Arc<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
 
 /// What is known of the config file.
 #[derive(Clone, Debug, PartialEq, Eq)]

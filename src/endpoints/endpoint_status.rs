@@ -5,7 +5,7 @@ use crate::table::{Endpoint, HostPort};
 
 /// A word, and what else there is to say.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Words {
+pub(crate) struct Words {
     /// `ready`, `drained`, `unhealthy`, `paused`, `ejected` or `untried`.
     pub state: &'static str,
     /// Why, or until when.
@@ -14,7 +14,7 @@ pub struct Words {
 
 /// Where `endpoint` stands at `now_ms`, and the name that it is drained with, if it is. What an operator said comes first.
 #[must_use]
-pub fn words(endpoint: &Endpoint, drained_with: Option<&HostPort>, now_ms: u64) -> Words {
+pub(crate) fn words(endpoint: &Endpoint, drained_with: Option<&HostPort>, now_ms: u64) -> Words {
     if endpoint.drained {
         let left = endpoint.stats.in_flight();
         let left = (left > 0).then(|| format!("draining, {left} in flight"));

@@ -13,13 +13,13 @@
 //! and its result decides alone, as in HAProxy and Envoy; after that it takes `fall` failures or `rise` successes in a
 //! row.
 
-pub mod endpoint_status;
+pub(crate) mod endpoint_status;
 mod outliers;
-pub mod probe;
+pub(crate) mod probe;
 mod reconnect;
-pub mod resolve;
+pub(crate) mod resolve;
 mod slow_start;
-pub mod streak;
+pub(crate) mod streak;
 mod tasks;
 
 use std::sync::Arc;
@@ -36,7 +36,7 @@ use outliers::Outliers;
 use reconnect::Reconnects;
 use tasks::Tasks;
 
-pub use tasks::CHECKS_MAX;
+pub(crate) use tasks::CHECKS_MAX;
 
 /// How often a new table is looked for (a check that begins so much later is not missed), and endpoints that are paused are
 /// tried.
@@ -44,12 +44,12 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// Zero of the process's clock of milliseconds.
 #[derive(Clone, Copy, Debug)]
-pub struct Clock(pub Instant);
+pub(crate) struct Clock(pub Instant);
 
 impl Clock {
     /// Milliseconds since then.
     #[must_use]
-    pub fn now_ms(self) -> u64 {
+    pub(crate) fn now_ms(self) -> u64 {
         u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
     }
 }
@@ -57,7 +57,7 @@ impl Clock {
 /// Looks after the endpoints of the table in force until `shutdown` ends. `random` spreads the checks; `clients` is how
 /// TLS is spoken with endpoints. Up to `max` checks are under way at a time, and as many tries of paused endpoints: each
 /// holds a descriptor.
-pub async fn run(
+pub(crate) async fn run(
     published: Published,
     clients: Arc<Clients>,
     (clock, random): (Clock, StdRng),

@@ -24,7 +24,7 @@ const AGENT: &str = concat!("pointsman-health/", env!("CARGO_PKG_VERSION"));
 
 /// How an endpoint is asked.
 #[derive(Clone, Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     /// Where it is.
     pub address: SocketAddr,
     /// The `Host` unless the spec has one.
@@ -37,7 +37,7 @@ pub struct Probe {
 
 /// What a version says of its checks.
 #[derive(Clone, PartialEq, Debug)]
-pub struct ProbeSpec {
+pub(crate) struct ProbeSpec {
     /// What is asked and wanted.
     pub health: Arc<HealthSpec>,
     /// What its endpoints speak.
@@ -49,7 +49,7 @@ pub struct ProbeSpec {
 impl ProbeSpec {
     /// That of a version; `None` if it is not checked.
     #[must_use]
-    pub fn of(version: &VersionSpec) -> Option<Self> {
+    pub(crate) fn of(version: &VersionSpec) -> Option<Self> {
         let health = version.health.clone()?;
         Some(Self { health, protocol: version.protocol, tls: version.tls.clone() })
     }
@@ -57,7 +57,7 @@ impl ProbeSpec {
 
 /// How a check failed.
 #[derive(Debug, thiserror::Error)]
-pub enum ProbeError {
+pub(crate) enum ProbeError {
     /// No answer.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
@@ -72,13 +72,13 @@ pub enum ProbeError {
 impl ProbeError {
     /// Whether it is for want of descriptors or ports of our own, and says nothing of the endpoint.
     #[must_use]
-    pub fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         matches!(self, Self::Exchange(ExchangeError::Connect(error)) if shortage::is_own(error))
     }
 
     /// The error and its causes, on one line: what an operator sees of it.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         chain(self)
     }
 }
@@ -88,7 +88,7 @@ impl Probe {
     ///
     /// # Errors
     /// [`ProbeError`] unless a wanted answer comes in time.
-    pub async fn ask(&self) -> Result<(), ProbeError> {
+    pub(crate) async fn ask(&self) -> Result<(), ProbeError> {
         let health = &self.spec.health;
         let asked = timeout(health.timeout, self.status()).await;
         let status = asked.map_err(|_late| ProbeError::Timeout(health.timeout))??;

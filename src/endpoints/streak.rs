@@ -2,7 +2,7 @@
 
 /// The last checks of an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub struct Streak {
+pub(crate) struct Streak {
     rise: u32,
     fall: u32,
     /// The verdict; none before the first check.
@@ -13,7 +13,7 @@ pub struct Streak {
 
 /// What a check says of an endpoint, in the light of those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It may take requests.
     Fit,
     /// It must not.
@@ -23,12 +23,12 @@ pub enum Verdict {
 impl Streak {
     /// No check yet.
     #[must_use]
-    pub fn new(rise: u32, fall: u32) -> Self {
+    pub(crate) fn new(rise: u32, fall: u32) -> Self {
         Self { rise, fall, fit: None, against: 0 }
     }
 
     /// Takes a result. Returns the verdict if it is another one than before.
-    pub fn note(&mut self, passed: bool) -> Option<Verdict> {
+    pub(crate) fn note(&mut self, passed: bool) -> Option<Verdict> {
         let needed = match self.fit {
             None => 1,
             Some(fit) if fit == passed => {

@@ -23,7 +23,7 @@ use super::streak::{Streak, Verdict};
 
 /// Checks under way at one time, over all endpoints, if there are descriptors for them: each holds one. Endpoints that hang hold theirs for their
 /// timeout; the others wait, and their own time begins after that.
-pub const CHECKS_MAX: usize = 256;
+pub(crate) const CHECKS_MAX: usize = 256;
 
 /// An endpoint of a version of a service.
 type Key = (Name, Name, SocketAddr);

@@ -10,7 +10,7 @@ use crate::message::Headers;
 use crate::message::names::DATE;
 
 /// Writes the head of a request with a target in origin form. The framing headers are the caller's.
-pub fn write_request(outbox: &mut Outbox, method: &Method, target: &[u8], headers: &Headers) {
+pub(crate) fn write_request(outbox: &mut Outbox, method: &Method, target: &[u8], headers: &Headers) {
     let out = outbox.small();
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
@@ -27,7 +27,7 @@ pub fn write_request(outbox: &mut Outbox, method: &Method, target: &[u8], header
 /// Writes the head of an answer, with a `date` (such as `Sat, 21 Nov 2026 12:00:00 GMT`) if it has none (RFC 9110, 6.6.1), and
 /// `framing`, whole lines that are not among them. Always HTTP/1.1: the version is the server's, not the client's (RFC
 /// 9110, 2.5).
-pub fn write_response(
+pub(crate) fn write_response(
     outbox: &mut Outbox,
     status: StatusCode,
     headers: &Headers,
@@ -55,7 +55,7 @@ pub fn write_response(
 }
 
 /// Writes the head of an interim answer (RFC 9110, 15.2), which is all of it: no date, no framing.
-pub fn write_interim(outbox: &mut Outbox, status: StatusCode, headers: &Headers) {
+pub(crate) fn write_interim(outbox: &mut Outbox, status: StatusCode, headers: &Headers) {
     let out = outbox.small();
     for part in [&b"HTTP/1.1 "[..], status.as_str().as_bytes(), b" "] {
         out.extend_from_slice(part);
@@ -76,7 +76,7 @@ fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
 
 /// Frames a body that is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum BodyEncoder {
+pub(crate) enum BodyEncoder {
     /// So many bytes have to follow, without more framing.
     Length(u64),
     /// In chunks.
@@ -89,14 +89,14 @@ pub enum BodyEncoder {
 /// else: it has to be closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the body is not as long as its head said")]
-pub struct WrongLength;
+pub(crate) struct WrongLength;
 
 impl BodyEncoder {
     /// Puts `data` into the outbox, which has to have [room](Outbox::has_room).
     ///
     /// # Errors
     /// [`WrongLength`] when it is more than was announced; nothing of it is written then.
-    pub fn data(&mut self, outbox: &mut Outbox, data: Bytes) -> Result<(), WrongLength> {
+    pub(crate) fn data(&mut self, outbox: &mut Outbox, data: Bytes) -> Result<(), WrongLength> {
         match self {
             Self::Length(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(WrongLength)?;
@@ -118,7 +118,7 @@ impl BodyEncoder {
     ///
     /// # Errors
     /// [`WrongLength`] when it is less than was announced.
-    pub fn end(&mut self, outbox: &mut Outbox, trailers: Option<&HeaderMap>) -> Result<(), WrongLength> {
+    pub(crate) fn end(&mut self, outbox: &mut Outbox, trailers: Option<&HeaderMap>) -> Result<(), WrongLength> {
         match self {
             Self::Length(0) | Self::UntilClose => Ok(()),
             Self::Length(_) => Err(WrongLength),

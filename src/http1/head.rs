@@ -13,7 +13,7 @@ use httparse::{Error as ParseError, Header, Status};
 use crate::message::{self, Headers, Present, RequestTarget, Span};
 
 /// The most header lines that are parsed, whatever the limits say; a bound of the stack.
-pub const HEADERS_MAX: usize = 256;
+pub(crate) const HEADERS_MAX: usize = 256;
 
 /// How large a head may be.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -196,7 +196,7 @@ fn place_in(whole: &[u8], part: &[u8]) -> (usize, usize) {
 ///
 /// # Errors
 /// When it cannot become one, or is too large.
-pub fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Request>, HeadError> {
+pub(crate) fn request(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<Request>, HeadError> {
     let read = match any_request(bytes, bytes, limits) {
         // The parser of lines wants targets to be UTF-8.
         Err(HeadError::Target) => {
@@ -264,7 +264,11 @@ fn with_plain_target(bytes: &[u8]) -> Option<Vec<u8>> {
 ///
 /// # Errors
 /// When it cannot become one, or is too large.
-pub fn response(bytes: &mut BytesMut, to_head: bool, limits: HeadLimits) -> Result<Option<ResponseHead>, HeadError> {
+pub(crate) fn response(
+    bytes: &mut BytesMut,
+    to_head: bool,
+    limits: HeadLimits,
+) -> Result<Option<ResponseHead>, HeadError> {
     if bytes.is_empty() {
         return Ok(None);
     }

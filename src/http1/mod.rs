@@ -15,22 +15,22 @@
 //! - [`inbox`]: what was read and not used yet. Its memory, and that of the outbox, is [lent](spare) from one connection to the
 //!   next.
 
-pub mod body;
-pub mod chunks;
-pub mod encode;
-pub mod head;
-pub mod inbox;
-pub mod outbox;
+pub(crate) mod body;
+pub(crate) mod chunks;
+pub(crate) mod encode;
+pub(crate) mod head;
+pub(crate) mod inbox;
+pub(crate) mod outbox;
 mod spare;
-pub mod trailers;
-pub mod turn;
+pub(crate) mod trailers;
+pub(crate) mod turn;
 
-pub use body::{BodyDecoder, Broken, Piece};
-pub use encode::{BodyEncoder, write_interim, write_request, write_response};
-pub use head::{BodyLength, HeadError, HeadLimits, Request, ResponseHead};
-pub use inbox::Inbox;
-pub use outbox::Outbox;
-pub use trailers::Announced;
+pub(crate) use body::{BodyDecoder, Broken, Piece};
+pub(crate) use encode::{BodyEncoder, write_interim, write_request, write_response};
+pub(crate) use head::{BodyLength, HeadError, HeadLimits, Request, ResponseHead};
+pub(crate) use inbox::Inbox;
+pub(crate) use outbox::Outbox;
+pub(crate) use trailers::Announced;
 
 #[cfg(test)]
 mod tests;

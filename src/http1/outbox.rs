@@ -21,7 +21,7 @@ const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes to write, in order: small ones, a large part, and what ends it.
 #[derive(Debug, Default)]
-pub struct Outbox {
+pub(crate) struct Outbox {
     small: Vec<u8>,
     /// How many of the small ones are written.
     sent: usize,
@@ -34,7 +34,7 @@ pub struct Outbox {
 impl Outbox {
     /// Where to put small parts. What is large has to be [written](Self::poll_flush) before; see
     /// [`has_room`](Self::has_room).
-    pub fn small(&mut self) -> &mut Vec<u8> {
+    pub(crate) fn small(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.large.is_empty() && self.after.is_empty(), "a large part is in the way");
         if self.small.capacity() == 0 {
             self.small = spare::take_writing();
@@ -44,24 +44,24 @@ impl Outbox {
 
     /// Whether nothing waits.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub(crate) fn is_empty(&self) -> bool {
         self.sent == self.small.len() && self.large.is_empty() && self.after.is_empty()
     }
 
     /// How many bytes have been written, ever: who saw the number before knows whether anything went out since.
     #[must_use]
-    pub fn written(&self) -> u64 {
+    pub(crate) fn written(&self) -> u64 {
         self.written
     }
 
     /// Whether more may be put in before the next flush.
     #[must_use]
-    pub fn has_room(&self) -> bool {
+    pub(crate) fn has_room(&self) -> bool {
         self.large.is_empty() && self.after.is_empty() && self.small.len() < SMALL_BYTES_MAX
     }
 
     /// Puts a part in, and `after`, which ends it.
-    pub fn push(&mut self, part: Bytes, after: &'static [u8]) {
+    pub(crate) fn push(&mut self, part: Bytes, after: &'static [u8]) {
         if part.len() < LARGE_BYTES_MIN {
             let small = self.small();
             small.extend_from_slice(&part);
@@ -75,7 +75,11 @@ impl Outbox {
     ///
     /// # Errors
     /// When the connection takes no more.
-    pub fn poll_flush<S: AsyncWrite + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_flush<S: AsyncWrite + Unpin>(
+        &mut self,
+        stream: &mut S,
+        cx: &mut Context<'_>,
+    ) -> Poll<io::Result<()>> {
         while !self.is_empty() {
             let small = &self.small[self.sent..];
             let written = if self.large.is_empty() && self.after.is_empty() {

@@ -12,12 +12,12 @@ use crate::message::names::TRAILER;
 
 /// The names that a head announces.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct Announced(Vec<HeaderName>);
+pub(crate) struct Announced(Vec<HeaderName>);
 
 impl Announced {
     /// Those of `headers`; lines that are no text announce nothing.
     #[must_use]
-    pub fn by(headers: &Headers) -> Self {
+    pub(crate) fn by(headers: &Headers) -> Self {
         let lines = headers
             .get_all(TRAILER)
             .filter(|line| line.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace()));
@@ -27,7 +27,7 @@ impl Announced {
 
     /// Those of `trailers` that were announced.
     #[must_use]
-    pub fn of(&self, mut trailers: HeaderMap) -> HeaderMap {
+    pub(crate) fn of(&self, mut trailers: HeaderMap) -> HeaderMap {
         // Both may be a hundred, and more.
         let announced: HashSet<_> = self.0.iter().collect();
         let others: Vec<_> = trailers.keys().filter(|name| !announced.contains(name)).cloned().collect();

@@ -16,10 +16,10 @@ use tokio::time::Sleep;
 
 /// What one of the 128 parts of a turn may bring: with its whole turn, a task reads twice the window of a stream of HTTP/2,
 /// or twice what the codec of HTTP/1.1 takes at once.
-pub const BYTES_PER_PART: usize = 1024;
+pub(crate) const BYTES_PER_PART: usize = 1024;
 
 /// Charges for a read that brought so many bytes; the socket has charged for one part already.
-pub fn charge(bytes: usize, cx: &mut Context<'_>) {
+pub(crate) fn charge(bytes: usize, cx: &mut Context<'_>) {
     for _ in 0..bytes / BYTES_PER_PART {
         match poll_proceed(cx) {
             Poll::Ready(part) => part.made_progress(),
@@ -30,7 +30,7 @@ pub fn charge(bytes: usize, cx: &mut Context<'_>) {
 }
 
 /// Whether `timer` is over, also when the turn is.
-pub fn heard(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn heard(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
     Pin::new(&mut unconstrained(timer)).poll(cx)
 }
 

@@ -12,12 +12,12 @@
 //! What must stay true: nothing in here blocks or panics in a thread that says something; the thread that writes says
 //! nothing itself, so that it cannot feed itself.
 
-pub mod losses;
-pub mod queue;
-pub mod sink;
-pub mod subscriber;
+pub(crate) mod losses;
+pub(crate) mod queue;
+pub(crate) mod sink;
+pub(crate) mod subscriber;
 
-pub use losses::Losses;
-pub use queue::{Format, Log};
-pub use sink::Sink;
-pub use subscriber::start;
+pub(crate) use losses::Losses;
+pub(crate) use queue::{Format, Log};
+pub(crate) use sink::Sink;
+pub(crate) use subscriber::start;

@@ -26,7 +26,7 @@ const FEEDING: [&str; 4] = ["mio", "inotify", "notify", "notify_types"];
 ///
 /// # Errors
 /// When the system has no thread or no descriptor.
-pub fn start(format: Format, part: Part) -> io::Result<Log> {
+pub(crate) fn start(format: Format, part: Part) -> io::Result<Log> {
     let stderr = io::stderr();
     // A descriptor of its own: the stream of the standard library has a lock, and the thread that writes may hold it for ever.
     let out = File::from(stderr.as_fd().try_clone_to_owned()?);

@@ -12,18 +12,18 @@
 //!
 //! - [`headers`]: the lines. [`names`]: the names that the proxy knows. [`present`]: which of them are there.
 
-pub mod headers;
-pub mod names;
-pub mod present;
-pub mod target;
+pub(crate) mod headers;
+pub(crate) mod names;
+pub(crate) mod present;
+pub(crate) mod target;
 pub(crate) mod words;
 
 use http::{Extensions, Method, StatusCode, Version};
 
-pub use headers::{Headers, Span};
-pub use names::Name;
-pub use present::Present;
-pub use target::RequestTarget;
+pub(crate) use headers::{Headers, Span};
+pub(crate) use names::Name;
+pub(crate) use present::Present;
+pub(crate) use target::RequestTarget;
 
 /// The head of a request.
 #[derive(Clone, Debug)]

@@ -38,11 +38,11 @@ macro_rules! names {
     (noted { $($noted:ident = $noted_text:literal, $kind:ident;)* } rare { $($rare:ident = $rare_text:literal;)* }) => {
         $(
             #[doc = concat!("`", $noted_text, "`.")]
-            pub const $noted: Name = Name::noted($noted_text, Present::$kind);
+            pub(crate) const $noted: Name = Name::noted($noted_text, Present::$kind);
         )*
         $(
             #[doc = concat!("`", $rare_text, "`.")]
-            pub const $rare: Name = Name::rare($rare_text);
+            pub(crate) const $rare: Name = Name::rare($rare_text);
         )*
 
         /// All of them.

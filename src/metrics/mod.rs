@@ -5,7 +5,7 @@
 //! one, so that several proxies can live in one test. Labels are names of the config and words of
 //! [`names`]: their number is bounded by what the operator wrote.
 
-pub mod recent_rates;
+pub(crate) mod recent_rates;
 mod rollouts;
 mod series;
 mod service;

@@ -25,7 +25,7 @@ use crate::tls::{ClientSettings, Clients, Handshake, TlsFailure};
 
 /// No answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
+pub(crate) enum ExchangeError {
     /// No connection.
     #[error("no connection")]
     Connect(#[source] io::Error),
@@ -39,7 +39,7 @@ pub enum ExchangeError {
 
 /// An endpoint, and how it is met.
 #[derive(Clone, Copy, Debug)]
-pub struct Peer<'a> {
+pub(crate) struct Peer<'a> {
     /// Where it is.
     pub address: SocketAddr,
     /// What it speaks.
@@ -52,7 +52,7 @@ pub struct Peer<'a> {
 
 /// What is asked of whom.
 #[derive(Clone, Debug)]
-pub struct Question {
+pub(crate) struct Question {
     /// The `Host`, or what stands in its place.
     pub host: HeaderValue,
     /// Path and query.
@@ -66,7 +66,7 @@ impl Peer<'_> {
     ///
     /// # Errors
     /// [`ExchangeError`] when there is no answer, or it breaks off while `receive` reads it.
-    pub async fn ask<F, T>(
+    pub(crate) async fn ask<F, T>(
         &self,
         question: Question,
         receive: impl FnOnce(Response<Incoming>) -> F,
@@ -123,7 +123,7 @@ impl Question {
 ///
 /// # Errors
 /// When there is no answer, or it breaks off while `receive` reads it.
-pub async fn over_http1<F, T>(
+pub(crate) async fn over_http1<F, T>(
     stream: impl AsyncRead + AsyncWrite + Unpin,
     request: Request<Full<Bytes>>,
     receive: impl FnOnce(Response<Incoming>) -> F,
@@ -166,7 +166,7 @@ async fn driven<T>(
 ///
 /// # Errors
 /// When the body breaks off before that.
-pub async fn beginning(mut body: Incoming, bytes_max: usize, into: &mut Vec<u8>) -> hyper::Result<()> {
+pub(crate) async fn beginning(mut body: Incoming, bytes_max: usize, into: &mut Vec<u8>) -> hyper::Result<()> {
     while into.len() < bytes_max {
         let Some(frame) = body.frame().await else { return Ok(()) };
         if let Ok(data) = frame?.into_data() {

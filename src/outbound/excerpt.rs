@@ -5,7 +5,7 @@ const CUT: &str = "…";
 
 /// The beginning of a text, on one line and without control characters.
 #[must_use]
-pub fn first(bytes: &[u8], chars_max: usize) -> String {
+pub(crate) fn first(bytes: &[u8], chars_max: usize) -> String {
     let line = one_line(bytes);
     match line.char_indices().nth(chars_max) {
         Some((end, _)) => format!("{}{CUT}", &line[..end]),
@@ -15,7 +15,7 @@ pub fn first(bytes: &[u8], chars_max: usize) -> String {
 
 /// The end of a text, likewise.
 #[must_use]
-pub fn last(bytes: &[u8], chars_max: usize) -> String {
+pub(crate) fn last(bytes: &[u8], chars_max: usize) -> String {
     let line = one_line(bytes);
     match line.char_indices().nth_back(chars_max.saturating_sub(1)) {
         Some((start, _)) if start > 0 => format!("{CUT}{}", &line[start..]),
@@ -35,7 +35,7 @@ fn one_line(bytes: &[u8]) -> String {
 
 /// The last bytes of an endless text, in bounded memory.
 #[derive(Debug)]
-pub struct Tail {
+pub(crate) struct Tail {
     bytes: Vec<u8>,
     bytes_max: usize,
     /// How many there were in all.
@@ -45,12 +45,12 @@ pub struct Tail {
 impl Tail {
     /// Keeps the last `bytes_max` bytes.
     #[must_use]
-    pub fn new(bytes_max: usize) -> Self {
+    pub(crate) fn new(bytes_max: usize) -> Self {
         Self { bytes: Vec::new(), bytes_max, seen: 0 }
     }
 
     /// Takes the next bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
         self.seen += bytes.len() as u64;
         let kept = &bytes[bytes.len().saturating_sub(self.bytes_max)..];
         let excess = (self.bytes.len() + kept.len()).saturating_sub(self.bytes_max);
@@ -60,13 +60,13 @@ impl Tail {
 
     /// What was kept.
     #[must_use]
-    pub fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
     /// How many bytes there were in all.
     #[must_use]
-    pub fn seen(&self) -> u64 {
+    pub(crate) fn seen(&self) -> u64 {
         self.seen
     }
 }

@@ -38,7 +38,7 @@ const NOT_INHERITED: [&str; 7] =
 
 /// What a hook is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Subject {
+pub(crate) struct Subject {
     /// The service.
     pub service: Name,
     /// The version that the endpoint has.
@@ -51,7 +51,7 @@ pub struct Subject {
 
 /// What a command that succeeded said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Output {
+pub(crate) struct Output {
     /// The end of both its outputs.
     pub last: String,
     /// How many bytes there were in all.
@@ -60,7 +60,7 @@ pub struct Output {
 
 /// A command that did not succeed.
 #[derive(Debug, thiserror::Error)]
-pub enum HookError {
+pub(crate) enum HookError {
     /// Nothing to run.
     #[error("the hook has no program, want a list of a program and its arguments")]
     Empty,
@@ -133,7 +133,7 @@ impl Patience {
 ///
 /// # Errors
 /// [`HookError`] unless it ends with status 0 in time.
-pub async fn run(arguments: &[String], limit: Duration, subject: &Subject) -> Result<Output, HookError> {
+pub(crate) async fn run(arguments: &[String], limit: Duration, subject: &Subject) -> Result<Output, HookError> {
     run_with(arguments, limit, subject, Patience::USUAL).await
 }
 
@@ -299,7 +299,7 @@ impl Subject {
 
     /// The same for the body of a webhook.
     #[must_use]
-    pub fn json(&self) -> Map<String, Value> {
+    pub(crate) fn json(&self) -> Map<String, Value> {
         let mut json: Map<_, _> =
             self.words().into_iter().map(|(word, value)| (word.to_owned(), Value::from(value))).collect();
         json.insert("port".to_owned(), Value::from(self.endpoint.port()));

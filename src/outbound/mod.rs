@@ -1,12 +1,12 @@
 //! TODO page of outbound.
 
-pub mod client;
-pub mod excerpt;
+pub(crate) mod client;
+pub(crate) mod excerpt;
 #[cfg(test)]
 pub(crate) mod fixture;
-pub mod hook;
-pub mod notify;
-pub mod secret;
-pub mod sign;
-pub mod smoke;
-pub mod webhook;
+pub(crate) mod hook;
+pub(crate) mod notify;
+pub(crate) mod secret;
+pub(crate) mod sign;
+pub(crate) mod smoke;
+pub(crate) mod webhook;

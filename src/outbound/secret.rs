@@ -8,24 +8,16 @@ use crate::tls::private_file::{KeptFrom, warning};
 /// More is not a secret but another file.
 const BYTES_MAX: u64 = 65_536;
 
-/// A secret, without the white space around it.
-pub struct Secret {
-    /// What messages are signed with.
-    pub bytes: Box<[u8]>,
+/// A file that holds a secret; the secret itself is read again for each message.
+#[derive(Debug)]
+pub(crate) struct Secret {
     /// What its owner should know: others can read it.
     pub warning: Option<String>,
 }
 
-/// Without the secret.
-impl std::fmt::Debug for Secret {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Secret").field("warning", &self.warning).finish_non_exhaustive()
-    }
-}
-
 /// Why a file holds no secret.
 #[derive(Debug, thiserror::Error)]
-pub enum SecretFault {
+pub(crate) enum SecretFault {
     /// It cannot be read.
     #[error("cannot read {file} ({source}); make it exist and be readable by the user of this process", file = .file.display())]
     Unreadable {
@@ -49,7 +41,7 @@ impl Secret {
     ///
     /// # Errors
     /// [`SecretFault`] when it cannot be read, or is empty or huge.
-    pub fn read(file: &Path) -> Result<Self, SecretFault> {
+    pub(crate) fn read(file: &Path) -> Result<Self, SecretFault> {
         let unreadable = |source| SecretFault::Unreadable { file: file.to_owned(), source };
         let bad = |found: String| SecretFault::Content { file: file.to_owned(), found };
         let metadata = fs::metadata(file).map_err(unreadable)?;
@@ -60,7 +52,7 @@ impl Secret {
         let warning = warning(file, KeptFrom::All);
         match bytes.trim_ascii() {
             [] => Err(bad("nothing".to_owned())),
-            secret => Ok(Self { bytes: secret.into(), warning }),
+            _ => Ok(Self { warning }),
         }
     }
 }

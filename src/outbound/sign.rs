@@ -6,14 +6,14 @@
 use ring::hmac::{HMAC_SHA256, Key, sign};
 
 /// The header with the signature.
-pub const SIGNATURE: &str = "x-pointsman-signature";
+pub(crate) const SIGNATURE: &str = "x-pointsman-signature";
 
 /// The header with the seconds since 1970 that are signed.
-pub const TIMESTAMP: &str = "x-pointsman-timestamp";
+pub(crate) const TIMESTAMP: &str = "x-pointsman-timestamp";
 
 /// The value of [`SIGNATURE`] for a body that is sent at a time: `sha256=` and the HMAC-SHA256 in hex.
 #[must_use]
-pub fn signature(secret: &[u8], timestamp_s: i64, body: &[u8]) -> String {
+pub(crate) fn signature(secret: &[u8], timestamp_s: i64, body: &[u8]) -> String {
     let signed = [timestamp_s.to_string().as_bytes(), b".", body].concat();
     format!("sha256={}", hmac_hex(secret, &signed))
 }

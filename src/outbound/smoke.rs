@@ -33,7 +33,7 @@ const TOLD_CHARS_MAX: usize = 200;
 /// A request that was not answered as it should be.
 #[derive(Debug, thiserror::Error)]
 #[error("smoke request {number} ({method} {path}) to {endpoint}")]
-pub struct SmokeError {
+pub(crate) struct SmokeError {
     /// Which one, from 1.
     pub number: usize,
     /// Its method.
@@ -49,7 +49,7 @@ pub struct SmokeError {
 
 /// What came in place of a good answer.
 #[derive(Debug, thiserror::Error)]
-pub enum SmokeFault {
+pub(crate) enum SmokeFault {
     /// No answer.
     #[error(transparent)]
     Exchange(#[from] ExchangeError),
@@ -79,7 +79,7 @@ pub enum SmokeFault {
 impl SmokeError {
     /// The error and its causes, on one line.
     #[must_use]
-    pub fn line(&self) -> String {
+    pub(crate) fn line(&self) -> String {
         chain(self)
     }
 }
@@ -88,7 +88,7 @@ impl SmokeError {
 ///
 /// # Errors
 /// [`SmokeError`] for the first that is not answered as it should be.
-pub async fn check(
+pub(crate) async fn check(
     requests: &[SmokeRequest],
     endpoint: SocketAddr,
     version: &VersionSpec,

@@ -30,10 +30,10 @@ use crate::tls::{Alpn, ClientSettings, Load, TlsError, Trust};
 const AGENT: &str = concat!("pointsman-webhook/", env!("CARGO_PKG_VERSION"));
 
 /// The header with the word for what happened.
-pub const EVENT: &str = "x-pointsman-event";
+pub(crate) const EVENT: &str = "x-pointsman-event";
 
 /// The header with the message's number, by which a receiver knows one that it has already.
-pub const DELIVERY: &str = "x-pointsman-delivery";
+pub(crate) const DELIVERY: &str = "x-pointsman-delivery";
 
 /// As much of an answer is read: enough for a reason.
 const ANSWER_BYTES_MAX: usize = 4096;

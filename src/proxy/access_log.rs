@@ -34,7 +34,7 @@ const FIRST_LINE_BYTES_MAX: usize = 8 * 1024;
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum LogFormat {
+pub(crate) enum LogFormat {
     /// A JSON object a line.
     Json,
     /// Words for people.
@@ -43,7 +43,7 @@ pub enum LogFormat {
 
 /// One finished request.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub(crate) struct Line {
     /// When it came.
     pub at: SystemTime,
     /// The client.
@@ -77,7 +77,7 @@ pub struct Line {
 impl Line {
     /// What is known at the beginning.
     #[must_use]
-    pub fn of(head: &RequestHead, peer: IpAddr) -> Self {
+    pub(crate) fn of(head: &RequestHead, peer: IpAddr) -> Self {
         // All that HTTP/2 has is the authority of the target.
         let authority = || HeaderValue::from_bytes(head.target.authority()?).ok();
         Self {
@@ -102,7 +102,7 @@ impl Line {
 impl Line {
     /// What is known of a request whose head was refused before it was one: its first line, if that came whole.
     #[must_use]
-    pub fn of_first_line(begun: &[u8], peer: IpAddr) -> Option<Self> {
+    pub(crate) fn of_first_line(begun: &[u8], peer: IpAddr) -> Option<Self> {
         let start = begun.iter().position(|byte| !matches!(byte, b'\r' | b'\n'))?;
         let begun = &begun[start..];
         let end = begun.iter().position(|byte| *byte == b'\n')?;
@@ -138,7 +138,7 @@ fn no_method() -> Method {
 
 /// The workers' end.
 #[derive(Clone, Debug)]
-pub struct LogSender {
+pub(crate) struct LogSender {
     sender: SyncSender<Line>,
     /// The share of requests to log, 0 to 1.
     pub sample: f64,
@@ -147,18 +147,18 @@ pub struct LogSender {
 impl LogSender {
     /// Hands a line over; `false` if there was no room.
     #[must_use]
-    pub fn send(&self, line: Line) -> bool {
+    pub(crate) fn send(&self, line: Line) -> bool {
         self.sender.try_send(line).is_ok()
     }
 }
 
 /// Where the file is put that the log goes on in.
 #[derive(Clone, Debug, Default)]
-pub struct NextFile(Arc<Mutex<Option<File>>>);
+pub(crate) struct NextFile(Arc<Mutex<Option<File>>>);
 
 impl NextFile {
     /// From the next line on the log is written to `file`.
-    pub fn put(&self, file: File) {
+    pub(crate) fn put(&self, file: File) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(file);
     }
 
@@ -168,7 +168,7 @@ impl NextFile {
 }
 
 /// What the log is written to.
-pub struct LogTarget {
+pub(crate) struct LogTarget {
     /// The stream.
     pub out: Box<dyn Write + Send>,
     /// Where it goes on.
@@ -184,7 +184,7 @@ pub struct LogTarget {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub fn start(format: LogFormat, sample: f64, target: LogTarget) -> std::io::Result<(LogSender, JoinHandle<()>)> {
+pub(crate) fn start(format: LogFormat, sample: f64, target: LogTarget) -> std::io::Result<(LogSender, JoinHandle<()>)> {
     let (sender, lines) = sync_channel(LINES_WAITING_MAX);
     let LogTarget { out, next, losses, part } = target;
     let mut writer = Writer { format, lines, sink: Sink::new(out), next, losses, part };

@@ -7,16 +7,16 @@
 
 mod coop_budget;
 pub(crate) mod date;
-pub mod http1;
-pub mod http2;
+pub(crate) mod http1;
+pub(crate) mod http2;
 mod lingering_close;
-pub mod park;
+pub(crate) mod park;
 pub(crate) mod peer;
 mod respond;
-pub mod stream_permit;
-pub mod transport;
-pub mod window_stall;
-pub mod write_timeout;
+pub(crate) mod stream_permit;
+pub(crate) mod transport;
+pub(crate) mod window_stall;
+pub(crate) mod write_timeout;
 
 use std::io;
 use std::rc::Rc;
@@ -57,7 +57,7 @@ const LINGER_SILENCE_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Serves `stream` until it ends.
-pub async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
     let _counted = Counted::new(&worker);
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "client connection ended before it began");

@@ -35,14 +35,14 @@ const POLL: Duration = Duration::from_millis(10);
 const LAST_ACCEPTS_MAX: u32 = 4096;
 
 /// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
-pub fn mark<B>(worker: &Worker, answer: &mut Response<B>) {
+pub(crate) fn mark<B>(worker: &Worker, answer: &mut Response<B>) {
     if worker.leaving() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers.insert(CONNECTION, "close");
     }
 }
 
 /// Ends the worker's connections, in order until `deadline`. `accepting` are the tasks that empty the queues.
-pub async fn leave(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadline: Instant) {
+pub(crate) async fn leave(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadline: Instant) {
     worker.begin_leave();
     let grace = (Instant::now() + LAST_REQUEST_GRACE).min(deadline);
     let accepted = async { while accepting.join_next().await.is_some() {} };
@@ -60,7 +60,7 @@ pub async fn leave(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadline: In
 /// What comes of `beginning`, which is all that happens before a connection's first request is read; nothing if the worker
 /// drains and it takes longer than [`LAST_REQUEST_GRACE`] then. Who has said nothing by then, or half of a handshake, keeps
 /// nobody.
-pub async fn unless_late<T>(worker: &Worker, beginning: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless_late<T>(worker: &Worker, beginning: impl Future<Output = T>) -> Option<T> {
     let late = async {
         worker.drained().await;
         sleep(LAST_REQUEST_GRACE).await;
@@ -74,7 +74,7 @@ pub async fn unless_late<T>(worker: &Worker, beginning: impl Future<Output = T>)
 
 /// Waits until a connection that begins now should end with the request it has. One that begins in the drain has a
 /// moment for its first request: it was let in, so it is owed an answer.
-pub async fn last_call(worker: &Worker) {
+pub(crate) async fn last_call(worker: &Worker) {
     if worker.draining() {
         sleep(LAST_REQUEST_GRACE).await;
     } else {
@@ -90,7 +90,7 @@ async fn await_empty(worker: &Worker, deadline: Instant) {
 
 /// The connections that wait at a socket.
 #[derive(Debug)]
-pub enum Queue {
+pub(crate) enum Queue {
     /// More may come.
     Open(TcpListener),
     /// Only what is there already, and so many of it.
@@ -104,7 +104,10 @@ impl Queue {
     ///
     /// # Errors
     /// When the kernel does not give one.
-    pub async fn next(&mut self, stop: &mut watch::Receiver<bool>) -> io::Result<Option<(TcpStream, SocketAddr)>> {
+    pub(crate) async fn next(
+        &mut self,
+        stop: &mut watch::Receiver<bool>,
+    ) -> io::Result<Option<(TcpStream, SocketAddr)>> {
         if let Self::Open(socket) = self {
             tokio::select! {
                 accepted = socket.accept() => return accepted.map(Some),

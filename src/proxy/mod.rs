@@ -16,12 +16,12 @@
 //! the threads, at the price of synchronised pools and reference counts in every request.
 
 pub(crate) mod accept;
-pub mod access_log;
+pub(crate) mod access_log;
 pub(crate) mod body;
-pub mod connection;
-pub mod drain;
+pub(crate) mod connection;
+pub(crate) mod drain;
 pub(crate) mod limits;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod streams;
-pub mod worker;
+pub(crate) mod worker;

@@ -38,13 +38,11 @@ const RETRIES_MIN: u32 = 3;
 
 /// What a worker is made of; the same for all of them.
 #[derive(Clone, Debug)]
-pub struct WorkerSettings {
+pub(crate) struct WorkerSettings {
     /// Bounds of the upstream pools.
     pub pools: PoolSettings,
     /// What is written into every message.
     pub edit: EditSettings,
-    /// The longest target of a request, in bytes.
-    pub target_bytes_max: usize,
     /// The largest head of a request, in bytes.
     pub head_bytes_max: usize,
     /// The most header lines of a request.
@@ -77,11 +75,11 @@ const LIVE_REQUESTS_A_REPLAY: u32 = 2;
 const REPLAYS_MIN: u32 = 10;
 
 /// A table that a request holds on to: counted on this thread only, so that a request costs no shared cache line.
-pub type Snapshot = Rc<Arc<Table>>;
+pub(crate) type Snapshot = Rc<Arc<Table>>;
 
 /// One thread's state.
 #[derive(Debug)]
-pub struct Worker {
+pub(crate) struct Worker {
     /// Its number, which is its place in the counters.
     pub index: usize,
     /// Settings.
@@ -119,7 +117,7 @@ struct View {
 impl Worker {
     /// Worker number `index` of `registry`, which routes by `table`.
     #[must_use]
-    pub fn new(index: usize, settings: WorkerSettings, table: Arc<ArcSwap<Table>>, registry: &Registry) -> Self {
+    pub(crate) fn new(index: usize, settings: WorkerSettings, table: Arc<ArcSwap<Table>>, registry: &Registry) -> Self {
         let mut cache = Cache::new(table);
         let snapshot = Rc::new(Arc::clone(cache.load()));
         Self {
@@ -145,7 +143,7 @@ impl Worker {
 
     /// The table in force. One call a request, at its start; the request keeps what it got.
     #[must_use]
-    pub fn snapshot(&self) -> Snapshot {
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let mut view = self.view.borrow_mut();
         let View { cache, snapshot } = &mut *view;
         let current = cache.load();
@@ -157,7 +155,7 @@ impl Worker {
 
     /// A revision as upstreams are told it: written when it changes, not for each request.
     #[must_use]
-    pub fn revision_value(&self, revision: u64) -> HeaderValue {
+    pub(crate) fn revision_value(&self, revision: u64) -> HeaderValue {
         let mut told = self.revision.borrow_mut();
         if told.0 != revision {
             *told = (revision, HeaderValue::from(revision));
@@ -167,36 +165,36 @@ impl Worker {
 
     /// 128 random bits.
     #[must_use]
-    pub fn random(&self) -> u128 {
+    pub(crate) fn random(&self) -> u128 {
         self.random.borrow_mut().random()
     }
 
     /// Whether one request in `1 / ratio` is drawn.
     #[must_use]
-    pub fn draws(&self, ratio: f64) -> bool {
+    pub(crate) fn draws(&self, ratio: f64) -> bool {
         ratio >= 1.0 || self.random.borrow_mut().random::<f64>() < ratio
     }
 
     /// Milliseconds on the process's clock.
     #[must_use]
-    pub fn clock_ms(&self, now: Instant) -> u64 {
+    pub(crate) fn clock_ms(&self, now: Instant) -> u64 {
         let passed = now.saturating_duration_since(self.settings.clock_start);
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Begins to leave: each connection ends with its next answer, which says so.
-    pub fn begin_leave(&self) {
+    pub(crate) fn begin_leave(&self) {
         self.leaving.set(true);
     }
 
     /// Whether answers say that their connection ends.
     #[must_use]
-    pub fn leaving(&self) -> bool {
+    pub(crate) fn leaving(&self) -> bool {
         self.leaving.get()
     }
 
     /// Begins to drain: connections end with the request they have, and at once when they have none.
-    pub fn begin_drain(&self) {
+    pub(crate) fn begin_drain(&self) {
         self.leaving.set(true);
         self.draining.set(true);
         self.drain.notify_waiters();
@@ -206,12 +204,12 @@ impl Worker {
 
     /// Whether the worker drains.
     #[must_use]
-    pub fn draining(&self) -> bool {
+    pub(crate) fn draining(&self) -> bool {
         self.draining.get()
     }
 
     /// Waits until the worker drains.
-    pub async fn drained(&self) {
+    pub(crate) async fn drained(&self) {
         if !self.draining() {
             self.drain.notified().await;
         }
@@ -219,26 +217,26 @@ impl Worker {
 
     /// Requests in progress.
     #[must_use]
-    pub fn live(&self) -> u32 {
+    pub(crate) fn live(&self) -> u32 {
         self.live.get()
     }
 
     /// The queue of a service, remembered so that only the first request asks the other workers for it.
     #[must_use]
-    pub fn queue(&self, service: &ServiceStats) -> Arc<Queue> {
+    pub(crate) fn queue(&self, service: &ServiceStats) -> Arc<Queue> {
         let mut queues = self.queues.borrow_mut();
         Arc::clone(queues.entry(service.id).or_insert_with(|| self.settings.queues.of(service)))
     }
 
     /// Counts a request in; dropping the guard counts it out.
     #[must_use]
-    pub fn enter(self: &Rc<Self>) -> Live {
+    pub(crate) fn enter(self: &Rc<Self>) -> Live {
         self.live.set(self.live.get() + 1);
         Live { worker: Rc::clone(self), retry: false, replay: false }
     }
 
     /// Whether the budget has room for one retry more. If so, `live` takes it until its request ends.
-    pub fn allow_retry(&self, live: &mut Live) -> bool {
+    pub(crate) fn allow_retry(&self, live: &mut Live) -> bool {
         let allowed = (self.live.get() / LIVE_REQUESTS_A_RETRY).max(RETRIES_MIN);
         let room = live.retry || self.retrying.get() < allowed;
         if room && !live.retry {
@@ -251,7 +249,7 @@ impl Worker {
 
 impl Worker {
     /// Whether there is room for one replay more. If so, `live` takes it until its request ends.
-    pub fn allow_shield(&self, live: &mut Live) -> bool {
+    pub(crate) fn allow_shield(&self, live: &mut Live) -> bool {
         let allowed = (self.live.get() / LIVE_REQUESTS_A_REPLAY).max(REPLAYS_MIN);
         let room = !live.replay && self.replaying.get() < allowed;
         if room {
@@ -264,7 +262,7 @@ impl Worker {
 
 /// A request in progress.
 #[derive(Debug)]
-pub struct Live {
+pub(crate) struct Live {
     worker: Rc<Worker>,
     retry: bool,
     replay: bool,

@@ -9,7 +9,7 @@ const IN_THE_FILE: &str = "write it into the section rollout of the service or g
 
 /// What may not be said in a call.
 #[must_use]
-pub fn refused(refused: &RefusedOverride) -> Fault {
+pub(crate) fn refused(refused: &RefusedOverride) -> Fault {
     match refused {
         RefusedOverride::NoObject => {
             let wanted = "an object with keys of [services.NAME.rollout]";

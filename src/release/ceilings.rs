@@ -13,14 +13,14 @@ use crate::rollout::release::{Release, Shape};
 use crate::stats::VersionTotals;
 
 /// Fewer requests than this say nothing.
-pub const REQUESTS_MIN: u64 = 100;
+pub(crate) const REQUESTS_MIN: u64 = 100;
 
 /// The part that may be slower than blue's 99th percentile times what is tolerated: twice what blue's own had.
 const SLOW_AT_MOST: f64 = 0.02;
 
 /// The keys that a blue/green release needs besides its own, from what blue did in each service.
 #[must_use]
-pub fn from_blue(release: &Release, blue: &[VersionTotals]) -> Option<RolloutSection> {
+pub(crate) fn from_blue(release: &Release, blue: &[VersionTotals]) -> Option<RolloutSection> {
     let Shape::BlueGreen { .. } = release.shape else { return None };
     let judge = &release.judge;
     let seen = blue.iter().all(|totals| totals.requests() >= REQUESTS_MIN);

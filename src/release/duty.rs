@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a task works with.
 #[derive(Clone, Debug)]
-pub struct Duty {
+pub(crate) struct Duty {
     /// The rollout's number.
     pub id: u64,
     /// How it is released.
@@ -57,7 +57,7 @@ pub struct Duty {
 
 impl Duty {
     /// Does it. An approval is not done here: somebody says so.
-    pub async fn done(&self, task: Task) -> Option<Answer> {
+    pub(crate) async fn done(&self, task: Task) -> Option<Answer> {
         if let Some(why) = &self.barred {
             return Some(Answer::Failed(why.clone()));
         }

@@ -12,16 +12,16 @@
 //! in words for people (with an [`excerpt`] of what was said).
 
 mod advance;
-pub mod bad_plan;
-pub mod brief;
-pub mod ceilings;
-pub mod desk;
-pub mod director;
-pub mod duty;
+pub(crate) mod bad_plan;
+pub(crate) mod brief;
+pub(crate) mod ceilings;
+pub(crate) mod desk;
+pub(crate) mod director;
+pub(crate) mod duty;
 mod provenance;
 mod run;
-pub mod saved;
-pub mod scale;
-pub mod start;
-pub mod view;
+pub(crate) mod saved;
+pub(crate) mod scale;
+pub(crate) mod start;
+pub(crate) mod view;
 mod warm_up;

@@ -28,7 +28,7 @@ const TIMED_MIN: u64 = 100;
 
 /// The scale of one service.
 #[derive(Debug)]
-pub struct Scale {
+pub(crate) struct Scale {
     /// Where the workers count.
     pub trial: Arc<Trial>,
     candidate: Name,
@@ -45,7 +45,7 @@ struct Look(Sides<LatencyTotals>);
 
 /// What a tick brings, in a form that evidence can borrow from.
 #[derive(Clone, Debug, Default)]
-pub struct Reading {
+pub(crate) struct Reading {
     /// By share.
     pub epochs: Vec<EpochCounts>,
     /// Latencies of both versions in the last minute.
@@ -59,7 +59,7 @@ pub struct Reading {
 impl Reading {
     /// What the judge is told.
     #[must_use]
-    pub fn evidence(&self) -> Evidence<'_> {
+    pub(crate) fn evidence(&self) -> Evidence<'_> {
         let Self { epochs, quantiles, thresholds, warm_up_left } = self;
         Evidence { epochs, quantiles: *quantiles, thresholds: *thresholds, warm_up_left: *warm_up_left }
     }
@@ -68,7 +68,12 @@ impl Reading {
 impl Scale {
     /// A scale for a rollout that begins now, counted by so many workers.
     #[must_use]
-    pub fn new((candidate, baseline): (&Name, &Name), settings: &JudgeSettings, per_key: bool, workers: usize) -> Self {
+    pub(crate) fn new(
+        (candidate, baseline): (&Name, &Name),
+        settings: &JudgeSettings,
+        per_key: bool,
+        workers: usize,
+    ) -> Self {
         let slow = settings.ceilings.slow.map(|slow| slow.longer_than);
         let terms = TrialTerms {
             candidate: candidate.as_str().into(),
@@ -91,7 +96,7 @@ impl Scale {
     }
 
     /// What was counted since the last reading, and what has to be looked after.
-    pub fn read(&mut self, now: Duration, service: &Service, judge: &Judge) -> Reading {
+    pub(crate) fn read(&mut self, now: Duration, service: &Service, judge: &Judge) -> Reading {
         let find = |name: &Name| service.versions.iter().find(|version| version.name == *name);
         let (Some(candidate), Some(baseline)) = (find(&self.candidate), find(&self.baseline)) else {
             return Reading::default();

@@ -192,7 +192,7 @@ impl RolloutView {
 
 /// The word for the phase.
 #[must_use]
-pub fn phase_word(saved: &Saved) -> &'static str {
+pub(crate) fn phase_word(saved: &Saved) -> &'static str {
     match saved.phase {
         Phase::Going { .. } if saved.need().is_some() => "waiting",
         Phase::Going { .. } => "going",
@@ -226,7 +226,7 @@ fn pause_text(why: Pause) -> String {
 
 /// What the judges have found, a view for each service.
 #[must_use]
-pub fn evidence(saved: &Saved, rollout: &Rollout, bake: Bake) -> Vec<EvidenceView> {
+pub(crate) fn evidence(saved: &Saved, rollout: &Rollout, bake: Bake) -> Vec<EvidenceView> {
     let named = saved.services.iter().zip(rollout.judges());
     let view = |(service, judge): (&String, &crate::rollout::judge::Judge)| {
         let names = Names { service, candidate: &saved.to, baseline: &saved.from };

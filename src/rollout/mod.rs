@@ -13,11 +13,11 @@
 //! - [`simulate`]: what a plan will do, on simulated time and traffic.
 //! - [`run`]: the state machine that goes through them (`back`: in reverse); [`command`]: what operators say to it; [`event`]: what it does.
 
-pub mod command;
-pub mod event;
-pub mod judge;
-pub mod plan;
-pub mod release;
-pub mod run;
-pub mod simulate;
-pub mod stage;
+pub(crate) mod command;
+pub(crate) mod event;
+pub(crate) mod judge;
+pub(crate) mod plan;
+pub(crate) mod release;
+pub(crate) mod run;
+pub(crate) mod simulate;
+pub(crate) mod stage;

@@ -27,16 +27,16 @@ use super::stage::{Answer, Stage, Task};
 
 /// How long a task may take before it counts as failed. Its runner says so long before, by the times of the config (a day
 /// at the most): this is for a runner that is gone, because nothing waits for ever.
-pub const TASK_MAX: Duration = Duration::from_secs(25 * 60 * 60);
+pub(crate) const TASK_MAX: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// How long a webhook may not agree.
-pub const GATE_MAX: Duration = Duration::from_secs(30 * 60);
+pub(crate) const GATE_MAX: Duration = Duration::from_secs(30 * 60);
 
 /// How long an approval may take: over a weekend.
-pub const APPROVAL_MAX: Duration = Duration::from_secs(72 * 60 * 60);
+pub(crate) const APPROVAL_MAX: Duration = Duration::from_secs(72 * 60 * 60);
 
 /// Time between two questions to a webhook that does not agree yet.
-pub const ASK_AGAIN: Duration = Duration::from_secs(10);
+pub(crate) const ASK_AGAIN: Duration = Duration::from_secs(10);
 
 /// Where a rollout is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

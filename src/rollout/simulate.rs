@@ -22,14 +22,14 @@ use super::plan::Plan;
 use super::run::{Phase, Rollout};
 use super::stage::Answer;
 use traffic::{Traffic, binomial};
-pub use world::{Behaviour, Later, Users, World};
+pub(crate) use world::{Behaviour, Later, Users, World};
 
 /// Time between two looks of the judge.
-pub const TICK: Duration = Duration::from_millis(250);
+pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// How a simulated release ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// At an end of its own.
     Ended(Ending),
     /// Waiting for somebody.
@@ -40,7 +40,7 @@ pub enum Outcome {
 
 /// A simulated release.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Run {
+pub(crate) struct Run {
     /// How it ended.
     pub outcome: Outcome,
     /// When.
@@ -54,7 +54,7 @@ pub struct Run {
 }
 
 /// Simulates a release for `most` at the longest.
-pub fn simulate(plan: &Plan, world: &World, most: Duration, random: &mut impl Rng) -> Run {
+pub(crate) fn simulate(plan: &Plan, world: &World, most: Duration, random: &mut impl Rng) -> Run {
     let (mut rollout, first) = Rollout::start(plan.clone(), 1, Duration::ZERO);
     let mut task = first.task;
     let mut run =

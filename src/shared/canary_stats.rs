@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use super::count::Count;
 
 /// Thresholds that latencies are compared with.
-pub const THRESHOLDS: usize = 3;
+pub(crate) const THRESHOLDS: usize = 3;
 
 /// The slots of the key space.
 const SLOTS: usize = 100_000;

@@ -52,14 +52,14 @@ use pause::PAUSE_MS;
 mod pause;
 mod standing;
 
-pub use standing::Standing;
+pub(crate) use standing::Standing;
 
 /// What an endpoint that begins to warm up gets at least of its share, in thousandths: with less, one without traffic
 /// would never warm up (Envoy's `min_weight_percent` has the same default).
 const WARMTH_MIN: u64 = 100;
 
 /// All of its share, in thousandths.
-pub const WARM: u64 = 1_000;
+pub(crate) const WARM: u64 = 1_000;
 
 /// What speaks against an endpoint; a bit each.
 #[derive(Clone, Copy, Debug)]

@@ -1,8 +1,8 @@
 //! TODO page of shared.
 
-pub mod canary_stats;
-pub mod count;
-pub mod endpoint_health;
-pub mod hold;
-pub mod name;
-pub mod unhealthy_counters;
+pub(crate) mod canary_stats;
+pub(crate) mod count;
+pub(crate) mod endpoint_health;
+pub(crate) mod hold;
+pub(crate) mod name;
+pub(crate) mod unhealthy_counters;

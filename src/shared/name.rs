@@ -7,7 +7,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 /// The longest name, in bytes: names become metric labels and URL segments.
-pub const NAME_BYTES_MAX: usize = 63;
+pub(crate) const NAME_BYTES_MAX: usize = 63;
 
 /// A name of 1 to [`NAME_BYTES_MAX`] characters out of `A-Z a-z 0-9 . _ -`, beginning with a letter or a digit.
 ///
@@ -76,7 +76,7 @@ impl fmt::Debug for Name {
 ///
 /// Versions are laid over the slots in this order, so it must never depend on the order of a file or a map.
 #[must_use]
-pub fn natural_cmp(a: &str, b: &str) -> Ordering {
+pub(crate) fn natural_cmp(a: &str, b: &str) -> Ordering {
     let (mut rest_a, mut rest_b) = (a.as_bytes(), b.as_bytes());
     loop {
         let (Some(&first_a), Some(&first_b)) = (rest_a.first(), rest_b.first()) else {

@@ -10,11 +10,11 @@ const PER_OCTAVE: usize = 16;
 const OCTAVES: usize = 24;
 
 /// All buckets.
-pub const LATENCY_BUCKETS: usize = PER_OCTAVE * (OCTAVES + 1);
+pub(crate) const LATENCY_BUCKETS: usize = PER_OCTAVE * (OCTAVES + 1);
 
 /// One worker's latencies.
 #[derive(Debug)]
-pub struct Latency {
+pub(crate) struct Latency {
     buckets: Box<[Count; LATENCY_BUCKETS]>,
     sum_us: Count,
 }
@@ -27,13 +27,13 @@ impl Default for Latency {
 
 impl Latency {
     /// Counts one latency. For the worker that owns it only.
-    pub fn record(&self, micros: u64) {
+    pub(crate) fn record(&self, micros: u64) {
         self.buckets[bucket_of(micros)].add(1);
         self.sum_us.add(micros);
     }
 
     /// Adds what was counted so far to `totals`.
-    pub fn add_to(&self, totals: &mut LatencyTotals) {
+    pub(crate) fn add_to(&self, totals: &mut LatencyTotals) {
         for (total, count) in totals.buckets.iter_mut().zip(&*self.buckets) {
             *total += count.value();
         }
@@ -104,7 +104,7 @@ fn bucket_of(micros: u64) -> usize {
 
 /// The middle of a bucket, in microseconds.
 #[must_use]
-pub fn bucket_middle(bucket: usize) -> u64 {
+pub(crate) fn bucket_middle(bucket: usize) -> u64 {
     let (octave, within) = (bucket / PER_OCTAVE, (bucket % PER_OCTAVE) as u64);
     match octave.checked_sub(1) {
         None => within,

@@ -5,20 +5,19 @@
 //! Prometheus exporter. The obvious way, one shared atomic per metric, costs a bus transaction for each of a dozen
 //! counters of every request. [`Registry`] resolves the handles when a table is built; [`names`] has every name.
 
-pub mod admin;
-pub mod endpoint;
-pub mod latency;
-pub mod names;
-pub mod registry;
-pub mod service;
-pub mod version;
-pub mod worker;
+pub(crate) mod admin;
+pub(crate) mod endpoint;
+pub(crate) mod latency;
+pub(crate) mod names;
+pub(crate) mod registry;
+pub(crate) mod service;
+pub(crate) mod version;
+pub(crate) mod worker;
 
-pub use admin::AdminStats;
-pub use endpoint::EndpointStats;
-pub use latency::Latency;
-pub use names::{AdminRefused, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure};
-pub use registry::Registry;
-pub use service::{ServiceCell, ServiceStats, ServiceTotals};
-pub use version::{VersionCell, VersionStats, VersionTotals};
-pub use worker::{WorkerStats, WorkerTotals};
+pub(crate) use admin::AdminStats;
+pub(crate) use endpoint::EndpointStats;
+pub(crate) use names::{AdminRefused, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure};
+pub(crate) use registry::Registry;
+pub(crate) use service::ServiceStats;
+pub(crate) use version::{VersionCell, VersionStats, VersionTotals};
+pub(crate) use worker::{WorkerStats, WorkerTotals};

@@ -1,75 +1,75 @@
 //! Every metric name and every label value that is a word, in one place: people build dashboards and alerts on them.
 
 /// Requests that a version answered, by class of the status code.
-pub const REQUESTS: &str = "pointsman_requests_total";
+pub(crate) const REQUESTS: &str = "pointsman_requests_total";
 /// Time from a request's head to the end of its answer, without what a hold kept it.
-pub const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
+pub(crate) const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
 /// Attempts that failed by the upstream's fault.
-pub const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
+pub(crate) const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
 /// First attempts by the version that they were made on, whatever became of the request afterwards.
-pub const FIRST_ATTEMPTS: &str = "pointsman_first_attempts_total";
+pub(crate) const FIRST_ATTEMPTS: &str = "pointsman_first_attempts_total";
 /// Requests that were sent once more, by the version of the first attempt.
-pub const RETRIES: &str = "pointsman_retries_total";
+pub(crate) const RETRIES: &str = "pointsman_retries_total";
 /// Requests that left their assigned version because it had no usable endpoint.
-pub const PASSED_ON: &str = "pointsman_passed_on_total";
+pub(crate) const PASSED_ON: &str = "pointsman_passed_on_total";
 /// WebSockets and streams that are open on a version.
-pub const LONG_CONNECTIONS: &str = "pointsman_long_connections";
+pub(crate) const LONG_CONNECTIONS: &str = "pointsman_long_connections";
 /// Requests that the proxy answered by itself.
-pub const REFUSALS: &str = "pointsman_refusals_total";
+pub(crate) const REFUSALS: &str = "pointsman_refusals_total";
 /// Calls that the admin API refused, and connections to it that were closed for what their client did or left undone.
-pub const ADMIN_REFUSALS: &str = "pointsman_admin_refusals_total";
+pub(crate) const ADMIN_REFUSALS: &str = "pointsman_admin_refusals_total";
 /// Share of a version, 0 to 1.
-pub const SPLIT_WEIGHT: &str = "pointsman_split_weight_ratio";
+pub(crate) const SPLIT_WEIGHT: &str = "pointsman_split_weight_ratio";
 /// The revision in force.
-pub const REVISION: &str = "pointsman_revision";
+pub(crate) const REVISION: &str = "pointsman_revision";
 /// Whether an endpoint takes requests.
-pub const ENDPOINT_HEALTHY: &str = "pointsman_endpoint_healthy";
+pub(crate) const ENDPOINT_HEALTHY: &str = "pointsman_endpoint_healthy";
 /// Requests that an endpoint is answering.
-pub const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
+pub(crate) const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
 /// Requests of a service that were decided and have not ended.
-pub const IN_FLIGHT: &str = "pointsman_requests_in_flight";
+pub(crate) const IN_FLIGHT: &str = "pointsman_requests_in_flight";
 /// Requests that wait for a place among those in flight.
-pub const QUEUED: &str = "pointsman_queued_requests";
+pub(crate) const QUEUED: &str = "pointsman_queued_requests";
 /// Requests that wait for the end of a hold.
-pub const HELD: &str = "pointsman_held_requests";
+pub(crate) const HELD: &str = "pointsman_held_requests";
 /// Open connections.
-pub const CONNECTIONS: &str = "pointsman_connections";
+pub(crate) const CONNECTIONS: &str = "pointsman_connections";
 /// Client connections that are idle and keep no buffers.
-pub const PARKED_CONNECTIONS: &str = "pointsman_parked_connections";
+pub(crate) const PARKED_CONNECTIONS: &str = "pointsman_parked_connections";
 /// Times that a worker stopped accepting connections for want of room or of descriptors.
-pub const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
+pub(crate) const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
 /// Whether the last reload of the config file was good.
-pub const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
+pub(crate) const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
 /// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write was
 /// good.
-pub const STORE_WRITABLE: &str = "pointsman_store_writable";
+pub(crate) const STORE_WRITABLE: &str = "pointsman_store_writable";
 /// Times that files of the store were gone, and were made anew with everything known.
-pub const STORE_MENDED: &str = "pointsman_store_mended_total";
+pub(crate) const STORE_MENDED: &str = "pointsman_store_mended_total";
 /// Lines of the access log that were lost: they found no room, or could not be written.
-pub const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
+pub(crate) const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
 /// Lines of the process's own log that were lost: they found no room, or could not be written.
-pub const OWN_LOG_DROPPED: &str = "pointsman_log_dropped_total";
+pub(crate) const OWN_LOG_DROPPED: &str = "pointsman_log_dropped_total";
 /// Whether a thread or a task that must live runs and makes progress.
-pub const PART_RUNNING: &str = "pointsman_part_running";
+pub(crate) const PART_RUNNING: &str = "pointsman_part_running";
 /// Times that such a part has ended before its time.
-pub const PART_ENDS: &str = "pointsman_part_ends_total";
+pub(crate) const PART_ENDS: &str = "pointsman_part_ends_total";
 /// TLS handshakes of clients that succeeded, by kind.
-pub const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
+pub(crate) const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
 /// Whether a service's rollout is in a phase.
-pub const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
+pub(crate) const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
 /// Whether a service's rollout waits for somebody to do something.
-pub const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
+pub(crate) const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
 /// What speaks against a new version: the logarithm of E, by test.
-pub const JUDGE_EVIDENCE: &str = "pointsman_judge_evidence";
+pub(crate) const JUDGE_EVIDENCE: &str = "pointsman_judge_evidence";
 /// Whether the last read of the TLS files of a place in the config was good.
-pub const TLS_GOOD: &str = "pointsman_tls_last_reload_successful";
+pub(crate) const TLS_GOOD: &str = "pointsman_tls_last_reload_successful";
 /// When a certificate ends.
-pub const CERTIFICATE_EXPIRY: &str = "pointsman_certificate_expiry_timestamp_seconds";
+pub(crate) const CERTIFICATE_EXPIRY: &str = "pointsman_certificate_expiry_timestamp_seconds";
 /// Build information, always 1.
-pub const BUILD_INFO: &str = "pointsman_build_info";
+pub(crate) const BUILD_INFO: &str = "pointsman_build_info";
 
 /// Upper bounds of the buckets of [`REQUEST_DURATION`], in seconds.
-pub const DURATION_BUCKETS: [f64; 14] =
+pub(crate) const DURATION_BUCKETS: [f64; 14] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// Makes an enum whose variants are words of a metric label.

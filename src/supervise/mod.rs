@@ -17,16 +17,16 @@
 
 #[cfg(debug_assertions)]
 mod inject;
-pub mod part;
-pub mod restarts;
-pub mod tasks;
-pub mod watchdog;
+pub(crate) mod part;
+pub(crate) mod restarts;
+pub(crate) mod tasks;
+pub(crate) mod watchdog;
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-pub use part::{Kind, Part, PartState, PartView};
+pub(crate) use part::{Kind, Part, PartState, PartView};
 
 /// All parts of a process; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -98,7 +98,7 @@ impl Supervisor {
 
 /// What a panic said.
 #[must_use]
-pub fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
     let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
     text.map_or_else(|| "it panicked".to_owned(), |text| format!("it panicked: {text}"))

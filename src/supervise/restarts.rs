@@ -4,27 +4,27 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The pause before the first restart: long enough to be seen, short enough for who waits for a change.
-pub const PAUSE_MIN: Duration = Duration::from_millis(500);
+pub(crate) const PAUSE_MIN: Duration = Duration::from_millis(500);
 
 /// The longest pause.
-pub const PAUSE_MAX: Duration = Duration::from_secs(8);
+pub(crate) const PAUSE_MAX: Duration = Duration::from_secs(8);
 
 /// Ends in [`WINDOW`] with which a part is given up: what ends at once each time comes to it within half a minute.
-pub const ENDS_MAX: usize = 6;
+pub(crate) const ENDS_MAX: usize = 6;
 
 /// After so long an end is forgotten.
-pub const WINDOW: Duration = Duration::from_secs(120);
+pub(crate) const WINDOW: Duration = Duration::from_secs(120);
 
 /// The ends of one part, oldest first, as times on any clock.
 #[derive(Clone, Debug, Default)]
-pub struct Restarts {
+pub(crate) struct Restarts {
     ends: VecDeque<Duration>,
     total: u64,
 }
 
 impl Restarts {
     /// Notes an end at `now`. Returns the pause before the next start; none when the part is given up.
-    pub fn ended(&mut self, now: Duration) -> Option<Duration> {
+    pub(crate) fn ended(&mut self, now: Duration) -> Option<Duration> {
         self.ends.retain(|end| now.saturating_sub(*end) < WINDOW);
         self.ends.push_back(now);
         self.total += 1;
@@ -35,7 +35,7 @@ impl Restarts {
 
     /// Ends since the start.
     #[must_use]
-    pub fn total(&self) -> u64 {
+    pub(crate) fn total(&self) -> u64 {
         self.total
     }
 }

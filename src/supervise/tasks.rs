@@ -11,7 +11,11 @@ use super::{Part, panic_text};
 
 /// Runs what `begin` makes, again whenever it ends, until `stop` turns true; then it may end in order. A poll is a beat: a
 /// task that looks at something now and then has no other way to be polled than to come to its next look.
-pub async fn keep<F: Future<Output = ()>>(part: Part, mut stop: watch::Receiver<bool>, mut begin: impl FnMut() -> F) {
+pub(crate) async fn keep<F: Future<Output = ()>>(
+    part: Part,
+    mut stop: watch::Receiver<bool>,
+    mut begin: impl FnMut() -> F,
+) {
     loop {
         let why = match caught(&part, begin()).await {
             Ok(()) => "it ended, which is a bug".to_owned(),

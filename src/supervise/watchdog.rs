@@ -12,7 +12,7 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// What the looks at one part have found. Pure: what was seen goes in.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Pulse {
+pub(crate) struct Pulse {
     beats: u64,
     /// Looks without progress.
     looks: u32,
@@ -21,7 +21,7 @@ pub struct Pulse {
 
 impl Pulse {
     /// Takes what a look has seen: how often the part has beaten, and whether it waits for something to do.
-    pub fn look(&mut self, beats: u64, idle: bool, looks_max: u32) {
+    pub(crate) fn look(&mut self, beats: u64, idle: bool, looks_max: u32) {
         let progress = idle || beats != self.beats;
         self.looks = if progress { 0 } else { self.looks.saturating_add(1) };
         self.beats = beats;
@@ -30,7 +30,7 @@ impl Pulse {
 
     /// Whether there was no progress for too long.
     #[must_use]
-    pub fn is_stalled(&self) -> bool {
+    pub(crate) fn is_stalled(&self) -> bool {
         self.stalled
     }
 }

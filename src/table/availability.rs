@@ -12,7 +12,7 @@ use super::compile::{Endpoint, Version};
 
 /// From when on a version that refuses connections is given up, in milliseconds: a restart is over by then, and users
 /// who wait any longer are better off with another version.
-pub const TAKEOVER_AFTER_MS: u64 = 10_000;
+pub(crate) const TAKEOVER_AFTER_MS: u64 = 10_000;
 
 /// Whether a version can answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

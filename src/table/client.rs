@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 /// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is the least that a subscriber gets.
 #[must_use]
-pub fn block(address: IpAddr) -> u128 {
+pub(crate) fn block(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => address.to_ipv6_mapped().to_bits(),
         IpAddr::V6(address) => address.to_bits() >> 64 << 64,

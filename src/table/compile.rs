@@ -29,7 +29,7 @@ use crate::tls::ClientSettings;
 
 mod rules;
 
-pub use rules::{Rule, Rules};
+pub(crate) use rules::Rules;
 
 /// All routing of one revision.
 #[derive(Debug, Default)]

@@ -121,7 +121,7 @@ pub fn decide<'t, A: Into<Availability>>(
 ///
 /// # Errors
 /// [`Undecided`] when there is no service, or no usable version of it.
-pub fn decide_at<'t, A: Into<Availability>>(
+pub(crate) fn decide_at<'t, A: Into<Availability>>(
     table: &'t Table,
     service: Option<u32>,
     request: &RequestView<'_>,

@@ -11,7 +11,7 @@ const C2: u32 = 0x1b87_3593;
 
 /// A hash that has taken in some bytes. Cloning it is a copy of three words.
 #[derive(Clone, Copy, Debug)]
-pub struct Murmur3 {
+pub(crate) struct Murmur3 {
     state: u32,
     /// Bytes that do not fill a block of four yet, lowest first.
     tail: u32,
@@ -22,13 +22,13 @@ pub struct Murmur3 {
 impl Murmur3 {
     /// An empty hash with the given seed.
     #[must_use]
-    pub const fn new(seed: u32) -> Self {
+    pub(crate) const fn new(seed: u32) -> Self {
         Self { state: seed, tail: 0, tail_len: 0, len: 0 }
     }
 
     /// The hash after `bytes` more; only their order counts, not how they were cut.
     #[must_use]
-    pub fn with(mut self, mut bytes: &[u8]) -> Self {
+    pub(crate) fn with(mut self, mut bytes: &[u8]) -> Self {
         // Only the low 32 bits of the length enter the hash, by its definition.
         #[expect(clippy::cast_possible_truncation, reason = "the length is taken modulo 2^32 by definition")]
         let added = bytes.len() as u32;
@@ -63,7 +63,7 @@ impl Murmur3 {
 
     /// The hash of all bytes so far.
     #[must_use]
-    pub fn finish(self) -> u32 {
+    pub(crate) fn finish(self) -> u32 {
         let mut hash = self.state;
         if self.tail_len > 0 {
             hash ^= self.tail.wrapping_mul(C1).rotate_left(15).wrapping_mul(C2);
@@ -111,7 +111,7 @@ impl Salt {
 
 /// Scales a uniform 32-bit number to a slot: multiply and shift, because `%` would favour low slots.
 #[must_use]
-pub fn scale(hash: u32) -> u32 {
+pub(crate) fn scale(hash: u32) -> u32 {
     ((u64::from(hash) * u64::from(SLOTS)) >> 32) as u32
 }
 

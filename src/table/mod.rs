@@ -9,41 +9,41 @@
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 
-pub mod address;
-pub mod availability;
+pub(crate) mod address;
+pub(crate) mod availability;
 mod canary_pair;
-pub mod client;
-pub mod compile;
-pub mod decide;
+pub(crate) mod client;
+pub(crate) mod compile;
+pub(crate) mod decide;
 pub(crate) mod fast;
 #[cfg(test)]
 pub(crate) mod fixture;
-pub mod hash;
-pub mod health;
+pub(crate) mod hash;
+pub(crate) mod health;
 mod jwt_claim;
-pub mod key;
-pub mod limits;
-pub mod matcher;
+pub(crate) mod key;
+pub(crate) mod limits;
+pub(crate) mod matcher;
 
-pub mod outlier;
-pub mod path;
-pub mod request;
+pub(crate) mod outlier;
+pub(crate) mod path;
+pub(crate) mod request;
 
-pub mod router;
-pub mod shortage;
-pub mod slots;
-pub mod spec;
-pub mod traffic;
-pub mod weights;
+pub(crate) mod router;
+pub(crate) mod shortage;
+pub(crate) mod slots;
+pub(crate) mod spec;
+pub(crate) mod traffic;
+pub(crate) mod weights;
 
-pub use crate::shared::name::Name;
-pub use address::{Addresses, EndpointAddress, HostPort};
-pub use availability::{Availability, Takeover};
-pub use canary_pair::OnTrial;
-pub use compile::{CompileError, Endpoint, Service, Table, Version};
-pub use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
-pub use request::RequestView;
-pub use slots::Slots;
-pub use spec::ServiceSpec;
-pub use traffic::Traffic;
-pub use weights::{SLOTS, Weight, Weights};
+pub(crate) use crate::shared::name::Name;
+pub(crate) use address::{Addresses, EndpointAddress, HostPort};
+pub(crate) use availability::{Availability, Takeover};
+pub(crate) use canary_pair::OnTrial;
+pub(crate) use compile::{CompileError, Endpoint, Service, Table, Version};
+pub(crate) use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
+pub(crate) use request::RequestView;
+pub(crate) use slots::Slots;
+pub(crate) use spec::ServiceSpec;
+pub(crate) use traffic::Traffic;
+pub(crate) use weights::{SLOTS, Weight, Weights};

@@ -57,7 +57,7 @@ impl Default for OutlierSpec {
 
 /// What came of the wish to eject an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ejection {
+pub(crate) enum Ejection {
     /// It is out for so many milliseconds.
     Ejected(u64),
     /// Too few others are left.
@@ -67,7 +67,7 @@ pub enum Ejection {
 }
 
 /// Ejects the endpoint with this index from `version`, unless the floor forbids it.
-pub fn eject(version: &Version, index: usize, spec: &OutlierSpec, now_ms: u64) -> Ejection {
+pub(crate) fn eject(version: &Version, index: usize, spec: &OutlierSpec, now_ms: u64) -> Ejection {
     let Some(endpoint) = version.endpoints.get(index) else { return Ejection::Already };
     let rotation = &endpoint.stats.rotation;
     let probe_failed = rotation.end_probe();
@@ -82,7 +82,7 @@ pub fn eject(version: &Version, index: usize, spec: &OutlierSpec, now_ms: u64) -
 }
 
 /// Takes the ejected endpoints of `version` back if too many are out. Returns how many they were.
-pub fn relent(version: &Version, spec: &OutlierSpec, now_ms: u64) -> usize {
+pub(crate) fn relent(version: &Version, spec: &OutlierSpec, now_ms: u64) -> usize {
     if version.endpoints.iter().filter(|endpoint| is_out(endpoint)).count() <= out_max(version, spec) {
         return 0;
     }

@@ -43,7 +43,7 @@ impl Table {
 /// origins take for them (as the URL standard of browsers does); `None` if it climbs above the root or has a broken
 /// percent-encoding, both of which only attackers send.
 #[must_use]
-pub fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
+pub(crate) fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     let odd = |byte: &u8| matches!(byte, b'%' | b'\\');
     let plain = !path.iter().any(odd) && path.windows(2).all(|pair| pair != b"//" && pair != b"/.");
     if plain {

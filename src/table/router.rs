@@ -15,7 +15,7 @@ const HOST_BYTES_MAX: usize = 253;
 
 /// Finds services by host and path.
 #[derive(Debug, Default)]
-pub struct Router {
+pub(crate) struct Router {
     exact: Hosts,
     below: Hosts,
     any: PathTree,
@@ -23,7 +23,7 @@ pub struct Router {
 
 /// The addresses of services, from which a [`Router`] is built.
 #[derive(Debug, Default)]
-pub struct Places<'a> {
+pub(crate) struct Places<'a> {
     exact: HashMap<&'a str, Paths<'a>>,
     below: HashMap<&'a str, Paths<'a>>,
     any: PathTree,
@@ -35,7 +35,7 @@ type Paths<'a> = BTreeMap<&'a PathPrefix, u32>;
 impl<'a> Places<'a> {
     /// Adds a service under all its hosts (none: any) and paths. Returns the service that already had one of these
     /// addresses, if any; the first stays.
-    pub fn add(&mut self, hosts: &'a [HostPattern], paths: &'a [PathPrefix], service: u32) -> Option<u32> {
+    pub(crate) fn add(&mut self, hosts: &'a [HostPattern], paths: &'a [PathPrefix], service: u32) -> Option<u32> {
         let mut taken = None;
         for path in paths {
             if hosts.is_empty() {
@@ -57,7 +57,7 @@ impl<'a> Places<'a> {
 
     /// The router that finds them.
     #[must_use]
-    pub fn router(self) -> Router {
+    pub(crate) fn router(self) -> Router {
         let built = |hosts: HashMap<&str, Paths<'_>>| Hosts::build(hosts.into_iter());
         Router { exact: built(self.exact), below: built(self.below), any: self.any }
     }
@@ -66,7 +66,7 @@ impl<'a> Places<'a> {
 impl Router {
     /// The service that answers `host` (in any case, without its port) and `path`.
     #[must_use]
-    pub fn find(&self, host: &str, path: impl AsRef<[u8]>) -> Option<u32> {
+    pub(crate) fn find(&self, host: &str, path: impl AsRef<[u8]>) -> Option<u32> {
         let path = path.as_ref();
         let host = host.strip_suffix('.').unwrap_or(host).as_bytes();
         if host.len() > HOST_BYTES_MAX {

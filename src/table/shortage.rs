@@ -6,7 +6,7 @@ use rustix::io::Errno;
 
 /// Whether it is for want of descriptors or ports of our own, and says nothing of the endpoint.
 #[must_use]
-pub fn is_own(error: &io::Error) -> bool {
+pub(crate) fn is_own(error: &io::Error) -> bool {
     let own = [Errno::MFILE, Errno::NFILE, Errno::ADDRNOTAVAIL].map(Errno::raw_os_error);
     error.raw_os_error().is_some_and(|code| own.contains(&code))
 }

@@ -79,7 +79,7 @@ impl Certificate {
 
 /// Who a client is, by its certificate: the common name, or else the first host of it.
 #[must_use]
-pub fn client_name(der: &CertificateDer<'_>) -> Option<String> {
+pub(crate) fn client_name(der: &CertificateDer<'_>) -> Option<String> {
     let (_, parsed) = X509Certificate::from_der(der).ok()?;
     common_name(&parsed).or_else(|| hosts(&parsed).into_iter().next())
 }

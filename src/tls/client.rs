@@ -19,7 +19,7 @@ use super::settings::{ClientSettings, KeyPair, Trust};
 use super::side::{Examined, Load, Loaded, Side};
 
 /// A version's TLS.
-pub type ClientSide = Side<ClientSettings>;
+pub(crate) type ClientSide = Side<ClientSettings>;
 
 impl Load for ClientSettings {
     type Config = ClientConfig;

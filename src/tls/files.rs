@@ -17,14 +17,14 @@ use super::settings::KeyPair;
 
 /// Reads files, and remembers what they held, so that the same contents can be told from new ones.
 #[derive(Debug, Default)]
-pub struct Reader {
+pub(crate) struct Reader {
     digest: DefaultHasher,
 }
 
 impl Reader {
     /// What distinguishes everything that was read from other contents.
     #[must_use]
-    pub fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         self.digest.finish()
     }
 
@@ -70,7 +70,7 @@ impl Reader {
 
     /// What a certificate says, whether or not its key fits.
     #[must_use]
-    pub fn facts(&mut self, index: usize, pair: &KeyPair) -> Option<Certificate> {
+    pub(crate) fn facts(&mut self, index: usize, pair: &KeyPair) -> Option<Certificate> {
         self.certified(Part::Certificate(index), &pair.certificate).ok().map(|(_, facts)| facts)
     }
 
@@ -78,7 +78,7 @@ impl Reader {
     ///
     /// # Errors
     /// Everything that is wrong with the two files.
-    pub fn key_pair(
+    pub(crate) fn key_pair(
         &mut self,
         index: usize,
         pair: &KeyPair,
@@ -110,7 +110,7 @@ impl Reader {
     ///
     /// # Errors
     /// What is wrong with the file.
-    pub fn authorities(&mut self, file: &Path) -> Result<RootCertStore, TlsError> {
+    pub(crate) fn authorities(&mut self, file: &Path) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         let failed = |fault| error(Part::Authorities, file, fault);
         for certificate in self.chain(Part::Authorities, file)? {
@@ -124,7 +124,7 @@ impl Reader {
     ///
     /// # Errors
     /// When it has none.
-    pub fn system_authorities(&mut self) -> Result<RootCertStore, TlsError> {
+    pub(crate) fn system_authorities(&mut self) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
         let found = rustls_native_certs::load_native_certs();
         for certificate in &found.certs {

@@ -18,7 +18,7 @@ use super::settings::{Alpn, ClientSettings};
 
 /// How TLS is spoken with one endpoint.
 #[derive(Clone, Debug)]
-pub struct Handshake {
+pub(crate) struct Handshake {
     config: Arc<ClientConfig>,
     address: SocketAddr,
     name: ServerName<'static>,
@@ -28,7 +28,7 @@ pub struct Handshake {
 
 /// There is no TLS with an endpoint.
 #[derive(Debug, thiserror::Error)]
-pub enum TlsFailure {
+pub(crate) enum TlsFailure {
     /// The handshake failed.
     #[error("no TLS with {address} as {name}: {why}")]
     Handshake {
@@ -55,7 +55,7 @@ impl Handshake {
     ///
     /// # Errors
     /// When nobody prepared the settings.
-    pub fn with(settings: &ClientSettings, address: SocketAddr, clients: &Clients) -> Result<Self, TlsFailure> {
+    pub(crate) fn with(settings: &ClientSettings, address: SocketAddr, clients: &Clients) -> Result<Self, TlsFailure> {
         let config = clients.config(settings).ok_or(TlsFailure::Unprepared(address))?;
         let http2 = settings.alpn == [Alpn::H2];
         Ok(Self { config, address, name: settings.name_for(address.ip()), http2 })
@@ -65,7 +65,7 @@ impl Handshake {
     ///
     /// # Errors
     /// [`TlsFailure`], which says why in the operator's words.
-    pub async fn on(self, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsFailure> {
+    pub(crate) async fn on(self, stream: TcpStream) -> Result<TlsStream<TcpStream>, TlsFailure> {
         let Self { config, address, name, http2 } = self;
         let connected = TlsConnector::from(config).connect(name.clone(), stream).await;
         let stream = connected.map_err(|source| {

@@ -9,26 +9,26 @@
 //! handshake costs, and a connection keeps what it began with. New files never replace half of a set: all of a side is
 //! read and checked first, and what is wrong with it leaves the old side in use.
 
-pub mod certificate;
-pub mod certificates;
-pub mod client;
-pub mod error;
-pub mod files;
-pub mod handshake;
-pub mod private_file;
-pub mod server;
-pub mod settings;
-pub mod side;
-pub mod sides;
+pub(crate) mod certificate;
+pub(crate) mod certificates;
+pub(crate) mod client;
+pub(crate) mod error;
+pub(crate) mod files;
+pub(crate) mod handshake;
+pub(crate) mod private_file;
+pub(crate) mod server;
+pub(crate) mod settings;
+pub(crate) mod side;
+pub(crate) mod sides;
 
-pub use certificate::Certificate;
-pub use client::{ClientSide, Clients};
-pub use error::{Part, TlsError};
-pub use handshake::{Handshake, TlsFailure};
-pub use server::ServerSide;
-pub use settings::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
-pub use side::{Examined, Load, Loaded, Side, SideFacts};
-pub use sides::Sides;
+pub(crate) use certificate::Certificate;
+pub(crate) use client::{ClientSide, Clients};
+pub(crate) use error::{Part, TlsError};
+pub(crate) use handshake::{Handshake, TlsFailure};
+pub(crate) use server::ServerSide;
+pub(crate) use settings::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
+pub(crate) use side::{Examined, Load, SideFacts};
+pub(crate) use sides::Sides;
 
 use std::sync::Arc;
 

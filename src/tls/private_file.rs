@@ -6,7 +6,7 @@ use std::path::Path;
 
 /// Whom a private file is kept from.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum KeptFrom {
+pub(crate) enum KeptFrom {
     /// Everybody but its owner: what is made for this program alone.
     All,
     /// Everybody but its owner and its group: keys are shared with other servers by a group of their own (`ssl-cert` of
@@ -16,7 +16,7 @@ pub enum KeptFrom {
 
 /// What the owner of `file` should know if others can read it; nothing if it cannot be looked at, which is told elsewhere.
 #[must_use]
-pub fn warning(file: &Path, from: KeptFrom) -> Option<String> {
+pub(crate) fn warning(file: &Path, from: KeptFrom) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode() & 0o7777;
     let (refused, wanted) = match from {
         KeptFrom::All => (0o077, "0600 (chmod 600)"),

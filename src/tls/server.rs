@@ -25,7 +25,7 @@ use super::settings::{ClientAuth, KeyPair, MinVersion, ServerSettings};
 use super::side::{Examined, Load, Loaded, Side};
 
 /// A listener's TLS.
-pub type ServerSide = Side<ServerSettings>;
+pub(crate) type ServerSide = Side<ServerSettings>;
 
 /// What rustls serves with, and whose clients it believes.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ pub struct Sides {
 }
 
 /// What a side has to tell after its files were read again: its certificates, or what is wrong, a line each.
-pub type News = (String, Result<Vec<Certificate>, Vec<String>>);
+pub(crate) type News = (String, Result<Vec<Certificate>, Vec<String>>);
 
 impl Sides {
     /// All their files.

@@ -22,13 +22,18 @@ use crate::table::{Endpoint, Version};
 /// `chance` is random. The endpoint has been claimed: after a pause that is the one probe (see
 /// [`Rotation::claim`](crate::shared::endpoint_health::Rotation::claim)).
 #[must_use]
-pub fn pick<'v>(version: &'v Version, now_ms: u64, chance: u64, tried: &[usize]) -> Option<(usize, &'v Endpoint)> {
+pub(crate) fn pick<'v>(
+    version: &'v Version,
+    now_ms: u64,
+    chance: u64,
+    tried: &[usize],
+) -> Option<(usize, &'v Endpoint)> {
     pick_by(version, (now_ms, chance), tried, |endpoint| endpoint.stats.rotation.claim(now_ms))
 }
 
 /// The index of the endpoint that [`pick`] would draw with this chance, which stays as it is.
 #[must_use]
-pub fn preview(version: &Version, now_ms: u64, chance: u64) -> Option<usize> {
+pub(crate) fn preview(version: &Version, now_ms: u64, chance: u64) -> Option<usize> {
     let picked = pick_by(version, (now_ms, chance), &[], |endpoint| endpoint.stats.rotation.reachable(now_ms));
     picked.map(|(index, _)| index)
 }

@@ -33,7 +33,7 @@ const PLACES_MAX: usize = 1 << 26;
 
 /// What a request counts as when it needs a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Claim {
+pub(crate) enum Claim {
     /// The only one of its client's connection.
     First,
     /// One beside others.
@@ -46,7 +46,7 @@ pub enum Claim {
 
 /// There is no place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum NoPlace {
+pub(crate) enum NoPlace {
     /// Not for this client.
     OfClient,
     /// For nobody.
@@ -55,7 +55,7 @@ pub enum NoPlace {
 
 /// The places for connections to endpoints.
 #[derive(Debug)]
-pub struct Budget {
+pub(crate) struct Budget {
     places: Arc<Semaphore>,
     reserve: usize,
     /// Who waits now.
@@ -67,14 +67,14 @@ pub struct Budget {
 
 /// The place of a connection; dropping it frees it.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     _permit: OwnedSemaphorePermit,
 }
 
 impl Budget {
     /// Places for `max` connections.
     #[must_use]
-    pub fn new(max: usize) -> Self {
+    pub(crate) fn new(max: usize) -> Self {
         let max = max.clamp(1, PLACES_MAX);
         let (places, reserve) = (Arc::new(Semaphore::new(max)), max / RESERVE_PART);
         let (waiting, waits) = (AtomicUsize::new(0), AtomicU64::new(0));
@@ -83,7 +83,7 @@ impl Budget {
 
     /// How many more places have to be free for this claim to get one.
     #[must_use]
-    pub fn lacks(&self, claim: Claim) -> usize {
+    pub(crate) fn lacks(&self, claim: Claim) -> usize {
         let needed = match claim {
             Claim::First => 1,
             Claim::Further { of_client } => of_client.max(1) + self.reserve,
@@ -95,7 +95,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`NoPlace`]; idle connections that are closed may make room.
-    pub fn take(&self, claim: Claim) -> Result<Place, NoPlace> {
+    pub(crate) fn take(&self, claim: Claim) -> Result<Place, NoPlace> {
         match claim {
             Claim::Further { of_client: 1.. } if self.lacks(claim) > 0 => return Err(NoPlace::OfClient),
             Claim::Further { .. } | Claim::First if self.lacks(claim) > 0 => return Err(NoPlace::AtAll),
@@ -109,7 +109,7 @@ impl Budget {
     ///
     /// # Errors
     /// [`NoPlace`] when there is none in time.
-    pub async fn wait(&self, limit: Duration) -> Result<Place, NoPlace> {
+    pub(crate) async fn wait(&self, limit: Duration) -> Result<Place, NoPlace> {
         let _waiting = WaitsForPlace::enter(&self.waiting);
         let deadline = Instant::now() + limit;
         let mut acquired = pin!(Arc::clone(&self.places).acquire_owned());
@@ -132,19 +132,19 @@ impl Budget {
     /// Whether somebody waits for a place: then a connection that falls idle is closed for it. One load of a line that is
     /// seldom written.
     #[must_use]
-    pub fn is_waited_for(&self) -> bool {
+    pub(crate) fn is_waited_for(&self) -> bool {
         self.waiting.load(Relaxed) > 0
     }
 
     /// How often those who have idle connections were told of a request that waits.
     #[must_use]
-    pub fn waits(&self) -> u64 {
+    pub(crate) fn waits(&self) -> u64 {
         self.waits.load(Relaxed)
     }
 
     /// Ready when a request has to wait for a place: then idle connections are worth less than theirs. One that came while
     /// nobody waited for it is seen in [`waits`](Self::waits).
-    pub async fn wanted(&self) {
+    pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
     }
 }

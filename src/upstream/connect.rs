@@ -45,7 +45,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What bounds a connection.
 #[derive(Clone, Copy, Debug)]
-pub struct ConnectLimits {
+pub(crate) struct ConnectLimits {
     /// The wait for it.
     pub time: Duration,
     /// The heads of answers on it.
@@ -54,7 +54,7 @@ pub struct ConnectLimits {
 
 /// A new connection, ready for its first request.
 #[derive(Debug)]
-pub enum Connected<B> {
+pub(crate) enum Connected<B> {
     /// For one exchange at a time.
     Http1(Box<Http1>),
     /// To be shared.
@@ -64,7 +64,7 @@ pub enum Connected<B> {
 impl<B> Connected<B> {
     /// What sends its first request, and what is left to share.
     #[must_use]
-    pub fn begin(self) -> Option<(Sender<B>, Option<Shared<B>>)> {
+    pub(crate) fn begin(self) -> Option<(Sender<B>, Option<Shared<B>>)> {
         match self {
             Self::Http1(connection) => Some((Sender::Http1(connection), None)),
             Self::Http2(shared) => Some((Sender::Http2(shared.stream()?), Some(shared))),
@@ -74,7 +74,7 @@ impl<B> Connected<B> {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-pub enum ConnectError {
+pub(crate) enum ConnectError {
     /// The endpoint, or the network on the way, said no.
     #[error("cannot connect to {0}")]
     Refused(SocketAddr, #[source] io::Error),
@@ -95,7 +95,7 @@ pub enum ConnectError {
 impl ConnectError {
     /// Whether it is for want of descriptors or ports of our own, and says nothing of the endpoint.
     #[must_use]
-    pub fn is_own(&self) -> bool {
+    pub(crate) fn is_own(&self) -> bool {
         matches!(self, Self::Refused(_, error) if shortage::is_own(error))
     }
 }
@@ -105,7 +105,7 @@ impl ConnectError {
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection in time.
-pub async fn connect<B>(
+pub(crate) async fn connect<B>(
     (endpoint, place): (&Arc<EndpointStats>, Place),
     protocol: Protocol,
     tls: Option<Handshake>,

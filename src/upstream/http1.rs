@@ -36,7 +36,7 @@ use crate::message::Headers;
 
 /// The parts of a request's head.
 #[derive(Clone, Copy, Debug)]
-pub struct RequestLines<'h> {
+pub(crate) struct RequestLines<'h> {
     /// The method.
     pub method: &'h Method,
     /// The target in origin form.
@@ -47,7 +47,7 @@ pub struct RequestLines<'h> {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum SendError {
+pub(crate) enum SendError {
     /// Not a byte of the request was written, nothing of its body was taken: it may go elsewhere.
     #[error("the connection was closed before the request was written")]
     Unsent,
@@ -67,7 +67,7 @@ pub enum SendError {
 
 /// A connection.
 #[derive(Debug)]
-pub struct Http1 {
+pub(crate) struct Http1 {
     link: Link,
     inbox: Inbox,
     outbox: Outbox,
@@ -95,7 +95,7 @@ enum Link {
 
 /// A request that is being sent.
 #[derive(Debug)]
-pub struct Sending {
+pub(crate) struct Sending {
     upload: Upload,
     /// Whether there is nothing more to send, or nobody to send it to.
     over: bool,
@@ -107,7 +107,7 @@ pub struct Sending {
 impl Http1 {
     /// A connection that nobody has used, on which the heads of answers are within `heads`.
     #[must_use]
-    pub fn new(stream: EndpointStream, heads: HeadLimits) -> Box<Self> {
+    pub(crate) fn new(stream: EndpointStream, heads: HeadLimits) -> Box<Self> {
         Box::new(Self {
             link: Link::Own(stream),
             inbox: Inbox::default(),
@@ -122,7 +122,7 @@ impl Http1 {
     }
 
     /// Whether it can be used: the endpoint has neither ended it nor sent anything.
-    pub fn is_quiet(&mut self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         match &mut self.link {
             Link::Own(stream) => stream.is_quiet(),
             Link::Shared(_) => false,
@@ -133,7 +133,11 @@ impl Http1 {
     ///
     /// # Errors
     /// [`SendError::Unsent`] when the endpoint has closed it already.
-    pub fn begin<B: Body<Data = Bytes>>(&mut self, head: RequestLines<'_>, body: &B) -> Result<Sending, SendError> {
+    pub(crate) fn begin<B: Body<Data = Bytes>>(
+        &mut self,
+        head: RequestLines<'_>,
+        body: &B,
+    ) -> Result<Sending, SendError> {
         if std::mem::take(&mut self.fresh) && !self.is_quiet() {
             return Err(SendError::Unsent);
         }
@@ -148,7 +152,7 @@ impl Http1 {
     ///
     /// # Errors
     /// [`SendError`]; the connection is of no use any more.
-    pub fn poll_answer<B: Body<Data = Bytes> + Unpin>(
+    pub(crate) fn poll_answer<B: Body<Data = Bytes> + Unpin>(
         &mut self,
         sending: &mut Sending,
         body: &mut B,
@@ -197,7 +201,7 @@ impl Http1 {
 
     /// Goes on with the body of the answer; the rest of the request's `body`, if it has not been sent yet, by itself.
     #[must_use]
-    pub fn answered<B: Body<Data = Bytes> + Default + Unpin + 'static>(
+    pub(crate) fn answered<B: Body<Data = Bytes> + Default + Unpin + 'static>(
         mut self: Box<Self>,
         head: &ResponseHead,
         sending: Sending,
@@ -223,7 +227,7 @@ impl Http1 {
     ///
     /// # Errors
     /// When the body is broken, or shorter than its head said.
-    pub fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
+    pub(crate) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
         if let Some(error) = self.broken.take() {
             return Poll::Ready(Some(Err(error)));
         }
@@ -255,19 +259,19 @@ impl Http1 {
 
     /// Whether all of the answer was read.
     #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub(crate) fn is_over(&self) -> bool {
         self.body.is_over()
     }
 
     /// What is known of how much of the answer is left.
     #[must_use]
-    pub fn size_hint(&self) -> SizeHint {
+    pub(crate) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 
     /// The connection, ready for another exchange; `None` if it cannot have one. The request's body has to be at its end.
     #[must_use]
-    pub fn into_idle(mut self: Box<Self>) -> Option<Box<Self>> {
+    pub(crate) fn into_idle(mut self: Box<Self>) -> Option<Box<Self>> {
         if !self.reusable || !self.body.is_over() || !self.inbox.is_empty() {
             return None;
         }
@@ -282,13 +286,13 @@ impl Http1 {
     }
 
     /// Gives the memory for reading back, of a connection that has been idle for a while.
-    pub fn rest(&mut self) {
+    pub(crate) fn rest(&mut self) {
         self.inbox.rest();
     }
 
     /// The bytes themselves, after a switch of protocols: the connection, and what came behind the answer.
     #[must_use]
-    pub fn into_stream(self: Box<Self>) -> Option<(EndpointStream, Bytes)> {
+    pub(crate) fn into_stream(self: Box<Self>) -> Option<(EndpointStream, Bytes)> {
         match self.link {
             Link::Own(stream) => Some((stream, self.inbox.into_bytes())),
             Link::Shared(_) => None,
@@ -296,7 +300,7 @@ impl Http1 {
     }
 
     /// Ends a connection that nobody uses.
-    pub fn close(self: Box<Self>) {
+    pub(crate) fn close(self: Box<Self>) {
         if let Link::Own(stream) = self.link {
             stream.close();
         }
@@ -306,7 +310,7 @@ impl Http1 {
     ///
     /// The timer stays with the connection and is moved only when it goes off too early: an exchange that does not last
     /// costs one look at it, where making, arming and disarming one would cost three times as much.
-    pub fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_until(&mut self, deadline: Instant, cx: &mut Context<'_>) -> Poll<()> {
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(deadline)));
         if timer.deadline() > deadline {
             timer.as_mut().reset(deadline);

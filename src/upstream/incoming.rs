@@ -13,7 +13,7 @@ use crate::http1::Broken;
 
 /// What comes from an endpoint.
 #[derive(Debug)]
-pub enum Incoming {
+pub(crate) enum Incoming {
     /// On a connection of its own, which it owns until its end.
     Http1(Box<Http1>),
     /// On a stream of a shared one.
@@ -24,7 +24,7 @@ pub enum Incoming {
 
 /// How an answer broke.
 #[derive(Debug, thiserror::Error)]
-pub enum IncomingError {
+pub(crate) enum IncomingError {
     /// Its framing, or its length.
     #[error(transparent)]
     Broken(#[from] Broken),
@@ -39,7 +39,7 @@ pub enum IncomingError {
 impl Incoming {
     /// The connection, for another exchange, if it can have one; if not, it is closed.
     #[must_use]
-    pub fn take_idle(&mut self) -> Option<Box<Http1>> {
+    pub(crate) fn take_idle(&mut self) -> Option<Box<Http1>> {
         match std::mem::replace(self, Self::Over) {
             Self::Http1(connection) => connection.into_idle(),
             other @ (Self::Http2(_) | Self::Over) => {
@@ -51,7 +51,7 @@ impl Incoming {
 
     /// The bytes themselves, after a switch of protocols, with those that were read already; `None` if hyper has them.
     #[must_use]
-    pub fn into_stream(self) -> Option<(EndpointStream, Bytes)> {
+    pub(crate) fn into_stream(self) -> Option<(EndpointStream, Bytes)> {
         match self {
             Self::Http1(connection) => connection.into_stream(),
             Self::Http2(_) | Self::Over => None,

@@ -5,18 +5,18 @@
 //! A worker owns its pools alone, on its own thread: taking a connection is popping a vector. Pools shared by all
 //! workers would need fewer idle connections and a lock on every request.
 
-pub mod balance;
-pub mod budget;
-pub mod connect;
-pub mod http1;
-pub mod incoming;
-pub mod pool;
-pub mod sender;
-pub mod stream;
+pub(crate) mod balance;
+pub(crate) mod budget;
+pub(crate) mod connect;
+pub(crate) mod http1;
+pub(crate) mod incoming;
+pub(crate) mod pool;
+pub(crate) mod sender;
+pub(crate) mod stream;
 
-pub use crate::http1::HeadLimits;
-pub use connect::{ConnectError, ConnectLimits, Connected, connect};
-pub use incoming::{Incoming, IncomingError};
-pub use pool::{Opened, PoolSettings, Pools};
-pub use sender::{Sender, Shared};
-pub use stream::EndpointStream;
+pub(crate) use crate::http1::HeadLimits;
+pub(crate) use connect::{ConnectError, ConnectLimits, connect};
+pub(crate) use incoming::{Incoming, IncomingError};
+pub(crate) use pool::{Opened, PoolSettings, Pools};
+pub(crate) use sender::Sender;
+pub(crate) use stream::EndpointStream;

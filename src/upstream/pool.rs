@@ -26,7 +26,7 @@ const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// Bounds of the pools.
 #[derive(Clone, Copy, Debug)]
-pub struct PoolSettings {
+pub(crate) struct PoolSettings {
     /// Longest idle time; shorter than the origins' own.
     pub idle_timeout: Duration,
     /// Longest life, so that load spreads again after endpoints were added.
@@ -37,7 +37,7 @@ pub struct PoolSettings {
 
 /// When a connection was opened.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Opened {
+pub(crate) struct Opened {
     at: Instant,
     term: u32,
 }
@@ -45,7 +45,7 @@ pub struct Opened {
 impl Opened {
     /// It is opened now.
     #[must_use]
-    pub fn now(endpoint: &EndpointStats, now: Instant) -> Self {
+    pub(crate) fn now(endpoint: &EndpointStats, now: Instant) -> Self {
         Self { at: now, term: endpoint.rotation.term() }
     }
 
@@ -57,7 +57,7 @@ impl Opened {
 
 /// The pools of one worker. `B` is the body of the requests.
 #[derive(Debug)]
-pub struct Pools<B> {
+pub(crate) struct Pools<B> {
     settings: PoolSettings,
     by_endpoint: RefCell<HashMap<u32, Pool<B>, BuildHasherDefault<Numbers>>>,
 }
@@ -81,12 +81,17 @@ struct Idle {
 impl<B> Pools<B> {
     /// Empty pools.
     #[must_use]
-    pub fn new(settings: PoolSettings) -> Self {
+    pub(crate) fn new(settings: PoolSettings) -> Self {
         Self { settings, by_endpoint: RefCell::default() }
     }
 
     /// What sends a request to `endpoint` on a connection that is there already, with the time it was opened.
-    pub fn take(&self, endpoint: &EndpointStats, protocol: Protocol, now: Instant) -> Option<(Sender<B>, Opened)> {
+    pub(crate) fn take(
+        &self,
+        endpoint: &EndpointStats,
+        protocol: Protocol,
+        now: Instant,
+    ) -> Option<(Sender<B>, Opened)> {
         let mut pools = self.by_endpoint.borrow_mut();
         let pool = pools.get_mut(&endpoint.id)?;
         match protocol {
@@ -96,12 +101,12 @@ impl<B> Pools<B> {
     }
 
     /// Lets others use a connection.
-    pub fn share(&self, endpoint: &Arc<EndpointStats>, connection: Shared<B>, opened: Opened) {
+    pub(crate) fn share(&self, endpoint: &Arc<EndpointStats>, connection: Shared<B>, opened: Opened) {
         self.with(endpoint, |pool| pool.shared.push((connection, opened)));
     }
 
     /// Puts a connection back whose last exchange ended well, in both directions.
-    pub fn put(&self, endpoint: &Arc<EndpointStats>, connection: Box<Http1>, opened: Opened, now: Instant) {
+    pub(crate) fn put(&self, endpoint: &Arc<EndpointStats>, connection: Box<Http1>, opened: Opened, now: Instant) {
         if !opened.is_good(endpoint, &self.settings, now) {
             return connection.close();
         }
@@ -125,7 +130,7 @@ impl<B> Pools<B> {
 
     /// Closes what is too old, was closed by the origin, or leads to an endpoint that has been taken out. To be called now
     /// and then.
-    pub fn sweep(&self, now: Instant) {
+    pub(crate) fn sweep(&self, now: Instant) {
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             pool.sweep(&self.settings, now);
             !pool.idle.is_empty() || !pool.shared.is_empty()
@@ -133,14 +138,14 @@ impl<B> Pools<B> {
     }
 
     /// Closes all connections that nobody uses.
-    pub fn clear(&self) {
+    pub(crate) fn clear(&self) {
         for (_, mut pool) in self.by_endpoint.borrow_mut().drain() {
             pool.idle.drain(..).for_each(|idle| idle.connection.close());
         }
     }
 
     /// Closes the idle connections of HTTP/1.1, for the sake of their descriptors. Returns how many there were.
-    pub fn let_go(&self) -> usize {
+    pub(crate) fn let_go(&self) -> usize {
         let mut pools = self.by_endpoint.borrow_mut();
         let idle = pools.values_mut().flat_map(|pool| pool.idle.drain(..));
         idle.map(|idle| idle.connection.close()).count()
@@ -148,7 +153,7 @@ impl<B> Pools<B> {
 
     /// Number of idle connections.
     #[must_use]
-    pub fn idle(&self) -> usize {
+    pub(crate) fn idle(&self) -> usize {
         self.by_endpoint.borrow().values().map(|pool| pool.idle.len()).sum()
     }
 }

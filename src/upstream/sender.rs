@@ -26,7 +26,7 @@ const ANSWERS_A_PLACE: usize = 20;
 
 /// Sends the request of one exchange.
 #[derive(Debug)]
-pub enum Sender<B> {
+pub(crate) enum Sender<B> {
     /// A connection of its own.
     Http1(Box<Http1>),
     /// A stream on a shared one.
@@ -38,26 +38,14 @@ pub enum Sender<B> {
 impl<B> Sender<B> {
     /// Whether requests are sent as HTTP/2 wants them.
     #[must_use]
-    pub fn is_http2(&self) -> bool {
+    pub(crate) fn is_http2(&self) -> bool {
         matches!(self, Self::Http2(_))
-    }
-
-    /// The connection, if it is one of its own.
-    #[must_use]
-    pub fn take_http1(&mut self) -> Option<Box<Http1>> {
-        match std::mem::replace(self, Self::Spent) {
-            Self::Http1(connection) => Some(connection),
-            other @ (Self::Http2(_) | Self::Spent) => {
-                *self = other;
-                None
-            }
-        }
     }
 }
 
 /// A stream of a shared connection; dropping it makes room for another one.
 #[derive(Debug)]
-pub struct Stream<B> {
+pub(crate) struct Stream<B> {
     sender: http2::SendRequest<B>,
     load: Rc<Load>,
 }
@@ -67,7 +55,7 @@ impl<B: Body + 'static> Stream<B> {
     ///
     /// # Errors
     /// [`StreamError`] when there is none. The connection takes no new streams, or fewer, if that is what it says.
-    pub async fn try_send(&mut self, request: Request<B>) -> Result<Response<Incoming>, StreamError<B>> {
+    pub(crate) async fn try_send(&mut self, request: Request<B>) -> Result<Response<Incoming>, StreamError<B>> {
         match self.sender.try_send_request(request).await {
             Ok(response) => {
                 self.load.answered();
@@ -96,7 +84,7 @@ impl<B: Body + 'static> Stream<B> {
 
 /// Why there is no answer on a stream.
 #[derive(Debug)]
-pub enum StreamError<B> {
+pub(crate) enum StreamError<B> {
     /// Nothing of the request was written.
     Unsent(Box<Request<B>>),
     /// The endpoint has not looked at it, and says so (RFC 9113, 8.7): whatever it is, it may be sent again.
@@ -116,7 +104,7 @@ impl<B> Drop for Stream<B> {
 
 /// A connection whose streams are shared out.
 #[derive(Debug)]
-pub struct Shared<B> {
+pub(crate) struct Shared<B> {
     sender: http2::SendRequest<B>,
     load: Rc<Load>,
 }
@@ -129,7 +117,7 @@ impl<B> Shared<B> {
 
     /// A stream, if there is room for one.
     #[must_use]
-    pub fn stream(&self) -> Option<Stream<B>> {
+    pub(crate) fn stream(&self) -> Option<Stream<B>> {
         let load = &self.load;
         if self.is_closed() || load.open.get() >= load.most.get().min(load.room.get()) {
             return None;
@@ -140,13 +128,13 @@ impl<B> Shared<B> {
 
     /// Since when it has had no streams; `None` while it has some.
     #[must_use]
-    pub fn quiet_since(&self) -> Option<Instant> {
+    pub(crate) fn quiet_since(&self) -> Option<Instant> {
         (self.load.open.get() == 0).then(|| self.load.quiet_since.get())
     }
 
     /// Whether it takes no more streams.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.sender.is_closed() || self.load.leaving.get()
     }
 }

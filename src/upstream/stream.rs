@@ -18,7 +18,7 @@ use crate::stats::EndpointStats;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
-pub struct EndpointStream {
+pub(crate) struct EndpointStream {
     io: Io,
     endpoint: Arc<EndpointStats>,
     _place: Place,
@@ -33,13 +33,13 @@ enum Io {
 impl EndpointStream {
     /// A connection without TLS, counted in.
     #[must_use]
-    pub fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
+    pub(crate) fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
         Self::new(Io::Plain(stream), endpoint, place)
     }
 
     /// A connection inside TLS, counted in.
     #[must_use]
-    pub fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
         Self::new(Io::Tls(Box::new(stream)), endpoint, place)
     }
 
@@ -51,7 +51,7 @@ impl EndpointStream {
     /// Whether the endpoint has neither ended the connection nor sent anything on it. Takes what it sent, if it did.
     ///
     /// No system call unless the runtime knows of an event: a look at what it knows costs some sixty instructions.
-    pub fn is_quiet(&mut self) -> bool {
+    pub(crate) fn is_quiet(&mut self) -> bool {
         match &mut self.io {
             Io::Plain(stream) => {
                 // An event may be older than the last read; only the socket can tell.
@@ -70,7 +70,7 @@ impl EndpointStream {
     }
 
     /// Ends a connection that nobody uses: TLS says so, as far as that is possible at once.
-    pub fn close(mut self) {
+    pub(crate) fn close(mut self) {
         if let Io::Tls(stream) = &mut self.io {
             let mut cx = Context::from_waker(Waker::noop());
             // Whatever becomes of it, the connection is dropped.

@@ -14,17 +14,17 @@ use tokio::time::Instant;
 use crate::table::ServiceSpec;
 
 /// How long a doubtful file has to stay as it is, when it is known that nobody has it open.
-pub const DOUBT_CLOSED: Duration = Duration::from_secs(1);
+pub(crate) const DOUBT_CLOSED: Duration = Duration::from_secs(1);
 
 /// The same when that is not known: nothing tells of changes, or a writer has not closed the file.
-pub const DOUBT_OPEN: Duration = Duration::from_secs(5);
+pub(crate) const DOUBT_OPEN: Duration = Duration::from_secs(5);
 
 /// Something is believed after this, even if the file is another one, and doubtful, at every look.
-pub const DOUBT_MAX: Duration = Duration::from_secs(60);
+pub(crate) const DOUBT_MAX: Duration = Duration::from_secs(60);
 
 /// What became of a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub(crate) enum Verdict {
     /// It is the file.
     Believe,
     /// Read it again at this time.
@@ -33,7 +33,7 @@ pub enum Verdict {
 
 /// What is doubted, if anything.
 #[derive(Debug, Default)]
-pub struct Doubt(Option<Doubted>);
+pub(crate) struct Doubt(Option<Doubted>);
 
 #[derive(Debug)]
 struct Doubted {
@@ -44,7 +44,7 @@ struct Doubted {
 
 impl Doubt {
     /// Judges a text that is doubtful or is not; `wait` is how long a doubtful one has to stay as it is.
-    pub fn judge(&mut self, now: Instant, (text, doubtful): (&str, bool), wait: Duration) -> Verdict {
+    pub(crate) fn judge(&mut self, now: Instant, (text, doubtful): (&str, bool), wait: Duration) -> Verdict {
         let first = self.0.as_ref().map_or(now, |doubted| doubted.first);
         let until = match &self.0 {
             _ if !doubtful || now >= first + DOUBT_MAX => now,
@@ -61,12 +61,12 @@ impl Doubt {
 
     /// Whether something is doubted.
     #[must_use]
-    pub fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.0.is_some()
     }
 
     /// Nothing is doubted any more.
-    pub fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         self.0 = None;
     }
 }
@@ -75,14 +75,14 @@ impl Doubt {
 /// beginning of it. The half of a file that grows may be longer than what was there before; where it is known that nobody
 /// has it `open` that is no half.
 #[must_use]
-pub fn is_doubtful(before: &str, text: &str, lost: &[String], open: bool) -> bool {
+pub(crate) fn is_doubtful(before: &str, text: &str, lost: &[String], open: bool) -> bool {
     let shorter = text.len() < before.len();
     !lost.is_empty() && (shorter || open) || shorter && before.starts_with(text.trim_end())
 }
 
 /// The services and versions of `before` that are not in `next`.
 #[must_use]
-pub fn lost(before: &[Arc<ServiceSpec>], next: &[Arc<ServiceSpec>]) -> Vec<String> {
+pub(crate) fn lost(before: &[Arc<ServiceSpec>], next: &[Arc<ServiceSpec>]) -> Vec<String> {
     let named = |services: &[Arc<ServiceSpec>]| -> BTreeSet<String> {
         let versions = services.iter().flat_map(|service| {
             service.versions.iter().map(move |version| format!("{} {}", service.name, version.name))

@@ -8,7 +8,7 @@ use std::path::Path;
 /// The numbers of a file. The time of the last change of anything (`ctime`) is among them, which no program can set: one
 /// that puts the time of writing back (`touch -r`, `rsync -t`) is seen all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Identity {
+pub(crate) struct Identity {
     device: u64,
     inode: u64,
     /// Names of the file: a new one with two was linked, not written.
@@ -21,7 +21,7 @@ pub struct Identity {
 impl Identity {
     /// The numbers of the regular file that `path` leads to; none when there is none.
     #[must_use]
-    pub fn of(path: &Path) -> Option<Self> {
+    pub(crate) fn of(path: &Path) -> Option<Self> {
         let found = fs::metadata(path).ok().filter(fs::Metadata::is_file)?;
         Some(Self {
             device: found.dev(),
@@ -41,7 +41,7 @@ const BYTES_MAX: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// When it is missing, no file, too large, not readable or not UTF-8.
-pub fn read(path: &Path) -> io::Result<String> {
+pub(crate) fn read(path: &Path) -> io::Result<String> {
     let refused = |why: String| Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     let found = fs::metadata(path)?;
     if !found.is_file() {

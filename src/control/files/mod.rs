@@ -8,8 +8,8 @@
 //! do not come from network file systems or from memory maps, and the kernel may have no watches left. A *glance* at the
 //! file's numbers twice a second sees those. A look at the *contents* now and then sees what keeps its numbers.
 
-pub mod doubt;
-pub mod identity;
-pub mod settle;
-pub mod watcher;
-pub mod way;
+pub(crate) mod doubt;
+pub(crate) mod identity;
+pub(crate) mod settle;
+pub(crate) mod watcher;
+pub(crate) mod way;

@@ -12,26 +12,26 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// How long nothing may happen before a file is read: editors write, rename and touch within milliseconds.
-pub const QUIET: Duration = Duration::from_millis(200);
+pub(crate) const QUIET: Duration = Duration::from_millis(200);
 
 /// The same for a change that nothing told of: it is known from two looks only, and the second one must find the same.
-pub const QUIET_UNTOLD: Duration = Duration::from_millis(500);
+pub(crate) const QUIET_UNTOLD: Duration = Duration::from_millis(500);
 
 /// How long after its last write a writer is waited for that has not closed the file.
-pub const CLOSE_WAIT: Duration = Duration::from_secs(10);
+pub(crate) const CLOSE_WAIT: Duration = Duration::from_secs(10);
 
 /// A file that is never quiet is read all the same after this.
-pub const UNQUIET_MAX: Duration = Duration::from_secs(30);
+pub(crate) const UNQUIET_MAX: Duration = Duration::from_secs(30);
 
 /// Time between two glances at a file's numbers: two `stat` a second are not worth saving.
-pub const GLANCE_INTERVAL: Duration = Duration::from_millis(500);
+pub(crate) const GLANCE_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Time between two looks at the contents without any sign of a change, for file systems that show none.
-pub const READ_INTERVAL: Duration = Duration::from_secs(30);
+pub(crate) const READ_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Something that happened to a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Notice {
+pub(crate) struct Notice {
     /// What.
     pub kind: Kind,
     /// To what, without links.
@@ -40,7 +40,7 @@ pub struct Notice {
 
 /// What can happen to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A file has come to be that somebody is still to write.
     Created,
     /// It was written or cut.
@@ -55,7 +55,7 @@ pub enum Kind {
 
 /// What is to be done now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     /// Nothing before this.
     Wait(Instant),
     /// Look at the numbers.
@@ -66,7 +66,7 @@ pub enum Step {
 
 /// What was seen of one file or several; `I` are their numbers.
 #[derive(Debug)]
-pub struct Settle<I> {
+pub(crate) struct Settle<I> {
     /// At the last look; none before the first.
     seen: Option<I>,
     change: Option<Change>,
@@ -92,7 +92,7 @@ struct Change {
 impl<I: PartialEq> Settle<I> {
     /// Nothing was seen yet.
     #[must_use]
-    pub fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self {
             seen: None,
             change: None,
@@ -106,13 +106,13 @@ impl<I: PartialEq> Settle<I> {
     }
 
     /// How often the numbers are looked at without an event; never, when there is no time.
-    pub fn set_glance_interval(&mut self, interval: Option<Duration>) {
+    pub(crate) fn set_glance_interval(&mut self, interval: Option<Duration>) {
         self.glance_interval = interval;
     }
 
     /// What to do at `now`.
     #[must_use]
-    pub fn next(&self, now: Instant) -> Step {
+    pub(crate) fn next(&self, now: Instant) -> Step {
         if let Some(change) = &self.change {
             let at = self.settled_at(change);
             return if now >= at { Step::Read } else { Step::Wait(at) };
@@ -140,7 +140,7 @@ impl<I: PartialEq> Settle<I> {
     }
 
     /// An event.
-    pub fn noticed(&mut self, now: Instant, notice: Notice) {
+    pub(crate) fn noticed(&mut self, now: Instant, notice: Notice) {
         match notice.kind {
             Kind::Created | Kind::Written => drop(self.writers.insert(notice.path)),
             Kind::Closed | Kind::Replaced => drop(self.writers.remove(&notice.path)),
@@ -151,17 +151,17 @@ impl<I: PartialEq> Settle<I> {
     }
 
     /// Somebody wants it read, whether or not it has changed.
-    pub fn ask(&mut self) {
+    pub(crate) fn ask(&mut self) {
         self.asked = true;
     }
 
     /// It is to be read again at `at`, if nothing happens before.
-    pub fn look_again(&mut self, at: Instant) {
+    pub(crate) fn look_again(&mut self, at: Instant) {
         self.again_at = Some(at);
     }
 
     /// The numbers of a look.
-    pub fn glanced(&mut self, now: Instant, found: I) {
+    pub(crate) fn glanced(&mut self, now: Instant, found: I) {
         self.glanced_at = now;
         if self.seen.as_ref() != Some(&found) {
             self.seen = Some(found);
@@ -171,7 +171,7 @@ impl<I: PartialEq> Settle<I> {
     }
 
     /// Whether what is read with these numbers can be taken: a change that nothing told of has to be the same twice.
-    pub fn is_steady(&mut self, now: Instant, found: I) -> bool {
+    pub(crate) fn is_steady(&mut self, now: Instant, found: I) -> bool {
         let told = self.change.is_some_and(|change| change.told);
         let late = self.change.is_some_and(|change| now >= change.first + UNQUIET_MAX);
         let steady = told || late || self.seen.as_ref() == Some(&found);
@@ -180,7 +180,7 @@ impl<I: PartialEq> Settle<I> {
     }
 
     /// It has changed while it was read.
-    pub fn torn(&mut self, now: Instant, found: I) {
+    pub(crate) fn torn(&mut self, now: Instant, found: I) {
         self.glanced(now, found);
         let first = self.change.map_or(now, |change| change.first);
         let told = self.change.is_some_and(|change| change.told);
@@ -189,12 +189,12 @@ impl<I: PartialEq> Settle<I> {
 
     /// Whether it is known that nobody is in the middle of writing.
     #[must_use]
-    pub fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.change.is_some_and(|change| change.told) && self.writers.is_empty()
     }
 
     /// It was read with these numbers. Tells whether somebody had asked for it.
-    pub fn taken(&mut self, now: Instant, found: I) -> bool {
+    pub(crate) fn taken(&mut self, now: Instant, found: I) -> bool {
         (self.seen, self.change, self.again_at) = (Some(found), None, None);
         (self.glanced_at, self.read_at) = (now, now);
         self.writers.clear();

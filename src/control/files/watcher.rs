@@ -52,7 +52,7 @@ const EVENT_BYTES: usize = 4096;
 
 /// Hears of changes. [`Follower`] says of which.
 #[derive(Debug)]
-pub struct Watcher {
+pub(crate) struct Watcher {
     /// What it is for, for the log.
     what: &'static str,
     events: Option<AsyncFd<OwnedFd>>,
@@ -62,7 +62,7 @@ pub struct Watcher {
 
 /// Sets the watches. It blocks as long as file systems do.
 #[derive(Clone, Debug)]
-pub struct Follower(Arc<Shared>);
+pub(crate) struct Follower(Arc<Shared>);
 
 #[derive(Debug)]
 struct Shared {
@@ -80,7 +80,7 @@ enum Target {
 
 /// The files that are followed, as they were found.
 #[derive(Clone, Debug, Default)]
-pub struct Followed {
+pub(crate) struct Followed {
     /// Their numbers, in the order in which they were asked for.
     pub identities: Vec<Option<Identity>>,
     /// Files without links that have one name only: one of them that has just come was written, not linked.
@@ -92,12 +92,12 @@ pub struct Followed {
 impl Followed {
     /// The numbers of the first file.
     #[must_use]
-    pub fn first(&self) -> Option<Identity> {
+    pub(crate) fn first(&self) -> Option<Identity> {
         self.identities.first().copied().flatten()
     }
 
     /// What the notices are to the files: a name that has come and that nobody writes to has taken another's place.
-    pub fn of_files(&self, notices: Vec<Notice>) -> impl Iterator<Item = Notice> {
+    pub(crate) fn of_files(&self, notices: Vec<Notice>) -> impl Iterator<Item = Notice> {
         notices.into_iter().map(|notice| match notice.kind {
             Kind::Created if !self.written.contains(&notice.path) => Notice { kind: Kind::Replaced, ..notice },
             Kind::Created | Kind::Written | Kind::Closed | Kind::Replaced | Kind::Touched => notice,
@@ -106,14 +106,14 @@ impl Followed {
 }
 
 /// Does what may wait for a file system on a thread for that. None when it has panicked, or the process ends.
-pub async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(crate) async fn in_background<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
     tokio::task::spawn_blocking(work).await.ok()
 }
 
 impl Watcher {
     /// Begins to listen. Inside a tokio runtime.
     #[must_use]
-    pub fn new(what: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str) -> Self {
         let opened = inotify::init(CreateFlags::NONBLOCK | CreateFlags::CLOEXEC).map_err(io::Error::from);
         // Two descriptors of one queue: watches are set on another thread than events are read on.
         let opened = opened.and_then(|inotify| Ok((registered(inotify.try_clone()?)?, inotify)));
@@ -127,25 +127,25 @@ impl Watcher {
 
     /// What sets the watches.
     #[must_use]
-    pub fn follower(&self) -> Follower {
+    pub(crate) fn follower(&self) -> Follower {
         self.follower.clone()
     }
 
     /// Whether there is no queue to listen to; a new watcher may have one.
     #[must_use]
-    pub fn is_deaf(&self) -> bool {
+    pub(crate) fn is_deaf(&self) -> bool {
         self.events.is_none()
     }
 
     /// Listens anew, if there was no queue to listen to.
-    pub fn revive(&mut self) {
+    pub(crate) fn revive(&mut self) {
         if self.is_deaf() {
             *self = Self { blind: self.blind.take(), ..Self::new(self.what) };
         }
     }
 
     /// Logs when changes are not told any more, or are again.
-    pub fn tell(&mut self, followed: &Followed) {
+    pub(crate) fn tell(&mut self, followed: &Followed) {
         let what = self.what;
         match (&followed.blind, &self.blind) {
             (Some(reason), None) => {
@@ -158,7 +158,7 @@ impl Watcher {
     }
 
     /// Waits for what happens on the ways that are followed; for ever, if that cannot be told.
-    pub async fn next(&self) -> Vec<Notice> {
+    pub(crate) async fn next(&self) -> Vec<Notice> {
         let Some(events) = &self.events else { return pending().await };
         loop {
             let Ok(mut ready) = events.readable().await else { return pending().await };
@@ -180,7 +180,7 @@ fn registered(events: OwnedFd) -> io::Result<AsyncFd<OwnedFd>> {
 impl Follower {
     /// Watches the ways to `files` as they are now, and looks at their ends.
     #[must_use]
-    pub fn follow(&self, files: &[PathBuf]) -> Followed {
+    pub(crate) fn follow(&self, files: &[PathBuf]) -> Followed {
         let Ok(inotify) = &self.0.inotify else {
             let blind = self.0.inotify.as_ref().err().cloned();
             return Followed { blind, ..look(files, &walk(files)) };

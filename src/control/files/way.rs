@@ -14,7 +14,7 @@ const SYMLINKS_MAX: usize = 40;
 
 /// Where a path leads now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Way {
+pub(crate) struct Way {
     /// The folders on the way, without links, and the names in them that the way goes by.
     pub folders: BTreeMap<PathBuf, BTreeSet<OsString>>,
     /// The end of the way, without links; none when there is nothing, or a folder.
@@ -24,7 +24,7 @@ pub struct Way {
 impl Way {
     /// Walks to `path`.
     #[must_use]
-    pub fn to(path: &Path) -> Self {
+    pub(crate) fn to(path: &Path) -> Self {
         let mut way = Self::default();
         let (mut here, mut links) = (PathBuf::from("/"), 0);
         // Without a working folder there is no way, and nothing to watch either.

@@ -7,13 +7,13 @@
 //! out what was written to a file that was lost.
 
 mod before;
-mod error;
+pub(crate) mod error;
 mod mend;
 mod open;
 mod place;
 mod read;
 mod rows;
-mod schema;
+pub(crate) mod schema;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -29,9 +29,8 @@ use super::difference::Difference;
 use before::Before;
 use place::Place;
 
-pub use error::StoreError;
-pub use mend::Known;
-pub use schema::FORMAT;
+pub(crate) use error::StoreError;
+pub(crate) use mend::Known;
 
 /// The revisions of a proxy.
 #[derive(Debug)]

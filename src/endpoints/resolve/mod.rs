@@ -58,7 +58,7 @@ struct Asked {
 }
 
 /// Asks for all names of `services` at the same time, once.
-pub async fn first(services: &[Arc<ServiceSpec>], server: Option<SocketAddr>) -> First {
+pub(crate) async fn first(services: &[Arc<ServiceSpec>], server: Option<SocketAddr>) -> First {
     ask_all(hosts(services), server).await
 }
 

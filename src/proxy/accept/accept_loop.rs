@@ -42,7 +42,7 @@ const REVIEW_PAUSE: Duration = Duration::from_millis(10);
 
 /// A listening socket of one worker.
 #[derive(Debug)]
-pub struct WorkerListener {
+pub(crate) struct WorkerListener {
     /// The socket, bound and listening.
     pub socket: std::net::TcpListener,
     /// What its connections have in common.
@@ -51,7 +51,7 @@ pub struct WorkerListener {
 
 /// What the connections of a listener have in common.
 #[derive(Clone, Debug)]
-pub struct ListenerSettings {
+pub(crate) struct ListenerSettings {
     /// What it takes.
     pub admit: AdmitSettings,
     /// Who gets in.
@@ -82,7 +82,7 @@ impl ListenerSettings {
 
 /// What a worker's thread runs on.
 #[derive(Debug)]
-pub struct WorkerParts {
+pub(crate) struct WorkerParts {
     /// Its number.
     pub index: usize,
     /// Its settings.
@@ -113,7 +113,7 @@ pub struct WorkerParts {
 /// # Errors
 /// When the runtime or a socket cannot be set up, or one of its own tasks has ended before its time: without it the others
 /// would go on and serve nobody. Its connections are cut then.
-pub fn run(parts: WorkerParts) -> io::Result<u64> {
+pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
         let WorkerParts { index, settings, listeners, table, changes, holds, registry, .. } = parts;

@@ -22,14 +22,14 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 ///
 /// # Errors
 /// When the connection is gone already.
-pub fn set_options(stream: &TcpStream) -> io::Result<()> {
+pub(crate) fn set_options(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     SockRef::from(stream).set_tcp_notsent_lowat(UNSENT_BYTES_MAX)
 }
 
 /// A client's connection.
 #[derive(Debug)]
-pub enum ClientStream {
+pub(crate) enum ClientStream {
     /// As it comes.
     Plain(TcpStream),
     /// Inside TLS, after the handshake.
@@ -39,7 +39,7 @@ pub enum ClientStream {
 impl ClientStream {
     /// Whether HTTP/2 was agreed on in the handshake.
     #[must_use]
-    pub fn agreed_on_http2(&self) -> bool {
+    pub(crate) fn agreed_on_http2(&self) -> bool {
         match self {
             Self::Plain(_) => false,
             Self::Tls(stream) => stream.get_ref().1.alpn_protocol() == Some(b"h2"),
@@ -48,7 +48,7 @@ impl ClientStream {
 
     /// The host that the client named in the handshake, in lower case.
     #[must_use]
-    pub fn server_name(&self) -> Option<&str> {
+    pub(crate) fn server_name(&self) -> Option<&str> {
         match self {
             Self::Plain(_) => None,
             Self::Tls(stream) => stream.get_ref().1.server_name(),
@@ -57,7 +57,7 @@ impl ClientStream {
 
     /// The socket, if nothing is around it.
     #[must_use]
-    pub fn plain(&self) -> Option<&TcpStream> {
+    pub(crate) fn plain(&self) -> Option<&TcpStream> {
         match self {
             Self::Plain(stream) => Some(stream),
             Self::Tls(_) => None,
@@ -66,19 +66,19 @@ impl ClientStream {
 
     /// Ready when the socket has something to read, be it the end or an error; takes nothing. Bytes that TLS has read and
     /// not given yet do not count.
-    pub fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tcp().poll_read_ready(cx)
     }
 
     /// Ends the connection with a reset, which nobody takes for the end of what was sent.
-    pub fn cut(self) {
+    pub(crate) fn cut(self) {
         if let Err(error) = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)) {
             tracing::debug!(%error, "a connection that is cut was gone already");
         }
     }
 
     /// Ends the connection without waiting for anything: TLS says so, as far as that is possible at once.
-    pub fn close(mut self) {
+    pub(crate) fn close(mut self) {
         if let Self::Tls(stream) = &mut self {
             let mut cx = Context::from_waker(Waker::noop());
             // Whatever becomes of it, the connection is dropped.

@@ -25,7 +25,7 @@ const SHARDS: usize = 64;
 
 /// The connections of a listener.
 #[derive(Debug)]
-pub struct Crowd {
+pub(crate) struct Crowd {
     max: usize,
     per_address_max: usize,
     open: AtomicUsize,
@@ -35,7 +35,7 @@ pub struct Crowd {
 
 /// Whose connections count together.
 #[derive(Clone, Debug)]
-pub struct Client {
+pub(crate) struct Client {
     /// Its address, or what of it counts as one client.
     pub block: u128,
     /// Its requests in flight on streams.
@@ -45,7 +45,7 @@ pub struct Client {
 
 /// An open connection; dropping it counts it out.
 #[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     crowd: Arc<Crowd>,
     block: Option<u128>,
 }
@@ -53,7 +53,7 @@ pub struct Place {
 impl Crowd {
     /// Room for `max` connections, and for `per_address_max` of one address, of so many workers.
     #[must_use]
-    pub fn new(max: usize, per_address_max: usize, workers: usize) -> Self {
+    pub(crate) fn new(max: usize, per_address_max: usize, workers: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let waiting = (0..workers).map(|_| Arc::default()).collect();
         Self { max, per_address_max, open: AtomicUsize::new(0), shards, waiting }
@@ -61,7 +61,7 @@ impl Crowd {
 
     /// The lists of connections that wait, one a worker.
     #[must_use]
-    pub fn waiting(&self) -> &[Arc<Summary>] {
+    pub(crate) fn waiting(&self) -> &[Arc<Summary>] {
         &self.waiting
     }
 
@@ -69,7 +69,7 @@ impl Crowd {
     ///
     /// # Errors
     /// When there is no room.
-    pub fn enter(self: &Arc<Self>, now_ms: impl FnOnce() -> u64) -> Result<Place, Refused> {
+    pub(crate) fn enter(self: &Arc<Self>, now_ms: impl FnOnce() -> u64) -> Result<Place, Refused> {
         let place = Place { crowd: Arc::clone(self), block: None };
         let before = self.open.fetch_add(1, Relaxed);
         let room = before < self.max || displace_longest(&self.waiting, now_ms());
@@ -90,7 +90,7 @@ impl Place {
     ///
     /// # Errors
     /// When there is no room for another one of this address.
-    pub fn claim(&mut self, address: IpAddr, waiting: &WaitingList) -> Result<Client, Refused> {
+    pub(crate) fn claim(&mut self, address: IpAddr, waiting: &WaitingList) -> Result<Client, Refused> {
         let block = block(address);
         let mut clients = self.crowd.shard(block);
         let new = || Client { block, streams: Arc::default(), connections: 0 };

@@ -18,7 +18,7 @@ use super::waiting::{Summary, displace_longest};
 
 /// The bound, and what is open below it. Several workers that look at the same moment can each go one above.
 #[derive(Debug)]
-pub struct Ceiling {
+pub(crate) struct Ceiling {
     max: usize,
     open: AtomicUsize,
     freed: Notify,
@@ -31,23 +31,23 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// A connection's place; dropping it frees it.
 #[derive(Debug)]
-pub struct Place(Arc<Ceiling>);
+pub(crate) struct Place(Arc<Ceiling>);
 
 impl Ceiling {
     /// Up to `max` connections; those that wait are on these lists.
     #[must_use]
-    pub fn new(max: usize, waiting: Vec<Arc<Summary>>) -> Self {
+    pub(crate) fn new(max: usize, waiting: Vec<Arc<Summary>>) -> Self {
         Self { max, open: AtomicUsize::new(0), freed: Notify::new(), told: AtomicBool::new(false), waiting }
     }
 
     /// Whether there is no room.
     #[must_use]
-    pub fn is_reached(&self) -> bool {
+    pub(crate) fn is_reached(&self) -> bool {
         self.open.load(Ordering::SeqCst) >= self.max
     }
 
     /// Waits until there is room.
-    pub async fn room(&self, now_ms: impl Fn() -> u64) {
+    pub(crate) async fn room(&self, now_ms: impl Fn() -> u64) {
         // Once: under an attack it would be a line for every connection.
         if !self.told.swap(true, Ordering::Relaxed) {
             let max = self.max;
@@ -72,7 +72,7 @@ impl Ceiling {
 
     /// Takes a place.
     #[must_use]
-    pub fn enter(self: &Arc<Self>) -> Place {
+    pub(crate) fn enter(self: &Arc<Self>) -> Place {
         self.open.fetch_add(1, Ordering::SeqCst);
         Place(Arc::clone(self))
     }

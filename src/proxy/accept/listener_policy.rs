@@ -17,7 +17,7 @@ use crate::table::client::block;
 
 /// What a listener asks of a connection. Its clones count together.
 #[derive(Clone, Debug)]
-pub struct Door {
+pub(crate) struct Door {
     /// Whether it begins with a header of the PROXY protocol.
     pub proxy_protocol: Option<ProxyProtocol>,
     /// The connections that are there.
@@ -28,13 +28,13 @@ pub struct Door {
 
 impl Door {
     /// A place for a connection that was accepted; `None` when it has to be closed, which has been counted.
-    pub fn enter(&self, worker: &Worker) -> Option<Place> {
+    pub(crate) fn enter(&self, worker: &Worker) -> Option<Place> {
         let now_ms = || worker.clock_ms(Instant::now());
         self.crowd.enter(now_ms).map_err(|refused| worker.stats.refused(refused)).ok()
     }
 
     /// The address that the connection is accounted to; `None` when it has to be closed, which has been counted.
-    pub async fn identify(&self, worker: &Worker, stream: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
+    pub(crate) async fn identify(&self, worker: &Worker, stream: &mut TcpStream, peer: IpAddr) -> Option<IpAddr> {
         let identified = match &self.proxy_protocol {
             None => Ok(peer),
             Some(how) => {
@@ -54,7 +54,7 @@ impl Door {
     ///
     /// # Errors
     /// The refusal.
-    pub fn take(&self, worker: &Worker, client: IpAddr, now: Instant) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, worker: &Worker, client: IpAddr, now: Instant) -> Result<(), Refusal> {
         let Some(rate) = &self.rate else { return Ok(()) };
         let now = now.saturating_duration_since(worker.settings.clock_start);
         rate.take(block(client), now).map_err(|early| {

@@ -1,10 +1,10 @@
 //! TODO page of accept.
 
-pub mod accept_loop;
-pub mod client_stream;
-pub mod connection_limit;
-pub mod global_limit;
-pub mod listener_policy;
-pub mod proxy_protocol;
-pub mod tls;
-pub mod waiting;
+pub(crate) mod accept_loop;
+pub(crate) mod client_stream;
+pub(crate) mod connection_limit;
+pub(crate) mod global_limit;
+pub(crate) mod listener_policy;
+pub(crate) mod proxy_protocol;
+pub(crate) mod tls;
+pub(crate) mod waiting;

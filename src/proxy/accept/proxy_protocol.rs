@@ -34,7 +34,7 @@ pub const V2_BYTES_MAX: usize = 16 * 1024;
 
 /// How a listener takes the header.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ProxyProtocol {
+pub(crate) struct ProxyProtocol {
     /// Who sends it. Connections of others are closed: they would otherwise be believed without it.
     pub from: Vec<IpNet>,
     /// Longest wait for the whole of it.
@@ -175,7 +175,7 @@ impl Command {
 ///
 /// # Errors
 /// Why the connection has to be closed; `None` when it ended before its first byte, as health checks do.
-pub async fn read(stream: &mut TcpStream, peer: IpAddr, how: &ProxyProtocol) -> Result<IpAddr, Option<Refused>> {
+pub(crate) async fn read(stream: &mut TcpStream, peer: IpAddr, how: &ProxyProtocol) -> Result<IpAddr, Option<Refused>> {
     let peer = peer.to_canonical();
     if !how.from.iter().any(|block| block.contains(&peer)) {
         return Err(Some(Refused::ProxyHeaderForeign));

@@ -16,7 +16,11 @@ use crate::stats::{Refused, TlsHandshake};
 use crate::tls::ServerSide;
 
 /// The connection once it is what its listener speaks; `None` when TLS did not come about.
-pub async fn secured(worker: &Rc<Worker>, stream: TcpStream, tls: Option<&Arc<ServerSide>>) -> Option<ClientStream> {
+pub(crate) async fn secured(
+    worker: &Rc<Worker>,
+    stream: TcpStream,
+    tls: Option<&Arc<ServerSide>>,
+) -> Option<ClientStream> {
     let Some(side) = tls else { return Some(ClientStream::Plain(stream)) };
     let config = Arc::clone(&side.config().rustls);
     // On the heap: as a local it would be part of every connection's task for as long as that lives.

@@ -25,14 +25,14 @@ use tokio::time::Instant;
 
 /// How long a connection has before another one may have its place, even if it waits longest: time for a handshake on most
 /// ways. At 10,000 places, 100,000 connections a second have to come to be a nuisance.
-pub const YOUNG: Duration = Duration::from_millis(100);
+pub(crate) const YOUNG: Duration = Duration::from_millis(100);
 
 /// The time of an empty list.
 const NEVER: u64 = u64::MAX;
 
 /// What other workers know of a list.
 #[derive(Debug)]
-pub struct Summary {
+pub(crate) struct Summary {
     /// Since when the first of it waits, in milliseconds of the process's clock.
     longest_ms: AtomicU64,
     count: AtomicUsize,
@@ -63,7 +63,7 @@ impl Summary {
 /// Closes the connection that has waited longest at `now_ms`, of all that these lists have. Whether there was one; it is
 /// gone in a moment.
 #[must_use]
-pub fn displace_longest(lists: &[Arc<Summary>], now_ms: u64) -> bool {
+pub(crate) fn displace_longest(lists: &[Arc<Summary>], now_ms: u64) -> bool {
     let mut by_time: Vec<_> = lists.iter().map(|list| (list.longest_ms.load(SeqCst), list)).collect();
     by_time.sort_unstable_by_key(|(longest_ms, _)| *longest_ms);
     let grown = |since_ms: u64| since_ms != NEVER && Duration::from_millis(now_ms.saturating_sub(since_ms)) >= YOUNG;
@@ -72,7 +72,7 @@ pub fn displace_longest(lists: &[Arc<Summary>], now_ms: u64) -> bool {
 
 /// The connections of one worker's listener that wait.
 #[derive(Debug)]
-pub struct WaitingList {
+pub(crate) struct WaitingList {
     summary: Arc<Summary>,
     clock_start: Instant,
     next: Cell<u64>,
@@ -95,12 +95,12 @@ struct Entry {
 
 /// A connection on the list; dropping it takes it off. One pointer: each idle connection has one.
 #[derive(Debug)]
-pub struct Waiting(Rc<Entry>);
+pub(crate) struct Waiting(Rc<Entry>);
 
 impl WaitingList {
     /// An empty list, which tells others of itself by `summary`, in time since `clock_start`.
     #[must_use]
-    pub fn new(summary: Arc<Summary>, clock_start: Instant) -> Rc<Self> {
+    pub(crate) fn new(summary: Arc<Summary>, clock_start: Instant) -> Rc<Self> {
         Rc::new(Self {
             summary,
             clock_start,
@@ -112,7 +112,7 @@ impl WaitingList {
 
     /// Enters a connection of `client` that has waited since then.
     #[must_use]
-    pub fn enter(self: &Rc<Self>, since: Instant, client: Option<u128>) -> Waiting {
+    pub(crate) fn enter(self: &Rc<Self>, since: Instant, client: Option<u128>) -> Waiting {
         let key = (since, self.next.replace(self.next.get() + 1));
         let (displaced, waker) = (Cell::new(false), RefCell::default());
         let entry = Rc::new(Entry { list: Rc::clone(self), key, client, displaced, waker });
@@ -132,7 +132,7 @@ impl WaitingList {
 
     /// Closes the one of `client` that has waited longest at `now`. Whether there was one.
     #[must_use]
-    pub fn displace_of(&self, client: u128, now: Instant) -> bool {
+    pub(crate) fn displace_of(&self, client: u128, now: Instant) -> bool {
         let from = (client, (self.clock_start, 0));
         let first = self.by_client.borrow().range(from..).next().copied();
         first.is_some_and(|(found, key)| found == client && key.0 + YOUNG <= now && self.displace(key))
@@ -166,7 +166,7 @@ impl WaitingList {
     }
 
     /// Does what other workers order, for ever.
-    pub async fn serve(self: Rc<Self>) {
+    pub(crate) async fn serve(self: Rc<Self>) {
         loop {
             self.summary.orders.notified().await;
             for _ in 0..self.summary.ordered.load(SeqCst) {
@@ -180,7 +180,7 @@ impl WaitingList {
 
 impl Waiting {
     /// Ready when another connection needs the room.
-    pub fn poll_displaced(&self, cx: &Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_displaced(&self, cx: &Context<'_>) -> Poll<()> {
         if self.0.displaced.get() {
             return Poll::Ready(());
         }
@@ -192,7 +192,7 @@ impl Waiting {
     }
 
     /// Waits until another connection needs the room.
-    pub async fn displaced(&self) {
+    pub(crate) async fn displaced(&self) {
         poll_fn(|cx| self.poll_displaced(cx)).await;
     }
 }
@@ -205,7 +205,7 @@ impl Drop for Waiting {
 
 /// What comes of `beginning`, all that happens before a connection's first request is read; nothing if another connection
 /// needs the room of this one, which is `waiting`.
-pub async fn unless_displaced<T>(waiting: &Waiting, beginning: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless_displaced<T>(waiting: &Waiting, beginning: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         begun = beginning => Some(begun),

@@ -22,7 +22,7 @@ use crate::table::limits::{BodyRate, Limits};
 ///
 /// # Errors
 /// The refusal.
-pub fn check_length(length: u64, limits: &Limits) -> Result<(), Refusal> {
+pub(crate) fn check_length(length: u64, limits: &Limits) -> Result<(), Refusal> {
     match limits.body_bytes_max {
         Some(max) if length > max => Err(too_large()),
         Some(_) | None => Ok(()),
@@ -31,13 +31,13 @@ pub fn check_length(length: u64, limits: &Limits) -> Result<(), Refusal> {
 
 /// The refusal of a body that is too large.
 #[must_use]
-pub fn too_large() -> Refusal {
+pub(crate) fn too_large() -> Refusal {
     Refusal::new(Refused::BodyTooLarge, "the request's body is larger than this service takes")
 }
 
 /// Meters a body.
 #[derive(Debug)]
-pub struct Meter {
+pub(crate) struct Meter {
     bytes_left: u64,
     pace: Option<Pace>,
 }
@@ -45,7 +45,7 @@ pub struct Meter {
 impl Meter {
     /// A meter for these limits; most services need none.
     #[must_use]
-    pub fn of(limits: &Limits) -> Option<Box<Self>> {
+    pub(crate) fn of(limits: &Limits) -> Option<Box<Self>> {
         let needed = limits.body_bytes_max.is_some() || limits.body_rate.is_some();
         let bytes_left = limits.body_bytes_max.unwrap_or(u64::MAX);
         needed.then(|| Box::new(Self { bytes_left, pace: limits.body_rate.map(Pace::new) }))
@@ -55,7 +55,7 @@ impl Meter {
     ///
     /// # Errors
     /// When the body is too large.
-    pub fn came(&mut self, bytes: usize) -> Result<(), BodyFault> {
+    pub(crate) fn came(&mut self, bytes: usize) -> Result<(), BodyFault> {
         let bytes = bytes as u64;
         self.bytes_left = self.bytes_left.checked_sub(bytes).ok_or(BodyFault::TooLarge)?;
         if let Some(pace) = &mut self.pace {
@@ -65,7 +65,7 @@ impl Meter {
     }
 
     /// Waits for the next part: ready when the client has been too slow.
-    pub fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<BodyFault> {
+    pub(crate) fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<BodyFault> {
         match &mut self.pace {
             Some(pace) => pace.poll_waiting(cx).map(|()| BodyFault::Slow),
             None => Poll::Pending,

@@ -1,6 +1,6 @@
 //! TODO page of body.
 
-pub mod limits;
-pub mod response_body;
-pub mod rewind;
-pub mod transfer;
+pub(crate) mod limits;
+pub(crate) mod response_body;
+pub(crate) mod rewind;
+pub(crate) mod transfer;

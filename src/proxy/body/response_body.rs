@@ -25,7 +25,7 @@ use crate::upstream::Incoming;
 
 /// What a client gets.
 #[derive(Debug)]
-pub enum AnswerBody {
+pub(crate) enum AnswerBody {
     /// An answer of our own.
     Own(Full<Bytes>),
     /// The upstream's.
@@ -41,7 +41,7 @@ pub enum AnswerBody {
 
 /// An exchange whose answer is under way.
 #[derive(Debug)]
-pub struct Exchange {
+pub(crate) struct Exchange {
     /// The worker.
     pub worker: Rc<Worker>,
     /// Counts the request.
@@ -101,7 +101,7 @@ fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
 impl AnswerBody {
     /// The body of an upstream's answer, which has none by definition if it is `bodiless`.
     #[must_use]
-    pub fn upstream(mut incoming: Incoming, bodiless: bool, idle: Idle, exchange: Exchange) -> Self {
+    pub(crate) fn upstream(mut incoming: Incoming, bodiless: bool, idle: Idle, exchange: Exchange) -> Self {
         // hyper does not poll a body that says it has ended: end the exchange here.
         let exchange = Box::new(exchange);
         if incoming.is_end_stream() {

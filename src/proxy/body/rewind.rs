@@ -22,7 +22,7 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// One attempt's hold on a body.
 #[derive(Debug)]
-pub struct Rewindable {
+pub(crate) struct Rewindable {
     shared: Rc<Shared>,
     attempt: u32,
 }
@@ -45,7 +45,7 @@ struct Shared {
 
 impl Rewindable {
     /// Lends `body` to a first attempt. `None` if there is none, or it has been lent already.
-    pub fn lend(body: &mut RequestBody) -> Option<Self> {
+    pub(crate) fn lend(body: &mut RequestBody) -> Option<Self> {
         match body {
             RequestBody::Empty | RequestBody::Rewindable(_) => None,
             RequestBody::Stream { .. } | RequestBody::Kept(_) => {
@@ -66,7 +66,7 @@ impl Rewindable {
 
     /// The same body from its beginning, for another attempt; the ones before get no more of it. `None` if it cannot be had.
     #[must_use]
-    pub fn again(&self) -> Option<RequestBody> {
+    pub(crate) fn again(&self) -> Option<RequestBody> {
         let shared = &self.shared;
         if shared.cut.get() {
             return None;
@@ -77,7 +77,7 @@ impl Rewindable {
     }
 
     /// There is no further attempt: nothing is kept any more.
-    pub fn settle(&self) {
+    pub(crate) fn settle(&self) {
         self.shared.cut();
     }
 

@@ -27,7 +27,7 @@ use crate::upstream::IncomingError;
 
 /// How a body broke.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum BodyFault {
+pub(crate) enum BodyFault {
     /// Its framing made no sense.
     #[error("the framing of the body is broken")]
     Malformed,
@@ -91,7 +91,7 @@ impl From<IncomingError> for BodyFault {
 
 /// What a client sends after the head of its request.
 #[derive(Debug, Default)]
-pub enum Inbound {
+pub(crate) enum Inbound {
     /// Nothing.
     #[default]
     None,
@@ -132,7 +132,7 @@ impl Body for Inbound {
 
 /// What became of a request's body; shared by the body, which whoever sends it has, and the exchange.
 #[derive(Debug, Default)]
-pub struct BodyState {
+pub(crate) struct BodyState {
     ended: Cell<Option<Instant>>,
     moved: Cell<Option<Instant>>,
     fault: Cell<Option<BodyFault>>,
@@ -142,30 +142,30 @@ pub struct BodyState {
 impl BodyState {
     /// The state of a request without a body.
     #[must_use]
-    pub fn of_no_body(now: Instant) -> Self {
+    pub(crate) fn of_no_body(now: Instant) -> Self {
         Self { ended: Cell::new(Some(now)), ..Self::default() }
     }
 
     /// When the last byte was handed to whoever sends it.
     #[must_use]
-    pub fn ended(&self) -> Option<Instant> {
+    pub(crate) fn ended(&self) -> Option<Instant> {
         self.ended.get()
     }
 
     /// When the upstream was given a part and asked for no more; `None` while it is the client's turn.
     #[must_use]
-    pub fn untouched_since(&self) -> Option<Instant> {
+    pub(crate) fn untouched_since(&self) -> Option<Instant> {
         self.moved.get()
     }
 
     /// How it broke, if it did.
     #[must_use]
-    pub fn fault(&self) -> Option<BodyFault> {
+    pub(crate) fn fault(&self) -> Option<BodyFault> {
         self.fault.get()
     }
 
     /// Notes that the exchange is over: what is left of the body is not worth sending.
-    pub fn abandon(&self) {
+    pub(crate) fn abandon(&self) {
         self.over.set(true);
     }
 }
@@ -179,7 +179,7 @@ pub(crate) fn kept_parts_max(bytes_max: usize) -> usize {
 
 /// A copy of a request's body, made while it passes, for a replay. The parts are shared with what is sent, not copied.
 #[derive(Debug)]
-pub struct Recording {
+pub(crate) struct Recording {
     parts: RefCell<VecDeque<Bytes>>,
     parts_max: usize,
     left: Cell<usize>,
@@ -189,7 +189,7 @@ pub struct Recording {
 impl Recording {
     /// Keeps up to so many bytes.
     #[must_use]
-    pub fn up_to(bytes_max: usize) -> Self {
+    pub(crate) fn up_to(bytes_max: usize) -> Self {
         let parts_max = kept_parts_max(bytes_max);
         Self { parts: RefCell::default(), parts_max, left: Cell::new(bytes_max), spoilt: Cell::new(false) }
     }
@@ -211,7 +211,7 @@ impl Recording {
 
     /// The body, if all of it passed.
     #[must_use]
-    pub fn whole(&self, state: &BodyState) -> Option<RequestBody> {
+    pub(crate) fn whole(&self, state: &BodyState) -> Option<RequestBody> {
         let whole = state.ended().is_some() && state.fault().is_none() && !self.spoilt.get();
         whole.then(|| RequestBody::Kept(self.parts.take()))
     }
@@ -219,7 +219,7 @@ impl Recording {
 
 /// The body of a request, on its way to the upstream.
 #[derive(Debug, Default)]
-pub enum RequestBody {
+pub(crate) enum RequestBody {
     /// There is none.
     #[default]
     Empty,
@@ -307,7 +307,7 @@ fn metered(
 }
 
 /// Polls a body: its trailers filtered, its errors told apart, its silence bounded.
-pub fn poll_filtered<B>(
+pub(crate) fn poll_filtered<B>(
     incoming: &mut B,
     idle: &mut Idle,
     cx: &mut Context<'_>,
@@ -336,7 +336,7 @@ where
 /// The longest silence that a body may have. The timer is made when the body is first waited for: most bodies are there
 /// when they are asked for.
 #[derive(Debug)]
-pub struct Idle {
+pub(crate) struct Idle {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     running: bool,
@@ -345,7 +345,7 @@ pub struct Idle {
 impl Idle {
     /// Silence up to `limit`.
     #[must_use]
-    pub fn new(limit: Duration) -> Self {
+    pub(crate) fn new(limit: Duration) -> Self {
         Self { limit, timer: None, running: false }
     }
 

@@ -22,7 +22,7 @@ use crate::proxy::request::proxy_request::Peer;
 /// within a second or so; a client that comes back later pays for a new codec, some microseconds. Longer, and more
 /// connections that nobody needs any more would hold memory: at 1,000 that fall idle a second, 3 MiB more for each
 /// second more.
-pub const PARK_AFTER: Duration = Duration::from_secs(2);
+pub(crate) const PARK_AFTER: Duration = Duration::from_secs(2);
 
 /// How long a connection has rested, and may rest.
 #[derive(Clone, Copy, Debug)]

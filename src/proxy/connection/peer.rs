@@ -19,7 +19,7 @@ use crate::upstream::Pools;
 
 /// What a request needs to know of its connection.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// The other end.
     pub address: PeerAddress,
     /// Where it came in.
@@ -43,7 +43,7 @@ pub struct Peer {
 impl Peer {
     /// A connection from `address`.
     #[must_use]
-    pub fn new(
+    pub(crate) fn new(
         address: IpAddr,
         listener: Rc<ListenerSettings>,
         (client, waiting): (Option<Client>, Rc<WaitingList>),
@@ -59,7 +59,7 @@ impl Peer {
     }
 
     /// From now on only what this client was shown is asked for.
-    pub fn is_for(&self, authority: Authority) {
+    pub(crate) fn is_for(&self, authority: Authority) {
         // A connection has one handshake.
         _ = self.authority.set(authority);
     }
@@ -76,13 +76,13 @@ impl Peer {
 
     /// What the connection has become, if that is a tunnel.
     #[must_use]
-    pub fn take_tunnel(&self) -> Option<Tunnel> {
+    pub(crate) fn take_tunnel(&self) -> Option<Tunnel> {
         self.tunnel.take()
     }
 
     /// Tunnels on its streams.
     #[must_use]
-    pub fn tunnels(&self) -> usize {
+    pub(crate) fn tunnels(&self) -> usize {
         self.tunnels.get()
     }
 }

@@ -13,16 +13,16 @@ use crate::upstream::budget::Claim;
 
 /// The streams of a client on all its connections, over all workers.
 #[derive(Debug, Default)]
-pub struct ClientStreams(AtomicUsize);
+pub(crate) struct ClientStreams(AtomicUsize);
 
 /// A request on a stream; dropping it counts it out.
 #[derive(Debug)]
-pub struct StreamPlace(Rc<Peer>);
+pub(crate) struct StreamPlace(Rc<Peer>);
 
 impl StreamPlace {
     /// Counts a request in.
     #[must_use]
-    pub fn enter(peer: &Rc<Peer>) -> Self {
+    pub(crate) fn enter(peer: &Rc<Peer>) -> Self {
         peer.streams.set(peer.streams.get() + 1);
         if let Some(client) = &peer.client {
             client.streams.0.fetch_add(1, Relaxed);
@@ -32,7 +32,7 @@ impl StreamPlace {
 
     /// What a connection for this request counts as.
     #[must_use]
-    pub fn claim(&self) -> Claim {
+    pub(crate) fn claim(&self) -> Claim {
         let of_connection = self.0.streams.get();
         match &self.0.client {
             _ if of_connection <= 1 => Claim::First,

@@ -223,7 +223,7 @@ impl InterimSink for RefCell<Option<Wire>> {
 
 /// The body of a request that comes on a connection.
 #[derive(Debug)]
-pub struct WireBody {
+pub(crate) struct WireBody {
     wire: SharedWire,
     exchange: u64,
 }

@@ -18,7 +18,7 @@ use crate::proxy::body::transfer::BodyFault;
 
 /// Since when the client has been given a part and has not made room for more; `None` while it is the upstream's turn.
 #[derive(Debug, Default)]
-pub struct Pace(Cell<Option<Instant>>);
+pub(crate) struct Pace(Cell<Option<Instant>>);
 
 impl Pace {
     /// Notes that the client was given something.
@@ -28,14 +28,14 @@ impl Pace {
 
     /// Since when it is the client's turn.
     #[must_use]
-    pub fn waiting_since(&self) -> Option<Instant> {
+    pub(crate) fn waiting_since(&self) -> Option<Instant> {
         self.0.get()
     }
 }
 
 /// An answer's body that keeps its pace.
 #[derive(Debug)]
-pub struct Paced {
+pub(crate) struct Paced {
     body: AnswerBody,
     pace: Rc<Pace>,
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// A connection whose writes fail with [`io::ErrorKind::TimedOut`] when its peer takes nothing for too long.
 #[derive(Debug)]
-pub struct Stalling<S> {
+pub(crate) struct Stalling<S> {
     stream: S,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
@@ -23,12 +23,12 @@ pub struct Stalling<S> {
 
 impl<S> Stalling<S> {
     /// Bounds the writes of `stream`.
-    pub fn new(stream: S, limit: Duration) -> Self {
+    pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, timer: None, waiting: false }
     }
 
     /// The stream itself.
-    pub fn into_inner(self) -> S {
+    pub(crate) fn into_inner(self) -> S {
         self.stream
     }
 

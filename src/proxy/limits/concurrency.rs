@@ -22,7 +22,7 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// How many requests the process works on at a time.
 #[derive(Clone, Debug)]
-pub enum Capacity {
+pub(crate) enum Capacity {
     /// So many for each worker, which counts its own requests anyway: the default, which is there for the memory and
     /// need not be exact, so that no request touches what another worker writes.
     Worker(u32),
@@ -34,14 +34,14 @@ pub enum Capacity {
 #[derive(Debug)]
 // Alone on its cache lines.
 #[repr(align(128))]
-pub struct ProcessCapacity {
+pub(crate) struct ProcessCapacity {
     max: usize,
     in_flight: AtomicUsize,
 }
 
 /// What a request occupies until it ends.
 #[derive(Debug, Default)]
-pub struct Places {
+pub(crate) struct Places {
     /// Of the process.
     pub process: Option<ProcessPlace>,
     /// Of its service.
@@ -53,7 +53,7 @@ pub struct Places {
 impl Capacity {
     /// Room for `max` requests of all workers together.
     #[must_use]
-    pub fn of_process(max: usize) -> Self {
+    pub(crate) fn of_process(max: usize) -> Self {
         Self::Process(Arc::new(ProcessCapacity { max, in_flight: AtomicUsize::new(0) }))
     }
 
@@ -61,7 +61,7 @@ impl Capacity {
     ///
     /// # Errors
     /// The refusal when there is no room.
-    pub fn enter(&self, live: u32) -> Result<Option<ProcessPlace>, Refusal> {
+    pub(crate) fn enter(&self, live: u32) -> Result<Option<ProcessPlace>, Refusal> {
         let entered = match self {
             Self::Worker(max) => (live <= *max).then_some(None),
             Self::Process(capacity) => {
@@ -76,7 +76,7 @@ impl Capacity {
 
 /// A request of the process; dropping it counts it out.
 #[derive(Debug)]
-pub struct ProcessPlace(Arc<ProcessCapacity>);
+pub(crate) struct ProcessPlace(Arc<ProcessCapacity>);
 
 impl Drop for ProcessPlace {
     fn drop(&mut self) {
@@ -90,12 +90,12 @@ fn overloaded(reason: Refused, detail: &'static str) -> Refusal {
 
 /// The queues of all services that have one, made when they are first needed.
 #[derive(Debug, Default)]
-pub struct Queues(Mutex<HashMap<u32, Arc<Queue>>>);
+pub(crate) struct Queues(Mutex<HashMap<u32, Arc<Queue>>>);
 
 impl Queues {
     /// The queue of a service.
     #[must_use]
-    pub fn of(&self, service: &ServiceStats) -> Arc<Queue> {
+    pub(crate) fn of(&self, service: &ServiceStats) -> Arc<Queue> {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(queues.entry(service.id).or_insert_with(|| Arc::new(Queue::new(service.id))))
     }
@@ -103,7 +103,7 @@ impl Queues {
 
 /// The requests of a service, in flight and waiting.
 #[derive(Debug)]
-pub struct Queue {
+pub(crate) struct Queue {
     service: u32,
     line: Mutex<Line>,
 }
@@ -118,7 +118,7 @@ struct Line {
 
 /// What came of asking for a place.
 #[derive(Debug)]
-pub enum Asked {
+pub(crate) enum Asked {
     /// There was one.
     Place(ServicePlace),
     /// There will be one.
@@ -138,7 +138,7 @@ impl Queue {
     ///
     /// # Errors
     /// The refusal when the queue is full too.
-    pub fn ask(self: &Arc<Self>, limit: &InFlight) -> Result<Asked, Refusal> {
+    pub(crate) fn ask(self: &Arc<Self>, limit: &InFlight) -> Result<Asked, Refusal> {
         let mut line = self.line();
         line.max = limit.max;
         line.grant();
@@ -176,12 +176,12 @@ impl Line {
 
 /// A request in flight; dropping it gives its place to the next.
 #[derive(Debug)]
-pub struct ServicePlace(Arc<Queue>);
+pub(crate) struct ServicePlace(Arc<Queue>);
 
 impl ServicePlace {
     /// Whether it is a place of this service.
     #[must_use]
-    pub fn is_of(&self, service: &ServiceStats) -> bool {
+    pub(crate) fn is_of(&self, service: &ServiceStats) -> bool {
         self.0.service == service.id
     }
 }
@@ -194,7 +194,7 @@ impl Drop for ServicePlace {
 
 /// A request that waits; dropping it takes it off the line.
 #[derive(Debug)]
-pub struct Waiting {
+pub(crate) struct Waiting {
     queue: Arc<Queue>,
     ticket: u64,
     granted: oneshot::Receiver<()>,
@@ -207,7 +207,7 @@ impl Waiting {
     ///
     /// # Errors
     /// The refusal when it takes too long.
-    pub async fn place(mut self) -> Result<ServicePlace, Refusal> {
+    pub(crate) async fn place(mut self) -> Result<ServicePlace, Refusal> {
         match timeout(self.limit.queue_timeout, &mut self.granted).await {
             Ok(Ok(())) => {
                 self.over = true;

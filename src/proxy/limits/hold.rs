@@ -19,7 +19,7 @@ use crate::table::Service;
 
 /// What a worker holds.
 #[derive(Debug, Default)]
-pub struct WorkerHolds {
+pub(crate) struct WorkerHolds {
     any: Cell<bool>,
     open: RefCell<Arc<Holds>>,
     changed: Notify,
@@ -28,7 +28,7 @@ pub struct WorkerHolds {
 impl WorkerHolds {
     /// Whether anything is held.
     #[must_use]
-    pub fn any(&self) -> bool {
+    pub(crate) fn any(&self) -> bool {
         self.any.get()
     }
 
@@ -50,7 +50,7 @@ impl WorkerHolds {
 }
 
 /// Keeps the worker's list up to date until the sender is gone.
-pub async fn follow(worker: Rc<Worker>, mut published: watch::Receiver<Arc<Holds>>) {
+pub(crate) async fn follow(worker: Rc<Worker>, mut published: watch::Receiver<Arc<Holds>>) {
     loop {
         let holds = Arc::clone(&published.borrow_and_update());
         worker.holds.set(&holds, worker.index);
@@ -62,14 +62,14 @@ pub async fn follow(worker: Rc<Worker>, mut published: watch::Receiver<Arc<Holds
 
 /// A request's place among those that wait for the end of a hold.
 #[derive(Debug)]
-pub struct Held {
+pub(crate) struct Held {
     hold: Arc<Hold>,
     began: Instant,
     _place: Place,
 }
 
 /// Lets a request wait if `service` is held; `None` when it is not, or there is no room to wait.
-pub fn enter(worker: &Worker, service: &Service, head: &RequestHead) -> Option<Held> {
+pub(crate) fn enter(worker: &Worker, service: &Service, head: &RequestHead) -> Option<Held> {
     let began = Instant::now();
     let hold = worker.holds.of(service, worker.clock_ms(began))?;
     let place = hold.enter(head_bytes(head))?;
@@ -78,7 +78,7 @@ pub fn enter(worker: &Worker, service: &Service, head: &RequestHead) -> Option<H
 
 impl Held {
     /// Waits for the end of the hold. Returns for how long.
-    pub async fn wait(self, worker: &Worker, service: &Service) -> Duration {
+    pub(crate) async fn wait(self, worker: &Worker, service: &Service) -> Duration {
         let hold = &self.hold;
         let _gauge = Gauged::new(&service.stats.cell(worker.index).held);
         let end = worker.settings.clock_start + Duration::from_millis(hold.bounds.until_ms);

@@ -1,5 +1,5 @@
 //! TODO page of limits.
 
-pub mod concurrency;
-pub mod hold;
-pub mod rate;
+pub(crate) mod concurrency;
+pub(crate) mod hold;
+pub(crate) mod rate;

@@ -28,7 +28,7 @@ const TOLERANCE_MAX: u64 = 1 << (TIME_BITS - 2);
 
 /// Whose requests are counted together.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum By {
+pub(crate) enum By {
     /// Those of a client's address.
     Address,
     /// All of them.
@@ -37,7 +37,7 @@ pub enum By {
 
 /// A limit on the rate of requests.
 #[derive(Debug)]
-pub struct Rate {
+pub(crate) struct Rate {
     by: By,
     interval: u64,
     tolerance: u64,
@@ -48,7 +48,7 @@ pub struct Rate {
 impl Rate {
     /// `requests` in `per`, and up to `burst` at once after a pause.
     #[must_use]
-    pub fn new(by: By, (requests, per): (u32, Duration), burst: u32) -> Self {
+    pub(crate) fn new(by: By, (requests, per): (u32, Duration), burst: u32) -> Self {
         let interval = (ticks(per) / u64::from(requests.max(1))).clamp(1, TOLERANCE_MAX);
         let tolerance = interval.saturating_mul(u64::from(burst.saturating_sub(1))).min(TOLERANCE_MAX);
         let sets = if by == By::Address { SETS } else { 1 };
@@ -60,7 +60,7 @@ impl Rate {
     ///
     /// # Errors
     /// How long it is too early.
-    pub fn take(&self, client: u128, now: Duration) -> Result<(), Duration> {
+    pub(crate) fn take(&self, client: u128, now: Duration) -> Result<(), Duration> {
         let hash = self.hasher.hash_one(if self.by == By::Address { client } else { 0 });
         #[expect(clippy::cast_possible_truncation, reason = "a remainder of a few thousand")]
         let set = &self.sets[(hash % self.sets.len() as u64) as usize];

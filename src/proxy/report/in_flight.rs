@@ -7,12 +7,12 @@ use crate::stats::EndpointStats;
 
 /// A worker's gauge with one counted in; dropping it counts it out.
 #[derive(Debug)]
-pub struct Gauged<'c>(&'c Count);
+pub(crate) struct Gauged<'c>(&'c Count);
 
 impl<'c> Gauged<'c> {
     /// Counts one in.
     #[must_use]
-    pub fn new(gauge: &'c Count) -> Self {
+    pub(crate) fn new(gauge: &'c Count) -> Self {
         gauge.add(1);
         Self(gauge)
     }
@@ -26,7 +26,7 @@ impl Drop for Gauged<'_> {
 
 /// A request in flight to an endpoint; dropping it counts it out.
 #[derive(Debug)]
-pub struct InFlight {
+pub(crate) struct InFlight {
     endpoint: Arc<EndpointStats>,
     tunnel: bool,
 }
@@ -34,19 +34,19 @@ pub struct InFlight {
 impl InFlight {
     /// Counts a request in.
     #[must_use]
-    pub fn enter(endpoint: &Arc<EndpointStats>) -> Self {
+    pub(crate) fn enter(endpoint: &Arc<EndpointStats>) -> Self {
         endpoint.enter();
         Self { endpoint: Arc::clone(endpoint), tunnel: false }
     }
 
     /// The endpoint.
     #[must_use]
-    pub fn endpoint(&self) -> &Arc<EndpointStats> {
+    pub(crate) fn endpoint(&self) -> &Arc<EndpointStats> {
         &self.endpoint
     }
 
     /// The request has become a tunnel: it has ended well, and goes on.
-    pub fn become_tunnel(&mut self) {
+    pub(crate) fn become_tunnel(&mut self) {
         if !std::mem::replace(&mut self.tunnel, true) {
             self.endpoint.become_tunnel();
         }

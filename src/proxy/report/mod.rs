@@ -1,6 +1,6 @@
 //! TODO page of report.
 
 pub(crate) mod canary_sample;
-pub mod in_flight;
+pub(crate) mod in_flight;
 pub(crate) mod outlier_report;
 pub(crate) mod panic;

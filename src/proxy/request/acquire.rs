@@ -22,7 +22,7 @@ use crate::table::limits::InFlight;
 ///
 /// # Errors
 /// The refusal when its service is too busy, or it has no such target.
-pub async fn settle(
+pub(crate) async fn settle(
     worker: &Worker,
     (head, host): (&RequestHead, &str),
     observer: &mut Observer,

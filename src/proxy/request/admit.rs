@@ -2,11 +2,11 @@
 //! itself, in one pass over the head; whoever comes later can rely on one valid host, an origin-form target, framing that
 //! means one thing, and a known client.
 
-pub mod authority;
-pub mod client;
-pub mod connection_header;
-pub mod host;
-pub mod target;
+pub(crate) mod authority;
+pub(crate) mod client;
+pub(crate) mod connection_header;
+pub(crate) mod host;
+pub(crate) mod target;
 
 use std::net::IpAddr;
 

@@ -22,7 +22,7 @@ use crate::upstream::{ConnectError, ConnectLimits, Opened, Pools, Sender, balanc
 
 /// A connection for one exchange.
 #[derive(Debug)]
-pub struct Lease {
+pub(crate) struct Lease {
     /// Sends the request.
     pub sender: Sender<RequestBody>,
     /// The endpoint, with the request counted in.
@@ -37,13 +37,19 @@ pub struct Lease {
 impl Lease {
     /// The endpoint.
     #[must_use]
-    pub fn endpoint(&self) -> &Arc<EndpointStats> {
+    pub(crate) fn endpoint(&self) -> &Arc<EndpointStats> {
         self.in_flight.endpoint()
     }
 
     /// Gives the connection, which came with the answer, back to its pool: both bodies came to their end. That pool is the
     /// client connection's own, if it has one. A shared one never left it.
-    pub fn give_back(&self, worker: &Worker, own: Option<&Pools<RequestBody>>, connection: Box<Http1>, now: Instant) {
+    pub(crate) fn give_back(
+        &self,
+        worker: &Worker,
+        own: Option<&Pools<RequestBody>>,
+        connection: Box<Http1>,
+        now: Instant,
+    ) {
         if own.is_none() && worker.settings.budget.is_waited_for() {
             // Another request, perhaps of another worker, has more use for its place.
             connection.close();
@@ -57,7 +63,7 @@ impl Lease {
 
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug)]
-pub enum NoConnection {
+pub(crate) enum NoConnection {
     /// No endpoint of the version takes one. The failures have been counted.
     Endpoints {
         /// Whether one was asked for. If not, all of them are paused, and others have just tried.
@@ -70,7 +76,7 @@ pub enum NoConnection {
 impl NoConnection {
     /// The refusal; `endpoints` is what is said if it is for their sake.
     #[must_use]
-    pub fn refusal(self, endpoints: &'static str) -> Refusal {
+    pub(crate) fn refusal(self, endpoints: &'static str) -> Refusal {
         match self {
             Self::Endpoints { .. } => Refusal::new(Refused::ConnectFailed, endpoints),
             Self::Own(refusal) => refusal,
@@ -114,7 +120,7 @@ async fn place(worker: &Worker, observer: &Observer, connect_timeout: Duration) 
 ///
 /// # Errors
 /// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked, or there is no room.
-pub async fn dial(
+pub(crate) async fn dial(
     worker: &Worker,
     version: &Version,
     (connect_timeout, fresh): (Duration, bool),

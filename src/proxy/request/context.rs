@@ -27,7 +27,7 @@ use crate::upstream::Pools;
 
 /// Watches one request to its end.
 #[derive(Debug)]
-pub struct Observer {
+pub(crate) struct Observer {
     worker: Rc<Worker>,
     live: Live,
     started: Instant,
@@ -59,7 +59,7 @@ pub struct Observer {
 impl Observer {
     /// Begins with the head of a request.
     #[must_use]
-    pub fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr) -> Self {
         let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
         let line = log.map(|_| Box::new(Line::of(head, peer)));
         let now = Instant::now();
@@ -86,43 +86,43 @@ impl Observer {
 
     /// When the request came.
     #[must_use]
-    pub fn started(&self) -> Instant {
+    pub(crate) fn started(&self) -> Instant {
         self.started
     }
 
     /// What time it is, if nothing was waited for since the last look: several stages ask, and a clock is not free.
     #[must_use]
-    pub fn looked_at(&self) -> Instant {
+    pub(crate) fn looked_at(&self) -> Instant {
         self.looked_at
     }
 
     /// Looks at the clock.
-    pub fn look(&mut self) -> Instant {
+    pub(crate) fn look(&mut self) -> Instant {
         self.looked_at = Instant::now();
         self.looked_at
     }
 
     /// Notes for how long a hold kept the request: no version is to blame for that.
-    pub fn held(&mut self, time: Duration) {
+    pub(crate) fn held(&mut self, time: Duration) {
         self.held += time;
     }
 
     /// Notes the client's address, once it is known.
-    pub fn client(&mut self, client: IpAddr) {
+    pub(crate) fn client(&mut self, client: IpAddr) {
         if let Some(line) = &mut self.line {
             line.client = client;
         }
     }
 
     /// Notes the revision of the table that decides the request.
-    pub fn decided_by(&mut self, revision: u64) {
+    pub(crate) fn decided_by(&mut self, revision: u64) {
         if let Some(line) = &mut self.line {
             line.revision = Some(revision);
         }
     }
 
     /// Notes where the request goes. Called again if it is sent elsewhere.
-    pub fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
+    pub(crate) fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
         // Counted once, also if the request was first tried on its own version.
         let first = self.routed.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
         if decision.passed_on() && first {
@@ -141,7 +141,7 @@ impl Observer {
     }
 
     /// Notes the version that a request was assigned to when no version can answer.
-    pub fn turned_away(&mut self, routed: Routed, drawn: (Cause, Option<u32>)) {
+    pub(crate) fn turned_away(&mut self, routed: Routed, drawn: (Cause, Option<u32>)) {
         if self.routed.is_none() {
             self.juror.set(Juror::drawn(routed.service(), routed.version_index(), drawn));
         }
@@ -175,7 +175,7 @@ impl Observer {
     }
 
     /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
-    pub fn unroutable(&mut self, routed: Routed) {
+    pub(crate) fn unroutable(&mut self, routed: Routed) {
         if self.routed.is_none() {
             routed.service().stats.cell(self.worker.index).in_flight.add(1);
         }
@@ -188,7 +188,7 @@ impl Observer {
     }
 
     /// Notes the endpoint that is tried, by its index in the version.
-    pub fn picked(&self, endpoint: usize) {
+    pub(crate) fn picked(&self, endpoint: usize) {
         self.endpoint.set(Some(endpoint));
         if let Some(juror) = self.juror.get().filter(|juror| !juror.seated) {
             self.juror.set(self.seat(juror, Some(endpoint)));
@@ -202,7 +202,7 @@ impl Observer {
     }
 
     /// Notes the request id.
-    pub fn identified(&mut self, id: &[u8]) {
+    pub(crate) fn identified(&mut self, id: &[u8]) {
         if let Some(line) = &mut self.line {
             line.id = HeaderValue::from_bytes(id).ok();
         }
@@ -210,7 +210,7 @@ impl Observer {
 
     /// The name of the service that the request goes to; empty before that is known.
     #[must_use]
-    pub fn service_name(&self) -> &str {
+    pub(crate) fn service_name(&self) -> &str {
         self.routed.as_ref().map_or("", |routed| routed.service().spec.name.as_str())
     }
 
@@ -220,7 +220,7 @@ impl Observer {
     }
 
     /// Counts a failed attempt against the version it was made on.
-    pub fn failed(&self, failure: UpstreamFailure) {
+    pub(crate) fn failed(&self, failure: UpstreamFailure) {
         self.attempt_failed.set(true);
         self.testify(true);
         if let Some(routed) = &self.routed {
@@ -232,12 +232,12 @@ impl Observer {
     }
 
     /// Whether this request may be tried once more.
-    pub fn allow_retry(&mut self) -> bool {
+    pub(crate) fn allow_retry(&mut self) -> bool {
         self.worker.allow_retry(&mut self.live)
     }
 
     /// Counts another attempt on the same version.
-    pub fn retried(&mut self, why: Retry) {
+    pub(crate) fn retried(&mut self, why: Retry) {
         let Some(routed) = &self.routed else { return };
         routed.cell(&self.worker).retried(why);
         // What was not written was no attempt.
@@ -250,7 +250,7 @@ impl Observer {
     /// Notes the `grpc-status` in the head or the trailers of the upstream's answer, if there is one. A call of gRPC that
     /// failed testifies, and that is all: an endpoint is not ejected for it, because some of these statuses are about what
     /// the client called.
-    pub fn told(&self, grpc_status: Option<&[u8]>) {
+    pub(crate) fn told(&self, grpc_status: Option<&[u8]>) {
         let trial = self.routed.as_ref().and_then(|routed| routed.service().trial.as_ref());
         if trial.zip(grpc_status).is_some_and(|(trial, status)| is_failed_call(status, trial)) {
             self.testify(true);
@@ -258,12 +258,12 @@ impl Observer {
     }
 
     /// Whether this request may be replayed on the stable version.
-    pub fn allow_shield(&mut self) -> bool {
+    pub(crate) fn allow_shield(&mut self) -> bool {
         self.worker.allow_shield(&mut self.live)
     }
 
     /// The attempt failed, and the next one is made on `stable`. The failed version keeps the blame.
-    pub fn shielded(&mut self, stable: Routed) {
+    pub(crate) fn shielded(&mut self, stable: Routed) {
         self.retried(Retry::Shield);
         let endpoint = self.endpoint();
         if let Some(line) = &mut self.line {
@@ -277,7 +277,7 @@ impl Observer {
     }
 
     /// Notes the head of the upstream's answer.
-    pub fn answered(&mut self, status: StatusCode) {
+    pub(crate) fn answered(&mut self, status: StatusCode) {
         self.status = Some(status);
         if status.is_server_error() {
             self.failed(UpstreamFailure::Status);
@@ -287,14 +287,14 @@ impl Observer {
     }
 
     /// Notes bytes of the answer's body.
-    pub fn sent_bytes(&mut self, count: usize) {
+    pub(crate) fn sent_bytes(&mut self, count: usize) {
         if let Some(line) = &mut self.line {
             line.bytes += count as u64;
         }
     }
 
     /// The answer was read to its end, `now`. It is counted when this is dropped.
-    pub fn end(&mut self, now: Instant) {
+    pub(crate) fn end(&mut self, now: Instant) {
         let good = self.status.is_some_and(|status| !status.is_server_error());
         if let Some(blamed) = self.blamed().filter(|_| good) {
             blamed.completed();
@@ -303,7 +303,7 @@ impl Observer {
     }
 
     /// The upstream broke its answer off: the client's connection is aborted.
-    pub fn end_broken(mut self, failure: UpstreamFailure) {
+    pub(crate) fn end_broken(mut self, failure: UpstreamFailure) {
         self.failed(failure);
         let reason = match failure {
             UpstreamFailure::BodyTimeout => Refused::UpstreamTimeout,
@@ -318,12 +318,12 @@ impl Observer {
     }
 
     /// The request's body broke after the answer had begun: the client's connection is aborted.
-    pub fn end_by_client(mut self, reason: Refused) {
+    pub(crate) fn end_by_client(mut self, reason: Refused) {
         self.ended = Some(Some(reason));
     }
 
     /// The proxy answered by itself.
-    pub fn end_refused(mut self, refusal: &Refusal, bytes: Option<u64>) {
+    pub(crate) fn end_refused(mut self, refusal: &Refusal, bytes: Option<u64>) {
         if let Some(line) = &mut self.line {
             line.bytes = bytes.unwrap_or(0);
         }

@@ -24,7 +24,7 @@ use crate::table::spec::On500;
 
 /// What a replay needs.
 #[derive(Debug)]
-pub struct Spare {
+pub(crate) struct Spare {
     head: RequestHead,
     recording: Option<Rc<Recording>>,
     stable: Routed,
@@ -32,7 +32,7 @@ pub struct Spare {
 
 /// An exchange whose head has come.
 #[derive(Debug)]
-pub struct Answered {
+pub(crate) struct Answered {
     /// The answer.
     pub answer: Answer,
     /// Whose it is.
@@ -44,7 +44,7 @@ pub struct Answered {
 impl Spare {
     /// Keeps what a replay of this request on the stable version needs. `None`: it is not to be replayed.
     #[must_use]
-    pub fn keep(routed: &Routed, head: &RequestHead, body: &mut RequestBody) -> Option<Self> {
+    pub(crate) fn keep(routed: &Routed, head: &RequestHead, body: &mut RequestBody) -> Option<Self> {
         let service = routed.service();
         let shield = service.spec.policy.shield.as_ref()?;
         let stable = service.stable().filter(|stable| *stable != routed.version_index())?;
@@ -70,7 +70,7 @@ impl Spare {
 ///
 /// # Errors
 /// The [`Refusal`] to answer with; failures of the upstream have been counted.
-pub async fn replay_if_failed(
+pub(crate) async fn replay_if_failed(
     worker: &Worker,
     spare: Spare,
     (first, routed, request_body): (Result<Answer, Refusal>, Routed, Rc<BodyState>),

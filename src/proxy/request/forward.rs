@@ -40,7 +40,7 @@ const TOO_MANY_LINES: &str = "the head of the upstream's answer has more header 
 
 /// An answer's head, with what its body still needs.
 #[derive(Debug)]
-pub struct Answer {
+pub(crate) struct Answer {
     /// The answer.
     pub response: Box<Response<Incoming>>,
     /// The connection it comes on.
@@ -51,7 +51,7 @@ pub struct Answer {
 ///
 /// # Errors
 /// The [`Refusal`] to answer with; failures of the upstream have been counted.
-pub async fn forward(
+pub(crate) async fn forward(
     worker: &Worker,
     routed: &Routed,
     lease: Lease,
@@ -156,7 +156,7 @@ fn check(response: &Response<Incoming>, may_switch: bool, heads: HeadLimits) -> 
 
 /// What a request's body did wrong, if it was the body.
 #[must_use]
-pub fn refusal_of_body(fault: BodyFault) -> Option<Refusal> {
+pub(crate) fn refusal_of_body(fault: BodyFault) -> Option<Refusal> {
     match fault {
         BodyFault::Malformed => Some(Refusal::new(Refused::BadBody, "the request's body breaks its framing")),
         BodyFault::Silent => Some(Refusal::new(Refused::BodyTimeout, "the request's body did not go on")),

@@ -21,7 +21,7 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 
 /// What a worker writes into every message.
 #[derive(Clone, Debug)]
-pub struct EditSettings {
+pub(crate) struct EditSettings {
     /// What answers are told of us.
     pub answer_via: Via,
     /// What requests are told of us: the same, and who of our name we are.
@@ -34,7 +34,7 @@ pub struct EditSettings {
 
 /// An element of `Via` (RFC 9110, 7.6.3).
 #[derive(Clone, Debug)]
-pub struct Via {
+pub(crate) struct Via {
     http1: HeaderValue,
     http2: HeaderValue,
 }
@@ -42,7 +42,7 @@ pub struct Via {
 impl Via {
     /// The element of a proxy by its name, and what is said of it.
     #[must_use]
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let element = |version: &str| HeaderValue::from_str(&format!("{version} {name}"));
         let nameless = |_unfit| HeaderValue::from_static("1.1 pointsman");
         Self { http1: element("1.1").unwrap_or_else(nameless), http2: element("2.0").unwrap_or_else(nameless) }
@@ -57,7 +57,7 @@ impl Via {
 impl EditSettings {
     /// The settings of a proxy named `name`, whose process is told from others of that name by `process`.
     #[must_use]
-    pub fn new(name: &str, process: u64, refuse_loops: bool, revision: bool) -> Self {
+    pub(crate) fn new(name: &str, process: u64, refuse_loops: bool, revision: bool) -> Self {
         let own = format!("({process:016x})");
         let request_via = Via::new(&format!("{name} {own}"));
         let own = if refuse_loops { own } else { String::new() };
@@ -75,7 +75,7 @@ impl EditSettings {
 ///
 /// # Errors
 /// The refusal.
-pub fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), Refusal> {
+pub(crate) fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), Refusal> {
     if headers.has(Present::VIA) && headers.get_all(VIA).any(|line| settings.is_own(line)) {
         let detail = "this request has been through this proxy already: an endpoint leads back to one of its listeners";
         return Err(Refusal::new(Refused::Loop, detail));
@@ -85,7 +85,7 @@ pub fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), Refu
 
 /// Facts of one request that its headers tell the upstream.
 #[derive(Debug)]
-pub struct RequestFacts<'a> {
+pub(crate) struct RequestFacts<'a> {
     /// What admission found.
     pub admitted: &'a Admitted,
     /// The connection's other end.
@@ -102,7 +102,7 @@ pub struct RequestFacts<'a> {
 
 /// The address of a connection's other end.
 #[derive(Clone, Debug)]
-pub struct PeerAddress {
+pub(crate) struct PeerAddress {
     address: IpAddr,
     /// What `X-Forwarded-For` says of it: written once, not for each request.
     text: HeaderValue,
@@ -111,7 +111,7 @@ pub struct PeerAddress {
 impl PeerAddress {
     /// An address.
     #[must_use]
-    pub fn new(address: IpAddr) -> Self {
+    pub(crate) fn new(address: IpAddr) -> Self {
         let text = HeaderValue::from_str(&address.to_canonical().to_string());
         // Cannot be: addresses are digits, letters, dots and colons.
         Self { address, text: text.unwrap_or(HeaderValue::from_static("unknown")) }
@@ -119,13 +119,13 @@ impl PeerAddress {
 
     /// The address.
     #[must_use]
-    pub fn ip(&self) -> IpAddr {
+    pub(crate) fn ip(&self) -> IpAddr {
         self.address
     }
 }
 
 /// Turns a client's headers into those for the upstream.
-pub fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditSettings) {
+pub(crate) fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditSettings) {
     connection_header::strip(headers);
     if headers.has(Present::UNDERSCORE) {
         // `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (docs/http-rules.md#rule-13).
@@ -153,7 +153,7 @@ pub fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditS
 ///
 /// The length is written from what the codec made of the body, except where there is none by definition (`bodiless`) and the
 /// header tells how long it would have been.
-pub fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
+pub(crate) fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
     let (status, headers) = (answer.status, &mut answer.headers);
     connection_header::strip(headers);
     headers.remove(TRANSFER_ENCODING);
@@ -177,7 +177,7 @@ pub fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless: bool, 
 }
 
 /// HTTP/2 lets a client send its cookies as several lines; rules, keys and HTTP/1.1 want one (RFC 9113, 8.2.3).
-pub fn join_cookies(headers: &mut Headers) {
+pub(crate) fn join_cookies(headers: &mut Headers) {
     if headers.get_all(COOKIE).nth(1).is_some() {
         let joined = headers.get_all(COOKIE).collect::<Vec<_>>().join(&b"; "[..]);
         headers.insert(COOKIE, joined);
@@ -185,7 +185,7 @@ pub fn join_cookies(headers: &mut Headers) {
 }
 
 /// Gives the client its own cookie: a name for the user, not for the version. A `secure` one never leaves TLS.
-pub fn set_own_cookie(headers: &mut Headers, key: &OwnKey, secure: bool) {
+pub(crate) fn set_own_cookie(headers: &mut Headers, key: &OwnKey, secure: bool) {
     /// One year; browsers cap at 400 days.
     const AGE_SECONDS: u32 = 31_536_000;
     let digits = String::from_utf8_lossy(key.as_bytes());
@@ -195,7 +195,7 @@ pub fn set_own_cookie(headers: &mut Headers, key: &OwnKey, secure: bool) {
 }
 
 /// Removes trailers that frame, route, authenticate or end at a hop (docs/http-rules.md#rule-8).
-pub fn trailers(trailers: &mut HeaderMap) {
+pub(crate) fn trailers(trailers: &mut HeaderMap) {
     connection_header::strip_trailers(trailers);
     let forbidden = |name: &str| {
         matches!(
@@ -322,7 +322,7 @@ fn joined(headers: &Headers, name: Name, element: &str) -> Vec<u8> {
 
 /// What names a request through all systems.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum RequestId {
+pub(crate) enum RequestId {
     /// Made here.
     Fresh(OwnKey),
     /// Taken over from a trusted proxy: a place among the headers.
@@ -332,7 +332,7 @@ pub enum RequestId {
 impl RequestId {
     /// The id that a trusted proxy gave, or a fresh one, made of `fresh`.
     #[must_use]
-    pub fn of(headers: &Headers, trusted: bool, fresh: impl FnOnce() -> u128) -> Self {
+    pub(crate) fn of(headers: &Headers, trusted: bool, fresh: impl FnOnce() -> u128) -> Self {
         let good = |id: Span| {
             let text = headers.text(id);
             !text.is_empty() && text.len() <= REQUEST_ID_BYTES_MAX && text.iter().all(u8::is_ascii_graphic)
@@ -344,7 +344,7 @@ impl RequestId {
 
     /// The id; `headers` are those that it was taken from.
     #[must_use]
-    pub fn text<'i>(&'i self, headers: &'i Headers) -> &'i [u8] {
+    pub(crate) fn text<'i>(&'i self, headers: &'i Headers) -> &'i [u8] {
         match self {
             Self::Fresh(id) => id.as_bytes(),
             Self::Given(place) => headers.text(*place),

@@ -24,14 +24,14 @@ const COUNT_MAX: u32 = 32;
 const BYTES_MAX: usize = 64 * 1024;
 
 /// A client's connection or stream, as far as it takes interim answers.
-pub trait InterimSink: Debug {
+pub(crate) trait InterimSink: Debug {
     /// Sends the head of an interim answer, if the client can have it.
     fn send(&self, status: StatusCode, headers: &Headers);
 }
 
 /// The way of a request's interim answers.
 #[derive(Debug, Default)]
-pub struct Interim {
+pub(crate) struct Interim {
     /// None: the client speaks HTTP/1.0, which has no such thing.
     client: Option<Rc<dyn InterimSink>>,
     /// Since the first one came, or since they are kept: most requests have none.
@@ -50,17 +50,17 @@ struct Came {
 impl Interim {
     /// Interim answers go to `client`.
     #[must_use]
-    pub fn to(client: Rc<dyn InterimSink>) -> Self {
+    pub(crate) fn to(client: Rc<dyn InterimSink>) -> Self {
         Self { client: Some(client), came: None }
     }
 
     /// From now on they are kept, until they are [released](Self::release) or [discarded](Self::discard).
-    pub fn keep(&mut self) {
+    pub(crate) fn keep(&mut self) {
         self.came.get_or_insert_default().keeps = true;
     }
 
     /// Passes on what was kept, and what comes.
-    pub fn release(&mut self) {
+    pub(crate) fn release(&mut self) {
         let Some(came) = &mut self.came else { return };
         came.keeps = false;
         let kept = std::mem::take(&mut came.kept);
@@ -70,14 +70,14 @@ impl Interim {
     }
 
     /// Forgets what was kept, and passes on what comes.
-    pub fn discard(&mut self) {
+    pub(crate) fn discard(&mut self) {
         if let Some(came) = &mut self.came {
             (came.keeps, came.kept) = (false, Vec::new());
         }
     }
 
     /// The endpoint sent one.
-    pub fn came(&mut self, mut head: Response<()>, settings: &EditSettings) {
+    pub(crate) fn came(&mut self, mut head: Response<()>, settings: &EditSettings) {
         let Some(client) = &self.client else { return };
         let came = self.came.get_or_insert_default();
         let bytes = head.headers.iter().map(|(name, value)| name.len() + value.len()).sum::<usize>();

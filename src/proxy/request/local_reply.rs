@@ -48,18 +48,6 @@ impl Refusal {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// What is said in place of an answer of the HTTP/1.1 codec's own, by its status; `None` if the codec has none such.
-    #[must_use]
-    pub fn in_place_of(status: u16) -> Option<Self> {
-        let (reason, detail) = match status {
-            400 => (Refused::BadHead, "this is not the head of an HTTP/1.1 request"),
-            414 => (Refused::TargetTooLong, "the target is longer than this listener takes"),
-            431 => (Refused::HeadTooLarge, "the head has more lines or bytes than this listener takes"),
-            _ => return None,
-        };
-        Some(Self::new(reason, detail))
-    }
-
     /// The status that is counted and logged; the client sees it too, except for 499, which has nobody to see it.
     #[must_use]
     pub fn status(&self) -> StatusCode {
@@ -284,7 +272,7 @@ impl Refusal {
 
 /// Whether a request ended by a bug or a shortage of ours, which says nothing of the version.
 #[must_use]
-pub fn is_ours(reason: Option<Refused>) -> bool {
+pub(crate) fn is_ours(reason: Option<Refused>) -> bool {
     matches!(reason, Some(Refused::Internal | Refused::OutOfDescriptors | Refused::TooManyOfClient))
 }
 

@@ -1,16 +1,16 @@
 //! TODO page of request.
 
-pub mod acquire;
-pub mod admit;
-pub mod connect;
-pub mod context;
-pub mod fallback;
-pub mod forward;
-pub mod headers;
-pub mod interim;
-pub mod local_reply;
-pub mod private;
-pub mod proxy_request;
-pub mod redirect;
-pub mod route;
+pub(crate) mod acquire;
+pub(crate) mod admit;
+pub(crate) mod connect;
+pub(crate) mod context;
+pub(crate) mod fallback;
+pub(crate) mod forward;
+pub(crate) mod headers;
+pub(crate) mod interim;
+pub(crate) mod local_reply;
+pub(crate) mod private;
+pub(crate) mod proxy_request;
+pub(crate) mod redirect;
+pub(crate) mod route;
 pub(crate) mod send;

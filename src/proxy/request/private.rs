@@ -26,13 +26,13 @@ const SCHEMES: [&[u8]; 2] = [b"ntlm", b"negotiate"];
 
 /// Whether a request brings its part of a handshake.
 #[must_use]
-pub fn is_brought(headers: &Headers) -> bool {
+pub(crate) fn is_brought(headers: &Headers) -> bool {
     headers.has(Present::AUTHORIZATION) && headers.get_all(AUTHORIZATION).any(is_of_connection)
 }
 
 /// Whether an answer asks for a handshake, or goes on with one.
 #[must_use]
-pub fn is_asked_for(status: StatusCode, headers: &Headers) -> bool {
+pub(crate) fn is_asked_for(status: StatusCode, headers: &Headers) -> bool {
     match status.as_u16() {
         401 => headers.get_all(WWW_AUTHENTICATE).any(|line| line.split(|byte| *byte == b',').any(is_of_connection)),
         407 => headers.get_all(PROXY_AUTHENTICATE).any(|line| line.split(|byte| *byte == b',').any(is_of_connection)),

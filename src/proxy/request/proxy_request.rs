@@ -32,7 +32,7 @@ use crate::proxy::body::limits;
 use crate::proxy::body::limits::Meter;
 use crate::proxy::body::response_body::{AnswerBody, Exchange};
 use crate::proxy::body::transfer::{BodyState, Idle, Inbound, RequestBody};
-pub use crate::proxy::connection::peer::Peer;
+pub(crate) use crate::proxy::connection::peer::Peer;
 use crate::proxy::connection::stream_permit::StreamPlace;
 use crate::proxy::report::panic::caught;
 use crate::proxy::streams::long_lived::{Kind, Open};
@@ -46,7 +46,7 @@ use crate::table::{Candidate, RequestView, Undecided, Version, decide_at};
 
 /// A request as a connection hands it over.
 #[derive(Debug)]
-pub struct Received {
+pub(crate) struct Received {
     /// Its head.
     pub head: Box<RequestHead>,
     /// What is known of the head besides.
@@ -58,7 +58,7 @@ pub struct Received {
 }
 
 /// Answers one request; a failure is an answer.
-pub async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Received) -> Response<AnswerBody> {
+pub(crate) async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Received) -> Response<AnswerBody> {
     let Received { mut head, seen, body, interim } = received;
     let handshake = match seen {
         Seen::Http1 { .. } if !head.headers.has(Present::UPGRADE) => None,

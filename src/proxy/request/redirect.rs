@@ -19,7 +19,7 @@ const HTTPS_PORT: u16 = 443;
 
 /// How a request ends that is not forwarded: with a refusal, which may say where to go instead.
 #[derive(Debug)]
-pub struct SideExit {
+pub(crate) struct SideExit {
     /// The refusal.
     pub refusal: Refusal,
     location: Option<HeaderValue>,
@@ -34,7 +34,7 @@ impl From<Refusal> for SideExit {
 impl SideExit {
     /// The answer, in the manner that the client understands.
     #[must_use]
-    pub fn answer(self, manner: Manner) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(self, manner: Manner) -> Response<Full<Bytes>> {
         let mut answer = self.refusal.answer(manner);
         if let Some(location) = self.location {
             answer.headers.append(LOCATION, location);
@@ -45,7 +45,7 @@ impl SideExit {
 
 /// The answer to a request for `target` of the host `name`, which belongs to the https URL with `port`.
 #[must_use]
-pub fn to_https(name: &str, target: &RequestTarget, port: u16) -> SideExit {
+pub(crate) fn to_https(name: &str, target: &RequestTarget, port: u16) -> SideExit {
     if name.is_empty() {
         return Refusal::new(Refused::BadHost, "found no Host header, want one to redirect to").into();
     }

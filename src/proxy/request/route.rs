@@ -8,7 +8,7 @@ use crate::table::{Decision, Service, Version};
 
 /// Where a request went, in the table that it holds on to.
 #[derive(Clone, Debug)]
-pub struct Routed {
+pub(crate) struct Routed {
     table: Snapshot,
     service: u32,
     version: u16,
@@ -17,37 +17,37 @@ pub struct Routed {
 impl Routed {
     /// The place that `decision` names in `table`.
     #[must_use]
-    pub fn new(table: &Snapshot, decision: &Decision<'_>) -> Self {
+    pub(crate) fn new(table: &Snapshot, decision: &Decision<'_>) -> Self {
         Self { table: Rc::clone(table), service: decision.service_index, version: decision.version }
     }
 
     /// A version of a service in `table`.
     #[must_use]
-    pub fn at(table: &Snapshot, service: u32, version: u16) -> Self {
+    pub(crate) fn at(table: &Snapshot, service: u32, version: u16) -> Self {
         Self { table: Rc::clone(table), service, version }
     }
 
     /// Another version of the same service.
     #[must_use]
-    pub fn to(&self, version: u16) -> Self {
+    pub(crate) fn to(&self, version: u16) -> Self {
         Self { table: Rc::clone(&self.table), service: self.service, version }
     }
 
     /// The index of the version in its service.
     #[must_use]
-    pub fn version_index(&self) -> u16 {
+    pub(crate) fn version_index(&self) -> u16 {
         self.version
     }
 
     /// The revision of the table.
     #[must_use]
-    pub fn revision(&self) -> u64 {
+    pub(crate) fn revision(&self) -> u64 {
         self.table.revision
     }
 
     /// The service.
     #[must_use]
-    pub fn service(&self) -> &Service {
+    pub(crate) fn service(&self) -> &Service {
         self.table.service(self.service)
     }
 
@@ -58,7 +58,7 @@ impl Routed {
 
     /// The version.
     #[must_use]
-    pub fn version(&self) -> &Version {
+    pub(crate) fn version(&self) -> &Version {
         &self.service().versions[usize::from(self.version)]
     }
 }

@@ -30,7 +30,7 @@ const CALL_GRACE: Duration = Duration::from_secs(10);
 
 /// What kind it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Kind {
+pub(crate) enum Kind {
     /// A WebSocket.
     Tunnel,
     /// Server-sent events.
@@ -42,7 +42,7 @@ pub enum Kind {
 impl Kind {
     /// What the answer with these headers is, if it may be long.
     #[must_use]
-    pub fn of_answer(headers: &Headers) -> Option<Self> {
+    pub(crate) fn of_answer(headers: &Headers) -> Option<Self> {
         let kind = headers.get(CONTENT_TYPE)?;
         let is = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         if is(b"text/event-stream") { Some(Self::Events) } else { is(b"application/grpc").then_some(Self::Call) }
@@ -51,7 +51,7 @@ impl Kind {
 
 /// The long ones of a worker.
 #[derive(Debug, Default)]
-pub struct Longs {
+pub(crate) struct Longs {
     open: RefCell<HashMap<u64, Rc<Long>>>,
     next: Cell<u64>,
     looked_at: RefCell<Option<Arc<Table>>>,
@@ -74,7 +74,7 @@ struct Long {
 
 impl Longs {
     /// Marks those whose version has lost its share, and closes those whose time has come. Returns the time of the next.
-    pub fn review(&self, table: &Arc<Table>, now: Instant) -> Option<Instant> {
+    pub(crate) fn review(&self, table: &Arc<Table>, now: Instant) -> Option<Instant> {
         let known = self.looked_at.borrow().as_ref().is_some_and(|known| Arc::ptr_eq(known, table));
         if !known {
             self.looked_at.replace(Some(Arc::clone(table)));
@@ -85,7 +85,7 @@ impl Longs {
 
     /// Waits for another table that could mean something to one of them. While there is none, a table that is put in force
     /// wakes nobody: a worker under load has better things to do.
-    pub async fn concerned(&self, changes: &mut watch::Receiver<()>) {
+    pub(crate) async fn concerned(&self, changes: &mut watch::Receiver<()>) {
         while self.open.borrow().is_empty() {
             self.first.notified().await;
         }
@@ -108,7 +108,7 @@ impl Longs {
     }
 
     /// The process ends: everything is treated as if its version had lost its share.
-    pub fn drain(&self, table: &Arc<Table>, now: Instant) {
+    pub(crate) fn drain(&self, table: &Arc<Table>, now: Instant) {
         self.draining.set(true);
         self.looked_at.take();
         self.review(table, now);
@@ -150,7 +150,7 @@ impl Long {
 
 /// A long one that is open; dropping it counts it out.
 #[derive(Debug)]
-pub struct Open {
+pub(crate) struct Open {
     worker: Rc<Worker>,
     number: u64,
     long: Rc<Long>,
@@ -160,7 +160,7 @@ pub struct Open {
 impl Open {
     /// Counts one in that is answered by `routed`.
     #[must_use]
-    pub fn begin(worker: &Rc<Worker>, routed: &Routed, kind: Kind) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, routed: &Routed, kind: Kind) -> Self {
         let (service, version) = (routed.service(), routed.version());
         let long = Rc::new(Long {
             kind,
@@ -181,12 +181,12 @@ impl Open {
 
     /// What kind it is.
     #[must_use]
-    pub fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> Kind {
         self.long.kind
     }
 
     /// Ready when it shall end.
-    pub fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.long.closed.get() {
             return Poll::Ready(());
         }

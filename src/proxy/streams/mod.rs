@@ -1,5 +1,5 @@
 //! TODO page of streams.
 
-pub mod long_lived;
-pub mod tunnel;
-pub mod websocket;
+pub(crate) mod long_lived;
+pub(crate) mod tunnel;
+pub(crate) mod websocket;

@@ -40,7 +40,7 @@ const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 
 /// A tunnel that both sides agreed on.
 #[derive(Debug)]
-pub struct Tunnel {
+pub(crate) struct Tunnel {
     /// The endpoint's side.
     pub upstream: Far,
     /// Holds the endpoint's count of requests in flight. Its connection is never used for another one
@@ -56,7 +56,7 @@ pub struct Tunnel {
 
 /// An endpoint's side of a tunnel.
 #[derive(Debug)]
-pub enum Far {
+pub(crate) enum Far {
     /// A connection of its own, and what came behind the answer on it.
     Http1(EndpointStream, Bytes),
     /// A stream of a shared one, as soon as hyper hands it over; there is none when the answer had a body to come.
@@ -66,7 +66,7 @@ pub enum Far {
 impl Far {
     /// What an answer that consents to a tunnel leaves behind: its body, or what hyper put into its head.
     #[must_use]
-    pub fn of(incoming: Incoming, promised: Option<OnUpgrade>) -> Self {
+    pub(crate) fn of(incoming: Incoming, promised: Option<OnUpgrade>) -> Self {
         incoming.into_stream().map_or(Self::Http2(promised), |(stream, unread)| Self::Http1(stream, unread))
     }
 }
@@ -74,7 +74,7 @@ impl Far {
 impl Tunnel {
     /// Carries bytes between `client` and the endpoint until one side breaks, both have ended, nothing moves for too
     /// long, or the version is left behind. `first` are bytes of the client that were read too early.
-    pub async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, first: Bytes) {
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, first: Bytes) {
         match self.upstream {
             Far::Http1(stream, unread) => carry((client, first), (stream, unread), &self.open, self.idle_timeout).await,
             Far::Http2(Some(stream)) => match stream.await {

@@ -20,7 +20,7 @@ const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A WebSocket that a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Handshake {
+pub(crate) struct Handshake {
     /// The proof that the client waits for, if the proxy has to give it.
     client_accept: Option<String>,
     /// Whether the client asked in HTTP/2.
@@ -29,7 +29,7 @@ pub struct Handshake {
 
 /// Takes the handshake out of a request of HTTP/2, which becomes one of HTTP/1.1 in all but its version. `None` if it is
 /// none.
-pub fn from_http2(head: &mut RequestHead) -> Option<Handshake> {
+pub(crate) fn from_http2(head: &mut RequestHead) -> Option<Handshake> {
     if head.method != Method::CONNECT || head.extensions.get::<Protocol>()?.as_str() != "websocket" {
         return None;
     }
@@ -41,7 +41,7 @@ pub fn from_http2(head: &mut RequestHead) -> Option<Handshake> {
 /// `Upgrade`, whose `Upgrade` is `websocket` alone, and that has no body. `None`: the headers are dropped, the request is
 /// plain.
 #[must_use]
-pub fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<Handshake> {
+pub(crate) fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<Handshake> {
     let mut protocols = head.headers.get_all(UPGRADE);
     let websocket = protocols.next()?.eq_ignore_ascii_case(b"websocket") && protocols.next().is_none();
     let named = head
@@ -56,7 +56,7 @@ pub fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<Handshake> {
 impl Handshake {
     /// Asks the endpoint; after everything that ends at this hop was removed. Returns the proof that it has to give, if
     /// the client did not ask for one.
-    pub fn ask(&self, headers: &mut Headers, random: u128) -> Option<String> {
+    pub(crate) fn ask(&self, headers: &mut Headers, random: u128) -> Option<String> {
         headers.insert(CONNECTION, "upgrade");
         headers.insert(UPGRADE, "websocket");
         if !self.http2 {
@@ -71,7 +71,11 @@ impl Handshake {
     ///
     /// # Errors
     /// What is wrong with a consent; or with an answer that is none, and that the client would take for one.
-    pub fn answered<B>(self, response: &Response<B>, accept: Option<&str>) -> Result<Option<Self>, &'static str> {
+    pub(crate) fn answered<B>(
+        self,
+        response: &Response<B>,
+        accept: Option<&str>,
+    ) -> Result<Option<Self>, &'static str> {
         let consents = is_consent(response, accept)?;
         // To a client of HTTP/2 any 2xx says that the tunnel is open (RFC 8441, 5; RFC 9110, 9.3.6).
         if !consents && self.http2 && response.status.is_success() {
@@ -81,7 +85,7 @@ impl Handshake {
     }
 
     /// Turns the endpoint's consent into what the client waits for.
-    pub fn consent<B>(&self, answer: &mut Response<B>) {
+    pub(crate) fn consent<B>(&self, answer: &mut Response<B>) {
         let headers = &mut answer.headers;
         if self.http2 {
             headers.remove(SEC_WEBSOCKET_ACCEPT);

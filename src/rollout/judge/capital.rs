@@ -12,7 +12,7 @@ use std::time::Duration;
 
 /// The part of a stake that is kept for later starts. Half costs a test that is right from the start ln 2 of
 /// evidence, 7 to 10 % more requests.
-pub const RESERVE: f64 = 0.5;
+pub(crate) const RESERVE: f64 = 0.5;
 
 /// The part of the reserve that is spent within the horizon; the rest follows ever more slowly and never runs out,
 /// for a rollout that was held. At equal density a restart in the first hour after the horizon is worth a quarter of
@@ -76,7 +76,7 @@ impl<const N: usize> Capital<N> {
 /// What is still in reserve so long after the start. Evenly spent over the horizon, because nobody knows when a leak
 /// will show; quiet times waste nothing, since a stake that has met no evidence is as good as a new one.
 #[must_use]
-pub fn reserve_after(elapsed: Duration, horizon: Duration) -> f64 {
+pub(crate) fn reserve_after(elapsed: Duration, horizon: Duration) -> f64 {
     let passed = elapsed.as_secs_f64() / horizon.as_secs_f64().max(1.0);
     let late = (passed - 1.0).max(0.0);
     let spent = RESERVE_WITHIN_HORIZON * passed.min(1.0) + (1.0 - RESERVE_WITHIN_HORIZON) * late / (late + 1.0);
@@ -85,14 +85,14 @@ pub fn reserve_after(elapsed: Duration, horizon: Duration) -> f64 {
 
 /// ln(e^a + e^b).
 #[must_use]
-pub fn ln_add(a: f64, b: f64) -> f64 {
+pub(crate) fn ln_add(a: f64, b: f64) -> f64 {
     let (low, high) = if a < b { (a, b) } else { (b, a) };
     if low == f64::NEG_INFINITY { high } else { high + (low - high).exp().ln_1p() }
 }
 
 /// The logarithm of the sum of what `lns` are the logarithms of; minus infinity for none.
 #[must_use]
-pub fn ln_sum(lns: impl Iterator<Item = f64> + Clone) -> f64 {
+pub(crate) fn ln_sum(lns: impl Iterator<Item = f64> + Clone) -> f64 {
     let high = lns.clone().fold(f64::NEG_INFINITY, f64::max);
     if high == f64::NEG_INFINITY { high } else { high + lns.map(|ln| (ln - high).exp()).sum::<f64>().ln() }
 }

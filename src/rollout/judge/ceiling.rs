@@ -14,7 +14,7 @@ use super::capital::{Capital, RESERVE};
 use super::settings::Probability;
 
 /// How many times above the ceiling the truth may be.
-pub const MULTIPLES: [f64; 6] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
+pub(crate) const MULTIPLES: [f64; 6] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
 
 /// No alternative says that every request is bad: the first good one would end it.
 const RATE_MAX: f64 = 0.99;

@@ -30,10 +30,10 @@ use super::evidence::Share;
 use super::settings::Margin;
 
 /// How many times more often than tolerated the candidate may be failing; one of them is near enough to any truth.
-pub const RATIOS: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
+pub(crate) const RATIOS: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 
 /// A verdict against the candidate needs so many of its own failures, whatever the odds say: two are an anecdote.
-pub const CANDIDATE_EVENTS_MIN: u64 = 3;
+pub(crate) const CANDIDATE_EVENTS_MIN: u64 = 3;
 
 /// The test: its E is the [`Capital::ln_value`] of its capital.
 #[derive(Clone, Debug, PartialEq)]

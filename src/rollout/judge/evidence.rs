@@ -162,6 +162,6 @@ impl Evidence<'_> {
 
 /// A latency in whole microseconds, as counters keep it; half a million years at most.
 #[must_use]
-pub fn micros(latency: Duration) -> u64 {
+pub(crate) fn micros(latency: Duration) -> u64 {
     u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)
 }

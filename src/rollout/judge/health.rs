@@ -14,10 +14,10 @@ use super::evidence::Counts;
 use super::settings::Probability;
 
 /// What counts as recent.
-pub const RECENT: Duration = Duration::from_secs(BUCKETS as u64 * BUCKET.as_secs());
+pub(crate) const RECENT: Duration = Duration::from_secs(BUCKETS as u64 * BUCKET.as_secs());
 
 /// Fewer failures than this are an accident on a service with few requests.
-pub const FAILURES_MIN: u64 = 3;
+pub(crate) const FAILURES_MIN: u64 = 3;
 
 const BUCKETS: usize = 12;
 const BUCKET: Duration = Duration::from_secs(5);

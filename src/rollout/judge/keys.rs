@@ -20,7 +20,7 @@
 use std::collections::BTreeSet;
 
 /// Most keys of a set: 65,536 users who were hit, some megabytes at the worst.
-pub const KEYS_MAX: usize = 65_536;
+pub(crate) const KEYS_MAX: usize = 65_536;
 
 /// Keys that were counted, each as a 64-bit hash; two keys with one hash are taken for one user, about one pair in
 /// 10^10 in a full set.

@@ -38,7 +38,7 @@ use super::evidence::{Share, Side, micros};
 use super::settings::Multiple;
 
 /// The baseline's quantiles that are thresholds.
-pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 /// The alternatives: a quantile, and how many times as often it is exceeded. All of 1.25, 1.5, 2, 3, 5, 10, 20 and 50
 /// that leave something below the quantile (`r*(1 - q) <= 0.97`).

@@ -42,27 +42,27 @@
 //! version with cold ones only leaves nothing to judge; and so it is while operators have drained all of a version. A
 //! version without a usable endpoint has failed its requests, whoever answers them. [`latency`] says what happens otherwise.
 
-pub mod capital;
-pub mod ceiling;
-pub mod errors;
-pub mod evidence;
+pub(crate) mod capital;
+pub(crate) mod ceiling;
+pub(crate) mod errors;
+pub(crate) mod evidence;
 #[cfg(test)]
 mod fixture;
-pub mod health;
-pub mod keys;
-pub mod latency;
-pub mod power;
-pub mod ratio;
+pub(crate) mod health;
+pub(crate) mod keys;
+pub(crate) mod latency;
+pub(crate) mod power;
+pub(crate) mod ratio;
 mod ruling;
 mod sentence;
-pub mod settings;
+pub(crate) mod settings;
 #[cfg(test)]
 mod tests;
-mod tick;
-pub mod verdict;
-pub mod windows;
+pub(crate) mod tick;
+pub(crate) mod verdict;
+pub(crate) mod windows;
 
-pub use evidence::{Counts, EpochCounts, Evidence, Share, Side, Sides};
-pub use settings::{Assignment, JudgeSettings};
-pub use tick::{Judge, JudgeState};
-pub use verdict::{Bake, Ground, Hold, Names, Ruling, Verdict};
+pub(crate) use evidence::{Counts, EpochCounts, Evidence, Share, Side, Sides};
+pub(crate) use settings::{Assignment, JudgeSettings};
+pub(crate) use tick::Judge;
+pub(crate) use verdict::{Bake, Hold, Names, Ruling, Verdict};

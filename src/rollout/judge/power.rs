@@ -27,7 +27,7 @@ const NORMAL_P90: f64 = 1.281_551_565_545;
 
 /// How many judged requests of the candidate it takes until the alarm.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Detection {
+pub(crate) struct Detection {
     /// On average.
     pub mean: f64,
     /// In nine of ten releases at most.
@@ -38,7 +38,7 @@ impl Detection {
     /// By the test on failures, where the versions fail with probabilities `failing` and the test's ln E must reach
     /// `ln_needed`. `None` if the bets would not win: the difference is tolerated or too small for any of them.
     #[must_use]
-    pub fn by_errors(bets: &ErrorBets, share: Share, failing: Sides<f64>, ln_needed: f64) -> Option<Self> {
+    pub(crate) fn by_errors(bets: &ErrorBets, share: Share, failing: Sides<f64>, ln_needed: f64) -> Option<Self> {
         let w = share.value();
         let steps = (0..RATIOS.len()).map(|alternative| {
             let [candidate, baseline, success] = bets.ln_factors(alternative);
@@ -54,7 +54,7 @@ impl Detection {
 
     /// By the test of a ceiling, where the candidate fails with probability `failing`.
     #[must_use]
-    pub fn by_ceiling(bets: &CeilingBets, failing: f64, ln_needed: f64) -> Option<Self> {
+    pub(crate) fn by_ceiling(bets: &CeilingBets, failing: f64, ln_needed: f64) -> Option<Self> {
         let steps = (0..MULTIPLES.len()).map(|alternative| {
             let [bad, good] = bets.ln_factors(alternative);
             Step::of(&[(failing, bad), (1.0 - failing, good)])

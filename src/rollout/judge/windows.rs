@@ -18,7 +18,7 @@ use super::settings::{Assignment, JudgeSettings};
 
 /// How long a window is. Long enough that closing one, which costs evidence of ln(1 + 2/k), is rare; short enough
 /// that a regular user testifies several times in a rollout.
-pub const WINDOW: Duration = Duration::from_secs(600);
+pub(crate) const WINDOW: Duration = Duration::from_secs(600);
 
 /// The latency test over all windows.
 #[derive(Clone, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What the versions really do.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct World {
+pub(crate) struct World {
     /// Requests per second of both versions together.
     pub requests_per_second: f64,
     /// The baseline's probability of failure.
@@ -22,7 +22,7 @@ pub struct World {
 
 /// Users who come back, and stay on their version.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Users {
+pub(crate) struct Users {
     /// How many there are.
     pub count: u32,
     /// How unequal they are: the shape of a Pareto distribution of activity. At 1.2 one user in a hundred makes about half
@@ -34,7 +34,7 @@ pub struct Users {
 
 /// What a version does.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Behaviour {
+pub(crate) struct Behaviour {
     /// Its probability of failure.
     pub failing: f64,
     /// How many times as slow as the baseline it is.
@@ -43,7 +43,7 @@ pub struct Behaviour {
 
 /// A version that changes.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Later {
+pub(crate) struct Later {
     /// Since the beginning of the release.
     pub at: Duration,
     /// How long it takes until it is as bad as it gets: a leak. Zero for at once.
@@ -55,7 +55,7 @@ pub struct Later {
 impl World {
     /// What the candidate does at a moment of the release.
     #[must_use]
-    pub fn candidate_at(&self, time: Duration) -> Behaviour {
+    pub(crate) fn candidate_at(&self, time: Duration) -> Behaviour {
         let Some(later) = self.later.filter(|later| time >= later.at) else { return self.candidate };
         let part = if later.ramp.is_zero() {
             1.0
@@ -71,14 +71,14 @@ impl World {
 
     /// Whether the candidate is never worse than the baseline.
     #[must_use]
-    pub fn is_healthy(&self) -> bool {
+    pub(crate) fn is_healthy(&self) -> bool {
         let fine = |behaviour: &Behaviour| behaviour.failing <= self.baseline_failing && behaviour.slower <= 1.0;
         fine(&self.candidate) && self.later.is_none_or(|later| fine(&later.behaviour))
     }
 
     /// Since when it is worse.
     #[must_use]
-    pub fn worse_since(&self) -> Duration {
+    pub(crate) fn worse_since(&self) -> Duration {
         let from_the_start = Self { later: None, ..*self };
         if from_the_start.is_healthy() { self.later.map_or(Duration::ZERO, |later| later.at) } else { Duration::ZERO }
     }

@@ -17,7 +17,7 @@ use crate::tls::certificates::Certificates;
 
 /// What a client was shown in the handshake.
 #[derive(Debug)]
-pub struct Authority {
+pub(crate) struct Authority {
     /// The host that it named.
     name: Box<str>,
     certificates: Arc<Certificates>,
@@ -26,7 +26,7 @@ pub struct Authority {
 impl Authority {
     /// A client named `name` in a handshake with `side`.
     #[must_use]
-    pub fn new(name: &str, side: &ServerSide) -> Self {
+    pub(crate) fn new(name: &str, side: &ServerSide) -> Self {
         Self { name: name.into(), certificates: Arc::clone(&side.config().certificates) }
     }
 
@@ -34,7 +34,7 @@ impl Authority {
     ///
     /// # Errors
     /// The refusal.
-    pub fn check(&self, host: &str) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, host: &str) -> Result<(), Refusal> {
         if *host == *self.name || self.certificates.covers(&self.name, host) {
             return Ok(());
         }

@@ -13,7 +13,7 @@ use crate::message::{Headers, Name};
 
 /// Whether a trusted peer says that the user came by https.
 #[must_use]
-pub fn came_by_https(headers: &Headers) -> bool {
+pub(crate) fn came_by_https(headers: &Headers) -> bool {
     let mut lines = headers.get_all(X_FORWARDED_PROTO);
     let said = lines.next().is_some_and(|said| said.eq_ignore_ascii_case(b"https"));
     said && lines.next().is_none()

@@ -20,7 +20,7 @@ const HOP_BY_HOP: [Name; 5] = [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE,
 ///
 /// # Errors
 /// A [`Refusal`] if there are ten or more tokens, or one names what routing and logging rely on.
-pub fn check(headers: &Headers) -> Result<(), Refusal> {
+pub(crate) fn check(headers: &Headers) -> Result<(), Refusal> {
     let mut count = 0;
     for token in tokens(headers.get_all(CONNECTION)) {
         count += 1;
@@ -34,7 +34,7 @@ pub fn check(headers: &Headers) -> Result<(), Refusal> {
 }
 
 /// Removes the headers that `Connection` names, and all that end at this hop.
-pub fn strip(headers: &mut Headers) {
+pub(crate) fn strip(headers: &mut Headers) {
     if headers.has(Present::CONNECTION) {
         // Nearly always it is a single word, and names nothing else.
         if !headers.get_all(CONNECTION).all(is_known) {
@@ -53,7 +53,7 @@ pub fn strip(headers: &mut Headers) {
 }
 
 /// The same for trailers, if a `Connection` is one of them.
-pub fn strip_trailers(trailers: &mut HeaderMap) {
+pub(crate) fn strip_trailers(trailers: &mut HeaderMap) {
     let lines = trailers.get_all(CONNECTION.as_str()).iter().map(HeaderValue::as_bytes);
     let named = tokens(lines).filter(|token| !is_known(token));
     let mut gone: Vec<_> = named.filter_map(|token| HeaderName::from_bytes(token).ok()).collect();

@@ -14,7 +14,7 @@ use crate::table::{RequestView, Table};
 
 /// What a table makes of a target.
 #[derive(Clone, Debug)]
-pub struct Target {
+pub(crate) struct Target {
     /// What is forwarded instead of what was given. On the heap: nearly every request has none.
     rewritten: Option<Box<RequestTarget>>,
     /// Index of the service that answers.
@@ -26,7 +26,7 @@ impl Target {
     ///
     /// # Errors
     /// The refusal when the path has to be normalised and cannot be.
-    pub fn of(table: &Table, host: &str, given: &RequestTarget) -> Result<Self, Refusal> {
+    pub(crate) fn of(table: &Table, host: &str, given: &RequestTarget) -> Result<Self, Refusal> {
         let bad = || Refusal::new(Refused::BadTarget, "the path climbs above the root, or its encoding is broken");
         let (path, service) = table.place(host, given.path()).ok().ok_or_else(bad)?;
         let text = match (path, given.query()) {
@@ -39,7 +39,7 @@ impl Target {
 
     /// What routing looks at of the request whose target this is. The query is never rewritten.
     #[must_use]
-    pub fn view<'a>(&'a self, head: &'a RequestHead, host: &'a str, client: IpAddr) -> RequestView<'a> {
+    pub(crate) fn view<'a>(&'a self, head: &'a RequestHead, host: &'a str, client: IpAddr) -> RequestView<'a> {
         let (method, query, headers) = (&head.method, head.target.query(), &head.headers);
         RequestView { method, host, path: self.path(&head.target), query, headers, client }
     }
@@ -50,7 +50,7 @@ impl Target {
     }
 
     /// Puts what is forwarded in the place of what was given.
-    pub fn rewrite(self, given: &mut RequestTarget) {
+    pub(crate) fn rewrite(self, given: &mut RequestTarget) {
         if let Some(rewritten) = self.rewritten {
             *given = *rewritten;
         }
