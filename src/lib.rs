@@ -55,11 +55,17 @@
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::compile`], [`table::decide`](mod@table::decide).
 //! - [`rollout`]: releases, pure: what a plan is, where a release stands, and its judgement, from counts to a verdict with
-//!   its evidence. [`control::rollouts`] makes it happen.
+//!   its evidence. [`release`] makes it happen.
 //! - [`upstream`]: connections to endpoints, balancing between them.
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.
-//! - [`control`]: the only writer: event loop, revision store, admin API, file watch.
+//! - [`shared`]: what both planes touch: health of endpoints, holds, counters of rollouts. Below `stats`.
+//! - [`control`]: the only writer: changes, revisions, the published table, the watch on the config file.
+//! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests.
+//! - [`endpoints`]: what keeps endpoints up to date: health checks, name resolution, outliers, slow start.
+//! - [`metrics`]: what Prometheus reads.
+//! - [`release`]: makes rollouts happen.
+//! - [`admin`]: the HTTP API on top; only `app` imports it.
 //! - [`app`]: binds everything and runs it; nothing else wires parts together.
 //! - [`cli`]: the subcommands, one file each.
 //!
@@ -77,11 +83,11 @@
 //! - [`table::decide()`] does not allocate (`tests/decide_alloc.rs`), lock, log or wait.
 //! - A change of weights moves ½·Σ|Δw| of the users, and only from versions that shrink to versions that grow (property
 //!   tests of [`table::slots`]).
-//! - A status code of the proxy's own is built in `proxy/refuse.rs` and `control/admin` only.
+//! - A status code of the proxy's own is built in `proxy/request/local_reply.rs` and `admin` only.
 //! - Metric names and labels stand in [`stats::names`]; handles are resolved when a table is built, never by string in
 //!   a request.
-//! - Only `config` and `control/admin` know serde shapes; the types behind them cannot hold an invalid value. What is
-//!   stored of a rollout ([`control::rollouts::saved`]) is the exception: its state machine's own words.
+//! - Only `config` and `admin` know serde shapes; the types behind them cannot hold an invalid value. What is
+//!   stored of a rollout ([`release::saved`]) is the exception: its state machine's own words.
 //! - No function above 70 lines, no file above 400 without its tests.
 
 mod admin;

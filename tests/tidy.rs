@@ -9,26 +9,106 @@ use std::path::Path;
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 15] = [
+const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("supervise", &[]),
     ("log", &["supervise"]),
-    ("stats", &[]),
+    ("shared", &[]),
+    ("stats", &["shared"]),
     ("tls", &[]),
     ("message", &[]),
     ("http1", &["message"]),
-    ("table", &["stats", "tls", "message"]),
-    ("upstream", &["stats", "tls", "message", "http1", "table"]),
-    ("proxy", &["supervise", "log", "stats", "tls", "message", "http1", "table", "upstream"]),
+    ("table", &["shared", "stats", "tls", "message"]),
+    ("upstream", &["shared", "stats", "tls", "message", "http1", "table"]),
+    ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "table", "upstream"]),
     ("rollout", &["stats", "table"]),
-    ("config", &["stats", "tls", "table", "rollout"]),
-    ("control", &["supervise", "log", "stats", "tls", "message", "table", "rollout", "config"]),
-    ("app", &["supervise", "log", "stats", "tls", "table", "rollout", "config", "control", "proxy", "upstream"]),
+    ("config", &["shared", "stats", "tls", "table", "rollout"]),
+    (
+        "control",
+        &[
+            "supervise",
+            "log",
+            "shared",
+            "stats",
+            "tls",
+            "message",
+            "table",
+            "rollout",
+            "config",
+            "admin",
+            "endpoints",
+            "release",
+        ],
+    ),
+    ("outbound", &["shared", "stats", "tls", "table", "rollout", "config", "control"]),
+    ("endpoints", &["shared", "stats", "tls", "table", "control", "outbound"]),
+    ("metrics", &["supervise", "log", "shared", "stats", "tls", "table", "rollout", "config", "control", "release"]),
+    (
+        "release",
+        &["shared", "stats", "tls", "table", "rollout", "config", "control", "outbound", "endpoints", "metrics"],
+    ),
+    (
+        "admin",
+        &[
+            "supervise",
+            "shared",
+            "stats",
+            "tls",
+            "message",
+            "table",
+            "rollout",
+            "config",
+            "control",
+            "endpoints",
+            "metrics",
+            "release",
+        ],
+    ),
+    (
+        "app",
+        &[
+            "supervise",
+            "log",
+            "shared",
+            "stats",
+            "tls",
+            "table",
+            "rollout",
+            "config",
+            "control",
+            "outbound",
+            "endpoints",
+            "metrics",
+            "release",
+            "admin",
+            "proxy",
+            "upstream",
+        ],
+    ),
     ("cli", &["supervise", "log", "tls", "table", "rollout", "config", "control", "app"]),
+    (
+        "testing",
+        &[
+            "admin",
+            "control",
+            "endpoints",
+            "http1",
+            "message",
+            "metrics",
+            "outbound",
+            "proxy",
+            "release",
+            "rollout",
+            "shared",
+            "stats",
+            "supervise",
+            "table",
+        ],
+    ),
     ("main", &["cli"]),
 ];
 
 /// Modules without async, I/O, clock and randomness of their own: time and chance are arguments (`impl rand::Rng` is one).
-const PURE: [&str; 4] = ["stats", "table", "rollout", "config"];
+const PURE: [&str; 5] = ["shared", "stats", "table", "rollout", "config"];
 
 /// What the pure modules must not name.
 const IMPURE: [&str; 11] = [
@@ -271,7 +351,7 @@ fn publishing_stores(source: &Source) -> Vec<String> {
 }
 
 fn statuses(source: &Source) -> Vec<String> {
-    let home = source.path == "src/proxy/refuse.rs" || source.path.starts_with("src/control/admin");
+    let home = source.path == "src/proxy/request/local_reply.rs" || source.path.starts_with("src/admin");
     if source.test || home || ["cli", "demo"].contains(&source.module()) {
         return Vec::new();
     }
@@ -279,7 +359,8 @@ fn statuses(source: &Source) -> Vec<String> {
         let name = heads(&source.bare[at + path.len()..])[0];
         let constant = name.len() >= 3 && name.chars().all(|c| c.is_ascii_uppercase() || c == '_');
         let built = constant && !STATUS_OF_FRAMING.contains(&name);
-        built.then(|| source.finding(&source.bare, at, name, "our own answers in proxy/refuse.rs or control/admin"))
+        built
+            .then(|| source.finding(&source.bare, at, name, "our own answers in proxy/request/local_reply.rs or admin"))
     });
     constants.collect()
 }
@@ -429,7 +510,7 @@ fn our_own_answers_are_built_in_one_place() {
     holds(statuses, &[("src/proxy/forward.rs", "x(\n    http::StatusCode::NOT_FOUND, // BAD\n)")]);
     let reading = Source::new("src/proxy/forward.rs", "status == StatusCode::NO_CONTENT || StatusCode::from_u16(7)");
     assert_eq!(statuses(&reading), [""; 0]);
-    assert_eq!(statuses(&Source::new("src/proxy/refuse.rs", "StatusCode::NOT_FOUND")), [""; 0]);
+    assert_eq!(statuses(&Source::new("src/proxy/request/local_reply.rs", "StatusCode::NOT_FOUND")), [""; 0]);
 }
 
 #[test]

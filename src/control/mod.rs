@@ -1,19 +1,16 @@
 //! The only writer of the traffic state.
 //!
-//! In reading order: [`change`] is what may be asked and what comes of it, with [`endpoint`] for drains, [`undo`] for
-//! rollbacks, [`rollout_change`] for rollouts, [`mod@file`] for
-//! the config and [`difference`] for what moves, all pure; [`store`] keeps revisions; [`writer`] puts them together on
-//! one thread, in one order (plan, compile, commit, publish, answer), and [`handle`] is how to ask it; [`publish`] holds
-//! the one pointer that the data plane loads, and [`retired`] frees the tables that it led to. [`hold`] makes a change
-//! while nothing runs, and [`unusable`] says which changes nobody should make. [`watch`] reloads the config file and
-//! [`renew`] certificates and tokens, both by [`files`]; [`resolve`] finds the addresses of endpoints by name, and
-//! [`health`] looks after them; [`upgrade`] is how another process is asked to take over. [`rollouts`] does what a release
-//! asks for, and [`exchange`] is how it and the health checks send requests of our own. [`effective`], [`live`],
-//! [`standing`] and [`export`] are what is shown of the result, and
-//! [`admin`] is the API on top.
+//! In reading order: [`change`] is what may be asked and what comes of it, with [`endpoint`] for drains, [`rollback`] for
+//! the way back, [`rollout_change`] for rollouts, [`mod@file`] for the config and [`difference`] for what moves, all pure.
+//! [`store`] keeps revisions. [`writer`] puts them together on one thread, in one order (plan, compile, commit, publish,
+//! answer), and [`handle`] is how to ask it. [`publish`] holds the one pointer that the data plane loads, and
+//! [`table_reclaimer`] frees the tables that it led to. [`hold`] makes a change while nothing runs, and [`unusable`] says
+//! which changes would send users to a dead version. [`watch`] reloads the config file and [`certificate_reloader`]
+//! certificates and tokens, both by [`files`]. [`upgrade`] is how another process is asked to take over. [`effective`] is
+//! what versions get at this moment.
 //!
 //! One thread and not a lock, because a change has to be durable before it is visible, and a lock held over a disk
-//! flush would stop whoever only wants to look.
+//! flush would stop those who only want to look.
 
 pub(crate) mod certificate_reloader;
 pub(crate) mod change;

@@ -1,19 +1,17 @@
-//! The data plane: the life of a request, stage by stage. Each file is a stage or what a stage needs.
+//! The data plane: the life of a request, in eight folders.
 //!
-//! [`accept`] a connection (up to the [`ceiling`], as a [`client_stream`], through [`mod@tls`] if it has to) at its listener's [`door`] (with its [`crowd`],
-//! [`rate`] and [`proxy_protocol`], and a list of those that are [`waiting`]), [`connection`] serves it (bounded by [`stall`], with a [`date`] on what it answers), [`handle`] (for a [`peer`]) is the
-//! list of a request's stages, whose panics are [`caught`]: [`admit`] the head (with [`host`], [`authority`], [`client`] and [`connection_header`]),
-//! [`settle`] on a snapshot and a [`target`] in it (when there is [`load`] room for it, no [`hold`], and each stream of HTTP/2 has its [`stream_place`]), decide where it is [`routed`] (in [`table`](crate::table)),
-//! [`dial`] an endpoint (on a [`private`] connection, if the client has one), [`edit`] the headers, [`forward`] (by [`send`]) with its [`body`] (under a [`meter`], behind the [`shield`], if there
-//! is one), pass the [`answer`] on (after what was [`interim`]), [`observe`] how it ended (with a [`gauge`] of what is in flight, whom to [`blame`], and what to tell a rollout as its
-//! [`juror`]); [`refuse`] is the one side exit
-//! ([`redirect`] takes it too). A [`websocket`] becomes a
-//! [`tunnel`], which like other [`long`] streams belongs to a version. [`worker`] is what a thread owns, [`access_log`] what
-//! it tells, [`leave`] how it ends.
+//! 1. [`accept`] takes a connection at its listener, within the limits of connections, through the PROXY protocol and TLS.
+//! 2. [`connection`] reads requests from it, over HTTP/1.1 or HTTP/2, and writes the responses.
+//! 3. [`request`] is what happens to one request: admit, route, acquire, connect, headers, forward, respond, finish.
+//! 4. [`body`] is how bodies pass through, in both directions.
+//! 5. [`limits`] says how many requests run at a time, how fast they may come, and when they wait for a hold.
+//! 6. [`streams`] are what lasts longer than a request: tunnels, WebSockets, long responses.
+//! 7. [`report`] is what a request leaves behind: counts, outlier reports, samples for a rollout's judge.
+//! 8. [`worker`] is what a thread owns, [`access_log`] what it writes, [`drain`] how it ends.
 //!
-//! One thread per core, each with its own runtime, listening socket and upstream connections: a request never leaves
-//! its thread, so what it touches needs no locks and stays in one core's cache. A work-stealing runtime would even out
-//! the threads, at the price of synchronised pools and reference counts in every request.
+//! One thread runs per core, with its own runtime, listening socket and upstream connections. A request never leaves its
+//! thread, so what it touches needs no locks. A work-stealing runtime would even out the threads, and would cost
+//! synchronised pools and reference counts in each request.
 
 pub(crate) mod accept;
 pub(crate) mod access_log;

@@ -7,9 +7,9 @@
 //! of it.
 //!
 //! [`duty`] is what a rollout does to the world, and each of its parts ends within a time that its caller knows, whatever
-//! the other side does: it runs a [`hook`], asks a [`webhook`], sends [`smoke`] requests; [`notify`] tells people (what is
-//! sent is [signed](sign)). A hook that hangs or prints for ever must not be a rollout that hangs. What they answer is told
-//! in words for people (with an [`excerpt`] of what was said).
+//! the other side does: it runs a [`hook`](crate::outbound::hook), asks a [`webhook`](crate::outbound::webhook), sends [`smoke`](crate::outbound::smoke) requests; [`notify`](crate::outbound::notify) tells people (what is
+//! sent is [signed](crate::outbound::sign)). A hook that hangs or prints for ever must not be a rollout that hangs. What they answer is told
+//! in words for people (with an [`excerpt`](crate::outbound::excerpt) of what was said).
 
 mod advance;
 pub(crate) mod bad_plan;

@@ -1,6 +1,6 @@
 //! What is counted, where, and under which name. A leaf: everything may use it, it uses nothing of ours.
 //!
-//! A request counts on its own worker's memory only ([`Count`]: a relaxed load and store, no locked instruction, no
+//! A request counts on its own worker's memory only ([`Count`](crate::shared::count::Count): a relaxed load and store, no locked instruction, no
 //! cache line shared between cores); the control plane sums the workers when somebody looks and hands the sums to the
 //! Prometheus exporter. The obvious way, one shared atomic per metric, costs a bus transaction for each of a dozen
 //! counters of every request. [`Registry`] resolves the handles when a table is built; [`names`] has every name.

@@ -3,9 +3,8 @@
 //! In reading order: [`spec`] is what a service is, [`weights`], [`slots`] and [`hash`] are the split, [`traffic`] is
 //! what changes while requests flow, [`router`] finds the service, [`matcher`] the rule, [`key`] the user, and
 //! [`decide()`] puts them together over a [`Table`], one immutable generation of it all, and [`availability`] says what becomes of
-//! requests whose version cannot answer. What keeps a decision as fast
-//! among ten thousand services is [`hot`], the two cache lines of a service, [`gate`], which turns rules away without
-//! reading them, [`hosts`], a hash table of two misses, and [`intern`], header names that all services share.
+//! requests whose version cannot answer. What keeps a
+//! decision as fast among ten thousand services is in [`fast`].
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 

@@ -2,7 +2,7 @@
 //!
 //! [`settings`] is what a config says, [`files`] reads PEM, [`certificate`] is what can be said of one certificate,
 //! [`certificates`] picks one by the name that a client asks for, [`server`] and [`client`] build the two ends, and a
-//! [`Side`] holds what is in use and swaps it whole when the files are good; [`sides`] are all of a process. [`handshake`]
+//! [`Side`](side::Side) holds what is in use and swaps it whole when the files are good; [`sides`] are all of a process. [`handshake`]
 //! is how an endpoint is met, [`private_file`] what is said of files that others can read.
 //!
 //! A swap is a write under a lock that each *handshake* reads, not each request: the lock is a thousandth of what the

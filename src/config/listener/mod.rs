@@ -1,4 +1,5 @@
-//! TODO page of listener.
+//! The sections `[listeners.NAME]`: [`settings`], [`proxy_protocol`] and [`redirect`]. [`port_conflict`] finds two that want
+//! the same address.
 
 pub(crate) mod port_conflict;
 pub(crate) mod proxy_protocol;

@@ -1,4 +1,4 @@
-//! TODO page of process.
+//! The sections about the process itself: `[admin]`, `[access_log]`, `[state]`, `[proxy]` and `[notify]`.
 
 pub(crate) mod access_log;
 pub(crate) mod admin;

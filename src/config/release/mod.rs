@@ -1,4 +1,7 @@
-//! TODO page of release.
+//! The sections about releases: `[services.S.rollout]`, `[groups.G]` and what both consist of.
+//!
+//! [`section`] is a section as data, [`overrides`] what a caller of the admin API may change of it, [`rollout`] how it is
+//! checked, and [`releases`] all of them together.
 
 pub(crate) mod group;
 pub(crate) mod hook;

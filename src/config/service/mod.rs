@@ -1,4 +1,4 @@
-//! TODO page of service.
+//! The sections `[services.NAME]` and `[segments.NAME]`: what users address, its versions, split and rules.
 
 pub(crate) mod condition;
 pub(crate) mod definition;

@@ -1,4 +1,8 @@
-//! TODO page of accept.
+//! From a listening socket to a connection that speaks HTTP.
+//!
+//! [`accept_loop`] accepts within the [`connection_limit`] of the listener and its clients and the [`global_limit`] of the
+//! process; when there is no room, [`waiting`] names the idle connection that gives way. [`proxy_protocol`] reads who the
+//! client is, [`tls`] shakes hands, and a [`client_stream`] is what comes of it. [`listener_policy`] is what a listener allows.
 
 pub(crate) mod accept_loop;
 pub(crate) mod client_stream;

@@ -1,4 +1,9 @@
-//! TODO page of request.
+//! What happens to one request, step by step.
+//!
+//! [`proxy_request`] is the list of steps on one [`context`]: [`admit`] the head, [`acquire`] a permit, find its [`route`],
+//! [`connect`] to an endpoint (a [`private`] connection, if the client has one), edit the [`headers`], [`forward`] the
+//! request ([`send`] is one attempt, [`fallback`] the other version that can take over), pass [`interim`] responses on.
+//! [`local_reply`] is the one side exit, and [`redirect`] takes it too.
 
 pub(crate) mod acquire;
 pub(crate) mod admit;
