@@ -6,6 +6,9 @@ use std::fmt;
 /// How many names an answer lists: enough for a look, not a dump of ten thousand services.
 const NAMES_MAX: usize = 20;
 
+/// How many names a line of the log lists.
+const LOGGED_MAX: usize = 5;
+
 /// One problem of a change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -103,4 +106,31 @@ pub(crate) fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
     let more = known.count();
     let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
     format!("one of {}{rest}", listed.join(", "))
+}
+
+/// The first few of some names, and how many more there are: for a log, whose lines are read.
+#[must_use]
+pub fn few<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+    let mut names = names.into_iter();
+    let mut listed: Vec<_> = names.by_ref().take(LOGGED_MAX).map(str::to_owned).collect();
+    let more = names.count();
+    if more > 0 {
+        listed.push(format!("and {more} more"));
+    }
+    listed
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_names_a_few_and_counts_the_rest() {
+        let names: Vec<String> = (0..1_000).map(|n| format!("s{n}")).collect();
+        let names = |count: usize| names[..count].iter().map(String::as_str);
+        assert_eq!(few(names(0)), Vec::<String>::new());
+        assert_eq!(few(names(5)), ["s0", "s1", "s2", "s3", "s4"]);
+        assert_eq!(few(names(6)), ["s0", "s1", "s2", "s3", "s4", "and 1 more"]);
+        assert_eq!(few(names(1_000)).last().map(String::as_str), Some("and 995 more"));
+    }
 }

@@ -16,6 +16,7 @@ use crate::shared::hold::{Hold, HoldBounds, Holds};
 use crate::stats::{Registry, ServiceStats};
 use crate::table::Name;
 
+use super::fault::few;
 use super::handle::{Applied, ApplyError, ChangeRequest, Handle};
 
 /// How often is looked whether requests are still in flight. A poll, because the last request to end would otherwise
@@ -244,7 +245,7 @@ impl OpenHold {
 
     /// Logs that the hold was not kept.
     fn tell(&self, why: &NotKept) {
-        let services: Vec<&str> = self.hold.services.iter().map(Name::as_str).collect();
+        let services = few(self.hold.services.iter().map(Name::as_str));
         tracing::info!(hold = self.hold.id, ?services, %why, "the hold was not kept");
     }
 

@@ -16,7 +16,8 @@ use crate::stats::Registry;
 use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 
 use super::change::{Change, PlanError, Planned, State, plan};
-use super::fault::chain;
+use super::fault::{chain, few};
+
 use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, Facts, ReadError, Upgrading};
 use super::publish::{Published, Publisher};
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
@@ -251,8 +252,8 @@ impl Writer {
         self.enter(revision, &request.change, &planned);
         if changed {
             let (action, author, reason) = (planned.action.word(), &request.author, request.reason.as_deref());
-            let services: Vec<&str> = planned.next.keys().map(Name::as_str).collect();
-            tracing::info!(revision, action, author, reason, ?services, "the traffic has changed");
+            let (count, services) = (planned.next.len(), few(planned.next.keys().map(Name::as_str)));
+            tracing::info!(revision, action, author, reason, count, ?services, "the traffic has changed");
         }
         Ok(applied(revision, planned))
     }

@@ -44,8 +44,21 @@ impl Director {
         };
         if made.happened != Happened::AskedAgain {
             let event = event(run, made, now, by);
+            let (before, word, cause) = (run.saved.weight(), event.word.clone(), event.text.clone());
+            let (service, from, to) = (run.saved.title().to_owned(), run.from.clone(), run.to.clone());
             let applied = self.record(id, &next, made, (event, by)).await?;
-            tracing::info!(rollout = id, revision = applied.revision, "a rollout has moved");
+            tracing::info!(
+                rollout = id,
+                revision = applied.revision,
+                %service,
+                %from,
+                %to,
+                event = %word,
+                weight_before = %before,
+                weight = %next.weight(),
+                %cause,
+                "a rollout has moved"
+            );
         }
         if let Some(run) = self.running.get_mut(&id) {
             run.rollout = next;

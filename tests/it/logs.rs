@@ -455,3 +455,41 @@ fn a_log_in_a_watched_folder_does_not_feed_itself() {
     child.wait().unwrap();
     assert!(last - before < 64 * 1024, "{} bytes more:\n{}", last - before, &text[text.len().saturating_sub(2_000)..]);
 }
+
+#[test]
+fn a_line_names_a_few_of_many_services() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.toml");
+    let mut text = config(([127, 0, 0, 1], 9).into(), ([127, 0, 0, 1], 9).into(), "");
+    for n in 0..999 {
+        text += &format!("[services.s{n}]\npaths = [\"/{n}\"]\nversions.v1.endpoints = [\"127.0.0.1:9\"]\n");
+    }
+    std::fs::write(&path, text).unwrap();
+    let process = Process::start(&path);
+    assert_eq!(process.count(&["the traffic has changed", "count=1000", "\"and 995 more\"]"]), 1);
+    process.send(Method::PUT, "/v1/services/shop/split", json!({ "v1": 95, "v2": 5 })).unwrap();
+    eventually("a change of one is told as one", || process.told(&["has changed", "count=1 services=[\"shop\"]"]));
+}
+
+#[test]
+fn a_rollout_that_moves_says_how() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("pointsman.toml");
+    let (v1, v2) = (Origin::saying("v1"), Origin::saying("v2"));
+    let more = "[services.shop.rollout]\nstrategy = \"canary\"\nsteps = [5, 50, 100]\nbake = \"1h\"\n";
+    std::fs::write(&path, config(v1.address(), v2.address(), more)).unwrap();
+    let process = Process::start(&path);
+    process.send(Method::POST, "/v1/rollouts", json!({ "service": "shop", "to": "v2" })).unwrap();
+    let words = |more: &'static [&'static str]| {
+        [&["a rollout has moved", "rollout=1", "service=shop", "from=v1", "to=v2"][..], more].concat()
+    };
+    let first = words(&["event=started", "weight_before=0", "weight=5", "cause="]);
+    eventually("the start is told", || process.told(&first));
+    let promote = json!({ "reason": "looks good" });
+    process.send(Method::POST, "/v1/rollouts/1/promote", promote).unwrap();
+    let next = words(&["event=advanced", "weight_before=5", "weight=50", "cause=", "by local: looks good"]);
+    eventually("the next step is told", || process.told(&next));
+    process.send(Method::POST, "/v1/rollouts/1/abort", json!({})).unwrap();
+    let back = words(&["weight_before=50", "weight=0"]);
+    eventually("the way back is told", || process.told(&back));
+}
