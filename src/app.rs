@@ -262,8 +262,7 @@ impl Bound {
         let (upgrades, calls) = control::upgrade::channel();
         let Shared { sockets, leave_file } = self.shared;
         let timeout = self.config.proxy.upgrade_timeout;
-        let (program, signal) = (self.options.program, self.upgrade_signal);
-        let upgrader = Upgrader { program, signal, sockets: Arc::new(sockets), handle: handle.clone(), calls, timeout };
+        let lender = handle.clone();
         let shutdown_delay = self.config.proxy.shutdown_delay;
         let thread = supervisor.part("control", Kind::Thread);
         let plane = ControlPlane {
@@ -289,12 +288,14 @@ impl Bound {
             names: self.names,
         };
         let stop = control_stop.clone();
-        let run = plane.prepare(control_stop)?;
+        let (run, files) = plane.prepare(control_stop)?;
         let control = spawn("control", move || watched(run, &thread, &stop))?;
         if let Some(predecessor) = self.options.inherited.predecessor() {
             predecessor.ready();
         }
         systemd::ready();
+        let (program, signal, sockets) = (self.options.program, self.upgrade_signal, Arc::new(sockets));
+        let upgrader = Upgrader { program, signal, sockets, handle: lender, calls, files, timeout };
         let running = Running {
             workers,
             control,

@@ -15,6 +15,9 @@ pub mod control {
     pub mod change {
         pub use crate::control::change::{Action, Entry, History, PlanError, Planned, plan};
     }
+    pub mod files {
+        pub use crate::control::files::reload::Reloader;
+    }
     pub mod hold {
         pub use crate::control::hold::Desk;
     }
@@ -30,7 +33,7 @@ pub mod control {
         pub use crate::control::upgrade::channel;
     }
     pub mod watch {
-        pub use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent};
+        pub use crate::control::watch::{ConfigFacts, ConfigSource, FileContent};
     }
 }
 pub mod endpoints {

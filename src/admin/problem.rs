@@ -67,8 +67,14 @@ impl Problem {
             [one] => one.to_string(),
             several => format!("{} problems, nothing changed", several.len()),
         };
+        Self::new(status, word, detail).with_faults(faults)
+    }
+
+    /// The same with each single problem.
+    #[must_use]
+    pub(crate) fn with_faults(self, faults: Vec<Fault>) -> Self {
         let item = |Fault { place, found, wanted, remedy, .. }| Item { place, found, wanted, remedy };
-        Self { problems: faults.into_iter().map(item).collect(), ..Self::new(status, word, detail) }
+        Self { problems: faults.into_iter().map(item).collect(), ..self }
     }
 }
 

@@ -8,6 +8,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use crate::control::fault::{Fault, FaultKind};
 use crate::control::upgrade::UpgradeError;
 
 use super::Admin;
@@ -40,7 +41,9 @@ pub(crate) struct UpgradeAnswer {
     path = "/v1/upgrade",
     tag = "process",
     request_body(content = UpgradeBody, content_type = "application/json", example = r#"{"reason": "1.2.0"}"#),
-    responses((status = 200, description = "The new process answers; the old one ends its requests", body = UpgradeAnswer), Refusals)
+    responses((status = 200, description = "The new process answers; the old one ends its requests. 409 while the config or another \
+        file that the new process reads is being written, 422 with each problem when the new binary does not take the config",
+        body = UpgradeAnswer), Refusals)
 )]
 pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<UpgradeAnswer>, Problem> {
     let body = std::mem::take(&mut call.body);
@@ -55,11 +58,28 @@ pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Res
 impl From<UpgradeError> for Problem {
     fn from(error: UpgradeError) -> Self {
         let (status, word) = match error {
+            UpgradeError::Config { program, problems } => return config_problem(&program, problems),
             UpgradeError::Unavailable(_) => (StatusCode::CONFLICT, "upgrade_unavailable"),
             UpgradeError::Busy => (StatusCode::CONFLICT, "upgrade_going_on"),
+            UpgradeError::Unsettled { .. } => (StatusCode::CONFLICT, "files_unsettled"),
             UpgradeError::Failed(_) => (StatusCode::INTERNAL_SERVER_ERROR, "upgrade_failed"),
             UpgradeError::Ending => (StatusCode::SERVICE_UNAVAILABLE, "ending"),
         };
         Self::new(status, word, error.to_string())
     }
+}
+
+/// A config that the new binary does not take, with each of its problems.
+fn config_problem(program: &str, problems: Vec<String>) -> Problem {
+    let count = problems.len();
+    let detail = format!("{program} has found {count} problems in the config file; the process that runs goes on");
+    let fault = |found| Fault {
+        kind: FaultKind::Invalid,
+        place: "config".to_owned(),
+        found,
+        wanted: format!("a config that {program} takes"),
+        remedy: "mend the file, see `pointsman check`, and upgrade again".to_owned(),
+    };
+    let items = problems.into_iter().map(fault).collect();
+    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "config_refused", detail).with_faults(items)
 }

@@ -11,11 +11,12 @@ use super::log_file::Rotation;
 use super::tasks::{Tasks, stopped};
 use super::{descriptors, systemd};
 use crate::admin::{self, Admin};
-use crate::control::certificate_reloader::Renewal;
+use crate::control::certificate_reloader::MaterialSource;
+use crate::control::files::reload::Reloader;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::Retired;
 use crate::control::upkeep;
-use crate::control::watch::{ConfigFacts, ConfigWatch};
+use crate::control::watch::{ConfigFacts, ConfigSource};
 use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, Clock};
 use crate::metrics::Exporter;
@@ -30,9 +31,9 @@ pub(crate) struct ControlParts {
     pub(crate) listener: admin::Listener,
     pub(crate) admin_tls: Option<Arc<ServerSide>>,
     pub(crate) admin: Arc<Admin>,
-    pub(crate) watch: Option<ConfigWatch>,
+    pub(crate) watch: Option<Reloader<ConfigSource>>,
     pub(crate) log_file: Option<Rotation>,
-    pub(crate) renewal: Renewal,
+    pub(crate) renewal: Reloader<MaterialSource>,
     pub(crate) live: Arc<Live>,
     pub(crate) published: Published,
     pub(crate) resolver: Resolver,
@@ -49,8 +50,13 @@ pub(crate) struct ControlParts {
 }
 
 impl ControlParts {
-    /// Begins all of them.
-    pub(crate) fn begin(self, tasks: &mut Tasks) {
+    /// Runs all of them until the process stops.
+    pub(crate) async fn run(self, mut tasks: Tasks) {
+        self.begin(&mut tasks);
+        tasks.run().await;
+    }
+
+    fn begin(self, tasks: &mut Tasks) {
         let Self { hangups, clock, published, .. } = self;
         let state = (Some(Arc::new(self.listener)), self.admin_tls, self.admin);
         tasks.keep("admin API", Kind::Waiting, state, serve_admin);

@@ -24,12 +24,13 @@ use crate::admin::Address;
 use crate::admin::{self, Access, Admin, LeaveFile};
 use crate::config::{self, Config, Problems};
 use crate::control::Handle;
-use crate::control::certificate_reloader::Renewal;
+use crate::control::certificate_reloader::MaterialSource;
+use crate::control::files::reload::{Files, Reloader};
 use crate::control::hold::Desk;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::Retired;
 use crate::control::upgrade::Upgrades;
-use crate::control::watch::{ConfigFacts, ConfigWatch, FileContent, Read};
+use crate::control::watch::{ConfigFacts, ConfigSource, FileContent, Read};
 use crate::endpoints::Clock;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::metrics::recent_rates::Live;
@@ -118,14 +119,15 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Makes everything ready; the result runs on a thread of its own until `stop` turns true.
+    /// Makes everything ready; the result runs on a thread of its own until `stop` turns true. With it comes where to ask
+    /// whether the files that are watched are whole.
     pub(crate) fn prepare(
         self,
         stop: watch::Receiver<bool>,
-    ) -> Result<impl FnOnce() -> std::io::Result<()> + Send + 'static, RunError> {
+    ) -> Result<(impl FnOnce() -> std::io::Result<()> + Send + 'static, Vec<Files>), RunError> {
         let Self { door, admin_tls, sides, handle, published, holds, registry, ready, upgrades, .. } = self;
         let (clock_start, file, log_file, hangups) = (self.clock_start, self.file, self.log_file, self.hangups);
-        let config = self.config;
+        let (config, supervisor, thread) = (self.config, self.supervisor, self.thread);
         let Door { runtime, listener, access, .. } = door;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let resolver =
@@ -135,7 +137,8 @@ impl ControlPlane {
         let means = (resolver.clone(), Arc::clone(&sides.clients));
         let watch = file.map(|file| watch_file(file, config, means, (facts, told)));
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
-        let renewal = Renewal::new(Arc::clone(&sides), Arc::clone(&access));
+        let renewal = Reloader::new(MaterialSource::new(Arc::clone(&sides), Arc::clone(&access)));
+        let files = watch.as_ref().map(Reloader::files).into_iter().chain([renewal.files()]).collect();
         let live = Arc::new(Live::default());
         let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
         let ((director, rollouts, rollouts_shown), courier) =
@@ -149,13 +152,12 @@ impl ControlPlane {
             store_problem: self.store_problem,
             tls: sides,
             logs: self.logs,
-            supervisor: self.supervisor.clone(),
+            supervisor: supervisor.clone(),
         };
-        let exporter = Exporter::new(sources).map_err(std::io::Error::other);
-        let exporter = Arc::new(exporter.map_err(|source| RunError::Part { part: "metrics", source })?);
+        let part = |source| RunError::Part { part: "metrics", source: std::io::Error::other(source) };
+        let exporter = Arc::new(Exporter::new(sources).map_err(part)?);
         let (shown, rates) = (Arc::clone(&exporter), Arc::clone(&live));
         let admin = Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades, rollouts });
-        let (supervisor, thread) = (self.supervisor, self.thread);
         let parts = ControlParts {
             listener,
             admin_tls,
@@ -177,17 +179,15 @@ impl ControlPlane {
             retired: self.retired,
             hangups,
         };
-        Ok(move || {
-            let looked_after = async move {
-                let mut tasks = Tasks::new(supervisor, stop, thread);
-                parts.begin(&mut tasks);
-                tasks.run().await;
-            };
-            runtime.block_on(LocalSet::new().run_until(looked_after));
+        let run = move || {
+            // Tasks are made where they run.
+            let turning = async move { parts.run(Tasks::new(supervisor, stop, thread)).await };
+            runtime.block_on(LocalSet::new().run_until(turning));
             // Without waiting for a look at a file that a file system does not answer.
             runtime.shutdown_background();
             Ok(())
-        })
+        };
+        Ok((run, files))
     }
 }
 
@@ -208,7 +208,7 @@ fn watch_file(
     running: Config,
     (resolver, clients): (Resolver, Arc<Clients>),
     (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
-) -> ConfigWatch {
+) -> Reloader<ConfigSource> {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let published = Arc::clone(&resolver.published);
     let read: Read = Arc::new(move |text| {
@@ -221,5 +221,5 @@ fn watch_file(
         let releases = Arc::new(Known::of(&config));
         Ok(FileContent { services: config.services, needs_restart, releases })
     });
-    ConfigWatch::new((file.path, file.text), read, resolver, (facts, known))
+    Reloader::new(ConfigSource::new((file.path, file.text), read, resolver, (facts, known)))
 }

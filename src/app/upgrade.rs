@@ -1,6 +1,10 @@
 //! An upgrade in place, on the side of the process that is replaced: it starts the new one with its own listening
 //! sockets, lends it the store, and goes on as if nothing was unless the new one says that it serves.
 //!
+//! The new process reads the config, certificates and tokens by itself. Who saves a file in place has half of it there for
+//! a moment, which may be good by itself, and this process knows (`control/files`): so it waits until they are whole, and looks
+//! whether they still are the same when the new one has read them.
+//!
 //! First the new binary checks the config by itself (`check`), with its output read: most of what goes wrong, goes wrong
 //! there, and can be told in its own words. `handover` has the rest of the conversation.
 
@@ -16,17 +20,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use command_fds::{CommandFdExt, FdMapping};
+use serde::Deserialize;
 use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
 use tokio::net::UnixStream;
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::handover::Message;
 use super::inherited::CHANNEL;
 use super::systemd;
 use crate::control::fault::chain;
+use crate::control::files::reload::{Files, Settled};
+use crate::control::files::watcher::in_background;
 use crate::control::upgrade::{Answer, Successor, UpgradeCalls, UpgradeError};
 use crate::control::{ApplyError, Handle};
 use crate::supervise::Fatal;
@@ -37,7 +44,7 @@ const FIRST_DESCRIPTOR: i32 = 3;
 /// How long a process that has hung up may take to end, so that its exit code can be told.
 const LAST_BREATH: Duration = Duration::from_secs(2);
 
-/// So much of what `check` says is passed on, in bytes: some problems of a config.
+/// So much of what `check` says is passed on, in bytes, when it is no report.
 const CHECK_BYTES_MAX: usize = 4096;
 
 /// How this program is started again.
@@ -76,6 +83,8 @@ pub(crate) struct Upgrader {
     pub(crate) sockets: Arc<Vec<(String, OwnedFd)>>,
     pub(crate) handle: Handle,
     pub(crate) calls: UpgradeCalls,
+    /// What the new process will read.
+    pub(crate) files: Vec<Files>,
     pub(crate) timeout: Duration,
 }
 
@@ -120,14 +129,18 @@ impl Upgrader {
         tracing::info!(binary = %program.path.display(), "upgrading in place");
         let failed = |why: String| UpgradeError::Failed(why);
         let late = || failed(format!("nothing within proxy.upgrade_timeout, {:?}", self.timeout));
+        let settled = tokio::select! {
+            settled = self.settled() => settled?,
+            () = &mut shutdown => return Err(UpgradeError::Ending),
+        };
         tokio::select! {
-            checked = timeout(self.timeout, check(program)) => checked.map_err(|_elapsed| late())?.map_err(failed)?,
+            checked = timeout(self.timeout, check(program)) => checked.unwrap_or_else(|_elapsed| Err(late()))?,
             () = &mut shutdown => return Err(UpgradeError::Ending),
         }
         let why = |error: io::Error| failed(format!("cannot start {}: {error}", program.path.display()));
         let mut new = start(program, &self.sockets).map_err(why)?;
         let taken = tokio::select! {
-            taken = timeout(self.timeout, self.hand_over(&mut new)) => taken.unwrap_or_else(|_elapsed| Err(late())),
+            taken = timeout(self.timeout, self.hand_over(&mut new, settled)) => taken.unwrap_or_else(|_elapsed| Err(late())),
             () = &mut shutdown => Err(UpgradeError::Ending),
         };
         let Err(error) = taken else {
@@ -135,18 +148,40 @@ impl Upgrader {
             tracing::info!(process, "the new process has taken over");
             return Ok(Successor { process });
         };
-        let ended = new.end(error != UpgradeError::Ending).await;
+        let ended = new.end(matches!(error, UpgradeError::Failed(_))).await;
         self.take_back().await;
         Err(match &error {
             UpgradeError::Failed(why) => UpgradeError::Failed(format!("{why} ({ended})")),
-            UpgradeError::Unavailable(_) | UpgradeError::Busy | UpgradeError::Ending => error,
+            UpgradeError::Unavailable(_)
+            | UpgradeError::Busy
+            | UpgradeError::Config { .. }
+            | UpgradeError::Unsettled { .. }
+            | UpgradeError::Ending => error,
         })
     }
 
+    /// Waits until all files are whole that the new process will read. The config comes first: what it names is known then.
+    async fn settled(&self) -> Result<Vec<(&'static str, Settled)>, UpgradeError> {
+        let until = Instant::now() + self.timeout;
+        let mut settled = Vec::new();
+        for files in &self.files {
+            let Ok(answer) = timeout_at(until, files.settled()).await else {
+                let what = format!("has not been whole for proxy.upgrade_timeout, {:?}", self.timeout);
+                return Err(UpgradeError::Unsettled { files: files.name, what });
+            };
+            // Without an answer the process ends soon, for what read them has ended.
+            settled.extend(answer.map(|answer| (files.name, answer)));
+        }
+        Ok(settled)
+    }
+
     /// From the start of the new process to its word that it serves.
-    async fn hand_over(&self, new: &mut New) -> Result<(), UpgradeError> {
+    async fn hand_over(&self, new: &mut New, settled: Vec<(&'static str, Settled)>) -> Result<(), UpgradeError> {
         let unexpected = |found| UpgradeError::Failed(format!("found {found:?}, which is not what it has to say"));
-        match new.hear().await? {
+        let heard = new.hear().await;
+        // Whatever it says of files that have changed meanwhile, it may have read them half written.
+        unchanged(settled).await?;
+        match heard? {
             Message::Prepared => {}
             Message::Failed(why) => return Err(UpgradeError::Failed(why)),
             other @ (Message::Released | Message::Ready) => return Err(unexpected(other)),
@@ -210,20 +245,44 @@ impl New {
     }
 }
 
+/// Whether the files are those that were whole.
+async fn unchanged(settled: Vec<(&'static str, Settled)>) -> Result<(), UpgradeError> {
+    let changed = in_background(move || settled.into_iter().find(|(_, files)| !files.is_current()));
+    match changed.await.flatten() {
+        Some((files, _)) => {
+            let what = "was written while the new process started".to_owned();
+            Err(UpgradeError::Unsettled { files, what })
+        }
+        None => Ok(()),
+    }
+}
+
+/// What `check --json` says of a config.
+#[derive(Deserialize)]
+struct CheckReport {
+    problems: Vec<String>,
+}
+
 /// Lets the new binary check the config; what it says is told when it does not like it.
-async fn check(program: &Program) -> Result<(), String> {
+async fn check(program: &Program) -> Result<(), UpgradeError> {
     let path = program.path.display();
     let mut command = Command::new(&program.path);
     command.args(&program.check).stdin(Stdio::null()).kill_on_drop(true);
-    let output = command.output().await.map_err(|error| format!("cannot run {path}: {error}"))?;
+    let output = command.output().await;
+    let output = output.map_err(|error| UpgradeError::Failed(format!("cannot run {path}: {error}")))?;
     if output.status.success() {
         return Ok(());
+    }
+    if let Ok(CheckReport { problems }) = serde_json::from_slice(&output.stdout)
+        && !problems.is_empty()
+    {
+        return Err(UpgradeError::Config { program: path.to_string(), problems });
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let end = said.floor_char_boundary(CHECK_BYTES_MAX);
     let said = said[..end].trim().replace('\n', "; ");
     let said = if said.is_empty() { "it said nothing".to_owned() } else { said };
-    Err(format!("the check of the config by {path} has failed, {}: {said}", output.status))
+    Err(UpgradeError::Failed(format!("the check of the config by {path} has failed, {}: {said}", output.status)))
 }
 
 fn start(program: &Program, sockets: &[(String, OwnedFd)]) -> io::Result<New> {

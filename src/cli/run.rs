@@ -112,7 +112,7 @@ fn serve(args: &RunArgs, log: &Log, supervisor: Supervisor) -> ExitCode {
 fn program(config: &Path) -> Option<Program> {
     let mut arguments = std::env::args_os();
     let path = upgrade::program(Path::new(&arguments.next()?))?;
-    let check = ["check".into(), "--config".into(), config.into()];
+    let check = ["check".into(), "--json".into(), "--config".into(), config.into()];
     Some(Program { path, arguments: arguments.collect(), check: check.into() })
 }
 

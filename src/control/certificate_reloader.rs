@@ -9,150 +9,84 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::Signal;
-use tokio::time::{Instant, sleep_until};
-
 use crate::tls::sides::{News, Sides};
 
-use super::files::identity::Identity;
-use super::files::settle::{GLANCE_INTERVAL, Settle, Step};
-use super::files::watcher::{Followed, Watcher, in_background};
+use super::fault::few;
+use super::files::reload::{Look, Source, Taken};
+use super::files::settle::GLANCE_INTERVAL;
 use crate::admin::Access;
 
 /// Time between two glances where the kernel tells of changes, for network file systems: there may be a thousand files.
 const GLANCE_TOLD_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Watches the files of all sides, and those of tokens.
-pub(crate) struct Renewal {
+/// The files of all sides, and those of tokens.
+pub(crate) struct MaterialSource {
     sides: Arc<Sides>,
     access: Arc<Access>,
-    settle: Settle<Vec<Option<Identity>>>,
 }
 
-impl fmt::Debug for Renewal {
+impl fmt::Debug for MaterialSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Renewal").finish_non_exhaustive()
+        f.debug_struct("MaterialSource").finish_non_exhaustive()
     }
 }
 
-/// What a look has found.
-struct Look {
-    followed: Followed,
-    after: Vec<Option<Identity>>,
+/// What a look has found, and put to use where it is good.
+#[derive(Debug)]
+pub(crate) struct MaterialFound {
     news: Vec<News>,
     /// Keys that others can read by now, with their places.
     exposed: Vec<(String, String)>,
     tokens: Option<Result<Vec<String>, Vec<String>>>,
 }
 
-impl Renewal {
-    /// Will watch.
+impl MaterialSource {
+    /// Those of these.
     #[must_use]
     pub(crate) fn new(sides: Arc<Sides>, access: Arc<Access>) -> Self {
-        Self { sides, access, settle: Settle::new(Instant::now()) }
-    }
-
-    /// Reloads on changes, on `hangup` and now and then until `shutdown` ends.
-    pub(crate) async fn run(&mut self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
-        // A look that a file system does not answer must not keep the process from ending.
-        tokio::select! {
-            () = shutdown => {}
-            () = self.watch(hangup) => {}
-        }
-    }
-
-    async fn watch(&mut self, hangup: &mut Signal) {
-        let mut watcher = Watcher::new("certificates and tokens");
-        // What changed between the read at the start and the watch was no event.
-        let followed = self.follow(&mut watcher).await;
-        self.settle.glanced(Instant::now(), followed.identities);
-        loop {
-            let until = match self.settle.next(Instant::now()) {
-                Step::Read => {
-                    self.look(&mut watcher).await;
-                    continue;
-                }
-                Step::Glance => {
-                    let followed = self.follow(&mut watcher).await;
-                    self.settle.glanced(Instant::now(), followed.identities);
-                    continue;
-                }
-                Step::Wait(until) => until,
-            };
-            tokio::select! {
-                biased;
-                notices = watcher.next() => {
-                    let followed = self.follow(&mut watcher).await;
-                    let now = Instant::now();
-                    followed.of_files(notices).for_each(|notice| self.settle.noticed(now, notice));
-                }
-                _ = hangup.recv() => self.settle.ask(),
-                () = sleep_until(until) => {}
-            }
-        }
-    }
-
-    async fn follow(&mut self, watcher: &mut Watcher) -> Followed {
-        let (follower, files) = (watcher.follower(), files(&self.sides, &self.access));
-        let followed = in_background(move || follower.follow(&files)).await.unwrap_or_default();
-        self.heed(watcher, &followed);
-        followed
-    }
-
-    /// Where nothing tells of changes, the files are glanced at as often as the config file.
-    fn heed(&mut self, watcher: &mut Watcher, followed: &Followed) {
-        watcher.tell(followed);
-        let blind = followed.blind.is_some();
-        self.settle.set_glance_interval(Some(if blind { GLANCE_INTERVAL } else { GLANCE_TOLD_INTERVAL }));
-    }
-
-    /// Reads all files, and uses what is new and good.
-    async fn look(&mut self, watcher: &mut Watcher) {
-        watcher.revive();
-        let now = Instant::now();
-        let followed = self.follow(watcher).await;
-        if !self.settle.is_steady(now, followed.identities) {
-            return;
-        }
-        let (follower, sides, access) = (watcher.follower(), Arc::clone(&self.sides), Arc::clone(&self.access));
-        let look = in_background(move || {
-            // Before the files are read: what changes after the read is an event then.
-            let files = files(&sides, &access);
-            let followed = follower.follow(&files);
-            let (news, tokens) = (sides.reload(), access.tokens().reload());
-            let exposed = sides.look_at_keys();
-            let after = files.iter().map(|file| Identity::of(file)).collect();
-            Look { followed, after, news, exposed, tokens }
-        });
-        let Some(Look { followed, after, news, exposed, tokens }) = look.await else {
-            self.settle.taken(now, Vec::new());
-            return;
-        };
-        self.heed(watcher, &followed);
-        news.iter().for_each(tell);
-        exposed.iter().for_each(|(place, warning)| tracing::warn!(%place, "{warning}"));
-        tokens.iter().for_each(tell_tokens);
-        let torn = followed.identities != after;
-        self.settle.taken(now, followed.identities);
-        if torn {
-            self.settle.torn(Instant::now(), after);
-        }
+        Self { sides, access }
     }
 }
 
-fn files(sides: &Sides, access: &Access) -> Vec<PathBuf> {
-    let mut files = sides.files();
-    files.extend(access.tokens().files().cloned());
-    files.sort_unstable();
-    files.dedup();
-    files
+impl Source for MaterialSource {
+    type Found = MaterialFound;
+
+    const NAME: &'static str = "certificates and tokens";
+
+    fn files(&self) -> Vec<PathBuf> {
+        let mut files = self.sides.files();
+        files.extend(self.access.tokens().files().cloned());
+        files.sort_unstable();
+        files.dedup();
+        files
+    }
+
+    /// Where nothing tells of changes, as often as the config file.
+    fn glance_interval(&self, blind: bool) -> Duration {
+        if blind { GLANCE_INTERVAL } else { GLANCE_TOLD_INTERVAL }
+    }
+
+    fn reader(&self) -> impl FnOnce() -> MaterialFound + Send + 'static {
+        let (sides, access) = (Arc::clone(&self.sides), Arc::clone(&self.access));
+        move || {
+            let (news, tokens) = (sides.reload(), access.tokens().reload());
+            MaterialFound { news, exposed: sides.look_at_keys(), tokens }
+        }
+    }
+
+    async fn take(&mut self, found: MaterialFound, _look: Look) -> Taken {
+        found.news.iter().for_each(tell);
+        found.exposed.iter().for_each(|(place, warning)| tracing::warn!(%place, "{warning}"));
+        found.tokens.iter().for_each(tell_tokens);
+        Taken::BELIEVED
+    }
 }
 
 fn tell((place, outcome): &News) {
     match outcome {
         Ok(certificates) => {
             let now = jiff::Timestamp::now().as_second();
-            let names: Vec<_> = certificates.iter().map(|certificate| certificate.name.as_str()).collect();
+            let names = few(certificates.iter().map(|certificate| certificate.name.as_str()));
             tracing::info!(%place, certificates = ?names, "the TLS files are good and in use");
             for warning in certificates.iter().filter_map(|certificate| certificate.warning(now)) {
                 tracing::warn!(%place, "{warning}");

@@ -110,7 +110,7 @@ pub(crate) fn one_of<'a>(known: impl Iterator<Item = &'a str>) -> String {
 
 /// The first few of some names, and how many more there are: for a log, whose lines are read.
 #[must_use]
-pub fn few<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
+pub(crate) fn few<'a>(names: impl IntoIterator<Item = &'a str>) -> Vec<String> {
     let mut names = names.into_iter();
     let mut listed: Vec<_> = names.by_ref().take(LOGGED_MAX).map(str::to_owned).collect();
     let more = names.count();

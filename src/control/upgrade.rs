@@ -25,6 +25,24 @@ pub enum UpgradeError {
     /// Another one is going on.
     #[error("another upgrade is going on; wait for its end")]
     Busy,
+    /// The new binary does not take the config.
+    #[error("the check of the config by {program} has failed; this one goes on: {}", problems.join("; "))]
+    Config {
+        /// The new binary.
+        program: String,
+        /// Everything that is wrong with the config, a line each.
+        problems: Vec<String>,
+    },
+    /// Files that the new process reads are being written, or may be half of what they will be.
+    #[error(
+        "{files} {what}, so that the new process might read half of it; this one goes on. Upgrade again when it is written"
+    )]
+    Unsettled {
+        /// Which ones.
+        files: &'static str,
+        /// What is seen of it.
+        what: String,
+    },
     /// The new process did not take over.
     #[error("the new process has not taken over: {0}; this one goes on")]
     Failed(String),

@@ -1,27 +1,26 @@
 //! The config file, read again when it changes or on SIGHUP.
 //!
-//! When it is read is decided by [`settle`](super::files::settle), and whether what was read is all of it by
-//! [`doubt`](super::files::doubt); here is what they are fed with, and what comes of it. The path is walked anew at each
-//! look, whatever a watch says, and everything that may wait for a file system is done on a thread of its own: a server
-//! that does not answer keeps nobody waiting but this. A bad file changes nothing and is remembered; a file that is what
-//! is in force changes nothing either.
+//! When it is read is decided by the loop of [`reload`](super::files::reload), and whether what was read is all of it by
+//! [`doubt`](super::files::doubt); here is what comes of it. A bad file changes nothing and is remembered; a file that is
+//! what is in force changes nothing either.
 
 use std::fmt;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::signal::unix::Signal;
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::table::ServiceSpec;
 
-use super::fault::chain;
+use super::fault::{chain, few};
 use super::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, Verdict, is_doubtful, lost};
-use super::files::identity::{self, Identity};
-use super::files::settle::{GLANCE_INTERVAL, Settle, Step};
-use super::files::watcher::{Followed, Watcher, in_background};
+use super::files::identity;
+use super::files::reload::{Look, Source, Taken};
+use super::files::settle::GLANCE_INTERVAL;
+use super::files::watcher::in_background;
 use super::handle::{ApplyError, Handle};
 use crate::endpoints::resolve::Resolver;
 use crate::release::director::Known;
@@ -74,8 +73,8 @@ impl ConfigFacts {
     }
 }
 
-/// Reads a config file again and again.
-pub struct ConfigWatch {
+/// The config file, and what is known of it.
+pub struct ConfigSource {
     path: PathBuf,
     /// What is in force.
     text: String,
@@ -88,23 +87,15 @@ pub struct ConfigWatch {
     resolver: Resolver,
     facts: watch::Sender<ConfigFacts>,
     known: watch::Sender<Arc<Known>>,
-    settle: Settle<Option<Identity>>,
     doubt: Doubt,
     /// Somebody waits to hear of a text that is doubted.
     asked: bool,
 }
 
-impl fmt::Debug for ConfigWatch {
+impl fmt::Debug for ConfigSource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ConfigWatch").field("path", &self.path).finish_non_exhaustive()
+        f.debug_struct("ConfigSource").field("path", &self.path).finish_non_exhaustive()
     }
-}
-
-/// One look at the path: its numbers before and after it was read.
-struct Look {
-    followed: Followed,
-    text: std::io::Result<String>,
-    after: Option<Identity>,
 }
 
 /// Why a text is not in force.
@@ -115,8 +106,47 @@ enum NotInForce {
     Upgrading(Vec<String>),
 }
 
-impl ConfigWatch {
-    /// Will watch `path`, whose `text` is in force.
+impl Source for ConfigSource {
+    type Found = io::Result<String>;
+
+    const NAME: &'static str = "the config file";
+
+    fn files(&self) -> Vec<PathBuf> {
+        vec![self.path.clone()]
+    }
+
+    fn glance_interval(&self, _blind: bool) -> Duration {
+        GLANCE_INTERVAL
+    }
+
+    fn reader(&self) -> impl FnOnce() -> io::Result<String> + Send + 'static {
+        let path = self.path.clone();
+        move || identity::read(&path)
+    }
+
+    async fn take(&mut self, text: io::Result<String>, look: Look) -> Taken {
+        if look.torn {
+            return Taken { believed: false, again_at: None };
+        }
+        let asked = look.asked | std::mem::take(&mut self.asked);
+        match text {
+            Ok(text) => self.take_text(text, look.closed, asked).await,
+            Err(error) => {
+                // For a moment a folder that is made anew has no file.
+                if let Some(at) = self.doubted_until("", &[], true) {
+                    self.asked |= asked;
+                    return Taken::doubted_until(at);
+                }
+                self.refused = None;
+                self.refuse(vec![format!("{}: cannot read the config: {error}", self.path.display())], asked);
+                Taken::BELIEVED
+            }
+        }
+    }
+}
+
+impl ConfigSource {
+    /// The file at `path`, whose `text` is in force.
     #[must_use]
     pub fn new(
         (path, text): (PathBuf, String),
@@ -125,8 +155,6 @@ impl ConfigWatch {
         (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
     ) -> Self {
         let handle = resolver.handle.clone();
-        let mut settle = Settle::new(Instant::now());
-        settle.set_glance_interval(Some(GLANCE_INTERVAL));
         Self {
             path,
             text,
@@ -137,97 +165,13 @@ impl ConfigWatch {
             resolver,
             facts,
             known,
-            settle,
             doubt: Doubt::default(),
             asked: false,
         }
     }
 
-    /// Reloads on changes and on `hangup` until `shutdown` ends.
-    pub async fn run(&mut self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
-        // A look that a file system does not answer must not keep the process from ending.
-        tokio::select! {
-            () = shutdown => {}
-            () = self.watch(hangup) => {}
-        }
-    }
-
-    async fn watch(&mut self, hangup: &mut Signal) {
-        let mut watcher = Watcher::new("the config file");
-        // What changed between the read at the start and the watch was no event.
-        let followed = self.follow(&mut watcher).await;
-        self.settle.glanced(Instant::now(), followed.first());
-        loop {
-            let until = match self.settle.next(Instant::now()) {
-                Step::Read => {
-                    self.look(&mut watcher).await;
-                    continue;
-                }
-                Step::Glance => {
-                    let followed = self.follow(&mut watcher).await;
-                    self.settle.glanced(Instant::now(), followed.first());
-                    continue;
-                }
-                Step::Wait(until) => until,
-            };
-            tokio::select! {
-                // In this order: a signal that was sent after a change is taken after it.
-                biased;
-                notices = watcher.next() => {
-                    let followed = self.follow(&mut watcher).await;
-                    let now = Instant::now();
-                    followed.of_files(notices).for_each(|notice| self.settle.noticed(now, notice));
-                }
-                _ = hangup.recv() => self.settle.ask(),
-                () = sleep_until(until) => {}
-            }
-        }
-    }
-
-    async fn follow(&self, watcher: &mut Watcher) -> Followed {
-        let (follower, path) = (watcher.follower(), self.path.clone());
-        let followed = in_background(move || follower.follow(&[path])).await.unwrap_or_default();
-        watcher.tell(&followed);
-        followed
-    }
-
-    /// Reads the file, and does what is to be done about it.
-    async fn look(&mut self, watcher: &mut Watcher) {
-        watcher.revive();
-        let (follower, path) = (watcher.follower(), self.path.clone());
-        let look = in_background(move || {
-            let followed = follower.follow(std::slice::from_ref(&path));
-            let text = identity::read(&path);
-            Look { followed, text, after: Identity::of(&path) }
-        });
-        let now = Instant::now();
-        let Some(Look { followed, text, after }) = look.await else {
-            self.settle.taken(now, None);
-            return;
-        };
-        watcher.tell(&followed);
-        if !self.settle.is_steady(now, followed.first()) {
-            return;
-        }
-        if followed.first() != after {
-            self.settle.torn(Instant::now(), after);
-            return;
-        }
-        let closed = self.settle.is_closed();
-        let asked = self.settle.taken(now, after) | std::mem::take(&mut self.asked);
-        match text {
-            Ok(text) => self.take(text, closed, asked).await,
-            // For a moment a folder that is made anew has no file.
-            Err(_) if self.is_doubted("", &Ok(FileContent::default()), true) => self.asked |= asked,
-            Err(error) => {
-                self.refused = None;
-                self.refuse(vec![format!("{}: cannot read the config: {error}", self.path.display())], asked);
-            }
-        }
-    }
-
     /// What is to be done about a text of the file: nothing, if it is what is in force.
-    async fn take(&mut self, text: String, closed: bool, asked: bool) {
+    async fn take_text(&mut self, text: String, closed: bool, asked: bool) -> Taken {
         if text == self.text {
             if self.doubt.is_open() {
                 tracing::info!(path = %self.path.display(), "the config file is whole again, nothing changed");
@@ -239,7 +183,7 @@ impl ConfigWatch {
                 tracing::info!(path = %self.path.display(), "the config file is what is in force, nothing changed");
                 self.tell(Ok(self.needs_restart.clone()));
             }
-            return;
+            return Taken::BELIEVED;
         }
         let read = Arc::clone(&self.read);
         // It reads the certificates that are new in it, too.
@@ -249,54 +193,59 @@ impl ConfigWatch {
         })
         .await
         else {
-            return self.settle.look_again(Instant::now() + REFUSED_AGAIN);
+            self.asked |= asked;
+            return Taken::doubted_until(Instant::now() + REFUSED_AGAIN);
         };
-        if self.is_doubted(&text, &content, closed) {
+        let lost = content.as_ref().map(|content| self.lost(content)).unwrap_or_default();
+        if let Some(at) = self.doubted_until(&text, &lost, closed) {
             // Whoever asked hears of it when it is believed.
             self.asked |= asked;
-            return;
+            return Taken::doubted_until(at);
         }
         let told = self.refused.as_ref() == Some(&text) && !asked;
         match self.apply(content).await {
             Ok(needs_restart) => {
                 (self.text, self.refused, self.needs_restart) = (text, None, needs_restart.clone());
                 self.tell(Ok(needs_restart));
+                Taken::BELIEVED
             }
             Err(NotInForce::Refused(problems)) => {
-                self.settle.look_again(Instant::now() + REFUSED_AGAIN);
                 self.refused = Some(text);
                 self.refuse(problems, !told);
+                Taken::believed_until(Instant::now() + REFUSED_AGAIN)
             }
             Err(NotInForce::Upgrading(problems)) => {
-                self.settle.look_again(Instant::now() + AGAIN);
                 self.refused = Some(text);
                 self.refuse(problems, !told);
+                Taken::believed_until(Instant::now() + AGAIN)
             }
         }
     }
 
-    /// Whether a text has to be read once more before it is believed.
-    fn is_doubted(&mut self, text: &str, content: &Result<FileContent, Vec<String>>, closed: bool) -> bool {
+    /// What is in force and not in `content`.
+    fn lost(&self, content: &FileContent) -> Vec<String> {
         let in_force: Vec<_> =
             self.resolver.published.load().services().map(|service| Arc::clone(&service.spec)).collect();
-        let lost = content.as_ref().map(|content| lost(&in_force, &content.services)).unwrap_or_default();
-        let doubtful = is_doubtful(&self.text, text, &lost, !closed);
+        lost(&in_force, &content.services)
+    }
+
+    /// When a text has to be read once more before it is believed; none, when it is believed.
+    fn doubted_until(&mut self, text: &str, lost: &[String], closed: bool) -> Option<Instant> {
+        let doubtful = is_doubtful(&self.text, text, lost, !closed);
         let wait = if closed { DOUBT_CLOSED } else { DOUBT_OPEN };
         let was_open = self.doubt.is_open();
-        match self.doubt.judge(Instant::now(), (text, doubtful), wait) {
-            Verdict::Believe => false,
-            Verdict::LookAgain(at) => {
-                self.settle.look_again(at);
-                if !was_open {
-                    let (path, bytes, before) = (self.path.display(), text.len(), self.text.len());
-                    tracing::warn!(
-                        %path, bytes, before, ?lost, ?wait,
-                        "the config file has lost what is in force, or is gone; it is read again before it is believed"
-                    );
-                }
-                true
-            }
+        let Verdict::LookAgain(at) = self.doubt.judge(Instant::now(), (text, doubtful), wait) else { return None };
+        if !was_open {
+            let (path, bytes, before) = (self.path.display(), text.len(), self.text.len());
+            let what =
+                if lost.is_empty() { "is the beginning of what is in force" } else { "has lost what is in force" };
+            let lost = (!lost.is_empty()).then(|| tracing::field::debug(few(lost.iter().map(String::as_str))));
+            tracing::warn!(
+                %path, bytes, before, lost, ?wait,
+                "the config file {what}, or is gone; it is read again before it is believed"
+            );
         }
+        Some(at)
     }
 
     /// Says what is wrong with the file; in the log only if that is new, or `anew`.

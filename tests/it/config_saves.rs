@@ -497,6 +497,7 @@ fn what_changes_no_text_changes_nothing() {
         saved.process.told(&["is what is in force, nothing changed"])
     });
     assert!(saved.process.told(&["WARN", "has lost what is in force", "shop v2"]), "what is doubted is told");
+    assert_eq!(saved.process.count(&["lost=[]"]), 0, "nothing is told that is nothing");
     let revisions = saved.process.get("/v1/revisions?limit=100");
     assert_eq!(revisions["revisions"].as_array().unwrap().len(), 2, "{revisions}");
     assert_eq!(saved.process.count(&["the config is in force"]), 0);

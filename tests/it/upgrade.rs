@@ -1,6 +1,8 @@
 //! Upgrades in place: the new process is there before the old one stops, and a new one that does not come to serve changes
 //! nothing. `UPGRADES=1000` makes the first test a long one.
 
+use std::fs::{File, OpenOptions};
+use std::io::Write;
 use std::net::SocketAddr;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -8,8 +10,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use http::Method;
-use pointsman::cli::client::Call;
-use serde_json::json;
+use pointsman::cli::client::{AdminClient, Call, CallError};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::load::{self, Load, Tunnels};
@@ -271,4 +273,122 @@ fn the_command_upgrades_over_a_unix_socket() {
     std::thread::sleep(Duration::from_millis(300));
     assert!(say(&["shift", "shop", "v1=75", "v2=25"]).0);
     Command::new("kill").arg(process.unwrap().to_string()).status().unwrap();
+}
+
+/// A config of two services on one origin, and how much of it is a good config without the second one.
+fn two_services(origin: SocketAddr, more: &str) -> (String, usize) {
+    let text = config(nowhere(), nowhere(), "").replace("workers = 2", &format!("workers = 2\n{more}"));
+    let other = format!("[services.other]\npaths = [\"/other\"]\nversions.v1.endpoints = [\"{origin}\"]\n");
+    (text.clone() + &other, text.len())
+}
+
+/// Begins to save a file in place, and has written so much of it.
+fn half_saved(path: &Path, text: &str) -> File {
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+    file
+}
+
+/// The refusal of an upgrade: its status and its document.
+fn refusal(process: &mut Process) -> (u16, Value) {
+    match process.upgrade() {
+        Err(CallError::Refused { status, problem }) => (status.as_u16(), problem),
+        other => panic!("want a refusal, found {other:?}"),
+    }
+}
+
+#[test]
+fn half_a_saved_config_is_waited_for() {
+    for by_signal in [false, true] {
+        let origin = Origin::saying("other");
+        let (text, half) = two_services(origin.address(), "");
+        let place = Place::new(&text);
+        let mut process = place.start();
+        let mut file = half_saved(&place.config(), &text[..half]);
+        let admin = process.admin.clone();
+        let upgrading = std::thread::spawn(move || {
+            let call = Call { method: Method::POST, path: "/v1/upgrade", body: Some(json!({})), if_match: None };
+            (!by_signal).then(|| admin.call(call).unwrap()["process"].as_u64().unwrap())
+        });
+        if by_signal {
+            process.signal("USR2");
+        }
+        eventually("it is asked to", || process.told(&["upgrading in place"]));
+        let known = || client::send(process.listener, get("/other")).status;
+        for _ in 0..100 {
+            assert_eq!(known(), 200, "the service is known");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!process.told(&["has taken over"]));
+        file.write_all(&text.as_bytes()[half..]).unwrap();
+        drop(file);
+        eventually("it is replaced", || process.told(&["the new process has taken over"]));
+        assert_eq!(known(), 200, "the service is known to the next process");
+        let found = process.find_in_log("the new process has taken over process=");
+        let next = upgrading.join().unwrap().map_or(found, |id| u32::try_from(id).unwrap());
+        process.succeed(next);
+    }
+}
+
+#[test]
+fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
+    let (text, half) = two_services(nowhere(), "upgrade_timeout = \"1s\"");
+    let place = Place::new(&text);
+    let token = place.folder.path().join("token");
+    std::fs::write(&token, "the-first-token").unwrap();
+    std::fs::set_permissions(&token, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let text = text + "[admin.tokens.ops]\nfile = \"token\"\nrole = \"operate\"\n";
+    place.write(&text);
+    let mut process = place.start();
+    process.admin = AdminClient::new(&process.admin_address.to_string(), Some("the-first-token".to_owned())).unwrap();
+    for (path, first, whole, what) in [
+        (place.config(), &text[..half], &*text, "the config file has not been whole for proxy.upgrade_timeout, 1s"),
+        (token, "the-second", "the-first-token", "certificates and tokens has not been whole"),
+    ] {
+        let old = process.id();
+        let file = half_saved(&path, first);
+        let (status, problem) = refusal(&mut process);
+        assert_eq!((status, &problem["type"]), (409, &json!("urn:pointsman:problem:files_unsettled")), "{problem}");
+        assert!(problem["detail"].as_str().unwrap().contains(what), "{problem}");
+        drop(file);
+        std::fs::write(&path, whole).unwrap();
+        process.upgrade().unwrap();
+        assert_ne!(process.id(), old);
+    }
+}
+
+#[test]
+fn a_config_that_changes_under_the_new_process_refuses_it() {
+    let (text, _) = two_services(nowhere(), "");
+    let place = Place::new(&text);
+    let mut process = place.start();
+    let binary = env!("CARGO_BIN_EXE_pointsman");
+    let touch = format!("echo '# more' >> {}", place.config().display());
+    place.install_script(&format!("[ $1 = check ] || {touch}; exec {binary} \"$@\""));
+    let (status, problem) = refusal(&mut process);
+    assert_eq!((status, &problem["type"]), (409, &json!("urn:pointsman:problem:files_unsettled")), "{problem}");
+    assert!(problem["detail"].as_str().unwrap().contains("was written while the new process started"), "{problem}");
+    shift(&process, 5).unwrap();
+    place.install(Path::new(binary));
+    process.upgrade().unwrap();
+}
+
+#[test]
+fn a_config_that_the_new_binary_refuses_is_the_callers_to_mend() {
+    let (text, _) = two_services(nowhere(), "");
+    let place = Place::new(&text);
+    let mut process = place.start();
+    place.write(&text.replace("workers = 2", "workers = 0\nnonsense = 1"));
+    let (status, problem) = refusal(&mut process);
+    assert_eq!((status, &problem["type"]), (422, &json!("urn:pointsman:problem:config_refused")), "{problem}");
+    let problems = problem["problems"].as_array().unwrap();
+    let found: Vec<_> = problems.iter().map(|item| item["found"].as_str().unwrap()).collect();
+    assert!(
+        matches!(&*found, [one, two] if one.starts_with("line 6: proxy.workers: ") && two.starts_with("line 7: proxy.nonsense: ")),
+        "{found:?}"
+    );
+    for item in problems {
+        assert!(item["wanted"].as_str().unwrap().starts_with("a config that /"), "{item}");
+        assert!(item["remedy"].as_str().unwrap().starts_with("mend the file"), "{item}");
+    }
 }

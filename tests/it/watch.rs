@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::testing::control::watch::{ConfigFacts, ConfigWatch, FileContent};
+use pointsman::testing::control::files::Reloader;
+use pointsman::testing::control::watch::{ConfigFacts, ConfigSource, FileContent};
 use pointsman::testing::endpoints::resolve::Resolver;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -34,12 +35,8 @@ fn start(path: &Path, control: &Control) -> watch::Receiver<ConfigFacts> {
         handle: control.handle.clone(),
         server: None,
     };
-    let mut watch = ConfigWatch::new(
-        (path.to_owned(), text),
-        Arc::new(read),
-        resolver,
-        (facts, tokio::sync::watch::Sender::default()),
-    );
+    let told = (facts, tokio::sync::watch::Sender::default());
+    let mut watch = Reloader::new(ConfigSource::new((path.to_owned(), text), Arc::new(read), resolver, told));
     let mut hangup = signal(SignalKind::hangup()).unwrap();
     tokio::spawn(async move { watch.run(&mut hangup, std::future::pending()).await });
     seen

@@ -90,12 +90,6 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// The numbers of the first file.
-    #[must_use]
-    pub(crate) fn first(&self) -> Option<Identity> {
-        self.identities.first().copied().flatten()
-    }
-
     /// What the notices are to the files: a name that has come and that nobody writes to has taken another's place.
     pub(crate) fn of_files(&self, notices: Vec<Notice>) -> impl Iterator<Item = Notice> {
         notices.into_iter().map(|notice| match notice.kind {

@@ -96,6 +96,15 @@ impl Process {
         log.lines().filter(|line| words.iter().all(|word| line.contains(word))).count()
     }
 
+    /// The number that follows these words in its log so far.
+    #[track_caller]
+    pub fn find_in_log(&self, words: &str) -> u32 {
+        let log = self.log.lock().expect("not poisoned");
+        let (_, rest) = log.rsplit_once(words).expect("the words are there");
+        let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+        digits.parse().expect("a number")
+    }
+
     /// The process id.
     pub fn id(&self) -> u32 {
         self.successor.unwrap_or(self.child.id())
