@@ -71,7 +71,7 @@
 //!
 //! # What must stay true
 //!
-//! The order of imports, the sizes and the things of which there is one are checked by `tests/tidy.rs` on the sources;
+//! The order of imports, the sizes and the things of which there is one are checked by `tests/tidy` on the sources;
 //! where another test keeps a line, it is named.
 //!
 //! - `stats <- table <- rollout <- config <- control <- app <- main` is the direction of imports. `proxy` and

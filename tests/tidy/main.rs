@@ -2,6 +2,11 @@
 //! import which, what the pure modules must not touch, sizes, and the things of which there is exactly one. Reading
 //! text is enough for that and needs no dependency; each check is also run on a small text that breaks it.
 
+mod cycles;
+mod once;
+mod plain;
+mod shape;
+
 use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::fs;
@@ -136,6 +141,14 @@ const STATUS_OF_FRAMING: [&str; 4] = ["CONTINUE", "SWITCHING_PROTOCOLS", "NO_CON
 
 /// Texts that begin like a metric and are none: our own cookie.
 const NO_METRICS: [&str; 1] = ["\"pointsman_id\""];
+
+/// What is left of each rule's findings: these numbers only shrink.
+const TUPLES_LEFT: usize = 89;
+const TEXT_ERRORS_LEFT: usize = 33;
+const DOUBLED_TYPES_LEFT: usize = 130;
+const DOUBLED_STEMS_LEFT: usize = 60;
+const RINGS_LEFT: usize = 20;
+const UNPLAIN_LEFT: usize = 2000;
 
 /// One source file.
 struct Source {
@@ -304,25 +317,30 @@ fn file_length(source: &Source) -> Vec<String> {
     long.then(|| format!("{}:{lines}: found {lines} lines, want {want}", source.path)).into_iter().collect()
 }
 
-fn function_length(source: &Source) -> Vec<String> {
-    let mut found = Vec::new();
-    for at in words(&source.bare, "fn ") {
+/// The functions with a body: where each begins, and how many lines it has.
+fn functions(source: &Source) -> Vec<(usize, usize)> {
+    let lines = |at: usize| {
         let body = &source.bare[at..];
-        let Some(open) = body_start(body) else { continue };
+        let open = body_start(body)?;
         let mut depth = 0;
         let close = body[open..].char_indices().find(|(_, c)| {
             depth += i32::from(*c == '{') - i32::from(*c == '}');
             depth == 0
         });
         let end = close.map_or(body.len(), |(index, _)| open + index);
-        let lines = body[..end].matches('\n').count() + 1;
-        if lines > FUNCTION_LINES_MAX {
-            let name = heads(&body["fn ".len()..])[0];
-            let want = format!("at most {FUNCTION_LINES_MAX}");
-            found.push(source.finding(&source.bare, at, format_args!("{lines} lines in {name}"), &want));
-        }
-    }
-    found
+        Some((at, body[..end].matches('\n').count() + 1))
+    };
+    words(&source.bare, "fn ").filter_map(lines).collect()
+}
+
+fn function_length(source: &Source) -> Vec<String> {
+    let long = functions(source).into_iter().filter(|(_, lines)| *lines > FUNCTION_LINES_MAX);
+    let finding = |(at, lines)| {
+        let name = heads(&source.bare[at + "fn ".len()..])[0];
+        let want = format!("at most {FUNCTION_LINES_MAX}");
+        source.finding(&source.bare, at, format_args!("{lines} lines in {name}"), &want)
+    };
+    long.map(finding).collect()
 }
 
 /// Where a function's body opens; `None` for a signature alone. The semicolon of `[u8; 2]` ends no signature.
@@ -414,24 +432,37 @@ fn unexplained_dependencies(manifest: &str) -> Vec<String> {
     found
 }
 
-/// All sources of the crate: `src`, `tests` and `benches`.
-fn sources() -> Vec<Source> {
-    fn walk(root: &Path, folder: &Path, sources: &mut Vec<Source>) {
+/// All that people read: the sources in `src`, `tests` and `benches`, the documents, and the configs that explain themselves.
+fn texts() -> Vec<(String, String)> {
+    fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
         for entry in fs::read_dir(folder).expect("a readable folder") {
             let path = entry.expect("a readable entry").path();
-            if path.is_dir() {
-                walk(root, &path, sources);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                let name = path.strip_prefix(root).expect("below the root").to_str().expect("a name in UTF-8");
-                let text = fs::read_to_string(&path).expect("a readable file");
-                sources.push(Source::new(&name.replace('\\', "/"), &text));
+            let name = path.strip_prefix(root).expect("below the root").to_str().expect("a name in UTF-8");
+            let name = name.replace('\\', "/");
+            if path.is_dir() && !name.starts_with("tests/clients") && name != "tests/golden" {
+                walk(root, &path, found);
+            } else if path
+                .extension()
+                .is_some_and(|extension| ["rs", "md", "toml"].iter().any(|read| *read == extension))
+            {
+                found.push((name, fs::read_to_string(&path).expect("a readable file")));
             }
         }
     }
     let (root, mut found) = (Path::new(env!("CARGO_MANIFEST_DIR")), Vec::new());
-    for folder in ["src", "tests", "benches"] {
+    for folder in ["src", "tests", "benches", "docs", "config", "examples"] {
         walk(root, &root.join(folder), &mut found);
     }
+    for name in ["README.md", "CONTRIBUTING.md", "SECURITY.md"] {
+        found.push((name.to_owned(), fs::read_to_string(root.join(name)).expect("a readable file")));
+    }
+    found
+}
+
+/// All sources of the crate: `src`, `tests` and `benches`.
+fn sources() -> Vec<Source> {
+    let read = texts().into_iter().filter(|(path, _)| path.ends_with(".rs"));
+    let found: Vec<_> = read.map(|(path, text)| Source::new(&path, &text)).collect();
     assert!(found.iter().any(|source| source.path == "src/lib.rs"), "the crate was found");
     found
 }
@@ -538,7 +569,7 @@ fn nothing_is_left_for_later() {
 
 #[test]
 fn dependencies_say_why() {
-    let manifest = include_str!("../Cargo.toml");
+    let manifest = include_str!("../../Cargo.toml");
     assert_eq!(unexplained_dependencies(manifest), [""; 0]);
     let bad = "[dependencies]\na = \"1\"\n# Why b and its like.\nb = \"1\"\nc = \"1\"\n\nd = \"1\"\n[dev-dependencies]\ne = \"1\"";
     let found = unexplained_dependencies(bad);
@@ -554,4 +585,102 @@ fn the_reader_of_sources_knows_comments_and_literals() {
     assert_eq!(bare.matches('\n').count(), 2);
     assert!(without_comments(text, true).contains("f \" g") && !without_comments(text, true).contains('c'));
     assert_eq!(heads("{a::b, c::{d, e}, f as g};"), ["a", "c", "f"]);
+}
+
+/// What the sources come to; `cargo test --test tidy -- --nocapture report` prints it.
+#[test]
+fn report() {
+    let sources = sources();
+    let ours: Vec<_> = sources.iter().filter(|source| !source.test).collect();
+    let mut lengths: Vec<_> = ours.iter().flat_map(|source| functions(source)).map(|(_, lines)| lines).collect();
+    lengths.sort_unstable();
+    let at = |share: usize| lengths[(lengths.len() - 1) * share / 100];
+    let public = |source: &&Source| source.bare.lines().filter(|line| line.trim_start().starts_with("pub ")).count();
+    let count = |rule: fn(&Source) -> Vec<String>| ours.iter().flat_map(|source| rule(source)).count();
+    let types: usize = ours.iter().map(|source| once::types(source).len()).sum();
+    println!("files {}, lines {}", ours.len(), ours.iter().map(|source| source.code.lines().count()).sum::<usize>());
+    println!("functions {}: median {}, p90 {}, max {} lines", lengths.len(), at(50), at(90), at(100));
+    println!("types {types}, of them with a name used twice {}", once::doubled_types(&sources).len());
+    println!("file stems used twice {}", once::doubled_stems(&sources).len());
+    println!("tuples as parameters, or of three and more as results {}", count(shape::tuple_dodges));
+    println!("rings of imports inside a module {}", cycles::cycles(&sources).len());
+    println!("errors that are texts {}", count(shape::text_errors));
+    println!("lines that begin with `pub ` {}", ours.iter().map(public).sum::<usize>());
+    assert!(at(100) <= FUNCTION_LINES_MAX && !ours.is_empty());
+}
+
+/// All findings of a rule that looks at the crate as a whole.
+#[track_caller]
+fn at_most(max: usize, found: &[String]) {
+    assert!(found.len() <= max, "\n{}\nfound {}, want at most {max}\n", found.join("\n"), found.len());
+}
+
+fn made(sources: &[(&str, &str)]) -> Vec<Source> {
+    sources.iter().map(|(path, text)| Source::new(path, text)).collect()
+}
+
+#[test]
+fn values_that_travel_together_have_a_name() {
+    let bad = [
+        ("src/x.rs", "fn f<A: Fn(u8) -> u8>(\n    a: A,\n    (b, c): (u8, u8),\n) {} BAD"),
+        ("src/x.rs", "fn f(a: &(u8, String)) {} // BAD"),
+        ("src/x.rs", "fn f() -> Result<(u8, u8, Vec<u8>), Error> { // BAD\n}"),
+    ];
+    for (path, text) in bad {
+        assert_eq!(shape::tuple_dodges(&Source::new(path, text)).len(), 1, "{text}");
+    }
+    let good = "fn f(a: impl Fn(u8, u8) -> u8, b: [(u8, u8); 2], (): ()) -> (u8, u8) {}";
+    assert_eq!(shape::tuple_dodges(&Source::new("src/x.rs", good)), [""; 0]);
+    at_most(TUPLES_LEFT, &sources().iter().flat_map(shape::tuple_dodges).collect::<Vec<_>>());
+}
+
+#[test]
+fn errors_are_types() {
+    let bad = Source::new("src/x.rs", "fn f() -> Result<Vec<(u8, u8)>, String> { g() }");
+    assert_eq!(shape::text_errors(&bad).len(), 1);
+    assert_eq!(shape::text_errors(&Source::new("src/x.rs", "fn f() -> Result<String, E> { g() }")), [""; 0]);
+    at_most(TEXT_ERRORS_LEFT, &sources().iter().flat_map(shape::text_errors).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_type_name_is_defined_once() {
+    let bad =
+        made(&[("src/a/x.rs", "pub(crate) struct Place;"), ("src/b.rs", "enum Place {}\ntrait T { type Item; }")]);
+    assert_eq!(once::doubled_types(&bad).len(), 1);
+    at_most(DOUBLED_TYPES_LEFT, &once::doubled_types(&sources()));
+}
+
+#[test]
+fn a_file_stem_stands_for_one_thing() {
+    let bad = made(&[("src/a/x.rs", ""), ("src/b/x.rs", ""), ("src/a/mod.rs", ""), ("src/b/mod.rs", "")]);
+    assert_eq!(once::doubled_stems(&bad).len(), 1);
+    at_most(DOUBLED_STEMS_LEFT, &once::doubled_stems(&sources()));
+}
+
+#[test]
+fn files_of_a_module_import_in_one_direction() {
+    let ring = made(&[
+        ("src/a/mod.rs", "mod x;\nmod y;\npub(crate) use y::{Y, Z};"),
+        ("src/a/x.rs", "use super::{Y, other};\npub struct X;"),
+        ("src/a/y.rs", "fn f(x: crate::a::x::X) {}"),
+    ]);
+    let found = cycles::cycles(&ring);
+    assert!(found.len() == 1 && found[0].starts_with("src/a/x.rs, src/a/y.rs: "), "{found:?}");
+    let family = made(&[("src/a/mod.rs", "mod x;\nuse x::X;"), ("src/a/x.rs", "use super::Own;")]);
+    assert_eq!(cycles::cycles(&family), [""; 0]);
+    at_most(RINGS_LEFT, &cycles::cycles(&sources()));
+}
+
+#[test]
+fn comments_are_plain() {
+    assert_eq!(plain::vague_words("a.rs", "let nobody = 1; // for whoever it is\n/// Nobody.").len(), 2);
+    assert_eq!(plain::vague_words("a.md", "nobody's\nanybody").len(), 1);
+    assert_eq!(plain::long_lines("a.rs", &format!("// {}\nlet x;", "word ".repeat(24))).len(), 1);
+    let texts = texts();
+    let vague = texts.iter().flat_map(|(path, text)| plain::vague_words(path, text));
+    let sources = texts.iter().filter(|(path, _)| path.ends_with(".rs"));
+    at_most(
+        UNPLAIN_LEFT,
+        &vague.chain(sources.flat_map(|(path, text)| plain::long_lines(path, text))).collect::<Vec<_>>(),
+    );
 }

@@ -1,0 +1,39 @@
+//! Words that a reader has to think about, and lines that do not fit beside another file on a screen.
+
+use super::words;
+
+/// Pronouns that name no subject: say who or what it is.
+const VAGUE: [&str; 4] = ["whoever", "nobody", "somebody", "so many"];
+
+const COLUMNS_MAX: usize = 120;
+
+/// The vague words of a text, at their lines. Of source files the comments are read, of all others everything.
+pub fn vague_words(path: &str, text: &str) -> Vec<String> {
+    let rust = path.ends_with(".rs");
+    let mut found = Vec::new();
+    for (line, text) in (1..).zip(text.lines()) {
+        let text = if rust { text.find("//").map_or("", |at| &text[at..]) } else { text };
+        let text = text.to_lowercase();
+        for word in VAGUE {
+            if words(&text, word).next().is_some() {
+                found.push(format!("{path}:{line}: found {word:?}, want the one who or the thing that is meant"));
+            }
+        }
+    }
+    found
+}
+
+/// Lines of sources that are too long. A line that is one long link or literal has no place to be broken.
+pub fn long_lines(path: &str, text: &str) -> Vec<String> {
+    let long = |line: &str| {
+        line.chars().count() > COLUMNS_MAX && line.trim().split(' ').all(|word| word.chars().count() < COLUMNS_MAX - 20)
+    };
+    let comment = |line: &str| line.trim_start().starts_with("//");
+    (1..)
+        .zip(text.lines())
+        .filter(|(_, line)| comment(line) && long(line))
+        .map(|(line, text)| {
+            format!("{path}:{line}: found {} columns, want at most {COLUMNS_MAX}", text.chars().count())
+        })
+        .collect()
+}
