@@ -105,10 +105,10 @@ pub mod release {
 }
 pub mod rollout {
     pub mod judge {
-        pub use crate::rollout::judge::evidence::{Counts, EpochCounts, Evidence, Share, Side, Sides};
+        pub use crate::rollout::judge::evidence::{Counts, EpochCounts, Evidence, PerVersion, Share, Side};
         pub use crate::rollout::judge::settings::JudgeSettings;
         pub use crate::rollout::judge::tick::Judge;
-        pub use crate::rollout::judge::verdict::{Bake, Ruling};
+        pub use crate::rollout::judge::verdict::{Bake, JudgeDecision};
     }
 }
 pub mod stats {

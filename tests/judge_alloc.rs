@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use pointsman::testing::rollout::judge::{
-    Bake, Counts, EpochCounts, Evidence, Judge, JudgeSettings, Ruling, Share, Side, Sides,
+    Bake, Counts, EpochCounts, Evidence, Judge, JudgeDecision, JudgeSettings, PerVersion, Share, Side,
 };
 
 #[test]
@@ -14,7 +14,7 @@ fn a_tick_and_its_ruling_do_not_allocate() {
     let epochs = shares.map(|share| {
         let counts = |requests| Counts { requests, failures: 1, counted_failures: 1 };
         let mut epoch = EpochCounts::none(share);
-        epoch.outcomes = Sides { candidate: counts(10), baseline: counts(100) };
+        epoch.outcomes = PerVersion { candidate: counts(10), baseline: counts(100) };
         epoch.latencies.of_mut(Side::Baseline).by_exceeded = [50, 40, 9, 1];
         epoch
     });
@@ -25,7 +25,7 @@ fn a_tick_and_its_ruling_do_not_allocate() {
     let allocated = measure(|| {
         for number in 2..1000 {
             judge.tick(number * Duration::from_millis(250), &evidence);
-            assert_ne!(judge.ruling(Bake::Over { ago: Duration::ZERO }), Ruling::Advance);
+            assert_ne!(judge.decision(Bake::Over { ago: Duration::ZERO }), JudgeDecision::Advance);
         }
     });
     assert_eq!(allocated.count_total, 0);

@@ -18,7 +18,7 @@ use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
 use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
 use crate::outbound::notify::Message;
-use crate::rollout::event::{Cause, Ending, EventWord, Happened, Move, Pause};
+use crate::rollout::event::{Ending, EventWord, Happened, Move, Pause, StageCause};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{Answer, Task};
 use crate::table::{Name, Weight};
@@ -215,7 +215,7 @@ fn word(run: &Run, made: &Move) -> EventWord {
 /// The task that a move is about: the one that is done or has failed, else the one that begins.
 fn about(made: &Move) -> Option<Task> {
     match made.happened {
-        Happened::Advanced { cause: Cause::Task(task), .. }
+        Happened::Advanced { cause: StageCause::Task(task), .. }
         | Happened::Stuck { task }
         | Happened::TurnedBack(Ending::TaskFailed(task))
         | Happened::Finished(Ending::TaskFailed(task)) => Some(task),
@@ -235,7 +235,7 @@ fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
     let evidence = view::evidence(&run.saved, &run.rollout, bake);
     let judged = matches!(
         made.happened,
-        Happened::Advanced { cause: Cause::Verdict, .. }
+        Happened::Advanced { cause: StageCause::Verdict, .. }
             | Happened::Paused(Pause::Held(_))
             | Happened::TurnedBack(Ending::RolledBack(_) | Ending::HeldTooLong(_))
             | Happened::Finished(Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Completed)

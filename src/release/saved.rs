@@ -1,7 +1,7 @@
 //! A rollout as it is stored: enough to go on after a crash at any moment, and to read years later why it ended as it did.
 //!
 //! The plan is stored as the section of the config that it was made from, so that a reload does not change a rollout that
-//! is under way. The judge's capital is not stored: after a restart a stage begins again, and with it a new judge. Nothing
+//! is under way. The judge's wealth is not stored: after a restart a stage begins again, and with it a new judge. Nothing
 //! is promoted then that was not judged anew, and what an earlier judge found is in the events.
 
 use std::net::SocketAddr;
@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::view::{CountsView, EvidenceView};
 use crate::config::RolloutSection;
-use crate::rollout::event::{Cause, Ending, Happened, Need, Pause};
+use crate::rollout::event::{Ending, Happened, Need, Pause, StageCause};
 use crate::rollout::run::Phase;
 use crate::rollout::stage::Task;
 use crate::table::{Name, Weight};
@@ -209,18 +209,20 @@ impl Saved {
         let group = self.group.as_ref().map_or(String::new(), |group| format!("group {group}: "));
         match happened {
             Happened::Started => format!("{title} {to}: started"),
-            Happened::Advanced { cause: Cause::Verdict, .. } => format!("{group}{}", verdict.unwrap_or("advanced")),
+            Happened::Advanced { cause: StageCause::Verdict, .. } => {
+                format!("{group}{}", verdict.unwrap_or("advanced"))
+            }
             Happened::TurnedBack(Ending::RolledBack(_)) | Happened::Finished(Ending::RolledBack(_)) => {
                 format!("{group}{}", verdict.unwrap_or("rolled back"))
             }
             Happened::Advanced { cause, .. } => {
                 let why = match cause {
-                    Cause::Start | Cause::Verdict => "begins".to_owned(),
-                    Cause::Time => "goes on, its time is over".to_owned(),
-                    Cause::Task(task) => format!("goes on, done: {}{}", task.word(), self.of_places(task)),
-                    Cause::Promoted => "is promoted".to_owned(),
-                    Cause::Resumed => "is resumed, the stage begins again".to_owned(),
-                    Cause::Restart => "goes on after a restart, the stage begins again".to_owned(),
+                    StageCause::Start | StageCause::Verdict => "begins".to_owned(),
+                    StageCause::Time => "goes on, its time is over".to_owned(),
+                    StageCause::Task(task) => format!("goes on, done: {}{}", task.word(), self.of_places(task)),
+                    StageCause::Promoted => "is promoted".to_owned(),
+                    StageCause::Resumed => "is resumed, the stage begins again".to_owned(),
+                    StageCause::Restart => "goes on after a restart, the stage begins again".to_owned(),
                 };
                 format!("{title} {to}: {why}")
             }

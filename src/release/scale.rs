@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::warm_up::WarmUps;
 use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use crate::rollout::judge::windows::WINDOW;
-use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, Share, Side, Sides};
+use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Share, Side};
 use crate::shared::canary_stats::{ContenderTotals, EpochTotals, Trial, TrialTerms};
 use crate::stats::latency::LatencyTotals;
 use crate::table::{Name, Service, Version, Weight};
@@ -41,7 +41,7 @@ pub(crate) struct Scale {
 }
 
 #[derive(Debug)]
-struct Look(Sides<LatencyTotals>);
+struct Look(PerVersion<LatencyTotals>);
 
 /// What a tick brings, in a form that evidence can borrow from.
 #[derive(Clone, Debug, Default)]
@@ -49,7 +49,7 @@ pub(crate) struct Reading {
     /// By share.
     pub epochs: Vec<EpochCounts>,
     /// Latencies of both versions in the last minute.
-    pub quantiles: Option<Sides<Quantiles>>,
+    pub quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds that have just come into force.
     pub thresholds: Option<Thresholds>,
     /// While one of the versions has only cold endpoints: how long that will last.
@@ -106,7 +106,7 @@ impl Scale {
         if let Some(trial) = &service.trial {
             trial.judge_all(warm.all);
         }
-        let mut reading = self.look(now, Sides { candidate, baseline }, judge.settings());
+        let mut reading = self.look(now, PerVersion { candidate, baseline }, judge.settings());
         reading.warm_up_left = warm.left;
         let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
         let window = judge.state().latency.as_ref().map_or_else(by_time, |windows| windows.number);
@@ -118,9 +118,9 @@ impl Scale {
     }
 
     /// The latencies of the last minute, for people; every few seconds they become thresholds.
-    fn look(&mut self, now: Duration, versions: Sides<&Version>, settings: &JudgeSettings) -> Reading {
+    fn look(&mut self, now: Duration, versions: PerVersion<&Version>, settings: &JudgeSettings) -> Reading {
         let of = |version: &Version| version.stats.totals().latency;
-        let totals = Sides { candidate: of(versions.candidate), baseline: of(versions.baseline) };
+        let totals = PerVersion { candidate: of(versions.candidate), baseline: of(versions.baseline) };
         // At the beginning, all that was before it.
         let before = self.looks.front();
         let recent = |side| match before {
@@ -129,7 +129,7 @@ impl Scale {
         };
         let (candidate, baseline) = (recent(Side::Candidate), recent(Side::Baseline));
         let seen = candidate.count() > 0 && baseline.count() > 0;
-        let both = Sides { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
+        let both = PerVersion { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
         let reading = Reading { quantiles: seen.then_some(both), ..Reading::default() };
         if self.looked.is_some_and(|looked| now < looked + LOOK) {
             return reading;
@@ -160,8 +160,8 @@ impl Scale {
             let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
             Some(EpochCounts {
                 share: Share::of(for_candidate, for_baseline)?,
-                outcomes: Sides { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
-                latencies: Sides { candidate: latencies(&candidate), baseline: latencies(&baseline) },
+                outcomes: PerVersion { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
+                latencies: PerVersion { candidate: latencies(&candidate), baseline: latencies(&baseline) },
             })
         });
         let counts = counts.filter(|counts| *counts != EpochCounts::none(counts.share)).collect();
@@ -190,7 +190,7 @@ mod tests {
 
     use super::*;
     use crate::rollout::judge::settings::{Increase, Margin, Multiple, Probability};
-    use crate::rollout::judge::{Bake, Ruling};
+    use crate::rollout::judge::{Bake, JudgeDecision};
     use crate::rollout::simulate::TICK;
     use crate::shared::canary_stats::Contender;
     use crate::stats::Registry;
@@ -226,7 +226,7 @@ mod tests {
         let mut exact = Judge::new(settings(), share, Duration::ZERO);
         let mut read = exact.clone();
         let (mut first, mut requests, mut now) = (None, 0_u64, Duration::ZERO);
-        let is_over = |judge: &Judge| matches!(judge.ruling(Bake::Running), Ruling::RollBack(_));
+        let is_over = |judge: &Judge| matches!(judge.decision(Bake::Running), JudgeDecision::RollBack(_));
         loop {
             now += TICK;
             for number in 0..RATE / 4 {

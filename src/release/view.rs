@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::saved::{Event, Saved};
 use crate::rollout::event::{Need, Pause};
-use crate::rollout::judge::verdict::{Findings, Ground, Hold};
-use crate::rollout::judge::{Bake, Counts, Names, Ruling, Verdict};
+use crate::rollout::judge::verdict::{Findings, Hold, RollbackCause};
+use crate::rollout::judge::{Bake, Counts, JudgeDecision, Names, Verdict};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Stage;
 
@@ -252,16 +252,16 @@ impl EvidenceView {
         let Findings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } = &verdict.findings;
         let log10 = |ln: f64| ln / std::f64::consts::LN_10;
         let ms = |quantiles: &crate::rollout::judge::latency::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
-        let (ruling, why) = words(verdict.ruling);
-        let needed = match verdict.ruling {
-            Ruling::Hold { why: Hold::NotEnoughData { needed, .. }, .. } => needed,
-            Ruling::Hold { .. } | Ruling::Advance | Ruling::RollBack(_) => None,
+        let (ruling, why) = words(verdict.decision);
+        let needed = match verdict.decision {
+            JudgeDecision::Hold { why: Hold::NotEnoughData { needed, .. }, .. } => needed,
+            JudgeDecision::Hold { .. } | JudgeDecision::Advance | JudgeDecision::RollBack(_) => None,
         };
         Self {
             service: service.to_owned(),
             ruling: ruling.to_owned(),
             why: why.to_owned(),
-            sentence: verdict.sentence.clone(),
+            sentence: verdict.summary.clone(),
             candidate: CountsView::of(&outcomes.candidate),
             baseline: CountsView::of(&outcomes.baseline),
             step_requests: step.candidate.requests,
@@ -269,7 +269,7 @@ impl EvidenceView {
             warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
             log10_e: log10(standing.comparison),
             log10_e_highest: Some(log10(standing.highest())),
-            leading: Some(ground_word(standing.leading()).to_owned()),
+            leading: Some(cause_word(standing.leading()).to_owned()),
             log10_e_errors: log10(standing.errors),
             log10_e_latency: standing.latency.map(log10),
             log10_e_errors_max: standing.failure_ceiling.map(log10),
@@ -290,27 +290,27 @@ impl CountsView {
     }
 }
 
-fn words(ruling: Ruling) -> (&'static str, &'static str) {
-    match ruling {
-        Ruling::RollBack(ground) => ("roll_back", ground_word(ground)),
-        Ruling::Advance => ("advance", "nothing_against_it"),
-        Ruling::Hold { why, .. } => ("hold", hold_word(why)),
+fn words(decision: JudgeDecision) -> (&'static str, &'static str) {
+    match decision {
+        JudgeDecision::RollBack(cause) => ("roll_back", cause_word(cause)),
+        JudgeDecision::Advance => ("advance", "nothing_against_it"),
+        JudgeDecision::Hold { why, .. } => ("hold", hold_word(why)),
     }
 }
 
-fn ground_word(ground: Ground) -> &'static str {
-    match ground {
-        Ground::Errors => "errors",
-        Ground::Latency => "latency",
-        Ground::FailureCeiling => "errors_max",
-        Ground::SlowCeiling => "slow_max",
+fn cause_word(cause: RollbackCause) -> &'static str {
+    match cause {
+        RollbackCause::Errors => "errors",
+        RollbackCause::Latency => "latency",
+        RollbackCause::FailureCeiling => "errors_max",
+        RollbackCause::SlowCeiling => "slow_max",
     }
 }
 
 fn hold_word(hold: Hold) -> &'static str {
     match hold {
         Hold::Suspicion => "suspicion",
-        Hold::BaselineIll => "baseline_ill",
+        Hold::BaselineUnhealthy => "baseline_ill",
         Hold::KeysFull => "keys_full",
         Hold::WarmingUp => "warming_up",
         Hold::Baking => "baking",

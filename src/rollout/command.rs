@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{Cause, Ending, EventWord, Happened, Move, Pause};
+use super::event::{Ending, EventWord, Happened, Move, Pause, StageCause};
 use super::run::{Phase, Rollout};
 use super::stage::{Stage, Task};
 
@@ -59,7 +59,7 @@ impl Rollout {
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Promote) => {
                 match self.stages().get(stage) {
                     Some(Stage::Do(task)) if !task.asks() => Err(Unfit::Busy(*task)),
-                    _ => Ok(self.next(stage, now, Cause::Promoted)),
+                    _ => Ok(self.next(stage, now, StageCause::Promoted)),
                 }
             }
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Shifted) => {
@@ -67,7 +67,7 @@ impl Rollout {
             }
             (Phase::Going { stage, .. }, Command::Pause) => Ok(self.pause_at(stage, now, Pause::Operator)),
             (Phase::Paused { .. }, Command::Pause) => Err(Unfit::PausedAlready),
-            (Phase::Paused { stage, .. }, Command::Resume) => Ok(self.enter(stage, now, Cause::Resumed)),
+            (Phase::Paused { stage, .. }, Command::Resume) => Ok(self.enter(stage, now, StageCause::Resumed)),
             (Phase::Going { .. }, Command::Resume) => Err(Unfit::NotPaused),
         }
     }
@@ -105,9 +105,8 @@ impl Happened {
     pub fn word(self) -> EventWord {
         match self {
             Self::Started => EventWord::Started,
-            Self::Advanced { cause: Cause::Task(_) | Cause::Time | Cause::Restart, .. } | Self::AskedAgain => {
-                EventWord::Progress
-            }
+            Self::Advanced { cause: StageCause::Task(_) | StageCause::Time | StageCause::Restart, .. }
+            | Self::AskedAgain => EventWord::Progress,
             Self::Advanced { .. } => EventWord::Advanced,
             Self::Paused(Pause::Held(_)) => EventWord::Held,
             Self::Paused(_) => EventWord::Paused,
@@ -125,8 +124,10 @@ impl Move {
     #[must_use]
     pub fn word(&self) -> EventWord {
         match (self.happened, self.happened.word()) {
-            (Happened::Advanced { cause: Cause::Restart, .. }, word) => word,
-            (Happened::Advanced { cause: Cause::Verdict, .. }, _) if self.weight.is_none() && self.task.is_some() => {
+            (Happened::Advanced { cause: StageCause::Restart, .. }, word) => word,
+            (Happened::Advanced { cause: StageCause::Verdict, .. }, _)
+                if self.weight.is_none() && self.task.is_some() =>
+            {
                 EventWord::Progress
             }
             (Happened::Advanced { .. }, EventWord::Progress) if self.weight.is_some() => EventWord::Advanced,

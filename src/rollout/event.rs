@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::Weight;
 
-use super::judge::verdict::{Ground, Hold};
+use super::judge::verdict::{Hold, RollbackCause};
 use super::stage::Task;
 
 /// What is to be done now. The new state and the weight belong in one revision, before the task is begun.
@@ -40,7 +40,7 @@ pub enum Happened {
         /// Its number.
         stage: usize,
         /// Why.
-        cause: Cause,
+        cause: StageCause,
     },
     /// A webhook that did not agree is asked again.
     AskedAgain,
@@ -169,7 +169,7 @@ impl Need {
 
 /// Why a stage began.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cause {
+pub enum StageCause {
     /// It is the first.
     Start,
     /// The judge has nothing against it.
@@ -215,7 +215,7 @@ pub enum Ending {
     /// The candidate has everything.
     Completed,
     /// The candidate was proved worse.
-    RolledBack(Ground),
+    RolledBack(RollbackCause),
     /// It was held for too long, and the plan says to go back then.
     HeldTooLong(Hold),
     /// A task failed.

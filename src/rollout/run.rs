@@ -9,7 +9,7 @@
 //! What is safe is always this: the candidate's weight grows only by an `advance` of the judge on this step's requests
 //! or by an operator's command, and shrinks without asking anybody.
 //!
-//! Several services that are released together are one machine with one judge for each. The worst ruling counts, and
+//! Several services that are released together are one machine with one judge for each. The worst decision counts, and
 //! every move is for all of them.
 
 mod back;
@@ -20,8 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::Weight;
 
-use super::event::{Cause, Ending, Happened, Move, Pause};
-use super::judge::{Bake, Evidence, Hold, Judge, Ruling, Share};
+use super::event::{Ending, Happened, Move, Pause, StageCause};
+use super::judge::{Bake, Evidence, Hold, Judge, JudgeDecision, Share};
 use super::plan::{Expired, Plan};
 use super::stage::{Answer, Stage, Task};
 
@@ -119,7 +119,7 @@ impl Rollout {
             ask_at: None,
             judges: vec![judge; services],
         };
-        let mut started = rollout.enter(0, now, Cause::Start);
+        let mut started = rollout.enter(0, now, StageCause::Start);
         started.happened = Happened::Started;
         (rollout, started)
     }
@@ -133,7 +133,7 @@ impl Rollout {
     /// The process was away for a while: the stage begins again, forward or back, with its task.
     pub fn resumed(&mut self, now: Duration) -> Option<Move> {
         match self.phase {
-            Phase::Going { stage, .. } => Some(self.enter(stage, now, Cause::Restart)),
+            Phase::Going { stage, .. } => Some(self.enter(stage, now, StageCause::Restart)),
             Phase::Back(back) if !back.stuck => Some(self.enter_back(back, now)),
             Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => None,
         }
@@ -227,37 +227,39 @@ impl Rollout {
         match self.phase {
             Phase::Going { stage, since } => self.judged(stage, now).or_else(|| self.overdue(stage, since, now)),
             Phase::Paused { stage, why, .. } if why.leaves_the_judge_in_charge() => {
-                let (_, ruling) = self.worst(Bake::Running);
-                matches!(ruling, Ruling::RollBack(_)).then(|| self.turn_back(stage, now, ending_of(ruling)))
+                let (_, decision) = self.worst(Bake::Running);
+                matches!(decision, JudgeDecision::RollBack(_)).then(|| self.turn_back(stage, now, ending_of(decision)))
             }
             Phase::Back(back) if !back.stuck => self.back_on(back, now),
             Phase::Paused { .. } | Phase::Back(_) | Phase::Finished { .. } => None,
         }
     }
 
-    /// The worst ruling, and the number of the service that it is about.
+    /// The worst decision, and the number of the service that it is about.
     #[must_use]
-    pub fn worst(&self, bake: Bake) -> (usize, Ruling) {
-        let rulings = self.judges.iter().map(|judge| judge.ruling(bake)).enumerate();
-        rulings.max_by_key(|(number, ruling)| (severity(*ruling), usize::MAX - number)).unwrap_or((0, Ruling::Advance))
+    pub fn worst(&self, bake: Bake) -> (usize, JudgeDecision) {
+        let decisions = self.judges.iter().map(|judge| judge.decision(bake)).enumerate();
+        decisions
+            .max_by_key(|(number, decision)| (severity(*decision), usize::MAX - number))
+            .unwrap_or((0, JudgeDecision::Advance))
     }
 
     fn judged(&mut self, stage: usize, now: Duration) -> Option<Move> {
         let bake = self.bake(now);
-        let (_, ruling) = self.worst(bake);
-        match ruling {
-            Ruling::RollBack(_) => Some(self.turn_back(stage, now, ending_of(ruling))),
+        let (_, decision) = self.worst(bake);
+        match decision {
+            JudgeDecision::RollBack(_) => Some(self.turn_back(stage, now, ending_of(decision))),
             _ if matches!(self.stages.get(stage), Some(Stage::Do(_))) => None,
             // To keep the other version warm is a matter of time alone.
             _ if matches!(self.stages.get(stage), Some(Stage::Keep(_))) => {
-                (bake != Bake::Running).then(|| self.next(stage, now, Cause::Time))
+                (bake != Bake::Running).then(|| self.next(stage, now, StageCause::Time))
             }
-            Ruling::Advance => Some(self.next(stage, now, Cause::Verdict)),
-            Ruling::Hold { why, expired: true } => Some(match self.plan.on_expired() {
+            JudgeDecision::Advance => Some(self.next(stage, now, StageCause::Verdict)),
+            JudgeDecision::Hold { why, expired: true } => Some(match self.plan.on_expired() {
                 Expired::Pause => self.pause_at(stage, now, Pause::Held(why)),
                 Expired::RollBack => self.turn_back(stage, now, Ending::HeldTooLong(why)),
             }),
-            Ruling::Hold { .. } => None,
+            JudgeDecision::Hold { .. } => None,
         }
     }
 
@@ -275,7 +277,7 @@ impl Rollout {
             return None;
         }
         match (self.phase, answer) {
-            (Phase::Going { stage, .. }, Answer::Done) => Some(self.next(stage, now, Cause::Task(task))),
+            (Phase::Going { stage, .. }, Answer::Done) => Some(self.next(stage, now, StageCause::Task(task))),
             (Phase::Going { .. }, Answer::Failed(_)) if task.asks() => {
                 self.ask_at = Some(now + ASK_AGAIN);
                 None
@@ -302,20 +304,20 @@ impl Rollout {
     }
 
     /// Goes on to the stage after this one.
-    pub(crate) fn next(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
+    pub(crate) fn next(&mut self, stage: usize, now: Duration, cause: StageCause) -> Move {
         self.enter(stage + 1, now, cause)
     }
 
     /// Begins a stage of the plan, or ends behind the last one.
-    pub(crate) fn enter(&mut self, stage: usize, now: Duration, cause: Cause) -> Move {
+    pub(crate) fn enter(&mut self, stage: usize, now: Duration, cause: StageCause) -> Move {
         self.ask_at = None;
         let Some(entered) = self.stages.get(stage).copied() else {
             // Somebody may have shifted by hand, and then promoted it.
-            let weight = (cause == Cause::Promoted).then_some(self.weight);
+            let weight = (cause == StageCause::Promoted).then_some(self.weight);
             return Move { weight, ..self.finish(now, Ending::Completed) };
         };
         // After a shift by hand.
-        let again = matches!(cause, Cause::Resumed | Cause::Promoted).then_some(self.weight);
+        let again = matches!(cause, StageCause::Resumed | StageCause::Promoted).then_some(self.weight);
         self.phase = Phase::Going { stage, since: now };
         let (weight, task) = match entered {
             Stage::Bake { weight, .. } => (self.weigh(weight), None),
@@ -352,22 +354,22 @@ pub(crate) fn longest(task: Task) -> Duration {
     }
 }
 
-fn ending_of(ruling: Ruling) -> Ending {
-    match ruling {
-        Ruling::RollBack(ground) => Ending::RolledBack(ground),
-        Ruling::Hold { why, .. } => Ending::HeldTooLong(why),
-        Ruling::Advance => Ending::Aborted,
+fn ending_of(decision: JudgeDecision) -> Ending {
+    match decision {
+        JudgeDecision::RollBack(cause) => Ending::RolledBack(cause),
+        JudgeDecision::Hold { why, .. } => Ending::HeldTooLong(why),
+        JudgeDecision::Advance => Ending::Aborted,
     }
 }
 
-/// Which of several rulings counts: the largest.
-fn severity(ruling: Ruling) -> u8 {
-    match ruling {
-        Ruling::Advance => 0,
-        Ruling::Hold { why: Hold::Baking | Hold::WarmingUp, expired: false } => 1,
-        Ruling::Hold { expired: false, .. } => 2,
-        Ruling::Hold { expired: true, .. } => 3,
-        Ruling::RollBack(_) => 4,
+/// Which of several decisions counts: the largest.
+fn severity(decision: JudgeDecision) -> u8 {
+    match decision {
+        JudgeDecision::Advance => 0,
+        JudgeDecision::Hold { why: Hold::Baking | Hold::WarmingUp, expired: false } => 1,
+        JudgeDecision::Hold { expired: false, .. } => 2,
+        JudgeDecision::Hold { expired: true, .. } => 3,
+        JudgeDecision::RollBack(_) => 4,
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::text::{Columns, Tone};
 use crate::rollout::event::Ending;
-use crate::rollout::judge::verdict::Ground;
+use crate::rollout::judge::verdict::RollbackCause;
 use crate::rollout::plan::{Plan, Strategy};
 use crate::rollout::simulate::{Outcome, Run, World};
 
@@ -24,9 +24,11 @@ pub(crate) struct Facts<'a> {
 /// The word for how a release ended.
 fn word(outcome: Outcome) -> &'static str {
     match outcome {
-        Outcome::Ended(Ending::RolledBack(Ground::Errors)) => "rolled back: errors",
-        Outcome::Ended(Ending::RolledBack(Ground::Latency)) => "rolled back: latency",
-        Outcome::Ended(Ending::RolledBack(Ground::FailureCeiling | Ground::SlowCeiling)) => "rolled back: ceiling",
+        Outcome::Ended(Ending::RolledBack(RollbackCause::Errors)) => "rolled back: errors",
+        Outcome::Ended(Ending::RolledBack(RollbackCause::Latency)) => "rolled back: latency",
+        Outcome::Ended(Ending::RolledBack(RollbackCause::FailureCeiling | RollbackCause::SlowCeiling)) => {
+            "rolled back: ceiling"
+        }
         Outcome::Ended(Ending::HeldTooLong(_)) => "rolled back: held too long",
         Outcome::Ended(Ending::TaskFailed(_)) => "rolled back: task failed",
         Outcome::Ended(Ending::Aborted) => "aborted",

@@ -58,7 +58,7 @@ impl RawJudge {
             ceilings: Ceilings { failures: self.errors_max.map(|read| read.0), slow: slow? },
             catches: self.catches.map_or(default.catches, |read| read.0),
             requests_min: requests.transpose()?,
-            baseline_ill: self.baseline_ill.map_or(default.baseline_ill, |read| read.0),
+            baseline_unhealthy: self.baseline_ill.map_or(default.baseline_unhealthy, |read| read.0),
             warm_up: warm_up?.0,
             failed_calls: self.grpc_failures.as_ref().map_or(default.failed_calls, |list| {
                 let statuses: Vec<u8> = list.iter().map(|(_, read)| read.0.0).collect();

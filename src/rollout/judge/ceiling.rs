@@ -2,7 +2,7 @@
 //!
 //! For steps of 100 %, for a watch after a flip, and for hard objectives, there is nobody to compare with. The
 //! hypothesis is `p <= p0`; the alternative `m` says `p1 = min(m*p0, 0.99)`, and bets `p1/p0` on a bad request and
-//! `(1 - p1)/(1 - p0)` on a good one, Wald's likelihood ratio. Its mean over `m` is a capital as in the other tests.
+//! `(1 - p1)/(1 - p0)` on a good one, Wald's likelihood ratio. Its mean over `m` is a wealth as in the other tests.
 //!
 //! No lot plays a part here: the hypothesis itself says that each counted request, given all before it, is bad with
 //! probability at most `p0`. Users who come back strain that, so they are counted as in the other tests.
@@ -10,8 +10,8 @@
 //! Why not "the rate of the last minute is above p0": with 60 requests a minute and a true rate of a tenth of the
 //! ceiling, such a rule fires within the hour with near certainty.
 
-use super::capital::{Capital, RESERVE};
 use super::settings::Probability;
+use super::wealth::{RESERVE, Wealth};
 
 /// How many times above the ceiling the truth may be.
 pub(crate) const MULTIPLES: [f64; 6] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
@@ -19,11 +19,11 @@ pub(crate) const MULTIPLES: [f64; 6] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
 /// No alternative says that every request is bad: the first good one would end it.
 const RATE_MAX: f64 = 0.99;
 
-/// The test: its E is the [`Capital::ln_value`] of its capital.
+/// The test: its E is the [`Wealth::ln_value`] of its wealth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CeilingTest {
     /// What the bets have won, by alternative.
-    pub capital: Capital<{ MULTIPLES.len() }>,
+    pub wealth: Wealth<{ MULTIPLES.len() }>,
 }
 
 /// The logarithms of the factors against one ceiling.
@@ -57,19 +57,19 @@ impl CeilingTest {
     /// Everything staked now.
     #[must_use]
     pub fn unconditional() -> Self {
-        Self { capital: Capital::staked() }
+        Self { wealth: Wealth::staked() }
     }
 
-    /// Half of the stake kept for later starts ([`Capital::restart`]): good requests cost, and after an hour far
+    /// Half of the stake kept for later starts ([`Wealth::restart`]): good requests cost, and after an hour far
     /// below the ceiling nothing else would be left.
     #[must_use]
     pub fn with_restarts() -> Self {
-        Self { capital: Capital::with_reserve(RESERVE) }
+        Self { wealth: Wealth::with_reserve(RESERVE) }
     }
 
     /// Folds in so many bad and good requests.
     pub fn fold(&mut self, bets: &CeilingBets, bad: u64, good: u64) {
-        self.capital.multiply(|alternative| {
+        self.wealth.multiply(|alternative| {
             let [won, lost] = bets.ln_factors(alternative);
             bad as f64 * won + good as f64 * lost
         });
@@ -83,7 +83,7 @@ mod tests {
     fn ln_e(bad: u64, requests: u64, ceiling: f64) -> f64 {
         let mut test = CeilingTest::unconditional();
         test.fold(&CeilingBets::new(Probability::new(ceiling).unwrap()), bad, requests - bad);
-        test.capital.ln_value()
+        test.wealth.ln_value()
     }
 
     #[test]

@@ -25,9 +25,9 @@
 //! delta*x)*W_(n-1)` (for `r0 = 1`). As `x <= 1`, `W_n >= T_n` for every `n`. The simulation at the edge of the
 //! margin is a test.
 
-use super::capital::{Capital, RESERVE};
 use super::evidence::Share;
 use super::settings::Margin;
+use super::wealth::{RESERVE, Wealth};
 
 /// How many times more often than tolerated the candidate may be failing; one of them is near enough to any truth.
 pub(crate) const RATIOS: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
@@ -35,11 +35,11 @@ pub(crate) const RATIOS: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0
 /// A verdict against the candidate needs so many of its own failures, whatever the odds say: two are an anecdote.
 pub(crate) const CANDIDATE_EVENTS_MIN: u64 = 3;
 
-/// The test: its E is the [`Capital::ln_value`] of its capital.
+/// The test: its E is the [`Wealth::ln_value`] of its wealth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ErrorTest {
     /// What the bets have won, by alternative.
-    pub capital: Capital<{ RATIOS.len() }>,
+    pub wealth: Wealth<{ RATIOS.len() }>,
 }
 
 /// What counts in this test.
@@ -91,20 +91,20 @@ impl ErrorTest {
     /// Everything staked now: the most powerful test of a version that is bad from the start.
     #[must_use]
     pub fn unconditional() -> Self {
-        Self { capital: Capital::staked() }
+        Self { wealth: Wealth::staked() }
     }
 
-    /// Half of the stake kept for later starts ([`Capital::restart`]).
+    /// Half of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
     pub fn with_restarts() -> Self {
-        Self { capital: Capital::with_reserve(RESERVE) }
+        Self { wealth: Wealth::with_reserve(RESERVE) }
     }
 
     /// Folds in what happened under one share; the order does not matter.
     pub fn fold(&mut self, bets: &ErrorBets, counts: ErrorCounts) {
         let (candidate, baseline) = (counts.candidate_failures as f64, counts.baseline_failures as f64);
         let successes = counts.baseline_successes as f64;
-        self.capital.multiply(|alternative| {
+        self.wealth.multiply(|alternative| {
             let [won, lost, spent] = bets.ln_factors(alternative);
             candidate * won + baseline * lost + successes * spent
         });

@@ -66,14 +66,14 @@ pub enum Side {
 
 /// Something of both versions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sides<T> {
+pub struct PerVersion<T> {
     /// The version under rollout.
     pub candidate: T,
     /// The version that it would replace.
     pub baseline: T,
 }
 
-impl<T> Sides<T> {
+impl<T> PerVersion<T> {
     /// That of one side.
     pub fn of(&self, side: Side) -> &T {
         match side {
@@ -125,17 +125,17 @@ pub struct EpochCounts {
     /// The candidate's share in the epoch.
     pub share: Share,
     /// Outcomes.
-    pub outcomes: Sides<Counts>,
+    pub outcomes: PerVersion<Counts>,
     /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only requests whose key
     /// [`super::Judge::admit_latency`] admitted (and those without a key).
-    pub latencies: Sides<LatencyCounts>,
+    pub latencies: PerVersion<LatencyCounts>,
 }
 
 impl EpochCounts {
     /// Nothing yet, in an epoch with this share.
     #[must_use]
     pub fn none(share: Share) -> Self {
-        Self { share, outcomes: Sides::default(), latencies: Sides::default() }
+        Self { share, outcomes: PerVersion::default(), latencies: PerVersion::default() }
     }
 }
 
@@ -145,7 +145,7 @@ pub struct Evidence<'a> {
     /// By weight epoch, in any order.
     pub epochs: &'a [EpochCounts],
     /// The latencies of both versions at this time, for people.
-    pub quantiles: Option<Sides<Quantiles>>,
+    pub quantiles: Option<PerVersion<Quantiles>>,
     /// The thresholds that are in force, for people.
     pub thresholds: Option<Thresholds>,
     /// While one of the versions has only cold endpoints, so that nothing is judged: how long that will last.

@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
-use super::evidence::{Share, Sides};
+use super::evidence::{PerVersion, Share};
 use super::settings::{Increase, Margin, Multiple, Probability};
 
 /// Seeded chance.
@@ -91,7 +91,7 @@ pub(crate) fn failure(of_candidate: bool) -> ErrorCounts {
 /// Requests fail in sequence; only the failures are drawn, with the gaps between them. No increase is granted.
 pub(crate) struct Failures {
     pub(crate) share: f64,
-    pub(crate) failing: Sides<f64>,
+    pub(crate) failing: PerVersion<f64>,
 }
 
 impl Failures {
@@ -107,11 +107,11 @@ impl Failures {
     pub(crate) fn requests_to_alarm(&self, chance: &mut Chance, test: &mut ErrorTest, restart: f64) -> f64 {
         let bets = ErrorBets::new(share(self.share), Margin::NONE);
         let (mut requests, mut candidate_failures) = (0, 0);
-        while test.capital.ln_value() < 1000_f64.ln() || candidate_failures < 3 {
+        while test.wealth.ln_value() < 1000_f64.ln() || candidate_failures < 3 {
             let (gap, of_candidate) = self.next(chance);
             requests += gap;
             candidate_failures += u64::from(of_candidate);
-            test.capital.restart(restart);
+            test.wealth.restart(restart);
             test.fold(&bets, failure(of_candidate));
         }
         requests as f64 * self.share

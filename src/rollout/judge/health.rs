@@ -1,12 +1,12 @@
-//! When the baseline itself is ill.
+//! When the baseline itself is unhealthy.
 //!
 //! Both versions failing is not the candidate's fault: the comparison stays flat, and nothing is rolled back. But a
 //! database that is down also hides whatever the candidate does wrong, so nothing is promoted either.
 //!
-//! **Ill** means: of the baseline's judged requests that ended in the last [`RECENT`] at least [`FAILURES_MIN`]
+//! **Unhealthy** means: of the baseline's judged requests that ended in the last [`RECENT`] at least [`FAILURES_MIN`]
 //! failed, and they are more than [`super::JudgeSettings::baseline_ill`] of all. A plain rate, not a test: it decides
 //! nothing that has to be proved, only that promotion waits, and it must recover as soon as the incident does. It
-//! counts every failure, users who come back included. A baseline without requests is not ill.
+//! counts every failure, users who come back included. A baseline without requests is not unhealthy.
 
 use std::time::Duration;
 
@@ -56,9 +56,9 @@ impl RecentHealth {
         self.buckets.iter().fold((0, 0), |sum, bucket| (sum.0 + bucket.0, sum.1 + bucket.1))
     }
 
-    /// Whether the baseline is ill.
+    /// Whether the baseline is unhealthy.
     #[must_use]
-    pub fn is_ill(&self, above: Probability) -> bool {
+    pub fn is_unhealthy(&self, above: Probability) -> bool {
         let (requests, failures) = self.recent();
         failures >= FAILURES_MIN && failures as f64 > above.value() * requests as f64
     }
@@ -81,13 +81,13 @@ mod tests {
         let at = Duration::from_secs;
         let above = Probability::new(0.05).unwrap();
         let mut health = RecentHealth::default();
-        assert!(!health.is_ill(above));
+        assert!(!health.is_unhealthy(above));
         health.add(at(1000), &counts(2, 2));
-        assert!(!health.is_ill(above), "two failures are an accident");
+        assert!(!health.is_unhealthy(above), "two failures are an accident");
         health.add(at(1001), &counts(58, 1));
-        assert!(!health.is_ill(above), "3 of 60 are not more than 5 %");
+        assert!(!health.is_unhealthy(above), "3 of 60 are not more than 5 %");
         health.add(at(1012), &counts(19, 1));
-        assert!(health.is_ill(above), "4 of 79");
+        assert!(health.is_unhealthy(above), "4 of 79");
         health.forget_before(at(1059));
         assert_eq!(health.recent(), (79, 4));
         health.forget_before(at(1060));

@@ -6,7 +6,7 @@
 //! counted the first time only; that first time is a fresh draw with known odds, whatever its owner does afterwards.
 //!
 //! **How this goes with restarts.** There are two ways. One set for the whole process: every counted event is a fresh
-//! draw given all counted before it, so late starts may be *summed* as in [`super::capital`]; the price is that
+//! draw given all counted before it, so late starts may be *summed* as in [`super::wealth`]; the price is that
 //! somebody who was counted cannot testify again. Or a set for every window: then windows see the same users, each
 //! knows things that the other still bets on, a sum is no fair game, and only the *union* is right (an alarm if any
 //! window's part of alpha is used up), which costs the logarithm of the number of windows. The judge takes the first

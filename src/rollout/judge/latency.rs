@@ -8,7 +8,7 @@
 //! that are compared with them.
 //!
 //! An alternative `(q, r)` says that the candidate exceeds the q-quantile `r` times as often: a request above it has
-//! the ratio `rho = r`, one below `rho = (1 - r*(1 - q))/q`, and with `w` the candidate's share the capital is
+//! the ratio `rho = r`, one below `rho = (1 - r*(1 - q))/q`, and with `w` the candidate's share the wealth is
 //! multiplied by
 //!
 //! ```text
@@ -33,9 +33,9 @@
 
 use std::time::Duration;
 
-use super::capital::{Capital, RESERVE};
 use super::evidence::{Share, Side, micros};
 use super::settings::Multiple;
+use super::wealth::{RESERVE, Wealth};
 
 /// The baseline's quantiles that are thresholds.
 pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
@@ -60,11 +60,11 @@ const ALTERNATIVES: [(usize, f64); 15] = [
     (2, 50.0),
 ];
 
-/// The test: its E is the [`Capital::ln_value`] of its capital.
+/// The test: its E is the [`Wealth::ln_value`] of its wealth.
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyTest {
     /// What the bets have won, by alternative.
-    pub capital: Capital<{ ALTERNATIVES.len() }>,
+    pub wealth: Wealth<{ ALTERNATIVES.len() }>,
 }
 
 /// Median, 90th and 99th percentile of a version's latency.
@@ -187,19 +187,19 @@ impl LatencyTest {
     /// Everything staked now.
     #[must_use]
     pub fn unconditional() -> Self {
-        Self { capital: Capital::staked() }
+        Self { wealth: Wealth::staked() }
     }
 
-    /// Half of the stake kept for later starts ([`Capital::restart`]).
+    /// Half of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
     pub fn with_restarts() -> Self {
-        Self { capital: Capital::with_reserve(RESERVE) }
+        Self { wealth: Wealth::with_reserve(RESERVE) }
     }
 
     /// The number in [`QUANTILES`] of the quantile whose bets have won most.
     #[must_use]
     pub fn leading_quantile(&self) -> usize {
-        let parts = ALTERNATIVES.iter().zip(&self.capital.ln_parts);
+        let parts = ALTERNATIVES.iter().zip(&self.wealth.ln_parts);
         parts.max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |((quantile, _), _)| *quantile)
     }
 
@@ -211,7 +211,7 @@ impl LatencyTest {
         };
         let candidate = [0, 1, 2].map(|quantile| split(candidate, quantile));
         let baseline = [0, 1, 2].map(|quantile| split(baseline, quantile));
-        self.capital.multiply(|alternative| {
+        self.wealth.multiply(|alternative| {
             let (quantile, factors) = (ALTERNATIVES[alternative].0, &bets.0[alternative]);
             let sum = |counts: [f64; 2], lns: [f64; 2]| counts[0] * lns[0] + counts[1] * lns[1];
             sum(candidate[quantile], factors.candidate) + sum(baseline[quantile], factors.baseline)

@@ -3,7 +3,7 @@
 //! A judge that looks four times a second must stay right however often it looks. A threshold on a rate does not: a
 //! test at nominal 5 % that is repeated every second for an hour rolls four of ten healthy releases back. So the judge
 //! bets. Every judged request was sent to the candidate with a known probability, hence "the next failure will be the
-//! candidate's" is a bet with known fair odds; the winnings multiply, and a capital of 1/alpha times the stake is a
+//! candidate's" is a bet with known fair odds; the winnings multiply, and a wealth of 1/alpha times the stake is a
 //! proof at level alpha at any time (Ville's inequality; e-processes, test martingales, and for this case the
 //! conditional binomial test of Lindon and Malek, arXiv 2011.03567). No assumption about rates enters: they may drift
 //! with the hour and with load, as long as they do so for both versions.
@@ -12,19 +12,19 @@
 //!
 //! - [`settings`]: what is asked of the judge, in types that cannot hold nonsense.
 //! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
-//! - [`capital`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
+//! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
 //! - [`errors`], [`latency`], [`ceiling`]: the three tests.
 //! - [`keys`]: users who come back are one draw, not many. [`windows`]: what that means for latency.
 //! - [`health`]: when the baseline itself is ill.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
-//! - `tick`: folding evidence in. `ruling`: roll back, advance or hold. [`verdict`]: the ruling with its evidence and
-//!   one sentence (`sentence`).
+//! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence and
+//!   one sentence (`summary`).
 //!
 //! # How alpha is shared
 //!
 //! [`settings::JudgeSettings::alpha`] is for a whole rollout. Each ceiling is an alarm of its own, and the comparison
 //! with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). Within the
-//! comparison the stake is split equally between its tests: their mean is again a capital, so a weak hint in both
+//! comparison the stake is split equally between its tests: their mean is again a wealth, so a weak hint in both
 //! adds up. With [`settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is no
 //! longer a fair game for somebody who watches both, and the largest part counts instead of the sum (union bound
 //! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
@@ -42,8 +42,8 @@
 //! version with cold ones only leaves nothing to judge; and so it is while operators have drained all of a version. A
 //! version without a usable endpoint has failed its requests, whoever answers them. [`latency`] says what happens otherwise.
 
-pub(crate) mod capital;
 pub(crate) mod ceiling;
+mod decision;
 pub(crate) mod errors;
 pub(crate) mod evidence;
 #[cfg(test)]
@@ -53,16 +53,16 @@ pub(crate) mod keys;
 pub(crate) mod latency;
 pub(crate) mod power;
 pub(crate) mod ratio;
-mod ruling;
-mod sentence;
 pub(crate) mod settings;
+mod summary;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tick;
 pub(crate) mod verdict;
+pub(crate) mod wealth;
 pub(crate) mod windows;
 
-pub(crate) use evidence::{Counts, EpochCounts, Evidence, Share, Side, Sides};
+pub(crate) use evidence::{Counts, EpochCounts, Evidence, PerVersion, Share, Side};
 pub(crate) use settings::{Assignment, JudgeSettings};
 pub(crate) use tick::Judge;
-pub(crate) use verdict::{Bake, Hold, Names, Ruling, Verdict};
+pub(crate) use verdict::{Bake, Hold, JudgeDecision, Names, Verdict};

@@ -1,6 +1,6 @@
 //! How many requests it takes to catch a regression: what a bake has to collect, and whether it can.
 //!
-//! Under a true regression the logarithm of the best alternative's capital is a random walk with drift `g` per
+//! Under a true regression the logarithm of the best alternative's wealth is a random walk with drift `g` per
 //! request, and the alarm goes off when it has climbed `a = ln(1/alpha) + ln J` (its start is 1/J of the stake). So
 //! the mean is near `a/g` (Wald's identity, the overshoot neglected), within 15 % for the regressions that matter.
 //!
@@ -16,11 +16,11 @@
 
 use std::time::Duration;
 
-use super::capital::RESERVE;
 use super::ceiling::{CeilingBets, MULTIPLES};
 use super::errors::{CANDIDATE_EVENTS_MIN, ErrorBets, RATIOS};
-use super::evidence::{Share, Sides};
+use super::evidence::{PerVersion, Share};
 use super::settings::JudgeSettings;
+use super::wealth::RESERVE;
 
 /// The normal distribution's 90th percentile.
 const NORMAL_P90: f64 = 1.281_551_565_545;
@@ -38,7 +38,7 @@ impl Detection {
     /// By the test on failures, where the versions fail with probabilities `failing` and the test's ln E must reach
     /// `ln_needed`. `None` if the bets would not win: the difference is tolerated or too small for any of them.
     #[must_use]
-    pub(crate) fn by_errors(bets: &ErrorBets, share: Share, failing: Sides<f64>, ln_needed: f64) -> Option<Self> {
+    pub(crate) fn by_errors(bets: &ErrorBets, share: Share, failing: PerVersion<f64>, ln_needed: f64) -> Option<Self> {
         let w = share.value();
         let steps = (0..RATIOS.len()).map(|alternative| {
             let [candidate, baseline, success] = bets.ln_factors(alternative);
@@ -118,7 +118,7 @@ impl JudgeSettings {
             let candidate = (self.margin.tolerated(baseline) + self.catches.value()).min(1.0);
             let ln_needed = ln_needed + f64::from(self.comparisons()).ln();
             let bets = ErrorBets::new(share, self.margin);
-            Detection::by_errors(&bets, share, Sides { candidate, baseline }, ln_needed)
+            Detection::by_errors(&bets, share, PerVersion { candidate, baseline }, ln_needed)
         } else if let Some(ceiling) = self.ceilings.failures {
             let failing = (ceiling.value() + self.catches.value()).min(1.0);
             Detection::by_ceiling(&CeilingBets::new(ceiling), failing, ln_needed)

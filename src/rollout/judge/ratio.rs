@@ -2,7 +2,7 @@
 //!
 //! E says how sure it is *that* the candidate is worse; people also want to know *by how much*. The interval holds the
 //! true ratio with the given confidence at all times at once (a confidence sequence), so it may be watched live.
-//! It inverts the same bets: a ratio `r` is in it while a capital that bets against exactly `r` has not won:
+//! It inverts the same bets: a ratio `r` is in it while a wealth that bets against exactly `r` has not won:
 //!
 //! ```text
 //! { r : l(r) >= ln alpha + ln mean_g exp l(g) }
@@ -12,9 +12,9 @@
 //! with `c` and `b` the counted failures of candidate and baseline. `l` is concave in `ln r`, so the set is an
 //! interval and is found by bisection.
 
-use super::capital::ln_sum;
 use super::evidence::Share;
 use super::settings::Probability;
+use super::wealth::ln_sum;
 
 /// The alternatives `g`.
 const ALTERNATIVES: [f64; 19] = [

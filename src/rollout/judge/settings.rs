@@ -172,16 +172,16 @@ pub struct JudgeSettings {
     /// So many judged requests of the candidate are enough to advance; `None` computes the number from
     /// [`Self::catches`] ([`super::power`]).
     pub requests_min: Option<u64>,
-    /// The baseline is ill when more of its recent requests than this fail ([`super::health`]). By default 5 %: such a
+    /// The baseline is unhealthy when more of its recent requests than this fail ([`super::health`]). By default 5 %: such a
     /// service has an incident, and an incident is no time to promote.
-    pub baseline_ill: Probability,
+    pub baseline_unhealthy: Probability,
     /// For how long an endpoint's first requests are left out, together with the same part of the other version's: a cold
     /// start is no regression. By default 10 s.
     pub warm_up: Duration,
     /// How long after the end of its bake a step may be held before the plan says what happens. By default 30 min.
     pub hold_max: Duration,
     /// How long the rollout is expected to take, the sum of its bakes: over this time the reserve for late regressions
-    /// is spent ([`super::capital`]). By default 30 min.
+    /// is spent ([`super::wealth`]). By default 30 min.
     pub horizon: Duration,
 }
 
@@ -197,7 +197,7 @@ impl Default for JudgeSettings {
             failed_calls: FailedCalls::default(),
             catches: Probability(0.02),
             requests_min: None,
-            baseline_ill: Probability(0.05),
+            baseline_unhealthy: Probability(0.05),
             warm_up: Duration::from_secs(10),
             hold_max: minutes(30),
             horizon: minutes(30),

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::evidence::{Counts, EpochCounts, Evidence, Sides};
+use super::evidence::{Counts, EpochCounts, Evidence, PerVersion};
 use super::fixture::{Chance, margin, mean, probability, share, within};
 use super::keys::KEYS_MAX;
 use super::latency::{LatencyCounts, Quantiles};
 use super::settings::{Assignment, Ceilings, JudgeSettings, Multiple, SlowCeiling};
-use super::verdict::{Bake, Ground, Hold, Names, Ruling};
+use super::verdict::{Bake, Hold, JudgeDecision, Names, RollbackCause};
 use super::*;
 
 const SEED: u64 = 20_260_417;
@@ -25,7 +25,7 @@ fn counts(requests: u64, failures: u64) -> Counts {
 }
 
 fn epoch(w: f64, candidate: Counts, baseline: Counts) -> EpochCounts {
-    EpochCounts { outcomes: Sides { candidate, baseline }, ..EpochCounts::none(share(w)) }
+    EpochCounts { outcomes: PerVersion { candidate, baseline }, ..EpochCounts::none(share(w)) }
 }
 
 fn tick(judge: &mut Judge, now: Duration, epoch: EpochCounts) {
@@ -40,25 +40,25 @@ fn told(settings: JudgeSettings, epoch: EpochCounts) -> Judge {
 }
 
 fn hold(judge: &Judge, bake: Bake) -> Hold {
-    match judge.ruling(bake) {
-        Ruling::Hold { why, .. } => why,
-        other @ (Ruling::RollBack(_) | Ruling::Advance) => panic!("found {other:?}, want a hold"),
+    match judge.decision(bake) {
+        JudgeDecision::Hold { why, .. } => why,
+        other @ (JudgeDecision::RollBack(_) | JudgeDecision::Advance) => panic!("found {other:?}, want a hold"),
     }
 }
 
 /// What 250 requests bring in a tick.
 struct Traffic {
     share: f64,
-    failing: Sides<f64>,
+    failing: PerVersion<f64>,
     /// The probabilities to exceed the three thresholds.
-    above: Sides<[f64; 3]>,
+    above: PerVersion<[f64; 3]>,
 }
 
 impl Traffic {
     const HEALTHY: Self = Self {
         share: 0.1,
-        failing: Sides { candidate: 0.001, baseline: 0.001 },
-        above: Sides { candidate: [0.5, 0.1, 0.01], baseline: [0.5, 0.1, 0.01] },
+        failing: PerVersion { candidate: 0.001, baseline: 0.001 },
+        above: PerVersion { candidate: [0.5, 0.1, 0.01], baseline: [0.5, 0.1, 0.01] },
     };
 
     fn tick(&self, chance: &mut Chance) -> EpochCounts {
@@ -76,17 +76,17 @@ impl Traffic {
         let candidate = side(candidate, self.failing.candidate, self.above.candidate);
         let baseline = side(250 - candidate.0.requests, self.failing.baseline, self.above.baseline);
         let mut epoch = epoch(self.share, candidate.0, baseline.0);
-        epoch.latencies = Sides { candidate: candidate.1, baseline: baseline.1 };
+        epoch.latencies = PerVersion { candidate: candidate.1, baseline: baseline.1 };
         epoch
     }
 
     /// Ticks after `start` until a rollback, or `None` after so many.
-    fn run(&self, judge: &mut Judge, start: Duration, ticks: u32, chance: &mut Chance) -> Option<(u32, Ground)> {
+    fn run(&self, judge: &mut Judge, start: Duration, ticks: u32, chance: &mut Chance) -> Option<(u32, RollbackCause)> {
         (1..=ticks).find_map(|number| {
             tick(judge, start + number * TICK, self.tick(chance));
-            match judge.ruling(Bake::Running) {
-                Ruling::RollBack(ground) => Some((number, ground)),
-                Ruling::Advance | Ruling::Hold { .. } => None,
+            match judge.decision(Bake::Running) {
+                JudgeDecision::RollBack(cause) => Some((number, cause)),
+                JudgeDecision::Advance | JudgeDecision::Hold { .. } => None,
             }
         })
     }
@@ -96,9 +96,9 @@ impl Traffic {
 fn a_rollback_says_on_what_evidence() {
     let judge = told(errors_only(), epoch(0.01, counts(212, 9), counts(20_340, 21)));
     let verdict = judge.verdict(Bake::Running, &NAMES);
-    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::Errors));
+    assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::Errors));
     assert_eq!(
-        verdict.sentence,
+        verdict.summary,
         "rolled back shop v2: 9 of 212 requests failed (4.2 %) against 21 of 20,340 (0.1 %) on v1, \
          odds of chance below 1 in 1,000"
     );
@@ -115,13 +115,13 @@ fn two_failures_are_an_anecdote_whatever_the_odds() {
     assert!(judge.standing().comparison > judge.settings().ln_alarm());
     assert_eq!(hold(&judge, OVER), Hold::Suspicion);
     tick(&mut judge, 2 * TICK, epoch(0.0001, counts(1, 1), counts(0, 0)));
-    assert_eq!(judge.ruling(Bake::Running), Ruling::RollBack(Ground::Errors));
+    assert_eq!(judge.decision(Bake::Running), JudgeDecision::RollBack(RollbackCause::Errors));
 }
 
 #[test]
 fn holds_are_named() {
     let enough = JudgeSettings { requests_min: Some(437), ..errors_only() };
-    let sentence = |settings, bake, epoch| told(settings, epoch).verdict(bake, &NAMES).sentence;
+    let sentence = |settings, bake, epoch| told(settings, epoch).verdict(bake, &NAMES).summary;
     assert_eq!(
         sentence(enough, OVER, epoch(0.01, counts(120, 0), counts(12_000, 12))),
         "holding shop v2: not enough data: 120 of 437 requests"
@@ -139,7 +139,7 @@ fn holds_are_named() {
         "holding shop v2: baking: 0 of 500 requests failed (0 %) against 50 of 50,000 (0.1 %) on v1, E 0.62"
     );
     let (many, ill_at_half) = (counts(600, 200), probability(0.5));
-    let settings = JudgeSettings { baseline_ill: ill_at_half, ..errors_only() };
+    let settings = JudgeSettings { baseline_unhealthy: ill_at_half, ..errors_only() };
     assert_eq!(
         sentence(settings, OVER, epoch(0.5, many, many)),
         "holding shop v2: not enough data: 600 requests, and no number is enough beside v1, \
@@ -151,7 +151,9 @@ fn holds_are_named() {
 fn a_hold_expires() {
     let judge = told(errors_only(), EpochCounts::none(share(0.01)));
     let expired = |ago| match judge.verdict(Bake::Over { ago }, &NAMES) {
-        Verdict { ruling: Ruling::Hold { expired, .. }, sentence, .. } => (expired, sentence.ends_with("as allowed")),
+        Verdict { decision: JudgeDecision::Hold { expired, .. }, summary, .. } => {
+            (expired, summary.ends_with("as allowed"))
+        }
         other => panic!("{other:?}"),
     };
     assert_eq!(expired(Duration::from_secs(1799)), (false, false));
@@ -166,9 +168,9 @@ fn a_hint_names_the_test_that_speaks() {
     let judge = told(settings, epoch(0.5, counts(400, 12), counts(400, 12)));
     let (standing, verdict) = (judge.standing(), judge.verdict(OVER, &NAMES));
     assert!(standing.comparison < 0.0 && standing.failure_ceiling > Some(10_f64.ln()), "{standing:?}");
-    assert_eq!((standing.leading(), hold(&judge, OVER)), (Ground::FailureCeiling, Hold::Suspicion));
-    let (head, tail) = verdict.sentence.split_once(" for errors_max): ").expect("it names the ceiling");
-    assert!(head.starts_with("holding shop v2: 10 <= E ("), "{}", verdict.sentence);
+    assert_eq!((standing.leading(), hold(&judge, OVER)), (RollbackCause::FailureCeiling, Hold::Suspicion));
+    let (head, tail) = verdict.summary.split_once(" for errors_max): ").expect("it names the ceiling");
+    assert!(head.starts_with("holding shop v2: 10 <= E ("), "{}", verdict.summary);
     assert_eq!(tail, "12 of 400 requests failed (3 %), where the plan allows 1 %");
 }
 
@@ -183,16 +185,16 @@ fn totals_below_a_ceiling_are_not_said_to_be_above_it() {
     for number in 161..=168 {
         tick(&mut judge, number * TICK, epoch(0.5, counts(1, 1), counts(1, 0)));
         let verdict = judge.verdict(Bake::Running, &NAMES);
-        let above = verdict.sentence.contains("more than the allowed 5 %");
-        let lately = verdict.sentence.contains("lately more");
-        assert!(!verdict.sentence.contains(", more than") && (!above || lately), "{}", verdict.sentence);
+        let above = verdict.summary.contains("more than the allowed 5 %");
+        let lately = verdict.summary.contains("lately more");
+        assert!(!verdict.summary.contains(", more than") && (!above || lately), "{}", verdict.summary);
     }
     let verdict = judge.verdict(Bake::Running, &NAMES);
-    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::FailureCeiling), "{}", verdict.sentence);
+    assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::FailureCeiling), "{}", verdict.summary);
     assert!(
-        verdict.sentence.contains("8 of 328 requests failed (2.4 %), lately more than the allowed 5 %"),
+        verdict.summary.contains("8 of 328 requests failed (2.4 %), lately more than the allowed 5 %"),
         "{}",
-        verdict.sentence
+        verdict.summary
     );
 }
 
@@ -203,13 +205,13 @@ fn a_warm_up_is_said_where_there_is_nothing_to_say_yet() {
     judge.tick(TICK, &warming(6_750));
     for bake in [Bake::Running, OVER] {
         assert_eq!(hold(&judge, bake), Hold::WarmingUp);
-        assert_eq!(judge.verdict(bake, &NAMES).sentence, "holding shop v2: warming up, 7 s left");
+        assert_eq!(judge.verdict(bake, &NAMES).summary, "holding shop v2: warming up, 7 s left");
     }
     judge.tick(2 * TICK, &Evidence { epochs: &[epoch(0.1, counts(9, 9), counts(90, 0))], ..warming(500) });
-    assert_eq!(judge.ruling(Bake::Running), Ruling::RollBack(Ground::Errors), "a proof does not wait");
+    assert_eq!(judge.decision(Bake::Running), JudgeDecision::RollBack(RollbackCause::Errors), "a proof does not wait");
     let mut healthy = told(errors_only(), epoch(0.1, counts(2_000, 2), counts(18_000, 18)));
     healthy.tick(2 * TICK, &warming(500));
-    assert_eq!(healthy.ruling(OVER), Ruling::Advance, "a step that has enough goes on");
+    assert_eq!(healthy.decision(OVER), JudgeDecision::Advance, "a step that has enough goes on");
     healthy.tick(3 * TICK, &Evidence::default());
     assert_eq!(hold(&healthy, Bake::Running), Hold::Baking);
 }
@@ -230,9 +232,9 @@ fn a_healthy_version_advances_step_by_step() {
     assert_eq!(hold(&judge, Bake::Running), Hold::Baking);
     let verdict = judge.verdict(OVER, &NAMES);
     assert_eq!(
-        (verdict.ruling, verdict.sentence.as_str()),
+        (verdict.decision, verdict.summary.as_str()),
         (
-            Ruling::Advance,
+            JudgeDecision::Advance,
             "advanced shop v2: 2 of 2,000 requests failed (0.1 %) against 18 of 18,000 (0.1 %) on v1, E 0.61"
         )
     );
@@ -245,7 +247,7 @@ fn a_healthy_version_advances_step_by_step() {
 #[test]
 fn a_slower_version_is_rolled_back_with_its_quantiles() {
     let millis = |quantiles: [u64; 3]| Quantiles(quantiles.map(Duration::from_millis));
-    let quantiles = Sides { candidate: millis([84, 251, 1200]), baseline: millis([60, 120, 500]) };
+    let quantiles = PerVersion { candidate: millis([84, 251, 1200]), baseline: millis([60, 120, 500]) };
     let mut slow = epoch(0.1, counts(178, 0), counts(1_600, 1));
     slow.latencies.candidate.by_exceeded = [60, 57, 41, 20];
     slow.latencies.baseline.by_exceeded = [800, 640, 144, 16];
@@ -253,9 +255,9 @@ fn a_slower_version_is_rolled_back_with_its_quantiles() {
     judge.tick(TICK, &Evidence { epochs: &[slow], quantiles: Some(quantiles), ..Evidence::default() });
     let verdict = judge.verdict(Bake::Running, &NAMES);
     assert_eq!(
-        (verdict.ruling, verdict.sentence.as_str()),
+        (verdict.decision, verdict.summary.as_str()),
         (
-            Ruling::RollBack(Ground::Latency),
+            JudgeDecision::RollBack(RollbackCause::Latency),
             "rolled back shop v2: 61 of 178 requests took more than 1.2 times the 90th percentile of v1 (34.3 %) \
              against 160 of 1,600 above it (10 %) on v1, p50/p90/p99 84 ms/251 ms/1.2 s against 60 ms/120 ms/500 ms, \
              odds of chance below 1 in 1,000"
@@ -273,17 +275,17 @@ fn ceilings_hold_without_a_baseline_and_share_alpha() {
     };
     let failing = told(settings, epoch(1.0, counts(212, 18), counts(0, 0)));
     let verdict = failing.verdict(Bake::Running, &NAMES);
-    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::FailureCeiling));
+    assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::FailureCeiling));
     assert_eq!(
-        verdict.sentence,
+        verdict.summary,
         "rolled back shop v2: 18 of 212 requests failed (8.5 %), more than the allowed 1 %, \
          odds of chance below 1 in 3,000"
     );
     let mut epoch = epoch(1.0, counts(212, 0), counts(0, 0));
     epoch.latencies.candidate = LatencyCounts { timed: 212, slow: 18, ..LatencyCounts::default() };
     let verdict = told(settings, epoch).verdict(Bake::Running, &NAMES);
-    assert_eq!(verdict.ruling, Ruling::RollBack(Ground::SlowCeiling));
-    assert!(verdict.sentence.contains("18 of 212 requests took longer than 500 ms (8.5 %), more than the allowed 1 %"));
+    assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::SlowCeiling));
+    assert!(verdict.summary.contains("18 of 212 requests took longer than 500 ms (8.5 %), more than the allowed 1 %"));
 }
 
 #[test]
@@ -300,7 +302,7 @@ fn a_ceiling_sees_a_version_that_breaks_late() {
     for now in 1_201..1_204 {
         tick(&mut judge, second(now), epoch(1.0, counts(1_000, 50), counts(0, 0)));
     }
-    assert_eq!(judge.ruling(Bake::Running), Ruling::RollBack(Ground::FailureCeiling));
+    assert_eq!(judge.decision(Bake::Running), JudgeDecision::RollBack(RollbackCause::FailureCeiling));
 }
 
 #[test]
@@ -375,7 +377,7 @@ fn users_are_named_where_they_count_once() {
     let candidate = Counts { requests: 212, failures: 30, counted_failures: 9 };
     let judge = told(settings, epoch(0.01, candidate, counts(20_340, 21)));
     assert_eq!(
-        judge.verdict(Bake::Running, &NAMES).sentence,
+        judge.verdict(Bake::Running, &NAMES).summary,
         "rolled back shop v2: 30 of 212 requests failed (14.2 %) of 9 users against 21 of 20,340 (0.1 %) on v1, \
          odds of chance below 1 in 1,000"
     );
@@ -383,7 +385,7 @@ fn users_are_named_where_they_count_once() {
 
 #[test]
 fn a_bad_version_is_caught_through_ticks_as_without_them() {
-    let traffic = Traffic { failing: Sides { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
+    let traffic = Traffic { failing: PerVersion { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     let requests: Vec<_> = (0..2_000)
         .map(|_| {
@@ -398,7 +400,7 @@ fn a_bad_version_is_caught_through_ticks_as_without_them() {
 
 #[test]
 fn a_version_that_turns_bad_after_a_quarter_of_an_hour_is_caught_soon() {
-    let bad = Traffic { failing: Sides { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
+    let bad = Traffic { failing: PerVersion { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     let requests: Vec<_> = (0..60)
         .filter_map(|_| {
@@ -413,12 +415,12 @@ fn a_version_that_turns_bad_after_a_quarter_of_an_hour_is_caught_soon() {
 
 #[test]
 fn both_versions_failing_rolls_nothing_back_and_promotes_nothing() {
-    let outage = Traffic { failing: Sides { candidate: 0.5, baseline: 0.5 }, ..Traffic::HEALTHY };
+    let outage = Traffic { failing: PerVersion { candidate: 0.5, baseline: 0.5 }, ..Traffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     for _ in 0..50 {
         let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
         assert_eq!(outage.run(&mut judge, Duration::ZERO, 200, &mut chance), None, "seed {SEED}");
-        assert!(matches!(hold(&judge, OVER), Hold::BaselineIll | Hold::Suspicion));
+        assert!(matches!(hold(&judge, OVER), Hold::BaselineUnhealthy | Hold::Suspicion));
     }
 }
 
@@ -472,7 +474,7 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
             }
         }
         tick(&mut judge, number * TICK, epoch);
-        matches!(judge.ruling(Bake::Running), Ruling::RollBack(_))
+        matches!(judge.decision(Bake::Running), JudgeDecision::RollBack(_))
     })
 }
 
@@ -491,15 +493,15 @@ fn users_who_come_back_are_one_draw() {
 fn a_slower_version_is_caught_through_windows_of_users() {
     let settings = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
     let slower = Traffic {
-        above: Sides { candidate: [0.8, 0.4, 0.1], baseline: Traffic::HEALTHY.above.baseline },
+        above: PerVersion { candidate: [0.8, 0.4, 0.1], baseline: Traffic::HEALTHY.above.baseline },
         ..Traffic::HEALTHY
     };
     let mut chance = Chance::new(SEED);
     let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
     let healthy = Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 6_000, &mut chance);
     assert_eq!((healthy, judge.state().latency.as_ref().unwrap().number), (None, 3), "seed {SEED}");
-    let (ticks, ground) = slower.run(&mut judge, 6_000 * TICK, 100, &mut chance).unwrap();
-    assert!(ticks <= 20 && ground == Ground::Latency, "{ticks} ticks, {ground:?}, seed {SEED}");
+    let (ticks, cause) = slower.run(&mut judge, 6_000 * TICK, 100, &mut chance).unwrap();
+    assert!(ticks <= 20 && cause == RollbackCause::Latency, "{ticks} ticks, {cause:?}, seed {SEED}");
 }
 
 /// Why the counters have to leave out both sides alike.
@@ -514,12 +516,12 @@ fn a_candidate_whose_requests_are_not_reported_is_suspected_of_being_slow() {
 #[test]
 fn latency_is_not_judged_unless_asked() {
     let slower =
-        Traffic { above: Sides { candidate: [0.9, 0.9, 0.9], baseline: [0.5, 0.1, 0.01] }, ..Traffic::HEALTHY };
+        Traffic { above: PerVersion { candidate: [0.9, 0.9, 0.9], baseline: [0.5, 0.1, 0.01] }, ..Traffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     let mut judge = |slower_than| {
         let settings = JudgeSettings { slower: slower_than, ..JudgeSettings::default() };
         slower.run(&mut Judge::new(settings, share(0.1), Duration::ZERO), Duration::ZERO, 20, &mut chance)
     };
     assert_eq!(judge(None), None);
-    assert!(matches!(judge(Multiple::new(1.2)), Some((1..=3, Ground::Latency))));
+    assert!(matches!(judge(Multiple::new(1.2)), Some((1..=3, RollbackCause::Latency))));
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ceiling::{CeilingBets, CeilingTest};
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
-use super::evidence::{Counts, EpochCounts, Evidence, Share, Sides};
+use super::evidence::{Counts, EpochCounts, Evidence, PerVersion, Share};
 use super::health::RecentHealth;
 use super::keys::CountedKeys;
 use super::latency::{LatencyBets, LatencyCounts, Quantiles, Thresholds};
@@ -45,17 +45,17 @@ pub struct JudgeState {
     /// Failures by share.
     pub ratio: RatioCounts,
     /// Outcomes since the rollout began.
-    pub outcomes: Sides<Counts>,
+    pub outcomes: PerVersion<Counts>,
     /// Outcomes since the step began.
-    pub step: Sides<Counts>,
+    pub step: PerVersion<Counts>,
     /// Latencies since the rollout began.
-    pub latencies: Sides<LatencyCounts>,
+    pub latencies: PerVersion<LatencyCounts>,
     /// What the baseline did recently.
     pub health: RecentHealth,
     /// The candidate's share in this step.
     pub share: Share,
     /// Latencies as last reported.
-    pub quantiles: Option<Sides<Quantiles>>,
+    pub quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds as last reported.
     pub thresholds: Option<Thresholds>,
     /// How long nothing will be judged because all endpoints of a version are cold.
@@ -79,9 +79,9 @@ impl JudgeState {
             failure_ceiling: settings.ceilings.failures.map(|_| CeilingTest::with_restarts()),
             slow_ceiling: settings.ceilings.slow.map(|_| CeilingTest::with_restarts()),
             ratio: RatioCounts::default(),
-            outcomes: Sides::default(),
-            step: Sides::default(),
-            latencies: Sides::default(),
+            outcomes: PerVersion::default(),
+            step: PerVersion::default(),
+            latencies: PerVersion::default(),
             health: RecentHealth::default(),
             share,
             quantiles: None,
@@ -143,7 +143,7 @@ impl Judge {
     /// and outcomes of earlier epochs that still come in are judged by the odds of theirs.
     pub fn begin_step(&mut self, share: Share) {
         self.state.share = share;
-        self.state.step = Sides::default();
+        self.state.step = PerVersion::default();
     }
 
     /// Folds in what was counted since the tick before.
@@ -167,19 +167,19 @@ impl Judge {
     fn restart(&mut self, now: Duration) {
         let Self { state, settings, .. } = self;
         let elapsed = now.saturating_sub(state.started);
-        state.errors.capital.restart_by(elapsed, settings.horizon);
+        state.errors.wealth.restart_by(elapsed, settings.horizon);
         if let Some(windows) = &mut state.latency {
             windows.restart(now, settings);
         }
         for ceiling in [&mut state.failure_ceiling, &mut state.slow_ceiling].into_iter().flatten() {
-            ceiling.capital.restart_by(elapsed, settings.horizon);
+            ceiling.wealth.restart_by(elapsed, settings.horizon);
         }
     }
 
     fn fold(&mut self, now: Duration, epoch: &EpochCounts) {
         let number = self.bets_number(epoch.share);
         let (bets, state) = (&self.bets[number], &mut self.state);
-        let Sides { candidate, baseline } = &epoch.outcomes;
+        let PerVersion { candidate, baseline } = &epoch.outcomes;
         if !state.failed_keys.is_full() {
             let counts = ErrorCounts {
                 candidate_failures: candidate.counted_failures,

@@ -1,10 +1,10 @@
-//! What the judge answers: the ruling, and everything that led to it.
+//! What the judge answers: the decision, and everything that led to it.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Counts, Share, Sides};
+use super::evidence::{Counts, PerVersion, Share};
 use super::latency::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
 
@@ -22,9 +22,9 @@ pub enum Bake {
 
 /// What should become of the candidate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ruling {
+pub enum JudgeDecision {
     /// It is worse: all traffic back to the baseline, at once.
-    RollBack(Ground),
+    RollBack(RollbackCause),
     /// It has been judged on enough requests, and nothing speaks against it.
     Advance,
     /// Neither.
@@ -39,7 +39,7 @@ pub enum Ruling {
 /// What a rollback is founded on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ground {
+pub enum RollbackCause {
     /// It fails more often than the baseline.
     Errors,
     /// It is slower than the baseline.
@@ -57,7 +57,8 @@ pub enum Hold {
     /// 10 <= E: there is a hint, and not yet a proof.
     Suspicion,
     /// The baseline itself fails; see [`super::health`].
-    BaselineIll,
+    #[serde(rename = "baseline_ill")]
+    BaselineUnhealthy,
     /// More users were hit than can be remembered, and counting has stopped; see [`super::keys`].
     KeysFull,
     /// Nothing is judged yet, because one of the versions has only cold endpoints.
@@ -91,11 +92,13 @@ pub struct Standing {
 impl Standing {
     /// The test that has it: what speaks loudest against the candidate.
     #[must_use]
-    pub fn leading(&self) -> Ground {
-        let compared = if self.latency > Some(self.errors) { Ground::Latency } else { Ground::Errors };
-        let ceilings = [(self.failure_ceiling, Ground::FailureCeiling), (self.slow_ceiling, Ground::SlowCeiling)];
-        let ceilings = ceilings.into_iter().filter_map(|(ln, ground)| Some((ln?, ground)));
-        let louder = |best: (f64, Ground), other: (f64, Ground)| if other.0 > best.0 { other } else { best };
+    pub fn leading(&self) -> RollbackCause {
+        let compared = if self.latency > Some(self.errors) { RollbackCause::Latency } else { RollbackCause::Errors };
+        let ceilings =
+            [(self.failure_ceiling, RollbackCause::FailureCeiling), (self.slow_ceiling, RollbackCause::SlowCeiling)];
+        let ceilings = ceilings.into_iter().filter_map(|(ln, cause)| Some((ln?, cause)));
+        let louder =
+            |best: (f64, RollbackCause), other: (f64, RollbackCause)| if other.0 > best.0 { other } else { best };
         ceilings.fold((self.comparison, compared), louder).1
     }
 
@@ -112,13 +115,13 @@ pub struct Findings {
     /// The candidate's share in this step.
     pub share: Share,
     /// Outcomes since the rollout began.
-    pub outcomes: Sides<Counts>,
+    pub outcomes: PerVersion<Counts>,
     /// Outcomes since the step began.
-    pub step: Sides<Counts>,
+    pub step: PerVersion<Counts>,
     /// Latencies since the rollout began, by thresholds exceeded.
-    pub latencies: Sides<LatencyCounts>,
+    pub latencies: PerVersion<LatencyCounts>,
     /// Latencies of both versions at this time.
-    pub quantiles: Option<Sides<Quantiles>>,
+    pub quantiles: Option<PerVersion<Quantiles>>,
     /// The thresholds in force.
     pub thresholds: Option<Thresholds>,
     /// The number in [`super::latency::QUANTILES`] of the threshold whose bets have won most.
@@ -135,15 +138,15 @@ pub struct Findings {
     pub ratio: Option<RatioInterval>,
 }
 
-/// A ruling with its evidence. The caller adds revision and weights.
+/// A decision with its evidence. The caller adds revision and weights.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verdict {
     /// What should be done.
-    pub ruling: Ruling,
+    pub decision: JudgeDecision,
     /// What led to it.
     pub findings: Findings,
     /// Both in one sentence for people.
-    pub sentence: String,
+    pub summary: String,
 }
 
 /// How people call what is judged.
@@ -155,4 +158,16 @@ pub struct Names<'a> {
     pub candidate: &'a str,
     /// The version that it would replace.
     pub baseline: &'a str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_stored_keeps_its_words() {
+        let holds = [Hold::Suspicion, Hold::BaselineUnhealthy, Hold::WarmingUp, Hold::Baking];
+        let words = holds.map(|hold| serde_json::to_string(&hold).unwrap());
+        assert_eq!(words, [r#""suspicion""#, r#""baseline_ill""#, r#""warming_up""#, r#""baking""#]);
+    }
 }

@@ -3,8 +3,8 @@
 //! With [`Assignment::PerKey`] a user may be timed once only, as in [`super::keys`]: somebody whose requests are
 //! always slow is one draw. But within minutes everybody was timed, and a leak that shows later would meet nobody who
 //! may still testify. So after [`WINDOW`], or when its set of keys is full, a window closes and another opens with an
-//! empty set, a new capital and the next part of alpha: `1/(k*(k+1))` for window `k`, which sums to 1 over all of
-//! them. An alarm is one window's capital times its part reaching the threshold: the union, because windows share
+//! empty set, a new wealth and the next part of alpha: `1/(k*(k+1))` for window `k`, which sums to 1 over all of
+//! them. An alarm is one window's wealth times its part reaching the threshold: the union, because windows share
 //! users and no sum of them would be a fair game.
 //!
 //! With [`Assignment::PerRequest`] there are no keys, and one window lasts for ever.
@@ -54,7 +54,7 @@ impl LatencyWindows {
             Assignment::PerRequest => settings.horizon,
             Assignment::PerKey => WINDOW,
         };
-        self.test.capital.restart_by(now.saturating_sub(self.opened), horizon);
+        self.test.wealth.restart_by(now.saturating_sub(self.opened), horizon);
     }
 
     /// Folds in one epoch of a tick.
@@ -79,7 +79,7 @@ impl LatencyWindows {
             Assignment::PerRequest => 1.0,
             Assignment::PerKey => 1.0 / (number * (number + 1.0)),
         };
-        (self.test.capital.ln_value() + part.ln()).max(self.ln_best_closed)
+        (self.test.wealth.ln_value() + part.ln()).max(self.ln_best_closed)
     }
 }
 
@@ -91,7 +91,7 @@ mod tests {
     fn a_window_closes_in_time_or_when_full_and_keeps_what_it_knew() {
         let mut windows = LatencyWindows::open(Duration::ZERO);
         assert!((windows.ln_value(Assignment::PerKey) - 0.5_f64.ln()).abs() < 1e-12);
-        windows.test.capital.multiply(|_| 5.0);
+        windows.test.wealth.multiply(|_| 5.0);
         let known = windows.ln_value(Assignment::PerKey);
         windows.turn(WINDOW - Duration::from_millis(250), Assignment::PerKey);
         assert_eq!(windows.number, 1);

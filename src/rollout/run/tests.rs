@@ -4,9 +4,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::command::{Command, Unfit};
-use super::super::event::{Cause, Ending, Happened, Pause};
-use super::super::judge::verdict::{Ground, Hold};
-use super::super::judge::{Counts, EpochCounts, Evidence, JudgeSettings, Share, Sides};
+use super::super::event::{Ending, Happened, Pause, StageCause};
+use super::super::judge::verdict::{Hold, RollbackCause};
+use super::super::judge::{Counts, EpochCounts, Evidence, JudgeSettings, PerVersion, Share};
 use super::super::plan::{Back, BlueGreen, Canary, Expired, Gate, Plan, Rolling, Step, Strategy};
 use super::super::stage::{Answer, Batch, Task};
 use super::*;
@@ -59,7 +59,7 @@ impl Run {
             Counts { requests: requests as u64, failures, counted_failures: failures }
         };
         let to_candidate = (0..self.requests).filter(|_| self.assign.random_bool(share.value())).count();
-        let outcomes = Sides {
+        let outcomes = PerVersion {
             candidate: side(self.candidate_fails, to_candidate),
             baseline: side(self.baseline_fails, self.requests - to_candidate),
         };
@@ -112,7 +112,7 @@ fn a_healthy_canary_goes_up_its_steps() {
     assert_eq!(run.weights(), [1.0, 10.0, 50.0, 100.0]);
     assert_eq!(run.rollout.phase(), Phase::Finished { at: run.now, ending: Ending::Completed });
     assert!(run.now >= began + 4 * MINUTE, "every step bakes");
-    let advanced = |made: &&Move| matches!(made.happened, Happened::Advanced { cause: Cause::Verdict, .. });
+    let advanced = |made: &&Move| matches!(made.happened, Happened::Advanced { cause: StageCause::Verdict, .. });
     assert_eq!(run.moves.iter().filter(advanced).count(), 3);
 }
 
@@ -122,7 +122,7 @@ fn a_worse_version_is_turned_back_at_once() {
     run.candidate_fails = 200;
     let began = run.now;
     let made = run.next();
-    let ending = Ending::RolledBack(Ground::Errors);
+    let ending = Ending::RolledBack(RollbackCause::Errors);
     assert_eq!((made.weight, made.happened), (Some(Weight::ZERO), Happened::Finished(ending)));
     assert!(run.now - began < Duration::from_secs(3), "{:?}", run.now - began);
     assert!(run.tick().is_none());
@@ -138,7 +138,7 @@ fn the_way_back_can_be_gradual() {
     }
     run.candidate_fails = 300;
     let turned = run.next();
-    assert_eq!(turned.happened, Happened::TurnedBack(Ending::RolledBack(Ground::Errors)));
+    assert_eq!(turned.happened, Happened::TurnedBack(Ending::RolledBack(RollbackCause::Errors)));
     let at = run.now;
     while !run.rollout.is_finished() {
         run.next();
@@ -178,8 +178,8 @@ fn an_ill_baseline_is_nobodys_fault_and_no_time_to_promote() {
     for _ in 0..4 * 300 {
         assert_eq!(run.tick(), None);
     }
-    let (_, ruling) = run.rollout.worst(run.rollout.bake(run.now));
-    assert!(matches!(ruling, Ruling::Hold { why: Hold::BaselineIll, .. }), "{ruling:?}");
+    let (_, decision) = run.rollout.worst(run.rollout.bake(run.now));
+    assert!(matches!(decision, JudgeDecision::Hold { why: Hold::BaselineUnhealthy, .. }), "{decision:?}");
 }
 
 #[test]
@@ -196,7 +196,7 @@ fn a_gate_waits_for_an_operator_and_the_judge_goes_on() {
     let mut run = Run::new(plan.clone());
     run.next();
     run.candidate_fails = 300;
-    assert_eq!(run.next().happened, Happened::Finished(Ending::RolledBack(Ground::Errors)));
+    assert_eq!(run.next().happened, Happened::Finished(Ending::RolledBack(RollbackCause::Errors)));
 
     // Nobody comes.
     let mut run = Run::new(plan);
@@ -338,13 +338,13 @@ fn the_worst_of_a_group_counts() {
     let (mut rollout, _) = Rollout::start(canary(&[(50.0, None), (100.0, None)], Back::AtOnce), 3, now);
     let counts = |failures| {
         let one = |failures| Counts { requests: 1_000, failures, counted_failures: failures };
-        let outcomes = Sides { candidate: one(failures), baseline: one(1) };
+        let outcomes = PerVersion { candidate: one(failures), baseline: one(1) };
         [EpochCounts { outcomes, ..EpochCounts::none(Share::at(weight(50.0))) }]
     };
     let (good, bad) = (counts(1), counts(300));
     let of = |epochs| Evidence { epochs, ..Evidence::default() };
     let made = rollout.tick(now + TICK, &[of(&good), of(&bad), of(&good)]).unwrap();
-    assert_eq!(made.happened, Happened::Finished(Ending::RolledBack(Ground::Errors)));
+    assert_eq!(made.happened, Happened::Finished(Ending::RolledBack(RollbackCause::Errors)));
     assert_eq!(rollout.worst(Bake::Running).0, 1, "and is named");
 }
 
@@ -357,7 +357,7 @@ fn a_restart_begins_the_stage_again_and_completes_a_way_back() {
     let made = run.rollout.resumed(run.now).unwrap();
     assert_eq!(
         (made.weight, made.happened),
-        (Some(weight(10.0)), Happened::Advanced { stage: 0, cause: Cause::Restart })
+        (Some(weight(10.0)), Happened::Advanced { stage: 0, cause: StageCause::Restart })
     );
     let (resumed, made) = (run.now, run.next());
     assert_eq!((made.weight, run.now - resumed), (Some(Weight::FULL), MINUTE));
@@ -430,8 +430,8 @@ proptest! {
                 let Some(new) = made.weight else { continue };
                 let allowed = matches!(
                     made.happened,
-                    Happened::Advanced { cause: Cause::Verdict | Cause::Task(_) | Cause::Promoted | Cause::Resumed, .. }
-                ) || matches!(made.happened, Happened::Advanced { cause: Cause::Restart, .. } if new == weight);
+                    Happened::Advanced { cause: StageCause::Verdict | StageCause::Task(_) | StageCause::Promoted | StageCause::Resumed, .. }
+                ) || matches!(made.happened, Happened::Advanced { cause: StageCause::Restart, .. } if new == weight);
                 prop_assert!(new <= weight || allowed, "from {weight} to {new} by {made:?}");
                 weight = new;
             }

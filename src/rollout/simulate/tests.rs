@@ -2,7 +2,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use super::super::judge::settings::Margin;
-use super::super::judge::verdict::Ground;
+use super::super::judge::verdict::RollbackCause;
 use super::super::judge::{Assignment, JudgeSettings};
 use super::super::plan::{Back, Canary, Expired, Step, Strategy};
 use super::traffic::upper_tail;
@@ -50,7 +50,7 @@ fn releases_that_fail_are_caught_by_as_many_requests_as_the_theory_says() {
     for (percent, want) in [(1.0, 233.0), (10.0, 291.0), (50.0, 738.0)] {
         let plan = plan(&[percent, 100.0], 60 * MINUTE, judge);
         let runs = runs(&plan, &world(0.02, 1.0), 300);
-        assert!(runs.iter().all(|run| run.outcome == Outcome::Ended(Ending::RolledBack(Ground::Errors))));
+        assert!(runs.iter().all(|run| run.outcome == Outcome::Ended(Ending::RolledBack(RollbackCause::Errors))));
         let found = mean(&runs, |run| run.candidate_requests as f64);
         let tick = 2.5 * percent;
         assert!((0.95 * want..1.12 * want + tick).contains(&found), "{found} at {percent} %, want about {want}");
@@ -61,7 +61,7 @@ fn releases_that_fail_are_caught_by_as_many_requests_as_the_theory_says() {
 fn slow_releases_and_leaks_are_caught() {
     let plan = plan(&[10.0, 50.0, 100.0], 20 * MINUTE, JudgeSettings::default());
     for run in runs(&plan, &world(0.001, 2.0), 50) {
-        assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(Ground::Latency)));
+        assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(RollbackCause::Latency)));
         assert!(run.took < MINUTE, "{run:?}");
     }
     let behaviour = Behaviour { failing: 0.05, slower: 1.0 };
@@ -70,7 +70,7 @@ fn slow_releases_and_leaks_are_caught() {
     assert_eq!((world.worse_since(), world.is_healthy()), (10 * MINUTE, false));
     assert!((world.candidate_at(Duration::from_secs(750)).failing - 0.0255).abs() < 1e-9, "half way");
     for run in runs(&plan, &world, 50) {
-        assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(Ground::Errors)));
+        assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(RollbackCause::Errors)));
         assert!(run.took > 10 * MINUTE && run.took < 15 * MINUTE, "{run:?}");
         assert!(run.failed_with_shield <= run.failed / 4, "{run:?}");
     }
@@ -93,7 +93,7 @@ fn users_who_come_back_are_one_draw() {
     let judge = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
     let bad = World { candidate: Behaviour { failing: 0.3, slower: 1.0 }, ..world };
     for run in runs(&plan(&[10.0, 100.0], 5 * MINUTE, judge), &bad, 10) {
-        assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(Ground::Errors)));
+        assert_eq!(run.outcome, Outcome::Ended(Ending::RolledBack(RollbackCause::Errors)));
     }
 }
 

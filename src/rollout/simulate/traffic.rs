@@ -8,7 +8,7 @@ use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 
 use super::super::judge::latency::{LatencyCounts, QUANTILES};
 use super::super::judge::settings::Multiple;
-use super::super::judge::{Counts, EpochCounts, Judge, Share, Side, Sides};
+use super::super::judge::{Counts, EpochCounts, Judge, PerVersion, Share, Side};
 use super::super::run::Rollout;
 use super::TICK;
 use super::world::{Behaviour, Users, World};
@@ -58,16 +58,16 @@ impl<'w> Traffic<'w> {
 /// What becomes of a request at a moment.
 #[derive(Debug)]
 struct Odds {
-    failing: Sides<f64>,
+    failing: PerVersion<f64>,
     /// How far logarithms of latencies are above the thresholds' own distribution, in standard deviations. `None` where
     /// latency is not judged.
-    shift: Option<Sides<f64>>,
+    shift: Option<PerVersion<f64>>,
 }
 
 impl Odds {
     fn new(world: &World, candidate: Behaviour, tolerated: Option<Multiple>) -> Self {
-        let failing = Sides { candidate: candidate.failing, baseline: world.baseline_failing };
-        let shift = tolerated.map(|tolerated| Sides {
+        let failing = PerVersion { candidate: candidate.failing, baseline: world.baseline_failing };
+        let shift = tolerated.map(|tolerated| PerVersion {
             candidate: (candidate.slower / tolerated.value()).ln() / world.spread,
             baseline: 0.0,
         });

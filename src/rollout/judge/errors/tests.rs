@@ -1,6 +1,6 @@
 use proptest::prelude::*;
 
-use super::super::evidence::Sides;
+use super::super::evidence::PerVersion;
 use super::super::fixture::{Chance, Failures, failure, margin, mean, p90, share, within};
 use super::super::keys::CountedKeys;
 use super::*;
@@ -8,8 +8,8 @@ use super::*;
 const SEED: u64 = 20_260_417;
 
 /// What the bad and the good version of the simulations fail.
-const BAD: Sides<f64> = Sides { candidate: 0.02, baseline: 0.001 };
-const GOOD: Sides<f64> = Sides { candidate: 0.001, baseline: 0.001 };
+const BAD: PerVersion<f64> = PerVersion { candidate: 0.02, baseline: 0.001 };
+const GOOD: PerVersion<f64> = PerVersion { candidate: 0.001, baseline: 0.001 };
 
 fn counts(candidate_failures: u64, baseline_failures: u64, baseline_successes: u64) -> ErrorCounts {
     ErrorCounts { candidate_failures, baseline_failures, baseline_successes }
@@ -18,7 +18,7 @@ fn counts(candidate_failures: u64, baseline_failures: u64, baseline_successes: u
 fn ln_e(w: f64, margin: Margin, counts: ErrorCounts) -> f64 {
     let mut test = ErrorTest::unconditional();
     test.fold(&ErrorBets::new(share(w), margin), counts);
-    test.capital.ln_value()
+    test.wealth.ln_value()
 }
 
 #[track_caller]
@@ -54,9 +54,9 @@ fn the_vectors_with_restarts_come_out() {
     for (candidate, baseline, want) in
         [(0, 2, -0.127_268_311_765), (1, 1, 1.199_762_965_451), (0, 0, 1.199_762_965_451), (1, 0, 4.106_048_499_333)]
     {
-        test.capital.restart(0.005);
+        test.wealth.restart(0.005);
         test.fold(&bets, counts(candidate, baseline, 0));
-        near(test.capital.ln_value(), want);
+        near(test.wealth.ln_value(), want);
     }
 }
 
@@ -67,24 +67,24 @@ fn where_everything_goes_to_one_side_nothing_is_bet() {
     }
 }
 
-/// Under the hypothesis the expected capital is exactly the stake, over all orders in which ten failures can fall.
+/// Under the hypothesis the expected wealth is exactly the stake, over all orders in which ten failures can fall.
 #[test]
 fn over_all_ways_that_ten_failures_can_fall_the_game_is_fair() {
     for w in [0.01, 0.1, 0.5, 0.9] {
         let bets = ErrorBets::new(share(w), Margin::NONE);
         for restart in [0.0, 0.03] {
-            let capitals = (0..1024_u32).map(|labels: u32| {
+            let wealths = (0..1024_u32).map(|labels: u32| {
                 let mut test = if restart > 0.0 { ErrorTest::with_restarts() } else { ErrorTest::unconditional() };
                 for event in 0..10 {
-                    test.capital.restart(restart);
+                    test.wealth.restart(restart);
                     test.fold(&bets, failure(labels >> event & 1 == 1));
                 }
                 let candidates = labels.count_ones();
                 w.powf(f64::from(candidates))
                     * (1.0 - w).powf(f64::from(10 - candidates))
-                    * test.capital.ln_value().exp()
+                    * test.wealth.ln_value().exp()
             });
-            let expected: f64 = capitals.sum();
+            let expected: f64 = wealths.sum();
             assert!((expected - 1.0).abs() < 1e-12, "w {w}, restart {restart}: found {expected}, want 1");
         }
     }
@@ -124,8 +124,8 @@ proptest! {
         }
         once.fold(&bets, counts(sum.0, sum.1, sum.2));
         let close = |a: f64, b: f64| (a - b).abs() <= 1e-9 * (1.0 + a.abs());
-        prop_assert!(close(forth.capital.ln_value(), back.capital.ln_value()));
-        prop_assert!(close(forth.capital.ln_value(), once.capital.ln_value()));
+        prop_assert!(close(forth.wealth.ln_value(), back.wealth.ln_value()));
+        prop_assert!(close(forth.wealth.ln_value(), once.wealth.ln_value()));
     }
 }
 
@@ -136,7 +136,7 @@ fn false_alarm(w: f64, failures: usize) -> f64 {
     let alarm = |candidate: usize, all: usize| {
         let mut test = ErrorTest::unconditional();
         test.fold(&bets, counts(candidate as u64, (all - candidate) as u64, 0));
-        candidate >= 3 && test.capital.ln_value() >= 1000_f64.ln()
+        candidate >= 3 && test.wealth.ln_value() >= 1000_f64.ln()
     };
     let (mut paths, mut low, mut alarmed) = (vec![1.0], 0, 0.0);
     let mut boundary = 3;
@@ -191,7 +191,7 @@ fn late(test: &ErrorTest, restart: f64, chance: &mut Chance) -> f64 {
             let mut test = test.clone();
             for _ in 0..900 {
                 let (_, of_candidate) = healthy.next(chance);
-                test.capital.restart(restart);
+                test.wealth.restart(restart);
                 test.fold(&bets, failure(of_candidate));
             }
             bad.requests_to_alarm(chance, &mut test, restart)
@@ -227,11 +227,11 @@ fn the_reserve_costs_a_tenth_when_the_candidate_is_bad_from_the_start() {
 fn a_version_that_fails_every_request_is_caught_after_three_or_four() {
     let mut chance = Chance::new(SEED);
     for w in [0.01, 0.1] {
-        let release = Failures { share: w, failing: Sides { candidate: 1.0, baseline: 0.001 } };
+        let release = Failures { share: w, failing: PerVersion { candidate: 1.0, baseline: 0.001 } };
         let bets = ErrorBets::new(share(w), Margin::NONE);
         for _ in 0..2_000 {
             let (mut test, mut failures) = (ErrorTest::unconditional(), 0);
-            while test.capital.ln_value() < 1000_f64.ln() || failures < 3 {
+            while test.wealth.ln_value() < 1000_f64.ln() || failures < 3 {
                 let (_, of_candidate) = release.next(&mut chance);
                 failures += u32::from(of_candidate);
                 test.fold(&bets, failure(of_candidate));
@@ -247,19 +247,19 @@ fn a_version_that_fails_every_request_is_caught_after_three_or_four() {
 #[test]
 fn when_both_versions_fail_nothing_is_proved() {
     let mut chance = Chance::new(SEED);
-    let outage = Failures { share: 0.1, failing: Sides { candidate: 0.8, baseline: 0.8 } };
+    let outage = Failures { share: 0.1, failing: PerVersion { candidate: 0.8, baseline: 0.8 } };
     let bets = ErrorBets::new(share(0.1), Margin::NONE);
     let mut alarms = 0;
     for _ in 0..200 {
         let (mut test, mut highest) = (ErrorTest::with_restarts(), 0_f64);
         for _ in 0..2_000 {
             let (_, of_candidate) = outage.next(&mut chance);
-            test.capital.restart(0.000_5);
+            test.wealth.restart(0.000_5);
             test.fold(&bets, failure(of_candidate));
-            highest = highest.max(test.capital.ln_value());
+            highest = highest.max(test.wealth.ln_value());
         }
         alarms += u32::from(highest >= 1000_f64.ln());
-        assert!(test.capital.ln_value() < 100_f64.ln(), "seed {SEED}");
+        assert!(test.wealth.ln_value() < 100_f64.ln(), "seed {SEED}");
     }
     assert_eq!(alarms, 0, "seed {SEED}");
 }
@@ -284,7 +284,7 @@ fn unlucky_users_who_come_back_are_no_proof_when_they_count_once() {
                         failures += u64::from(of_candidate[*user]);
                         test.fold(&bets, failure(of_candidate[*user]));
                     }
-                    failures >= 3 && test.capital.ln_value() >= 1000_f64.ln()
+                    failures >= 3 && test.wealth.ln_value() >= 1000_f64.ln()
                 });
             *alarms += u32::from(alarmed);
         }
@@ -313,7 +313,7 @@ fn at_the_edge_of_the_margin_users_who_come_back_are_no_proof() {
                     let of_baseline = counts(0, first, *activity - failures);
                     test.fold(&bets, if *of_candidate { counts(first, 0, 0) } else { of_baseline });
                 }
-                test.capital.ln_value() >= (1.0 / alpha).ln()
+                test.wealth.ln_value() >= (1.0 / alpha).ln()
             });
             alarms += u32::from(alarmed);
         }

@@ -21,7 +21,7 @@ fn thresholds() -> [f64; 3] {
 fn requests_to_alarm(chance: &mut Chance, w: f64, candidate: &impl Fn(&mut Chance, f64) -> f64) -> f64 {
     let (bets, mut test, thresholds) = (LatencyBets::new(share(w)), LatencyTest::unconditional(), thresholds());
     let mut requests = 0;
-    while test.capital.ln_value() < 1000_f64.ln() {
+    while test.wealth.ln_value() < 1000_f64.ln() {
         requests += 1;
         let mut baseline = LatencyCounts::default();
         let all = chance.misses(w);

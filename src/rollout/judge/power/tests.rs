@@ -7,7 +7,7 @@ use super::*;
 
 const SEED: u64 = 20_260_417;
 
-fn planned(w: f64, failing: Sides<f64>) -> Option<Detection> {
+fn planned(w: f64, failing: PerVersion<f64>) -> Option<Detection> {
     Detection::by_errors(&ErrorBets::new(share(w), Margin::NONE), share(w), failing, 1000_f64.ln())
 }
 
@@ -25,7 +25,7 @@ fn the_plan_agrees_with_simulation() {
         (0.5, 0.03, 0.01),
         (0.1, 0.02, 0.000_1),
     ] {
-        let failing = Sides { candidate, baseline };
+        let failing = PerVersion { candidate, baseline };
         let release = Failures { share: w, failing };
         let mut found: Vec<_> =
             (0..3_000).map(|_| release.requests_to_alarm(&mut chance, &mut ErrorTest::unconditional(), 0.0)).collect();
@@ -38,17 +38,17 @@ fn the_plan_agrees_with_simulation() {
 
 #[test]
 fn the_ninetieth_percentile_at_one_per_cent_is_437() {
-    let plan = planned(0.01, Sides { candidate: 0.02, baseline: 0.001 }).unwrap();
+    let plan = planned(0.01, PerVersion { candidate: 0.02, baseline: 0.001 }).unwrap();
     within(0.02, 437.0, plan.p90, "p90");
     within(0.15, 233.0, plan.mean, "mean");
 }
 
 #[test]
 fn what_is_tolerated_is_never_caught() {
-    assert_eq!(planned(0.1, Sides { candidate: 0.02, baseline: 0.02 }), None);
-    assert_eq!(planned(0.1, Sides { candidate: 0.21, baseline: 0.2 }), None);
-    assert_eq!(planned(1.0, Sides { candidate: 0.9, baseline: 0.0 }), None);
-    let every_request = planned(0.01, Sides { candidate: 1.0, baseline: 0.0 }).unwrap();
+    assert_eq!(planned(0.1, PerVersion { candidate: 0.02, baseline: 0.02 }), None);
+    assert_eq!(planned(0.1, PerVersion { candidate: 0.21, baseline: 0.2 }), None);
+    assert_eq!(planned(1.0, PerVersion { candidate: 0.9, baseline: 0.0 }), None);
+    let every_request = planned(0.01, PerVersion { candidate: 1.0, baseline: 0.0 }).unwrap();
     assert_eq!(every_request.mean, 3.0);
 }
 
@@ -58,7 +58,7 @@ fn a_ceiling_is_planned_as_well() {
     let mut found: Vec<_> = (0..3_000)
         .map(|_| {
             let (mut test, mut requests) = (super::super::ceiling::CeilingTest::unconditional(), 0);
-            while test.capital.ln_value() < 1000_f64.ln() {
+            while test.wealth.ln_value() < 1000_f64.ln() {
                 let good = chance.misses(failing);
                 test.fold(&bets, 1, good);
                 requests += good + 1;

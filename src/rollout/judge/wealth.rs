@@ -6,7 +6,7 @@
 //! of the stake stays in reserve and is spent bit by bit on starting anew. What is spent depends on time alone, never
 //! on what the tick that it is spent on brings, which keeps the game fair.
 //!
-//! Everything is kept in logarithms: a hundred failures in a row multiply a capital by more than a float can hold.
+//! Everything is kept in logarithms: a hundred failures in a row multiply a wealth by more than a float can hold.
 
 use std::time::Duration;
 
@@ -21,14 +21,14 @@ const RESERVE_WITHIN_HORIZON: f64 = 0.8;
 
 /// What a test has won or lost with a stake of 1, over `N` alternatives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Capital<const N: usize> {
-    /// Logarithm of the capital on each alternative.
+pub struct Wealth<const N: usize> {
+    /// Logarithm of the wealth on each alternative.
     pub ln_parts: [f64; N],
     /// What was not staked yet.
     pub reserve: f64,
 }
 
-impl<const N: usize> Capital<N> {
+impl<const N: usize> Wealth<N> {
     /// Everything staked at once.
     #[must_use]
     pub fn staked() -> Self {
@@ -59,14 +59,14 @@ impl<const N: usize> Capital<N> {
         self.restart(self.reserve - reserve_after(elapsed, horizon));
     }
 
-    /// Multiplies the capital on each alternative; `ln_factor` is told its number.
+    /// Multiplies the wealth on each alternative; `ln_factor` is told its number.
     pub fn multiply(&mut self, ln_factor: impl Fn(usize) -> f64) {
         for (alternative, ln) in self.ln_parts.iter_mut().enumerate() {
             *ln += ln_factor(alternative);
         }
     }
 
-    /// Logarithm of the whole capital, the reserve included: the test's ln E.
+    /// Logarithm of the whole wealth, the reserve included: the test's ln E.
     #[must_use]
     pub fn ln_value(&self) -> f64 {
         ln_sum(self.ln_parts.iter().copied().chain([self.reserve.ln()]))
@@ -102,14 +102,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_is_won_or_lost_by_moving_capital() {
-        let mut capital = Capital::<8>::with_reserve(RESERVE);
-        assert!(capital.ln_value().abs() < 1e-15);
+    fn nothing_is_won_or_lost_by_moving_wealth() {
+        let mut wealth = Wealth::<8>::with_reserve(RESERVE);
+        assert!(wealth.ln_value().abs() < 1e-15);
         for _ in 0..300 {
-            capital.restart(0.002);
+            wealth.restart(0.002);
         }
-        assert!(capital.ln_value().abs() < 1e-13);
-        assert_eq!(capital.reserve, 0.0);
+        assert!(wealth.ln_value().abs() < 1e-13);
+        assert_eq!(wealth.reserve, 0.0);
     }
 
     #[test]

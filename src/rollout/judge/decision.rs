@@ -5,16 +5,16 @@
 //! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
 //!   version only a larger share shows), E < 10, and the baseline is healthy. Enough is counted in requests also where
 //!   users count once: who sends more has more chances to be hit.
-//! - **Hold** otherwise. The reasons are asked in the order of what somebody should know first: a suspicion, an ill
+//! - **Hold** otherwise. The reasons are asked in the order of what somebody should know first: a suspicion, an unhealthy
 //!   baseline, then what time will mend.
 
-use super::capital::ln_sum;
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::ratio::RatioInterval;
-use super::sentence;
 use super::settings::{Assignment, Probability};
+use super::summary;
 use super::tick::Judge;
-use super::verdict::{Bake, Findings, Ground, Hold, Names, Ruling, Standing, Verdict};
+use super::verdict::{Bake, Findings, Hold, JudgeDecision, Names, RollbackCause, Standing, Verdict};
+use super::wealth::ln_sum;
 
 /// From this E on there is a hint against the candidate: by chance in one of ten healthy rollouts at most.
 const SUSPICION: f64 = 10.0;
@@ -29,30 +29,30 @@ const UNSEEN: (f64, f64) = (0.5, 500.0);
 impl Judge {
     /// What should become of the candidate now. Allocates nothing.
     #[must_use]
-    pub fn ruling(&self, bake: Bake) -> Ruling {
+    pub fn decision(&self, bake: Bake) -> JudgeDecision {
         let standing = self.standing();
-        if let Some(ground) = self.proof(&standing) {
-            return Ruling::RollBack(ground);
+        if let Some(cause) = self.proof(&standing) {
+            return JudgeDecision::RollBack(cause);
         }
         match self.objection(&standing, bake) {
-            Some(why) => Ruling::Hold { why, expired: self.hold_expired(bake) },
-            None => Ruling::Advance,
+            Some(why) => JudgeDecision::Hold { why, expired: self.hold_expired(bake) },
+            None => JudgeDecision::Advance,
         }
     }
 
     /// The same with its evidence, for the record.
     #[must_use]
     pub fn verdict(&self, bake: Bake, names: &Names) -> Verdict {
-        let (ruling, findings) = (self.ruling(bake), self.findings());
-        let sentence = sentence::of(ruling, &findings, &self.settings, names);
-        Verdict { ruling, findings, sentence }
+        let (decision, findings) = (self.decision(bake), self.findings());
+        let summary = summary::of(decision, &findings, &self.settings, names);
+        Verdict { decision, findings, summary }
     }
 
     /// ln E of each test at this moment.
     #[must_use]
     pub fn standing(&self) -> Standing {
         let (state, assignment) = (&self.state, self.settings.assignment);
-        let errors = state.errors.capital.ln_value();
+        let errors = state.errors.wealth.ln_value();
         let latency = state.latency.as_ref().map(|windows| windows.ln_value(assignment));
         let tests = [Some(errors), latency].into_iter().flatten();
         let together = match assignment {
@@ -63,8 +63,8 @@ impl Judge {
             errors,
             latency,
             comparison: together - f64::from(self.settings.comparisons()).ln(),
-            failure_ceiling: state.failure_ceiling.as_ref().map(|test| test.capital.ln_value()),
-            slow_ceiling: state.slow_ceiling.as_ref().map(|test| test.capital.ln_value()),
+            failure_ceiling: state.failure_ceiling.as_ref().map(|test| test.wealth.ln_value()),
+            slow_ceiling: state.slow_ceiling.as_ref().map(|test| test.wealth.ln_value()),
         }
     }
 
@@ -94,33 +94,33 @@ impl Judge {
         Probability::new(RATIO_ALPHA).and_then(|alpha| self.state.ratio.interval(alpha))
     }
 
-    fn proof(&self, standing: &Standing) -> Option<Ground> {
+    fn proof(&self, standing: &Standing) -> Option<RollbackCause> {
         let proved = |ln: Option<f64>| ln.is_some_and(|ln| ln >= self.settings.ln_alarm());
         let (candidate, timed) = (&self.state.outcomes.candidate, &self.state.latencies.candidate);
         let leads = self.state.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
-        let (ground, events) = match leads {
-            Some(windows) => (Ground::Latency, timed.above(windows.test.leading_quantile())),
-            None => (Ground::Errors, candidate.counted_failures),
+        let (cause, events) = match leads {
+            Some(windows) => (RollbackCause::Latency, timed.above(windows.test.leading_quantile())),
+            None => (RollbackCause::Errors, candidate.counted_failures),
         };
         // Where latency leads with too few events, failures may be proof by themselves: a version that refuses everything
         // is fast.
         let alone = standing.errors - f64::from(self.settings.comparisons()).ln();
         if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN {
-            Some(ground)
+            Some(cause)
         } else if proved(Some(alone)) && candidate.counted_failures >= CANDIDATE_EVENTS_MIN {
-            Some(Ground::Errors)
+            Some(RollbackCause::Errors)
         } else if proved(standing.failure_ceiling) {
-            Some(Ground::FailureCeiling)
+            Some(RollbackCause::FailureCeiling)
         } else {
-            proved(standing.slow_ceiling).then_some(Ground::SlowCeiling)
+            proved(standing.slow_ceiling).then_some(RollbackCause::SlowCeiling)
         }
     }
 
     fn objection(&self, standing: &Standing, bake: Bake) -> Option<Hold> {
         if standing.highest() >= SUSPICION.ln() {
             Some(Hold::Suspicion)
-        } else if self.state.health.is_ill(self.settings.baseline_ill) {
-            Some(Hold::BaselineIll)
+        } else if self.state.health.is_unhealthy(self.settings.baseline_unhealthy) {
+            Some(Hold::BaselineUnhealthy)
         } else if self.state.failed_keys.is_full() {
             Some(Hold::KeysFull)
         } else {

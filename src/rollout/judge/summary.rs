@@ -1,4 +1,4 @@
-//! A ruling in one sentence with its numbers, as it is shown, logged and kept.
+//! A decision in one sentence with its numbers, as it is shown, logged and kept.
 //!
 //! Whoever is woken by it should not have to open anything else: what was done to which version, on how many requests
 //! of both, and how sure that is. The odds are the promise (1/alpha), not the E of the moment, which is a matter of
@@ -10,38 +10,43 @@ use super::evidence::Counts;
 use super::health::RECENT;
 use super::latency::QUANTILES;
 use super::settings::JudgeSettings;
-use super::verdict::{Findings, Ground, Hold, Names, Ruling};
+use super::verdict::{Findings, Hold, JudgeDecision, Names, RollbackCause};
 
-/// The sentence.
-pub(crate) fn of(ruling: Ruling, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+/// The summary.
+pub(crate) fn of(decision: JudgeDecision, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
     let Names { service, candidate, .. } = names;
-    match ruling {
-        Ruling::RollBack(ground) => {
+    match decision {
+        JudgeDecision::RollBack(cause) => {
             let odds = thousands(findings.ln_alarm.exp().round());
-            let why = ground_text((ground, Said::Proved), findings, settings, names);
+            let why = cause_text((cause, Said::Proved), findings, settings, names);
             format!("rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}")
         }
-        Ruling::Advance => {
+        JudgeDecision::Advance => {
             format!("advanced {service} {candidate}: {}, E {}", errors_text(findings, names), e_text(findings))
         }
-        Ruling::Hold { why, expired } => {
+        JudgeDecision::Hold { why, expired } => {
             let last = if expired { ", held as long as allowed" } else { "" };
             format!("holding {service} {candidate}: {}{last}", hold_text(why, findings, settings, names))
         }
     }
 }
 
-fn ground_text((ground, said): (Ground, Said), findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
-    match ground {
-        Ground::Errors => errors_text(findings, names),
-        Ground::Latency => latency_text(findings, settings, names),
-        Ground::FailureCeiling => {
+fn cause_text(
+    (cause, said): (RollbackCause, Said),
+    findings: &Findings,
+    settings: &JudgeSettings,
+    names: &Names,
+) -> String {
+    match cause {
+        RollbackCause::Errors => errors_text(findings, names),
+        RollbackCause::Latency => latency_text(findings, settings, names),
+        RollbackCause::FailureCeiling => {
             let allowed = settings.ceilings.failures.map_or(0.0, |ceiling| ceiling.value());
             let counts = &findings.outcomes.candidate;
             let failed = failed_text(counts, "requests failed");
             format!("{failed}, {}", beyond(said, ratio(counts.failures, counts.requests), allowed))
         }
-        Ground::SlowCeiling => {
+        RollbackCause::SlowCeiling => {
             let (limit, allowed) = settings
                 .ceilings
                 .slow
@@ -87,10 +92,10 @@ fn hold_text(why: Hold, findings: &Findings, settings: &JudgeSettings, names: &N
     match why {
         Hold::Suspicion => {
             // Of the test that speaks: a ceiling does not compare with the other version.
-            let leading = ground_text((findings.standing.leading(), Said::Hinted), findings, settings, names);
+            let leading = cause_text((findings.standing.leading(), Said::Hinted), findings, settings, names);
             format!("10 <= E ({}): {leading}", e_text(findings))
         }
-        Hold::BaselineIll => {
+        Hold::BaselineUnhealthy => {
             let (requests, failures) = findings.baseline_recent;
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
             format!("baseline ill: {failed} in the last {}", time(RECENT))
@@ -119,7 +124,7 @@ fn quantile_name(quantile: usize) -> String {
     if quantile == 0 { "median".to_owned() } else { format!("{}th percentile", QUANTILES[quantile] * 100.0) }
 }
 
-/// How sure a sentence is of what it says.
+/// How sure a summary is of what it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Said {
     /// It is proved.
@@ -163,9 +168,9 @@ fn percent(ratio: f64) -> String {
 fn e_text(findings: &Findings) -> String {
     let number = number_text(findings.standing.highest());
     match findings.standing.leading() {
-        Ground::Errors | Ground::Latency => number,
-        Ground::FailureCeiling => format!("{number} for errors_max"),
-        Ground::SlowCeiling => format!("{number} for slow_max"),
+        RollbackCause::Errors | RollbackCause::Latency => number,
+        RollbackCause::FailureCeiling => format!("{number} for errors_max"),
+        RollbackCause::SlowCeiling => format!("{number} for slow_max"),
     }
 }
 
