@@ -19,7 +19,7 @@
 //! - **Table**: one immutable, compiled generation of all routing ([`table::Table`]).
 //! - **Decision**: service, version, cause and slot of one request ([`table::Decision`]), made by [`table::decide()`],
 //!   which `explain` asks too.
-//! - **Refusal**: why the proxy answered by itself, as a stable word ([`stats::Refused`]). **Failure**: how an attempt
+//! - **Refusal**: why the proxy answered by itself, as a stable word ([`stats::RejectReason`]). **Failure**: how an attempt
 //!   failed by the upstream's fault ([`stats::UpstreamFailure`]).
 //! - **Revision**: a numbered, durable change of the traffic of some services.
 //! - **Evidence**: what became of the requests of two versions since the tick before ([`rollout::judge::Evidence`]).

@@ -88,7 +88,7 @@ pub mod proxy {
     }
     pub mod request {
         pub mod admit {
-            pub use crate::proxy::request::admit::{AdmitSettings, BodyFraming, Seen, admit};
+            pub use crate::proxy::request::admit::{AdmitSettings, BodyFraming, WireFacts, admit};
             pub mod client {
                 pub use crate::proxy::request::admit::client::behind;
             }
@@ -112,7 +112,7 @@ pub mod rollout {
     }
 }
 pub mod stats {
-    pub use crate::stats::names::{CodeClass, Refused, UpstreamFailure};
+    pub use crate::stats::names::{CodeClass, RejectReason, UpstreamFailure};
     pub use crate::stats::registry::Registry;
 }
 pub mod supervise {

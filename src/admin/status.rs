@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use crate::control::watch::ConfigFacts;
 use crate::metrics::Logs;
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 use crate::supervise::{self, PartState};
 
 use super::Admin;
@@ -132,7 +132,7 @@ pub(crate) async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status
     let table = admin.table();
     let sources = admin.exporter.sources();
     let totals = sources.registry.worker_totals();
-    let refusals = Refused::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0);
+    let refusals = RejectReason::ALL.iter().zip(totals.refusals).filter(|(_, count)| *count > 0);
     let at = moment(&admin);
     let tokens = admin.access.tokens();
     let (problems, warnings) = (tokens.problems(), tokens.warnings());

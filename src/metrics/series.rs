@@ -9,8 +9,8 @@ use super::Logs;
 use crate::control::effective::{Share, shares};
 use crate::stats::latency::bucket_middle;
 use crate::stats::{
-    AdminStats, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure, VersionTotals, WorkerTotals,
-    names,
+    AdminStats, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
+    WorkerTotals, names,
 };
 use crate::supervise::{PartState, PartView};
 use crate::table::{Endpoint, Name, Service, Table, Version};
@@ -91,7 +91,7 @@ impl Series {
     /// Sets what belongs to no version. Inside the local recorder.
     #[expect(clippy::unused_self, reason = "these few series need no handles kept")]
     pub(crate) fn update_workers(&self, totals: &WorkerTotals) {
-        for (reason, count) in Refused::ALL.iter().zip(totals.refusals) {
+        for (reason, count) in RejectReason::ALL.iter().zip(totals.refusals) {
             counter!(names::REFUSALS, "reason" => reason.word()).absolute(count);
         }
         gauge!(names::CONNECTIONS, "side" => "client").set(float(totals.connections));

@@ -31,10 +31,10 @@ use super::accept::client_stream::{ClientStream, set_options};
 use super::accept::tls::secured;
 use super::accept::waiting::unless_displaced;
 use super::drain;
-use super::request::local_reply::Refusal;
-use super::request::proxy_request::Peer;
+use super::request::local_reply::LocalReply;
+use super::request::proxy_request::ClientConnection;
 use super::worker::Worker;
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -57,7 +57,7 @@ const LINGER_SILENCE_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Serves `stream` until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<ClientConnection>) {
     let _counted = Counted::new(&worker);
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "client connection ended before it began");
@@ -67,19 +67,19 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>)
     let waiting = peer.waits(Instant::now());
     let beginning = drain::unless_late(&worker, begin(&worker, stream, &peer));
     let Some(begun) = Box::pin(unless_displaced(&waiting, beginning)).await else {
-        return worker.stats.refused(Refused::Displaced);
+        return worker.stats.refused(RejectReason::Displaced);
     };
     let Some(Some((stream, protocol))) = begun else { return };
     match protocol {
         Ok(Protocol::Http1) => http1::serve(worker, stream, peer, waiting).await,
         Ok(Protocol::Http2) => Box::pin(http2::serve(worker, stream, peer, waiting)).await,
         Ok(Protocol::Neither) => {
-            worker.stats.refused(Refused::BadHead);
+            worker.stats.refused(RejectReason::BadHead);
             Box::pin(last_word(stream, GOAWAY, peer.listener.idle_timeout)).await;
         }
         Err(Silent::Late) => {
-            worker.stats.refused(Refused::HeadTimeout);
-            let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
+            worker.stats.refused(RejectReason::HeadTimeout);
+            let refusal = LocalReply::new(RejectReason::HeadTimeout, "the request's head did not come in time");
             Box::pin(last_word(stream, &refusal.to_http1_bytes(false), peer.listener.idle_timeout)).await;
         }
         Err(Silent::Gone) => {}
@@ -90,7 +90,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Peer>)
 async fn begin(
     worker: &Rc<Worker>,
     stream: TcpStream,
-    peer: &Peer,
+    peer: &ClientConnection,
 ) -> Option<(ClientStream, Result<Protocol, Silent>)> {
     let stream = secured(worker, stream, peer.listener.tls.as_ref()).await?;
     let protocol = protocol(&stream, peer).await;
@@ -115,7 +115,7 @@ enum Silent {
     Gone,
 }
 
-async fn protocol(stream: &ClientStream, peer: &Peer) -> Result<Protocol, Silent> {
+async fn protocol(stream: &ClientStream, peer: &ClientConnection) -> Result<Protocol, Silent> {
     if stream.agreed_on_http2() {
         return Ok(Protocol::Http2);
     }

@@ -230,13 +230,13 @@ impl Worker {
 
     /// Counts a request in; dropping the guard counts it out.
     #[must_use]
-    pub(crate) fn enter(self: &Rc<Self>) -> Live {
+    pub(crate) fn enter(self: &Rc<Self>) -> LiveRequest {
         self.live.set(self.live.get() + 1);
-        Live { worker: Rc::clone(self), retry: false, replay: false }
+        LiveRequest { worker: Rc::clone(self), retry: false, replay: false }
     }
 
     /// Whether the budget has room for one retry more. If so, `live` takes it until its request ends.
-    pub(crate) fn allow_retry(&self, live: &mut Live) -> bool {
+    pub(crate) fn allow_retry(&self, live: &mut LiveRequest) -> bool {
         let allowed = (self.live.get() / LIVE_REQUESTS_A_RETRY).max(RETRIES_MIN);
         let room = live.retry || self.retrying.get() < allowed;
         if room && !live.retry {
@@ -249,7 +249,7 @@ impl Worker {
 
 impl Worker {
     /// Whether there is room for one replay more. If so, `live` takes it until its request ends.
-    pub(crate) fn allow_shield(&self, live: &mut Live) -> bool {
+    pub(crate) fn allow_shield(&self, live: &mut LiveRequest) -> bool {
         let allowed = (self.live.get() / LIVE_REQUESTS_A_REPLAY).max(REPLAYS_MIN);
         let room = !live.replay && self.replaying.get() < allowed;
         if room {
@@ -262,13 +262,13 @@ impl Worker {
 
 /// A request in progress.
 #[derive(Debug)]
-pub(crate) struct Live {
+pub(crate) struct LiveRequest {
     worker: Rc<Worker>,
     retry: bool,
     replay: bool,
 }
 
-impl Drop for Live {
+impl Drop for LiveRequest {
     fn drop(&mut self) {
         self.worker.live.set(self.worker.live.get() - 1);
         if self.retry {

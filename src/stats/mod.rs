@@ -16,7 +16,7 @@ pub(crate) mod worker;
 
 pub(crate) use admin::AdminStats;
 pub(crate) use endpoint::EndpointStats;
-pub(crate) use names::{AdminRefused, CodeClass, FirstAttempt, Refused, Retry, TlsHandshake, UpstreamFailure};
+pub(crate) use names::{AdminRefused, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure};
 pub(crate) use registry::Registry;
 pub(crate) use service::ServiceStats;
 pub(crate) use version::{VersionCell, VersionStats, VersionTotals};

@@ -180,7 +180,7 @@ words! {
 
 words! {
     /// Why the proxy answered by itself, or hung up: the stable reason words.
-    Refused {
+    RejectReason {
         /// The head could not be parsed.
         BadHead = "bad_head",
         /// Not exactly one valid `Host`, or one that differs from the target's.

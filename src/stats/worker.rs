@@ -1,13 +1,13 @@
 //! What a worker counts that belongs to no version.
 
-use super::names::{Refused, TlsHandshake};
+use super::names::{RejectReason, TlsHandshake};
 use crate::shared::count::Count;
 
 /// One worker's own counters.
 #[derive(Debug)]
 #[repr(align(128))]
 pub struct WorkerStats {
-    refusals: [Count; Refused::ALL.len()],
+    refusals: [Count; RejectReason::ALL.len()],
     connections: Count,
     connections_parked: Count,
     connections_accepted: Count,
@@ -33,7 +33,7 @@ impl Default for WorkerStats {
 
 impl WorkerStats {
     /// Counts a refusal.
-    pub fn refused(&self, reason: Refused) {
+    pub fn refused(&self, reason: RejectReason) {
         self.refusals[reason as usize].add(1);
     }
 
@@ -103,8 +103,8 @@ impl WorkerStats {
 /// The sums of all workers at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WorkerTotals {
-    /// Refusals, in the order of [`Refused::ALL`].
-    pub refusals: [u64; Refused::ALL.len()],
+    /// Refusals, in the order of [`RejectReason::ALL`].
+    pub refusals: [u64; RejectReason::ALL.len()],
     /// Open client connections.
     pub connections: u64,
     /// Those of them that are parked.
@@ -122,7 +122,7 @@ pub struct WorkerTotals {
 impl Default for WorkerTotals {
     fn default() -> Self {
         Self {
-            refusals: [0; Refused::ALL.len()],
+            refusals: [0; RejectReason::ALL.len()],
             connections: 0,
             connections_parked: 0,
             connections_accepted: 0,

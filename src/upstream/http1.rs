@@ -47,7 +47,7 @@ pub(crate) struct RequestLines<'h> {
 
 /// Why there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub(crate) enum SendError {
+pub(crate) enum Http1SendError {
     /// Not a byte of the request was written, nothing of its body was taken: it may go elsewhere.
     #[error("the connection was closed before the request was written")]
     Unsent,
@@ -132,14 +132,14 @@ impl Http1 {
     /// Begins an exchange. The connection comes from a pool that has just seen it quiet, or is new.
     ///
     /// # Errors
-    /// [`SendError::Unsent`] when the endpoint has closed it already.
+    /// [`Http1SendError::Unsent`] when the endpoint has closed it already.
     pub(crate) fn begin<B: Body<Data = Bytes>>(
         &mut self,
         head: RequestLines<'_>,
         body: &B,
-    ) -> Result<Sending, SendError> {
+    ) -> Result<Sending, Http1SendError> {
         if std::mem::take(&mut self.fresh) && !self.is_quiet() {
-            return Err(SendError::Unsent);
+            return Err(Http1SendError::Unsent);
         }
         let before = self.outbox.written();
         write_request(&mut self.outbox, head.method, head.target, head.headers);
@@ -151,25 +151,25 @@ impl Http1 {
     /// [interim](ResponseHead::is_interim) one before it: then the next poll looks for the next one.
     ///
     /// # Errors
-    /// [`SendError`]; the connection is of no use any more.
+    /// [`Http1SendError`]; the connection is of no use any more.
     pub(crate) fn poll_answer<B: Body<Data = Bytes> + Unpin>(
         &mut self,
         sending: &mut Sending,
         body: &mut B,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<ResponseHead, SendError>> {
+    ) -> Poll<Result<ResponseHead, Http1SendError>> {
         self.send(sending, body, cx)?;
         loop {
             match self.inbox.response(sending.to_head, self.heads) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
-                Err(HeadError::TooLarge) => return Poll::Ready(Err(SendError::TooLarge)),
-                Err(HeadError::TooManyLines) => return Poll::Ready(Err(SendError::TooManyLines)),
-                Err(_what) => return Poll::Ready(Err(SendError::Malformed)),
+                Err(HeadError::TooLarge) => return Poll::Ready(Err(Http1SendError::TooLarge)),
+                Err(HeadError::TooManyLines) => return Poll::Ready(Err(Http1SendError::TooManyLines)),
+                Err(_what) => return Poll::Ready(Err(Http1SendError::Malformed)),
             }
             match ready!(self.inbox.poll_fill(&mut self.link, cx)) {
                 Ok(1..) => {}
-                Ok(0) | Err(_) => return Poll::Ready(Err(SendError::Broken)),
+                Ok(0) | Err(_) => return Poll::Ready(Err(Http1SendError::Broken)),
             }
         }
     }
@@ -179,7 +179,7 @@ impl Http1 {
         sending: &mut Sending,
         body: &mut B,
         cx: &mut Context<'_>,
-    ) -> Result<(), SendError> {
+    ) -> Result<(), Http1SendError> {
         let Link::Own(stream) = &mut self.link else { return Ok(()) };
         if sending.over {
             return Ok(());
@@ -187,10 +187,10 @@ impl Http1 {
         match sending.upload.poll((body, &mut self.outbox), stream, cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => sending.over = true,
-            Poll::Ready(Err(UploadFault::Body)) => return Err(SendError::Broken),
+            Poll::Ready(Err(UploadFault::Body)) => return Err(Http1SendError::Broken),
             Poll::Ready(Err(UploadFault::Connection)) => {
                 if self.outbox.written() == sending.before && !sending.upload.touched {
-                    return Err(SendError::Unsent);
+                    return Err(Http1SendError::Unsent);
                 }
                 // It may have answered before it closed: that has still to be read, and nothing can come after it.
                 (sending.over, self.reusable) = (true, false);

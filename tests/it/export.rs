@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use pointsman::testing::control::watch::ConfigFacts;
-use pointsman::testing::stats::{CodeClass, Refused, UpstreamFailure};
+use pointsman::testing::stats::{CodeClass, RejectReason, UpstreamFailure};
 
 use crate::support::control::Control;
 use crate::support::spec::services;
@@ -23,7 +23,7 @@ async fn what_was_counted_is_rendered() {
     cell.passed_on();
     version.endpoints[0].stats.opened();
     let registry = &control.admin.exporter.sources().registry;
-    registry.worker(0).refused(Refused::BadHost);
+    registry.worker(0).refused(RejectReason::BadHost);
     let text = control.get("/metrics").await.text;
     let shop = "service=\"shop\",version=\"v2\"";
     for line in [
@@ -175,7 +175,7 @@ async fn promtool_finds_nothing_wrong() {
         }
     }
     let worker = control.admin.exporter.sources().registry.worker(0);
-    Refused::ALL.into_iter().for_each(|reason| worker.refused(reason));
+    RejectReason::ALL.into_iter().for_each(|reason| worker.refused(reason));
     let text = control.get("/metrics").await.text;
     run.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
     let output = run.wait_with_output().unwrap();

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use pointsman::testing::stats::Refused;
+use pointsman::testing::stats::RejectReason;
 
 use super::support::{Answer, Client, End, Origin, Proxy, Reply, Setup, eventually, get, post, settle, with};
 
@@ -295,10 +295,10 @@ fn the_table_of_limits_knows_every_word() {
     let cells: Vec<Vec<&str>> = rows.map(|row| row.split('|').map(str::trim).collect()).collect();
     let words = cells.iter().flat_map(|cells| cells[5].split(", ")).map(|word| word.trim_matches('`'));
     let words: Vec<&str> = words.filter(|word| *word != "-").collect();
-    let known = |word: &str| Refused::ALL.iter().any(|reason| reason.word() == word);
+    let known = |word: &str| RejectReason::ALL.iter().any(|reason| reason.word() == word);
     let strange: Vec<_> = words.iter().filter(|word| !known(word)).collect();
     assert!(strange.is_empty(), "{strange:?}");
-    for reason in Refused::ALL.iter().map(|reason| reason.word()) {
+    for reason in RejectReason::ALL.iter().map(|reason| reason.word()) {
         let limits = ["too_", "timeout", "rate_", "overloaded"].iter().any(|part| reason.contains(part));
         assert!(!limits || words.contains(&reason), "docs/limits.md lacks {reason}");
     }

@@ -20,10 +20,10 @@ use crate::proxy::drain;
 use crate::proxy::drain::Queue;
 use crate::proxy::limits::hold;
 use crate::proxy::request::admit::AdmitSettings;
-use crate::proxy::request::proxy_request::Peer;
+use crate::proxy::request::proxy_request::ClientConnection;
 use crate::proxy::worker::{Worker, WorkerSettings};
 use crate::shared::hold::Holds;
-use crate::stats::{Refused, Registry};
+use crate::stats::{Registry, RejectReason};
 use crate::supervise::Part;
 use crate::table::Table;
 use crate::tls::ServerSide;
@@ -75,7 +75,7 @@ impl ListenerSettings {
     ///
     /// # Errors
     /// When it has as many connections as it may.
-    fn claim(&self, place: &mut Place, address: IpAddr, waiting: &WaitingList) -> Result<Option<Client>, Refused> {
+    fn claim(&self, place: &mut Place, address: IpAddr, waiting: &WaitingList) -> Result<Option<Client>, RejectReason> {
         if self.admit.trusts(address) { Ok(None) } else { place.claim(address, waiting).map(Some) }
     }
 }
@@ -210,7 +210,7 @@ async fn accept(
                     let identifying = Box::pin(listener.door.identify(&worker, &mut stream, address.ip()));
                     let Some(Some(address)) = drain::unless_late(&worker, identifying).await else { return };
                     let peer = match listener.claim(&mut place, address, &waiting) {
-                        Ok(client) => Rc::new(Peer::new(address, listener, (client, waiting))),
+                        Ok(client) => Rc::new(ClientConnection::new(address, listener, (client, waiting))),
                         Err(reason) => return worker.stats.refused(reason),
                     };
                     connection::serve(worker, stream, peer).await;

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::waiting::{Summary, WaitingList, displace_longest};
 use crate::proxy::connection::stream_permit::ClientStreams;
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 use crate::table::client::block;
 
 /// Locks that the addresses are spread over, so that workers seldom meet.
@@ -69,11 +69,11 @@ impl Crowd {
     ///
     /// # Errors
     /// When there is no room.
-    pub(crate) fn enter(self: &Arc<Self>, now_ms: impl FnOnce() -> u64) -> Result<Place, Refused> {
+    pub(crate) fn enter(self: &Arc<Self>, now_ms: impl FnOnce() -> u64) -> Result<Place, RejectReason> {
         let place = Place { crowd: Arc::clone(self), block: None };
         let before = self.open.fetch_add(1, Relaxed);
         let room = before < self.max || displace_longest(&self.waiting, now_ms());
-        if room { Ok(place) } else { Err(Refused::TooManyConnections) }
+        if room { Ok(place) } else { Err(RejectReason::TooManyConnections) }
     }
 
     fn shard(&self, block: u128) -> MutexGuard<'_, HashMap<u128, Client>> {
@@ -90,7 +90,7 @@ impl Place {
     ///
     /// # Errors
     /// When there is no room for another one of this address.
-    pub(crate) fn claim(&mut self, address: IpAddr, waiting: &WaitingList) -> Result<Client, Refused> {
+    pub(crate) fn claim(&mut self, address: IpAddr, waiting: &WaitingList) -> Result<Client, RejectReason> {
         let block = block(address);
         let mut clients = self.crowd.shard(block);
         let new = || Client { block, streams: Arc::default(), connections: 0 };
@@ -99,7 +99,7 @@ impl Place {
         let bounded = self.crowd.per_address_max < self.crowd.max;
         let full = bounded && client.connections >= self.crowd.per_address_max;
         if full && !waiting.displace_of(block, Instant::now()) {
-            return Err(Refused::TooManyOfAddress);
+            return Err(RejectReason::TooManyOfAddress);
         }
         client.connections += 1;
         self.block = Some(block);
@@ -143,9 +143,9 @@ mod tests {
         };
         let first = enter("10.0.0.1").unwrap();
         let second = enter("::ffff:10.0.0.1").unwrap();
-        assert_eq!(enter("10.0.0.1").unwrap_err(), Refused::TooManyOfAddress);
+        assert_eq!(enter("10.0.0.1").unwrap_err(), RejectReason::TooManyOfAddress);
         let third = enter("10.0.0.2").unwrap();
-        assert_eq!(enter("10.0.0.3").unwrap_err(), Refused::TooManyConnections);
+        assert_eq!(enter("10.0.0.3").unwrap_err(), RejectReason::TooManyConnections);
         drop(second);
         assert!(enter("10.0.0.1").is_ok());
         drop((first, third));
@@ -162,11 +162,11 @@ mod tests {
         let client = first.claim(address("10.0.0.1"), &list).unwrap();
         let _second = crowd.enter(|| LATE_MS).unwrap();
         let waiting = list.enter(start, Some(client.block));
-        assert_eq!(crowd.enter(|| 0).unwrap_err(), Refused::TooManyConnections, "it has only just come");
+        assert_eq!(crowd.enter(|| 0).unwrap_err(), RejectReason::TooManyConnections, "it has only just come");
         let mut third = crowd.enter(|| LATE_MS).expect("in place of the one that waits");
-        assert_eq!(crowd.enter(|| LATE_MS).unwrap_err(), Refused::TooManyConnections, "there is only one");
+        assert_eq!(crowd.enter(|| LATE_MS).unwrap_err(), RejectReason::TooManyConnections, "there is only one");
         assert!(third.claim(address("10.0.0.1"), &list).is_ok());
         waiting.displaced().await;
-        assert_eq!(third.claim(address("10.0.0.1"), &list).unwrap_err(), Refused::TooManyOfAddress);
+        assert_eq!(third.claim(address("10.0.0.1"), &list).unwrap_err(), RejectReason::TooManyOfAddress);
     }
 }

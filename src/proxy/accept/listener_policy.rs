@@ -10,9 +10,9 @@ use super::connection_limit::{Crowd, Place};
 use super::proxy_protocol;
 use super::proxy_protocol::ProxyProtocol;
 use crate::proxy::limits::rate::Rate;
-use crate::proxy::request::local_reply::Refusal;
+use crate::proxy::request::local_reply::LocalReply;
 use crate::proxy::worker::Worker;
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 use crate::table::client::block;
 
 /// What a listener asks of a connection. Its clones count together.
@@ -54,12 +54,13 @@ impl Door {
     ///
     /// # Errors
     /// The refusal.
-    pub(crate) fn take(&self, worker: &Worker, client: IpAddr, now: Instant) -> Result<(), Refusal> {
+    pub(crate) fn take(&self, worker: &Worker, client: IpAddr, now: Instant) -> Result<(), LocalReply> {
         let Some(rate) = &self.rate else { return Ok(()) };
         let now = now.saturating_duration_since(worker.settings.clock_start);
         rate.take(block(client), now).map_err(|early| {
             let seconds = early.as_secs() + u64::from(early.subsec_nanos() > 0);
-            Refusal::new(Refused::RateLimited, "this client asks more often than it may").retry_after(seconds.max(1))
+            LocalReply::new(RejectReason::RateLimited, "this client asks more often than it may")
+                .retry_after(seconds.max(1))
         })
     }
 }

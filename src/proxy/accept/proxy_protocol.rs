@@ -17,7 +17,7 @@ use tokio::io::AsyncReadExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 
 /// The longest header of version 1, with its line end: what the specification says.
 pub const V1_BYTES_MAX: usize = 107;
@@ -175,19 +175,23 @@ impl Command {
 ///
 /// # Errors
 /// Why the connection has to be closed; `None` when it ended before its first byte, as health checks do.
-pub(crate) async fn read(stream: &mut TcpStream, peer: IpAddr, how: &ProxyProtocol) -> Result<IpAddr, Option<Refused>> {
+pub(crate) async fn read(
+    stream: &mut TcpStream,
+    peer: IpAddr,
+    how: &ProxyProtocol,
+) -> Result<IpAddr, Option<RejectReason>> {
     let peer = peer.to_canonical();
     if !how.from.iter().any(|block| block.contains(&peer)) {
-        return Err(Some(Refused::ProxyHeaderForeign));
+        return Err(Some(RejectReason::ProxyHeaderForeign));
     }
     match timeout(how.timeout, take(stream)).await {
         Ok(Ok(source)) => Ok(source.unwrap_or(peer)),
         Ok(Err(refused)) => Err(refused),
-        Err(_elapsed) => Err(Some(Refused::ProxyHeaderTimeout)),
+        Err(_elapsed) => Err(Some(RejectReason::ProxyHeaderTimeout)),
     }
 }
 
-async fn take(stream: &mut TcpStream) -> Result<Option<IpAddr>, Option<Refused>> {
+async fn take(stream: &mut TcpStream) -> Result<Option<IpAddr>, Option<RejectReason>> {
     let gone = |_: io::Error| None;
     let mut bytes = Vec::new();
     loop {
@@ -198,8 +202,8 @@ async fn take(stream: &mut TcpStream) -> Result<Option<IpAddr>, Option<Refused>>
         bytes.truncate(known + seen);
         let parsed = parse(&bytes);
         let ours = match parsed {
-            Parsed::Invalid => return Err(Some(Refused::BadProxyHeader)),
-            Parsed::Incomplete if seen == 0 => return Err((known > 0).then_some(Refused::BadProxyHeader)),
+            Parsed::Invalid => return Err(Some(RejectReason::BadProxyHeader)),
+            Parsed::Incomplete if seen == 0 => return Err((known > 0).then_some(RejectReason::BadProxyHeader)),
             Parsed::Incomplete => bytes.len(),
             Parsed::Header { consumed, .. } => consumed,
         };

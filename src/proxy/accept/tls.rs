@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::client_stream::ClientStream;
 use crate::proxy::worker::Worker;
-use crate::stats::{Refused, TlsHandshake};
+use crate::stats::{RejectReason, TlsHandshake};
 use crate::tls::ServerSide;
 
 /// The connection once it is what its listener speaks; `None` when TLS did not come about.
@@ -33,11 +33,11 @@ pub(crate) async fn secured(
         }
         Ok(Err(error)) => {
             tracing::debug!(%error, place = side.place(), "no TLS with a client");
-            worker.stats.refused(Refused::TlsHandshake);
+            worker.stats.refused(RejectReason::TlsHandshake);
             None
         }
         Err(_elapsed) => {
-            worker.stats.refused(Refused::TlsTimeout);
+            worker.stats.refused(RejectReason::TlsTimeout);
             None
         }
     }

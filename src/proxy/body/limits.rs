@@ -14,15 +14,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::transfer::BodyFault;
 use crate::http1::turn;
-use crate::proxy::request::local_reply::Refusal;
-use crate::stats::Refused;
+use crate::proxy::request::local_reply::LocalReply;
+use crate::stats::RejectReason;
 use crate::table::limits::{BodyRate, Limits};
 
 /// Refuses a body that says of itself that it is too large.
 ///
 /// # Errors
 /// The refusal.
-pub(crate) fn check_length(length: u64, limits: &Limits) -> Result<(), Refusal> {
+pub(crate) fn check_length(length: u64, limits: &Limits) -> Result<(), LocalReply> {
     match limits.body_bytes_max {
         Some(max) if length > max => Err(too_large()),
         Some(_) | None => Ok(()),
@@ -31,8 +31,8 @@ pub(crate) fn check_length(length: u64, limits: &Limits) -> Result<(), Refusal> 
 
 /// The refusal of a body that is too large.
 #[must_use]
-pub(crate) fn too_large() -> Refusal {
-    Refusal::new(Refused::BodyTooLarge, "the request's body is larger than this service takes")
+pub(crate) fn too_large() -> LocalReply {
+    LocalReply::new(RejectReason::BodyTooLarge, "the request's body is larger than this service takes")
 }
 
 /// Meters a body.

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::transfer::{BodyFault, BodyState, Idle, poll_filtered};
 use crate::message::names::GRPC_STATUS;
-use crate::proxy::request::connect::Lease;
-use crate::proxy::request::context::Observer;
+use crate::proxy::request::connect::UpstreamConnection;
+use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::forward::refusal_of_body;
 use crate::proxy::streams::long_lived::{Kind, Open};
 use crate::proxy::worker::Worker;
@@ -25,7 +25,7 @@ use crate::upstream::Incoming;
 
 /// What a client gets.
 #[derive(Debug)]
-pub(crate) enum AnswerBody {
+pub(crate) enum ResponseBody {
     /// An answer of our own.
     Own(Full<Bytes>),
     /// The upstream's.
@@ -35,26 +35,26 @@ pub(crate) enum AnswerBody {
         /// Bounds the silence.
         idle: Idle,
         /// Until the end.
-        exchange: Option<Box<Exchange>>,
+        exchange: Option<Box<ResponseInProgress>>,
     },
 }
 
 /// An exchange whose answer is under way.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(crate) struct ResponseInProgress {
     /// The worker.
     pub worker: Rc<Worker>,
     /// Counts the request.
-    pub observer: Observer,
+    pub observer: RequestContext,
     /// The connection.
-    pub lease: Lease,
+    pub lease: UpstreamConnection,
     /// What became of the request's body.
     pub request_body: Rc<BodyState>,
     /// Holds the version's count of long connections, if it may be one.
     pub long: Option<Open>,
 }
 
-impl Exchange {
+impl ResponseInProgress {
     fn is_left_behind(&self, cx: &mut Context<'_>) -> bool {
         self.long.as_ref().is_some_and(|long| long.poll_closed(cx).is_ready())
     }
@@ -98,10 +98,10 @@ fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
     trailers.get(GRPC_STATUS.as_str()).map(HeaderValue::as_bytes)
 }
 
-impl AnswerBody {
+impl ResponseBody {
     /// The body of an upstream's answer, which has none by definition if it is `bodiless`.
     #[must_use]
-    pub(crate) fn upstream(mut incoming: Incoming, bodiless: bool, idle: Idle, exchange: Exchange) -> Self {
+    pub(crate) fn upstream(mut incoming: Incoming, bodiless: bool, idle: Idle, exchange: ResponseInProgress) -> Self {
         // hyper does not poll a body that says it has ended: end the exchange here.
         let exchange = Box::new(exchange);
         if incoming.is_end_stream() {
@@ -127,7 +127,7 @@ async fn read_end(mut incoming: Incoming, mut idle: Idle) {
     }
 }
 
-impl Body for AnswerBody {
+impl Body for ResponseBody {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -166,7 +166,7 @@ impl Body for AnswerBody {
             }
             Poll::Ready(Some(Err(fault))) => {
                 if let Some(exchange) = exchange.take() {
-                    let Exchange { observer, request_body, .. } = *exchange;
+                    let ResponseInProgress { observer, request_body, .. } = *exchange;
                     request_body.abandon();
                     // The upstream hangs up on a body that broke: that is the client's doing.
                     if let Some(refusal) = request_body.fault().and_then(refusal_of_body) {

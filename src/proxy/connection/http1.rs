@@ -25,14 +25,14 @@ use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::accept::waiting::Waiting as Listed;
 use crate::proxy::body::transfer::Inbound;
 use crate::proxy::drain;
-use crate::proxy::request::admit::Seen;
+use crate::proxy::request::admit::WireFacts;
 use crate::proxy::request::interim::Interim;
-use crate::proxy::request::local_reply::Refusal;
-use crate::proxy::request::proxy_request::{Peer, Received, handle};
-use crate::stats::Refused;
+use crate::proxy::request::local_reply::LocalReply;
+use crate::proxy::request::proxy_request::{ClientConnection, ReceivedRequest, proxy_request};
+use crate::stats::RejectReason;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<Peer>, listed: Listed) {
+pub(crate) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<ClientConnection>, listed: Listed) {
     let mut due = Instant::now() + peer.listener.idle_timeout;
     let mut listed = Some(listed);
     // What is in a box is there while it runs only: a parked connection's task has no room for it.
@@ -41,7 +41,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc
             Left::Readable => (stream, due) = (rested.stream, rested.due),
             Left::Over => return Box::pin(linger(rested.stream)).await,
             Left::Displaced => {
-                worker.stats.refused(Refused::Displaced);
+                worker.stats.refused(RejectReason::Displaced);
                 return rested.stream.close();
             }
         }
@@ -57,7 +57,7 @@ struct Rested {
 
 /// Serves `stream`, whose first head is due then, until it ends, or until it can be parked.
 async fn serve_until_idle(
-    (worker, peer): (&Rc<Worker>, &Rc<Peer>),
+    (worker, peer): (&Rc<Worker>, &Rc<ClientConnection>),
     stream: ClientStream,
     mut due: Instant,
     mut listed: Option<Listed>,
@@ -78,7 +78,7 @@ async fn serve_until_idle(
             Next::Head(request) => exchange(worker, peer, &wire, request).await,
             Next::Idle => return wire.take().map(|(stream, _empty)| Rested { stream, due }),
             Next::Displaced => {
-                worker.stats.refused(Refused::Displaced);
+                worker.stats.refused(RejectReason::Displaced);
                 wire.take()?.0.close();
                 return None;
             }
@@ -116,7 +116,7 @@ async fn serve_until_idle(
 }
 
 /// Counts and logs what is refused without having been a request, of which this has come. Returns what its client is told.
-fn refuse(worker: &Worker, peer: &Peer, begun: &[u8], refusal: &Refusal, to_head: bool) -> Vec<u8> {
+fn refuse(worker: &Worker, peer: &ClientConnection, begun: &[u8], refusal: &LocalReply, to_head: bool) -> Vec<u8> {
     worker.stats.refused(refusal.reason);
     let last = refusal.to_http1_bytes(to_head);
     if let Some(log) = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample))
@@ -132,7 +132,7 @@ fn refuse(worker: &Worker, peer: &Peer, begun: &[u8], refusal: &Refusal, to_head
     last
 }
 
-async fn tunnel(peer: &Peer, stream: ClientStream, first: Bytes) {
+async fn tunnel(peer: &ClientConnection, stream: ClientStream, first: Bytes) {
     match peer.take_tunnel() {
         Some(tunnel) => tunnel.run(stream, first).await,
         None => linger(stream).await,
@@ -143,7 +143,7 @@ async fn tunnel(peer: &Peer, stream: ClientStream, first: Bytes) {
 enum Next {
     Head(Request),
     /// What came is refused without having been a request; to a `HEAD`, if that much is known.
-    Refused(Refusal, bool),
+    Refused(LocalReply, bool),
     /// Nothing for so long that it can be parked.
     Idle,
     /// Part of a head for so long that another connection gets its room.
@@ -155,7 +155,7 @@ enum Next {
 /// The wait for a head.
 struct Waiting<'w, D> {
     worker: &'w Worker,
-    peer: &'w Peer,
+    peer: &'w ClientConnection,
     /// Its entry among the connections that wait, once it has one.
     listed: &'w mut Option<Listed>,
     wire: &'w SharedWire,
@@ -196,7 +196,7 @@ impl<D: Future<Output = ()>> Waiting<'_, D> {
                     }
                 }
                 Look::Overdue if begun => {
-                    let refusal = Refusal::new(Refused::HeadTimeout, "the request's head did not come in time");
+                    let refusal = LocalReply::new(RejectReason::HeadTimeout, "the request's head did not come in time");
                     let to_head = self.wire.with(is_to_head).unwrap_or(false);
                     return Poll::Ready(Next::Refused(refusal, to_head));
                 }
@@ -225,21 +225,26 @@ fn read_head(wire: &mut Wire, limits: HeadLimits, cx: &mut Context<'_>) -> Poll<
     }
 }
 
-fn refusal(error: HeadError, http2: bool) -> Refusal {
+fn refusal(error: HeadError, http2: bool) -> LocalReply {
     match error {
-        HeadError::TooLarge => Refusal::new(Refused::HeadTooLarge, "the head has more bytes than proxy.head_bytes_max"),
+        HeadError::TooLarge => {
+            LocalReply::new(RejectReason::HeadTooLarge, "the head has more bytes than proxy.head_bytes_max")
+        }
         HeadError::TooManyLines => {
-            Refusal::new(Refused::HeadTooLarge, "the head has more header lines than proxy.headers_max")
+            LocalReply::new(RejectReason::HeadTooLarge, "the head has more header lines than proxy.headers_max")
         }
         HeadError::Version if http2 => {
-            Refusal::new(Refused::BadHead, "this listener speaks HTTP/1.1 on plain connections")
+            LocalReply::new(RejectReason::BadHead, "this listener speaks HTTP/1.1 on plain connections")
         }
-        HeadError::Length => Refusal::new(Refused::BadFraming, "found a length that is no number, or two lengths"),
-        HeadError::Coding => {
-            Refusal::new(Refused::UnknownCoding, "found a transfer coding other than chunked, want chunked alone")
+        HeadError::Length => {
+            LocalReply::new(RejectReason::BadFraming, "found a length that is no number, or two lengths")
         }
+        HeadError::Coding => LocalReply::new(
+            RejectReason::UnknownCoding,
+            "found a transfer coding other than chunked, want chunked alone",
+        ),
         HeadError::Method | HeadError::Target | HeadError::Version | HeadError::Header | HeadError::Status => {
-            Refusal::new(Refused::BadHead, "this is not the head of an HTTP/1.1 request")
+            LocalReply::new(RejectReason::BadHead, "this is not the head of an HTTP/1.1 request")
         }
     }
 }
@@ -273,7 +278,7 @@ enum After {
 }
 
 /// One request and its answer.
-async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, request: Request) -> After {
+async fn exchange(worker: &Rc<Worker>, peer: &Rc<ClientConnection>, wire: &SharedWire, request: Request) -> After {
     let asked = Asked {
         to_head: request.head.method == Method::HEAD,
         http10: request.head.version == Version::HTTP_10,
@@ -281,7 +286,7 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, reque
     };
     wire.with(|wire| wire.begin(request.body, request.expects_continue));
     let answered = {
-        let mut answering = pin!(handle(Rc::clone(worker), Rc::clone(peer), received(request, wire)));
+        let mut answering = pin!(proxy_request(Rc::clone(worker), Rc::clone(peer), received(request, wire)));
         poll_fn(|cx| {
             if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
                 return Poll::Ready(Some(answer));
@@ -307,12 +312,12 @@ async fn exchange(worker: &Rc<Worker>, peer: &Rc<Peer>, wire: &SharedWire, reque
 }
 
 /// A request as its stages take it.
-fn received(request: Request, wire: &SharedWire) -> Received {
+fn received(request: Request, wire: &SharedWire) -> ReceivedRequest {
     let body = match request.body {
         BodyLength::Exact(0) => Inbound::None,
         BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => Inbound::Http1(wire.body()),
     };
     // HTTP/1.0 has no interim answers (RFC 9110, 15.2).
     let interim = if request.head.version == Version::HTTP_10 { Interim::default() } else { wire.interim() };
-    Received { head: request.head, seen: Seen::Http1 { fragment: request.fragment }, body, interim }
+    ReceivedRequest { head: request.head, seen: WireFacts::Http1 { fragment: request.fragment }, body, interim }
 }

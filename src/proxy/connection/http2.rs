@@ -34,11 +34,11 @@ use super::write_timeout::Stalling;
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::accept::waiting::Waiting;
 use crate::proxy::body::transfer::Inbound;
-use crate::proxy::request::admit::Seen;
+use crate::proxy::request::admit::WireFacts;
 use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::request::interim::Interim;
-use crate::proxy::request::proxy_request::{Peer, Received, handle};
-use crate::stats::Refused;
+use crate::proxy::request::proxy_request::{ClientConnection, ReceivedRequest, proxy_request};
+use crate::stats::RejectReason;
 
 /// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.
 const STREAMS_MAX: u32 = 100;
@@ -78,7 +78,7 @@ const LAST_TURN: Duration = Duration::from_millis(10);
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Peer>, listed: Waiting) {
+pub(crate) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<ClientConnection>, listed: Waiting) {
     let idle_timeout = peer.listener.idle_timeout;
     if let (Some(name), Some(side)) = (stream.server_name(), &peer.listener.tls) {
         peer.is_for(Authority::new(name, side));
@@ -109,7 +109,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
         None => ended_of(&worker, connection.await),
         Some(End::Idle) => ended_of(&worker, timeout(FAREWELL_MAX, connection).await.unwrap_or(Ok(()))),
         Some(End::Displaced) => {
-            worker.stats.refused(Refused::Displaced);
+            worker.stats.refused(RejectReason::Displaced);
             // A request that was on its way when its client was told is answered, as others are.
             let ended = timeout(LAST_TURN, &mut connection).await;
             if ended.is_err() && !streams.open.borrow().is_empty() {
@@ -117,7 +117,7 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<Pee
             }
         }
         Some(End::Flooded) => {
-            worker.stats.refused(Refused::Flood);
+            worker.stats.refused(RejectReason::Flood);
             tracing::warn!("closing a connection whose client takes back one request after the other");
             // The streams it has go with it.
             let _ended = timeout(LAST_TURN, connection).await;
@@ -131,7 +131,7 @@ fn ended_of(worker: &Worker, ended: hyper::Result<()>) {
     let Err(error) = ended else { return };
     tracing::debug!(%error, "client connection ended");
     if is_flood(&error) {
-        worker.stats.refused(Refused::Flood);
+        worker.stats.refused(RejectReason::Flood);
         tracing::warn!(%error, "closed a connection whose client sends frames that only cost us");
     }
 }
@@ -165,19 +165,19 @@ fn builder(worker: &Worker, streams: &Rc<Streams>) -> http2::Builder<Spawn> {
 /// Answers a request on a stream, which is watched from here on.
 fn answer(
     worker: Rc<Worker>,
-    peer: Rc<Peer>,
+    peer: Rc<ClientConnection>,
     streams: &Rc<Streams>,
     request: Request<Incoming>,
 ) -> impl Future<Output = Result<Response<Paced>, Infallible>> + use<> {
     let pace = Rc::new(Pace::default());
     streams.latest.replace(Some(Rc::clone(&pace)));
     let unanswered = Unanswered { streams: Rc::clone(streams), answered: false };
-    let seen = Seen::Http2 { fits: fits(&worker, &request) };
+    let seen = WireFacts::Http2 { fits: fits(&worker, &request) };
     // On the heap at once: the codec and the runtime pass it on by value half a dozen times, and it has kilobytes.
     Box::pin(async move {
         let (head, body) = request.into_parts();
         let (head, body, interim) = (Box::new(head.into()), Inbound::Http2(body), Interim::default());
-        let answer = handle(worker, peer, Received { head, seen, body, interim }).await;
+        let answer = proxy_request(worker, peer, ReceivedRequest { head, seen, body, interim }).await;
         unanswered.answered();
         Ok(answer.map(|body| Paced::new(body, pace)).into_http())
     })
@@ -236,7 +236,7 @@ impl Streams {
     }
 
     /// Resets streams that wait too long for their client, until the connection should end.
-    async fn watch(&self, (limit, waits_after): (Duration, Duration), peer: &Peer) -> End {
+    async fn watch(&self, (limit, waits_after): (Duration, Duration), peer: &ClientConnection) -> End {
         // Late by a quarter at the most.
         let look = (limit / 4).max(Duration::from_millis(1));
         loop {

@@ -12,14 +12,14 @@ use crate::proxy::accept::waiting::{Waiting, WaitingList};
 use crate::proxy::body::transfer::RequestBody;
 use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::request::headers::PeerAddress;
-use crate::proxy::request::local_reply::Refusal;
+use crate::proxy::request::local_reply::LocalReply;
 use crate::proxy::streams::tunnel::Tunnel;
 use crate::proxy::worker::Worker;
 use crate::upstream::Pools;
 
 /// What a request needs to know of its connection.
 #[derive(Debug)]
-pub(crate) struct Peer {
+pub(crate) struct ClientConnection {
     /// The other end.
     pub address: PeerAddress,
     /// Where it came in.
@@ -40,7 +40,7 @@ pub(crate) struct Peer {
     authority: OnceCell<Authority>,
 }
 
-impl Peer {
+impl ClientConnection {
     /// A connection from `address`.
     #[must_use]
     pub(crate) fn new(
@@ -65,7 +65,7 @@ impl Peer {
     }
 
     /// Refuses a host that the connection is not for.
-    pub(crate) fn check(&self, host: &str, trusted: bool) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, host: &str, trusted: bool) -> Result<(), LocalReply> {
         self.authority.get().filter(|_| !trusted).map_or(Ok(()), |authority| authority.check(host))
     }
 

@@ -14,7 +14,7 @@ use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, write_response};
 use crate::message::names::{CONNECTION, CONTENT_LENGTH};
 use crate::message::{Headers, Response};
-use crate::proxy::body::response_body::AnswerBody;
+use crate::proxy::body::response_body::ResponseBody;
 
 /// What the request says about the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -69,7 +69,7 @@ impl Lines {
 
 impl Framing {
     /// RFC 9112, 6.3, from the sender's side.
-    fn of(status: StatusCode, headers: &Headers, body: &AnswerBody, asked: Asked, may_stay: bool) -> Self {
+    fn of(status: StatusCode, headers: &Headers, body: &ResponseBody, asked: Asked, may_stay: bool) -> Self {
         let mut lines = Lines { bytes: [0; 96], length: 0 };
         let mut keep_alive = asked.keep_alive && may_stay;
         let said = headers.get(CONNECTION);
@@ -123,7 +123,7 @@ fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
 /// Writes an answer.
 pub(crate) async fn respond(
     wire: &SharedWire,
-    answer: Response<AnswerBody>,
+    answer: Response<ResponseBody>,
     (asked, may_stay): (Asked, bool),
     date: &Date,
 ) -> Ended {
@@ -160,7 +160,7 @@ impl From<WrongLength> for Broken {
 
 /// A body on its way.
 struct Sending {
-    body: AnswerBody,
+    body: ResponseBody,
     encoder: Option<BodyEncoder>,
     /// Which trailers the head announced.
     announced: Announced,

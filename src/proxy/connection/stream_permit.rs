@@ -8,7 +8,7 @@
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use crate::proxy::request::proxy_request::Peer;
+use crate::proxy::request::proxy_request::ClientConnection;
 use crate::upstream::budget::Claim;
 
 /// The streams of a client on all its connections, over all workers.
@@ -17,12 +17,12 @@ pub(crate) struct ClientStreams(AtomicUsize);
 
 /// A request on a stream; dropping it counts it out.
 #[derive(Debug)]
-pub(crate) struct StreamPlace(Rc<Peer>);
+pub(crate) struct StreamPlace(Rc<ClientConnection>);
 
 impl StreamPlace {
     /// Counts a request in.
     #[must_use]
-    pub(crate) fn enter(peer: &Rc<Peer>) -> Self {
+    pub(crate) fn enter(peer: &Rc<ClientConnection>) -> Self {
         peer.streams.set(peer.streams.get() + 1);
         if let Some(client) = &peer.client {
             client.streams.0.fetch_add(1, Relaxed);

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use crate::proxy::body::response_body::AnswerBody;
+use crate::proxy::body::response_body::ResponseBody;
 use crate::proxy::body::transfer::BodyFault;
 
 /// Since when the client has been given a part and has not made room for more; `None` while it is the upstream's turn.
@@ -36,13 +36,13 @@ impl Pace {
 /// An answer's body that keeps its pace.
 #[derive(Debug)]
 pub(crate) struct Paced {
-    body: AnswerBody,
+    body: ResponseBody,
     pace: Rc<Pace>,
 }
 
 impl Paced {
     /// Begins with the head, which is given now.
-    pub(crate) fn new(body: AnswerBody, pace: Rc<Pace>) -> Self {
+    pub(crate) fn new(body: ResponseBody, pace: Rc<Pace>) -> Self {
         pace.given();
         Self { body, pace }
     }

@@ -13,8 +13,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::proxy::connection::stream_permit::StreamPlace;
-use crate::proxy::request::local_reply::Refusal;
-use crate::stats::{Refused, ServiceStats};
+use crate::proxy::request::local_reply::LocalReply;
+use crate::stats::{RejectReason, ServiceStats};
 use crate::table::limits::InFlight;
 
 /// What a client that was turned away may wait before it comes again, in seconds.
@@ -61,7 +61,7 @@ impl Capacity {
     ///
     /// # Errors
     /// The refusal when there is no room.
-    pub(crate) fn enter(&self, live: u32) -> Result<Option<ProcessPlace>, Refusal> {
+    pub(crate) fn enter(&self, live: u32) -> Result<Option<ProcessPlace>, LocalReply> {
         let entered = match self {
             Self::Worker(max) => (live <= *max).then_some(None),
             Self::Process(capacity) => {
@@ -70,7 +70,7 @@ impl Capacity {
                 (before < capacity.max).then_some(Some(place))
             }
         };
-        entered.ok_or_else(|| overloaded(Refused::Overloaded, "too many requests are in flight"))
+        entered.ok_or_else(|| overloaded(RejectReason::Overloaded, "too many requests are in flight"))
     }
 }
 
@@ -84,8 +84,8 @@ impl Drop for ProcessPlace {
     }
 }
 
-fn overloaded(reason: Refused, detail: &'static str) -> Refusal {
-    Refusal::new(reason, detail).retry_after(RETRY_AFTER_SECONDS)
+fn overloaded(reason: RejectReason, detail: &'static str) -> LocalReply {
+    LocalReply::new(reason, detail).retry_after(RETRY_AFTER_SECONDS)
 }
 
 /// The queues of all services that have one, made when they are first needed.
@@ -138,7 +138,7 @@ impl Queue {
     ///
     /// # Errors
     /// The refusal when the queue is full too.
-    pub(crate) fn ask(self: &Arc<Self>, limit: &InFlight) -> Result<Asked, Refusal> {
+    pub(crate) fn ask(self: &Arc<Self>, limit: &InFlight) -> Result<Asked, LocalReply> {
         let mut line = self.line();
         line.max = limit.max;
         line.grant();
@@ -147,7 +147,7 @@ impl Queue {
             return Ok(Asked::Place(ServicePlace(Arc::clone(self))));
         }
         if line.waiting.len() >= limit.queue_max {
-            return Err(overloaded(Refused::QueueFull, "too many requests of this service are in flight"));
+            return Err(overloaded(RejectReason::QueueFull, "too many requests of this service are in flight"));
         }
         let (grant, granted) = oneshot::channel();
         line.tickets += 1;
@@ -207,14 +207,14 @@ impl Waiting {
     ///
     /// # Errors
     /// The refusal when it takes too long.
-    pub(crate) async fn place(mut self) -> Result<ServicePlace, Refusal> {
+    pub(crate) async fn place(mut self) -> Result<ServicePlace, LocalReply> {
         match timeout(self.limit.queue_timeout, &mut self.granted).await {
             Ok(Ok(())) => {
                 self.over = true;
                 Ok(ServicePlace(Arc::clone(&self.queue)))
             }
             Ok(Err(_)) | Err(_) => Err(overloaded(
-                Refused::QueueTimeout,
+                RejectReason::QueueTimeout,
                 "no place among the requests of this service became free in time",
             )),
         }
@@ -262,7 +262,7 @@ mod tests {
         let queue = Arc::new(Queue::new(1));
         let (one, two) = (place(&queue), place(&queue));
         let (mut third, fourth) = (wait(&queue), wait(&queue));
-        assert_eq!(queue.ask(&LIMIT).unwrap_err().reason, Refused::QueueFull);
+        assert_eq!(queue.ask(&LIMIT).unwrap_err().reason, RejectReason::QueueFull);
         drop(one);
         assert!(third.granted.try_recv().is_ok());
         third.over = true;
@@ -295,7 +295,7 @@ mod tests {
         let _places = (place(&queue), place(&queue));
         let mut waiting = wait(&queue);
         waiting.limit.queue_timeout = Duration::from_millis(1);
-        assert_eq!(waiting.place().await.unwrap_err().reason, Refused::QueueTimeout);
+        assert_eq!(waiting.place().await.unwrap_err().reason, RejectReason::QueueTimeout);
         assert_eq!(queue.line().waiting.len(), 0);
     }
 
@@ -315,7 +315,7 @@ mod tests {
     fn capacities_are_exact_or_of_a_worker() {
         let process = Capacity::of_process(2);
         let places: Vec<_> = (0..2).map(|_| process.enter(1).unwrap()).collect();
-        assert_eq!(process.clone().enter(1).unwrap_err().reason, Refused::Overloaded);
+        assert_eq!(process.clone().enter(1).unwrap_err().reason, RejectReason::Overloaded);
         drop(places);
         assert!(process.enter(1).is_ok());
         let worker = Capacity::Worker(2);

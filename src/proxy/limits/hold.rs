@@ -12,7 +12,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until};
 
 use crate::message::RequestHead;
-use crate::proxy::report::in_flight::Gauged;
+use crate::proxy::report::in_flight::GaugeGuard;
 use crate::proxy::worker::Worker;
 use crate::shared::hold::{Held as Place, Hold, Holds};
 use crate::table::Service;
@@ -80,7 +80,7 @@ impl Held {
     /// Waits for the end of the hold. Returns for how long.
     pub(crate) async fn wait(self, worker: &Worker, service: &Service) -> Duration {
         let hold = &self.hold;
-        let _gauge = Gauged::new(&service.stats.cell(worker.index).held);
+        let _gauge = GaugeGuard::new(&service.stats.cell(worker.index).held);
         let end = worker.settings.clock_start + Duration::from_millis(hold.bounds.until_ms);
         let mut changed = std::pin::pin!(worker.holds.changed.notified());
         changed.as_mut().enable();

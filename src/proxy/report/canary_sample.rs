@@ -22,35 +22,35 @@ use crate::upstream::balance;
 
 /// A request that has not testified yet.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Juror {
+pub(crate) struct CanarySample {
     contender: Contender,
     /// The slot that the lot fell on; none: on the request itself.
     slot: Option<u32>,
     /// Whether it is known that the request is judged.
-    pub(crate) seated: bool,
+    pub(crate) selected: bool,
 }
 
-impl Juror {
-    /// The request that `decision` is about, if it testifies. It has to be [seated](Self::seat) unless it is.
-    pub(crate) fn called(decision: &Decision<'_>) -> Option<Self> {
-        Self::drawn(decision.service, decision.assigned, (decision.cause, decision.slot))
+impl CanarySample {
+    /// The request that `decision` is about, if it testifies. It has to be [seated](Self::select) unless it is.
+    pub(crate) fn of_decision(decision: &Decision<'_>) -> Option<Self> {
+        Self::of_draw(decision.service, decision.assigned, (decision.cause, decision.slot))
     }
 
     /// The one of a request that the lot sent to the version with this index.
-    pub(crate) fn drawn(service: &Service, assigned: u16, (cause, slot): (Cause, Option<u32>)) -> Option<Self> {
+    pub(crate) fn of_draw(service: &Service, assigned: u16, (cause, slot): (Cause, Option<u32>)) -> Option<Self> {
         let trial = service.trial.as_ref()?;
         let slot = match cause {
             Cause::Rule(_) => return None,
             Cause::Key(_) => slot,
             Cause::Chance => None,
         };
-        Some(Self { contender: trial.contender(assigned)?, slot, seated: trial.judges_all() })
+        Some(Self { contender: trial.contender(assigned)?, slot, selected: trial.judges_all() })
     }
 
     /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none, to
     /// another version because its own was passed over. `chances` are random.
     #[cold]
-    pub(crate) fn seat(
+    pub(crate) fn select(
         self,
         service: &Service,
         picked: Option<usize>,
@@ -64,11 +64,11 @@ impl Juror {
         let compared = other.weight > Weight::ZERO;
         let judged = judges(trial, own, picked)
             && (!compared || judges(trial, other, balance::preview(other, now_ms, chances[1])));
-        judged.then_some(Self { seated: true, ..self })
+        judged.then_some(Self { selected: true, ..self })
     }
 
     /// Says how it went.
-    pub(crate) fn testify(self, service: &Service, worker: usize, failed: bool, micros: u64) {
+    pub(crate) fn record(self, service: &Service, worker: usize, failed: bool, micros: u64) {
         if let Some(trial) = &service.trial {
             trial.epoch.count(worker, (self.contender, self.slot), failed, micros);
         }
@@ -151,15 +151,15 @@ mod tests {
         let (method, host, path) = (&http::Method::GET, "shop.example", "/");
         let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
         let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
-        let juror = Juror::called(&decision).unwrap();
+        let juror = CanarySample::of_decision(&decision).unwrap();
         let picked = match decision.passed_on() {
             true => None,
             false => balance::pick(decision.version(), 0, random.random(), &[]).map(|(index, _)| index),
         };
-        let seated = if juror.seated {
+        let seated = if juror.selected {
             Some(juror)
         } else {
-            juror.seat(decision.service, picked, (0, [random.random(), random.random()]))
+            juror.select(decision.service, picked, (0, [random.random(), random.random()]))
         };
         let cold = picked
             .is_some_and(|index| !judges(decision.service.trial.as_ref().unwrap(), decision.version(), Some(index)));

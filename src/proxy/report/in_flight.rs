@@ -7,9 +7,9 @@ use crate::stats::EndpointStats;
 
 /// A worker's gauge with one counted in; dropping it counts it out.
 #[derive(Debug)]
-pub(crate) struct Gauged<'c>(&'c Count);
+pub(crate) struct GaugeGuard<'c>(&'c Count);
 
-impl<'c> Gauged<'c> {
+impl<'c> GaugeGuard<'c> {
     /// Counts one in.
     #[must_use]
     pub(crate) fn new(gauge: &'c Count) -> Self {
@@ -18,7 +18,7 @@ impl<'c> Gauged<'c> {
     }
 }
 
-impl Drop for Gauged<'_> {
+impl Drop for GaugeGuard<'_> {
     fn drop(&mut self) {
         self.0.sub(1);
     }
@@ -26,12 +26,12 @@ impl Drop for Gauged<'_> {
 
 /// A request in flight to an endpoint; dropping it counts it out.
 #[derive(Debug)]
-pub(crate) struct InFlight {
+pub(crate) struct InFlightGuard {
     endpoint: Arc<EndpointStats>,
     tunnel: bool,
 }
 
-impl InFlight {
+impl InFlightGuard {
     /// Counts a request in.
     #[must_use]
     pub(crate) fn enter(endpoint: &Arc<EndpointStats>) -> Self {
@@ -53,7 +53,7 @@ impl InFlight {
     }
 }
 
-impl Drop for InFlight {
+impl Drop for InFlightGuard {
     fn drop(&mut self) {
         if self.tunnel { self.endpoint.leave_tunnel() } else { self.endpoint.leave() }
     }

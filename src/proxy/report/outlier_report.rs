@@ -10,14 +10,14 @@ use crate::table::{Endpoint, Service, Version};
 
 /// The endpoint that a request was sent to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Blamed<'r> {
+pub(crate) struct ReportedEndpoint<'r> {
     pub(crate) service: &'r Service,
     pub(crate) version: &'r Version,
     /// Its index in the version.
     pub(crate) index: usize,
 }
 
-impl<'r> Blamed<'r> {
+impl<'r> ReportedEndpoint<'r> {
     /// The endpoint.
     pub(crate) fn endpoint(&self) -> Option<&'r Endpoint> {
         self.version.endpoints.get(self.index)

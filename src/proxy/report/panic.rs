@@ -10,23 +10,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::Poll;
 
-use crate::proxy::request::local_reply::Refusal;
-use crate::proxy::request::redirect::SideExit;
-use crate::stats::Refused;
+use crate::proxy::request::local_reply::LocalReply;
+use crate::proxy::request::redirect::EarlyResponse;
+use crate::stats::RejectReason;
 
 /// What `exchange` comes to; a refusal if it panics. The hook of the process has told the panic by then.
 ///
 /// # Errors
 /// Its side exit, or that of a panic.
-pub(crate) async fn caught<T>(
-    mut exchange: Pin<&mut impl Future<Output = Result<T, SideExit>>>,
-) -> Result<T, SideExit> {
+pub(crate) async fn catch_panic<T>(
+    mut exchange: Pin<&mut impl Future<Output = Result<T, EarlyResponse>>>,
+) -> Result<T, EarlyResponse> {
     poll_fn(|cx| {
         // What the request owned is dropped on the way here, which counts it out. What it shares with others is as it
         // would be if the runtime caught the panic.
         let polled = catch_unwind(AssertUnwindSafe(|| exchange.as_mut().poll(cx)));
         polled.unwrap_or_else(|_panic| {
-            Poll::Ready(Err(Refusal::new(Refused::Internal, "a bug of the proxy ended this request").into()))
+            Poll::Ready(Err(LocalReply::new(RejectReason::Internal, "a bug of the proxy ended this request").into()))
         })
     })
     .await

@@ -8,9 +8,9 @@
 //!
 //! Who has waited takes a new snapshot, and is decided by the table in force *then*; a request never uses two.
 
-use super::admit::target::Target;
-use super::context::Observer;
-use super::local_reply::Refusal;
+use super::admit::target::ResolvedTarget;
+use super::context::RequestContext;
+use super::local_reply::LocalReply;
 use crate::message::RequestHead;
 use crate::proxy::limits::concurrency::Asked;
 use crate::proxy::limits::hold;
@@ -22,14 +22,14 @@ use crate::table::limits::InFlight;
 ///
 /// # Errors
 /// The refusal when its service is too busy, or it has no such target.
-pub(crate) async fn settle(
+pub(crate) async fn acquire(
     worker: &Worker,
     (head, host): (&RequestHead, &str),
-    observer: &mut Observer,
-) -> Result<(Snapshot, Target), Refusal> {
+    observer: &mut RequestContext,
+) -> Result<(Snapshot, ResolvedTarget), LocalReply> {
     loop {
         let table = worker.snapshot();
-        let target = Target::of(&table, host, &head.target)?;
+        let target = ResolvedTarget::of(&table, host, &head.target)?;
         let holding = worker.holds.any();
         if !holding && !table.limits_in_flight() {
             return Ok((table, target));
@@ -58,8 +58,8 @@ async fn enter(
     worker: &Worker,
     service: &ServiceStats,
     limit: &InFlight,
-    observer: &mut Observer,
-) -> Result<bool, Refusal> {
+    observer: &mut RequestContext,
+) -> Result<bool, LocalReply> {
     if observer.places.service.as_ref().is_some_and(|place| place.is_of(service)) {
         return Ok(false);
     }
@@ -69,7 +69,7 @@ async fn enter(
         Asked::Place(place) => (place, false),
         Asked::Wait(waiting) => {
             let cell = service.cell(worker.index);
-            let _queued = crate::proxy::report::in_flight::Gauged::new(&cell.queued);
+            let _queued = crate::proxy::report::in_flight::GaugeGuard::new(&cell.queued);
             (Box::pin(waiting.place()).await?, true)
         }
     };

@@ -14,10 +14,10 @@ use http::{Method, Version};
 use ipnet::IpNet;
 
 use self::host::Host;
-use super::local_reply::Refusal;
+use super::local_reply::LocalReply;
 use crate::message::names::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use crate::message::{Headers, Present, RequestHead, Span};
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 
 /// The schemes of targets.
 const HTTP: &[u8] = b"http";
@@ -51,7 +51,7 @@ impl AdmitSettings {
 
 /// What is known of a head besides what its lines say.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Seen {
+pub enum WireFacts {
     /// HTTP/1.
     Http1 {
         /// Whether the target had a fragment, which the URI type drops.
@@ -109,18 +109,18 @@ impl Admitted {
 /// `seen` is what the connection saw of it, `body` how its body will be read.
 ///
 /// # Errors
-/// The [`Refusal`] of the first rule that the head breaks.
+/// The [`LocalReply`] of the first rule that the head breaks.
 pub fn admit(
     head: &mut RequestHead,
-    seen: Seen,
+    seen: WireFacts,
     body: BodyFraming,
     peer: IpAddr,
     settings: &AdmitSettings,
-) -> Result<Admitted, Refusal> {
+) -> Result<Admitted, LocalReply> {
     method(&head.method)?;
     match seen {
-        Seen::Http1 { fragment } => framing_headers(head, fragment)?,
-        Seen::Http2 { fits } => http2_head(head, fits)?,
+        WireFacts::Http1 { fragment } => framing_headers(head, fragment)?,
+        WireFacts::Http2 { fits } => http2_head(head, fits)?,
     }
     let trusted = settings.trusts(peer);
     let by_https = trusted
@@ -137,32 +137,32 @@ pub fn admit(
     Ok(Admitted { host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
 }
 
-fn method(method: &Method) -> Result<(), Refusal> {
+fn method(method: &Method) -> Result<(), LocalReply> {
     if *method == Method::CONNECT || *method == Method::TRACE {
-        return Err(Refusal::new(Refused::MethodNotAllowed, "CONNECT and TRACE are not forwarded"));
+        return Err(LocalReply::new(RejectReason::MethodNotAllowed, "CONNECT and TRACE are not forwarded"));
     }
     Ok(())
 }
 
 /// Rules 2 and 13: the codec looks at the first length only, and has a bound of its own that answers without a reason.
-fn http2_head(head: &RequestHead, fits: bool) -> Result<(), Refusal> {
+fn http2_head(head: &RequestHead, fits: bool) -> Result<(), LocalReply> {
     if !fits {
         let detail = "the head has more bytes than proxy.head_bytes_max or more header lines than proxy.headers_max";
-        return Err(Refusal::new(Refused::HeadTooLarge, detail));
+        return Err(LocalReply::new(RejectReason::HeadTooLarge, detail));
     }
     let mut lengths = head.headers.get_all(CONTENT_LENGTH);
     let good = lengths.next().is_none_or(|length| !length.is_empty() && length.iter().all(u8::is_ascii_digit));
     if !good || lengths.next().is_some() {
-        return Err(Refusal::new(Refused::BadFraming, "found a Content-Length that is not one number"));
+        return Err(LocalReply::new(RejectReason::BadFraming, "found a Content-Length that is not one number"));
     }
     Ok(())
 }
 
 /// Rules 1, 3, 4 and 9: one coding, `chunked`, or one length, never both; no fragment.
-fn framing_headers(head: &RequestHead, fragment: bool) -> Result<(), Refusal> {
-    let bad = |detail| Err(Refusal::new(Refused::BadFraming, detail));
+fn framing_headers(head: &RequestHead, fragment: bool) -> Result<(), LocalReply> {
+    let bad = |detail| Err(LocalReply::new(RejectReason::BadFraming, detail));
     if fragment {
-        return Err(Refusal::new(Refused::BadTarget, "found a fragment in the target, want none"));
+        return Err(LocalReply::new(RejectReason::BadTarget, "found a fragment in the target, want none"));
     }
     let has_length = head.headers.has(Present::CONTENT_LENGTH);
     if has_length && head.headers.get_all(CONTENT_LENGTH).nth(1).is_some() {
@@ -180,25 +180,25 @@ fn framing_headers(head: &RequestHead, fragment: bool) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn only_chunked(headers: &Headers) -> Result<(), Refusal> {
+fn only_chunked(headers: &Headers) -> Result<(), LocalReply> {
     let codings = || {
         let lines = headers.get_all(TRANSFER_ENCODING);
         lines.flat_map(|line| line.split(|b| *b == b',')).map(<[u8]>::trim_ascii)
     };
     if codings().any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"chunked")) {
         let detail = "found a transfer coding other than chunked, want chunked alone";
-        return Err(Refusal::new(Refused::UnknownCoding, detail));
+        return Err(LocalReply::new(RejectReason::UnknownCoding, detail));
     }
     // `chunked, chunked` and `,chunked` are lists that somebody else may read in another way.
     if codings().count() != 1 {
-        return Err(Refusal::new(Refused::BadFraming, "found a list of transfer codings, want chunked alone"));
+        return Err(LocalReply::new(RejectReason::BadFraming, "found a list of transfer codings, want chunked alone"));
     }
     Ok(())
 }
 
 /// Rule 9: exactly one valid host, and no other one in the target. Returns where it stands, with the length of its name.
-fn host(head: &mut RequestHead, https: bool) -> Result<(Option<Span>, usize), Refusal> {
-    let bad = |detail| Refusal::new(Refused::BadHost, detail);
+fn host(head: &mut RequestHead, https: bool) -> Result<(Option<Span>, usize), LocalReply> {
+    let bad = |detail| LocalReply::new(RejectReason::BadHost, detail);
     let place = head.headers.find(HOST);
     if head.headers.get_all(HOST).nth(1).is_some() {
         return Err(bad("found several Host headers, want one"));
@@ -235,11 +235,11 @@ fn of_line(line: &[u8]) -> Option<Host<'_>> {
 }
 
 /// Rules 9 and 13: a path, not too long.
-fn target(head: &RequestHead, settings: &AdmitSettings, trusted: bool) -> Result<(), Refusal> {
-    let bad = |detail| Err(Refusal::new(Refused::BadTarget, detail));
+fn target(head: &RequestHead, settings: &AdmitSettings, trusted: bool) -> Result<(), LocalReply> {
+    let bad = |detail| Err(LocalReply::new(RejectReason::BadTarget, detail));
     let (target, path) = (&head.target, head.target.path());
     if path.len() + target.query().map_or(0, <[u8]>::len) > settings.target_bytes_max {
-        return Err(Refusal::new(Refused::TargetTooLong, "the target is longer than this listener takes"));
+        return Err(LocalReply::new(RejectReason::TargetTooLong, "the target is longer than this listener takes"));
     }
     // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came. A proxy that is
     // trusted may tell by it how its client came.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::context::Observer;
-use super::local_reply::Refusal;
+use super::context::RequestContext;
+use super::local_reply::LocalReply;
 use super::private;
 use crate::proxy::body::transfer::RequestBody;
 use crate::proxy::connection::stream_permit::StreamPlace;
-use crate::proxy::report::in_flight::InFlight;
+use crate::proxy::report::in_flight::InFlightGuard;
 use crate::proxy::worker::Worker;
-use crate::stats::{EndpointStats, Refused, UpstreamFailure};
+use crate::stats::{EndpointStats, RejectReason, UpstreamFailure};
 use crate::table::{Endpoint, Version};
 use crate::tls::Handshake;
 use crate::upstream::budget::{Claim, NoPlace, Place};
@@ -22,11 +22,11 @@ use crate::upstream::{ConnectError, ConnectLimits, Opened, Pools, Sender, balanc
 
 /// A connection for one exchange.
 #[derive(Debug)]
-pub(crate) struct Lease {
+pub(crate) struct UpstreamConnection {
     /// Sends the request.
     pub sender: Sender<RequestBody>,
     /// The endpoint, with the request counted in.
-    pub in_flight: InFlight,
+    pub in_flight: InFlightGuard,
     /// Whether it was used before: an origin may have closed it since.
     pub reused: bool,
     /// When it was there: the moment that [`dial`] was called with, or the one in which a new one was connected.
@@ -34,7 +34,7 @@ pub(crate) struct Lease {
     opened: Opened,
 }
 
-impl Lease {
+impl UpstreamConnection {
     /// The endpoint.
     #[must_use]
     pub(crate) fn endpoint(&self) -> &Arc<EndpointStats> {
@@ -70,27 +70,27 @@ pub(crate) enum NoConnection {
         tried: bool,
     },
     /// We have no room for one, which says nothing of the version: another one would not help.
-    Own(Refusal),
+    Own(LocalReply),
 }
 
 impl NoConnection {
     /// The refusal; `endpoints` is what is said if it is for their sake.
     #[must_use]
-    pub(crate) fn refusal(self, endpoints: &'static str) -> Refusal {
+    pub(crate) fn refusal(self, endpoints: &'static str) -> LocalReply {
         match self {
-            Self::Endpoints { .. } => Refusal::new(Refused::ConnectFailed, endpoints),
+            Self::Endpoints { .. } => LocalReply::new(RejectReason::ConnectFailed, endpoints),
             Self::Own(refusal) => refusal,
         }
     }
 
     fn out_of_descriptors() -> Self {
         let detail = "the proxy has no room for another connection to an endpoint";
-        Self::Own(Refusal::new(Refused::OutOfDescriptors, detail).retry_after(1))
+        Self::Own(LocalReply::new(RejectReason::OutOfDescriptors, detail).retry_after(1))
     }
 }
 
 /// A place for a new connection. Idle ones that nobody uses give theirs up for it.
-async fn place(worker: &Worker, observer: &Observer, connect_timeout: Duration) -> Result<Place, NoConnection> {
+async fn place(worker: &Worker, observer: &RequestContext, connect_timeout: Duration) -> Result<Place, NoConnection> {
     let budget = &worker.settings.budget;
     let claim = observer.places.stream.as_ref().map_or(Claim::First, StreamPlace::claim);
     let taken = budget.take(claim).or_else(|none| {
@@ -105,7 +105,7 @@ async fn place(worker: &Worker, observer: &Observer, connect_timeout: Duration) 
         (Ok(place), _) => Ok(place),
         (Err(NoPlace::OfClient), _) => {
             let detail = "this client has more requests in flight than there is room for";
-            Err(NoConnection::Own(Refusal::new(Refused::TooManyOfClient, detail).retry_after(1)))
+            Err(NoConnection::Own(LocalReply::new(RejectReason::TooManyOfClient, detail).retry_after(1)))
         }
         (Err(NoPlace::AtAll), Claim::First) => {
             let waited = Box::pin(budget.wait(connect_timeout)).await;
@@ -125,8 +125,8 @@ pub(crate) async fn dial(
     version: &Version,
     (connect_timeout, fresh): (Duration, bool),
     now: Instant,
-    observer: &Observer,
-) -> Result<Lease, NoConnection> {
+    observer: &RequestContext,
+) -> Result<UpstreamConnection, NoConnection> {
     if let Some(lease) = (!fresh).then(|| kept(worker, version, now, observer)).flatten() {
         return Ok(lease);
     }
@@ -139,10 +139,10 @@ pub(crate) async fn dial(
         let Some((index, endpoint)) = balance::pick(version, now_ms, chance, &left_out) else {
             return Err(if own { NoConnection::out_of_descriptors() } else { NoConnection::Endpoints { tried } });
         };
-        let in_flight = InFlight::enter(&endpoint.stats);
+        let in_flight = InFlightGuard::enter(&endpoint.stats);
         observer.picked(index);
         if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
-            return Ok(Lease { sender, in_flight, reused: true, since: now, opened });
+            return Ok(UpstreamConnection { sender, in_flight, reused: true, since: now, opened });
         }
         // As the last resort, and not one after the other until all of them have kept the request waiting.
         let may_try = !endpoint.stats.rotation.is_paused() || now.duration_since(began) < connect_timeout;
@@ -167,7 +167,7 @@ pub(crate) async fn dial(
                 }
                 let since = Instant::now();
                 note_connected(observer, version, endpoint, worker.clock_ms(since));
-                return Ok(Lease { sender, in_flight, reused: false, since, opened });
+                return Ok(UpstreamConnection { sender, in_flight, reused: false, since, opened });
             }
             Err(error) if error.is_own() => {
                 tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");
@@ -188,15 +188,15 @@ pub(crate) async fn dial(
 }
 
 /// A connection that the client has to itself.
-fn kept(worker: &Worker, version: &Version, now: Instant, observer: &Observer) -> Option<Lease> {
+fn kept(worker: &Worker, version: &Version, now: Instant, observer: &RequestContext) -> Option<UpstreamConnection> {
     let (index, sender, opened) = private::take(observer.private.as_deref()?, worker, version, now)?;
-    let in_flight = InFlight::enter(&version.endpoints[index].stats);
+    let in_flight = InFlightGuard::enter(&version.endpoints[index].stats);
     observer.picked(index);
-    Some(Lease { sender, in_flight, reused: true, since: now, opened })
+    Some(UpstreamConnection { sender, in_flight, reused: true, since: now, opened })
 }
 
 /// Ends the pause of an endpoint that has taken a connection, if it was paused.
-fn note_connected(observer: &Observer, version: &Version, endpoint: &Endpoint, now_ms: u64) {
+fn note_connected(observer: &RequestContext, version: &Version, endpoint: &Endpoint, now_ms: u64) {
     let for_ms = endpoint.stats.rotation.refuses_for(now_ms);
     if endpoint.stats.rotation.connected(now_ms) {
         let (service, version, endpoint) = (observer.service_name(), version.name.as_str(), endpoint.address);
@@ -205,7 +205,7 @@ fn note_connected(observer: &Observer, version: &Version, endpoint: &Endpoint, n
 }
 
 /// An endpoint took no connection.
-fn refused(worker: &Worker, version: &Version, index: usize, error: &ConnectError, observer: &Observer) {
+fn refused(worker: &Worker, version: &Version, index: usize, error: &ConnectError, observer: &RequestContext) {
     let endpoint = &version.endpoints[index];
     let cause = || std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
     if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now()), cause) {

@@ -12,41 +12,41 @@ use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
 use super::interim::Interim;
-use super::local_reply::{Refusal, is_ours};
-use super::route::Routed;
+use super::local_reply::{LocalReply, is_ours};
+use super::route::Destination;
 use crate::message::RequestHead;
 use crate::proxy::access_log::Line;
 use crate::proxy::body::transfer::RequestBody;
 use crate::proxy::limits::concurrency::Places;
-use crate::proxy::report::canary_sample::{Juror, is_failed_call};
-use crate::proxy::report::outlier_report::Blamed;
-use crate::proxy::worker::{Live, Worker};
-use crate::stats::{CodeClass, FirstAttempt, Refused, Retry, UpstreamFailure};
+use crate::proxy::report::canary_sample::{CanarySample, is_failed_call};
+use crate::proxy::report::outlier_report::ReportedEndpoint;
+use crate::proxy::worker::{LiveRequest, Worker};
+use crate::stats::{CodeClass, FirstAttempt, RejectReason, Retry, UpstreamFailure};
 use crate::table::{Cause, Decision};
 use crate::upstream::Pools;
 
 /// Watches one request to its end.
 #[derive(Debug)]
-pub(crate) struct Observer {
+pub(crate) struct RequestContext {
     worker: Rc<Worker>,
-    live: Live,
+    live: LiveRequest,
     started: Instant,
     /// When somebody last looked at the clock for it, at a place where it may have waited before.
     looked_at: Instant,
-    routed: Option<Routed>,
+    routed: Option<Destination>,
     /// Index of the endpoint in the version that the request was routed to.
     endpoint: Cell<Option<usize>>,
     status: Option<StatusCode>,
-    ended: Option<Option<Refused>>,
+    ended: Option<Option<RejectReason>>,
     /// When, if somebody has looked at the clock for it.
     ended_at: Option<Instant>,
     line: Option<Box<Line>>,
     /// Whether an attempt on the version that it is with now has failed by the upstream's fault.
     attempt_failed: Cell<bool>,
     /// The version that a first attempt was made on and failed, if another one followed.
-    first_failed: Option<Routed>,
+    first_failed: Option<Destination>,
     /// What it has to say about a version under rollout.
-    juror: Cell<Option<Juror>>,
+    sample: Cell<Option<CanarySample>>,
     /// What the request occupies.
     pub places: Places,
     /// The pool of its client connection, if that has one of its own.
@@ -56,7 +56,7 @@ pub(crate) struct Observer {
     held: Duration,
 }
 
-impl Observer {
+impl RequestContext {
     /// Begins with the head of a request.
     #[must_use]
     pub(crate) fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr) -> Self {
@@ -76,7 +76,7 @@ impl Observer {
             line,
             attempt_failed: Cell::new(false),
             first_failed: None,
-            juror: Cell::new(None),
+            sample: Cell::new(None),
             places: Places::default(),
             private: None,
             interim: Interim::default(),
@@ -122,51 +122,51 @@ impl Observer {
     }
 
     /// Notes where the request goes. Called again if it is sent elsewhere.
-    pub(crate) fn routed(&mut self, routed: Routed, decision: &Decision<'_>) {
+    pub(crate) fn routed(&mut self, routed: Destination, decision: &Decision<'_>) {
         // Counted once, also if the request was first tried on its own version.
         let first = self.routed.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
         if decision.passed_on() && first {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
         match &self.routed {
-            None => self.juror.set(Juror::called(decision)),
+            None => self.sample.set(CanarySample::of_decision(decision)),
             // No endpoint of the version before took a connection: its failure stays with it.
             Some(before) if self.attempt_failed.replace(false) => self.first_failed = Some(before.clone()),
             Some(_) => {}
         }
         self.unroutable(routed);
         if decision.passed_on() {
-            self.testify(true);
+            self.record_sample(true);
         }
     }
 
     /// Notes the version that a request was assigned to when no version can answer.
-    pub(crate) fn turned_away(&mut self, routed: Routed, drawn: (Cause, Option<u32>)) {
+    pub(crate) fn turned_away(&mut self, routed: Destination, drawn: (Cause, Option<u32>)) {
         if self.routed.is_none() {
-            self.juror.set(Juror::drawn(routed.service(), routed.version_index(), drawn));
+            self.sample.set(CanarySample::of_draw(routed.service(), routed.version_index(), drawn));
         }
         self.unroutable(routed);
-        self.testify(true);
+        self.record_sample(true);
     }
 
     /// Says how the first attempt of the request went, once.
-    fn testify(&self, failed: bool) {
-        let (Some(juror), Some(routed)) = (self.juror.take(), &self.routed) else { return };
+    fn record_sample(&self, failed: bool) {
+        let (Some(juror), Some(routed)) = (self.sample.take(), &self.routed) else { return };
         // Nothing was picked: its version has nothing to pick.
-        let juror = if juror.seated { Some(juror) } else { self.seat(juror, None) };
+        let juror = if juror.selected { Some(juror) } else { self.select_sample(juror, None) };
         if let Some(juror) = juror {
-            juror.testify(routed.service(), self.worker.index, failed, self.micros(self.started.elapsed()));
+            juror.record(routed.service(), self.worker.index, failed, self.micros(self.started.elapsed()));
         }
     }
 
     /// Asks whether the request is judged, now that it is known where it goes.
     #[cold]
-    fn seat(&self, juror: Juror, picked: Option<usize>) -> Option<Juror> {
+    fn select_sample(&self, juror: CanarySample, picked: Option<usize>) -> Option<CanarySample> {
         let routed = self.routed.as_ref()?;
         let chance = self.worker.random();
         #[expect(clippy::cast_possible_truncation, reason = "both halves of the 128 random bits")]
         let chances = [chance as u64, (chance >> 64) as u64];
-        juror.seat(routed.service(), picked, (self.worker.clock_ms(self.looked_at), chances))
+        juror.select(routed.service(), picked, (self.worker.clock_ms(self.looked_at), chances))
     }
 
     /// The time that counts, in microseconds, of what it took.
@@ -175,7 +175,7 @@ impl Observer {
     }
 
     /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
-    pub(crate) fn unroutable(&mut self, routed: Routed) {
+    pub(crate) fn unroutable(&mut self, routed: Destination) {
         if self.routed.is_none() {
             routed.service().stats.cell(self.worker.index).in_flight.add(1);
         }
@@ -190,15 +190,15 @@ impl Observer {
     /// Notes the endpoint that is tried, by its index in the version.
     pub(crate) fn picked(&self, endpoint: usize) {
         self.endpoint.set(Some(endpoint));
-        if let Some(juror) = self.juror.get().filter(|juror| !juror.seated) {
-            self.juror.set(self.seat(juror, Some(endpoint)));
+        if let Some(juror) = self.sample.get().filter(|juror| !juror.selected) {
+            self.sample.set(self.select_sample(juror, Some(endpoint)));
         }
     }
 
     /// Whose fault a failure is.
-    fn blamed(&self) -> Option<Blamed<'_>> {
+    fn reported_endpoint(&self) -> Option<ReportedEndpoint<'_>> {
         let routed = self.routed.as_ref()?;
-        Some(Blamed { service: routed.service(), version: routed.version(), index: self.endpoint.get()? })
+        Some(ReportedEndpoint { service: routed.service(), version: routed.version(), index: self.endpoint.get()? })
     }
 
     /// Notes the request id.
@@ -216,17 +216,17 @@ impl Observer {
 
     /// The endpoint that is tried, or was last.
     fn endpoint(&self) -> Option<SocketAddr> {
-        self.blamed().and_then(|blamed| blamed.endpoint()).map(|endpoint| endpoint.address)
+        self.reported_endpoint().and_then(|blamed| blamed.endpoint()).map(|endpoint| endpoint.address)
     }
 
     /// Counts a failed attempt against the version it was made on.
     pub(crate) fn failed(&self, failure: UpstreamFailure) {
         self.attempt_failed.set(true);
-        self.testify(true);
+        self.record_sample(true);
         if let Some(routed) = &self.routed {
             routed.cell(&self.worker).failed(failure);
         }
-        if let Some(blamed) = self.blamed() {
+        if let Some(blamed) = self.reported_endpoint() {
             blamed.failed(failure, self.worker.clock_ms(Instant::now()));
         }
     }
@@ -243,7 +243,7 @@ impl Observer {
         // What was not written was no attempt.
         if why == Retry::Reused && self.first_failed.is_none() {
             self.first_failed = Some(routed.clone());
-            self.testify(true);
+            self.record_sample(true);
         }
     }
 
@@ -253,7 +253,7 @@ impl Observer {
     pub(crate) fn told(&self, grpc_status: Option<&[u8]>) {
         let trial = self.routed.as_ref().and_then(|routed| routed.service().trial.as_ref());
         if trial.zip(grpc_status).is_some_and(|(trial, status)| is_failed_call(status, trial)) {
-            self.testify(true);
+            self.record_sample(true);
         }
     }
 
@@ -263,7 +263,7 @@ impl Observer {
     }
 
     /// The attempt failed, and the next one is made on `stable`. The failed version keeps the blame.
-    pub(crate) fn shielded(&mut self, stable: Routed) {
+    pub(crate) fn shielded(&mut self, stable: Destination) {
         self.retried(Retry::Shield);
         let endpoint = self.endpoint();
         if let Some(line) = &mut self.line {
@@ -281,7 +281,7 @@ impl Observer {
         self.status = Some(status);
         if status.is_server_error() {
             self.failed(UpstreamFailure::Status);
-        } else if let Some(blamed) = self.blamed() {
+        } else if let Some(blamed) = self.reported_endpoint() {
             blamed.answered(|| self.worker.clock_ms(Instant::now()));
         }
     }
@@ -296,7 +296,7 @@ impl Observer {
     /// The answer was read to its end, `now`. It is counted when this is dropped.
     pub(crate) fn end(&mut self, now: Instant) {
         let good = self.status.is_some_and(|status| !status.is_server_error());
-        if let Some(blamed) = self.blamed().filter(|_| good) {
+        if let Some(blamed) = self.reported_endpoint().filter(|_| good) {
             blamed.completed();
         }
         (self.ended, self.ended_at) = (Some(None), Some(now));
@@ -306,24 +306,24 @@ impl Observer {
     pub(crate) fn end_broken(mut self, failure: UpstreamFailure) {
         self.failed(failure);
         let reason = match failure {
-            UpstreamFailure::BodyTimeout => Refused::UpstreamTimeout,
+            UpstreamFailure::BodyTimeout => RejectReason::UpstreamTimeout,
             UpstreamFailure::ShortBody
             | UpstreamFailure::Connect
             | UpstreamFailure::Reset
             | UpstreamFailure::Timeout
             | UpstreamFailure::BadAnswer
-            | UpstreamFailure::Status => Refused::UpstreamBadAnswer,
+            | UpstreamFailure::Status => RejectReason::UpstreamBadAnswer,
         };
         self.ended = Some(Some(reason));
     }
 
     /// The request's body broke after the answer had begun: the client's connection is aborted.
-    pub(crate) fn end_by_client(mut self, reason: Refused) {
+    pub(crate) fn end_by_client(mut self, reason: RejectReason) {
         self.ended = Some(Some(reason));
     }
 
     /// The proxy answered by itself.
-    pub(crate) fn end_refused(mut self, refusal: &Refusal, bytes: Option<u64>) {
+    pub(crate) fn end_refused(mut self, refusal: &LocalReply, bytes: Option<u64>) {
         if let Some(line) = &mut self.line {
             line.bytes = bytes.unwrap_or(0);
         }
@@ -332,7 +332,7 @@ impl Observer {
     }
 
     fn count(&mut self) {
-        let left = if std::thread::panicking() { Refused::Internal } else { Refused::ClientGone };
+        let left = if std::thread::panicking() { RejectReason::Internal } else { RejectReason::ClientGone };
         let reason = self.ended.unwrap_or(Some(left));
         let took = self.ended_at.unwrap_or_else(Instant::now).saturating_duration_since(self.started);
         if let Some(reason) = reason {
@@ -344,9 +344,9 @@ impl Observer {
             let micros = self.micros(took);
             routed.cell(&self.worker).answered(class, micros);
             // One that was never seated met no endpoint.
-            let heard = |juror: &Juror| juror.seated && !is_ours(reason);
-            if let Some(juror) = self.juror.take().filter(heard) {
-                juror.testify(routed.service(), self.worker.index, false, micros);
+            let heard = |juror: &CanarySample| juror.selected && !is_ours(reason);
+            if let Some(juror) = self.sample.take().filter(heard) {
+                juror.record(routed.service(), self.worker.index, false, micros);
             }
             match &self.first_failed {
                 Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
@@ -359,7 +359,7 @@ impl Observer {
         }
         if let (Some(mut line), Some(log)) = (self.line.take(), &self.worker.settings.log) {
             line.status = self.status.map(|status| status.as_u16());
-            line.reason = reason.map(Refused::word);
+            line.reason = reason.map(RejectReason::word);
             line.duration = took;
             line.endpoint = self.endpoint();
             if !log.send(*line) {
@@ -369,7 +369,7 @@ impl Observer {
     }
 }
 
-impl Drop for Observer {
+impl Drop for RequestContext {
     fn drop(&mut self) {
         self.count();
     }

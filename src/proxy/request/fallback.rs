@@ -12,10 +12,10 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::connect::dial;
-use super::context::Observer;
-use super::forward::{Answer, forward};
-use super::local_reply::{Fault, Refusal};
-use super::route::Routed;
+use super::context::RequestContext;
+use super::forward::{UpstreamResponse, forward};
+use super::local_reply::{FaultParty, LocalReply};
+use super::route::Destination;
 use crate::message::RequestHead;
 use crate::proxy::body::transfer::{BodyState, Recording, RequestBody};
 use crate::proxy::worker::Worker;
@@ -24,27 +24,27 @@ use crate::table::spec::On500;
 
 /// What a replay needs.
 #[derive(Debug)]
-pub(crate) struct Spare {
+pub(crate) struct ReplayState {
     head: RequestHead,
     recording: Option<Rc<Recording>>,
-    stable: Routed,
+    stable: Destination,
 }
 
 /// An exchange whose head has come.
 #[derive(Debug)]
-pub(crate) struct Answered {
+pub(crate) struct Attempt {
     /// The answer.
-    pub answer: Answer,
+    pub answer: UpstreamResponse,
     /// Whose it is.
-    pub routed: Routed,
+    pub routed: Destination,
     /// What became of the body that was sent for it.
     pub request_body: Rc<BodyState>,
 }
 
-impl Spare {
+impl ReplayState {
     /// Keeps what a replay of this request on the stable version needs. `None`: it is not to be replayed.
     #[must_use]
-    pub(crate) fn keep(routed: &Routed, head: &RequestHead, body: &mut RequestBody) -> Option<Self> {
+    pub(crate) fn keep(routed: &Destination, head: &RequestHead, body: &mut RequestBody) -> Option<Self> {
         let service = routed.service();
         let shield = service.spec.policy.shield.as_ref()?;
         let stable = service.stable().filter(|stable| *stable != routed.version_index())?;
@@ -69,19 +69,19 @@ impl Spare {
 /// Passes the first attempt's result on, or replays the request if it failed.
 ///
 /// # Errors
-/// The [`Refusal`] to answer with; failures of the upstream have been counted.
+/// The [`LocalReply`] to answer with; failures of the upstream have been counted.
 pub(crate) async fn replay_if_failed(
     worker: &Worker,
-    spare: Spare,
-    (first, routed, request_body): (Result<Answer, Refusal>, Routed, Rc<BodyState>),
-    observer: &mut Observer,
-) -> Result<Answered, Refusal> {
+    spare: ReplayState,
+    (first, routed, request_body): (Result<UpstreamResponse, LocalReply>, Destination, Rc<BodyState>),
+    observer: &mut RequestContext,
+) -> Result<Attempt, LocalReply> {
     let shield = routed.service().spec.policy.shield.as_ref();
     if !shield.is_some_and(|shield| has_failed(&first, &spare.head.method, shield.on_500)) {
         observer.interim.release();
-        return Ok(Answered { answer: first?, routed, request_body });
+        return Ok(Attempt { answer: first?, routed, request_body });
     }
-    let Spare { head, recording, stable } = spare;
+    let ReplayState { head, recording, stable } = spare;
     let body = match recording {
         None => Some(RequestBody::Empty),
         Some(recording) => recording.whole(&request_body),
@@ -90,7 +90,7 @@ pub(crate) async fn replay_if_failed(
     let ready = stable.version().usable(worker.clock_ms(now));
     let Some(mut body) = body.filter(|_| ready && observer.allow_shield()) else {
         observer.interim.release();
-        return Ok(Answered { answer: first?, routed, request_body });
+        return Ok(Attempt { answer: first?, routed, request_body });
     };
     observer.interim.discard();
     if first.is_ok() {
@@ -104,13 +104,13 @@ pub(crate) async fn replay_if_failed(
     let lease = dialed.map_err(|none| none.refusal("neither version takes a connection"))?;
     let request_body = Rc::new(BodyState::of_no_body(now));
     let answer = forward(worker, &stable, lease, (&head, &mut body), (&request_body, observer)).await?;
-    Ok(Answered { answer, routed: stable, request_body })
+    Ok(Attempt { answer, routed: stable, request_body })
 }
 
 /// Whether an attempt failed as the shield understands it.
-fn has_failed(attempt: &Result<Answer, Refusal>, method: &Method, on_500: On500) -> bool {
+fn has_failed(attempt: &Result<UpstreamResponse, LocalReply>, method: &Method, on_500: On500) -> bool {
     match attempt {
-        Err(refusal) => refusal.fault() == Fault::Upstream,
+        Err(refusal) => refusal.fault() == FaultParty::Upstream,
         Ok(answer) => match answer.response.status.as_u16() {
             502..=504 => true,
             500 => match on_500 {

@@ -13,10 +13,10 @@ use http::StatusCode;
 use http::uri::Scheme;
 use tokio::time::Instant;
 
-use super::connect::{Lease, dial};
-use super::context::Observer;
-use super::local_reply::Refusal;
-use super::route::Routed;
+use super::connect::{UpstreamConnection, dial};
+use super::context::RequestContext;
+use super::local_reply::LocalReply;
+use super::route::Destination;
 use super::send::{SendError, send};
 use crate::http1::HeadLimits;
 use crate::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
@@ -25,7 +25,7 @@ use crate::proxy::body::limits;
 use crate::proxy::body::rewind::Rewindable;
 use crate::proxy::body::transfer::{BodyFault, BodyState, RequestBody};
 use crate::proxy::worker::Worker;
-use crate::stats::{Refused, Retry, UpstreamFailure};
+use crate::stats::{RejectReason, Retry, UpstreamFailure};
 use crate::upstream::Incoming;
 
 /// How often a request that was not written, or not looked at, may look for another connection: the pools can hold several
@@ -40,24 +40,24 @@ const TOO_MANY_LINES: &str = "the head of the upstream's answer has more header 
 
 /// An answer's head, with what its body still needs.
 #[derive(Debug)]
-pub(crate) struct Answer {
+pub(crate) struct UpstreamResponse {
     /// The answer.
     pub response: Box<Response<Incoming>>,
     /// The connection it comes on.
-    pub lease: Lease,
+    pub lease: UpstreamConnection,
 }
 
 /// Sends the request over `lease` and waits for the head of the answer.
 ///
 /// # Errors
-/// The [`Refusal`] to answer with; failures of the upstream have been counted.
+/// The [`LocalReply`] to answer with; failures of the upstream have been counted.
 pub(crate) async fn forward(
     worker: &Worker,
-    routed: &Routed,
-    lease: Lease,
+    routed: &Destination,
+    lease: UpstreamConnection,
     (head, body): (&RequestHead, &mut RequestBody),
-    (state, observer): (&Rc<BodyState>, &mut Observer),
-) -> Result<Answer, Refusal> {
+    (state, observer): (&Rc<BodyState>, &mut RequestContext),
+) -> Result<UpstreamResponse, LocalReply> {
     let policy = &routed.service().spec.policy;
     let mut lease = lease;
     let scheme = if routed.version().tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
@@ -79,7 +79,7 @@ pub(crate) async fn forward(
                 lent.iter().for_each(Rewindable::settle);
                 check(&response, may_switch, worker.settings.response_heads)
                     .inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
-                return Ok(Answer { response, lease });
+                return Ok(UpstreamResponse { response, lease });
             }
             Err(SendError::Unsent) if unsent < UNSENT_TRIES_MAX => {
                 observer.retried(Retry::Unsent);
@@ -100,7 +100,7 @@ pub(crate) async fn forward(
             // refusal, and nobody's failure. Otherwise clients could have healthy endpoints ejected.
             Err(SendError::Broken | SendError::Unprocessed) if may_switch && http2 => {
                 let detail = "the upstream does not take WebSockets over HTTP/2";
-                return Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
+                return Err(LocalReply::new(RejectReason::UpstreamBadAnswer, detail));
             }
             Err(error) => return Err(refusal(&error, state, observer)),
         };
@@ -122,8 +122,8 @@ fn rewound(body: &mut RequestBody, lent: Option<&Rewindable>) -> bool {
 }
 
 /// Rule 6: what an answer must not have, whatever can be made of it. The connection is not used again.
-fn check(response: &Response<Incoming>, may_switch: bool, heads: HeadLimits) -> Result<(), Refusal> {
-    let bad = |detail| Err(Refusal::new(Refused::UpstreamBadAnswer, detail));
+fn check(response: &Response<Incoming>, may_switch: bool, heads: HeadLimits) -> Result<(), LocalReply> {
+    let bad = |detail| Err(LocalReply::new(RejectReason::UpstreamBadAnswer, detail));
     if response.status == StatusCode::SWITCHING_PROTOCOLS && !may_switch {
         return bad("the upstream switched protocols without being asked");
     }
@@ -156,36 +156,36 @@ fn check(response: &Response<Incoming>, may_switch: bool, heads: HeadLimits) -> 
 
 /// What a request's body did wrong, if it was the body.
 #[must_use]
-pub(crate) fn refusal_of_body(fault: BodyFault) -> Option<Refusal> {
+pub(crate) fn refusal_of_body(fault: BodyFault) -> Option<LocalReply> {
     match fault {
-        BodyFault::Malformed => Some(Refusal::new(Refused::BadBody, "the request's body breaks its framing")),
-        BodyFault::Silent => Some(Refusal::new(Refused::BodyTimeout, "the request's body did not go on")),
-        BodyFault::Gone => Some(Refusal::new(Refused::ClientGone, "the client left")),
+        BodyFault::Malformed => Some(LocalReply::new(RejectReason::BadBody, "the request's body breaks its framing")),
+        BodyFault::Silent => Some(LocalReply::new(RejectReason::BodyTimeout, "the request's body did not go on")),
+        BodyFault::Gone => Some(LocalReply::new(RejectReason::ClientGone, "the client left")),
         BodyFault::TooLarge => Some(limits::too_large()),
-        BodyFault::Slow => Some(Refusal::new(Refused::BodyTooSlow, "the request's body came too slowly")),
+        BodyFault::Slow => Some(LocalReply::new(RejectReason::BodyTooSlow, "the request's body came too slowly")),
         BodyFault::Over => None,
     }
 }
 
 /// Whose fault a failed exchange was, counted and told.
-fn refusal(error: &SendError, state: &BodyState, observer: &Observer) -> Refusal {
+fn refusal(error: &SendError, state: &BodyState, observer: &RequestContext) -> LocalReply {
     // An upstream that hangs up because the client's body broke is not to blame.
     if let Some(refusal) = state.fault().and_then(refusal_of_body) {
         return refusal;
     }
     let (failure, reason, detail) = match error {
         SendError::Timeout => {
-            (UpstreamFailure::Timeout, Refused::UpstreamTimeout, "the upstream did not answer in time")
+            (UpstreamFailure::Timeout, RejectReason::UpstreamTimeout, "the upstream did not answer in time")
         }
         SendError::Malformed => {
-            (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, "the upstream's answer is not HTTP/1.1")
+            (UpstreamFailure::BadAnswer, RejectReason::UpstreamBadAnswer, "the upstream's answer is not HTTP/1.1")
         }
-        SendError::TooLarge => (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, TOO_LARGE),
-        SendError::TooManyLines => (UpstreamFailure::BadAnswer, Refused::UpstreamBadAnswer, TOO_MANY_LINES),
+        SendError::TooLarge => (UpstreamFailure::BadAnswer, RejectReason::UpstreamBadAnswer, TOO_LARGE),
+        SendError::TooManyLines => (UpstreamFailure::BadAnswer, RejectReason::UpstreamBadAnswer, TOO_MANY_LINES),
         SendError::Broken | SendError::Unsent | SendError::Unprocessed => {
-            (UpstreamFailure::Reset, Refused::UpstreamReset, "the upstream hung up before it answered")
+            (UpstreamFailure::Reset, RejectReason::UpstreamReset, "the upstream hung up before it answered")
         }
     };
     observer.failed(failure);
-    Refusal::new(reason, detail)
+    LocalReply::new(reason, detail)
 }

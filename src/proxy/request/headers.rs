@@ -7,13 +7,13 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 
 use super::admit::connection_header;
 use super::admit::{Admitted, BodyFraming};
-use super::local_reply::Refusal;
+use super::local_reply::LocalReply;
 use crate::message::names::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, X_REVISION,
 };
 use crate::message::{Headers, Name, Present, Response, Span};
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 use crate::table::key::{OWN_COOKIE, OwnKey};
 
 /// The longest request id that is taken over from a trusted proxy.
@@ -75,10 +75,10 @@ impl EditSettings {
 ///
 /// # Errors
 /// The refusal.
-pub(crate) fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), Refusal> {
+pub(crate) fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), LocalReply> {
     if headers.has(Present::VIA) && headers.get_all(VIA).any(|line| settings.is_own(line)) {
         let detail = "this request has been through this proxy already: an endpoint leads back to one of its listeners";
-        return Err(Refusal::new(Refused::Loop, detail));
+        return Err(LocalReply::new(RejectReason::Loop, detail));
     }
     Ok(())
 }

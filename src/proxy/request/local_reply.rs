@@ -1,7 +1,7 @@
 //! The one side exit: what the proxy answers by itself, with whose fault it was. Every status code of the data plane's
 //! own is in this file.
 //!
-//! A refusal has a stable reason word ([`Refused`]); the sentence beside it is for people and may change.
+//! A refusal has a stable reason word ([`RejectReason`]); the sentence beside it is for people and may change.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -11,11 +11,11 @@ use crate::message::names::{
     ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, GRPC_MESSAGE, GRPC_STATUS, RETRY_AFTER,
 };
 use crate::message::{Headers, Response};
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 
 /// Whose fault an ending was. Only the upstream's counts against a version.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Fault {
+pub enum FaultParty {
     /// The client sent what must not be forwarded, or went away.
     Client,
     /// The origin did not do its part.
@@ -26,20 +26,20 @@ pub enum Fault {
 
 /// A refusal: why, and what to tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct LocalReply {
     /// The reason.
-    pub reason: Refused,
+    pub reason: RejectReason,
     /// A sentence for people: what was found, what is wanted.
     pub detail: &'static str,
     /// When it is worth to try again, in seconds.
     pub retry_after: Option<u64>,
 }
 
-impl Refusal {
+impl LocalReply {
     /// A refusal with a sentence.
     #[must_use]
-    pub fn new(reason: Refused, detail: &'static str) -> Self {
-        Self { reason, detail, retry_after: (reason == Refused::NoEndpoint).then_some(1) }
+    pub fn new(reason: RejectReason, detail: &'static str) -> Self {
+        Self { reason, detail, retry_after: (reason == RejectReason::NoEndpoint).then_some(1) }
     }
 
     /// The same, with the time after which it is worth to try again.
@@ -52,89 +52,90 @@ impl Refusal {
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.reason {
-            Refused::BadHead
-            | Refused::BadHost
-            | Refused::BadTarget
-            | Refused::BadFraming
-            | Refused::BadConnection
-            | Refused::BadProxyHeader
-            | Refused::BadBody
+            RejectReason::BadHead
+            | RejectReason::BadHost
+            | RejectReason::BadTarget
+            | RejectReason::BadFraming
+            | RejectReason::BadConnection
+            | RejectReason::BadProxyHeader
+            | RejectReason::BadBody
             // Nobody hears of it in HTTP.
-            | Refused::TlsHandshake
-            | Refused::TlsTimeout => StatusCode::BAD_REQUEST,
-            Refused::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
-            Refused::RedirectedToHttps => StatusCode::PERMANENT_REDIRECT,
-            Refused::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Refused::TargetTooLong => StatusCode::URI_TOO_LONG,
-            Refused::Loop => StatusCode::LOOP_DETECTED,
-            Refused::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Refused::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Refused::HeadTimeout | Refused::ProxyHeaderTimeout | Refused::BodyTimeout | Refused::BodyTooSlow => {
+            | RejectReason::TlsHandshake
+            | RejectReason::TlsTimeout => StatusCode::BAD_REQUEST,
+            RejectReason::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
+            RejectReason::RedirectedToHttps => StatusCode::PERMANENT_REDIRECT,
+            RejectReason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            RejectReason::TargetTooLong => StatusCode::URI_TOO_LONG,
+            RejectReason::Loop => StatusCode::LOOP_DETECTED,
+            RejectReason::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            RejectReason::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            RejectReason::HeadTimeout | RejectReason::ProxyHeaderTimeout | RejectReason::BodyTimeout | RejectReason::BodyTooSlow => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Refused::Flood => StatusCode::TOO_MANY_REQUESTS,
-            Refused::ProxyHeaderForeign => StatusCode::FORBIDDEN,
-            Refused::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            Refused::NoService => StatusCode::NOT_FOUND,
-            Refused::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Refused::RateLimited | Refused::TooManyOfAddress => StatusCode::TOO_MANY_REQUESTS,
-            Refused::NoEndpoint
-            | Refused::TooManyConnections
-            | Refused::Displaced
-            | Refused::TooManyOfClient
-            | Refused::OutOfDescriptors
-            | Refused::Overloaded
-            | Refused::QueueFull
-            | Refused::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
-            Refused::ConnectFailed | Refused::UpstreamReset | Refused::UpstreamBadAnswer => StatusCode::BAD_GATEWAY,
-            Refused::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            Refused::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            RejectReason::Flood => StatusCode::TOO_MANY_REQUESTS,
+            RejectReason::ProxyHeaderForeign => StatusCode::FORBIDDEN,
+            RejectReason::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
+            RejectReason::NoService => StatusCode::NOT_FOUND,
+            RejectReason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            RejectReason::RateLimited | RejectReason::TooManyOfAddress => StatusCode::TOO_MANY_REQUESTS,
+            RejectReason::NoEndpoint
+            | RejectReason::TooManyConnections
+            | RejectReason::Displaced
+            | RejectReason::TooManyOfClient
+            | RejectReason::OutOfDescriptors
+            | RejectReason::Overloaded
+            | RejectReason::QueueFull
+            | RejectReason::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
+            RejectReason::ConnectFailed | RejectReason::UpstreamReset | RejectReason::UpstreamBadAnswer => StatusCode::BAD_GATEWAY,
+            RejectReason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
+            RejectReason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
 
     /// Whose fault it was.
     #[must_use]
-    pub fn fault(&self) -> Fault {
+    pub fn fault(&self) -> FaultParty {
         match self.reason {
-            Refused::BadHead
-            | Refused::BadHost
-            | Refused::BadTarget
-            | Refused::BadFraming
-            | Refused::UnknownCoding
-            | Refused::BadConnection
-            | Refused::MethodNotAllowed
-            | Refused::Misdirected
-            | Refused::TargetTooLong
-            | Refused::HeadTooLarge
-            | Refused::TlsHandshake
-            | Refused::TlsTimeout
-            | Refused::RedirectedToHttps
-            | Refused::HeadTimeout
-            | Refused::Flood
-            | Refused::BadBody
-            | Refused::BodyTimeout
-            | Refused::ProxyHeaderForeign
-            | Refused::BadProxyHeader
-            | Refused::ProxyHeaderTimeout
-            | Refused::TooManyOfAddress
-            | Refused::TooManyOfClient
-            | Refused::RateLimited
-            | Refused::BodyTooLarge
-            | Refused::BodyTooSlow
-            | Refused::ClientGone => Fault::Client,
-            Refused::ConnectFailed | Refused::UpstreamReset | Refused::UpstreamTimeout | Refused::UpstreamBadAnswer => {
-                Fault::Upstream
-            }
-            Refused::NoService
-            | Refused::Loop
-            | Refused::NoEndpoint
-            | Refused::TooManyConnections
-            | Refused::Displaced
-            | Refused::OutOfDescriptors
-            | Refused::Overloaded
-            | Refused::QueueFull
-            | Refused::QueueTimeout
-            | Refused::Internal => Fault::Own,
+            RejectReason::BadHead
+            | RejectReason::BadHost
+            | RejectReason::BadTarget
+            | RejectReason::BadFraming
+            | RejectReason::UnknownCoding
+            | RejectReason::BadConnection
+            | RejectReason::MethodNotAllowed
+            | RejectReason::Misdirected
+            | RejectReason::TargetTooLong
+            | RejectReason::HeadTooLarge
+            | RejectReason::TlsHandshake
+            | RejectReason::TlsTimeout
+            | RejectReason::RedirectedToHttps
+            | RejectReason::HeadTimeout
+            | RejectReason::Flood
+            | RejectReason::BadBody
+            | RejectReason::BodyTimeout
+            | RejectReason::ProxyHeaderForeign
+            | RejectReason::BadProxyHeader
+            | RejectReason::ProxyHeaderTimeout
+            | RejectReason::TooManyOfAddress
+            | RejectReason::TooManyOfClient
+            | RejectReason::RateLimited
+            | RejectReason::BodyTooLarge
+            | RejectReason::BodyTooSlow
+            | RejectReason::ClientGone => FaultParty::Client,
+            RejectReason::ConnectFailed
+            | RejectReason::UpstreamReset
+            | RejectReason::UpstreamTimeout
+            | RejectReason::UpstreamBadAnswer => FaultParty::Upstream,
+            RejectReason::NoService
+            | RejectReason::Loop
+            | RejectReason::NoEndpoint
+            | RejectReason::TooManyConnections
+            | RejectReason::Displaced
+            | RejectReason::OutOfDescriptors
+            | RejectReason::Overloaded
+            | RejectReason::QueueFull
+            | RejectReason::QueueTimeout
+            | RejectReason::Internal => FaultParty::Own,
         }
     }
 
@@ -143,60 +144,60 @@ impl Refusal {
     #[must_use]
     pub fn closes(&self) -> bool {
         match self.reason {
-            Refused::BadHead
-            | Refused::BadHost
-            | Refused::BadTarget
-            | Refused::BadFraming
-            | Refused::UnknownCoding
-            | Refused::BadConnection
-            | Refused::TargetTooLong
-            | Refused::HeadTooLarge
-            | Refused::TlsHandshake
-            | Refused::TlsTimeout
-            | Refused::HeadTimeout
-            | Refused::Flood
-            | Refused::BadBody
-            | Refused::BodyTimeout
-            | Refused::ProxyHeaderForeign
-            | Refused::BadProxyHeader
-            | Refused::ProxyHeaderTimeout
-            | Refused::TooManyConnections
-            | Refused::TooManyOfAddress
-            | Refused::Displaced
-            | Refused::OutOfDescriptors
-            | Refused::Overloaded
-            | Refused::QueueFull
-            | Refused::QueueTimeout
-            | Refused::BodyTooLarge
-            | Refused::BodyTooSlow
-            | Refused::ClientGone
-            | Refused::Internal => true,
-            Refused::MethodNotAllowed
-            | Refused::TooManyOfClient
-            | Refused::Misdirected
-            | Refused::Loop
-            | Refused::RateLimited
-            | Refused::RedirectedToHttps
-            | Refused::NoService
-            | Refused::NoEndpoint
-            | Refused::ConnectFailed
-            | Refused::UpstreamReset
-            | Refused::UpstreamTimeout
-            | Refused::UpstreamBadAnswer => false,
+            RejectReason::BadHead
+            | RejectReason::BadHost
+            | RejectReason::BadTarget
+            | RejectReason::BadFraming
+            | RejectReason::UnknownCoding
+            | RejectReason::BadConnection
+            | RejectReason::TargetTooLong
+            | RejectReason::HeadTooLarge
+            | RejectReason::TlsHandshake
+            | RejectReason::TlsTimeout
+            | RejectReason::HeadTimeout
+            | RejectReason::Flood
+            | RejectReason::BadBody
+            | RejectReason::BodyTimeout
+            | RejectReason::ProxyHeaderForeign
+            | RejectReason::BadProxyHeader
+            | RejectReason::ProxyHeaderTimeout
+            | RejectReason::TooManyConnections
+            | RejectReason::TooManyOfAddress
+            | RejectReason::Displaced
+            | RejectReason::OutOfDescriptors
+            | RejectReason::Overloaded
+            | RejectReason::QueueFull
+            | RejectReason::QueueTimeout
+            | RejectReason::BodyTooLarge
+            | RejectReason::BodyTooSlow
+            | RejectReason::ClientGone
+            | RejectReason::Internal => true,
+            RejectReason::MethodNotAllowed
+            | RejectReason::TooManyOfClient
+            | RejectReason::Misdirected
+            | RejectReason::Loop
+            | RejectReason::RateLimited
+            | RejectReason::RedirectedToHttps
+            | RejectReason::NoService
+            | RejectReason::NoEndpoint
+            | RejectReason::ConnectFailed
+            | RejectReason::UpstreamReset
+            | RejectReason::UpstreamTimeout
+            | RejectReason::UpstreamBadAnswer => false,
         }
     }
 
     /// The answer, in the manner that the client understands.
     #[must_use]
-    pub fn answer(&self, manner: Manner) -> Response<Full<Bytes>> {
-        if manner == Manner::Grpc {
-            return self.grpc_answer();
+    pub fn answer(&self, manner: ErrorFormat) -> Response<Full<Bytes>> {
+        if manner == ErrorFormat::Grpc {
+            return self.to_grpc_response();
         }
         // A client that closed its sending side inside its body may still read.
-        let gone = self.reason == Refused::ClientGone;
+        let gone = self.reason == RejectReason::ClientGone;
         let status = if gone { StatusCode::BAD_REQUEST } else { self.status() };
         let (reason, detail) = (self.reason.word(), self.detail);
-        let (kind, body) = if manner == Manner::Json {
+        let (kind, body) = if manner == ErrorFormat::Json {
             let error = serde_json::json!({ "status": status.as_u16(), "reason": reason, "detail": detail });
             ("application/json", serde_json::json!({ "error": error }).to_string() + "\n")
         } else {
@@ -211,7 +212,7 @@ impl Refusal {
         if self.closes() {
             headers.append(CONNECTION, "close");
         }
-        if self.reason == Refused::MethodNotAllowed {
+        if self.reason == RejectReason::MethodNotAllowed {
             headers.append(ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
         }
         if let Some(seconds) = self.retry_after {
@@ -221,9 +222,9 @@ impl Refusal {
     }
 }
 
-impl Refusal {
+impl LocalReply {
     /// A call that ends before it began: a head alone, without trailers (gRPC over HTTP/2, "Trailers-Only").
-    fn grpc_answer(&self) -> Response<Full<Bytes>> {
+    fn to_grpc_response(&self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
         let headers = &mut response.headers;
         headers.append(CONTENT_TYPE, "application/grpc");
@@ -257,7 +258,7 @@ impl Refusal {
     #[must_use]
     pub fn to_http1_bytes(&self, to_head: bool) -> Vec<u8> {
         use std::io::Write as _;
-        let Response { status, mut headers, body, .. } = self.answer(Manner::Text);
+        let Response { status, mut headers, body, .. } = self.answer(ErrorFormat::Text);
         let mut bytes = Vec::new();
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now());
         // Writing to a vector does not fail.
@@ -272,13 +273,13 @@ impl Refusal {
 
 /// Whether a request ended by a bug or a shortage of ours, which says nothing of the version.
 #[must_use]
-pub(crate) fn is_ours(reason: Option<Refused>) -> bool {
-    matches!(reason, Some(Refused::Internal | Refused::OutOfDescriptors | Refused::TooManyOfClient))
+pub(crate) fn is_ours(reason: Option<RejectReason>) -> bool {
+    matches!(reason, Some(RejectReason::Internal | RejectReason::OutOfDescriptors | RejectReason::TooManyOfClient))
 }
 
 /// How a client is told.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Manner {
+pub enum ErrorFormat {
     /// Plain text.
     Text,
     /// JSON.
@@ -287,7 +288,7 @@ pub enum Manner {
     Grpc,
 }
 
-impl Manner {
+impl ErrorFormat {
     /// What fits a request: gRPC by its `Content-Type`; otherwise the words of `Accept` in order, the first that we can
     /// serve decides.
     #[must_use]
@@ -335,7 +336,7 @@ mod tests {
         ] {
             let mut headers = Headers::default();
             headers.append(ACCEPT, accept);
-            assert_eq!(Manner::of(&headers) == Manner::Json, json, "{accept}");
+            assert_eq!(ErrorFormat::of(&headers) == ErrorFormat::Json, json, "{accept}");
         }
     }
 
@@ -350,9 +351,9 @@ mod tests {
         ] {
             let mut headers = Headers::default();
             headers.append(CONTENT_TYPE, kind);
-            assert_eq!(Manner::of(&headers) == Manner::Grpc, grpc, "{kind}");
+            assert_eq!(ErrorFormat::of(&headers) == ErrorFormat::Grpc, grpc, "{kind}");
         }
-        let answer = Refusal::new(Refused::NoEndpoint, "100 % gone").answer(Manner::Grpc);
+        let answer = LocalReply::new(RejectReason::NoEndpoint, "100 % gone").answer(ErrorFormat::Grpc);
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers.get(GRPC_STATUS), Some(&b"14"[..]));
         assert_eq!(answer.headers.get(GRPC_MESSAGE), Some(&b"no_endpoint: 100 %25 gone"[..]));
@@ -360,10 +361,10 @@ mod tests {
 
     #[test]
     fn every_reason_has_an_error_status_and_a_fault() {
-        for reason in Refused::ALL.into_iter().filter(|reason| *reason != Refused::RedirectedToHttps) {
-            let refusal = Refusal::new(reason, "why");
+        for reason in RejectReason::ALL.into_iter().filter(|reason| *reason != RejectReason::RedirectedToHttps) {
+            let refusal = LocalReply::new(reason, "why");
             assert!(refusal.status().as_u16() >= 400, "{reason:?}");
-            let upstream = refusal.fault() == Fault::Upstream;
+            let upstream = refusal.fault() == FaultParty::Upstream;
             assert_eq!(upstream, matches!(refusal.status().as_u16(), 502 | 504), "{reason:?}");
         }
     }

@@ -12,45 +12,45 @@ use hyper_util::rt::TokioIo;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::acquire::settle;
-use super::admit::{BodyFraming, Seen, admit};
-use super::connect::{Lease, NoConnection, dial};
-use super::context::Observer;
-use super::fallback::{Answered, Spare, replay_if_failed};
-use super::forward::{Answer, forward};
+use super::acquire::acquire;
+use super::admit::{BodyFraming, WireFacts, admit};
+use super::connect::{NoConnection, UpstreamConnection, dial};
+use super::context::RequestContext;
+use super::fallback::{Attempt, ReplayState, replay_if_failed};
+use super::forward::{UpstreamResponse, forward};
 use super::headers;
 use super::headers::RequestId;
 use super::interim::Interim;
-use super::local_reply::{Manner, Refusal};
+use super::local_reply::{ErrorFormat, LocalReply};
 use super::private;
 use super::redirect;
-use super::redirect::SideExit;
-use super::route::Routed;
+use super::redirect::EarlyResponse;
+use super::route::Destination;
 use crate::message::names::{CONNECTION, GRPC_STATUS, HOST};
 use crate::message::{Present, RequestHead, Response};
 use crate::proxy::body::limits;
 use crate::proxy::body::limits::Meter;
-use crate::proxy::body::response_body::{AnswerBody, Exchange};
+use crate::proxy::body::response_body::{ResponseBody, ResponseInProgress};
 use crate::proxy::body::transfer::{BodyState, Idle, Inbound, RequestBody};
-pub(crate) use crate::proxy::connection::peer::Peer;
+pub(crate) use crate::proxy::connection::peer::ClientConnection;
 use crate::proxy::connection::stream_permit::StreamPlace;
-use crate::proxy::report::panic::caught;
+use crate::proxy::report::panic::catch_panic;
 use crate::proxy::streams::long_lived::{Kind, Open};
 use crate::proxy::streams::tunnel::{Far, Tunnel};
 use crate::proxy::streams::websocket;
 use crate::proxy::streams::websocket::Handshake;
 use crate::proxy::worker::{Snapshot, Worker};
-use crate::stats::{Refused, UpstreamFailure};
+use crate::stats::{RejectReason, UpstreamFailure};
 use crate::table::key::OwnKey;
 use crate::table::{Candidate, RequestView, Undecided, Version, decide_at};
 
 /// A request as a connection hands it over.
 #[derive(Debug)]
-pub(crate) struct Received {
+pub(crate) struct ReceivedRequest {
     /// Its head.
     pub head: Box<RequestHead>,
     /// What is known of the head besides.
-    pub seen: Seen,
+    pub seen: WireFacts,
     /// Its body.
     pub body: Inbound,
     /// Where interim answers go.
@@ -58,30 +58,34 @@ pub(crate) struct Received {
 }
 
 /// Answers one request; a failure is an answer.
-pub(crate) async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Received) -> Response<AnswerBody> {
-    let Received { mut head, seen, body, interim } = received;
+pub(crate) async fn proxy_request(
+    worker: Rc<Worker>,
+    peer: Rc<ClientConnection>,
+    received: ReceivedRequest,
+) -> Response<ResponseBody> {
+    let ReceivedRequest { mut head, seen, body, interim } = received;
     let handshake = match seen {
-        Seen::Http1 { .. } if !head.headers.has(Present::UPGRADE) => None,
-        Seen::Http1 { .. } => websocket::from_http1(&head, body_framing(&body)),
-        Seen::Http2 { .. } => {
+        WireFacts::Http1 { .. } if !head.headers.has(Present::UPGRADE) => None,
+        WireFacts::Http1 { .. } => websocket::from_http1(&head, body_framing(&body)),
+        WireFacts::Http2 { .. } => {
             headers::join_cookies(&mut head.headers);
             websocket::from_http2(&mut head)
         }
     };
     let client_side = head.extensions.remove();
-    let mut observer = Observer::begin(&worker, &head, peer.address.ip());
+    let mut observer = RequestContext::begin(&worker, &head, peer.address.ip());
     observer.interim = interim;
-    if matches!(seen, Seen::Http2 { .. }) {
+    if matches!(seen, WireFacts::Http2 { .. }) {
         observer.places.stream = Some(StreamPlace::enter(&peer));
     }
     observer.private = peer.private.get().cloned();
     if private::is_brought(&head.headers) {
         observer.private = Some(peer.own_pools(&worker));
     }
-    let manner = Manner::of(&head.headers);
+    let manner = ErrorFormat::of(&head.headers);
     let exchanged = {
         let exchange = pin!(exchange(&worker, &peer, (seen, handshake), (&mut *head, body), &mut observer));
-        caught(exchange).await
+        catch_panic(exchange).await
     };
     match exchanged {
         Ok((forwarded, request_body, new_key)) => {
@@ -99,11 +103,11 @@ pub(crate) async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Receive
             let refusal = exit.refusal;
             let mut answer = exit.answer(manner);
             observer.end_refused(&refusal, answer.body.size_hint().exact());
-            if matches!(seen, Seen::Http2 { .. }) {
+            if matches!(seen, WireFacts::Http2 { .. }) {
                 // A stream ends with its answer anyway; the connection has others.
                 answer.headers.remove(CONNECTION);
             }
-            answer.map(AnswerBody::Own)
+            answer.map(ResponseBody::Own)
         }
     }
 }
@@ -111,11 +115,11 @@ pub(crate) async fn handle(worker: Rc<Worker>, peer: Rc<Peer>, received: Receive
 /// From the head of a request to the head of its answer.
 async fn exchange(
     worker: &Rc<Worker>,
-    peer: &Peer,
-    (seen, handshake): (Seen, Option<Handshake>),
+    peer: &ClientConnection,
+    (seen, handshake): (WireFacts, Option<Handshake>),
     (head, body): (&mut RequestHead, Inbound),
-    observer: &mut Observer,
-) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), SideExit> {
+    observer: &mut RequestContext,
+) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), EarlyResponse> {
     let trusted = peer.listener.admit.trusts(peer.address.ip());
     let id = RequestId::of(&head.headers, trusted, || worker.random());
     observer.identified(id.text(&head.headers));
@@ -129,13 +133,13 @@ async fn exchange(
     }
     let host = admitted.host_name(&head.headers);
     peer.check(host, admitted.trusted)?;
-    let (table, target) = settle(worker, (head, host), observer).await?;
+    let (table, target) = acquire(worker, (head, host), observer).await?;
     let view = target.view(head, host, admitted.client);
     let route = route(worker, (&table, target.service), (&view, admitted.body), observer).await?;
     let policy = &route.routed.service().spec.policy;
     let handshake = handshake.filter(|_| policy.websockets);
     if head.extensions.get::<Protocol>().is_some() && handshake.is_none() {
-        return Err(Refusal::new(Refused::MethodNotAllowed, "this service has no WebSockets").into());
+        return Err(LocalReply::new(RejectReason::MethodNotAllowed, "this service has no WebSockets").into());
     }
     let state = Rc::new(match admitted.body {
         BodyFraming::None => BodyState::of_no_body(observer.started()),
@@ -165,13 +169,13 @@ async fn exchange(
     let is_head = head.method == http::Method::HEAD;
     target.rewrite(&mut head.target);
     let mut body = body;
-    let spare = Spare::keep(&route.routed, head, &mut body);
+    let spare = ReplayState::keep(&route.routed, head, &mut body);
     if spare.is_some() {
         observer.interim.keep();
     }
     let first = forward(worker, &route.routed, route.lease, (head, &mut body), (&state, observer)).await;
-    let Answered { answer, routed, request_body } = match spare {
-        None => Answered { answer: first?, routed: route.routed, request_body: state },
+    let Attempt { answer, routed, request_body } = match spare {
+        None => Attempt { answer: first?, routed: route.routed, request_body: state },
         // On the heap: the requests that have nothing to replay should not pay for it.
         Some(spare) => Box::pin(replay_if_failed(worker, spare, (first, route.routed, state), observer)).await?,
     };
@@ -183,38 +187,38 @@ async fn exchange(
 /// The WebSocket that the client asked for, if the endpoint has consented to it.
 fn consented(
     handshake: Option<Handshake>,
-    answer: &Answer,
+    answer: &UpstreamResponse,
     proof: Option<&str>,
-    observer: &Observer,
-) -> Result<Option<Handshake>, Refusal> {
+    observer: &RequestContext,
+) -> Result<Option<Handshake>, LocalReply> {
     let Some(handshake) = handshake else { return Ok(None) };
     handshake.answered(&answer.response, proof).map_err(|detail| {
         observer.failed(UpstreamFailure::BadAnswer);
-        Refusal::new(Refused::UpstreamBadAnswer, detail)
+        LocalReply::new(RejectReason::UpstreamBadAnswer, detail)
     })
 }
 
 /// The head of an answer and what its last edits need.
 struct Forwarded {
-    answer: Answer,
+    answer: UpstreamResponse,
     is_head: bool,
     secure: bool,
-    routed: Routed,
+    routed: Destination,
     /// The WebSocket that the endpoint has consented to.
     handshake: Option<Handshake>,
 }
 
 /// What goes on with the body of an answer.
 struct Outcome {
-    observer: Observer,
+    observer: RequestContext,
     request_body: Rc<BodyState>,
     new_key: Option<OwnKey>,
 }
 
 /// Where a request goes, and the connection for it.
 struct Route {
-    routed: Routed,
-    lease: Lease,
+    routed: Destination,
+    lease: UpstreamConnection,
     new_key: Option<OwnKey>,
 }
 
@@ -223,8 +227,8 @@ async fn route(
     worker: &Rc<Worker>,
     (table, service): (&Snapshot, Option<u32>),
     (view, body): (&RequestView<'_>, BodyFraming),
-    observer: &mut Observer,
-) -> Result<Route, Refusal> {
+    observer: &mut RequestContext,
+) -> Result<Route, LocalReply> {
     let chance = worker.random();
     let (mut dead, mut attempted) = (Vec::<&Version>::new(), false);
     let mut now = observer.looked_at();
@@ -239,20 +243,20 @@ async fn route(
             Ok(decision) => decision,
             Err(Undecided::NoService) => {
                 observer.decided_by(table.revision);
-                return Err(Refusal::new(Refused::NoService, "no service answers this host and path"));
+                return Err(LocalReply::new(RejectReason::NoService, "no service answers this host and path"));
             }
             Err(Undecided::NoVersion { service_index, assigned, cause, slot, .. }) => {
-                observer.turned_away(Routed::at(table, service_index, assigned), (cause, slot));
+                observer.turned_away(Destination::at(table, service_index, assigned), (cause, slot));
                 return Err(if !attempted {
                     let detail = "no version with a share of this service has a usable endpoint";
-                    Refusal::new(Refused::NoEndpoint, detail)
+                    LocalReply::new(RejectReason::NoEndpoint, detail)
                 } else {
                     let detail = "no endpoint of a version with a share of this service takes a connection";
-                    Refusal::new(Refused::ConnectFailed, detail)
+                    LocalReply::new(RejectReason::ConnectFailed, detail)
                 });
             }
         };
-        let routed = Routed::new(table, &decision);
+        let routed = Destination::new(table, &decision);
         observer.routed(routed.clone(), &decision);
         if let BodyFraming::Length(length) = body {
             limits::check_length(length, &decision.service.spec.policy.limits)?;
@@ -280,8 +284,8 @@ fn body_framing(body: &Inbound) -> BodyFraming {
 }
 
 /// The last edits of an answer; from here on its body carries the exchange.
-fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { mut response, lease }, is_head, secure, routed, .. } = forwarded;
+fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Response<ResponseBody> {
+    let Forwarded { answer: UpstreamResponse { mut response, lease }, is_head, secure, routed, .. } = forwarded;
     let Outcome { mut observer, request_body, new_key } = outcome;
     observer.answered(response.status);
     observer.told(response.headers.get(GRPC_STATUS));
@@ -294,19 +298,19 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
     }
     let idle = Idle::new(routed.service().spec.policy.body_idle_timeout);
     let long = Kind::of_answer(&response.headers).map(|kind| Open::begin(&worker, &routed, kind));
-    let exchange = Exchange { worker, observer, lease, request_body, long };
-    response.map(|incoming| AnswerBody::upstream(incoming, bodiless, idle, exchange))
+    let exchange = ResponseInProgress { worker, observer, lease, request_body, long };
+    response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, exchange))
 }
 
 /// The endpoint consented to a WebSocket: the answer says so, and what comes after it is bytes.
 fn switch(
     worker: &Rc<Worker>,
-    peer: &Rc<Peer>,
+    peer: &Rc<ClientConnection>,
     forwarded: Forwarded,
     outcome: Outcome,
     client_side: Option<OnUpgrade>,
-) -> Response<AnswerBody> {
-    let Forwarded { answer: Answer { mut response, mut lease }, secure, routed, handshake, .. } = forwarded;
+) -> Response<ResponseBody> {
+    let Forwarded { answer: UpstreamResponse { mut response, mut lease }, secure, routed, handshake, .. } = forwarded;
     lease.in_flight.become_tunnel();
     let upgrade = response.extensions.remove();
     headers::answer(&mut response, None, false, &worker.settings.edit);
@@ -316,7 +320,7 @@ fn switch(
     if let Some(key) = &outcome.new_key {
         headers::set_own_cookie(&mut response.headers, key, secure);
     }
-    let (answer, incoming) = response.with_body(AnswerBody::Own(Full::default()));
+    let (answer, incoming) = response.with_body(ResponseBody::Own(Full::default()));
     let upstream = Far::of(incoming, upgrade);
     let open = Open::begin(worker, &routed, Kind::Tunnel);
     let mut observer = outcome.observer;
@@ -333,7 +337,7 @@ fn switch(
 }
 
 /// A tunnel on a stream of HTTP/2.
-async fn on_stream(peer: Rc<Peer>, tunnel: Tunnel, client_side: OnUpgrade) {
+async fn on_stream(peer: Rc<ClientConnection>, tunnel: Tunnel, client_side: OnUpgrade) {
     peer.tunnels.set(peer.tunnels.get() + 1);
     match client_side.await {
         Ok(client) => tunnel.run(TokioIo::new(client), bytes::Bytes::new()).await,
@@ -352,7 +356,7 @@ mod tests {
         fn bytes_of<A, B, C, F>(_: impl FnOnce(A, B, C) -> F) -> usize {
             size_of::<F>()
         }
-        let bytes = bytes_of(handle);
+        let bytes = bytes_of(proxy_request);
         assert!(bytes <= 2304, "{bytes} bytes");
     }
 }

@@ -9,32 +9,32 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http_body_util::Full;
 
-use super::local_reply::{Manner, Refusal};
+use super::local_reply::{ErrorFormat, LocalReply};
 use crate::message::names::LOCATION;
 use crate::message::{RequestTarget, Response};
-use crate::stats::Refused;
+use crate::stats::RejectReason;
 
 /// The port that an https URL need not name.
 const HTTPS_PORT: u16 = 443;
 
 /// How a request ends that is not forwarded: with a refusal, which may say where to go instead.
 #[derive(Debug)]
-pub(crate) struct SideExit {
+pub(crate) struct EarlyResponse {
     /// The refusal.
-    pub refusal: Refusal,
+    pub refusal: LocalReply,
     location: Option<HeaderValue>,
 }
 
-impl From<Refusal> for SideExit {
-    fn from(refusal: Refusal) -> Self {
+impl From<LocalReply> for EarlyResponse {
+    fn from(refusal: LocalReply) -> Self {
         Self { refusal, location: None }
     }
 }
 
-impl SideExit {
+impl EarlyResponse {
     /// The answer, in the manner that the client understands.
     #[must_use]
-    pub(crate) fn answer(self, manner: Manner) -> Response<Full<Bytes>> {
+    pub(crate) fn answer(self, manner: ErrorFormat) -> Response<Full<Bytes>> {
         let mut answer = self.refusal.answer(manner);
         if let Some(location) = self.location {
             answer.headers.append(LOCATION, location);
@@ -45,19 +45,21 @@ impl SideExit {
 
 /// The answer to a request for `target` of the host `name`, which belongs to the https URL with `port`.
 #[must_use]
-pub(crate) fn to_https(name: &str, target: &RequestTarget, port: u16) -> SideExit {
+pub(crate) fn to_https(name: &str, target: &RequestTarget, port: u16) -> EarlyResponse {
     if name.is_empty() {
-        return Refusal::new(Refused::BadHost, "found no Host header, want one to redirect to").into();
+        return LocalReply::new(RejectReason::BadHost, "found no Host header, want one to redirect to").into();
     }
     let port = if port == HTTPS_PORT { String::new() } else { format!(":{port}") };
     let location = [format!("https://{name}{port}").as_bytes(), target.path_and_query()].concat();
     match HeaderValue::from_bytes(&location) {
         Ok(location) => {
             let detail = "this listener sends every request to its https URL";
-            let refusal = Refusal::new(Refused::RedirectedToHttps, detail);
-            SideExit { refusal, location: Some(location) }
+            let refusal = LocalReply::new(RejectReason::RedirectedToHttps, detail);
+            EarlyResponse { refusal, location: Some(location) }
         }
-        Err(_not_a_value) => Refusal::new(Refused::BadTarget, "the target cannot stand in a Location header").into(),
+        Err(_not_a_value) => {
+            LocalReply::new(RejectReason::BadTarget, "the target cannot stand in a Location header").into()
+        }
     }
 }
 

@@ -8,13 +8,13 @@ use crate::table::{Decision, Service, Version};
 
 /// Where a request went, in the table that it holds on to.
 #[derive(Clone, Debug)]
-pub(crate) struct Routed {
+pub(crate) struct Destination {
     table: Snapshot,
     service: u32,
     version: u16,
 }
 
-impl Routed {
+impl Destination {
     /// The place that `decision` names in `table`.
     #[must_use]
     pub(crate) fn new(table: &Snapshot, decision: &Decision<'_>) -> Self {

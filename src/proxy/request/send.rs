@@ -12,7 +12,7 @@ use http::{Extensions, Method, Request, Uri, Version};
 use hyper::ext::Protocol;
 use tokio::time::{Instant, sleep_until};
 
-use super::connect::Lease;
+use super::connect::UpstreamConnection;
 use crate::http1::ResponseHead;
 use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
@@ -40,14 +40,14 @@ pub(crate) enum SendError {
     Timeout,
 }
 
-impl From<http1::SendError> for SendError {
-    fn from(error: http1::SendError) -> Self {
+impl From<http1::Http1SendError> for SendError {
+    fn from(error: http1::Http1SendError) -> Self {
         match error {
-            http1::SendError::Unsent => Self::Unsent,
-            http1::SendError::Broken => Self::Broken,
-            http1::SendError::Malformed => Self::Malformed,
-            http1::SendError::TooLarge => Self::TooLarge,
-            http1::SendError::TooManyLines => Self::TooManyLines,
+            http1::Http1SendError::Unsent => Self::Unsent,
+            http1::Http1SendError::Broken => Self::Broken,
+            http1::Http1SendError::Malformed => Self::Malformed,
+            http1::Http1SendError::TooLarge => Self::TooLarge,
+            http1::Http1SendError::TooManyLines => Self::TooManyLines,
         }
     }
 }
@@ -55,7 +55,7 @@ impl From<http1::SendError> for SendError {
 /// Sends a request over `lease`, whose connection goes with the answer or is gone; a `body` that was not sent is still
 /// there then. Interim answers are handed over as they come.
 pub(crate) async fn send(
-    lease: &mut Lease,
+    lease: &mut UpstreamConnection,
     (head, body, scheme): (&RequestHead, &mut RequestBody, &Scheme),
     state: &BodyState,
     limit: Duration,

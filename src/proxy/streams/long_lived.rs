@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::message::Headers;
 use crate::message::names::CONTENT_TYPE;
-use crate::proxy::request::route::Routed;
+use crate::proxy::request::route::Destination;
 use crate::proxy::worker::Worker;
 use crate::stats::VersionStats;
 use crate::table::spec::OnShift;
@@ -160,7 +160,7 @@ pub(crate) struct Open {
 impl Open {
     /// Counts one in that is answered by `routed`.
     #[must_use]
-    pub(crate) fn begin(worker: &Rc<Worker>, routed: &Routed, kind: Kind) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, routed: &Destination, kind: Kind) -> Self {
         let (service, version) = (routed.service(), routed.version());
         let long = Rc::new(Long {
             kind,

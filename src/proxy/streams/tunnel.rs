@@ -29,7 +29,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::long_lived::Open;
 use crate::proxy::connection::stream_permit::StreamPlace;
-use crate::proxy::request::connect::Lease;
+use crate::proxy::request::connect::UpstreamConnection;
 use crate::upstream::{EndpointStream, Incoming};
 
 /// What is read at a time in one direction.
@@ -45,7 +45,7 @@ pub(crate) struct Tunnel {
     pub upstream: Far,
     /// Holds the endpoint's count of requests in flight. Its connection is never used for another one
     /// (docs/http-rules.md#rule-26).
-    pub lease: Lease,
+    pub lease: UpstreamConnection,
     /// Holds the version's count of long connections.
     pub open: Open,
     /// Longest silence in both directions together.

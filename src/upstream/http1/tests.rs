@@ -92,7 +92,7 @@ fn headers(lines: &[(Name, &str)]) -> Headers {
     headers
 }
 
-type Answered = Result<(ResponseHead, Box<Http1>), SendError>;
+type Answered = Result<(ResponseHead, Box<Http1>), Http1SendError>;
 
 /// Sends a request and waits for its answer's head.
 async fn send(near: Box<Http1>, method: Method, headers: &Headers, body: &mut Feed) -> Answered {
@@ -295,14 +295,14 @@ fn no_http_is_told_from_no_answer() {
         let large = format!("HTTP/1.1 200 OK\r\nx: {}", "x".repeat(70_000));
         let many = format!("HTTP/1.1 200 OK\r\n{}\r\n", "x: y\r\n".repeat(HEADS.headers_max + 1));
         for (answer, wanted) in [
-            ("SSH-2.0-OpenSSH_9.6\r\n", SendError::Malformed),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n", SendError::Malformed),
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", SendError::Malformed),
-            (large.as_str(), SendError::TooLarge),
-            (many.as_str(), SendError::TooManyLines),
-            ("HTTP/1.1 200 OK\r\nContent-Len", SendError::Broken),
-            ("HTTP/1.1 100 Continue\r\n\r\n", SendError::Broken),
-            ("", SendError::Broken),
+            ("SSH-2.0-OpenSSH_9.6\r\n", Http1SendError::Malformed),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 1, 2\r\n\r\n", Http1SendError::Malformed),
+            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", Http1SendError::Malformed),
+            (large.as_str(), Http1SendError::TooLarge),
+            (many.as_str(), Http1SendError::TooManyLines),
+            ("HTTP/1.1 200 OK\r\nContent-Len", Http1SendError::Broken),
+            ("HTTP/1.1 100 Continue\r\n\r\n", Http1SendError::Broken),
+            ("", Http1SendError::Broken),
         ] {
             let (answered, _far) = exchange(Method::GET, answer.as_bytes(), true).await;
             assert_eq!(answered.expect_err("no answer"), wanted, "{:?}", &answer[..answer.len().min(60)]);
@@ -319,7 +319,7 @@ fn what_the_endpoint_does_between_two_exchanges_is_seen() {
         no_more_quiet(&mut near).await;
         let (_feeder, mut body) = Feed::new(Some(4));
         let unsent = send(near, Method::POST, &headers(&[(CONTENT_LENGTH, "4")]), &mut body).await;
-        assert_eq!(unsent.expect_err("a closed connection"), SendError::Unsent);
+        assert_eq!(unsent.expect_err("a closed connection"), Http1SendError::Unsent);
         assert!(body.parts.is_some(), "the body is still there");
 
         let (answered, mut far) = exchange(Method::GET, b"HTTP/1.1 204 No Content\r\n\r\n", false).await;
@@ -377,7 +377,7 @@ fn a_body_of_another_length_than_announced_is_not_sent_as_one() {
             drop(feeder);
             let announced = headers(&[(CONTENT_LENGTH, "5")]);
             let broken = send(near, Method::POST, &announced, &mut body).await;
-            assert_eq!(broken.expect_err("a wrong length"), SendError::Broken);
+            assert_eq!(broken.expect_err("a wrong length"), Http1SendError::Broken);
             let mut came = String::new();
             far.read_to_string(&mut came).await.unwrap();
             assert!(!came.contains("a longer one"), "{came}");

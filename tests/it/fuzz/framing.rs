@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 
 use pointsman::testing::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, Request};
 use pointsman::testing::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING};
-use pointsman::testing::proxy::request::admit::{AdmitSettings, BodyFraming, Seen, admit};
+use pointsman::testing::proxy::request::admit::{AdmitSettings, BodyFraming, WireFacts, admit};
 use proptest::prelude::*;
 
 use super::exchange::{Stream, stream};
@@ -83,7 +83,7 @@ fn serve(connection: &mut Connection, request: Request) -> (Served, bool) {
         https: false,
         redirect_https: None,
     };
-    let seen = Seen::Http1 { fragment: request.fragment };
+    let seen = WireFacts::Http1 { fragment: request.fragment };
     let refusal = admit(&mut head, seen, announced, [127, 0, 0, 1].into(), &settings).err();
     let closes = refusal.as_ref().is_some_and(|refusal| refusal.closes());
     let body = if closes { None } else { connection.body(request.body) };

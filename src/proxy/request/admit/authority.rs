@@ -10,8 +10,8 @@
 
 use std::sync::Arc;
 
-use crate::proxy::request::local_reply::Refusal;
-use crate::stats::Refused;
+use crate::proxy::request::local_reply::LocalReply;
+use crate::stats::RejectReason;
 use crate::tls::ServerSide;
 use crate::tls::certificates::Certificates;
 
@@ -34,11 +34,11 @@ impl Authority {
     ///
     /// # Errors
     /// The refusal.
-    pub(crate) fn check(&self, host: &str) -> Result<(), Refusal> {
+    pub(crate) fn check(&self, host: &str) -> Result<(), LocalReply> {
         if *host == *self.name || self.certificates.covers(&self.name, host) {
             return Ok(());
         }
         let detail = "the certificate of this connection is not for this host: ask on a connection of its own";
-        Err(Refusal::new(Refused::Misdirected, detail))
+        Err(LocalReply::new(RejectReason::Misdirected, detail))
     }
 }

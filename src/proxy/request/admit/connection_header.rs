@@ -6,8 +6,8 @@ use crate::message::names::{
     CONNECTION, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, PROXY_CONNECTION, UPGRADE,
 };
 use crate::message::{Headers, Name, Present};
-use crate::proxy::request::local_reply::Refusal;
-use crate::stats::Refused;
+use crate::proxy::request::local_reply::LocalReply;
+use crate::stats::RejectReason;
 
 /// From so many tokens on a `Connection` header is an attempt to make us remove something.
 const TOKENS_MAX: usize = 10;
@@ -19,15 +19,15 @@ const HOP_BY_HOP: [Name; 5] = [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE,
 /// Checks the tokens of a request.
 ///
 /// # Errors
-/// A [`Refusal`] if there are ten or more tokens, or one names what routing and logging rely on.
-pub(crate) fn check(headers: &Headers) -> Result<(), Refusal> {
+/// A [`LocalReply`] if there are ten or more tokens, or one names what routing and logging rely on.
+pub(crate) fn check(headers: &Headers) -> Result<(), LocalReply> {
     let mut count = 0;
     for token in tokens(headers.get_all(CONNECTION)) {
         count += 1;
         let sacred = starts_with(token, b"x-forwarded-") || token.eq_ignore_ascii_case(b"host");
         if sacred || count >= TOKENS_MAX {
             let detail = "the Connection header names Host or X-Forwarded-*, or ten headers or more";
-            return Err(Refusal::new(Refused::BadConnection, detail));
+            return Err(LocalReply::new(RejectReason::BadConnection, detail));
         }
     }
     Ok(())

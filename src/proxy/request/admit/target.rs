@@ -8,26 +8,27 @@ use std::borrow::Cow;
 use std::net::IpAddr;
 
 use crate::message::{RequestHead, RequestTarget};
-use crate::proxy::request::local_reply::Refusal;
-use crate::stats::Refused;
+use crate::proxy::request::local_reply::LocalReply;
+use crate::stats::RejectReason;
 use crate::table::{RequestView, Table};
 
 /// What a table makes of a target.
 #[derive(Clone, Debug)]
-pub(crate) struct Target {
+pub(crate) struct ResolvedTarget {
     /// What is forwarded instead of what was given. On the heap: nearly every request has none.
     rewritten: Option<Box<RequestTarget>>,
     /// Index of the service that answers.
     pub service: Option<u32>,
 }
 
-impl Target {
+impl ResolvedTarget {
     /// What `table` makes of `given`, which was asked of `host`.
     ///
     /// # Errors
     /// The refusal when the path has to be normalised and cannot be.
-    pub(crate) fn of(table: &Table, host: &str, given: &RequestTarget) -> Result<Self, Refusal> {
-        let bad = || Refusal::new(Refused::BadTarget, "the path climbs above the root, or its encoding is broken");
+    pub(crate) fn of(table: &Table, host: &str, given: &RequestTarget) -> Result<Self, LocalReply> {
+        let bad =
+            || LocalReply::new(RejectReason::BadTarget, "the path climbs above the root, or its encoding is broken");
         let (path, service) = table.place(host, given.path()).ok().ok_or_else(bad)?;
         let text = match (path, given.query()) {
             (Cow::Borrowed(_), _) => return Ok(Self { rewritten: None, service }),
@@ -66,7 +67,7 @@ mod tests {
         for given in ["/a?b", "http://a.example/x?y=1", "//a/../b", "/a\"b?c=<d>"] {
             let mut given = RequestTarget::parse(given.as_bytes()).expect("a target");
             let before = given.path_and_query().to_vec();
-            let target = Target::of(&Table::empty(), "a.example", &given).expect("nothing to normalise");
+            let target = ResolvedTarget::of(&Table::empty(), "a.example", &given).expect("nothing to normalise");
             assert_eq!((target.service, target.path(&given)), (None, given.path()));
             target.rewrite(&mut given);
             assert_eq!(given.path_and_query(), before);
@@ -77,7 +78,7 @@ mod tests {
     fn what_is_rewritten_keeps_its_query() {
         let mut given = RequestTarget::parse(b"http://a.example/x/../y?q=/../").expect("a target");
         let rewritten = Some(Box::new(RequestTarget::of_path_and_query(b"/y?q=/../".to_vec())));
-        let target = Target { rewritten, service: Some(3) };
+        let target = ResolvedTarget { rewritten, service: Some(3) };
         assert_eq!(target.path(&given), b"/y");
         target.rewrite(&mut given);
         assert_eq!((given.path_and_query(), given.authority()), (&b"/y?q=/../"[..], None));
