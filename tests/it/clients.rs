@@ -6,8 +6,8 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::support::process::Process;
-use super::support::script::{Server, installed, python, run};
 use super::support::{Origin, Proxy, Reply, Setup, eventually};
+use crate::support::external_tools::{Server, installed, python, run};
 
 /// A proxy of gRPC servers.
 fn grpc(servers: &[&Server], weights: &[u32], service: &str) -> Proxy {

@@ -19,9 +19,9 @@ use tokio::time::Instant;
 use super::support::load::{self, Load, Tunnels, User};
 use super::support::pki::{Ca, Files};
 use super::support::process::Process;
-use super::support::script::{Server, installed, python, run};
 use super::support::{Client, Origin, Reply, Seen, eventually};
-use super::traffic;
+use crate::http::mixed_traffic;
+use crate::support::external_tools::{Server, installed, python, run};
 use operator::Operator;
 
 /// How long without `SOAK_SECONDS`.
@@ -65,11 +65,11 @@ fn moody() -> Origin {
     })
 }
 
-/// WebSockets and bodies come back as they were sent; for the rest, see [`traffic::reply`].
+/// WebSockets and bodies come back as they were sent; for the rest, see [`mixed_traffic::reply`].
 fn good() -> Origin {
     Origin::forgetful(|seen: &Seen| match seen.header("upgrade") {
         Some("websocket") => load::reply(seen),
-        _ => traffic::reply(seen),
+        _ => mixed_traffic::reply(seen),
     })
 }
 
@@ -182,7 +182,7 @@ struct Sample {
 
 impl Sample {
     fn of(process: &Process) -> Self {
-        Self { resident_kib: traffic::resident_kib(process), descriptors: traffic::descriptors(process) }
+        Self { resident_kib: mixed_traffic::resident_kib(process), descriptors: mixed_traffic::descriptors(process) }
     }
 
     /// The middle of some, each on its own.
@@ -222,7 +222,7 @@ fn soak_everything_at_once_stays_flat() {
     let text = |timeout| origins.config(&certificate, timeout);
     std::fs::write(&path, text(20)).unwrap();
     let process = Arc::new(Process::start(&path));
-    traffic::settled(&process);
+    mixed_traffic::settled(&process);
     let idle = Sample::of(&process);
 
     let tunnels = Tunnels::closed();
@@ -232,7 +232,7 @@ fn soak_everything_at_once_stays_flat() {
     let deadline = Instant::now() + Duration::from_secs(seconds);
     let mixed = {
         let address = process.listener;
-        thread::spawn(move || traffic::user_who_thinks(address, seed, deadline, THINK))
+        thread::spawn(move || mixed_traffic::user_who_thinks(address, seed, deadline, THINK))
     };
     let operator = Operator::new(Arc::clone(&process), ca, path, [text(20), text(21)]);
     let addresses = origins.addresses();
@@ -255,7 +255,7 @@ fn soak_everything_at_once_stays_flat() {
     assert!(seconds < 120 || last.resident_kib <= may, "grown from {first:?} to {last:?}");
     // Of the store and its readers, which came with the first change.
     eventually("no connection is left", || {
-        let left = traffic::descriptors(&process);
+        let left = mixed_traffic::descriptors(&process);
         println!("{left} descriptors");
         thread::sleep(Duration::from_millis(500));
         left <= idle.descriptors + 4

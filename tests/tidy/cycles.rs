@@ -162,7 +162,7 @@ impl Graph {
 }
 
 /// Rings of files: each is told once, with all files in it.
-pub fn cycles(sources: &[Source]) -> Vec<String> {
+pub(crate) fn cycles(sources: &[Source]) -> Vec<String> {
     let graph = Graph::new(sources);
     let reach: BTreeMap<_, _> = graph.files.keys().map(|path| (path, graph.reach(path))).collect();
     let (mut told, mut found) = (BTreeSet::new(), Vec::new());

@@ -11,7 +11,7 @@ const SAME_TYPES: [(&str, &str); 0] = [];
 const SAME_STEMS: [(&str, &str); 0] = [];
 
 /// The types that a source defines, by their names.
-pub fn types(source: &Source) -> Vec<(&str, usize)> {
+pub(crate) fn types(source: &Source) -> Vec<(&str, usize)> {
     let mut found = Vec::new();
     for word in ["struct ", "enum ", "trait ", "union ", "type "] {
         for (at, _) in source.bare.match_indices(word) {
@@ -30,7 +30,7 @@ pub fn types(source: &Source) -> Vec<(&str, usize)> {
 }
 
 /// Names of types that stand for two things.
-pub fn doubled_types(sources: &[Source]) -> Vec<String> {
+pub(crate) fn doubled_types(sources: &[Source]) -> Vec<String> {
     let mut by_name = BTreeMap::<&str, Vec<String>>::new();
     for source in sources.iter().filter(|source| !source.test) {
         for (name, at) in types(source) {
@@ -42,7 +42,7 @@ pub fn doubled_types(sources: &[Source]) -> Vec<String> {
 }
 
 /// Stems of files that stand in several folders.
-pub fn doubled_stems(sources: &[Source]) -> Vec<String> {
+pub(crate) fn doubled_stems(sources: &[Source]) -> Vec<String> {
     let mut by_name = BTreeMap::<&str, Vec<String>>::new();
     for source in sources.iter().filter(|source| !source.test && source.path.starts_with("src/")) {
         let stem = source.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs")).unwrap_or_default();

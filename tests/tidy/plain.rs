@@ -8,7 +8,7 @@ const VAGUE: [&str; 4] = ["whoever", "nobody", "somebody", "so many"];
 const COLUMNS_MAX: usize = 120;
 
 /// The vague words of a text, at their lines. Of source files the comments are read, of all others everything.
-pub fn vague_words(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn vague_words(path: &str, text: &str) -> Vec<String> {
     let rust = path.ends_with(".rs");
     let mut found = Vec::new();
     for (line, text) in (1..).zip(text.lines()) {
@@ -24,7 +24,7 @@ pub fn vague_words(path: &str, text: &str) -> Vec<String> {
 }
 
 /// Lines of sources that are too long. A line that is one long link or literal has no place to be broken.
-pub fn long_lines(path: &str, text: &str) -> Vec<String> {
+pub(crate) fn long_lines(path: &str, text: &str) -> Vec<String> {
     let long = |line: &str| {
         line.chars().count() > COLUMNS_MAX && line.trim().split(' ').all(|word| word.chars().count() < COLUMNS_MAX - 20)
     };

@@ -3,7 +3,7 @@
 use super::{Source, words};
 
 /// One function's signature.
-pub struct Signature<'a> {
+pub(crate) struct Signature<'a> {
     /// Where it stands in the source's bare text.
     pub at: usize,
     pub name: &'a str,
@@ -53,7 +53,7 @@ fn parts(text: &str) -> Vec<&str> {
 }
 
 /// The signatures of all functions with a name.
-pub fn signatures(source: &Source) -> Vec<Signature<'_>> {
+pub(crate) fn signatures(source: &Source) -> Vec<Signature<'_>> {
     let read = |at: usize| {
         let rest = &source.bare[at + "fn ".len()..];
         let name = &rest[..rest.find(|c: char| !(c.is_alphanumeric() || c == '_'))?];
@@ -92,7 +92,7 @@ fn tuples(of: &str) -> Vec<usize> {
 }
 
 /// Parameters that are tuples, and results with a tuple of three or more.
-pub fn tuple_dodges(source: &Source) -> Vec<String> {
+pub(crate) fn tuple_dodges(source: &Source) -> Vec<String> {
     if source.test {
         return Vec::new();
     }
@@ -115,7 +115,7 @@ pub fn tuple_dodges(source: &Source) -> Vec<String> {
 }
 
 /// Results whose error is a text.
-pub fn text_errors(source: &Source) -> Vec<String> {
+pub(crate) fn text_errors(source: &Source) -> Vec<String> {
     if source.test {
         return Vec::new();
     }

@@ -36,7 +36,7 @@ for host `a`.
 bodies, 8 trailers, 9 host and target, 10 paths, 11 `Connection`, 12 forwarding headers, 13 limits and names, 14 the PROXY
 protocol, 15 upgrades, 16 `Expect`, 17 gRPC, 18 the choice of the protocol, 19 time, 20 refused bodies, 21 memory, 22 floods
 in HTTP/2, 23 descriptors, 24 panics, 25 retries, 26 reuse of connections, 27 faults, 28 ends, 29 restarts. Those without a
-row: 17, 21, 23, 28 and 29, whose tests `ELSEWHERE` in `tests/it/conformance.rs` names.
+row: 17, 21, 23, 28 and 29, whose tests `ELSEWHERE` in `tests/it/http/conformance.rs` names.
 
 One deviation: a fragment in a target is answered with 400 (rule 9) over HTTP/1.1 only. In the `:path` of HTTP/2 it is cut
 off by the type that the codec parses the target into, before the request is handed over, and nothing keeps the raw bytes.
@@ -160,12 +160,12 @@ pub(crate) fn path() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/conformance.md")
 }
 
-/// `file::function` of a place in the tests.
+/// `folder::file::function` of a place in the tests.
 pub(crate) fn title(place: &Location<'_>) -> String {
     let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(place.file())).unwrap();
     let above = source.lines().take(place.line() as usize).filter_map(|line| line.strip_prefix("fn "));
     let name = above.last().and_then(|rest| rest.split(['(', '<']).next()).unwrap_or("unknown").to_owned();
-    let file = Path::new(place.file()).file_stem().unwrap().to_string_lossy().into_owned();
+    let file = place.file().trim_end_matches(".rs").split("tests/it/").last().unwrap_or_default().replace('/', "::");
     format!("{file}::{name}")
 }
 

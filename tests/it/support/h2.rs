@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::law::{FORBIDDEN_TRAILERS, lawful_anywhere};
+use super::invariants::{FORBIDDEN_TRAILERS, lawful_anywhere};
 use super::wire::{Body, Head};
 use super::{PATIENCE, Seen};
 

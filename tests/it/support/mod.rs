@@ -1,15 +1,17 @@
 //! The harness: an origin that sees every byte, a whole proxy, a client that writes raw bytes, faults of the network,
 //! and tables of cases. Nothing here uses the HTTP library of the proxy, so that both cannot be wrong together.
 
-pub(crate) mod case;
+pub(crate) mod attack_target;
 pub(crate) mod client;
 pub(crate) mod conformance;
+pub(crate) mod conformance_case;
 pub(crate) mod control;
 pub(crate) mod dns;
+pub(crate) mod external_tools;
 pub(crate) mod fault;
 pub(crate) mod frames;
 pub(crate) mod h2;
-mod law;
+mod invariants;
 pub(crate) mod load;
 pub(crate) mod origin;
 pub(crate) mod peers;
@@ -18,19 +20,17 @@ pub(crate) mod process;
 pub(crate) mod proxy;
 pub(crate) mod release;
 pub(crate) mod reply;
-pub(crate) mod script;
 pub mod spec;
 pub(crate) mod tls;
-pub(crate) mod victim;
 pub(crate) mod wire;
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-pub(crate) use self::case::{After, Case, Table};
 pub(crate) use self::client::{Answer, Client, End};
 pub(crate) use self::conformance::Section;
+pub(crate) use self::conformance_case::{After, Case, Table};
 pub(crate) use self::origin::{Origin, Seen};
 pub(crate) use self::proxy::{Proxy, Setup};
 pub(crate) use self::reply::Reply;

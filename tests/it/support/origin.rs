@@ -1,13 +1,13 @@
 //! An upstream that records every byte and answers as scripted. It reads framing by itself: what stands behind a framed
 //! body is the next request, so bytes that were smuggled show. Every request is also held against
-//! [the law](super::law) that no request may break, whatever the client sent.
+//! [the law](super::invariants) that no request may break, whatever the client sent.
 
 use std::io::Write;
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::law::{FORBIDDEN_TRAILERS, lawful};
+use super::invariants::{FORBIDDEN_TRAILERS, lawful};
 use super::reply::{Reply, Step};
 use super::wire::{Body, End, Framing, Head, Reader};
 use super::{PATIENCE, fault};

@@ -1,0 +1,4 @@
+//! What hostile and crowded networks do.
+
+mod crowded;
+mod known;

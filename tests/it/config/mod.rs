@@ -1,0 +1,6 @@
+//! The config as text and as files that people save while the proxy runs.
+
+mod files;
+mod saves;
+mod text;
+mod watch;

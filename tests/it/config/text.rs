@@ -1,0 +1,256 @@
+//! Configs from their text: what is good, and the whole report on what is not.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pointsman::config::{AdminAddress, Config, LogFormat, Problems, Role, parse};
+use pointsman::testing::table::spec::{HostPattern, KeySource, Pattern};
+use proptest::prelude::*;
+
+const EXAMPLE: &str = include_str!("../../../config/example.toml");
+const MINIMAL: &str = include_str!("../../../config/minimal.toml");
+
+fn read(text: &str) -> Result<Config, Problems> {
+    parse(text, Path::new("/etc/pointsman"))
+}
+
+fn good(text: &str) -> Config {
+    read(text).map_err(|problems| problems.to_string()).expect("no problem")
+}
+
+fn report(text: &str) -> String {
+    read(text).expect_err("want problems").to_string()
+}
+
+/// A minimal config with `more` in its service.
+fn service(more: &str) -> String {
+    format!(
+        "[listeners.a]\naddress = \"127.0.0.1:0\"\n[services.s.versions.v1]\nendpoints = [\"10.0.0.1:80\"]\n\
+         [services.s]\n{more}\n"
+    )
+}
+
+/// Each `NAME.toml` has its report in `NAME.problems`; `UPDATE_GOLDEN=1` writes the reports anew.
+#[test]
+fn bad_configs_get_their_golden_reports() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/config");
+    let update = std::env::var_os("UPDATE_GOLDEN").is_some();
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(folder).expect("the folder").map(|e| e.expect("a file").path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    assert!(files.len() >= 20, "found only {} golden configs", files.len());
+    let mut differences = String::new();
+    for file in files {
+        let found = report(&fs::read_to_string(&file).expect("readable")) + "\n";
+        let golden = file.with_extension("problems");
+        if update {
+            fs::write(&golden, &found).expect("writable");
+        }
+        let wanted = fs::read_to_string(&golden).unwrap_or_default();
+        if found != wanted {
+            writeln!(differences, "{}\nfound:\n{found}wanted:\n{wanted}", golden.display()).expect("a string");
+        }
+    }
+    assert!(differences.is_empty(), "{differences}");
+}
+
+#[test]
+fn the_minimal_config_has_ten_lines_and_defaults() {
+    assert_eq!(MINIMAL.lines().count(), 10);
+    let config = good(MINIMAL);
+    assert_eq!(config.admin.address, AdminAddress::Tcp("127.0.0.1:9900".parse().expect("an address")));
+    assert_eq!(config.state.path, Path::new("/etc/pointsman/pointsman.db"));
+    assert_eq!(config.listeners[0].head_read_timeout, Duration::from_secs(75));
+    assert_eq!(config.access_log.format, LogFormat::Off);
+    assert_eq!(config.access_log.sample, 1.0);
+    let proxy = &config.proxy;
+    assert_eq!((proxy.workers, proxy.upstream_idle_max, proxy.headers_max), (None, 1024, 100));
+    assert_eq!((proxy.target_bytes_max, proxy.head_bytes_max), (8 << 10, 32 << 10));
+    assert_eq!((proxy.via.as_str(), proxy.revision_header), ("pointsman", true));
+    let service = &config.services[0];
+    assert_eq!(service.split.to_string(), "v1=95 v2=5");
+    assert_eq!(service.paths.iter().map(ToString::to_string).collect::<Vec<_>>(), ["/"]);
+    assert_eq!(service.policy, pointsman::testing::table::spec::Policy::default());
+}
+
+#[test]
+fn the_example_means_what_it_says() {
+    let config = good(EXAMPLE);
+    let roles: Vec<_> = config.admin.tokens.iter().map(|token| (token.name.as_str(), token.role)).collect();
+    assert_eq!(roles, [("dashboard", Role::Read), ("ops", Role::Operate)]);
+    assert_eq!(config.admin.tokens[1].file, Path::new("/etc/pointsman/ops.token"));
+    assert_eq!(config.proxy.workers.map(usize::from), Some(4));
+    let shop = &config.services[0];
+    assert_eq!(shop.hosts[1], HostPattern::Below("shop.example.com".into()));
+    assert_eq!(shop.sticky.last(), Some(&KeySource::OwnCookie));
+    assert_eq!(shop.salt.as_deref(), Some("spring-2"));
+    let when = &shop.rules[1].when;
+    assert_eq!((when.headers.len(), when.methods.len(), when.clients.len(), when.segments.len()), (2, 2, 1, 2));
+    assert!(matches!(&when.path, Some(Pattern::Prefix(text)) if &**text == "/api/"));
+    assert_eq!(config.services[1].name.as_str(), "status");
+}
+
+#[test]
+fn one_version_needs_no_split_and_rules_get_names() {
+    let rule = |when: &str| format!("[[services.s.rules]]\nuse = \"v1\"\nwhen.{when}\n");
+    let config = good(&service(&(rule("method = \"GET\"") + &rule("client = \"::1\""))));
+    assert_eq!(config.services[0].split.to_string(), "v1=100");
+    let names: Vec<_> = config.services[0].rules.iter().map(|rule| rule.name.as_str()).collect();
+    assert_eq!(names, ["rule-1", "rule-2"]);
+}
+
+#[test]
+fn hosts_are_lower_cased_and_versions_in_natural_order() {
+    let text = service(
+        "hosts = [\"Shop.EXAMPLE.com\", \"[::1]\"]\nsplit = { v1 = 0.5, v10 = 99.5 }\n\
+         versions.v10 = { endpoints = [\"10.0.0.2:80\"] }\nversions.v2 = { endpoints = [\"10.0.0.3:80\"] }",
+    );
+    // A table that was opened by a header cannot be extended with dotted keys.
+    let text = text.replace("[services.s.versions.v1]\nendpoints", "[services.s]\nversions.v1.endpoints");
+    let text = text.replacen("[services.s]\nhosts", "hosts", 1);
+    let service = &good(&text).services[0];
+    assert_eq!(service.hosts[0], HostPattern::Exact("shop.example.com".into()));
+    assert_eq!(service.split.to_string(), "v1=0.5 v2=0 v10=99.5");
+    let names: Vec<_> = service.versions.iter().map(|version| version.name.as_str()).collect();
+    assert_eq!(names, ["v1", "v2", "v10"]);
+}
+
+#[test]
+fn a_unix_socket_needs_no_token_and_windows_line_ends_count_as_one() {
+    let config = good(&format!("[admin]\r\naddress = \"unix:run/admin.sock\"\r\n{MINIMAL}"));
+    assert_eq!(config.admin.address, AdminAddress::Unix("/etc/pointsman/run/admin.sock".into()));
+    assert_eq!(report(&format!("\r\n\r\nx = 1\r\n{MINIMAL}")).split(':').next(), Some("line 3"));
+}
+
+#[test]
+fn a_report_is_bounded() {
+    let many: String = (0..250).map(|i| format!("strange{i} = 1\n")).collect();
+    let problems = read(&many).expect_err("want problems");
+    assert_eq!(problems.as_slice().len(), 101);
+    assert!(problems.to_string().ends_with("(mend these first)"), "{problems}");
+}
+
+/// Any byte, or one that means something to TOML.
+fn damaged_byte() -> impl Strategy<Value = u8> {
+    prop_oneof![any::<u8>(), prop::sample::select(b"\"[]{}=.,#\n".to_vec())]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Whatever happens to the bytes of a config, there is a config or a report.
+    #[test]
+    fn damaged_bytes_never_panic(
+        damage in prop::collection::vec((0..EXAMPLE.len(), damaged_byte()), 1..8),
+        cut in prop_oneof![Just(EXAMPLE.len()), 0..EXAMPLE.len()],
+    ) {
+        let mut bytes = EXAMPLE.as_bytes().to_vec();
+        for (at, byte) in damage {
+            bytes[at] = byte;
+        }
+        bytes.truncate(cut);
+        if let Err(problems) = read(&String::from_utf8_lossy(&bytes)) {
+            prop_assert!(!problems.as_slice().is_empty());
+            prop_assert!(problems.as_slice().iter().all(|problem| !problem.text.is_empty()));
+        }
+    }
+}
+
+/// Where the keys of each raw section stand in a file.
+const SECTIONS: [(&str, &[&str]); 34] = [
+    ("access_log.rs RawAccessLog", &["access_log"]),
+    ("admin.rs RawAdmin", &["admin"]),
+    ("admin.rs RawToken", &["admin.tokens.X"]),
+    ("admin.rs RawClient", &["admin.clients.X"]),
+    ("condition.rs RawCondition", &["services.X.rules.when"]),
+    ("group.rs RawGroup", &["groups.X"]),
+    ("health.rs RawHealth", &["services.X.versions.X.health"]),
+    ("hook.rs RawHookTable", &["services.X.rollout.upgrade"]),
+    ("judge.rs RawJudge", &["services.X.rollout.judge"]),
+    ("judge.rs RawSlowMax", &["services.X.rollout.judge.slow_max"]),
+    ("limits.rs RawRate", &["listeners.X.rate"]),
+    ("limits.rs RawLimits", &[]),
+    ("settings.rs RawListener", &["listeners.X"]),
+    ("mod.rs RawConfig", &[]),
+    ("notify.rs RawNotify", &["notify.X"]),
+    ("on_shift.rs RawAfter", &["services.X.on_shift"]),
+    ("outlier.rs RawOutlier", &["services.X.outlier"]),
+    ("pattern.rs RawTable", &["pattern"]),
+    ("proxy.rs RawProxy", &["proxy"]),
+    ("proxy_protocol.rs RawProxyProtocol", &["listeners.X.proxy_protocol"]),
+    ("redirect.rs RawPort", &["listeners.X.redirect_https"]),
+    ("rollout.rs RawGradual", &["services.X.rollout.rollback"]),
+    ("rollout.rs RawRollout", &["services.X.rollout"]),
+    ("rule.rs RawRule", &["services.X.rules"]),
+    ("definition.rs RawService", &["services.X"]),
+    ("shield.rs RawTable", &["services.X.shield"]),
+    ("smoke.rs RawSmoke", &["services.X.rollout.smoke"]),
+    ("state.rs RawState", &["state"]),
+    ("step.rs RawStepTable", &["services.X.rollout.steps"]),
+    ("tls.rs RawServerTls", &["listeners.X.tls"]),
+    ("tls.rs RawClientTls", &["services.X.versions.X.tls"]),
+    ("tls.rs RawKeyPair", &["listeners.X.tls.certificates"]),
+    ("url.rs RawWebhook", &["services.X.rollout.webhook"]),
+    ("version.rs RawVersion", &["services.X.versions.X"]),
+];
+
+/// The keys that the code reads, from the structs that are read into.
+fn keys_of_the_code() -> BTreeSet<String> {
+    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                files(&path, found);
+            } else {
+                found.push(path);
+            }
+        }
+    }
+    let (mut keys, mut all) = (BTreeSet::new(), Vec::new());
+    files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config")), &mut all);
+    for path in all {
+        let file = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+        let text = std::fs::read_to_string(&path).expect("a file");
+        for part in text.split("struct Raw").skip(1) {
+            let name = part.split([' ', '(', ';', '<']).next().expect("a name");
+            let Some((_, body)) = part.split_once("{\n").filter(|(head, _)| !head.contains([';', '('])) else {
+                continue;
+            };
+            let section = SECTIONS.iter().find(|(section, _)| *section == format!("{file} Raw{name}"));
+            let (_, places) = section.unwrap_or_else(|| panic!("{file}: Raw{name} has no place in SECTIONS"));
+            let fields = body.split("\n}").next().expect("a body").lines();
+            let mut renamed = None;
+            for line in fields.map(str::trim) {
+                if let Some(name) = line.strip_prefix("#[serde(rename = \"") {
+                    renamed = name.split('"').next();
+                }
+                let field = line.trim_start_matches("pub(crate) ").split_once(": ").map(|(name, _)| name);
+                let Some(field) = field.filter(|name| name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_'))
+                else {
+                    continue;
+                };
+                let key = renamed.take().unwrap_or(field);
+                keys.extend(places.iter().map(|place| format!("{place}.{key}")));
+            }
+        }
+    }
+    keys
+}
+
+#[test]
+fn the_reference_page_has_every_key_and_no_other() {
+    let page = include_str!("../../../docs/configuration.md");
+    let listed: BTreeSet<String> =
+        page.lines().filter_map(|line| line.strip_prefix("| `")?.split('`').next()).map(str::to_owned).collect();
+    // A key whose own keys are listed may stand for itself as well.
+    let is_section = |key: &str| listed.iter().any(|other| other.starts_with(&format!("{key}.")));
+    let keys = keys_of_the_code();
+    let missing: Vec<_> = keys.iter().filter(|key| !listed.contains(*key) && !is_section(key)).collect();
+    let strange: Vec<_> = listed.iter().filter(|key| !keys.contains(*key)).collect();
+    assert!(missing.is_empty() && strange.is_empty(), "not on the page: {missing:?}; not in the code: {strange:?}");
+    assert!(page.lines().filter(|line| line.starts_with("| `")).all(|line| line.matches(" | ").count() == 4));
+}

@@ -1,0 +1,9 @@
+//! Changes of traffic: plans, the writer, the store on disk, holds, and flips under load.
+
+mod change;
+mod durable;
+mod hold;
+mod store;
+mod store_lost;
+mod switch;
+mod writer;

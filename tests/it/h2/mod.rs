@@ -1,0 +1,5 @@
+//! HTTP/2 on either side.
+
+mod conformance_h2;
+mod rules;
+mod streams_refused;

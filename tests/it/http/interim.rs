@@ -1,0 +1,108 @@
+//! Interim answers (1xx) of endpoints: which of them reach the client, in which form, and when.
+
+use crate::support::{Client, Origin, Proxy, Reply, Setup, client, get};
+
+/// An early hint, and what belongs to its connection.
+const HINT: &str =
+    "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\nConnection: X-Own\r\nX-Own: 1\r\nKeep-Alive: 5\r\n\r\n";
+
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// An origin that says this and answers only when the request of somebody else has come.
+fn early(first: &'static str) -> Origin {
+    Origin::with(move |seen| match seen.target() {
+        "/" => Reply::raw(first).pause(300).then(OK),
+        _ => Reply::raw(OK),
+    })
+}
+
+#[test]
+fn an_early_hint_is_early_and_clean() {
+    let origin = early(HINT);
+    let proxy = Proxy::to(&[&origin]);
+    let mut client = proxy.client();
+    for _ in 0..2 {
+        client.write(get("/"));
+        let began = tokio::time::Instant::now();
+        let hint = client.next_head();
+        assert!(began.elapsed().as_millis() < 250, "it came with the answer");
+        assert!(hint.line.starts_with("HTTP/1.1 103 "), "{hint:?}");
+        assert_eq!(hint.one("link"), Some("</a.css>; rel=preload"));
+        let gone = ["connection", "x-own", "keep-alive", "date", "content-length", "transfer-encoding"];
+        assert!(gone.iter().all(|name| hint.all(name).is_empty()), "{hint:?}");
+        assert!(hint.one("via").is_some_and(|via| via.starts_with("1.1 pointsman")), "{hint:?}");
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.text().as_str(), answer.interim.len()), (200, "ok", 0));
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn all_kinds_pass_in_their_order() {
+    let many = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\
+                HTTP/1.1 199 Own\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n";
+    let origin = Origin::with(move |_| Reply::raw(many).then(OK));
+    let proxy = Proxy::to(&[&origin]);
+    let answer = proxy.client().ask(get("/"));
+    assert_eq!((answer.interim, answer.status), (vec![102, 103, 199, 103], 200));
+    let answer = proxy.client().ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert_eq!((answer.interim, answer.status), (vec![102, 103, 199, 103], 200));
+}
+
+#[test]
+fn http_1_0_has_none() {
+    let origin = Origin::with(|_| Reply::raw(HINT).then(OK));
+    let proxy = Proxy::to(&[&origin]);
+    let answer = client::send(proxy.address, "GET / HTTP/1.0\r\nHost: a\r\n\r\n");
+    assert_eq!((answer.status, answer.interim), (200, Vec::new()));
+}
+
+#[test]
+fn a_client_is_told_to_go_on_once() {
+    let origin = Origin::eager(|_| Reply::raw("HTTP/1.1 100 Continue\r\n\r\n".repeat(3)).pause(50).then(OK));
+    let proxy = Proxy::to(&[&origin]);
+    let mut client = proxy.client();
+    client.write("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.next_status(), 100);
+    let answer = client.ask("hello");
+    assert_eq!((answer.status, answer.interim), (200, Vec::new()));
+}
+
+#[test]
+fn a_flood_is_bounded_and_the_answer_comes() {
+    let origin = Origin::with(|_| Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000)).then(OK));
+    let proxy = Proxy::to(&[&origin]);
+    let answer = proxy.client().ask(get("/"));
+    assert_eq!((answer.status, answer.interim.len(), answer.text().as_str()), (200, 32, "ok"));
+    let large = format!("HTTP/1.1 103 Early Hints\r\nLink: <{}>\r\n\r\n", "x".repeat(20_000));
+    let origin = Origin::with(move |_| Reply::raw(large.repeat(10)).then(OK));
+    let proxy = Proxy::to(&[&origin]);
+    let answer = proxy.client().ask(get("/"));
+    assert_eq!((answer.status, answer.interim.len()), (200, 3));
+}
+
+#[test]
+fn hints_do_not_buy_time() {
+    let origin = Origin::with(|_| {
+        (0..100).fold(Reply::default(), |reply, _| reply.then("HTTP/1.1 102 Processing\r\n\r\n").pause(20)).then(OK)
+    });
+    let proxy = Setup::to(&[&origin]).service("response_timeout = \"400ms\"").start();
+    let answer = proxy.client().ask(get("/"));
+    answer.assert_refused(504, "upstream_timeout");
+    assert!(!answer.interim.is_empty());
+}
+
+#[test]
+fn what_hints_the_client_sees_are_of_the_version_that_answers() {
+    let v1 = Origin::with(|_| Reply::raw("HTTP/1.1 103 Early Hints\r\nLink: </v1>\r\n\r\n").then(OK));
+    for (first, wanted) in [("HTTP/1.1 503 Busy\r\nContent-Length: 0\r\n\r\n", "</v1>"), (OK, "</v2>")] {
+        let hint = "HTTP/1.1 103 Early Hints\r\nLink: </v2>\r\n\r\n";
+        let v2 = Origin::with(move |_| Reply::raw(hint).pause(20).then(first));
+        let proxy = Setup::to(&[&v1, &v2]).service("shield = { stable = \"v1\" }").split(&[0, 100]).start();
+        let mut client = Client::to(proxy.address);
+        client.write(get("/"));
+        assert_eq!(client.next_head().one("link"), Some(wanted));
+        let answer = client.answer();
+        assert_eq!((answer.status, answer.interim.len()), (200, 0));
+    }
+}

@@ -1,0 +1,13 @@
+//! The binary as its operator meets it: start, stop, logs, metrics, upgrades, the demo and the examples.
+
+mod access_log;
+mod bench_peers;
+mod binary;
+mod demo;
+mod descriptors;
+mod examples;
+mod logs;
+mod metrics;
+mod supervise;
+mod systemd;
+mod upgrade;

@@ -1,0 +1,156 @@
+//! Canaries while some endpoints are cold, drained or dead: only their requests are left out of the evidence.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::atomic::Ordering::SeqCst;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::support::load::Load;
+use crate::support::release::{Operator, id, last_words, version, visitors};
+use crate::support::{Proxy, Setup, eventually};
+
+/// Requests a second.
+const RATE: u32 = 400;
+
+/// An address that refuses connections.
+fn refusing() -> SocketAddr {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+}
+
+/// Ten per cent, judged by failures.
+fn plan(warm_up: &str) -> Value {
+    json!({"steps": [10, 100], "bake": "10m", "judge": {"warm_up": warm_up, "slower": false}})
+}
+
+fn start(operator: &Operator, plan: &Value) -> u64 {
+    // A version that is known to be dead is only begun with by those who insist.
+    id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan, "force": true})))
+}
+
+fn judged(rollout: &Value) -> u64 {
+    rollout["evidence"][0]["candidate"]["requests"].as_u64().unwrap_or(0)
+}
+
+fn put_endpoint(proxy: &Proxy, address: SocketAddr, state: &str) {
+    let path = format!("/v1/services/site/versions/v1/endpoints/{address}");
+    proxy.put(&path, &format!("{{\"state\": \"{state}\"}}"));
+}
+
+#[test]
+fn a_version_that_is_dead_on_arrival_is_turned_back_as_soon_with_health_checks_as_without() {
+    for health in ["", "health = { path = \"/up\", interval = \"200ms\", rise = 1, fall = 3 }"] {
+        let (v1, _) = version("v1");
+        let (old, dead) = ([v1.address()], [refusing()]);
+        let proxy = Setup::endpoints(&[&old, &dead]).version(health).start();
+        let operator = Operator::at(proxy.admin);
+        let load = Load::start(visitors(proxy.address, &["/"], RATE, true));
+        if !health.is_empty() {
+            eventually("v2 is unhealthy", || proxy.status()["versions"][1]["endpoints"][0]["state"] == "unhealthy");
+        }
+        let begun = Instant::now();
+        let rollout = start(&operator, &plan("1s"));
+        let over = operator.until_ended(rollout, "rolled_back");
+        let took = begun.elapsed();
+        println!("{health:?}: {took:?}, {}", last_words(&over));
+        // The warm-up, a look and a few requests; a busy machine may be slow.
+        assert!(took < Duration::from_secs(8), "{took:?}");
+        assert_eq!(over["evidence"][0]["why"], "errors", "{over:#}");
+        load.end_well();
+    }
+}
+
+#[test]
+fn endpoints_that_are_added_to_the_old_version_do_not_blind_the_judge() {
+    let all: Vec<_> = (0..6).map(|_| version("v1")).collect();
+    let (v2, new) = version("v2");
+    let old: Vec<SocketAddr> = all.iter().map(|(origin, _)| origin.address()).collect();
+    let proxy = Setup::endpoints(&[&old, &[v2.address()]]).start();
+    let operator = Operator::at(proxy.admin);
+    old[1..].iter().for_each(|address| put_endpoint(&proxy, *address, "drain"));
+    let load = Load::start(visitors(proxy.address, &["/"], RATE, false));
+    let rollout = start(&operator, &plan("3s"));
+    operator.until(rollout, "judged", |rollout| judged(rollout) >= 20);
+    let mut added = 0;
+    // One endpoint more before the one before is warm: without a break somebody is cold.
+    for address in &old[1..] {
+        if operator.rollout(rollout)["phase"] == "finished" {
+            break;
+        }
+        put_endpoint(&proxy, *address, "ready");
+        added += 1;
+        // The judge knows of it before anything is wrong.
+        load.await_more(u64::from(RATE));
+        new.failing.store(1_000, SeqCst);
+        load.await_more(u64::from(RATE));
+    }
+    let over = operator.until_ended(rollout, "rolled_back");
+    let failed = new.failed.load(SeqCst);
+    println!("turned back with {added} endpoints more, {failed} failed: {}", last_words(&over));
+    assert!(added <= 2, "{added} endpoints were added meanwhile");
+    load.end();
+}
+
+#[test]
+fn a_dead_endpoint_of_the_old_version_does_not_blind_the_judge() {
+    for health in ["", "health = { path = \"/up\", interval = \"200ms\", rise = 1, fall = 3 }"] {
+        let ((v1, _), (v2, new)) = (version("v1"), version("v2"));
+        let old = [v1.address(), refusing()];
+        let proxy = Setup::endpoints(&[&old, &[v2.address()]]).version(health).start();
+        let operator = Operator::at(proxy.admin);
+        let load = Load::start(visitors(proxy.address, &["/"], RATE, false));
+        load.await_more(100);
+        let begun = Instant::now();
+        let rollout = start(&operator, &plan("1s"));
+        new.failing.store(1_000, SeqCst);
+        let over = operator.until_ended(rollout, "rolled_back");
+        let took = begun.elapsed();
+        println!("{health:?}: {took:?}, {}", last_words(&over));
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        load.end();
+    }
+}
+
+#[test]
+fn equal_versions_stay_while_endpoints_are_cold() {
+    let all: Vec<_> = (0..3).map(|_| version("v1")).collect();
+    let (v2, new) = version("v2");
+    let old: Vec<SocketAddr> = all.iter().map(|(origin, _)| origin.address()).collect();
+    let proxy = Setup::endpoints(&[&old, &[v2.address()]]).start();
+    let operator = Operator::at(proxy.admin);
+    old[1..].iter().for_each(|address| put_endpoint(&proxy, *address, "drain"));
+    // Both fail alike.
+    all.iter().map(|(_, mood)| mood).chain([&new]).for_each(|mood| mood.failing.store(300, SeqCst));
+    let load = Load::start(visitors(proxy.address, &["/"], RATE, false));
+    let mut plan = plan("2s");
+    plan["steps"] = json!([50, 100]);
+    let rollout = start(&operator, &plan);
+    let first = judged(&operator.until(rollout, "judged", |rollout| judged(rollout) >= 100));
+    // Two thirds of v1 are cold.
+    old[1..].iter().for_each(|address| put_endpoint(&proxy, *address, "ready"));
+    let found = operator.until(rollout, "judged", |rollout| judged(rollout) >= first + 400);
+    assert_eq!(found["phase"], "going", "{found:#}");
+    let requests = |side: &str| found["evidence"][0][side]["requests"].as_f64().unwrap();
+    let share = requests("candidate") / (requests("candidate") + requests("baseline"));
+    assert!((share - 0.5).abs() < 0.08, "the candidate has {share} of what is judged: {found:#}");
+    load.end();
+}
+
+#[test]
+fn warming_up_is_said_with_the_time_that_is_left() {
+    let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
+    let proxy = Setup::to(&[&v1, &v2]).start();
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 100, true));
+    let rollout = start(&operator, &plan("2s"));
+    let cold = operator.until(rollout, "warming up", |rollout| rollout["evidence"][0]["why"] == "warming_up");
+    let left = cold["evidence"][0]["warm_up_left_seconds"].as_f64().unwrap();
+    assert!(left > 0.0 && left <= 2.0, "{cold:#}");
+    let sentence = cold["evidence"][0]["sentence"].as_str().unwrap();
+    assert!(sentence.starts_with("holding site v2: warming up, ") && sentence.ends_with(" s left"), "{sentence}");
+    let warm = operator.until(rollout, "judged", |rollout| judged(rollout) > 0);
+    assert_eq!(warm["evidence"][0]["why"], "baking", "{warm:#}");
+    assert!(warm["evidence"][0]["warm_up_left_seconds"].is_null(), "{warm:#}");
+    load.end_well();
+}

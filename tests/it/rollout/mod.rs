@@ -1,0 +1,7 @@
+//! Releases on real sockets: canaries, rolling releases, groups, and the shield beside them.
+
+mod canary;
+mod cold_endpoints;
+mod life;
+mod rolling;
+mod shield;

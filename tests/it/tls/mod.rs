@@ -1,0 +1,5 @@
+//! TLS with clients, with endpoints, and of the admin API.
+
+mod admin_api;
+mod with_clients;
+mod with_endpoints;
