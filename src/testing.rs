@@ -66,7 +66,7 @@ pub mod message {
 pub mod metrics {
     pub use crate::metrics::{Exporter, Sources};
     pub mod recent_rates {
-        pub use crate::metrics::recent_rates::Live;
+        pub use crate::metrics::recent_rates::RecentRates;
     }
 }
 pub mod outbound {

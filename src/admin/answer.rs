@@ -130,7 +130,7 @@ fn unanswered(difference: &Difference, table: &Table, now_ms: u64) -> Vec<String
     let unable = with_share.filter(|(version, spec)| {
         !version.endpoints.iter().any(|endpoint| {
             let drained = traffic.drains(spec, endpoint.address, &service.addresses);
-            !drained && endpoint.stats.rotation.reachable(now_ms)
+            !drained && endpoint.stats.health.reachable(now_ms)
         })
     });
     let warn = |(version, _): (&Version, _)| {

@@ -112,7 +112,7 @@ pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Res
 fn answers(version: &Candidate<'_>, now_ms: u64) -> Availability {
     match version.availability(now_ms) {
         Availability::Ready => Availability::Ready,
-        other @ (Availability::LastResort(_) | Availability::Out(_)) => other.after_trial(),
+        other @ (Availability::LastResort(_) | Availability::Out(_)) => other.after_attempt(),
     }
 }
 

@@ -55,7 +55,7 @@ use crate::control::handle::Handle;
 use crate::control::hold::Desk;
 use crate::control::upgrade::Upgrades;
 use crate::metrics::Exporter;
-use crate::metrics::recent_rates::Live;
+use crate::metrics::recent_rates::RecentRates;
 use crate::release::desk::Rollouts;
 
 pub(crate) use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
@@ -74,7 +74,7 @@ pub struct Admin {
     /// The metrics, which also know the table and the counters.
     pub exporter: Arc<Exporter>,
     /// Rates of the last seconds.
-    pub live: Arc<Live>,
+    pub live: Arc<RecentRates>,
     /// Who gets in.
     pub access: Arc<Access>,
     /// Whether the proxy takes requests: false while it starts and shuts down.

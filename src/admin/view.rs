@@ -8,8 +8,8 @@ use utoipa::ToSchema;
 
 use crate::control::effective::{Share, shares};
 use crate::control::file::same_split;
-use crate::endpoints::endpoint_status::{Words, words};
-use crate::metrics::recent_rates::Live;
+use crate::endpoints::endpoint_status::{EndpointStatus, endpoint_status};
+use crate::metrics::recent_rates::RecentRates;
 use crate::release::brief::RolloutBrief;
 use crate::release::director::Shown;
 use crate::stats::{CodeClass, FirstAttempt, UpstreamFailure};
@@ -136,7 +136,7 @@ pub(crate) struct Moment {
 impl ServiceView {
     /// How `service` looks at this moment.
     #[must_use]
-    pub(crate) fn of(service: &Service, live: &Live, at: Moment) -> Self {
+    pub(crate) fn of(service: &Service, live: &RecentRates, at: Moment) -> Self {
         let spec = &service.spec;
         let shares = shares(service, |version| version.availability(at.now_ms));
         let versions = service.versions.iter().zip(shares);
@@ -167,7 +167,7 @@ impl ServiceView {
 }
 
 impl VersionView {
-    fn of((service, version): (&Service, &Version), share: Share, live: &Live, at: Moment) -> Self {
+    fn of((service, version): (&Service, &Version), share: Share, live: &RecentRates, at: Moment) -> Self {
         let window = live.window(service, version, at.now);
         let codes = CodeClass::ALL.iter().zip(window.totals.codes).filter(|(_, count)| *count > 0);
         let failures = UpstreamFailure::ALL.iter().zip(window.totals.failures).filter(|(_, count)| *count > 0);
@@ -208,7 +208,7 @@ impl VersionView {
 impl EndpointView {
     /// An endpoint, the name that stands for it, and the name that it is drained with.
     fn of(endpoint: &Endpoint, name: Option<&HostPort>, drained_with: Option<&HostPort>, now_ms: u64) -> Self {
-        let Words { state, reason } = words(endpoint, drained_with, now_ms);
+        let EndpointStatus { state, reason } = endpoint_status(endpoint, drained_with, now_ms);
         let stats = &endpoint.stats;
         let address = endpoint.address.to_string();
         let name = name.map(ToString::to_string);

@@ -20,7 +20,7 @@ use crate::control::watch::{ConfigFacts, ConfigSource};
 use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, Clock};
 use crate::metrics::Exporter;
-use crate::metrics::recent_rates::Live;
+use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Courier;
 use crate::release::director::Director;
 use crate::supervise::{Kind, Supervisor};
@@ -34,7 +34,7 @@ pub(crate) struct ControlParts {
     pub(crate) watch: Option<Reloader<ConfigSource>>,
     pub(crate) log_file: Option<Rotation>,
     pub(crate) renewal: Reloader<MaterialSource>,
-    pub(crate) live: Arc<Live>,
+    pub(crate) live: Arc<RecentRates>,
     pub(crate) published: Published,
     pub(crate) resolver: Resolver,
     pub(crate) names: First,

@@ -33,7 +33,7 @@ use crate::control::upgrade::Upgrades;
 use crate::control::watch::{ConfigFacts, ConfigSource, FileContent, Read};
 use crate::endpoints::Clock;
 use crate::endpoints::resolve::{First, Resolver};
-use crate::metrics::recent_rates::Live;
+use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::{Exporter, Logs, Sources};
 use crate::outbound::notify::{Courier, notifier};
 use crate::outbound::webhook::Poster;
@@ -139,7 +139,7 @@ impl ControlPlane {
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
         let renewal = Reloader::new(MaterialSource::new(Arc::clone(&sides), Arc::clone(&access)));
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([renewal.files()]).collect();
-        let live = Arc::new(Live::default());
+        let live = Arc::new(RecentRates::default());
         let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
         let ((director, rollouts, rollouts_shown), courier) =
             releases(means, Arc::clone(&live), (known, targets), notified);
@@ -194,7 +194,7 @@ impl ControlPlane {
 /// What makes releases happen, and tells of them.
 fn releases(
     (handle, published, registry, clients): (Handle, Published, Arc<Registry>, Arc<Clients>),
-    live: Arc<Live>,
+    live: Arc<RecentRates>,
     (known, targets): (watch::Receiver<Arc<Known>>, watch::Sender<Vec<Arc<Notify>>>),
     notified: watch::Receiver<Vec<Arc<Notify>>>,
 ) -> ((Director, Rollouts, watch::Receiver<Vec<Shown>>), Courier) {

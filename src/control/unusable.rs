@@ -10,7 +10,7 @@
 //! them from one dead version to another, or away from one, is let through. And only an operator's hand is asked here: a
 //! rollout that goes back, and the config file, are not.
 
-use crate::shared::endpoint_health::Standing;
+use crate::shared::endpoint_health::HealthStatus;
 use crate::table::spec::VersionSpec;
 use crate::table::{Endpoint, EndpointAddress, HostPort, Name, Service, Table, Version, Weight};
 
@@ -125,10 +125,10 @@ fn down(endpoint: &Endpoint) -> Option<String> {
         return Some("is drained".to_owned());
     }
     // What stands against it has no end that the clock brings.
-    match endpoint.stats.rotation.standing(0) {
-        Standing::Unfit(complaint) => Some(format!("fails its checks ({complaint})")),
-        Standing::Paused { refusal, .. } => Some(format!("takes no connections ({refusal})")),
-        Standing::In | Standing::Ejected(_) | Standing::Untried => None,
+    match endpoint.stats.health.status(0) {
+        HealthStatus::Unhealthy(check_failure) => Some(format!("fails its checks ({check_failure})")),
+        HealthStatus::Paused { refusal, .. } => Some(format!("takes no connections ({refusal})")),
+        HealthStatus::Healthy | HealthStatus::Ejected(_) | HealthStatus::Untried => None,
     }
 }
 
@@ -182,10 +182,10 @@ mod tests {
         fn refused(&self, dead: &[&str], from: &str, to: &str) -> Vec<String> {
             let (before, after) = (self.table(from, &[]), self.table(to, &[]));
             for version in &before.service_named("shop").expect("it is there").versions {
-                let rotation = &version.endpoints[0].stats.rotation;
+                let health = &version.endpoints[0].stats.health;
                 match dead.contains(&version.name.as_str()) {
-                    true => drop(rotation.refused(0, String::new)),
-                    false => drop(rotation.connected(0)),
+                    true => drop(health.refused(0, String::new)),
+                    false => drop(health.connected(0)),
                 }
             }
             let unusable = of_change(&Change::Splits(BTreeMap::new()), (&before, &after), &[name("shop")]);
@@ -223,19 +223,19 @@ mod tests {
         let table = world.table("v1=100 v2=0", &[]);
         let service = table.service_named("shop").expect("it is there");
         let v2 = service.version_named("v2").expect("it is there");
-        let rotation = &v2.endpoints[0].stats.rotation;
+        let health = &v2.endpoints[0].stats.health;
         let dead = || why(service, v2).is_some();
         assert!(!dead(), "nobody has tried it");
-        rotation.refused(0, || "refused".to_owned());
+        health.refused(0, || "refused".to_owned());
         assert_eq!(why(service, v2).as_deref(), Some("10.0.0.2:80 takes no connections (refused)"));
-        assert!(rotation.reachable(10_000), "also when its pause is over: nobody has got through since");
-        rotation.connected(10_000);
+        assert!(health.reachable(10_000), "also when its pause is over: nobody has got through since");
+        health.connected(10_000);
         assert!(!dead());
-        rotation.eject(0, 1_000, 1_000);
+        health.eject(0, 1_000, 1_000);
         assert!(!dead(), "it is tried when no other is left");
-        rotation.unfit("status 500".to_owned());
+        health.mark_unhealthy("status 500".to_owned());
         assert_eq!(why(service, v2).as_deref(), Some("10.0.0.2:80 fails its checks (status 500)"));
-        rotation.fit(0);
+        health.mark_healthy(0);
         assert!(!dead());
     }
 

@@ -1,5 +1,5 @@
 //! Looks after the endpoints: asks those whose version has `health` whether they are well, and tells the data plane
-//! through their [`Rotation`](crate::shared::endpoint_health::Rotation), where the whole model is written down.
+//! through their [`EndpointHealth`](crate::shared::endpoint_health::EndpointHealth), where the whole model is written down.
 //!
 //! It also sums what the workers saw and ejects by it (`outliers`), tries endpoints that refused a connection until they take
 //! one (`reconnect`), and begins the slow start of endpoints that are new beside old ones.
@@ -18,8 +18,8 @@ mod outliers;
 pub(crate) mod probe;
 mod reconnect;
 pub(crate) mod resolve;
+pub(crate) mod rise_fall;
 mod slow_start;
-pub(crate) mod streak;
 mod tasks;
 
 use std::sync::Arc;

@@ -94,7 +94,7 @@ impl Outliers {
 
     fn version(&mut self, service: &Service, version: &Version, spec: &OutlierSpec, now_ms: u64) {
         let (service, name) = (service.spec.name.as_str(), version.name.as_str());
-        let taken_back = outlier::relent(version, spec, now_ms);
+        let taken_back = outlier::take_back_ejected(version, spec, now_ms);
         if taken_back > 0 {
             tracing::warn!(
                 service,
@@ -119,17 +119,17 @@ impl Watched {
     /// The counts of the window if the endpoint is to be ejected for them.
     fn look(&mut self, stats: &Arc<EndpointStats>, spec: &OutlierSpec, now_ms: u64) -> Option<Counts> {
         let window_ms = u64::try_from(spec.window.as_millis()).unwrap_or(u64::MAX);
-        if stats.rotation.is_ejected() {
+        if stats.health.is_ejected() {
             // What happened before, and the probe, are no evidence for after.
             self.window.restart();
             self.forgive_at_ms = now_ms + window_ms;
             return None;
         }
         if self.forgive_at_ms <= now_ms {
-            stats.rotation.forgive();
+            stats.health.forget_ejection();
             self.forgive_at_ms = now_ms + window_ms;
         }
-        let counts = Counts { ended: stats.ended(), failed: stats.rotation.faults() };
+        let counts = Counts { ended: stats.ended(), failed: stats.health.faults() };
         let share = self.window.add(now_ms, window_ms, counts);
         is_too_many(share, spec).then_some(share)
     }

@@ -141,7 +141,7 @@ impl Reconnects {
             }
         }
         let paused: HashMap<_, _> =
-            table.troubled().flat_map(paused_of).map(|paused| (paused.stats.id, paused)).collect();
+            table.with_unhealthy_endpoints().flat_map(paused_of).map(|paused| (paused.stats.id, paused)).collect();
         let limits: Vec<_> = paused.iter().map(|(id, paused)| (*id, paused.limit())).collect();
         let room = self.max.saturating_sub(self.tries.len());
         for id in self.schedule.due(&limits, room, now_ms) {
@@ -162,8 +162,8 @@ impl Paused<'_> {
 fn paused_of(service: &Service) -> impl Iterator<Item = Paused<'_>> {
     service.versions.iter().flat_map(move |version| {
         let paused = version.endpoints.iter().filter(|endpoint| {
-            let rotation = &endpoint.stats.rotation;
-            endpoint.is_last_resort() && rotation.is_paused()
+            let health = &endpoint.stats.health;
+            endpoint.is_last_resort() && health.is_paused()
         });
         paused.map(move |endpoint| Paused { service, version, stats: &endpoint.stats })
     })
@@ -196,16 +196,16 @@ impl Try {
     async fn run(self) -> (u32, Outcome) {
         let connected = timeout(self.limit, self.connect()).await;
         let outcome = connected.unwrap_or(Outcome::Refused);
-        let (rotation, now_ms) = (&self.stats.rotation, self.clock.now_ms());
+        let (health, now_ms) = (&self.stats.health, self.clock.now_ms());
         match outcome {
             Outcome::Connected => {
-                let for_ms = rotation.refuses_for(now_ms);
-                if rotation.connected(now_ms) {
+                let for_ms = health.refuses_for(now_ms);
+                if health.connected(now_ms) {
                     let (service, version) = (self.service.as_str(), self.version.as_str());
                     tracing::info!(service, version, endpoint = %self.stats.address, for_ms, "the endpoint takes connections again");
                 }
             }
-            Outcome::Refused | Outcome::FailedHandshake => rotation.still_refuses(now_ms),
+            Outcome::Refused | Outcome::FailedHandshake => health.still_refuses(now_ms),
         }
         (self.stats.id, outcome)
     }

@@ -17,7 +17,7 @@ pub(crate) fn begin(before: &Table, after: &Table, now_ms: u64) {
                 continue;
             }
             for endpoint in version.endpoints.iter().filter(|endpoint| !is_known(endpoint.stats.id)) {
-                endpoint.stats.rotation.warm_up(now_ms);
+                endpoint.stats.health.warm_up(now_ms);
             }
         }
     }
@@ -62,7 +62,7 @@ mod tests {
         begin(&before, &moved, 100);
         let warmths = |table: &Table| -> Vec<_> {
             let endpoints = table.service(0).versions[0].endpoints.iter();
-            endpoints.map(|endpoint| endpoint.stats.rotation.warmth(100, 1_000)).collect()
+            endpoints.map(|endpoint| endpoint.stats.health.warmth(100, 1_000)).collect()
         };
         assert_eq!((warmths(&after), warmths(&moved)), (vec![WARM, 100], vec![WARM]));
     }

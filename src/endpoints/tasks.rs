@@ -19,7 +19,7 @@ use crate::tls::Clients;
 
 use super::Clock;
 use super::probe::{Probe, ProbeSpec};
-use super::streak::{Streak, Verdict};
+use super::rise_fall::{CheckVerdict, RiseFallCounter};
 
 /// Checks under way at one time, over all endpoints, if there are descriptors for them: each holds one. Endpoints that hang hold theirs for their
 /// timeout; the others wait, and their own time begins after that.
@@ -57,7 +57,7 @@ impl Task {
     fn end(self) {
         self.running.abort();
         // Nobody is left to say that it is well again.
-        self.stats.rotation.unchecked(self.clock.now_ms());
+        self.stats.health.unchecked(self.clock.now_ms());
     }
 }
 
@@ -140,7 +140,7 @@ struct Check {
 impl Check {
     async fn run(mut self) {
         let spec = Arc::clone(&self.probe.spec.health);
-        let mut streak = Streak::new(spec.rise, spec.fall);
+        let mut state = RiseFallCounter::new(spec.rise, spec.fall);
         // Soon, but not all at the same moment.
         let mut next = Instant::now() + spec.interval.mul_f64(spec.jitter * self.random.random::<f64>());
         loop {
@@ -150,34 +150,34 @@ impl Check {
             let asked = self.probe.ask().await;
             drop(permit);
             match asked {
-                Ok(()) => self.passed(&mut streak),
+                Ok(()) => self.passed(&mut state),
                 // It was not asked: neither a pass nor a failure.
                 Err(error) if error.is_own() => {
                     tracing::debug!(service = %self.service, error = error.line(), "no descriptor for a health check");
                 }
-                Err(error) => self.failed(&mut streak, error.line()),
+                Err(error) => self.failed(&mut state, error.line()),
             }
         }
     }
 
-    fn passed(&self, streak: &mut Streak) {
+    fn passed(&self, state: &mut RiseFallCounter) {
         let (service, version, endpoint) = (self.service.as_str(), self.version.as_str(), self.probe.address);
         let now_ms = self.clock.now_ms();
-        if streak.note(true) == Some(Verdict::Fit) && self.stats.rotation.fit(now_ms) {
+        if state.note(true) == Some(CheckVerdict::Healthy) && self.stats.health.mark_healthy(now_ms) {
             tracing::info!(service, version, %endpoint, "the endpoint passes its checks and is back");
         }
-        if self.stats.rotation.connected(now_ms) {
+        if self.stats.health.connected(now_ms) {
             tracing::info!(service, version, %endpoint, "the endpoint takes connections again");
         }
     }
 
-    fn failed(&self, streak: &mut Streak, complaint: String) {
+    fn failed(&self, state: &mut RiseFallCounter, complaint: String) {
         let (service, version, endpoint) = (self.service.as_str(), self.version.as_str(), self.probe.address);
-        if streak.note(false) == Some(Verdict::Unfit) {
+        if state.note(false) == Some(CheckVerdict::Unhealthy) {
             tracing::warn!(service, version, %endpoint, %complaint, "the endpoint fails its checks and gets no requests");
-            self.stats.rotation.unfit(complaint);
+            self.stats.health.mark_unhealthy(complaint);
         } else {
-            self.stats.rotation.complain(complaint);
+            self.stats.health.note_failed_check(complaint);
         }
     }
 }

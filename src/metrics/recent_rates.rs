@@ -22,7 +22,7 @@ const SAMPLES: usize = 6;
 
 /// The last samples of every version.
 #[derive(Debug, Default)]
-pub struct Live {
+pub struct RecentRates {
     rings: Mutex<HashMap<(Name, Name), Ring>>,
 }
 
@@ -41,7 +41,7 @@ pub struct Window {
     pub length: Duration,
 }
 
-impl Live {
+impl RecentRates {
     /// Samples until `shutdown` ends.
     pub async fn run(&self, published: Published, shutdown: impl Future<Output = ()>) {
         let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);

@@ -163,7 +163,7 @@ impl VersionSeries {
         self.connections.set(float(connections));
         for (series, endpoint) in self.endpoints.iter().zip(&version.endpoints) {
             // One that waits for its probe is not well yet.
-            let healthy = !endpoint.drained && !endpoint.stats.rotation.is_out();
+            let healthy = !endpoint.drained && !endpoint.stats.health.is_out();
             series.healthy.set(if healthy { 1.0 } else { 0.0 });
             series.in_flight.set(f64::from(endpoint.stats.in_flight()));
         }

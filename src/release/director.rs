@@ -26,7 +26,7 @@ use crate::config::{Config, RolloutSection};
 use crate::control::fault::chain;
 use crate::control::handle::Handle;
 use crate::control::publish::Published;
-use crate::metrics::recent_rates::Live;
+use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Notifier;
 use crate::outbound::webhook::Poster;
 use crate::rollout::command::Command;
@@ -58,7 +58,7 @@ pub struct Means {
     /// The counters.
     pub registry: Arc<Registry>,
     /// Rates of the last seconds.
-    pub live: Arc<Live>,
+    pub live: Arc<RecentRates>,
     /// What TLS with endpoints comes to.
     pub clients: Arc<Clients>,
     /// Asks webhooks.

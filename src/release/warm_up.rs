@@ -65,7 +65,7 @@ impl WarmUps {
 
     fn seen(&mut self, now: Duration, place: &(Name, SocketAddr), endpoint: &Endpoint) -> Serving {
         let known = self.0.entry(place.clone()).or_insert(Serving { since: now, well_since: None });
-        if !endpoint.stats.rotation.is_out() {
+        if !endpoint.stats.health.is_out() {
             known.well_since.get_or_insert(now);
         }
         *known
@@ -133,12 +133,12 @@ mod tests {
         let (registry, mut warm_ups) = (Registry::new(1), WarmUps::default());
         let table = compiled(service("v1=90 v2=10", 2), &registry, &[]);
         let new = &table.service_named("shop").unwrap().versions[1].endpoints[0].stats;
-        new.rotation.unfit("refused".into());
+        new.health.mark_unhealthy("refused".into());
         assert_eq!(look(&mut warm_ups, 0, &table), (0, false, Some(10)));
         assert_eq!(look(&mut warm_ups, 10, &table), (3, true, None));
-        new.rotation.fit(1);
+        new.health.mark_healthy(1);
         assert_eq!(look(&mut warm_ups, 11, &table), (2, false, Some(10)), "nothing of v2 is judged");
-        new.rotation.unfit("refused".into());
+        new.health.mark_unhealthy("refused".into());
         assert_eq!(look(&mut warm_ups, 21, &table), (3, true, None), "once");
     }
 

@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!                    `fall` checks failed                          `rise` checks passed: everything is forgotten
-//!   in rotation --------------------------------> unfit  ------------------------------------------> in rotation
+//!   in rotation --------------------------------> unhealthy  --------------------------------------> in rotation
 //!
 //!                    a connection was refused               a connection is made
 //!   in rotation --------------------------------> paused ----------------------------------------> in rotation
@@ -17,7 +17,7 @@
 //!                     to `ejection_max`)            +----------------------------+
 //! ```
 //!
-//! - *Unfit* is what active checks say. It ends by checks only: as long as they fail, no request is spent on a probe.
+//! - *Unhealthy* is what active checks say. It ends by checks only: as long as they fail, no request is spent on a probe.
 //! - *Paused* ends by a connection, whoever makes it: the control plane tries one every 100 ms (`control::health`), so no
 //!   request has to find out. Only where nobody tries does the pause run out, and a request is let through.
 //! - *Ejected* ends by one request that is let through as a probe. While a probe is under way the endpoint rests for another
@@ -26,13 +26,13 @@
 //!   until it has been quiet for a while.
 //! - **The last resort.** When all endpoints of a version are paused or ejected, requests go to them all the same: an opinion is
 //!   no reason to refuse a user, and an endpoint that is back is to be found by the first one who asks. What a paused one
-//!   costs then is bounded by [`Rotation::claim_trial`]: connections that are there are used, and new ones are tried one at a time
-//!   in 10 to 100 ms. An unfit endpoint is no last resort: its checks know better.
+//!   costs then is bounded by [`EndpointHealth::claim_last_resort`]: connections that are there are used, and new ones are tried one at a time
+//!   in 10 to 100 ms. An unhealthy endpoint is no last resort: its checks know better.
 //! - A check that makes its connection ends a pause, but no ejection: an endpoint can pass its checks and fail its
 //!   requests. A check that brings an endpoint *back* ends everything: it has been mended, or is another process.
 //!   An answer ends no pause: it came on a connection from before, perhaps of a process that takes no more of them.
 //! - An operator's drain is no part of this: it belongs to the traffic and outlives the process.
-//! - A *term* ends when an endpoint becomes unfit or is ejected. Connections are of the term that they were opened in, and
+//! - A *term* ends when an endpoint becomes unhealthy or is ejected. Connections are of the term that they were opened in, and
 //!   idle ones of an earlier term are closed: they may lead to the process that failed, or through whatever lies between,
 //!   while its successor is well. A refused connection ends no term: those that are open still work, and are the fewer to
 //!   be made while the endpoint has no room for new ones.
@@ -40,19 +40,19 @@
 //! Envoy and HAProxy return an ejected endpoint to full traffic when its time is over and find out with as many
 //! requests as it takes to eject it again; a single probe finds out with one (linkerd's "probation").
 //!
-//! Every way out of and back into the rotation goes through [`Rotation::take_out`] and [`Rotation::bring_in`]; whoever
+//! Every way out of and back into the rotation goes through [`EndpointHealth::take_out`] and [`EndpointHealth::bring_in`]; whoever
 //! wants to know of them (a count of endpoints that are out) adds a line there.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-use super::unhealthy_counters::Alarm;
+use super::unhealthy_counters::UnhealthyCounter;
 use pause::PAUSE_MS;
 
 mod pause;
-mod standing;
+mod status;
 
-pub(crate) use standing::Standing;
+pub(crate) use status::HealthStatus;
 
 /// What an endpoint that begins to warm up gets at least of its share, in thousandths: with less, one without traffic
 /// would never warm up (Envoy's `min_weight_percent` has the same default).
@@ -63,19 +63,19 @@ pub(crate) const WARM: u64 = 1_000;
 
 /// What speaks against an endpoint; a bit each.
 #[derive(Clone, Copy, Debug)]
-enum Against {
-    Unfit = 1,
+enum OutReason {
+    Unhealthy = 1,
     Paused = 2,
     Ejected = 4,
 }
 
 /// The state; times are milliseconds on the process's own clock.
 #[derive(Debug, Default)]
-pub struct Rotation {
-    /// Bits of [`Against`]; 0 is in rotation.
+pub struct EndpointHealth {
+    /// Bits of [`OutReason`]; 0 is in rotation.
     against: AtomicU32,
     /// Raised while anything speaks against the endpoint.
-    alarm: Option<Alarm>,
+    counter: Option<UnhealthyCounter>,
     /// Connections of requests that were refused in a row.
     refusals: AtomicU32,
     /// When the pause began.
@@ -83,7 +83,7 @@ pub struct Rotation {
     /// When a request is let through although it is paused.
     pause_until_ms: AtomicU64,
     /// When a request may try it as the last resort.
-    trial_at_ms: AtomicU64,
+    attempt_at_ms: AtomicU64,
     /// Exchanges that failed in a row.
     faults_in_row: AtomicU32,
     /// Exchanges that failed.
@@ -99,52 +99,52 @@ pub struct Rotation {
     /// When the slow start began; 0 if never.
     warm_from_ms: AtomicU64,
     /// How the last check failed; for people.
-    complaint: Mutex<String>,
+    check_failure: Mutex<String>,
     /// How the connection failed that began the pause; for people.
     refusal: Mutex<String>,
 }
 
-impl Drop for Rotation {
+impl Drop for EndpointHealth {
     fn drop(&mut self) {
         // An address that nobody uses any more is no reason to look.
         if *self.against.get_mut() != 0 {
-            self.alarm.iter().for_each(Alarm::clear);
+            self.counter.iter().for_each(UnhealthyCounter::decrement);
         }
     }
 }
 
-impl Rotation {
-    /// The same, which raises `alarm` while the endpoint is out of rotation.
+impl EndpointHealth {
+    /// The same, which increments `counter` while the endpoint is out of rotation.
     #[must_use]
-    pub(crate) fn with_alarm(mut self, alarm: Alarm) -> Self {
-        self.alarm = Some(alarm);
+    pub(crate) fn with_counter(mut self, counter: UnhealthyCounter) -> Self {
+        self.counter = Some(counter);
         self
     }
 
     /// Out of rotation, for one reason more. Returns whether that reason is new.
-    fn take_out(&self, why: Against) -> bool {
+    fn take_out(&self, why: OutReason) -> bool {
         let before = self.against.fetch_or(why as u32, Relaxed);
-        if let (0, Some(alarm)) = (before, &self.alarm) {
-            alarm.raise();
+        if let (0, Some(counter)) = (before, &self.counter) {
+            counter.increment();
         }
         before & why as u32 == 0
     }
 
     /// One reason less to be out of rotation. Returns whether it was one.
-    fn bring_in(&self, why: Against, now_ms: u64) -> bool {
+    fn bring_in(&self, why: OutReason, now_ms: u64) -> bool {
         // A load first: a locked instruction would take the cache line from the other workers on every request.
         if !self.speaks_against(why) {
             return false;
         }
         let before = self.against.fetch_and(!(why as u32), Relaxed);
         if before == why as u32 {
-            self.alarm.iter().for_each(Alarm::clear);
+            self.counter.iter().for_each(UnhealthyCounter::decrement);
             self.warm_up(now_ms);
         }
         before & why as u32 != 0
     }
 
-    fn speaks_against(&self, why: Against) -> bool {
+    fn speaks_against(&self, why: OutReason) -> bool {
         self.against.load(Relaxed) & why as u32 != 0
     }
 
@@ -157,7 +157,7 @@ impl Rotation {
     /// Whether the endpoint is ejected.
     #[must_use]
     pub fn is_ejected(&self) -> bool {
-        self.speaks_against(Against::Ejected)
+        self.speaks_against(OutReason::Ejected)
     }
 
     /// The number of the term: connections that were opened in another one are not used again.
@@ -173,18 +173,18 @@ impl Rotation {
     /// Whether it may be asked when no other endpoint can be: its checks do not speak against it.
     #[must_use]
     pub fn is_last_resort(&self) -> bool {
-        !self.speaks_against(Against::Unfit)
+        !self.speaks_against(OutReason::Unhealthy)
     }
 
     /// Whether a request may be sent at `now_ms`: in rotation, or due for a probe.
     #[must_use]
     pub fn reachable(&self, now_ms: u64) -> bool {
         let against = self.against.load(Relaxed);
-        let over = |why: Against, until: &AtomicU64| against & why as u32 == 0 || until.load(Relaxed) <= now_ms;
+        let over = |why: OutReason, until: &AtomicU64| against & why as u32 == 0 || until.load(Relaxed) <= now_ms;
         against == 0
-            || against & Against::Unfit as u32 == 0
-                && over(Against::Paused, &self.pause_until_ms)
-                && over(Against::Ejected, &self.rest_until_ms)
+            || against & OutReason::Unhealthy as u32 == 0
+                && over(OutReason::Paused, &self.pause_until_ms)
+                && over(OutReason::Ejected, &self.rest_until_ms)
     }
 
     /// Asks to send a request at `now_ms`. Of the requests that ask after a rest, one gets yes: the probe.
@@ -211,7 +211,7 @@ impl Rotation {
     /// Notes the head of an answer that is no failure. Returns whether the endpoint comes back by it.
     pub fn answered(&self, now_ms: u64) -> bool {
         // Requests from before the ejection end well too; only the probe's word counts.
-        self.is_ejected() && self.probing.swap(false, Relaxed) && self.bring_in(Against::Ejected, now_ms)
+        self.is_ejected() && self.probing.swap(false, Relaxed) && self.bring_in(OutReason::Ejected, now_ms)
     }
 
     /// Notes an exchange that came to a good end.
@@ -248,18 +248,18 @@ impl Rotation {
         self.rest(now_ms, rest);
         // Also of one that is ejected already: the connection of its probe is no better.
         self.end_term();
-        self.take_out(Against::Ejected);
+        self.take_out(OutReason::Ejected);
         rest
     }
 
     /// Ends an ejection before its time. Returns whether there was one.
-    pub fn pardon(&self, now_ms: u64) -> bool {
+    pub fn end_ejection(&self, now_ms: u64) -> bool {
         self.probing.store(false, Relaxed);
-        self.bring_in(Against::Ejected, now_ms)
+        self.bring_in(OutReason::Ejected, now_ms)
     }
 
     /// Forgets one ejection of an endpoint that has been in rotation for a while.
-    pub fn forgive(&self) {
+    pub fn forget_ejection(&self) {
         let ejections = self.ejections.load(Relaxed);
         if ejections > 0 && !self.is_ejected() {
             self.ejections.store(ejections - 1, Relaxed);
@@ -267,31 +267,31 @@ impl Rotation {
     }
 
     /// Notes how the last check failed.
-    pub fn complain(&self, complaint: String) {
-        *self.complaint.lock().unwrap_or_else(PoisonError::into_inner) = complaint;
+    pub fn note_failed_check(&self, check_failure: String) {
+        *self.check_failure.lock().unwrap_or_else(PoisonError::into_inner) = check_failure;
     }
 
     /// Notes that the checks say no, and how the last one failed. Returns whether that is new.
-    pub fn unfit(&self, complaint: String) -> bool {
-        self.complain(complaint);
+    pub fn mark_unhealthy(&self, check_failure: String) -> bool {
+        self.note_failed_check(check_failure);
         self.end_term();
-        self.take_out(Against::Unfit)
+        self.take_out(OutReason::Unhealthy)
     }
 
     /// Notes that the checks say yes: whatever else spoke against the endpoint is history. Returns whether they said no
     /// before.
-    pub fn fit(&self, now_ms: u64) -> bool {
+    pub fn mark_healthy(&self, now_ms: u64) -> bool {
         self.refusals.store(0, Relaxed);
         self.faults_in_row.store(0, Relaxed);
         self.ejections.store(0, Relaxed);
-        self.bring_in(Against::Paused, now_ms);
-        self.pardon(now_ms);
-        self.bring_in(Against::Unfit, now_ms)
+        self.bring_in(OutReason::Paused, now_ms);
+        self.end_ejection(now_ms);
+        self.bring_in(OutReason::Unhealthy, now_ms)
     }
 
     /// Nobody checks the endpoint any more.
     pub fn unchecked(&self, now_ms: u64) {
-        self.bring_in(Against::Unfit, now_ms);
+        self.bring_in(OutReason::Unhealthy, now_ms);
     }
 
     /// Begins a slow start.

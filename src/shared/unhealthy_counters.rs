@@ -11,46 +11,46 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Counts in all: 16 KiB of them, and with ten thousand services two or three share one.
-const BELLS: usize = 4_096;
+const COUNTERS: usize = 4_096;
 
 /// How many endpoints are out of rotation at run time, by service.
 #[derive(Debug)]
-pub struct Alarms {
+pub struct UnhealthyCounters {
     counts: Box<[AtomicU32]>,
     /// The sum of all counts: 10 times a second it is asked whether anything at all is wrong.
     all: AtomicU32,
 }
 
-/// The place of a service in [`Alarms`], as a hash of its name.
+/// The index of a service in [`UnhealthyCounters`], as a hash of its name.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Bell(u16);
+pub struct CounterIndex(u16);
 
-impl Default for Alarms {
+impl Default for UnhealthyCounters {
     fn default() -> Self {
-        Self { counts: (0..BELLS).map(|_| AtomicU32::new(0)).collect(), all: AtomicU32::new(0) }
+        Self { counts: (0..COUNTERS).map(|_| AtomicU32::new(0)).collect(), all: AtomicU32::new(0) }
     }
 }
 
-impl Alarms {
+impl UnhealthyCounters {
     /// Whether no endpoint of the service is out of rotation. Drained endpoints are not counted: the table knows them.
     #[must_use]
-    pub fn silent(&self, bell: Bell) -> bool {
-        self.count(bell).load(Relaxed) == 0
+    pub fn all_healthy(&self, index: CounterIndex) -> bool {
+        self.count(index).load(Relaxed) == 0
     }
 
     /// Whether no endpoint at all is out of rotation.
     #[must_use]
-    pub fn all_silent(&self) -> bool {
+    pub fn everything_healthy(&self) -> bool {
         self.all.load(Relaxed) == 0
     }
 
-    fn count(&self, bell: Bell) -> &AtomicU32 {
-        &self.counts[usize::from(bell.0) % BELLS]
+    fn count(&self, index: CounterIndex) -> &AtomicU32 {
+        &self.counts[usize::from(index.0) % COUNTERS]
     }
 }
 
-impl Bell {
-    /// The place of the service of this name.
+impl CounterIndex {
+    /// The index of the service of this name.
     #[must_use]
     pub fn of(service: &str) -> Self {
         let mut hasher = DefaultHasher::new();
@@ -61,30 +61,30 @@ impl Bell {
     }
 }
 
-/// What an endpoint rings: once when it leaves the rotation, once when it is back.
+/// Incremented once when an endpoint leaves the rotation, decremented once when it is back.
 #[derive(Clone, Debug)]
-pub struct Alarm {
-    alarms: Arc<Alarms>,
-    bell: Bell,
+pub struct UnhealthyCounter {
+    counters: Arc<UnhealthyCounters>,
+    index: CounterIndex,
 }
 
-impl Alarm {
-    /// The alarm of a service's endpoints.
+impl UnhealthyCounter {
+    /// The counter of a service's endpoints.
     #[must_use]
-    pub fn new(alarms: Arc<Alarms>, service: &str) -> Self {
-        Self { alarms, bell: Bell::of(service) }
+    pub fn new(counters: Arc<UnhealthyCounters>, service: &str) -> Self {
+        Self { counters, index: CounterIndex::of(service) }
     }
 
-    /// One reason more to look at the endpoints of the service. Each call is taken back by one [`Alarm::clear`].
-    pub fn raise(&self) {
-        self.alarms.count(self.bell).fetch_add(1, Relaxed);
-        self.alarms.all.fetch_add(1, Relaxed);
+    /// One reason more to look at the endpoints of the service. Each call is taken back by one [`UnhealthyCounter::decrement`].
+    pub fn increment(&self) {
+        self.counters.count(self.index).fetch_add(1, Relaxed);
+        self.counters.all.fetch_add(1, Relaxed);
     }
 
     /// One reason less.
-    pub fn clear(&self) {
-        self.alarms.count(self.bell).fetch_sub(1, Relaxed);
-        self.alarms.all.fetch_sub(1, Relaxed);
+    pub fn decrement(&self) {
+        self.counters.count(self.index).fetch_sub(1, Relaxed);
+        self.counters.all.fetch_sub(1, Relaxed);
     }
 }
 
@@ -94,16 +94,16 @@ mod tests {
 
     #[test]
     fn a_service_is_silent_until_its_own_endpoints_ring() {
-        let alarms = Arc::<Alarms>::default();
-        let shop = Alarm::new(Arc::clone(&alarms), "shop");
-        let silent = |service: &str| alarms.silent(Bell::of(service));
-        assert!(silent("shop") && silent("cart") && alarms.all_silent());
-        shop.raise();
-        shop.clone().raise();
-        assert!(!silent("shop") && silent("cart") && !alarms.all_silent());
-        shop.clear();
-        assert!(!silent("shop"), "one of two is still out");
-        shop.clear();
-        assert!(silent("shop"));
+        let counters = Arc::<UnhealthyCounters>::default();
+        let shop = UnhealthyCounter::new(Arc::clone(&counters), "shop");
+        let all_healthy = |service: &str| counters.all_healthy(CounterIndex::of(service));
+        assert!(all_healthy("shop") && all_healthy("cart") && counters.everything_healthy());
+        shop.increment();
+        shop.clone().increment();
+        assert!(!all_healthy("shop") && all_healthy("cart") && !counters.everything_healthy());
+        shop.decrement();
+        assert!(!all_healthy("shop"), "one of two is still out");
+        shop.decrement();
+        assert!(all_healthy("shop"));
     }
 }

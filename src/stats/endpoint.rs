@@ -3,8 +3,8 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
-use crate::shared::endpoint_health::Rotation;
-use crate::shared::unhealthy_counters::Alarm;
+use crate::shared::endpoint_health::EndpointHealth;
+use crate::shared::unhealthy_counters::UnhealthyCounter;
 
 /// A request in [`EndpointStats::load`]: one in flight, and one more begun.
 const REQUEST: u64 = 1 << 32 | 1;
@@ -21,7 +21,7 @@ pub struct EndpointStats {
     load: AtomicU64,
     connections: AtomicU32,
     /// Whether it takes requests.
-    pub rotation: Rotation,
+    pub health: EndpointHealth,
 }
 
 impl EndpointStats {
@@ -29,13 +29,13 @@ impl EndpointStats {
     #[must_use]
     pub fn new(id: u32, address: SocketAddr) -> Self {
         let (load, connections) = (AtomicU64::new(0), AtomicU32::new(0));
-        Self { id, address, load, connections, rotation: Rotation::default() }
+        Self { id, address, load, connections, health: EndpointHealth::default() }
     }
 
-    /// The same endpoint, which raises `alarm` while it is out of rotation.
+    /// The same endpoint, which counts itself in `counter` while it is out of rotation.
     #[must_use]
-    pub fn with_alarm(mut self, alarm: Alarm) -> Self {
-        self.rotation = self.rotation.with_alarm(alarm);
+    pub fn with_counter(mut self, counter: UnhealthyCounter) -> Self {
+        self.health = self.health.with_counter(counter);
         self
     }
 

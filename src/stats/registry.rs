@@ -11,14 +11,14 @@ use super::service::ServiceStats;
 use super::version::VersionStats;
 use super::worker::{WorkerStats, WorkerTotals};
 use crate::shared::canary_stats::Trial;
-use crate::shared::unhealthy_counters::{Alarm, Alarms};
+use crate::shared::unhealthy_counters::{UnhealthyCounter, UnhealthyCounters};
 
 /// All counters of a process. Asked when a table is built and when somebody looks, never by a request.
 #[derive(Debug)]
 pub struct Registry {
     workers: Box<[Arc<WorkerStats>]>,
     known: Mutex<Known>,
-    alarms: Arc<Alarms>,
+    unhealthy_counters: Arc<UnhealthyCounters>,
     store_mended: AtomicU64,
     admin: AdminStats,
 }
@@ -44,7 +44,7 @@ impl Registry {
         Self {
             workers: (0..workers).map(|_| Arc::default()).collect(),
             known: Mutex::default(),
-            alarms: Arc::default(),
+            unhealthy_counters: Arc::default(),
             store_mended: AtomicU64::new(0),
             admin: AdminStats::default(),
         }
@@ -79,10 +79,10 @@ impl Registry {
         &self.admin
     }
 
-    /// Whose endpoints are out of rotation.
+    /// The counts of endpoints that are out of rotation.
     #[must_use]
-    pub fn alarms(&self) -> Arc<Alarms> {
-        Arc::clone(&self.alarms)
+    pub fn unhealthy_counters(&self) -> Arc<UnhealthyCounters> {
+        Arc::clone(&self.unhealthy_counters)
     }
 
     /// The sums of the workers' own counters.
@@ -146,8 +146,8 @@ impl Registry {
             }
             let endpoint = entry.endpoints.entry((address, transport)).or_insert_with(|| {
                 *ids += 1;
-                let alarm = Alarm::new(self.alarms(), service);
-                Arc::new(EndpointStats::new(*ids, address).with_alarm(alarm))
+                let counter = UnhealthyCounter::new(self.unhealthy_counters(), service);
+                Arc::new(EndpointStats::new(*ids, address).with_counter(counter))
             });
             Arc::clone(endpoint)
         })

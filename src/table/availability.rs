@@ -46,7 +46,7 @@ impl Availability {
 
     /// The same for a request that has tried already, in vain.
     #[must_use]
-    pub fn after_trial(self) -> Self {
+    pub fn after_attempt(self) -> Self {
         // A version that is ready all the same had no connection for reasons that are not its own.
         Self::Out(self.takeover().unwrap_or(Takeover::Bounded))
     }
@@ -64,7 +64,7 @@ impl Version {
     /// no other one can: an opinion is no reason to refuse a user.
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
-        let ejected = |endpoint: &Endpoint| endpoint.is_last_resort() && !endpoint.stats.rotation.is_paused();
+        let ejected = |endpoint: &Endpoint| endpoint.is_last_resort() && !endpoint.stats.health.is_paused();
         self.endpoints.iter().any(|endpoint| endpoint.usable(now_ms)) || self.endpoints.iter().any(ejected)
     }
 
@@ -76,7 +76,7 @@ impl Version {
         }
         let last = self.endpoints.iter().filter(|endpoint| endpoint.is_last_resort());
         // Since when all of them refuse: since the last one does.
-        match last.filter_map(|endpoint| endpoint.stats.rotation.refuses_for(now_ms)).min() {
+        match last.filter_map(|endpoint| endpoint.stats.health.refuses_for(now_ms)).min() {
             Some(TAKEOVER_AFTER_MS..) => Availability::LastResort(Takeover::Full),
             Some(_) => Availability::LastResort(Takeover::Bounded),
             None => Availability::Out(Takeover::Full),
@@ -88,13 +88,13 @@ impl Endpoint {
     /// Whether this endpoint takes requests at `now_ms`.
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
-        !self.drained && self.stats.rotation.reachable(now_ms)
+        !self.drained && self.stats.health.reachable(now_ms)
     }
 
     /// Whether this endpoint is tried when no other one takes requests: neither operators nor its checks took it out.
     #[must_use]
     pub fn is_last_resort(&self) -> bool {
-        !self.drained && self.stats.rotation.is_last_resort()
+        !self.drained && self.stats.health.is_last_resort()
     }
 }
 
@@ -112,22 +112,22 @@ mod tests {
         let specs = shared([shop]);
         let table = Table::compile(1, &specs, &first_traffic(&specs), &Registry::new(1)).expect("the traffic fits");
         let v1 = &table.service(0).versions[0];
-        let rotation = |index: usize| &v1.endpoints[index].stats.rotation;
-        let refused = |index: usize, now_ms: u64| rotation(index).refused(now_ms, String::new);
+        let health = |index: usize| &v1.endpoints[index].stats.health;
+        let refused = |index: usize, now_ms: u64| health(index).refused(now_ms, String::new);
         refused(0, 0);
         assert_eq!(v1.availability(1), Availability::Ready, "the other one is there");
         refused(1, 3_000);
-        (0..2).for_each(|index| rotation(index).still_refuses(12_000));
+        (0..2).for_each(|index| health(index).still_refuses(12_000));
         assert_eq!(v1.availability(12_999), Availability::LastResort(Takeover::Bounded));
         assert_eq!(v1.availability(13_000), Availability::LastResort(Takeover::Full));
-        rotation(0).eject(13_000, 1_000, 1_000);
-        rotation(0).connected(13_001);
+        health(0).eject(13_000, 1_000, 1_000);
+        health(0).connected(13_001);
         assert_eq!(v1.availability(13_001), Availability::Ready, "an ejection is an opinion");
         refused(0, 13_002);
         assert_eq!(v1.availability(13_003), Availability::LastResort(Takeover::Bounded), "it was back in between");
-        rotation(0).unfit("status 500".into());
-        rotation(1).unfit("status 500".into());
+        health(0).mark_unhealthy("status 500".into());
+        health(1).mark_unhealthy("status 500".into());
         assert_eq!(v1.availability(13_004), Availability::Out(Takeover::Full), "checks know better");
-        assert_eq!(Availability::Ready.after_trial(), Availability::Out(Takeover::Bounded));
+        assert_eq!(Availability::Ready.after_attempt(), Availability::Out(Takeover::Bounded));
     }
 }

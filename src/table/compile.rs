@@ -12,7 +12,7 @@ use std::hash::{Hash, Hasher};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::shared::unhealthy_counters::Alarms;
+use crate::shared::unhealthy_counters::UnhealthyCounters;
 use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::address::Addresses;
@@ -43,7 +43,7 @@ pub struct Table {
     index: Arc<Index>,
     /// What the names of endpoints stand for.
     addresses: Arc<Addresses>,
-    alarms: Arc<Alarms>,
+    unhealthy_counters: Arc<UnhealthyCounters>,
 }
 
 /// Services of a block. With ten thousand services there are 157 blocks, whose addresses stay in a core's cache, and a
@@ -168,7 +168,14 @@ impl Table {
         }
         let index = Index { router: places.router(), by_name, limits_in_flight, interned: interner.finish() };
         let blocks = records.chunks(BLOCK).map(Arc::from).collect();
-        Ok(Self { revision, blocks, count, index: Arc::new(index), addresses, alarms: registry.alarms() })
+        Ok(Self {
+            revision,
+            blocks,
+            count,
+            index: Arc::new(index),
+            addresses,
+            unhealthy_counters: registry.unhealthy_counters(),
+        })
     }
 
     /// The same table with other traffic for some services; `registry` is the one that it was compiled with.
@@ -218,7 +225,7 @@ impl Table {
             count: self.count,
             index: Arc::clone(&self.index),
             addresses: Arc::clone(&self.addresses),
-            alarms: Arc::clone(&self.alarms),
+            unhealthy_counters: Arc::clone(&self.unhealthy_counters),
         }
     }
 
@@ -251,15 +258,15 @@ impl Table {
     }
 
     /// Whether every version of the service surely has an endpoint that takes requests.
-    pub(crate) fn calm(&self, hot: &Hot) -> bool {
-        hot.in_rotation && self.alarms.silent(hot.bell)
+    pub(crate) fn all_healthy(&self, hot: &Hot) -> bool {
+        hot.in_rotation && self.unhealthy_counters.all_healthy(hot.counter_index)
     }
 
     /// The services of which an endpoint may be out of rotation at run time; of those that are well hardly any.
-    pub fn troubled(&self) -> impl Iterator<Item = &Service> {
-        let count = if self.alarms.all_silent() { 0 } else { self.count };
+    pub fn with_unhealthy_endpoints(&self) -> impl Iterator<Item = &Service> {
+        let count = if self.unhealthy_counters.everything_healthy() { 0 } else { self.count };
         let records = (0..count).map(|index| self.hot(index));
-        records.filter(|hot| !self.alarms.silent(hot.bell)).map(|hot| &*hot.service)
+        records.filter(|hot| !self.unhealthy_counters.all_healthy(hot.counter_index)).map(|hot| &*hot.service)
     }
 
     /// The service of this name.

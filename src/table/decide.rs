@@ -92,7 +92,7 @@ impl Candidate<'_> {
     /// Whether the version can answer at `now_ms`: what [`Version::availability`] says, mostly without asking it.
     #[must_use]
     pub fn availability(&self, now_ms: u64) -> Availability {
-        if self.table.calm(self.hot) { Availability::Ready } else { Version::availability(self, now_ms) }
+        if self.table.all_healthy(self.hot) { Availability::Ready } else { Version::availability(self, now_ms) }
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! The floor: an endpoint is not ejected if more than `eject_max_ratio` of its version's endpoints were out by it, for
 //! whatever reason, nor if it is the last. Should others fail their checks afterwards, the ejected ones are taken back
-//! ("panic", by [`relent`]); and until that happens, [`Version::usable`] and the balancer take an endpoint that is only
+//! ("panic", by [`take_back_ejected`]); and until that happens, [`Version::usable`] and the balancer take an endpoint that is only
 //! ejected rather than none. Workers look at the same counts at the same moment, so two of them can go over the ratio by
 //! one endpoint each; the last rule holds whatever they do.
 
@@ -69,24 +69,24 @@ pub(crate) enum Ejection {
 /// Ejects the endpoint with this index from `version`, unless the floor forbids it.
 pub(crate) fn eject(version: &Version, index: usize, spec: &OutlierSpec, now_ms: u64) -> Ejection {
     let Some(endpoint) = version.endpoints.get(index) else { return Ejection::Already };
-    let rotation = &endpoint.stats.rotation;
-    let probe_failed = rotation.end_probe();
-    if rotation.is_ejected() && !probe_failed {
+    let health = &endpoint.stats.health;
+    let probe_failed = health.end_probe();
+    if health.is_ejected() && !probe_failed {
         return Ejection::Already;
     }
     let others = version.endpoints.iter().enumerate().filter(|(other, endpoint)| *other != index && is_out(endpoint));
     if !probe_failed && others.count() + 1 > out_max(version, spec) {
         return Ejection::Floor;
     }
-    Ejection::Ejected(rotation.eject(now_ms, millis(spec.ejection), millis(spec.ejection_max)))
+    Ejection::Ejected(health.eject(now_ms, millis(spec.ejection), millis(spec.ejection_max)))
 }
 
 /// Takes the ejected endpoints of `version` back if too many are out. Returns how many they were.
-pub(crate) fn relent(version: &Version, spec: &OutlierSpec, now_ms: u64) -> usize {
+pub(crate) fn take_back_ejected(version: &Version, spec: &OutlierSpec, now_ms: u64) -> usize {
     if version.endpoints.iter().filter(|endpoint| is_out(endpoint)).count() <= out_max(version, spec) {
         return 0;
     }
-    version.endpoints.iter().filter(|endpoint| endpoint.stats.rotation.pardon(now_ms)).count()
+    version.endpoints.iter().filter(|endpoint| endpoint.stats.health.end_ejection(now_ms)).count()
 }
 
 /// How many endpoints of `version` may be out before an ejection is one too many.
@@ -103,7 +103,7 @@ fn out_max(version: &Version, spec: &OutlierSpec) -> usize {
 }
 
 fn is_out(endpoint: &Endpoint) -> bool {
-    endpoint.drained || endpoint.stats.rotation.is_out()
+    endpoint.drained || endpoint.stats.health.is_out()
 }
 
 /// Whole milliseconds.
@@ -157,29 +157,29 @@ mod tests {
     fn whatever_is_out_counts_for_the_floor() {
         let mut version = version(4);
         version.endpoints[0].drained = true;
-        version.endpoints[1].stats.rotation.unfit("status 500".into());
+        version.endpoints[1].stats.health.mark_unhealthy("status 500".into());
         assert_eq!(eject(&version, 2, &spec(0.5), 0), Ejection::Floor);
-        version.endpoints[1].stats.rotation.fit(0);
+        version.endpoints[1].stats.health.mark_healthy(0);
         assert_eq!(eject(&version, 2, &spec(0.5), 0), Ejection::Ejected(5_000));
         assert_eq!(eject(&version, 2, &spec(0.5), 0), Ejection::Already);
-        assert_eq!(relent(&version, &spec(0.5), 0), 0);
-        version.endpoints[1].stats.rotation.unfit("status 500".into());
-        assert_eq!(relent(&version, &spec(0.5), 0), 1, "panic: ejections are taken back");
-        assert!(!version.endpoints[2].stats.rotation.is_out() && version.endpoints[1].stats.rotation.is_out());
+        assert_eq!(take_back_ejected(&version, &spec(0.5), 0), 0);
+        version.endpoints[1].stats.health.mark_unhealthy("status 500".into());
+        assert_eq!(take_back_ejected(&version, &spec(0.5), 0), 1, "panic: ejections are taken back");
+        assert!(!version.endpoints[2].stats.health.is_out() && version.endpoints[1].stats.health.is_out());
     }
 
     #[test]
     fn a_probe_that_fails_doubles_the_rest_whatever_the_floor_says() {
         let version = version(2);
         assert_eq!(eject(&version, 0, &spec(0.5), 0), Ejection::Ejected(5_000));
-        assert!(version.endpoints[0].stats.rotation.claim(5_000));
+        assert!(version.endpoints[0].stats.health.claim(5_000));
         assert_eq!(eject(&version, 0, &spec(0.5), 5_001), Ejection::Ejected(10_000));
     }
 
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whoever is ejected, unfit or drained in whatever order: as long as one endpoint is neither unfit nor drained,
+        /// Whoever is ejected, unhealthy or drained in whatever order: as long as one endpoint is neither unhealthy nor drained,
         /// the version can be used.
         #[test]
         fn ejections_never_take_the_last_one(
@@ -190,12 +190,12 @@ mod tests {
                 let index = index % usize::from(count);
                 match step {
                     0 => version.endpoints[index].drained = true,
-                    1 => drop(version.endpoints[index].stats.rotation.unfit(String::new())),
-                    2 => drop(version.endpoints[index].stats.rotation.fit(1)),
+                    1 => drop(version.endpoints[index].stats.health.mark_unhealthy(String::new())),
+                    2 => drop(version.endpoints[index].stats.health.mark_healthy(1)),
                     _ => drop(eject(&version, index, &spec(ratio), 1)),
                 }
                 let well = version.endpoints.iter().any(|e| {
-                    !e.drained && !matches!(e.stats.rotation.standing(1), crate::shared::endpoint_health::Standing::Unfit(_))
+                    !e.drained && !matches!(e.stats.health.status(1), crate::shared::endpoint_health::HealthStatus::Unhealthy(_))
                 });
                 prop_assert_eq!(version.usable(1), well);
             }

@@ -12,7 +12,7 @@
 //! *w* times that of the others on busy ones.
 //!
 //! **The last resort.** When no endpoint takes requests, those that are ejected do, and after them those that are paused: see
-//! [`rotation`](crate::shared::endpoint_health).
+//! [`health`](crate::shared::endpoint_health).
 
 use crate::shared::endpoint_health::WARM;
 use crate::table::{Endpoint, Version};
@@ -20,7 +20,7 @@ use crate::table::{Endpoint, Version};
 /// Draws an endpoint of `version` that takes requests at `now_ms` and whose index is not in `tried`.
 ///
 /// `chance` is random. The endpoint has been claimed: after a pause that is the one probe (see
-/// [`Rotation::claim`](crate::shared::endpoint_health::Rotation::claim)).
+/// [`EndpointHealth::claim`](crate::shared::endpoint_health::EndpointHealth::claim)).
 #[must_use]
 pub(crate) fn pick<'v>(
     version: &'v Version,
@@ -28,13 +28,13 @@ pub(crate) fn pick<'v>(
     chance: u64,
     tried: &[usize],
 ) -> Option<(usize, &'v Endpoint)> {
-    pick_by(version, (now_ms, chance), tried, |endpoint| endpoint.stats.rotation.claim(now_ms))
+    pick_by(version, (now_ms, chance), tried, |endpoint| endpoint.stats.health.claim(now_ms))
 }
 
 /// The index of the endpoint that [`pick`] would draw with this chance, which stays as it is.
 #[must_use]
 pub(crate) fn preview(version: &Version, now_ms: u64, chance: u64) -> Option<usize> {
-    let picked = pick_by(version, (now_ms, chance), &[], |endpoint| endpoint.stats.rotation.reachable(now_ms));
+    let picked = pick_by(version, (now_ms, chance), &[], |endpoint| endpoint.stats.health.reachable(now_ms));
     picked.map(|(index, _)| index)
 }
 
@@ -62,8 +62,8 @@ fn last_resort(version: &Version, chance: u64, tried: &[usize]) -> Option<usize>
     let all = (0..endpoints.len()).map(|step| (start + step) % endpoints.len());
     let left = all.filter(|index| endpoints[*index].is_last_resort() && !tried.contains(index));
     left.min_by_key(|index| {
-        let rotation = &endpoints[*index].stats.rotation;
-        (rotation.is_paused(), rotation.is_out())
+        let health = &endpoints[*index].stats.health;
+        (health.is_paused(), health.is_out())
     })
 }
 
@@ -86,7 +86,7 @@ fn choose(
     let second_is_better = if version.slow_start_ms == 0 {
         in_flight(second) < in_flight(first)
     } else {
-        let warmth = |index: usize| endpoints[index].stats.rotation.warmth(now_ms, version.slow_start_ms);
+        let warmth = |index: usize| endpoints[index].stats.health.warmth(now_ms, version.slow_start_ms);
         warmer(chance, (in_flight(first), warmth(first)), (in_flight(second), warmth(second)))
     };
     let (better, other) = if second_is_better { (second, first) } else { (first, second) };
@@ -163,7 +163,7 @@ mod tests {
     fn unusable_and_tried_ones_are_left_out() {
         let mut version = version(4);
         version.endpoints[0].drained = true;
-        version.endpoints[1].stats.rotation.refused(0, String::new);
+        version.endpoints[1].stats.health.refused(0, String::new);
         let picked: BTreeSet<_> = (0..200).filter_map(|n| pick(&version, 0, chance(n), &[2]).map(|(i, _)| i)).collect();
         assert_eq!(picked, BTreeSet::from([3]));
         assert!(pick(&version, 0, 7, &[2, 3]).is_some_and(|(index, _)| index == 1), "the last resort");
@@ -173,10 +173,10 @@ mod tests {
     #[test]
     fn an_ejected_one_is_better_than_none() {
         let version = version(2);
-        version.endpoints[0].stats.rotation.eject(0, 1_000, 1_000);
+        version.endpoints[0].stats.health.eject(0, 1_000, 1_000);
         assert!((0..100).all(|n| pick(&version, 1, chance(n), &[]).is_some_and(|(index, _)| index == 1)));
         assert!(pick(&version, 1, 7, &[1]).is_some_and(|(index, _)| index == 0));
-        version.endpoints[1].stats.rotation.unfit("status 500".into());
+        version.endpoints[1].stats.health.mark_unhealthy("status 500".into());
         assert!(version.usable(1) && pick(&version, 1, 7, &[]).is_some_and(|(index, _)| index == 0));
         assert!(pick(&version, 1, 7, &[0]).is_none());
     }
@@ -185,7 +185,7 @@ mod tests {
     fn share_of_warming(count: u16, passed_ms: u64, busy: bool) -> u32 {
         let mut version = version(count);
         version.slow_start_ms = 1_000;
-        version.endpoints[0].stats.rotation.warm_up(1);
+        version.endpoints[0].stats.health.warm_up(1);
         let mut picked = 0;
         for n in 0..20_000 {
             let (index, endpoint) = pick(&version, 1 + passed_ms, chance(n), &[]).expect("all usable");
@@ -214,36 +214,38 @@ mod tests {
     fn a_preview_is_what_would_be_picked_and_claims_nothing() {
         let mut version = version(5);
         version.endpoints[0].drained = true;
-        version.endpoints[1].stats.rotation.refused(0, String::new);
-        version.endpoints[2].stats.rotation.eject(0, 1_000, 1_000);
+        version.endpoints[1].stats.health.refused(0, String::new);
+        version.endpoints[2].stats.health.eject(0, 1_000, 1_000);
         for (now_ms, n) in (0..500).map(|n| (n / 100 * 300, n)) {
             let foreseen = preview(&version, now_ms, chance(n));
             assert_eq!(preview(&version, now_ms, chance(n)), foreseen, "at {now_ms} ms");
             assert_eq!(pick(&version, now_ms, chance(n), &[]).map(|(index, _)| index), foreseen, "at {now_ms} ms");
         }
         let alone = self::version(1);
-        alone.endpoints[0].stats.rotation.refused(0, String::new);
+        alone.endpoints[0].stats.health.refused(0, String::new);
         assert_eq!([10, 9_000, 9_000].map(|now_ms| preview(&alone, now_ms, 0)), [Some(0); 3]);
-        assert!(alone.endpoints[0].stats.rotation.claim(9_000), "nobody has claimed it");
-        assert!(alone.endpoints[0].stats.rotation.unfit("status 500".into()) && preview(&alone, 9_000, 0).is_none());
+        assert!(alone.endpoints[0].stats.health.claim(9_000), "nobody has claimed it");
+        assert!(
+            alone.endpoints[0].stats.health.mark_unhealthy("status 500".into()) && preview(&alone, 9_000, 0).is_none()
+        );
     }
 
     #[test]
     fn the_last_one_is_always_there_whatever_speaks_against_it_but_checks() {
         for count in [1, 3] {
             let version = version(count);
-            let rotations = || version.endpoints.iter().map(|endpoint| &endpoint.stats.rotation);
+            let rotations = || version.endpoints.iter().map(|endpoint| &endpoint.stats.health);
             let found = |now: u64| (0..100).all(|n| pick(&version, now, chance(n), &[]).is_some());
-            rotations().for_each(|rotation| assert!(rotation.refused(0, String::new)));
+            rotations().for_each(|health| assert!(health.refused(0, String::new)));
             assert!(found(1), "paused");
-            rotations().for_each(|rotation| assert_eq!(rotation.eject(0, 1_000, 1_000), 1_000));
+            rotations().for_each(|health| assert_eq!(health.eject(0, 1_000, 1_000), 1_000));
             assert!(found(1), "and ejected");
-            rotations().for_each(|rotation| assert!(rotation.connected(2)));
+            rotations().for_each(|health| assert!(health.connected(2)));
             assert!(found(3), "ejected only");
             assert!(found(1_000), "probes are under way");
-            rotations().for_each(|rotation| assert!(rotation.pardon(1_001)));
+            rotations().for_each(|health| assert!(health.end_ejection(1_001)));
             assert!(found(1_002), "back, and cold");
-            rotations().for_each(|rotation| assert!(rotation.unfit(String::new())));
+            rotations().for_each(|health| assert!(health.mark_unhealthy(String::new())));
             assert!(!found(1_003), "checks know better");
         }
     }
@@ -251,15 +253,15 @@ mod tests {
     #[test]
     fn one_in_rotation_is_better_than_a_probe_that_another_request_got() {
         let version = version(3);
-        let rotation = |index: usize| &version.endpoints[index].stats.rotation;
-        assert_eq!([0, 1].map(|index| rotation(index).eject(0, 1_000, 1_000)), [1_000; 2]);
+        let health = |index: usize| &version.endpoints[index].stats.health;
+        assert_eq!([0, 1].map(|index| health(index).eject(0, 1_000, 1_000)), [1_000; 2]);
         let picked: Vec<_> = (0..100).filter_map(|n| pick(&version, 1_000, chance(n), &[])).map(|(i, _)| i).collect();
         assert_eq!(picked.iter().filter(|index| **index != 2).count(), 2, "a probe each: {picked:?}");
-        assert_eq!([0, 1].map(|index| rotation(index).refused(1_000, String::new)), [true; 2]);
+        assert_eq!([0, 1].map(|index| health(index).refused(1_000, String::new)), [true; 2]);
         assert!((0..100).all(|n| pick(&version, 1_001, chance(n), &[]).is_some_and(|(index, _)| index == 2)));
-        rotation(2).refused(1_001, String::new);
-        rotation(2).eject(1_001, 1_000, 1_000);
-        rotation(0).connected(1_002);
+        health(2).refused(1_001, String::new);
+        health(2).eject(1_001, 1_000, 1_000);
+        health(0).connected(1_002);
         assert!(
             (0..100).all(|n| pick(&version, 1_003, chance(n), &[]).is_some_and(|(index, _)| index == 0)),
             "refused is worse"

@@ -5,7 +5,7 @@
 //! as we send would cost a retry. Shared connections (HTTP/2) stay here while they are used; the one that was opened first
 //! takes a stream if it has room, so that the others can age out too.
 //!
-//! A connection is of the [term](crate::shared::endpoint_health::Rotation::term) of its endpoint that it was opened in, and is not
+//! A connection is of the [term](crate::shared::endpoint_health::EndpointHealth::term) of its endpoint that it was opened in, and is not
 //! used in another one: what was open when an endpoint was taken out for failing does not come back with it.
 
 use std::cell::RefCell;
@@ -46,12 +46,12 @@ impl Opened {
     /// It is opened now.
     #[must_use]
     pub(crate) fn now(endpoint: &EndpointStats, now: Instant) -> Self {
-        Self { at: now, term: endpoint.rotation.term() }
+        Self { at: now, term: endpoint.health.term() }
     }
 
     /// Whether a connection to `endpoint` may have another request.
     fn is_good(self, endpoint: &EndpointStats, settings: &PoolSettings, now: Instant) -> bool {
-        now.duration_since(self.at) < settings.age_max && self.term == endpoint.rotation.term()
+        now.duration_since(self.at) < settings.age_max && self.term == endpoint.health.term()
     }
 }
 

@@ -213,7 +213,7 @@ mod tests {
         let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table());
         let service = table.service_named("shop").unwrap();
         for endpoint in &service.versions[1].endpoints {
-            assert!(endpoint.stats.rotation.unfit("refused".into()));
+            assert!(endpoint.stats.health.mark_unhealthy("refused".into()));
         }
         let v1 = [id(service, 0, 0), id(service, 0, 1), id(service, 0, 2)];
         trial.judge(v1);

@@ -30,10 +30,10 @@ impl<'r> ReportedEndpoint<'r> {
             return;
         }
         let (Some(endpoint), Some(spec)) = (self.endpoint(), &self.service.spec.policy.outlier) else { return };
-        let in_a_row = endpoint.stats.rotation.fault();
+        let in_a_row = endpoint.stats.health.fault();
         // Again at each multiple, for a floor that may have gone.
         let many = in_a_row.is_multiple_of(spec.consecutive_failures);
-        if !many && !endpoint.stats.rotation.is_ejected() {
+        if !many && !endpoint.stats.health.is_ejected() {
             return;
         }
         let (service, version, address) =
@@ -53,7 +53,7 @@ impl<'r> ReportedEndpoint<'r> {
     /// Notes the head of an answer that is no failure; the clock is asked only if that is news.
     pub(crate) fn answered(self, now_ms: impl FnOnce() -> u64) {
         let Some(endpoint) = self.endpoint() else { return };
-        if endpoint.stats.rotation.is_out() && endpoint.stats.rotation.answered(now_ms()) {
+        if endpoint.stats.health.is_out() && endpoint.stats.health.answered(now_ms()) {
             let (service, version) = (self.service.spec.name.as_str(), self.version.name.as_str());
             tracing::info!(service, version, endpoint = %endpoint.address, "the endpoint answers and is back");
         }
@@ -62,7 +62,7 @@ impl<'r> ReportedEndpoint<'r> {
     /// Notes an exchange that came to a good end.
     pub(crate) fn completed(self) {
         if let Some(endpoint) = self.endpoint() {
-            endpoint.stats.rotation.completed();
+            endpoint.stats.health.completed();
         }
     }
 }

@@ -145,8 +145,8 @@ pub(crate) async fn dial(
             return Ok(UpstreamConnection { sender, in_flight, reused: true, since: now, opened });
         }
         // As the last resort, and not one after the other until all of them have kept the request waiting.
-        let may_try = !endpoint.stats.rotation.is_paused() || now.duration_since(began) < connect_timeout;
-        if !may_try || !endpoint.stats.rotation.claim_trial(now_ms) {
+        let may_try = !endpoint.stats.health.is_paused() || now.duration_since(began) < connect_timeout;
+        if !may_try || !endpoint.stats.health.claim_last_resort(now_ms) {
             left_out.push(index);
             continue;
         }
@@ -197,8 +197,8 @@ fn kept(worker: &Worker, version: &Version, now: Instant, observer: &RequestCont
 
 /// Ends the pause of an endpoint that has taken a connection, if it was paused.
 fn note_connected(observer: &RequestContext, version: &Version, endpoint: &Endpoint, now_ms: u64) {
-    let for_ms = endpoint.stats.rotation.refuses_for(now_ms);
-    if endpoint.stats.rotation.connected(now_ms) {
+    let for_ms = endpoint.stats.health.refuses_for(now_ms);
+    if endpoint.stats.health.connected(now_ms) {
         let (service, version, endpoint) = (observer.service_name(), version.name.as_str(), endpoint.address);
         tracing::info!(service, version, %endpoint, for_ms, "the endpoint takes connections again");
     }
@@ -208,7 +208,7 @@ fn note_connected(observer: &RequestContext, version: &Version, endpoint: &Endpo
 fn refused(worker: &Worker, version: &Version, index: usize, error: &ConnectError, observer: &RequestContext) {
     let endpoint = &version.endpoints[index];
     let cause = || std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    if endpoint.stats.rotation.refused(worker.clock_ms(Instant::now()), cause) {
+    if endpoint.stats.health.refused(worker.clock_ms(Instant::now()), cause) {
         let (service, version) = (observer.service_name(), version.name.as_str());
         let (endpoint, cause) = (endpoint.address, cause());
         tracing::warn!(service, version, %endpoint, %error, cause, "the endpoint is paused until it takes connections");

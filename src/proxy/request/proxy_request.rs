@@ -237,7 +237,7 @@ async fn route(
         let available = |version: &Candidate<'_>| {
             let available = version.availability(now_ms);
             let tried = dead.iter().any(|tried| std::ptr::eq(*tried, &**version));
-            if tried { available.after_trial() } else { available }
+            if tried { available.after_attempt() } else { available }
         };
         let decision = match decide_at(table, service, view, (chance, available)) {
             Ok(decision) => decision,

@@ -4,13 +4,13 @@ use super::*;
 
 #[test]
 fn one_probe_after_each_pause_until_it_answers() {
-    let endpoint = Rotation::default();
+    let endpoint = EndpointHealth::default();
     assert!(endpoint.reachable(0) && endpoint.claim(0) && endpoint.claim(0));
     assert!(endpoint.refused(1_000, || "no".into()) && !endpoint.refused(1_100, String::new), "the first is news");
     assert!(!endpoint.reachable(5_099) && !endpoint.claim(5_099));
     endpoint.still_refuses(5_000);
     assert!(!endpoint.reachable(8_999) && !endpoint.claim(8_999), "somebody else has asked");
-    assert_eq!(endpoint.standing(8_999), Standing::Paused { for_ms: 7_999, refusal: "no".into() });
+    assert_eq!(endpoint.status(8_999), HealthStatus::Paused { for_ms: 7_999, refusal: "no".into() });
     assert!(endpoint.reachable(9_000) && endpoint.claim(9_000), "nobody asks: the probe");
     assert!(!endpoint.claim(9_000), "only one probe");
     assert!(!endpoint.answered(9_001) && endpoint.is_paused(), "an old connection says nothing of new ones");
@@ -20,41 +20,41 @@ fn one_probe_after_each_pause_until_it_answers() {
 
 #[test]
 fn as_the_last_resort_one_request_in_a_while_tries() {
-    let endpoint = Rotation::default();
-    assert!(endpoint.claim_trial(0) && endpoint.claim_trial(0), "not while it takes connections");
+    let endpoint = EndpointHealth::default();
+    assert!(endpoint.claim_last_resort(0) && endpoint.claim_last_resort(0), "not while it takes connections");
     endpoint.refused(1_000, String::new);
-    assert!(!endpoint.claim_trial(1_009) && endpoint.claim_trial(1_010));
-    assert!(!endpoint.claim_trial(1_010), "while one is under way");
-    assert!(endpoint.claim_trial(1_020), "it hangs: the next one");
+    assert!(!endpoint.claim_last_resort(1_009) && endpoint.claim_last_resort(1_010));
+    assert!(!endpoint.claim_last_resort(1_010), "while one is under way");
+    assert!(endpoint.claim_last_resort(1_020), "it hangs: the next one");
     for _ in 0..40 {
         endpoint.refused(2_000, String::new);
     }
-    assert!(!endpoint.claim_trial(2_099) && endpoint.claim_trial(2_100), "no less often than that");
+    assert!(!endpoint.claim_last_resort(2_099) && endpoint.claim_last_resort(2_100), "no less often than that");
     endpoint.connected(2_101);
     endpoint.refused(3_000, String::new);
-    assert!(endpoint.claim_trial(3_010), "it begins anew");
+    assert!(endpoint.claim_last_resort(3_010), "it begins anew");
 }
 
 #[test]
 fn an_ejection_ends_by_its_probe_and_doubles_until_forgiven() {
-    let endpoint = Rotation::default();
+    let endpoint = EndpointHealth::default();
     assert_eq!(endpoint.eject(0, 100, 350), 100);
     assert!(!endpoint.answered(50), "an answer from before the ejection says nothing");
     assert!(!endpoint.end_probe(), "nor does a failure");
     assert!(!endpoint.claim(99) && endpoint.claim(100) && !endpoint.claim(100));
     assert!(endpoint.end_probe(), "the probe failed");
     assert_eq!(endpoint.eject(110, 100, 350), 200);
-    assert_eq!(endpoint.standing(200), Standing::Ejected(110));
+    assert_eq!(endpoint.status(200), HealthStatus::Ejected(110));
     assert!(endpoint.claim(310) && endpoint.answered(320) && !endpoint.is_out());
     assert_eq!(endpoint.eject(400, 100, 350), 350, "it has not been quiet: the rest goes on doubling, to its bound");
-    assert!(endpoint.pardon(401));
-    (0..5).for_each(|_| endpoint.forgive());
+    assert!(endpoint.end_ejection(401));
+    (0..5).for_each(|_| endpoint.forget_ejection());
     assert_eq!(endpoint.eject(500, 100, 350), 100);
 }
 
 #[test]
 fn a_refused_probe_pauses_and_leaves_the_ejection() {
-    let endpoint = Rotation::default();
+    let endpoint = EndpointHealth::default();
     endpoint.eject(0, 1_000, 9_000);
     assert!(endpoint.claim(1_000));
     endpoint.refused(1_001, String::new);
@@ -65,24 +65,24 @@ fn a_refused_probe_pauses_and_leaves_the_ejection() {
 
 #[test]
 fn checks_have_the_last_word() {
-    let endpoint = Rotation::default();
-    assert!(endpoint.unfit("status 500".into()) && !endpoint.unfit("status 503".into()));
-    assert_eq!(endpoint.standing(0), Standing::Unfit("status 503".into()));
+    let endpoint = EndpointHealth::default();
+    assert!(endpoint.mark_unhealthy("status 500".into()) && !endpoint.mark_unhealthy("status 503".into()));
+    assert_eq!(endpoint.status(0), HealthStatus::Unhealthy("status 503".into()));
     assert!(!endpoint.reachable(1 << 40) && !endpoint.claim(1 << 40), "no request is spent on a probe");
     assert!(!endpoint.connected(5) && !endpoint.answered(5) && endpoint.is_out());
     endpoint.refused(10, String::new);
     endpoint.eject(10, 100_000, 100_000);
-    endpoint.fit(20);
-    assert_eq!(endpoint.standing(20), Standing::In);
+    endpoint.mark_healthy(20);
+    assert_eq!(endpoint.status(20), HealthStatus::Healthy);
     assert_eq!(endpoint.eject(30, 100, 900), 100, "the ejection before is forgotten");
-    endpoint.unfit("status 500".into());
+    endpoint.mark_unhealthy("status 500".into());
     endpoint.unchecked(40);
     assert!(endpoint.is_ejected() && endpoint.is_last_resort());
 }
 
 #[test]
 fn warmth_grows_from_a_tenth() {
-    let endpoint = Rotation::default();
+    let endpoint = EndpointHealth::default();
     assert_eq!(endpoint.warmth(7, 1_000), WARM, "an endpoint of the start is warm");
     endpoint.refused(0, String::new);
     endpoint.connected(1_000);
@@ -131,12 +131,12 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens in whatever order: what is out of rotation has a reason that is shown, an unfit endpoint gets no
+    /// Whatever happens in whatever order: what is out of rotation has a reason that is shown, an unhealthy endpoint gets no
     /// request, at most one request is let through in a rest, and nothing stays out for ever by itself.
     #[test]
     fn any_history_leaves_a_consistent_state(events in prop::collection::vec((event(), 0..400u64), 1..200)) {
-        let endpoint = Rotation::default();
-        let (mut now, mut unfit) = (0, false);
+        let endpoint = EndpointHealth::default();
+        let (mut now, mut mark_unhealthy) = (0, false);
         for (event, passed) in events {
             now += passed;
             match event {
@@ -147,31 +147,31 @@ proptest! {
                 Event::Completed => endpoint.completed(),
                 Event::Fault => drop(endpoint.fault()),
                 Event::Eject => drop(endpoint.eject(now, 100, 1_000)),
-                Event::Pardon => drop(endpoint.pardon(now)),
-                Event::Forgive => endpoint.forgive(),
+                Event::Pardon => drop(endpoint.end_ejection(now)),
+                Event::Forgive => endpoint.forget_ejection(),
                 Event::Unfit => {
-                    endpoint.unfit("status 500".into());
-                    unfit = true;
+                    endpoint.mark_unhealthy("status 500".into());
+                    mark_unhealthy = true;
                 }
                 Event::Fit => {
-                    prop_assert_eq!(endpoint.fit(now), unfit);
-                    unfit = false;
+                    prop_assert_eq!(endpoint.mark_healthy(now), mark_unhealthy);
+                    mark_unhealthy = false;
                 }
                 Event::Unchecked => {
                     endpoint.unchecked(now);
-                    unfit = false;
+                    mark_unhealthy = false;
                 }
                 Event::Claim => {
                     let out = endpoint.is_out();
                     prop_assert!(!(endpoint.claim(now) && out && endpoint.claim(now)), "two probes at one time");
                 }
             }
-            prop_assert_eq!(endpoint.is_out(), endpoint.standing(now) != Standing::In);
-            prop_assert_eq!(matches!(endpoint.standing(now), Standing::Unfit(_)), unfit);
-            prop_assert!(!unfit || !endpoint.reachable(now));
+            prop_assert_eq!(endpoint.is_out(), endpoint.status(now) != HealthStatus::Healthy);
+            prop_assert_eq!(matches!(endpoint.status(now), HealthStatus::Unhealthy(_)), mark_unhealthy);
+            prop_assert!(!mark_unhealthy || !endpoint.reachable(now));
             // The longest rest, or the longest pause after it.
-            prop_assert!(unfit || endpoint.reachable(now + PAUSE_MS.max(1_000)));
-            prop_assert_eq!(unfit, !endpoint.is_last_resort());
+            prop_assert!(mark_unhealthy || endpoint.reachable(now + PAUSE_MS.max(1_000)));
+            prop_assert_eq!(mark_unhealthy, !endpoint.is_last_resort());
         }
     }
 }

@@ -76,7 +76,7 @@ fn counters_outlive_generations() {
     let (specs, registry) = (shared([spec("shop", "v1=90 v2=10")]), Registry::new(1));
     let first = Table::compile(1, &specs, &first_traffic(&specs), &registry).expect("the traffic fits");
     first.service(0).versions[1].stats.cell(0).answered(CodeClass::Success, 10);
-    first.service(0).versions[1].endpoints[0].stats.rotation.refused(0, String::new);
+    first.service(0).versions[1].endpoints[0].stats.health.refused(0, String::new);
     let second = Table::compile(2, &specs, &first_traffic(&specs), &registry).expect("the traffic fits");
     let v2 = &second.service(0).versions[1];
     assert_eq!(v2.stats.totals().requests(), 1);

@@ -357,9 +357,9 @@ fn a_candidate_is_as_usable_as_its_version() {
     let traffic = first_traffic(&specs);
     let table = Table::compile(1, &specs, &traffic, &registry).expect("the traffic fits");
     let shop = table.service(0);
-    let check = |table: &Table, calm: bool| {
-        assert_eq!(table.calm(table.hot(0)), calm);
-        assert!(table.calm(table.hot(1)), "another service's endpoints are not its concern");
+    let check = |table: &Table, all_healthy: bool| {
+        assert_eq!(table.all_healthy(table.hot(0)), all_healthy);
+        assert!(table.all_healthy(table.hot(1)), "another service's endpoints are not its concern");
         for now_ms in [0, 100, 10_000] {
             let asked = std::cell::Cell::new(0);
             let available = |version: &Candidate<'_>| {
@@ -376,17 +376,17 @@ fn a_candidate_is_as_usable_as_its_version() {
     };
     check(&table, true);
     let [first, second] = &*shop.versions[0].endpoints else { panic!("two endpoints") };
-    first.stats.rotation.refused(0, String::new);
-    first.stats.rotation.refused(10, String::new);
+    first.stats.health.refused(0, String::new);
+    first.stats.health.refused(10, String::new);
     check(&table, false);
-    second.stats.rotation.refused(10, String::new);
-    shop.versions[1].endpoints[0].stats.rotation.refused(10, String::new);
+    second.stats.health.refused(10, String::new);
+    shop.versions[1].endpoints[0].stats.health.refused(10, String::new);
     check(&table, false);
-    first.stats.rotation.connected(20);
-    first.stats.rotation.connected(20);
-    second.stats.rotation.connected(20);
+    first.stats.health.connected(20);
+    first.stats.health.connected(20);
+    second.stats.health.connected(20);
     check(&table, false);
-    shop.versions[1].endpoints[0].stats.rotation.connected(20);
+    shop.versions[1].endpoints[0].stats.health.connected(20);
     check(&table, true);
     // A version all of whose endpoints are drained is never taken for granted.
     let mut drained = Traffic::clone(&shop.traffic);

@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use crate::shared::unhealthy_counters::Bell;
+use crate::shared::unhealthy_counters::CounterIndex;
 
 use super::intern::{Interned, Interner};
 use super::rule_prefilter::Gate;
@@ -37,9 +37,9 @@ pub(crate) struct Hot {
     runs: Runs,
     /// What the definition says, which no shift changes.
     fixed: Fixed,
-    /// Where the service's endpoints raise the alarm.
-    pub(crate) bell: Bell,
-    /// Whether every version has an endpoint that takes requests while there is no alarm.
+    /// Where the service's unhealthy endpoints are counted.
+    pub(crate) counter_index: CounterIndex,
+    /// Whether every version has an endpoint that takes requests while none is unhealthy.
     pub(crate) in_rotation: bool,
     /// Whether paths are normalised.
     pub(crate) normalize_path: bool,
@@ -115,7 +115,7 @@ impl Hot {
         Self {
             salted: service.salt.primed(),
             runs: Runs::of(service.runs()),
-            bell: Bell::of(&service.spec.name),
+            counter_index: CounterIndex::of(&service.spec.name),
             in_rotation: service.versions.iter().all(|version| version.endpoints.iter().any(|e| !e.drained)),
             normalize_path: service.spec.policy.normalize_path,
             fixed,

@@ -8,7 +8,7 @@ use pointsman::testing::admin::{self, Access, AccessSettings, Address, Admin, Li
 use pointsman::testing::control::hold::Desk;
 use pointsman::testing::control::watch::ConfigFacts;
 use pointsman::testing::control::{Handle, Store, Writer};
-use pointsman::testing::metrics::recent_rates::Live;
+use pointsman::testing::metrics::recent_rates::RecentRates;
 use pointsman::testing::metrics::{Exporter, Sources};
 use pointsman::testing::outbound::notify::notifier;
 use pointsman::testing::outbound::webhook::Poster;
@@ -58,7 +58,7 @@ impl Control {
         let (published, store_problem) = (writer.published(), writer.store_problem());
         let (handle, _thread) = writer.start(pointsman::testing::supervise::Part::alone("writer")).unwrap();
         let (facts, config) = watch::channel(ConfigFacts::good(None));
-        let live = Arc::new(Live::default());
+        let live = Arc::new(RecentRates::default());
         let (targets, notified) = watch::channel(Vec::new());
         let poster = Poster::default();
         let (notifier, _courier) = notifier(notified, poster.clone(), StdRng::seed_from_u64(1));

@@ -2,36 +2,36 @@
 
 /// The last checks of an endpoint.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Streak {
+pub(crate) struct RiseFallCounter {
     rise: u32,
     fall: u32,
     /// The verdict; none before the first check.
-    fit: Option<bool>,
+    healthy: Option<bool>,
     /// Results in a row that contradict it.
     against: u32,
 }
 
 /// What a check says of an endpoint, in the light of those before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum CheckVerdict {
     /// It may take requests.
-    Fit,
+    Healthy,
     /// It must not.
-    Unfit,
+    Unhealthy,
 }
 
-impl Streak {
+impl RiseFallCounter {
     /// No check yet.
     #[must_use]
     pub(crate) fn new(rise: u32, fall: u32) -> Self {
-        Self { rise, fall, fit: None, against: 0 }
+        Self { rise, fall, healthy: None, against: 0 }
     }
 
     /// Takes a result. Returns the verdict if it is another one than before.
-    pub(crate) fn note(&mut self, passed: bool) -> Option<Verdict> {
-        let needed = match self.fit {
+    pub(crate) fn note(&mut self, passed: bool) -> Option<CheckVerdict> {
+        let needed = match self.healthy {
             None => 1,
-            Some(fit) if fit == passed => {
+            Some(healthy) if healthy == passed => {
                 self.against = 0;
                 return None;
             }
@@ -42,8 +42,8 @@ impl Streak {
         if self.against < needed {
             return None;
         }
-        (self.fit, self.against) = (Some(passed), 0);
-        Some(if passed { Verdict::Fit } else { Verdict::Unfit })
+        (self.healthy, self.against) = (Some(passed), 0);
+        Some(if passed { CheckVerdict::Healthy } else { CheckVerdict::Unhealthy })
     }
 }
 
@@ -54,11 +54,11 @@ mod tests {
     use super::*;
 
     fn verdicts(rise: u32, fall: u32, results: &str) -> String {
-        let mut streak = Streak::new(rise, fall);
+        let mut streak = RiseFallCounter::new(rise, fall);
         let letter = |result| match streak.note(result == '+') {
             None => '.',
-            Some(Verdict::Fit) => 'F',
-            Some(Verdict::Unfit) => 'U',
+            Some(CheckVerdict::Healthy) => 'F',
+            Some(CheckVerdict::Unhealthy) => 'U',
         };
         results.chars().map(letter).collect()
     }
@@ -78,19 +78,19 @@ mod tests {
         fn the_verdict_is_that_of_the_last_results(
             rise in 1..5u32, fall in 1..5u32, results in prop::collection::vec(any::<bool>(), 1..60),
         ) {
-            let mut streak = Streak::new(rise, fall);
-            let mut fit = None;
+            let mut streak = RiseFallCounter::new(rise, fall);
+            let mut healthy = None;
             for end in 1..=results.len() {
                 let passed = results[end - 1];
                 let turned = streak.note(passed);
-                let needed = match fit { None => 1, Some(true) => fall, Some(false) => rise } as usize;
+                let needed = match healthy { None => 1, Some(true) => fall, Some(false) => rise } as usize;
                 let last = &results[end.saturating_sub(needed)..end];
-                let turns = fit != Some(passed) && last.len() == needed && last.iter().all(|result| *result == passed);
+                let turns = healthy != Some(passed) && last.len() == needed && last.iter().all(|result| *result == passed);
                 prop_assert_eq!(turned.is_some(), turns);
                 if turns {
-                    fit = Some(passed);
+                    healthy = Some(passed);
                 }
-                prop_assert_eq!(turned, turns.then_some(if passed { Verdict::Fit } else { Verdict::Unfit }));
+                prop_assert_eq!(turned, turns.then_some(if passed { CheckVerdict::Healthy } else { CheckVerdict::Unhealthy }));
             }
         }
     }

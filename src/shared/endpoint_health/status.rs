@@ -3,15 +3,15 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};
 
-use super::{Against, Rotation};
+use super::{EndpointHealth, OutReason};
 
 /// Where an endpoint stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Standing {
+pub enum HealthStatus {
     /// It takes requests.
-    In,
+    Healthy,
     /// Its checks fail; this is how.
-    Unfit(String),
+    Unhealthy(String),
     /// It refuses connections.
     Paused {
         /// For so many milliseconds.
@@ -25,22 +25,22 @@ pub enum Standing {
     Untried,
 }
 
-impl Rotation {
+impl EndpointHealth {
     /// Where the endpoint stands at `now_ms`.
     #[must_use]
-    pub fn standing(&self, now_ms: u64) -> Standing {
+    pub fn status(&self, now_ms: u64) -> HealthStatus {
         let left = self.rest_until_ms.load(Relaxed).saturating_sub(now_ms);
         let text = |text: &Mutex<String>| text.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if !self.is_out() {
-            Standing::In
-        } else if self.speaks_against(Against::Unfit) {
-            Standing::Unfit(text(&self.complaint))
+            HealthStatus::Healthy
+        } else if self.speaks_against(OutReason::Unhealthy) {
+            HealthStatus::Unhealthy(text(&self.check_failure))
         } else if let Some(for_ms) = self.refuses_for(now_ms) {
-            Standing::Paused { for_ms, refusal: text(&self.refusal) }
+            HealthStatus::Paused { for_ms, refusal: text(&self.refusal) }
         } else if left == 0 {
-            Standing::Untried
+            HealthStatus::Untried
         } else {
-            Standing::Ejected(left)
+            HealthStatus::Ejected(left)
         }
     }
 }
