@@ -79,13 +79,13 @@ impl Run {
     /// Has the workers count for it, from the next table on.
     pub(crate) fn count_in(&self, registry: &Registry) {
         for (service, scale) in self.services.iter().zip(&self.scales) {
-            registry.set_trial(service.as_str(), Some(Arc::clone(&scale.trial)));
+            registry.set_canary(service.as_str(), Some(Arc::clone(&scale.canary)));
         }
     }
 
     /// No more.
     pub(crate) fn count_out(&self, registry: &Registry) {
-        self.services.iter().for_each(|service| registry.set_trial(service.as_str(), None));
+        self.services.iter().for_each(|service| registry.set_canary(service.as_str(), None));
     }
 
     /// Reads the scales into the judges.

@@ -12,7 +12,7 @@ use super::warm_up::WarmUps;
 use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use crate::rollout::judge::windows::WINDOW;
 use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Share, Side};
-use crate::shared::canary_stats::{ContenderTotals, EpochTotals, Trial, TrialTerms};
+use crate::shared::canary_stats::{ArmTotals, CanaryStats, CanaryTerms, EpochTotals};
 use crate::stats::latency::LatencyTotals;
 use crate::table::{Name, Service, Version, Weight};
 
@@ -30,7 +30,7 @@ const TIMED_MIN: u64 = 100;
 #[derive(Debug)]
 pub(crate) struct Scale {
     /// Where the workers count.
-    pub trial: Arc<Trial>,
+    pub canary: Arc<CanaryStats>,
     candidate: Name,
     baseline: Name,
     seen: Vec<EpochTotals>,
@@ -75,16 +75,16 @@ impl Scale {
         workers: usize,
     ) -> Self {
         let slow = settings.ceilings.slow.map(|slow| slow.longer_than);
-        let terms = TrialTerms {
+        let terms = CanaryTerms {
             candidate: candidate.as_str().into(),
             baseline: baseline.as_str().into(),
             per_key,
             failed_calls: settings.failed_calls.bits(),
             slow_us: slow.map(|slow| u64::try_from(slow.as_micros()).unwrap_or(u64::MAX)),
         };
-        let trial = Arc::new(Trial::new(terms, workers));
+        let canary = Arc::new(CanaryStats::new(terms, workers));
         Self {
-            trial,
+            canary,
             candidate: candidate.clone(),
             baseline: baseline.clone(),
             seen: Vec::new(),
@@ -102,16 +102,16 @@ impl Scale {
             return Reading::default();
         };
         let warm = self.warm_ups.look(now, [candidate, baseline], judge.settings().warm_up);
-        self.trial.judge(warm.judged);
-        if let Some(trial) = &service.trial {
-            trial.judge_all(warm.all);
+        self.canary.judge(warm.judged);
+        if let Some(canary) = &service.canary {
+            canary.judge_all(warm.all);
         }
         let mut reading = self.look(now, PerVersion { candidate, baseline }, judge.settings());
         reading.warm_up_left = warm.left;
         let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
         let window = judge.state().latency.as_ref().map_or_else(by_time, |windows| windows.number);
         if std::mem::replace(&mut self.window, window) != window {
-            self.trial.time_again();
+            self.canary.time_again();
         }
         reading.epochs = self.counts();
         reading
@@ -138,7 +138,7 @@ impl Scale {
         let enough = baseline.count() >= TIMED_MIN;
         let thresholds = settings.slower.filter(|_| enough).map(|slower| Thresholds::new(&both.baseline, slower));
         if let Some(thresholds) = &thresholds {
-            self.trial.compare_with([Side::Candidate, Side::Baseline].map(|side| {
+            self.canary.compare_with([Side::Candidate, Side::Baseline].map(|side| {
                 thresholds.of(side).0.map(|threshold| u64::try_from(threshold.as_micros()).unwrap_or(u64::MAX))
             }));
         }
@@ -150,12 +150,12 @@ impl Scale {
     }
 
     fn counts(&mut self) -> Vec<EpochCounts> {
-        let totals = self.trial.totals();
+        let totals = self.canary.totals();
         let counts = totals.iter().filter_map(|now| {
             let before = self.seen.iter().find(|before| before.shares == now.shares);
             let [candidate, baseline] = [0, 1].map(|index| match before {
-                Some(before) => now.contenders[index].since(&before.contenders[index]),
-                None => now.contenders[index],
+                Some(before) => now.arms[index].since(&before.arms[index]),
+                None => now.arms[index],
             });
             let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
             Some(EpochCounts {
@@ -174,12 +174,12 @@ fn quantiles(latency: &LatencyTotals) -> Quantiles {
     Quantiles(QUANTILES.map(|q| Duration::from_micros(latency.quantile(q).unwrap_or(0))))
 }
 
-fn outcomes(totals: &ContenderTotals) -> Counts {
-    let ContenderTotals { requests, failures, counted_failures, .. } = *totals;
+fn outcomes(totals: &ArmTotals) -> Counts {
+    let ArmTotals { requests, failures, counted_failures, .. } = *totals;
     Counts { requests, failures, counted_failures }
 }
 
-fn latencies(totals: &ContenderTotals) -> LatencyCounts {
+fn latencies(totals: &ArmTotals) -> LatencyCounts {
     LatencyCounts { by_exceeded: totals.by_exceeded, timed: totals.timed, slow: totals.slow }
 }
 
@@ -192,7 +192,7 @@ mod tests {
     use crate::rollout::judge::settings::{Increase, Margin, Multiple, Probability};
     use crate::rollout::judge::{Bake, JudgeDecision};
     use crate::rollout::simulate::TICK;
-    use crate::shared::canary_stats::Contender;
+    use crate::shared::canary_stats::Arm;
     use crate::stats::Registry;
     use crate::table::Table;
     use crate::table::fixture::{first_traffic, shared, spec};
@@ -209,7 +209,7 @@ mod tests {
     /// A table in which v2 has so many per cent, counted for `scale`.
     fn table(scale: &Scale, registry: &Registry, percent: u32) -> Table {
         let specs = shared([spec("shop", &format!("v1={} v2={percent}", 100 - percent))]);
-        registry.set_trial("shop", Some(Arc::clone(&scale.trial)));
+        registry.set_canary("shop", Some(Arc::clone(&scale.canary)));
         Table::compile(1, &specs, &first_traffic(&specs), registry).unwrap()
     }
 
@@ -221,7 +221,7 @@ mod tests {
         let mut scale = Scale::new((&candidate, &baseline), &settings(), false, 2);
         let table = table(&scale, &registry, percent);
         let service = table.service_named("shop").unwrap();
-        let epoch = &service.trial.as_ref().unwrap().epoch;
+        let epoch = &service.canary.as_ref().unwrap().epoch;
         let share = Share::at(Weight::from_slots(percent * 1_000).unwrap());
         let mut exact = Judge::new(settings(), share, Duration::ZERO);
         let mut read = exact.clone();
@@ -230,12 +230,12 @@ mod tests {
         loop {
             now += TICK;
             for number in 0..RATE / 4 {
-                let (side, contender, failing) = match random.random_bool(share.value()) {
-                    true => (Side::Candidate, Contender::Candidate, 0.02),
-                    false => (Side::Baseline, Contender::Baseline, 0.001),
+                let (side, arm, failing) = match random.random_bool(share.value()) {
+                    true => (Side::Candidate, Arm::Candidate, 0.02),
+                    false => (Side::Baseline, Arm::Baseline, 0.001),
                 };
                 let failed = random.random_bool(failing);
-                epoch.count(usize::try_from(number % 2).unwrap(), (contender, None), failed, 1_000);
+                epoch.count(usize::try_from(number % 2).unwrap(), (arm, None), failed, 1_000);
                 requests += 1;
                 if first.is_none() {
                     let mut counts = EpochCounts::none(share);

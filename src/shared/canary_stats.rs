@@ -1,8 +1,8 @@
 //! What a release is judged on: counters of first attempts by version, stamped with the split that assigned them.
 //!
-//! A request holds on to the table that routed it, and the table to an [`Epoch`]: the counters of one share of the two
+//! A request holds on to the table that routed it, and the table to an [`SplitEpoch`]: the counters of one share of the two
 //! versions. So a request that ends long after a shift is still counted under the odds that its lot was drawn with, and
-//! nothing has to be stamped on it. What all epochs of a rollout have in common is the [`Trial`].
+//! nothing has to be stamped on it. What all epochs of a rollout have in common is in the [`CanaryStats`].
 //!
 //! The lot falls on slots of the key space, not on requests: all users of a slot, however often they come, are one draw.
 //! Who was counted already is therefore a bit for each slot; it is never full, and a user cannot choose whom he is taken
@@ -25,16 +25,16 @@ const SLOTS: usize = 100_000;
 
 /// One of the two versions that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Contender {
+pub enum Arm {
     /// The version under rollout.
     Candidate,
     /// The version that it would replace.
     Baseline,
 }
 
-/// What a trial counts.
+/// What is counted of a rollout.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrialTerms {
+pub struct CanaryTerms {
     /// The version under rollout.
     pub candidate: Box<str>,
     /// The version that it would replace.
@@ -49,17 +49,17 @@ pub struct TrialTerms {
 
 /// One rollout of one service.
 #[derive(Debug)]
-pub struct Trial {
-    rules: Arc<Rules>,
+pub struct CanaryStats {
+    rules: Arc<CanaryRules>,
     workers: usize,
-    epochs: Mutex<Vec<Arc<Epoch>>>,
+    epochs: Mutex<Vec<Arc<SplitEpoch>>>,
 }
 
-/// What all epochs of a trial have in common.
+/// What all epochs of a rollout have in common.
 #[derive(Debug)]
-struct Rules {
-    terms: TrialTerms,
-    /// By contender; all zero while there are none.
+struct CanaryRules {
+    terms: CanaryTerms,
+    /// By arm; all zero while there are none.
     thresholds: [[AtomicU64; THRESHOLDS]; 2],
     compares: AtomicBool,
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
@@ -72,21 +72,21 @@ struct Rules {
 
 /// The counters of one share.
 #[derive(Debug)]
-pub struct Epoch {
-    rules: Arc<Rules>,
+pub struct SplitEpoch {
+    rules: Arc<CanaryRules>,
     /// Slots of the candidate and of the baseline.
     shares: [u32; 2],
-    cells: Box<[OnceLock<Box<EpochCell>>]>,
+    cells: Box<[OnceLock<Box<EpochCounters>>]>,
 }
 
 /// One worker's counters.
 #[derive(Debug, Default)]
 // Two cache lines: the next one is prefetched in pairs, and a neighbour's writes would take both away.
 #[repr(align(128))]
-struct EpochCell([ContenderCell; 2]);
+struct EpochCounters([ArmCounters; 2]);
 
 #[derive(Debug, Default)]
-struct ContenderCell {
+struct ArmCounters {
     requests: Count,
     failures: Count,
     counted_failures: Count,
@@ -97,7 +97,7 @@ struct ContenderCell {
 
 /// What became of the judged requests of one version.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ContenderTotals {
+pub struct ArmTotals {
     /// All of them.
     pub requests: u64,
     /// Those that failed by the upstream's fault.
@@ -118,7 +118,7 @@ pub struct EpochTotals {
     /// Slots of the candidate and of the baseline.
     pub shares: [u32; 2],
     /// The candidate's and the baseline's requests.
-    pub contenders: [ContenderTotals; 2],
+    pub arms: [ArmTotals; 2],
 }
 
 /// A bit for each slot.
@@ -150,12 +150,12 @@ impl SlotSet {
     }
 }
 
-impl Trial {
-    /// A trial that begins now, counted by so many workers. No endpoint is judged yet, and nothing is timed before it has
+impl CanaryStats {
+    /// Counters that begin now, for so many workers. No endpoint is judged yet, and nothing is timed before it has
     /// thresholds.
     #[must_use]
-    pub fn new(terms: TrialTerms, workers: usize) -> Self {
-        let rules = Rules {
+    pub fn new(terms: CanaryTerms, workers: usize) -> Self {
+        let rules = CanaryRules {
             terms,
             thresholds: Default::default(),
             compares: AtomicBool::new(false),
@@ -168,19 +168,19 @@ impl Trial {
 
     /// What it counts.
     #[must_use]
-    pub fn terms(&self) -> &TrialTerms {
+    pub fn terms(&self) -> &CanaryTerms {
         &self.rules.terms
     }
 
     /// The counters for a share of so many slots of the candidate and of the baseline: the same ones for the same share.
     #[must_use]
-    pub fn epoch(&self, shares: [u32; 2]) -> Arc<Epoch> {
+    pub fn epoch(&self, shares: [u32; 2]) -> Arc<SplitEpoch> {
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(epoch) = epochs.iter().find(|epoch| epoch.shares == shares) {
             return Arc::clone(epoch);
         }
         let cells = (0..self.workers).map(|_| OnceLock::new()).collect();
-        let epoch = Arc::new(Epoch { rules: Arc::clone(&self.rules), shares, cells });
+        let epoch = Arc::new(SplitEpoch { rules: Arc::clone(&self.rules), shares, cells });
         epochs.push(Arc::clone(&epoch));
         epoch
     }
@@ -216,7 +216,7 @@ impl Trial {
     }
 }
 
-impl Epoch {
+impl SplitEpoch {
     /// Whether requests that go to the endpoint with this number now are judged.
     #[must_use]
     pub fn judges(&self, endpoint: u32) -> bool {
@@ -230,10 +230,10 @@ impl Epoch {
     }
 
     /// Counts a request whose outcome is known. Without a slot it is a draw of its own.
-    pub fn count(&self, worker: usize, (contender, slot): (Contender, Option<u32>), failed: bool, micros: u64) {
+    pub fn count(&self, worker: usize, (arm, slot): (Arm, Option<u32>), failed: bool, micros: u64) {
         let rules = &*self.rules;
         let slot = slot.filter(|_| rules.terms.per_key);
-        let cell = &self.cells[worker].get_or_init(Box::default).0[contender as usize];
+        let cell = &self.cells[worker].get_or_init(Box::default).0[arm as usize];
         cell.requests.add(1);
         if failed {
             cell.failures.add(1);
@@ -246,7 +246,7 @@ impl Epoch {
             return;
         }
         if compares {
-            let thresholds = &rules.thresholds[contender as usize];
+            let thresholds = &rules.thresholds[arm as usize];
             let exceeded = thresholds.iter().filter(|threshold| micros > threshold.load(Relaxed)).count();
             cell.by_exceeded[exceeded].add(1);
         }
@@ -257,18 +257,18 @@ impl Epoch {
     }
 
     fn totals(&self) -> EpochTotals {
-        let mut contenders = [ContenderTotals::default(); 2];
+        let mut arms = [ArmTotals::default(); 2];
         for cell in self.cells.iter().filter_map(OnceLock::get) {
-            for (totals, counts) in contenders.iter_mut().zip(&cell.0) {
+            for (totals, counts) in arms.iter_mut().zip(&cell.0) {
                 totals.add(counts);
             }
         }
-        EpochTotals { shares: self.shares, contenders }
+        EpochTotals { shares: self.shares, arms }
     }
 }
 
-impl ContenderTotals {
-    fn add(&mut self, counts: &ContenderCell) {
+impl ArmTotals {
+    fn add(&mut self, counts: &ArmCounters) {
         self.requests += counts.requests.value();
         self.failures += counts.failures.value();
         self.counted_failures += counts.counted_failures.value();
@@ -295,71 +295,71 @@ impl ContenderTotals {
 
 #[cfg(test)]
 mod tests {
-    use super::Contender::{Baseline, Candidate};
+    use super::Arm::{Baseline, Candidate};
     use super::*;
 
-    fn trial(per_key: bool, slow_us: Option<u64>) -> Trial {
-        Trial::new(
-            TrialTerms { candidate: "v2".into(), baseline: "v1".into(), per_key, slow_us, failed_calls: 1 << 13 },
+    fn canary(per_key: bool, slow_us: Option<u64>) -> CanaryStats {
+        CanaryStats::new(
+            CanaryTerms { candidate: "v2".into(), baseline: "v1".into(), per_key, slow_us, failed_calls: 1 << 13 },
             2,
         )
     }
 
     #[test]
     fn outcomes_count_under_the_share_that_assigned_them() {
-        let trial = trial(false, None);
-        let (first, second) = (trial.epoch([1_000, 99_000]), trial.epoch([10_000, 90_000]));
+        let canary = canary(false, None);
+        let (first, second) = (canary.epoch([1_000, 99_000]), canary.epoch([10_000, 90_000]));
         second.count(0, (Baseline, None), false, 5);
         first.count(0, (Candidate, None), true, 5);
         first.count(1, (Candidate, Some(7)), true, 5);
-        trial.epoch([1_000, 99_000]).count(1, (Candidate, Some(7)), true, 5);
-        let totals = trial.totals();
+        canary.epoch([1_000, 99_000]).count(1, (Candidate, Some(7)), true, 5);
+        let totals = canary.totals();
         assert_eq!(totals.len(), 2, "{totals:?}");
-        let ContenderTotals { requests, failures, counted_failures, timed, .. } = totals[0].contenders[0];
+        let ArmTotals { requests, failures, counted_failures, timed, .. } = totals[0].arms[0];
         assert_eq!((requests, failures, counted_failures, timed), (3, 3, 3, 0), "no key counts by itself");
-        assert_eq!((totals[1].shares, totals[1].contenders[1].requests), ([10_000, 90_000], 1));
+        assert_eq!((totals[1].shares, totals[1].arms[1].requests), ([10_000, 90_000], 1));
     }
 
     #[test]
     fn a_slot_is_one_draw() {
-        let trial = trial(true, Some(100));
-        let epoch = trial.epoch([50_000, 50_000]);
+        let canary = canary(true, Some(100));
+        let epoch = canary.epoch([50_000, 50_000]);
         for slot in [Some(3), Some(3), Some(99_999), None, None] {
             epoch.count(0, (Candidate, slot), true, 200);
         }
-        let counted = trial.totals()[0].contenders[0];
+        let counted = canary.totals()[0].arms[0];
         assert_eq!((counted.requests, counted.failures, counted.counted_failures), (5, 5, 4));
         assert_eq!((counted.timed, counted.slow, counted.by_exceeded), (4, 4, [0; 4]));
-        trial.time_again();
+        canary.time_again();
         epoch.count(0, (Candidate, Some(3)), true, 200);
-        let again = trial.totals()[0].contenders[0].since(&counted);
+        let again = canary.totals()[0].arms[0].since(&counted);
         assert_eq!((again.failures, again.counted_failures, again.timed), (1, 0, 1), "timed again, blamed once");
     }
 
     #[test]
     fn latencies_are_compared_with_their_own_side() {
-        let trial = trial(false, None);
-        let epoch = trial.epoch([50_000, 50_000]);
+        let canary = canary(false, None);
+        let epoch = canary.epoch([50_000, 50_000]);
         epoch.count(0, (Candidate, None), false, 1_000);
-        trial.compare_with([[12, 24, 36], [10, 20, 30]]);
+        canary.compare_with([[12, 24, 36], [10, 20, 30]]);
         for micros in [11, 12, 13, 37] {
             epoch.count(0, (Candidate, None), false, micros);
             epoch.count(1, (Baseline, None), false, micros);
         }
-        let [candidate, baseline] = trial.totals()[0].contenders;
+        let [candidate, baseline] = canary.totals()[0].arms;
         assert_eq!((candidate.by_exceeded, candidate.requests), ([2, 1, 0, 1], 5));
         assert_eq!(baseline.by_exceeded, [0, 3, 0, 1]);
     }
 
     #[test]
     fn only_listed_endpoints_are_judged() {
-        let trial = trial(false, None);
-        let epoch = trial.epoch([1, 99_999]);
+        let canary = canary(false, None);
+        let epoch = canary.epoch([1, 99_999]);
         assert!(epoch.is_failed_call(13) && !epoch.is_failed_call(0) && !epoch.is_failed_call(99));
         assert!(!epoch.judges(7), "nothing is known yet");
-        trial.judge([9, 7]);
+        canary.judge([9, 7]);
         assert_eq!([7, 8, 9].map(|endpoint| epoch.judges(endpoint)), [true, false, true]);
-        trial.judge([8]);
+        canary.judge([8]);
         assert_eq!([7, 8, 9].map(|endpoint| epoch.judges(endpoint)), [false, true, false]);
     }
 }

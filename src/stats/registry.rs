@@ -10,7 +10,7 @@ use super::endpoint::EndpointStats;
 use super::service::ServiceStats;
 use super::version::VersionStats;
 use super::worker::{WorkerStats, WorkerTotals};
-use crate::shared::canary_stats::Trial;
+use crate::shared::canary_stats::CanaryStats;
 use crate::shared::unhealthy_counters::{UnhealthyCounter, UnhealthyCounters};
 
 /// All counters of a process. Asked when a table is built and when somebody looks, never by a request.
@@ -28,7 +28,7 @@ struct Known {
     versions: HashMap<Box<str>, HashMap<Box<str>, VersionEntry>>,
     endpoint_ids: u32,
     services: HashMap<Box<str>, Arc<ServiceStats>>,
-    trials: HashMap<Box<str>, Arc<Trial>>,
+    canaries: HashMap<Box<str>, Arc<CanaryStats>>,
 }
 
 #[derive(Debug)]
@@ -110,17 +110,17 @@ impl Registry {
 
     /// What the service's rollout is judged on, if there is one.
     #[must_use]
-    pub fn trial(&self, service: &str) -> Option<Arc<Trial>> {
+    pub fn canary(&self, service: &str) -> Option<Arc<CanaryStats>> {
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.trials.get(service).map(Arc::clone)
+        known.canaries.get(service).map(Arc::clone)
     }
 
     /// Judges a service's versions from the next table on, or none any more.
-    pub fn set_trial(&self, service: &str, trial: Option<Arc<Trial>>) {
+    pub fn set_canary(&self, service: &str, canary: Option<Arc<CanaryStats>>) {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        match trial {
-            Some(trial) => known.trials.insert(service.into(), trial),
-            None => known.trials.remove(service),
+        match canary {
+            Some(canary) => known.canaries.insert(service.into(), canary),
+            None => known.canaries.remove(service),
         };
     }
 

@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use super::spec::ServiceSpec;
 use super::traffic::Traffic;
-use crate::shared::canary_stats::{Contender, Epoch, Trial};
+use crate::shared::canary_stats::{Arm, CanaryStats, SplitEpoch};
 
 /// The two versions of a service that are compared, under the split in force.
 #[derive(Debug)]
-pub struct OnTrial {
+pub struct CanaryPair {
     /// Where their requests are counted.
-    pub epoch: Arc<Epoch>,
+    pub epoch: Arc<SplitEpoch>,
     /// Index of the version under rollout.
     candidate: u16,
     /// Index of the version that it would replace.
@@ -20,19 +20,19 @@ pub struct OnTrial {
     judges_all: AtomicBool,
 }
 
-impl OnTrial {
+impl CanaryPair {
     /// `None` if one of the versions is gone, or neither has a share.
-    pub(crate) fn new(trial: &Trial, spec: &ServiceSpec, traffic: &Traffic) -> Option<Self> {
+    pub(crate) fn new(canary: &CanaryStats, spec: &ServiceSpec, traffic: &Traffic) -> Option<Self> {
         let of = |name: &str| {
             let (index, version) = (0..).zip(&spec.versions).find(|(_, version)| version.name.as_str() == name)?;
             Some((index, traffic.slots.count(&version.name)))
         };
-        let (candidate, baseline) = (of(&trial.terms().candidate)?, of(&trial.terms().baseline)?);
-        let epoch = (candidate.1 + baseline.1 > 0).then(|| trial.epoch([candidate.1, baseline.1]))?;
+        let (candidate, baseline) = (of(&canary.terms().candidate)?, of(&canary.terms().baseline)?);
+        let epoch = (candidate.1 + baseline.1 > 0).then(|| canary.epoch([candidate.1, baseline.1]))?;
         Some(Self { epoch, candidate: candidate.0, baseline: baseline.0, judges_all: AtomicBool::new(false) })
     }
 
-    /// Whether requests are judged wherever they go, so that nobody has to ask for each endpoint ([`Epoch::judges`]).
+    /// Whether requests are judged wherever they go, so that nobody has to ask for each endpoint ([`SplitEpoch::judges`]).
     #[must_use]
     pub fn judges_all(&self) -> bool {
         self.judges_all.load(Relaxed)
@@ -45,19 +45,19 @@ impl OnTrial {
 
     /// The index of the version that is one of the two, and of the other one.
     #[must_use]
-    pub fn versions(&self, contender: Contender) -> [u16; 2] {
-        match contender {
-            Contender::Candidate => [self.candidate, self.baseline],
-            Contender::Baseline => [self.baseline, self.candidate],
+    pub fn versions(&self, arm: Arm) -> [u16; 2] {
+        match arm {
+            Arm::Candidate => [self.candidate, self.baseline],
+            Arm::Baseline => [self.baseline, self.candidate],
         }
     }
 
     /// Which of the two a version is.
     #[must_use]
-    pub fn contender(&self, version: u16) -> Option<Contender> {
+    pub fn arm(&self, version: u16) -> Option<Arm> {
         match version {
-            version if version == self.candidate => Some(Contender::Candidate),
-            version if version == self.baseline => Some(Contender::Baseline),
+            version if version == self.candidate => Some(Arm::Candidate),
+            version if version == self.baseline => Some(Arm::Baseline),
             _ => None,
         }
     }

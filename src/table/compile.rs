@@ -16,7 +16,7 @@ use crate::shared::unhealthy_counters::UnhealthyCounters;
 use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 
 use super::address::Addresses;
-use super::canary_pair::OnTrial;
+use super::canary_pair::CanaryPair;
 use super::fast::intern::{Interned, Interner};
 use super::fast::route_entry::{Fixed, Hot};
 use super::hash::Salt;
@@ -78,7 +78,7 @@ pub struct Service {
     /// Its rules.
     pub rules: Rules,
     /// Where requests are counted that a rollout is judged on, if there is one.
-    pub trial: Option<OnTrial>,
+    pub canary: Option<CanaryPair>,
     /// First slot after each run and the owner's index, ascending.
     runs: Box<[(u32, u16)]>,
 }
@@ -324,7 +324,7 @@ impl Service {
             rules,
             versions: versions.collect(),
             stats: registry.service(&spec.name),
-            trial: registry.trial(&spec.name).and_then(|trial| OnTrial::new(&trial, spec, traffic)),
+            canary: registry.canary(&spec.name).and_then(|canary| CanaryPair::new(&canary, spec, traffic)),
             addresses: Arc::clone(addresses),
             traffic: Arc::clone(traffic),
             spec: Arc::clone(spec),

@@ -38,7 +38,7 @@ pub(crate) mod weights;
 pub(crate) use crate::shared::name::Name;
 pub(crate) use address::{Addresses, EndpointAddress, HostPort};
 pub(crate) use availability::{Availability, Takeover};
-pub(crate) use canary_pair::OnTrial;
+pub(crate) use canary_pair::CanaryPair;
 pub(crate) use compile::{CompileError, Endpoint, Service, Table, Version};
 pub(crate) use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
 pub(crate) use request::RequestView;

@@ -16,14 +16,14 @@
 //!
 //! A call of gRPC fails in an answer of 200: its status is in the headers of an answer without a body, else in the trailers.
 
-use crate::shared::canary_stats::Contender;
-use crate::table::{Cause, Decision, OnTrial, Service, Version, Weight};
+use crate::shared::canary_stats::Arm;
+use crate::table::{CanaryPair, Cause, Decision, Service, Version, Weight};
 use crate::upstream::balance;
 
 /// A request that has not testified yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CanarySample {
-    contender: Contender,
+    arm: Arm,
     /// The slot that the lot fell on; none: on the request itself.
     slot: Option<u32>,
     /// Whether it is known that the request is judged.
@@ -38,13 +38,13 @@ impl CanarySample {
 
     /// The one of a request that the lot sent to the version with this index.
     pub(crate) fn of_draw(service: &Service, assigned: u16, (cause, slot): (Cause, Option<u32>)) -> Option<Self> {
-        let trial = service.trial.as_ref()?;
+        let canary = service.canary.as_ref()?;
         let slot = match cause {
             Cause::Rule(_) => return None,
             Cause::Key(_) => slot,
             Cause::Chance => None,
         };
-        Some(Self { contender: trial.contender(assigned)?, slot, selected: trial.judges_all() })
+        Some(Self { arm: canary.arm(assigned)?, slot, selected: canary.judges_all() })
     }
 
     /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none, to
@@ -56,42 +56,42 @@ impl CanarySample {
         picked: Option<usize>,
         (now_ms, chances): (u64, [u64; 2]),
     ) -> Option<Self> {
-        let trial = service.trial.as_ref()?;
-        let [own, other] = trial.versions(self.contender).map(|index| &service.versions[usize::from(index)]);
+        let canary = service.canary.as_ref()?;
+        let [own, other] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
         // A version that was passed over may have endpoints for the last resort, and that is what the other side foresees.
         let picked = picked.or_else(|| balance::preview(own, now_ms, chances[0]));
         // A version without a share is not compared.
         let compared = other.weight > Weight::ZERO;
-        let judged = judges(trial, own, picked)
-            && (!compared || judges(trial, other, balance::preview(other, now_ms, chances[1])));
+        let judged = judges(canary, own, picked)
+            && (!compared || judges(canary, other, balance::preview(other, now_ms, chances[1])));
         judged.then_some(Self { selected: true, ..self })
     }
 
     /// Says how it went.
     pub(crate) fn record(self, service: &Service, worker: usize, failed: bool, micros: u64) {
-        if let Some(trial) = &service.trial {
-            trial.epoch.count(worker, (self.contender, self.slot), failed, micros);
+        if let Some(canary) = &service.canary {
+            canary.epoch.count(worker, (self.arm, self.slot), failed, micros);
         }
     }
 }
 
 /// Whether requests are judged that go to the endpoint of `version` with this index, or to none.
-fn judges(trial: &OnTrial, version: &Version, picked: Option<usize>) -> bool {
+fn judges(canary: &CanaryPair, version: &Version, picked: Option<usize>) -> bool {
     let endpoints = &version.endpoints;
     match picked {
-        Some(index) => endpoints.get(index).is_some_and(|endpoint| trial.epoch.judges(endpoint.stats.id)),
+        Some(index) => endpoints.get(index).is_some_and(|endpoint| canary.epoch.judges(endpoint.stats.id)),
         // Unless they would have met a cold one anyway, or nobody is to blame.
         None => {
             let mut open = endpoints.iter().filter(|endpoint| !endpoint.drained);
-            endpoints.is_empty() || open.any(|endpoint| trial.epoch.judges(endpoint.stats.id))
+            endpoints.is_empty() || open.any(|endpoint| canary.epoch.judges(endpoint.stats.id))
         }
     }
 }
 
 /// Whether a call of gRPC that ended with this status failed by the server's fault.
-pub(crate) fn is_failed_call(status: &[u8], trial: &OnTrial) -> bool {
+pub(crate) fn is_failed_call(status: &[u8], canary: &CanaryPair) -> bool {
     let status = std::str::from_utf8(status).ok().and_then(|status| status.parse().ok());
-    status.is_some_and(|status| trial.epoch.is_failed_call(status))
+    status.is_some_and(|status| canary.epoch.is_failed_call(status))
 }
 
 #[cfg(test)]
@@ -104,7 +104,7 @@ mod tests {
 
     use super::*;
     use crate::message::Headers;
-    use crate::shared::canary_stats::{Trial, TrialTerms};
+    use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
     use crate::stats::Registry;
     use crate::table::fixture::{first_traffic, shared, spec};
     use crate::table::{Name, RequestView, Table, decide};
@@ -113,32 +113,32 @@ mod tests {
         SocketAddr::from(([10, 0, 0, last], 80))
     }
 
-    /// A service under trial whose v2 has 30 % and two endpoints; v1 has three.
-    fn table() -> (Table, Arc<Trial>) {
+    /// A service in a rollout whose v2 has 30 % and two endpoints; v1 has three.
+    fn table() -> (Table, Arc<CanaryStats>) {
         table_without(&[])
     }
 
     /// The same, with these endpoints of v2 drained.
-    fn table_without(drained: &[SocketAddr]) -> (Table, Arc<Trial>) {
+    fn table_without(drained: &[SocketAddr]) -> (Table, Arc<CanaryStats>) {
         let (registry, mut spec) = (Registry::new(1), spec("shop", "v1=70 v2=30"));
         spec.sticky.clear();
         spec.versions[0].endpoints = [1, 2, 3].map(address).into();
         spec.versions[1].endpoints = [4, 5].map(address).into();
-        let terms = TrialTerms {
+        let terms = CanaryTerms {
             candidate: "v2".into(),
             baseline: "v1".into(),
             per_key: false,
             slow_us: None,
             failed_calls: 0,
         };
-        let trial = Arc::new(Trial::new(terms, 1));
-        registry.set_trial("shop", Some(Arc::clone(&trial)));
+        let canary = Arc::new(CanaryStats::new(terms, 1));
+        registry.set_canary("shop", Some(Arc::clone(&canary)));
         let specs = shared([spec]);
         let mut traffic = first_traffic(&specs);
         let mut first = (*traffic[&specs[0].name]).clone();
         first.drained.extend(drained.iter().map(|address| (Name::new("v2").unwrap(), (*address).into())));
         traffic.insert(specs[0].name.clone(), first.into());
-        (Table::compile(1, &specs, &traffic, &registry).unwrap(), trial)
+        (Table::compile(1, &specs, &traffic, &registry).unwrap(), canary)
     }
 
     fn id(service: &Service, version: usize, index: usize) -> u32 {
@@ -146,7 +146,7 @@ mod tests {
     }
 
     /// The side that a request is evidence for, when it has been decided and sent.
-    fn asked(table: &Table, random: &mut StdRng) -> Option<Contender> {
+    fn asked(table: &Table, random: &mut StdRng) -> Option<Arm> {
         let (headers, client) = (Headers::default(), std::net::Ipv4Addr::LOCALHOST.into());
         let (method, host, path) = (&http::Method::GET, "shop.example", "/");
         let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
@@ -162,9 +162,9 @@ mod tests {
             juror.select(decision.service, picked, (0, [random.random(), random.random()]))
         };
         let cold = picked
-            .is_some_and(|index| !judges(decision.service.trial.as_ref().unwrap(), decision.version(), Some(index)));
+            .is_some_and(|index| !judges(decision.service.canary.as_ref().unwrap(), decision.version(), Some(index)));
         assert!(!(cold && seated.is_some()), "a request to a cold endpoint is judged");
-        seated.map(|juror| juror.contender)
+        seated.map(|juror| juror.arm)
     }
 
     /// The candidate's part of the requests that are judged, and how many are.
@@ -173,7 +173,7 @@ mod tests {
         for _ in 0..40_000 {
             let side = asked(table, random);
             judged += u32::from(side.is_some());
-            candidate += u32::from(side == Some(Contender::Candidate));
+            candidate += u32::from(side == Some(Arm::Candidate));
         }
         (f64::from(candidate) / f64::from(judged.max(1)), judged)
     }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn the_candidate_has_its_share_of_what_is_judged_whatever_is_cold() {
         let seed = 29;
-        let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table());
+        let (mut random, (table, canary)) = (StdRng::seed_from_u64(seed), table());
         let service = table.service_named("shop").unwrap();
         let [v1, v2] = [
             [id(service, 0, 0), id(service, 0, 1), id(service, 0, 2)].to_vec(),
@@ -197,28 +197,28 @@ mod tests {
             [&v1[2..], &v2[1..]].concat(),
         ];
         for (number, warm) in warm.into_iter().enumerate() {
-            trial.judge(warm);
+            canary.judge(warm);
             let (share, judged) = share(&table, &mut random);
             // Four standard errors.
             let error = 4.0 * (0.3 * 0.7 / f64::from(judged)).sqrt();
             assert!((share - 0.3).abs() < error && judged > 500, "seed {seed}, {number}: {share} of {judged}");
         }
-        trial.judge(v1);
+        canary.judge(v1);
         assert_eq!(share(&table, &mut random).1, 0, "all of v2 is cold");
     }
 
     #[test]
     fn a_version_without_a_usable_endpoint_has_failed_unless_it_is_cold_or_drained() {
         let seed = 31;
-        let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table());
+        let (mut random, (table, canary)) = (StdRng::seed_from_u64(seed), table());
         let service = table.service_named("shop").unwrap();
         for endpoint in &service.versions[1].endpoints {
             assert!(endpoint.stats.health.mark_unhealthy("refused".into()));
         }
         let v1 = [id(service, 0, 0), id(service, 0, 1), id(service, 0, 2)];
-        trial.judge(v1);
+        canary.judge(v1);
         assert_eq!(share(&table, &mut random).1, 0, "cold");
-        trial.judge([&v1[..2], &[id(service, 1, 0)]].concat());
+        canary.judge([&v1[..2], &[id(service, 1, 0)]].concat());
         let (share, judged) = share(&table, &mut random);
         let error = 4.0 * (0.3 * 0.7 / f64::from(judged)).sqrt();
         assert!((share - 0.3).abs() < error, "seed {seed}: {share} of {judged}");
@@ -229,10 +229,10 @@ mod tests {
     fn nothing_is_judged_while_all_of_a_version_is_drained() {
         let seed = 37;
         for (drained, judges) in [(vec![address(4), address(5)], false), (vec![address(4)], true)] {
-            let (mut random, (table, trial)) = (StdRng::seed_from_u64(seed), table_without(&drained));
+            let (mut random, (table, canary)) = (StdRng::seed_from_u64(seed), table_without(&drained));
             let service = table.service_named("shop").unwrap();
             let all = service.versions.iter().flat_map(|version| &version.endpoints);
-            trial.judge(all.filter(|endpoint| !endpoint.drained).map(|endpoint| endpoint.stats.id));
+            canary.judge(all.filter(|endpoint| !endpoint.drained).map(|endpoint| endpoint.stats.id));
             let (share, judged) = share(&table, &mut random);
             assert_eq!(judged > 0, judges, "seed {seed}, without {drained:?}: {share} of {judged}");
         }

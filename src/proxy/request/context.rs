@@ -251,8 +251,8 @@ impl RequestContext {
     /// failed testifies, and that is all: an endpoint is not ejected for it, because some of these statuses are about what
     /// the client called.
     pub(crate) fn told(&self, grpc_status: Option<&[u8]>) {
-        let trial = self.routed.as_ref().and_then(|routed| routed.service().trial.as_ref());
-        if trial.zip(grpc_status).is_some_and(|(trial, status)| is_failed_call(status, trial)) {
+        let canary = self.routed.as_ref().and_then(|routed| routed.service().canary.as_ref());
+        if canary.zip(grpc_status).is_some_and(|(canary, status)| is_failed_call(status, canary)) {
             self.record_sample(true);
         }
     }

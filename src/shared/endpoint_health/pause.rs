@@ -28,7 +28,7 @@ impl EndpointHealth {
         !self.is_paused() || claim_after(&self.attempt_at_ms, now_ms, self.attempt_interval_ms())
     }
 
-    /// How long after a trial the next one is.
+    /// How long after an attempt the next one is.
     fn attempt_interval_ms(&self) -> u64 {
         let doublings = self.refusals.load(Relaxed).saturating_sub(1).min(10);
         (ATTEMPT_INTERVAL_MIN_MS << doublings).min(ATTEMPT_INTERVAL_MAX_MS)
