@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::control::effective::shares;
 use crate::message::Headers;
 use crate::message::names::HOST;
-use crate::table::{Availability, Candidate, Cause, Decision, RequestView, Service, Takeover, Undecided, decide};
+use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
 
 use super::Admin;
 use super::answer::Tagged;
@@ -98,12 +98,12 @@ pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Res
     let view = RequestView { path: &path, ..asked.view() };
     let explanation = match decide(&table, &view, 0, |version| answers(version, now_ms)) {
         Ok(decision) => explain(&decision, now_ms),
-        Err(Undecided::NoService) => Explanation {
+        Err(RouteError::NoService) => Explanation {
             refused: Some("no_service"),
             why: format!("no service answers host {:?} and path {:?}", asked.host, asked.path),
             ..Explanation::default()
         },
-        Err(Undecided::NoVersion { service, assigned, .. }) => not_answered(service, assigned, now_ms),
+        Err(RouteError::NoVersion { service, assigned, .. }) => not_answered(service, assigned, now_ms),
     };
     Ok(Tagged(table.revision, Explanation { revision: table.revision, ..explanation }))
 }
@@ -144,7 +144,7 @@ fn explain(decision: &Decision<'_>, now_ms: u64) -> Explanation {
         ..Explanation::default()
     };
     let source = |index: u16| key_source(&service.spec.sticky[usize::from(index)]);
-    let passed_on = match decision.passed_on() {
+    let passed_on = match decision.failed_over() {
         true => format!("; {assigned} has no usable endpoint, so {} answers", decision.version().name),
         false => String::new(),
     };

@@ -12,7 +12,7 @@ use super::reader::config_path::Place;
 use super::reader::report::{Report, Reported};
 use super::reader::units::{Count, Read, Size, Span};
 use crate::table::ServiceSpec;
-use crate::table::limits::{BodyRate, InFlight, Limits};
+use crate::table::limits::{BodyRate, InFlightLimit, Limits};
 
 /// Requests in flight, unless the config says otherwise: at some 30 KiB each (both connections' buffers and the
 /// exchange) they take 2 GiB. It is there for the memory; what an origin can bear is for its service to say.
@@ -163,7 +163,7 @@ impl RawLimits {
         Ok(Limits { in_flight: in_flight?, body_bytes_max: size.map(|_| body_bytes_max), body_rate: body_rate? })
     }
 
-    fn in_flight(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<InFlight>, Reported> {
+    fn in_flight(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<InFlightLimit>, Reported> {
         let Self { requests_in_flight_max: max, queue_max, queue_timeout, .. } = *self;
         let max_read = optional_count(max, &at.key("requests_in_flight_max"), report);
         // As many again: whoever waits, waits about as long as a request takes.
@@ -187,7 +187,7 @@ impl RawLimits {
             let text = "found a wait in a queue of none, want queue_max of at least 1 (raise it or leave this out)";
             return Err(report.problem(&timeout_key, text));
         }
-        Ok(max.map(|max| InFlight { max, queue_max: queue.0, queue_timeout: timeout.0 }))
+        Ok(max.map(|max| InFlightLimit { max, queue_max: queue.0, queue_timeout: timeout.0 }))
     }
 
     fn body_rate(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<BodyRate>, Reported> {

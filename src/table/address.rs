@@ -74,7 +74,7 @@ impl fmt::Display for EndpointAddress {
 
 /// What is known of a host.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Found {
+pub struct HostAddresses {
     /// Its addresses, sorted; those of the last answer that had any.
     pub addresses: Arc<[IpAddr]>,
     /// Why there was no good answer the last time.
@@ -83,7 +83,7 @@ pub struct Found {
 
 /// What is known of all hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses(BTreeMap<Arc<str>, Found>);
+pub struct Addresses(BTreeMap<Arc<str>, HostAddresses>);
 
 impl Addresses {
     /// The same with an answer for `host`. Without a good answer the addresses from before stay: a name server that is
@@ -96,7 +96,7 @@ impl Addresses {
             Ok(mut addresses) => {
                 addresses.sort_unstable();
                 addresses.dedup();
-                *found = Found { addresses: addresses.into(), problem: None };
+                *found = HostAddresses { addresses: addresses.into(), problem: None };
             }
             Err(problem) => found.problem = Some(problem.into()),
         }
@@ -105,7 +105,7 @@ impl Addresses {
 
     /// What is known of a host; none before the first answer.
     #[must_use]
-    pub fn of(&self, host: &str) -> Option<&Found> {
+    pub fn of(&self, host: &str) -> Option<&HostAddresses> {
         self.0.get(host)
     }
 

@@ -18,9 +18,9 @@ use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 use super::address::Addresses;
 use super::canary_pair::CanaryPair;
 use super::fast::intern::{Interned, Interner};
-use super::fast::route_entry::{Fixed, Hot};
+use super::fast::route_entry::{EntryDefinition, RouteEntry};
 use super::hash::Salt;
-use super::router::{Places, Router};
+use super::router::{Router, RouterBuilder};
 use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
@@ -37,7 +37,7 @@ pub struct Table {
     /// The revision of the traffic state that this table stands for.
     pub revision: u64,
     /// The services' records, in blocks: a shift copies one block instead of all of them.
-    blocks: Box<[Arc<[Hot]>]>,
+    blocks: Box<[Arc<[RouteEntry]>]>,
     /// How many services there are.
     count: u32,
     index: Arc<Index>,
@@ -151,7 +151,7 @@ impl Table {
         registry: &Registry,
     ) -> Result<Self, CompileError> {
         let addresses = Arc::<Addresses>::default();
-        let (mut places, mut interner) = (Places::default(), Interner::default());
+        let (mut places, mut interner) = (RouterBuilder::default(), Interner::default());
         let mut by_name = HashMap::with_capacity(specs.len());
         let mut records = Vec::with_capacity(specs.len());
         let (mut count, mut limits_in_flight) = (0, false);
@@ -161,10 +161,10 @@ impl Table {
             places.add(&spec.hosts, &spec.paths, number);
             by_name.insert(spec.name.clone(), number);
             limits_in_flight |= spec.policy.limits.in_flight.is_some();
-            let (fixed, later_gates) = Fixed::of(spec, &mut interner);
-            let parts = (Rules::of(spec, later_gates)?, &addresses);
+            let (definition, further_prefilters) = EntryDefinition::of(spec, &mut interner);
+            let parts = (Rules::of(spec, further_prefilters)?, &addresses);
             let service = Service::compile(spec, traffic, registry, parts)?;
-            records.push(Hot::new(Arc::new(service), fixed));
+            records.push(RouteEntry::new(Arc::new(service), definition));
         }
         let index = Index { router: places.router(), by_name, limits_in_flight, interned: interner.finish() };
         let blocks = records.chunks(BLOCK).map(Arc::from).collect();
@@ -191,7 +191,7 @@ impl Table {
         let mut blocks = self.blocks.clone();
         for (name, traffic) in changed {
             let number = self.index.by_name.get(name).ok_or_else(|| CompileError::NoService(name.clone()))?;
-            let service = &self.hot(*number).service;
+            let service = &self.entry(*number).service;
             let parts = (service.rules.clone(), &self.addresses);
             let service = Service::compile(&service.spec, traffic, registry, parts)?;
             replace(&mut blocks, *number, service);
@@ -244,11 +244,11 @@ impl Table {
     /// The service with an index that [`Table::find`] gave.
     #[must_use]
     pub fn service(&self, index: u32) -> &Service {
-        &self.hot(index).service
+        &self.entry(index).service
     }
 
     /// The record of the service with an index that [`Table::find`] gave.
-    pub(crate) fn hot(&self, index: u32) -> &Hot {
+    pub(crate) fn entry(&self, index: u32) -> &RouteEntry {
         &self.blocks[index as usize / BLOCK][index as usize % BLOCK]
     }
 
@@ -258,15 +258,15 @@ impl Table {
     }
 
     /// Whether every version of the service surely has an endpoint that takes requests.
-    pub(crate) fn all_healthy(&self, hot: &Hot) -> bool {
-        hot.in_rotation && self.unhealthy_counters.all_healthy(hot.counter_index)
+    pub(crate) fn all_healthy(&self, entry: &RouteEntry) -> bool {
+        entry.in_rotation && self.unhealthy_counters.all_healthy(entry.counter_index)
     }
 
     /// The services of which an endpoint may be out of rotation at run time; of those that are well hardly any.
     pub fn with_unhealthy_endpoints(&self) -> impl Iterator<Item = &Service> {
         let count = if self.unhealthy_counters.everything_healthy() { 0 } else { self.count };
-        let records = (0..count).map(|index| self.hot(index));
-        records.filter(|hot| !self.unhealthy_counters.all_healthy(hot.counter_index)).map(|hot| &*hot.service)
+        let records = (0..count).map(|index| self.entry(index));
+        records.filter(|entry| !self.unhealthy_counters.all_healthy(entry.counter_index)).map(|entry| &*entry.service)
     }
 
     /// The service of this name.
@@ -288,9 +288,9 @@ fn position(spec: &ServiceSpec, name: &Name) -> Result<u16, CompileError> {
 }
 
 /// Puts a service in the place of its own generation before, in a copy of its block.
-fn replace(blocks: &mut [Arc<[Hot]>], number: u32, service: Service) {
+fn replace(blocks: &mut [Arc<[RouteEntry]>], number: u32, service: Service) {
     let place = &mut Arc::make_mut(&mut blocks[number as usize / BLOCK])[number as usize % BLOCK];
-    *place = Hot::new(Arc::new(service), place.fixed());
+    *place = RouteEntry::new(Arc::new(service), place.definition());
 }
 
 impl Service {

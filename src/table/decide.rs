@@ -2,14 +2,14 @@
 //!
 //! It does not allocate, lock, log or wait. What it cannot know purely is handed in: `chance`, 128 random bits for
 //! requests without a key, and `usable`, whether a version has an endpoint that takes requests at this moment. As long
-//! as no rule holds and nothing is wrong with the service's endpoints, it reads of a service its [`Hot`] record only.
+//! as no rule holds and nothing is wrong with the service's endpoints, it reads of a service its [`RouteEntry`] record only.
 
 use std::ops::Deref;
 
 use super::availability::{Availability, Takeover};
 use super::compile::{Service, Table, Version};
-use super::fast::route_entry::Hot;
-use super::fast::rule_prefilter::Gate;
+use super::fast::route_entry::RouteEntry;
+use super::fast::rule_prefilter::RulePrefilter;
 use super::hash::{Murmur3, scale};
 use super::key::OwnKey;
 use super::request::RequestView;
@@ -43,7 +43,7 @@ impl<'t> Decision<'t> {
 
     /// Whether the assigned version was unusable and another one answers.
     #[must_use]
-    pub fn passed_on(&self) -> bool {
+    pub fn failed_over(&self) -> bool {
         self.version != self.assigned
     }
 }
@@ -61,7 +61,7 @@ pub enum Cause {
 
 /// Why there is no decision.
 #[derive(Clone, Copy, Debug)]
-pub enum Undecided<'t> {
+pub enum RouteError<'t> {
     /// No service answers this host and path.
     NoService,
     /// The service has no version with a usable endpoint for this request.
@@ -84,7 +84,7 @@ pub enum Undecided<'t> {
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'t> {
     table: &'t Table,
-    hot: &'t Hot,
+    entry: &'t RouteEntry,
     index: u16,
 }
 
@@ -92,7 +92,7 @@ impl Candidate<'_> {
     /// Whether the version can answer at `now_ms`: what [`Version::availability`] says, mostly without asking it.
     #[must_use]
     pub fn availability(&self, now_ms: u64) -> Availability {
-        if self.table.all_healthy(self.hot) { Availability::Ready } else { Version::availability(self, now_ms) }
+        if self.table.all_healthy(self.entry) { Availability::Ready } else { Version::availability(self, now_ms) }
     }
 }
 
@@ -100,47 +100,47 @@ impl Deref for Candidate<'_> {
     type Target = Version;
 
     fn deref(&self) -> &Version {
-        &self.hot.service.versions[usize::from(self.index)]
+        &self.entry.service.versions[usize::from(self.index)]
     }
 }
 
 /// Decides for one request.
 ///
 /// # Errors
-/// [`Undecided`] when there is no service, or no usable version of it.
+/// [`RouteError`] when there is no service, or no usable version of it.
 pub fn decide<'t, A: Into<Availability>>(
     table: &'t Table,
     request: &RequestView<'_>,
     chance: u128,
     available: impl Fn(&Candidate<'t>) -> A,
-) -> Result<Decision<'t>, Undecided<'t>> {
+) -> Result<Decision<'t>, RouteError<'t>> {
     decide_at(table, table.find(request.host, request.path), request, (chance, available))
 }
 
 /// The same for a request whose service, if it has one, was looked up before in this table, by the same host and path.
 ///
 /// # Errors
-/// [`Undecided`] when there is no service, or no usable version of it.
+/// [`RouteError`] when there is no service, or no usable version of it.
 pub(crate) fn decide_at<'t, A: Into<Availability>>(
     table: &'t Table,
     service: Option<u32>,
     request: &RequestView<'_>,
     (chance, available): (u128, impl Fn(&Candidate<'t>) -> A),
-) -> Result<Decision<'t>, Undecided<'t>> {
-    let service_index = service.ok_or(Undecided::NoService)?;
-    let hot = table.hot(service_index);
-    let service = &*hot.service;
-    let (cause, assigned, slot, new_key) = assign(table, hot, request, chance);
-    let available = |index: u16| available(&Candidate { table, hot, index }).into();
+) -> Result<Decision<'t>, RouteError<'t>> {
+    let service_index = service.ok_or(RouteError::NoService)?;
+    let entry = table.entry(service_index);
+    let service = &*entry.service;
+    let (cause, assigned, slot, new_key) = assign(table, entry, request, chance);
+    let available = |index: u16| available(&Candidate { table, entry, index }).into();
     let own = available(assigned);
     let version = if matches!(own, Availability::Ready | Availability::LastResort(Takeover::Bounded)) {
         assigned
     } else {
         // Requests without a slot (a rule chose) are passed on by chance.
         let seed = slot.unwrap_or_else(|| low_bits(chance));
-        let other = pass_on(service, (assigned, seed), available);
+        let other = fail_over(service, (assigned, seed), available);
         let last_resort = matches!(own, Availability::LastResort(_)).then_some(assigned);
-        other.or(last_resort).ok_or(Undecided::NoVersion { service, service_index, assigned, cause, slot })?
+        other.or(last_resort).ok_or(RouteError::NoVersion { service, service_index, assigned, cause, slot })?
     };
     Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
 }
@@ -148,33 +148,33 @@ pub(crate) fn decide_at<'t, A: Into<Availability>>(
 /// The version by rule, key or chance, whatever state its endpoints are in.
 fn assign(
     table: &Table,
-    hot: &Hot,
+    entry: &RouteEntry,
     request: &RequestView<'_>,
     chance: u128,
 ) -> (Cause, u16, Option<u32>, Option<OwnKey>) {
-    for index in Gate::admitted(hot.gates(), &table.interned().headers, request) {
-        let rule = &hot.service.rules[usize::from(index)];
+    for index in RulePrefilter::admitted(entry.prefilters(), &table.interned().headers, request) {
+        let rule = &entry.service.rules[usize::from(index)];
         if rule.when.holds(request) {
             return (Cause::Rule(index), rule.version, None, None);
         }
     }
-    for (index, source) in (0..).zip(hot.sources(table.interned())) {
-        if let Some(slot) = source.with_key(request, |key| hot.slot(key)) {
-            return (Cause::Key(index), hot.owner(slot), Some(slot), None);
+    for (index, source) in (0..).zip(entry.sources(table.interned())) {
+        if let Some(slot) = source.with_key(request, |key| entry.slot(key)) {
+            return (Cause::Key(index), entry.owner(slot), Some(slot), None);
         }
         if *source == KeySource::OwnCookie {
             let key = OwnKey::from_random(chance);
-            let slot = hot.slot(key.as_bytes());
-            return (Cause::Key(index), hot.owner(slot), Some(slot), Some(key));
+            let slot = entry.slot(key.as_bytes());
+            return (Cause::Key(index), entry.owner(slot), Some(slot), Some(key));
         }
     }
     let slot = scale(low_bits(chance));
-    (Cause::Chance, hot.owner(slot), Some(slot), None)
+    (Cause::Chance, entry.owner(slot), Some(slot), None)
 }
 
 /// Another version for a request whose own is out: in proportion to the weights of those that are ready, and the same one for
 /// the same slot, so that users stay together until theirs is back. None for some of them where the takeover is bounded.
-fn pass_on(service: &Service, (assigned, seed): (u16, u32), available: impl Fn(u16) -> Availability) -> Option<u16> {
+fn fail_over(service: &Service, (assigned, seed): (u16, u32), available: impl Fn(u16) -> Availability) -> Option<u16> {
     if service.spec.policy.on_unhealthy == OnUnhealthy::Refuse {
         return None;
     }

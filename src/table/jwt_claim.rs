@@ -9,17 +9,17 @@
 pub(crate) const CLAIM_BYTES_MAX: usize = 256;
 
 /// A claim's value as text: strings decoded, whole numbers as they stand.
-pub(crate) struct Claim {
+pub(crate) struct JwtClaim {
     bytes: [u8; CLAIM_BYTES_MAX],
     len: usize,
 }
 
-impl Claim {
+impl JwtClaim {
     /// The claim of this name; of several the last, `None` unless it is a string of 1 to [`CLAIM_BYTES_MAX`] bytes or a
     /// whole number of 64 bits.
     pub(crate) fn find(payload: &[u8], name: &str) -> Option<Self> {
         let mut scan = Scan { rest: std::str::from_utf8(payload).ok()? };
-        let mut claim = None;
+        let mut jwt_claim = None;
         scan.token('{')?;
         if scan.token('}').is_none() {
             loop {
@@ -27,7 +27,7 @@ impl Claim {
                 scan.string(|part| left = left.and_then(|left| left.strip_prefix(part)))?;
                 scan.token(':')?;
                 if left == Some("") {
-                    claim = scan.claim()?
+                    jwt_claim = scan.jwt_claim()?
                 } else {
                     scan.skip()?
                 }
@@ -37,7 +37,7 @@ impl Claim {
                 }
             }
         }
-        (scan.rest.trim_ascii().is_empty()).then_some(claim)?
+        (scan.rest.trim_ascii().is_empty()).then_some(jwt_claim)?
     }
 
     /// The text.
@@ -121,12 +121,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads a value that may be a key; the outer `None` means that the payload is broken.
-    fn claim(&mut self) -> Option<Option<Claim>> {
-        let mut claim = Claim { bytes: [0; CLAIM_BYTES_MAX], len: 0 };
+    fn jwt_claim(&mut self) -> Option<Option<JwtClaim>> {
+        let mut jwt_claim = JwtClaim { bytes: [0; CLAIM_BYTES_MAX], len: 0 };
         let mut fits = Some(());
         if self.rest.trim_ascii_start().starts_with('"') {
-            self.string(|part| fits = fits.and_then(|()| claim.push(part)))?;
-            return Some(fits.filter(|()| claim.len > 0).map(|()| claim));
+            self.string(|part| fits = fits.and_then(|()| jwt_claim.push(part)))?;
+            return Some(fits.filter(|()| jwt_claim.len > 0).map(|()| jwt_claim));
         }
         if self.rest.trim_ascii_start().starts_with(['{', '[']) {
             self.skip()?;
@@ -136,7 +136,7 @@ impl<'a> Scan<'a> {
         let digits = number.strip_prefix('-').unwrap_or(number);
         let canonical = number == "0" || digits.starts_with(|first: char| matches!(first, '1'..='9'));
         let whole = canonical && (number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok());
-        Some((whole && claim.push(number).is_some()).then_some(claim))
+        Some((whole && jwt_claim.push(number).is_some()).then_some(jwt_claim))
     }
 
     /// Steps over a value of any kind.
@@ -177,7 +177,8 @@ mod tests {
     use super::*;
 
     fn found(payload: &str) -> Option<String> {
-        Claim::find(payload.as_bytes(), "sub").map(|claim| String::from_utf8_lossy(claim.as_bytes()).into_owned())
+        JwtClaim::find(payload.as_bytes(), "sub")
+            .map(|jwt_claim| String::from_utf8_lossy(jwt_claim.as_bytes()).into_owned())
     }
 
     /// What a JSON library makes of it.
@@ -224,15 +225,15 @@ mod tests {
         fn a_broken_payload_neither_panics_nor_yields_another_key(more in value(), cut: prop::sample::Index) {
             let text = json!({ "a": more, "sub": "user-1", "z": more }).to_string();
             let cut = cut.index(text.len());
-            prop_assert_eq!(Claim::find(&text.as_bytes()[..cut], "sub").is_some(), false);
+            prop_assert_eq!(JwtClaim::find(&text.as_bytes()[..cut], "sub").is_some(), false);
             let mut bytes = text.clone().into_bytes();
             bytes.remove(cut);
-            let _ = Claim::find(&bytes, "sub");
+            let _ = JwtClaim::find(&bytes, "sub");
         }
 
         #[test]
         fn no_text_panics(text in "[\\[\\]{}:,\" \\\\u0-9a-fsub-]{0,60}", bytes: Vec<u8>) {
-            let _ = (found(&text), Claim::find(&bytes, "sub"));
+            let _ = (found(&text), JwtClaim::find(&bytes, "sub"));
         }
     }
 

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::jwt_claim::Claim;
+use super::jwt_claim::JwtClaim;
 use super::request::RequestView;
 use super::spec::KeySource;
 use crate::message::names::AUTHORIZATION;
@@ -29,7 +29,7 @@ impl KeySource {
             Self::Query(name) => request.query_value(name),
             // A cookie of the same name that somebody else set for a longer path comes first.
             Self::OwnCookie => request.cookies(OWN_COOKIE).find(|key| is_own_key(key)),
-            Self::Jwt(claim) => return with_claim(request, claim, then),
+            Self::Jwt(jwt_claim) => return with_claim(request, jwt_claim, then),
             Self::Ip => return Some(with_address(request.client, then)),
         };
         borrowed.filter(|key| !key.is_empty()).map(then)
@@ -97,7 +97,7 @@ impl std::fmt::Write for StackText {
 }
 
 /// Finds a claim of the bearer token. The signature is not verified: see [`KeySource::Jwt`].
-fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+fn with_claim<R>(request: &RequestView<'_>, jwt_claim: &str, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let value = request.headers.get(AUTHORIZATION)?;
     let (scheme, token) = value.split_at_checked(7)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
@@ -106,7 +106,7 @@ fn with_claim<R>(request: &RequestView<'_>, claim: &str, then: impl FnOnce(&[u8]
     let payload = token.trim_ascii_start().split(|b| *b == b'.').nth(1)?;
     let mut buffer = [0; JWT_PAYLOAD_BYTES_MAX];
     let len = URL_SAFE_NO_PAD.decode_slice(payload, &mut buffer).ok()?;
-    Claim::find(&buffer[..len], claim).map(|claim| then(claim.as_bytes()))
+    JwtClaim::find(&buffer[..len], jwt_claim).map(|jwt_claim| then(jwt_claim.as_bytes()))
 }
 
 #[cfg(test)]
@@ -165,15 +165,15 @@ mod tests {
 
     #[test]
     fn claims_are_strings_or_whole_numbers() {
-        let claim = |payload: &str| key_of(&KeySource::Jwt("sub".into()), ("authorization", &bearer(payload)));
-        assert_eq!(claim(r#"{"iss":"x","sub":"user-1","more":[1,{"sub":"no"}]}"#).as_deref(), Some("user-1"));
-        assert_eq!(claim(r#"{"sub":42}"#).as_deref(), Some("42"));
-        assert_eq!(claim(r#"{"sub":"caf\u00e9"}"#).as_deref(), Some("café"));
+        let jwt_claim = |payload: &str| key_of(&KeySource::Jwt("sub".into()), ("authorization", &bearer(payload)));
+        assert_eq!(jwt_claim(r#"{"iss":"x","sub":"user-1","more":[1,{"sub":"no"}]}"#).as_deref(), Some("user-1"));
+        assert_eq!(jwt_claim(r#"{"sub":42}"#).as_deref(), Some("42"));
+        assert_eq!(jwt_claim(r#"{"sub":"caf\u00e9"}"#).as_deref(), Some("café"));
         for none in ["", "{", "[]", r#"{"sub":""}"#, r#"{"sub":null}"#, r#"{"sub":1.5}"#, r#"{"nosub":"x"}"#] {
-            assert_eq!(claim(none), None, "{none}");
+            assert_eq!(jwt_claim(none), None, "{none}");
         }
         let long = format!(r#"{{"sub":"{}"}}"#, "x".repeat(CLAIM_BYTES_MAX + 1));
-        assert_eq!(claim(&long), None);
+        assert_eq!(jwt_claim(&long), None);
     }
 
     proptest::proptest! {

@@ -6,7 +6,7 @@ use std::time::Duration;
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Limits {
     /// Requests in flight, over all workers.
-    pub in_flight: Option<InFlight>,
+    pub in_flight: Option<InFlightLimit>,
     /// The largest body of a request, in bytes.
     pub body_bytes_max: Option<u64>,
     /// How slowly the body of a request may come.
@@ -15,7 +15,7 @@ pub struct Limits {
 
 /// How many requests of a service are in flight, and how many wait for their turn.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct InFlight {
+pub struct InFlightLimit {
     /// In flight.
     pub max: usize,
     /// Waiting.

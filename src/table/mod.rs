@@ -40,7 +40,7 @@ pub(crate) use address::{Addresses, EndpointAddress, HostPort};
 pub(crate) use availability::{Availability, Takeover};
 pub(crate) use canary_pair::CanaryPair;
 pub(crate) use compile::{CompileError, Endpoint, Service, Table, Version};
-pub(crate) use decide::{Candidate, Cause, Decision, Undecided, decide, decide_at};
+pub(crate) use decide::{Candidate, Cause, Decision, RouteError, decide, decide_at};
 pub(crate) use request::RequestView;
 pub(crate) use slots::Slots;
 pub(crate) use spec::ServiceSpec;

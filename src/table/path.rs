@@ -26,7 +26,7 @@ impl Table {
     /// [`BadPath`] when it cannot be normalised.
     pub fn place<'p>(&self, host: &str, path: &'p [u8]) -> Result<(Cow<'p, [u8]>, Option<u32>), BadPath> {
         let found = self.find(host, path);
-        if !found.is_some_and(|index| self.hot(index).normalize_path) {
+        if !found.is_some_and(|index| self.entry(index).normalize_path) {
             return Ok((Cow::Borrowed(path), found));
         }
         match normalize(path).ok_or(BadPath)? {

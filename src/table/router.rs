@@ -23,7 +23,7 @@ pub(crate) struct Router {
 
 /// The addresses of services, from which a [`Router`] is built.
 #[derive(Debug, Default)]
-pub(crate) struct Places<'a> {
+pub(crate) struct RouterBuilder<'a> {
     exact: HashMap<&'a str, Paths<'a>>,
     below: HashMap<&'a str, Paths<'a>>,
     any: PathTree,
@@ -32,7 +32,7 @@ pub(crate) struct Places<'a> {
 /// The paths of one host.
 type Paths<'a> = BTreeMap<&'a PathPrefix, u32>;
 
-impl<'a> Places<'a> {
+impl<'a> RouterBuilder<'a> {
     /// Adds a service under all its hosts (none: any) and paths. Returns the service that already had one of these
     /// addresses, if any; the first stays.
     pub(crate) fn add(&mut self, hosts: &'a [HostPattern], paths: &'a [PathPrefix], service: u32) -> Option<u32> {
@@ -107,7 +107,7 @@ mod tests {
             let (hosts, paths) = (hosts.iter().map(|text| host(text)), paths.iter().map(|text| path(text)));
             (hosts.collect::<Vec<_>>(), paths.collect::<Vec<_>>())
         });
-        let (services, mut addresses) = (services.collect::<Vec<_>>(), Places::default());
+        let (services, mut addresses) = (services.collect::<Vec<_>>(), RouterBuilder::default());
         for ((hosts, paths), number) in services.iter().zip(0..) {
             assert_eq!(addresses.add(hosts, paths, number), None);
         }
@@ -137,7 +137,7 @@ mod tests {
     fn many_paths_below_one_host_are_all_found() {
         let texts: Vec<_> = (0..40).flat_map(|n| [format!("/shop-{n}"), format!("/deep/{n}/er")]).collect();
         let (one, paths) = ([host("one")], texts.iter().map(|text| [path(text)]).collect::<Vec<_>>());
-        let mut addresses = Places::default();
+        let mut addresses = RouterBuilder::default();
         for (path, index) in paths.iter().zip(0..) {
             assert_eq!((addresses.add(&[], path, index), addresses.add(&one, path, index)), (None, None), "{path:?}");
         }
@@ -181,7 +181,7 @@ mod tests {
     #[test]
     fn a_second_service_at_one_address_is_reported() {
         let (hosts, first, second) = ([vec![host("a.example")], Vec::new()], [path("/x")], [path("/x/")]);
-        let mut addresses = Places::default();
+        let mut addresses = RouterBuilder::default();
         for hosts in &hosts {
             assert_eq!(addresses.add(hosts, &first, 0), None);
             assert_eq!(addresses.add(hosts, &second, 7), Some(0));
@@ -228,7 +228,7 @@ mod tests {
             hosts in prop::collection::vec("[abAB]{1,2}(\\.[abAB]{1,9}){0,2}\\.?", 1..20),
             paths in prop::collection::vec("/([ab]{0,2}/|abababab/){0,4}[ab]{0,2}", 1..20),
         ) {
-            let mut addresses = Places::default();
+            let mut addresses = RouterBuilder::default();
             for ((hosts, paths), number) in services.iter().zip(0..) {
                 addresses.add(hosts, paths, number);
             }

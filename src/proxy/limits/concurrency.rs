@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::proxy::connection::stream_permit::StreamPlace;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::{RejectReason, ServiceStats};
-use crate::table::limits::InFlight;
+use crate::table::limits::InFlightLimit;
 
 /// What a client that was turned away may wait before it comes again, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;
@@ -138,7 +138,7 @@ impl Queue {
     ///
     /// # Errors
     /// The refusal when the queue is full too.
-    pub(crate) fn ask(self: &Arc<Self>, limit: &InFlight) -> Result<Asked, LocalReply> {
+    pub(crate) fn ask(self: &Arc<Self>, limit: &InFlightLimit) -> Result<Asked, LocalReply> {
         let mut line = self.line();
         line.max = limit.max;
         line.grant();
@@ -198,7 +198,7 @@ pub(crate) struct Waiting {
     queue: Arc<Queue>,
     ticket: u64,
     granted: oneshot::Receiver<()>,
-    limit: InFlight,
+    limit: InFlightLimit,
     over: bool,
 }
 
@@ -241,7 +241,7 @@ mod tests {
 
     use super::*;
 
-    const LIMIT: InFlight = InFlight { max: 2, queue_max: 2, queue_timeout: Duration::from_secs(5) };
+    const LIMIT: InFlightLimit = InFlightLimit { max: 2, queue_max: 2, queue_timeout: Duration::from_secs(5) };
 
     fn place(queue: &Arc<Queue>) -> ServicePlace {
         match queue.ask(&LIMIT) {
@@ -304,11 +304,11 @@ mod tests {
         let queue = Arc::new(Queue::new(1));
         let places = (place(&queue), place(&queue));
         let mut waiting = wait(&queue);
-        let wider = InFlight { max: 3, ..LIMIT };
+        let wider = InFlightLimit { max: 3, ..LIMIT };
         assert!(matches!(queue.ask(&wider), Ok(Asked::Wait(_))), "the new place is for the first");
         assert!(waiting.granted.try_recv().is_ok());
         drop(places);
-        assert!(matches!(queue.ask(&InFlight { max: 1, ..LIMIT }), Ok(Asked::Wait(_))));
+        assert!(matches!(queue.ask(&InFlightLimit { max: 1, ..LIMIT }), Ok(Asked::Wait(_))));
     }
 
     #[test]

@@ -152,7 +152,7 @@ mod tests {
         let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
         let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
         let juror = CanarySample::of_decision(&decision).unwrap();
-        let picked = match decision.passed_on() {
+        let picked = match decision.failed_over() {
             true => None,
             false => balance::pick(decision.version(), 0, random.random(), &[]).map(|(index, _)| index),
         };

@@ -16,7 +16,7 @@ use crate::proxy::limits::concurrency::Asked;
 use crate::proxy::limits::hold;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::ServiceStats;
-use crate::table::limits::InFlight;
+use crate::table::limits::InFlightLimit;
 
 /// The snapshot that a request is decided by, and its target in it.
 ///
@@ -57,7 +57,7 @@ pub(crate) async fn acquire(
 async fn enter(
     worker: &Worker,
     service: &ServiceStats,
-    limit: &InFlight,
+    limit: &InFlightLimit,
     observer: &mut RequestContext,
 ) -> Result<bool, LocalReply> {
     if observer.places.service.as_ref().is_some_and(|place| place.is_of(service)) {

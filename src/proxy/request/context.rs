@@ -125,7 +125,7 @@ impl RequestContext {
     pub(crate) fn routed(&mut self, routed: Destination, decision: &Decision<'_>) {
         // Counted once, also if the request was first tried on its own version.
         let first = self.routed.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
-        if decision.passed_on() && first {
+        if decision.failed_over() && first {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
         match &self.routed {
@@ -135,13 +135,13 @@ impl RequestContext {
             Some(_) => {}
         }
         self.unroutable(routed);
-        if decision.passed_on() {
+        if decision.failed_over() {
             self.record_sample(true);
         }
     }
 
     /// Notes the version that a request was assigned to when no version can answer.
-    pub(crate) fn turned_away(&mut self, routed: Destination, drawn: (Cause, Option<u32>)) {
+    pub(crate) fn no_healthy_upstream(&mut self, routed: Destination, drawn: (Cause, Option<u32>)) {
         if self.routed.is_none() {
             self.sample.set(CanarySample::of_draw(routed.service(), routed.version_index(), drawn));
         }

@@ -42,7 +42,7 @@ use crate::proxy::streams::websocket::Handshake;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::{RejectReason, UpstreamFailure};
 use crate::table::key::OwnKey;
-use crate::table::{Candidate, RequestView, Undecided, Version, decide_at};
+use crate::table::{Candidate, RequestView, RouteError, Version, decide_at};
 
 /// A request as a connection hands it over.
 #[derive(Debug)]
@@ -241,12 +241,12 @@ async fn route(
         };
         let decision = match decide_at(table, service, view, (chance, available)) {
             Ok(decision) => decision,
-            Err(Undecided::NoService) => {
+            Err(RouteError::NoService) => {
                 observer.decided_by(table.revision);
                 return Err(LocalReply::new(RejectReason::NoService, "no service answers this host and path"));
             }
-            Err(Undecided::NoVersion { service_index, assigned, cause, slot, .. }) => {
-                observer.turned_away(Destination::at(table, service_index, assigned), (cause, slot));
+            Err(RouteError::NoVersion { service_index, assigned, cause, slot, .. }) => {
+                observer.no_healthy_upstream(Destination::at(table, service_index, assigned), (cause, slot));
                 return Err(if !attempted {
                     let detail = "no version with a share of this service has a usable endpoint";
                     LocalReply::new(RejectReason::NoEndpoint, detail)

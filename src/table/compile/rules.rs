@@ -4,14 +4,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use crate::shared::name::Name;
-use crate::table::fast::rule_prefilter::Gate;
+use crate::table::fast::rule_prefilter::RulePrefilter;
 use crate::table::spec::{Condition, RuleSpec, ServiceSpec};
 
 use super::{CompileError, position};
 
 /// A rule, with its version resolved.
 #[derive(Debug)]
-pub struct Rule {
+pub struct CompiledRule {
     /// Its name.
     pub name: Name,
     /// When it applies.
@@ -23,25 +23,25 @@ pub struct Rule {
 /// The rules of a service, in order. A clone is the same list: all generations of a service share it.
 #[derive(Clone, Debug)]
 pub struct Rules {
-    list: Arc<[Rule]>,
-    /// The gates that find no place in the service's record.
-    pub(crate) later_gates: Arc<[Gate]>,
+    list: Arc<[CompiledRule]>,
+    /// The prefilters that find no place in the service's record.
+    pub(crate) further_prefilters: Arc<[RulePrefilter]>,
 }
 
 impl Deref for Rules {
-    type Target = [Rule];
+    type Target = [CompiledRule];
 
-    fn deref(&self) -> &[Rule] {
+    fn deref(&self) -> &[CompiledRule] {
         &self.list
     }
 }
 
 impl Rules {
-    pub(crate) fn of(spec: &ServiceSpec, later_gates: Arc<[Gate]>) -> Result<Self, CompileError> {
+    pub(crate) fn of(spec: &ServiceSpec, further_prefilters: Arc<[RulePrefilter]>) -> Result<Self, CompileError> {
         let rule = |rule: &RuleSpec| {
             let version = position(spec, &rule.version)?;
-            Ok(Rule { name: rule.name.clone(), when: Arc::clone(&rule.when), version })
+            Ok(CompiledRule { name: rule.name.clone(), when: Arc::clone(&rule.when), version })
         };
-        Ok(Self { list: spec.rules.iter().map(rule).collect::<Result<_, _>>()?, later_gates })
+        Ok(Self { list: spec.rules.iter().map(rule).collect::<Result<_, _>>()?, further_prefilters })
     }
 }

@@ -61,7 +61,7 @@ fn a_shift_builds_only_what_changed() {
     let after = before.with_traffic(2, changed.iter().map(|(n, t)| (n, t)), &registry).expect("the traffic fits");
     assert_eq!((before.revision, after.revision), (1, 2));
     assert!(Arc::ptr_eq(&before.index, &after.index), "the router is shared");
-    let shared = |index| Arc::ptr_eq(&before.hot(index).service, &after.hot(index).service);
+    let shared = |index| Arc::ptr_eq(&before.entry(index).service, &after.entry(index).service);
     let same = [shared(0), shared(1), shared(2)];
     assert_eq!(same, [false, true, false]);
     for service in ["shop", "pay"] {
@@ -120,7 +120,7 @@ fn a_shift_in_a_large_table_leaves_the_others_as_they_were() {
         let is_moved = [0, 63, 64, 199].contains(&index);
         assert_eq!((after.find(&format!("h{index}"), "/"), &old.spec.name), (Some(index), &new.spec.name));
         assert_eq!(std::ptr::eq(old, new), !is_moved, "{index}");
-        assert_eq!(after.hot(index).owner(50_000) == 1, is_moved, "{index}");
+        assert_eq!(after.entry(index).owner(50_000) == 1, is_moved, "{index}");
     }
     assert!(Arc::ptr_eq(&before.blocks[2], &after.blocks[2]), "a block without a change is shared");
 }
@@ -144,12 +144,12 @@ fn records_agree_with_their_services() {
             *shop = shop.shifted(&weights(&split), || format!("salt-{split}").into());
         }
         let table = Table::compile(1, &specs, &traffic, &Registry::new(1)).expect("the traffic fits");
-        let (hot, service) = (table.hot(1), table.service(1));
+        let (entry, service) = (table.entry(1), table.service(1));
         for slot in (0..crate::table::SLOTS).step_by(37).chain(service.runs().iter().map(|(until, _)| until - 1)) {
-            assert_eq!(hot.owner(slot), service.owner(slot), "round {round}, slot {slot}");
+            assert_eq!(entry.owner(slot), service.owner(slot), "round {round}, slot {slot}");
         }
-        assert_eq!(hot.slot(b"user-1"), service.salt.slot(b"user-1"));
-        assert!(hot.sources(table.interned()).eq(&service.spec.sticky), "round {round}");
-        assert_eq!(hot.gates().count(), service.rules.len(), "round {round}");
+        assert_eq!(entry.slot(b"user-1"), service.salt.slot(b"user-1"));
+        assert!(entry.sources(table.interned()).eq(&service.spec.sticky), "round {round}");
+        assert_eq!(entry.prefilters().count(), service.rules.len(), "round {round}");
     }
 }

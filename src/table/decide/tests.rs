@@ -126,7 +126,7 @@ fn weight_zero_is_reached_by_a_rule_only() {
     assert_eq!(decide(&table, &post, 0, |_| true).expect("decided").version().name.as_str(), "v2");
     // Nor is it a refuge: without v1 there is nothing to pass to.
     let refused = decide(&table, &request(&none), 0, |version| version.name.as_str() == "v2");
-    assert!(matches!(refused, Err(Undecided::NoVersion { service, .. }) if service.spec.name.as_str() == "shop"));
+    assert!(matches!(refused, Err(RouteError::NoVersion { service, .. }) if service.spec.name.as_str() == "shop"));
 }
 
 #[test]
@@ -229,16 +229,16 @@ fn an_unusable_version_passes_its_users_on_in_proportion() {
         let decision = decide(&table, &request(&headers), 0, without_v1).expect("decided");
         let again = decide(&table, &request(&headers), u128::from(number) << 5, without_v1).expect("decided");
         assert_eq!(decision.version, again.version, "a user stays with one version, whatever chance says");
-        assert_eq!(decision.passed_on(), decision.assigned == 0);
+        assert_eq!(decision.failed_over(), decision.assigned == 0);
         let healthy = decide(&table, &request(&headers), 0, |_| true).expect("decided");
-        assert_eq!((healthy.version, healthy.passed_on()), (decision.assigned, false));
-        if decision.passed_on() {
+        assert_eq!((healthy.version, healthy.failed_over()), (decision.assigned, false));
+        if decision.failed_over() {
             passed_to.push(decision.version().name.as_str());
         }
     }
     assert!((share(&passed_to, "v2") - 60.0).abs() < 3.0, "{} of {}", share(&passed_to, "v2"), passed_to.len());
     let none_usable = decide(&table, &request(&user(1)), 0, |_| false);
-    assert!(matches!(none_usable, Err(Undecided::NoVersion { .. })));
+    assert!(matches!(none_usable, Err(RouteError::NoVersion { .. })));
 }
 
 #[test]
@@ -316,7 +316,7 @@ fn a_rule_to_an_unusable_version_is_passed_on_too() {
     for _ in 0..8_000 {
         let decision = decide(&table, &request(&none), rng.random(), |version| version.name.as_str() != "v3");
         let decision = decision.expect("decided");
-        assert_eq!((decision.cause, decision.assigned, decision.passed_on()), (Cause::Rule(0), 2, true));
+        assert_eq!((decision.cause, decision.assigned, decision.failed_over()), (Cause::Rule(0), 2, true));
         drawn.push(decision.version().name.as_str());
     }
     assert!((share(&drawn, "v1") - 60.0).abs() < 3.0, "seed {SEED}: {}", share(&drawn, "v1"));
@@ -332,8 +332,8 @@ fn a_service_may_refuse_instead_of_passing_on() {
         let headers = user(number);
         let decision = decide(&table, &request(&headers), 0, without_v1);
         match version(&table, &headers, 0) {
-            "v1" => assert!(matches!(decision, Err(Undecided::NoVersion { .. })), "user {number}"),
-            _ => assert!(!decision.expect("v2 is usable").passed_on(), "user {number}"),
+            "v1" => assert!(matches!(decision, Err(RouteError::NoVersion { .. })), "user {number}"),
+            _ => assert!(!decision.expect("v2 is usable").failed_over(), "user {number}"),
         }
     }
 }
@@ -343,8 +343,8 @@ fn no_service_is_said() {
     let mut service = spec("shop", "v1=100");
     service.paths = vec![crate::table::spec::PathPrefix::new("/api").expect("a path")];
     let (table, none) = (table([service]), Headers::default());
-    assert!(matches!(decide(&table, &request(&none), 0, |_| true), Err(Undecided::NoService)));
-    assert!(matches!(decide(&Table::empty(), &request(&none), 0, |_| true), Err(Undecided::NoService)));
+    assert!(matches!(decide(&table, &request(&none), 0, |_| true), Err(RouteError::NoService)));
+    assert!(matches!(decide(&Table::empty(), &request(&none), 0, |_| true), Err(RouteError::NoService)));
 }
 
 #[test]
@@ -358,8 +358,8 @@ fn a_candidate_is_as_usable_as_its_version() {
     let table = Table::compile(1, &specs, &traffic, &registry).expect("the traffic fits");
     let shop = table.service(0);
     let check = |table: &Table, all_healthy: bool| {
-        assert_eq!(table.all_healthy(table.hot(0)), all_healthy);
-        assert!(table.all_healthy(table.hot(1)), "another service's endpoints are not its concern");
+        assert_eq!(table.all_healthy(table.entry(0)), all_healthy);
+        assert!(table.all_healthy(table.entry(1)), "another service's endpoints are not its concern");
         for now_ms in [0, 100, 10_000] {
             let asked = std::cell::Cell::new(0);
             let available = |version: &Candidate<'_>| {

@@ -27,7 +27,7 @@ const LISTED_PATHS_MAX: usize = 8;
 const TREE: u32 = u32::MAX;
 
 /// A slot that holds no host.
-const EMPTY: Slot = Slot { tag: 0, record: u32::MAX, sole: SEVERAL };
+const EMPTY: HostSlot = HostSlot { tag: 0, record: u32::MAX, sole: SEVERAL };
 
 /// Instead of the sole service of a host that has several.
 const SEVERAL: u32 = u32::MAX;
@@ -36,14 +36,14 @@ const SEVERAL: u32 = u32::MAX;
 #[derive(Debug)]
 pub(crate) struct Hosts {
     /// A power of two of them, a third or more of which are empty, so that a search ends.
-    slots: Box<[Slot]>,
+    slots: Box<[HostSlot]>,
     records: Box<[u64]>,
     trees: Box<[PathTree]>,
 }
 
 /// Where the record of a host is.
 #[derive(Clone, Copy, Debug)]
-struct Slot {
+struct HostSlot {
     /// The half of the hash that did not choose the slot: tells nearly all other hosts apart without their records.
     tag: u32,
     /// Index of the record's first word.
@@ -77,7 +77,7 @@ impl Hosts {
             listed.extend(paths);
             let first = listed.first().map_or(SEVERAL, |(_, service)| *service);
             let sole = if listed.iter().all(|(_, service)| *service == first) { first } else { SEVERAL };
-            slots[index] = Slot { tag: tag(hash), record: number(records.len()), sole };
+            slots[index] = HostSlot { tag: tag(hash), record: number(records.len()), sole };
             lay_out(name, &mut listed, &mut records, &mut trees);
         }
         Self { slots: slots.into(), records: records.into(), trees: trees.into() }

@@ -10,7 +10,7 @@ use http::HeaderName;
 
 use crate::table::spec::KeySource;
 
-/// What the [`Hot`](super::route_entry::Hot) records of a table point into.
+/// What the [`RouteEntry`](super::route_entry::RouteEntry) records of a table point into.
 #[derive(Debug, Default)]
 pub(crate) struct Interned {
     pub(crate) headers: Box<[HeaderName]>,
@@ -20,24 +20,24 @@ pub(crate) struct Interned {
 /// Collects them.
 #[derive(Debug, Default)]
 pub(crate) struct Interner {
-    headers: Places<HeaderName>,
-    sources: Places<KeySource>,
+    headers: Numbering<HeaderName>,
+    sources: Numbering<KeySource>,
 }
 
 #[derive(Debug)]
-struct Places<T> {
+struct Numbering<T> {
     known: HashMap<T, u16>,
     /// What was asked for last: ten rules in a row mostly ask for one header.
     last: Option<(T, u16)>,
 }
 
-impl<T> Default for Places<T> {
+impl<T> Default for Numbering<T> {
     fn default() -> Self {
         Self { known: HashMap::new(), last: None }
     }
 }
 
-impl<T: Hash + Eq + Clone> Places<T> {
+impl<T: Hash + Eq + Clone> Numbering<T> {
     /// The place of a thing, which is new if it was not known; `None` when all places are taken.
     fn place(&mut self, thing: &T) -> Option<u16> {
         if let Some((_, place)) = self.last.as_ref().filter(|(last, _)| last == thing) {
@@ -85,7 +85,7 @@ mod tests {
 
     #[test]
     fn equal_things_have_one_place_until_the_numbers_are_used_up() {
-        let mut places = Places::default();
+        let mut places = Numbering::default();
         assert_eq!((places.place(&7), places.place(&8), places.place(&7)), (Some(0), Some(1), Some(0)));
         for thing in 100..100 + u32::from(u16::MAX) - 1 {
             assert!(places.place(&thing).is_some());

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::shared::unhealthy_counters::CounterIndex;
 
 use super::intern::{Interned, Interner};
-use super::rule_prefilter::Gate;
+use super::rule_prefilter::RulePrefilter;
 use crate::table::compile::Service;
 use crate::table::hash::{Murmur3, scale};
 use crate::table::spec::{KeySource, ServiceSpec};
@@ -22,21 +22,21 @@ const RUNS_MAX: usize = 4;
 /// Key sources.
 const SOURCES_MAX: usize = 3;
 
-/// Gates: what is left of two cache lines.
-const GATES_MAX: usize = 11;
+/// Prefilters: what is left of two cache lines.
+const PREFILTERS_MAX: usize = 11;
 
 /// The compact form of a service.
 // Aligned, so that it never takes a third line; 128 bytes are the pair of lines that processors fetch together.
 #[repr(align(128))]
 #[derive(Clone, Debug)]
-pub(crate) struct Hot {
+pub(crate) struct RouteEntry {
     /// All of it.
     pub(crate) service: Arc<Service>,
     /// The hash after the salt.
     salted: Murmur3,
-    runs: Runs,
+    runs: EntryRuns,
     /// What the definition says, which no shift changes.
-    fixed: Fixed,
+    definition: EntryDefinition,
     /// Where the service's unhealthy endpoints are counted.
     pub(crate) counter_index: CounterIndex,
     /// Whether every version has an endpoint that takes requests while none is unhealthy.
@@ -47,7 +47,7 @@ pub(crate) struct Hot {
 
 /// The owners of the slots. Runs that are not there are empty and never reached.
 #[derive(Clone, Copy, Debug)]
-struct Runs {
+struct EntryRuns {
     /// First slot after each run but the last.
     until: [u32; RUNS_MAX - 1],
     owners: [u16; RUNS_MAX],
@@ -57,11 +57,11 @@ struct Runs {
 
 /// The part of a record that comes from the definition.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fixed {
-    gates: [Gate; GATES_MAX],
+pub(crate) struct EntryDefinition {
+    prefilters: [RulePrefilter; PREFILTERS_MAX],
     sources: [u16; SOURCES_MAX],
-    /// How many of `gates` are there.
-    gates_len: u8,
+    /// How many of `prefilters` are there.
+    prefilters_len: u8,
     /// How many of `sources` are there.
     sources_len: u8,
     /// Whether the definition has more sources than that.
@@ -69,35 +69,35 @@ pub(crate) struct Fixed {
 }
 
 // The records of ten thousand services are 1.3 MB: as large as a core's own cache. They must not grow by accident.
-const _: () = assert!(size_of::<Hot>() == 128, "a record is two cache lines");
+const _: () = assert!(size_of::<RouteEntry>() == 128, "a record is two cache lines");
 
-impl Fixed {
-    /// The compact form of a definition, and the gates that find no place in it.
-    pub(crate) fn of(spec: &ServiceSpec, interner: &mut Interner) -> (Self, Arc<[Gate]>) {
-        let mut fixed = Self {
-            gates: [Gate::OPEN; GATES_MAX],
+impl EntryDefinition {
+    /// The compact form of a definition, and the prefilters that find no place in it.
+    pub(crate) fn of(spec: &ServiceSpec, interner: &mut Interner) -> (Self, Arc<[RulePrefilter]>) {
+        let mut definition = Self {
+            prefilters: [RulePrefilter::OPEN; PREFILTERS_MAX],
             sources: [0; SOURCES_MAX],
-            gates_len: 0,
+            prefilters_len: 0,
             sources_len: 0,
             sources_spilled: false,
         };
-        let mut gates = spec.rules.iter().map(|rule| Gate::of(&rule.when, |name| interner.header(name)));
-        for (place, gate) in fixed.gates.iter_mut().zip(&mut gates) {
-            *place = gate;
-            fixed.gates_len += 1;
+        let mut prefilters = spec.rules.iter().map(|rule| RulePrefilter::of(&rule.when, |name| interner.header(name)));
+        for (place, prefilter) in definition.prefilters.iter_mut().zip(&mut prefilters) {
+            *place = prefilter;
+            definition.prefilters_len += 1;
         }
-        let later_gates = if spec.rules.len() > GATES_MAX { gates.collect() } else { Arc::default() };
-        for (place, source) in fixed.sources.iter_mut().zip(&spec.sticky) {
+        let further_prefilters = if spec.rules.len() > PREFILTERS_MAX { prefilters.collect() } else { Arc::default() };
+        for (place, source) in definition.sources.iter_mut().zip(&spec.sticky) {
             let Some(source) = interner.source(source) else { break };
             *place = source;
-            fixed.sources_len += 1;
+            definition.sources_len += 1;
         }
-        fixed.sources_spilled = spec.sticky.len() > usize::from(fixed.sources_len);
-        (fixed, later_gates)
+        definition.sources_spilled = spec.sticky.len() > usize::from(definition.sources_len);
+        (definition, further_prefilters)
     }
 }
 
-impl Runs {
+impl EntryRuns {
     fn of(runs: &[(u32, u16)]) -> Self {
         let (mut until, mut owners) = ([u32::MAX; RUNS_MAX - 1], [0; RUNS_MAX]);
         for (place, (end, _)) in until.iter_mut().zip(runs) {
@@ -110,22 +110,22 @@ impl Runs {
     }
 }
 
-impl Hot {
-    pub(crate) fn new(service: Arc<Service>, fixed: Fixed) -> Self {
+impl RouteEntry {
+    pub(crate) fn new(service: Arc<Service>, definition: EntryDefinition) -> Self {
         Self {
             salted: service.salt.primed(),
-            runs: Runs::of(service.runs()),
+            runs: EntryRuns::of(service.runs()),
             counter_index: CounterIndex::of(&service.spec.name),
             in_rotation: service.versions.iter().all(|version| version.endpoints.iter().any(|e| !e.drained)),
             normalize_path: service.spec.policy.normalize_path,
-            fixed,
+            definition,
             service,
         }
     }
 
     /// The part that the next generation has again, as long as the definition is the same.
-    pub(crate) fn fixed(&self) -> Fixed {
-        self.fixed
+    pub(crate) fn definition(&self) -> EntryDefinition {
+        self.definition
     }
 
     /// The slot of a key, as [`Salt::slot`](crate::table::hash::Salt::slot) has it.
@@ -143,17 +143,17 @@ impl Hot {
         self.runs.owners[index]
     }
 
-    /// The gates of the rules, in order.
-    pub(crate) fn gates(&self) -> impl Iterator<Item = &Gate> {
-        let here = &self.fixed.gates[..usize::from(self.fixed.gates_len)];
-        let later = if here.len() == GATES_MAX { &*self.service.rules.later_gates } else { &[] };
+    /// The prefilters of the rules, in order.
+    pub(crate) fn prefilters(&self) -> impl Iterator<Item = &RulePrefilter> {
+        let here = &self.definition.prefilters[..usize::from(self.definition.prefilters_len)];
+        let later = if here.len() == PREFILTERS_MAX { &*self.service.rules.further_prefilters } else { &[] };
         here.iter().chain(later)
     }
 
     /// The sources of keys, in order.
     pub(crate) fn sources<'a>(&'a self, interned: &'a Interned) -> impl Iterator<Item = &'a KeySource> {
-        let here = &self.fixed.sources[..usize::from(self.fixed.sources_len)];
-        let more = if self.fixed.sources_spilled { &self.service.spec.sticky[here.len()..] } else { &[] };
+        let here = &self.definition.sources[..usize::from(self.definition.sources_len)];
+        let more = if self.definition.sources_spilled { &self.service.spec.sticky[here.len()..] } else { &[] };
         here.iter().map(|place| &interned.sources[usize::from(*place)]).chain(more)
     }
 }

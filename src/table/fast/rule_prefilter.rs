@@ -3,8 +3,8 @@
 //! Most rules do not apply to most requests, yet every rule is asked. A condition is a handful of allocations, and with
 //! thousands of services none of them is in a cache: ten rules would cost a request a microsecond of waiting. So the
 //! first header of each condition, the commonest part, is repeated here in six bytes: which header, and a short hash of
-//! the value that it must have. Ten rules are one cache line of the service's [`Hot`](super::route_entry::Hot) record, and a
-//! header that several rules ask for in a row is looked up and hashed once. What a gate turns away cannot hold; what it
+//! the value that it must have. Ten rules are one cache line of the service's [`RouteEntry`](super::route_entry::RouteEntry) record, and a
+//! header that several rules ask for in a row is looked up and hashed once. What a prefilter turns away cannot hold; what it
 //! lets through is asked properly.
 
 use http::HeaderName;
@@ -21,17 +21,17 @@ const START_BYTES_MAX: u8 = 8;
 
 /// A test that is necessary for a condition, not sufficient.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Gate {
+pub(crate) struct RulePrefilter {
     /// The header that must be there, by its place in the names of the table.
     name: u16,
     /// The hash of what is compared.
     tag: u16,
-    test: Test,
+    test: PrefilterTest,
 }
 
-/// What a gate asks.
+/// What a prefilter asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Test {
+enum PrefilterTest {
     /// Nothing: everything passes.
     None,
     /// Whether the header is there.
@@ -43,73 +43,73 @@ enum Test {
 }
 
 /// The values of the header that was asked for last.
-struct Asked<'a> {
+struct AskedHeader<'a> {
     name: u16,
-    values: Values<'a>,
+    values: HeaderValues<'a>,
 }
 
-/// Nearly all headers come at most once; the tag of the one value is compared with that of every gate.
-enum Values<'a> {
+/// Nearly all headers come at most once; the tag of the one value is compared with that of every prefilter.
+enum HeaderValues<'a> {
     None,
     One { value: &'a [u8], tag: u16 },
     Several(headers::Values<'a>),
 }
 
-impl Gate {
+impl RulePrefilter {
     /// Lets everything through.
-    pub(crate) const OPEN: Self = Self { name: 0, tag: 0, test: Test::None };
+    pub(crate) const OPEN: Self = Self { name: 0, tag: 0, test: PrefilterTest::None };
 
-    /// The gate of a condition. `place` tells where in the names of the table a header is; one without a place has no
-    /// gate, which is slower and as right.
+    /// The prefilter of a condition. `place` tells where in the names of the table a header is; one without a place has no
+    /// prefilter, which is slower and as right.
     pub(crate) fn of(condition: &Condition, place: impl FnOnce(&HeaderName) -> Option<u16>) -> Self {
         let header = condition.headers.first();
         let Some((name, pattern)) = header.and_then(|(name, pattern)| Some((place(name)?, pattern))) else {
             return Self::OPEN;
         };
         let (test, tag) = match pattern {
-            Pattern::Exact(text) => (Test::Whole, tag(text.as_bytes())),
+            Pattern::Exact(text) => (PrefilterTest::Whole, tag(text.as_bytes())),
             Pattern::Prefix(text) => {
                 let count = u8::try_from(text.len()).unwrap_or(u8::MAX).min(START_BYTES_MAX);
-                (Test::Start(count), tag(&text.as_bytes()[..usize::from(count)]))
+                (PrefilterTest::Start(count), tag(&text.as_bytes()[..usize::from(count)]))
             }
-            Pattern::Regex(_) | Pattern::Present => (Test::Present, 0),
+            Pattern::Regex(_) | Pattern::Present => (PrefilterTest::Present, 0),
         };
         Self { name, tag, test }
     }
 
-    /// The indices of the gates that let a request through, ascending.
+    /// The indices of the prefilters that let a request through, ascending.
     pub(crate) fn admitted<'a>(
-        gates: impl Iterator<Item = &'a Self> + 'a,
+        prefilters: impl Iterator<Item = &'a Self> + 'a,
         names: &'a [HeaderName],
         request: &RequestView<'a>,
     ) -> impl Iterator<Item = u16> + 'a {
         let headers = request.headers;
-        let mut asked: Option<Asked<'a>> = None;
-        (0..).zip(gates).filter_map(move |(index, gate)| {
-            if gate.test == Test::None {
+        let mut asked: Option<AskedHeader<'a>> = None;
+        (0..).zip(prefilters).filter_map(move |(index, prefilter)| {
+            if prefilter.test == PrefilterTest::None {
                 return Some(index);
             }
             let asked = match &mut asked {
-                Some(asked) if asked.name == gate.name => asked,
+                Some(asked) if asked.name == prefilter.name => asked,
                 asked => {
-                    let values = Values::of(headers.all_named(&names[usize::from(gate.name)]));
-                    asked.insert(Asked { name: gate.name, values })
+                    let values = HeaderValues::of(headers.all_named(&names[usize::from(prefilter.name)]));
+                    asked.insert(AskedHeader { name: prefilter.name, values })
                 }
             };
-            asked.values.pass(*gate).then_some(index)
+            asked.values.pass(*prefilter).then_some(index)
         })
     }
 
     fn admits(self, value: &[u8], tag_of_whole: impl FnOnce() -> u16) -> bool {
         match self.test {
-            Test::None | Test::Present => true,
-            Test::Whole => tag_of_whole() == self.tag,
-            Test::Start(count) => value.get(..usize::from(count)).is_some_and(|start| tag(start) == self.tag),
+            PrefilterTest::None | PrefilterTest::Present => true,
+            PrefilterTest::Whole => tag_of_whole() == self.tag,
+            PrefilterTest::Start(count) => value.get(..usize::from(count)).is_some_and(|start| tag(start) == self.tag),
         }
     }
 }
 
-impl<'a> Values<'a> {
+impl<'a> HeaderValues<'a> {
     fn of(values: headers::Values<'a>) -> Self {
         let mut list = values.clone();
         match (list.next(), list.next()) {
@@ -119,11 +119,11 @@ impl<'a> Values<'a> {
         }
     }
 
-    fn pass(&self, gate: Gate) -> bool {
+    fn pass(&self, prefilter: RulePrefilter) -> bool {
         match self {
             Self::None => false,
-            Self::One { value, tag } => gate.admits(value, || *tag),
-            Self::Several(values) => values.clone().any(|value| gate.admits(value, || tag(value))),
+            Self::One { value, tag } => prefilter.admits(value, || *tag),
+            Self::Several(values) => values.clone().any(|value| prefilter.admits(value, || tag(value))),
         }
     }
 }
@@ -150,8 +150,8 @@ mod tests {
         let names: Vec<_> =
             conditions.iter().filter_map(|condition| Some(condition.headers.first()?.0.clone())).collect();
         let place = |name: &HeaderName| u16::try_from(names.iter().position(|known| known == name)?).ok();
-        let gates: Vec<_> = conditions.iter().map(|condition| Gate::of(condition, place)).collect();
-        let admitted: Vec<_> = Gate::admitted(gates.iter(), &names, &request).map(usize::from).collect();
+        let prefilters: Vec<_> = conditions.iter().map(|condition| RulePrefilter::of(condition, place)).collect();
+        let admitted: Vec<_> = RulePrefilter::admitted(prefilters.iter(), &names, &request).map(usize::from).collect();
         for (index, condition) in conditions.iter().enumerate() {
             assert!(!condition.holds(&request) || admitted.contains(&index), "{condition:?} of {headers:?}");
         }
@@ -202,7 +202,7 @@ mod tests {
         assert!(turned_away(Pattern::Prefix("beta-".into()), "alpha-1"));
         assert!(turned_away(exact("longer-than-the-gate"), "longer-than-the-wall"));
         assert!(turned_away(Pattern::Prefix("beta".into()), "bet"));
-        // As far as a gate sees, and no farther.
+        // As far as a prefilter sees, and no farther.
         assert!(!turned_away(Pattern::Prefix("longer-than".into()), "longer-t"));
         assert!(!turned_away(exact(&("x".repeat(70) + "y")), &("x".repeat(70) + "z")));
         assert!(!turned_away(exact(&"x".repeat(70_000)), &"x".repeat(70_000)));
