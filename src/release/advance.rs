@@ -18,7 +18,7 @@ use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
 use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
 use crate::outbound::notify::Message;
-use crate::rollout::event::{Ending, EventWord, Happened, Move, Pause, StageCause};
+use crate::rollout::event::{Ending, EventWord, Pause, RolloutEvent, StageCause, Transition};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{Answer, Task};
 use crate::table::{Name, Weight};
@@ -29,7 +29,7 @@ impl Director {
     pub(crate) async fn advance(
         &mut self,
         id: u64,
-        decide: impl FnOnce(&mut Rollout) -> Option<Move>,
+        decide: impl FnOnce(&mut Rollout) -> Option<Transition>,
         by: Option<&By>,
     ) -> Result<(), ApplyError> {
         let now = self.now();
@@ -42,7 +42,7 @@ impl Director {
             }
             return Ok(());
         };
-        if made.happened != Happened::AskedAgain {
+        if made.event != RolloutEvent::AskedAgain {
             let event = event(run, made, now, by);
             let (before, word, cause) = (run.saved.weight(), event.word.clone(), event.text.clone());
             let (service, from, to) = (run.saved.title().to_owned(), run.from.clone(), run.to.clone());
@@ -79,7 +79,7 @@ impl Director {
         &mut self,
         id: u64,
         next: &Rollout,
-        made: Move,
+        made: Transition,
         (event, by): (Event, Option<&By>),
     ) -> Result<Applied, ApplyError> {
         let Some(run) = self.running.get_mut(&id) else { return Err(Gone.into()) };
@@ -204,54 +204,54 @@ fn candidates(run: &Run, published: &Published) -> Vec<(Name, std::net::SocketAd
 }
 
 /// The word for a move: one that begins what somebody else has to do has a word of its own.
-fn word(run: &Run, made: &Move) -> EventWord {
+fn word(run: &Run, made: &Transition) -> EventWord {
     match made.task.and_then(|task| run.need_of(task)) {
         Some(_) => EventWord::Waiting,
-        None if matches!(made.happened, Happened::WentBack { .. }) => EventWord::Progress,
+        None if matches!(made.event, RolloutEvent::RolledBackStep { .. }) => EventWord::Progress,
         None => made.word(),
     }
 }
 
 /// The task that a move is about: the one that is done or has failed, else the one that begins.
-fn about(made: &Move) -> Option<Task> {
-    match made.happened {
-        Happened::Advanced { cause: StageCause::Task(task), .. }
-        | Happened::Stuck { task }
-        | Happened::TurnedBack(Ending::TaskFailed(task))
-        | Happened::Finished(Ending::TaskFailed(task)) => Some(task),
-        Happened::Started
-        | Happened::Advanced { .. }
-        | Happened::AskedAgain
-        | Happened::Paused(_)
-        | Happened::TurnedBack(_)
-        | Happened::WentBack { .. }
-        | Happened::Finished(_) => made.task,
+fn about(made: &Transition) -> Option<Task> {
+    match made.event {
+        RolloutEvent::Advanced { cause: StageCause::Task(task), .. }
+        | RolloutEvent::RollbackBlocked { task }
+        | RolloutEvent::TurnedBack(Ending::TaskFailed(task))
+        | RolloutEvent::Finished(Ending::TaskFailed(task)) => Some(task),
+        RolloutEvent::Started
+        | RolloutEvent::Advanced { .. }
+        | RolloutEvent::AskedAgain
+        | RolloutEvent::Paused(_)
+        | RolloutEvent::TurnedBack(_)
+        | RolloutEvent::RolledBackStep { .. }
+        | RolloutEvent::Finished(_) => made.task,
     }
 }
 
-fn event(run: &Run, made: Move, now: Duration, by: Option<&By>) -> Event {
+fn event(run: &Run, made: Transition, now: Duration, by: Option<&By>) -> Event {
     let bake = run.bake(now);
     let (worst, _) = run.rollout.worst(bake);
     let evidence = view::evidence(&run.saved, &run.rollout, bake);
     let judged = matches!(
-        made.happened,
-        Happened::Advanced { cause: StageCause::Verdict, .. }
-            | Happened::Paused(Pause::Held(_))
-            | Happened::TurnedBack(Ending::RolledBack(_) | Ending::HeldTooLong(_))
-            | Happened::Finished(Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Completed)
+        made.event,
+        RolloutEvent::Advanced { cause: StageCause::Verdict, .. }
+            | RolloutEvent::Paused(Pause::Held(_))
+            | RolloutEvent::TurnedBack(Ending::RolledBack(_) | Ending::HeldTooLong(_))
+            | RolloutEvent::Finished(Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Completed)
     );
     let verdict = evidence.get(worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
     let need = made.task.and_then(|task| Some((run.need_of(task)?, task)));
     let mut text = match need {
         Some((need, task)) => run.saved.waiting(need, task, evidence.get(worst).filter(|_| judged)),
-        None => run.saved.sentence(made.happened, verdict.as_deref()),
+        None => run.saved.sentence(made.event, verdict.as_deref()),
     };
     let failed = matches!(
-        made.happened,
-        Happened::Stuck { .. }
-            | Happened::Paused(Pause::NoAgreement(_))
-            | Happened::TurnedBack(Ending::TaskFailed(_))
-            | Happened::Finished(Ending::TaskFailed(_))
+        made.event,
+        RolloutEvent::RollbackBlocked { .. }
+            | RolloutEvent::Paused(Pause::NoAgreement(_))
+            | RolloutEvent::TurnedBack(Ending::TaskFailed(_))
+            | RolloutEvent::Finished(Ending::TaskFailed(_))
     );
     if let Some(why) = run.failure.as_ref().filter(|_| failed) {
         text = format!("{text} ({why})");

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::view::{CountsView, EvidenceView};
 use crate::config::RolloutSection;
-use crate::rollout::event::{Ending, Happened, Need, Pause, StageCause};
+use crate::rollout::event::{Ending, Need, Pause, RolloutEvent, StageCause};
 use crate::rollout::run::Phase;
 use crate::rollout::stage::Task;
 use crate::table::{Name, Weight};
@@ -203,19 +203,19 @@ impl Saved {
 
     /// What happened, in a sentence.
     #[must_use]
-    pub fn sentence(&self, happened: Happened, verdict: Option<&str>) -> String {
+    pub fn sentence(&self, happened: RolloutEvent, verdict: Option<&str>) -> String {
         let (title, to) = (self.title(), &self.to);
         let because = verdict.map_or(String::new(), |verdict| format!("; {verdict}"));
         let group = self.group.as_ref().map_or(String::new(), |group| format!("group {group}: "));
         match happened {
-            Happened::Started => format!("{title} {to}: started"),
-            Happened::Advanced { cause: StageCause::Verdict, .. } => {
+            RolloutEvent::Started => format!("{title} {to}: started"),
+            RolloutEvent::Advanced { cause: StageCause::Verdict, .. } => {
                 format!("{group}{}", verdict.unwrap_or("advanced"))
             }
-            Happened::TurnedBack(Ending::RolledBack(_)) | Happened::Finished(Ending::RolledBack(_)) => {
+            RolloutEvent::TurnedBack(Ending::RolledBack(_)) | RolloutEvent::Finished(Ending::RolledBack(_)) => {
                 format!("{group}{}", verdict.unwrap_or("rolled back"))
             }
-            Happened::Advanced { cause, .. } => {
+            RolloutEvent::Advanced { cause, .. } => {
                 let why = match cause {
                     StageCause::Start | StageCause::Verdict => "begins".to_owned(),
                     StageCause::Time => "goes on, its time is over".to_owned(),
@@ -226,26 +226,26 @@ impl Saved {
                 };
                 format!("{title} {to}: {why}")
             }
-            Happened::AskedAgain => format!("{title} {to}: the webhook is asked again"),
-            Happened::Paused(Pause::Operator) => format!("{title} {to}: paused"),
-            Happened::Paused(Pause::Shifted) => {
+            RolloutEvent::AskedAgain => format!("{title} {to}: the webhook is asked again"),
+            RolloutEvent::Paused(Pause::Operator) => format!("{title} {to}: paused"),
+            RolloutEvent::Paused(Pause::Shifted) => {
                 format!("{title} {to}: paused, because the split was changed by hand; resume or abort it")
             }
-            Happened::Paused(Pause::Held(_)) => {
+            RolloutEvent::Paused(Pause::Held(_)) => {
                 format!("{title} {to}: paused, held for as long as the plan allows{because}")
             }
-            Happened::Paused(Pause::NoAgreement(task)) => {
+            RolloutEvent::Paused(Pause::NoAgreement(task)) => {
                 format!("{title} {to}: paused, nobody agreed in time: {}", task.word())
             }
-            Happened::TurnedBack(ending) => {
+            RolloutEvent::TurnedBack(ending) => {
                 format!("{title} {to}: {}{}{because}", ending_text(ending, false), self.of_failed(ending))
             }
-            Happened::WentBack { .. } => format!("{title} {to}: a step back is done"),
-            Happened::Stuck { task } => {
+            RolloutEvent::RolledBackStep { .. } => format!("{title} {to}: a step back is done"),
+            RolloutEvent::RollbackBlocked { task } => {
                 let of = self.of_places(task);
                 format!("{title} {to}: stuck on the way back, failed: {}{of}; mend it and resume", task.word())
             }
-            Happened::Finished(ending) => {
+            RolloutEvent::Finished(ending) => {
                 format!("{title} {to}: {}{}{because}", ending_text(ending, true), self.of_failed(ending))
             }
         }

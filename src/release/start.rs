@@ -74,7 +74,11 @@ impl Director {
         view.map(|rollout| Started { rollout, warnings }).ok_or(RolloutError::Unknown(id))
     }
 
-    fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, crate::rollout::event::Move), Vec<Fault>> {
+    fn prepare(
+        &self,
+        table: &Table,
+        request: &StartRequest,
+    ) -> Result<(Run, crate::rollout::event::Transition), Vec<Fault>> {
         let mut faults = request.faults.clone();
         let Some(last_id) = self.last_id else {
             let found = "the rollouts of before, which could not be read yet";

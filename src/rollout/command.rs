@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::event::{Ending, EventWord, Happened, Move, Pause, StageCause};
+use super::event::{Ending, EventWord, Pause, RolloutEvent, StageCause, Transition};
 use super::run::{Phase, Rollout};
 use super::stage::{Stage, Task};
 
@@ -46,7 +46,7 @@ impl Rollout {
     ///
     /// # Errors
     /// When it does not fit the phase; nothing has changed then.
-    pub fn command(&mut self, now: Duration, command: Command) -> Result<Move, Unfit> {
+    pub fn command(&mut self, now: Duration, command: Command) -> Result<Transition, Unfit> {
         match (self.phase(), command) {
             (Phase::Finished { ending, .. }, _) => Err(Unfit::Over(ending)),
             (Phase::Back(back), Command::Resume) if back.stuck => self.unstuck(now),
@@ -72,13 +72,13 @@ impl Rollout {
         }
     }
 
-    fn unstuck(&mut self, now: Duration) -> Result<Move, Unfit> {
+    fn unstuck(&mut self, now: Duration) -> Result<Transition, Unfit> {
         self.free();
         self.resumed(now).ok_or(Unfit::NotPaused)
     }
 
     /// Somebody shifted on the way back: the rest of it is theirs.
-    fn end_by_hand(&mut self, now: Duration) -> Move {
+    fn end_by_hand(&mut self, now: Duration) -> Transition {
         self.finish(now, Ending::Aborted)
     }
 }
@@ -99,7 +99,7 @@ impl Command {
 }
 
 /// What an operator may be told has happened.
-impl Happened {
+impl RolloutEvent {
     /// The word for it, unless it has to wait for somebody.
     #[must_use]
     pub fn word(self) -> EventWord {
@@ -110,27 +110,27 @@ impl Happened {
             Self::Advanced { .. } => EventWord::Advanced,
             Self::Paused(Pause::Held(_)) => EventWord::Held,
             Self::Paused(_) => EventWord::Paused,
-            Self::TurnedBack(_) | Self::WentBack { .. } => EventWord::RollingBack,
-            Self::Stuck { .. } => EventWord::Stuck,
+            Self::TurnedBack(_) | Self::RolledBackStep { .. } => EventWord::RollingBack,
+            Self::RollbackBlocked { .. } => EventWord::Stuck,
             Self::Finished(Ending::Completed) => EventWord::Finished,
             Self::Finished(_) => EventWord::RolledBack,
         }
     }
 }
 
-impl Move {
+impl Transition {
     /// The word for it, unless it has to wait for somebody: traffic that moves up is more than a part of a step, and the
     /// end of a bake that only begins a task is no more.
     #[must_use]
     pub fn word(&self) -> EventWord {
-        match (self.happened, self.happened.word()) {
-            (Happened::Advanced { cause: StageCause::Restart, .. }, word) => word,
-            (Happened::Advanced { cause: StageCause::Verdict, .. }, _)
+        match (self.event, self.event.word()) {
+            (RolloutEvent::Advanced { cause: StageCause::Restart, .. }, word) => word,
+            (RolloutEvent::Advanced { cause: StageCause::Verdict, .. }, _)
                 if self.weight.is_none() && self.task.is_some() =>
             {
                 EventWord::Progress
             }
-            (Happened::Advanced { .. }, EventWord::Progress) if self.weight.is_some() => EventWord::Advanced,
+            (RolloutEvent::Advanced { .. }, EventWord::Progress) if self.weight.is_some() => EventWord::Advanced,
             (_, word) => word,
         }
     }

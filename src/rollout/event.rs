@@ -9,30 +9,30 @@ use super::stage::Task;
 
 /// What is to be done now. The new state and the weight belong in one revision, before the task is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Move {
+pub struct Transition {
     /// The candidate's new weight; the baseline gets the rest.
     pub weight: Option<Weight>,
     /// What is to be begun.
     pub task: Option<Task>,
     /// What has happened, for the record and those who want to know.
-    pub happened: Happened,
+    pub event: RolloutEvent,
 }
 
-impl Move {
+impl Transition {
     /// Something happened, and nothing is to be done.
-    pub(crate) fn only(happened: Happened) -> Self {
-        Self { weight: None, task: None, happened }
+    pub(crate) fn only(happened: RolloutEvent) -> Self {
+        Self { weight: None, task: None, event: happened }
     }
 
     /// A task is to be begun.
-    pub(crate) fn task(task: Task, happened: Happened) -> Self {
-        Self { weight: None, task: Some(task), happened }
+    pub(crate) fn task(task: Task, happened: RolloutEvent) -> Self {
+        Self { weight: None, task: Some(task), event: happened }
     }
 }
 
 /// What has happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Happened {
+pub enum RolloutEvent {
     /// It began.
     Started,
     /// A stage began.
@@ -49,12 +49,12 @@ pub enum Happened {
     /// It is on its way back, which takes more than this move.
     TurnedBack(Ending),
     /// A stage of the way back began.
-    WentBack {
+    RolledBackStep {
         /// Its number.
         stage: usize,
     },
     /// A task of the way back failed; it waits for somebody.
-    Stuck {
+    RollbackBlocked {
         /// The task.
         task: Task,
     },

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::Weight;
 
-use super::event::{Ending, Happened, Move, Pause, StageCause};
+use super::event::{Ending, Pause, RolloutEvent, StageCause, Transition};
 use super::judge::{Bake, Evidence, Hold, Judge, JudgeDecision, Share};
 use super::plan::{Expired, Plan};
 use super::stage::{Answer, Stage, Task};
@@ -108,7 +108,7 @@ impl Rollout {
     /// A rollout of so many services that begins now, and its first move. Time is since any fixed moment, and never
     /// goes back.
     #[must_use]
-    pub fn start(plan: Plan, services: usize, now: Duration) -> (Self, Move) {
+    pub fn start(plan: Plan, services: usize, now: Duration) -> (Self, Transition) {
         let judge = Judge::new(*plan.judge(), Share::at(Weight::ZERO), now);
         let phase = Phase::Going { stage: 0, since: now };
         let mut rollout = Self {
@@ -120,7 +120,7 @@ impl Rollout {
             judges: vec![judge; services],
         };
         let mut started = rollout.enter(0, now, StageCause::Start);
-        started.happened = Happened::Started;
+        started.event = RolloutEvent::Started;
         (rollout, started)
     }
 
@@ -131,7 +131,7 @@ impl Rollout {
     }
 
     /// The process was away for a while: the stage begins again, forward or back, with its task.
-    pub fn resumed(&mut self, now: Duration) -> Option<Move> {
+    pub fn resumed(&mut self, now: Duration) -> Option<Transition> {
         match self.phase {
             Phase::Going { stage, .. } => Some(self.enter(stage, now, StageCause::Restart)),
             Phase::Back(back) if !back.stuck => Some(self.enter_back(back, now)),
@@ -210,7 +210,7 @@ impl Rollout {
     }
 
     /// Folds in what was counted since the tick before, of each service, and moves on if it is time.
-    pub fn tick(&mut self, now: Duration, evidence: &[Evidence<'_>]) -> Option<Move> {
+    pub fn tick(&mut self, now: Duration, evidence: &[Evidence<'_>]) -> Option<Transition> {
         self.observe(now, evidence);
         self.proceed(now)
     }
@@ -223,7 +223,7 @@ impl Rollout {
     }
 
     /// Moves on if it is time.
-    pub fn proceed(&mut self, now: Duration) -> Option<Move> {
+    pub fn proceed(&mut self, now: Duration) -> Option<Transition> {
         match self.phase {
             Phase::Going { stage, since } => self.judged(stage, now).or_else(|| self.overdue(stage, since, now)),
             Phase::Paused { stage, why, .. } if why.leaves_the_judge_in_charge() => {
@@ -244,7 +244,7 @@ impl Rollout {
             .unwrap_or((0, JudgeDecision::Advance))
     }
 
-    fn judged(&mut self, stage: usize, now: Duration) -> Option<Move> {
+    fn judged(&mut self, stage: usize, now: Duration) -> Option<Transition> {
         let bake = self.bake(now);
         let (_, decision) = self.worst(bake);
         match decision {
@@ -263,16 +263,16 @@ impl Rollout {
         }
     }
 
-    fn overdue(&mut self, stage: usize, since: Duration, now: Duration) -> Option<Move> {
+    fn overdue(&mut self, stage: usize, since: Duration, now: Duration) -> Option<Transition> {
         let Some(Stage::Do(task)) = self.stages.get(stage).copied() else { return None };
         if now >= since + longest(task) {
             return Some(self.failed(stage, task, now));
         }
-        self.ask_at.take_if(|at| now >= *at).map(|_| Move::task(task, Happened::AskedAgain))
+        self.ask_at.take_if(|at| now >= *at).map(|_| Transition::task(task, RolloutEvent::AskedAgain))
     }
 
     /// The answer to the task that is under way; of any other it is too late to matter.
-    pub fn answer(&mut self, now: Duration, task: Task, answer: &Answer) -> Option<Move> {
+    pub fn answer(&mut self, now: Duration, task: Task, answer: &Answer) -> Option<Transition> {
         if self.task() != Some(task) {
             return None;
         }
@@ -290,31 +290,31 @@ impl Rollout {
     }
 
     /// A task of the way up failed. Who was asked and never agreed is no reason to go back by itself.
-    fn failed(&mut self, stage: usize, task: Task, now: Duration) -> Move {
+    fn failed(&mut self, stage: usize, task: Task, now: Duration) -> Transition {
         match (task.asks(), self.plan.on_expired()) {
             (true, Expired::Pause) => self.pause_at(stage, now, Pause::NoAgreement(task)),
             _ => self.turn_back(stage, now, Ending::TaskFailed(task)),
         }
     }
 
-    pub(crate) fn pause_at(&mut self, stage: usize, now: Duration, why: Pause) -> Move {
+    pub(crate) fn pause_at(&mut self, stage: usize, now: Duration, why: Pause) -> Transition {
         self.phase = Phase::Paused { stage, since: now, why };
         self.ask_at = None;
-        Move::only(Happened::Paused(why))
+        Transition::only(RolloutEvent::Paused(why))
     }
 
     /// Goes on to the stage after this one.
-    pub(crate) fn next(&mut self, stage: usize, now: Duration, cause: StageCause) -> Move {
+    pub(crate) fn next(&mut self, stage: usize, now: Duration, cause: StageCause) -> Transition {
         self.enter(stage + 1, now, cause)
     }
 
     /// Begins a stage of the plan, or ends behind the last one.
-    pub(crate) fn enter(&mut self, stage: usize, now: Duration, cause: StageCause) -> Move {
+    pub(crate) fn enter(&mut self, stage: usize, now: Duration, cause: StageCause) -> Transition {
         self.ask_at = None;
         let Some(entered) = self.stages.get(stage).copied() else {
             // Somebody may have shifted by hand, and then promoted it.
             let weight = (cause == StageCause::Promoted).then_some(self.weight);
-            return Move { weight, ..self.finish(now, Ending::Completed) };
+            return Transition { weight, ..self.finish(now, Ending::Completed) };
         };
         // After a shift by hand.
         let again = matches!(cause, StageCause::Resumed | StageCause::Promoted).then_some(self.weight);
@@ -324,12 +324,12 @@ impl Rollout {
             Stage::Do(task) => (again, Some(task)),
             Stage::Keep(_) => (again, None),
         };
-        Move { weight, task, happened: Happened::Advanced { stage, cause } }
+        Transition { weight, task, event: RolloutEvent::Advanced { stage, cause } }
     }
 
-    pub(crate) fn finish(&mut self, now: Duration, ending: Ending) -> Move {
+    pub(crate) fn finish(&mut self, now: Duration, ending: Ending) -> Transition {
         self.phase = Phase::Finished { at: now, ending };
-        Move::only(Happened::Finished(ending))
+        Transition::only(RolloutEvent::Finished(ending))
     }
 
     /// Gives the candidate a weight; a new step begins for the judges.

@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::event::{Ending, Happened};
+use super::event::{Ending, RolloutEvent};
 use super::judge::{Counts, Evidence};
 use super::plan::Plan;
 use super::run::{Phase, Rollout};
@@ -79,7 +79,7 @@ pub(crate) fn simulate(plan: &Plan, world: &World, most: Duration, random: &mut 
         run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         let made = rollout.tick(now, &[Evidence { epochs: &epochs, ..Evidence::default() }]);
         task = made.and_then(|made| made.task);
-        if let Some(Happened::Stuck { .. }) = made.map(|made| made.happened) {
+        if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {
             return Run { outcome: Outcome::Paused, took: now, ..run };
         }
     }

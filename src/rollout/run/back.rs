@@ -4,21 +4,21 @@
 
 use std::time::Duration;
 
-use super::super::event::{Ending, Happened, Move};
+use super::super::event::{Ending, RolloutEvent, Transition};
 use super::super::stage::{Stage, Task};
 use super::{Phase, Return, Rollout, longest};
 
 impl Rollout {
     /// Turns back from a stage of the plan.
-    pub(crate) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Move {
+    pub(crate) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Transition {
         let mut first = self.enter_back(Return { turned, ending, stage: 0, since: now, stuck: false }, now);
         if !self.is_finished() {
-            first.happened = Happened::TurnedBack(ending);
+            first.event = RolloutEvent::TurnedBack(ending);
         }
         first
     }
 
-    pub(crate) fn enter_back(&mut self, back: Return, now: Duration) -> Move {
+    pub(crate) fn enter_back(&mut self, back: Return, now: Duration) -> Transition {
         self.ask_at = None;
         let Return { turned, stage, ending, .. } = back;
         let way = self.plan.way_back(turned);
@@ -28,17 +28,17 @@ impl Rollout {
             // The last one needs no tick: what has to happen first has happened with this move.
             Stage::Bake { weight, .. } if stage + 1 == way.len() => {
                 let weight = self.weigh(weight);
-                Move { weight, ..self.finish(now, ending) }
+                Transition { weight, ..self.finish(now, ending) }
             }
             Stage::Bake { weight, .. } => {
-                Move { weight: self.weigh(weight), task: None, happened: Happened::WentBack { stage } }
+                Transition { weight: self.weigh(weight), task: None, event: RolloutEvent::RolledBackStep { stage } }
             }
-            Stage::Do(task) => Move::task(task, Happened::WentBack { stage }),
-            Stage::Keep(_) => Move::only(Happened::WentBack { stage }),
+            Stage::Do(task) => Transition::task(task, RolloutEvent::RolledBackStep { stage }),
+            Stage::Keep(_) => Transition::only(RolloutEvent::RolledBackStep { stage }),
         }
     }
 
-    pub(crate) fn back_on(&mut self, back: Return, now: Duration) -> Option<Move> {
+    pub(crate) fn back_on(&mut self, back: Return, now: Duration) -> Option<Transition> {
         let (least, task) = match self.plan.way_back(back.turned).get(back.stage).copied()? {
             Stage::Bake { bake, .. } | Stage::Keep(bake) => (bake, None),
             Stage::Do(task) => (longest(task), Some(task)),
@@ -57,8 +57,8 @@ impl Rollout {
         }
     }
 
-    pub(crate) fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Move {
+    pub(crate) fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Transition {
         self.phase = Phase::Back(Return { since: now, stuck: true, ..back });
-        Move::only(Happened::Stuck { task })
+        Transition::only(RolloutEvent::RollbackBlocked { task })
     }
 }

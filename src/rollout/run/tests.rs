@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::super::command::{Command, Unfit};
-use super::super::event::{Ending, Happened, Pause, StageCause};
+use super::super::event::{Ending, Pause, RolloutEvent, StageCause};
 use super::super::judge::verdict::{Hold, RollbackCause};
 use super::super::judge::{Counts, EpochCounts, Evidence, JudgeSettings, PerVersion, Share};
 use super::super::plan::{Back, BlueGreen, Canary, Expired, Gate, Plan, Rolling, Step, Strategy};
@@ -39,7 +39,7 @@ struct Run {
     candidate_fails: u64,
     baseline_fails: u64,
     requests: usize,
-    moves: Vec<Move>,
+    moves: Vec<Transition>,
     assign: StdRng,
     random: StdRng,
 }
@@ -66,7 +66,7 @@ impl Run {
         EpochCounts { outcomes, ..EpochCounts::none(share) }
     }
 
-    fn tick(&mut self) -> Option<Move> {
+    fn tick(&mut self) -> Option<Transition> {
         self.now += TICK;
         let epochs = [self.evidence()];
         let evidence = vec![Evidence { epochs: &epochs, ..Evidence::default() }; self.rollout.judges().len()];
@@ -76,18 +76,18 @@ impl Run {
     }
 
     /// Ticks until something happens, an hour at the most.
-    fn next(&mut self) -> Move {
+    fn next(&mut self) -> Transition {
         let ticks = 4 * 3_600 * 80;
         (0..ticks).find_map(|_| self.tick()).unwrap_or_else(|| panic!("nothing happens in {:?}", self.rollout.phase()))
     }
 
-    fn answer(&mut self, task: Task, answer: &Answer) -> Option<Move> {
+    fn answer(&mut self, task: Task, answer: &Answer) -> Option<Transition> {
         let made = self.rollout.answer(self.now, task, answer);
         self.moves.extend(made);
         made
     }
 
-    fn command(&mut self, command: Command) -> Result<Move, Unfit> {
+    fn command(&mut self, command: Command) -> Result<Transition, Unfit> {
         let made = self.rollout.command(self.now, command);
         self.moves.extend(made.ok());
         made
@@ -112,7 +112,7 @@ fn a_healthy_canary_goes_up_its_steps() {
     assert_eq!(run.weights(), [1.0, 10.0, 50.0, 100.0]);
     assert_eq!(run.rollout.phase(), Phase::Finished { at: run.now, ending: Ending::Completed });
     assert!(run.now >= began + 4 * MINUTE, "every step bakes");
-    let advanced = |made: &&Move| matches!(made.happened, Happened::Advanced { cause: StageCause::Verdict, .. });
+    let advanced = |made: &&Transition| matches!(made.event, RolloutEvent::Advanced { cause: StageCause::Verdict, .. });
     assert_eq!(run.moves.iter().filter(advanced).count(), 3);
 }
 
@@ -123,7 +123,7 @@ fn a_worse_version_is_turned_back_at_once() {
     let began = run.now;
     let made = run.next();
     let ending = Ending::RolledBack(RollbackCause::Errors);
-    assert_eq!((made.weight, made.happened), (Some(Weight::ZERO), Happened::Finished(ending)));
+    assert_eq!((made.weight, made.event), (Some(Weight::ZERO), RolloutEvent::Finished(ending)));
     assert!(run.now - began < Duration::from_secs(3), "{:?}", run.now - began);
     assert!(run.tick().is_none());
     assert_eq!(run.command(Command::Promote), Err(Unfit::Over(ending)));
@@ -138,7 +138,7 @@ fn the_way_back_can_be_gradual() {
     }
     run.candidate_fails = 300;
     let turned = run.next();
-    assert_eq!(turned.happened, Happened::TurnedBack(Ending::RolledBack(RollbackCause::Errors)));
+    assert_eq!(turned.event, RolloutEvent::TurnedBack(Ending::RolledBack(RollbackCause::Errors)));
     let at = run.now;
     while !run.rollout.is_finished() {
         run.next();
@@ -150,10 +150,10 @@ fn the_way_back_can_be_gradual() {
 #[test]
 fn without_requests_it_is_held_and_then_paused_or_turned_back() {
     for (expired, want) in [
-        (Expired::Pause, Happened::Paused(Pause::Held(Hold::NotEnoughData { judged: 0, needed: Some(0) }))),
+        (Expired::Pause, RolloutEvent::Paused(Pause::Held(Hold::NotEnoughData { judged: 0, needed: Some(0) }))),
         (
             Expired::RollBack,
-            Happened::Finished(Ending::HeldTooLong(Hold::NotEnoughData { judged: 0, needed: Some(0) })),
+            RolloutEvent::Finished(Ending::HeldTooLong(Hold::NotEnoughData { judged: 0, needed: Some(0) })),
         ),
     ] {
         let steps = vec![Step { weight: weight(1.0), bake: MINUTE, gate: None }];
@@ -161,9 +161,9 @@ fn without_requests_it_is_held_and_then_paused_or_turned_back() {
         run.requests = 0;
         let began = run.now;
         let made = run.next();
-        assert_eq!(std::mem::discriminant(&made.happened), std::mem::discriminant(&want), "{made:?}");
+        assert_eq!(std::mem::discriminant(&made.event), std::mem::discriminant(&want), "{made:?}");
         assert_eq!(run.now - began, MINUTE + JudgeSettings::default().hold_max);
-        let (Happened::Paused(Pause::Held(held)) | Happened::Finished(Ending::HeldTooLong(held))) = made.happened
+        let (RolloutEvent::Paused(Pause::Held(held)) | RolloutEvent::Finished(Ending::HeldTooLong(held))) = made.event
         else {
             panic!("{made:?}")
         };
@@ -196,14 +196,14 @@ fn a_gate_waits_for_an_operator_and_the_judge_goes_on() {
     let mut run = Run::new(plan.clone());
     run.next();
     run.candidate_fails = 300;
-    assert_eq!(run.next().happened, Happened::Finished(Ending::RolledBack(RollbackCause::Errors)));
+    assert_eq!(run.next().event, RolloutEvent::Finished(Ending::RolledBack(RollbackCause::Errors)));
 
     // Nobody comes.
     let mut run = Run::new(plan);
     run.next();
     run.requests = 0;
     let (asked, made) = (run.now, run.next());
-    assert_eq!(made.happened, Happened::Paused(Pause::NoAgreement(Task::Approval)));
+    assert_eq!(made.event, RolloutEvent::Paused(Pause::NoAgreement(Task::Approval)));
     assert_eq!(run.now - asked, APPROVAL_MAX);
 }
 
@@ -214,7 +214,7 @@ fn a_webhook_that_does_not_agree_is_asked_again() {
     for _ in 0..3 {
         assert_eq!(run.answer(Task::Webhook, &failed()), None);
         let (asked, made) = (run.now, run.next());
-        assert_eq!((made.task, made.happened), (Some(Task::Webhook), Happened::AskedAgain));
+        assert_eq!((made.task, made.event), (Some(Task::Webhook), RolloutEvent::AskedAgain));
         assert_eq!(run.now - asked, ASK_AGAIN);
     }
     assert_eq!(run.answer(Task::Webhook, &Answer::Done).unwrap().weight, Some(Weight::FULL));
@@ -224,7 +224,7 @@ fn a_webhook_that_does_not_agree_is_asked_again() {
 fn operators_pause_resume_promote_and_abort() {
     let mut run = Run::new(canary(&[(10.0, None), (100.0, None)], Back::AtOnce));
     assert_eq!(run.command(Command::Resume), Err(Unfit::NotPaused));
-    assert_eq!(run.command(Command::Pause).unwrap().happened, Happened::Paused(Pause::Operator));
+    assert_eq!(run.command(Command::Pause).unwrap().event, RolloutEvent::Paused(Pause::Operator));
     assert_eq!(run.command(Command::Pause), Err(Unfit::PausedAlready));
     for _ in 0..1_000 {
         assert_eq!(run.tick(), None, "time does not count");
@@ -233,7 +233,7 @@ fn operators_pause_resume_promote_and_abort() {
     let (resumed, made) = (run.now, run.next());
     assert_eq!((made.weight, run.now - resumed), (Some(Weight::FULL), MINUTE), "the stage begins again");
     let made = run.command(Command::Abort).unwrap();
-    assert_eq!((made.weight, made.happened), (Some(Weight::ZERO), Happened::Finished(Ending::Aborted)));
+    assert_eq!((made.weight, made.event), (Some(Weight::ZERO), RolloutEvent::Finished(Ending::Aborted)));
 }
 
 #[test]
@@ -256,13 +256,13 @@ fn blue_green_asks_flips_watches_and_keeps() {
     let flipped = run.now;
     run.next();
     assert_eq!((run.rollout.phase(), run.now - flipped), (Phase::Going { stage: 2, since: run.now }, MINUTE));
-    assert_eq!(run.next().happened, Happened::Finished(Ending::Completed));
+    assert_eq!(run.next().event, RolloutEvent::Finished(Ending::Completed));
     assert_eq!(run.now - flipped, 6 * MINUTE);
     assert_eq!(run.weights(), [100.0]);
 
     let mut run = Run::new(plan);
     let made = run.answer(Task::Smoke, &failed()).unwrap();
-    assert_eq!(made.happened, Happened::Finished(Ending::TaskFailed(Task::Smoke)));
+    assert_eq!(made.event, RolloutEvent::Finished(Ending::TaskFailed(Task::Smoke)));
     assert_eq!(run.weights(), [0.0], "green never had a user");
 }
 
@@ -317,15 +317,15 @@ fn a_task_that_says_nothing_has_failed_after_a_while() {
     let mut run = Run::new(rolling(1, 1));
     let batch = Batch { first: 0, until: 1 };
     let began = run.now;
-    assert_eq!(run.next().happened, Happened::TurnedBack(Ending::TaskFailed(Task::Drain(batch))));
+    assert_eq!(run.next().event, RolloutEvent::TurnedBack(Ending::TaskFailed(Task::Drain(batch))));
     assert_eq!(run.now - began, TASK_MAX);
     // On the way back it waits for somebody instead.
-    assert_eq!(run.next().happened, Happened::Stuck { task: Task::Return(batch) });
+    assert_eq!(run.next().event, RolloutEvent::RollbackBlocked { task: Task::Return(batch) });
     assert_eq!(run.command(Command::Abort), Err(Unfit::OnItsWayBack));
     assert_eq!(run.command(Command::Resume).unwrap().task, Some(Task::Return(batch)));
     assert_eq!(
-        run.answer(Task::Return(batch), &failed()).unwrap().happened,
-        Happened::Stuck { task: Task::Return(batch) }
+        run.answer(Task::Return(batch), &failed()).unwrap().event,
+        RolloutEvent::RollbackBlocked { task: Task::Return(batch) }
     );
     run.command(Command::Resume).unwrap();
     run.answer(Task::Return(batch), &Answer::Done).unwrap();
@@ -344,7 +344,7 @@ fn the_worst_of_a_group_counts() {
     let (good, bad) = (counts(1), counts(300));
     let of = |epochs| Evidence { epochs, ..Evidence::default() };
     let made = rollout.tick(now + TICK, &[of(&good), of(&bad), of(&good)]).unwrap();
-    assert_eq!(made.happened, Happened::Finished(Ending::RolledBack(RollbackCause::Errors)));
+    assert_eq!(made.event, RolloutEvent::Finished(Ending::RolledBack(RollbackCause::Errors)));
     assert_eq!(rollout.worst(Bake::Running).0, 1, "and is named");
 }
 
@@ -356,8 +356,8 @@ fn a_restart_begins_the_stage_again_and_completes_a_way_back() {
     }
     let made = run.rollout.resumed(run.now).unwrap();
     assert_eq!(
-        (made.weight, made.happened),
-        (Some(weight(10.0)), Happened::Advanced { stage: 0, cause: StageCause::Restart })
+        (made.weight, made.event),
+        (Some(weight(10.0)), RolloutEvent::Advanced { stage: 0, cause: StageCause::Restart })
     );
     let (resumed, made) = (run.now, run.next());
     assert_eq!((made.weight, run.now - resumed), (Some(Weight::FULL), MINUTE));
@@ -429,9 +429,9 @@ proptest! {
             for made in &run.moves[before..] {
                 let Some(new) = made.weight else { continue };
                 let allowed = matches!(
-                    made.happened,
-                    Happened::Advanced { cause: StageCause::Verdict | StageCause::Task(_) | StageCause::Promoted | StageCause::Resumed, .. }
-                ) || matches!(made.happened, Happened::Advanced { cause: StageCause::Restart, .. } if new == weight);
+                    made.event,
+                    RolloutEvent::Advanced { cause: StageCause::Verdict | StageCause::Task(_) | StageCause::Promoted | StageCause::Resumed, .. }
+                ) || matches!(made.event, RolloutEvent::Advanced { cause: StageCause::Restart, .. } if new == weight);
                 prop_assert!(new <= weight || allowed, "from {weight} to {new} by {made:?}");
                 weight = new;
             }
