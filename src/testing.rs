@@ -105,7 +105,9 @@ pub mod release {
 }
 pub mod rollout {
     pub mod judge {
-        pub use crate::rollout::judge::evidence::{Counts, EpochCounts, Evidence, PerVersion, Share, Side};
+        pub use crate::rollout::judge::evidence::{
+            CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion, Side,
+        };
         pub use crate::rollout::judge::settings::JudgeSettings;
         pub use crate::rollout::judge::tick::Judge;
         pub use crate::rollout::judge::verdict::{Bake, JudgeDecision};

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use allocation_counter::measure;
 use pointsman::testing::rollout::judge::{
-    Bake, Counts, EpochCounts, Evidence, Judge, JudgeDecision, JudgeSettings, PerVersion, Share, Side,
+    Bake, CandidateShare, EpochCounts, Evidence, Judge, JudgeDecision, JudgeSettings, OutcomeCounts, PerVersion, Side,
 };
 
 #[test]
 fn a_tick_and_its_ruling_do_not_allocate() {
-    let shares = [0.01, 0.1].map(|share| Share::new(share).expect("a share"));
+    let shares = [0.01, 0.1].map(|share| CandidateShare::new(share).expect("a share"));
     let epochs = shares.map(|share| {
-        let counts = |requests| Counts { requests, failures: 1, counted_failures: 1 };
+        let counts = |requests| OutcomeCounts { requests, failures: 1, counted_failures: 1 };
         let mut epoch = EpochCounts::none(share);
         epoch.outcomes = PerVersion { candidate: counts(10), baseline: counts(100) };
         epoch.latencies.of_mut(Side::Baseline).by_exceeded = [50, 40, 9, 1];

@@ -15,7 +15,7 @@ use crate::control::unusable::Unusable;
 use crate::release::bad_plan;
 use crate::release::desk::{By, Order, RolloutError, StartRequest, Target};
 use crate::release::view::RolloutView;
-use crate::rollout::command::{Command, Unfit};
+use crate::rollout::command::{RolloutCommand, Unfit};
 
 use super::Admin;
 use super::call::{Call, FORCE, Segments};
@@ -203,14 +203,14 @@ pub(crate) async fn order(
 ) -> Result<Json<RolloutView>, Problem> {
     let order = match word.as_str() {
         "acknowledge" => Some(Order::Acknowledge),
-        word => Command::from_word(word).map(Order::Command),
+        word => RolloutCommand::from_word(word).map(Order::Command),
     };
     let Some(order) = order else {
         let detail = format!("found {word:?}, want pause, resume, promote, abort or acknowledge");
         return Err(Problem::new(StatusCode::NOT_FOUND, "no_resource", detail));
     };
     let body = std::mem::take(&mut call.body);
-    let goes_on = matches!(order, Order::Command(Command::Promote | Command::Resume));
+    let goes_on = matches!(order, Order::Command(RolloutCommand::Promote | RolloutCommand::Resume));
     let known: &[&str] = if goes_on { &["reason", FORCE] } else { &["reason"] };
     let mut fields = call.fields(&body, Some(known));
     let (reason, force) = (fields.reason(), goes_on && fields.flag(FORCE));

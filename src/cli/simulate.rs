@@ -19,7 +19,7 @@ use tokio::time::Instant;
 
 use super::{CommandError, Remote, text};
 use crate::rollout::plan::Plan;
-use crate::rollout::simulate::{Behaviour, Later, Run, Users, World, simulate};
+use crate::rollout::simulate::{Behaviour, Later, SimulatedRun, SimulatedWorld, UserPopulation, simulate};
 use crate::rollout::stage::Stage;
 use crate::table::Weight;
 
@@ -123,17 +123,17 @@ fn ratio(text: &str) -> Result<f64, String> {
 }
 
 impl SimulateArgs {
-    fn world(&self) -> World {
+    fn world(&self) -> SimulatedWorld {
         let good = Behaviour { failing: self.baseline_errors, slower: 1.0 };
         let bad = Behaviour { failing: self.candidate_errors.unwrap_or(self.baseline_errors), slower: self.slower };
         let later = self.bad_at.map(|at| Later { at, ramp: self.ramp.unwrap_or_default(), behaviour: bad });
-        World {
+        SimulatedWorld {
             requests_per_second: self.rate,
             baseline_failing: self.baseline_errors,
             candidate: if later.is_some() { good } else { bad },
             later,
             spread: 0.5,
-            users: self.users.map(|count| Users { count, tail: TAIL, failures_stick: self.failures_stick }),
+            users: self.users.map(|count| UserPopulation { count, tail: TAIL, failures_stick: self.failures_stick }),
         }
     }
 }
@@ -164,7 +164,7 @@ fn longest(plan: &Plan) -> Duration {
 }
 
 /// All runs, in the order of their seeds.
-fn all(plan: &Plan, world: &World, most: Duration, (count, seed): (u64, u64)) -> Vec<Run> {
+fn all(plan: &Plan, world: &SimulatedWorld, most: Duration, (count, seed): (u64, u64)) -> Vec<SimulatedRun> {
     let next = AtomicU64::new(0);
     let work = || {
         let mut done = Vec::new();

@@ -18,9 +18,9 @@ use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
 use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
 use crate::outbound::notify::Message;
-use crate::rollout::event::{Ending, EventWord, Pause, RolloutEvent, StageCause, Transition};
+use crate::rollout::event::{EventWord, Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
 use crate::rollout::run::{Phase, Rollout};
-use crate::rollout::stage::{Answer, Task};
+use crate::rollout::stage::{StageTask, TaskResult};
 use crate::table::{Name, Weight};
 
 impl Director {
@@ -141,13 +141,13 @@ impl Director {
     }
 
     /// Begins the task of a move.
-    pub(crate) fn begin(&mut self, id: u64, task: Option<Task>) {
+    pub(crate) fn begin(&mut self, id: u64, task: Option<StageTask>) {
         let (now, Some(task)) = (self.now(), task) else { return };
         let foreign = self.running.get(&id).map(|run| self.foreign(&run.saved)).unwrap_or_default();
         let Some(run) = self.running.get_mut(&id) else { return };
         let (from, to) =
             if run.is_back() { (run.to.clone(), run.from.clone()) } else { (run.from.clone(), run.to.clone()) };
-        let smoke = task == Task::Smoke;
+        let smoke = task == StageTask::Smoke;
         let places = if smoke { candidates(run, &self.means.published) } else { run.batch_of(task) };
         let duty = Duty {
             id,
@@ -170,7 +170,7 @@ impl Director {
                 Ok(answer) => answer,
                 // A task that was put off answers nothing.
                 Err(ended) if ended.is_cancelled() => None,
-                Err(_panic) => Some(Answer::Failed("a bug of the proxy ended this task, see the log".to_owned())),
+                Err(_panic) => Some(TaskResult::Failed("a bug of the proxy ended this task, see the log".to_owned())),
             };
             if let Some(answer) = answer {
                 answers.send((id, task, answer)).await.ok();
@@ -213,12 +213,12 @@ fn word(run: &Run, made: &Transition) -> EventWord {
 }
 
 /// The task that a move is about: the one that is done or has failed, else the one that begins.
-fn about(made: &Transition) -> Option<Task> {
+fn about(made: &Transition) -> Option<StageTask> {
     match made.event {
         RolloutEvent::Advanced { cause: StageCause::Task(task), .. }
         | RolloutEvent::RollbackBlocked { task }
-        | RolloutEvent::TurnedBack(Ending::TaskFailed(task))
-        | RolloutEvent::Finished(Ending::TaskFailed(task)) => Some(task),
+        | RolloutEvent::TurnedBack(RolloutEnding::TaskFailed(task))
+        | RolloutEvent::Finished(RolloutEnding::TaskFailed(task)) => Some(task),
         RolloutEvent::Started
         | RolloutEvent::Advanced { .. }
         | RolloutEvent::AskedAgain
@@ -237,8 +237,10 @@ fn event(run: &Run, made: Transition, now: Duration, by: Option<&By>) -> Event {
         made.event,
         RolloutEvent::Advanced { cause: StageCause::Verdict, .. }
             | RolloutEvent::Paused(Pause::Held(_))
-            | RolloutEvent::TurnedBack(Ending::RolledBack(_) | Ending::HeldTooLong(_))
-            | RolloutEvent::Finished(Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Completed)
+            | RolloutEvent::TurnedBack(RolloutEnding::RolledBack(_) | RolloutEnding::HeldTooLong(_))
+            | RolloutEvent::Finished(
+                RolloutEnding::RolledBack(_) | RolloutEnding::HeldTooLong(_) | RolloutEnding::Completed
+            )
     );
     let verdict = evidence.get(worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
     let need = made.task.and_then(|task| Some((run.need_of(task)?, task)));
@@ -250,8 +252,8 @@ fn event(run: &Run, made: Transition, now: Duration, by: Option<&By>) -> Event {
         made.event,
         RolloutEvent::RollbackBlocked { .. }
             | RolloutEvent::Paused(Pause::NoAgreement(_))
-            | RolloutEvent::TurnedBack(Ending::TaskFailed(_))
-            | RolloutEvent::Finished(Ending::TaskFailed(_))
+            | RolloutEvent::TurnedBack(RolloutEnding::TaskFailed(_))
+            | RolloutEvent::Finished(RolloutEnding::TaskFailed(_))
     );
     if let Some(why) = run.failure.as_ref().filter(|_| failed) {
         text = format!("{text} ({why})");

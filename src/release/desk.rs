@@ -7,7 +7,7 @@ use crate::config::Overrides;
 use crate::control::fault::Fault;
 use crate::control::handle::{ApplyError, Gone};
 use crate::control::unusable::Unusable;
-use crate::rollout::command::{Command, Unfit};
+use crate::rollout::command::{RolloutCommand, Unfit};
 
 /// How many calls may wait.
 const CALLS_MAX: usize = 64;
@@ -29,7 +29,7 @@ pub(crate) enum Call {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
     /// To its state machine.
-    Command(Command),
+    Command(RolloutCommand),
     /// What the hook waits for is done.
     Acknowledge,
 }

@@ -29,12 +29,12 @@ use crate::control::publish::Published;
 use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Notifier;
 use crate::outbound::webhook::Poster;
-use crate::rollout::command::Command;
+use crate::rollout::command::RolloutCommand;
 use crate::rollout::event::{Need, Pause};
 use crate::rollout::release::Notify;
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::simulate::TICK;
-use crate::rollout::stage::{Answer, Task};
+use crate::rollout::stage::{StageTask, TaskResult};
 use crate::stats::Registry;
 use crate::table::Name;
 use crate::tls::Clients;
@@ -111,7 +111,7 @@ pub struct Director {
 }
 
 /// What became of a rollout's task.
-type Answered = (u64, Task, Answer);
+type Answered = (u64, StageTask, TaskResult);
 
 /// A rollout in the metrics.
 #[derive(Clone, Debug, PartialEq)]
@@ -217,8 +217,8 @@ impl Director {
                 let by_hand = |phase| matches!(phase, Phase::Paused { why: Pause::Shifted, .. });
                 let resumed = |rollout: &mut Rollout| match shifted {
                     true if by_hand(rollout.phase()) => None,
-                    true => rollout.command(now, Command::Shifted).ok(),
-                    false if paused_by.is_some() => rollout.command(now, Command::Pause).ok(),
+                    true => rollout.command(now, RolloutCommand::Shifted).ok(),
+                    false if paused_by.is_some() => rollout.command(now, RolloutCommand::Pause).ok(),
                     false => rollout.resumed(now),
                 };
                 let moved = self.advance(id, resumed, paused_by.as_ref()).await;
@@ -257,7 +257,7 @@ impl Director {
         // Who shifts and then says something means the rollout that the shift has paused, not the one of the last look.
         let table = self.means.published.load_full();
         if self.running.get(&id).is_some_and(|run| run.is_taken(&table)) {
-            self.advance(id, |rollout| rollout.command(now, Command::Shifted).ok(), None).await?;
+            self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await?;
         }
         let Some(run) = self.running.get(&id) else {
             return Err(match self.finished.get(&id).map(|saved| saved.phase) {
@@ -268,7 +268,7 @@ impl Director {
         match order {
             Order::Command(command) => {
                 // The way back is never barred, not even to a version in trouble.
-                let onward = matches!(command, Command::Promote | Command::Resume) && !run.is_back();
+                let onward = matches!(command, RolloutCommand::Promote | RolloutCommand::Resume) && !run.is_back();
                 let by = By { force: by.force || !onward, ..by.clone() };
                 run.rollout.clone().command(now, command)?;
                 self.advance(id, |rollout| rollout.command(now, command).ok(), Some(&by)).await?;
@@ -276,7 +276,7 @@ impl Director {
             Order::Acknowledge => {
                 let task = run.rollout.task().filter(|task| run.waits_for_somebody(*task));
                 let task = task.ok_or(RolloutError::NothingToAcknowledge)?;
-                self.advance(id, |rollout| rollout.answer(now, task, &Answer::Done), Some(by)).await?;
+                self.advance(id, |rollout| rollout.answer(now, task, &TaskResult::Done), Some(by)).await?;
             }
         }
         self.one(id).ok_or(RolloutError::Unknown(id))
@@ -285,7 +285,7 @@ impl Director {
     async fn answered(&mut self, (id, task, answer): Answered) {
         let now = self.now();
         let Some(run) = self.running.get_mut(&id) else { return };
-        if let Answer::Failed(why) = &answer {
+        if let TaskResult::Failed(why) = &answer {
             tracing::warn!(rollout = id, task = task.word(), why, "a task of a rollout has failed");
             run.failure = Some(why.clone());
         }
@@ -315,7 +315,7 @@ impl Director {
             let Some(run) = self.running.get_mut(&id) else { continue };
             run.observe(now, &table);
             let moved = match run.is_taken(&table) {
-                true => self.advance(id, |rollout| rollout.command(now, Command::Shifted).ok(), None).await,
+                true => self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await,
                 false => self.advance(id, |rollout| rollout.proceed(now), None).await,
             };
             if let Err(error) = moved {

@@ -17,7 +17,7 @@ use crate::outbound::hook::Subject;
 use crate::outbound::smoke;
 use crate::outbound::webhook::{Delivery, Poster};
 use crate::rollout::release::{Hook, Release, Shape, Webhook};
-use crate::rollout::stage::{Answer, Task};
+use crate::rollout::stage::{StageTask, TaskResult};
 use crate::table::spec::VersionSpec;
 use crate::table::{Name, Service};
 use crate::tls::Clients;
@@ -57,23 +57,23 @@ pub(crate) struct Duty {
 
 impl Duty {
     /// Does it. An approval is not done here: somebody says so.
-    pub(crate) async fn done(&self, task: Task) -> Option<Answer> {
+    pub(crate) async fn done(&self, task: StageTask) -> Option<TaskResult> {
         if let Some(why) = &self.barred {
-            return Some(Answer::Failed(why.clone()));
+            return Some(TaskResult::Failed(why.clone()));
         }
         let result = match task {
-            Task::Approval => return None,
-            Task::Webhook => self.gate().await,
-            Task::Smoke => self.smoke().await,
-            Task::Drain(_) => self.drained().await,
-            Task::Upgrade(_) | Task::Downgrade(_) => self.hooked().await,
-            Task::Verify(_) => self.verified().await,
+            StageTask::Approval => return None,
+            StageTask::Webhook => self.gate().await,
+            StageTask::Smoke => self.smoke().await,
+            StageTask::Drain(_) => self.drained().await,
+            StageTask::Upgrade(_) | StageTask::Downgrade(_) => self.hooked().await,
+            StageTask::Verify(_) => self.verified().await,
             // The revision that began the task has done it.
-            Task::Join(_) | Task::Return(_) => Ok(()),
+            StageTask::Join(_) | StageTask::Return(_) => Ok(()),
         };
         Some(match result {
-            Ok(()) => Answer::Done,
-            Err(why) => Answer::Failed(why),
+            Ok(()) => TaskResult::Done,
+            Err(why) => TaskResult::Failed(why),
         })
     }
 

@@ -13,7 +13,7 @@ use super::saved::Saved;
 use crate::config::RolloutSection;
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::Phase;
-use crate::rollout::stage::{Stage, Task};
+use crate::rollout::stage::{Stage, StageTask};
 
 impl Director {
     /// The keys of a rollout's plan that name what is run or asked and may not come from the file.
@@ -44,7 +44,7 @@ impl Director {
 }
 
 /// Why a task must not be done: what it would run or ask is one of the `foreign` keys.
-pub(crate) fn bar(release: &Release, task: Task, back: bool, foreign: &[&'static str]) -> Option<String> {
+pub(crate) fn bar(release: &Release, task: StageTask, back: bool, foreign: &[&'static str]) -> Option<String> {
     let key = reach(release, task, back)?;
     foreign.contains(&key).then(|| why(key))
 }
@@ -57,12 +57,12 @@ fn why(keys: &str) -> String {
 }
 
 /// The key of the plan that says what a task runs or asks; none when it reaches nobody but our own endpoints' ports.
-fn reach(release: &Release, task: Task, back: bool) -> Option<&'static str> {
+fn reach(release: &Release, task: StageTask, back: bool) -> Option<&'static str> {
     match task {
-        Task::Webhook => Some("webhook"),
-        Task::Smoke => Some("smoke"),
-        Task::Verify(_) => (!back && !release.smoke.is_empty()).then_some("smoke"),
-        Task::Upgrade(_) | Task::Downgrade(_) => {
+        StageTask::Webhook => Some("webhook"),
+        StageTask::Smoke => Some("smoke"),
+        StageTask::Verify(_) => (!back && !release.smoke.is_empty()).then_some("smoke"),
+        StageTask::Upgrade(_) | StageTask::Downgrade(_) => {
             let Shape::Rolling(shape) = &release.shape else { return None };
             let (key, hook) = match &shape.rollback {
                 Some(undo) if back => ("undo", undo),
@@ -70,7 +70,7 @@ fn reach(release: &Release, task: Task, back: bool) -> Option<&'static str> {
             };
             (!matches!(hook, Hook::Acknowledge { .. })).then_some(key)
         }
-        Task::Approval | Task::Drain(_) | Task::Join(_) | Task::Return(_) => None,
+        StageTask::Approval | StageTask::Drain(_) | StageTask::Join(_) | StageTask::Return(_) => None,
     }
 }
 
@@ -79,7 +79,7 @@ mod tests {
     use super::*;
     use crate::rollout::stage::Batch;
 
-    fn barred(section: &str, task: Task, back: bool, foreign: &[&'static str]) -> bool {
+    fn barred(section: &str, task: StageTask, back: bool, foreign: &[&'static str]) -> bool {
         let section: RolloutSection = serde_json::from_str(section).unwrap();
         bar(&section.release().unwrap(), task, back, foreign).is_some()
     }
@@ -90,18 +90,18 @@ mod tests {
         let with_undo = r#"{"strategy": "rolling", "upgrade": {"command": ["a"]}, "undo": {"command": ["b"]}, "smoke": [{"path": "/"}]}"#;
         let by_hand = r#"{"strategy": "rolling", "upgrade": "acknowledge"}"#;
         for (section, task, back, foreign, wanted) in [
-            (with_undo, Task::Upgrade(batch), false, "upgrade", true),
-            (with_undo, Task::Upgrade(batch), false, "undo", false),
-            (with_undo, Task::Downgrade(batch), true, "undo", true),
-            (with_undo, Task::Downgrade(batch), true, "upgrade", false),
-            (with_undo, Task::Verify(batch), false, "smoke", true),
-            (with_undo, Task::Verify(batch), true, "smoke", false),
-            (with_undo, Task::Drain(batch), false, "upgrade", false),
-            (by_hand, Task::Upgrade(batch), false, "upgrade", false),
-            (by_hand, Task::Downgrade(batch), true, "upgrade", false),
-            ("{}", Task::Webhook, false, "webhook", true),
-            ("{}", Task::Smoke, false, "smoke", true),
-            ("{}", Task::Approval, false, "webhook", false),
+            (with_undo, StageTask::Upgrade(batch), false, "upgrade", true),
+            (with_undo, StageTask::Upgrade(batch), false, "undo", false),
+            (with_undo, StageTask::Downgrade(batch), true, "undo", true),
+            (with_undo, StageTask::Downgrade(batch), true, "upgrade", false),
+            (with_undo, StageTask::Verify(batch), false, "smoke", true),
+            (with_undo, StageTask::Verify(batch), true, "smoke", false),
+            (with_undo, StageTask::Drain(batch), false, "upgrade", false),
+            (by_hand, StageTask::Upgrade(batch), false, "upgrade", false),
+            (by_hand, StageTask::Downgrade(batch), true, "upgrade", false),
+            ("{}", StageTask::Webhook, false, "webhook", true),
+            ("{}", StageTask::Smoke, false, "smoke", true),
+            ("{}", StageTask::Approval, false, "webhook", false),
         ] {
             assert_eq!(barred(section, task, back, &[foreign]), wanted, "{task:?} back {back} foreign {foreign}");
             assert!(!barred(section, task, back, &[]), "{task:?}");

@@ -12,11 +12,11 @@ use super::scale::{Reading, Scale};
 use crate::control::rollout_change::{RolloutChange, same};
 use crate::control::unusable::Unusable;
 use crate::rollout::event::{Need, Pause};
-use crate::rollout::judge::{Assignment, Bake, Evidence, Judge, JudgeSettings, Share};
+use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, Judge, JudgeSettings};
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
-use crate::rollout::stage::Task;
+use crate::rollout::stage::StageTask;
 use crate::stats::Registry;
 use crate::table::{Name, Service, Table, Weight, Weights};
 
@@ -73,7 +73,7 @@ impl Run {
 
     /// Fresh judges for a rollout that is restored.
     pub(crate) fn judges(settings: JudgeSettings, weight: Weight, services: usize, now: Duration) -> Vec<Judge> {
-        vec![Judge::new(settings, Share::at(weight), now); services]
+        vec![Judge::new(settings, CandidateShare::at(weight), now); services]
     }
 
     /// Has the workers count for it, from the next table on.
@@ -129,7 +129,7 @@ impl Run {
     }
 
     /// What a move to a weight comes to. Services that are gone are left alone.
-    pub(crate) fn change(&self, weight: Option<Weight>, task: Option<Task>, table: &Table) -> RolloutChange {
+    pub(crate) fn change(&self, weight: Option<Weight>, task: Option<StageTask>, table: &Table) -> RolloutChange {
         let there = |name: &Name| {
             let service = table.service_named(name);
             service.is_some_and(|service| [&self.from, &self.to].iter().all(|v| service.version_named(v).is_some()))
@@ -145,14 +145,17 @@ impl Run {
     }
 
     /// What a task does to endpoints, in the revision that begins it.
-    fn endpoint_moves(&self, task: Task) -> Vec<(Name, Name, SocketAddr, bool)> {
+    fn endpoint_moves(&self, task: StageTask) -> Vec<(Name, Name, SocketAddr, bool)> {
         let moves: &[(&Name, bool)] = match task {
-            Task::Drain(_) => &[(&self.from, true), (&self.to, true)],
-            Task::Join(_) => &[(&self.to, false)],
-            Task::Return(_) => &[(&self.from, false)],
-            Task::Approval | Task::Webhook | Task::Smoke | Task::Upgrade(_) | Task::Verify(_) | Task::Downgrade(_) => {
-                &[]
-            }
+            StageTask::Drain(_) => &[(&self.from, true), (&self.to, true)],
+            StageTask::Join(_) => &[(&self.to, false)],
+            StageTask::Return(_) => &[(&self.from, false)],
+            StageTask::Approval
+            | StageTask::Webhook
+            | StageTask::Smoke
+            | StageTask::Upgrade(_)
+            | StageTask::Verify(_)
+            | StageTask::Downgrade(_) => &[],
         };
         let places = self.batch_of(task);
         let each = places.iter().flat_map(|(service, address)| {
@@ -162,7 +165,7 @@ impl Run {
     }
 
     /// The endpoints that a task is about.
-    pub(crate) fn batch_of(&self, task: Task) -> Vec<(Name, SocketAddr)> {
+    pub(crate) fn batch_of(&self, task: StageTask) -> Vec<(Name, SocketAddr)> {
         let places = self.saved.places(task).into_iter();
         places.filter_map(|(service, address)| Some((Name::new(service).ok()?, address))).collect()
     }
@@ -183,26 +186,26 @@ impl Run {
     }
 
     /// Whom a task waits for, by what they have to do.
-    pub(crate) fn need_of(&self, task: Task) -> Option<Need> {
-        if task == Task::Approval {
+    pub(crate) fn need_of(&self, task: StageTask) -> Option<Need> {
+        if task == StageTask::Approval {
             return Some(Need::Approval);
         }
         self.waits_for_somebody(task).then_some(Need::Acknowledgement)
     }
 
     /// Whether somebody has to say that a task is done.
-    pub(crate) fn waits_for_somebody(&self, task: Task) -> bool {
+    pub(crate) fn waits_for_somebody(&self, task: StageTask) -> bool {
         let Shape::Rolling(shape) = &self.release.shape else { return false };
         let hook = match task {
-            Task::Upgrade(_) => &shape.upgrade,
-            Task::Downgrade(_) => shape.rollback.as_ref().unwrap_or(&shape.upgrade),
-            Task::Approval
-            | Task::Webhook
-            | Task::Smoke
-            | Task::Drain(_)
-            | Task::Verify(_)
-            | Task::Join(_)
-            | Task::Return(_) => return false,
+            StageTask::Upgrade(_) => &shape.upgrade,
+            StageTask::Downgrade(_) => shape.rollback.as_ref().unwrap_or(&shape.upgrade),
+            StageTask::Approval
+            | StageTask::Webhook
+            | StageTask::Smoke
+            | StageTask::Drain(_)
+            | StageTask::Verify(_)
+            | StageTask::Join(_)
+            | StageTask::Return(_) => return false,
         };
         matches!(hook, Hook::Acknowledge { .. })
     }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use super::view::{CountsView, EvidenceView};
 use crate::config::RolloutSection;
-use crate::rollout::event::{Ending, Need, Pause, RolloutEvent, StageCause};
+use crate::rollout::event::{Need, Pause, RolloutEnding, RolloutEvent, StageCause};
 use crate::rollout::run::Phase;
-use crate::rollout::stage::Task;
+use crate::rollout::stage::StageTask;
 use crate::table::{Name, Weight};
 
 /// Events that are kept of a rollout: hundreds of steps with their verdicts.
@@ -111,15 +111,15 @@ impl Saved {
 
     /// The endpoints that a task is about, with their services.
     #[must_use]
-    pub fn places(&self, task: Task) -> Vec<(&str, SocketAddr)> {
+    pub fn places(&self, task: StageTask) -> Vec<(&str, SocketAddr)> {
         let batch = match task {
-            Task::Drain(batch)
-            | Task::Upgrade(batch)
-            | Task::Verify(batch)
-            | Task::Join(batch)
-            | Task::Downgrade(batch)
-            | Task::Return(batch) => batch,
-            Task::Approval | Task::Webhook | Task::Smoke => return Vec::new(),
+            StageTask::Drain(batch)
+            | StageTask::Upgrade(batch)
+            | StageTask::Verify(batch)
+            | StageTask::Join(batch)
+            | StageTask::Downgrade(batch)
+            | StageTask::Return(batch) => batch,
+            StageTask::Approval | StageTask::Webhook | StageTask::Smoke => return Vec::new(),
         };
         let range = batch.first as usize..batch.until as usize;
         let of = |(service, all): (_, &Vec<SocketAddr>)| {
@@ -152,7 +152,7 @@ impl Saved {
     pub fn need(&self) -> Option<Need> {
         match self.phase {
             Phase::Going { .. } => self.waits_for,
-            Phase::Paused { why: Pause::NoAgreement(Task::Approval), .. } => Some(Need::Approval),
+            Phase::Paused { why: Pause::NoAgreement(StageTask::Approval), .. } => Some(Need::Approval),
             Phase::Paused { .. } => Some(Need::Resume),
             Phase::Back(back) if back.stuck => Some(Need::Repair),
             Phase::Back(_) => self.waits_for,
@@ -171,7 +171,7 @@ impl Saved {
     }
 
     /// The endpoints of a task as text.
-    fn of_places(&self, task: Task) -> String {
+    fn of_places(&self, task: StageTask) -> String {
         let places = self.places(task);
         let one = |(service, address): &(&str, SocketAddr)| match self.services.len() {
             1 => address.to_string(),
@@ -184,7 +184,7 @@ impl Saved {
     /// What a task waits for that somebody else has to do, with the command that says that it is done; `found` is what the
     /// judge has found by then.
     #[must_use]
-    pub fn waiting(&self, need: Need, task: Task, found: Option<&EvidenceView>) -> String {
+    pub fn waiting(&self, need: Need, task: StageTask, found: Option<&EvidenceView>) -> String {
         let (title, from, to, command) = (self.title(), &self.from, &self.to, self.command_for(need));
         let text = match need {
             Need::Acknowledgement => {
@@ -212,7 +212,8 @@ impl Saved {
             RolloutEvent::Advanced { cause: StageCause::Verdict, .. } => {
                 format!("{group}{}", verdict.unwrap_or("advanced"))
             }
-            RolloutEvent::TurnedBack(Ending::RolledBack(_)) | RolloutEvent::Finished(Ending::RolledBack(_)) => {
+            RolloutEvent::TurnedBack(RolloutEnding::RolledBack(_))
+            | RolloutEvent::Finished(RolloutEnding::RolledBack(_)) => {
                 format!("{group}{}", verdict.unwrap_or("rolled back"))
             }
             RolloutEvent::Advanced { cause, .. } => {
@@ -252,21 +253,24 @@ impl Saved {
     }
 
     /// The endpoints of the task that failed.
-    fn of_failed(&self, ending: Ending) -> String {
+    fn of_failed(&self, ending: RolloutEnding) -> String {
         match ending {
-            Ending::TaskFailed(task) => self.of_places(task),
-            Ending::Completed | Ending::RolledBack(_) | Ending::HeldTooLong(_) | Ending::Aborted => String::new(),
+            RolloutEnding::TaskFailed(task) => self.of_places(task),
+            RolloutEnding::Completed
+            | RolloutEnding::RolledBack(_)
+            | RolloutEnding::HeldTooLong(_)
+            | RolloutEnding::Aborted => String::new(),
         }
     }
 }
 
-fn ending_text(ending: Ending, there: bool) -> String {
+fn ending_text(ending: RolloutEnding, there: bool) -> String {
     let back = if there { "rolled back" } else { "rolling back" };
     match ending {
-        Ending::Completed => "completed, it has everything".to_owned(),
-        Ending::RolledBack(_) => back.to_owned(),
-        Ending::HeldTooLong(_) => format!("{back}, held for too long"),
-        Ending::TaskFailed(task) => format!("{back}, failed: {}", task.word()),
-        Ending::Aborted => format!("{back}, aborted by an operator"),
+        RolloutEnding::Completed => "completed, it has everything".to_owned(),
+        RolloutEnding::RolledBack(_) => back.to_owned(),
+        RolloutEnding::HeldTooLong(_) => format!("{back}, held for too long"),
+        RolloutEnding::TaskFailed(task) => format!("{back}, failed: {}", task.word()),
+        RolloutEnding::Aborted => format!("{back}, aborted by an operator"),
     }
 }

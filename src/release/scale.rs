@@ -11,7 +11,9 @@ use std::time::Duration;
 use super::warm_up::WarmUps;
 use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use crate::rollout::judge::windows::WINDOW;
-use crate::rollout::judge::{Counts, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Share, Side};
+use crate::rollout::judge::{
+    CandidateShare, EpochCounts, Evidence, Judge, JudgeSettings, OutcomeCounts, PerVersion, Side,
+};
 use crate::shared::canary_stats::{ArmTotals, CanaryStats, CanaryTerms, EpochTotals};
 use crate::stats::latency::LatencyTotals;
 use crate::table::{Name, Service, Version, Weight};
@@ -159,7 +161,7 @@ impl Scale {
             });
             let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
             Some(EpochCounts {
-                share: Share::of(for_candidate, for_baseline)?,
+                share: CandidateShare::of(for_candidate, for_baseline)?,
                 outcomes: PerVersion { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
                 latencies: PerVersion { candidate: latencies(&candidate), baseline: latencies(&baseline) },
             })
@@ -174,9 +176,9 @@ fn quantiles(latency: &LatencyTotals) -> Quantiles {
     Quantiles(QUANTILES.map(|q| Duration::from_micros(latency.quantile(q).unwrap_or(0))))
 }
 
-fn outcomes(totals: &ArmTotals) -> Counts {
+fn outcomes(totals: &ArmTotals) -> OutcomeCounts {
     let ArmTotals { requests, failures, counted_failures, .. } = *totals;
-    Counts { requests, failures, counted_failures }
+    OutcomeCounts { requests, failures, counted_failures }
 }
 
 fn latencies(totals: &ArmTotals) -> LatencyCounts {
@@ -222,7 +224,7 @@ mod tests {
         let table = table(&scale, &registry, percent);
         let service = table.service_named("shop").unwrap();
         let epoch = &service.canary.as_ref().unwrap().epoch;
-        let share = Share::at(Weight::from_slots(percent * 1_000).unwrap());
+        let share = CandidateShare::at(Weight::from_slots(percent * 1_000).unwrap());
         let mut exact = Judge::new(settings(), share, Duration::ZERO);
         let mut read = exact.clone();
         let (mut first, mut requests, mut now) = (None, 0_u64, Duration::ZERO);
@@ -240,7 +242,7 @@ mod tests {
                 if first.is_none() {
                     let mut counts = EpochCounts::none(share);
                     let failures = u64::from(failed);
-                    *counts.outcomes.of_mut(side) = Counts { requests: 1, failures, counted_failures: failures };
+                    *counts.outcomes.of_mut(side) = OutcomeCounts { requests: 1, failures, counted_failures: failures };
                     exact.tick(now, &Evidence { epochs: &[counts], ..Evidence::default() });
                     first = is_over(&exact).then_some(requests);
                 }

@@ -16,8 +16,9 @@ use super::{bad_plan, ceilings};
 use crate::config::RolloutSection;
 use crate::control::fault::{Fault, FaultKind, one_of};
 use crate::control::unusable::Unusable;
-use crate::rollout::judge::Share;
-use crate::rollout::judge::power::Traffic;
+use crate::rollout::event::Transition;
+use crate::rollout::judge::CandidateShare;
+use crate::rollout::judge::power::ExpectedTraffic;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Stage;
@@ -74,11 +75,7 @@ impl Director {
         view.map(|rollout| Started { rollout, warnings }).ok_or(RolloutError::Unknown(id))
     }
 
-    fn prepare(
-        &self,
-        table: &Table,
-        request: &StartRequest,
-    ) -> Result<(Run, crate::rollout::event::Transition), Vec<Fault>> {
+    fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, Transition), Vec<Fault>> {
         let mut faults = request.faults.clone();
         let Some(last_id) = self.last_id else {
             let found = "the rollouts of before, which could not be read yet";
@@ -242,8 +239,8 @@ impl Director {
             let settings = run.rollout.plan().judge();
             for stage in run.rollout.stages() {
                 let Stage::Bake { weight, bake } = stage else { continue };
-                let traffic = Traffic { requests_per_second: rate, bake: *bake };
-                let share = Share::at(*weight);
+                let traffic = ExpectedTraffic { requests_per_second: rate, bake: *bake };
+                let share = CandidateShare::at(*weight);
                 if let Some(shortfall) = settings.shortfall(share, failing, traffic).filter(|_| share.compares()) {
                     warnings.push(format!(
                         "{name} at {weight} %: {rate:.1} requests/s bring {:.0} requests in a bake of {bake:?}, and a verdict \

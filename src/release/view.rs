@@ -7,8 +7,8 @@ use utoipa::ToSchema;
 
 use super::saved::{Event, Saved};
 use crate::rollout::event::{Need, Pause};
-use crate::rollout::judge::verdict::{Findings, Hold, RollbackCause};
-use crate::rollout::judge::{Bake, Counts, JudgeDecision, Names, Verdict};
+use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
+use crate::rollout::judge::{Bake, JudgeDecision, Names, OutcomeCounts, Verdict};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Stage;
 
@@ -249,12 +249,13 @@ impl StageView {
 
 impl EvidenceView {
     fn of(service: &str, verdict: &Verdict) -> Self {
-        let Findings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } = &verdict.findings;
+        let JudgeFindings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } =
+            &verdict.findings;
         let log10 = |ln: f64| ln / std::f64::consts::LN_10;
         let ms = |quantiles: &crate::rollout::judge::latency::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
         let (ruling, why) = words(verdict.decision);
         let needed = match verdict.decision {
-            JudgeDecision::Hold { why: Hold::NotEnoughData { needed, .. }, .. } => needed,
+            JudgeDecision::Hold { why: HoldReason::NotEnoughData { needed, .. }, .. } => needed,
             JudgeDecision::Hold { .. } | JudgeDecision::Advance | JudgeDecision::RollBack(_) => None,
         };
         Self {
@@ -284,8 +285,8 @@ impl EvidenceView {
 }
 
 impl CountsView {
-    fn of(counts: &Counts) -> Self {
-        let Counts { requests, failures, counted_failures } = *counts;
+    fn of(counts: &OutcomeCounts) -> Self {
+        let OutcomeCounts { requests, failures, counted_failures } = *counts;
         Self { requests, failures, counted_failures }
     }
 }
@@ -307,13 +308,13 @@ fn cause_word(cause: RollbackCause) -> &'static str {
     }
 }
 
-fn hold_word(hold: Hold) -> &'static str {
+fn hold_word(hold: HoldReason) -> &'static str {
     match hold {
-        Hold::Suspicion => "suspicion",
-        Hold::BaselineUnhealthy => "baseline_ill",
-        Hold::KeysFull => "keys_full",
-        Hold::WarmingUp => "warming_up",
-        Hold::Baking => "baking",
-        Hold::NotEnoughData { .. } => "not_enough_data",
+        HoldReason::Suspicion => "suspicion",
+        HoldReason::BaselineUnhealthy => "baseline_ill",
+        HoldReason::KeysFull => "keys_full",
+        HoldReason::WarmingUp => "warming_up",
+        HoldReason::Baking => "baking",
+        HoldReason::NotEnoughData { .. } => "not_enough_data",
     }
 }

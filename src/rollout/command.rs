@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use super::event::{Ending, EventWord, Pause, RolloutEvent, StageCause, Transition};
+use super::event::{EventWord, Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
 use super::run::{Phase, Rollout};
-use super::stage::{Stage, Task};
+use super::stage::{Stage, StageTask};
 
 /// What an operator wants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Command {
+pub enum RolloutCommand {
     /// Stay where it is.
     Pause,
     /// Go on: the stage begins again.
@@ -26,7 +26,7 @@ pub enum Command {
 pub enum Unfit {
     /// It is over.
     #[error("the rollout is over ({}); start another one", .0.word())]
-    Over(Ending),
+    Over(RolloutEnding),
     /// It is on its way back.
     #[error("the rollout is on its way back; wait until it is there, or shift by hand")]
     OnItsWayBack,
@@ -38,7 +38,7 @@ pub enum Unfit {
     NotPaused,
     /// Something is being done that cannot be skipped.
     #[error("the rollout is busy ({}); wait until that is done, or abort it", .0.word())]
-    Busy(Task),
+    Busy(StageTask),
 }
 
 impl Rollout {
@@ -46,29 +46,29 @@ impl Rollout {
     ///
     /// # Errors
     /// When it does not fit the phase; nothing has changed then.
-    pub fn command(&mut self, now: Duration, command: Command) -> Result<Transition, Unfit> {
+    pub fn command(&mut self, now: Duration, command: RolloutCommand) -> Result<Transition, Unfit> {
         match (self.phase(), command) {
             (Phase::Finished { ending, .. }, _) => Err(Unfit::Over(ending)),
-            (Phase::Back(back), Command::Resume) if back.stuck => self.unstuck(now),
-            (Phase::Back(_), Command::Shifted) => Ok(self.end_by_hand(now)),
+            (Phase::Back(back), RolloutCommand::Resume) if back.stuck => self.unstuck(now),
+            (Phase::Back(_), RolloutCommand::Shifted) => Ok(self.end_by_hand(now)),
             (Phase::Back(_), _) => Err(Unfit::OnItsWayBack),
-            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Abort) => {
-                Ok(self.turn_back(stage, now, Ending::Aborted))
+            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, RolloutCommand::Abort) => {
+                Ok(self.turn_back(stage, now, RolloutEnding::Aborted))
             }
             // What nobody has to agree to has to be done: an endpoint that was drained must not serve unverified.
-            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Promote) => {
+            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, RolloutCommand::Promote) => {
                 match self.stages().get(stage) {
                     Some(Stage::Do(task)) if !task.asks() => Err(Unfit::Busy(*task)),
                     _ => Ok(self.next(stage, now, StageCause::Promoted)),
                 }
             }
-            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, Command::Shifted) => {
+            (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, RolloutCommand::Shifted) => {
                 Ok(self.pause_at(stage, now, Pause::Shifted))
             }
-            (Phase::Going { stage, .. }, Command::Pause) => Ok(self.pause_at(stage, now, Pause::Operator)),
-            (Phase::Paused { .. }, Command::Pause) => Err(Unfit::PausedAlready),
-            (Phase::Paused { stage, .. }, Command::Resume) => Ok(self.enter(stage, now, StageCause::Resumed)),
-            (Phase::Going { .. }, Command::Resume) => Err(Unfit::NotPaused),
+            (Phase::Going { stage, .. }, RolloutCommand::Pause) => Ok(self.pause_at(stage, now, Pause::Operator)),
+            (Phase::Paused { .. }, RolloutCommand::Pause) => Err(Unfit::PausedAlready),
+            (Phase::Paused { stage, .. }, RolloutCommand::Resume) => Ok(self.enter(stage, now, StageCause::Resumed)),
+            (Phase::Going { .. }, RolloutCommand::Resume) => Err(Unfit::NotPaused),
         }
     }
 
@@ -79,12 +79,12 @@ impl Rollout {
 
     /// Somebody shifted on the way back: the rest of it is theirs.
     fn end_by_hand(&mut self, now: Duration) -> Transition {
-        self.finish(now, Ending::Aborted)
+        self.finish(now, RolloutEnding::Aborted)
     }
 }
 
 /// The words of the command line and of the API.
-impl Command {
+impl RolloutCommand {
     /// `pause`, `resume`, `promote`, `abort`.
     #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
@@ -112,7 +112,7 @@ impl RolloutEvent {
             Self::Paused(_) => EventWord::Paused,
             Self::TurnedBack(_) | Self::RolledBackStep { .. } => EventWord::RollingBack,
             Self::RollbackBlocked { .. } => EventWord::Stuck,
-            Self::Finished(Ending::Completed) => EventWord::Finished,
+            Self::Finished(RolloutEnding::Completed) => EventWord::Finished,
             Self::Finished(_) => EventWord::RolledBack,
         }
     }

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::Weight;
 
-use super::judge::verdict::{Hold, RollbackCause};
-use super::stage::Task;
+use super::judge::verdict::{HoldReason, RollbackCause};
+use super::stage::StageTask;
 
 /// What is to be done now. The new state and the weight belong in one revision, before the task is begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +13,7 @@ pub struct Transition {
     /// The candidate's new weight; the baseline gets the rest.
     pub weight: Option<Weight>,
     /// What is to be begun.
-    pub task: Option<Task>,
+    pub task: Option<StageTask>,
     /// What has happened, for the record and those who want to know.
     pub event: RolloutEvent,
 }
@@ -25,7 +25,7 @@ impl Transition {
     }
 
     /// A task is to be begun.
-    pub(crate) fn task(task: Task, happened: RolloutEvent) -> Self {
+    pub(crate) fn task(task: StageTask, happened: RolloutEvent) -> Self {
         Self { weight: None, task: Some(task), event: happened }
     }
 }
@@ -47,7 +47,7 @@ pub enum RolloutEvent {
     /// It waits for somebody.
     Paused(Pause),
     /// It is on its way back, which takes more than this move.
-    TurnedBack(Ending),
+    TurnedBack(RolloutEnding),
     /// A stage of the way back began.
     RolledBackStep {
         /// Its number.
@@ -56,10 +56,10 @@ pub enum RolloutEvent {
     /// A task of the way back failed; it waits for somebody.
     RollbackBlocked {
         /// The task.
-        task: Task,
+        task: StageTask,
     },
     /// It ended.
-    Finished(Ending),
+    Finished(RolloutEnding),
 }
 
 /// The words for what happened, in notifications and in the record.
@@ -177,7 +177,7 @@ pub enum StageCause {
     /// The time of the stage before is over.
     Time,
     /// The task before is done.
-    Task(Task),
+    Task(StageTask),
     /// An operator said so.
     Promoted,
     /// An operator said so after a pause.
@@ -195,9 +195,9 @@ pub enum Pause {
     /// An operator changed the split by hand, and knows more than the plan.
     Shifted,
     /// It was held for as long as it may be.
-    Held(Hold),
+    Held(HoldReason),
     /// Who was asked did not agree in time.
-    NoAgreement(Task),
+    NoAgreement(StageTask),
 }
 
 impl Pause {
@@ -211,20 +211,20 @@ impl Pause {
 /// How a rollout ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Ending {
+pub enum RolloutEnding {
     /// The candidate has everything.
     Completed,
     /// The candidate was proved worse.
     RolledBack(RollbackCause),
     /// It was held for too long, and the plan says to go back then.
-    HeldTooLong(Hold),
+    HeldTooLong(HoldReason),
     /// A task failed.
-    TaskFailed(Task),
+    TaskFailed(StageTask),
     /// An operator said so.
     Aborted,
 }
 
-impl Ending {
+impl RolloutEnding {
     /// The word for it in the API and in metrics.
     #[must_use]
     pub fn word(self) -> &'static str {

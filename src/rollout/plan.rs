@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::table::Weight;
 
 use super::judge::JudgeSettings;
-use super::stage::{Batch, Stage, Task};
+use super::stage::{Batch, Stage, StageTask};
 
 /// How a version replaces another.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,25 +27,25 @@ pub enum Strategy {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Canary {
     /// The steps, each with a larger weight than the one before. A last step below 100 % is followed by 100 % at once.
-    pub steps: Vec<Step>,
+    pub steps: Vec<CanaryStep>,
     /// How the way back is taken.
     pub back: Back,
 }
 
 /// A step of a canary.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub struct CanaryStep {
     /// The candidate's weight.
     pub weight: Weight,
     /// How long it is watched at the least.
     pub bake: Duration,
     /// What has to agree before the step after it.
-    pub gate: Option<Gate>,
+    pub gate: Option<StepGate>,
 }
 
 /// Somebody who has to agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Gate {
+pub enum StepGate {
     /// An operator, by `promote`.
     Manual,
     /// A webhook, by an answer of 2xx.
@@ -234,8 +234,8 @@ impl Canary {
         for step in &self.steps {
             stages.push(Stage::Bake { weight: step.weight, bake: step.bake });
             stages.extend(step.gate.map(|gate| match gate {
-                Gate::Manual => Stage::Do(Task::Approval),
-                Gate::Webhook => Stage::Do(Task::Webhook),
+                StepGate::Manual => Stage::Do(StageTask::Approval),
+                StepGate::Webhook => Stage::Do(StageTask::Webhook),
             }));
         }
         if self.steps.last().is_some_and(|step| step.weight < Weight::FULL) {
@@ -247,7 +247,7 @@ impl Canary {
 
 impl BlueGreen {
     fn stages(self) -> Vec<Stage> {
-        let smoke = self.smoke.then_some(Stage::Do(Task::Smoke));
+        let smoke = self.smoke.then_some(Stage::Do(StageTask::Smoke));
         let watch = Stage::Bake { weight: Weight::FULL, bake: self.watch };
         let keep = (self.keep > Duration::ZERO).then_some(Stage::Keep(self.keep));
         smoke.into_iter().chain([watch]).chain(keep).collect()
@@ -272,10 +272,10 @@ impl Rolling {
         let batch = Batch { first, until: first.saturating_add(self.batch).min(self.endpoints) };
         let weight = Weight::of_part(batch.until, self.endpoints);
         [
-            Stage::Do(Task::Drain(batch)),
-            Stage::Do(Task::Upgrade(batch)),
-            Stage::Do(Task::Verify(batch)),
-            Stage::Do(Task::Join(batch)),
+            Stage::Do(StageTask::Drain(batch)),
+            Stage::Do(StageTask::Upgrade(batch)),
+            Stage::Do(StageTask::Verify(batch)),
+            Stage::Do(StageTask::Join(batch)),
             Stage::Bake { weight, bake: self.watch },
         ]
     }
@@ -285,8 +285,8 @@ impl Rolling {
 mod tests {
     use super::*;
 
-    fn step(percent: f64) -> Step {
-        Step { weight: Weight::from_percent(percent).unwrap(), bake: Duration::from_secs(60), gate: None }
+    fn step(percent: f64) -> CanaryStep {
+        CanaryStep { weight: Weight::from_percent(percent).unwrap(), bake: Duration::from_secs(60), gate: None }
     }
 
     fn problems(percents: &[f64]) -> Vec<String> {
@@ -314,13 +314,13 @@ mod tests {
     #[test]
     fn a_canary_ends_with_everything() {
         let mut gated = step(10.0);
-        gated.gate = Some(Gate::Manual);
+        gated.gate = Some(StepGate::Manual);
         let canary = Canary { steps: vec![gated, step(50.0)], back: Back::AtOnce };
         let bake = |weight: f64, seconds| Stage::Bake {
             weight: Weight::from_percent(weight).unwrap(),
             bake: Duration::from_secs(seconds),
         };
-        assert_eq!(canary.stages(), [bake(10.0, 60), Stage::Do(Task::Approval), bake(50.0, 60), bake(100.0, 0)]);
+        assert_eq!(canary.stages(), [bake(10.0, 60), Stage::Do(StageTask::Approval), bake(50.0, 60), bake(100.0, 0)]);
     }
 
     #[test]
@@ -329,7 +329,7 @@ mod tests {
             let stages = Rolling { endpoints, batch, watch: Duration::ZERO }.stages();
             let mut upgraded = 0;
             for stage in &stages {
-                if let Stage::Do(Task::Upgrade(batch)) = stage {
+                if let Stage::Do(StageTask::Upgrade(batch)) = stage {
                     assert!(batch.first == upgraded && batch.until > batch.first, "{stages:?}");
                     upgraded = batch.until;
                 }

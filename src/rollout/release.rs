@@ -120,7 +120,7 @@ pub struct SmokeRequest {
 
 /// Services that are released together.
 #[derive(Clone, Debug)]
-pub struct Group {
+pub struct ReleaseGroup {
     /// Its name.
     pub name: Name,
     /// Its services, at least two.
@@ -135,7 +135,7 @@ pub struct Releases {
     /// By service, each of them; one without a section has the default, a canary.
     pub services: BTreeMap<Name, Arc<Release>>,
     /// By name.
-    pub groups: BTreeMap<Name, Arc<Group>>,
+    pub groups: BTreeMap<Name, Arc<ReleaseGroup>>,
     /// Who is told.
     pub notify: Vec<Arc<Notify>>,
 }

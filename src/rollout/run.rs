@@ -1,7 +1,7 @@
 //! The state machine of a rollout: time, evidence, answers and commands in; a new state and what is to be done out.
 //!
 //! It goes through the stages of its plan ([`super::stage`]), forward while the judge has nothing against it and back
-//! when it has, or when somebody says so. Nothing is done in here: a [`Move`] says which weight the candidate has from now
+//! when it has, or when somebody says so. Nothing is done in here: a [`Transition`] says which weight the candidate has from now
 //! on and which task is to be begun, and whoever runs the machine stores the new state *and* the new weights in one
 //! revision. So after a crash at any moment the stored state is one that the machine was in, with the split that belongs
 //! to it; and a move that could not be stored never happened.
@@ -20,10 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::table::Weight;
 
-use super::event::{Ending, Pause, RolloutEvent, StageCause, Transition};
-use super::judge::{Bake, Evidence, Hold, Judge, JudgeDecision, Share};
+use super::event::{Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
+use super::judge::{Bake, CandidateShare, Evidence, HoldReason, Judge, JudgeDecision};
 use super::plan::{Expired, Plan};
-use super::stage::{Answer, Stage, Task};
+use super::stage::{Stage, StageTask, TaskResult};
 
 /// How long a task may take before it counts as failed. Its runner says so long before, by the times of the config (a day
 /// at the most): this is for a runner that is gone, because nothing waits for ever.
@@ -65,7 +65,7 @@ pub enum Phase {
         /// Since when.
         at: Duration,
         /// What as.
-        ending: Ending,
+        ending: RolloutEnding,
     },
 }
 
@@ -76,7 +76,7 @@ pub struct Return {
     /// The stage of the plan in which it turned.
     pub turned: usize,
     /// What it will have ended as.
-    pub ending: Ending,
+    pub ending: RolloutEnding,
     /// The number of the stage of the way back.
     pub stage: usize,
     /// Since when.
@@ -109,7 +109,7 @@ impl Rollout {
     /// goes back.
     #[must_use]
     pub fn start(plan: Plan, services: usize, now: Duration) -> (Self, Transition) {
-        let judge = Judge::new(*plan.judge(), Share::at(Weight::ZERO), now);
+        let judge = Judge::new(*plan.judge(), CandidateShare::at(Weight::ZERO), now);
         let phase = Phase::Going { stage: 0, since: now };
         let mut rollout = Self {
             stages: plan.stages(),
@@ -182,7 +182,7 @@ impl Rollout {
 
     /// The task that is under way.
     #[must_use]
-    pub fn task(&self) -> Option<Task> {
+    pub fn task(&self) -> Option<StageTask> {
         let stage = match self.phase {
             Phase::Going { stage, .. } => self.stages.get(stage).copied(),
             Phase::Back(back) if !back.stuck => self.plan.way_back(back.turned).get(back.stage).copied(),
@@ -257,7 +257,7 @@ impl Rollout {
             JudgeDecision::Advance => Some(self.next(stage, now, StageCause::Verdict)),
             JudgeDecision::Hold { why, expired: true } => Some(match self.plan.on_expired() {
                 Expired::Pause => self.pause_at(stage, now, Pause::Held(why)),
-                Expired::RollBack => self.turn_back(stage, now, Ending::HeldTooLong(why)),
+                Expired::RollBack => self.turn_back(stage, now, RolloutEnding::HeldTooLong(why)),
             }),
             JudgeDecision::Hold { .. } => None,
         }
@@ -272,28 +272,28 @@ impl Rollout {
     }
 
     /// The answer to the task that is under way; of any other it is too late to matter.
-    pub fn answer(&mut self, now: Duration, task: Task, answer: &Answer) -> Option<Transition> {
+    pub fn answer(&mut self, now: Duration, task: StageTask, answer: &TaskResult) -> Option<Transition> {
         if self.task() != Some(task) {
             return None;
         }
         match (self.phase, answer) {
-            (Phase::Going { stage, .. }, Answer::Done) => Some(self.next(stage, now, StageCause::Task(task))),
-            (Phase::Going { .. }, Answer::Failed(_)) if task.asks() => {
+            (Phase::Going { stage, .. }, TaskResult::Done) => Some(self.next(stage, now, StageCause::Task(task))),
+            (Phase::Going { .. }, TaskResult::Failed(_)) if task.asks() => {
                 self.ask_at = Some(now + ASK_AGAIN);
                 None
             }
-            (Phase::Going { stage, .. }, Answer::Failed(_)) => Some(self.failed(stage, task, now)),
-            (Phase::Back(back), Answer::Done) => Some(self.enter_back(back.onward(), now)),
-            (Phase::Back(back), Answer::Failed(_)) => Some(self.stuck(back, task, now)),
+            (Phase::Going { stage, .. }, TaskResult::Failed(_)) => Some(self.failed(stage, task, now)),
+            (Phase::Back(back), TaskResult::Done) => Some(self.enter_back(back.onward(), now)),
+            (Phase::Back(back), TaskResult::Failed(_)) => Some(self.stuck(back, task, now)),
             (Phase::Paused { .. } | Phase::Finished { .. }, _) => None,
         }
     }
 
     /// A task of the way up failed. Who was asked and never agreed is no reason to go back by itself.
-    fn failed(&mut self, stage: usize, task: Task, now: Duration) -> Transition {
+    fn failed(&mut self, stage: usize, task: StageTask, now: Duration) -> Transition {
         match (task.asks(), self.plan.on_expired()) {
             (true, Expired::Pause) => self.pause_at(stage, now, Pause::NoAgreement(task)),
-            _ => self.turn_back(stage, now, Ending::TaskFailed(task)),
+            _ => self.turn_back(stage, now, RolloutEnding::TaskFailed(task)),
         }
     }
 
@@ -314,7 +314,7 @@ impl Rollout {
         let Some(entered) = self.stages.get(stage).copied() else {
             // Somebody may have shifted by hand, and then promoted it.
             let weight = (cause == StageCause::Promoted).then_some(self.weight);
-            return Transition { weight, ..self.finish(now, Ending::Completed) };
+            return Transition { weight, ..self.finish(now, RolloutEnding::Completed) };
         };
         // After a shift by hand.
         let again = matches!(cause, StageCause::Resumed | StageCause::Promoted).then_some(self.weight);
@@ -327,7 +327,7 @@ impl Rollout {
         Transition { weight, task, event: RolloutEvent::Advanced { stage, cause } }
     }
 
-    pub(crate) fn finish(&mut self, now: Duration, ending: Ending) -> Transition {
+    pub(crate) fn finish(&mut self, now: Duration, ending: RolloutEnding) -> Transition {
         self.phase = Phase::Finished { at: now, ending };
         Transition::only(RolloutEvent::Finished(ending))
     }
@@ -335,30 +335,30 @@ impl Rollout {
     /// Gives the candidate a weight; a new step begins for the judges.
     pub(crate) fn weigh(&mut self, weight: Weight) -> Option<Weight> {
         self.weight = weight;
-        self.judges.iter_mut().for_each(|judge| judge.begin_step(Share::at(weight)));
+        self.judges.iter_mut().for_each(|judge| judge.begin_step(CandidateShare::at(weight)));
         Some(weight)
     }
 }
 
-pub(crate) fn longest(task: Task) -> Duration {
+pub(crate) fn longest(task: StageTask) -> Duration {
     match task {
-        Task::Approval => APPROVAL_MAX,
-        Task::Webhook => GATE_MAX,
-        Task::Smoke
-        | Task::Drain(_)
-        | Task::Upgrade(_)
-        | Task::Verify(_)
-        | Task::Join(_)
-        | Task::Downgrade(_)
-        | Task::Return(_) => TASK_MAX,
+        StageTask::Approval => APPROVAL_MAX,
+        StageTask::Webhook => GATE_MAX,
+        StageTask::Smoke
+        | StageTask::Drain(_)
+        | StageTask::Upgrade(_)
+        | StageTask::Verify(_)
+        | StageTask::Join(_)
+        | StageTask::Downgrade(_)
+        | StageTask::Return(_) => TASK_MAX,
     }
 }
 
-fn ending_of(decision: JudgeDecision) -> Ending {
+fn ending_of(decision: JudgeDecision) -> RolloutEnding {
     match decision {
-        JudgeDecision::RollBack(cause) => Ending::RolledBack(cause),
-        JudgeDecision::Hold { why, .. } => Ending::HeldTooLong(why),
-        JudgeDecision::Advance => Ending::Aborted,
+        JudgeDecision::RollBack(cause) => RolloutEnding::RolledBack(cause),
+        JudgeDecision::Hold { why, .. } => RolloutEnding::HeldTooLong(why),
+        JudgeDecision::Advance => RolloutEnding::Aborted,
     }
 }
 
@@ -366,7 +366,7 @@ fn ending_of(decision: JudgeDecision) -> Ending {
 fn severity(decision: JudgeDecision) -> u8 {
     match decision {
         JudgeDecision::Advance => 0,
-        JudgeDecision::Hold { why: Hold::Baking | Hold::WarmingUp, expired: false } => 1,
+        JudgeDecision::Hold { why: HoldReason::Baking | HoldReason::WarmingUp, expired: false } => 1,
         JudgeDecision::Hold { expired: false, .. } => 2,
         JudgeDecision::Hold { expired: true, .. } => 3,
         JudgeDecision::RollBack(_) => 4,

@@ -16,22 +16,22 @@ use std::time::Duration;
 
 use rand::Rng;
 
-use super::event::{Ending, RolloutEvent};
-use super::judge::{Counts, Evidence};
+use super::event::{RolloutEnding, RolloutEvent};
+use super::judge::{Evidence, OutcomeCounts};
 use super::plan::Plan;
 use super::run::{Phase, Rollout};
-use super::stage::Answer;
-use traffic::{Traffic, binomial};
-pub(crate) use world::{Behaviour, Later, Users, World};
+use super::stage::TaskResult;
+use traffic::{SimulatedTraffic, binomial};
+pub(crate) use world::{Behaviour, Later, SimulatedWorld, UserPopulation};
 
 /// Time between two looks of the judge.
 pub(crate) const TICK: Duration = Duration::from_millis(250);
 
 /// How a simulated release ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub(crate) enum SimulatedEnd {
     /// At an end of its own.
-    Ended(Ending),
+    Ended(RolloutEnding),
     /// Waiting for somebody.
     Paused,
     /// Not within the time that is simulated.
@@ -40,9 +40,9 @@ pub(crate) enum Outcome {
 
 /// A simulated release.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Run {
+pub(crate) struct SimulatedRun {
     /// How it ended.
-    pub outcome: Outcome,
+    pub outcome: SimulatedEnd,
     /// When.
     pub took: Duration,
     /// Requests that the candidate was given.
@@ -54,33 +54,40 @@ pub(crate) struct Run {
 }
 
 /// Simulates a release for `most` at the longest.
-pub(crate) fn simulate(plan: &Plan, world: &World, most: Duration, random: &mut impl Rng) -> Run {
+pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, random: &mut impl Rng) -> SimulatedRun {
     let (mut rollout, first) = Rollout::start(plan.clone(), 1, Duration::ZERO);
     let mut task = first.task;
-    let mut run =
-        Run { outcome: Outcome::Unfinished, took: most, candidate_requests: 0, failed: 0, failed_with_shield: 0 };
-    let traffic = Traffic::new(world, random);
+    let mut run = SimulatedRun {
+        outcome: SimulatedEnd::Unfinished,
+        took: most,
+        candidate_requests: 0,
+        failed: 0,
+        failed_with_shield: 0,
+    };
+    let traffic = SimulatedTraffic::new(world, random);
     let mut now = Duration::ZERO;
     while now < most {
         // Whoever is asked agrees.
         while let Some(begun) = task {
-            task = rollout.answer(now, begun, &Answer::Done).and_then(|made| made.task);
+            task = rollout.answer(now, begun, &TaskResult::Done).and_then(|made| made.task);
         }
         match rollout.phase() {
-            Phase::Finished { ending, .. } => return Run { outcome: Outcome::Ended(ending), took: now, ..run },
-            Phase::Paused { .. } => return Run { outcome: Outcome::Paused, took: now, ..run },
+            Phase::Finished { ending, .. } => {
+                return SimulatedRun { outcome: SimulatedEnd::Ended(ending), took: now, ..run };
+            }
+            Phase::Paused { .. } => return SimulatedRun { outcome: SimulatedEnd::Paused, took: now, ..run },
             Phase::Going { .. } | Phase::Back(_) => {}
         }
         now += TICK;
         let epochs = [traffic.tick(now, &mut rollout, random)];
-        let Counts { requests, failures, .. } = epochs[0].outcomes.candidate;
+        let OutcomeCounts { requests, failures, .. } = epochs[0].outcomes.candidate;
         run.candidate_requests += requests;
         run.failed += failures;
         run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         let made = rollout.tick(now, &[Evidence { epochs: &epochs, ..Evidence::default() }]);
         task = made.and_then(|made| made.task);
         if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {
-            return Run { outcome: Outcome::Paused, took: now, ..run };
+            return SimulatedRun { outcome: SimulatedEnd::Paused, took: now, ..run };
         }
     }
     run

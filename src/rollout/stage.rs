@@ -17,15 +17,15 @@ pub enum Stage {
         bake: Duration,
     },
     /// Something is done, and must succeed.
-    Do(Task),
+    Do(StageTask),
     /// Nothing changes for so long, so that the way back stays short.
     Keep(Duration),
 }
 
-/// Something that is not decided here but done by whoever runs the machine, who answers with [`Answer`].
+/// Something that is not decided here but done by whoever runs the machine, who answers with [`TaskResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Task {
+pub enum StageTask {
     /// Wait for an operator.
     Approval,
     /// Ask a webhook, which has to agree.
@@ -58,14 +58,14 @@ pub struct Batch {
 
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Answer {
+pub enum TaskResult {
     /// It is done, or somebody agrees.
     Done,
     /// It cannot be done, or somebody does not agree; why, in words for people.
     Failed(String),
 }
 
-impl Task {
+impl StageTask {
     /// The word for it in the API and in sentences.
     #[must_use]
     pub fn word(self) -> &'static str {

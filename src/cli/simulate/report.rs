@@ -7,39 +7,39 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::cli::text::{Columns, Tone};
-use crate::rollout::event::Ending;
+use crate::rollout::event::RolloutEnding;
 use crate::rollout::judge::verdict::RollbackCause;
 use crate::rollout::plan::{Plan, Strategy};
-use crate::rollout::simulate::{Outcome, Run, World};
+use crate::rollout::simulate::{SimulatedEnd, SimulatedRun, SimulatedWorld};
 
 /// Everything that a report is about.
 pub(crate) struct Facts<'a> {
     pub(crate) plan: &'a Plan,
-    pub(crate) world: &'a World,
-    pub(crate) runs: &'a [Run],
+    pub(crate) world: &'a SimulatedWorld,
+    pub(crate) runs: &'a [SimulatedRun],
     pub(crate) seed: u64,
     pub(crate) passed: Duration,
 }
 
 /// The word for how a release ended.
-fn word(outcome: Outcome) -> &'static str {
+fn word(outcome: SimulatedEnd) -> &'static str {
     match outcome {
-        Outcome::Ended(Ending::RolledBack(RollbackCause::Errors)) => "rolled back: errors",
-        Outcome::Ended(Ending::RolledBack(RollbackCause::Latency)) => "rolled back: latency",
-        Outcome::Ended(Ending::RolledBack(RollbackCause::FailureCeiling | RollbackCause::SlowCeiling)) => {
+        SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Errors)) => "rolled back: errors",
+        SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Latency)) => "rolled back: latency",
+        SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::FailureCeiling | RollbackCause::SlowCeiling)) => {
             "rolled back: ceiling"
         }
-        Outcome::Ended(Ending::HeldTooLong(_)) => "rolled back: held too long",
-        Outcome::Ended(Ending::TaskFailed(_)) => "rolled back: task failed",
-        Outcome::Ended(Ending::Aborted) => "aborted",
-        Outcome::Ended(Ending::Completed) => "completed",
-        Outcome::Paused => "paused: held too long",
-        Outcome::Unfinished => "unfinished",
+        SimulatedEnd::Ended(RolloutEnding::HeldTooLong(_)) => "rolled back: held too long",
+        SimulatedEnd::Ended(RolloutEnding::TaskFailed(_)) => "rolled back: task failed",
+        SimulatedEnd::Ended(RolloutEnding::Aborted) => "aborted",
+        SimulatedEnd::Ended(RolloutEnding::Completed) => "completed",
+        SimulatedEnd::Paused => "paused: held too long",
+        SimulatedEnd::Unfinished => "unfinished",
     }
 }
 
-fn is_proof(outcome: Outcome) -> bool {
-    matches!(outcome, Outcome::Ended(Ending::RolledBack(_)))
+fn is_proof(outcome: SimulatedEnd) -> bool {
+    matches!(outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)))
 }
 
 /// The middle of some numbers, and what nine of ten stay below.
@@ -90,7 +90,7 @@ impl Facts<'_> {
 
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
     fn counts(&self) -> [(&'static str, Option<Spread>); 4] {
-        let of = |value: fn(&Run) -> u64| Spread::of(self.runs.iter().map(move |run| value(run) as f64));
+        let of = |value: fn(&SimulatedRun) -> u64| Spread::of(self.runs.iter().map(move |run| value(run) as f64));
         [
             ("failed_requests", of(|run| run.failed)),
             ("failed_requests_with_shield", of(|run| run.failed_with_shield)),
@@ -154,7 +154,7 @@ impl Facts<'_> {
     }
 
     fn heading(&self) -> String {
-        let World { requests_per_second, baseline_failing, candidate, later, users, .. } = self.world;
+        let SimulatedWorld { requests_per_second, baseline_failing, candidate, later, users, .. } = self.world;
         let users = users.map_or_else(String::new, |users| format!(" by {} users", users.count));
         let percent = |ratio: f64| format!("{} %", (ratio * 1e7).round() / 1e5);
         let steps = match self.plan.strategy() {

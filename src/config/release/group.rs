@@ -13,7 +13,7 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::Reported;
 use crate::config::reader::suggest::{listed, nearest};
 use crate::config::service::definition::RawService;
-use crate::rollout::release::Group;
+use crate::rollout::release::ReleaseGroup;
 use crate::table::Name;
 
 #[derive(Debug, Deserialize, Default)]
@@ -29,7 +29,7 @@ pub(crate) fn build_all(
     services: &BTreeMap<String, RawService>,
     at: &Place<'_>,
     build: &mut Build<'_>,
-) -> Result<BTreeMap<Name, Arc<Group>>, Reported> {
+) -> Result<BTreeMap<Name, Arc<ReleaseGroup>>, Reported> {
     let mut known = Known { services, taken: BTreeMap::new() };
     let groups = check::every(raw.iter().map(|(name, raw)| raw.build(name, &mut known, &at.key(name), build)))?;
     Ok(groups.into_iter().map(|group| (group.name.clone(), Arc::new(group))).collect())
@@ -49,7 +49,7 @@ impl RawGroup {
         known: &mut Known<'r>,
         at: &Place<'_>,
         build: &mut Build<'_>,
-    ) -> Result<Group, Reported> {
+    ) -> Result<ReleaseGroup, Reported> {
         let list = at.key("services");
         let own_name = check::name(name, at, &mut build.report);
         let services: Vec<_> = self.services.iter().map(|(index, text)| (index, text.as_str())).collect();
@@ -60,7 +60,7 @@ impl RawGroup {
             let text = format!("found {}, want at least two services (name them, or remove the group)", services.len());
             return Err(build.report.missing(&list, text));
         }
-        Ok(Group { name: own_name?, services, release: Arc::new(release?) })
+        Ok(ReleaseGroup { name: own_name?, services, release: Arc::new(release?) })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::{Report, Reported};
 use crate::config::reader::units::{FromScalar, Read, Scalar, Span};
 use crate::rollout::judge::JudgeSettings;
-use crate::rollout::plan::{Back, Canary, Expired, Gate, Plan, PlanProblem, Step, Strategy};
+use crate::rollout::plan::{Back, Canary, CanaryStep, Expired, Plan, PlanProblem, StepGate, Strategy};
 use crate::table::Weight;
 
 /// The longest bake, watch and hold: who needs more than a week does not release step by step.
@@ -91,9 +91,9 @@ pub(crate) struct Shared {
 }
 
 impl RawStep {
-    fn build(&self, shared: &Shared, at: &Place<'_>, report: &mut Report<'_>) -> Result<Step, Reported> {
+    fn build(&self, shared: &Shared, at: &Place<'_>, report: &mut Report<'_>) -> Result<CanaryStep, Reported> {
         let table = match self {
-            Self::Weight(weight) => return Ok(Step { weight: *weight, bake: shared.bake, gate: None }),
+            Self::Weight(weight) => return Ok(CanaryStep { weight: *weight, bake: shared.bake, gate: None }),
             Self::Table(table) => table,
         };
         let weight = table.weight.map(|read| read.0).ok_or_else(|| {
@@ -101,14 +101,14 @@ impl RawStep {
         });
         let bake = setting(table.bake, Span(shared.bake), Span::millis(0)..=LONGEST, &at.key("bake"), report);
         let gate = table.gate.map(|raw| match raw {
-            RawGate::Manual => Gate::Manual,
-            RawGate::Webhook => Gate::Webhook,
+            RawGate::Manual => StepGate::Manual,
+            RawGate::Webhook => StepGate::Webhook,
         });
-        if gate == Some(Gate::Webhook) && !shared.webhook {
+        if gate == Some(StepGate::Webhook) && !shared.webhook {
             let text = "found \"webhook\" and nobody to ask, want a URL (add webhook = { url = \"https://...\" })";
             report.problem(&at.key("gate"), text);
         }
-        Ok(Step { weight: weight?, bake: bake?.0, gate })
+        Ok(CanaryStep { weight: weight?, bake: bake?.0, gate })
     }
 }
 
@@ -122,7 +122,7 @@ pub(crate) fn canary(
     let back = shared.back;
     let Some(raw) = raw else {
         let weights = STEPS.into_iter().filter_map(Weight::from_percent);
-        let steps = weights.map(|weight| Step { weight, bake: shared.bake, gate: None }).collect();
+        let steps = weights.map(|weight| CanaryStep { weight, bake: shared.bake, gate: None }).collect();
         return report.touched(at).map_or(Ok(Canary { steps, back }), Err);
     };
     let (mut numbers, mut steps) = (Vec::new(), Vec::new());

@@ -13,7 +13,7 @@ use super::ratio::RatioInterval;
 use super::settings::{Assignment, Probability};
 use super::summary;
 use super::tick::Judge;
-use super::verdict::{Bake, Findings, Hold, JudgeDecision, Names, RollbackCause, Standing, Verdict};
+use super::verdict::{Bake, HoldReason, JudgeDecision, JudgeFindings, LnWealth, Names, RollbackCause, Verdict};
 use super::wealth::ln_sum;
 
 /// From this E on there is a hint against the candidate: by chance in one of ten healthy rollouts at most.
@@ -50,7 +50,7 @@ impl Judge {
 
     /// ln E of each test at this moment.
     #[must_use]
-    pub fn standing(&self) -> Standing {
+    pub fn standing(&self) -> LnWealth {
         let (state, assignment) = (&self.state, self.settings.assignment);
         let errors = state.errors.wealth.ln_value();
         let latency = state.latency.as_ref().map(|windows| windows.ln_value(assignment));
@@ -59,7 +59,7 @@ impl Judge {
             Assignment::PerRequest => ln_sum(tests),
             Assignment::PerKey => tests.fold(f64::NEG_INFINITY, f64::max),
         };
-        Standing {
+        LnWealth {
             errors,
             latency,
             comparison: together - f64::from(self.settings.comparisons()).ln(),
@@ -70,9 +70,9 @@ impl Judge {
 
     /// All that is known at this moment.
     #[must_use]
-    pub fn findings(&self) -> Findings {
+    pub fn findings(&self) -> JudgeFindings {
         let state = &self.state;
-        Findings {
+        JudgeFindings {
             share: state.share,
             outcomes: state.outcomes,
             step: state.step,
@@ -94,7 +94,7 @@ impl Judge {
         Probability::new(RATIO_ALPHA).and_then(|alpha| self.state.ratio.interval(alpha))
     }
 
-    fn proof(&self, standing: &Standing) -> Option<RollbackCause> {
+    fn proof(&self, standing: &LnWealth) -> Option<RollbackCause> {
         let proved = |ln: Option<f64>| ln.is_some_and(|ln| ln >= self.settings.ln_alarm());
         let (candidate, timed) = (&self.state.outcomes.candidate, &self.state.latencies.candidate);
         let leads = self.state.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
@@ -116,25 +116,25 @@ impl Judge {
         }
     }
 
-    fn objection(&self, standing: &Standing, bake: Bake) -> Option<Hold> {
+    fn objection(&self, standing: &LnWealth, bake: Bake) -> Option<HoldReason> {
         if standing.highest() >= SUSPICION.ln() {
-            Some(Hold::Suspicion)
+            Some(HoldReason::Suspicion)
         } else if self.state.health.is_unhealthy(self.settings.baseline_unhealthy) {
-            Some(Hold::BaselineUnhealthy)
+            Some(HoldReason::BaselineUnhealthy)
         } else if self.state.failed_keys.is_full() {
-            Some(Hold::KeysFull)
+            Some(HoldReason::KeysFull)
         } else {
-            let waiting = if bake == Bake::Running { Some(Hold::Baking) } else { self.lack_of_data() };
-            waiting.map(|why| if self.state.warm_up_left.is_some() { Hold::WarmingUp } else { why })
+            let waiting = if bake == Bake::Running { Some(HoldReason::Baking) } else { self.lack_of_data() };
+            waiting.map(|why| if self.state.warm_up_left.is_some() { HoldReason::WarmingUp } else { why })
         }
     }
 
-    fn lack_of_data(&self) -> Option<Hold> {
+    fn lack_of_data(&self) -> Option<HoldReason> {
         let judged = self.state.step.candidate.requests;
         let baseline = &self.state.outcomes.baseline;
         let failing = (baseline.failures as f64 + UNSEEN.0) / (baseline.requests as f64 + UNSEEN.1);
         let needed = self.settings.requests_needed(self.state.share, failing);
-        needed.is_none_or(|needed| judged < needed).then_some(Hold::NotEnoughData { judged, needed })
+        needed.is_none_or(|needed| judged < needed).then_some(HoldReason::NotEnoughData { judged, needed })
     }
 
     fn hold_expired(&self, bake: Bake) -> bool {

@@ -25,7 +25,7 @@
 //! delta*x)*W_(n-1)` (for `r0 = 1`). As `x <= 1`, `W_n >= T_n` for every `n`. The simulation at the edge of the
 //! margin is a test.
 
-use super::evidence::Share;
+use super::evidence::CandidateShare;
 use super::settings::Margin;
 use super::wealth::{RESERVE, Wealth};
 
@@ -64,7 +64,7 @@ pub struct ErrorBets {
 impl ErrorBets {
     /// The bets under one share. Nothing is bet where everything goes to one side: there is nothing to compare.
     #[must_use]
-    pub fn new(share: Share, margin: Margin) -> Self {
+    pub fn new(share: CandidateShare, margin: Margin) -> Self {
         let (w, r0, delta) = (share.value(), margin.ratio.value(), margin.increase.value());
         let mut bets = Self { candidate_failure: [0.0; 8], baseline_failure: [0.0; 8], baseline_success: [0.0; 8] };
         if share.compares() {

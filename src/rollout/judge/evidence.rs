@@ -19,9 +19,9 @@ use super::latency::{LatencyCounts, Quantiles, Thresholds};
 
 /// The probability that a judged request went to the candidate and not to the baseline, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
-pub struct Share(f64);
+pub struct CandidateShare(f64);
 
-impl Share {
+impl CandidateShare {
     /// `None` outside 0 to 1.
     #[must_use]
     pub fn new(value: f64) -> Option<Self> {
@@ -94,7 +94,7 @@ impl<T> PerVersion<T> {
 /// What became of the judged requests of one version: first attempts that were assigned at random, and whose outcome
 /// is known. See [`super`] for what is left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct OutcomeCounts {
     /// All of them.
     pub requests: u64,
     /// Those that failed by the upstream's fault.
@@ -104,7 +104,7 @@ pub struct Counts {
     pub counted_failures: u64,
 }
 
-impl Counts {
+impl OutcomeCounts {
     /// Those that did not fail.
     #[must_use]
     pub fn successes(&self) -> u64 {
@@ -123,9 +123,9 @@ impl Counts {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct EpochCounts {
     /// The candidate's share in the epoch.
-    pub share: Share,
+    pub share: CandidateShare,
     /// Outcomes.
-    pub outcomes: PerVersion<Counts>,
+    pub outcomes: PerVersion<OutcomeCounts>,
     /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only requests whose key
     /// [`super::Judge::admit_latency`] admitted (and those without a key).
     pub latencies: PerVersion<LatencyCounts>,
@@ -134,7 +134,7 @@ pub struct EpochCounts {
 impl EpochCounts {
     /// Nothing yet, in an epoch with this share.
     #[must_use]
-    pub fn none(share: Share) -> Self {
+    pub fn none(share: CandidateShare) -> Self {
         Self { share, outcomes: PerVersion::default(), latencies: PerVersion::default() }
     }
 }

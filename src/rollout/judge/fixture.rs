@@ -4,7 +4,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
-use super::evidence::{PerVersion, Share};
+use super::evidence::{CandidateShare, PerVersion};
 use super::settings::{Increase, Margin, Multiple, Probability};
 
 /// Seeded chance.
@@ -70,8 +70,8 @@ fn whole(number: f64) -> u64 {
     number as u64
 }
 
-pub(crate) fn share(value: f64) -> Share {
-    Share::new(value).unwrap()
+pub(crate) fn share(value: f64) -> CandidateShare {
+    CandidateShare::new(value).unwrap()
 }
 
 pub(crate) fn probability(value: f64) -> Probability {

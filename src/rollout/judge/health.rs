@@ -10,7 +10,7 @@
 
 use std::time::Duration;
 
-use super::evidence::Counts;
+use super::evidence::OutcomeCounts;
 use super::settings::Probability;
 
 /// What counts as recent.
@@ -33,7 +33,7 @@ pub struct RecentHealth {
 
 impl RecentHealth {
     /// Counts what ended by `now`, which never goes back.
-    pub fn add(&mut self, now: Duration, counts: &Counts) {
+    pub fn add(&mut self, now: Duration, counts: &OutcomeCounts) {
         self.forget_before(now);
         let bucket = &mut self.buckets[index(self.newest)];
         bucket.0 += counts.requests;
@@ -72,8 +72,8 @@ fn index(bucket: u64) -> usize {
 mod tests {
     use super::*;
 
-    fn counts(requests: u64, failures: u64) -> Counts {
-        Counts { requests, failures, ..Counts::default() }
+    fn counts(requests: u64, failures: u64) -> OutcomeCounts {
+        OutcomeCounts { requests, failures, ..OutcomeCounts::default() }
     }
 
     #[test]

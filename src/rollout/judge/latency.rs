@@ -33,7 +33,7 @@
 
 use std::time::Duration;
 
-use super::evidence::{Share, Side, micros};
+use super::evidence::{CandidateShare, Side, micros};
 use super::settings::Multiple;
 use super::wealth::{RESERVE, Wealth};
 
@@ -163,7 +163,7 @@ pub struct LatencyFactors {
 impl LatencyBets {
     /// The bets under one share. Nothing is bet where everything goes to one side.
     #[must_use]
-    pub fn new(share: Share) -> Self {
+    pub fn new(share: CandidateShare) -> Self {
         let w = share.value();
         Self(ALTERNATIVES.map(|(quantile, r)| {
             let q = QUANTILES[quantile];

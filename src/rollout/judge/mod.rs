@@ -62,7 +62,7 @@ pub(crate) mod verdict;
 pub(crate) mod wealth;
 pub(crate) mod windows;
 
-pub(crate) use evidence::{Counts, EpochCounts, Evidence, PerVersion, Share, Side};
+pub(crate) use evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion, Side};
 pub(crate) use settings::{Assignment, JudgeSettings};
 pub(crate) use tick::Judge;
-pub(crate) use verdict::{Bake, Hold, JudgeDecision, Names, Verdict};
+pub(crate) use verdict::{Bake, HoldReason, JudgeDecision, Names, Verdict};

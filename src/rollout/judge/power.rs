@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use super::ceiling::{CeilingBets, MULTIPLES};
 use super::errors::{CANDIDATE_EVENTS_MIN, ErrorBets, RATIOS};
-use super::evidence::{PerVersion, Share};
+use super::evidence::{CandidateShare, PerVersion};
 use super::settings::JudgeSettings;
 use super::wealth::RESERVE;
 
@@ -38,11 +38,16 @@ impl Detection {
     /// By the test on failures, where the versions fail with probabilities `failing` and the test's ln E must reach
     /// `ln_needed`. `None` if the bets would not win: the difference is tolerated or too small for any of them.
     #[must_use]
-    pub(crate) fn by_errors(bets: &ErrorBets, share: Share, failing: PerVersion<f64>, ln_needed: f64) -> Option<Self> {
+    pub(crate) fn by_errors(
+        bets: &ErrorBets,
+        share: CandidateShare,
+        failing: PerVersion<f64>,
+        ln_needed: f64,
+    ) -> Option<Self> {
         let w = share.value();
         let steps = (0..RATIOS.len()).map(|alternative| {
             let [candidate, baseline, success] = bets.ln_factors(alternative);
-            Step::of(&[
+            WalkStep::of(&[
                 (w * failing.candidate, candidate),
                 ((1.0 - w) * failing.baseline, baseline),
                 ((1.0 - w) * (1.0 - failing.baseline), success),
@@ -57,12 +62,12 @@ impl Detection {
     pub(crate) fn by_ceiling(bets: &CeilingBets, failing: f64, ln_needed: f64) -> Option<Self> {
         let steps = (0..MULTIPLES.len()).map(|alternative| {
             let [bad, good] = bets.ln_factors(alternative);
-            Step::of(&[(failing, bad), (1.0 - failing, good)])
+            WalkStep::of(&[(failing, bad), (1.0 - failing, good)])
         });
         Self::of_walk(steps, ln_needed + (MULTIPLES.len() as f64).ln())
     }
 
-    fn of_walk(steps: impl Iterator<Item = Step>, climb: f64) -> Option<Self> {
+    fn of_walk(steps: impl Iterator<Item = WalkStep>, climb: f64) -> Option<Self> {
         let best = steps.max_by(|a, b| a.drift.total_cmp(&b.drift)).filter(|best| best.drift > 0.0)?;
         let mean = climb / best.drift;
         let shape = climb * best.drift / best.variance;
@@ -78,12 +83,12 @@ impl Detection {
 }
 
 /// One request's step of the walk.
-struct Step {
+struct WalkStep {
     drift: f64,
     variance: f64,
 }
 
-impl Step {
+impl WalkStep {
     /// From the probabilities of outcomes and their logarithmic factors; what is left has the factor 1.
     fn of(outcomes: &[(f64, f64)]) -> Self {
         let moment = |power| outcomes.iter().map(|(probability, ln)| probability * ln.powi(power)).sum::<f64>();
@@ -109,7 +114,7 @@ impl JudgeSettings {
     ///
     /// At 0 and 100 % there is nothing to compare with: only a ceiling on failures asks for requests there.
     #[must_use]
-    pub fn requests_needed(&self, share: Share, baseline: f64) -> Option<u64> {
+    pub fn requests_needed(&self, share: CandidateShare, baseline: f64) -> Option<u64> {
         if self.requests_min.is_some() {
             return self.requests_min;
         }
@@ -132,7 +137,7 @@ impl JudgeSettings {
     /// Whether a bake of this length at `share` cannot collect [`Self::requests_needed`] with so much traffic on both
     /// versions together; `None` if it can, or if no bake could.
     #[must_use]
-    pub fn shortfall(&self, share: Share, baseline: f64, traffic: Traffic) -> Option<Shortfall> {
+    pub fn shortfall(&self, share: CandidateShare, baseline: f64, traffic: ExpectedTraffic) -> Option<Shortfall> {
         let needed = self.requests_needed(share, baseline)?;
         let per_second = traffic.requests_per_second * share.value();
         let expected = per_second * traffic.bake.as_secs_f64();
@@ -143,7 +148,7 @@ impl JudgeSettings {
 
 /// What a bake will see.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Traffic {
+pub struct ExpectedTraffic {
     /// Judged requests per second of both versions together.
     pub requests_per_second: f64,
     /// How long the step bakes.

@@ -12,7 +12,7 @@
 //! with `c` and `b` the counted failures of candidate and baseline. `l` is concave in `ln r`, so the set is an
 //! interval and is found by bisection.
 
-use super::evidence::Share;
+use super::evidence::CandidateShare;
 use super::settings::Probability;
 use super::wealth::ln_sum;
 
@@ -56,7 +56,7 @@ pub struct RatioCounts {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ShareFailures {
     /// The candidate's share.
-    pub share: Share,
+    pub share: CandidateShare,
     /// Counted failures of the candidate.
     pub candidate: u64,
     /// Counted failures of the baseline.
@@ -74,7 +74,7 @@ pub struct RatioInterval {
 
 impl RatioCounts {
     /// Adds failures under a share. Allocates only when the share is new.
-    pub fn add(&mut self, share: Share, candidate: u64, baseline: u64) {
+    pub fn add(&mut self, share: CandidateShare, candidate: u64, baseline: u64) {
         if !share.compares() || candidate + baseline == 0 {
             return;
         }
@@ -144,7 +144,7 @@ mod tests {
     fn interval(counts: &[(f64, u64, u64)]) -> Option<RatioInterval> {
         let mut ratio = RatioCounts::default();
         for (share, candidate, baseline) in counts {
-            ratio.add(Share::new(*share).unwrap(), *candidate, *baseline);
+            ratio.add(CandidateShare::new(*share).unwrap(), *candidate, *baseline);
         }
         ratio.interval(Probability::new(0.05).unwrap())
     }

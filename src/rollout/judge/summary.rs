@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
-use super::evidence::Counts;
+use super::evidence::OutcomeCounts;
 use super::health::RECENT;
 use super::latency::QUANTILES;
 use super::settings::JudgeSettings;
-use super::verdict::{Findings, Hold, JudgeDecision, Names, RollbackCause};
+use super::verdict::{HoldReason, JudgeDecision, JudgeFindings, Names, RollbackCause};
 
 /// The summary.
-pub(crate) fn of(decision: JudgeDecision, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     let Names { service, candidate, .. } = names;
     match decision {
         JudgeDecision::RollBack(cause) => {
@@ -33,7 +33,7 @@ pub(crate) fn of(decision: JudgeDecision, findings: &Findings, settings: &JudgeS
 
 fn cause_text(
     (cause, said): (RollbackCause, Said),
-    findings: &Findings,
+    findings: &JudgeFindings,
     settings: &JudgeSettings,
     names: &Names,
 ) -> String {
@@ -59,14 +59,14 @@ fn cause_text(
 }
 
 /// `9 of 212 requests failed (4.2 %) against 21 of 20,340 (0.1 %) on v1`.
-fn errors_text(findings: &Findings, names: &Names) -> String {
+fn errors_text(findings: &JudgeFindings, names: &Names) -> String {
     let candidate = failed_text(&findings.outcomes.candidate, "requests failed");
     let baseline = failed_text(&findings.outcomes.baseline, "");
     format!("{candidate} against {baseline} on {}", names.baseline)
 }
 
 /// `9 of 212 requests failed (4.2 %)`, with the number of users where they are counted once.
-fn failed_text(counts: &Counts, what: &str) -> String {
+fn failed_text(counts: &OutcomeCounts, what: &str) -> String {
     let text = part(counts.failures, counts.requests, what);
     if counts.counted_failures == counts.failures {
         text
@@ -75,7 +75,7 @@ fn failed_text(counts: &Counts, what: &str) -> String {
     }
 }
 
-fn latency_text(findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     let (quantile, counts) = (findings.leading_quantile, &findings.latencies);
     let above = |side: &super::latency::LatencyCounts, what: &str| part(side.above(quantile), side.compared(), what);
     let times = settings.slower.map_or(1.0, |slower| slower.value());
@@ -88,28 +88,28 @@ fn latency_text(findings: &Findings, settings: &JudgeSettings, names: &Names) ->
     format!("{candidate} against {baseline} on {}{quantiles}", names.baseline)
 }
 
-fn hold_text(why: Hold, findings: &Findings, settings: &JudgeSettings, names: &Names) -> String {
+fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     match why {
-        Hold::Suspicion => {
+        HoldReason::Suspicion => {
             // Of the test that speaks: a ceiling does not compare with the other version.
             let leading = cause_text((findings.standing.leading(), Said::Hinted), findings, settings, names);
             format!("10 <= E ({}): {leading}", e_text(findings))
         }
-        Hold::BaselineUnhealthy => {
+        HoldReason::BaselineUnhealthy => {
             let (requests, failures) = findings.baseline_recent;
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
             format!("baseline ill: {failed} in the last {}", time(RECENT))
         }
-        Hold::KeysFull => "too many users were hit to count them once each".to_owned(),
-        Hold::WarmingUp => {
+        HoldReason::KeysFull => "too many users were hit to count them once each".to_owned(),
+        HoldReason::WarmingUp => {
             let left = findings.warm_up_left.map_or(0.0, |left| left.as_secs_f64().ceil());
             format!("warming up, {left:.0} s left")
         }
-        Hold::Baking => format!("baking: {}, E {}", errors_text(findings, names), e_text(findings)),
-        Hold::NotEnoughData { judged, needed: Some(needed) } => {
+        HoldReason::Baking => format!("baking: {}, E {}", errors_text(findings, names), e_text(findings)),
+        HoldReason::NotEnoughData { judged, needed: Some(needed) } => {
             format!("not enough data: {} of {} requests", thousands(judged as f64), thousands(needed as f64))
         }
-        Hold::NotEnoughData { judged, needed: None } => {
+        HoldReason::NotEnoughData { judged, needed: None } => {
             let baseline = failed_text(&findings.outcomes.baseline, "requests failed");
             let judged = thousands(judged as f64);
             format!(
@@ -165,7 +165,7 @@ fn percent(ratio: f64) -> String {
 }
 
 /// The E that an alarm would be raised on, and which one if it is a ceiling's.
-fn e_text(findings: &Findings) -> String {
+fn e_text(findings: &JudgeFindings) -> String {
     let number = number_text(findings.standing.highest());
     match findings.standing.leading() {
         RollbackCause::Errors | RollbackCause::Latency => number,

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::evidence::{Counts, EpochCounts, Evidence, PerVersion};
+use super::evidence::{EpochCounts, Evidence, OutcomeCounts, PerVersion};
 use super::fixture::{Chance, margin, mean, probability, share, within};
 use super::keys::KEYS_MAX;
 use super::latency::{LatencyCounts, Quantiles};
 use super::settings::{Assignment, Ceilings, JudgeSettings, Multiple, SlowCeiling};
-use super::verdict::{Bake, Hold, JudgeDecision, Names, RollbackCause};
+use super::verdict::{Bake, HoldReason, JudgeDecision, Names, RollbackCause};
 use super::*;
 
 const SEED: u64 = 20_260_417;
@@ -20,11 +20,11 @@ fn errors_only() -> JudgeSettings {
     JudgeSettings { slower: None, margin: margin(1.0, 0.0), ..JudgeSettings::default() }
 }
 
-fn counts(requests: u64, failures: u64) -> Counts {
-    Counts { requests, failures, counted_failures: failures }
+fn counts(requests: u64, failures: u64) -> OutcomeCounts {
+    OutcomeCounts { requests, failures, counted_failures: failures }
 }
 
-fn epoch(w: f64, candidate: Counts, baseline: Counts) -> EpochCounts {
+fn epoch(w: f64, candidate: OutcomeCounts, baseline: OutcomeCounts) -> EpochCounts {
     EpochCounts { outcomes: PerVersion { candidate, baseline }, ..EpochCounts::none(share(w)) }
 }
 
@@ -39,7 +39,7 @@ fn told(settings: JudgeSettings, epoch: EpochCounts) -> Judge {
     judge
 }
 
-fn hold(judge: &Judge, bake: Bake) -> Hold {
+fn hold(judge: &Judge, bake: Bake) -> HoldReason {
     match judge.decision(bake) {
         JudgeDecision::Hold { why, .. } => why,
         other @ (JudgeDecision::RollBack(_) | JudgeDecision::Advance) => panic!("found {other:?}, want a hold"),
@@ -47,14 +47,14 @@ fn hold(judge: &Judge, bake: Bake) -> Hold {
 }
 
 /// What 250 requests bring in a tick.
-struct Traffic {
+struct TestTraffic {
     share: f64,
     failing: PerVersion<f64>,
     /// The probabilities to exceed the three thresholds.
     above: PerVersion<[f64; 3]>,
 }
 
-impl Traffic {
+impl TestTraffic {
     const HEALTHY: Self = Self {
         share: 0.1,
         failing: PerVersion { candidate: 0.001, baseline: 0.001 },
@@ -113,7 +113,7 @@ fn two_failures_are_an_anecdote_whatever_the_odds() {
     let settings = JudgeSettings { alpha: probability(0.01), ..errors_only() };
     let mut judge = told(settings, epoch(0.0001, counts(2, 2), counts(20_000, 0)));
     assert!(judge.standing().comparison > judge.settings().ln_alarm());
-    assert_eq!(hold(&judge, OVER), Hold::Suspicion);
+    assert_eq!(hold(&judge, OVER), HoldReason::Suspicion);
     tick(&mut judge, 2 * TICK, epoch(0.0001, counts(1, 1), counts(0, 0)));
     assert_eq!(judge.decision(Bake::Running), JudgeDecision::RollBack(RollbackCause::Errors));
 }
@@ -168,7 +168,7 @@ fn a_hint_names_the_test_that_speaks() {
     let judge = told(settings, epoch(0.5, counts(400, 12), counts(400, 12)));
     let (standing, verdict) = (judge.standing(), judge.verdict(OVER, &NAMES));
     assert!(standing.comparison < 0.0 && standing.failure_ceiling > Some(10_f64.ln()), "{standing:?}");
-    assert_eq!((standing.leading(), hold(&judge, OVER)), (RollbackCause::FailureCeiling, Hold::Suspicion));
+    assert_eq!((standing.leading(), hold(&judge, OVER)), (RollbackCause::FailureCeiling, HoldReason::Suspicion));
     let (head, tail) = verdict.summary.split_once(" for errors_max): ").expect("it names the ceiling");
     assert!(head.starts_with("holding shop v2: 10 <= E ("), "{}", verdict.summary);
     assert_eq!(tail, "12 of 400 requests failed (3 %), where the plan allows 1 %");
@@ -204,7 +204,7 @@ fn a_warm_up_is_said_where_there_is_nothing_to_say_yet() {
     let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);
     judge.tick(TICK, &warming(6_750));
     for bake in [Bake::Running, OVER] {
-        assert_eq!(hold(&judge, bake), Hold::WarmingUp);
+        assert_eq!(hold(&judge, bake), HoldReason::WarmingUp);
         assert_eq!(judge.verdict(bake, &NAMES).summary, "holding shop v2: warming up, 7 s left");
     }
     judge.tick(2 * TICK, &Evidence { epochs: &[epoch(0.1, counts(9, 9), counts(90, 0))], ..warming(500) });
@@ -213,7 +213,7 @@ fn a_warm_up_is_said_where_there_is_nothing_to_say_yet() {
     healthy.tick(2 * TICK, &warming(500));
     assert_eq!(healthy.decision(OVER), JudgeDecision::Advance, "a step that has enough goes on");
     healthy.tick(3 * TICK, &Evidence::default());
-    assert_eq!(hold(&healthy, Bake::Running), Hold::Baking);
+    assert_eq!(hold(&healthy, Bake::Running), HoldReason::Baking);
 }
 
 #[test]
@@ -222,14 +222,14 @@ fn without_traffic_nothing_is_decided() {
     for number in 1..10_000 {
         judge.tick(number * TICK, &Evidence::default());
     }
-    assert!(matches!(hold(&judge, OVER), Hold::NotEnoughData { judged: 0, needed: Some(200..) }));
+    assert!(matches!(hold(&judge, OVER), HoldReason::NotEnoughData { judged: 0, needed: Some(200..) }));
     assert!(judge.standing().comparison.abs() < 1e-12, "nothing was bet");
 }
 
 #[test]
 fn a_healthy_version_advances_step_by_step() {
     let mut judge = told(errors_only(), epoch(0.1, counts(2_000, 2), counts(18_000, 18)));
-    assert_eq!(hold(&judge, Bake::Running), Hold::Baking);
+    assert_eq!(hold(&judge, Bake::Running), HoldReason::Baking);
     let verdict = judge.verdict(OVER, &NAMES);
     assert_eq!(
         (verdict.decision, verdict.summary.as_str()),
@@ -240,7 +240,7 @@ fn a_healthy_version_advances_step_by_step() {
     );
     judge.begin_step(share(0.5));
     tick(&mut judge, 2 * TICK, epoch(0.5, counts(10, 0), counts(10, 0)));
-    assert!(matches!(hold(&judge, OVER), Hold::NotEnoughData { judged: 10, .. }));
+    assert!(matches!(hold(&judge, OVER), HoldReason::NotEnoughData { judged: 10, .. }));
     assert_eq!(judge.findings().outcomes.candidate.requests, 2_010);
 }
 
@@ -347,10 +347,10 @@ fn epochs_of_one_tick_and_their_order_make_no_difference() {
 fn a_restored_judge_goes_on_as_if_nothing_had_happened() {
     let mut chance = Chance::new(SEED);
     let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
-    Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 100, &mut chance);
+    TestTraffic::HEALTHY.run(&mut judge, Duration::ZERO, 100, &mut chance);
     let mut restored = Judge::restored(*judge.settings(), judge.state().clone());
     for number in 101..200 {
-        let epoch = Traffic::HEALTHY.tick(&mut chance);
+        let epoch = TestTraffic::HEALTHY.tick(&mut chance);
         tick(&mut judge, number * TICK, epoch);
         tick(&mut restored, number * TICK, epoch);
     }
@@ -366,7 +366,7 @@ fn when_too_many_users_were_hit_counting_stops_and_promotion_waits() {
     let before = judge.standing();
     tick(&mut judge, TICK, epoch(0.1, counts(90, 9), counts(10_000, 0)));
     assert_eq!(judge.standing(), before);
-    assert_eq!(hold(&judge, OVER), Hold::KeysFull);
+    assert_eq!(hold(&judge, OVER), HoldReason::KeysFull);
     let mut without_keys = Judge::new(errors_only(), share(0.1), Duration::ZERO);
     assert!(without_keys.admit_failure(7) && without_keys.admit_failure(7) && without_keys.admit_latency(7));
 }
@@ -374,7 +374,7 @@ fn when_too_many_users_were_hit_counting_stops_and_promotion_waits() {
 #[test]
 fn users_are_named_where_they_count_once() {
     let settings = JudgeSettings { assignment: Assignment::PerKey, ..errors_only() };
-    let candidate = Counts { requests: 212, failures: 30, counted_failures: 9 };
+    let candidate = OutcomeCounts { requests: 212, failures: 30, counted_failures: 9 };
     let judge = told(settings, epoch(0.01, candidate, counts(20_340, 21)));
     assert_eq!(
         judge.verdict(Bake::Running, &NAMES).summary,
@@ -385,7 +385,7 @@ fn users_are_named_where_they_count_once() {
 
 #[test]
 fn a_bad_version_is_caught_through_ticks_as_without_them() {
-    let traffic = Traffic { failing: PerVersion { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
+    let traffic = TestTraffic { failing: PerVersion { candidate: 0.02, baseline: 0.001 }, ..TestTraffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     let requests: Vec<_> = (0..2_000)
         .map(|_| {
@@ -400,12 +400,12 @@ fn a_bad_version_is_caught_through_ticks_as_without_them() {
 
 #[test]
 fn a_version_that_turns_bad_after_a_quarter_of_an_hour_is_caught_soon() {
-    let bad = Traffic { failing: PerVersion { candidate: 0.02, baseline: 0.001 }, ..Traffic::HEALTHY };
+    let bad = TestTraffic { failing: PerVersion { candidate: 0.02, baseline: 0.001 }, ..TestTraffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     let requests: Vec<_> = (0..60)
         .filter_map(|_| {
             let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);
-            let quarter = Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 3_600, &mut chance);
+            let quarter = TestTraffic::HEALTHY.run(&mut judge, Duration::ZERO, 3_600, &mut chance);
             let (ticks, _) = bad.run(&mut judge, 3_600 * TICK, 1_000, &mut chance).unwrap();
             quarter.is_none().then_some(f64::from(ticks) * 25.0)
         })
@@ -415,12 +415,12 @@ fn a_version_that_turns_bad_after_a_quarter_of_an_hour_is_caught_soon() {
 
 #[test]
 fn both_versions_failing_rolls_nothing_back_and_promotes_nothing() {
-    let outage = Traffic { failing: PerVersion { candidate: 0.5, baseline: 0.5 }, ..Traffic::HEALTHY };
+    let outage = TestTraffic { failing: PerVersion { candidate: 0.5, baseline: 0.5 }, ..TestTraffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     for _ in 0..50 {
         let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
         assert_eq!(outage.run(&mut judge, Duration::ZERO, 200, &mut chance), None, "seed {SEED}");
-        assert!(matches!(hold(&judge, OVER), Hold::BaselineUnhealthy | Hold::Suspicion));
+        assert!(matches!(hold(&judge, OVER), HoldReason::BaselineUnhealthy | HoldReason::Suspicion));
     }
 }
 
@@ -429,14 +429,14 @@ fn healthy_versions_are_not_rolled_back() {
     let mut chance = Chance::new(SEED);
     let mut judge = || {
         let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
-        Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 400, &mut chance)
+        TestTraffic::HEALTHY.run(&mut judge, Duration::ZERO, 400, &mut chance)
     };
     let alarms = (0..300).filter(|_| judge().is_some()).count();
     assert!(alarms <= 2, "{alarms} of 300 at 1 in 1,000, seed {SEED}");
 }
 
 /// A user of the simulations below.
-struct User {
+struct TestUser {
     of_candidate: bool,
     activity: u64,
     /// The probability that a request fails, or exceeds every threshold; the same on any version.
@@ -450,7 +450,7 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
     let settings = JudgeSettings { alpha: probability(0.01), assignment, ..JudgeSettings::default() };
     let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
     let users: Vec<_> = (0..150)
-        .map(|_| User {
+        .map(|_| TestUser {
             of_candidate: chance.happens(w),
             activity: chance.activity(),
             failing: if chance.happens(0.1) { 0.3 } else { 0.001 },
@@ -464,7 +464,7 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
                 (chance.binomial(user.activity, user.failing), chance.binomial(user.activity, user.slow));
             let side = if user.of_candidate { Side::Candidate } else { Side::Baseline };
             let admitted = (0..failures).filter(|_| judge.admit_failure(key)).count() as u64;
-            let counted = Counts { requests: user.activity, failures, counted_failures: admitted };
+            let counted = OutcomeCounts { requests: user.activity, failures, counted_failures: admitted };
             epoch.outcomes.of_mut(side).add(&counted);
             for request in 0..user.activity {
                 if judge.admit_latency(key) {
@@ -492,13 +492,13 @@ fn users_who_come_back_are_one_draw() {
 #[test]
 fn a_slower_version_is_caught_through_windows_of_users() {
     let settings = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
-    let slower = Traffic {
-        above: PerVersion { candidate: [0.8, 0.4, 0.1], baseline: Traffic::HEALTHY.above.baseline },
-        ..Traffic::HEALTHY
+    let slower = TestTraffic {
+        above: PerVersion { candidate: [0.8, 0.4, 0.1], baseline: TestTraffic::HEALTHY.above.baseline },
+        ..TestTraffic::HEALTHY
     };
     let mut chance = Chance::new(SEED);
     let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
-    let healthy = Traffic::HEALTHY.run(&mut judge, Duration::ZERO, 6_000, &mut chance);
+    let healthy = TestTraffic::HEALTHY.run(&mut judge, Duration::ZERO, 6_000, &mut chance);
     assert_eq!((healthy, judge.state().latency.as_ref().unwrap().number), (None, 3), "seed {SEED}");
     let (ticks, cause) = slower.run(&mut judge, 6_000 * TICK, 100, &mut chance).unwrap();
     assert!(ticks <= 20 && cause == RollbackCause::Latency, "{ticks} ticks, {cause:?}, seed {SEED}");
@@ -510,13 +510,15 @@ fn a_candidate_whose_requests_are_not_reported_is_suspected_of_being_slow() {
     let mut lopsided = epoch(0.5, counts(0, 0), counts(40, 0));
     lopsided.latencies.baseline.by_exceeded = [20, 16, 4, 0];
     let judge = told(JudgeSettings::default(), lopsided);
-    assert!(matches!(hold(&judge, OVER), Hold::Suspicion), "{:?}", judge.standing());
+    assert!(matches!(hold(&judge, OVER), HoldReason::Suspicion), "{:?}", judge.standing());
 }
 
 #[test]
 fn latency_is_not_judged_unless_asked() {
-    let slower =
-        Traffic { above: PerVersion { candidate: [0.9, 0.9, 0.9], baseline: [0.5, 0.1, 0.01] }, ..Traffic::HEALTHY };
+    let slower = TestTraffic {
+        above: PerVersion { candidate: [0.9, 0.9, 0.9], baseline: [0.5, 0.1, 0.01] },
+        ..TestTraffic::HEALTHY
+    };
     let mut chance = Chance::new(SEED);
     let mut judge = |slower_than| {
         let settings = JudgeSettings { slower: slower_than, ..JudgeSettings::default() };

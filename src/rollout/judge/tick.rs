@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::ceiling::{CeilingBets, CeilingTest};
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
-use super::evidence::{Counts, EpochCounts, Evidence, PerVersion, Share};
+use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion};
 use super::health::RecentHealth;
 use super::keys::CountedKeys;
 use super::latency::{LatencyBets, LatencyCounts, Quantiles, Thresholds};
@@ -45,15 +45,15 @@ pub struct JudgeState {
     /// Failures by share.
     pub ratio: RatioCounts,
     /// Outcomes since the rollout began.
-    pub outcomes: PerVersion<Counts>,
+    pub outcomes: PerVersion<OutcomeCounts>,
     /// Outcomes since the step began.
-    pub step: PerVersion<Counts>,
+    pub step: PerVersion<OutcomeCounts>,
     /// Latencies since the rollout began.
     pub latencies: PerVersion<LatencyCounts>,
     /// What the baseline did recently.
     pub health: RecentHealth,
     /// The candidate's share in this step.
-    pub share: Share,
+    pub share: CandidateShare,
     /// Latencies as last reported.
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds as last reported.
@@ -64,13 +64,13 @@ pub struct JudgeState {
 
 #[derive(Clone, Debug, PartialEq)]
 struct Bets {
-    share: Share,
+    share: CandidateShare,
     errors: ErrorBets,
     latency: LatencyBets,
 }
 
 impl JudgeState {
-    fn new(settings: &JudgeSettings, share: Share, now: Duration) -> Self {
+    fn new(settings: &JudgeSettings, share: CandidateShare, now: Duration) -> Self {
         Self {
             started: now,
             errors: ErrorTest::with_restarts(),
@@ -95,7 +95,7 @@ impl Judge {
     /// A judge for a rollout that begins now, with a first step at `share`. Time is since any fixed moment, and never
     /// goes back.
     #[must_use]
-    pub fn new(settings: JudgeSettings, share: Share, now: Duration) -> Self {
+    pub fn new(settings: JudgeSettings, share: CandidateShare, now: Duration) -> Self {
         Self::restored(settings, JudgeState::new(&settings, share, now))
     }
 
@@ -141,7 +141,7 @@ impl Judge {
 
     /// A new step begins, with this share: its requests are counted from 0. What the tests have won or lost stays,
     /// and outcomes of earlier epochs that still come in are judged by the odds of theirs.
-    pub fn begin_step(&mut self, share: Share) {
+    pub fn begin_step(&mut self, share: CandidateShare) {
         self.state.share = share;
         self.state.step = PerVersion::default();
     }
@@ -203,7 +203,7 @@ impl Judge {
         state.add(epoch);
     }
 
-    fn bets_number(&mut self, share: Share) -> usize {
+    fn bets_number(&mut self, share: CandidateShare) -> usize {
         self.bets.iter().position(|bets| bets.share == share).unwrap_or_else(|| {
             let (errors, latency) = (ErrorBets::new(share, self.settings.margin), LatencyBets::new(share));
             self.bets.push(Bets { share, errors, latency });

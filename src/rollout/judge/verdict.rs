@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{Counts, PerVersion, Share};
+use super::evidence::{CandidateShare, OutcomeCounts, PerVersion};
 use super::latency::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
 
@@ -30,7 +30,7 @@ pub enum JudgeDecision {
     /// Neither.
     Hold {
         /// Why.
-        why: Hold,
+        why: HoldReason,
         /// Whether this has lasted longer than [`super::JudgeSettings::hold_max`]; the plan says what then.
         expired: bool,
     },
@@ -53,7 +53,7 @@ pub enum RollbackCause {
 /// Why a step is held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Hold {
+pub enum HoldReason {
     /// 10 <= E: there is a hint, and not yet a proof.
     Suspicion,
     /// The baseline itself fails; see [`super::health`].
@@ -76,7 +76,7 @@ pub enum Hold {
 
 /// ln E of each test at one moment; the logarithm, because E itself can exceed what a float holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Standing {
+pub struct LnWealth {
     /// Of the test on failures.
     pub errors: f64,
     /// Of the test on latency, if there is one.
@@ -89,7 +89,7 @@ pub struct Standing {
     pub slow_ceiling: Option<f64>,
 }
 
-impl Standing {
+impl LnWealth {
     /// The test that has it: what speaks loudest against the candidate.
     #[must_use]
     pub fn leading(&self) -> RollbackCause {
@@ -111,13 +111,13 @@ impl Standing {
 
 /// What the judge knows at one moment.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Findings {
+pub struct JudgeFindings {
     /// The candidate's share in this step.
-    pub share: Share,
+    pub share: CandidateShare,
     /// Outcomes since the rollout began.
-    pub outcomes: PerVersion<Counts>,
+    pub outcomes: PerVersion<OutcomeCounts>,
     /// Outcomes since the step began.
-    pub step: PerVersion<Counts>,
+    pub step: PerVersion<OutcomeCounts>,
     /// Latencies since the rollout began, by thresholds exceeded.
     pub latencies: PerVersion<LatencyCounts>,
     /// Latencies of both versions at this time.
@@ -131,7 +131,7 @@ pub struct Findings {
     /// How long nothing will be judged because all endpoints of a version are cold.
     pub warm_up_left: Option<Duration>,
     /// ln E of each test.
-    pub standing: Standing,
+    pub standing: LnWealth,
     /// ln E at which an alarm goes off.
     pub ln_alarm: f64,
     /// How many times as often as the baseline the candidate fails, with 95 % confidence at all times.
@@ -144,7 +144,7 @@ pub struct Verdict {
     /// What should be done.
     pub decision: JudgeDecision,
     /// What led to it.
-    pub findings: Findings,
+    pub findings: JudgeFindings,
     /// Both in one sentence for people.
     pub summary: String,
 }
@@ -166,7 +166,7 @@ mod tests {
 
     #[test]
     fn what_is_stored_keeps_its_words() {
-        let holds = [Hold::Suspicion, Hold::BaselineUnhealthy, Hold::WarmingUp, Hold::Baking];
+        let holds = [HoldReason::Suspicion, HoldReason::BaselineUnhealthy, HoldReason::WarmingUp, HoldReason::Baking];
         let words = holds.map(|hold| serde_json::to_string(&hold).unwrap());
         assert_eq!(words, [r#""suspicion""#, r#""baseline_ill""#, r#""warming_up""#, r#""baking""#]);
     }

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use super::super::event::{Ending, RolloutEvent, Transition};
-use super::super::stage::{Stage, Task};
+use super::super::event::{RolloutEnding, RolloutEvent, Transition};
+use super::super::stage::{Stage, StageTask};
 use super::{Phase, Return, Rollout, longest};
 
 impl Rollout {
     /// Turns back from a stage of the plan.
-    pub(crate) fn turn_back(&mut self, turned: usize, now: Duration, ending: Ending) -> Transition {
+    pub(crate) fn turn_back(&mut self, turned: usize, now: Duration, ending: RolloutEnding) -> Transition {
         let mut first = self.enter_back(Return { turned, ending, stage: 0, since: now, stuck: false }, now);
         if !self.is_finished() {
             first.event = RolloutEvent::TurnedBack(ending);
@@ -57,7 +57,7 @@ impl Rollout {
         }
     }
 
-    pub(crate) fn stuck(&mut self, back: Return, task: Task, now: Duration) -> Transition {
+    pub(crate) fn stuck(&mut self, back: Return, task: StageTask, now: Duration) -> Transition {
         self.phase = Phase::Back(Return { since: now, stuck: true, ..back });
         Transition::only(RolloutEvent::RollbackBlocked { task })
     }

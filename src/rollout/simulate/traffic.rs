@@ -8,10 +8,10 @@ use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 
 use super::super::judge::latency::{LatencyCounts, QUANTILES};
 use super::super::judge::settings::Multiple;
-use super::super::judge::{Counts, EpochCounts, Judge, PerVersion, Share, Side};
+use super::super::judge::{CandidateShare, EpochCounts, Judge, OutcomeCounts, PerVersion, Side};
 use super::super::run::Rollout;
 use super::TICK;
-use super::world::{Behaviour, Users, World};
+use super::world::{Behaviour, SimulatedWorld, UserPopulation};
 use crate::table::SLOTS;
 
 /// The normal distribution's quantiles at [`QUANTILES`].
@@ -19,14 +19,14 @@ const NORMAL_QUANTILES: [f64; QUANTILES.len()] = [0.0, 1.281_551_565_545, 2.326_
 
 /// Everybody who asks in a simulated release.
 #[derive(Debug)]
-pub(crate) struct Traffic<'w> {
-    world: &'w World,
-    crowd: Option<Crowd>,
+pub(crate) struct SimulatedTraffic<'w> {
+    world: &'w SimulatedWorld,
+    crowd: Option<UserPool>,
 }
 
-impl<'w> Traffic<'w> {
-    pub(crate) fn new(world: &'w World, random: &mut impl Rng) -> Self {
-        Self { world, crowd: world.users.and_then(|users| Crowd::new(users, random)) }
+impl<'w> SimulatedTraffic<'w> {
+    pub(crate) fn new(world: &'w SimulatedWorld, random: &mut impl Rng) -> Self {
+        Self { world, crowd: world.users.and_then(|users| UserPool::new(users, random)) }
     }
 
     /// What a tick brings.
@@ -42,7 +42,7 @@ impl<'w> Traffic<'w> {
         let requests = requests as u64;
         let tolerated = rollout.plan().judge().slower;
         let odds = Odds::new(self.world, self.world.candidate_at(now), tolerated);
-        let mut counts = EpochCounts::none(Share::at(weight));
+        let mut counts = EpochCounts::none(CandidateShare::at(weight));
         match (&self.crowd, rollout.judges_mut().first_mut()) {
             (Some(crowd), Some(judge)) => {
                 for _ in 0..requests {
@@ -65,7 +65,7 @@ struct Odds {
 }
 
 impl Odds {
-    fn new(world: &World, candidate: Behaviour, tolerated: Option<Multiple>) -> Self {
+    fn new(world: &SimulatedWorld, candidate: Behaviour, tolerated: Option<Multiple>) -> Self {
         let failing = PerVersion { candidate: candidate.failing, baseline: world.baseline_failing };
         let shift = tolerated.map(|tolerated| PerVersion {
             candidate: (candidate.slower / tolerated.value()).ln() / world.spread,
@@ -80,7 +80,7 @@ fn strangers(odds: &Odds, requests: u64, (counts, random): (&mut EpochCounts, &m
     let candidate = binomial(requests, counts.share.value(), random);
     for (side, requests) in [(Side::Candidate, candidate), (Side::Baseline, requests - candidate)] {
         let failures = binomial(requests, *odds.failing.of(side), random);
-        *counts.outcomes.of_mut(side) = Counts { requests, failures, counted_failures: failures };
+        *counts.outcomes.of_mut(side) = OutcomeCounts { requests, failures, counted_failures: failures };
         if let Some(shift) = &odds.shift {
             *counts.latencies.of_mut(side) = latencies(requests, *shift.of(side), random);
         }
@@ -104,27 +104,27 @@ fn latencies(requests: u64, shift: f64, random: &mut impl Rng) -> LatencyCounts 
 
 /// Users who come back.
 #[derive(Debug)]
-struct Crowd {
+struct UserPool {
     /// Who asks next.
     activity: WeightedAliasIndex<f64>,
-    users: Vec<User>,
+    users: Vec<SimulatedUser>,
     failures_stick: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
-struct User {
+struct SimulatedUser {
     slot: u32,
     /// With failures that stick, everything fails for those below the probability.
     luck: f64,
 }
 
-impl Crowd {
+impl UserPool {
     /// `None` for nobody.
-    fn new(users: Users, random: &mut impl Rng) -> Option<Self> {
+    fn new(users: UserPopulation, random: &mut impl Rng) -> Option<Self> {
         let pareto = Pareto::new(1.0, users.tail).ok()?;
         let activity = (0..users.count).map(|_| pareto.sample(random)).collect();
         let activity = WeightedAliasIndex::new(activity).ok()?;
-        let user = |_| User { slot: random.random_range(0..SLOTS), luck: random.random() };
+        let user = |_| SimulatedUser { slot: random.random_range(0..SLOTS), luck: random.random() };
         Some(Self { activity, users: (0..users.count).map(user).collect(), failures_stick: users.failures_stick })
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What the versions really do.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct World {
+pub(crate) struct SimulatedWorld {
     /// Requests per second of both versions together.
     pub requests_per_second: f64,
     /// The baseline's probability of failure.
@@ -17,12 +17,12 @@ pub(crate) struct World {
     /// median.
     pub spread: f64,
     /// Who asks; without users, every request is a stranger's, and the lot falls on each for itself.
-    pub users: Option<Users>,
+    pub users: Option<UserPopulation>,
 }
 
 /// Users who come back, and stay on their version.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Users {
+pub(crate) struct UserPopulation {
     /// How many there are.
     pub count: u32,
     /// How unequal they are: the shape of a Pareto distribution of activity. At 1.2 one user in a hundred makes about half
@@ -52,7 +52,7 @@ pub(crate) struct Later {
     pub behaviour: Behaviour,
 }
 
-impl World {
+impl SimulatedWorld {
     /// What the candidate does at a moment of the release.
     #[must_use]
     pub(crate) fn candidate_at(&self, time: Duration) -> Behaviour {

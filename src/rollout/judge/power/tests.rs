@@ -89,7 +89,7 @@ fn a_step_needs_what_its_settings_promise() {
 #[test]
 fn a_bake_that_cannot_collect_enough_is_known_beforehand() {
     let settings = JudgeSettings { requests_min: Some(437), ..JudgeSettings::default() };
-    let traffic = |requests_per_second| Traffic { requests_per_second, bake: Duration::from_secs(600) };
+    let traffic = |requests_per_second| ExpectedTraffic { requests_per_second, bake: Duration::from_secs(600) };
     assert_eq!(settings.shortfall(share(0.01), 0.001, traffic(1000.0)), None);
     let short = settings.shortfall(share(0.01), 0.001, traffic(10.0)).unwrap();
     assert_eq!((short.needed, short.expected, short.bake), (437, 60.0, Duration::from_secs(4370)));
