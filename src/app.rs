@@ -45,7 +45,7 @@ use crate::endpoints::resolve;
 use crate::endpoints::resolve::First;
 use crate::log::Losses;
 use crate::metrics::Logs;
-use crate::proxy::accept::global_limit::Ceiling;
+use crate::proxy::accept::global_limit::GlobalConnectionLimit;
 use crate::proxy::access_log::LogSender;
 use crate::stats::Registry;
 use crate::supervise::{Kind, Part, Supervisor, panic_text};
@@ -320,7 +320,7 @@ impl Bound {
         let listeners = sockets::settings(&self.config, self.workers, &self.material.listeners);
         let sockets = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &listeners);
         let room = descriptors::room(&self.config.proxy, self.workers);
-        let ceiling = Arc::new(Ceiling::new(room.clients, sockets::waiting(&sockets)));
+        let ceiling = Arc::new(GlobalConnectionLimit::new(room.clients, sockets::waiting(&sockets)));
         let limits = (ceiling, Arc::new(Budget::new(room.endpoints)));
         let tls = Arc::clone(&self.material.sides.clients);
         let mut settings = settings::worker(&self.config, limits, tls, log, (self.clock_start, self.workers));

@@ -7,14 +7,14 @@ use tokio::time::Instant;
 use super::descriptors;
 use crate::admin;
 use crate::config::{self, Config};
-use crate::proxy::accept::connection_limit::Crowd;
-use crate::proxy::accept::global_limit::Ceiling;
-use crate::proxy::accept::listener_policy::Door;
-use crate::proxy::accept::proxy_protocol::ProxyProtocol;
+use crate::proxy::accept::connection_limit::ConnectionLimit;
+use crate::proxy::accept::global_limit::GlobalConnectionLimit;
+use crate::proxy::accept::listener_policy::ListenerPolicy;
+use crate::proxy::accept::proxy_protocol::ProxyProtocolPolicy;
 use crate::proxy::access_log::LogSender;
 use crate::proxy::connection::park::PARK_AFTER;
-use crate::proxy::limits::concurrency::Capacity;
-use crate::proxy::limits::rate::{By, Rate};
+use crate::proxy::limits::concurrency::ConcurrencyLimit;
+use crate::proxy::limits::rate::{RateKey, RateLimiter};
 use crate::proxy::request::headers::EditSettings;
 use crate::proxy::worker::WorkerSettings;
 use crate::tls::Clients;
@@ -24,14 +24,14 @@ use crate::upstream::{HeadLimits, PoolSettings};
 /// The settings of every worker.
 pub(crate) fn worker(
     config: &Config,
-    (ceiling, budget): (Arc<Ceiling>, Arc<Budget>),
+    (ceiling, budget): (Arc<GlobalConnectionLimit>, Arc<Budget>),
     tls: Arc<Clients>,
     log: Option<LogSender>,
     (clock_start, workers): (Instant, usize),
 ) -> WorkerSettings {
     let proxy = &config.proxy;
     let share = u32::try_from(config::IN_FLIGHT_DEFAULT.div_ceil(workers)).unwrap_or(u32::MAX);
-    let capacity = proxy.requests_in_flight_max.map_or(Capacity::Worker(share), Capacity::of_process);
+    let capacity = proxy.requests_in_flight_max.map_or(ConcurrencyLimit::Worker(share), ConcurrencyLimit::of_process);
     let process = rand::random();
     WorkerSettings {
         pools: PoolSettings {
@@ -46,9 +46,9 @@ pub(crate) fn worker(
             bytes_max: proxy.response_heads.bytes_max,
             headers_max: proxy.response_heads.lines_max,
         },
-        ceiling,
+        connection_limit: ceiling,
         budget,
-        capacity,
+        concurrency: capacity,
         queues: Arc::default(),
         tls,
         log,
@@ -58,19 +58,19 @@ pub(crate) fn worker(
 }
 
 /// Who gets in at a listener.
-pub(crate) fn door(listener: &config::Listener, workers: usize) -> Door {
+pub(crate) fn door(listener: &config::Listener, workers: usize) -> ListenerPolicy {
     let proxy_protocol = listener.proxy_protocol.as_ref();
-    let proxy_protocol = proxy_protocol.map(|how| ProxyProtocol { from: how.from.clone(), timeout: how.timeout });
+    let proxy_protocol = proxy_protocol.map(|how| ProxyProtocolPolicy { from: how.from.clone(), timeout: how.timeout });
     let limits = &listener.limits;
     let rate = limits.rate.as_ref().map(|rate| {
         let by = match rate.by {
-            config::RateBy::Address => By::Address,
-            config::RateBy::Listener => By::Listener,
+            config::RateBy::Address => RateKey::Address,
+            config::RateBy::Listener => RateKey::Listener,
         };
-        Arc::new(Rate::new(by, (rate.requests, rate.per), rate.burst))
+        Arc::new(RateLimiter::new(by, (rate.requests, rate.per), rate.burst))
     });
-    let crowd = Arc::new(Crowd::new(limits.connections_max, limits.connections_per_address_max, workers));
-    Door { proxy_protocol, crowd, rate }
+    let crowd = Arc::new(ConnectionLimit::new(limits.connections_max, limits.connections_per_address_max, workers));
+    ListenerPolicy { proxy_protocol, connections: crowd, rate }
 }
 
 /// Where the admin API listens.

@@ -14,7 +14,7 @@ use super::inherited::Inherited;
 use super::settings;
 use crate::config;
 use crate::proxy::accept::accept_loop::{ListenerSettings, WorkerListener};
-use crate::proxy::accept::waiting::Summary;
+use crate::proxy::accept::waiting::WaitingSummary;
 use crate::proxy::request::admit::AdmitSettings;
 use crate::table::Name;
 use crate::tls::ServerSide;
@@ -140,7 +140,7 @@ pub(crate) fn settings(
             redirect_https: wanted.redirect_https,
         };
         let (idle_timeout, h2c, door) = (wanted.head_read_timeout, wanted.h2c, settings::door(wanted, workers));
-        (wanted.name.clone(), ListenerSettings { admit, door, tls: tls.clone(), idle_timeout, h2c })
+        (wanted.name.clone(), ListenerSettings { admit, policy: door, tls: tls.clone(), idle_timeout, h2c })
     };
     config.listeners.iter().zip(tls).map(of).collect()
 }
@@ -161,10 +161,10 @@ pub(crate) fn by_worker(
 }
 
 /// The lists of connections that wait, of all listeners and workers.
-pub(crate) fn waiting(listeners: &[Vec<WorkerListener>]) -> Vec<Arc<Summary>> {
+pub(crate) fn waiting(listeners: &[Vec<WorkerListener>]) -> Vec<Arc<WaitingSummary>> {
     // Each worker's settings share the lists of all workers.
     let first = listeners.first().into_iter().flatten();
-    first.flat_map(|listener| listener.settings.door.crowd.waiting().iter().map(Arc::clone)).collect()
+    first.flat_map(|listener| listener.settings.policy.connections.waiting().iter().map(Arc::clone)).collect()
 }
 
 #[cfg(test)]

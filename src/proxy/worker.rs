@@ -15,11 +15,11 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::accept::global_limit::Ceiling;
+use super::accept::global_limit::GlobalConnectionLimit;
 use super::access_log::LogSender;
 use super::body::transfer::RequestBody;
 use super::connection::date::Date;
-use super::limits::concurrency::{Capacity, Queue, Queues};
+use super::limits::concurrency::{ConcurrencyLimit, WaitQueue, WaitQueues};
 use super::limits::hold::WorkerHolds;
 use super::request::headers::EditSettings;
 use super::streams::long_lived::Longs;
@@ -52,13 +52,13 @@ pub(crate) struct WorkerSettings {
     /// How TLS is spoken with endpoints.
     pub tls: Arc<Clients>,
     /// How many client connections all workers may have.
-    pub ceiling: Arc<Ceiling>,
+    pub connection_limit: Arc<GlobalConnectionLimit>,
     /// How many connections to endpoints they may have.
     pub budget: Arc<Budget>,
     /// How many requests are worked on at a time.
-    pub capacity: Capacity,
+    pub concurrency: ConcurrencyLimit,
     /// The queues of the services that have one.
-    pub queues: Arc<Queues>,
+    pub queues: Arc<WaitQueues>,
     /// Where finished requests are logged, if they are.
     pub log: Option<LogSender>,
     /// How long an idle connection keeps its buffers.
@@ -102,7 +102,7 @@ pub(crate) struct Worker {
     /// The revision that was last told to an upstream.
     revision: RefCell<(u64, HeaderValue)>,
     random: RefCell<StdRng>,
-    queues: RefCell<HashMap<u32, Arc<Queue>>>,
+    queues: RefCell<HashMap<u32, Arc<WaitQueue>>>,
     live: Cell<u32>,
     retrying: Cell<u32>,
     replaying: Cell<u32>,
@@ -223,7 +223,7 @@ impl Worker {
 
     /// The queue of a service, remembered so that only the first request asks the other workers for it.
     #[must_use]
-    pub(crate) fn queue(&self, service: &ServiceStats) -> Arc<Queue> {
+    pub(crate) fn queue(&self, service: &ServiceStats) -> Arc<WaitQueue> {
         let mut queues = self.queues.borrow_mut();
         Arc::clone(queues.entry(service.id).or_insert_with(|| self.settings.queues.of(service)))
     }

@@ -33,7 +33,7 @@ const PLACES_MAX: usize = 1 << 26;
 
 /// What a request counts as when it needs a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Claim {
+pub(crate) enum PermitClaim {
     /// The only one of its client's connection.
     First,
     /// One beside others.
@@ -46,7 +46,7 @@ pub(crate) enum Claim {
 
 /// There is no place.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum NoPlace {
+pub(crate) enum NoPermit {
     /// Not for this client.
     OfClient,
     /// For nobody.
@@ -67,7 +67,7 @@ pub(crate) struct Budget {
 
 /// The place of a connection; dropping it frees it.
 #[derive(Debug)]
-pub(crate) struct Place {
+pub(crate) struct UpstreamPermit {
     _permit: OwnedSemaphorePermit,
 }
 
@@ -83,10 +83,10 @@ impl Budget {
 
     /// How many more places have to be free for this claim to get one.
     #[must_use]
-    pub(crate) fn lacks(&self, claim: Claim) -> usize {
+    pub(crate) fn lacks(&self, claim: PermitClaim) -> usize {
         let needed = match claim {
-            Claim::First => 1,
-            Claim::Further { of_client } => of_client.max(1) + self.reserve,
+            PermitClaim::First => 1,
+            PermitClaim::Further { of_client } => of_client.max(1) + self.reserve,
         };
         needed.saturating_sub(self.places.available_permits())
     }
@@ -94,23 +94,23 @@ impl Budget {
     /// A place if there is one now.
     ///
     /// # Errors
-    /// [`NoPlace`]; idle connections that are closed may make room.
-    pub(crate) fn take(&self, claim: Claim) -> Result<Place, NoPlace> {
+    /// [`NoPermit`]; idle connections that are closed may make room.
+    pub(crate) fn take(&self, claim: PermitClaim) -> Result<UpstreamPermit, NoPermit> {
         match claim {
-            Claim::Further { of_client: 1.. } if self.lacks(claim) > 0 => return Err(NoPlace::OfClient),
-            Claim::Further { .. } | Claim::First if self.lacks(claim) > 0 => return Err(NoPlace::AtAll),
-            Claim::Further { .. } | Claim::First => {}
+            PermitClaim::Further { of_client: 1.. } if self.lacks(claim) > 0 => return Err(NoPermit::OfClient),
+            PermitClaim::Further { .. } | PermitClaim::First if self.lacks(claim) > 0 => return Err(NoPermit::AtAll),
+            PermitClaim::Further { .. } | PermitClaim::First => {}
         }
         let permit = Arc::clone(&self.places).try_acquire_owned();
-        permit.map(|permit| Place { _permit: permit }).map_err(|_none| NoPlace::AtAll)
+        permit.map(|permit| UpstreamPermit { _permit: permit }).map_err(|_none| NoPermit::AtAll)
     }
 
     /// Waits for a place, first come first served; whoever has idle connections is told.
     ///
     /// # Errors
-    /// [`NoPlace`] when there is none in time.
-    pub(crate) async fn wait(&self, limit: Duration) -> Result<Place, NoPlace> {
-        let _waiting = WaitsForPlace::enter(&self.waiting);
+    /// [`NoPermit`] when there is none in time.
+    pub(crate) async fn wait(&self, limit: Duration) -> Result<UpstreamPermit, NoPermit> {
+        let _waiting = WaitGuard::enter(&self.waiting);
         let deadline = Instant::now() + limit;
         let mut acquired = pin!(Arc::clone(&self.places).acquire_owned());
         loop {
@@ -119,12 +119,12 @@ impl Budget {
             let now = Instant::now();
             tokio::select! {
                 permit = &mut acquired => {
-                    return permit.map(|permit| Place { _permit: permit }).map_err(|_closed| NoPlace::AtAll);
+                    return permit.map(|permit| UpstreamPermit { _permit: permit }).map_err(|_closed| NoPermit::AtAll);
                 }
                 () = sleep_until(deadline.min(now + TELL_INTERVAL)) => {}
             }
             if now >= deadline {
-                return Err(NoPlace::AtAll);
+                return Err(NoPermit::AtAll);
             }
         }
     }
@@ -150,16 +150,16 @@ impl Budget {
 }
 
 /// Somebody who waits; dropping it ends the wait.
-struct WaitsForPlace<'b>(&'b AtomicUsize);
+struct WaitGuard<'b>(&'b AtomicUsize);
 
-impl<'b> WaitsForPlace<'b> {
+impl<'b> WaitGuard<'b> {
     fn enter(waiting: &'b AtomicUsize) -> Self {
         waiting.fetch_add(1, Relaxed);
         Self(waiting)
     }
 }
 
-impl Drop for WaitsForPlace<'_> {
+impl Drop for WaitGuard<'_> {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Relaxed);
     }
@@ -170,9 +170,9 @@ mod tests {
     use super::*;
 
     /// Takes as many places as it gets for one client; it has `more` streams that hold none.
-    fn greedy(budget: &Budget, more: usize) -> Vec<Place> {
+    fn greedy(budget: &Budget, more: usize) -> Vec<UpstreamPermit> {
         let mut held = Vec::new();
-        while let Ok(place) = budget.take(Claim::Further { of_client: held.len() + 1 + more }) {
+        while let Ok(place) = budget.take(PermitClaim::Further { of_client: held.len() + 1 + more }) {
             held.push(place);
         }
         held
@@ -181,16 +181,16 @@ mod tests {
     #[test]
     fn one_client_gets_half_of_what_is_lent() {
         let budget = Budget::new(1000);
-        assert_eq!(budget.take(Claim::Further { of_client: 800 }).unwrap_err(), NoPlace::OfClient);
+        assert_eq!(budget.take(PermitClaim::Further { of_client: 800 }).unwrap_err(), NoPermit::OfClient);
         let held = greedy(&budget, 0);
         assert_eq!(held.len(), 375, "750 are lent");
         // The next one gets half of what is left, and so on; a quarter is left whatever they do.
         let others: Vec<_> = (0..50).map(|_| greedy(&budget, 0)).collect();
         assert_eq!((others[0].len(), others[1].len()), (188, 94));
         assert_eq!(budget.places.available_permits(), 250);
-        let first: Vec<_> = (0..250).map(|_| budget.take(Claim::First).unwrap()).collect();
-        assert_eq!(budget.take(Claim::First).unwrap_err(), NoPlace::AtAll);
-        assert_eq!((budget.lacks(Claim::First), budget.lacks(Claim::Further { of_client: 5 })), (1, 255));
+        let first: Vec<_> = (0..250).map(|_| budget.take(PermitClaim::First).unwrap()).collect();
+        assert_eq!(budget.take(PermitClaim::First).unwrap_err(), NoPermit::AtAll);
+        assert_eq!((budget.lacks(PermitClaim::First), budget.lacks(PermitClaim::Further { of_client: 5 })), (1, 255));
         drop((held, others, first));
         assert_eq!(budget.places.available_permits(), 1000);
     }
@@ -198,17 +198,17 @@ mod tests {
     #[test]
     fn those_behind_a_trusted_proxy_share_what_is_lent() {
         let budget = Budget::new(100);
-        let all: Vec<_> = std::iter::from_fn(|| budget.take(Claim::Further { of_client: 0 }).ok()).collect();
+        let all: Vec<_> = std::iter::from_fn(|| budget.take(PermitClaim::Further { of_client: 0 }).ok()).collect();
         assert_eq!(all.len(), 75);
-        assert_eq!(budget.take(Claim::Further { of_client: 0 }).unwrap_err(), NoPlace::AtAll);
-        assert!(budget.take(Claim::First).is_ok());
+        assert_eq!(budget.take(PermitClaim::Further { of_client: 0 }).unwrap_err(), NoPermit::AtAll);
+        assert!(budget.take(PermitClaim::First).is_ok());
     }
 
     #[tokio::test]
     async fn who_waits_gets_the_next_place() {
         let budget = Budget::new(1);
-        let held = budget.take(Claim::First).unwrap();
-        assert_eq!(budget.wait(Duration::from_millis(1)).await.unwrap_err(), NoPlace::AtAll);
+        let held = budget.take(PermitClaim::First).unwrap();
+        assert_eq!(budget.wait(Duration::from_millis(1)).await.unwrap_err(), NoPermit::AtAll);
         let let_go = async {
             // Told again and again, so that it does not matter when it looks.
             budget.wanted().await;
@@ -220,6 +220,6 @@ mod tests {
         assert!(waited.is_ok());
         assert!(budget.waits() >= 2 && !budget.is_waited_for());
         // The smallest process has one place all the same.
-        assert!(Budget::new(0).take(Claim::First).is_ok());
+        assert!(Budget::new(0).take(PermitClaim::First).is_ok());
     }
 }

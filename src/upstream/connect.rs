@@ -16,7 +16,7 @@ use tokio::net::TcpStream;
 use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
-use super::budget::Place;
+use super::budget::UpstreamPermit;
 use super::http1::Http1;
 use super::sender::{Load, STREAMS_MAX, Sender, Shared};
 use super::stream::EndpointStream;
@@ -106,7 +106,7 @@ impl ConnectError {
 /// # Errors
 /// [`ConnectError`] when there is no connection in time.
 pub(crate) async fn connect<B>(
-    (endpoint, place): (&Arc<EndpointStats>, Place),
+    (endpoint, place): (&Arc<EndpointStats>, UpstreamPermit),
     protocol: Protocol,
     tls: Option<Handshake>,
     limits: ConnectLimits,
@@ -136,7 +136,7 @@ async fn secured<B>(
     stream: TcpStream,
     protocol: Protocol,
     tls: Handshake,
-    (endpoint, place): (&Arc<EndpointStats>, Place),
+    (endpoint, place): (&Arc<EndpointStats>, UpstreamPermit),
     heads: HeadLimits,
 ) -> Result<Connected<B>, ConnectError>
 where

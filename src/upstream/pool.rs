@@ -66,13 +66,13 @@ pub(crate) struct Pools<B> {
 #[derive(Debug)]
 struct Pool<B> {
     endpoint: Arc<EndpointStats>,
-    idle: Vec<Idle>,
+    idle: Vec<IdleConnection>,
     shared: Vec<(Shared<B>, Opened)>,
 }
 
 /// A connection that waits for its next request.
 #[derive(Debug)]
-struct Idle {
+struct IdleConnection {
     connection: Box<Http1>,
     opened: Opened,
     since: Instant,
@@ -112,7 +112,7 @@ impl<B> Pools<B> {
         }
         self.with(endpoint, |pool| {
             if pool.idle.len() < self.settings.idle_max {
-                pool.idle.push(Idle { connection, opened, since: now });
+                pool.idle.push(IdleConnection { connection, opened, since: now });
             } else {
                 connection.close();
             }
@@ -192,7 +192,7 @@ impl<B> Pool<B> {
     }
 }
 
-impl Idle {
+impl IdleConnection {
     fn is_good(&self, endpoint: &EndpointStats, settings: &PoolSettings, now: Instant) -> bool {
         now.duration_since(self.since) < settings.idle_timeout && self.opened.is_good(endpoint, settings, now)
     }

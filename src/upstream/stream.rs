@@ -13,7 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::budget::Place;
+use super::budget::UpstreamPermit;
 use crate::stats::EndpointStats;
 
 /// A connection to an endpoint.
@@ -21,7 +21,7 @@ use crate::stats::EndpointStats;
 pub(crate) struct EndpointStream {
     io: Io,
     endpoint: Arc<EndpointStats>,
-    _place: Place,
+    _place: UpstreamPermit,
 }
 
 #[derive(Debug)]
@@ -33,17 +33,17 @@ enum Io {
 impl EndpointStream {
     /// A connection without TLS, counted in.
     #[must_use]
-    pub(crate) fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
+    pub(crate) fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
         Self::new(Io::Plain(stream), endpoint, place)
     }
 
     /// A connection inside TLS, counted in.
     #[must_use]
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
         Self::new(Io::Tls(Box::new(stream)), endpoint, place)
     }
 
-    fn new(io: Io, endpoint: &Arc<EndpointStats>, place: Place) -> Self {
+    fn new(io: Io, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
         endpoint.opened();
         Self { io, endpoint: Arc::clone(endpoint), _place: place }
     }

@@ -12,8 +12,8 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
-use super::connection_limit::{Client, Place};
-use super::listener_policy::Door;
+use super::connection_limit::{ConnectionPermit, CountedClient};
+use super::listener_policy::ListenerPolicy;
 use super::waiting::WaitingList;
 use crate::proxy::connection;
 use crate::proxy::drain;
@@ -55,7 +55,7 @@ pub(crate) struct ListenerSettings {
     /// What it takes.
     pub admit: AdmitSettings,
     /// Who gets in.
-    pub door: Door,
+    pub policy: ListenerPolicy,
     /// Its TLS, if it speaks it.
     pub tls: Option<Arc<ServerSide>>,
     /// Longest wait for a head, which is also the longest idle time of a connection.
@@ -67,7 +67,7 @@ pub(crate) struct ListenerSettings {
 impl ListenerSettings {
     /// The list of a worker's connections that wait.
     fn waiting(&self, worker: &Worker) -> Rc<WaitingList> {
-        let summary = self.door.crowd.waiting().get(worker.index).map(Arc::clone).unwrap_or_default();
+        let summary = self.policy.connections.waiting().get(worker.index).map(Arc::clone).unwrap_or_default();
         WaitingList::new(summary, worker.settings.clock_start)
     }
 
@@ -75,7 +75,12 @@ impl ListenerSettings {
     ///
     /// # Errors
     /// When it has as many connections as it may.
-    fn claim(&self, place: &mut Place, address: IpAddr, waiting: &WaitingList) -> Result<Option<Client>, RejectReason> {
+    fn claim(
+        &self,
+        place: &mut ConnectionPermit,
+        address: IpAddr,
+        waiting: &WaitingList,
+    ) -> Result<Option<CountedClient>, RejectReason> {
         if self.admit.trusts(address) { Ok(None) } else { place.claim(address, waiting).map(Some) }
     }
 }
@@ -189,7 +194,7 @@ async fn accept(
     let mut pause = ACCEPT_PAUSE_MIN;
     let mut queue = Queue::Open(socket);
     loop {
-        let ceiling = &worker.settings.ceiling;
+        let ceiling = &worker.settings.connection_limit;
         if ceiling.is_reached() {
             worker.stats.accept_paused();
             let told = *stop.borrow();
@@ -202,12 +207,12 @@ async fn accept(
         match queue.next(&mut stop).await {
             Ok(Some((mut stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
-                let Some(mut place) = listener.door.enter(&worker) else { continue };
+                let Some(mut place) = listener.policy.enter(&worker) else { continue };
                 let below_ceiling = ceiling.enter();
                 let (worker, listener, waiting) = (Rc::clone(&worker), Rc::clone(&listener), Rc::clone(&waiting));
                 spawn_local(async move {
                     let _below_ceiling = below_ceiling;
-                    let identifying = Box::pin(listener.door.identify(&worker, &mut stream, address.ip()));
+                    let identifying = Box::pin(listener.policy.identify(&worker, &mut stream, address.ip()));
                     let Some(Some(address)) = drain::unless_late(&worker, identifying).await else { return };
                     let peer = match listener.claim(&mut place, address, &waiting) {
                         Ok(client) => Rc::new(ClientConnection::new(address, listener, (client, waiting))),

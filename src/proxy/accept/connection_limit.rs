@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-use super::waiting::{Summary, WaitingList, displace_longest};
+use super::waiting::{WaitingList, WaitingSummary, displace_longest};
 use crate::proxy::connection::stream_permit::ClientStreams;
 use crate::stats::RejectReason;
 use crate::table::client::block;
@@ -25,17 +25,17 @@ const SHARDS: usize = 64;
 
 /// The connections of a listener.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub(crate) struct ConnectionLimit {
     max: usize,
     per_address_max: usize,
     open: AtomicUsize,
-    shards: Box<[Mutex<HashMap<u128, Client>>]>,
-    waiting: Box<[Arc<Summary>]>,
+    shards: Box<[Mutex<HashMap<u128, CountedClient>>]>,
+    waiting: Box<[Arc<WaitingSummary>]>,
 }
 
 /// Whose connections count together.
 #[derive(Clone, Debug)]
-pub(crate) struct Client {
+pub(crate) struct CountedClient {
     /// Its address, or what of it counts as one client.
     pub block: u128,
     /// Its requests in flight on streams.
@@ -45,12 +45,12 @@ pub(crate) struct Client {
 
 /// An open connection; dropping it counts it out.
 #[derive(Debug)]
-pub(crate) struct Place {
-    crowd: Arc<Crowd>,
+pub(crate) struct ConnectionPermit {
+    crowd: Arc<ConnectionLimit>,
     block: Option<u128>,
 }
 
-impl Crowd {
+impl ConnectionLimit {
     /// Room for `max` connections, and for `per_address_max` of one address, of so many workers.
     #[must_use]
     pub(crate) fn new(max: usize, per_address_max: usize, workers: usize) -> Self {
@@ -61,7 +61,7 @@ impl Crowd {
 
     /// The lists of connections that wait, one a worker.
     #[must_use]
-    pub(crate) fn waiting(&self) -> &[Arc<Summary>] {
+    pub(crate) fn waiting(&self) -> &[Arc<WaitingSummary>] {
         &self.waiting
     }
 
@@ -69,14 +69,14 @@ impl Crowd {
     ///
     /// # Errors
     /// When there is no room.
-    pub(crate) fn enter(self: &Arc<Self>, now_ms: impl FnOnce() -> u64) -> Result<Place, RejectReason> {
-        let place = Place { crowd: Arc::clone(self), block: None };
+    pub(crate) fn enter(self: &Arc<Self>, now_ms: impl FnOnce() -> u64) -> Result<ConnectionPermit, RejectReason> {
+        let place = ConnectionPermit { crowd: Arc::clone(self), block: None };
         let before = self.open.fetch_add(1, Relaxed);
         let room = before < self.max || displace_longest(&self.waiting, now_ms());
         if room { Ok(place) } else { Err(RejectReason::TooManyConnections) }
     }
 
-    fn shard(&self, block: u128) -> MutexGuard<'_, HashMap<u128, Client>> {
+    fn shard(&self, block: u128) -> MutexGuard<'_, HashMap<u128, CountedClient>> {
         // The low bits of an IPv4 address and of the network part of an IPv6 address.
         let mixed = block ^ (block >> 64);
         let index = (mixed % SHARDS as u128) as usize;
@@ -84,16 +84,16 @@ impl Crowd {
     }
 }
 
-impl Place {
+impl ConnectionPermit {
     /// Counts the connection in for its address, which may be known later than the connection, if need be in place of
     /// one of the same address that waits on this worker: the kernel deals those of one address out evenly.
     ///
     /// # Errors
     /// When there is no room for another one of this address.
-    pub(crate) fn claim(&mut self, address: IpAddr, waiting: &WaitingList) -> Result<Client, RejectReason> {
+    pub(crate) fn claim(&mut self, address: IpAddr, waiting: &WaitingList) -> Result<CountedClient, RejectReason> {
         let block = block(address);
         let mut clients = self.crowd.shard(block);
-        let new = || Client { block, streams: Arc::default(), connections: 0 };
+        let new = || CountedClient { block, streams: Arc::default(), connections: 0 };
         let client = clients.entry(block).or_insert_with(new);
         // As large as the listener's it is no bound: then one that comes has displaced another one already.
         let bounded = self.crowd.per_address_max < self.crowd.max;
@@ -107,7 +107,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPermit {
     fn drop(&mut self) {
         self.crowd.open.fetch_sub(1, Relaxed);
         if let Some(block) = self.block
@@ -135,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn places_come_back() {
-        let crowd = Arc::new(Crowd::new(3, 2, 1));
+        let crowd = Arc::new(ConnectionLimit::new(3, 2, 1));
         let list = WaitingList::new(Arc::clone(&crowd.waiting()[0]), Instant::now());
         let enter = |from: &str| {
             let mut place = crowd.enter(|| LATE_MS)?;
@@ -155,7 +155,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_that_waits_makes_room_for_one_that_comes() {
-        let (crowd, now) = (Arc::new(Crowd::new(2, 1, 1)), Instant::now());
+        let (crowd, now) = (Arc::new(ConnectionLimit::new(2, 1, 1)), Instant::now());
         let start = now - Duration::from_secs(5);
         let list = WaitingList::new(Arc::clone(&crowd.waiting()[0]), start);
         let mut first = crowd.enter(|| LATE_MS).unwrap();

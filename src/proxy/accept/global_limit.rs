@@ -14,16 +14,16 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
-use super::waiting::{Summary, displace_longest};
+use super::waiting::{WaitingSummary, displace_longest};
 
 /// The bound, and what is open below it. Several workers that look at the same moment can each go one above.
 #[derive(Debug)]
-pub(crate) struct Ceiling {
+pub(crate) struct GlobalConnectionLimit {
     max: usize,
     open: AtomicUsize,
     freed: Notify,
     told: AtomicBool,
-    waiting: Vec<Arc<Summary>>,
+    waiting: Vec<Arc<WaitingSummary>>,
 }
 
 /// How often somebody to close is looked for while there is no room: connections begin to wait by themselves.
@@ -31,12 +31,12 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// A connection's place; dropping it frees it.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Ceiling>);
+pub(crate) struct GlobalConnectionPermit(Arc<GlobalConnectionLimit>);
 
-impl Ceiling {
+impl GlobalConnectionLimit {
     /// Up to `max` connections; those that wait are on these lists.
     #[must_use]
-    pub(crate) fn new(max: usize, waiting: Vec<Arc<Summary>>) -> Self {
+    pub(crate) fn new(max: usize, waiting: Vec<Arc<WaitingSummary>>) -> Self {
         Self { max, open: AtomicUsize::new(0), freed: Notify::new(), told: AtomicBool::new(false), waiting }
     }
 
@@ -72,13 +72,13 @@ impl Ceiling {
 
     /// Takes a place.
     #[must_use]
-    pub(crate) fn enter(self: &Arc<Self>) -> Place {
+    pub(crate) fn enter(self: &Arc<Self>) -> GlobalConnectionPermit {
         self.open.fetch_add(1, Ordering::SeqCst);
-        Place(Arc::clone(self))
+        GlobalConnectionPermit(Arc::clone(self))
     }
 }
 
-impl Drop for Place {
+impl Drop for GlobalConnectionPermit {
     fn drop(&mut self) {
         if self.0.open.fetch_sub(1, Ordering::SeqCst) >= self.0.max {
             self.0.freed.notify_waiters();

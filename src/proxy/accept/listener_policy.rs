@@ -6,10 +6,10 @@ use std::sync::Arc;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::connection_limit::{Crowd, Place};
+use super::connection_limit::{ConnectionLimit, ConnectionPermit};
 use super::proxy_protocol;
-use super::proxy_protocol::ProxyProtocol;
-use crate::proxy::limits::rate::Rate;
+use super::proxy_protocol::ProxyProtocolPolicy;
+use crate::proxy::limits::rate::RateLimiter;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
@@ -17,20 +17,20 @@ use crate::table::client::block;
 
 /// What a listener asks of a connection. Its clones count together.
 #[derive(Clone, Debug)]
-pub(crate) struct Door {
+pub(crate) struct ListenerPolicy {
     /// Whether it begins with a header of the PROXY protocol.
-    pub proxy_protocol: Option<ProxyProtocol>,
+    pub proxy_protocol: Option<ProxyProtocolPolicy>,
     /// The connections that are there.
-    pub crowd: Arc<Crowd>,
+    pub connections: Arc<ConnectionLimit>,
     /// How often clients may ask.
-    pub rate: Option<Arc<Rate>>,
+    pub rate: Option<Arc<RateLimiter>>,
 }
 
-impl Door {
+impl ListenerPolicy {
     /// A place for a connection that was accepted; `None` when it has to be closed, which has been counted.
-    pub(crate) fn enter(&self, worker: &Worker) -> Option<Place> {
+    pub(crate) fn enter(&self, worker: &Worker) -> Option<ConnectionPermit> {
         let now_ms = || worker.clock_ms(Instant::now());
-        self.crowd.enter(now_ms).map_err(|refused| worker.stats.refused(refused)).ok()
+        self.connections.enter(now_ms).map_err(|refused| worker.stats.refused(refused)).ok()
     }
 
     /// The address that the connection is accounted to; `None` when it has to be closed, which has been counted.
@@ -38,7 +38,7 @@ impl Door {
         let identified = match &self.proxy_protocol {
             None => Ok(peer),
             Some(how) => {
-                let _arriving = Arriving::new(worker);
+                let _arriving = ArrivingGuard::new(worker);
                 // On the heap: as a part of the task it would take room as long as the connection lives.
                 Box::pin(proxy_protocol::read(stream, peer, how)).await
             }
@@ -66,16 +66,16 @@ impl Door {
 }
 
 /// Counts a connection that is not served yet; dropping it counts it out.
-struct Arriving<'w>(&'w Worker);
+struct ArrivingGuard<'w>(&'w Worker);
 
-impl<'w> Arriving<'w> {
+impl<'w> ArrivingGuard<'w> {
     fn new(worker: &'w Worker) -> Self {
         worker.stats.arriving();
         Self(worker)
     }
 }
 
-impl Drop for Arriving<'_> {
+impl Drop for ArrivingGuard<'_> {
     fn drop(&mut self) {
         self.0.stats.disconnected();
     }

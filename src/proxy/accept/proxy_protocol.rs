@@ -34,7 +34,7 @@ pub const V2_BYTES_MAX: usize = 16 * 1024;
 
 /// How a listener takes the header.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct ProxyProtocol {
+pub(crate) struct ProxyProtocolPolicy {
     /// Who sends it. Connections of others are closed: they would otherwise be believed without it.
     pub from: Vec<IpNet>,
     /// Longest wait for the whole of it.
@@ -117,8 +117,8 @@ fn parse_v2(bytes: &[u8]) -> Parsed {
     let fixed = bytes.get(V2_SIGNATURE.len()..).unwrap_or_default();
     // What is there is judged at once: garbage must not be waited for.
     let command = match fixed.first() {
-        Some(0x20) => Command::Local,
-        Some(0x21) => Command::Proxy,
+        Some(0x20) => ProxyCommand::Local,
+        Some(0x21) => ProxyCommand::Proxy,
         Some(_) => return Parsed::Invalid,
         None => return Parsed::Incomplete,
     };
@@ -131,9 +131,9 @@ fn parse_v2(bytes: &[u8]) -> Parsed {
     }
     let Some(block) = bytes.get(V2_FIXED_BYTES..consumed) else { return Parsed::Incomplete };
     let source = match (command, addresses) {
-        (Command::Proxy, IPV4_BYTES) => block.first_chunk::<4>().map(|octets| IpAddr::from(*octets)),
-        (Command::Proxy, IPV6_BYTES) => block.first_chunk::<16>().map(|octets| IpAddr::from(*octets)),
-        (Command::Proxy | Command::Local, _) => None,
+        (ProxyCommand::Proxy, IPV4_BYTES) => block.first_chunk::<4>().map(|octets| IpAddr::from(*octets)),
+        (ProxyCommand::Proxy, IPV6_BYTES) => block.first_chunk::<16>().map(|octets| IpAddr::from(*octets)),
+        (ProxyCommand::Proxy | ProxyCommand::Local, _) => None,
     };
     Parsed::Header { source: source.map(|address| address.to_canonical()), consumed }
 }
@@ -146,14 +146,14 @@ const UNIX_BYTES: usize = 216;
 
 /// On whose behalf the connection is.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Command {
+enum ProxyCommand {
     /// The sender's own: a health check.
     Local,
     /// A client's.
     Proxy,
 }
 
-impl Command {
+impl ProxyCommand {
     /// How many bytes the addresses of a family take at least; `None` for what no connection of ours can be. The rest
     /// of the header is extensions, which nobody here reads.
     fn address_bytes(self, family: u8) -> Option<usize> {
@@ -178,7 +178,7 @@ impl Command {
 pub(crate) async fn read(
     stream: &mut TcpStream,
     peer: IpAddr,
-    how: &ProxyProtocol,
+    how: &ProxyProtocolPolicy,
 ) -> Result<IpAddr, Option<RejectReason>> {
     let peer = peer.to_canonical();
     if !how.from.iter().any(|block| block.contains(&peer)) {

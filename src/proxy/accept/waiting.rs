@@ -8,7 +8,7 @@
 //!
 //! Each worker keeps a list of its own for each listener, which no other thread touches and no request but the first pays
 //! for: after that, a connection is entered when it has waited for a while, by the timer that it has anyway. What the
-//! others know of a list is a [`Summary`], in which they leave orders: to close the longest waiting of all, a worker
+//! others know of a list is a [`WaitingSummary`], in which they leave orders: to close the longest waiting of all, a worker
 //! orders it from the one that has it.
 
 use std::cell::{Cell, RefCell};
@@ -32,7 +32,7 @@ const NEVER: u64 = u64::MAX;
 
 /// What other workers know of a list.
 #[derive(Debug)]
-pub(crate) struct Summary {
+pub(crate) struct WaitingSummary {
     /// Since when the first of it waits, in milliseconds of the process's clock.
     longest_ms: AtomicU64,
     count: AtomicUsize,
@@ -41,14 +41,14 @@ pub(crate) struct Summary {
     orders: Notify,
 }
 
-impl Default for Summary {
+impl Default for WaitingSummary {
     fn default() -> Self {
         let (count, ordered) = (AtomicUsize::new(0), AtomicUsize::new(0));
         Self { longest_ms: AtomicU64::new(NEVER), count, ordered, orders: Notify::new() }
     }
 }
 
-impl Summary {
+impl WaitingSummary {
     /// Orders that one of the list is closed, if there is one that has no order yet.
     fn order(&self) -> bool {
         let room = |ordered| (ordered < self.count.load(SeqCst)).then_some(ordered + 1);
@@ -63,7 +63,7 @@ impl Summary {
 /// Closes the connection that has waited longest at `now_ms`, of all that these lists have. Whether there was one; it is
 /// gone in a moment.
 #[must_use]
-pub(crate) fn displace_longest(lists: &[Arc<Summary>], now_ms: u64) -> bool {
+pub(crate) fn displace_longest(lists: &[Arc<WaitingSummary>], now_ms: u64) -> bool {
     let mut by_time: Vec<_> = lists.iter().map(|list| (list.longest_ms.load(SeqCst), list)).collect();
     by_time.sort_unstable_by_key(|(longest_ms, _)| *longest_ms);
     let grown = |since_ms: u64| since_ms != NEVER && Duration::from_millis(now_ms.saturating_sub(since_ms)) >= YOUNG;
@@ -73,20 +73,20 @@ pub(crate) fn displace_longest(lists: &[Arc<Summary>], now_ms: u64) -> bool {
 /// The connections of one worker's listener that wait.
 #[derive(Debug)]
 pub(crate) struct WaitingList {
-    summary: Arc<Summary>,
+    summary: Arc<WaitingSummary>,
     clock_start: Instant,
     next: Cell<u64>,
-    by_time: RefCell<BTreeMap<Key, Rc<Entry>>>,
-    by_client: RefCell<BTreeSet<(u128, Key)>>,
+    by_time: RefCell<BTreeMap<WaitingKey, Rc<WaitingEntry>>>,
+    by_client: RefCell<BTreeSet<(u128, WaitingKey)>>,
 }
 
 /// Since when a connection waits, and its number.
-type Key = (Instant, u64);
+type WaitingKey = (Instant, u64);
 
 #[derive(Debug)]
-struct Entry {
+struct WaitingEntry {
     list: Rc<WaitingList>,
-    key: Key,
+    key: WaitingKey,
     /// The client it counts for.
     client: Option<u128>,
     displaced: Cell<bool>,
@@ -95,12 +95,12 @@ struct Entry {
 
 /// A connection on the list; dropping it takes it off. One pointer: each idle connection has one.
 #[derive(Debug)]
-pub(crate) struct Waiting(Rc<Entry>);
+pub(crate) struct WaitingConnection(Rc<WaitingEntry>);
 
 impl WaitingList {
     /// An empty list, which tells others of itself by `summary`, in time since `clock_start`.
     #[must_use]
-    pub(crate) fn new(summary: Arc<Summary>, clock_start: Instant) -> Rc<Self> {
+    pub(crate) fn new(summary: Arc<WaitingSummary>, clock_start: Instant) -> Rc<Self> {
         Rc::new(Self {
             summary,
             clock_start,
@@ -112,16 +112,16 @@ impl WaitingList {
 
     /// Enters a connection of `client` that has waited since then.
     #[must_use]
-    pub(crate) fn enter(self: &Rc<Self>, since: Instant, client: Option<u128>) -> Waiting {
+    pub(crate) fn enter(self: &Rc<Self>, since: Instant, client: Option<u128>) -> WaitingConnection {
         let key = (since, self.next.replace(self.next.get() + 1));
         let (displaced, waker) = (Cell::new(false), RefCell::default());
-        let entry = Rc::new(Entry { list: Rc::clone(self), key, client, displaced, waker });
+        let entry = Rc::new(WaitingEntry { list: Rc::clone(self), key, client, displaced, waker });
         self.by_time.borrow_mut().insert(key, Rc::clone(&entry));
         if let Some(client) = client {
             self.by_client.borrow_mut().insert((client, key));
         }
         self.tell();
-        Waiting(entry)
+        WaitingConnection(entry)
     }
 
     /// Closes the one that has waited longest. Whether there was one.
@@ -138,7 +138,7 @@ impl WaitingList {
         first.is_some_and(|(found, key)| found == client && key.0 + YOUNG <= now && self.displace(key))
     }
 
-    fn displace(&self, key: Key) -> bool {
+    fn displace(&self, key: WaitingKey) -> bool {
         let Some(entry) = self.take(key) else { return false };
         entry.displaced.set(true);
         if let Some(waker) = entry.waker.take() {
@@ -147,7 +147,7 @@ impl WaitingList {
         true
     }
 
-    fn take(&self, key: Key) -> Option<Rc<Entry>> {
+    fn take(&self, key: WaitingKey) -> Option<Rc<WaitingEntry>> {
         let entry = self.by_time.borrow_mut().remove(&key)?;
         if let Some(client) = entry.client {
             self.by_client.borrow_mut().remove(&(client, key));
@@ -178,7 +178,7 @@ impl WaitingList {
     }
 }
 
-impl Waiting {
+impl WaitingConnection {
     /// Ready when another connection needs the room.
     pub(crate) fn poll_displaced(&self, cx: &Context<'_>) -> Poll<()> {
         if self.0.displaced.get() {
@@ -197,7 +197,7 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for WaitingConnection {
     fn drop(&mut self) {
         self.0.list.take(self.0.key);
     }
@@ -205,7 +205,7 @@ impl Drop for Waiting {
 
 /// What comes of `beginning`, all that happens before a connection's first request is read; nothing if another connection
 /// needs the room of this one, which is `waiting`.
-pub(crate) async fn unless_displaced<T>(waiting: &Waiting, beginning: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn unless_displaced<T>(waiting: &WaitingConnection, beginning: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;
         begun = beginning => Some(begun),
@@ -222,8 +222,9 @@ mod tests {
     /// Long after everything.
     const LATE_MS: u64 = 1_000_000;
 
-    fn lists(count: usize) -> (Vec<Arc<Summary>>, Vec<Rc<WaitingList>>, Instant) {
-        let (summaries, now): (Vec<Arc<Summary>>, _) = ((0..count).map(|_| Arc::default()).collect(), Instant::now());
+    fn lists(count: usize) -> (Vec<Arc<WaitingSummary>>, Vec<Rc<WaitingList>>, Instant) {
+        let (summaries, now): (Vec<Arc<WaitingSummary>>, _) =
+            ((0..count).map(|_| Arc::default()).collect(), Instant::now());
         let lists = summaries.iter().map(|summary| WaitingList::new(Arc::clone(summary), now)).collect();
         (summaries, lists, now)
     }

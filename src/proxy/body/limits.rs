@@ -1,6 +1,6 @@
 //! How large the body of a request may be, and how slowly it may come.
 //!
-//! Silence is bounded elsewhere ([`Idle`](super::transfer::Idle)); a client that sends a byte each minute is never silent.
+//! Silence is bounded elsewhere ([`IdleTimeout`](super::transfer::IdleTimeout)); a client that sends a byte each minute is never silent.
 //! So time is an account: a body begins with its grace, pays for the time in which we wait for it, and earns by its
 //! bytes what they would take at the least rate, never more than the grace. It pays only while it is the client's turn,
 //! so an upstream that reads slowly is never blamed on the client, and a fast start does not buy a slow end. The average
@@ -37,18 +37,18 @@ pub(crate) fn too_large() -> LocalReply {
 
 /// Meters a body.
 #[derive(Debug)]
-pub(crate) struct Meter {
+pub(crate) struct BodyLimit {
     bytes_left: u64,
-    pace: Option<Pace>,
+    pace: Option<MinRate>,
 }
 
-impl Meter {
+impl BodyLimit {
     /// A meter for these limits; most services need none.
     #[must_use]
     pub(crate) fn of(limits: &Limits) -> Option<Box<Self>> {
         let needed = limits.body_bytes_max.is_some() || limits.body_rate.is_some();
         let bytes_left = limits.body_bytes_max.unwrap_or(u64::MAX);
-        needed.then(|| Box::new(Self { bytes_left, pace: limits.body_rate.map(Pace::new) }))
+        needed.then(|| Box::new(Self { bytes_left, pace: limits.body_rate.map(MinRate::new) }))
     }
 
     /// Counts a part of so many bytes.
@@ -74,7 +74,7 @@ impl Meter {
 }
 
 #[derive(Debug)]
-struct Pace {
+struct MinRate {
     rate: BodyRate,
     /// How long may still be waited.
     left: Duration,
@@ -82,7 +82,7 @@ struct Pace {
     timer: Option<Pin<Box<Sleep>>>,
 }
 
-impl Pace {
+impl MinRate {
     fn new(rate: BodyRate) -> Self {
         Self { rate, left: rate.grace, waiting_since: None, timer: None }
     }
@@ -116,7 +116,7 @@ mod tests {
 
     /// Sends `bytes` every `gap` seconds; how many parts came before it was too slow.
     fn parts(bytes: u64, gap: u64, wanted: usize) -> usize {
-        let mut pace = Pace::new(RATE);
+        let mut pace = MinRate::new(RATE);
         let mut now = Instant::now();
         (0..wanted)
             .take_while(|_| {
@@ -139,7 +139,7 @@ mod tests {
 
     #[test]
     fn a_fast_start_does_not_buy_a_slow_end() {
-        let mut pace = Pace::new(RATE);
+        let mut pace = MinRate::new(RATE);
         pace.came(1 << 40, Instant::now());
         assert_eq!(pace.left, RATE.grace);
     }
@@ -147,7 +147,7 @@ mod tests {
     #[tokio::test]
     async fn waiting_is_paid_for_and_our_own_delay_is_not() {
         let grace = Duration::from_millis(100);
-        let mut pace = Pace::new(BodyRate { grace, ..RATE });
+        let mut pace = MinRate::new(BodyRate { grace, ..RATE });
         // The upstream takes its time: nobody waits for the client.
         pace.came(1, Instant::now() + Duration::from_secs(100));
         assert_eq!(pace.left, grace);
@@ -158,9 +158,9 @@ mod tests {
 
     #[test]
     fn the_largest_body_is_still_taken() {
-        let mut meter = Meter::of(&Limits { body_bytes_max: Some(10), ..Limits::default() }).unwrap();
+        let mut meter = BodyLimit::of(&Limits { body_bytes_max: Some(10), ..Limits::default() }).unwrap();
         assert_eq!((meter.came(4), meter.came(6), meter.came(0)), (Ok(()), Ok(()), Ok(())));
         assert_eq!(meter.came(1), Err(BodyFault::TooLarge));
-        assert!(Meter::of(&Limits::default()).is_none());
+        assert!(BodyLimit::of(&Limits::default()).is_none());
     }
 }

@@ -13,7 +13,7 @@ use http_body_util::Full;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::transfer::{BodyFault, BodyState, Idle, poll_filtered};
+use super::transfer::{BodyFault, BodyState, IdleTimeout, poll_filtered};
 use crate::message::names::GRPC_STATUS;
 use crate::proxy::request::connect::UpstreamConnection;
 use crate::proxy::request::context::RequestContext;
@@ -33,7 +33,7 @@ pub(crate) enum ResponseBody {
         /// The upstream's side.
         incoming: Incoming,
         /// Bounds the silence.
-        idle: Idle,
+        idle: IdleTimeout,
         /// Until the end.
         exchange: Option<Box<ResponseInProgress>>,
     },
@@ -101,7 +101,12 @@ fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
 impl ResponseBody {
     /// The body of an upstream's answer, which has none by definition if it is `bodiless`.
     #[must_use]
-    pub(crate) fn upstream(mut incoming: Incoming, bodiless: bool, idle: Idle, exchange: ResponseInProgress) -> Self {
+    pub(crate) fn upstream(
+        mut incoming: Incoming,
+        bodiless: bool,
+        idle: IdleTimeout,
+        exchange: ResponseInProgress,
+    ) -> Self {
         // hyper does not poll a body that says it has ended: end the exchange here.
         let exchange = Box::new(exchange);
         if incoming.is_end_stream() {
@@ -120,7 +125,7 @@ impl ResponseBody {
 }
 
 /// Waits for the end of a stream that has nothing to say any more. One that goes on all the same is reset.
-async fn read_end(mut incoming: Incoming, mut idle: Idle) {
+async fn read_end(mut incoming: Incoming, mut idle: IdleTimeout) {
     let ended = poll_fn(|cx| poll_filtered(&mut incoming, &mut idle, cx));
     if let Some(Err(fault)) = ended.await {
         tracing::debug!(%fault, "an answer without a body did not end its stream");

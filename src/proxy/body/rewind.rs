@@ -23,12 +23,12 @@ const KEPT_BYTES_MAX: usize = 64 * 1024;
 /// One attempt's hold on a body.
 #[derive(Debug)]
 pub(crate) struct Rewindable {
-    shared: Rc<Shared>,
+    shared: Rc<SharedBody>,
     attempt: u32,
 }
 
 #[derive(Debug)]
-struct Shared {
+struct SharedBody {
     source: RefCell<RequestBody>,
     /// What came, from the beginning.
     parts: RefCell<Vec<Bytes>>,
@@ -49,7 +49,7 @@ impl Rewindable {
         match body {
             RequestBody::Empty | RequestBody::Rewindable(_) => None,
             RequestBody::Stream { .. } | RequestBody::Kept(_) => {
-                let shared = Rc::new(Shared {
+                let shared = Rc::new(SharedBody {
                     source: RefCell::new(std::mem::take(body)),
                     parts: RefCell::default(),
                     bytes_left: Cell::new(KEPT_BYTES_MAX),
@@ -77,7 +77,7 @@ impl Rewindable {
     }
 
     /// There is no further attempt: nothing is kept any more.
-    pub(crate) fn settle(&self) {
+    pub(crate) fn finish(&self) {
         self.shared.cut();
     }
 
@@ -86,7 +86,7 @@ impl Rewindable {
     }
 }
 
-impl Shared {
+impl SharedBody {
     /// Forgets the beginning, but for what the attempt has still to get.
     fn cut(&self) {
         self.cut.set(true);
@@ -201,7 +201,7 @@ mod tests {
         let mut fourth = lent.again().unwrap();
         assert!(!fourth.is_end_stream(), "it came to its end before, and is whole again");
         assert_eq!(next(&mut fourth), Some(Ok(Bytes::from_static(b"one"))));
-        lent.settle();
+        lent.finish();
         assert!(lent.again().is_none());
         assert_eq!(rest(fourth).await, "twothree", "this one still gets what it has not got");
     }

@@ -18,7 +18,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::limits::Meter;
+use super::limits::BodyLimit;
 use super::rewind::Rewindable;
 use crate::http1::{Broken, turn};
 use crate::proxy::connection::transport::WireBody;
@@ -228,9 +228,9 @@ pub(crate) enum RequestBody {
         /// The client's side.
         incoming: Inbound,
         /// Bounds the silence.
-        idle: Idle,
+        idle: IdleTimeout,
         /// Bounds its size and its slowness, where they are.
-        meter: Option<Box<Meter>>,
+        meter: Option<Box<BodyLimit>>,
         /// Where the exchange looks.
         state: Rc<BodyState>,
         /// Keeps a copy, if the exchange may be replayed.
@@ -291,7 +291,7 @@ impl Body for RequestBody {
 
 /// Holds a part of a body, or the wait for it, against its limits.
 fn metered(
-    meter: Option<&mut Meter>,
+    meter: Option<&mut BodyLimit>,
     polled: Poll<Option<Result<Frame<Bytes>, BodyFault>>>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
@@ -309,7 +309,7 @@ fn metered(
 /// Polls a body: its trailers filtered, its errors told apart, its silence bounded.
 pub(crate) fn poll_filtered<B>(
     incoming: &mut B,
-    idle: &mut Idle,
+    idle: &mut IdleTimeout,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>>
 where
@@ -336,13 +336,13 @@ where
 /// The longest silence that a body may have. The timer is made when the body is first waited for: most bodies are there
 /// when they are asked for.
 #[derive(Debug)]
-pub(crate) struct Idle {
+pub(crate) struct IdleTimeout {
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     running: bool,
 }
 
-impl Idle {
+impl IdleTimeout {
     /// Silence up to `limit`.
     #[must_use]
     pub(crate) fn new(limit: Duration) -> Self {

@@ -22,7 +22,7 @@ use super::write_timeout::Stalling;
 use super::{PREFACE, last_word, linger};
 use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
 use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::accept::waiting::Waiting as Listed;
+use crate::proxy::accept::waiting::WaitingConnection as Listed;
 use crate::proxy::body::transfer::Inbound;
 use crate::proxy::drain;
 use crate::proxy::request::admit::WireFacts;

@@ -29,10 +29,10 @@ use tokio::time::{Instant, sleep, timeout};
 use super::super::worker::Worker;
 use super::coop_budget::Fair;
 use super::lingering_close::Lingering;
-use super::window_stall::{Pace, Paced};
+use super::window_stall::{WindowStall, WindowStallTracker};
 use super::write_timeout::Stalling;
 use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::accept::waiting::Waiting;
+use crate::proxy::accept::waiting::WaitingConnection;
 use crate::proxy::body::transfer::Inbound;
 use crate::proxy::request::admit::WireFacts;
 use crate::proxy::request::admit::authority::Authority;
@@ -78,7 +78,12 @@ const LAST_TURN: Duration = Duration::from_millis(10);
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, stream: ClientStream, peer: Rc<ClientConnection>, listed: Waiting) {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    stream: ClientStream,
+    peer: Rc<ClientConnection>,
+    listed: WaitingConnection,
+) {
     let idle_timeout = peer.listener.idle_timeout;
     if let (Some(name), Some(side)) = (stream.server_name(), &peer.listener.tls) {
         peer.is_for(Authority::new(name, side));
@@ -168,8 +173,8 @@ fn answer(
     peer: Rc<ClientConnection>,
     streams: &Rc<Streams>,
     request: Request<Incoming>,
-) -> impl Future<Output = Result<Response<Paced>, Infallible>> + use<> {
-    let pace = Rc::new(Pace::default());
+) -> impl Future<Output = Result<Response<WindowStallTracker>, Infallible>> + use<> {
+    let pace = Rc::new(WindowStall::default());
     streams.latest.replace(Some(Rc::clone(&pace)));
     let unanswered = Unanswered { streams: Rc::clone(streams), answered: false };
     let seen = WireFacts::Http2 { fits: fits(&worker, &request) };
@@ -179,7 +184,7 @@ fn answer(
         let (head, body, interim) = (Box::new(head.into()), Inbound::Http2(body), Interim::default());
         let answer = proxy_request(worker, peer, ReceivedRequest { head, seen, body, interim }).await;
         unanswered.answered();
-        Ok(answer.map(|body| Paced::new(body, pace)).into_http())
+        Ok(answer.map(|body| WindowStallTracker::new(body, pace)).into_http())
     })
 }
 
@@ -212,18 +217,18 @@ enum End {
 /// The streams of a connection.
 #[derive(Debug)]
 struct Streams {
-    open: RefCell<HashMap<tokio::task::Id, (AbortHandle, Rc<Pace>)>>,
+    open: RefCell<HashMap<tokio::task::Id, (AbortHandle, Rc<WindowStall>)>>,
     /// The pace of the stream whose task comes next: hyper calls the service and then the executor.
-    latest: RefCell<Option<Rc<Pace>>>,
+    latest: RefCell<Option<Rc<WindowStall>>>,
     quiet_since: Cell<Instant>,
     taken_back: Cell<(Instant, u32)>,
     flooded: Notify,
     /// The entry among the connections that wait, while it has had no stream for a while.
-    listed: RefCell<Option<Waiting>>,
+    listed: RefCell<Option<WaitingConnection>>,
 }
 
 impl Streams {
-    fn new(listed: Waiting) -> Self {
+    fn new(listed: WaitingConnection) -> Self {
         let now = Instant::now();
         Self {
             open: RefCell::default(),
@@ -257,7 +262,7 @@ impl Streams {
             if quiet && now >= quiet_since + waits_after {
                 self.listed.borrow_mut().get_or_insert_with(|| peer.waits(quiet_since));
             }
-            let late = |pace: &Pace| pace.waiting_since().is_some_and(|since| now >= since + limit);
+            let late = |pace: &WindowStall| pace.waiting_since().is_some_and(|since| now >= since + limit);
             open.values().filter(|(_, pace)| late(pace)).for_each(|(stream, _)| stream.abort());
         }
     }

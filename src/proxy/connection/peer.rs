@@ -7,8 +7,8 @@ use std::rc::Rc;
 use tokio::time::Instant;
 
 use crate::proxy::accept::accept_loop::ListenerSettings;
-use crate::proxy::accept::connection_limit::Client;
-use crate::proxy::accept::waiting::{Waiting, WaitingList};
+use crate::proxy::accept::connection_limit::CountedClient;
+use crate::proxy::accept::waiting::{WaitingConnection, WaitingList};
 use crate::proxy::body::transfer::RequestBody;
 use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::request::headers::PeerAddress;
@@ -29,7 +29,7 @@ pub(crate) struct ClientConnection {
     /// Tunnels on streams of an HTTP/2 connection.
     pub(crate) tunnels: Cell<usize>,
     /// The client that its connection counts for; none behind a trusted proxy.
-    pub(crate) client: Option<Client>,
+    pub(crate) client: Option<CountedClient>,
     /// Its requests in flight on streams.
     pub(crate) streams: Cell<usize>,
     /// The connections of its listener and worker that wait.
@@ -46,7 +46,7 @@ impl ClientConnection {
     pub(crate) fn new(
         address: IpAddr,
         listener: Rc<ListenerSettings>,
-        (client, waiting): (Option<Client>, Rc<WaitingList>),
+        (client, waiting): (Option<CountedClient>, Rc<WaitingList>),
     ) -> Self {
         let (address, tunnel, tunnels) = (PeerAddress::new(address), RefCell::default(), Cell::new(0));
         let (streams, private, authority) = (Cell::new(0), OnceCell::new(), OnceCell::new());
@@ -54,7 +54,7 @@ impl ClientConnection {
     }
 
     /// The list that its connection is on while it waits since then.
-    pub(crate) fn waits(&self, since: Instant) -> Waiting {
+    pub(crate) fn waits(&self, since: Instant) -> WaitingConnection {
         self.waiting.enter(since, self.client.as_ref().map(|client| client.block))
     }
 

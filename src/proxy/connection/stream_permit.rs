@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use crate::proxy::request::proxy_request::ClientConnection;
-use crate::upstream::budget::Claim;
+use crate::upstream::budget::PermitClaim;
 
 /// The streams of a client on all its connections, over all workers.
 #[derive(Debug, Default)]
@@ -17,9 +17,9 @@ pub(crate) struct ClientStreams(AtomicUsize);
 
 /// A request on a stream; dropping it counts it out.
 #[derive(Debug)]
-pub(crate) struct StreamPlace(Rc<ClientConnection>);
+pub(crate) struct StreamPermit(Rc<ClientConnection>);
 
-impl StreamPlace {
+impl StreamPermit {
     /// Counts a request in.
     #[must_use]
     pub(crate) fn enter(peer: &Rc<ClientConnection>) -> Self {
@@ -32,17 +32,17 @@ impl StreamPlace {
 
     /// What a connection for this request counts as.
     #[must_use]
-    pub(crate) fn claim(&self) -> Claim {
+    pub(crate) fn claim(&self) -> PermitClaim {
         let of_connection = self.0.streams.get();
         match &self.0.client {
-            _ if of_connection <= 1 => Claim::First,
-            Some(client) => Claim::Further { of_client: client.streams.0.load(Relaxed) },
-            None => Claim::Further { of_client: 0 },
+            _ if of_connection <= 1 => PermitClaim::First,
+            Some(client) => PermitClaim::Further { of_client: client.streams.0.load(Relaxed) },
+            None => PermitClaim::Further { of_client: 0 },
         }
     }
 }
 
-impl Drop for StreamPlace {
+impl Drop for StreamPermit {
     fn drop(&mut self) {
         self.0.streams.set(self.0.streams.get() - 1);
         if let Some(client) = &self.0.client {

@@ -18,9 +18,9 @@ use crate::proxy::body::transfer::BodyFault;
 
 /// Since when the client has been given a part and has not made room for more; `None` while it is the upstream's turn.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(Cell<Option<Instant>>);
+pub(crate) struct WindowStall(Cell<Option<Instant>>);
 
-impl Pace {
+impl WindowStall {
     /// Notes that the client was given something.
     pub(crate) fn given(&self) {
         self.0.set(Some(Instant::now()));
@@ -35,20 +35,20 @@ impl Pace {
 
 /// An answer's body that keeps its pace.
 #[derive(Debug)]
-pub(crate) struct Paced {
+pub(crate) struct WindowStallTracker {
     body: ResponseBody,
-    pace: Rc<Pace>,
+    pace: Rc<WindowStall>,
 }
 
-impl Paced {
+impl WindowStallTracker {
     /// Begins with the head, which is given now.
-    pub(crate) fn new(body: ResponseBody, pace: Rc<Pace>) -> Self {
+    pub(crate) fn new(body: ResponseBody, pace: Rc<WindowStall>) -> Self {
         pace.given();
         Self { body, pace }
     }
 }
 
-impl Body for Paced {
+impl Body for WindowStallTracker {
     type Data = Bytes;
     type Error = BodyFault;
 

@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::proxy::connection::stream_permit::StreamPlace;
+use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::{RejectReason, ServiceStats};
 use crate::table::limits::InFlightLimit;
@@ -22,50 +22,50 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 
 /// How many requests the process works on at a time.
 #[derive(Clone, Debug)]
-pub(crate) enum Capacity {
+pub(crate) enum ConcurrencyLimit {
     /// So many for each worker, which counts its own requests anyway: the default, which is there for the memory and
     /// need not be exact, so that no request touches what another worker writes.
     Worker(u32),
     /// So many together, for an operator who named a number and means it.
-    Process(Arc<ProcessCapacity>),
+    Process(Arc<ProcessLimit>),
 }
 
 /// A count that all workers share.
 #[derive(Debug)]
 // Alone on its cache lines.
 #[repr(align(128))]
-pub(crate) struct ProcessCapacity {
+pub(crate) struct ProcessLimit {
     max: usize,
     in_flight: AtomicUsize,
 }
 
 /// What a request occupies until it ends.
 #[derive(Debug, Default)]
-pub(crate) struct Places {
+pub(crate) struct Permits {
     /// Of the process.
-    pub process: Option<ProcessPlace>,
+    pub process: Option<ProcessPermit>,
     /// Of its service.
-    pub service: Option<ServicePlace>,
+    pub service: Option<ServicePermit>,
     /// Of its client, on a stream of HTTP/2.
-    pub stream: Option<StreamPlace>,
+    pub stream: Option<StreamPermit>,
 }
 
-impl Capacity {
+impl ConcurrencyLimit {
     /// Room for `max` requests of all workers together.
     #[must_use]
     pub(crate) fn of_process(max: usize) -> Self {
-        Self::Process(Arc::new(ProcessCapacity { max, in_flight: AtomicUsize::new(0) }))
+        Self::Process(Arc::new(ProcessLimit { max, in_flight: AtomicUsize::new(0) }))
     }
 
     /// Counts a request in, on a worker that has `live` with it.
     ///
     /// # Errors
     /// The refusal when there is no room.
-    pub(crate) fn enter(&self, live: u32) -> Result<Option<ProcessPlace>, LocalReply> {
+    pub(crate) fn enter(&self, live: u32) -> Result<Option<ProcessPermit>, LocalReply> {
         let entered = match self {
             Self::Worker(max) => (live <= *max).then_some(None),
             Self::Process(capacity) => {
-                let place = ProcessPlace(Arc::clone(capacity));
+                let place = ProcessPermit(Arc::clone(capacity));
                 let before = capacity.in_flight.fetch_add(1, Relaxed);
                 (before < capacity.max).then_some(Some(place))
             }
@@ -76,9 +76,9 @@ impl Capacity {
 
 /// A request of the process; dropping it counts it out.
 #[derive(Debug)]
-pub(crate) struct ProcessPlace(Arc<ProcessCapacity>);
+pub(crate) struct ProcessPermit(Arc<ProcessLimit>);
 
-impl Drop for ProcessPlace {
+impl Drop for ProcessPermit {
     fn drop(&mut self) {
         self.0.in_flight.fetch_sub(1, Relaxed);
     }
@@ -90,26 +90,26 @@ fn overloaded(reason: RejectReason, detail: &'static str) -> LocalReply {
 
 /// The queues of all services that have one, made when they are first needed.
 #[derive(Debug, Default)]
-pub(crate) struct Queues(Mutex<HashMap<u32, Arc<Queue>>>);
+pub(crate) struct WaitQueues(Mutex<HashMap<u32, Arc<WaitQueue>>>);
 
-impl Queues {
+impl WaitQueues {
     /// The queue of a service.
     #[must_use]
-    pub(crate) fn of(&self, service: &ServiceStats) -> Arc<Queue> {
+    pub(crate) fn of(&self, service: &ServiceStats) -> Arc<WaitQueue> {
         let mut queues = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(queues.entry(service.id).or_insert_with(|| Arc::new(Queue::new(service.id))))
+        Arc::clone(queues.entry(service.id).or_insert_with(|| Arc::new(WaitQueue::new(service.id))))
     }
 }
 
 /// The requests of a service, in flight and waiting.
 #[derive(Debug)]
-pub(crate) struct Queue {
+pub(crate) struct WaitQueue {
     service: u32,
-    line: Mutex<Line>,
+    line: Mutex<QueueState>,
 }
 
 #[derive(Debug, Default)]
-struct Line {
+struct QueueState {
     max: usize,
     in_flight: usize,
     waiting: VecDeque<(u64, oneshot::Sender<()>)>,
@@ -118,19 +118,19 @@ struct Line {
 
 /// What came of asking for a place.
 #[derive(Debug)]
-pub(crate) enum Asked {
+pub(crate) enum Acquired {
     /// There was one.
-    Place(ServicePlace),
+    Permit(ServicePermit),
     /// There will be one.
-    Wait(Waiting),
+    Wait(QueueTicket),
 }
 
-impl Queue {
+impl WaitQueue {
     fn new(service: u32) -> Self {
         Self { service, line: Mutex::default() }
     }
 
-    fn line(&self) -> MutexGuard<'_, Line> {
+    fn state(&self) -> MutexGuard<'_, QueueState> {
         self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -138,13 +138,13 @@ impl Queue {
     ///
     /// # Errors
     /// The refusal when the queue is full too.
-    pub(crate) fn ask(self: &Arc<Self>, limit: &InFlightLimit) -> Result<Asked, LocalReply> {
-        let mut line = self.line();
+    pub(crate) fn acquire(self: &Arc<Self>, limit: &InFlightLimit) -> Result<Acquired, LocalReply> {
+        let mut line = self.state();
         line.max = limit.max;
         line.grant();
         if line.in_flight < line.max {
             line.in_flight += 1;
-            return Ok(Asked::Place(ServicePlace(Arc::clone(self))));
+            return Ok(Acquired::Permit(ServicePermit(Arc::clone(self))));
         }
         if line.waiting.len() >= limit.queue_max {
             return Err(overloaded(RejectReason::QueueFull, "too many requests of this service are in flight"));
@@ -153,11 +153,11 @@ impl Queue {
         line.tickets += 1;
         let ticket = line.tickets;
         line.waiting.push_back((ticket, grant));
-        Ok(Asked::Wait(Waiting { queue: Arc::clone(self), ticket, granted, limit: *limit, over: false }))
+        Ok(Acquired::Wait(QueueTicket { queue: Arc::clone(self), ticket, granted, limit: *limit, over: false }))
     }
 }
 
-impl Line {
+impl QueueState {
     /// Gives free places to those who wait, the first first.
     fn grant(&mut self) {
         while self.in_flight < self.max
@@ -176,9 +176,9 @@ impl Line {
 
 /// A request in flight; dropping it gives its place to the next.
 #[derive(Debug)]
-pub(crate) struct ServicePlace(Arc<Queue>);
+pub(crate) struct ServicePermit(Arc<WaitQueue>);
 
-impl ServicePlace {
+impl ServicePermit {
     /// Whether it is a place of this service.
     #[must_use]
     pub(crate) fn is_of(&self, service: &ServiceStats) -> bool {
@@ -186,32 +186,32 @@ impl ServicePlace {
     }
 }
 
-impl Drop for ServicePlace {
+impl Drop for ServicePermit {
     fn drop(&mut self) {
-        self.0.line().leave();
+        self.0.state().leave();
     }
 }
 
 /// A request that waits; dropping it takes it off the line.
 #[derive(Debug)]
-pub(crate) struct Waiting {
-    queue: Arc<Queue>,
+pub(crate) struct QueueTicket {
+    queue: Arc<WaitQueue>,
     ticket: u64,
     granted: oneshot::Receiver<()>,
     limit: InFlightLimit,
     over: bool,
 }
 
-impl Waiting {
+impl QueueTicket {
     /// Waits for the place.
     ///
     /// # Errors
     /// The refusal when it takes too long.
-    pub(crate) async fn place(mut self) -> Result<ServicePlace, LocalReply> {
+    pub(crate) async fn place(mut self) -> Result<ServicePermit, LocalReply> {
         match timeout(self.limit.queue_timeout, &mut self.granted).await {
             Ok(Ok(())) => {
                 self.over = true;
-                Ok(ServicePlace(Arc::clone(&self.queue)))
+                Ok(ServicePermit(Arc::clone(&self.queue)))
             }
             Ok(Err(_)) | Err(_) => Err(overloaded(
                 RejectReason::QueueTimeout,
@@ -221,12 +221,12 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for QueueTicket {
     fn drop(&mut self) {
         if self.over {
             return;
         }
-        let mut line = self.queue.line();
+        let mut line = self.queue.state();
         match line.waiting.iter().position(|(ticket, _)| *ticket == self.ticket) {
             Some(at) => drop(line.waiting.remove(at)),
             // It was granted at the same moment.
@@ -243,41 +243,41 @@ mod tests {
 
     const LIMIT: InFlightLimit = InFlightLimit { max: 2, queue_max: 2, queue_timeout: Duration::from_secs(5) };
 
-    fn place(queue: &Arc<Queue>) -> ServicePlace {
-        match queue.ask(&LIMIT) {
-            Ok(Asked::Place(place)) => place,
+    fn place(queue: &Arc<WaitQueue>) -> ServicePermit {
+        match queue.acquire(&LIMIT) {
+            Ok(Acquired::Permit(place)) => place,
             other => panic!("no place: {other:?}"),
         }
     }
 
-    fn wait(queue: &Arc<Queue>) -> Waiting {
-        match queue.ask(&LIMIT) {
-            Ok(Asked::Wait(waiting)) => waiting,
+    fn wait(queue: &Arc<WaitQueue>) -> QueueTicket {
+        match queue.acquire(&LIMIT) {
+            Ok(Acquired::Wait(waiting)) => waiting,
             other => panic!("no wait: {other:?}"),
         }
     }
 
     #[tokio::test]
     async fn the_first_who_waits_is_the_first_who_goes() {
-        let queue = Arc::new(Queue::new(1));
+        let queue = Arc::new(WaitQueue::new(1));
         let (one, two) = (place(&queue), place(&queue));
         let (mut third, fourth) = (wait(&queue), wait(&queue));
-        assert_eq!(queue.ask(&LIMIT).unwrap_err().reason, RejectReason::QueueFull);
+        assert_eq!(queue.acquire(&LIMIT).unwrap_err().reason, RejectReason::QueueFull);
         drop(one);
         assert!(third.granted.try_recv().is_ok());
         third.over = true;
-        let third = ServicePlace(Arc::clone(&queue));
-        assert!(matches!(queue.ask(&LIMIT), Ok(Asked::Wait(_))), "nobody overtakes");
+        let third = ServicePermit(Arc::clone(&queue));
+        assert!(matches!(queue.acquire(&LIMIT), Ok(Acquired::Wait(_))), "nobody overtakes");
         drop(two);
         let fourth = fourth.place().await.unwrap();
         drop((third, fourth));
-        let line = queue.line();
+        let line = queue.state();
         assert_eq!((line.in_flight, line.waiting.len()), (0, 0));
     }
 
     #[tokio::test]
     async fn who_leaves_the_line_leaves_no_hole() {
-        let queue = Arc::new(Queue::new(1));
+        let queue = Arc::new(WaitQueue::new(1));
         let (one, two) = (place(&queue), place(&queue));
         let (third, fourth) = (wait(&queue), wait(&queue));
         drop(third);
@@ -286,39 +286,39 @@ mod tests {
         drop(fourth);
         let third = place(&queue);
         drop((two, third));
-        assert_eq!(queue.line().in_flight, 0);
+        assert_eq!(queue.state().in_flight, 0);
     }
 
     #[tokio::test]
     async fn a_wait_ends() {
-        let queue = Arc::new(Queue::new(1));
+        let queue = Arc::new(WaitQueue::new(1));
         let _places = (place(&queue), place(&queue));
         let mut waiting = wait(&queue);
         waiting.limit.queue_timeout = Duration::from_millis(1);
         assert_eq!(waiting.place().await.unwrap_err().reason, RejectReason::QueueTimeout);
-        assert_eq!(queue.line().waiting.len(), 0);
+        assert_eq!(queue.state().waiting.len(), 0);
     }
 
     #[test]
     fn another_limit_holds_at_once() {
-        let queue = Arc::new(Queue::new(1));
+        let queue = Arc::new(WaitQueue::new(1));
         let places = (place(&queue), place(&queue));
         let mut waiting = wait(&queue);
         let wider = InFlightLimit { max: 3, ..LIMIT };
-        assert!(matches!(queue.ask(&wider), Ok(Asked::Wait(_))), "the new place is for the first");
+        assert!(matches!(queue.acquire(&wider), Ok(Acquired::Wait(_))), "the new place is for the first");
         assert!(waiting.granted.try_recv().is_ok());
         drop(places);
-        assert!(matches!(queue.ask(&InFlightLimit { max: 1, ..LIMIT }), Ok(Asked::Wait(_))));
+        assert!(matches!(queue.acquire(&InFlightLimit { max: 1, ..LIMIT }), Ok(Acquired::Wait(_))));
     }
 
     #[test]
     fn capacities_are_exact_or_of_a_worker() {
-        let process = Capacity::of_process(2);
+        let process = ConcurrencyLimit::of_process(2);
         let places: Vec<_> = (0..2).map(|_| process.enter(1).unwrap()).collect();
         assert_eq!(process.clone().enter(1).unwrap_err().reason, RejectReason::Overloaded);
         drop(places);
         assert!(process.enter(1).is_ok());
-        let worker = Capacity::Worker(2);
+        let worker = ConcurrencyLimit::Worker(2);
         assert!(worker.enter(2).is_ok() && worker.enter(3).is_err());
     }
 }

@@ -62,21 +62,21 @@ pub(crate) async fn follow(worker: Rc<Worker>, mut published: watch::Receiver<Ar
 
 /// A request's place among those that wait for the end of a hold.
 #[derive(Debug)]
-pub(crate) struct Held {
+pub(crate) struct HeldRequest {
     hold: Arc<Hold>,
     began: Instant,
     _place: Place,
 }
 
 /// Lets a request wait if `service` is held; `None` when it is not, or there is no room to wait.
-pub(crate) fn enter(worker: &Worker, service: &Service, head: &RequestHead) -> Option<Held> {
+pub(crate) fn enter(worker: &Worker, service: &Service, head: &RequestHead) -> Option<HeldRequest> {
     let began = Instant::now();
     let hold = worker.holds.of(service, worker.clock_ms(began))?;
     let place = hold.enter(head_bytes(head))?;
-    Some(Held { hold, began, _place: place })
+    Some(HeldRequest { hold, began, _place: place })
 }
 
-impl Held {
+impl HeldRequest {
     /// Waits for the end of the hold. Returns for how long.
     pub(crate) async fn wait(self, worker: &Worker, service: &Service) -> Duration {
         let hold = &self.hold;

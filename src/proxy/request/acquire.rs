@@ -12,7 +12,7 @@ use super::admit::target::ResolvedTarget;
 use super::context::RequestContext;
 use super::local_reply::LocalReply;
 use crate::message::RequestHead;
-use crate::proxy::limits::concurrency::Asked;
+use crate::proxy::limits::concurrency::Acquired;
 use crate::proxy::limits::hold;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::ServiceStats;
@@ -39,7 +39,7 @@ pub(crate) async fn acquire(
         if holding && let Some(held) = hold::enter(worker, service, head) {
             // Who waits for the end of a hold is not in progress: the place is for somebody else, who will wait here as
             // well and not in the queue, whose time is short.
-            observer.places.service = None;
+            observer.permits.service = None;
             // On the heap, as is the wait below: requests that need not wait have no room for it.
             observer.held(Box::pin(held.wait(worker, service)).await);
             observer.look();
@@ -60,19 +60,19 @@ async fn enter(
     limit: &InFlightLimit,
     observer: &mut RequestContext,
 ) -> Result<bool, LocalReply> {
-    if observer.places.service.as_ref().is_some_and(|place| place.is_of(service)) {
+    if observer.permits.service.as_ref().is_some_and(|place| place.is_of(service)) {
         return Ok(false);
     }
     // A place of the service that a table before this one had here.
-    observer.places.service = None;
-    let (place, waited) = match worker.queue(service).ask(limit)? {
-        Asked::Place(place) => (place, false),
-        Asked::Wait(waiting) => {
+    observer.permits.service = None;
+    let (place, waited) = match worker.queue(service).acquire(limit)? {
+        Acquired::Permit(place) => (place, false),
+        Acquired::Wait(waiting) => {
             let cell = service.cell(worker.index);
             let _queued = crate::proxy::report::in_flight::GaugeGuard::new(&cell.queued);
             (Box::pin(waiting.place()).await?, true)
         }
     };
-    observer.places.service = Some(place);
+    observer.permits.service = Some(place);
     Ok(waited)
 }

@@ -10,13 +10,13 @@ use super::context::RequestContext;
 use super::local_reply::LocalReply;
 use super::private;
 use crate::proxy::body::transfer::RequestBody;
-use crate::proxy::connection::stream_permit::StreamPlace;
+use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::report::in_flight::InFlightGuard;
 use crate::proxy::worker::Worker;
 use crate::stats::{EndpointStats, RejectReason, UpstreamFailure};
 use crate::table::{Endpoint, Version};
 use crate::tls::Handshake;
-use crate::upstream::budget::{Claim, NoPlace, Place};
+use crate::upstream::budget::{NoPermit, PermitClaim, UpstreamPermit};
 use crate::upstream::http1::Http1;
 use crate::upstream::{ConnectError, ConnectLimits, Opened, Pools, Sender, balance, connect};
 
@@ -90,9 +90,13 @@ impl NoConnection {
 }
 
 /// A place for a new connection. Idle ones that nobody uses give theirs up for it.
-async fn place(worker: &Worker, observer: &RequestContext, connect_timeout: Duration) -> Result<Place, NoConnection> {
+async fn place(
+    worker: &Worker,
+    observer: &RequestContext,
+    connect_timeout: Duration,
+) -> Result<UpstreamPermit, NoConnection> {
     let budget = &worker.settings.budget;
-    let claim = observer.places.stream.as_ref().map_or(Claim::First, StreamPlace::claim);
+    let claim = observer.permits.stream.as_ref().map_or(PermitClaim::First, StreamPermit::claim);
     let taken = budget.take(claim).or_else(|none| {
         // Not in vain: others will want them as well.
         if worker.pools.idle() < budget.lacks(claim) {
@@ -103,15 +107,15 @@ async fn place(worker: &Worker, observer: &RequestContext, connect_timeout: Dura
     });
     match (taken, claim) {
         (Ok(place), _) => Ok(place),
-        (Err(NoPlace::OfClient), _) => {
+        (Err(NoPermit::OfClient), _) => {
             let detail = "this client has more requests in flight than there is room for";
             Err(NoConnection::Own(LocalReply::new(RejectReason::TooManyOfClient, detail).retry_after(1)))
         }
-        (Err(NoPlace::AtAll), Claim::First) => {
+        (Err(NoPermit::AtAll), PermitClaim::First) => {
             let waited = Box::pin(budget.wait(connect_timeout)).await;
             waited.map_err(|_none| NoConnection::out_of_descriptors())
         }
-        (Err(NoPlace::AtAll), Claim::Further { .. }) => Err(NoConnection::out_of_descriptors()),
+        (Err(NoPermit::AtAll), PermitClaim::Further { .. }) => Err(NoConnection::out_of_descriptors()),
     }
 }
 

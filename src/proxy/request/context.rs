@@ -17,7 +17,7 @@ use super::route::Destination;
 use crate::message::RequestHead;
 use crate::proxy::access_log::Line;
 use crate::proxy::body::transfer::RequestBody;
-use crate::proxy::limits::concurrency::Places;
+use crate::proxy::limits::concurrency::Permits;
 use crate::proxy::report::canary_sample::{CanarySample, is_failed_call};
 use crate::proxy::report::outlier_report::ReportedEndpoint;
 use crate::proxy::worker::{LiveRequest, Worker};
@@ -48,7 +48,7 @@ pub(crate) struct RequestContext {
     /// What it has to say about a version under rollout.
     sample: Cell<Option<CanarySample>>,
     /// What the request occupies.
-    pub places: Places,
+    pub permits: Permits,
     /// The pool of its client connection, if that has one of its own.
     pub private: Option<Rc<Pools<RequestBody>>>,
     /// Interim answers, on their way to the client.
@@ -77,7 +77,7 @@ impl RequestContext {
             attempt_failed: Cell::new(false),
             first_failed: None,
             sample: Cell::new(None),
-            places: Places::default(),
+            permits: Permits::default(),
             private: None,
             interim: Interim::default(),
             held: Duration::ZERO,

@@ -76,7 +76,7 @@ pub(crate) async fn forward(
         let sent = send(&mut lease, (head, body, &scheme), state, policy.response_timeout, interim).await;
         let fresh = match sent {
             Ok(response) => {
-                lent.iter().for_each(Rewindable::settle);
+                lent.iter().for_each(Rewindable::finish);
                 check(&response, may_switch, worker.settings.response_heads)
                     .inspect_err(|_| observer.failed(UpstreamFailure::BadAnswer))?;
                 return Ok(UpstreamResponse { response, lease });

@@ -29,11 +29,11 @@ use super::route::Destination;
 use crate::message::names::{CONNECTION, GRPC_STATUS, HOST};
 use crate::message::{Present, RequestHead, Response};
 use crate::proxy::body::limits;
-use crate::proxy::body::limits::Meter;
+use crate::proxy::body::limits::BodyLimit;
 use crate::proxy::body::response_body::{ResponseBody, ResponseInProgress};
-use crate::proxy::body::transfer::{BodyState, Idle, Inbound, RequestBody};
+use crate::proxy::body::transfer::{BodyState, IdleTimeout, Inbound, RequestBody};
 pub(crate) use crate::proxy::connection::peer::ClientConnection;
-use crate::proxy::connection::stream_permit::StreamPlace;
+use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::report::panic::catch_panic;
 use crate::proxy::streams::long_lived::{Kind, Open};
 use crate::proxy::streams::tunnel::{Far, Tunnel};
@@ -76,7 +76,7 @@ pub(crate) async fn proxy_request(
     let mut observer = RequestContext::begin(&worker, &head, peer.address.ip());
     observer.interim = interim;
     if matches!(seen, WireFacts::Http2 { .. }) {
-        observer.places.stream = Some(StreamPlace::enter(&peer));
+        observer.permits.stream = Some(StreamPermit::enter(&peer));
     }
     observer.private = peer.private.get().cloned();
     if private::is_brought(&head.headers) {
@@ -123,11 +123,11 @@ async fn exchange(
     let trusted = peer.listener.admit.trusts(peer.address.ip());
     let id = RequestId::of(&head.headers, trusted, || worker.random());
     observer.identified(id.text(&head.headers));
-    observer.places.process = worker.settings.capacity.enter(worker.live())?;
+    observer.permits.process = worker.settings.concurrency.enter(worker.live())?;
     let admitted = admit(head, seen, body_framing(&body), peer.address.ip(), &peer.listener.admit)?;
     headers::check_loop(&head.headers, &worker.settings.edit)?;
     observer.client(admitted.client);
-    peer.listener.door.take(worker, admitted.client, observer.started())?;
+    peer.listener.policy.take(worker, admitted.client, observer.started())?;
     if let Some(port) = peer.listener.admit.redirect_https.filter(|_| !admitted.secure) {
         return Err(redirect::to_https(admitted.host_name(&head.headers), &head.target, port));
     }
@@ -148,7 +148,7 @@ async fn exchange(
     let body = match admitted.body {
         BodyFraming::None => RequestBody::Empty,
         BodyFraming::Length(_) | BodyFraming::Chunked => {
-            let (idle, meter) = (Idle::new(policy.body_idle_timeout), Meter::of(&policy.limits));
+            let (idle, meter) = (IdleTimeout::new(policy.body_idle_timeout), BodyLimit::of(&policy.limits));
             RequestBody::Stream { incoming: body, idle, meter, state: Rc::clone(&state), copy: None }
         }
     };
@@ -296,7 +296,7 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
     if let Some(key) = new_key {
         headers::set_own_cookie(&mut response.headers, &key, secure);
     }
-    let idle = Idle::new(routed.service().spec.policy.body_idle_timeout);
+    let idle = IdleTimeout::new(routed.service().spec.policy.body_idle_timeout);
     let long = Kind::of_answer(&response.headers).map(|kind| Open::begin(&worker, &routed, kind));
     let exchange = ResponseInProgress { worker, observer, lease, request_body, long };
     response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, exchange))
@@ -324,7 +324,7 @@ fn switch(
     let upstream = Far::of(incoming, upgrade);
     let open = Open::begin(worker, &routed, Kind::Tunnel);
     let mut observer = outcome.observer;
-    let stream = observer.places.stream.take();
+    let stream = observer.permits.stream.take();
     let idle_timeout = routed.service().spec.policy.tunnel_idle_timeout;
     let tunnel = Tunnel { upstream, lease, open, idle_timeout, stream };
     match client_side.filter(|_| answer.status.is_success()) {

@@ -28,7 +28,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::long_lived::Open;
-use crate::proxy::connection::stream_permit::StreamPlace;
+use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::request::connect::UpstreamConnection;
 use crate::upstream::{EndpointStream, Incoming};
 
@@ -51,7 +51,7 @@ pub(crate) struct Tunnel {
     /// Longest silence in both directions together.
     pub idle_timeout: Duration,
     /// Holds the client's count of streams, if it is on one.
-    pub stream: Option<StreamPlace>,
+    pub stream: Option<StreamPermit>,
 }
 
 /// An endpoint's side of a tunnel.

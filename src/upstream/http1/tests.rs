@@ -16,7 +16,7 @@ use crate::http1::Broken;
 use crate::message::Name;
 use crate::message::names::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use crate::stats::EndpointStats;
-use crate::upstream::budget::{Budget, Claim};
+use crate::upstream::budget::{Budget, PermitClaim};
 
 /// What heads may have.
 const HEADS: HeadLimits = HeadLimits { bytes_max: 64 * 1024, headers_max: 100 };
@@ -70,7 +70,7 @@ async fn pair() -> Pair {
     let address = listener.local_addr().unwrap();
     let (stream, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
     let stats = Arc::new(EndpointStats::new(1, address));
-    let place = Budget::new(1).take(Claim::First).unwrap();
+    let place = Budget::new(1).take(PermitClaim::First).unwrap();
     Pair {
         far: accepted.unwrap().0,
         near: Http1::new(EndpointStream::plain(stream.unwrap(), &stats, place), HEADS),
