@@ -138,7 +138,7 @@ fn who_is_told_of_by_a_proxy_header_is_the_client() {
 }
 
 #[test]
-fn a_proxy_header_that_nobody_asked_for_is_no_request() {
+fn a_proxy_header_that_is_not_expected_is_no_request() {
     let plain = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
     Table::new().run([
         Case::refused(14, format!("PROXY TCP4 192.0.2.7 10.0.0.1 80 81\r\n{plain}"), &[400], ""),
@@ -162,7 +162,7 @@ fn resetting() -> Origin {
 }
 
 #[test]
-fn a_request_is_sent_again_only_if_nobody_can_notice() {
+fn a_request_is_sent_again_only_if_that_cannot_be_noticed() {
     let mut section = Section::of_this_test();
     for (case, request, answer, sent) in [
         ("GET on a reused connection that the origin resets", get("/again"), "200", 2),
