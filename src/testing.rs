@@ -44,23 +44,23 @@ pub mod endpoints {
 pub mod http1 {
     pub use crate::http1::body::{BodyDecoder, Piece};
     pub use crate::http1::head::{BodyLength, HeadLimits, Request};
-    pub use crate::http1::inbox::Inbox;
+    pub use crate::http1::read_buf::ReadBuf;
 }
 pub mod message {
     pub use crate::message::headers::Headers;
-    pub use crate::message::names::Name;
+    pub use crate::message::names::KnownHeader;
     pub mod names {
         use crate::message::names;
-        use crate::message::names::Name;
+        use crate::message::names::KnownHeader;
 
         /// The header `content-length`.
-        pub const CONTENT_LENGTH: Name = names::CONTENT_LENGTH;
+        pub const CONTENT_LENGTH: KnownHeader = names::CONTENT_LENGTH;
         /// The header `forwarded`.
-        pub const FORWARDED: Name = names::FORWARDED;
+        pub const FORWARDED: KnownHeader = names::FORWARDED;
         /// The header `transfer-encoding`.
-        pub const TRANSFER_ENCODING: Name = names::TRANSFER_ENCODING;
+        pub const TRANSFER_ENCODING: KnownHeader = names::TRANSFER_ENCODING;
         /// The header `x-forwarded-for`.
-        pub const X_FORWARDED_FOR: Name = names::X_FORWARDED_FOR;
+        pub const X_FORWARDED_FOR: KnownHeader = names::X_FORWARDED_FOR;
     }
 }
 pub mod metrics {

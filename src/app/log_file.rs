@@ -59,8 +59,8 @@ impl LogOut {
     pub(crate) fn start(self, log: &AccessLog) -> Result<Option<(LogSender, JoinHandle<()>)>, RunError> {
         let format = match log.format {
             LogFormat::Off => return Ok(None),
-            LogFormat::Json => access_log::LogFormat::Json,
-            LogFormat::Text => access_log::LogFormat::Text,
+            LogFormat::Json => access_log::AccessLogFormat::Json,
+            LogFormat::Text => access_log::AccessLogFormat::Text,
         };
         let started = access_log::start(format, log.sample, self.target);
         started.map(Some).map_err(|source| RunError::Part { part: "access log", source })

@@ -22,7 +22,7 @@ const TRAILERS_MAX: usize = 100;
 /// Follows the chunks of one body.
 #[derive(Debug, Default)]
 pub struct ChunkDecoder {
-    state: State,
+    state: ChunkState,
     /// Bytes left in the chunk.
     left: u64,
     /// Digits of the size that came.
@@ -33,7 +33,7 @@ pub struct ChunkDecoder {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-enum State {
+enum ChunkState {
     #[default]
     Size,
     /// White space after the size.
@@ -64,7 +64,7 @@ impl ChunkDecoder {
     /// Whether the last byte of the body was taken.
     #[must_use]
     pub fn is_over(&self) -> bool {
-        self.state == State::Over
+        self.state == ChunkState::Over
     }
 
     /// Takes the next part off the front of `bytes`.
@@ -72,13 +72,13 @@ impl ChunkDecoder {
     /// # Errors
     /// [`Broken::Malformed`] when this is not the chunked coding.
     pub fn decode(&mut self, bytes: &mut BytesMut) -> Result<Chunk, Broken> {
-        self.next(bytes).inspect_err(|_| self.state = State::Broken)
+        self.next(bytes).inspect_err(|_| self.state = ChunkState::Broken)
     }
 
     fn next(&mut self, bytes: &mut BytesMut) -> Result<Chunk, Broken> {
         loop {
             match self.state {
-                State::Data => {
+                ChunkState::Data => {
                     if bytes.is_empty() {
                         return Ok(Chunk::More);
                     }
@@ -86,15 +86,20 @@ impl ChunkDecoder {
                     self.left -= count as u64;
                     let data = bytes.split_to(count).freeze();
                     if self.left == 0 {
-                        self.state = State::DataCr;
+                        self.state = ChunkState::DataCr;
                         self.end_early(bytes);
                     }
                     return Ok(Chunk::Data(data));
                 }
-                State::Trailers => return self.trailers(bytes),
-                State::Over => return Ok(Chunk::Over(None)),
-                State::Broken => return Err(Broken::Malformed),
-                State::Size | State::SizeSpace | State::Extension | State::SizeLf | State::DataCr | State::DataLf => {
+                ChunkState::Trailers => return self.trailers(bytes),
+                ChunkState::Over => return Ok(Chunk::Over(None)),
+                ChunkState::Broken => return Err(Broken::Malformed),
+                ChunkState::Size
+                | ChunkState::SizeSpace
+                | ChunkState::Extension
+                | ChunkState::SizeLf
+                | ChunkState::DataCr
+                | ChunkState::DataLf => {
                     let Some(byte) = bytes.first().copied() else { return Ok(Chunk::More) };
                     bytes.advance(1);
                     self.state = self.after(byte)?;
@@ -108,37 +113,39 @@ impl ChunkDecoder {
         const END: &[u8] = b"\r\n0\r\n\r\n";
         if bytes.starts_with(END) {
             bytes.advance(END.len());
-            self.state = State::Over;
+            self.state = ChunkState::Over;
         }
     }
 
-    fn after(&mut self, byte: u8) -> Result<State, Broken> {
+    fn after(&mut self, byte: u8) -> Result<ChunkState, Broken> {
         let state = match (self.state, byte) {
-            (State::Size, digit) if digit.is_ascii_hexdigit() && self.digits < SIZE_DIGITS_MAX => {
+            (ChunkState::Size, digit) if digit.is_ascii_hexdigit() && self.digits < SIZE_DIGITS_MAX => {
                 let digit = char::from(digit).to_digit(16).unwrap_or_default();
                 let size = self.left.checked_mul(16).and_then(|size| size.checked_add(u64::from(digit)));
                 (self.left, self.digits) = (size.ok_or(Broken::Malformed)?, self.digits + 1);
-                State::Size
+                ChunkState::Size
             }
-            (State::Size | State::SizeSpace, b'\r') if self.digits > 0 => State::SizeLf,
-            (State::Size | State::SizeSpace, b';') if self.digits > 0 => State::Extension,
-            (State::Extension, b'\r') => State::SizeLf,
-            (State::Size | State::SizeSpace, b' ' | b'\t') if self.digits > 0 => self.beside(State::SizeSpace)?,
-            (State::Extension, byte) if byte != b'\n' => self.beside(State::Extension)?,
-            (State::SizeLf, b'\n') if self.left == 0 => State::Trailers,
-            (State::SizeLf, b'\n') => {
+            (ChunkState::Size | ChunkState::SizeSpace, b'\r') if self.digits > 0 => ChunkState::SizeLf,
+            (ChunkState::Size | ChunkState::SizeSpace, b';') if self.digits > 0 => ChunkState::Extension,
+            (ChunkState::Extension, b'\r') => ChunkState::SizeLf,
+            (ChunkState::Size | ChunkState::SizeSpace, b' ' | b'\t') if self.digits > 0 => {
+                self.beside(ChunkState::SizeSpace)?
+            }
+            (ChunkState::Extension, byte) if byte != b'\n' => self.beside(ChunkState::Extension)?,
+            (ChunkState::SizeLf, b'\n') if self.left == 0 => ChunkState::Trailers,
+            (ChunkState::SizeLf, b'\n') => {
                 self.digits = 0;
-                State::Data
+                ChunkState::Data
             }
-            (State::DataCr, b'\r') => State::DataLf,
-            (State::DataLf, b'\n') => State::Size,
+            (ChunkState::DataCr, b'\r') => ChunkState::DataLf,
+            (ChunkState::DataLf, b'\n') => ChunkState::Size,
             _ => return Err(Broken::Malformed),
         };
         Ok(state)
     }
 
     /// Counts a byte that means nothing.
-    fn beside(&mut self, state: State) -> Result<State, Broken> {
+    fn beside(&mut self, state: ChunkState) -> Result<ChunkState, Broken> {
         self.extension_bytes += 1;
         if self.extension_bytes > EXTENSION_BYTES_MAX { Err(Broken::Malformed) } else { Ok(state) }
     }
@@ -148,7 +155,7 @@ impl ChunkDecoder {
         // What is usual.
         if self.trailers.is_empty() && bytes.starts_with(b"\r\n") {
             bytes.advance(2);
-            self.state = State::Over;
+            self.state = ChunkState::Over;
             return Ok(Chunk::Over(None));
         }
         while let Some(byte) = bytes.first().copied() {
@@ -163,7 +170,7 @@ impl ChunkDecoder {
                 return Err(Broken::Malformed);
             }
             if section.ends_with(b"\r\n\r\n") || section.as_slice() == b"\r\n" {
-                self.state = State::Over;
+                self.state = ChunkState::Over;
                 let trailers = headers(&std::mem::take(&mut self.trailers))?;
                 return Ok(Chunk::Over(Some(trailers).filter(|trailers| !trailers.is_empty())));
             }

@@ -5,13 +5,13 @@ use std::io::Write;
 use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode};
 
-use super::outbox::Outbox;
+use super::write_buf::WriteBuf;
 use crate::message::Headers;
 use crate::message::names::DATE;
 
 /// Writes the head of a request with a target in origin form. The framing headers are the caller's.
-pub(crate) fn write_request(outbox: &mut Outbox, method: &Method, target: &[u8], headers: &Headers) {
-    let out = outbox.small();
+pub(crate) fn write_request(write_buf: &mut WriteBuf, method: &Method, target: &[u8], headers: &Headers) {
+    let out = write_buf.small();
     out.extend_from_slice(method.as_str().as_bytes());
     out.push(b' ');
     if target.starts_with(b"?") {
@@ -28,13 +28,13 @@ pub(crate) fn write_request(outbox: &mut Outbox, method: &Method, target: &[u8],
 /// `framing`, whole lines that are not among them. Always HTTP/1.1: the version is the server's, not the client's (RFC
 /// 9110, 2.5).
 pub(crate) fn write_response(
-    outbox: &mut Outbox,
+    write_buf: &mut WriteBuf,
     status: StatusCode,
     headers: &Headers,
     framing: &[u8],
     date: impl FnOnce() -> [u8; 29],
 ) {
-    let out = outbox.small();
+    let out = write_buf.small();
     if status == StatusCode::OK {
         out.extend_from_slice(b"HTTP/1.1 200 OK\r\n");
     } else {
@@ -55,8 +55,8 @@ pub(crate) fn write_response(
 }
 
 /// Writes the head of an interim answer (RFC 9110, 15.2), which is all of it: no date, no framing.
-pub(crate) fn write_interim(outbox: &mut Outbox, status: StatusCode, headers: &Headers) {
-    let out = outbox.small();
+pub(crate) fn write_interim(write_buf: &mut WriteBuf, status: StatusCode, headers: &Headers) {
+    let out = write_buf.small();
     for part in [&b"HTTP/1.1 "[..], status.as_str().as_bytes(), b" "] {
         out.extend_from_slice(part);
     }
@@ -92,23 +92,23 @@ pub(crate) enum BodyEncoder {
 pub(crate) struct WrongLength;
 
 impl BodyEncoder {
-    /// Puts `data` into the outbox, which has to have [room](Outbox::has_room).
+    /// Puts `data` into the outbox, which has to have [room](WriteBuf::has_room).
     ///
     /// # Errors
     /// [`WrongLength`] when it is more than was announced; nothing of it is written then.
-    pub(crate) fn data(&mut self, outbox: &mut Outbox, data: Bytes) -> Result<(), WrongLength> {
+    pub(crate) fn data(&mut self, write_buf: &mut WriteBuf, data: Bytes) -> Result<(), WrongLength> {
         match self {
             Self::Length(left) => {
                 *left = left.checked_sub(data.len() as u64).ok_or(WrongLength)?;
-                outbox.push(data, b"");
+                write_buf.push(data, b"");
             }
-            Self::UntilClose => outbox.push(data, b""),
+            Self::UntilClose => write_buf.push(data, b""),
             // An empty chunk would end the body.
             Self::Chunked if data.is_empty() => {}
             Self::Chunked => {
                 // Writing to memory does not fail.
-                let _infallible = write!(outbox.small(), "{:x}\r\n", data.len());
-                outbox.push(data, b"\r\n");
+                let _infallible = write!(write_buf.small(), "{:x}\r\n", data.len());
+                write_buf.push(data, b"\r\n");
             }
         }
         Ok(())
@@ -118,12 +118,12 @@ impl BodyEncoder {
     ///
     /// # Errors
     /// [`WrongLength`] when it is less than was announced.
-    pub(crate) fn end(&mut self, outbox: &mut Outbox, trailers: Option<&HeaderMap>) -> Result<(), WrongLength> {
+    pub(crate) fn end(&mut self, write_buf: &mut WriteBuf, trailers: Option<&HeaderMap>) -> Result<(), WrongLength> {
         match self {
             Self::Length(0) | Self::UntilClose => Ok(()),
             Self::Length(_) => Err(WrongLength),
             Self::Chunked => {
-                let out = outbox.small();
+                let out = write_buf.small();
                 out.extend_from_slice(b"0\r\n");
                 if let Some(trailers) = trailers {
                     write_trailers(out, trailers);

@@ -10,7 +10,7 @@ use bytes::{Buf, BytesMut};
 use http::{Extensions, Method, StatusCode, Version};
 use httparse::{Error as ParseError, Header, Status};
 
-use crate::message::{self, Headers, Present, RequestTarget, Span};
+use crate::message::{self, HeaderSet, HeaderSpan, Headers, RequestTarget};
 
 /// The most header lines that are parsed, whatever the limits say; a bound of the stack.
 pub(crate) const HEADERS_MAX: usize = 256;
@@ -106,15 +106,15 @@ impl ResponseHead {
 }
 
 /// The `lines` of a head of `length` bytes, and what they say of its framing.
-fn headers(bytes: &[u8], length: usize, lines: &[Header<'_>]) -> (Headers, Framing) {
+fn headers(bytes: &[u8], length: usize, lines: &[Header<'_>]) -> (Headers, HeadFraming) {
     let start = lines.first().map_or(length, |first| place_in(bytes, first.name.as_bytes()).0);
     let section = bytes.get(start..length).unwrap_or_default();
     let place = |part: &[u8]| {
         let (start, end) = place_in(section, part);
-        Span::new(start, end)
+        HeaderSpan::new(start, end)
     };
     let mut headers = Headers::of_section(section, lines.len());
-    let mut framing = Framing::default();
+    let mut framing = HeadFraming::default();
     for line in lines {
         let kind = headers.add(place(line.name.as_bytes()), place(line.value));
         if kind.has(FRAMING) {
@@ -125,12 +125,12 @@ fn headers(bytes: &[u8], length: usize, lines: &[Header<'_>]) -> (Headers, Frami
 }
 
 /// What says something of the framing or the connection.
-const FRAMING: Present =
-    Present::CONTENT_LENGTH.with(Present::TRANSFER_ENCODING).with(Present::CONNECTION).with(Present::EXPECT);
+const FRAMING: HeaderSet =
+    HeaderSet::CONTENT_LENGTH.with(HeaderSet::TRANSFER_ENCODING).with(HeaderSet::CONNECTION).with(HeaderSet::EXPECT);
 
 /// What the lines of a head say of its framing and its connection, noted while they pass.
 #[derive(Default)]
-struct Framing {
+struct HeadFraming {
     length: Option<Length>,
     /// Whether the last coding is `chunked`.
     chunked: Option<bool>,
@@ -148,21 +148,21 @@ enum Length {
     Nonsense,
 }
 
-impl Framing {
-    fn note(&mut self, kind: Present, value: &[u8]) {
-        if kind == Present::CONTENT_LENGTH {
+impl HeadFraming {
+    fn note(&mut self, kind: HeaderSet, value: &[u8]) {
+        if kind == HeaderSet::CONTENT_LENGTH {
             let length = number(value).map_or(Length::Nonsense, Length::Bytes);
             let before = self.length.unwrap_or(length);
             self.length = Some(if before == length { length } else { Length::Nonsense });
-        } else if kind == Present::TRANSFER_ENCODING {
+        } else if kind == HeaderSet::TRANSFER_ENCODING {
             let coding = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
             self.chunked = Some(coding.trim_ascii().eq_ignore_ascii_case(b"chunked"));
-        } else if kind == Present::CONNECTION {
+        } else if kind == HeaderSet::CONNECTION {
             for token in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
                 self.close |= token.eq_ignore_ascii_case(b"close");
                 self.keep |= token.eq_ignore_ascii_case(b"keep-alive");
             }
-        } else if kind == Present::EXPECT {
+        } else if kind == HeaderSet::EXPECT {
             self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
         }
     }
@@ -291,7 +291,7 @@ pub(crate) fn response(
 }
 
 /// As [`response`], whatever its status is; its body is not known yet.
-fn any_response(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<(ResponseHead, Framing)>, HeadError> {
+fn any_response(bytes: &mut BytesMut, limits: HeadLimits) -> Result<Option<(ResponseHead, HeadFraming)>, HeadError> {
     let mut lines = [const { MaybeUninit::uninit() }; HEADERS_MAX];
     let lines = &mut lines[..limits.headers_max.min(HEADERS_MAX)];
     let mut parsed = httparse::Response::new(&mut []);

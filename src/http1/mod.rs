@@ -9,28 +9,28 @@
 //! order of writes.
 //!
 //! - [`head`]: bytes to heads. [`body`]: bytes to bodies, with [`chunks`] for the chunked coding.
-//! - [`encode`]: heads to bytes. [`outbox`]: what waits to be written, small parts joined and large ones not copied.
+//! - [`encode`]: heads to bytes. [`write_buf`]: what waits to be written, small parts joined and large ones not copied.
 //! - [`trailers`]: which of them may be sent.
-//! - [`turn`]: how long whoever always has something to read keeps others waiting.
-//! - [`inbox`]: what was read and not used yet. Its memory, and that of the outbox, is [lent](spare) from one connection to the
+//! - [`coop`]: how long whoever always has something to read keeps others waiting.
+//! - [`read_buf`]: what was read and not used yet. Its memory, and that of the outbox, is [lent](buffer_pool) from one connection to the
 //!   next.
 
 pub(crate) mod body;
+mod buffer_pool;
 pub(crate) mod chunks;
+pub(crate) mod coop;
 pub(crate) mod encode;
 pub(crate) mod head;
-pub(crate) mod inbox;
-pub(crate) mod outbox;
-mod spare;
+pub(crate) mod read_buf;
 pub(crate) mod trailers;
-pub(crate) mod turn;
+pub(crate) mod write_buf;
 
 pub(crate) use body::{BodyDecoder, Broken, Piece};
 pub(crate) use encode::{BodyEncoder, write_interim, write_request, write_response};
 pub(crate) use head::{BodyLength, HeadError, HeadLimits, Request, ResponseHead};
-pub(crate) use inbox::Inbox;
-pub(crate) use outbox::Outbox;
+pub(crate) use read_buf::ReadBuf;
 pub(crate) use trailers::Announced;
+pub(crate) use write_buf::WriteBuf;
 
 #[cfg(test)]
 mod tests;

@@ -152,13 +152,13 @@ fn response<'p>(
     to_head: bool,
     parts: impl IntoIterator<Item = &'p [u8]>,
 ) -> Result<Option<(ResponseHead, Vec<u8>)>, HeadError> {
-    let mut inbox = Inbox::default();
+    let mut read_buf = ReadBuf::default();
     let mut parts = parts.into_iter();
     for part in parts.by_ref() {
-        inbox.bytes().extend_from_slice(part);
-        if let Some(head) = inbox.response(to_head, LIMITS)? {
-            parts.for_each(|part| inbox.bytes().extend_from_slice(part));
-            return Ok(Some((head, inbox.into_bytes().to_vec())));
+        read_buf.bytes().extend_from_slice(part);
+        if let Some(head) = read_buf.response(to_head, LIMITS)? {
+            parts.for_each(|part| read_buf.bytes().extend_from_slice(part));
+            return Ok(Some((head, read_buf.into_bytes().to_vec())));
         }
     }
     Ok(None)
@@ -243,8 +243,8 @@ fn what_is_no_answer_is_told_why() {
     assert_eq!(response(false, [many.as_bytes()]).expect_err("too many"), HeadError::TooManyLines);
 }
 
-/// All bytes that wait in `outbox`.
-fn written(outbox: &mut Outbox, into: &mut Vec<u8>) {
+/// All bytes that wait in `write_buf`.
+fn written(write_buf: &mut WriteBuf, into: &mut Vec<u8>) {
     struct Sink<'s>(&'s mut Vec<u8>);
     impl tokio::io::AsyncWrite for Sink<'_> {
         fn poll_write(
@@ -265,20 +265,20 @@ fn written(outbox: &mut Outbox, into: &mut Vec<u8>) {
         }
     }
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
-    let (before, length) = (outbox.written(), into.len());
-    assert!(matches!(outbox.poll_flush(&mut Sink(into), &mut cx), Poll::Ready(Ok(()))));
-    assert!(outbox.is_empty() && outbox.written() - before == (into.len() - length) as u64);
+    let (before, length) = (write_buf.written(), into.len());
+    assert!(matches!(write_buf.poll_flush(&mut Sink(into), &mut cx), Poll::Ready(Ok(()))));
+    assert!(write_buf.is_empty() && write_buf.written() - before == (into.len() - length) as u64);
 }
 
 #[test]
 fn a_body_is_as_long_as_its_head_says_or_broken() {
-    let mut outbox = Outbox::default();
+    let mut write_buf = WriteBuf::default();
     let mut encoder = BodyEncoder::Length(5);
-    assert_eq!(encoder.data(&mut outbox, Bytes::from_static(b"hell")), Ok(()));
-    assert_eq!(encoder.end(&mut outbox, None), Err(encode::WrongLength));
-    assert_eq!(encoder.data(&mut outbox, Bytes::from_static(b"lo")), Err(encode::WrongLength));
+    assert_eq!(encoder.data(&mut write_buf, Bytes::from_static(b"hell")), Ok(()));
+    assert_eq!(encoder.end(&mut write_buf, None), Err(encode::WrongLength));
+    assert_eq!(encoder.data(&mut write_buf, Bytes::from_static(b"lo")), Err(encode::WrongLength));
     let mut bytes = Vec::new();
-    written(&mut outbox, &mut bytes);
+    written(&mut write_buf, &mut bytes);
     assert_eq!(bytes, b"hell");
 }
 
@@ -301,23 +301,23 @@ fn a_head_is_read_as_it_was_written() {
     headers.append(VIA, "1");
     headers.append(VIA, b"\xff two");
     headers.insert(CONTENT_LENGTH, "3");
-    let (mut outbox, mut bytes) = (Outbox::default(), Vec::new());
-    write_request(&mut outbox, &Method::PUT, b"/x?y", &headers);
-    written(&mut outbox, &mut bytes);
+    let (mut write_buf, mut bytes) = (WriteBuf::default(), Vec::new());
+    write_request(&mut write_buf, &Method::PUT, b"/x?y", &headers);
+    written(&mut write_buf, &mut bytes);
     let head = head::request(&mut BytesMut::from(&bytes[..]), LIMITS).expect("a head").expect("a whole one");
     assert_eq!(head.body, BodyLength::Exact(3));
     let head = head.head;
     assert_eq!((head.method, head.target.path_and_query(), &head.headers), (Method::PUT, &b"/x?y"[..], &headers));
 
     bytes.clear();
-    write_request(&mut outbox, &Method::GET, b"?y", &Headers::default());
-    written(&mut outbox, &mut bytes);
+    write_request(&mut write_buf, &Method::GET, b"?y", &Headers::default());
+    written(&mut write_buf, &mut bytes);
     assert_eq!(bytes, b"GET /?y HTTP/1.1\r\n\r\n");
 
     bytes.clear();
     const NOW: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
-    write_response(&mut outbox, StatusCode::NOT_FOUND, &headers, b"connection: close\r\n", || *NOW);
-    written(&mut outbox, &mut bytes);
+    write_response(&mut write_buf, StatusCode::NOT_FOUND, &headers, b"connection: close\r\n", || *NOW);
+    written(&mut write_buf, &mut bytes);
     let (head, _) = response(false, [&bytes[..]]).expect("a head").expect("a whole one");
     assert!(head.status == StatusCode::NOT_FOUND && !head.keep_alive && head.headers.get(DATE) == Some(&NOW[..]));
     assert!(bytes.starts_with(b"HTTP/1.1 404 Not Found\r\n"));
@@ -343,16 +343,16 @@ proptest! {
             let value = HeaderValue::from_str(&value).expect("a value");
             HeaderMap::from_iter([(http::HeaderName::from_static("sum"), value)])
         });
-        let (mut outbox, mut bytes) = (Outbox::default(), Vec::new());
+        let (mut write_buf, mut bytes) = (WriteBuf::default(), Vec::new());
         for body in bodies {
-            if !outbox.has_room() {
-                written(&mut outbox, &mut bytes);
+            if !write_buf.has_room() {
+                written(&mut write_buf, &mut bytes);
             }
-            encoder.data(&mut outbox, Bytes::from(body)).expect("the right length");
+            encoder.data(&mut write_buf, Bytes::from(body)).expect("the right length");
         }
-        written(&mut outbox, &mut bytes);
-        encoder.end(&mut outbox, trailers.as_ref()).expect("the right length");
-        written(&mut outbox, &mut bytes);
+        written(&mut write_buf, &mut bytes);
+        encoder.end(&mut write_buf, trailers.as_ref()).expect("the right length");
+        written(&mut write_buf, &mut bytes);
         bytes.extend_from_slice(b"rest");
 
         let mut left = &bytes[..];

@@ -1,6 +1,6 @@
 //! The header lines of a message.
 //!
-//! Text is only ever added, and a line that is removed is forgotten: so a [`Span`] stays good as long as its headers do. What
+//! Text is only ever added, and a line that is removed is forgotten: so a [`HeaderSpan`] stays good as long as its headers do. What
 //! is added is written as it will go out, and what came in a head stands there in the same form nearly always (`name: value`
 //! and a line end): lines that follow each other in the text go out together, in one copy.
 
@@ -10,9 +10,9 @@ use std::slice;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::names::Name;
-use super::present::Present;
-use super::words;
+use super::ascii;
+use super::header_set::HeaderSet;
+use super::names::KnownHeader;
 
 /// Room for what a proxy adds to a message, so that nothing has to grow for it.
 const ADDED_BYTES: usize = 320;
@@ -28,12 +28,12 @@ const LINE_END: &[u8] = b"\r\n";
 
 /// A piece of the text of [`Headers`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub struct Span {
+pub struct HeaderSpan {
     start: u32,
     end: u32,
 }
 
-impl Span {
+impl HeaderSpan {
     /// From byte `start` to the one before `end`.
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
@@ -55,17 +55,17 @@ impl Span {
 
 /// Where a line stands.
 #[derive(Clone, Copy, Debug)]
-struct Line {
-    name: Span,
-    value: Span,
+struct HeaderLine {
+    name: HeaderSpan,
+    value: HeaderSpan,
     /// Whether it stands there as it is to be written.
     plain: bool,
 }
 
-impl Line {
+impl HeaderLine {
     /// A line of a head, which its sender may have written with other spaces and line ends.
-    fn of(text: &[u8], name: Span, value: Span) -> Self {
-        let plain = Span { start: name.end, end: value.start }.of(text) == COLON
+    fn of(text: &[u8], name: HeaderSpan, value: HeaderSpan) -> Self {
+        let plain = HeaderSpan { start: name.end, end: value.start }.of(text) == COLON
             && text.get(value.end as usize..).is_some_and(|rest| rest.starts_with(LINE_END));
         Self { name, value, plain }
     }
@@ -80,8 +80,8 @@ impl Line {
 #[derive(Clone, Default)]
 pub struct Headers {
     text: Vec<u8>,
-    lines: Vec<Line>,
-    present: Present,
+    lines: Vec<HeaderLine>,
+    header_set: HeaderSet,
 }
 
 impl Headers {
@@ -91,17 +91,17 @@ impl Headers {
     pub fn of_section(section: &[u8], lines: usize) -> Self {
         let mut text = Vec::with_capacity(section.len() + ADDED_BYTES);
         text.extend_from_slice(section);
-        Self { text, lines: Vec::with_capacity(lines + ADDED_LINES), present: Present::NONE }
+        Self { text, lines: Vec::with_capacity(lines + ADDED_LINES), header_set: HeaderSet::NONE }
     }
 
     /// Adds a line of the section, by the places of its name and its value there, which a parser has found good. Returns what
     /// kind of header it is.
-    pub fn add(&mut self, name: Span, value: Span) -> Present {
-        let Some(text) = self.text.get_mut(name.start as usize..name.end as usize) else { return Present::NONE };
-        words::lower_all(text);
-        let kind = Present::kind(text);
-        self.present = self.present | kind;
-        self.lines.push(Line::of(&self.text, name, value));
+    pub fn add(&mut self, name: HeaderSpan, value: HeaderSpan) -> HeaderSet {
+        let Some(text) = self.text.get_mut(name.start as usize..name.end as usize) else { return HeaderSet::NONE };
+        ascii::lower_all(text);
+        let kind = HeaderSet::kind(text);
+        self.header_set = self.header_set | kind;
+        self.lines.push(HeaderLine::of(&self.text, name, value));
         kind
     }
 
@@ -119,47 +119,47 @@ impl Headers {
 
     /// Whether there may be a header of one of these kinds. "No" is certain; a header that was there may have been removed.
     #[must_use]
-    pub fn has(&self, kinds: Present) -> bool {
-        self.present.has(kinds)
+    pub fn has(&self, kinds: HeaderSet) -> bool {
+        self.header_set.has(kinds)
     }
 
     /// The text at a place that [`find`](Self::find) gave, now or before a change.
     #[must_use]
-    pub fn text(&self, place: Span) -> &[u8] {
+    pub fn text(&self, place: HeaderSpan) -> &[u8] {
         place.of(&self.text)
     }
 
     /// Whether there is such a line.
     #[must_use]
-    pub fn contains(&self, name: Name) -> bool {
+    pub fn contains(&self, name: KnownHeader) -> bool {
         self.get(name).is_some()
     }
 
     /// The value of the first line with this name.
     #[must_use]
-    pub fn get(&self, name: Name) -> Option<&[u8]> {
+    pub fn get(&self, name: KnownHeader) -> Option<&[u8]> {
         self.get_all(name).next()
     }
 
     /// The same as a place, which stays good whatever is added or removed.
     #[must_use]
-    pub fn find(&self, name: Name) -> Option<Span> {
+    pub fn find(&self, name: KnownHeader) -> Option<HeaderSpan> {
         let name = name.as_str().as_bytes();
         self.lines.iter().find(|line| line.name.of(&self.text) == name).map(|line| line.value)
     }
 
     /// The values of all lines with this name, in their order.
     #[must_use]
-    pub fn get_all(&self, name: Name) -> Values<'_> {
-        let absent = name.kind() != Present::NONE && !self.has(name.kind());
+    pub fn get_all(&self, name: KnownHeader) -> HeaderValues<'_> {
+        let absent = name.kind() != HeaderSet::NONE && !self.has(name.kind());
         let lines = if absent { &[] } else { &self.lines[..] };
-        Values { text: &self.text, lines: lines.iter(), name: name.as_str().as_bytes() }
+        HeaderValues { text: &self.text, lines: lines.iter(), name: name.as_str().as_bytes() }
     }
 
     /// The same for a name that somebody configured.
     #[must_use]
-    pub fn all_named<'h>(&'h self, name: &'h HeaderName) -> Values<'h> {
-        Values { text: &self.text, lines: self.lines.iter(), name: name.as_str().as_bytes() }
+    pub fn all_named<'h>(&'h self, name: &'h HeaderName) -> HeaderValues<'h> {
+        HeaderValues { text: &self.text, lines: self.lines.iter(), name: name.as_str().as_bytes() }
     }
 
     /// All lines: name and value.
@@ -169,7 +169,7 @@ impl Headers {
 
     /// Adds a line at the end. A value with a byte that none may have is not added: what it would turn the message into is
     /// worse than its absence.
-    pub fn append(&mut self, name: Name, value: impl AsRef<[u8]>) {
+    pub fn append(&mut self, name: KnownHeader, value: impl AsRef<[u8]>) {
         self.push(name.as_str().as_bytes(), value.as_ref(), name.kind());
     }
 
@@ -178,12 +178,12 @@ impl Headers {
     pub fn append_named(&mut self, name: &HeaderName, value: &HeaderValue) {
         let name = name.as_str().as_bytes();
         if !name.contains(&b'"') {
-            self.push(name, value.as_bytes(), Present::kind(name));
+            self.push(name, value.as_bytes(), HeaderSet::kind(name));
         }
     }
 
     /// Adds a line with the value at a place that [`find`](Self::find) gave.
-    pub fn append_copy(&mut self, name: Name, place: Span) {
+    pub fn append_copy(&mut self, name: KnownHeader, place: HeaderSpan) {
         let (from, to) = (place.start as usize, place.end as usize);
         if to > self.text.len() || from > to {
             return;
@@ -194,14 +194,14 @@ impl Headers {
     }
 
     /// Adds a line in the place of all with this name.
-    pub fn insert(&mut self, name: Name, value: impl AsRef<[u8]>) {
+    pub fn insert(&mut self, name: KnownHeader, value: impl AsRef<[u8]>) {
         self.remove(name);
         self.append(name, value);
     }
 
     /// Removes all lines with this name. Returns whether there was one.
-    pub fn remove(&mut self, name: Name) -> bool {
-        let absent = name.kind() != Present::NONE && !self.has(name.kind());
+    pub fn remove(&mut self, name: KnownHeader) -> bool {
+        let absent = name.kind() != HeaderSet::NONE && !self.has(name.kind());
         !absent && self.retain(|other| other != name.as_str().as_bytes())
     }
 
@@ -214,7 +214,7 @@ impl Headers {
 
     /// Writes all lines as HTTP/1.1 has them, without the empty one that ends them.
     pub fn write(&self, out: &mut Vec<u8>) {
-        let mut run = Span::default();
+        let mut run = HeaderSpan::default();
         for line in &self.lines {
             if line.plain {
                 if line.name.start != run.end {
@@ -224,7 +224,7 @@ impl Headers {
                 run.end = line.end();
             } else {
                 out.extend_from_slice(run.of(&self.text));
-                run = Span::default();
+                run = HeaderSpan::default();
                 for part in [line.name.of(&self.text), COLON, line.value.of(&self.text), LINE_END] {
                     out.extend_from_slice(part);
                 }
@@ -249,7 +249,7 @@ impl Headers {
         map
     }
 
-    fn push(&mut self, name: &[u8], value: &[u8], kind: Present) {
+    fn push(&mut self, name: &[u8], value: &[u8], kind: HeaderSet) {
         if is_value(value) {
             let start = self.begin(name, value.len());
             self.text.extend_from_slice(value);
@@ -267,29 +267,29 @@ impl Headers {
     }
 
     /// Ends a line whose value stands at the end of the text.
-    fn finish(&mut self, start: usize, name_bytes: usize, kind: Present) {
+    fn finish(&mut self, start: usize, name_bytes: usize, kind: HeaderSet) {
         let name_end = start + name_bytes;
-        let value = Span::new(name_end + COLON.len(), self.text.len());
+        let value = HeaderSpan::new(name_end + COLON.len(), self.text.len());
         self.text.extend_from_slice(LINE_END);
-        self.lines.push(Line { name: Span::new(start, name_end), value, plain: true });
-        self.present = self.present | kind;
+        self.lines.push(HeaderLine { name: HeaderSpan::new(start, name_end), value, plain: true });
+        self.header_set = self.header_set | kind;
     }
 }
 
 /// Whether a value may be this: any bytes but control characters, and of them the tab.
 fn is_value(value: &[u8]) -> bool {
-    !words::has_control(value) || value.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\t')
+    !ascii::has_control(value) || value.iter().all(|byte| !byte.is_ascii_control() || *byte == b'\t')
 }
 
 /// The values of a name. See [`Headers::get_all`].
 #[derive(Clone, Debug)]
-pub struct Values<'h> {
+pub struct HeaderValues<'h> {
     text: &'h [u8],
-    lines: slice::Iter<'h, Line>,
+    lines: slice::Iter<'h, HeaderLine>,
     name: &'h [u8],
 }
 
-impl<'h> Iterator for Values<'h> {
+impl<'h> Iterator for HeaderValues<'h> {
     type Item = &'h [u8];
 
     fn next(&mut self) -> Option<&'h [u8]> {
@@ -298,7 +298,7 @@ impl<'h> Iterator for Values<'h> {
     }
 }
 
-impl DoubleEndedIterator for Values<'_> {
+impl DoubleEndedIterator for HeaderValues<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let (text, name) = (self.text, self.name);
         self.lines.rfind(|line| line.name.of(text) == name).map(|line| line.value.of(text))
@@ -311,7 +311,7 @@ impl From<&HeaderMap> for Headers {
         let mut headers = Self {
             text: Vec::with_capacity(bytes + ADDED_BYTES),
             lines: Vec::with_capacity(map.len() + ADDED_LINES),
-            present: Present::NONE,
+            header_set: HeaderSet::NONE,
         };
         for (name, value) in map {
             headers.append_named(name, value);
@@ -358,7 +358,7 @@ mod tests {
         };
         let place = |part: &[u8]| {
             let start = part.as_ptr().addr() - section.as_ptr().addr();
-            Span::new(start, start + part.len())
+            HeaderSpan::new(start, start + part.len())
         };
         let mut headers = Headers::of_section(section.as_bytes(), lines.len());
         for line in lines {
@@ -377,7 +377,7 @@ mod tests {
     fn lines_are_found_changed_and_written_in_their_order() {
         let mut headers = parsed("Host: a\r\nX-Twice: 1\r\nconnection:close\r\nX-Twice:  2 \r\n\r\n");
         assert_eq!(headers.get(HOST), Some(&b"a"[..]));
-        assert!(headers.has(Present::CONNECTION) && !headers.has(Present::UPGRADE));
+        assert!(headers.has(HeaderSet::CONNECTION) && !headers.has(HeaderSet::UPGRADE));
         let twice = HeaderName::from_static("x-twice");
         assert_eq!(headers.all_named(&twice).collect::<Vec<_>>(), [b"1", b"2"]);
         assert_eq!(headers.all_named(&twice).rev().collect::<Vec<_>>(), [b"2", b"1"]);
@@ -420,10 +420,10 @@ mod tests {
     #[test]
     fn a_place_that_is_none_is_empty() {
         let mut headers = parsed("a: b\r\n\r\n");
-        assert_eq!(headers.text(Span::new(3, 99)), b"");
-        assert_eq!(headers.text(Span::new(3, 1)), b"");
-        headers.append_copy(VIA, Span::new(3, 99));
-        assert_eq!(headers.add(Span::new(90, 99), Span::new(0, 1)), Present::NONE);
+        assert_eq!(headers.text(HeaderSpan::new(3, 99)), b"");
+        assert_eq!(headers.text(HeaderSpan::new(3, 1)), b"");
+        headers.append_copy(VIA, HeaderSpan::new(3, 99));
+        assert_eq!(headers.add(HeaderSpan::new(90, 99), HeaderSpan::new(0, 1)), HeaderSet::NONE);
         assert_eq!(headers.len(), 1);
     }
 

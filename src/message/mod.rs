@@ -5,24 +5,24 @@
 //! names, of which two or three are there, adds five lines, and writes all of it out again. So here the lines
 //! stay the bytes they came as: [`Headers`] is one piece of text with the places of its lines, in their order. To ask for a
 //! name is to compare it with the few that are there, and for the names that a proxy knows not even that: which of them are
-//! there is [noted](Present) when a line is added. To write lines that nobody touched is one copy.
+//! there is [noted](HeaderSet) when a line is added. To write lines that nobody touched is one copy.
 //!
 //! A message on HTTP/2 comes from its codec as a map and goes to it as one; it is turned once on each side. Trailers stay
 //! maps: they are rare, and the bodies' types want them so.
 //!
-//! - [`headers`]: the lines. [`names`]: the names that the proxy knows. [`present`]: which of them are there.
+//! - [`headers`]: the lines. [`names`]: the names that the proxy knows. [`header_set`]: which of them are there.
 
+pub(crate) mod ascii;
+pub(crate) mod header_set;
 pub(crate) mod headers;
 pub(crate) mod names;
-pub(crate) mod present;
 pub(crate) mod target;
-pub(crate) mod words;
 
 use http::{Extensions, Method, StatusCode, Version};
 
-pub(crate) use headers::{Headers, Span};
-pub(crate) use names::Name;
-pub(crate) use present::Present;
+pub(crate) use header_set::HeaderSet;
+pub(crate) use headers::{HeaderSpan, Headers};
+pub(crate) use names::KnownHeader;
 pub(crate) use target::RequestTarget;
 
 /// The head of a request.

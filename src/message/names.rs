@@ -1,23 +1,23 @@
 //! Names of headers that the proxy itself asks for or writes.
 
-use super::present::Present;
+use super::header_set::HeaderSet;
 
 /// A name, in lower case, with the kind under which [`Headers`](super::Headers) note it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Name {
+pub struct KnownHeader {
     text: &'static str,
-    kind: Present,
+    kind: HeaderSet,
 }
 
-impl Name {
+impl KnownHeader {
     /// A name that is noted.
-    const fn noted(text: &'static str, kind: Present) -> Self {
+    const fn noted(text: &'static str, kind: HeaderSet) -> Self {
         Self { text, kind }
     }
 
     /// A name that is asked for so rarely that nobody notes whether it is there.
     const fn rare(text: &'static str) -> Self {
-        Self { text, kind: Present::NONE }
+        Self { text, kind: HeaderSet::NONE }
     }
 
     /// The name.
@@ -28,7 +28,7 @@ impl Name {
 
     /// The kind of header that it names; none, if it is not noted.
     #[must_use]
-    pub const fn kind(self) -> Present {
+    pub const fn kind(self) -> HeaderSet {
         self.kind
     }
 }
@@ -38,16 +38,16 @@ macro_rules! names {
     (noted { $($noted:ident = $noted_text:literal, $kind:ident;)* } rare { $($rare:ident = $rare_text:literal;)* }) => {
         $(
             #[doc = concat!("`", $noted_text, "`.")]
-            pub(crate) const $noted: Name = Name::noted($noted_text, Present::$kind);
+            pub(crate) const $noted: KnownHeader = KnownHeader::noted($noted_text, HeaderSet::$kind);
         )*
         $(
             #[doc = concat!("`", $rare_text, "`.")]
-            pub(crate) const $rare: Name = Name::rare($rare_text);
+            pub(crate) const $rare: KnownHeader = KnownHeader::rare($rare_text);
         )*
 
         /// All of them.
         #[cfg(test)]
-        const ALL: &[Name] = &[$($noted,)* $($rare,)*];
+        const ALL: &[KnownHeader] = &[$($noted,)* $($rare,)*];
     };
 }
 
@@ -100,7 +100,7 @@ mod tests {
     #[test]
     fn a_name_is_of_the_kind_that_is_noted_for_it() {
         for name in ALL {
-            assert_eq!(Present::kind(name.as_str().as_bytes()), name.kind(), "{name:?}");
+            assert_eq!(HeaderSet::kind(name.as_str().as_bytes()), name.kind(), "{name:?}");
             assert!(http::HeaderName::from_bytes(name.as_str().as_bytes()).is_ok_and(|same| same == name.as_str()));
         }
     }

@@ -34,7 +34,7 @@ const FIRST_LINE_BYTES_MAX: usize = 8 * 1024;
 
 /// How a line looks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum LogFormat {
+pub(crate) enum AccessLogFormat {
     /// A JSON object a line.
     Json,
     /// Words for people.
@@ -43,7 +43,7 @@ pub(crate) enum LogFormat {
 
 /// One finished request.
 #[derive(Clone, Debug)]
-pub(crate) struct Line {
+pub(crate) struct AccessLine {
     /// When it came.
     pub at: SystemTime,
     /// The client.
@@ -74,7 +74,7 @@ pub(crate) struct Line {
     pub id: Option<HeaderValue>,
 }
 
-impl Line {
+impl AccessLine {
     /// What is known at the beginning.
     #[must_use]
     pub(crate) fn of(head: &RequestHead, peer: IpAddr) -> Self {
@@ -99,7 +99,7 @@ impl Line {
     }
 }
 
-impl Line {
+impl AccessLine {
     /// What is known of a request whose head was refused before it was one: its first line, if that came whole.
     #[must_use]
     pub(crate) fn of_first_line(begun: &[u8], peer: IpAddr) -> Option<Self> {
@@ -139,7 +139,7 @@ fn no_method() -> Method {
 /// The workers' end.
 #[derive(Clone, Debug)]
 pub(crate) struct LogSender {
-    sender: SyncSender<Line>,
+    sender: SyncSender<AccessLine>,
     /// The share of requests to log, 0 to 1.
     pub sample: f64,
 }
@@ -147,7 +147,7 @@ pub(crate) struct LogSender {
 impl LogSender {
     /// Hands a line over; `false` if there was no room.
     #[must_use]
-    pub(crate) fn send(&self, line: Line) -> bool {
+    pub(crate) fn send(&self, line: AccessLine) -> bool {
         self.sender.try_send(line).is_ok()
     }
 }
@@ -184,10 +184,14 @@ pub(crate) struct LogTarget {
 ///
 /// # Errors
 /// When the thread cannot be started.
-pub(crate) fn start(format: LogFormat, sample: f64, target: LogTarget) -> std::io::Result<(LogSender, JoinHandle<()>)> {
+pub(crate) fn start(
+    format: AccessLogFormat,
+    sample: f64,
+    target: LogTarget,
+) -> std::io::Result<(LogSender, JoinHandle<()>)> {
     let (sender, lines) = sync_channel(LINES_WAITING_MAX);
     let LogTarget { out, next, losses, part } = target;
-    let mut writer = Writer { format, lines, sink: Sink::new(out), next, losses, part };
+    let mut writer = AccessLogWriter { format, lines, sink: Sink::new(out), next, losses, part };
     let thread = std::thread::Builder::new().name("access-log".to_owned());
     let thread = thread.spawn(move || {
         while let Err(panic) = catch_unwind(AssertUnwindSafe(|| writer.run())) {
@@ -200,16 +204,16 @@ pub(crate) fn start(format: LogFormat, sample: f64, target: LogTarget) -> std::i
 }
 
 /// The thread's end.
-struct Writer {
-    format: LogFormat,
-    lines: Receiver<Line>,
+struct AccessLogWriter {
+    format: AccessLogFormat,
+    lines: Receiver<AccessLine>,
     sink: Sink,
     next: NextFile,
     losses: Arc<Losses>,
     part: Part,
 }
 
-impl Writer {
+impl AccessLogWriter {
     /// Writes until all senders are gone. A stream that fails is tried again with the next lines: a disk that was full has
     /// room again some time.
     fn run(&mut self) {
@@ -221,8 +225,10 @@ impl Writer {
             let out = self.sink.buffer();
             // Writing to memory does not fail.
             let _written = match self.format {
-                LogFormat::Json => serde_json::to_writer(&mut *out, &JsonLine::of(&line)).map_err(std::io::Error::from),
-                LogFormat::Text => write_text(out, &line),
+                AccessLogFormat::Json => {
+                    serde_json::to_writer(&mut *out, &JsonLine::of(&line)).map_err(std::io::Error::from)
+                }
+                AccessLogFormat::Text => write_text(out, &line),
             };
             out.push(b'\n');
             self.part.beat();
@@ -234,7 +240,7 @@ impl Writer {
     }
 
     /// The next line; before it waits for one, everything is written.
-    fn next_line(&mut self) -> Option<Line> {
+    fn next_line(&mut self) -> Option<AccessLine> {
         match self.lines.try_recv() {
             Ok(line) => Some(line),
             Err(TryRecvError::Disconnected) => None,
@@ -291,7 +297,7 @@ struct JsonLine<'a> {
 }
 
 impl<'a> JsonLine<'a> {
-    fn of(line: &'a Line) -> Self {
+    fn of(line: &'a AccessLine) -> Self {
         let text = |value: &'a Option<HeaderValue>| value.as_ref().and_then(|value| value.to_str().ok());
         Self {
             time: time_text(line.at),
@@ -314,7 +320,7 @@ impl<'a> JsonLine<'a> {
     }
 }
 
-fn write_text(out: &mut impl Write, line: &Line) -> std::io::Result<()> {
+fn write_text(out: &mut impl Write, line: &AccessLine) -> std::io::Result<()> {
     let json = JsonLine::of(line);
     let status = json.status.map_or("-".to_owned(), |status| status.to_string());
     write!(out, "{} {} {status} {:.3}ms {}B ", json.time, json.client, json.duration_ms, json.bytes)?;
@@ -359,7 +365,7 @@ mod tests {
 
     const CLIENT: IpAddr = IpAddr::V4(std::net::Ipv4Addr::LOCALHOST);
 
-    fn text(line: &Line) -> String {
+    fn text(line: &AccessLine) -> String {
         let mut out = Vec::new();
         write_text(&mut out, line).unwrap();
         String::from_utf8(out).unwrap()
@@ -367,7 +373,7 @@ mod tests {
 
     #[test]
     fn nothing_that_a_client_writes_is_a_field_of_its_own() {
-        let mut line = Line::of_first_line(b"GET / HTTP/1.1\n", CLIENT).unwrap();
+        let mut line = AccessLine::of_first_line(b"GET / HTTP/1.1\n", CLIENT).unwrap();
         let fields = text(&line).split(' ').count();
         for host in ["a 200 1.000ms 5B GET b", "a\tb", "a/x 1", "\u{202e}a", "a\u{85}b", "\"", "a\\x20"] {
             line.host = Some(HeaderValue::from_bytes(host.as_bytes()).unwrap());
@@ -401,8 +407,8 @@ mod tests {
         let losses = Arc::new(Losses::default());
         let (next, part) = (NextFile::default(), Part::alone("access log"));
         let target = LogTarget { out: Box::new(Full), next, losses: Arc::clone(&losses), part };
-        let (sender, thread) = start(LogFormat::Text, 1.0, target).unwrap();
-        assert!(sender.send(Line::of_first_line(b"GET / HTTP/1.1\n", CLIENT).unwrap()));
+        let (sender, thread) = start(AccessLogFormat::Text, 1.0, target).unwrap();
+        assert!(sender.send(AccessLine::of_first_line(b"GET / HTTP/1.1\n", CLIENT).unwrap()));
         let began = tokio::time::Instant::now();
         while losses.lines() == 0 {
             assert!(began.elapsed() < Duration::from_secs(10), "the line is lost");
@@ -417,7 +423,8 @@ mod tests {
 
     #[test]
     fn a_first_line_is_told_as_far_as_it_is_one() {
-        let of = |bytes: &[u8]| Line::of_first_line(bytes, CLIENT).map(|line| (line.method.to_string(), line.target));
+        let of =
+            |bytes: &[u8]| AccessLine::of_first_line(bytes, CLIENT).map(|line| (line.method.to_string(), line.target));
         let told = |method: &str, target: &str| Some((method.to_owned(), target.to_owned()));
         assert_eq!(of(b"GET /a HTTP/1.1\r\nHost"), told("GET", "/a"));
         assert_eq!(of(b"BREW /pot HTTP/1.1\nHost"), told("BREW", "/pot"));

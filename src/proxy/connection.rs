@@ -58,31 +58,31 @@ const LINGER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Serves `stream` until it ends.
 pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<ClientConnection>) {
-    let _counted = Counted::new(&worker);
+    let _counted = ConnectionGuard::new(&worker);
     if let Err(error) = set_options(&stream) {
         tracing::debug!(%error, "client connection ended before it began");
         return;
     }
     // On the heap, as what is below: the task of an idle connection has no room for them.
     let waiting = peer.waits(Instant::now());
-    let beginning = drain::unless_late(&worker, begin(&worker, stream, &peer));
+    let beginning = drain::with_drain_deadline(&worker, begin(&worker, stream, &peer));
     let Some(begun) = Box::pin(unless_displaced(&waiting, beginning)).await else {
         return worker.stats.refused(RejectReason::Displaced);
     };
     let Some(Some((stream, protocol))) = begun else { return };
     match protocol {
-        Ok(Protocol::Http1) => http1::serve(worker, stream, peer, waiting).await,
-        Ok(Protocol::Http2) => Box::pin(http2::serve(worker, stream, peer, waiting)).await,
-        Ok(Protocol::Neither) => {
+        Ok(ClientProtocol::Http1) => http1::serve(worker, stream, peer, waiting).await,
+        Ok(ClientProtocol::Http2) => Box::pin(http2::serve(worker, stream, peer, waiting)).await,
+        Ok(ClientProtocol::Neither) => {
             worker.stats.refused(RejectReason::BadHead);
-            Box::pin(last_word(stream, GOAWAY, peer.listener.idle_timeout)).await;
+            Box::pin(write_error_and_close(stream, GOAWAY, peer.listener.idle_timeout)).await;
         }
-        Err(Silent::Late) => {
+        Err(NoProtocol::Late) => {
             worker.stats.refused(RejectReason::HeadTimeout);
             let refusal = LocalReply::new(RejectReason::HeadTimeout, "the request's head did not come in time");
-            Box::pin(last_word(stream, &refusal.to_http1_bytes(false), peer.listener.idle_timeout)).await;
+            Box::pin(write_error_and_close(stream, &refusal.to_http1_bytes(false), peer.listener.idle_timeout)).await;
         }
-        Err(Silent::Gone) => {}
+        Err(NoProtocol::Gone) => {}
     }
 }
 
@@ -91,7 +91,7 @@ async fn begin(
     worker: &Rc<Worker>,
     stream: TcpStream,
     peer: &ClientConnection,
-) -> Option<(ClientStream, Result<Protocol, Silent>)> {
+) -> Option<(ClientStream, Result<ClientProtocol, NoProtocol>)> {
     let stream = secured(worker, stream, peer.listener.tls.as_ref()).await?;
     let protocol = protocol(&stream, peer).await;
     Some((stream, protocol))
@@ -99,7 +99,7 @@ async fn begin(
 
 /// What a connection speaks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Protocol {
+enum ClientProtocol {
     Http1,
     Http2,
     /// Bytes that no client of HTTP/1.1 sends, where one of HTTP/2 may.
@@ -108,16 +108,16 @@ enum Protocol {
 
 /// Why it is not known.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Silent {
+enum NoProtocol {
     /// Part of a preface came, and then nothing.
     Late,
     /// Nothing came, or the client left.
     Gone,
 }
 
-async fn protocol(stream: &ClientStream, peer: &ClientConnection) -> Result<Protocol, Silent> {
+async fn protocol(stream: &ClientStream, peer: &ClientConnection) -> Result<ClientProtocol, NoProtocol> {
     if stream.agreed_on_http2() {
-        return Ok(Protocol::Http2);
+        return Ok(ClientProtocol::Http2);
     }
     match stream.plain() {
         Some(plain) if peer.listener.h2c => {
@@ -125,16 +125,16 @@ async fn protocol(stream: &ClientStream, peer: &ClientConnection) -> Result<Prot
             let limit = peer.listener.idle_timeout;
             match timeout(limit, peek(plain, &mut begun)).await {
                 Ok(Ok(protocol)) => Ok(protocol),
-                Ok(Err(_gone)) => Err(Silent::Gone),
-                Err(_elapsed) => Err(if begun { Silent::Late } else { Silent::Gone }),
+                Ok(Err(_gone)) => Err(NoProtocol::Gone),
+                Err(_elapsed) => Err(if begun { NoProtocol::Late } else { NoProtocol::Gone }),
             }
         }
-        _ => Ok(Protocol::Http1),
+        _ => Ok(ClientProtocol::Http1),
     }
 }
 
 /// Looks at the first bytes without taking them, until they are the preface or cannot become it.
-async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<Protocol> {
+async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<ClientProtocol> {
     loop {
         let ready = stream.ready(Interest::READABLE).await?;
         // A part of the preface counts as nothing to read, so that the next look comes with the next bytes.
@@ -143,13 +143,13 @@ async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<Protocol> {
             let (count, _) = recv(stream, &mut bytes, RecvFlags::PEEK)?;
             match &bytes[..count] {
                 [] => Err(io::ErrorKind::UnexpectedEof.into()),
-                whole if whole.starts_with(PREFACE) => Ok(Protocol::Http2),
+                whole if whole.starts_with(PREFACE) => Ok(ClientProtocol::Http2),
                 part if PREFACE.starts_with(part) => {
                     *begun = true;
                     Err(io::ErrorKind::WouldBlock.into())
                 }
-                other if is_http1(other) => Ok(Protocol::Http1),
-                _ => Ok(Protocol::Neither),
+                other if is_http1(other) => Ok(ClientProtocol::Http1),
+                _ => Ok(ClientProtocol::Neither),
             }
         });
         match looked {
@@ -173,14 +173,14 @@ fn is_http1(bytes: &[u8]) -> bool {
 }
 
 /// Writes a refusal to a connection that has no codec (any more), and ends it.
-async fn last_word(mut stream: ClientStream, refusal: &[u8], limit: Duration) {
+async fn write_error_and_close(mut stream: ClientStream, refusal: &[u8], limit: Duration) {
     // However it ends, the connection is over.
     let _written = timeout(limit, stream.write_all(refusal)).await;
-    linger(stream).await;
+    close_lingering(stream).await;
 }
 
 /// Says that nothing more comes, and reads what the client still sends for a moment.
-async fn linger(mut stream: ClientStream) {
+async fn close_lingering(mut stream: ClientStream) {
     use tokio::io::AsyncReadExt;
     let drained = async {
         stream.shutdown().await?;
@@ -200,16 +200,16 @@ async fn linger(mut stream: ClientStream) {
 }
 
 /// Counts an open connection; dropping it counts it out.
-struct Counted(Rc<Worker>);
+struct ConnectionGuard(Rc<Worker>);
 
-impl Counted {
+impl ConnectionGuard {
     fn new(worker: &Rc<Worker>) -> Self {
         worker.stats.connected();
         Self(Rc::clone(worker))
     }
 }
 
-impl Drop for Counted {
+impl Drop for ConnectionGuard {
     fn drop(&mut self) {
         self.0.stats.disconnected();
     }

@@ -1,7 +1,7 @@
 //! How a worker ends without taking an answer away from anybody.
 //!
 //! Closing at the first word would lose requests in two places. Connections that the kernel has let in and nobody has
-//! accepted are reset when their socket is closed, so the queue is emptied first ([`Queue`]). And a request may be on its
+//! accepted are reset when their socket is closed, so the queue is emptied first ([`AcceptQueue`]). And a request may be on its
 //! way on a connection that looks idle, also on one that was just accepted: hyper's `graceful_shutdown` closes both at
 //! once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left as they are, except that each answer
 //! says `Connection: close`; whoever keeps asking learns of it in order. Only then are idle connections closed.
@@ -36,14 +36,14 @@ const LAST_ACCEPTS_MAX: u32 = 4096;
 
 /// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
 pub(crate) fn mark<B>(worker: &Worker, answer: &mut Response<B>) {
-    if worker.leaving() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
+    if worker.closing() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers.insert(CONNECTION, "close");
     }
 }
 
 /// Ends the worker's connections, in order until `deadline`. `accepting` are the tasks that empty the queues.
-pub(crate) async fn leave(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadline: Instant) {
-    worker.begin_leave();
+pub(crate) async fn drain(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadline: Instant) {
+    worker.begin_close();
     let grace = (Instant::now() + LAST_REQUEST_GRACE).min(deadline);
     let accepted = async { while accepting.join_next().await.is_some() {} };
     let mut accepted = pin!(accepted);
@@ -60,7 +60,7 @@ pub(crate) async fn leave(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadl
 /// What comes of `beginning`, which is all that happens before a connection's first request is read; nothing if the worker
 /// drains and it takes longer than [`LAST_REQUEST_GRACE`] then. Who has said nothing by then, or half of a handshake, keeps
 /// nobody.
-pub(crate) async fn unless_late<T>(worker: &Worker, beginning: impl Future<Output = T>) -> Option<T> {
+pub(crate) async fn with_drain_deadline<T>(worker: &Worker, beginning: impl Future<Output = T>) -> Option<T> {
     let late = async {
         worker.drained().await;
         sleep(LAST_REQUEST_GRACE).await;
@@ -74,7 +74,7 @@ pub(crate) async fn unless_late<T>(worker: &Worker, beginning: impl Future<Outpu
 
 /// Waits until a connection that begins now should end with the request it has. One that begins in the drain has a
 /// moment for its first request: it was let in, so it is owed an answer.
-pub(crate) async fn last_call(worker: &Worker) {
+pub(crate) async fn until_drained(worker: &Worker) {
     if worker.draining() {
         sleep(LAST_REQUEST_GRACE).await;
     } else {
@@ -90,7 +90,7 @@ async fn await_empty(worker: &Worker, deadline: Instant) {
 
 /// The connections that wait at a socket.
 #[derive(Debug)]
-pub(crate) enum Queue {
+pub(crate) enum AcceptQueue {
     /// More may come.
     Open(TcpListener),
     /// Only what is there already, and so many of it.
@@ -99,7 +99,7 @@ pub(crate) enum Queue {
     Empty,
 }
 
-impl Queue {
+impl AcceptQueue {
     /// The next connection; none when there will be none. Once `stop` is true, that is as soon as nobody waits.
     ///
     /// # Errors

@@ -22,7 +22,7 @@ use super::connection::date::Date;
 use super::limits::concurrency::{ConcurrencyLimit, WaitQueue, WaitQueues};
 use super::limits::hold::WorkerHolds;
 use super::request::headers::EditSettings;
-use super::streams::long_lived::Longs;
+use super::streams::long_lived::LongLivedStreams;
 use crate::http1::HeadLimits;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::Table;
@@ -89,14 +89,14 @@ pub(crate) struct Worker {
     /// Its idle upstream connections.
     pub pools: Pools<RequestBody>,
     /// What outlives the table that it was routed by.
-    pub longs: Longs,
+    pub long_lived: LongLivedStreams,
     /// The services whose requests wait.
     pub holds: WorkerHolds,
     /// Told when the worker begins to drain.
     pub drain: Notify,
     /// What time it is, for people.
     pub(crate) date: Date,
-    leaving: Cell<bool>,
+    closing: Cell<bool>,
     draining: Cell<bool>,
     view: RefCell<View>,
     /// The revision that was last told to an upstream.
@@ -125,11 +125,11 @@ impl Worker {
             stats: registry.worker(index),
             pools: Pools::new(settings.pools),
             settings,
-            longs: Longs::default(),
+            long_lived: LongLivedStreams::default(),
             holds: WorkerHolds::default(),
             drain: Notify::new(),
             date: Date::default(),
-            leaving: Cell::new(false),
+            closing: Cell::new(false),
             draining: Cell::new(false),
             view: RefCell::new(View { cache, snapshot }),
             revision: RefCell::new((0, HeaderValue::from(0))),
@@ -183,23 +183,23 @@ impl Worker {
     }
 
     /// Begins to leave: each connection ends with its next answer, which says so.
-    pub(crate) fn begin_leave(&self) {
-        self.leaving.set(true);
+    pub(crate) fn begin_close(&self) {
+        self.closing.set(true);
     }
 
     /// Whether answers say that their connection ends.
     #[must_use]
-    pub(crate) fn leaving(&self) -> bool {
-        self.leaving.get()
+    pub(crate) fn closing(&self) -> bool {
+        self.closing.get()
     }
 
     /// Begins to drain: connections end with the request they have, and at once when they have none.
     pub(crate) fn begin_drain(&self) {
-        self.leaving.set(true);
+        self.closing.set(true);
         self.draining.set(true);
         self.drain.notify_waiters();
         self.pools.clear();
-        self.longs.drain(&self.snapshot(), Instant::now());
+        self.long_lived.drain(&self.snapshot(), Instant::now());
     }
 
     /// Whether the worker drains.

@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::budget::UpstreamPermit;
 use super::http1::Http1;
-use super::sender::{Load, STREAMS_MAX, Sender, Shared};
+use super::sender::{RequestSender, STREAMS_MAX, SharedConnection, StreamLoad};
 use super::stream::EndpointStream;
 use crate::http1::HeadLimits;
 use crate::stats::EndpointStats;
@@ -58,16 +58,16 @@ pub(crate) enum Connected<B> {
     /// For one exchange at a time.
     Http1(Box<Http1>),
     /// To be shared.
-    Http2(Shared<B>),
+    Http2(SharedConnection<B>),
 }
 
 impl<B> Connected<B> {
     /// What sends its first request, and what is left to share.
     #[must_use]
-    pub(crate) fn begin(self) -> Option<(Sender<B>, Option<Shared<B>>)> {
+    pub(crate) fn begin(self) -> Option<(RequestSender<B>, Option<SharedConnection<B>>)> {
         match self {
-            Self::Http1(connection) => Some((Sender::Http1(connection), None)),
-            Self::Http2(shared) => Some((Sender::Http2(shared.stream()?), Some(shared))),
+            Self::Http1(connection) => Some((RequestSender::Http1(connection), None)),
+            Self::Http2(shared) => Some((RequestSender::Http2(shared.stream()?), Some(shared))),
         }
     }
 }
@@ -170,7 +170,7 @@ where
     }
 }
 
-async fn http2<B>(stream: EndpointStream, address: SocketAddr, heads: HeadLimits) -> hyper::Result<Shared<B>>
+async fn http2<B>(stream: EndpointStream, address: SocketAddr, heads: HeadLimits) -> hyper::Result<SharedConnection<B>>
 where
     B: Body + Unpin + 'static,
     B::Data: Send,
@@ -186,8 +186,8 @@ where
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_TIMEOUT);
     let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let load = Rc::new(Load::new(Instant::now()));
-    let shared = Shared::new(sender, Rc::clone(&load));
+    let load = Rc::new(StreamLoad::new(Instant::now()));
+    let shared = SharedConnection::new(sender, Rc::clone(&load));
     let driven = poll_fn(move |cx| {
         let polled = Pin::new(&mut connection).poll(cx);
         load.most.set(connection.current_max_send_streams());

@@ -24,14 +24,14 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::{Method, StatusCode};
 use http_body::{Body, Frame, SizeHint};
-use tokio::io::{AsyncRead, ReadBuf};
+use tokio::io::AsyncRead;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use self::detached::{Reader, detach};
+use self::detached::{ResponseReader, detach};
 use self::upload::{Upload, UploadFault};
 use super::incoming::IncomingError;
 use super::stream::EndpointStream;
-use crate::http1::{BodyDecoder, HeadError, HeadLimits, Inbox, Outbox, Piece, ResponseHead, turn, write_request};
+use crate::http1::{BodyDecoder, HeadError, HeadLimits, Piece, ReadBuf, ResponseHead, WriteBuf, coop, write_request};
 use crate::message::Headers;
 
 /// The parts of a request's head.
@@ -69,8 +69,8 @@ pub(crate) enum Http1SendError {
 #[derive(Debug)]
 pub(crate) struct Http1 {
     link: Link,
-    inbox: Inbox,
-    outbox: Outbox,
+    read_buf: ReadBuf,
+    write_buf: WriteBuf,
     /// The body of the answer that is under way.
     body: BodyDecoder,
     /// What the head of an answer may have.
@@ -90,12 +90,12 @@ pub(crate) struct Http1 {
 enum Link {
     Own(EndpointStream),
     /// The answer, while the upload goes on.
-    Shared(Reader),
+    SharedConnection(ResponseReader),
 }
 
 /// A request that is being sent.
 #[derive(Debug)]
-pub(crate) struct Sending {
+pub(crate) struct RequestInProgress {
     upload: Upload,
     /// Whether there is nothing more to send, or nobody to send it to.
     over: bool,
@@ -110,8 +110,8 @@ impl Http1 {
     pub(crate) fn new(stream: EndpointStream, heads: HeadLimits) -> Box<Self> {
         Box::new(Self {
             link: Link::Own(stream),
-            inbox: Inbox::default(),
-            outbox: Outbox::default(),
+            read_buf: ReadBuf::default(),
+            write_buf: WriteBuf::default(),
             body: BodyDecoder::Length(0),
             heads,
             broken: None,
@@ -125,7 +125,7 @@ impl Http1 {
     pub(crate) fn is_quiet(&mut self) -> bool {
         match &mut self.link {
             Link::Own(stream) => stream.is_quiet(),
-            Link::Shared(_) => false,
+            Link::SharedConnection(_) => false,
         }
     }
 
@@ -137,14 +137,14 @@ impl Http1 {
         &mut self,
         head: RequestLines<'_>,
         body: &B,
-    ) -> Result<Sending, Http1SendError> {
+    ) -> Result<RequestInProgress, Http1SendError> {
         if std::mem::take(&mut self.fresh) && !self.is_quiet() {
             return Err(Http1SendError::Unsent);
         }
-        let before = self.outbox.written();
-        write_request(&mut self.outbox, head.method, head.target, head.headers);
+        let before = self.write_buf.written();
+        write_request(&mut self.write_buf, head.method, head.target, head.headers);
         let upload = Upload::of(head.headers, body);
-        Ok(Sending { upload, over: false, before, to_head: *head.method == Method::HEAD })
+        Ok(RequestInProgress { upload, over: false, before, to_head: *head.method == Method::HEAD })
     }
 
     /// Sends what is left of the request, and looks for the head of its answer, or of an
@@ -154,20 +154,20 @@ impl Http1 {
     /// [`Http1SendError`]; the connection is of no use any more.
     pub(crate) fn poll_answer<B: Body<Data = Bytes> + Unpin>(
         &mut self,
-        sending: &mut Sending,
+        sending: &mut RequestInProgress,
         body: &mut B,
         cx: &mut Context<'_>,
     ) -> Poll<Result<ResponseHead, Http1SendError>> {
         self.send(sending, body, cx)?;
         loop {
-            match self.inbox.response(sending.to_head, self.heads) {
+            match self.read_buf.response(sending.to_head, self.heads) {
                 Ok(Some(head)) => return Poll::Ready(Ok(head)),
                 Ok(None) => {}
                 Err(HeadError::TooLarge) => return Poll::Ready(Err(Http1SendError::TooLarge)),
                 Err(HeadError::TooManyLines) => return Poll::Ready(Err(Http1SendError::TooManyLines)),
                 Err(_what) => return Poll::Ready(Err(Http1SendError::Malformed)),
             }
-            match ready!(self.inbox.poll_fill(&mut self.link, cx)) {
+            match ready!(self.read_buf.poll_fill(&mut self.link, cx)) {
                 Ok(1..) => {}
                 Ok(0) | Err(_) => return Poll::Ready(Err(Http1SendError::Broken)),
             }
@@ -176,7 +176,7 @@ impl Http1 {
 
     fn send<B: Body<Data = Bytes> + Unpin>(
         &mut self,
-        sending: &mut Sending,
+        sending: &mut RequestInProgress,
         body: &mut B,
         cx: &mut Context<'_>,
     ) -> Result<(), Http1SendError> {
@@ -184,12 +184,12 @@ impl Http1 {
         if sending.over {
             return Ok(());
         }
-        match sending.upload.poll((body, &mut self.outbox), stream, cx) {
+        match sending.upload.poll((body, &mut self.write_buf), stream, cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => sending.over = true,
             Poll::Ready(Err(UploadFault::Body)) => return Err(Http1SendError::Broken),
             Poll::Ready(Err(UploadFault::Connection)) => {
-                if self.outbox.written() == sending.before && !sending.upload.touched {
+                if self.write_buf.written() == sending.before && !sending.upload.touched {
                     return Err(Http1SendError::Unsent);
                 }
                 // It may have answered before it closed: that has still to be read, and nothing can come after it.
@@ -204,7 +204,7 @@ impl Http1 {
     pub(crate) fn answered<B: Body<Data = Bytes> + Default + Unpin + 'static>(
         mut self: Box<Self>,
         head: &ResponseHead,
-        sending: Sending,
+        sending: RequestInProgress,
         body: &mut B,
     ) -> Box<Self> {
         self.body = BodyDecoder::new(head.body);
@@ -212,12 +212,24 @@ impl Http1 {
         if sending.over || sending.upload.is_whole() {
             return self;
         }
-        let Self { link, inbox, outbox, body: incoming, heads, broken, reusable, fresh, timer } = *self;
+        let Self { link, read_buf, write_buf, body: incoming, heads, broken, reusable, fresh, timer } = *self;
         let link = match link {
-            Link::Own(stream) => Link::Shared(detach(stream, sending.upload, std::mem::take(body), outbox)),
-            shared @ Link::Shared(_) => shared,
+            Link::Own(stream) => {
+                Link::SharedConnection(detach(stream, sending.upload, std::mem::take(body), write_buf))
+            }
+            shared @ Link::SharedConnection(_) => shared,
         };
-        Box::new(Self { link, inbox, outbox: Outbox::default(), body: incoming, heads, broken, reusable, fresh, timer })
+        Box::new(Self {
+            link,
+            read_buf,
+            write_buf: WriteBuf::default(),
+            body: incoming,
+            heads,
+            broken,
+            reusable,
+            fresh,
+            timer,
+        })
     }
 
     /// The next part of the answer's body.
@@ -244,13 +256,13 @@ impl Http1 {
 
     fn poll_part(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, IncomingError>> {
         loop {
-            match self.body.decode(self.inbox.bytes())? {
+            match self.body.decode(self.read_buf.bytes())? {
                 Piece::Data(data) => return Poll::Ready(Ok(Some(Frame::data(data)))),
                 Piece::Trailers(trailers) => return Poll::Ready(Ok(Some(Frame::trailers(trailers)))),
                 Piece::Over => return Poll::Ready(Ok(None)),
                 Piece::More => {}
             }
-            if ready!(self.inbox.poll_fill(&mut self.link, cx))? == 0 {
+            if ready!(self.read_buf.poll_fill(&mut self.link, cx))? == 0 {
                 self.body.end()?;
                 return Poll::Ready(Ok(None));
             }
@@ -272,30 +284,30 @@ impl Http1 {
     /// The connection, ready for another exchange; `None` if it cannot have one. The request's body has to be at its end.
     #[must_use]
     pub(crate) fn into_idle(mut self: Box<Self>) -> Option<Box<Self>> {
-        if !self.reusable || !self.body.is_over() || !self.inbox.is_empty() {
+        if !self.reusable || !self.body.is_over() || !self.read_buf.is_empty() {
             return None;
         }
-        self.inbox.lend();
+        self.read_buf.lend();
         if matches!(self.link, Link::Own(_)) {
             return Some(self);
         }
         let Self { link, heads, timer, .. } = *self;
-        let Link::Shared(reader) = link else { return None };
+        let Link::SharedConnection(reader) = link else { return None };
         let idle = Self::new(reader.reunite()?, heads);
         Some(Box::new(Self { fresh: false, timer, ..*idle }))
     }
 
     /// Gives the memory for reading back, of a connection that has been idle for a while.
     pub(crate) fn rest(&mut self) {
-        self.inbox.rest();
+        self.read_buf.rest();
     }
 
     /// The bytes themselves, after a switch of protocols: the connection, and what came behind the answer.
     #[must_use]
     pub(crate) fn into_stream(self: Box<Self>) -> Option<(EndpointStream, Bytes)> {
         match self.link {
-            Link::Own(stream) => Some((stream, self.inbox.into_bytes())),
-            Link::Shared(_) => None,
+            Link::Own(stream) => Some((stream, self.read_buf.into_bytes())),
+            Link::SharedConnection(_) => None,
         }
     }
 
@@ -316,7 +328,7 @@ impl Http1 {
             timer.as_mut().reset(deadline);
         }
         loop {
-            ready!(turn::heard(timer.as_mut(), cx));
+            ready!(coop::poll_unbudgeted(timer.as_mut(), cx));
             if timer.deadline() >= deadline {
                 return Poll::Ready(());
             }
@@ -326,10 +338,10 @@ impl Http1 {
 }
 
 impl AsyncRead for Link {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut tokio::io::ReadBuf<'_>) -> Poll<io::Result<()>> {
         match self.get_mut() {
             Self::Own(stream) => Pin::new(stream).poll_read(cx, buf),
-            Self::Shared(reader) => Pin::new(reader).poll_read(cx, buf),
+            Self::SharedConnection(reader) => Pin::new(reader).poll_read(cx, buf),
         }
     }
 }

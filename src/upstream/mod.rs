@@ -18,5 +18,5 @@ pub(crate) use crate::http1::HeadLimits;
 pub(crate) use connect::{ConnectError, ConnectLimits, connect};
 pub(crate) use incoming::{Incoming, IncomingError};
 pub(crate) use pool::{Opened, PoolSettings, Pools};
-pub(crate) use sender::Sender;
+pub(crate) use sender::RequestSender;
 pub(crate) use stream::EndpointStream;

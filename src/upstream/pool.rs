@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::http1::Http1;
-use super::sender::{Sender, Shared};
+use super::sender::{RequestSender, SharedConnection};
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 
@@ -67,7 +67,7 @@ pub(crate) struct Pools<B> {
 struct Pool<B> {
     endpoint: Arc<EndpointStats>,
     idle: Vec<IdleConnection>,
-    shared: Vec<(Shared<B>, Opened)>,
+    shared: Vec<(SharedConnection<B>, Opened)>,
 }
 
 /// A connection that waits for its next request.
@@ -91,7 +91,7 @@ impl<B> Pools<B> {
         endpoint: &EndpointStats,
         protocol: Protocol,
         now: Instant,
-    ) -> Option<(Sender<B>, Opened)> {
+    ) -> Option<(RequestSender<B>, Opened)> {
         let mut pools = self.by_endpoint.borrow_mut();
         let pool = pools.get_mut(&endpoint.id)?;
         match protocol {
@@ -101,7 +101,7 @@ impl<B> Pools<B> {
     }
 
     /// Lets others use a connection.
-    pub(crate) fn share(&self, endpoint: &Arc<EndpointStats>, connection: Shared<B>, opened: Opened) {
+    pub(crate) fn share(&self, endpoint: &Arc<EndpointStats>, connection: SharedConnection<B>, opened: Opened) {
         self.with(endpoint, |pool| pool.shared.push((connection, opened)));
     }
 
@@ -160,10 +160,10 @@ impl<B> Pools<B> {
 
 impl<B> Pool<B> {
     /// The connection that was used last and still works.
-    fn take_idle(&mut self, settings: &PoolSettings, now: Instant) -> Option<(Sender<B>, Opened)> {
+    fn take_idle(&mut self, settings: &PoolSettings, now: Instant) -> Option<(RequestSender<B>, Opened)> {
         while let Some(mut idle) = self.idle.pop() {
             if idle.is_good(&self.endpoint, settings, now) && idle.connection.is_quiet() {
-                return Some((Sender::Http1(idle.connection), idle.opened));
+                return Some((RequestSender::Http1(idle.connection), idle.opened));
             }
             idle.connection.close();
         }
@@ -171,9 +171,9 @@ impl<B> Pool<B> {
     }
 
     /// A stream of a shared connection that is not too old for another one.
-    fn take_stream(&self, settings: &PoolSettings, now: Instant) -> Option<(Sender<B>, Opened)> {
+    fn take_stream(&self, settings: &PoolSettings, now: Instant) -> Option<(RequestSender<B>, Opened)> {
         let mut good = self.shared.iter().filter(|(_, opened)| opened.is_good(&self.endpoint, settings, now));
-        good.find_map(|(connection, opened)| Some((Sender::Http2(connection.stream()?), *opened)))
+        good.find_map(|(connection, opened)| Some((RequestSender::Http2(connection.stream()?), *opened)))
     }
 
     fn sweep(&mut self, settings: &PoolSettings, now: Instant) {

@@ -1,7 +1,7 @@
 //! What sends a request, whatever the connection speaks.
 //!
 //! An HTTP/1.1 connection carries one exchange at a time and is owned by it. An HTTP/2 connection carries many: it stays
-//! in the pool, and an exchange owns a [`Stream`] of it, which is a place in its count of open streams.
+//! in the pool, and an exchange owns a [`UpstreamStream`] of it, which is a place in its count of open streams.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -26,16 +26,16 @@ const ANSWERS_A_PLACE: usize = 20;
 
 /// Sends the request of one exchange.
 #[derive(Debug)]
-pub(crate) enum Sender<B> {
+pub(crate) enum RequestSender<B> {
     /// A connection of its own.
     Http1(Box<Http1>),
     /// A stream on a shared one.
-    Http2(Stream<B>),
+    Http2(UpstreamStream<B>),
     /// Nothing any more: the connection is with the answer, or gone.
     Spent,
 }
 
-impl<B> Sender<B> {
+impl<B> RequestSender<B> {
     /// Whether requests are sent as HTTP/2 wants them.
     #[must_use]
     pub(crate) fn is_http2(&self) -> bool {
@@ -45,12 +45,12 @@ impl<B> Sender<B> {
 
 /// A stream of a shared connection; dropping it makes room for another one.
 #[derive(Debug)]
-pub(crate) struct Stream<B> {
+pub(crate) struct UpstreamStream<B> {
     sender: http2::SendRequest<B>,
-    load: Rc<Load>,
+    load: Rc<StreamLoad>,
 }
 
-impl<B: Body + 'static> Stream<B> {
+impl<B: Body + 'static> UpstreamStream<B> {
     /// Sends, and waits for the head of the answer.
     ///
     /// # Errors
@@ -95,7 +95,7 @@ pub(crate) enum StreamError<B> {
     Broken,
 }
 
-impl<B> Drop for Stream<B> {
+impl<B> Drop for UpstreamStream<B> {
     fn drop(&mut self) {
         self.load.open.set(self.load.open.get() - 1);
         self.load.quiet_since.set(Instant::now());
@@ -104,26 +104,26 @@ impl<B> Drop for Stream<B> {
 
 /// A connection whose streams are shared out.
 #[derive(Debug)]
-pub(crate) struct Shared<B> {
+pub(crate) struct SharedConnection<B> {
     sender: http2::SendRequest<B>,
-    load: Rc<Load>,
+    load: Rc<StreamLoad>,
 }
 
-impl<B> Shared<B> {
+impl<B> SharedConnection<B> {
     /// Shares `sender`, whose load is known to the task that drives its connection.
-    pub(crate) fn new(sender: http2::SendRequest<B>, load: Rc<Load>) -> Self {
+    pub(crate) fn new(sender: http2::SendRequest<B>, load: Rc<StreamLoad>) -> Self {
         Self { sender, load }
     }
 
     /// A stream, if there is room for one.
     #[must_use]
-    pub(crate) fn stream(&self) -> Option<Stream<B>> {
+    pub(crate) fn stream(&self) -> Option<UpstreamStream<B>> {
         let load = &self.load;
         if self.is_closed() || load.open.get() >= load.most.get().min(load.room.get()) {
             return None;
         }
         load.open.set(load.open.get() + 1);
-        Some(Stream { sender: self.sender.clone(), load: Rc::clone(load) })
+        Some(UpstreamStream { sender: self.sender.clone(), load: Rc::clone(load) })
     }
 
     /// Since when it has had no streams; `None` while it has some.
@@ -141,7 +141,7 @@ impl<B> Shared<B> {
 
 /// How many streams a connection has and may have.
 #[derive(Debug)]
-pub(crate) struct Load {
+pub(crate) struct StreamLoad {
     open: Cell<usize>,
     /// What the origin allows.
     pub(crate) most: Cell<usize>,
@@ -154,7 +154,7 @@ pub(crate) struct Load {
     quiet_since: Cell<Instant>,
 }
 
-impl Load {
+impl StreamLoad {
     pub(crate) fn new(now: Instant) -> Self {
         let most = STREAMS_MAX as usize;
         Self {
@@ -198,7 +198,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_refuses_a_stream_gets_fewer_and_more_again_little_by_little() {
-        let load = Load::new(Instant::now());
+        let load = StreamLoad::new(Instant::now());
         load.open.set(12);
         load.refused();
         load.open.set(11);

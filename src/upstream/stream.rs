@@ -19,13 +19,13 @@ use crate::stats::EndpointStats;
 /// A connection to an endpoint.
 #[derive(Debug)]
 pub(crate) struct EndpointStream {
-    io: Io,
+    io: EndpointIo,
     endpoint: Arc<EndpointStats>,
     _place: UpstreamPermit,
 }
 
 #[derive(Debug)]
-enum Io {
+enum EndpointIo {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
 }
@@ -34,16 +34,16 @@ impl EndpointStream {
     /// A connection without TLS, counted in.
     #[must_use]
     pub(crate) fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
-        Self::new(Io::Plain(stream), endpoint, place)
+        Self::new(EndpointIo::Plain(stream), endpoint, place)
     }
 
     /// A connection inside TLS, counted in.
     #[must_use]
     pub(crate) fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
-        Self::new(Io::Tls(Box::new(stream)), endpoint, place)
+        Self::new(EndpointIo::Tls(Box::new(stream)), endpoint, place)
     }
 
-    fn new(io: Io, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
+    fn new(io: EndpointIo, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
         endpoint.opened();
         Self { io, endpoint: Arc::clone(endpoint), _place: place }
     }
@@ -53,7 +53,7 @@ impl EndpointStream {
     /// No system call unless the runtime knows of an event: a look at what it knows costs some sixty instructions.
     pub(crate) fn is_quiet(&mut self) -> bool {
         match &mut self.io {
-            Io::Plain(stream) => {
+            EndpointIo::Plain(stream) => {
                 // An event may be older than the last read; only the socket can tell.
                 let looked = stream.try_io(Interest::READABLE, || {
                     let (count, _) = recv(&*stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
@@ -62,7 +62,7 @@ impl EndpointStream {
                 looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
             // Session tickets come when the endpoint likes; rustls takes them, and they are nothing to read.
-            Io::Tls(stream) => {
+            EndpointIo::Tls(stream) => {
                 let mut cx = Context::from_waker(Waker::noop());
                 Pin::new(stream.as_mut()).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 1])).is_pending()
             }
@@ -71,7 +71,7 @@ impl EndpointStream {
 
     /// Ends a connection that nobody uses: TLS says so, as far as that is possible at once.
     pub(crate) fn close(mut self) {
-        if let Io::Tls(stream) = &mut self.io {
+        if let EndpointIo::Tls(stream) = &mut self.io {
             let mut cx = Context::from_waker(Waker::noop());
             // Whatever becomes of it, the connection is dropped.
             let _told = Pin::new(stream.as_mut()).poll_shutdown(&mut cx);
@@ -89,8 +89,8 @@ impl Drop for EndpointStream {
 macro_rules! either {
     ($self:ident, $method:ident($($argument:expr),*)) => {
         match &mut $self.get_mut().io {
-            Io::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            Io::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
+            EndpointIo::Plain(stream) => Pin::new(stream).$method($($argument),*),
+            EndpointIo::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
         }
     };
 }
@@ -124,8 +124,8 @@ impl AsyncWrite for EndpointStream {
 
     fn is_write_vectored(&self) -> bool {
         match &self.io {
-            Io::Plain(stream) => stream.is_write_vectored(),
-            Io::Tls(stream) => stream.is_write_vectored(),
+            EndpointIo::Plain(stream) => stream.is_write_vectored(),
+            EndpointIo::Tls(stream) => stream.is_write_vectored(),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::listener_policy::ListenerPolicy;
 use super::waiting::WaitingList;
 use crate::proxy::connection;
 use crate::proxy::drain;
-use crate::proxy::drain::Queue;
+use crate::proxy::drain::AcceptQueue;
 use crate::proxy::limits::hold;
 use crate::proxy::request::admit::AdmitSettings;
 use crate::proxy::request::proxy_request::ClientConnection;
@@ -152,7 +152,7 @@ pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
             let why = error.map_or("its end".to_owned(), |error| error.to_string());
             return Err(io::Error::other(format!("the task that {what} has ended: {why}")));
         }
-        drain::leave(&worker, accepting, Instant::now() + drain_max).await;
+        drain::drain(&worker, accepting, Instant::now() + drain_max).await;
         sweeping.abort();
         following.abort();
         Ok(worker.stats.connections())
@@ -167,13 +167,13 @@ async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>, part: Part)
     loop {
         part.beat();
         let now = Instant::now();
-        let due = worker.longs.review(&worker.snapshot(), now);
+        let due = worker.long_lived.review(&worker.snapshot(), now);
         // One that was routed by an old table may be due sooner than the rest: the next tick finds it.
         let due = due.map(|due| due.max(now + REVIEW_PAUSE));
         tokio::select! {
             _ = ticks.tick() => worker.pools.sweep(Instant::now()),
             () = budget.wanted() => {}
-            () = worker.longs.concerned(&mut changes) => {}
+            () = worker.long_lived.concerned(&mut changes) => {}
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
         }
         // A request, perhaps of another worker, waits for a place that an idle connection has.
@@ -192,7 +192,7 @@ async fn accept(
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = ACCEPT_PAUSE_MIN;
-    let mut queue = Queue::Open(socket);
+    let mut queue = AcceptQueue::Open(socket);
     loop {
         let ceiling = &worker.settings.connection_limit;
         if ceiling.is_reached() {
@@ -213,7 +213,7 @@ async fn accept(
                 spawn_local(async move {
                     let _below_ceiling = below_ceiling;
                     let identifying = Box::pin(listener.policy.identify(&worker, &mut stream, address.ip()));
-                    let Some(Some(address)) = drain::unless_late(&worker, identifying).await else { return };
+                    let Some(Some(address)) = drain::with_drain_deadline(&worker, identifying).await else { return };
                     let peer = match listener.claim(&mut place, address, &waiting) {
                         Ok(client) => Rc::new(ClientConnection::new(address, listener, (client, waiting))),
                         Err(reason) => return worker.stats.refused(reason),

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::transfer::BodyFault;
-use crate::http1::turn;
+use crate::http1::coop;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;
 use crate::table::limits::{BodyRate, Limits};
@@ -104,7 +104,7 @@ impl MinRate {
         if begins {
             timer.as_mut().reset(deadline);
         }
-        turn::heard(timer.as_mut(), cx)
+        coop::poll_unbudgeted(timer.as_mut(), cx)
     }
 }
 

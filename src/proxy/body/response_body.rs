@@ -18,7 +18,7 @@ use crate::message::names::GRPC_STATUS;
 use crate::proxy::request::connect::UpstreamConnection;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::forward::refusal_of_body;
-use crate::proxy::streams::long_lived::{Kind, Open};
+use crate::proxy::streams::long_lived::{StreamGuard, StreamKind};
 use crate::proxy::worker::Worker;
 use crate::stats::UpstreamFailure;
 use crate::upstream::Incoming;
@@ -51,7 +51,7 @@ pub(crate) struct ResponseInProgress {
     /// What became of the request's body.
     pub request_body: Rc<BodyState>,
     /// Holds the version's count of long connections, if it may be one.
-    pub long: Option<Open>,
+    pub long: Option<StreamGuard>,
 }
 
 impl ResponseInProgress {
@@ -63,7 +63,7 @@ impl ResponseInProgress {
     /// left of the exchange is dropped.
     fn cut(mut self: Box<Self>) -> Option<Frame<Bytes>> {
         self.request_body.abandon();
-        let call = self.long.as_ref().is_some_and(|long| long.kind() == Kind::Call);
+        let call = self.long.as_ref().is_some_and(|long| long.kind() == StreamKind::Call);
         self.observer.end(Instant::now());
         // Server-sent events have no end of their own: a client that sees one asks again.
         call.then(|| Frame::trailers(grpc_left_behind()))

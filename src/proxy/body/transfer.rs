@@ -20,8 +20,8 @@ use tokio::time::{Instant, Sleep, sleep};
 
 use super::limits::BodyLimit;
 use super::rewind::Rewindable;
-use crate::http1::{Broken, turn};
-use crate::proxy::connection::transport::WireBody;
+use crate::http1::{Broken, coop};
+use crate::proxy::connection::transport::Http1RequestBody;
 use crate::proxy::request::headers;
 use crate::upstream::IncomingError;
 
@@ -96,7 +96,7 @@ pub(crate) enum Inbound {
     #[default]
     None,
     /// A body on its connection.
-    Http1(WireBody),
+    Http1(Http1RequestBody),
     /// A body on its stream.
     Http2(Incoming),
 }
@@ -360,7 +360,7 @@ impl IdleTimeout {
             timer.as_mut().reset(Instant::now() + limit);
             self.running = true;
         }
-        turn::heard(timer.as_mut(), cx)
+        coop::poll_unbudgeted(timer.as_mut(), cx)
     }
 }
 

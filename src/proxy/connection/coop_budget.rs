@@ -1,4 +1,4 @@
-//! A connection of HTTP/2 whose turn is counted [in bytes](crate::http1::turn); hyper reads it, and counts reads.
+//! A connection of HTTP/2 whose turn is counted [in bytes](crate::http1::coop); hyper reads it, and counts reads.
 
 use std::io;
 use std::pin::Pin;
@@ -6,22 +6,22 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::http1::turn::charge;
+use crate::http1::coop::consume_budget;
 
 /// A connection that yields to others after so many bytes.
 #[derive(Debug)]
-pub(crate) struct Fair<S>(pub(crate) S);
+pub(crate) struct CoopBudget<S>(pub(crate) S);
 
-impl<S: AsyncRead + Unpin> AsyncRead for Fair<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for CoopBudget<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.0).poll_read(cx, buf);
-        charge(buf.filled().len() - before, cx);
+        consume_budget(buf.filled().len() - before, cx);
         polled
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Fair<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for CoopBudget<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.0).poll_write(cx, buf)
     }
@@ -48,11 +48,11 @@ mod tests {
     use std::future::poll_fn;
 
     use super::*;
-    use crate::http1::turn::BYTES_PER_PART;
+    use crate::http1::coop::BYTES_PER_PART;
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_turn_ends_after_so_many_bytes_and_another_one_comes() {
-        let mut endless = Fair(tokio::io::repeat(0));
+        let mut endless = CoopBudget(tokio::io::repeat(0));
         for _turn in 0..3 {
             tokio::task::yield_now().await;
             let mut count = 0;

@@ -27,10 +27,10 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::{Instant, sleep, timeout};
 
 use super::super::worker::Worker;
-use super::coop_budget::Fair;
-use super::lingering_close::Lingering;
+use super::coop_budget::CoopBudget;
+use super::lingering_close::LingeringClose;
 use super::window_stall::{WindowStall, WindowStallTracker};
-use super::write_timeout::Stalling;
+use super::write_timeout::WriteTimeout;
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::accept::waiting::WaitingConnection;
 use crate::proxy::body::transfer::Inbound;
@@ -93,7 +93,7 @@ pub(crate) async fn serve(
         let (worker, streams, peer) = (Rc::clone(&worker), Rc::clone(&streams), Rc::clone(&peer));
         service_fn(move |request| answer(Rc::clone(&worker), Rc::clone(&peer), &streams, request))
     };
-    let io = TokioIo::new(Lingering::new(Fair(Stalling::new(stream, idle_timeout))));
+    let io = TokioIo::new(LingeringClose::new(CoopBudget(WriteTimeout::new(stream, idle_timeout))));
     let mut connection = builder(&worker, &streams).serve_connection(io, service);
     let end = {
         let mut drain = pin!(worker.drain.notified());

@@ -21,20 +21,20 @@ const SCRATCH_BYTES: usize = 1024;
 
 /// See the module.
 #[derive(Debug)]
-pub(crate) struct Lingering<S> {
+pub(crate) struct LingeringClose<S> {
     stream: S,
     /// Since everything is written: when the client has had its time.
     until: Option<Pin<Box<Sleep>>>,
 }
 
-impl<S> Lingering<S> {
+impl<S> LingeringClose<S> {
     /// Lingers when it is shut down.
     pub(crate) fn new(stream: S) -> Self {
         Self { stream, until: None }
     }
 }
 
-impl<S: AsyncRead + Unpin> Lingering<S> {
+impl<S: AsyncRead + Unpin> LingeringClose<S> {
     /// Ready when the client has closed.
     fn poll_closed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
@@ -48,13 +48,13 @@ impl<S: AsyncRead + Unpin> Lingering<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Lingering<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for LingeringClose<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Lingering<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }
@@ -106,7 +106,7 @@ mod tests {
         client.write_all(b"a window update").await?;
         server.readable().await?;
         let answered = match lingers {
-            true => tokio::spawn(answer(Lingering::new(server))),
+            true => tokio::spawn(answer(LingeringClose::new(server))),
             false => tokio::spawn(answer(server)),
         };
         if !lingers {
@@ -130,6 +130,6 @@ mod tests {
     #[tokio::test]
     async fn a_client_that_does_not_close_is_not_waited_for() {
         let (_client, server) = tokio::io::duplex(64);
-        Lingering::new(server).shutdown().await.expect("an end");
+        LingeringClose::new(server).shutdown().await.expect("an end");
     }
 }

@@ -5,7 +5,7 @@
 //! connection waits for the next byte without it. It is a new one that reads it: nothing is carried over but the time that
 //! the client has left.
 //!
-//! When that is safe is [`Rest`]'s to say, and it never guesses: a byte that was read and not dealt with, or one that was
+//! When that is safe is [`IdleTimer`]'s to say, and it never guesses: a byte that was read and not dealt with, or one that was
 //! not written, and the connection stays as it is.
 
 use std::future::poll_fn;
@@ -26,7 +26,7 @@ pub(crate) const PARK_AFTER: Duration = Duration::from_secs(2);
 
 /// How long a connection has rested, and may rest.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rest {
+pub(crate) struct IdleTimer {
     /// When its next head is due.
     pub(crate) due: Instant,
     /// Since when it has waited for it.
@@ -37,7 +37,7 @@ pub(crate) struct Rest {
 
 /// What is to be done now.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Look {
+pub(crate) enum ParkDecision {
     /// Nothing; look again then.
     Again(Instant),
     /// A head is overdue.
@@ -46,26 +46,26 @@ pub(crate) enum Look {
     Park,
 }
 
-impl Rest {
+impl IdleTimer {
     /// Looks at the connection, which has nothing to read or to write if it is `at_rest`. Called by one timer a connection,
     /// not by requests: about once in `park_after` while it is busy.
-    pub(crate) fn look(&self, now: Instant, at_rest: bool) -> Look {
+    pub(crate) fn decide(&self, now: Instant, at_rest: bool) -> ParkDecision {
         let parks = self.idle_since + self.park_after;
         if self.due <= now {
-            Look::Overdue
+            ParkDecision::Overdue
         } else if !at_rest {
-            Look::Again((now + self.park_after).min(self.due))
+            ParkDecision::Again((now + self.park_after).min(self.due))
         } else if parks <= now {
-            Look::Park
+            ParkDecision::Park
         } else {
-            Look::Again(parks.min(self.due))
+            ParkDecision::Again(parks.min(self.due))
         }
     }
 }
 
 /// How the time in the park ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Left {
+pub(crate) enum Wakeup {
     /// There is something to read, be it the end.
     Readable,
     /// The client's time is over, or the worker drains.
@@ -75,8 +75,8 @@ pub(crate) enum Left {
 }
 
 /// Waits on the bare socket of `stream`, whose next head is due then.
-pub(crate) async fn wait(worker: &Worker, peer: &ClientConnection, (stream, due): (&ClientStream, Instant)) -> Left {
-    let _counted = Counted::new(worker);
+pub(crate) async fn wait(worker: &Worker, peer: &ClientConnection, (stream, due): (&ClientStream, Instant)) -> Wakeup {
+    let _counted = ParkedGuard::new(worker);
     let waiting = peer.waits(Instant::now());
     let mut drain = pin!(worker.drained());
     let mut due = pin!(sleep_until(due));
@@ -84,28 +84,28 @@ pub(crate) async fn wait(worker: &Worker, peer: &ClientConnection, (stream, due)
         use std::future::Future as _;
         // First: a request that is there already is answered, whatever else is due.
         if stream.poll_readable(cx).is_ready() {
-            return std::task::Poll::Ready(Left::Readable);
+            return std::task::Poll::Ready(Wakeup::Readable);
         }
         if waiting.poll_displaced(cx).is_ready() {
-            return std::task::Poll::Ready(Left::Displaced);
+            return std::task::Poll::Ready(Wakeup::Displaced);
         }
         let over = drain.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready();
-        if over { std::task::Poll::Ready(Left::Over) } else { std::task::Poll::Pending }
+        if over { std::task::Poll::Ready(Wakeup::Over) } else { std::task::Poll::Pending }
     })
     .await
 }
 
 /// Counts a parked connection; dropping it counts it out.
-struct Counted<'w>(&'w Worker);
+struct ParkedGuard<'w>(&'w Worker);
 
-impl<'w> Counted<'w> {
+impl<'w> ParkedGuard<'w> {
     fn new(worker: &'w Worker) -> Self {
         worker.stats.parked();
         Self(worker)
     }
 }
 
-impl Drop for Counted<'_> {
+impl Drop for ParkedGuard<'_> {
     fn drop(&mut self) {
         self.0.stats.unparked();
     }

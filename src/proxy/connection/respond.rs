@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use http_body::{Body, Frame};
 
 use super::date::Date;
-use super::transport::{SharedWire, Wire};
+use super::transport::{Http1Transport, SharedTransport};
 use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, write_response};
 use crate::message::names::{CONNECTION, CONTENT_LENGTH};
@@ -18,7 +18,7 @@ use crate::proxy::body::response_body::ResponseBody;
 
 /// What the request says about the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct Asked {
+pub(crate) struct RequestTraits {
     /// Whether it was a `HEAD`.
     pub(crate) to_head: bool,
     /// Whether it came in HTTP/1.0, which knows no chunks.
@@ -29,7 +29,7 @@ pub(crate) struct Asked {
 
 /// How an answer ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Ended {
+pub(crate) enum ResponseEnd {
     /// Whole. Another request may follow.
     Kept,
     /// Whole. The connection is over.
@@ -41,20 +41,20 @@ pub(crate) enum Ended {
 }
 
 /// What frames the body of an answer, and what has to be said about it.
-struct Framing {
+struct ResponseFraming {
     /// `None`: the answer has no body, whatever its headers say.
     encoder: Option<BodyEncoder>,
     keep_alive: bool,
-    lines: Lines,
+    lines: FramingLines,
 }
 
 /// Header lines that are not among the answer's: at the most a length of 20 digits and a word on the connection.
-struct Lines {
+struct FramingLines {
     bytes: [u8; 96],
     length: usize,
 }
 
-impl Lines {
+impl FramingLines {
     fn add(&mut self, parts: &[&[u8]]) {
         for part in parts {
             self.bytes[self.length..self.length + part.len()].copy_from_slice(part);
@@ -67,10 +67,10 @@ impl Lines {
     }
 }
 
-impl Framing {
+impl ResponseFraming {
     /// RFC 9112, 6.3, from the sender's side.
-    fn of(status: StatusCode, headers: &Headers, body: &ResponseBody, asked: Asked, may_stay: bool) -> Self {
-        let mut lines = Lines { bytes: [0; 96], length: 0 };
+    fn of(status: StatusCode, headers: &Headers, body: &ResponseBody, asked: RequestTraits, may_stay: bool) -> Self {
+        let mut lines = FramingLines { bytes: [0; 96], length: 0 };
         let mut keep_alive = asked.keep_alive && may_stay;
         let said = headers.get(CONNECTION);
         // What an answer says here is ours: an upstream's was taken away.
@@ -122,44 +122,44 @@ fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
 
 /// Writes an answer.
 pub(crate) async fn respond(
-    wire: &SharedWire,
+    transport: &SharedTransport,
     answer: Response<ResponseBody>,
-    (asked, may_stay): (Asked, bool),
+    (asked, may_stay): (RequestTraits, bool),
     date: &Date,
-) -> Ended {
+) -> ResponseEnd {
     let Response { status, headers, body, .. } = answer;
-    let framing = Framing::of(status, &headers, &body, asked, may_stay);
-    wire.with(|wire| {
-        wire.answering();
-        write_response(&mut wire.outbox, status, &headers, framing.lines.as_bytes(), || date.now());
+    let framing = ResponseFraming::of(status, &headers, &body, asked, may_stay);
+    transport.with(|transport| {
+        transport.answering();
+        write_response(&mut transport.write_buf, status, &headers, framing.lines.as_bytes(), || date.now());
     });
     let chunked = framing.encoder == Some(BodyEncoder::Chunked);
     let announced = if chunked { Announced::by(&headers) } else { Announced::default() };
     drop(headers);
-    let ended = if framing.keep_alive { Ended::Kept } else { Ended::Last };
-    let mut sending = Sending { body, encoder: framing.encoder, announced, over: false };
+    let ended = if framing.keep_alive { ResponseEnd::Kept } else { ResponseEnd::Last };
+    let mut sending = BodyWriter { body, encoder: framing.encoder, announced, over: false };
     if framing.encoder.is_none() {
         sending.over = true;
     }
-    let sent = poll_fn(|cx| sending.poll(wire, cx)).await;
+    let sent = poll_fn(|cx| sending.poll(transport, cx)).await;
     match sent {
         Ok(()) => ended,
-        Err(Broken) if framing.encoder == Some(BodyEncoder::UntilClose) => Ended::Cut,
-        Err(Broken) => Ended::Broken,
+        Err(SendBroken) if framing.encoder == Some(BodyEncoder::UntilClose) => ResponseEnd::Cut,
+        Err(SendBroken) => ResponseEnd::Broken,
     }
 }
 
 /// The connection or the body broke.
-struct Broken;
+struct SendBroken;
 
-impl From<WrongLength> for Broken {
+impl From<WrongLength> for SendBroken {
     fn from(_: WrongLength) -> Self {
         Self
     }
 }
 
 /// A body on its way.
-struct Sending {
+struct BodyWriter {
     body: ResponseBody,
     encoder: Option<BodyEncoder>,
     /// Which trailers the head announced.
@@ -168,25 +168,25 @@ struct Sending {
     over: bool,
 }
 
-impl Sending {
-    fn poll(&mut self, wire: &SharedWire, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+impl BodyWriter {
+    fn poll(&mut self, transport: &SharedTransport, cx: &mut Context<'_>) -> Poll<Result<(), SendBroken>> {
         loop {
-            let waits = match self.fill(wire, cx) {
+            let waits = match self.fill(transport, cx) {
                 Ok(filled) => !self.over && filled.is_pending(),
                 Err(broken) => {
                     // What came of it is the client's all the same: without it, it would look as if nobody had answered.
-                    let _last = wire.with(|wire| wire.poll_flush(cx));
+                    let _last = transport.with(|transport| transport.poll_flush(cx));
                     return Poll::Ready(Err(broken));
                 }
             };
             // Not while the body is polled: it may read what the client sends.
-            let flushed = wire.with(|wire| {
-                let flushed = wire.poll_flush(cx).map_err(|_gone| Broken);
+            let flushed = transport.with(|transport| {
+                let flushed = transport.poll_flush(cx).map_err(|_gone| SendBroken);
                 // Nobody else would notice that a client leaves which waits for more.
-                let gone = waits && flushed.is_ready() && wire.poll_gone(cx).is_ready();
-                if gone { Poll::Ready(Err(Broken)) } else { flushed }
+                let gone = waits && flushed.is_ready() && transport.poll_gone(cx).is_ready();
+                if gone { Poll::Ready(Err(SendBroken)) } else { flushed }
             });
-            match flushed.unwrap_or(Poll::Ready(Err(Broken))) {
+            match flushed.unwrap_or(Poll::Ready(Err(SendBroken))) {
                 Poll::Ready(Ok(())) if self.over => return Poll::Ready(Ok(())),
                 Poll::Ready(Ok(())) if !waits => {}
                 Poll::Ready(Ok(())) | Poll::Pending => return Poll::Pending,
@@ -196,43 +196,43 @@ impl Sending {
     }
 
     /// Moves parts of the body into the outbox while there is room; pending when the body has none now.
-    fn fill(&mut self, wire: &SharedWire, cx: &mut Context<'_>) -> Result<Poll<()>, Broken> {
-        while !self.over && wire.with(|wire| wire.outbox.has_room()).ok_or(Broken)? {
+    fn fill(&mut self, transport: &SharedTransport, cx: &mut Context<'_>) -> Result<Poll<()>, SendBroken> {
+        while !self.over && transport.with(|transport| transport.write_buf.has_room()).ok_or(SendBroken)? {
             if self.body.is_end_stream() {
-                self.end(wire, None)?;
+                self.end(transport, None)?;
                 break;
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 Poll::Pending => return Ok(Poll::Pending),
-                Poll::Ready(None) => self.end(wire, None)?,
-                Poll::Ready(Some(Ok(frame))) => self.take(wire, frame)?,
-                Poll::Ready(Some(Err(_fault))) => return Err(Broken),
+                Poll::Ready(None) => self.end(transport, None)?,
+                Poll::Ready(Some(Ok(frame))) => self.take(transport, frame)?,
+                Poll::Ready(Some(Err(_fault))) => return Err(SendBroken),
             }
         }
         Ok(Poll::Ready(()))
     }
 
-    fn take(&mut self, wire: &SharedWire, frame: Frame<Bytes>) -> Result<(), Broken> {
+    fn take(&mut self, transport: &SharedTransport, frame: Frame<Bytes>) -> Result<(), SendBroken> {
         match frame.into_data() {
-            Ok(data) => self.encode(wire, |encoder, wire| encoder.data(&mut wire.outbox, data)),
+            Ok(data) => self.encode(transport, |encoder, transport| encoder.data(&mut transport.write_buf, data)),
             Err(frame) => {
                 let trailers = frame.into_trailers().ok().map(|trailers| self.announced.of(trailers));
-                self.end(wire, trailers.as_ref())
+                self.end(transport, trailers.as_ref())
             }
         }
     }
 
-    fn end(&mut self, wire: &SharedWire, trailers: Option<&HeaderMap>) -> Result<(), Broken> {
+    fn end(&mut self, transport: &SharedTransport, trailers: Option<&HeaderMap>) -> Result<(), SendBroken> {
         self.over = true;
-        self.encode(wire, |encoder, wire| encoder.end(&mut wire.outbox, trailers))
+        self.encode(transport, |encoder, transport| encoder.end(&mut transport.write_buf, trailers))
     }
 
     fn encode(
         &mut self,
-        wire: &SharedWire,
-        encode: impl FnOnce(&mut BodyEncoder, &mut Wire) -> Result<(), WrongLength>,
-    ) -> Result<(), Broken> {
+        transport: &SharedTransport,
+        encode: impl FnOnce(&mut BodyEncoder, &mut Http1Transport) -> Result<(), WrongLength>,
+    ) -> Result<(), SendBroken> {
         let Some(encoder) = &mut self.encoder else { return Ok(()) };
-        Ok(wire.with(|wire| encode(encoder, wire)).unwrap_or(Err(WrongLength))?)
+        Ok(transport.with(|transport| encode(encoder, transport)).unwrap_or(Err(WrongLength))?)
     }
 }

@@ -16,8 +16,8 @@ use http::StatusCode;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::AsyncWrite;
 
-use super::write_timeout::Stalling;
-use crate::http1::{BodyDecoder, BodyLength, Inbox, Outbox, Piece, write_interim};
+use super::write_timeout::WriteTimeout;
+use crate::http1::{BodyDecoder, BodyLength, Piece, ReadBuf, WriteBuf, write_interim};
 use crate::message::Headers;
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::body::transfer::BodyFault;
@@ -28,10 +28,10 @@ const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
 /// A connection's stream, and what is read and to be written.
 #[derive(Debug)]
-pub(crate) struct Wire {
-    stream: Stalling<ClientStream>,
-    pub(crate) inbox: Inbox,
-    pub(crate) outbox: Outbox,
+pub(crate) struct Http1Transport {
+    stream: WriteTimeout<ClientStream>,
+    pub(crate) read_buf: ReadBuf,
+    pub(crate) write_buf: WriteBuf,
     /// The body of the request that is under way.
     body: BodyDecoder,
     /// Whether the client waits to be told to send it.
@@ -48,17 +48,17 @@ pub(crate) struct Wire {
 
 /// A connection, as its task and the bodies on it share it.
 #[derive(Clone, Debug)]
-pub(crate) struct SharedWire(Rc<RefCell<Option<Wire>>>);
+pub(crate) struct SharedTransport(Rc<RefCell<Option<Http1Transport>>>);
 
-impl Wire {
+impl Http1Transport {
     /// Reads more; how many bytes came, none at the end.
     pub(crate) fn poll_fill(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        self.inbox.poll_fill(&mut self.stream, cx)
+        self.read_buf.poll_fill(&mut self.stream, cx)
     }
 
     /// Writes what waits, and what TLS has kept of it.
     pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        ready!(self.outbox.poll_flush(&mut self.stream, cx))?;
+        ready!(self.write_buf.poll_flush(&mut self.stream, cx))?;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -97,7 +97,7 @@ impl Wire {
     fn skip(&mut self, cx: &mut Context<'_>) -> bool {
         let mut may_read = true;
         loop {
-            match self.body.decode(self.inbox.bytes()) {
+            match self.body.decode(self.read_buf.bytes()) {
                 Ok(Piece::Data(_)) => {}
                 Ok(Piece::Over | Piece::Trailers(_)) => return true,
                 // One look: an upload that goes on is not worth reading.
@@ -117,13 +117,13 @@ impl Wire {
         let again = status == StatusCode::CONTINUE && std::mem::replace(&mut self.continued, true);
         if !again && !self.answering {
             self.expects_continue &= status != StatusCode::CONTINUE;
-            write_interim(&mut self.outbox, status, headers);
+            write_interim(&mut self.write_buf, status, headers);
         }
     }
 
     /// While the answer has not begun: writes what waits, and is ready when the client has left.
     pub(crate) fn poll_unanswered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.outbox.is_empty() && matches!(self.poll_flush(cx), Poll::Ready(Err(_))) {
+        if !self.write_buf.is_empty() && matches!(self.poll_flush(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(());
         }
         self.poll_gone(cx)
@@ -132,7 +132,7 @@ impl Wire {
     /// Ready when the client has left in the middle of an exchange. What it sends beyond its request stays for later, and is
     /// not read on.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.body.is_over() || !self.inbox.is_empty() {
+        if !self.body.is_over() || !self.read_buf.is_empty() {
             return Poll::Pending;
         }
         match self.poll_fill(cx) {
@@ -143,13 +143,13 @@ impl Wire {
 
     /// Whether nothing waits in either direction.
     pub(crate) fn is_at_rest(&self) -> bool {
-        self.inbox.is_empty() && self.outbox.is_empty()
+        self.read_buf.is_empty() && self.write_buf.is_empty()
     }
 
     /// The next part of the body.
     fn poll_body(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
         loop {
-            match self.body.decode(self.inbox.bytes()) {
+            match self.body.decode(self.read_buf.bytes()) {
                 Ok(Piece::Data(data)) => return Poll::Ready(Some(Ok(Frame::data(data)))),
                 Ok(Piece::Trailers(trailers)) => return Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
                 Ok(Piece::Over) => return Poll::Ready(None),
@@ -158,9 +158,9 @@ impl Wire {
             }
             if std::mem::take(&mut self.expects_continue) {
                 self.continued = true;
-                self.outbox.small().extend_from_slice(CONTINUE);
+                self.write_buf.small().extend_from_slice(CONTINUE);
             }
-            if !self.answering && !self.outbox.is_empty() {
+            if !self.answering && !self.write_buf.is_empty() {
                 // If it cannot be written now, it goes out with the answer.
                 let _flushed = self.poll_flush(cx);
             }
@@ -172,12 +172,12 @@ impl Wire {
     }
 }
 
-impl SharedWire {
-    pub(crate) fn new(stream: Stalling<ClientStream>) -> Self {
-        let wire = Wire {
+impl SharedTransport {
+    pub(crate) fn new(stream: WriteTimeout<ClientStream>) -> Self {
+        let transport = Http1Transport {
             stream,
-            inbox: Inbox::default(),
-            outbox: Outbox::default(),
+            read_buf: ReadBuf::default(),
+            write_buf: WriteBuf::default(),
             body: BodyDecoder::Length(0),
             expects_continue: false,
             continued: false,
@@ -185,18 +185,18 @@ impl SharedWire {
             left: false,
             exchange: 0,
         };
-        Self(Rc::new(RefCell::new(Some(wire))))
+        Self(Rc::new(RefCell::new(Some(transport))))
     }
 
     /// Does something with the wire; nothing when it is gone.
-    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
+    pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Http1Transport) -> T) -> Option<T> {
         self.0.borrow_mut().as_mut().map(act)
     }
 
     /// The stream, and the bytes that were read from it and not used. Bodies that are left get nothing more.
     pub(crate) fn take(&self) -> Option<(ClientStream, Bytes)> {
-        let wire = self.0.borrow_mut().take()?;
-        Some((wire.stream.into_inner(), wire.inbox.into_bytes()))
+        let transport = self.0.borrow_mut().take()?;
+        Some((transport.stream.into_inner(), transport.read_buf.into_bytes()))
     }
 
     /// Where interim answers go.
@@ -205,59 +205,59 @@ impl SharedWire {
     }
 
     /// The body of the request that is under way.
-    pub(crate) fn body(&self) -> WireBody {
-        WireBody { exchange: self.with(|wire| wire.exchange).unwrap_or(0), wire: self.clone() }
+    pub(crate) fn body(&self) -> Http1RequestBody {
+        Http1RequestBody { exchange: self.with(|transport| transport.exchange).unwrap_or(0), transport: self.clone() }
     }
 }
 
-impl InterimSink for RefCell<Option<Wire>> {
+impl InterimSink for RefCell<Option<Http1Transport>> {
     fn send(&self, status: StatusCode, headers: &Headers) {
         // The stages run while nobody has the wire. If somebody had it, an answer that is optional would be missing.
-        if let Ok(mut wire) = self.try_borrow_mut()
-            && let Some(wire) = wire.as_mut()
+        if let Ok(mut transport) = self.try_borrow_mut()
+            && let Some(transport) = transport.as_mut()
         {
-            wire.interim(status, headers);
+            transport.interim(status, headers);
         }
     }
 }
 
 /// The body of a request that comes on a connection.
 #[derive(Debug)]
-pub(crate) struct WireBody {
-    wire: SharedWire,
+pub(crate) struct Http1RequestBody {
+    transport: SharedTransport,
     exchange: u64,
 }
 
-impl WireBody {
-    fn with<T>(&self, act: impl FnOnce(&mut Wire) -> T) -> Option<T> {
-        self.wire.with(|wire| (wire.exchange == self.exchange).then(|| act(wire))).flatten()
+impl Http1RequestBody {
+    fn with<T>(&self, act: impl FnOnce(&mut Http1Transport) -> T) -> Option<T> {
+        self.transport.with(|transport| (transport.exchange == self.exchange).then(|| act(transport))).flatten()
     }
 }
 
-impl Drop for WireBody {
+impl Drop for Http1RequestBody {
     fn drop(&mut self) {
         // Whoever drops one does not have the wire at that moment; if it had, the connection would find out at the end.
-        if let Ok(mut wire) = self.wire.0.try_borrow_mut()
-            && let Some(wire) = wire.as_mut().filter(|wire| wire.exchange == self.exchange)
+        if let Ok(mut transport) = self.transport.0.try_borrow_mut()
+            && let Some(transport) = transport.as_mut().filter(|transport| transport.exchange == self.exchange)
         {
-            wire.left = true;
+            transport.left = true;
         }
     }
 }
 
-impl Body for WireBody {
+impl Body for Http1RequestBody {
     type Data = Bytes;
     type Error = BodyFault;
 
     fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        self.with(|wire| wire.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyFault::Over))))
+        self.with(|transport| transport.poll_body(cx)).unwrap_or(Poll::Ready(Some(Err(BodyFault::Over))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.with(|wire| wire.body_is_over()).unwrap_or(false)
+        self.with(|transport| transport.body_is_over()).unwrap_or(false)
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.with(|wire| wire.body.size_hint()).unwrap_or_default()
+        self.with(|transport| transport.body.size_hint()).unwrap_or_default()
     }
 }

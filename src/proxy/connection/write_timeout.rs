@@ -14,14 +14,14 @@ use tokio::time::{Instant, Sleep, sleep};
 
 /// A connection whose writes fail with [`io::ErrorKind::TimedOut`] when its peer takes nothing for too long.
 #[derive(Debug)]
-pub(crate) struct Stalling<S> {
+pub(crate) struct WriteTimeout<S> {
     stream: S,
     limit: Duration,
     timer: Option<Pin<Box<Sleep>>>,
     waiting: bool,
 }
 
-impl<S> Stalling<S> {
+impl<S> WriteTimeout<S> {
     /// Bounds the writes of `stream`.
     pub(crate) fn new(stream: S, limit: Duration) -> Self {
         Self { stream, limit, timer: None, waiting: false }
@@ -47,13 +47,13 @@ impl<S> Stalling<S> {
     }
 }
 
-impl<S: AsyncRead + Unpin> AsyncRead for Stalling<S> {
+impl<S: AsyncRead + Unpin> AsyncRead for WriteTimeout<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_read(cx, buf)
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Stalling<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for WriteTimeout<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let polled = Pin::new(&mut self.stream).poll_write(cx, buf);
         self.bound(cx, polled)
@@ -103,7 +103,7 @@ mod tests {
 
     #[tokio::test(flavor = "current_thread")]
     async fn a_flush_does_not_wait_for_ever() {
-        let mut writer = Stalling::new(Keeping, Duration::from_millis(50));
+        let mut writer = WriteTimeout::new(Keeping, Duration::from_millis(50));
         writer.write_all(b"kept").await.unwrap();
         assert_eq!(writer.flush().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
     }
@@ -112,7 +112,7 @@ mod tests {
     async fn a_write_waits_for_a_slow_reader_and_not_for_one_that_stopped() {
         let limit = Duration::from_millis(300);
         let (mut reader, near) = duplex(1);
-        let mut writer = Stalling::new(near, limit);
+        let mut writer = WriteTimeout::new(near, limit);
         let slow = async {
             for _ in 0..4 {
                 tokio::time::sleep(limit / 2).await;

@@ -16,7 +16,7 @@ use ipnet::IpNet;
 use self::host::Host;
 use super::local_reply::LocalReply;
 use crate::message::names::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use crate::message::{Headers, Present, RequestHead, Span};
+use crate::message::{HeaderSet, HeaderSpan, Headers, RequestHead};
 use crate::stats::RejectReason;
 
 /// The schemes of targets.
@@ -80,7 +80,7 @@ pub enum BodyFraming {
 pub struct Admitted {
     /// Where the host stands among the headers, as the client wrote it, with its port: what the upstream sees as `Host`. An
     /// HTTP/1.0 request may have none.
-    pub host: Option<Span>,
+    pub host: Option<HeaderSpan>,
     /// How long its name is: what stands before the port.
     pub host_name_bytes: usize,
     /// Whether the peer is a trusted proxy.
@@ -128,7 +128,7 @@ pub fn admit(
         && head.version != Version::HTTP_2;
     let (host, host_name_bytes) = host(head, settings.https || by_https)?;
     target(head, settings, trusted)?;
-    if head.headers.has(Present::CONNECTION) {
+    if head.headers.has(HeaderSet::CONNECTION) {
         connection_header::check(&head.headers)?;
     }
     let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
@@ -164,11 +164,11 @@ fn framing_headers(head: &RequestHead, fragment: bool) -> Result<(), LocalReply>
     if fragment {
         return Err(LocalReply::new(RejectReason::BadTarget, "found a fragment in the target, want none"));
     }
-    let has_length = head.headers.has(Present::CONTENT_LENGTH);
+    let has_length = head.headers.has(HeaderSet::CONTENT_LENGTH);
     if has_length && head.headers.get_all(CONTENT_LENGTH).nth(1).is_some() {
         return bad("found Content-Length more than once, want one");
     }
-    if head.headers.has(Present::TRANSFER_ENCODING) {
+    if head.headers.has(HeaderSet::TRANSFER_ENCODING) {
         if has_length {
             return bad("found Content-Length and Transfer-Encoding, want one of them");
         }
@@ -197,7 +197,7 @@ fn only_chunked(headers: &Headers) -> Result<(), LocalReply> {
 }
 
 /// Rule 9: exactly one valid host, and no other one in the target. Returns where it stands, with the length of its name.
-fn host(head: &mut RequestHead, https: bool) -> Result<(Option<Span>, usize), LocalReply> {
+fn host(head: &mut RequestHead, https: bool) -> Result<(Option<HeaderSpan>, usize), LocalReply> {
     let bad = |detail| LocalReply::new(RejectReason::BadHost, detail);
     let place = head.headers.find(HOST);
     if head.headers.get_all(HOST).nth(1).is_some() {

@@ -18,13 +18,13 @@ use crate::table::{Endpoint, Version};
 use crate::tls::Handshake;
 use crate::upstream::budget::{NoPermit, PermitClaim, UpstreamPermit};
 use crate::upstream::http1::Http1;
-use crate::upstream::{ConnectError, ConnectLimits, Opened, Pools, Sender, balance, connect};
+use crate::upstream::{ConnectError, ConnectLimits, Opened, Pools, RequestSender, balance, connect};
 
 /// A connection for one exchange.
 #[derive(Debug)]
 pub(crate) struct UpstreamConnection {
     /// Sends the request.
-    pub sender: Sender<RequestBody>,
+    pub sender: RequestSender<RequestBody>,
     /// The endpoint, with the request counted in.
     pub in_flight: InFlightGuard,
     /// Whether it was used before: an origin may have closed it since.

@@ -15,7 +15,7 @@ use super::interim::Interim;
 use super::local_reply::{LocalReply, is_ours};
 use super::route::Destination;
 use crate::message::RequestHead;
-use crate::proxy::access_log::Line;
+use crate::proxy::access_log::AccessLine;
 use crate::proxy::body::transfer::RequestBody;
 use crate::proxy::limits::concurrency::Permits;
 use crate::proxy::report::canary_sample::{CanarySample, is_failed_call};
@@ -40,7 +40,7 @@ pub(crate) struct RequestContext {
     ended: Option<Option<RejectReason>>,
     /// When, if somebody has looked at the clock for it.
     ended_at: Option<Instant>,
-    line: Option<Box<Line>>,
+    line: Option<Box<AccessLine>>,
     /// Whether an attempt on the version that it is with now has failed by the upstream's fault.
     attempt_failed: Cell<bool>,
     /// The version that a first attempt was made on and failed, if another one followed.
@@ -61,7 +61,7 @@ impl RequestContext {
     #[must_use]
     pub(crate) fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr) -> Self {
         let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
-        let line = log.map(|_| Box::new(Line::of(head, peer)));
+        let line = log.map(|_| Box::new(AccessLine::of(head, peer)));
         let now = Instant::now();
         Self {
             worker: Rc::clone(worker),

@@ -12,7 +12,7 @@ use crate::message::names::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, X_REVISION,
 };
-use crate::message::{Headers, Name, Present, Response, Span};
+use crate::message::{HeaderSet, HeaderSpan, Headers, KnownHeader, Response};
 use crate::stats::RejectReason;
 use crate::table::key::{OWN_COOKIE, OwnKey};
 
@@ -76,7 +76,7 @@ impl EditSettings {
 /// # Errors
 /// The refusal.
 pub(crate) fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), LocalReply> {
-    if headers.has(Present::VIA) && headers.get_all(VIA).any(|line| settings.is_own(line)) {
+    if headers.has(HeaderSet::VIA) && headers.get_all(VIA).any(|line| settings.is_own(line)) {
         let detail = "this request has been through this proxy already: an endpoint leads back to one of its listeners";
         return Err(LocalReply::new(RejectReason::Loop, detail));
     }
@@ -127,12 +127,12 @@ impl PeerAddress {
 /// Turns a client's headers into those for the upstream.
 pub(crate) fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings: &EditSettings) {
     connection_header::strip(headers);
-    if headers.has(Present::UNDERSCORE) {
+    if headers.has(HeaderSet::UNDERSCORE) {
         // `X_Forwarded_For` reaches CGI-like origins as `X-Forwarded-For` (docs/http-rules.md#rule-13).
         headers.retain(|name| !name.contains(&b'_'));
     }
     headers.remove(EXPECT);
-    if headers.has(Present::TE) {
+    if headers.has(HeaderSet::TE) {
         keep_te_trailers(headers);
     }
     write_framing(headers, facts);
@@ -163,7 +163,7 @@ pub(crate) fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless:
     } else if !bodiless {
         match length {
             // A call of gRPC that ended in its head. Clients of some languages take a length for a head that data follows.
-            Some(0) if headers.has(Present::GRPC_STATUS) && !headers.has(Present::CONTENT_LENGTH) => {}
+            Some(0) if headers.has(HeaderSet::GRPC_STATUS) && !headers.has(HeaderSet::CONTENT_LENGTH) => {}
             Some(length) => write_length(headers, length),
             None => _ = headers.remove(CONTENT_LENGTH),
         }
@@ -280,13 +280,13 @@ fn is_written(number: u64, text: &[u8]) -> bool {
 
 /// Rule 12: what an untrusted peer says about where it comes from is not passed on.
 fn forwarded(headers: &mut Headers, facts: &RequestFacts<'_>) {
-    let said = headers.has(Present::X_FORWARDED | Present::FORWARDED | Present::X_REAL_IP);
+    let said = headers.has(HeaderSet::X_FORWARDED | HeaderSet::FORWARDED | HeaderSet::X_REAL_IP);
     let proto = if facts.admitted.https { "https" } else { "http" };
     if said && facts.admitted.trusted {
         return add_to_forwarded(headers, facts, proto);
     }
     if said {
-        let gone = [FORWARDED, X_REAL_IP].map(Name::as_str);
+        let gone = [FORWARDED, X_REAL_IP].map(KnownHeader::as_str);
         headers.retain(|name| !name.starts_with(b"x-forwarded-") && gone.iter().all(|gone| gone.as_bytes() != name));
     }
     headers.append(X_FORWARDED_FOR, &facts.peer.text);
@@ -315,7 +315,7 @@ fn add_to_forwarded(headers: &mut Headers, facts: &RequestFacts<'_>, proto: &'st
 }
 
 /// All lines of a list header and one element more, as one line.
-fn joined(headers: &Headers, name: Name, element: &str) -> Vec<u8> {
+fn joined(headers: &Headers, name: KnownHeader, element: &str) -> Vec<u8> {
     let lines = headers.get_all(name).filter(|line| !line.trim_ascii().is_empty());
     lines.chain([element.as_bytes()]).collect::<Vec<_>>().join(&b", "[..])
 }
@@ -326,14 +326,14 @@ pub(crate) enum RequestId {
     /// Made here.
     Fresh(OwnKey),
     /// Taken over from a trusted proxy: a place among the headers.
-    Given(Span),
+    Given(HeaderSpan),
 }
 
 impl RequestId {
     /// The id that a trusted proxy gave, or a fresh one, made of `fresh`.
     #[must_use]
     pub(crate) fn of(headers: &Headers, trusted: bool, fresh: impl FnOnce() -> u128) -> Self {
-        let good = |id: Span| {
+        let good = |id: HeaderSpan| {
             let text = headers.text(id);
             !text.is_empty() && text.len() <= REQUEST_ID_BYTES_MAX && text.iter().all(u8::is_ascii_graphic)
         };
@@ -384,7 +384,7 @@ mod tests {
     }
 
     /// The one value of a name.
-    fn only(headers: &Headers, name: Name) -> Option<String> {
+    fn only(headers: &Headers, name: KnownHeader) -> Option<String> {
         let mut values = headers.get_all(name).map(|value| String::from_utf8_lossy(value).into_owned());
         let value = values.next();
         assert_eq!(values.next(), None, "{name:?}");

@@ -100,7 +100,7 @@ mod tests {
     use std::cell::RefCell;
 
     use super::*;
-    use crate::message::Name;
+    use crate::message::KnownHeader;
     use crate::message::names::{CONNECTION, CONTENT_LENGTH, KEEP_ALIVE, LOCATION, VIA};
 
     #[derive(Debug, Default)]
@@ -112,7 +112,7 @@ mod tests {
         }
     }
 
-    fn head(lines: &[(Name, &str)]) -> Response<()> {
+    fn head(lines: &[(KnownHeader, &str)]) -> Response<()> {
         let mut head = Response::new(());
         head.status = StatusCode::from_u16(103).expect("a status");
         for (name, value) in lines {

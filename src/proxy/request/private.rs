@@ -12,11 +12,11 @@
 use http::StatusCode;
 
 use crate::message::names::{AUTHORIZATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
-use crate::message::{Headers, Present};
+use crate::message::{HeaderSet, Headers};
 use crate::proxy::worker::Worker;
 use crate::stats::EndpointStats;
 use crate::table::Version;
-use crate::upstream::{Opened, Pools, Sender};
+use crate::upstream::{Opened, Pools, RequestSender};
 
 use crate::proxy::body::transfer::RequestBody;
 use tokio::time::Instant;
@@ -27,7 +27,7 @@ const SCHEMES: [&[u8]; 2] = [b"ntlm", b"negotiate"];
 /// Whether a request brings its part of a handshake.
 #[must_use]
 pub(crate) fn is_brought(headers: &Headers) -> bool {
-    headers.has(Present::AUTHORIZATION) && headers.get_all(AUTHORIZATION).any(is_of_connection)
+    headers.has(HeaderSet::AUTHORIZATION) && headers.get_all(AUTHORIZATION).any(is_of_connection)
 }
 
 /// Whether an answer asks for a handshake, or goes on with one.
@@ -52,7 +52,7 @@ pub(crate) fn take(
     worker: &Worker,
     version: &Version,
     now: Instant,
-) -> Option<(usize, Sender<RequestBody>, Opened)> {
+) -> Option<(usize, RequestSender<RequestBody>, Opened)> {
     let now_ms = worker.clock_ms(now);
     let of = |stats: &EndpointStats| pools.take(stats, version.protocol, now);
     let usable = version.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.usable(now_ms));
@@ -65,11 +65,11 @@ pub(crate) fn take(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::message::Name;
+    use crate::message::KnownHeader;
 
     #[test]
     fn handshakes_are_told_by_their_scheme() {
-        let headers = |name: Name, value: &str| {
+        let headers = |name: KnownHeader, value: &str| {
             let mut headers = Headers::default();
             headers.append(name, value);
             headers

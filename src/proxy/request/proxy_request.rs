@@ -27,7 +27,7 @@ use super::redirect;
 use super::redirect::EarlyResponse;
 use super::route::Destination;
 use crate::message::names::{CONNECTION, GRPC_STATUS, HOST};
-use crate::message::{Present, RequestHead, Response};
+use crate::message::{HeaderSet, RequestHead, Response};
 use crate::proxy::body::limits;
 use crate::proxy::body::limits::BodyLimit;
 use crate::proxy::body::response_body::{ResponseBody, ResponseInProgress};
@@ -35,10 +35,10 @@ use crate::proxy::body::transfer::{BodyState, IdleTimeout, Inbound, RequestBody}
 pub(crate) use crate::proxy::connection::peer::ClientConnection;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::report::panic::catch_panic;
-use crate::proxy::streams::long_lived::{Kind, Open};
-use crate::proxy::streams::tunnel::{Far, Tunnel};
+use crate::proxy::streams::long_lived::{StreamGuard, StreamKind};
+use crate::proxy::streams::tunnel::{Tunnel, TunnelUpstream};
 use crate::proxy::streams::websocket;
-use crate::proxy::streams::websocket::Handshake;
+use crate::proxy::streams::websocket::WebSocketHandshake;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::{RejectReason, UpstreamFailure};
 use crate::table::key::OwnKey;
@@ -65,7 +65,7 @@ pub(crate) async fn proxy_request(
 ) -> Response<ResponseBody> {
     let ReceivedRequest { mut head, seen, body, interim } = received;
     let handshake = match seen {
-        WireFacts::Http1 { .. } if !head.headers.has(Present::UPGRADE) => None,
+        WireFacts::Http1 { .. } if !head.headers.has(HeaderSet::UPGRADE) => None,
         WireFacts::Http1 { .. } => websocket::from_http1(&head, body_framing(&body)),
         WireFacts::Http2 { .. } => {
             headers::join_cookies(&mut head.headers);
@@ -116,7 +116,7 @@ pub(crate) async fn proxy_request(
 async fn exchange(
     worker: &Rc<Worker>,
     peer: &ClientConnection,
-    (seen, handshake): (WireFacts, Option<Handshake>),
+    (seen, handshake): (WireFacts, Option<WebSocketHandshake>),
     (head, body): (&mut RequestHead, Inbound),
     observer: &mut RequestContext,
 ) -> Result<(Forwarded, Rc<BodyState>, Option<OwnKey>), EarlyResponse> {
@@ -186,11 +186,11 @@ async fn exchange(
 
 /// The WebSocket that the client asked for, if the endpoint has consented to it.
 fn consented(
-    handshake: Option<Handshake>,
+    handshake: Option<WebSocketHandshake>,
     answer: &UpstreamResponse,
     proof: Option<&str>,
     observer: &RequestContext,
-) -> Result<Option<Handshake>, LocalReply> {
+) -> Result<Option<WebSocketHandshake>, LocalReply> {
     let Some(handshake) = handshake else { return Ok(None) };
     handshake.answered(&answer.response, proof).map_err(|detail| {
         observer.failed(UpstreamFailure::BadAnswer);
@@ -205,7 +205,7 @@ struct Forwarded {
     secure: bool,
     routed: Destination,
     /// The WebSocket that the endpoint has consented to.
-    handshake: Option<Handshake>,
+    handshake: Option<WebSocketHandshake>,
 }
 
 /// What goes on with the body of an answer.
@@ -297,7 +297,7 @@ fn finish(worker: Rc<Worker>, forwarded: Forwarded, outcome: Outcome) -> Respons
         headers::set_own_cookie(&mut response.headers, &key, secure);
     }
     let idle = IdleTimeout::new(routed.service().spec.policy.body_idle_timeout);
-    let long = Kind::of_answer(&response.headers).map(|kind| Open::begin(&worker, &routed, kind));
+    let long = StreamKind::of_answer(&response.headers).map(|kind| StreamGuard::begin(&worker, &routed, kind));
     let exchange = ResponseInProgress { worker, observer, lease, request_body, long };
     response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, exchange))
 }
@@ -321,8 +321,8 @@ fn switch(
         headers::set_own_cookie(&mut response.headers, key, secure);
     }
     let (answer, incoming) = response.with_body(ResponseBody::Own(Full::default()));
-    let upstream = Far::of(incoming, upgrade);
-    let open = Open::begin(worker, &routed, Kind::Tunnel);
+    let upstream = TunnelUpstream::of(incoming, upgrade);
+    let open = StreamGuard::begin(worker, &routed, StreamKind::Tunnel);
     let mut observer = outcome.observer;
     let stream = observer.permits.stream.take();
     let idle_timeout = routed.service().spec.policy.tunnel_idle_timeout;

@@ -18,8 +18,8 @@ use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODI
 use crate::message::{RequestHead, Response};
 use crate::proxy::body::transfer::{BodyState, RequestBody};
 use crate::upstream::http1::{self, Http1, RequestLines};
-use crate::upstream::sender::{Stream, StreamError};
-use crate::upstream::{Incoming, Sender};
+use crate::upstream::sender::{StreamError, UpstreamStream};
+use crate::upstream::{Incoming, RequestSender};
 
 /// Why there is no answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,16 +62,16 @@ pub(crate) async fn send(
     interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let wait = Wait { state, limit, since: lease.since };
-    match std::mem::replace(&mut lease.sender, Sender::Spent) {
-        Sender::Http1(connection) => on_http1(connection, (head, body), wait, interim).await,
-        Sender::Http2(mut stream) => {
+    match std::mem::replace(&mut lease.sender, RequestSender::Spent) {
+        RequestSender::Http1(connection) => on_http1(connection, (head, body), wait, interim).await,
+        RequestSender::Http2(mut stream) => {
             // On the heap: the exchanges of HTTP/1.1 have no room for it.
             let sent = Box::pin(on_http2(&mut stream, (head, body, scheme), wait)).await;
             // It counts as open until the lease ends.
-            lease.sender = Sender::Http2(stream);
+            lease.sender = RequestSender::Http2(stream);
             sent
         }
-        Sender::Spent => Err(SendError::Unsent),
+        RequestSender::Spent => Err(SendError::Unsent),
     }
 }
 
@@ -110,7 +110,7 @@ fn of_head<B>(head: ResponseHead, body: B) -> Response<B> {
 }
 
 async fn on_http2(
-    stream: &mut Stream<RequestBody>,
+    stream: &mut UpstreamStream<RequestBody>,
     (head, body, scheme): (&RequestHead, &mut RequestBody, &Scheme),
     wait: Wait<'_>,
 ) -> Result<Box<Response<Incoming>>, SendError> {

@@ -30,7 +30,7 @@ const CALL_GRACE: Duration = Duration::from_secs(10);
 
 /// What kind it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) enum Kind {
+pub(crate) enum StreamKind {
     /// A WebSocket.
     Tunnel,
     /// Server-sent events.
@@ -39,7 +39,7 @@ pub(crate) enum Kind {
     Call,
 }
 
-impl Kind {
+impl StreamKind {
     /// What the answer with these headers is, if it may be long.
     #[must_use]
     pub(crate) fn of_answer(headers: &Headers) -> Option<Self> {
@@ -51,8 +51,8 @@ impl Kind {
 
 /// The long ones of a worker.
 #[derive(Debug, Default)]
-pub(crate) struct Longs {
-    open: RefCell<HashMap<u64, Rc<Long>>>,
+pub(crate) struct LongLivedStreams {
+    open: RefCell<HashMap<u64, Rc<LongLivedStream>>>,
     next: Cell<u64>,
     looked_at: RefCell<Option<Arc<Table>>>,
     draining: Cell<bool>,
@@ -61,8 +61,8 @@ pub(crate) struct Longs {
 }
 
 #[derive(Debug)]
-struct Long {
-    kind: Kind,
+struct LongLivedStream {
+    kind: StreamKind,
     service: Name,
     version: Name,
     /// Whether the version had a share when this began; one that only rules reach has none to lose.
@@ -72,7 +72,7 @@ struct Long {
     waker: RefCell<Option<Waker>>,
 }
 
-impl Longs {
+impl LongLivedStreams {
     /// Marks those whose version has lost its share, and closes those whose time has come. Returns the time of the next.
     pub(crate) fn review(&self, table: &Arc<Table>, now: Instant) -> Option<Instant> {
         let known = self.looked_at.borrow().as_ref().is_some_and(|known| Arc::ptr_eq(known, table));
@@ -96,7 +96,7 @@ impl Longs {
     }
 
     /// Takes one in. Returns its number.
-    fn enter(&self, long: Rc<Long>) -> u64 {
+    fn enter(&self, long: Rc<LongLivedStream>) -> u64 {
         let number = self.next.get();
         self.next.set(number + 1);
         let mut open = self.open.borrow_mut();
@@ -115,7 +115,7 @@ impl Longs {
     }
 }
 
-impl Long {
+impl LongLivedStream {
     /// When to close it, by the table in force.
     fn judge(&self, table: &Table, draining: bool, now: Instant) {
         let service = table.service_named(self.service.as_str());
@@ -128,7 +128,7 @@ impl Long {
             OnShift::Close => Some(Duration::ZERO),
             OnShift::After(grace) => Some(grace),
         };
-        let least = if self.kind == Kind::Call { CALL_GRACE } else { Duration::ZERO };
+        let least = if self.kind == StreamKind::Call { CALL_GRACE } else { Duration::ZERO };
         let close_at = after.map(|after| now + after.max(least));
         // A second shift does not prolong what the first one gave.
         let close_at = close_at.map(|at| self.close_at.get().map_or(at, |before| before.min(at)));
@@ -150,19 +150,19 @@ impl Long {
 
 /// A long one that is open; dropping it counts it out.
 #[derive(Debug)]
-pub(crate) struct Open {
+pub(crate) struct StreamGuard {
     worker: Rc<Worker>,
     number: u64,
-    long: Rc<Long>,
+    long: Rc<LongLivedStream>,
     stats: Arc<VersionStats>,
 }
 
-impl Open {
+impl StreamGuard {
     /// Counts one in that is answered by `routed`.
     #[must_use]
-    pub(crate) fn begin(worker: &Rc<Worker>, routed: &Destination, kind: Kind) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, routed: &Destination, kind: StreamKind) -> Self {
         let (service, version) = (routed.service(), routed.version());
-        let long = Rc::new(Long {
+        let long = Rc::new(LongLivedStream {
             kind,
             service: service.spec.name.clone(),
             version: version.name.clone(),
@@ -171,17 +171,17 @@ impl Open {
             closed: Cell::new(false),
             waker: RefCell::default(),
         });
-        let longs = &worker.longs;
+        let long_lived = &worker.long_lived;
         // It was routed by a table that may have gone since, and the next look may be far off.
-        long.judge(&worker.snapshot(), longs.draining.get(), Instant::now());
-        let number = longs.enter(Rc::clone(&long));
+        long.judge(&worker.snapshot(), long_lived.draining.get(), Instant::now());
+        let number = long_lived.enter(Rc::clone(&long));
         version.stats.cell(worker.index).long_began();
         Self { worker: Rc::clone(worker), number, long, stats: Arc::clone(&version.stats) }
     }
 
     /// What kind it is.
     #[must_use]
-    pub(crate) fn kind(&self) -> Kind {
+    pub(crate) fn kind(&self) -> StreamKind {
         self.long.kind
     }
 
@@ -199,10 +199,10 @@ impl Open {
     }
 }
 
-impl Drop for Open {
+impl Drop for StreamGuard {
     fn drop(&mut self) {
         self.stats.cell(self.worker.index).long_ended();
-        self.worker.longs.open.borrow_mut().remove(&self.number);
+        self.worker.long_lived.open.borrow_mut().remove(&self.number);
     }
 }
 
@@ -214,16 +214,16 @@ mod tests {
 
     #[test]
     fn a_table_wakes_nobody_while_there_is_none_to_be_concerned() {
-        let (longs, (sender, mut changes)) = (Longs::default(), watch::channel(()));
+        let (long_lived, (sender, mut changes)) = (LongLivedStreams::default(), watch::channel(()));
         let mut later = changes.clone();
         let mut cx = Context::from_waker(Waker::noop());
-        let mut concerned = pin!(longs.concerned(&mut changes));
+        let mut concerned = pin!(long_lived.concerned(&mut changes));
         assert!(concerned.as_mut().poll(&mut cx).is_pending());
         sender.send_replace(());
         assert!(concerned.as_mut().poll(&mut cx).is_pending());
         let name = |text: &str| Name::new(text).expect("a name");
-        let long = Long {
-            kind: Kind::Tunnel,
+        let long = LongLivedStream {
+            kind: StreamKind::Tunnel,
             service: name("shop"),
             version: name("v1"),
             had_share: true,
@@ -231,10 +231,10 @@ mod tests {
             closed: Cell::default(),
             waker: RefCell::default(),
         };
-        longs.enter(Rc::new(long));
+        long_lived.enter(Rc::new(long));
         assert!(concerned.as_mut().poll(&mut cx).is_ready(), "the table that came before may be new to it");
         sender.send_replace(());
-        let mut concerned = pin!(longs.concerned(&mut later));
+        let mut concerned = pin!(long_lived.concerned(&mut later));
         assert!(concerned.as_mut().poll(&mut cx).is_ready());
     }
 }

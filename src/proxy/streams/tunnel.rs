@@ -27,7 +27,7 @@ use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::long_lived::Open;
+use super::long_lived::StreamGuard;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::request::connect::UpstreamConnection;
 use crate::upstream::{EndpointStream, Incoming};
@@ -42,12 +42,12 @@ const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     /// The endpoint's side.
-    pub upstream: Far,
+    pub upstream: TunnelUpstream,
     /// Holds the endpoint's count of requests in flight. Its connection is never used for another one
     /// (docs/http-rules.md#rule-26).
     pub lease: UpstreamConnection,
     /// Holds the version's count of long connections.
-    pub open: Open,
+    pub open: StreamGuard,
     /// Longest silence in both directions together.
     pub idle_timeout: Duration,
     /// Holds the client's count of streams, if it is on one.
@@ -56,14 +56,14 @@ pub(crate) struct Tunnel {
 
 /// An endpoint's side of a tunnel.
 #[derive(Debug)]
-pub(crate) enum Far {
+pub(crate) enum TunnelUpstream {
     /// A connection of its own, and what came behind the answer on it.
     Http1(EndpointStream, Bytes),
     /// A stream of a shared one, as soon as hyper hands it over; there is none when the answer had a body to come.
     Http2(Option<OnUpgrade>),
 }
 
-impl Far {
+impl TunnelUpstream {
     /// What an answer that consents to a tunnel leaves behind: its body, or what hyper put into its head.
     #[must_use]
     pub(crate) fn of(incoming: Incoming, promised: Option<OnUpgrade>) -> Self {
@@ -76,23 +76,31 @@ impl Tunnel {
     /// long, or the version is left behind. `first` are bytes of the client that were read too early.
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, first: Bytes) {
         match self.upstream {
-            Far::Http1(stream, unread) => carry((client, first), (stream, unread), &self.open, self.idle_timeout).await,
-            Far::Http2(Some(stream)) => match stream.await {
+            TunnelUpstream::Http1(stream, unread) => {
+                carry((client, first), (stream, unread), &self.open, self.idle_timeout).await
+            }
+            TunnelUpstream::Http2(Some(stream)) => match stream.await {
                 Ok(stream) => {
                     let upstream = (TokioIo::new(stream), Bytes::new());
                     carry((client, first), upstream, &self.open, self.idle_timeout).await;
                 }
                 Err(error) => tracing::debug!(%error, "the endpoint took its consent to a tunnel back"),
             },
-            Far::Http2(None) => tracing::debug!("the endpoint consented to a tunnel with a request that had not ended"),
+            TunnelUpstream::Http2(None) => {
+                tracing::debug!("the endpoint consented to a tunnel with a request that had not ended")
+            }
         }
         drop((self.lease, self.stream));
     }
 }
 
 /// Carries bytes between two sides, each with those that were read already.
-async fn carry<C, U>((client, first): (C, Bytes), (upstream, unread): (U, Bytes), open: &Open, idle_timeout: Duration)
-where
+async fn carry<C, U>(
+    (client, first): (C, Bytes),
+    (upstream, unread): (U, Bytes),
+    open: &StreamGuard,
+    idle_timeout: Duration,
+) where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
@@ -114,14 +122,14 @@ where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
-    let (mut forth, mut back) = (Way::default(), Way::default());
+    let (mut forth, mut back) = (TunnelDirection::default(), TunnelDirection::default());
     let mut patience: Option<Pin<Box<Sleep>>> = None;
     poll_fn(|cx| {
         let ended = [forth.poll(client, upstream, cx), back.poll(upstream, client, cx)];
         if ended.iter().all(Poll::is_ready) {
             return Poll::Ready(());
         }
-        if ended.contains(&Poll::Ready(Ended::Broken)) {
+        if ended.contains(&Poll::Ready(DirectionEnd::Broken)) {
             return patience.get_or_insert_with(|| Box::pin(sleep(LAST_WORDS_MAX))).as_mut().poll(cx);
         }
         Poll::Pending
@@ -142,7 +150,7 @@ async fn silence(moved: &Cell<Instant>, limit: Duration) {
 
 /// How one direction has ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Ended {
+enum DirectionEnd {
     /// All that its source said was passed on, and its end.
     Well,
     /// Its source or its target is gone. What came before was passed on as far as it could be.
@@ -151,40 +159,40 @@ enum Ended {
 
 /// One direction of a tunnel.
 #[derive(Debug)]
-struct Way {
+struct TunnelDirection {
     room: Box<[u8]>,
     /// What of the room is to be written.
     waiting: Range<usize>,
     /// Whether something was written and not flushed.
     unflushed: bool,
     /// How the source has ended.
-    source: Option<Ended>,
-    ended: Option<Ended>,
+    source: Option<DirectionEnd>,
+    ended: Option<DirectionEnd>,
 }
 
-impl Default for Way {
+impl Default for TunnelDirection {
     fn default() -> Self {
         let room = vec![0; ROOM_BYTES].into_boxed_slice();
         Self { room, waiting: 0..0, unflushed: false, source: None, ended: None }
     }
 }
 
-impl Way {
+impl TunnelDirection {
     /// Goes on; may be asked again after its end.
-    fn poll<R, W>(&mut self, source: &mut R, target: &mut W, cx: &mut Context<'_>) -> Poll<Ended>
+    fn poll<R, W>(&mut self, source: &mut R, target: &mut W, cx: &mut Context<'_>) -> Poll<DirectionEnd>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
     {
         if self.ended.is_none() {
             let passed = ready!(self.pass(source, target, cx));
-            self.ended = Some(passed.unwrap_or(Ended::Broken));
+            self.ended = Some(passed.unwrap_or(DirectionEnd::Broken));
         }
         self.ended.map_or(Poll::Pending, Poll::Ready)
     }
 
     /// An error is the target's.
-    fn pass<R, W>(&mut self, source: &mut R, target: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<Ended>>
+    fn pass<R, W>(&mut self, source: &mut R, target: &mut W, cx: &mut Context<'_>) -> Poll<io::Result<DirectionEnd>>
     where
         R: AsyncRead + Unpin,
         W: AsyncWrite + Unpin,
@@ -203,9 +211,9 @@ impl Way {
             }
             let mut room = ReadBuf::new(&mut self.room);
             match Pin::new(&mut *source).poll_read(cx, &mut room) {
-                Poll::Ready(Ok(())) if room.filled().is_empty() => self.source = Some(Ended::Well),
+                Poll::Ready(Ok(())) if room.filled().is_empty() => self.source = Some(DirectionEnd::Well),
                 Poll::Ready(Ok(())) => self.waiting = 0..room.filled().len(),
-                Poll::Ready(Err(_gone)) => self.source = Some(Ended::Broken),
+                Poll::Ready(Err(_gone)) => self.source = Some(DirectionEnd::Broken),
                 Poll::Pending => {
                     if self.unflushed {
                         ready!(Pin::new(&mut *target).poll_flush(cx))?;

@@ -20,7 +20,7 @@ const KEY_SUFFIX: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 /// A WebSocket that a client asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Handshake {
+pub(crate) struct WebSocketHandshake {
     /// The proof that the client waits for, if the proxy has to give it.
     client_accept: Option<String>,
     /// Whether the client asked in HTTP/2.
@@ -29,19 +29,19 @@ pub(crate) struct Handshake {
 
 /// Takes the handshake out of a request of HTTP/2, which becomes one of HTTP/1.1 in all but its version. `None` if it is
 /// none.
-pub(crate) fn from_http2(head: &mut RequestHead) -> Option<Handshake> {
+pub(crate) fn from_http2(head: &mut RequestHead) -> Option<WebSocketHandshake> {
     if head.method != Method::CONNECT || head.extensions.get::<Protocol>()?.as_str() != "websocket" {
         return None;
     }
     head.method = Method::GET;
-    Some(Handshake { client_accept: None, http2: true })
+    Some(WebSocketHandshake { client_accept: None, http2: true })
 }
 
 /// The handshake that a request of HTTP/1.1 asks for (docs/http-rules.md#rule-15): a `GET` whose `Connection` names
 /// `Upgrade`, whose `Upgrade` is `websocket` alone, and that has no body. `None`: the headers are dropped, the request is
 /// plain.
 #[must_use]
-pub(crate) fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<Handshake> {
+pub(crate) fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<WebSocketHandshake> {
     let mut protocols = head.headers.get_all(UPGRADE);
     let websocket = protocols.next()?.eq_ignore_ascii_case(b"websocket") && protocols.next().is_none();
     let named = head
@@ -50,10 +50,10 @@ pub(crate) fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<Handsh
         .any(|line| line.split(|byte| *byte == b',').any(|word| word.trim_ascii().eq_ignore_ascii_case(b"upgrade")));
     let plain = head.method == Method::GET && head.version == Version::HTTP_11 && body == BodyFraming::None;
     let key = head.headers.get(SEC_WEBSOCKET_KEY);
-    (websocket && named && plain).then(|| Handshake { client_accept: key.map(accept), http2: false })
+    (websocket && named && plain).then(|| WebSocketHandshake { client_accept: key.map(accept), http2: false })
 }
 
-impl Handshake {
+impl WebSocketHandshake {
     /// Asks the endpoint; after everything that ends at this hop was removed. Returns the proof that it has to give, if
     /// the client did not ask for one.
     pub(crate) fn ask(&self, headers: &mut Headers, random: u128) -> Option<String> {
@@ -133,9 +133,9 @@ mod tests {
     use http::Extensions;
 
     use super::*;
-    use crate::message::{Name, RequestTarget};
+    use crate::message::{KnownHeader, RequestTarget};
 
-    fn head(method: Method, lines: &[(Name, &str)]) -> RequestHead {
+    fn head(method: Method, lines: &[(KnownHeader, &str)]) -> RequestHead {
         let mut headers = Headers::default();
         for (name, value) in lines {
             headers.append(*name, value);
@@ -144,7 +144,7 @@ mod tests {
         RequestHead { method, target, version, headers, extensions: Extensions::new() }
     }
 
-    const ASKS: [(Name, &str); 2] = [(CONNECTION, "keep-alive, Upgrade"), (UPGRADE, "WebSocket")];
+    const ASKS: [(KnownHeader, &str); 2] = [(CONNECTION, "keep-alive, Upgrade"), (UPGRADE, "WebSocket")];
 
     #[test]
     fn the_proof_is_that_of_the_standard() {

@@ -17,7 +17,7 @@
 //! only to say yes or no, which a processor guesses: it goes on to the service before the record has arrived.
 
 use super::paths::PathTree;
-use crate::message::words;
+use crate::message::ascii;
 use crate::table::spec::PathPrefix;
 
 /// Up to so many paths a host has a list: more take longer than the walk of a tree.
@@ -115,7 +115,7 @@ impl Hosts {
         let (head, rest) = self.records[record as usize..].split_first()?;
         let (len, paths) = halves(*head);
         let (name, mut rest) = rest.split_at_checked(words_of(len))?;
-        if len as usize != host.len() || !words::words(host).map(words::lower).eq(name.iter().copied()) {
+        if len as usize != host.len() || !ascii::words(host).map(ascii::lower).eq(name.iter().copied()) {
             return None;
         }
         if paths == TREE {
@@ -139,19 +139,19 @@ impl Hosts {
 /// whatever the path looks like.
 fn is_below(path: &[u8], prefix: &[u64], len: usize) -> bool {
     let boundary = len == 0 || path.get(len).is_none_or(|byte| *byte == b'/');
-    boundary && path.get(..len).is_some_and(|start| words::words(start).eq(prefix.iter().copied()))
+    boundary && path.get(..len).is_some_and(|start| ascii::words(start).eq(prefix.iter().copied()))
 }
 
 /// Appends the record of a host.
 fn lay_out(name: &str, paths: &mut [(&PathPrefix, u32)], records: &mut Vec<u64>, trees: &mut Vec<PathTree>) {
     let listed = paths.len() <= LISTED_PATHS_MAX;
     records.push(joined(number(name.len()), if listed { number(paths.len()) } else { TREE }));
-    records.extend(words::words(name.as_bytes()));
+    records.extend(ascii::words(name.as_bytes()));
     if listed {
         paths.sort_by_key(|(path, _)| std::cmp::Reverse(path.as_str().len()));
         for (path, service) in paths {
             records.push(joined(*service, number(path.as_str().len())));
-            records.extend(words::words(path.as_str().as_bytes()));
+            records.extend(ascii::words(path.as_str().as_bytes()));
         }
     } else {
         records.push(joined(number(trees.len()), 0));
@@ -164,7 +164,7 @@ fn lay_out(name: &str, paths: &mut [(&PathPrefix, u32)], records: &mut Vec<u64>,
 }
 
 fn hash_of(host: &[u8]) -> u64 {
-    words::hash(words::words(host).map(words::lower), host.len())
+    ascii::hash(ascii::words(host).map(ascii::lower), host.len())
 }
 
 /// The slot where the search for a hash begins; `room` is a power of two.

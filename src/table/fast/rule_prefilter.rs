@@ -9,7 +9,7 @@
 
 use http::HeaderName;
 
-use crate::message::{headers, words};
+use crate::message::{ascii, headers};
 use crate::table::request::RequestView;
 use crate::table::spec::{Condition, Pattern};
 
@@ -52,7 +52,7 @@ struct AskedHeader<'a> {
 enum HeaderValues<'a> {
     None,
     One { value: &'a [u8], tag: u16 },
-    Several(headers::Values<'a>),
+    Several(headers::HeaderValues<'a>),
 }
 
 impl RulePrefilter {
@@ -110,7 +110,7 @@ impl RulePrefilter {
 }
 
 impl<'a> HeaderValues<'a> {
-    fn of(values: headers::Values<'a>) -> Self {
+    fn of(values: headers::HeaderValues<'a>) -> Self {
         let mut list = values.clone();
         match (list.next(), list.next()) {
             (None, _) => Self::None,
@@ -132,7 +132,7 @@ impl<'a> HeaderValues<'a> {
 fn tag(value: &[u8]) -> u16 {
     let hashed = &value[..value.len().min(HASHED_BYTES_MAX)];
     #[expect(clippy::cast_possible_truncation, reason = "any bits of the hash will do")]
-    let tag = words::hash(words::words(hashed), value.len()) as u16;
+    let tag = ascii::hash(ascii::words(hashed), value.len()) as u16;
     tag
 }
 

@@ -18,11 +18,11 @@ use tokio::task::spawn_local;
 
 use super::super::stream::EndpointStream;
 use super::upload::{Upload, UploadFault};
-use crate::http1::Outbox;
+use crate::http1::WriteBuf;
 
 /// What both directions share.
 #[derive(Debug)]
-struct Joint {
+struct JointStream {
     stream: RefCell<EndpointStream>,
     upload: Cell<Progress>,
     /// The answer is read to its end, or nobody reads it any more.
@@ -44,16 +44,16 @@ enum Progress {
 
 /// The answer's half of a shared connection. Dropping it ends the upload.
 #[derive(Debug)]
-pub(crate) struct Reader(Rc<Joint>);
+pub(crate) struct ResponseReader(Rc<JointStream>);
 
 /// Sends the rest of `body` in a task of this thread.
 pub(crate) fn detach<B: Body<Data = Bytes> + Unpin + 'static>(
     stream: EndpointStream,
     mut upload: Upload,
     mut body: B,
-    mut outbox: Outbox,
-) -> Reader {
-    let joint = Rc::new(Joint {
+    mut write_buf: WriteBuf,
+) -> ResponseReader {
+    let joint = Rc::new(JointStream {
         stream: RefCell::new(stream),
         upload: Cell::new(Progress::Running),
         read: Cell::new(false),
@@ -67,15 +67,15 @@ pub(crate) fn detach<B: Body<Data = Bytes> + Unpin + 'static>(
             if writer.read.get() {
                 return Poll::Ready(Ok(()));
             }
-            upload.poll((&mut body, &mut outbox), &mut *writer.stream.borrow_mut(), cx)
+            upload.poll((&mut body, &mut write_buf), &mut *writer.stream.borrow_mut(), cx)
         });
         let sent = sending.await;
         writer.end(sent);
     });
-    Reader(joint)
+    ResponseReader(joint)
 }
 
-impl Joint {
+impl JointStream {
     fn end(&self, sent: Result<(), UploadFault>) {
         self.upload.set(match sent {
             Ok(()) if self.read.get() => Progress::Refused,
@@ -95,7 +95,7 @@ impl Joint {
     }
 }
 
-impl Reader {
+impl ResponseReader {
     /// The connection, if the upload came to its end.
     pub(crate) fn reunite(self) -> Option<EndpointStream> {
         let joint = Rc::clone(&self.0);
@@ -105,7 +105,7 @@ impl Reader {
     }
 }
 
-impl Drop for Reader {
+impl Drop for ResponseReader {
     fn drop(&mut self) {
         self.0.read.set(true);
         if let Some(writer) = self.0.writer.take() {
@@ -114,7 +114,7 @@ impl Drop for Reader {
     }
 }
 
-impl AsyncRead for Reader {
+impl AsyncRead for ResponseReader {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         if self.0.upload.get() == Progress::Broken {
             return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));

@@ -13,7 +13,7 @@ use tokio::time::timeout;
 
 use super::*;
 use crate::http1::Broken;
-use crate::message::Name;
+use crate::message::KnownHeader;
 use crate::message::names::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use crate::stats::EndpointStats;
 use crate::upstream::budget::{Budget, PermitClaim};
@@ -84,7 +84,7 @@ fn run(test: impl Future<Output = ()>) {
     LocalSet::new().block_on(&runtime, async { timeout(Duration::from_secs(20), test).await.expect("an end") });
 }
 
-fn headers(lines: &[(Name, &str)]) -> Headers {
+fn headers(lines: &[(KnownHeader, &str)]) -> Headers {
     let mut headers = Headers::default();
     for (name, value) in [(HOST, "a")].iter().chain(lines) {
         headers.append(*name, value);

@@ -9,7 +9,7 @@ use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use crate::http1::encode::WrongLength;
-use crate::http1::{Announced, BodyEncoder, Outbox};
+use crate::http1::{Announced, BodyEncoder, WriteBuf};
 use crate::message::Headers;
 use crate::message::names::TRANSFER_ENCODING;
 
@@ -58,17 +58,17 @@ impl Upload {
         self.flushed && matches!(self.rest, None | Some(BodyEncoder::Length(0)))
     }
 
-    /// Takes as much as comes from `body`, and writes it behind what is in `outbox`; ready when all is written.
+    /// Takes as much as comes from `body`, and writes it behind what is in `write_buf`; ready when all is written.
     pub(crate) fn poll<B: Body<Data = Bytes> + Unpin, S: AsyncWrite + Unpin>(
         &mut self,
-        (body, outbox): (&mut B, &mut Outbox),
+        (body, write_buf): (&mut B, &mut WriteBuf),
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadFault>> {
         self.flushed = false;
         loop {
-            let waiting = self.take(body, outbox, cx)?;
-            let flushed = ready!(outbox.poll_flush(stream, cx));
+            let waiting = self.take(body, write_buf, cx)?;
+            let flushed = ready!(write_buf.poll_flush(stream, cx));
             flushed.map_err(|_gone| UploadFault::Connection)?;
             if waiting || self.rest.is_none() {
                 // TLS may have kept some of it.
@@ -79,38 +79,38 @@ impl Upload {
         }
     }
 
-    /// Fills `outbox` as far as it has room. Whether the body has to be waited for.
+    /// Fills `write_buf` as far as it has room. Whether the body has to be waited for.
     fn take<B: Body<Data = Bytes> + Unpin>(
         &mut self,
         body: &mut B,
-        outbox: &mut Outbox,
+        write_buf: &mut WriteBuf,
         cx: &mut Context<'_>,
     ) -> Result<bool, UploadFault> {
-        while let Some(encoder) = self.rest.as_mut().filter(|_| outbox.has_room()) {
+        while let Some(encoder) = self.rest.as_mut().filter(|_| write_buf.has_room()) {
             let Poll::Ready(frame) = Pin::new(&mut *body).poll_frame(cx) else { return Ok(true) };
             match frame.transpose().map_err(|_fault| UploadFault::Body)?.map(Frame::into_data) {
                 Some(Ok(data)) => {
                     self.touched = true;
-                    encoder.data(outbox, data)?;
+                    encoder.data(write_buf, data)?;
                     // A large part takes the whole outbox: the end of its body comes behind it.
-                    if body.is_end_stream() && outbox.has_room() {
-                        self.end(outbox, None)?;
+                    if body.is_end_stream() && write_buf.has_room() {
+                        self.end(write_buf, None)?;
                     }
                 }
                 Some(Err(last)) => {
                     self.touched = true;
                     let trailers = last.into_trailers().ok().map(|trailers| self.announced.of(trailers));
-                    self.end(outbox, trailers.as_ref())?;
+                    self.end(write_buf, trailers.as_ref())?;
                 }
-                None => self.end(outbox, None)?,
+                None => self.end(write_buf, None)?,
             }
         }
         Ok(false)
     }
 
-    fn end(&mut self, outbox: &mut Outbox, trailers: Option<&HeaderMap>) -> Result<(), UploadFault> {
+    fn end(&mut self, write_buf: &mut WriteBuf, trailers: Option<&HeaderMap>) -> Result<(), UploadFault> {
         if let Some(mut encoder) = self.rest.take() {
-            encoder.end(outbox, trailers)?;
+            encoder.end(write_buf, trailers)?;
         }
         Ok(())
     }
@@ -152,7 +152,7 @@ mod tests {
             let mut body = Empty::<Bytes>::new().with_trailers(std::future::ready(trailers.map(Ok))).boxed_unsync();
             let mut upload = Upload::of(&headers, &body);
             let sent = upload.poll(
-                (&mut body, &mut Outbox::default()),
+                (&mut body, &mut WriteBuf::default()),
                 &mut Gone,
                 &mut Context::from_waker(std::task::Waker::noop()),
             );

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
 use pointsman::testing::message::names::{FORWARDED, X_FORWARDED_FOR};
-use pointsman::testing::message::{Headers, Name};
+use pointsman::testing::message::{Headers, KnownHeader};
 use pointsman::testing::proxy::request::admit::client::behind;
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -20,7 +20,7 @@ fn trusted() -> Vec<IpNet> {
     ["10.0.0.0/8", "2001:db8:a::/48"].map(|block| block.parse().unwrap()).into()
 }
 
-fn client(name: Name, lines: &[Bytes]) -> IpAddr {
+fn client(name: KnownHeader, lines: &[Bytes]) -> IpAddr {
     let mut headers = Headers::default();
     for line in lines {
         headers.append(name, &line.0);

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use pointsman::testing::http1::{BodyDecoder, BodyLength, HeadLimits, Inbox, Piece, Request};
+use pointsman::testing::http1::{BodyDecoder, BodyLength, HeadLimits, Piece, ReadBuf, Request};
 use pointsman::testing::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pointsman::testing::proxy::request::admit::{AdmitSettings, BodyFraming, WireFacts, admit};
 use proptest::prelude::*;
@@ -32,7 +32,7 @@ struct Served {
 
 /// A connection whose bytes come in parts, and then end.
 struct Connection {
-    inbox: Inbox,
+    inbox: ReadBuf,
     parts: VecDeque<Vec<u8>>,
 }
 
@@ -107,7 +107,7 @@ fn serve(connection: &mut Connection, request: Request) -> (Served, bool) {
 
 /// Everything that is served of a connection.
 fn connection(parts: Vec<Vec<u8>>) -> Vec<Served> {
-    let mut connection = Connection { inbox: Inbox::default(), parts: parts.into() };
+    let mut connection = Connection { inbox: ReadBuf::default(), parts: parts.into() };
     let mut served = Vec::new();
     while let Some(head) = connection.head() {
         let (one, more) = serve(&mut connection, head);

@@ -99,12 +99,12 @@ impl Drop for Machines {
 }
 
 /// Somebody who is told what rollouts do.
-struct Inbox {
+struct ReadBuf {
     origin: Origin,
     said: Arc<Mutex<Vec<Value>>>,
 }
 
-impl Inbox {
+impl ReadBuf {
     fn open() -> Self {
         let said = Arc::<Mutex<Vec<Value>>>::default();
         let noted = Arc::clone(&said);
@@ -155,7 +155,7 @@ fn four_processes_are_upgraded_under_load_and_nobody_notices() {
 
 #[test]
 fn a_rolling_release_tells_of_each_endpoint_once_and_of_its_parts_who_wants_them() {
-    let (usual, all) = (Inbox::open(), Inbox::open());
+    let (usual, all) = (ReadBuf::open(), ReadBuf::open());
     let machines = Machines::running("v1");
     let words = "[\"progress\", \"finished\"]";
     let notify = format!(

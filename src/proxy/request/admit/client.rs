@@ -9,7 +9,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use ipnet::IpNet;
 
 use crate::message::names::{FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO};
-use crate::message::{Headers, Name};
+use crate::message::{Headers, KnownHeader};
 
 /// Whether a trusted peer says that the user came by https.
 #[must_use]
@@ -45,7 +45,11 @@ fn walk(peer: IpAddr, from_the_right: impl Iterator<Item = Option<IpAddr>>, trus
 ///
 /// Bytes, not text, and read from the right all the way: what a client wrote to the left, of whatever bytes and however
 /// it is quoted, must not change how the words of the trusted proxies to the right of it are read.
-fn elements(headers: &Headers, name: Name, last_comma: fn(&[u8]) -> Option<usize>) -> impl Iterator<Item = &[u8]> {
+fn elements(
+    headers: &Headers,
+    name: KnownHeader,
+    last_comma: fn(&[u8]) -> Option<usize>,
+) -> impl Iterator<Item = &[u8]> {
     headers.get_all(name).rev().flat_map(move |line| {
         let mut rest = Some(line);
         std::iter::from_fn(move || {
@@ -122,7 +126,7 @@ fn first_pair(element: &[u8]) -> (&[u8], &[u8]) {
 mod tests {
     use super::*;
 
-    fn client(lines: &[(Name, &str)]) -> String {
+    fn client(lines: &[(KnownHeader, &str)]) -> String {
         let mut headers = Headers::default();
         for (name, value) in lines {
             headers.append(*name, value);

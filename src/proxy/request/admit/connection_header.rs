@@ -5,7 +5,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use crate::message::names::{
     CONNECTION, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, PROXY_CONNECTION, UPGRADE,
 };
-use crate::message::{Headers, Name, Present};
+use crate::message::{HeaderSet, Headers, KnownHeader};
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;
 
@@ -13,8 +13,9 @@ use crate::stats::RejectReason;
 const TOKENS_MAX: usize = 10;
 
 /// Headers that end at this hop whether `Connection` names them or not, besides `Connection` and `Upgrade` themselves
-/// ([`Present::HOP_BY_HOP`]). `TE` and `Transfer-Encoding` are handled where the body's framing is written.
-const HOP_BY_HOP: [Name; 5] = [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, HTTP2_SETTINGS];
+/// ([`HeaderSet::HOP_BY_HOP`]). `TE` and `Transfer-Encoding` are handled where the body's framing is written.
+const HOP_BY_HOP: [KnownHeader; 5] =
+    [KEEP_ALIVE, PROXY_CONNECTION, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, HTTP2_SETTINGS];
 
 /// Checks the tokens of a request.
 ///
@@ -35,7 +36,7 @@ pub(crate) fn check(headers: &Headers) -> Result<(), LocalReply> {
 
 /// Removes the headers that `Connection` names, and all that end at this hop.
 pub(crate) fn strip(headers: &mut Headers) {
-    if headers.has(Present::CONNECTION) {
+    if headers.has(HeaderSet::CONNECTION) {
         // Nearly always it is a single word, and names nothing else.
         if !headers.get_all(CONNECTION).all(is_known) {
             let named = tokens(headers.get_all(CONNECTION)).filter(|token| !is_known(token));
@@ -47,7 +48,7 @@ pub(crate) fn strip(headers: &mut Headers) {
         headers.remove(CONNECTION);
     }
     headers.remove(UPGRADE);
-    if headers.has(Present::HOP_BY_HOP) {
+    if headers.has(HeaderSet::HOP_BY_HOP) {
         headers.retain(|name| !ends_here(name));
     }
 }
@@ -110,7 +111,7 @@ mod tests {
 
     #[test]
     fn what_ends_here_goes_unnamed_and_te_stays() {
-        let ends = HOP_BY_HOP.map(Name::as_str);
+        let ends = HOP_BY_HOP.map(KnownHeader::as_str);
         let others = ["upgrade", "te", "close", "x-secret"];
         let mut lines = headers("TE, Upgrade, close", &[&ends[..], &others].concat());
         strip(&mut lines);

@@ -11,9 +11,9 @@ use std::ops::BitOr;
 
 /// Kinds of headers; a bit each.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
-pub struct Present(u32);
+pub struct HeaderSet(u32);
 
-impl Present {
+impl HeaderSet {
     /// Nothing.
     pub const NONE: Self = Self(0);
     /// `Connection`.
@@ -114,7 +114,7 @@ impl Present {
     }
 }
 
-impl BitOr for Present {
+impl BitOr for HeaderSet {
     type Output = Self;
 
     fn bitor(self, other: Self) -> Self {
@@ -129,45 +129,45 @@ mod tests {
     #[test]
     fn every_kind_is_told_by_its_name() {
         for (name, kind) in [
-            ("Connection", Present::CONNECTION),
-            ("Upgrade", Present::UPGRADE),
-            ("Keep-Alive", Present::HOP_BY_HOP),
-            ("Proxy-Connection", Present::HOP_BY_HOP),
-            ("Proxy-Authenticate", Present::HOP_BY_HOP),
-            ("Proxy-Authorization", Present::HOP_BY_HOP),
-            ("HTTP2-Settings", Present::HOP_BY_HOP),
-            ("TE", Present::TE),
-            ("Trailer", Present::TRAILER),
-            ("Transfer-Encoding", Present::TRANSFER_ENCODING),
-            ("Content-Length", Present::CONTENT_LENGTH),
-            ("Host", Present::HOST),
-            ("Expect", Present::EXPECT),
-            ("X-Forwarded-For", Present::X_FORWARDED),
-            ("X-Forwarded-", Present::X_FORWARDED),
-            ("Forwarded", Present::FORWARDED),
-            ("X-Real-IP", Present::X_REAL_IP),
-            ("X-Request-Id", Present::X_REQUEST_ID),
-            ("X-Pointsman-Revision", Present::X_REVISION),
-            ("Accept", Present::ACCEPT),
-            ("Content-Type", Present::CONTENT_TYPE),
-            ("Cookie", Present::COOKIE),
-            ("Date", Present::DATE),
-            ("Grpc-Status", Present::GRPC_STATUS),
-            ("Via", Present::VIA),
-            ("Authorization", Present::AUTHORIZATION),
-            ("X_Forwarded_For", Present::UNDERSCORE),
-            ("X-Forwarded-_", Present::UNDERSCORE | Present::X_FORWARDED),
-            ("X-Forwarded", Present::default()),
-            ("User-Agent", Present::default()),
+            ("Connection", HeaderSet::CONNECTION),
+            ("Upgrade", HeaderSet::UPGRADE),
+            ("Keep-Alive", HeaderSet::HOP_BY_HOP),
+            ("Proxy-Connection", HeaderSet::HOP_BY_HOP),
+            ("Proxy-Authenticate", HeaderSet::HOP_BY_HOP),
+            ("Proxy-Authorization", HeaderSet::HOP_BY_HOP),
+            ("HTTP2-Settings", HeaderSet::HOP_BY_HOP),
+            ("TE", HeaderSet::TE),
+            ("Trailer", HeaderSet::TRAILER),
+            ("Transfer-Encoding", HeaderSet::TRANSFER_ENCODING),
+            ("Content-Length", HeaderSet::CONTENT_LENGTH),
+            ("Host", HeaderSet::HOST),
+            ("Expect", HeaderSet::EXPECT),
+            ("X-Forwarded-For", HeaderSet::X_FORWARDED),
+            ("X-Forwarded-", HeaderSet::X_FORWARDED),
+            ("Forwarded", HeaderSet::FORWARDED),
+            ("X-Real-IP", HeaderSet::X_REAL_IP),
+            ("X-Request-Id", HeaderSet::X_REQUEST_ID),
+            ("X-Pointsman-Revision", HeaderSet::X_REVISION),
+            ("Accept", HeaderSet::ACCEPT),
+            ("Content-Type", HeaderSet::CONTENT_TYPE),
+            ("Cookie", HeaderSet::COOKIE),
+            ("Date", HeaderSet::DATE),
+            ("Grpc-Status", HeaderSet::GRPC_STATUS),
+            ("Via", HeaderSet::VIA),
+            ("Authorization", HeaderSet::AUTHORIZATION),
+            ("X_Forwarded_For", HeaderSet::UNDERSCORE),
+            ("X-Forwarded-_", HeaderSet::UNDERSCORE | HeaderSet::X_FORWARDED),
+            ("X-Forwarded", HeaderSet::default()),
+            ("User-Agent", HeaderSet::default()),
         ] {
-            assert_eq!(Present::kind(name.to_ascii_lowercase().as_bytes()), kind, "{name}");
+            assert_eq!(HeaderSet::kind(name.to_ascii_lowercase().as_bytes()), kind, "{name}");
         }
     }
 
     #[test]
     fn kinds_add_up() {
-        let found = Present::TE | Present::UNDERSCORE | Present::HOST;
-        assert!(found.has(Present::EXPECT | Present::HOST) && !found.has(Present::EXPECT | Present::UPGRADE));
-        assert!(!Present::NONE.has(found) && !found.has(Present::NONE));
+        let found = HeaderSet::TE | HeaderSet::UNDERSCORE | HeaderSet::HOST;
+        assert!(found.has(HeaderSet::EXPECT | HeaderSet::HOST) && !found.has(HeaderSet::EXPECT | HeaderSet::UPGRADE));
+        assert!(!HeaderSet::NONE.has(found) && !found.has(HeaderSet::NONE));
     }
 }

@@ -29,15 +29,15 @@ const SPARE_MAX: usize = 32;
 const LARGE_MAX: usize = 8;
 
 /// What nobody uses now.
-struct Spare {
+struct BufferPool {
     reading: RefCell<Vec<BytesMut>>,
     large: RefCell<Vec<BytesMut>>,
     writing: RefCell<Vec<Vec<u8>>>,
 }
 
 thread_local! {
-    static SPARE: Spare = const {
-        Spare {
+    static SPARE: BufferPool = const {
+        BufferPool {
             reading: RefCell::new(Vec::new()),
             large: RefCell::new(Vec::new()),
             writing: RefCell::new(Vec::new()),

@@ -2,10 +2,10 @@
 //!
 //! tokio ends a task's turn after 128 reads, whatever they brought. That may be mebibytes of which nothing comes: frames of
 //! nine bytes, chunks of one, a chunk's size that has no end. They keep everybody else on the thread waiting for a tenth of a
-//! second, again and again. So reads are [charged](charge) by what they bring.
+//! second, again and again. So reads are [charged](consume_budget) by what they bring.
 //!
 //! A timer of tokio's wants a part of the turn as well, and says that it waits when none is left. Who always has something to
-//! read would never run into a deadline. So deadlines are [`heard`] out of turn.
+//! read would never run into a deadline. So deadlines are [`poll_unbudgeted`] out of turn.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use tokio::time::Sleep;
 pub(crate) const BYTES_PER_PART: usize = 1024;
 
 /// Charges for a read that brought so many bytes; the socket has charged for one part already.
-pub(crate) fn charge(bytes: usize, cx: &mut Context<'_>) {
+pub(crate) fn consume_budget(bytes: usize, cx: &mut Context<'_>) {
     for _ in 0..bytes / BYTES_PER_PART {
         match poll_proceed(cx) {
             Poll::Ready(part) => part.made_progress(),
@@ -30,7 +30,7 @@ pub(crate) fn charge(bytes: usize, cx: &mut Context<'_>) {
 }
 
 /// Whether `timer` is over, also when the turn is.
-pub(crate) fn heard(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
+pub(crate) fn poll_unbudgeted(timer: Pin<&mut Sleep>, cx: &mut Context<'_>) -> Poll<()> {
     Pin::new(&mut unconstrained(timer)).poll(cx)
 }
 
@@ -50,9 +50,9 @@ mod tests {
         poll_fn(|cx| Poll::Ready(timer.as_mut().poll(cx).is_pending())).await;
         sleep(Duration::from_millis(20)).await;
         let seen = poll_fn(|cx| {
-            charge(usize::MAX, cx);
+            consume_budget(usize::MAX, cx);
             assert!(timer.as_mut().poll(cx).is_pending(), "it wants a part of the turn");
-            Poll::Ready(heard(timer.as_mut(), cx))
+            Poll::Ready(poll_unbudgeted(timer.as_mut(), cx))
         });
         assert_eq!(seen.await, Poll::Ready(()));
     }

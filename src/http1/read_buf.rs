@@ -8,21 +8,21 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt};
 
 use super::head::{self, HeadError, HeadLimits, Request, ResponseHead};
-use super::{spare, turn};
+use super::{buffer_pool, coop};
 
 /// With less room than this a read first makes more.
 const ROOM_BYTES_MIN: usize = 2 * 1024;
 
 /// The room that there is at first.
-const ROOM_BYTES: usize = spare::READING_BYTES;
+const ROOM_BYTES: usize = buffer_pool::READING_BYTES;
 
 /// The room that there is when the last read filled what there was: large bodies come in large parts.
-const ROOM_BYTES_MAX: usize = spare::READING_BYTES_MAX;
+const ROOM_BYTES_MAX: usize = buffer_pool::READING_BYTES_MAX;
 
 /// A buffer for reading. It has no memory until something is read, and none any more when nothing is left of it and
 /// nothing more comes.
 #[derive(Debug, Default)]
-pub struct Inbox {
+pub struct ReadBuf {
     bytes: BytesMut,
     /// How many bytes of the front have been looked at and are no whole head.
     looked_at: usize,
@@ -30,7 +30,7 @@ pub struct Inbox {
     filled: bool,
 }
 
-impl Inbox {
+impl ReadBuf {
     /// A buffer that begins with what is in `bytes`.
     #[must_use]
     pub fn with(bytes: BytesMut) -> Self {
@@ -62,7 +62,7 @@ impl Inbox {
 
     /// Lends its memory to others if nothing is in it.
     pub fn lend(&mut self) {
-        spare::give_reading(&mut self.bytes);
+        buffer_pool::give_reading(&mut self.bytes);
     }
 
     /// Gives its memory back if nothing is in it.
@@ -82,7 +82,7 @@ impl Inbox {
         // To the front of the room if nobody holds a part of it any more.
         if self.bytes.is_empty() && !self.bytes.try_reclaim(wanted) && self.bytes.capacity() < ROOM_BYTES_MIN {
             self.lend();
-            self.bytes = spare::take_reading(wanted);
+            self.bytes = buffer_pool::take_reading(wanted);
         }
         if self.bytes.capacity() - self.bytes.len() < ROOM_BYTES_MIN {
             self.bytes.reserve(wanted);
@@ -92,7 +92,7 @@ impl Inbox {
         let polled = std::future::Future::poll(read, cx);
         if let Poll::Ready(Ok(count)) = polled {
             self.filled = count == room;
-            turn::charge(count, cx);
+            coop::consume_budget(count, cx);
         } else {
             // If somebody still holds a part of it, it stays, and what comes next goes behind that: a body in pieces of a
             // byte would be held in as many rooms otherwise.
@@ -156,13 +156,13 @@ mod tests {
 
     #[test]
     fn large_bodies_are_read_in_large_parts() {
-        let (mut stream, mut inbox, mut most) = (&[0; 1 << 20][..], Inbox::default(), 0);
+        let (mut stream, mut read_buf, mut most) = (&[0; 1 << 20][..], ReadBuf::default(), 0);
         let mut cx = Context::from_waker(Waker::noop());
         for _ in 0..10 {
-            let Poll::Ready(Ok(count)) = inbox.poll_fill(&mut stream, &mut cx) else { panic!("memory is ready") };
+            let Poll::Ready(Ok(count)) = read_buf.poll_fill(&mut stream, &mut cx) else { panic!("memory is ready") };
             most = most.max(count);
             // Nobody keeps a part of it.
-            drop(inbox.bytes().split());
+            drop(read_buf.bytes().split());
         }
         assert!(most >= 64 * 1024, "{most} bytes at once");
     }
@@ -171,32 +171,32 @@ mod tests {
     fn who_waits_for_more_holds_nothing() {
         let (mut near, mut far) = tokio::io::duplex(64);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut inbox = Inbox::default();
+        let mut read_buf = ReadBuf::default();
         assert!(std::pin::Pin::new(&mut far).poll_write(&mut cx, b"GET / HTTP/1.1\r\n").is_ready());
-        assert!(inbox.poll_fill(&mut near, &mut cx).is_ready());
-        assert!(inbox.poll_fill(&mut near, &mut cx).is_pending());
-        assert_eq!(inbox.len(), 16, "a part of a head stays");
-        inbox.bytes().clear();
-        assert!(inbox.poll_fill(&mut near, &mut cx).is_pending());
-        assert_eq!(inbox.bytes().capacity(), 0);
+        assert!(read_buf.poll_fill(&mut near, &mut cx).is_ready());
+        assert!(read_buf.poll_fill(&mut near, &mut cx).is_pending());
+        assert_eq!(read_buf.len(), 16, "a part of a head stays");
+        read_buf.bytes().clear();
+        assert!(read_buf.poll_fill(&mut near, &mut cx).is_pending());
+        assert_eq!(read_buf.bytes().capacity(), 0);
     }
 
     #[test]
     fn who_waits_after_a_large_part_holds_nothing_and_the_next_one_finds_the_same_room() {
         let (mut near, mut far) = tokio::io::duplex(1 << 20);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut inbox = Inbox::default();
+        let mut read_buf = ReadBuf::default();
         let mut places = BTreeSet::new();
         for _ in 0..10 {
             let sent = std::pin::Pin::new(&mut far).poll_write(&mut cx, &[0; 100_000]);
             assert!(matches!(sent, Poll::Ready(Ok(100_000))));
-            while inbox.poll_fill(&mut near, &mut cx).is_ready() {
-                if inbox.len() > ROOM_BYTES {
-                    places.insert(inbox.bytes().as_ptr());
+            while read_buf.poll_fill(&mut near, &mut cx).is_ready() {
+                if read_buf.len() > ROOM_BYTES {
+                    places.insert(read_buf.bytes().as_ptr());
                 }
-                drop(inbox.bytes().split());
+                drop(read_buf.bytes().split());
             }
-            assert_eq!(inbox.bytes().capacity(), 0);
+            assert_eq!(read_buf.bytes().capacity(), 0);
         }
         assert_eq!(places.len(), 1, "a large room is not made anew");
     }
@@ -205,13 +205,13 @@ mod tests {
     fn small_pieces_that_somebody_holds_share_their_room() {
         let (mut near, mut far) = tokio::io::duplex(64);
         let mut cx = Context::from_waker(Waker::noop());
-        let mut inbox = Inbox::default();
+        let mut read_buf = ReadBuf::default();
         let mut held: Vec<Bytes> = Vec::new();
         for _ in 0..1000 {
             assert!(std::pin::Pin::new(&mut far).poll_write(&mut cx, b"x").is_ready());
-            assert!(inbox.poll_fill(&mut near, &mut cx).is_ready());
-            held.push(inbox.bytes().split().freeze());
-            assert!(inbox.poll_fill(&mut near, &mut cx).is_pending());
+            assert!(read_buf.poll_fill(&mut near, &mut cx).is_ready());
+            held.push(read_buf.bytes().split().freeze());
+            assert!(read_buf.poll_fill(&mut near, &mut cx).is_pending());
         }
         let follows = |pair: &&[Bytes]| pair[0].as_ptr().addr() + 1 == pair[1].as_ptr().addr();
         assert_eq!(held.windows(2).filter(follows).count(), 999);
@@ -220,14 +220,14 @@ mod tests {
     #[test]
     fn small_requests_are_read_to_the_same_place() {
         let limits = HeadLimits { bytes_max: 1024, headers_max: 10 };
-        let mut inbox = Inbox::default();
+        let mut read_buf = ReadBuf::default();
         let mut cx = Context::from_waker(Waker::noop());
         let mut places = BTreeSet::new();
         for _ in 0..10 {
             let mut stream = &b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"[..];
-            assert!(inbox.poll_fill(&mut stream, &mut cx).is_ready());
-            places.insert(inbox.bytes().as_ptr());
-            let head = inbox.request(limits).expect("a head").expect("a whole one");
+            assert!(read_buf.poll_fill(&mut stream, &mut cx).is_ready());
+            places.insert(read_buf.bytes().as_ptr());
+            let head = read_buf.request(limits).expect("a head").expect("a whole one");
             assert_eq!(head.head.headers.get(HOST), Some(&b"a"[..]));
         }
         assert_eq!(places.len(), 1);

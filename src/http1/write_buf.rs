@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 use tokio::io::AsyncWrite;
 
-use super::spare;
+use super::buffer_pool;
 
 /// From so many bytes on a part is not copied: a copy of less costs less than the second vector does.
 const LARGE_BYTES_MIN: usize = 4 * 1024;
@@ -21,7 +21,7 @@ const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes to write, in order: small ones, a large part, and what ends it.
 #[derive(Debug, Default)]
-pub(crate) struct Outbox {
+pub(crate) struct WriteBuf {
     small: Vec<u8>,
     /// How many of the small ones are written.
     sent: usize,
@@ -31,13 +31,13 @@ pub(crate) struct Outbox {
     written: u64,
 }
 
-impl Outbox {
+impl WriteBuf {
     /// Where to put small parts. What is large has to be [written](Self::poll_flush) before; see
     /// [`has_room`](Self::has_room).
     pub(crate) fn small(&mut self) -> &mut Vec<u8> {
         debug_assert!(self.large.is_empty() && self.after.is_empty(), "a large part is in the way");
         if self.small.capacity() == 0 {
-            self.small = spare::take_writing();
+            self.small = buffer_pool::take_writing();
         }
         &mut self.small
     }
@@ -102,7 +102,7 @@ impl Outbox {
         self.sent += small;
         written -= small;
         if self.sent == self.small.len() {
-            spare::give_writing(std::mem::take(&mut self.small));
+            buffer_pool::give_writing(std::mem::take(&mut self.small));
             self.sent = 0;
         }
         let large = written.min(self.large.len());
@@ -127,10 +127,10 @@ mod tests {
     #[test]
     fn what_was_written_is_held_no_more() {
         let mut room = BytesMut::zeroed(64 * 1024);
-        let (mut outbox, mut stream) = (Outbox::default(), Vec::new());
-        outbox.push(room.split().freeze(), b"\r\n");
+        let (mut write_buf, mut stream) = (WriteBuf::default(), Vec::new());
+        write_buf.push(room.split().freeze(), b"\r\n");
         assert!(!room.try_reclaim(64 * 1024));
-        assert!(outbox.poll_flush(&mut stream, &mut Context::from_waker(Waker::noop())).is_ready());
+        assert!(write_buf.poll_flush(&mut stream, &mut Context::from_waker(Waker::noop())).is_ready());
         assert_eq!(stream.len(), 64 * 1024 + 2);
         assert!(room.try_reclaim(64 * 1024), "the room is free for the next part");
     }
