@@ -1,8 +1,5 @@
-//! What is done when the path of the store no longer leads to its files, before anything is acknowledged.
-//!
-//! What is *missing* is made anew with everything known: nobody's file is harmed, and the next start goes on from it.
-//! What was *replaced* is left alone and changes are refused: a backup that somebody has just put there must not be
-//! written over, and a change that goes to a file without a name would be gone with this process.
+//! Finds out whether the path of the store still leads to its files, and does what has to be done when it does not,
+//! before anything is acknowledged. What that is, is decided by [`findings`](super::findings).
 
 use std::collections::BTreeMap;
 use std::fs::{self, OpenOptions};
@@ -16,6 +13,7 @@ use rusqlite::config::DbConfig;
 
 use crate::table::{Name, Traffic};
 
+use super::findings::{Action, Contents, Findings, Link, Refusal, decide};
 use super::place::{Finding, Place, beside, parent};
 use super::{Store, StoreError, open, schema};
 
@@ -34,32 +32,15 @@ const OTHER_REVISIONS: &str = "other revisions than those in force";
 
 const OVERWRITTEN: &str = "something has written over it while it was in use; restart to go on from it, or put the right file there before that";
 
+const MOVE_AWAY: &str = "move it away to keep what is in force, or restart to go on from it";
+
 impl Store {
     /// Makes sure that what is written next is on the files that the path leads to.
     ///
     /// # Errors
     /// [`StoreError`] when it would not be, and the files cannot or must not be made anew.
     pub fn secure(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
-        if self.place.is_none() {
-            return Ok(());
-        }
-        if let Some(found) = &self.spoiled {
-            return Err(self.misplaced(found.clone(), OVERWRITTEN));
-        }
-        if let Some(before) = self.undone.take()
-            && let Err(source) = before.restore(&mut self.db)
-        {
-            self.undone = Some(before);
-            return Err(StoreError::at(&self.path, "take out a change that was not acknowledged", source));
-        }
-        if self.detached {
-            self.attach()?;
-        }
-        let found = self.look()?;
-        if found == Finding::Written {
-            return self.verify(known);
-        }
-        if found == Finding::Ours && self.is_edited() { self.verify_edit(known) } else { self.mend(found) }
+        self.pass(false, Some(known))
     }
 
     /// What was done to the files since this was last asked, for people.
@@ -68,10 +49,52 @@ impl Store {
     }
 
     /// What was just written is where the path leads to.
-    pub(crate) fn secure_written(&mut self) -> Result<(), StoreError> {
-        let found = self.look()?;
-        // Our own checkpoint writes to the database, too.
-        if matches!(found, Finding::Ours | Finding::Written) { self.adopt() } else { self.mend(found) }
+    pub(super) fn secure_written(&mut self) -> Result<(), StoreError> {
+        self.pass(true, None)
+    }
+
+    /// Goes from one finding to the next until it is known that all is well, or that nothing may be written.
+    fn pass(&mut self, just_written: bool, known: Option<&Known<'_>>) -> Result<(), StoreError> {
+        if self.place.is_none() {
+            return Ok(());
+        }
+        let mut found = Findings {
+            overwritten: self.spoiled.is_some(),
+            unacknowledged: self.undone.is_some(),
+            link: self.link,
+            just_written,
+            ..Findings::default()
+        };
+        let mut why = OTHER_REVISIONS.to_owned();
+        loop {
+            match decide(&found) {
+                Action::Proceed => return Ok(()),
+                Action::Adopt => return self.adopt(),
+                Action::MakeAnew => return self.make_anew(),
+                Action::RenewLog => return self.renew_log(),
+                Action::Forsake { log_aside } => return Err(self.forsake(log_aside, why)),
+                Action::Refuse(refusal) => return Err(self.refuse(refusal)),
+                Action::Look => self.look_into(&mut found)?,
+                Action::Connect => {
+                    self.connect()?;
+                    (found.link, found.files) = (self.link, None);
+                }
+                Action::TakeOut => {
+                    self.take_out()?;
+                    (found.unacknowledged, found.files) = (false, None);
+                }
+                Action::CompareAll => found.contents = Some(self.compare_all(known, &mut why)?),
+                Action::CompareState => found.contents = Some(self.compare_state(known)?),
+            }
+        }
+    }
+
+    fn look_into(&mut self, found: &mut Findings) -> Result<(), StoreError> {
+        let files = self.look()?;
+        found.files = Some(files);
+        found.our_log = files == Finding::Other && self.place.as_ref().is_some_and(Place::has_our_log);
+        found.edited = files == Finding::Ours && found.link == Link::Kept && self.is_edited();
+        Ok(())
     }
 
     fn look(&self) -> Result<Finding, StoreError> {
@@ -88,44 +111,62 @@ impl Store {
         StoreError::File { path: self.path.clone(), source }
     }
 
-    fn mend(&mut self, finding: Finding) -> Result<(), StoreError> {
-        let (found, remedy) = match finding {
-            Finding::Ours | Finding::Written => return Ok(()),
-            Finding::Gone => return self.make_anew(),
-            Finding::LogGone => return self.reopen(),
-            Finding::FolderGone => ("not even the folder", "make the folder again, or move it back"),
-            Finding::Other => {
-                if self.place.as_ref().is_some_and(Place::has_our_log) {
+    fn refuse(&self, refusal: Refusal) -> StoreError {
+        let (found, remedy) = match refusal {
+            Refusal::Overwritten => (self.spoiled.as_deref().unwrap_or(OTHER_REVISIONS), OVERWRITTEN),
+            Refusal::NoFolder => ("not even the folder", "make the folder again, or move it back"),
+            Refusal::Lost => ("nothing", "put the file back, or restart to begin with the config's weights"),
+            Refusal::OtherDatabase { log_aside } => {
+                if log_aside {
                     self.set_log_aside();
                 }
-                ("another file", "move it away to keep what is in force, or restart to go on from it")
+                ("another file", MOVE_AWAY)
             }
-            Finding::OtherLog => {
-                ("another write-ahead log (-wal)", "move it away to keep what is in force, or restart to go on from it")
-            }
+            Refusal::OtherLog => ("another write-ahead log (-wal)", MOVE_AWAY),
         };
-        Err(self.misplaced(found.to_owned(), remedy))
+        StoreError::Misplaced { path: self.path.clone(), found: found.to_owned(), remedy }
     }
 
-    /// Somebody has written to the database: an operator's checkpoint is harmless, a copy over it is not.
-    fn verify(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
+    /// The database is no source of what is known any more.
+    fn forsake(&mut self, log_aside: bool, why: String) -> StoreError {
+        if log_aside {
+            self.set_log_aside();
+        }
+        self.spoiled = Some(why);
+        self.refuse(Refusal::Overwritten)
+    }
+
+    fn take_out(&mut self) -> Result<(), StoreError> {
+        let Some(before) = self.undone.take() else { return Ok(()) };
+        before.restore(&mut self.db).map_err(|source| {
+            self.undone = Some(before);
+            StoreError::at(&self.path, "take out a change that was not acknowledged", source)
+        })
+    }
+
+    /// Somebody has written to the database: an operator's checkpoint is harmless, a copy over it is not. Says why it is
+    /// unsound, if it is.
+    fn compare_all(&mut self, known: Option<&Known<'_>>, why: &mut String) -> Result<Contents, StoreError> {
         let path = self.path.clone();
         let at = |source| StoreError::at(&path, LOOKING, source);
         let sound = open::connect(&path).map_err(at).and_then(|db| open::check(&path, &db).map(|_format| db));
         let had = sound.and_then(|db| {
             // Without the pages that the connection before remembers.
             (self.db, self.version) = (db, None);
-            self.has(known)
+            known.map_or(Ok(false), |known| self.has(known))
         });
-        let found = match had {
-            Ok(true) => return self.adopt(),
-            Ok(false) => OTHER_REVISIONS.to_owned(),
-            Err(error) if error.is_of_contents() => error.to_string(),
-            Err(error) => return Err(error),
-        };
-        self.set_log_aside();
-        self.spoiled = Some(found.clone());
-        Err(self.misplaced(found, OVERWRITTEN))
+        match had {
+            Ok(true) => {
+                self.link = Link::Kept;
+                Ok(Contents::Same)
+            }
+            Ok(false) => Ok(Contents::Other),
+            Err(error) if error.is_of_contents() => {
+                *why = error.to_string();
+                Ok(Contents::Unsound)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether others have written to it as they should, by SQLite: that is in the log, and changes no file's numbers.
@@ -136,15 +177,13 @@ impl Store {
     }
 
     /// A backup that was read into it, or a statement in the shell: it is sound, but perhaps not what is in force.
-    fn verify_edit(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
+    fn compare_state(&mut self, known: Option<&Known<'_>>) -> Result<Contents, StoreError> {
         let version = data_version(&self.db).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
-        if self.has_state(known)? {
+        if known.map_or(Ok(false), |known| self.has_state(known))? {
             self.version = Some(version);
-            return Ok(());
+            return Ok(Contents::Same);
         }
-        let found = OTHER_REVISIONS.to_owned();
-        self.spoiled = Some(found.clone());
-        Err(self.misplaced(found, OVERWRITTEN))
+        Ok(Contents::Other)
     }
 
     /// Takes the log away from a database that it was not written for: the next start would put it into that.
@@ -155,10 +194,6 @@ impl Store {
         if let Err(error) = aside {
             tracing::warn!(path = %log.display(), %error, "cannot set the log aside; move it away before the next start");
         }
-    }
-
-    fn misplaced(&self, found: String, remedy: &'static str) -> StoreError {
-        StoreError::Misplaced { path: self.path.clone(), found, remedy }
     }
 
     fn has(&self, known: &Known<'_>) -> Result<bool, StoreError> {
@@ -234,7 +269,7 @@ impl Store {
     }
 
     /// The log is gone by its name only: everything in it is put into the database, and there is a new one.
-    fn reopen(&mut self) -> Result<(), StoreError> {
+    fn renew_log(&mut self) -> Result<(), StoreError> {
         let at = |source| StoreError::at(&self.path, "put the write-ahead log into the database", source);
         let busy: i64 = self.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get(0)).map_err(at)?;
         if busy != 0 {
@@ -243,16 +278,23 @@ impl Store {
         // Two connections of a process share a log: the one without a name must be closed before there is another one.
         let placeholder = Connection::open_in_memory().map_err(at)?;
         abandon(std::mem::replace(&mut self.db, placeholder));
-        self.detached = true;
-        self.attach()?;
+        self.link = Link::Closed;
+        self.connect()?;
+        // It is the same database, and what was in its log is in it.
+        self.link = Link::Kept;
         self.note = Some("the write-ahead log was gone; everything is in the database, and there is a new log");
         Ok(())
     }
 
-    fn attach(&mut self) -> Result<(), StoreError> {
-        self.db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
-        self.place = Some(Place::of(&self.path).map_err(|error| self.file_error(error))?);
-        (self.detached, self.version) = (false, None);
+    fn connect(&mut self) -> Result<(), StoreError> {
+        let db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
+        let place = Place::of(&self.path).map_err(|error| self.file_error(error))?;
+        if !self.place.as_ref().is_some_and(|before| before.has_same_database(&place)) {
+            keep_log(&db);
+            return Err(self.refuse(Refusal::OtherDatabase { log_aside: false }));
+        }
+        (self.db, self.place) = (db, Some(place));
+        (self.link, self.version) = (Link::New, None);
         Ok(())
     }
 
@@ -302,4 +344,69 @@ fn end_of(path: &Path) -> io::Result<PathBuf> {
     }
     let name = end.file_name().ok_or_else(|| io::Error::other("it ends in no name"))?;
     Ok(parent(&end).canonicalize()?.join(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::control::change::Action as Change;
+    use crate::control::store::{Before, Header, Record};
+    use crate::table::Weights;
+
+    /// A store with two revisions, of which the second one is not acknowledged.
+    fn unacknowledged(path: &Path) -> (Store, BTreeMap<Name, Arc<Traffic>>) {
+        let name = |text: &str| Name::new(text).expect("a name");
+        let shop = name("shop");
+        let weights = Weights::all_on(&name("v1"), [name("v2")]);
+        let (first, second) = (Traffic::first("first".into(), &weights), Traffic::first("second".into(), &weights));
+        let record = |number, traffic| {
+            let header = Header { number, at_ms: 0, author: "ada", reason: None, action: Change::Flip, restores: None };
+            Record { revision: Some(header), splits: vec![(&shop, traffic)], ..Record::default() }
+        };
+        let mut store = Store::open(path).expect("a new store");
+        store.commit(&record(1, &first)).expect("there is room");
+        let next = record(2, &second);
+        let before = Before::of(&store.db, &next).expect("a read");
+        store.commit(&next).expect("there is room");
+        store.undone = Some(before);
+        (store, BTreeMap::from([(shop.clone(), Arc::new(first))]))
+    }
+
+    /// The log was put into the database and closed, and the next connection could not be opened.
+    fn close(store: &mut Store) {
+        store.db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a checkpoint");
+        abandon(std::mem::replace(&mut store.db, Connection::open_in_memory().expect("memory")));
+        store.link = Link::Closed;
+    }
+
+    #[test]
+    fn a_change_is_taken_out_also_when_the_connection_was_lost_with_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pointsman.db");
+        let (mut store, traffic) = unacknowledged(&path);
+        close(&mut store);
+        let known = Known { revision: 1, traffic: &traffic };
+        store.secure(&known).expect("it is put right");
+        assert_eq!(store.load().expect("a read").revision, 1);
+        store.secure(&known).expect("and stays so");
+    }
+
+    #[test]
+    fn a_lost_connection_goes_back_to_the_same_database_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("pointsman.db");
+        let (mut store, traffic) = unacknowledged(&path);
+        let known = Known { revision: 1, traffic: &traffic };
+        close(&mut store);
+        let aside = folder.path().join("aside.db");
+        fs::rename(&path, &aside).expect("a rename");
+        let error = store.secure(&known).expect_err("there is none").to_string();
+        assert!(error.contains("found nothing") && !path.exists(), "{error}");
+        fs::copy(&aside, &path).expect("a copy");
+        let error = store.secure(&known).expect_err("it is another one").to_string();
+        assert!(error.contains("found another file"), "{error}");
+        fs::rename(&aside, &path).expect("a rename");
+        store.secure(&known).expect("it is back");
+        assert_eq!(store.load().expect("a read").revision, 1);
+    }
 }

@@ -3,11 +3,12 @@
 //! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
 //! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read` and `rows`
 //! get things out again. A write that fails (a full disk, say) leaves the store as it was and usable. `place` tells
-//! whether the path still leads to the files that are written, `mend` what is done when it does not, and `before` takes
-//! out what was written to a file that was lost.
+//! whether the path still leads to the files that are written, `findings` decides what is done when it does not, `mend`
+//! does it, and `before` takes out what was written to a file that was lost.
 
 mod before;
 pub(crate) mod error;
+mod findings;
 mod mend;
 mod open;
 mod place;
@@ -27,6 +28,7 @@ use crate::table::{EndpointAddress, Name, Traffic, Weights};
 use super::change::Action;
 use super::difference::Difference;
 use before::Before;
+use findings::Link;
 use place::Place;
 
 pub(crate) use error::StoreError;
@@ -44,8 +46,8 @@ pub struct Store {
     place: Option<Place>,
     /// What a change has replaced that was written to a lost file and not acknowledged, and could not be put back.
     undone: Option<Before>,
-    /// Whether the connection stands for one that is still to be opened.
-    detached: bool,
+    /// Whether `db` is the connection to it.
+    link: Link,
     /// What is in the database since something has written over it; it is no source of what is known any more.
     spoiled: Option<String>,
     /// SQLite's number of what others have written through it, when that was last known to be right.
@@ -146,7 +148,7 @@ impl Store {
             read_only: false,
             place: None,
             undone: None,
-            detached: false,
+            link: Link::Kept,
             spoiled: None,
             version: None,
             note: None,

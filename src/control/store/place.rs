@@ -88,6 +88,11 @@ impl Place {
         self.files.log.is_some() && found.is_ok_and(|found| found.log == self.files.log)
     }
 
+    /// Whether another look found the same database.
+    pub(crate) fn has_same_database(&self, other: &Self) -> bool {
+        self.files.database == other.files.database
+    }
+
     /// The log and its index.
     pub(crate) fn sidecars(&self) -> [PathBuf; 2] {
         [beside(&self.real, "-wal"), beside(&self.real, "-shm")]
