@@ -6,8 +6,11 @@
 //! alone.
 //!
 //! A part of the places is for those on this machine, for connections that have shown a token or a certificate, and for the
-//! addresses that they come from: connections of others take each other's places, and of one address only so many.
+//! addresses that they come from: connections of others take each other's places, and of one address only so many. When those
+//! are full, the address that has most of them gives one up, so that a flood displaces itself: it ends the one connection of an
+//! operator who comes for the first time only when it comes from as many addresses as there are places.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -139,15 +142,15 @@ impl Open {
             }
             let strangers = of(&|kind| matches!(kind, Kind::Stranger(_)));
             if strangers.len() >= (max - max / QUARTERS).max(1) || self.visits.len() >= max {
-                let longest = longest(strangers.into_iter()).map(|(_, number)| Some(number));
-                return longest.ok_or(NoPlace::Refused(AdminRefused::TooManyConnections));
+                let greediest = greediest(&strangers, Some(visit)).map(Some);
+                return greediest.ok_or(NoPlace::Refused(AdminRefused::TooManyConnections));
             }
             return Ok(None);
         }
         if self.visits.len() < max {
             return Ok(None);
         }
-        if let Some((_, number)) = longest(of(&|kind| matches!(kind, Kind::Stranger(_))).into_iter()) {
+        if let Some(number) = greediest(&of(&|kind| matches!(kind, Kind::Stranger(_))), None) {
             return Ok(Some(number));
         }
         let kept = longest(of(&|kind| kind == Kind::Kept).into_iter());
@@ -162,6 +165,19 @@ impl Open {
 /// The connection that has waited for its client longest, of those that do, and since when.
 fn longest<'v>(visits: impl Iterator<Item = (&'v u64, &'v Arc<Visit>)>) -> Option<(Instant, u64)> {
     visits.filter_map(|(number, visit)| Some((visit.waits_since()?, *number))).min()
+}
+
+/// Of the address that has most of these connections, with the one that comes, the one that has waited for its client
+/// longest; of the address with most but it, if all of those are worked on.
+fn greediest(strangers: &[(&u64, &Arc<Visit>)], comes: Option<&Visit>) -> Option<u64> {
+    let mut shares: BTreeMap<&Origin, usize> = BTreeMap::new();
+    let origins = strangers.iter().map(|(_, visit)| &visit.origin).chain(comes.map(|visit| &visit.origin));
+    origins.for_each(|origin| *shares.entry(origin).or_default() += 1);
+    let waiting = strangers.iter().filter_map(|(number, visit)| {
+        let share = shares.get(&visit.origin).copied().unwrap_or_default();
+        Some((Reverse(share), visit.waits_since()?, **number))
+    });
+    waiting.min().map(|(_, _, number)| number)
 }
 
 impl Drop for Place {
@@ -262,6 +278,20 @@ mod tests {
         let (next, _place) = door.enter("198.51.100.1").expect("a place");
         let _more = all(&mut door, (61..=99).map(|n| format!("192.0.2.{n}")));
         assert!(door.has(&next));
+    }
+
+    #[tokio::test]
+    async fn a_flood_of_some_addresses_displaces_itself() {
+        let mut door = Door::of(CONNECTIONS_MAX);
+        let (operator, _place) = door.enter("198.51.100.1").expect("a place");
+        let places = CONNECTIONS_MAX - CONNECTIONS_MAX / QUARTERS;
+        // As many as come in a second; all of them are younger than the operator's.
+        let flood = all(&mut door, (0..5_000).map(|n| format!("192.0.2.{}", n % (places - 1))));
+        assert!(door.has(&operator), "its address has the smallest share");
+        assert_eq!(flood.iter().filter(|(visit, _)| door.has(visit)).count(), places - 1);
+        // Those that are worked on stay, whatever their share is.
+        flood.iter().for_each(|(visit, _)| visit.called(door.now));
+        assert!(door.enter("203.0.113.1").is_ok() && !door.has(&operator), "there is no other one");
     }
 
     #[tokio::test]

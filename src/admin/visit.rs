@@ -33,7 +33,7 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where a connection comes from.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(crate) enum Origin {
     /// The unix socket, which only its owner can open.
     Unix,

@@ -47,8 +47,9 @@ impl Certificates {
     }
 
     /// Whether a connection whose client named `name` in its handshake may ask for `host`: a certificate that it may have
-    /// been given is for both, or they are the same. A client that named none got the first certificate, and verified it
-    /// by whatever it connected to.
+    /// been given is for both, or they are the same. Another certificate that names the host exactly, where this one has a
+    /// wildcard, changes nothing: the client has verified that it may ask here (RFC 9113, 9.1.1). A client that named none got
+    /// the first certificate, and verified it by whatever it connected to.
     #[must_use]
     pub fn covers(&self, name: &str, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
@@ -56,18 +57,26 @@ impl Certificates {
             return true;
         }
         let address = host.starts_with('[') || host.parse::<std::net::IpAddr>().is_ok();
-        let for_host = if address { &self.of_address[..] } else { self.of(&host) };
         let given = match self.of(name) {
             [] => &[0],
             given => given,
         };
-        given.iter().any(|index| for_host.contains(index))
+        let is_for = |index: &usize| match address {
+            true => self.of_address.contains(index),
+            false => self.exact_or_below(&host).any(|positions| positions.contains(index)),
+        };
+        given.iter().any(is_for)
+    }
+
+    /// The positions of the certificates that name a host, and those of the ones that have a wildcard for it.
+    fn exact_or_below(&self, host: &str) -> impl Iterator<Item = &Vec<usize>> {
+        let below = host.split_once('.').and_then(|(_, parent)| self.below.get(parent));
+        self.exact.get(host).into_iter().chain(below)
     }
 
     /// The positions of the certificates for a host in lower case.
     fn of(&self, host: &str) -> &[usize] {
-        let below = || host.split_once('.').and_then(|(_, parent)| self.below.get(parent));
-        self.exact.get(host).or_else(below).map_or(&[], Vec::as_slice)
+        self.exact_or_below(host).next().map_or(&[], Vec::as_slice)
     }
 
     /// The certificate for a client that names `host` and verifies these `schemes`.
@@ -120,7 +129,11 @@ mod tests {
             ("shop.example", "b.Shop.example.", true),
             ("b.shop.example", "shop.example", true),
             ("shop.example", "bank.example", false),
-            ("shop.example", "a.shop.example", false),
+            // Also where another one is for that very host: the client cannot know of it.
+            ("shop.example", "a.shop.example", true),
+            ("b.shop.example", "a.shop.example", true),
+            ("a.shop.example", "shop.example", false),
+            ("a.shop.example", "b.shop.example", false),
             ("a.shop.example", "bank.example", true),
             ("shop.example", "x.b.shop.example", false),
             ("shop.example", "other.example", false),

@@ -72,8 +72,10 @@ fn the_name_chooses_the_certificate() {
 #[test]
 fn a_connection_of_http2_is_for_the_hosts_of_its_certificate() {
     let (origin, ca) = (Origin::saying("hello"), Ca::new("ca"));
-    let (two, bank) =
-        (ca.issue("two", "two", &["a.example", "*.b.example"]), ca.issue("bank", "bank", &["bank.example"]));
+    let (two, bank) = (
+        ca.issue("two", "two", &["a.example", "*.b.example"]),
+        ca.issue("bank", "bank", &["bank.example", "www.b.example"]),
+    );
     let certificates = format!(", certificates = [{{ {} }}, {{ {} }}]", two.toml(), bank.toml());
     let listener = |trusted: &str| {
         let site = ca.issue("site", "site", &["site.example"]);
@@ -92,6 +94,10 @@ fn a_connection_of_http2_is_for_the_hosts_of_its_certificate() {
         ("a.example", "A.Example:443", 200),
         ("a.example", "x.b.example", 200),
         ("x.b.example", "a.example", 200),
+        // The certificate of the bank is for that host, too, and this one is as well.
+        ("a.example", "www.b.example", 200),
+        ("www.b.example", "bank.example", 200),
+        ("www.b.example", "a.example", 421),
         ("a.example", "bank.example", 421),
         ("a.example", "x.y.b.example", 421),
         ("bank.example", "a.example", 421),
@@ -106,7 +112,7 @@ fn a_connection_of_http2_is_for_the_hosts_of_its_certificate() {
     assert_eq!(ask(&proxy, "--http1.1", "a.example", "bank.example"), 200, "HTTP/1.1 opens a connection for each host");
     let trusted = listener("trusted_proxies = [\"127.0.0.0/8\"]");
     assert_eq!(ask(&trusted, "--http2", "a.example", "bank.example"), 200, "a proxy names us in its handshake");
-    proxy.await_metric("pointsman_refusals_total", &["reason=\"misdirected\""], 5.0);
+    proxy.await_metric("pointsman_refusals_total", &["reason=\"misdirected\""], 6.0);
 }
 
 #[test]
