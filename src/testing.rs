@@ -9,7 +9,7 @@ pub mod admin {
 pub mod control {
     pub use crate::control::change::{Change, State};
     pub use crate::control::fault::{Fault, FaultKind};
-    pub use crate::control::handle::{ApplyError, ChangeRequest, Handle};
+    pub use crate::control::handle::{ApplyError, ChangeRequest, Handle, OntoDead};
     pub use crate::control::store::Store;
     pub use crate::control::writer::Writer;
     pub mod change {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value};
 
 use crate::control::change::Change;
 use crate::control::fault::Fault;
-use crate::control::handle::ChangeRequest;
+use crate::control::handle::{ChangeRequest, OntoDead};
 use crate::control::hold::HoldTerms;
 use crate::table::{Name, Table};
 
@@ -116,7 +116,8 @@ impl Call {
         };
         let Self { dry_run, if_match, force, caller, hold, .. } = self;
         let author = caller.0.to_string();
-        let request = ChangeRequest { change, dry_run, if_match, force, author, reason };
+        let onto_dead = OntoDead::forced(force);
+        let request = ChangeRequest { change, dry_run, if_match, onto_dead, author, reason };
         let (applied, held) = match &hold {
             Some(terms) => admin.holds.apply(&admin.handle, request, terms).await?,
             None => (admin.handle.apply(request).await?, None),

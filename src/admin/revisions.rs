@@ -48,6 +48,9 @@ pub(crate) struct RevisionView {
     action: String,
     /// The revision whose split it restored.
     restores: Option<u64>,
+    /// What was known of the versions that nobody answers for and that it gave users, if its caller insisted (`force`); none
+    /// if nothing spoke against it.
+    forced: Option<String>,
     /// What it changed.
     difference: Vec<DifferenceView>,
 }
@@ -127,6 +130,7 @@ impl RevisionView {
             reason: revision.reason.clone(),
             action: revision.action.clone(),
             restores: revision.restores,
+            forced: revision.forced.clone(),
             difference: revision.difference.iter().map(DifferenceView::of).collect(),
         }
     }

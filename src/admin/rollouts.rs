@@ -11,6 +11,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::config::Overrides;
+use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
 use crate::release::bad_plan;
 use crate::release::desk::{By, Order, RolloutError, StartRequest, Target};
@@ -139,7 +140,7 @@ pub(crate) async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Re
     let dry_run = call.is_dry();
     let author = call.author(&mut faults);
     let Some(target) = target else { return Err(Problem::of_faults(faults)) };
-    let by = By { author: author.to_string(), reason, force };
+    let by = By { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     let started = admin.rollouts.start(StartRequest { target, to, plan, faults, by, dry_run }).await?;
     Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
 }
@@ -216,7 +217,7 @@ pub(crate) async fn order(
     let (reason, force) = (fields.reason(), goes_on && fields.flag(FORCE));
     let author = call.unconditional(fields.faults)?;
     let number = id.parse().map_err(|_no_number| unknown(&id))?;
-    let by = By { author: author.to_string(), reason, force };
+    let by = By { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     Ok(Json(admin.rollouts.order(number, order, by).await?))
 }
 

@@ -51,5 +51,8 @@ fn entry(revision: &Value) -> String {
     if !revision["reason"].is_null() {
         head.push_str(&format!(": {}", member(revision, "reason")));
     }
+    if let Some(against) = revision["forced"].as_str() {
+        head.push_str(&format!("\n    forced: {against}"));
+    }
     list(revision, "difference").fold(head + "\n", |text, difference| text + &difference_line(difference))
 }

@@ -46,13 +46,32 @@ pub struct ChangeRequest {
     pub dry_run: bool,
     /// Only if this is the revision in force.
     pub if_match: Option<u64>,
-    /// Also if it gives requests to versions that are known to have no usable endpoint ([`super::unusable`]). Always true
-    /// of what no operator's hand does: a way back must not be barred.
-    pub force: bool,
+    /// What if it gives more requests to versions that are known to have no usable endpoint ([`super::unusable`]).
+    pub onto_dead: OntoDead,
     /// Who.
     pub author: String,
     /// Why.
     pub reason: Option<String>,
+}
+
+/// What is to be done about a change that gives more requests to versions that are known to have no usable endpoint.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OntoDead {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// Its caller insists, which is recorded with it.
+    Insist,
+    /// Nobody asks: what no operator's hand does, such as a way back, must not be barred.
+    Ignore,
+}
+
+impl OntoDead {
+    /// What the caller of a change wants, who insists or does not.
+    #[must_use]
+    pub fn forced(force: bool) -> Self {
+        if force { Self::Insist } else { Self::Refuse }
+    }
 }
 
 /// What came of a change; with a dry run, what would.
@@ -154,7 +173,8 @@ impl Handle {
     pub async fn reload(&self, services: Vec<Arc<ServiceSpec>>, reason: Option<String>) -> Result<Applied, ApplyError> {
         let change = Change::File(services);
         let author = FILE_AUTHOR.to_owned();
-        self.apply(ChangeRequest { change, dry_run: false, if_match: None, force: true, author, reason }).await
+        let onto_dead = OntoDead::Ignore;
+        self.apply(ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason }).await
     }
 
     /// Up to `limit` revisions below `before`, newest first.

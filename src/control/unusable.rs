@@ -61,6 +61,20 @@ impl Unusable {
     }
 }
 
+/// So much of what somebody insisted against is kept, in bytes: versions have up to hundreds of endpoints.
+const INSISTED_BYTES_MAX: usize = 2_000;
+
+/// What is recorded of a change that was made although these speak against it; none when nothing does.
+#[must_use]
+pub(crate) fn insisted(dead: &[Unusable]) -> Option<String> {
+    let mut text = dead.iter().map(Unusable::warning).collect::<Vec<_>>().join("; ");
+    if text.len() > INSISTED_BYTES_MAX {
+        text.truncate(text.floor_char_boundary(INSISTED_BYTES_MAX));
+        text.push_str("...");
+    }
+    (!dead.is_empty()).then_some(text)
+}
+
 /// The versions because of which `change` should not be made, which turns the table `before` into `after`.
 #[must_use]
 pub(crate) fn of_change<'n>(

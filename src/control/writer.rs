@@ -18,7 +18,7 @@ use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 use super::change::{Change, PlanError, Planned, State, plan};
 use super::fault::{chain, few};
 
-use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, Facts, ReadError, Upgrading};
+use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, Facts, OntoDead, ReadError, Upgrading};
 use super::publish::{Published, Publisher};
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
 use super::table_reclaimer::Retired;
@@ -103,7 +103,7 @@ impl Writer {
             change: Change::File(services),
             dry_run: false,
             if_match: None,
-            force: true,
+            onto_dead: OntoDead::Ignore,
             author: FILE_AUTHOR.to_owned(),
             reason: None,
         })?;
@@ -230,12 +230,7 @@ impl Writer {
         let changed = planned.is_revision(&self.state);
         let revision = if changed { found + 1 } else { found };
         let table = self.compile(revision, &request.change, &planned)?;
-        if let Some(after) = table.as_ref().filter(|_| !request.force) {
-            let unusable = unusable::of_change(&request.change, (&self.publisher.table(), after), planned.next.keys());
-            if !unusable.is_empty() {
-                return Err(ApplyError::Unusable(unusable));
-            }
-        }
+        let forced = self.insisted(request, &planned, table.as_ref())?;
         let applied = |revision, planned: Planned| Applied {
             revision,
             changed,
@@ -245,7 +240,8 @@ impl Writer {
         if request.dry_run {
             return Ok(applied(found, planned));
         }
-        self.commit(request, &planned, changed.then_some(revision))?.inspect_err(|error| refused(request, error))?;
+        self.commit(request, &planned, (changed.then_some(revision), forced))?
+            .inspect_err(|error| refused(request, error))?;
         if let Some(table) = table {
             self.publisher.publish(table);
         }
@@ -256,6 +252,22 @@ impl Writer {
             tracing::info!(revision, action, author, reason, count, ?services, "the traffic has changed");
         }
         Ok(applied(revision, planned))
+    }
+
+    /// What is known of the versions that the change gives more requests to all the same, if its caller insists.
+    fn insisted(
+        &self,
+        request: &ChangeRequest,
+        planned: &Planned,
+        after: Option<&Table>,
+    ) -> Result<Option<String>, ApplyError> {
+        let Some(after) = after.filter(|_| request.onto_dead != OntoDead::Ignore) else { return Ok(None) };
+        let dead = unusable::of_change(&request.change, (&self.publisher.table(), after), planned.next.keys());
+        match request.onto_dead {
+            OntoDead::Refuse if !dead.is_empty() => Err(ApplyError::Unusable(dead)),
+            OntoDead::Refuse | OntoDead::Ignore => Ok(None),
+            OntoDead::Insist => Ok(unusable::insisted(&dead)),
+        }
     }
 
     /// The next table; none when the change changes nothing.
@@ -281,7 +293,7 @@ impl Writer {
         &mut self,
         request: &ChangeRequest,
         planned: &Planned,
-        number: Option<u64>,
+        (number, forced): (Option<u64>, Option<String>),
     ) -> Result<Result<(), StoreError>, Upgrading> {
         let Books::Open(store) = &mut self.books else { return Err(Upgrading) };
         let state = &self.state;
@@ -292,6 +304,7 @@ impl Writer {
             reason: request.reason.as_deref(),
             action: planned.action,
             restores: planned.restores,
+            forced: forced.as_deref(),
         });
         let next = || planned.next.iter().map(|(name, traffic)| (name, &**traffic));
         let drains =

@@ -14,7 +14,7 @@ use super::saved::Event;
 use super::view;
 use super::view::RolloutView;
 use crate::control::change::Change;
-use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone};
+use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone, OntoDead};
 use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
 use crate::outbound::notify::Message;
@@ -62,6 +62,7 @@ impl Director {
         }
         if let Some(run) = self.running.get_mut(&id) {
             run.rollout = next;
+            run.barred.take_if(|_| made.event != RolloutEvent::AskedAgain);
             // A hook that runs when somebody pauses may end; its answer is not asked for any more.
             if !matches!(run.rollout.phase(), Phase::Paused { .. }) {
                 run.does(None);
@@ -105,8 +106,11 @@ impl Director {
         }
         let (author, reason) = (format!("rollout {id}"), Some(event.text));
         let change = Change::Rollout(change);
-        let force = by.is_none_or(|by| by.force);
-        let request = ChangeRequest { change, dry_run: false, if_match: None, force, author, reason };
+        // By itself it goes on to nobody whom an operator could not shift to, and back to anybody.
+        let onward = made.weight.is_some_and(|weight| weight > run.rollout.weight()) && run.asks_for_usable();
+        let by_itself = if onward { OntoDead::Refuse } else { OntoDead::Ignore };
+        let onto_dead = by.map_or(by_itself, |by| by.onto_dead);
+        let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason };
         let applied = self.means.handle.apply(request).await?;
         let word = word(run, &made);
         run.saved = saved;
@@ -120,7 +124,8 @@ impl Director {
         let state = serde_json::to_string(&run.saved).unwrap_or_default().into();
         let change = RolloutChange { state, ..run.change(None, None, &self.means.published.load()) };
         let (change, author) = (Change::Rollout(change), format!("rollout {id}"));
-        let request = ChangeRequest { change, dry_run: false, if_match: None, force: true, author, reason: None };
+        let onto_dead = OntoDead::Ignore;
+        let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None };
         self.means.handle.apply(request).await.map(drop)
     }
 

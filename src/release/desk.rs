@@ -5,7 +5,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::view::RolloutView;
 use crate::config::Overrides;
 use crate::control::fault::Fault;
-use crate::control::handle::{ApplyError, Gone};
+use crate::control::handle::{ApplyError, Gone, OntoDead};
 use crate::control::unusable::Unusable;
 use crate::rollout::command::{RolloutCommand, Unfit};
 
@@ -41,8 +41,8 @@ pub struct By {
     pub author: String,
     /// Why.
     pub reason: Option<String>,
-    /// Whether the version may get more although it is known to have no usable endpoint.
-    pub force: bool,
+    /// What if the version is known to have no usable endpoint.
+    pub onto_dead: OntoDead,
 }
 
 /// A rollout that is to begin.

@@ -24,7 +24,7 @@ use super::view;
 use super::view::{EvidenceView, RolloutView};
 use crate::config::{Config, RolloutSection};
 use crate::control::fault::chain;
-use crate::control::handle::Handle;
+use crate::control::handle::{ApplyError, Handle, OntoDead};
 use crate::control::publish::Published;
 use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Notifier;
@@ -243,7 +243,7 @@ impl Director {
     }
 
     fn one(&self, id: u64) -> Option<RolloutView> {
-        let running = self.running.get(&id).map(|run| RolloutView::of(&run.saved, &run.rollout, self.now()));
+        let running = self.running.get(&id).map(|run| run.view(self.now()));
         running.or_else(|| self.finished.get(&id).map(RolloutView::stored))
     }
 
@@ -269,7 +269,8 @@ impl Director {
             Order::Command(command) => {
                 // The way back is never barred, not even to a version in trouble.
                 let onward = matches!(command, RolloutCommand::Promote | RolloutCommand::Resume) && !run.is_back();
-                let by = By { force: by.force || !onward, ..by.clone() };
+                let onto_dead = if onward { by.onto_dead } else { OntoDead::Ignore };
+                let by = By { onto_dead, ..by.clone() };
                 run.rollout.clone().command(now, command)?;
                 self.advance(id, |rollout| rollout.command(now, command).ok(), Some(&by)).await?;
             }
@@ -290,7 +291,10 @@ impl Director {
             run.failure = Some(why.clone());
         }
         if let Err(error) = self.advance(id, |rollout| rollout.answer(now, task, &answer), None).await {
-            tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on");
+            match error {
+                ApplyError::Unusable(dead) => self.bar(id, &dead).await,
+                error => tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on"),
+            }
             // Said again until it is stored.
             let answers = self.answers.0.clone();
             tokio::spawn(async move {
@@ -318,8 +322,12 @@ impl Director {
                 true => self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await,
                 false => self.advance(id, |rollout| rollout.proceed(now), None).await,
             };
-            if let Err(error) = moved {
-                tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on, it is tried again");
+            match moved {
+                Ok(()) => self.unbar(id, &table),
+                Err(ApplyError::Unusable(dead)) => self.bar(id, &dead).await,
+                Err(error) => {
+                    tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on, it is tried again");
+                }
             }
         }
         self.show();
@@ -333,7 +341,7 @@ impl Director {
         });
         let over = over.flat_map(|saved| saved.evidence().iter().map(|evidence| shown(saved, None, evidence)));
         let shown = self.running.values().flat_map(|run| {
-            let view = RolloutView::of(&run.saved, &run.rollout, self.now());
+            let view = run.view(self.now());
             let briefly = |evidence| shown(&run.saved, Some(RolloutBrief::of(&view, evidence)), evidence);
             view.evidence.iter().map(briefly).collect::<Vec<_>>()
         });

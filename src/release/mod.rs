@@ -2,7 +2,7 @@
 //! begin, tell).
 //!
 //! [`desk`] is how it is asked, [`start`] how a rollout begins ([`bad_plan`] why not), `run` one that is under way; [`ceilings`] are what
-//! green is measured by; [`scale`] reads for the judge
+//! green is measured by, `barred` is what happens while nobody answers for green; [`scale`] reads for the judge
 //! what the workers counted. [`saved`] is what is stored of a rollout (and `provenance` whether its hooks may be run after a restart), [`view`] what is shown
 //! of it.
 //!
@@ -13,6 +13,7 @@
 
 mod advance;
 pub(crate) mod bad_plan;
+mod barred;
 pub(crate) mod brief;
 pub(crate) mod ceilings;
 pub(crate) mod desk;

@@ -11,6 +11,7 @@ use super::director::Director;
 use super::run::Run;
 use super::saved::Saved;
 use crate::config::RolloutSection;
+use crate::control::handle::OntoDead;
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::Phase;
 use crate::rollout::stage::{Stage, StageTask};
@@ -39,7 +40,7 @@ impl Director {
         };
         let going = matches!(run.rollout.phase(), Phase::Going { .. });
         let reason = (going && run.rollout.stages().iter().any(barred)).then(|| why(&foreign.join(", ")))?;
-        Some(By { author: "the restart".to_owned(), reason: Some(reason), force: true })
+        Some(By { author: "the restart".to_owned(), reason: Some(reason), onto_dead: OntoDead::Ignore })
     }
 }
 

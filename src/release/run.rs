@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::saved::Saved;
 use super::scale::{Reading, Scale};
+use super::view::RolloutView;
 use crate::control::rollout_change::{RolloutChange, same};
 use crate::control::unusable::Unusable;
 use crate::rollout::event::{Need, Pause};
@@ -33,6 +34,17 @@ pub(crate) struct Run {
     doing: Option<Doing>,
     /// Why the last task failed.
     pub(crate) failure: Option<String>,
+    /// What keeps it from going on although nothing speaks against the version itself.
+    pub(crate) barred: Option<Barred>,
+}
+
+/// Nobody is there to answer for the version that would get more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Barred {
+    /// What is known of it.
+    pub(crate) why: String,
+    /// Since when.
+    pub(crate) since: Duration,
 }
 
 /// A task that is being done; ended when it is dropped.
@@ -68,7 +80,7 @@ impl Run {
         let settings = *rollout.plan().judge();
         let per_key = settings.assignment == Assignment::PerKey;
         let scales = services.iter().map(|_| Scale::new((&to, &from), &settings, per_key, workers)).collect();
-        Self { saved, rollout, release, services, from, to, scales, doing: None, failure: None }
+        Self { saved, rollout, release, services, from, to, scales, doing: None, failure: None, barred: None }
     }
 
     /// Fresh judges for a rollout that is restored.
@@ -173,11 +185,23 @@ impl Run {
     /// The services in which the candidate is known to have nobody to answer. A rolling release is not asked: what serves
     /// its candidate is upgraded first, and verified.
     pub(crate) fn unusable(&self, table: &Table) -> Vec<Unusable> {
-        if matches!(self.release.shape, Shape::Rolling(_)) {
+        if !self.asks_for_usable() {
             return Vec::new();
         }
         let services = self.services.iter().filter_map(|name| table.service_named(name));
         services.filter_map(|service| Unusable::of(service, &self.to, Weight::ZERO)).collect()
+    }
+
+    /// Whether the candidate has to have somebody to answer before it gets more.
+    pub(crate) fn asks_for_usable(&self) -> bool {
+        !matches!(self.release.shape, Shape::Rolling(_))
+    }
+
+    /// What is shown of it.
+    pub(crate) fn view(&self, now: Duration) -> RolloutView {
+        let view = RolloutView::of(&self.saved, &self.rollout, now);
+        let barred = self.barred.as_ref().map(|barred| format!("{}; it goes on when one is usable", barred.why));
+        RolloutView { paused_because: view.paused_because.or(barred), ..view }
     }
 
     /// Notes the task that is being done, and ends the one before.

@@ -15,6 +15,7 @@ use super::view::RolloutView;
 use super::{bad_plan, ceilings};
 use crate::config::RolloutSection;
 use crate::control::fault::{Fault, FaultKind, one_of};
+use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
 use crate::rollout::event::Transition;
 use crate::rollout::judge::CandidateShare;
@@ -41,7 +42,7 @@ impl Director {
         let prepared = self.prepare(&table, &request).map_err(RolloutError::Faults)?;
         let (run, first) = prepared;
         let unusable = run.unusable(&table);
-        if !unusable.is_empty() && !request.by.force {
+        if !unusable.is_empty() && request.by.onto_dead == OntoDead::Refuse {
             return Err(RolloutError::Unusable(unusable));
         }
         let mut warnings = self.warnings(&table, &run);
@@ -55,7 +56,9 @@ impl Director {
         let begun = run.rollout.clone();
         self.running.insert(id, run);
         let mut made = Some(first);
-        let by = By { force: true, ..request.by };
+        // It was asked here, of all services at once.
+        let onto_dead = if request.by.onto_dead == OntoDead::Insist { OntoDead::Insist } else { OntoDead::Ignore };
+        let by = By { onto_dead, ..request.by };
         let moved = self.advance(
             id,
             |rollout| {

@@ -360,7 +360,15 @@ mod tests {
         let weights = Weights::all_on(&name("v1"), [name("v2")]);
         let (first, second) = (Traffic::first("first".into(), &weights), Traffic::first("second".into(), &weights));
         let record = |number, traffic| {
-            let header = Header { number, at_ms: 0, author: "ada", reason: None, action: Change::Flip, restores: None };
+            let header = Header {
+                number,
+                at_ms: 0,
+                author: "ada",
+                reason: None,
+                action: Change::Flip,
+                restores: None,
+                forced: None,
+            };
             Record { revision: Some(header), splits: vec![(&shop, traffic)], ..Record::default() }
         };
         let mut store = Store::open(path).expect("a new store");

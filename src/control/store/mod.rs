@@ -108,6 +108,8 @@ pub struct Header<'a> {
     pub action: Action,
     /// The revision whose split it restored.
     pub restores: Option<u64>,
+    /// What spoke against it, if somebody insisted.
+    pub forced: Option<&'a str>,
 }
 
 /// A revision as it is read back.
@@ -125,6 +127,8 @@ pub struct Revision {
     pub action: String,
     /// The revision whose split it restored.
     pub restores: Option<u64>,
+    /// What spoke against it, if somebody insisted.
+    pub forced: Option<String>,
     /// What it changed.
     pub difference: Vec<Difference>,
 }
@@ -232,6 +236,11 @@ fn put_revision(db: &Transaction<'_>, header: &Header<'_>, record: &Record<'_>) 
         header.action.word(),
         restores
     ])?;
+    // An earlier program may have taken this number back without knowing of this table.
+    db.prepare_cached(schema::FORGET_FORCED)?.execute([number])?;
+    if let Some(forced) = header.forced {
+        db.prepare_cached(schema::PUT_FORCED)?.execute(params![number, forced])?;
+    }
     let mut split = db.prepare_cached(schema::PUT_SPLIT)?;
     for (service, traffic) in &record.splits {
         split.execute(params![number, service.as_str(), &*traffic.salt, traffic.slots.to_string()])?;
@@ -274,8 +283,15 @@ mod tests {
         let weights = Weights::all_on(&name("v1"), [name("v2")]);
         // Long enough that every revision takes pages of its own.
         let reason = "x".repeat(20_000);
-        let header =
-            Header { number, at_ms: 0, author: "ada", reason: Some(&reason), action: Action::Flip, restores: None };
+        let header = Header {
+            number,
+            at_ms: 0,
+            author: "ada",
+            reason: Some(&reason),
+            action: Action::Flip,
+            restores: None,
+            forced: None,
+        };
         let traffic = Traffic::first("salt".into(), &weights);
         store.commit(&Record {
             revision: Some(header),

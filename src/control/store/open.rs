@@ -16,7 +16,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags};
 
 use super::place::{Place, beside, parent};
-use super::schema::{APPLICATION, CREATE, FORMAT, FROM_1_TO_2};
+use super::schema::{ADD_FORCED, APPLICATION, CREATE, FORMAT, FROM_1_TO_2};
 use super::{FileLock, Store, StoreError};
 
 /// The files that this process has open.
@@ -47,6 +47,7 @@ pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
         if format == 1 {
             db.execute_batch(FROM_1_TO_2).map_err(at)?;
         }
+        db.execute_batch(ADD_FORCED).map_err(at)?;
         sync_folder(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?;
     }
     let place = if read_only {

@@ -55,7 +55,13 @@ impl Store {
             let before = before.and_then(|before| i64::try_from(before).ok()).unwrap_or(i64::MAX);
             let mut list = self.db.prepare_cached(schema::REVISIONS)?;
             let heads = list.query_map(params![before, limit], revision)?.collect::<Result<Vec<_>, _>>()?;
-            heads.into_iter().map(|head| Ok(Revision { difference: self.difference(head.number)?, ..head })).collect()
+            // It may be missing: in a store of an earlier program that can only be read.
+            let has_forced: bool = self.db.query_row(schema::HAS_FORCED, [], |row| row.get(0))?;
+            let whole = |head: Revision| {
+                let forced = if has_forced { self.forced(head.number)? } else { None };
+                Ok(Revision { difference: self.difference(head.number)?, forced, ..head })
+            };
+            heads.into_iter().map(whole).collect()
         })
     }
 
@@ -83,6 +89,12 @@ impl Store {
             let mut list = self.db.prepare(schema::ROLLOUTS)?;
             list.query_map([limit], |row| Ok((number(row, 0)?, row.get(1)?)))?.collect()
         })
+    }
+
+    /// What spoke against a revision on which somebody insisted.
+    fn forced(&self, revision: u64) -> rusqlite::Result<Option<String>> {
+        let mut forced = self.db.prepare_cached(schema::FORCED)?;
+        forced.query_row([revision.cast_signed()], |row| row.get(0)).optional()
     }
 
     /// The splits that a revision changed.
@@ -160,6 +172,7 @@ fn revision(row: &Row<'_>) -> rusqlite::Result<Revision> {
         reason: row.get(3)?,
         action: row.get(4)?,
         restores: restores.map(i64::cast_unsigned),
+        forced: None,
         difference: Vec::new(),
     })
 }

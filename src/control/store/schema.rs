@@ -53,7 +53,20 @@ CREATE TABLE rollouts (
     id    INTEGER PRIMARY KEY,
     state TEXT NOT NULL
 ) STRICT;
+CREATE TABLE forced (
+    revision INTEGER PRIMARY KEY,
+    against  TEXT NOT NULL
+) STRICT;
 COMMIT;
+";
+
+/// What a store of this format may lack: earlier programs made none, and do not mind one. So nothing may refer to it,
+/// and it refers to nothing.
+pub(crate) const ADD_FORCED: &str = "
+CREATE TABLE IF NOT EXISTS forced (
+    revision INTEGER PRIMARY KEY,
+    against  TEXT NOT NULL
+) STRICT;
 ";
 
 /// Makes a store of format 1, which knew no rollouts, one of format 2.
@@ -69,6 +82,10 @@ COMMIT;
 
 pub(crate) const PUT_REVISION: &str =
     "INSERT INTO revisions (number, at_ms, author, reason, action, restores) VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+pub(crate) const PUT_FORCED: &str = "INSERT INTO forced (revision, against) VALUES (?1, ?2)";
+pub(crate) const FORGET_FORCED: &str = "DELETE FROM forced WHERE revision = ?1";
+pub(crate) const FORCED: &str = "SELECT against FROM forced WHERE revision = ?1";
+pub(crate) const HAS_FORCED: &str = "SELECT count(*) > 0 FROM sqlite_schema WHERE name = 'forced'";
 pub(crate) const PUT_SPLIT: &str = "INSERT INTO traffic (revision, service, salt, runs) VALUES (?1, ?2, ?3, ?4)";
 pub(crate) const PUT_ENDPOINT_CHANGE: &str =
     "INSERT INTO endpoint_changes (revision, service, version, address, drained) VALUES (?1, ?2, ?3, ?4, ?5)";
@@ -92,7 +109,8 @@ pub(crate) const DRAINED_OF: &str = "SELECT version, address FROM drained WHERE 
 pub(crate) const INTENT_OF: &str = "SELECT split FROM intent WHERE service = ?1";
 pub(crate) const ROLLOUT_STATE: &str = "SELECT state FROM rollouts WHERE id = ?1";
 /// In this order: the others refer to the revision.
-pub(crate) const FORGET_REVISION: [&str; 3] = [
+pub(crate) const FORGET_REVISION: [&str; 4] = [
+    FORGET_FORCED,
     "DELETE FROM traffic WHERE revision = ?1",
     "DELETE FROM endpoint_changes WHERE revision = ?1",
     "DELETE FROM revisions WHERE number = ?1",

@@ -19,7 +19,15 @@ fn place() -> (TempDir, PathBuf) {
 
 fn put(store: &mut Store, number: u64, traffic: &Traffic) -> Result<(), StoreError> {
     let service = name("shop");
-    let header = Header { number, at_ms: 1, author: "ada", reason: Some("why"), action: Action::Shift, restores: None };
+    let header = Header {
+        number,
+        at_ms: 1,
+        author: "ada",
+        reason: Some("why"),
+        action: Action::Shift,
+        restores: None,
+        forced: (number == 2).then_some("shop v2 has none"),
+    };
     let split = traffic.slots.weights();
     store.commit(&Record {
         revision: Some(header),
@@ -56,6 +64,31 @@ fn what_was_committed_is_there_after_reopening() {
     assert_eq!(newest.difference[0].moved, 0.66667);
     assert_eq!(store.revisions(Some(2), 10).expect("a read")[0].number, 1);
     assert_eq!(store.revision(3).expect("a read"), None);
+    assert_eq!(newest.forced.as_deref(), Some("shop v2 has none"));
+    assert_eq!(store.revision(1).expect("a read").unwrap().forced, None);
+}
+
+#[test]
+fn a_store_of_before_remembers_what_was_forced_from_now_on_and_can_be_gone_back_to() {
+    let (_folder, path) = place();
+    put(&mut Store::open(&path).expect("a new store"), 1, &traffic("v1=100")).expect("a write");
+    let sql = |text: &str| Connection::open(&path).unwrap().execute_batch(text).unwrap();
+    // As an earlier program made it.
+    sql("DROP TABLE forced");
+    let mut store = Store::open(&path).expect("a good store");
+    assert_eq!(store.revision(1).expect("a read").unwrap().forced, None);
+    put(&mut store, 2, &traffic("v1=50 v2=50")).expect("a write");
+    assert!(store.revision(2).expect("a read").unwrap().forced.is_some());
+    drop(store);
+    let format = |pragma| Connection::open(&path).unwrap().pragma_query_value(None, pragma, |row| row.get(0)).unwrap();
+    let format: i32 = format("user_version");
+    assert_eq!(format, FORMAT, "an earlier program opens it");
+    // As an earlier program takes a revision back, of which it made another one.
+    sql("DELETE FROM traffic WHERE revision = 2; DELETE FROM revisions WHERE number = 2");
+    sql("INSERT INTO revisions VALUES (2, 1, 'ada', NULL, 'shift', NULL)");
+    let mut store = Store::open(&path).expect("a good store");
+    put(&mut store, 3, &traffic("v1=100")).expect("a write");
+    assert_eq!(store.revision(3).expect("a read").unwrap().forced, None);
 }
 
 #[test]

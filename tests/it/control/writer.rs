@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use pointsman::testing::control::publish::Published;
-use pointsman::testing::control::{ApplyError, Change, ChangeRequest, Handle, Store, Writer};
+use pointsman::testing::control::{ApplyError, Change, ChangeRequest, Handle, OntoDead, Store, Writer};
 use pointsman::testing::stats::Registry;
 
 use crate::support::spec::{name, services, weights};
@@ -17,7 +17,14 @@ fn start(store: Store, list: &[(&str, &str)]) -> (Handle, Published, std::thread
 }
 
 fn request(change: Change) -> ChangeRequest {
-    ChangeRequest { change, dry_run: false, if_match: None, force: false, author: "ada".to_owned(), reason: None }
+    ChangeRequest {
+        change,
+        dry_run: false,
+        if_match: None,
+        onto_dead: OntoDead::Refuse,
+        author: "ada".to_owned(),
+        reason: None,
+    }
 }
 
 fn splits(list: &[(&str, &str)]) -> Change {

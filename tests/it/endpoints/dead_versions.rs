@@ -59,6 +59,11 @@ impl Admin {
     }
 
     #[track_caller]
+    fn get(&self, path: &str) -> Value {
+        self.0.call(Call::get(path)).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    #[track_caller]
     fn put(&self, path: &str, body: Value) -> Value {
         self.call(Method::PUT, path, body).unwrap_or_else(|error| panic!("{error}"))
     }
@@ -116,6 +121,48 @@ fn nothing_is_moved_onto_a_version_that_refuses_connections_unless_forced() {
     // Less for it, or the same, is never refused.
     admin.put(SPLIT, json!({ "v1": 60, "v2": 40 }));
     admin.post(FLIP, json!({ "to": "v1" }));
+}
+
+#[test]
+fn who_insists_is_found_in_the_history() {
+    let (v1, v2) = (Origin::saying("v1"), Fault::refusing());
+    let proxy = Setup::endpoints(&[&[v1.address()], &[v2.address()]]).bottom(RULE).start();
+    let admin = Admin::of(&proxy);
+    let forced = |answer: &Value| {
+        let one = admin.get(&format!("/v1/revisions/{}", answer["revision"]));
+        let listed = admin.get("/v1/revisions?limit=1")["revisions"][0].clone();
+        assert_eq!(one, listed);
+        one["forced"].clone()
+    };
+    // Nothing is known of it yet: there is nothing to insist on.
+    assert_eq!(forced(&admin.post(FLIP, json!({ "to": "v2", "force": true }))), Value::Null);
+    admin.post("/v1/rollback", json!({}));
+    try_v2(&proxy);
+    let against = format!("site v2 has no usable endpoint now: {} takes no connections (", v2.address());
+    let is_recorded = |answer: &Value| {
+        let found = forced(answer);
+        assert!(found.as_str().is_some_and(|found| found.starts_with(&against)), "{answer:#}: {found}");
+    };
+    let insist = json!({ "to": "v2", "force": true, "reason": "I know" });
+    admin.post(&format!("{FLIP}?dry_run=true"), insist.clone());
+    assert_eq!(admin.get("/v1/revisions?limit=1")["revisions"][0]["action"], "rollback", "a dry run is none");
+    is_recorded(&admin.post(FLIP, insist));
+    assert_eq!(forced(&admin.post("/v1/rollback", json!({ "force": true }))), Value::Null, "that was the way out");
+    is_recorded(&admin.put(SPLIT, json!({ "v1": 90, "v2": 10, "force": true })));
+    admin.put(SPLIT, json!({ "v1": 100 }));
+    let drained = admin.put(&Admin::drain("v1", v1.address()), json!({ "state": "drain", "force": true }));
+    assert!(forced(&drained).as_str().unwrap().ends_with("is drained"), "{drained:#}");
+    admin.put(&Admin::drain("v1", v1.address()), json!({ "state": "ready" }));
+    let started = admin.post("/v1/rollouts", json!({ "service": "site", "to": "v2", "force": true }));
+    is_recorded(&json!({ "revision": started["rollout"]["events"][0]["revision"] }));
+    let output = Command::new(env!("CARGO_BIN_EXE_pointsman"))
+        .args(["--admin", &format!("http://{}", proxy.admin), "history"])
+        .env("NO_COLOR", "1")
+        .output()
+        .unwrap();
+    let history = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(history.matches(&format!("\n    forced: {against}")).count(), 3, "{history}");
+    assert_eq!(history.matches("\n    forced: ").count(), 4, "{history}");
 }
 
 #[test]
@@ -244,6 +291,56 @@ fn a_rollout_goes_back_to_a_version_in_trouble_and_not_on_to_one() {
     admin.put(&Admin::drain("v1", v1.address()), drain);
     operator.until_ended(again, "held_too_long");
     assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
+}
+
+/// A release that asks green, which takes a while to answer, and flips then.
+fn asks_first(more: &str) -> (Origin, Origin, Proxy) {
+    let v1 = Origin::saying("v1");
+    let v2 = Origin::with(|_| Reply::raw("").pause(500).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv2"));
+    let plan = format!(
+        "rollout = {{ strategy = \"blue_green\", watch = \"10m\", keep = \"1m\", smoke = [{{ path = \"/\" }}], {more} }}"
+    );
+    let proxy = Setup::to(&[&v1, &v2]).service(&plan).start();
+    (v1, v2, proxy)
+}
+
+#[test]
+fn a_rollout_does_not_go_on_by_itself_to_a_version_that_nobody_answers_for() {
+    let (_v1, v2, proxy) = asks_first("on_hold = \"roll_back\"");
+    let (admin, operator) = (Admin::of(&proxy), Operator::at(proxy.admin));
+    let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
+    // While it is asked.
+    admin.put(&Admin::drain("v2", v2.address()), json!({ "state": "drain" }));
+    let held = operator.until(rollout, "held", |rollout| !rollout["paused_because"].is_null());
+    let why = held["paused_because"].as_str().unwrap();
+    let wanted =
+        format!("site v2 has no usable endpoint now: {} is drained; it goes on when one is usable", v2.address());
+    assert_eq!((why, &held["phase"], &held["weight"]), (&*wanted, &json!("going"), &json!(0.0)), "{held:#}");
+    let brief = proxy.status()["rollout"].clone();
+    assert_eq!(brief["paused_because"], wanted, "{brief:#}");
+    assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
+    admin.put(&Admin::drain("v2", v2.address()), json!({ "state": "ready" }));
+    let on = operator.until(rollout, "it goes on", |rollout| rollout["weight"] == 100.0);
+    assert_eq!((&on["phase"], &on["paused_because"]), (&json!("going"), &Value::Null), "{on:#}");
+    assert_eq!(proxy.status()["versions"][1]["weight"], 100.0);
+}
+
+#[test]
+fn a_rollout_is_not_held_for_ever_by_a_version_that_nobody_answers_for() {
+    for (plan, phase, ending) in [
+        ("hold_max = \"1s\", on_hold = \"roll_back\"", "finished", json!("aborted")),
+        ("hold_max = \"1s\", on_hold = \"pause\"", "paused", Value::Null),
+    ] {
+        let (_v1, v2, proxy) = asks_first(plan);
+        let (admin, operator) = (Admin::of(&proxy), Operator::at(proxy.admin));
+        let rollout = id(&operator.start(json!({ "service": "site", "to": "v2" })));
+        admin.put(&Admin::drain("v2", v2.address()), json!({ "state": "drain" }));
+        let over = operator.until(rollout, phase, |rollout| rollout["phase"] == phase);
+        let wanted =
+            format!("(by the rollout: held too long: site v2 has no usable endpoint now: {} is drained)", v2.address());
+        assert!(over["events"].to_string().contains(&wanted) && over["ending"] == ending, "{over:#}");
+        assert_eq!(proxy.status()["versions"][0]["weight"], 100.0, "nobody was sent there");
+    }
 }
 
 #[test]
