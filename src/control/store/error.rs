@@ -135,10 +135,12 @@ impl StoreError {
         matches!(self, Self::Misplaced { .. } | Self::NotReturned { .. })
     }
 
-    /// Whether it may be over in a moment: another program has it now.
+    /// Whether it may be over in a moment: another program has it now, or its file system does not answer.
     #[must_use]
     pub fn is_locked(&self) -> bool {
+        let silent = |source: &std::io::Error| source.kind() == std::io::ErrorKind::TimedOut;
         matches!(self, Self::Locked { .. } | Self::InUse { .. })
+            || matches!(self, Self::File { source, .. } if silent(source))
     }
 
     /// Whether it is what the file holds, and not that it could not be read just now.

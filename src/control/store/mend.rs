@@ -14,6 +14,7 @@ use rusqlite::config::DbConfig;
 use crate::table::{Name, Traffic};
 
 use super::findings::{Action, Contents, Findings, Link, Refusal, decide};
+use super::look::Seen;
 use super::place::{Finding, Place, beside, parent};
 use super::{Store, StoreError, open, schema};
 
@@ -90,16 +91,16 @@ impl Store {
     }
 
     fn look_into(&mut self, found: &mut Findings) -> Result<(), StoreError> {
-        let files = self.look()?;
-        found.files = Some(files);
-        found.our_log = files == Finding::Other && self.place.as_ref().is_some_and(Place::has_our_log);
+        let Seen { files, our_log } = self.look()?;
+        (found.files, found.our_log) = (Some(files), our_log);
         found.edited = files == Finding::Ours && found.link == Link::Kept && self.is_edited();
         Ok(())
     }
 
-    fn look(&self) -> Result<Finding, StoreError> {
-        let look = self.place.as_ref().map(Place::look);
-        look.transpose().map(|found| found.unwrap_or(Finding::Ours)).map_err(|error| self.file_error(error))
+    fn look(&mut self) -> Result<Seen, StoreError> {
+        let Self { place, looker, .. } = self;
+        let seen = place.as_ref().map_or(Ok(Seen { files: Finding::Ours, our_log: false }), |place| looker.look(place));
+        seen.map_err(|error| self.file_error(error))
     }
 
     fn adopt(&mut self) -> Result<(), StoreError> {
@@ -299,8 +300,8 @@ impl Store {
     }
 
     /// Before it is closed: the log by that name may be that of the file that is there now.
-    pub(crate) fn leave_what_is_not_ours(&self) {
-        if self.look().is_ok_and(|found| !matches!(found, Finding::Ours | Finding::Written | Finding::LogGone)) {
+    pub(crate) fn leave_what_is_not_ours(&mut self) {
+        if self.look().is_ok_and(|seen| !matches!(seen.files, Finding::Ours | Finding::Written | Finding::LogGone)) {
             keep_log(&self.db);
         }
     }

@@ -3,12 +3,13 @@
 //! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
 //! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read` and `rows`
 //! get things out again. A write that fails (a full disk, say) leaves the store as it was and usable. `place` tells
-//! whether the path still leads to the files that are written, `findings` decides what is done when it does not, `mend`
+//! (and `look` has it tell in time) whether the path still leads to the files that are written, `findings` decides what is done when it does not, `mend`
 //! does it, and `before` takes out what was written to a file that was lost.
 
 mod before;
 pub(crate) mod error;
 mod findings;
+mod look;
 mod mend;
 mod open;
 mod place;
@@ -29,6 +30,7 @@ use super::change::Action;
 use super::difference::Difference;
 use before::Before;
 use findings::Link;
+use look::Looker;
 use place::Place;
 
 pub(crate) use error::StoreError;
@@ -44,6 +46,7 @@ pub struct Store {
     read_only: bool,
     /// What its files are; none for a store in memory, and one that can only be read.
     place: Option<Place>,
+    looker: Looker,
     /// What a change has replaced that was written to a lost file and not acknowledged, and could not be put back.
     undone: Option<Before>,
     /// Whether `db` is the connection to it.
@@ -151,6 +154,7 @@ impl Store {
             path: path.to_owned(),
             read_only: false,
             place: None,
+            looker: Looker::default(),
             undone: None,
             link: Link::Kept,
             spoiled: None,

@@ -1,0 +1,150 @@
+//! Looks at the files of the store, for a bounded time.
+//!
+//! A `stat` on a file server that does not answer waits for ever, and the writer has more to do than to write: names that
+//! stand for other addresses, and calls that have to be refused. So a thread of its own looks, and what it has not seen
+//! within [`LOOK_MAX`] is a refusal; SQLite, whose calls cannot be bounded, is not asked then. The thread goes on waiting, and
+//! there is never a second one.
+
+use std::io;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use super::place::{Finding, Place};
+
+/// A look at a local disk takes microseconds, and callers want an answer.
+const LOOK_MAX: Duration = Duration::from_secs(1);
+
+/// What a look has found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) files: Finding,
+    /// The log at the path is ours.
+    pub(super) our_log: bool,
+}
+
+/// Has somebody look.
+#[derive(Debug)]
+pub(super) struct Looker {
+    /// None before the first look.
+    thread: Option<Line>,
+    max: Duration,
+}
+
+/// The two ends to the thread.
+#[derive(Debug)]
+struct Line {
+    places: Sender<Place>,
+    answers: Receiver<io::Result<Seen>>,
+    /// Whether an answer is still to come that nobody waits for any more.
+    overdue: bool,
+}
+
+impl Default for Looker {
+    fn default() -> Self {
+        Self { thread: None, max: LOOK_MAX }
+    }
+}
+
+impl Looker {
+    /// Looks at a place.
+    ///
+    /// # Errors
+    /// What the file system says, or that it says nothing.
+    pub(super) fn look(&mut self, place: &Place) -> io::Result<Seen> {
+        self.look_with(place, see)
+    }
+
+    fn look_with(&mut self, place: &Place, see: fn(&Place) -> io::Result<Seen>) -> io::Result<Seen> {
+        let line = match &mut self.thread {
+            Some(line) => line,
+            empty @ None => empty.insert(Line::start(see)?),
+        };
+        let answer = line.ask(place, self.max);
+        if answer.is_none() {
+            // It has ended, which is a bug of ours: the next look begins another one.
+            self.thread = None;
+        }
+        answer.unwrap_or_else(|| Err(io::Error::other("the look at it has ended, a bug")))
+    }
+}
+
+impl Line {
+    fn start(see: fn(&Place) -> io::Result<Seen>) -> io::Result<Self> {
+        let (places, asked) = channel::<Place>();
+        let (answer, answers) = channel();
+        thread::Builder::new().name("store look".to_owned()).spawn(move || {
+            // Ends with the store.
+            while asked.recv().is_ok_and(|place| answer.send(see(&place)).is_ok()) {}
+        })?;
+        Ok(Self { places, answers, overdue: false })
+    }
+
+    /// None when there is no thread any more.
+    fn ask(&mut self, place: &Place, max: Duration) -> Option<io::Result<Seen>> {
+        if self.overdue {
+            // It is of a place that may be another one by now.
+            match self.answers.recv_timeout(max) {
+                Ok(_late) => self.overdue = false,
+                Err(RecvTimeoutError::Timeout) => return Some(Err(silent(max))),
+                Err(RecvTimeoutError::Disconnected) => return None,
+            }
+        }
+        self.places.send(place.clone()).ok()?;
+        match self.answers.recv_timeout(max) {
+            Ok(seen) => Some(seen),
+            Err(RecvTimeoutError::Timeout) => {
+                self.overdue = true;
+                Some(Err(silent(max)))
+            }
+            Err(RecvTimeoutError::Disconnected) => None,
+        }
+    }
+}
+
+fn see(place: &Place) -> io::Result<Seen> {
+    let files = place.look()?;
+    Ok(Seen { files, our_log: files == Finding::Other && place.has_our_log() })
+}
+
+fn silent(max: Duration) -> io::Error {
+    let why = format!("its file system has not answered for {max:?}; look after the disk or the file server");
+    io::Error::new(io::ErrorKind::TimedOut, why)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    static SERVER: Mutex<()> = Mutex::new(());
+    static LOOKS: AtomicUsize = AtomicUsize::new(0);
+
+    /// A file server that answers when nobody has its lock.
+    fn see_slowly(place: &Place) -> io::Result<Seen> {
+        LOOKS.fetch_add(1, Ordering::SeqCst);
+        drop(SERVER.lock());
+        see(place)
+    }
+
+    #[test]
+    fn a_file_server_that_does_not_answer_is_waited_for_only_so_long() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let place = Place::of(file.path()).expect("a place");
+        let mut looker = Looker { thread: None, max: Duration::from_millis(50) };
+        let seen = Seen { files: Finding::Ours, our_log: false };
+        assert_eq!(looker.look_with(&place, see_slowly).expect("it answers"), seen);
+        let down = SERVER.lock().expect("not poisoned");
+        for _ in 0..3 {
+            let error = looker.look_with(&place, see_slowly).expect_err("nobody answers");
+            assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        }
+        assert_eq!(LOOKS.load(Ordering::SeqCst), 2, "one thread waits, and no other is begun");
+        drop(down);
+        looker.max = Duration::from_secs(10);
+        assert_eq!(looker.look_with(&place, see_slowly).expect("it answers again"), seen);
+        assert_eq!(LOOKS.load(Ordering::SeqCst), 3, "what came late is not taken for an answer");
+    }
+}
