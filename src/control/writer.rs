@@ -75,6 +75,14 @@ pub enum StartError {
     Thread(#[from] std::io::Error),
 }
 
+/// What a change that is one makes.
+#[derive(Debug)]
+struct NewRevision {
+    number: u64,
+    /// What spoke against it, if its caller insisted.
+    forced: Option<String>,
+}
+
 impl Writer {
     /// Restores the state from `store` and puts the services of the file in force.
     ///
@@ -240,7 +248,7 @@ impl Writer {
         if request.dry_run {
             return Ok(applied(found, planned));
         }
-        self.commit(request, &planned, (changed.then_some(revision), forced))?
+        self.commit(request, &planned, changed.then_some(NewRevision { number: revision, forced }))?
             .inspect_err(|error| refused(request, error))?;
         if let Some(table) = table {
             self.publisher.publish(table);
@@ -293,18 +301,18 @@ impl Writer {
         &mut self,
         request: &ChangeRequest,
         planned: &Planned,
-        (number, forced): (Option<u64>, Option<String>),
+        new: Option<NewRevision>,
     ) -> Result<Result<(), StoreError>, Upgrading> {
         let Books::Open(store) = &mut self.books else { return Err(Upgrading) };
         let state = &self.state;
-        let header = number.map(|number| Header {
-            number,
+        let header = new.as_ref().map(|new| Header {
+            number: new.number,
             at_ms: jiff::Timestamp::now().as_millisecond(),
             author: &request.author,
             reason: request.reason.as_deref(),
             action: planned.action,
             restores: planned.restores,
-            forced: forced.as_deref(),
+            forced: new.forced.as_deref(),
         });
         let next = || planned.next.iter().map(|(name, traffic)| (name, &**traffic));
         let drains =
