@@ -2,7 +2,7 @@
 //!
 //! What to look at: `whole table` is paid when the config changes and stays below 100 ms for 10,000 services with 10
 //! rules each; `one service shifted` is paid by every shift and is a copy of a block of records, a few microseconds.
-//! The time to free a table is not in them: it falls to whoever lets its last snapshot go, after the swap.
+//! The time to free a table is not in them: it falls to the thread that lets its last snapshot go, after the swap.
 
 mod support;
 

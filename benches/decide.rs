@@ -1,18 +1,19 @@
 //! The decision over tables of different sizes.
 //!
-//! What to look at: how far ten thousand services are from one; the aim is twice. `one asked for` shows that the work does
-//! not grow with the table. What the others cost more is cache misses. `popular` draws services as a site's traffic does
-//! (Zipf: the n-th most popular one gets 1/n of the first one's requests); `uniform` is the worst order there is. `find`
-//! is the router's part alone, `a miss` what one load costs that waits for the load before, in memory as large as all that
-//! decisions read of ten thousand services, and in memory that no cache holds: the unit in which to think of the rest.
+//! What to look at: how far ten thousand services are from one; the aim is twice. `one asked for` shows that the work
+//! does not grow with the table. What the others cost more is cache misses. `popular` draws services as a site's
+//! traffic does (Zipf: the n-th most popular one gets 1/n of the first one's requests); `uniform` is the worst order
+//! there is. `find` is the router's part alone, `a miss` what one load costs that waits for the load before, in memory
+//! as large as all that decisions read of ten thousand services, and in memory that no cache holds: the unit in which
+//! to think of the rest.
 //!
 //! What is compared is the table cold and the request warm, because a proxy has just read it: the hosts are written
 //! into the same few kilobytes before the clock runs, for one service as for ten thousand. And each decision waits for
 //! the one before, or the processor would fetch for several requests at once, which a proxy never decides side by side.
 //!
-//! A neighbour that shares the last cache level, or the clock of the core, makes everything twice as long for seconds. So
-//! all cases take turns of some hundredths of a second, each turn is compared with that of one service beside it, and what is
-//! printed is the middle of all turns with the half of them around it.
+//! A neighbour that shares the last cache level, or the clock of the core, makes everything twice as long for seconds.
+//! So all cases take turns of some hundredths of a second, each turn is compared with that of one service beside it,
+//! and what is printed is the middle of all turns with the half of them around it.
 
 #![allow(
     clippy::unwrap_used,
@@ -118,8 +119,8 @@ impl Hosts<'_> {
     }
 }
 
-/// Rounds of a turn. In the first third of them, which does not count, the caches take on what this case needs: nine of ten
-/// services are asked in it.
+/// Rounds of a turn. In the first third of them, which does not count, the caches take on what this case needs: nine of
+/// ten services are asked in it.
 const ROUNDS: usize = 1_200;
 
 /// Times that every case has its turn.
@@ -178,7 +179,7 @@ fn decision<'a>(table: &'a Table, users: &'a [Headers]) -> impl Fn(&str, usize) 
     }
 }
 
-/// Loads each of which waits for the one before, over so many bytes.
+/// Loads each of which waits for the one before, over this many bytes.
 fn miss(bytes: usize) -> impl Fn(&str, usize) -> u32 {
     // Pairs of lines, because pairs are fetched together.
     const WORDS: usize = 128 / size_of::<usize>();

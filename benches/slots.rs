@@ -1,7 +1,7 @@
 //! The split: a key to its version, and new weights over old runs.
 //!
-//! What to look at: `assign` is the hash of a short key and one binary search, a few tens of nanoseconds, and grows with
-//! the logarithm of the runs only. `relaid` is paid once a shift; it must stay far below a millisecond even for a
+//! What to look at: `assign` is the hash of a short key and one binary search, a few tens of nanoseconds, and grows
+//! with the logarithm of the runs only. `relaid` is paid once a shift; it must stay far below a millisecond even for a
 //! service whose slots have been dealt between five versions for years.
 
 use std::collections::BTreeMap;

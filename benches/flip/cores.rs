@@ -7,8 +7,8 @@ use rustix::process::Pid;
 use rustix::thread::{CpuSet, sched_setaffinity};
 use tokio::time::Instant;
 
-/// Puts the threads of a process whose names are `wanted` on a core, for as long as they run. Waits until there is one: a
-/// process listens before its threads have begun.
+/// Puts the threads of a process whose names are `wanted` on a core, for as long as they run. Waits until there is one:
+/// a process listens before its threads have begun.
 pub(crate) fn put(process: u32, wanted: impl Fn(&str) -> bool, core: usize) {
     let began = Instant::now();
     while moved(process, &wanted, core) == 0 {

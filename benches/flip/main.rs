@@ -1,16 +1,17 @@
-//! What a flip costs: how long until it is answered, which is when it is durable and in force on all workers, and what a
-//! hundred of them a second take from the traffic.
+//! What a flip costs: how long until it is answered, which is when it is durable and in force on all workers, and what
+//! a hundred of them a second take from the traffic.
 //!
-//! First without traffic, then beside load that leaves no core idle: there a flip also waits for its turn of the processor, in
-//! the client that asks for it as well. The load goes on without a pause while short turns follow each other, without
-//! anything, with each [`Kind`], and the same backwards: whatever drifts for longer than a block of them is in all of it.
-//! What the kinds cost tells where the cost of a flip comes from: the disk, the change, or that the traffic then takes other
-//! connections, whose memory is in no cache. wrk fails the bench when an answer is an error or a connection breaks.
+//! First without traffic, then beside load that leaves no core idle: there a flip also waits for its turn of the
+//! processor, in the client that asks for it as well. The load goes on without a pause while short turns follow each
+//! other, without anything, with each [`Kind`], and the same backwards: whatever drifts for longer than a block of them
+//! is in all of it. What the kinds cost tells where the cost of a flip comes from: the disk, the change, or that the
+//! traffic then takes other connections, whose memory is in no cache. wrk fails the bench when an answer is an error or
+//! a connection breaks.
 //!
-//! Twice: with all cores shared by all, where the CPU of a flip is taken from the traffic, and with the one worker on a core
-//! of its own and all else on another, where only what a flip does to the worker shows. There each request has so many
-//! rules to pass that the worker is what limits the traffic, and the other core has time left for load, origin and the
-//! control plane; how much is printed, because without any the figures would be those of the load.
+//! Twice: with all cores shared by all, where the CPU of a flip is taken from the traffic, and with the one worker on a
+//! core of its own and all else on another, where only what a flip does to the worker shows. There each request has
+//! this many rules to pass that the worker is what limits the traffic, and the other core has time left for load,
+//! origin and the control plane; how much is printed, because without any the figures would be those of the load.
 
 #![allow(
     clippy::unwrap_used,
@@ -72,7 +73,7 @@ enum Kind {
     None,
     /// As many bytes as a flip writes are written and synced, by the client itself: what durability costs on this disk.
     Sync,
-    /// A service is flipped that nobody asks.
+    /// A service without requests is flipped.
     Other,
     /// The service is flipped that is asked.
     Flip,

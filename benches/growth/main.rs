@@ -1,9 +1,10 @@
-//! How the cost of a request grows with what is configured and with who is connected: `make bench-growth` prints tables and
-//! writes `docs/growth.svg`, which `docs/performance.md` shows.
+//! How the cost of a request grows with what is configured and with who is connected: `make bench-growth` prints tables
+//! and writes `docs/growth.svg`, which `docs/performance.md` shows.
 //!
-//! What is configured is measured in instructions (under callgrind, one request after the other): they show what the code
-//! does more, to a thousandth, on any machine. What is connected and how many workers there are is measured in the CPU
-//! time that the kernel accounts to the process, under load from wrk: that is about caches and the kernel, and noisy.
+//! What is configured is measured in instructions (under callgrind, one request after the other): they show what the
+//! code does more, to a thousandth, on any machine. What is connected and how many workers there are is measured in the
+//! CPU time that the kernel accounts to the process, under load from wrk: that is about caches and the kernel, and
+//! noisy.
 
 #![allow(
     clippy::unwrap_used,

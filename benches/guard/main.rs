@@ -1,9 +1,10 @@
-//! A bound on the instructions of a request and of a decision: `make bench-guard` counts them (with valgrind's callgrind, in
-//! the binary that is shipped) and fails when one exceeds its budget by more than 3 %; `cargo test` does the same with the
-//! binary of the tests, which is not optimised as well but grows in the same places.
+//! A bound on the instructions of a request and of a decision: `make bench-guard` counts them (with valgrind's
+//! callgrind, in the binary that is shipped) and fails when one exceeds its budget by more than 3 %; `cargo test` does
+//! the same with the binary of the tests, which is not optimised as well but grows in the same places.
 //!
-//! Budgets stand in `budget.toml` beside this file, for each of the two builds. Instructions are not time, but they are the
-//! same on every machine of a kind, and what takes more of them has to be wanted. `GUARD_UPDATE=1` writes the file anew.
+//! Budgets stand in `budget.toml` beside this file, for each of the two builds. Instructions are not time, but they are
+//! the same on every machine of a kind, and what takes more of them has to be wanted. `GUARD_UPDATE=1` writes the file
+//! anew.
 
 #![allow(
     clippy::unwrap_used,
@@ -34,7 +35,8 @@ use pointsman::testing::table::{RequestView, decide};
 
 use callgrind::{Counted, each};
 
-/// How far above its budget a count may be: what another compiler of the same version, or another day's addresses, change.
+/// How far above its budget a count may be: what another compiler of the same version, or another day's addresses,
+/// change.
 const TOLERANCE: f64 = 0.03;
 
 const BUDGETS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/guard/budget.toml");
@@ -99,7 +101,7 @@ fn config(listen: SocketAddr, folder: &Path, origin: SocketAddr) -> String {
     )
 }
 
-/// Instructions of a decision among so many services.
+/// Instructions of a decision among this many services.
 fn decision(services: u32) -> u64 {
     const FEW: u64 = 1_000;
     const MANY: u64 = 11_000;
@@ -109,7 +111,7 @@ fn decision(services: u32) -> u64 {
     each((FEW, &count(FEW)), (MANY, &count(MANY)))
 }
 
-/// Decides so often among so many services.
+/// Decides so often among this many services.
 fn decisions_of(services: u32, decisions: u64) {
     let registry = Registry::new(1);
     let table = site::Site::new(services).compile(&registry);

@@ -1,4 +1,5 @@
-//! A certificate of the listeners: ECDSA on P-256, the usual kind. Nobody signed it; the clients look at this file only.
+//! A certificate of the listeners: ECDSA on P-256, the usual kind. It is signed by itself; the clients look at this
+//! file only.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -38,14 +38,14 @@ impl Clients {
             let builder = ClientConfig::builder_with_provider(provider);
             let builder = builder.with_protocol_versions(&[&rustls::version::TLS13]).unwrap();
             let mut config = builder.with_root_certificates(roots).with_no_client_auth();
-            // A crowd of strangers: nobody has been here before.
+            // A crowd of strangers: none has been here before.
             config.resumption = rustls::client::Resumption::disabled();
             Arc::new(config)
         });
         Self { address, tls }
     }
 
-    /// So many of them.
+    /// This many of them.
     pub(crate) fn open(&self, count: usize) -> Vec<Client> {
         let openers: Vec<_> = (0..OPENERS)
             .map(|_| {

@@ -1,9 +1,9 @@
 //! CPU time of a request, requests a second and latency, as fast as the proxies can.
 //!
-//! CPU time of a request is the figure that pays for machines, and the steadiest one: it does not depend on what the load
-//! and the origin do on their core. All proxies run all the time and have their turns one after the other, so that a
-//! noisy minute meets all of them; the order moves on by one each round. Ratios are taken within a round, and
-//! then their median.
+//! CPU time of a request is the figure that pays for machines, and the steadiest one: it does not depend on what the
+//! load and the origin do on their core. All proxies run all the time and have their turns one after the other, so that
+//! a noisy minute meets all of them; the order moves on by one each round. Ratios are taken within a round, and then
+//! their median.
 
 use std::collections::HashMap;
 use std::time::Duration;

@@ -1,12 +1,12 @@
 //! CPU time of a process and its children, from the kernel's accounts.
 //!
 //! The scheduler counts every thread's time on a core in nanoseconds (`schedstat`), and that is the figure here. How it
-//! splits into user and system is known by sampling only, at each tick of the clock (`stat`): good for proportions
-//! over seconds. Work that the kernel does for a proxy's packets in interrupts is counted for whoever runs then; on loopback
-//! that is nearly always the one who sends.
+//! splits into user and system is known by sampling only, at each tick of the clock (`stat`): good for proportions over
+//! seconds. Work that the kernel does for a proxy's packets in interrupts is counted for the process that runs then; on
+//! loopback that is nearly always the one who sends.
 //!
-//! A thread or a process that ends takes its accounts along, so the last look at it counts: whoever wants those too looks
-//! often.
+//! A thread or a process that ends takes its accounts along, so the last look at it counts: a caller that wants those
+//! too looks often.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;

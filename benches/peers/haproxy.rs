@@ -1,5 +1,5 @@
-//! HAProxy: weights of a backend's servers, changed over its socket. Once as a proxy of HTTP, and once of bytes, for the
-//! floor: what it costs to carry them from one socket to another without looking at them.
+//! HAProxy: weights of a backend's servers, changed over its socket. Once as a proxy of HTTP, and once of bytes, for
+//! the floor: what it costs to carry them from one socket to another without looking at them.
 
 use super::http::Place;
 use super::proxies::{Proxy, Setup};

@@ -2,8 +2,9 @@
 //!
 //! Many clients (`IDLE_CONNECTIONS`) connect, plain and then with TLS 1.3, ask once, and keep quiet. What the process's
 //! anonymous memory has grown by, as the kernel counts it, is divided by them: right after the last answer, and later
-//! (`IDLE_SECONDS`), when allocators and timers have had their time. The kernel's own memory for sockets is the same for
-//! everybody and not counted. nginx sets aside the table of its connections at its start, so it is not in the growth.
+//! (`IDLE_SECONDS`), when allocators and timers have had their time. The kernel's own memory for sockets is the same
+//! for everybody and not counted. nginx sets aside the table of its connections at its start, so it is not in the
+//! growth.
 
 use std::fs;
 use std::thread;

@@ -1,9 +1,10 @@
 //! The latency that a proxy adds at half load.
 //!
-//! At full load latency is a matter of queues, and says how many clients there were. Here requests come at a rate that all
-//! contenders can carry twice: half of what the slowest of Pointsman, HAProxy and nginx does at most. They go straight to
-//! the origin in one turn and through a proxy in the others, by the same plan, and what a proxy adds is the difference
-//! of the percentiles. Whoever cannot carry that rate has a queue that grows, and gets that word instead of a figure.
+//! At full load latency is a matter of queues, and says how many clients there were. Here requests come at a rate that
+//! all contenders can carry twice: half of what the slowest of Pointsman, HAProxy and nginx does at most. They go
+//! straight to the origin in one turn and through a proxy in the others, by the same plan, and what a proxy adds is the
+//! difference of the percentiles. A proxy that cannot carry that rate has a queue that grows, and gets that word
+//! instead of a figure.
 
 use std::time::{Duration, Instant};
 

@@ -1,8 +1,8 @@
 //! The machine: who runs on which core, what it is, and how quiet it is.
 //!
-//! A figure of a shared machine says little without its noise. Three things tell of it: a loop that does nothing but count
-//! takes the same time each round on an idle core; the kernel counts the time that a hypervisor gave to others; and
-//! every figure has its own spread over the rounds.
+//! A figure of a shared machine says little without its noise. Three things tell of it: a loop that does nothing but
+//! count takes the same time each round on an idle core; the kernel counts the time that a hypervisor gave to others;
+//! and every figure has its own spread over the rounds.
 
 use std::fs;
 use std::hint::black_box;

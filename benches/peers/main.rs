@@ -1,5 +1,6 @@
-//! Pointsman beside the proxies that it competes with, on one machine, for anybody to repeat: `make bench-peers` installs
-//! what is needed and prints tables in Markdown; `cargo bench --bench peers -- cpu idle` measures some parts only.
+//! Pointsman beside the proxies that it competes with, on one machine, for anybody to repeat: `make bench-peers`
+//! installs what is needed and prints tables in Markdown; `cargo bench --bench peers -- cpu idle` measures some parts
+//! only.
 //!
 //! - `cpu`: CPU time of a request, requests a second and latency at saturation ([`cost`]).
 //! - `latency`: what is added at half load, without coordinated omission ([`latency`]).
@@ -7,8 +8,8 @@
 //! - `idle`: memory of an idle connection ([`idle`]).
 //!
 //! The proxies do the same work ([`proxies`]), which is looked at before anything is measured ([`features`]). The proxy
-//! under test has core 0 for itself; the origin ([`origin`]), the load ([`load`]) and this process share core 1. That is
-//! what makes CPU time comparable on two cores: nobody's figure has a part of the load's in it. Loopback has no network
+//! under test has core 0 for itself; the origin ([`origin`]), the load ([`load`]) and this process share core 1. That
+//! is what makes CPU time comparable on two cores: no figure has a part of the load's in it. Loopback has no network
 //! card, so a proxy that saves interrupts gets no credit for it here, and none has to pay for them.
 //!
 //! | variable | usual | |

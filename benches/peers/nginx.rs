@@ -1,8 +1,8 @@
 //! nginx: weights of an upstream's servers, changed by a reload.
 //!
-//! Weights and not `split_clients`: the latter draws sixteen random bytes for each request. Buffers of 16 KiB, as HAProxy's
-//! are: with those of 4 KiB that it has by itself a large answer costs twice as much. One process where load is
-//! measured; a master and a worker where the config is reloaded, as nobody else could.
+//! Weights and not `split_clients`: the latter draws sixteen random bytes for each request. Buffers of 16 KiB, as
+//! HAProxy's are: with those of 4 KiB that it has by itself a large answer costs twice as much. One process where load
+//! is measured; a master and a worker where the config is reloaded, as no other program could.
 
 use std::fs;
 use std::path::Path;
@@ -92,7 +92,7 @@ impl Proxy for Nginx {
 }
 
 /// What every nginx here begins with: in the foreground, one worker, no log, all its files in a folder. Its table of
-/// connections is made at each start and reload, so it is as large as it has to be for so many clients.
+/// connections is made at each start and reload, so it is as large as it has to be for this many clients.
 pub(crate) fn head(folder: &Path, clients: usize, master: bool) -> String {
     let folder = folder.display();
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];

@@ -1,12 +1,12 @@
 //! Load at a given rate, whether it is answered or not.
 //!
 //! A generator that waits for an answer before it asks again asks less just when a proxy is slow, and leaves out the
-//! latencies that matter (coordinated omission). Here every request has its time beforehand, drawn as users come (a Poisson
-//! process, seeded), and its latency counts from that time. What finds no free connection waits its turn, and the wait
-//! is a part of its latency, as it would be for the user.
+//! latencies that matter (coordinated omission). Here every request has its time beforehand, drawn as users come (a
+//! Poisson process, seeded), and its latency counts from that time. What finds no free connection waits its turn, and
+//! the wait is a part of its latency, as it would be for the user.
 //!
-//! One thread with `poll` in nanoseconds: timers of a runtime have milliseconds. How late it sends by itself is reported
-//! ([`Outcome::late`]).
+//! One thread with `poll` in nanoseconds: timers of a runtime have milliseconds. How late it sends by itself is
+//! reported ([`Outcome::late`]).
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -58,7 +58,7 @@ pub(crate) struct Outcome {
     pub(crate) replies: Vec<Reply>,
     /// Connections that broke under a request, and answers other than 200.
     pub(crate) failed: usize,
-    /// Connections that the other side closed while nobody asked anything on them.
+    /// Connections that the other side closed while they were idle.
     pub(crate) closed: usize,
     /// Requests that had no answer at the end.
     pub(crate) unanswered: usize,
@@ -69,7 +69,7 @@ pub(crate) struct Outcome {
 /// Runs a plan from now on, in a thread of its own.
 ///
 /// # Errors
-/// Nobody listens there.
+/// Nothing listens there.
 pub(crate) fn run(address: SocketAddr, plan: Plan, start: Instant) -> Result<Outcome, String> {
     // The precision of timers belongs to a thread, and whatever it starts.
     let thread = std::thread::spawn(move || {

@@ -1,5 +1,5 @@
-//! Pointsman with what it is made for: users stay on their version by a header, and the 10 % are the step of a canary that
-//! the judge watches all the time.
+//! Pointsman with what it is made for: users stay on their version by a header, and the 10 % are the step of a canary
+//! that the judge watches all the time.
 
 use serde_json::{Value, json};
 

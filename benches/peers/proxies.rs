@@ -1,10 +1,10 @@
 //! The proxies that are compared, and what all of them are asked to do.
 //!
-//! Equal features, or the comparison is worth nothing: one worker; two pools, 90 % of the requests to one and 10 % to the
-//! other; kept-alive connections on both sides, as many as there are clients; `X-Forwarded-For`; a page of metrics;
-//! no access log; TLS 1.3 and HTTP/2 on a second listener. Where a proxy offers several ways it gets a cheap one; its own
-//! file says which and why. Pointsman does more: users stay on their version by a header, the split is the step of a
-//! canary, and the judge watches it.
+//! Equal features, or the comparison is worth nothing: one worker; two pools, 90 % of the requests to one and 10 % to
+//! the other; kept-alive connections on both sides, as many as there are clients; `X-Forwarded-For`; a page of metrics;
+//! no access log; TLS 1.3 and HTTP/2 on a second listener. Where a proxy offers several ways it gets a cheap one; its
+//! own file says which and why. Pointsman does more: users stay on their version by a header, the split is the step of
+//! a canary, and the judge watches it.
 
 use std::fs;
 use std::net::SocketAddr;

@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Those that run, for [`end_with_us`].
 static STARTED: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
 
-/// From now on nobody stays behind when this process is told to end; a terminal tells all of them, `kill` only one.
+/// From now on no child stays behind when this process is told to end; a terminal tells all of them, `kill` only one.
 ///
 /// # Errors
 /// Signals cannot be waited for.
@@ -116,7 +116,7 @@ impl Drop for Running {
     }
 }
 
-/// Addresses that nobody listens at, all different.
+/// Addresses without a listener, all different.
 pub(crate) fn free_addresses<const COUNT: usize>() -> [SocketAddr; COUNT] {
     let listeners = [(); COUNT].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
     listeners.map(|listener| listener.local_addr().unwrap())

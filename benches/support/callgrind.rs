@@ -1,9 +1,10 @@
-//! Instructions of a program, counted by valgrind's callgrind: the same on a busy machine as on a quiet one, where times
-//! differ by a fifth.
+//! Instructions of a program, counted by valgrind's callgrind: the same on a busy machine as on a quiet one, where
+//! times differ by a fifth.
 //!
-//! What a program does before and after what is measured is the same in two runs that differ in the number of repetitions
-//! only, so the difference of the two counts, divided by the difference of the repetitions, is the cost of one. Threads are
-//! counted apart: the control plane looks at its clock while we measure, and that is not the cost of a request.
+//! What a program does before and after what is measured is the same in two runs that differ in the number of
+//! repetitions only, so the difference of the two counts, divided by the difference of the repetitions, is the cost of
+//! one. Threads are counted apart: the control plane looks at its clock while we measure, and that is not the cost of a
+//! request.
 
 #![allow(dead_code, reason = "each bench uses a part of it")]
 

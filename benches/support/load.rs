@@ -117,7 +117,7 @@ fn cpu_nanos(pid: u32) -> u64 {
     tasks.filter_map(nanos).sum()
 }
 
-/// Asks for so many seconds; how many answers came, all of them good.
+/// Asks for this many seconds; how many answers came, all of them good.
 pub(crate) fn wrk(listen: SocketAddr, connections: u32, seconds: u32) -> u64 {
     asked(listen, connections, seconds).unwrap()
 }

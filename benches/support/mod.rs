@@ -31,7 +31,7 @@ pub(crate) struct Site {
 }
 
 impl Site {
-    /// So many services with [`RULES`] rules, two versions, two endpoints a version, sticky by a header.
+    /// This many services with [`RULES`] rules, two versions, two endpoints a version, sticky by a header.
     pub(crate) fn new(services: u32) -> Self {
         let specs: Vec<_> = (0..services).map(|number| Arc::new(service(number))).collect();
         let first = |spec: &Arc<ServiceSpec>| Arc::new(Traffic::first("release-1".into(), &spec.split));

@@ -64,11 +64,11 @@ fn serve(mut stream: TcpStream) {
     }
 }
 
-/// Instructions that `binary`, configured with `config` (from the address to listen on and a folder), spends on a request
-/// like `request`.
+/// Instructions that `binary`, configured with `config` (from the address to listen on and a folder), spends on a
+/// request like `request`.
 ///
-/// The first `warm` requests are not counted. The least of so many `runs` is taken: what comes by the clock, such as an
-/// allocator that gives memory back, only adds.
+/// The first `warm` requests are not counted. The least of this many `runs` is taken: what comes by the clock, such as
+/// an allocator that gives memory back, only adds.
 pub(crate) fn instructions(
     binary: &Path,
     config: &dyn Fn(SocketAddr, &Path) -> String,

@@ -154,7 +154,7 @@ def settings(address, until):
 
 
 def deaf_settings(address, until):
-    """Acknowledgements that nobody reads must not pile up."""
+    """Acknowledgements without a reader must not pile up."""
     connection = Connection(address, deaf=True)
     forever(connection, until, frame.SettingsFrame(0).serialize() * 100, 100)
     return connection
@@ -168,7 +168,7 @@ def ping(address, until):
 
 
 def deaf_ping(address, until):
-    """Answers that nobody reads must not pile up."""
+    """Responses without a reader must not pile up."""
     connection = Connection(address, deaf=True)
     forever(connection, until, frame.PingFrame(0, b"12345678").serialize() * 100, 100)
     return connection
@@ -229,7 +229,7 @@ def zero_window(address, until):
 
 
 def unknown(address, until):
-    """Frames of a kind that nobody knows are to be ignored (RFC 9113, 4.1); they are work all the same."""
+    """Frames of an unknown kind are to be ignored (RFC 9113, 4.1); they are work all the same."""
     connection = Connection(address)
     forever(connection, until, b"\x00\x00\x00\xbb\x00\x00\x00\x00\x00" * 200, 200)
     return connection

@@ -67,7 +67,7 @@ def errors(service):
     began = time.monotonic()
     assert fails(service.unary_unary("/t.T/late"), b"", timeout=0.5).code() == grpc.StatusCode.DEADLINE_EXCEEDED
     assert time.monotonic() - began < 5
-    assert service.unary_unary("/t.T/was_abandoned")(b"", timeout=WAIT) == b"yes", "the server learns that nobody waits"
+    assert service.unary_unary("/t.T/was_abandoned")(b"", timeout=WAIT) == b"yes", "the server learns that the client is gone"
 
 
 def calls(proxy):

@@ -22,7 +22,7 @@ async def messages(proxy):
         for message in ("hello", "größe ☃", "", b"\x00\xff", b"", os.urandom(2**20), "x" * 2**20):
             await socket.send(message)
             assert await socket.recv() == message
-        # A message in parts, and many that nobody waits for between them.
+        # A message in parts, and many that are not waited for between them.
         await socket.send(["one ", "two ", "three"])
         assert await socket.recv() == "one two three"
         for n in range(1000):

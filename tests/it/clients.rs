@@ -1,5 +1,5 @@
-//! Clients and servers that others wrote, with the proxy between them: they find what a client of our own, which believes
-//! what we believe, does not.
+//! Clients and servers that others wrote, with the proxy between them: they find what a client of our own, which
+//! believes what we believe, does not.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -90,9 +90,9 @@ fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
     }
     let said = calls.join().unwrap();
     let [calls, failed] = ["calls", "failed"].map(|count| said[0][count].as_u64().expect("a count"));
-    // On a busy machine some calls end with their connection: a client without retries of its own gives up the streams that it
-    // had queued when GOAWAY came, and now and then the GOAWAY names a protocol error, whose cause is not known yet. Seen: none
-    // to 31 of 7,000. Cutting connections off would cost hundreds.
+    // On a busy machine some calls end with their connection: a client without retries of its own gives up the streams
+    // that it had queued when GOAWAY came, and now and then the GOAWAY names a protocol error, whose cause is not known
+    // yet. Seen: none to 31 of 7,000. Cutting connections off would cost hundreds.
     assert!(calls > 500 && failed * 100 <= calls, "{said:?}");
 }
 

@@ -1,6 +1,6 @@
-//! Everything at once, for as long as `SOAK_SECONDS` says: every kind of client, origins that fail in every way, an operator
-//! who changes everything all the time, and a process whose memory and descriptors must stay flat. Each exchange is
-//! checked; `make soak` says how to run it for an hour.
+//! Everything at once, for as long as `SOAK_SECONDS` says: every kind of client, origins that fail in every way, an
+//! operator who changes everything all the time, and a process whose memory and descriptors must stay flat. Each
+//! exchange is checked; `make soak` says how to run it for an hour.
 //!
 //! Users pause between their requests, so that the proxy has a part of a core to do and memory is what is tested.
 
@@ -33,11 +33,11 @@ const THINK: Duration = Duration::from_millis(10);
 /// Lines of the table that a run prints.
 const SAMPLES: u32 = 24;
 
-/// What the memory may grow by from the first quarter to the last, beside a tenth: less than a byte for each request of an
-/// hour, and more than the allocator's own ups and downs.
+/// What the memory may grow by from the first quarter to the last, beside a tenth: less than a byte for each request of
+/// an hour, and more than the allocator's own ups and downs.
 const GROWTH_KIB_MAX: u64 = 6 * 1_024;
 
-/// Where nobody listens.
+/// Where nothing listens.
 const NOBODY: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9);
 
 /// A user who thinks.

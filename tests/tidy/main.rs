@@ -112,7 +112,8 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     ("main", &["cli"]),
 ];
 
-/// Modules without async, I/O, clock and randomness of their own: time and chance are arguments (`impl rand::Rng` is one).
+/// Modules without async, I/O, clock and randomness of their own: time and chance are arguments (`impl rand::Rng` is
+/// one).
 const PURE: [&str; 5] = ["shared", "stats", "table", "rollout", "config"];
 
 /// What the pure modules must not name.
@@ -432,7 +433,8 @@ fn unexplained_dependencies(manifest: &str) -> Vec<String> {
     found
 }
 
-/// All that people read: the sources in `src`, `tests` and `benches`, the documents, and the configs that explain themselves.
+/// All that people read: the sources in `src`, `tests` and `benches`, the documents, and the configs that explain
+/// themselves.
 fn texts() -> Vec<(String, String)> {
     fn walk(root: &Path, folder: &Path, found: &mut Vec<(String, String)>) {
         for entry in fs::read_dir(folder).expect("a readable folder") {

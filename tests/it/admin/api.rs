@@ -312,7 +312,7 @@ async fn a_store_that_another_program_has_locked_is_no_bug_of_ours() {
         &address,
         &Default::default(),
     );
-    // As a backup has it, or somebody in the SQLite shell.
+    // As a backup has it, or an operator in the SQLite shell.
     let other = rusqlite::Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let locked = control.send("PUT /v1/services/shop/split", r#"{"v1": 50, "v2": 50}"#).await;

@@ -32,7 +32,8 @@ fn start(folder: &Path, origin: &Origin, more: &str) -> Process {
     Process::start(&path)
 }
 
-/// Connections to `to`, half of them from one address and half from as many of this machine, each with these bytes sent.
+/// Connections to `to`, half of them from one address and half from as many of this machine, each with these bytes
+/// sent.
 fn crowd(to: SocketAddr, bytes: &[u8]) -> Vec<TcpStream> {
     let from = |n: u8| IpAddr::V4(Ipv4Addr::new(127, 0, 0, if n.is_multiple_of(2) { 1 } else { n.max(2) }));
     let connect = |n| {

@@ -18,7 +18,7 @@ use crate::support::release::{Operator, id, last_words, version, visitors};
 use crate::support::spec::services;
 use crate::support::{Origin, Proxy, Reply, Seen, eventually, settle};
 
-/// Somebody who notes who asks, and agrees.
+/// A receiver that notes who asks, and agrees.
 fn listener() -> (Origin, Arc<Mutex<Vec<Seen>>>) {
     let asked = Arc::<Mutex<Vec<Seen>>>::default();
     let noted = Arc::clone(&asked);
@@ -103,7 +103,7 @@ fn a_call_that_names_what_is_run_or_asked_is_refused_and_nothing_happens() {
             }
         }
     }
-    // Everything that is wrong comes at once, whoever finds it.
+    // Everything that is wrong comes at once, whichever part finds it.
     let body =
         json!({ "service": "site", "to": "v9", "reason": 7, "plan": { "bake": "x", "bakes": 1, "upgrade": command } });
     let (status, places, text) = refused(operator.try_start(body));
@@ -158,7 +158,8 @@ fn what_the_file_names_survives_when_a_call_changes_numbers() {
     operator.order(rolling, "abort").unwrap();
 }
 
-/// A stored rollout as an earlier build has left it: with hooks of a caller, and without a word on where they come from.
+/// A stored rollout as an earlier build has left it: with hooks of a caller, and without a word on where they come
+/// from.
 fn as_an_earlier_build(database: &std::path::Path, hooks: &[(&str, Value)]) {
     let store = Connection::open(database).unwrap();
     let state: String = store.query_row("SELECT state FROM rollouts WHERE id = 1", [], |row| row.get(0)).unwrap();
@@ -207,7 +208,7 @@ fn hooks_that_an_earlier_build_took_from_a_caller_are_not_run_after_a_restart() 
     let ran = stored.folder.path().join("ran");
     let command = json!({ "command": ["/bin/sh", "-c", format!("echo ran >> {}", ran.display())] });
     let rolling = "[services.shop.rollout]\nstrategy = \"rolling\"\nwatch = \"10m\"\n";
-    // It stops in the middle: somebody has to acknowledge the upgrade.
+    // It stops in the middle: an operator has to acknowledge the upgrade.
     stored.write(&v1, &v1, &format!("{rolling}upgrade = \"acknowledge\"\n"));
     let (mut process, operator) = stored.start();
     let rollout = id(&operator.start(json!({ "service": "shop", "to": "v2" })));
@@ -219,7 +220,7 @@ fn hooks_that_an_earlier_build_took_from_a_caller_are_not_run_after_a_restart() 
     let paused = operator.until(rollout, "paused", |rollout| rollout["phase"] == "paused");
     assert!(last_words(&paused).contains("upgrade") && last_words(&paused).contains("config file"), "{paused:#}");
     assert!(process.told(&["rollout of before is paused", "upgrade"]));
-    // Whoever resumes it all the same gets no program either, neither there nor on the way back.
+    // Resuming it all the same runs no program either, neither there nor on the way back.
     operator.order(rollout, "resume").unwrap();
     let stuck =
         operator.until(rollout, "stuck", |rollout| rollout["events"].to_string().contains("stuck on the way back"));

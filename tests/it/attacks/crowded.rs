@@ -1,5 +1,5 @@
-//! Listeners and processes that are full: who waits for their client makes room for who comes, and one client leaves some
-//! of the connections to endpoints to others.
+//! Listeners and processes that are full: who waits for their client makes room for who comes, and one client leaves
+//! some of the connections to endpoints to others.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
@@ -215,7 +215,7 @@ fn an_address_has_a_thousand_connections_unless_the_config_says_otherwise() {
     );
 }
 
-/// A process with so many descriptors.
+/// A process with this many descriptors.
 fn limited(descriptors: u32, text: &str, folder: &tempfile::TempDir) -> Process {
     let path = folder.path().join("pointsman.toml");
     std::fs::write(&path, text).unwrap();
@@ -268,7 +268,7 @@ async fn answer(stream: TcpStream) -> std::io::Result<()> {
     }
 }
 
-/// Opens so many connections with a hundred requests for what never comes on each, and keeps them.
+/// Opens this many connections with a hundred requests for what never comes on each, and keeps them.
 fn greedy(address: SocketAddr, connections: usize) -> Vec<(H2Client, Vec<h2::client::ResponseFuture>)> {
     (0..connections)
         .map(|_| {

@@ -1,5 +1,5 @@
-//! Attacks as they are known from elsewhere, on the real binary: each is ended or bounded, memory stays where it was, and
-//! others are answered all the while. What the attackers do is in `tests/clients/floods.py` and `slow.py`.
+//! Attacks as they are known from elsewhere, on the real binary: each is ended or bounded, memory stays where it was,
+//! and others are answered all the while. What the attackers do is in `tests/clients/floods.py` and `slow.py`.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -103,8 +103,8 @@ fn frames_that_carry_nothing_are_no_more_than_work() {
     bounded(&["empty_data", "small_data", "unknown", "window_updates"]);
 }
 
-/// Runs 500 slow clients for up to so many seconds. How they ended, and whether the proxy was rid of them while they were
-/// still there.
+/// Runs 500 slow clients for up to this many seconds. How they ended, and whether the proxy was rid of them while they
+/// were still there.
 fn slow(kind: &str, seconds: &str, (listener, service): (&str, &str), growth_max: u64) -> Option<(Value, bool)> {
     let python = python(&format!("500 slow clients: {kind}"))?;
     let victim = Victim::start(listener, service);

@@ -1,5 +1,5 @@
-//! The files that a config names: told with their keys, together with what is wrong in the text, by `check`, `run` and a
-//! reload alike; and tokens that are rotated while the proxy runs.
+//! The files that a config names: told with their keys, together with what is wrong in the text, by `check`, `run` and
+//! a reload alike; and tokens that are rotated while the proxy runs.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -56,7 +56,7 @@ fn a_reload_refuses_what_the_next_start_refuses() {
         assert_eq!((&status["config"]["good"], &status["revision"]), (&false.into(), &1.into()), "{wanted}: {status}");
         assert!(!pointsman("check", &path).good);
     }
-    // The file that was missing comes, and nobody touches the config.
+    // The file that was missing comes, and the config is not touched.
     replace(&token, "s3cret");
     config_becomes(&process, "the config is good", |config| config["good"] == true);
     let status = process.get("/v1/status");
@@ -86,7 +86,7 @@ fn a_file_that_does_not_answer_keeps_nobody_but_the_reload_waiting() {
     replace(&path, &text("[admin.tokens.ops]\nrole = \"operate\"\nfile = \"ops.token\"\n"));
     let writer = || fs::OpenOptions::new().write(true).custom_flags(OFlags::NONBLOCK.bits().cast_signed()).open(&pipe);
     let mut silent = None;
-    // It can be opened as soon as somebody reads.
+    // It can be opened as soon as it has a reader.
     eventually("the reload waits for the file", || {
         silent = silent.take().or(writer().ok());
         silent.is_some()

@@ -21,10 +21,11 @@ use crate::support::{client, eventually_within};
 /// From the end of a save until it is in force.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// Where the texts are cut that are half a good config: after `v1`, whose users would all stay there, and before `cart`.
+/// Where the texts are cut that are half a good config: after `v1`, whose users would all stay there, and before
+/// `cart`.
 const CUTS: [&str; 2] = ["versions.v2.endpoints = [\"127.0.0.1:9\"]\nsplit", "[services.cart]"];
 
-/// A config whose service `shop` has `n` per cent on v2, and of so many bytes.
+/// A config whose service `shop` has `n` per cent on v2, and of this many bytes.
 fn config(n: u32, bytes: usize) -> String {
     let mut text = String::from(
         "[listeners.public]\naddress = \"127.0.0.1:0\"\n[admin]\naddress = \"127.0.0.1:0\"\n\
@@ -104,7 +105,7 @@ fn renamed_over(place: &Place, text: &str, temporary: &str) {
     File::open(place.path.parent().unwrap()).unwrap().sync_all().unwrap();
 }
 
-/// Through a memory map, of which the kernel tells nobody; the same length as before.
+/// Through a memory map, of which the kernel sends no event; the same length as before.
 fn mapped(place: &Place, text: &str, more: &str) {
     let new = place.new_file(text);
     let script = format!(

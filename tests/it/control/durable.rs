@@ -103,7 +103,7 @@ fn what_was_acknowledged_survives_kill_9() {
     assert!(acknowledged.len() as u64 > KILLS, "the kills must fall into writes");
 }
 
-/// The binary in a mount namespace of its own, with a file system of so many KiB on `state`.
+/// The binary in a mount namespace of its own, with a file system of this many KiB on `state`.
 fn on_small_disk(path: &Path, state: &Path, kib: u32) -> Process {
     let mut command = Command::new("unshare");
     let script = format!(

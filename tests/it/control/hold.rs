@@ -253,7 +253,7 @@ fn a_hold_by_itself_lasts_until_it_is_released_or_over() {
         let again = site.admin.call(Call { method: Method::DELETE, path: unknown, body: None, if_match: None });
         assert!(refused(again).contains("there is no hold"));
     }
-    // One that nobody releases.
+    // One that is not released.
     site.call(Method::POST, "/v1/hold", json!({ "services": ["web"], "max": "300ms" })).unwrap();
     assert_eq!(client::send(site.proxy.address, request("web", 0)).text(), "v2");
     eventually("it is over", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list == json!([])));
@@ -323,7 +323,7 @@ fn streams_of_http2_are_held_each_by_itself() {
         client.turn();
         (site.held() - 1.0).abs() < 0.5
     });
-    // Without room for it, a request goes on at once, and so does the one that waits: nobody is refused.
+    // Without room for it, a request goes on at once, and so does the one that waits: none is refused.
     site.call(Method::PUT, "/v1/splits", json!({ "web": { "v2": 100 } })).unwrap();
     assert!(site.held() > 0.5, "it waits still");
     site.admin.call(Call { method: Method::DELETE, path: "/v1/hold/1", body: None, if_match: None }).unwrap();

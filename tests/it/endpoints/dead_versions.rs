@@ -1,4 +1,4 @@
-//! Changes that would send users to a version that is known to have nobody to answer: refused unless somebody insists, and
+//! Changes that would send users to a version that is known to be dead: refused unless an operator insists, and
 //! never in the way of those who want out.
 
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ impl Admin {
         self.0.call(Call { method, path, body: Some(body), if_match: None })
     }
 
-    /// Checks that a call is refused because of a version that nobody answers for, both dry and in earnest.
+    /// Checks that a call is refused because of a dead version, both dry and in earnest.
     #[track_caller]
     fn refuses(&self, method: &Method, path: &str, body: &Value) -> String {
         let mut told = String::new();
@@ -93,7 +93,7 @@ fn nothing_is_moved_onto_a_version_that_refuses_connections_unless_forced() {
     let (v1, v2) = (Origin::saying("v1"), Fault::refusing());
     let proxy = Setup::endpoints(&[&[v1.address()], &[v2.address()]]).bottom(RULE).start();
     let admin = Admin::of(&proxy);
-    // Nobody has tried it: nothing is known. The split of that revision is one to go back to later.
+    // It was not tried: nothing is known. The split of that revision is one to go back to later.
     let flipped = admin.post(FLIP, json!({ "to": "v2" }));
     admin.post("/v1/rollback", json!({}));
     try_v2(&proxy);

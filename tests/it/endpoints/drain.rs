@@ -1,4 +1,4 @@
-//! How a process and an endpoint leave: nobody who asked goes without an answer.
+//! How a process and an endpoint leave: each request is answered.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,7 +25,7 @@ fn start(origin: SocketAddr, proxy: &str) -> (tempfile::TempDir, Process) {
     (folder, process)
 }
 
-/// An origin that answers after so many milliseconds.
+/// An origin that answers after this many milliseconds.
 fn slow(ms: u64) -> Origin {
     Origin::with(move |_| Reply::raw("").pause(ms).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"))
 }

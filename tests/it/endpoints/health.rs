@@ -1,5 +1,5 @@
-//! Active checks: what they say, what they are not (traffic), and how endpoints that die, hang, are cut off and come back
-//! fare under load.
+//! Active checks: what they say, what they are not (traffic), and how endpoints that die, hang, are cut off and come
+//! back fare under load.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
@@ -182,7 +182,7 @@ fn an_endpoint_that_hangs_costs_what_it_had_and_comes_back() {
         false => Reply::ok("moody"),
     });
     let setup = Setup::endpoints(&[&[stay.address(), moody.address()]]).version(QUICK);
-    // Longer than it takes to find out: nobody meets the endpoint twice.
+    // Longer than it takes to find out: no client meets the endpoint twice.
     let proxy = setup.service("response_timeout = \"2s\"").start();
     let load = Load::start(proxy.address, users);
     eventually("it is used", || moody.seen().iter().filter(|seen| !is_check(seen)).count() > 20);

@@ -13,8 +13,8 @@ fn is_check(seen: &Seen) -> bool {
     seen.header("user-agent").is_some_and(|agent| agent.starts_with("pointsman-health/"))
 }
 
-/// An origin that takes its time, so that users at the same time have connections of their own, and answers 500 while the
-/// flag is up.
+/// An origin that takes its time, so that users at the same time have connections of their own, and answers 500 while
+/// the flag is up.
 fn moody(sick: &Arc<AtomicBool>) -> Origin {
     let sick = Arc::clone(sick);
     Origin::with(move |seen| match sick.load(SeqCst) {

@@ -1,5 +1,5 @@
-//! Endpoints that refuse connections for a while: the last ones of a version are tried all the same, those that are back
-//! are found at once, and a version that blinks does not move its users.
+//! Endpoints that refuse connections for a while: the last ones of a version are tried all the same, those that are
+//! back are found at once, and a version that blinks does not move its users.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -58,7 +58,8 @@ impl App {
 /// One answer: when it was asked for, its status and its text.
 type Said = (Instant, u16, String);
 
-/// Users that ask one after the other, a new one each few milliseconds on a connection of his own, until they are told to stop.
+/// Users that ask one after the other, a new one each few milliseconds on a connection of his own, until they are told
+/// to stop.
 struct Users {
     stop: Arc<AtomicBool>,
     said: std::thread::JoinHandle<Vec<Said>>,
@@ -126,7 +127,8 @@ fn an_only_endpoint_is_away_for_no_longer_than_its_application() {
 
 #[test]
 fn a_request_is_enough_to_find_that_it_is_back() {
-    // Faster than a connection of our own would be: within one of its rounds, at the first request after a trial's turn.
+    // Faster than a connection of our own would be: within one of its rounds, at the first request after a trial's
+    // turn.
     let mut app = App::start("app");
     let proxy = Setup::endpoints(&[&[app.address]]).start();
     assert_eq!(proxy.client().ask(get("/")).status, 200);

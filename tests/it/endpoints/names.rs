@@ -29,7 +29,7 @@ pub(super) fn origins() -> (Origin, Origin, u16) {
     for _ in 0..50 {
         let first = TcpListener::bind((ONE, 0)).unwrap();
         let port = first.local_addr().unwrap().port();
-        // Somebody else may have the same port of the other address.
+        // Another program may have the same port of the other address.
         if let Ok(second) = TcpListener::bind((TWO, port)) {
             return (Origin::on(first, slow("one")), Origin::on(second, slow("two")), port);
         }

@@ -7,7 +7,8 @@ use crate::support::pki::{Ca, Files, Holds};
 use crate::support::tls::TlsFront;
 use crate::support::{Origin, Proxy, Setup, eventually, get};
 
-/// Time enough for a handshake on a busy machine; the first check decides alone, later ones need company to take it out.
+/// Time enough for a handshake on a busy machine; the first check decides alone, later ones need company to take it
+/// out.
 const HEALTH: &str =
     "health = { path = \"/healthz?deep\", interval = \"200ms\", timeout = \"190ms\", rise = 1, fall = 5 }";
 

@@ -1,5 +1,5 @@
-//! WebSockets and the ejection of endpoints: a handshake counts as any exchange does, good or bad, and when it is over, not
-//! when its tunnel is.
+//! WebSockets and the ejection of endpoints: a handshake counts as any exchange does, good or bad, and when it is over,
+//! not when its tunnel is.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
@@ -119,7 +119,7 @@ fn tunnels_count_in_the_share_of_failures_while_they_are_open() {
         });
     };
     fail_until(20);
-    // Several looks of whoever ejects.
+    // Several looks of the part that ejects.
     std::thread::sleep(Duration::from_millis(400));
     assert_eq!(states(&proxy), ["ready", "ready"], "20 of {} have failed", opened + 20);
     fail_until(2 * opened + 10);

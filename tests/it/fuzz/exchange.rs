@@ -143,7 +143,8 @@ fn talk(client: &mut Client, stream: &Stream) -> Result<Vec<Request>, TestCaseEr
         client.write(part);
     }
     let mut forwarded = Vec::new();
-    // A head that the HTTP library refuses is answered in words, also if it may have begun with `HEAD`; that connection ends.
+    // A head that the HTTP library refuses is answered in words, also if it may have begun with `HEAD`; that connection
+    // ends.
     let mut to_head = false;
     for reading in requests(&stream.bytes.0) {
         to_head = match &reading {
@@ -192,7 +193,7 @@ fn good(client: &mut Client, lawful: bool, request: &Request) -> Result<(bool, b
             let closes = answer.head.all("connection").contains(&"close");
             Ok((false, !closes && !request.last))
         }
-        // Nobody can tell whether it was whole before the client was gone; see `compare`.
+        // It is not known whether it was whole before the client was gone; see `compare`.
         Came::Over(_) if request.open_end => Ok((true, false)),
         Came::Over(end) => Err(TestCaseError::fail(format!("{end:?} instead of an answer to {request:?}"))),
     }

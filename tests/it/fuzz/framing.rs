@@ -1,6 +1,6 @@
 //! Two readings of one connection: that of the codec, with what admission makes of it, and the plain one of
-//! [`reading`](super::reading). Whatever is let through, both must have read alike; and nothing lawful may be refused. All
-//! of it in memory, so that the bytes arrive exactly in the parts that were drawn.
+//! [`reading`](super::reading). Whatever is let through, both must have read alike; and nothing lawful may be refused.
+//! All of it in memory, so that the bytes arrive exactly in the parts that were drawn.
 
 use std::collections::VecDeque;
 

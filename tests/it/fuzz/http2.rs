@@ -23,7 +23,7 @@ struct Stream {
 /// Why a request must be refused.
 #[derive(Clone, Debug)]
 enum Flaw {
-    /// `content-length` says so many bytes more than there are.
+    /// `content-length` says this many bytes more than there are.
     Longer(usize),
     /// `content-length` says a byte less than there are.
     Shorter,

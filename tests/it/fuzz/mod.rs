@@ -3,10 +3,10 @@
 //!
 //! Inputs come from proptest, in two kinds: structured ones, which are mostly good and reach deep, and good seeds whose
 //! bytes are changed, which are mostly bad. proptest and not a coverage-guided fuzzer, because it runs on the stable
-//! compiler, in the same binary as every other test, shrinks what it finds, and because most of our parsers are so small
-//! that structure finds more than coverage; the price is that nothing is learned from one run for the next.
+//! compiler, in the same binary as every other test, shrinks what it finds, and because most of our parsers are so
+//! small that structure finds more than coverage; the price is that nothing is learned from one run for the next.
 //!
-//! `cargo test` runs each target briefly and always with the same seed, so that nobody's change is held up by another
+//! `cargo test` runs each target briefly and always with the same seed, so that one change is not held up by another
 //! one's luck. With `FUZZ_SECONDS` all targets together run so long (`make fuzz`, with one thread), each run with a new
 //! seed, which is printed; `FUZZ_SEED` repeats it.
 //!

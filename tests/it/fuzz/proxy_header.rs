@@ -117,8 +117,8 @@ fn groups(text: &str, ends: bool) -> Option<Vec<u16>> {
     Some(groups)
 }
 
-/// 2.2: version and command, family and protocol, the length of the rest, the rest. What cannot become a header any more
-/// is none, also before all of it is there.
+/// 2.2: version and command, family and protocol, the length of the rest, the rest. What cannot become a header any
+/// more is none, also before all of it is there.
 fn read_v2(bytes: &[u8]) -> Parsed {
     let local = match bytes.get(12) {
         None => return Parsed::Incomplete,

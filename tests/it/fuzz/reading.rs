@@ -1,6 +1,6 @@
-//! A reading of HTTP/1.1 requests by the letter of RFC 9112, slow and plain, to hold the proxy against. Two liberties of
-//! RFC 9112, 2.2 are taken because the proxy's HTTP library takes them: in a head a line may end with a bare line feed,
-//! and empty lines before a request are skipped. Everything else that is not in the grammar is no request.
+//! A reading of HTTP/1.1 requests by the letter of RFC 9112, slow and plain, to hold the proxy against. Two liberties
+//! of RFC 9112, 2.2 are taken because the proxy's HTTP library takes them: in a head a line may end with a bare line
+//! feed, and empty lines before a request are skipped. Everything else that is not in the grammar is no request.
 
 use super::Bytes;
 use super::message::{Message, Payload};
@@ -29,8 +29,8 @@ pub(super) struct Request {
     pub(super) unlawful: Option<&'static str>,
     /// Whether the connection ends with it.
     pub(super) last: bool,
-    /// Whether its body is known and the end of its trailers is not: they have a line feed alone. Nothing behind it may be
-    /// read as a request.
+    /// Whether its body is known and the end of its trailers is not: they have a line feed alone. Nothing behind it may
+    /// be read as a request.
     pub(super) open_end: bool,
 }
 

@@ -1,5 +1,5 @@
-//! The rules over HTTP/2, frame by frame: each case goes to an origin of HTTP/1.1 and to one of HTTP/2, which must see the
-//! same. The page shows what the first one saw.
+//! The rules over HTTP/2, frame by frame: each case goes to an origin of HTTP/1.1 and to one of HTTP/2, which must see
+//! the same. The page shows what the first one saw.
 
 use crate::support::frames::{self, CONTINUATION, Came, Field, Frames, frame};
 use crate::support::h2::H2Origin;
@@ -239,8 +239,8 @@ fn hosts_and_targets_of_streams() {
     ]);
 }
 
-/// The one deviation from rule 9 (see the page): over HTTP/2 a fragment is no 400. It has to be safe: rules, `explain` and
-/// the origin read one target, the one without it.
+/// The one deviation from rule 9 (see the page): over HTTP/2 a fragment is no 400. It has to be safe: rules, `explain`
+/// and the origin read one target, the one without it.
 #[test]
 fn a_fragment_is_gone_before_anybody_reads_the_target() {
     let mut section = Section::of_this_test();

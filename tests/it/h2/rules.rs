@@ -172,7 +172,8 @@ fn a_client_that_takes_everything_back_is_sent_away_and_others_are_not() {
     while sent < 500 && flood.take_back(request("GET", "http://a/flood", &[])).is_ok() {
         sent += 1;
     }
-    // The codec has a bound of its own, on streams that are gone before we have looked at them; which one is hit is chance.
+    // The codec has a bound of its own, on streams that are gone before we have looked at them; which one is hit is
+    // chance.
     assert!((20..300).contains(&sent), "{sent}");
     flood.end().ok();
     proxy.await_metric("pointsman_refusals_total", &["reason=\"flood\""], 1.0);

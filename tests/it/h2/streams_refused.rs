@@ -1,5 +1,5 @@
-//! HTTP/2 endpoints that have certainly not looked at a request (RFC 9113, 8.7): it goes to another connection, whatever its
-//! method, and is nobody's failure. What they may have looked at is not sent again.
+//! HTTP/2 endpoints that have certainly not looked at a request (RFC 9113, 8.7): it goes to another connection,
+//! whatever its method, and is no failure. What they may have looked at is not sent again.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -221,8 +221,8 @@ fn three_at_once(proxy: &Proxy, origin: &Raw) -> Vec<u16> {
 #[test]
 fn streams_above_the_last_one_of_a_goaway_are_sent_again_and_no_others() {
     for (last, again) in [(1, 3), (3, 2), (5, 1)] {
-        // It says so when the streams 3, 5 and 7 are there, and answers none of them: those that it may have processed are
-        // waited for.
+        // It says so when the streams 3, 5 and 7 are there, and answers none of them: those that it may have processed
+        // are waited for.
         let origin = Raw::start(When::End, move |connection, stream| match (connection, stream) {
             (0, 3 | 5) => vec![Act::Nothing],
             (0, 7) => vec![Act::GoAway(last)],

@@ -10,8 +10,8 @@ use crate::support::{Case, Origin, Reply, Section, Setup, Table, get, post, sett
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// Rules that have no row, because no bytes of a client or an origin are their case; where they are shown (`file::test`),
-/// and why not here.
+/// Rules that have no row, because no bytes of a client or an origin are their case; where they are shown
+/// (`file::test`), and why not here.
 const ELSEWHERE: [(u8, &[&str], &str); 5] = [
     (
         17,

@@ -1,5 +1,5 @@
-//! Rule 24: a panic in one request ends that request. No input is known that makes one, so the log does: a subscriber of
-//! this process panics when it is told of a version with a certain name, in the middle of the request that tells it.
+//! Rule 24: a panic in one request ends that request. No input is known that makes one, so the log does: a subscriber
+//! of this process panics when it is told of a version with a certain name, in the middle of the request that tells it.
 
 use std::fmt::Debug;
 use std::sync::Once;

@@ -11,7 +11,7 @@ use crate::support::h2::{H2Client, H2Origin, request};
 use crate::support::process::{Process, config};
 use crate::support::{Client, Origin, PATIENCE, Proxy, Reply, Setup, client, eventually, get};
 
-/// What hyper answers to a head that it cannot parse, as somebody might send it in a body.
+/// What hyper answers to a head that it cannot parse, as a client might send it in a body.
 const LIKE_HYPERS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
 
 const HANDSHAKE: &str = "GET /chat HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\

@@ -8,7 +8,7 @@ const HINT: &str =
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
-/// An origin that says this and answers only when the request of somebody else has come.
+/// An origin that says this and answers only when the request of another client has come.
 fn early(first: &'static str) -> Origin {
     Origin::with(move |seen| match seen.target() {
         "/" => Reply::raw(first).pause(300).then(OK),

@@ -93,7 +93,7 @@ fn a_client_that_asks_too_often_is_told_when_to_come_again() {
     assert_eq!(limited(&proxy, &from("2001:db8::1"), 10).0, 0);
     assert_eq!(limited(&proxy, &from("2001:db8::ffff"), 3).0, 3, "the same subscriber");
     refusals(&proxy, "rate_limited", 18);
-    // Forged by somebody who is not trusted, it would be another client each time.
+    // Forged by a client that is not trusted, it would be another client each time.
     let untrusted = Setup::to(&[&origin]).listener("rate = { requests = 3, per = \"1h\" }").start();
     let counts: usize = (0..6).map(|n| limited(&untrusted, &from(&format!("192.0.2.{n}")), 1).0).sum();
     assert_eq!(counts, 3);

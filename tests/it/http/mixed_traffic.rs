@@ -1,6 +1,6 @@
 //! Mixed traffic: large bodies, every framing, clients and origins that leave in the middle. Nothing hangs, nothing is
-//! mixed up, and afterwards nothing is left: no request in flight, no connection, no memory. It runs on the binary, whose
-//! memory is its own. `SOAK_SECONDS=300` makes the same test a long run.
+//! mixed up, and afterwards nothing is left: no request in flight, no connection, no memory. It runs on the binary,
+//! whose memory is its own. `SOAK_SECONDS=300` makes the same test a long run.
 
 use std::net::SocketAddr;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! HTTP/1.1 with clients and endpoints on raw sockets: framing, heads, hosts, limits, and what the proxy says by itself.
+//! HTTP/1.1 with clients and endpoints on raw sockets: framing, heads, hosts, limits, and what the proxy says by
+//! itself.
 
 mod conformance;
 mod conformance_panic;

@@ -1,4 +1,4 @@
-//! Idle connections give their buffers back, and nobody can tell.
+//! Idle connections give their buffers back, and no client can tell.
 
 use std::time::Duration;
 
@@ -183,7 +183,8 @@ fn refusals_leave_it_as_they_would() {
 
 #[test]
 fn smuggled_bytes_are_no_request_after_the_park() {
-    // The endpoint answers at once and leaves the upload where it is; the client goes on with what looks like a request.
+    // The endpoint answers at once and leaves the upload where it is; the client goes on with what looks like a
+    // request.
     let origin = Origin::eager(|_| Reply::ok("early"));
     let proxy = parking(&origin).start();
     for _ in 0..5 {

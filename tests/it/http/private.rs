@@ -6,7 +6,7 @@ use std::sync::{Barrier, Mutex};
 use crate::support::h2::{H2Client, request};
 use crate::support::{Origin, Reply, Setup, get, with};
 
-/// An origin that takes whoever speaks on a connection for the one who went through the handshake on it.
+/// An origin that takes each request on a connection for one of the client that went through the handshake on it.
 fn origin(scheme: &'static str) -> Origin {
     let known = Mutex::new(HashSet::new());
     Origin::with(move |seen| {
@@ -78,7 +78,7 @@ fn a_client_keeps_one_connection_to_itself_however_many_it_had() {
         assert_eq!(client.finish(answer).text(), "known");
     }
     assert_eq!(origin.connections(), AT_ONCE);
-    // Each idle one has a place that others wait for, and nobody else may use it.
+    // Each idle one has a place that others wait for, and no other client may use it.
     proxy.await_metric("pointsman_connections", &["upstream"], 1.0);
 }
 

@@ -1,5 +1,5 @@
-//! The bytes of targets: what clients send beyond RFC 3986 is passed on as it is, over HTTP/1.1 and as far as its codec lets
-//! it over HTTP/2, and rules and origins see the same.
+//! The bytes of targets: what clients send beyond RFC 3986 is passed on as it is, over HTTP/1.1 and as far as its codec
+//! lets it over HTTP/2, and rules and origins see the same.
 
 use crate::support::h2::{H2Client, H2Origin, request};
 use crate::support::{Client, Origin, Proxy, Setup, get};

@@ -1,5 +1,5 @@
-//! The parts of `benches/peers` that are not measurements: what load generators say, figures, tables, the accounts of the
-//! kernel. A bench without a harness has no tests of its own.
+//! The parts of `benches/peers` that are not measurements: what load generators say, figures, tables, the accounts of
+//! the kernel. A bench without a harness has no tests of its own.
 
 #![allow(dead_code, reason = "the bench uses what is not tested here")]
 

@@ -1,4 +1,5 @@
-//! The folders of `examples/`: each script runs to its end with this build, and fails when it does not show what it says.
+//! The folders of `examples/`: each script runs to its end with this build, and fails when it does not show what it
+//! says.
 
 use std::path::Path;
 use std::process::Command;

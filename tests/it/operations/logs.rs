@@ -1,5 +1,5 @@
-//! Nothing that the process says may stop what it does: its own log and the access log on streams that fail, stall or are
-//! gone, and what is lost of them.
+//! Nothing that the process says may stop what it does: its own log and the access log on streams that fail, stall or
+//! are gone, and what is lost of them.
 
 use std::fs::File;
 use std::io::{PipeReader, PipeWriter, Read, Write};
@@ -111,8 +111,8 @@ fn full_pipe(blocking: bool) -> (PipeReader, PipeWriter) {
     (reader, writer)
 }
 
-/// Asks for two seconds, with several lines of the log a request, while the traffic is shifted and rolled back; how many
-/// requests that were, and how many failed.
+/// Asks for two seconds, with several lines of the log a request, while the traffic is shifted and rolled back; how
+/// many requests that were, and how many failed.
 fn press(process: &Mute) -> (u64, u64) {
     let (done, failed, stop) = (AtomicU64::new(0), AtomicU64::new(0), AtomicBool::new(false));
     std::thread::scope(|scope| {
@@ -161,7 +161,7 @@ fn a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() {
         println!("{name}: {done} requests, {failed} failed, {lost} lines lost, {grown} MiB more");
         assert!(failed == 0 && done > 20, "{name}: {failed} of {done}");
         assert!(grown < 16, "{name}: {grown} MiB");
-        // Without a descriptor, what is written goes nowhere, and nobody is told: the standard library sees to that.
+        // Without a descriptor, what is written goes nowhere, without an error: the standard library sees to that.
         assert_eq!(lost > 0, loses, "{name}: {lost}");
         let metrics = Client::to(process.admin_address()).ask(get_admin(&process, "/metrics")).text();
         let metric = metrics.lines().find_map(|line| line.strip_prefix("pointsman_log_dropped_total ")).unwrap();
@@ -259,7 +259,7 @@ fn what_cannot_be_said_does_not_change_the_exit_code() {
         assert_eq!(of("simulate --runs 2", streams), Some(0), "{streams}");
         assert_eq!(of("status --nonsense", streams), Some(64), "{streams}");
     }
-    // A pipe that nobody reads holds up a start that fails no longer than it has to.
+    // A pipe without a reader holds up a start that fails no longer than it has to.
     for (config, code) in [("bad.toml", 64), ("busy.toml", 1)] {
         let (reader, writer) = full_pipe(true);
         let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
@@ -314,7 +314,7 @@ fn an_access_log_that_nobody_reads_stops_nobody() {
     assert_eq!(process.end().1, Some(0));
 }
 
-/// A proxy whose files may have so many KiB: the kernel refuses to write on, as on a full disk.
+/// A proxy whose files may have this many KiB: the kernel refuses to write on, as on a full disk.
 fn bounded(folder: &Path, kib: u64) -> Process {
     let mut command = Command::new("sh");
     // In units of 512 bytes.

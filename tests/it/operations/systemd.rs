@@ -40,7 +40,7 @@ fn sockets_come_from_systemd_and_outlive_the_process() {
         text.replacen("127.0.0.1:0", &address.to_string(), 1).replacen("127.0.0.1:0", &admin_address.to_string(), 1);
     std::fs::write(&path, text).unwrap();
     let sockets = || vec![("web", public.try_clone().unwrap()), ("api", admin.try_clone().unwrap())];
-    // Somebody comes before there is a process.
+    // A client comes before there is a process.
     let mut early = Client::to(address);
     early.write(get("/"));
     let mut process = Process::start_command(activated(&path, sockets()));

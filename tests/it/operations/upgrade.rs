@@ -1,5 +1,5 @@
-//! Upgrades in place: the new process is there before the old one stops, and a new one that does not come to serve changes
-//! nothing. `UPGRADES=1000` makes the first test a long one.
+//! Upgrades in place: the new process is there before the old one stops, and a new one that does not come to serve
+//! changes nothing. `UPGRADES=1000` makes the first test a long one.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -207,7 +207,7 @@ fn a_signal_asks_for_it_too() {
     let origin = Origin::saying("hello");
     let place = Place::new(&config(origin.address(), nowhere(), ""));
     let mut process = place.start();
-    // Nobody is told who takes over; it is found by its config.
+    // Its address is not told; the process that takes over is found by its config.
     process.signal("USR2");
     assert!(process.wait_for_first().success());
     let id = Command::new("pgrep").args(["-f", place.config().to_str().unwrap()]).output().unwrap().stdout;

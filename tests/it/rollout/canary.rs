@@ -24,7 +24,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// With these lines for the service, and so many requests a second.
+    /// With these lines for the service, and this many requests a second.
     fn set(service: &str, per_second: u32, strict: bool) -> Self {
         let ((v1, old), (v2, new)) = (version("v1"), version("v2"));
         let proxy = Setup::to(&[&v1, &v2]).service(service).start();
@@ -39,7 +39,7 @@ impl Stage {
         id(&self.operator.start(json!({"service": "site", "to": "v2", "plan": plan})))
     }
 
-    /// Waits until the judge has seen so many requests of the candidate.
+    /// Waits until the judge has seen this many requests of the candidate.
     #[track_caller]
     fn judged(&self, id: u64, requests: u64) -> Value {
         let seen = |rollout: &Value| rollout["evidence"][0]["candidate"]["requests"].as_u64().unwrap_or(0);

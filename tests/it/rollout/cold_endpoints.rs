@@ -73,7 +73,7 @@ fn endpoints_that_are_added_to_the_old_version_do_not_blind_the_judge() {
     let rollout = start(&operator, &plan("3s"));
     operator.until(rollout, "judged", |rollout| judged(rollout) >= 20);
     let mut added = 0;
-    // One endpoint more before the one before is warm: without a break somebody is cold.
+    // One endpoint more before the one before is warm: without a break one endpoint is cold.
     for address in &old[1..] {
         if operator.rollout(rollout)["phase"] == "finished" {
             break;

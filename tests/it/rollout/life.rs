@@ -18,7 +18,8 @@ use crate::support::process::{Process, config};
 use crate::support::release::{Mood, Operator, id, last_words, version, visitors};
 use crate::support::{Client, Origin, Proxy, Reply, Seen, Setup};
 
-/// Short bakes that are judged all the same; not by latency, because without a warm-up the first connections are slower.
+/// Short bakes that are judged all the same; not by latency, because without a warm-up the first connections are
+/// slower.
 const PLAN: &str = "rollout = { steps = [20, 50, 100], bake = \"300ms\", \
                     judge = { warm_up = \"0s\", requests_min = 10, slower = false } }";
 
@@ -212,7 +213,7 @@ fn blue_green_asks_green_first_then_flips_watches_and_keeps_blue_warm() {
     assert!(failed["events"].to_string().contains("200"), "what came is told: {failed:#}");
     assert_eq!(proxy.status()["versions"][0]["weight"], 100.0);
     let (proxy, operator) = site(200);
-    // Green is judged by what blue did, so there has to be somebody who asks.
+    // Green is judged by what blue did, so there have to be requests.
     let load = Load::start(visitors(proxy.address, &["/"], 400, true));
     load.await_more(200);
     let done = operator.until_ended(start(&operator, &json!({})), "completed");

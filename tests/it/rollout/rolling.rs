@@ -1,4 +1,4 @@
-//! Rolling releases over real processes that the hook ends and starts: nobody notices, also when it goes wrong.
+//! Rolling releases over real processes that the hook ends and starts: no user notices, also when it goes wrong.
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -72,8 +72,8 @@ impl Machines {
         self.proxy_with(&hook, more)
     }
 
-    /// With another hook. Latency is not judged: without a warm-up a process that has just begun is slower than the others,
-    /// and says so.
+    /// With another hook. Latency is not judged: without a warm-up a process that has just begun is slower than the
+    /// others, and says so.
     fn proxy_with(&self, upgrade: &str, more: &str) -> Proxy {
         let endpoints: Vec<_> = self.addresses.iter().map(|address| format!("\"{address}\"")).collect();
         let endpoints = endpoints.join(", ");
@@ -98,7 +98,7 @@ impl Drop for Machines {
     }
 }
 
-/// Somebody who is told what rollouts do.
+/// A receiver of notifications.
 struct ReadBuf {
     origin: Origin,
     said: Arc<Mutex<Vec<Value>>>,

@@ -1,4 +1,4 @@
-//! Somebody who changes everything that can be changed while traffic flows, as fast as a script would.
+//! An operator who changes everything that can be changed while traffic flows, as fast as a script would.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

@@ -20,14 +20,14 @@ const PARTS: usize = 256;
 /// Attacks come one after the other: each is measured.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// The longest that anybody else may wait for an answer during an attack; and what the origin itself took at its slowest
-/// comes on top, on a machine that has other things to do.
+/// The longest that anybody else may wait for an answer during an attack; and what the origin itself took at its
+/// slowest comes on top, on a machine that has other things to do.
 const ANSWERED_WITHIN: Duration = Duration::from_secs(1);
 
 /// How often an attack is run before it counts that others waited for too long.
 const TRIES: u32 = 3;
 
-/// A process with an origin, and nobody else to attack at the same time.
+/// A process with an origin, and no other attack at the same time.
 pub(crate) struct Victim {
     pub(crate) process: Process,
     origin: SocketAddr,
@@ -52,8 +52,8 @@ impl Victim {
         self.process.listener.to_string()
     }
 
-    /// Runs an attack. Others are answered in time meanwhile, and memory grows by no more than `growth_max`, in bytes. One
-    /// in which somebody waited too long is run again: a machine may be busy with other things, but not each time.
+    /// Runs an attack. Others are answered in time meanwhile, and memory grows by no more than `growth_max`, in bytes.
+    /// One in which a client waited too long is run again: a machine may be busy with other things, but not each time.
     #[track_caller]
     pub(crate) fn endure<T>(&self, what: &str, growth_max: u64, attack: impl Fn() -> T) -> T {
         let mut tries = 0..TRIES;
@@ -99,7 +99,7 @@ impl Victim {
     }
 }
 
-/// Somebody who only wants an answer, again and again, on connections of his own.
+/// A client that only wants a response, again and again, on connections of his own.
 struct Probe {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<(u32, Duration, Duration)>,
@@ -176,7 +176,7 @@ fn serve(stream: &TcpStream) -> std::io::Result<()> {
             }
             // Whatever comes, and no answer.
             Some("/hang" | "/sink") => return std::io::copy(&mut reader, &mut std::io::sink()).map(drop),
-            // Nothing is read until nobody waits any more.
+            // Nothing is read until no client waits any more.
             Some("/unread") => {
                 thread::sleep(Duration::from_secs(5));
                 return reader.get_ref().take(1).read(&mut [0]).map(drop);

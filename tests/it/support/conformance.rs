@@ -1,7 +1,7 @@
 //! The page `docs/conformance.md`: what the proxy answered to each case, and what its origin saw, written by the tests
 //! that check it. A test compares its own section with the page; with `UPDATE_GOLDEN` it writes the section anew.
 //!
-//! The page itself is the golden file, so that nobody has to keep two in step; and a section is one test's, found by the
+//! The page itself is the golden file, so that two need not be kept in step; and a section is one test's, found by the
 //! place it was called from, so that no test has to say its name twice.
 
 use std::collections::BTreeMap;

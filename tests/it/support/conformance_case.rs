@@ -1,6 +1,6 @@
-//! Tables: many inputs, one proxy, one verdict that lists every case that went wrong. What came of each case is a row of
-//! the page of [`conformance`]. Requests are also sent through a proxy whose origin speaks HTTP/2: what of them the two
-//! protocols have in common must be the same there.
+//! Tables: many inputs, one proxy, one verdict that lists every case that went wrong. What came of each case is a row
+//! of the page of [`conformance`]. Requests are also sent through a proxy whose origin speaks HTTP/2: what of them the
+//! two protocols have in common must be the same there.
 
 use std::panic::Location;
 use std::sync::{Arc, Mutex};

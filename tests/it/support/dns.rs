@@ -86,7 +86,7 @@ impl Dns {
 impl Drop for Dns {
     fn drop(&mut self) {
         self.0.stop.store(true, SeqCst);
-        // So that whoever accepts looks up.
+        // So that the accepting thread looks up.
         TcpStream::connect(self.0.address).ok();
     }
 }
@@ -156,7 +156,7 @@ fn answer(query: &[u8], says: &Says, by_tcp: bool) -> Option<Vec<u8>> {
     };
     let count = u8::try_from(addresses.len()).unwrap();
     let cut = if matches!(says, Says::Many(_)) && is_a && !by_tcp { TRUNCATED } else { 0 };
-    // Its id; an answer, recursive as asked; one question, so many answers.
+    // Its id; an answer, recursive as asked; one question, this many answers.
     let mut bytes = vec![query[0], query[1], 0x81 | cut, 0x80 | code, 0, 1, 0, count, 0, 0, 0, 0];
     bytes.extend(question);
     for address in addresses {

@@ -1,5 +1,5 @@
-//! The scripts of `tests/clients`: clients, servers and attackers that are not ours, run by the Python that `.ci/tools` set
-//! up under the folder of the build. Every script ends by itself after a minute at the latest.
+//! The scripts of `tests/clients`: clients, servers and attackers that are not ours, run by the Python that `.ci/tools`
+//! set up under the folder of the build. Every script ends by itself after a minute at the latest.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;

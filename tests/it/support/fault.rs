@@ -15,7 +15,7 @@ pub(crate) struct Fault {
 }
 
 impl Fault {
-    /// Every connection is refused: the port is taken, but nobody listens.
+    /// Every connection is refused: the port is taken, but nothing listens.
     pub(crate) fn refusing() -> Self {
         let socket = bound();
         Self { address: address(&socket), socket, _queued: Vec::new() }

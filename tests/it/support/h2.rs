@@ -269,8 +269,8 @@ fn fields(headers: &HeaderMap) -> Vec<(String, String)> {
     headers.iter().map(|(name, value)| (name.to_string(), text(value))).collect()
 }
 
-/// An origin that speaks HTTP/2 with prior knowledge and answers `text` with the trailer `grpc-status: 0`; `HEAD` gets a
-/// head.
+/// An origin that speaks HTTP/2 with prior knowledge and answers `text` with the trailer `grpc-status: 0`; `HEAD` gets
+/// a head.
 pub(crate) struct H2Origin {
     address: SocketAddr,
     served: Arc<Served>,

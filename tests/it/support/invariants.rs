@@ -1,5 +1,5 @@
-//! What holds for every request that a proxy sends, whatever its client sent: an origin of the harness accuses every one
-//! that breaks it.
+//! What holds for every request that a proxy sends, whatever its client sent: an origin of the harness accuses every
+//! one that breaks it.
 
 use super::wire::Head;
 
@@ -57,7 +57,7 @@ pub(super) fn lawful(head: &Head) -> Vec<String> {
     for name in HOP_BY_HOP {
         check(head.all(name).is_empty() || (websocket && name == "upgrade"), &format!("a {name} header"));
     }
-    // RFC 9110, 10.1.4: whoever sends TE says so in Connection.
+    // RFC 9110, 10.1.4: a sender of TE says so in Connection.
     let te_only = head.all("connection").iter().all(|token| token.eq_ignore_ascii_case("te"));
     check(websocket || (te_only && head.all("connection").len() <= head.all("te").len()), "a connection header");
     crimes.extend(lawful_anywhere(head));

@@ -18,7 +18,7 @@ pub(crate) use self::websocket::Tunnels;
 use self::websocket::{CONSENT, WebSocket};
 use super::{Client, Origin, PATIENCE, Reply, Seen};
 
-/// Somebody who asks.
+/// A client.
 pub(crate) trait User: Send {
     /// Makes one exchange.
     fn ask(&mut self, number: u64) -> Result<(), String>;
@@ -96,7 +96,7 @@ pub(crate) fn with_http2(config: &str) -> String {
     config.replacen("[admin]", "h2c = true\n[admin]", 1)
 }
 
-/// So many users of each kind, on a listener that takes HTTP/2 with prior knowledge.
+/// This many users of each kind, on a listener that takes HTTP/2 with prior knowledge.
 pub(crate) fn users(proxy: SocketAddr, each: usize, tunnels: &Tunnels) -> Vec<Box<dyn User>> {
     let all = || -> [Box<dyn User>; 4] {
         [
@@ -150,7 +150,7 @@ impl Load {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// Waits until so many more were begun.
+    /// Waits until this many more were begun.
     pub(crate) fn await_more(&self, requests: u64) {
         let wanted = self.asked() + requests;
         super::eventually("users go on asking", || self.asked() >= wanted);

@@ -238,7 +238,8 @@ impl Shared {
             let bytes = match reader.head() {
                 Ok(bytes) => bytes,
                 Err((_, bytes)) if bytes.is_empty() => {
-                    // Nobody reads on: it must not look as if somebody did, whoever else keeps the socket.
+                    // There is no reader: it must not look as if there were one, also if another thread keeps the
+                    // socket.
                     stream.shutdown(std::net::Shutdown::Both).ok();
                     return;
                 }

@@ -71,7 +71,7 @@ impl Process {
             seen.push_str(&line);
             seen.push('\n');
         }
-        // Nobody may block on a full pipe later on.
+        // No writer may block on a full pipe later on.
         let log = Arc::new(Mutex::new(seen));
         let more = Arc::clone(&log);
         std::thread::spawn(move || {
@@ -172,7 +172,7 @@ impl Process {
     }
 }
 
-/// Whether a process runs; one that nobody has reaped yet does not.
+/// Whether a process runs; one that is not reaped yet does not.
 pub fn is_running(id: u32) -> bool {
     let stat = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
     stat.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with('Z'))

@@ -1,4 +1,5 @@
-//! What a rollout needs around it: versions whose health can be turned, users who come at a steady pace, and an operator.
+//! What a rollout needs around it: versions whose health can be turned, users who come at a steady pace, and an
+//! operator.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -21,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How a version is at this moment.
 #[derive(Debug, Default)]
 pub(crate) struct Mood {
-    /// Of a thousand requests, so many fail.
+    /// Of a thousand requests, this many fail.
     pub(crate) failing: AtomicU64,
     /// How long an answer takes.
     pub(crate) delay_ms: AtomicU64,
@@ -58,7 +59,7 @@ pub(crate) fn version(name: &'static str) -> (Origin, Arc<Mood>) {
     (Origin::forgetful(move |_| its.reply(name)), mood)
 }
 
-/// Somebody who asks at a steady pace, each time as another user; every answer has to be a 200 if `strict`.
+/// A client that asks at a steady pace, each time as another user; every answer has to be a 200 if `strict`.
 pub(crate) struct Visitor {
     proxy: SocketAddr,
     paths: Vec<String>,
@@ -69,7 +70,7 @@ pub(crate) struct Visitor {
     random: StdRng,
 }
 
-/// So many requests a second together, by visitors of these paths.
+/// This many requests a second together, by visitors of these paths.
 pub(crate) fn visitors(proxy: SocketAddr, paths: &[&str], per_second: u32, strict: bool) -> Vec<Box<dyn User>> {
     const VISITORS: u32 = 10;
     let paths: Vec<String> = paths.iter().map(|path| (*path).to_owned()).collect();

@@ -35,7 +35,7 @@ impl Reply {
         self
     }
 
-    /// A pause of so many milliseconds.
+    /// A pause of this many milliseconds.
     pub(crate) fn pause(mut self, milliseconds: u64) -> Self {
         self.0.push(Step::Pause(Duration::from_millis(milliseconds)));
         self

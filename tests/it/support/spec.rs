@@ -22,7 +22,7 @@ pub fn weights(text: &str) -> Weights {
     Weights::new(versions).expect("a split")
 }
 
-/// The address of an endpoint that nobody connects to.
+/// The address of an endpoint that is not connected to.
 pub fn address(port: u16) -> SocketAddr {
     ([127, 0, 0, 1], port).into()
 }

@@ -71,7 +71,7 @@ pub(crate) struct Body {
 pub(crate) enum Framing {
     /// No body.
     Empty,
-    /// So many bytes.
+    /// This many bytes.
     Length(usize),
     /// Chunks.
     Chunked,

@@ -1,5 +1,5 @@
-//! TLS of the admin API: client certificates with roles, and the command line that uses them. And what `check` and `run`
-//! say of certificates and keys.
+//! TLS of the admin API: client certificates with roles, and the command line that uses them. And what `check` and
+//! `run` say of certificates and keys.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -38,7 +38,7 @@ impl Operators {
         Self { ca, people, proxy }
     }
 
-    /// Runs a command as somebody.
+    /// Runs a command as a given user.
     fn command(&self, own: Option<&Files>, arguments: &[&str]) -> Ran {
         let (admin, ca) = (format!("https://{}", self.proxy.admin), self.ca.file());
         let mut all = vec!["--admin", &admin, "--ca", ca.to_str().unwrap()];
@@ -85,7 +85,7 @@ fn certificates_have_roles_and_are_authors() {
     for (who, own) in [("nobody", None), ("a stranger", Some(&stranger))] {
         assert!(!operators.command(own, &["status"]).good, "{who}");
     }
-    // Whoever does not know our authority does not talk to us.
+    // A client that does not know our authority does not talk to us.
     let (admin, ca) = (format!("https://{}", operators.proxy.admin), Ca::new("other"));
     let ran = pointsman(&["--admin", &admin, "--ca", ca.file().to_str().unwrap(), "status"]);
     assert!(!ran.good && ran.err.contains("is --ca the authority"), "{ran:?}");

@@ -102,7 +102,7 @@ fn a_connection_of_http2_is_for_the_hosts_of_its_certificate() {
         ("a.example", "x.y.b.example", 421),
         ("bank.example", "a.example", 421),
         ("a.example", "127.0.0.1", 421),
-        // Nobody's certificate: the listener's first one was shown.
+        // No certificate by that name: the listener's first one was shown.
         ("unknown.example", "unknown.example", 200),
         ("unknown.example", "site.example", 200),
         ("unknown.example", "bank.example", 421),
@@ -234,7 +234,7 @@ fn client_certificates_are_required_or_requested() {
     assert_eq!(origin.seen().len(), 6);
 }
 
-/// Whoever was let in by authorities that have gone cannot come back with a ticket.
+/// A client that was let in by authorities that have gone cannot come back with a ticket.
 #[test]
 fn tickets_end_with_the_client_authorities() {
     let (origin, ca) = (Origin::saying("hello"), Ca::new("ca"));
@@ -335,8 +335,8 @@ fn new_files_are_used_under_load_and_bad_ones_are_not() {
     assert!(ends > 2e9, "{ends}");
 }
 
-/// Kubernetes mounts `tls.crt -> ..data/tls.crt` and swaps `..data`, twice here: the second swap is in a folder that did
-/// not exist when the proxy began to watch.
+/// Kubernetes mounts `tls.crt -> ..data/tls.crt` and swaps `..data`, twice here: the second swap is in a folder that
+/// did not exist when the proxy began to watch.
 #[test]
 fn a_swap_of_symlinks_is_a_change() {
     let (origin, ca) = (Origin::saying("hello"), Ca::new("ca"));

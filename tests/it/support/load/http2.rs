@@ -1,7 +1,8 @@
 //! A user of HTTP/2: several streams at once on one connection, as browsers and clients of gRPC have them.
 //!
 //! When the proxy says that it goes away, a real client begins what was not begun on another connection; GOAWAY and
-//! `REFUSED_STREAM` are the promise that nothing of it was seen (RFC 9113, 8.7). This one does that, and nothing beyond it.
+//! `REFUSED_STREAM` are the promise that nothing of it was seen (RFC 9113, 8.7). This one does that, and nothing beyond
+//! it.
 
 use std::net::SocketAddr;
 
@@ -15,7 +16,8 @@ use super::{User, body, connect};
 use crate::support::PATIENCE;
 use crate::support::h2::{request, runtime};
 
-/// How often a stream is begun at the most: whoever is told to go away from five connections in a row is not served.
+/// How often a stream is begun at the most: a client that is told to go away from five connections in a row is not
+/// served.
 const BEGINNINGS_MAX: u32 = 5;
 
 /// See the module.
