@@ -51,7 +51,7 @@ use crate::stats::Registry;
 use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::upstream::budget::Budget;
 
-pub use check::{Checked, check};
+pub use check::{Checked, RefusedConfig, check};
 use control_plane::{ControlPlane, Door};
 pub use error::{RunError, StartError};
 use hangup::Hangups;

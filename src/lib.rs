@@ -59,6 +59,7 @@
 //! - [`upstream`]: connections to endpoints, balancing between them.
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.
+//! - [`problem`]: what is wrong with what a person wrote, for the terminal and for the API. A leaf.
 //! - [`shared`]: what both planes touch: health of endpoints, holds, counters of rollouts. Below `stats`.
 //! - [`control`]: the only writer: changes, revisions, the published table, the watch on the config file.
 //! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests.
@@ -101,6 +102,7 @@ mod log;
 mod message;
 mod metrics;
 mod outbound;
+mod problem;
 mod proxy;
 mod release;
 mod rollout;

@@ -8,7 +8,6 @@ pub mod admin {
 }
 pub mod control {
     pub use crate::control::change::{Change, State};
-    pub use crate::control::fault::{Fault, FaultKind};
     pub use crate::control::handle::{ApplyError, ChangeRequest, Handle, OntoDead};
     pub use crate::control::store::Store;
     pub use crate::control::writer::Writer;
@@ -97,6 +96,9 @@ pub mod proxy {
             }
         }
     }
+}
+pub mod problem {
+    pub use crate::problem::{Problem, ProblemKind};
 }
 pub mod release {
     pub mod director {

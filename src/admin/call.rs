@@ -12,15 +12,15 @@ use http_body_util::BodyExt;
 use serde_json::{Map, Value};
 
 use crate::control::change::Change;
-use crate::control::fault::Fault;
 use crate::control::handle::{ChangeRequest, OntoDead};
 use crate::control::hold::HoldTerms;
+use crate::problem::Problem;
 use crate::table::{Name, Table};
 
 use super::answer::{ChangeAnswer, Tagged};
 use super::fields::{Fields, show};
 use super::guard::Caller;
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use super::{Admin, hold, json};
 
 /// The key of a change that says how requests wait for it.
@@ -44,7 +44,7 @@ pub(crate) struct Call {
     /// The fields of the body.
     pub body: Map<String, Value>,
     /// What is wrong with the call so far.
-    pub faults: Vec<Fault>,
+    pub problems: Vec<Problem>,
     /// Whether new requests wait for the change.
     pub hold: Option<HoldTerms>,
     /// Whether versions may get requests that are known to have no usable endpoint.
@@ -57,24 +57,24 @@ pub(crate) struct Call {
 impl Call {
     /// Begins to read the body, which has no other keys than `known` (none: any).
     pub(crate) fn fields<'a>(&mut self, body: &'a Map<String, Value>, known: Option<&[&str]>) -> Fields<'a> {
-        Fields::of(body, known, std::mem::take(&mut self.faults))
+        Fields::of(body, known, std::mem::take(&mut self.problems))
     }
 
     /// The caller of a call that takes no `?dry_run` and no `If-Match`, unless something is wrong with it.
     ///
     /// # Errors
     /// The refusal.
-    pub(crate) fn unconditional(self, mut faults: Vec<Fault>) -> Result<Arc<str>, Problem> {
+    pub(crate) fn unconditional(self, mut problems: Vec<Problem>) -> Result<Arc<str>, ProblemDetails> {
         if self.dry_run || self.if_match.is_some() {
-            faults.push(no_condition(if self.dry_run { "?dry_run" } else { "If-Match" }));
+            problems.push(no_condition(if self.dry_run { "?dry_run" } else { "If-Match" }));
         }
-        if faults.is_empty() { Ok(self.caller.0) } else { Err(Problem::of_faults(faults)) }
+        if problems.is_empty() { Ok(self.caller.0) } else { Err(ProblemDetails::of_problems(problems)) }
     }
 
     /// The caller of a call that may be dry but takes no `If-Match`, which is a problem more of the call.
-    pub(crate) fn author(self, faults: &mut Vec<Fault>) -> Arc<str> {
+    pub(crate) fn author(self, problems: &mut Vec<Problem>) -> Arc<str> {
         if self.if_match.is_some() {
-            faults.push(no_condition("If-Match"));
+            problems.push(no_condition("If-Match"));
         }
         self.caller.0
     }
@@ -84,13 +84,13 @@ impl Call {
     pub(crate) fn body_of_a_move(&mut self) -> Map<String, Value> {
         let mut body = std::mem::take(&mut self.body);
         if let Some(value) = body.remove(HOLD).filter(|value| !value.is_null()) {
-            self.hold = hold::terms(HOLD, &value, &mut self.faults);
+            self.hold = hold::terms(HOLD, &value, &mut self.problems);
         }
         if let Some(value) = body.remove(FORCE) {
             let alone = Map::from_iter([(FORCE.to_owned(), value)]);
-            let mut fields = Fields::of(&alone, None, std::mem::take(&mut self.faults));
+            let mut fields = Fields::of(&alone, None, std::mem::take(&mut self.problems));
             self.force = fields.flag(FORCE);
-            self.faults = fields.faults;
+            self.problems = fields.problems;
         }
         body
     }
@@ -109,10 +109,10 @@ impl Call {
         self,
         admin: &Admin,
         (change, reason): (Option<Change>, Option<String>),
-        faults: Vec<Fault>,
-    ) -> Result<Tagged<ChangeAnswer>, Problem> {
-        let Some(change) = change.filter(|_| faults.is_empty()) else {
-            return Err(Problem::of_faults(faults));
+        problems: Vec<Problem>,
+    ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+        let Some(change) = change.filter(|_| problems.is_empty()) else {
+            return Err(ProblemDetails::of_problems(problems));
         };
         let Self { dry_run, if_match, force, caller, hold, .. } = self;
         let author = caller.0.to_string();
@@ -130,16 +130,16 @@ impl Call {
 }
 
 impl FromRequest<Arc<Admin>> for Call {
-    type Rejection = Problem;
+    type Rejection = ProblemDetails;
 
-    async fn from_request(request: Request, _: &Arc<Admin>) -> Result<Self, Problem> {
-        let mut faults = Vec::new();
-        let query = query(request.uri(), &["dry_run"], &mut faults);
+    async fn from_request(request: Request, _: &Arc<Admin>) -> Result<Self, ProblemDetails> {
+        let mut problems = Vec::new();
+        let query = query(request.uri(), &["dry_run"], &mut problems);
         let dry_run = match query.first() {
             None | Some((_, "false")) => false,
             Some((_, "true" | "")) => true,
             Some((_, other)) => {
-                faults.push(Fault::invalid(
+                problems.push(Problem::invalid(
                     "?dry_run",
                     format!("{other:?}"),
                     "true or false",
@@ -148,31 +148,31 @@ impl FromRequest<Arc<Admin>> for Call {
                 false
             }
         };
-        let if_match = if_match(request.headers(), &mut faults);
+        let if_match = if_match(request.headers(), &mut problems);
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.expect("the guard notes the caller of every request that it lets in");
         let body = read_body(request).await?;
         let Value::Object(body) = body else {
-            faults.push(Fault::invalid("body", show(&body), "an object", "write {...}"));
-            return Err(Problem::of_faults(faults));
+            problems.push(Problem::invalid("body", show(&body), "an object", "write {...}"));
+            return Err(ProblemDetails::of_problems(problems));
         };
-        Ok(Self { body, faults, hold: None, force: false, caller, dry_run, if_match })
+        Ok(Self { body, problems, hold: None, force: false, caller, dry_run, if_match })
     }
 }
 
 /// A condition where none can be.
-fn no_condition(place: &str) -> Fault {
-    Fault::invalid(place, "a condition", "none: this call is done or not done", "leave it out")
+fn no_condition(place: &str) -> Problem {
+    Problem::invalid(place, "a condition", "none: this call is done or not done", "leave it out")
 }
 
-async fn read_body(request: Request) -> Result<Value, Problem> {
+async fn read_body(request: Request) -> Result<Value, ProblemDetails> {
     let content_type = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let media_type = content_type.split(';').next().unwrap_or("").trim();
     if !media_type.eq_ignore_ascii_case("application/json") {
         let detail = format!("found content type {content_type:?}, want `Content-Type: application/json`");
-        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail));
+        return Err(ProblemDetails::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "wrong_content_type", detail));
     }
-    let problem = |status, word, detail: &str| Err(Problem::new(status, word, detail.to_owned()));
+    let problem = |status, word, detail: &str| Err(ProblemDetails::new(status, word, detail.to_owned()));
     let bytes = match tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body())).await {
         Ok(Ok(bytes)) if bytes.len() <= BODY_BYTES_MAX => bytes,
         Ok(Ok(_)) => {
@@ -186,7 +186,7 @@ async fn read_body(request: Request) -> Result<Value, Problem> {
         Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not come in time"),
     };
     json::parse(&bytes).map_err(|error| {
-        Problem::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not good JSON: {error}"))
+        ProblemDetails::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not good JSON: {error}"))
     })
 }
 
@@ -211,7 +211,7 @@ async fn collect(mut body: Body) -> Result<Vec<u8>, axum::Error> {
 }
 
 /// `"41"`, or `*` for any.
-fn if_match(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Option<u64> {
+fn if_match(headers: &HeaderMap, problems: &mut Vec<Problem>) -> Option<u64> {
     let text = headers.get(IF_MATCH)?.to_str().unwrap_or("?").trim();
     if text == "*" {
         return None;
@@ -219,21 +219,21 @@ fn if_match(headers: &HeaderMap, faults: &mut Vec<Fault>) -> Option<u64> {
     let revision = text.strip_prefix("W/").unwrap_or(text).trim_matches('"').parse().ok();
     if revision.is_none() {
         let remedy = "take it from the ETag of an answer";
-        faults.push(Fault::invalid("If-Match", format!("{text:?}"), "a revision such as \"41\"", remedy));
+        problems.push(Problem::invalid("If-Match", format!("{text:?}"), "a revision such as \"41\"", remedy));
     }
     revision
 }
 
 /// The parameters of the query, of which only `known` ones are good. Their values are words and numbers, so there is
 /// nothing to decode.
-pub(crate) fn query<'a>(uri: &'a Uri, known: &[&str], faults: &mut Vec<Fault>) -> Vec<(&'a str, &'a str)> {
+pub(crate) fn query<'a>(uri: &'a Uri, known: &[&str], problems: &mut Vec<Problem>) -> Vec<(&'a str, &'a str)> {
     let pairs = uri.query().unwrap_or("").split('&').filter(|pair| !pair.is_empty());
     let mut parameters: Vec<(&str, &str)> = Vec::new();
     for (key, value) in pairs.map(|pair| pair.split_once('=').unwrap_or((pair, ""))) {
         if !known.contains(&key) || parameters.iter().any(|(other, _)| *other == key) {
             let found = if known.contains(&key) { "a parameter twice" } else { "an unknown parameter" };
             let wanted = if known.is_empty() { "none".to_owned() } else { format!("only {}, once", known.join(", ")) };
-            faults.push(Fault::invalid(format!("?{key}"), found, wanted, "leave it out"));
+            problems.push(Problem::invalid(format!("?{key}"), found, wanted, "leave it out"));
         }
         parameters.push((key, value));
     }
@@ -246,23 +246,23 @@ pub(crate) fn query<'a>(uri: &'a Uri, known: &[&str], faults: &mut Vec<Fault>) -
 pub(crate) struct Segments<T>(pub T);
 
 impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
-    type Rejection = Problem;
+    type Rejection = ProblemDetails;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProblemDetails> {
         let path = Path::<T>::from_request_parts(parts, state).await;
         path.map(|Path(segments)| Self(segments)).map_err(|_rejected| {
             let detail = format!("{} cannot be decoded, want percent-encoded UTF-8", parts.uri.path());
-            Problem::new(StatusCode::BAD_REQUEST, "bad_path", detail)
+            ProblemDetails::new(StatusCode::BAD_REQUEST, "bad_path", detail)
         })
     }
 }
 
 /// The service that a call names, or a problem at `place`. A text that is no name cannot be a service's either.
-pub(crate) fn service(table: &Table, place: &str, text: &str, faults: &mut Vec<Fault>) -> Option<Name> {
+pub(crate) fn service(table: &Table, place: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Name> {
     let found = table.service_named(text).map(|service| service.spec.name.clone());
     if found.is_none() {
         let known = table.services().map(|service| service.spec.name.as_str());
-        faults.push(Fault::no_service(place, text, known));
+        problems.push(Problem::no_service(place, text, known));
     }
     found
 }

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use crate::config;
 use crate::control::change::Change;
 use crate::control::drain;
-use crate::control::fault::{Fault, FaultKind};
+use crate::problem::{Problem, ProblemKind};
 use crate::stats::EndpointStats;
 use crate::table::{Endpoint, EndpointAddress, Name, Table};
 
@@ -19,7 +19,7 @@ use super::answer::{ChangeAnswer, Tagged};
 use super::call::{Call, FORCE, Segments, service};
 use super::fields::Fields;
 use super::openapi::{Refusals, WriteTerms};
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// The longest wait for a drained endpoint.
 const WAIT_MAX: Duration = Duration::from_secs(3600);
@@ -64,7 +64,7 @@ pub(crate) async fn put(
     State(admin): State<Arc<Admin>>,
     Segments((service_text, version, address)): Segments<(String, String, String)>,
     mut call: Call,
-) -> Result<Tagged<ChangeAnswer>, Problem> {
+) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["state", "wait", FORCE, "reason"]));
@@ -75,24 +75,24 @@ pub(crate) async fn put(
     if call.force && drained == Some(false) {
         fields.wrong(FORCE, "true", "nothing with \"ready\"", "leave it out");
     }
-    let mut faults = fields.faults;
-    let name = service(&table, "service", &service_text, &mut faults);
+    let mut problems = fields.problems;
+    let name = service(&table, "service", &service_text, &mut problems);
     let found = name.as_ref().and_then(|name| table.service_named(name));
     let version = found.and_then(|service| {
         let found = service.version_named(&version).map(|version| version.name.clone());
         let known = || service.versions.iter().map(|version| version.name.as_str());
-        found.or_else(|| miss(&mut faults, Fault::no_version(FaultKind::Unknown, "version", &version, known())))
+        found.or_else(|| miss(&mut problems, Problem::no_version(ProblemKind::Unknown, "version", &version, known())))
     });
     let address = EndpointAddress::new(&address).or_else(|| {
         let wanted = "an address or a name with a port, such as 10.0.0.1:8080 or backend.internal:8080";
-        let mut fault = Fault::invalid("address", format!("{address:?}"), wanted, "take it from status");
-        fault.kind = FaultKind::Unknown;
-        miss(&mut faults, fault)
+        let mut problem = Problem::invalid("address", format!("{address:?}"), wanted, "take it from status");
+        problem.kind = ProblemKind::Unknown;
+        miss(&mut problems, problem)
     });
     let place = name.zip(version).zip(address);
     let place = place.map(|((service, version), address)| Place { service, version, address });
     let (change, is_dry) = (change(place.clone(), drained), call.is_dry());
-    let Tagged(revision, mut answer) = call.apply(&admin, (change, reason), faults).await?;
+    let Tagged(revision, mut answer) = call.apply(&admin, (change, reason), problems).await?;
     if let Some(place) = place.filter(|_| drained == Some(true) && !is_dry) {
         // Those of both tables: what the name stands for may have changed at this very moment.
         let mut endpoints = endpoints(&table, &place);
@@ -152,7 +152,7 @@ fn drained(fields: &mut Fields<'_>) -> Option<bool> {
     }
 }
 
-fn miss<T>(faults: &mut Vec<Fault>, fault: Fault) -> Option<T> {
-    faults.push(fault);
+fn miss<T>(problems: &mut Vec<Problem>, problem: Problem) -> Option<T> {
+    problems.push(problem);
     None
 }

@@ -20,7 +20,7 @@ use super::answer::Tagged;
 use super::call::Call;
 use super::fields::{Fields, show};
 use super::openapi::Refusals;
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
 
 /// A request to explain.
@@ -80,12 +80,15 @@ pub(crate) struct Explanation {
         example = r#"{"host": "shop.example.com", "path": "/cart", "headers": {"x-user-id": "42"}}"#),
     responses((status = 200, description = "The decision", body = Explanation), Refusals)
 )]
-pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<Explanation>, Problem> {
+pub(crate) async fn post(
+    State(admin): State<Arc<Admin>>,
+    mut call: Call,
+) -> Result<Tagged<Explanation>, ProblemDetails> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["method", "host", "path", "headers", "client"]));
     let asked = Asked::read(&mut fields, &body);
-    if !fields.faults.is_empty() {
-        return Err(Problem::of_faults(fields.faults));
+    if !fields.problems.is_empty() {
+        return Err(ProblemDetails::of_problems(fields.problems));
     }
     let table = admin.table();
     let now_ms = admin.exporter.sources().now_ms();

@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::control::fault::Fault;
+use crate::problem::Problem;
 
 /// The longest reason, in bytes: it is kept for ever and shown in a line.
 pub(crate) const REASON_BYTES_MAX: usize = 1024;
@@ -12,19 +12,19 @@ pub(crate) const REASON_BYTES_MAX: usize = 1024;
 pub(crate) struct Fields<'a> {
     map: &'a Map<String, Value>,
     /// What is wrong so far.
-    pub faults: Vec<Fault>,
+    pub problems: Vec<Problem>,
 }
 
 impl<'a> Fields<'a> {
     /// Begins to read `body`, which has to be an object with no other keys than `known` (none: any keys).
     #[must_use]
-    pub(crate) fn of(body: &'a Map<String, Value>, known: Option<&[&str]>, faults: Vec<Fault>) -> Self {
-        let mut fields = Self { map: body, faults };
+    pub(crate) fn of(body: &'a Map<String, Value>, known: Option<&[&str]>, problems: Vec<Problem>) -> Self {
+        let mut fields = Self { map: body, problems };
         for key in body.keys().filter(|key| known.is_some_and(|known| !known.contains(&key.as_str()))) {
             let wanted = format!("only {}", known.unwrap_or_default().join(", "));
             let near = known.unwrap_or_default().iter().find(|known| strsim::damerau_levenshtein(known, key) <= 2);
             let remedy = near.map_or_else(|| "leave it out".to_owned(), |near| format!("did you mean {near}?"));
-            fields.faults.push(Fault::invalid(key.as_str(), "an unknown key", wanted, &remedy));
+            fields.problems.push(Problem::invalid(key.as_str(), "an unknown key", wanted, &remedy));
         }
         fields
     }
@@ -98,7 +98,7 @@ impl<'a> Fields<'a> {
 
     /// Notes a problem.
     pub(crate) fn wrong(&mut self, key: &str, found: impl Into<String>, wanted: impl Into<String>, remedy: &str) {
-        self.faults.push(Fault::invalid(key, found, wanted, remedy));
+        self.problems.push(Problem::invalid(key, found, wanted, remedy));
     }
 }
 

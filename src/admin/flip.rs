@@ -6,13 +6,13 @@ use axum::extract::State;
 use utoipa::ToSchema;
 
 use crate::control::change::Change;
-use crate::control::fault::{Fault, FaultKind};
+use crate::problem::{Problem, ProblemKind};
 
 use super::Admin;
 use super::answer::{ChangeAnswer, Tagged};
 use super::call::{Call, Segments, service};
 use super::openapi::{Refusals, WriteTerms};
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// Where to flip to.
 #[derive(Debug, ToSchema)]
@@ -45,23 +45,23 @@ pub(crate) async fn post(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
     mut call: Call,
-) -> Result<Tagged<ChangeAnswer>, Problem> {
+) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();
     let mut fields = call.fields(&body, Some(&["to", "reason"]));
     let reason = fields.reason();
     let to = fields.text("to");
-    let mut faults = fields.faults;
-    let name = service(&table, "service", &text, &mut faults);
+    let mut problems = fields.problems;
+    let name = service(&table, "service", &text, &mut problems);
     let versions = name.as_ref().and_then(|name| table.service_named(name)).map(|service| &service.versions);
     let to = versions.zip(to).and_then(|(versions, to)| {
         let found = versions.iter().find(|version| version.name.as_str() == to).map(|version| version.name.clone());
         if found.is_none() {
             let known = versions.iter().map(|version| version.name.as_str());
-            faults.push(Fault::no_version(FaultKind::Invalid, "to", to, known));
+            problems.push(Problem::no_version(ProblemKind::Invalid, "to", to, known));
         }
         found
     });
     let change = name.zip(to).map(|(service, to)| Change::Flip { service, to });
-    call.apply(&admin, (change, reason), faults).await
+    call.apply(&admin, (change, reason), problems).await
 }

@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep};
 use super::Admin;
 use super::access::{Access, Role};
 use super::logins::{DELAY, TooMany};
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use super::serve::ClientCertificate;
 use super::visit::{Origin, Visit};
 use crate::stats::AdminRefused;
@@ -29,7 +29,7 @@ pub(crate) struct Caller(pub Arc<str>);
 /// Why a call is not let in.
 struct Rejection {
     reason: AdminRefused,
-    problem: Problem,
+    problem: ProblemDetails,
     /// When the next try makes sense, if it came with one wrong token too many.
     too_many: Option<TooMany>,
 }
@@ -38,7 +38,7 @@ impl Rejection {
     fn new(reason: AdminRefused, status: StatusCode, detail: String) -> Self {
         // A client cannot do anything about which of them it was.
         let told = if status == StatusCode::UNAUTHORIZED { AdminRefused::NoToken } else { reason };
-        Self { reason, problem: Problem::new(status, told.word(), detail), too_many: None }
+        Self { reason, problem: ProblemDetails::new(status, told.word(), detail), too_many: None }
     }
 
     fn too_many(too_many: TooMany) -> Self {

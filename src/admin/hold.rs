@@ -11,8 +11,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::config;
-use crate::control::fault::Fault;
 use crate::control::hold::{HoldError, HoldReport, HoldTerms};
+use crate::problem::Problem;
 use crate::shared::hold::Hold;
 use crate::table::Name;
 
@@ -20,7 +20,7 @@ use super::Admin;
 use super::call::{Call, Segments, service};
 use super::fields::{Fields, show};
 use super::openapi::Refusals;
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use super::revisions::timestamp;
 
 /// Nobody waits longer for a page.
@@ -147,9 +147,14 @@ fn millis(time: Duration) -> u64 {
 }
 
 /// The terms at `place`, or every problem of them.
-pub(crate) fn terms(place: &str, value: &Value, faults: &mut Vec<Fault>) -> Option<HoldTerms> {
+pub(crate) fn terms(place: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<HoldTerms> {
     let Some(body) = value.as_object() else {
-        faults.push(Fault::invalid(place, show(value), "an object", "write {\"max\": \"2s\"}, or {} for the defaults"));
+        problems.push(Problem::invalid(
+            place,
+            show(value),
+            "an object",
+            "write {\"max\": \"2s\"}, or {} for the defaults",
+        ));
         return None;
     };
     let mut fields = Fields::of(body, Some(&["max", "requests", "bytes", "otherwise"]), Vec::new());
@@ -159,8 +164,10 @@ pub(crate) fn terms(place: &str, value: &Value, faults: &mut Vec<Fault>) -> Opti
         Some("go_on") => terms.go_on = true,
         Some(other) => fields.wrong("otherwise", format!("{other:?}"), "abort or go_on", "write one of the two"),
     }
-    let good = fields.faults.is_empty();
-    faults.extend(fields.faults.into_iter().map(|fault| Fault { place: format!("{place}.{}", fault.place), ..fault }));
+    let good = fields.problems.is_empty();
+    problems.extend(
+        fields.problems.into_iter().map(|problem| Problem { path: format!("{place}.{}", problem.path), ..problem }),
+    );
     good.then_some(terms)
 }
 
@@ -204,7 +211,7 @@ fn bounds(fields: &mut Fields<'_>) -> HoldTerms {
     request_body(content = HoldCall, content_type = "application/json", example = r#"{"services": ["shop", "cart"], "max": "2s", "requests": 1000}"#),
     responses((status = 200, description = "Nothing of the services runs, new requests wait", body = HoldView), Refusals)
 )]
-pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<HoldView>, Problem> {
+pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<HoldView>, ProblemDetails> {
     let table = admin.table();
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["services", "max", "requests", "bytes"]));
@@ -213,13 +220,13 @@ pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Res
         fields.wrong("services", "nothing", "a list of at least one name", "write [\"shop\"]");
     }
     let terms = bounds(&mut fields);
-    let mut faults = fields.faults;
-    let named = listed.into_iter().flatten().filter_map(|text| service(&table, "services", text, &mut faults));
+    let mut problems = fields.problems;
+    let named = listed.into_iter().flatten().filter_map(|text| service(&table, "services", text, &mut problems));
     let mut services: Vec<Name> = named.collect();
     services.sort_unstable();
     services.dedup();
-    if !faults.is_empty() {
-        return Err(Problem::of_faults(faults));
+    if !problems.is_empty() {
+        return Err(ProblemDetails::of_problems(problems));
     }
     let open = admin.holds.begin(services, &terms, terms.max).map_err(HoldError::from)?;
     open.drained(terms.max).await.map_err(HoldError::from)?;
@@ -255,11 +262,11 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldView>>
 pub(crate) async fn delete(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
-) -> Result<Json<HoldView>, Problem> {
+) -> Result<Json<HoldView>, ProblemDetails> {
     let now_ms = admin.holds.now_ms();
     let released = text.parse().ok().and_then(|id| admin.holds.release(id));
     released.map(|hold| Json(HoldView::of(&hold, now_ms))).ok_or_else(|| {
         let detail = format!("there is no hold {text:?}, perhaps not any more; GET /v1/hold lists those that are open");
-        Problem::new(StatusCode::NOT_FOUND, "unknown", detail)
+        ProblemDetails::new(StatusCode::NOT_FOUND, "unknown", detail)
     })
 }

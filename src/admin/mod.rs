@@ -61,7 +61,7 @@ use crate::release::desk::Rollouts;
 pub(crate) use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
 pub(crate) use listen::{BindError, LeaveFile, Listener};
 pub(crate) use places::CONNECTIONS_MAX;
-use problem::Problem;
+use problem::ProblemDetails;
 pub(crate) use tokens::examine_tokens;
 
 /// What the API shows and changes.
@@ -147,12 +147,12 @@ pub async fn serve(
     serve::serve((listener, tls), (admin, router), shutdown).await;
 }
 
-async fn no_resource(uri: axum::http::Uri) -> Problem {
+async fn no_resource(uri: axum::http::Uri) -> ProblemDetails {
     let detail = format!("there is nothing at {}; /v1/openapi.json lists what there is", uri.path());
-    Problem::new(StatusCode::NOT_FOUND, "no_resource", detail)
+    ProblemDetails::new(StatusCode::NOT_FOUND, "no_resource", detail)
 }
 
-async fn wrong_method(method: axum::http::Method) -> Problem {
+async fn wrong_method(method: axum::http::Method) -> ProblemDetails {
     let detail = format!("found method {method}, want one that the Allow header lists");
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    ProblemDetails::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

@@ -10,7 +10,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{RefOr, Required, Response, ResponseBuilder, Schema};
 use utoipa::{IntoParams, IntoResponses, Modify, OpenApi, PartialSchema};
 
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// The document.
 #[derive(Debug, OpenApi)]
@@ -44,7 +44,7 @@ use super::problem::Problem;
         super::probes::readyz,
         super::probes::metrics
     ),
-    components(schemas(Problem, super::problem::Item)),
+    components(schemas(ProblemDetails, super::problem::Item)),
     modifiers(&Bearer),
     security(("token" = []), ())
 )]

@@ -1,4 +1,7 @@
 //! How a call is refused: RFC 9457, with every problem.
+//!
+//! [`ProblemDetails`] is what RFC 9457 calls so, one for each refusal; [`Item`] is one
+//! [`Problem`](crate::problem::Problem) in it, the rendering for machines beside the one for the terminal.
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -7,15 +10,16 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::fault::{Fault, FaultKind, chain};
 use crate::control::handle::{ApplyError, Gone, ReadError, Upgrading};
 use crate::control::hold::HoldError;
 use crate::control::store::StoreError;
 use crate::control::unusable::Unusable;
+use crate::problem::{Problem, ProblemKind, chain};
 
 /// A refusal.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct Problem {
+#[schema(as = Problem)]
+pub(crate) struct ProblemDetails {
     /// What kind it is: `urn:pointsman:problem:` and a stable word.
     #[serde(rename = "type")]
     kind: String,
@@ -34,7 +38,7 @@ pub(crate) struct Problem {
 pub(crate) struct Item {
     /// Where it is.
     #[serde(rename = "where")]
-    place: String,
+    path: String,
     /// What was found.
     found: String,
     /// What is wanted.
@@ -43,7 +47,7 @@ pub(crate) struct Item {
     remedy: String,
 }
 
-impl Problem {
+impl ProblemDetails {
     /// A refusal with one problem, told by `detail`.
     #[must_use]
     pub(crate) fn new(status: StatusCode, word: &str, detail: String) -> Self {
@@ -52,33 +56,37 @@ impl Problem {
         Self { kind, title, status: status.as_u16(), detail, problems: Vec::new() }
     }
 
-    /// A refusal because of `faults`, of which there is at least one. Wrong values weigh more than missing things,
+    /// A refusal because of `problems`, of which there is at least one. Wrong values weigh more than missing things,
     /// because they have to be mended first.
     #[must_use]
-    pub(crate) fn of_faults(faults: Vec<Fault>) -> Self {
-        let kind = faults.iter().map(|fault| fault.kind).max().unwrap_or(FaultKind::Invalid);
-        let (status, word) = match kind {
-            FaultKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
-            FaultKind::Unknown => (StatusCode::NOT_FOUND, "unknown"),
-            FaultKind::Conflict => (StatusCode::CONFLICT, "conflict"),
-            FaultKind::NoEndpoint => (StatusCode::CONFLICT, "no_endpoint"),
+    pub(crate) fn of_problems(problems: Vec<Problem>) -> Self {
+        let (status, word) = match problems.iter().map(|problem| &problem.kind).max() {
+            None | Some(ProblemKind::Invalid | ProblemKind::Syntax(_)) => (StatusCode::UNPROCESSABLE_ENTITY, "invalid"),
+            Some(ProblemKind::Unknown) => (StatusCode::NOT_FOUND, "unknown"),
+            Some(ProblemKind::Conflict) => (StatusCode::CONFLICT, "conflict"),
+            Some(ProblemKind::NoEndpoint) => (StatusCode::CONFLICT, "no_endpoint"),
         };
-        let detail = match &*faults {
+        let detail = match &*problems {
             [one] => one.to_string(),
             several => format!("{} problems, nothing changed", several.len()),
         };
-        Self::new(status, word, detail).with_faults(faults)
+        Self::new(status, word, detail).with_problems(problems)
     }
 
     /// The same with each single problem.
     #[must_use]
-    pub(crate) fn with_faults(self, faults: Vec<Fault>) -> Self {
-        let item = |Fault { place, found, wanted, remedy, .. }| Item { place, found, wanted, remedy };
-        Self { problems: faults.into_iter().map(item).collect(), ..self }
+    pub(crate) fn with_problems(self, problems: Vec<Problem>) -> Self {
+        Self { problems: problems.into_iter().map(Item::from).collect(), ..self }
     }
 }
 
-impl IntoResponse for Problem {
+impl From<Problem> for Item {
+    fn from(Problem { path, found, wanted, remedy, .. }: Problem) -> Self {
+        Self { path, found, wanted, remedy }
+    }
+}
+
+impl IntoResponse for ProblemDetails {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let mut response = (status, Json(self)).into_response();
@@ -94,11 +102,11 @@ impl IntoResponse for Problem {
     }
 }
 
-impl From<ApplyError> for Problem {
+impl From<ApplyError> for ProblemDetails {
     fn from(error: ApplyError) -> Self {
         match error {
-            ApplyError::Faults(faults) => Self::of_faults(faults),
-            ApplyError::Unusable(versions) => Self::of_faults(versions.iter().map(Unusable::fault).collect()),
+            ApplyError::Problems(problems) => Self::of_problems(problems),
+            ApplyError::Unusable(versions) => Self::of_problems(versions.iter().map(Unusable::problem).collect()),
             ApplyError::Outdated { .. } => Self::new(StatusCode::PRECONDITION_FAILED, "outdated", error.to_string()),
             ApplyError::Store(error) => error.into(),
             ApplyError::Upgrading(upgrading) => upgrading.into(),
@@ -110,7 +118,7 @@ impl From<ApplyError> for Problem {
     }
 }
 
-impl From<HoldError> for Problem {
+impl From<HoldError> for ProblemDetails {
     fn from(error: HoldError) -> Self {
         match error {
             HoldError::Apply(error) => error.into(),
@@ -124,7 +132,7 @@ impl From<HoldError> for Problem {
     }
 }
 
-impl From<StoreError> for Problem {
+impl From<StoreError> for ProblemDetails {
     fn from(error: StoreError) -> Self {
         if error.is_full() {
             return Self::new(StatusCode::INSUFFICIENT_STORAGE, "disk_full", chain(&error));
@@ -139,19 +147,19 @@ impl From<StoreError> for Problem {
     }
 }
 
-impl From<Upgrading> for Problem {
+impl From<Upgrading> for ProblemDetails {
     fn from(upgrading: Upgrading) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "upgrading", upgrading.to_string())
     }
 }
 
-impl From<Gone> for Problem {
+impl From<Gone> for ProblemDetails {
     fn from(gone: Gone) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "writer_gone", gone.to_string())
     }
 }
 
-impl From<ReadError> for Problem {
+impl From<ReadError> for ProblemDetails {
     fn from(error: ReadError) -> Self {
         match error {
             ReadError::Store(error) => error.into(),

@@ -8,14 +8,14 @@ use axum::http::Uri;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::fault::{Fault, FaultKind};
 use crate::control::store::Revision;
+use crate::problem::{Problem, ProblemKind};
 
 use super::Admin;
 use super::answer::DifferenceView;
 use super::call::{Segments, query};
 use super::openapi::Refusals;
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// Revisions of a page, if the call does not say.
 const PAGE: u32 = 50;
@@ -70,22 +70,22 @@ pub(crate) struct RevisionView {
     ),
     responses((status = 200, description = "A page", body = RevisionPage), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<RevisionPage>, Problem> {
-    let mut faults = Vec::new();
-    let parameters = query(&uri, &["limit", "before"], &mut faults);
+pub(crate) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<RevisionPage>, ProblemDetails> {
+    let mut problems = Vec::new();
+    let parameters = query(&uri, &["limit", "before"], &mut problems);
     let mut number = |key: &str, most: u64| {
         let (_, text) = parameters.iter().find(|(name, _)| *name == key)?;
         let number = text.parse().ok().filter(|number| (1..=most).contains(number));
         if number.is_none() {
             let wanted = format!("a whole number from 1 to {most}");
-            faults.push(Fault::invalid(format!("?{key}"), format!("{text:?}"), wanted, "leave it out or mend it"));
+            problems.push(Problem::invalid(format!("?{key}"), format!("{text:?}"), wanted, "leave it out or mend it"));
         }
         number
     };
     let limit = number("limit", u64::from(PAGE_MAX)).and_then(|limit| u32::try_from(limit).ok()).unwrap_or(PAGE);
     let before = number("before", i64::MAX.unsigned_abs());
-    if !faults.is_empty() {
-        return Err(Problem::of_faults(faults));
+    if !problems.is_empty() {
+        return Err(ProblemDetails::of_problems(problems));
     }
     let revisions = admin.handle.revisions(before, limit).await?;
     let last = revisions.last().map(|revision| revision.number);
@@ -108,16 +108,17 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Js
 pub(crate) async fn one(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
-) -> Result<Json<RevisionView>, Problem> {
+) -> Result<Json<RevisionView>, ProblemDetails> {
     let found = match text.parse() {
         Ok(number) => admin.handle.revision(number).await?,
         Err(_) => None,
     };
     found.map(|revision| Json(RevisionView::of(&revision))).ok_or_else(|| {
         let wanted = format!("a number from 1 to {}", admin.table().revision);
-        let mut fault = Fault::invalid("revision", format!("{text:?}"), wanted, "take it from the list of revisions");
-        fault.kind = FaultKind::Unknown;
-        Problem::of_faults(vec![fault])
+        let mut problem =
+            Problem::invalid("revision", format!("{text:?}"), wanted, "take it from the list of revisions");
+        problem.kind = ProblemKind::Unknown;
+        ProblemDetails::of_problems(vec![problem])
     })
 }
 

@@ -11,7 +11,7 @@ use super::Admin;
 use super::answer::{ChangeAnswer, Tagged};
 use super::call::{Call, service};
 use super::openapi::{Refusals, WriteTerms};
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// What to go back to.
 #[derive(Debug, ToSchema)]
@@ -46,17 +46,20 @@ pub(crate) struct RollbackBody {
     request_body(content = RollbackBody, content_type = "application/json", example = r#"{"to": 41, "services": ["shop"]}"#),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
-pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
+pub(crate) async fn post(
+    State(admin): State<Arc<Admin>>,
+    mut call: Call,
+) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();
     let mut fields = call.fields(&body, Some(&["to", "services", "reason"]));
     let reason = fields.reason();
     let to = fields.optional_number("to");
     let listed = fields.optional_list("services");
-    let mut faults = fields.faults;
+    let mut problems = fields.problems;
     let services = listed.map(|list| {
-        let named = list.into_iter().filter_map(|text| service(&table, "services", text, &mut faults));
+        let named = list.into_iter().filter_map(|text| service(&table, "services", text, &mut problems));
         named.collect()
     });
-    call.apply(&admin, (Some(Change::Rollback { to, services }), reason), faults).await
+    call.apply(&admin, (Some(Change::Rollback { to, services }), reason), problems).await
 }

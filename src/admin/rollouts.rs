@@ -10,10 +10,9 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::config::Overrides;
+use crate::config::ReleaseOverrides;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
-use crate::release::bad_plan;
 use crate::release::desk::{By, Order, RolloutError, StartRequest, Target};
 use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
@@ -21,7 +20,7 @@ use crate::rollout::command::{RolloutCommand, Unfit};
 use super::Admin;
 use super::call::{Call, FORCE, Segments};
 use super::openapi::{Refusals, WriteTerms};
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// What is rolled out.
 #[derive(Debug, ToSchema)]
@@ -119,7 +118,10 @@ pub(crate) struct RolloutList {
     request_body(content = StartBody, content_type = "application/json", example = r#"{"service": "shop", "to": "v2", "plan": {"steps": [1, 10, 50, 100], "bake": "10m"}}"#),
     responses((status = 200, description = "Its first step is durable and in force", body = StartAnswer), Refusals)
 )]
-pub(crate) async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<StartAnswer>, Problem> {
+pub(crate) async fn start(
+    State(admin): State<Arc<Admin>>,
+    mut call: Call,
+) -> Result<Json<StartAnswer>, ProblemDetails> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["service", "group", "to", "plan", FORCE, "reason"]));
     let reason = fields.reason();
@@ -134,14 +136,14 @@ pub(crate) async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Re
         }
     };
     let force = fields.flag(FORCE);
-    let (plan, refused) = Overrides::read(body.get("plan").unwrap_or(&Value::Null));
-    let mut faults = fields.faults;
-    faults.extend(refused.iter().map(bad_plan::refused));
+    let (plan, refused) = ReleaseOverrides::read(body.get("plan").unwrap_or(&Value::Null));
+    let mut problems = fields.problems;
+    problems.extend(refused);
     let dry_run = call.is_dry();
-    let author = call.author(&mut faults);
-    let Some(target) = target else { return Err(Problem::of_faults(faults)) };
+    let author = call.author(&mut problems);
+    let Some(target) = target else { return Err(ProblemDetails::of_problems(problems)) };
     let by = By { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
-    let started = admin.rollouts.start(StartRequest { target, to, plan, faults, by, dry_run }).await?;
+    let started = admin.rollouts.start(StartRequest { target, to, plan, problems, by, dry_run }).await?;
     Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
 }
 
@@ -156,7 +158,7 @@ pub(crate) async fn start(State(admin): State<Arc<Admin>>, mut call: Call) -> Re
     tag = "rollouts",
     responses((status = 200, description = "Newest first", body = RolloutList), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<RolloutList>, Problem> {
+pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<RolloutList>, ProblemDetails> {
     Ok(Json(RolloutList { rollouts: admin.rollouts.list().await? }))
 }
 
@@ -175,7 +177,7 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<Rollout
 pub(crate) async fn one(
     State(admin): State<Arc<Admin>>,
     Segments(id): Segments<String>,
-) -> Result<Json<RolloutView>, Problem> {
+) -> Result<Json<RolloutView>, ProblemDetails> {
     let number = id.parse().unwrap_or(0);
     let view = admin.rollouts.one(number).await?;
     view.map(Json).ok_or_else(|| unknown(&id))
@@ -201,36 +203,36 @@ pub(crate) async fn order(
     State(admin): State<Arc<Admin>>,
     Segments((id, word)): Segments<(String, String)>,
     mut call: Call,
-) -> Result<Json<RolloutView>, Problem> {
+) -> Result<Json<RolloutView>, ProblemDetails> {
     let order = match word.as_str() {
         "acknowledge" => Some(Order::Acknowledge),
         word => RolloutCommand::from_word(word).map(Order::Command),
     };
     let Some(order) = order else {
         let detail = format!("found {word:?}, want pause, resume, promote, abort or acknowledge");
-        return Err(Problem::new(StatusCode::NOT_FOUND, "no_resource", detail));
+        return Err(ProblemDetails::new(StatusCode::NOT_FOUND, "no_resource", detail));
     };
     let body = std::mem::take(&mut call.body);
     let goes_on = matches!(order, Order::Command(RolloutCommand::Promote | RolloutCommand::Resume));
     let known: &[&str] = if goes_on { &["reason", FORCE] } else { &["reason"] };
     let mut fields = call.fields(&body, Some(known));
     let (reason, force) = (fields.reason(), goes_on && fields.flag(FORCE));
-    let author = call.unconditional(fields.faults)?;
+    let author = call.unconditional(fields.problems)?;
     let number = id.parse().map_err(|_no_number| unknown(&id))?;
     let by = By { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     Ok(Json(admin.rollouts.order(number, order, by).await?))
 }
 
-fn unknown(id: &str) -> Problem {
+fn unknown(id: &str) -> ProblemDetails {
     let detail = format!("there is no rollout {id:?}; GET /v1/rollouts lists them");
-    Problem::new(StatusCode::NOT_FOUND, "unknown", detail)
+    ProblemDetails::new(StatusCode::NOT_FOUND, "unknown", detail)
 }
 
-impl From<RolloutError> for Problem {
+impl From<RolloutError> for ProblemDetails {
     fn from(error: RolloutError) -> Self {
         match error {
-            RolloutError::Faults(faults) => Self::of_faults(faults),
-            RolloutError::Unusable(versions) => Self::of_faults(versions.iter().map(Unusable::fault).collect()),
+            RolloutError::Problems(problems) => Self::of_problems(problems),
+            RolloutError::Unusable(versions) => Self::of_problems(versions.iter().map(Unusable::problem).collect()),
             RolloutError::Unknown(id) => unknown(&id.to_string()),
             RolloutError::Unfit(unfit) => {
                 let word = match unfit {

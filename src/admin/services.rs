@@ -11,7 +11,7 @@ use super::Admin;
 use super::answer::Tagged;
 use super::call::{Segments, service};
 use super::openapi::Refusals;
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use super::view::{Moment, ServiceView};
 
 /// All services.
@@ -55,16 +55,16 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList>
 pub(crate) async fn one(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
-) -> Result<Tagged<ServiceView>, Problem> {
+) -> Result<Tagged<ServiceView>, ProblemDetails> {
     let table = admin.table();
-    let mut faults = Vec::new();
-    let name = service(&table, "service", &text, &mut faults);
+    let mut problems = Vec::new();
+    let name = service(&table, "service", &text, &mut problems);
     match name.as_ref().and_then(|name| table.service_named(name)) {
         Some(service) => {
             let view = ServiceView::of(service, &admin.live, moment(&admin));
             Ok(Tagged(table.revision, view.with_rollout(&admin.exporter.sources().rollouts.borrow())))
         }
-        None => Err(Problem::of_faults(faults)),
+        None => Err(ProblemDetails::of_problems(problems)),
     }
 }
 

@@ -7,8 +7,7 @@ use axum::extract::State;
 use serde_json::{Map, Value};
 
 use crate::control::change::Change;
-use crate::control::fault::{Fault, FaultKind};
-use crate::table::weights::BadWeights;
+use crate::problem::{Problem, ProblemKind};
 use crate::table::{Name, Table, Weight, Weights};
 
 use super::Admin;
@@ -16,7 +15,7 @@ use super::answer::{ChangeAnswer, Tagged};
 use super::call::{Call, Segments, service};
 use super::fields::show;
 use super::openapi::{Refusals, WriteTerms};
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// The key next to versions and services that says why. No version and no service is called so, nor like the terms of a
 /// move ([`RESERVED_NAMES`](crate::config::RESERVED_NAMES)).
@@ -42,16 +41,16 @@ pub(crate) async fn put_one(
     State(admin): State<Arc<Admin>>,
     Segments(text): Segments<String>,
     mut call: Call,
-) -> Result<Tagged<ChangeAnswer>, Problem> {
+) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();
     let mut fields = call.fields(&body, None);
     let reason = fields.reason();
-    let name = service(&table, "service", &text, &mut fields.faults);
-    let split = split(&table, &text, &body, &mut fields.faults);
+    let name = service(&table, "service", &text, &mut fields.problems);
+    let split = split(&table, &text, &body, &mut fields.problems);
     let change = name.zip(split).map(|(name, split)| Change::Splits([(name, split)].into()));
-    let faults = fields.faults;
-    call.apply(&admin, (change, reason), faults).await
+    let problems = fields.problems;
+    call.apply(&admin, (change, reason), problems).await
 }
 
 /// Shifts several services in one revision and one swap.
@@ -73,15 +72,18 @@ pub(crate) async fn put_one(
     ),
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
-pub(crate) async fn put_many(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Tagged<ChangeAnswer>, Problem> {
+pub(crate) async fn put_many(
+    State(admin): State<Arc<Admin>>,
+    mut call: Call,
+) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();
     let mut fields = call.fields(&body, None);
     let reason = fields.reason();
     let mut splits = BTreeMap::new();
     for (text, value) in body.iter().filter(|(key, _)| *key != REASON) {
-        let name = service(&table, &format!("services.{text}"), text, &mut fields.faults);
-        let split = value.as_object().and_then(|versions| split(&table, text, versions, &mut fields.faults));
+        let name = service(&table, &format!("services.{text}"), text, &mut fields.problems);
+        let split = value.as_object().and_then(|versions| split(&table, text, versions, &mut fields.problems));
         if !value.is_object() {
             let wanted = "an object of versions and weights";
             fields.wrong(&format!("services.{text}"), show(value), wanted, "write {\"v1\": 90, \"v2\": 10}");
@@ -91,57 +93,46 @@ pub(crate) async fn put_many(State(admin): State<Arc<Admin>>, mut call: Call) ->
     if body.keys().all(|key| key == REASON) {
         fields.wrong("body", "no service", "at least one service with its split", "add one");
     }
-    let faults = fields.faults;
-    call.apply(&admin, (Some(Change::Splits(splits)), reason), faults).await
+    let problems = fields.problems;
+    call.apply(&admin, (Some(Change::Splits(splits)), reason), problems).await
 }
 
 /// The split of a service, or every problem of it.
-fn split(table: &Table, service: &str, body: &Map<String, Value>, faults: &mut Vec<Fault>) -> Option<Weights> {
+fn split(table: &Table, service: &str, body: &Map<String, Value>, problems: &mut Vec<Problem>) -> Option<Weights> {
     let place = format!("services.{service}.split");
-    let before = faults.len();
+    let before = problems.len();
     let mut weights = BTreeMap::new();
     for (text, value) in body.iter().filter(|(key, _)| *key != REASON) {
         let place = format!("{place}.{text}");
-        let weight = weight(&place, value, faults);
-        let name = version(table, service, (&place, text), faults);
+        let weight = weight(&place, value, problems);
+        let name = version(table, service, (&place, text), problems);
         weights.extend(name.zip(weight));
     }
     // Without the service there are no versions to sum up; that it is not there is reported by the caller.
-    if faults.len() > before || table.service_named(service).is_none() {
+    if problems.len() > before || table.service_named(service).is_none() {
         return None;
     }
-    Weights::new(weights).map_err(|bad| faults.push(bad_sum(&place, &bad))).ok()
+    Weights::new(weights).map_err(|bad| problems.push(bad.mismatch().at(place, ProblemKind::Invalid))).ok()
 }
 
-fn weight(place: &str, value: &Value, faults: &mut Vec<Fault>) -> Option<Weight> {
+fn weight(place: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<Weight> {
     let weight = value.as_f64().and_then(Weight::from_percent);
     if weight.is_none() {
         let wanted = "a number from 0 to 100 with at most three decimals";
-        faults.push(Fault::invalid(place, show(value), wanted, "write per cent, without quotes"));
+        problems.push(Problem::invalid(place, show(value), wanted, "write per cent, without quotes"));
     }
     weight
 }
 
 /// The version of this name.
-fn version(table: &Table, service: &str, (place, text): (&str, &str), faults: &mut Vec<Fault>) -> Option<Name> {
+fn version(table: &Table, service: &str, (place, text): (&str, &str), problems: &mut Vec<Problem>) -> Option<Name> {
     let service = table.service_named(service)?;
     let found = service.version_named(text).map(|version| version.name.clone());
     if found.is_none() {
         let known = service.versions.iter().map(|version| version.name.as_str());
-        faults.push(Fault::no_version(FaultKind::Invalid, place, text, known));
+        problems.push(Problem::no_version(ProblemKind::Invalid, place, text, known));
     }
     found
-}
-
-fn bad_sum(place: &str, bad: &BadWeights) -> Fault {
-    match bad {
-        BadWeights::Empty => Fault::invalid(place, "no version", "at least one version with a weight", "add one"),
-        BadWeights::Sum { sum, remedy } => {
-            #[expect(clippy::cast_precision_loss, reason = "sums of a body are far below 2^52")]
-            let percent = *sum as f64 / 1_000.0;
-            Fault::invalid(place, format!("weights that sum to {percent}"), "a sum of 100", remedy)
-        }
-    }
 }
 
 #[cfg(test)]

@@ -16,7 +16,7 @@ use super::Admin;
 use super::answer::Tagged;
 use super::hold::HoldView;
 use super::openapi::Refusals;
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 use super::revisions::timestamp;
 use super::services::moment;
 use super::tls_view;
@@ -127,7 +127,7 @@ pub(crate) struct ConfigView {
     tag = "state",
     responses((status = 200, description = "The state of the proxy", body = Status), Refusals)
 )]
-pub(crate) async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, Problem> {
+pub(crate) async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, ProblemDetails> {
     let facts = admin.handle.facts().await?;
     let table = admin.table();
     let sources = admin.exporter.sources();

@@ -8,13 +8,13 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::fault::{Fault, FaultKind};
 use crate::control::upgrade::UpgradeError;
+use crate::problem::Problem;
 
 use super::Admin;
 use super::call::Call;
 use super::openapi::Refusals;
-use super::problem::Problem;
+use super::problem::ProblemDetails;
 
 /// Why.
 #[derive(Debug, ToSchema)]
@@ -45,17 +45,20 @@ pub(crate) struct UpgradeAnswer {
         file that the new process reads is being written, 422 with each problem when the new binary does not take the config",
         body = UpgradeAnswer), Refusals)
 )]
-pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<UpgradeAnswer>, Problem> {
+pub(crate) async fn post(
+    State(admin): State<Arc<Admin>>,
+    mut call: Call,
+) -> Result<Json<UpgradeAnswer>, ProblemDetails> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["reason"]));
     let reason = fields.reason();
-    let author = call.unconditional(fields.faults)?;
+    let author = call.unconditional(fields.problems)?;
     tracing::info!(author = %author, reason, "an upgrade is asked for");
     let successor = admin.upgrades.ask().await?;
     Ok(Json(UpgradeAnswer { process: successor.process }))
 }
 
-impl From<UpgradeError> for Problem {
+impl From<UpgradeError> for ProblemDetails {
     fn from(error: UpgradeError) -> Self {
         let (status, word) = match error {
             UpgradeError::Config { program, problems } => return config_problem(&program, problems),
@@ -70,16 +73,12 @@ impl From<UpgradeError> for Problem {
 }
 
 /// A config that the new binary does not take, with each of its problems.
-fn config_problem(program: &str, problems: Vec<String>) -> Problem {
+fn config_problem(program: &str, problems: Vec<String>) -> ProblemDetails {
     let count = problems.len();
     let detail = format!("{program} has found {count} problems in the config file; the process that runs goes on");
-    let fault = |found| Fault {
-        kind: FaultKind::Invalid,
-        place: "config".to_owned(),
-        found,
-        wanted: format!("a config that {program} takes"),
-        remedy: "mend the file, see `pointsman check`, and upgrade again".to_owned(),
-    };
-    let items = problems.into_iter().map(fault).collect();
-    Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "config_refused", detail).with_faults(items)
+    let wanted = format!("a config that {program} takes");
+    let remedy = "mend the file, see `pointsman check`, and upgrade again";
+    let items = problems.into_iter().map(|found| Problem::invalid("config", found, wanted.as_str(), remedy));
+    let refusal = ProblemDetails::new(StatusCode::UNPROCESSABLE_ENTITY, "config_refused", detail);
+    refusal.with_problems(items.collect())
 }

@@ -11,30 +11,65 @@ use std::path::{Path, PathBuf};
 
 use super::settings;
 use crate::admin::examine_tokens;
-use crate::config::{self, Config, Files, Key, Problem, Problems, TlsFiles};
+use crate::config::{self, Config, Files, Key, Remark, TlsFiles};
 use crate::outbound::secret::Secret;
+use crate::problem::{PROBLEMS_MAX, Problem, Problems, more_problems};
 use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, Part, ServerSettings};
 
 /// What there is to say of a config.
 #[derive(Debug)]
 pub struct Checked {
     /// The config, or everything that is wrong with its text and its files.
-    pub config: Result<Config, Problems>,
+    pub config: Result<Config, RefusedConfig>,
     /// What its owner should know either way.
-    pub warnings: Vec<Problem>,
+    pub warnings: Vec<Remark>,
+}
+
+/// Everything that is wrong with a config, at least one thing, in the order of its lines.
+#[derive(Debug)]
+pub struct RefusedConfig(Vec<Finding>);
+
+/// One thing that is wrong.
+#[derive(Debug)]
+enum Finding {
+    /// With the text.
+    Text(Problem),
+    /// With a file that it names.
+    File(Remark),
+}
+
+impl RefusedConfig {
+    /// A line for each thing.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let line = |finding: &Finding| match finding {
+            Finding::Text(problem) => problem.to_string(),
+            Finding::File(remark) => remark.to_string(),
+        };
+        self.0.iter().map(line).collect()
+    }
+}
+
+impl Finding {
+    fn line(&self) -> Option<usize> {
+        match self {
+            Self::Text(problem) => problem.line,
+            Self::File(remark) => remark.key.line,
+        }
+    }
 }
 
 /// Reads a config and the files that it names; relative paths begin at `base`.
 #[must_use]
 pub fn check(text: &str, base: &Path) -> Checked {
     let (config, files) = config::parse_with_files(text, base);
-    let Findings { problems, mut warnings } = Findings::of(&files);
-    warnings.sort_by_key(|warning| warning.line);
-    Checked { config: joined(config, &problems), warnings }
+    let FileFindings { problems, mut warnings } = FileFindings::of(&files);
+    warnings.sort_by_key(|warning| warning.key.line);
+    Checked { config: joined(config, problems), warnings }
 }
 
 /// Reads the next config of a process that runs under another one, and the files that are new in it.
-pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clients) -> Result<Config, Problems> {
+pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clients) -> Result<Config, RefusedConfig> {
     let (config, mut files) = config::parse_with_files(text, base);
     let serves = |settings: &ServerSettings| {
         let listeners = running.listeners.iter().map(|listener| &listener.tls);
@@ -47,28 +82,39 @@ pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clie
     }
     let signs = |file: &Path| running.releases.notify.iter().any(|notify| notify.secret_file.as_deref() == Some(file));
     files.secrets.retain(|(_, file)| !signs(file));
-    let found = Findings::of(&files);
+    let found = FileFindings::of(&files);
     found.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    joined(config, &found.problems)
+    joined(config, found.problems)
 }
 
 /// The config, if neither its text nor its files have problems.
-fn joined(config: Result<Config, Problems>, of_files: &[Problem]) -> Result<Config, Problems> {
-    let of_text = config.as_ref().err().map_or(&[][..], Problems::as_slice);
-    match Problems::all([of_text, of_files].concat()) {
-        Some(problems) => Err(problems),
-        None => config,
+fn joined(config: Result<Config, Problems>, of_files: Vec<Remark>) -> Result<Config, RefusedConfig> {
+    let (config, of_text) = match config {
+        Ok(config) => (Some(config), Vec::new()),
+        Err(problems) => (None, Vec::from(problems)),
+    };
+    if let Some(config) = config.filter(|_| of_files.is_empty()) {
+        return Ok(config);
     }
+    let is_cut = !of_files.is_empty() && of_text.len() + of_files.len() > PROBLEMS_MAX;
+    let mut findings: Vec<_> = of_text.into_iter().map(Finding::Text).collect();
+    findings.extend(of_files.into_iter().map(Finding::File));
+    if is_cut {
+        findings.truncate(PROBLEMS_MAX);
+        findings.push(Finding::Text(more_problems()));
+    }
+    findings.sort_by_key(|finding| finding.line().unwrap_or(usize::MAX));
+    Err(RefusedConfig(findings))
 }
 
 /// What the files of a config come to.
 #[derive(Debug, Default)]
-struct Findings {
-    problems: Vec<Problem>,
-    warnings: Vec<Problem>,
+struct FileFindings {
+    problems: Vec<Remark>,
+    warnings: Vec<Remark>,
 }
 
-impl Findings {
+impl FileFindings {
     fn of(files: &Files) -> Self {
         let mut found = Self::default();
         for tls in &files.servers {
@@ -91,17 +137,17 @@ impl Findings {
 
     /// What is wrong with the files of one end of TLS, and certificates that have ended or soon will.
     fn side<S>(&mut self, tls: &TlsFiles<S>, Examined { certificates, errors }: &Examined) {
-        self.problems.extend(errors.iter().map(|error| tls.key_of(error.part).problem(error.line())));
+        self.problems.extend(errors.iter().map(|error| tls.key_of(error.part).remark(error.line())));
         let now = jiff::Timestamp::now().as_second();
         for (index, certificate) in certificates.iter().enumerate() {
             let warning = certificate.as_ref().and_then(|certificate| certificate.warning(now));
-            self.warnings.extend(warning.map(|text| tls.key_of(Part::Certificate(index)).problem(text)));
+            self.warnings.extend(warning.map(|text| tls.key_of(Part::Certificate(index)).remark(text)));
         }
     }
 
     /// Keys that others can read.
     fn keys<S>(&mut self, tls: &TlsFiles<S>, exposed: Vec<(Part, String)>) {
-        self.warnings.extend(exposed.into_iter().map(|(part, text)| tls.key_of(part).problem(text)));
+        self.warnings.extend(exposed.into_iter().map(|(part, text)| tls.key_of(part).remark(text)));
     }
 
     /// Certificates of a server that no client would ever get.
@@ -121,15 +167,15 @@ impl Findings {
             } else {
                 continue;
             };
-            self.warnings.push(tls.key_of(Part::Certificate(index)).problem(text));
+            self.warnings.push(tls.key_of(Part::Certificate(index)).remark(text));
         }
     }
 
     fn secrets(&mut self, secrets: &[(Key, PathBuf)]) {
         for (key, file) in secrets {
             match Secret::read(file) {
-                Ok(secret) => self.warnings.extend(secret.warning.map(|text| key.problem(text))),
-                Err(fault) => self.problems.push(key.problem(fault.to_string())),
+                Ok(secret) => self.warnings.extend(secret.warning.map(|text| key.remark(text))),
+                Err(fault) => self.problems.push(key.remark(fault.to_string())),
             }
         }
     }
@@ -138,7 +184,7 @@ impl Findings {
         let files: Vec<_> = tokens.iter().map(|(_, token)| settings::token(token)).collect();
         let found = examine_tokens(&files);
         let key = |name: &str| tokens.iter().find(|(_, token)| token.name.as_str() == name).map(|(key, _)| key);
-        let at = |name: &str, text: String| key(name).map(|key| key.problem(text));
+        let at = |name: &str, text: String| key(name).map(|key| key.remark(text));
         self.problems.extend(found.bad.iter().filter_map(|bad| at(&bad.name, bad.fault.to_string())));
         self.warnings.extend(found.warnings.into_iter().filter_map(|(name, text)| at(&name, text)));
     }

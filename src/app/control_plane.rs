@@ -22,7 +22,7 @@ use super::tasks::Tasks;
 use super::{ConfigFile, RunError, StartError, check, material, settings};
 use crate::admin::Address;
 use crate::admin::{self, Access, Admin, LeaveFile};
-use crate::config::{self, Config, Problems};
+use crate::config::{self, Config};
 use crate::control::Handle;
 use crate::control::certificate_reloader::MaterialSource;
 use crate::control::files::reload::{Files, Reloader};
@@ -212,9 +212,7 @@ fn watch_file(
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let published = Arc::clone(&resolver.published);
     let read: Read = Arc::new(move |text| {
-        let refused =
-            |problems: Problems| -> Vec<String> { problems.as_slice().iter().map(ToString::to_string).collect() };
-        let config = check::reloaded(text, &base, &running, &clients).map_err(refused)?;
+        let config = check::reloaded(text, &base, &running, &clients).map_err(|refused| refused.lines())?;
         let needs_restart = settings::needs_restart(&running, &config);
         let prepared = material::prepare_next(&clients, &published.load(), &config.services);
         prepared.map_err(|MaterialError(problems)| problems)?;

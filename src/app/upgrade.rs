@@ -31,11 +31,11 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::handover::Message;
 use super::inherited::CHANNEL;
 use super::systemd;
-use crate::control::fault::chain;
 use crate::control::files::reload::{Files, Settled};
 use crate::control::files::watcher::in_background;
 use crate::control::upgrade::{Answer, Successor, UpgradeCalls, UpgradeError};
 use crate::control::{ApplyError, Handle};
+use crate::problem::chain;
 use crate::supervise::Fatal;
 
 /// The first descriptor of those that are handed over.
@@ -189,7 +189,7 @@ impl Upgrader {
         self.handle.lend().await.map_err(|error| match &error {
             ApplyError::Gone(_) => UpgradeError::Ending,
             ApplyError::Store(_)
-            | ApplyError::Faults(_)
+            | ApplyError::Problems(_)
             | ApplyError::Outdated { .. }
             | ApplyError::Compile(_)
             | ApplyError::Unusable(_)

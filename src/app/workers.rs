@@ -18,8 +18,8 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::{RunError, joined, spawn};
-use crate::control::fault::chain;
 use crate::control::publish::Published;
+use crate::problem::chain;
 use crate::proxy::accept::accept_loop;
 use crate::proxy::accept::accept_loop::{ListenerSettings, WorkerListener, WorkerParts};
 use crate::proxy::worker::WorkerSettings;

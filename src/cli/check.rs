@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::{EXIT_USAGE, chain, text};
 use crate::app::{self, Checked};
-use crate::config::{Config, Problem};
+use crate::config::Config;
 
 /// Print every problem of a config file; exit with 0 or 64
 #[derive(Args, Debug)]
@@ -73,7 +73,6 @@ struct Found {
 
 impl Found {
     fn at(path: &Path) -> Self {
-        let lines = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect();
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
@@ -82,10 +81,10 @@ impl Found {
             }
         };
         let Checked { config, warnings } = app::check(&text, path.parent().unwrap_or(Path::new("")));
-        let warnings = lines(&warnings);
+        let warnings = warnings.iter().map(ToString::to_string).collect();
         match config {
             Ok(config) => Self { config: Some((config, text)), problems: Vec::new(), warnings },
-            Err(problems) => Self { config: None, problems: lines(problems.as_slice()), warnings },
+            Err(refused) => Self { config: None, problems: refused.lines(), warnings },
         }
     }
 }

@@ -7,14 +7,17 @@ use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
 
-use super::reader::config_path::Place;
-use super::reader::report::{Report, Reported};
-use super::reader::suggest::listed;
+use super::reader::config_path::ConfigPath;
+use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::Read;
+use crate::problem::Mismatch;
+use crate::problem::listed;
 use crate::table::Name;
 
 /// All of `results`, or that one of them was refused; unlike `collect` it looks at every one, so that each is reported.
-pub(crate) fn every<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -> Result<Vec<T>, Reported> {
+pub(crate) fn every<T>(
+    results: impl IntoIterator<Item = Result<T, ErrorGuaranteed>>,
+) -> Result<Vec<T>, ErrorGuaranteed> {
     let mut refused = None;
     let mut good = Vec::new();
     for result in results {
@@ -31,12 +34,13 @@ pub(crate) fn every<T>(results: impl IntoIterator<Item = Result<T, Reported>>) -
 pub const RESERVED_NAMES: [&str; 3] = ["reason", "hold", "force"];
 
 /// A name of a service or a version.
-pub(crate) fn free_name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
+pub(crate) fn free_name(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Name, ErrorGuaranteed> {
     match RESERVED_NAMES.contains(&text) {
         true => {
-            let text = format!(
-                "found {text:?}, want another name: {} stand beside the names in calls of the admin API (rename it)",
-                listed(RESERVED_NAMES)
+            let text = Mismatch::new(
+                format!("{text:?}"),
+                format!("another name: {} stand beside the names in calls of the admin API", listed(RESERVED_NAMES)),
+                "rename it",
             );
             Err(report.problem(at, text))
         }
@@ -45,8 +49,8 @@ pub(crate) fn free_name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> 
 }
 
 /// A name.
-pub(crate) fn name(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<Name, Reported> {
-    Name::new(text).map_err(|bad| report.problem(at, format!("{bad} (rename it)")))
+pub(crate) fn name(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Name, ErrorGuaranteed> {
+    Name::new(text).map_err(|bad| report.problem(at, bad.mismatch()))
 }
 
 /// A setting that has a default and a range.
@@ -54,39 +58,51 @@ pub(crate) fn setting<T: Copy + PartialOrd + Display>(
     raw: Option<Read<T>>,
     default: T,
     range: RangeInclusive<T>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<T, Reported> {
+) -> Result<T, ErrorGuaranteed> {
     let value = raw.map_or(default, |read| read.0);
     let (low, high) = range.clone().into_inner();
     match range.contains(&value) {
         true => Ok(value),
         false => {
             let remedy = if value < low { format!("raise it to {low}") } else { format!("lower it to {high}") };
-            Err(report.problem(at, format!("found {value}, want {low} to {high} ({remedy} or leave it out)")))
+            Err(report.problem(
+                at,
+                Mismatch::new(format!("{value}"), format!("{low} to {high}"), format!("{remedy} or leave it out")),
+            ))
         }
     }
 }
 
 /// A path of a file, below the folder of the config unless it is absolute.
-pub(crate) fn file(text: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathBuf, Reported> {
+pub(crate) fn file(
+    text: &str,
+    base: &Path,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<PathBuf, ErrorGuaranteed> {
     match text.is_empty() || text.contains('\0') {
-        true => Err(report.problem(at, format!("found {text:?}, want the path of a file (name one)"))),
+        true => Err(report.problem(at, Mismatch::new(format!("{text:?}"), "the path of a file", "name one"))),
         false => Ok(base.join(text)),
     }
 }
 
 /// `IP:PORT`.
-pub(crate) fn socket(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
+pub(crate) fn socket(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<SocketAddr, ErrorGuaranteed> {
     let Ok(address) = text.parse() else {
         let wanted = "IP:PORT such as \"10.0.0.1:8080\" or \"[::1]:8080\"";
-        return Err(report.problem(at, format!("found {text:?}, want {wanted} ({})", socket_remedy(text))));
+        return Err(report.problem(at, Mismatch::new(format!("{text:?}"), wanted, socket_remedy(text))));
     };
     Ok(address)
 }
 
 /// `IP:PORT` of an endpoint, whose text is no `NAME:PORT`.
-pub(crate) fn endpoint(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<SocketAddr, Reported> {
+pub(crate) fn endpoint(
+    text: &str,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<SocketAddr, ErrorGuaranteed> {
     let Ok(address) = text.parse() else {
         let wanted = "IP:PORT such as \"10.0.0.1:8080\", or NAME:PORT such as \"backend.internal:8080\"";
         let remedy = match text.rsplit_once(':') {
@@ -97,7 +113,7 @@ pub(crate) fn endpoint(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> R
             }
             Some(_) => socket_remedy(text),
         };
-        return Err(report.problem(at, format!("found {text:?}, want {wanted} ({remedy})")));
+        return Err(report.problem(at, Mismatch::new(format!("{text:?}"), wanted, remedy)));
     };
     Ok(address)
 }
@@ -119,7 +135,7 @@ fn socket_remedy(text: &str) -> String {
 }
 
 /// An address block, `10.0.0.0/8`, or a single address.
-pub(crate) fn network(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<IpNet, Reported> {
+pub(crate) fn network(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<IpNet, ErrorGuaranteed> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(IpNet::from(address));
     }
@@ -127,7 +143,11 @@ pub(crate) fn network(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Re
         Ok(block) if block.trunc() == block => return Ok(block),
         Ok(block) => {
             let (whole, one) = (block.trunc(), block.addr());
-            format!("found {text:?}, which goes beyond its prefix, want {whole} or {one} (write the one that is meant)")
+            Mismatch::new(
+                format!("{text:?}, which goes beyond its prefix"),
+                format!("{whole} or {one}"),
+                "write the one that is meant",
+            )
         }
         Err(_) => {
             let remedy = match text.split_once('/').map(|(address, _)| address.parse::<IpAddr>()) {
@@ -135,7 +155,7 @@ pub(crate) fn network(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Re
                 Some(Ok(IpAddr::V6(_))) => "the prefix is a number from 0 to 128",
                 Some(Err(_)) | None => "names are not resolved, write the address",
             };
-            format!("found {text:?}, want an address block such as \"10.0.0.0/8\" or an address ({remedy})")
+            Mismatch::new(format!("{text:?}"), "an address block such as \"10.0.0.0/8\" or an address", remedy)
         }
     };
     Err(report.problem(at, problem))

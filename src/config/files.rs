@@ -5,11 +5,11 @@
 //! this module does) can report them as the text is reported: by line and key, in the same run, and also when another
 //! part of the text is wrong.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::process::admin::TokenFile;
-use super::reader::problem::Problem;
 use crate::tls::{ClientSettings, Part, ServerSettings};
 
 /// The files of a config, of every part of it that could be read.
@@ -53,10 +53,31 @@ pub(crate) struct PairKeys {
 }
 
 impl Key {
-    /// What is wrong with what it names.
+    /// What is to be said of the file that it names.
     #[must_use]
-    pub fn problem(&self, text: String) -> Problem {
-        Problem { line: self.line, path: self.path.clone(), text }
+    pub fn remark(&self, text: String) -> Remark {
+        Remark { key: self.clone(), text }
+    }
+}
+
+/// What is to be said of a file that the config names, in the words of the part that reads it. Such a part does not know
+/// of keys, and its errors are told elsewhere too, so this is a text and no [`Problem`](crate::problem::Problem).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Remark {
+    /// The key that names the file.
+    pub key: Key,
+    /// What is to be said.
+    pub text: String,
+}
+
+/// `line 12: listeners.public.tls.cert: site.pem: found an empty file, want a certificate in PEM`
+impl fmt::Display for Remark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { key: Key { line, path }, text } = self;
+        if let Some(line) = line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "{path}: {text}")
     }
 }
 

@@ -8,9 +8,10 @@ use serde::Deserialize;
 
 use super::check::setting;
 use super::process::proxy::Proxy;
-use super::reader::config_path::Place;
-use super::reader::report::{Report, Reported};
+use super::reader::config_path::ConfigPath;
+use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{Count, Read, Size, Span};
+use crate::problem::Mismatch;
 use crate::table::ServiceSpec;
 use crate::table::limits::{BodyRate, InFlightLimit, Limits};
 
@@ -86,9 +87,9 @@ pub(crate) struct RawRate {
 /// A count that may be left out, which is no limit.
 pub(crate) fn optional_count(
     raw: Option<Read<Count>>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Option<usize>, Reported> {
+) -> Result<Option<usize>, ErrorGuaranteed> {
     let count = setting(raw, Count(1), Count(1)..=COUNT_MAX, at, report)?;
     Ok(raw.map(|_| count.0))
 }
@@ -98,9 +99,9 @@ impl ListenerLimits {
     pub(crate) fn build(
         (connections, per_address): (Option<Read<Count>>, Option<Read<Count>>),
         rate: Option<&RawRate>,
-        at: &Place<'_>,
+        at: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Self, Reported> {
+    ) -> Result<Self, ErrorGuaranteed> {
         let range = Count(1)..=COUNT_MAX;
         let connections = setting(connections, CONNECTIONS_MAX, range, &at.key("connections_max"), report);
         let key = at.key("connections_per_address_max");
@@ -108,8 +109,11 @@ impl ListenerLimits {
         let rate = rate.map(|rate| rate.build(&at.key("rate"), report)).transpose();
         let (connections_max, connections_per_address_max) = (connections?.0, per_address?);
         if let Some(found) = connections_per_address_max.filter(|found| *found > connections_max) {
-            let text =
-                format!("found {found}, want at most connections_max, {connections_max} (lower it or raise that)");
+            let text = Mismatch::new(
+                format!("{found}"),
+                format!("at most connections_max, {connections_max}"),
+                "lower it or raise that",
+            );
             return Err(report.problem(&key, text));
         }
         let connections_per_address_max =
@@ -119,11 +123,11 @@ impl ListenerLimits {
 }
 
 impl RawRate {
-    fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Rate, Reported> {
+    fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Rate, ErrorGuaranteed> {
         let most = Count(1_000_000);
         let requests = match self.requests {
             Some(_) => setting(self.requests, Count(1), Count(1)..=most, &at.key("requests"), report),
-            None => Err(report.missing(&at.key("requests"), "found none, want a number (add requests = 100)")),
+            None => Err(report.missing(&at.key("requests"), Mismatch::new("none", "a number", "add requests = 100"))),
         };
         let per = setting(self.per, Span::secs(1), Span::millis(1)..=DAY, &at.key("per"), report);
         let burst_key = at.key("burst");
@@ -131,8 +135,10 @@ impl RawRate {
         let (requests, per, burst) = (requests?, per?, burst?);
         let burst = if self.burst.is_some() { burst } else { requests };
         if burst < requests {
-            let text = format!(
-                "found {burst}, want at least requests, {requests}, which may come together (raise it or leave it out)"
+            let text = Mismatch::new(
+                format!("{burst}"),
+                format!("at least requests, {requests}, which may come together"),
+                "raise it or leave it out",
             );
             return Err(report.problem(&burst_key, text));
         }
@@ -153,7 +159,7 @@ pub(crate) struct RawLimits {
 
 impl RawLimits {
     /// The limits of the service at `at`.
-    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Limits, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Limits, ErrorGuaranteed> {
         let in_flight = self.in_flight(at, report);
         let size = self.body_bytes_max;
         let range = Size(0)..=Size::kib(1 << 40);
@@ -163,7 +169,11 @@ impl RawLimits {
         Ok(Limits { in_flight: in_flight?, body_bytes_max: size.map(|_| body_bytes_max), body_rate: body_rate? })
     }
 
-    fn in_flight(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<InFlightLimit>, Reported> {
+    fn in_flight(
+        &self,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Option<InFlightLimit>, ErrorGuaranteed> {
         let Self { requests_in_flight_max: max, queue_max, queue_timeout, .. } = *self;
         let max_read = optional_count(max, &at.key("requests_in_flight_max"), report);
         // As many again: whoever waits, waits about as long as a request takes.
@@ -171,10 +181,13 @@ impl RawLimits {
         let (queue_key, timeout_key) = (at.key("queue_max"), at.key("queue_timeout"));
         let queue = setting(queue_max, default, Count(0)..=COUNT_MAX, &queue_key, report);
         let timeout = setting(queue_timeout, QUEUE_TIMEOUT, Span::millis(1)..=DAY, &timeout_key, report);
-        let without = |written: bool, key: &Place<'_>, report: &mut Report<'_>| match written && max.is_none() {
+        let without = |written: bool, key: &ConfigPath<'_>, report: &mut Report<'_>| match written && max.is_none() {
             true => {
-                let text =
-                    "found a queue before nothing, want requests_in_flight_max as well (add it or leave this out)";
+                let text = Mismatch::new(
+                    "a queue before nothing",
+                    "requests_in_flight_max as well",
+                    "add it or leave this out",
+                );
                 Err(report.problem(key, text))
             }
             false => Ok(()),
@@ -184,19 +197,20 @@ impl RawLimits {
         let (max, queue, timeout) = (max_read?, queue?, timeout?);
         queue_alone.and(timeout_alone)?;
         if queue.0 == 0 && queue_timeout.is_some() {
-            let text = "found a wait in a queue of none, want queue_max of at least 1 (raise it or leave this out)";
+            let text =
+                Mismatch::new("a wait in a queue of none", "queue_max of at least 1", "raise it or leave this out");
             return Err(report.problem(&timeout_key, text));
         }
         Ok(max.map(|max| InFlightLimit { max, queue_max: queue.0, queue_timeout: timeout.0 }))
     }
 
-    fn body_rate(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<BodyRate>, Reported> {
+    fn body_rate(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<BodyRate>, ErrorGuaranteed> {
         let Self { body_rate_min: rate, body_rate_grace: grace, .. } = *self;
         let grace_key = at.key("body_rate_grace");
         let rate_read = setting(rate, Size(1), Size(1)..=Size::kib(1 << 20), &at.key("body_rate_min"), report);
         let grace_read = setting(grace, BODY_RATE_GRACE, Span::millis(100)..=DAY, &grace_key, report);
         if rate.is_none() && grace.is_some() {
-            let text = "found a grace for nothing, want body_rate_min as well (add it or leave this out)";
+            let text = Mismatch::new("a grace for nothing", "body_rate_min as well", "add it or leave this out");
             return Err(report.problem(&grace_key, text));
         }
         let (bytes, grace) = (rate_read?.0 as u64, grace_read?.0);
@@ -208,16 +222,19 @@ impl RawLimits {
 pub(crate) fn check_services(
     services: &[Arc<ServiceSpec>],
     proxy: &Proxy,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<(), Reported> {
+) -> Result<(), ErrorGuaranteed> {
     let Some(all) = proxy.requests_in_flight_max else { return Ok(()) };
     let mut checked = Ok(());
     for service in services {
         let found = service.policy.limits.in_flight.map_or(0, |limit| limit.max);
         if found > all {
-            let text =
-                format!("found {found}, want at most proxy.requests_in_flight_max, {all} (lower it or raise that)");
+            let text = Mismatch::new(
+                format!("{found}"),
+                format!("at most proxy.requests_in_flight_max, {all}"),
+                "lower it or raise that",
+            );
             checked = Err(report.problem(&at.key(&service.name).key("requests_in_flight_max"), text));
         }
     }

@@ -33,7 +33,7 @@ use serde::de::IgnoredAny;
 
 use self::build::Build;
 pub use self::check::RESERVED_NAMES;
-pub use self::files::{Files, Key, TlsFiles};
+pub use self::files::{Files, Key, Remark, TlsFiles};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
 pub use self::listener::proxy_protocol::ProxyProtocol;
 pub use self::listener::settings::Listener;
@@ -41,17 +41,18 @@ pub use self::process::access_log::{AccessLog, LogFormat};
 pub use self::process::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
 pub use self::process::proxy::Proxy;
 pub use self::process::state::State;
-pub use self::reader::problem::{Problem, Problems};
-use self::reader::report::Reported;
+use self::reader::report::ErrorGuaranteed;
 pub use self::reader::units::{duration, size};
-pub use self::release::overrides::{Overrides, RefusedOverride};
+pub(crate) use self::release::overrides::IN_THE_FILE;
+pub use self::release::overrides::ReleaseOverrides;
 pub use self::release::releases::RolloutSections;
 pub use self::release::section::RolloutSection;
 use self::service::definition::RawService;
+pub use crate::problem::{Problem, ProblemKind, Problems};
 use crate::rollout::release::Releases;
 use crate::table::ServiceSpec;
-use reader::config_path::Place;
-use reader::document::Document;
+use reader::config_path::ConfigPath;
+use reader::input::Input;
 use reader::report::Report;
 
 /// A config without mistakes.
@@ -85,15 +86,15 @@ pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
 
 /// The same, with the files that it names, also those of a text with problems: of every part that could be read.
 pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, Files) {
-    let document = match Document::parse(text) {
-        Ok(document) => document,
+    let input = match Input::toml(text) {
+        Ok(input) => input,
         Err(problems) => return (Err(problems), Files::default()),
     };
-    let mut report = Report::new(&document);
-    let raw: RawConfig = reader::read::at(Place::Root, &document, &mut report).unwrap_or_default();
-    let services = read_services(&raw.services, &document, &mut report);
+    let mut report = Report::new(&input);
+    let raw: RawConfig = reader::read::at(ConfigPath::Root, &input, &mut report).unwrap_or_default();
+    let services = read_services(&raw.services, &input, &mut report);
     let mut build = Build::new(report, base);
-    let config = raw.build(&services, &document, &mut build);
+    let config = raw.build(&services, &input, &mut build);
     let files = std::mem::take(&mut build.report.files);
     (build.report.finish(config), files)
 }
@@ -115,21 +116,21 @@ struct RawConfig {
 /// Reads the services, each by itself; one that is no table at all is left out.
 fn read_services(
     names: &BTreeMap<String, IgnoredAny>,
-    document: &Document<'_>,
+    input: &Input<'_>,
     report: &mut Report<'_>,
 ) -> BTreeMap<String, RawService> {
-    let all = Place::Root.key("services");
-    names.keys().filter_map(|name| Some((name.clone(), reader::read::at(all.key(name), document, report)?))).collect()
+    let all = ConfigPath::Root.key("services");
+    names.keys().filter_map(|name| Some((name.clone(), reader::read::at(all.key(name), input, report)?))).collect()
 }
 
 impl RawConfig {
     fn build(
         &self,
         services: &BTreeMap<String, RawService>,
-        document: &Document<'_>,
+        input: &Input<'_>,
         build: &mut Build<'_>,
-    ) -> Result<Config, Reported> {
-        let at = Place::Root;
+    ) -> Result<Config, ErrorGuaranteed> {
+        let at = ConfigPath::Root;
         let listeners = listener::settings::build_all(&self.listeners, &at.key("listeners"), build);
         let admin = self.admin.build(&at.key("admin"), build);
         let state = self.state.build(&at.key("state"), build);
@@ -138,8 +139,10 @@ impl RawConfig {
         let segments = service::segment::Segments::build(&self.segments, &at.key("segments"), build);
         let releases = release::releases::build(services, &self.groups, &self.notify, build);
         let services = service::definition::build_all(services, &segments, &at.key("services"), build);
-        let taken = listener::settings::taken(&self.listeners);
-        if let Some(conflict) = self.admin.socket().and_then(|own| taken.iter().find_map(|other| other.conflict(own))) {
+        let addresses = listener::settings::addresses(&self.listeners);
+        if let Some(conflict) =
+            self.admin.socket().and_then(|own| addresses.iter().find_map(|other| other.conflict(own)))
+        {
             build.report.problem(&at.key("admin").key("address"), conflict);
         }
         segments.check()?;
@@ -147,7 +150,7 @@ impl RawConfig {
         let (proxy, services) = (proxy?, services?);
         limits::check_services(&services, &proxy, &at.key("services"), &mut build.report)?;
         let releases = releases?;
-        let rollout_sections = RolloutSections::of(document, &releases);
+        let rollout_sections = RolloutSections::of(input, &releases);
         let (state, access_log) = (state?, access_log?);
         Ok(Config { listeners, admin, state, proxy, access_log, services, releases, rollout_sections })
     }
@@ -161,6 +164,7 @@ mod tests {
     use toml::Spanned;
     use toml::de::{DeTable, DeValue};
 
+    use super::reader::tree::Tree;
     use super::*;
 
     /// A key that no section has.
@@ -207,17 +211,18 @@ mod tests {
             let keys: Vec<String> = table.keys().map(|key| key.get_ref().to_string()).collect();
             table.insert(Spanned::new(0..0, STRANGE.into()), Spanned::new(0..0, DeValue::Boolean(true)));
             let known = RefCell::new(None);
-            let note = |fault: &reader::fault::Fault, place: &Place<'_>, _| {
-                if matches!(place, Place::Key(_, STRANGE)) {
-                    *known.borrow_mut() = fault.known;
+            let note = |fault: &reader::read_fault::ReadFault, place: &ConfigPath<'_>, _| {
+                if matches!(place, ConfigPath::Key(_, STRANGE)) {
+                    *known.borrow_mut() = fault.known();
                 }
             };
             let none = HashSet::new();
-            let _: Result<RawConfig, _> = reader::read::once(root, Place::Root, &none, &note);
+            let _: Result<RawConfig, _> = reader::read::once(Tree::Toml(root), ConfigPath::Root, &none, &note);
             for service in
                 root.get("services").and_then(|all| all.get_ref().as_table()).into_iter().flat_map(DeTable::values)
             {
-                let _: Result<RawService, _> = reader::read::once(service.get_ref(), Place::Root, &none, &note);
+                let _: Result<RawService, _> =
+                    reader::read::once(Tree::Toml(service.get_ref()), ConfigPath::Root, &none, &note);
             }
             if let Some(known) = known.into_inner() {
                 seen.entry(known).or_default().extend(keys);

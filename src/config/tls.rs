@@ -7,11 +7,12 @@ use serde::Deserialize;
 
 use super::check;
 use super::files::{PairKeys, TlsFiles};
-use super::reader::config_path::Place;
+use super::reader::config_path::ConfigPath;
 use super::reader::list::List;
-use super::reader::report::{Report, Reported};
-use super::reader::suggest::nearest;
+use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{Read, Span};
+use crate::problem::Mismatch;
+use crate::problem::suggest;
 use crate::tls::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
 
 /// Far more than the two or three round trips that a handshake takes on a bad line, and what nginx's 60 s are often
@@ -62,9 +63,9 @@ impl RawServerTls {
         &self,
         alpn: &[Alpn],
         base: &Path,
-        at: &Place<'_>,
+        at: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<ServerSettings, Reported> {
+    ) -> Result<ServerSettings, ErrorGuaranteed> {
         let (certificates, pairs) = self.certificates(base, at, report);
         let alpn = match &self.alpn {
             Some(names) => protocols(names, &at.key("alpn"), report),
@@ -92,9 +93,15 @@ impl RawServerTls {
 
     /// The pairs that are whole with their keys, and whether all are; the one at the top first: it is for clients that
     /// name no host.
-    fn certificates(&self, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> (Result<(), Reported>, Vec<Pair>) {
+    fn certificates(
+        &self,
+        base: &Path,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> (Result<(), ErrorGuaranteed>, Vec<Pair>) {
         if self.cert.is_none() && self.key.is_none() && self.certificates.is_empty() {
-            let text = "found no certificate, want at least one (add cert = \"tls/site.pem\", key = \"tls/site.key\")";
+            let text =
+                Mismatch::new("no certificate", "at least one", "add cert = \"tls/site.pem\", key = \"tls/site.key\"");
             return (Err(report.missing(&at.key("cert"), text)), Vec::new());
         }
         let mut all = vec![pair(self.cert.as_deref(), self.key.as_deref(), base, at, report)];
@@ -102,7 +109,9 @@ impl RawServerTls {
         for (index, raw) in self.certificates.iter() {
             let at = list.item(index);
             all.push(match pair(raw.cert.as_deref(), raw.key.as_deref(), base, &at, report) {
-                Ok(None) => Err(report.missing(&at, "found neither cert nor key, want both (name the two files)")),
+                Ok(None) => {
+                    Err(report.missing(&at, Mismatch::new("neither cert nor key", "both", "name the two files")))
+                }
                 found => found,
             });
         }
@@ -113,9 +122,9 @@ impl RawServerTls {
     fn client_auth(
         &self,
         base: &Path,
-        at: &Place<'_>,
+        at: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Option<ClientAuth>, Reported> {
+    ) -> Result<Option<ClientAuth>, ErrorGuaranteed> {
         let ca_at = at.key("client_ca");
         match (&self.client_ca, self.client_auth) {
             (Some(ca), auth) => {
@@ -123,8 +132,11 @@ impl RawServerTls {
                 Ok(Some(ClientAuth { ca: check::file(ca, base, &ca_at, report)?, required }))
             }
             (None, Some(_)) => {
-                let text = "found client_auth without client_ca, want the authorities of the clients \
-                            (add client_ca = \"tls/clients.pem\")";
+                let text = Mismatch::new(
+                    "client_auth without client_ca",
+                    "the authorities of the clients",
+                    "add client_ca = \"tls/clients.pem\"",
+                );
                 Err(report.unless(&ca_at, &at.key("client_auth"), text))
             }
             (None, None) => Ok(None),
@@ -138,23 +150,26 @@ impl RawClientTls {
         &self,
         alpn: &[Alpn],
         base: &Path,
-        at: &Place<'_>,
+        at: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Arc<ClientSettings>, Reported> {
+    ) -> Result<Arc<ClientSettings>, ErrorGuaranteed> {
         let ca_at = at.key("ca");
         let trust = match self.ca.as_deref() {
             Some("system") => Ok(Trust::System),
             Some(file) => check::file(file, base, &ca_at, report).map(Trust::Ca),
             None => {
-                let text = "found none, want whose certificates are believed (add ca = \"tls/ca.pem\", or \"system\" \
-                            for the public authorities)";
+                let text = Mismatch::new(
+                    "none",
+                    "whose certificates are believed",
+                    "add ca = \"tls/ca.pem\", or \"system\" for the public authorities",
+                );
                 Err(report.missing(&ca_at, text))
             }
         };
         let identity = pair(self.cert.as_deref(), self.key.as_deref(), base, at, report);
         let server_name = match &self.server_name {
             Some(name) if !ClientSettings::is_name(name) => {
-                let text = format!("found {name:?}, want a host name or an address (as the certificate has it)");
+                let text = Mismatch::new(format!("{name:?}"), "a host name or an address", "as the certificate has it");
                 Err(report.problem(&at.key("server_name"), text))
             }
             name => Ok(name.clone()),
@@ -182,9 +197,9 @@ fn pair(
     cert: Option<&str>,
     key: Option<&str>,
     base: &Path,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Option<Pair>, Reported> {
+) -> Result<Option<Pair>, ErrorGuaranteed> {
     let (cert_at, key_at) = (at.key("cert"), at.key("key"));
     match (cert, key) {
         (None, None) => Ok(None),
@@ -194,19 +209,18 @@ fn pair(
             let keys = PairKeys { cert: report.key(&cert_at), key: report.key(&key_at) };
             Ok(Some((keys, KeyPair { certificate: certificate?, key: key? })))
         }
-        (Some(_), None) => {
-            Err(report
-                .missing(&key_at, "found none, want the private key of the certificate (add key = \"tls/site.key\")"))
-        }
-        (None, Some(_)) => {
-            Err(report.missing(&cert_at, "found none, want the certificate of the key (add cert = \"tls/site.pem\")"))
-        }
+        (Some(_), None) => Err(report.missing(
+            &key_at,
+            Mismatch::new("none", "the private key of the certificate", "add key = \"tls/site.key\""),
+        )),
+        (None, Some(_)) => Err(report
+            .missing(&cert_at, Mismatch::new("none", "the certificate of the key", "add cert = \"tls/site.pem\""))),
     }
 }
 
-fn protocols(names: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<Alpn>, Reported> {
+fn protocols(names: &List<String>, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Vec<Alpn>, ErrorGuaranteed> {
     if names.is_empty() {
-        let text = "found an empty list, want at least one protocol (leave it out for both)";
+        let text = Mismatch::new("an empty list", "at least one protocol", "leave it out for both");
         return Err(report.missing(at, text));
     }
     let mut protocols: Vec<Alpn> = Vec::new();
@@ -215,17 +229,20 @@ fn protocols(names: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> R
         let at = at.item(index);
         match Alpn::ALL.into_iter().find(|protocol| protocol.name() == name) {
             Some(protocol) if protocols.contains(&protocol) => {
-                let text =
-                    format!("found {name:?} for the second time, want each protocol once (remove one of the two)");
+                let text = Mismatch::new(
+                    format!("{name:?} for the second time"),
+                    "each protocol once",
+                    "remove one of the two",
+                );
                 refused = Err(report.problem(&at, text));
             }
             Some(protocol) => protocols.push(protocol),
             None => {
-                let remedy = match nearest(name, Alpn::ALL.map(Alpn::name)) {
+                let remedy = match suggest(name, Alpn::ALL.map(Alpn::name)) {
                     Some(meant) => format!("did you mean {meant:?}?"),
                     None => "other protocols are not spoken, leave it out".to_owned(),
                 };
-                let text = format!("found {name:?}, want \"h2\" or \"http/1.1\" ({remedy})");
+                let text = Mismatch::new(format!("{name:?}"), "\"h2\" or \"http/1.1\"", remedy);
                 refused = Err(report.problem(&at, text));
             }
         }
@@ -233,14 +250,18 @@ fn protocols(names: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> R
     refused.map(|()| protocols)
 }
 
-fn min_version(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<MinVersion, Reported> {
+fn min_version(
+    text: Option<&str>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<MinVersion, ErrorGuaranteed> {
     match text {
         None | Some("1.2") => Ok(MinVersion::Tls12),
         Some("1.3") => Ok(MinVersion::Tls13),
         Some(other) => {
             let remedy =
                 if matches!(other, "1.0" | "1.1") { "older versions are broken" } else { "leave it out for 1.2" };
-            Err(report.problem(at, format!("found {other:?}, want \"1.2\" or \"1.3\" ({remedy})")))
+            Err(report.problem(at, Mismatch::new(format!("{other:?}"), "\"1.2\" or \"1.3\"", remedy)))
         }
     }
 }

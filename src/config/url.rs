@@ -6,9 +6,10 @@ use http::Uri;
 use serde::Deserialize;
 
 use super::check::setting;
-use super::reader::config_path::Place;
-use super::reader::report::{Report, Reported};
+use super::reader::config_path::ConfigPath;
+use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{Read, Span};
+use crate::problem::Mismatch;
 use crate::rollout::release::Webhook;
 
 /// A gate or a receiver of messages answers from what it knows; who cannot in ten seconds is gone.
@@ -29,9 +30,9 @@ impl RawWebhook {
     pub(crate) fn build(
         &self,
         timeout: Duration,
-        at: &Place<'_>,
+        at: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Webhook, Reported> {
+    ) -> Result<Webhook, ErrorGuaranteed> {
         let url = url(self.url.as_deref(), &at.key("url"), report);
         let range = Span::millis(1)..=TIMEOUT_MAX;
         let timeout = setting(self.timeout, Span(timeout), range, &at.key("timeout"), report);
@@ -40,12 +41,12 @@ impl RawWebhook {
 }
 
 /// A URL of `http` or `https`, with a host and without a user.
-pub(crate) fn url(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Uri, Reported> {
-    const WANTED: &str = "want a URL such as \"https://hooks.example.com/x\"";
+pub(crate) fn url(text: Option<&str>, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Uri, ErrorGuaranteed> {
+    const WANTED: &str = "a URL such as \"https://hooks.example.com/x\"";
     let Some(text) = text else {
-        return Err(report.missing(at, format!("found none, {WANTED} (add url)")));
+        return Err(report.missing(at, Mismatch::new("none", WANTED, "add url")));
     };
-    let found = shown(text);
+    let found = format!("{:?}", shown(text));
     let wrong = match text.parse::<Uri>() {
         Ok(url) => match (url.scheme_str(), url.authority()) {
             (Some("http" | "https"), Some(authority)) => {
@@ -54,18 +55,19 @@ pub(crate) fn url(text: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -
                     .rsplit_once(':')
                     .is_some_and(|(_, port)| !port.ends_with(']') && !port.parse::<u16>().is_ok_and(|port| port > 0));
                 if authority.as_str().contains('@') {
-                    format!("found a user before the host, {WANTED} (leave it out; messages can be signed instead)")
+                    let remedy = "leave it out; messages can be signed instead";
+                    Mismatch::new("a user before the host", WANTED, remedy)
                 } else if authority.host().is_empty() {
-                    format!("found {found:?}, {WANTED} (name a host)")
+                    Mismatch::new(found, WANTED, "name a host")
                 } else if port_is_bad {
-                    format!("found {found:?}, {WANTED} (a port is a number from 1 to 65535)")
+                    Mismatch::new(found, WANTED, "a port is a number from 1 to 65535")
                 } else {
                     return Ok(url);
                 }
             }
-            _ => format!("found {found:?}, {WANTED} (begin with http:// or https:// and a host)"),
+            _ => Mismatch::new(found, WANTED, "begin with http:// or https:// and a host"),
         },
-        Err(_) => format!("found {found:?}, {WANTED} (write it with its scheme and host, without spaces)"),
+        Err(_) => Mismatch::new(found, WANTED, "write it with its scheme and host, without spaces"),
     };
     Err(report.problem(at, wrong))
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use crate::tls::sides::{News, Sides};
 
-use super::fault::few;
 use super::files::reload::{Look, Source, Taken};
 use super::files::settle::GLANCE_INTERVAL;
 use crate::admin::Access;
+use crate::problem::few;
 
 /// Time between two glances where the kernel tells of changes, for network file systems: there may be a thousand files.
 const GLANCE_TOLD_INTERVAL: Duration = Duration::from_secs(5);

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use crate::table::{Addresses, EndpointAddress, Name, ServiceSpec, Slots, Traffic, Weights};
 
 use super::difference::Difference;
-use super::fault::{Fault, FaultKind};
 use super::rollout_change::{self, RolloutChange};
 use super::{endpoint, file, rollback};
+use crate::problem::{Problem, ProblemKind};
 
 /// The traffic of all services at one revision.
 #[derive(Clone, Debug, Default)]
@@ -155,14 +155,14 @@ pub struct Entry {
 #[derive(Debug)]
 pub enum PlanError<E> {
     /// The change is wrong; all of its problems.
-    Faults(Vec<Fault>),
+    Problems(Vec<Problem>),
     /// The history could not be read.
     History(E),
 }
 
-impl<E> From<Vec<Fault>> for PlanError<E> {
-    fn from(faults: Vec<Fault>) -> Self {
-        Self::Faults(faults)
+impl<E> From<Vec<Problem>> for PlanError<E> {
+    fn from(problems: Vec<Problem>) -> Self {
+        Self::Problems(problems)
     }
 }
 
@@ -187,10 +187,10 @@ impl State {
     /// The service with its traffic, or the problem that there is none.
     ///
     /// # Errors
-    /// A [`Fault`] that lists the services there are.
-    pub fn service(&self, place: &str, name: &Name) -> Result<(&Arc<ServiceSpec>, &Arc<Traffic>), Fault> {
+    /// A [`Problem`] that lists the services there are.
+    pub fn service(&self, place: &str, name: &Name) -> Result<(&Arc<ServiceSpec>, &Arc<Traffic>), Problem> {
         let both = self.specs.get(name).zip(self.traffic.get(name));
-        both.ok_or_else(|| Fault::no_service(place, name, self.specs.keys().map(Name::as_str)))
+        both.ok_or_else(|| Problem::no_service(place, name, self.specs.keys().map(Name::as_str)))
     }
 
     /// The salt of a release of `spec` that begins with the revision being made.
@@ -235,34 +235,34 @@ pub(crate) fn versions(spec: &ServiceSpec) -> impl Iterator<Item = &str> {
     spec.versions.iter().map(|version| version.name.as_str())
 }
 
-fn shift(state: &State, splits: &BTreeMap<Name, Weights>) -> Result<Planned, Vec<Fault>> {
-    let mut faults = Vec::new();
+fn shift(state: &State, splits: &BTreeMap<Name, Weights>) -> Result<Planned, Vec<Problem>> {
+    let mut problems = Vec::new();
     let mut next = Vec::new();
     for (name, weights) in splits {
         let place = format!("services.{name}");
         match state.service(&place, name) {
             Ok((spec, traffic)) => {
-                faults.extend(unknown_versions(spec, weights));
+                problems.extend(unknown_versions(spec, weights));
                 next.push((name.clone(), traffic.shifted(weights, || state.new_salt(spec))));
             }
-            Err(fault) => faults.push(fault),
+            Err(problem) => problems.push(problem),
         }
     }
-    if faults.is_empty() { Ok(state.planned(Action::Shift, next)) } else { Err(faults) }
+    if problems.is_empty() { Ok(state.planned(Action::Shift, next)) } else { Err(problems) }
 }
 
-pub(crate) fn unknown_versions<'a>(spec: &'a ServiceSpec, weights: &'a Weights) -> impl Iterator<Item = Fault> + 'a {
+pub(crate) fn unknown_versions<'a>(spec: &'a ServiceSpec, weights: &'a Weights) -> impl Iterator<Item = Problem> + 'a {
     let unknown = weights.iter().filter(|(name, _)| versions(spec).all(|known| known != name.as_str()));
     unknown.map(|(name, _)| {
         let place = format!("services.{}.split.{name}", spec.name);
-        Fault::no_version(FaultKind::Invalid, place, name, versions(spec))
+        Problem::no_version(ProblemKind::Invalid, place, name, versions(spec))
     })
 }
 
-fn flip(state: &State, service: &Name, to: &Name) -> Result<Planned, Vec<Fault>> {
-    let (spec, traffic) = state.service(&format!("services.{service}"), service).map_err(|fault| vec![fault])?;
+fn flip(state: &State, service: &Name, to: &Name) -> Result<Planned, Vec<Problem>> {
+    let (spec, traffic) = state.service(&format!("services.{service}"), service).map_err(|problem| vec![problem])?;
     if versions(spec).all(|known| known != to.as_str()) {
-        return Err(vec![Fault::no_version(FaultKind::Invalid, "to", to, versions(spec))]);
+        return Err(vec![Problem::no_version(ProblemKind::Invalid, "to", to, versions(spec))]);
     }
     let weights = Weights::all_on(to, spec.versions.iter().map(|version| version.name.clone()));
     let next = traffic.shifted(&weights, || state.new_salt(spec));

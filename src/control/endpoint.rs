@@ -10,7 +10,7 @@ use crate::table::spec::VersionSpec;
 use crate::table::{EndpointAddress, Name, Traffic};
 
 use super::change::{Action, Planned, State, versions};
-use super::fault::{Fault, FaultKind, one_of};
+use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 
 /// Works out what taking `address` of `version` out, or back in, comes to.
 ///
@@ -21,12 +21,12 @@ pub(crate) fn plan(
     service: &Name,
     (version, address): (&Name, &EndpointAddress),
     drained: bool,
-) -> Result<Planned, Vec<Fault>> {
+) -> Result<Planned, Vec<Problem>> {
     let place = format!("services.{service}");
-    let (spec, traffic) = state.service(&place, service).map_err(|fault| vec![fault])?;
+    let (spec, traffic) = state.service(&place, service).map_err(|problem| vec![problem])?;
     let place = format!("{place}.versions.{version}");
     let Some(found) = spec.versions.iter().find(|known| known.name == *version) else {
-        return Err(vec![Fault::no_version(FaultKind::Unknown, place, version, versions(spec))]);
+        return Err(vec![Problem::no_version(ProblemKind::Unknown, place, version, versions(spec))]);
     };
     let entry = (version.clone(), address.clone());
     // A drained address that its name does not stand for now can still be made ready.
@@ -34,9 +34,9 @@ pub(crate) fn plan(
         return Err(vec![unknown(state, found, &place, address)]);
     }
     if let (false, EndpointAddress::Ip(ip)) = (drained, address)
-        && let Some(fault) = stays_out(state, (found, traffic), *ip, &place)
+        && let Some(problem) = stays_out(state, (found, traffic), *ip, &place)
     {
-        return Err(vec![fault]);
+        return Err(vec![problem]);
     }
     let mut next = Traffic::clone(traffic);
     if drained {
@@ -55,17 +55,16 @@ fn is_there(state: &State, version: &VersionSpec, address: &EndpointAddress) -> 
     }
 }
 
-fn unknown(state: &State, version: &VersionSpec, place: &str, address: &EndpointAddress) -> Fault {
+fn unknown(state: &State, version: &VersionSpec, place: &str, address: &EndpointAddress) -> Problem {
     let endpoints = state.addresses.endpoints(version);
     let names = version.names.iter().map(ToString::to_string);
     let known: Vec<_> = endpoints.iter().map(SocketAddr::to_string).chain(names).collect();
-    Fault {
-        kind: FaultKind::Unknown,
-        place: format!("{place}.endpoints"),
-        found: format!("unknown endpoint {address}"),
-        wanted: one_of(known.iter().map(String::as_str)),
-        remedy: "name an endpoint of the version".to_owned(),
-    }
+    Mismatch::new(
+        format!("unknown endpoint {address}"),
+        one_of(known.iter().map(String::as_str)),
+        "name an endpoint of the version",
+    )
+    .at(format!("{place}.endpoints"), ProblemKind::Unknown)
 }
 
 /// An address that is out with its name cannot come back alone: the answer would say that it is ready, and it is not.
@@ -74,13 +73,12 @@ fn stays_out(
     (version, traffic): (&VersionSpec, &Traffic),
     address: SocketAddr,
     place: &str,
-) -> Option<Fault> {
+) -> Option<Problem> {
     let name = traffic.drained_with(version, address, &state.addresses)?;
-    Some(Fault {
-        kind: FaultKind::Conflict,
-        place: format!("{place}.endpoints.{address}"),
-        found: format!("an endpoint that is drained with {name}"),
-        wanted: format!("{name} ready"),
-        remedy: format!("make {name} ready, and drain the addresses that are to stay out"),
-    })
+    Some(Problem::conflict(
+        format!("{place}.endpoints.{address}"),
+        format!("an endpoint that is drained with {name}"),
+        format!("{name} ready"),
+        format!("make {name} ready, and drain the addresses that are to stay out"),
+    ))
 }

@@ -9,9 +9,9 @@ use crate::table::{CompileError, ServiceSpec};
 
 use super::change::Change;
 use super::difference::Difference;
-use super::fault::Fault;
 use super::store::{Revision, StoreError};
 use super::unusable::Unusable;
+use crate::problem::Problem;
 
 /// How many calls may wait for the writer. More wait in their own tasks.
 pub(crate) const CALLS_MAX: usize = 64;
@@ -92,9 +92,9 @@ pub struct Applied {
 pub enum ApplyError {
     /// The change is wrong; all of its problems.
     #[error("{}", join(.0))]
-    Faults(Vec<Fault>),
+    Problems(Vec<Problem>),
     /// Versions would get requests that are known to have nobody to answer them, and the caller did not insist.
-    #[error("{}", join(&.0.iter().map(Unusable::fault).collect::<Vec<_>>()))]
+    #[error("{}", join(&.0.iter().map(Unusable::problem).collect::<Vec<_>>()))]
     Unusable(Vec<Unusable>),
     /// Another revision is in force than the caller thought.
     #[error("found revision {found} in force, want {wanted}; look at the state again, then repeat the call")]
@@ -248,6 +248,6 @@ impl Handle {
     }
 }
 
-fn join(faults: &[Fault]) -> String {
-    faults.iter().map(Fault::to_string).collect::<Vec<_>>().join("; ")
+fn join(problems: &[Problem]) -> String {
+    problems.iter().map(Problem::to_string).collect::<Vec<_>>().join("; ")
 }

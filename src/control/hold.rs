@@ -16,8 +16,8 @@ use crate::shared::hold::{Hold, HoldBounds, Holds};
 use crate::stats::{Registry, ServiceStats};
 use crate::table::Name;
 
-use super::fault::few;
 use super::handle::{Applied, ApplyError, ChangeRequest, Handle};
+use crate::problem::few;
 
 /// How often is looked whether requests are still in flight. A poll, because the last request to end would otherwise
 /// have to know that somebody waits, and all requests would pay for it.

@@ -18,7 +18,6 @@ pub(crate) mod difference;
 pub(crate) mod drain;
 pub(crate) mod effective;
 pub(crate) mod endpoint;
-pub(crate) mod fault;
 pub(crate) mod file;
 pub(crate) mod files;
 pub(crate) mod handle;

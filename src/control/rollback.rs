@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use crate::table::{Name, Slots, Traffic};
 
 use super::change::{Action, Entry, History, PlanError, Planned, State, versions};
-use super::fault::{Fault, FaultKind, one_of};
+use crate::problem::{Problem, one_of};
 
 /// Works out a rollback of `services` (none: all) to revision `to` (none: undo the last change).
 ///
@@ -27,21 +27,21 @@ pub(crate) fn plan<H: History>(
         None => last_change(history, &scope)?,
     };
     let mut next = Vec::new();
-    let mut faults = Vec::new();
+    let mut problems = Vec::new();
     for name in affected {
         let Some((salt, slots)) = history.split_at(name, revision).map_err(PlanError::History)? else {
             // Who asks for all services gets those that were there; who names one is told.
-            faults.extend(services.map(|_| not_yet(name, revision)));
+            problems.extend(services.map(|_| not_yet(name, revision)));
             continue;
         };
-        faults.extend(gone_versions(state, name, revision, &slots));
+        problems.extend(gone_versions(state, name, revision, &slots));
         if let Some(today) = state.traffic.get(name) {
             let earlier = Traffic { salt, slots, drained: BTreeSet::new() };
             next.push((name.clone(), today.restored(&earlier)));
         }
     }
-    if !faults.is_empty() {
-        return Err(PlanError::Faults(faults));
+    if !problems.is_empty() {
+        return Err(PlanError::Problems(problems));
     }
     Ok(Planned { restores: Some(revision), ..state.planned(Action::Rollback, next) })
 }
@@ -51,21 +51,26 @@ fn scope<'a>(
     state: &'a State,
     services: Option<&'a BTreeSet<Name>>,
     to: Option<u64>,
-) -> Result<Vec<&'a Name>, Vec<Fault>> {
-    let mut faults = Vec::new();
+) -> Result<Vec<&'a Name>, Vec<Problem>> {
+    let mut problems = Vec::new();
     if let Some(to) = to.filter(|to| !(1..=state.revision).contains(to)) {
         let wanted = match state.revision {
             0 => "nothing: there is no revision yet".to_owned(),
             last => format!("a revision from 1 to {last}"),
         };
-        faults.push(Fault::invalid("to", format!("revision {to}"), wanted, "take a number from the list of revisions"));
+        problems.push(Problem::invalid(
+            "to",
+            format!("revision {to}"),
+            wanted,
+            "take a number from the list of revisions",
+        ));
     }
     let names: Vec<_> = match services {
         Some(services) => services.iter().collect(),
         None => state.specs.keys().collect(),
     };
-    faults.extend(names.iter().filter_map(|name| state.service("services", name).err()));
-    if faults.is_empty() { Ok(names) } else { Err(faults) }
+    problems.extend(names.iter().filter_map(|name| state.service("services", name).err()));
+    if problems.is_empty() { Ok(names) } else { Err(problems) }
 }
 
 /// The revision to restore so that the last change of traffic is undone, and the services that it changed.
@@ -88,7 +93,7 @@ fn last_change<'a, H: History>(history: &H, scope: &[&'a Name]) -> Result<(u64, 
             affected.push(*name);
         }
     }
-    if affected.is_empty() { Err(PlanError::Faults(vec![nothing()])) } else { Ok((last - 1, affected)) }
+    if affected.is_empty() { Err(PlanError::Problems(vec![nothing()])) } else { Ok((last - 1, affected)) }
 }
 
 /// Index of the entry whose split is in force, with rollbacks followed to what they restored.
@@ -100,39 +105,38 @@ fn position(entries: &[Entry]) -> Option<usize> {
     Some(at)
 }
 
-fn nothing() -> Fault {
-    Fault {
-        kind: FaultKind::Conflict,
-        place: "to".to_owned(),
-        found: "no change of traffic that could be undone".to_owned(),
-        wanted: "a revision to go back to".to_owned(),
-        remedy: "name one with \"to\"".to_owned(),
-    }
+fn nothing() -> Problem {
+    Problem::conflict(
+        "to",
+        "no change of traffic that could be undone",
+        "a revision to go back to",
+        "name one with \"to\"",
+    )
 }
 
-fn not_yet(service: &Name, revision: u64) -> Fault {
-    Fault {
-        kind: FaultKind::Conflict,
-        place: "services".to_owned(),
-        found: format!("{service}, which was not there at revision {revision}"),
-        wanted: "services that were there then".to_owned(),
-        remedy: "leave it out, or go back to a later revision".to_owned(),
-    }
+fn not_yet(service: &Name, revision: u64) -> Problem {
+    Problem::conflict(
+        "services",
+        format!("{service}, which was not there at revision {revision}"),
+        "services that were there then",
+        "leave it out, or go back to a later revision",
+    )
 }
 
 /// Versions that had slots then and are not in the config now.
-fn gone_versions(state: &State, service: &Name, revision: u64, slots: &Slots) -> Vec<Fault> {
+fn gone_versions(state: &State, service: &Name, revision: u64, slots: &Slots) -> Vec<Problem> {
     let Some(spec) = state.specs.get(service) else {
         return Vec::new();
     };
     let weights = slots.weights();
     let gone = weights.iter().filter(|(name, _)| versions(spec).all(|known| known != name.as_str()));
-    let fault = |(name, weight)| Fault {
-        kind: FaultKind::Conflict,
-        place: format!("services.{service}"),
-        found: format!("revision {revision} gives {weight} % to {name}, which the config does not have any more"),
-        wanted: one_of(versions(spec)),
-        remedy: format!("add {name} to the config again, or go back to another revision"),
+    let problem = |(name, weight)| {
+        Problem::conflict(
+            format!("services.{service}"),
+            format!("revision {revision} gives {weight} % to {name}, which the config does not have any more"),
+            one_of(versions(spec)),
+            format!("add {name} to the config again, or go back to another revision"),
+        )
     };
-    gone.map(fault).collect()
+    gone.map(problem).collect()
 }

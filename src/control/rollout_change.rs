@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::table::{EndpointAddress, Name, Weights};
 
 use super::change::{Action, Planned, State, unknown_versions};
-use super::fault::{Fault, FaultKind};
+use crate::problem::Problem;
 
 /// A move of a rollout.
 #[derive(Clone, Debug, Default)]
@@ -37,20 +37,20 @@ pub struct RolloutChange {
 /// Works out a move.
 ///
 /// # Errors
-/// All faults: services and versions that are gone, splits that somebody changed.
-pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec<Fault>> {
-    let mut faults = Vec::new();
+/// All problems: services and versions that are gone, splits that somebody changed.
+pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec<Problem>> {
+    let mut problems = Vec::new();
     let mut next = BTreeMap::new();
     for name in &change.services {
         match state.service(&format!("services.{name}"), name) {
             Ok((spec, traffic)) => {
                 let found = traffic.slots.weights();
                 if let Some(expected) = change.expects.get(name).filter(|expected| !same(expected, &found)) {
-                    faults.push(shifted(name, expected, &found));
+                    problems.push(shifted(name, expected, &found));
                 }
                 let traffic = match change.splits.get(name) {
                     Some(weights) => {
-                        faults.extend(unknown_versions(spec, weights));
+                        problems.extend(unknown_versions(spec, weights));
                         traffic.shifted(weights, || match (&spec.salt, &change.salt) {
                             (None, Some(salt)) => Arc::clone(salt),
                             _ => state.new_salt(spec),
@@ -60,7 +60,7 @@ pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
                 };
                 next.insert(name.clone(), traffic);
             }
-            Err(fault) => faults.push(fault),
+            Err(problem) => problems.push(problem),
         }
     }
     for (service, version, address, drained) in &change.endpoints {
@@ -73,8 +73,8 @@ pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
             };
         }
     }
-    if !faults.is_empty() {
-        return Err(faults);
+    if !problems.is_empty() {
+        return Err(problems);
     }
     Ok(Planned { restores: change.restores, ..state.planned(Action::Rollout, next) })
 }
@@ -88,12 +88,11 @@ pub(crate) fn same(one: &Weights, other: &Weights) -> bool {
     given(one) == given(other)
 }
 
-fn shifted(service: &Name, expected: &Weights, found: &Weights) -> Fault {
-    Fault {
-        kind: FaultKind::Conflict,
-        place: format!("services.{service}.split"),
-        found: format!("{found}, which somebody has shifted to"),
-        wanted: expected.to_string(),
-        remedy: "look at the service, then resume or abort the rollout".to_owned(),
-    }
+fn shifted(service: &Name, expected: &Weights, found: &Weights) -> Problem {
+    Problem::conflict(
+        format!("services.{service}.split"),
+        format!("{found}, which somebody has shifted to"),
+        expected.to_string(),
+        "look at the service, then resume or abort the rollout",
+    )
 }

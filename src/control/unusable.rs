@@ -15,7 +15,7 @@ use crate::table::spec::VersionSpec;
 use crate::table::{Endpoint, EndpointAddress, HostPort, Name, Service, Table, Version, Weight};
 
 use super::change::Change;
-use super::fault::{Fault, FaultKind};
+use crate::problem::{Mismatch, Problem, ProblemKind};
 
 /// A version that would get requests, and is known to have nobody to answer them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,18 +33,15 @@ pub struct Unusable {
 impl Unusable {
     /// The problem for whoever asked for the change.
     #[must_use]
-    pub fn fault(&self) -> Fault {
+    pub fn problem(&self) -> Problem {
         let Self { service, version, weight, why } = self;
         let share = if weight.slots() == 0 { String::new() } else { format!(" for {weight} % of {service}") };
-        Fault {
-            kind: FaultKind::NoEndpoint,
-            place: format!("services.{service}.versions.{version}"),
-            found: format!("no usable endpoint{share}: {why}"),
-            wanted: "one that takes requests".to_owned(),
-            remedy: format!(
-                "mend it (pointsman status {service}), or insist: \"force\": true, on the command line --force"
-            ),
-        }
+        Mismatch::new(
+            format!("no usable endpoint{share}: {why}"),
+            "one that takes requests",
+            format!("mend it (pointsman status {service}), or insist: \"force\": true, on the command line --force"),
+        )
+        .at(format!("services.{service}.versions.{version}"), ProblemKind::NoEndpoint)
     }
 
     /// The same for somebody who insisted.
@@ -268,7 +265,7 @@ mod tests {
         };
         let found = drain("v2", "v2", "v1=90 v2=10");
         assert_eq!(found.len(), 1);
-        assert!(found[0].fault().found.ends_with("for 10 % of shop: 10.0.0.2:80 is drained"), "{:?}", found[0]);
+        assert!(found[0].problem().found.ends_with("for 10 % of shop: 10.0.0.2:80 is drained"), "{:?}", found[0]);
         assert!(drain("v2", "v2", "v1=100 v2=0").is_empty(), "it has no users");
         // A rollout may drain what it is about to upgrade.
         let rollout = Change::Rollout(crate::control::rollout_change::RolloutChange::default());

@@ -15,7 +15,6 @@ use tokio::time::Instant;
 
 use crate::table::ServiceSpec;
 
-use super::fault::{chain, few};
 use super::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, Verdict, is_doubtful, lost};
 use super::files::identity;
 use super::files::reload::{Look, Source, Taken};
@@ -23,6 +22,8 @@ use super::files::settle::GLANCE_INTERVAL;
 use super::files::watcher::in_background;
 use super::handle::{ApplyError, Handle};
 use crate::endpoints::resolve::Resolver;
+use crate::problem::chain;
+use crate::problem::few;
 use crate::release::director::Known;
 
 /// When the file is read again after an upgrade in place kept it from being put in force.
@@ -268,7 +269,7 @@ impl ConfigSource {
         let FileContent { services, needs_restart, releases } = content.map_err(NotInForce::Refused)?;
         self.resolver.ahead(&services).await;
         let applied = self.handle.reload(services, None).await.map_err(|error| match &error {
-            ApplyError::Faults(faults) => NotInForce::Refused(faults.iter().map(ToString::to_string).collect()),
+            ApplyError::Problems(problems) => NotInForce::Refused(problems.iter().map(ToString::to_string).collect()),
             ApplyError::Upgrading(_) => NotInForce::Upgrading(vec![chain(&error)]),
             ApplyError::Unusable(_)
             | ApplyError::Store(_)

@@ -16,13 +16,13 @@ use crate::stats::Registry;
 use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 
 use super::change::{Change, PlanError, Planned, State, plan};
-use super::fault::{chain, few};
-
 use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, Facts, OntoDead, ReadError, Upgrading};
 use super::publish::{Published, Publisher};
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
 use super::table_reclaimer::Retired;
 use super::unusable;
+use crate::problem::chain;
+use crate::problem::few;
 
 /// The state, the store and the table, before the thread has them.
 #[derive(Debug)]
@@ -363,7 +363,7 @@ fn refused(request: &ChangeRequest, error: &StoreError) {
 impl From<PlanError<StoreError>> for ApplyError {
     fn from(error: PlanError<StoreError>) -> Self {
         match error {
-            PlanError::Faults(faults) => Self::Faults(faults),
+            PlanError::Problems(problems) => Self::Problems(problems),
             PlanError::History(error) => Self::Store(error),
         }
     }

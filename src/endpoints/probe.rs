@@ -12,8 +12,8 @@ use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
 use tokio::time::timeout;
 
-use crate::control::fault::chain;
 use crate::outbound::client::{ExchangeError, Peer, Question};
+use crate::problem::chain;
 use crate::table::health::HealthSpec;
 use crate::table::shortage;
 use crate::table::spec::{Protocol, VersionSpec};

@@ -360,7 +360,7 @@ mod tests {
 
     use tokio::time::Instant;
 
-    use crate::control::fault::chain;
+    use crate::problem::chain;
 
     const LONG: Duration = Duration::from_secs(60);
 

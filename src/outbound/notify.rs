@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
 use super::webhook::{Delivery, Poster, WebhookError};
-use crate::control::fault::chain;
+use crate::problem::chain;
 use crate::rollout::event::EventWord;
 use crate::rollout::release::{Notify, Webhook};
 use crate::table::Name;

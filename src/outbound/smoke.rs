@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use super::client::{ExchangeError, Peer, Question, beginning};
 use super::excerpt::first;
-use crate::control::fault::chain;
+use crate::problem::chain;
 use crate::rollout::release::SmokeRequest;
 use crate::table::health::StatusRange;
 use crate::table::spec::VersionSpec;

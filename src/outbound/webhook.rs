@@ -337,7 +337,7 @@ mod tests {
     use super::*;
 
     use super::super::fixture::{Act, Server};
-    use crate::control::fault::chain;
+    use crate::problem::chain;
 
     const LONG: Duration = Duration::from_secs(60);
 

@@ -7,9 +7,9 @@
 use super::desk::By;
 use super::director::Director;
 use super::run::Barred;
-use crate::control::fault::chain;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::{self, Unusable};
+use crate::problem::chain;
 use crate::rollout::command::RolloutCommand;
 use crate::rollout::plan::Expired;
 use crate::table::Table;

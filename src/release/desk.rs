@@ -3,10 +3,10 @@
 use tokio::sync::{mpsc, oneshot};
 
 use super::view::RolloutView;
-use crate::config::Overrides;
-use crate::control::fault::Fault;
+use crate::config::ReleaseOverrides;
 use crate::control::handle::{ApplyError, Gone, OntoDead};
 use crate::control::unusable::Unusable;
+use crate::problem::Problem;
 use crate::rollout::command::{RolloutCommand, Unfit};
 
 /// How many calls may wait.
@@ -53,9 +53,9 @@ pub struct StartRequest {
     /// The version; none: the only other one.
     pub to: Option<String>,
     /// Keys of the plan that are other than in the config.
-    pub plan: Overrides,
+    pub plan: ReleaseOverrides,
     /// What is wrong with the call so far: it is refused with that and with whatever else speaks against it.
-    pub faults: Vec<Fault>,
+    pub problems: Vec<Problem>,
     /// Who and why.
     pub by: By,
     /// Only say what would come of it.
@@ -85,9 +85,9 @@ pub struct Started {
 pub enum RolloutError {
     /// It is wrong; all of its problems.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Faults(Vec<Fault>),
+    Problems(Vec<Problem>),
     /// The version that is to have everything is known to have nobody to answer.
-    #[error("{}", .0.iter().map(|version| version.fault().to_string()).collect::<Vec<_>>().join("; "))]
+    #[error("{}", .0.iter().map(|version| version.problem().to_string()).collect::<Vec<_>>().join("; "))]
     Unusable(Vec<Unusable>),
     /// There is no such rollout.
     #[error("there is no rollout {0}; list them with `pointsman rollout status`")]

@@ -9,13 +9,13 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::control::fault::chain;
 use crate::control::publish::Published;
 use crate::endpoints::probe::{Probe, ProbeSpec};
 use crate::outbound::hook;
 use crate::outbound::hook::Subject;
 use crate::outbound::smoke;
 use crate::outbound::webhook::{Delivery, Poster};
+use crate::problem::chain;
 use crate::rollout::release::{Hook, Release, Shape, Webhook};
 use crate::rollout::stage::{StageTask, TaskResult};
 use crate::table::spec::VersionSpec;

@@ -14,15 +14,16 @@ use super::saved::Saved;
 use super::view::RolloutView;
 use super::{bad_plan, ceilings};
 use crate::config::RolloutSection;
-use crate::control::fault::{Fault, FaultKind, one_of};
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
+use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 use crate::rollout::event::Transition;
 use crate::rollout::judge::CandidateShare;
 use crate::rollout::judge::power::ExpectedTraffic;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Stage;
+use crate::stats::VersionTotals;
 use crate::table::{Name, Service, Table};
 
 /// What a start is about.
@@ -39,7 +40,7 @@ impl Director {
     /// [`RolloutError`] with everything that speaks against it.
     pub(crate) async fn start(&mut self, request: StartRequest) -> Result<Started, RolloutError> {
         let table = self.means.published.load_full();
-        let prepared = self.prepare(&table, &request).map_err(RolloutError::Faults)?;
+        let prepared = self.prepare(&table, &request).map_err(RolloutError::Problems)?;
         let (run, first) = prepared;
         let unusable = run.unusable(&table);
         if !unusable.is_empty() && request.by.onto_dead == OntoDead::Refuse {
@@ -78,48 +79,41 @@ impl Director {
         view.map(|rollout| Started { rollout, warnings }).ok_or(RolloutError::Unknown(id))
     }
 
-    fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, Transition), Vec<Fault>> {
-        let mut faults = request.faults.clone();
+    fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, Transition), Vec<Problem>> {
+        let mut problems = request.problems.clone();
         let Some(last_id) = self.last_id else {
             let found = "the rollouts of before, which could not be read yet";
             let wanted = "to know what is under way";
-            faults.push(Fault::invalid("rollouts", found, wanted, "look at the log, repeat the call"));
-            return Err(faults);
+            problems.push(Problem::invalid("rollouts", found, wanted, "look at the log, repeat the call"));
+            return Err(problems);
         };
         let Subjects { group, services, section } = match self.subjects(table, &request.target) {
             Ok(subjects) => subjects,
             Err(found) => {
-                faults.extend(found);
-                return Err(faults);
+                problems.extend(found);
+                return Err(problems);
             }
         };
         let section = request.plan.over(&section);
-        faults.extend(services.iter().filter_map(|service| self.busy(service)));
-        let release = section.release().map_err(|problems| bad_plan::read(&problems));
+        problems.extend(services.iter().filter_map(|service| self.busy(service)));
+        let release = section.release().map_err(bad_plan::for_caller);
         let versions = versions(&services, request.to.as_deref());
         let (release, (from, to)) = match (release, versions) {
-            (Ok(release), Ok(versions)) if faults.is_empty() => (release, versions),
+            (Ok(release), Ok(versions)) if problems.is_empty() => (release, versions),
             (release, versions) => {
                 // What the call must not name is not missing too.
-                let told = |found: &Fault| request.faults.iter().any(|fault| fault.place == found.place);
-                faults.extend(release.err().into_iter().flatten().filter(|found| !told(found)));
-                faults.extend(versions.err().into_iter().flatten());
-                return Err(faults);
+                let told = |found: &Problem| request.problems.iter().any(|problem| problem.path == found.path);
+                problems.extend(release.err().into_iter().flatten().filter(|found| !told(found)));
+                problems.extend(versions.err().into_iter().flatten());
+                return Err(problems);
             }
         };
         let blue: Vec<_> = services.iter().filter_map(|s| s.version_named(&from)).map(|v| v.stats.totals()).collect();
-        let (section, release) = match ceilings::from_blue(&release, &blue) {
-            None => (section, release),
-            Some(found) => {
-                let section = section.merged(&found);
-                let release = section.release();
-                (section, release.map_err(|problems| bad_plan::read(&problems))?)
-            }
-        };
+        let (section, release) = with_ceilings(section, release, &blue)?;
         let endpoints = endpoints(&release, &services, (&from, &to))?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let plan = run::plan(&release, &services, most)
-            .map_err(|problems| problems.iter().map(bad_plan::contradiction).collect::<Vec<_>>())?;
+            .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
         let id = last_id + 1;
         let saved = Saved {
@@ -164,15 +158,15 @@ impl Director {
         Ok(Run::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers))
     }
 
-    fn subjects<'t>(&self, table: &'t Table, target: &Target) -> Result<Subjects<'t>, Vec<Fault>> {
+    fn subjects<'t>(&self, table: &'t Table, target: &Target) -> Result<Subjects<'t>, Vec<Problem>> {
         let known = self.means.known.borrow();
         let named = |name: &str| {
             let names = table.services().map(|service| service.spec.name.as_str());
-            table.service_named(name).ok_or_else(|| Fault::no_service("service", name, names))
+            table.service_named(name).ok_or_else(|| Problem::no_service("service", name, names))
         };
         match target {
             Target::Service(name) => {
-                let service = named(name).map_err(|fault| vec![fault])?;
+                let service = named(name).map_err(|problem| vec![problem])?;
                 let section = known.services.get(&service.spec.name).cloned().unwrap_or_default();
                 Ok(Subjects { group: None, services: vec![service], section })
             }
@@ -180,41 +174,37 @@ impl Director {
                 let found = known.groups.iter().find(|(group, _)| group.as_str() == name);
                 let Some((_, (names, section))) = found else {
                     let groups = known.groups.keys().map(Name::as_str);
-                    return Err(vec![Fault {
-                        kind: FaultKind::Unknown,
-                        place: "group".to_owned(),
-                        found: format!("unknown group {name:?}"),
-                        wanted: one_of(groups),
-                        remedy: "name a group of the config".to_owned(),
-                    }]);
+                    return Err(vec![
+                        Mismatch::new(format!("unknown group {name:?}"), one_of(groups), "name a group of the config")
+                            .at("group", ProblemKind::Unknown),
+                    ]);
                 };
-                let (mut services, mut faults) = (Vec::new(), Vec::new());
+                let (mut services, mut problems) = (Vec::new(), Vec::new());
                 for name in names {
                     match named(name) {
                         Ok(service) => services.push(service),
-                        Err(fault) => faults.push(fault),
+                        Err(problem) => problems.push(problem),
                     }
                 }
                 let section = section.clone();
-                if faults.is_empty() {
+                if problems.is_empty() {
                     Ok(Subjects { group: Some(name.clone()), services, section })
                 } else {
-                    Err(faults)
+                    Err(problems)
                 }
             }
         }
     }
 
     /// One at a time per service.
-    fn busy(&self, service: &Service) -> Option<Fault> {
+    fn busy(&self, service: &Service) -> Option<Problem> {
         let other = self.running.values().find(|run| run.services.contains(&service.spec.name))?;
-        Some(Fault {
-            kind: FaultKind::Conflict,
-            place: format!("services.{}", service.spec.name),
-            found: format!("rollout {} to {}, which is not over", other.saved.id, other.to),
-            wanted: "no rollout under way".to_owned(),
-            remedy: format!("wait for it, or abort it: pointsman rollout abort {}", other.saved.id),
-        })
+        Some(Problem::conflict(
+            format!("services.{}", service.spec.name),
+            format!("rollout {} to {}, which is not over", other.saved.id, other.to),
+            "no rollout under way",
+            format!("wait for it, or abort it: pointsman rollout abort {}", other.saved.id),
+        ))
     }
 
     /// What its operator will want to know.
@@ -269,6 +259,18 @@ impl Director {
     }
 }
 
+/// The plan with the ceilings that it needs and does not have.
+fn with_ceilings(
+    section: RolloutSection,
+    release: Release,
+    blue: &[VersionTotals],
+) -> Result<(RolloutSection, Release), Vec<Problem>> {
+    let Some(found) = ceilings::from_blue(&release, blue) else { return Ok((section, release)) };
+    let section = section.merged(&found);
+    let release = section.release().map_err(bad_plan::for_caller)?;
+    Ok((section, release))
+}
+
 fn enough(bake: Duration) -> String {
     match bake {
         Duration::MAX => "there is no traffic now".to_owned(),
@@ -277,58 +279,56 @@ fn enough(bake: Duration) -> String {
 }
 
 /// The version that has everything, and the one that is to have it; the same ones in all services.
-fn versions(services: &[&Service], to: Option<&str>) -> Result<(Name, Name), Vec<Fault>> {
-    let mut faults = Vec::new();
+fn versions(services: &[&Service], to: Option<&str>) -> Result<(Name, Name), Vec<Problem>> {
+    let mut problems = Vec::new();
     let mut found = BTreeSet::new();
     for service in services {
         match versions_of(service, to) {
             Ok(pair) => drop(found.insert(pair)),
-            Err(fault) => faults.push(fault),
+            Err(problem) => problems.push(problem),
         }
     }
     let mut found = found.into_iter();
     match (found.next(), found.next()) {
-        (Some(pair), None) if faults.is_empty() => Ok(pair),
-        (Some((from, to)), Some((other_from, other_to))) if faults.is_empty() => Err(vec![Fault {
-            kind: FaultKind::Conflict,
-            place: "group".to_owned(),
-            found: format!("{from} to {to} in one service and {other_from} to {other_to} in another"),
-            wanted: "the same two versions in all services of a group".to_owned(),
-            remedy: "bring the services to the same version first".to_owned(),
-        }]),
-        _ => Err(faults),
+        (Some(pair), None) if problems.is_empty() => Ok(pair),
+        (Some((from, to)), Some((other_from, other_to))) if problems.is_empty() => Err(vec![Problem::conflict(
+            "group",
+            format!("{from} to {to} in one service and {other_from} to {other_to} in another"),
+            "the same two versions in all services of a group",
+            "bring the services to the same version first",
+        )]),
+        _ => Err(problems),
     }
 }
 
-fn versions_of(service: &Service, to: Option<&str>) -> Result<(Name, Name), Fault> {
+fn versions_of(service: &Service, to: Option<&str>) -> Result<(Name, Name), Problem> {
     let name = &service.spec.name;
     let names = || service.versions.iter().map(|version| version.name.as_str());
     let weights = service.weights();
     let Some(from) = weights.sole_holder() else {
-        return Err(Fault {
-            kind: FaultKind::Conflict,
-            place: format!("services.{name}.split"),
-            found: weights.to_string(),
-            wanted: "one version with everything, to begin from".to_owned(),
-            remedy: format!("flip it first: pointsman flip {name} VERSION"),
-        });
+        return Err(Problem::conflict(
+            format!("services.{name}.split"),
+            weights.to_string(),
+            "one version with everything, to begin from",
+            format!("flip it first: pointsman flip {name} VERSION"),
+        ));
     };
     let others: Vec<&Name> = service.versions.iter().map(|version| &version.name).filter(|v| *v != from).collect();
     let to = match (to, others.as_slice()) {
         (Some(to), _) => {
             let found = service.versions.iter().find(|version| version.name.as_str() == to);
-            &found.ok_or_else(|| Fault::no_version(FaultKind::Invalid, "to", to, names()))?.name
+            &found.ok_or_else(|| Problem::no_version(ProblemKind::Invalid, "to", to, names()))?.name
         }
         (None, [other]) => *other,
         (None, _) => {
             let wanted = one_of(others.iter().map(|name| name.as_str()));
-            return Err(Fault::invalid("to", "no version", wanted, "say which version is to have everything"));
+            return Err(Problem::invalid("to", "no version", wanted, "say which version is to have everything"));
         }
     };
     if to == from {
         let found = format!("{to}, which has everything already");
         let wanted = one_of(others.iter().map(|name| name.as_str()));
-        return Err(Fault::invalid("to", found, wanted, "name another version"));
+        return Err(Problem::invalid("to", found, wanted, "name another version"));
     }
     Ok((from.clone(), to.clone()))
 }
@@ -338,11 +338,11 @@ fn endpoints(
     release: &Release,
     services: &[&Service],
     (from, to): (&Name, &Name),
-) -> Result<Vec<Vec<SocketAddr>>, Vec<Fault>> {
+) -> Result<Vec<Vec<SocketAddr>>, Vec<Problem>> {
     if !matches!(release.shape, Shape::Rolling(_)) {
         return Ok(Vec::new());
     }
-    let (mut all, mut faults) = (Vec::new(), Vec::new());
+    let (mut all, mut problems) = (Vec::new(), Vec::new());
     for service in services {
         // In the order of the config, which is the order of the upgrade.
         let addresses = |version: &Name, with_drained: bool| -> Vec<SocketAddr> {
@@ -353,29 +353,28 @@ fn endpoints(
         let (old, new) = (addresses(from, false), addresses(to, true));
         let missing: Vec<String> = old.iter().filter(|old| !new.contains(old)).map(ToString::to_string).collect();
         if !missing.is_empty() || old.is_empty() {
-            faults.push(Fault {
-                kind: FaultKind::Conflict,
-                place: format!("services.{}.versions.{to}.endpoints", service.spec.name),
-                found: match old.is_empty() {
+            problems.push(Problem::conflict(
+                format!("services.{}.versions.{to}.endpoints", service.spec.name),
+                match old.is_empty() {
                     true => format!("no endpoint of {from} that takes requests"),
                     false => format!("{} missing, which {from} has", missing.join(", ")),
                 },
-                wanted: "the endpoints of both versions to be the same: they are upgraded in place".to_owned(),
-                remedy: format!("list them in both versions; those of {to} get nothing before they are upgraded"),
-            });
+                "the endpoints of both versions to be the same: they are upgraded in place",
+                format!("list them in both versions; those of {to} get nothing before they are upgraded"),
+            ));
         }
         all.push(old);
     }
     if all.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
         let counts: Vec<String> = all.iter().map(|endpoints| endpoints.len().to_string()).collect();
-        faults.push(Fault::invalid(
+        problems.push(Problem::invalid(
             "group",
             format!("services with {} endpoints", counts.join(", ")),
             "as many in each service: they are upgraded side by side",
             "release them one after the other",
         ));
     }
-    if faults.is_empty() { Ok(all) } else { Err(faults) }
+    if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
 impl Run {

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use crate::problem::{Mismatch, Problem, ProblemKind};
 use crate::table::Weight;
 
 use super::judge::JudgeSettings;
@@ -109,16 +110,16 @@ pub struct Plan {
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 pub enum PlanProblem {
     /// A canary without steps.
-    #[error("no steps, want at least one weight, such as [1, 10, 50, 100]")]
+    #[error("{}", self.mismatch())]
     NoSteps,
     /// A step of nothing.
-    #[error("step {number} is 0, want weights above 0")]
+    #[error("{}", self.mismatch())]
     ZeroStep {
         /// Its number, from 1.
         number: usize,
     },
     /// Steps that fall, or stay.
-    #[error("step {number} is {weight} after {before}, want each step above the one before")]
+    #[error("{}", self.mismatch())]
     FallingStep {
         /// Its number, from 1.
         number: usize,
@@ -128,13 +129,34 @@ pub enum PlanProblem {
         before: Weight,
     },
     /// A rolling release of nothing, or by nothing.
-    #[error("a batch of {batch} of {endpoints} endpoints, want at least 1 of at least 1")]
+    #[error("{}", self.mismatch())]
     EmptyBatch {
         /// Endpoints at a time.
         batch: u32,
         /// All of them.
         endpoints: u32,
     },
+}
+
+impl PlanProblem {
+    /// The problem that this is of the plan at `path`.
+    pub(crate) fn at(&self, path: &str) -> Problem {
+        self.mismatch().at(path, ProblemKind::Invalid)
+    }
+
+    fn mismatch(&self) -> Mismatch {
+        let (found, wanted) = match self {
+            Self::NoSteps => ("no steps".to_owned(), "at least one weight, such as [1, 10, 50, 100]"),
+            Self::ZeroStep { number } => (format!("0 as step {number}"), "weights above 0"),
+            Self::FallingStep { number, weight, before } => {
+                (format!("{weight} after {before} as step {number}"), "each step above the one before")
+            }
+            Self::EmptyBatch { batch, endpoints } => {
+                (format!("a batch of {batch} of {endpoints} endpoints"), "at least 1 of at least 1")
+            }
+        };
+        Mismatch::new(found, wanted, "mend it in the config or in the call")
+    }
 }
 
 impl Plan {
@@ -298,15 +320,17 @@ mod tests {
 
     #[test]
     fn every_problem_of_a_plan_is_named() {
-        assert_eq!(problems(&[]), ["no steps, want at least one weight, such as [1, 10, 50, 100]"]);
+        let remedy = "(mend it in the config or in the call)";
+        let wanted = "want at least one weight, such as [1, 10, 50, 100]";
+        assert_eq!(problems(&[]), [format!("found no steps, {wanted} {remedy}")]);
         assert_eq!(problems(&[1.0, 10.0, 50.0, 100.0]), [""; 0]);
         let falling = "want each step above the one before";
         assert_eq!(
             problems(&[0.0, 10.0, 5.0, 5.0]),
             [
-                "step 1 is 0, want weights above 0".to_owned(),
-                format!("step 3 is 5 after 10, {falling}"),
-                format!("step 4 is 5 after 5, {falling}"),
+                format!("found 0 as step 1, want weights above 0 {remedy}"),
+                format!("found 5 after 10 as step 3, {falling} {remedy}"),
+                format!("found 5 after 5 as step 4, {falling} {remedy}"),
             ]
         );
     }

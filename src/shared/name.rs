@@ -6,6 +6,8 @@ use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 
+use crate::problem::Mismatch;
+
 /// The longest name, in bytes: names become metric labels and URL segments.
 pub(crate) const NAME_BYTES_MAX: usize = 63;
 
@@ -18,8 +20,18 @@ pub struct Name(Arc<str>);
 
 /// A text that cannot be a [`Name`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("found {0:?}, want 1 to {NAME_BYTES_MAX} letters, digits, '.', '_' or '-', beginning with a letter or a digit")]
+#[error("{}", self.mismatch())]
 pub struct BadName(pub String);
+
+impl BadName {
+    /// What is wrong, wherever the name stands.
+    #[must_use]
+    pub fn mismatch(&self) -> Mismatch {
+        let wanted =
+            format!("1 to {NAME_BYTES_MAX} letters, digits, '.', '_' or '-', beginning with a letter or a digit");
+        Mismatch::new(format!("{:?}", self.0), wanted, "rename it")
+    }
+}
 
 impl Name {
     /// Checks `text` and makes a name of it.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use crate::problem::Mismatch;
 use crate::shared::name::{Name, natural_cmp};
 
 /// Slots of the whole key space. A slot is 0.001 %, so a weight with three decimals is a whole number of slots.
@@ -84,16 +85,30 @@ pub struct Weights(Vec<(Name, Weight)>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BadWeights {
     /// No version at all.
-    #[error("found no version, want at least one with a weight")]
+    #[error("{}", self.mismatch())]
     Empty,
     /// The sum is not 100.
-    #[error("weights sum to {sum}, want 100 ({remedy})", sum = DisplaySlots(*sum))]
+    #[error("{}", self.mismatch())]
     Sum {
         /// Sum of all weights, in slots.
         sum: u64,
         /// What to change, e.g. `lower v1 to 95`.
         remedy: String,
     },
+}
+
+impl BadWeights {
+    /// What is wrong, wherever the weights stand.
+    #[must_use]
+    pub fn mismatch(&self) -> Mismatch {
+        match self {
+            Self::Empty => Mismatch::new("no version", "at least one with a weight", "add one"),
+            Self::Sum { sum, remedy } => {
+                let found = format!("weights that sum to {}", DisplaySlots(*sum));
+                Mismatch::new(found, "a sum of 100", remedy.as_str())
+            }
+        }
+    }
 }
 
 /// Prints a number of slots as per cent, also above 100.
@@ -221,13 +236,19 @@ mod tests {
     #[test]
     fn a_wrong_sum_names_the_remedy() {
         let text = |list: &[(&str, f64)]| weights(list).expect_err("a wrong sum").to_string();
-        assert_eq!(text(&[("v1", 105.0 - 5.0), ("v2", 10.0)]), "weights sum to 110, want 100 (lower v1 to 90)");
-        assert_eq!(text(&[("v1", 90.0), ("v2", 5.5)]), "weights sum to 95.5, want 100 (raise v1 to 94.5)");
+        assert_eq!(
+            text(&[("v1", 105.0 - 5.0), ("v2", 10.0)]),
+            "found weights that sum to 110, want a sum of 100 (lower v1 to 90)"
+        );
+        assert_eq!(
+            text(&[("v1", 90.0), ("v2", 5.5)]),
+            "found weights that sum to 95.5, want a sum of 100 (raise v1 to 94.5)"
+        );
         assert_eq!(
             text(&[("a", 60.0), ("b", 60.0), ("c", 60.0)]),
-            "weights sum to 180, want 100 (lower the weights by 80 together)"
+            "found weights that sum to 180, want a sum of 100 (lower the weights by 80 together)"
         );
-        assert_eq!(text(&[]), "found no version, want at least one with a weight");
+        assert_eq!(text(&[]), "found no version, want at least one with a weight (add one)");
     }
 
     #[test]

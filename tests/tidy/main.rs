@@ -14,22 +14,24 @@ use std::path::Path;
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 22] = [
+const MAY_IMPORT: [(&str, &[&str]); 23] = [
+    ("problem", &[]),
     ("supervise", &[]),
     ("log", &["supervise"]),
-    ("shared", &[]),
+    ("shared", &["problem"]),
     ("stats", &["shared"]),
     ("tls", &[]),
     ("message", &[]),
     ("http1", &["message"]),
-    ("table", &["shared", "stats", "tls", "message"]),
+    ("table", &["problem", "shared", "stats", "tls", "message"]),
     ("upstream", &["shared", "stats", "tls", "message", "http1", "table"]),
     ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "table", "upstream"]),
-    ("rollout", &["stats", "table"]),
-    ("config", &["shared", "stats", "tls", "table", "rollout"]),
+    ("rollout", &["problem", "stats", "table"]),
+    ("config", &["problem", "shared", "stats", "tls", "table", "rollout"]),
     (
         "control",
         &[
+            "problem",
             "supervise",
             "log",
             "shared",
@@ -44,16 +46,29 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "release",
         ],
     ),
-    ("outbound", &["shared", "stats", "tls", "table", "rollout", "config", "control"]),
-    ("endpoints", &["shared", "stats", "tls", "table", "control", "outbound"]),
+    ("outbound", &["problem", "shared", "stats", "tls", "table", "rollout", "config", "control"]),
+    ("endpoints", &["problem", "shared", "stats", "tls", "table", "control", "outbound"]),
     ("metrics", &["supervise", "log", "shared", "stats", "tls", "table", "rollout", "config", "control", "release"]),
     (
         "release",
-        &["shared", "stats", "tls", "table", "rollout", "config", "control", "outbound", "endpoints", "metrics"],
+        &[
+            "problem",
+            "shared",
+            "stats",
+            "tls",
+            "table",
+            "rollout",
+            "config",
+            "control",
+            "outbound",
+            "endpoints",
+            "metrics",
+        ],
     ),
     (
         "admin",
         &[
+            "problem",
             "supervise",
             "shared",
             "stats",
@@ -71,6 +86,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
     (
         "app",
         &[
+            "problem",
             "supervise",
             "log",
             "shared",
@@ -89,10 +105,11 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
             "upstream",
         ],
     ),
-    ("cli", &["supervise", "log", "tls", "table", "rollout", "config", "control", "app"]),
+    ("cli", &["problem", "supervise", "log", "tls", "table", "rollout", "config", "control", "app"]),
     (
         "testing",
         &[
+            "problem",
             "admin",
             "control",
             "endpoints",
@@ -114,7 +131,7 @@ const MAY_IMPORT: [(&str, &[&str]); 22] = [
 
 /// Modules without async, I/O, clock and randomness of their own: time and chance are arguments (`impl rand::Rng` is
 /// one).
-const PURE: [&str; 5] = ["shared", "stats", "table", "rollout", "config"];
+const PURE: [&str; 6] = ["problem", "shared", "stats", "table", "rollout", "config"];
 
 /// What the pure modules must not name.
 const IMPURE: [&str; 11] = [

@@ -19,7 +19,8 @@ use super::users::{Crowd, Users};
 use super::view::Places;
 use crate::app::{Bound, Options, RunError, StartError};
 use crate::cli::client::CallError;
-use crate::config::{self, Problems};
+use crate::config;
+use crate::problem::Problems;
 
 /// The salt of the demo's service. A fixed one, so that anybody can compute which users a release will reach, and the
 /// scripted walk does.

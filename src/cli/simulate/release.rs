@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::{OnExpired, SimulateArgs};
 use crate::cli::CommandError;
-use crate::config::{self, Config, Problem, RolloutSection};
+use crate::config::{self, Config, RolloutSection};
+use crate::problem::Problem;
 use crate::rollout::judge::Assignment;
 use crate::rollout::plan::Plan;
 use crate::table::ServiceSpec;
@@ -70,7 +71,7 @@ fn overrides(args: &SimulateArgs) -> Value {
 fn by_flag(problem: &Problem) -> String {
     let flag = FLAGS.iter().find_map(|(key, flag)| Some((flag, problem.path.strip_prefix(key)?)));
     match flag {
-        Some((flag, rest)) => format!("{flag}{rest}: {}", problem.text),
+        Some((flag, rest)) => Problem { path: format!("{flag}{rest}"), ..problem.clone() }.to_string(),
         None => problem.to_string(),
     }
 }

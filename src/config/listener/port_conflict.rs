@@ -5,33 +5,39 @@
 //! Linux has it unless `net.ipv6.bindv6only` was changed: without this check a start would blame another process for a
 //! port that is taken by its own config.
 
+use crate::problem::Mismatch;
 use std::net::SocketAddr;
 
 /// An address, and the name of the section that listens there.
-pub(crate) struct Taken<'a> {
+pub(crate) struct ListenAddress<'a> {
     pub(crate) name: &'a str,
     pub(crate) address: SocketAddr,
 }
 
-impl<'a> Taken<'a> {
+impl<'a> ListenAddress<'a> {
     /// What a section listens on, if its address can be read.
     pub(crate) fn new(name: &'a str, address: Option<&String>) -> Option<Self> {
         Some(Self { name, address: address?.parse().ok()? })
     }
 
     /// Why `address` cannot be listened on beside this one.
-    pub(crate) fn conflict(&self, address: SocketAddr) -> Option<String> {
+    pub(crate) fn conflict(&self, address: SocketAddr) -> Option<Mismatch> {
         if !overlap(self.address, address) {
             return None;
         }
         let (name, own) = (self.name, self.address);
         Some(if own == address {
-            format!("found {address}, the address of listeners.{name} too, want one of its own (change or remove one)")
+            Mismatch::new(
+                format!("{address}, the address of listeners.{name} too"),
+                "one of its own",
+                "change or remove one",
+            )
         } else {
             let wide = if own.ip().is_unspecified() { own } else { address };
-            format!(
-                "found {address} beside {own} of listeners.{name}, want no overlap: {wide} takes the port on all \
-                 addresses (change one of the ports, or name the addresses one by one)"
+            Mismatch::new(
+                format!("{address} beside {own} of listeners.{name}"),
+                format!("no overlap: {wide} takes the port on all addresses"),
+                "change one of the ports, or name the addresses one by one",
             )
         })
     }

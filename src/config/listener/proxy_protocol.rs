@@ -6,10 +6,11 @@ use ipnet::IpNet;
 use serde::Deserialize;
 
 use crate::config::check::{self, every, setting};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Read, Span};
+use crate::problem::Mismatch;
 
 /// The header is the first packet of a connection. Time for it to be lost twice (Linux sends it again after 1 and 3 s)
 /// would be 4 s; what HAProxy's manual advises is 3 s.
@@ -34,13 +35,13 @@ pub(crate) struct RawProxyProtocol {
 /// The PROXY protocol of a listener, if it has it.
 pub(crate) fn build(
     raw: Option<&RawProxyProtocol>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Option<ProxyProtocol>, Reported> {
+) -> Result<Option<ProxyProtocol>, ErrorGuaranteed> {
     let Some(raw) = raw else { return Ok(None) };
     let list = at.key("from");
     let from = if raw.from.is_empty() {
-        let text = "found none, want the load balancers that send the header (add from = [\"10.0.0.0/8\"])";
+        let text = Mismatch::new("none", "the load balancers that send the header", "add from = [\"10.0.0.0/8\"]");
         Err(report.missing(&list, text))
     } else {
         every(raw.from.iter().map(|(i, text)| check::network(text, &list.item(i), report)))

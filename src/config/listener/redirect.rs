@@ -7,8 +7,8 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::config::check;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, Read};
 
 /// The port of https URLs that name none.
@@ -31,7 +31,7 @@ pub(crate) struct RawPort {
 
 impl RawRedirect {
     /// The port, if there is a redirect.
-    pub(crate) fn build(self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<u16>, Reported> {
+    pub(crate) fn build(self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<u16>, ErrorGuaranteed> {
         match self {
             Self::Plain(on) => Ok(on.then_some(HTTPS_PORT)),
             Self::Port(RawPort { port }) => {

@@ -7,18 +7,19 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::Deserialize;
 
-use super::port_conflict::Taken;
+use super::port_conflict::ListenAddress;
 use super::proxy_protocol;
 use super::proxy_protocol::{ProxyProtocol, RawProxyProtocol};
 use super::redirect::RawRedirect;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
 use crate::config::limits::{ListenerLimits, RawRate};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::Reported;
+use crate::config::reader::report::ErrorGuaranteed;
 use crate::config::reader::units::{Count, Read, Span};
 use crate::config::tls::RawServerTls;
+use crate::problem::Mismatch;
 use crate::table::Name;
 use crate::tls::{Alpn, ServerSettings};
 
@@ -70,14 +71,14 @@ pub(crate) struct RawListener {
 /// All listeners: at least one, each on an address of its own.
 pub(crate) fn build_all(
     raw: &BTreeMap<String, RawListener>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> Result<Vec<Listener>, Reported> {
+) -> Result<Vec<Listener>, ErrorGuaranteed> {
     if raw.is_empty() {
-        let text = "found none, want at least one (add [listeners.public] with address = \"0.0.0.0:8080\")";
+        let text = Mismatch::new("none", "at least one", "add [listeners.public] with address = \"0.0.0.0:8080\"");
         return Err(build.report.missing(at, text));
     }
-    let all = taken(raw);
+    let all = addresses(raw);
     for (index, own) in all.iter().enumerate() {
         let conflict = all[..index].iter().find_map(|other| other.conflict(own.address));
         if let Some(conflict) = conflict {
@@ -88,18 +89,18 @@ pub(crate) fn build_all(
 }
 
 /// The addresses, as far as they can be read.
-pub(crate) fn taken(raw: &BTreeMap<String, RawListener>) -> Vec<Taken<'_>> {
-    raw.iter().filter_map(|(name, raw)| Taken::new(name, raw.address.as_ref())).collect()
+pub(crate) fn addresses(raw: &BTreeMap<String, RawListener>) -> Vec<ListenAddress<'_>> {
+    raw.iter().filter_map(|(name, raw)| ListenAddress::new(name, raw.address.as_ref())).collect()
 }
 
 impl RawListener {
-    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Listener, Reported> {
+    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Listener, ErrorGuaranteed> {
         let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
         let address = match &self.address {
             Some(text) => check::socket(text, &at.key("address"), report),
             None => {
-                let text = "found none, want IP:PORT (add address = \"0.0.0.0:8080\")";
+                let text = Mismatch::new("none", "IP:PORT", "add address = \"0.0.0.0:8080\"");
                 Err(report.missing(&at.key("address"), text))
             }
         };
@@ -114,15 +115,18 @@ impl RawListener {
         let redirect_at = at.key("redirect_https");
         let redirect = match self.redirect_https.map_or(Ok(None), |raw| raw.build(&redirect_at, report)) {
             Ok(Some(_)) if self.tls.is_some() => {
-                let text = "found it beside tls, want one of the two (redirect on the listener without TLS)";
+                let text = Mismatch::new("it beside tls", "one of the two", "redirect on the listener without TLS");
                 Err(report.problem(&redirect_at, text))
             }
             redirect => redirect,
         };
         let h2c = self.h2c.unwrap_or(false);
         if h2c && self.tls.is_some() {
-            let text =
-                "found it beside tls, want it on plain listeners only (remove it: on TLS, HTTP/2 is agreed on by alpn)";
+            let text = Mismatch::new(
+                "it beside tls",
+                "it on plain listeners only",
+                "remove it: on TLS, HTTP/2 is agreed on by alpn",
+            );
             report.problem(&at.key("h2c"), text);
         }
         let (trusted_proxies, head_read_timeout) = (trusted?, idle?.0);

@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::config::build::Build;
 use crate::config::check;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::Reported;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::ErrorGuaranteed;
 use crate::config::reader::units::{Ratio, Read};
 
 /// What is written about each request.
@@ -43,7 +43,7 @@ pub(crate) struct RawAccessLog {
 }
 
 impl RawAccessLog {
-    pub(crate) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<AccessLog, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<AccessLog, ErrorGuaranteed> {
         let path = self.path.as_deref();
         let path = path.map(|text| check::file(text, build.base, &at.key("path"), &mut build.report)).transpose()?;
         let sample = self.sample.map_or(1.0, |read| read.0.0);

@@ -12,11 +12,12 @@ use serde::Deserialize;
 
 use crate::config::build::Build;
 use crate::config::check::{self, every};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::Reported;
+use crate::config::reader::report::ErrorGuaranteed;
 use crate::config::service::route;
 use crate::config::tls::RawServerTls;
+use crate::problem::Mismatch;
 use crate::table::Name;
 use crate::table::spec::HostPattern;
 use crate::tls::{Alpn, ServerSettings};
@@ -130,7 +131,7 @@ impl RawAdmin {
         }
     }
 
-    pub(crate) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<Admin, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Admin, ErrorGuaranteed> {
         let address_at = at.key("address");
         let address = match &self.address {
             Some(text) => address(text, &address_at, build),
@@ -148,9 +149,10 @@ impl RawAdmin {
             && self.tokens.is_empty()
             && self.clients.is_empty()
         {
-            let text = format!(
-                "found {socket} and no token, want a token or client certificates for an address that others can reach \
-                 (add [admin.tokens.NAME], or use 127.0.0.1 or a unix socket)"
+            let text = Mismatch::new(
+                format!("{socket} and no token"),
+                "a token or client certificates for an address that others can reach",
+                "add [admin.tokens.NAME], or use 127.0.0.1 or a unix socket",
             );
             return Err(build.report.unless(&tokens_at, &address_at, text));
         }
@@ -160,31 +162,38 @@ impl RawAdmin {
     /// TLS, and whether client certificates and those who may use them fit together.
     fn tls(
         &self,
-        address: &Result<AdminAddress, Reported>,
-        at: &Place<'_>,
+        address: &Result<AdminAddress, ErrorGuaranteed>,
+        at: &ConfigPath<'_>,
         build: &mut Build<'_>,
-    ) -> Result<Option<ServerSettings>, Reported> {
+    ) -> Result<Option<ServerSettings>, ErrorGuaranteed> {
         let tls_at = at.key("tls");
         let (ca_at, clients_at) = (tls_at.key("client_ca"), at.key("clients"));
         let settings = self.tls.as_ref().map(|raw| raw.build(&[Alpn::Http11], build.base, &tls_at, &mut build.report));
         let settings = settings.transpose()?;
         let asks = settings.as_ref().is_some_and(|settings| settings.client_auth.is_some());
         if settings.is_some() && matches!(address, Ok(AdminAddress::Unix(_))) {
-            let text = "found it on a unix socket, whose file says who may connect, want it on IP:PORT (remove it)";
+            let text =
+                Mismatch::new("it on a unix socket, whose file says who may connect", "it on IP:PORT", "remove it");
             return Err(build.report.problem(&tls_at, text));
         }
         if settings.as_ref().is_some_and(|settings| settings.alpn != [Alpn::Http11]) {
-            let text = "found another protocol than \"http/1.1\", want that alone (leave it out)";
+            let text = Mismatch::new("another protocol than \"http/1.1\"", "that alone", "leave it out");
             return Err(build.report.problem(&tls_at.key("alpn"), text));
         }
         if !self.clients.is_empty() && !asks {
-            let text = "found clients, and no authority of their certificates, want one \
-                        (add client_ca = \"clients.pem\" to tls)";
+            let text = Mismatch::new(
+                "clients, and no authority of their certificates",
+                "one",
+                "add client_ca = \"clients.pem\" to tls",
+            );
             return Err(build.report.unless(&ca_at, &clients_at, text));
         }
         if asks && self.clients.is_empty() && self.tokens.is_empty() {
-            let text = "found client certificates, and nobody who may use them, want a role for each \
-                        (add [admin.clients.NAME] with role = \"read\" or \"operate\")";
+            let text = Mismatch::new(
+                "client certificates, and nobody who may use them",
+                "a role for each",
+                "add [admin.clients.NAME] with role = \"read\" or \"operate\"",
+            );
             return Err(build.report.unless(&clients_at, &ca_at, text));
         }
         Ok(settings)
@@ -192,12 +201,20 @@ impl RawAdmin {
 }
 
 impl RawClient {
-    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<CertificateClient, Reported> {
+    fn build(
+        &self,
+        name: &str,
+        at: &ConfigPath<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<CertificateClient, ErrorGuaranteed> {
         // A common name has at most 64 characters, and is often a person's.
         let good = (1..=64).contains(&name.chars().count()) && !name.chars().any(char::is_control);
         if !good {
-            let text =
-                format!("found {name:?}, want the name of a client certificate (its CN, or else its first DNS name)");
+            let text = Mismatch::new(
+                format!("{name:?}"),
+                "the name of a client certificate",
+                "its CN, or else its first DNS name",
+            );
             return Err(build.report.problem(at, text));
         }
         Ok(CertificateClient { name: name.to_owned(), role: role(self.role, at, build)? })
@@ -205,13 +222,13 @@ impl RawClient {
 }
 
 impl RawToken {
-    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<TokenFile, Reported> {
+    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<TokenFile, ErrorGuaranteed> {
         let file_at = at.key("file");
         let file = match &self.file {
             Some(text) => check::file(text, build.base, &file_at, &mut build.report),
-            None => {
-                Err(build.report.missing(&file_at, "found none, want the file of the token (add file = \"ops.token\")"))
-            }
+            None => Err(build
+                .report
+                .missing(&file_at, Mismatch::new("none", "the file of the token", "add file = \"ops.token\""))),
         };
         let role = role(self.role, at, build);
         let name = check::name(name, at, &mut build.report);
@@ -223,15 +240,15 @@ impl RawToken {
     }
 }
 
-fn role(role: Option<Role>, at: &Place<'_>, build: &mut Build<'_>) -> Result<Role, Reported> {
+fn role(role: Option<Role>, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Role, ErrorGuaranteed> {
     role.ok_or_else(|| {
-        let text = "found none, want \"read\" or \"operate\" (add role = \"read\")";
+        let text = Mismatch::new("none", "\"read\" or \"operate\"", "add role = \"read\"");
         build.report.missing(&at.key("role"), text)
     })
 }
 
 /// `IP:PORT` or `unix:PATH`.
-fn address(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<AdminAddress, Reported> {
+fn address(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<AdminAddress, ErrorGuaranteed> {
     match text.strip_prefix("unix:") {
         Some(path) => check::file(path, build.base, at, &mut build.report).map(AdminAddress::Unix),
         None => check::socket(text, at, &mut build.report).map(AdminAddress::Tcp),
@@ -239,11 +256,11 @@ fn address(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<AdminAdd
 }
 
 /// A host name in full.
-fn host(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<String, Reported> {
+fn host(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<String, ErrorGuaranteed> {
     match route::host(text, at, &mut build.report)? {
         HostPattern::Exact(host) => Ok(host.into()),
         HostPattern::Below(_) => {
-            let text = format!("found {text:?}, want host names in full (name each host of the admin API)");
+            let text = Mismatch::new(format!("{text:?}"), "host names in full", "name each host of the admin API");
             Err(build.report.problem(at, text))
         }
     }

@@ -7,12 +7,13 @@ use serde::Deserialize;
 
 use crate::config::build::Build;
 use crate::config::check::{self, setting};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
-use crate::config::reader::suggest::{listed, nearest};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, Read, Span};
 use crate::config::url::{self, TIMEOUT, TIMEOUT_MAX};
+use crate::problem::Mismatch;
+use crate::problem::{listed, suggest};
 use crate::rollout::event::EventWord;
 use crate::rollout::release::Notify;
 
@@ -29,14 +30,14 @@ pub(crate) struct RawNotify {
 /// All of them, in order of their names.
 pub(crate) fn build_all(
     raw: &BTreeMap<String, RawNotify>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> Result<Vec<Arc<Notify>>, Reported> {
+) -> Result<Vec<Arc<Notify>>, ErrorGuaranteed> {
     check::every(raw.iter().map(|(name, raw)| raw.build(name, &at.key(name), build).map(Arc::new)))
 }
 
 impl RawNotify {
-    fn build(&self, name: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Notify, Reported> {
+    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Notify, ErrorGuaranteed> {
         let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
         let url = url::url(self.url.as_deref(), &at.key("url"), report);
@@ -65,17 +66,25 @@ impl RawNotify {
 }
 
 /// What somebody wants to be told of.
-fn events_of(words: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<EventWord>, Reported> {
+fn events_of(
+    words: &List<String>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<EventWord>, ErrorGuaranteed> {
     if words.is_empty() {
-        let problem = "found no event, want one at least (leave it out for the usual ones, or remove the section)";
+        let problem =
+            Mismatch::new("no event", "one at least", "leave it out for the usual ones, or remove the section");
         return Err(report.problem(at, problem.to_owned()));
     }
     check::every(words.iter().map(|(index, word)| {
         let known = || EventWord::ALL.map(EventWord::word);
         EventWord::ALL.into_iter().find(|event| event.word() == word).ok_or_else(|| {
             let remedy =
-                nearest(word, known()).map_or("write one of these".to_owned(), |near| format!("write {near:?}"));
-            report.problem(&at.item(index), format!("found {word:?}, want one of {} ({remedy})", listed(known())))
+                suggest(word, known()).map_or("write one of these".to_owned(), |near| format!("write {near:?}"));
+            report.problem(
+                &at.item(index),
+                Mismatch::new(format!("{word:?}"), format!("one of {}", listed(known())), remedy),
+            )
         })
     }))
 }

@@ -8,9 +8,10 @@ use serde::Deserialize;
 
 use crate::config::check::{self, setting};
 use crate::config::limits;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, Read, Size, Span};
+use crate::problem::Mismatch;
 use crate::table::Name;
 
 /// How requests are worked on, whatever their service.
@@ -88,7 +89,7 @@ pub(crate) struct RawProxy {
 const DAY: Span = Span::secs(86_400);
 
 impl RawProxy {
-    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Proxy, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Proxy, ErrorGuaranteed> {
         let workers = self.workers(&at.key("workers"), report);
         let via = check::name(self.via.as_deref().unwrap_or("pointsman"), &at.key("via"), report);
         // Longer than nearly every request, shorter than the patience of a service manager.
@@ -137,13 +138,13 @@ impl RawProxy {
         })
     }
 
-    fn workers(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<NonZeroUsize>, Reported> {
+    fn workers(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<NonZeroUsize>, ErrorGuaranteed> {
         // More than the largest machines have.
         let count = setting(self.workers, Count(1), Count(1)..=Count(1024), at, report)?;
         Ok(self.workers.and(NonZeroUsize::new(count.0)))
     }
 
-    fn response_heads(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<ResponseHeads, Reported> {
+    fn response_heads(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<ResponseHeads, ErrorGuaranteed> {
         // Twice what a request may have: origins set cookies and policies of some kilobytes each.
         let (raw, range) = (self.response_head_bytes_max, Size::kib(8)..=Size::kib(1024));
         let bytes = setting(raw, Size::kib(64), range, &at.key("response_head_bytes_max"), report);
@@ -154,7 +155,7 @@ impl RawProxy {
     }
 
     /// The longest target, the longest head and the most header lines.
-    fn limits(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<(usize, usize, usize), Reported> {
+    fn limits(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<(usize, usize, usize), ErrorGuaranteed> {
         // RFC 9110 asks for 8,000 bytes at least; beyond 64 KiB the URI type ends.
         let (raw, range) = (self.target_bytes_max, Size(64)..=Size::kib(63));
         let target = setting(raw, Size::kib(8), range, &at.key("target_bytes_max"), report);
@@ -165,8 +166,10 @@ impl RawProxy {
         let headers = setting(self.headers_max, Count(100), range, &at.key("headers_max"), report);
         let (target, head) = (target?, head?);
         if target > head {
-            let text = format!(
-                "found {target}, want at most head_bytes_max, {head}, whose part it is (lower it or raise that)"
+            let text = Mismatch::new(
+                format!("{target}"),
+                format!("at most head_bytes_max, {head}, whose part it is"),
+                "lower it or raise that",
             );
             return Err(report.problem(&at.key("target_bytes_max"), text));
         }

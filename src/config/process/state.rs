@@ -6,8 +6,8 @@ use serde::Deserialize;
 
 use crate::config::build::Build;
 use crate::config::check;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::Reported;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::ErrorGuaranteed;
 
 /// Where revisions are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub(crate) struct RawState {
 }
 
 impl RawState {
-    pub(crate) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<State, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<State, ErrorGuaranteed> {
         let path = self.path.as_deref().unwrap_or("pointsman.db");
         let path = check::file(path, build.base, &at.key("path"), &mut build.report)?;
         Ok(State { path })

@@ -1,11 +1,11 @@
-//! Where in a config something stands. Places live on the stack and point at their parents: walking 2,000 services
-//! costs nothing until one of them has a problem.
+//! Where a key or an element stands in a config or in the body of a call. A path lives on the stack and points at its
+//! parent: walking 2,000 services costs nothing until one of them has a problem.
 
 use std::fmt;
 
 /// A key or an element, and what it stands in.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place<'a> {
+pub(crate) enum ConfigPath<'a> {
     /// The whole file.
     Root,
     /// A key of a table.
@@ -14,20 +14,20 @@ pub(crate) enum Place<'a> {
     Item(&'a Self, usize),
 }
 
-impl Place<'_> {
+impl ConfigPath<'_> {
     /// A key in this table.
-    pub(crate) fn key<'b>(&'b self, key: &'b str) -> Place<'b> {
-        Place::Key(self, key)
+    pub(crate) fn key<'b>(&'b self, key: &'b str) -> ConfigPath<'b> {
+        ConfigPath::Key(self, key)
     }
 
     /// An element of this list, from 0.
-    pub(crate) fn item(&self, index: usize) -> Place<'_> {
-        Place::Item(self, index)
+    pub(crate) fn item(&self, index: usize) -> ConfigPath<'_> {
+        ConfigPath::Item(self, index)
     }
 }
 
 /// `services.shop.rules[1].use`: elements are counted from 1, as people and the names of nameless rules do.
-impl fmt::Display for Place<'_> {
+impl fmt::Display for ConfigPath<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Root => Ok(()),

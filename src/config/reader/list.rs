@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::value::SeqAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Visitor};
 
-use super::config_path::Place;
+use super::config_path::ConfigPath;
 
 /// A list. An element that did not fit is a hole, so that the others are reported under their own numbers.
 #[derive(Debug, serde::Deserialize)]
@@ -41,7 +41,7 @@ pub(crate) enum Texts {
 
 impl Texts {
     /// Calls `each` with every text and its place; `at` is the place of the whole.
-    pub(crate) fn each<T>(&self, at: &Place<'_>, mut each: impl FnMut(&Place<'_>, &str) -> T) -> Vec<T> {
+    pub(crate) fn each<T>(&self, at: &ConfigPath<'_>, mut each: impl FnMut(&ConfigPath<'_>, &str) -> T) -> Vec<T> {
         match self {
             Self::One(text) => vec![each(at, text)],
             Self::Many(list) => list.iter().map(|(index, text)| each(&at.item(index), text)).collect(),

@@ -8,12 +8,13 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
-use crate::config::reader::suggest::{listed, nearest};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Read, Span};
 use crate::config::url::{RawWebhook, TIMEOUT_MAX};
+use crate::problem::Mismatch;
+use crate::problem::{listed, suggest};
 use crate::rollout::release::Hook;
 
 /// A service that is not up again after ten minutes will not come.
@@ -44,13 +45,15 @@ impl<'de> Deserialize<'de> for RawHook {
     }
 }
 
+const WANTED: &str = "{ command = [\"PROGRAM\", \"{endpoint}\"] }, { webhook = { url = \"...\" } } or \"acknowledge\"";
+
 struct HookVisitor;
 
 impl<'de> Visitor<'de> for HookVisitor {
     type Value = RawHook;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("{ command = [\"PROGRAM\", \"{endpoint}\"] }, { webhook = { url = \"...\" } } or \"acknowledge\"")
+        f.write_str(WANTED)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<RawHook, E> {
@@ -63,32 +66,20 @@ impl<'de> Visitor<'de> for HookVisitor {
 }
 
 impl RawHook {
-    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Hook, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Hook, ErrorGuaranteed> {
         match self {
             Self::Word(word) if word == "acknowledge" => Ok(Hook::Acknowledge { timeout: TIMEOUT_OF_PEOPLE }),
             Self::Word(word) => {
-                let text = format!("found {word:?}, want {}", HookVisitor.wanted());
-                Err(report.problem(at, format!("{text} (a program stands in a list: no shell reads it)")))
+                let remedy = "a program stands in a list: no shell reads it";
+                Err(report.problem(at, Mismatch::new(format!("{word:?}"), WANTED, remedy)))
             }
             Self::Table(table) => table.build(at, report),
         }
     }
 }
 
-impl HookVisitor {
-    fn wanted(&self) -> String {
-        struct Shown<'v>(&'v HookVisitor);
-        impl fmt::Display for Shown<'_> {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.expecting(f)
-            }
-        }
-        Shown(self).to_string()
-    }
-}
-
 impl RawHookTable {
-    fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Hook, Reported> {
+    fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Hook, ErrorGuaranteed> {
         let timeout = |default, report: &mut Report<'_>| {
             setting(self.timeout, Span(default), Span::millis(1)..=TIMEOUT_MAX, &at.key("timeout"), report)
         };
@@ -100,8 +91,11 @@ impl RawHookTable {
             }
             (None, Some(webhook), None) => {
                 if self.timeout.is_some() {
-                    let text = "found it beside a webhook, want it inside (write webhook = { url = \"...\", timeout = \
-                                \"10m\" })";
+                    let text = Mismatch::new(
+                        "it beside a webhook",
+                        "it inside",
+                        "write webhook = { url = \"...\", timeout = \"10m\" }",
+                    );
                     report.problem(&at.key("timeout"), text);
                 }
                 webhook.build(TIMEOUT, &at.key("webhook"), report).map(Hook::Webhook)
@@ -110,15 +104,15 @@ impl RawHookTable {
                 timeout(TIMEOUT_OF_PEOPLE, report).map(|timeout| Hook::Acknowledge { timeout: timeout.0 })
             }
             (None, None, Some(false)) => {
-                let text = "found false, want true (name a command or a webhook instead)";
+                let text = Mismatch::new("false", "true", "name a command or a webhook instead");
                 Err(report.problem(&at.key("acknowledge"), text))
             }
             (None, None, None) => {
-                let text = "found no key, want one of command, webhook, acknowledge (add one)";
+                let text = Mismatch::new("no key", "one of command, webhook, acknowledge", "add one");
                 Err(report.missing(at, text))
             }
             _ => {
-                let text = "found several keys, want one of command, webhook, acknowledge (keep one)";
+                let text = Mismatch::new("several keys", "one of command, webhook, acknowledge", "keep one");
                 Err(report.problem(at, text))
             }
         }
@@ -126,33 +120,36 @@ impl RawHookTable {
 }
 
 /// A program and its arguments.
-fn arguments(raw: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<String>, Reported> {
+fn arguments(raw: &List<String>, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Vec<String>, ErrorGuaranteed> {
     let mut arguments = Vec::new();
     for (index, text) in raw.iter() {
         let at = at.item(index);
         if text.contains('\0') {
-            report.problem(&at, "found a NUL character, want text (remove it)");
+            report.problem(&at, Mismatch::new("a NUL character", "text", "remove it"));
         }
         if index == 0 && text.is_empty() {
-            report.problem(&at, "found an empty text, want the program to run (name it, best by its whole path)");
+            report
+                .problem(&at, Mismatch::new("an empty text", "the program to run", "name it, best by its whole path"));
         }
         for name in placeholders(text) {
             if index == 0 {
-                let text = format!("found {{{name}}} in the name of the program, want it in arguments (move it)");
+                let text =
+                    Mismatch::new(format!("{{{name}}} in the name of the program"), "it in arguments", "move it");
                 report.problem(&at, text);
             } else if !Hook::PLACEHOLDERS.contains(&name) {
-                let remedy = match nearest(name, Hook::PLACEHOLDERS) {
+                let remedy = match suggest(name, Hook::PLACEHOLDERS) {
                     Some(meant) => format!("did you mean {{{meant}}}?"),
                     None => "write one of them".to_owned(),
                 };
                 let known = listed(Hook::PLACEHOLDERS);
-                report.problem(&at, format!("found {{{name}}}, want one of {known} in braces ({remedy})"));
+                report.problem(&at, Mismatch::new(format!("{{{name}}}"), format!("one of {known} in braces"), remedy));
             }
         }
         arguments.push(text.clone());
     }
     if raw.is_empty() {
-        let text = "found none, want a program and its arguments (write [\"/usr/local/bin/upgrade\", \"{endpoint}\"])";
+        let text =
+            Mismatch::new("none", "a program and its arguments", "write [\"/usr/local/bin/upgrade\", \"{endpoint}\"]");
         return Err(report.missing(at, text));
     }
     report.touched(at).map_or(Ok(arguments), Err)

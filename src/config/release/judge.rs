@@ -6,10 +6,11 @@ use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, FromScalar, Read, Scalar, Span, number};
+use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::judge::settings::{Ceilings, FailedCalls, Increase, Margin, Multiple, Probability, SlowCeiling};
 
@@ -38,7 +39,7 @@ struct RawSlowMax {
 
 impl RawJudge {
     /// All of the settings but the hold, the horizon and the assignment.
-    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<JudgeSettings, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<JudgeSettings, ErrorGuaranteed> {
         let default = JudgeSettings::default();
         let slow = self.slow_max.as_ref().map(|raw| raw.build(&at.key("slow_max"), report)).transpose();
         let range = Count(1)..=Count(1_000_000_000);
@@ -70,19 +71,20 @@ impl RawJudge {
 }
 
 impl RawSlowMax {
-    fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<SlowCeiling, Reported> {
+    fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<SlowCeiling, ErrorGuaranteed> {
         let longer_than = match self.longer_than {
             Some(raw) => {
                 let range = Span::millis(1)..=Span::secs(3_600);
                 setting(Some(raw), raw.0, range, &at.key("longer_than"), report)
             }
             None => {
-                let text = "found none, want the time from which a request is slow (add longer_than = \"500ms\")";
+                let text =
+                    Mismatch::new("none", "the time from which a request is slow", "add longer_than = \"500ms\"");
                 Err(report.missing(&at.key("longer_than"), text))
             }
         };
         let at_most = self.at_most.ok_or_else(|| {
-            let text = "found none, want the part of the requests that may be slow (add at_most = 0.05)";
+            let text = Mismatch::new("none", "the part of the requests that may be slow", "add at_most = 0.05");
             report.missing(&at.key("at_most"), text)
         });
         Ok(SlowCeiling { longer_than: longer_than?.0, at_most: at_most?.0 })

@@ -11,18 +11,18 @@
 use serde_json::{Map, Value};
 
 use super::section::{OF_THE_FILE, RolloutSection};
-use crate::config::reader::suggest::{listed, nearest};
+use crate::problem::{Problem, listed, suggest};
 
 /// A table of the plan, and those of its keys that a caller may change. Each stands below the one that it is in.
 struct Table {
     /// The keys on the way to it; `[]` is each element of a list.
-    path: &'static [&'static str],
+    way: &'static [&'static str],
     keys: &'static [&'static str],
 }
 
 const TABLES: [Table; 5] = [
     Table {
-        path: &[],
+        way: &[],
         keys: &[
             "strategy",
             "steps",
@@ -39,10 +39,10 @@ const TABLES: [Table; 5] = [
         ],
     },
     // A gate "webhook" asks the webhook of the file.
-    Table { path: &["steps", EACH], keys: &["weight", "bake", "gate"] },
-    Table { path: &["rollback"], keys: &["gradual"] },
+    Table { way: &["steps", EACH], keys: &["weight", "bake", "gate"] },
+    Table { way: &["rollback"], keys: &["gradual"] },
     Table {
-        path: &["judge"],
+        way: &["judge"],
         keys: &[
             "alpha",
             "tolerate_ratio",
@@ -57,7 +57,7 @@ const TABLES: [Table; 5] = [
             "grpc_failures",
         ],
     },
-    Table { path: &["judge", "slow_max"], keys: &["longer_than", "at_most"] },
+    Table { way: &["judge", "slow_max"], keys: &["longer_than", "at_most"] },
 ];
 
 /// Each element of a list.
@@ -65,36 +65,24 @@ const EACH: &str = "[]";
 
 /// Keys of a plan that are other than in the config; only such as a caller may change.
 #[derive(Clone, PartialEq, Debug, Default)]
-pub struct Overrides(RolloutSection);
+pub struct ReleaseOverrides(RolloutSection);
 
-/// Why something is not taken from a caller.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum RefusedOverride {
-    /// The plan is no object.
-    NoObject,
-    /// The key at this place says what is run or asked.
-    OfTheFile(String),
-    /// The plan has no key like the one at this place.
-    Unknown {
-        /// The place.
-        place: String,
-        /// The key that was meant.
-        meant: Option<&'static str>,
-        /// Those that there are.
-        known: String,
-    },
-}
+/// Where the keys stand that are no caller's.
+pub(crate) const IN_THE_FILE: &str =
+    "write it into the section rollout of the service or group in the config file, and reload";
 
-impl Overrides {
+impl ReleaseOverrides {
     /// What of `plan` a caller may change, and everything else that is in there.
     #[must_use]
-    pub fn read(plan: &Value) -> (Self, Vec<RefusedOverride>) {
+    pub(crate) fn read(plan: &Value) -> (Self, Vec<Problem>) {
         let mut refused = Vec::new();
         let mut plan = match plan {
             Value::Null => Map::new(),
             Value::Object(plan) => plan.clone(),
             Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => {
-                return (Self::default(), vec![RefusedOverride::NoObject]);
+                let wanted = "an object with keys of [services.NAME.rollout]";
+                let problem = Problem::invalid("plan", "something else", wanted, "write {\"bake\": \"1m\"}");
+                return (Self::default(), vec![problem]);
             }
         };
         keep_allowed(&mut plan, &mut Vec::new(), "plan", &mut refused);
@@ -108,46 +96,48 @@ impl Overrides {
     }
 }
 
-/// Takes what may not be changed out of the table at a path, which problems call `place`, and out of those in it.
-fn keep_allowed(
-    table: &mut Map<String, Value>,
-    path: &mut Vec<&'static str>,
-    place: &str,
-    refused: &mut Vec<RefusedOverride>,
-) {
-    let Some(allowed) = TABLES.iter().find(|table| table.path == path.as_slice()) else { return };
+/// Takes what may not be changed out of the table that `way` leads to and that problems call `path`, and out of those
+/// in it.
+fn keep_allowed(table: &mut Map<String, Value>, way: &mut Vec<&'static str>, path: &str, refused: &mut Vec<Problem>) {
+    let Some(allowed) = TABLES.iter().find(|table| table.way == way.as_slice()) else { return };
     table.retain(|key, value| {
-        let place = format!("{place}.{key}");
+        let path = format!("{path}.{key}");
         let Some(known) = allowed.keys.iter().find(|known| *known == key) else {
-            refused.push(refusal(key, place, allowed));
+            refused.push(refusal(key, path, allowed));
             return false;
         };
-        path.push(known);
+        way.push(known);
         match value {
-            Value::Object(inner) => keep_allowed(inner, path, &place, refused),
+            Value::Object(inner) => keep_allowed(inner, way, &path, refused),
             Value::Array(list) => {
-                path.push(EACH);
+                way.push(EACH);
                 for (inner, number) in list.iter_mut().zip(1..) {
                     if let Some(inner) = inner.as_object_mut() {
-                        keep_allowed(inner, path, &format!("{place}[{number}]"), refused);
+                        keep_allowed(inner, way, &format!("{path}[{number}]"), refused);
                     }
                 }
-                path.pop();
+                way.pop();
             }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
-        path.pop();
+        way.pop();
         true
     });
 }
 
-fn refusal(key: &str, place: String, allowed: &Table) -> RefusedOverride {
-    // Wherever they stand: the reason is of more use than a list of keys.
+fn refusal(key: &str, path: String, allowed: &Table) -> Problem {
+    // In each table: the reason is of more use than a list of keys.
     if OF_THE_FILE.contains(&key) || matches!(key, "command" | "url") {
-        return RefusedOverride::OfTheFile(place);
+        let found = "what the proxy is to run or to ask, named by a call";
+        let wanted = "programs, URLs and smoke requests from the config file only";
+        return Problem::invalid(path, found, wanted, format!("leave it out; {IN_THE_FILE}"));
     }
-    let meant = nearest(key, allowed.keys.iter().copied());
-    RefusedOverride::Unknown { place, meant, known: listed(allowed.keys.iter().copied()) }
+    let remedy = match suggest(key, allowed.keys.iter().copied()) {
+        Some(meant) => format!("did you mean {meant:?}?"),
+        None => "leave it out".to_owned(),
+    };
+    let known = listed(allowed.keys.iter().copied());
+    Problem::invalid(path, format!("the unknown key {key:?}"), format!("only {known}"), remedy)
 }
 
 #[cfg(test)]
@@ -156,36 +146,32 @@ mod tests {
     use std::collections::{BTreeSet, HashSet};
 
     use serde_json::json;
-    use toml::de::DeValue;
 
     use super::*;
-    use crate::config::reader::config_path::Place;
-    use crate::config::reader::document::Document;
-    use crate::config::reader::{fault, read};
+    use crate::config::reader::config_path::ConfigPath;
+    use crate::config::reader::input::Input;
+    use crate::config::reader::read;
+    use crate::config::reader::read_fault::ReadFault;
     use crate::config::release::rollout::RawRollout;
 
-    fn refused(plan: &Value) -> Vec<RefusedOverride> {
-        Overrides::read(plan).1
+    fn refused(plan: &Value) -> Vec<Problem> {
+        ReleaseOverrides::read(plan).1
     }
 
-    fn places(plan: &Value) -> Vec<String> {
-        let place = |refused| match refused {
-            RefusedOverride::NoObject => "plan".to_owned(),
-            RefusedOverride::OfTheFile(place) | RefusedOverride::Unknown { place, .. } => place,
-        };
-        refused(plan).into_iter().map(place).collect()
+    fn paths(plan: &Value) -> Vec<String> {
+        refused(plan).into_iter().map(|problem| problem.path).collect()
     }
 
     /// The keys that the reader of the file knows in the table that this text puts a strange key into.
     fn known_to_the_file(text: &str) -> BTreeSet<&'static str> {
         let text = format!("x = {{ {text} }}");
-        let document = Document::parse(&text).unwrap_or_else(|problems| panic!("{problems}"));
+        let input = Input::toml(&text).unwrap_or_else(|problems| panic!("{problems}"));
         let known = RefCell::new(None);
-        let note = |fault: &fault::Fault, _: &Place<'_>, _| {
-            known.borrow_mut().get_or_insert(fault.known.unwrap_or_default());
+        let note = |fault: &ReadFault, _: &ConfigPath<'_>, _| {
+            known.borrow_mut().get_or_insert(fault.known().unwrap_or_default());
         };
-        let at = Place::Root;
-        let value: &DeValue<'_> = document.value(&at.key("x")).expect("a table");
+        let at = ConfigPath::Root;
+        let value = input.value(&at.key("x")).expect("a table");
         let _: Result<RawRollout, _> = read::once(value, at.key("x"), &HashSet::new(), &note);
         known.into_inner().unwrap_or_default().iter().copied().collect()
     }
@@ -202,9 +188,9 @@ mod tests {
             "judge = { slow_max = { no = 1 } }",
         ];
         for (table, text) in TABLES.iter().zip(texts) {
-            let of_the_file = if table.path.is_empty() { &OF_THE_FILE[..] } else { &[] };
+            let of_the_file = if table.way.is_empty() { &OF_THE_FILE[..] } else { &[] };
             let listed: BTreeSet<_> = table.keys.iter().chain(of_the_file).copied().collect();
-            assert_eq!(known_to_the_file(text), listed, "{:?}", table.path);
+            assert_eq!(known_to_the_file(text), listed, "{:?}", table.way);
         }
     }
 
@@ -221,10 +207,13 @@ mod tests {
             "steps": [1, { "weight": 5, "gate": "manual", "webhook": { "url": "http://10.0.0.1/" } }],
             "judge": { "alpha": 0.01, "query": "up", "slow_max": { "at_most": 0.1, "url": "x" } },
         });
-        let (kept, refused) = Overrides::read(&plan);
-        let of_file: Vec<_> = OF_THE_FILE.iter().map(|key| RefusedOverride::OfTheFile(format!("plan.{key}"))).collect();
-        assert!(of_file.iter().all(|key| refused.contains(key)), "{refused:?}");
-        let mut others = places(&plan);
+        let (kept, refused) = ReleaseOverrides::read(&plan);
+        for key in OF_THE_FILE {
+            let named = |problem: &&Problem| problem.path == format!("plan.{key}");
+            let problem = refused.iter().find(named).expect("a problem");
+            assert!(problem.remedy.ends_with(IN_THE_FILE), "{problem}");
+        }
+        let mut others = paths(&plan);
         others.sort();
         let wanted = [
             "plan.judge.query",
@@ -242,19 +231,20 @@ mod tests {
             "bake": "1s", "rollback": { "gradual": "1s" }, "steps": [1, { "weight": 5, "gate": "manual" }],
             "judge": { "alpha": 0.01, "slow_max": { "at_most": 0.1 } },
         });
-        assert_eq!(kept, Overrides(serde_json::from_value(left).unwrap()));
+        assert_eq!(kept, ReleaseOverrides(serde_json::from_value(left).unwrap()));
     }
 
     #[test]
     fn taking_a_hook_away_is_naming_it() {
-        assert_eq!(places(&json!({ "smoke": null, "webhook": null })), ["plan.smoke", "plan.webhook"]);
-        assert_eq!(places(&json!(7)), ["plan"]);
-        assert!(places(&Value::Null).is_empty() && places(&json!({ "judge": null, "steps": null })).is_empty());
+        assert_eq!(paths(&json!({ "smoke": null, "webhook": null })), ["plan.smoke", "plan.webhook"]);
+        assert_eq!(paths(&json!(7)), ["plan"]);
+        assert!(paths(&Value::Null).is_empty() && paths(&json!({ "judge": null, "steps": null })).is_empty());
     }
 
     #[test]
     fn a_slip_is_told() {
-        let [RefusedOverride::Unknown { meant, known, .. }] = &refused(&json!({ "bakes": "1s" }))[..] else { panic!() };
-        assert_eq!((*meant, known.starts_with("strategy, steps")), (Some("bake"), true));
+        let [problem] = &refused(&json!({ "bakes": "1s" }))[..] else { panic!() };
+        assert_eq!((&*problem.found, &*problem.remedy), ("the unknown key \"bakes\"", "did you mean \"bake\"?"));
+        assert!(problem.wanted.starts_with("only strategy, steps"), "{problem}");
     }
 }

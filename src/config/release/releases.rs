@@ -5,13 +5,14 @@ use std::sync::Arc;
 
 use super::group;
 use super::group::RawGroup;
+use super::rollout::RawRollout;
 use super::section::RolloutSection;
 use crate::config::build::Build;
 use crate::config::process::notify;
 use crate::config::process::notify::RawNotify;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::document::Document;
-use crate::config::reader::report::Reported;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::input::Input;
+use crate::config::reader::report::ErrorGuaranteed;
 use crate::config::service::definition::RawService;
 use crate::rollout::release::Releases;
 use crate::table::Name;
@@ -27,10 +28,10 @@ pub struct RolloutSections {
 
 impl RolloutSections {
     /// The sections of a config without problems.
-    pub(crate) fn of(document: &Document<'_>, releases: &Releases) -> Self {
+    pub(crate) fn of(input: &Input<'_>, releases: &Releases) -> Self {
         let section = |all: &str, name: &Name| {
-            let all = Place::Root.key(all);
-            RolloutSection::of(document, all.key(name).key("rollout"))
+            let all = ConfigPath::Root.key(all);
+            RolloutSection::of(input, all.key(name).key("rollout"))
         };
         let services = releases.services.keys().map(|name| (name.clone(), section("services", name)));
         let groups = releases.groups.keys().map(|name| (name.clone(), section("groups", name)));
@@ -44,11 +45,10 @@ pub(crate) fn build(
     groups: &BTreeMap<String, RawGroup>,
     notified: &BTreeMap<String, RawNotify>,
     build: &mut Build<'_>,
-) -> Result<Releases, Reported> {
-    let services_at = Place::Root.key("services");
+) -> Result<Releases, ErrorGuaranteed> {
+    let services_at = ConfigPath::Root.key("services");
     // One for all services that say nothing: a config may have thousands.
-    let default = RolloutSection::default().release().map(Arc::new);
-    let default = default.map_err(|why| build.report.problem(&services_at, why.to_string()))?;
+    let default = RawRollout::default().build(&services_at.key("rollout"), build).map(Arc::new)?;
     let mut releases = Ok(BTreeMap::new());
     for (name, service) in services {
         let at = services_at.key(name);
@@ -63,7 +63,7 @@ pub(crate) fn build(
             _ => {}
         }
     }
-    let groups = group::build_all(groups, services, &Place::Root.key("groups"), build);
-    let notify = notify::build_all(notified, &Place::Root.key("notify"), build);
+    let groups = group::build_all(groups, services, &ConfigPath::Root.key("groups"), build);
+    let notify = notify::build_all(notified, &ConfigPath::Root.key("notify"), build);
     Ok(Releases { services: releases?, groups: groups?, notify: notify? })
 }

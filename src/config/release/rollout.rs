@@ -17,11 +17,12 @@ use super::step;
 use super::step::{LONGEST, RawStep, Shared};
 use crate::config::build::Build;
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, Read, Span};
 use crate::config::url::{self, RawWebhook};
+use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::plan::{Back, Expired};
 use crate::rollout::release::{Release, RollingShape, Shape, Webhook};
@@ -123,12 +124,12 @@ impl RawStrategy {
     /// The words of the strategies that know `key`.
     fn owners(key: &str) -> String {
         let owners = Self::ALL.into_iter().filter(|strategy| strategy.keys().contains(&key)).map(Self::word);
-        owners.collect::<Vec<_>>().join(" and ")
+        owners.collect::<Vec<_>>().join(" or ")
     }
 }
 
 impl RawRollout {
-    pub(crate) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<Release, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Release, ErrorGuaranteed> {
         let strategy_at = at.key("strategy");
         let smoke = self.smoke.as_ref().map(|raw| smoke::build_all(raw, &at.key("smoke"), build)).transpose();
         let report = &mut build.report;
@@ -172,17 +173,17 @@ impl RawRollout {
         written.into_iter().filter(|(_, written)| *written).map(|(key, _)| key)
     }
 
-    fn refuse_keys_of_others(&self, strategy: RawStrategy, at: &Place<'_>, report: &mut Report<'_>) {
+    fn refuse_keys_of_others(&self, strategy: RawStrategy, at: &ConfigPath<'_>, report: &mut Report<'_>) {
         let word = strategy.word();
         for key in self.own_keys().filter(|key| !strategy.keys().contains(key)) {
             let owners = RawStrategy::owners(key);
-            let text =
-                format!("found it in a release by {word}, but it belongs to {owners} (remove it, or change strategy)");
+            let found = format!("it in a release by {word}");
+            let text = Mismatch::new(found, format!("it in one by {owners}"), "remove it, or change strategy");
             report.problem(&at.key(key), text);
         }
     }
 
-    fn canary(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Shape, Reported> {
+    fn canary(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Shape, ErrorGuaranteed> {
         // Ten minutes show what fails for a few users in a thousand at a few hundred requests a second.
         let bake = setting(self.bake, Span::secs(600), Span::millis(0)..=LONGEST, &at.key("bake"), report);
         let back = self.back(&at.key("rollback"), report);
@@ -197,16 +198,17 @@ impl RawRollout {
         canary.map(Shape::Canary)
     }
 
-    fn back(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Back, Reported> {
+    fn back(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Back, ErrorGuaranteed> {
         match &self.rollback {
             None => Ok(Back::default()),
             Some(RawRollback::Word(word)) if word == "instant" => Ok(Back::AtOnce),
             Some(RawRollback::Word(word)) => {
-                let text = format!("found {word:?}, want \"instant\" or {{ gradual = \"30s\" }} (choose one of them)");
+                let text =
+                    Mismatch::new(format!("{word:?}"), "\"instant\" or { gradual = \"30s\" }", "choose one of them");
                 Err(report.problem(at, text))
             }
             Some(RawRollback::Table(RawGradual { gradual: None })) => {
-                Err(report.missing(at, "found no time, want one (write { gradual = \"30s\" })"))
+                Err(report.missing(at, Mismatch::new("no time", "one", "write { gradual = \"30s\" }")))
             }
             Some(RawRollback::Table(RawGradual { gradual: Some(every) })) => {
                 let range = Span::millis(1)..=Span::secs(3_600);
@@ -217,18 +219,18 @@ impl RawRollout {
     }
 
     /// A release by its watch; by default as long as most regressions take to show under all the traffic.
-    fn watch(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<std::time::Duration, Reported> {
+    fn watch(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<std::time::Duration, ErrorGuaranteed> {
         let range = Span::millis(0)..=LONGEST;
         setting(self.watch, Span::secs(300), range, &at.key("watch"), report).map(|span| span.0)
     }
 
-    fn blue_green(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Shape, Reported> {
+    fn blue_green(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Shape, ErrorGuaranteed> {
         let watch = self.watch(at, report);
         let keep = setting(self.keep, Span::secs(1_800), Span::millis(0)..=LONGEST, &at.key("keep"), report);
         Ok(Shape::BlueGreen { watch: watch?, keep: keep?.0 })
     }
 
-    fn rolling(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Shape, Reported> {
+    fn rolling(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Shape, ErrorGuaranteed> {
         let watch = self.watch(at, report);
         let batch = setting(self.batch, Count(1), Count(1)..=Count(10_000), &at.key("batch"), report);
         let mut wait = |raw, default, key: &str| {
@@ -240,8 +242,11 @@ impl RawRollout {
         let upgrade = match &self.upgrade {
             Some(raw) => raw.build(&upgrade_at, report),
             None => {
-                let text = "found none, want what upgrades an endpoint (add upgrade = { command = [\"PROGRAM\", \
-                            \"{endpoint}\"] }, { webhook = { url = \"...\" } } or \"acknowledge\")";
+                let text = Mismatch::new(
+                    "none",
+                    "what upgrades an endpoint",
+                    "add upgrade = { command = [\"PROGRAM\", \"{endpoint}\"] }, { webhook = { url = \"...\" } } or \"acknowledge\"",
+                );
                 Err(report.missing(&upgrade_at, text))
             }
         };

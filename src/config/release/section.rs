@@ -1,9 +1,9 @@
 //! Rollout sections by themselves, as data: what the file says of a release, with what a start says differently.
 //!
 //! A rollout that runs goes on as it was begun, whatever the file says after a reload; so its section is stored with
-//! it, and read again after a restart. And whoever starts one may change some of it (`{"bake": "1m"}`; what, is for
-//! [`overrides`](super::overrides) to say). Both go through the reader of the file: the JSON is written as TOML, so that a
-//! key has one meaning, one range and one message.
+//! it, and read again after a restart. And who starts one may change some of it (`{"bake": "1m"}`;
+//! [`overrides`](super::overrides) says what). Both are JSON and go through the reader of the file, so that a key has one
+//! meaning, one range and one message.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 
 use super::rollout::{RawRollout, RawStrategy};
 use crate::config::build::Build;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::document::Document;
-use crate::config::reader::problem::{Problem, Problems};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::input::Input;
 use crate::config::reader::read;
 use crate::config::reader::report::Report;
+use crate::config::reader::tree::Tree;
+use crate::problem::Problems;
 use crate::rollout::release::Release;
 
 /// The keys of a section that say what is run or asked.
@@ -38,9 +39,9 @@ impl RolloutSection {
     }
 
     /// The section that stands in a config without problems.
-    pub(crate) fn of(document: &Document<'_>, place: Place<'_>) -> Self {
-        let value = document.value(&place);
-        let read = value.and_then(|value| read::once(value, place, &HashSet::new(), &|_, _, _| {}).ok());
+    pub(crate) fn of(input: &Input<'_>, path: ConfigPath<'_>) -> Self {
+        let value = input.value(&path);
+        let read = value.and_then(|value| read::once(value, path, &HashSet::new(), &|_, _, _| {}).ok());
         read.unwrap_or_default()
     }
 
@@ -86,23 +87,13 @@ impl RolloutSection {
     /// # Errors
     /// All problems, by keys such as `plan.steps[2]`; they have no lines.
     pub fn release(&self) -> Result<Release, Problems> {
-        let alone = |text: String| Err(Problems::new(vec![Problem { line: None, path: PLAN.to_owned(), text }]));
-        let value = match toml::Value::try_from(&self.0) {
-            Ok(value) => value,
-            Err(why) => return alone(format!("found what the config cannot say, want its keys and values ({why})")),
-        };
-        let text = format!("{PLAN} = {value}");
-        let Ok(document) = Document::parse(&text) else {
-            return alone(
-                "found too many tables inside each other, want the keys of the config (correct it)".to_owned(),
-            );
-        };
-        let at = Place::Root.key(PLAN);
-        let mut report = Report::new(&document);
-        let raw: RawRollout = read::at(at, &document, &mut report).unwrap_or_default();
+        let value = Value::Object(self.0.clone());
+        let input = Input::json(&value);
+        let (path, mut report) = (ConfigPath::Root.key(PLAN), Report::new(&input));
+        let raw: RawRollout = read::all(Tree::Json(&value), path, &mut report).unwrap_or_default();
         let mut build = Build::new(report, Path::new(""));
-        let release = raw.build(&at, &mut build);
-        build.report.finish(release).map_err(Problems::without_lines)
+        let release = raw.build(&path, &mut build);
+        build.report.finish(release)
     }
 }
 
@@ -229,6 +220,17 @@ mod tests {
         let starts = ["plan.bakes: ", "plan.judge.alpha: ", "plan.steps[2]: ", "plan.steps[3]: "];
         assert_eq!(found.len(), starts.len(), "{found:#?}");
         assert!(found.iter().zip(starts).all(|(line, start)| line.starts_with(start)), "{found:#?}");
+    }
+
+    #[test]
+    fn problems_of_json_are_told_in_json() {
+        let object = "want an object (write {\"KEY\": VALUE})";
+        assert_eq!(problems(json!({ "judge": [0.01] })), [format!("plan.judge: found a list, {object}")]);
+        assert_eq!(problems(json!({ "judge": "x" })), [format!("plan.judge: found \"x\", {object}")]);
+        let step = problems(json!({ "steps": [1, null] }));
+        assert!(step[0].starts_with("plan.steps[2]: found null, want "), "{step:?}");
+        let huge = problems(json!({ "judge": { "requests_min": u64::MAX } }));
+        assert!(huge[0].starts_with("plan.judge.requests_min: found 18446744073709551615, want "), "{huge:?}");
     }
 
     #[test]

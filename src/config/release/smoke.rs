@@ -7,11 +7,12 @@ use serde::Deserialize;
 
 use crate::config::build::Build;
 use crate::config::check::{every, setting};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Read, Span};
 use crate::config::{service::health, service::pattern};
+use crate::problem::Mismatch;
 use crate::rollout::release::SmokeRequest;
 use crate::table::health::StatusRange;
 
@@ -33,14 +34,14 @@ pub(crate) struct RawSmoke {
 /// All of them, in order.
 pub(crate) fn build_all(
     raw: &List<RawSmoke>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> Result<Vec<SmokeRequest>, Reported> {
+) -> Result<Vec<SmokeRequest>, ErrorGuaranteed> {
     every(raw.iter().map(|(index, raw)| raw.build(&at.item(index), build)))
 }
 
 impl RawSmoke {
-    fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<SmokeRequest, Reported> {
+    fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<SmokeRequest, ErrorGuaranteed> {
         let report = &mut build.report;
         let path = health::path(self.path.as_deref(), &at.key("path"), report);
         let method = health::method(self.method.as_deref(), &at.key("method"), report);
@@ -65,19 +66,19 @@ impl RawSmoke {
 fn header(
     name: &str,
     value: &str,
-    all: &Place<'_>,
+    all: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<(HeaderName, HeaderValue), Reported> {
+) -> Result<(HeaderName, HeaderValue), ErrorGuaranteed> {
     let at = all.key(name);
     let Ok(parsed) = HeaderName::from_bytes(name.as_bytes()) else {
-        return Err(report.problem(&at, format!("found {name:?}, want the name of a header (correct it)")));
+        return Err(report.problem(&at, Mismatch::new(format!("{name:?}"), "the name of a header", "correct it")));
     };
     if NOT_THEIRS.contains(&parsed.as_str()) {
-        let text = format!("found {name:?}, which belongs to the connection, want other headers (remove it)");
+        let text = Mismatch::new(format!("{name:?}, which belongs to the connection"), "other headers", "remove it");
         return Err(report.problem(&at, text));
     }
     match HeaderValue::from_str(value) {
         Ok(value) => Ok((parsed, value)),
-        Err(_) => Err(report.problem(&at, format!("found {value:?}, want a line of visible text (correct it)"))),
+        Err(_) => Err(report.problem(&at, Mismatch::new(format!("{value:?}"), "a line of visible text", "correct it"))),
     }
 }

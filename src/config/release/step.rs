@@ -8,10 +8,11 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Unexpected, Visitor};
 
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{FromScalar, Read, Scalar, Span};
+use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::plan::{Back, Canary, CanaryStep, Expired, Plan, PlanProblem, StepGate, Strategy};
 use crate::table::Weight;
@@ -91,13 +92,18 @@ pub(crate) struct Shared {
 }
 
 impl RawStep {
-    fn build(&self, shared: &Shared, at: &Place<'_>, report: &mut Report<'_>) -> Result<CanaryStep, Reported> {
+    fn build(
+        &self,
+        shared: &Shared,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<CanaryStep, ErrorGuaranteed> {
         let table = match self {
             Self::Weight(weight) => return Ok(CanaryStep { weight: *weight, bake: shared.bake, gate: None }),
             Self::Table(table) => table,
         };
         let weight = table.weight.map(|read| read.0).ok_or_else(|| {
-            report.missing(&at.key("weight"), "found none, want the candidate's per cent (add weight = 10)")
+            report.missing(&at.key("weight"), Mismatch::new("none", "the candidate's per cent", "add weight = 10"))
         });
         let bake = setting(table.bake, Span(shared.bake), Span::millis(0)..=LONGEST, &at.key("bake"), report);
         let gate = table.gate.map(|raw| match raw {
@@ -105,7 +111,8 @@ impl RawStep {
             RawGate::Webhook => StepGate::Webhook,
         });
         if gate == Some(StepGate::Webhook) && !shared.webhook {
-            let text = "found \"webhook\" and nobody to ask, want a URL (add webhook = { url = \"https://...\" })";
+            let text =
+                Mismatch::new("\"webhook\" and nobody to ask", "a URL", "add webhook = { url = \"https://...\" }");
             report.problem(&at.key("gate"), text);
         }
         Ok(CanaryStep { weight: weight?, bake: bake?.0, gate })
@@ -116,9 +123,9 @@ impl RawStep {
 pub(crate) fn canary(
     raw: Option<&List<RawStep>>,
     shared: &Shared,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Canary, Reported> {
+) -> Result<Canary, ErrorGuaranteed> {
     let back = shared.back;
     let Some(raw) = raw else {
         let weights = STEPS.into_iter().filter_map(Weight::from_percent);
@@ -144,22 +151,27 @@ pub(crate) fn canary(
 }
 
 /// Reports a problem of the plan by the number that its step has in the file.
-fn tell(problem: PlanProblem, numbers: &[usize], at: &Place<'_>, report: &mut Report<'_>) {
+fn tell(problem: PlanProblem, numbers: &[usize], at: &ConfigPath<'_>, report: &mut Report<'_>) {
     let step = |number: usize| number.checked_sub(1).and_then(|index| numbers.get(index)).copied().unwrap_or_default();
     match problem {
         PlanProblem::ZeroStep { number } => {
-            let text = "found 0, want a weight above 0 (remove the step, or raise it)";
+            let text = Mismatch::new("0", "a weight above 0", "remove the step, or raise it");
             report.problem(&at.item(step(number)), text);
         }
         PlanProblem::FallingStep { number, weight, before } => {
-            let text =
-                format!("found {weight} after {before}, want each step above the one before (raise or remove it)");
+            let text = Mismatch::new(
+                format!("{weight} after {before}"),
+                "each step above the one before",
+                "raise or remove it",
+            );
             report.problem(&at.item(step(number)), text);
         }
         // Steps that are all wrong were reported one by one.
         PlanProblem::NoSteps | PlanProblem::EmptyBatch { .. } => {
-            report
-                .missing(at, "found none, want at least one weight (write [1, 10, 50, 100], or leave it out for that)");
+            report.missing(
+                at,
+                Mismatch::new("none", "at least one weight", "write [1, 10, 50, 100], or leave it out for that"),
+            );
         }
     }
 }

@@ -11,9 +11,10 @@ use super::segment::Segments;
 use super::sticky::{is_query_name, is_token};
 use crate::config::build::Build;
 use crate::config::check::{self, every};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::Texts;
-use crate::config::reader::report::Reported;
+use crate::config::reader::report::ErrorGuaranteed;
+use crate::problem::Mismatch;
 use crate::table::spec::{Condition, Pattern, Segment};
 
 #[derive(Debug, Deserialize, Default)]
@@ -36,10 +37,10 @@ impl RawCondition {
     pub(crate) fn build(
         &self,
         segments: &Segments,
-        catches: &str,
-        at: &Place<'_>,
+        catches: Mismatch,
+        at: &ConfigPath<'_>,
         build: &mut Build<'_>,
-    ) -> Result<Condition, Reported> {
+    ) -> Result<Condition, ErrorGuaranteed> {
         let headers = named(&self.header, header_name, &at.key("header"), build);
         let cookies = named(&self.cookie, |name| is_token(name).then(|| name.into()), &at.key("cookie"), build);
         let query = named(&self.query, |name| is_query_name(name).then(|| name.into()), &at.key("query"), build);
@@ -81,9 +82,9 @@ fn header_name(name: &str) -> Option<HeaderName> {
 fn named<K: PartialEq>(
     raw: &BTreeMap<String, RawPattern>,
     name: impl Fn(&str) -> Option<K>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> Result<Named<K>, Reported> {
+) -> Result<Named<K>, ErrorGuaranteed> {
     let mut found: Named<K> = Vec::new();
     let mut refused = Ok(());
     for (key, raw) in raw {
@@ -91,11 +92,12 @@ fn named<K: PartialEq>(
         let pattern = raw.build(&at, build);
         match (name(key), pattern) {
             (None, _) => {
-                let text = format!("found {key:?}, want a name that can stand in a request (correct it)");
+                let text = Mismatch::new(format!("{key:?}"), "a name that can stand in a request", "correct it");
                 refused = Err(build.report.problem(&at, text));
             }
             (Some(name), _) if found.iter().any(|(other, _)| *other == name) => {
-                let text = "found it for the second time in other letters, want each name once (remove one of the two)";
+                let text =
+                    Mismatch::new("it for the second time in other letters", "each name once", "remove one of the two");
                 refused = Err(build.report.problem(&at, text));
             }
             (Some(_), Err(reported)) => refused = Err(reported),
@@ -108,41 +110,45 @@ fn named<K: PartialEq>(
 /// The elements of a list that is not empty, or none if there is no such key.
 fn texts<T>(
     raw: Option<&Texts>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-    one: impl Fn(&str, &Place<'_>, &mut Build<'_>) -> Result<T, Reported>,
-) -> Result<Vec<T>, Reported> {
+    one: impl Fn(&str, &ConfigPath<'_>, &mut Build<'_>) -> Result<T, ErrorGuaranteed>,
+) -> Result<Vec<T>, ErrorGuaranteed> {
     match raw {
         None => Ok(Vec::new()),
         Some(raw) if raw.is_empty() => {
-            Err(build.report.problem(at, "found an empty list, want at least one (add one or remove the key)"))
+            Err(build.report.problem(at, Mismatch::new("an empty list", "at least one", "add one or remove the key")))
         }
         Some(raw) => every(raw.each(at, |at, text| one(text, at, build))),
     }
 }
 
 /// A method; its case counts.
-fn method(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Method, Reported> {
+fn method(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Method, ErrorGuaranteed> {
     match Method::from_bytes(text.as_bytes()) {
         Ok(method) if !text.bytes().any(|b| b.is_ascii_lowercase()) => Ok(method),
         Ok(_) | Err(_) => {
             let upper = text.to_ascii_uppercase();
             let remedy = if is_token(text) { format!("write {upper:?}") } else { "correct it".to_owned() };
-            Err(build.report.problem(at, format!("found {text:?}, want a method such as \"GET\" ({remedy})")))
+            Err(build.report.problem(at, Mismatch::new(format!("{text:?}"), "a method such as \"GET\"", remedy)))
         }
     }
 }
 
 /// A pattern of the path, which every request has and which begins with `/`.
-fn path(raw: &RawPattern, at: &Place<'_>, build: &mut Build<'_>) -> Result<Pattern, Reported> {
+fn path(raw: &RawPattern, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Pattern, ErrorGuaranteed> {
     let pattern = raw.build(at, build)?;
     match &pattern {
         Pattern::Exact(text) | Pattern::Prefix(text) if !text.starts_with('/') => {
-            let text = format!("found {text:?}, want a path that begins with / (write {:?})", format!("/{text}"));
+            let text = Mismatch::new(
+                format!("{text:?}"),
+                "a path that begins with /",
+                format!("write {:?}", format!("/{text}")),
+            );
             Err(build.report.problem(at, text))
         }
         Pattern::Present => {
-            let text = "found present, want a text, prefix or regex, for every request has a path (remove it)";
+            let text = Mismatch::new("present", "a text, prefix or regex, for every request has a path", "remove it");
             Err(build.report.problem(at, text))
         }
         Pattern::Exact(_) | Pattern::Prefix(_) | Pattern::Regex(_) => Ok(pattern),
@@ -150,6 +156,11 @@ fn path(raw: &RawPattern, at: &Place<'_>, build: &mut Build<'_>) -> Result<Patte
 }
 
 /// A segment by its name.
-fn segment(text: &str, all: &Segments, at: &Place<'_>, build: &mut Build<'_>) -> Result<Arc<Segment>, Reported> {
+fn segment(
+    text: &str,
+    all: &Segments,
+    at: &ConfigPath<'_>,
+    build: &mut Build<'_>,
+) -> Result<Arc<Segment>, ErrorGuaranteed> {
     all.find(text, at, build)
 }

@@ -16,12 +16,13 @@ use super::version::RawVersion;
 use crate::config::build::Build;
 use crate::config::check::{self, every, setting};
 use crate::config::limits::RawLimits;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, Read, Size, Span};
 use crate::config::release::rollout::RawRollout;
 use crate::config::{service::route, service::split, service::sticky};
+use crate::problem::Mismatch;
 use crate::shared::name::natural_cmp;
 use crate::table::spec::{OnUnhealthy, Policy};
 use crate::table::{Name, ServiceSpec, Weight};
@@ -67,12 +68,15 @@ enum RawOnUnhealthy {
 pub(crate) fn build_all(
     raw: &BTreeMap<String, RawService>,
     segments: &Segments,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> Result<Vec<Arc<ServiceSpec>>, Reported> {
+) -> Result<Vec<Arc<ServiceSpec>>, ErrorGuaranteed> {
     if raw.is_empty() {
-        let text =
-            "found none, want at least one (add [services.NAME.versions.v1] with endpoints = [\"10.0.0.1:8080\"])";
+        let text = Mismatch::new(
+            "none",
+            "at least one",
+            "add [services.NAME.versions.v1] with endpoints = [\"10.0.0.1:8080\"]",
+        );
         return Err(build.report.missing(at, text));
     }
     every(raw.iter().map(|(name, raw)| raw.build(name, segments, &at.key(name), build).map(Arc::new)))
@@ -83,9 +87,9 @@ impl RawService {
         &self,
         name: &str,
         segments: &Segments,
-        at: &Place<'_>,
+        at: &ConfigPath<'_>,
         build: &mut Build<'_>,
-    ) -> Result<ServiceSpec, Reported> {
+    ) -> Result<ServiceSpec, ErrorGuaranteed> {
         let (base, report) = (build.base, &mut build.report);
         let own_name = check::free_name(name, at, report);
         let hosts = route::hosts(&self.hosts, &at.key("hosts"), report);
@@ -123,17 +127,17 @@ impl RawService {
         self.versions.len()
     }
 
-    fn salt(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<Arc<str>>, Reported> {
+    fn salt(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<Arc<str>>, ErrorGuaranteed> {
         match self.salt.as_deref() {
-            Some("") => {
-                Err(report
-                    .problem(at, "found an empty text, want some letters (leave it out for a new one each release)"))
-            }
+            Some("") => Err(report.problem(
+                at,
+                Mismatch::new("an empty text", "some letters", "leave it out for a new one each release"),
+            )),
             salt => Ok(salt.map(Arc::from)),
         }
     }
 
-    fn policy(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Policy, Reported> {
+    fn policy(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Policy, ErrorGuaranteed> {
         let default = Policy::default();
         let mut timeout = |raw, default, key: &str| {
             let range = Span::millis(1)..=Span::secs(86_400);

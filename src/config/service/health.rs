@@ -8,10 +8,11 @@ use http::{HeaderValue, Method};
 use serde::Deserialize;
 
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, FromScalar, Ratio, Read, Scalar, Span};
+use crate::problem::Mismatch;
 use crate::table::health::{HealthSpec, StatusRange};
 
 /// Half of the HAProxy-like 2 s below: a server that is slower than this is of no use to a user who waits.
@@ -32,7 +33,11 @@ pub(crate) struct RawHealth {
 }
 
 impl RawHealth {
-    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Arc<HealthSpec>, Reported> {
+    pub(crate) fn build(
+        &self,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Arc<HealthSpec>, ErrorGuaranteed> {
         let path = path(self.path.as_deref(), &at.key("path"), report);
         let method = method(self.method.as_deref(), &at.key("method"), report);
         let host = self.host(&at.key("host"), report);
@@ -61,22 +66,31 @@ impl RawHealth {
         }))
     }
 
-    fn host(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<Option<HeaderValue>, Reported> {
+    fn host(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<HeaderValue>, ErrorGuaranteed> {
         let Some(text) = &self.host else { return Ok(None) };
         let good = !text.is_empty() && text.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_:[]".contains(&b));
         let value = HeaderValue::from_str(text).ok().filter(|_| good);
         value.map(Some).ok_or_else(|| {
-            let wanted = "want a host such as \"shop.example.com\" (leave the scheme and the path out)";
-            report.problem(at, format!("found {text:?}, {wanted}"))
+            let wanted = "a host such as \"shop.example.com\"";
+            report.problem(at, Mismatch::new(format!("{text:?}"), wanted, "leave the scheme and the path out"))
         })
     }
 
-    fn timeout(&self, interval: Span, at: &Place<'_>, report: &mut Report<'_>) -> Result<Duration, Reported> {
+    fn timeout(
+        &self,
+        interval: Span,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Duration, ErrorGuaranteed> {
         let default = Span((interval.0 / 2).min(TIMEOUT));
         let timeout = setting(self.timeout, default, Span::millis(1)..=Span::secs(3600), at, report)?;
         if timeout.0 >= interval.0 {
             let remedy = "lower it, or raise interval";
-            let text = format!("found {timeout}, want less than interval, {interval}, or checks overlap ({remedy})");
+            let text = Mismatch::new(
+                format!("{timeout}"),
+                format!("less than interval, {interval}, or checks overlap"),
+                remedy,
+            );
             return Err(report.problem(at, text));
         }
         Ok(timeout.0)
@@ -84,26 +98,34 @@ impl RawHealth {
 }
 
 /// What a request of ours asks for.
-pub(crate) fn path(raw: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<PathAndQuery, Reported> {
+pub(crate) fn path(
+    raw: Option<&str>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<PathAndQuery, ErrorGuaranteed> {
     let Some(text) = raw else {
-        return Err(report.missing(at, "found none, want the path to ask for (add path = \"/healthz\")"));
+        return Err(report.missing(at, Mismatch::new("none", "the path to ask for", "add path = \"/healthz\"")));
     };
     let path = text.parse().ok().filter(|_| text.starts_with('/'));
     path.ok_or_else(|| {
-        let wanted = "want a path that begins with \"/\" and has no spaces";
-        report.problem(at, format!("found {text:?}, {wanted} (write it as \"/healthz\")"))
+        let wanted = "a path that begins with \"/\" and has no spaces";
+        report.problem(at, Mismatch::new(format!("{text:?}"), wanted, "write it as \"/healthz\""))
     })
 }
 
 /// And how.
-pub(crate) fn method(raw: Option<&str>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Method, Reported> {
+pub(crate) fn method(
+    raw: Option<&str>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<Method, ErrorGuaranteed> {
     let text = raw.unwrap_or("GET");
     match Method::from_bytes(text.as_bytes()) {
         // Method names differ by case, and nobody means to invent one here.
         Ok(method) if method != Method::CONNECT && text.bytes().all(|b| b.is_ascii_uppercase()) => Ok(method),
         Ok(_) | Err(_) => {
-            let wanted = "want a method such as \"GET\" or \"HEAD\" (write it in capitals, or leave it out)";
-            Err(report.problem(at, format!("found {text:?}, {wanted}")))
+            let wanted = "a method such as \"GET\" or \"HEAD\"";
+            Err(report.problem(at, Mismatch::new(format!("{text:?}"), wanted, "write it in capitals, or leave it out")))
         }
     }
 }
@@ -111,13 +133,13 @@ pub(crate) fn method(raw: Option<&str>, at: &Place<'_>, report: &mut Report<'_>)
 /// The good statuses of its answer.
 pub(crate) fn statuses(
     raw: Option<&List<Read<StatusRange>>>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Vec<StatusRange>, Reported> {
+) -> Result<Vec<StatusRange>, ErrorGuaranteed> {
     match raw {
         None => Ok(vec![StatusRange::SUCCESS]),
         Some(list) if list.is_empty() => {
-            let text = "found none, want at least one (add \"2xx\", or leave it out for that)";
+            let text = Mismatch::new("none", "at least one", "add \"2xx\", or leave it out for that");
             Err(report.missing(at, text))
         }
         Some(list) => Ok(list.iter().map(|(_, status)| status.0).collect()),

@@ -6,9 +6,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Read, Span};
+use crate::problem::Mismatch;
 use crate::table::spec::OnShift;
 
 /// As it is written.
@@ -30,13 +31,15 @@ impl<'de> Deserialize<'de> for RawOnShift {
     }
 }
 
+const WANTED: &str = "\"keep\", \"close\", or { after = \"30s\" }";
+
 struct OnShiftVisitor;
 
 impl<'de> Visitor<'de> for OnShiftVisitor {
     type Value = RawOnShift;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("\"keep\", \"close\", or { after = \"30s\" }")
+        f.write_str(WANTED)
     }
 
     fn visit_str<E: Error>(self, text: &str) -> Result<RawOnShift, E> {
@@ -49,16 +52,16 @@ impl<'de> Visitor<'de> for OnShiftVisitor {
 }
 
 impl RawOnShift {
-    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<OnShift, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<OnShift, ErrorGuaranteed> {
         match self {
             Self::Word(word) if word == "keep" => Ok(OnShift::Keep),
             Self::Word(word) if word == "close" => Ok(OnShift::Close),
             Self::Word(word) => {
-                let text = format!("found \"{word}\", want \"keep\", \"close\", or {{ after = \"30s\" }}");
-                Err(report.problem(at, text))
+                let found = format!("{word:?}");
+                Err(report.problem(at, Mismatch::new(found, WANTED, "choose one of them")))
             }
             Self::Table(table) if table.after.is_none() => {
-                Err(report.missing(at, "found no time, want one (write { after = \"30s\" })"))
+                Err(report.missing(at, Mismatch::new("no time", "one", "write { after = \"30s\" }")))
             }
             Self::Table(table) => {
                 let range = Span::millis(1)..=Span::secs(604_800);

@@ -5,9 +5,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, Ratio, Read, Span};
+use crate::problem::Mismatch;
 use crate::table::outlier::OutlierSpec;
 
 #[derive(Debug, Deserialize, Default)]
@@ -24,7 +25,7 @@ pub(crate) struct RawOutlier {
 
 impl RawOutlier {
     /// Defaults and their reasons are [`OutlierSpec`]'s.
-    pub(crate) fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<OutlierSpec, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<OutlierSpec, ErrorGuaranteed> {
         let default = OutlierSpec::default();
         let mut count = |raw, default: u32, key: &str| {
             let range = Count(1)..=Count(1_000_000);
@@ -46,7 +47,11 @@ impl RawOutlier {
         );
         let (ejection, ejection_max) = (ejection?, ejection_max?);
         if ejection_max < ejection {
-            let text = format!("found {ejection_max}, want at least ejection, {ejection} (raise it or lower that)");
+            let text = Mismatch::new(
+                format!("{ejection_max}"),
+                format!("at least ejection, {ejection}"),
+                "raise it or lower that",
+            );
             return Err(report.problem(&at.key("ejection_max"), text));
         }
         Ok(OutlierSpec {
@@ -65,12 +70,12 @@ impl RawOutlier {
 fn failure_ratio(
     raw: Option<Read<Ratio>>,
     default: f64,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<f64, Reported> {
+) -> Result<f64, ErrorGuaranteed> {
     let ratio = raw.map_or(default, |ratio| ratio.0.0);
     if ratio > 0.0 {
         return Ok(ratio);
     }
-    Err(report.problem(at, "found 0, want more: one failure would eject (raise it, or leave it out)"))
+    Err(report.problem(at, Mismatch::new("0", "more: one failure would eject", "raise it, or leave it out")))
 }

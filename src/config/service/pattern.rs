@@ -7,8 +7,9 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use crate::config::build::Build;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::Reported;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::ErrorGuaranteed;
+use crate::problem::Mismatch;
 use crate::table::spec::Pattern;
 
 /// A pattern as it is written.
@@ -52,7 +53,7 @@ impl<'de> Visitor<'de> for PatternVisitor {
 }
 
 impl RawPattern {
-    pub(crate) fn build(&self, at: &Place<'_>, build: &mut Build<'_>) -> Result<Pattern, Reported> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Pattern, ErrorGuaranteed> {
         let table = match self {
             Self::Exact(text) => return Ok(Pattern::Exact(text.as_str().into())),
             Self::Table(table) => table,
@@ -60,28 +61,28 @@ impl RawPattern {
         match (&table.exact, &table.prefix, &table.regex, table.present) {
             (Some(text), None, None, None) => Ok(Pattern::Exact(text.as_str().into())),
             (None, Some(text), None, None) if text.is_empty() => {
-                let text = "found an empty prefix, want some text (write present = true for any value)";
+                let text = Mismatch::new("an empty prefix", "some text", "write present = true for any value");
                 Err(build.report.problem(&at.key("prefix"), text))
             }
             (None, Some(text), None, None) => Ok(Pattern::Prefix(text.as_str().into())),
             (None, None, Some(text), None) => regex(text, &at.key("regex"), build).map(Pattern::Regex),
             (None, None, None, Some(true)) => Ok(Pattern::Present),
             (None, None, None, Some(false)) => {
-                let text = "found false, want true (absence cannot be matched, remove it)";
+                let text = Mismatch::new("false", "true", "absence cannot be matched, remove it");
                 Err(build.report.problem(&at.key("present"), text))
             }
-            (None, None, None, None) => {
-                Err(build.report.missing(at, "found no key, want one of exact, prefix, regex, present (add one)"))
-            }
+            (None, None, None, None) => Err(build
+                .report
+                .missing(at, Mismatch::new("no key", "one of exact, prefix, regex, present", "add one"))),
             _ => Err(build
                 .report
-                .problem(at, "found several keys, want one of exact, prefix, regex, present (keep one)")),
+                .problem(at, Mismatch::new("several keys", "one of exact, prefix, regex, present", "keep one"))),
         }
     }
 }
 
 /// A regular expression, compiled once for all places with the same text.
-pub(crate) fn regex(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Regex, Reported> {
+pub(crate) fn regex(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Regex, ErrorGuaranteed> {
     let compiled = match build.regexes.get(text) {
         Some(compiled) => compiled,
         None => build.regexes.entry(text.to_owned()).or_insert(Regex::new(text).map_err(|e| explain(&e))),
@@ -89,7 +90,7 @@ pub(crate) fn regex(text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result
     match compiled {
         Ok(regex) => Ok(regex.clone()),
         Err(why) => {
-            let text = format!("found {text:?}, want a regular expression ({why})");
+            let text = Mismatch::new(format!("{text:?}"), "a regular expression", format!("{why}"));
             Err(build.report.problem(at, text))
         }
     }

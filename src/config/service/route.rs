@@ -4,16 +4,21 @@ use std::collections::HashMap;
 
 use crate::config::build::Build;
 use crate::config::check::every;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
+use crate::problem::Mismatch;
 use crate::table::spec::{HostPattern, PathPrefix};
 
 /// Which service answers a host (`None` is any) and path.
 pub(crate) type Routes = HashMap<(Option<HostPattern>, PathPrefix), String>;
 
 /// The hosts, each once; none means any.
-pub(crate) fn hosts(raw: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<HostPattern>, Reported> {
+pub(crate) fn hosts(
+    raw: &List<String>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<HostPattern>, ErrorGuaranteed> {
     let hosts = every(raw.iter().map(|(index, text)| host(text, &at.item(index), report)))?;
     once(hosts, at, report)
 }
@@ -21,30 +26,30 @@ pub(crate) fn hosts(raw: &List<String>, at: &Place<'_>, report: &mut Report<'_>)
 /// The path prefixes, each once; the root when there is no such key.
 pub(crate) fn paths(
     raw: Option<&List<String>>,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Vec<PathPrefix>, Reported> {
+) -> Result<Vec<PathPrefix>, ErrorGuaranteed> {
     let Some(raw) = raw else {
         return Ok(PathPrefix::new("/").into_iter().collect());
     };
     if raw.is_empty() {
-        return Err(report.problem(at, "found an empty list, want at least one path (write [\"/\"] for all)"));
+        return Err(report.problem(at, Mismatch::new("an empty list", "at least one path", "write [\"/\"] for all")));
     }
     let paths = every(raw.iter().map(|(index, text)| {
         PathPrefix::new(text).ok_or_else(|| {
             let remedy = if text.starts_with('/') { "encode other characters with %" } else { "begin it with /" };
             let wanted = "a path that begins with / and has only visible ASCII without ? and #";
-            report.problem(&at.item(index), format!("found {text:?}, want {wanted} ({remedy})"))
+            report.problem(&at.item(index), Mismatch::new(format!("{text:?}"), wanted, remedy))
         })
     }))?;
     once(paths, at, report)
 }
 
 /// `items`, unless one is there twice.
-fn once<T: PartialEq>(items: Vec<T>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<T>, Reported> {
+fn once<T: PartialEq>(items: Vec<T>, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Vec<T>, ErrorGuaranteed> {
     let twice = items.iter().enumerate().filter(|(index, item)| items[..*index].contains(item));
     let refused = twice.map(|(index, _)| {
-        report.problem(&at.item(index), "found it for the second time, want each once (remove one of the two)")
+        report.problem(&at.item(index), Mismatch::new("it for the second time", "each once", "remove one of the two"))
     });
     refused.last().map_or(Ok(()), Err).map(|()| items)
 }
@@ -53,9 +58,9 @@ fn once<T: PartialEq>(items: Vec<T>, at: &Place<'_>, report: &mut Report<'_>) ->
 pub(crate) fn claim(
     hosts: &[HostPattern],
     paths: &[PathPrefix],
-    service: (&str, &Place<'_>),
+    service: (&str, &ConfigPath<'_>),
     build: &mut Build<'_>,
-) -> Result<(), Reported> {
+) -> Result<(), ErrorGuaranteed> {
     let (name, at) = service;
     let hosts_at = at.key("hosts");
     // Hosts that are not known yet are not any host.
@@ -72,9 +77,10 @@ pub(crate) fn claim(
                 Some(HostPattern::Exact(host)) => host.to_string(),
                 Some(HostPattern::Below(host)) => format!("*.{host}"),
             };
-            let text = format!(
-                "found {shown} with path {path}, which services.{other} answers too, want it in one service \
-                 (remove it from one)"
+            let text = Mismatch::new(
+                format!("{shown} with path {path}, which services.{other} answers too"),
+                "it in one service",
+                "remove it from one",
             );
             refused = Err(build.report.problem(&place, text));
         }
@@ -83,14 +89,15 @@ pub(crate) fn claim(
 }
 
 /// One host: exact or `*.example.com`.
-pub(crate) fn host(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<HostPattern, Reported> {
+pub(crate) fn host(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<HostPattern, ErrorGuaranteed> {
     let lower = text.to_ascii_lowercase();
     let (wildcard, name) = lower.strip_prefix("*.").map_or((false, lower.as_str()), |rest| (true, rest));
     let literal = name.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let v6 = !wildcard && literal.is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok());
     if !v6 && !is_host_name(name) {
         let remedy = host_remedy(&lower);
-        let text = format!("found {text:?}, want a host such as \"shop.example.com\" or \"*.example.com\" ({remedy})");
+        let text =
+            Mismatch::new(format!("{text:?}"), "a host such as \"shop.example.com\" or \"*.example.com\"", remedy);
         return Err(report.problem(at, text));
     }
     Ok(if wildcard { HostPattern::Below(name.into()) } else { HostPattern::Exact(name.into()) })

@@ -10,9 +10,10 @@ use super::segment::Segments;
 use super::split;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::Reported;
+use crate::config::reader::report::ErrorGuaranteed;
+use crate::problem::Mismatch;
 use crate::table::Name;
 use crate::table::spec::RuleSpec;
 
@@ -30,7 +31,7 @@ pub(crate) struct Known<'a> {
     /// The segments of the file.
     pub(crate) segments: &'a Segments,
     /// Where the service stands.
-    pub(crate) service: &'a Place<'a>,
+    pub(crate) service: &'a ConfigPath<'a>,
     /// The versions of the service.
     pub(crate) versions: &'a [Name],
 }
@@ -40,7 +41,7 @@ pub(crate) fn build_all(
     raw: &List<RawRule>,
     known: &Known<'_>,
     build: &mut Build<'_>,
-) -> Result<Vec<RuleSpec>, Reported> {
+) -> Result<Vec<RuleSpec>, ErrorGuaranteed> {
     let at = known.service.key("rules");
     let mut names = BTreeSet::new();
     every(raw.iter().map(|(index, raw)| {
@@ -50,7 +51,7 @@ pub(crate) fn build_all(
         if names.insert(name.clone()) {
             return rule;
         }
-        let text = format!("found {name:?} for the second time, want a name of its own (rename one of the two)");
+        let text = Mismatch::new(format!("{name:?} for the second time"), "a name of its own", "rename one of the two");
         Err(build.report.problem(&at.key("name"), text))
     }))
 }
@@ -60,11 +61,14 @@ impl RawRule {
         &self,
         name: &str,
         known: &Known<'_>,
-        at: &Place<'_>,
+        at: &ConfigPath<'_>,
         build: &mut Build<'_>,
-    ) -> Result<RuleSpec, Reported> {
-        let catches = "found no match, want at least one, for the rule would catch every request \
-                       (add one, or remove the rule and use split)";
+    ) -> Result<RuleSpec, ErrorGuaranteed> {
+        let catches = Mismatch::new(
+            "no match",
+            "at least one, for the rule would catch every request",
+            "add one, or remove the rule and use split",
+        );
         let when_at = at.key("when");
         let name = check::name(name, &at.key("name"), &mut build.report);
         let when = match &self.when {
@@ -74,7 +78,9 @@ impl RawRule {
         let use_at = at.key("use");
         let version = match &self.version {
             Some(text) => split::version(text, known.versions, known.service, &use_at, &mut build.report),
-            None => Err(build.report.missing(&use_at, "found none, want the version to go to (add use = \"VERSION\")")),
+            None => Err(build
+                .report
+                .missing(&use_at, Mismatch::new("none", "the version to go to", "add use = \"VERSION\""))),
         };
         Ok(RuleSpec { name: name?, when: when?, version: version? })
     }

@@ -6,18 +6,19 @@ use std::sync::Arc;
 use super::condition::RawCondition;
 use crate::config::build::Build;
 use crate::config::check;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::Reported;
-use crate::config::reader::suggest::{listed, nearest};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::ErrorGuaranteed;
+use crate::problem::Mismatch;
+use crate::problem::{listed, suggest};
 use crate::table::spec::Segment;
 
 /// All segments, also those that were refused: a rule that names one of these has no problem of its own.
 #[derive(Default)]
-pub(crate) struct Segments(BTreeMap<String, Result<Arc<Segment>, Reported>>);
+pub(crate) struct Segments(BTreeMap<String, Result<Arc<Segment>, ErrorGuaranteed>>);
 
 impl Segments {
     /// Builds every segment.
-    pub(crate) fn build(raw: &BTreeMap<String, RawCondition>, at: &Place<'_>, build: &mut Build<'_>) -> Self {
+    pub(crate) fn build(raw: &BTreeMap<String, RawCondition>, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Self {
         let one = |(name, raw): (&String, &RawCondition)| {
             let segment = segment(name, raw, &at.key(name), build).map(Arc::new);
             (name.clone(), segment)
@@ -26,35 +27,49 @@ impl Segments {
     }
 
     /// Whether all of them are good.
-    pub(crate) fn check(&self) -> Result<(), Reported> {
+    pub(crate) fn check(&self) -> Result<(), ErrorGuaranteed> {
         self.0.values().try_for_each(|segment| segment.as_ref().map(|_| ()).map_err(|reported| *reported))
     }
 
     /// The segment that `text` names at `at`.
-    pub(crate) fn find(&self, text: &str, at: &Place<'_>, build: &mut Build<'_>) -> Result<Arc<Segment>, Reported> {
+    pub(crate) fn find(
+        &self,
+        text: &str,
+        at: &ConfigPath<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<Arc<Segment>, ErrorGuaranteed> {
         if let Some(segment) = self.0.get(text) {
             return segment.clone();
         }
         let known = || self.0.keys().map(String::as_str);
-        let remedy = match nearest(text, known()) {
+        let remedy = match suggest(text, known()) {
             Some(meant) => format!("did you mean {meant:?}?"),
-            None => format!("add [{}]", Place::Root.key("segments").key(text)),
+            None => format!("add [{}]", ConfigPath::Root.key("segments").key(text)),
         };
         let wanted = if self.0.is_empty() { "none is defined".to_owned() } else { listed(known()) };
-        let problem = format!("found {text:?}, want a segment: {wanted} ({remedy})");
-        Err(build.report.unless(&Place::Root.key("segments").key(text), at, problem))
+        let problem = Mismatch::new(format!("{text:?}"), format!("a segment: {wanted}"), remedy);
+        Err(build.report.unless(&ConfigPath::Root.key("segments").key(text), at, problem))
     }
 }
 
 /// One segment.
-fn segment(name: &str, raw: &RawCondition, at: &Place<'_>, build: &mut Build<'_>) -> Result<Segment, Reported> {
+fn segment(
+    name: &str,
+    raw: &RawCondition,
+    at: &ConfigPath<'_>,
+    build: &mut Build<'_>,
+) -> Result<Segment, ErrorGuaranteed> {
     let name = check::name(name, at, &mut build.report);
     if raw.has_segment() {
-        let text = "found a segment in a segment, want other matches, for segments do not nest (list both in the rule)";
+        let text =
+            Mismatch::new("a segment in a segment", "other matches, for segments do not nest", "list both in the rule");
         return Err(build.report.problem(&at.key("segment"), text));
     }
-    let catches = "found no match, want at least one, for it would hold for every request (add header, cookie, query, \
-                   method, path or client)";
+    let catches = Mismatch::new(
+        "no match",
+        "at least one, for it would hold for every request",
+        "add header, cookie, query, method, path or client",
+    );
     let when = raw.build(&Segments::default(), catches, at, build);
     Ok(Segment { name: name?, when: when? })
 }

@@ -7,9 +7,10 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 
 use super::split;
 use crate::config::check::setting;
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Read, Size};
+use crate::problem::Mismatch;
 use crate::table::Name;
 use crate::table::spec::{On500, Shield};
 
@@ -69,13 +70,13 @@ impl Visitor<'_> for On500Visitor {
 }
 
 impl RawOn500 {
-    fn build(&self, at: &Place<'_>, report: &mut Report<'_>) -> Result<On500, Reported> {
+    fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<On500, ErrorGuaranteed> {
         match self {
             Self::Switch(true) => Ok(On500::Idempotent),
             Self::Switch(false) => Ok(On500::Never),
             Self::Word(word) if word == "safe" => Ok(On500::Safe),
             Self::Word(word) => {
-                let text = format!("found \"{word}\", want \"safe\", true or false (leave it out for \"safe\")");
+                let text = Mismatch::new(format!("\"{word}\""), "\"safe\", true or false", "leave it out for \"safe\"");
                 Err(report.problem(at, text))
             }
         }
@@ -105,9 +106,9 @@ impl RawShield {
     pub(crate) fn build(
         &self,
         versions: &[Name],
-        service: &Place<'_>,
+        service: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Option<Shield>, Reported> {
+    ) -> Result<Option<Shield>, ErrorGuaranteed> {
         let at = service.key("shield");
         let default = RawTable::default();
         let raw = match self {
@@ -120,7 +121,8 @@ impl RawShield {
         let range = Size(0)..=Size::kib(1024);
         let most = setting(raw.body_bytes_max, BODY_BYTES_MAX, range, &at.key("body_bytes_max"), report);
         if versions.len() == 1 {
-            let text = "found it on a service with one version, want a second one to protect users from (remove it)";
+            let text =
+                Mismatch::new("it on a service with one version", "a second one to protect users from", "remove it");
             return Err(report.problem(&at, text));
         }
         let on_500 = raw.on_500.as_ref().map_or(Ok(On500::default()), |raw| raw.build(&at.key("on_500"), report));

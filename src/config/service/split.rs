@@ -2,30 +2,32 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::reader::config_path::Place;
-use crate::config::reader::report::{Report, Reported};
-use crate::config::reader::suggest::{listed, nearest};
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::Read;
+use crate::problem::Mismatch;
+use crate::problem::{listed, suggest};
 use crate::table::{Name, Weight, Weights};
 
 /// The weights of all `versions`: those that are not named get nothing, and a single version gets everything.
 pub(crate) fn weights(
     raw: Option<&BTreeMap<String, Read<Weight>>>,
     versions: &[Name],
-    service: &Place<'_>,
+    service: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Weights, Reported> {
+) -> Result<Weights, ErrorGuaranteed> {
     let at = service.key("split");
     match (raw, versions) {
         (Some(raw), _) => named(raw, versions, service, report),
         (None, [only]) => report.touched(&at).map_or_else(|| Ok(Weights::all_on(only, [])), Err),
-        (None, []) => Err(report.missing(&service.key("versions"), super::version::NONE)),
+        (None, []) => Err(report.missing(&service.key("versions"), super::version::none())),
         (None, [first, rest @ ..]) => {
             let rest: String = rest.iter().map(|name| format!(", {} = 0", key(name))).collect();
             let names = listed(versions.iter().map(Name::as_str));
-            let text = format!(
-                "found no split over {names}, want one for several versions (add split = {{ {} = 100{rest} }})",
-                key(first)
+            let text = Mismatch::new(
+                format!("no split over {names}"),
+                "one for several versions",
+                format!("add split = {{ {} = 100{rest} }}", key(first)),
             );
             Err(report.missing(&at, text))
         }
@@ -36,9 +38,9 @@ pub(crate) fn weights(
 fn named(
     raw: &BTreeMap<String, Read<Weight>>,
     versions: &[Name],
-    service: &Place<'_>,
+    service: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Weights, Reported> {
+) -> Result<Weights, ErrorGuaranteed> {
     let at = service.key("split");
     let unread = report.touched(&at);
     let mut weights: BTreeMap<Name, Weight> = versions.iter().map(|name| (name.clone(), Weight::ZERO)).collect();
@@ -56,12 +58,12 @@ fn named(
         return Err(reported);
     }
     if versions.is_empty() {
-        return Err(report.missing(&service.key("versions"), super::version::NONE));
+        return Err(report.missing(&service.key("versions"), super::version::none()));
     }
     if let Some(reported) = unknown.filter(|_| uncounted) {
         return Err(reported);
     }
-    let weights = Weights::new(weights).map_err(|bad| report.problem(&at, bad.to_string()));
+    let weights = Weights::new(weights).map_err(|bad| report.problem(&at, bad.mismatch()));
     unknown.map_or(weights, Err)
 }
 
@@ -69,27 +71,27 @@ fn named(
 pub(crate) fn version(
     text: &str,
     versions: &[Name],
-    service: &Place<'_>,
-    at: &Place<'_>,
+    service: &ConfigPath<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Name, Reported> {
+) -> Result<Name, ErrorGuaranteed> {
     let all = service.key("versions");
     if versions.is_empty() {
-        return Err(report.missing(&all, super::version::NONE));
+        return Err(report.missing(&all, super::version::none()));
     }
     if let Some(name) = versions.iter().find(|name| name.as_str() == text) {
         return Ok(name.clone());
     }
     let known = || versions.iter().map(Name::as_str);
-    let remedy = match nearest(text, known()) {
+    let remedy = match suggest(text, known()) {
         Some(meant) => format!("did you mean {meant:?}?"),
         None => format!("add [{}]", all.key(text)),
     };
-    let problem = format!("found {text:?}, want a version of the service: {} ({remedy})", listed(known()));
+    let problem = Mismatch::new(format!("{text:?}"), format!("a version of the service: {}", listed(known())), remedy);
     Err(report.unless(&all.key(text), at, problem))
 }
 
 /// A name as a key of TOML.
 fn key(name: &Name) -> String {
-    Place::Key(&Place::Root, name).to_string()
+    ConfigPath::Key(&ConfigPath::Root, name).to_string()
 }

@@ -3,23 +3,30 @@
 use http::HeaderName;
 
 use crate::config::check::every;
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
+use crate::problem::Mismatch;
 use crate::table::spec::KeySource;
 
 /// The sources, in order.
-pub(crate) fn sources(raw: &List<String>, at: &Place<'_>, report: &mut Report<'_>) -> Result<Vec<KeySource>, Reported> {
+pub(crate) fn sources(
+    raw: &List<String>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<Vec<KeySource>, ErrorGuaranteed> {
     let sources = every(raw.iter().map(|(index, text)| source(text, &at.item(index), report)))?;
     for (index, found) in sources.iter().enumerate() {
         let text = match found {
             _ if sources[..index].contains(found) => {
-                "found it for the second time, want each source once (remove one of the two)"
+                Mismatch::new("it for the second time", "each source once", "remove one of the two")
             }
             // Both yield a key for every request.
-            KeySource::OwnCookie | KeySource::Ip if index + 1 < sources.len() => {
-                "found it before other sources, want it last, for nothing after it is ever reached (move it to the end)"
-            }
+            KeySource::OwnCookie | KeySource::Ip if index + 1 < sources.len() => Mismatch::new(
+                "it before other sources",
+                "it last, for nothing after it is ever reached",
+                "move it to the end",
+            ),
             KeySource::OwnCookie
             | KeySource::Ip
             | KeySource::Header(_)
@@ -33,7 +40,7 @@ pub(crate) fn sources(raw: &List<String>, at: &Place<'_>, report: &mut Report<'_
 }
 
 /// One source.
-fn source(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<KeySource, Reported> {
+fn source(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<KeySource, ErrorGuaranteed> {
     let (kind, name) = text.split_once(':').map_or((text, None), |(kind, name)| (kind, Some(name)));
     let found = match (kind, name) {
         ("ip", None) => Some(KeySource::Ip),
@@ -54,7 +61,7 @@ fn source(text: &str, at: &Place<'_>, report: &mut Report<'_>) -> Result<KeySour
             _ => "choose one of them".to_owned(),
         };
         let wanted = "\"header:NAME\", \"cookie:NAME\", \"query:NAME\", \"jwt:CLAIM\", \"ip\" or \"cookie\"";
-        report.problem(at, format!("found {text:?}, want {wanted} ({remedy})"))
+        report.problem(at, Mismatch::new(format!("{text:?}"), wanted, remedy))
     })
 }
 

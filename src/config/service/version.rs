@@ -7,17 +7,20 @@ use serde::Deserialize;
 
 use super::health::RawHealth;
 use crate::config::check::{self, every};
-use crate::config::reader::config_path::Place;
+use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::{Report, Reported};
+use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::tls::RawClientTls;
+use crate::problem::Mismatch;
 use crate::shared::name::natural_cmp;
 use crate::table::HostPort;
 use crate::table::spec::{Protocol, VersionSpec};
 use crate::tls::Alpn;
 
 /// A service without versions.
-pub(crate) const NONE: &str = "found none, want at least one version (add [services.NAME.versions.v1] with endpoints)";
+pub(crate) fn none() -> Mismatch {
+    Mismatch::new("none", "at least one version", "add [services.NAME.versions.v1] with endpoints")
+}
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
@@ -40,23 +43,29 @@ enum RawProtocol {
 pub(crate) fn build_all(
     raw: &BTreeMap<String, RawVersion>,
     base: &Path,
-    at: &Place<'_>,
+    at: &ConfigPath<'_>,
     report: &mut Report<'_>,
-) -> Result<Vec<VersionSpec>, Reported> {
+) -> Result<Vec<VersionSpec>, ErrorGuaranteed> {
     if raw.is_empty() {
-        return Err(report.missing(at, NONE));
+        return Err(report.missing(at, none()));
     }
     let mut versions = every(raw.iter().map(|(name, raw)| raw.build(name, base, &at.key(name), report)))?;
     versions.sort_by(|a, b| natural_cmp(&a.name, &b.name));
     Ok(versions)
 }
 
-fn twice(endpoint: &impl std::fmt::Display) -> String {
-    format!("found {endpoint} for the second time, want each endpoint once (remove one of the two)")
+fn twice(endpoint: &impl std::fmt::Display) -> Mismatch {
+    Mismatch::new(format!("{endpoint} for the second time"), "each endpoint once", "remove one of the two")
 }
 
 impl RawVersion {
-    fn build(&self, name: &str, base: &Path, at: &Place<'_>, report: &mut Report<'_>) -> Result<VersionSpec, Reported> {
+    fn build(
+        &self,
+        name: &str,
+        base: &Path,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<VersionSpec, ErrorGuaranteed> {
         let name = check::free_name(name, at, report);
         let protocol = self.protocol.map_or(Protocol::default(), |raw| match raw {
             RawProtocol::Http1 => Protocol::Http1,
@@ -71,7 +80,8 @@ impl RawVersion {
         let (mut endpoints, mut names) = (Vec::new(), Vec::new());
         let mut refused = Ok(());
         if self.endpoints.is_empty() {
-            let text = "found none, want at least one IP:PORT or NAME:PORT (add endpoints = [\"10.0.0.1:8080\"])";
+            let text =
+                Mismatch::new("none", "at least one IP:PORT or NAME:PORT", "add endpoints = [\"10.0.0.1:8080\"]");
             refused = Err(report.missing(&list, text));
         }
         for (index, text) in self.endpoints.iter() {
@@ -86,7 +96,8 @@ impl RawVersion {
             match check::endpoint(text, &at, report) {
                 Err(reported) => refused = Err(reported),
                 Ok(address) if address.port() == 0 || address.ip().is_unspecified() => {
-                    let text = format!("found {address}, want an address to connect to (name its host and port)");
+                    let text =
+                        Mismatch::new(format!("{address}"), "an address to connect to", "name its host and port");
                     refused = Err(report.problem(&at, text));
                 }
                 Ok(address) if endpoints.contains(&address) => {

@@ -5,9 +5,9 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-use super::super::fault::chain;
 use super::super::handle::{ApplyError, CALLS_MAX, Call, Handle};
 use super::{Books, StartError, Writer};
+use crate::problem::chain;
 use crate::supervise::{Part, panic_text};
 
 impl Writer {

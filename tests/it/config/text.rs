@@ -155,7 +155,7 @@ proptest! {
         bytes.truncate(cut);
         if let Err(problems) = read(&String::from_utf8_lossy(&bytes)) {
             prop_assert!(!problems.as_slice().is_empty());
-            prop_assert!(problems.as_slice().iter().all(|problem| !problem.text.is_empty()));
+            prop_assert!(problems.as_slice().iter().all(|problem| !problem.found.is_empty() && !problem.remedy.is_empty()));
         }
     }
 }
@@ -198,21 +198,16 @@ const SECTIONS: [(&str, &[&str]); 34] = [
     ("version.rs RawVersion", &["services.X.versions.X"]),
 ];
 
+/// All files of a folder and of those in it.
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.flat_map(|path| if path.is_dir() { sources(&path) } else { vec![path] }).collect()
+}
+
 /// The keys that the code reads, from the structs that are read into.
 fn keys_of_the_code() -> BTreeSet<String> {
-    fn files(folder: &Path, found: &mut Vec<PathBuf>) {
-        for entry in std::fs::read_dir(folder).expect("a folder") {
-            let path = entry.expect("an entry").path();
-            if path.is_dir() {
-                files(&path, found);
-            } else {
-                found.push(path);
-            }
-        }
-    }
-    let (mut keys, mut all) = (BTreeSet::new(), Vec::new());
-    files(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config")), &mut all);
-    for path in all {
+    let mut keys = BTreeSet::new();
+    for path in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src/config"))) {
         let file = path.file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
         let text = std::fs::read_to_string(&path).expect("a file");
         for part in text.split("struct Raw").skip(1) {

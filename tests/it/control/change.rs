@@ -6,7 +6,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use pointsman::testing::control::change::{Entry, History, PlanError, Planned, plan};
-use pointsman::testing::control::{Change, Fault, FaultKind, State};
+use pointsman::testing::control::{Change, State};
+use pointsman::testing::problem::{Problem, ProblemKind};
 use pointsman::testing::table::{
     Addresses, EndpointAddress, HostPort, Name, SLOTS, ServiceSpec, Slots, Weight, Weights,
 };
@@ -53,14 +54,14 @@ impl World {
         world
     }
 
-    fn plan(&self, change: &Change) -> Result<Planned, Vec<Fault>> {
+    fn plan(&self, change: &Change) -> Result<Planned, Vec<Problem>> {
         plan(&self.state, &self.past, change).map_err(|error| match error {
-            PlanError::Faults(faults) => faults,
+            PlanError::Problems(problems) => problems,
             PlanError::History(never) => match never {},
         })
     }
 
-    fn apply(&mut self, change: &Change) -> Result<bool, Vec<Fault>> {
+    fn apply(&mut self, change: &Change) -> Result<bool, Vec<Problem>> {
         let planned = self.plan(change)?;
         let changed = planned.is_revision(&self.state);
         self.state.revision += u64::from(changed);
@@ -87,7 +88,7 @@ impl World {
         self.apply(&shift(service, split)).expect("a good shift")
     }
 
-    fn rollback(&mut self, to: Option<u64>, services: Option<&[&str]>) -> Result<bool, Vec<Fault>> {
+    fn rollback(&mut self, to: Option<u64>, services: Option<&[&str]>) -> Result<bool, Vec<Problem>> {
         let services = services.map(|list| list.iter().map(|text| name(text)).collect());
         self.apply(&Change::Rollback { to, services })
     }
@@ -125,8 +126,8 @@ fn rollback_steps_back_and_never_forth() {
         assert_eq!(world.rollback(None, None), Ok(true));
         assert_eq!(world.splits(), past[revision], "back to revision {}", revision + 1);
     }
-    let faults = world.rollback(None, None).expect_err("nothing is left");
-    assert!(faults[0].found.contains("no change of traffic"), "{faults:?}");
+    let problems = world.rollback(None, None).expect_err("nothing is left");
+    assert!(problems[0].found.contains("no change of traffic"), "{problems:?}");
     // A new change after a rollback is undone to the state that the rollback made.
     assert!(world.shift("shop", "v1=70 v2=30"));
     assert_eq!(world.rollback(None, None), Ok(true));
@@ -139,8 +140,8 @@ fn a_rollback_of_a_service_to_before_it_was_there_is_refused() {
     let both = services(&[("cart", "v1=100 v2=0"), ("shop", "v1=100 v2=0")]);
     world.apply(&Change::File(both)).expect("a good file");
     world.shift("cart", "v1=80 v2=20");
-    let faults = world.rollback(Some(1), Some(&["cart"])).expect_err("there was no cart");
-    assert!(faults[0].to_string().contains("cart, which was not there at revision 1"), "{faults:?}");
+    let problems = world.rollback(Some(1), Some(&["cart"])).expect_err("there was no cart");
+    assert!(problems[0].to_string().contains("cart, which was not there at revision 1"), "{problems:?}");
     assert_eq!(world.rollback(Some(1), None), Ok(false), "who is not named is left alone");
     assert_eq!(world.split("cart"), "v1=80 v2=20");
 }
@@ -194,8 +195,8 @@ fn a_version_that_leaves_gives_its_slots_up() {
     world.shift("shop", "v2=100");
     assert!(world.apply(&Change::File(services(&[("shop", "v1=100")]))).expect("a good file"));
     assert_eq!(world.split("shop"), "v1=100");
-    let faults = world.rollback(Some(1), None).expect_err("v2 is gone");
-    assert!(faults[0].found.contains("v2"), "{faults:?}");
+    let problems = world.rollback(Some(1), None).expect_err("v2 is gone");
+    assert!(problems[0].found.contains("v2"), "{problems:?}");
 }
 
 #[test]
@@ -225,14 +226,14 @@ fn a_drained_name_is_kept_apart_from_its_addresses() {
         drained,
     };
     let by_name = EndpointAddress::Name(backend);
-    let faults = world.apply(&change(EndpointAddress::new("other:80").unwrap(), true)).expect_err("no such name");
-    assert!(faults[0].wanted.ends_with("10.0.0.77:80, backend:80"), "{faults:?}");
+    let problems = world.apply(&change(EndpointAddress::new("other:80").unwrap(), true)).expect_err("no such name");
+    assert!(problems[0].wanted.ends_with("10.0.0.77:80, backend:80"), "{problems:?}");
     for address in [found.into(), by_name.clone()] {
         assert_eq!(world.apply(&change(address, true)), Ok(true));
     }
-    let faults = world.apply(&change(found.into(), false)).expect_err("its name is out");
-    assert_eq!(faults[0].kind, FaultKind::Conflict);
-    assert!(faults[0].remedy.starts_with("make backend:80 ready"), "{faults:?}");
+    let problems = world.apply(&change(found.into(), false)).expect_err("its name is out");
+    assert_eq!(problems[0].kind, ProblemKind::Conflict);
+    assert!(problems[0].remedy.starts_with("make backend:80 ready"), "{problems:?}");
     assert_eq!(world.apply(&change(fixed.into(), false)), Ok(false), "the name does not stand for it");
     assert_eq!(world.apply(&change(by_name.clone(), false)), Ok(true));
     assert_eq!(world.state.traffic["shop"].drained, BTreeSet::from([(name("v1"), found.into())]), "as it was before");
@@ -248,8 +249,8 @@ fn every_problem_is_named_at_once() {
     let world = World::new(services(&[("cart", "v1=100 v2=0"), ("shop", "v1=100 v2=0")]));
     let splits =
         [(name("shop"), weights("v1=50 v9=50")), (name("shpo"), weights("v1=100")), (name("cart"), weights("v8=100"))];
-    let faults = world.plan(&Change::Splits(splits.into())).expect_err("three problems");
-    let texts: Vec<_> = faults.iter().map(Fault::to_string).collect();
+    let problems = world.plan(&Change::Splits(splits.into())).expect_err("three problems");
+    let texts: Vec<_> = problems.iter().map(Problem::to_string).collect();
     assert_eq!(texts.len(), 3, "{texts:#?}");
     assert!(
         texts[0].starts_with("services.cart.split.v8: found unknown version \"v8\", want one of v1, v2"),
@@ -342,8 +343,8 @@ proptest! {
             let before = world.state.clone();
             let planned = match world.plan(&change) {
                 Ok(planned) => planned,
-                Err(faults) => {
-                    prop_assert!(matches!(step, Step::Undo), "{faults:?}");
+                Err(problems) => {
+                    prop_assert!(matches!(step, Step::Undo), "{problems:?}");
                     continue;
                 }
             };

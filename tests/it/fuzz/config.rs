@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use pointsman::config::{Config, Problems, parse};
+use pointsman::config::{Config, Problem, ProblemKind, Problems, parse};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
@@ -54,10 +54,14 @@ fn check(text: &str) -> Verdict {
     if let Err(problems) = &result {
         prop_assert!(!problems.as_slice().is_empty());
         for problem in problems.as_slice() {
-            prop_assert!(!problem.text.is_empty() && !problem.text.contains('\n'), "{problem:?}");
+            let parts = [&problem.found, &problem.wanted, &problem.remedy];
+            prop_assert!(parts.iter().all(|part| !part.is_empty() && !part.contains('\n')), "{problem:?}");
             prop_assert!(problem.line.is_none_or(|line| (1..=lines).contains(&line)), "{problem:?} of {lines} lines");
-            let last = problem.text.contains("mend these first");
-            let placed = problem.line.is_some() || !problem.path.is_empty() || last || problem.text.contains('`');
+            let last = problem.remedy == "mend these first";
+            let placed = problem.line.is_some()
+                || !problem.path.is_empty()
+                || last
+                || matches!(problem.kind, ProblemKind::Syntax(_));
             prop_assert!(placed, "a problem without a place: {problem:?}");
         }
     }
@@ -68,7 +72,7 @@ fn check(text: &str) -> Verdict {
         (Err(before), Err(after)) => {
             let lines = |problems: &Problems, by| {
                 let one =
-                    |p: &pointsman::config::Problem| (p.line.map(|line| line + by), p.path.clone(), p.text.clone());
+                    |p: &Problem| (p.line.map(|line| line + by), p.path.clone(), p.found.clone(), p.remedy.clone());
                 problems.as_slice().iter().map(one).collect::<Vec<_>>()
             };
             prop_assert_eq!(lines(&before, 1), lines(&after, 0));
@@ -183,7 +187,7 @@ fn restructured_configs_give_a_config_or_a_report_that_says_where() {
         prop_assert_eq!(read(&text).is_ok(), windows.is_ok());
         if read(&text).is_ok() {
             let problems = read(&format!("{text}\n[strange]\nkey = 1\n")).expect_err("an unknown section");
-            let named = |problem: &pointsman::config::Problem| problem.path == "strange" && problem.line.is_some();
+            let named = |problem: &Problem| problem.path == "strange" && problem.line.is_some();
             prop_assert!(problems.as_slice().iter().any(named), "{problems}");
         }
         Ok(())

@@ -193,7 +193,7 @@ fn the_file_is_intent_and_run_time_weights_survive() {
     std::fs::write(&path, text.replace("v1 = 100", "v1 = 10")).unwrap();
     eventually("the bad file is told", || process.get("/v1/status")["config"]["good"] == false);
     let problems = process.get("/v1/status")["config"]["problems"].to_string();
-    assert!(problems.contains("weights sum to 10"), "{problems}");
+    assert!(problems.contains("weights that sum to 10"), "{problems}");
     assert_eq!(weights(&process), (70.0, 30.0, true));
     process.kill();
 
