@@ -74,8 +74,11 @@ impl From<UpgradeError> for ProblemDetails {
 
 /// A config that the new binary does not take, with each of its problems.
 fn config_problem(program: &str, problems: Vec<String>) -> ProblemDetails {
-    let count = problems.len();
-    let detail = format!("{program} has found {count} problems in the config file; the process that runs goes on");
+    let count = match problems.len() {
+        1 => "a problem".to_owned(),
+        several => format!("{several} problems"),
+    };
+    let detail = format!("{program} has found {count} in the config file; the process that runs goes on");
     let wanted = format!("a config that {program} takes");
     let remedy = "mend the file, see `pointsman check`, and upgrade again";
     let items = problems.into_iter().map(|found| Problem::invalid("config", found, wanted.as_str(), remedy));

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::support::frames::{self, Came, Frames};
 use crate::support::h2::{H2Client, request};
 use crate::support::process::{Process, config};
-use crate::support::{Client, End, Origin, Proxy, Reply, Setup, eventually, fault, get, settle};
+use crate::support::{Client, End, Origin, Proxy, Reply, Setup, eventually, fault, get};
 
 /// Soon, so that tests need not wait.
 const PARK_AFTER: Duration = Duration::from_millis(30);
@@ -57,7 +57,8 @@ fn the_longest_parked_go_first() {
             client
         })
         .collect();
-    settle();
+    // How many there are in all is counted below.
+    eventually("as many are closed", || parked.iter().filter(|client| client.is_over()).count() >= NEWCOMERS);
     let over: Vec<bool> = parked.iter().map(Client::is_over).collect();
     assert_eq!(over.iter().filter(|over| **over).count(), NEWCOMERS, "{over:?}");
     assert!(over[..NEWCOMERS - 5].iter().all(|over| *over), "the first are the first to go: {over:?}");
@@ -172,8 +173,9 @@ fn an_address_makes_room_for_itself_and_leaves_others_alone() {
     std::thread::sleep(Duration::from_millis(120));
     let mut more: Vec<Client> = (0..3).map(|_| from([127, 0, 0, 1], &proxy)).collect();
     assert!(more.iter_mut().all(|client| client.ask(get("/")).status == 200));
-    settle();
-    assert_eq!(own.iter().filter(|client| client.is_over()).count(), 3);
+    eventually("as many are closed", || own.iter().filter(|client| client.is_over()).count() >= 3);
+    assert!(own.iter_mut().filter(|client| !client.is_over()).all(|client| client.ask(get("/")).status == 200));
+    assert!((displaced(&proxy) - 3.0).abs() < 0.5);
     assert!(!other.is_over() && other.ask(get("/")).status == 200);
     // With requests in flight none of them can go.
     drop((own, more));
