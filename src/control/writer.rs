@@ -248,8 +248,8 @@ impl Writer {
         if request.dry_run {
             return Ok(applied(found, planned));
         }
-        self.commit(request, &planned, changed.then_some(NewRevision { number: revision, forced }))?
-            .inspect_err(|error| refused(request, error))?;
+        let new = changed.then_some(NewRevision { number: revision, forced });
+        self.commit(request, &planned, new.as_ref())?.inspect_err(|error| refused(request, error))?;
         if let Some(table) = table {
             self.publisher.publish(table);
         }
@@ -301,11 +301,11 @@ impl Writer {
         &mut self,
         request: &ChangeRequest,
         planned: &Planned,
-        new: Option<NewRevision>,
+        new: Option<&NewRevision>,
     ) -> Result<Result<(), StoreError>, Upgrading> {
         let Books::Open(store) = &mut self.books else { return Err(Upgrading) };
         let state = &self.state;
-        let header = new.as_ref().map(|new| Header {
+        let header = new.map(|new| Header {
             number: new.number,
             at_ms: jiff::Timestamp::now().as_millisecond(),
             author: &request.author,

@@ -291,9 +291,10 @@ impl Director {
             run.failure = Some(why.clone());
         }
         if let Err(error) = self.advance(id, |rollout| rollout.answer(now, task, &answer), None).await {
-            match error {
-                ApplyError::Unusable(dead) => self.bar(id, &dead).await,
-                error => tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on"),
+            if let ApplyError::Unusable(dead) = &error {
+                self.bar(id, dead).await;
+            } else {
+                tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on");
             }
             // Said again until it is stored.
             let answers = self.answers.0.clone();
