@@ -137,7 +137,8 @@ fn a_new_process_that_does_not_come_to_serve_changes_nothing() {
     let origin = load::origin();
     let text =
         config(origin.address(), origin.address(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"2s\"");
-    let place = Place::new(&load::with_http2(&text));
+    let text = load::with_http2(&text);
+    let place = Place::new(&text);
     let mut process = place.start();
     let old = process.id();
     let load = Load::start(load::users(process.listener, 1, &Tunnels::kept()));
