@@ -1,6 +1,6 @@
 //! One client connection, whatever it speaks: which protocol that is, and how it ends.
 //!
-//! [`http1`] and [`http2`] put hyper's codecs to work with our limits; both call the same
+//! [`http1`] puts the codec of [`crate::http1`] to work with our limits, [`http2`] that of the crate `h2`; both call the same
 //! [`handle`](super::request::proxy_request::handle) for a request. On TLS the protocol is what was agreed on (ALPN). On a plain listener
 //! it is HTTP/1.1, unless the listener also takes HTTP/2 with prior knowledge: then the first bytes tell, within the
 //! time that a head may take.
@@ -15,7 +15,6 @@ pub(crate) mod peer;
 mod respond;
 pub(crate) mod stream_permit;
 pub(crate) mod transport;
-pub(crate) mod window_stall;
 pub(crate) mod write_timeout;
 
 use std::io;

@@ -2,8 +2,8 @@
 //!
 //! Closing at the first word would lose requests in two places. Connections that the kernel has let in and nobody has
 //! accepted are reset when their socket is closed, so the queue is emptied first ([`AcceptQueue`]). And a request may be on its
-//! way on a connection that looks idle, also on one that was just accepted: hyper's `graceful_shutdown` closes both at
-//! once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left as they are, except that each answer
+//! way on a connection that looks idle, also on one that was just accepted: to end in order what a codec knows of would close
+//! both at once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left as they are, except that each answer
 //! says `Connection: close`; whoever keeps asking learns of it in order. Only then are idle connections closed.
 
 use std::future::Future;

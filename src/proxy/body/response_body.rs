@@ -107,7 +107,7 @@ impl ResponseBody {
         idle: IdleTimeout,
         exchange: ResponseInProgress,
     ) -> Self {
-        // hyper does not poll a body that says it has ended: end the exchange here.
+        // Nobody polls a body that says it has ended: end the exchange here.
         let exchange = Box::new(exchange);
         if incoming.is_end_stream() {
             exchange.end(&mut incoming);

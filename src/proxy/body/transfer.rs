@@ -1,8 +1,8 @@
 //! Bodies on their way through: nothing is buffered, silence is bounded, trailers are filtered, and what happened is
 //! noted where the exchange can see it.
 //!
-//! An error of a body never ends the other side cleanly (docs/http-rules.md#rule-7): hyper aborts a connection whose
-//! outgoing body fails, so an error is passed on as an error.
+//! An error of a body never ends the other side cleanly (docs/http-rules.md#rule-7): whoever sends a body aborts its connection,
+//! or resets its stream, when the body fails, so an error is passed on as an error.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,12 +15,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::limits::BodyLimit;
 use super::rewind::Rewindable;
 use crate::http1::{Broken, coop};
+use crate::proxy::connection::http2::body::Http2Body;
 use crate::proxy::connection::transport::Http1RequestBody;
 use crate::proxy::request::headers;
 use crate::upstream::IncomingError;
@@ -98,7 +98,7 @@ pub(crate) enum Inbound {
     /// A body on its connection.
     Http1(Http1RequestBody),
     /// A body on its stream.
-    Http2(Incoming),
+    Http2(Http2Body),
 }
 
 impl Body for Inbound {
@@ -109,7 +109,7 @@ impl Body for Inbound {
         match self.get_mut() {
             Self::None => Poll::Ready(None),
             Self::Http1(body) => Pin::new(body).poll_frame(cx),
-            Self::Http2(body) => Pin::new(body).poll_frame(cx).map_err(BodyFault::from),
+            Self::Http2(body) => Pin::new(body).poll_frame(cx),
         }
     }
 

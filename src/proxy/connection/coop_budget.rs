@@ -1,4 +1,4 @@
-//! A connection of HTTP/2 whose turn is counted [in bytes](crate::http1::coop); hyper reads it, and counts reads.
+//! A connection of HTTP/2 whose turn is counted [in bytes](crate::http1::coop); its codec reads it, and counts reads.
 
 use std::io;
 use std::pin::Pin;

@@ -24,7 +24,7 @@ pub(crate) struct ClientConnection {
     pub address: PeerAddress,
     /// Where it came in.
     pub listener: Rc<ListenerSettings>,
-    /// The tunnel that an HTTP/1.1 connection becomes when its codec is done.
+    /// The tunnel that the connection becomes when its codec is done, or the stream whose stages have ended just now.
     pub(crate) tunnel: RefCell<Option<Tunnel>>,
     /// Tunnels on streams of an HTTP/2 connection.
     pub(crate) tunnels: Cell<usize>,

@@ -107,7 +107,7 @@ fn is_bodiless(status: StatusCode) -> bool {
 }
 
 /// A number in `room`.
-fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
+pub(super) fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
     let mut start = room.len();
     loop {
         start -= 1;

@@ -1,6 +1,6 @@
 //! A bound on clients that stop reading: bytes that the socket does not take for too long end the connection.
 //!
-//! hyper does not ask a body for more while it cannot write what it has, so no timer inside a body can see this. The
+//! A codec does not ask a body for more while it cannot write what it has, so no timer inside a body can see this. The
 //! timer is made at the first write that has to wait, and most connections never have one.
 
 use std::future::Future;

@@ -3,13 +3,10 @@
 use std::pin::pin;
 use std::rc::Rc;
 
+use h2::ext::Protocol;
 use http::StatusCode;
 use http_body::Body;
 use http_body_util::Full;
-use hyper::ext::Protocol;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::task::spawn_local;
 use tokio::time::Instant;
 
 use super::acquire::acquire;
@@ -72,7 +69,6 @@ pub(crate) async fn proxy_request(
             websocket::from_http2(&mut head)
         }
     };
-    let client_side = head.extensions.remove();
     let mut observer = RequestContext::begin(&worker, &head, peer.address.ip());
     observer.interim = interim;
     if matches!(seen, WireFacts::Http2 { .. }) {
@@ -95,7 +91,7 @@ pub(crate) async fn proxy_request(
             }
             let outcome = Outcome { observer, request_body, new_key };
             match forwarded.handshake {
-                Some(_) => switch(&worker, &peer, forwarded, outcome, client_side),
+                Some(_) => switch(&worker, &peer, forwarded, outcome),
                 None => finish(worker, forwarded, outcome),
             }
         }
@@ -308,7 +304,6 @@ fn switch(
     peer: &Rc<ClientConnection>,
     forwarded: Forwarded,
     outcome: Outcome,
-    client_side: Option<OnUpgrade>,
 ) -> Response<ResponseBody> {
     let Forwarded { answer: UpstreamResponse { mut response, mut lease }, secure, routed, handshake, .. } = forwarded;
     lease.in_flight.become_tunnel();
@@ -327,23 +322,10 @@ fn switch(
     let stream = observer.permits.stream.take();
     let idle_timeout = routed.service().spec.policy.tunnel_idle_timeout;
     let tunnel = Tunnel { upstream, lease, open, idle_timeout, stream };
-    match client_side.filter(|_| answer.status.is_success()) {
-        Some(client_side) => drop(spawn_local(on_stream(Rc::clone(peer), tunnel, client_side))),
-        None => drop(peer.tunnel.replace(Some(tunnel))),
-    }
+    drop(peer.tunnel.replace(Some(tunnel)));
     observer.answered(answer.status);
     observer.end(Instant::now());
     answer
-}
-
-/// A tunnel on a stream of HTTP/2.
-async fn on_stream(peer: Rc<ClientConnection>, tunnel: Tunnel, client_side: OnUpgrade) {
-    peer.tunnels.set(peer.tunnels.get() + 1);
-    match client_side.await {
-        Ok(client) => tunnel.run(TokioIo::new(client), bytes::Bytes::new()).await,
-        Err(error) => tracing::debug!(%error, "the client left before its tunnel was there"),
-    }
-    peer.tunnels.set(peer.tunnels.get() - 1);
 }
 
 #[cfg(test)]

@@ -8,8 +8,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use h2::ext::Protocol;
 use http::{Method, StatusCode, Version};
-use hyper::ext::Protocol;
 
 use crate::message::names::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use crate::message::{Headers, RequestHead, Response};

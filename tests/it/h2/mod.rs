@@ -2,4 +2,5 @@
 
 mod conformance_h2;
 mod rules;
+mod streams;
 mod streams_refused;

@@ -1,5 +1,6 @@
 //! Interim answers (1xx) of endpoints: which of them reach the client, in which form, and when.
 
+use crate::support::h2::{H2Client, request};
 use crate::support::{Client, Origin, Proxy, Reply, Setup, client, get};
 
 /// An early hint, and what belongs to its connection.
@@ -105,4 +106,60 @@ fn what_hints_the_client_sees_are_of_the_version_that_answers() {
         let answer = client.answer();
         assert_eq!((answer.status, answer.interim.len()), (200, 0));
     }
+}
+
+fn over_http2(origin: &Origin) -> Proxy {
+    Setup::to(&[origin]).listener("h2c = true").start()
+}
+
+#[test]
+fn a_client_of_http2_gets_an_early_hint_early_and_clean() {
+    let origin = early(HINT);
+    let proxy = over_http2(&origin);
+    let mut client = H2Client::to(proxy.address);
+    for _ in 0..2 {
+        let (hints, answer) = client.ask_for_hints(request("GET", "http://a/", &[]), None);
+        assert_eq!((hints.len(), hints[0].status), (1, 103), "{hints:?}");
+        assert!(hints[0].after.as_millis() < 250, "it came with the answer");
+        assert_eq!(hints[0].headers["link"], "</a.css>; rel=preload");
+        let gone = ["connection", "x-own", "keep-alive", "date", "content-length", "transfer-encoding"];
+        assert!(gone.iter().all(|name| !hints[0].headers.contains_key(*name)), "{hints:?}");
+        assert_eq!(hints[0].headers["via"], "1.1 pointsman");
+        assert_eq!((answer.status, answer.text().as_str()), (200, "ok"));
+    }
+    assert_eq!(origin.connections(), 1);
+}
+
+#[test]
+fn all_kinds_but_unasked_100_pass_to_a_client_of_http2_in_their_order() {
+    let many = "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n\
+                HTTP/1.1 199 Own\r\n\r\nHTTP/1.1 103 Early Hints\r\n\r\n";
+    let origin = Origin::with(move |_| Reply::raw(many).then(OK));
+    let proxy = over_http2(&origin);
+    let mut client = H2Client::to(proxy.address);
+    for method in ["GET", "HEAD"] {
+        let (hints, answer) = client.ask_for_hints(request(method, "http://a/", &[]), None);
+        assert_eq!(hints.iter().map(|hint| hint.status).collect::<Vec<_>>(), [102, 103, 199, 103]);
+        assert_eq!(answer.status, 200);
+    }
+    let origin = Origin::with(|_| Reply::raw("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(1_000)).then(OK));
+    let (hints, answer) =
+        H2Client::to(over_http2(&origin).address).ask_for_hints(request("GET", "http://a/", &[]), None);
+    assert_eq!((hints.len(), answer.text().as_str()), (32, "ok"), "a flood is bounded");
+}
+
+#[test]
+fn a_client_of_http2_that_waits_with_its_body_is_told_to_go_on_once() {
+    let origin = Origin::with(|seen| Reply::ok(seen.text()));
+    let proxy = over_http2(&origin);
+    let mut client = H2Client::to(proxy.address);
+    let asked = request("POST", "http://a/", &[("expect", "100-continue"), ("content-length", "5")]);
+    let (hints, answer) = client.ask_for_hints(asked, Some(b"hello"));
+    assert_eq!(hints.iter().map(|hint| hint.status).collect::<Vec<_>>(), [100]);
+    assert_eq!((answer.status, answer.text().as_str()), (200, "hello"));
+    assert!(origin.only().head.all("expect").is_empty());
+    // Who is refused is not told to send it.
+    let asked = request("TRACE", "http://a/", &[("expect", "100-continue"), ("content-length", "5")]);
+    let (hints, answer) = client.ask_for_hints(asked, Some(b"hello"));
+    assert_eq!((hints.len(), answer.status), (0, 405));
 }

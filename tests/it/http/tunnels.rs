@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::support::h2::H2Client;
-use crate::support::{Client, Origin, PATIENCE, Proxy, Setup, client, eventually, get, settle};
+use crate::support::{Client, Origin, PATIENCE, Proxy, Reply, Setup, client, eventually, get, settle};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -221,10 +221,28 @@ fn a_tunnel_on_which_nothing_moves_is_closed() {
 }
 
 #[test]
+fn a_tunnel_on_a_stream_that_is_cut_is_reset_and_one_that_its_origin_ends_has_an_end() {
+    let echo = Echo::greeting("hello.");
+    let proxy =
+        Setup::endpoints(&[&[echo.address]]).listener("h2c = true").service("tunnel_idle_timeout = \"200ms\"").start();
+    let cut = H2Client::to(proxy.address).tunnel_to_its_end("http://a/chat", b"hello.").unwrap_err();
+    // RFC 8441, 5: the counterpart of a reset connection.
+    assert_eq!((cut.is_reset(), cut.reason()), (true, Some(h2::Reason::CANCEL)));
+    long(&proxy, "v1", 0.0);
+    let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n";
+    let ends = Origin::with(move |seen| {
+        let accept = accept_of(seen.head.one("sec-websocket-key").unwrap_or(""));
+        Reply::raw(format!("{answer}Sec-WebSocket-Accept: {accept}\r\n\r\nbye.")).close()
+    });
+    let proxy = Setup::to(&[&ends]).listener("h2c = true").start();
+    H2Client::to(proxy.address).tunnel_to_its_end("http://a/chat", b"bye.").unwrap();
+}
+
+#[test]
 fn events_of_a_version_that_was_left_end_in_order() {
     let events =
         "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n8\r\ndata: 1\n\r\n";
-    let (v1, v2) = (Origin::with(move |_| crate::support::Reply::raw(events).hang()), Origin::saying("v2"));
+    let (v1, v2) = (Origin::with(move |_| Reply::raw(events).hang()), Origin::saying("v2"));
     let proxy = Setup::to(&[&v1, &v2]).service("on_shift = \"close\"").start();
     let mut client: Client = proxy.client();
     client.write(get("/events"));

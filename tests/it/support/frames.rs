@@ -56,6 +56,11 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
     [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
 }
 
+/// A request whose body has no end yet.
+pub(crate) fn unended(fields: &[Field], data: &[u8]) -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &[]), &headers(&block(fields), false), &frame(DATA, 0, 1, data)].concat()
+}
+
 /// The head of a request that has no end: further frames of it may follow for ever.
 pub(crate) fn endless_head(fields: &[Field]) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[]), &frame(HEADERS, END_STREAM, 1, &block(fields))].concat()
@@ -117,6 +122,25 @@ pub(crate) enum Came {
 /// Sends bytes on a connection of their own and reads what comes of stream 1.
 pub(crate) fn send(address: SocketAddr, bytes: &[u8]) -> Came {
     came(&mut connected(address, bytes).1)
+}
+
+/// Sends bytes on a connection of their own and reads what comes of stream 1, and what comes of it behind that.
+pub(crate) fn send_and_look_behind_the_answer(address: SocketAddr, bytes: &[u8]) -> (Came, Came) {
+    let (_client, mut reader) = connected(address, bytes);
+    (came(&mut reader), came(&mut reader))
+}
+
+/// Sends bytes on a connection of their own, takes stream 1 back with a code once `then` is done, and stays until `at_last` is.
+pub(crate) fn send_and_take_back(
+    address: SocketAddr,
+    (bytes, code): (&[u8], u32),
+    then: impl FnOnce(),
+    at_last: impl FnOnce(),
+) {
+    let (mut client, _reader) = connected(address, bytes);
+    then();
+    client.write(frame(RST_STREAM, 0, 1, &code.to_be_bytes()));
+    at_last();
 }
 
 /// Opens a connection, does what makes the other side tell it to go away, and sends a request when that comes.

@@ -1,9 +1,11 @@
 //! HTTP/2 on both sides: a client that asks by hand, an origin that remembers.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -42,6 +44,14 @@ impl H2Answer {
     pub(crate) fn assert_refused(&self, status: u16, word: &str) {
         assert!(self.status == status && self.text().contains(word), "want {status} {word}, got {self:?}");
     }
+}
+
+/// An interim answer on a stream, and how long it took.
+#[derive(Debug)]
+pub(crate) struct Hint {
+    pub(crate) status: u16,
+    pub(crate) headers: HeaderMap,
+    pub(crate) after: Duration,
 }
 
 /// A connection with prior knowledge.
@@ -187,6 +197,56 @@ impl H2Client {
                 }
             }
             Ok(String::from_utf8(back).unwrap())
+        };
+        self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an end in time") })
+    }
+
+    /// Sends a request that waits with its body until it is told to go on, if `body` is one; the interim answers, how long each
+    /// took, and the answer.
+    pub(crate) fn ask_for_hints(&mut self, request: Request<()>, body: Option<&[u8]>) -> (Vec<Hint>, H2Answer) {
+        let sender = self.sender.clone();
+        let asked = async {
+            let began = tokio::time::Instant::now();
+            let (mut answer, mut stream) = sender.ready().await?.send_request(request, body.is_none())?;
+            let mut hints = Vec::new();
+            let head = poll_fn(|cx| {
+                while let Poll::Ready(Some(hint)) = answer.poll_informational(cx) {
+                    let (head, ()) = hint?.into_parts();
+                    if let Some(body) = body.filter(|_| head.status == 100) {
+                        stream.send_data(Bytes::copy_from_slice(body), true)?;
+                    }
+                    hints.push(Hint { status: head.status.as_u16(), headers: head.headers, after: began.elapsed() });
+                }
+                Pin::new(&mut answer).poll(cx)
+            });
+            let (head, mut incoming) = head.await?.into_parts();
+            let (body, trailers) = rest(&mut incoming).await?;
+            Ok::<_, h2::Error>((
+                hints,
+                H2Answer { status: head.status.as_u16(), headers: head.headers, body, trailers },
+            ))
+        };
+        self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an answer in time") }).unwrap()
+    }
+
+    /// Opens a WebSocket, reads `bytes` of it and then to its end, which is one in order or a reset.
+    pub(crate) fn tunnel_to_its_end(&mut self, uri: &str, bytes: &[u8]) -> Result<(), h2::Error> {
+        let sender = self.sender.clone();
+        let asked = async {
+            let mut request = request("CONNECT", uri, &[("sec-websocket-version", "13")]);
+            request.extensions_mut().insert(h2::ext::Protocol::from("websocket"));
+            let mut sender = sender.ready().await?;
+            while !sender.is_extended_connect_protocol_enabled() {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let (answer, _stream) = sender.send_request(request, false)?;
+            let mut incoming = answer.await?.into_body();
+            let mut came = Vec::new();
+            while let Some(data) = incoming.data().await {
+                came.extend_from_slice(&data?);
+                assert!(bytes.starts_with(&came), "{came:?}");
+            }
+            Ok(())
         };
         self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an end in time") })
     }

@@ -1,0 +1,300 @@
+//! One stream: a request on its way in, what goes back on it, and who ends it.
+//!
+//! The stages of the request run in a task of the stream, because those of others must go on when they wait; the task of the
+//! connection reads and writes frames for all of them. A client that takes its request back drops the stages where they are,
+//! and with them what they hold at the endpoint.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream, SendStream};
+use http::header::{COOKIE, EXPECT};
+use http::{HeaderMap, Method, Request, StatusCode};
+use http_body::{Body, Frame};
+use tokio::time::Instant;
+
+use super::super::respond::decimal;
+use super::body::Http2Body;
+use super::streams::Streams;
+use super::tunnel_stream::TunnelStream;
+use crate::message::names::{CONTENT_LENGTH, DATE};
+use crate::message::{HeaderSet, Headers, Response};
+use crate::proxy::body::response_body::ResponseBody;
+use crate::proxy::body::transfer::Inbound;
+use crate::proxy::connection::date::Date;
+use crate::proxy::request::admit::WireFacts;
+use crate::proxy::request::interim::{Interim, InterimSink};
+use crate::proxy::request::proxy_request::{ClientConnection, ReceivedRequest, proxy_request};
+use crate::proxy::worker::Worker;
+
+/// What goes back on a stream, as the stages of its request, its body and the connection share it.
+#[derive(Debug)]
+pub(crate) struct Responder {
+    /// Until the head of the answer is sent.
+    respond: RefCell<Option<SendResponse<Bytes>>>,
+    /// Whether the client waits to be told to send its body.
+    expects_continue: Cell<bool>,
+    /// Since when a part of the answer waits for the client to make room.
+    waiting_since: Cell<Option<Instant>>,
+}
+
+impl Responder {
+    pub(super) fn new(respond: SendResponse<Bytes>) -> Self {
+        let (respond, expects_continue) = (RefCell::new(Some(respond)), Cell::new(false));
+        Self { respond, expects_continue, waiting_since: Cell::new(None) }
+    }
+
+    /// Since when it is the client's turn.
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.waiting_since.get()
+    }
+
+    /// Tells a client that waits for it to send its body (RFC 9110, 10.1.1).
+    pub(super) fn go_on(&self) {
+        self.send(StatusCode::CONTINUE, &Headers::default());
+    }
+
+    /// Ready when the client has taken its request back, or is gone.
+    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.respond.borrow_mut().as_mut() {
+            Some(respond) => respond.poll_reset(cx).map(|reason| {
+                tracing::debug!(?reason, "a request was taken back");
+            }),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl InterimSink for Responder {
+    fn send(&self, status: StatusCode, headers: &Headers) {
+        // Nobody has it while the stages run. If somebody had, an answer that is optional would be missing.
+        let Ok(mut respond) = self.respond.try_borrow_mut() else { return };
+        let Some(respond) = respond.as_mut() else { return };
+        // Only a client that waits is told to go on, and once.
+        if status == StatusCode::CONTINUE && !self.expects_continue.take() {
+            return;
+        }
+        let mut head = http::Response::new(());
+        *head.status_mut() = status;
+        *head.headers_mut() = headers.clone().into_map();
+        if let Err(error) = respond.send_informational(head) {
+            tracing::debug!(%error, "an interim answer did not go out");
+        }
+    }
+}
+
+/// The connection that a stream is on.
+#[derive(Clone, Debug)]
+pub(super) struct ServedConnection {
+    pub(super) worker: Rc<Worker>,
+    pub(super) peer: Rc<ClientConnection>,
+    pub(super) streams: Rc<Streams>,
+}
+
+/// Serves the request on a stream until it ends.
+pub(super) async fn serve(served: ServedConnection, responder: Rc<Responder>, request: Request<RecvStream>) {
+    let ServedConnection { worker, peer, streams } = served;
+    let _open = streams.opened();
+    let to_head = request.method() == Method::HEAD;
+    let (received, incoming) = received(request, &worker, &responder);
+    let answer = {
+        let unanswered = streams.unanswered();
+        // On the heap at once: it has kilobytes, and the stream lives on when it is over.
+        let mut handling = Box::pin(proxy_request(Rc::clone(&worker), Rc::clone(&peer), received));
+        let answered = poll_fn(|cx| {
+            if let Poll::Ready(answer) = handling.as_mut().poll(cx) {
+                return Poll::Ready(Some(answer));
+            }
+            responder.poll_reset(cx).map(|()| None)
+        });
+        let Some(answer) = answered.await else { return };
+        unanswered.answered();
+        answer
+    };
+    // It is there when the stages end, and stages of other streams have not run since.
+    let tunnel = peer.take_tunnel();
+    let Some((outgoing, body)) = begin(&responder, answer, to_head, tunnel.is_some(), &worker.date) else { return };
+    match (tunnel, incoming) {
+        (Some(tunnel), Some(incoming)) => {
+            let _open = OpenTunnel::begin(peer);
+            Box::pin(tunnel.run(TunnelStream::new(incoming, outgoing), Bytes::new())).await;
+        }
+        (Some(_), None) => {}
+        (None, incoming) => {
+            drop(incoming);
+            let mut sending = Sending { body, outgoing, ready: None };
+            poll_fn(|cx| sending.poll(&responder, cx)).await;
+        }
+    }
+}
+
+/// Counts a tunnel on a stream; dropping it counts it out.
+struct OpenTunnel(Rc<ClientConnection>);
+
+impl OpenTunnel {
+    fn begin(peer: Rc<ClientConnection>) -> Self {
+        peer.tunnels.set(peer.tunnels.get() + 1);
+        Self(peer)
+    }
+}
+
+impl Drop for OpenTunnel {
+    fn drop(&mut self) {
+        self.0.tunnels.set(self.0.tunnels.get() - 1);
+    }
+}
+
+/// A request as its stages take it, and the client's side of the tunnel that it may ask for (RFC 8441, 4).
+fn received(
+    request: Request<RecvStream>,
+    worker: &Worker,
+    responder: &Rc<Responder>,
+) -> (ReceivedRequest, Option<RecvStream>) {
+    let seen = WireFacts::Http2 { fits: fits(worker, request.headers()) };
+    let (head, incoming) = request.into_parts();
+    let (body, tunnel) = if head.method == Method::CONNECT {
+        (Inbound::None, Some(incoming))
+    } else if incoming.is_end_stream() {
+        (Inbound::None, None)
+    } else {
+        let waits = head.headers.get(EXPECT).filter(|wanted| wanted.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        responder.expects_continue.set(waits.is_some());
+        let responder = waits.map(|_| Rc::clone(responder));
+        (Inbound::Http2(Http2Body::new(incoming, &head.headers, responder)), None)
+    };
+    let interim = Interim::to(Rc::clone(responder) as Rc<dyn InterimSink>);
+    (ReceivedRequest { head: Box::new(head.into()), seen, body, interim }, tunnel)
+}
+
+/// Whether a head is no larger than one of HTTP/1.1 may be: its lines as they would be written there.
+fn fits(worker: &Worker, headers: &HeaderMap) -> bool {
+    const LINE_OVERHEAD_BYTES: usize = ": \r\n".len();
+    let lines = headers.iter().map(|(name, value)| name.as_str().len() + value.len() + LINE_OVERHEAD_BYTES);
+    // Clients send a cookie in pieces (RFC 9113, 8.2.3); in HTTP/1.1 they are one line.
+    let count = if headers.len() <= worker.settings.headers_max {
+        headers.len()
+    } else {
+        headers.len() - headers.get_all(COOKIE).iter().count().saturating_sub(1)
+    };
+    let settings = &worker.settings;
+    count <= settings.headers_max && lines.sum::<usize>() <= settings.head_bytes_max
+}
+
+/// Sends the head of an answer. Nothing if that is all of it, or if it cannot be sent.
+fn begin(
+    responder: &Responder,
+    answer: Response<ResponseBody>,
+    to_head: bool,
+    tunnel: bool,
+    date: &Date,
+) -> Option<(SendStream<Bytes>, ResponseBody)> {
+    let Response { status, mut headers, body, .. } = answer;
+    if !headers.has(HeaderSet::DATE) {
+        headers.append(DATE, date.now());
+    }
+    let empty = body.is_end_stream();
+    if let Some(length) = body.size_hint().exact().filter(|_| !empty && !headers.has(HeaderSet::CONTENT_LENGTH)) {
+        headers.append(CONTENT_LENGTH, decimal(length, &mut [0; 20]));
+    }
+    let ends = !tunnel && (empty || to_head);
+    let mut head = http::Response::new(());
+    *head.status_mut() = status;
+    *head.headers_mut() = headers.into_map();
+    let mut respond = responder.respond.take()?;
+    match respond.send_response(head, ends) {
+        Ok(outgoing) => (!ends).then_some((outgoing, body)),
+        Err(error) => {
+            tracing::debug!(%error, "an answer did not go out");
+            respond.send_reset(Reason::INTERNAL_ERROR);
+            None
+        }
+    }
+}
+
+/// The body of an answer on its way to the client.
+struct Sending {
+    body: ResponseBody,
+    outgoing: SendStream<Bytes>,
+    /// A part that waits for the client to make room, and whether it is the last one.
+    ready: Option<(Bytes, bool)>,
+}
+
+impl Sending {
+    /// Ready when all of it is the codec's, or no more of it can be.
+    fn poll(&mut self, responder: &Responder, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if let Some((data, last)) = self.ready.take() {
+                match self.poll_room(data.is_empty(), cx) {
+                    Poll::Ready(true) => responder.waiting_since.set(None),
+                    Poll::Ready(false) => return Poll::Ready(()),
+                    Poll::Pending => {
+                        self.ready = Some((data, last));
+                        responder.waiting_since.set(responder.waiting_since().or_else(|| Some(Instant::now())));
+                        return Poll::Pending;
+                    }
+                }
+                // It fails when the stream is over.
+                if self.outgoing.send_data(data, last).is_err() || last {
+                    return Poll::Ready(());
+                }
+            }
+            match Pin::new(&mut self.body).poll_frame(cx) {
+                // Nobody else would notice that a client leaves which waits for more.
+                Poll::Pending => return self.outgoing.poll_reset(cx).map(|_gone| ()),
+                Poll::Ready(frame) => {
+                    if self.take(frame.transpose()) {
+                        return Poll::Ready(());
+                    }
+                }
+            }
+        }
+    }
+
+    /// Takes what the body has next. Whether it was the last.
+    fn take<E>(&mut self, frame: Result<Option<Frame<Bytes>>, E>) -> bool {
+        match frame {
+            Ok(Some(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    self.ready = Some((data, self.body.is_end_stream()));
+                    false
+                }
+                Err(frame) => frame.into_trailers().is_ok_and(|trailers| {
+                    self.outgoing.reserve_capacity(0);
+                    let _sent = self.outgoing.send_trailers(trailers);
+                    true
+                }),
+            },
+            Ok(None) => {
+                let _sent = self.outgoing.send_data(Bytes::new(), true);
+                true
+            }
+            // The client must not take what came for all of it (docs/http-rules.md#rule-7).
+            Err(_fault) => {
+                self.outgoing.send_reset(Reason::INTERNAL_ERROR);
+                true
+            }
+        }
+    }
+
+    /// Ready when a part can be sent; false when none can be any more. A byte is asked for and not the whole part: what is
+    /// asked for and not there yet is kept from the other streams, and the codec asks for the rest when it has the part.
+    fn poll_room(&mut self, empty: bool, cx: &mut Context<'_>) -> Poll<bool> {
+        if empty || self.outgoing.capacity() > 0 {
+            return Poll::Ready(true);
+        }
+        self.outgoing.reserve_capacity(1);
+        while self.outgoing.capacity() == 0 {
+            match self.outgoing.poll_capacity(cx) {
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(false),
+                Poll::Pending => return Poll::Pending,
+            }
+        }
+        Poll::Ready(true)
+    }
+}

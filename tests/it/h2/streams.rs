@@ -1,0 +1,90 @@
+//! How a stream of HTTP/2 ends, by whomever: in order only if all of it came.
+
+use crate::support::frames::{self, Came, Field, Frames};
+use crate::support::h2::{H2Client, request};
+use crate::support::{Origin, Proxy, Reply, Setup, eventually};
+
+const H2C: &str = "h2c = true";
+
+/// Codes of resets (RFC 9113, 7).
+const NO_ERROR: u32 = 0;
+const INTERNAL_ERROR: u32 = 2;
+const CANCEL: u32 = 8;
+
+fn proxy(origin: &Origin) -> Proxy {
+    Setup::to(&[origin]).listener(H2C).start()
+}
+
+fn head(method: &str, host: &str) -> Vec<Field> {
+    let fields = [(":method", method), (":scheme", "http"), (":authority", host), (":path", "/")];
+    fields.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+#[test]
+fn an_upload_that_is_taken_back_never_looks_whole_whatever_the_code_says() {
+    for code in [NO_ERROR, CANCEL] {
+        let origin = Origin::saying("ok");
+        let proxy = proxy(&origin);
+        let begun = frames::unended(&head("POST", "a"), b"half");
+        frames::send_and_take_back(
+            proxy.address,
+            (&begun, code),
+            || eventually("it is under way", || origin.connections() == 1),
+            || proxy.await_metric("pointsman_refusals_total", &["reason=\"client_gone\""], 1.0),
+        );
+        assert!(origin.seen().iter().all(|seen| !seen.whole), "code {code}: {:?}", origin.seen());
+    }
+}
+
+#[test]
+fn a_head_is_answered_without_a_body_also_when_the_proxy_answers() {
+    let origin = Origin::saying("ok");
+    let proxy = Setup::to(&[&origin]).listener(H2C).service("hosts = [\"a\"]").start();
+    for (host, method, empty) in [("elsewhere", "HEAD", true), ("elsewhere", "GET", false), ("a", "HEAD", true)] {
+        let frames = Frames { head: head(method, host), ..Frames::default() };
+        let Came::Answer(body) = frames::send(proxy.address, &frames.bytes()) else { panic!("{method} {host}") };
+        assert_eq!(body.is_empty(), empty, "{method} {host}: {body}");
+    }
+}
+
+#[test]
+fn an_answer_before_the_end_of_an_upload_ends_the_upload_without_an_error() {
+    let origin = Origin::saying("ok");
+    let proxy = Setup::to(&[&origin]).listener(H2C).service("hosts = [\"a\"]").start();
+    let begun = frames::unended(&head("POST", "elsewhere"), b"half");
+    let (answer, behind) = frames::send_and_look_behind_the_answer(proxy.address, &begun);
+    assert!(matches!(&answer, Came::Answer(text) if text.contains("no_service")), "{answer:?}");
+    assert_eq!(behind, Came::Reset(NO_ERROR), "RFC 9113, 8.1");
+}
+
+#[test]
+fn an_answer_that_breaks_resets_its_stream() {
+    let origin = Origin::with(|_| Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nhalf").close());
+    let proxy = proxy(&origin);
+    let frames = Frames { head: head("GET", "a"), ..Frames::default() };
+    assert_eq!(frames::send(proxy.address, &frames.bytes()), Came::Reset(INTERNAL_ERROR));
+    proxy.await_metric("pointsman_upstream_failures_total", &["reason=\"short_body\""], 1.0);
+}
+
+#[test]
+fn a_connect_with_a_length_ends_nothing_but_itself() {
+    let origin = Origin::saying("ok");
+    let proxy = proxy(&origin);
+    let mut client = H2Client::to(proxy.address);
+    let length = [("content-length", "5")];
+    for _ in 0..3 {
+        client.try_ask(request("CONNECT", "a:80", &length), &[b"hello"], None).unwrap().assert_refused(405, "method");
+    }
+    assert_eq!(client.ask(request("GET", "http://a/", &[])).status, 200, "the connection goes on");
+}
+
+#[test]
+fn a_client_that_takes_its_request_back_frees_what_it_holds() {
+    let origin = Origin::with(|_| Reply::raw("").hang());
+    let proxy = proxy(&origin);
+    let mut client = H2Client::to(proxy.address);
+    client.take_back(request("GET", "http://a/", &[])).unwrap();
+    client.turn();
+    proxy.await_metric("pointsman_refusals_total", &["reason=\"client_gone\""], 1.0);
+    eventually("nothing is in flight", || proxy.metric("pointsman_endpoint_in_flight", &[]) < 0.5);
+}
