@@ -39,7 +39,7 @@ use tokio::time::Instant;
 
 use crate::admin::{Address, LeaveFile};
 use crate::config::Config;
-use crate::control::hold::Desk;
+use crate::control::hold::HoldRegistry;
 use crate::control::{self, Store, Writer};
 use crate::endpoints::resolve;
 use crate::endpoints::resolve::First;
@@ -252,7 +252,7 @@ impl Bound {
             Logs { process: Arc::clone(&self.options.log_losses), access: self.log_out.as_ref().map(LogOut::losses) };
         let log = self.log_out.take().map(|out| out.start(&self.config.access_log)).transpose()?;
         let (log, log_thread) = log.flatten().unzip();
-        let holds = Arc::new(Desk::new(Arc::clone(&self.registry), self.clock_start));
+        let holds = Arc::new(HoldRegistry::new(Arc::clone(&self.registry), self.clock_start));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
         let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
         let retired = self.writer.retired();
@@ -314,7 +314,7 @@ impl Bound {
     fn start_workers(
         &mut self,
         log: Option<LogSender>,
-        holds: &Desk,
+        holds: &HoldRegistry,
         stop: &watch::Receiver<bool>,
     ) -> Result<Workers, RunError> {
         let listeners = sockets::settings(&self.config, self.workers, &self.material.listeners);

@@ -18,7 +18,7 @@ pub mod control {
         pub use crate::control::files::reload::Reloader;
     }
     pub mod hold {
-        pub use crate::control::hold::Desk;
+        pub use crate::control::hold::HoldRegistry;
     }
     pub mod publish {
         pub use crate::control::publish::Published;
@@ -101,8 +101,8 @@ pub mod problem {
     pub use crate::problem::{Problem, ProblemKind};
 }
 pub mod release {
-    pub mod director {
-        pub use crate::release::director::{Director, Means};
+    pub mod controller {
+        pub use crate::release::controller::{Deps, RolloutController};
     }
 }
 pub mod rollout {

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::control::difference::Difference;
 use crate::control::handle::Applied;
 use crate::control::hold::HoldReport;
-use crate::release::director::Shown;
+use crate::release::controller::RolloutGauge;
 use crate::table::{Table, Traffic, Version};
 
 use super::hold::HoldOutcome;
@@ -102,7 +102,7 @@ impl ChangeAnswer {
 
     /// The same, with the rollouts that the change pauses.
     #[must_use]
-    pub(crate) fn with_rollouts(mut self, shown: &[Shown]) -> Self {
+    pub(crate) fn with_rollouts(mut self, shown: &[RolloutGauge]) -> Self {
         let going = |service: &str| {
             shown.iter().any(|shown| shown.service == service && matches!(shown.phase, "going" | "waiting"))
         };

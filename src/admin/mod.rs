@@ -52,11 +52,11 @@ use crate::table::Table;
 use crate::tls::ServerSide;
 
 use crate::control::handle::Handle;
-use crate::control::hold::Desk;
+use crate::control::hold::HoldRegistry;
 use crate::control::upgrade::Upgrades;
 use crate::metrics::Exporter;
 use crate::metrics::recent_rates::RecentRates;
-use crate::release::desk::Rollouts;
+use crate::release::handle::RolloutHandle;
 
 pub(crate) use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
 pub(crate) use listen::{BindError, LeaveFile, Listener};
@@ -70,7 +70,7 @@ pub struct Admin {
     /// The writer.
     pub handle: Handle,
     /// Holds requests for a change.
-    pub holds: Arc<Desk>,
+    pub holds: Arc<HoldRegistry>,
     /// The metrics, which also know the table and the counters.
     pub exporter: Arc<Exporter>,
     /// Rates of the last seconds.
@@ -82,7 +82,7 @@ pub struct Admin {
     /// Asks for an upgrade in place.
     pub upgrades: Upgrades,
     /// Asks for rollouts.
-    pub rollouts: Rollouts,
+    pub rollouts: RolloutHandle,
 }
 
 impl Admin {

@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::handle::{ApplyError, Gone, ReadError, Upgrading};
+use crate::control::handle::{ApplyError, ReadError, Upgrading, WriterGone};
 use crate::control::hold::HoldError;
 use crate::control::store::StoreError;
 use crate::control::unusable::Unusable;
@@ -153,8 +153,8 @@ impl From<Upgrading> for ProblemDetails {
     }
 }
 
-impl From<Gone> for ProblemDetails {
-    fn from(gone: Gone) -> Self {
+impl From<WriterGone> for ProblemDetails {
+    fn from(gone: WriterGone) -> Self {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "writer_gone", gone.to_string())
     }
 }

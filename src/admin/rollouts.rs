@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::config::ReleaseOverrides;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
-use crate::release::desk::{By, Order, RolloutError, StartRequest, Target};
+use crate::release::handle::{Order, OrderedBy, RolloutError, RolloutTarget, StartRequest};
 use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
 
@@ -127,8 +127,8 @@ pub(crate) async fn start(
     let reason = fields.reason();
     let to = fields.optional_text("to").map(str::to_owned);
     let target = match (fields.optional_text("service"), fields.optional_text("group")) {
-        (Some(service), None) => Some(Target::Service(service.to_owned())),
-        (None, Some(group)) => Some(Target::Group(group.to_owned())),
+        (Some(service), None) => Some(RolloutTarget::Service(service.to_owned())),
+        (None, Some(group)) => Some(RolloutTarget::Group(group.to_owned())),
         (service, _) => {
             let found = if service.is_some() { "a service and a group" } else { "neither a service nor a group" };
             fields.wrong("service", found, "one of them", "write {\"service\": \"shop\"}");
@@ -142,7 +142,7 @@ pub(crate) async fn start(
     let dry_run = call.is_dry();
     let author = call.author(&mut problems);
     let Some(target) = target else { return Err(ProblemDetails::of_problems(problems)) };
-    let by = By { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
+    let by = OrderedBy { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     let started = admin.rollouts.start(StartRequest { target, to, plan, problems, by, dry_run }).await?;
     Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
 }
@@ -219,7 +219,7 @@ pub(crate) async fn order(
     let (reason, force) = (fields.reason(), goes_on && fields.flag(FORCE));
     let author = call.unconditional(fields.problems)?;
     let number = id.parse().map_err(|_no_number| unknown(&id))?;
-    let by = By { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
+    let by = OrderedBy { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     Ok(Json(admin.rollouts.order(number, order, by).await?))
 }
 

@@ -11,7 +11,7 @@ use crate::control::file::same_split;
 use crate::endpoints::endpoint_status::{EndpointStatus, endpoint_status};
 use crate::metrics::recent_rates::RecentRates;
 use crate::release::brief::RolloutBrief;
-use crate::release::director::Shown;
+use crate::release::controller::RolloutGauge;
 use crate::stats::{CodeClass, FirstAttempt, UpstreamFailure};
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy};
 use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Version, Weights};
@@ -160,7 +160,7 @@ impl ServiceView {
 
     /// The same with its rollout, if one of `shown` is.
     #[must_use]
-    pub(crate) fn with_rollout(self, shown: &[Shown]) -> Self {
+    pub(crate) fn with_rollout(self, shown: &[RolloutGauge]) -> Self {
         let rollout = shown.iter().rfind(|shown| shown.service == self.name).and_then(|shown| shown.brief.clone());
         Self { rollout, ..self }
     }

@@ -22,7 +22,7 @@ use crate::endpoints::{self, Clock};
 use crate::metrics::Exporter;
 use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Courier;
-use crate::release::director::Director;
+use crate::release::controller::RolloutController;
 use crate::supervise::{Kind, Supervisor};
 use crate::tls::{Clients, ServerSide};
 
@@ -43,7 +43,7 @@ pub(crate) struct ControlParts {
     pub(crate) exporter: Arc<Exporter>,
     pub(crate) reloads: watch::Receiver<ConfigFacts>,
     pub(crate) supervisor: Supervisor,
-    pub(crate) director: Director,
+    pub(crate) controller: RolloutController,
     pub(crate) courier: Courier,
     pub(crate) retired: Retired,
     pub(crate) hangups: Hangups,
@@ -92,7 +92,9 @@ impl ControlParts {
         tasks.keep("systemd", Kind::Waiting, state, async |(reloads, hangup, supervisor), stop| {
             systemd::run(reloads, hangup, supervisor, stopped(stop)).await;
         });
-        tasks.keep("rollouts", Kind::Steady, self.director, async |director, stop| director.run(stopped(stop)).await);
+        tasks.keep("rollouts", Kind::Steady, self.controller, async |controller, stop| {
+            controller.run(stopped(stop)).await
+        });
         tasks.keep("courier", Kind::Waiting, self.courier, async |courier, stop| courier.run(stopped(stop)).await);
         tasks.keep("retired", Kind::Steady, self.retired, async |retired, stop| retired.run(stopped(stop)).await);
     }

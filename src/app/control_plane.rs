@@ -26,7 +26,7 @@ use crate::config::{self, Config};
 use crate::control::Handle;
 use crate::control::certificate_reloader::MaterialSource;
 use crate::control::files::reload::{Files, Reloader};
-use crate::control::hold::Desk;
+use crate::control::hold::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::Retired;
 use crate::control::upgrade::Upgrades;
@@ -37,8 +37,8 @@ use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::{Exporter, Logs, Sources};
 use crate::outbound::notify::{Courier, notifier};
 use crate::outbound::webhook::Poster;
-use crate::release::desk::Rollouts;
-use crate::release::director::{Director, Known, Means, Shown};
+use crate::release::controller::{Deps, ReleaseSettings, RolloutController, RolloutGauge};
+use crate::release::handle::RolloutHandle;
 use crate::rollout::release::Notify;
 use crate::stats::Registry;
 use crate::supervise::{Part, Supervisor};
@@ -100,7 +100,7 @@ pub(crate) struct ControlPlane {
     pub(crate) published: Published,
     pub(crate) retired: Retired,
     pub(crate) store_problem: watch::Receiver<Option<String>>,
-    pub(crate) holds: Arc<Desk>,
+    pub(crate) holds: Arc<HoldRegistry>,
     pub(crate) registry: Arc<Registry>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) upgrades: Upgrades,
@@ -133,7 +133,7 @@ impl ControlPlane {
         let resolver =
             Resolver { published: Arc::clone(&published), handle: handle.clone(), server: config.proxy.resolver };
         let (targets, notified) = watch::channel(config.releases.notify.clone());
-        let (told, known) = watch::channel(Arc::new(Known::of(&config)));
+        let (told, known) = watch::channel(Arc::new(ReleaseSettings::of(&config)));
         let means = (resolver.clone(), Arc::clone(&sides.clients));
         let watch = file.map(|file| watch_file(file, config, means, (facts, told)));
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
@@ -141,7 +141,7 @@ impl ControlPlane {
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([renewal.files()]).collect();
         let live = Arc::new(RecentRates::default());
         let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
-        let ((director, rollouts, rollouts_shown), courier) =
+        let ((controller, rollouts, rollouts_shown), courier) =
             releases(means, Arc::clone(&live), (known, targets), notified);
         let sources = Sources {
             published: Arc::clone(&published),
@@ -174,7 +174,7 @@ impl ControlPlane {
             exporter,
             reloads,
             supervisor: supervisor.clone(),
-            director,
+            controller,
             courier,
             retired: self.retired,
             hangups,
@@ -195,19 +195,22 @@ impl ControlPlane {
 fn releases(
     (handle, published, registry, clients): (Handle, Published, Arc<Registry>, Arc<Clients>),
     live: Arc<RecentRates>,
-    (known, targets): (watch::Receiver<Arc<Known>>, watch::Sender<Vec<Arc<Notify>>>),
+    (known, targets): (watch::Receiver<Arc<ReleaseSettings>>, watch::Sender<Vec<Arc<Notify>>>),
     notified: watch::Receiver<Vec<Arc<Notify>>>,
-) -> ((Director, Rollouts, watch::Receiver<Vec<Shown>>), Courier) {
+) -> ((RolloutController, RolloutHandle, watch::Receiver<Vec<RolloutGauge>>), Courier) {
     let poster = Poster::default();
     let (notifier, courier) = notifier(notified, poster.clone(), StdRng::from_rng(&mut rand::rng()));
-    (Director::new(Means { handle, published, registry, live, clients, poster, notifier, known, targets }), courier)
+    (
+        RolloutController::new(Deps { handle, published, registry, live, clients, poster, notifier, known, targets }),
+        courier,
+    )
 }
 
 fn watch_file(
     file: ConfigFile,
     running: Config,
     (resolver, clients): (Resolver, Arc<Clients>),
-    (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
+    (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<ReleaseSettings>>),
 ) -> Reloader<ConfigSource> {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let published = Arc::clone(&resolver.published);
@@ -216,7 +219,7 @@ fn watch_file(
         let needs_restart = settings::needs_restart(&running, &config);
         let prepared = material::prepare_next(&clients, &published.load(), &config.services);
         prepared.map_err(|MaterialError(problems)| problems)?;
-        let releases = Arc::new(Known::of(&config));
+        let releases = Arc::new(ReleaseSettings::of(&config));
         Ok(FileContent { services: config.services, needs_restart, releases })
     });
     Reloader::new(ConfigSource::new((file.path, file.text), read, resolver, (facts, known)))

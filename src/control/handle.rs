@@ -115,7 +115,7 @@ pub enum ApplyError {
     Upgrading(#[from] Upgrading),
     /// The writer has ended.
     #[error(transparent)]
-    Gone(#[from] Gone),
+    Gone(#[from] WriterGone),
 }
 
 /// The store is lent to a process that takes over: changes have to wait for it.
@@ -128,7 +128,7 @@ pub struct Upgrading;
 #[error(
     "the proxy has lost this call: a part of it has ended, and begins again; look at the state, then repeat the call"
 )]
-pub struct Gone;
+pub struct WriterGone;
 
 /// Why the history could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -141,7 +141,7 @@ pub enum ReadError {
     Upgrading(#[from] Upgrading),
     /// The writer has ended.
     #[error(transparent)]
-    Gone(#[from] Gone),
+    Gone(#[from] WriterGone),
 }
 
 /// What only the writer knows.
@@ -204,8 +204,8 @@ impl Handle {
     /// What only the writer knows.
     ///
     /// # Errors
-    /// [`Gone`] when the writer has ended.
-    pub async fn facts(&self) -> Result<Facts, Gone> {
+    /// [`WriterGone`] when the writer has ended.
+    pub async fn facts(&self) -> Result<Facts, WriterGone> {
         self.ask(Call::Facts).await
     }
 
@@ -220,8 +220,8 @@ impl Handle {
     /// Looks whether the files of the store are still where its path leads to, and mends it if they are not.
     ///
     /// # Errors
-    /// [`Gone`] when the writer has ended.
-    pub async fn look_after_store(&self) -> Result<(), Gone> {
+    /// [`WriterGone`] when the writer has ended.
+    pub async fn look_after_store(&self) -> Result<(), WriterGone> {
         self.ask(Call::LookAfterStore).await
     }
 
@@ -236,15 +236,15 @@ impl Handle {
     /// Puts the addresses of a host in force, or notes why there are none. No revision: the traffic stays what it is.
     ///
     /// # Errors
-    /// [`Gone`] when the writer has ended.
-    pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Result<(), Gone> {
+    /// [`WriterGone`] when the writer has ended.
+    pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Result<(), WriterGone> {
         self.ask(|told| Call::Resolved(host, answer, told)).await
     }
 
-    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Gone> {
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, WriterGone> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(call(answer)).await.map_err(|_closed| Gone)?;
-        answered.await.map_err(|_closed| Gone)
+        self.0.send(call(answer)).await.map_err(|_closed| WriterGone)?;
+        answered.await.map_err(|_closed| WriterGone)
     }
 }
 

@@ -115,15 +115,15 @@ pub enum HoldError {
 
 /// Opens and ends holds.
 #[derive(Debug)]
-pub struct Desk {
+pub struct HoldRegistry {
     published: watch::Sender<Arc<Holds>>,
     registry: Arc<Registry>,
     clock_start: Instant,
     ids: AtomicU64,
 }
 
-impl Desk {
-    /// A desk for the workers of `registry`; `clock_start` is zero of the process's clock.
+impl HoldRegistry {
+    /// A registry of holds for the workers of `registry`; `clock_start` is zero of the process's clock.
     #[must_use]
     pub fn new(registry: Arc<Registry>, clock_start: Instant) -> Self {
         Self { published: watch::Sender::default(), registry, clock_start, ids: AtomicU64::new(0) }
@@ -171,7 +171,7 @@ impl Desk {
             }
             taken.is_none()
         });
-        taken.map_or_else(|| Ok(OpenHold { desk: Arc::clone(self), hold, stats, began: Instant::now() }), Err)
+        taken.map_or_else(|| Ok(OpenHold { registry: Arc::clone(self), hold, stats, began: Instant::now() }), Err)
     }
 
     /// Lets the requests of a hold go; none when there is no such hold.
@@ -222,7 +222,7 @@ impl Desk {
 /// A hold that its owner keeps open; dropping it lets the requests go, also when a caller has hung up half-way.
 #[derive(Debug)]
 pub struct OpenHold {
-    desk: Arc<Desk>,
+    registry: Arc<HoldRegistry>,
     hold: Arc<Hold>,
     stats: Vec<Arc<ServiceStats>>,
     began: Instant,
@@ -276,12 +276,12 @@ impl OpenHold {
         if self.hold.overflowed() {
             return Some(NotKept::Overflow { held: self.hold.total() });
         }
-        (self.desk.now_ms() >= self.hold.bounds.until_ms).then_some(NotKept::Late)
+        (self.registry.now_ms() >= self.hold.bounds.until_ms).then_some(NotKept::Late)
     }
 
     /// Leaves the hold open until it is released, or its life is over.
     pub fn stay(self) {
-        let left = self.hold.bounds.until_ms.saturating_sub(self.desk.now_ms());
+        let left = self.hold.bounds.until_ms.saturating_sub(self.registry.now_ms());
         tokio::spawn(async move {
             sleep(Duration::from_millis(left)).await;
             drop(self);
@@ -291,6 +291,6 @@ impl OpenHold {
 
 impl Drop for OpenHold {
     fn drop(&mut self) {
-        self.desk.release(self.hold.id);
+        self.registry.release(self.hold.id);
     }
 }

@@ -24,7 +24,7 @@ use super::handle::{ApplyError, Handle};
 use crate::endpoints::resolve::Resolver;
 use crate::problem::chain;
 use crate::problem::few;
-use crate::release::director::Known;
+use crate::release::controller::ReleaseSettings;
 
 /// When the file is read again after an upgrade in place kept it from being put in force.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub struct FileContent {
     /// Keys that differ from what is running and take a restart, such as `listeners.public.address`.
     pub needs_restart: Vec<String>,
     /// How services are released.
-    pub releases: Arc<Known>,
+    pub releases: Arc<ReleaseSettings>,
 }
 
 /// Text to content, or everything that is wrong with it, a line each.
@@ -87,7 +87,7 @@ pub struct ConfigSource {
     handle: Handle,
     resolver: Resolver,
     facts: watch::Sender<ConfigFacts>,
-    known: watch::Sender<Arc<Known>>,
+    known: watch::Sender<Arc<ReleaseSettings>>,
     doubt: Doubt,
     /// Somebody waits to hear of a text that is doubted.
     asked: bool,
@@ -153,7 +153,7 @@ impl ConfigSource {
         (path, text): (PathBuf, String),
         read: Read,
         resolver: Resolver,
-        (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<Known>>),
+        (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<ReleaseSettings>>),
     ) -> Self {
         let handle = resolver.handle.clone();
         Self {

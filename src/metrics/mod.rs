@@ -26,7 +26,7 @@ use crate::tls::Sides;
 
 use crate::control::publish::Published;
 use crate::control::watch::ConfigFacts;
-use crate::release::director::Shown;
+use crate::release::controller::RolloutGauge;
 use series::Series;
 
 /// Time between two upkeeps.
@@ -52,7 +52,7 @@ pub struct Sources {
     /// Certificates.
     pub tls: Arc<Sides>,
     /// Rollouts under way.
-    pub rollouts: watch::Receiver<Vec<Shown>>,
+    pub rollouts: watch::Receiver<Vec<RolloutGauge>>,
     /// What was lost of the logs.
     pub logs: Logs,
     /// What must live.

@@ -2,16 +2,16 @@
 
 use metrics::gauge;
 
-use crate::release::director::Shown;
+use crate::release::controller::RolloutGauge;
 use crate::rollout::event::Need;
 use crate::stats::names;
 
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
 /// Sets the gauges of every service that is being rolled out. Inside the local recorder.
-pub(crate) fn update(shown: &[Shown]) {
+pub(crate) fn update(shown: &[RolloutGauge]) {
     let number = |is: bool| if is { 1.0 } else { 0.0 };
-    for Shown { service, phase, need, evidence, .. } in shown {
+    for RolloutGauge { service, phase, need, evidence, .. } in shown {
         for known in PHASES {
             gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
         }

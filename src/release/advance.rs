@@ -5,16 +5,16 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::desk::By;
-use super::director::{Director, KEPT, now_ms};
-use super::duty::Duty;
+use super::active::ActiveRollout;
+use super::controller::{KEPT, RolloutController, now_ms};
+use super::handle::OrderedBy;
 use super::provenance;
-use super::run::Run;
-use super::saved::Event;
+use super::saved::SavedEvent;
+use super::tasks::TaskRunner;
 use super::view;
 use super::view::RolloutView;
 use crate::control::change::Change;
-use crate::control::handle::{Applied, ApplyError, ChangeRequest, Gone, OntoDead};
+use crate::control::handle::{Applied, ApplyError, ChangeRequest, OntoDead, WriterGone};
 use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
 use crate::outbound::notify::Message;
@@ -23,14 +23,14 @@ use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{StageTask, TaskResult};
 use crate::table::{Name, Weight};
 
-impl Director {
+impl RolloutController {
     /// Makes a move happen: stores it with its split, then begins its task and tells everybody. If it cannot be stored,
     /// the rollout is as it was.
     pub(crate) async fn advance(
         &mut self,
         id: u64,
         decide: impl FnOnce(&mut Rollout) -> Option<Transition>,
-        by: Option<&By>,
+        by: Option<&OrderedBy>,
     ) -> Result<(), ApplyError> {
         let now = self.now();
         let Some(run) = self.running.get(&id) else { return Ok(()) };
@@ -81,18 +81,18 @@ impl Director {
         id: u64,
         next: &Rollout,
         made: Transition,
-        (event, by): (Event, Option<&By>),
+        (event, by): (SavedEvent, Option<&OrderedBy>),
     ) -> Result<Applied, ApplyError> {
-        let Some(run) = self.running.get_mut(&id) else { return Err(Gone.into()) };
+        let Some(run) = self.running.get_mut(&id) else { return Err(WriterGone.into()) };
         let mut saved = run.saved.clone();
         (saved.phase, saved.slots) = (next.phase(), next.weight().slots());
         saved.finished_at_ms = saved.is_finished().then_some(event.at_ms);
         saved.waits_for = made.task.and_then(|task| run.need_of(task));
-        let revision_after = self.means.published.load().revision + 1;
+        let revision_after = self.deps.published.load().revision + 1;
         let moves = made.weight.is_some();
-        saved.note(Event { revision: moves.then_some(revision_after), ..event.clone() });
+        saved.note(SavedEvent { revision: moves.then_some(revision_after), ..event.clone() });
         let state = serde_json::to_string(&saved).unwrap_or_default();
-        let mut change = run.change(made.weight, made.task, &self.means.published.load());
+        let mut change = run.change(made.weight, made.task, &self.deps.published.load());
         change.state = state.into();
         // A candidate without a share is one that was turned back: none begins with it.
         let is_back = made.weight == Some(Weight::ZERO);
@@ -111,7 +111,7 @@ impl Director {
         let by_itself = if onward { OntoDead::Refuse } else { OntoDead::Ignore };
         let onto_dead = by.map_or(by_itself, |by| by.onto_dead);
         let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason };
-        let applied = self.means.handle.apply(request).await?;
+        let applied = self.deps.handle.apply(request).await?;
         let word = word(run, &made);
         run.saved = saved;
         self.tell(id, word);
@@ -122,11 +122,11 @@ impl Director {
     pub(crate) async fn count_from_now(&mut self, id: u64) -> Result<(), ApplyError> {
         let Some(run) = self.running.get(&id) else { return Ok(()) };
         let state = serde_json::to_string(&run.saved).unwrap_or_default().into();
-        let change = RolloutChange { state, ..run.change(None, None, &self.means.published.load()) };
+        let change = RolloutChange { state, ..run.change(None, None, &self.deps.published.load()) };
         let (change, author) = (Change::Rollout(change), format!("rollout {id}"));
         let onto_dead = OntoDead::Ignore;
         let request = ChangeRequest { change, dry_run: false, if_match: None, onto_dead, author, reason: None };
-        self.means.handle.apply(request).await.map(drop)
+        self.deps.handle.apply(request).await.map(drop)
     }
 
     fn tell(&self, id: u64, word: EventWord) {
@@ -142,7 +142,7 @@ impl Director {
         json.insert("endpoints".to_owned(), json!(event.endpoints));
         json.insert("evidence".to_owned(), json!(event.evidence));
         let id = format!("{id}-{}", run.saved.events.len());
-        self.means.notifier.tell(Message { event: word, id, json, text: event.text.clone() });
+        self.deps.notifier.tell(Message { event: word, id, json, text: event.text.clone() });
     }
 
     /// Begins the task of a move.
@@ -153,13 +153,13 @@ impl Director {
         let (from, to) =
             if run.is_back() { (run.to.clone(), run.from.clone()) } else { (run.from.clone(), run.to.clone()) };
         let smoke = task == StageTask::Smoke;
-        let places = if smoke { candidates(run, &self.means.published) } else { run.batch_of(task) };
-        let duty = Duty {
+        let places = if smoke { candidates(run, &self.deps.published) } else { run.batch_of(task) };
+        let runner = TaskRunner {
             id,
             release: Arc::clone(&run.release),
-            published: Arc::clone(&self.means.published),
-            clients: Arc::clone(&self.means.clients),
-            poster: self.means.poster.clone(),
+            published: Arc::clone(&self.deps.published),
+            clients: Arc::clone(&self.deps.clients),
+            poster: self.deps.poster.clone(),
             about: serde_json::to_value(RolloutView::of(&run.saved, &run.rollout, now)).unwrap_or_default(),
             back: run.is_back(),
             barred: provenance::bar(&run.release, task, run.is_back(), &foreign),
@@ -168,7 +168,7 @@ impl Director {
             places,
         };
         let answers = self.answers.0.clone();
-        let doing = tokio::spawn(async move { duty.done(task).await });
+        let doing = tokio::spawn(async move { runner.done(task).await });
         run.does(Some(doing.abort_handle()));
         tokio::spawn(async move {
             let answer = match doing.await {
@@ -188,7 +188,7 @@ impl Director {
         if self.running.get(&id).is_some_and(|run| run.rollout.is_finished())
             && let Some(run) = self.running.remove(&id)
         {
-            run.count_out(&self.means.registry);
+            run.count_out(&self.deps.registry);
             self.finished.insert(id, run.saved);
             while self.finished.len() > KEPT as usize {
                 self.finished.pop_first();
@@ -198,7 +198,7 @@ impl Director {
 }
 
 /// The candidate's endpoints that take requests.
-fn candidates(run: &Run, published: &Published) -> Vec<(Name, std::net::SocketAddr)> {
+fn candidates(run: &ActiveRollout, published: &Published) -> Vec<(Name, std::net::SocketAddr)> {
     let table = published.load();
     let of = |name: &Name| {
         let version = table.service_named(name)?.version_named(&run.to)?;
@@ -209,7 +209,7 @@ fn candidates(run: &Run, published: &Published) -> Vec<(Name, std::net::SocketAd
 }
 
 /// The word for a move: one that begins what somebody else has to do has a word of its own.
-fn word(run: &Run, made: &Transition) -> EventWord {
+fn word(run: &ActiveRollout, made: &Transition) -> EventWord {
     match made.task.and_then(|task| run.need_of(task)) {
         Some(_) => EventWord::Waiting,
         None if matches!(made.event, RolloutEvent::RolledBackStep { .. }) => EventWord::Progress,
@@ -234,7 +234,7 @@ fn about(made: &Transition) -> Option<StageTask> {
     }
 }
 
-fn event(run: &Run, made: Transition, now: Duration, by: Option<&By>) -> Event {
+fn event(run: &ActiveRollout, made: Transition, now: Duration, by: Option<&OrderedBy>) -> SavedEvent {
     let bake = run.bake(now);
     let (worst, _) = run.rollout.worst(bake);
     let evidence = view::evidence(&run.saved, &run.rollout, bake);
@@ -263,11 +263,11 @@ fn event(run: &Run, made: Transition, now: Duration, by: Option<&By>) -> Event {
     if let Some(why) = run.failure.as_ref().filter(|_| failed) {
         text = format!("{text} ({why})");
     }
-    if let Some(By { author, reason, .. }) = by {
+    if let Some(OrderedBy { author, reason, .. }) = by {
         let reason = reason.as_deref().map_or(String::new(), |reason| format!(": {reason}"));
         text = format!("{text} (by {author}{reason})");
     }
-    Event {
+    SavedEvent {
         at_ms: now_ms(),
         word: word(run, &made).word().to_owned(),
         text,

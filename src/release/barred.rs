@@ -4,9 +4,9 @@
 //! hold it (`hold_max`); then it does what the plan says of holds that last too long (`on_hold`), by the commands that
 //! an operator has, so that the record says who did it and why.
 
-use super::desk::By;
-use super::director::Director;
-use super::run::Barred;
+use super::active::Barred;
+use super::controller::RolloutController;
+use super::handle::OrderedBy;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::{self, Unusable};
 use crate::problem::chain;
@@ -14,7 +14,7 @@ use crate::rollout::command::RolloutCommand;
 use crate::rollout::plan::Expired;
 use crate::table::Table;
 
-impl Director {
+impl RolloutController {
     /// It was not let go on because of these.
     pub(crate) async fn bar(&mut self, id: u64, dead: &[Unusable]) {
         let now = self.now();
@@ -35,7 +35,7 @@ impl Director {
             Expired::RollBack => RolloutCommand::Abort,
         };
         let reason = Some(format!("held too long: {why}"));
-        let by = By { author: "the rollout".to_owned(), reason, onto_dead: OntoDead::Ignore };
+        let by = OrderedBy { author: "the rollout".to_owned(), reason, onto_dead: OntoDead::Ignore };
         let moved = self.advance(id, |rollout| rollout.command(now, command).ok(), Some(&by)).await;
         if let Err(error) = moved {
             tracing::error!(

@@ -1,28 +1,26 @@
-//! Releases that judge themselves: the [`director`] makes happen what the state machine of [`crate::rollout`] decides (`advance`: store,
-//! begin, tell).
+//! Makes rollouts happen: what the state machine of [`crate::rollout`] decides is stored, put in force, begun and told.
 //!
-//! [`desk`] is how it is asked, [`start`] how a rollout begins ([`bad_plan`] why not), `run` one that is under way; [`ceilings`] are what
-//! green is measured by, `barred` is what happens while nobody answers for green; [`scale`] reads for the judge
-//! what the workers counted. [`saved`] is what is stored of a rollout (and `provenance` whether its hooks may be run after a restart), [`view`] what is shown
-//! of it.
+//! In reading order: [`handle`] is how a rollout is asked for, [`controller`] the task that looks at all of them, [`start`]
+//! how one begins ([`bad_plan`] says why not), `active` one that is under way, and `advance` makes its moves happen.
+//! [`evidence`] collects for the judge what the workers counted (`warm_up` says of which endpoints), and [`ceilings`] are
+//! what it is measured by. [`tasks`] does what a rollout does to the world. [`saved`] is what is stored of a rollout,
+//! `provenance` says whether its hooks may be run after a restart, and [`view`] and [`brief`] are what is shown.
 //!
-//! [`duty`] is what a rollout does to the world, and each of its parts ends within a time that its caller knows, whatever
-//! the other side does: it runs a [`hook`](crate::outbound::hook), asks a [`webhook`](crate::outbound::webhook), sends [`smoke`](crate::outbound::smoke) requests; [`notify`](crate::outbound::notify) tells people (what is
-//! sent is [signed](crate::outbound::sign)). A hook that hangs or prints for ever must not be a rollout that hangs. What they answer is told
-//! in words for people (with an [`excerpt`](crate::outbound::excerpt) of what was said).
+//! The controller is a client of the writer and no part of it: a hook that hangs must not keep a change waiting. Each
+//! task ends within a time that its caller knows, whatever the other side does.
 
+mod active;
 mod advance;
 pub(crate) mod bad_plan;
 mod barred;
 pub(crate) mod brief;
 pub(crate) mod ceilings;
-pub(crate) mod desk;
-pub(crate) mod director;
-pub(crate) mod duty;
+pub(crate) mod controller;
+pub(crate) mod evidence;
+pub(crate) mod handle;
 mod provenance;
-mod run;
 pub(crate) mod saved;
-pub(crate) mod scale;
 pub(crate) mod start;
+pub(crate) mod tasks;
 pub(crate) mod view;
 mod warm_up;

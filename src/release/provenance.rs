@@ -6,9 +6,9 @@
 //! program. The rollout is paused and says so, and its judge still turns it back. To drop the hooks silently would be worse:
 //! a gate that nobody asks is open.
 
-use super::desk::By;
-use super::director::Director;
-use super::run::Run;
+use super::active::ActiveRollout;
+use super::controller::RolloutController;
+use super::handle::OrderedBy;
 use super::saved::Saved;
 use crate::config::RolloutSection;
 use crate::control::handle::OntoDead;
@@ -16,13 +16,13 @@ use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::Phase;
 use crate::rollout::stage::{Stage, StageTask};
 
-impl Director {
+impl RolloutController {
     /// The keys of a rollout's plan that name what is run or asked and may not come from the file.
     pub(crate) fn foreign(&self, saved: &Saved) -> Vec<&'static str> {
         if saved.hooks_from_file {
             return Vec::new();
         }
-        let known = self.means.known.borrow();
+        let known = self.deps.known.borrow();
         let named = |name: &str| known.services.get(name).cloned();
         let section = match &saved.group {
             Some(group) => known.groups.get(group.as_str()).map(|(_, section)| section.clone()),
@@ -32,7 +32,7 @@ impl Director {
     }
 
     /// Who pauses a rollout that was stored with hooks that must not be run, and why; none when it can go on.
-    pub(crate) fn pauses_for_its_hooks(&self, run: &Run) -> Option<By> {
+    pub(crate) fn pauses_for_its_hooks(&self, run: &ActiveRollout) -> Option<OrderedBy> {
         let foreign = self.foreign(&run.saved);
         let barred = |stage: &Stage| match stage {
             Stage::Do(task) => bar(&run.release, *task, false, &foreign).is_some(),
@@ -40,7 +40,7 @@ impl Director {
         };
         let going = matches!(run.rollout.phase(), Phase::Going { .. });
         let reason = (going && run.rollout.stages().iter().any(barred)).then(|| why(&foreign.join(", ")))?;
-        Some(By { author: "the restart".to_owned(), reason: Some(reason), onto_dead: OntoDead::Ignore })
+        Some(OrderedBy { author: "the restart".to_owned(), reason: Some(reason), onto_dead: OntoDead::Ignore })
     }
 }
 

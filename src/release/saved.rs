@@ -57,13 +57,13 @@ pub struct Saved {
     /// When it ended.
     pub finished_at_ms: Option<i64>,
     /// What happened, oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<SavedEvent>,
 }
 
 /// Something that happened to a rollout.
 #[derive(Clone, Debug, Serialize, Deserialize, utoipa::ToSchema)]
 #[schema(as = RolloutEvent)]
-pub struct Event {
+pub struct SavedEvent {
     /// When, in milliseconds since 1970.
     pub at_ms: i64,
     /// In one word.
@@ -83,7 +83,7 @@ pub struct Event {
 
 impl Saved {
     /// Adds an event; of very many the oldest but the first is dropped.
-    pub fn note(&mut self, event: Event) {
+    pub fn note(&mut self, event: SavedEvent) {
         if self.events.len() >= EVENTS_MAX {
             self.events.remove(1);
         }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::desk::{By, RolloutError, StartRequest, Started, Target};
-use super::director::{Director, now_ms};
-use super::run;
-use super::run::Run;
+use super::active;
+use super::active::ActiveRollout;
+use super::controller::{RolloutController, now_ms};
+use super::handle::{OrderedBy, RolloutError, RolloutTarget, StartRequest, Started};
 use super::saved::Saved;
 use super::view::RolloutView;
 use super::{bad_plan, ceilings};
@@ -27,19 +27,19 @@ use crate::stats::VersionTotals;
 use crate::table::{Name, Service, Table};
 
 /// What a start is about.
-struct Subjects<'t> {
+struct StartSubjects<'t> {
     group: Option<String>,
     services: Vec<&'t Service>,
     section: RolloutSection,
 }
 
-impl Director {
+impl RolloutController {
     /// Starts a rollout.
     ///
     /// # Errors
     /// [`RolloutError`] with everything that speaks against it.
     pub(crate) async fn start(&mut self, request: StartRequest) -> Result<Started, RolloutError> {
-        let table = self.means.published.load_full();
+        let table = self.deps.published.load_full();
         let prepared = self.prepare(&table, &request).map_err(RolloutError::Problems)?;
         let (run, first) = prepared;
         let unusable = run.unusable(&table);
@@ -53,13 +53,13 @@ impl Director {
             return Ok(Started { rollout: RolloutView::of(&run.saved, &run.rollout, self.now()), warnings });
         }
         self.last_id = Some(id);
-        run.count_in(&self.means.registry);
+        run.count_in(&self.deps.registry);
         let begun = run.rollout.clone();
         self.running.insert(id, run);
         let mut made = Some(first);
         // It was asked here, of all services at once.
         let onto_dead = if request.by.onto_dead == OntoDead::Insist { OntoDead::Insist } else { OntoDead::Ignore };
-        let by = By { onto_dead, ..request.by };
+        let by = OrderedBy { onto_dead, ..request.by };
         let moved = self.advance(
             id,
             |rollout| {
@@ -70,7 +70,7 @@ impl Director {
         );
         if let Err(error) = moved.await {
             if let Some(run) = self.running.remove(&id) {
-                run.count_out(&self.means.registry);
+                run.count_out(&self.deps.registry);
             }
             return Err(error.into());
         }
@@ -79,7 +79,7 @@ impl Director {
         view.map(|rollout| Started { rollout, warnings }).ok_or(RolloutError::Unknown(id))
     }
 
-    fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(Run, Transition), Vec<Problem>> {
+    fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(ActiveRollout, Transition), Vec<Problem>> {
         let mut problems = request.problems.clone();
         let Some(last_id) = self.last_id else {
             let found = "the rollouts of before, which could not be read yet";
@@ -87,7 +87,7 @@ impl Director {
             problems.push(Problem::invalid("rollouts", found, wanted, "look at the log, repeat the call"));
             return Err(problems);
         };
-        let Subjects { group, services, section } = match self.subjects(table, &request.target) {
+        let StartSubjects { group, services, section } = match self.subjects(table, &request.target) {
             Ok(subjects) => subjects,
             Err(found) => {
                 problems.extend(found);
@@ -112,7 +112,7 @@ impl Director {
         let (section, release) = with_ceilings(section, release, &blue)?;
         let endpoints = endpoints(&release, &services, (&from, &to))?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        let plan = run::plan(&release, &services, most)
+        let plan = active::plan(&release, &services, most)
             .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
         let id = last_id + 1;
@@ -136,12 +136,12 @@ impl Director {
             events: Vec::new(),
         };
         let names = services.iter().map(|service| service.spec.name.clone()).collect();
-        let workers = self.means.registry.workers();
-        Ok((Run::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers), first))
+        let workers = self.deps.registry.workers();
+        Ok((ActiveRollout::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers), first))
     }
 
     /// A rollout as it was stored, with fresh judges.
-    pub(crate) fn restored(&self, saved: Saved, table: &Table) -> Result<Run, String> {
+    pub(crate) fn restored(&self, saved: Saved, table: &Table) -> Result<ActiveRollout, String> {
         let release = saved.plan.release().map_err(|problems| problems.to_string())?;
         let names: Vec<Name> = saved.names().collect();
         let services: Option<Vec<&Service>> = names.iter().map(|name| table.service_named(name)).collect();
@@ -149,28 +149,28 @@ impl Director {
         let name = |text: &str| Name::new(text).map_err(|error| error.to_string());
         let (from, to) = (name(&saved.from)?, name(&saved.to)?);
         let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        let plan = run::plan(&release, &services, most)
+        let plan = active::plan(&release, &services, most)
             .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))?;
         let (weight, now) = (saved.weight(), self.now());
-        let judges = Run::judges(*plan.judge(), weight, names.len(), now);
+        let judges = ActiveRollout::judges(*plan.judge(), weight, names.len(), now);
         let rollout = Rollout::restored(plan, saved.phase, weight, judges);
-        let workers = self.means.registry.workers();
-        Ok(Run::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers))
+        let workers = self.deps.registry.workers();
+        Ok(ActiveRollout::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers))
     }
 
-    fn subjects<'t>(&self, table: &'t Table, target: &Target) -> Result<Subjects<'t>, Vec<Problem>> {
-        let known = self.means.known.borrow();
+    fn subjects<'t>(&self, table: &'t Table, target: &RolloutTarget) -> Result<StartSubjects<'t>, Vec<Problem>> {
+        let known = self.deps.known.borrow();
         let named = |name: &str| {
             let names = table.services().map(|service| service.spec.name.as_str());
             table.service_named(name).ok_or_else(|| Problem::no_service("service", name, names))
         };
         match target {
-            Target::Service(name) => {
+            RolloutTarget::Service(name) => {
                 let service = named(name).map_err(|problem| vec![problem])?;
                 let section = known.services.get(&service.spec.name).cloned().unwrap_or_default();
-                Ok(Subjects { group: None, services: vec![service], section })
+                Ok(StartSubjects { group: None, services: vec![service], section })
             }
-            Target::Group(name) => {
+            RolloutTarget::Group(name) => {
                 let found = known.groups.iter().find(|(group, _)| group.as_str() == name);
                 let Some((_, (names, section))) = found else {
                     let groups = known.groups.keys().map(Name::as_str);
@@ -188,7 +188,7 @@ impl Director {
                 }
                 let section = section.clone();
                 if problems.is_empty() {
-                    Ok(Subjects { group: Some(name.clone()), services, section })
+                    Ok(StartSubjects { group: Some(name.clone()), services, section })
                 } else {
                     Err(problems)
                 }
@@ -208,7 +208,7 @@ impl Director {
     }
 
     /// What its operator will want to know.
-    fn warnings(&self, table: &Table, run: &Run) -> Vec<String> {
+    fn warnings(&self, table: &Table, run: &ActiveRollout) -> Vec<String> {
         let mut warnings = Vec::new();
         if matches!(run.release.shape, Shape::BlueGreen { .. }) && run.release.judge.alarms() == 1 {
             let (from, min) = (&run.from, ceilings::REQUESTS_MIN);
@@ -250,7 +250,7 @@ impl Director {
 
     /// Requests per second of a service, and the part of the baseline's that fail.
     fn traffic(&self, service: &Service, from: &Name) -> (f64, f64) {
-        let windows = service.versions.iter().map(|version| self.means.live.window(service, version, Instant::now()));
+        let windows = service.versions.iter().map(|version| self.deps.live.window(service, version, Instant::now()));
         let rate = windows.map(|window| window.per_second(window.recent.requests())).sum();
         let totals = service.version_named(from).map(|version| version.stats.totals()).unwrap_or_default();
         #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
@@ -377,7 +377,7 @@ fn endpoints(
     if problems.is_empty() { Ok(all) } else { Err(problems) }
 }
 
-impl Run {
+impl ActiveRollout {
     /// A candidate's endpoints get nothing before they are upgraded.
     pub(crate) fn closed_at_the_start(&self) -> Vec<(Name, Name, SocketAddr, bool)> {
         let places = self.services.iter().zip(&self.saved.endpoints);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::saved::{Event, Saved};
+use super::saved::{Saved, SavedEvent};
 use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
 use crate::rollout::judge::{Bake, JudgeDecision, Names, OutcomeCounts, Verdict};
@@ -60,7 +60,7 @@ pub struct RolloutView {
     /// What the judge has found by now, for each service; of one that is over, what it had found at the end.
     pub evidence: Vec<EvidenceView>,
     /// What happened, oldest first.
-    pub events: Vec<Event>,
+    pub events: Vec<SavedEvent>,
 }
 
 /// A stage of a plan.

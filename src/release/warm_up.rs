@@ -15,11 +15,11 @@ use crate::table::{Endpoint, Name, Version, Weight};
 
 /// The endpoints that serve since the rollout began.
 #[derive(Debug, Default)]
-pub(crate) struct WarmUps(BTreeMap<(Name, SocketAddr), Serving>);
+pub(crate) struct WarmUps(BTreeMap<(Name, SocketAddr), ServingEndpoint>);
 
 /// What is known of an endpoint that serves.
 #[derive(Clone, Copy, Debug)]
-struct Serving {
+struct ServingEndpoint {
     since: Duration,
     /// Since when it is well, if it ever was.
     well_since: Option<Duration>,
@@ -63,8 +63,8 @@ impl WarmUps {
         warm
     }
 
-    fn seen(&mut self, now: Duration, place: &(Name, SocketAddr), endpoint: &Endpoint) -> Serving {
-        let known = self.0.entry(place.clone()).or_insert(Serving { since: now, well_since: None });
+    fn seen(&mut self, now: Duration, place: &(Name, SocketAddr), endpoint: &Endpoint) -> ServingEndpoint {
+        let known = self.0.entry(place.clone()).or_insert(ServingEndpoint { since: now, well_since: None });
         if !endpoint.stats.health.is_out() {
             known.well_since.get_or_insert(now);
         }
@@ -72,7 +72,7 @@ impl WarmUps {
     }
 }
 
-impl Serving {
+impl ServingEndpoint {
     fn cold_until(self, warm_up: Duration) -> Duration {
         self.well_since.unwrap_or(self.since) + warm_up
     }

@@ -5,14 +5,14 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pointsman::testing::admin::{self, Access, AccessSettings, Address, Admin, Listener};
-use pointsman::testing::control::hold::Desk;
+use pointsman::testing::control::hold::HoldRegistry;
 use pointsman::testing::control::watch::ConfigFacts;
 use pointsman::testing::control::{Handle, Store, Writer};
 use pointsman::testing::metrics::recent_rates::RecentRates;
 use pointsman::testing::metrics::{Exporter, Sources};
 use pointsman::testing::outbound::notify::notifier;
 use pointsman::testing::outbound::webhook::Poster;
-use pointsman::testing::release::director::{Director, Means};
+use pointsman::testing::release::controller::{Deps, RolloutController};
 use pointsman::testing::stats::Registry;
 use pointsman::testing::table::{ServiceSpec, Table};
 use rand::SeedableRng;
@@ -62,7 +62,7 @@ impl Control {
         let (targets, notified) = watch::channel(Vec::new());
         let poster = Poster::default();
         let (notifier, _courier) = notifier(notified, poster.clone(), StdRng::seed_from_u64(1));
-        let (mut director, rollouts, shown) = Director::new(Means {
+        let (mut controller, rollouts, shown) = RolloutController::new(Deps {
             handle: handle.clone(),
             published: Arc::clone(&published),
             registry: Arc::clone(&registry),
@@ -73,7 +73,7 @@ impl Control {
             known: watch::channel(Arc::default()).1,
             targets,
         });
-        tokio::spawn(async move { director.run(std::future::pending()).await });
+        tokio::spawn(async move { controller.run(std::future::pending()).await });
         let exporter = Arc::new(
             Exporter::new(Sources {
                 logs: Default::default(),
@@ -91,7 +91,7 @@ impl Control {
         let listener = Listener::bind(address).unwrap();
         let address = listener.address().unwrap();
         let access = Arc::new(Access::new(&address, access).unwrap());
-        let holds = Arc::new(Desk::new(Arc::clone(&registry), Instant::now()));
+        let holds = Arc::new(HoldRegistry::new(Arc::clone(&registry), Instant::now()));
         let admin = Arc::new(Admin {
             handle: handle.clone(),
             holds,

@@ -28,26 +28,26 @@ const LOOKS: usize = 12;
 /// Fewer latencies than this say nothing of a 99th percentile.
 const TIMED_MIN: u64 = 100;
 
-/// The scale of one service.
+/// The collector of one service.
 #[derive(Debug)]
-pub(crate) struct Scale {
+pub(crate) struct EvidenceCollector {
     /// Where the workers count.
     pub canary: Arc<CanaryStats>,
     candidate: Name,
     baseline: Name,
     seen: Vec<EpochTotals>,
-    looks: VecDeque<Look>,
+    looks: VecDeque<LatencyLook>,
     looked: Option<Duration>,
     window: u32,
     warm_ups: WarmUps,
 }
 
 #[derive(Debug)]
-struct Look(PerVersion<LatencyTotals>);
+struct LatencyLook(PerVersion<LatencyTotals>);
 
 /// What a tick brings, in a form that evidence can borrow from.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Reading {
+pub(crate) struct CollectedEvidence {
     /// By share.
     pub epochs: Vec<EpochCounts>,
     /// Latencies of both versions in the last minute.
@@ -58,7 +58,7 @@ pub(crate) struct Reading {
     pub warm_up_left: Option<Duration>,
 }
 
-impl Reading {
+impl CollectedEvidence {
     /// What the judge is told.
     #[must_use]
     pub(crate) fn evidence(&self) -> Evidence<'_> {
@@ -67,8 +67,8 @@ impl Reading {
     }
 }
 
-impl Scale {
-    /// A scale for a rollout that begins now, counted by so many workers.
+impl EvidenceCollector {
+    /// A collector for a rollout that begins now, counted by so many workers.
     #[must_use]
     pub(crate) fn new(
         (candidate, baseline): (&Name, &Name),
@@ -98,10 +98,10 @@ impl Scale {
     }
 
     /// What was counted since the last reading, and what has to be looked after.
-    pub(crate) fn read(&mut self, now: Duration, service: &Service, judge: &Judge) -> Reading {
+    pub(crate) fn read(&mut self, now: Duration, service: &Service, judge: &Judge) -> CollectedEvidence {
         let find = |name: &Name| service.versions.iter().find(|version| version.name == *name);
         let (Some(candidate), Some(baseline)) = (find(&self.candidate), find(&self.baseline)) else {
-            return Reading::default();
+            return CollectedEvidence::default();
         };
         let warm = self.warm_ups.look(now, [candidate, baseline], judge.settings().warm_up);
         self.canary.judge(warm.judged);
@@ -120,7 +120,7 @@ impl Scale {
     }
 
     /// The latencies of the last minute, for people; every few seconds they become thresholds.
-    fn look(&mut self, now: Duration, versions: PerVersion<&Version>, settings: &JudgeSettings) -> Reading {
+    fn look(&mut self, now: Duration, versions: PerVersion<&Version>, settings: &JudgeSettings) -> CollectedEvidence {
         let of = |version: &Version| version.stats.totals().latency;
         let totals = PerVersion { candidate: of(versions.candidate), baseline: of(versions.baseline) };
         // At the beginning, all that was before it.
@@ -132,7 +132,7 @@ impl Scale {
         let (candidate, baseline) = (recent(Side::Candidate), recent(Side::Baseline));
         let seen = candidate.count() > 0 && baseline.count() > 0;
         let both = PerVersion { candidate: quantiles(&candidate), baseline: quantiles(&baseline) };
-        let reading = Reading { quantiles: seen.then_some(both), ..Reading::default() };
+        let reading = CollectedEvidence { quantiles: seen.then_some(both), ..CollectedEvidence::default() };
         if self.looked.is_some_and(|looked| now < looked + LOOK) {
             return reading;
         }
@@ -147,8 +147,8 @@ impl Scale {
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
         }
-        self.looks.push_back(Look(totals));
-        Reading { thresholds, ..reading }
+        self.looks.push_back(LatencyLook(totals));
+        CollectedEvidence { thresholds, ..reading }
     }
 
     fn counts(&mut self) -> Vec<EpochCounts> {
@@ -208,10 +208,10 @@ mod tests {
         JudgeSettings { alpha, margin, slower: None, warm_up: Duration::ZERO, ..JudgeSettings::default() }
     }
 
-    /// A table in which v2 has so many per cent, counted for `scale`.
-    fn table(scale: &Scale, registry: &Registry, percent: u32) -> Table {
+    /// A table in which v2 has so many per cent, counted for `collector`.
+    fn table(collector: &EvidenceCollector, registry: &Registry, percent: u32) -> Table {
         let specs = shared([spec("shop", &format!("v1={} v2={percent}", 100 - percent))]);
-        registry.set_canary("shop", Some(Arc::clone(&scale.canary)));
+        registry.set_canary("shop", Some(Arc::clone(&collector.canary)));
         Table::compile(1, &specs, &first_traffic(&specs), registry).unwrap()
     }
 
@@ -220,8 +220,8 @@ mod tests {
     fn alarms(percent: u32, random: &mut StdRng) -> [u64; 2] {
         let registry = Registry::new(2);
         let (candidate, baseline) = (Name::new("v2").unwrap(), Name::new("v1").unwrap());
-        let mut scale = Scale::new((&candidate, &baseline), &settings(), false, 2);
-        let table = table(&scale, &registry, percent);
+        let mut collector = EvidenceCollector::new((&candidate, &baseline), &settings(), false, 2);
+        let table = table(&collector, &registry, percent);
         let service = table.service_named("shop").unwrap();
         let epoch = &service.canary.as_ref().unwrap().epoch;
         let share = CandidateShare::at(Weight::from_slots(percent * 1_000).unwrap());
@@ -247,7 +247,7 @@ mod tests {
                     first = is_over(&exact).then_some(requests);
                 }
             }
-            let reading = scale.read(now, service, &read);
+            let reading = collector.read(now, service, &read);
             read.tick(now, &reading.evidence());
             if let Some(first) = first.filter(|_| is_over(&read)) {
                 return [first, requests];

@@ -1,11 +1,11 @@
-//! The director of all rollouts: one task that looks four times a second, moves on or back, and tells everybody.
+//! The controller of all rollouts: one task that looks four times a second, moves on or back, and tells everybody.
 //!
 //! What should happen is decided by the state machine ([`crate::rollout::run`]); here it is made to happen, always in one
 //! order: the new state and the new split in one revision ([`crate::control::rollout_change`]), then the task that belongs
 //! to it, then the telling. A move that could not be stored never happened, and is decided again at the next look. After a
 //! crash the stored state is one that the machine was in, with the split that belongs to it.
 //!
-//! The director is a client of the writer like everybody else, not a part of it: a disk flush for one rollout must not keep
+//! The controller is a client of the writer like everybody else, not a part of it: a disk flush for one rollout must not keep
 //! another one's verdict waiting behind hooks, and an operator's shift needs no permission. What it costs is a race, and
 //! the writer settles it: a move says which splits it was decided on.
 
@@ -16,9 +16,9 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, MissedTickBehavior};
 
+use super::active::ActiveRollout;
 use super::brief::RolloutBrief;
-use super::desk::{By, Call, Order, RolloutError, Rollouts};
-use super::run::Run;
+use super::handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
 use super::view;
 use super::view::{EvidenceView, RolloutView};
@@ -48,9 +48,9 @@ const ANSWERS_MAX: usize = 64;
 /// How long a rollout that is over is in the metrics.
 const SHOWN_AFTER_MS: i64 = 60_000;
 
-/// What the director works with.
+/// What the controller works with.
 #[derive(Debug)]
-pub struct Means {
+pub struct Deps {
     /// The writer.
     pub handle: Handle,
     /// The table in force.
@@ -66,14 +66,14 @@ pub struct Means {
     /// Tells what happens.
     pub notifier: Notifier,
     /// How services are released, as the config says.
-    pub known: watch::Receiver<Arc<Known>>,
+    pub known: watch::Receiver<Arc<ReleaseSettings>>,
     /// Whom the notifier tells.
     pub targets: watch::Sender<Vec<Arc<Notify>>>,
 }
 
 /// How services are released, as the config says.
 #[derive(Clone, Debug, Default)]
-pub struct Known {
+pub struct ReleaseSettings {
     /// The sections `rollout`, by service.
     pub services: BTreeMap<Name, RolloutSection>,
     /// The groups, with their sections.
@@ -82,7 +82,7 @@ pub struct Known {
     pub notify: Vec<Arc<Notify>>,
 }
 
-impl Known {
+impl ReleaseSettings {
     /// What a config says.
     #[must_use]
     pub fn of(config: &Config) -> Self {
@@ -98,24 +98,24 @@ impl Known {
 }
 
 /// See the module.
-pub struct Director {
-    pub(crate) means: Means,
+pub struct RolloutController {
+    pub(crate) deps: Deps,
     pub(crate) clock: Instant,
-    inbox: mpsc::Receiver<Call>,
-    pub(crate) answers: (mpsc::Sender<Answered>, mpsc::Receiver<Answered>),
-    pub(crate) running: BTreeMap<u64, Run>,
+    inbox: mpsc::Receiver<RolloutCall>,
+    pub(crate) answers: (mpsc::Sender<TaskAnswer>, mpsc::Receiver<TaskAnswer>),
+    pub(crate) running: BTreeMap<u64, ActiveRollout>,
     pub(crate) finished: BTreeMap<u64, Saved>,
-    shown: watch::Sender<Vec<Shown>>,
+    shown: watch::Sender<Vec<RolloutGauge>>,
     /// The number of the last rollout; none until the stored ones have been read.
     pub(crate) last_id: Option<u64>,
 }
 
 /// What became of a rollout's task.
-type Answered = (u64, StageTask, TaskResult);
+type TaskAnswer = (u64, StageTask, TaskResult);
 
 /// A rollout in the metrics.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shown {
+pub struct RolloutGauge {
     /// The service.
     pub service: String,
     /// Its rollout's phase.
@@ -128,20 +128,20 @@ pub struct Shown {
     pub evidence: Vec<(&'static str, f64)>,
 }
 
-impl std::fmt::Debug for Director {
+impl std::fmt::Debug for RolloutController {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Director").field("running", &self.running.keys()).finish_non_exhaustive()
+        f.debug_struct("RolloutController").field("running", &self.running.keys()).finish_non_exhaustive()
     }
 }
 
-impl Director {
-    /// A director with nothing to do yet, how to ask it, and what it shows.
+impl RolloutController {
+    /// A controller with nothing to do yet, how to ask it, and what it shows.
     #[must_use]
-    pub fn new(means: Means) -> (Self, Rollouts, watch::Receiver<Vec<Shown>>) {
-        let (rollouts, inbox) = Rollouts::channel();
+    pub fn new(deps: Deps) -> (Self, RolloutHandle, watch::Receiver<Vec<RolloutGauge>>) {
+        let (rollouts, inbox) = RolloutHandle::channel();
         let (shown, seen) = watch::channel(Vec::new());
-        let director = Self {
-            means,
+        let controller = Self {
+            deps,
             clock: Instant::now(),
             inbox,
             answers: mpsc::channel(ANSWERS_MAX),
@@ -150,7 +150,7 @@ impl Director {
             shown,
             last_id: None,
         };
-        (director, rollouts, seen)
+        (controller, rollouts, seen)
     }
 
     /// Goes on with what was stored, then works until `shutdown` ends. Rollouts under way stay so in the store.
@@ -173,7 +173,7 @@ impl Director {
 
     /// As it was before anything was read.
     fn forget(&mut self) {
-        std::mem::take(&mut self.running).values().for_each(|run| run.count_out(&self.means.registry));
+        std::mem::take(&mut self.running).values().for_each(|run| run.count_out(&self.deps.registry));
         self.finished.clear();
         (self.last_id, self.answers) = (None, mpsc::channel(ANSWERS_MAX));
     }
@@ -183,7 +183,7 @@ impl Director {
     }
 
     async fn restore(&mut self) {
-        let stored = match self.means.handle.rollouts(KEPT).await {
+        let stored = match self.deps.handle.rollouts(KEPT).await {
             Ok(stored) => stored,
             Err(error) => {
                 tracing::error!(error = chain(&error), "the rollouts of before cannot be read, it is tried again");
@@ -203,13 +203,13 @@ impl Director {
     /// Goes on with a rollout that was under way.
     async fn go_on(&mut self, saved: Saved) {
         let id = saved.id;
-        let table = self.means.published.load_full();
+        let table = self.deps.published.load_full();
         match self.restored(saved, &table) {
             Ok(run) => {
-                run.count_in(&self.means.registry);
+                run.count_in(&self.deps.registry);
                 let shifted = run.is_shifted(&table);
                 let paused_by = self.pauses_for_its_hooks(&run).filter(|_| !shifted);
-                if let Some(By { reason, .. }) = &paused_by {
+                if let Some(OrderedBy { reason, .. }) = &paused_by {
                     tracing::warn!(rollout = id, reason, "a rollout of before is paused");
                 }
                 self.running.insert(id, run);
@@ -232,13 +232,13 @@ impl Director {
         }
     }
 
-    async fn call(&mut self, call: Call) {
+    async fn call(&mut self, call: RolloutCall) {
         // Whoever asked may have gone; what was done stays done.
         match call {
-            Call::Start(request, answer) => drop(answer.send(self.start(*request).await)),
-            Call::Order(id, order, by, answer) => drop(answer.send(self.order(id, order, &by).await)),
-            Call::List(answer) => drop(answer.send(self.list())),
-            Call::One(id, answer) => drop(answer.send(self.one(id))),
+            RolloutCall::Start(request, answer) => drop(answer.send(self.start(*request).await)),
+            RolloutCall::Order(id, order, by, answer) => drop(answer.send(self.order(id, order, &by).await)),
+            RolloutCall::List(answer) => drop(answer.send(self.list())),
+            RolloutCall::One(id, answer) => drop(answer.send(self.one(id))),
         }
     }
 
@@ -252,10 +252,10 @@ impl Director {
         ids.into_iter().rev().filter_map(|id| self.one(id)).collect()
     }
 
-    async fn order(&mut self, id: u64, order: Order, by: &By) -> Result<RolloutView, RolloutError> {
+    async fn order(&mut self, id: u64, order: Order, by: &OrderedBy) -> Result<RolloutView, RolloutError> {
         let now = self.now();
         // Who shifts and then says something means the rollout that the shift has paused, not the one of the last look.
-        let table = self.means.published.load_full();
+        let table = self.deps.published.load_full();
         if self.running.get(&id).is_some_and(|run| run.is_taken(&table)) {
             self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await?;
         }
@@ -270,7 +270,7 @@ impl Director {
                 // The way back is never barred, not even to a version in trouble.
                 let onward = matches!(command, RolloutCommand::Promote | RolloutCommand::Resume) && !run.is_back();
                 let onto_dead = if onward { by.onto_dead } else { OntoDead::Ignore };
-                let by = By { onto_dead, ..by.clone() };
+                let by = OrderedBy { onto_dead, ..by.clone() };
                 run.rollout.clone().command(now, command)?;
                 self.advance(id, |rollout| rollout.command(now, command).ok(), Some(&by)).await?;
             }
@@ -283,7 +283,7 @@ impl Director {
         self.one(id).ok_or(RolloutError::Unknown(id))
     }
 
-    async fn answered(&mut self, (id, task, answer): Answered) {
+    async fn answered(&mut self, (id, task, answer): TaskAnswer) {
         let now = self.now();
         let Some(run) = self.running.get_mut(&id) else { return };
         if let TaskResult::Failed(why) = &answer {
@@ -311,12 +311,12 @@ impl Director {
             self.restore().await;
         }
         let now = self.now();
-        if self.means.known.has_changed().unwrap_or(false) {
-            let notify = self.means.known.borrow_and_update().notify.clone();
-            self.means.targets.send_replace(notify);
+        if self.deps.known.has_changed().unwrap_or(false) {
+            let notify = self.deps.known.borrow_and_update().notify.clone();
+            self.deps.targets.send_replace(notify);
         }
         for id in self.running.keys().copied().collect::<Vec<_>>() {
-            let table = self.means.published.load_full();
+            let table = self.deps.published.load_full();
             let Some(run) = self.running.get_mut(&id) else { continue };
             run.observe(now, &table);
             let moved = match run.is_taken(&table) {
@@ -350,7 +350,7 @@ impl Director {
     }
 }
 
-fn shown(saved: &Saved, brief: Option<RolloutBrief>, evidence: &EvidenceView) -> Shown {
+fn shown(saved: &Saved, brief: Option<RolloutBrief>, evidence: &EvidenceView) -> RolloutGauge {
     let tests = [
         ("alarm", Some(evidence.log10_alarm)),
         ("comparison", Some(evidence.log10_e)),
@@ -361,7 +361,7 @@ fn shown(saved: &Saved, brief: Option<RolloutBrief>, evidence: &EvidenceView) ->
     ];
     let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
     let (phase, need) = (view::phase_word(saved), saved.need());
-    Shown { service: evidence.service.clone(), phase, need, brief, evidence: tests.collect() }
+    RolloutGauge { service: evidence.service.clone(), phase, need, brief, evidence: tests.collect() }
 }
 
 /// The time, in milliseconds since 1970.

@@ -30,7 +30,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What a task works with.
 #[derive(Clone, Debug)]
-pub(crate) struct Duty {
+pub(crate) struct TaskRunner {
     /// The rollout's number.
     pub id: u64,
     /// How it is released.
@@ -55,7 +55,7 @@ pub(crate) struct Duty {
     pub barred: Option<String>,
 }
 
-impl Duty {
+impl TaskRunner {
     /// Does it. An approval is not done here: somebody says so.
     pub(crate) async fn done(&self, task: StageTask) -> Option<TaskResult> {
         if let Some(why) = &self.barred {
@@ -145,8 +145,8 @@ impl Duty {
         // Side by side; those that are left are ended when the task is.
         let mut hooks = JoinSet::new();
         for (service, endpoint) in self.places.clone() {
-            let (duty, hook) = (self.clone(), hook.clone());
-            hooks.spawn(async move { duty.hook(&hook, &service, endpoint).await });
+            let (runner, hook) = (self.clone(), hook.clone());
+            hooks.spawn(async move { runner.hook(&hook, &service, endpoint).await });
         }
         let mut failed = Vec::new();
         while let Some(ended) = hooks.join_next().await {

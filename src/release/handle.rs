@@ -4,7 +4,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::view::RolloutView;
 use crate::config::ReleaseOverrides;
-use crate::control::handle::{ApplyError, Gone, OntoDead};
+use crate::control::handle::{ApplyError, OntoDead, WriterGone};
 use crate::control::unusable::Unusable;
 use crate::problem::Problem;
 use crate::rollout::command::{RolloutCommand, Unfit};
@@ -12,15 +12,15 @@ use crate::rollout::command::{RolloutCommand, Unfit};
 /// How many calls may wait.
 const CALLS_MAX: usize = 64;
 
-/// Asks the director.
+/// Asks the controller.
 #[derive(Clone, Debug)]
-pub struct Rollouts(mpsc::Sender<Call>);
+pub struct RolloutHandle(mpsc::Sender<RolloutCall>);
 
 /// A call, with where the answer goes.
 #[derive(Debug)]
-pub(crate) enum Call {
+pub(crate) enum RolloutCall {
     Start(Box<StartRequest>, oneshot::Sender<Result<Started, RolloutError>>),
-    Order(u64, Order, By, oneshot::Sender<Result<RolloutView, RolloutError>>),
+    Order(u64, Order, OrderedBy, oneshot::Sender<Result<RolloutView, RolloutError>>),
     List(oneshot::Sender<Vec<RolloutView>>),
     One(u64, oneshot::Sender<Option<RolloutView>>),
 }
@@ -36,7 +36,7 @@ pub enum Order {
 
 /// Who says it.
 #[derive(Clone, Debug)]
-pub struct By {
+pub struct OrderedBy {
     /// Who.
     pub author: String,
     /// Why.
@@ -49,7 +49,7 @@ pub struct By {
 #[derive(Clone, Debug)]
 pub struct StartRequest {
     /// A service or a group.
-    pub target: Target,
+    pub target: RolloutTarget,
     /// The version; none: the only other one.
     pub to: Option<String>,
     /// Keys of the plan that are other than in the config.
@@ -57,14 +57,14 @@ pub struct StartRequest {
     /// What is wrong with the call so far: it is refused with that and with whatever else speaks against it.
     pub problems: Vec<Problem>,
     /// Who and why.
-    pub by: By,
+    pub by: OrderedBy,
     /// Only say what would come of it.
     pub dry_run: bool,
 }
 
 /// What is rolled out.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Target {
+pub enum RolloutTarget {
     /// A service.
     Service(String),
     /// Services together.
@@ -103,12 +103,12 @@ pub enum RolloutError {
     Apply(#[from] ApplyError),
     /// The process is ending.
     #[error(transparent)]
-    Gone(#[from] Gone),
+    Gone(#[from] WriterGone),
 }
 
-impl Rollouts {
+impl RolloutHandle {
     /// A sender, and where its calls arrive.
-    pub(crate) fn channel() -> (Self, mpsc::Receiver<Call>) {
+    pub(crate) fn channel() -> (Self, mpsc::Receiver<RolloutCall>) {
         let (calls, inbox) = mpsc::channel(CALLS_MAX);
         (Self(calls), inbox)
     }
@@ -118,36 +118,36 @@ impl Rollouts {
     /// # Errors
     /// [`RolloutError`] when it was refused.
     pub async fn start(&self, request: StartRequest) -> Result<Started, RolloutError> {
-        self.ask(|answer| Call::Start(Box::new(request), answer)).await?
+        self.ask(|answer| RolloutCall::Start(Box::new(request), answer)).await?
     }
 
     /// Says something to a rollout.
     ///
     /// # Errors
     /// [`RolloutError`] when it was refused.
-    pub async fn order(&self, id: u64, order: Order, by: By) -> Result<RolloutView, RolloutError> {
-        self.ask(|answer| Call::Order(id, order, by, answer)).await?
+    pub async fn order(&self, id: u64, order: Order, by: OrderedBy) -> Result<RolloutView, RolloutError> {
+        self.ask(|answer| RolloutCall::Order(id, order, by, answer)).await?
     }
 
     /// The last rollouts, newest first.
     ///
     /// # Errors
-    /// [`Gone`] when the process is ending.
-    pub async fn list(&self) -> Result<Vec<RolloutView>, Gone> {
-        self.ask(Call::List).await
+    /// [`WriterGone`] when the process is ending.
+    pub async fn list(&self) -> Result<Vec<RolloutView>, WriterGone> {
+        self.ask(RolloutCall::List).await
     }
 
     /// One rollout.
     ///
     /// # Errors
-    /// [`Gone`] when the process is ending.
-    pub async fn one(&self, id: u64) -> Result<Option<RolloutView>, Gone> {
-        self.ask(|answer| Call::One(id, answer)).await
+    /// [`WriterGone`] when the process is ending.
+    pub async fn one(&self, id: u64) -> Result<Option<RolloutView>, WriterGone> {
+        self.ask(|answer| RolloutCall::One(id, answer)).await
     }
 
-    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, Gone> {
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> RolloutCall) -> Result<T, WriterGone> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(call(answer)).await.map_err(|_closed| Gone)?;
-        answered.await.map_err(|_closed| Gone)
+        self.0.send(call(answer)).await.map_err(|_closed| WriterGone)?;
+        answered.await.map_err(|_closed| WriterGone)
     }
 }

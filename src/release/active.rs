@@ -1,4 +1,4 @@
-//! A rollout that is under way: its state machine, its scales, and the task that is being done for it.
+//! A rollout that is under way: its state machine, its evidence collectors, and the task that is being done for it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
+use super::evidence::{CollectedEvidence, EvidenceCollector};
 use super::saved::Saved;
-use super::scale::{Reading, Scale};
 use super::view::RolloutView;
 use crate::control::rollout_change::{RolloutChange, same};
 use crate::control::unusable::Unusable;
@@ -23,15 +23,15 @@ use crate::table::{Name, Service, Table, Weight, Weights};
 
 /// A rollout that is under way.
 #[derive(Debug)]
-pub(crate) struct Run {
+pub(crate) struct ActiveRollout {
     pub(crate) saved: Saved,
     pub(crate) rollout: Rollout,
     pub(crate) release: Arc<Release>,
     pub(crate) services: Vec<Name>,
     pub(crate) from: Name,
     pub(crate) to: Name,
-    scales: Vec<Scale>,
-    doing: Option<Doing>,
+    collectors: Vec<EvidenceCollector>,
+    doing: Option<RunningTask>,
     /// Why the last task failed.
     pub(crate) failure: Option<String>,
     /// What keeps it from going on although nothing speaks against the version itself.
@@ -49,9 +49,9 @@ pub(crate) struct Barred {
 
 /// A task that is being done; ended when it is dropped.
 #[derive(Debug)]
-struct Doing(AbortHandle);
+struct RunningTask(AbortHandle);
 
-impl Drop for Doing {
+impl Drop for RunningTask {
     fn drop(&mut self) {
         self.0.abort();
     }
@@ -68,8 +68,8 @@ pub(crate) fn plan(release: &Release, services: &[&Service], endpoints: usize) -
     release.plan(u32::try_from(endpoints).unwrap_or(u32::MAX), assignment(services))
 }
 
-impl Run {
-    /// A rollout with its scales, which count from the next table on.
+impl ActiveRollout {
+    /// A rollout with its collectors, which count from the next table on.
     pub(crate) fn new(
         saved: Saved,
         rollout: Rollout,
@@ -79,8 +79,9 @@ impl Run {
     ) -> Self {
         let settings = *rollout.plan().judge();
         let per_key = settings.assignment == Assignment::PerKey;
-        let scales = services.iter().map(|_| Scale::new((&to, &from), &settings, per_key, workers)).collect();
-        Self { saved, rollout, release, services, from, to, scales, doing: None, failure: None, barred: None }
+        let collectors =
+            services.iter().map(|_| EvidenceCollector::new((&to, &from), &settings, per_key, workers)).collect();
+        Self { saved, rollout, release, services, from, to, collectors, doing: None, failure: None, barred: None }
     }
 
     /// Fresh judges for a rollout that is restored.
@@ -90,8 +91,8 @@ impl Run {
 
     /// Has the workers count for it, from the next table on.
     pub(crate) fn count_in(&self, registry: &Registry) {
-        for (service, scale) in self.services.iter().zip(&self.scales) {
-            registry.set_canary(service.as_str(), Some(Arc::clone(&scale.canary)));
+        for (service, collector) in self.services.iter().zip(&self.collectors) {
+            registry.set_canary(service.as_str(), Some(Arc::clone(&collector.canary)));
         }
     }
 
@@ -100,15 +101,17 @@ impl Run {
         self.services.iter().for_each(|service| registry.set_canary(service.as_str(), None));
     }
 
-    /// Reads the scales into the judges.
+    /// Reads the collectors into the judges.
     pub(crate) fn observe(&mut self, now: Duration, table: &Table) {
         let judges = self.rollout.judges();
-        let read = |((scale, name), judge): ((&mut Scale, &Name), &Judge)| match table.service_named(name) {
-            Some(service) => scale.read(now, service, judge),
-            None => Reading::default(),
-        };
-        let readings: Vec<Reading> = self.scales.iter_mut().zip(&self.services).zip(judges).map(read).collect();
-        let evidence: Vec<Evidence<'_>> = readings.iter().map(Reading::evidence).collect();
+        let read =
+            |((collector, name), judge): ((&mut EvidenceCollector, &Name), &Judge)| match table.service_named(name) {
+                Some(service) => collector.read(now, service, judge),
+                None => CollectedEvidence::default(),
+            };
+        let readings: Vec<CollectedEvidence> =
+            self.collectors.iter_mut().zip(&self.services).zip(judges).map(read).collect();
+        let evidence: Vec<Evidence<'_>> = readings.iter().map(CollectedEvidence::evidence).collect();
         self.rollout.observe(now, &evidence);
     }
 
@@ -206,7 +209,7 @@ impl Run {
 
     /// Notes the task that is being done, and ends the one before.
     pub(crate) fn does(&mut self, handle: Option<AbortHandle>) {
-        self.doing = handle.map(Doing);
+        self.doing = handle.map(RunningTask);
     }
 
     /// Whom a task waits for, by what they have to do.
