@@ -73,7 +73,7 @@ pub mod outbound {
         pub use crate::outbound::notify::notifier;
     }
     pub mod webhook {
-        pub use crate::outbound::webhook::Poster;
+        pub use crate::outbound::webhook::WebhookClient;
     }
 }
 pub mod proxy {

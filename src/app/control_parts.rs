@@ -21,7 +21,7 @@ use crate::endpoints::resolve::{First, Resolver};
 use crate::endpoints::{self, Clock};
 use crate::metrics::Exporter;
 use crate::metrics::recent_rates::RecentRates;
-use crate::outbound::notify::Courier;
+use crate::outbound::notify::Dispatcher;
 use crate::release::controller::RolloutController;
 use crate::supervise::{Kind, Supervisor};
 use crate::tls::{Clients, ServerSide};
@@ -44,7 +44,7 @@ pub(crate) struct ControlParts {
     pub(crate) reloads: watch::Receiver<ConfigFacts>,
     pub(crate) supervisor: Supervisor,
     pub(crate) controller: RolloutController,
-    pub(crate) courier: Courier,
+    pub(crate) dispatcher: Dispatcher,
     pub(crate) retired: Retired,
     pub(crate) hangups: Hangups,
 }
@@ -95,7 +95,9 @@ impl ControlParts {
         tasks.keep("rollouts", Kind::Steady, self.controller, async |controller, stop| {
             controller.run(stopped(stop)).await
         });
-        tasks.keep("courier", Kind::Waiting, self.courier, async |courier, stop| courier.run(stopped(stop)).await);
+        tasks.keep("courier", Kind::Waiting, self.dispatcher, async |dispatcher, stop| {
+            dispatcher.run(stopped(stop)).await
+        });
         tasks.keep("retired", Kind::Steady, self.retired, async |retired, stop| retired.run(stopped(stop)).await);
     }
 }

@@ -35,8 +35,8 @@ use crate::endpoints::Clock;
 use crate::endpoints::resolve::{First, Resolver};
 use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::{Exporter, Logs, Sources};
-use crate::outbound::notify::{Courier, notifier};
-use crate::outbound::webhook::Poster;
+use crate::outbound::notify::{Dispatcher, notifier};
+use crate::outbound::webhook::WebhookClient;
 use crate::release::controller::{Deps, ReleaseSettings, RolloutController, RolloutGauge};
 use crate::release::handle::RolloutHandle;
 use crate::rollout::release::Notify;
@@ -141,7 +141,7 @@ impl ControlPlane {
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([renewal.files()]).collect();
         let live = Arc::new(RecentRates::default());
         let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
-        let ((controller, rollouts, rollouts_shown), courier) =
+        let ((controller, rollouts, rollouts_shown), dispatcher) =
             releases(means, Arc::clone(&live), (known, targets), notified);
         let sources = Sources {
             published: Arc::clone(&published),
@@ -175,7 +175,7 @@ impl ControlPlane {
             reloads,
             supervisor: supervisor.clone(),
             controller,
-            courier,
+            dispatcher,
             retired: self.retired,
             hangups,
         };
@@ -197,12 +197,22 @@ fn releases(
     live: Arc<RecentRates>,
     (known, targets): (watch::Receiver<Arc<ReleaseSettings>>, watch::Sender<Vec<Arc<Notify>>>),
     notified: watch::Receiver<Vec<Arc<Notify>>>,
-) -> ((RolloutController, RolloutHandle, watch::Receiver<Vec<RolloutGauge>>), Courier) {
-    let poster = Poster::default();
-    let (notifier, courier) = notifier(notified, poster.clone(), StdRng::from_rng(&mut rand::rng()));
+) -> ((RolloutController, RolloutHandle, watch::Receiver<Vec<RolloutGauge>>), Dispatcher) {
+    let webhook_client = WebhookClient::default();
+    let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
     (
-        RolloutController::new(Deps { handle, published, registry, live, clients, poster, notifier, known, targets }),
-        courier,
+        RolloutController::new(Deps {
+            handle,
+            published,
+            registry,
+            live,
+            clients,
+            webhook_client,
+            notifier,
+            known,
+            targets,
+        }),
+        dispatcher,
     )
 }
 

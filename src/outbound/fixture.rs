@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 
 /// What a receiver does with a request.
 #[derive(Clone, Debug)]
-pub(crate) enum Act {
+pub(crate) enum ServerAct {
     /// Sends this; hangs up after it, or not.
     Raw { text: String, close: bool },
     /// Nothing.
@@ -22,7 +22,7 @@ pub(crate) enum Act {
     Endless(&'static str),
 }
 
-impl Act {
+impl ServerAct {
     pub(crate) fn answer(status: &str, body: &str) -> Self {
         Self::raw(&format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
     }
@@ -57,12 +57,12 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    pub(crate) async fn new(acts: impl IntoIterator<Item = Act>) -> Self {
+    pub(crate) async fn new(acts: impl IntoIterator<Item = ServerAct>) -> Self {
         Self::start(acts, None).await
     }
 
     /// One with a certificate for `host`, and the file of its authority.
-    pub(crate) async fn secure(host: &str, acts: impl IntoIterator<Item = Act>) -> (Self, NamedTempFile) {
+    pub(crate) async fn secure(host: &str, acts: impl IntoIterator<Item = ServerAct>) -> (Self, NamedTempFile) {
         let rcgen::CertifiedKey { cert, signing_key } =
             rcgen::generate_simple_self_signed(vec![host.to_owned()]).unwrap();
         let ca = NamedTempFile::new().unwrap();
@@ -74,7 +74,7 @@ impl Server {
         (Self::start(acts, Some(TlsAcceptor::from(Arc::new(config)))).await, ca)
     }
 
-    async fn start(acts: impl IntoIterator<Item = Act>, tls: Option<TlsAcceptor>) -> Self {
+    async fn start(acts: impl IntoIterator<Item = ServerAct>, tls: Option<TlsAcceptor>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let (told, seen) = mpsc::unbounded_channel();
@@ -100,7 +100,7 @@ impl Server {
     }
 }
 
-async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, act: Act, told: mpsc::UnboundedSender<Seen>) {
+async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, act: ServerAct, told: mpsc::UnboundedSender<Seen>) {
     match tls {
         None => play(stream, act, &told).await,
         Some(tls) => {
@@ -111,21 +111,21 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, act: Act, told: mpsc
     }
 }
 
-async fn play(mut stream: impl AsyncRead + AsyncWrite + Unpin, act: Act, told: &mpsc::UnboundedSender<Seen>) {
+async fn play(mut stream: impl AsyncRead + AsyncWrite + Unpin, act: ServerAct, told: &mpsc::UnboundedSender<Seen>) {
     let Some(seen) = request(&mut stream).await else { return };
     // Whoever does not look at what came has dropped the other end.
     let _looked_at_or_not = told.send(seen);
     match act {
-        Act::Raw { text, close: true } => {
+        ServerAct::Raw { text, close: true } => {
             let _heard_or_not = stream.write_all(text.as_bytes()).await;
             let _heard_or_not = stream.shutdown().await;
         }
-        Act::Raw { text, close: false } => {
+        ServerAct::Raw { text, close: false } => {
             let _heard_or_not = stream.write_all(text.as_bytes()).await;
             std::future::pending::<()>().await;
         }
-        Act::Hang => std::future::pending().await,
-        Act::Endless(status) => {
+        ServerAct::Hang => std::future::pending().await,
+        ServerAct::Endless(status) => {
             let head = format!("HTTP/1.1 {status}\r\ntransfer-encoding: chunked\r\n\r\n");
             let mut sent = stream.write_all(head.as_bytes()).await;
             while sent.is_ok() {

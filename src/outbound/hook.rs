@@ -38,7 +38,7 @@ const NOT_INHERITED: [&str; 7] =
 
 /// What a hook is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Subject {
+pub(crate) struct HookSubject {
     /// The service.
     pub service: Name,
     /// The version that the endpoint has.
@@ -51,7 +51,7 @@ pub(crate) struct Subject {
 
 /// What a command that succeeded said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Output {
+pub(crate) struct HookOutput {
     /// The end of both its outputs.
     pub last: String,
     /// How many bytes there were in all.
@@ -116,14 +116,14 @@ pub(crate) enum HookError {
 
 /// How long the ends of a command are waited for.
 #[derive(Clone, Copy, Debug)]
-struct Patience {
+struct HookDeadline {
     /// From the request to end until it is ended by force.
     ending: Duration,
     /// For the rest of the output of a command that has ended.
     rest: Duration,
 }
 
-impl Patience {
+impl HookDeadline {
     /// Enough to remove a lock or a half-written file, and to read what is in a pipe.
     const USUAL: Self = Self { ending: Duration::from_secs(5), rest: Duration::from_secs(1) };
 }
@@ -133,18 +133,18 @@ impl Patience {
 ///
 /// # Errors
 /// [`HookError`] unless it ends with status 0 in time.
-pub(crate) async fn run(arguments: &[String], limit: Duration, subject: &Subject) -> Result<Output, HookError> {
-    run_with(arguments, limit, subject, Patience::USUAL).await
+pub(crate) async fn run(arguments: &[String], limit: Duration, subject: &HookSubject) -> Result<HookOutput, HookError> {
+    run_with(arguments, limit, subject, HookDeadline::USUAL).await
 }
 
 async fn run_with(
     arguments: &[String],
     limit: Duration,
-    subject: &Subject,
-    patience: Patience,
-) -> Result<Output, HookError> {
+    subject: &HookSubject,
+    patience: HookDeadline,
+) -> Result<HookOutput, HookError> {
     let Some((program, arguments)) = arguments.split_first() else { return Err(HookError::Empty) };
-    let started = Running::start(program, arguments, subject);
+    let started = RunningHook::start(program, arguments, subject);
     let mut running = started.map_err(|source| HookError::Start { program: program.clone(), source })?;
     let ended = running.end(limit, patience).await;
     let (bytes, output) = (running.tail.seen(), last(running.tail.bytes(), TOLD_CHARS_MAX));
@@ -153,7 +153,7 @@ async fn run_with(
         Err(source) => Err(HookError::Lost { program, source }),
         Ok(None) => Err(HookError::Timeout { program, limit, output }),
         Ok(Some(status)) => match (status.code(), status.signal()) {
-            (Some(0), _) => Ok(Output { last: String::from_utf8_lossy(running.tail.bytes()).into_owned(), bytes }),
+            (Some(0), _) => Ok(HookOutput { last: String::from_utf8_lossy(running.tail.bytes()).into_owned(), bytes }),
             (Some(code), _) => Err(HookError::Status { program, code, output }),
             (None, signal) => Err(HookError::Signal { program, signal: signal.unwrap_or_default(), output }),
         },
@@ -161,16 +161,16 @@ async fn run_with(
 }
 
 /// A command that was started.
-struct Running {
+struct RunningHook {
     /// Before the child, so that the group is killed while its number is surely its own.
-    group: Group,
+    group: ProcessGroup,
     child: Child,
     output: Option<pipe::Receiver>,
     tail: Tail,
 }
 
-impl Running {
-    fn start(program: &str, arguments: &[String], subject: &Subject) -> io::Result<Self> {
+impl RunningHook {
+    fn start(program: &str, arguments: &[String], subject: &HookSubject) -> io::Result<Self> {
         let (ours, theirs) = io::pipe()?;
         let output = pipe::Receiver::from_owned_fd(OwnedFd::from(ours))?;
         let child = {
@@ -185,11 +185,11 @@ impl Running {
             command.process_group(0).kill_on_drop(true).spawn()?
         };
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
-        Ok(Self { group: Group(id), child, output: Some(output), tail: Tail::new(OUTPUT_BYTES_MAX) })
+        Ok(Self { group: ProcessGroup(id), child, output: Some(output), tail: Tail::new(OUTPUT_BYTES_MAX) })
     }
 
     /// Waits for its end or makes one; `None` when its time was over.
-    async fn end(&mut self, limit: Duration, patience: Patience) -> io::Result<Option<ExitStatus>> {
+    async fn end(&mut self, limit: Duration, patience: HookDeadline) -> io::Result<Option<ExitStatus>> {
         if let Ok(status) = timeout(limit, self.exit()).await {
             self.group.leave();
             self.rest(patience.rest).await;
@@ -254,9 +254,9 @@ async fn read_some(output: &mut Option<pipe::Receiver>, tail: &mut Tail) {
 }
 
 /// The process group of a command, which is killed with whoever waits for it.
-struct Group(Option<Pid>);
+struct ProcessGroup(Option<Pid>);
 
-impl Group {
+impl ProcessGroup {
     fn signal(&self, signal: Signal) {
         if let Some(id) = self.0 {
             // It may have ended by itself at this moment.
@@ -278,13 +278,13 @@ impl Group {
     }
 }
 
-impl Drop for Group {
+impl Drop for ProcessGroup {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
     }
 }
 
-impl Subject {
+impl HookSubject {
     /// What is known of it, by the words of the placeholders.
     fn words(&self) -> [(&'static str, String); 6] {
         [
@@ -364,17 +364,22 @@ mod tests {
 
     const LONG: Duration = Duration::from_secs(60);
 
-    fn subject() -> Subject {
+    fn subject() -> HookSubject {
         let name = |text| Name::new(text).unwrap();
-        Subject { service: name("shop"), from: name("v1"), to: name("v2"), endpoint: "127.0.0.1:8081".parse().unwrap() }
+        HookSubject {
+            service: name("shop"),
+            from: name("v1"),
+            to: name("v2"),
+            endpoint: "127.0.0.1:8081".parse().unwrap(),
+        }
     }
 
     fn sh(script: &str) -> Vec<String> {
         ["/bin/sh", "-c", script].map(str::to_owned).to_vec()
     }
 
-    async fn run_sh(script: &str, limit: Duration) -> Result<Output, HookError> {
-        let patience = Patience { ending: Duration::from_millis(300), rest: Duration::from_millis(300) };
+    async fn run_sh(script: &str, limit: Duration) -> Result<HookOutput, HookError> {
+        let patience = HookDeadline { ending: Duration::from_millis(300), rest: Duration::from_millis(300) };
         run_with(&sh(script), limit, &subject(), patience).await
     }
 
@@ -454,7 +459,7 @@ mod tests {
     #[tokio::test]
     async fn it_is_asked_to_end_when_its_time_is_over() {
         let script = "trap 'echo tidied; exit 0' TERM; echo began; while :; do sleep 0.05; done";
-        let patience = Patience { ending: LONG, ..Patience::USUAL };
+        let patience = HookDeadline { ending: LONG, ..HookDeadline::USUAL };
         let error = run_with(&sh(script), Duration::from_secs(2), &subject(), patience).await.unwrap_err();
         let line = error.to_string();
         // The shell may say in between that its child was ended too.

@@ -26,7 +26,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::timeout;
 
-use super::webhook::{Delivery, Poster, WebhookError};
+use super::webhook::{Delivery, WebhookClient, WebhookError};
 use crate::problem::chain;
 use crate::rollout::event::EventWord;
 use crate::rollout::release::{Notify, Webhook};
@@ -41,7 +41,7 @@ const GRACE: Duration = Duration::from_secs(3);
 
 /// Something to tell.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Message {
+pub struct Notification {
     /// The word for what happened.
     pub event: EventWord,
     /// The message's number: the same for all targets and each time that it is sent.
@@ -54,7 +54,7 @@ pub struct Message {
 
 /// What became of messages, each counted once for each target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Counts {
+pub struct DeliveryCounts {
     /// The target has them.
     pub delivered: u64,
     /// Given up.
@@ -64,7 +64,7 @@ pub struct Counts {
 }
 
 #[derive(Debug, Default)]
-struct Tally {
+struct DeliveryCounters {
     delivered: AtomicU64,
     failed: AtomicU64,
     dropped: AtomicU64,
@@ -73,67 +73,87 @@ struct Tally {
 /// Takes what is to be told; clones share the queue.
 #[derive(Clone, Debug)]
 pub struct Notifier {
-    queue: mpsc::Sender<Arc<Letter>>,
-    tally: Arc<Tally>,
+    queue: mpsc::Sender<Arc<QueuedEvent>>,
+    counters: Arc<DeliveryCounters>,
 }
 
 /// A message as it is sent.
 #[derive(Debug)]
-struct Letter {
+struct QueuedEvent {
     event: EventWord,
     id: String,
     body: Bytes,
 }
 
-/// Brings messages to their targets; somebody has to [run](Courier::run) it.
+/// Brings messages to their targets; somebody has to [run](Dispatcher::run) it.
 #[derive(Debug)]
-pub struct Courier {
-    queue: mpsc::Receiver<Arc<Letter>>,
+pub struct Dispatcher {
+    queue: mpsc::Receiver<Arc<QueuedEvent>>,
     targets: watch::Receiver<Vec<Arc<Notify>>>,
-    poster: Poster,
+    webhook_client: WebhookClient,
     random: StdRng,
     backoff: Backoff,
-    tally: Arc<Tally>,
-    lanes: HashMap<Name, Lane>,
+    counters: Arc<DeliveryCounters>,
+    target_queues: HashMap<Name, TargetQueue>,
     running: JoinSet<()>,
 }
 
 /// The two ends: for those who tell, and for the task that brings it to `targets`. `random` spreads the retries.
 #[must_use]
-pub fn notifier(targets: watch::Receiver<Vec<Arc<Notify>>>, poster: Poster, random: StdRng) -> (Notifier, Courier) {
+pub fn notifier(
+    targets: watch::Receiver<Vec<Arc<Notify>>>,
+    webhook_client: WebhookClient,
+    random: StdRng,
+) -> (Notifier, Dispatcher) {
     let (sender, queue) = mpsc::channel(QUEUE_MAX);
-    let tally = Arc::<Tally>::default();
-    let notifier = Notifier { queue: sender, tally: Arc::clone(&tally) };
-    let (lanes, running) = (HashMap::new(), JoinSet::new());
-    (notifier, Courier { queue, targets, poster, random, backoff: Backoff::USUAL, tally, lanes, running })
+    let counters = Arc::<DeliveryCounters>::default();
+    let notifier = Notifier { queue: sender, counters: Arc::clone(&counters) };
+    let (target_queues, running) = (HashMap::new(), JoinSet::new());
+    (
+        notifier,
+        Dispatcher {
+            queue,
+            targets,
+            webhook_client,
+            random,
+            backoff: Backoff::USUAL,
+            counters,
+            target_queues,
+            running,
+        },
+    )
 }
 
 impl Notifier {
     /// Tells all targets, some time. Never waits.
-    pub fn tell(&self, message: Message) {
-        let Message { event, id, mut json, text } = message;
+    pub fn tell(&self, message: Notification) {
+        let Notification { event, id, mut json, text } = message;
         json.insert("text".to_owned(), Value::String(text));
         let body = Bytes::from(Value::Object(json).to_string());
         let name = event.word();
-        if let Err(error) = self.queue.try_send(Arc::new(Letter { event, id, body })) {
-            self.tally.dropped.fetch_add(1, Relaxed);
-            let (letter, why) = match error {
-                TrySendError::Full(letter) => (letter, "too many wait already"),
-                TrySendError::Closed(letter) => (letter, "the process is about to end"),
+        if let Err(error) = self.queue.try_send(Arc::new(QueuedEvent { event, id, body })) {
+            self.counters.dropped.fetch_add(1, Relaxed);
+            let (queued, why) = match error {
+                TrySendError::Full(queued) => (queued, "too many wait already"),
+                TrySendError::Closed(queued) => (queued, "the process is about to end"),
             };
-            tracing::warn!(event = name, id = letter.id, why, "a notification is dropped");
+            tracing::warn!(event = name, id = queued.id, why, "a notification is dropped");
         }
     }
 
     /// What became of messages so far.
     #[must_use]
-    pub fn counts(&self) -> Counts {
-        let Tally { delivered, failed, dropped } = &*self.tally;
-        Counts { delivered: delivered.load(Relaxed), failed: failed.load(Relaxed), dropped: dropped.load(Relaxed) }
+    pub fn counts(&self) -> DeliveryCounts {
+        let DeliveryCounters { delivered, failed, dropped } = &*self.counters;
+        DeliveryCounts {
+            delivered: delivered.load(Relaxed),
+            failed: failed.load(Relaxed),
+            dropped: dropped.load(Relaxed),
+        }
     }
 }
 
-impl Courier {
+impl Dispatcher {
     /// Brings messages to their targets until `shutdown` ends or nobody can tell any more; then what is left has a few
     /// seconds.
     pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
@@ -149,8 +169,8 @@ impl Courier {
                     followed = changed.is_ok();
                     self.adapt();
                 }
-                letter = self.queue.recv() => match letter {
-                    Some(letter) => self.hand_out(&letter),
+                queued = self.queue.recv() => match queued {
+                    Some(queued) => self.hand_out(&queued),
                     None => break,
                 },
             }
@@ -161,59 +181,59 @@ impl Courier {
     /// Makes lanes for the targets that there are.
     fn adapt(&mut self) {
         let targets = self.targets.borrow_and_update().clone();
-        let mut before = std::mem::take(&mut self.lanes);
+        let mut before = std::mem::take(&mut self.target_queues);
         for target in targets {
             // One that has ended did so by a bug, with the message that it had.
-            let lane = before.remove(&target.name).filter(|lane| !lane.running.is_finished());
-            let lane = lane.unwrap_or_else(|| self.begin(&target));
-            lane.target.send_if_modified(|known| {
+            let target_queue = before.remove(&target.name).filter(|target_queue| !target_queue.running.is_finished());
+            let target_queue = target_queue.unwrap_or_else(|| self.begin(&target));
+            target_queue.target.send_if_modified(|known| {
                 let changed = **known != *target;
                 known.clone_from(&target);
                 changed
             });
-            self.lanes.insert(target.name.clone(), lane);
+            self.target_queues.insert(target.name.clone(), target_queue);
         }
-        before.into_values().for_each(|lane| lane.running.abort());
+        before.into_values().for_each(|target_queue| target_queue.running.abort());
     }
 
-    fn begin(&mut self, target: &Arc<Notify>) -> Lane {
+    fn begin(&mut self, target: &Arc<Notify>) -> TargetQueue {
         let (sender, queue) = mpsc::channel(QUEUE_MAX);
         let (settings, followed) = watch::channel(Arc::clone(target));
-        let carrier = Carrier {
+        let worker = TargetWorker {
             queue,
             target: followed,
-            poster: self.poster.clone(),
+            webhook_client: self.webhook_client.clone(),
             random: StdRng::from_rng(&mut self.random),
             backoff: self.backoff,
-            tally: Arc::clone(&self.tally),
+            counters: Arc::clone(&self.counters),
         };
-        Lane { queue: sender, target: settings, running: self.running.spawn(carrier.run()) }
+        TargetQueue { queue: sender, target: settings, running: self.running.spawn(worker.run()) }
     }
 
-    fn hand_out(&mut self, letter: &Arc<Letter>) {
+    fn hand_out(&mut self, queued: &Arc<QueuedEvent>) {
         // The results of lanes that were ended are not kept.
         while self.running.try_join_next().is_some() {}
-        if self.lanes.values().any(|lane| lane.running.is_finished()) {
+        if self.target_queues.values().any(|target_queue| target_queue.running.is_finished()) {
             self.adapt();
         }
-        for (target, lane) in &self.lanes {
-            if !lane.target.borrow().events.contains(&letter.event) {
+        for (target, target_queue) in &self.target_queues {
+            if !target_queue.target.borrow().events.contains(&queued.event) {
                 continue;
             }
-            if lane.queue.try_send(Arc::clone(letter)).is_err() {
-                self.tally.dropped.fetch_add(1, Relaxed);
-                let (event, id, why) = (letter.event.word(), &letter.id, "too many wait for this target already");
+            if target_queue.queue.try_send(Arc::clone(queued)).is_err() {
+                self.counters.dropped.fetch_add(1, Relaxed);
+                let (event, id, why) = (queued.event.word(), &queued.id, "too many wait for this target already");
                 tracing::warn!(target_name = target.as_str(), event, id, why, "a notification is dropped");
             }
         }
     }
 
     async fn finish(&mut self) {
-        while let Ok(letter) = self.queue.try_recv() {
-            self.hand_out(&letter);
+        while let Ok(queued) = self.queue.try_recv() {
+            self.hand_out(&queued);
         }
-        // Each lane ends after what it holds.
-        self.lanes.clear();
+        // Each worker ends after what it holds.
+        self.target_queues.clear();
         let all = async { while self.running.join_next().await.is_some() {} };
         if timeout(GRACE, all).await.is_err() {
             tracing::warn!("the process ends before all notifications were delivered");
@@ -223,20 +243,20 @@ impl Courier {
 
 /// The way to one target.
 #[derive(Debug)]
-struct Lane {
-    queue: mpsc::Sender<Arc<Letter>>,
+struct TargetQueue {
+    queue: mpsc::Sender<Arc<QueuedEvent>>,
     target: watch::Sender<Arc<Notify>>,
     running: AbortHandle,
 }
 
 /// Walks that way.
-struct Carrier {
-    queue: mpsc::Receiver<Arc<Letter>>,
+struct TargetWorker {
+    queue: mpsc::Receiver<Arc<QueuedEvent>>,
     target: watch::Receiver<Arc<Notify>>,
-    poster: Poster,
+    webhook_client: WebhookClient,
     random: StdRng,
     backoff: Backoff,
-    tally: Arc<Tally>,
+    counters: Arc<DeliveryCounters>,
 }
 
 /// An attempt that failed.
@@ -264,24 +284,24 @@ impl AttemptError {
     }
 }
 
-impl Carrier {
+impl TargetWorker {
     async fn run(mut self) {
-        while let Some(letter) = self.queue.recv().await {
-            self.deliver(&letter).await;
+        while let Some(queued) = self.queue.recv().await {
+            self.deliver(&queued).await;
         }
     }
 
-    async fn deliver(&mut self, letter: &Letter) {
+    async fn deliver(&mut self, queued: &QueuedEvent) {
         let mut retries = 0;
         loop {
             let target = Arc::clone(&self.target.borrow_and_update());
-            let Err(error) = self.attempt(&target, letter).await else {
-                self.tally.delivered.fetch_add(1, Relaxed);
+            let Err(error) = self.attempt(&target, queued).await else {
+                self.counters.delivered.fetch_add(1, Relaxed);
                 return;
             };
-            let (target_name, event, id, line) = (target.name.as_str(), letter.event.word(), &letter.id, chain(&error));
+            let (target_name, event, id, line) = (target.name.as_str(), queued.event.word(), &queued.id, chain(&error));
             if retries >= target.retries || !error.may_pass() {
-                self.tally.failed.fetch_add(1, Relaxed);
+                self.counters.failed.fetch_add(1, Relaxed);
                 tracing::error!(target_name, event, id, error = line, "a notification is given up");
                 return;
             }
@@ -303,15 +323,15 @@ impl Carrier {
         let _changed_or_over = timeout(pause, changed).await;
     }
 
-    async fn attempt(&self, target: &Notify, letter: &Letter) -> Result<(), AttemptError> {
+    async fn attempt(&self, target: &Notify, queued: &QueuedEvent) -> Result<(), AttemptError> {
         let secret = match &target.secret_file {
             Some(file) => Some(secret(file.clone()).await?),
             None => None,
         };
-        let Letter { event, id, body } = letter;
+        let QueuedEvent { event, id, body } = queued;
         let delivery = Delivery { event: event.word(), id, body: body.clone(), secret: secret.as_deref() };
         let webhook = Webhook { url: target.url.clone(), timeout: target.timeout };
-        self.poster.post(&webhook, &delivery).await?;
+        self.webhook_client.post(&webhook, &delivery).await?;
         Ok(())
     }
 }
@@ -356,7 +376,7 @@ mod tests {
     use tokio::sync::oneshot;
     use tokio::task::JoinHandle;
 
-    use super::super::fixture::{Act, Seen, Server};
+    use super::super::fixture::{Seen, Server, ServerAct};
     use super::super::sign::{SIGNATURE, TIMESTAMP, signature};
     use super::super::webhook::{DELIVERY, EVENT};
 
@@ -375,13 +395,13 @@ mod tests {
         }
     }
 
-    fn message(id: &str) -> Message {
+    fn message(id: &str) -> Notification {
         let json = serde_json::json!({"service": "shop"});
         let Value::Object(json) = json else { unreachable!() };
-        Message { event: EventWord::Advanced, id: id.to_owned(), json, text: "shop: v2 gets 10 %".to_owned() }
+        Notification { event: EventWord::Advanced, id: id.to_owned(), json, text: "shop: v2 gets 10 %".to_owned() }
     }
 
-    /// A courier at work.
+    /// A dispatcher at work.
     struct AtWork {
         notifier: Notifier,
         targets: watch::Sender<Vec<Arc<Notify>>>,
@@ -392,15 +412,15 @@ mod tests {
     impl AtWork {
         fn new(targets: impl IntoIterator<Item = Notify>, backoff: Backoff) -> Self {
             let (targets, followed) = watch::channel(targets.into_iter().map(Arc::new).collect());
-            let (notifier, courier) = notifier(followed, Poster::default(), StdRng::seed_from_u64(7));
+            let (notifier, dispatcher) = notifier(followed, WebhookClient::default(), StdRng::seed_from_u64(7));
             let (shutdown, ended) = oneshot::channel::<()>();
-            let mut courier = Courier { backoff, ..courier };
-            let running = tokio::spawn(async move { courier.run(async { drop(ended.await) }).await });
+            let mut dispatcher = Dispatcher { backoff, ..dispatcher };
+            let running = tokio::spawn(async move { dispatcher.run(async { drop(ended.await) }).await });
             Self { notifier, targets, shutdown, running }
         }
 
         /// Ends it, and says what became of the messages.
-        async fn end(self) -> Counts {
+        async fn end(self) -> DeliveryCounts {
             self.shutdown.send(()).unwrap();
             self.running.await.unwrap();
             self.notifier.counts()
@@ -423,10 +443,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_is_sent_again_under_its_number_until_it_is_taken_and_then_the_next() {
-        let busy = || Act::answer("503 Busy", "");
-        let ok = || Act::answer("200 OK", "");
+        let busy = || ServerAct::answer("503 Busy", "");
+        let ok = || ServerAct::answer("200 OK", "");
         let mut server =
-            Server::new([busy(), Act::raw("garbage\r\n\r\n"), Act::answer("429 Many", ""), ok(), ok()]).await;
+            Server::new([busy(), ServerAct::raw("garbage\r\n\r\n"), ServerAct::answer("429 Many", ""), ok(), ok()])
+                .await;
         let work = AtWork::new([target("chat", &server, 3)], QUICK);
         work.notifier.tell(message("m-1"));
         work.notifier.tell(message("m-2"));
@@ -439,27 +460,27 @@ mod tests {
             ids.push(id(&seen).to_owned());
         }
         assert_eq!(ids, ["m-1", "m-1", "m-1", "m-1", "m-2"]);
-        assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
+        assert_eq!(work.end().await, DeliveryCounts { delivered: 2, failed: 0, dropped: 0 });
     }
 
     #[tokio::test]
     async fn it_is_given_up_after_its_retries_or_when_told_that_it_is_wrong() {
-        let bad = || Act::answer("500 Oh", "");
-        let acts = [bad(), bad(), bad(), Act::answer("404 No", ""), Act::answer("200 OK", "")];
+        let bad = || ServerAct::answer("500 Oh", "");
+        let acts = [bad(), bad(), bad(), ServerAct::answer("404 No", ""), ServerAct::answer("200 OK", "")];
         let mut server = Server::new(acts).await;
         let work = AtWork::new([target("chat", &server, 2)], QUICK);
         ["m-1", "m-2", "m-3"].iter().for_each(|id| work.notifier.tell(message(id)));
         for wanted in ["m-1", "m-1", "m-1", "m-2", "m-3"] {
             assert_eq!(id(&server.seen().await), wanted);
         }
-        assert_eq!(work.end().await, Counts { delivered: 1, failed: 2, dropped: 0 });
+        assert_eq!(work.end().await, DeliveryCounts { delivered: 1, failed: 2, dropped: 0 });
     }
 
     #[tokio::test]
     async fn a_target_that_hangs_delays_no_other_and_drops_what_is_too_much() {
-        let mut hung = Server::new([Act::Hang]).await;
+        let mut hung = Server::new([ServerAct::Hang]).await;
         let count = QUEUE_MAX + 3;
-        let mut good = Server::new(vec![Act::answer("200 OK", ""); count]).await;
+        let mut good = Server::new(vec![ServerAct::answer("200 OK", ""); count]).await;
         let work = AtWork::new([target("hung", &hung, 9), target("good", &good, 0)], QUICK);
         for number in 0..count {
             let id_sent = format!("m-{number}");
@@ -477,10 +498,10 @@ mod tests {
     #[tokio::test]
     async fn the_sender_never_waits() {
         let (_targets, followed) = watch::channel(Vec::new());
-        let (notifier, courier) = notifier(followed, Poster::default(), StdRng::seed_from_u64(7));
+        let (notifier, dispatcher) = notifier(followed, WebhookClient::default(), StdRng::seed_from_u64(7));
         (0..=QUEUE_MAX).for_each(|_| notifier.tell(message("m")));
         assert_eq!(notifier.counts().dropped, 1);
-        drop(courier);
+        drop(dispatcher);
         // Nor when nobody listens any more.
         notifier.tell(message("m"));
         assert_eq!(notifier.counts().dropped, 2);
@@ -498,7 +519,7 @@ mod tests {
         }
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("secret");
-        let ok = || Act::answer("200 OK", "");
+        let ok = || ServerAct::answer("200 OK", "");
         let mut server = Server::new([ok(), ok(), ok()]).await;
         let without = Notify { secret_file: Some(file.clone()), ..target("chat", &server, 0) };
         let with_time = Notify { retries: u32::MAX, ..without.clone() };
@@ -516,14 +537,14 @@ mod tests {
         work.notifier.tell(message("m-3"));
         let seen = server.seen().await;
         assert!(id(&seen) == "m-3" && signed_by(&seen, "second"), "{seen:?}");
-        assert_eq!(work.end().await, Counts { delivered: 2, failed: 1, dropped: 0 });
+        assert_eq!(work.end().await, DeliveryCounts { delivered: 2, failed: 1, dropped: 0 });
     }
 
     #[tokio::test]
     async fn targets_follow_the_config_and_a_mended_one_goes_on_at_once() {
         let never = Backoff { shortest: LONG * 60, longest: LONG * 60 };
-        let ok = || Act::answer("200 OK", "");
-        let mut ill = Server::new([Act::answer("500 Oh", "")]).await;
+        let ok = || ServerAct::answer("200 OK", "");
+        let mut ill = Server::new([ServerAct::answer("500 Oh", "")]).await;
         let (mut well, mut other) = (Server::new([ok(), ok()]).await, Server::new([ok()]).await);
         let work = AtWork::new([target("chat", &ill, 9)], never);
         work.notifier.tell(message("m-1"));
@@ -536,34 +557,34 @@ mod tests {
         work.targets.send_replace(vec![Arc::new(target("pager", &other, 9))]);
         work.notifier.tell(message("m-2"));
         assert_eq!(id(&other.seen().await), "m-2");
-        assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
+        assert_eq!(work.end().await, DeliveryCounts { delivered: 2, failed: 0, dropped: 0 });
     }
 
     #[tokio::test]
     async fn a_target_is_told_of_what_it_wants_to_know() {
-        let ok = || Act::answer("200 OK", "");
+        let ok = || ServerAct::answer("200 OK", "");
         let (mut pager, mut log) = (Server::new([ok()]).await, Server::new([ok(), ok(), ok()]).await);
         let urgent = Notify { events: vec![EventWord::Waiting], ..target("pager", &pager, 0) };
         let all = Notify { events: EventWord::ALL.into(), ..target("log", &log, 0) };
         let work = AtWork::new([urgent, all], QUICK);
         for (id, event) in [("m-1", EventWord::Progress), ("m-2", EventWord::Waiting), ("m-3", EventWord::Finished)] {
-            work.notifier.tell(Message { event, ..message(id) });
+            work.notifier.tell(Notification { event, ..message(id) });
         }
         assert_eq!((id(&log.seen().await), id(&log.seen().await), id(&log.seen().await)), ("m-1", "m-2", "m-3"));
         assert_eq!(id(&pager.seen().await), "m-2");
         assert_eq!(
             work.end().await,
-            Counts { delivered: 4, failed: 0, dropped: 0 },
+            DeliveryCounts { delivered: 4, failed: 0, dropped: 0 },
             "what it does not want is not dropped"
         );
     }
 
     #[tokio::test]
     async fn what_was_told_last_is_delivered_before_the_end() {
-        let mut server = Server::new([Act::answer("200 OK", ""), Act::answer("200 OK", "")]).await;
+        let mut server = Server::new([ServerAct::answer("200 OK", ""), ServerAct::answer("200 OK", "")]).await;
         let work = AtWork::new([target("chat", &server, 0)], QUICK);
         ["m-1", "m-2"].iter().for_each(|id| work.notifier.tell(message(id)));
-        assert_eq!(work.end().await, Counts { delivered: 2, failed: 0, dropped: 0 });
+        assert_eq!(work.end().await, DeliveryCounts { delivered: 2, failed: 0, dropped: 0 });
         assert_eq!((id(&server.seen().await), id(&server.seen().await)), ("m-1", "m-2"));
     }
 }

@@ -166,7 +166,7 @@ mod tests {
     use regex::Regex;
     use tokio::net::TcpListener;
 
-    use super::super::fixture::{Act, Server};
+    use super::super::fixture::{Server, ServerAct};
     use crate::table::Name;
     use crate::table::spec::Protocol;
     use crate::tls::{Alpn, ClientSettings, Trust};
@@ -187,7 +187,7 @@ mod tests {
     }
 
     /// Sends `request` to somebody who acts like this.
-    async fn sent(request: SmokeRequest, act: Act) -> Result<(), String> {
+    async fn sent(request: SmokeRequest, act: ServerAct) -> Result<(), String> {
         let server = Server::new([act]).await;
         let checked = check(&[request], server.address, &version(), &Arc::default()).await;
         checked.map_err(|error| error.line().replace(&server.address.to_string(), "ENDPOINT"))
@@ -199,7 +199,7 @@ mod tests {
 
     #[tokio::test]
     async fn good_answers_pass_each_over_its_own_connection() {
-        let mut server = Server::new([Act::answer("200 OK", "hi"), Act::answer("404 No", "")]).await;
+        let mut server = Server::new([ServerAct::answer("200 OK", "hi"), ServerAct::answer("404 No", "")]).await;
         let host = (HeaderName::from_static("host"), HeaderValue::from_static("shop.example"));
         let agent = (USER_AGENT, HeaderValue::from_static("me"));
         let second = SmokeRequest { headers: vec![host, agent], method: Method::POST, ..smoke("/b?c=1") };
@@ -213,7 +213,9 @@ mod tests {
 
     #[tokio::test]
     async fn the_first_bad_answer_says_which_and_why() {
-        let server = Server::new([Act::answer("200 OK", ""), Act::answer("500 Oh", "no\ndb"), Act::Hang]).await;
+        let server =
+            Server::new([ServerAct::answer("200 OK", ""), ServerAct::answer("500 Oh", "no\ndb"), ServerAct::Hang])
+                .await;
         let checked =
             check(&[smoke("/a"), smoke("/b"), smoke("/c")], server.address, &version(), &Arc::default()).await;
         let line = checked.unwrap_err().line();
@@ -226,26 +228,26 @@ mod tests {
 
     #[tokio::test]
     async fn the_body_has_to_match_in_its_beginning() {
-        sent(with_body("^ver.*2$"), Act::answer("200 OK", "version 2")).await.unwrap();
-        let line = sent(with_body("3"), Act::answer("200 OK", "version 2")).await.unwrap_err();
+        sent(with_body("^ver.*2$"), ServerAct::answer("200 OK", "version 2")).await.unwrap();
+        let line = sent(with_body("3"), ServerAct::answer("200 OK", "version 2")).await.unwrap_err();
         let wanted = "smoke request 1 (GET /) to ENDPOINT: \
              found the body \"version 2\", want a match of \"3\" in its first 64 KiB";
         assert_eq!(line, wanted);
         // An endless one is read so far and no further.
-        sent(with_body("abcdef"), Act::Endless("200 OK")).await.unwrap();
-        assert!(sent(with_body("x"), Act::Endless("200 OK")).await.is_err());
+        sent(with_body("abcdef"), ServerAct::Endless("200 OK")).await.unwrap();
+        assert!(sent(with_body("x"), ServerAct::Endless("200 OK")).await.is_err());
     }
 
     #[tokio::test]
     async fn what_is_no_whole_answer_fails() {
         let hasty = || SmokeRequest { timeout: Duration::from_millis(200), ..smoke("/") };
-        let slow_body = Act::raw_open("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
-        for act in [Act::Hang, slow_body] {
+        let slow_body = ServerAct::raw_open("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+        for act in [ServerAct::Hang, slow_body] {
             let line = sent(hasty(), act).await.unwrap_err();
             assert_eq!(line, "smoke request 1 (GET /) to ENDPOINT: no whole answer within 200ms");
         }
-        let broken = Act::raw("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
-        for act in [broken, Act::raw("garbage\r\n\r\n"), Act::raw("")] {
+        let broken = ServerAct::raw("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+        for act in [broken, ServerAct::raw("garbage\r\n\r\n"), ServerAct::raw("")] {
             let line = sent(smoke("/"), act).await.unwrap_err();
             assert!(line.contains("ENDPOINT: no HTTP answer: "), "{line}");
         }
@@ -270,7 +272,7 @@ mod tests {
         let spec = VersionSpec { protocol: Protocol::Http2, ..version() };
         check(&[wanted], endpoint, &spec, &Arc::default()).await.unwrap();
 
-        let (mut server, ca) = Server::secure("shop.example", [Act::answer("200 OK", "")]).await;
+        let (mut server, ca) = Server::secure("shop.example", [ServerAct::answer("200 OK", "")]).await;
         let settings = Arc::new(ClientSettings {
             trust: Trust::Ca(ca.path().to_owned()),
             identity: None,

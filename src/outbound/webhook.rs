@@ -169,18 +169,18 @@ impl WebhookError {
 
 /// Posts.
 #[derive(Clone, Debug)]
-pub struct Poster {
+pub struct WebhookClient {
     /// Whose certificates are believed.
     trust: Trust,
 }
 
-impl Default for Poster {
+impl Default for WebhookClient {
     fn default() -> Self {
         Self::new(Trust::System)
     }
 }
 
-impl Poster {
+impl WebhookClient {
     /// One that believes these authorities. They are read for each post: these are few, and a new authority counts at once.
     #[must_use]
     pub fn new(trust: Trust) -> Self {
@@ -192,7 +192,7 @@ impl Poster {
     /// # Errors
     /// [`WebhookError`] unless the answer is one of 2xx in time.
     pub async fn post(&self, webhook: &Webhook, delivery: &Delivery<'_>) -> Result<Reply, WebhookError> {
-        let target = Target::of(&webhook.url)?;
+        let target = WebhookTarget::of(&webhook.url)?;
         let request = target.request(delivery)?;
         let limit = webhook.timeout;
         let deadline = Instant::now() + limit;
@@ -207,7 +207,7 @@ impl Poster {
 
     async fn ask(
         &self,
-        target: &Target<'_>,
+        target: &WebhookTarget<'_>,
         request: Request<Full<Bytes>>,
         deadline: Instant,
     ) -> Result<(http::response::Parts, Vec<u8>), WebhookError> {
@@ -221,7 +221,11 @@ impl Poster {
         answered.map_err(|source| WebhookError::Http { place: target.place.clone(), source })
     }
 
-    async fn secured(&self, target: &Target<'_>, stream: TcpStream) -> Result<TlsStream<TcpStream>, WebhookError> {
+    async fn secured(
+        &self,
+        target: &WebhookTarget<'_>,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, WebhookError> {
         let place = || target.place.clone();
         let name = ServerName::try_from(target.host.to_owned());
         let name =
@@ -271,7 +275,7 @@ fn place(url: &Uri) -> String {
 }
 
 /// A URL, taken apart.
-struct Target<'a> {
+struct WebhookTarget<'a> {
     url: &'a Uri,
     place: String,
     secure: bool,
@@ -280,7 +284,7 @@ struct Target<'a> {
     port: u16,
 }
 
-impl<'a> Target<'a> {
+impl<'a> WebhookTarget<'a> {
     fn of(url: &'a Uri) -> Result<Self, WebhookError> {
         let bad = |wanted| WebhookError::Url { place: place(url), wanted };
         let secure = match url.scheme() {
@@ -336,7 +340,7 @@ impl<'a> Target<'a> {
 mod tests {
     use super::*;
 
-    use super::super::fixture::{Act, Server};
+    use super::super::fixture::{Server, ServerAct};
     use crate::problem::chain;
 
     const LONG: Duration = Duration::from_secs(60);
@@ -347,11 +351,11 @@ mod tests {
 
     async fn post(url: &str, limit: Duration) -> Result<Reply, WebhookError> {
         let webhook = Webhook { url: url.parse().unwrap(), timeout: limit };
-        Poster::default().post(&webhook, &delivery(None)).await
+        WebhookClient::default().post(&webhook, &delivery(None)).await
     }
 
     /// What comes of a receiver that acts like this.
-    async fn posted(act: Act, limit: Duration) -> Result<Reply, WebhookError> {
+    async fn posted(act: ServerAct, limit: Duration) -> Result<Reply, WebhookError> {
         let server = Server::new([act]).await;
         post(&format!("http://{}/hook", server.address), limit).await
     }
@@ -365,10 +369,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_message_is_posted_and_signed() {
-        let mut server = Server::new([Act::answer("200 OK", "fine")]).await;
+        let mut server = Server::new([ServerAct::answer("200 OK", "fine")]).await;
         let url = format!("http://{}/hook?x=1", server.address).parse().unwrap();
         let webhook = Webhook { url, timeout: LONG };
-        let reply = Poster::default().post(&webhook, &delivery(Some(b"secret"))).await.unwrap();
+        let reply = WebhookClient::default().post(&webhook, &delivery(Some(b"secret"))).await.unwrap();
         assert_eq!(reply, Reply { status: StatusCode::OK, body: b"fine".to_vec() });
         let seen = server.seen().await;
         assert_eq!((seen.line.as_str(), seen.body.as_str()), ("POST /hook?x=1 HTTP/1.1", "{\"a\":1}"));
@@ -382,7 +386,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_a_secret_nothing_is_signed() {
-        let mut server = Server::new([Act::answer("204 No Content", "")]).await;
+        let mut server = Server::new([ServerAct::answer("204 No Content", "")]).await;
         post(&format!("http://{}", server.address), LONG).await.unwrap();
         let seen = server.seen().await;
         assert_eq!(seen.line, "POST / HTTP/1.1");
@@ -393,13 +397,13 @@ mod tests {
     async fn other_answers_are_errors_that_say_a_little() {
         let long = "x".repeat(10_000);
         let cases = [
-            (Act::answer("500 Oh", "broken\n\u{7}"), true, "status 500, want 2xx: broken".to_owned()),
-            (Act::answer("503 No", ""), true, "status 503, want 2xx".to_owned()),
-            (Act::answer("404 No", &long), false, format!("status 404, want 2xx: {}…", "x".repeat(200))),
-            (Act::answer("408 Slow", ""), true, "status 408, want 2xx".to_owned()),
-            (Act::answer("429 Many", ""), true, "status 429, want 2xx".to_owned()),
+            (ServerAct::answer("500 Oh", "broken\n\u{7}"), true, "status 500, want 2xx: broken".to_owned()),
+            (ServerAct::answer("503 No", ""), true, "status 503, want 2xx".to_owned()),
+            (ServerAct::answer("404 No", &long), false, format!("status 404, want 2xx: {}…", "x".repeat(200))),
+            (ServerAct::answer("408 Slow", ""), true, "status 408, want 2xx".to_owned()),
+            (ServerAct::answer("429 Many", ""), true, "status 429, want 2xx".to_owned()),
             (
-                Act::raw("HTTP/1.1 302 Found\r\nlocation: https://u.example/secret\r\ncontent-length: 0\r\n\r\n"),
+                ServerAct::raw("HTTP/1.1 302 Found\r\nlocation: https://u.example/secret\r\ncontent-length: 0\r\n\r\n"),
                 false,
                 "status 302, want 2xx: it redirects to https://u.example, which is not followed; give the final URL"
                     .to_owned(),
@@ -412,9 +416,9 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_no_answer_is_an_error_in_time() {
-        let (may_pass, line) = error_line(posted(Act::Hang, Duration::from_millis(200)).await);
+        let (may_pass, line) = error_line(posted(ServerAct::Hang, Duration::from_millis(200)).await);
         assert_eq!((may_pass, line.as_str()), (true, "no answer within 200ms"));
-        for act in [Act::raw("SSH-2.0-OpenSSH_9.6\r\n"), Act::raw("")] {
+        for act in [ServerAct::raw("SSH-2.0-OpenSSH_9.6\r\n"), ServerAct::raw("")] {
             let (may_pass, line) = error_line(posted(act, LONG).await);
             assert!(may_pass && line.starts_with("no HTTP answer: "), "{line}");
         }
@@ -422,15 +426,15 @@ mod tests {
 
     #[tokio::test]
     async fn an_endless_body_is_read_to_its_limit() {
-        let reply = posted(Act::Endless("200 OK"), LONG).await.unwrap();
+        let reply = posted(ServerAct::Endless("200 OK"), LONG).await.unwrap();
         assert_eq!(reply.body.len(), ANSWER_BYTES_MAX);
-        let (_, line) = error_line(posted(Act::Endless("500 Oh"), LONG).await);
+        let (_, line) = error_line(posted(ServerAct::Endless("500 Oh"), LONG).await);
         assert!(line.starts_with("status 500, want 2xx: "), "{line}");
     }
 
     #[tokio::test]
     async fn the_status_decides_though_the_body_does_not_come() {
-        let half = Act::raw_open("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
+        let half = ServerAct::raw_open("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
         // The first is before the wait for a body, the second after it.
         for limit in [Duration::from_millis(700), LONG] {
             assert_eq!(posted(half.clone(), limit).await.unwrap().body, b"half");
@@ -456,16 +460,16 @@ mod tests {
         assert_eq!(error.to_string(), format!("http://{closed}: no connection"));
         let webhook = Webhook { url: format!("http://{closed}").parse().unwrap(), timeout: LONG };
         let bad = Delivery { event: "a\nb", ..delivery(None) };
-        assert!(matches!(Poster::default().post(&webhook, &bad).await, Err(WebhookError::Words { .. })));
+        assert!(matches!(WebhookClient::default().post(&webhook, &bad).await, Err(WebhookError::Words { .. })));
     }
 
     #[tokio::test]
     async fn https_is_for_those_whose_authority_is_trusted() {
         let (mut server, ca) =
-            Server::secure("localhost", [Act::answer("200 OK", ""), Act::answer("200 OK", "")]).await;
+            Server::secure("localhost", [ServerAct::answer("200 OK", ""), ServerAct::answer("200 OK", "")]).await;
         let posted = async |host: &str, trust| {
             let url = format!("https://{host}:{}/", server.address.port()).parse().unwrap();
-            Poster::new(trust).post(&Webhook { url, timeout: LONG }, &delivery(None)).await
+            WebhookClient::new(trust).post(&Webhook { url, timeout: LONG }, &delivery(None)).await
         };
         let trust = Trust::Ca(ca.path().to_owned());
         posted("localhost", trust.clone()).await.unwrap();

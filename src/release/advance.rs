@@ -17,7 +17,7 @@ use crate::control::change::Change;
 use crate::control::handle::{Applied, ApplyError, ChangeRequest, OntoDead, WriterGone};
 use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
-use crate::outbound::notify::Message;
+use crate::outbound::notify::Notification;
 use crate::rollout::event::{EventWord, Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{StageTask, TaskResult};
@@ -142,7 +142,7 @@ impl RolloutController {
         json.insert("endpoints".to_owned(), json!(event.endpoints));
         json.insert("evidence".to_owned(), json!(event.evidence));
         let id = format!("{id}-{}", run.saved.events.len());
-        self.deps.notifier.tell(Message { event: word, id, json, text: event.text.clone() });
+        self.deps.notifier.tell(Notification { event: word, id, json, text: event.text.clone() });
     }
 
     /// Begins the task of a move.
@@ -159,7 +159,7 @@ impl RolloutController {
             release: Arc::clone(&run.release),
             published: Arc::clone(&self.deps.published),
             clients: Arc::clone(&self.deps.clients),
-            poster: self.deps.poster.clone(),
+            webhook_client: self.deps.webhook_client.clone(),
             about: serde_json::to_value(RolloutView::of(&run.saved, &run.rollout, now)).unwrap_or_default(),
             back: run.is_back(),
             barred: provenance::bar(&run.release, task, run.is_back(), &foreign),

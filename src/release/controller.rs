@@ -27,7 +27,7 @@ use crate::control::handle::{ApplyError, Handle, OntoDead};
 use crate::control::publish::Published;
 use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Notifier;
-use crate::outbound::webhook::Poster;
+use crate::outbound::webhook::WebhookClient;
 use crate::problem::chain;
 use crate::rollout::command::RolloutCommand;
 use crate::rollout::event::{Need, Pause};
@@ -62,7 +62,7 @@ pub struct Deps {
     /// What TLS with endpoints comes to.
     pub clients: Arc<Clients>,
     /// Asks webhooks.
-    pub poster: Poster,
+    pub webhook_client: WebhookClient,
     /// Tells what happens.
     pub notifier: Notifier,
     /// How services are released, as the config says.

@@ -12,9 +12,9 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::control::publish::Published;
 use crate::endpoints::probe::{Probe, ProbeSpec};
 use crate::outbound::hook;
-use crate::outbound::hook::Subject;
+use crate::outbound::hook::HookSubject;
 use crate::outbound::smoke;
-use crate::outbound::webhook::{Delivery, Poster};
+use crate::outbound::webhook::{Delivery, WebhookClient};
 use crate::problem::chain;
 use crate::rollout::release::{Hook, Release, Shape, Webhook};
 use crate::rollout::stage::{StageTask, TaskResult};
@@ -40,7 +40,7 @@ pub(crate) struct TaskRunner {
     /// What TLS with endpoints comes to.
     pub clients: Arc<Clients>,
     /// Asks webhooks.
-    pub poster: Poster,
+    pub webhook_client: WebhookClient,
     /// What a webhook is told.
     pub about: Value,
     /// The version that endpoints have, before this task.
@@ -91,7 +91,7 @@ impl TaskRunner {
         });
         let id = format!("rollout-{}-{event}{about}", self.id);
         let delivery = Delivery { event, id: &id, body: Bytes::from(body.to_string()), secret: None };
-        self.poster.post(webhook, &delivery).await.map(drop).map_err(|error| chain(&error))
+        self.webhook_client.post(webhook, &delivery).await.map(drop).map_err(|error| chain(&error))
     }
 
     async fn smoke(&self) -> Result<(), String> {
@@ -156,7 +156,7 @@ impl TaskRunner {
     }
 
     async fn hook(&self, hook: &Hook, service: &Name, endpoint: SocketAddr) -> Result<(), String> {
-        let subject = Subject { service: service.clone(), from: self.from.clone(), to: self.to.clone(), endpoint };
+        let subject = HookSubject { service: service.clone(), from: self.from.clone(), to: self.to.clone(), endpoint };
         let named = |error: String| format!("{service} {endpoint}: {error}");
         match hook {
             Hook::Command { arguments, timeout } => {

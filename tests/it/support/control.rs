@@ -11,7 +11,7 @@ use pointsman::testing::control::{Handle, Store, Writer};
 use pointsman::testing::metrics::recent_rates::RecentRates;
 use pointsman::testing::metrics::{Exporter, Sources};
 use pointsman::testing::outbound::notify::notifier;
-use pointsman::testing::outbound::webhook::Poster;
+use pointsman::testing::outbound::webhook::WebhookClient;
 use pointsman::testing::release::controller::{Deps, RolloutController};
 use pointsman::testing::stats::Registry;
 use pointsman::testing::table::{ServiceSpec, Table};
@@ -60,15 +60,15 @@ impl Control {
         let (facts, config) = watch::channel(ConfigFacts::good(None));
         let live = Arc::new(RecentRates::default());
         let (targets, notified) = watch::channel(Vec::new());
-        let poster = Poster::default();
-        let (notifier, _courier) = notifier(notified, poster.clone(), StdRng::seed_from_u64(1));
+        let webhook_client = WebhookClient::default();
+        let (notifier, _courier) = notifier(notified, webhook_client.clone(), StdRng::seed_from_u64(1));
         let (mut controller, rollouts, shown) = RolloutController::new(Deps {
             handle: handle.clone(),
             published: Arc::clone(&published),
             registry: Arc::clone(&registry),
             live: Arc::clone(&live),
             clients: Arc::default(),
-            poster,
+            webhook_client,
             notifier,
             known: watch::channel(Arc::default()).1,
             targets,
