@@ -255,7 +255,7 @@ impl Bound {
         let holds = Arc::new(HoldRegistry::new(Arc::clone(&self.registry), self.clock_start));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
         let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
-        let retired = self.writer.retired();
+        let reclaimer = self.writer.reclaimer();
         let supervisor = self.options.supervisor;
         let (handle, writer_thread) = self.writer.start(supervisor.part("writer", Kind::Steady))?;
         let ready = Arc::new(AtomicBool::new(true));
@@ -271,7 +271,7 @@ impl Bound {
             sides: self.material.sides,
             handle,
             published,
-            retired,
+            reclaimer,
             store_problem,
             holds,
             registry: self.registry,

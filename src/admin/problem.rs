@@ -122,7 +122,7 @@ impl From<HoldError> for ProblemDetails {
     fn from(error: HoldError) -> Self {
         match error {
             HoldError::Apply(error) => error.into(),
-            HoldError::Taken(taken) => Self::new(StatusCode::CONFLICT, "held", taken.to_string()),
+            HoldError::HoldConflict(conflict) => Self::new(StatusCode::CONFLICT, "held", conflict.to_string()),
             HoldError::NotKept(why) => {
                 let remedy = "nothing was changed and everybody was let go; give the hold more room, or write \
                               \"otherwise\": \"go_on\" (--or-go-on) to change the traffic all the same";

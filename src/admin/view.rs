@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use crate::control::effective::{Share, shares};
+use crate::control::effective::{EffectiveShare, shares};
 use crate::control::file::same_split;
 use crate::endpoints::endpoint_status::{EndpointStatus, endpoint_status};
 use crate::metrics::recent_rates::RecentRates;
@@ -167,7 +167,7 @@ impl ServiceView {
 }
 
 impl VersionView {
-    fn of((service, version): (&Service, &Version), share: Share, live: &RecentRates, at: Moment) -> Self {
+    fn of((service, version): (&Service, &Version), share: EffectiveShare, live: &RecentRates, at: Moment) -> Self {
         let window = live.window(service, version, at.now);
         let codes = CodeClass::ALL.iter().zip(window.totals.codes).filter(|(_, count)| *count > 0);
         let failures = UpstreamFailure::ALL.iter().zip(window.totals.failures).filter(|(_, count)| *count > 0);

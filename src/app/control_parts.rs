@@ -14,7 +14,7 @@ use crate::admin::{self, Admin};
 use crate::control::certificate_reloader::MaterialSource;
 use crate::control::files::reload::Reloader;
 use crate::control::publish::Published;
-use crate::control::table_reclaimer::Retired;
+use crate::control::table_reclaimer::TableReclaimer;
 use crate::control::upkeep;
 use crate::control::watch::{ConfigFacts, ConfigSource};
 use crate::endpoints::resolve::{First, Resolver};
@@ -33,7 +33,7 @@ pub(crate) struct ControlParts {
     pub(crate) admin: Arc<Admin>,
     pub(crate) watch: Option<Reloader<ConfigSource>>,
     pub(crate) log_file: Option<Rotation>,
-    pub(crate) renewal: Reloader<MaterialSource>,
+    pub(crate) certificate_reloader: Reloader<MaterialSource>,
     pub(crate) live: Arc<RecentRates>,
     pub(crate) published: Published,
     pub(crate) resolver: Resolver,
@@ -45,7 +45,7 @@ pub(crate) struct ControlParts {
     pub(crate) supervisor: Supervisor,
     pub(crate) controller: RolloutController,
     pub(crate) dispatcher: Dispatcher,
-    pub(crate) retired: Retired,
+    pub(crate) reclaimer: TableReclaimer,
     pub(crate) hangups: Hangups,
 }
 
@@ -70,9 +70,14 @@ impl ControlParts {
                 log_file.run(hangup, stopped(stop)).await;
             });
         }
-        tasks.keep("renewal", Kind::Waiting, (self.renewal, hangups.material), async |(renewal, hangup), stop| {
-            renewal.run(hangup, stopped(stop)).await;
-        });
+        tasks.keep(
+            "renewal",
+            Kind::Waiting,
+            (self.certificate_reloader, hangups.material),
+            async |(certificate_reloader, hangup), stop| {
+                certificate_reloader.run(hangup, stopped(stop)).await;
+            },
+        );
         tasks.keep("rates", Kind::Steady, (self.live, Arc::clone(&published)), async |(live, published), stop| {
             live.run(Arc::clone(published), stopped(stop)).await;
         });
@@ -98,7 +103,7 @@ impl ControlParts {
         tasks.keep("courier", Kind::Waiting, self.dispatcher, async |dispatcher, stop| {
             dispatcher.run(stopped(stop)).await
         });
-        tasks.keep("retired", Kind::Steady, self.retired, async |retired, stop| retired.run(stopped(stop)).await);
+        tasks.keep("retired", Kind::Steady, self.reclaimer, async |reclaimer, stop| reclaimer.run(stopped(stop)).await);
     }
 }
 

@@ -28,7 +28,7 @@ use crate::control::certificate_reloader::MaterialSource;
 use crate::control::files::reload::{Files, Reloader};
 use crate::control::hold::HoldRegistry;
 use crate::control::publish::Published;
-use crate::control::table_reclaimer::Retired;
+use crate::control::table_reclaimer::TableReclaimer;
 use crate::control::upgrade::Upgrades;
 use crate::control::watch::{ConfigFacts, ConfigSource, FileContent, Read};
 use crate::endpoints::Clock;
@@ -98,7 +98,7 @@ pub(crate) struct ControlPlane {
     pub(crate) sides: Arc<Sides>,
     pub(crate) handle: Handle,
     pub(crate) published: Published,
-    pub(crate) retired: Retired,
+    pub(crate) reclaimer: TableReclaimer,
     pub(crate) store_problem: watch::Receiver<Option<String>>,
     pub(crate) holds: Arc<HoldRegistry>,
     pub(crate) registry: Arc<Registry>,
@@ -137,8 +137,8 @@ impl ControlPlane {
         let means = (resolver.clone(), Arc::clone(&sides.clients));
         let watch = file.map(|file| watch_file(file, config, means, (facts, told)));
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
-        let renewal = Reloader::new(MaterialSource::new(Arc::clone(&sides), Arc::clone(&access)));
-        let files = watch.as_ref().map(Reloader::files).into_iter().chain([renewal.files()]).collect();
+        let certificate_reloader = Reloader::new(MaterialSource::new(Arc::clone(&sides), Arc::clone(&access)));
+        let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
         let live = Arc::new(RecentRates::default());
         let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
         let ((controller, rollouts, rollouts_shown), dispatcher) =
@@ -164,7 +164,7 @@ impl ControlPlane {
             admin,
             watch,
             log_file,
-            renewal,
+            certificate_reloader,
             live,
             published,
             resolver,
@@ -176,7 +176,7 @@ impl ControlPlane {
             supervisor: supervisor.clone(),
             controller,
             dispatcher,
-            retired: self.retired,
+            reclaimer: self.reclaimer,
             hangups,
         };
         let run = move || {

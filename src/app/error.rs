@@ -30,7 +30,7 @@ pub enum StartError {
     Store(#[from] control::store::StoreError),
     /// The writer of the traffic state.
     #[error(transparent)]
-    Writer(#[from] control::writer::StartError),
+    Writer(#[from] control::writer::WriterStartError),
     /// The access log.
     #[error("access_log.path: cannot open {path}; make its folder exist and be writable")]
     AccessLog {
@@ -56,7 +56,7 @@ pub enum RunError {
     },
     /// The writer of the traffic state did not start.
     #[error(transparent)]
-    Writer(#[from] control::writer::StartError),
+    Writer(#[from] control::writer::WriterStartError),
     /// A part has ended and does not come back.
     #[error(transparent)]
     Fatal(#[from] Fatal),

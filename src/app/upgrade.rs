@@ -149,7 +149,7 @@ impl Upgrader {
             return Ok(Successor { process });
         };
         let ended = new.end(matches!(error, UpgradeError::Failed(_))).await;
-        self.take_back().await;
+        self.take_store_back().await;
         Err(match &error {
             UpgradeError::Failed(why) => UpgradeError::Failed(format!("{why} ({ended})")),
             UpgradeError::Unavailable(_)
@@ -186,7 +186,7 @@ impl Upgrader {
             Message::Failed(why) => return Err(UpgradeError::Failed(why)),
             other @ (Message::Released | Message::Ready) => return Err(unexpected(other)),
         }
-        self.handle.lend().await.map_err(|error| match &error {
+        self.handle.hand_over_store().await.map_err(|error| match &error {
             ApplyError::Gone(_) => UpgradeError::Ending,
             ApplyError::Store(_)
             | ApplyError::Problems(_)
@@ -205,8 +205,8 @@ impl Upgrader {
         }
     }
 
-    async fn take_back(&self) {
-        match self.handle.take_back().await {
+    async fn take_store_back(&self) {
+        match self.handle.take_store_back().await {
             Ok(()) => {}
             Err(error) => {
                 let error = chain(&error);

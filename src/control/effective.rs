@@ -9,7 +9,7 @@ use crate::table::{Availability, Service, Takeover, Version};
 
 /// What a version really gets.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Share {
+pub(crate) struct EffectiveShare {
     /// Share of the split's requests, 0 to 1.
     pub ratio: f64,
     /// Why it is not the configured one, if it is not.
@@ -18,7 +18,7 @@ pub(crate) struct Share {
 
 /// The shares of the versions of `service`, in their order.
 #[must_use]
-pub(crate) fn shares(service: &Service, available: impl Fn(&Version) -> Availability) -> Vec<Share> {
+pub(crate) fn shares(service: &Service, available: impl Fn(&Version) -> Availability) -> Vec<EffectiveShare> {
     let takeovers: Vec<_> = service.versions.iter().map(|version| available(version).takeover()).collect();
     let with_weight = || service.versions.iter().zip(&takeovers).filter(|(version, _)| version.weight.slots() > 0);
     let sum = |of: Option<Takeover>| -> f64 {
@@ -32,20 +32,20 @@ pub(crate) fn shares(service: &Service, available: impl Fn(&Version) -> Availabi
     let share = |(version, takeover): (&Version, &Option<Takeover>)| {
         let ratio = version.weight.ratio();
         if down.is_empty() || version.weight.slots() == 0 {
-            return Share { ratio, reason: None };
+            return EffectiveShare { ratio, reason: None };
         }
         match takeover {
             None if passes => {
                 let reason = format!("takes over from {}, which has no usable endpoint", down.join(", "));
-                Share { ratio: ratio * (1.0 + taken / ready), reason: Some(reason) }
+                EffectiveShare { ratio: ratio * (1.0 + taken / ready), reason: Some(reason) }
             }
-            None => Share { ratio, reason: None },
+            None => EffectiveShare { ratio, reason: None },
             Some(Takeover::Full) => {
-                Share { ratio: 0.0, reason: Some(no_endpoint(passes, service.spec.policy.on_unhealthy)) }
+                EffectiveShare { ratio: 0.0, reason: Some(no_endpoint(passes, service.spec.policy.on_unhealthy)) }
             }
             Some(Takeover::Bounded) => {
                 let kept = if passes { (blinking - ready).max(0.0) / blinking } else { 1.0 };
-                Share { ratio: 0.0, reason: Some(refuses(kept, passes)) }
+                EffectiveShare { ratio: 0.0, reason: Some(refuses(kept, passes)) }
             }
         }
     };
@@ -96,7 +96,7 @@ mod tests {
         on_unhealthy: OnUnhealthy,
         weights: &[(&str, u32)],
         (down, takeover): (&[&str], Takeover),
-    ) -> Vec<Share> {
+    ) -> Vec<EffectiveShare> {
         let name = |text: &str| Name::new(text).expect("a name");
         let pairs = weights.iter().map(|(n, w)| (name(n), Weight::from_slots(w * 1_000).expect("a weight")));
         let split = Weights::new(pairs.collect()).expect("a split");

@@ -21,19 +21,19 @@ pub(crate) const FILE_AUTHOR: &str = "file";
 
 /// Asks the writer.
 #[derive(Clone, Debug)]
-pub struct Handle(pub(crate) mpsc::Sender<Call>);
+pub struct Handle(pub(crate) mpsc::Sender<WriterCall>);
 
 /// A call to the writer, with where the answer goes.
 #[derive(Debug)]
-pub(crate) enum Call {
+pub(crate) enum WriterCall {
     Apply(ChangeRequest, oneshot::Sender<Result<Applied, ApplyError>>),
     Revisions { before: Option<u64>, limit: u32, answer: oneshot::Sender<Result<Vec<Revision>, ReadError>> },
     Revision(u64, oneshot::Sender<Result<Option<Revision>, ReadError>>),
     Rollouts(u32, oneshot::Sender<Result<Vec<(u64, String)>, ReadError>>),
-    Facts(oneshot::Sender<Facts>),
-    Lend(oneshot::Sender<Result<(), StoreError>>),
+    Facts(oneshot::Sender<WriterFacts>),
+    HandOver(oneshot::Sender<Result<(), StoreError>>),
     LookAfterStore(oneshot::Sender<()>),
-    TakeBack(oneshot::Sender<Result<(), ApplyError>>),
+    TakeStoreBack(oneshot::Sender<Result<(), ApplyError>>),
     Resolved(Arc<str>, Result<Vec<IpAddr>, String>, oneshot::Sender<()>),
 }
 
@@ -110,7 +110,7 @@ pub enum ApplyError {
     /// It does not compile: a bug, because plans are checked.
     #[error("the planned table does not compile")]
     Compile(#[from] CompileError),
-    /// The store is lent to a process that takes over.
+    /// The store is handed over to a process that takes over.
     #[error(transparent)]
     Upgrading(#[from] Upgrading),
     /// The writer has ended.
@@ -118,7 +118,7 @@ pub enum ApplyError {
     Gone(#[from] WriterGone),
 }
 
-/// The store is lent to a process that takes over: changes have to wait for it.
+/// The store is handed over to a process that takes over: changes have to wait for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("an upgrade in place is going on; repeat the call in a moment")]
 pub struct Upgrading;
@@ -136,7 +136,7 @@ pub enum ReadError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The store is lent to a process that takes over.
+    /// The store is handed over to a process that takes over.
     #[error(transparent)]
     Upgrading(#[from] Upgrading),
     /// The writer has ended.
@@ -146,7 +146,7 @@ pub enum ReadError {
 
 /// What only the writer knows.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Facts {
+pub struct WriterFacts {
     /// The revision in force.
     pub revision: u64,
     /// The file of the store.
@@ -163,7 +163,7 @@ impl Handle {
     /// # Errors
     /// [`ApplyError`] when the change was refused.
     pub async fn apply(&self, request: ChangeRequest) -> Result<Applied, ApplyError> {
-        self.ask(|answer| Call::Apply(request, answer)).await?
+        self.ask(|answer| WriterCall::Apply(request, answer)).await?
     }
 
     /// Applies the services of the config file.
@@ -182,7 +182,7 @@ impl Handle {
     /// # Errors
     /// [`ReadError`] when they cannot be read.
     pub async fn revisions(&self, before: Option<u64>, limit: u32) -> Result<Vec<Revision>, ReadError> {
-        self.ask(|answer| Call::Revisions { before, limit, answer }).await?
+        self.ask(|answer| WriterCall::Revisions { before, limit, answer }).await?
     }
 
     /// One revision.
@@ -190,7 +190,7 @@ impl Handle {
     /// # Errors
     /// [`ReadError`] when it cannot be read.
     pub async fn revision(&self, number: u64) -> Result<Option<Revision>, ReadError> {
-        self.ask(|answer| Call::Revision(number, answer)).await?
+        self.ask(|answer| WriterCall::Revision(number, answer)).await?
     }
 
     /// Up to `limit` rollouts with their states, newest first.
@@ -198,23 +198,23 @@ impl Handle {
     /// # Errors
     /// [`ReadError`] when they cannot be read.
     pub async fn rollouts(&self, limit: u32) -> Result<Vec<(u64, String)>, ReadError> {
-        self.ask(|answer| Call::Rollouts(limit, answer)).await?
+        self.ask(|answer| WriterCall::Rollouts(limit, answer)).await?
     }
 
     /// What only the writer knows.
     ///
     /// # Errors
     /// [`WriterGone`] when the writer has ended.
-    pub async fn facts(&self) -> Result<Facts, WriterGone> {
-        self.ask(Call::Facts).await
+    pub async fn facts(&self) -> Result<WriterFacts, WriterGone> {
+        self.ask(WriterCall::Facts).await
     }
 
     /// Closes the store, so that another process can open it. What is in force stays in force; changes are refused.
     ///
     /// # Errors
     /// [`ApplyError`] when the store is not where the other process will look for it.
-    pub async fn lend(&self) -> Result<(), ApplyError> {
-        Ok(self.ask(Call::Lend).await??)
+    pub async fn hand_over_store(&self) -> Result<(), ApplyError> {
+        Ok(self.ask(WriterCall::HandOver).await??)
     }
 
     /// Looks whether the files of the store are still where its path leads to, and mends it if they are not.
@@ -222,15 +222,15 @@ impl Handle {
     /// # Errors
     /// [`WriterGone`] when the writer has ended.
     pub async fn look_after_store(&self) -> Result<(), WriterGone> {
-        self.ask(Call::LookAfterStore).await
+        self.ask(WriterCall::LookAfterStore).await
     }
 
-    /// Opens the store again, if it was lent, and puts in force what is in it.
+    /// Opens the store again, if it was handed over, and puts in force what is in it.
     ///
     /// # Errors
     /// [`ApplyError`] when it cannot be opened; it is tried again at the next change.
-    pub async fn take_back(&self) -> Result<(), ApplyError> {
-        self.ask(Call::TakeBack).await?
+    pub async fn take_store_back(&self) -> Result<(), ApplyError> {
+        self.ask(WriterCall::TakeStoreBack).await?
     }
 
     /// Puts the addresses of a host in force, or notes why there are none. No revision: the traffic stays what it is.
@@ -238,10 +238,10 @@ impl Handle {
     /// # Errors
     /// [`WriterGone`] when the writer has ended.
     pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Result<(), WriterGone> {
-        self.ask(|told| Call::Resolved(host, answer, told)).await
+        self.ask(|told| WriterCall::Resolved(host, answer, told)).await
     }
 
-    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> Call) -> Result<T, WriterGone> {
+    async fn ask<T>(&self, call: impl FnOnce(oneshot::Sender<T>) -> WriterCall) -> Result<T, WriterGone> {
         let (answer, answered) = oneshot::channel();
         self.0.send(call(answer)).await.map_err(|_closed| WriterGone)?;
         answered.await.map_err(|_closed| WriterGone)

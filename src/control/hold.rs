@@ -51,7 +51,7 @@ impl Default for HoldTerms {
 /// A service that is held already.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("found a hold of {service} (number {id}), want none; wait until it ends, or release it")]
-pub struct Taken {
+pub struct HoldConflict {
     /// The service.
     pub service: Name,
     /// The hold.
@@ -104,7 +104,7 @@ pub struct HoldReport {
 pub enum HoldError {
     /// A service is held already.
     #[error(transparent)]
-    Taken(#[from] Taken),
+    HoldConflict(#[from] HoldConflict),
     /// The hold was not kept, and the change was not to be made without it.
     #[error(transparent)]
     NotKept(#[from] NotKept),
@@ -150,8 +150,13 @@ impl HoldRegistry {
     /// Begins to hold new requests of `services`, for `life` at the most.
     ///
     /// # Errors
-    /// [`Taken`] when one of them is held already.
-    pub fn begin(self: &Arc<Self>, services: Vec<Name>, terms: &HoldTerms, life: Duration) -> Result<OpenHold, Taken> {
+    /// [`HoldConflict`] when one of them is held already.
+    pub fn begin(
+        self: &Arc<Self>,
+        services: Vec<Name>,
+        terms: &HoldTerms,
+        life: Duration,
+    ) -> Result<OpenHold, HoldConflict> {
         let now_ms = self.now_ms();
         let bounds = HoldBounds {
             requests_max: terms.requests_max,
@@ -164,7 +169,8 @@ impl HoldRegistry {
         let mut taken = None;
         let hold = Arc::new(Hold::new(id, services.into(), bounds, self.registry.workers()));
         self.published.send_if_modified(|holds| {
-            let other = |service: &Name| Some(Taken { service: service.clone(), id: holds.of(service, now_ms)?.id });
+            let other =
+                |service: &Name| Some(HoldConflict { service: service.clone(), id: holds.of(service, now_ms)?.id });
             taken = hold.services.iter().find_map(other);
             if taken.is_none() {
                 *holds = Arc::new(holds.with(Arc::clone(&hold), now_ms));

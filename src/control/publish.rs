@@ -6,7 +6,7 @@ use arc_swap::ArcSwap;
 use tokio::sync::watch;
 
 use super::table_reclaimer;
-use super::table_reclaimer::Retired;
+use super::table_reclaimer::TableReclaimer;
 use crate::table::Table;
 
 /// What the data plane holds: one load a request, at its start.
@@ -18,7 +18,7 @@ pub(crate) struct Publisher {
     published: Published,
     changes: watch::Sender<()>,
     /// Where tables are freed; none: where they are let go of.
-    retired: Option<table_reclaimer::Sender>,
+    reclaimer: Option<table_reclaimer::RetiredTables>,
 }
 
 impl Publisher {
@@ -26,7 +26,7 @@ impl Publisher {
     #[must_use]
     pub(crate) fn new(table: Table) -> Self {
         let published = Arc::new(ArcSwap::from_pointee(table));
-        Self { published, changes: watch::Sender::default(), retired: None }
+        Self { published, changes: watch::Sender::default(), reclaimer: None }
     }
 
     /// The readers' end.
@@ -43,18 +43,18 @@ impl Publisher {
 
     /// Where tables go from now on when they are replaced, to be freed.
     #[must_use]
-    pub(crate) fn retired(&mut self) -> Retired {
-        let (sender, retired) = Retired::new();
-        self.retired = Some(sender);
-        retired
+    pub(crate) fn reclaimer(&mut self) -> TableReclaimer {
+        let (sender, reclaimer) = TableReclaimer::new();
+        self.reclaimer = Some(sender);
+        reclaimer
     }
 
     /// Puts `table` in force: every request that begins after this returns is routed by it.
     pub(crate) fn publish(&self, table: Table) {
         let before = self.published.swap(Arc::new(table));
-        if let Some(retired) = &self.retired {
+        if let Some(reclaimer) = &self.reclaimer {
             // One that nobody takes is freed here.
-            retired.send(before).ok();
+            reclaimer.send(before).ok();
         }
         self.changes.send_replace(());
     }

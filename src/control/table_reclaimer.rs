@@ -16,19 +16,19 @@ use crate::table::Table;
 const EVERY: Duration = Duration::from_secs(1);
 
 /// Where tables go when they are replaced.
-pub(crate) type Sender = mpsc::UnboundedSender<Arc<Table>>;
+pub(crate) type RetiredTables = mpsc::UnboundedSender<Arc<Table>>;
 
 /// Tables that requests which began under them may still have.
 #[derive(Debug)]
-pub struct Retired {
+pub struct TableReclaimer {
     inbox: mpsc::UnboundedReceiver<Arc<Table>>,
     held: Vec<Arc<Table>>,
 }
 
-impl Retired {
+impl TableReclaimer {
     /// None yet, and where they are sent.
     #[must_use]
-    pub fn new() -> (Sender, Self) {
+    pub fn new() -> (RetiredTables, Self) {
         let (sender, inbox) = mpsc::unbounded_channel();
         (sender, Self { inbox, held: Vec::new() })
     }
@@ -62,17 +62,17 @@ mod tests {
     #[test]
     fn a_table_is_freed_here_and_not_by_the_last_request_that_has_it() {
         let mut publisher = Publisher::new(Table::empty());
-        let mut retired = publisher.retired();
+        let mut reclaimer = publisher.reclaimer();
         let request = publisher.table();
         let table = Arc::downgrade(&request);
         publisher.publish(Table::empty());
-        retired.free();
+        reclaimer.free();
         assert!(table.upgrade().is_some(), "a request has it");
         drop(request);
         assert!(table.upgrade().is_some(), "the request did not free it");
-        retired.free();
+        reclaimer.free();
         assert!(table.upgrade().is_none(), "nobody has it any more");
-        assert!(retired.held.is_empty());
+        assert!(reclaimer.held.is_empty());
     }
 
     #[test]
@@ -80,7 +80,7 @@ mod tests {
         let mut publisher = Publisher::new(Table::empty());
         for gone in [false, true] {
             if gone {
-                drop(publisher.retired());
+                drop(publisher.reclaimer());
             }
             let table = Arc::downgrade(&publisher.table());
             publisher.publish(Table::empty());

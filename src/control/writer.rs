@@ -16,10 +16,10 @@ use crate::stats::Registry;
 use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 
 use super::change::{Change, PlanError, Planned, State, plan};
-use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, Facts, OntoDead, ReadError, Upgrading};
+use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, OntoDead, ReadError, Upgrading, WriterFacts};
 use super::publish::{Published, Publisher};
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
-use super::table_reclaimer::Retired;
+use super::table_reclaimer::TableReclaimer;
 use super::unusable;
 use crate::problem::chain;
 use crate::problem::few;
@@ -27,7 +27,7 @@ use crate::problem::few;
 /// The state, the store and the table, before the thread has them.
 #[derive(Debug)]
 pub struct Writer {
-    books: Books,
+    slot: StoreSlot,
     path: PathBuf,
     state: State,
     publisher: Publisher,
@@ -42,28 +42,28 @@ pub struct Writer {
 
 /// Where the store is.
 #[derive(Debug)]
-enum Books {
+enum StoreSlot {
     /// Here.
-    Open(Box<Store>),
+    Owned(Box<Store>),
     /// With a process that takes over.
-    Lent,
+    HandedOver,
     /// Nowhere: it could not be opened again.
-    Lost,
+    Unavailable,
 }
 
-impl Books {
+impl StoreSlot {
     /// The store, if it is here.
     fn open(&self) -> Result<&Store, Upgrading> {
         match self {
-            Self::Open(store) => Ok(store),
-            Self::Lent | Self::Lost => Err(Upgrading),
+            Self::Owned(store) => Ok(store),
+            Self::HandedOver | Self::Unavailable => Err(Upgrading),
         }
     }
 }
 
 /// Why the writer could not start.
 #[derive(Debug, thiserror::Error)]
-pub enum StartError {
+pub enum WriterStartError {
     /// The services of the file could not be put in force.
     #[error("cannot put the services of the config in force")]
     Apply(#[from] ApplyError),
@@ -87,14 +87,18 @@ impl Writer {
     /// Restores the state from `store` and puts the services of the file in force.
     ///
     /// # Errors
-    /// [`StartError`] when the state cannot be read or written.
-    pub fn new(store: Store, registry: Arc<Registry>, services: Vec<Arc<ServiceSpec>>) -> Result<Self, StartError> {
+    /// [`WriterStartError`] when the state cannot be read or written.
+    pub fn new(
+        store: Store,
+        registry: Arc<Registry>,
+        services: Vec<Arc<ServiceSpec>>,
+    ) -> Result<Self, WriterStartError> {
         let publisher = Publisher::new(Table::empty());
         let path = store.path().to_owned();
-        let (books, state) = (Books::Lent, State::default());
+        let (slot, state) = (StoreSlot::HandedOver, State::default());
         let store_problem = watch::Sender::default();
         let mut writer =
-            Self { books, path, state, publisher, registry, store_problem, misplaced: false, store_note: None };
+            Self { slot, path, state, publisher, registry, store_problem, misplaced: false, store_note: None };
         writer.restore(store, services)?;
         Ok(writer)
     }
@@ -106,7 +110,7 @@ impl Writer {
         let addresses = Arc::clone(&self.state.addresses);
         self.state = State { revision, traffic, intent, addresses, ..State::default() };
         self.store_problem.send_replace(store.problem().map(|problem| chain(&problem)));
-        self.books = Books::Open(Box::new(store));
+        self.slot = StoreSlot::Owned(Box::new(store));
         self.apply(&ChangeRequest {
             change: Change::File(services),
             dry_run: false,
@@ -119,22 +123,22 @@ impl Writer {
     }
 
     /// Opens the store again. The process that had it may have changed the traffic, and told somebody so.
-    fn take_back(&mut self) -> Result<(), ApplyError> {
-        if matches!(self.books, Books::Open(_)) {
+    fn take_store_back(&mut self) -> Result<(), ApplyError> {
+        if matches!(self.slot, StoreSlot::Owned(_)) {
             return Ok(());
         }
         let before = self.state.clone();
         let specs = before.specs.values().map(Arc::clone).collect();
-        self.books = Books::Lost;
+        self.slot = StoreSlot::Unavailable;
         let restored = self.open_returned().map_err(ApplyError::from).and_then(|store| self.restore(store, specs));
         if let Err(error) = &restored {
-            (self.books, self.state) = (Books::Lost, before);
+            (self.slot, self.state) = (StoreSlot::Unavailable, before);
             self.store_problem.send_replace(Some(chain(error)));
         }
         restored
     }
 
-    /// Opens the store that was lent. Another file in its place would take back what was acknowledged.
+    /// Opens the store that was handed over. Another file in its place would take back what was acknowledged.
     fn open_returned(&self) -> Result<Store, StoreError> {
         let wanted = self.state.revision;
         let other = |found: String| StoreError::NotReturned { path: self.path.clone(), found, wanted };
@@ -148,7 +152,7 @@ impl Writer {
 
     /// Sees that what is written next is on the files that the path of the store leads to.
     fn look_after_store(&mut self) -> Result<(), StoreError> {
-        let Books::Open(store) = &mut self.books else { return Ok(()) };
+        let StoreSlot::Owned(store) = &mut self.slot else { return Ok(()) };
         let known = Known { revision: self.state.revision, traffic: &self.state.traffic };
         let secured = store.secure(&known);
         self.tell_note();
@@ -173,7 +177,7 @@ impl Writer {
 
     /// Says what was done to the files of the store.
     fn tell_note(&mut self) {
-        let Books::Open(store) = &mut self.books else { return };
+        let StoreSlot::Owned(store) = &mut self.slot else { return };
         let Some(note) = store.take_note() else { return };
         tracing::warn!(path = %self.path.display(), "revision store: {note}");
         self.registry.count_store_mended();
@@ -194,8 +198,8 @@ impl Writer {
 
     /// What frees the tables that are replaced.
     #[must_use]
-    pub fn retired(&mut self) -> Retired {
-        self.publisher.retired()
+    pub fn reclaimer(&mut self) -> TableReclaimer {
+        self.publisher.reclaimer()
     }
 
     /// Why nothing can be written to the store; none while it can, as far as is known.
@@ -205,7 +209,7 @@ impl Writer {
     }
 
     fn read<T>(&self, read: impl FnOnce(&Store) -> Result<T, StoreError>) -> Result<T, ReadError> {
-        Ok(read(self.books.open()?)?)
+        Ok(read(self.slot.open()?)?)
     }
 
     /// Puts the addresses of a host in force.
@@ -217,15 +221,15 @@ impl Writer {
         }
     }
 
-    fn facts(&self) -> Facts {
+    fn facts(&self) -> WriterFacts {
         let store = self.path.display().to_string();
         let (store_problem, store_note) = (self.store_problem.borrow().clone(), self.store_note.clone());
-        Facts { revision: self.state.revision, store, store_problem, store_note }
+        WriterFacts { revision: self.state.revision, store, store_problem, store_note }
     }
 
     fn apply(&mut self, request: &ChangeRequest) -> Result<Applied, ApplyError> {
-        if matches!(self.books, Books::Lost) {
-            self.take_back()?;
+        if matches!(self.slot, StoreSlot::Unavailable) {
+            self.take_store_back()?;
         }
         if !request.dry_run {
             self.look_after_store()?;
@@ -234,7 +238,7 @@ impl Writer {
         if let Some(wanted) = request.if_match.filter(|wanted| *wanted != found) {
             return Err(ApplyError::Outdated { wanted, found });
         }
-        let planned = plan(&self.state, self.books.open()?, &request.change)?;
+        let planned = plan(&self.state, self.slot.open()?, &request.change)?;
         let changed = planned.is_revision(&self.state);
         let revision = if changed { found + 1 } else { found };
         let table = self.compile(revision, &request.change, &planned)?;
@@ -303,7 +307,7 @@ impl Writer {
         planned: &Planned,
         new: Option<&NewRevision>,
     ) -> Result<Result<(), StoreError>, Upgrading> {
-        let Books::Open(store) = &mut self.books else { return Err(Upgrading) };
+        let StoreSlot::Owned(store) = &mut self.slot else { return Err(Upgrading) };
         let state = &self.state;
         let header = new.map(|new| Header {
             number: new.number,

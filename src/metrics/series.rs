@@ -6,7 +6,7 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use super::Logs;
-use crate::control::effective::{Share, shares};
+use crate::control::effective::{EffectiveShare, shares};
 use crate::stats::latency::bucket_middle;
 use crate::stats::{
     AdminStats, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
@@ -156,7 +156,7 @@ impl VersionSeries {
         }
     }
 
-    fn update(&mut self, version: &Version, share: &Share, few: bool) {
+    fn update(&mut self, version: &Version, share: &EffectiveShare, few: bool) {
         self.configured.set(version.weight.ratio());
         self.effective.set(share.ratio);
         let connections = version.endpoints.iter().map(|endpoint| u64::from(endpoint.stats.connections())).sum();

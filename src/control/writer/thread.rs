@@ -5,8 +5,8 @@ use std::thread;
 
 use tokio::sync::mpsc;
 
-use super::super::handle::{ApplyError, CALLS_MAX, Call, Handle};
-use super::{Books, StartError, Writer};
+use super::super::handle::{ApplyError, CALLS_MAX, Handle, WriterCall};
+use super::{StoreSlot, Writer, WriterStartError};
 use crate::problem::chain;
 use crate::supervise::{Part, panic_text};
 
@@ -14,8 +14,8 @@ impl Writer {
     /// Starts the thread. It ends, and closes the store, when the last handle is dropped; join it before exiting.
     ///
     /// # Errors
-    /// [`StartError`] when the system has no thread.
-    pub fn start(self, part: Part) -> Result<(Handle, thread::JoinHandle<()>), StartError> {
+    /// [`WriterStartError`] when the system has no thread.
+    pub fn start(self, part: Part) -> Result<(Handle, thread::JoinHandle<()>), WriterStartError> {
         let (calls, inbox) = mpsc::channel(CALLS_MAX);
         let thread = thread::Builder::new().name("writer".to_owned()).spawn(move || self.run(inbox, &part))?;
         Ok((Handle(calls), thread))
@@ -23,7 +23,7 @@ impl Writer {
 
     /// Answers until the last handle is dropped. A bug that ends it costs the call that it had: it begins again with what is
     /// in the store, which may be one change more than is in force, if that was committed and not published.
-    fn run(mut self, mut inbox: mpsc::Receiver<Call>, part: &Part) {
+    fn run(mut self, mut inbox: mpsc::Receiver<WriterCall>, part: &Part) {
         let mut ended = false;
         loop {
             let served = catch_unwind(AssertUnwindSafe(|| {
@@ -51,54 +51,54 @@ impl Writer {
     }
 
     fn read_again(&mut self) -> Result<(), ApplyError> {
-        match std::mem::replace(&mut self.books, Books::Lost) {
-            Books::Lent => {
-                self.books = Books::Lent;
+        match std::mem::replace(&mut self.slot, StoreSlot::Unavailable) {
+            StoreSlot::HandedOver => {
+                self.slot = StoreSlot::HandedOver;
                 Ok(())
             }
             // It cannot be opened a second time.
-            Books::Open(store) if store.is_in_memory() => {
+            StoreSlot::Owned(store) if store.is_in_memory() => {
                 let specs = self.state.specs.values().map(std::sync::Arc::clone).collect();
                 self.restore(*store, specs)
             }
-            Books::Open(store) => {
+            StoreSlot::Owned(store) => {
                 drop(store);
-                self.take_back()
+                self.take_store_back()
             }
-            Books::Lost => self.take_back(),
+            StoreSlot::Unavailable => self.take_store_back(),
         }
     }
 
-    fn serve(&mut self, inbox: &mut mpsc::Receiver<Call>, part: &Part) {
-        let next = |inbox: &mut mpsc::Receiver<Call>| {
+    fn serve(&mut self, inbox: &mut mpsc::Receiver<WriterCall>, part: &Part) {
+        let next = |inbox: &mut mpsc::Receiver<WriterCall>| {
             part.idle();
             inbox.blocking_recv().inspect(|_| part.beat())
         };
         // Whoever asked may have gone; what was applied stays applied.
         while let Some(call) = next(inbox) {
             match call {
-                Call::Apply(request, answer) => drop(answer.send(self.apply(&request))),
-                Call::Revisions { before, limit, answer } => {
+                WriterCall::Apply(request, answer) => drop(answer.send(self.apply(&request))),
+                WriterCall::Revisions { before, limit, answer } => {
                     drop(answer.send(self.read(|store| store.revisions(before, limit))));
                 }
-                Call::Revision(number, answer) => drop(answer.send(self.read(|store| store.revision(number)))),
-                Call::Rollouts(limit, answer) => drop(answer.send(self.read(|store| store.rollouts(limit)))),
-                Call::Facts(answer) => drop(answer.send(self.facts())),
-                Call::Lend(answer) => {
+                WriterCall::Revision(number, answer) => drop(answer.send(self.read(|store| store.revision(number)))),
+                WriterCall::Rollouts(limit, answer) => drop(answer.send(self.read(|store| store.rollouts(limit)))),
+                WriterCall::Facts(answer) => drop(answer.send(self.facts())),
+                WriterCall::HandOver(answer) => {
                     // What is not on the files that the other process will open would be lost with this one's.
                     let secured = self.look_after_store();
                     if secured.is_ok() {
-                        self.books = Books::Lent;
+                        self.slot = StoreSlot::HandedOver;
                     }
                     answer.send(secured).ok();
                 }
-                Call::LookAfterStore(answer) => {
+                WriterCall::LookAfterStore(answer) => {
                     // What is wrong is told already.
                     self.look_after_store().ok();
                     answer.send(()).ok();
                 }
-                Call::TakeBack(answer) => drop(answer.send(self.take_back())),
-                Call::Resolved(host, found, told) => {
+                WriterCall::TakeStoreBack(answer) => drop(answer.send(self.take_store_back())),
+                WriterCall::Resolved(host, found, told) => {
                     self.resolved(&host, found);
                     told.send(()).ok();
                 }

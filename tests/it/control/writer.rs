@@ -65,9 +65,9 @@ async fn a_store_that_was_lent_must_come_back_as_it_was_or_newer() {
     let list = [("shop", "v1=95 v2=5")];
     let (handle, published, _thread) = start(Store::open(&path).unwrap(), &list);
     handle.apply(request(splits(&[("shop", "v1=50 v2=50")]))).await.unwrap();
-    handle.lend().await.unwrap();
+    handle.hand_over_store().await.unwrap();
     std::fs::rename(&path, &away).unwrap();
-    let error = handle.take_back().await.unwrap_err().to_string();
+    let error = handle.take_store_back().await.unwrap_err().to_string();
     assert!(error.contains("found nothing"), "{error}");
     assert!(!path.exists(), "an empty one would be taken for it");
     // An older one, as a start with a lost file makes it.
