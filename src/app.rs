@@ -9,15 +9,15 @@ mod control_plane;
 pub mod descriptors;
 mod error;
 mod handover;
-mod hangup;
 mod inherited;
 mod log_file;
-mod material;
 mod running;
 mod settings;
+mod sighup;
 mod sockets;
 mod systemd;
 mod tasks;
+mod tls_material;
 mod upgrade;
 mod workers;
 
@@ -37,7 +37,7 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::admin::{Address, LeaveFile};
+use crate::admin::{Address, KeepSocketFile};
 use crate::config::Config;
 use crate::control::hold::HoldRegistry;
 use crate::control::{self, Store, Writer};
@@ -52,16 +52,16 @@ use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::upstream::budget::Budget;
 
 pub use check::{Checked, RefusedConfig, check};
-use control_plane::{ControlPlane, Door};
+use control_plane::{BoundAdmin, ControlPlane};
 pub use error::{RunError, StartError};
-use hangup::Hangups;
 pub use inherited::{Inherited, Predecessor};
 use log_file::LogOut;
-use material::Material;
-pub use material::MaterialError;
 use running::Running;
+use sighup::SighupStreams;
 pub use sockets::BindError;
 use sockets::BoundListener;
+pub use tls_material::MaterialError;
+use tls_material::TlsMaterial;
 pub use upgrade::Program;
 use upgrade::Upgrader;
 use workers::{Factory, Workers};
@@ -96,7 +96,7 @@ pub struct ConfigFile {
 
 /// Where a bound process can be reached.
 #[derive(Clone, Debug)]
-pub struct Addresses {
+pub struct BoundAddresses {
     /// The listeners by name, with the ports that port 0 became.
     pub listeners: Vec<(crate::table::Name, std::net::SocketAddr)>,
     /// The admin API.
@@ -105,7 +105,7 @@ pub struct Addresses {
     pub admin_tls: bool,
 }
 
-impl Addresses {
+impl BoundAddresses {
     /// The admin API as clients are told: `http://IP:PORT`, `https://IP:PORT` or `unix:/PATH`.
     #[must_use]
     pub fn admin_url(&self) -> String {
@@ -122,15 +122,15 @@ pub struct Bound {
     config: Config,
     options: Options,
     listeners: Vec<BoundListener>,
-    shared: Shared,
+    shared: SharedSockets,
     /// Of the main thread, which waits for the end.
     runtime: Arc<Runtime>,
     /// Listened to from the moment on that anybody can know of the process.
     upgrade_signal: Option<Signal>,
     /// The same.
-    hangups: Hangups,
-    door: Door,
-    material: Material,
+    sighup: SighupStreams,
+    admin: BoundAdmin,
+    tls_material: TlsMaterial,
     /// What the names of endpoints stand for, as they were asked for at the start.
     names: First,
     writer: Writer,
@@ -143,17 +143,17 @@ pub struct Bound {
 /// Second descriptors of all listening sockets, for a process that takes over. They are closed before the end begins:
 /// while one is open, the kernel lets more connections in, and nobody would accept them.
 #[derive(Debug)]
-struct Shared {
+struct SharedSockets {
     sockets: Vec<(String, OwnedFd)>,
-    leave_file: LeaveFile,
+    keep_socket_file: KeepSocketFile,
 }
 
-impl Shared {
-    fn of(listeners: &[BoundListener], door: &Door) -> Result<Self, StartError> {
+impl SharedSockets {
+    fn of(listeners: &[BoundListener], admin: &BoundAdmin) -> Result<Self, StartError> {
         let mut sockets = sockets::share(listeners).map_err(StartError::Runtime)?;
-        let (admin, leave_file) = door.share()?;
+        let (admin, keep_socket_file) = admin.share()?;
         sockets.push((inherited::ADMIN.to_owned(), admin));
-        Ok(Self { sockets, leave_file })
+        Ok(Self { sockets, keep_socket_file })
     }
 }
 
@@ -171,22 +171,22 @@ impl Bound {
     pub fn bind(config: Config, mut options: Options) -> Result<Self, StartError> {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Runtime)?;
-        let (upgrade_signal, hangups) = {
+        let (upgrade_signal, sighup) = {
             let _entered = runtime.enter();
             let upgrade = options.program.is_some().then(upgrade::listen).transpose().map_err(StartError::Runtime)?;
-            (upgrade, Hangups::listen().map_err(StartError::Runtime)?)
+            (upgrade, SighupStreams::listen().map_err(StartError::Runtime)?)
         };
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         let workers = config.proxy.workers.map_or_else(cores, usize::from);
-        let material = Material::load(&config)?;
-        for warning in material.warnings() {
+        let tls_material = TlsMaterial::load(&config)?;
+        for warning in tls_material.warnings() {
             tracing::warn!("{warning}");
         }
         let inherited = &mut options.inherited;
         let listeners = sockets::listeners(&config.listeners, workers, inherited)?;
-        let door = Door::bind(&config.admin, inherited)?;
+        let admin = BoundAdmin::bind(&config.admin, inherited)?;
         inherited.close_rest();
-        let shared = Shared::of(&listeners, &door)?;
+        let shared = SharedSockets::of(&listeners, &admin)?;
         let log_out = LogOut::open(&config.access_log, &options.supervisor)?;
         // While nobody is served: clients wait in the queues of the sockets, or go on with the process before.
         let names = runtime.block_on(resolve::first(&config.services, config.proxy.resolver));
@@ -206,9 +206,9 @@ impl Bound {
             shared,
             runtime,
             upgrade_signal,
-            hangups,
-            door,
-            material,
+            sighup,
+            admin,
+            tls_material,
             names,
             writer,
             registry,
@@ -220,12 +220,12 @@ impl Bound {
 
     /// Where the process can be reached.
     #[must_use]
-    pub fn addresses(&self) -> Addresses {
+    pub fn addresses(&self) -> BoundAddresses {
         let listeners = self.listeners.iter().map(|listener| (listener.name.clone(), listener.address));
-        Addresses {
+        BoundAddresses {
             listeners: listeners.collect(),
-            admin: self.door.address.clone(),
-            admin_tls: self.material.admin.is_some(),
+            admin: self.admin.address.clone(),
+            admin_tls: self.tls_material.admin.is_some(),
         }
     }
 
@@ -260,15 +260,15 @@ impl Bound {
         let (handle, writer_thread) = self.writer.start(supervisor.part("writer", Kind::Steady))?;
         let ready = Arc::new(AtomicBool::new(true));
         let (upgrades, calls) = control::upgrade::channel();
-        let Shared { sockets, leave_file } = self.shared;
+        let SharedSockets { sockets, keep_socket_file } = self.shared;
         let timeout = self.config.proxy.upgrade_timeout;
         let lender = handle.clone();
         let shutdown_delay = self.config.proxy.shutdown_delay;
         let thread = supervisor.part("control", Kind::Thread);
         let plane = ControlPlane {
-            door: self.door,
-            admin_tls: self.material.admin,
-            sides: self.material.sides,
+            admin: self.admin,
+            admin_tls: self.tls_material.admin,
+            tls: self.tls_material.tls,
             handle,
             published,
             reclaimer,
@@ -283,7 +283,7 @@ impl Bound {
             logs,
             supervisor: supervisor.clone(),
             thread: thread.clone(),
-            hangups: self.hangups,
+            sighup: self.sighup,
             config: self.config,
             names: self.names,
         };
@@ -304,7 +304,7 @@ impl Bound {
             stop_workers,
             stop_control,
             ready,
-            leave_file,
+            keep_socket_file,
             shutdown_delay,
             supervisor,
         };
@@ -317,12 +317,12 @@ impl Bound {
         holds: &HoldRegistry,
         stop: &watch::Receiver<bool>,
     ) -> Result<Workers, RunError> {
-        let listeners = sockets::settings(&self.config, self.workers, &self.material.listeners);
+        let listeners = sockets::settings(&self.config, self.workers, &self.tls_material.listeners);
         let sockets = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &listeners);
         let room = descriptors::room(&self.config.proxy, self.workers);
         let ceiling = Arc::new(GlobalConnectionLimit::new(room.clients, sockets::waiting(&sockets)));
         let limits = (ceiling, Arc::new(Budget::new(room.endpoints)));
-        let tls = Arc::clone(&self.material.sides.clients);
+        let tls = Arc::clone(&self.tls_material.tls.clients);
         let mut settings = settings::worker(&self.config, limits, tls, log, (self.clock_start, self.workers));
         settings.park_after = self.options.park_after.unwrap_or(settings.park_after);
         let factory = Factory {

@@ -3,7 +3,7 @@
 
 pub mod admin {
     pub use crate::admin::access::{Access, AccessSettings, Address, Role, TokenFile};
-    pub use crate::admin::listen::{BindError, Listener};
+    pub use crate::admin::listen::{AdminBindError, Listener};
     pub use crate::admin::{Admin, serve};
 }
 pub mod control {

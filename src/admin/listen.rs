@@ -51,9 +51,9 @@ impl SocketFile {
 
 /// Leaves the file of a unix socket to another process.
 #[derive(Debug)]
-pub struct LeaveFile(Option<Arc<AtomicBool>>);
+pub struct KeepSocketFile(Option<Arc<AtomicBool>>);
 
-impl LeaveFile {
+impl KeepSocketFile {
     /// From now on it is not ours.
     pub fn leave(&self) {
         if let Some(ours) = &self.0 {
@@ -64,7 +64,7 @@ impl LeaveFile {
 
 /// The address cannot be bound.
 #[derive(Debug, thiserror::Error)]
-pub enum BindError {
+pub enum AdminBindError {
     /// The system refused.
     #[error("admin.address: cannot listen on {address}; is another process there? stop it or choose another address")]
     Refused {
@@ -85,15 +85,15 @@ impl Listener {
     /// Binds `address`; port 0 takes a free one. Inside a tokio runtime.
     ///
     /// # Errors
-    /// [`BindError`] when it cannot be bound.
-    pub fn bind(address: &Address) -> Result<Self, BindError> {
+    /// [`AdminBindError`] when it cannot be bound.
+    pub fn bind(address: &Address) -> Result<Self, AdminBindError> {
         match address {
             Address::Tcp(socket) => bind_tcp(*socket)
                 .map(Self::Tcp)
-                .map_err(|source| BindError::Refused { address: socket.to_string(), source }),
+                .map_err(|source| AdminBindError::Refused { address: socket.to_string(), source }),
             Address::Unix(path) => {
                 clear_stale(path)?;
-                let refused = |source| BindError::Refused { address: path.display().to_string(), source };
+                let refused = |source| AdminBindError::Refused { address: path.display().to_string(), source };
                 let listener = bind_unix(path).map_err(refused)?;
                 Ok(Self::Unix(listener, SocketFile::new(path, true)))
             }
@@ -123,11 +123,11 @@ impl Listener {
     ///
     /// # Errors
     /// When there is no descriptor left.
-    pub fn share(&self) -> io::Result<(OwnedFd, LeaveFile)> {
+    pub fn share(&self) -> io::Result<(OwnedFd, KeepSocketFile)> {
         match self {
-            Self::Tcp(listener) => Ok((listener.as_fd().try_clone_to_owned()?, LeaveFile(None))),
+            Self::Tcp(listener) => Ok((listener.as_fd().try_clone_to_owned()?, KeepSocketFile(None))),
             Self::Unix(listener, file) => {
-                Ok((listener.as_fd().try_clone_to_owned()?, LeaveFile(Some(Arc::clone(&file.ours)))))
+                Ok((listener.as_fd().try_clone_to_owned()?, KeepSocketFile(Some(Arc::clone(&file.ours)))))
             }
         }
     }
@@ -174,17 +174,16 @@ fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 }
 
 /// Removes the socket of a process that is gone, and nothing else.
-fn clear_stale(path: &Path) -> Result<(), BindError> {
+fn clear_stale(path: &Path) -> Result<(), AdminBindError> {
     let Ok(found) = fs::symlink_metadata(path) else {
         return Ok(());
     };
     if !found.file_type().is_socket() {
-        return Err(BindError::NotASocket(path.to_owned()));
+        return Err(AdminBindError::NotASocket(path.to_owned()));
     }
     match std::os::unix::net::UnixStream::connect(path) {
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            fs::remove_file(path).map_err(|source| BindError::Refused { address: path.display().to_string(), source })
-        }
-        _ => Err(BindError::InUse(path.to_owned())),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path)
+            .map_err(|source| AdminBindError::Refused { address: path.display().to_string(), source }),
+        _ => Err(AdminBindError::InUse(path.to_owned())),
     }
 }

@@ -49,7 +49,7 @@ use axum::routing::{delete, get, post, put};
 
 use crate::stats::AdminRefused;
 use crate::table::Table;
-use crate::tls::ServerSide;
+use crate::tls::ServerTls;
 
 use crate::control::handle::Handle;
 use crate::control::hold::HoldRegistry;
@@ -59,7 +59,7 @@ use crate::metrics::recent_rates::RecentRates;
 use crate::release::handle::RolloutHandle;
 
 pub(crate) use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
-pub(crate) use listen::{BindError, LeaveFile, Listener};
+pub(crate) use listen::{AdminBindError, KeepSocketFile, Listener};
 pub(crate) use places::CONNECTIONS_MAX;
 use problem::ProblemDetails;
 pub(crate) use tokens::examine_tokens;
@@ -139,7 +139,7 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 /// Answers calls on `listener`, with TLS if there is any, until `shutdown` ends, then finishes those that have begun. The
 /// socket is closed then, unless somebody else still has it.
 pub async fn serve(
-    (listener, tls): (Arc<Listener>, Option<Arc<ServerSide>>),
+    (listener, tls): (Arc<Listener>, Option<Arc<ServerTls>>),
     admin: Arc<Admin>,
     shutdown: impl Future<Output = ()>,
 ) {

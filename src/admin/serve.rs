@@ -28,7 +28,7 @@ use super::places::{NoPlace, Place, Places};
 use super::visit::{Origin, Visit};
 use super::watched::{Watched, WatchedBody};
 use crate::stats::AdminRefused;
-use crate::tls::ServerSide;
+use crate::tls::ServerTls;
 use crate::tls::certificate::client_name;
 
 /// How long calls that are being answered may take after a shutdown.
@@ -46,7 +46,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Answers on `listener` until `shutdown` ends, then finishes the calls that have begun.
 pub(crate) async fn serve(
-    (listener, tls): (Arc<Listener>, Option<Arc<ServerSide>>),
+    (listener, tls): (Arc<Listener>, Option<Arc<ServerTls>>),
     (admin, router): (Arc<Admin>, Router),
     shutdown: impl Future<Output = ()>,
 ) {
@@ -118,7 +118,7 @@ pub(crate) struct ClientCertificate(pub(crate) Arc<str>);
 
 /// One connection from its handshake to its end; why it was ended, if that is worth counting.
 async fn converse(
-    (stream, tls): (Stream, Option<Arc<ServerSide>>),
+    (stream, tls): (Stream, Option<Arc<ServerTls>>),
     visit: &Arc<Visit>,
     router: Router,
     stopped: watch::Receiver<bool>,
@@ -146,11 +146,11 @@ async fn converse(
 /// The connection after its handshake, if there has to be one.
 async fn secured(
     stream: Stream,
-    tls: Option<Arc<ServerSide>>,
+    tls: Option<Arc<ServerTls>>,
 ) -> Result<(Stream, Option<ClientCertificate>), AdminRefused> {
-    let Some(side) = tls else { return Ok((stream, None)) };
-    let shaking = TlsAcceptor::from(Arc::clone(&side.config().rustls)).accept(stream);
-    match timeout(side.settings().handshake_timeout, shaking).await {
+    let Some(tls) = tls else { return Ok((stream, None)) };
+    let shaking = TlsAcceptor::from(Arc::clone(&tls.config().rustls)).accept(stream);
+    match timeout(tls.settings().handshake_timeout, shaking).await {
         Ok(Ok(stream)) => {
             let certificate = stream.get_ref().1.peer_certificates().and_then(|chain| client_name(chain.first()?));
             Ok((Box::new(stream), certificate.map(|name| ClientCertificate(name.into()))))

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::tls::{Certificate, SideFacts, Sides};
+use crate::tls::{Certificate, TlsFacts, TlsRegistry};
 
 use super::revisions::timestamp;
 
@@ -40,13 +40,13 @@ pub(crate) struct CertificateView {
 }
 
 /// All of a process.
-pub(crate) fn all(sides: &Sides) -> Vec<TlsView> {
-    sides.facts().into_iter().map(TlsView::of).collect()
+pub(crate) fn all(registry: &TlsRegistry) -> Vec<TlsView> {
+    registry.facts().into_iter().map(TlsView::of).collect()
 }
 
 impl TlsView {
-    fn of(facts: SideFacts) -> Self {
-        let SideFacts { place, certificates, problems, exposed } = facts;
+    fn of(facts: TlsFacts) -> Self {
+        let TlsFacts { place, certificates, problems, exposed } = facts;
         Self {
             place,
             good: problems.is_empty(),

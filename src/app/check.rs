@@ -119,7 +119,7 @@ impl FileFindings {
         let mut found = Self::default();
         for tls in &files.servers {
             let examined = tls.settings.examine();
-            found.side(tls, &examined);
+            found.tls(tls, &examined);
             found.keys(tls, tls.settings.exposed());
             found.choices(tls, &examined.certificates);
         }
@@ -127,7 +127,7 @@ impl FileFindings {
         let mut known = HashMap::new();
         for tls in &files.clients {
             let examined = known.entry(&tls.settings).or_insert_with(|| tls.settings.examine());
-            found.side(tls, examined);
+            found.tls(tls, examined);
             found.keys(tls, tls.settings.exposed());
         }
         found.tokens(&files.tokens);
@@ -136,7 +136,7 @@ impl FileFindings {
     }
 
     /// What is wrong with the files of one end of TLS, and certificates that have ended or soon will.
-    fn side<S>(&mut self, tls: &TlsFiles<S>, Examined { certificates, errors }: &Examined) {
+    fn tls<S>(&mut self, tls: &TlsFiles<S>, Examined { certificates, errors }: &Examined) {
         self.problems.extend(errors.iter().map(|error| tls.key_of(error.part).remark(error.line())));
         let now = jiff::Timestamp::now().as_second();
         for (index, certificate) in certificates.iter().enumerate() {

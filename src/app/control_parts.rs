@@ -6,8 +6,8 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
-use super::hangup::Hangups;
-use super::log_file::Rotation;
+use super::log_file::LogRotation;
+use super::sighup::SighupStreams;
 use super::tasks::{Tasks, stopped};
 use super::{descriptors, systemd};
 use crate::admin::{self, Admin};
@@ -24,15 +24,15 @@ use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Dispatcher;
 use crate::release::controller::RolloutController;
 use crate::supervise::{Kind, Supervisor};
-use crate::tls::{Clients, ServerSide};
+use crate::tls::{Clients, ServerTls};
 
 /// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
 pub(crate) struct ControlParts {
     pub(crate) listener: admin::Listener,
-    pub(crate) admin_tls: Option<Arc<ServerSide>>,
+    pub(crate) admin_tls: Option<Arc<ServerTls>>,
     pub(crate) admin: Arc<Admin>,
     pub(crate) watch: Option<Reloader<ConfigSource>>,
-    pub(crate) log_file: Option<Rotation>,
+    pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
     pub(crate) live: Arc<RecentRates>,
     pub(crate) published: Published,
@@ -46,7 +46,7 @@ pub(crate) struct ControlParts {
     pub(crate) controller: RolloutController,
     pub(crate) dispatcher: Dispatcher,
     pub(crate) reclaimer: TableReclaimer,
-    pub(crate) hangups: Hangups,
+    pub(crate) sighup: SighupStreams,
 }
 
 impl ControlParts {
@@ -57,23 +57,23 @@ impl ControlParts {
     }
 
     fn begin(self, tasks: &mut Tasks) {
-        let Self { hangups, clock, published, .. } = self;
+        let Self { sighup, clock, published, .. } = self;
         let state = (Some(Arc::new(self.listener)), self.admin_tls, self.admin);
         tasks.keep("admin API", Kind::Waiting, state, serve_admin);
         if let Some(watch) = self.watch {
-            tasks.keep("config watch", Kind::Files, (watch, hangups.config), async |(watch, hangup), stop| {
+            tasks.keep("config watch", Kind::Files, (watch, sighup.config), async |(watch, hangup), stop| {
                 watch.run(hangup, stopped(stop)).await;
             });
         }
         if let Some(log_file) = self.log_file {
-            tasks.keep("log rotation", Kind::Waiting, (log_file, hangups.log), async |(log_file, hangup), stop| {
+            tasks.keep("log rotation", Kind::Waiting, (log_file, sighup.log), async |(log_file, hangup), stop| {
                 log_file.run(hangup, stopped(stop)).await;
             });
         }
         tasks.keep(
             "renewal",
             Kind::Waiting,
-            (self.certificate_reloader, hangups.material),
+            (self.certificate_reloader, sighup.tls_material),
             async |(certificate_reloader, hangup), stop| {
                 certificate_reloader.run(hangup, stopped(stop)).await;
             },
@@ -93,7 +93,7 @@ impl ControlParts {
             endpoints::run(Arc::clone(published), Arc::clone(clients), chance, max, stopped(stop)).await;
         });
         tasks.keep("exporter", Kind::Steady, self.exporter, async |exporter, stop| exporter.run(stopped(stop)).await);
-        let state = (self.reloads, hangups.systemd, self.supervisor);
+        let state = (self.reloads, sighup.systemd, self.supervisor);
         tasks.keep("systemd", Kind::Waiting, state, async |(reloads, hangup, supervisor), stop| {
             systemd::run(reloads, hangup, supervisor, stopped(stop)).await;
         });
@@ -108,7 +108,7 @@ impl ControlParts {
 }
 
 /// What the admin API runs on. Its socket is closed when the process stops, and not when the API ends before that.
-type AdminState = (Option<Arc<admin::Listener>>, Option<Arc<ServerSide>>, Arc<Admin>);
+type AdminState = (Option<Arc<admin::Listener>>, Option<Arc<ServerTls>>, Arc<Admin>);
 
 async fn serve_admin((listener, tls, admin): &mut AdminState, stop: watch::Receiver<bool>) {
     let Some(ours) = listener.clone() else { return };

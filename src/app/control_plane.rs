@@ -14,14 +14,14 @@ use tokio::task::LocalSet;
 use tokio::time::Instant;
 
 use super::control_parts::ControlParts;
-use super::hangup::Hangups;
 use super::inherited::{ADMIN, Inherited};
-use super::log_file::Rotation;
-use super::material::MaterialError;
+use super::log_file::LogRotation;
+use super::sighup::SighupStreams;
 use super::tasks::Tasks;
-use super::{ConfigFile, RunError, StartError, check, material, settings};
+use super::tls_material::MaterialError;
+use super::{ConfigFile, RunError, StartError, check, settings, tls_material};
 use crate::admin::Address;
-use crate::admin::{self, Access, Admin, LeaveFile};
+use crate::admin::{self, Access, Admin, KeepSocketFile};
 use crate::config::{self, Config};
 use crate::control::Handle;
 use crate::control::certificate_reloader::MaterialSource;
@@ -42,11 +42,11 @@ use crate::release::handle::RolloutHandle;
 use crate::rollout::release::Notify;
 use crate::stats::Registry;
 use crate::supervise::{Part, Supervisor};
-use crate::tls::{Clients, ServerSide, Sides};
+use crate::tls::{Clients, ServerTls, TlsRegistry};
 
 /// What is bound before anything runs.
 #[derive(Debug)]
-pub(crate) struct Door {
+pub(crate) struct BoundAdmin {
     runtime: Runtime,
     listener: admin::Listener,
     access: Arc<Access>,
@@ -54,7 +54,7 @@ pub(crate) struct Door {
     pub(crate) address: Address,
 }
 
-impl Door {
+impl BoundAdmin {
     /// Binds the admin API and reads its tokens.
     pub(crate) fn bind(admin: &config::Admin, inherited: &mut Inherited) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -72,7 +72,7 @@ impl Door {
     }
 
     /// A second descriptor of the socket, and how to leave its file to another process.
-    pub(crate) fn share(&self) -> Result<(OwnedFd, LeaveFile), StartError> {
+    pub(crate) fn share(&self) -> Result<(OwnedFd, KeepSocketFile), StartError> {
         self.listener.share().map_err(StartError::Runtime)
     }
 }
@@ -92,10 +92,10 @@ fn inherited_listener(wanted: &Address, inherited: &mut Inherited) -> std::io::R
 /// What the thread runs on.
 #[derive(Debug)]
 pub(crate) struct ControlPlane {
-    pub(crate) door: Door,
+    pub(crate) admin: BoundAdmin,
     /// The admin API's TLS.
-    pub(crate) admin_tls: Option<Arc<ServerSide>>,
-    pub(crate) sides: Arc<Sides>,
+    pub(crate) admin_tls: Option<Arc<ServerTls>>,
+    pub(crate) tls: Arc<TlsRegistry>,
     pub(crate) handle: Handle,
     pub(crate) published: Published,
     pub(crate) reclaimer: TableReclaimer,
@@ -107,12 +107,12 @@ pub(crate) struct ControlPlane {
     pub(crate) clock_start: Instant,
     pub(crate) file: Option<ConfigFile>,
     /// The access log, if it is a file.
-    pub(crate) log_file: Option<Rotation>,
+    pub(crate) log_file: Option<LogRotation>,
     pub(crate) logs: Logs,
     pub(crate) supervisor: Supervisor,
     /// What is told that the thread turns.
     pub(crate) thread: Part,
-    pub(crate) hangups: Hangups,
+    pub(crate) sighup: SighupStreams,
     pub(crate) config: Config,
     /// What the names of endpoints stood for before anybody was served.
     pub(crate) names: First,
@@ -125,22 +125,22 @@ impl ControlPlane {
         self,
         stop: watch::Receiver<bool>,
     ) -> Result<(impl FnOnce() -> std::io::Result<()> + Send + 'static, Vec<Files>), RunError> {
-        let Self { door, admin_tls, sides, handle, published, holds, registry, ready, upgrades, .. } = self;
-        let (clock_start, file, log_file, hangups) = (self.clock_start, self.file, self.log_file, self.hangups);
+        let Self { admin, admin_tls, tls, handle, published, holds, registry, ready, upgrades, .. } = self;
+        let (clock_start, file, log_file, sighup) = (self.clock_start, self.file, self.log_file, self.sighup);
         let (config, supervisor, thread) = (self.config, self.supervisor, self.thread);
-        let Door { runtime, listener, access, .. } = door;
+        let BoundAdmin { runtime, listener, access, .. } = admin;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let resolver =
             Resolver { published: Arc::clone(&published), handle: handle.clone(), server: config.proxy.resolver };
         let (targets, notified) = watch::channel(config.releases.notify.clone());
         let (told, known) = watch::channel(Arc::new(ReleaseSettings::of(&config)));
-        let means = (resolver.clone(), Arc::clone(&sides.clients));
+        let means = (resolver.clone(), Arc::clone(&tls.clients));
         let watch = file.map(|file| watch_file(file, config, means, (facts, told)));
-        let (reloads, clients) = (config_facts.clone(), Arc::clone(&sides.clients));
-        let certificate_reloader = Reloader::new(MaterialSource::new(Arc::clone(&sides), Arc::clone(&access)));
+        let (reloads, clients) = (config_facts.clone(), Arc::clone(&tls.clients));
+        let certificate_reloader = Reloader::new(MaterialSource::new(Arc::clone(&tls), Arc::clone(&access)));
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
         let live = Arc::new(RecentRates::default());
-        let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&sides.clients));
+        let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&tls.clients));
         let ((controller, rollouts, rollouts_shown), dispatcher) =
             releases(means, Arc::clone(&live), (known, targets), notified);
         let sources = Sources {
@@ -150,7 +150,7 @@ impl ControlPlane {
             start: clock_start,
             config: config_facts,
             store_problem: self.store_problem,
-            tls: sides,
+            tls: tls,
             logs: self.logs,
             supervisor: supervisor.clone(),
         };
@@ -177,7 +177,7 @@ impl ControlPlane {
             controller,
             dispatcher,
             reclaimer: self.reclaimer,
-            hangups,
+            sighup,
         };
         let run = move || {
             // Tasks are made where they run.
@@ -227,7 +227,7 @@ fn watch_file(
     let read: Read = Arc::new(move |text| {
         let config = check::reloaded(text, &base, &running, &clients).map_err(|refused| refused.lines())?;
         let needs_restart = settings::needs_restart(&running, &config);
-        let prepared = material::prepare_next(&clients, &published.load(), &config.services);
+        let prepared = tls_material::prepare_next(&clients, &published.load(), &config.services);
         prepared.map_err(|MaterialError(problems)| problems)?;
         let releases = Arc::new(ReleaseSettings::of(&config));
         Ok(FileContent { services: config.services, needs_restart, releases })

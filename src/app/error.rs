@@ -15,10 +15,10 @@ pub enum StartError {
     Bind(#[from] BindError),
     /// The admin API's socket.
     #[error(transparent)]
-    AdminBind(#[from] admin::BindError),
+    AdminBind(#[from] admin::AdminBindError),
     /// Certificates and keys.
     #[error(transparent)]
-    Material(#[from] MaterialError),
+    TlsMaterial(#[from] MaterialError),
     /// The admin API's tokens.
     #[error(transparent)]
     Access(#[from] admin::AccessError),

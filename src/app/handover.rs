@@ -19,7 +19,7 @@
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
+pub(crate) enum HandoverMessage {
     /// Everything but the store is there.
     Prepared,
     /// The store is free.
@@ -30,7 +30,7 @@ pub(crate) enum Message {
     Failed(String),
 }
 
-impl Message {
+impl HandoverMessage {
     /// The line, with its end.
     pub(crate) fn line(&self) -> String {
         match self {
@@ -58,11 +58,11 @@ mod tests {
 
     #[test]
     fn lines_come_back() {
-        let failed = Message::Failed("no room; none".to_owned());
-        for message in [Message::Prepared, Message::Released, Message::Ready, failed] {
-            assert_eq!(Message::parse(message.line().trim_end()).as_ref(), Some(&message));
+        let failed = HandoverMessage::Failed("no room; none".to_owned());
+        for message in [HandoverMessage::Prepared, HandoverMessage::Released, HandoverMessage::Ready, failed] {
+            assert_eq!(HandoverMessage::parse(message.line().trim_end()).as_ref(), Some(&message));
         }
-        assert_eq!(Message::Failed("one\ntwo".to_owned()).line(), "failed one; two\n");
-        assert_eq!(Message::parse("hello"), None);
+        assert_eq!(HandoverMessage::Failed("one\ntwo".to_owned()).line(), "failed one; two\n");
+        assert_eq!(HandoverMessage::parse("hello"), None);
     }
 }

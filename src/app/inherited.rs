@@ -17,7 +17,7 @@ use std::sync::Arc;
 use listenfd::ListenFd;
 use socket2::{Domain, Type};
 
-use super::handover::Message;
+use super::handover::HandoverMessage;
 
 /// The name of the socket to the process that is replaced.
 pub(crate) const CHANNEL: &str = "pointsman-upgrade";
@@ -110,25 +110,25 @@ pub struct Predecessor(Arc<UnixStream>);
 impl Predecessor {
     /// Says that everything but the store is there, and waits for the store.
     pub(crate) fn await_store(&self) {
-        self.say(&Message::Prepared);
+        self.say(&HandoverMessage::Prepared);
         let mut line = String::new();
         let read = BufReader::new(&*self.0).read_line(&mut line);
-        if read.is_err() || Message::parse(line.trim_end()) != Some(Message::Released) {
+        if read.is_err() || HandoverMessage::parse(line.trim_end()) != Some(HandoverMessage::Released) {
             tracing::warn!("the old process is gone; taking over without it");
         }
     }
 
     /// Says that requests are taken here.
     pub(crate) fn ready(&self) {
-        self.say(&Message::Ready);
+        self.say(&HandoverMessage::Ready);
     }
 
     /// Says why nothing comes of it.
     pub fn failed(&self, why: &str) {
-        self.say(&Message::Failed(why.to_owned()));
+        self.say(&HandoverMessage::Failed(why.to_owned()));
     }
 
-    fn say(&self, message: &Message) {
+    fn say(&self, message: &HandoverMessage) {
         if let Err(error) = (&*self.0).write_all(message.line().as_bytes()) {
             tracing::debug!(%error, ?message, "the old process does not listen any more");
         }

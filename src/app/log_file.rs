@@ -46,8 +46,8 @@ impl LogOut {
     }
 
     /// How it is opened again; standard output is not.
-    pub(crate) fn rotation(&self) -> Option<Rotation> {
-        self.path.clone().map(|path| Rotation { path, next: self.target.next.clone() })
+    pub(crate) fn rotation(&self) -> Option<LogRotation> {
+        self.path.clone().map(|path| LogRotation { path, next: self.target.next.clone() })
     }
 
     /// What could not be written to it.
@@ -69,12 +69,12 @@ impl LogOut {
 
 /// Opens the file again when it is asked to.
 #[derive(Debug)]
-pub(crate) struct Rotation {
+pub(crate) struct LogRotation {
     path: PathBuf,
     next: NextFile,
 }
 
-impl Rotation {
+impl LogRotation {
     /// Opens the file again on each `hangup` until `shutdown` ends.
     pub(crate) async fn run(&self, hangup: &mut Signal, shutdown: impl Future<Output = ()>) {
         let reopening = async {

@@ -14,7 +14,7 @@ use tokio::time::{sleep, timeout};
 use super::upgrade::{End, Upgrader};
 use super::workers::Workers;
 use super::{RunError, joined, systemd};
-use crate::admin::LeaveFile;
+use crate::admin::KeepSocketFile;
 use crate::supervise::Supervisor;
 
 /// How long the end waits for the access log: a slow disk has had its time, a pipe that nobody reads must not keep us.
@@ -35,7 +35,7 @@ pub(crate) struct Running {
     pub(crate) stop_workers: watch::Sender<bool>,
     pub(crate) stop_control: watch::Sender<bool>,
     pub(crate) ready: Arc<AtomicBool>,
-    pub(crate) leave_file: LeaveFile,
+    pub(crate) keep_socket_file: KeepSocketFile,
     pub(crate) shutdown_delay: Duration,
     pub(crate) supervisor: Supervisor,
 }
@@ -69,7 +69,7 @@ impl Running {
             }
             End::Replaced(successor, answer) => {
                 systemd::replaced(successor.process);
-                self.leave_file.leave();
+                self.keep_socket_file.leave();
                 // The next call is for the new process: it knows what is in force.
                 self.stop_control.send_replace(true);
                 if let Some(answer) = answer {

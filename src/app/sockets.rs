@@ -17,7 +17,7 @@ use crate::proxy::accept::accept_loop::{ListenerSettings, WorkerListener};
 use crate::proxy::accept::waiting::WaitingSummary;
 use crate::proxy::request::admit::AdmitSettings;
 use crate::table::Name;
-use crate::tls::ServerSide;
+use crate::tls::ServerTls;
 
 /// Connections that may wait to be accepted, per socket; the kernel caps it at `net.core.somaxconn`.
 const BACKLOG: i32 = 4096;
@@ -129,9 +129,9 @@ pub(crate) fn share(listeners: &[BoundListener]) -> io::Result<Vec<(String, Owne
 pub(crate) fn settings(
     config: &config::Config,
     workers: usize,
-    tls: &[Option<Arc<ServerSide>>],
+    tls: &[Option<Arc<ServerTls>>],
 ) -> Vec<(Name, ListenerSettings)> {
-    let of = |(wanted, tls): (&config::Listener, &Option<Arc<ServerSide>>)| {
+    let of = |(wanted, tls): (&config::Listener, &Option<Arc<ServerTls>>)| {
         let admit = AdmitSettings {
             target_bytes_max: config.proxy.target_bytes_max,
             strict_targets: wanted.strict_targets,

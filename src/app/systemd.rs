@@ -46,16 +46,16 @@ pub(crate) fn status(line: &'static str) {
 type Words = Vec<NotifyState<'static>>;
 
 /// Words, and who waits for them to be said.
-struct Letter(Words, Option<mpsc::Sender<()>>);
+struct NotifyMessage(Words, Option<mpsc::Sender<()>>);
 
 /// The way to the thread that tells systemd; none without systemd, or without a thread.
-fn teller() -> Option<&'static SyncSender<Letter>> {
-    static TELLER: OnceLock<Option<SyncSender<Letter>>> = OnceLock::new();
+fn teller() -> Option<&'static SyncSender<NotifyMessage>> {
+    static TELLER: OnceLock<Option<SyncSender<NotifyMessage>>> = OnceLock::new();
     let start = || {
         std::env::var_os("NOTIFY_SOCKET")?;
         let (sender, letters) = mpsc::sync_channel(WORDS_MAX);
         let thread = std::thread::Builder::new().name("systemd".to_owned()).spawn(move || {
-            for Letter(words, told) in letters {
+            for NotifyMessage(words, told) in letters {
                 if let Err(error) = sd_notify::notify(&words) {
                     tracing::warn!(%error, "cannot tell systemd");
                 }
@@ -70,14 +70,14 @@ fn teller() -> Option<&'static SyncSender<Letter>> {
 
 fn tell(words: Words) {
     if let Some(teller) = teller() {
-        teller.try_send(Letter(words, None)).ok();
+        teller.try_send(NotifyMessage(words, None)).ok();
     }
 }
 
 /// Tells, and waits for it within bounds: the process may be gone the moment after.
 fn tell_at_last(words: Words) {
     let (told, done) = mpsc::channel();
-    if teller().is_some_and(|teller| teller.try_send(Letter(words, Some(told))).is_ok()) {
+    if teller().is_some_and(|teller| teller.try_send(NotifyMessage(words, Some(told))).is_ok()) {
         done.recv_timeout(LAST_WORD_MAX).ok();
     }
 }

@@ -28,7 +28,7 @@ use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::handover::Message;
+use super::handover::HandoverMessage;
 use super::inherited::CHANNEL;
 use super::systemd;
 use crate::control::files::reload::{Files, Settled};
@@ -182,9 +182,9 @@ impl Upgrader {
         // Whatever it says of files that have changed meanwhile, it may have read them half written.
         unchanged(settled).await?;
         match heard? {
-            Message::Prepared => {}
-            Message::Failed(why) => return Err(UpgradeError::Failed(why)),
-            other @ (Message::Released | Message::Ready) => return Err(unexpected(other)),
+            HandoverMessage::Prepared => {}
+            HandoverMessage::Failed(why) => return Err(UpgradeError::Failed(why)),
+            other @ (HandoverMessage::Released | HandoverMessage::Ready) => return Err(unexpected(other)),
         }
         self.handle.hand_over_store().await.map_err(|error| match &error {
             ApplyError::Gone(_) => UpgradeError::Ending,
@@ -195,13 +195,13 @@ impl Upgrader {
             | ApplyError::Unusable(_)
             | ApplyError::Upgrading(_) => UpgradeError::Failed(chain(&error)),
         })?;
-        let line = Message::Released.line();
+        let line = HandoverMessage::Released.line();
         // If it is gone already, hearing nothing more from it says so.
         new.writes.write_all(line.as_bytes()).await.ok();
         match new.hear().await? {
-            Message::Ready => Ok(()),
-            Message::Failed(why) => Err(UpgradeError::Failed(why)),
-            other @ (Message::Released | Message::Prepared) => Err(unexpected(other)),
+            HandoverMessage::Ready => Ok(()),
+            HandoverMessage::Failed(why) => Err(UpgradeError::Failed(why)),
+            other @ (HandoverMessage::Released | HandoverMessage::Prepared) => Err(unexpected(other)),
         }
     }
 
@@ -224,10 +224,11 @@ struct New {
 }
 
 impl New {
-    async fn hear(&mut self) -> Result<Message, UpgradeError> {
+    async fn hear(&mut self) -> Result<HandoverMessage, UpgradeError> {
         let line = self.reads.next_line().await.ok().flatten();
         let line = line.ok_or_else(|| UpgradeError::Failed("it ended before it served, see the log".to_owned()))?;
-        Message::parse(&line).ok_or_else(|| UpgradeError::Failed(format!("found {line:?}, want a word of ours")))
+        HandoverMessage::parse(&line)
+            .ok_or_else(|| UpgradeError::Failed(format!("found {line:?}, want a word of ours")))
     }
 
     /// Ends it, unless it ends by itself, for which it may have a moment; says how it ended.

@@ -29,7 +29,7 @@ use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::table::Name;
 
 /// A socket of a listener, by its name.
-pub(crate) type Shared = (String, OwnedFd);
+pub(crate) type WorkerShared = (String, OwnedFd);
 
 /// What all workers are made of.
 pub(crate) struct Factory {
@@ -115,7 +115,7 @@ impl Workers {
     }
 
     /// Begins workers again that end, on second descriptors of their sockets, for as long as this is polled.
-    pub(crate) async fn keep(&mut self, sockets: &[Shared]) -> Infallible {
+    pub(crate) async fn keep(&mut self, sockets: &[WorkerShared]) -> Infallible {
         while let Some(index) = self.ended.1.recv().await {
             let Some(worker) = self.threads.get_mut(index).and_then(|thread| thread.running.take()) else { continue };
             let why = joined(worker, "worker").map_or_else(|error| chain(&error), |_cut| "it ended, a bug".to_owned());
@@ -124,7 +124,7 @@ impl Workers {
         pending().await
     }
 
-    async fn begin_again(&mut self, index: usize, mut why: String, sockets: &[Shared]) {
+    async fn begin_again(&mut self, index: usize, mut why: String, sockets: &[WorkerShared]) {
         let part = self.threads[index].part.clone();
         while let Some(pause) = part.ended(&why) {
             sleep(pause).await;
@@ -142,7 +142,7 @@ impl Workers {
     }
 
     /// The sockets of a worker, dealt out as at the start.
-    fn sockets_of(&self, worker: usize, shared: &[Shared]) -> io::Result<Vec<WorkerListener>> {
+    fn sockets_of(&self, worker: usize, shared: &[WorkerShared]) -> io::Result<Vec<WorkerListener>> {
         let mut sockets = Vec::new();
         for (name, settings) in &self.factory.listeners {
             let of_listener = shared.iter().filter(|(listener, _)| *listener == name.as_str());

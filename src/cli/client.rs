@@ -17,7 +17,7 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::tls::{ClientSettings, ClientSide, TlsError};
+use crate::tls::{ClientSettings, ClientTls, TlsError};
 
 /// Where `pointsman run` listens unless the config says otherwise.
 pub const DEFAULT_ADMIN: &str = "http://127.0.0.1:9900";
@@ -164,7 +164,7 @@ impl AdminClient {
     async fn secured(&self, authority: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, CallError> {
         let settings =
             self.tls.clone().ok_or_else(|| CallError::Tls("found none, want the files for https".to_owned()))?;
-        let side = ClientSide::new("https".to_owned(), settings).map_err(|errors| {
+        let side = ClientTls::new("https".to_owned(), settings).map_err(|errors| {
             let lines: Vec<_> = errors.iter().map(TlsError::line).collect();
             CallError::Tls(lines.join("; "))
         })?;

@@ -81,7 +81,7 @@ fn serve(args: &RunArgs, log: &Log, supervisor: Supervisor) -> ExitCode {
     let bound = match Bound::bind(config, options) {
         Ok(bound) => bound,
         // What `check` would have said.
-        Err(StartError::Material(app::MaterialError(problems))) => {
+        Err(StartError::TlsMaterial(app::MaterialError(problems))) => {
             check::tell(&args.config, &problems, &|line| log.say(line));
             failed("the TLS files have problems");
             return ExitCode::from(EXIT_USAGE);

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tls::sides::{News, Sides};
+use crate::tls::registry::{ReloadNews, TlsRegistry};
 
 use super::files::reload::{Look, Source, Taken};
 use super::files::settle::GLANCE_INTERVAL;
@@ -21,7 +21,7 @@ const GLANCE_TOLD_INTERVAL: Duration = Duration::from_secs(5);
 
 /// The files of all sides, and those of tokens.
 pub(crate) struct MaterialSource {
-    sides: Arc<Sides>,
+    tls: Arc<TlsRegistry>,
     access: Arc<Access>,
 }
 
@@ -34,7 +34,7 @@ impl fmt::Debug for MaterialSource {
 /// What a look has found, and put to use where it is good.
 #[derive(Debug)]
 pub(crate) struct MaterialFound {
-    news: Vec<News>,
+    news: Vec<ReloadNews>,
     /// Keys that others can read by now, with their places.
     exposed: Vec<(String, String)>,
     tokens: Option<Result<Vec<String>, Vec<String>>>,
@@ -43,8 +43,8 @@ pub(crate) struct MaterialFound {
 impl MaterialSource {
     /// Those of these.
     #[must_use]
-    pub(crate) fn new(sides: Arc<Sides>, access: Arc<Access>) -> Self {
-        Self { sides, access }
+    pub(crate) fn new(tls: Arc<TlsRegistry>, access: Arc<Access>) -> Self {
+        Self { tls, access }
     }
 }
 
@@ -54,7 +54,7 @@ impl Source for MaterialSource {
     const NAME: &'static str = "certificates and tokens";
 
     fn files(&self) -> Vec<PathBuf> {
-        let mut files = self.sides.files();
+        let mut files = self.tls.files();
         files.extend(self.access.tokens().files().cloned());
         files.sort_unstable();
         files.dedup();
@@ -67,10 +67,10 @@ impl Source for MaterialSource {
     }
 
     fn reader(&self) -> impl FnOnce() -> MaterialFound + Send + 'static {
-        let (sides, access) = (Arc::clone(&self.sides), Arc::clone(&self.access));
+        let (tls, access) = (Arc::clone(&self.tls), Arc::clone(&self.access));
         move || {
-            let (news, tokens) = (sides.reload(), access.tokens().reload());
-            MaterialFound { news, exposed: sides.look_at_keys(), tokens }
+            let (news, tokens) = (tls.reload(), access.tokens().reload());
+            MaterialFound { news, exposed: tls.look_at_keys(), tokens }
         }
     }
 
@@ -82,7 +82,7 @@ impl Source for MaterialSource {
     }
 }
 
-fn tell((place, outcome): &News) {
+fn tell((place, outcome): &ReloadNews) {
     match outcome {
         Ok(certificates) => {
             let now = jiff::Timestamp::now().as_second();

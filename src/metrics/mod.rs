@@ -22,7 +22,7 @@ use tokio::time::Instant;
 use crate::log::Losses;
 use crate::stats::{Registry, names};
 use crate::supervise::Supervisor;
-use crate::tls::Sides;
+use crate::tls::TlsRegistry;
 
 use crate::control::publish::Published;
 use crate::control::watch::ConfigFacts;
@@ -50,7 +50,7 @@ pub struct Sources {
     /// Why nothing can be written to the store; none while it can.
     pub store_problem: watch::Receiver<Option<String>>,
     /// Certificates.
-    pub tls: Arc<Sides>,
+    pub tls: Arc<TlsRegistry>,
     /// Rollouts under way.
     pub rollouts: watch::Receiver<Vec<RolloutGauge>>,
     /// What was lost of the logs.

@@ -14,7 +14,7 @@ use crate::stats::{
 };
 use crate::supervise::{PartState, PartView};
 use crate::table::{Endpoint, Name, Service, Table, Version};
-use crate::tls::SideFacts;
+use crate::tls::TlsFacts;
 
 /// All series of the versions of a table.
 #[derive(Default)]
@@ -127,7 +127,7 @@ pub(crate) fn update_admin(stats: &AdminStats) {
 }
 
 /// Sets what is known of certificates. Inside the local recorder.
-pub(crate) fn update_tls(sides: &[SideFacts]) {
+pub(crate) fn update_tls(sides: &[TlsFacts]) {
     for side in sides {
         let place = || side.place.clone();
         gauge!(names::TLS_GOOD, "place" => place()).set(if side.problems.is_empty() { 1.0 } else { 0.0 });

@@ -13,19 +13,19 @@ use rustls::ClientConfig;
 
 use super::certificate::Certificate;
 use super::error::{FileFault, Part, TlsError};
-use super::files::{Reader, error};
+use super::files::{PemReader, error};
 use super::provider;
+use super::reloadable::{Examined, Load, Loaded, ReloadableTls};
 use super::settings::{ClientSettings, KeyPair, Trust};
-use super::side::{Examined, Load, Loaded, Side};
 
 /// A version's TLS.
-pub(crate) type ClientSide = Side<ClientSettings>;
+pub(crate) type ClientTls = ReloadableTls<ClientSettings>;
 
 impl Load for ClientSettings {
     type Config = ClientConfig;
 
     fn load(&self, _: Option<&Loaded<ClientConfig>>) -> Result<Loaded<ClientConfig>, Vec<TlsError>> {
-        let mut reader = Reader::default();
+        let mut reader = PemReader::default();
         let roots = match &self.trust {
             Trust::Ca(file) => reader.authorities(file),
             Trust::System => reader.system_authorities(),
@@ -53,7 +53,7 @@ impl Load for ClientSettings {
     }
 
     fn examine(&self) -> Examined {
-        let mut reader = Reader::default();
+        let mut reader = PemReader::default();
         let certificates = self.identity.iter().map(|pair| reader.facts(0, pair)).collect();
         Examined { certificates, errors: self.load(None).err().unwrap_or_default() }
     }
@@ -75,15 +75,15 @@ impl Load for ClientSettings {
 /// All connecting ends of a process, by their settings.
 #[derive(Debug, Default)]
 pub struct Clients {
-    sides: RwLock<HashMap<Arc<ClientSettings>, Arc<ClientSide>>>,
+    clients: RwLock<HashMap<Arc<ClientSettings>, Arc<ClientTls>>>,
 }
 
 impl Clients {
     /// What a new connection under `settings` works with; `None` when they were never prepared.
     #[must_use]
     pub fn config(&self, settings: &ClientSettings) -> Option<Arc<ClientConfig>> {
-        let sides = self.sides.read().unwrap_or_else(PoisonError::into_inner);
-        sides.get(settings).map(|side| side.config())
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        clients.get(settings).map(|tls| tls.config())
     }
 
     /// Reads the files of settings that are not known yet, each with its place in the config.
@@ -97,8 +97,8 @@ impl Clients {
         let (mut new, mut errors) = (HashMap::new(), Vec::new());
         for (place, settings) in wanted {
             if self.config(settings).is_none() && !new.contains_key(settings) {
-                match Side::new(place.clone(), ClientSettings::clone(settings)) {
-                    Ok(side) => drop(new.insert(Arc::clone(settings), Arc::new(side))),
+                match ReloadableTls::new(place.clone(), ClientSettings::clone(settings)) {
+                    Ok(tls) => drop(new.insert(Arc::clone(settings), Arc::new(tls))),
                     Err(found) => errors.extend(found.into_iter().map(|error| (place.clone(), error))),
                 }
             }
@@ -106,23 +106,23 @@ impl Clients {
         if !errors.is_empty() {
             return Err(errors);
         }
-        self.sides.write().unwrap_or_else(PoisonError::into_inner).extend(new);
+        self.clients.write().unwrap_or_else(PoisonError::into_inner).extend(new);
         Ok(())
     }
 
     /// Forgets all settings but those that are `used`: a config that was replaced names files that nobody renews.
     pub fn retain<'s>(&self, used: impl IntoIterator<Item = &'s ClientSettings>) {
         let used: std::collections::HashSet<_> = used.into_iter().collect();
-        let mut sides = self.sides.write().unwrap_or_else(PoisonError::into_inner);
-        sides.retain(|settings, _| used.contains(&**settings));
+        let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);
+        clients.retain(|settings, _| used.contains(&**settings));
     }
 
     /// All of them, in order of their places.
     #[must_use]
-    pub fn sides(&self) -> Vec<Arc<ClientSide>> {
-        let sides = self.sides.read().unwrap_or_else(PoisonError::into_inner);
-        let mut sides: Vec<_> = sides.values().map(Arc::clone).collect();
-        sides.sort_by(|a, b| a.place().cmp(b.place()));
-        sides
+    pub fn all(&self) -> Vec<Arc<ClientTls>> {
+        let clients = self.clients.read().unwrap_or_else(PoisonError::into_inner);
+        let mut clients: Vec<_> = clients.values().map(Arc::clone).collect();
+        clients.sort_by(|a, b| a.place().cmp(b.place()));
+        clients
     }
 }

@@ -1,4 +1,4 @@
-//! What is wrong with the files of a side: the file, what was found, what is wanted, what to do.
+//! What is wrong with TLS files: the file, what was found, what is wanted, what to do.
 
 use std::path::PathBuf;
 use std::{fmt, io};
@@ -6,7 +6,7 @@ use std::{fmt, io};
 use rustls::CertificateError;
 use rustls::pki_types::pem;
 
-/// Which file of a side's settings, so that whoever knows the config can name its key.
+/// Which file of the settings, so that a caller who knows the config can name its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Part {
     /// The certificate of a pair, from 0.

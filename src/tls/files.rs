@@ -17,11 +17,11 @@ use super::settings::KeyPair;
 
 /// Reads files, and remembers what they held, so that the same contents can be told from new ones.
 #[derive(Debug, Default)]
-pub(crate) struct Reader {
+pub(crate) struct PemReader {
     digest: DefaultHasher,
 }
 
-impl Reader {
+impl PemReader {
     /// What distinguishes everything that was read from other contents.
     #[must_use]
     pub(crate) fn digest(&self) -> u64 {
@@ -74,7 +74,7 @@ impl Reader {
         self.certified(Part::Certificate(index), &pair.certificate).ok().map(|(_, facts)| facts)
     }
 
-    /// A chain and its key, which belong together; the pair is number `index` of its side.
+    /// A chain and its key, which belong together; the pair is number `index` of its settings.
     ///
     /// # Errors
     /// Everything that is wrong with the two files.

@@ -19,13 +19,13 @@ use rustls::version::{TLS12, TLS13};
 use super::certificate::Certificate;
 use super::certificates::Certificates;
 use super::error::{FileFault, Part, TlsError};
-use super::files::{Reader, error};
+use super::files::{PemReader, error};
 use super::provider;
+use super::reloadable::{Examined, Load, Loaded, ReloadableTls};
 use super::settings::{ClientAuth, KeyPair, MinVersion, ServerSettings};
-use super::side::{Examined, Load, Loaded, Side};
 
 /// A listener's TLS.
-pub(crate) type ServerSide = Side<ServerSettings>;
+pub(crate) type ServerTls = ReloadableTls<ServerSettings>;
 
 /// What rustls serves with, and whose clients it believes.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Load for ServerSettings {
     type Config = Server;
 
     fn load(&self, old: Option<&Loaded<Server>>) -> Result<Loaded<Server>, Vec<TlsError>> {
-        let Contents { pairs, authorities, errors, digest } = self.contents();
+        let ServerContents { pairs, authorities, errors, digest } = self.contents();
         if !errors.is_empty() {
             return Err(errors);
         }
@@ -56,11 +56,11 @@ impl Load for ServerSettings {
     }
 
     fn examine(&self) -> Examined {
-        let Contents { pairs, authorities, mut errors, .. } = self.contents();
+        let ServerContents { pairs, authorities, mut errors, .. } = self.contents();
         if errors.is_empty() {
             errors.extend(self.config(&Arc::new(Certificates::new(&pairs)), authorities.as_ref(), None).err());
         }
-        let mut reader = Reader::default();
+        let mut reader = PemReader::default();
         let facts = self.certificates.iter().enumerate().map(|(index, pair)| reader.facts(index, pair)).collect();
         Examined { certificates: facts, errors }
     }
@@ -76,7 +76,7 @@ impl Load for ServerSettings {
 }
 
 /// What is in the files, as far as they can be used.
-struct Contents {
+struct ServerContents {
     pairs: Vec<(Arc<rustls::sign::CertifiedKey>, Certificate)>,
     authorities: Option<RootCertStore>,
     errors: Vec<TlsError>,
@@ -84,8 +84,8 @@ struct Contents {
 }
 
 impl ServerSettings {
-    fn contents(&self) -> Contents {
-        let mut reader = Reader::default();
+    fn contents(&self) -> ServerContents {
+        let mut reader = PemReader::default();
         let (mut pairs, mut errors) = (Vec::new(), Vec::new());
         for (index, pair) in self.certificates.iter().enumerate() {
             match reader.key_pair(index, pair) {
@@ -98,7 +98,7 @@ impl ServerSettings {
             errors.push(found);
             None
         });
-        Contents { pairs, authorities, errors, digest: reader.digest() }
+        ServerContents { pairs, authorities, errors, digest: reader.digest() }
     }
 
     fn config(

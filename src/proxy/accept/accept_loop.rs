@@ -26,7 +26,7 @@ use crate::shared::hold::Holds;
 use crate::stats::{Registry, RejectReason};
 use crate::supervise::Part;
 use crate::table::Table;
-use crate::tls::ServerSide;
+use crate::tls::ServerTls;
 
 /// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -57,7 +57,7 @@ pub(crate) struct ListenerSettings {
     /// Who gets in.
     pub policy: ListenerPolicy,
     /// Its TLS, if it speaks it.
-    pub tls: Option<Arc<ServerSide>>,
+    pub tls: Option<Arc<ServerTls>>,
     /// Longest wait for a head, which is also the longest idle time of a connection.
     pub idle_timeout: Duration,
     /// Whether a plain connection may speak HTTP/2 from its first byte on.

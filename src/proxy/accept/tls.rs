@@ -13,13 +13,13 @@ use tokio_rustls::TlsAcceptor;
 use super::client_stream::ClientStream;
 use crate::proxy::worker::Worker;
 use crate::stats::{RejectReason, TlsHandshake};
-use crate::tls::ServerSide;
+use crate::tls::ServerTls;
 
 /// The connection once it is what its listener speaks; `None` when TLS did not come about.
 pub(crate) async fn secured(
     worker: &Rc<Worker>,
     stream: TcpStream,
-    tls: Option<&Arc<ServerSide>>,
+    tls: Option<&Arc<ServerTls>>,
 ) -> Option<ClientStream> {
     let Some(side) = tls else { return Some(ClientStream::Plain(stream)) };
     let config = Arc::clone(&side.config().rustls);

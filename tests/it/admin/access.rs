@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use pointsman::testing::admin::{Access, AccessSettings, Address, BindError, Listener, Role, TokenFile};
+use pointsman::testing::admin::{Access, AccessSettings, Address, AdminBindError, Listener, Role, TokenFile};
 use pointsman::testing::control::Store;
 
 use crate::support::control::{Control, token_file};
@@ -83,14 +83,14 @@ async fn a_unix_socket_is_the_owners() {
     let mut control = start(&address, &AccessSettings::default());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(control.get("/v1/status").await.status, 200);
-    assert!(matches!(Listener::bind(&address), Err(BindError::InUse(_))), "somebody listens");
+    assert!(matches!(Listener::bind(&address), Err(AdminBindError::InUse(_))), "somebody listens");
     let origin = control.call("GET /v1/status", "origin: http://localhost\r\n", "").await;
     origin.refusal(403);
     control.stop.take().unwrap().send(()).unwrap();
     (&mut control.served).await.unwrap();
     assert!(!path.exists(), "it is removed at the end");
     std::fs::write(&path, "precious").unwrap();
-    assert!(matches!(Listener::bind(&address), Err(BindError::NotASocket(_))));
+    assert!(matches!(Listener::bind(&address), Err(AdminBindError::NotASocket(_))));
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;
-use crate::tls::ServerSide;
+use crate::tls::ServerTls;
 use crate::tls::certificates::Certificates;
 
 /// What a client was shown in the handshake.
@@ -26,7 +26,7 @@ pub(crate) struct Authority {
 impl Authority {
     /// A client named `name` in a handshake with `side`.
     #[must_use]
-    pub(crate) fn new(name: &str, side: &ServerSide) -> Self {
+    pub(crate) fn new(name: &str, side: &ServerTls) -> Self {
         Self { name: name.into(), certificates: Arc::clone(&side.config().certificates) }
     }
 

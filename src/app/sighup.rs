@@ -10,24 +10,24 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 /// A receiver for each part that reads something again.
 #[derive(Debug)]
-pub(crate) struct Hangups {
+pub(crate) struct SighupStreams {
     /// The config file.
     pub(crate) config: Signal,
     /// The access log's file.
     pub(crate) log: Signal,
     /// Certificates, keys and tokens.
-    pub(crate) material: Signal,
+    pub(crate) tls_material: Signal,
     /// systemd, which is told of a reload.
     pub(crate) systemd: Signal,
 }
 
-impl Hangups {
+impl SighupStreams {
     /// Listens from now on. Inside a tokio runtime.
     ///
     /// # Errors
     /// When the signal cannot be listened to.
     pub(crate) fn listen() -> io::Result<Self> {
         let listen = || signal(SignalKind::hangup());
-        Ok(Self { config: listen()?, log: listen()?, material: listen()?, systemd: listen()? })
+        Ok(Self { config: listen()?, log: listen()?, tls_material: listen()?, systemd: listen()? })
     }
 }

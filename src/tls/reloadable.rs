@@ -58,7 +58,7 @@ pub trait Load: Debug {
 
 /// One end of TLS.
 #[derive(Debug)]
-pub struct Side<S: Load> {
+pub struct ReloadableTls<S: Load> {
     place: String,
     settings: S,
     live: RwLock<Arc<Loaded<S::Config>>>,
@@ -68,9 +68,9 @@ pub struct Side<S: Load> {
     exposed: Mutex<Vec<String>>,
 }
 
-/// A side, as metrics and status show it.
+/// One end of TLS, as metrics and status show it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct SideFacts {
+pub struct TlsFacts {
     /// Where the config has it, such as `listeners.public.tls`.
     pub place: String,
     /// The certificates in use.
@@ -81,7 +81,7 @@ pub struct SideFacts {
     pub exposed: Vec<String>,
 }
 
-impl<S: Load> Side<S> {
+impl<S: Load> ReloadableTls<S> {
     /// Reads the files of `settings`, which the config has at `place`.
     ///
     /// # Errors
@@ -138,8 +138,8 @@ impl<S: Load> Side<S> {
 
     /// Metrics and status.
     #[must_use]
-    pub fn facts(&self) -> SideFacts {
-        SideFacts {
+    pub fn facts(&self) -> TlsFacts {
+        TlsFacts {
             place: self.place.clone(),
             certificates: self.loaded().certificates.clone(),
             problems: self.problems().clone(),

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::table::{ServiceSpec, Table};
-use crate::tls::sides::Sides;
-use crate::tls::{ClientSettings, Clients, ServerSettings, ServerSide, TlsError};
+use crate::tls::registry::TlsRegistry;
+use crate::tls::{ClientSettings, Clients, ServerSettings, ServerTls, TlsError};
 
 /// TLS files that cannot be used: one line each, with the key of the config.
 #[derive(Debug, thiserror::Error)]
@@ -14,21 +14,21 @@ pub struct MaterialError(pub Vec<String>);
 
 /// Everything that a config's TLS needs.
 #[derive(Debug)]
-pub(crate) struct Material {
+pub(crate) struct TlsMaterial {
     /// In the order of the config's listeners.
-    pub(crate) listeners: Vec<Option<Arc<ServerSide>>>,
-    pub(crate) admin: Option<Arc<ServerSide>>,
+    pub(crate) listeners: Vec<Option<Arc<ServerTls>>>,
+    pub(crate) admin: Option<Arc<ServerTls>>,
     /// All of them, for those who reload and show.
-    pub(crate) sides: Arc<Sides>,
+    pub(crate) tls: Arc<TlsRegistry>,
 }
 
-impl Material {
+impl TlsMaterial {
     /// Reads the files.
     pub(crate) fn load(config: &Config) -> Result<Self, MaterialError> {
         let mut problems = Vec::new();
         let mut server = |place: String, settings: &Option<ServerSettings>| {
-            let side = ServerSide::new(place.clone(), settings.clone()?);
-            side.map(Arc::new).map_err(|errors| problems.extend(errors.iter().map(|error| line(&place, error)))).ok()
+            let tls = ServerTls::new(place.clone(), settings.clone()?);
+            tls.map(Arc::new).map_err(|errors| problems.extend(errors.iter().map(|error| line(&place, error)))).ok()
         };
         let place = |listener: &crate::config::Listener| format!("listeners.{}.tls", listener.name);
         let listeners: Vec<_> =
@@ -42,18 +42,18 @@ impl Material {
             return Err(MaterialError(problems));
         }
         let servers = listeners.iter().flatten().chain(&admin).map(Arc::clone).collect();
-        Ok(Self { listeners, admin, sides: Arc::new(Sides { servers, clients }) })
+        Ok(Self { listeners, admin, tls: Arc::new(TlsRegistry { servers, clients }) })
     }
 
     /// What their owners should know, a line each: certificates that have expired, or soon will, and keys that others can
     /// read.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let now = jiff::Timestamp::now().as_second();
-        let facts = self.sides.facts();
-        let each = facts.iter().flat_map(|side| side.certificates.iter().map(move |certificate| (side, certificate)));
+        let facts = self.tls.facts();
+        let each = facts.iter().flat_map(|tls| tls.certificates.iter().map(move |certificate| (tls, certificate)));
         let certificates =
-            each.filter_map(|(side, certificate)| Some(format!("{}: {}", side.place, certificate.warning(now)?)));
-        let keys = facts.iter().flat_map(|side| side.exposed.iter().map(|line| format!("{}: {line}", side.place)));
+            each.filter_map(|(tls, certificate)| Some(format!("{}: {}", tls.place, certificate.warning(now)?)));
+        let keys = facts.iter().flat_map(|tls| tls.exposed.iter().map(|line| format!("{}: {line}", tls.place)));
         certificates.chain(keys).collect()
     }
 }
