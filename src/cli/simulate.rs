@@ -1,8 +1,8 @@
 //! `pointsman simulate`: what a plan will do, before it is used.
 //!
-//! The answer comes from [`crate::rollout::simulate`], which runs the proxy's own state machine and judge. Here are the
-//! arguments, the threads, and the table. Each release has a seed of its own, so the result does not depend on the number of
-//! threads.
+//! The answer comes from [`crate::rollout::simulate`], which runs the proxy's own state machine and judge. Here are
+//! the arguments, the threads, and the table. Each release has a seed of its own, so the result does not depend on
+//! the number of threads.
 
 mod release;
 mod report;
@@ -153,7 +153,7 @@ pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The time in which a release with this plan has ended or waits for somebody.
+/// The time in which a release with this plan has ended or waits for an operator.
 fn longest(plan: &Plan) -> Duration {
     let times = plan.stages().into_iter().map(|stage| match stage {
         Stage::Bake { bake, .. } => bake + plan.judge().hold_max,

@@ -13,7 +13,7 @@ use super::view::RolloutView;
 use crate::control::rollout_change::{RolloutChange, same};
 use crate::control::unusable::Unusable;
 use crate::rollout::event::{Need, Pause};
-use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, Judge, JudgeSettings};
+use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, Judge, JudgeSettings, PerVersion};
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
@@ -79,8 +79,12 @@ impl ActiveRollout {
     ) -> Self {
         let settings = *rollout.plan().judge();
         let per_key = settings.assignment == Assignment::PerKey;
-        let collectors =
-            services.iter().map(|_| EvidenceCollector::new((&to, &from), &settings, per_key, workers)).collect();
+        let collectors = services
+            .iter()
+            .map(|_| {
+                EvidenceCollector::new(PerVersion { candidate: &to, baseline: &from }, &settings, per_key, workers)
+            })
+            .collect();
         Self { saved, rollout, release, services, from, to, collectors, doing: None, failure: None, barred: None }
     }
 

@@ -1,25 +1,24 @@
 //! Reads what the workers counted for a rollout, and tells the judge of one service.
 //!
-//! Each tick the sums are compared with those of the tick before; the increments are the evidence. Besides, it is looked
-//! after here what the data plane cannot know: the thresholds that latencies are compared with, and which endpoints have
-//! served for long enough to be judged.
+//! Each tick the sums are compared with those of the tick before; the increments are the evidence. Besides, it is
+//! looked after here what the data plane cannot know: the thresholds that latencies are compared with, and which
+//! endpoints have served for long enough to be judged.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::warm_up::WarmUps;
-use crate::rollout::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
+use crate::rollout::counts::{self, CountsReader};
+use crate::rollout::judge::latency::{QUANTILES, Quantiles, Thresholds};
 use crate::rollout::judge::windows::WINDOW;
-use crate::rollout::judge::{
-    CandidateShare, EpochCounts, Evidence, Judge, JudgeSettings, OutcomeCounts, PerVersion, Side,
-};
-use crate::shared::canary_stats::{ArmTotals, CanaryStats, CanaryTerms, EpochTotals};
+use crate::rollout::judge::{EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
+use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
 use crate::stats::latency::LatencyTotals;
-use crate::table::{Name, Service, Version, Weight};
+use crate::table::{Name, Service, Version};
 
-/// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared with
-/// what it was counted in itself.
+/// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared
+/// with what it was counted in itself.
 const LOOK: Duration = Duration::from_secs(5);
 
 /// How many looks back thresholds go: a minute.
@@ -35,10 +34,9 @@ pub(crate) struct EvidenceCollector {
     pub canary: Arc<CanaryStats>,
     candidate: Name,
     baseline: Name,
-    seen: Vec<EpochTotals>,
+    counts: CountsReader,
     looks: VecDeque<LatencyLook>,
     looked: Option<Duration>,
-    window: u32,
     warm_ups: WarmUps,
 }
 
@@ -68,18 +66,13 @@ impl CollectedEvidence {
 }
 
 impl EvidenceCollector {
-    /// A collector for a rollout that begins now, counted by so many workers.
+    /// A collector for a rollout that begins now, counted by `workers` threads.
     #[must_use]
-    pub(crate) fn new(
-        (candidate, baseline): (&Name, &Name),
-        settings: &JudgeSettings,
-        per_key: bool,
-        workers: usize,
-    ) -> Self {
+    pub(crate) fn new(versions: PerVersion<&Name>, settings: &JudgeSettings, per_key: bool, workers: usize) -> Self {
         let slow = settings.ceilings.slow.map(|slow| slow.longer_than);
         let terms = CanaryTerms {
-            candidate: candidate.as_str().into(),
-            baseline: baseline.as_str().into(),
+            candidate: versions.candidate.as_str().into(),
+            baseline: versions.baseline.as_str().into(),
             per_key,
             failed_calls: settings.failed_calls.bits(),
             slow_us: slow.map(|slow| u64::try_from(slow.as_micros()).unwrap_or(u64::MAX)),
@@ -87,12 +80,11 @@ impl EvidenceCollector {
         let canary = Arc::new(CanaryStats::new(terms, workers));
         Self {
             canary,
-            candidate: candidate.clone(),
-            baseline: baseline.clone(),
-            seen: Vec::new(),
+            candidate: versions.candidate.clone(),
+            baseline: versions.baseline.clone(),
+            counts: CountsReader::default(),
             looks: VecDeque::new(),
             looked: None,
-            window: 1,
             warm_ups: WarmUps::default(),
         }
     }
@@ -111,11 +103,8 @@ impl EvidenceCollector {
         let mut reading = self.look(now, PerVersion { candidate, baseline }, judge.settings());
         reading.warm_up_left = warm.left;
         let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
-        let window = judge.state().latency.as_ref().map_or_else(by_time, |windows| windows.number);
-        if std::mem::replace(&mut self.window, window) != window {
-            self.canary.time_again();
-        }
-        reading.epochs = self.counts();
+        let window = judge.latency().map_or_else(by_time, |windows| windows.number);
+        reading.epochs = self.counts.read(&self.canary, window);
         reading
     }
 
@@ -140,9 +129,7 @@ impl EvidenceCollector {
         let enough = baseline.count() >= TIMED_MIN;
         let thresholds = settings.slower.filter(|_| enough).map(|slower| Thresholds::new(&both.baseline, slower));
         if let Some(thresholds) = &thresholds {
-            self.canary.compare_with([Side::Candidate, Side::Baseline].map(|side| {
-                thresholds.of(side).0.map(|threshold| u64::try_from(threshold.as_micros()).unwrap_or(u64::MAX))
-            }));
+            counts::compare_with(&self.canary, thresholds);
         }
         if self.looks.len() == LOOKS {
             self.looks.pop_front();
@@ -150,39 +137,10 @@ impl EvidenceCollector {
         self.looks.push_back(LatencyLook(totals));
         CollectedEvidence { thresholds, ..reading }
     }
-
-    fn counts(&mut self) -> Vec<EpochCounts> {
-        let totals = self.canary.totals();
-        let counts = totals.iter().filter_map(|now| {
-            let before = self.seen.iter().find(|before| before.shares == now.shares);
-            let [candidate, baseline] = [0, 1].map(|index| match before {
-                Some(before) => now.arms[index].since(&before.arms[index]),
-                None => now.arms[index],
-            });
-            let [for_candidate, for_baseline] = now.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
-            Some(EpochCounts {
-                share: CandidateShare::of(for_candidate, for_baseline)?,
-                outcomes: PerVersion { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
-                latencies: PerVersion { candidate: latencies(&candidate), baseline: latencies(&baseline) },
-            })
-        });
-        let counts = counts.filter(|counts| *counts != EpochCounts::none(counts.share)).collect();
-        self.seen = totals;
-        counts
-    }
 }
 
 fn quantiles(latency: &LatencyTotals) -> Quantiles {
     Quantiles(QUANTILES.map(|q| Duration::from_micros(latency.quantile(q).unwrap_or(0))))
-}
-
-fn outcomes(totals: &ArmTotals) -> OutcomeCounts {
-    let ArmTotals { requests, failures, counted_failures, .. } = *totals;
-    OutcomeCounts { requests, failures, counted_failures }
-}
-
-fn latencies(totals: &ArmTotals) -> LatencyCounts {
-    LatencyCounts { by_exceeded: totals.by_exceeded, timed: totals.timed, slow: totals.slow }
 }
 
 #[cfg(test)]
@@ -191,13 +149,14 @@ mod tests {
     use rand::{RngExt, SeedableRng};
 
     use super::*;
+    use crate::rollout::TICK;
     use crate::rollout::judge::settings::{Increase, Margin, Multiple, Probability};
     use crate::rollout::judge::{Bake, JudgeDecision};
-    use crate::rollout::simulate::TICK;
-    use crate::shared::canary_stats::Arm;
+    use crate::rollout::judge::{CandidateShare, OutcomeCounts};
+    use crate::shared::canary_stats::{Arm, CanaryOutcome};
     use crate::stats::Registry;
-    use crate::table::Table;
     use crate::table::fixture::{first_traffic, shared, spec};
+    use crate::table::{Table, Weight};
 
     /// Requests a second.
     const RATE: u64 = 1_000;
@@ -208,19 +167,20 @@ mod tests {
         JudgeSettings { alpha, margin, slower: None, warm_up: Duration::ZERO, ..JudgeSettings::default() }
     }
 
-    /// A table in which v2 has so many per cent, counted for `collector`.
+    /// A table in which v2 has `percent`, counted for `collector`.
     fn table(collector: &EvidenceCollector, registry: &Registry, percent: u32) -> Table {
         let specs = shared([spec("shop", &format!("v1={} v2={percent}", 100 - percent))]);
         registry.set_canary("shop", Some(Arc::clone(&collector.canary)));
         Table::compile(1, &specs, &first_traffic(&specs), registry).unwrap()
     }
 
-    /// How many requests it takes until the candidate is turned back: judged after each one, and through counters of two
-    /// workers that are read each tick.
+    /// How many requests it takes until the candidate is turned back: judged after each one, and through counters of
+    /// two workers that are read each tick.
     fn alarms(percent: u32, random: &mut StdRng) -> [u64; 2] {
         let registry = Registry::new(2);
         let (candidate, baseline) = (Name::new("v2").unwrap(), Name::new("v1").unwrap());
-        let mut collector = EvidenceCollector::new((&candidate, &baseline), &settings(), false, 2);
+        let mut collector =
+            EvidenceCollector::new(PerVersion { candidate: &candidate, baseline: &baseline }, &settings(), false, 2);
         let table = table(&collector, &registry, percent);
         let service = table.service_named("shop").unwrap();
         let epoch = &service.canary.as_ref().unwrap().epoch;
@@ -237,7 +197,8 @@ mod tests {
                     false => (Side::Baseline, Arm::Baseline, 0.001),
                 };
                 let failed = random.random_bool(failing);
-                epoch.count(usize::try_from(number % 2).unwrap(), (arm, None), failed, 1_000);
+                let outcome = CanaryOutcome { arm, slot: None, failed, micros: 1_000 };
+                epoch.count(usize::try_from(number % 2).unwrap(), &outcome);
                 requests += 1;
                 if first.is_none() {
                     let mut counts = EpochCounts::none(share);

@@ -312,7 +312,6 @@ fn hold_word(hold: HoldReason) -> &'static str {
     match hold {
         HoldReason::Suspicion => "suspicion",
         HoldReason::BaselineUnhealthy => "baseline_ill",
-        HoldReason::KeysFull => "keys_full",
         HoldReason::WarmingUp => "warming_up",
         HoldReason::Baking => "baking",
         HoldReason::NotEnoughData { .. } => "not_enough_data",

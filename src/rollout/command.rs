@@ -55,7 +55,7 @@ impl Rollout {
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, RolloutCommand::Abort) => {
                 Ok(self.turn_back(stage, now, RolloutEnding::Aborted))
             }
-            // What nobody has to agree to has to be done: an endpoint that was drained must not serve unverified.
+            // A task that needs no agreement has to be done: an endpoint that was drained must not serve unverified.
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, RolloutCommand::Promote) => {
                 match self.stages().get(stage) {
                     Some(Stage::Do(task)) if !task.asks() => Err(Unfit::Busy(*task)),
@@ -77,7 +77,7 @@ impl Rollout {
         self.resumed(now).ok_or(Unfit::NotPaused)
     }
 
-    /// Somebody shifted on the way back: the rest of it is theirs.
+    /// The split was shifted by hand on the way back: the rest of it is the operator's.
     fn end_by_hand(&mut self, now: Duration) -> Transition {
         self.finish(now, RolloutEnding::Aborted)
     }
@@ -100,7 +100,7 @@ impl RolloutCommand {
 
 /// What an operator may be told has happened.
 impl RolloutEvent {
-    /// The word for it, unless it has to wait for somebody.
+    /// The word for it, unless it has to wait for an operator.
     #[must_use]
     pub fn word(self) -> EventWord {
         match self {
@@ -119,8 +119,8 @@ impl RolloutEvent {
 }
 
 impl Transition {
-    /// The word for it, unless it has to wait for somebody: traffic that moves up is more than a part of a step, and the
-    /// end of a bake that only begins a task is no more.
+    /// The word for it, unless it has to wait for an operator: traffic that moves up is more than a part of a step,
+    /// and the end of a bake that only begins a task is no more.
     #[must_use]
     pub fn word(&self) -> EventWord {
         match (self.event, self.event.word()) {

@@ -44,7 +44,7 @@ pub enum RolloutEvent {
     },
     /// A webhook that did not agree is asked again.
     AskedAgain,
-    /// It waits for somebody.
+    /// It waits for an operator.
     Paused(Pause),
     /// It is on its way back, which takes more than this move.
     TurnedBack(RolloutEnding),
@@ -53,7 +53,7 @@ pub enum RolloutEvent {
         /// Its number.
         stage: usize,
     },
-    /// A task of the way back failed; it waits for somebody.
+    /// A task of the way back failed; it waits for an operator.
     RollbackBlocked {
         /// The task.
         task: StageTask,
@@ -71,17 +71,17 @@ pub enum EventWord {
     Advanced,
     /// A part of a step is done: an endpoint is drained, upgraded or verified.
     Progress,
-    /// It does not go on before somebody says yes, or that something is done.
+    /// It does not go on before an operator says yes, or that something is done.
     Waiting,
-    /// It was held for as long as it may be, and waits for somebody.
+    /// It was held for as long as it may be, and waits for an operator.
     Held,
-    /// It waits for somebody.
+    /// It waits for an operator.
     Paused,
     /// It is on its way back.
     RollingBack,
     /// It is back.
     RolledBack,
-    /// A task of the way back failed; it waits for somebody.
+    /// A task of the way back failed; it waits for an operator.
     Stuck,
     /// The new version has everything.
     Finished,
@@ -102,8 +102,8 @@ impl EventWord {
         Self::Finished,
     ];
 
-    /// What people are told of unless they say otherwise: all but the parts of steps, of which a rolling release has several
-    /// for each endpoint.
+    /// What people are told of unless they say otherwise: all but the parts of steps, of which a rolling release has
+    /// several for each endpoint.
     #[must_use]
     pub fn usual() -> Vec<Self> {
         Self::ALL.into_iter().filter(|word| *word != Self::Progress).collect()
@@ -156,7 +156,7 @@ impl Need {
         }
     }
 
-    /// What somebody says to the rollout then: the word of the API and of the command line.
+    /// What an operator says to the rollout then: the word of the API and of the command line.
     #[must_use]
     pub fn order(self) -> &'static str {
         match self {
@@ -201,7 +201,7 @@ pub enum Pause {
 }
 
 impl Pause {
-    /// Whether a proof still turns it back. Not when somebody took the split into their own hands.
+    /// Whether a proof still turns it back. Not when an operator took over the split.
     #[must_use]
     pub fn leaves_the_judge_in_charge(self) -> bool {
         self != Self::Shifted

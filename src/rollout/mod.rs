@@ -10,10 +10,13 @@
 //!   looks.
 //! - [`plan`]: what a release is meant to do; [`stage`]: what every plan consists of.
 //! - [`release`]: how a service is released, as the config says it; it becomes a plan when a rollout begins.
+//! - [`counts`]: from the workers' counters to what the judge is told.
 //! - [`simulate`]: what a plan will do, on simulated time and traffic.
-//! - [`run`]: the state machine that goes through them (`back`: in reverse); [`command`]: what operators say to it; [`event`]: what it does.
+//! - [`run`]: the state machine that goes through them (`back`: in reverse); [`command`]: what operators say to it;
+//!   [`event`]: what it does.
 
 pub(crate) mod command;
+pub(crate) mod counts;
 pub(crate) mod event;
 pub(crate) mod judge;
 pub(crate) mod plan;
@@ -21,3 +24,9 @@ pub(crate) mod release;
 pub(crate) mod run;
 pub(crate) mod simulate;
 pub(crate) mod stage;
+
+use std::time::Duration;
+
+/// Time between two looks of the judge: what is bad is seen within a quarter of a second, and a tick costs
+/// microseconds.
+pub(crate) const TICK: Duration = Duration::from_millis(250);

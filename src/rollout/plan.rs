@@ -44,7 +44,7 @@ pub struct CanaryStep {
     pub gate: Option<StepGate>,
 }
 
-/// Somebody who has to agree.
+/// Who has to agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StepGate {
     /// An operator, by `promote`.
@@ -91,7 +91,7 @@ pub struct Rolling {
 /// What happens when a stage was held for as long as it may be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Expired {
-    /// The rollout pauses where it is, and somebody looks at it.
+    /// The rollout pauses where it is, and an operator looks at it.
     #[default]
     Pause,
     /// It goes back.

@@ -1,7 +1,7 @@
 //! How a service is released: the plan's shape, and what its tasks ask, run and send.
 //!
-//! The config says it once for a service or a group; a start may change some of it. It becomes a [`Plan`] when a rollout
-//! begins, because a rolling release counts the endpoints that are there then.
+//! The config says it once for a service or a group; a start may change some of it. It becomes a [`Plan`] when a
+//! rollout begins, because a rolling release counts the endpoints that are there then.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -29,8 +29,8 @@ pub struct Release {
     pub on_expired: Expired,
     /// Who is asked at a gate.
     pub webhook: Option<Webhook>,
-    /// Requests of our own that the candidate has to answer well: before a blue/green flip, and to verify an endpoint of a
-    /// rolling release.
+    /// Requests of our own that the candidate has to answer well: before a blue/green flip, and to verify an endpoint
+    /// of a rolling release.
     pub smoke: Vec<SmokeRequest>,
 }
 
@@ -67,7 +67,7 @@ pub struct RollingShape {
     pub verify_timeout: Duration,
 }
 
-/// Somebody who does something to an endpoint.
+/// What is done to an endpoint, and by whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Hook {
     /// A program with its arguments, no shell. `{endpoint}`, `{host}`, `{port}`, `{service}`, `{from}` and `{to}` in
@@ -80,7 +80,7 @@ pub enum Hook {
     },
     /// A webhook that answers 2xx when it is done.
     Webhook(Webhook),
-    /// Somebody who says by the admin API that it is done.
+    /// An operator who says by the admin API that it is done.
     Acknowledge {
         /// It has failed after this time.
         timeout: Duration,
@@ -140,7 +140,7 @@ pub struct Releases {
     pub notify: Vec<Arc<Notify>>,
 }
 
-/// Somebody who is told what rollouts do.
+/// A receiver of what rollouts do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Notify {
     /// The name in the config.
@@ -158,7 +158,7 @@ pub struct Notify {
 }
 
 impl Release {
-    /// The plan for a baseline of so many endpoints, under requests that are assigned so.
+    /// The plan for a baseline with this number of endpoints, under requests that are assigned so.
     ///
     /// # Errors
     /// All problems of the strategy.

@@ -1,10 +1,10 @@
 //! The state machine of a rollout: time, evidence, answers and commands in; a new state and what is to be done out.
 //!
 //! It goes through the stages of its plan ([`super::stage`]), forward while the judge has nothing against it and back
-//! when it has, or when somebody says so. Nothing is done in here: a [`Transition`] says which weight the candidate has from now
-//! on and which task is to be begun, and whoever runs the machine stores the new state *and* the new weights in one
-//! revision. So after a crash at any moment the stored state is one that the machine was in, with the split that belongs
-//! to it; and a move that could not be stored never happened.
+//! when it has, or when an operator says so. Nothing is done in here: a [`Transition`] says which weight the
+//! candidate has from now on and which task is to be begun, and its runner stores the new state *and* the new weights
+//! in one revision. So after a crash at any moment the stored state is one that the machine was in, with the split
+//! that belongs to it; and a move that could not be stored never happened.
 //!
 //! What is safe is always this: the candidate's weight grows only by an `advance` of the judge on this step's requests
 //! or by an operator's command, and shrinks without asking anybody.
@@ -25,8 +25,8 @@ use super::judge::{Bake, CandidateShare, Evidence, HoldReason, Judge, JudgeDecis
 use super::plan::{Expired, Plan};
 use super::stage::{Stage, StageTask, TaskResult};
 
-/// How long a task may take before it counts as failed. Its runner says so long before, by the times of the config (a day
-/// at the most): this is for a runner that is gone, because nothing waits for ever.
+/// How long a task may take before it counts as failed. Its runner says so long before, by the times of the config (a
+/// day at the most): this is for a runner that is gone, because nothing waits for ever.
 pub(crate) const TASK_MAX: Duration = Duration::from_secs(25 * 60 * 60);
 
 /// How long a webhook may not agree.
@@ -49,7 +49,7 @@ pub enum Phase {
         /// Since when.
         since: Duration,
     },
-    /// In a stage of its plan, and waiting for somebody.
+    /// In a stage of its plan, and waiting for an operator.
     Paused {
         /// The stage's number.
         stage: usize,
@@ -81,7 +81,7 @@ pub struct Return {
     pub stage: usize,
     /// Since when.
     pub since: Duration,
-    /// Whether it waits for somebody because a task of the way back failed.
+    /// Whether it waits for an operator because a task of the way back failed.
     pub stuck: bool,
 }
 
@@ -105,7 +105,7 @@ impl Return {
 }
 
 impl Rollout {
-    /// A rollout of so many services that begins now, and its first move. Time is since any fixed moment, and never
+    /// A rollout of `services` that begins now, and its first move. Time is since any fixed moment, and never
     /// goes back.
     #[must_use]
     pub fn start(plan: Plan, services: usize, now: Duration) -> (Self, Transition) {
@@ -167,11 +167,6 @@ impl Rollout {
     #[must_use]
     pub fn judges(&self) -> &[Judge] {
         &self.judges
-    }
-
-    /// The same, to admit keys.
-    pub fn judges_mut(&mut self) -> &mut [Judge] {
-        &mut self.judges
     }
 
     /// Whether nothing more will happen.
@@ -312,7 +307,7 @@ impl Rollout {
     pub(crate) fn enter(&mut self, stage: usize, now: Duration, cause: StageCause) -> Transition {
         self.ask_at = None;
         let Some(entered) = self.stages.get(stage).copied() else {
-            // Somebody may have shifted by hand, and then promoted it.
+            // The split may have been shifted by hand, and then promoted.
             let weight = (cause == StageCause::Promoted).then_some(self.weight);
             return Transition { weight, ..self.finish(now, RolloutEnding::Completed) };
         };

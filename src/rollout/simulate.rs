@@ -1,12 +1,12 @@
 //! What a plan will do: the same state machine and the same judge, on simulated time and traffic.
 //!
 //! A run is one release. Each tick draws how many requests come (Poisson), how many of them the lot sends to the
-//! candidate (binomial, with the weight of the moment), and how many fail or exceed the baseline's quantiles; the counts go
-//! where those of the data plane go. Requests of strangers are not drawn one by one: a tick costs about a dozen draws
-//! whatever the traffic, so a thousand releases of half an hour take seconds. Those of users who come back are, because it
-//! matters who asks: each user is one draw for the judge.
+//! candidate (binomial, with the weight of the moment), and how many fail or exceed the baseline's quantiles; the
+//! counts go where those of the data plane go. Requests of strangers are not drawn one by one: a tick costs about a
+//! dozen draws whatever the traffic, so a thousand releases of half an hour take seconds. Those of users who come
+//! back are, because it matters who asks: each user is one draw for the judge.
 //!
-//! Latencies are log-normal, those of the candidate so many times as long. The thresholds of the judge are taken to be
+//! Latencies are log-normal, those of the candidate longer by a factor. The thresholds of the judge are taken to be
 //! the baseline's true quantiles, as a minute of traffic shows them nearly. Gates agree at once. Chance is an argument.
 
 mod traffic;
@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use rand::Rng;
 
+use super::TICK;
 use super::event::{RolloutEnding, RolloutEvent};
 use super::judge::{Evidence, OutcomeCounts};
 use super::plan::Plan;
@@ -24,15 +25,12 @@ use super::stage::TaskResult;
 use traffic::{SimulatedTraffic, binomial};
 pub(crate) use world::{Behaviour, Later, SimulatedWorld, UserPopulation};
 
-/// Time between two looks of the judge.
-pub(crate) const TICK: Duration = Duration::from_millis(250);
-
 /// How a simulated release ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SimulatedEnd {
     /// At an end of its own.
     Ended(RolloutEnding),
-    /// Waiting for somebody.
+    /// Waiting for an operator.
     Paused,
     /// Not within the time that is simulated.
     Unfinished,
@@ -64,10 +62,10 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
         failed: 0,
         failed_with_shield: 0,
     };
-    let traffic = SimulatedTraffic::new(world, random);
+    let mut traffic = SimulatedTraffic::new(world, plan.judge(), random);
     let mut now = Duration::ZERO;
     while now < most {
-        // Whoever is asked agrees.
+        // All gates agree.
         while let Some(begun) = task {
             task = rollout.answer(now, begun, &TaskResult::Done).and_then(|made| made.task);
         }
@@ -79,11 +77,13 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
             Phase::Going { .. } | Phase::Back(_) => {}
         }
         now += TICK;
-        let epochs = [traffic.tick(now, &mut rollout, random)];
-        let OutcomeCounts { requests, failures, .. } = epochs[0].outcomes.candidate;
-        run.candidate_requests += requests;
-        run.failed += failures;
-        run.failed_with_shield += binomial(failures, world.baseline_failing, random);
+        let epochs = traffic.tick(now, &rollout, random);
+        for epoch in &epochs {
+            let OutcomeCounts { requests, failures, .. } = epoch.outcomes.candidate;
+            run.candidate_requests += requests;
+            run.failed += failures;
+            run.failed_with_shield += binomial(failures, world.baseline_failing, random);
+        }
         let made = rollout.tick(now, &[Evidence { epochs: &epochs, ..Evidence::default() }]);
         task = made.and_then(|made| made.task);
         if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {

@@ -1,4 +1,4 @@
-//! What a plan consists of: stretches of time in which traffic is judged, and tasks that somebody else does.
+//! What a plan consists of: stretches of time in which traffic is judged, and tasks that are done elsewhere.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub enum Stage {
     Keep(Duration),
 }
 
-/// Something that is not decided here but done by whoever runs the machine, who answers with [`TaskResult`].
+/// Something that is not decided here but done by the runner of the machine, who answers with [`TaskResult`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum StageTask {
@@ -59,9 +59,9 @@ pub struct Batch {
 /// What became of a task.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TaskResult {
-    /// It is done, or somebody agrees.
+    /// It is done, or who was asked agrees.
     Done,
-    /// It cannot be done, or somebody does not agree; why, in words for people.
+    /// It cannot be done, or who was asked does not agree; why, in words for people.
     Failed(String),
 }
 

@@ -1,12 +1,12 @@
 //! What a release is judged on: counters of first attempts by version, stamped with the split that assigned them.
 //!
-//! A request holds on to the table that routed it, and the table to an [`SplitEpoch`]: the counters of one share of the two
-//! versions. So a request that ends long after a shift is still counted under the odds that its lot was drawn with, and
-//! nothing has to be stamped on it. What all epochs of a rollout have in common is in the [`CanaryStats`].
+//! A request holds on to the table that routed it, and the table to an [`SplitEpoch`]: the counters of one share of
+//! the two versions. So a request that ends long after a shift is still counted under the odds that its lot was drawn
+//! with, and nothing has to be stamped on it. What all epochs of a rollout have in common is in the [`CanaryStats`].
 //!
-//! The lot falls on slots of the key space, not on requests: all users of a slot, however often they come, are one draw.
-//! Who was counted already is therefore a bit for each slot; it is never full, and a user cannot choose whom he is taken
-//! for. Reading such a bit is what most requests do; the shared cache line is written once for each slot.
+//! The lot falls on slots of the key space, not on requests: all users of a slot, however often they come, are one
+//! draw. Who was counted already is therefore a bit for each slot; it is never full, and a user cannot choose whom he
+//! is taken for. Reading such a bit is what most requests do; the shared cache line is written once for each slot.
 //!
 //! Requests to an endpoint that is cold are left out. Which endpoints are judged is therefore a list of those that are
 //! known to be warm: one that appears between two looks of the control plane is on no list, and left out.
@@ -112,6 +112,19 @@ pub struct ArmTotals {
     pub slow: u64,
 }
 
+/// A request whose outcome is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CanaryOutcome {
+    /// The version that it was assigned to.
+    pub arm: Arm,
+    /// Its slot of the key space; without one it is a draw of its own.
+    pub slot: Option<u32>,
+    /// Whether it failed by the upstream's fault.
+    pub failed: bool,
+    /// How long it took, in microseconds.
+    pub micros: u64,
+}
+
 /// The sums of all workers under one share.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct EpochTotals {
@@ -122,7 +135,7 @@ pub struct EpochTotals {
 }
 
 /// A bit for each slot.
-struct SlotSet(Box<[AtomicU64]>);
+pub(crate) struct SlotSet(Box<[AtomicU64]>);
 
 impl Default for SlotSet {
     fn default() -> Self {
@@ -139,7 +152,7 @@ impl std::fmt::Debug for SlotSet {
 
 impl SlotSet {
     /// Whether a slot is there for the first time.
-    fn first(&self, slot: u32) -> bool {
+    pub(crate) fn first(&self, slot: u32) -> bool {
         let Some(word) = self.0.get(slot as usize / 64) else { return false };
         let bit = 1 << (slot % 64);
         word.load(Relaxed) & bit == 0 && word.fetch_or(bit, Relaxed) & bit == 0
@@ -151,8 +164,8 @@ impl SlotSet {
 }
 
 impl CanaryStats {
-    /// Counters that begin now, for so many workers. No endpoint is judged yet, and nothing is timed before it has
-    /// thresholds.
+    /// Counters that begin now, for this number of workers. No endpoint is judged yet, and nothing is timed before it
+    /// has thresholds.
     #[must_use]
     pub fn new(terms: CanaryTerms, workers: usize) -> Self {
         let rules = CanaryRules {
@@ -172,7 +185,7 @@ impl CanaryStats {
         &self.rules.terms
     }
 
-    /// The counters for a share of so many slots of the candidate and of the baseline: the same ones for the same share.
+    /// The counters for a share, in slots of the candidate and of the baseline: the same ones for the same share.
     #[must_use]
     pub fn epoch(&self, shares: [u32; 2]) -> Arc<SplitEpoch> {
         let mut epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
@@ -207,8 +220,8 @@ impl CanaryStats {
         self.rules.timed.clear();
     }
 
-    /// Judges the requests that go to these endpoints from now on, by their [numbers](crate::stats::EndpointStats::id), and no
-    /// others.
+    /// Judges the requests that go to these endpoints from now on, by their
+    /// [numbers](crate::stats::EndpointStats::id), and no others.
     pub fn judge(&self, endpoints: impl IntoIterator<Item = u32>) {
         let mut judged: Box<[u32]> = endpoints.into_iter().collect();
         judged.sort_unstable();
@@ -229,8 +242,9 @@ impl SplitEpoch {
         status < u32::BITS && self.rules.terms.failed_calls & (1 << status) != 0
     }
 
-    /// Counts a request whose outcome is known. Without a slot it is a draw of its own.
-    pub fn count(&self, worker: usize, (arm, slot): (Arm, Option<u32>), failed: bool, micros: u64) {
+    /// Counts a request whose outcome is known.
+    pub fn count(&self, worker: usize, sample: &CanaryOutcome) {
+        let CanaryOutcome { arm, slot, failed, micros } = *sample;
         let rules = &*self.rules;
         let slot = slot.filter(|_| rules.terms.per_key);
         let cell = &self.cells[worker].get_or_init(Box::default).0[arm as usize];
@@ -305,14 +319,18 @@ mod tests {
         )
     }
 
+    fn sample(arm: Arm, slot: Option<u32>, failed: bool, micros: u64) -> CanaryOutcome {
+        CanaryOutcome { arm, slot, failed, micros }
+    }
+
     #[test]
     fn outcomes_count_under_the_share_that_assigned_them() {
         let canary = canary(false, None);
         let (first, second) = (canary.epoch([1_000, 99_000]), canary.epoch([10_000, 90_000]));
-        second.count(0, (Baseline, None), false, 5);
-        first.count(0, (Candidate, None), true, 5);
-        first.count(1, (Candidate, Some(7)), true, 5);
-        canary.epoch([1_000, 99_000]).count(1, (Candidate, Some(7)), true, 5);
+        second.count(0, &sample(Baseline, None, false, 5));
+        first.count(0, &sample(Candidate, None, true, 5));
+        first.count(1, &sample(Candidate, Some(7), true, 5));
+        canary.epoch([1_000, 99_000]).count(1, &sample(Candidate, Some(7), true, 5));
         let totals = canary.totals();
         assert_eq!(totals.len(), 2, "{totals:?}");
         let ArmTotals { requests, failures, counted_failures, timed, .. } = totals[0].arms[0];
@@ -325,13 +343,13 @@ mod tests {
         let canary = canary(true, Some(100));
         let epoch = canary.epoch([50_000, 50_000]);
         for slot in [Some(3), Some(3), Some(99_999), None, None] {
-            epoch.count(0, (Candidate, slot), true, 200);
+            epoch.count(0, &sample(Candidate, slot, true, 200));
         }
         let counted = canary.totals()[0].arms[0];
         assert_eq!((counted.requests, counted.failures, counted.counted_failures), (5, 5, 4));
         assert_eq!((counted.timed, counted.slow, counted.by_exceeded), (4, 4, [0; 4]));
         canary.time_again();
-        epoch.count(0, (Candidate, Some(3)), true, 200);
+        epoch.count(0, &sample(Candidate, Some(3), true, 200));
         let again = canary.totals()[0].arms[0].since(&counted);
         assert_eq!((again.failures, again.counted_failures, again.timed), (1, 0, 1), "timed again, blamed once");
     }
@@ -340,11 +358,11 @@ mod tests {
     fn latencies_are_compared_with_their_own_side() {
         let canary = canary(false, None);
         let epoch = canary.epoch([50_000, 50_000]);
-        epoch.count(0, (Candidate, None), false, 1_000);
+        epoch.count(0, &sample(Candidate, None, false, 1_000));
         canary.compare_with([[12, 24, 36], [10, 20, 30]]);
         for micros in [11, 12, 13, 37] {
-            epoch.count(0, (Candidate, None), false, micros);
-            epoch.count(1, (Baseline, None), false, micros);
+            epoch.count(0, &sample(Candidate, None, false, micros));
+            epoch.count(1, &sample(Baseline, None, false, micros));
         }
         let [candidate, baseline] = canary.totals()[0].arms;
         assert_eq!((candidate.by_exceeded, candidate.requests), ([2, 1, 0, 1], 5));

@@ -26,7 +26,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("table", &["problem", "shared", "stats", "tls", "message"]),
     ("upstream", &["shared", "stats", "tls", "message", "http1", "table"]),
     ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "table", "upstream"]),
-    ("rollout", &["problem", "stats", "table"]),
+    ("rollout", &["problem", "shared", "stats", "table"]),
     ("config", &["problem", "shared", "stats", "tls", "table", "rollout"]),
     (
         "control",

@@ -1,4 +1,5 @@
-//! Which plan is simulated: that of the flags, or of a service or group of a config with what the flags say differently.
+//! Which plan is simulated: that of the flags, or of a service or group of a config with what the flags say
+//! differently.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -16,7 +16,7 @@
 //!
 //! A call of gRPC fails in an answer of 200: its status is in the headers of an answer without a body, else in the trailers.
 
-use crate::shared::canary_stats::Arm;
+use crate::shared::canary_stats::{Arm, CanaryOutcome};
 use crate::table::{CanaryPair, Cause, Decision, Service, Version, Weight};
 use crate::upstream::balance;
 
@@ -70,7 +70,8 @@ impl CanarySample {
     /// Says how it went.
     pub(crate) fn record(self, service: &Service, worker: usize, failed: bool, micros: u64) {
         if let Some(canary) = &service.canary {
-            canary.epoch.count(worker, (self.arm, self.slot), failed, micros);
+            let outcome = CanaryOutcome { arm: self.arm, slot: self.slot, failed, micros };
+            canary.epoch.count(worker, &outcome);
         }
     }
 }

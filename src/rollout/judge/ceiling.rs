@@ -1,6 +1,6 @@
 //! The test without a baseline: is more than an agreed part of the requests bad?
 //!
-//! For steps of 100 %, for a watch after a flip, and for hard objectives, there is nobody to compare with. The
+//! For steps of 100 %, for a watch after a flip, and for hard objectives, there is nothing to compare with. The
 //! hypothesis is `p <= p0`; the alternative `m` says `p1 = min(m*p0, 0.99)`, and bets `p1/p0` on a bad request and
 //! `(1 - p1)/(1 - p0)` on a good one, Wald's likelihood ratio. Its mean over `m` is a wealth as in the other tests.
 //!
@@ -21,14 +21,15 @@ const RATE_MAX: f64 = 0.99;
 
 /// The test: its E is the [`Wealth::ln_value`] of its wealth.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CeilingTest {
+pub(crate) struct CeilingTest {
+    bets: CeilingBets,
     /// What the bets have won, by alternative.
     pub wealth: Wealth<{ MULTIPLES.len() }>,
 }
 
 /// The logarithms of the factors against one ceiling.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CeilingBets {
+pub(crate) struct CeilingBets {
     bad: [f64; MULTIPLES.len()],
     good: [f64; MULTIPLES.len()],
 }
@@ -36,7 +37,7 @@ pub struct CeilingBets {
 impl CeilingBets {
     /// The bets against `ceiling`.
     #[must_use]
-    pub fn new(ceiling: Probability) -> Self {
+    pub(crate) fn new(ceiling: Probability) -> Self {
         let p0 = ceiling.value();
         // Above a ceiling of 99 % an alternative would lie below it and bet on health.
         let p1 = |multiple: f64| (multiple * p0).min(RATE_MAX).max(p0);
@@ -48,27 +49,29 @@ impl CeilingBets {
 
     /// The logarithms of the factors of one alternative: a bad request, a good one.
     #[must_use]
-    pub fn ln_factors(&self, alternative: usize) -> [f64; 2] {
+    pub(crate) fn ln_factors(&self, alternative: usize) -> [f64; 2] {
         [self.bad[alternative], self.good[alternative]]
     }
 }
 
 impl CeilingTest {
+    #[cfg(test)]
     /// Everything staked now.
     #[must_use]
-    pub fn unconditional() -> Self {
-        Self { wealth: Wealth::staked() }
+    pub(crate) fn unconditional(ceiling: Probability) -> Self {
+        Self { bets: CeilingBets::new(ceiling), wealth: Wealth::staked() }
     }
 
     /// Half of the stake kept for later starts ([`Wealth::restart`]): good requests cost, and after an hour far
     /// below the ceiling nothing else would be left.
     #[must_use]
-    pub fn with_restarts() -> Self {
-        Self { wealth: Wealth::with_reserve(RESERVE) }
+    pub(crate) fn with_restarts(ceiling: Probability) -> Self {
+        Self { bets: CeilingBets::new(ceiling), wealth: Wealth::with_reserve(RESERVE) }
     }
 
-    /// Folds in so many bad and good requests.
-    pub fn fold(&mut self, bets: &CeilingBets, bad: u64, good: u64) {
+    /// Folds in counts of bad and good requests.
+    pub(crate) fn fold(&mut self, bad: u64, good: u64) {
+        let bets = &self.bets;
         self.wealth.multiply(|alternative| {
             let [won, lost] = bets.ln_factors(alternative);
             bad as f64 * won + good as f64 * lost
@@ -81,8 +84,8 @@ mod tests {
     use super::*;
 
     fn ln_e(bad: u64, requests: u64, ceiling: f64) -> f64 {
-        let mut test = CeilingTest::unconditional();
-        test.fold(&CeilingBets::new(Probability::new(ceiling).unwrap()), bad, requests - bad);
+        let mut test = CeilingTest::unconditional(Probability::new(ceiling).unwrap());
+        test.fold(bad, requests - bad);
         test.wealth.ln_value()
     }
 

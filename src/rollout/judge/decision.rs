@@ -5,8 +5,8 @@
 //! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
 //!   version only a larger share shows), E < 10, and the baseline is healthy. Enough is counted in requests also where
 //!   users count once: who sends more has more chances to be hit.
-//! - **Hold** otherwise. The reasons are asked in the order of what somebody should know first: a suspicion, an unhealthy
-//!   baseline, then what time will mend.
+//! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion, an
+//!   unhealthy baseline, then what time will mend.
 
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::ratio::RatioInterval;
@@ -51,9 +51,9 @@ impl Judge {
     /// ln E of each test at this moment.
     #[must_use]
     pub fn standing(&self) -> LnWealth {
-        let (state, assignment) = (&self.state, self.settings.assignment);
-        let errors = state.errors.wealth.ln_value();
-        let latency = state.latency.as_ref().map(|windows| windows.ln_value(assignment));
+        let assignment = self.settings.assignment;
+        let errors = self.errors.wealth.ln_value();
+        let latency = self.latency.as_ref().map(|windows| windows.ln_value(assignment));
         let tests = [Some(errors), latency].into_iter().flatten();
         let together = match assignment {
             Assignment::PerRequest => ln_sum(tests),
@@ -63,25 +63,24 @@ impl Judge {
             errors,
             latency,
             comparison: together - f64::from(self.settings.comparisons()).ln(),
-            failure_ceiling: state.failure_ceiling.as_ref().map(|test| test.wealth.ln_value()),
-            slow_ceiling: state.slow_ceiling.as_ref().map(|test| test.wealth.ln_value()),
+            failure_ceiling: self.failure_ceiling.as_ref().map(|test| test.wealth.ln_value()),
+            slow_ceiling: self.slow_ceiling.as_ref().map(|test| test.wealth.ln_value()),
         }
     }
 
     /// All that is known at this moment.
     #[must_use]
     pub fn findings(&self) -> JudgeFindings {
-        let state = &self.state;
         JudgeFindings {
-            share: state.share,
-            outcomes: state.outcomes,
-            step: state.step,
-            latencies: state.latencies,
-            quantiles: state.quantiles,
-            thresholds: state.thresholds,
-            leading_quantile: state.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile()),
-            baseline_recent: state.health.recent(),
-            warm_up_left: state.warm_up_left,
+            share: self.share,
+            outcomes: self.outcomes,
+            step: self.step,
+            latencies: self.latencies,
+            quantiles: self.quantiles,
+            thresholds: self.thresholds,
+            leading_quantile: self.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile()),
+            baseline_recent: self.health.recent(),
+            warm_up_left: self.warm_up_left,
             standing: self.standing(),
             ln_alarm: self.settings.ln_alarm(),
             ratio: self.ratio(),
@@ -91,19 +90,19 @@ impl Judge {
     /// How many times as often as the baseline the candidate fails, with 95 % confidence at all times.
     #[must_use]
     pub fn ratio(&self) -> Option<RatioInterval> {
-        Probability::new(RATIO_ALPHA).and_then(|alpha| self.state.ratio.interval(alpha))
+        Probability::new(RATIO_ALPHA).and_then(|alpha| self.ratios.interval(alpha))
     }
 
     fn proof(&self, standing: &LnWealth) -> Option<RollbackCause> {
         let proved = |ln: Option<f64>| ln.is_some_and(|ln| ln >= self.settings.ln_alarm());
-        let (candidate, timed) = (&self.state.outcomes.candidate, &self.state.latencies.candidate);
-        let leads = self.state.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
+        let (candidate, timed) = (self.outcomes.candidate, self.latencies.candidate);
+        let leads = self.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
         let (cause, events) = match leads {
             Some(windows) => (RollbackCause::Latency, timed.above(windows.test.leading_quantile())),
             None => (RollbackCause::Errors, candidate.counted_failures),
         };
-        // Where latency leads with too few events, failures may be proof by themselves: a version that refuses everything
-        // is fast.
+        // Where latency leads with too few events, failures may be proof by themselves: a version that refuses
+        // everything is fast.
         let alone = standing.errors - f64::from(self.settings.comparisons()).ln();
         if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN {
             Some(cause)
@@ -119,21 +118,19 @@ impl Judge {
     fn objection(&self, standing: &LnWealth, bake: Bake) -> Option<HoldReason> {
         if standing.highest() >= SUSPICION.ln() {
             Some(HoldReason::Suspicion)
-        } else if self.state.health.is_unhealthy(self.settings.baseline_unhealthy) {
+        } else if self.health.is_unhealthy(self.settings.baseline_unhealthy) {
             Some(HoldReason::BaselineUnhealthy)
-        } else if self.state.failed_keys.is_full() {
-            Some(HoldReason::KeysFull)
         } else {
             let waiting = if bake == Bake::Running { Some(HoldReason::Baking) } else { self.lack_of_data() };
-            waiting.map(|why| if self.state.warm_up_left.is_some() { HoldReason::WarmingUp } else { why })
+            waiting.map(|why| if self.warm_up_left.is_some() { HoldReason::WarmingUp } else { why })
         }
     }
 
     fn lack_of_data(&self) -> Option<HoldReason> {
-        let judged = self.state.step.candidate.requests;
-        let baseline = &self.state.outcomes.baseline;
+        let judged = self.step.candidate.requests;
+        let baseline = self.outcomes.baseline;
         let failing = (baseline.failures as f64 + UNSEEN.0) / (baseline.requests as f64 + UNSEEN.1);
-        let needed = self.settings.requests_needed(self.state.share, failing);
+        let needed = self.settings.requests_needed(self.share, failing);
         needed.is_none_or(|needed| judged < needed).then_some(HoldReason::NotEnoughData { judged, needed })
     }
 

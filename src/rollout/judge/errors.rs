@@ -18,7 +18,7 @@
 //! requests a rate is made of, and needs about a tenth more requests than an oracle that knows how bad the candidate
 //! is.
 //!
-//! Where users come back ([`super::keys`]) only a user's first failure is counted, while every success of the
+//! Where users come back only a user's first failure is counted, while every success of the
 //! baseline is. That errs on the candidate's side. Let `x = 1 - Lb` and `p_c` be the largest tolerated. What a user
 //! of `n` requests wins on average as the candidate's, in units of the fair odds, is `T_n = x*p_c + (1 - p_b)*(1 -
 //! delta)*T_(n-1)`; what the same user loses as the baseline's is at least `W_n = x*p_c + (1 - p_b)*(1 -
@@ -32,19 +32,20 @@ use super::wealth::{RESERVE, Wealth};
 /// How many times more often than tolerated the candidate may be failing; one of them is near enough to any truth.
 pub(crate) const RATIOS: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
 
-/// A verdict against the candidate needs so many of its own failures, whatever the odds say: two are an anecdote.
+/// A verdict against the candidate needs at least this number of its own failures, whatever the odds say: two are an
+/// anecdote.
 pub(crate) const CANDIDATE_EVENTS_MIN: u64 = 3;
 
 /// The test: its E is the [`Wealth::ln_value`] of its wealth.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ErrorTest {
+pub(crate) struct ErrorTest {
     /// What the bets have won, by alternative.
     pub wealth: Wealth<{ RATIOS.len() }>,
 }
 
 /// What counts in this test.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ErrorCounts {
+pub(crate) struct ErrorCounts {
     /// Failures of the candidate.
     pub candidate_failures: u64,
     /// Failures of the baseline.
@@ -55,7 +56,7 @@ pub struct ErrorCounts {
 
 /// The logarithms of the factors under one share of the traffic: computed once, used every tick.
 #[derive(Clone, Debug, PartialEq)]
-pub struct ErrorBets {
+pub(crate) struct ErrorBets {
     candidate_failure: [f64; RATIOS.len()],
     baseline_failure: [f64; RATIOS.len()],
     baseline_success: [f64; RATIOS.len()],
@@ -64,7 +65,7 @@ pub struct ErrorBets {
 impl ErrorBets {
     /// The bets under one share. Nothing is bet where everything goes to one side: there is nothing to compare.
     #[must_use]
-    pub fn new(share: CandidateShare, margin: Margin) -> Self {
+    pub(crate) fn new(share: CandidateShare, margin: Margin) -> Self {
         let (w, r0, delta) = (share.value(), margin.ratio.value(), margin.increase.value());
         let mut bets = Self { candidate_failure: [0.0; 8], baseline_failure: [0.0; 8], baseline_success: [0.0; 8] };
         if share.compares() {
@@ -82,26 +83,27 @@ impl ErrorBets {
 
     /// The logarithms of the factors of one alternative: candidate's failure, baseline's failure, baseline's success.
     #[must_use]
-    pub fn ln_factors(&self, alternative: usize) -> [f64; 3] {
+    pub(crate) fn ln_factors(&self, alternative: usize) -> [f64; 3] {
         [self.candidate_failure[alternative], self.baseline_failure[alternative], self.baseline_success[alternative]]
     }
 }
 
 impl ErrorTest {
+    #[cfg(test)]
     /// Everything staked now: the most powerful test of a version that is bad from the start.
     #[must_use]
-    pub fn unconditional() -> Self {
+    pub(crate) fn unconditional() -> Self {
         Self { wealth: Wealth::staked() }
     }
 
     /// Half of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
-    pub fn with_restarts() -> Self {
+    pub(crate) fn with_restarts() -> Self {
         Self { wealth: Wealth::with_reserve(RESERVE) }
     }
 
     /// Folds in what happened under one share; the order does not matter.
-    pub fn fold(&mut self, bets: &ErrorBets, counts: ErrorCounts) {
+    pub(crate) fn fold(&mut self, bets: &ErrorBets, counts: ErrorCounts) {
         let (candidate, baseline) = (counts.candidate_failures as f64, counts.baseline_failures as f64);
         let successes = counts.baseline_successes as f64;
         self.wealth.multiply(|alternative| {

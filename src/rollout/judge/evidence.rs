@@ -99,8 +99,8 @@ pub struct OutcomeCounts {
     pub requests: u64,
     /// Those that failed by the upstream's fault.
     pub failures: u64,
-    /// Those of the failures that count as evidence: all of them, or with [`super::Assignment::PerKey`] those whose
-    /// key [`super::Judge::admit_failure`] admitted (and those without a key).
+    /// Those of the failures that count as evidence: all of them, or with [`super::Assignment::PerKey`] the first of
+    /// each user (and those without a key).
     pub counted_failures: u64,
 }
 
@@ -126,8 +126,8 @@ pub struct EpochCounts {
     pub share: CandidateShare,
     /// Outcomes.
     pub outcomes: PerVersion<OutcomeCounts>,
-    /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only requests whose key
-    /// [`super::Judge::admit_latency`] admitted (and those without a key).
+    /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only the first request
+    /// of each user in a window (and those without a key).
     pub latencies: PerVersion<LatencyCounts>,
 }
 

@@ -44,7 +44,7 @@ impl Chance {
         (-2.0 * self.uniform().ln()).sqrt() * (std::f64::consts::TAU * self.uniform()).cos()
     }
 
-    /// How many of so many trials succeed, by skipping from one to the next.
+    /// How many of `trials` succeed, by skipping from one to the next.
     pub(crate) fn binomial(&mut self, trials: u64, probability: f64) -> u64 {
         let (mut left, mut hits) = (trials, 0);
         if probability <= 0.0 {

@@ -24,7 +24,7 @@ const BUCKET: Duration = Duration::from_secs(5);
 
 /// What the baseline did recently: a ring of short stretches of time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct RecentHealth {
+pub(crate) struct RecentHealth {
     /// Requests and failures in each stretch; the newest is at `newest` modulo their number.
     pub buckets: [(u64, u64); BUCKETS],
     /// The number of the newest stretch since the epoch of time.
@@ -33,7 +33,7 @@ pub struct RecentHealth {
 
 impl RecentHealth {
     /// Counts what ended by `now`, which never goes back.
-    pub fn add(&mut self, now: Duration, counts: &OutcomeCounts) {
+    pub(crate) fn add(&mut self, now: Duration, counts: &OutcomeCounts) {
         self.forget_before(now);
         let bucket = &mut self.buckets[index(self.newest)];
         bucket.0 += counts.requests;
@@ -41,7 +41,7 @@ impl RecentHealth {
     }
 
     /// Drops what is no longer recent at `now`.
-    pub fn forget_before(&mut self, now: Duration) {
+    pub(crate) fn forget_before(&mut self, now: Duration) {
         let current = now.as_secs() / BUCKET.as_secs();
         let stale = current.saturating_sub(self.newest).min(BUCKETS as u64);
         for bucket in 0..stale {
@@ -52,13 +52,13 @@ impl RecentHealth {
 
     /// Recent requests and how many of them failed.
     #[must_use]
-    pub fn recent(&self) -> (u64, u64) {
+    pub(crate) fn recent(&self) -> (u64, u64) {
         self.buckets.iter().fold((0, 0), |sum, bucket| (sum.0 + bucket.0, sum.1 + bucket.1))
     }
 
     /// Whether the baseline is unhealthy.
     #[must_use]
-    pub fn is_unhealthy(&self, above: Probability) -> bool {
+    pub(crate) fn is_unhealthy(&self, above: Probability) -> bool {
         let (requests, failures) = self.recent();
         failures >= FAILURES_MIN && failures as f64 > above.value() * requests as f64
     }

@@ -92,24 +92,19 @@ impl Thresholds {
         }
     }
 
-    /// How many thresholds a latency of so many microseconds exceeds: its counter in [`LatencyCounts`].
+    /// How many thresholds a latency in microseconds exceeds: its counter in [`LatencyCounts`].
     #[must_use]
     pub fn exceeded(&self, side: Side, micros: u64) -> usize {
-        let thresholds = match side {
-            Side::Candidate => &self.candidate,
-            Side::Baseline => &self.baseline,
-        };
-        thresholds.iter().filter(|threshold| micros > **threshold).count()
+        self.micros(side).iter().filter(|threshold| micros > **threshold).count()
     }
 
-    /// The thresholds of one side.
+    /// The thresholds of one side, in microseconds.
     #[must_use]
-    pub fn of(&self, side: Side) -> Quantiles {
-        let thresholds = match side {
+    pub fn micros(&self, side: Side) -> [u64; QUANTILES.len()] {
+        match side {
             Side::Candidate => self.candidate,
             Side::Baseline => self.baseline,
-        };
-        Quantiles(thresholds.map(Duration::from_micros))
+        }
     }
 }
 
@@ -184,9 +179,10 @@ impl LatencyBets {
 }
 
 impl LatencyTest {
+    #[cfg(test)]
     /// Everything staked now.
     #[must_use]
-    pub fn unconditional() -> Self {
+    pub(crate) fn unconditional() -> Self {
         Self { wealth: Wealth::staked() }
     }
 

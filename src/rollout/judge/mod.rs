@@ -14,11 +14,11 @@
 //! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
 //! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
 //! - [`errors`], [`latency`], [`ceiling`]: the three tests.
-//! - [`keys`]: users who come back are one draw, not many. [`windows`]: what that means for latency.
+//! - [`windows`]: users who come back are one draw, not many; what that means for latency.
 //! - [`health`]: when the baseline itself is ill.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
-//! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence and
-//!   one sentence (`summary`).
+//! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence
+//!   and one sentence (`summary`).
 //!
 //! # How alpha is shared
 //!
@@ -26,7 +26,7 @@
 //! with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). Within the
 //! comparison the stake is split equally between its tests: their mean is again a wealth, so a weak hint in both
 //! adds up. With [`settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is no
-//! longer a fair game for somebody who watches both, and the largest part counts instead of the sum (union bound
+//! longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
 //! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
 //!
 //! # What the counters have to leave out
@@ -36,11 +36,12 @@
 //! (first attempts only); failures that the client caused; an endpoint's first [`settings::JudgeSettings::warm_up`].
 //! A request that hangs is a failure at its start plus the timeout, not when it ends.
 //!
-//! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: a request
-//! is judged if neither its endpoint nor the one that the other version would have picked for it is cold, which depends on
-//! chance and not on the side that the lot fell on. So one cold endpoint of many costs its part of the evidence, and a
-//! version with cold ones only leaves nothing to judge; and so it is while operators have drained all of a version. A
-//! version without a usable endpoint has failed its requests, whoever answers them. [`latency`] says what happens otherwise.
+//! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: a
+//! request is judged if neither its endpoint nor the one that the other version would have picked for it is cold,
+//! which depends on chance and not on the side that the lot fell on. So one cold endpoint of many costs its part of
+//! the evidence, and a version with cold ones only leaves nothing to judge; and so it is while operators have drained
+//! all of a version. A version without a usable endpoint has failed its requests, even if another version answers
+//! them. [`latency`] says what happens otherwise.
 
 pub(crate) mod ceiling;
 mod decision;
@@ -49,7 +50,6 @@ pub(crate) mod evidence;
 #[cfg(test)]
 mod fixture;
 pub(crate) mod health;
-pub(crate) mod keys;
 pub(crate) mod latency;
 pub(crate) mod power;
 pub(crate) mod ratio;

@@ -47,14 +47,14 @@ const HALVINGS: u32 = 60;
 
 /// The failures of both versions by share.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct RatioCounts {
+pub(crate) struct RatioCounts {
     /// One entry for each share that was in force, in order of appearance.
     pub shares: Vec<ShareFailures>,
 }
 
 /// Failures under one share.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ShareFailures {
+pub(crate) struct ShareFailures {
     /// The candidate's share.
     pub share: CandidateShare,
     /// Counted failures of the candidate.
@@ -74,7 +74,7 @@ pub struct RatioInterval {
 
 impl RatioCounts {
     /// Adds failures under a share. Allocates only when the share is new.
-    pub fn add(&mut self, share: CandidateShare, candidate: u64, baseline: u64) {
+    pub(crate) fn add(&mut self, share: CandidateShare, candidate: u64, baseline: u64) {
         if !share.compares() || candidate + baseline == 0 {
             return;
         }
@@ -90,7 +90,7 @@ impl RatioCounts {
     /// The interval that holds the true ratio at all times with probability `1 - alpha`; `None` before the first
     /// failure.
     #[must_use]
-    pub fn interval(&self, alpha: Probability) -> Option<RatioInterval> {
+    pub(crate) fn interval(&self, alpha: Probability) -> Option<RatioInterval> {
         if self.shares.is_empty() {
             return None;
         }

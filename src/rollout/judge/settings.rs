@@ -71,7 +71,7 @@ pub struct Margin {
     /// Tolerated ratio. By default 1: a new version has no right to be worse.
     pub ratio: Multiple,
     /// Tolerated absolute increase. By default 0.1 %: on a baseline that never fails, every failure of the candidate
-    /// is infinitely many times more, and nobody wants a rollback for three in a million.
+    /// is infinitely many times more, and three in a million are no reason for a rollback.
     pub increase: Increase,
 }
 
@@ -98,7 +98,8 @@ pub enum Assignment {
     /// Each request for itself.
     #[default]
     PerRequest,
-    /// Each user, by a sticky key: see [`super::keys`]. Right as well where some requests come without a key.
+    /// Each user, by a sticky key, who is one draw however often he comes. Right as well where some requests come
+    /// without a key.
     PerKey,
 }
 
@@ -128,7 +129,7 @@ impl FailedCalls {
     /// The highest status that there is.
     pub const STATUS_MAX: u8 = 16;
 
-    /// These statuses; those above the highest are nobody's.
+    /// These statuses; those above the highest do not exist.
     #[must_use]
     pub fn of(statuses: &[u8]) -> Self {
         let bit = |status: &u8| if *status <= Self::STATUS_MAX { 1 << status } else { 0 };
@@ -143,7 +144,8 @@ impl FailedCalls {
 }
 
 impl Default for FailedCalls {
-    /// The server's faults: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
+    /// The server's faults: UNKNOWN, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE,
+    /// DATA_LOSS.
     fn default() -> Self {
         Self::of(&[2, 4, 8, 12, 13, 14, 15])
     }
@@ -169,14 +171,14 @@ pub struct JudgeSettings {
     /// The regression that a bake must be able to catch: an increase of the probability of failure beyond the
     /// tolerated. By default 2 %: a smaller one would need bakes of hours on an ordinary service.
     pub catches: Probability,
-    /// So many judged requests of the candidate are enough to advance; `None` computes the number from
+    /// The number of judged requests of the candidate that is enough to advance; `None` computes the number from
     /// [`Self::catches`] ([`super::power`]).
     pub requests_min: Option<u64>,
-    /// The baseline is unhealthy when more of its recent requests than this fail ([`super::health`]). By default 5 %: such a
-    /// service has an incident, and an incident is no time to promote.
+    /// The baseline is unhealthy when more of its recent requests than this fail ([`super::health`]). By default 5 %:
+    /// such a service has an incident, and an incident is no time to promote.
     pub baseline_unhealthy: Probability,
-    /// For how long an endpoint's first requests are left out, together with the same part of the other version's: a cold
-    /// start is no regression. By default 10 s.
+    /// For how long an endpoint's first requests are left out, together with the same part of the other version's: a
+    /// cold start is no regression. By default 10 s.
     pub warm_up: Duration,
     /// How long after the end of its bake a step may be held before the plan says what happens. By default 30 min.
     pub hold_max: Duration,

@@ -1,8 +1,8 @@
 //! A decision in one sentence with its numbers, as it is shown, logged and kept.
 //!
-//! Whoever is woken by it should not have to open anything else: what was done to which version, on how many requests
-//! of both, and how sure that is. The odds are the promise (1/alpha), not the E of the moment, which is a matter of
-//! when one looked.
+//! An operator who is woken by it should not have to open anything else: what was done to which version, on how many
+//! requests of both, and how sure that is. The odds are the promise (1/alpha), not the E of the moment, which is a
+//! matter of when one looked.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &J
     match decision {
         JudgeDecision::RollBack(cause) => {
             let odds = thousands(findings.ln_alarm.exp().round());
-            let why = cause_text((cause, Said::Proved), findings, settings, names);
+            let why = cause_text(cause, Said::Proved, findings, settings, names);
             format!("rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}")
         }
         JudgeDecision::Advance => {
@@ -32,7 +32,8 @@ pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &J
 }
 
 fn cause_text(
-    (cause, said): (RollbackCause, Said),
+    cause: RollbackCause,
+    said: Said,
     findings: &JudgeFindings,
     settings: &JudgeSettings,
     names: &Names,
@@ -92,7 +93,7 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
     match why {
         HoldReason::Suspicion => {
             // Of the test that speaks: a ceiling does not compare with the other version.
-            let leading = cause_text((findings.standing.leading(), Said::Hinted), findings, settings, names);
+            let leading = cause_text(findings.standing.leading(), Said::Hinted, findings, settings, names);
             format!("10 <= E ({}): {leading}", e_text(findings))
         }
         HoldReason::BaselineUnhealthy => {
@@ -100,7 +101,6 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
             format!("baseline ill: {failed} in the last {}", time(RECENT))
         }
-        HoldReason::KeysFull => "too many users were hit to count them once each".to_owned(),
         HoldReason::WarmingUp => {
             let left = findings.warm_up_left.map_or(0.0, |left| left.as_secs_f64().ceil());
             format!("warming up, {left:.0} s left")

@@ -4,11 +4,13 @@ use std::time::Duration;
 
 use super::evidence::{EpochCounts, Evidence, OutcomeCounts, PerVersion};
 use super::fixture::{Chance, margin, mean, probability, share, within};
-use super::keys::KEYS_MAX;
 use super::latency::{LatencyCounts, Quantiles};
 use super::settings::{Assignment, Ceilings, JudgeSettings, Multiple, SlowCeiling};
 use super::verdict::{Bake, HoldReason, JudgeDecision, Names, RollbackCause};
 use super::*;
+use crate::rollout::counts::CountsReader;
+use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
+use crate::table::Weight;
 
 const SEED: u64 = 20_260_417;
 const TICK: Duration = Duration::from_millis(250);
@@ -80,7 +82,7 @@ impl TestTraffic {
         epoch
     }
 
-    /// Ticks after `start` until a rollback, or `None` after so many.
+    /// Ticks after `start` until a rollback, or `None` after `ticks` of them.
     fn run(&self, judge: &mut Judge, start: Duration, ticks: u32, chance: &mut Chance) -> Option<(u32, RollbackCause)> {
         (1..=ticks).find_map(|number| {
             tick(judge, start + number * TICK, self.tick(chance));
@@ -344,34 +346,6 @@ fn epochs_of_one_tick_and_their_order_make_no_difference() {
 }
 
 #[test]
-fn a_restored_judge_goes_on_as_if_nothing_had_happened() {
-    let mut chance = Chance::new(SEED);
-    let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
-    TestTraffic::HEALTHY.run(&mut judge, Duration::ZERO, 100, &mut chance);
-    let mut restored = Judge::restored(*judge.settings(), judge.state().clone());
-    for number in 101..200 {
-        let epoch = TestTraffic::HEALTHY.tick(&mut chance);
-        tick(&mut judge, number * TICK, epoch);
-        tick(&mut restored, number * TICK, epoch);
-    }
-    assert_eq!(judge, restored);
-}
-
-#[test]
-fn when_too_many_users_were_hit_counting_stops_and_promotion_waits() {
-    let settings = JudgeSettings { assignment: Assignment::PerKey, ..errors_only() };
-    let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
-    assert!(judge.admit_failure(7) && !judge.admit_failure(7));
-    assert!((100..).take(KEYS_MAX - 1).all(|key| judge.admit_failure(key)) && !judge.admit_failure(8));
-    let before = judge.standing();
-    tick(&mut judge, TICK, epoch(0.1, counts(90, 9), counts(10_000, 0)));
-    assert_eq!(judge.standing(), before);
-    assert_eq!(hold(&judge, OVER), HoldReason::KeysFull);
-    let mut without_keys = Judge::new(errors_only(), share(0.1), Duration::ZERO);
-    assert!(without_keys.admit_failure(7) && without_keys.admit_failure(7) && without_keys.admit_latency(7));
-}
-
-#[test]
 fn users_are_named_where_they_count_once() {
     let settings = JudgeSettings { assignment: Assignment::PerKey, ..errors_only() };
     let candidate = OutcomeCounts { requests: 212, failures: 30, counted_failures: 9 };
@@ -437,11 +411,17 @@ fn healthy_versions_are_not_rolled_back() {
 
 /// A user of the simulations below.
 struct TestUser {
-    of_candidate: bool,
+    arm: Arm,
     activity: u64,
     /// The probability that a request fails, or exceeds every threshold; the same on any version.
     failing: f64,
     slow: f64,
+}
+
+/// The slots of both versions.
+fn shares(w: f64) -> [u32; 2] {
+    let candidate = Weight::from_percent(w * 100.0).unwrap().slots();
+    [candidate, Weight::FULL.slots() - candidate]
 }
 
 /// Ticks of users with very unequal activity, of whom some fail and some are slow wherever they go; whether a
@@ -449,31 +429,34 @@ struct TestUser {
 fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
     let settings = JudgeSettings { alpha: probability(0.01), assignment, ..JudgeSettings::default() };
     let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
+    let terms = CanaryTerms {
+        candidate: NAMES.candidate.into(),
+        baseline: NAMES.baseline.into(),
+        per_key: assignment == Assignment::PerKey,
+        slow_us: None,
+        failed_calls: 0,
+    };
+    let canary = CanaryStats::new(terms, 1);
+    let (split, mut counts) = (canary.epoch(shares(w)), CountsReader::default());
+    canary.compare_with([[1; 3]; 2]);
     let users: Vec<_> = (0..150)
         .map(|_| TestUser {
-            of_candidate: chance.happens(w),
+            arm: if chance.happens(w) { Arm::Candidate } else { Arm::Baseline },
             activity: chance.activity(),
             failing: if chance.happens(0.1) { 0.3 } else { 0.001 },
             slow: if chance.happens(0.1) { 0.9 } else { 0.01 },
         })
         .collect();
     (1..=40).any(|number| {
-        let mut epoch = EpochCounts::none(share(w));
-        for (key, user) in (0..).zip(&users) {
-            let (failures, slow) =
-                (chance.binomial(user.activity, user.failing), chance.binomial(user.activity, user.slow));
-            let side = if user.of_candidate { Side::Candidate } else { Side::Baseline };
-            let admitted = (0..failures).filter(|_| judge.admit_failure(key)).count() as u64;
-            let counted = OutcomeCounts { requests: user.activity, failures, counted_failures: admitted };
-            epoch.outcomes.of_mut(side).add(&counted);
-            for request in 0..user.activity {
-                if judge.admit_latency(key) {
-                    let exceeded = if request < slow { 3 } else { 0 };
-                    epoch.latencies.of_mut(side).by_exceeded[exceeded] += 1;
-                }
+        for (slot, user) in (0..).zip(&users) {
+            for _ in 0..user.activity {
+                let (failed, is_slow) = (chance.happens(user.failing), chance.happens(user.slow));
+                let micros = if is_slow { 2 } else { 1 };
+                split.count(0, &CanaryOutcome { arm: user.arm, slot: Some(slot), failed, micros });
             }
         }
-        tick(&mut judge, number * TICK, epoch);
+        let epochs = counts.read(&canary, 1);
+        judge.tick(number * TICK, &Evidence { epochs: &epochs, ..Evidence::default() });
         matches!(judge.decision(Bake::Running), JudgeDecision::RollBack(_))
     })
 }
@@ -499,7 +482,7 @@ fn a_slower_version_is_caught_through_windows_of_users() {
     let mut chance = Chance::new(SEED);
     let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
     let healthy = TestTraffic::HEALTHY.run(&mut judge, Duration::ZERO, 6_000, &mut chance);
-    assert_eq!((healthy, judge.state().latency.as_ref().unwrap().number), (None, 3), "seed {SEED}");
+    assert_eq!((healthy, judge.latency().unwrap().number), (None, 3), "seed {SEED}");
     let (ticks, cause) = slower.run(&mut judge, 6_000 * TICK, 100, &mut chance).unwrap();
     assert!(ticks <= 20 && cause == RollbackCause::Latency, "{ticks} ticks, {cause:?}, seed {SEED}");
 }

@@ -59,17 +59,15 @@ pub enum HoldReason {
     /// The baseline itself fails; see [`super::health`].
     #[serde(rename = "baseline_ill")]
     BaselineUnhealthy,
-    /// More users were hit than can be remembered, and counting has stopped; see [`super::keys`].
-    KeysFull,
     /// Nothing is judged yet, because one of the versions has only cold endpoints.
     WarmingUp,
     /// The bake is not over.
     Baking,
     /// Too few requests of the candidate were judged in this step.
     NotEnoughData {
-        /// So many were.
+        /// Those that were judged.
         judged: u64,
-        /// So many are needed; `None` if no number would do, see [`super::JudgeSettings::requests_needed`].
+        /// Those that are needed; `None` if no number would do, see [`super::JudgeSettings::requests_needed`].
         needed: Option<u64>,
     },
 }

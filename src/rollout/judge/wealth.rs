@@ -73,8 +73,8 @@ impl<const N: usize> Wealth<N> {
     }
 }
 
-/// What is still in reserve so long after the start. Evenly spent over the horizon, because nobody knows when a leak
-/// will show; quiet times waste nothing, since a stake that has met no evidence is as good as a new one.
+/// What is still in reserve this long after the start. Evenly spent over the horizon, because it is not known when a
+/// leak will show; quiet times waste nothing, since a stake that has met no evidence is as good as a new one.
 #[must_use]
 pub(crate) fn reserve_after(elapsed: Duration, horizon: Duration) -> f64 {
     let passed = elapsed.as_secs_f64() / horizon.as_secs_f64().max(1.0);

@@ -1,18 +1,17 @@
 //! Latency where users come back: windows, each with its own users.
 //!
-//! With [`Assignment::PerKey`] a user may be timed once only, as in [`super::keys`]: somebody whose requests are
-//! always slow is one draw. But within minutes everybody was timed, and a leak that shows later would meet nobody who
-//! may still testify. So after [`WINDOW`], or when its set of keys is full, a window closes and another opens with an
-//! empty set, a new wealth and the next part of alpha: `1/(k*(k+1))` for window `k`, which sums to 1 over all of
-//! them. An alarm is one window's wealth times its part reaching the threshold: the union, because windows share
-//! users and no sum of them would be a fair game.
+//! With [`Assignment::PerKey`] the lot falls once for a user, not for each request, so a user is one draw: a user
+//! whose requests are always slow is timed once. But within minutes all users were timed, and a leak that shows later
+//! would meet no user who may still testify. So after [`WINDOW`] a window closes and another opens, in which every
+//! user may be timed once more ([`crate::rollout::counts`]), with a new wealth and the next part of alpha:
+//! `1/(k*(k+1))` for window `k`, which sums to 1 over all of them. An alarm is one window's wealth times its part
+//! reaching the threshold: the union, because windows share users and no sum of them would be a fair game.
 //!
 //! With [`Assignment::PerRequest`] there are no keys, and one window lasts for ever.
 
 use std::time::Duration;
 
 use super::evidence::EpochCounts;
-use super::keys::CountedKeys;
 use super::latency::{LatencyBets, LatencyTest};
 use super::settings::{Assignment, JudgeSettings};
 
@@ -29,8 +28,6 @@ pub struct LatencyWindows {
     pub opened: Duration,
     /// Its test.
     pub test: LatencyTest,
-    /// Who was timed in it.
-    pub keys: CountedKeys,
     /// ln E at the end of the best closed window, times its part of alpha.
     pub ln_best_closed: f64,
 }
@@ -39,13 +36,7 @@ impl LatencyWindows {
     /// The first window.
     #[must_use]
     pub fn open(now: Duration) -> Self {
-        Self {
-            number: 1,
-            opened: now,
-            test: LatencyTest::with_restarts(),
-            keys: CountedKeys::default(),
-            ln_best_closed: f64::NEG_INFINITY,
-        }
+        Self { number: 1, opened: now, test: LatencyTest::with_restarts(), ln_best_closed: f64::NEG_INFINITY }
     }
 
     /// Stakes what the reserve gives for this tick; before [`Self::fold`].
@@ -64,7 +55,7 @@ impl LatencyWindows {
 
     /// Closes the window if it is time; after [`Self::fold`].
     pub fn turn(&mut self, now: Duration, assignment: Assignment) {
-        let over = now.saturating_sub(self.opened) >= WINDOW || self.keys.is_full();
+        let over = now.saturating_sub(self.opened) >= WINDOW;
         if assignment == Assignment::PerKey && over {
             let ln_best_closed = self.ln_value(assignment);
             *self = Self { number: self.number.saturating_add(1), ln_best_closed, ..Self::open(now) };
@@ -88,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_closes_in_time_or_when_full_and_keeps_what_it_knew() {
+    fn a_window_closes_in_time_and_keeps_what_it_knew() {
         let mut windows = LatencyWindows::open(Duration::ZERO);
         assert!((windows.ln_value(Assignment::PerKey) - 0.5_f64.ln()).abs() < 1e-12);
         windows.test.wealth.multiply(|_| 5.0);
@@ -98,9 +89,6 @@ mod tests {
         windows.turn(WINDOW, Assignment::PerKey);
         assert_eq!((windows.number, windows.opened), (2, WINDOW));
         assert_eq!(windows.ln_value(Assignment::PerKey), known);
-        windows.keys = CountedKeys::restored(0..super::super::keys::KEYS_MAX as u64);
-        windows.turn(WINDOW, Assignment::PerKey);
-        assert_eq!((windows.number, windows.keys.iter().len()), (3, 0));
     }
 
     #[test]

@@ -1,6 +1,7 @@
-//! The way back of a rollout: the stages of [`Plan::way_back`](super::super::plan::Plan::way_back), one after the other.
+//! The way back of a rollout: the stages of [`Plan::way_back`](super::super::plan::Plan::way_back), one after the
+//! other.
 //!
-//! Nobody is asked on it: what fails here waits for somebody, because there is nowhere else to go.
+//! No agreement is asked for on it: what fails here waits for an operator, because there is nowhere else to go.
 
 use std::time::Duration;
 

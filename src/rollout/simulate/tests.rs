@@ -89,8 +89,8 @@ fn slow_releases_and_leaks_are_caught() {
 
 #[test]
 fn users_who_come_back_are_one_draw() {
-    // For one user in a hundred everything fails, on both versions alike, and activity is heavy-tailed. Requests as draws
-    // of their own turn good releases back again and again; users do not.
+    // For one user in a hundred everything fails, on both versions alike, and activity is heavy-tailed. Requests as
+    // draws of their own turn good releases back again and again; users do not.
     let users = Some(UserPopulation { count: 2_000, tail: 1.2, failures_stick: true });
     let world = SimulatedWorld { requests_per_second: 50.0, baseline_failing: 0.01, users, ..world(0.01, 1.0) };
     let turned_back = |assignment| {

@@ -6,31 +6,38 @@ use rand::{Rng, RngExt};
 use rand_distr::weighted::WeightedAliasIndex;
 use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 
-use super::super::judge::latency::{LatencyCounts, QUANTILES};
+use super::super::counts::{CountsReader, compare_with};
+use super::super::judge::evidence::micros;
+use super::super::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::super::judge::settings::Multiple;
-use super::super::judge::{CandidateShare, EpochCounts, Judge, OutcomeCounts, PerVersion, Side};
+use super::super::judge::{Assignment, CandidateShare, EpochCounts, JudgeSettings, OutcomeCounts, PerVersion, Side};
 use super::super::run::Rollout;
-use super::TICK;
 use super::world::{Behaviour, SimulatedWorld, UserPopulation};
-use crate::table::SLOTS;
+use crate::rollout::TICK;
+use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
+use crate::table::{SLOTS, Weight};
 
 /// The normal distribution's quantiles at [`QUANTILES`].
 const NORMAL_QUANTILES: [f64; QUANTILES.len()] = [0.0, 1.281_551_565_545, 2.326_347_874_041];
 
-/// Everybody who asks in a simulated release.
+/// The baseline's median latency. Only ratios matter.
+const MEDIAN: Duration = Duration::from_millis(100);
+
+/// All who ask in a simulated release.
 #[derive(Debug)]
 pub(crate) struct SimulatedTraffic<'w> {
     world: &'w SimulatedWorld,
-    crowd: Option<UserPool>,
+    users: Option<UserPool>,
 }
 
 impl<'w> SimulatedTraffic<'w> {
-    pub(crate) fn new(world: &'w SimulatedWorld, random: &mut impl Rng) -> Self {
-        Self { world, crowd: world.users.and_then(|users| UserPool::new(users, random)) }
+    pub(crate) fn new(world: &'w SimulatedWorld, judge: &JudgeSettings, random: &mut impl Rng) -> Self {
+        let users = world.users.and_then(|users| UserPool::new(users, world.spread, judge, random));
+        Self { world, users }
     }
 
     /// What a tick brings.
-    pub(crate) fn tick(&self, now: Duration, rollout: &mut Rollout, random: &mut impl Rng) -> EpochCounts {
+    pub(crate) fn tick(&mut self, now: Duration, rollout: &Rollout, random: &mut impl Rng) -> Vec<EpochCounts> {
         let weight = rollout.weight();
         let mean = self.world.requests_per_second * TICK.as_secs_f64();
         let requests = Poisson::new(mean).map_or(0.0, |poisson| poisson.sample(random));
@@ -42,16 +49,14 @@ impl<'w> SimulatedTraffic<'w> {
         let requests = requests as u64;
         let tolerated = rollout.plan().judge().slower;
         let odds = Odds::new(self.world, self.world.candidate_at(now), tolerated);
-        let mut counts = EpochCounts::none(CandidateShare::at(weight));
-        match (&self.crowd, rollout.judges_mut().first_mut()) {
-            (Some(crowd), Some(judge)) => {
-                for _ in 0..requests {
-                    crowd.ask(&odds, weight.slots(), judge, (&mut counts, random));
-                }
+        match &mut self.users {
+            Some(users) => {
+                let window = rollout.judges().first().and_then(|judge| judge.latency()).map_or(1, |open| open.number);
+                users.ask(requests, weight, &odds, random);
+                users.counts.read(&users.canary, window)
             }
-            _ => strangers(&odds, requests, (&mut counts, random)),
+            None => vec![strangers(&odds, requests, CandidateShare::at(weight), random)],
         }
-        counts
     }
 }
 
@@ -62,6 +67,8 @@ struct Odds {
     /// How far logarithms of latencies are above the thresholds' own distribution, in standard deviations. `None` where
     /// latency is not judged.
     shift: Option<PerVersion<f64>>,
+    /// How many times as slow as the baseline each is.
+    slower: PerVersion<f64>,
 }
 
 impl Odds {
@@ -71,13 +78,14 @@ impl Odds {
             candidate: (candidate.slower / tolerated.value()).ln() / world.spread,
             baseline: 0.0,
         });
-        Self { failing, shift }
+        Self { failing, shift, slower: PerVersion { candidate: candidate.slower, baseline: 1.0 } }
     }
 }
 
 /// Requests that have nothing to do with each other.
-fn strangers(odds: &Odds, requests: u64, (counts, random): (&mut EpochCounts, &mut impl Rng)) {
-    let candidate = binomial(requests, counts.share.value(), random);
+fn strangers(odds: &Odds, requests: u64, share: CandidateShare, random: &mut impl Rng) -> EpochCounts {
+    let mut counts = EpochCounts::none(share);
+    let candidate = binomial(requests, share.value(), random);
     for (side, requests) in [(Side::Candidate, candidate), (Side::Baseline, requests - candidate)] {
         let failures = binomial(requests, *odds.failing.of(side), random);
         *counts.outcomes.of_mut(side) = OutcomeCounts { requests, failures, counted_failures: failures };
@@ -85,9 +93,10 @@ fn strangers(odds: &Odds, requests: u64, (counts, random): (&mut EpochCounts, &m
             *counts.latencies.of_mut(side) = latencies(requests, *shift.of(side), random);
         }
     }
+    counts
 }
 
-/// So many latencies by the thresholds that they exceed.
+/// The latencies of some requests by the thresholds that they exceed.
 fn latencies(requests: u64, shift: f64, random: &mut impl Rng) -> LatencyCounts {
     let above = NORMAL_QUANTILES.map(|quantile| upper_tail(quantile - shift));
     let mut counts = LatencyCounts { timed: requests, ..LatencyCounts::default() };
@@ -102,13 +111,17 @@ fn latencies(requests: u64, shift: f64, random: &mut impl Rng) -> LatencyCounts 
     counts
 }
 
-/// Users who come back.
+/// Users who come back. They are counted as the workers of the proxy count them, because it matters who asks.
 #[derive(Debug)]
 struct UserPool {
     /// Who asks next.
     activity: WeightedAliasIndex<f64>,
     users: Vec<SimulatedUser>,
     failures_stick: bool,
+    /// Sigma of the logarithm of latencies.
+    spread: f64,
+    canary: CanaryStats,
+    counts: CountsReader,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,42 +132,42 @@ struct SimulatedUser {
 }
 
 impl UserPool {
-    /// `None` for nobody.
-    fn new(users: UserPopulation, random: &mut impl Rng) -> Option<Self> {
+    /// `None` where there are no users.
+    fn new(users: UserPopulation, spread: f64, judge: &JudgeSettings, random: &mut impl Rng) -> Option<Self> {
         let pareto = Pareto::new(1.0, users.tail).ok()?;
         let activity = (0..users.count).map(|_| pareto.sample(random)).collect();
         let activity = WeightedAliasIndex::new(activity).ok()?;
+        let terms = CanaryTerms {
+            candidate: "candidate".into(),
+            baseline: "baseline".into(),
+            per_key: judge.assignment == Assignment::PerKey,
+            slow_us: None,
+            failed_calls: 0,
+        };
+        let canary = CanaryStats::new(terms, 1);
+        if let Some(tolerated) = judge.slower {
+            let quantiles = NORMAL_QUANTILES.map(|normal| MEDIAN.mul_f64((spread * normal).exp()));
+            compare_with(&canary, &Thresholds::new(&Quantiles(quantiles), tolerated));
+        }
         let user = |_| SimulatedUser { slot: random.random_range(0..SLOTS), luck: random.random() };
-        Some(Self { activity, users: (0..users.count).map(user).collect(), failures_stick: users.failures_stick })
+        let (users, failures_stick) = ((0..users.count).map(user).collect(), users.failures_stick);
+        Some(Self { activity, users, failures_stick, spread, canary, counts: CountsReader::default() })
     }
 
-    /// One request, by somebody.
-    fn ask(
-        &self,
-        odds: &Odds,
-        candidate_slots: u32,
-        judge: &mut Judge,
-        (counts, random): (&mut EpochCounts, &mut impl Rng),
-    ) {
-        let number = self.activity.sample(random);
-        let Some(user) = self.users.get(number) else { return };
-        // The candidate is the later version and owns the low end.
-        let side = if user.slot < candidate_slots { Side::Candidate } else { Side::Baseline };
-        let luck = if self.failures_stick { user.luck } else { random.random() };
-        let outcomes = counts.outcomes.of_mut(side);
-        outcomes.requests += 1;
-        if luck < *odds.failing.of(side) {
-            outcomes.failures += 1;
-            outcomes.counted_failures += u64::from(judge.admit_failure(number as u64));
-        }
-        if let Some(shift) = &odds.shift
-            && judge.admit_latency(number as u64)
-        {
+    /// Some requests, each by some user.
+    fn ask(&self, requests: u64, weight: Weight, odds: &Odds, random: &mut impl Rng) {
+        let split = self.canary.epoch([weight.slots(), Weight::FULL.slots() - weight.slots()]);
+        for _ in 0..requests {
+            let Some(user) = self.users.get(self.activity.sample(random)) else { continue };
+            // The candidate is the later version and owns the low end.
+            let of_candidate = user.slot < weight.slots();
+            let (arm, side) =
+                if of_candidate { (Arm::Candidate, Side::Candidate) } else { (Arm::Baseline, Side::Baseline) };
+            let luck = if self.failures_stick { user.luck } else { random.random() };
             let normal: f64 = StandardNormal.sample(random);
-            let exceeded = NORMAL_QUANTILES.iter().filter(|quantile| normal + shift.of(side) > **quantile).count();
-            let latencies = counts.latencies.of_mut(side);
-            latencies.timed += 1;
-            latencies.by_exceeded[exceeded] += 1;
+            let latency = MEDIAN.mul_f64(odds.slower.of(side) * (self.spread * normal).exp());
+            let failed = luck < *odds.failing.of(side);
+            split.count(0, &CanaryOutcome { arm, slot: Some(user.slot), failed, micros: micros(latency) });
         }
     }
 }

@@ -25,8 +25,8 @@ pub(crate) struct SimulatedWorld {
 pub(crate) struct UserPopulation {
     /// How many there are.
     pub count: u32,
-    /// How unequal they are: the shape of a Pareto distribution of activity. At 1.2 one user in a hundred makes about half
-    /// of the requests; above 3 they are nearly equal.
+    /// How unequal they are: the shape of a Pareto distribution of activity. At 1.2 one user in a hundred makes about
+    /// half of the requests; above 3 they are nearly equal.
     pub tail: f64,
     /// Whether failures belong to users and not to requests: for some of them everything fails, for the others nothing.
     pub failures_stick: bool,

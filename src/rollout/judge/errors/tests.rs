@@ -2,8 +2,8 @@ use proptest::prelude::*;
 
 use super::super::evidence::PerVersion;
 use super::super::fixture::{Chance, Failures, failure, margin, mean, p90, share, within};
-use super::super::keys::CountedKeys;
 use super::*;
+use crate::shared::canary_stats::SlotSet;
 
 const SEED: u64 = 20_260_417;
 
@@ -129,7 +129,7 @@ proptest! {
     }
 }
 
-/// The exact probability that a healthy candidate ever raises an alarm within so many failures of both versions,
+/// The exact probability that a healthy candidate ever raises an alarm within a number of failures of both versions,
 /// looked at after each: all paths at once, by the number of the candidate's failures.
 fn false_alarm(w: f64, failures: usize) -> f64 {
     let bets = ErrorBets::new(share(w), Margin::NONE);
@@ -277,10 +277,11 @@ fn unlucky_users_who_come_back_are_no_proof_when_they_count_once() {
             order.swap(last, chance.below(last + 1));
         }
         for (alarms, counted_once) in [(&mut each, false), (&mut once, true)] {
-            let (mut test, mut keys, mut failures) = (ErrorTest::unconditional(), CountedKeys::default(), 0);
+            let (mut test, mut failures) = (ErrorTest::unconditional(), 0);
+            let users = SlotSet::default();
             let alarmed = of_candidate.contains(&true)
                 && order.iter().any(|user| {
-                    if !counted_once || keys.admit(*user as u64) {
+                    if !counted_once || users.first(u32::try_from(*user).unwrap()) {
                         failures += u64::from(of_candidate[*user]);
                         test.fold(&bets, failure(of_candidate[*user]));
                     }

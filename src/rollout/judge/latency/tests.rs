@@ -100,7 +100,7 @@ fn a_request_is_described_by_how_many_thresholds_it_exceeds() {
     let exceeded = |side, ms: u64| thresholds.exceeded(side, ms * 1000);
     assert_eq!([100, 101, 200, 201, 1001].map(|ms| exceeded(Side::Baseline, ms)), [0, 1, 1, 2, 3]);
     assert_eq!([101, 120, 121, 240, 241, 1200, 1201].map(|ms| exceeded(Side::Candidate, ms)), [0, 0, 1, 1, 2, 2, 3]);
-    assert_eq!(thresholds.of(Side::Candidate), Quantiles([millis(120), millis(240), millis(1200)]));
+    assert_eq!(thresholds.micros(Side::Candidate), [120_000, 240_000, 1_200_000]);
     let counts = LatencyCounts { by_exceeded: [5, 4, 3, 2], ..LatencyCounts::default() };
     assert_eq!(([0, 1, 2].map(|quantile| counts.above(quantile)), counts.compared()), ([9, 5, 2], 14));
 }

@@ -57,10 +57,10 @@ fn a_ceiling_is_planned_as_well() {
     let (bets, failing, mut chance) = (CeilingBets::new(probability(0.01)), 0.05, Chance::new(SEED));
     let mut found: Vec<_> = (0..3_000)
         .map(|_| {
-            let (mut test, mut requests) = (super::super::ceiling::CeilingTest::unconditional(), 0);
+            let (mut test, mut requests) = (super::super::ceiling::CeilingTest::unconditional(probability(0.01)), 0);
             while test.wealth.ln_value() < 1000_f64.ln() {
                 let good = chance.misses(failing);
-                test.fold(&bets, 1, good);
+                test.fold(1, good);
                 requests += good + 1;
             }
             requests as f64
