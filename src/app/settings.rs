@@ -67,7 +67,7 @@ pub(crate) fn door(listener: &config::Listener, workers: usize) -> ListenerPolic
             config::RateBy::Address => RateKey::Address,
             config::RateBy::Listener => RateKey::Listener,
         };
-        Arc::new(RateLimiter::new(by, (rate.requests, rate.per), rate.burst))
+        Arc::new(RateLimiter::new(by, rate.requests, rate.per, rate.burst))
     });
     let crowd = Arc::new(ConnectionLimit::new(limits.connections_max, limits.connections_per_address_max, workers));
     ListenerPolicy { proxy_protocol, connections: crowd, rate }

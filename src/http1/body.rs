@@ -4,19 +4,9 @@ use bytes::{Bytes, BytesMut};
 use http::HeaderMap;
 use http_body::SizeHint;
 
+use super::broken::Broken;
 use super::chunks::{Chunk, ChunkDecoder};
 use super::head::BodyLength;
-
-/// How a body broke.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-pub enum Broken {
-    /// Its framing made no sense.
-    #[error("the chunked coding of the body is broken")]
-    Malformed,
-    /// The connection ended in the middle.
-    #[error("the connection ended before the body did")]
-    Short,
-}
 
 /// What comes next of a body.
 #[derive(Debug)]

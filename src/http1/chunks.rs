@@ -5,7 +5,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::body::Broken;
+use super::broken::Broken;
 
 /// The most bytes of chunk extensions, and of white space before them, in a body; nobody uses them.
 const EXTENSION_BYTES_MAX: usize = 16 * 1024;

@@ -16,6 +16,7 @@
 //!   next.
 
 pub(crate) mod body;
+pub(crate) mod broken;
 mod buffer_pool;
 pub(crate) mod chunks;
 pub(crate) mod coop;
@@ -25,7 +26,8 @@ pub(crate) mod read_buf;
 pub(crate) mod trailers;
 pub(crate) mod write_buf;
 
-pub(crate) use body::{BodyDecoder, Broken, Piece};
+pub(crate) use body::{BodyDecoder, Piece};
+pub(crate) use broken::Broken;
 pub(crate) use encode::{BodyEncoder, write_interim, write_request, write_response};
 pub(crate) use head::{BodyLength, HeadError, HeadLimits, Request, ResponseHead};
 pub(crate) use read_buf::ReadBuf;

@@ -42,7 +42,8 @@ impl RequestTarget {
     /// forms.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
-        let (scheme, authority, path) = if text.first() == Some(&b'/') { (0, 0, 0) } else { other_forms(text)? };
+        let TargetParts { scheme, authority, path } =
+            if text.first() == Some(&b'/') { TargetParts::default() } else { other_forms(text)? };
         let path_end = text.iter().skip(path).position(|byte| *byte == b'?').map_or(text.len(), |at| path + at);
         Some(Self(Form::Text(Text { text: Bytes::copy_from_slice(text), scheme, authority, path, path_end })))
     }
@@ -138,17 +139,25 @@ impl From<Uri> for RequestTarget {
     }
 }
 
+/// Where the scheme ends, and authority and path begin.
+#[derive(Default)]
+struct TargetParts {
+    scheme: usize,
+    authority: usize,
+    path: usize,
+}
+
 /// Where scheme, authority and path of a target stand that has no path alone: `*`, an absolute URI, or an authority.
-fn other_forms(text: &[u8]) -> Option<(usize, usize, usize)> {
+fn other_forms(text: &[u8]) -> Option<TargetParts> {
     if text == b"*" {
-        return Some((0, 0, 0));
+        return Some(TargetParts::default());
     }
     let scheme = text.windows(3).position(|three| three == b"://").filter(|end| is_scheme(&text[..*end]));
     let authority = scheme.map_or(0, |end| end + 3);
     let ends = |byte: &u8| matches!(byte, b'/' | b'?' | b'#');
     let path = text[authority..].iter().position(ends).map_or(text.len(), |at| authority + at);
     let whole = authority < path && (scheme.is_some() || path == text.len());
-    whole.then_some((scheme.unwrap_or(0), authority, path))
+    whole.then_some(TargetParts { scheme: scheme.unwrap_or(0), authority, path })
 }
 
 /// RFC 3986, 3.1.

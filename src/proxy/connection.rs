@@ -29,9 +29,9 @@ use tokio::time::{Instant, timeout};
 use super::accept::client_stream::{ClientStream, set_options};
 use super::accept::tls::secured;
 use super::accept::waiting::unless_displaced;
+use super::connection::peer::ClientConnection;
 use super::drain;
 use super::request::local_reply::LocalReply;
-use super::request::proxy_request::ClientConnection;
 use super::worker::Worker;
 use crate::stats::RejectReason;
 

@@ -17,15 +17,15 @@ use tokio::time::Instant;
 
 use super::accept::global_limit::GlobalConnectionLimit;
 use super::access_log::LogSender;
-use super::body::transfer::RequestBody;
+use super::body::request_body::RequestBody;
 use super::connection::date::Date;
 use super::limits::concurrency::{ConcurrencyLimit, WaitQueue, WaitQueues};
 use super::limits::hold::WorkerHolds;
 use super::request::headers::EditSettings;
-use super::streams::long_lived::LongLivedStreams;
+use super::streams::long_lived::{LongLivedStreams, StreamGuard, StreamKind};
 use crate::http1::HeadLimits;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
-use crate::table::Table;
+use crate::table::{Service, Table, Version};
 use crate::tls::Clients;
 use crate::upstream::budget::Budget;
 use crate::upstream::{PoolSettings, Pools};
@@ -89,7 +89,7 @@ pub(crate) struct Worker {
     /// Its idle upstream connections.
     pub pools: Pools<RequestBody>,
     /// What outlives the table that it was routed by.
-    pub long_lived: LongLivedStreams,
+    pub long_lived: Rc<LongLivedStreams>,
     /// The services whose requests wait.
     pub holds: WorkerHolds,
     /// Told when the worker begins to drain.
@@ -125,7 +125,7 @@ impl Worker {
             stats: registry.worker(index),
             pools: Pools::new(settings.pools),
             settings,
-            long_lived: LongLivedStreams::default(),
+            long_lived: Rc::default(),
             holds: WorkerHolds::default(),
             drain: Notify::new(),
             date: Date::default(),
@@ -215,6 +215,12 @@ impl Worker {
         }
     }
 
+    /// Counts a stream in that `version` of `service` serves and that may outlive the table it was routed by.
+    #[must_use]
+    pub(crate) fn open_stream(&self, service: &Service, version: &Version, kind: StreamKind) -> StreamGuard {
+        self.long_lived.begin(kind, service, version, self.index, &self.snapshot())
+    }
+
     /// Requests in progress.
     #[must_use]
     pub(crate) fn live(&self) -> u32 {
@@ -245,11 +251,9 @@ impl Worker {
         }
         room
     }
-}
 
-impl Worker {
     /// Whether there is room for one replay more. If so, `live` takes it until its request ends.
-    pub(crate) fn allow_shield(&self, live: &mut LiveRequest) -> bool {
+    pub(crate) fn allow_replay(&self, live: &mut LiveRequest) -> bool {
         let allowed = (self.live.get() / LIVE_REQUESTS_A_REPLAY).max(REPLAYS_MIN);
         let room = !live.replay && self.replaying.get() < allowed;
         if room {

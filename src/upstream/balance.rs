@@ -28,19 +28,20 @@ pub(crate) fn pick<'v>(
     chance: u64,
     tried: &[usize],
 ) -> Option<(usize, &'v Endpoint)> {
-    pick_by(version, (now_ms, chance), tried, |endpoint| endpoint.stats.health.claim(now_ms))
+    pick_by(version, now_ms, chance, tried, |endpoint| endpoint.stats.health.claim(now_ms))
 }
 
 /// The index of the endpoint that [`pick`] would draw with this chance, which stays as it is.
 #[must_use]
 pub(crate) fn preview(version: &Version, now_ms: u64, chance: u64) -> Option<usize> {
-    let picked = pick_by(version, (now_ms, chance), &[], |endpoint| endpoint.stats.health.reachable(now_ms));
+    let picked = pick_by(version, now_ms, chance, &[], |endpoint| endpoint.stats.health.reachable(now_ms));
     picked.map(|(index, _)| index)
 }
 
 fn pick_by<'v>(
     version: &'v Version,
-    (now_ms, chance): (u64, u64),
+    now_ms: u64,
+    chance: u64,
     tried: &[usize],
     claim: impl Fn(&Endpoint) -> bool,
 ) -> Option<(usize, &'v Endpoint)> {
@@ -50,7 +51,7 @@ fn pick_by<'v>(
         let usable = tried.is_empty() && endpoints[0].usable(now_ms) && claim(&endpoints[0]);
         return (usable || tried.is_empty() && endpoints[0].is_last_resort()).then(|| (0, &endpoints[0]));
     }
-    let chosen = choose(version, (now_ms, chance), tried, claim).or_else(|| last_resort(version, chance, tried))?;
+    let chosen = choose(version, now_ms, chance, tried, claim).or_else(|| last_resort(version, chance, tried))?;
     Some((chosen, &endpoints[chosen]))
 }
 
@@ -70,7 +71,8 @@ fn last_resort(version: &Version, chance: u64, tried: &[usize]) -> Option<usize>
 /// The better one of two that take requests, claimed.
 fn choose(
     version: &Version,
-    (now_ms, chance): (u64, u64),
+    now_ms: u64,
+    chance: u64,
     tried: &[usize],
     claim: impl Fn(&Endpoint) -> bool,
 ) -> Option<usize> {
@@ -87,22 +89,30 @@ fn choose(
         in_flight(second) < in_flight(first)
     } else {
         let warmth = |index: usize| endpoints[index].stats.health.warmth(now_ms, version.slow_start_ms);
-        warmer(chance, (in_flight(first), warmth(first)), (in_flight(second), warmth(second)))
+        let contender = |index| Contender { in_flight: in_flight(index), warmth: warmth(index) };
+        warmer(chance, contender(first), contender(second))
     };
     let (better, other) = if second_is_better { (second, first) } else { (first, second) };
     [better, other].into_iter().find(|index| claim(&endpoints[*index]))
 }
 
+/// One of two endpoints that are compared.
+#[derive(Clone, Copy)]
+struct Contender {
+    in_flight: u64,
+    warmth: u64,
+}
+
 /// Whether the second one of two is better, by requests in flight and warmth.
-fn warmer(chance: u64, first: (u64, u64), second: (u64, u64)) -> bool {
+fn warmer(chance: u64, first: Contender, second: Contender) -> bool {
     // Bits that do not depend on those that drew the two; Knuth's multiplier, upper bits.
     let mixed = (chance ^ chance >> 29).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    let admitted = |bits: u64, (_, warmth): (u64, u64)| ((bits & 0xffff) * WARM) >> 16 < warmth;
+    let admitted = |bits: u64, one: Contender| ((bits & 0xffff) * WARM) >> 16 < one.warmth;
     match (admitted(mixed >> 48, first), admitted(mixed >> 32, second)) {
         (true, false) => false,
         (false, true) => true,
         // a/v < b/w without a division.
-        (true, true) | (false, false) => second.0 * first.1 < first.0 * second.1,
+        (true, true) | (false, false) => second.in_flight * first.warmth < first.in_flight * second.warmth,
     }
 }
 

@@ -100,14 +100,24 @@ impl ConnectError {
     }
 }
 
+/// What is connected to.
+#[derive(Debug)]
+pub(crate) struct ConnectTarget<'e> {
+    /// The endpoint.
+    pub endpoint: &'e Arc<EndpointStats>,
+    /// The permit of the budget that the connection has for as long as it is open.
+    pub permit: UpstreamPermit,
+    /// What is spoken.
+    pub protocol: Protocol,
+}
+
 /// Connects to an endpoint in a place of the budget, with TLS if there is any. A task of this thread drives a connection that is to be shared until it
 /// ends; whoever has another one drives it.
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection in time.
 pub(crate) async fn connect<B>(
-    (endpoint, place): (&Arc<EndpointStats>, UpstreamPermit),
-    protocol: Protocol,
+    target: ConnectTarget<'_>,
     tls: Option<Handshake>,
     limits: ConnectLimits,
 ) -> Result<Connected<B>, ConnectError>
@@ -116,16 +126,19 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let address = endpoint.address;
+    let address = target.endpoint.address;
     let connecting = async {
         let refused = |error| ConnectError::Refused(address, error);
         let stream = TcpStream::connect(address).await.map_err(refused)?;
         // Heads and small bodies go out at once; the cost is a packet more on bodies that are flushed in parts.
         stream.set_nodelay(true).map_err(refused)?;
         match tls {
-            None => http(EndpointStream::plain(stream, endpoint, place), protocol, address, limits.heads).await,
+            None => {
+                let stream = EndpointStream::plain(stream, target.endpoint, target.permit);
+                http(stream, target.protocol, address, limits.heads).await
+            }
             // On the heap: as a local it would be part of every request's task, plain ones too.
-            Some(tls) => Box::pin(secured(stream, protocol, tls, (endpoint, place), limits.heads)).await,
+            Some(tls) => Box::pin(secured(stream, target, tls, limits.heads)).await,
         }
     };
     timeout(limits.time, connecting).await.unwrap_or(Err(ConnectError::Timeout(address, limits.time)))
@@ -134,9 +147,8 @@ where
 /// TLS, and HTTP inside it.
 async fn secured<B>(
     stream: TcpStream,
-    protocol: Protocol,
+    target: ConnectTarget<'_>,
     tls: Handshake,
-    (endpoint, place): (&Arc<EndpointStats>, UpstreamPermit),
     heads: HeadLimits,
 ) -> Result<Connected<B>, ConnectError>
 where
@@ -144,8 +156,8 @@ where
     B::Data: Send,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    let stream = EndpointStream::tls(tls.on(stream).await?, endpoint, place);
-    http(stream, protocol, endpoint.address, heads).await
+    let stream = EndpointStream::tls(tls.on(stream).await?, target.endpoint, target.permit);
+    http(stream, target.protocol, target.endpoint.address, heads).await
 }
 
 /// HTTP on a connected stream.

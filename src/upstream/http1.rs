@@ -29,7 +29,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::detached::{ResponseReader, detach};
 use self::upload::{Upload, UploadFault};
-use super::incoming::IncomingError;
+use super::incoming_error::IncomingError;
 use super::stream::EndpointStream;
 use crate::http1::{BodyDecoder, HeadError, HeadLimits, Piece, ReadBuf, ResponseHead, WriteBuf, coop, write_request};
 use crate::message::Headers;
@@ -184,7 +184,7 @@ impl Http1 {
         if sending.over {
             return Ok(());
         }
-        match sending.upload.poll((body, &mut self.write_buf), stream, cx) {
+        match sending.upload.poll(body, &mut self.write_buf, stream, cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => sending.over = true,
             Poll::Ready(Err(UploadFault::Body)) => return Err(Http1SendError::Broken),

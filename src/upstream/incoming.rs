@@ -1,6 +1,5 @@
 //! The body of an answer, whatever the connection speaks.
 
-use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -8,8 +7,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::http1::Http1;
+use super::incoming_error::IncomingError;
 use super::stream::EndpointStream;
-use crate::http1::Broken;
 
 /// What comes from an endpoint.
 #[derive(Debug)]
@@ -20,20 +19,6 @@ pub(crate) enum Incoming {
     Http2(hyper::body::Incoming),
     /// It has been read to its end, and its connection is somewhere else.
     Over,
-}
-
-/// How an answer broke.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum IncomingError {
-    /// Its framing, or its length.
-    #[error(transparent)]
-    Broken(#[from] Broken),
-    /// Its connection.
-    #[error("the connection broke inside the answer")]
-    Connection(#[from] io::Error),
-    /// Its stream.
-    #[error("the stream of the answer broke")]
-    Http2(#[from] hyper::Error),
 }
 
 impl Incoming {

@@ -145,7 +145,7 @@ impl<B> Pools<B> {
     }
 
     /// Closes the idle connections of HTTP/1.1, for the sake of their descriptors. Returns how many there were.
-    pub(crate) fn let_go(&self) -> usize {
+    pub(crate) fn close_idle(&self) -> usize {
         let mut pools = self.by_endpoint.borrow_mut();
         let idle = pools.values_mut().flat_map(|pool| pool.idle.drain(..));
         idle.map(|idle| idle.connection.close()).count()

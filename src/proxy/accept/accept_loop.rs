@@ -1,7 +1,6 @@
 //! The first of it: a worker's thread, its listeners, and the loop that accepts connections.
 
 use std::io;
-use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -12,21 +11,17 @@ use tokio::sync::watch;
 use tokio::task::{JoinSet, spawn_local};
 use tokio::time::{Instant, interval, sleep, sleep_until};
 
-use super::connection_limit::{ConnectionPermit, CountedClient};
-use super::listener_policy::ListenerPolicy;
+use super::listener_policy::ListenerSettings;
 use super::waiting::WaitingList;
 use crate::proxy::connection;
+use crate::proxy::connection::peer::ClientConnection;
 use crate::proxy::drain;
 use crate::proxy::drain::AcceptQueue;
-use crate::proxy::limits::hold;
-use crate::proxy::request::admit::AdmitSettings;
-use crate::proxy::request::proxy_request::ClientConnection;
 use crate::proxy::worker::{Worker, WorkerSettings};
 use crate::shared::hold::Holds;
-use crate::stats::{Registry, RejectReason};
+use crate::stats::Registry;
 use crate::supervise::Part;
 use crate::table::Table;
-use crate::tls::ServerTls;
 
 /// First pause after accepting failed for want of descriptors; it doubles up to [`ACCEPT_PAUSE_MAX`].
 const ACCEPT_PAUSE_MIN: Duration = Duration::from_millis(5);
@@ -47,42 +42,6 @@ pub(crate) struct WorkerListener {
     pub socket: std::net::TcpListener,
     /// What its connections have in common.
     pub settings: ListenerSettings,
-}
-
-/// What the connections of a listener have in common.
-#[derive(Clone, Debug)]
-pub(crate) struct ListenerSettings {
-    /// What it takes.
-    pub admit: AdmitSettings,
-    /// Who gets in.
-    pub policy: ListenerPolicy,
-    /// Its TLS, if it speaks it.
-    pub tls: Option<Arc<ServerTls>>,
-    /// Longest wait for a head, which is also the longest idle time of a connection.
-    pub idle_timeout: Duration,
-    /// Whether a plain connection may speak HTTP/2 from its first byte on.
-    pub h2c: bool,
-}
-
-impl ListenerSettings {
-    /// The list of a worker's connections that wait.
-    fn waiting(&self, worker: &Worker) -> Rc<WaitingList> {
-        let summary = self.policy.connections.waiting().get(worker.index).map(Arc::clone).unwrap_or_default();
-        WaitingList::new(summary, worker.settings.clock_start)
-    }
-
-    /// The client that a connection from `address` counts for: none if that is a trusted proxy.
-    ///
-    /// # Errors
-    /// When it has as many connections as it may.
-    fn claim(
-        &self,
-        place: &mut ConnectionPermit,
-        address: IpAddr,
-        waiting: &WaitingList,
-    ) -> Result<Option<CountedClient>, RejectReason> {
-        if self.admit.trusts(address) { Ok(None) } else { place.claim(address, waiting).map(Some) }
-    }
 }
 
 /// What a worker's thread runs on.
@@ -124,7 +83,7 @@ pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
         let WorkerParts { index, settings, listeners, table, changes, holds, registry, .. } = parts;
         let (mut shutdown, drain_max, listening) = (parts.shutdown, parts.drain_max, parts.listening);
         let worker = Rc::new(Worker::new(index, settings, table, &registry));
-        let mut following = spawn_local(hold::follow(Rc::clone(&worker), holds));
+        let mut following = spawn_local(follow_holds(Rc::clone(&worker), holds));
         let (mut accepting, mut displacing) = (JoinSet::new(), JoinSet::new());
         for listener in listeners {
             listener.socket.set_nonblocking(true)?;
@@ -133,7 +92,7 @@ pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
             let waiting = listener.waiting(&worker);
             // It ends with the runtime.
             displacing.spawn_local(Rc::clone(&waiting).serve());
-            accepting.spawn_local(accept(Rc::clone(&worker), socket, (listener, waiting), shutdown.clone()));
+            accepting.spawn_local(accept(Rc::clone(&worker), socket, listener, waiting, shutdown.clone()));
         }
         let mut sweeping = spawn_local(sweep(Rc::clone(&worker), changes, parts.part));
         // Nobody waits for it any more when another worker has failed.
@@ -159,6 +118,11 @@ pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
     })
 }
 
+/// Keeps the worker's list of holds up to date.
+async fn follow_holds(worker: Rc<Worker>, holds: watch::Receiver<Arc<Holds>>) {
+    worker.holds.follow(worker.index, holds).await;
+}
+
 /// Lets go what is old: idle connections every second, long ones when a new table or their time says so.
 async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>, part: Part) {
     let mut ticks = interval(SWEEP_INTERVAL);
@@ -176,10 +140,10 @@ async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>, part: Part)
             () = worker.long_lived.concerned(&mut changes) => {}
             () = sleep_until(due.unwrap_or(now)), if due.is_some() => {}
         }
-        // A request, perhaps of another worker, waits for a place that an idle connection has.
+        // A request, perhaps of another worker, waits for a permit that an idle connection has.
         if budget.waits() != waits {
             waits = budget.waits();
-            worker.pools.let_go();
+            worker.pools.close_idle();
         }
     }
 }
@@ -188,7 +152,8 @@ async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>, part: Part)
 async fn accept(
     worker: Rc<Worker>,
     socket: TcpListener,
-    (listener, waiting): (Rc<ListenerSettings>, Rc<WaitingList>),
+    listener: Rc<ListenerSettings>,
+    waiting: Rc<WaitingList>,
     mut stop: watch::Receiver<bool>,
 ) {
     let mut pause = ACCEPT_PAUSE_MIN;
@@ -207,19 +172,19 @@ async fn accept(
         match queue.next(&mut stop).await {
             Ok(Some((mut stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
-                let Some(mut place) = listener.policy.enter(&worker) else { continue };
+                let Some(mut permit) = listener.policy.enter(&worker) else { continue };
                 let below_ceiling = ceiling.enter();
                 let (worker, listener, waiting) = (Rc::clone(&worker), Rc::clone(&listener), Rc::clone(&waiting));
                 spawn_local(async move {
                     let _below_ceiling = below_ceiling;
                     let identifying = Box::pin(listener.policy.identify(&worker, &mut stream, address.ip()));
                     let Some(Some(address)) = drain::with_drain_deadline(&worker, identifying).await else { return };
-                    let peer = match listener.claim(&mut place, address, &waiting) {
-                        Ok(client) => Rc::new(ClientConnection::new(address, listener, (client, waiting))),
+                    let peer = match listener.claim(&mut permit, address, &waiting) {
+                        Ok(client) => Rc::new(ClientConnection::new(address, listener, client, waiting)),
                         Err(reason) => return worker.stats.refused(reason),
                     };
                     connection::serve(worker, stream, peer).await;
-                    drop(place);
+                    drop(permit);
                 });
             }
             Ok(None) => return,

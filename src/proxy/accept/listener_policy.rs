@@ -1,19 +1,24 @@
 //! The door of a listener: who gets in, before the first byte of TLS or HTTP, and how often they may ask.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::connection_limit::{ConnectionLimit, ConnectionPermit};
+use super::connection_limit::{ConnectionLimit, ConnectionPermit, CountedClient};
 use super::proxy_protocol;
 use super::proxy_protocol::ProxyProtocolPolicy;
+use super::waiting::WaitingList;
 use crate::proxy::limits::rate::RateLimiter;
+use crate::proxy::request::admit::AdmitSettings;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use crate::table::client::block;
+use crate::tls::ServerTls;
 
 /// What a listener asks of a connection. Its clones count together.
 #[derive(Clone, Debug)]
@@ -62,6 +67,42 @@ impl ListenerPolicy {
             LocalReply::new(RejectReason::RateLimited, "this client asks more often than it may")
                 .retry_after(seconds.max(1))
         })
+    }
+}
+
+/// What the connections of a listener have in common.
+#[derive(Clone, Debug)]
+pub(crate) struct ListenerSettings {
+    /// What it takes.
+    pub admit: AdmitSettings,
+    /// Who gets in.
+    pub policy: ListenerPolicy,
+    /// Its TLS, if it speaks it.
+    pub tls: Option<Arc<ServerTls>>,
+    /// Longest wait for a head, which is also the longest idle time of a connection.
+    pub idle_timeout: Duration,
+    /// Whether a plain connection may speak HTTP/2 from its first byte on.
+    pub h2c: bool,
+}
+
+impl ListenerSettings {
+    /// The list of a worker's connections that wait.
+    pub(super) fn waiting(&self, worker: &Worker) -> Rc<WaitingList> {
+        let summary = self.policy.connections.waiting().get(worker.index).map(Arc::clone).unwrap_or_default();
+        WaitingList::new(summary, worker.settings.clock_start)
+    }
+
+    /// The client that a connection from `address` counts for: none if that is a trusted proxy.
+    ///
+    /// # Errors
+    /// When it has as many connections as it may.
+    pub(super) fn claim(
+        &self,
+        permit: &mut ConnectionPermit,
+        address: IpAddr,
+        waiting: &WaitingList,
+    ) -> Result<Option<CountedClient>, RejectReason> {
+        if self.admit.trusts(address) { Ok(None) } else { permit.claim(address, waiting).map(Some) }
     }
 }
 

@@ -1,6 +1,6 @@
 //! How large the body of a request may be, and how slowly it may come.
 //!
-//! Silence is bounded elsewhere ([`IdleTimeout`](super::transfer::IdleTimeout)); a client that sends a byte each minute is never silent.
+//! Silence is bounded elsewhere ([`IdleTimeout`](super::idle::IdleTimeout)); a client that sends a byte each minute is never silent.
 //! So time is an account: a body begins with its grace, pays for the time in which we wait for it, and earns by its
 //! bytes what they would take at the least rate, never more than the grace. It pays only while it is the client's turn,
 //! so an upstream that reads slowly is never blamed on the client, and a fast start does not buy a slow end. The average
@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::transfer::BodyFault;
+use super::fault::BodyFault;
 use crate::http1::coop;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;

@@ -1,9 +1,14 @@
-//! How bodies pass through: nothing is buffered that nobody asked to keep.
+//! How bodies pass through: nothing is buffered but what an attempt after this one may need.
 //!
-//! [`transfer`] moves the frames of a request's body, [`limits`] bounds its size and its slowness, [`rewind`] keeps what
-//! may have to be sent again, and [`response_body`] carries a response to its end.
+//! An [`inbound`] body becomes a [`request_body`] on its way to the upstream, and [`response_body`] carries a response to its
+//! end. [`limits`] bounds size and slowness, [`idle`] bounds silence, [`rewind`] can begin anew with what is [`kept`], and a
+//! [`fault`] is how a body broke.
 
+pub(crate) mod fault;
+pub(crate) mod idle;
+pub(crate) mod inbound;
+pub(crate) mod kept;
 pub(crate) mod limits;
+pub(crate) mod request_body;
 pub(crate) mod response_body;
 pub(crate) mod rewind;
-pub(crate) mod transfer;

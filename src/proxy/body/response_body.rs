@@ -1,4 +1,4 @@
-//! The body of an answer, on its way to the client. It carries the exchange to its end: the connection goes back to its
+//! The body of an answer, on its way to the client. It carries the progress to its end: the connection goes back to its
 //! pool, or is dropped; the request is counted.
 
 use std::future::poll_fn;
@@ -13,13 +13,15 @@ use http_body_util::Full;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::transfer::{BodyFault, BodyState, IdleTimeout, poll_filtered};
+use super::fault::BodyFault;
+use super::idle::{IdleTimeout, poll_filtered};
+use super::request_body::BodyState;
 use crate::message::names::GRPC_STATUS;
-use crate::proxy::request::connect::UpstreamConnection;
 use crate::proxy::request::context::RequestContext;
-use crate::proxy::request::forward::refusal_of_body;
+use crate::proxy::request::finish::RequestOutcome;
+use crate::proxy::request::forward::reply_to_fault;
+use crate::proxy::request::upstream_connection::UpstreamConnection;
 use crate::proxy::streams::long_lived::{StreamGuard, StreamKind};
-use crate::proxy::worker::Worker;
 use crate::stats::UpstreamFailure;
 use crate::upstream::Incoming;
 
@@ -35,38 +37,50 @@ pub(crate) enum ResponseBody {
         /// Bounds the silence.
         idle: IdleTimeout,
         /// Until the end.
-        exchange: Option<Box<ResponseInProgress>>,
+        progress: Option<Box<ResponseInProgress>>,
     },
 }
 
-/// An exchange whose answer is under way.
+/// An progress whose answer is under way.
 #[derive(Debug)]
 pub(crate) struct ResponseInProgress {
-    /// The worker.
-    pub worker: Rc<Worker>,
-    /// Counts the request.
-    pub observer: RequestContext,
+    /// The state of the request, which is finished with the response.
+    pub context: RequestContext,
     /// The connection.
-    pub lease: UpstreamConnection,
+    pub connection: UpstreamConnection,
     /// What became of the request's body.
     pub request_body: Rc<BodyState>,
     /// Holds the version's count of long connections, if it may be one.
-    pub long: Option<StreamGuard>,
+    pub long_lived: Option<StreamGuard>,
 }
 
 impl ResponseInProgress {
     fn is_left_behind(&self, cx: &mut Context<'_>) -> bool {
-        self.long.as_ref().is_some_and(|long| long.poll_closed(cx).is_ready())
+        self.long_lived.as_ref().is_some_and(|long| long.poll_closed(cx).is_ready())
     }
 
     /// The version was left behind: the answer ends here, in the way that its client takes for an interruption. What is
-    /// left of the exchange is dropped.
+    /// left of the progress is dropped.
     fn cut(mut self: Box<Self>) -> Option<Frame<Bytes>> {
         self.request_body.abandon();
-        let call = self.long.as_ref().is_some_and(|long| long.kind() == StreamKind::Call);
-        self.observer.end(Instant::now());
+        let call = self.long_lived.as_ref().is_some_and(|long| long.kind() == StreamKind::Call);
+        self.context.finish(RequestOutcome::Complete(Instant::now()));
         // Server-sent events have no end of their own: a client that sees one asks again.
         call.then(|| Frame::trailers(grpc_left_behind()))
+    }
+
+    /// The response broke. An upstream that hangs up on a body that broke is not to blame: that is the client's doing.
+    fn broke(&mut self, fault: BodyFault) {
+        self.request_body.abandon();
+        self.context.finish(match self.request_body.fault().and_then(reply_to_fault) {
+            Some(reply) => RequestOutcome::ClientBroke(reply.reason),
+            None => RequestOutcome::UpstreamBroke(match fault {
+                BodyFault::Silent => UpstreamFailure::BodyTimeout,
+                BodyFault::Malformed | BodyFault::Gone | BodyFault::TooLarge | BodyFault::Slow | BodyFault::Over => {
+                    UpstreamFailure::ShortBody
+                }
+            }),
+        });
     }
 
     /// The answer came to its end. The connection is used again only if the request's body did as well
@@ -77,9 +91,10 @@ impl ResponseInProgress {
         if self.request_body.ended().is_none() || self.request_body.fault().is_some() {
             self.request_body.abandon();
         } else if let Some(connection) = connection {
-            self.lease.give_back(&self.worker, self.observer.private.as_deref(), connection, now);
+            let RequestContext { worker, private, .. } = &self.context;
+            self.connection.give_back(worker, private.as_deref(), connection, now);
         }
-        self.observer.end(now);
+        self.context.finish(RequestOutcome::Complete(now));
     }
 }
 
@@ -105,22 +120,22 @@ impl ResponseBody {
         mut incoming: Incoming,
         bodiless: bool,
         idle: IdleTimeout,
-        exchange: ResponseInProgress,
+        progress: ResponseInProgress,
     ) -> Self {
-        // Nobody polls a body that says it has ended: end the exchange here.
-        let exchange = Box::new(exchange);
+        // A body that says it has ended is not polled: end the progress here.
+        let progress = Box::new(progress);
         if incoming.is_end_stream() {
-            exchange.end(&mut incoming);
-            return Self::Upstream { incoming, idle, exchange: None };
+            progress.end(&mut incoming);
+            return Self::Upstream { incoming, idle, progress: None };
         }
         if bodiless {
             // The head is all of it, but its stream of HTTP/2 may end in a frame of its own, and nobody asks for that: a
             // stream that is dropped before is reset, and endpoints close connections with many of those.
-            exchange.end(&mut incoming);
+            progress.end(&mut incoming);
             drop(spawn_local(read_end(incoming, idle)));
             return Self::Own(Full::default());
         }
-        Self::Upstream { incoming, idle, exchange: Some(exchange) }
+        Self::Upstream { incoming, idle, progress: Some(progress) }
     }
 }
 
@@ -137,13 +152,13 @@ impl Body for ResponseBody {
     type Error = BodyFault;
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let (incoming, idle, exchange) = match &mut *self {
+        let (incoming, idle, progress) = match &mut *self {
             Self::Own(body) => {
                 return Pin::new(body).poll_frame(cx).map_err(|never| match never {});
             }
-            Self::Upstream { incoming, idle, exchange } => (incoming, idle, exchange),
+            Self::Upstream { incoming, idle, progress } => (incoming, idle, progress),
         };
-        if let Some(over) = exchange.take_if(|exchange| exchange.is_left_behind(cx)) {
+        if let Some(over) = progress.take_if(|progress| progress.is_left_behind(cx)) {
             let last = over.cut();
             *self = Self::Own(Full::default());
             return Poll::Ready(last.map(Ok));
@@ -152,40 +167,26 @@ impl Body for ResponseBody {
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(exchange) = exchange.as_mut() {
+                if let Some(progress) = progress.as_mut() {
                     match (frame.data_ref(), frame.trailers_ref()) {
-                        (Some(data), _) => exchange.observer.sent_bytes(data.len()),
-                        (None, trailers) => exchange.observer.told(trailers.and_then(grpc_status)),
+                        (Some(data), _) => progress.context.note_bytes(data.len()),
+                        (None, trailers) => progress.context.note_grpc_status(trailers.and_then(grpc_status)),
                     }
                 }
                 if incoming.is_end_stream()
-                    && let Some(exchange) = exchange.take()
+                    && let Some(progress) = progress.take()
                 {
-                    exchange.end(incoming);
+                    progress.end(incoming);
                 }
             }
             Poll::Ready(None) => {
-                if let Some(exchange) = exchange.take() {
-                    exchange.end(incoming);
+                if let Some(progress) = progress.take() {
+                    progress.end(incoming);
                 }
             }
             Poll::Ready(Some(Err(fault))) => {
-                if let Some(exchange) = exchange.take() {
-                    let ResponseInProgress { observer, request_body, .. } = *exchange;
-                    request_body.abandon();
-                    // The upstream hangs up on a body that broke: that is the client's doing.
-                    if let Some(refusal) = request_body.fault().and_then(refusal_of_body) {
-                        observer.end_by_client(refusal.reason);
-                        return polled;
-                    }
-                    observer.end_broken(match fault {
-                        BodyFault::Silent => UpstreamFailure::BodyTimeout,
-                        BodyFault::Malformed
-                        | BodyFault::Gone
-                        | BodyFault::TooLarge
-                        | BodyFault::Slow
-                        | BodyFault::Over => UpstreamFailure::ShortBody,
-                    });
+                if let Some(mut progress) = progress.take() {
+                    progress.broke(*fault);
                 }
             }
         }

@@ -2,10 +2,10 @@
 //!
 //! An HTTP/2 endpoint that refuses a stream, or leaves before it has looked at it, says so after the codec has taken the
 //! request, often with some of its body; and a used connection of HTTP/1.1 may break when a `PUT` is on its way. The codec of
-//! HTTP/2 keeps what it took until its own task drops it, so the body is not handed over but lent: the attempts of a request share it, and only the latest one gets anything of it. What came
-//! so far is kept up to [`KEPT_BYTES_MAX`] until the head of the answer is there; the parts are shared with what is sent,
-//! not copied. What the client has not sent yet is read by whichever attempt comes to it, so a stream of messages that is
-//! still open can be begun anew as well.
+//! HTTP/2 keeps what it took until its own task drops it, so the body is not handed over but lent: the attempts of a request
+//! share it, and only the latest one gets anything of it. What came so far is kept up to [`KEPT_BYTES_MAX`] until the head of
+//! the response is there. What the client has not sent yet is read by the attempt that comes to it, so a stream of messages
+//! that is still open can be begun anew as well.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -15,26 +15,24 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::transfer::{BodyFault, RequestBody, kept_parts_max};
+use super::fault::BodyFault;
+use super::kept::KeptParts;
 
 /// The longest beginning that is kept: what a stream's window lets an endpoint take before it has said anything.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
-/// One attempt's hold on a body.
+/// One attempt's hold on the body `B`.
 #[derive(Debug)]
-pub(crate) struct Rewindable {
-    shared: Rc<SharedBody>,
+pub(crate) struct Rewindable<B> {
+    shared: Rc<SharedBody<B>>,
     attempt: u32,
 }
 
 #[derive(Debug)]
-struct SharedBody {
-    source: RefCell<RequestBody>,
+struct SharedBody<B> {
+    source: RefCell<B>,
     /// What came, from the beginning.
-    parts: RefCell<Vec<Bytes>>,
-    bytes_left: Cell<usize>,
-    /// Whether something of the beginning is gone.
-    cut: Cell<bool>,
+    kept: RefCell<KeptParts>,
     /// The part that the attempt gets next.
     at: Cell<usize>,
     /// Whether the source came to its end.
@@ -43,37 +41,29 @@ struct SharedBody {
     attempt: Cell<u32>,
 }
 
-impl Rewindable {
-    /// Lends `body` to a first attempt. `None` if there is none, or it has been lent already.
-    pub(crate) fn lend(body: &mut RequestBody) -> Option<Self> {
-        match body {
-            RequestBody::Empty | RequestBody::Rewindable(_) => None,
-            RequestBody::Stream { .. } | RequestBody::Kept(_) => {
-                let shared = Rc::new(SharedBody {
-                    source: RefCell::new(std::mem::take(body)),
-                    parts: RefCell::default(),
-                    bytes_left: Cell::new(KEPT_BYTES_MAX),
-                    cut: Cell::new(false),
-                    at: Cell::new(0),
-                    ended: Cell::new(false),
-                    attempt: Cell::new(0),
-                });
-                *body = RequestBody::Rewindable(Self { shared: Rc::clone(&shared), attempt: 0 });
-                Some(Self { shared, attempt: 0 })
-            }
-        }
+impl<B> Rewindable<B> {
+    /// Takes the body `source`; what sends it is had from [`again`](Self::again).
+    pub(crate) fn of(source: B) -> Self {
+        let shared = SharedBody {
+            source: RefCell::new(source),
+            kept: RefCell::new(KeptParts::up_to(KEPT_BYTES_MAX)),
+            at: Cell::new(0),
+            ended: Cell::new(false),
+            attempt: Cell::new(0),
+        };
+        Self { shared: Rc::new(shared), attempt: 0 }
     }
 
     /// The same body from its beginning, for another attempt; the ones before get no more of it. `None` if it cannot be had.
     #[must_use]
-    pub(crate) fn again(&self) -> Option<RequestBody> {
+    pub(crate) fn again(&self) -> Option<Self> {
         let shared = &self.shared;
-        if shared.cut.get() {
+        if shared.kept.borrow().is_cut() {
             return None;
         }
         shared.at.set(0);
         shared.attempt.set(shared.attempt.get() + 1);
-        Some(RequestBody::Rewindable(Self { shared: Rc::clone(shared), attempt: shared.attempt.get() }))
+        Some(Self { shared: Rc::clone(shared), attempt: shared.attempt.get() })
     }
 
     /// There is no further attempt: nothing is kept any more.
@@ -86,37 +76,33 @@ impl Rewindable {
     }
 }
 
-impl SharedBody {
+impl<B> SharedBody<B> {
     /// Forgets the beginning, but for what the attempt has still to get.
     fn cut(&self) {
-        self.cut.set(true);
-        self.parts.borrow_mut().drain(..self.at.replace(0));
+        self.kept.borrow_mut().cut(self.at.replace(0));
     }
 
     /// The next part of those that were kept.
-    fn kept(&self) -> Option<Bytes> {
-        let part = self.parts.borrow().get(self.at.get()).cloned()?;
+    fn next_kept(&self) -> Option<Bytes> {
+        let part = self.kept.borrow().parts().get(self.at.get()).cloned()?;
         self.at.set(self.at.get() + 1);
         Some(part)
     }
 
     fn keep(&self, frame: &Frame<Bytes>) {
-        if self.cut.get() {
+        if self.kept.borrow().is_cut() {
             return;
         }
-        match frame.data_ref() {
-            Some(data) if data.len() <= self.bytes_left.get() && self.at.get() < kept_parts_max(KEPT_BYTES_MAX) => {
-                self.bytes_left.set(self.bytes_left.get() - data.len());
-                self.parts.borrow_mut().push(data.clone());
-                self.at.set(self.at.get() + 1);
-            }
-            // Too long, in too many parts, or trailers, which are not worth the trouble.
-            Some(_) | None => self.cut(),
+        let kept = self.kept.borrow_mut().keep(frame);
+        if kept {
+            self.at.set(self.at.get() + 1);
+        } else {
+            self.cut();
         }
     }
 }
 
-impl Body for Rewindable {
+impl<B: Body<Data = Bytes, Error = BodyFault> + Unpin> Body for Rewindable<B> {
     type Data = Bytes;
     type Error = BodyFault;
 
@@ -125,7 +111,7 @@ impl Body for Rewindable {
             return Poll::Ready(Some(Err(BodyFault::Over)));
         }
         let shared = &self.shared;
-        if let Some(part) = shared.kept() {
+        if let Some(part) = shared.next_kept() {
             return Poll::Ready(Some(Ok(Frame::data(part))));
         }
         if shared.ended.get() {
@@ -144,13 +130,13 @@ impl Body for Rewindable {
 
     fn is_end_stream(&self) -> bool {
         let shared = &self.shared;
-        let all_taken = shared.at.get() == shared.parts.borrow().len();
+        let all_taken = shared.at.get() == shared.kept.borrow().parts().len();
         self.is_latest() && all_taken && (shared.ended.get() || shared.source.borrow().is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
         let shared = &self.shared;
-        let kept: u64 = shared.parts.borrow().iter().skip(shared.at.get()).map(|part| part.len() as u64).sum();
+        let kept: u64 = shared.kept.borrow().parts().iter().skip(shared.at.get()).map(|part| part.len() as u64).sum();
         let source = if shared.ended.get() { SizeHint::with_exact(0) } else { shared.source.borrow().size_hint() };
         let mut hint = SizeHint::new();
         hint.set_lower(source.lower() + kept);
@@ -168,13 +154,15 @@ mod tests {
     use http_body_util::BodyExt;
 
     use super::*;
+    use crate::proxy::body::kept::parts_max;
+    use crate::proxy::body::request_body::RequestBody;
 
     fn kept(parts: &[&'static str]) -> RequestBody {
         RequestBody::Kept(parts.iter().map(|part| Bytes::from_static(part.as_bytes())).collect::<VecDeque<_>>())
     }
 
     /// The next part, which is there.
-    fn next(body: &mut RequestBody) -> Option<Result<Bytes, BodyFault>> {
+    fn next(body: &mut (impl Body<Data = Bytes, Error = BodyFault> + Unpin)) -> Option<Result<Bytes, BodyFault>> {
         let mut cx = Context::from_waker(std::task::Waker::noop());
         match Pin::new(body).poll_frame(&mut cx) {
             Poll::Ready(frame) => frame.map(|frame| frame.map(|frame| frame.into_data().unwrap())),
@@ -182,14 +170,14 @@ mod tests {
         }
     }
 
-    async fn rest(body: RequestBody) -> Bytes {
+    async fn rest(body: impl Body<Data = Bytes, Error = BodyFault>) -> Bytes {
         body.collect().await.unwrap().to_bytes()
     }
 
     #[tokio::test]
     async fn the_latest_attempt_gets_all_of_it_and_the_ones_before_nothing_more() {
         let mut first = kept(&["one", "two", "three"]);
-        let lent = Rewindable::lend(&mut first).unwrap();
+        let lent = first.lend().unwrap();
         assert_eq!(first.size_hint().exact(), Some(11));
         assert_eq!(next(&mut first), Some(Ok(Bytes::from_static(b"one"))));
         let mut second = lent.again().unwrap();
@@ -210,28 +198,28 @@ mod tests {
     async fn a_long_one_is_passed_on_and_not_kept() {
         let long = "l".repeat(KEPT_BYTES_MAX - 1);
         let mut body = RequestBody::Kept([long.clone(), "m".into(), "n".into()].map(Bytes::from).into());
-        let lent = Rewindable::lend(&mut body).unwrap();
+        let lent = body.lend().unwrap();
         assert_eq!(next(&mut body).unwrap().unwrap(), long);
         assert_eq!(next(&mut body).unwrap().unwrap(), "m");
-        assert!(!lent.shared.cut.get());
+        assert!(!lent.shared.kept.borrow().is_cut());
         assert_eq!(next(&mut body).unwrap().unwrap(), "n");
-        assert!(lent.again().is_none() && lent.shared.parts.borrow().is_empty());
+        assert!(lent.again().is_none() && lent.shared.kept.borrow().parts().is_empty());
         assert!(next(&mut body).is_none() && body.is_end_stream());
     }
 
     #[tokio::test]
     async fn one_in_very_short_parts_is_not_kept_either() {
-        let count = 2 * kept_parts_max(KEPT_BYTES_MAX);
+        let count = 2 * parts_max(KEPT_BYTES_MAX);
         let mut body = kept(&vec!["s"; count]);
-        let lent = Rewindable::lend(&mut body).unwrap();
+        let lent = body.lend().unwrap();
         assert_eq!(rest(body).await.len(), count);
-        assert!(lent.again().is_none() && lent.shared.parts.borrow().is_empty());
+        assert!(lent.again().is_none() && lent.shared.kept.borrow().parts().is_empty());
     }
 
     #[test]
     fn what_is_not_there_is_not_lent() {
-        assert!(Rewindable::lend(&mut RequestBody::Empty).is_none());
+        assert!(RequestBody::Empty.lend().is_none());
         let mut body = kept(&["x"]);
-        assert!(Rewindable::lend(&mut body).is_some() && Rewindable::lend(&mut body).is_none());
+        assert!(body.lend().is_some() && body.lend().is_none());
     }
 }

@@ -23,12 +23,13 @@ use super::{PREFACE, close_lingering, write_error_and_close};
 use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::accept::waiting::WaitingConnection as Listed;
-use crate::proxy::body::transfer::Inbound;
+use crate::proxy::body::inbound::Inbound;
+use crate::proxy::connection::peer::ClientConnection;
 use crate::proxy::drain;
 use crate::proxy::request::admit::WireFacts;
 use crate::proxy::request::interim::Interim;
 use crate::proxy::request::local_reply::LocalReply;
-use crate::proxy::request::proxy_request::{ClientConnection, ReceivedRequest, proxy_request};
+use crate::proxy::request::proxy_request::{ReceivedRequest, proxy_request};
 use crate::stats::RejectReason;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
@@ -36,8 +37,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc
     let mut due = Instant::now() + peer.listener.idle_timeout;
     let mut listed = Some(listed);
     // What is in a box is there while it runs only: a parked connection's task has no room for it.
-    while let Some(parked) = Box::pin(serve_until_idle((&worker, &peer), stream, due, listed.take())).await {
-        match park::wait(&worker, &peer, (&parked.stream, parked.due)).await {
+    while let Some(parked) = Box::pin(serve_until_idle(&worker, &peer, stream, due, listed.take())).await {
+        match park::wait(&worker, &peer, &parked.stream, parked.due).await {
             Wakeup::Readable => (stream, due) = (parked.stream, parked.due),
             Wakeup::Over => return Box::pin(close_lingering(parked.stream)).await,
             Wakeup::Displaced => {
@@ -57,7 +58,8 @@ struct ParkedConnection {
 
 /// Serves `stream`, whose first head is due then, until it ends, or until it can be parked.
 async fn serve_until_idle(
-    (worker, peer): (&Rc<Worker>, &Rc<ClientConnection>),
+    worker: &Rc<Worker>,
+    peer: &Rc<ClientConnection>,
     stream: ClientStream,
     mut due: Instant,
     mut listed: Option<Listed>,
@@ -306,7 +308,7 @@ async fn serve_request(
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
     let may_go_on =
         poll_fn(|cx| Poll::Ready(transport.with(|transport| transport.may_go_on(cx)).unwrap_or(false))).await;
-    let ended = respond(transport, answer, (asked, may_go_on && !worker.draining()), &worker.date).await;
+    let ended = respond(transport, answer, asked, may_go_on && !worker.draining(), &worker.date).await;
     if switched && !matches!(ended, ResponseEnd::Broken | ResponseEnd::Cut) {
         return ConnectionAction::Tunnel;
     }
@@ -325,5 +327,5 @@ fn received(request: Request, transport: &SharedTransport) -> ReceivedRequest {
     };
     // HTTP/1.0 has no interim answers (RFC 9110, 15.2).
     let interim = if request.head.version == Version::HTTP_10 { Interim::default() } else { transport.interim() };
-    ReceivedRequest { head: request.head, seen: WireFacts::Http1 { fragment: request.fragment }, body, interim }
+    ReceivedRequest { head: request.head, facts: WireFacts::Http1 { fragment: request.fragment }, body, interim }
 }

@@ -20,6 +20,7 @@
 pub(crate) mod body;
 mod inlet;
 mod pings;
+mod responder;
 mod stream;
 mod streams;
 mod tunnel_stream;
@@ -43,11 +44,12 @@ use super::write_timeout::WriteTimeout;
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::accept::waiting::WaitingConnection;
 use crate::proxy::request::admit::authority::Authority;
-use crate::proxy::request::proxy_request::ClientConnection;
+use crate::proxy::connection::peer::ClientConnection;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use inlet::Inlet;
-use stream::{Responder, ServedConnection};
+use responder::Responder;
+use self::stream::{ServedConnection};
 use streams::{End, Streams};
 
 /// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.

@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::worker::Worker;
 use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::request::proxy_request::ClientConnection;
+use crate::proxy::connection::peer::ClientConnection;
 
 /// How long a connection stays ready for the next request before it is parked. Browsers ask for what belongs to a page
 /// within a second or so; a client that comes back later pays for a new codec, some microseconds. Longer, and more
@@ -75,7 +75,7 @@ pub(crate) enum Wakeup {
 }
 
 /// Waits on the bare socket of `stream`, whose next head is due then.
-pub(crate) async fn wait(worker: &Worker, peer: &ClientConnection, (stream, due): (&ClientStream, Instant)) -> Wakeup {
+pub(crate) async fn wait(worker: &Worker, peer: &ClientConnection, stream: &ClientStream, due: Instant) -> Wakeup {
     let _counted = ParkedGuard::new(worker);
     let waiting = peer.waits(Instant::now());
     let mut drain = pin!(worker.drained());

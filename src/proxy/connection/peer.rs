@@ -3,13 +3,15 @@
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::proxy::accept::accept_loop::ListenerSettings;
+use super::stream_permit::ConnectionStreams;
 use crate::proxy::accept::connection_limit::CountedClient;
+use crate::proxy::accept::listener_policy::ListenerSettings;
 use crate::proxy::accept::waiting::{WaitingConnection, WaitingList};
-use crate::proxy::body::transfer::RequestBody;
+use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::request::headers::PeerAddress;
 use crate::proxy::request::local_reply::LocalReply;
@@ -31,7 +33,7 @@ pub(crate) struct ClientConnection {
     /// The client that its connection counts for; none behind a trusted proxy.
     pub(crate) client: Option<CountedClient>,
     /// Its requests in flight on streams.
-    pub(crate) streams: Cell<usize>,
+    pub(crate) streams: Rc<ConnectionStreams>,
     /// The connections of its listener and worker that wait.
     pub(crate) waiting: Rc<WaitingList>,
     /// Connections to endpoints that are for this one alone, once there may be some.
@@ -41,15 +43,17 @@ pub(crate) struct ClientConnection {
 }
 
 impl ClientConnection {
-    /// A connection from `address`.
+    /// A connection from `address`, which counts for `client`.
     #[must_use]
     pub(crate) fn new(
         address: IpAddr,
         listener: Rc<ListenerSettings>,
-        (client, waiting): (Option<CountedClient>, Rc<WaitingList>),
+        client: Option<CountedClient>,
+        waiting: Rc<WaitingList>,
     ) -> Self {
         let (address, tunnel, tunnels) = (PeerAddress::new(address), RefCell::default(), Cell::new(0));
-        let (streams, private, authority) = (Cell::new(0), OnceCell::new(), OnceCell::new());
+        let streams = ConnectionStreams::new(client.as_ref().map(|client| Arc::clone(&client.streams)));
+        let (private, authority) = (OnceCell::new(), OnceCell::new());
         Self { address, listener, tunnel, tunnels, client, streams, waiting, private, authority }
     }
 

@@ -69,13 +69,13 @@ impl FramingLines {
 
 impl ResponseFraming {
     /// RFC 9112, 6.3, from the sender's side.
-    fn of(status: StatusCode, headers: &Headers, body: &ResponseBody, asked: RequestTraits, may_stay: bool) -> Self {
+    fn of(status: StatusCode, headers: &Headers, body: &ResponseBody, request: RequestTraits, may_stay: bool) -> Self {
         let mut lines = FramingLines { bytes: [0; 96], length: 0 };
-        let mut keep_alive = asked.keep_alive && may_stay;
+        let mut keep_alive = request.keep_alive && may_stay;
         let said = headers.get(CONNECTION);
         // What an answer says here is ours: an upstream's was taken away.
         keep_alive &= said.is_none_or(|said| said != b"close");
-        let bodiless = asked.to_head || is_bodiless(status);
+        let bodiless = request.to_head || is_bodiless(status);
         let encoder = if bodiless {
             None
         } else if let Some(length) = body.size_hint().exact() {
@@ -83,7 +83,7 @@ impl ResponseFraming {
                 lines.add(&[b"content-length: ", decimal(length, &mut [0; 20]), b"\r\n"]);
             }
             Some(BodyEncoder::Length(length))
-        } else if asked.http10 {
+        } else if request.http10 {
             keep_alive = false;
             Some(BodyEncoder::UntilClose)
         } else {
@@ -91,7 +91,7 @@ impl ResponseFraming {
             Some(BodyEncoder::Chunked)
         };
         if said.is_none() {
-            match (keep_alive, asked.http10) {
+            match (keep_alive, request.http10) {
                 (false, _) => lines.add(&[b"connection: close\r\n"]),
                 (true, true) => lines.add(&[b"connection: keep-alive\r\n"]),
                 (true, false) => {}
@@ -124,11 +124,12 @@ pub(super) fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
 pub(crate) async fn respond(
     transport: &SharedTransport,
     answer: Response<ResponseBody>,
-    (asked, may_stay): (RequestTraits, bool),
+    request: RequestTraits,
+    may_stay: bool,
     date: &Date,
 ) -> ResponseEnd {
     let Response { status, headers, body, .. } = answer;
-    let framing = ResponseFraming::of(status, &headers, &body, asked, may_stay);
+    let framing = ResponseFraming::of(status, &headers, &body, request, may_stay);
     transport.with(|transport| {
         transport.answering();
         write_response(&mut transport.write_buf, status, &headers, framing.lines.as_bytes(), || date.now());

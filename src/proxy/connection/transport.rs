@@ -20,7 +20,7 @@ use super::write_timeout::WriteTimeout;
 use crate::http1::{BodyDecoder, BodyLength, Piece, ReadBuf, WriteBuf, write_interim};
 use crate::message::Headers;
 use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::body::transfer::BodyFault;
+use crate::proxy::body::fault::BodyFault;
 use crate::proxy::request::interim::{Interim, InterimSink};
 
 /// Tells a client that waits with its body to send it (RFC 9110, 15.2.1).

@@ -12,7 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::{RejectReason, ServiceStats};
 use crate::table::limits::InFlightLimit;
@@ -37,17 +36,6 @@ pub(crate) enum ConcurrencyLimit {
 pub(crate) struct ProcessLimit {
     max: usize,
     in_flight: AtomicUsize,
-}
-
-/// What a request occupies until it ends.
-#[derive(Debug, Default)]
-pub(crate) struct Permits {
-    /// Of the process.
-    pub process: Option<ProcessPermit>,
-    /// Of its service.
-    pub service: Option<ServicePermit>,
-    /// Of its client, on a stream of HTTP/2.
-    pub stream: Option<StreamPermit>,
 }
 
 impl ConcurrencyLimit {
@@ -207,7 +195,7 @@ impl QueueTicket {
     ///
     /// # Errors
     /// The refusal when it takes too long.
-    pub(crate) async fn place(mut self) -> Result<ServicePermit, LocalReply> {
+    pub(crate) async fn permit(mut self) -> Result<ServicePermit, LocalReply> {
         match timeout(self.limit.queue_timeout, &mut self.granted).await {
             Ok(Ok(())) => {
                 self.over = true;
@@ -269,7 +257,7 @@ mod tests {
         let third = ServicePermit(Arc::clone(&queue));
         assert!(matches!(queue.acquire(&LIMIT), Ok(Acquired::Wait(_))), "nobody overtakes");
         drop(two);
-        let fourth = fourth.place().await.unwrap();
+        let fourth = fourth.permit().await.unwrap();
         drop((third, fourth));
         let line = queue.state();
         assert_eq!((line.in_flight, line.waiting.len()), (0, 0));
@@ -295,7 +283,7 @@ mod tests {
         let _places = (place(&queue), place(&queue));
         let mut waiting = wait(&queue);
         waiting.limit.queue_timeout = Duration::from_millis(1);
-        assert_eq!(waiting.place().await.unwrap_err().reason, RejectReason::QueueTimeout);
+        assert_eq!(waiting.permit().await.unwrap_err().reason, RejectReason::QueueTimeout);
         assert_eq!(queue.state().waiting.len(), 0);
     }
 

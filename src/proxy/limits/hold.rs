@@ -4,7 +4,6 @@
 //! table after it was let go, so it is decided by what the hold was for. Its body is not read meanwhile.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +12,7 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::message::RequestHead;
 use crate::proxy::report::in_flight::GaugeGuard;
-use crate::proxy::worker::Worker;
+use crate::shared::count::Count;
 use crate::shared::hold::{Held as Place, Hold, Holds};
 use crate::table::Service;
 
@@ -40,23 +39,33 @@ impl WorkerHolds {
         self.changed.notify_waiters();
     }
 
-    fn of(&self, service: &Service, now_ms: u64) -> Option<Arc<Hold>> {
-        self.open.borrow().of(&service.spec.name, now_ms).cloned()
+    /// Keeps the list of worker number `worker` up to date until the sender is gone.
+    pub(crate) async fn follow(&self, worker: usize, mut published: watch::Receiver<Arc<Holds>>) {
+        loop {
+            let holds = Arc::clone(&published.borrow_and_update());
+            self.set(&holds, worker);
+            if published.changed().await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// Lets a request wait if `service` is held at `now`, which is `now_ms`; `None` when it is not, or there is no room to
+    /// wait.
+    pub(crate) fn enter(
+        &self,
+        service: &Service,
+        head: &RequestHead,
+        now: Instant,
+        now_ms: u64,
+    ) -> Option<HeldRequest> {
+        let hold = self.open.borrow().of(&service.spec.name, now_ms).cloned()?;
+        let place = hold.enter(head_bytes(head))?;
+        Some(HeldRequest { hold, began: now, _place: place })
     }
 
     fn has(&self, id: u64) -> bool {
         self.open.borrow().iter().any(|hold| hold.id == id)
-    }
-}
-
-/// Keeps the worker's list up to date until the sender is gone.
-pub(crate) async fn follow(worker: Rc<Worker>, mut published: watch::Receiver<Arc<Holds>>) {
-    loop {
-        let holds = Arc::clone(&published.borrow_and_update());
-        worker.holds.set(&holds, worker.index);
-        if published.changed().await.is_err() {
-            return;
-        }
     }
 }
 
@@ -68,26 +77,18 @@ pub(crate) struct HeldRequest {
     _place: Place,
 }
 
-/// Lets a request wait if `service` is held; `None` when it is not, or there is no room to wait.
-pub(crate) fn enter(worker: &Worker, service: &Service, head: &RequestHead) -> Option<HeldRequest> {
-    let began = Instant::now();
-    let hold = worker.holds.of(service, worker.clock_ms(began))?;
-    let place = hold.enter(head_bytes(head))?;
-    Some(HeldRequest { hold, began, _place: place })
-}
-
 impl HeldRequest {
-    /// Waits for the end of the hold. Returns for how long.
-    pub(crate) async fn wait(self, worker: &Worker, service: &Service) -> Duration {
+    /// Waits for the end of the hold, on a clock that began at `clock_start`. Returns for how long.
+    pub(crate) async fn wait(self, holds: &WorkerHolds, gauge: &Count, clock_start: Instant) -> Duration {
         let hold = &self.hold;
-        let _gauge = GaugeGuard::new(&service.stats.cell(worker.index).held);
-        let end = worker.settings.clock_start + Duration::from_millis(hold.bounds.until_ms);
-        let mut changed = std::pin::pin!(worker.holds.changed.notified());
+        let _gauge = GaugeGuard::new(gauge);
+        let end = clock_start + Duration::from_millis(hold.bounds.until_ms);
+        let mut changed = std::pin::pin!(holds.changed.notified());
         changed.as_mut().enable();
-        while worker.holds.has(hold.id) {
+        while holds.has(hold.id) {
             tokio::select! {
                 () = &mut changed => {
-                    changed.set(worker.holds.changed.notified());
+                    changed.set(holds.changed.notified());
                     changed.as_mut().enable();
                 }
                 () = sleep_until(end) => break,

@@ -48,7 +48,7 @@ pub(crate) struct RateLimiter {
 impl RateLimiter {
     /// `requests` in `per`, and up to `burst` at once after a pause.
     #[must_use]
-    pub(crate) fn new(by: RateKey, (requests, per): (u32, Duration), burst: u32) -> Self {
+    pub(crate) fn new(by: RateKey, requests: u32, per: Duration, burst: u32) -> Self {
         let interval = (ticks(per) / u64::from(requests.max(1))).clamp(1, TOLERANCE_MAX);
         let tolerance = interval.saturating_mul(u64::from(burst.saturating_sub(1))).min(TOLERANCE_MAX);
         let sets = if by == RateKey::Address { SETS } else { 1 };
@@ -117,7 +117,7 @@ mod tests {
 
     #[test]
     fn a_burst_and_then_the_rate() {
-        let rate = RateLimiter::new(RateKey::Address, (10, SECOND), 20);
+        let rate = RateLimiter::new(RateKey::Address, 10, SECOND, 20);
         let at = |ms| Duration::from_millis(ms);
         assert!((0..20).all(|_| rate.take(1, at(0)).is_ok()), "the burst");
         assert_eq!(rate.take(1, at(0)), Err(at(100)));
@@ -130,14 +130,14 @@ mod tests {
 
     #[test]
     fn a_listener_counts_all_together() {
-        let rate = RateLimiter::new(RateKey::Listener, (1, SECOND), 3);
+        let rate = RateLimiter::new(RateKey::Listener, 1, SECOND, 3);
         assert_eq!((0..10).filter(|client| rate.take(*client, Duration::ZERO).is_ok()).count(), 3);
         assert_eq!(rate.sets.len(), 1);
     }
 
     #[test]
     fn many_clients_cannot_make_it_grow_and_hardly_forget_the_worst() {
-        let rate = RateLimiter::new(RateKey::Address, (1, SECOND), 100);
+        let rate = RateLimiter::new(RateKey::Address, 1, SECOND, 100);
         assert!((0..100).all(|_| rate.take(u128::MAX, Duration::ZERO).is_ok()));
         for client in 0..1_000_000 {
             rate.take(client, Duration::ZERO).ok();
@@ -147,16 +147,16 @@ mod tests {
 
     #[test]
     fn extremes_stay_in_their_bits() {
-        let rate = RateLimiter::new(RateKey::Listener, (1, Duration::from_secs(86_400)), u32::MAX);
+        let rate = RateLimiter::new(RateKey::Listener, 1, Duration::from_secs(86_400), u32::MAX);
         let late = Duration::from_secs(86_400 * 365 * 4);
         assert!((0..800).all(|_| rate.take(0, late).is_ok()), "two years of debt");
-        let fast = RateLimiter::new(RateKey::Listener, (u32::MAX, Duration::from_millis(1)), 1);
+        let fast = RateLimiter::new(RateKey::Listener, u32::MAX, Duration::from_millis(1), 1);
         assert!(fast.take(0, Duration::ZERO).is_ok());
     }
 
     #[test]
     fn workers_do_not_lose_each_others_requests() {
-        let rate = RateLimiter::new(RateKey::Address, (1, SECOND), 1000);
+        let rate = RateLimiter::new(RateKey::Address, 1, SECOND, 1000);
         let taken: usize = std::thread::scope(|scope| {
             let worker = || (0..1000).filter(|_| rate.take(7, SECOND).is_ok()).count();
             let workers: Vec<_> = (0..4).map(|_| scope.spawn(worker)).collect();
@@ -175,7 +175,7 @@ mod tests {
             gaps in prop::collection::vec(0_u64..400, 1..200), requests in 1_u32..50, extra in 0_u32..50,
         ) {
             let burst = requests + extra;
-            let rate = RateLimiter::new(RateKey::Address, (requests, SECOND), burst);
+            let rate = RateLimiter::new(RateKey::Address, requests, SECOND, burst);
             let mut now = 0;
             let mut taken = Vec::new();
             for gap in gaps {

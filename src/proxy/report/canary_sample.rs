@@ -33,11 +33,11 @@ pub(crate) struct CanarySample {
 impl CanarySample {
     /// The request that `decision` is about, if it testifies. It has to be [seated](Self::select) unless it is.
     pub(crate) fn of_decision(decision: &Decision<'_>) -> Option<Self> {
-        Self::of_draw(decision.service, decision.assigned, (decision.cause, decision.slot))
+        Self::of_draw(decision.service, decision.assigned, decision.cause, decision.slot)
     }
 
     /// The one of a request that the lot sent to the version with this index.
-    pub(crate) fn of_draw(service: &Service, assigned: u16, (cause, slot): (Cause, Option<u32>)) -> Option<Self> {
+    pub(crate) fn of_draw(service: &Service, assigned: u16, cause: Cause, slot: Option<u32>) -> Option<Self> {
         let canary = service.canary.as_ref()?;
         let slot = match cause {
             Cause::Rule(_) => return None,
@@ -54,7 +54,8 @@ impl CanarySample {
         self,
         service: &Service,
         picked: Option<usize>,
-        (now_ms, chances): (u64, [u64; 2]),
+        now_ms: u64,
+        chances: [u64; 2],
     ) -> Option<Self> {
         let canary = service.canary.as_ref()?;
         let [own, other] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
@@ -160,7 +161,7 @@ mod tests {
         let seated = if juror.selected {
             Some(juror)
         } else {
-            juror.select(decision.service, picked, (0, [random.random(), random.random()]))
+            juror.select(decision.service, picked, 0, [random.random(), random.random()])
         };
         let cold = picked
             .is_some_and(|index| !judges(decision.service.canary.as_ref().unwrap(), decision.version(), Some(index)));

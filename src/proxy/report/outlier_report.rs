@@ -51,7 +51,7 @@ impl<'r> ReportedEndpoint<'r> {
     }
 
     /// Notes the head of an answer that is no failure; the clock is asked only if that is news.
-    pub(crate) fn answered(self, now_ms: impl FnOnce() -> u64) {
+    pub(crate) fn responded(self, now_ms: impl FnOnce() -> u64) {
         let Some(endpoint) = self.endpoint() else { return };
         if endpoint.stats.health.is_out() && endpoint.stats.health.answered(now_ms()) {
             let (service, version) = (self.service.spec.name.as_str(), self.version.name.as_str());

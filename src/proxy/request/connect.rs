@@ -1,72 +1,37 @@
-//! The stage that finds a connection: an endpoint of the version by two choices, a pooled connection to it or a new one,
-//! the next endpoint if that one does not take connections.
+//! The step that finds a connection: an endpoint of the version by two choices, a pooled connection to it or a new one, and
+//! the next endpoint if that one takes no connections.
+//!
+//! Endpoints are tried one after the other and not at the same time: nearly always the first one has a pooled connection,
+//! and an attempt on a second one would cost it a handshake that is thrown away.
+//!
+//! An endpoint that refuses a connection is not asked again by the same request, and a shortage of descriptors or ports of our
+//! own is never counted against an endpoint.
 
-use std::sync::Arc;
+use std::error::Error;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::context::RequestContext;
+use super::destination::Destination;
 use super::local_reply::LocalReply;
 use super::private;
-use crate::proxy::body::transfer::RequestBody;
+use super::upstream_connection::UpstreamConnection;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::report::in_flight::InFlightGuard;
 use crate::proxy::worker::Worker;
-use crate::stats::{EndpointStats, RejectReason, UpstreamFailure};
+use crate::stats::{RejectReason, UpstreamFailure};
 use crate::table::{Endpoint, Version};
 use crate::tls::Handshake;
 use crate::upstream::budget::{NoPermit, PermitClaim, UpstreamPermit};
-use crate::upstream::http1::Http1;
-use crate::upstream::{ConnectError, ConnectLimits, Opened, Pools, RequestSender, balance, connect};
-
-/// A connection for one exchange.
-#[derive(Debug)]
-pub(crate) struct UpstreamConnection {
-    /// Sends the request.
-    pub sender: RequestSender<RequestBody>,
-    /// The endpoint, with the request counted in.
-    pub in_flight: InFlightGuard,
-    /// Whether it was used before: an origin may have closed it since.
-    pub reused: bool,
-    /// When it was there: the moment that [`dial`] was called with, or the one in which a new one was connected.
-    pub since: Instant,
-    opened: Opened,
-}
-
-impl UpstreamConnection {
-    /// The endpoint.
-    #[must_use]
-    pub(crate) fn endpoint(&self) -> &Arc<EndpointStats> {
-        self.in_flight.endpoint()
-    }
-
-    /// Gives the connection, which came with the answer, back to its pool: both bodies came to their end. That pool is the
-    /// client connection's own, if it has one. A shared one never left it.
-    pub(crate) fn give_back(
-        &self,
-        worker: &Worker,
-        own: Option<&Pools<RequestBody>>,
-        connection: Box<Http1>,
-        now: Instant,
-    ) {
-        if own.is_none() && worker.settings.budget.is_waited_for() {
-            // Another request, perhaps of another worker, has more use for its place.
-            connection.close();
-        } else if !worker.draining() {
-            // One is enough for the steps of a handshake. Places are for one of each client's, and these are lent to nobody.
-            own.map(Pools::let_go);
-            own.unwrap_or(&worker.pools).put(self.in_flight.endpoint(), connection, self.opened, now);
-        }
-    }
-}
+use crate::upstream::{ConnectError, ConnectLimits, ConnectTarget, Opened, balance, connect};
 
 /// Why there is no connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum NoConnection {
     /// No endpoint of the version takes one. The failures have been counted.
     Endpoints {
-        /// Whether one was asked for. If not, all of them are paused, and others have just tried.
+        /// Whether one was asked for. If not, all of them are paused, and other requests have just tried.
         tried: bool,
     },
     /// We have no room for one, which says nothing of the version: another one would not help.
@@ -74,12 +39,12 @@ pub(crate) enum NoConnection {
 }
 
 impl NoConnection {
-    /// The refusal; `endpoints` is what is said if it is for their sake.
+    /// The reply; `endpoints` is its text if the endpoints are the reason.
     #[must_use]
-    pub(crate) fn refusal(self, endpoints: &'static str) -> LocalReply {
+    pub(crate) fn reply(self, endpoints: &'static str) -> LocalReply {
         match self {
             Self::Endpoints { .. } => LocalReply::new(RejectReason::ConnectFailed, endpoints),
-            Self::Own(refusal) => refusal,
+            Self::Own(reply) => reply,
         }
     }
 
@@ -89,24 +54,130 @@ impl NoConnection {
     }
 }
 
-/// A place for a new connection. Idle ones that nobody uses give theirs up for it.
-async fn place(
+/// What the search for a connection has come to so far.
+struct Dialing {
+    began: Instant,
+    /// Endpoints that are not asked again, by their indices.
+    left_out: Vec<usize>,
+    /// Whether a connection was asked for.
+    tried: bool,
+    /// Whether idle connections were closed for their descriptors.
+    made_room: bool,
+    /// Whether an endpoint was left out for want of descriptors or ports of our own.
+    short: bool,
+}
+
+impl Dialing {
+    /// The end of the search, when no endpoint is left.
+    fn failed(&self) -> NoConnection {
+        if self.short { NoConnection::out_of_descriptors() } else { NoConnection::Endpoints { tried: self.tried } }
+    }
+
+    /// Whether a new connection to `endpoint` may be tried. A paused one is the last resort, and not one after the other
+    /// until all of them have kept the request waiting.
+    fn may_try(&self, endpoint: &Endpoint, now: Instant, connect_timeout: Duration) -> bool {
+        !endpoint.stats.health.is_paused() || now.duration_since(self.began) < connect_timeout
+    }
+
+    /// Makes room after a shortage of descriptors or ports of our own, or leaves the endpoint out. After a flip idle
+    /// connections may be as many as the clients'. Once: others put theirs back meanwhile, and ports do not come back by
+    /// closing.
+    fn make_room(&mut self, worker: &Worker, index: usize) {
+        if std::mem::replace(&mut self.made_room, true) || worker.pools.close_idle() == 0 {
+            self.left_out.push(index);
+            self.short = true;
+        }
+    }
+}
+
+/// Finds a connection to `destination`. `now` is this moment, as far as nothing was waited for since the clock was read. With
+/// `fresh`, pooled connections are left alone.
+///
+/// # Errors
+/// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked, or there is no room.
+pub(crate) async fn dial(
     worker: &Worker,
-    observer: &RequestContext,
+    destination: &Destination,
+    fresh: bool,
+    now: Instant,
+    context: &mut RequestContext,
+) -> Result<UpstreamConnection, NoConnection> {
+    let (version, connect_timeout) = (destination.version(), destination.service().spec.policy.connect_timeout);
+    if !fresh && let Some(connection) = take_private(worker, version, now, context) {
+        return Ok(connection);
+    }
+    let (left_out, tried, made_room, short) = (Vec::new(), false, false, false);
+    let mut dialing = Dialing { began: now, left_out, tried, made_room, short };
+    let mut now = now;
+    loop {
+        let now_ms = worker.clock_ms(now);
+        #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
+        let chance = worker.random() as u64;
+        let Some((index, endpoint)) = balance::pick(version, now_ms, chance, &dialing.left_out) else {
+            return Err(dialing.failed());
+        };
+        let in_flight = InFlightGuard::enter(&endpoint.stats);
+        context.note_endpoint(index);
+        if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
+            return Ok(UpstreamConnection { sender, in_flight, reused: true, since: now, opened });
+        }
+        if !dialing.may_try(endpoint, now, connect_timeout) || !endpoint.stats.health.claim_last_resort(now_ms) {
+            dialing.left_out.push(index);
+            continue;
+        }
+        // On the heap: a request that finds a connection has no room for what it takes to make one.
+        let permit = Box::pin(take_permit(worker, context, connect_timeout)).await?;
+        dialing.tried = true;
+        let dialed = Dialed { version, endpoint, now, connect_timeout };
+        match Box::pin(open(worker, dialed, permit, in_flight)).await {
+            Ok(connection) => {
+                note_connected(context, version, endpoint, worker.clock_ms(connection.since));
+                return Ok(connection);
+            }
+            Err(error) if error.is_own() => {
+                tracing::warn!(error = &error as &dyn Error, "out of descriptors or ports of our own");
+                dialing.make_room(worker, index);
+            }
+            Err(error) => {
+                note_refused(worker, version, endpoint, &error, context);
+                dialing.left_out.push(index);
+            }
+        }
+        now = Instant::now();
+    }
+}
+
+/// A connection that the client has to itself.
+fn take_private(
+    worker: &Worker,
+    version: &Version,
+    now: Instant,
+    context: &mut RequestContext,
+) -> Option<UpstreamConnection> {
+    let private::Found { index, sender, opened } = private::take(context.private.as_deref()?, worker, version, now)?;
+    let in_flight = InFlightGuard::enter(&version.endpoints[index].stats);
+    context.note_endpoint(index);
+    Some(UpstreamConnection { sender, in_flight, reused: true, since: now, opened })
+}
+
+/// A permit for a new connection. Idle connections give theirs up for it.
+async fn take_permit(
+    worker: &Worker,
+    context: &RequestContext,
     connect_timeout: Duration,
 ) -> Result<UpstreamPermit, NoConnection> {
     let budget = &worker.settings.budget;
-    let claim = observer.permits.stream.as_ref().map_or(PermitClaim::First, StreamPermit::claim);
+    let claim = context.permits.stream.as_ref().map_or(PermitClaim::First, StreamPermit::claim);
     let taken = budget.take(claim).or_else(|none| {
         // Not in vain: others will want them as well.
         if worker.pools.idle() < budget.lacks(claim) {
             return Err(none);
         }
-        worker.pools.let_go();
+        worker.pools.close_idle();
         budget.take(claim)
     });
     match (taken, claim) {
-        (Ok(place), _) => Ok(place),
+        (Ok(permit), _) => Ok(permit),
         (Err(NoPermit::OfClient), _) => {
             let detail = "this client has more requests in flight than there is room for";
             Err(NoConnection::Own(LocalReply::new(RejectReason::TooManyOfClient, detail).retry_after(1)))
@@ -119,103 +190,57 @@ async fn place(
     }
 }
 
-/// Finds a connection to `version`; `now` is this moment, as far as nothing was waited for since the look at the clock that it
-/// is from. With `fresh`, pooled ones are left alone.
-///
-/// # Errors
-/// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked, or there is no room.
-pub(crate) async fn dial(
-    worker: &Worker,
-    version: &Version,
-    (connect_timeout, fresh): (Duration, bool),
+/// The endpoint that a new connection goes to.
+#[derive(Clone, Copy)]
+struct Dialed<'v> {
+    version: &'v Version,
+    endpoint: &'v Endpoint,
     now: Instant,
-    observer: &RequestContext,
-) -> Result<UpstreamConnection, NoConnection> {
-    if let Some(lease) = (!fresh).then(|| kept(worker, version, now, observer)).flatten() {
-        return Ok(lease);
-    }
-    let (began, mut left_out, mut now, mut made_room) = (now, Vec::new(), now, false);
-    let (mut tried, mut own) = (false, false);
-    loop {
-        let now_ms = worker.clock_ms(now);
-        #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
-        let chance = worker.random() as u64;
-        let Some((index, endpoint)) = balance::pick(version, now_ms, chance, &left_out) else {
-            return Err(if own { NoConnection::out_of_descriptors() } else { NoConnection::Endpoints { tried } });
-        };
-        let in_flight = InFlightGuard::enter(&endpoint.stats);
-        observer.picked(index);
-        if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
-            return Ok(UpstreamConnection { sender, in_flight, reused: true, since: now, opened });
-        }
-        // As the last resort, and not one after the other until all of them have kept the request waiting.
-        let may_try = !endpoint.stats.health.is_paused() || now.duration_since(began) < connect_timeout;
-        if !may_try || !endpoint.stats.health.claim_last_resort(now_ms) {
-            left_out.push(index);
-            continue;
-        }
-        // On the heap, as what follows it: a request that finds a connection has no room for what it takes to make one.
-        let place = Box::pin(place(worker, observer, connect_timeout)).await?;
-        tried = true;
-        let opened = Opened::now(&endpoint.stats, now);
-        let limits = ConnectLimits { time: connect_timeout, heads: worker.settings.response_heads };
-        let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
-        let connected = match tls.transpose() {
-            Ok(tls) => Box::pin(connect((&endpoint.stats, place), version.protocol, tls, limits)).await,
-            Err(failure) => Err(failure.into()),
-        };
-        match connected.and_then(|connected| connected.begin().ok_or(ConnectError::Closed(endpoint.address))) {
-            Ok((sender, shared)) => {
-                if let Some(shared) = shared {
-                    worker.pools.share(&endpoint.stats, shared, opened);
-                }
-                let since = Instant::now();
-                note_connected(observer, version, endpoint, worker.clock_ms(since));
-                return Ok(UpstreamConnection { sender, in_flight, reused: false, since, opened });
-            }
-            Err(error) if error.is_own() => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "out of descriptors or ports of our own");
-                // Connections that nobody uses have some: after a flip they may be as many as the clients'. Once: others put
-                // theirs back meanwhile, and ports do not come back by closing.
-                if std::mem::replace(&mut made_room, true) || worker.pools.let_go() == 0 {
-                    left_out.push(index);
-                    own = true;
-                }
-            }
-            Err(error) => {
-                refused(worker, version, index, &error, observer);
-                left_out.push(index);
-            }
-        }
-        now = Instant::now();
-    }
+    connect_timeout: Duration,
 }
 
-/// A connection that the client has to itself.
-fn kept(worker: &Worker, version: &Version, now: Instant, observer: &RequestContext) -> Option<UpstreamConnection> {
-    let (index, sender, opened) = private::take(observer.private.as_deref()?, worker, version, now)?;
-    let in_flight = InFlightGuard::enter(&version.endpoints[index].stats);
-    observer.picked(index);
-    Some(UpstreamConnection { sender, in_flight, reused: true, since: now, opened })
+/// Opens a connection. One that can be shared is there for other requests as well from here on.
+async fn open(
+    worker: &Worker,
+    dialed: Dialed<'_>,
+    permit: UpstreamPermit,
+    in_flight: InFlightGuard,
+) -> Result<UpstreamConnection, ConnectError> {
+    let Dialed { version, endpoint, now, connect_timeout } = dialed;
+    let opened = Opened::now(&endpoint.stats, now);
+    let limits = ConnectLimits { time: connect_timeout, heads: worker.settings.response_heads };
+    let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
+    let target = ConnectTarget { endpoint: &endpoint.stats, permit, protocol: version.protocol };
+    let connected = connect(target, tls.transpose()?, limits).await?;
+    let (sender, shared) = connected.begin().ok_or(ConnectError::Closed(endpoint.address))?;
+    if let Some(shared) = shared {
+        worker.pools.share(&endpoint.stats, shared, opened);
+    }
+    Ok(UpstreamConnection { sender, in_flight, reused: false, since: Instant::now(), opened })
 }
 
 /// Ends the pause of an endpoint that has taken a connection, if it was paused.
-fn note_connected(observer: &RequestContext, version: &Version, endpoint: &Endpoint, now_ms: u64) {
+fn note_connected(context: &RequestContext, version: &Version, endpoint: &Endpoint, now_ms: u64) {
     let for_ms = endpoint.stats.health.refuses_for(now_ms);
     if endpoint.stats.health.connected(now_ms) {
-        let (service, version, endpoint) = (observer.service_name(), version.name.as_str(), endpoint.address);
+        let (service, version, endpoint) = (context.service_name(), version.name.as_str(), endpoint.address);
         tracing::info!(service, version, %endpoint, for_ms, "the endpoint takes connections again");
     }
 }
 
-/// An endpoint took no connection.
-fn refused(worker: &Worker, version: &Version, index: usize, error: &ConnectError, observer: &RequestContext) {
-    let endpoint = &version.endpoints[index];
-    let cause = || std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
+/// Pauses an endpoint that took no connection, and counts the failure.
+fn note_refused(
+    worker: &Worker,
+    version: &Version,
+    endpoint: &Endpoint,
+    error: &ConnectError,
+    context: &mut RequestContext,
+) {
+    let cause = || error.source().map_or_else(|| error.to_string(), ToString::to_string);
     if endpoint.stats.health.refused(worker.clock_ms(Instant::now()), cause) {
-        let (service, version) = (observer.service_name(), version.name.as_str());
+        let (service, version) = (context.service_name(), version.name.as_str());
         let (endpoint, cause) = (endpoint.address, cause());
         tracing::warn!(service, version, %endpoint, %error, cause, "the endpoint is paused until it takes connections");
     }
-    observer.failed(UpstreamFailure::Connect);
+    context.note_failure(UpstreamFailure::Connect);
 }

@@ -1,9 +1,11 @@
-//! The last stage: how a request ended, and whose account it goes on.
+//! What is known of one request while it is proxied: the state that every step reads and adds to.
 //!
-//! The observer travels with the request, then with the body of the answer. Whatever way it ends, it is counted once:
-//! at the end of the answer, at a refusal, or, when it is dropped before either, as a client that left.
+//! The context travels with the request and then with the body of its response. It is one object and not a result of each
+//! step, because a request may end at any step, and what is known by then is what its end is counted and logged by
+//! ([`finish`](super::finish)).
+//!
+//! A request has one context, and the context is finished once.
 
-use std::cell::Cell;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::time::Duration;
@@ -11,76 +13,87 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 use tokio::time::Instant;
 
+use super::destination::Destination;
 use super::interim::Interim;
-use super::local_reply::{LocalReply, is_ours};
-use super::route::Destination;
 use crate::message::RequestHead;
 use crate::proxy::access_log::AccessLine;
-use crate::proxy::body::transfer::RequestBody;
-use crate::proxy::limits::concurrency::Permits;
+use crate::proxy::body::request_body::RequestBody;
+use crate::proxy::connection::stream_permit::StreamPermit;
+use crate::proxy::limits::concurrency::{ProcessPermit, ServicePermit};
 use crate::proxy::report::canary_sample::{CanarySample, is_failed_call};
 use crate::proxy::report::outlier_report::ReportedEndpoint;
 use crate::proxy::worker::{LiveRequest, Worker};
-use crate::stats::{CodeClass, FirstAttempt, RejectReason, Retry, UpstreamFailure};
+use crate::stats::{Retry, UpstreamFailure};
 use crate::table::{Cause, Decision};
 use crate::upstream::Pools;
 
-/// Watches one request to its end.
+/// What a request occupies until it ends.
+#[derive(Debug, Default)]
+pub(crate) struct Permits {
+    /// Of the requests that the process works on.
+    pub process: Option<ProcessPermit>,
+    /// Of the requests that its service works on.
+    pub service: Option<ServicePermit>,
+    /// Of the streams of its client, over HTTP/2.
+    pub stream: Option<StreamPermit>,
+}
+
+/// The state of one request.
 #[derive(Debug)]
 pub(crate) struct RequestContext {
-    worker: Rc<Worker>,
-    live: LiveRequest,
-    started: Instant,
-    /// When somebody last looked at the clock for it, at a place where it may have waited before.
-    looked_at: Instant,
-    routed: Option<Destination>,
-    /// Index of the endpoint in the version that the request was routed to.
-    endpoint: Cell<Option<usize>>,
-    status: Option<StatusCode>,
-    ended: Option<Option<RejectReason>>,
-    /// When, if somebody has looked at the clock for it.
-    ended_at: Option<Instant>,
-    line: Option<Box<AccessLine>>,
-    /// Whether an attempt on the version that it is with now has failed by the upstream's fault.
-    attempt_failed: Cell<bool>,
-    /// The version that a first attempt was made on and failed, if another one followed.
-    first_failed: Option<Destination>,
-    /// What it has to say about a version under rollout.
-    sample: Cell<Option<CanarySample>>,
+    /// The worker that proxies it.
+    pub worker: Rc<Worker>,
     /// What the request occupies.
     pub permits: Permits,
     /// The pool of its client connection, if that has one of its own.
     pub private: Option<Rc<Pools<RequestBody>>>,
-    /// Interim answers, on their way to the client.
+    /// Interim responses on their way to the client.
     pub interim: Interim,
-    held: Duration,
+    pub(super) live: LiveRequest,
+    pub(super) started: Instant,
+    /// The last reading of the clock at a place where the request may have waited before.
+    pub(super) now: Instant,
+    pub(super) destination: Option<Destination>,
+    /// Index of the endpoint in the version of the destination.
+    pub(super) endpoint: Option<usize>,
+    /// The status that the client is told.
+    pub(super) status: Option<StatusCode>,
+    pub(super) line: Option<Box<AccessLine>>,
+    /// Whether an attempt on the present destination has failed by the upstream's fault.
+    pub(super) attempt_failed: bool,
+    /// Where the first attempt was made and failed, if another one followed.
+    pub(super) first_failed: Option<Destination>,
+    /// What the request still has to say about a version under rollout.
+    pub(super) sample: Option<CanarySample>,
+    /// For how long a hold kept the request.
+    pub(super) held: Duration,
+    pub(super) finished: bool,
 }
 
 impl RequestContext {
-    /// Begins with the head of a request.
+    /// Begins with the head of a request, which counts as in progress from here on.
     #[must_use]
-    pub(crate) fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr) -> Self {
+    pub(crate) fn begin(worker: &Rc<Worker>, head: &RequestHead, peer: IpAddr, interim: Interim) -> Self {
         let log = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample));
         let line = log.map(|_| Box::new(AccessLine::of(head, peer)));
         let now = Instant::now();
         Self {
             worker: Rc::clone(worker),
-            live: worker.enter(),
-            started: now,
-            looked_at: now,
-            routed: None,
-            endpoint: Cell::new(None),
-            status: None,
-            ended: None,
-            ended_at: None,
-            line,
-            attempt_failed: Cell::new(false),
-            first_failed: None,
-            sample: Cell::new(None),
             permits: Permits::default(),
             private: None,
-            interim: Interim::default(),
+            interim,
+            live: worker.enter(),
+            started: now,
+            now,
+            destination: None,
+            endpoint: None,
+            status: None,
+            line,
+            attempt_failed: false,
+            first_failed: None,
+            sample: None,
             held: Duration::ZERO,
+            finished: false,
         }
     }
 
@@ -90,144 +103,145 @@ impl RequestContext {
         self.started
     }
 
-    /// What time it is, if nothing was waited for since the last look: several stages ask, and a clock is not free.
+    /// The time, if nothing was waited for since the clock was read last: several steps ask, and a clock is not free.
     #[must_use]
-    pub(crate) fn looked_at(&self) -> Instant {
-        self.looked_at
+    pub(crate) fn now(&self) -> Instant {
+        self.now
     }
 
-    /// Looks at the clock.
-    pub(crate) fn look(&mut self) -> Instant {
-        self.looked_at = Instant::now();
-        self.looked_at
+    /// Reads the clock.
+    pub(crate) fn read_clock(&mut self) -> Instant {
+        self.now = Instant::now();
+        self.now
     }
 
     /// Notes for how long a hold kept the request: no version is to blame for that.
-    pub(crate) fn held(&mut self, time: Duration) {
+    pub(crate) fn note_hold(&mut self, time: Duration) {
         self.held += time;
     }
 
     /// Notes the client's address, once it is known.
-    pub(crate) fn client(&mut self, client: IpAddr) {
+    pub(crate) fn note_client(&mut self, client: IpAddr) {
         if let Some(line) = &mut self.line {
             line.client = client;
         }
     }
 
+    /// Notes the request id.
+    pub(crate) fn note_id(&mut self, id: &[u8]) {
+        if let Some(line) = &mut self.line {
+            line.id = HeaderValue::from_bytes(id).ok();
+        }
+    }
+
     /// Notes the revision of the table that decides the request.
-    pub(crate) fn decided_by(&mut self, revision: u64) {
+    pub(crate) fn note_revision(&mut self, revision: u64) {
         if let Some(line) = &mut self.line {
             line.revision = Some(revision);
         }
     }
 
     /// Notes where the request goes. Called again if it is sent elsewhere.
-    pub(crate) fn routed(&mut self, routed: Destination, decision: &Decision<'_>) {
+    pub(crate) fn note_decision(&mut self, destination: Destination, decision: &Decision<'_>) {
         // Counted once, also if the request was first tried on its own version.
-        let first = self.routed.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
+        let first = self.destination.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
         if decision.failed_over() && first {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
-        match &self.routed {
-            None => self.sample.set(CanarySample::of_decision(decision)),
+        match &self.destination {
+            None => self.sample = CanarySample::of_decision(decision),
             // No endpoint of the version before took a connection: its failure stays with it.
-            Some(before) if self.attempt_failed.replace(false) => self.first_failed = Some(before.clone()),
+            Some(before) if std::mem::take(&mut self.attempt_failed) => self.first_failed = Some(before.clone()),
             Some(_) => {}
         }
-        self.unroutable(routed);
+        self.set_destination(destination);
         if decision.failed_over() {
             self.record_sample(true);
         }
     }
 
-    /// Notes the version that a request was assigned to when no version can answer.
-    pub(crate) fn no_healthy_upstream(&mut self, routed: Destination, drawn: (Cause, Option<u32>)) {
-        if self.routed.is_none() {
-            self.sample.set(CanarySample::of_draw(routed.service(), routed.version_index(), drawn));
+    /// Notes the version that a request was assigned to when no version can respond.
+    pub(crate) fn note_no_version(&mut self, destination: Destination, cause: Cause, slot: Option<u32>) {
+        if self.destination.is_none() {
+            self.sample = CanarySample::of_draw(destination.service(), destination.version_index(), cause, slot);
         }
-        self.unroutable(routed);
+        self.set_destination(destination);
         self.record_sample(true);
     }
 
-    /// Says how the first attempt of the request went, once.
-    fn record_sample(&self, failed: bool) {
-        let (Some(juror), Some(routed)) = (self.sample.take(), &self.routed) else { return };
-        // Nothing was picked: its version has nothing to pick.
-        let juror = if juror.selected { Some(juror) } else { self.select_sample(juror, None) };
-        if let Some(juror) = juror {
-            juror.record(routed.service(), self.worker.index, failed, self.micros(self.started.elapsed()));
+    /// Puts the request on the account of `destination`.
+    fn set_destination(&mut self, destination: Destination) {
+        if self.destination.is_none() {
+            destination.service().stats.cell(self.worker.index).in_flight.add(1);
+        }
+        if let Some(line) = &mut self.line {
+            line.route = Some((destination.service().spec.name.clone(), destination.version().name.clone()));
+        }
+        self.note_revision(destination.revision());
+        self.destination = Some(destination);
+        self.endpoint = None;
+    }
+
+    /// Notes the endpoint that is tried, by its index in the version.
+    pub(crate) fn note_endpoint(&mut self, endpoint: usize) {
+        self.endpoint = Some(endpoint);
+        if let Some(sample) = self.sample.filter(|sample| !sample.selected) {
+            self.sample = self.select_sample(sample, Some(endpoint));
         }
     }
 
     /// Asks whether the request is judged, now that it is known where it goes.
     #[cold]
-    fn select_sample(&self, juror: CanarySample, picked: Option<usize>) -> Option<CanarySample> {
-        let routed = self.routed.as_ref()?;
+    fn select_sample(&self, sample: CanarySample, picked: Option<usize>) -> Option<CanarySample> {
+        let destination = self.destination.as_ref()?;
         let chance = self.worker.random();
         #[expect(clippy::cast_possible_truncation, reason = "both halves of the 128 random bits")]
         let chances = [chance as u64, (chance >> 64) as u64];
-        juror.select(routed.service(), picked, (self.worker.clock_ms(self.looked_at), chances))
+        sample.select(destination.service(), picked, self.worker.clock_ms(self.now), chances)
+    }
+
+    /// Says how the first attempt of the request went, once.
+    fn record_sample(&mut self, failed: bool) {
+        let (Some(sample), Some(destination)) = (self.sample.take(), &self.destination) else { return };
+        // Nothing was picked: its version has nothing to pick.
+        let sample = if sample.selected { Some(sample) } else { self.select_sample(sample, None) };
+        if let Some(sample) = sample {
+            let micros = self.micros(self.started.elapsed());
+            sample.record(destination.service(), self.worker.index, failed, micros);
+        }
     }
 
     /// The time that counts, in microseconds, of what it took.
-    fn micros(&self, took: Duration) -> u64 {
+    pub(super) fn micros(&self, took: Duration) -> u64 {
         u64::try_from(took.saturating_sub(self.held).as_micros()).unwrap_or(u64::MAX)
     }
 
-    /// Notes the version that a request was assigned to and that cannot answer: the refusal is on its account.
-    pub(crate) fn unroutable(&mut self, routed: Destination) {
-        if self.routed.is_none() {
-            routed.service().stats.cell(self.worker.index).in_flight.add(1);
-        }
-        if let Some(line) = &mut self.line {
-            line.route = Some((routed.service().spec.name.clone(), routed.version().name.clone()));
-        }
-        self.decided_by(routed.revision());
-        self.routed = Some(routed);
-        self.endpoint.set(None);
+    /// The endpoint that is tried, or was last, for a report of how it does.
+    pub(super) fn reported_endpoint(&self) -> Option<ReportedEndpoint<'_>> {
+        let destination = self.destination.as_ref()?;
+        Some(ReportedEndpoint { service: destination.service(), version: destination.version(), index: self.endpoint? })
     }
 
-    /// Notes the endpoint that is tried, by its index in the version.
-    pub(crate) fn picked(&self, endpoint: usize) {
-        self.endpoint.set(Some(endpoint));
-        if let Some(juror) = self.sample.get().filter(|juror| !juror.selected) {
-            self.sample.set(self.select_sample(juror, Some(endpoint)));
-        }
-    }
-
-    /// Whose fault a failure is.
-    fn reported_endpoint(&self) -> Option<ReportedEndpoint<'_>> {
-        let routed = self.routed.as_ref()?;
-        Some(ReportedEndpoint { service: routed.service(), version: routed.version(), index: self.endpoint.get()? })
-    }
-
-    /// Notes the request id.
-    pub(crate) fn identified(&mut self, id: &[u8]) {
-        if let Some(line) = &mut self.line {
-            line.id = HeaderValue::from_bytes(id).ok();
-        }
+    /// Its address.
+    pub(super) fn endpoint_address(&self) -> Option<SocketAddr> {
+        self.reported_endpoint().and_then(|reported| reported.endpoint()).map(|endpoint| endpoint.address)
     }
 
     /// The name of the service that the request goes to; empty before that is known.
     #[must_use]
     pub(crate) fn service_name(&self) -> &str {
-        self.routed.as_ref().map_or("", |routed| routed.service().spec.name.as_str())
+        self.destination.as_ref().map_or("", |destination| destination.service().spec.name.as_str())
     }
 
-    /// The endpoint that is tried, or was last.
-    fn endpoint(&self) -> Option<SocketAddr> {
-        self.reported_endpoint().and_then(|blamed| blamed.endpoint()).map(|endpoint| endpoint.address)
-    }
-
-    /// Counts a failed attempt against the version it was made on.
-    pub(crate) fn failed(&self, failure: UpstreamFailure) {
-        self.attempt_failed.set(true);
+    /// Counts a failed attempt against the version and the endpoint that it was made on.
+    pub(crate) fn note_failure(&mut self, failure: UpstreamFailure) {
+        self.attempt_failed = true;
         self.record_sample(true);
-        if let Some(routed) = &self.routed {
-            routed.cell(&self.worker).failed(failure);
+        if let Some(destination) = &self.destination {
+            destination.cell(&self.worker).failed(failure);
         }
-        if let Some(blamed) = self.reported_endpoint() {
-            blamed.failed(failure, self.worker.clock_ms(Instant::now()));
+        if let Some(reported) = self.reported_endpoint() {
+            reported.failed(failure, self.worker.clock_ms(Instant::now()));
         }
     }
 
@@ -237,140 +251,59 @@ impl RequestContext {
     }
 
     /// Counts another attempt on the same version.
-    pub(crate) fn retried(&mut self, why: Retry) {
-        let Some(routed) = &self.routed else { return };
-        routed.cell(&self.worker).retried(why);
+    pub(crate) fn note_retry(&mut self, why: Retry) {
+        let Some(destination) = &self.destination else { return };
+        destination.cell(&self.worker).retried(why);
         // What was not written was no attempt.
         if why == Retry::Reused && self.first_failed.is_none() {
-            self.first_failed = Some(routed.clone());
-            self.record_sample(true);
-        }
-    }
-
-    /// Notes the `grpc-status` in the head or the trailers of the upstream's answer, if there is one. A call of gRPC that
-    /// failed testifies, and that is all: an endpoint is not ejected for it, because some of these statuses are about what
-    /// the client called.
-    pub(crate) fn told(&self, grpc_status: Option<&[u8]>) {
-        let canary = self.routed.as_ref().and_then(|routed| routed.service().canary.as_ref());
-        if canary.zip(grpc_status).is_some_and(|(canary, status)| is_failed_call(status, canary)) {
+            self.first_failed = Some(destination.clone());
             self.record_sample(true);
         }
     }
 
     /// Whether this request may be replayed on the stable version.
-    pub(crate) fn allow_shield(&mut self) -> bool {
-        self.worker.allow_shield(&mut self.live)
+    pub(crate) fn allow_replay(&mut self) -> bool {
+        self.worker.allow_replay(&mut self.live)
     }
 
-    /// The attempt failed, and the next one is made on `stable`. The failed version keeps the blame.
-    pub(crate) fn shielded(&mut self, stable: Destination) {
-        self.retried(Retry::Shield);
-        let endpoint = self.endpoint();
+    /// The attempt failed, and the next one is made on `stable`. The failure stays on the account of the failed version.
+    pub(crate) fn fall_back(&mut self, stable: Destination) {
+        self.note_retry(Retry::Shield);
+        let endpoint = self.endpoint_address();
         if let Some(line) = &mut self.line {
             line.shielded = line.route.take().map(|(_, version)| (version, endpoint));
         }
         if self.first_failed.is_none() {
-            self.first_failed.clone_from(&self.routed);
+            self.first_failed.clone_from(&self.destination);
         }
-        self.attempt_failed.set(false);
-        self.unroutable(stable);
+        self.attempt_failed = false;
+        self.set_destination(stable);
     }
 
-    /// Notes the head of the upstream's answer.
-    pub(crate) fn answered(&mut self, status: StatusCode) {
+    /// Notes the head of the upstream's response.
+    pub(crate) fn note_response(&mut self, status: StatusCode) {
         self.status = Some(status);
         if status.is_server_error() {
-            self.failed(UpstreamFailure::Status);
-        } else if let Some(blamed) = self.reported_endpoint() {
-            blamed.answered(|| self.worker.clock_ms(Instant::now()));
+            self.note_failure(UpstreamFailure::Status);
+        } else if let Some(reported) = self.reported_endpoint() {
+            reported.responded(|| self.worker.clock_ms(Instant::now()));
         }
     }
 
-    /// Notes bytes of the answer's body.
-    pub(crate) fn sent_bytes(&mut self, count: usize) {
+    /// Notes the `grpc-status` in the head or the trailers of the upstream's response, if there is one. A call of gRPC
+    /// that failed is a failed sample, and that is all: an endpoint is not ejected for it, because some of these statuses
+    /// are about what the client called.
+    pub(crate) fn note_grpc_status(&mut self, grpc_status: Option<&[u8]>) {
+        let canary = self.destination.as_ref().and_then(|destination| destination.service().canary.as_ref());
+        if canary.zip(grpc_status).is_some_and(|(canary, status)| is_failed_call(status, canary)) {
+            self.record_sample(true);
+        }
+    }
+
+    /// Notes bytes of the response's body.
+    pub(crate) fn note_bytes(&mut self, count: usize) {
         if let Some(line) = &mut self.line {
             line.bytes += count as u64;
         }
-    }
-
-    /// The answer was read to its end, `now`. It is counted when this is dropped.
-    pub(crate) fn end(&mut self, now: Instant) {
-        let good = self.status.is_some_and(|status| !status.is_server_error());
-        if let Some(blamed) = self.reported_endpoint().filter(|_| good) {
-            blamed.completed();
-        }
-        (self.ended, self.ended_at) = (Some(None), Some(now));
-    }
-
-    /// The upstream broke its answer off: the client's connection is aborted.
-    pub(crate) fn end_broken(mut self, failure: UpstreamFailure) {
-        self.failed(failure);
-        let reason = match failure {
-            UpstreamFailure::BodyTimeout => RejectReason::UpstreamTimeout,
-            UpstreamFailure::ShortBody
-            | UpstreamFailure::Connect
-            | UpstreamFailure::Reset
-            | UpstreamFailure::Timeout
-            | UpstreamFailure::BadAnswer
-            | UpstreamFailure::Status => RejectReason::UpstreamBadAnswer,
-        };
-        self.ended = Some(Some(reason));
-    }
-
-    /// The request's body broke after the answer had begun: the client's connection is aborted.
-    pub(crate) fn end_by_client(mut self, reason: RejectReason) {
-        self.ended = Some(Some(reason));
-    }
-
-    /// The proxy answered by itself.
-    pub(crate) fn end_refused(mut self, refusal: &LocalReply, bytes: Option<u64>) {
-        if let Some(line) = &mut self.line {
-            line.bytes = bytes.unwrap_or(0);
-        }
-        self.status = Some(refusal.status());
-        self.ended = Some(Some(refusal.reason));
-    }
-
-    fn count(&mut self) {
-        let left = if std::thread::panicking() { RejectReason::Internal } else { RejectReason::ClientGone };
-        let reason = self.ended.unwrap_or(Some(left));
-        let took = self.ended_at.unwrap_or_else(Instant::now).saturating_duration_since(self.started);
-        if let Some(reason) = reason {
-            self.worker.stats.refused(reason);
-        }
-        if let Some(routed) = &self.routed {
-            routed.service().stats.cell(self.worker.index).in_flight.sub(1);
-            let class = self.status.map_or(CodeClass::None, CodeClass::of);
-            let micros = self.micros(took);
-            routed.cell(&self.worker).answered(class, micros);
-            // One that was never seated met no endpoint.
-            let heard = |juror: &CanarySample| juror.selected && !is_ours(reason);
-            if let Some(juror) = self.sample.take().filter(heard) {
-                juror.record(routed.service(), self.worker.index, false, micros);
-            }
-            match &self.first_failed {
-                Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),
-                None if is_ours(reason) => {}
-                None if self.attempt_failed.get() || class == CodeClass::ServerError => {
-                    routed.cell(&self.worker).first(FirstAttempt::Failed);
-                }
-                None => routed.cell(&self.worker).first(FirstAttempt::Ok),
-            }
-        }
-        if let (Some(mut line), Some(log)) = (self.line.take(), &self.worker.settings.log) {
-            line.status = self.status.map(|status| status.as_u16());
-            line.reason = reason.map(RejectReason::word);
-            line.duration = took;
-            line.endpoint = self.endpoint();
-            if !log.send(*line) {
-                self.worker.stats.log_dropped();
-            }
-        }
-    }
-}
-
-impl Drop for RequestContext {
-    fn drop(&mut self) {
-        self.count();
     }
 }

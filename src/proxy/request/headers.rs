@@ -23,7 +23,7 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 #[derive(Clone, Debug)]
 pub(crate) struct EditSettings {
     /// What answers are told of us.
-    pub answer_via: Via,
+    pub response_via: Via,
     /// What requests are told of us: the same, and who of our name we are.
     pub request_via: Via,
     /// What in a `Via` says that a request has been here already; empty if nobody asks.
@@ -61,7 +61,7 @@ impl EditSettings {
         let own = format!("({process:016x})");
         let request_via = Via::new(&format!("{name} {own}"));
         let own = if refuse_loops { own } else { String::new() };
-        Self { answer_via: Via::new(name), request_via, own: own.into_bytes().into(), revision }
+        Self { response_via: Via::new(name), request_via, own: own.into_bytes().into(), revision }
     }
 
     /// Whether a request has been through this process already.
@@ -153,8 +153,8 @@ pub(crate) fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings:
 ///
 /// The length is written from what the codec made of the body, except where there is none by definition (`bodiless`) and the
 /// header tells how long it would have been.
-pub(crate) fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
-    let (status, headers) = (answer.status, &mut answer.headers);
+pub(crate) fn response<B>(response: &mut Response<B>, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
+    let (status, headers) = (response.status, &mut response.headers);
     connection_header::strip(headers);
     headers.remove(TRANSFER_ENCODING);
     headers.remove(TE);
@@ -173,7 +173,7 @@ pub(crate) fn answer<B>(answer: &mut Response<B>, length: Option<u64>, bodiless:
         headers.remove(CONTENT_LENGTH);
         headers.append_copy(CONTENT_LENGTH, first);
     }
-    headers.append(VIA, settings.answer_via.of(answer.version));
+    headers.append(VIA, settings.response_via.of(response.version));
 }
 
 /// HTTP/2 lets a client send its cookies as several lines; rules, keys and HTTP/1.1 want one (RFC 9113, 8.2.3).

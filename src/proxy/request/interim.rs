@@ -86,7 +86,7 @@ impl Interim {
             return;
         }
         (came.count, came.bytes) = (came.count + 1, came.bytes + bytes);
-        headers::answer(&mut head, None, false, settings);
+        headers::response(&mut head, None, false, settings);
         if came.keeps {
             came.kept.push(head);
         } else {

@@ -189,15 +189,15 @@ impl LocalReply {
 
     /// The answer, in the manner that the client understands.
     #[must_use]
-    pub fn answer(&self, manner: ErrorFormat) -> Response<Full<Bytes>> {
-        if manner == ErrorFormat::Grpc {
+    pub fn response(&self, format: ErrorFormat) -> Response<Full<Bytes>> {
+        if format == ErrorFormat::Grpc {
             return self.to_grpc_response();
         }
         // A client that closed its sending side inside its body may still read.
         let gone = self.reason == RejectReason::ClientGone;
         let status = if gone { StatusCode::BAD_REQUEST } else { self.status() };
         let (reason, detail) = (self.reason.word(), self.detail);
-        let (kind, body) = if manner == ErrorFormat::Json {
+        let (kind, body) = if format == ErrorFormat::Json {
             let error = serde_json::json!({ "status": status.as_u16(), "reason": reason, "detail": detail });
             ("application/json", serde_json::json!({ "error": error }).to_string() + "\n")
         } else {
@@ -258,7 +258,7 @@ impl LocalReply {
     #[must_use]
     pub fn to_http1_bytes(&self, to_head: bool) -> Vec<u8> {
         use std::io::Write as _;
-        let Response { status, mut headers, body, .. } = self.answer(ErrorFormat::Text);
+        let Response { status, mut headers, body, .. } = self.response(ErrorFormat::Text);
         let mut bytes = Vec::new();
         let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&jiff::Timestamp::now());
         // Writing to a vector does not fail.
@@ -273,7 +273,7 @@ impl LocalReply {
 
 /// Whether a request ended by a bug or a shortage of ours, which says nothing of the version.
 #[must_use]
-pub(crate) fn is_ours(reason: Option<RejectReason>) -> bool {
+pub(crate) fn is_own_shortage(reason: Option<RejectReason>) -> bool {
     matches!(reason, Some(RejectReason::Internal | RejectReason::OutOfDescriptors | RejectReason::TooManyOfClient))
 }
 
@@ -353,7 +353,7 @@ mod tests {
             headers.append(CONTENT_TYPE, kind);
             assert_eq!(ErrorFormat::of(&headers) == ErrorFormat::Grpc, grpc, "{kind}");
         }
-        let answer = LocalReply::new(RejectReason::NoEndpoint, "100 % gone").answer(ErrorFormat::Grpc);
+        let answer = LocalReply::new(RejectReason::NoEndpoint, "100 % gone").response(ErrorFormat::Grpc);
         assert_eq!(answer.status, StatusCode::OK);
         assert_eq!(answer.headers.get(GRPC_STATUS), Some(&b"14"[..]));
         assert_eq!(answer.headers.get(GRPC_MESSAGE), Some(&b"no_endpoint: 100 %25 gone"[..]));

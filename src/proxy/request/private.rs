@@ -18,7 +18,7 @@ use crate::stats::EndpointStats;
 use crate::table::Version;
 use crate::upstream::{Opened, Pools, RequestSender};
 
-use crate::proxy::body::transfer::RequestBody;
+use crate::proxy::body::request_body::RequestBody;
 use tokio::time::Instant;
 
 /// The schemes that authenticate connections.
@@ -46,19 +46,25 @@ fn is_of_connection(text: &[u8]) -> bool {
     SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known))
 }
 
-/// A connection of the client's own to an endpoint of `version` that takes requests: its index, and what sends on it.
-pub(crate) fn take(
-    pools: &Pools<RequestBody>,
-    worker: &Worker,
-    version: &Version,
-    now: Instant,
-) -> Option<(usize, RequestSender<RequestBody>, Opened)> {
+/// A connection of the client's own.
+#[derive(Debug)]
+pub(crate) struct Found {
+    /// Index of its endpoint in the version.
+    pub index: usize,
+    /// What sends on it.
+    pub sender: RequestSender<RequestBody>,
+    /// When it was opened.
+    pub opened: Opened,
+}
+
+/// A connection of the client's own to an endpoint of `version` that takes requests.
+pub(crate) fn take(pools: &Pools<RequestBody>, worker: &Worker, version: &Version, now: Instant) -> Option<Found> {
     let now_ms = worker.clock_ms(now);
     let of = |stats: &EndpointStats| pools.take(stats, version.protocol, now);
     let usable = version.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.usable(now_ms));
     usable.map(|(index, endpoint)| (index, of(&endpoint.stats))).find_map(|(index, found)| {
         let (sender, opened) = found?;
-        Some((index, sender, opened))
+        Some(Found { index, sender, opened })
     })
 }
 

@@ -20,26 +20,26 @@ const HTTPS_PORT: u16 = 443;
 /// How a request ends that is not forwarded: with a refusal, which may say where to go instead.
 #[derive(Debug)]
 pub(crate) struct EarlyResponse {
-    /// The refusal.
-    pub refusal: LocalReply,
+    /// The reply.
+    pub reply: LocalReply,
     location: Option<HeaderValue>,
 }
 
 impl From<LocalReply> for EarlyResponse {
-    fn from(refusal: LocalReply) -> Self {
-        Self { refusal, location: None }
+    fn from(reply: LocalReply) -> Self {
+        Self { reply, location: None }
     }
 }
 
 impl EarlyResponse {
     /// The answer, in the manner that the client understands.
     #[must_use]
-    pub(crate) fn answer(self, manner: ErrorFormat) -> Response<Full<Bytes>> {
-        let mut answer = self.refusal.answer(manner);
+    pub(crate) fn response(self, format: ErrorFormat) -> Response<Full<Bytes>> {
+        let mut response = self.reply.response(format);
         if let Some(location) = self.location {
-            answer.headers.append(LOCATION, location);
+            response.headers.append(LOCATION, location);
         }
-        answer
+        response
     }
 }
 
@@ -54,8 +54,8 @@ pub(crate) fn to_https(name: &str, target: &RequestTarget, port: u16) -> EarlyRe
     match HeaderValue::from_bytes(&location) {
         Ok(location) => {
             let detail = "this listener sends every request to its https URL";
-            let refusal = LocalReply::new(RejectReason::RedirectedToHttps, detail);
-            EarlyResponse { refusal, location: Some(location) }
+            let reply = LocalReply::new(RejectReason::RedirectedToHttps, detail);
+            EarlyResponse { reply, location: Some(location) }
         }
         Err(_not_a_value) => {
             LocalReply::new(RejectReason::BadTarget, "the target cannot stand in a Location header").into()

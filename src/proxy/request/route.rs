@@ -1,64 +1,115 @@
-//! Where a request goes: a version of a service, in the table that the request holds on to.
+//! The step that decides where a request goes, and connects to it.
+//!
+//! The decision itself is pure, and made by [`decide_at`], which `explain` and the simulator ask as well; [`decide`] is what
+//! of it concerns one request. It is made again without the versions whose endpoints took no connection, so deciding and
+//! dialing are one step and not two.
+//!
+//! All decisions of a request are made by one table and one draw of chance.
 
-use std::rc::Rc;
-
+use super::admit::BodyFraming;
+use super::connect::{NoConnection, dial};
+use super::context::RequestContext;
+use super::destination::Destination;
+use super::local_reply::LocalReply;
+use super::upstream_connection::UpstreamConnection;
+use crate::proxy::body::limits;
 use crate::proxy::worker::{Snapshot, Worker};
-use crate::stats::VersionCell;
-use crate::table::{Decision, Service, Version};
+use crate::stats::RejectReason;
+use crate::table::key::OwnKey;
+use crate::table::{Candidate, Decision, RequestView, RouteError, Version, decide_at};
 
-/// Where a request went, in the table that it holds on to.
-#[derive(Clone, Debug)]
-pub(crate) struct Destination {
-    table: Snapshot,
-    service: u32,
-    version: u16,
+/// What a request is decided by.
+pub(crate) struct RouteQuery<'q> {
+    /// The table.
+    pub table: &'q Snapshot,
+    /// Index of the service that the target belongs to.
+    pub service: Option<u32>,
+    /// What rules and keys look at.
+    pub view: RequestView<'q>,
+    /// How the request's body is framed.
+    pub body: BodyFraming,
 }
 
-impl Destination {
-    /// The place that `decision` names in `table`.
-    #[must_use]
-    pub(crate) fn new(table: &Snapshot, decision: &Decision<'_>) -> Self {
-        Self { table: Rc::clone(table), service: decision.service_index, version: decision.version }
-    }
-
-    /// A version of a service in `table`.
-    #[must_use]
-    pub(crate) fn at(table: &Snapshot, service: u32, version: u16) -> Self {
-        Self { table: Rc::clone(table), service, version }
-    }
-
-    /// Another version of the same service.
-    #[must_use]
-    pub(crate) fn to(&self, version: u16) -> Self {
-        Self { table: Rc::clone(&self.table), service: self.service, version }
-    }
-
-    /// The index of the version in its service.
-    #[must_use]
-    pub(crate) fn version_index(&self) -> u16 {
-        self.version
-    }
-
-    /// The revision of the table.
-    #[must_use]
-    pub(crate) fn revision(&self) -> u64 {
-        self.table.revision
-    }
-
-    /// The service.
-    #[must_use]
-    pub(crate) fn service(&self) -> &Service {
-        self.table.service(self.service)
-    }
-
-    /// The worker's counters of the version.
-    pub(crate) fn cell(&self, worker: &Worker) -> &VersionCell {
-        self.version().stats.cell(worker.index)
-    }
-
+/// Where a request goes, and the connection for it.
+pub(crate) struct Route {
     /// The version.
-    #[must_use]
-    pub(crate) fn version(&self) -> &Version {
-        &self.service().versions[usize::from(self.version)]
+    pub destination: Destination,
+    /// A connection to one of its endpoints.
+    pub connection: UpstreamConnection,
+    /// The key that the client is given, if it needs one.
+    pub new_key: Option<OwnKey>,
+}
+
+/// The versions that have been tried.
+struct Tried<'q> {
+    /// Those whose endpoints took no connection.
+    dead: Vec<&'q Version>,
+    /// Whether an endpoint was asked for a connection.
+    asked: bool,
+}
+
+impl Tried<'_> {
+    /// What a client is told when no version is left.
+    fn no_version(&self) -> LocalReply {
+        if self.asked {
+            let detail = "no endpoint of a version with a share of this service takes a connection";
+            LocalReply::new(RejectReason::ConnectFailed, detail)
+        } else {
+            let detail = "no version with a share of this service has a usable endpoint";
+            LocalReply::new(RejectReason::NoEndpoint, detail)
+        }
     }
+}
+
+/// Decides and dials, and decides again without the versions whose endpoints took no connection.
+pub(crate) async fn route(
+    worker: &Worker,
+    query: &RouteQuery<'_>,
+    context: &mut RequestContext,
+) -> Result<Route, LocalReply> {
+    let chance = worker.random();
+    let mut tried = Tried { dead: Vec::new(), asked: false };
+    let mut now = context.now();
+    loop {
+        let decision = decide(query, &tried, chance, worker.clock_ms(now), context)?;
+        let destination = Destination::of_decision(query.table, &decision);
+        context.note_decision(destination.clone(), &decision);
+        if let BodyFraming::Length(length) = query.body {
+            limits::check_length(length, &decision.service.spec.policy.limits)?;
+        }
+        match dial(worker, &destination, false, now, context).await {
+            Ok(connection) => return Ok(Route { destination, connection, new_key: decision.new_key }),
+            Err(NoConnection::Own(reply)) => return Err(reply),
+            Err(NoConnection::Endpoints { tried: asked }) => {
+                tried.asked |= asked;
+                tried.dead.push(decision.version());
+            }
+        }
+        now = context.read_clock();
+    }
+}
+
+/// Decides by rule, key or chance, without the versions that are known to be dead.
+fn decide<'q>(
+    query: &RouteQuery<'q>,
+    tried: &Tried<'q>,
+    chance: u128,
+    now_ms: u64,
+    context: &mut RequestContext,
+) -> Result<Decision<'q>, LocalReply> {
+    let available = |version: &Candidate<'_>| {
+        let available = version.availability(now_ms);
+        let dead = tried.dead.iter().any(|dead| std::ptr::eq(*dead, &**version));
+        if dead { available.after_attempt() } else { available }
+    };
+    decide_at(query.table, query.service, &query.view, (chance, available)).map_err(|error| match error {
+        RouteError::NoService => {
+            context.note_revision(query.table.revision);
+            LocalReply::new(RejectReason::NoService, "no service answers this host and path")
+        }
+        RouteError::NoVersion { service_index, assigned, cause, slot, .. } => {
+            context.note_no_version(Destination::at(query.table, service_index, assigned), cause, slot);
+            tried.no_version()
+        }
+    })
 }

@@ -1,9 +1,11 @@
-//! Sending a request on a connection, whatever it speaks, within the time that an answer may take.
+//! Sends a request on a connection, whatever it speaks, and waits for the head of the response within the time that it may
+//! take.
 //!
-//! On HTTP/1.1 the connection is polled here, and the request's head is only looked at. On HTTP/2 hyper wants a request of
-//! its own, with a copy of the head, and a task of its own polls the connection.
+//! On HTTP/1.1 the connection is polled here, and the request's head is only borrowed. On HTTP/2 hyper wants a request of its
+//! own, with a copy of the head, and a task of its own polls the connection.
 
 use std::future::poll_fn;
+use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -12,16 +14,36 @@ use http::{Extensions, Method, Request, Uri, Version};
 use hyper::ext::Protocol;
 use tokio::time::{Instant, sleep_until};
 
-use super::connect::UpstreamConnection;
+use super::upstream_connection::UpstreamConnection;
 use crate::http1::ResponseHead;
 use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
-use crate::proxy::body::transfer::{BodyState, RequestBody};
-use crate::upstream::http1::{self, Http1, RequestLines};
+use crate::proxy::body::request_body::{BodyState, RequestBody};
+use crate::upstream::http1::{Http1, Http1SendError, RequestLines};
 use crate::upstream::sender::{StreamError, UpstreamStream};
 use crate::upstream::{Incoming, RequestSender};
 
-/// Why there is no answer.
+/// A request as it goes to an endpoint.
+#[derive(Debug)]
+pub(crate) struct OutboundRequest<'r> {
+    /// The head, edited.
+    pub head: &'r RequestHead,
+    /// The body. What was not sent of it is still there after a failed attempt.
+    pub body: &'r mut RequestBody,
+    /// What becomes of the body.
+    pub state: &'r Rc<BodyState>,
+}
+
+/// How a request is sent.
+#[derive(Clone, Debug)]
+pub(crate) struct SendTerms {
+    /// The scheme of the connection.
+    pub scheme: Scheme,
+    /// How long the response may take.
+    pub response_timeout: Duration,
+}
+
+/// Why there is no response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum SendError {
     /// Not a byte was written.
@@ -32,43 +54,42 @@ pub(crate) enum SendError {
     Broken,
     /// What came was not HTTP.
     Malformed,
-    /// The head of the answer has too many bytes.
+    /// The head of the response has too many bytes.
     TooLarge,
-    /// The head of the answer has too many lines.
+    /// The head of the response has too many lines.
     TooManyLines,
     /// Nothing came in time.
     Timeout,
 }
 
-impl From<http1::Http1SendError> for SendError {
-    fn from(error: http1::Http1SendError) -> Self {
+impl From<Http1SendError> for SendError {
+    fn from(error: Http1SendError) -> Self {
         match error {
-            http1::Http1SendError::Unsent => Self::Unsent,
-            http1::Http1SendError::Broken => Self::Broken,
-            http1::Http1SendError::Malformed => Self::Malformed,
-            http1::Http1SendError::TooLarge => Self::TooLarge,
-            http1::Http1SendError::TooManyLines => Self::TooManyLines,
+            Http1SendError::Unsent => Self::Unsent,
+            Http1SendError::Broken => Self::Broken,
+            Http1SendError::Malformed => Self::Malformed,
+            Http1SendError::TooLarge => Self::TooLarge,
+            Http1SendError::TooManyLines => Self::TooManyLines,
         }
     }
 }
 
-/// Sends a request over `lease`, whose connection goes with the answer or is gone; a `body` that was not sent is still
-/// there then. Interim answers are handed over as they come.
+/// Sends a request over `connection`, which goes with the response or is gone. Interim responses are handed over as they
+/// come.
 pub(crate) async fn send(
-    lease: &mut UpstreamConnection,
-    (head, body, scheme): (&RequestHead, &mut RequestBody, &Scheme),
-    state: &BodyState,
-    limit: Duration,
+    connection: &mut UpstreamConnection,
+    request: &mut OutboundRequest<'_>,
+    terms: &SendTerms,
     interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
-    let wait = Wait { state, limit, since: lease.since };
-    match std::mem::replace(&mut lease.sender, RequestSender::Spent) {
-        RequestSender::Http1(connection) => on_http1(connection, (head, body), wait, interim).await,
+    let wait = ResponseWait { state: request.state, limit: terms.response_timeout, since: connection.since };
+    match std::mem::replace(&mut connection.sender, RequestSender::Spent) {
+        RequestSender::Http1(http1) => on_http1(http1, request.head, request.body, wait, interim).await,
         RequestSender::Http2(mut stream) => {
-            // On the heap: the exchanges of HTTP/1.1 have no room for it.
-            let sent = Box::pin(on_http2(&mut stream, (head, body, scheme), wait)).await;
-            // It counts as open until the lease ends.
-            lease.sender = RequestSender::Http2(stream);
+            // On the heap: requests over HTTP/1.1 have no room for it.
+            let sent = Box::pin(on_http2(&mut stream, request.head, request.body, &terms.scheme, wait)).await;
+            // It counts as open until the connection is dropped.
+            connection.sender = RequestSender::Http2(stream);
             sent
         }
         RequestSender::Spent => Err(SendError::Unsent),
@@ -77,18 +98,19 @@ pub(crate) async fn send(
 
 async fn on_http1(
     mut connection: Box<Http1>,
-    (head, body): (&RequestHead, &mut RequestBody),
-    wait: Wait<'_>,
+    head: &RequestHead,
+    body: &mut RequestBody,
+    wait: ResponseWait<'_>,
     mut interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let lines = RequestLines { method: &head.method, target: head.target.path_and_query(), headers: &head.headers };
     let mut sending = connection.begin(lines, body)?;
     let mut deadline = wait.since + wait.limit;
-    let answer = poll_fn(|cx| {
-        while let Poll::Ready(answer) = connection.poll_answer(&mut sending, body, cx) {
-            match answer {
+    let response = poll_fn(|cx| {
+        while let Poll::Ready(response) = connection.poll_answer(&mut sending, body, cx) {
+            match response {
                 Ok(head) if head.is_interim() => interim(of_head(head, ())),
-                answer => return Poll::Ready(answer.map_err(SendError::from)),
+                response => return Poll::Ready(response.map_err(SendError::from)),
             }
         }
         loop {
@@ -99,9 +121,9 @@ async fn on_http1(
             };
         }
     });
-    let answer = answer.await?;
-    let connection = connection.answered(&answer, sending, body);
-    Ok(Box::new(of_head(answer, Incoming::Http1(connection))))
+    let response = response.await?;
+    let connection = connection.answered(&response, sending, body);
+    Ok(Box::new(of_head(response, Incoming::Http1(connection))))
 }
 
 fn of_head<B>(head: ResponseHead, body: B) -> Response<B> {
@@ -111,8 +133,10 @@ fn of_head<B>(head: ResponseHead, body: B) -> Response<B> {
 
 async fn on_http2(
     stream: &mut UpstreamStream<RequestBody>,
-    (head, body, scheme): (&RequestHead, &mut RequestBody, &Scheme),
-    wait: Wait<'_>,
+    head: &RequestHead,
+    body: &mut RequestBody,
+    scheme: &Scheme,
+    wait: ResponseWait<'_>,
 ) -> Result<Box<Response<Incoming>>, SendError> {
     let sending = stream.try_send(as_http2(head, std::mem::take(body), scheme));
     let mut sending = std::pin::pin!(sending);
@@ -135,19 +159,19 @@ async fn on_http2(
     })
 }
 
-/// How long an answer may take.
-struct Wait<'s> {
+/// How long a response may take.
+struct ResponseWait<'s> {
     state: &'s BodyState,
     limit: Duration,
-    /// When it began, as far as is known without a look at the request's body: when there was a connection for it.
+    /// When the wait began, as far as is known without a look at the request's body: when there was a connection for it.
     since: Instant,
 }
 
-impl Wait<'_> {
+impl ResponseWait<'_> {
     /// When to look again, at a deadline.
     ///
-    /// The wait for the answer begins when the request is complete. Until then the body's own limit rules when it is the
-    /// client's turn; an upstream that stops reading is one that does not answer.
+    /// The wait for the response begins when the request is complete. Until then the body's own limit rules when it is the
+    /// client's turn; an upstream that stops reading is one that does not respond.
     fn again(&self) -> Result<Instant, SendError> {
         let now = Instant::now();
         let begins = self.state.ended().or_else(|| self.state.untouched_since()).unwrap_or(now);

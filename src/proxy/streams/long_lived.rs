@@ -18,11 +18,9 @@ use tokio::time::Instant;
 
 use crate::message::Headers;
 use crate::message::names::CONTENT_TYPE;
-use crate::proxy::request::route::Destination;
-use crate::proxy::worker::Worker;
 use crate::stats::VersionStats;
 use crate::table::spec::OnShift;
-use crate::table::{Name, Table};
+use crate::table::{Name, Service, Table, Version};
 
 /// Nobody can tell a call that is about to end from a stream of calls, so both get this much after a shift, whatever is
 /// configured.
@@ -42,7 +40,7 @@ pub(crate) enum StreamKind {
 impl StreamKind {
     /// What the answer with these headers is, if it may be long.
     #[must_use]
-    pub(crate) fn of_answer(headers: &Headers) -> Option<Self> {
+    pub(crate) fn of_response(headers: &Headers) -> Option<Self> {
         let kind = headers.get(CONTENT_TYPE)?;
         let is = |prefix: &[u8]| kind.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
         if is(b"text/event-stream") { Some(Self::Events) } else { is(b"application/grpc").then_some(Self::Call) }
@@ -93,6 +91,32 @@ impl LongLivedStreams {
         if changes.changed().await.is_err() {
             std::future::pending().await
         }
+    }
+
+    /// Counts a stream in that `version` of `service` serves, on worker number `worker`; `table` is the one in force.
+    #[must_use]
+    pub(crate) fn begin(
+        self: &Rc<Self>,
+        kind: StreamKind,
+        service: &Service,
+        version: &Version,
+        worker: usize,
+        table: &Table,
+    ) -> StreamGuard {
+        let stream = Rc::new(LongLivedStream {
+            kind,
+            service: service.spec.name.clone(),
+            version: version.name.clone(),
+            had_share: version.weight.slots() > 0,
+            close_at: Cell::new(None),
+            closed: Cell::new(false),
+            waker: RefCell::default(),
+        });
+        // It was routed by a table that may have gone since, and the next look may be far off.
+        stream.judge(table, self.draining.get(), Instant::now());
+        let number = self.enter(Rc::clone(&stream));
+        version.stats.cell(worker).long_began();
+        StreamGuard { streams: Rc::clone(self), worker, number, stream, stats: Arc::clone(&version.stats) }
     }
 
     /// Takes one in. Returns its number.
@@ -151,46 +175,27 @@ impl LongLivedStream {
 /// A long one that is open; dropping it counts it out.
 #[derive(Debug)]
 pub(crate) struct StreamGuard {
-    worker: Rc<Worker>,
+    streams: Rc<LongLivedStreams>,
+    /// Number of the worker.
+    worker: usize,
     number: u64,
-    long: Rc<LongLivedStream>,
+    stream: Rc<LongLivedStream>,
     stats: Arc<VersionStats>,
 }
 
 impl StreamGuard {
-    /// Counts one in that is answered by `routed`.
-    #[must_use]
-    pub(crate) fn begin(worker: &Rc<Worker>, routed: &Destination, kind: StreamKind) -> Self {
-        let (service, version) = (routed.service(), routed.version());
-        let long = Rc::new(LongLivedStream {
-            kind,
-            service: service.spec.name.clone(),
-            version: version.name.clone(),
-            had_share: version.weight.slots() > 0,
-            close_at: Cell::new(None),
-            closed: Cell::new(false),
-            waker: RefCell::default(),
-        });
-        let long_lived = &worker.long_lived;
-        // It was routed by a table that may have gone since, and the next look may be far off.
-        long.judge(&worker.snapshot(), long_lived.draining.get(), Instant::now());
-        let number = long_lived.enter(Rc::clone(&long));
-        version.stats.cell(worker.index).long_began();
-        Self { worker: Rc::clone(worker), number, long, stats: Arc::clone(&version.stats) }
-    }
-
     /// What kind it is.
     #[must_use]
     pub(crate) fn kind(&self) -> StreamKind {
-        self.long.kind
+        self.stream.kind
     }
 
     /// Ready when it shall end.
     pub(crate) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.long.closed.get() {
+        if self.stream.closed.get() {
             return Poll::Ready(());
         }
-        let mut waker = self.long.waker.borrow_mut();
+        let mut waker = self.stream.waker.borrow_mut();
         match &mut *waker {
             Some(waker) => waker.clone_from(cx.waker()),
             None => *waker = Some(cx.waker().clone()),
@@ -201,8 +206,8 @@ impl StreamGuard {
 
 impl Drop for StreamGuard {
     fn drop(&mut self) {
-        self.stats.cell(self.worker.index).long_ended();
-        self.worker.long_lived.open.borrow_mut().remove(&self.number);
+        self.stats.cell(self.worker).long_ended();
+        self.streams.open.borrow_mut().remove(&self.number);
     }
 }
 

@@ -29,7 +29,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::long_lived::StreamGuard;
 use crate::proxy::connection::stream_permit::StreamPermit;
-use crate::proxy::request::connect::UpstreamConnection;
+use crate::proxy::request::upstream_connection::UpstreamConnection;
 use crate::upstream::{EndpointStream, Incoming};
 
 /// What is read at a time in one direction.
@@ -45,9 +45,9 @@ pub(crate) struct Tunnel {
     pub upstream: TunnelUpstream,
     /// Holds the endpoint's count of requests in flight. Its connection is never used for another one
     /// (docs/http-rules.md#rule-26).
-    pub lease: UpstreamConnection,
+    pub connection: UpstreamConnection,
     /// Holds the version's count of long connections.
-    pub open: StreamGuard,
+    pub guard: StreamGuard,
     /// Longest silence in both directions together.
     pub idle_timeout: Duration,
     /// Holds the client's count of streams, if it is on one.
@@ -77,12 +77,18 @@ impl Tunnel {
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, first: Bytes) {
         match self.upstream {
             TunnelUpstream::Http1(stream, unread) => {
-                carry((client, first), (stream, unread), &self.open, self.idle_timeout).await
+                carry(
+                    TunnelEnd { stream: client, unread: first },
+                    TunnelEnd { stream, unread },
+                    &self.guard,
+                    self.idle_timeout,
+                )
+                .await
             }
             TunnelUpstream::Http2(Some(stream)) => match stream.await {
                 Ok(stream) => {
-                    let upstream = (TokioIo::new(stream), Bytes::new());
-                    carry((client, first), upstream, &self.open, self.idle_timeout).await;
+                    let upstream = TunnelEnd { stream: TokioIo::new(stream), unread: Bytes::new() };
+                    carry(TunnelEnd { stream: client, unread: first }, upstream, &self.guard, self.idle_timeout).await;
                 }
                 Err(error) => tracing::debug!(%error, "the endpoint took its consent to a tunnel back"),
             },
@@ -90,27 +96,29 @@ impl Tunnel {
                 tracing::debug!("the endpoint consented to a tunnel with a request that had not ended")
             }
         }
-        drop((self.lease, self.stream));
+        drop((self.connection, self.stream));
     }
 }
 
+/// One side of a tunnel, with bytes that were read from it too early.
+struct TunnelEnd<S> {
+    stream: S,
+    unread: Bytes,
+}
+
 /// Carries bytes between two sides, each with those that were read already.
-async fn carry<C, U>(
-    (client, first): (C, Bytes),
-    (upstream, unread): (U, Bytes),
-    open: &StreamGuard,
-    idle_timeout: Duration,
-) where
+async fn carry<C, U>(client: TunnelEnd<C>, upstream: TunnelEnd<U>, guard: &StreamGuard, idle_timeout: Duration)
+where
     C: AsyncRead + AsyncWrite + Unpin,
     U: AsyncRead + AsyncWrite + Unpin,
 {
     let moved = Rc::new(Cell::new(Instant::now()));
-    let mut client = Moving { stream: client, first, moved: Rc::clone(&moved) };
-    let mut upstream = Moving { stream: upstream, first: unread, moved: Rc::clone(&moved) };
+    let mut client = Moving { stream: client.stream, first: client.unread, moved: Rc::clone(&moved) };
+    let mut upstream = Moving { stream: upstream.stream, first: upstream.unread, moved: Rc::clone(&moved) };
     tokio::select! {
         () = both_ways(&mut client, &mut upstream) => tracing::debug!("tunnel ended"),
         () = silence(&moved, idle_timeout) => tracing::debug!("tunnel closed: nothing moved for too long"),
-        () = poll_fn(|cx| open.poll_closed(cx)) => tracing::debug!("tunnel closed: its version was left behind"),
+        () = poll_fn(|cx| guard.poll_closed(cx)) => tracing::debug!("tunnel closed: its version was left behind"),
     }
 }
 

@@ -71,7 +71,7 @@ impl WebSocketHandshake {
     ///
     /// # Errors
     /// What is wrong with a consent; or with an answer that is none, and that the client would take for one.
-    pub(crate) fn answered<B>(
+    pub(crate) fn consented<B>(
         self,
         response: &Response<B>,
         accept: Option<&str>,

@@ -67,7 +67,7 @@ pub(crate) fn detach<B: Body<Data = Bytes> + Unpin + 'static>(
             if writer.read.get() {
                 return Poll::Ready(Ok(()));
             }
-            upload.poll((&mut body, &mut write_buf), &mut *writer.stream.borrow_mut(), cx)
+            upload.poll(&mut body, &mut write_buf, &mut *writer.stream.borrow_mut(), cx)
         });
         let sent = sending.await;
         writer.end(sent);

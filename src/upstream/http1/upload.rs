@@ -61,7 +61,8 @@ impl Upload {
     /// Takes as much as comes from `body`, and writes it behind what is in `write_buf`; ready when all is written.
     pub(crate) fn poll<B: Body<Data = Bytes> + Unpin, S: AsyncWrite + Unpin>(
         &mut self,
-        (body, write_buf): (&mut B, &mut WriteBuf),
+        body: &mut B,
+        write_buf: &mut WriteBuf,
         stream: &mut S,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), UploadFault>> {
@@ -152,7 +153,8 @@ mod tests {
             let mut body = Empty::<Bytes>::new().with_trailers(std::future::ready(trailers.map(Ok))).boxed_unsync();
             let mut upload = Upload::of(&headers, &body);
             let sent = upload.poll(
-                (&mut body, &mut WriteBuf::default()),
+                &mut body,
+                &mut WriteBuf::default(),
                 &mut Gone,
                 &mut Context::from_waker(std::task::Waker::noop()),
             );

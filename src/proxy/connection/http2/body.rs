@@ -13,8 +13,8 @@ use http::HeaderMap;
 use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 
-use super::stream::Responder;
-use crate::proxy::body::transfer::BodyFault;
+use super::responder::Responder;
+use crate::proxy::body::fault::BodyFault;
 
 /// What a client sends on a stream after the head of its request.
 #[derive(Debug)]

@@ -20,73 +20,19 @@ use tokio::time::Instant;
 
 use super::super::respond::decimal;
 use super::body::Http2Body;
+use super::responder::Responder;
 use super::streams::Streams;
 use super::tunnel_stream::TunnelStream;
 use crate::message::names::{CONTENT_LENGTH, DATE};
 use crate::message::{HeaderSet, Headers, Response};
 use crate::proxy::body::response_body::ResponseBody;
-use crate::proxy::body::transfer::Inbound;
+use crate::proxy::body::inbound::Inbound;
 use crate::proxy::connection::date::Date;
 use crate::proxy::request::admit::WireFacts;
 use crate::proxy::request::interim::{Interim, InterimSink};
-use crate::proxy::request::proxy_request::{ClientConnection, ReceivedRequest, proxy_request};
+use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::request::proxy_request::{ReceivedRequest, proxy_request};
 use crate::proxy::worker::Worker;
-
-/// What goes back on a stream, as the stages of its request, its body and the connection share it.
-#[derive(Debug)]
-pub(crate) struct Responder {
-    /// Until the head of the answer is sent.
-    respond: RefCell<Option<SendResponse<Bytes>>>,
-    /// Whether the client waits to be told to send its body.
-    expects_continue: Cell<bool>,
-    /// Since when a part of the answer waits for the client to make room.
-    waiting_since: Cell<Option<Instant>>,
-}
-
-impl Responder {
-    pub(super) fn new(respond: SendResponse<Bytes>) -> Self {
-        let (respond, expects_continue) = (RefCell::new(Some(respond)), Cell::new(false));
-        Self { respond, expects_continue, waiting_since: Cell::new(None) }
-    }
-
-    /// Since when it is the client's turn.
-    pub(super) fn waiting_since(&self) -> Option<Instant> {
-        self.waiting_since.get()
-    }
-
-    /// Tells a client that waits for it to send its body (RFC 9110, 10.1.1).
-    pub(super) fn go_on(&self) {
-        self.send(StatusCode::CONTINUE, &Headers::default());
-    }
-
-    /// Ready when the client has taken its request back, or is gone.
-    fn poll_reset(&self, cx: &mut Context<'_>) -> Poll<()> {
-        match self.respond.borrow_mut().as_mut() {
-            Some(respond) => respond.poll_reset(cx).map(|reason| {
-                tracing::debug!(?reason, "a request was taken back");
-            }),
-            None => Poll::Pending,
-        }
-    }
-}
-
-impl InterimSink for Responder {
-    fn send(&self, status: StatusCode, headers: &Headers) {
-        // Nobody has it while the stages run. If somebody had, an answer that is optional would be missing.
-        let Ok(mut respond) = self.respond.try_borrow_mut() else { return };
-        let Some(respond) = respond.as_mut() else { return };
-        // Only a client that waits is told to go on, and once.
-        if status == StatusCode::CONTINUE && !self.expects_continue.take() {
-            return;
-        }
-        let mut head = http::Response::new(());
-        *head.status_mut() = status;
-        *head.headers_mut() = headers.clone().into_map();
-        if let Err(error) = respond.send_informational(head) {
-            tracing::debug!(%error, "an interim answer did not go out");
-        }
-    }
-}
 
 /// The connection that a stream is on.
 #[derive(Clone, Debug)]
@@ -155,7 +101,7 @@ fn received(
     worker: &Worker,
     responder: &Rc<Responder>,
 ) -> (ReceivedRequest, Option<RecvStream>) {
-    let seen = WireFacts::Http2 { fits: fits(worker, request.headers()) };
+    let facts = WireFacts::Http2 { fits: fits(worker, request.headers()) };
     let (head, incoming) = request.into_parts();
     let (body, tunnel) = if head.method == Method::CONNECT {
         (Inbound::None, Some(incoming))

@@ -13,9 +13,9 @@ use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep};
 
 use super::pings::{Liveness, Verdict};
-use super::stream::Responder;
+use super::responder::Responder;
 use crate::proxy::accept::waiting::WaitingConnection;
-use crate::proxy::request::proxy_request::ClientConnection;
+use crate::proxy::connection::peer::ClientConnection;
 
 /// Requests that a client may take back before they are answered, in [`TAKEN_BACK_WINDOW`].
 const TAKEN_BACK_MAX: u32 = 100;

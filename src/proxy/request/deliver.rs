@@ -1,0 +1,96 @@
+//! The step that gives the client its response: the last edits of the head, and what goes on after it.
+//!
+//! From here on the body carries the request to its end, or the connection becomes a tunnel.
+
+use std::rc::Rc;
+
+use http::StatusCode;
+use http_body::Body;
+use http_body_util::Full;
+use tokio::time::Instant;
+
+use super::context::RequestContext;
+use super::destination::Destination;
+use super::finish::RequestOutcome;
+use super::forward::UpstreamResponse;
+use super::headers;
+use crate::message::Response;
+use crate::message::names::GRPC_STATUS;
+use crate::proxy::body::idle::IdleTimeout;
+use crate::proxy::body::request_body::BodyState;
+use crate::proxy::body::response_body::{ResponseBody, ResponseInProgress};
+use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::streams::long_lived::StreamKind;
+use crate::proxy::streams::tunnel::{Tunnel, TunnelUpstream};
+use crate::proxy::streams::websocket::WebSocketHandshake;
+use crate::table::key::OwnKey;
+
+/// A response whose head has come, and what its last edits need.
+pub(crate) struct ForwardedRequest {
+    /// The head, and the connection that the body comes on.
+    pub upstream: UpstreamResponse,
+    /// The version that responds.
+    pub destination: Destination,
+    /// What became of the request's body.
+    pub request_body: Rc<BodyState>,
+    /// Whether the request was a `HEAD`.
+    pub is_head: bool,
+    /// Whether the user's connection is inside TLS.
+    pub secure: bool,
+    /// The key that the client is given, if it needs one.
+    pub new_key: Option<OwnKey>,
+    /// The WebSocket that the endpoint has consented to.
+    pub handshake: Option<WebSocketHandshake>,
+}
+
+/// The response as the client gets it; its body finishes the request.
+pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) -> Response<ResponseBody> {
+    let ForwardedRequest { upstream, destination, request_body, is_head, secure, new_key, .. } = forwarded;
+    let UpstreamResponse { mut response, connection } = upstream;
+    context.note_response(response.status);
+    context.note_grpc_status(response.headers.get(GRPC_STATUS));
+    let tells_length = is_head || response.status == StatusCode::NOT_MODIFIED;
+    let bodiless = tells_length || response.status == StatusCode::NO_CONTENT;
+    let length = response.body.size_hint().exact();
+    headers::response(&mut response, length, tells_length, &context.worker.settings.edit);
+    if let Some(key) = new_key {
+        headers::set_own_cookie(&mut response.headers, &key, secure);
+    }
+    let idle = IdleTimeout::new(destination.service().spec.policy.body_idle_timeout);
+    let kind = StreamKind::of_response(&response.headers);
+    let long_lived = kind.map(|kind| context.worker.open_stream(destination.service(), destination.version(), kind));
+    let progress = ResponseInProgress { context, connection, request_body, long_lived };
+    response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, progress))
+}
+
+/// The endpoint consented to a WebSocket: the response says so, and what comes after it is bytes.
+pub(crate) fn switch_protocols(
+    client: &ClientConnection,
+    forwarded: ForwardedRequest,
+    mut context: RequestContext,
+) -> Response<ResponseBody> {
+    let ForwardedRequest { upstream, destination, secure, new_key, handshake, .. } = forwarded;
+    let UpstreamResponse { mut response, mut connection } = upstream;
+    connection.in_flight.become_tunnel();
+    let upgrade = response.extensions.remove();
+    headers::response(&mut response, None, false, &context.worker.settings.edit);
+    if let Some(handshake) = handshake {
+        handshake.consent(&mut response);
+    }
+    if let Some(key) = &new_key {
+        headers::set_own_cookie(&mut response.headers, key, secure);
+    }
+    let (response, incoming) = response.with_body(ResponseBody::Own(Full::default()));
+    let (service, version) = (destination.service(), destination.version());
+    let tunnel = Tunnel {
+        upstream: TunnelUpstream::of(incoming, upgrade),
+        connection,
+        guard: context.worker.open_stream(service, version, StreamKind::Tunnel),
+        idle_timeout: service.spec.policy.tunnel_idle_timeout,
+        stream: context.permits.stream.take(),
+    };
+    drop(client.tunnel.replace(Some(tunnel)));
+    context.note_response(response.status);
+    context.finish(RequestOutcome::Complete(Instant::now()));
+    response
+}
