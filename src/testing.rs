@@ -47,19 +47,19 @@ pub mod http1 {
 }
 pub mod message {
     pub use crate::message::headers::Headers;
-    pub use crate::message::names::KnownHeader;
-    pub mod names {
-        use crate::message::names;
-        use crate::message::names::KnownHeader;
+    pub use crate::message::known_headers::KnownHeader;
+    pub mod known_headers {
+        use crate::message::known_headers;
+        use crate::message::known_headers::KnownHeader;
 
         /// The header `content-length`.
-        pub const CONTENT_LENGTH: KnownHeader = names::CONTENT_LENGTH;
+        pub const CONTENT_LENGTH: KnownHeader = known_headers::CONTENT_LENGTH;
         /// The header `forwarded`.
-        pub const FORWARDED: KnownHeader = names::FORWARDED;
+        pub const FORWARDED: KnownHeader = known_headers::FORWARDED;
         /// The header `transfer-encoding`.
-        pub const TRANSFER_ENCODING: KnownHeader = names::TRANSFER_ENCODING;
+        pub const TRANSFER_ENCODING: KnownHeader = known_headers::TRANSFER_ENCODING;
         /// The header `x-forwarded-for`.
-        pub const X_FORWARDED_FOR: KnownHeader = names::X_FORWARDED_FOR;
+        pub const X_FORWARDED_FOR: KnownHeader = known_headers::X_FORWARDED_FOR;
     }
 }
 pub mod metrics {
@@ -88,8 +88,8 @@ pub mod proxy {
     pub mod request {
         pub mod admit {
             pub use crate::proxy::request::admit::{AdmitSettings, BodyFraming, WireFacts, admit};
-            pub mod client {
-                pub use crate::proxy::request::admit::client::behind;
+            pub mod client_address {
+                pub use crate::proxy::request::admit::client_address::behind;
             }
             pub mod host {
                 pub use crate::proxy::request::admit::host::Host;

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 
 use crate::control::effective::shares;
 use crate::message::Headers;
-use crate::message::names::HOST;
+use crate::message::known_headers::HOST;
 use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
 
 use super::Admin;

@@ -15,7 +15,7 @@ use crate::proxy::access_log::LogSender;
 use crate::proxy::connection::park::PARK_AFTER;
 use crate::proxy::limits::concurrency::ConcurrencyLimit;
 use crate::proxy::limits::rate::{RateKey, RateLimiter};
-use crate::proxy::request::headers::EditSettings;
+use crate::proxy::request::header_edits::EditSettings;
 use crate::proxy::worker::WorkerSettings;
 use crate::tls::Clients;
 use crate::upstream::budget::Budget;

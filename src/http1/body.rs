@@ -24,7 +24,7 @@ pub enum Piece {
 /// Follows one body.
 #[derive(Debug)]
 pub enum BodyDecoder {
-    /// So many bytes are left.
+    /// This many bytes are left.
     Length(u64),
     /// In chunks.
     Chunked(Box<ChunkDecoder>),

@@ -1,9 +1,9 @@
 //! Room for reading and for writing, which the connections of a thread lend each other.
 //!
 //! A connection needs room to read only while something comes, and room to write only while something goes. In between,
-//! which is nearly always, room of its own would be kilobytes of idle memory: half of what a connection takes that has just
-//! fallen idle. So whoever has nothing in it gives it back, and the next one takes what was given back last, which is most
-//! likely in a cache. It is done for the memory: what it saves of the time cannot be told from noise.
+//! which is nearly always, room of its own would be kilobytes of idle memory: half of what a connection takes that has
+//! just fallen idle. So a connection gives an empty buffer back, and the next one takes what was given back last, which
+//! is most likely in a cache. It is done for the memory: what it saves of the time cannot be told from noise.
 
 use std::cell::RefCell;
 
@@ -12,7 +12,7 @@ use bytes::BytesMut;
 /// As much room for reading is lent.
 pub(crate) const READING_BYTES: usize = 8 * 1024;
 
-/// As much is lent to who reads a large body. To make it anew for each would cost a third more for answers of 64 KiB.
+/// As much is lent to who reads a large body. To make it anew for each would cost a third more for responses of 64 KiB.
 pub(crate) const READING_BYTES_MAX: usize = 64 * 1024;
 
 /// A large room that is larger than this is not lent.
@@ -21,14 +21,14 @@ const READING_BYTES_LENT_MAX: usize = 2 * READING_BYTES_MAX;
 /// Room for writing that has grown beyond this, as only heads of unusual size make it, is not lent.
 const WRITING_BYTES_MAX: usize = 32 * 1024;
 
-/// So many of each kind wait for the next connection, at the most: as many are in use at a time only if that many
+/// The most buffers of each kind that wait for the next connection: as many are in use at a time only if that many
 /// connections are in the middle of a head.
-const SPARE_MAX: usize = 32;
+const BUFFERS_MAX: usize = 32;
 
 /// The same for large rooms: half a mebibyte of each thread.
 const LARGE_MAX: usize = 8;
 
-/// What nobody uses now.
+/// The buffers that no connection uses now.
 struct BufferPool {
     reading: RefCell<Vec<BytesMut>>,
     large: RefCell<Vec<BytesMut>>,
@@ -36,7 +36,7 @@ struct BufferPool {
 }
 
 thread_local! {
-    static SPARE: BufferPool = const {
+    static POOL: BufferPool = const {
         BufferPool {
             reading: RefCell::new(Vec::new()),
             large: RefCell::new(Vec::new()),
@@ -48,14 +48,14 @@ thread_local! {
 /// Room for reading, empty: [`READING_BYTES`], or [`READING_BYTES_MAX`] if more than the former is `wanted`.
 pub(crate) fn take_reading(wanted: usize) -> BytesMut {
     let large = wanted > READING_BYTES;
-    let taken = SPARE.try_with(|spare| if large { &spare.large } else { &spare.reading }.borrow_mut().pop());
+    let taken = POOL.try_with(|pool| if large { &pool.large } else { &pool.reading }.borrow_mut().pop());
     // A thread that ends has none left.
     let made = || BytesMut::with_capacity(if large { READING_BYTES_MAX } else { READING_BYTES });
     taken.ok().flatten().unwrap_or_else(made)
 }
 
-/// Takes `room` for reading back, if it is empty and nobody holds a part of it. Of another size than all others, as heads
-/// that come in parts make it, it is given up.
+/// Takes `room` for reading back, if it is empty and no part of it is held elsewhere. Of another size than all others,
+/// as heads that come in parts make it, it is given up.
 pub(crate) fn give_reading(room: &mut BytesMut) {
     if !room.is_empty() {
         return;
@@ -65,31 +65,31 @@ pub(crate) fn give_reading(room: &mut BytesMut) {
         return;
     }
     let room = std::mem::take(room);
-    let _ended = SPARE.try_with(|spare| match room.capacity() {
-        READING_BYTES => keep(&spare.reading, room, SPARE_MAX),
+    let _ended = POOL.try_with(|pool| match room.capacity() {
+        READING_BYTES => keep(&pool.reading, room, BUFFERS_MAX),
         // One that was added to for the rest of a head has a little more.
-        READING_BYTES_MAX..=READING_BYTES_LENT_MAX => keep(&spare.large, room, LARGE_MAX),
+        READING_BYTES_MAX..=READING_BYTES_LENT_MAX => keep(&pool.large, room, LARGE_MAX),
         _ => {}
     });
 }
 
 /// Room for writing, empty; it may have to be made.
 pub(crate) fn take_writing() -> Vec<u8> {
-    SPARE.try_with(|spare| spare.writing.borrow_mut().pop()).ok().flatten().unwrap_or_default()
+    POOL.try_with(|pool| pool.writing.borrow_mut().pop()).ok().flatten().unwrap_or_default()
 }
 
 /// Gives room for writing back.
 pub(crate) fn give_writing(mut room: Vec<u8>) {
     if (1..=WRITING_BYTES_MAX).contains(&room.capacity()) {
         room.clear();
-        let _ended = SPARE.try_with(|spare| keep(&spare.writing, room, SPARE_MAX));
+        let _ended = POOL.try_with(|pool| keep(&pool.writing, room, BUFFERS_MAX));
     }
 }
 
-fn keep<T>(spare: &RefCell<Vec<T>>, room: T, most: usize) {
-    let mut spare = spare.borrow_mut();
-    if spare.len() < most {
-        spare.push(room);
+fn keep<T>(pool: &RefCell<Vec<T>>, room: T, most: usize) {
+    let mut pool = pool.borrow_mut();
+    if pool.len() < most {
+        pool.push(room);
     }
 }
 
@@ -103,11 +103,11 @@ mod tests {
         let places = rooms.each_ref().map(|room| room.as_ptr());
         rooms.into_iter().for_each(|mut room| give_reading(&mut room));
         assert_eq!([take_reading(1), take_reading(1)].map(|room| room.as_ptr()), [places[1], places[0]]);
-        assert_eq!(spare_rooms(), (0, 0));
+        assert_eq!(pooled(), (0, 0));
     }
 
-    fn spare_rooms() -> (usize, usize) {
-        SPARE.with(|spare| (spare.reading.borrow().len(), spare.large.borrow().len()))
+    fn pooled() -> (usize, usize) {
+        POOL.with(|pool| (pool.reading.borrow().len(), pool.large.borrow().len()))
     }
 
     #[test]
@@ -136,7 +136,7 @@ mod tests {
             (BytesMut::with_capacity(READING_BYTES_LENT_MAX + 1), 0),
         ] {
             give_reading(&mut room);
-            assert_eq!((room.capacity(), spare_rooms()), (left, (0, 0)));
+            assert_eq!((room.capacity(), pooled()), (left, (0, 0)));
         }
         assert_eq!(part.len(), 10);
         give_writing(Vec::with_capacity(WRITING_BYTES_MAX + 1));
@@ -149,11 +149,11 @@ mod tests {
 
     #[test]
     fn only_so_many_are_kept() {
-        (0..2 * SPARE_MAX).for_each(|_| give_writing(Vec::with_capacity(8)));
-        assert_eq!((0..2 * SPARE_MAX).filter(|_| take_writing().capacity() > 0).count(), SPARE_MAX);
+        (0..2 * BUFFERS_MAX).for_each(|_| give_writing(Vec::with_capacity(8)));
+        assert_eq!((0..2 * BUFFERS_MAX).filter(|_| take_writing().capacity() > 0).count(), BUFFERS_MAX);
         for room in [READING_BYTES, READING_BYTES_MAX] {
-            (0..2 * SPARE_MAX).for_each(|_| give_reading(&mut BytesMut::with_capacity(room)));
+            (0..2 * BUFFERS_MAX).for_each(|_| give_reading(&mut BytesMut::with_capacity(room)));
         }
-        assert_eq!(spare_rooms(), (SPARE_MAX, LARGE_MAX));
+        assert_eq!(pooled(), (BUFFERS_MAX, LARGE_MAX));
     }
 }

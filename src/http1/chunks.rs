@@ -1,13 +1,13 @@
-//! The chunked coding (RFC 9112, 7.1), read strictly: a line ends in CR LF and in nothing else, sizes are hexadecimal digits,
-//! and what follows the data of a chunk is CR LF. Whoever reads it less strictly than the next one in line is how requests
-//! are smuggled.
+//! The chunked coding (RFC 9112, 7.1), read strictly: a line ends in CR LF and in nothing else, sizes are hexadecimal
+//! digits, and what follows the data of a chunk is CR LF. A server that reads it less strictly than the next one in
+//! line is how requests are smuggled.
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::broken::Broken;
 
-/// The most bytes of chunk extensions, and of white space before them, in a body; nobody uses them.
+/// The most bytes of chunk extensions, and of white space before them, in a body; no known client uses them.
 const EXTENSION_BYTES_MAX: usize = 16 * 1024;
 
 /// The most digits of a chunk's size: as many as the largest number has. More are zeros, of which there is no end.

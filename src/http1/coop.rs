@@ -1,11 +1,11 @@
 //! A task's turn, by what it reads, and what has to be heard at its end.
 //!
-//! tokio ends a task's turn after 128 reads, whatever they brought. That may be mebibytes of which nothing comes: frames of
-//! nine bytes, chunks of one, a chunk's size that has no end. They keep everybody else on the thread waiting for a tenth of a
-//! second, again and again. So reads are [charged](consume_budget) by what they bring.
+//! tokio ends a task's turn after 128 reads, whatever they brought. That may be mebibytes of which nothing comes:
+//! frames of nine bytes, chunks of one, a chunk's size that has no end. They keep everybody else on the thread waiting
+//! for a tenth of a second, again and again. So reads are [charged](consume_budget) by what they bring.
 //!
-//! A timer of tokio's wants a part of the turn as well, and says that it waits when none is left. Who always has something to
-//! read would never run into a deadline. So deadlines are [`poll_unbudgeted`] out of turn.
+//! A timer of tokio's wants a part of the turn as well, and says that it waits when none is left. Who always has
+//! something to read would never run into a deadline. So deadlines are [`poll_unbudgeted`] out of turn.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,11 +14,11 @@ use std::task::{Context, Poll};
 use tokio::task::coop::{poll_proceed, unconstrained};
 use tokio::time::Sleep;
 
-/// What one of the 128 parts of a turn may bring: with its whole turn, a task reads twice the window of a stream of HTTP/2,
-/// or twice what the codec of HTTP/1.1 takes at once.
+/// What one of the 128 parts of a turn may bring: with its whole turn, a task reads twice the window of a stream of
+/// HTTP/2, or twice what the codec of HTTP/1.1 takes at once.
 pub(crate) const BYTES_PER_PART: usize = 1024;
 
-/// Charges for a read that brought so many bytes; the socket has charged for one part already.
+/// Takes from the budget for a read that brought this many bytes; the socket has taken one part already.
 pub(crate) fn consume_budget(bytes: usize, cx: &mut Context<'_>) {
     for _ in 0..bytes / BYTES_PER_PART {
         match poll_proceed(cx) {

@@ -7,7 +7,7 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::write_buf::WriteBuf;
 use crate::message::Headers;
-use crate::message::names::DATE;
+use crate::message::known_headers::DATE;
 
 /// Writes the head of a request with a target in origin form. The framing headers are the caller's.
 pub(crate) fn write_request(write_buf: &mut WriteBuf, method: &Method, target: &[u8], headers: &Headers) {
@@ -24,9 +24,9 @@ pub(crate) fn write_request(write_buf: &mut WriteBuf, method: &Method, target: &
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the head of an answer, with a `date` (such as `Sat, 21 Nov 2026 12:00:00 GMT`) if it has none (RFC 9110, 6.6.1), and
-/// `framing`, whole lines that are not among them. Always HTTP/1.1: the version is the server's, not the client's (RFC
-/// 9110, 2.5).
+/// Writes the head of a response, with a `date` (such as `Sat, 21 Nov 2026 12:00:00 GMT`) if it has none (RFC 9110,
+/// 6.6.1), and `framing`, whole lines that are not among them. Always HTTP/1.1: the version is the server's, not the
+/// client's (RFC 9110, 2.5).
 pub(crate) fn write_response(
     write_buf: &mut WriteBuf,
     status: StatusCode,
@@ -54,7 +54,7 @@ pub(crate) fn write_response(
     out.extend_from_slice(b"\r\n");
 }
 
-/// Writes the head of an interim answer (RFC 9110, 15.2), which is all of it: no date, no framing.
+/// Writes the head of an interim response (RFC 9110, 15.2), which is all of it: no date, no framing.
 pub(crate) fn write_interim(write_buf: &mut WriteBuf, status: StatusCode, headers: &Headers) {
     let out = write_buf.small();
     for part in [&b"HTTP/1.1 "[..], status.as_str().as_bytes(), b" "] {
@@ -77,7 +77,7 @@ fn write_trailers(out: &mut Vec<u8>, trailers: &HeaderMap) {
 /// Frames a body that is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum BodyEncoder {
-    /// So many bytes have to follow, without more framing.
+    /// This many bytes have to follow, without more framing.
     Length(u64),
     /// In chunks.
     Chunked,
@@ -85,14 +85,14 @@ pub(crate) enum BodyEncoder {
     UntilClose,
 }
 
-/// A body that is not as long as its head said. Whoever reads the connection must not take what follows for something
+/// A body that is not as long as its head said. The reader of the connection must not take what follows for something
 /// else: it has to be closed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the body is not as long as its head said")]
 pub(crate) struct WrongLength;
 
 impl BodyEncoder {
-    /// Puts `data` into the outbox, which has to have [room](WriteBuf::has_room).
+    /// Puts `data` into the write buffer, which has to have [room](WriteBuf::has_room).
     ///
     /// # Errors
     /// [`WrongLength`] when it is more than was announced; nothing of it is written then.

@@ -1,8 +1,8 @@
-//! Heads of requests and answers, from bytes.
+//! Heads of requests and responses, from bytes.
 //!
-//! Every line is kept, in its order, and nothing is repaired: a length beside a coding, or two lengths, stay in the head for
-//! admission to refuse. What has no reading at all (no number where a length should be, a last coding that is not
-//! `chunked`) is an error here.
+//! Every line is kept, in its order, and nothing is repaired: a length beside a coding, or two lengths, stay in the
+//! head for admission to refuse. What has no reading at all (no number where a length should be, a last coding that is
+//! not `chunked`) is an error here.
 
 use std::mem::MaybeUninit;
 
@@ -59,7 +59,7 @@ pub enum HeadError {
 /// Where the body of a message ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyLength {
-    /// After so many bytes.
+    /// After this many bytes.
     Exact(u64),
     /// After the last chunk.
     Chunked,
@@ -82,10 +82,10 @@ pub struct Request {
     pub expects_continue: bool,
 }
 
-/// The head of an answer.
+/// The head of a response.
 #[derive(Debug)]
 pub struct ResponseHead {
-    /// The status. Of an [interim](Self::is_interim) answer the head is all there is, and the next head follows it.
+    /// The status. Of an [interim](Self::is_interim) response the head is all there is, and the next head follows it.
     pub status: StatusCode,
     /// HTTP/1.0 or HTTP/1.1.
     pub version: Version,
@@ -98,7 +98,7 @@ pub struct ResponseHead {
 }
 
 impl ResponseHead {
-    /// Whether another answer to the same request follows (RFC 9110, 15.2). 101 is the last one that is HTTP.
+    /// Whether another response to the same request follows (RFC 9110, 15.2). 101 is the last one that is HTTP.
     #[must_use]
     pub fn is_interim(&self) -> bool {
         self.status.is_informational() && self.status != StatusCode::SWITCHING_PROTOCOLS
@@ -178,8 +178,9 @@ impl HeadFraming {
         }
     }
 
-    /// Whether the connection stays (RFC 9112, 9.3). What asks for its end on one line is not undone by another. Whoever
-    /// sends a length beside a coding may have meant either, and HTTP/1.0 knows no codings (6.1), so nothing may follow.
+    /// Whether the connection stays (RFC 9112, 9.3). What asks for its end on one line is not undone by another. A
+    /// client that sends a length beside a coding may have meant either, and HTTP/1.0 knows no codings (6.1), so
+    /// nothing may follow.
     fn keeps_alive(&self, version: Version) -> bool {
         let doubtful = self.chunked.is_some() && (self.length.is_some() || version != Version::HTTP_11);
         !self.close && !doubtful && (self.keep || version == Version::HTTP_11)
@@ -259,8 +260,8 @@ fn with_plain_target(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(plain)
 }
 
-/// Takes the head of the answer to a request, `to_head` or not, off the front of `bytes`; `None` if it is not whole. An
-/// interim answer is one by itself.
+/// Takes the head of the response to a request, `to_head` or not, off the front of `bytes`; `None` if it is not whole.
+/// An interim response is one by itself.
 ///
 /// # Errors
 /// When it cannot become one, or is too large.

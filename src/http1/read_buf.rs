@@ -79,7 +79,7 @@ impl ReadBuf {
     /// When the connection is broken.
     pub fn poll_fill<S: AsyncRead + Unpin>(&mut self, stream: &mut S, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let wanted = if self.filled { ROOM_BYTES_MAX } else { ROOM_BYTES };
-        // To the front of the room if nobody holds a part of it any more.
+        // To the front of the room if no part of it is held any more.
         if self.bytes.is_empty() && !self.bytes.try_reclaim(wanted) && self.bytes.capacity() < ROOM_BYTES_MIN {
             self.lend();
             self.bytes = buffer_pool::take_reading(wanted);
@@ -94,7 +94,7 @@ impl ReadBuf {
             self.filled = count == room;
             coop::consume_budget(count, cx);
         } else {
-            // If somebody still holds a part of it, it stays, and what comes next goes behind that: a body in pieces of a
+            // If a part of it is still held, it stays, and what comes next goes behind that: a body in pieces of a
             // byte would be held in as many rooms otherwise.
             self.lend();
         }
@@ -109,7 +109,7 @@ impl ReadBuf {
         self.head(limits, |bytes| head::request(bytes, limits))
     }
 
-    /// The head of an answer, if it is whole.
+    /// The head of a response, if it is whole.
     ///
     /// # Errors
     /// When what is there cannot become one.
@@ -152,7 +152,7 @@ mod tests {
     use tokio::io::AsyncWrite;
 
     use super::*;
-    use crate::message::names::HOST;
+    use crate::message::known_headers::HOST;
 
     #[test]
     fn large_bodies_are_read_in_large_parts() {
@@ -161,7 +161,7 @@ mod tests {
         for _ in 0..10 {
             let Poll::Ready(Ok(count)) = read_buf.poll_fill(&mut stream, &mut cx) else { panic!("memory is ready") };
             most = most.max(count);
-            // Nobody keeps a part of it.
+            // No part of it is kept.
             drop(read_buf.bytes().split());
         }
         assert!(most >= 64 * 1024, "{most} bytes at once");

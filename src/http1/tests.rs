@@ -1,5 +1,5 @@
-//! The parts put to the test together: what is read does not depend on how the bytes were cut, and what is written is read
-//! as what it was.
+//! The parts put to the test together: what is read does not depend on how the bytes were cut, and what is written is
+//! read as what it was.
 
 use std::task::Poll;
 
@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::message::Headers;
-use crate::message::names::{CONTENT_LENGTH, DATE, TRAILER, VIA};
+use crate::message::known_headers::{CONTENT_LENGTH, DATE, TRAILER, VIA};
 
 const LIMITS: HeadLimits = HeadLimits { bytes_max: 1024, headers_max: 10 };
 
@@ -147,7 +147,7 @@ fn chunks_that_another_one_might_read_in_another_way_are_refused() {
     assert_eq!(read(BodyLength::Chunked, [extended.as_bytes()]), Err(Broken::Malformed), "16.4 KiB of extensions");
 }
 
-/// The head of an answer that comes in these parts, and what follows it.
+/// The head of a response that comes in these parts, and what follows it.
 fn response<'p>(
     to_head: bool,
     parts: impl IntoIterator<Item = &'p [u8]>,

@@ -1,14 +1,14 @@
 //! Which trailers are sent: those that the head announced.
 //!
-//! A `Trailer` line is only a hint (RFC 9110, 6.6.2), but whoever receives a trailer that nobody announced may merge it into
-//! the head after it has decided by the head; hyper did not send such ones either.
+//! A `Trailer` line is only a hint (RFC 9110, 6.6.2), but a recipient of a trailer that was not announced may merge it
+//! into the head after it has decided by the head; hyper did not send such ones either.
 
 use std::collections::HashSet;
 
 use http::{HeaderMap, HeaderName};
 
 use crate::message::Headers;
-use crate::message::names::TRAILER;
+use crate::message::known_headers::TRAILER;
 
 /// The names that a head announces.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

@@ -1,8 +1,8 @@
 //! What waits to be written on a connection.
 //!
-//! Small parts are copied behind each other and go out in one `send`; one large part, such as a piece of a body, is not copied
-//! and goes out together with what is before and after it in one `writev`. A `writev` of one small part costs the kernel
-//! more than a `send` of it.
+//! Small parts are copied behind each other and go out in one `send`; one large part, such as a piece of a body, is not
+//! copied and goes out together with what is before and after it in one `writev`. A `writev` of one small part costs
+//! the kernel more than a `send` of it.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use tokio::io::AsyncWrite;
 
 use super::buffer_pool;
 
-/// From so many bytes on a part is not copied: a copy of less costs less than the second vector does.
+/// From this many bytes on a part is not copied: a copy of less costs less than the second vector does.
 const LARGE_BYTES_MIN: usize = 4 * 1024;
 
-/// So many small bytes may wait before more is accepted.
+/// The most small bytes that may wait before more is accepted.
 const SMALL_BYTES_MAX: usize = 16 * 1024;
 
 /// Bytes to write, in order: small ones, a large part, and what ends it.

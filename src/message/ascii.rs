@@ -1,7 +1,7 @@
 //! Short texts, eight bytes at a time: how hosts and values are compared and hashed where byte by byte takes too long.
 //!
 //! The hash needs no secret key. It is asked about what clients send, but what it is asked over was written by the
-//! operator, so nobody can fill a table with collisions; whoever sends colliding texts pays for one comparison.
+//! operator, so clients cannot fill a table with collisions; a text that collides costs one comparison.
 
 /// The bytes 0x01 of a word, to build words of equal bytes.
 const ONES: u64 = 0x0101_0101_0101_0101;

@@ -1,11 +1,11 @@
 //! Which headers a message has, of those that a proxy has something to do with.
 //!
-//! Some thirty headers mean something to a proxy, and nearly every message has two or three of them. To look for each is to
-//! find nothing nearly always; here every name that *is* there is looked at once, when it is added, and told apart by its
-//! length before a byte is compared.
+//! Some thirty headers mean something to a proxy, and nearly every message has two or three of them. To look for each
+//! is to find nothing nearly always; here every name that *is* there is looked at once, when it is added, and told
+//! apart by its length before a byte is compared.
 //!
-//! What is said stays true one way only: a header that is not here is not there. One that is may have been removed since,
-//! so whoever finds one here looks for it.
+//! What is said stays true one way only: a header that is not here is not there. One that is may have been removed
+//! since, so a header that is found here is looked for.
 
 use std::ops::BitOr;
 

@@ -1,8 +1,8 @@
 //! The header lines of a message.
 //!
-//! Text is only ever added, and a line that is removed is forgotten: so a [`HeaderSpan`] stays good as long as its headers do. What
-//! is added is written as it will go out, and what came in a head stands there in the same form nearly always (`name: value`
-//! and a line end): lines that follow each other in the text go out together, in one copy.
+//! Text is only ever added, and a line that is removed is forgotten: so a [`HeaderSpan`] stays good as long as its
+//! headers do. What is added is written as it will go out, and what came in a head stands there in the same form nearly
+//! always (`name: value` and a line end): lines that follow each other in the text go out together, in one copy.
 
 use std::fmt;
 use std::slice;
@@ -12,7 +12,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::ascii;
 use super::header_set::HeaderSet;
-use super::names::KnownHeader;
+use super::known_headers::KnownHeader;
 
 /// Room for what a proxy adds to a message, so that nothing has to grow for it.
 const ADDED_BYTES: usize = 320;
@@ -37,7 +37,8 @@ impl HeaderSpan {
     /// From byte `start` to the one before `end`.
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
-        // A head is far smaller than 4 GiB, whatever is added to it. One that is not would lose lines, and nothing else.
+        // A head is far smaller than 4 GiB, whatever is added to it. One that is not would lose lines, and nothing
+        // else.
         let at = |offset: usize| u32::try_from(offset).unwrap_or(u32::MAX);
         Self { start: at(start), end: at(end) }
     }
@@ -76,7 +77,8 @@ impl HeaderLine {
     }
 }
 
-/// Header lines in their order, with names in lower case. Values have no byte that a value must not have (RFC 9110, 5.5).
+/// Header lines in their order, with names in lower case. Values have no byte that a value must not have (RFC 9110,
+/// 5.5).
 #[derive(Clone, Default)]
 pub struct Headers {
     text: Vec<u8>,
@@ -85,8 +87,8 @@ pub struct Headers {
 }
 
 impl Headers {
-    /// No line yet, with room for those of the `section` of a head and for what a proxy adds. The section is all that follows
-    /// the start line; its lines are added by [`add`](Self::add).
+    /// No line yet, with room for those of the `section` of a head and for what a proxy adds. The section is all that
+    /// follows the start line; its lines are added by [`add`](Self::add).
     #[must_use]
     pub fn of_section(section: &[u8], lines: usize) -> Self {
         let mut text = Vec::with_capacity(section.len() + ADDED_BYTES);
@@ -94,8 +96,8 @@ impl Headers {
         Self { text, lines: Vec::with_capacity(lines + ADDED_LINES), header_set: HeaderSet::NONE }
     }
 
-    /// Adds a line of the section, by the places of its name and its value there, which a parser has found good. Returns what
-    /// kind of header it is.
+    /// Adds a line of the section, by the places of its name and its value there, which a parser has found good.
+    /// Returns what kind of header it is.
     pub fn add(&mut self, name: HeaderSpan, value: HeaderSpan) -> HeaderSet {
         let Some(text) = self.text.get_mut(name.start as usize..name.end as usize) else { return HeaderSet::NONE };
         ascii::lower_all(text);
@@ -117,7 +119,8 @@ impl Headers {
         self.lines.is_empty()
     }
 
-    /// Whether there may be a header of one of these kinds. "No" is certain; a header that was there may have been removed.
+    /// Whether there may be a header of one of these kinds. "No" is certain; a header that was there may have been
+    /// removed.
     #[must_use]
     pub fn has(&self, kinds: HeaderSet) -> bool {
         self.header_set.has(kinds)
@@ -150,16 +153,16 @@ impl Headers {
 
     /// The values of all lines with this name, in their order.
     #[must_use]
-    pub fn get_all(&self, name: KnownHeader) -> HeaderValues<'_> {
+    pub fn get_all(&self, name: KnownHeader) -> ValuesOfName<'_> {
         let absent = name.kind() != HeaderSet::NONE && !self.has(name.kind());
         let lines = if absent { &[] } else { &self.lines[..] };
-        HeaderValues { text: &self.text, lines: lines.iter(), name: name.as_str().as_bytes() }
+        ValuesOfName { text: &self.text, lines: lines.iter(), name: name.as_str().as_bytes() }
     }
 
-    /// The same for a name that somebody configured.
+    /// The same for a name from the configuration.
     #[must_use]
-    pub fn all_named<'h>(&'h self, name: &'h HeaderName) -> HeaderValues<'h> {
-        HeaderValues { text: &self.text, lines: self.lines.iter(), name: name.as_str().as_bytes() }
+    pub fn all_named<'h>(&'h self, name: &'h HeaderName) -> ValuesOfName<'h> {
+        ValuesOfName { text: &self.text, lines: self.lines.iter(), name: name.as_str().as_bytes() }
     }
 
     /// All lines: name and value.
@@ -167,14 +170,14 @@ impl Headers {
         self.lines.iter().map(|line| (line.name.of(&self.text), line.value.of(&self.text)))
     }
 
-    /// Adds a line at the end. A value with a byte that none may have is not added: what it would turn the message into is
-    /// worse than its absence.
+    /// Adds a line at the end. A value with a byte that none may have is not added: what it would turn the message into
+    /// is worse than its absence.
     pub fn append(&mut self, name: KnownHeader, value: impl AsRef<[u8]>) {
         self.push(name.as_str().as_bytes(), value.as_ref(), name.kind());
     }
 
-    /// Adds a line whose name is any. One with a quotation mark, which the codec of HTTP/2 lets through, is no name (RFC
-    /// 9110, 5.6.2) and not added.
+    /// Adds a line whose name is any. One with a quotation mark, which the codec of HTTP/2 lets through, is no name
+    /// (RFC 9110, 5.6.2) and not added.
     pub fn append_named(&mut self, name: &HeaderName, value: &HeaderValue) {
         let name = name.as_str().as_bytes();
         if !name.contains(&b'"') {
@@ -257,7 +260,7 @@ impl Headers {
         }
     }
 
-    /// Begins a line with a value of so many bytes. Returns where.
+    /// Begins a line with a value of this many bytes. Returns where.
     fn begin(&mut self, name: &[u8], value_bytes: usize) -> usize {
         let start = self.text.len();
         self.text.reserve(name.len() + COLON.len() + value_bytes + LINE_END.len());
@@ -283,13 +286,13 @@ fn is_value(value: &[u8]) -> bool {
 
 /// The values of a name. See [`Headers::get_all`].
 #[derive(Clone, Debug)]
-pub struct HeaderValues<'h> {
+pub struct ValuesOfName<'h> {
     text: &'h [u8],
     lines: slice::Iter<'h, HeaderLine>,
     name: &'h [u8],
 }
 
-impl<'h> Iterator for HeaderValues<'h> {
+impl<'h> Iterator for ValuesOfName<'h> {
     type Item = &'h [u8];
 
     fn next(&mut self) -> Option<&'h [u8]> {
@@ -298,7 +301,7 @@ impl<'h> Iterator for HeaderValues<'h> {
     }
 }
 
-impl DoubleEndedIterator for HeaderValues<'_> {
+impl DoubleEndedIterator for ValuesOfName<'_> {
     fn next_back(&mut self) -> Option<Self::Item> {
         let (text, name) = (self.text, self.name);
         self.lines.rfind(|line| line.name.of(text) == name).map(|line| line.value.of(text))
@@ -345,7 +348,7 @@ impl fmt::Debug for Headers {
 
 #[cfg(test)]
 mod tests {
-    use super::super::names::{CONNECTION, CONTENT_LENGTH, HOST, VIA};
+    use super::super::known_headers::{CONNECTION, CONTENT_LENGTH, HOST, VIA};
     use super::*;
 
     /// The headers of a head without its start line.

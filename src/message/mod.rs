@@ -1,28 +1,30 @@
 //! Heads of messages, as every stage of the proxy sees them, whatever protocol they came in.
 //!
-//! `http::HeaderMap` did this once, and a quarter of what a request cost was spent in it: a hash for each name, a counted
-//! reference for each value, a table to grow and to drop, of which a proxy needs next to nothing. It asks for some thirty
-//! names, of which two or three are there, adds five lines, and writes all of it out again. So here the lines
-//! stay the bytes they came as: [`Headers`] is one piece of text with the places of its lines, in their order. To ask for a
-//! name is to compare it with the few that are there, and for the names that a proxy knows not even that: which of them are
-//! there is [noted](HeaderSet) when a line is added. To write lines that nobody touched is one copy.
+//! `http::HeaderMap` did this once, and a quarter of what a request cost was spent in it: a hash for each name, a
+//! counted reference for each value, a table to grow and to drop, of which a proxy needs next to nothing. It asks for
+//! some thirty names, of which two or three are there, adds five lines, and writes all of it out again. So here the
+//! lines stay the bytes they came as: [`Headers`] is one piece of text with the places of its lines, in their order. To
+//! ask for a name is to compare it with the few that are there, and for the names that a proxy knows not even that:
+//! which of them are there is [noted](HeaderSet) when a line is added. To write lines that were not changed is one
+//! copy.
 //!
-//! A message on HTTP/2 comes from its codec as a map and goes to it as one; it is turned once on each side. Trailers stay
-//! maps: they are rare, and the bodies' types want them so.
+//! A message on HTTP/2 comes from its codec as a map and goes to it as one; it is turned once on each side. Trailers
+//! stay maps: they are rare, and the bodies' types want them so.
 //!
-//! - [`headers`]: the lines. [`names`]: the names that the proxy knows. [`header_set`]: which of them are there.
+//! - [`headers`]: the lines. [`known_headers`]: the names that the proxy knows. [`header_set`]: which of them are
+//!   there.
 
 pub(crate) mod ascii;
 pub(crate) mod header_set;
 pub(crate) mod headers;
-pub(crate) mod names;
+pub(crate) mod known_headers;
 pub(crate) mod target;
 
 use http::{Extensions, Method, StatusCode, Version};
 
 pub(crate) use header_set::HeaderSet;
 pub(crate) use headers::{HeaderSpan, Headers};
-pub(crate) use names::KnownHeader;
+pub(crate) use known_headers::KnownHeader;
 pub(crate) use target::RequestTarget;
 
 /// The head of a request.
@@ -47,7 +49,7 @@ impl From<http::request::Parts> for RequestHead {
     }
 }
 
-/// An answer: its head and its body.
+/// A response: its head and its body.
 #[derive(Debug)]
 pub struct Response<B> {
     /// The status.

@@ -1,10 +1,10 @@
 //! The target of a request, byte for byte as the client wrote it.
 //!
-//! Clients send more than RFC 3986 lets them: quotation marks and braces of JSON in a query, `<`, `|`, text in UTF-8 or in
-//! an older coding. Origins read all of it, so all of it is passed on: every visible byte of ASCII but `#`, which begins
-//! what is never sent, and every byte above ASCII. None of them ends a path, a query or a line, for us or for an origin.
-//! [`http::Uri`] holds some of these bytes in paths and others in queries, and nothing that is not UTF-8; it is kept where it
-//! comes from the codec of HTTP/2, and made only for that one.
+//! Clients send more than RFC 3986 lets them: quotation marks and braces of JSON in a query, `<`, `|`, text in UTF-8 or
+//! in an older coding. Origins read all of it, so all of it is passed on: every visible byte of ASCII but `#`, which
+//! begins what is never sent, and every byte above ASCII. None of them ends a path, a query or a line, for us or for an
+//! origin. [`http::Uri`] holds some of these bytes in paths and others in queries, and nothing that is not UTF-8; it is
+//! kept where it comes from the codec of HTTP/2, and made only for that one.
 
 use std::fmt::Write as _;
 
@@ -38,8 +38,8 @@ struct Text {
 }
 
 impl RequestTarget {
-    /// Reads a target of HTTP/1.1 (RFC 9112, 3.2), of bytes that may stand in a request line. `None` if it has none of its
-    /// forms.
+    /// Reads a target of HTTP/1.1 (RFC 9112, 3.2), of bytes that may stand in a request line. `None` if it has none of
+    /// its forms.
     #[must_use]
     pub fn parse(text: &[u8]) -> Option<Self> {
         let TargetParts { scheme, authority, path } =

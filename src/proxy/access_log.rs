@@ -1,11 +1,11 @@
 //! The access log: a line for each finished request, written by a thread of its own.
 //!
 //! A worker hands over a struct and goes on; if the writer cannot keep up, lines are dropped and counted, because a
-//! slow disk must not slow requests down. Formatting happens on the writer's side. A disk that is full costs the lines of
-//! that time, which are counted, and no others.
+//! slow disk must not slow requests down. Formatting happens on the writer's side. A disk that is full costs the lines
+//! of that time, which are counted, and no others.
 //!
-//! A log that is rotated goes on in another file, which somebody else opens ([`NextFile`]); the writer looks for it between
-//! two lines, so that no line is in two files.
+//! A log that is rotated goes on in another file, which another thread opens ([`NextFile`]); the writer looks for it
+//! between two lines, so that no line is in two files.
 
 use std::fs::File;
 use std::io::Write;
@@ -22,7 +22,7 @@ use serde::Serialize;
 use crate::log::sink::Unwritten;
 use crate::log::{Losses, Sink};
 use crate::message::RequestHead;
-use crate::message::names::HOST;
+use crate::message::known_headers::HOST;
 use crate::supervise::{Part, panic_text};
 use crate::table::Name;
 
@@ -56,7 +56,7 @@ pub(crate) struct AccessLine {
     pub target: String,
     /// The status that the client saw; `None` if it left before.
     pub status: Option<u16>,
-    /// Why the proxy answered by itself, or what ended the exchange.
+    /// Why the proxy answered by itself, or what ended the request.
     pub reason: Option<&'static str>,
     /// Where the request went.
     pub route: Option<(Name, Name)>,
@@ -66,9 +66,9 @@ pub(crate) struct AccessLine {
     pub endpoint: Option<SocketAddr>,
     /// The revision of the table that decided; none when it did not come to that.
     pub revision: Option<u64>,
-    /// Bytes of the answer's body.
+    /// Bytes of the response's body.
     pub bytes: u64,
-    /// From the head to the end of the answer.
+    /// From the head to the end of the response.
     pub duration: Duration,
     /// The request id.
     pub id: Option<HeaderValue>,
@@ -179,8 +179,8 @@ pub(crate) struct LogTarget {
     pub part: Part,
 }
 
-/// Starts the writer, which goes on in the next file whenever there is one. It ends when all senders are gone, after the
-/// last line.
+/// Starts the writer, which goes on in the next file whenever there is one. It ends when all senders are gone, after
+/// the last line.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -214,8 +214,8 @@ struct AccessLogWriter {
 }
 
 impl AccessLogWriter {
-    /// Writes until all senders are gone. A stream that fails is tried again with the next lines: a disk that was full has
-    /// room again some time.
+    /// Writes until all senders are gone. A stream that fails is tried again with the next lines: a disk that was full
+    /// has room again some time.
     fn run(&mut self) {
         while let Some(line) = self.next_line() {
             if let Some(file) = self.next.take() {

@@ -1,17 +1,17 @@
 //! One client connection, whatever it speaks: which protocol that is, and how it ends.
 //!
-//! [`http1`] puts the codec of [`crate::http1`] to work with our limits, [`http2`] that of the crate `h2`; both call the same
-//! [`handle`](super::request::proxy_request::handle) for a request. On TLS the protocol is what was agreed on (ALPN). On a plain listener
-//! it is HTTP/1.1, unless the listener also takes HTTP/2 with prior knowledge: then the first bytes tell, within the
-//! time that a head may take.
+//! [`http1`] puts the codec of [`crate::http1`] to work with our limits, [`http2`] that of the crate `h2`; both call
+//! the same [`proxy_request`](super::request::proxy_request::proxy_request) for a request. On TLS the protocol is what
+//! was agreed on (ALPN). On a plain listener it is HTTP/1.1, unless the listener also takes HTTP/2 with prior
+//! knowledge: then the first bytes tell, within the time that a head may take.
 
+pub(crate) mod client_connection;
 mod coop_budget;
 pub(crate) mod date;
 pub(crate) mod http1;
 pub(crate) mod http2;
 mod lingering_close;
 pub(crate) mod park;
-pub(crate) mod peer;
 mod respond;
 pub(crate) mod stream_permit;
 pub(crate) mod transport;
@@ -27,9 +27,9 @@ use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
 use super::accept::client_stream::{ClientStream, set_options};
-use super::accept::tls::secured;
+use super::accept::tls_accept::secured;
 use super::accept::waiting::unless_displaced;
-use super::connection::peer::ClientConnection;
+use super::connection::client_connection::ClientConnection;
 use super::drain;
 use super::request::local_reply::LocalReply;
 use super::worker::Worker;
@@ -38,15 +38,15 @@ use crate::stats::RejectReason;
 /// What a client that speaks HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-/// What a server of HTTP/2 says to what is not that: its settings, and that it goes away because of a protocol error (RFC
-/// 9113, 3.4).
+/// What a server of HTTP/2 says to what is not that: its settings, and that it goes away because of a protocol error
+/// (RFC 9113, 3.4).
 const GOAWAY: &[u8] = b"\0\0\0\x04\0\0\0\0\0\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x01";
 
-/// So many of the first bytes are looked at to tell what they are.
+/// The most first bytes that are looked at to tell what they are.
 const PEEKED_BYTES_MAX: usize = 128;
 
-/// How long a connection is read at the most after its last answer, so that unread bytes of the client do not turn the
-/// answer into a reset (RFC 9112, 9.6).
+/// How long a connection is read at the most after its last response, so that unread bytes of the client do not turn
+/// the response into a reset (RFC 9112, 9.6).
 const LINGER_MAX: Duration = Duration::from_secs(10);
 
 /// How long a client may fall silent in that time.
@@ -78,8 +78,8 @@ pub(crate) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: Rc<Client
         }
         Err(NoProtocol::Late) => {
             worker.stats.refused(RejectReason::HeadTimeout);
-            let refusal = LocalReply::new(RejectReason::HeadTimeout, "the request's head did not come in time");
-            Box::pin(write_error_and_close(stream, &refusal.to_http1_bytes(false), peer.listener.idle_timeout)).await;
+            let reply = LocalReply::new(RejectReason::HeadTimeout, "the request's head did not come in time");
+            Box::pin(write_error_and_close(stream, &reply.to_http1_bytes(false), peer.listener.idle_timeout)).await;
         }
         Err(NoProtocol::Gone) => {}
     }
@@ -162,8 +162,8 @@ async fn peek(stream: &TcpStream, begun: &mut bool) -> io::Result<ClientProtocol
     }
 }
 
-/// Whether what begins like this may be HTTP/1.1, if only a bad request of it: its first line names the protocol, or has not
-/// ended yet. What begins with the first line of the preface is a client of HTTP/2 that breaks off there.
+/// Whether what begins like this may be HTTP/1.1, if only a bad request of it: its first line names the protocol, or
+/// has not ended yet. What begins with the first line of the preface is a client of HTTP/2 that breaks off there.
 fn is_http1(bytes: &[u8]) -> bool {
     let start = bytes.iter().position(|byte| !matches!(byte, b'\r' | b'\n')).unwrap_or(bytes.len());
     let bytes = &bytes[start..];
@@ -172,9 +172,9 @@ fn is_http1(bytes: &[u8]) -> bool {
 }
 
 /// Writes a refusal to a connection that has no codec (any more), and ends it.
-async fn write_error_and_close(mut stream: ClientStream, refusal: &[u8], limit: Duration) {
+async fn write_error_and_close(mut stream: ClientStream, reply: &[u8], limit: Duration) {
     // However it ends, the connection is over.
-    let _written = timeout(limit, stream.write_all(refusal)).await;
+    let _written = timeout(limit, stream.write_all(reply)).await;
     close_lingering(stream).await;
 }
 
@@ -194,7 +194,7 @@ async fn close_lingering(mut stream: ClientStream) {
         }
         Ok::<_, io::Error>(())
     };
-    // However it ends, the connection is over: its errors and its delay have nobody to tell.
+    // However it ends, the connection is over: its errors and its delay do not matter any more.
     let _ended = timeout(LINGER_MAX, drained).await;
 }
 

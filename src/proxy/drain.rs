@@ -1,10 +1,11 @@
-//! How a worker ends without taking an answer away from anybody.
+//! How a worker ends without taking a response away from a client.
 //!
-//! Closing at the first word would lose requests in two places. Connections that the kernel has let in and nobody has
-//! accepted are reset when their socket is closed, so the queue is emptied first ([`AcceptQueue`]). And a request may be on its
-//! way on a connection that looks idle, also on one that was just accepted: to end in order what a codec knows of would close
-//! both at once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left as they are, except that each answer
-//! says `Connection: close`; whoever keeps asking learns of it in order. Only then are idle connections closed.
+//! Closing at the first word would lose requests in two places. Connections that the kernel has let in and the process
+//! has not accepted are reset when their socket is closed, so the queue is emptied first ([`AcceptQueue`]). And a
+//! request may be on its way on a connection that looks idle, also on one that was just accepted: to end in order what
+//! a codec knows of would close both at once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left
+//! as they are, except that each response says `Connection: close`; a client that keeps asking learns of it in order.
+//! Only then are idle connections closed.
 
 use std::future::Future;
 use std::io;
@@ -21,23 +22,23 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::worker::Worker;
 use crate::message::Response;
-use crate::message::names::CONNECTION;
+use crate::message::known_headers::CONNECTION;
 
 /// How long an idle connection may still begin a request: longer than packets travel and a busy client thinks, short
-/// enough for somebody who waits after Ctrl-C.
+/// enough for an operator who waits after Ctrl-C.
 pub const LAST_REQUEST_GRACE: Duration = Duration::from_millis(500);
 
 /// How often a leaving worker looks whether its connections are gone.
 const POLL: Duration = Duration::from_millis(10);
 
-/// So many connections are taken from a queue at the end at the most: what a queue can hold, so that a socket that
+/// The most connections that are taken from a queue at the end: what a queue can hold, so that a socket that
 /// another process goes on with cannot keep us.
 const LAST_ACCEPTS_MAX: u32 = 4096;
 
-/// Says on an answer that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
-pub(crate) fn mark<B>(worker: &Worker, answer: &mut Response<B>) {
-    if worker.closing() && answer.status != StatusCode::SWITCHING_PROTOCOLS {
-        answer.headers.insert(CONNECTION, "close");
+/// Says on a response that its connection ends, if the worker is leaving. HTTP/1 only; a tunnel that begins is no end.
+pub(crate) fn mark<B>(worker: &Worker, response: &mut Response<B>) {
+    if worker.closing() && response.status != StatusCode::SWITCHING_PROTOCOLS {
+        response.headers.insert(CONNECTION, "close");
     }
 }
 
@@ -50,16 +51,16 @@ pub(crate) async fn drain(worker: &Rc<Worker>, mut accepting: JoinSet<()>, deadl
     let in_time = timeout_at(grace, accepted.as_mut()).await.is_ok();
     await_empty(worker, grace).await;
     worker.begin_drain();
-    // At the ceiling of connections, who waits at a socket gets in only when others have gone.
+    // At the limit of connections, those that wait at a socket get in only when others have gone.
     if !in_time && timeout_at(deadline, accepted).await.is_err() {
         tracing::warn!("connections that nobody had accepted in time are lost");
     }
     await_empty(worker, deadline).await;
 }
 
-/// What comes of `beginning`, which is all that happens before a connection's first request is read; nothing if the worker
-/// drains and it takes longer than [`LAST_REQUEST_GRACE`] then. Who has said nothing by then, or half of a handshake, keeps
-/// nobody.
+/// What comes of `beginning`, which is all that happens before a connection's first request is read; nothing if the
+/// worker drains and it takes longer than [`LAST_REQUEST_GRACE`] then. A client that has said nothing by then, or half
+/// of a handshake, is not waited for.
 pub(crate) async fn with_drain_deadline<T>(worker: &Worker, beginning: impl Future<Output = T>) -> Option<T> {
     let late = async {
         worker.drained().await;
@@ -73,7 +74,7 @@ pub(crate) async fn with_drain_deadline<T>(worker: &Worker, beginning: impl Futu
 }
 
 /// Waits until a connection that begins now should end with the request it has. One that begins in the drain has a
-/// moment for its first request: it was let in, so it is owed an answer.
+/// moment for its first request: it was let in, so it is owed a response.
 pub(crate) async fn until_drained(worker: &Worker) {
     if worker.draining() {
         sleep(LAST_REQUEST_GRACE).await;
@@ -93,14 +94,14 @@ async fn await_empty(worker: &Worker, deadline: Instant) {
 pub(crate) enum AcceptQueue {
     /// More may come.
     Open(TcpListener),
-    /// Only what is there already, and so many of it.
+    /// Only what is there already, and this many of it.
     Last(std::net::TcpListener, u32),
     /// Nothing any more; the socket is closed.
     Empty,
 }
 
 impl AcceptQueue {
-    /// The next connection; none when there will be none. Once `stop` is true, that is as soon as nobody waits.
+    /// The next connection; none when there will be none. Once `stop` is true, that is as soon as none waits.
     ///
     /// # Errors
     /// When the kernel does not give one.

@@ -20,8 +20,8 @@ use super::access_log::LogSender;
 use super::body::request_body::RequestBody;
 use super::connection::date::Date;
 use super::limits::concurrency::{ConcurrencyLimit, WaitQueue, WaitQueues};
-use super::limits::hold::WorkerHolds;
-use super::request::headers::EditSettings;
+use super::limits::worker_holds::WorkerHolds;
+use super::request::header_edits::EditSettings;
 use super::streams::long_lived::{LongLivedStreams, StreamGuard, StreamKind};
 use crate::http1::HeadLimits;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
@@ -30,10 +30,10 @@ use crate::tls::Clients;
 use crate::upstream::budget::Budget;
 use crate::upstream::{PoolSettings, Pools};
 
-/// Of the live requests, at most one in so many may be a retry (docs/http-rules.md#rule-25: at most 20 %).
+/// Of the live requests, at most one in this many may be a retry (docs/http-rules.md#rule-25: at most 20 %).
 const LIVE_REQUESTS_A_RETRY: u32 = 5;
 
-/// So many retries are always allowed, or a quiet proxy could never retry.
+/// This many retries are always allowed, or a quiet proxy could never retry.
 const RETRIES_MIN: u32 = 3;
 
 /// What a worker is made of; the same for all of them.
@@ -47,7 +47,7 @@ pub(crate) struct WorkerSettings {
     pub head_bytes_max: usize,
     /// The most header lines of a request.
     pub headers_max: usize,
-    /// What the head of an endpoint's answer may have.
+    /// What the head of an endpoint's response may have.
     pub response_heads: HeadLimits,
     /// How TLS is spoken with endpoints.
     pub tls: Arc<Clients>,
@@ -67,11 +67,11 @@ pub(crate) struct WorkerSettings {
     pub clock_start: Instant,
 }
 
-/// Of the live requests, at most one in so many may be a replay on the stable version: it carried all of them before the
-/// release, but a replay comes on top of an attempt, and two failing versions must not double the load.
+/// Of the live requests, at most one in this many may be a replay on the stable version: it carried all of them before
+/// the release, but a replay comes on top of an attempt, and two failing versions must not double the load.
 const LIVE_REQUESTS_A_REPLAY: u32 = 2;
 
-/// So many replays are always allowed.
+/// This many replays are always allowed.
 const REPLAYS_MIN: u32 = 10;
 
 /// A table that a request holds on to: counted on this thread only, so that a request costs no shared cache line.
@@ -182,12 +182,12 @@ impl Worker {
         u64::try_from(passed.as_millis()).unwrap_or(u64::MAX)
     }
 
-    /// Begins to leave: each connection ends with its next answer, which says so.
+    /// Begins to leave: each connection ends with its next response, which says so.
     pub(crate) fn begin_close(&self) {
         self.closing.set(true);
     }
 
-    /// Whether answers say that their connection ends.
+    /// Whether responses say that their connection ends.
     #[must_use]
     pub(crate) fn closing(&self) -> bool {
         self.closing.get()

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use super::jwt_claim::JwtClaim;
 use super::request::RequestView;
 use super::spec::KeySource;
-use crate::message::names::AUTHORIZATION;
+use crate::message::known_headers::AUTHORIZATION;
 
 /// The name of our own cookie.
 pub const OWN_COOKIE: &str = "pointsman_id";

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use http::Method;
 
 use crate::message::Headers;
-use crate::message::names::COOKIE;
+use crate::message::known_headers::COOKIE;
 
 /// A request as [`decide`](super::decide()) sees it: borrowed, already admitted (one valid host, origin-form path).
 #[derive(Clone, Copy, Debug)]

@@ -11,8 +11,8 @@
 //! in, because it has nothing in flight: together its share is *w* times its even share on idle endpoints, and its load
 //! *w* times that of the others on busy ones.
 //!
-//! **The last resort.** When no endpoint takes requests, those that are ejected do, and after them those that are paused: see
-//! [`health`](crate::shared::endpoint_health).
+//! **The last resort.** When no endpoint takes requests, those that are ejected do, and after them those that are
+//! paused: see [`health`](crate::shared::endpoint_health).
 
 use crate::shared::endpoint_health::WARM;
 use crate::table::{Endpoint, Version};
@@ -55,8 +55,9 @@ fn pick_by<'v>(
     Some((chosen, &endpoints[chosen]))
 }
 
-/// The best one when there is nothing to balance by, from a random place on: another request may have got the probe of the one
-/// that was chosen, while others are in rotation; then one that is an opinion worse; then one that refuses connections.
+/// The best one when there is nothing to balance by, from a random place on: another request may have got the probe of
+/// the one that was chosen, while others are in rotation; then one that is an opinion worse; then one that refuses
+/// connections.
 fn last_resort(version: &Version, chance: u64, tried: &[usize]) -> Option<usize> {
     let endpoints = &version.endpoints;
     let start = draw(chance >> 32, endpoints.len());

@@ -1,16 +1,16 @@
 //! How many connections to endpoints the process may have, and who gets the next one.
 //!
-//! There are descriptors for so many client connections and as many to endpoints. With HTTP/1.1 that is enough by
-//! itself. A connection of HTTP/2 has up to a hundred requests at once, and each of them may need a connection to an
+//! There are as many descriptors for connections to endpoints as for client connections. With HTTP/1.1 that is enough
+//! by itself. A connection of HTTP/2 has up to a hundred requests at once, and each of them may need a connection to an
 //! endpoint: twenty-five clients can use up what two thousand were to have, and then everybody's requests fail. So each
 //! connection to an endpoint takes a place here for as long as it is open, and places are given so that a client who
 //! wants many leaves some for those who want one:
 //!
 //! - The first request of a client connection gets a place as long as there is one, and otherwise waits for it.
-//! - A further one, beside others on its connection, gets what is free: as long as its client has no more requests in flight
-//!   than there are free places beyond a reserve of a quarter. That is the dynamic threshold of shared-memory switches
-//!   (Choudhury and Hahne, 1998): one client alone gets up to half of what is lent, *n* of them an *n+1*th each, and the
-//!   bound needs no number of its own and no list of clients.
+//! - A further one, beside others on its connection, gets what is free: as long as its client has no more requests in
+//!   flight than there are free places beyond a reserve of a quarter. That is the dynamic threshold of shared-memory
+//!   switches (Choudhury and Hahne, 1998): one client alone gets up to half of what is lent, *n* of them an *n+1*th
+//!   each, and the bound needs no number of its own and no list of clients.
 //!
 //! Only opening a connection costs something here; a request that finds an idle one costs nothing.
 
@@ -22,10 +22,10 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep_until};
 
-/// Of all places, one in so many is not lent to further requests.
+/// Of all permits, one in this many is not lent to further requests.
 const RESERVE_PART: usize = 4;
 
-/// How often those who have idle connections are told of somebody who waits: connections fall idle meanwhile.
+/// How often the workers that have idle connections are told of a request that waits: connections fall idle meanwhile.
 const TELL_INTERVAL: Duration = Duration::from_millis(25);
 
 /// No system has more descriptors.
@@ -38,8 +38,8 @@ pub(crate) enum PermitClaim {
     First,
     /// One beside others.
     Further {
-        /// How many its client has in flight, with this one; 0 when that is not known: behind a proxy that is trusted they
-        /// are those of many clients.
+        /// How many its client has in flight, with this one; 0 when that is not known: behind a proxy that is trusted
+        /// they are those of many clients.
         of_client: usize,
     },
 }
@@ -49,14 +49,14 @@ pub(crate) enum PermitClaim {
 pub(crate) enum NoPermit {
     /// Not for this client.
     OfClient,
-    /// For nobody.
+    /// Not for any client.
     AtAll,
 }
 
 /// The places for connections to endpoints.
 #[derive(Debug)]
 pub(crate) struct Budget {
-    places: Arc<Semaphore>,
+    permits: Arc<Semaphore>,
     reserve: usize,
     /// Who waits now.
     waiting: AtomicUsize,
@@ -76,9 +76,9 @@ impl Budget {
     #[must_use]
     pub(crate) fn new(max: usize) -> Self {
         let max = max.clamp(1, PLACES_MAX);
-        let (places, reserve) = (Arc::new(Semaphore::new(max)), max / RESERVE_PART);
+        let (permits, reserve) = (Arc::new(Semaphore::new(max)), max / RESERVE_PART);
         let (waiting, waits) = (AtomicUsize::new(0), AtomicU64::new(0));
-        Self { places, reserve, waiting, waits, wanted: Notify::new() }
+        Self { permits, reserve, waiting, waits, wanted: Notify::new() }
     }
 
     /// How many more places have to be free for this claim to get one.
@@ -88,7 +88,7 @@ impl Budget {
             PermitClaim::First => 1,
             PermitClaim::Further { of_client } => of_client.max(1) + self.reserve,
         };
-        needed.saturating_sub(self.places.available_permits())
+        needed.saturating_sub(self.permits.available_permits())
     }
 
     /// A place if there is one now.
@@ -101,18 +101,18 @@ impl Budget {
             PermitClaim::Further { .. } | PermitClaim::First if self.lacks(claim) > 0 => return Err(NoPermit::AtAll),
             PermitClaim::Further { .. } | PermitClaim::First => {}
         }
-        let permit = Arc::clone(&self.places).try_acquire_owned();
+        let permit = Arc::clone(&self.permits).try_acquire_owned();
         permit.map(|permit| UpstreamPermit { _permit: permit }).map_err(|_none| NoPermit::AtAll)
     }
 
-    /// Waits for a place, first come first served; whoever has idle connections is told.
+    /// Waits for a place, first come first served; the workers that have idle connections are told.
     ///
     /// # Errors
     /// [`NoPermit`] when there is none in time.
     pub(crate) async fn wait(&self, limit: Duration) -> Result<UpstreamPermit, NoPermit> {
         let _waiting = WaitGuard::enter(&self.waiting);
         let deadline = Instant::now() + limit;
-        let mut acquired = pin!(Arc::clone(&self.places).acquire_owned());
+        let mut acquired = pin!(Arc::clone(&self.permits).acquire_owned());
         loop {
             self.waits.fetch_add(1, Relaxed);
             self.wanted.notify_waiters();
@@ -129,8 +129,8 @@ impl Budget {
         }
     }
 
-    /// Whether somebody waits for a place: then a connection that falls idle is closed for it. One load of a line that is
-    /// seldom written.
+    /// Whether a request waits for a permit: then a connection that falls idle is closed for it. One load of a line
+    /// that is seldom written.
     #[must_use]
     pub(crate) fn is_waited_for(&self) -> bool {
         self.waiting.load(Relaxed) > 0
@@ -142,14 +142,14 @@ impl Budget {
         self.waits.load(Relaxed)
     }
 
-    /// Ready when a request has to wait for a place: then idle connections are worth less than theirs. One that came while
-    /// nobody waited for it is seen in [`waits`](Self::waits).
+    /// Ready when a request has to wait for a place: then idle connections are worth less than theirs. One that came
+    /// while none waited for it is seen in [`waits`](Self::waits).
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
     }
 }
 
-/// Somebody who waits; dropping it ends the wait.
+/// A request that waits; dropping it ends the wait.
 struct WaitGuard<'b>(&'b AtomicUsize);
 
 impl<'b> WaitGuard<'b> {
@@ -172,8 +172,8 @@ mod tests {
     /// Takes as many places as it gets for one client; it has `more` streams that hold none.
     fn greedy(budget: &Budget, more: usize) -> Vec<UpstreamPermit> {
         let mut held = Vec::new();
-        while let Ok(place) = budget.take(PermitClaim::Further { of_client: held.len() + 1 + more }) {
-            held.push(place);
+        while let Ok(permit) = budget.take(PermitClaim::Further { of_client: held.len() + 1 + more }) {
+            held.push(permit);
         }
         held
     }
@@ -187,12 +187,12 @@ mod tests {
         // The next one gets half of what is left, and so on; a quarter is left whatever they do.
         let others: Vec<_> = (0..50).map(|_| greedy(&budget, 0)).collect();
         assert_eq!((others[0].len(), others[1].len()), (188, 94));
-        assert_eq!(budget.places.available_permits(), 250);
+        assert_eq!(budget.permits.available_permits(), 250);
         let first: Vec<_> = (0..250).map(|_| budget.take(PermitClaim::First).unwrap()).collect();
         assert_eq!(budget.take(PermitClaim::First).unwrap_err(), NoPermit::AtAll);
         assert_eq!((budget.lacks(PermitClaim::First), budget.lacks(PermitClaim::Further { of_client: 5 })), (1, 255));
         drop((held, others, first));
-        assert_eq!(budget.places.available_permits(), 1000);
+        assert_eq!(budget.permits.available_permits(), 1000);
     }
 
     #[test]

@@ -29,15 +29,15 @@ use crate::tls::{Handshake, TlsFailure};
 /// What a line of a head counts more in HTTP/2 than it has (RFC 9113, 6.5.2).
 const LINE_OVERHEAD_BYTES: usize = 32;
 
-/// What an origin may send on a stream before it was read: the memory that one answer can hold. At a round trip of a
+/// What an origin may send on a stream before it was read: the memory that one response can hold. At a round trip of a
 /// millisecond that is 64 MiB a second.
 const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
 
-/// The same for a connection: enough for all its streams. With less, clients that do not read would use it up, and everybody
-/// else's answers on this connection would stop.
+/// The same for a connection: enough for all its streams. With less, clients that do not read would use it up, and
+/// everybody else's responses on this connection would stop.
 const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX * STREAM_WINDOW_BYTES;
 
-/// How often an origin with open streams is asked whether it is still there, and how long it may take to answer.
+/// How often an origin with open streams is asked whether it is still there, and how long it may take to respond.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// See [`PING_INTERVAL`].
@@ -48,7 +48,7 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 pub(crate) struct ConnectLimits {
     /// The wait for it.
     pub time: Duration,
-    /// The heads of answers on it.
+    /// The heads of responses on it.
     pub heads: HeadLimits,
 }
 
@@ -78,7 +78,7 @@ pub(crate) enum ConnectError {
     /// The endpoint, or the network on the way, said no.
     #[error("cannot connect to {0}")]
     Refused(SocketAddr, #[source] io::Error),
-    /// Nobody said anything.
+    /// The endpoint said nothing.
     #[error("no connection to {0} within {1:?}")]
     Timeout(SocketAddr, Duration),
     /// TLS did not come about.
@@ -111,8 +111,8 @@ pub(crate) struct ConnectTarget<'e> {
     pub protocol: Protocol,
 }
 
-/// Connects to an endpoint in a place of the budget, with TLS if there is any. A task of this thread drives a connection that is to be shared until it
-/// ends; whoever has another one drives it.
+/// Connects to an endpoint in a place of the budget, with TLS if there is any. A task of this thread drives a
+/// connection that is to be shared until it ends; another one is driven by its user.
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection in time.

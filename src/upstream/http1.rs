@@ -1,16 +1,16 @@
 //! A connection to an endpoint that speaks HTTP/1.1, for one exchange at a time.
 //!
-//! It is polled by whoever uses it: there is no task behind it and no channel to one, as in hyper's client, where these cost
-//! more than the four system calls of an exchange. The exchange owns it from its request to the end of its answer's body,
-//! so nobody else can read what belongs to it, and its head is only borrowed, so that one that was not written can go
-//! elsewhere without a copy:
+//! It is polled by its user: there is no task behind it and no channel to one, as in hyper's client, where these cost
+//! more than the four system calls of an exchange. The exchange owns it from its request to the end of its response's
+//! body, so no other request can read what belongs to it, and its head is only borrowed, so that one that was not
+//! written can go elsewhere without a copy:
 //!
 //! ```text
-//! begin -> poll_answer ... -> answered -> poll_frame ... -> into_idle -> the pool
+//! begin -> poll_response ... -> into_response -> poll_frame ... -> into_idle -> the pool
 //! ```
 //!
-//! What an endpoint sends unasked is never taken for an answer: a connection on which it did is not used, nor is one with
-//! bytes behind the end of a body.
+//! What an endpoint sends unasked is never taken for a response: a connection on which it did is not used, nor is one
+//! with bytes behind the end of a body.
 
 mod detached;
 #[cfg(test)]
@@ -45,7 +45,7 @@ pub(crate) struct RequestLines<'h> {
     pub headers: &'h Headers,
 }
 
-/// Why there is no answer.
+/// Why there is no response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 pub(crate) enum Http1SendError {
     /// Not a byte of the request was written, nothing of its body was taken: it may go elsewhere.
@@ -57,10 +57,10 @@ pub(crate) enum Http1SendError {
     /// What came was not HTTP.
     #[error("what came was not HTTP/1.1")]
     Malformed,
-    /// The head of the answer has more bytes than it may have.
+    /// The head of the response has more bytes than it may have.
     #[error("the head of the answer has too many bytes")]
     TooLarge,
-    /// The head of the answer has more lines than it may have.
+    /// The head of the response has more lines than it may have.
     #[error("the head of the answer has too many lines")]
     TooManyLines,
 }
@@ -71,15 +71,15 @@ pub(crate) struct Http1 {
     link: Link,
     read_buf: ReadBuf,
     write_buf: WriteBuf,
-    /// The body of the answer that is under way.
+    /// The body of the response that is under way.
     body: BodyDecoder,
-    /// What the head of an answer may have.
+    /// What the head of a response may have.
     heads: HeadLimits,
     /// How that body broke, until it is told.
     broken: Option<IncomingError>,
     /// Whether another exchange may follow this one.
     reusable: bool,
-    /// Whether it has not been used yet: then nobody has looked whether it is still open.
+    /// Whether it has not been used yet: then it is not known whether it is still open.
     fresh: bool,
     /// See [`poll_until`](Self::poll_until).
     timer: Option<Pin<Box<Sleep>>>,
@@ -89,7 +89,7 @@ pub(crate) struct Http1 {
 #[derive(Debug)]
 enum Link {
     Own(EndpointStream),
-    /// The answer, while the upload goes on.
+    /// The response, while the upload goes on.
     SharedConnection(ResponseReader),
 }
 
@@ -97,7 +97,7 @@ enum Link {
 #[derive(Debug)]
 pub(crate) struct RequestInProgress {
     upload: Upload,
-    /// Whether there is nothing more to send, or nobody to send it to.
+    /// Whether there is nothing more to send, or no endpoint to send it to.
     over: bool,
     /// What the connection had written before.
     before: u64,
@@ -105,7 +105,7 @@ pub(crate) struct RequestInProgress {
 }
 
 impl Http1 {
-    /// A connection that nobody has used, on which the heads of answers are within `heads`.
+    /// A connection that was not used yet, on which the heads of responses are within `heads`.
     #[must_use]
     pub(crate) fn new(stream: EndpointStream, heads: HeadLimits) -> Box<Self> {
         Box::new(Self {
@@ -147,12 +147,12 @@ impl Http1 {
         Ok(RequestInProgress { upload, over: false, before, to_head: *head.method == Method::HEAD })
     }
 
-    /// Sends what is left of the request, and looks for the head of its answer, or of an
+    /// Sends what is left of the request, and looks for the head of its response, or of an
     /// [interim](ResponseHead::is_interim) one before it: then the next poll looks for the next one.
     ///
     /// # Errors
     /// [`Http1SendError`]; the connection is of no use any more.
-    pub(crate) fn poll_answer<B: Body<Data = Bytes> + Unpin>(
+    pub(crate) fn poll_response<B: Body<Data = Bytes> + Unpin>(
         &mut self,
         sending: &mut RequestInProgress,
         body: &mut B,
@@ -199,9 +199,9 @@ impl Http1 {
         Ok(())
     }
 
-    /// Goes on with the body of the answer; the rest of the request's `body`, if it has not been sent yet, by itself.
+    /// Goes on with the body of the response; the rest of the request's `body`, if it has not been sent yet, by itself.
     #[must_use]
-    pub(crate) fn answered<B: Body<Data = Bytes> + Default + Unpin + 'static>(
+    pub(crate) fn into_response<B: Body<Data = Bytes> + Default + Unpin + 'static>(
         mut self: Box<Self>,
         head: &ResponseHead,
         sending: RequestInProgress,
@@ -232,10 +232,11 @@ impl Http1 {
         })
     }
 
-    /// The next part of the answer's body.
+    /// The next part of the response's body.
     ///
-    /// A break is told at a poll of its own, after one that has nothing: whoever passes the answer on drops what waits to
-    /// be written when it is told, and the client would get nothing of an answer whose beginning and break come together.
+    /// A break is told at a poll of its own, after one that has nothing: the task that passes the response on drops
+    /// what waits to be written when it is told, and the client would get nothing of a response whose beginning and
+    /// break come together.
     ///
     /// # Errors
     /// When the body is broken, or shorter than its head said.
@@ -269,19 +270,20 @@ impl Http1 {
         }
     }
 
-    /// Whether all of the answer was read.
+    /// Whether all of the response was read.
     #[must_use]
     pub(crate) fn is_over(&self) -> bool {
         self.body.is_over()
     }
 
-    /// What is known of how much of the answer is left.
+    /// What is known of how much of the response is left.
     #[must_use]
     pub(crate) fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
     }
 
-    /// The connection, ready for another exchange; `None` if it cannot have one. The request's body has to be at its end.
+    /// The connection, ready for another exchange; `None` if it cannot have one. The request's body has to be at its
+    /// end.
     #[must_use]
     pub(crate) fn into_idle(mut self: Box<Self>) -> Option<Box<Self>> {
         if !self.reusable || !self.body.is_over() || !self.read_buf.is_empty() {
@@ -302,7 +304,7 @@ impl Http1 {
         self.read_buf.rest();
     }
 
-    /// The bytes themselves, after a switch of protocols: the connection, and what came behind the answer.
+    /// The bytes themselves, after a switch of protocols: the connection, and what came behind the response.
     #[must_use]
     pub(crate) fn into_stream(self: Box<Self>) -> Option<(EndpointStream, Bytes)> {
         match self.link {
@@ -311,7 +313,7 @@ impl Http1 {
         }
     }
 
-    /// Ends a connection that nobody uses.
+    /// Ends a connection that is not used.
     pub(crate) fn close(self: Box<Self>) {
         if let Link::Own(stream) = self.link {
             stream.close();

@@ -1,4 +1,4 @@
-//! The body of an answer, whatever the connection speaks.
+//! The body of a response, whatever the connection speaks.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -4,7 +4,7 @@ use std::io;
 
 use crate::http1::Broken;
 
-/// How an answer broke.
+/// How a response broke.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum IncomingError {
     /// Its framing, or its length.

@@ -1,12 +1,13 @@
 //! Idle connections of one worker, by endpoint.
 //!
 //! Last in, first out: a few connections stay warm and the others age out. A connection that is too old, or idle for
-//! longer than its origin is likely to keep it, is closed rather than used: an origin that closes at the same moment
-//! as we send would cost a retry. Shared connections (HTTP/2) stay here while they are used; the one that was opened first
+//! longer than its origin is likely to keep it, is closed rather than used: an origin that closes at the same moment as
+//! we send would cost a retry. Shared connections (HTTP/2) stay here while they are used; the one that was opened first
 //! takes a stream if it has room, so that the others can age out too.
 //!
-//! A connection is of the [term](crate::shared::endpoint_health::EndpointHealth::term) of its endpoint that it was opened in, and is not
-//! used in another one: what was open when an endpoint was taken out for failing does not come back with it.
+//! A connection is of the [term](crate::shared::endpoint_health::EndpointHealth::term) of its endpoint that it was
+//! opened in, and is not used in another one: what was open when an endpoint was taken out for failing does not come
+//! back with it.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -21,7 +22,8 @@ use super::sender::{RequestSender, SharedConnection};
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 
-/// How long a connection is idle before it gives back what it has read large answers into: the next one may be as large.
+/// How long a connection is idle before it gives back what it has read large responses into: the next one may be as
+/// large.
 const REST_AFTER: Duration = Duration::from_secs(1);
 
 /// Bounds of the pools.
@@ -128,8 +130,8 @@ impl<B> Pools<B> {
         }));
     }
 
-    /// Closes what is too old, was closed by the origin, or leads to an endpoint that has been taken out. To be called now
-    /// and then.
+    /// Closes what is too old, was closed by the origin, or leads to an endpoint that has been taken out. To be called
+    /// now and then.
     pub(crate) fn sweep(&self, now: Instant) {
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             pool.sweep(&self.settings, now);
@@ -137,7 +139,7 @@ impl<B> Pools<B> {
         });
     }
 
-    /// Closes all connections that nobody uses.
+    /// Closes all connections that are not used.
     pub(crate) fn clear(&self) {
         for (_, mut pool) in self.by_endpoint.borrow_mut().drain() {
             pool.idle.drain(..).for_each(|idle| idle.connection.close());
@@ -198,7 +200,7 @@ impl IdleConnection {
     }
 }
 
-/// Spreads small numbers, which nobody outside chooses: what resists chosen keys costs a hundred instructions a look-up, and
+/// Spreads small numbers, which no client chooses: what resists chosen keys costs a hundred instructions a look-up, and
 /// a request has two.
 #[derive(Debug, Default)]
 struct Numbers(u64);

@@ -1,7 +1,7 @@
 //! What sends a request, whatever the connection speaks.
 //!
-//! An HTTP/1.1 connection carries one exchange at a time and is owned by it. An HTTP/2 connection carries many: it stays
-//! in the pool, and an exchange owns a [`UpstreamStream`] of it, which is a place in its count of open streams.
+//! An HTTP/1.1 connection carries one exchange at a time and is owned by it. An HTTP/2 connection carries many: it
+//! stays in the pool, and an exchange owns a [`UpstreamStream`] of it, which is a place in its count of open streams.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -20,8 +20,8 @@ use super::http1::Http1;
 /// with it.
 pub(crate) const STREAMS_MAX: u32 = 100;
 
-/// So many answers for each of the streams that a connection may have, and it may have one more: of the requests to an
-/// endpoint that refuses streams about one in so many is sent twice.
+/// After this many responses for each of the streams that a connection may have, it may have one more: of the requests
+/// to an endpoint that refuses streams about one in this many is sent twice.
 const ANSWERS_A_PLACE: usize = 20;
 
 /// Sends the request of one exchange.
@@ -31,7 +31,7 @@ pub(crate) enum RequestSender<B> {
     Http1(Box<Http1>),
     /// A stream on a shared one.
     Http2(UpstreamStream<B>),
-    /// Nothing any more: the connection is with the answer, or gone.
+    /// Nothing any more: the connection is with the response, or gone.
     Spent,
 }
 
@@ -51,14 +51,14 @@ pub(crate) struct UpstreamStream<B> {
 }
 
 impl<B: Body + 'static> UpstreamStream<B> {
-    /// Sends, and waits for the head of the answer.
+    /// Sends, and waits for the head of the response.
     ///
     /// # Errors
     /// [`StreamError`] when there is none. The connection takes no new streams, or fewer, if that is what it says.
     pub(crate) async fn try_send(&mut self, request: Request<B>) -> Result<Response<Incoming>, StreamError<B>> {
         match self.sender.try_send_request(request).await {
             Ok(response) => {
-                self.load.answered();
+                self.load.responded();
                 Ok(response)
             }
             Err(mut error) => Err(match error.take_message() {
@@ -82,7 +82,7 @@ impl<B: Body + 'static> UpstreamStream<B> {
     }
 }
 
-/// Why there is no answer on a stream.
+/// Why there is no response on a stream.
 #[derive(Debug)]
 pub(crate) enum StreamError<B> {
     /// Nothing of the request was written.
@@ -147,8 +147,8 @@ pub(crate) struct StreamLoad {
     pub(crate) most: Cell<usize>,
     /// What it has taken: less than it allows, if it refused one.
     room: Cell<usize>,
-    /// Answers since `room` has changed.
-    answers: Cell<usize>,
+    /// Responses since `room` has changed.
+    responses: Cell<usize>,
     /// Whether it has said that it takes no more.
     leaving: Cell<bool>,
     quiet_since: Cell<Instant>,
@@ -161,31 +161,31 @@ impl StreamLoad {
             open: Cell::new(0),
             most: Cell::new(most),
             room: Cell::new(most),
-            answers: Cell::new(0),
+            responses: Cell::new(0),
             leaving: Cell::new(false),
             quiet_since: Cell::new(now),
         }
     }
 
-    /// Notes the head of an answer: some answers later there may be room for one stream more.
-    fn answered(&self) {
+    /// Notes the head of a response: some responses later there may be room for one stream more.
+    fn responded(&self) {
         let room = self.room.get();
         if room >= STREAMS_MAX as usize {
             return;
         }
-        self.answers.set(self.answers.get() + 1);
-        if self.answers.get() >= ANSWERS_A_PLACE * room {
+        self.responses.set(self.responses.get() + 1);
+        if self.responses.get() >= ANSWERS_A_PLACE * room {
             self.room.set(room + 1);
-            self.answers.set(0);
+            self.responses.set(0);
         }
     }
 
-    /// Notes that a stream was refused: there is room for those beside it. An endpoint may count more of them as open than
-    /// we do, or fewer than it allows.
+    /// Notes that a stream was refused: there is room for those beside it. An endpoint may count more of them as open
+    /// than we do, or fewer than it allows.
     fn refused(&self) {
         let others = self.open.get().saturating_sub(1);
         self.room.set(self.room.get().min(others).max(1));
-        self.answers.set(0);
+        self.responses.set(0);
         if others == 0 {
             self.leaving.set(true);
         }
@@ -204,7 +204,7 @@ mod tests {
         load.open.set(11);
         load.refused();
         assert_eq!(load.room.get(), 10);
-        (0..ANSWERS_A_PLACE * 10).for_each(|_| load.answered());
+        (0..ANSWERS_A_PLACE * 10).for_each(|_| load.responded());
         assert_eq!(load.room.get(), 11);
         load.open.set(30);
         load.refused();

@@ -1,7 +1,7 @@
 //! The bytes of an endpoint: plain, or inside TLS.
 //!
-//! An enum and not a boxed trait object, for the reasons that the clients' side has: one predictable branch, no allocation.
-//! It counts as an open connection of its endpoint for as long as it is there, whoever has it.
+//! An enum and not a boxed trait object, for the reasons that the clients' side has: one predictable branch, no
+//! allocation. It counts as an open connection of its endpoint for as long as it is there.
 
 use std::io;
 use std::pin::Pin;
@@ -21,7 +21,7 @@ use crate::stats::EndpointStats;
 pub(crate) struct EndpointStream {
     io: EndpointIo,
     endpoint: Arc<EndpointStats>,
-    _place: UpstreamPermit,
+    _permit: UpstreamPermit,
 }
 
 #[derive(Debug)]
@@ -33,19 +33,19 @@ enum EndpointIo {
 impl EndpointStream {
     /// A connection without TLS, counted in.
     #[must_use]
-    pub(crate) fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
-        Self::new(EndpointIo::Plain(stream), endpoint, place)
+    pub(crate) fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, permit: UpstreamPermit) -> Self {
+        Self::new(EndpointIo::Plain(stream), endpoint, permit)
     }
 
     /// A connection inside TLS, counted in.
     #[must_use]
-    pub(crate) fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
-        Self::new(EndpointIo::Tls(Box::new(stream)), endpoint, place)
+    pub(crate) fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, permit: UpstreamPermit) -> Self {
+        Self::new(EndpointIo::Tls(Box::new(stream)), endpoint, permit)
     }
 
-    fn new(io: EndpointIo, endpoint: &Arc<EndpointStats>, place: UpstreamPermit) -> Self {
+    fn new(io: EndpointIo, endpoint: &Arc<EndpointStats>, permit: UpstreamPermit) -> Self {
         endpoint.opened();
-        Self { io, endpoint: Arc::clone(endpoint), _place: place }
+        Self { io, endpoint: Arc::clone(endpoint), _permit: permit }
     }
 
     /// Whether the endpoint has neither ended the connection nor sent anything on it. Takes what it sent, if it did.
@@ -69,7 +69,7 @@ impl EndpointStream {
         }
     }
 
-    /// Ends a connection that nobody uses: TLS says so, as far as that is possible at once.
+    /// Ends a connection that is not used: TLS says so, as far as that is possible at once.
     pub(crate) fn close(mut self) {
         if let EndpointIo::Tls(stream) = &mut self.io {
             let mut cx = Context::from_waker(Waker::noop());

@@ -14,7 +14,7 @@ use tokio::time::{Instant, interval, sleep, sleep_until};
 use super::listener_policy::ListenerSettings;
 use super::waiting::WaitingList;
 use crate::proxy::connection;
-use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::drain;
 use crate::proxy::drain::AcceptQueue;
 use crate::proxy::worker::{Worker, WorkerSettings};
@@ -75,8 +75,8 @@ pub(crate) struct WorkerParts {
 /// Returns the number of connections that had to be cut.
 ///
 /// # Errors
-/// When the runtime or a socket cannot be set up, or one of its own tasks has ended before its time: without it the others
-/// would go on and serve nobody. Its connections are cut then.
+/// When the runtime or a socket cannot be set up, or one of its own tasks has ended before its time: without it the
+/// others would go on without serving a connection. Its connections are cut then.
 pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build_local(Default::default())?;
     runtime.block_on(async move {
@@ -95,7 +95,7 @@ pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
             accepting.spawn_local(accept(Rc::clone(&worker), socket, listener, waiting, shutdown.clone()));
         }
         let mut sweeping = spawn_local(sweep(Rc::clone(&worker), changes, parts.part));
-        // Nobody waits for it any more when another worker has failed.
+        // The receiver is gone when another worker has failed.
         listening.send(()).ok();
         let dead = tokio::select! {
             biased;
@@ -104,7 +104,7 @@ pub(crate) fn run(parts: WorkerParts) -> io::Result<u64> {
             Some(ended) = accepting.join_next() => Some(("accepts connections", ended.err())),
             Some(ended) = displacing.join_next() => Some(("makes room for connections", ended.err())),
             ended = &mut sweeping => Some(("looks after connections", ended.err())),
-            // It ends in order with whoever makes holds.
+            // It ends in order with the sender of holds.
             Err(error) = &mut following => Some(("follows holds", Some(error))),
         };
         if let Some((what, error)) = dead.filter(|_| !*shutdown.borrow() && shutdown.has_changed().is_ok()) {
@@ -148,7 +148,7 @@ async fn sweep(worker: Rc<Worker>, mut changes: watch::Receiver<()>, part: Part)
     }
 }
 
-/// Accepts until `stop`, and then whoever the kernel has let in by then.
+/// Accepts until `stop`, and then the connections that the kernel has let in by then.
 async fn accept(
     worker: Rc<Worker>,
     socket: TcpListener,
@@ -159,12 +159,12 @@ async fn accept(
     let mut pause = ACCEPT_PAUSE_MIN;
     let mut queue = AcceptQueue::Open(socket);
     loop {
-        let ceiling = &worker.settings.connection_limit;
-        if ceiling.is_reached() {
+        let limit = &worker.settings.connection_limit;
+        if limit.is_reached() {
             worker.stats.accept_paused();
             let told = *stop.borrow();
             tokio::select! {
-                () = ceiling.room(|| worker.clock_ms(Instant::now())) => {}
+                () = limit.room(|| worker.clock_ms(Instant::now())) => {}
                 // Idle connections are closed then, and who waits at the socket finds room.
                 _told_or_gone = stop.wait_for(|stop| *stop), if !told => {}
             }
@@ -173,10 +173,10 @@ async fn accept(
             Ok(Some((mut stream, address))) => {
                 pause = ACCEPT_PAUSE_MIN;
                 let Some(mut permit) = listener.policy.enter(&worker) else { continue };
-                let below_ceiling = ceiling.enter();
+                let global_permit = limit.enter();
                 let (worker, listener, waiting) = (Rc::clone(&worker), Rc::clone(&listener), Rc::clone(&waiting));
                 spawn_local(async move {
-                    let _below_ceiling = below_ceiling;
+                    let _global_permit = global_permit;
                     let identifying = Box::pin(listener.policy.identify(&worker, &mut stream, address.ip()));
                     let Some(Some(address)) = drain::with_drain_deadline(&worker, identifying).await else { return };
                     let peer = match listener.claim(&mut permit, address, &waiting) {

@@ -1,7 +1,7 @@
 //! The bytes of a client: plain, or inside TLS.
 //!
-//! An enum and not a boxed trait object: one predictable branch a read or write, no allocation, and the codecs above are
-//! compiled once.
+//! An enum and not a boxed trait object: one predictable branch a read or write, no allocation, and the codecs above
+//! are compiled once.
 
 use std::io;
 use std::pin::Pin;
@@ -13,12 +13,12 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
 
-/// What the kernel takes of an answer before it can be sent. Left alone it takes megabytes (`tcp_wmem`) for each client,
-/// so that a few hundred slow readers exhaust what it has for all connections (`tcp_mem`), and everybody waits. This much
-/// keeps a fast client busy until the worker comes round again.
+/// What the kernel takes of a response before it can be sent. Left alone it takes megabytes (`tcp_wmem`) for each
+/// client, so that a few hundred slow readers exhaust what it has for all connections (`tcp_mem`), and everybody waits.
+/// This much keeps a fast client busy until the worker comes round again.
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
-/// Sends small answers at once, and keeps large ones from piling up in the kernel.
+/// Sends small responses at once, and keeps large ones from piling up in the kernel.
 ///
 /// # Errors
 /// When the connection is gone already.
@@ -64,13 +64,13 @@ impl ClientStream {
         }
     }
 
-    /// Ready when the socket has something to read, be it the end or an error; takes nothing. Bytes that TLS has read and
-    /// not given yet do not count.
+    /// Ready when the socket has something to read, be it the end or an error; takes nothing. Bytes that TLS has read
+    /// and not given yet do not count.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.tcp().poll_read_ready(cx)
     }
 
-    /// Ends the connection with a reset, which nobody takes for the end of what was sent.
+    /// Ends the connection with a reset, which cannot be taken for the end of what was sent.
     pub(crate) fn cut(self) {
         if let Err(error) = SockRef::from(self.tcp()).set_linger(Some(Duration::ZERO)) {
             tracing::debug!(%error, "a connection that is cut was gone already");

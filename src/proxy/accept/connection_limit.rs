@@ -1,9 +1,9 @@
 //! How many connections a listener has, in all and from one address, over all workers.
 //!
-//! One shared count, touched when a connection comes and when it goes, never by a request. A connection too many takes the
-//! place of one that [waits for its client](super::waiting). While none does, it is accepted and closed at once: left in the
-//! kernel's queue (as HAProxy does) it would wait for an end that a client who fills the listener up does not let come,
-//! and the operator would see nothing but silence.
+//! One shared count, touched when a connection comes and when it goes, never by a request. A connection too many takes
+//! the place of one that [waits for its client](super::waiting). While none does, it is accepted and closed at once:
+//! left in the kernel's queue (as HAProxy does) it would wait for an end that a client who fills the listener up does
+//! not let come, and the operator would see nothing but silence.
 //!
 //! Connections of a trusted proxy are not counted by address: they are those of all its users.
 
@@ -46,12 +46,12 @@ pub(crate) struct CountedClient {
 /// An open connection; dropping it counts it out.
 #[derive(Debug)]
 pub(crate) struct ConnectionPermit {
-    crowd: Arc<ConnectionLimit>,
+    limit: Arc<ConnectionLimit>,
     block: Option<u128>,
 }
 
 impl ConnectionLimit {
-    /// Room for `max` connections, and for `per_address_max` of one address, of so many workers.
+    /// Room for `max` connections, and for `per_address_max` of one address, for this number of workers.
     #[must_use]
     pub(crate) fn new(max: usize, per_address_max: usize, workers: usize) -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
@@ -70,10 +70,10 @@ impl ConnectionLimit {
     /// # Errors
     /// When there is no room.
     pub(crate) fn enter(self: &Arc<Self>, now_ms: impl FnOnce() -> u64) -> Result<ConnectionPermit, RejectReason> {
-        let place = ConnectionPermit { crowd: Arc::clone(self), block: None };
+        let permit = ConnectionPermit { limit: Arc::clone(self), block: None };
         let before = self.open.fetch_add(1, Relaxed);
         let room = before < self.max || displace_longest(&self.waiting, now_ms());
-        if room { Ok(place) } else { Err(RejectReason::TooManyConnections) }
+        if room { Ok(permit) } else { Err(RejectReason::TooManyConnections) }
     }
 
     fn shard(&self, block: u128) -> MutexGuard<'_, HashMap<u128, CountedClient>> {
@@ -92,12 +92,12 @@ impl ConnectionPermit {
     /// When there is no room for another one of this address.
     pub(crate) fn claim(&mut self, address: IpAddr, waiting: &WaitingList) -> Result<CountedClient, RejectReason> {
         let block = block(address);
-        let mut clients = self.crowd.shard(block);
+        let mut clients = self.limit.shard(block);
         let new = || CountedClient { block, streams: Arc::default(), connections: 0 };
         let client = clients.entry(block).or_insert_with(new);
         // As large as the listener's it is no bound: then one that comes has displaced another one already.
-        let bounded = self.crowd.per_address_max < self.crowd.max;
-        let full = bounded && client.connections >= self.crowd.per_address_max;
+        let bounded = self.limit.per_address_max < self.limit.max;
+        let full = bounded && client.connections >= self.limit.per_address_max;
         if full && !waiting.displace_of(block, Instant::now()) {
             return Err(RejectReason::TooManyOfAddress);
         }
@@ -109,9 +109,9 @@ impl ConnectionPermit {
 
 impl Drop for ConnectionPermit {
     fn drop(&mut self) {
-        self.crowd.open.fetch_sub(1, Relaxed);
+        self.limit.open.fetch_sub(1, Relaxed);
         if let Some(block) = self.block
-            && let Entry::Occupied(mut client) = self.crowd.shard(block).entry(block)
+            && let Entry::Occupied(mut client) = self.limit.shard(block).entry(block)
         {
             client.get_mut().connections -= 1;
             if client.get().connections == 0 {
@@ -135,11 +135,11 @@ mod tests {
 
     #[tokio::test]
     async fn places_come_back() {
-        let crowd = Arc::new(ConnectionLimit::new(3, 2, 1));
-        let list = WaitingList::new(Arc::clone(&crowd.waiting()[0]), Instant::now());
+        let limit = Arc::new(ConnectionLimit::new(3, 2, 1));
+        let list = WaitingList::new(Arc::clone(&limit.waiting()[0]), Instant::now());
         let enter = |from: &str| {
-            let mut place = crowd.enter(|| LATE_MS)?;
-            place.claim(address(from), &list).map(|_client| place)
+            let mut permit = limit.enter(|| LATE_MS)?;
+            permit.claim(address(from), &list).map(|_client| permit)
         };
         let first = enter("10.0.0.1").unwrap();
         let second = enter("::ffff:10.0.0.1").unwrap();
@@ -149,22 +149,22 @@ mod tests {
         drop(second);
         assert!(enter("10.0.0.1").is_ok());
         drop((first, third));
-        assert_eq!(crowd.open.load(Relaxed), 0);
-        assert!(crowd.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
+        assert_eq!(limit.open.load(Relaxed), 0);
+        assert!(limit.shards.iter().all(|shard| shard.lock().unwrap().is_empty()));
     }
 
     #[tokio::test]
     async fn one_that_waits_makes_room_for_one_that_comes() {
-        let (crowd, now) = (Arc::new(ConnectionLimit::new(2, 1, 1)), Instant::now());
+        let (limit, now) = (Arc::new(ConnectionLimit::new(2, 1, 1)), Instant::now());
         let start = now - Duration::from_secs(5);
-        let list = WaitingList::new(Arc::clone(&crowd.waiting()[0]), start);
-        let mut first = crowd.enter(|| LATE_MS).unwrap();
+        let list = WaitingList::new(Arc::clone(&limit.waiting()[0]), start);
+        let mut first = limit.enter(|| LATE_MS).unwrap();
         let client = first.claim(address("10.0.0.1"), &list).unwrap();
-        let _second = crowd.enter(|| LATE_MS).unwrap();
+        let _second = limit.enter(|| LATE_MS).unwrap();
         let waiting = list.enter(start, Some(client.block));
-        assert_eq!(crowd.enter(|| 0).unwrap_err(), RejectReason::TooManyConnections, "it has only just come");
-        let mut third = crowd.enter(|| LATE_MS).expect("in place of the one that waits");
-        assert_eq!(crowd.enter(|| LATE_MS).unwrap_err(), RejectReason::TooManyConnections, "there is only one");
+        assert_eq!(limit.enter(|| 0).unwrap_err(), RejectReason::TooManyConnections, "it has only just come");
+        let mut third = limit.enter(|| LATE_MS).expect("in place of the one that waits");
+        assert_eq!(limit.enter(|| LATE_MS).unwrap_err(), RejectReason::TooManyConnections, "there is only one");
         assert!(third.claim(address("10.0.0.1"), &list).is_ok());
         waiting.displaced().await;
         assert_eq!(third.claim(address("10.0.0.1"), &list).unwrap_err(), RejectReason::TooManyOfAddress);

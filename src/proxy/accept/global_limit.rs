@@ -1,10 +1,11 @@
 //! How many client connections all workers may have together.
 //!
-//! Each connection may need a second descriptor, towards an endpoint. If accepting took the last ones, the requests that
-//! are here could not be passed on, and the admin API could not answer (http.md, 23). At the ceiling nobody is refused: the
-//! workers close the connection that has [waited for its client](super::waiting) longest, and stop accepting until it, or
-//! another one, has ended; the kernel's queue holds the rest. The number is shared by the
-//! workers, at the cost of two adds a connection: with a share for each, one worker would be full while others have room.
+//! Each connection may need a second descriptor, towards an endpoint. If accepting took the last ones, the requests
+//! that are here could not be passed on, and the admin API could not respond (docs/http-rules.md#rule-23). At the limit
+//! no connection is refused: the workers close the connection that has [waited for its client](super::waiting) longest,
+//! and stop accepting until it, or another one, has ended; the kernel's queue holds the rest. The number is shared by
+//! the workers, at the cost of two adds a connection: with a share for each, one worker would be full while others have
+//! room.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ pub(crate) struct GlobalConnectionLimit {
     waiting: Vec<Arc<WaitingSummary>>,
 }
 
-/// How often somebody to close is looked for while there is no room: connections begin to wait by themselves.
+/// How often a connection to close is looked for while there is no room: connections begin to wait by themselves.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
 /// A connection's place; dropping it frees it.
@@ -63,7 +64,7 @@ impl GlobalConnectionLimit {
             if !self.is_reached() {
                 return;
             }
-            // If there is nobody to close, those that come have to wait for an end.
+            // If there is none to close, those that come have to wait for an end.
             let _displaced = displace_longest(&self.waiting, now_ms());
             // Looked at again after a moment in any case.
             let _freed = timeout(LOOK_INTERVAL, freed).await;

@@ -1,4 +1,4 @@
-//! The door of a listener: who gets in, before the first byte of TLS or HTTP, and how often they may ask.
+//! What a listener allows: who may connect, before the first byte of TLS or HTTP, and how often a client may ask.
 
 use std::net::IpAddr;
 use std::rc::Rc;

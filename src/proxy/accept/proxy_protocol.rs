@@ -46,7 +46,7 @@ pub(crate) struct ProxyProtocolPolicy {
 pub enum Parsed {
     /// A part of a header, all of it.
     Incomplete,
-    /// A header of so many bytes.
+    /// A header of this many bytes.
     Header {
         /// The address of the client; `None` when the sender speaks for itself (a health check) or does not know.
         source: Option<IpAddr>,
@@ -155,7 +155,7 @@ enum ProxyCommand {
 
 impl ProxyCommand {
     /// How many bytes the addresses of a family take at least; `None` for what no connection of ours can be. The rest
-    /// of the header is extensions, which nobody here reads.
+    /// of the header is extensions, which are not read.
     fn address_bytes(self, family: u8) -> Option<usize> {
         match (self, family) {
             // The family of an own connection has to be ignored, an unspecified one has no addresses.

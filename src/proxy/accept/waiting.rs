@@ -1,15 +1,15 @@
 //! Connections that wait for their client, and which of them goes when another one needs the room.
 //!
-//! A place that is taken by somebody who says nothing keeps somebody out who would. So when a listener, or the process, has
-//! as many connections as it may, the one that has waited longest is closed for the one that comes; and when an address
-//! has as many as it may, the longest waiting of its own. What waits has not sent its first request yet, or is parked, or has
-//! no stream (HTTP/2) or begun a head and not gone on for as long as others take to be parked. A connection with a
-//! request in flight never waits.
+//! A permit that a silent client holds keeps a client out that would ask for something. So when a listener, or the
+//! process, has as many connections as it may, the one that has waited longest is closed for the one that comes; and
+//! when an address has as many as it may, the longest waiting of its own. What waits has not sent its first request
+//! yet, or is parked, or has no stream (HTTP/2) or begun a head and not gone on for as long as others take to be
+//! parked. A connection with a request in flight never waits.
 //!
-//! Each worker keeps a list of its own for each listener, which no other thread touches and no request but the first pays
-//! for: after that, a connection is entered when it has waited for a while, by the timer that it has anyway. What the
-//! others know of a list is a [`WaitingSummary`], in which they leave orders: to close the longest waiting of all, a worker
-//! orders it from the one that has it.
+//! Each worker keeps a list of its own for each listener, which no other thread touches and no request but the first
+//! pays for: after that, a connection is entered when it has waited for a while, by the timer that it has anyway. What
+//! the others know of a list is a [`WaitingSummary`], in which they leave orders: to close the longest waiting of all,
+//! a worker orders it from the one that has it.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -23,8 +23,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a connection has before another one may have its place, even if it waits longest: time for a handshake on most
-/// ways. At 10,000 places, 100,000 connections a second have to come to be a nuisance.
+/// How long a connection has before another one may have its place, even if it waits longest: time for a handshake on
+/// most ways. At 10,000 places, 100,000 connections a second have to come to be a nuisance.
 pub(crate) const YOUNG: Duration = Duration::from_millis(100);
 
 /// The time of an empty list.
@@ -60,8 +60,8 @@ impl WaitingSummary {
     }
 }
 
-/// Closes the connection that has waited longest at `now_ms`, of all that these lists have. Whether there was one; it is
-/// gone in a moment.
+/// Closes the connection that has waited longest at `now_ms`, of all that these lists have. Whether there was one; it
+/// is gone in a moment.
 #[must_use]
 pub(crate) fn displace_longest(lists: &[Arc<WaitingSummary>], now_ms: u64) -> bool {
     let mut by_time: Vec<_> = lists.iter().map(|list| (list.longest_ms.load(SeqCst), list)).collect();
@@ -203,8 +203,8 @@ impl Drop for WaitingConnection {
     }
 }
 
-/// What comes of `beginning`, all that happens before a connection's first request is read; nothing if another connection
-/// needs the room of this one, which is `waiting`.
+/// What comes of `beginning`, all that happens before a connection's first request is read; nothing if another
+/// connection needs the room of this one, which is `waiting`.
 pub(crate) async fn unless_displaced<T>(waiting: &WaitingConnection, beginning: impl Future<Output = T>) -> Option<T> {
     tokio::select! {
         biased;

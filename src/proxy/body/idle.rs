@@ -10,9 +10,9 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use tokio::time::{Instant, Sleep, sleep};
 
-use super::fault::BodyFault;
+use super::body_fault::BodyFault;
 use crate::http1::coop;
-use crate::proxy::request::headers;
+use crate::proxy::request::header_edits;
 
 /// The longest silence that a body may have. The timer is made when the body is first waited for: most bodies are there
 /// when they are asked for.
@@ -63,7 +63,7 @@ where
     Poll::Ready(polled.map(|frame| match frame {
         Ok(frame) => Ok(match frame.into_trailers() {
             Ok(mut trailers) => {
-                headers::trailers(&mut trailers);
+                header_edits::trailers(&mut trailers);
                 Frame::trailers(trailers)
             }
             Err(frame) => frame,

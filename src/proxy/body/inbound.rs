@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::fault::BodyFault;
+use super::body_fault::BodyFault;
 use crate::proxy::connection::http2::body::Http2Body;
 use crate::proxy::connection::transport::Http1RequestBody;
 

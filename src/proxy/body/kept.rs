@@ -19,8 +19,8 @@ impl KeptParts {
         Self { parts: Vec::new(), parts_max: parts_max(bytes_max), bytes_left: bytes_max, cut: false }
     }
 
-    /// Keeps a frame. Returns whether it is kept: if not, the beginning is too long, in too many parts, or has trailers,
-    /// which are not worth the trouble.
+    /// Keeps a frame. Returns whether it is kept: if not, the beginning is too long, in too many parts, or has
+    /// trailers, which are not worth the trouble.
     #[must_use]
     pub(crate) fn keep(&mut self, frame: &Frame<Bytes>) -> bool {
         match frame.data_ref() {
@@ -52,8 +52,8 @@ impl KeptParts {
     }
 }
 
-/// How many parts of a body are kept of which this many bytes may be: each part takes memory of its own, and a client can
-/// send them by the byte. An eighth of the bytes, and 32 KiB.
+/// How many parts of a body are kept of which this many bytes may be: each part takes memory of its own, and a client
+/// can send them by the byte. An eighth of the bytes, and 32 KiB.
 #[must_use]
 pub(crate) fn parts_max(bytes_max: usize) -> usize {
     1024 + bytes_max / 256

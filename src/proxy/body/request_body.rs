@@ -1,8 +1,8 @@
-//! The body of a request on its way to the upstream: nothing is buffered but what a replay or another attempt may need, and
-//! what became of it is noted where the request can see it.
+//! The body of a request on its way to the upstream: nothing is buffered but what a replay or another attempt may need,
+//! and what became of it is noted where the request can see it.
 //!
-//! The body is owned by the task that sends it, which may go on after the response has come. What the request has to know of
-//! it is in a [`BodyState`] that both share.
+//! The body is owned by the task that sends it, which may go on after the response has come. What the request has to
+//! know of it is in a [`BodyState`] that both share.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -14,16 +14,16 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
-use super::fault::BodyFault;
+use super::body_fault::BodyFault;
+use super::body_limit::BodyLimit;
 use super::idle::{IdleTimeout, poll_filtered};
 use super::inbound::Inbound;
 use super::kept::KeptParts;
-use super::limits::BodyLimit;
 use super::rewind::Rewindable;
 use crate::proxy::request::admit::BodyFraming;
 use crate::table::spec::Policy;
 
-/// What became of a request's body; shared by the body, which whoever sends it has, and the exchange.
+/// What became of a request's body; shared by the body, which its sender has, and the request.
 #[derive(Debug, Default)]
 pub(crate) struct BodyState {
     ended: Cell<Option<Instant>>,
@@ -39,7 +39,7 @@ impl BodyState {
         Self { ended: Cell::new(Some(now)), ..Self::default() }
     }
 
-    /// When the last byte was handed to whoever sends it.
+    /// When the last byte was handed to its sender.
     #[must_use]
     pub(crate) fn ended(&self) -> Option<Instant> {
         self.ended.get()
@@ -57,7 +57,7 @@ impl BodyState {
         self.fault.get()
     }
 
-    /// Notes that the exchange is over: what is left of the body is not worth sending.
+    /// Notes that the request is over: what is left of the body is not worth sending.
     pub(crate) fn abandon(&self) {
         self.over.set(true);
     }
@@ -99,9 +99,9 @@ pub(crate) enum RequestBody {
         idle: IdleTimeout,
         /// Bounds its size and its slowness, where they are.
         limit: Option<Box<BodyLimit>>,
-        /// Where the exchange looks.
+        /// What became of it, where the request looks.
         state: Rc<BodyState>,
-        /// Keeps a copy, if the exchange may be replayed.
+        /// Keeps a copy, if the request may be replayed.
         copy: Option<Rc<Recording>>,
     },
     /// It was kept from an attempt before.
@@ -124,8 +124,8 @@ impl RequestBody {
         }
     }
 
-    /// Lends the body to a first attempt, with what makes it whole again for the next one. `None` if there is none, or it
-    /// has been lent already.
+    /// Lends the body to a first attempt, with what makes it whole again for the next one. `None` if there is none, or
+    /// it has been lent already.
     pub(crate) fn lend(&mut self) -> Option<Rewindable<Self>> {
         match self {
             Self::Empty | Self::Rewindable(_) => None,
@@ -145,8 +145,8 @@ impl RequestBody {
         }
     }
 
-    /// Records a body from the client while it passes, up to this size. `None` if it is known to be larger, or is no such
-    /// body.
+    /// Records a body from the client while it passes, up to this size. `None` if it is known to be larger, or is no
+    /// such body.
     pub(crate) fn record(&mut self, bytes_max: usize) -> Option<Rc<Recording>> {
         match self {
             Self::Stream { incoming, copy, .. } if incoming.size_hint().lower() <= bytes_max as u64 => {

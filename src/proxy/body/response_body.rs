@@ -1,5 +1,5 @@
-//! The body of an answer, on its way to the client. It carries the progress to its end: the connection goes back to its
-//! pool, or is dropped; the request is counted.
+//! The body of a response, on its way to the client. It carries the progress to its end: the connection goes back to
+//! its pool, or is dropped; the request is counted.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -13,10 +13,10 @@ use http_body_util::Full;
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 
-use super::fault::BodyFault;
+use super::body_fault::BodyFault;
 use super::idle::{IdleTimeout, poll_filtered};
 use super::request_body::BodyState;
-use crate::message::names::GRPC_STATUS;
+use crate::message::known_headers::GRPC_STATUS;
 use crate::proxy::request::context::RequestContext;
 use crate::proxy::request::finish::RequestOutcome;
 use crate::proxy::request::forward::reply_to_fault;
@@ -28,7 +28,7 @@ use crate::upstream::Incoming;
 /// What a client gets.
 #[derive(Debug)]
 pub(crate) enum ResponseBody {
-    /// An answer of our own.
+    /// A response of our own.
     Own(Full<Bytes>),
     /// The upstream's.
     Upstream {
@@ -41,7 +41,7 @@ pub(crate) enum ResponseBody {
     },
 }
 
-/// An progress whose answer is under way.
+/// An progress whose response is under way.
 #[derive(Debug)]
 pub(crate) struct ResponseInProgress {
     /// The state of the request, which is finished with the response.
@@ -59,8 +59,8 @@ impl ResponseInProgress {
         self.long_lived.as_ref().is_some_and(|long| long.poll_closed(cx).is_ready())
     }
 
-    /// The version was left behind: the answer ends here, in the way that its client takes for an interruption. What is
-    /// left of the progress is dropped.
+    /// The version was left behind: the response ends here, in the way that its client takes for an interruption. What
+    /// is left of the progress is dropped.
     fn cut(mut self: Box<Self>) -> Option<Frame<Bytes>> {
         self.request_body.abandon();
         let call = self.long_lived.as_ref().is_some_and(|long| long.kind() == StreamKind::Call);
@@ -83,7 +83,7 @@ impl ResponseInProgress {
         });
     }
 
-    /// The answer came to its end. The connection is used again only if the request's body did as well
+    /// The response came to its end. The connection is used again only if the request's body did as well
     /// (docs/http-rules.md#rule-26).
     fn end(mut self: Box<Self>, incoming: &mut Incoming) {
         let now = Instant::now();
@@ -114,7 +114,7 @@ fn grpc_status(trailers: &HeaderMap) -> Option<&[u8]> {
 }
 
 impl ResponseBody {
-    /// The body of an upstream's answer, which has none by definition if it is `bodiless`.
+    /// The body of an upstream's response, which has none by definition if it is `bodiless`.
     #[must_use]
     pub(crate) fn upstream(
         mut incoming: Incoming,
@@ -129,8 +129,8 @@ impl ResponseBody {
             return Self::Upstream { incoming, idle, progress: None };
         }
         if bodiless {
-            // The head is all of it, but its stream of HTTP/2 may end in a frame of its own, and nobody asks for that: a
-            // stream that is dropped before is reset, and endpoints close connections with many of those.
+            // The head is all of it, but its stream of HTTP/2 may end in a frame of its own, and no client asks for
+            // that: a stream that is dropped before is reset, and endpoints close connections with many of those.
             progress.end(&mut incoming);
             drop(spawn_local(read_end(incoming, idle)));
             return Self::Own(Full::default());

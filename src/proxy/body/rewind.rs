@@ -1,11 +1,11 @@
 //! A body that can be sent once more from its beginning, as long as that was kept.
 //!
-//! An HTTP/2 endpoint that refuses a stream, or leaves before it has looked at it, says so after the codec has taken the
-//! request, often with some of its body; and a used connection of HTTP/1.1 may break when a `PUT` is on its way. The codec of
-//! HTTP/2 keeps what it took until its own task drops it, so the body is not handed over but lent: the attempts of a request
-//! share it, and only the latest one gets anything of it. What came so far is kept up to [`KEPT_BYTES_MAX`] until the head of
-//! the response is there. What the client has not sent yet is read by the attempt that comes to it, so a stream of messages
-//! that is still open can be begun anew as well.
+//! An HTTP/2 endpoint that refuses a stream, or leaves before it has looked at it, says so after the codec has taken
+//! the request, often with some of its body; and a used connection of HTTP/1.1 may break when a `PUT` is on its way.
+//! The codec of HTTP/2 keeps what it took until its own task drops it, so the body is not handed over but lent: the
+//! attempts of a request share it, and only the latest one gets anything of it. What came so far is kept up to
+//! [`KEPT_BYTES_MAX`] until the head of the response is there. What the client has not sent yet is read by the attempt
+//! that comes to it, so a stream of messages that is still open can be begun anew as well.
 
 use std::cell::{Cell, RefCell};
 use std::pin::Pin;
@@ -15,7 +15,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::fault::BodyFault;
+use super::body_fault::BodyFault;
 use super::kept::KeptParts;
 
 /// The longest beginning that is kept: what a stream's window lets an endpoint take before it has said anything.
@@ -54,7 +54,8 @@ impl<B> Rewindable<B> {
         Self { shared: Rc::new(shared), attempt: 0 }
     }
 
-    /// The same body from its beginning, for another attempt; the ones before get no more of it. `None` if it cannot be had.
+    /// The same body from its beginning, for another attempt; the ones before get no more of it. `None` if it cannot be
+    /// had.
     #[must_use]
     pub(crate) fn again(&self) -> Option<Self> {
         let shared = &self.shared;

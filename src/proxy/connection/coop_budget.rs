@@ -8,7 +8,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::http1::coop::consume_budget;
 
-/// A connection that yields to others after so many bytes.
+/// A connection that yields to others when its budget of bytes is used up.
 #[derive(Debug)]
 pub(crate) struct CoopBudget<S>(pub(crate) S);
 

@@ -1,4 +1,4 @@
-//! The `Date` of answers, written once a second and not once an answer.
+//! The `Date` of responses, written once a second and not once a response.
 
 use std::cell::RefCell;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};

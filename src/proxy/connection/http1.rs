@@ -1,8 +1,9 @@
-//! HTTP/1.1 from a client: heads, one exchange after the other, and an end that does not take the last answer away.
+//! HTTP/1.1 from a client: heads, one exchange after the other, and an end that does not take the last response away.
 //!
-//! One task, one request at a time: the next head is read when the answer is written, and what a client sends before that
-//! stays where it is. The request's stages run inside this task; a body is read by whoever forwards it ([`transport`](super::transport)). While the
-//! exchange waits for its upstream, the connection looks whether the client is still there.
+//! One task, one request at a time: the next head is read when the response is written, and what a client sends before
+//! that stays where it is. The request's steps run inside this task; a body is read by the task that forwards it
+//! ([`transport`](super::transport)). While the exchange waits for its upstream, the connection looks whether the
+//! client is still there.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -24,7 +25,7 @@ use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::accept::waiting::WaitingConnection as Listed;
 use crate::proxy::body::inbound::Inbound;
-use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::drain;
 use crate::proxy::request::admit::WireFacts;
 use crate::proxy::request::interim::Interim;
@@ -84,9 +85,9 @@ async fn serve_until_idle(
                 transport.take()?.0.close();
                 return None;
             }
-            NextEvent::Refused(refusal, to_head) => {
+            NextEvent::Refused(reply, to_head) => {
                 let (stream, begun) = transport.take()?;
-                let last = refuse(worker, peer, &begun, &refusal, to_head);
+                let last = refuse(worker, peer, &begun, &reply, to_head);
                 Box::pin(write_error_and_close(stream, &last, idle_timeout)).await;
                 return None;
             }
@@ -117,16 +118,17 @@ async fn serve_until_idle(
     }
 }
 
-/// Counts and logs what is refused without having been a request, of which this has come. Returns what its client is told.
-fn refuse(worker: &Worker, peer: &ClientConnection, begun: &[u8], refusal: &LocalReply, to_head: bool) -> Vec<u8> {
-    worker.stats.refused(refusal.reason);
-    let last = refusal.to_http1_bytes(to_head);
+/// Counts and logs what is refused without having been a request, of which this has come. Returns what its client is
+/// told.
+fn refuse(worker: &Worker, peer: &ClientConnection, begun: &[u8], reply: &LocalReply, to_head: bool) -> Vec<u8> {
+    worker.stats.refused(reply.reason);
+    let last = reply.to_http1_bytes(to_head);
     if let Some(log) = worker.settings.log.as_ref().filter(|log| worker.draws(log.sample))
         && let Some(mut line) = AccessLine::of_first_line(begun, peer.address.ip())
     {
         let head = last.windows(4).position(|end| end == b"\r\n\r\n").map_or(last.len(), |at| at + 4);
         line.bytes = (last.len() - head) as u64;
-        (line.status, line.reason) = (Some(refusal.status().as_u16()), Some(refusal.reason.word()));
+        (line.status, line.reason) = (Some(reply.status().as_u16()), Some(reply.reason.word()));
         if !log.send(line) {
             worker.stats.log_dropped();
         }
@@ -198,9 +200,9 @@ impl<D: Future<Output = ()>> HeadWait<'_, D> {
                     }
                 }
                 ParkDecision::Overdue if begun => {
-                    let refusal = LocalReply::new(RejectReason::HeadTimeout, "the request's head did not come in time");
+                    let reply = LocalReply::new(RejectReason::HeadTimeout, "the request's head did not come in time");
                     let to_head = self.transport.with(is_to_head).unwrap_or(false);
-                    return Poll::Ready(NextEvent::Refused(refusal, to_head));
+                    return Poll::Ready(NextEvent::Refused(reply, to_head));
                 }
                 ParkDecision::Overdue => return Poll::Ready(NextEvent::Over),
             }
@@ -217,7 +219,7 @@ fn read_head(transport: &mut Http1Transport, limits: HeadLimits, cx: &mut Contex
         match transport.read_buf.request(limits) {
             Ok(Some(head)) => return Poll::Ready(NextEvent::Head(head)),
             Ok(None) => {}
-            Err(error) => return Poll::Ready(NextEvent::Refused(refusal(error, http2), to_head)),
+            Err(error) => return Poll::Ready(NextEvent::Refused(reply(error, http2), to_head)),
         }
         match transport.poll_fill(cx) {
             Poll::Ready(Ok(1..)) => {}
@@ -227,7 +229,7 @@ fn read_head(transport: &mut Http1Transport, limits: HeadLimits, cx: &mut Contex
     }
 }
 
-fn refusal(error: HeadError, http2: bool) -> LocalReply {
+fn reply(error: HeadError, http2: bool) -> LocalReply {
     match error {
         HeadError::TooLarge => {
             LocalReply::new(RejectReason::HeadTooLarge, "the head has more bytes than proxy.head_bytes_max")
@@ -262,7 +264,7 @@ fn has_begun(transport: &mut Http1Transport) -> bool {
     !begun(transport).is_empty()
 }
 
-/// Whether what came of a head is that of a `HEAD`, whose answer has no body; methods differ by case (RFC 9110, 9.1).
+/// Whether what came of a head is that of a `HEAD`, whose response has no body; methods differ by case (RFC 9110, 9.1).
 fn is_to_head(transport: &mut Http1Transport) -> bool {
     begun(transport).starts_with(b"HEAD ")
 }
@@ -273,13 +275,13 @@ enum ConnectionAction {
     Next,
     /// The end.
     Close,
-    /// An end that nobody takes for that of the answer.
+    /// An end that cannot be taken for that of the response.
     Cut,
     /// Bytes of another protocol.
     Tunnel,
 }
 
-/// One request and its answer.
+/// One request and its response.
 async fn serve_request(
     worker: &Rc<Worker>,
     peer: &Rc<ClientConnection>,
@@ -292,23 +294,23 @@ async fn serve_request(
         keep_alive: request.keep_alive,
     };
     transport.with(|transport| transport.begin(request.body, request.expects_continue));
-    let answered = {
-        let mut answering = pin!(proxy_request(Rc::clone(worker), Rc::clone(peer), received(request, transport)));
+    let responded = {
+        let mut responding = pin!(proxy_request(Rc::clone(worker), Rc::clone(peer), received(request, transport)));
         poll_fn(|cx| {
-            if let Poll::Ready(answer) = answering.as_mut().poll(cx) {
-                return Poll::Ready(Some(answer));
+            if let Poll::Ready(response) = responding.as_mut().poll(cx) {
+                return Poll::Ready(Some(response));
             }
-            // Not while the stages are polled: they may read the body.
-            transport.with(|transport| transport.poll_unanswered(cx)).unwrap_or(Poll::Ready(())).map(|()| None)
+            // Not while the steps are polled: they may read the body.
+            transport.with(|transport| transport.poll_before_response(cx)).unwrap_or(Poll::Ready(())).map(|()| None)
         })
         .await
     };
-    let Some(mut answer) = answered else { return ConnectionAction::Close };
-    drain::mark(worker, &mut answer);
-    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+    let Some(mut response) = responded else { return ConnectionAction::Close };
+    drain::mark(worker, &mut response);
+    let switched = response.status == StatusCode::SWITCHING_PROTOCOLS;
     let may_go_on =
         poll_fn(|cx| Poll::Ready(transport.with(|transport| transport.may_go_on(cx)).unwrap_or(false))).await;
-    let ended = respond(transport, answer, asked, may_go_on && !worker.draining(), &worker.date).await;
+    let ended = respond(transport, response, asked, may_go_on && !worker.draining(), &worker.date).await;
     if switched && !matches!(ended, ResponseEnd::Broken | ResponseEnd::Cut) {
         return ConnectionAction::Tunnel;
     }
@@ -319,13 +321,13 @@ async fn serve_request(
     if ended == ResponseEnd::Kept && readable { ConnectionAction::Next } else { ConnectionAction::Close }
 }
 
-/// A request as its stages take it.
+/// A request as its steps take it.
 fn received(request: Request, transport: &SharedTransport) -> ReceivedRequest {
     let body = match request.body {
         BodyLength::Exact(0) => Inbound::None,
         BodyLength::Exact(_) | BodyLength::Chunked | BodyLength::UntilClose => Inbound::Http1(transport.body()),
     };
-    // HTTP/1.0 has no interim answers (RFC 9110, 15.2).
+    // HTTP/1.0 has no interim responses (RFC 9110, 15.2).
     let interim = if request.head.version == Version::HTTP_10 { Interim::default() } else { transport.interim() };
     ReceivedRequest { head: request.head, facts: WireFacts::Http1 { fragment: request.fragment }, body, interim }
 }

@@ -38,18 +38,18 @@ use http::Request;
 use tokio::task::spawn_local;
 use tokio::time::timeout;
 
+use self::responder::Responder;
+use self::stream::ServedConnection;
 use super::coop_budget::CoopBudget;
 use super::lingering_close::LingeringClose;
 use super::write_timeout::WriteTimeout;
 use crate::proxy::accept::client_stream::ClientStream;
 use crate::proxy::accept::waiting::WaitingConnection;
+use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::request::admit::authority::Authority;
-use crate::proxy::connection::peer::ClientConnection;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use inlet::Inlet;
-use responder::Responder;
-use self::stream::{ServedConnection};
 use streams::{End, Streams};
 
 /// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.

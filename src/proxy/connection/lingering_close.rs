@@ -1,10 +1,10 @@
-//! A connection that is not closed before its client has read the last answer.
+//! A connection that is not closed before its client has read the last response.
 //!
-//! A client of HTTP/2 sends while it reads: window updates, acknowledgements. A socket that is closed while such bytes are
-//! unread, or that gets them after it was closed, answers with a reset, and at a reset a client gives up
-//! what of the last answer it has not read (RFC 9112, 9.6, says it of HTTP/1.1). The codec keeps its
-//! socket to itself and only shuts it down, so the waiting is a part of that: nothing more is written, and what still
-//! comes is read and dropped until the client has closed as well.
+//! A client of HTTP/2 sends while it reads: window updates, acknowledgements. A socket that is closed while such bytes
+//! are unread, or that gets them after it was closed, responds with a reset, and at a reset a client gives up what of
+//! the last response it has not read (RFC 9112, 9.6, says it of HTTP/1.1). The codec keeps its socket to itself and
+//! only shuts it down, so the waiting is a part of that: nothing more is written, and what still comes is read and
+//! dropped until the client has closed as well.
 
 use std::future::Future;
 use std::io;
@@ -66,7 +66,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.until.is_none() {
             ready!(Pin::new(&mut self.stream).poll_shutdown(cx))?;
-            // All of it, not each silence: whoever goes on sending has read that nobody listens.
+            // All of it, not each silence: a client that goes on sending has read that the connection is over.
             self.until = Some(Box::pin(sleep(LINGER_SILENCE_MAX)));
         }
         let late = self.until.as_mut().is_none_or(|until| until.as_mut().poll(cx).is_ready());
@@ -93,31 +93,31 @@ mod tests {
 
     use super::*;
 
-    async fn answer(mut stream: impl AsyncWrite + Unpin) {
+    async fn response(mut stream: impl AsyncWrite + Unpin) {
         stream.write_all(&[b'x'; 50_000]).await.expect("taken");
         stream.shutdown().await.expect("an end");
     }
 
-    /// How many bytes of an answer a client gets that sends what nobody reads.
+    /// How many bytes of a response a client gets that sends what is not read.
     async fn read(lingers: bool) -> io::Result<usize> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let mut client = TcpStream::connect(listener.local_addr()?).await?;
         let server = listener.accept().await?.0;
         client.write_all(b"a window update").await?;
         server.readable().await?;
-        let answered = match lingers {
-            true => tokio::spawn(answer(LingeringClose::new(server))),
-            false => tokio::spawn(answer(server)),
+        let responded = match lingers {
+            true => tokio::spawn(response(LingeringClose::new(server))),
+            false => tokio::spawn(response(server)),
         };
         if !lingers {
-            answered.await.expect("the server ends");
+            responded.await.expect("the server ends");
             client.write_all(b"another one").await?;
             return client.read_to_end(&mut Vec::new()).await;
         }
         client.write_all(b"another one").await?;
         let count = client.read_to_end(&mut Vec::new()).await?;
         drop(client);
-        answered.await.expect("the server ends");
+        responded.await.expect("the server ends");
         Ok(count)
     }
 

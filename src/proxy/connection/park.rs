@@ -1,12 +1,12 @@
 //! A connection that is idle for a while is parked: its codec is taken down, and its socket is all that is left of it.
 //!
-//! A connection that is served has the state of its stages, some 4 KiB (its buffers it has only while they are in use); most
-//! connections of an edge proxy are idle most of the time. So after [`PARK_AFTER`] in which the client sent nothing, the
-//! connection waits for the next byte without it. It is a new one that reads it: nothing is carried over but the time that
-//! the client has left.
+//! A connection that is served has the state of its request, some 4 KiB (its buffers it has only while they are in
+//! use); most connections of an edge proxy are idle most of the time. So after [`PARK_AFTER`] in which the client sent
+//! nothing, the connection waits for the next byte without it. It is a new one that reads it: nothing is carried over
+//! but the time that the client has left.
 //!
-//! When that is safe is [`IdleTimer`]'s to say, and it never guesses: a byte that was read and not dealt with, or one that was
-//! not written, and the connection stays as it is.
+//! When that is safe is [`IdleTimer`]'s to say, and it never guesses: a byte that was read and not dealt with, or one
+//! that was not written, and the connection stays as it is.
 
 use std::future::poll_fn;
 use std::pin::pin;
@@ -16,11 +16,11 @@ use tokio::time::{Instant, sleep_until};
 
 use super::super::worker::Worker;
 use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::connection::client_connection::ClientConnection;
 
 /// How long a connection stays ready for the next request before it is parked. Browsers ask for what belongs to a page
 /// within a second or so; a client that comes back later pays for a new codec, some microseconds. Longer, and more
-/// connections that nobody needs any more would hold memory: at 1,000 that fall idle a second, 3 MiB more for each
+/// connections that are not needed any more would hold memory: at 1,000 that fall idle a second, 3 MiB more for each
 /// second more.
 pub(crate) const PARK_AFTER: Duration = Duration::from_secs(2);
 
@@ -47,8 +47,8 @@ pub(crate) enum ParkDecision {
 }
 
 impl IdleTimer {
-    /// Looks at the connection, which has nothing to read or to write if it is `at_rest`. Called by one timer a connection,
-    /// not by requests: about once in `park_after` while it is busy.
+    /// Looks at the connection, which has nothing to read or to write if it is `at_rest`. Called by one timer a
+    /// connection, not by requests: about once in `park_after` while it is busy.
     pub(crate) fn decide(&self, now: Instant, at_rest: bool) -> ParkDecision {
         let parks = self.idle_since + self.park_after;
         if self.due <= now {

@@ -1,4 +1,4 @@
-//! An answer of HTTP/1.1 on its way to the client: its head, the framing of its body, and the end.
+//! A response of HTTP/1.1 on its way to the client: its head, the framing of its body, and the end.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -12,11 +12,11 @@ use super::date::Date;
 use super::transport::{Http1Transport, SharedTransport};
 use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, write_response};
-use crate::message::names::{CONNECTION, CONTENT_LENGTH};
+use crate::message::known_headers::{CONNECTION, CONTENT_LENGTH};
 use crate::message::{Headers, Response};
 use crate::proxy::body::response_body::ResponseBody;
 
-/// What the request says about the answer.
+/// What the request says about the response.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct RequestTraits {
     /// Whether it was a `HEAD`.
@@ -27,7 +27,7 @@ pub(crate) struct RequestTraits {
     pub(crate) keep_alive: bool,
 }
 
-/// How an answer ended.
+/// How a response ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum ResponseEnd {
     /// Whole. Another request may follow.
@@ -40,15 +40,15 @@ pub(crate) enum ResponseEnd {
     Cut,
 }
 
-/// What frames the body of an answer, and what has to be said about it.
+/// What frames the body of a response, and what has to be said about it.
 struct ResponseFraming {
-    /// `None`: the answer has no body, whatever its headers say.
+    /// `None`: the response has no body, whatever its headers say.
     encoder: Option<BodyEncoder>,
     keep_alive: bool,
     lines: FramingLines,
 }
 
-/// Header lines that are not among the answer's: at the most a length of 20 digits and a word on the connection.
+/// Header lines that are not among the response's: at the most a length of 20 digits and a word on the connection.
 struct FramingLines {
     bytes: [u8; 96],
     length: usize,
@@ -73,7 +73,7 @@ impl ResponseFraming {
         let mut lines = FramingLines { bytes: [0; 96], length: 0 };
         let mut keep_alive = request.keep_alive && may_stay;
         let said = headers.get(CONNECTION);
-        // What an answer says here is ours: an upstream's was taken away.
+        // What a response says here is ours: an upstream's was taken away.
         keep_alive &= said.is_none_or(|said| said != b"close");
         let bodiless = request.to_head || is_bodiless(status);
         let encoder = if bodiless {
@@ -101,7 +101,7 @@ impl ResponseFraming {
     }
 }
 
-/// Whether an answer with this status has no body by definition (RFC 9110, 6.4.1).
+/// Whether a response with this status has no body by definition (RFC 9110, 6.4.1).
 fn is_bodiless(status: StatusCode) -> bool {
     status.is_informational() || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
@@ -120,18 +120,18 @@ pub(super) fn decimal(mut number: u64, room: &mut [u8; 20]) -> &[u8] {
     }
 }
 
-/// Writes an answer.
+/// Writes a response.
 pub(crate) async fn respond(
     transport: &SharedTransport,
-    answer: Response<ResponseBody>,
+    response: Response<ResponseBody>,
     request: RequestTraits,
     may_stay: bool,
     date: &Date,
 ) -> ResponseEnd {
-    let Response { status, headers, body, .. } = answer;
+    let Response { status, headers, body, .. } = response;
     let framing = ResponseFraming::of(status, &headers, &body, request, may_stay);
     transport.with(|transport| {
-        transport.answering();
+        transport.responding();
         write_response(&mut transport.write_buf, status, &headers, framing.lines.as_bytes(), || date.now());
     });
     let chunked = framing.encoder == Some(BodyEncoder::Chunked);
@@ -165,7 +165,7 @@ struct BodyWriter {
     encoder: Option<BodyEncoder>,
     /// Which trailers the head announced.
     announced: Announced,
-    /// Whether all of it is in the outbox.
+    /// Whether all of it is in the write buffer.
     over: bool,
 }
 
@@ -175,7 +175,8 @@ impl BodyWriter {
             let waits = match self.fill(transport, cx) {
                 Ok(filled) => !self.over && filled.is_pending(),
                 Err(broken) => {
-                    // What came of it is the client's all the same: without it, it would look as if nobody had answered.
+                    // What came of it is the client's all the same: without it, it would look as if there had been no
+                    // response.
                     let _last = transport.with(|transport| transport.poll_flush(cx));
                     return Poll::Ready(Err(broken));
                 }
@@ -183,7 +184,7 @@ impl BodyWriter {
             // Not while the body is polled: it may read what the client sends.
             let flushed = transport.with(|transport| {
                 let flushed = transport.poll_flush(cx).map_err(|_gone| SendBroken);
-                // Nobody else would notice that a client leaves which waits for more.
+                // Nothing else would notice that a client leaves which waits for more.
                 let gone = waits && flushed.is_ready() && transport.poll_gone(cx).is_ready();
                 if gone { Poll::Ready(Err(SendBroken)) } else { flushed }
             });
@@ -196,7 +197,7 @@ impl BodyWriter {
         }
     }
 
-    /// Moves parts of the body into the outbox while there is room; pending when the body has none now.
+    /// Moves parts of the body into the write buffer while there is room; pending when the body has none now.
     fn fill(&mut self, transport: &SharedTransport, cx: &mut Context<'_>) -> Result<Poll<()>, SendBroken> {
         while !self.over && transport.with(|transport| transport.write_buf.has_room()).ok_or(SendBroken)? {
             if self.body.is_end_stream() {

@@ -1,7 +1,7 @@
 //! How many requests a client has in flight on streams of HTTP/2, where one connection can have many.
 //!
 //! A request over HTTP/1.1 needs one connection to an endpoint at the most for one of its client's, and there are
-//! descriptors for as many of the one as of the other. A stream beside others on its connection needs one that nobody has
+//! descriptors for as many of the one as of the other. A stream beside others on its connection needs one that was not
 //! counted on. So streams are counted, for each connection and for each client, and [`budget`](crate::upstream::budget)
 //! lends them what is free. HTTP/1.1 pays nothing for this.
 

@@ -1,9 +1,9 @@
 //! The bytes of one HTTP/1.1 connection, shared by the connection and the body of the request that it is on.
 //!
-//! Whoever waits reads: the connection for a head, or for the end of a client that leaves; the body for its next part. Only
-//! one of them does at a time: while a body is not over, its bytes are its own. A body may outlive its exchange, in the
-//! hands of a task that still sends it to an endpoint, so each exchange has a number, and a body whose number has passed
-//! gets nothing more.
+//! The part that waits reads: the connection for a head, or for the end of a client that leaves; the body for its next
+//! part. Only one of them does at a time: while a body is not over, its bytes are its own. A body may outlive its
+//! exchange, in the hands of a task that still sends it to an endpoint, so each exchange has a number, and a body whose
+//! number has passed gets nothing more.
 
 use std::cell::RefCell;
 use std::io;
@@ -20,7 +20,7 @@ use super::write_timeout::WriteTimeout;
 use crate::http1::{BodyDecoder, BodyLength, Piece, ReadBuf, WriteBuf, write_interim};
 use crate::message::Headers;
 use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::body::fault::BodyFault;
+use crate::proxy::body::body_fault::BodyFault;
 use crate::proxy::request::interim::{Interim, InterimSink};
 
 /// Tells a client that waits with its body to send it (RFC 9110, 15.2.1).
@@ -38,9 +38,10 @@ pub(crate) struct Http1Transport {
     expects_continue: bool,
     /// Whether it has been told so for this request, by us or by its endpoint.
     continued: bool,
-    /// Whether the answer has begun: then what waits to be written is the connection's to write, which is woken for it.
-    answering: bool,
-    /// Whether nobody will ask for what is left of the body.
+    /// Whether the response has begun: then what waits to be written is the connection's to write, which is woken for
+    /// it.
+    responding: bool,
+    /// Whether what is left of the body will not be asked for.
     left: bool,
     /// The number of the exchange.
     exchange: u64,
@@ -67,18 +68,18 @@ impl Http1Transport {
         self.exchange += 1;
         self.body = BodyDecoder::new(body);
         (self.expects_continue, self.continued) = (expects_continue, false);
-        (self.answering, self.left) = (false, false);
+        (self.responding, self.left) = (false, false);
     }
 
-    /// Whether another request can follow, as far as is known when the answer begins: not if a client that is refused has
-    /// more to send of a body that nobody reads. It has to be told with the answer (RFC 9112, 9.6).
+    /// Whether another request can follow, as far as is known when the response begins: not if a client that is refused
+    /// has more to send of a body that is not read. It has to be told with the response (RFC 9112, 9.6).
     pub(crate) fn may_go_on(&mut self, cx: &mut Context<'_>) -> bool {
         self.body.is_over() || !self.left || self.skip(cx)
     }
 
-    /// The answer has begun: nobody is told to go on any more.
-    pub(crate) fn answering(&mut self) {
-        (self.expects_continue, self.answering) = (false, true);
+    /// The response has begun: the client is not told to go on any more.
+    pub(crate) fn responding(&mut self) {
+        (self.expects_continue, self.responding) = (false, true);
     }
 
     /// Whether the request's body was taken to its end.
@@ -86,8 +87,8 @@ impl Http1Transport {
         self.body.is_over()
     }
 
-    /// Ends the exchange. Returns whether the next request can be read: what is left of this one's body came already, or
-    /// there is nothing left.
+    /// Ends the exchange. Returns whether the next request can be read: what is left of this one's body came already,
+    /// or there is nothing left.
     pub(crate) fn end(&mut self, cx: &mut Context<'_>) -> bool {
         self.exchange += 1;
         self.skip(cx)
@@ -112,25 +113,25 @@ impl Http1Transport {
         }
     }
 
-    /// Puts an interim answer of the endpoint in, to be written before the answer. A client is told to go on once.
+    /// Puts an interim response of the endpoint in, to be written before the response. A client is told to go on once.
     fn interim(&mut self, status: StatusCode, headers: &Headers) {
         let again = status == StatusCode::CONTINUE && std::mem::replace(&mut self.continued, true);
-        if !again && !self.answering {
+        if !again && !self.responding {
             self.expects_continue &= status != StatusCode::CONTINUE;
             write_interim(&mut self.write_buf, status, headers);
         }
     }
 
-    /// While the answer has not begun: writes what waits, and is ready when the client has left.
-    pub(crate) fn poll_unanswered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// While the response has not begun: writes what waits, and is ready when the client has left.
+    pub(crate) fn poll_before_response(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.write_buf.is_empty() && matches!(self.poll_flush(cx), Poll::Ready(Err(_))) {
             return Poll::Ready(());
         }
         self.poll_gone(cx)
     }
 
-    /// Ready when the client has left in the middle of an exchange. What it sends beyond its request stays for later, and is
-    /// not read on.
+    /// Ready when the client has left in the middle of an exchange. What it sends beyond its request stays for later,
+    /// and is not read on.
     pub(crate) fn poll_gone(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.body.is_over() || !self.read_buf.is_empty() {
             return Poll::Pending;
@@ -160,8 +161,8 @@ impl Http1Transport {
                 self.continued = true;
                 self.write_buf.small().extend_from_slice(CONTINUE);
             }
-            if !self.answering && !self.write_buf.is_empty() {
-                // If it cannot be written now, it goes out with the answer.
+            if !self.responding && !self.write_buf.is_empty() {
+                // If it cannot be written now, it goes out with the response.
                 let _flushed = self.poll_flush(cx);
             }
             match ready!(self.poll_fill(cx)) {
@@ -181,14 +182,14 @@ impl SharedTransport {
             body: BodyDecoder::Length(0),
             expects_continue: false,
             continued: false,
-            answering: false,
+            responding: false,
             left: false,
             exchange: 0,
         };
         Self(Rc::new(RefCell::new(Some(transport))))
     }
 
-    /// Does something with the wire; nothing when it is gone.
+    /// Does something with the transport; nothing when it is gone.
     pub(crate) fn with<T>(&self, act: impl FnOnce(&mut Http1Transport) -> T) -> Option<T> {
         self.0.borrow_mut().as_mut().map(act)
     }
@@ -199,7 +200,7 @@ impl SharedTransport {
         Some((transport.stream.into_inner(), transport.read_buf.into_bytes()))
     }
 
-    /// Where interim answers go.
+    /// Where interim responses go.
     pub(crate) fn interim(&self) -> Interim {
         Interim::to(Rc::clone(&self.0) as Rc<dyn InterimSink>)
     }
@@ -212,7 +213,7 @@ impl SharedTransport {
 
 impl InterimSink for RefCell<Option<Http1Transport>> {
     fn send(&self, status: StatusCode, headers: &Headers) {
-        // The stages run while nobody has the wire. If somebody had it, an answer that is optional would be missing.
+        // The steps run while the transport is not borrowed. If it were, a response that is optional would be missing.
         if let Ok(mut transport) = self.try_borrow_mut()
             && let Some(transport) = transport.as_mut()
         {
@@ -236,7 +237,7 @@ impl Http1RequestBody {
 
 impl Drop for Http1RequestBody {
     fn drop(&mut self) {
-        // Whoever drops one does not have the wire at that moment; if it had, the connection would find out at the end.
+        // The transport is not borrowed when a body is dropped; if it were, the connection would find out at the end.
         if let Ok(mut transport) = self.transport.0.try_borrow_mut()
             && let Some(transport) = transport.as_mut().filter(|transport| transport.exchange == self.exchange)
         {

@@ -1,9 +1,10 @@
 //! How many requests are worked on at a time: those of the process, and those of a service, with a queue before it.
 //!
-//! The queue is one for all workers, first come first served: its lock is held for a few instructions, and only requests
-//! of services that have this limit take it. A queue for each worker would need no lock, and would let a worker with a
-//! short queue overtake one with a long one; who is woken is decided here by whoever leaves, across workers, without
-//! anybody polling. A place that becomes free is given to the first who waits before anybody new can take it.
+//! The queue is one for all workers, first come first served: its lock is held for a few instructions, and only
+//! requests of services that have this limit take it. A queue for each worker would need no lock, and would let a
+//! worker with a short queue overtake one with a long one; the request that leaves decides here which one is woken,
+//! across workers, without polling. A permit that becomes free is given to the first that waits before a new request
+//! can take it.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -22,10 +23,10 @@ const RETRY_AFTER_SECONDS: u64 = 1;
 /// How many requests the process works on at a time.
 #[derive(Clone, Debug)]
 pub(crate) enum ConcurrencyLimit {
-    /// So many for each worker, which counts its own requests anyway: the default, which is there for the memory and
+    /// This many for each worker, which counts its own requests anyway: the default, which is there for the memory and
     /// need not be exact, so that no request touches what another worker writes.
     Worker(u32),
-    /// So many together, for an operator who named a number and means it.
+    /// This many together, for an operator who named a number and means it.
     Process(Arc<ProcessLimit>),
 }
 
@@ -52,10 +53,10 @@ impl ConcurrencyLimit {
     pub(crate) fn enter(&self, live: u32) -> Result<Option<ProcessPermit>, LocalReply> {
         let entered = match self {
             Self::Worker(max) => (live <= *max).then_some(None),
-            Self::Process(capacity) => {
-                let place = ProcessPermit(Arc::clone(capacity));
-                let before = capacity.in_flight.fetch_add(1, Relaxed);
-                (before < capacity.max).then_some(Some(place))
+            Self::Process(limit) => {
+                let permit = ProcessPermit(Arc::clone(limit));
+                let before = limit.in_flight.fetch_add(1, Relaxed);
+                (before < limit.max).then_some(Some(permit))
             }
         };
         entered.ok_or_else(|| overloaded(RejectReason::Overloaded, "too many requests are in flight"))
@@ -93,7 +94,7 @@ impl WaitQueues {
 #[derive(Debug)]
 pub(crate) struct WaitQueue {
     service: u32,
-    line: Mutex<QueueState>,
+    state: Mutex<QueueState>,
 }
 
 #[derive(Debug, Default)]
@@ -115,11 +116,11 @@ pub(crate) enum Acquired {
 
 impl WaitQueue {
     fn new(service: u32) -> Self {
-        Self { service, line: Mutex::default() }
+        Self { service, state: Mutex::default() }
     }
 
     fn state(&self) -> MutexGuard<'_, QueueState> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Asks for a place under `limit`, which may have changed since the last time.
@@ -127,20 +128,20 @@ impl WaitQueue {
     /// # Errors
     /// The refusal when the queue is full too.
     pub(crate) fn acquire(self: &Arc<Self>, limit: &InFlightLimit) -> Result<Acquired, LocalReply> {
-        let mut line = self.state();
-        line.max = limit.max;
-        line.grant();
-        if line.in_flight < line.max {
-            line.in_flight += 1;
+        let mut state = self.state();
+        state.max = limit.max;
+        state.grant();
+        if state.in_flight < state.max {
+            state.in_flight += 1;
             return Ok(Acquired::Permit(ServicePermit(Arc::clone(self))));
         }
-        if line.waiting.len() >= limit.queue_max {
+        if state.waiting.len() >= limit.queue_max {
             return Err(overloaded(RejectReason::QueueFull, "too many requests of this service are in flight"));
         }
         let (grant, granted) = oneshot::channel();
-        line.tickets += 1;
-        let ticket = line.tickets;
-        line.waiting.push_back((ticket, grant));
+        state.tickets += 1;
+        let ticket = state.tickets;
+        state.waiting.push_back((ticket, grant));
         Ok(Acquired::Wait(QueueTicket { queue: Arc::clone(self), ticket, granted, limit: *limit, over: false }))
     }
 }
@@ -214,11 +215,11 @@ impl Drop for QueueTicket {
         if self.over {
             return;
         }
-        let mut line = self.queue.state();
-        match line.waiting.iter().position(|(ticket, _)| *ticket == self.ticket) {
-            Some(at) => drop(line.waiting.remove(at)),
+        let mut state = self.queue.state();
+        match state.waiting.iter().position(|(ticket, _)| *ticket == self.ticket) {
+            Some(at) => drop(state.waiting.remove(at)),
             // It was granted at the same moment.
-            None => line.leave(),
+            None => state.leave(),
         }
     }
 }
@@ -231,9 +232,9 @@ mod tests {
 
     const LIMIT: InFlightLimit = InFlightLimit { max: 2, queue_max: 2, queue_timeout: Duration::from_secs(5) };
 
-    fn place(queue: &Arc<WaitQueue>) -> ServicePermit {
+    fn permit(queue: &Arc<WaitQueue>) -> ServicePermit {
         match queue.acquire(&LIMIT) {
-            Ok(Acquired::Permit(place)) => place,
+            Ok(Acquired::Permit(permit)) => permit,
             other => panic!("no place: {other:?}"),
         }
     }
@@ -248,7 +249,7 @@ mod tests {
     #[tokio::test]
     async fn the_first_who_waits_is_the_first_who_goes() {
         let queue = Arc::new(WaitQueue::new(1));
-        let (one, two) = (place(&queue), place(&queue));
+        let (one, two) = (permit(&queue), permit(&queue));
         let (mut third, fourth) = (wait(&queue), wait(&queue));
         assert_eq!(queue.acquire(&LIMIT).unwrap_err().reason, RejectReason::QueueFull);
         drop(one);
@@ -259,20 +260,20 @@ mod tests {
         drop(two);
         let fourth = fourth.permit().await.unwrap();
         drop((third, fourth));
-        let line = queue.state();
-        assert_eq!((line.in_flight, line.waiting.len()), (0, 0));
+        let state = queue.state();
+        assert_eq!((state.in_flight, state.waiting.len()), (0, 0));
     }
 
     #[tokio::test]
     async fn who_leaves_the_line_leaves_no_hole() {
         let queue = Arc::new(WaitQueue::new(1));
-        let (one, two) = (place(&queue), place(&queue));
+        let (one, two) = (permit(&queue), permit(&queue));
         let (third, fourth) = (wait(&queue), wait(&queue));
         drop(third);
         drop(one);
         // Granted, and gone before it knew.
         drop(fourth);
-        let third = place(&queue);
+        let third = permit(&queue);
         drop((two, third));
         assert_eq!(queue.state().in_flight, 0);
     }
@@ -280,7 +281,7 @@ mod tests {
     #[tokio::test]
     async fn a_wait_ends() {
         let queue = Arc::new(WaitQueue::new(1));
-        let _places = (place(&queue), place(&queue));
+        let _places = (permit(&queue), permit(&queue));
         let mut waiting = wait(&queue);
         waiting.limit.queue_timeout = Duration::from_millis(1);
         assert_eq!(waiting.permit().await.unwrap_err().reason, RejectReason::QueueTimeout);
@@ -290,21 +291,21 @@ mod tests {
     #[test]
     fn another_limit_holds_at_once() {
         let queue = Arc::new(WaitQueue::new(1));
-        let places = (place(&queue), place(&queue));
+        let permits = (permit(&queue), permit(&queue));
         let mut waiting = wait(&queue);
         let wider = InFlightLimit { max: 3, ..LIMIT };
         assert!(matches!(queue.acquire(&wider), Ok(Acquired::Wait(_))), "the new place is for the first");
         assert!(waiting.granted.try_recv().is_ok());
-        drop(places);
+        drop(permits);
         assert!(matches!(queue.acquire(&InFlightLimit { max: 1, ..LIMIT }), Ok(Acquired::Wait(_))));
     }
 
     #[test]
     fn capacities_are_exact_or_of_a_worker() {
         let process = ConcurrencyLimit::of_process(2);
-        let places: Vec<_> = (0..2).map(|_| process.enter(1).unwrap()).collect();
+        let permits: Vec<_> = (0..2).map(|_| process.enter(1).unwrap()).collect();
         assert_eq!(process.clone().enter(1).unwrap_err().reason, RejectReason::Overloaded);
-        drop(places);
+        drop(permits);
         assert!(process.enter(1).is_ok());
         let worker = ConcurrencyLimit::Worker(2);
         assert!(worker.enter(2).is_ok() && worker.enter(3).is_err());

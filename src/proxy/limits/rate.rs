@@ -2,10 +2,11 @@
 //!
 //! GCRA keeps one number a client: the time at which it will have used up what it had (its *theoretical arrival time*).
 //! A number in the past is a client that has all of its burst, which is the same as one that was never seen. So the
-//! table needs no sweep: an entry in the past is a free one. It needs no locks either (an entry is one word with a tag of
-//! the client and its time) and cannot grow: a client is looked for in one set of eight entries, and if eight others of
-//! that set are all in debt, the one that owes least is forgotten. A map behind locks would need a sweep, a bound and an
-//! answer to what happens at the bound; here an attacker with many addresses can make us forget debts, never memory.
+//! table needs no sweep: an entry in the past is a free one. It needs no locks either (an entry is one word with a tag
+//! of the client and its time) and cannot grow: a client is looked for in one set of eight entries, and if eight others
+//! of that set are all in debt, the one that owes least is forgotten. A map behind locks would need a sweep, a bound
+//! and an answer to what happens at the bound; here an attacker with many addresses can make us forget debts, never
+//! memory.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

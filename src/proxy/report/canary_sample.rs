@@ -1,26 +1,28 @@
 //! What a request says about a version under rollout.
 //!
-//! A request testifies once, on the version that the lot sent it to, whatever becomes of it afterwards: a replay on another
-//! version, a retry or a second endpoint cannot mend what the first attempt met. The lot has to be one whose odds are
-//! known, so a request that a rule sent does not testify.
+//! A request is one sample, on the version that the lot sent it to, whatever becomes of it afterwards: a replay on
+//! another version, a retry or a second endpoint cannot mend what the first attempt met. The lot has to be one whose
+//! odds are known, so a request that a rule sent is no sample.
 //!
-//! A version that has no endpoint for its requests has failed them, although others answer: left out, a version that is
-//! dead would look untried. Only where operators drained all of it nobody is to blame.
+//! A version that has no endpoint for its requests has failed them, although others respond: left out, a version that
+//! is dead would look untried. Only where operators drained all of it no version is to blame.
 //!
-//! **Requests to cold endpoints are left out on both sides alike.** If only those were left out that met a cold endpoint of
-//! v1, more of the rest would be v2's than its share, and v2 would look worse than it is. So each request is asked for
-//! both versions: which endpoint it gets, and which one the *other* version's balancer would have picked for it at this
-//! moment. It is judged if both are warm. That depends on the state of all endpoints and on chance, and not on the side that
-//! the lot fell on: of the requests that are judged, the candidate has exactly its share, however few they are and whatever
-//! the load does to the balancers. It is decided when the endpoint is picked, before anything is known of the outcome.
+//! **Requests to cold endpoints are left out on both sides alike.** If only those were left out that met a cold
+//! endpoint of v1, more of the rest would be v2's than its share, and v2 would look worse than it is. So each request
+//! is asked for both versions: which endpoint it gets, and which one the *other* version's balancer would have picked
+//! for it at this moment. It is judged if both are warm. That depends on the state of all endpoints and on chance, and
+//! not on the side that the lot fell on: of the requests that are judged, the candidate has exactly its share, however
+//! few they are and whatever the load does to the balancers. It is decided when the endpoint is picked, before anything
+//! is known of the outcome.
 //!
-//! A call of gRPC fails in an answer of 200: its status is in the headers of an answer without a body, else in the trailers.
+//! A call of gRPC fails in a response of 200: its status is in the headers of a response without a body, else in the
+//! trailers.
 
 use crate::shared::canary_stats::{Arm, CanaryOutcome};
 use crate::table::{CanaryPair, Cause, Decision, Service, Version, Weight};
 use crate::upstream::balance;
 
-/// A request that has not testified yet.
+/// A sample that has not been recorded yet.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CanarySample {
     arm: Arm,
@@ -31,7 +33,7 @@ pub(crate) struct CanarySample {
 }
 
 impl CanarySample {
-    /// The request that `decision` is about, if it testifies. It has to be [seated](Self::select) unless it is.
+    /// The request that `decision` is about, if it is a sample. It has to be [selected](Self::select) unless it is.
     pub(crate) fn of_decision(decision: &Decision<'_>) -> Option<Self> {
         Self::of_draw(decision.service, decision.assigned, decision.cause, decision.slot)
     }
@@ -47,8 +49,8 @@ impl CanarySample {
         Some(Self { arm: canary.arm(assigned)?, slot, selected: canary.judges_all() })
     }
 
-    /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none, to
-    /// another version because its own was passed over. `chances` are random.
+    /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none,
+    /// to another version because its own was passed over. `chances` are random.
     #[cold]
     pub(crate) fn select(
         self,
@@ -59,7 +61,8 @@ impl CanarySample {
     ) -> Option<Self> {
         let canary = service.canary.as_ref()?;
         let [own, other] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
-        // A version that was passed over may have endpoints for the last resort, and that is what the other side foresees.
+        // A version that was passed over may have endpoints for the last resort, and that is what the other side
+        // foresees.
         let picked = picked.or_else(|| balance::preview(own, now_ms, chances[0]));
         // A version without a share is not compared.
         let compared = other.weight > Weight::ZERO;
@@ -82,7 +85,7 @@ fn judges(canary: &CanaryPair, version: &Version, picked: Option<usize>) -> bool
     let endpoints = &version.endpoints;
     match picked {
         Some(index) => endpoints.get(index).is_some_and(|endpoint| canary.epoch.judges(endpoint.stats.id)),
-        // Unless they would have met a cold one anyway, or nobody is to blame.
+        // Unless they would have met a cold one anyway, or no endpoint is to blame.
         None => {
             let mut open = endpoints.iter().filter(|endpoint| !endpoint.drained);
             endpoints.is_empty() || open.any(|endpoint| canary.epoch.judges(endpoint.stats.id))
@@ -153,20 +156,20 @@ mod tests {
         let (method, host, path) = (&http::Method::GET, "shop.example", "/");
         let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
         let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
-        let juror = CanarySample::of_decision(&decision).unwrap();
+        let sample = CanarySample::of_decision(&decision).unwrap();
         let picked = match decision.failed_over() {
             true => None,
             false => balance::pick(decision.version(), 0, random.random(), &[]).map(|(index, _)| index),
         };
-        let seated = if juror.selected {
-            Some(juror)
+        let selected = if sample.selected {
+            Some(sample)
         } else {
-            juror.select(decision.service, picked, 0, [random.random(), random.random()])
+            sample.select(decision.service, picked, 0, [random.random(), random.random()])
         };
         let cold = picked
             .is_some_and(|index| !judges(decision.service.canary.as_ref().unwrap(), decision.version(), Some(index)));
-        assert!(!(cold && seated.is_some()), "a request to a cold endpoint is judged");
-        seated.map(|juror| juror.arm)
+        assert!(!(cold && selected.is_some()), "a request to a cold endpoint is judged");
+        selected.map(|sample| sample.arm)
     }
 
     /// The candidate's part of the requests that are judged, and how many are.

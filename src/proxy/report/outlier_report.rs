@@ -1,8 +1,8 @@
-//! What an exchange says of its endpoint: the stage [`observe`](crate::proxy::request::context) counts it for the version, this for the
-//! endpoint, and ejects it after too many failures in a row.
+//! What a request says of its endpoint: [`note_failure`](crate::proxy::request::context::RequestContext::note_failure)
+//! counts an attempt for the version, this for the endpoint, which is ejected after too many failures in a row.
 //!
-//! A request that ends well only reads the endpoint's state; nothing is written to the shared cache line but the count in
-//! flight that the balancer needs anyway.
+//! A request that ends well only reads the endpoint's state; nothing is written to the shared cache line but the count
+//! in flight that the balancer needs anyway.
 
 use crate::stats::UpstreamFailure;
 use crate::table::outlier::{self, Ejection};
@@ -23,7 +23,7 @@ impl<'r> ReportedEndpoint<'r> {
         self.version.endpoints.get(self.index)
     }
 
-    /// Notes an exchange that failed.
+    /// Notes an attempt that failed.
     pub(crate) fn failed(self, failure: UpstreamFailure, now_ms: u64) {
         // A refused connection has paused the endpoint already.
         if failure == UpstreamFailure::Connect {
@@ -50,7 +50,7 @@ impl<'r> ReportedEndpoint<'r> {
         }
     }
 
-    /// Notes the head of an answer that is no failure; the clock is asked only if that is news.
+    /// Notes the head of a response that is no failure; the clock is asked only if that is news.
     pub(crate) fn responded(self, now_ms: impl FnOnce() -> u64) {
         let Some(endpoint) = self.endpoint() else { return };
         if endpoint.stats.health.is_out() && endpoint.stats.health.answered(now_ms()) {
@@ -59,7 +59,7 @@ impl<'r> ReportedEndpoint<'r> {
         }
     }
 
-    /// Notes an exchange that came to a good end.
+    /// Notes a request that came to a good end.
     pub(crate) fn completed(self) {
         if let Some(endpoint) = self.endpoint() {
             endpoint.stats.health.completed();

@@ -1,21 +1,21 @@
-//! The step in which a request waits before it is decided: for the end of a hold, and for a permit among the requests of its
-//! service.
+//! The step in which a request waits before it is decided: for the end of a hold, and for a permit among the requests
+//! of its service.
 //!
-//! Nearly every request passes without a look: nothing here is asked unless something is held or the table has a service
-//! with such a limit.
+//! Nearly every request passes without a look: nothing here is asked unless something is held or the table has a
+//! service with such a limit.
 //!
-//! Nothing is awaited between the look at the holds and the moment in which the request is counted as in flight (when it is
-//! decided, right after this): a [hold](crate::shared::hold) builds on that. A request that has waited takes a new
-//! snapshot, and is decided by the table in force *then*; a request never uses two.
+//! Nothing is awaited between the look at the holds and the moment in which the request is counted as in flight (when
+//! it is decided, right after this): a [hold](crate::shared::hold) builds on that. A request that has waited takes a
+//! new snapshot, and is decided by the table in force *then*; a request never uses two.
 
 use tokio::time::Instant;
 
-use super::admit::target::ResolvedTarget;
+use super::admit::resolved_target::ResolvedTarget;
 use super::context::RequestContext;
 use super::local_reply::LocalReply;
 use crate::message::RequestHead;
 use crate::proxy::limits::concurrency::Acquired;
-use crate::proxy::limits::hold::HeldRequest;
+use crate::proxy::limits::worker_holds::HeldRequest;
 use crate::proxy::report::in_flight::GaugeGuard;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::ServiceStats;
@@ -51,8 +51,8 @@ pub(crate) async fn acquire(
         let Some(index) = target.service else { return Ok(TableView { table, target }) };
         let service = table.service(index);
         if holding && let Some(held) = hold(worker, service, head) {
-            // A request that waits for the end of a hold is not in progress: its permit is for another one, which will wait
-            // here as well and not in the queue, whose time is short.
+            // A request that waits for the end of a hold is not in progress: its permit is for another one, which will
+            // wait here as well and not in the queue, whose time is short.
             context.permits.service = None;
             // On the heap, as is the wait below: requests that need not wait have no room for it.
             let gauge = &service.stats.cell(worker.index).held;

@@ -1,12 +1,12 @@
-//! The first stage: is this a request that may be forwarded at all? Rules 1 to 13 of what a proxy on hyper must do by
-//! itself, in one pass over the head; whoever comes later can rely on one valid host, an origin-form target, framing that
-//! means one thing, and a known client.
+//! The first step: is this a request that may be forwarded at all? Rules 1 to 13 of what a proxy on hyper must do by
+//! itself, in one pass over the head; the steps after it can rely on one valid host, an origin-form target, framing
+//! that means one thing, and a known client.
 
 pub(crate) mod authority;
-pub(crate) mod client;
+pub(crate) mod client_address;
 pub(crate) mod connection_header;
 pub(crate) mod host;
-pub(crate) mod target;
+pub(crate) mod resolved_target;
 
 use std::net::IpAddr;
 
@@ -15,7 +15,7 @@ use ipnet::IpNet;
 
 use self::host::Host;
 use super::local_reply::LocalReply;
-use crate::message::names::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use crate::message::known_headers::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use crate::message::{HeaderSet, HeaderSpan, Headers, RequestHead};
 use crate::stats::RejectReason;
 
@@ -69,7 +69,7 @@ pub enum WireFacts {
 pub enum BodyFraming {
     /// No body.
     None,
-    /// So many bytes, at least one.
+    /// This many bytes, at least one.
     Length(u64),
     /// Chunks.
     Chunked,
@@ -78,8 +78,8 @@ pub enum BodyFraming {
 /// What a good head says.
 #[derive(Clone, Debug)]
 pub struct Admitted {
-    /// Where the host stands among the headers, as the client wrote it, with its port: what the upstream sees as `Host`. An
-    /// HTTP/1.0 request may have none.
+    /// Where the host stands among the headers, as the client wrote it, with its port: what the upstream sees as
+    /// `Host`. An HTTP/1.0 request may have none.
     pub host: Option<HeaderSpan>,
     /// How long its name is: what stands before the port.
     pub host_name_bytes: usize,
@@ -131,9 +131,9 @@ pub fn admit(
     if head.headers.has(HeaderSet::CONNECTION) {
         connection_header::check(&head.headers)?;
     }
-    let client = if trusted { client::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
+    let client = if trusted { client_address::behind(peer, &head.headers, &settings.trusted_proxies) } else { peer };
     let https = settings.https;
-    let secure = https || by_https || trusted && client::came_by_https(&head.headers);
+    let secure = https || by_https || trusted && client_address::came_by_https(&head.headers);
     Ok(Admitted { host, host_name_bytes, trusted, https, secure, client: client.to_canonical(), body })
 }
 
@@ -144,7 +144,7 @@ fn method(method: &Method) -> Result<(), LocalReply> {
     Ok(())
 }
 
-/// Rules 2 and 13: the codec looks at the first length only, and has a bound of its own that answers without a reason.
+/// Rules 2 and 13: the codec looks at the first length only, and has a bound of its own that responds without a reason.
 fn http2_head(head: &RequestHead, fits: bool) -> Result<(), LocalReply> {
     if !fits {
         let detail = "the head has more bytes than proxy.head_bytes_max or more header lines than proxy.headers_max";
@@ -189,14 +189,15 @@ fn only_chunked(headers: &Headers) -> Result<(), LocalReply> {
         let detail = "found a transfer coding other than chunked, want chunked alone";
         return Err(LocalReply::new(RejectReason::UnknownCoding, detail));
     }
-    // `chunked, chunked` and `,chunked` are lists that somebody else may read in another way.
+    // `chunked, chunked` and `,chunked` are lists that another server may read in another way.
     if codings().count() != 1 {
         return Err(LocalReply::new(RejectReason::BadFraming, "found a list of transfer codings, want chunked alone"));
     }
     Ok(())
 }
 
-/// Rule 9: exactly one valid host, and no other one in the target. Returns where it stands, with the length of its name.
+/// Rule 9: exactly one valid host, and no other one in the target. Returns where it stands, with the length of its
+/// name.
 fn host(head: &mut RequestHead, https: bool) -> Result<(Option<HeaderSpan>, usize), LocalReply> {
     let bad = |detail| LocalReply::new(RejectReason::BadHost, detail);
     let place = head.headers.find(HOST);
@@ -241,8 +242,8 @@ fn target(head: &RequestHead, settings: &AdmitSettings, trusted: bool) -> Result
     if path.len() + target.query().map_or(0, <[u8]>::len) > settings.target_bytes_max {
         return Err(LocalReply::new(RejectReason::TargetTooLong, "the target is longer than this listener takes"));
     }
-    // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came. A proxy that is
-    // trusted may tell by it how its client came.
+    // In HTTP/2 every request has one, and what it says is what the client believes, not how the bytes came. A proxy
+    // that is trusted may tell by it how its client came.
     let own = if settings.https { HTTPS } else { HTTP };
     let web = |scheme: &[u8]| [HTTP, HTTPS].iter().any(|known| scheme.eq_ignore_ascii_case(known));
     let any_web = trusted || head.version == Version::HTTP_2;

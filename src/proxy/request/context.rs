@@ -1,7 +1,7 @@
 //! What is known of one request while it is proxied: the state that every step reads and adds to.
 //!
-//! The context travels with the request and then with the body of its response. It is one object and not a result of each
-//! step, because a request may end at any step, and what is known by then is what its end is counted and logged by
+//! The context travels with the request and then with the body of its response. It is one object and not a result of
+//! each step, because a request may end at any step, and what is known by then is what its end is counted and logged by
 //! ([`finish`](super::finish)).
 //!
 //! A request has one context, and the context is finished once.
@@ -266,7 +266,8 @@ impl RequestContext {
         self.worker.allow_replay(&mut self.live)
     }
 
-    /// The attempt failed, and the next one is made on `stable`. The failure stays on the account of the failed version.
+    /// The attempt failed, and the next one is made on `stable`. The failure stays on the account of the failed
+    /// version.
     pub(crate) fn fall_back(&mut self, stable: Destination) {
         self.note_retry(Retry::Shield);
         let endpoint = self.endpoint_address();
@@ -291,8 +292,8 @@ impl RequestContext {
     }
 
     /// Notes the `grpc-status` in the head or the trailers of the upstream's response, if there is one. A call of gRPC
-    /// that failed is a failed sample, and that is all: an endpoint is not ejected for it, because some of these statuses
-    /// are about what the client called.
+    /// that failed is a failed sample, and that is all: an endpoint is not ejected for it, because some of these
+    /// statuses are about what the client called.
     pub(crate) fn note_grpc_status(&mut self, grpc_status: Option<&[u8]>) {
         let canary = self.destination.as_ref().and_then(|destination| destination.service().canary.as_ref());
         if canary.zip(grpc_status).is_some_and(|(canary, status)| is_failed_call(status, canary)) {

@@ -13,13 +13,13 @@ use super::context::RequestContext;
 use super::destination::Destination;
 use super::finish::RequestOutcome;
 use super::forward::UpstreamResponse;
-use super::headers;
+use super::header_edits;
 use crate::message::Response;
-use crate::message::names::GRPC_STATUS;
+use crate::message::known_headers::GRPC_STATUS;
 use crate::proxy::body::idle::IdleTimeout;
 use crate::proxy::body::request_body::BodyState;
 use crate::proxy::body::response_body::{ResponseBody, ResponseInProgress};
-use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::streams::long_lived::StreamKind;
 use crate::proxy::streams::tunnel::{Tunnel, TunnelUpstream};
 use crate::proxy::streams::websocket::WebSocketHandshake;
@@ -52,9 +52,9 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
     let tells_length = is_head || response.status == StatusCode::NOT_MODIFIED;
     let bodiless = tells_length || response.status == StatusCode::NO_CONTENT;
     let length = response.body.size_hint().exact();
-    headers::response(&mut response, length, tells_length, &context.worker.settings.edit);
+    header_edits::response(&mut response, length, tells_length, &context.worker.settings.edit);
     if let Some(key) = new_key {
-        headers::set_own_cookie(&mut response.headers, &key, secure);
+        header_edits::set_own_cookie(&mut response.headers, &key, secure);
     }
     let idle = IdleTimeout::new(destination.service().spec.policy.body_idle_timeout);
     let kind = StreamKind::of_response(&response.headers);
@@ -73,12 +73,12 @@ pub(crate) fn switch_protocols(
     let UpstreamResponse { mut response, mut connection } = upstream;
     connection.in_flight.become_tunnel();
     let upgrade = response.extensions.remove();
-    headers::response(&mut response, None, false, &context.worker.settings.edit);
+    header_edits::response(&mut response, None, false, &context.worker.settings.edit);
     if let Some(handshake) = handshake {
         handshake.consent(&mut response);
     }
     if let Some(key) = &new_key {
-        headers::set_own_cookie(&mut response.headers, key, secure);
+        header_edits::set_own_cookie(&mut response.headers, key, secure);
     }
     let (response, incoming) = response.with_body(ResponseBody::Own(Full::default()));
     let (service, version) = (destination.service(), destination.version());

@@ -1,7 +1,7 @@
 //! Where a request goes: a version of a service, in the table that the request holds on to.
 //!
-//! Two indices and a counted reference, not references into the table: the destination outlives the decision, and a request
-//! keeps the generation of the table that it was decided by.
+//! Two indices and a counted reference, not references into the table: the destination outlives the decision, and a
+//! request keeps the generation of the table that it was decided by.
 
 use std::rc::Rc;
 

@@ -1,18 +1,19 @@
 //! The stable fallback ("shield"): a failed attempt on a version under rollout is replayed once on the stable one.
 //!
-//! The user gets the stable version's response; the failed version keeps the failure on its account, and the request's first
-//! attempt is counted there, so that nothing is hidden from the judge of the release. Only what may be sent twice is:
-//! idempotent methods (RFC 9110, 9.2.2), no body or one that was kept whole. Before anything is sent, a copy of the head is
-//! made, which only services with a shield pay for, and of them only requests to other versions than the stable one.
+//! The user gets the stable version's response; the failed version keeps the failure on its account, and the request's
+//! first attempt is counted there, so that nothing is hidden from the judge of the release. Only what may be sent twice
+//! is: idempotent methods (RFC 9110, 9.2.2), no body or one that was kept whole. Before anything is sent, a copy of the
+//! head is made, which only services with a shield pay for, and of them only requests to other versions than the stable
+//! one.
 
 use std::rc::Rc;
 
 use http::Method;
 use tokio::time::Instant;
 
-use super::connect::dial;
 use super::context::RequestContext;
 use super::destination::Destination;
+use super::dial::dial;
 use super::forward::{Attempt, UpstreamResponse, forward};
 use super::local_reply::{FaultParty, LocalReply};
 use super::send::OutboundRequest;
@@ -32,8 +33,8 @@ pub(crate) struct ReplayState {
 }
 
 impl ReplayState {
-    /// Keeps what a replay of this request on the stable version needs, and its interim responses until it is known whose
-    /// response the client gets. `None`: it is not to be replayed.
+    /// Keeps what a replay of this request on the stable version needs, and its interim responses until it is known
+    /// whose response the client gets. `None`: it is not to be replayed.
     #[must_use]
     pub(crate) fn keep(
         destination: &Destination,
@@ -62,8 +63,8 @@ impl ReplayState {
     }
 }
 
-/// Passes the first attempt on, or replays the request on the stable version if it failed. Failures of the upstream have
-/// been counted.
+/// Passes the first attempt on, or replays the request on the stable version if it failed. Failures of the upstream
+/// have been counted.
 pub(crate) async fn replay_if_failed(
     worker: &Worker,
     replay: ReplayState,
@@ -85,7 +86,8 @@ pub(crate) async fn replay_if_failed(
     if first.result.is_ok() {
         context.note_failure(UpstreamFailure::Status);
     }
-    // The response that no client gets, with its connection: reading it to its end would cost more than a new connection.
+    // The response that no client gets, with its connection: reading it to its end would cost more than a new
+    // connection.
     drop(first);
     context.fall_back(replay.stable.clone());
     let request_body = Rc::new(BodyState::of_no_body(now));

@@ -1,9 +1,10 @@
 //! How a request ended, and on whose account: the last step of every request.
 //!
 //! [`finish`](RequestContext::finish) is called with the outcome where that is known, and does everything that an ended
-//! request leaves behind: the report on its endpoint, its sample for a rollout, its metrics, its line of the access log.
-//! The alternative, to do this in `Drop` by what was noted before, hides the last step of a request in the end of a scope.
-//! `Drop` notes only the one outcome that no code sees: the client left, and the future of the request is dropped.
+//! request leaves behind: the report on its endpoint, its sample for a rollout, its metrics, its line of the access
+//! log. The alternative, to do this in `Drop` by what was noted before, hides the last step of a request in the end of
+//! a scope. `Drop` notes only the one outcome that no code sees: the client left, and the future of the request is
+//! dropped.
 
 use std::time::Duration;
 

@@ -1,13 +1,14 @@
 //! The step that sends the request and waits for the head of the response.
 //!
-//! A request of which nothing was written goes out again on another connection whatever its method, and so does one that an
-//! HTTP/2 endpoint has certainly not looked at: it refused the stream, or its GOAWAY ends before it (RFC 9113, 8.7). Neither
-//! is a failure of the version. A request that was written to a connection that had been used before is sent once more if
-//! its method is idempotent, within the budget: the origin most likely closed the idle connection at the same moment
-//! (RFC 9110, 9.2.2; RFC 9112, 9.3.1). [`Tries`] decides this, and knows nothing of connections and bodies.
+//! A request of which nothing was written goes out again on another connection whatever its method, and so does one
+//! that an HTTP/2 endpoint has certainly not looked at: it refused the stream, or its GOAWAY ends before it (RFC 9113,
+//! 8.7). Neither is a failure of the version. A request that was written to a connection that had been used before is
+//! sent once more if its method is idempotent, within the budget: the origin most likely closed the idle connection at
+//! the same moment (RFC 9110, 9.2.2; RFC 9112, 9.3.1). [`Tries`] decides this, and knows nothing of connections and
+//! bodies.
 //!
-//! What there is of a body has to be [still there](crate::proxy::body::rewind), and a request is never sent again after the
-//! head of a response.
+//! What there is of a body has to be [still there](crate::proxy::body::rewind), and a request is never sent again after
+//! the head of a response.
 
 use std::rc::Rc;
 
@@ -15,25 +16,25 @@ use http::StatusCode;
 use http::uri::Scheme;
 use tokio::time::Instant;
 
-use super::connect::dial;
 use super::context::RequestContext;
 use super::destination::Destination;
+use super::dial::dial;
 use super::local_reply::LocalReply;
 use super::send::{OutboundRequest, SendError, SendTerms, send};
 use super::upstream_connection::UpstreamConnection;
 use crate::http1::HeadLimits;
 use crate::message::Response;
-use crate::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
-use crate::proxy::body::fault::BodyFault;
-use crate::proxy::body::limits;
+use crate::message::known_headers::{CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use crate::proxy::body::body_fault::BodyFault;
+use crate::proxy::body::body_limit;
 use crate::proxy::body::request_body::{BodyState, RequestBody};
 use crate::proxy::body::rewind::Rewindable;
 use crate::proxy::worker::Worker;
 use crate::stats::{RejectReason, Retry, UpstreamFailure};
 use crate::upstream::Incoming;
 
-/// How often a request that was not written, or not looked at, may look for another connection: the pools can hold several
-/// that the origin has closed by now, and a fresh one follows.
+/// How often a request that was not written, or not looked at, may look for another connection: the pools can hold
+/// several that the origin has closed by now, and a fresh one follows.
 const UNSENT_TRIES_MAX: usize = 3;
 
 /// Which limit the head of a response has exceeded.
@@ -64,7 +65,7 @@ pub(crate) struct Attempt {
 
 /// What matters of one try for whether there is another.
 #[derive(Clone, Copy, Debug)]
-struct Try {
+struct SendTry {
     /// Whether the connection was used before.
     reused: bool,
     /// Whether the connection speaks HTTP/2.
@@ -80,8 +81,8 @@ struct Try {
 enum NextStep {
     /// Another try, if the body can be put back to its beginning and, after [`Retry::Reused`], the budget allows it.
     Retry(Retry),
-    /// The end. An endpoint need not take WebSockets over HTTP/2, and many end the stream to say so (RFC 8441, 3): that is a
-    /// refusal and no failure. Otherwise clients could have healthy endpoints ejected.
+    /// The end. An endpoint need not take WebSockets over HTTP/2, and many end the stream to say so (RFC 8441, 3): that
+    /// is a refusal and no failure. Otherwise clients could have healthy endpoints ejected.
     NoWebSocket,
     /// The end, by the upstream's fault or that of the request's body.
     GiveUp,
@@ -98,17 +99,18 @@ struct Tries {
 
 impl Tries {
     /// Whether a request that was written to a connection may be sent again when that breaks.
-    fn may_repeat(self, this: Try) -> bool {
+    fn may_repeat(self, this: SendTry) -> bool {
         !self.retried && this.reused && this.idempotent
     }
 
-    /// Whether the body has to be kept. On HTTP/1.1 no endpoint says what it has not looked at. A WebSocket has no body.
-    fn keeps_body(self, this: Try) -> bool {
+    /// Whether the body has to be kept. On HTTP/1.1 no endpoint says what it has not looked at. A WebSocket has no
+    /// body.
+    fn keeps_body(self, this: SendTry) -> bool {
         self.may_repeat(this) || this.http2 && !this.upgrade
     }
 
     /// What follows a try that failed with `error`.
-    fn after(self, this: Try, error: SendError) -> NextStep {
+    fn after(self, this: SendTry, error: SendError) -> NextStep {
         match error {
             SendError::Unsent if self.unsent < UNSENT_TRIES_MAX => NextStep::Retry(Retry::Unsent),
             SendError::Unprocessed if self.unsent < UNSENT_TRIES_MAX => NextStep::Retry(Retry::Unprocessed),
@@ -118,7 +120,7 @@ impl Tries {
     }
 
     /// What follows when there is no other try.
-    fn end(this: Try, error: SendError) -> NextStep {
+    fn end(this: SendTry, error: SendError) -> NextStep {
         let refused = matches!(error, SendError::Broken | SendError::Unprocessed);
         if refused && this.upgrade && this.http2 { NextStep::NoWebSocket } else { NextStep::GiveUp }
     }
@@ -138,7 +140,8 @@ impl Tries {
     }
 }
 
-/// Sends the request over `connection`, and again over others where that is safe, and waits for the head of the response.
+/// Sends the request over `connection`, and again over others where that is safe, and waits for the head of the
+/// response.
 ///
 /// # Errors
 /// The [`LocalReply`]; failures of the upstream have been counted.
@@ -157,7 +160,7 @@ pub(crate) async fn forward(
     let mut lent = None;
     loop {
         let (reused, http2) = (connection.reused, connection.sender.is_http2());
-        let this = Try { reused, http2, idempotent: request.head.method.is_idempotent(), upgrade };
+        let this = SendTry { reused, http2, idempotent: request.head.method.is_idempotent(), upgrade };
         if lent.is_none() && tries.keeps_body(this) {
             lent = request.body.lend();
         }
@@ -222,7 +225,8 @@ fn check(response: &Response<Incoming>, upgrade: bool, heads: HeadLimits) -> Res
     }
     let mut lengths = headers.get_all(CONTENT_LENGTH);
     if let Some(first) = lengths.next() {
-        // The codec looks at lengths of bodies only; responses to HEAD and 304 have one as well, and clients believe it.
+        // The codec looks at lengths of bodies only; responses to HEAD and 304 have one as well, and clients believe
+        // it.
         if first.is_empty() || !first.iter().all(u8::is_ascii_digit) {
             return bad("the upstream sent a length that is no number");
         }
@@ -240,7 +244,7 @@ pub(crate) fn reply_to_fault(fault: BodyFault) -> Option<LocalReply> {
         BodyFault::Malformed => Some(LocalReply::new(RejectReason::BadBody, "the request's body breaks its framing")),
         BodyFault::Silent => Some(LocalReply::new(RejectReason::BodyTimeout, "the request's body did not go on")),
         BodyFault::Gone => Some(LocalReply::new(RejectReason::ClientGone, "the client left")),
-        BodyFault::TooLarge => Some(limits::too_large()),
+        BodyFault::TooLarge => Some(body_limit::too_large()),
         BodyFault::Slow => Some(LocalReply::new(RejectReason::BodyTooSlow, "the request's body came too slowly")),
         BodyFault::Over => None,
     }
@@ -261,9 +265,9 @@ fn failed(end: NextStep, error: SendError, state: &BodyState, context: &mut Requ
             let reply = LocalReply::new(RejectReason::UpstreamTimeout, "the upstream did not answer in time");
             (UpstreamFailure::Timeout, reply)
         }
-        SendError::Malformed => (UpstreamFailure::BadAnswer, bad_answer("the upstream's answer is not HTTP/1.1")),
-        SendError::TooLarge => (UpstreamFailure::BadAnswer, bad_answer(TOO_LARGE)),
-        SendError::TooManyLines => (UpstreamFailure::BadAnswer, bad_answer(TOO_MANY_LINES)),
+        SendError::Malformed => (UpstreamFailure::BadAnswer, bad_response("the upstream's answer is not HTTP/1.1")),
+        SendError::TooLarge => (UpstreamFailure::BadAnswer, bad_response(TOO_LARGE)),
+        SendError::TooManyLines => (UpstreamFailure::BadAnswer, bad_response(TOO_MANY_LINES)),
         SendError::Broken | SendError::Unsent | SendError::Unprocessed => {
             let reply = LocalReply::new(RejectReason::UpstreamReset, "the upstream hung up before it answered");
             (UpstreamFailure::Reset, reply)
@@ -273,7 +277,7 @@ fn failed(end: NextStep, error: SendError, state: &BodyState, context: &mut Requ
     reply
 }
 
-fn bad_answer(detail: &'static str) -> LocalReply {
+fn bad_response(detail: &'static str) -> LocalReply {
     LocalReply::new(RejectReason::UpstreamBadAnswer, detail)
 }
 
@@ -281,11 +285,11 @@ fn bad_answer(detail: &'static str) -> LocalReply {
 mod tests {
     use super::*;
 
-    const REUSED_GET: Try = Try { reused: true, http2: false, idempotent: true, upgrade: false };
+    const REUSED_GET: SendTry = SendTry { reused: true, http2: false, idempotent: true, upgrade: false };
 
     #[test]
     fn what_was_not_looked_at_goes_out_again_a_few_times_whatever_its_method() {
-        let post = Try { idempotent: false, reused: false, ..REUSED_GET };
+        let post = SendTry { idempotent: false, reused: false, ..REUSED_GET };
         for (error, why) in [(SendError::Unsent, Retry::Unsent), (SendError::Unprocessed, Retry::Unprocessed)] {
             let mut tries = Tries::default();
             let mut fresh = Vec::new();
@@ -301,7 +305,7 @@ mod tests {
     fn what_was_written_is_sent_once_more_if_it_may_be_and_the_connection_was_used_before() {
         let mut tries = Tries::default();
         assert_eq!(tries.after(REUSED_GET, SendError::Broken), NextStep::Retry(Retry::Reused));
-        for other in [Try { reused: false, ..REUSED_GET }, Try { idempotent: false, ..REUSED_GET }] {
+        for other in [SendTry { reused: false, ..REUSED_GET }, SendTry { idempotent: false, ..REUSED_GET }] {
             assert_eq!(tries.after(other, SendError::Broken), NextStep::GiveUp, "{other:?}");
         }
         assert!(tries.count(Retry::Reused), "a new connection was not closed while it was idle");
@@ -317,19 +321,19 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_takes_no_websocket_over_http2_has_not_failed() {
-        let upgrade = Try { reused: false, http2: true, upgrade: true, ..REUSED_GET };
+        let upgrade = SendTry { reused: false, http2: true, upgrade: true, ..REUSED_GET };
         assert_eq!(Tries::default().after(upgrade, SendError::Broken), NextStep::NoWebSocket);
         assert_eq!(Tries::end(upgrade, SendError::Unprocessed), NextStep::NoWebSocket);
         assert_eq!(Tries::default().after(upgrade, SendError::Timeout), NextStep::GiveUp);
-        let http1 = Try { http2: false, ..upgrade };
+        let http1 = SendTry { http2: false, ..upgrade };
         assert_eq!(Tries::default().after(http1, SendError::Broken), NextStep::GiveUp);
     }
 
     #[test]
     fn bodies_are_kept_where_a_try_may_be_followed_by_another() {
-        let fresh = Try { reused: false, ..REUSED_GET };
+        let fresh = SendTry { reused: false, ..REUSED_GET };
         assert!(Tries::default().keeps_body(REUSED_GET) && !Tries::default().keeps_body(fresh));
-        assert!(Tries::default().keeps_body(Try { http2: true, ..fresh }));
-        assert!(!Tries::default().keeps_body(Try { http2: true, upgrade: true, ..fresh }));
+        assert!(Tries::default().keeps_body(SendTry { http2: true, ..fresh }));
+        assert!(!Tries::default().keeps_body(SendTry { http2: true, upgrade: true, ..fresh }));
     }
 }

@@ -1,9 +1,9 @@
-//! Interim answers (1xx) of an endpoint, on their way to the client: a proxy must pass them on (RFC 9110, 15.2), and 103 is
-//! of use only as long as it is early.
+//! Interim responses (1xx) of an endpoint, on their way to the client: a proxy must pass them on (RFC 9110, 15.2), and
+//! 103 is of use only as long as it is early.
 //!
-//! They go out at once, before the answer has a head. The exception is an attempt that the [shield](super::fallback) may
-//! replace by one on the stable version: hints of a version whose answer nobody sees would be about files that the page
-//! does not have. Its interim answers are kept until it is known whose answer the client gets.
+//! They go out at once, before the response has a head. The exception is an attempt that the [shield](super::fallback)
+//! may replace by one on the stable version: hints of a version whose response the client does not see would be about
+//! files that the page does not have. Its interim responses are kept until it is known whose response the client gets.
 //!
 //! How many and how large they are is bounded for each request, because they wait in memory for a client that does not
 //! read; the surplus is dropped, as one that a client may not miss. `response_timeout` runs on whatever comes here.
@@ -13,23 +13,23 @@ use std::rc::Rc;
 
 use http::StatusCode;
 
-use super::headers;
-use super::headers::EditSettings;
+use super::header_edits;
+use super::header_edits::EditSettings;
 use crate::message::{Headers, Response};
 
-/// So many interim answers of a request are passed on at the most.
+/// The most interim responses of a request that are passed on.
 const COUNT_MAX: u32 = 32;
 
-/// The same, in bytes of their lines: as much as the head of one answer may have.
+/// The most bytes of their lines: as much as the head of one response may have.
 const BYTES_MAX: usize = 64 * 1024;
 
-/// A client's connection or stream, as far as it takes interim answers.
+/// A client's connection or stream, as far as it takes interim responses.
 pub(crate) trait InterimSink: Debug {
-    /// Sends the head of an interim answer, if the client can have it.
+    /// Sends the head of an interim response, if the client can have it.
     fn send(&self, status: StatusCode, headers: &Headers);
 }
 
-/// The way of a request's interim answers.
+/// The way of a request's interim responses.
 #[derive(Debug, Default)]
 pub(crate) struct Interim {
     /// None: the client speaks HTTP/1.0, which has no such thing.
@@ -48,7 +48,7 @@ struct Came {
 }
 
 impl Interim {
-    /// Interim answers go to `client`.
+    /// Interim responses go to `client`.
     #[must_use]
     pub(crate) fn to(client: Rc<dyn InterimSink>) -> Self {
         Self { client: Some(client), came: None }
@@ -86,7 +86,7 @@ impl Interim {
             return;
         }
         (came.count, came.bytes) = (came.count + 1, came.bytes + bytes);
-        headers::response(&mut head, None, false, settings);
+        header_edits::response(&mut head, None, false, settings);
         if came.keeps {
             came.kept.push(head);
         } else {
@@ -101,7 +101,7 @@ mod tests {
 
     use super::*;
     use crate::message::KnownHeader;
-    use crate::message::names::{CONNECTION, CONTENT_LENGTH, KEEP_ALIVE, LOCATION, VIA};
+    use crate::message::known_headers::{CONNECTION, CONTENT_LENGTH, KEEP_ALIVE, LOCATION, VIA};
 
     #[derive(Debug, Default)]
     struct Client(RefCell<Vec<(u16, Headers)>>);

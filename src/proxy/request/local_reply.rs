@@ -1,4 +1,4 @@
-//! The one side exit: what the proxy answers by itself, with whose fault it was. Every status code of the data plane's
+//! The local reply: what the proxy responds by itself, with whose fault it was. Every status code of the data plane's
 //! own is in this file.
 //!
 //! A refusal has a stable reason word ([`RejectReason`]); the sentence beside it is for people and may change.
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::StatusCode;
 use http_body_util::Full;
 
-use crate::message::names::{
+use crate::message::known_headers::{
     ACCEPT, ALLOW, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, GRPC_MESSAGE, GRPC_STATUS, RETRY_AFTER,
 };
 use crate::message::{Headers, Response};
@@ -20,7 +20,7 @@ pub enum FaultParty {
     Client,
     /// The origin did not do its part.
     Upstream,
-    /// The proxy, or whoever configured it.
+    /// The proxy, or its configuration.
     Own,
 }
 
@@ -48,7 +48,7 @@ impl LocalReply {
         Self { retry_after: Some(seconds), ..self }
     }
 
-    /// The status that is counted and logged; the client sees it too, except for 499, which has nobody to see it.
+    /// The status that is counted and logged; the client sees it too, except for 499, whose client is gone.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         match self.reason {
@@ -59,7 +59,7 @@ impl LocalReply {
             | RejectReason::BadConnection
             | RejectReason::BadProxyHeader
             | RejectReason::BadBody
-            // Nobody hears of it in HTTP.
+            // The client is not told of it in HTTP.
             | RejectReason::TlsHandshake
             | RejectReason::TlsTimeout => StatusCode::BAD_REQUEST,
             RejectReason::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
@@ -139,7 +139,7 @@ impl LocalReply {
         }
     }
 
-    /// Whether the connection must end with the answer: its framing is not to be trusted any more, or it is one too
+    /// Whether the connection must end with the response: its framing is not to be trusted any more, or it is one too
     /// many.
     #[must_use]
     pub fn closes(&self) -> bool {
@@ -187,7 +187,7 @@ impl LocalReply {
         }
     }
 
-    /// The answer, in the manner that the client understands.
+    /// The response, in the manner that the client understands.
     #[must_use]
     pub fn response(&self, format: ErrorFormat) -> Response<Full<Bytes>> {
         if format == ErrorFormat::Grpc {
@@ -238,8 +238,8 @@ impl LocalReply {
         response
     }
 
-    /// What a gRPC client would make of our status code ("HTTP to gRPC Status Code Mapping" of the gRPC project), so that
-    /// it retries the same as behind another proxy.
+    /// What a gRPC client would make of our status code ("HTTP to gRPC Status Code Mapping" of the gRPC project), so
+    /// that it retries the same as behind another proxy.
     fn grpc_status(&self) -> u16 {
         const UNKNOWN: u16 = 2;
         const UNIMPLEMENTED: u16 = 12;
@@ -253,8 +253,8 @@ impl LocalReply {
         }
     }
 
-    /// The answer as it goes over a connection that has no codec; it ends with it. One to a `HEAD` has the head of the
-    /// answer to a `GET`, and no body (RFC 9110, 9.3.2).
+    /// The response as it goes over a connection that has no codec; it ends with it. One to a `HEAD` has the head of
+    /// the response to a `GET`, and no body (RFC 9110, 9.3.2).
     #[must_use]
     pub fn to_http1_bytes(&self, to_head: bool) -> Vec<u8> {
         use std::io::Write as _;
@@ -362,10 +362,10 @@ mod tests {
     #[test]
     fn every_reason_has_an_error_status_and_a_fault() {
         for reason in RejectReason::ALL.into_iter().filter(|reason| *reason != RejectReason::RedirectedToHttps) {
-            let refusal = LocalReply::new(reason, "why");
-            assert!(refusal.status().as_u16() >= 400, "{reason:?}");
-            let upstream = refusal.fault() == FaultParty::Upstream;
-            assert_eq!(upstream, matches!(refusal.status().as_u16(), 502 | 504), "{reason:?}");
+            let reply = LocalReply::new(reason, "why");
+            assert!(reply.status().as_u16() >= 400, "{reason:?}");
+            let upstream = reply.fault() == FaultParty::Upstream;
+            assert_eq!(upstream, matches!(reply.status().as_u16(), 502 | 504), "{reason:?}");
         }
     }
 }

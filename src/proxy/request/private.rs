@@ -1,17 +1,18 @@
 //! Connections to endpoints that belong to one client connection.
 //!
 //! NTLM and Negotiate authenticate the connection, not the request: what comes on it afterwards is done in the name of
-//! whoever went through the handshake. A pool would lend that name to other clients. So a client connection that takes part in
-//! such a handshake gets a pool of its own: what its requests use from then on goes back there, is tried first for the
-//! next one, so that the steps of a handshake meet on one connection, and is closed with it. There is one at rest at the most,
-//! the one that was used last: over HTTP/2 a client could collect one for each of its streams, which nobody else may use.
+//! the client that went through the handshake. A pool would lend that name to other clients. So a client connection
+//! that takes part in such a handshake gets a pool of its own: what its requests use from then on goes back there, is
+//! tried first for the next one, so that the steps of a handshake meet on one connection, and is closed with it. There
+//! is one at rest at the most, the one that was used last: over HTTP/2 a client could collect one for each of its
+//! streams, which no other client may use.
 //!
-//! The handshake is seen by its headers: an answer of 401 or 407 that offers one, or a request that brings its part
+//! The handshake is seen by its headers: a response of 401 or 407 that offers one, or a request that brings its part
 //! without having been asked.
 
 use http::StatusCode;
 
-use crate::message::names::{AUTHORIZATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
+use crate::message::known_headers::{AUTHORIZATION, PROXY_AUTHENTICATE, WWW_AUTHENTICATE};
 use crate::message::{HeaderSet, Headers};
 use crate::proxy::worker::Worker;
 use crate::stats::EndpointStats;
@@ -30,7 +31,7 @@ pub(crate) fn is_brought(headers: &Headers) -> bool {
     headers.has(HeaderSet::AUTHORIZATION) && headers.get_all(AUTHORIZATION).any(is_of_connection)
 }
 
-/// Whether an answer asks for a handshake, or goes on with one.
+/// Whether a response asks for a handshake, or goes on with one.
 #[must_use]
 pub(crate) fn is_asked_for(status: StatusCode, headers: &Headers) -> bool {
     match status.as_u16() {
@@ -48,7 +49,7 @@ fn is_of_connection(text: &[u8]) -> bool {
 
 /// A connection of the client's own.
 #[derive(Debug)]
-pub(crate) struct Found {
+pub(crate) struct PrivateConnection {
     /// Index of its endpoint in the version.
     pub index: usize,
     /// What sends on it.
@@ -58,13 +59,18 @@ pub(crate) struct Found {
 }
 
 /// A connection of the client's own to an endpoint of `version` that takes requests.
-pub(crate) fn take(pools: &Pools<RequestBody>, worker: &Worker, version: &Version, now: Instant) -> Option<Found> {
+pub(crate) fn take(
+    pools: &Pools<RequestBody>,
+    worker: &Worker,
+    version: &Version,
+    now: Instant,
+) -> Option<PrivateConnection> {
     let now_ms = worker.clock_ms(now);
     let of = |stats: &EndpointStats| pools.take(stats, version.protocol, now);
     let usable = version.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.usable(now_ms));
     usable.map(|(index, endpoint)| (index, of(&endpoint.stats))).find_map(|(index, found)| {
         let (sender, opened) = found?;
-        Some(Found { index, sender, opened })
+        Some(PrivateConnection { index, sender, opened })
     })
 }
 

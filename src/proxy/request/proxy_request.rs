@@ -8,33 +8,33 @@
 use std::pin::pin;
 use std::rc::Rc;
 
+use h2::ext::Protocol;
 use http::Method;
 use http_body::Body;
-use h2::ext::Protocol;
 
 use super::acquire::{TableView, acquire};
-use super::admit::target::ResolvedTarget;
+use super::admit::resolved_target::ResolvedTarget;
 use super::admit::{Admitted, BodyFraming, WireFacts, admit};
 use super::context::RequestContext;
 use super::deliver::{ForwardedRequest, deliver, switch_protocols};
+use super::early_response;
+use super::early_response::EarlyResponse;
 use super::fallback::{ReplayState, replay_if_failed};
 use super::finish::RequestOutcome;
 use super::forward::{Attempt, UpstreamResponse, forward};
-use super::headers;
-use super::headers::RequestId;
+use super::header_edits;
+use super::header_edits::RequestId;
 use super::interim::Interim;
 use super::local_reply::{ErrorFormat, LocalReply};
 use super::private;
-use super::redirect;
-use super::redirect::EarlyResponse;
 use super::route::{Route, RouteQuery, route};
 use super::send::OutboundRequest;
-use crate::message::names::{CONNECTION, HOST};
+use crate::message::known_headers::{CONNECTION, HOST};
 use crate::message::{HeaderSet, RequestHead, Response};
 use crate::proxy::body::inbound::Inbound;
 use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::body::response_body::ResponseBody;
-use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::report::panic::catch_panic;
 use crate::proxy::streams::websocket;
@@ -120,8 +120,8 @@ async fn forward_request(
     let revision = worker.settings.edit.revision.then(|| worker.revision_value(table.revision));
     let head = &mut *request.head;
     let (peer, method, version) = (&client.address, &head.method, head.version);
-    let facts = headers::RequestFacts { admitted: &admitted, peer, method, version, id, revision };
-    headers::request(&mut head.headers, &facts, &worker.settings.edit);
+    let facts = header_edits::RequestFacts { admitted: &admitted, peer, method, version, id, revision };
+    header_edits::request(&mut head.headers, &facts, &worker.settings.edit);
     let proof = handshake.as_ref().and_then(|handshake| handshake.ask(&mut head.headers, worker.random()));
     address_request(head, &admitted, target, connection.endpoint());
     let replay = ReplayState::keep(&destination, head, &mut body, context);
@@ -145,7 +145,7 @@ fn requested_websocket(head: &mut RequestHead, facts: WireFacts, framing: BodyFr
         WireFacts::Http1 { .. } if !head.headers.has(HeaderSet::UPGRADE) => None,
         WireFacts::Http1 { .. } => websocket::from_http1(head, framing),
         WireFacts::Http2 { .. } => {
-            headers::join_cookies(&mut head.headers);
+            header_edits::join_cookies(&mut head.headers);
             websocket::from_http2(head)
         }
     }
@@ -191,12 +191,12 @@ fn admit_request(
     let ClientRequest { head, facts, framing, .. } = request;
     let listener = &client.listener;
     let admitted = admit(head, *facts, *framing, client.address.ip(), &listener.admit)?;
-    headers::check_loop(&head.headers, &worker.settings.edit)?;
+    header_edits::check_loop(&head.headers, &worker.settings.edit)?;
     context.note_client(admitted.client);
     listener.policy.take(worker, admitted.client, context.started())?;
     let host = admitted.host_name(&head.headers);
     if let Some(port) = listener.admit.redirect_https.filter(|_| !admitted.secure) {
-        return Err(redirect::to_https(host, &head.target, port));
+        return Err(early_response::to_https(host, &head.target, port));
     }
     client.check(host, admitted.trusted)?;
     Ok(admitted)

@@ -1,18 +1,18 @@
 //! The step that decides where a request goes, and connects to it.
 //!
-//! The decision itself is pure, and made by [`decide_at`], which `explain` and the simulator ask as well; [`decide`] is what
-//! of it concerns one request. It is made again without the versions whose endpoints took no connection, so deciding and
-//! dialing are one step and not two.
+//! The decision itself is pure, and made by [`decide_at`], which `explain` and the simulator ask as well; [`decide`] is
+//! what of it concerns one request. It is made again without the versions whose endpoints took no connection, so
+//! deciding and dialing are one step and not two.
 //!
 //! All decisions of a request are made by one table and one draw of chance.
 
 use super::admit::BodyFraming;
-use super::connect::{NoConnection, dial};
 use super::context::RequestContext;
 use super::destination::Destination;
+use super::dial::{NoConnection, dial};
 use super::local_reply::LocalReply;
 use super::upstream_connection::UpstreamConnection;
-use crate::proxy::body::limits;
+use crate::proxy::body::body_limit;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::RejectReason;
 use crate::table::key::OwnKey;
@@ -75,7 +75,7 @@ pub(crate) async fn route(
         let destination = Destination::of_decision(query.table, &decision);
         context.note_decision(destination.clone(), &decision);
         if let BodyFraming::Length(length) = query.body {
-            limits::check_length(length, &decision.service.spec.policy.limits)?;
+            body_limit::check_length(length, &decision.service.spec.policy.limits)?;
         }
         match dial(worker, &destination, false, now, context).await {
             Ok(connection) => return Ok(Route { destination, connection, new_key: decision.new_key }),

@@ -1,8 +1,8 @@
-//! Sends a request on a connection, whatever it speaks, and waits for the head of the response within the time that it may
-//! take.
+//! Sends a request on a connection, whatever it speaks, and waits for the head of the response within the time that it
+//! may take.
 //!
-//! On HTTP/1.1 the connection is polled here, and the request's head is only borrowed. On HTTP/2 hyper wants a request of its
-//! own, with a copy of the head, and a task of its own polls the connection.
+//! On HTTP/1.1 the connection is polled here, and the request's head is only borrowed. On HTTP/2 hyper wants a request
+//! of its own, with a copy of the head, and a task of its own polls the connection.
 
 use std::future::poll_fn;
 use std::rc::Rc;
@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::upstream_connection::UpstreamConnection;
 use crate::http1::ResponseHead;
-use crate::message::names::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
+use crate::message::known_headers::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
 use crate::proxy::body::request_body::{BodyState, RequestBody};
 use crate::upstream::http1::{Http1, Http1SendError, RequestLines};
@@ -74,8 +74,8 @@ impl From<Http1SendError> for SendError {
     }
 }
 
-/// Sends a request over `connection`, which goes with the response or is gone. Interim responses are handed over as they
-/// come.
+/// Sends a request over `connection`, which goes with the response or is gone. Interim responses are handed over as
+/// they come.
 pub(crate) async fn send(
     connection: &mut UpstreamConnection,
     request: &mut OutboundRequest<'_>,
@@ -107,7 +107,7 @@ async fn on_http1(
     let mut sending = connection.begin(lines, body)?;
     let mut deadline = wait.since + wait.limit;
     let response = poll_fn(|cx| {
-        while let Poll::Ready(response) = connection.poll_answer(&mut sending, body, cx) {
+        while let Poll::Ready(response) = connection.poll_response(&mut sending, body, cx) {
             match response {
                 Ok(head) if head.is_interim() => interim(of_head(head, ())),
                 response => return Poll::Ready(response.map_err(SendError::from)),
@@ -122,7 +122,7 @@ async fn on_http1(
         }
     });
     let response = response.await?;
-    let connection = connection.answered(&response, sending, body);
+    let connection = connection.into_response(&response, sending, body);
     Ok(Box::new(of_head(response, Incoming::Http1(connection))))
 }
 
@@ -163,15 +163,16 @@ async fn on_http2(
 struct ResponseWait<'s> {
     state: &'s BodyState,
     limit: Duration,
-    /// When the wait began, as far as is known without a look at the request's body: when there was a connection for it.
+    /// When the wait began, as far as is known without a look at the request's body: when there was a connection for
+    /// it.
     since: Instant,
 }
 
 impl ResponseWait<'_> {
     /// When to look again, at a deadline.
     ///
-    /// The wait for the response begins when the request is complete. Until then the body's own limit rules when it is the
-    /// client's turn; an upstream that stops reading is one that does not respond.
+    /// The wait for the response begins when the request is complete. Until then the body's own limit rules when it is
+    /// the client's turn; an upstream that stops reading is one that does not respond.
     fn again(&self) -> Result<Instant, SendError> {
         let now = Instant::now();
         let begins = self.state.ended().or_else(|| self.state.untouched_since()).unwrap_or(now);
@@ -179,8 +180,9 @@ impl ResponseWait<'_> {
     }
 }
 
-/// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1). The
-/// scheme is that of the connection: origins refuse others, and what the client used is told by `X-Forwarded-Proto`.
+/// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1).
+/// The scheme is that of the connection: origins refuse others, and what the client used is told by
+/// `X-Forwarded-Proto`.
 fn as_http2(head: &RequestHead, body: RequestBody, scheme: &Scheme) -> Request<RequestBody> {
     let mut request = Request::new(body);
     *request.method_mut() = head.method.clone();

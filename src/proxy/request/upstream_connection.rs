@@ -33,8 +33,8 @@ impl UpstreamConnection {
         self.in_flight.endpoint()
     }
 
-    /// Gives the connection, which came with the response, back to its pool: both bodies came to their end. That pool is
-    /// the `private` one of the client connection, if it has one. A shared connection never left its pool.
+    /// Gives the connection, which came with the response, back to its pool: both bodies came to their end. That pool
+    /// is the `private` one of the client connection, if it has one. A shared connection never left its pool.
     pub(crate) fn give_back(
         &self,
         worker: &Worker,

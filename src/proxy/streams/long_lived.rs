@@ -1,10 +1,10 @@
 //! What outlives the moment it was routed in: WebSockets, and streams of events or calls.
 //!
-//! A shift moves requests, which end by themselves; a WebSocket does not. It belongs to the version that it was opened on,
-//! is counted there, and when that version loses its share its service's `on_shift` says what becomes of it. Each worker
-//! looks at its own when there is another table, and when the time of the next one has come: a tunnel that watched the
-//! table itself would be ten thousand watchers, and one that held on to the table it was routed by would keep every old
-//! table alive.
+//! A shift moves requests, which end by themselves; a WebSocket does not. It belongs to the version that it was opened
+//! on, is counted there, and when that version loses its share its service's `on_shift` says what becomes of it. Each
+//! worker looks at its own when there is another table, and when the time of the next one has come: a tunnel that
+//! watched the table itself would be ten thousand watchers, and one that held on to the table it was routed by would
+//! keep every old table alive.
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
@@ -17,12 +17,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use crate::message::Headers;
-use crate::message::names::CONTENT_TYPE;
+use crate::message::known_headers::CONTENT_TYPE;
 use crate::stats::VersionStats;
 use crate::table::spec::OnShift;
 use crate::table::{Name, Service, Table, Version};
 
-/// Nobody can tell a call that is about to end from a stream of calls, so both get this much after a shift, whatever is
+/// A call that is about to end cannot be told from a stream of calls, so both get this much after a shift, whatever is
 /// configured.
 const CALL_GRACE: Duration = Duration::from_secs(10);
 
@@ -38,7 +38,7 @@ pub(crate) enum StreamKind {
 }
 
 impl StreamKind {
-    /// What the answer with these headers is, if it may be long.
+    /// What the response with these headers is, if it may be long.
     #[must_use]
     pub(crate) fn of_response(headers: &Headers) -> Option<Self> {
         let kind = headers.get(CONTENT_TYPE)?;
@@ -71,7 +71,8 @@ struct LongLivedStream {
 }
 
 impl LongLivedStreams {
-    /// Marks those whose version has lost its share, and closes those whose time has come. Returns the time of the next.
+    /// Marks those whose version has lost its share, and closes those whose time has come. Returns the time of the
+    /// next.
     pub(crate) fn review(&self, table: &Arc<Table>, now: Instant) -> Option<Instant> {
         let known = self.looked_at.borrow().as_ref().is_some_and(|known| Arc::ptr_eq(known, table));
         if !known {
@@ -81,8 +82,8 @@ impl LongLivedStreams {
         self.open.borrow().values().filter_map(|long| long.close_if_due(now)).min()
     }
 
-    /// Waits for another table that could mean something to one of them. While there is none, a table that is put in force
-    /// wakes nobody: a worker under load has better things to do.
+    /// Waits for another table that could mean something to one of them. While there is none, a table that is put in
+    /// force wakes no worker: one under load has better things to do.
     pub(crate) async fn concerned(&self, changes: &mut watch::Receiver<()>) {
         while self.open.borrow().is_empty() {
             self.first.notified().await;

@@ -1,16 +1,16 @@
 //! Bytes in both directions, after both sides agreed to switch protocols: what becomes of a WebSocket.
 //!
-//! The codecs hand both connections over and forget them, so what they do for requests is done here: a bound on silence, the
-//! end when the version is left behind, the count. A side that has said its last byte is closed for writing on the other
-//! one, which may still answer.
+//! The codecs hand both connections over and forget them, so what they do for requests is done here: a bound on
+//! silence, the end when the version is left behind, the count. A side that has said its last byte is closed for
+//! writing on the other one, which may still respond.
 //!
-//! A tunnel that a shift closes is cut: there is no close frame with 1001 ("going away") first. A frame of ours may only
-//! stand between two frames, and to know where one ends every byte would have to be followed, in both directions, for
-//! the life of the tunnel, through fragments, extensions and subprotocols that were agreed on by others; a frame set in
-//! the wrong place is taken for a part of somebody's message. The bytes that came last do not tell either: a frame can
-//! end in the middle of a read. Clients must expect the cut anyway, as it is what they see of a network or a process that
-//! goes (1006), and open the WebSocket anew; `on_shift = { after = "30s" }` leaves the service that time to send its own
-//! 1001.
+//! A tunnel that a shift closes is cut: there is no close frame with 1001 ("going away") first. A frame of ours may
+//! only stand between two frames, and to know where one ends every byte would have to be followed, in both directions,
+//! for the life of the tunnel, through fragments, extensions and subprotocols that were agreed on by others; a frame
+//! set in the wrong place is taken for a part of a message. The bytes that came last do not tell either: a frame can
+//! end in the middle of a read. Clients must expect the cut anyway, as it is what they see of a network or a process
+//! that goes (1006), and open the WebSocket anew; `on_shift = { after = "30s" }` leaves the service that time to send
+//! its own 1001.
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -57,14 +57,14 @@ pub(crate) struct Tunnel {
 /// An endpoint's side of a tunnel.
 #[derive(Debug)]
 pub(crate) enum TunnelUpstream {
-    /// A connection of its own, and what came behind the answer on it.
+    /// A connection of its own, and what came behind the response on it.
     Http1(EndpointStream, Bytes),
-    /// A stream of a shared one, as soon as hyper hands it over; there is none when the answer had a body to come.
+    /// A stream of a shared one, as soon as hyper hands it over; there is none when the response had a body to come.
     Http2(Option<OnUpgrade>),
 }
 
 impl TunnelUpstream {
-    /// What an answer that consents to a tunnel leaves behind: its body, or what hyper put into its head.
+    /// What a response that consents to a tunnel leaves behind: its body, or what hyper put into its head.
     #[must_use]
     pub(crate) fn of(incoming: Incoming, promised: Option<OnUpgrade>) -> Self {
         incoming.into_stream().map_or(Self::Http2(promised), |(stream, unread)| Self::Http1(stream, unread))
@@ -122,9 +122,9 @@ where
     }
 }
 
-/// Carries bytes until both sides have ended. When one breaks, what it said before is passed on all the same, and so is what
-/// the other one still says, for a moment: a side that closes after its last word has often not read all that was sent to
-/// it, and the first that is seen of it is then that it takes no more.
+/// Carries bytes until both sides have ended. When one breaks, what it said before is passed on all the same, and so is
+/// what the other one still says, for a moment: a side that closes after its last word has often not read all that was
+/// sent to it, and the first that is seen of it is then that it takes no more.
 async fn both_ways<C, U>(client: &mut C, upstream: &mut U)
 where
     C: AsyncRead + AsyncWrite + Unpin,

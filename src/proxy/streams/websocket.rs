@@ -2,16 +2,16 @@
 //! of another.
 //!
 //! Inside the proxy a WebSocket has one form, the one of HTTP/1.1 (RFC 6455, 4): a `GET` with `Upgrade: websocket`. A
-//! `CONNECT` of HTTP/2 (RFC 8441) is turned into it when it comes in, and a request to an endpoint that speaks HTTP/2 is
-//! turned into that when it goes out, so that rules, keys and headers see one thing. HTTP/2 has no key and no proof of
-//! having read it; the proxy makes and checks them where the other side wants them.
+//! `CONNECT` of HTTP/2 (RFC 8441) is turned into it when it comes in, and a request to an endpoint that speaks HTTP/2
+//! is turned into that when it goes out, so that rules, keys and headers see one thing. HTTP/2 has no key and no proof
+//! of having read it; the proxy makes and checks them where the other side wants them.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use h2::ext::Protocol;
 use http::{Method, StatusCode, Version};
 
-use crate::message::names::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
+use crate::message::known_headers::{CONNECTION, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, UPGRADE};
 use crate::message::{Headers, RequestHead, Response};
 use crate::proxy::request::admit::BodyFraming;
 
@@ -27,8 +27,8 @@ pub(crate) struct WebSocketHandshake {
     http2: bool,
 }
 
-/// Takes the handshake out of a request of HTTP/2, which becomes one of HTTP/1.1 in all but its version. `None` if it is
-/// none.
+/// Takes the handshake out of a request of HTTP/2, which becomes one of HTTP/1.1 in all but its version. `None` if it
+/// is none.
 pub(crate) fn from_http2(head: &mut RequestHead) -> Option<WebSocketHandshake> {
     if head.method != Method::CONNECT || head.extensions.get::<Protocol>()?.as_str() != "websocket" {
         return None;
@@ -38,8 +38,8 @@ pub(crate) fn from_http2(head: &mut RequestHead) -> Option<WebSocketHandshake> {
 }
 
 /// The handshake that a request of HTTP/1.1 asks for (docs/http-rules.md#rule-15): a `GET` whose `Connection` names
-/// `Upgrade`, whose `Upgrade` is `websocket` alone, and that has no body. `None`: the headers are dropped, the request is
-/// plain.
+/// `Upgrade`, whose `Upgrade` is `websocket` alone, and that has no body. `None`: the headers are dropped, the request
+/// is plain.
 #[must_use]
 pub(crate) fn from_http1(head: &RequestHead, body: BodyFraming) -> Option<WebSocketHandshake> {
     let mut protocols = head.headers.get_all(UPGRADE);
@@ -70,7 +70,7 @@ impl WebSocketHandshake {
     /// The handshake, if `response` consents to it.
     ///
     /// # Errors
-    /// What is wrong with a consent; or with an answer that is none, and that the client would take for one.
+    /// What is wrong with a consent; or with a response that is none, and that the client would take for one.
     pub(crate) fn consented<B>(
         self,
         response: &Response<B>,
@@ -85,23 +85,23 @@ impl WebSocketHandshake {
     }
 
     /// Turns the endpoint's consent into what the client waits for.
-    pub(crate) fn consent<B>(&self, answer: &mut Response<B>) {
-        let headers = &mut answer.headers;
+    pub(crate) fn consent<B>(&self, response: &mut Response<B>) {
+        let headers = &mut response.headers;
         if self.http2 {
             headers.remove(SEC_WEBSOCKET_ACCEPT);
-            answer.status = StatusCode::OK;
+            response.status = StatusCode::OK;
             return;
         }
         headers.insert(CONNECTION, "upgrade");
         headers.insert(UPGRADE, "websocket");
-        if let (Some(accept), Version::HTTP_2) = (&self.client_accept, answer.version) {
+        if let (Some(accept), Version::HTTP_2) = (&self.client_accept, response.version) {
             headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
         }
-        answer.status = StatusCode::SWITCHING_PROTOCOLS;
+        response.status = StatusCode::SWITCHING_PROTOCOLS;
     }
 }
 
-/// Whether an answer to a handshake is a consent; `Err` if it claims to be one and breaks the rules.
+/// Whether a response to a handshake is a consent; `Err` if it claims to be one and breaks the rules.
 ///
 /// # Errors
 /// What is wrong.
@@ -169,16 +169,16 @@ mod tests {
 
     #[test]
     fn a_consent_without_its_proof_is_none() {
-        let answer = |upgrade, proof| {
-            let mut answer = Response::new(());
-            answer.status = StatusCode::SWITCHING_PROTOCOLS;
-            answer.headers.append(UPGRADE, upgrade);
-            answer.headers.append(SEC_WEBSOCKET_ACCEPT, proof);
-            answer
+        let response = |upgrade, proof| {
+            let mut response = Response::new(());
+            response.status = StatusCode::SWITCHING_PROTOCOLS;
+            response.headers.append(UPGRADE, upgrade);
+            response.headers.append(SEC_WEBSOCKET_ACCEPT, proof);
+            response
         };
-        assert_eq!(is_consent(&answer("websocket", "right"), Some("right")), Ok(true));
-        assert!(is_consent(&answer("websocket", "wrong"), Some("right")).is_err());
-        assert!(is_consent(&answer("h2c", "right"), Some("right")).is_err());
+        assert_eq!(is_consent(&response("websocket", "right"), Some("right")), Ok(true));
+        assert!(is_consent(&response("websocket", "wrong"), Some("right")).is_err());
+        assert!(is_consent(&response("h2c", "right"), Some("right")).is_err());
         assert_eq!(is_consent(&Response::new(()), None), Ok(false));
     }
 }

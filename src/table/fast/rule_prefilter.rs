@@ -52,7 +52,7 @@ struct AskedHeader<'a> {
 enum HeaderValues<'a> {
     None,
     One { value: &'a [u8], tag: u16 },
-    Several(headers::HeaderValues<'a>),
+    Several(headers::ValuesOfName<'a>),
 }
 
 impl RulePrefilter {
@@ -110,7 +110,7 @@ impl RulePrefilter {
 }
 
 impl<'a> HeaderValues<'a> {
-    fn of(values: headers::HeaderValues<'a>) -> Self {
+    fn of(values: headers::ValuesOfName<'a>) -> Self {
         let mut list = values.clone();
         match (list.next(), list.next()) {
             (None, _) => Self::None,

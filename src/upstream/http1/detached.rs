@@ -1,8 +1,9 @@
-//! An upload that goes on while its answer is already there.
+//! An upload that goes on while its response is already there.
 //!
-//! Some endpoints answer before they have read the request: a refusal, or a stream in both directions. Whoever waits for the
-//! answer's reader to push the upload on, and for the upload's reader to take the answer, waits for ever. So the upload
-//! gets a task of its own then, and shares the connection with the answer; in all other exchanges nothing is shared.
+//! Some endpoints respond before they have read the request: a refusal, or a stream in both directions. A proxy that
+//! waits for the response's reader to push the upload on, and for the upload's reader to take the response, waits for
+//! ever. So the upload gets a task of its own then, and shares the connection with the response; in all other exchanges
+//! nothing is shared.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -25,7 +26,7 @@ use crate::http1::WriteBuf;
 struct JointStream {
     stream: RefCell<EndpointStream>,
     upload: Cell<Progress>,
-    /// The answer is read to its end, or nobody reads it any more.
+    /// The response is read to its end, or is not read any more.
     read: Cell<bool>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
@@ -36,13 +37,13 @@ struct JointStream {
 enum Progress {
     Running,
     Done,
-    /// The endpoint takes no more of it; what it answers may be whole.
+    /// The endpoint takes no more of it; its response may be whole.
     Refused,
     /// The body broke: the exchange is over.
     Broken,
 }
 
-/// The answer's half of a shared connection. Dropping it ends the upload.
+/// The response's half of a shared connection. Dropping it ends the upload.
 #[derive(Debug)]
 pub(crate) struct ResponseReader(Rc<JointStream>);
 
@@ -82,8 +83,8 @@ impl JointStream {
             Ok(()) => Progress::Done,
             Err(UploadFault::Connection) => Progress::Refused,
             Err(UploadFault::Body) => {
-                // Without the end that was announced, the end of the connection tells the endpoint that it broke. Whether
-                // it can be told at once does not matter: the reader drops the connection next.
+                // Without the end that was announced, the end of the connection tells the endpoint that it broke.
+                // Whether it can be told at once does not matter: the reader drops the connection next.
                 let mut cx = Context::from_waker(Waker::noop());
                 let _told = Pin::new(&mut *self.stream.borrow_mut()).poll_shutdown(&mut cx);
                 Progress::Broken

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::*;
 use crate::http1::Broken;
 use crate::message::KnownHeader;
-use crate::message::names::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
+use crate::message::known_headers::{CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
 use crate::stats::EndpointStats;
 use crate::upstream::budget::{Budget, PermitClaim};
 
@@ -94,16 +94,16 @@ fn headers(lines: &[(KnownHeader, &str)]) -> Headers {
 
 type Answered = Result<(ResponseHead, Box<Http1>), Http1SendError>;
 
-/// Sends a request and waits for its answer's head.
+/// Sends a request and waits for its response's head.
 async fn send(near: Box<Http1>, method: Method, headers: &Headers, body: &mut Feed) -> Answered {
     let mut near = near;
     let lines = RequestLines { method: &method, target: b"/x?y", headers };
     let mut sending = near.begin(lines, body)?;
-    let mut head = poll_fn(|cx| near.poll_answer(&mut sending, body, cx)).await?;
+    let mut head = poll_fn(|cx| near.poll_response(&mut sending, body, cx)).await?;
     while head.is_interim() {
-        head = poll_fn(|cx| near.poll_answer(&mut sending, body, cx)).await?;
+        head = poll_fn(|cx| near.poll_response(&mut sending, body, cx)).await?;
     }
-    let near = near.answered(&head, sending, body);
+    let near = near.into_response(&head, sending, body);
     Ok((head, near))
 }
 
@@ -115,7 +115,7 @@ async fn chunked(near: Box<Http1>, body: &mut Feed) -> Answered {
     send(near, Method::POST, &headers(&[(TRANSFER_ENCODING, "chunked")]), body).await
 }
 
-/// The rest of an answer, with its trailers.
+/// The rest of a response, with its trailers.
 async fn rest(near: &mut Http1) -> Result<(String, HeaderMap), IncomingError> {
     let (mut text, mut trailers) = (String::new(), HeaderMap::new());
     while let Some(frame) = poll_fn(|cx| near.poll_frame(cx)).await {
@@ -396,7 +396,7 @@ fn an_upload_goes_on_behind_an_early_answer_that_nobody_reads() {
         };
         let (answered, ()) = tokio::join!(chunked(near, &mut body), early);
         let (_, mut near) = answered.unwrap();
-        // Nobody polls the answer here.
+        // The response is not polled here.
         feeder.send(part("one")).unwrap();
         assert_eq!(read_to(&mut far, "\r\n").await, "3\r\n");
         assert_eq!(read_to(&mut far, "\r\n").await, "one\r\n");

@@ -11,7 +11,7 @@ use tokio::io::AsyncWrite;
 use crate::http1::encode::WrongLength;
 use crate::http1::{Announced, BodyEncoder, WriteBuf};
 use crate::message::Headers;
-use crate::message::names::TRANSFER_ENCODING;
+use crate::message::known_headers::TRANSFER_ENCODING;
 
 /// How far the body is.
 #[derive(Debug)]
@@ -93,7 +93,7 @@ impl Upload {
                 Some(Ok(data)) => {
                     self.touched = true;
                     encoder.data(write_buf, data)?;
-                    // A large part takes the whole outbox: the end of its body comes behind it.
+                    // A large part takes the whole write buffer: the end of its body comes behind it.
                     if body.is_end_stream() && write_buf.has_room() {
                         self.end(write_buf, None)?;
                     }

@@ -4,9 +4,9 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::IpNet;
-use pointsman::testing::message::names::{FORWARDED, X_FORWARDED_FOR};
+use pointsman::testing::message::known_headers::{FORWARDED, X_FORWARDED_FOR};
 use pointsman::testing::message::{Headers, KnownHeader};
-use pointsman::testing::proxy::request::admit::client::behind;
+use pointsman::testing::proxy::request::admit::client_address::behind;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 
 use pointsman::testing::http1::{BodyDecoder, BodyLength, HeadLimits, Piece, ReadBuf, Request};
-use pointsman::testing::message::names::{CONTENT_LENGTH, TRANSFER_ENCODING};
+use pointsman::testing::message::known_headers::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use pointsman::testing::proxy::request::admit::{AdmitSettings, BodyFraming, WireFacts, admit};
 use proptest::prelude::*;
 

@@ -1,7 +1,7 @@
 //! The body of a request on a stream of HTTP/2.
 //!
-//! A part is the client's to replace as soon as it was taken: the window of the stream grows when whoever sends the body on
-//! asks for more of it, so an endpoint that does not read stops its client and nobody else.
+//! A part is the client's to replace as soon as it was taken: the window of the stream grows when whoever sends the
+//! body on asks for more of it, so an endpoint that does not read stops its client and nobody else.
 
 use std::pin::Pin;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use http::header::CONTENT_LENGTH;
 use http_body::{Body, Frame, SizeHint};
 
 use super::responder::Responder;
-use crate::proxy::body::fault::BodyFault;
+use crate::proxy::body::body_fault::BodyFault;
 
 /// What a client sends on a stream after the head of its request.
 #[derive(Debug)]

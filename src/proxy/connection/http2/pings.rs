@@ -1,7 +1,7 @@
 //! Whether a client that says nothing is still there: it is asked, and has a while to answer.
 //!
-//! Whatever comes is a sign of life; the answer to a ping may stand behind a large upload. The clock is looked at with the
-//! other times of the connection and not at each frame.
+//! Whatever comes is a sign of life; the answer to a ping may stand behind a large upload. The clock is looked at with
+//! the other times of the connection and not at each frame.
 
 use std::time::Duration;
 

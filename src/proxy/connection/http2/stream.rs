@@ -1,20 +1,18 @@
 //! One stream: a request on its way in, what goes back on it, and who ends it.
 //!
-//! The stages of the request run in a task of the stream, because those of others must go on when they wait; the task of the
-//! connection reads and writes frames for all of them. A client that takes its request back drops the stages where they are,
-//! and with them what they hold at the endpoint.
+//! The stages of the request run in a task of the stream, because those of others must go on when they wait; the task
+//! of the connection reads and writes frames for all of them. A client that takes its request back drops the stages
+//! where they are, and with them what they hold at the endpoint.
 
-use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{COOKIE, EXPECT};
-use http::{HeaderMap, Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request};
 use http_body::{Body, Frame};
 use tokio::time::Instant;
 
@@ -23,14 +21,14 @@ use super::body::Http2Body;
 use super::responder::Responder;
 use super::streams::Streams;
 use super::tunnel_stream::TunnelStream;
-use crate::message::names::{CONTENT_LENGTH, DATE};
-use crate::message::{HeaderSet, Headers, Response};
-use crate::proxy::body::response_body::ResponseBody;
+use crate::message::known_headers::{CONTENT_LENGTH, DATE};
+use crate::message::{HeaderSet, Response};
 use crate::proxy::body::inbound::Inbound;
+use crate::proxy::body::response_body::ResponseBody;
+use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::connection::date::Date;
 use crate::proxy::request::admit::WireFacts;
 use crate::proxy::request::interim::{Interim, InterimSink};
-use crate::proxy::connection::peer::ClientConnection;
 use crate::proxy::request::proxy_request::{ReceivedRequest, proxy_request};
 use crate::proxy::worker::Worker;
 
@@ -114,7 +112,7 @@ fn received(
         (Inbound::Http2(Http2Body::new(incoming, &head.headers, responder)), None)
     };
     let interim = Interim::to(Rc::clone(responder) as Rc<dyn InterimSink>);
-    (ReceivedRequest { head: Box::new(head.into()), seen, body, interim }, tunnel)
+    (ReceivedRequest { head: Box::new(head.into()), facts, body, interim }, tunnel)
 }
 
 /// Whether a head is no larger than one of HTTP/1.1 may be: its lines as they would be written there.
@@ -227,8 +225,9 @@ impl Sending {
         }
     }
 
-    /// Ready when a part can be sent; false when none can be any more. A byte is asked for and not the whole part: what is
-    /// asked for and not there yet is kept from the other streams, and the codec asks for the rest when it has the part.
+    /// Ready when a part can be sent; false when none can be any more. A byte is asked for and not the whole part: what
+    /// is asked for and not there yet is kept from the other streams, and the codec asks for the rest when it has the
+    /// part.
     fn poll_room(&mut self, empty: bool, cx: &mut Context<'_>) -> Poll<bool> {
         if empty || self.outgoing.capacity() > 0 {
             return Poll::Ready(true);

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 use super::pings::{Liveness, Verdict};
 use super::responder::Responder;
 use crate::proxy::accept::waiting::WaitingConnection;
-use crate::proxy::connection::peer::ClientConnection;
+use crate::proxy::connection::client_connection::ClientConnection;
 
 /// Requests that a client may take back before they are answered, in [`TAKEN_BACK_WINDOW`].
 const TAKEN_BACK_MAX: u32 = 100;

@@ -1,5 +1,5 @@
-//! The bytes of a tunnel on a stream of HTTP/2 (RFC 8441, 5): a stream that ends is a side that has said its last byte, one
-//! that is reset a side that is gone. A tunnel that is dropped before its end resets it.
+//! The bytes of a tunnel on a stream of HTTP/2 (RFC 8441, 5): a stream that ends is a side that has said its last byte,
+//! one that is reset a side that is gone. A tunnel that is dropped before its end resets it.
 
 use std::io;
 use std::pin::Pin;

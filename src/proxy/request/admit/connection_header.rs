@@ -2,14 +2,14 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use crate::message::names::{
+use crate::message::known_headers::{
     CONNECTION, HTTP2_SETTINGS, KEEP_ALIVE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, PROXY_CONNECTION, UPGRADE,
 };
 use crate::message::{HeaderSet, Headers, KnownHeader};
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;
 
-/// From so many tokens on a `Connection` header is an attempt to make us remove something.
+/// From this many tokens on a `Connection` header is an attempt to make us remove something.
 const TOKENS_MAX: usize = 10;
 
 /// Headers that end at this hop whether `Connection` names them or not, besides `Connection` and `Upgrade` themselves
@@ -41,7 +41,7 @@ pub(crate) fn strip(headers: &mut Headers) {
         if !headers.get_all(CONNECTION).all(is_known) {
             let named = tokens(headers.get_all(CONNECTION)).filter(|token| !is_known(token));
             let mut named: Vec<_> = named.map(<[u8]>::to_ascii_lowercase).collect();
-            // In order, because an answer may name thousands.
+            // In order, because a response may name thousands.
             named.sort_unstable();
             headers.retain(|name| named.binary_search_by(|gone| gone.as_slice().cmp(name)).is_err());
         }

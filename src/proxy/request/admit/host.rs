@@ -43,7 +43,7 @@ impl<'a> Host<'a> {
     }
 }
 
-/// Unreserved characters of RFC 3986 only: percent-encoding and sub-delims are allowed there, used by nobody, and
+/// Unreserved characters of RFC 3986 only: percent-encoding and sub-delims are allowed there, not used in practice, and
 /// read differently by every server behind us.
 fn is_name_byte(byte: u8) -> bool {
     NAME_BYTES[usize::from(byte)]

@@ -27,7 +27,7 @@ pub(crate) enum BodyFault {
     /// It came too slowly.
     #[error("the sender of the body is too slow")]
     Slow,
-    /// Nobody needs it any more.
+    /// It is not needed any more.
     #[error("the exchange is over")]
     Over,
 }

@@ -50,8 +50,8 @@ impl WorkerHolds {
         }
     }
 
-    /// Lets a request wait if `service` is held at `now`, which is `now_ms`; `None` when it is not, or there is no room to
-    /// wait.
+    /// Lets a request wait if `service` is held at `now`, which is `now_ms`; `None` when it is not, or there is no room
+    /// to wait.
     pub(crate) fn enter(
         &self,
         service: &Service,

@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
 
-use crate::message::names::{FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO};
+use crate::message::known_headers::{FORWARDED, X_FORWARDED_FOR, X_FORWARDED_PROTO};
 use crate::message::{Headers, KnownHeader};
 
 /// Whether a trusted peer says that the user came by https.
@@ -85,7 +85,7 @@ fn parse_address(text: &[u8]) -> Option<IpAddr> {
         Some(open) => open.strip_suffix(b"\"")?,
         None => text,
     };
-    // A zone means something on the machine of whoever wrote it only.
+    // A zone means something only on the machine that wrote it.
     let text = std::str::from_utf8(text).ok().filter(|text| !text.contains('%'))?;
     if let Ok(address) = text.parse::<IpAddr>() {
         return Some(address);

@@ -1,11 +1,11 @@
-//! The step that finds a connection: an endpoint of the version by two choices, a pooled connection to it or a new one, and
-//! the next endpoint if that one takes no connections.
+//! The step that finds a connection: an endpoint of the version by two choices, a pooled connection to it or a new one,
+//! and the next endpoint if that one takes no connections.
 //!
-//! Endpoints are tried one after the other and not at the same time: nearly always the first one has a pooled connection,
-//! and an attempt on a second one would cost it a handshake that is thrown away.
+//! Endpoints are tried one after the other and not at the same time: nearly always the first one has a pooled
+//! connection, and an attempt on a second one would cost it a handshake that is thrown away.
 //!
-//! An endpoint that refuses a connection is not asked again by the same request, and a shortage of descriptors or ports of our
-//! own is never counted against an endpoint.
+//! An endpoint that refuses a connection is not asked again by the same request, and a shortage of descriptors or ports
+//! of our own is never counted against an endpoint.
 
 use std::error::Error;
 use std::time::Duration;
@@ -73,15 +73,15 @@ impl Dialing {
         if self.short { NoConnection::out_of_descriptors() } else { NoConnection::Endpoints { tried: self.tried } }
     }
 
-    /// Whether a new connection to `endpoint` may be tried. A paused one is the last resort, and not one after the other
-    /// until all of them have kept the request waiting.
+    /// Whether a new connection to `endpoint` may be tried. A paused one is the last resort, and not one after the
+    /// other until all of them have kept the request waiting.
     fn may_try(&self, endpoint: &Endpoint, now: Instant, connect_timeout: Duration) -> bool {
         !endpoint.stats.health.is_paused() || now.duration_since(self.began) < connect_timeout
     }
 
     /// Makes room after a shortage of descriptors or ports of our own, or leaves the endpoint out. After a flip idle
-    /// connections may be as many as the clients'. Once: others put theirs back meanwhile, and ports do not come back by
-    /// closing.
+    /// connections may be as many as the clients'. Once: others put theirs back meanwhile, and ports do not come back
+    /// by closing.
     fn make_room(&mut self, worker: &Worker, index: usize) {
         if std::mem::replace(&mut self.made_room, true) || worker.pools.close_idle() == 0 {
             self.left_out.push(index);
@@ -90,8 +90,8 @@ impl Dialing {
     }
 }
 
-/// Finds a connection to `destination`. `now` is this moment, as far as nothing was waited for since the clock was read. With
-/// `fresh`, pooled connections are left alone.
+/// Finds a connection to `destination`. `now` is this moment, as far as nothing was waited for since the clock was
+/// read. With `fresh`, pooled connections are left alone.
 ///
 /// # Errors
 /// [`NoConnection`] when every endpoint that could be asked refused, or none could be asked, or there is no room.
@@ -154,7 +154,8 @@ fn take_private(
     now: Instant,
     context: &mut RequestContext,
 ) -> Option<UpstreamConnection> {
-    let private::Found { index, sender, opened } = private::take(context.private.as_deref()?, worker, version, now)?;
+    let private::PrivateConnection { index, sender, opened } =
+        private::take(context.private.as_deref()?, worker, version, now)?;
     let in_flight = InFlightGuard::enter(&version.endpoints[index].stats);
     context.note_endpoint(index);
     Some(UpstreamConnection { sender, in_flight, reused: true, since: now, opened })

@@ -1,10 +1,11 @@
 //! How large the body of a request may be, and how slowly it may come.
 //!
-//! Silence is bounded elsewhere ([`IdleTimeout`](super::idle::IdleTimeout)); a client that sends a byte each minute is never silent.
-//! So time is an account: a body begins with its grace, pays for the time in which we wait for it, and earns by its
-//! bytes what they would take at the least rate, never more than the grace. It pays only while it is the client's turn,
-//! so an upstream that reads slowly is never blamed on the client, and a fast start does not buy a slow end. The average
-//! since the start, as usual elsewhere, lets whoever has sent a gigabyte take a day for the rest.
+//! Silence is bounded elsewhere ([`IdleTimeout`](super::idle::IdleTimeout)); a client that sends a byte each minute is
+//! never silent. So time is an account: a body begins with its grace, pays for the time in which we wait for it, and
+//! earns by its bytes what they would take at the least rate, never more than the grace. It pays only while it is the
+//! client's turn, so an upstream that reads slowly is never blamed on the client, and a fast start does not buy a slow
+//! end. The average since the start, as usual elsewhere, lets a client that has sent a gigabyte take a day for the
+//! rest.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::fault::BodyFault;
+use super::body_fault::BodyFault;
 use crate::http1::coop;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;
@@ -51,7 +52,7 @@ impl BodyLimit {
         needed.then(|| Box::new(Self { bytes_left, pace: limits.body_rate.map(MinRate::new) }))
     }
 
-    /// Counts a part of so many bytes.
+    /// Counts a part of this many bytes.
     ///
     /// # Errors
     /// When the body is too large.
@@ -148,7 +149,7 @@ mod tests {
     async fn waiting_is_paid_for_and_our_own_delay_is_not() {
         let grace = Duration::from_millis(100);
         let mut pace = MinRate::new(BodyRate { grace, ..RATE });
-        // The upstream takes its time: nobody waits for the client.
+        // The upstream takes its time: the client is not waited for.
         pace.came(1, Instant::now() + Duration::from_secs(100));
         assert_eq!(pace.left, grace);
         let before = Instant::now();

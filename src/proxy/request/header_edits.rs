@@ -1,5 +1,5 @@
-//! What happens to the headers of a message on its way through. The order matters: first go the headers that end at this
-//! hop, then come ours, so that a `Connection` header cannot take ours away.
+//! What happens to the headers of a message on its way through. The order matters: first go the headers that end at
+//! this hop, then come ours, so that a `Connection` header cannot take ours away.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use super::admit::connection_header;
 use super::admit::{Admitted, BodyFraming};
 use super::local_reply::LocalReply;
-use crate::message::names::{
+use crate::message::known_headers::{
     CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, FORWARDED, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, VIA,
     X_FORWARDED_FOR, X_FORWARDED_HOST, X_FORWARDED_PROTO, X_REAL_IP, X_REQUEST_ID, X_REVISION,
 };
@@ -22,11 +22,11 @@ const REQUEST_ID_BYTES_MAX: usize = 128;
 /// What a worker writes into every message.
 #[derive(Clone, Debug)]
 pub(crate) struct EditSettings {
-    /// What answers are told of us.
+    /// What responses are told of us.
     pub response_via: Via,
     /// What requests are told of us: the same, and who of our name we are.
     pub request_via: Via,
-    /// What in a `Via` says that a request has been here already; empty if nobody asks.
+    /// What in a `Via` says that a request has been here already; empty if that is not asked.
     pub own: Box<[u8]>,
     /// Whether requests carry the revision.
     pub revision: bool,
@@ -151,8 +151,8 @@ pub(crate) fn request(headers: &mut Headers, facts: &RequestFacts<'_>, settings:
 
 /// Turns an upstream's headers into those for the client.
 ///
-/// The length is written from what the codec made of the body, except where there is none by definition (`bodiless`) and the
-/// header tells how long it would have been.
+/// The length is written from what the codec made of the body, except where there is none by definition (`bodiless`)
+/// and the header tells how long it would have been.
 pub(crate) fn response<B>(response: &mut Response<B>, length: Option<u64>, bodiless: bool, settings: &EditSettings) {
     let (status, headers) = (response.status, &mut response.headers);
     connection_header::strip(headers);
@@ -162,7 +162,8 @@ pub(crate) fn response<B>(response: &mut Response<B>, length: Option<u64>, bodil
         headers.remove(CONTENT_LENGTH);
     } else if !bodiless {
         match length {
-            // A call of gRPC that ended in its head. Clients of some languages take a length for a head that data follows.
+            // A call of gRPC that ended in its head. Clients of some languages take a length for a head that data
+            // follows.
             Some(0) if headers.has(HeaderSet::GRPC_STATUS) && !headers.has(HeaderSet::CONTENT_LENGTH) => {}
             Some(length) => write_length(headers, length),
             None => _ = headers.remove(CONTENT_LENGTH),
@@ -357,7 +358,7 @@ mod tests {
     use http::HeaderName;
 
     use super::*;
-    use crate::message::names::HOST;
+    use crate::message::known_headers::HOST;
 
     fn edited(lines: &[(&'static str, &'static str)], trusted: bool) -> Headers {
         let line = |(name, value): &(&'static str, &'static str)| {

@@ -1,8 +1,8 @@
 //! The target of a request: its path as it is routed and forwarded, which is one and the same
-//! (docs/http-rules.md#rule-10), and the service that answers there.
+//! (docs/http-rules.md#rule-10), and the service that responds there.
 //!
-//! Nearly every target is forwarded as it came. It stays where it is then, in the head, and is looked up once: whoever
-//! decides asks here for the service instead of the table.
+//! Nearly every target is forwarded as it came. It stays where it is then, in the head, and is looked up once: the step
+//! that decides asks here for the service instead of the table.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -17,7 +17,7 @@ use crate::table::{RequestView, Table};
 pub(crate) struct ResolvedTarget {
     /// What is forwarded instead of what was given. On the heap: nearly every request has none.
     rewritten: Option<Box<RequestTarget>>,
-    /// Index of the service that answers.
+    /// Index of the service that responds.
     pub service: Option<u32>,
 }
 

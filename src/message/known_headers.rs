@@ -15,7 +15,7 @@ impl KnownHeader {
         Self { text, kind }
     }
 
-    /// A name that is asked for so rarely that nobody notes whether it is there.
+    /// A name that is asked for too rarely to be noted.
     const fn rare(text: &'static str) -> Self {
         Self { text, kind: HeaderSet::NONE }
     }

@@ -13,7 +13,7 @@ use crate::proxy::accept::listener_policy::ListenerSettings;
 use crate::proxy::accept::waiting::{WaitingConnection, WaitingList};
 use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::request::admit::authority::Authority;
-use crate::proxy::request::headers::PeerAddress;
+use crate::proxy::request::header_edits::PeerAddress;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::proxy::streams::tunnel::Tunnel;
 use crate::proxy::worker::Worker;

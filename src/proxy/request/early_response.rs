@@ -1,8 +1,8 @@
-//! A listener without TLS that sends everybody to the https URL of what they asked for.
+//! A listener without TLS that sends every client to the https URL of what it asked for.
 //!
 //! By 308 for every method: it is the one permanent redirect with which a client repeats the method and the body, and
 //! every client of the last ten years knows it; 301 turns a `POST` into a `GET`. The rules of admission come first, so
-//! the host in the answer is one valid host and nothing else. A request that a trusted proxy took over https is let
+//! the host in the response is one valid host and nothing else. A request that a trusted proxy took over https is let
 //! through, or it would be sent round in a circle.
 
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use http::HeaderValue;
 use http_body_util::Full;
 
 use super::local_reply::{ErrorFormat, LocalReply};
-use crate::message::names::LOCATION;
+use crate::message::known_headers::LOCATION;
 use crate::message::{RequestTarget, Response};
 use crate::stats::RejectReason;
 
@@ -32,7 +32,7 @@ impl From<LocalReply> for EarlyResponse {
 }
 
 impl EarlyResponse {
-    /// The answer, in the manner that the client understands.
+    /// The response, in the manner that the client understands.
     #[must_use]
     pub(crate) fn response(self, format: ErrorFormat) -> Response<Full<Bytes>> {
         let mut response = self.reply.response(format);
@@ -43,7 +43,7 @@ impl EarlyResponse {
     }
 }
 
-/// The answer to a request for `target` of the host `name`, which belongs to the https URL with `port`.
+/// The response to a request for `target` of the host `name`, which belongs to the https URL with `port`.
 #[must_use]
 pub(crate) fn to_https(name: &str, target: &RequestTarget, port: u16) -> EarlyResponse {
     if name.is_empty() {
