@@ -3,6 +3,7 @@
 //! [`Bound::bind`] does all that can fail for a reason that an operator can mend (ports, the store, tokens), so that a
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same door.
 
+pub(crate) mod certificate_reloader;
 mod check;
 mod control_parts;
 mod control_plane;
@@ -37,10 +38,11 @@ use tokio::signal::unix::Signal;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::admin::{Address, KeepSocketFile};
+use crate::admin::{self, Address, KeepSocketFile};
 use crate::config::Config;
+use crate::control::clock::Clock;
 use crate::control::hold::HoldRegistry;
-use crate::control::{self, Store, Writer};
+use crate::control::{Store, Writer};
 use crate::endpoints::resolve;
 use crate::endpoints::resolve::First;
 use crate::log::Losses;
@@ -252,14 +254,15 @@ impl Bound {
             Logs { process: Arc::clone(&self.options.log_losses), access: self.log_out.as_ref().map(LogOut::losses) };
         let log = self.log_out.take().map(|out| out.start(&self.config.access_log)).transpose()?;
         let (log, log_thread) = log.flatten().unzip();
-        let holds = Arc::new(HoldRegistry::new(Arc::clone(&self.registry), self.clock_start));
+        let clock = Clock(self.clock_start);
+        let holds = Arc::new(HoldRegistry::new(Arc::clone(&self.registry), clock));
         let workers = self.start_workers(log, &holds, &workers_stop)?;
         let (published, store_problem) = (self.writer.published(), self.writer.store_problem());
         let reclaimer = self.writer.reclaimer();
         let supervisor = self.options.supervisor;
         let (handle, writer_thread) = self.writer.start(supervisor.part("writer", Kind::Steady))?;
         let ready = Arc::new(AtomicBool::new(true));
-        let (upgrades, calls) = control::upgrade::channel();
+        let (upgrades, calls) = admin::upgrade_calls::channel();
         let SharedSockets { sockets, keep_socket_file } = self.shared;
         let timeout = self.config.proxy.upgrade_timeout;
         let lender = handle.clone();
@@ -277,7 +280,7 @@ impl Bound {
             registry: self.registry,
             ready: Arc::clone(&ready),
             upgrades,
-            clock_start: self.clock_start,
+            clock,
             file: self.options.file,
             log_file: rotation,
             logs,

@@ -60,11 +60,11 @@
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.
 //! - [`problem`]: what is wrong with what a person wrote, for the terminal and for the API. A leaf.
-//! - [`shared`]: what both planes touch: health of endpoints, holds, counters of rollouts. Below `stats`.
-//! - [`control`]: the only writer: changes, revisions, the published table, the watch on the config file.
+//! - [`files`]: files that change while the process runs: when to look, when to read, whether it is all of it.
 //! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests.
+//! - [`control`]: the only writer: changes, revisions, the store, the published table, the watch on the config file.
 //! - [`endpoints`]: what keeps endpoints up to date: health checks, name resolution, outliers, slow start.
-//! - [`metrics`]: what Prometheus reads.
+//! - [`metrics`]: what Prometheus reads, and the rates of the last seconds.
 //! - [`release`]: makes rollouts happen.
 //! - [`admin`]: the HTTP API on top; only `app` imports it.
 //! - [`app`]: binds everything and runs it; nothing else wires parts together.
@@ -97,6 +97,7 @@ pub mod cli;
 pub mod config;
 mod control;
 mod endpoints;
+mod files;
 mod http1;
 mod log;
 mod message;

@@ -4,7 +4,10 @@
 pub mod admin {
     pub use crate::admin::access::{Access, AccessSettings, Address, Role, TokenFile};
     pub use crate::admin::listen::{AdminBindError, Listener};
-    pub use crate::admin::{Admin, serve};
+    pub use crate::admin::{Admin, AdminServer};
+    pub mod upgrade_calls {
+        pub use crate::admin::upgrade_calls::channel;
+    }
 }
 pub mod control {
     pub use crate::control::change::{Change, State};
@@ -14,8 +17,8 @@ pub mod control {
     pub mod change {
         pub use crate::control::change::{Action, Entry, History, PlanError, Planned, plan};
     }
-    pub mod files {
-        pub use crate::control::files::reload::Reloader;
+    pub mod clock {
+        pub use crate::control::clock::Clock;
     }
     pub mod hold {
         pub use crate::control::hold::HoldRegistry;
@@ -28,17 +31,12 @@ pub mod control {
         pub use crate::control::store::schema::FORMAT;
         pub use crate::control::store::{Header, Record, Store};
     }
-    pub mod upgrade {
-        pub use crate::control::upgrade::channel;
-    }
     pub mod watch {
-        pub use crate::control::watch::{ConfigFacts, ConfigSource, FileContent};
+        pub use crate::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent};
     }
 }
-pub mod endpoints {
-    pub mod resolve {
-        pub use crate::endpoints::resolve::Resolver;
-    }
+pub mod files {
+    pub use crate::files::reload::Reloader;
 }
 pub mod http1 {
     pub use crate::http1::body::{BodyDecoder, Piece};

@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use crate::control::difference::Difference;
 use crate::control::handle::Applied;
 use crate::control::hold::HoldReport;
-use crate::release::controller::RolloutGauge;
+use crate::metrics::rollouts::RolloutGauge;
 use crate::table::{Table, Traffic, Version};
 
 use super::hold::HoldOutcome;

@@ -10,9 +10,9 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::control::effective::shares;
 use crate::message::Headers;
 use crate::message::known_headers::HOST;
+use crate::table::effective::shares;
 use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
 
 use super::Admin;

@@ -35,6 +35,7 @@ pub(crate) mod status;
 pub(crate) mod tls_view;
 pub(crate) mod tokens;
 pub(crate) mod upgrade;
+pub(crate) mod upgrade_calls;
 pub(crate) mod view;
 mod visit;
 mod watched;
@@ -46,16 +47,18 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
+use tokio::sync::watch;
 
 use crate::stats::AdminRefused;
 use crate::table::Table;
 use crate::tls::ServerTls;
 
+use self::upgrade_calls::Upgrades;
 use crate::control::handle::Handle;
 use crate::control::hold::HoldRegistry;
-use crate::control::upgrade::Upgrades;
 use crate::metrics::Exporter;
 use crate::metrics::recent_rates::RecentRates;
+use crate::release::controller::RolloutBriefs;
 use crate::release::handle::RolloutHandle;
 
 pub(crate) use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
@@ -83,6 +86,8 @@ pub struct Admin {
     pub upgrades: Upgrades,
     /// Asks for rollouts.
     pub rollouts: RolloutHandle,
+    /// What is said of them beside the services.
+    pub briefs: watch::Receiver<RolloutBriefs>,
 }
 
 impl Admin {
@@ -104,7 +109,7 @@ impl Admin {
     }
 }
 
-/// The API, for [`serve()`].
+/// The API, for [`AdminServer`].
 pub(crate) fn router(admin: Arc<Admin>) -> Router {
     Router::new()
         .route("/v1/status", get(status::get))
@@ -136,15 +141,24 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
         .with_state(admin)
 }
 
-/// Answers calls on `listener`, with TLS if there is any, until `shutdown` ends, then finishes those that have begun. The
-/// socket is closed then, unless somebody else still has it.
-pub async fn serve(
-    (listener, tls): (Arc<Listener>, Option<Arc<ServerTls>>),
-    admin: Arc<Admin>,
-    shutdown: impl Future<Output = ()>,
-) {
-    let router = router(Arc::clone(&admin));
-    serve::serve((listener, tls), (admin, router), shutdown).await;
+/// The API where it listens.
+#[derive(Debug)]
+pub struct AdminServer {
+    /// Where it listens.
+    pub listener: Arc<Listener>,
+    /// How TLS is spoken, if it is.
+    pub tls: Option<Arc<ServerTls>>,
+    /// What it shows and changes.
+    pub admin: Arc<Admin>,
+}
+
+impl AdminServer {
+    /// Answers calls until `shutdown` ends, then finishes those that have begun. The socket is closed then, unless another
+    /// part of the process still has it.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) {
+        let router = router(Arc::clone(&self.admin));
+        serve::serve(self, router, shutdown).await;
+    }
 }
 
 async fn no_resource(uri: axum::http::Uri) -> ProblemDetails {

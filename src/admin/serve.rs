@@ -22,11 +22,11 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::Admin;
 use super::listen::{Listener, Stream};
 use super::places::{NoPlace, Place, Places};
 use super::visit::{Origin, Visit};
 use super::watched::{Watched, WatchedBody};
+use super::{Admin, AdminServer};
 use crate::stats::AdminRefused;
 use crate::tls::ServerTls;
 use crate::tls::certificate::client_name;
@@ -44,12 +44,9 @@ const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 /// The pause after an accept that failed: without descriptors it would fail again at once, in a loop.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers on `listener` until `shutdown` ends, then finishes the calls that have begun.
-pub(crate) async fn serve(
-    (listener, tls): (Arc<Listener>, Option<Arc<ServerTls>>),
-    (admin, router): (Arc<Admin>, Router),
-    shutdown: impl Future<Output = ()>,
-) {
+/// Answers calls until `shutdown` ends, then finishes the calls that have begun.
+pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Future<Output = ()>) {
+    let AdminServer { listener, tls, admin } = server;
     let places = Places::new(admin.access.connections_max());
     let (mut batch, batch_max) = (0, (admin.access.connections_max() / BATCH_PART).max(1));
     let (stop, stopped) = watch::channel(false);

@@ -34,8 +34,8 @@ pub(crate) struct ServiceList {
 pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
     let table = admin.table();
     let at = moment(&admin);
-    let shown = admin.exporter.sources().rollouts.borrow();
-    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&shown);
+    let briefs = admin.briefs.borrow();
+    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&briefs);
     let services = table.services().map(view).collect();
     Tagged(table.revision, ServiceList { revision: table.revision, services })
 }
@@ -62,7 +62,7 @@ pub(crate) async fn one(
     match name.as_ref().and_then(|name| table.service_named(name)) {
         Some(service) => {
             let view = ServiceView::of(service, &admin.live, moment(&admin));
-            Ok(Tagged(table.revision, view.with_rollout(&admin.exporter.sources().rollouts.borrow())))
+            Ok(Tagged(table.revision, view.with_rollout(&admin.briefs.borrow())))
         }
         None => Err(ProblemDetails::of_problems(problems)),
     }

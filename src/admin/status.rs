@@ -136,14 +136,14 @@ pub(crate) async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status
     let at = moment(&admin);
     let tokens = admin.access.tokens();
     let (problems, warnings) = (tokens.problems(), tokens.warnings());
-    let shown = sources.rollouts.borrow().clone();
-    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&shown);
+    let briefs = admin.briefs.borrow().clone();
+    let view = |service| ServiceView::of(service, &admin.live, at).with_rollout(&briefs);
     let unready = admin.unready();
     let status = Status {
         version: env!("CARGO_PKG_VERSION"),
         ready: unready.is_none(),
         unready,
-        uptime_seconds: sources.start.elapsed().as_secs(),
+        uptime_seconds: sources.clock.0.elapsed().as_secs(),
         revision: table.revision,
         workers: sources.registry.workers(),
         connections: totals.connections,

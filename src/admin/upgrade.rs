@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::upgrade::UpgradeError;
+use super::upgrade_calls::UpgradeError;
 use crate::problem::Problem;
 
 use super::Admin;

@@ -6,13 +6,13 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use crate::control::effective::{EffectiveShare, shares};
 use crate::control::file::same_split;
 use crate::endpoints::endpoint_status::{EndpointStatus, endpoint_status};
 use crate::metrics::recent_rates::RecentRates;
 use crate::release::brief::RolloutBrief;
-use crate::release::controller::RolloutGauge;
+use crate::release::controller::RolloutBriefs;
 use crate::stats::{CodeClass, FirstAttempt, UpstreamFailure};
+use crate::table::effective::{EffectiveShare, shares};
 use crate::table::spec::{HostPattern, KeySource, OnUnhealthy};
 use crate::table::{Endpoint, EndpointAddress, HostPort, Service, Version, Weights};
 
@@ -158,10 +158,10 @@ impl ServiceView {
         }
     }
 
-    /// The same with its rollout, if one of `shown` is.
+    /// The same with its rollout, if it has one.
     #[must_use]
-    pub(crate) fn with_rollout(self, shown: &[RolloutGauge]) -> Self {
-        let rollout = shown.iter().rfind(|shown| shown.service == self.name).and_then(|shown| shown.brief.clone());
+    pub(crate) fn with_rollout(self, briefs: &RolloutBriefs) -> Self {
+        let rollout = briefs.get(&self.name).cloned();
         Self { rollout, ..self }
     }
 }

@@ -12,8 +12,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
+use crate::shared::client::block;
 use crate::stats::names::AdminRefused;
-use crate::table::client::block;
 
 /// How long a head may take, from its first byte or from the beginning of the connection: a head is one packet, and this
 /// is several retransmissions of it.

@@ -3,7 +3,7 @@
 //!
 //! A reload puts only the services in force, but it refuses what the next start would refuse: an operator who is told that
 //! a config is good restarts with it, perhaps weeks later. What runs already is not looked at again there: its files have
-//! a watch and words of their own ([`renew`](crate::control::certificate_reloader)), and one team's broken renewal must not keep another
+//! a watch and words of their own ([`renew`](super::certificate_reloader)), and one team's broken renewal must not keep another
 //! team's routes from being changed.
 
 use std::collections::HashMap;

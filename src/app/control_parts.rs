@@ -6,19 +6,20 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::sync::watch;
 
+use super::certificate_reloader::MaterialSource;
 use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
 use super::tasks::{Tasks, stopped};
 use super::{descriptors, systemd};
-use crate::admin::{self, Admin};
-use crate::control::certificate_reloader::MaterialSource;
-use crate::control::files::reload::Reloader;
+use crate::admin::{self, Admin, AdminServer};
+use crate::control::clock::Clock;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
 use crate::control::upkeep;
 use crate::control::watch::{ConfigFacts, ConfigSource};
 use crate::endpoints::resolve::{First, Resolver};
-use crate::endpoints::{self, Clock};
+use crate::endpoints::{self, EndpointDeps};
+use crate::files::reload::Reloader;
 use crate::metrics::Exporter;
 use crate::metrics::recent_rates::RecentRates;
 use crate::outbound::notify::Dispatcher;
@@ -58,7 +59,7 @@ impl ControlParts {
 
     fn begin(self, tasks: &mut Tasks) {
         let Self { sighup, clock, published, .. } = self;
-        let state = (Some(Arc::new(self.listener)), self.admin_tls, self.admin);
+        let state = AdminState { listener: Some(Arc::new(self.listener)), tls: self.admin_tls, admin: self.admin };
         tasks.keep("admin API", Kind::Waiting, state, serve_admin);
         if let Some(watch) = self.watch {
             tasks.keep("config watch", Kind::Files, (watch, sighup.config), async |(watch, hangup), stop| {
@@ -88,9 +89,14 @@ impl ControlParts {
             resolver.run(names, stopped(stop)).await;
         });
         tasks.keep("health", Kind::Steady, (published, self.clients), async move |(published, clients), stop| {
-            let chance = (clock, StdRng::from_rng(&mut rand::rng()));
-            let max = descriptors::checks_max();
-            endpoints::run(Arc::clone(published), Arc::clone(clients), chance, max, stopped(stop)).await;
+            let deps = EndpointDeps {
+                published: Arc::clone(published),
+                clients: Arc::clone(clients),
+                clock,
+                random: StdRng::from_rng(&mut rand::rng()),
+                checks_max: descriptors::checks_max(),
+            };
+            endpoints::run(deps, stopped(stop)).await;
         });
         tasks.keep("exporter", Kind::Steady, self.exporter, async |exporter, stop| exporter.run(stopped(stop)).await);
         let state = (self.reloads, sighup.systemd, self.supervisor);
@@ -108,13 +114,18 @@ impl ControlParts {
 }
 
 /// What the admin API runs on. Its socket is closed when the process stops, and not when the API ends before that.
-type AdminState = (Option<Arc<admin::Listener>>, Option<Arc<ServerTls>>, Arc<Admin>);
+struct AdminState {
+    listener: Option<Arc<admin::Listener>>,
+    tls: Option<Arc<ServerTls>>,
+    admin: Arc<Admin>,
+}
 
-async fn serve_admin((listener, tls, admin): &mut AdminState, stop: watch::Receiver<bool>) {
-    let Some(ours) = listener.clone() else { return };
+async fn serve_admin(state: &mut AdminState, stop: watch::Receiver<bool>) {
+    let Some(listener) = state.listener.clone() else { return };
+    let server = AdminServer { listener, tls: state.tls.clone(), admin: Arc::clone(&state.admin) };
     let stopping = async {
         stopped(stop).await;
-        listener.take();
+        state.listener.take();
     };
-    admin::serve((ours, tls.clone()), Arc::clone(admin), stopping).await;
+    server.run(stopping).await;
 }

@@ -11,8 +11,8 @@ use rand::rngs::StdRng;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
-use tokio::time::Instant;
 
+use super::certificate_reloader::MaterialSource;
 use super::control_parts::ControlParts;
 use super::inherited::{ADMIN, Inherited};
 use super::log_file::LogRotation;
@@ -21,25 +21,22 @@ use super::tasks::Tasks;
 use super::tls_material::MaterialError;
 use super::{ConfigFile, RunError, StartError, check, settings, tls_material};
 use crate::admin::Address;
+use crate::admin::upgrade_calls::Upgrades;
 use crate::admin::{self, Access, Admin, KeepSocketFile};
-use crate::config::{self, Config};
+use crate::config::{self, Config, ReleaseSettings};
 use crate::control::Handle;
-use crate::control::certificate_reloader::MaterialSource;
-use crate::control::files::reload::{Files, Reloader};
+use crate::control::clock::Clock;
 use crate::control::hold::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
-use crate::control::upgrade::Upgrades;
-use crate::control::watch::{ConfigFacts, ConfigSource, FileContent, Read};
-use crate::endpoints::Clock;
+use crate::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent, Prepare, Read};
 use crate::endpoints::resolve::{First, Resolver};
+use crate::files::reload::{Files, Reloader};
 use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::{Exporter, Logs, Sources};
-use crate::outbound::notify::{Dispatcher, notifier};
+use crate::outbound::notify::notifier;
 use crate::outbound::webhook::WebhookClient;
-use crate::release::controller::{Deps, ReleaseSettings, RolloutController, RolloutGauge};
-use crate::release::handle::RolloutHandle;
-use crate::rollout::release::Notify;
+use crate::release::controller::{ControllerEnds, Deps, RolloutController};
 use crate::stats::Registry;
 use crate::supervise::{Part, Supervisor};
 use crate::tls::{Clients, ServerTls, TlsRegistry};
@@ -104,7 +101,7 @@ pub(crate) struct ControlPlane {
     pub(crate) registry: Arc<Registry>,
     pub(crate) ready: Arc<AtomicBool>,
     pub(crate) upgrades: Upgrades,
-    pub(crate) clock_start: Instant,
+    pub(crate) clock: Clock,
     pub(crate) file: Option<ConfigFile>,
     /// The access log, if it is a file.
     pub(crate) log_file: Option<LogRotation>,
@@ -126,38 +123,48 @@ impl ControlPlane {
         stop: watch::Receiver<bool>,
     ) -> Result<(impl FnOnce() -> std::io::Result<()> + Send + 'static, Vec<Files>), RunError> {
         let Self { admin, admin_tls, tls, handle, published, holds, registry, ready, upgrades, .. } = self;
-        let (clock_start, file, log_file, sighup) = (self.clock_start, self.file, self.log_file, self.sighup);
-        let (config, supervisor, thread) = (self.config, self.supervisor, self.thread);
+        let (file, log_file, sighup) = (self.file, self.log_file, self.sighup);
         let BoundAdmin { runtime, listener, access, .. } = admin;
         let (facts, config_facts) = watch::channel(ConfigFacts::good(file.as_ref().map(|file| file.path.clone())));
         let resolver =
-            Resolver { published: Arc::clone(&published), handle: handle.clone(), server: config.proxy.resolver };
-        let (targets, notified) = watch::channel(config.releases.notify.clone());
-        let (told, known) = watch::channel(Arc::new(ReleaseSettings::of(&config)));
-        let means = (resolver.clone(), Arc::clone(&tls.clients));
-        let watch = file.map(|file| watch_file(file, config, means, (facts, told)));
+            Resolver { published: Arc::clone(&published), handle: handle.clone(), server: self.config.proxy.resolver };
+        let (targets, notified) = watch::channel(self.config.releases.notify.clone());
+        let (releases, known) = watch::channel(Arc::new(ReleaseSettings::of(&self.config)));
+        let (told, clients) = (ConfigChannels { facts, releases }, Arc::clone(&tls.clients));
+        let watch = file.map(|file| watch_config(file, self.config, &resolver, clients, told));
         let (reloads, clients) = (config_facts.clone(), Arc::clone(&tls.clients));
         let certificate_reloader = Reloader::new(MaterialSource::new(Arc::clone(&tls), Arc::clone(&access)));
         let files = watch.as_ref().map(Reloader::files).into_iter().chain([certificate_reloader.files()]).collect();
         let live = Arc::new(RecentRates::default());
-        let means = (handle.clone(), Arc::clone(&published), Arc::clone(&registry), Arc::clone(&tls.clients));
-        let ((controller, rollouts, rollouts_shown), dispatcher) =
-            releases(means, Arc::clone(&live), (known, targets), notified);
+        let webhook_client = WebhookClient::default();
+        let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
+        let (controller, ends) = RolloutController::new(Deps {
+            handle: handle.clone(),
+            published: Arc::clone(&published),
+            registry: Arc::clone(&registry),
+            live: Arc::clone(&live),
+            clients: Arc::clone(&tls.clients),
+            webhook_client,
+            notifier,
+            known,
+            targets,
+        });
+        let ControllerEnds { rollouts, gauges, briefs } = ends;
         let sources = Sources {
             published: Arc::clone(&published),
             registry,
-            rollouts: rollouts_shown,
-            start: clock_start,
+            rollouts: gauges,
+            clock: self.clock,
             config: config_facts,
             store_problem: self.store_problem,
-            tls: tls,
+            tls,
             logs: self.logs,
-            supervisor: supervisor.clone(),
+            supervisor: self.supervisor.clone(),
         };
-        let part = |source| RunError::Part { part: "metrics", source: std::io::Error::other(source) };
-        let exporter = Arc::new(Exporter::new(sources).map_err(part)?);
+        let exporter = exporter(sources)?;
         let (shown, rates) = (Arc::clone(&exporter), Arc::clone(&live));
-        let admin = Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades, rollouts });
+        let admin =
+            Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades, rollouts, briefs });
         let parts = ControlParts {
             listener,
             admin_tls,
@@ -170,67 +177,87 @@ impl ControlPlane {
             resolver,
             names: self.names,
             clients,
-            clock: Clock(clock_start),
+            clock: self.clock,
             exporter,
             reloads,
-            supervisor: supervisor.clone(),
+            supervisor: self.supervisor,
             controller,
             dispatcher,
             reclaimer: self.reclaimer,
             sighup,
         };
-        let run = move || {
-            // Tasks are made where they run.
-            let turning = async move { parts.run(Tasks::new(supervisor, stop, thread)).await };
-            runtime.block_on(LocalSet::new().run_until(turning));
-            // Without waiting for a look at a file that a file system does not answer.
-            runtime.shutdown_background();
-            Ok(())
-        };
-        Ok((run, files))
+        Ok((turn(runtime, parts, stop, self.thread), files))
     }
 }
 
-/// What makes releases happen, and tells of them.
-fn releases(
-    (handle, published, registry, clients): (Handle, Published, Arc<Registry>, Arc<Clients>),
-    live: Arc<RecentRates>,
-    (known, targets): (watch::Receiver<Arc<ReleaseSettings>>, watch::Sender<Vec<Arc<Notify>>>),
-    notified: watch::Receiver<Vec<Arc<Notify>>>,
-) -> ((RolloutController, RolloutHandle, watch::Receiver<Vec<RolloutGauge>>), Dispatcher) {
-    let webhook_client = WebhookClient::default();
-    let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
-    (
-        RolloutController::new(Deps {
-            handle,
-            published,
-            registry,
-            live,
-            clients,
-            webhook_client,
-            notifier,
-            known,
-            targets,
-        }),
-        dispatcher,
-    )
+/// What the thread does: it runs the parts until the process stops.
+fn turn(
+    runtime: Runtime,
+    parts: ControlParts,
+    stop: watch::Receiver<bool>,
+    thread: Part,
+) -> impl FnOnce() -> std::io::Result<()> + Send + 'static {
+    move || {
+        // Tasks are made where they run.
+        let turning = async move {
+            let tasks = Tasks::new(parts.supervisor.clone(), stop, thread);
+            parts.run(tasks).await;
+        };
+        runtime.block_on(LocalSet::new().run_until(turning));
+        // Without waiting for a look at a file that a file system does not answer.
+        runtime.shutdown_background();
+        Ok(())
+    }
 }
 
-fn watch_file(
+fn exporter(sources: Sources) -> Result<Arc<Exporter>, RunError> {
+    let failed = |source| RunError::Part { part: "metrics", source: std::io::Error::other(source) };
+    Exporter::new(sources).map(Arc::new).map_err(failed)
+}
+
+/// Where it is told what a reload of the config file has found.
+struct ConfigChannels {
+    facts: watch::Sender<ConfigFacts>,
+    releases: watch::Sender<Arc<ReleaseSettings>>,
+}
+
+fn watch_config(
     file: ConfigFile,
     running: Config,
-    (resolver, clients): (Resolver, Arc<Clients>),
-    (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<ReleaseSettings>>),
+    resolver: &Resolver,
+    clients: Arc<Clients>,
+    told: ConfigChannels,
 ) -> Reloader<ConfigSource> {
+    let deps = ConfigSourceDeps {
+        read: read_config(&file, running, clients, &resolver.published),
+        prepare: prepare_names(resolver),
+        handle: resolver.handle.clone(),
+        published: Arc::clone(&resolver.published),
+        facts: told.facts,
+        releases: told.releases,
+    };
+    Reloader::new(ConfigSource::new(file.path, file.text, deps))
+}
+
+/// Resolves the names of services before they are put in force.
+fn prepare_names(resolver: &Resolver) -> Prepare {
+    let resolver = resolver.clone();
+    Arc::new(move |services| {
+        let resolver = resolver.clone();
+        Box::pin(async move { resolver.ahead(&services).await })
+    })
+}
+
+/// How the text of the config file is read while the process runs.
+fn read_config(file: &ConfigFile, running: Config, clients: Arc<Clients>, published: &Published) -> Read {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
-    let published = Arc::clone(&resolver.published);
-    let read: Read = Arc::new(move |text| {
+    let published = Arc::clone(published);
+    Arc::new(move |text| {
         let config = check::reloaded(text, &base, &running, &clients).map_err(|refused| refused.lines())?;
         let needs_restart = settings::needs_restart(&running, &config);
         let prepared = tls_material::prepare_next(&clients, &published.load(), &config.services);
         prepared.map_err(|MaterialError(problems)| problems)?;
         let releases = Arc::new(ReleaseSettings::of(&config));
         Ok(FileContent { services: config.services, needs_restart, releases })
-    });
-    Reloader::new(ConfigSource::new((file.path, file.text), read, resolver, (facts, known)))
+    })
 }

@@ -15,7 +15,7 @@ use tokio::signal::unix::Signal;
 
 use super::{RunError, StartError};
 use crate::config::{AccessLog, LogFormat};
-use crate::control::files::watcher::in_background;
+use crate::files::watcher::in_background;
 use crate::log::Losses;
 use crate::proxy::access_log::{self, LogSender, LogTarget, NextFile};
 use crate::supervise::{Kind, Supervisor};

@@ -31,10 +31,10 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::handover::HandoverMessage;
 use super::inherited::CHANNEL;
 use super::systemd;
-use crate::control::files::reload::{Files, Settled};
-use crate::control::files::watcher::in_background;
-use crate::control::upgrade::{Answer, Successor, UpgradeCalls, UpgradeError};
+use crate::admin::upgrade_calls::{Answer, Successor, UpgradeCalls, UpgradeError};
 use crate::control::{ApplyError, Handle};
+use crate::files::reload::{Files, Settled};
+use crate::files::watcher::in_background;
 use crate::problem::chain;
 use crate::supervise::Fatal;
 

@@ -13,7 +13,7 @@ use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{Count, Read, Size, Span};
 use crate::problem::Mismatch;
 use crate::table::ServiceSpec;
-use crate::table::limits::{BodyRate, InFlightLimit, Limits};
+use crate::table::spec::limits::{BodyRate, InFlightLimit, Limits};
 
 /// Requests in flight, unless the config says otherwise: at some 30 KiB each (both connections' buffers and the
 /// exchange) they take 2 GiB. It is there for the memory; what an origin can bear is for its service to say.

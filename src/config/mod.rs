@@ -47,6 +47,7 @@ pub(crate) use self::release::overrides::IN_THE_FILE;
 pub use self::release::overrides::ReleaseOverrides;
 pub use self::release::releases::RolloutSections;
 pub use self::release::section::RolloutSection;
+pub use self::release::settings::ReleaseSettings;
 use self::service::definition::RawService;
 pub use crate::problem::{Problem, ProblemKind, Problems};
 use crate::rollout::release::Releases;

@@ -12,6 +12,7 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep};
 
+use crate::control::clock::Clock;
 use crate::shared::hold::{Hold, HoldBounds, Holds};
 use crate::stats::{Registry, ServiceStats};
 use crate::table::Name;
@@ -118,15 +119,15 @@ pub enum HoldError {
 pub struct HoldRegistry {
     published: watch::Sender<Arc<Holds>>,
     registry: Arc<Registry>,
-    clock_start: Instant,
+    clock: Clock,
     ids: AtomicU64,
 }
 
 impl HoldRegistry {
-    /// A registry of holds for the workers of `registry`; `clock_start` is zero of the process's clock.
+    /// A registry of holds for the workers of `registry`; `clock` is that of the data plane.
     #[must_use]
-    pub fn new(registry: Arc<Registry>, clock_start: Instant) -> Self {
-        Self { published: watch::Sender::default(), registry, clock_start, ids: AtomicU64::new(0) }
+    pub fn new(registry: Arc<Registry>, clock: Clock) -> Self {
+        Self { published: watch::Sender::default(), registry, clock, ids: AtomicU64::new(0) }
     }
 
     /// What a worker follows.
@@ -144,7 +145,7 @@ impl HoldRegistry {
     /// Milliseconds on the process's clock.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.clock_start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clock.now_ms()
     }
 
     /// Begins to hold new requests of `services`, for `life` at the most.

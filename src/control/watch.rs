@@ -1,12 +1,13 @@
 //! The config file, read again when it changes or on SIGHUP.
 //!
-//! When it is read is decided by the loop of [`reload`](super::files::reload), and whether what was read is all of it by
-//! [`doubt`](super::files::doubt); here is what comes of it. A bad file changes nothing and is remembered; a file that is
+//! When it is read is decided by the loop of [`reload`](crate::files::reload), and whether what was read is all of it by
+//! [`doubt`](crate::files::doubt); here is what comes of it. A bad file changes nothing and is remembered; a file that is
 //! what is in force changes nothing either.
 
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,16 +16,16 @@ use tokio::time::Instant;
 
 use crate::table::ServiceSpec;
 
-use super::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, Verdict, is_doubtful, lost};
-use super::files::identity;
-use super::files::reload::{Look, Source, Taken};
-use super::files::settle::GLANCE_INTERVAL;
-use super::files::watcher::in_background;
 use super::handle::{ApplyError, Handle};
-use crate::endpoints::resolve::Resolver;
+use super::publish::Published;
+use crate::config::ReleaseSettings;
+use crate::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, Verdict, is_doubtful, lost};
+use crate::files::identity;
+use crate::files::reload::{Look, Source, Taken};
+use crate::files::settle::GLANCE_INTERVAL;
+use crate::files::watcher::in_background;
 use crate::problem::chain;
 use crate::problem::few;
-use crate::release::controller::ReleaseSettings;
 
 /// When the file is read again after an upgrade in place kept it from being put in force.
 const AGAIN: Duration = Duration::from_secs(1);
@@ -45,6 +46,25 @@ pub struct FileContent {
 
 /// Text to content, or everything that is wrong with it, a line each.
 pub(crate) type Read = Arc<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
+
+/// Does what has to be done before services are put in force, such as resolving their names.
+pub(crate) type Prepare = Arc<dyn Fn(Vec<Arc<ServiceSpec>>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// What a config file is read and put in force with.
+pub struct ConfigSourceDeps {
+    /// Reads the text.
+    pub read: Read,
+    /// What comes before the services are put in force.
+    pub prepare: Prepare,
+    /// The writer.
+    pub handle: Handle,
+    /// The table in force.
+    pub published: Published,
+    /// Where it is told what is known of the file.
+    pub facts: watch::Sender<ConfigFacts>,
+    /// Where it is told how services are released.
+    pub releases: watch::Sender<Arc<ReleaseSettings>>,
+}
 
 /// What is known of the config file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,11 +103,7 @@ pub struct ConfigSource {
     needs_restart: Vec<String>,
     /// What was last refused, or could not be put in force.
     refused: Option<String>,
-    read: Read,
-    handle: Handle,
-    resolver: Resolver,
-    facts: watch::Sender<ConfigFacts>,
-    known: watch::Sender<Arc<ReleaseSettings>>,
+    deps: ConfigSourceDeps,
     doubt: Doubt,
     /// Somebody waits to hear of a text that is doubted.
     asked: bool,
@@ -149,26 +165,8 @@ impl Source for ConfigSource {
 impl ConfigSource {
     /// The file at `path`, whose `text` is in force.
     #[must_use]
-    pub fn new(
-        (path, text): (PathBuf, String),
-        read: Read,
-        resolver: Resolver,
-        (facts, known): (watch::Sender<ConfigFacts>, watch::Sender<Arc<ReleaseSettings>>),
-    ) -> Self {
-        let handle = resolver.handle.clone();
-        Self {
-            path,
-            text,
-            needs_restart: Vec::new(),
-            refused: None,
-            read,
-            handle,
-            resolver,
-            facts,
-            known,
-            doubt: Doubt::default(),
-            asked: false,
-        }
+    pub fn new(path: PathBuf, text: String, deps: ConfigSourceDeps) -> Self {
+        Self { path, text, needs_restart: Vec::new(), refused: None, deps, doubt: Doubt::default(), asked: false }
     }
 
     /// What is to be done about a text of the file: nothing, if it is what is in force.
@@ -178,7 +176,7 @@ impl ConfigSource {
                 tracing::info!(path = %self.path.display(), "the config file is whole again, nothing changed");
             }
             self.doubt.clear();
-            let was_good = self.facts.borrow().is_good();
+            let was_good = self.deps.facts.borrow().is_good();
             self.refused = None;
             if asked || !was_good {
                 tracing::info!(path = %self.path.display(), "the config file is what is in force, nothing changed");
@@ -186,7 +184,7 @@ impl ConfigSource {
             }
             return Taken::BELIEVED;
         }
-        let read = Arc::clone(&self.read);
+        let read = Arc::clone(&self.deps.read);
         // It reads the certificates that are new in it, too.
         let Some((text, content)) = in_background(move || {
             let content = read(&text);
@@ -225,8 +223,7 @@ impl ConfigSource {
 
     /// What is in force and not in `content`.
     fn lost(&self, content: &FileContent) -> Vec<String> {
-        let in_force: Vec<_> =
-            self.resolver.published.load().services().map(|service| Arc::clone(&service.spec)).collect();
+        let in_force: Vec<_> = self.deps.published.load().services().map(|service| Arc::clone(&service.spec)).collect();
         lost(&in_force, &content.services)
     }
 
@@ -251,7 +248,7 @@ impl ConfigSource {
 
     /// Says what is wrong with the file; in the log only if that is new, or `anew`.
     fn refuse(&self, problems: Vec<String>, anew: bool) {
-        if anew || self.facts.borrow().problems != problems {
+        if anew || self.deps.facts.borrow().problems != problems {
             tracing::error!(path = %self.path.display(), ?problems, "the config file is refused, nothing changed");
         }
         self.tell(Err(problems));
@@ -259,7 +256,7 @@ impl ConfigSource {
 
     fn tell(&self, outcome: Result<Vec<String>, Vec<String>>) {
         let facts = ConfigFacts::good(Some(self.path.clone()));
-        self.facts.send_replace(match outcome {
+        self.deps.facts.send_replace(match outcome {
             Ok(needs_restart) => ConfigFacts { needs_restart, ..facts },
             Err(problems) => ConfigFacts { problems, ..facts },
         });
@@ -267,8 +264,8 @@ impl ConfigSource {
 
     async fn apply(&mut self, content: Result<FileContent, Vec<String>>) -> Result<Vec<String>, NotInForce> {
         let FileContent { services, needs_restart, releases } = content.map_err(NotInForce::Refused)?;
-        self.resolver.ahead(&services).await;
-        let applied = self.handle.reload(services, None).await.map_err(|error| match &error {
+        (self.deps.prepare)(services.clone()).await;
+        let applied = self.deps.handle.reload(services, None).await.map_err(|error| match &error {
             ApplyError::Problems(problems) => NotInForce::Refused(problems.iter().map(ToString::to_string).collect()),
             ApplyError::Upgrading(_) => NotInForce::Upgrading(vec![chain(&error)]),
             ApplyError::Unusable(_)
@@ -277,7 +274,7 @@ impl ConfigSource {
             | ApplyError::Gone(_)
             | ApplyError::Outdated { .. } => NotInForce::Refused(vec![chain(&error)]),
         })?;
-        self.known.send_replace(releases);
+        self.deps.releases.send_replace(releases);
         tracing::info!(
             revision = applied.revision,
             changed = applied.changed,

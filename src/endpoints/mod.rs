@@ -26,8 +26,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{MissedTickBehavior, interval};
 
+use crate::control::clock::Clock;
 use crate::table::Table;
 use crate::tls::Clients;
 
@@ -42,28 +43,24 @@ pub(crate) use tasks::CHECKS_MAX;
 /// tried.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Zero of the process's clock of milliseconds.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Clock(pub Instant);
-
-impl Clock {
-    /// Milliseconds since then.
-    #[must_use]
-    pub(crate) fn now_ms(self) -> u64 {
-        u64::try_from(self.0.elapsed().as_millis()).unwrap_or(u64::MAX)
-    }
+/// What the endpoints are looked after with.
+#[derive(Debug)]
+pub(crate) struct EndpointDeps {
+    /// The table in force.
+    pub(crate) published: Published,
+    /// How TLS is spoken with endpoints.
+    pub(crate) clients: Arc<Clients>,
+    /// The clock of the data plane.
+    pub(crate) clock: Clock,
+    /// Spreads the checks.
+    pub(crate) random: StdRng,
+    /// Checks under way at a time, and as many tries of paused endpoints: each holds a descriptor.
+    pub(crate) checks_max: usize,
 }
 
-/// Looks after the endpoints of the table in force until `shutdown` ends. `random` spreads the checks; `clients` is how
-/// TLS is spoken with endpoints. Up to `max` checks are under way at a time, and as many tries of paused endpoints: each
-/// holds a descriptor.
-pub(crate) async fn run(
-    published: Published,
-    clients: Arc<Clients>,
-    (clock, random): (Clock, StdRng),
-    max: usize,
-    shutdown: impl Future<Output = ()>,
-) {
+/// Looks after the endpoints of the table in force until `shutdown` ends.
+pub(crate) async fn run(deps: EndpointDeps, shutdown: impl Future<Output = ()>) {
+    let EndpointDeps { published, clients, clock, random, checks_max: max } = deps;
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reconnects = Reconnects::new(Arc::clone(&clients), clock, max);

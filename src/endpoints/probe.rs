@@ -14,8 +14,8 @@ use tokio::time::timeout;
 
 use crate::outbound::client::{ExchangeError, Peer, Question};
 use crate::problem::chain;
-use crate::table::health::HealthSpec;
-use crate::table::shortage;
+use crate::shared::shortage;
+use crate::table::spec::health::HealthSpec;
 use crate::table::spec::{Protocol, VersionSpec};
 use crate::tls::{ClientSettings, Clients};
 

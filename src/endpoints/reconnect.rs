@@ -22,7 +22,7 @@ use crate::stats::EndpointStats;
 use crate::table::{Name, Service, Table, Version};
 use crate::tls::{ClientSettings, Clients, Handshake};
 
-use super::Clock;
+use crate::control::clock::Clock;
 
 /// Tries that begin in a tick: a thousand a second, a few per cent of a core.
 const TRIES_A_TICK: usize = 100;

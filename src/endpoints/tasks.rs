@@ -17,9 +17,9 @@ use crate::table::spec::VersionSpec;
 use crate::table::{Endpoint, Name, Service, Table};
 use crate::tls::Clients;
 
-use super::Clock;
 use super::probe::{Probe, ProbeSpec};
 use super::rise_fall::{CheckVerdict, RiseFallCounter};
+use crate::control::clock::Clock;
 
 /// Checks under way at one time, over all endpoints, if there are descriptors for them: each holds one. Endpoints that hang hold theirs for their
 /// timeout; the others wait, and their own time begins after that.

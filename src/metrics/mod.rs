@@ -6,7 +6,7 @@
 //! [`names`]: their number is bounded by what the operator wrote.
 
 pub(crate) mod recent_rates;
-mod rollouts;
+pub(crate) mod rollouts;
 mod series;
 mod service;
 
@@ -17,8 +17,8 @@ use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gau
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use metrics_util::MetricKindMask;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
+use crate::control::clock::Clock;
 use crate::log::Losses;
 use crate::stats::{Registry, names};
 use crate::supervise::Supervisor;
@@ -26,7 +26,7 @@ use crate::tls::TlsRegistry;
 
 use crate::control::publish::Published;
 use crate::control::watch::ConfigFacts;
-use crate::release::controller::RolloutGauge;
+use rollouts::RolloutGauge;
 use series::Series;
 
 /// Time between two upkeeps.
@@ -43,8 +43,8 @@ pub struct Sources {
     pub published: Published,
     /// The counters.
     pub registry: Arc<Registry>,
-    /// The start of the process's clock of milliseconds, as the data plane has it.
-    pub start: Instant,
+    /// The clock of the data plane.
+    pub clock: Clock,
     /// What is known of the config file.
     pub config: watch::Receiver<ConfigFacts>,
     /// Why nothing can be written to the store; none while it can.
@@ -80,7 +80,7 @@ impl Sources {
     /// Milliseconds on the process's clock.
     #[must_use]
     pub fn now_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.clock.now_ms()
     }
 }
 

@@ -2,16 +2,28 @@
 
 use metrics::gauge;
 
-use crate::release::controller::RolloutGauge;
 use crate::rollout::event::Need;
 use crate::stats::names;
 
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
+/// A rollout of a service, as plain values.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RolloutGauge {
+    /// The service.
+    pub service: String,
+    /// Its rollout's phase.
+    pub phase: &'static str,
+    /// Whom it waits for, by what they have to do.
+    pub need: Option<Need>,
+    /// log10 of E, by test.
+    pub evidence: Vec<(&'static str, f64)>,
+}
+
 /// Sets the gauges of every service that is being rolled out. Inside the local recorder.
-pub(crate) fn update(shown: &[RolloutGauge]) {
+pub(crate) fn update(gauges: &[RolloutGauge]) {
     let number = |is: bool| if is { 1.0 } else { 0.0 };
-    for RolloutGauge { service, phase, need, evidence, .. } in shown {
+    for RolloutGauge { service, phase, need, evidence } in gauges {
         for known in PHASES {
             gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
         }

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use super::Logs;
-use crate::control::effective::{EffectiveShare, shares};
 use crate::stats::latency::bucket_middle;
 use crate::stats::{
     AdminStats, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
     WorkerTotals, names,
 };
 use crate::supervise::{PartState, PartView};
+use crate::table::effective::{EffectiveShare, shares};
 use crate::table::{Endpoint, Name, Service, Table, Version};
 use crate::tls::TlsFacts;
 

@@ -17,8 +17,8 @@ use super::client::{ExchangeError, Peer, Question, beginning};
 use super::excerpt::first;
 use crate::problem::chain;
 use crate::rollout::release::SmokeRequest;
-use crate::table::health::StatusRange;
 use crate::table::spec::VersionSpec;
+use crate::table::spec::health::StatusRange;
 use crate::tls::Clients;
 
 /// Who asks: origins tell these from users by it.

@@ -22,21 +22,21 @@ use super::handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
 use super::view;
 use super::view::{EvidenceView, RolloutView};
-use crate::config::{Config, RolloutSection};
+use crate::config::ReleaseSettings;
 use crate::control::handle::{ApplyError, Handle, OntoDead};
 use crate::control::publish::Published;
 use crate::metrics::recent_rates::RecentRates;
+use crate::metrics::rollouts::RolloutGauge;
 use crate::outbound::notify::Notifier;
 use crate::outbound::webhook::WebhookClient;
 use crate::problem::chain;
 use crate::rollout::TICK;
 use crate::rollout::command::RolloutCommand;
-use crate::rollout::event::{Need, Pause};
+use crate::rollout::event::Pause;
 use crate::rollout::release::Notify;
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{StageTask, TaskResult};
 use crate::stats::Registry;
-use crate::table::Name;
 use crate::tls::Clients;
 
 /// Rollouts that are remembered from earlier.
@@ -71,32 +71,6 @@ pub struct Deps {
     pub targets: watch::Sender<Vec<Arc<Notify>>>,
 }
 
-/// How services are released, as the config says.
-#[derive(Clone, Debug, Default)]
-pub struct ReleaseSettings {
-    /// The sections `rollout`, by service.
-    pub services: BTreeMap<Name, RolloutSection>,
-    /// The groups, with their sections.
-    pub groups: BTreeMap<Name, (Vec<Name>, RolloutSection)>,
-    /// Who is told what happens.
-    pub notify: Vec<Arc<Notify>>,
-}
-
-impl ReleaseSettings {
-    /// What a config says.
-    #[must_use]
-    pub fn of(config: &Config) -> Self {
-        let Config { releases, rollout_sections, .. } = config;
-        let section = |name: &Name| rollout_sections.groups.get(name).cloned().unwrap_or_default();
-        let groups = releases.groups.iter();
-        Self {
-            services: rollout_sections.services.clone(),
-            groups: groups.map(|(name, group)| (name.clone(), (group.services.clone(), section(name)))).collect(),
-            notify: releases.notify.clone(),
-        }
-    }
-}
-
 /// See the module.
 pub struct RolloutController {
     pub(crate) deps: Deps,
@@ -105,7 +79,8 @@ pub struct RolloutController {
     pub(crate) answers: (mpsc::Sender<TaskAnswer>, mpsc::Receiver<TaskAnswer>),
     pub(crate) running: BTreeMap<u64, ActiveRollout>,
     pub(crate) finished: BTreeMap<u64, Saved>,
-    shown: watch::Sender<Vec<RolloutGauge>>,
+    gauges: watch::Sender<Vec<RolloutGauge>>,
+    briefs: watch::Sender<RolloutBriefs>,
     /// The number of the last rollout; none until the stored ones have been read.
     pub(crate) last_id: Option<u64>,
 }
@@ -113,19 +88,18 @@ pub struct RolloutController {
 /// What became of a rollout's task.
 type TaskAnswer = (u64, StageTask, TaskResult);
 
-/// A rollout in the metrics.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RolloutGauge {
-    /// The service.
-    pub service: String,
-    /// Its rollout's phase.
-    pub phase: &'static str,
-    /// Whom it waits for, by what they have to do.
-    pub need: Option<Need>,
-    /// The same for people, while it is under way.
-    pub brief: Option<RolloutBrief>,
-    /// log10 of E, by test.
-    pub evidence: Vec<(&'static str, f64)>,
+/// What is told of the rollouts under way, by service.
+pub(crate) type RolloutBriefs = Arc<BTreeMap<String, RolloutBrief>>;
+
+/// How a controller is asked, and what it shows.
+#[derive(Debug)]
+pub struct ControllerEnds {
+    /// Asks it.
+    pub rollouts: RolloutHandle,
+    /// What the metrics show.
+    pub gauges: watch::Receiver<Vec<RolloutGauge>>,
+    /// What is said beside the services.
+    pub briefs: watch::Receiver<RolloutBriefs>,
 }
 
 impl std::fmt::Debug for RolloutController {
@@ -135,11 +109,12 @@ impl std::fmt::Debug for RolloutController {
 }
 
 impl RolloutController {
-    /// A controller with nothing to do yet, how to ask it, and what it shows.
+    /// A controller with nothing to do yet, and its other ends.
     #[must_use]
-    pub fn new(deps: Deps) -> (Self, RolloutHandle, watch::Receiver<Vec<RolloutGauge>>) {
+    pub fn new(deps: Deps) -> (Self, ControllerEnds) {
         let (rollouts, inbox) = RolloutHandle::channel();
-        let (shown, seen) = watch::channel(Vec::new());
+        let ((gauges, seen_gauges), (briefs, seen_briefs)) =
+            (watch::channel(Vec::new()), watch::channel(Arc::default()));
         let controller = Self {
             deps,
             clock: Instant::now(),
@@ -147,10 +122,11 @@ impl RolloutController {
             answers: mpsc::channel(ANSWERS_MAX),
             running: BTreeMap::new(),
             finished: BTreeMap::new(),
-            shown,
+            gauges,
+            briefs,
             last_id: None,
         };
-        (controller, rollouts, seen)
+        (controller, ControllerEnds { rollouts, gauges: seen_gauges, briefs: seen_briefs })
     }
 
     /// Goes on with what was stored, then works until `shutdown` ends. Rollouts under way stay so in the store.
@@ -340,17 +316,21 @@ impl RolloutController {
             saved.finished_at_ms.is_some_and(|at| now_ms() - at < SHOWN_AFTER_MS)
                 && !self.running.values().any(|run| run.saved.services == saved.services)
         });
-        let over = over.flat_map(|saved| saved.evidence().iter().map(|evidence| shown(saved, None, evidence)));
-        let shown = self.running.values().flat_map(|run| {
+        let mut gauges: Vec<_> =
+            over.flat_map(|saved| saved.evidence().iter().map(|evidence| gauge(saved, evidence))).collect();
+        let mut briefs = BTreeMap::new();
+        for run in self.running.values() {
             let view = run.view(self.now());
-            let briefly = |evidence| shown(&run.saved, Some(RolloutBrief::of(&view, evidence)), evidence);
-            view.evidence.iter().map(briefly).collect::<Vec<_>>()
-        });
-        self.shown.send_replace(over.chain(shown).collect());
+            gauges.extend(view.evidence.iter().map(|evidence| gauge(&run.saved, evidence)));
+            let of_services = view.evidence.iter();
+            briefs.extend(of_services.map(|evidence| (evidence.service.clone(), RolloutBrief::of(&view, evidence))));
+        }
+        self.gauges.send_replace(gauges);
+        self.briefs.send_replace(Arc::new(briefs));
     }
 }
 
-fn shown(saved: &Saved, brief: Option<RolloutBrief>, evidence: &EvidenceView) -> RolloutGauge {
+fn gauge(saved: &Saved, evidence: &EvidenceView) -> RolloutGauge {
     let tests = [
         ("alarm", Some(evidence.log10_alarm)),
         ("comparison", Some(evidence.log10_e)),
@@ -361,7 +341,7 @@ fn shown(saved: &Saved, brief: Option<RolloutBrief>, evidence: &EvidenceView) ->
     ];
     let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
     let (phase, need) = (view::phase_word(saved), saved.need());
-    RolloutGauge { service: evidence.service.clone(), phase, need, brief, evidence: tests.collect() }
+    RolloutGauge { service: evidence.service.clone(), phase, need, evidence: tests.collect() }
 }
 
 /// The time, in milliseconds since 1970.

@@ -6,8 +6,10 @@
 //! counter with one writer, and [`name`] what users call services and versions.
 
 pub(crate) mod canary_stats;
+pub(crate) mod client;
 pub(crate) mod count;
 pub(crate) mod endpoint_health;
 pub(crate) mod hold;
 pub(crate) mod name;
+pub(crate) mod shortage;
 pub(crate) mod unhealthy_counters;

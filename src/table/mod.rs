@@ -11,17 +11,15 @@
 pub(crate) mod address;
 pub(crate) mod availability;
 mod canary_pair;
-pub(crate) mod client;
 pub(crate) mod compile;
 pub(crate) mod decide;
+pub(crate) mod effective;
 pub(crate) mod fast;
 #[cfg(test)]
 pub(crate) mod fixture;
 pub(crate) mod hash;
-pub(crate) mod health;
 mod jwt_claim;
 pub(crate) mod key;
-pub(crate) mod limits;
 pub(crate) mod matcher;
 
 pub(crate) mod outlier;
@@ -29,7 +27,6 @@ pub(crate) mod path;
 pub(crate) mod request;
 
 pub(crate) mod router;
-pub(crate) mod shortage;
 pub(crate) mod slots;
 pub(crate) mod spec;
 pub(crate) mod traffic;

@@ -2,6 +2,9 @@
 //! would have to be refused later; what can change while traffic flows (the split, drained endpoints) is in
 //! [`Traffic`](super::Traffic).
 
+pub(crate) mod health;
+pub(crate) mod limits;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +13,9 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
+use self::health::HealthSpec;
+use self::limits::Limits;
 use super::address::HostPort;
-use super::health::HealthSpec;
-use super::limits::Limits;
 use super::outlier::OutlierSpec;
 use super::weights::Weights;
 use crate::shared::name::Name;

@@ -21,8 +21,8 @@ use super::http1::Http1;
 use super::sender::{RequestSender, STREAMS_MAX, SharedConnection, StreamLoad};
 use super::stream::EndpointStream;
 use crate::http1::HeadLimits;
+use crate::shared::shortage;
 use crate::stats::EndpointStats;
-use crate::table::shortage;
 use crate::table::spec::Protocol;
 use crate::tls::{Handshake, TlsFailure};
 

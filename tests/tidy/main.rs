@@ -14,7 +14,7 @@ use std::path::Path;
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 23] = [
+const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("problem", &[]),
     ("supervise", &[]),
     ("log", &["supervise"]),
@@ -28,27 +28,11 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "table", "upstream"]),
     ("rollout", &["problem", "shared", "stats", "table"]),
     ("config", &["problem", "shared", "stats", "tls", "table", "rollout"]),
-    (
-        "control",
-        &[
-            "problem",
-            "supervise",
-            "log",
-            "shared",
-            "stats",
-            "tls",
-            "message",
-            "table",
-            "rollout",
-            "config",
-            "admin",
-            "endpoints",
-            "release",
-        ],
-    ),
-    ("outbound", &["problem", "shared", "stats", "tls", "table", "rollout", "config", "control"]),
-    ("endpoints", &["problem", "shared", "stats", "tls", "table", "control", "outbound"]),
-    ("metrics", &["supervise", "log", "shared", "stats", "tls", "table", "rollout", "config", "control", "release"]),
+    ("files", &["table"]),
+    ("outbound", &["problem", "tls", "table", "rollout"]),
+    ("control", &["problem", "supervise", "shared", "stats", "files", "table", "rollout", "config"]),
+    ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),
+    ("metrics", &["supervise", "log", "shared", "stats", "tls", "table", "rollout", "control"]),
     (
         "release",
         &[
@@ -59,8 +43,8 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
             "table",
             "rollout",
             "config",
-            "control",
             "outbound",
+            "control",
             "endpoints",
             "metrics",
         ],
@@ -68,8 +52,8 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "admin",
         &[
-            "problem",
             "supervise",
+            "problem",
             "shared",
             "stats",
             "tls",
@@ -86,17 +70,18 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
     (
         "app",
         &[
-            "problem",
             "supervise",
             "log",
+            "problem",
             "shared",
             "stats",
             "tls",
             "table",
             "rollout",
             "config",
-            "control",
+            "files",
             "outbound",
+            "control",
             "endpoints",
             "metrics",
             "release",
@@ -112,7 +97,7 @@ const MAY_IMPORT: [(&str, &[&str]); 23] = [
             "problem",
             "admin",
             "control",
-            "endpoints",
+            "files",
             "http1",
             "message",
             "metrics",

@@ -14,7 +14,7 @@ use crate::config::reader::units::{Read, Span};
 use crate::config::{service::health, service::pattern};
 use crate::problem::Mismatch;
 use crate::rollout::release::SmokeRequest;
-use crate::table::health::StatusRange;
+use crate::table::spec::health::StatusRange;
 
 /// Headers that say how a message is framed or carried, which is not theirs to say.
 const NOT_THEIRS: [&str; 7] =

@@ -46,7 +46,7 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The first answers to names.
 #[derive(Debug, Default)]
-pub struct First(HashMap<Arc<str>, Asked>);
+pub(crate) struct First(HashMap<Arc<str>, Asked>);
 
 /// What came of a query.
 #[derive(Debug)]
@@ -81,14 +81,14 @@ async fn ask_all(hosts: BTreeSet<Arc<str>>, server: Option<SocketAddr>) -> First
 
 impl First {
     /// The hosts and their answers.
-    pub fn answers(&self) -> impl Iterator<Item = (&Arc<str>, &Result<Vec<IpAddr>, String>)> {
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (&Arc<str>, &Result<Vec<IpAddr>, String>)> {
         self.0.iter().map(|(host, asked)| (host, &asked.answer))
     }
 }
 
 /// Keeps the names of the table in force resolved.
 #[derive(Clone)]
-pub struct Resolver {
+pub(crate) struct Resolver {
     /// Whose names.
     pub published: Published,
     /// Who is told.
@@ -99,7 +99,7 @@ pub struct Resolver {
 
 impl Resolver {
     /// Resolves the names of `services` that the table does not have: for those who will put them in force next.
-    pub async fn ahead(&self, services: &[Arc<ServiceSpec>]) {
+    pub(crate) async fn ahead(&self, services: &[Arc<ServiceSpec>]) {
         let mut new = hosts(services);
         if !new.is_empty() {
             let known = self.hosts();
@@ -113,7 +113,7 @@ impl Resolver {
 
     /// Resolves the names of the table until `shutdown` ends. Those that were asked for already are asked for again when
     /// their time is over.
-    pub async fn run(&self, first: &mut First, shutdown: impl Future<Output = ()>) {
+    pub(crate) async fn run(&self, first: &mut First, shutdown: impl Future<Output = ()>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         // They end with this.

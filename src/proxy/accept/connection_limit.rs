@@ -17,8 +17,8 @@ use tokio::time::Instant;
 
 use super::waiting::{WaitingList, WaitingSummary, displace_longest};
 use crate::proxy::connection::stream_permit::ClientStreams;
+use crate::shared::client::block;
 use crate::stats::RejectReason;
-use crate::table::client::block;
 
 /// Locks that the addresses are spread over, so that workers seldom meet.
 const SHARDS: usize = 64;

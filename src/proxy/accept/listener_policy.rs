@@ -16,8 +16,8 @@ use crate::proxy::limits::rate::RateLimiter;
 use crate::proxy::request::admit::AdmitSettings;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::proxy::worker::Worker;
+use crate::shared::client::block;
 use crate::stats::RejectReason;
-use crate::table::client::block;
 use crate::tls::ServerTls;
 
 /// What a listener asks of a connection. Its clones count together.

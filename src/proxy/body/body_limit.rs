@@ -17,7 +17,7 @@ use super::body_fault::BodyFault;
 use crate::http1::coop;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::RejectReason;
-use crate::table::limits::{BodyRate, Limits};
+use crate::table::spec::limits::{BodyRate, Limits};
 
 /// Refuses a body that says of itself that it is too large.
 ///

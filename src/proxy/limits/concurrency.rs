@@ -15,7 +15,7 @@ use tokio::time::timeout;
 
 use crate::proxy::request::local_reply::LocalReply;
 use crate::stats::{RejectReason, ServiceStats};
-use crate::table::limits::InFlightLimit;
+use crate::table::spec::limits::InFlightLimit;
 
 /// What a client that was turned away may wait before it comes again, in seconds.
 const RETRY_AFTER_SECONDS: u64 = 1;

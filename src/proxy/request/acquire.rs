@@ -20,7 +20,7 @@ use crate::proxy::report::in_flight::GaugeGuard;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::ServiceStats;
 use crate::table::Service;
-use crate::table::limits::InFlightLimit;
+use crate::table::spec::limits::InFlightLimit;
 
 /// The snapshot that a request is decided by, and what its target is there.
 #[derive(Debug)]

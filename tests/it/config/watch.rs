@@ -6,9 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use pointsman::testing::control::files::Reloader;
-use pointsman::testing::control::watch::{ConfigFacts, ConfigSource, FileContent};
-use pointsman::testing::endpoints::resolve::Resolver;
+use pointsman::testing::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent};
+use pointsman::testing::files::Reloader;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 
@@ -30,13 +29,15 @@ fn read(text: &str) -> Result<FileContent, Vec<String>> {
 fn start(path: &Path, control: &Control) -> watch::Receiver<ConfigFacts> {
     let (facts, seen) = watch::channel(ConfigFacts::good(Some(path.to_owned())));
     let text = fs::read_to_string(path).unwrap();
-    let resolver = Resolver {
-        published: Arc::clone(&control.admin.exporter.sources().published),
+    let deps = ConfigSourceDeps {
+        read: Arc::new(read),
+        prepare: Arc::new(|_| Box::pin(async {})),
         handle: control.handle.clone(),
-        server: None,
+        published: Arc::clone(&control.admin.exporter.sources().published),
+        facts,
+        releases: watch::Sender::default(),
     };
-    let told = (facts, tokio::sync::watch::Sender::default());
-    let mut watch = Reloader::new(ConfigSource::new((path.to_owned(), text), Arc::new(read), resolver, told));
+    let mut watch = Reloader::new(ConfigSource::new(path.to_owned(), text, deps));
     let mut hangup = signal(SignalKind::hangup()).unwrap();
     tokio::spawn(async move { watch.run(&mut hangup, std::future::pending()).await });
     seen

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pointsman::testing::admin::{self, Access, AccessSettings, Address, Admin, Listener};
+use pointsman::testing::admin::{Access, AccessSettings, Address, Admin, AdminServer, Listener, upgrade_calls};
+use pointsman::testing::control::clock::Clock;
 use pointsman::testing::control::hold::HoldRegistry;
 use pointsman::testing::control::watch::ConfigFacts;
 use pointsman::testing::control::{Handle, Store, Writer};
@@ -62,7 +63,7 @@ impl Control {
         let (targets, notified) = watch::channel(Vec::new());
         let webhook_client = WebhookClient::default();
         let (notifier, _courier) = notifier(notified, webhook_client.clone(), StdRng::seed_from_u64(1));
-        let (mut controller, rollouts, shown) = RolloutController::new(Deps {
+        let (mut controller, ends) = RolloutController::new(Deps {
             handle: handle.clone(),
             published: Arc::clone(&published),
             registry: Arc::clone(&registry),
@@ -78,10 +79,10 @@ impl Control {
             Exporter::new(Sources {
                 logs: Default::default(),
                 supervisor: Default::default(),
-                rollouts: shown,
+                rollouts: ends.gauges,
                 published,
                 registry: Arc::clone(&registry),
-                start: Instant::now(),
+                clock: Clock(Instant::now()),
                 config,
                 store_problem,
                 tls: Arc::default(),
@@ -91,7 +92,7 @@ impl Control {
         let listener = Listener::bind(address).unwrap();
         let address = listener.address().unwrap();
         let access = Arc::new(Access::new(&address, access).unwrap());
-        let holds = Arc::new(HoldRegistry::new(Arc::clone(&registry), Instant::now()));
+        let holds = Arc::new(HoldRegistry::new(Arc::clone(&registry), Clock(Instant::now())));
         let admin = Arc::new(Admin {
             handle: handle.clone(),
             holds,
@@ -99,14 +100,16 @@ impl Control {
             live,
             access,
             ready: Arc::new(AtomicBool::new(true)),
-            upgrades: pointsman::testing::control::upgrade::channel().0,
-            rollouts,
+            upgrades: upgrade_calls::channel().0,
+            rollouts: ends.rollouts,
+            briefs: ends.briefs,
         });
         let (stop, stopped) = oneshot::channel();
         let shutdown = async {
             stopped.await.ok();
         };
-        let served = tokio::spawn(admin::serve((Arc::new(listener), None), Arc::clone(&admin), shutdown));
+        let server = AdminServer { listener: Arc::new(listener), tls: None, admin: Arc::clone(&admin) };
+        let served = tokio::spawn(server.run(shutdown));
         Self { handle, admin, address, facts, stop: Some(stop), served }
     }
 

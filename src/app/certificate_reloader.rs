@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use crate::tls::registry::{ReloadNews, TlsRegistry};
 
-use super::files::reload::{Look, Source, Taken};
-use super::files::settle::GLANCE_INTERVAL;
 use crate::admin::Access;
+use crate::files::reload::{Look, Source, Taken};
+use crate::files::settle::GLANCE_INTERVAL;
 use crate::problem::few;
 
 /// Time between two glances where the kernel tells of changes, for network file systems: there may be a thousand files.
