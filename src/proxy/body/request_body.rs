@@ -51,6 +51,11 @@ impl BodyState {
         self.moved.get()
     }
 
+    /// It is the upstream's turn from then on: an attempt begins.
+    pub(crate) fn give(&self, now: Instant) {
+        self.moved.set(Some(now));
+    }
+
     /// How it broke, if it did.
     #[must_use]
     pub(crate) fn fault(&self) -> Option<BodyFault> {

@@ -164,6 +164,8 @@ pub(crate) async fn forward(
         if lent.is_none() && tries.keeps_body(this) {
             lent = request.body.lend();
         }
+        // Until it asks the client for more: one that takes no more of what was kept never does.
+        request.state.give(connection.since);
         let interim = |head| context.interim.came(head, &worker.settings.edit);
         let error = match send(&mut connection, &mut request, &terms, interim).await {
             Ok(response) => {

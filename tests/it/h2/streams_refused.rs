@@ -44,6 +44,8 @@ enum Act {
 enum When {
     Head,
     End,
+    /// When so much of its body has come.
+    Bytes(usize),
 }
 
 /// A request that an endpoint saw: its connection, its stream, and the bytes of its body.
@@ -57,6 +59,15 @@ struct Raw {
 
 impl Raw {
     fn start(when: When, script: impl Fn(usize, u32) -> Vec<Act> + Send + Sync + 'static) -> Self {
+        Self::start_narrow(when, usize::MAX, script)
+    }
+
+    /// The same, but connections from this one on take no more of a body than the window that they begin with.
+    fn start_narrow(
+        when: When,
+        narrow: usize,
+        script: impl Fn(usize, u32) -> Vec<Act> + Send + Sync + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let (address, script) = (listener.local_addr().unwrap(), Arc::new(script));
         let seen = Arc::<Mutex<BTreeMap<_, _>>>::default();
@@ -68,7 +79,7 @@ impl Raw {
                     let note = |stream, count| {
                         *seen.lock().unwrap().entry((number, stream)).or_default() += count;
                     };
-                    serve(stream, when, |id| script(number, id), note)
+                    serve(stream, when, number < narrow, |id| script(number, id), note)
                 });
             }
         });
@@ -93,7 +104,14 @@ impl Raw {
 }
 
 /// One connection; ends when its client does, or the script says so.
-fn serve(mut stream: TcpStream, when: When, script: impl Fn(u32) -> Vec<Act>, note: impl Fn(u32, usize)) -> Option<()> {
+fn serve(
+    mut stream: TcpStream,
+    when: When,
+    gives_window: bool,
+    script: impl Fn(u32) -> Vec<Act>,
+    note: impl Fn(u32, usize),
+) -> Option<()> {
+    let mut came = 0;
     stream.read_exact(&mut [0; 24]).ok()?;
     stream.write_all(&frame(SETTINGS, 0, 0, &[])).ok()?;
     loop {
@@ -109,6 +127,10 @@ fn serve(mut stream: TcpStream, when: When, script: impl Fn(u32) -> Vec<Act>, no
             PING if flags & ACK != 0 => note(0, 1),
             DATA => {
                 note(id, length);
+                came += length;
+                if !gives_window {
+                    continue;
+                }
                 let more = u32::try_from(length.max(1)).unwrap().to_be_bytes();
                 let more = [frame(WINDOW_UPDATE, 0, 0, &more), frame(WINDOW_UPDATE, 0, id, &more)].concat();
                 stream.write_all(&more).ok()?;
@@ -117,6 +139,7 @@ fn serve(mut stream: TcpStream, when: When, script: impl Fn(u32) -> Vec<Act>, no
         }
         let due = match when {
             When::Head => kind == HEADERS,
+            When::Bytes(count) => kind == DATA && (came - length..came).contains(&(count - 1)),
             When::End => [HEADERS, DATA].contains(&kind) && flags & END_STREAM != 0,
         };
         for act in script(id).into_iter().filter(|_| due) {
@@ -264,4 +287,22 @@ fn a_connection_that_refused_one_of_many_streams_keeps_the_others() {
     assert_eq!(proxy.client().ask(get("/")).status, 200);
     let connections = origin.seen().iter().map(|(connection, ..)| *connection).max();
     assert_eq!(connections, Some(1), "one other connection is enough: {:?}", origin.seen());
+}
+
+#[test]
+fn a_request_that_is_sent_again_to_an_endpoint_that_takes_no_more_of_it_has_its_end() {
+    // All that a window holds, and a byte: what is kept of a body, and in a part of its own.
+    let (window, kept) = (65_535, 65_536);
+    let origin = Raw::start_narrow(When::Bytes(kept), 1, |connection, _| match connection {
+        0 => vec![Act::Reset(REFUSED)],
+        _ => vec![Act::Nothing],
+    });
+    let proxy = origin.proxy("response_timeout = \"300ms\"");
+    let mut client = proxy.client();
+    client.write(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n{}", "b".repeat(window)));
+    eventually("the first endpoint has all of the window", || origin.seen().contains(&(0, 1, window)));
+    client.write("b");
+    client.answer().assert_refused(504, "upstream_timeout");
+    assert_eq!(origin.seen(), [(0, 1, kept), (1, 1, window)]);
+    assert_eq!(counts(&proxy), [1, 1, 1]);
 }
