@@ -4,8 +4,8 @@
 //! has not accepted are reset when their socket is closed, so the queue is emptied first ([`AcceptQueue`]). And a
 //! request may be on its way on a connection that looks idle, also on one that was just accepted: to end in order what
 //! a codec knows of would close both at once. So the end has two parts: for [`LAST_REQUEST_GRACE`] connections are left
-//! as they are, except that each response says `Connection: close`; a client that keeps asking learns of it in order.
-//! Only then are idle connections closed.
+//! as they are, except that each response says `Connection: close`, and those of HTTP/2 say GOAWAY and take what its
+//! clients had begun; a client that keeps asking learns of it in order. Only then are idle connections closed.
 
 use std::future::Future;
 use std::io;

@@ -92,6 +92,8 @@ pub(crate) struct Worker {
     pub long_lived: Rc<LongLivedStreams>,
     /// The services whose requests wait.
     pub holds: WorkerHolds,
+    /// Told when the worker begins to leave.
+    close: Notify,
     /// Told when the worker begins to drain.
     pub drain: Notify,
     /// What time it is, for people.
@@ -127,6 +129,7 @@ impl Worker {
             settings,
             long_lived: Rc::default(),
             holds: WorkerHolds::default(),
+            close: Notify::new(),
             drain: Notify::new(),
             date: Date::default(),
             closing: Cell::new(false),
@@ -185,6 +188,14 @@ impl Worker {
     /// Begins to leave: each connection ends with its next response, which says so.
     pub(crate) fn begin_close(&self) {
         self.closing.set(true);
+        self.close.notify_waiters();
+    }
+
+    /// Waits until the worker begins to leave.
+    pub(crate) async fn closes(&self) {
+        if !self.closing() {
+            self.close.notified().await;
+        }
     }
 
     /// Whether responses say that their connection ends.
@@ -195,7 +206,7 @@ impl Worker {
 
     /// Begins to drain: connections end with the request they have, and at once when they have none.
     pub(crate) fn begin_drain(&self) {
-        self.closing.set(true);
+        self.begin_close();
         self.draining.set(true);
         self.drain.notify_waiters();
         self.pools.clear();

@@ -90,10 +90,11 @@ fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
     }
     let said = calls.join().unwrap();
     let [calls, failed] = ["calls", "failed"].map(|count| said[0][count].as_u64().expect("a count"));
-    // On a busy machine some calls end with their connection: a client without retries of its own gives up the streams
-    // that it had queued when GOAWAY came, and now and then the GOAWAY names a protocol error, whose cause is not known
-    // yet. Seen: none to 31 of 7,000. Cutting connections off would cost hundreds.
-    assert!(calls > 500 && failed * 100 <= calls, "{said:?}");
+    // A client without retries of its own gives up the calls that it has not written yet when it reads a GOAWAY; there is one an
+    // upgrade, and on a busy machine a call or two are in that moment. Nothing that was written is lost.
+    let how = said[0]["how"].as_object().expect("what became of those that failed");
+    assert!(how.keys().all(|how| how.contains("GOAWAY received; Error code: 0")), "{said:?}");
+    assert!(calls > 500 && failed * 1_000 <= calls, "{said:?}");
 }
 
 fn websockets(python: &Path, versions: &[&str], service: &str) -> (Proxy, Vec<Server>) {

@@ -10,6 +10,9 @@
 //! answer gets a date and a length; parts of it wait for the client's window; a client is asked whether it is there
 //! ([`pings`]); the stream of an extended `CONNECT` becomes a tunnel ([`tunnel_stream`]). To endpoints hyper's client stays.
 //!
+//! A connection whose worker leaves says GOAWAY when others begin to say `Connection: close`, and until the worker drains it
+//! takes what its client had begun by then ([`farewell`]).
+//!
 //! What the codec does not bound by itself is bounded here: requests that a client takes back before they are answered
 //! (rapid reset, CVE-2023-44487: each may have cost an upstream a request), streams that are given no window, and
 //! connections without [`streams`]. One timer a connection does all of it; a timer a stream would be paid by every request.
@@ -18,6 +21,7 @@
 //! request holds is dropped with its stream.
 
 pub(crate) mod body;
+mod farewell;
 mod inlet;
 mod pings;
 mod responder;
@@ -40,6 +44,7 @@ use tokio::time::timeout;
 
 use self::responder::Responder;
 use self::stream::ServedConnection;
+use super::super::drain;
 use super::coop_budget::CoopBudget;
 use super::lingering_close::LingeringClose;
 use super::write_timeout::WriteTimeout;
@@ -50,7 +55,7 @@ use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use inlet::Inlet;
-use streams::{End, Streams};
+use streams::{End, Leaving, Streams};
 
 /// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.
 const STREAMS_MAX: u32 = 100;
@@ -97,19 +102,19 @@ pub(super) async fn serve(
     let mut driver = Driver::new(&worker, &peer, stream, listed);
     let streams = Rc::clone(&driver.served.streams);
     let end = {
-        let mut drain = pin!(worker.drain.notified());
-        drain.as_mut().enable();
-        if worker.draining() {
-            driver.leave();
-        }
-        tokio::select! {
-            biased;
-            ended = driver.ended() => return ended_of(&worker, ended),
-            () = &mut drain => None,
-            why = streams.watch(idle_timeout, worker.settings.park_after, &peer) => Some(why),
+        let mut closes = pin!(worker.closes());
+        let mut drain = pin!(drain::until_drained(&worker));
+        loop {
+            tokio::select! {
+                biased;
+                ended = driver.ended() => return ended_of(&worker, ended),
+                () = &mut closes, if streams.leaving().is_none() => driver.leave(Leaving::Slowly),
+                () = &mut drain => break None,
+                why = streams.watch(idle_timeout, worker.settings.park_after, &peer) => break Some(why),
+            }
         }
     };
-    driver.leave();
+    driver.leave(Leaving::Finally);
     match end {
         // The worker ends its drain, and with it this task.
         None => ended_of(&worker, driver.ended().await),
@@ -150,8 +155,6 @@ fn ended_of(worker: &Worker, ended: Result<(), h2::Error>) {
 struct Driver {
     served: ServedConnection,
     codec: Codec,
-    /// Whether the client is told to go away.
-    leaving: bool,
 }
 
 /// The codec before and after the client's preface.
@@ -166,12 +169,12 @@ impl Driver {
         let stream = LingeringClose::new(CoopBudget(WriteTimeout::new(stream, peer.listener.idle_timeout)));
         let codec = Codec::Handshake(builder(worker).handshake(Inlet::new(stream, Rc::clone(&streams))));
         let served = ServedConnection { worker: Rc::clone(worker), peer: Rc::clone(peer), streams };
-        Self { served, codec, leaving: false }
+        Self { served, codec }
     }
 
-    /// Tells the client to go away: what it has asked for is answered.
-    fn leave(&mut self) {
-        self.leaving = true;
+    /// Tells the client to go away: what it has asked for is answered. Once is enough for the codec.
+    fn leave(&mut self, leaving: Leaving) {
+        self.served.streams.leave(leaving);
         if let Codec::Open(connection) = &mut self.codec {
             connection.graceful_shutdown();
         }
@@ -196,7 +199,7 @@ impl Driver {
                 Codec::Handshake(handshake) => {
                     let mut connection = ready!(Pin::new(handshake).poll(cx))?;
                     self.served.streams.can_ask(connection.ping_pong());
-                    if self.leaving {
+                    if self.served.streams.leaving().is_some() {
                         connection.graceful_shutdown();
                     }
                     self.codec = Codec::Open(connection);

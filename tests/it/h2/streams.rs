@@ -88,3 +88,46 @@ fn a_client_that_takes_its_request_back_frees_what_it_holds() {
     proxy.await_metric("pointsman_refusals_total", &["reason=\"client_gone\""], 1.0);
     eventually("nothing is in flight", || proxy.metric("pointsman_endpoint_in_flight", &[]) < 0.5);
 }
+
+/// The farewell of a connection as a client of gRPC takes it: it answers the ping first, and then writes what it had queued,
+/// which is a call and a bit of window for it.
+#[test]
+fn a_call_that_was_queued_at_the_farewell_is_served_and_one_that_comes_later_ends_nothing() {
+    let origin = Origin::with(|seen| match seen.target() {
+        "/slow" => Reply::raw("").pause(1_200).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"),
+        _ => Reply::ok("quick"),
+    });
+    let mut proxy = proxy(&origin);
+    let to = |path: &str| {
+        let mut fields = head("GET", "a");
+        fields.iter_mut().filter(|(name, _)| name == ":path").for_each(|(_, value)| path.clone_into(value));
+        fields
+    };
+    let begun = [frames::beginning(), frames::whole_head(1, &to("/slow"))].concat();
+    let (mut client, mut frames) = frames::connected(proxy.address, &begun);
+    eventually("it is in flight", || origin.connections() == 1);
+    proxy.stop();
+    let call = |stream: u32| {
+        let window = frames::frame(frames::WINDOW_UPDATE, 0, stream, &5u32.to_be_bytes());
+        [frames::whole_head(stream, &to("/quick")), window].concat()
+    };
+    let (mut ended, mut last_streams) = (std::collections::BTreeMap::<u32, Vec<u8>>::new(), Vec::new());
+    while let Ok((kind, flags, stream, payload)) = frames.next() {
+        match kind {
+            frames::PING if flags == 0 => {
+                client.write([frames::frame(frames::PING, 1, 0, &payload), call(3)].concat());
+            }
+            frames::GOAWAY => {
+                assert_eq!(payload[4..8], [0; 4], "no error: {payload:?}, after {ended:?}");
+                last_streams.push(u32::from_be_bytes(payload[..4].try_into().unwrap()));
+                if last_streams.len() == 2 {
+                    client.write(call(5));
+                }
+            }
+            frames::DATA => ended.entry(stream).or_default().extend(payload),
+            _ => {}
+        }
+    }
+    assert_eq!(ended, [(1, b"slow".to_vec()), (3, b"quick".to_vec())].into());
+    assert_eq!(last_streams[..2], [u32::MAX >> 1, 3]);
+}

@@ -9,11 +9,13 @@ use super::{Client, End, fault};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
+pub(crate) const DATA: u8 = 0;
+pub(crate) const HEADERS: u8 = 1;
 const RST_STREAM: u8 = 3;
 const SETTINGS: u8 = 4;
-const GOAWAY: u8 = 7;
+pub(crate) const PING: u8 = 6;
+pub(crate) const GOAWAY: u8 = 7;
+pub(crate) const WINDOW_UPDATE: u8 = 8;
 pub(crate) const CONTINUATION: u8 = 9;
 
 const END_STREAM: u8 = 1;
@@ -59,6 +61,16 @@ pub(crate) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8>
 /// A request whose body has no end yet.
 pub(crate) fn unended(fields: &[Field], data: &[u8]) -> Vec<u8> {
     [PREFACE, &frame(SETTINGS, 0, 0, &[]), &headers(&block(fields), false), &frame(DATA, 0, 1, data)].concat()
+}
+
+/// The head of a request on a stream, with all that its client has to say.
+pub(crate) fn whole_head(stream: u32, fields: &[Field]) -> Vec<u8> {
+    frame(HEADERS, END_STREAM | END_HEADERS, stream, &block(fields))
+}
+
+/// What a client says first.
+pub(crate) fn beginning() -> Vec<u8> {
+    [PREFACE, &frame(SETTINGS, 0, 0, &[])].concat()
 }
 
 /// The head of a request that has no end: further frames of it may follow for ever.
@@ -161,7 +173,7 @@ pub(crate) fn send_when_told_to_go(address: SocketAddr, request: &Frames, tell: 
 }
 
 /// A connection on which these bytes were sent.
-fn connected(address: SocketAddr, bytes: &[u8]) -> (Client, Frame) {
+pub(crate) fn connected(address: SocketAddr, bytes: &[u8]) -> (Client, Frame) {
     let stream: TcpStream = fault::connect(address);
     let reader = Frame { reader: Reader::new(stream.try_clone().unwrap()), bytes: Vec::new() };
     let mut client = Client::over(stream);
@@ -191,13 +203,14 @@ fn came(reader: &mut Frame) -> Came {
 }
 
 /// Frames, read one by one.
-struct Frame {
+pub(crate) struct Frame {
     reader: Reader,
     bytes: Vec<u8>,
 }
 
 impl Frame {
-    fn next(&mut self) -> Result<(u8, u8, u32, Vec<u8>), End> {
+    /// The next one: its kind, its flags, its stream and its payload.
+    pub(crate) fn next(&mut self) -> Result<(u8, u8, u32, Vec<u8>), End> {
         let head = self.take(9)?;
         let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
         let stream = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);

@@ -36,6 +36,15 @@ pub(super) enum End {
     Dead,
 }
 
+/// How far the farewell of a connection is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Leaving {
+    /// The client is told to go away, and what it begins all the same is served.
+    Slowly,
+    /// What it begins now is not.
+    Finally,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub(super) struct Streams {
@@ -48,6 +57,7 @@ pub(super) struct Streams {
     /// Whether anything has come since the last look.
     heard: Cell<bool>,
     liveness: Cell<Liveness>,
+    leaving: Cell<Option<Leaving>>,
     /// Once the preface was read.
     pings: RefCell<Option<PingPong>>,
 }
@@ -63,6 +73,7 @@ impl Streams {
             listed: RefCell::new(Some(listed)),
             heard: Cell::new(false),
             liveness: Cell::new(Liveness::Heard(now)),
+            leaving: Cell::new(None),
             pings: RefCell::default(),
         }
     }
@@ -70,6 +81,16 @@ impl Streams {
     /// The client can be asked from now on.
     pub(super) fn can_ask(&self, pings: Option<PingPong>) {
         *self.pings.borrow_mut() = pings;
+    }
+
+    /// How far the farewell is, once it has begun.
+    pub(super) fn leaving(&self) -> Option<Leaving> {
+        self.leaving.get()
+    }
+
+    /// Goes on with the farewell.
+    pub(super) fn leave(&self, leaving: Leaving) {
+        self.leaving.set(Some(leaving));
     }
 
     /// Something came.
