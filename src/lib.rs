@@ -50,7 +50,7 @@
 //! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. It sees `message` only.
 //! - [`log`]: the process's own log, which never waits for who reads it, and the writing of the access log. A leaf.
 //! - [`supervise`]: what must live: threads and tasks, begun again when they end, and looked at. A leaf.
-//! - [`stats`]: per-worker counters, latencies, endpoint states, and every metric name. A leaf.
+//! - [`stats`]: per-worker counters, latencies, endpoint states, and the words of their labels.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::compile`], [`table::decide`](mod@table::decide).
@@ -64,7 +64,7 @@
 //! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests.
 //! - [`control`]: the only writer: changes, revisions, the store, the published table, the watch on the config file.
 //! - [`endpoints`]: what keeps endpoints up to date: health checks, name resolution, outliers, slow start.
-//! - [`metrics`]: what Prometheus reads, and the rates of the last seconds.
+//! - [`metrics`]: every metric name, what Prometheus reads, and the rates of the last seconds.
 //! - [`release`]: makes rollouts happen.
 //! - [`admin`]: the HTTP API on top; only `app` imports it.
 //! - [`app`]: binds everything and runs it; nothing else wires parts together.
@@ -85,7 +85,7 @@
 //! - A change of weights moves ½·Σ|Δw| of the users, and only from versions that shrink to versions that grow (property
 //!   tests of [`table::slots`]).
 //! - A status code of the proxy's own is built in `proxy/request/local_reply.rs` and `admin` only.
-//! - Metric names and labels stand in [`stats::names`]; handles are resolved when a table is built, never by string in
+//! - Metric names stand in [`metrics::names`], the words of their labels in [`stats::labels`]; handles are resolved when a table is built, never by string in
 //!   a request.
 //! - Only `config` and `admin` know serde shapes; the types behind them cannot hold an invalid value. What is
 //!   stored of a rollout ([`release::saved`]) is the exception: its state machine's own words.

@@ -114,7 +114,7 @@ pub mod rollout {
     }
 }
 pub mod stats {
-    pub use crate::stats::names::{CodeClass, RejectReason, UpstreamFailure};
+    pub use crate::stats::labels::{CodeClass, RejectReason, UpstreamFailure};
     pub use crate::stats::registry::Registry;
 }
 pub mod supervise {

@@ -18,7 +18,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::visit::{Origin, Visit};
-use crate::stats::names::AdminRefused;
+use crate::stats::labels::AdminRefused;
 
 /// Connections at a time, if there are descriptors for them: a fleet's scrapers, and every operator with a dashboard.
 pub(crate) const CONNECTIONS_MAX: usize = 256;

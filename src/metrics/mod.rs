@@ -5,6 +5,7 @@
 //! one, so that several proxies can live in one test. Labels are names of the config and words of
 //! [`names`]: their number is bounded by what the operator wrote.
 
+pub(crate) mod names;
 pub(crate) mod recent_rates;
 pub(crate) mod rollouts;
 mod series;
@@ -20,7 +21,7 @@ use tokio::sync::watch;
 
 use crate::control::clock::Clock;
 use crate::log::Losses;
-use crate::stats::{Registry, names};
+use crate::stats::Registry;
 use crate::supervise::Supervisor;
 use crate::tls::TlsRegistry;
 

@@ -2,8 +2,8 @@
 
 use metrics::gauge;
 
+use super::names;
 use crate::rollout::event::Need;
-use crate::stats::names;
 
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 

@@ -1,5 +1,6 @@
 //! The time series of one table: handles resolved once per version, and what they said last.
 
+use super::names;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use super::Logs;
 use crate::stats::latency::bucket_middle;
 use crate::stats::{
     AdminStats, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
-    WorkerTotals, names,
+    WorkerTotals,
 };
 use crate::supervise::{PartState, PartView};
 use crate::table::effective::{EffectiveShare, shares};

@@ -2,7 +2,7 @@
 
 use metrics::{Gauge, gauge};
 
-use crate::stats::names;
+use super::names;
 use crate::table::Table;
 
 use super::series::float;

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::names::AdminRefused;
+use super::labels::AdminRefused;
 
 /// Calls that the admin API refused, and connections that it closed, by reason.
 #[derive(Debug)]

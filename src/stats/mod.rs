@@ -1,14 +1,14 @@
-//! What is counted, where, and under which name. A leaf: everything may use it, it uses nothing of ours.
+//! What is counted, and where. It uses [`crate::shared`] only, and everything may use it.
 //!
 //! A request counts on its own worker's memory only ([`Count`](crate::shared::count::Count): a relaxed load and store, no locked instruction, no
 //! cache line shared between cores); the control plane sums the workers when somebody looks and hands the sums to the
 //! Prometheus exporter. The obvious way, one shared atomic per metric, costs a bus transaction for each of a dozen
-//! counters of every request. [`Registry`] resolves the handles when a table is built; [`names`] has every name.
+//! counters of every request. [`Registry`] resolves the handles when a table is built; [`labels`] has the words.
 
 pub(crate) mod admin;
 pub(crate) mod endpoint;
+pub(crate) mod labels;
 pub(crate) mod latency;
-pub(crate) mod names;
 pub(crate) mod registry;
 pub(crate) mod service;
 pub(crate) mod version;
@@ -16,7 +16,7 @@ pub(crate) mod worker;
 
 pub(crate) use admin::AdminStats;
 pub(crate) use endpoint::EndpointStats;
-pub(crate) use names::{AdminRefused, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure};
+pub(crate) use labels::{AdminRefused, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure};
 pub(crate) use registry::Registry;
 pub(crate) use service::ServiceStats;
 pub(crate) use version::{VersionCell, VersionStats, VersionTotals};

@@ -1,6 +1,6 @@
 //! What a worker counts that belongs to no version.
 
-use super::names::{RejectReason, TlsHandshake};
+use super::labels::{RejectReason, TlsHandshake};
 use crate::shared::count::Count;
 
 /// One worker's own counters.

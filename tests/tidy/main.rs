@@ -387,14 +387,14 @@ fn statuses(source: &Source) -> Vec<String> {
 }
 
 fn metric_names(source: &Source) -> Vec<String> {
-    if source.test || source.path == "src/stats/names.rs" {
+    if source.test || source.path == "src/metrics/names.rs" {
         return Vec::new();
     }
     let names = source.code.match_indices("\"pointsman_").filter(|(at, _)| {
         let literal = &source.code[*at..];
         !NO_METRICS.iter().any(|name| literal.starts_with(name))
     });
-    names.map(|(at, _)| source.finding(&source.code, at, "a metric name", "a constant of stats/names.rs")).collect()
+    names.map(|(at, _)| source.finding(&source.code, at, "a metric name", "a constant of metrics/names.rs")).collect()
 }
 
 /// What panics when the reader of a standard stream has gone, or waits for one that does not read.

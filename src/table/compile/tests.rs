@@ -3,7 +3,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::*;
-use crate::stats::names::CodeClass;
+use crate::stats::labels::CodeClass;
 use crate::table::fixture::{first_traffic, name, rule, shared, spec, weights};
 use crate::table::spec::{Condition, HostPattern, KeySource, Pattern};
 

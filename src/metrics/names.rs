@@ -1,0 +1,74 @@
+//! Every metric name, in one place: people build dashboards and alerts on them. The words of their labels are in
+//! [`crate::stats::labels`], because whatever counts knows them.
+
+/// Requests that a version answered, by class of the status code.
+pub(crate) const REQUESTS: &str = "pointsman_requests_total";
+/// Time from a request's head to the end of its answer, without what a hold kept it.
+pub(crate) const REQUEST_DURATION: &str = "pointsman_request_duration_seconds";
+/// Attempts that failed by the upstream's fault.
+pub(crate) const UPSTREAM_FAILURES: &str = "pointsman_upstream_failures_total";
+/// First attempts by the version that they were made on, whatever became of the request afterwards.
+pub(crate) const FIRST_ATTEMPTS: &str = "pointsman_first_attempts_total";
+/// Requests that were sent once more, by the version of the first attempt.
+pub(crate) const RETRIES: &str = "pointsman_retries_total";
+/// Requests that left their assigned version because it had no usable endpoint.
+pub(crate) const PASSED_ON: &str = "pointsman_passed_on_total";
+/// WebSockets and streams that are open on a version.
+pub(crate) const LONG_CONNECTIONS: &str = "pointsman_long_connections";
+/// Requests that the proxy answered by itself.
+pub(crate) const REFUSALS: &str = "pointsman_refusals_total";
+/// Calls that the admin API refused, and connections to it that were closed for what their client did or left undone.
+pub(crate) const ADMIN_REFUSALS: &str = "pointsman_admin_refusals_total";
+/// Share of a version, 0 to 1.
+pub(crate) const SPLIT_WEIGHT: &str = "pointsman_split_weight_ratio";
+/// The revision in force.
+pub(crate) const REVISION: &str = "pointsman_revision";
+/// Whether an endpoint takes requests.
+pub(crate) const ENDPOINT_HEALTHY: &str = "pointsman_endpoint_healthy";
+/// Requests that an endpoint is answering.
+pub(crate) const ENDPOINT_IN_FLIGHT: &str = "pointsman_endpoint_in_flight";
+/// Requests of a service that were decided and have not ended.
+pub(crate) const IN_FLIGHT: &str = "pointsman_requests_in_flight";
+/// Requests that wait for a place among those in flight.
+pub(crate) const QUEUED: &str = "pointsman_queued_requests";
+/// Requests that wait for the end of a hold.
+pub(crate) const HELD: &str = "pointsman_held_requests";
+/// Open connections.
+pub(crate) const CONNECTIONS: &str = "pointsman_connections";
+/// Client connections that are idle and keep no buffers.
+pub(crate) const PARKED_CONNECTIONS: &str = "pointsman_parked_connections";
+/// Times that a worker stopped accepting connections for want of room or of descriptors.
+pub(crate) const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
+/// Whether the last reload of the config file was good.
+pub(crate) const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
+/// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write was
+/// good.
+pub(crate) const STORE_WRITABLE: &str = "pointsman_store_writable";
+/// Times that files of the store were gone, and were made anew with everything known.
+pub(crate) const STORE_MENDED: &str = "pointsman_store_mended_total";
+/// Lines of the access log that were lost: they found no room, or could not be written.
+pub(crate) const LOG_DROPPED: &str = "pointsman_access_log_dropped_total";
+/// Lines of the process's own log that were lost: they found no room, or could not be written.
+pub(crate) const OWN_LOG_DROPPED: &str = "pointsman_log_dropped_total";
+/// Whether a thread or a task that must live runs and makes progress.
+pub(crate) const PART_RUNNING: &str = "pointsman_part_running";
+/// Times that such a part has ended before its time.
+pub(crate) const PART_ENDS: &str = "pointsman_part_ends_total";
+/// TLS handshakes of clients that succeeded, by kind.
+pub(crate) const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
+/// Whether a service's rollout is in a phase.
+pub(crate) const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
+/// Whether a service's rollout waits for somebody to do something.
+pub(crate) const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
+/// What speaks against a new version: the logarithm of E, by test.
+pub(crate) const JUDGE_EVIDENCE: &str = "pointsman_judge_evidence";
+/// Whether the last read of the TLS files of a place in the config was good.
+pub(crate) const TLS_GOOD: &str = "pointsman_tls_last_reload_successful";
+/// When a certificate ends.
+pub(crate) const CERTIFICATE_EXPIRY: &str = "pointsman_certificate_expiry_timestamp_seconds";
+/// Build information, always 1.
+pub(crate) const BUILD_INFO: &str = "pointsman_build_info";
+
+/// Upper bounds of the buckets of [`REQUEST_DURATION`], in seconds.
+pub(crate) const DURATION_BUCKETS: [f64; 14] =
+    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
