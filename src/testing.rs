@@ -2,9 +2,9 @@
 //! nothing to anybody who links this crate.
 
 pub mod admin {
-    pub use crate::admin::access::{Access, AccessSettings, Address, Role, TokenFile};
-    pub use crate::admin::listen::{AdminBindError, Listener};
-    pub use crate::admin::{Admin, AdminServer};
+    pub use crate::admin::access::{Access, AccessRole, AccessSettings, AccessToken, Address};
+    pub use crate::admin::listen::{AdminBindError, AdminListener};
+    pub use crate::admin::{AdminApi, AdminServer};
     pub mod upgrade_calls {
         pub use crate::admin::upgrade_calls::channel;
     }

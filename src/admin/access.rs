@@ -19,9 +19,9 @@ pub struct AccessSettings {
     /// Host names besides our own address and localhost.
     pub hosts: Vec<String>,
     /// The tokens; without any, everybody who can connect may do everything.
-    pub tokens: Vec<TokenFile>,
+    pub tokens: Vec<AccessToken>,
     /// Names in client certificates, and what they allow.
-    pub clients: Vec<(String, Role)>,
+    pub clients: Vec<(String, AccessRole)>,
     /// Connections at a time, if there are not descriptors for [`CONNECTIONS_MAX`].
     pub connections_max: Option<usize>,
 }
@@ -37,18 +37,18 @@ pub enum Address {
 
 /// A token and the file that has it.
 #[derive(Clone, Debug)]
-pub struct TokenFile {
+pub struct AccessToken {
     /// The author of what is changed with it.
     pub name: String,
     /// What it allows.
-    pub role: Role,
+    pub role: AccessRole,
     /// Where it is; space around it does not belong to it.
     pub file: PathBuf,
 }
 
 /// What a token allows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum Role {
+pub enum AccessRole {
     /// To look.
     Read,
     /// To look and to change.
@@ -62,7 +62,7 @@ pub struct Access {
     /// The port that a literal address may have, when we listen on all addresses.
     any_address: Option<u16>,
     tokens: Tokens,
-    clients: Vec<(Arc<str>, Role)>,
+    clients: Vec<(Arc<str>, AccessRole)>,
     logins: Logins,
     connections_max: usize,
 }
@@ -170,9 +170,9 @@ impl Access {
     /// Who sends these credentials: the author and the role. A token counts before a certificate: whoever sends one
     /// wants to be known by it. Without tokens and clients, everybody is `local` and may operate.
     #[must_use]
-    pub fn caller(&self, authorization: Option<&[u8]>, certificate: Option<&str>) -> Option<(Arc<str>, Role)> {
+    pub fn caller(&self, authorization: Option<&[u8]>, certificate: Option<&str>) -> Option<(Arc<str>, AccessRole)> {
         if self.is_open() {
-            return Some(("local".into(), Role::Operate));
+            return Some(("local".into(), AccessRole::Operate));
         }
         let tokens = self.tokens.in_use();
         if authorization.is_none() || tokens.is_empty() {

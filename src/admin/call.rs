@@ -18,10 +18,10 @@ use crate::problem::Problem;
 use crate::table::{Name, Table};
 
 use super::answer::{ChangeAnswer, Tagged};
-use super::fields::{Fields, show};
+use super::fields::{BodyFields, show};
 use super::guard::Caller;
 use super::problem::ProblemDetails;
-use super::{Admin, hold, json};
+use super::{AdminApi, hold, json};
 
 /// The key of a change that says how requests wait for it.
 pub(crate) const HOLD: &str = "hold";
@@ -40,7 +40,7 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call that has a body.
 #[derive(Debug)]
-pub(crate) struct Call {
+pub(crate) struct ApiCall {
     /// The fields of the body.
     pub body: Map<String, Value>,
     /// What is wrong with the call so far.
@@ -54,10 +54,10 @@ pub(crate) struct Call {
     if_match: Option<u64>,
 }
 
-impl Call {
+impl ApiCall {
     /// Begins to read the body, which has no other keys than `known` (none: any).
-    pub(crate) fn fields<'a>(&mut self, body: &'a Map<String, Value>, known: Option<&[&str]>) -> Fields<'a> {
-        Fields::of(body, known, std::mem::take(&mut self.problems))
+    pub(crate) fn fields<'a>(&mut self, body: &'a Map<String, Value>, known: Option<&[&str]>) -> BodyFields<'a> {
+        BodyFields::of(body, known, std::mem::take(&mut self.problems))
     }
 
     /// The caller of a call that takes no `?dry_run` and no `If-Match`, unless something is wrong with it.
@@ -88,7 +88,7 @@ impl Call {
         }
         if let Some(value) = body.remove(FORCE) {
             let alone = Map::from_iter([(FORCE.to_owned(), value)]);
-            let mut fields = Fields::of(&alone, None, std::mem::take(&mut self.problems));
+            let mut fields = BodyFields::of(&alone, None, std::mem::take(&mut self.problems));
             self.force = fields.flag(FORCE);
             self.problems = fields.problems;
         }
@@ -107,7 +107,7 @@ impl Call {
     /// The refusal.
     pub(crate) async fn apply(
         self,
-        admin: &Admin,
+        admin: &AdminApi,
         (change, reason): (Option<Change>, Option<String>),
         problems: Vec<Problem>,
     ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
@@ -129,10 +129,10 @@ impl Call {
     }
 }
 
-impl FromRequest<Arc<Admin>> for Call {
+impl FromRequest<Arc<AdminApi>> for ApiCall {
     type Rejection = ProblemDetails;
 
-    async fn from_request(request: Request, _: &Arc<Admin>) -> Result<Self, ProblemDetails> {
+    async fn from_request(request: Request, _: &Arc<AdminApi>) -> Result<Self, ProblemDetails> {
         let mut problems = Vec::new();
         let query = query(request.uri(), &["dry_run"], &mut problems);
         let dry_run = match query.first() {
@@ -243,9 +243,9 @@ pub(crate) fn query<'a>(uri: &'a Uri, known: &[&str], problems: &mut Vec<Problem
 
 /// The segments of the path that stand for something, decoded.
 #[derive(Debug)]
-pub(crate) struct Segments<T>(pub T);
+pub(crate) struct PathSegments<T>(pub T);
 
-impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for Segments<T> {
+impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> for PathSegments<T> {
     type Rejection = ProblemDetails;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProblemDetails> {

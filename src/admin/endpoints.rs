@@ -14,10 +14,10 @@ use crate::problem::{Problem, ProblemKind};
 use crate::stats::EndpointStats;
 use crate::table::{Endpoint, EndpointAddress, Name, Table};
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{Call, FORCE, Segments, service};
-use super::fields::Fields;
+use super::call::{ApiCall, FORCE, PathSegments, service};
+use super::fields::BodyFields;
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -61,9 +61,9 @@ pub(crate) struct EndpointBody {
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
 pub(crate) async fn put(
-    State(admin): State<Arc<Admin>>,
-    Segments((service_text, version, address)): Segments<(String, String, String)>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments((service_text, version, address)): PathSegments<(String, String, String)>,
+    mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = std::mem::take(&mut call.body);
@@ -90,7 +90,7 @@ pub(crate) async fn put(
         miss(&mut problems, problem)
     });
     let place = name.zip(version).zip(address);
-    let place = place.map(|((service, version), address)| Place { service, version, address });
+    let place = place.map(|((service, version), address)| EndpointPlace { service, version, address });
     let (change, is_dry) = (change(place.clone(), drained), call.is_dry());
     let Tagged(revision, mut answer) = call.apply(&admin, (change, reason), problems).await?;
     if let Some(place) = place.filter(|_| drained == Some(true) && !is_dry) {
@@ -106,14 +106,14 @@ pub(crate) async fn put(
 
 /// Which endpoints are meant.
 #[derive(Clone, Debug)]
-struct Place {
+struct EndpointPlace {
     service: Name,
     version: Name,
     address: EndpointAddress,
 }
 
 /// The endpoints that a place stands for.
-fn endpoints(table: &Table, place: &Place) -> Vec<Arc<EndpointStats>> {
+fn endpoints(table: &Table, place: &EndpointPlace) -> Vec<Arc<EndpointStats>> {
     let Some(service) = table.service_named(&place.service) else { return Vec::new() };
     let is_meant = |endpoint: &&Endpoint| match &place.address {
         EndpointAddress::Ip(address) => endpoint.address == *address,
@@ -124,7 +124,7 @@ fn endpoints(table: &Table, place: &Place) -> Vec<Arc<EndpointStats>> {
 }
 
 /// How long to wait for a drained endpoint.
-fn wait(fields: &mut Fields<'_>, drained: Option<bool>) -> Duration {
+fn wait(fields: &mut BodyFields<'_>, drained: Option<bool>) -> Duration {
     let Some(text) = fields.optional_text("wait") else { return Duration::ZERO };
     if drained == Some(false) {
         fields.wrong("wait", format!("{text:?}"), "nothing with \"ready\"", "leave it out");
@@ -136,12 +136,12 @@ fn wait(fields: &mut Fields<'_>, drained: Option<bool>) -> Duration {
     })
 }
 
-fn change(place: Option<Place>, drained: Option<bool>) -> Option<Change> {
-    let Place { service, version, address } = place?;
+fn change(place: Option<EndpointPlace>, drained: Option<bool>) -> Option<Change> {
+    let EndpointPlace { service, version, address } = place?;
     Some(Change::Endpoint { service, version, address, drained: drained? })
 }
 
-fn drained(fields: &mut Fields<'_>) -> Option<bool> {
+fn drained(fields: &mut BodyFields<'_>) -> Option<bool> {
     match fields.text("state")? {
         "drain" | "drained" => Some(true),
         "ready" => Some(false),

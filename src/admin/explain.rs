@@ -15,10 +15,10 @@ use crate::message::known_headers::HOST;
 use crate::table::effective::shares;
 use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::Tagged;
-use super::call::Call;
-use super::fields::{Fields, show};
+use super::call::ApiCall;
+use super::fields::{BodyFields, show};
 use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
@@ -81,8 +81,8 @@ pub(crate) struct Explanation {
     responses((status = 200, description = "The decision", body = Explanation), Refusals)
 )]
 pub(crate) async fn post(
-    State(admin): State<Arc<Admin>>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    mut call: ApiCall,
 ) -> Result<Tagged<Explanation>, ProblemDetails> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["method", "host", "path", "headers", "client"]));
@@ -206,7 +206,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(fields: &mut Fields<'_>, body: &Map<String, Value>) -> Self {
+    fn read(fields: &mut BodyFields<'_>, body: &Map<String, Value>) -> Self {
         let host = fields.text("host").unwrap_or_default();
         let method = fields.optional_text("method").unwrap_or("GET");
         let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| {
@@ -254,7 +254,7 @@ impl Asked {
     }
 }
 
-fn headers(fields: &mut Fields<'_>, value: Option<&Value>) -> Headers {
+fn headers(fields: &mut BodyFields<'_>, value: Option<&Value>) -> Headers {
     let mut headers = Headers::default();
     let map = match value {
         None | Some(Value::Null) => return headers,

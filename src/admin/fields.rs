@@ -9,13 +9,13 @@ pub(crate) const REASON_BYTES_MAX: usize = 1024;
 
 /// A body that is being read.
 #[derive(Debug)]
-pub(crate) struct Fields<'a> {
+pub(crate) struct BodyFields<'a> {
     map: &'a Map<String, Value>,
     /// What is wrong so far.
     pub problems: Vec<Problem>,
 }
 
-impl<'a> Fields<'a> {
+impl<'a> BodyFields<'a> {
     /// Begins to read `body`, which has to be an object with no other keys than `known` (none: any keys).
     #[must_use]
     pub(crate) fn of(body: &'a Map<String, Value>, known: Option<&[&str]>, problems: Vec<Problem>) -> Self {

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use crate::control::change::Change;
 use crate::problem::{Problem, ProblemKind};
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{Call, Segments, service};
+use super::call::{ApiCall, PathSegments, service};
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -42,9 +42,9 @@ pub(crate) struct FlipBody {
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
 pub(crate) async fn post(
-    State(admin): State<Arc<Admin>>,
-    Segments(text): Segments<String>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments(text): PathSegments<String>,
+    mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();

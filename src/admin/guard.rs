@@ -14,8 +14,8 @@ use axum::response::{IntoResponse, Response};
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
-use super::Admin;
-use super::access::{Access, Role};
+use super::AdminApi;
+use super::access::{Access, AccessRole};
 use super::logins::{DELAY, TooMany};
 use super::problem::ProblemDetails;
 use super::serve::ClientCertificate;
@@ -63,7 +63,7 @@ impl Rejection {
 }
 
 /// The middleware.
-pub(crate) async fn guard(State(admin): State<Arc<Admin>>, mut request: Request, next: Next) -> Response {
+pub(crate) async fn guard(State(admin): State<Arc<AdminApi>>, mut request: Request, next: Next) -> Response {
     // Whoever sends many calls at once has one answered, and then others have their turn.
     yield_now().await;
     let mut response = match check(&admin.access, &request) {
@@ -130,7 +130,7 @@ fn check(access: &Access, request: &Request) -> Result<Caller, Rejection> {
 }
 
 /// Who it is, and what it may do.
-fn login(access: &Access, request: &Request) -> Result<(Arc<str>, Role), Rejection> {
+fn login(access: &Access, request: &Request) -> Result<(Arc<str>, AccessRole), Rejection> {
     let visit = request.extensions().get::<Arc<Visit>>();
     let origin = visit.map_or(Origin::Loopback, |visit| visit.origin);
     let certificate = request.extensions().get::<ClientCertificate>().map(|ClientCertificate(name)| &**name);
@@ -163,11 +163,11 @@ fn nobody(certificate: &str) -> String {
 }
 
 /// Whoever may look may also ask why.
-fn needed(method: &Method, path: &str) -> Role {
+fn needed(method: &Method, path: &str) -> AccessRole {
     match *method {
-        Method::GET | Method::HEAD | Method::OPTIONS => Role::Read,
-        _ if path == "/v1/explain" => Role::Read,
-        _ => Role::Operate,
+        Method::GET | Method::HEAD | Method::OPTIONS => AccessRole::Read,
+        _ if path == "/v1/explain" => AccessRole::Read,
+        _ => AccessRole::Operate,
     }
 }
 

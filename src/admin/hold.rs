@@ -16,9 +16,9 @@ use crate::problem::Problem;
 use crate::shared::hold::Hold;
 use crate::table::Name;
 
-use super::Admin;
-use super::call::{Call, Segments, service};
-use super::fields::{Fields, show};
+use super::AdminApi;
+use super::call::{ApiCall, PathSegments, service};
+use super::fields::{BodyFields, show};
 use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 use super::revisions::timestamp;
@@ -128,7 +128,7 @@ impl HoldView {
     }
 
     /// Those that are open.
-    pub(crate) fn all(admin: &Admin) -> Vec<Self> {
+    pub(crate) fn all(admin: &AdminApi) -> Vec<Self> {
         let now_ms = admin.holds.now_ms();
         let open = admin.holds.open();
         let open = open.iter().filter(|hold| hold.bounds.until_ms > now_ms);
@@ -157,7 +157,7 @@ pub(crate) fn terms(place: &str, value: &Value, problems: &mut Vec<Problem>) -> 
         ));
         return None;
     };
-    let mut fields = Fields::of(body, Some(&["max", "requests", "bytes", "otherwise"]), Vec::new());
+    let mut fields = BodyFields::of(body, Some(&["max", "requests", "bytes", "otherwise"]), Vec::new());
     let mut terms = bounds(&mut fields);
     match fields.optional_text("otherwise") {
         None | Some("abort") => {}
@@ -172,7 +172,7 @@ pub(crate) fn terms(place: &str, value: &Value, problems: &mut Vec<Problem>) -> 
 }
 
 /// How much and how long; what is wrong with it is in the fields.
-fn bounds(fields: &mut Fields<'_>) -> HoldTerms {
+fn bounds(fields: &mut BodyFields<'_>) -> HoldTerms {
     let mut terms = HoldTerms::default();
     if let Some(text) = fields.optional_text("max") {
         match config::duration(text).filter(|max| (Duration::from_millis(1)..=MAX_MAX).contains(max)) {
@@ -211,7 +211,10 @@ fn bounds(fields: &mut Fields<'_>) -> HoldTerms {
     request_body(content = HoldCall, content_type = "application/json", example = r#"{"services": ["shop", "cart"], "max": "2s", "requests": 1000}"#),
     responses((status = 200, description = "Nothing of the services runs, new requests wait", body = HoldView), Refusals)
 )]
-pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Result<Json<HoldView>, ProblemDetails> {
+pub(crate) async fn post(
+    State(admin): State<Arc<AdminApi>>,
+    mut call: ApiCall,
+) -> Result<Json<HoldView>, ProblemDetails> {
     let table = admin.table();
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["services", "max", "requests", "bytes"]));
@@ -243,7 +246,7 @@ pub(crate) async fn post(State(admin): State<Arc<Admin>>, mut call: Call) -> Res
     tag = "traffic",
     responses((status = 200, description = "The holds that are open", body = Vec<HoldView>), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldView>> {
+pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Json<Vec<HoldView>> {
     Json(HoldView::all(&admin))
 }
 
@@ -260,8 +263,8 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Json<Vec<HoldView>>
     responses((status = 200, description = "What was let go", body = HoldView), Refusals)
 )]
 pub(crate) async fn delete(
-    State(admin): State<Arc<Admin>>,
-    Segments(text): Segments<String>,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments(text): PathSegments<String>,
 ) -> Result<Json<HoldView>, ProblemDetails> {
     let now_ms = admin.holds.now_ms();
     let released = text.parse().ok().and_then(|id| admin.holds.release(id));

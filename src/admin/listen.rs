@@ -21,7 +21,7 @@ const BACKLOG: i32 = 1024;
 
 /// A bound address.
 #[derive(Debug)]
-pub enum Listener {
+pub enum AdminListener {
     /// A TCP socket.
     Tcp(TcpListener),
     /// A unix socket, and its file.
@@ -81,7 +81,7 @@ pub enum AdminBindError {
     NotASocket(PathBuf),
 }
 
-impl Listener {
+impl AdminListener {
     /// Binds `address`; port 0 takes a free one. Inside a tokio runtime.
     ///
     /// # Errors

@@ -61,7 +61,7 @@ impl Allowance {
 
 /// What is known of an address.
 #[derive(Debug)]
-struct Address {
+struct LoginAddress {
     failures: Allowance,
     /// Hashes of its last wrong tokens, the newest first.
     wrong: [u64; REMEMBERED],
@@ -72,7 +72,7 @@ struct Address {
 /// The logins of a process.
 #[derive(Debug)]
 pub(crate) struct Logins {
-    addresses: Mutex<HashMap<u128, Address>>,
+    addresses: Mutex<HashMap<u128, LoginAddress>>,
     lines: Mutex<(Allowance, u64)>,
     hasher: RandomState,
 }
@@ -102,7 +102,7 @@ fn key(origin: Origin) -> u128 {
 }
 
 impl Logins {
-    fn addresses(&self) -> MutexGuard<'_, HashMap<u128, Address>> {
+    fn addresses(&self) -> MutexGuard<'_, HashMap<u128, LoginAddress>> {
         self.addresses.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -161,21 +161,25 @@ impl Logins {
     }
 }
 
-impl Address {
+impl LoginAddress {
     fn is_familiar(&self, now: Instant) -> bool {
         self.good_at.is_some_and(|at| now.saturating_duration_since(at) < FAMILIAR_FOR)
     }
 }
 
-fn remembered(addresses: &mut HashMap<u128, Address>, key: u128, now: Instant) -> &mut Address {
+fn remembered(addresses: &mut HashMap<u128, LoginAddress>, key: u128, now: Instant) -> &mut LoginAddress {
     if addresses.len() >= ADDRESSES_MAX && !addresses.contains_key(&key) {
         // Those with operators behind them last.
         let oldest = addresses.iter().min_by_key(|(_, address)| (address.is_familiar(now), address.seen_at));
         let oldest = oldest.map(|(key, _)| *key);
         oldest.and_then(|key| addresses.remove(&key));
     }
-    let new =
-        || Address { failures: Allowance { used_up_at: now }, wrong: [0; REMEMBERED], good_at: None, seen_at: now };
+    let new = || LoginAddress {
+        failures: Allowance { used_up_at: now },
+        wrong: [0; REMEMBERED],
+        good_at: None,
+        seen_at: now,
+    };
     let address = addresses.entry(key).or_insert_with(new);
     address.seen_at = now;
     address

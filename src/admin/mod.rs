@@ -61,15 +61,15 @@ use crate::metrics::recent_rates::RecentRates;
 use crate::release::controller::RolloutBriefs;
 use crate::release::handle::RolloutHandle;
 
-pub(crate) use access::{Access, AccessError, AccessSettings, Address, Role, TokenFile};
-pub(crate) use listen::{AdminBindError, KeepSocketFile, Listener};
+pub(crate) use access::{Access, AccessError, AccessRole, AccessSettings, AccessToken, Address};
+pub(crate) use listen::{AdminBindError, AdminListener, KeepSocketFile};
 pub(crate) use places::CONNECTIONS_MAX;
 use problem::ProblemDetails;
 pub(crate) use tokens::examine_tokens;
 
 /// What the API shows and changes.
 #[derive(Debug)]
-pub struct Admin {
+pub struct AdminApi {
     /// The writer.
     pub handle: Handle,
     /// Holds requests for a change.
@@ -90,7 +90,7 @@ pub struct Admin {
     pub briefs: watch::Receiver<RolloutBriefs>,
 }
 
-impl Admin {
+impl AdminApi {
     /// Why no requests should be sent here; none while they should.
     fn unready(&self) -> Option<String> {
         let ready = self.ready.load(Relaxed);
@@ -110,7 +110,7 @@ impl Admin {
 }
 
 /// The API, for [`AdminServer`].
-pub(crate) fn router(admin: Arc<Admin>) -> Router {
+pub(crate) fn router(admin: Arc<AdminApi>) -> Router {
     Router::new()
         .route("/v1/status", get(status::get))
         .route("/v1/services", get(services::list))
@@ -145,11 +145,11 @@ pub(crate) fn router(admin: Arc<Admin>) -> Router {
 #[derive(Debug)]
 pub struct AdminServer {
     /// Where it listens.
-    pub listener: Arc<Listener>,
+    pub listener: Arc<AdminListener>,
     /// How TLS is spoken, if it is.
     pub tls: Option<Arc<ServerTls>>,
     /// What it shows and changes.
-    pub admin: Arc<Admin>,
+    pub admin: Arc<AdminApi>,
 }
 
 impl AdminServer {

@@ -37,7 +37,7 @@ const QUARTERS: usize = 4;
 
 /// The open connections.
 #[derive(Debug)]
-pub(crate) struct Places {
+pub(crate) struct ConnectionPlaces {
     max: usize,
     open: Mutex<Open>,
 }
@@ -50,8 +50,8 @@ struct Open {
 
 /// A connection's place; dropping it frees it.
 #[derive(Debug)]
-pub(crate) struct Place {
-    places: Arc<Places>,
+pub(crate) struct ConnectionPlace {
+    places: Arc<ConnectionPlaces>,
     number: u64,
 }
 
@@ -66,7 +66,7 @@ pub(crate) enum NoPlace {
 
 /// What a connection counts as.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-enum Kind {
+enum PlaceKind {
     /// From elsewhere, and nothing is known of it.
     Stranger(u128),
     /// From this machine, or an address that has shown a token before.
@@ -75,7 +75,7 @@ enum Kind {
     Known,
 }
 
-impl Places {
+impl ConnectionPlaces {
     /// Room for `max` connections.
     pub(crate) fn new(max: usize) -> Arc<Self> {
         Arc::new(Self { max: max.max(1), open: Mutex::default() })
@@ -94,7 +94,7 @@ impl Places {
         visit: &Arc<Visit>,
         now: Instant,
         familiar: impl Fn(u128) -> bool,
-    ) -> Result<Place, NoPlace> {
+    ) -> Result<ConnectionPlace, NoPlace> {
         let mut open = self.open();
         if let Some(number) = open.must_go(self.max, (visit, now), &familiar)?
             && let Some(displaced) = open.visits.remove(&number)
@@ -105,7 +105,7 @@ impl Places {
         open.next += 1;
         open.visits.insert(number, Arc::clone(visit));
         drop(open);
-        Ok(Place { places: Arc::clone(self), number })
+        Ok(ConnectionPlace { places: Arc::clone(self), number })
     }
 
     /// Ends the connection that has kept us waiting longest, for the sake of its descriptor.
@@ -127,20 +127,20 @@ impl Open {
         familiar: &impl Fn(u128) -> bool,
     ) -> Result<Option<u64>, NoPlace> {
         let kind = |visit: &Visit| match visit.origin {
-            Origin::Remote(_) | Origin::Unix | Origin::Loopback if visit.is_known() => Kind::Known,
-            Origin::Remote(block) if !familiar(block) => Kind::Stranger(block),
-            Origin::Remote(_) | Origin::Unix | Origin::Loopback => Kind::Kept,
+            Origin::Remote(_) | Origin::Unix | Origin::Loopback if visit.is_known() => PlaceKind::Known,
+            Origin::Remote(block) if !familiar(block) => PlaceKind::Stranger(block),
+            Origin::Remote(_) | Origin::Unix | Origin::Loopback => PlaceKind::Kept,
         };
-        let of = |wanted: &dyn Fn(Kind) -> bool| -> Vec<(&u64, &Arc<Visit>)> {
+        let of = |wanted: &dyn Fn(PlaceKind) -> bool| -> Vec<(&u64, &Arc<Visit>)> {
             self.visits.iter().filter(|(_, visit)| wanted(kind(visit))).collect()
         };
-        if let own @ Kind::Stranger(_) = kind(visit) {
+        if let own @ PlaceKind::Stranger(_) = kind(visit) {
             let of_address = of(&|kind| kind == own);
             if of_address.len() >= STRANGERS_PER_ADDRESS_MAX {
                 let longest = longest(of_address.into_iter()).map(|(_, number)| Some(number));
                 return longest.ok_or(NoPlace::Refused(AdminRefused::TooManyOfAddress));
             }
-            let strangers = of(&|kind| matches!(kind, Kind::Stranger(_)));
+            let strangers = of(&|kind| matches!(kind, PlaceKind::Stranger(_)));
             if strangers.len() >= (max - max / QUARTERS).max(1) || self.visits.len() >= max {
                 let greediest = greediest(&strangers, Some(visit)).map(Some);
                 return greediest.ok_or(NoPlace::Refused(AdminRefused::TooManyConnections));
@@ -150,11 +150,11 @@ impl Open {
         if self.visits.len() < max {
             return Ok(None);
         }
-        if let Some(number) = greediest(&of(&|kind| matches!(kind, Kind::Stranger(_))), None) {
+        if let Some(number) = greediest(&of(&|kind| matches!(kind, PlaceKind::Stranger(_))), None) {
             return Ok(Some(number));
         }
-        let kept = longest(of(&|kind| kind == Kind::Kept).into_iter());
-        match kept.or_else(|| longest(of(&|kind| kind == Kind::Known).into_iter())) {
+        let kept = longest(of(&|kind| kind == PlaceKind::Kept).into_iter());
+        match kept.or_else(|| longest(of(&|kind| kind == PlaceKind::Known).into_iter())) {
             Some((since, _)) if since + YOUNG > now => Err(NoPlace::Until(since + YOUNG)),
             Some((_, number)) => Ok(Some(number)),
             None => Err(NoPlace::Refused(AdminRefused::TooManyConnections)),
@@ -180,7 +180,7 @@ fn greediest(strangers: &[(&u64, &Arc<Visit>)], comes: Option<&Visit>) -> Option
     waiting.min().map(|(_, _, number)| number)
 }
 
-impl Drop for Place {
+impl Drop for ConnectionPlace {
     fn drop(&mut self) {
         self.places.open().visits.remove(&self.number);
     }
@@ -193,18 +193,18 @@ mod tests {
     use super::*;
 
     struct Door {
-        places: Arc<Places>,
+        places: Arc<ConnectionPlaces>,
         now: Instant,
         familiar: Option<u128>,
     }
 
     impl Door {
         fn of(max: usize) -> Self {
-            Self { places: Places::new(max), now: Instant::now(), familiar: None }
+            Self { places: ConnectionPlaces::new(max), now: Instant::now(), familiar: None }
         }
 
         /// A connection that comes a second after the one before.
-        fn enter(&mut self, from: &str) -> Result<(Arc<Visit>, Place), NoPlace> {
+        fn enter(&mut self, from: &str) -> Result<(Arc<Visit>, ConnectionPlace), NoPlace> {
             self.now += Duration::from_secs(1);
             let address = from.parse::<IpAddr>().expect("an address");
             let visit = Arc::new(Visit::new(Origin::of(address), from.to_owned(), self.now));
@@ -217,7 +217,7 @@ mod tests {
         }
     }
 
-    fn all(door: &mut Door, from: impl Iterator<Item = String>) -> Vec<(Arc<Visit>, Place)> {
+    fn all(door: &mut Door, from: impl Iterator<Item = String>) -> Vec<(Arc<Visit>, ConnectionPlace)> {
         from.map(|from| door.enter(&from).expect("a place")).collect()
     }
 

@@ -7,7 +7,7 @@ use axum::http::StatusCode;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::IntoResponse;
 
-use super::Admin;
+use super::AdminApi;
 
 /// Whether the process lives.
 #[utoipa::path(get, path = "/healthz", tag = "probes", responses((status = 200, description = "It does", body = String)))]
@@ -25,7 +25,7 @@ pub(crate) async fn healthz() -> &'static str {
         (status = 503, description = "It is starting or shutting down, or a part of it is down; the body says which", body = String)
     )
 )]
-pub(crate) async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, String) {
+pub(crate) async fn readyz(State(admin): State<Arc<AdminApi>>) -> (StatusCode, String) {
     match admin.unready() {
         None => (StatusCode::OK, "ready\n".to_owned()),
         Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
@@ -34,6 +34,6 @@ pub(crate) async fn readyz(State(admin): State<Arc<Admin>>) -> (StatusCode, Stri
 
 /// The metrics as Prometheus text.
 #[utoipa::path(get, path = "/metrics", tag = "probes", responses((status = 200, description = "Metrics", body = String)))]
-pub(crate) async fn metrics(State(admin): State<Arc<Admin>>) -> impl IntoResponse {
+pub(crate) async fn metrics(State(admin): State<Arc<AdminApi>>) -> impl IntoResponse {
     ([(CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], admin.exporter.render())
 }

@@ -11,9 +11,9 @@ use utoipa::ToSchema;
 use crate::control::store::Revision;
 use crate::problem::{Problem, ProblemKind};
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::DifferenceView;
-use super::call::{Segments, query};
+use super::call::{PathSegments, query};
 use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 
@@ -70,7 +70,7 @@ pub(crate) struct RevisionView {
     ),
     responses((status = 200, description = "A page", body = RevisionPage), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Json<RevisionPage>, ProblemDetails> {
+pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, uri: Uri) -> Result<Json<RevisionPage>, ProblemDetails> {
     let mut problems = Vec::new();
     let parameters = query(&uri, &["limit", "before"], &mut problems);
     let mut number = |key: &str, most: u64| {
@@ -106,8 +106,8 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>, uri: Uri) -> Result<Js
     responses((status = 200, description = "The revision", body = RevisionView), Refusals)
 )]
 pub(crate) async fn one(
-    State(admin): State<Arc<Admin>>,
-    Segments(text): Segments<String>,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments(text): PathSegments<String>,
 ) -> Result<Json<RevisionView>, ProblemDetails> {
     let found = match text.parse() {
         Ok(number) => admin.handle.revision(number).await?,

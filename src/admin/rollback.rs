@@ -7,9 +7,9 @@ use utoipa::ToSchema;
 
 use crate::control::change::Change;
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{Call, service};
+use super::call::{ApiCall, service};
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -47,8 +47,8 @@ pub(crate) struct RollbackBody {
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
 pub(crate) async fn post(
-    State(admin): State<Arc<Admin>>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();

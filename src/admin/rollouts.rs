@@ -17,8 +17,8 @@ use crate::release::handle::{Order, OrderedBy, RolloutError, RolloutTarget, Star
 use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
 
-use super::Admin;
-use super::call::{Call, FORCE, Segments};
+use super::AdminApi;
+use super::call::{ApiCall, FORCE, PathSegments};
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -119,8 +119,8 @@ pub(crate) struct RolloutList {
     responses((status = 200, description = "Its first step is durable and in force", body = StartAnswer), Refusals)
 )]
 pub(crate) async fn start(
-    State(admin): State<Arc<Admin>>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    mut call: ApiCall,
 ) -> Result<Json<StartAnswer>, ProblemDetails> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["service", "group", "to", "plan", FORCE, "reason"]));
@@ -158,7 +158,7 @@ pub(crate) async fn start(
     tag = "rollouts",
     responses((status = 200, description = "Newest first", body = RolloutList), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<RolloutList>, ProblemDetails> {
+pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Result<Json<RolloutList>, ProblemDetails> {
     Ok(Json(RolloutList { rollouts: admin.rollouts.list().await? }))
 }
 
@@ -175,8 +175,8 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Result<Json<Rollout
     responses((status = 200, description = "The rollout", body = RolloutView), Refusals)
 )]
 pub(crate) async fn one(
-    State(admin): State<Arc<Admin>>,
-    Segments(id): Segments<String>,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments(id): PathSegments<String>,
 ) -> Result<Json<RolloutView>, ProblemDetails> {
     let number = id.parse().unwrap_or(0);
     let view = admin.rollouts.one(number).await?;
@@ -200,9 +200,9 @@ pub(crate) async fn one(
     responses((status = 200, description = "The rollout after it, durable and in force", body = RolloutView), Refusals)
 )]
 pub(crate) async fn order(
-    State(admin): State<Arc<Admin>>,
-    Segments((id, word)): Segments<(String, String)>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments((id, word)): PathSegments<(String, String)>,
+    mut call: ApiCall,
 ) -> Result<Json<RolloutView>, ProblemDetails> {
     let order = match word.as_str() {
         "acknowledge" => Some(Order::Acknowledge),

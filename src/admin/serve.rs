@@ -22,11 +22,11 @@ use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
 
-use super::listen::{Listener, Stream};
-use super::places::{NoPlace, Place, Places};
+use super::listen::{AdminListener, Stream};
+use super::places::{ConnectionPlace, ConnectionPlaces, NoPlace};
 use super::visit::{Origin, Visit};
-use super::watched::{Watched, WatchedBody};
-use super::{Admin, AdminServer};
+use super::watched::{WatchedBody, WatchedStream};
+use super::{AdminApi, AdminServer};
 use crate::stats::AdminRefused;
 use crate::tls::ServerTls;
 use crate::tls::certificate::client_name;
@@ -47,7 +47,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Answers calls until `shutdown` ends, then finishes the calls that have begun.
 pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Future<Output = ()>) {
     let AdminServer { listener, tls, admin } = server;
-    let places = Places::new(admin.access.connections_max());
+    let places = ConnectionPlaces::new(admin.access.connections_max());
     let (mut batch, batch_max) = (0, (admin.access.connections_max() / BATCH_PART).max(1));
     let (stop, stopped) = watch::channel(false);
     let mut connections = JoinSet::new();
@@ -98,7 +98,11 @@ pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Fu
 }
 
 /// A place for a connection, if need be after a moment.
-async fn place(places: &Arc<Places>, visit: &Arc<Visit>, admin: &Admin) -> Result<Place, AdminRefused> {
+async fn place(
+    places: &Arc<ConnectionPlaces>,
+    visit: &Arc<Visit>,
+    admin: &AdminApi,
+) -> Result<ConnectionPlace, AdminRefused> {
     loop {
         let now = Instant::now();
         match places.enter(visit, now, |block| admin.access.logins().is_familiar(block, now)) {
@@ -188,7 +192,7 @@ async fn answer(
             answer
         }
     });
-    let mut connection = pin!(server.serve_connection(TokioIo::new(Watched::new(stream, visit)), service));
+    let mut connection = pin!(server.serve_connection(TokioIo::new(WatchedStream::new(stream, visit)), service));
     let stop = async {
         stopped.wait_for(|stopped| *stopped).await.ok();
     };
@@ -205,7 +209,7 @@ async fn answer(
 }
 
 /// `accept` of either kind of listener.
-impl Listener {
+impl AdminListener {
     async fn accept(&self) -> io::Result<(Stream, Visit)> {
         match self {
             Self::Tcp(listener) => {

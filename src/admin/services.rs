@@ -7,9 +7,9 @@ use serde::Serialize;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::Tagged;
-use super::call::{Segments, service};
+use super::call::{PathSegments, service};
 use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{Moment, ServiceView};
@@ -31,7 +31,7 @@ pub(crate) struct ServiceList {
     tag = "state",
     responses((status = 200, description = "All services", body = ServiceList), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList> {
+pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Tagged<ServiceList> {
     let table = admin.table();
     let at = moment(&admin);
     let briefs = admin.briefs.borrow();
@@ -53,8 +53,8 @@ pub(crate) async fn list(State(admin): State<Arc<Admin>>) -> Tagged<ServiceList>
     responses((status = 200, description = "The service", body = ServiceView), Refusals)
 )]
 pub(crate) async fn one(
-    State(admin): State<Arc<Admin>>,
-    Segments(text): Segments<String>,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments(text): PathSegments<String>,
 ) -> Result<Tagged<ServiceView>, ProblemDetails> {
     let table = admin.table();
     let mut problems = Vec::new();
@@ -68,6 +68,6 @@ pub(crate) async fn one(
     }
 }
 
-pub(crate) fn moment(admin: &Admin) -> Moment {
+pub(crate) fn moment(admin: &AdminApi) -> Moment {
     Moment { now: Instant::now(), now_ms: admin.exporter.sources().now_ms() }
 }

@@ -10,9 +10,9 @@ use crate::control::change::Change;
 use crate::problem::{Problem, ProblemKind};
 use crate::table::{Name, Table, Weight, Weights};
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{Call, Segments, service};
+use super::call::{ApiCall, PathSegments, service};
 use super::fields::show;
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
@@ -38,9 +38,9 @@ const REASON: &str = "reason";
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
 pub(crate) async fn put_one(
-    State(admin): State<Arc<Admin>>,
-    Segments(text): Segments<String>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    PathSegments(text): PathSegments<String>,
+    mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();
@@ -73,8 +73,8 @@ pub(crate) async fn put_one(
     responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
 )]
 pub(crate) async fn put_many(
-    State(admin): State<Arc<Admin>>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
     let body = call.body_of_a_move();

@@ -12,7 +12,7 @@ use crate::metrics::Logs;
 use crate::stats::RejectReason;
 use crate::supervise::{self, PartState};
 
-use super::Admin;
+use super::AdminApi;
 use super::answer::Tagged;
 use super::hold::HoldView;
 use super::openapi::Refusals;
@@ -127,7 +127,7 @@ pub(crate) struct ConfigView {
     tag = "state",
     responses((status = 200, description = "The state of the proxy", body = Status), Refusals)
 )]
-pub(crate) async fn get(State(admin): State<Arc<Admin>>) -> Result<Tagged<Status>, ProblemDetails> {
+pub(crate) async fn get(State(admin): State<Arc<AdminApi>>) -> Result<Tagged<Status>, ProblemDetails> {
     let facts = admin.handle.facts().await?;
     let table = admin.table();
     let sources = admin.exporter.sources();
@@ -174,7 +174,7 @@ pub(crate) struct PartView {
 }
 
 impl PartView {
-    fn of(part: supervise::PartView) -> Self {
+    fn of(part: supervise::PartFacts) -> Self {
         let state = part.state.word();
         let reason = if let PartState::Down(why) = part.state { Some(why) } else { None };
         Self { name: part.name, state, reason, ends: part.ends }

@@ -12,12 +12,12 @@ use subtle::ConstantTimeEq;
 
 use crate::tls::private_file::{KeptFrom, warning};
 
-use super::access::{BadToken, Role, TokenFault, TokenFile};
+use super::access::{AccessRole, AccessToken, BadToken, TokenFault};
 
 /// A token that lets somebody in.
 pub(crate) struct Token {
     pub(crate) name: Arc<str>,
-    pub(crate) role: Role,
+    pub(crate) role: AccessRole,
     secret: Box<[u8]>,
     /// What its owner should know: others can read its file.
     warning: Option<String>,
@@ -25,7 +25,7 @@ pub(crate) struct Token {
 
 /// The tokens in use, and their files.
 pub struct Tokens {
-    files: Vec<TokenFile>,
+    files: Vec<AccessToken>,
     in_use: RwLock<Arc<[Token]>>,
     /// Why newer files are not in use, a line each.
     problems: Mutex<Vec<String>>,
@@ -42,7 +42,7 @@ pub(crate) struct TokensFound {
 
 impl Tokens {
     /// Reads the files.
-    pub(crate) fn new(files: Vec<TokenFile>) -> Result<Self, Vec<BadToken>> {
+    pub(crate) fn new(files: Vec<AccessToken>) -> Result<Self, Vec<BadToken>> {
         let tokens = read_good(&files)?;
         tokens.iter().filter_map(|token| token.warning.as_ref()).for_each(|warning| tracing::warn!("{warning}"));
         Ok(Self { files, in_use: RwLock::new(tokens.into()), problems: Mutex::default() })
@@ -106,19 +106,19 @@ impl fmt::Debug for Tokens {
 
 /// Reads the files of tokens only to say what is in them.
 #[must_use]
-pub(crate) fn examine_tokens(files: &[TokenFile]) -> TokensFound {
+pub(crate) fn examine_tokens(files: &[AccessToken]) -> TokensFound {
     let (tokens, bad) = read(files);
     let warnings = tokens.into_iter().filter_map(|token| Some((token.name.to_string(), token.warning?)));
     TokensFound { warnings: warnings.collect(), bad }
 }
 
-fn read_good(files: &[TokenFile]) -> Result<Vec<Token>, Vec<BadToken>> {
+fn read_good(files: &[AccessToken]) -> Result<Vec<Token>, Vec<BadToken>> {
     let (tokens, bad) = read(files);
     if bad.is_empty() { Ok(tokens) } else { Err(bad) }
 }
 
 /// The tokens that can be used, and what is wrong with the others.
-fn read(files: &[TokenFile]) -> (Vec<Token>, Vec<BadToken>) {
+fn read(files: &[AccessToken]) -> (Vec<Token>, Vec<BadToken>) {
     let (mut tokens, mut bad) = (Vec::<Token>::new(), Vec::new());
     for file in files {
         let token =
@@ -135,7 +135,7 @@ fn read(files: &[TokenFile]) -> (Vec<Token>, Vec<BadToken>) {
 }
 
 impl Token {
-    fn read(TokenFile { name, role, file }: &TokenFile) -> Result<Self, TokenFault> {
+    fn read(AccessToken { name, role, file }: &AccessToken) -> Result<Self, TokenFault> {
         let unreadable = |source| TokenFault::Unreadable { file: file.clone(), source };
         let bytes = fs::read(file).map_err(unreadable)?;
         let warning = warning(file, KeptFrom::All);

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 use super::upgrade_calls::UpgradeError;
 use crate::problem::Problem;
 
-use super::Admin;
-use super::call::Call;
+use super::AdminApi;
+use super::call::ApiCall;
 use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 
@@ -46,8 +46,8 @@ pub(crate) struct UpgradeAnswer {
         body = UpgradeAnswer), Refusals)
 )]
 pub(crate) async fn post(
-    State(admin): State<Arc<Admin>>,
-    mut call: Call,
+    State(admin): State<Arc<AdminApi>>,
+    mut call: ApiCall,
 ) -> Result<Json<UpgradeAnswer>, ProblemDetails> {
     let body = std::mem::take(&mut call.body);
     let mut fields = call.fields(&body, Some(&["reason"]));

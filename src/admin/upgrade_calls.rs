@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 /// Where the outcome of an upgrade goes.
-pub(crate) type Answer = oneshot::Sender<Result<Successor, UpgradeError>>;
+pub(crate) type OutcomeSender = oneshot::Sender<Result<Successor, UpgradeError>>;
 
 /// The process that has taken over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +54,14 @@ pub enum UpgradeError {
 /// Asks for upgrades.
 #[derive(Clone, Debug)]
 pub struct Upgrades {
-    calls: mpsc::Sender<Answer>,
+    calls: mpsc::Sender<OutcomeSender>,
     busy: Arc<AtomicBool>,
 }
 
 /// Where the calls arrive.
 #[derive(Debug)]
 pub struct UpgradeCalls {
-    calls: mpsc::Receiver<Answer>,
+    calls: mpsc::Receiver<OutcomeSender>,
     busy: Arc<AtomicBool>,
 }
 
@@ -90,7 +90,7 @@ impl Upgrades {
 
 impl UpgradeCalls {
     /// The next call; none when nobody can call any more.
-    pub async fn next(&mut self) -> Option<Answer> {
+    pub async fn next(&mut self) -> Option<OutcomeSender> {
         self.calls.recv().await
     }
 

@@ -15,18 +15,18 @@ use super::listen::Stream;
 use super::visit::Visit;
 
 /// A connection's stream.
-pub(crate) struct Watched {
+pub(crate) struct WatchedStream {
     stream: Stream,
     visit: Arc<Visit>,
 }
 
-impl Watched {
+impl WatchedStream {
     pub(crate) fn new(stream: Stream, visit: &Arc<Visit>) -> Self {
         Self { stream, visit: Arc::clone(visit) }
     }
 }
 
-impl AsyncRead for Watched {
+impl AsyncRead for WatchedStream {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
@@ -37,7 +37,7 @@ impl AsyncRead for Watched {
     }
 }
 
-impl AsyncWrite for Watched {
+impl AsyncWrite for WatchedStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.stream).poll_write(cx, buf)
     }

@@ -14,7 +14,7 @@ use crate::admin::examine_tokens;
 use crate::config::{self, Config, Files, Key, Remark, TlsFiles};
 use crate::outbound::secret::Secret;
 use crate::problem::{PROBLEMS_MAX, Problem, Problems, more_problems};
-use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, Part, ServerSettings};
+use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, ServerSettings, TlsPart};
 
 /// What there is to say of a config.
 #[derive(Debug)]
@@ -141,12 +141,12 @@ impl FileFindings {
         let now = jiff::Timestamp::now().as_second();
         for (index, certificate) in certificates.iter().enumerate() {
             let warning = certificate.as_ref().and_then(|certificate| certificate.warning(now));
-            self.warnings.extend(warning.map(|text| tls.key_of(Part::Certificate(index)).remark(text)));
+            self.warnings.extend(warning.map(|text| tls.key_of(TlsPart::Certificate(index)).remark(text)));
         }
     }
 
     /// Keys that others can read.
-    fn keys<S>(&mut self, tls: &TlsFiles<S>, exposed: Vec<(Part, String)>) {
+    fn keys<S>(&mut self, tls: &TlsFiles<S>, exposed: Vec<(TlsPart, String)>) {
         self.warnings.extend(exposed.into_iter().map(|(part, text)| tls.key_of(part).remark(text)));
     }
 
@@ -157,7 +157,7 @@ impl FileFindings {
             let file = pair.certificate.display();
             let same = pairs[..index].iter().position(|other| other == pair);
             let text = if let Some(same) = same {
-                let first = &tls.key_of(Part::Certificate(same)).path;
+                let first = &tls.key_of(TlsPart::Certificate(same)).path;
                 format!("{file}: the same certificate and key as {first}; remove one of the two")
             } else if certificate.as_ref().is_some_and(|certificate| nameless(index, certificate)) {
                 format!(
@@ -167,7 +167,7 @@ impl FileFindings {
             } else {
                 continue;
             };
-            self.warnings.push(tls.key_of(Part::Certificate(index)).remark(text));
+            self.warnings.push(tls.key_of(TlsPart::Certificate(index)).remark(text));
         }
     }
 

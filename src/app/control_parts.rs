@@ -11,7 +11,7 @@ use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
 use super::tasks::{Tasks, stopped};
 use super::{descriptors, systemd};
-use crate::admin::{self, Admin, AdminServer};
+use crate::admin::{self, AdminApi, AdminServer};
 use crate::control::clock::Clock;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
@@ -29,9 +29,9 @@ use crate::tls::{Clients, ServerTls};
 
 /// Everything that the tasks work on. It outlives them: one that ends before its time is begun again on the same.
 pub(crate) struct ControlParts {
-    pub(crate) listener: admin::Listener,
+    pub(crate) listener: admin::AdminListener,
     pub(crate) admin_tls: Option<Arc<ServerTls>>,
-    pub(crate) admin: Arc<Admin>,
+    pub(crate) admin: Arc<AdminApi>,
     pub(crate) watch: Option<Reloader<ConfigSource>>,
     pub(crate) log_file: Option<LogRotation>,
     pub(crate) certificate_reloader: Reloader<MaterialSource>,
@@ -115,9 +115,9 @@ impl ControlParts {
 
 /// What the admin API runs on. Its socket is closed when the process stops, and not when the API ends before that.
 struct AdminState {
-    listener: Option<Arc<admin::Listener>>,
+    listener: Option<Arc<admin::AdminListener>>,
     tls: Option<Arc<ServerTls>>,
-    admin: Arc<Admin>,
+    admin: Arc<AdminApi>,
 }
 
 async fn serve_admin(state: &mut AdminState, stop: watch::Receiver<bool>) {

@@ -22,7 +22,7 @@ use super::tls_material::MaterialError;
 use super::{ConfigFile, RunError, StartError, check, settings, tls_material};
 use crate::admin::Address;
 use crate::admin::upgrade_calls::Upgrades;
-use crate::admin::{self, Access, Admin, KeepSocketFile};
+use crate::admin::{self, Access, AdminApi, KeepSocketFile};
 use crate::config::{self, Config, ReleaseSettings};
 use crate::control::Handle;
 use crate::control::clock::Clock;
@@ -45,7 +45,7 @@ use crate::tls::{Clients, ServerTls, TlsRegistry};
 #[derive(Debug)]
 pub(crate) struct BoundAdmin {
     runtime: Runtime,
-    listener: admin::Listener,
+    listener: admin::AdminListener,
     access: Arc<Access>,
     /// Where it is.
     pub(crate) address: Address,
@@ -60,7 +60,7 @@ impl BoundAdmin {
         let wanted = settings::admin_address(admin);
         let listener = match inherited_listener(&wanted, inherited).map_err(StartError::Runtime)? {
             Some(listener) => listener,
-            None => admin::Listener::bind(&wanted)?,
+            None => admin::AdminListener::bind(&wanted)?,
         };
         let address = listener.address().map_err(StartError::Runtime)?;
         let access = Arc::new(Access::new(&address, &settings::access(admin))?);
@@ -75,13 +75,13 @@ impl BoundAdmin {
 }
 
 /// The socket that this process was started with for the admin API, if there is one.
-fn inherited_listener(wanted: &Address, inherited: &mut Inherited) -> std::io::Result<Option<admin::Listener>> {
+fn inherited_listener(wanted: &Address, inherited: &mut Inherited) -> std::io::Result<Option<admin::AdminListener>> {
     match wanted {
         Address::Tcp(address) => {
-            inherited.tcp(ADMIN, *address).into_iter().next().map(admin::Listener::inherited_tcp).transpose()
+            inherited.tcp(ADMIN, *address).into_iter().next().map(admin::AdminListener::inherited_tcp).transpose()
         }
         Address::Unix(path) => {
-            inherited.unix(path).map(|socket| admin::Listener::inherited_unix(socket, path)).transpose()
+            inherited.unix(path).map(|socket| admin::AdminListener::inherited_unix(socket, path)).transpose()
         }
     }
 }
@@ -162,9 +162,8 @@ impl ControlPlane {
             supervisor: self.supervisor.clone(),
         };
         let exporter = exporter(sources)?;
-        let (shown, rates) = (Arc::clone(&exporter), Arc::clone(&live));
-        let admin =
-            Arc::new(Admin { handle, holds, exporter: shown, live: rates, access, ready, upgrades, rollouts, briefs });
+        let (upkeep, rates) = (Arc::clone(&exporter), Arc::clone(&live));
+        let admin = Arc::new(AdminApi { handle, holds, exporter, live, access, ready, upgrades, rollouts, briefs });
         let parts = ControlParts {
             listener,
             admin_tls,
@@ -172,13 +171,13 @@ impl ControlPlane {
             watch,
             log_file,
             certificate_reloader,
-            live,
+            live: rates,
             published,
             resolver,
             names: self.names,
             clients,
             clock: self.clock,
-            exporter,
+            exporter: upkeep,
             reloads,
             supervisor: self.supervisor,
             controller,

@@ -93,14 +93,14 @@ pub(crate) fn access(admin: &config::Admin) -> admin::AccessSettings {
 }
 
 /// A token and its file.
-pub(crate) fn token(token: &config::TokenFile) -> admin::TokenFile {
-    admin::TokenFile { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
+pub(crate) fn token(token: &config::TokenFile) -> admin::AccessToken {
+    admin::AccessToken { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
 }
 
-fn role(role: config::Role) -> admin::Role {
+fn role(role: config::Role) -> admin::AccessRole {
     match role {
-        config::Role::Read => admin::Role::Read,
-        config::Role::Operate => admin::Role::Operate,
+        config::Role::Read => admin::AccessRole::Read,
+        config::Role::Operate => admin::AccessRole::Operate,
     }
 }
 

@@ -31,7 +31,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::handover::HandoverMessage;
 use super::inherited::CHANNEL;
 use super::systemd;
-use crate::admin::upgrade_calls::{Answer, Successor, UpgradeCalls, UpgradeError};
+use crate::admin::upgrade_calls::{OutcomeSender, Successor, UpgradeCalls, UpgradeError};
 use crate::control::{ApplyError, Handle};
 use crate::files::reload::{Files, Settled};
 use crate::files::watcher::in_background;
@@ -69,7 +69,7 @@ pub(crate) enum End {
     /// It was told to.
     Told,
     /// Another one has taken over; whoever asked for it wants to know.
-    Replaced(Successor, Option<Answer>),
+    Replaced(Successor, Option<OutcomeSender>),
     /// A part that it cannot do without is given up.
     Broken(Fatal),
 }

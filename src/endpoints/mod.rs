@@ -35,7 +35,7 @@ use crate::tls::Clients;
 use crate::control::publish::Published;
 use outliers::Outliers;
 use reconnect::Reconnects;
-use tasks::Tasks;
+use tasks::CheckTasks;
 
 pub(crate) use tasks::CHECKS_MAX;
 
@@ -64,7 +64,7 @@ pub(crate) async fn run(deps: EndpointDeps, shutdown: impl Future<Output = ()>) 
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut reconnects = Reconnects::new(Arc::clone(&clients), clock, max);
-    let mut tasks = Tasks::new(clock, random, clients, max);
+    let mut tasks = CheckTasks::new(clock, random, clients, max);
     let mut outliers = Outliers::default();
     let mut known: Option<Arc<Table>> = None;
     tokio::pin!(shutdown);

@@ -17,12 +17,12 @@ const SAMPLES: u64 = 10;
 /// The windows of all endpoints of services that eject.
 #[derive(Debug, Default)]
 pub(crate) struct Outliers {
-    by_endpoint: HashMap<u32, Watched>,
+    by_endpoint: HashMap<u32, WatchedEndpoint>,
 }
 
 #[derive(Debug)]
-struct Watched {
-    window: Window,
+struct WatchedEndpoint {
+    window: OutcomeWindow,
     /// When the next ejection is forgotten.
     forgive_at_ms: u64,
 }
@@ -38,11 +38,11 @@ pub(crate) struct Counts {
 
 /// The counts of the last while, by time.
 #[derive(Debug, Default)]
-pub(crate) struct Window(VecDeque<(u64, Counts)>);
+pub(crate) struct OutcomeWindow(VecDeque<(u64, Counts)>);
 
-impl Window {
+impl OutcomeWindow {
     /// Takes the counts at `now_ms`; returns what was added within the last `window_ms`, or since the last
-    /// [`Window::restart`].
+    /// [`OutcomeWindow::restart`].
     pub(crate) fn add(&mut self, now_ms: u64, window_ms: u64, counts: Counts) -> Counts {
         // The oldest one that stays is at least as old as the window: all of the window is between it and now.
         while self.0.get(1).is_some_and(|(at, _)| at + window_ms <= now_ms) {
@@ -86,7 +86,7 @@ impl Outliers {
         let versions = versions.flat_map(|service| &service.versions);
         let mut before = std::mem::take(&mut self.by_endpoint);
         for endpoint in versions.flat_map(|version| &version.endpoints) {
-            let new = || Watched { window: Window::default(), forgive_at_ms: 0 };
+            let new = || WatchedEndpoint { window: OutcomeWindow::default(), forgive_at_ms: 0 };
             let watched = before.remove(&endpoint.stats.id).unwrap_or_else(new);
             self.by_endpoint.insert(endpoint.stats.id, watched);
         }
@@ -115,7 +115,7 @@ impl Outliers {
     }
 }
 
-impl Watched {
+impl WatchedEndpoint {
     /// The counts of the window if the endpoint is to be ejected for them.
     fn look(&mut self, stats: &Arc<EndpointStats>, spec: &OutlierSpec, now_ms: u64) -> Option<Counts> {
         let window_ms = u64::try_from(spec.window.as_millis()).unwrap_or(u64::MAX);
@@ -145,7 +145,7 @@ mod tests {
 
     #[test]
     fn a_window_has_what_happened_in_it() {
-        let mut window = Window::default();
+        let mut window = OutcomeWindow::default();
         assert_eq!(window.add(0, 1_000, counts(10, 10)), counts(0, 0), "what was before is not in it");
         assert_eq!(window.add(500, 1_000, counts(30, 15)), counts(20, 5));
         assert_eq!(window.add(1_000, 1_000, counts(40, 15)), counts(30, 5));
@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn counts_may_wrap_and_a_window_stays_small() {
-        let mut window = Window::default();
+        let mut window = OutcomeWindow::default();
         window.add(0, 1_000, counts(u32::MAX, u32::MAX - 1));
         assert_eq!(window.add(10, 1_000, counts(9, 1)), counts(10, 3));
         for now in 0..10_000 {

@@ -30,25 +30,25 @@ type Key = (Name, Name, SocketAddr);
 
 /// The tasks.
 #[derive(Debug)]
-pub(crate) struct Tasks {
+pub(crate) struct CheckTasks {
     clock: Clock,
     random: StdRng,
     clients: Arc<Clients>,
     permits: Arc<Semaphore>,
-    running: HashMap<Key, Task>,
+    running: HashMap<Key, CheckTask>,
     /// They end with this.
     checks: JoinSet<()>,
 }
 
 #[derive(Debug)]
-struct Task {
+struct CheckTask {
     spec: ProbeSpec,
     clock: Clock,
     stats: Arc<EndpointStats>,
     running: AbortHandle,
 }
 
-impl Task {
+impl CheckTask {
     /// Whether it asks `endpoint` by `spec`.
     fn is_of(&self, endpoint: &Endpoint, spec: &ProbeSpec) -> bool {
         self.spec == *spec && Arc::ptr_eq(&self.stats, &endpoint.stats)
@@ -61,7 +61,7 @@ impl Task {
     }
 }
 
-impl Tasks {
+impl CheckTasks {
     /// With up to `max` checks at a time.
     pub(crate) fn new(clock: Clock, random: StdRng, clients: Arc<Clients>, max: usize) -> Self {
         Self {
@@ -91,7 +91,7 @@ impl Tasks {
                     let task = match before.remove(&key) {
                         Some(task) if task.is_of(endpoint, &probe) && !task.running.is_finished() => task,
                         other => {
-                            other.into_iter().for_each(Task::end);
+                            other.into_iter().for_each(CheckTask::end);
                             self.begin(&probe, service, spec, endpoint)
                         }
                     };
@@ -99,10 +99,10 @@ impl Tasks {
                 }
             }
         }
-        before.into_values().for_each(Task::end);
+        before.into_values().for_each(CheckTask::end);
     }
 
-    fn begin(&mut self, spec: &ProbeSpec, service: &Service, version: &VersionSpec, endpoint: &Endpoint) -> Task {
+    fn begin(&mut self, spec: &ProbeSpec, service: &Service, version: &VersionSpec, endpoint: &Endpoint) -> CheckTask {
         let name = service.addresses.name_of(version, endpoint.address);
         let host = name.map_or_else(|| endpoint.address.to_string(), ToString::to_string);
         let host = HeaderValue::from_str(&host);
@@ -121,7 +121,7 @@ impl Tasks {
             random: StdRng::from_rng(&mut self.random),
         };
         let stats = Arc::clone(&endpoint.stats);
-        Task { spec: spec.clone(), clock: self.clock, stats, running: self.checks.spawn(check.run()) }
+        CheckTask { spec: spec.clone(), clock: self.clock, stats, running: self.checks.spawn(check.run()) }
     }
 }
 

@@ -33,14 +33,14 @@ pub(crate) const READ_INTERVAL: Duration = Duration::from_secs(30);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Notice {
     /// What.
-    pub kind: Kind,
+    pub kind: NoticeKind,
     /// To what, without links.
     pub path: PathBuf,
 }
 
 /// What can happen to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum NoticeKind {
     /// A file has come to be that somebody is still to write.
     Created,
     /// It was written or cut.
@@ -69,7 +69,7 @@ pub(crate) enum Step {
 pub(crate) struct Settle<I> {
     /// At the last look; none before the first.
     seen: Option<I>,
-    change: Option<Change>,
+    change: Option<PendingChange>,
     /// What is being written.
     writers: BTreeSet<PathBuf>,
     /// Somebody wants it read.
@@ -82,7 +82,7 @@ pub(crate) struct Settle<I> {
 
 /// A change that has not been read yet.
 #[derive(Clone, Copy, Debug)]
-struct Change {
+struct PendingChange {
     first: Instant,
     last: Instant,
     /// Whether events tell of it.
@@ -128,7 +128,7 @@ impl<I: PartialEq> Settle<I> {
         }
     }
 
-    fn settled_at(&self, change: &Change) -> Instant {
+    fn settled_at(&self, change: &PendingChange) -> Instant {
         let quiet = if !self.writers.is_empty() {
             CLOSE_WAIT
         } else if change.told {
@@ -142,12 +142,12 @@ impl<I: PartialEq> Settle<I> {
     /// An event.
     pub(crate) fn noticed(&mut self, now: Instant, notice: Notice) {
         match notice.kind {
-            Kind::Created | Kind::Written => drop(self.writers.insert(notice.path)),
-            Kind::Closed | Kind::Replaced => drop(self.writers.remove(&notice.path)),
-            Kind::Touched => {}
+            NoticeKind::Created | NoticeKind::Written => drop(self.writers.insert(notice.path)),
+            NoticeKind::Closed | NoticeKind::Replaced => drop(self.writers.remove(&notice.path)),
+            NoticeKind::Touched => {}
         }
         let first = self.change.map_or(now, |change| change.first);
-        self.change = Some(Change { first, last: now, told: true });
+        self.change = Some(PendingChange { first, last: now, told: true });
     }
 
     /// Somebody wants it read, whether or not it has changed.
@@ -165,7 +165,7 @@ impl<I: PartialEq> Settle<I> {
         self.glanced_at = now;
         if self.seen.as_ref() != Some(&found) {
             self.seen = Some(found);
-            let change = self.change.get_or_insert(Change { first: now, last: now, told: false });
+            let change = self.change.get_or_insert(PendingChange { first: now, last: now, told: false });
             change.last = now;
         }
     }
@@ -184,7 +184,7 @@ impl<I: PartialEq> Settle<I> {
         self.glanced(now, found);
         let first = self.change.map_or(now, |change| change.first);
         let told = self.change.is_some_and(|change| change.told);
-        self.change = Some(Change { first, last: now, told });
+        self.change = Some(PendingChange { first, last: now, told });
     }
 
     /// Whether it is known that nobody is in the middle of writing.
@@ -225,7 +225,7 @@ mod tests {
             self.start + Duration::from_millis(ms)
         }
 
-        fn event(&mut self, ms: u64, kind: Kind) {
+        fn event(&mut self, ms: u64, kind: NoticeKind) {
             self.settle.noticed(self.at(ms), Notice { kind, path: "/f".into() });
         }
 
@@ -241,9 +241,9 @@ mod tests {
     #[test]
     fn a_file_is_read_when_it_is_quiet() {
         let mut seen = Seen::new();
-        seen.event(100, Kind::Replaced);
+        seen.event(100, NoticeKind::Replaced);
         assert_eq!(seen.step(100), Err(300));
-        seen.event(250, Kind::Touched);
+        seen.event(250, NoticeKind::Touched);
         assert_eq!((seen.step(300), seen.step(450)), (Err(450), Ok(Step::Read)), "the quiet begins anew");
         let now = seen.at(450);
         assert!(seen.settle.is_steady(now, 2), "events told of it");
@@ -254,26 +254,26 @@ mod tests {
     #[test]
     fn a_writer_is_waited_for_until_it_closes_or_too_long() {
         let mut seen = Seen::new();
-        seen.event(0, Kind::Written);
+        seen.event(0, NoticeKind::Written);
         assert_eq!(seen.step(5_000), Err(10_000), "a pause in the middle of a file");
-        seen.event(6_000, Kind::Written);
+        seen.event(6_000, NoticeKind::Written);
         assert!(!seen.settle.is_closed());
-        seen.event(6_001, Kind::Closed);
+        seen.event(6_001, NoticeKind::Closed);
         assert_eq!(seen.step(6_100), Err(6_201));
         assert!(seen.settle.is_closed());
 
         let mut seen = Seen::new();
-        seen.event(0, Kind::Created);
+        seen.event(0, NoticeKind::Created);
         assert_eq!((seen.step(9_999), seen.step(10_000)), (Err(10_000), Ok(Step::Read)), "it never closes");
         let mut seen = Seen::new();
         for second in 0..35 {
-            seen.event(second * 1_000, Kind::Written);
+            seen.event(second * 1_000, NoticeKind::Written);
         }
         assert_eq!(seen.step(34_001), Ok(Step::Read), "it never stops");
         // What is moved over it needs nobody to close what was there.
         let mut seen = Seen::new();
-        seen.event(0, Kind::Written);
-        seen.event(10, Kind::Replaced);
+        seen.event(0, NoticeKind::Written);
+        seen.event(10, NoticeKind::Replaced);
         assert_eq!(seen.step(10), Err(210));
     }
 
@@ -302,9 +302,9 @@ mod tests {
         seen.settle.ask();
         assert_eq!(seen.step(0), Ok(Step::Read));
         // A request in the middle of a save waits for its end, and is not forgotten.
-        seen.event(0, Kind::Written);
+        seen.event(0, NoticeKind::Written);
         assert_eq!(seen.step(1), Err(10_000));
-        seen.event(100, Kind::Closed);
+        seen.event(100, NoticeKind::Closed);
         let now = seen.at(300);
         assert_eq!(seen.step(300), Ok(Step::Read));
         assert!(seen.settle.taken(now, 1) && !seen.settle.taken(now, 1));
@@ -313,7 +313,7 @@ mod tests {
     #[test]
     fn a_file_that_changes_while_it_is_read_is_read_again() {
         let mut seen = Seen::new();
-        seen.event(0, Kind::Replaced);
+        seen.event(0, NoticeKind::Replaced);
         let now = seen.at(200);
         seen.settle.torn(now, 2);
         assert_eq!((seen.step(200), seen.step(400)), (Err(400), Ok(Step::Read)));

@@ -23,7 +23,7 @@ use rustix::io::Errno;
 use tokio::io::unix::AsyncFd;
 
 use super::identity::Identity;
-use super::settle::{Kind, Notice};
+use super::settle::{Notice, NoticeKind};
 use super::way::Way;
 
 /// Of each folder on the way: names that come and go.
@@ -93,8 +93,14 @@ impl Followed {
     /// What the notices are to the files: a name that has come and that nobody writes to has taken another's place.
     pub(crate) fn of_files(&self, notices: Vec<Notice>) -> impl Iterator<Item = Notice> {
         notices.into_iter().map(|notice| match notice.kind {
-            Kind::Created if !self.written.contains(&notice.path) => Notice { kind: Kind::Replaced, ..notice },
-            Kind::Created | Kind::Written | Kind::Closed | Kind::Replaced | Kind::Touched => notice,
+            NoticeKind::Created if !self.written.contains(&notice.path) => {
+                Notice { kind: NoticeKind::Replaced, ..notice }
+            }
+            NoticeKind::Created
+            | NoticeKind::Written
+            | NoticeKind::Closed
+            | NoticeKind::Replaced
+            | NoticeKind::Touched => notice,
         })
     }
 }
@@ -264,7 +270,7 @@ fn notice(targets: &HashMap<i32, Target>, event: &Event<'_>) -> Option<Notice> {
     let has = |flags: ReadFlags| event.events().intersects(flags);
     if has(ReadFlags::QUEUE_OVERFLOW) {
         // Anything may have happened.
-        return Some(Notice { kind: Kind::Replaced, path: PathBuf::new() });
+        return Some(Notice { kind: NoticeKind::Replaced, path: PathBuf::new() });
     }
     let path = match targets.get(&event.wd())? {
         Target::File(path) => path.clone(),
@@ -274,18 +280,18 @@ fn notice(targets: &HashMap<i32, Target>, event: &Event<'_>) -> Option<Notice> {
         },
     };
     let kind = if has(ReadFlags::CREATE) {
-        Kind::Created
+        NoticeKind::Created
     } else if has(ReadFlags::MODIFY) {
-        Kind::Written
+        NoticeKind::Written
     } else if has(ReadFlags::CLOSE_WRITE) {
-        Kind::Closed
+        NoticeKind::Closed
     } else if has(ReadFlags::ATTRIB) {
-        Kind::Touched
+        NoticeKind::Touched
     } else if has(ReadFlags::IGNORED) {
         // Of a watch that we have ended, or that its file has: the folder tells of that.
         return None;
     } else {
-        Kind::Replaced
+        NoticeKind::Replaced
     };
     Some(Notice { kind, path })
 }

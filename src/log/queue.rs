@@ -57,7 +57,7 @@ impl Log {
         let log = Self { lines, format, waiting: Arc::default(), losses: Arc::default() };
         let (waiting, losses) = (Arc::clone(&log.waiting), Arc::clone(&log.losses));
         let mut writer =
-            Writer { queue, sink, format, waiting, held: None, taken: 0, losses, part, told: 0, told_at: None };
+            LogWriter { queue, sink, format, waiting, held: None, taken: 0, losses, part, told: 0, told_at: None };
         std::thread::Builder::new().name("log".to_owned()).spawn(move || {
             // A bug in here must not cost the log for ever.
             while let Err(panic) = catch_unwind(AssertUnwindSafe(|| writer.run())) {
@@ -113,7 +113,7 @@ impl io::Write for &Log {
 }
 
 /// The other end of the queue.
-struct Writer {
+struct LogWriter {
     queue: Receiver<Vec<u8>>,
     sink: Sink,
     format: Format,
@@ -129,7 +129,7 @@ struct Writer {
     told_at: Option<Instant>,
 }
 
-impl Writer {
+impl LogWriter {
     /// Writes until nobody can say anything any more.
     fn run(&mut self) {
         // What a panic has left.

@@ -32,7 +32,7 @@ struct Ring(VecDeque<(Instant, Arc<VersionTotals>)>);
 
 /// A version's counters: since the start, and in the window.
 #[derive(Clone, Debug)]
-pub struct Window {
+pub struct RateWindow {
     /// Since the start.
     pub totals: VersionTotals,
     /// In the window.
@@ -71,15 +71,15 @@ impl RecentRates {
 
     /// The counters of a version at `now`.
     #[must_use]
-    pub fn window(&self, service: &Service, version: &Version, now: Instant) -> Window {
+    pub fn window(&self, service: &Service, version: &Version, now: Instant) -> RateWindow {
         let totals = version.stats.totals();
         let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
         let ring = rings.get(&(service.spec.name.clone(), version.name.clone()));
         match ring.and_then(|ring| ring.0.front()) {
             Some((then, earlier)) => {
-                Window { recent: totals.since(earlier), length: now.duration_since(*then), totals }
+                RateWindow { recent: totals.since(earlier), length: now.duration_since(*then), totals }
             }
-            None => Window { recent: VersionTotals::default(), length: Duration::ZERO, totals },
+            None => RateWindow { recent: VersionTotals::default(), length: Duration::ZERO, totals },
         }
     }
 }
@@ -97,7 +97,7 @@ impl Ring {
     }
 }
 
-impl Window {
+impl RateWindow {
     /// So many of `count` a second.
     #[must_use]
     pub fn per_second(&self, count: u64) -> f64 {

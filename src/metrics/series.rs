@@ -12,7 +12,7 @@ use crate::stats::{
     AdminStats, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
     WorkerTotals,
 };
-use crate::supervise::{PartState, PartView};
+use crate::supervise::{PartFacts, PartState};
 use crate::table::effective::{EffectiveShare, shares};
 use crate::table::{Endpoint, Name, Service, Table, Version};
 use crate::tls::TlsFacts;
@@ -105,7 +105,7 @@ impl Series {
 }
 
 /// Sets how the parts of the process are. Inside the local recorder.
-pub(crate) fn update_parts(parts: &[PartView]) {
+pub(crate) fn update_parts(parts: &[PartFacts]) {
     for part in parts {
         let runs = part.state == PartState::Running;
         gauge!(names::PART_RUNNING, "part" => part.name.clone()).set(if runs { 1.0 } else { 0.0 });

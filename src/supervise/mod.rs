@@ -26,7 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::watch;
 
-pub(crate) use part::{Kind, Part, PartState, PartView};
+pub(crate) use part::{Kind, Part, PartFacts, PartState};
 
 /// All parts of a process; clones share them.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +67,7 @@ impl Supervisor {
 
     /// How all parts are.
     #[must_use]
-    pub fn views(&self) -> Vec<PartView> {
+    pub fn views(&self) -> Vec<PartFacts> {
         let parts = self.parts().clone();
         parts.iter().map(Part::view).collect()
     }

@@ -87,7 +87,7 @@ impl PartState {
 
 /// A part, for who wants to look.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct PartView {
+pub struct PartFacts {
     /// Its name.
     pub name: String,
     /// How it is.
@@ -106,7 +106,7 @@ struct State {
     kind: Kind,
     beats: AtomicU64,
     idle: AtomicBool,
-    condition: Mutex<Condition>,
+    condition: Mutex<PartCondition>,
     fatal: watch::Sender<Option<Fatal>>,
     began: Instant,
     /// What it has to suffer for a test, and the way to tell a task that waits.
@@ -115,7 +115,7 @@ struct State {
 }
 
 #[derive(Debug, Default)]
-struct Condition {
+struct PartCondition {
     down: Option<String>,
     pulse: Pulse,
     restarts: Restarts,
@@ -211,14 +211,14 @@ impl Part {
 
     /// How it is.
     #[must_use]
-    pub fn view(&self) -> PartView {
+    pub fn view(&self) -> PartFacts {
         let condition = self.condition();
         let state = match &condition.down {
             Some(why) => PartState::Down(why.clone()),
             None if condition.pulse.is_stalled() => PartState::Stalled,
             None => PartState::Running,
         };
-        PartView { name: self.0.name.clone(), state, ends: condition.restarts.total() }
+        PartFacts { name: self.0.name.clone(), state, ends: condition.restarts.total() }
     }
 
     pub(crate) fn is_stalled(&self) -> bool {
@@ -277,7 +277,7 @@ impl Part {
         }
     }
 
-    fn condition(&self) -> MutexGuard<'_, Condition> {
+    fn condition(&self) -> MutexGuard<'_, PartCondition> {
         self.0.condition.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -12,10 +12,10 @@ use std::sync::{Arc, PoisonError, RwLock};
 use rustls::ClientConfig;
 
 use super::certificate::Certificate;
-use super::error::{FileFault, Part, TlsError};
+use super::error::{FileFault, TlsError, TlsPart};
 use super::files::{PemReader, error};
 use super::provider;
-use super::reloadable::{Examined, Load, Loaded, ReloadableTls};
+use super::reloadable::{Examined, Load, LoadedTls, ReloadableTls};
 use super::settings::{ClientSettings, KeyPair, Trust};
 
 /// A version's TLS.
@@ -24,7 +24,7 @@ pub(crate) type ClientTls = ReloadableTls<ClientSettings>;
 impl Load for ClientSettings {
     type Config = ClientConfig;
 
-    fn load(&self, _: Option<&Loaded<ClientConfig>>) -> Result<Loaded<ClientConfig>, Vec<TlsError>> {
+    fn load(&self, _: Option<&LoadedTls<ClientConfig>>) -> Result<LoadedTls<ClientConfig>, Vec<TlsError>> {
         let mut reader = PemReader::default();
         let roots = match &self.trust {
             Trust::Ca(file) => reader.authorities(file),
@@ -39,7 +39,7 @@ impl Load for ClientSettings {
         };
         let builder = ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions();
         let builder =
-            builder.map_err(|source| vec![error(Part::Authorities, "ca".as_ref(), FileFault::Tls(source))])?;
+            builder.map_err(|source| vec![error(TlsPart::Authorities, "ca".as_ref(), FileFault::Tls(source))])?;
         let builder = builder.with_root_certificates(roots);
         let (mut config, certificates): (_, Vec<Certificate>) = match identity {
             Some((key, facts)) => {
@@ -49,7 +49,7 @@ impl Load for ClientSettings {
             None => (builder.with_no_client_auth(), Vec::new()),
         };
         config.alpn_protocols = self.alpn.iter().map(|protocol| protocol.name().into()).collect();
-        Ok(Loaded { config: Arc::new(config), certificates, digest: reader.digest() })
+        Ok(LoadedTls { config: Arc::new(config), certificates, digest: reader.digest() })
     }
 
     fn examine(&self) -> Examined {

@@ -8,7 +8,7 @@ use rustls::pki_types::pem;
 
 /// Which file of the settings, so that a caller who knows the config can name its key.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Part {
+pub enum TlsPart {
     /// The certificate of a pair, from 0.
     Certificate(usize),
     /// The key of a pair, from 0.
@@ -22,7 +22,7 @@ pub enum Part {
 #[error("{file}: {fault}", file = file.display())]
 pub struct TlsError {
     /// What it is for.
-    pub part: Part,
+    pub part: TlsPart,
     /// The file.
     pub file: PathBuf,
     /// What is wrong with it.

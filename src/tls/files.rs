@@ -12,7 +12,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
-use super::error::{FileFault, Part, TlsError};
+use super::error::{FileFault, TlsError, TlsPart};
 use super::settings::KeyPair;
 
 /// Reads files, and remembers what they held, so that the same contents can be told from new ones.
@@ -28,7 +28,7 @@ impl PemReader {
         self.digest.finish()
     }
 
-    fn bytes(&mut self, part: Part, file: &Path, what: &'static str) -> Result<Vec<u8>, TlsError> {
+    fn bytes(&mut self, part: TlsPart, file: &Path, what: &'static str) -> Result<Vec<u8>, TlsError> {
         let bytes = fs::read(file).map_err(|source| error(part, file, FileFault::Unreadable(source)))?;
         bytes.hash(&mut self.digest);
         if bytes.trim_ascii().is_empty() {
@@ -38,7 +38,7 @@ impl PemReader {
     }
 
     /// The certificates of a file, at least one.
-    fn chain(&mut self, part: Part, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    fn chain(&mut self, part: TlsPart, file: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
         let bytes = self.bytes(part, file, "a certificate")?;
         let chain: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
         let chain = chain.map_err(|source| error(part, file, FileFault::Pem(source.into())))?;
@@ -46,7 +46,7 @@ impl PemReader {
     }
 
     /// The first private key of a file.
-    fn key(&mut self, part: Part, file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
+    fn key(&mut self, part: TlsPart, file: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
         let bytes = self.bytes(part, file, "a private key")?;
         PrivateKeyDer::from_pem_slice(&bytes).map_err(|source| {
             let encrypted = bytes.windows(9).any(|window| window == b"ENCRYPTED");
@@ -62,7 +62,11 @@ impl PemReader {
     }
 
     /// A chain, and what its first certificate says.
-    fn certified(&mut self, part: Part, file: &Path) -> Result<(Vec<CertificateDer<'static>>, Certificate), TlsError> {
+    fn certified(
+        &mut self,
+        part: TlsPart,
+        file: &Path,
+    ) -> Result<(Vec<CertificateDer<'static>>, Certificate), TlsError> {
         let chain = self.chain(part, file)?;
         let facts = Certificate::of(&chain[0], file).map_err(|fault| error(part, file, fault))?;
         Ok((chain, facts))
@@ -71,7 +75,7 @@ impl PemReader {
     /// What a certificate says, whether or not its key fits.
     #[must_use]
     pub(crate) fn facts(&mut self, index: usize, pair: &KeyPair) -> Option<Certificate> {
-        self.certified(Part::Certificate(index), &pair.certificate).ok().map(|(_, facts)| facts)
+        self.certified(TlsPart::Certificate(index), &pair.certificate).ok().map(|(_, facts)| facts)
     }
 
     /// A chain and its key, which belong together; the pair is number `index` of its settings.
@@ -83,7 +87,7 @@ impl PemReader {
         index: usize,
         pair: &KeyPair,
     ) -> Result<(Arc<CertifiedKey>, Certificate), Vec<TlsError>> {
-        let (file, of_certificate, of_key) = (&pair.certificate, Part::Certificate(index), Part::Key(index));
+        let (file, of_certificate, of_key) = (&pair.certificate, TlsPart::Certificate(index), TlsPart::Key(index));
         let chain = self.certified(of_certificate, file);
         let key = self.key(of_key, &pair.key).and_then(|key| {
             let signing = super::provider().key_provider.load_private_key(key);
@@ -112,8 +116,8 @@ impl PemReader {
     /// What is wrong with the file.
     pub(crate) fn authorities(&mut self, file: &Path) -> Result<RootCertStore, TlsError> {
         let mut roots = RootCertStore::empty();
-        let failed = |fault| error(Part::Authorities, file, fault);
-        for certificate in self.chain(Part::Authorities, file)? {
+        let failed = |fault| error(TlsPart::Authorities, file, fault);
+        for certificate in self.chain(TlsPart::Authorities, file)? {
             Certificate::of(&certificate, file).map_err(failed)?;
             roots.add(certificate).map_err(|source| failed(FileFault::authority(source)))?;
         }
@@ -133,7 +137,7 @@ impl PemReader {
         // Every system has a few that are too old to be used.
         let (added, _ignored) = roots.add_parsable_certificates(found.certs);
         if added == 0 {
-            Err(error(Part::Authorities, Path::new("system"), FileFault::NoSystemTrust))
+            Err(error(TlsPart::Authorities, Path::new("system"), FileFault::NoSystemTrust))
         } else {
             Ok(roots)
         }
@@ -141,6 +145,6 @@ impl PemReader {
 }
 
 /// What is wrong with `file`.
-pub(crate) fn error(part: Part, file: &Path, fault: FileFault) -> TlsError {
+pub(crate) fn error(part: TlsPart, file: &Path, fault: FileFault) -> TlsError {
     TlsError { part, file: file.to_owned(), fault }
 }

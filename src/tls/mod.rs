@@ -23,7 +23,7 @@ pub(crate) mod settings;
 
 pub(crate) use certificate::Certificate;
 pub(crate) use client::{ClientTls, Clients};
-pub(crate) use error::{Part, TlsError};
+pub(crate) use error::{TlsError, TlsPart};
 pub(crate) use handshake::{Handshake, TlsFailure};
 pub(crate) use registry::TlsRegistry;
 pub(crate) use reloadable::{Examined, Load, TlsFacts};

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use super::certificate::Certificate;
-use super::error::{Part, TlsError};
+use super::error::{TlsError, TlsPart};
 use super::private_file::{KeptFrom, warning};
 use super::settings::KeyPair;
 
 /// What settings come to once their files are read.
 #[derive(Debug)]
-pub struct Loaded<C> {
+pub struct LoadedTls<C> {
     /// What rustls works with.
     pub config: Arc<C>,
     /// The certificates in it that are ours.
@@ -38,7 +38,7 @@ pub trait Load: Debug {
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    fn load(&self, old: Option<&Loaded<Self::Config>>) -> Result<Loaded<Self::Config>, Vec<TlsError>>;
+    fn load(&self, old: Option<&LoadedTls<Self::Config>>) -> Result<LoadedTls<Self::Config>, Vec<TlsError>>;
 
     /// Reads the files only to say what is in them.
     fn examine(&self) -> Examined;
@@ -50,9 +50,9 @@ pub trait Load: Debug {
     fn pairs(&self) -> &[KeyPair];
 
     /// What the owners of keys should know: others can read them.
-    fn exposed(&self) -> Vec<(Part, String)> {
+    fn exposed(&self) -> Vec<(TlsPart, String)> {
         let keys = self.pairs().iter().enumerate();
-        keys.filter_map(|(index, pair)| Some((Part::Key(index), warning(&pair.key, KeptFrom::Others)?))).collect()
+        keys.filter_map(|(index, pair)| Some((TlsPart::Key(index), warning(&pair.key, KeptFrom::Others)?))).collect()
     }
 }
 
@@ -61,7 +61,7 @@ pub trait Load: Debug {
 pub struct ReloadableTls<S: Load> {
     place: String,
     settings: S,
-    live: RwLock<Arc<Loaded<S::Config>>>,
+    live: RwLock<Arc<LoadedTls<S::Config>>>,
     /// What was wrong with the files when they were last read, a line each.
     problems: Mutex<Vec<String>>,
     /// The keys that others could read then, a line each.
@@ -110,7 +110,7 @@ impl<S: Load> ReloadableTls<S> {
         Arc::clone(&self.loaded().config)
     }
 
-    fn loaded(&self) -> Arc<Loaded<S::Config>> {
+    fn loaded(&self) -> Arc<LoadedTls<S::Config>> {
         Arc::clone(&self.live.read().unwrap_or_else(PoisonError::into_inner))
     }
 

@@ -18,10 +18,10 @@ use rustls::version::{TLS12, TLS13};
 
 use super::certificate::Certificate;
 use super::certificates::Certificates;
-use super::error::{FileFault, Part, TlsError};
+use super::error::{FileFault, TlsError, TlsPart};
 use super::files::{PemReader, error};
 use super::provider;
-use super::reloadable::{Examined, Load, Loaded, ReloadableTls};
+use super::reloadable::{Examined, Load, LoadedTls, ReloadableTls};
 use super::settings::{ClientAuth, KeyPair, MinVersion, ServerSettings};
 
 /// A listener's TLS.
@@ -41,7 +41,7 @@ pub struct Server {
 impl Load for ServerSettings {
     type Config = Server;
 
-    fn load(&self, old: Option<&Loaded<Server>>) -> Result<Loaded<Server>, Vec<TlsError>> {
+    fn load(&self, old: Option<&LoadedTls<Server>>) -> Result<LoadedTls<Server>, Vec<TlsError>> {
         let ServerContents { pairs, authorities, errors, digest } = self.contents();
         if !errors.is_empty() {
             return Err(errors);
@@ -52,7 +52,7 @@ impl Load for ServerSettings {
         let rustls = rustls.map_err(|found| vec![found])?;
         let certificates: Vec<Certificate> = pairs.into_iter().map(|(_, certificate)| certificate).collect();
         let config = Arc::new(Server { rustls: Arc::new(rustls), certificates: served, authorities });
-        Ok(Loaded { config, certificates, digest })
+        Ok(LoadedTls { config, certificates, digest })
     }
 
     fn examine(&self) -> Examined {
@@ -108,7 +108,7 @@ impl ServerSettings {
         old: Option<&ServerConfig>,
     ) -> Result<ServerConfig, TlsError> {
         let file = self.certificates.first().map_or(Path::new(""), |pair| &pair.certificate);
-        let failed = |source| error(Part::Certificate(0), file, FileFault::Tls(source));
+        let failed = |source| error(TlsPart::Certificate(0), file, FileFault::Tls(source));
         let versions: &[_] = match self.min_version {
             MinVersion::Tls12 => &[&TLS13, &TLS12],
             MinVersion::Tls13 => &[&TLS13],
@@ -133,7 +133,7 @@ impl ServerSettings {
 fn verifier(auth: &ClientAuth, authorities: &RootCertStore) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
     let builder = WebPkiClientVerifier::builder_with_provider(Arc::new(authorities.clone()), provider());
     let builder = if auth.required { builder } else { builder.allow_unauthenticated() };
-    builder.build().map_err(|source| error(Part::Authorities, &auth.ca, FileFault::Authorities(Box::new(source))))
+    builder.build().map_err(|source| error(TlsPart::Authorities, &auth.ca, FileFault::Authorities(Box::new(source))))
 }
 
 /// Whether the same clients are believed.

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::place::{Finding, Place};
+use super::place::{Finding, StorePlace};
 
 /// A look at a local disk takes microseconds, and callers want an answer.
 const LOOK_MAX: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ pub(super) struct Looker {
 /// The two ends to the thread.
 #[derive(Debug)]
 struct Line {
-    places: Sender<Place>,
+    places: Sender<StorePlace>,
     answers: Receiver<io::Result<Seen>>,
     /// Whether an answer is still to come that nobody waits for any more.
     overdue: bool,
@@ -51,11 +51,11 @@ impl Looker {
     ///
     /// # Errors
     /// What the file system says, or that it says nothing.
-    pub(super) fn look(&mut self, place: &Place) -> io::Result<Seen> {
+    pub(super) fn look(&mut self, place: &StorePlace) -> io::Result<Seen> {
         self.look_with(place, see)
     }
 
-    fn look_with(&mut self, place: &Place, see: fn(&Place) -> io::Result<Seen>) -> io::Result<Seen> {
+    fn look_with(&mut self, place: &StorePlace, see: fn(&StorePlace) -> io::Result<Seen>) -> io::Result<Seen> {
         let line = match &mut self.thread {
             Some(line) => line,
             empty @ None => empty.insert(Line::start(see)?),
@@ -70,8 +70,8 @@ impl Looker {
 }
 
 impl Line {
-    fn start(see: fn(&Place) -> io::Result<Seen>) -> io::Result<Self> {
-        let (places, asked) = channel::<Place>();
+    fn start(see: fn(&StorePlace) -> io::Result<Seen>) -> io::Result<Self> {
+        let (places, asked) = channel::<StorePlace>();
         let (answer, answers) = channel();
         thread::Builder::new().name("store look".to_owned()).spawn(move || {
             // Ends with the store.
@@ -81,7 +81,7 @@ impl Line {
     }
 
     /// None when there is no thread any more.
-    fn ask(&mut self, place: &Place, max: Duration) -> Option<io::Result<Seen>> {
+    fn ask(&mut self, place: &StorePlace, max: Duration) -> Option<io::Result<Seen>> {
         if self.overdue {
             // It is of a place that may be another one by now.
             match self.answers.recv_timeout(max) {
@@ -102,7 +102,7 @@ impl Line {
     }
 }
 
-fn see(place: &Place) -> io::Result<Seen> {
+fn see(place: &StorePlace) -> io::Result<Seen> {
     let files = place.look()?;
     Ok(Seen { files, our_log: files == Finding::Other && place.has_our_log() })
 }
@@ -123,7 +123,7 @@ mod tests {
     static LOOKS: AtomicUsize = AtomicUsize::new(0);
 
     /// A file server that answers when nobody has its lock.
-    fn see_slowly(place: &Place) -> io::Result<Seen> {
+    fn see_slowly(place: &StorePlace) -> io::Result<Seen> {
         LOOKS.fetch_add(1, Ordering::SeqCst);
         drop(SERVER.lock());
         see(place)
@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_file_server_that_does_not_answer_is_waited_for_only_so_long() {
         let file = tempfile::NamedTempFile::new().expect("a file");
-        let place = Place::of(file.path()).expect("a place");
+        let place = StorePlace::of(file.path()).expect("a place");
         let mut looker = Looker { thread: None, max: Duration::from_millis(50) };
         let seen = Seen { files: Finding::Ours, our_log: false };
         assert_eq!(looker.look_with(&place, see_slowly).expect("it answers"), seen);

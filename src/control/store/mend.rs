@@ -15,7 +15,7 @@ use crate::table::{Name, Traffic};
 
 use super::findings::{Action, Contents, Findings, Link, Refusal, decide};
 use super::look::Seen;
-use super::place::{Finding, Place, beside, parent};
+use super::place::{Finding, StorePlace, beside, parent};
 use super::{Store, StoreError, open, schema};
 
 /// What has to be in the store: the state in force.
@@ -104,7 +104,7 @@ impl Store {
     }
 
     fn adopt(&mut self) -> Result<(), StoreError> {
-        let adopted = self.place.as_mut().map(Place::adopt).transpose();
+        let adopted = self.place.as_mut().map(StorePlace::adopt).transpose();
         adopted.map(drop).map_err(|error| self.file_error(error))
     }
 
@@ -190,7 +190,7 @@ impl Store {
     /// Takes the log away from a database that it was not written for: the next start would put it into that.
     fn set_log_aside(&self) {
         keep_log(&self.db);
-        let Some([log, index]) = self.place.as_ref().map(Place::sidecars) else { return };
+        let Some([log, index]) = self.place.as_ref().map(StorePlace::sidecars) else { return };
         let aside = fs::rename(&log, beside(&log, ".lost")).and_then(|()| fs::remove_file(index));
         if let Err(error) = aside {
             tracing::warn!(path = %log.display(), %error, "cannot set the log aside; move it away before the next start");
@@ -246,7 +246,7 @@ impl Store {
         copied.map_err(|source| StoreError::at(&self.path, "make the revision store anew", source))?;
         file.sync_all().and_then(|()| file.try_lock().map_err(io::Error::from)).map_err(io)?;
         // A log beside a database is taken for its own: the old one must be gone before the new database is there.
-        for sidecar in self.place.iter().flat_map(Place::sidecars) {
+        for sidecar in self.place.iter().flat_map(StorePlace::sidecars) {
             match fs::remove_file(sidecar) {
                 Ok(()) => {}
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -256,7 +256,7 @@ impl Store {
         give_name(new, target).map_err(io)?;
         let opened = open::sync_folder(target).map_err(io).and_then(|()| {
             let db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
-            Ok((db, Place::of(&self.path).map_err(io)?))
+            Ok((db, StorePlace::of(&self.path).map_err(io)?))
         });
         // So that the next try finds nothing again.
         let (db, place) = opened.inspect_err(|_error| drop(fs::remove_file(target)))?;
@@ -289,7 +289,7 @@ impl Store {
 
     fn connect(&mut self) -> Result<(), StoreError> {
         let db = open::connect(&self.path).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
-        let place = Place::of(&self.path).map_err(|error| self.file_error(error))?;
+        let place = StorePlace::of(&self.path).map_err(|error| self.file_error(error))?;
         if !self.place.as_ref().is_some_and(|before| before.has_same_database(&place)) {
             keep_log(&db);
             return Err(self.refuse(Refusal::OtherDatabase { log_aside: false }));

@@ -31,7 +31,7 @@ use super::difference::Difference;
 use before::Before;
 use findings::Link;
 use look::Looker;
-use place::Place;
+use place::StorePlace;
 
 pub(crate) use error::StoreError;
 pub(crate) use mend::Known;
@@ -45,7 +45,7 @@ pub struct Store {
     /// Whether the file could only be read when it was opened.
     read_only: bool,
     /// What its files are; none for a store in memory, and one that can only be read.
-    place: Option<Place>,
+    place: Option<StorePlace>,
     looker: Looker,
     /// What a change has replaced that was written to a lost file and not acknowledged, and could not be put back.
     undone: Option<Before>,

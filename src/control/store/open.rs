@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::place::{Place, beside, parent};
+use super::place::{StorePlace, beside, parent};
 use super::schema::{ADD_FORCED, APPLICATION, CREATE, FORMAT, FROM_1_TO_2};
 use super::{FileLock, Store, StoreError};
 
@@ -54,7 +54,7 @@ pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
         None
     } else {
         touch_log(&db).map_err(at)?;
-        Some(Place::of(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?)
+        Some(StorePlace::of(path).map_err(|source| StoreError::File { path: path.to_owned(), source })?)
     };
     let mut store = Store::unplaced(db, path);
     (store.read_only, store.place, store.lock) = (read_only, place, Some(lock));

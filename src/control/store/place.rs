@@ -55,7 +55,7 @@ pub(crate) enum Finding {
 
 /// Where a store is, and what it was there when it was last known to be right.
 #[derive(Clone, Debug)]
-pub(crate) struct Place {
+pub(crate) struct StorePlace {
     /// As the config has it: links on the way are followed anew at each look.
     path: PathBuf,
     /// Without links, as SQLite opened it: its log is beside it.
@@ -63,7 +63,7 @@ pub(crate) struct Place {
     files: Files,
 }
 
-impl Place {
+impl StorePlace {
     /// The files that are at `path` now, which were just opened.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let real = path.canonicalize()?;

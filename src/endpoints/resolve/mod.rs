@@ -46,11 +46,11 @@ const RETRY_MAX: Duration = Duration::from_secs(30);
 
 /// The first answers to names.
 #[derive(Debug, Default)]
-pub(crate) struct First(HashMap<Arc<str>, Asked>);
+pub(crate) struct First(HashMap<Arc<str>, QueriedHost>);
 
 /// What came of a query.
 #[derive(Debug)]
-struct Asked {
+struct QueriedHost {
     /// The addresses, or why there are none.
     answer: Result<Vec<IpAddr>, String>,
     /// How long it is used, or not asked again.
@@ -165,15 +165,15 @@ fn hosts<'s>(services: impl IntoIterator<Item = &'s Arc<ServiceSpec>>) -> BTreeS
 }
 
 /// Follows one host, which was asked for already or not, for as long as the task lives.
-async fn follow(host: Arc<str>, dns: Dns, handle: Handle, asked: Option<Asked>) {
+async fn follow(host: Arc<str>, dns: Dns, handle: Handle, asked: Option<QueriedHost>) {
     let (mut retry, mut last, mut known) = (RETRY_MIN, None, false);
-    if let Some(Asked { answer, pause }) = asked {
+    if let Some(QueriedHost { answer, pause }) = asked {
         known = answer.is_ok();
         last = Some(answer);
         sleep(pause).await;
     }
     loop {
-        let Asked { answer, pause } = ask(&dns, &host, &mut retry).await;
+        let QueriedHost { answer, pause } = ask(&dns, &host, &mut retry).await;
         if last.as_ref() != Some(&answer) {
             tell(&host, &answer, known);
             known |= answer.is_ok();
@@ -187,15 +187,15 @@ async fn follow(host: Arc<str>, dns: Dns, handle: Handle, asked: Option<Asked>) 
 }
 
 /// Asks once. `retry` is the pause after no good answer, which doubles with each.
-async fn ask(dns: &Dns, host: &str, retry: &mut Duration) -> Asked {
+async fn ask(dns: &Dns, host: &str, retry: &mut Duration) -> QueriedHost {
     match dns.ask(host).await {
         Ok((addresses, ttl)) => {
             *retry = RETRY_MIN;
-            Asked { answer: Ok(addresses), pause: ttl.clamp(TTL_MIN, TTL_MAX) }
+            QueriedHost { answer: Ok(addresses), pause: ttl.clamp(TTL_MIN, TTL_MAX) }
         }
         Err(problem) => {
             let pause = std::mem::replace(retry, (*retry * 2).min(RETRY_MAX));
-            Asked { answer: Err(problem), pause }
+            QueriedHost { answer: Err(problem), pause }
         }
     }
 }

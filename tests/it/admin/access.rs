@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use pointsman::testing::admin::{Access, AccessSettings, Address, AdminBindError, Listener, Role, TokenFile};
+use pointsman::testing::admin::{
+    Access, AccessRole, AccessSettings, AccessToken, Address, AdminBindError, AdminListener,
+};
 use pointsman::testing::control::Store;
 
 use crate::support::control::{Control, token_file};
@@ -21,9 +23,13 @@ fn loopback() -> Address {
 #[tokio::test]
 async fn tokens_have_roles_and_are_authors() {
     let folder = tempfile::tempdir().unwrap();
-    let token =
-        |name: &str, role, text: &str| TokenFile { name: name.to_owned(), role, file: token_file(&folder, name, text) };
-    let tokens = vec![token("ada", Role::Operate, "s3cret-of-ada\n"), token("board", Role::Read, "  looks-only ")];
+    let token = |name: &str, role, text: &str| AccessToken {
+        name: name.to_owned(),
+        role,
+        file: token_file(&folder, name, text),
+    };
+    let tokens =
+        vec![token("ada", AccessRole::Operate, "s3cret-of-ada\n"), token("board", AccessRole::Read, "  looks-only ")];
     let control = start(&loopback(), &AccessSettings { tokens, ..AccessSettings::default() });
     let json = "content-type: application/json\r\n";
     let with = |token: &str| format!("{json}authorization: Bearer {token}\r\n");
@@ -83,14 +89,14 @@ async fn a_unix_socket_is_the_owners() {
     let mut control = start(&address, &AccessSettings::default());
     assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(control.get("/v1/status").await.status, 200);
-    assert!(matches!(Listener::bind(&address), Err(AdminBindError::InUse(_))), "somebody listens");
+    assert!(matches!(AdminListener::bind(&address), Err(AdminBindError::InUse(_))), "somebody listens");
     let origin = control.call("GET /v1/status", "origin: http://localhost\r\n", "").await;
     origin.refusal(403);
     control.stop.take().unwrap().send(()).unwrap();
     (&mut control.served).await.unwrap();
     assert!(!path.exists(), "it is removed at the end");
     std::fs::write(&path, "precious").unwrap();
-    assert!(matches!(Listener::bind(&address), Err(AdminBindError::NotASocket(_))));
+    assert!(matches!(AdminListener::bind(&address), Err(AdminBindError::NotASocket(_))));
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 
@@ -98,9 +104,9 @@ async fn a_unix_socket_is_the_owners() {
 fn bad_tokens_do_not_start() {
     let folder = tempfile::tempdir().unwrap();
     let access = |files: &[(&str, &str)]| {
-        let token = |(name, text): &(&str, &str)| TokenFile {
+        let token = |(name, text): &(&str, &str)| AccessToken {
             name: (*name).to_owned(),
-            role: Role::Read,
+            role: AccessRole::Read,
             file: token_file(&folder, name, text),
         };
         let tokens = files.iter().map(token).collect();
@@ -111,7 +117,7 @@ fn bad_tokens_do_not_start() {
     assert!(access(&[("a", " \n")]).contains("admin.tokens.a: found nothing"));
     assert!(access(&[("a", "two words")]).contains("found spaces"));
     assert!(access(&[("a", "same"), ("b", "same\n")]).contains("the same token for a and b"));
-    let missing = TokenFile { name: "a".into(), role: Role::Read, file: folder.path().join("none") };
+    let missing = AccessToken { name: "a".into(), role: AccessRole::Read, file: folder.path().join("none") };
     let settings = AccessSettings { tokens: vec![missing], ..AccessSettings::default() };
     let error = Access::new(&loopback(), &settings).expect_err("missing").to_string();
     assert!(error.contains("admin.tokens.a: cannot read"), "{error}");
@@ -121,6 +127,6 @@ fn bad_tokens_do_not_start() {
 async fn an_address_in_use_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
-    let error = Listener::bind(&Address::Tcp(address)).expect_err("in use").to_string();
+    let error = AdminListener::bind(&Address::Tcp(address)).expect_err("in use").to_string();
     assert!(error.contains(&address.to_string()), "{error}");
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::time::Duration;
 
-use pointsman::testing::admin::{AccessSettings, Address, Role, TokenFile};
+use pointsman::testing::admin::{AccessRole, AccessSettings, AccessToken, Address};
 use pointsman::testing::control::Store;
 use serde_json::json;
 use tokio::time::Instant;
@@ -256,8 +256,11 @@ fn the_data_plane_keeps_its_descriptors() {
 
 /// An admin API with one token.
 fn with_token(folder: &tempfile::TempDir) -> Control {
-    let tokens =
-        vec![TokenFile { name: "ada".into(), role: Role::Operate, file: token_file(folder, "ada", "s3cret-of-ada") }];
+    let tokens = vec![AccessToken {
+        name: "ada".into(),
+        role: AccessRole::Operate,
+        file: token_file(folder, "ada", "s3cret-of-ada"),
+    }];
     let settings = AccessSettings { tokens, ..AccessSettings::default() };
     let address = Address::Tcp(([127, 0, 0, 1], 0).into());
     Control::with(services(&[("shop", "v1=95 v2=5")]), Store::in_memory().unwrap(), &address, &settings)

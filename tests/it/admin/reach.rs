@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 
 use http::Method;
 use pointsman::cli::client::{Call, CallError};
-use pointsman::testing::admin::{AccessSettings, Address, Role, TokenFile};
+use pointsman::testing::admin::{AccessRole, AccessSettings, AccessToken, Address};
 use pointsman::testing::control::Store;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -352,7 +352,7 @@ async fn no_page_of_another_site_can_make_any_call() {
 async fn who_may_only_look_can_change_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let file = token_file(&folder, "board", "looks-only-and-nothing-else");
-    let tokens = vec![TokenFile { name: "board".to_owned(), role: Role::Read, file }];
+    let tokens = vec![AccessToken { name: "board".to_owned(), role: AccessRole::Read, file }];
     let settings = AccessSettings { tokens, ..AccessSettings::default() };
     let address = Address::Tcp(([127, 0, 0, 1], 0).into());
     let services = services(&[("shop", "v1=95 v2=5")]);

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pointsman::testing::admin::{Access, AccessSettings, Address, Admin, AdminServer, Listener, upgrade_calls};
+use pointsman::testing::admin::{Access, AccessSettings, Address, AdminApi, AdminListener, AdminServer, upgrade_calls};
 use pointsman::testing::control::clock::Clock;
 use pointsman::testing::control::hold::HoldRegistry;
 use pointsman::testing::control::watch::ConfigFacts;
@@ -30,7 +30,7 @@ use super::spec;
 /// A running control plane.
 pub struct Control {
     pub handle: Handle,
-    pub admin: Arc<Admin>,
+    pub admin: Arc<AdminApi>,
     pub address: Address,
     pub facts: watch::Sender<ConfigFacts>,
     pub stop: Option<oneshot::Sender<()>>,
@@ -89,11 +89,11 @@ impl Control {
             })
             .unwrap(),
         );
-        let listener = Listener::bind(address).unwrap();
+        let listener = AdminListener::bind(address).unwrap();
         let address = listener.address().unwrap();
         let access = Arc::new(Access::new(&address, access).unwrap());
         let holds = Arc::new(HoldRegistry::new(Arc::clone(&registry), Clock(Instant::now())));
-        let admin = Arc::new(Admin {
+        let admin = Arc::new(AdminApi {
             handle: handle.clone(),
             holds,
             exporter,
