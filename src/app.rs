@@ -1,7 +1,8 @@
 //! Where the planes meet: everything is bound first, then run. Nothing else wires parts together.
 //!
 //! [`Bound::bind`] does all that can fail for a reason that an operator can mend (ports, the store, tokens), so that a
-//! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same door.
+//! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same
+//! door.
 
 pub(crate) mod certificate_reloader;
 mod check;
@@ -342,8 +343,8 @@ impl Bound {
     }
 }
 
-/// Runs the control plane. Without it nobody could look or change anything, and what it has in its hands is gone: when it
-/// ends before its time, so does the process.
+/// Runs the control plane. Without it nobody could look or change anything, and what it has in its hands is gone: when
+/// it ends before its time, so does the process.
 fn watched(run: impl FnOnce() -> io::Result<()>, part: &Part, stop: &watch::Receiver<bool>) -> io::Result<()> {
     let result = catch_unwind(AssertUnwindSafe(run));
     let result = result.unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))));

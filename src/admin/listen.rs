@@ -15,8 +15,8 @@ use tokio::net::{TcpListener, UnixListener};
 
 use super::access::Address;
 
-/// Connections that may wait to be accepted, for as long as the control plane is busy with something else: one that found
-/// no room here would be tried again by its client's kernel after a second.
+/// Connections that may wait to be accepted, for as long as the control plane is busy with something else: one that
+/// found no room here would be tried again by its client's kernel after a second.
 const BACKLOG: i32 = 1024;
 
 /// A bound address.
@@ -109,8 +109,8 @@ impl AdminListener {
         TcpListener::from_std(socket).map(Self::Tcp)
     }
 
-    /// Goes on with a unix socket at `path` that this process was started with. Inside a tokio runtime. Whoever made the
-    /// file may come back for it, so it stays.
+    /// Goes on with a unix socket at `path` that this process was started with. Inside a tokio runtime. Whoever made
+    /// the file may come back for it, so it stays.
     ///
     /// # Errors
     /// When it is not fit for use.

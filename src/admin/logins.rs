@@ -1,12 +1,12 @@
 //! Logins to the admin API that failed: what they leave in the log, and how often an address may try.
 //!
-//! A token is long and random, so nobody finds one by trying; the limit is for those that people have made up. It must not
-//! become a way to keep operators out:
+//! A token is long and random, so nobody finds one by trying; the limit is for those that people have made up. It must
+//! not become a way to keep operators out:
 //!
 //! - It counts *different* wrong tokens of an address. A dashboard that sends an old one every few seconds guesses
 //!   nothing, and does not lock the office out that it shares an address with.
-//! - On this machine, where all share an address, and for addresses that have shown a good token within the last hour, a
-//!   good one is always taken; a wrong one too many waits a second for its refusal.
+//! - On this machine, where all share an address, and for addresses that have shown a good token within the last hour,
+//!   a good one is always taken; a wrong one too many waits a second for its refusal.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};

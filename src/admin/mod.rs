@@ -1,11 +1,12 @@
 //! The admin API: JSON over HTTP, one file a resource.
 //!
-//! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each request
-//! ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`] reads a call, [`json`] and
-//! [`fields`] its body, with every problem at once; [`problem`] is how a call is refused. The resources: [`status`] and
-//! [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and [`endpoints`]
-//! change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`rollouts`] release by themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`]
-//! lets another process take over, [`probes`] are for machines, [`openapi`] describes.
+//! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each
+//! request ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`]
+//! reads a call, [`json`] and [`fields`] its body, with every problem at once; [`problem`] is how a call is refused.
+//! The resources: [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`],
+//! [`rollback`] and [`endpoints`] change (and answer with [`answer`]), [`hold`] keeps requests waiting for that,
+//! [`rollouts`] release by themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process
+//! take over, [`probes`] are for machines, [`openapi`] describes.
 //!
 //! Bodies are not deserialized into structs by derive, because serde stops at the first problem.
 
@@ -153,8 +154,8 @@ pub struct AdminServer {
 }
 
 impl AdminServer {
-    /// Answers calls until `shutdown` ends, then finishes those that have begun. The socket is closed then, unless another
-    /// part of the process still has it.
+    /// Answers calls until `shutdown` ends, then finishes those that have begun. The socket is closed then, unless
+    /// another part of the process still has it.
     pub async fn run(self, shutdown: impl Future<Output = ()>) {
         let router = router(Arc::clone(&self.admin));
         serve::serve(self, router, shutdown).await;

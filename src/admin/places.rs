@@ -1,14 +1,15 @@
 //! The places for connections to the admin API, and who gives up which for whom.
 //!
-//! Nobody waits for a place. A connection that comes when there is none takes the place of the one that has kept us waiting
-//! longest: an operator gets in whatever stands around at the door. The obvious bound, a queue before a number of places,
-//! is the attack: whoever fills the places decides how long the queue stands still. Connections on which we work are left
-//! alone.
+//! Nobody waits for a place. A connection that comes when there is none takes the place of the one that has kept us
+//! waiting longest: an operator gets in whatever stands around at the door. The obvious bound, a queue before a number
+//! of places, is the attack: whoever fills the places decides how long the queue stands still. Connections on which we
+//! work are left alone.
 //!
-//! A part of the places is for those on this machine, for connections that have shown a token or a certificate, and for the
-//! addresses that they come from: connections of others take each other's places, and of one address only so many. When those
-//! are full, the address that has most of them gives one up, so that a flood displaces itself: it ends the one connection of an
-//! operator who comes for the first time only when it comes from as many addresses as there are places.
+//! A part of the places is for those on this machine, for connections that have shown a token or a certificate, and for
+//! the addresses that they come from: connections of others take each other's places, and of one address only so many.
+//! When those are full, the address that has most of them gives one up, so that a flood displaces itself: it ends the
+//! one connection of an operator who comes for the first time only when it comes from as many addresses as there are
+//! places.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -85,7 +86,8 @@ impl ConnectionPlaces {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes a place for a connection, if need be that of another one. `familiar` says which addresses have shown a token.
+    /// Takes a place for a connection, if need be that of another one. `familiar` says which addresses have shown a
+    /// token.
     ///
     /// # Errors
     /// [`NoPlace`]: we work on all connections that it could displace, or they have only just come.

@@ -37,8 +37,8 @@ const DRAIN: Duration = Duration::from_secs(5);
 /// Of all places, one in so many may be taken before the connections that have them are looked at.
 const BATCH_PART: usize = 8;
 
-/// What the kernel takes of an answer before it can be sent: enough to keep a reader busy, and little for one that reads
-/// nothing and asks again and again.
+/// What the kernel takes of an answer before it can be sent: enough to keep a reader busy, and little for one that
+/// reads nothing and asks again and again.
 const UNSENT_BYTES_MAX: u32 = 128 * 1024;
 
 /// The pause after an accept that failed: without descriptors it would fail again at once, in a loop.
@@ -73,8 +73,8 @@ pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Fu
                     }
                     Err(reason) => admin.refused(reason),
                 }
-                // Those that came are heard before there are so many more that they would have to go; and what was displaced
-                // gives its descriptor back.
+                // Those that came are heard before there are so many more that they would have to go; and what was
+                // displaced gives its descriptor back.
                 batch += 1;
                 if batch >= batch_max {
                     batch = 0;

@@ -1,8 +1,9 @@
 //! One connection to the admin API: who is at its other end, and whose turn it is.
 //!
-//! A client that says nothing, half a head or a body without an end, or that takes no answer, keeps its connection waiting
-//! for it. How long it may do so depends on what it owes; a connection whose turn is ours is never closed for somebody
-//! else. Deadlines are counted from the beginning of a turn, not from the last byte: one byte a second is no progress.
+//! A client that says nothing, half a head or a body without an end, or that takes no answer, keeps its connection
+//! waiting for it. How long it may do so depends on what it owes; a connection whose turn is ours is never closed for
+//! somebody else. Deadlines are counted from the beginning of a turn, not from the last byte: one byte a second is no
+//! progress.
 
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -15,8 +16,8 @@ use tokio::time::{Instant, sleep};
 use crate::shared::client::block;
 use crate::stats::labels::AdminRefused;
 
-/// How long a head may take, from its first byte or from the beginning of the connection: a head is one packet, and this
-/// is several retransmissions of it.
+/// How long a head may take, from its first byte or from the beginning of the connection: a head is one packet, and
+/// this is several retransmissions of it.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The same for a body. A call that waits for its body for so long is answered before that; this is for what is left of

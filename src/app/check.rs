@@ -1,10 +1,10 @@
-//! A config's text and all files that it names, looked at together: what `check` and `run` say before anything is bound,
-//! and what a reload says before anything changes.
+//! A config's text and all files that it names, looked at together: what `check` and `run` say before anything is
+//! bound, and what a reload says before anything changes.
 //!
-//! A reload puts only the services in force, but it refuses what the next start would refuse: an operator who is told that
-//! a config is good restarts with it, perhaps weeks later. What runs already is not looked at again there: its files have
-//! a watch and words of their own ([`renew`](super::certificate_reloader)), and one team's broken renewal must not keep another
-//! team's routes from being changed.
+//! A reload puts only the services in force, but it refuses what the next start would refuse: an operator who is told
+//! that a config is good restarts with it, perhaps weeks later. What runs already is not looked at again there: its
+//! files have a watch and words of their own ([`renew`](super::certificate_reloader)), and one team's broken renewal
+//! must not keep another team's routes from being changed.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

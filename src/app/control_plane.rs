@@ -116,8 +116,8 @@ pub(crate) struct ControlPlane {
 }
 
 impl ControlPlane {
-    /// Makes everything ready; the result runs on a thread of its own until `stop` turns true. With it comes where to ask
-    /// whether the files that are watched are whole.
+    /// Makes everything ready; the result runs on a thread of its own until `stop` turns true. With it comes where to
+    /// ask whether the files that are watched are whole.
     pub(crate) fn prepare(
         self,
         stop: watch::Receiver<bool>,

@@ -1,12 +1,12 @@
 //! Sockets that this process was started with: by systemd, or by the process that it replaces.
 //!
-//! Both hand them over in the same way (`LISTEN_FDS`, `LISTEN_FDNAMES`: descriptors from 3 on, with names), so that there
-//! is one code path for both. The obvious alternative for an upgrade, binding the port a second time with
-//! `SO_REUSEPORT`, loses connections: those that wait in a queue are reset when its socket is closed. An inherited socket
-//! is the same socket with the same queue, and stays open as long as one of both processes has it.
+//! Both hand them over in the same way (`LISTEN_FDS`, `LISTEN_FDNAMES`: descriptors from 3 on, with names), so that
+//! there is one code path for both. The obvious alternative for an upgrade, binding the port a second time with
+//! `SO_REUSEPORT`, loses connections: those that wait in a queue are reset when its socket is closed. An inherited
+//! socket is the same socket with the same queue, and stays open as long as one of both processes has it.
 //!
-//! A socket belongs to whoever is configured to listen on its address, whatever its name: a listener may be renamed. Only
-//! where the config leaves the port to the system (port 0) the name has to tell.
+//! A socket belongs to whoever is configured to listen on its address, whatever its name: a listener may be renamed.
+//! Only where the config leaves the port to the system (port 0) the name has to tell.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -103,7 +103,8 @@ impl Inherited {
 
 /// The process that this one replaces.
 ///
-/// What it does not hear any more is no error: if it has ended, its store is free and its sockets are ours all the same.
+/// What it does not hear any more is no error: if it has ended, its store is free and its sockets are ours all the
+/// same.
 #[derive(Clone, Debug)]
 pub struct Predecessor(Arc<UnixStream>);
 

@@ -1,8 +1,8 @@
 //! The access log's file: opened at the start, and again on SIGHUP, which is how a log is rotated.
 //!
-//! It is opened here, and the log's own thread goes over to it between two lines: a file that cannot be opened costs nothing
-//! but a line in the process's log, and the old one stays. Opening may wait (a pipe without a reader, a server of files that
-//! does not answer), so it is not done on the control plane's thread.
+//! It is opened here, and the log's own thread goes over to it between two lines: a file that cannot be opened costs
+//! nothing but a line in the process's log, and the old one stays. Opening may wait (a pipe without a reader, a server
+//! of files that does not answer), so it is not done on the control plane's thread.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -34,7 +34,8 @@ impl LogOut {
         }
         let path = log.path.clone();
         let opened = match &path {
-            // Not the stream of the standard library: it has a lock, and keeps bytes that it would write when the process ends.
+            // Not the stream of the standard library: it has a lock, and keeps bytes that it would write when the
+            // process ends.
             None => io::stdout().as_fd().try_clone_to_owned().map(File::from),
             Some(path) => open(path),
         };

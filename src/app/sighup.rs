@@ -1,8 +1,9 @@
-//! SIGHUP, which asks to read everything again: the config, the certificates and tokens, and to open the access log anew.
+//! SIGHUP, which asks to read everything again: the config, the certificates and tokens, and to open the access log
+//! anew.
 //!
 //! Its default is to end the process, so it is listened to before anything is bound, and before anybody can know of the
-//! process (but who sends to all of a name). Each part has a receiver from then on: one that it registered when it first
-//! runs would miss a signal that came just before.
+//! process (but who sends to all of a name). Each part has a receiver from then on: one that it registered when it
+//! first runs would miss a signal that came just before.
 
 use std::io;
 

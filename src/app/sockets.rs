@@ -68,9 +68,9 @@ pub(crate) struct BoundListener {
 
 /// Binds all listeners for so many workers.
 ///
-/// Sockets that were inherited are taken as they are, all of them: the queue of one that was left would be lost. If there
-/// are fewer than workers (systemd makes one), the workers share them. A socket more would get connections at once, and
-/// lose them again if this process does not come to serve.
+/// Sockets that were inherited are taken as they are, all of them: the queue of one that was left would be lost. If
+/// there are fewer than workers (systemd makes one), the workers share them. A socket more would get connections at
+/// once, and lose them again if this process does not come to serve.
 pub(crate) fn listeners(
     wanted: &[config::Listener],
     workers: usize,
@@ -88,8 +88,8 @@ pub(crate) fn listeners(
             return Ok(BoundListener { name: listener.name.clone(), address, sockets });
         }
         if listener.address.port() != 0 {
-            // Closed again at once: it only asks whether anybody listens there. It does not listen itself, or a client that
-            // comes now would be let in by the kernel and reset.
+            // Closed again at once: it only asks whether anybody listens there. It does not listen itself, or a client
+            // that comes now would be let in by the kernel and reset.
             drop(bind(listener.address, false).map_err(failed)?);
         }
         let first = listen(listener.address).map_err(failed)?;

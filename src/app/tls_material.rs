@@ -45,8 +45,8 @@ impl TlsMaterial {
         Ok(Self { listeners, admin, tls: Arc::new(TlsRegistry { servers, clients }) })
     }
 
-    /// What their owners should know, a line each: certificates that have expired, or soon will, and keys that others can
-    /// read.
+    /// What their owners should know, a line each: certificates that have expired, or soon will, and keys that others
+    /// can read.
     pub(crate) fn warnings(&self) -> Vec<String> {
         let now = jiff::Timestamp::now().as_second();
         let facts = self.tls.facts();

@@ -1,12 +1,12 @@
 //! An upgrade in place, on the side of the process that is replaced: it starts the new one with its own listening
 //! sockets, lends it the store, and goes on as if nothing was unless the new one says that it serves.
 //!
-//! The new process reads the config, certificates and tokens by itself. Who saves a file in place has half of it there for
-//! a moment, which may be good by itself, and this process knows (`control/files`): so it waits until they are whole, and looks
-//! whether they still are the same when the new one has read them.
+//! The new process reads the config, certificates and tokens by itself. Who saves a file in place has half of it there
+//! for a moment, which may be good by itself, and this process knows (`control/files`): so it waits until they are
+//! whole, and looks whether they still are the same when the new one has read them.
 //!
-//! First the new binary checks the config by itself (`check`), with its output read: most of what goes wrong, goes wrong
-//! there, and can be told in its own words. `handover` has the rest of the conversation.
+//! First the new binary checks the config by itself (`check`), with its output read: most of what goes wrong, goes
+//! wrong there, and can be told in its own words. `handover` has the rest of the conversation.
 
 use std::ffi::OsString;
 use std::future::Future;
@@ -160,7 +160,8 @@ impl Upgrader {
         })
     }
 
-    /// Waits until all files are whole that the new process will read. The config comes first: what it names is known then.
+    /// Waits until all files are whole that the new process will read. The config comes first: what it names is known
+    /// then.
     async fn settled(&self) -> Result<Vec<(&'static str, Settled)>, UpgradeError> {
         let until = Instant::now() + self.timeout;
         let mut settled = Vec::new();

@@ -1,8 +1,8 @@
 //! The workers' threads: started, begun again when one ends before its time, and waited for at the end.
 //!
-//! A worker that ends takes its own connections with it, and nobody else's. Its sockets stay, because the process has second
-//! descriptors of them for an upgrade: whom the kernel lets in meanwhile waits there, and is answered by the worker that
-//! begins again on the same sockets.
+//! A worker that ends takes its own connections with it, and nobody else's. Its sockets stay, because the process has
+//! second descriptors of them for an upgrade: whom the kernel lets in meanwhile waits there, and is answered by the
+//! worker that begins again on the same sockets.
 
 use std::convert::Infallible;
 use std::future::pending;

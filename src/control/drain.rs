@@ -10,8 +10,8 @@ use crate::stats::EndpointStats;
 /// How often it is looked at.
 const POLL: Duration = Duration::from_millis(10);
 
-/// Waits until `endpoints`, which get no new requests, have answered those that they have, for `longest` at most. Returns
-/// how many are left.
+/// Waits until `endpoints`, which get no new requests, have answered those that they have, for `longest` at most.
+/// Returns how many are left.
 ///
 /// Nothing in flight has to be seen twice in a row: a worker that drew an endpoint right before it was drained has not
 /// counted its request in at the first look.

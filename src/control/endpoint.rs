@@ -1,8 +1,8 @@
 //! What it means to take an endpoint out, or back in.
 //!
-//! An endpoint is named by its address or, where the config has a name, by that: then all addresses that the name stands
-//! for are out, also those that it will stand for later, and the two are kept apart. Who drains one address of a name,
-//! and then the name, and makes the name ready again, finds that one address as it was.
+//! An endpoint is named by its address or, where the config has a name, by that: then all addresses that the name
+//! stands for are out, also those that it will stand for later, and the two are kept apart. Who drains one address of a
+//! name, and then the name, and makes the name ready again, finds that one address as it was.
 
 use std::net::SocketAddr;
 

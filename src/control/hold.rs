@@ -2,8 +2,8 @@
 //!
 //! The order is: hold new requests, wait for those in flight, change, let go. A hold that cannot be kept (requests in
 //! flight do not end in time, or more come than it may hold) never fails a request: everybody is let go, and whoever
-//! asked for it decides what then comes of the change. The obvious alternative, to refuse the requests that are too many,
-//! would make users pay for a promise that was made to the operator.
+//! asked for it decides what then comes of the change. The obvious alternative, to refuse the requests that are too
+//! many, would make users pay for a promise that was made to the operator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};

@@ -1,8 +1,8 @@
 //! Rollback: the split of an earlier revision, as a new revision.
 //!
 //! Without a number it undoes the last change of traffic. Then a revision that was itself a rollback, or with which a
-//! rollout was turned back, counts as the one that it restored, so that pressing twice goes two steps back. The obvious "one revision back" would go to and fro
-//! between two states for ever, and in an emergency nobody counts.
+//! rollout was turned back, counts as the one that it restored, so that pressing twice goes two steps back. The obvious
+//! "one revision back" would go to and fro between two states for ever, and in an emergency nobody counts.
 
 use std::collections::BTreeSet;
 

@@ -1,7 +1,8 @@
-//! A move of a rollout as a change: weights, endpoints and what has to be remembered, in one revision or not at all. Pure.
+//! A move of a rollout as a change: weights, endpoints and what has to be remembered, in one revision or not at all.
+//! Pure.
 //!
-//! A rollout decides on what it saw; between its look and the writer's turn somebody may have shifted by hand. So a move
-//! says which splits it expects, and is refused if they are others: an operator's hand always wins.
+//! A rollout decides on what it saw; between its look and the writer's turn somebody may have shifted by hand. So a
+//! move says which splits it expects, and is refused if they are others: an operator's hand always wins.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -23,8 +24,8 @@ pub struct RolloutChange {
     pub services: BTreeSet<Name>,
     /// New weights.
     pub splits: BTreeMap<Name, Weights>,
-    /// The revision from before the rollout, if the move is the end of the way back: undoing it would lead to the version that
-    /// was turned back.
+    /// The revision from before the rollout, if the move is the end of the way back: undoing it would lead to the
+    /// version that was turned back.
     pub restores: Option<u64>,
     /// The splits that the move was decided on.
     pub expects: BTreeMap<Name, Weights>,

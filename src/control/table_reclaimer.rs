@@ -1,8 +1,8 @@
 //! Tables that are out of force, freed where nobody waits for it.
 //!
-//! Whoever lets go of a table last frees it. Left alone that is the worker that looked at the next one last: it would free
-//! every service of a large config after a reload, and whatever the writer allocated on another core after a flip, while
-//! all its connections wait. So a table that goes out of force is kept here until nobody else has it. Nothing is
+//! Whoever lets go of a table last frees it. Left alone that is the worker that looked at the next one last: it would
+//! free every service of a large config after a reload, and whatever the writer allocated on another core after a flip,
+//! while all its connections wait. So a table that goes out of force is kept here until nobody else has it. Nothing is
 //! told when that is; the tables are looked at every second, and what a flip leaves behind is small.
 
 use std::sync::Arc;

@@ -1,14 +1,14 @@
 //! Versions that are known to have no usable endpoint, and changes that would give them users.
 //!
-//! *Known* is what somebody has found out and nobody has refuted since: the endpoint is drained, its checks fail, or the
-//! newest attempt to connect to it failed (one of our own, a tenth of a second ago: see [`crate::endpoints`]); a name stands
-//! for no address. One endpoint that nobody has tried yet, or that is
-//! only ejected (it is tried when no other is left), makes its version usable. So a version without any observation is.
+//! *Known* is what somebody has found out and nobody has refuted since: the endpoint is drained, its checks fail, or
+//! the newest attempt to connect to it failed (one of our own, a tenth of a second ago: see [`crate::endpoints`]); a
+//! name stands for no address. One endpoint that nobody has tried yet, or that is only ejected (it is tried when no
+//! other is left), makes its version usable. So a version without any observation is.
 //!
-//! Such a change is refused unless its caller insists, because it is nearly always a slip, and it costs every request. But it
-//! must not keep an operator from the way out. What counts is whether the *share* of users on dead versions grows: who moves
-//! them from one dead version to another, or away from one, is let through. And only an operator's hand is asked here: a
-//! rollout that goes back, and the config file, are not.
+//! Such a change is refused unless its caller insists, because it is nearly always a slip, and it costs every request.
+//! But it must not keep an operator from the way out. What counts is whether the *share* of users on dead versions
+//! grows: who moves them from one dead version to another, or away from one, is let through. And only an operator's
+//! hand is asked here: a rollout that goes back, and the config file, are not.
 
 use crate::shared::endpoint_health::HealthStatus;
 use crate::table::spec::VersionSpec;
@@ -79,8 +79,8 @@ pub(crate) fn of_change<'n>(
     (before, after): (&Table, &Table),
     services: impl IntoIterator<Item = &'n Name>,
 ) -> Vec<Unusable> {
-    // A rolling release drains the last endpoints of the old version on purpose; what it may not do is to give the new one
-    // more.
+    // A rolling release drains the last endpoints of the old version on purpose; what it may not do is to give the new
+    // one more.
     let counts: fn(&Shift) -> bool = match change {
         Change::Endpoint { .. } => |shift| !shift.dead_before,
         Change::Splits(_) | Change::Flip { .. } | Change::Rollback { .. } | Change::Rollout(_) => {
@@ -143,8 +143,8 @@ fn down(endpoint: &Endpoint) -> Option<String> {
     }
 }
 
-/// What is known of the names of a version that stand for no address; none where nobody has answered yet, and the name may
-/// stand for some.
+/// What is known of the names of a version that stand for no address; none where nobody has answered yet, and the name
+/// may stand for some.
 fn names<'s>(service: &'s Service, spec: &'s VersionSpec) -> impl Iterator<Item = Option<String>> + 's {
     let drained =
         |name: &HostPort| service.traffic.drained.contains(&(spec.name.clone(), EndpointAddress::Name(name.clone())));

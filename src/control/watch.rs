@@ -1,8 +1,8 @@
 //! The config file, read again when it changes or on SIGHUP.
 //!
-//! When it is read is decided by the loop of [`reload`](crate::files::reload), and whether what was read is all of it by
-//! [`doubt`](crate::files::doubt); here is what comes of it. A bad file changes nothing and is remembered; a file that is
-//! what is in force changes nothing either.
+//! When it is read is decided by the loop of [`reload`](crate::files::reload), and whether what was read is all of it
+//! by [`doubt`](crate::files::doubt); here is what comes of it. A bad file changes nothing and is remembered; a file
+//! that is what is in force changes nothing either.
 
 use std::fmt;
 use std::io;

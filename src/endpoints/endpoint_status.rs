@@ -12,7 +12,8 @@ pub(crate) struct EndpointStatus {
     pub reason: Option<String>,
 }
 
-/// Where `endpoint` stands at `now_ms`, and the name that it is drained with, if it is. What an operator said comes first.
+/// Where `endpoint` stands at `now_ms`, and the name that it is drained with, if it is. What an operator said comes
+/// first.
 #[must_use]
 pub(crate) fn endpoint_status(endpoint: &Endpoint, drained_with: Option<&HostPort>, now_ms: u64) -> EndpointStatus {
     if endpoint.drained {

@@ -1,17 +1,18 @@
 //! Looks after the endpoints: asks those whose version has `health` whether they are well, and tells the data plane
-//! through their [`EndpointHealth`](crate::shared::endpoint_health::EndpointHealth), where the whole model is written down.
+//! through their [`EndpointHealth`](crate::shared::endpoint_health::EndpointHealth), where the whole model is written
+//! down.
 //!
-//! It also sums what the workers saw and ejects by it (`outliers`), tries endpoints that refused a connection until they take
-//! one (`reconnect`), and begins the slow start of endpoints that are new beside old ones.
+//! It also sums what the workers saw and ejects by it (`outliers`), tries endpoints that refused a connection until
+//! they take one (`reconnect`), and begins the slow start of endpoints that are new beside old ones.
 //!
 //! [`streak`] turns single results into a verdict and is pure; [`probe`] is one check; this file runs a task for each
-//! endpoint that is checked, on the control plane's own thread: checks are not traffic, share no connection with it, are
-//! in none of its counts, and go on when the workers are busy.
+//! endpoint that is checked, on the control plane's own thread: checks are not traffic, share no connection with it,
+//! are in none of its counts, and go on when the workers are busy.
 //!
 //! **An endpoint that was not checked yet takes requests.** A proxy that starts (or takes a new version in) would
-//! otherwise refuse everybody until the first answers are there. The first check comes within a fraction of its interval,
-//! and its result decides alone, as in HAProxy and Envoy; after that it takes `fall` failures or `rise` successes in a
-//! row.
+//! otherwise refuse everybody until the first answers are there. The first check comes within a fraction of its
+//! interval, and its result decides alone, as in HAProxy and Envoy; after that it takes `fall` failures or `rise`
+//! successes in a row.
 
 pub(crate) mod endpoint_status;
 mod outliers;
@@ -39,8 +40,8 @@ use tasks::CheckTasks;
 
 pub(crate) use tasks::CHECKS_MAX;
 
-/// How often a new table is looked for (a check that begins so much later is not missed), and endpoints that are paused are
-/// tried.
+/// How often a new table is looked for (a check that begins so much later is not missed), and endpoints that are paused
+/// are tried.
 const TICK: Duration = Duration::from_millis(100);
 
 /// What the endpoints are looked after with.

@@ -1,5 +1,5 @@
-//! The part of ejection that needs sums: the share of failures in a window, the panic that takes ejections back, and the
-//! forgetting of those that are long ago. Failures in a row are the workers' own business.
+//! The part of ejection that needs sums: the share of failures in a window, the panic that takes ejections back, and
+//! the forgetting of those that are long ago. Failures in a row are the workers' own business.
 //!
 //! A window is kept as the counts at its tenths: exact sums of what happened in it, as against a moving average, whose
 //! weight of one bad second depends on the traffic after it.

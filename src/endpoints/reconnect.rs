@@ -1,14 +1,14 @@
 //! Tries the endpoints that are paused by connections of our own, so that no request has to find out that one is back.
 //!
-//! Every [`TICK`](super::TICK) each paused endpoint is tried once: one that listens again is in rotation a tenth of a second later. A
-//! refusal costs both sides some microseconds, so there is no reason to try less often the longer it lasts, and an operator
-//! who mends something after a night sees it at once. What is bounded is the sum ([`TRIES_A_TICK`], and those under way): when a
-//! thousand endpoints are dead they take turns. It runs once in a process, in the control plane; the state is shared by all
-//! workers.
+//! Every [`TICK`](super::TICK) each paused endpoint is tried once: one that listens again is in rotation a tenth of a
+//! second later. A refusal costs both sides some microseconds, so there is no reason to try less often the longer it
+//! lasts, and an operator who mends something after a night sees it at once. What is bounded is the sum
+//! ([`TRIES_A_TICK`], and those under way): when a thousand endpoints are dead they take turns. It runs once in a
+//! process, in the control plane; the state is shared by all workers.
 //!
-//! A try is what a request's own connection would be: TCP, and TLS where the version has it. Without the handshake an endpoint
-//! whose certificate is wrong would come back ten times a second, and cost a request each time. No HTTP is spoken: a
-//! refused connection is what paused the endpoint, and whoever wants to know more has active checks.
+//! A try is what a request's own connection would be: TCP, and TLS where the version has it. Without the handshake an
+//! endpoint whose certificate is wrong would come back ten times a second, and cost a request each time. No HTTP is
+//! spoken: a refused connection is what paused the endpoint, and whoever wants to know more has active checks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,8 +27,8 @@ use crate::control::clock::Clock;
 /// Tries that begin in a tick: a thousand a second, a few per cent of a core.
 const TRIES_A_TICK: usize = 100;
 
-/// Tries under way of one endpoint that says nothing. They begin in turns, so that one is fresh whenever it comes back: a lost
-/// SYN is sent again only after a second.
+/// Tries under way of one endpoint that says nothing. They begin in turns, so that one is fresh whenever it comes back:
+/// a lost SYN is sent again only after a second.
 const TRIES_EACH: u32 = 16;
 
 /// The longest time between two tries of an endpoint that takes connections and fails the handshake, which is work.
@@ -104,8 +104,8 @@ impl Turns {
 }
 
 impl Schedule {
-    /// The endpoints whose tries begin at `now_ms`, of those that are paused with the limits of their connections, while there is
-    /// room for so many tries.
+    /// The endpoints whose tries begin at `now_ms`, of those that are paused with the limits of their connections,
+    /// while there is room for so many tries.
     fn due(&mut self, paused: &[(u32, Duration)], room: usize, now_ms: u64) -> Vec<u32> {
         let mut before = std::mem::take(&mut self.known);
         self.known = paused.iter().map(|(id, _)| (*id, before.remove(id).unwrap_or_default())).collect();
@@ -247,8 +247,8 @@ mod tests {
     /// Tries that may be under way.
     const MOST: usize = 256;
 
-    /// How often each of `count` paused endpoints is tried in ten seconds, if a try takes `takes_ms`, and the most that are under
-    /// way.
+    /// How often each of `count` paused endpoints is tried in ten seconds, if a try takes `takes_ms`, and the most that
+    /// are under way.
     fn tries(count: u32, takes_ms: u64) -> (Vec<usize>, usize) {
         let mut schedule = Schedule::default();
         let (mut running, mut most, mut tries) = (Vec::<(u32, u64)>::new(), 0, vec![0; count as usize]);

@@ -21,8 +21,8 @@ use super::probe::{Probe, ProbeSpec};
 use super::rise_fall::{CheckVerdict, RiseFallCounter};
 use crate::control::clock::Clock;
 
-/// Checks under way at one time, over all endpoints, if there are descriptors for them: each holds one. Endpoints that hang hold theirs for their
-/// timeout; the others wait, and their own time begins after that.
+/// Checks under way at one time, over all endpoints, if there are descriptors for them: each holds one. Endpoints that
+/// hang hold theirs for their timeout; the others wait, and their own time begins after that.
 pub(crate) const CHECKS_MAX: usize = 256;
 
 /// An endpoint of a version of a service.

@@ -72,8 +72,8 @@ impl Doubt {
 }
 
 /// Whether a text looks like one that is being written over `before`: shorter, and it has `lost` something or is the
-/// beginning of it. The half of a file that grows may be longer than what was there before; where it is known that nobody
-/// has it `open` that is no half.
+/// beginning of it. The half of a file that grows may be longer than what was there before; where it is known that
+/// nobody has it `open` that is no half.
 #[must_use]
 pub(crate) fn is_doubtful(before: &str, text: &str, lost: &[String], open: bool) -> bool {
     let shorter = text.len() < before.len();

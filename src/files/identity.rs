@@ -5,8 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The numbers of a file. The time of the last change of anything (`ctime`) is among them, which no program can set: one
-/// that puts the time of writing back (`touch -r`, `rsync -t`) is seen all the same.
+/// The numbers of a file. The time of the last change of anything (`ctime`) is among them, which no program can set:
+/// one that puts the time of writing back (`touch -r`, `rsync -t`) is seen all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Identity {
     device: u64,

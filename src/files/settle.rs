@@ -1,5 +1,5 @@
-//! When a file that may have changed is looked at, and when it is read. Pure: what was seen and when goes in, what to do
-//! and until when to wait comes out.
+//! When a file that may have changed is looked at, and when it is read. Pure: what was seen and when goes in, what to
+//! do and until when to wait comes out.
 //!
 //! Who saves in place opens the file, cuts it and writes, perhaps with a pause: what is there in between is half a file
 //! that may be good by itself. So a file is read when nothing has happened to it for a moment *and* whoever wrote to it

@@ -327,7 +327,8 @@ mod tests {
     fn a_stream_that_nobody_reads_stops_nobody_and_what_it_lost_is_told() {
         let gate = Gate::default();
         let log = Log::start(Sink::new(Box::new(gate.clone())), Format::Text, Part::alone("log")).unwrap();
-        // The writer stands at the gate before the rest comes: what it takes with it and tells would be chance otherwise.
+        // The writer stands at the gate before the rest comes: what it takes with it and tells would be chance
+        // otherwise.
         log.say("line first");
         eventually("the writer waits", || gate.0.reached.load(Relaxed));
         let said = LINES_MAX as u64 + 5_000;

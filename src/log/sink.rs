@@ -1,7 +1,8 @@
 //! Lines on their way into a file, a pipe or a terminal that may fail at any time.
 //!
-//! A line is written whole or not at all: if a disk is full in the middle of one, its rest waits, and whole lines after it
-//! are dropped. The rest goes out first when there is room again, so that no line is torn for who reads the file later.
+//! A line is written whole or not at all: if a disk is full in the middle of one, its rest waits, and whole lines after
+//! it are dropped. The rest goes out first when there is room again, so that no line is torn for who reads the file
+//! later.
 
 use std::io::{self, ErrorKind, Write};
 use std::time::Duration;

@@ -17,8 +17,8 @@ use super::queue::{Format, Log};
 use super::sink::Sink;
 use crate::supervise::Part;
 
-/// Crates that say something for each look at the kernel or each event of a watched folder. If the log is a file in such a
-/// folder, each of their lines would be the next event.
+/// Crates that say something for each look at the kernel or each event of a watched folder. If the log is a file in
+/// such a folder, each of their lines would be the next event.
 const FEEDING: [&str; 4] = ["mio", "inotify", "notify", "notify_types"];
 
 /// Sends what `tracing` is told, and every panic, to standard error; `RUST_LOG` says how much. It is installed once a
@@ -28,7 +28,8 @@ const FEEDING: [&str; 4] = ["mio", "inotify", "notify", "notify_types"];
 /// When the system has no thread or no descriptor.
 pub(crate) fn start(format: Format, part: Part) -> io::Result<Log> {
     let stderr = io::stderr();
-    // A descriptor of its own: the stream of the standard library has a lock, and the thread that writes may hold it for ever.
+    // A descriptor of its own: the stream of the standard library has a lock, and the thread that writes may hold it
+    // for ever.
     let out = File::from(stderr.as_fd().try_clone_to_owned()?);
     let log = Log::start(Sink::new(Box::new(out)), format, part)?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_unset_or_bad| EnvFilter::new("info"));

@@ -33,8 +33,8 @@ use series::Series;
 /// Time between two upkeeps.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// A series that was not set for so long is of a version that left the config, and is forgotten: all others are set right
-/// before they are rendered.
+/// A series that was not set for so long is of a version that left the config, and is forgotten: all others are set
+/// right before they are rendered.
 const IDLE_MAX: Duration = Duration::from_secs(1);
 
 /// Where the numbers come from.

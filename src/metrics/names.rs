@@ -41,8 +41,8 @@ pub(crate) const PARKED_CONNECTIONS: &str = "pointsman_parked_connections";
 pub(crate) const ACCEPT_PAUSES: &str = "pointsman_accept_pauses_total";
 /// Whether the last reload of the config file was good.
 pub(crate) const CONFIG_GOOD: &str = "pointsman_config_last_reload_successful";
-/// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write was
-/// good.
+/// Whether revisions can be written to the store, as far as is known: it was not opened read-only, and the last write
+/// was good.
 pub(crate) const STORE_WRITABLE: &str = "pointsman_store_writable";
 /// Times that files of the store were gone, and were made anew with everything known.
 pub(crate) const STORE_MENDED: &str = "pointsman_store_mended_total";

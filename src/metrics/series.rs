@@ -54,8 +54,8 @@ struct Counted {
     last: VersionTotals,
 }
 
-/// With more versions than this in the config, those that have had no request have no counters: some twenty of each, ten
-/// thousand series at zero, are what a scrape of a megabyte has room for.
+/// With more versions than this in the config, those that have had no request have no counters: some twenty of each,
+/// ten thousand series at zero, are what a scrape of a megabyte has room for.
 const IDLE_VERSIONS_MAX: usize = 500;
 
 impl Series {
@@ -119,8 +119,8 @@ pub(crate) fn update_logs(logs: &Logs, totals: &WorkerTotals) {
     counter!(names::OWN_LOG_DROPPED).absolute(logs.process.lines());
 }
 
-/// Sets what the admin API refused, also what it never did: a ratio or an alert needs a series from the start. Inside the
-/// local recorder.
+/// Sets what the admin API refused, also what it never did: a ratio or an alert needs a series from the start. Inside
+/// the local recorder.
 pub(crate) fn update_admin(stats: &AdminStats) {
     for (reason, count) in stats.refusals() {
         counter!(names::ADMIN_REFUSALS, "reason" => reason.word()).absolute(count);

@@ -128,8 +128,8 @@ impl HookDeadline {
     const USUAL: Self = Self { ending: Duration::from_secs(5), rest: Duration::from_secs(1) };
 }
 
-/// Runs a command for `subject` and waits for its end, at most about seven seconds longer than `limit`. When nobody waits
-/// for this any more, the command and all that it started are killed.
+/// Runs a command for `subject` and waits for its end, at most about seven seconds longer than `limit`. When nobody
+/// waits for this any more, the command and all that it started are killed.
 ///
 /// # Errors
 /// [`HookError`] unless it ends with status 0 in time.
@@ -306,7 +306,8 @@ impl HookSubject {
         json
     }
 
-    /// An argument with its placeholders replaced, in one pass: what was put in is not looked at again. Other braces stay.
+    /// An argument with its placeholders replaced, in one pass: what was put in is not looked at again. Other braces
+    /// stay.
     fn fill_in(&self, argument: &str) -> String {
         let words = self.words();
         let (mut filled, mut rest) = (String::with_capacity(argument.len()), argument);

@@ -6,9 +6,9 @@
 //! new: what it holds is the beginning of a story that its reader has not heard yet, and whoever reads the rest sees in
 //! the admin API how it went on.
 //!
-//! Targets are followed as the config changes, by name: a target whose URL or secret was mended goes on at once with what
-//! it holds. Secrets are read for each attempt, so that a file can be replaced at any time; a message that should be
-//! signed is never sent without.
+//! Targets are followed as the config changes, by name: a target whose URL or secret was mended goes on at once with
+//! what it holds. Secrets are read for each attempt, so that a file can be replaced at any time; a message that should
+//! be signed is never sent without.
 
 use std::collections::HashMap;
 use std::io;
@@ -358,8 +358,8 @@ impl Backoff {
     /// Short enough for a restart of the receiver, long enough to be no load on one that is ill.
     const USUAL: Self = Self { shortest: Duration::from_secs(1), longest: Duration::from_secs(60) };
 
-    /// The pause before retry number `retry`, from 0: it doubles, and the upper half of it is by `chance`, 0 to 1, so that
-    /// many senders do not come back at the same moment.
+    /// The pause before retry number `retry`, from 0: it doubles, and the upper half of it is by `chance`, 0 to 1, so
+    /// that many senders do not come back at the same moment.
     fn pause(self, retry: u32, chance: f64) -> Duration {
         let doubled = 2u32.checked_pow(retry.saturating_add(1)).and_then(|factor| self.shortest.checked_mul(factor));
         let longest = doubled.unwrap_or(self.longest).min(self.longest);

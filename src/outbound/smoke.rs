@@ -1,7 +1,7 @@
 //! Requests of our own that a candidate has to answer well before users' requests reach it.
 //!
-//! They are met by an endpoint as users' requests are, in the version's protocol and TLS, but go straight to it: no route,
-//! no split, no count.
+//! They are met by an endpoint as users' requests are, in the version's protocol and TLS, but go straight to it: no
+//! route, no split, no count.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

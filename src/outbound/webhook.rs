@@ -1,8 +1,8 @@
 //! A POST of JSON to somebody's URL, once.
 //!
-//! Whoever is asked is not trusted with our time or memory: there is one limit for all of it, and of the answer only the
-//! beginning is read. Redirects are not followed: a body that is signed for one place is not for wherever that place
-//! points. In errors and logs a URL is its scheme and host, because the path of many is what lets one in.
+//! Whoever is asked is not trusted with our time or memory: there is one limit for all of it, and of the answer only
+//! the beginning is read. Redirects are not followed: a body that is signed for one place is not for wherever that
+//! place points. In errors and logs a URL is its scheme and host, because the path of many is what lets one in.
 
 use std::io;
 use std::net::SocketAddr;
@@ -181,7 +181,8 @@ impl Default for WebhookClient {
 }
 
 impl WebhookClient {
-    /// One that believes these authorities. They are read for each post: these are few, and a new authority counts at once.
+    /// One that believes these authorities. They are read for each post: these are few, and a new authority counts at
+    /// once.
     #[must_use]
     pub fn new(trust: Trust) -> Self {
         Self { trust }
@@ -246,8 +247,8 @@ impl WebhookClient {
     }
 }
 
-/// The head, and what there is of the body's beginning: the status decides, whatever becomes of the rest. At the deadline,
-/// what is inside is asked before the limit around it, so that an answer whose head came in time is one.
+/// The head, and what there is of the body's beginning: the status decides, whatever becomes of the rest. At the
+/// deadline, what is inside is asked before the limit around it, so that an answer whose head came in time is one.
 async fn read(answer: Response<Incoming>, deadline: Instant) -> hyper::Result<(http::response::Parts, Vec<u8>)> {
     let (head, body) = answer.into_parts();
     let mut bytes = Vec::new();
@@ -318,7 +319,8 @@ impl<'a> WebhookTarget<'a> {
         request.body(Full::new(body.clone())).map_err(bad)
     }
 
-    /// Tries one address after the other, each for its part of the time: the first of them may be one that swallows packets.
+    /// Tries one address after the other, each for its part of the time: the first of them may be one that swallows
+    /// packets.
     async fn connect(&self, deadline: Instant) -> Result<TcpStream, WebhookError> {
         let unknown = |source| WebhookError::Resolve { place: self.place.clone(), source };
         let addresses: Vec<SocketAddr> = lookup_host((self.host, self.port)).await.map_err(unknown)?.collect();

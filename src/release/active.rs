@@ -189,8 +189,8 @@ impl ActiveRollout {
         places.filter_map(|(service, address)| Some((Name::new(service).ok()?, address))).collect()
     }
 
-    /// The services in which the candidate is known to have nobody to answer. A rolling release is not asked: what serves
-    /// its candidate is upgraded first, and verified.
+    /// The services in which the candidate is known to have nobody to answer. A rolling release is not asked: what
+    /// serves its candidate is upgraded first, and verified.
     pub(crate) fn unusable(&self, table: &Table) -> Vec<Unusable> {
         if !self.asks_for_usable() {
             return Vec::new();

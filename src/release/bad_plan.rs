@@ -1,4 +1,5 @@
-//! What is wrong with the plan of a start, for the caller of the API: what only the file can mend is to be mended there.
+//! What is wrong with the plan of a start, for the caller of the API: what only the file can mend is to be mended
+//! there.
 
 use crate::config::IN_THE_FILE;
 use crate::problem::{Problem, Problems};

@@ -1,8 +1,8 @@
 //! A rollout that would go on by itself to a version that nobody answers for: it holds, and goes on when somebody does.
 //!
-//! An operator who shifts there is refused, and decides. A rollout asks again at each tick, for as long as its judge may
-//! hold it (`hold_max`); then it does what the plan says of holds that last too long (`on_hold`), by the commands that
-//! an operator has, so that the record says who did it and why.
+//! An operator who shifts there is refused, and decides. A rollout asks again at each tick, for as long as its judge
+//! may hold it (`hold_max`); then it does what the plan says of holds that last too long (`on_hold`), by the commands
+//! that an operator has, so that the record says who did it and why.
 
 use super::active::Barred;
 use super::controller::RolloutController;

@@ -1,13 +1,13 @@
 //! The controller of all rollouts: one task that looks four times a second, moves on or back, and tells everybody.
 //!
-//! What should happen is decided by the state machine ([`crate::rollout::run`]); here it is made to happen, always in one
-//! order: the new state and the new split in one revision ([`crate::control::rollout_change`]), then the task that belongs
-//! to it, then the telling. A move that could not be stored never happened, and is decided again at the next look. After a
-//! crash the stored state is one that the machine was in, with the split that belongs to it.
+//! What should happen is decided by the state machine ([`crate::rollout::run`]); here it is made to happen, always in
+//! one order: the new state and the new split in one revision ([`crate::control::rollout_change`]), then the task that
+//! belongs to it, then the telling. A move that could not be stored never happened, and is decided again at the next
+//! look. After a crash the stored state is one that the machine was in, with the split that belongs to it.
 //!
-//! The controller is a client of the writer like everybody else, not a part of it: a disk flush for one rollout must not keep
-//! another one's verdict waiting behind hooks, and an operator's shift needs no permission. What it costs is a race, and
-//! the writer settles it: a move says which splits it was decided on.
+//! The controller is a client of the writer like everybody else, not a part of it: a disk flush for one rollout must
+//! not keep another one's verdict waiting behind hooks, and an operator's shift needs no permission. What it costs is a
+//! race, and the writer settles it: a move says which splits it was decided on.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

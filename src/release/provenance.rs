@@ -1,10 +1,10 @@
 //! Whether what a rollout runs and asks comes from the config file.
 //!
-//! Nothing else can begin today (see [`ReleaseOverrides`](crate::config::ReleaseOverrides)). But a rollout outlives the process that began
-//! it, and builds before that rule stored whatever a caller had named. So a stored rollout that does not say where its hooks
-//! come from has to have those that the file has *now*; what differs is not run, not asked and not undone by somebody else's
-//! program. The rollout is paused and says so, and its judge still turns it back. To drop the hooks silently would be worse:
-//! a gate that nobody asks is open.
+//! Nothing else can begin today (see [`ReleaseOverrides`](crate::config::ReleaseOverrides)). But a rollout outlives the
+//! process that began it, and builds before that rule stored whatever a caller had named. So a stored rollout that does
+//! not say where its hooks come from has to have those that the file has *now*; what differs is not run, not asked and
+//! not undone by somebody else's program. The rollout is paused and says so, and its judge still turns it back. To drop
+//! the hooks silently would be worse: a gate that nobody asks is open.
 
 use super::active::ActiveRollout;
 use super::controller::RolloutController;

@@ -1,8 +1,9 @@
-//! A rollout as it is stored: enough to go on after a crash at any moment, and to read years later why it ended as it did.
+//! A rollout as it is stored: enough to go on after a crash at any moment, and to read years later why it ended as it
+//! did.
 //!
-//! The plan is stored as the section of the config that it was made from, so that a reload does not change a rollout that
-//! is under way. The judge's wealth is not stored: after a restart a stage begins again, and with it a new judge. Nothing
-//! is promoted then that was not judged anew, and what an earlier judge found is in the events.
+//! The plan is stored as the section of the config that it was made from, so that a reload does not change a rollout
+//! that is under way. The judge's wealth is not stored: after a restart a stage begins again, and with it a new judge.
+//! Nothing is promoted then that was not judged anew, and what an earlier judge found is in the events.
 
 use std::net::SocketAddr;
 

@@ -103,7 +103,8 @@ impl TaskRunner {
         if self.places.is_empty() { Err(format!("{} has no endpoint to ask", self.to)) } else { Ok(()) }
     }
 
-    /// Waits until nothing is in flight. After its time it goes on: one client that reads slowly must not stop a release.
+    /// Waits until nothing is in flight. After its time it goes on: one client that reads slowly must not stop a
+    /// release.
     async fn drained(&self) -> Result<(), String> {
         let limit = match &self.release.shape {
             Shape::Rolling(shape) => shape.drain_timeout,

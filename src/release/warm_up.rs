@@ -1,9 +1,9 @@
 //! Which endpoints have served for long enough to be judged.
 //!
-//! An endpoint is *cold* for a while after it began to serve in the rollout, and once more when it is well for the first
-//! time after that: a process that takes longer to start has its cold start then. One that is never well is not waited
-//! for. What its version fails meanwhile, the version has failed: somebody who starts a rollout says that the new version
-//! is there, and a version that is dead has to be found at once.
+//! An endpoint is *cold* for a while after it began to serve in the rollout, and once more when it is well for the
+//! first time after that: a process that takes longer to start has its cold start then. One that is never well is not
+//! waited for. What its version fails meanwhile, the version has failed: somebody who starts a rollout says that the
+//! new version is there, and a version that is dead has to be found at once.
 //!
 //! Endpoints of a version without a share do not serve, and neither do drained ones: they begin when they get requests.
 

@@ -2,7 +2,8 @@
 
 use std::net::IpAddr;
 
-/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is the least that a subscriber gets.
+/// What counts as one client: an IPv4 address, or the /64 of an IPv6 address, which is the least that a subscriber
+/// gets.
 #[must_use]
 pub(crate) fn block(address: IpAddr) -> u128 {
     match address.to_canonical() {

@@ -17,31 +17,33 @@
 //!                     to `ejection_max`)            +----------------------------+
 //! ```
 //!
-//! - *Unhealthy* is what active checks say. It ends by checks only: as long as they fail, no request is spent on a probe.
-//! - *Paused* ends by a connection, whoever makes it: the control plane tries one every 100 ms (`control::health`), so no
-//!   request has to find out. Only where nobody tries does the pause run out, and a request is let through.
-//! - *Ejected* ends by one request that is let through as a probe. While a probe is under way the endpoint rests for another
-//!   round, so that a probe that hangs costs one request a rest. Failed exchanges are an opinion, and a connection of our own
-//!   cannot refute it; so the rest is long, bounded by a floor (see `table::outlier`), and grows with each ejection
-//!   until it has been quiet for a while.
-//! - **The last resort.** When all endpoints of a version are paused or ejected, requests go to them all the same: an opinion is
-//!   no reason to refuse a user, and an endpoint that is back is to be found by the first one who asks. What a paused one
-//!   costs then is bounded by [`EndpointHealth::claim_last_resort`]: connections that are there are used, and new ones are tried one at a time
-//!   in 10 to 100 ms. An unhealthy endpoint is no last resort: its checks know better.
+//! - *Unhealthy* is what active checks say. It ends by checks only: as long as they fail, no request is spent on a
+//!   probe.
+//! - *Paused* ends by a connection, whoever makes it: the control plane tries one every 100 ms (`control::health`), so
+//!   no request has to find out. Only where nobody tries does the pause run out, and a request is let through.
+//! - *Ejected* ends by one request that is let through as a probe. While a probe is under way the endpoint rests for
+//!   another round, so that a probe that hangs costs one request a rest. Failed exchanges are an opinion, and a
+//!   connection of our own cannot refute it; so the rest is long, bounded by a floor (see `table::outlier`), and grows
+//!   with each ejection until it has been quiet for a while.
+//! - **The last resort.** When all endpoints of a version are paused or ejected, requests go to them all the same: an
+//!   opinion is no reason to refuse a user, and an endpoint that is back is to be found by the first one who asks. What
+//!   a paused one costs then is bounded by [`EndpointHealth::claim_last_resort`]: connections that are there are used,
+//!   and new ones are tried one at a time in 10 to 100 ms. An unhealthy endpoint is no last resort: its checks know
+//!   better.
 //! - A check that makes its connection ends a pause, but no ejection: an endpoint can pass its checks and fail its
 //!   requests. A check that brings an endpoint *back* ends everything: it has been mended, or is another process.
 //!   An answer ends no pause: it came on a connection from before, perhaps of a process that takes no more of them.
 //! - An operator's drain is no part of this: it belongs to the traffic and outlives the process.
-//! - A *term* ends when an endpoint becomes unhealthy or is ejected. Connections are of the term that they were opened in, and
-//!   idle ones of an earlier term are closed: they may lead to the process that failed, or through whatever lies between,
-//!   while its successor is well. A refused connection ends no term: those that are open still work, and are the fewer to
-//!   be made while the endpoint has no room for new ones.
+//! - A *term* ends when an endpoint becomes unhealthy or is ejected. Connections are of the term that they were opened
+//!   in, and idle ones of an earlier term are closed: they may lead to the process that failed, or through whatever
+//!   lies between, while its successor is well. A refused connection ends no term: those that are open still work, and
+//!   are the fewer to be made while the endpoint has no room for new ones.
 //!
 //! Envoy and HAProxy return an ejected endpoint to full traffic when its time is over and find out with as many
 //! requests as it takes to eject it again; a single probe finds out with one (linkerd's "probation").
 //!
-//! Every way out of and back into the rotation goes through [`EndpointHealth::take_out`] and [`EndpointHealth::bring_in`]; whoever
-//! wants to know of them (a count of endpoints that are out) adds a line there.
+//! Every way out of and back into the rotation goes through [`EndpointHealth::take_out`] and
+//! [`EndpointHealth::bring_in`]; whoever wants to know of them (a count of endpoints that are out) adds a line there.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -319,7 +321,8 @@ impl EndpointHealth {
     }
 }
 
-/// Takes the turn that `until` says, if it is there, and puts the next one `rest_ms` off: of those who ask, one gets it.
+/// Takes the turn that `until` says, if it is there, and puts the next one `rest_ms` off: of those who ask, one gets
+/// it.
 fn claim_after(until: &AtomicU64, now_ms: u64, rest_ms: u64) -> bool {
     let due = until.load(Relaxed);
     due <= now_ms && until.compare_exchange(due, now_ms + rest_ms, Relaxed, Relaxed).is_ok()

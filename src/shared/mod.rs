@@ -1,9 +1,9 @@
-//! What both planes touch while requests flow. Each type here is written by one plane and read by the other, without locks
-//! on the request path.
+//! What both planes touch while requests flow. Each type here is written by one plane and read by the other, without
+//! locks on the request path.
 //!
-//! [`endpoint_health`] says whether an endpoint takes requests, [`unhealthy_counters`] whether any endpoint of a service does
-//! not, [`canary_stats`] counts what a rollout is judged on, [`hold`] is a moment in which requests wait, [`count`] a
-//! counter with one writer, and [`name`] what users call services and versions.
+//! [`endpoint_health`] says whether an endpoint takes requests, [`unhealthy_counters`] whether any endpoint of a
+//! service does not, [`canary_stats`] counts what a rollout is judged on, [`hold`] is a moment in which requests wait,
+//! [`count`] a counter with one writer, and [`name`] what users call services and versions.
 
 pub(crate) mod canary_stats;
 pub(crate) mod client;

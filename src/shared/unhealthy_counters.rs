@@ -75,7 +75,8 @@ impl UnhealthyCounter {
         Self { counters, index: CounterIndex::of(service) }
     }
 
-    /// One reason more to look at the endpoints of the service. Each call is taken back by one [`UnhealthyCounter::decrement`].
+    /// One reason more to look at the endpoints of the service. Each call is taken back by one
+    /// [`UnhealthyCounter::decrement`].
     pub fn increment(&self) {
         self.counters.count(self.index).fetch_add(1, Relaxed);
         self.counters.all.fetch_add(1, Relaxed);

@@ -62,8 +62,8 @@ impl EndpointStats {
         self.load.fetch_sub(1, Relaxed);
     }
 
-    /// Counts a request as ended that has become a tunnel: it stays in flight, perhaps for days, and the share of failures
-    /// must not wait for it.
+    /// Counts a request as ended that has become a tunnel: it stays in flight, perhaps for days, and the share of
+    /// failures must not wait for it.
     pub fn become_tunnel(&self) {
         self.load.fetch_add(1 << 32, Relaxed);
     }

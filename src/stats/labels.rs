@@ -88,7 +88,8 @@ words! {
     Retry {
         /// Nothing of it had been written.
         Unsent = "unsent",
-        /// The endpoint has not looked at it, and said so: a stream that it refused, or above the last one of its GOAWAY.
+        /// The endpoint has not looked at it, and said so: a stream that it refused, or above the last one of its
+        /// GOAWAY.
         Unprocessed = "unprocessed",
         /// The connection had been used before, and broke.
         Reused = "reused",

@@ -1,5 +1,5 @@
-//! Faults for tests of whole processes, in debug builds only: a file whose lines name parts that have to end in a panic, or to
-//! make no progress for a while (`stall NAME`).
+//! Faults for tests of whole processes, in debug builds only: a file whose lines name parts that have to end in a
+//! panic, or to make no progress for a while (`stall NAME`).
 
 use std::path::PathBuf;
 use std::sync::LazyLock;

@@ -1,16 +1,16 @@
 //! What must live: every thread and task without which the proxy is less than it says, under one mechanism.
 //!
-//! A [`Part`] is one of them. It is told by the part itself, or by what runs it, that it turns ([`Part::beat`]), that it
-//! waits for something to do ([`Part::idle`]), and that it has ended ([`Part::ended`]). What has ended is begun again after a
-//! pause, on what outlives it: a worker on its sockets, the writer on its store, a task of the control plane on its inbox.
-//! What ends too often ([`restarts`]) ends the process with an error, so that the service manager begins with a clean one.
-//! [`tasks`] keeps the tasks of the control plane; threads keep themselves.
+//! A [`Part`] is one of them. It is told by the part itself, or by what runs it, that it turns ([`Part::beat`]), that
+//! it waits for something to do ([`Part::idle`]), and that it has ended ([`Part::ended`]). What has ended is begun
+//! again after a pause, on what outlives it: a worker on its sockets, the writer on its store, a task of the control
+//! plane on its inbox. What ends too often ([`restarts`]) ends the process with an error, so that the service manager
+//! begins with a clean one. [`tasks`] keeps the tasks of the control plane; threads keep themselves.
 //!
 //! [`watchdog`] looks once a second, on the thread that waits for the end of the process. A part without progress is
-//! *stalled*: it is told and shown, and `/readyz` is 503 if users need it, until it goes on. It is never ended for that: a
-//! thread that waits for a slow disk cannot be ended, and one that was too slow for a watchdog must not cost the others their
-//! connections. Looks are counted and not seconds, so that a machine that was suspended, or a process that was stopped, is not
-//! taken for a stall: nobody looks in that time either.
+//! *stalled*: it is told and shown, and `/readyz` is 503 if users need it, until it goes on. It is never ended for
+//! that: a thread that waits for a slow disk cannot be ended, and one that was too slow for a watchdog must not cost
+//! the others their connections. Looks are counted and not seconds, so that a machine that was suspended, or a process
+//! that was stopped, is not taken for a stall: nobody looks in that time either.
 //!
 //! What must stay true: a beat is one relaxed store or add, and none is made for a request. Nothing here waits while it
 //! holds its lock.

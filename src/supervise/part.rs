@@ -18,8 +18,8 @@ pub enum Kind {
     Thread,
     /// Something that wakes up every few seconds, or works on one call at a time: a minute in one step is no slow disk.
     Steady,
-    /// The same, but it looks at files, which may be on a server that does not answer: that is told, and no reason to send no
-    /// requests.
+    /// The same, but it looks at files, which may be on a server that does not answer: that is told, and no reason to
+    /// send no requests.
     Files,
     /// It waits for events from outside, and nobody knows when the next one comes.
     Waiting,

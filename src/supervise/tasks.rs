@@ -9,8 +9,8 @@ use tokio::time::sleep;
 
 use super::{Part, panic_text};
 
-/// Runs what `begin` makes, again whenever it ends, until `stop` turns true; then it may end in order. A poll is a beat: a
-/// task that looks at something now and then has no other way to be polled than to come to its next look.
+/// Runs what `begin` makes, again whenever it ends, until `stop` turns true; then it may end in order. A poll is a
+/// beat: a task that looks at something now and then has no other way to be polled than to come to its next look.
 pub(crate) async fn keep<F: Future<Output = ()>>(
     part: Part,
     mut stop: watch::Receiver<bool>,

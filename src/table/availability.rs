@@ -1,12 +1,12 @@
 //! Whether a version can answer, and how much of its requests the others take over if it cannot.
 //!
-//! A version whose endpoints refuse connections may be back in a moment, or may have crashed for good. Until that is known, its
-//! requests go on to try it (at a bounded rate), and those that find no connection are passed on within bounds: the versions that
-//! are well take over no more than their own share once again. A restart of v1 that takes five seconds must not put all
-//! users on a canary that was built for one in a hundred, nor may it move them for that long. After
-//! [`TAKEOVER_AFTER_MS`], or as soon as checks or operators say that it is out, the others take over everything, and no request
-//! waits for it any more: connections of our own find out when it is back. Only where there is no other version, requests
-//! go on trying.
+//! A version whose endpoints refuse connections may be back in a moment, or may have crashed for good. Until that is
+//! known, its requests go on to try it (at a bounded rate), and those that find no connection are passed on within
+//! bounds: the versions that are well take over no more than their own share once again. A restart of v1 that takes
+//! five seconds must not put all users on a canary that was built for one in a hundred, nor may it move them for that
+//! long. After [`TAKEOVER_AFTER_MS`], or as soon as checks or operators say that it is out, the others take over
+//! everything, and no request waits for it any more: connections of our own find out when it is back. Only where there
+//! is no other version, requests go on trying.
 
 use super::compile::{Endpoint, Version};
 
@@ -60,8 +60,8 @@ impl From<bool> for Availability {
 }
 
 impl Version {
-    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock). One that is only ejected does if
-    /// no other one can: an opinion is no reason to refuse a user.
+    /// Whether an endpoint takes requests at `now_ms` (milliseconds on the process's clock). One that is only ejected
+    /// does if no other one can: an opinion is no reason to refuse a user.
     #[must_use]
     pub fn usable(&self, now_ms: u64) -> bool {
         let ejected = |endpoint: &Endpoint| endpoint.is_last_resort() && !endpoint.stats.health.is_paused();

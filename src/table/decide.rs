@@ -2,7 +2,8 @@
 //!
 //! It does not allocate, lock, log or wait. What it cannot know purely is handed in: `chance`, 128 random bits for
 //! requests without a key, and `usable`, whether a version has an endpoint that takes requests at this moment. As long
-//! as no rule holds and nothing is wrong with the service's endpoints, it reads of a service its [`RouteEntry`] record only.
+//! as no rule holds and nothing is wrong with the service's endpoints, it reads of a service its [`RouteEntry`] record
+//! only.
 
 use std::ops::Deref;
 
@@ -172,8 +173,9 @@ fn assign(
     (Cause::Chance, entry.owner(slot), Some(slot), None)
 }
 
-/// Another version for a request whose own is out: in proportion to the weights of those that are ready, and the same one for
-/// the same slot, so that users stay together until theirs is back. None for some of them where the takeover is bounded.
+/// Another version for a request whose own is out: in proportion to the weights of those that are ready, and the same
+/// one for the same slot, so that users stay together until theirs is back. None for some of them where the takeover is
+/// bounded.
 fn fail_over(service: &Service, (assigned, seed): (u16, u32), available: impl Fn(u16) -> Availability) -> Option<u16> {
     if service.spec.policy.on_unhealthy == OnUnhealthy::Refuse {
         return None;

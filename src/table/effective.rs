@@ -63,7 +63,8 @@ fn no_endpoint(passed: bool, on_unhealthy: OnUnhealthy) -> String {
     format!("no usable endpoint: {then}")
 }
 
-/// What to say of a version whose endpoints have begun to refuse connections, and which keeps this part of its requests.
+/// What to say of a version whose endpoints have begun to refuse connections, and which keeps this part of its
+/// requests.
 fn refuses(kept: f64, passes: bool) -> String {
     let tried = "its endpoints refuse connections and are tried again all the time";
     match (passes, kept > 0.0) {

@@ -2,9 +2,9 @@
 //!
 //! In reading order: [`spec`] is what a service is, [`weights`], [`slots`] and [`hash`] are the split, [`traffic`] is
 //! what changes while requests flow, [`router`] finds the service, [`matcher`] the rule, [`key`] the user, and
-//! [`decide()`] puts them together over a [`Table`], one immutable generation of it all, and [`availability`] says what becomes of
-//! requests whose version cannot answer. What keeps a
-//! decision as fast among ten thousand services is in [`fast`].
+//! [`decide()`] puts them together over a [`Table`], one immutable generation of it all, and [`availability`] says what
+//! becomes of requests whose version cannot answer. What keeps a decision as fast among ten thousand services is in
+//! [`fast`].
 //!
 //! Nothing here waits, reads a clock, draws a random number or logs: time and chance are arguments.
 

@@ -1,7 +1,7 @@
 //! Ejection: endpoints that fail their requests are left alone for a while, as long as enough others are left.
 //!
-//! Two things eject an endpoint: failures in a row, which a worker sees at the last of them, and a share of failures in a
-//! window, which the control plane sums. What counts is what the upstream is to blame for: an exchange that broke, an
+//! Two things eject an endpoint: failures in a row, which a worker sees at the last of them, and a share of failures in
+//! a window, which the control plane sums. What counts is what the upstream is to blame for: an exchange that broke, an
 //! answer that did not come in time, and statuses of 500 and above. A refused connection does not: it has its own,
 //! shorter pause, and an endpoint that is restarted must not wait out a doubled ejection.
 //!
@@ -10,9 +10,9 @@
 //!
 //! The floor: an endpoint is not ejected if more than `eject_max_ratio` of its version's endpoints were out by it, for
 //! whatever reason, nor if it is the last. Should others fail their checks afterwards, the ejected ones are taken back
-//! ("panic", by [`take_back_ejected`]); and until that happens, [`Version::usable`] and the balancer take an endpoint that is only
-//! ejected rather than none. Workers look at the same counts at the same moment, so two of them can go over the ratio by
-//! one endpoint each; the last rule holds whatever they do.
+//! ("panic", by [`take_back_ejected`]); and until that happens, [`Version::usable`] and the balancer take an endpoint
+//! that is only ejected rather than none. Workers look at the same counts at the same moment, so two of them can go
+//! over the ratio by one endpoint each; the last rule holds whatever they do.
 
 use std::time::Duration;
 
@@ -179,8 +179,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whoever is ejected, unhealthy or drained in whatever order: as long as one endpoint is neither unhealthy nor drained,
-        /// the version can be used.
+        /// Whoever is ejected, unhealthy or drained in whatever order: as long as one endpoint is neither unhealthy nor
+        /// drained, the version can be used.
         #[test]
         fn ejections_never_take_the_last_one(
             count in 1..6u16, ratio in 0.0..=1.0, steps in prop::collection::vec((0..4u8, 0..6usize), 0..40),

@@ -39,9 +39,9 @@ impl Table {
     }
 }
 
-/// The path with its dot segments, double slashes and needless encodings resolved, and slashes for backslashes, which some
-/// origins take for them (as the URL standard of browsers does); `None` if it climbs above the root or has a broken
-/// percent-encoding, both of which only attackers send.
+/// The path with its dot segments, double slashes and needless encodings resolved, and slashes for backslashes, which
+/// some origins take for them (as the URL standard of browsers does); `None` if it climbs above the root or has a
+/// broken percent-encoding, both of which only attackers send.
 #[must_use]
 pub(crate) fn normalize(path: &[u8]) -> Option<Cow<'_, [u8]>> {
     let odd = |byte: &u8| matches!(byte, b'%' | b'\\');

@@ -31,8 +31,8 @@ impl<'a> RequestView<'a> {
         self.cookies(name).next()
     }
 
-    /// The values of a cookie, in their order: a browser sends one for each path and domain that it was set for, the longest
-    /// path first (RFC 6265, 5.4).
+    /// The values of a cookie, in their order: a browser sends one for each path and domain that it was set for, the
+    /// longest path first (RFC 6265, 5.4).
     pub fn cookies(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let lines = self.headers.get_all(COOKIE);
         let pairs = lines.flat_map(|line| line.split(|b| *b == b';'));

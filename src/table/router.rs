@@ -1,8 +1,8 @@
 //! From host and path to a service, in time that grows with the request's own labels and segments only.
 //!
-//! Exact hosts and the parents of wildcard hosts are hash tables (see [`super::fast::hosts`]); a request asks once for its
-//! host and once for each parent domain, the longest first. A host whose own services do not answer a path leaves it to
-//! the wildcard hosts and those to the services of any host: a catch-all service means what it says.
+//! Exact hosts and the parents of wildcard hosts are hash tables (see [`super::fast::hosts`]); a request asks once for
+//! its host and once for each parent domain, the longest first. A host whose own services do not answer a path leaves
+//! it to the wildcard hosts and those to the services of any host: a catch-all service means what it says.
 
 use std::collections::{BTreeMap, HashMap};
 

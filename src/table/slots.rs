@@ -1,11 +1,12 @@
 //! Who owns which slot: the part of a split that must never be computed twice in two ways.
 //!
-//! A user's key falls on one of [`SLOTS`] slots for ever (see [`super::hash`]); a split says which version owns each slot.
-//! The obvious ways to go from weights to owners both break promises: `hash % total` moves a fifth of the users when
-//! the total changes, and cumulative ranges (`v1: 0..a, v2: a..b`) move users between two versions whose weights did
-//! not change as soon as a third one grows. So owners are *state*: new weights are laid over the old runs. A version
-//! that shrinks gives up slots, a version that grows takes them, nothing else moves, hence exactly ½·Σ|Δw| slots
-//! change owner. The runs are stored with the revision, so that replicas, restarts and rollbacks agree byte for byte.
+//! A user's key falls on one of [`SLOTS`] slots for ever (see [`super::hash`]); a split says which version owns each
+//! slot. The obvious ways to go from weights to owners both break promises: `hash % total` moves a fifth of the users
+//! when the total changes, and cumulative ranges (`v1: 0..a, v2: a..b`) move users between two versions whose weights
+//! did not change as soon as a third one grows. So owners are *state*: new weights are laid over the old runs. A
+//! version that shrinks gives up slots, a version that grows takes them, nothing else moves, hence exactly ½·Σ|Δw|
+//! slots change owner. The runs are stored with the revision, so that replicas, restarts and rollbacks agree byte for
+//! byte.
 //!
 //! With two versions the later one (in [`natural_cmp`] order) owns the low end and the rule stays `slot < weight`.
 

@@ -124,8 +124,8 @@ pub struct Shield {
 pub enum On500 {
     /// None: a 500 is an answer.
     Never,
-    /// Those that ask for nothing to be changed (RFC 9110, 9.2.1: `GET`, `HEAD`, `OPTIONS`): whatever the application did
-    /// before it failed, doing it once more is what its users would do.
+    /// Those that ask for nothing to be changed (RFC 9110, 9.2.1: `GET`, `HEAD`, `OPTIONS`): whatever the application
+    /// did before it failed, doing it once more is what its users would do.
     #[default]
     Safe,
     /// All idempotent ones, `PUT` and `DELETE` too: an application that failed halfway is asked for the other half.

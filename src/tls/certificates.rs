@@ -1,10 +1,11 @@
 //! Which certificate a client gets, by the host that it names (SNI).
 //!
-//! An exact host wins over a wildcard, which stands for one label as in the certificate itself. Among several for a host
-//! (ECDSA and RSA) the first that the client can verify is taken, in the order of the config. A client that names no
-//! host, or one that no certificate is for, gets the first certificate of the listener rather than an alert: probes and
-//! tools that connect by address work, a person sees a name that does not match and knows what is wrong, and nothing is
-//! lost, because requests are routed by their own host and client certificates are asked for by listener, never by name.
+//! An exact host wins over a wildcard, which stands for one label as in the certificate itself. Among several for a
+//! host (ECDSA and RSA) the first that the client can verify is taken, in the order of the config. A client that names
+//! no host, or one that no certificate is for, gets the first certificate of the listener rather than an alert: probes
+//! and tools that connect by address work, a person sees a name that does not match and knows what is wrong, and
+//! nothing is lost, because requests are routed by their own host and client certificates are asked for by listener,
+//! never by name.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,10 +47,10 @@ impl Certificates {
         Self { all: pairs.iter().map(|(key, _)| Arc::clone(key)).collect(), exact, below, of_address }
     }
 
-    /// Whether a connection whose client named `name` in its handshake may ask for `host`: a certificate that it may have
-    /// been given is for both, or they are the same. Another certificate that names the host exactly, where this one has a
-    /// wildcard, changes nothing: the client has verified that it may ask here (RFC 9113, 9.1.1). A client that named none got
-    /// the first certificate, and verified it by whatever it connected to.
+    /// Whether a connection whose client named `name` in its handshake may ask for `host`: a certificate that it may
+    /// have been given is for both, or they are the same. Another certificate that names the host exactly, where this
+    /// one has a wildcard, changes nothing: the client has verified that it may ask here (RFC 9113, 9.1.1). A client
+    /// that named none got the first certificate, and verified it by whatever it connected to.
     #[must_use]
     pub fn covers(&self, name: &str, host: &str) -> bool {
         let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();

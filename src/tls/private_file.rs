@@ -14,7 +14,8 @@ pub(crate) enum KeptFrom {
     Others,
 }
 
-/// What the owner of `file` should know if others can read it; nothing if it cannot be looked at, which is told elsewhere.
+/// What the owner of `file` should know if others can read it; nothing if it cannot be looked at, which is told
+/// elsewhere.
 #[must_use]
 pub(crate) fn warning(file: &Path, from: KeptFrom) -> Option<String> {
     let mode = fs::metadata(file).ok()?.permissions().mode() & 0o7777;

@@ -1,9 +1,9 @@
 //! Looks at the files of the store, for a bounded time.
 //!
-//! A `stat` on a file server that does not answer waits for ever, and the writer has more to do than to write: names that
-//! stand for other addresses, and calls that have to be refused. So a thread of its own looks, and what it has not seen
-//! within [`LOOK_MAX`] is a refusal; SQLite, whose calls cannot be bounded, is not asked then. The thread goes on waiting, and
-//! there is never a second one.
+//! A `stat` on a file server that does not answer waits for ever, and the writer has more to do than to write: names
+//! that stand for other addresses, and calls that have to be refused. So a thread of its own looks, and what it has not
+//! seen within [`LOOK_MAX`] is a refusal; SQLite, whose calls cannot be bounded, is not asked then. The thread goes on
+//! waiting, and there is never a second one.
 
 use std::io;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};

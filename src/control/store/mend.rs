@@ -145,8 +145,8 @@ impl Store {
         })
     }
 
-    /// Somebody has written to the database: an operator's checkpoint is harmless, a copy over it is not. Says why it is
-    /// unsound, if it is.
+    /// Somebody has written to the database: an operator's checkpoint is harmless, a copy over it is not. Says why it
+    /// is unsound, if it is.
     fn compare_all(&mut self, known: Option<&Known<'_>>, why: &mut String) -> Result<Contents, StoreError> {
         let path = self.path.clone();
         let at = |source| StoreError::at(&path, LOOKING, source);

@@ -1,10 +1,10 @@
 //! Revisions on disk: what was changed when, by whom and why, and the exact slot runs of each.
 //!
 //! SQLite in WAL mode with full sync: when [`Store::commit`] returns, the revision survives a kill and a power cut, and
-//! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read` and `rows`
-//! get things out again. A write that fails (a full disk, say) leaves the store as it was and usable. `place` tells
-//! (and `look` has it tell in time) whether the path still leads to the files that are written, `findings` decides what is done when it does not, `mend`
-//! does it, and `before` takes out what was written to a file that was lost.
+//! it is there whole or not at all. `open` refuses what is not ours, `schema` is the format, `read` and `rows` get
+//! things out again. A write that fails (a full disk, say) leaves the store as it was and usable. `place` tells (and
+//! `look` has it tell in time) whether the path still leads to the files that are written, `findings` decides what is
+//! done when it does not, `mend` does it, and `before` takes out what was written to a file that was lost.
 
 mod before;
 pub(crate) mod error;

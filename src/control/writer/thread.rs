@@ -21,8 +21,8 @@ impl Writer {
         Ok((Handle(calls), thread))
     }
 
-    /// Answers until the last handle is dropped. A bug that ends it costs the call that it had: it begins again with what is
-    /// in the store, which may be one change more than is in force, if that was committed and not published.
+    /// Answers until the last handle is dropped. A bug that ends it costs the call that it had: it begins again with
+    /// what is in the store, which may be one change more than is in force, if that was committed and not published.
     fn run(mut self, mut inbox: mpsc::Receiver<WriterCall>, part: &Part) {
         let mut ended = false;
         loop {

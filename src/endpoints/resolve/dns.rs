@@ -11,8 +11,8 @@ use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::time::{Instant, timeout};
 
-/// How long an answer to one question may take: the datagram is sent again within it, and a name is two questions at the
-/// most, for both kinds of addresses.
+/// How long an answer to one question may take: the datagram is sent again within it, and a name is two questions at
+/// the most, for both kinds of addresses.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 
 /// How long all of it may take, with a system's list of domains to search: a start waits for it, and so does the word

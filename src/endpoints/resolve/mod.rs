@@ -1,14 +1,14 @@
 //! Resolves the names of endpoints, again and again, and tells the writer when an answer is another one.
 //!
-//! A name is asked for when a table has it, then each time the answer's time to live is over, within bounds: less than a
-//! second would be a query a request, more than five minutes an outage that nobody understands. Without a good answer the
-//! addresses from before stay in use and the name is asked for again soon. The answer is the addresses that exist, not
-//! the health of what listens there: that is [`endpoints`](super)'s.
+//! A name is asked for when a table has it, then each time the answer's time to live is over, within bounds: less than
+//! a second would be a query a request, more than five minutes an outage that nobody understands. Without a good answer
+//! the addresses from before stay in use and the name is asked for again soon. The answer is the addresses that exist,
+//! not the health of what listens there: that is [`endpoints`](super)'s.
 //!
-//! The names of the services at the start are asked for before anybody is served: a process that takes over while requests
-//! flow must not answer the first ones with "no endpoint". For the same reason new names of a config file are asked for
-//! before it is put in force. A name server that is silent holds either up for seconds, not for ever ([`Dns::ask`] bounds
-//! it).
+//! The names of the services at the start are asked for before anybody is served: a process that takes over while
+//! requests flow must not answer the first ones with "no endpoint". For the same reason new names of a config file are
+//! asked for before it is put in force. A name server that is silent holds either up for seconds, not for ever
+//! ([`Dns::ask`] bounds it).
 //!
 //! An answer is no revision: the traffic did not change. The writer builds the services that name the host anew and
 //! publishes them in one swap; addresses that are gone finish what they have.
@@ -111,8 +111,8 @@ impl Resolver {
         }
     }
 
-    /// Resolves the names of the table until `shutdown` ends. Those that were asked for already are asked for again when
-    /// their time is over.
+    /// Resolves the names of the table until `shutdown` ends. Those that were asked for already are asked for again
+    /// when their time is over.
     pub(crate) async fn run(&self, first: &mut First, shutdown: impl Future<Output = ()>) {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -9,10 +9,12 @@ use super::{EndpointHealth, OutReason, claim_after};
 /// far more often than that, and each refusal begins it anew: it runs out only if nobody tries.
 pub(crate) const PAUSE_MS: u64 = 4_000;
 
-/// Between two requests that try a paused endpoint for want of a better one, in milliseconds, after the first refusal...
+/// Between two requests that try a paused endpoint for want of a better one, in milliseconds, after the first
+/// refusal...
 const ATTEMPT_INTERVAL_MIN_MS: u64 = 10;
 
-/// ...and after several. What is refused at once costs little; what hangs keeps up to `connect_timeout` / 100 ms requests.
+/// ...and after several. What is refused at once costs little; what hangs keeps up to `connect_timeout` / 100 ms
+/// requests.
 const ATTEMPT_INTERVAL_MAX_MS: u64 = 100;
 
 impl EndpointHealth {

@@ -131,8 +131,8 @@ fn event() -> impl Strategy<Value = Event> {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// Whatever happens in whatever order: what is out of rotation has a reason that is shown, an unhealthy endpoint gets no
-    /// request, at most one request is let through in a rest, and nothing stays out for ever by itself.
+    /// Whatever happens in whatever order: what is out of rotation has a reason that is shown, an unhealthy endpoint
+    /// gets no request, at most one request is let through in a rest, and nothing stays out for ever by itself.
     #[test]
     fn any_history_leaves_a_consistent_state(events in prop::collection::vec((event(), 0..400u64), 1..200)) {
         let endpoint = EndpointHealth::default();

@@ -1,7 +1,8 @@
 //! What only saves cache misses. A reader who wants to know *what* is decided can skip this folder.
 //!
-//! [`route_entry`] is what a decision reads of a service, in two cache lines; [`rule_prefilter`] turns rules away without
-//! reading them; [`hosts`] and [`paths`] find a service in two misses; [`intern`] numbers the header names that all share.
+//! [`route_entry`] is what a decision reads of a service, in two cache lines; [`rule_prefilter`] turns rules away
+//! without reading them; [`hosts`] and [`paths`] find a service in two misses; [`intern`] numbers the header names that
+//! all share.
 
 pub(crate) mod hosts;
 pub(crate) mod intern;

@@ -3,9 +3,9 @@
 //! Most rules do not apply to most requests, yet every rule is asked. A condition is a handful of allocations, and with
 //! thousands of services none of them is in a cache: ten rules would cost a request a microsecond of waiting. So the
 //! first header of each condition, the commonest part, is repeated here in six bytes: which header, and a short hash of
-//! the value that it must have. Ten rules are one cache line of the service's [`RouteEntry`](super::route_entry::RouteEntry) record, and a
-//! header that several rules ask for in a row is looked up and hashed once. What a prefilter turns away cannot hold; what it
-//! lets through is asked properly.
+//! the value that it must have. Ten rules are one cache line of the service's
+//! [`RouteEntry`](super::route_entry::RouteEntry) record, and a header that several rules ask for in a row is looked up
+//! and hashed once. What a prefilter turns away cannot hold; what it lets through is asked properly.
 
 use http::HeaderName;
 
@@ -59,8 +59,8 @@ impl RulePrefilter {
     /// Lets everything through.
     pub(crate) const OPEN: Self = Self { name: 0, tag: 0, test: PrefilterTest::None };
 
-    /// The prefilter of a condition. `place` tells where in the names of the table a header is; one without a place has no
-    /// prefilter, which is slower and as right.
+    /// The prefilter of a condition. `place` tells where in the names of the table a header is; one without a place has
+    /// no prefilter, which is slower and as right.
     pub(crate) fn of(condition: &Condition, place: impl FnOnce(&HeaderName) -> Option<u16>) -> Self {
         let header = condition.headers.first();
         let Some((name, pattern)) = header.and_then(|(name, pattern)| Some((place(name)?, pattern))) else {
