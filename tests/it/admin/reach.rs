@@ -219,7 +219,7 @@ fn hooks_that_an_earlier_build_took_from_a_caller_are_not_run_after_a_restart() 
     let (mut process, operator) = stored.start();
     let paused = operator.until(rollout, "paused", |rollout| rollout["phase"] == "paused");
     assert!(last_words(&paused).contains("upgrade") && last_words(&paused).contains("config file"), "{paused:#}");
-    assert!(process.told(&["rollout of before is paused", "upgrade"]));
+    process.tells(&["rollout of before is paused", "upgrade"]);
     // Resuming it all the same runs no program either, neither there nor on the way back.
     operator.order(rollout, "resume").unwrap();
     let stuck =

@@ -104,7 +104,7 @@ fn what_is_missing_is_made_anew_before_a_change_is_acknowledged() {
         assert_eq!(shift(&process, 30).unwrap(), 2);
         place.remove(gone);
         assert_eq!(shift(&process, 60).unwrap(), 3, "{gone:?}");
-        assert!(process.told(&["WARN", "revision store", "gone"]), "{gone:?}");
+        process.tells(&["WARN", "revision store", "gone"]);
         let note = process.get("/v1/status")["state"]["note"].to_string();
         assert!(note.contains("gone") && problem(&process).is_empty(), "{gone:?}: {note}");
         assert_eq!(metric(&process, "pointsman_store_mended_total"), "pointsman_store_mended_total 1");
@@ -159,7 +159,7 @@ fn another_file_in_its_place_is_left_alone_and_changes_are_refused() {
     assert_eq!((weight(&process), revisions(&process)), (30.0, vec![3, 2, 1]), "nothing has changed");
     assert!(problem(&process).contains("another file"));
     assert_eq!(metric(&process, "pointsman_store_writable"), "pointsman_store_writable 0");
-    assert!(process.told(&["ERROR", "changes are refused", "another file"]));
+    process.tells(&["ERROR", "changes are refused", "another file"]);
     assert!(fs::read(&place.store).unwrap() == before, "the file is as it was");
 
     fs::rename(&place.store, place.path("away.db")).unwrap();

@@ -203,7 +203,7 @@ fn a_silent_name_server_does_not_keep_a_process_from_starting() {
     let (mut process, _folder) = process_of(&dns, port);
     assert!(begun.elapsed() < SILENCE, "{:?}", begun.elapsed());
     assert_eq!(ask(&process).0, 503);
-    assert!(process.told(&["WARN", "backend.test", "no answer", "no endpoint by it until it does"]));
+    process.tells(&["WARN", "backend.test", "no answer", "no endpoint by it until it does"]);
     let endpoint = &process.get("/v1/services/site")["versions"][0]["endpoints"][0];
     assert_eq!(endpoint["state"], "unresolved");
     assert!(endpoint["reason"].as_str().unwrap().starts_with("no answer"), "{endpoint}");

@@ -12,6 +12,8 @@ use pointsman::cli::client::{AdminClient, Call, CallError};
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use super::eventually;
+
 /// How long a start or an end may take on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -88,6 +90,12 @@ impl Process {
     /// Whether a line of its log so far has all of these words.
     pub fn told(&self, words: &[&str]) -> bool {
         self.count(words) > 0
+    }
+
+    /// Waits until a line of its log has all of these words: the log is written beside what it tells of.
+    #[track_caller]
+    pub fn tells(&self, words: &[&str]) {
+        eventually(&format!("a line of the log with {words:?}"), || self.told(words));
     }
 
     /// How many lines of its log so far have all of these words.
