@@ -18,16 +18,18 @@ const LIMITS: HeadLimits = HeadLimits { bytes_max: 32 * 1024, headers_max: 100 }
 
 /// What the codec made of a request.
 #[derive(Debug)]
-struct Served {
-    method: String,
-    target: Vec<u8>,
+pub(super) struct Served {
+    pub(super) method: String,
+    pub(super) target: Vec<u8>,
+    /// Header lines, as they came.
+    pub(super) lines: usize,
     lengths: usize,
     codings: usize,
     fragment: bool,
     /// Why it is not admitted.
-    refused: Option<&'static str>,
+    pub(super) refused: Option<&'static str>,
     /// `None` if it broke.
-    body: Option<Vec<u8>>,
+    pub(super) body: Option<Vec<u8>>,
 }
 
 /// A connection whose bytes come in parts, and then end.
@@ -76,6 +78,7 @@ fn serve(connection: &mut Connection, request: Request) -> (Served, bool) {
         BodyLength::Chunked | BodyLength::UntilClose => BodyFraming::Chunked,
     };
     let mut head = request.head;
+    let lines = head.headers.iter().count();
     let settings = AdmitSettings {
         target_bytes_max: 8192,
         strict_targets: false,
@@ -95,6 +98,7 @@ fn serve(connection: &mut Connection, request: Request) -> (Served, bool) {
         } else {
             head.target.path_and_query().to_vec()
         },
+        lines,
         lengths: count(CONTENT_LENGTH),
         codings: count(TRANSFER_ENCODING),
         fragment: request.fragment,
@@ -106,7 +110,7 @@ fn serve(connection: &mut Connection, request: Request) -> (Served, bool) {
 }
 
 /// Everything that is served of a connection.
-fn connection(parts: Vec<Vec<u8>>) -> Vec<Served> {
+pub(super) fn connection(parts: Vec<Vec<u8>>) -> Vec<Served> {
     let mut connection = Connection { inbox: ReadBuf::default(), parts: parts.into() };
     let mut served = Vec::new();
     while let Some(head) = connection.head() {

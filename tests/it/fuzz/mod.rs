@@ -21,6 +21,7 @@ mod framing;
 mod host;
 mod http1;
 mod http2;
+mod libraries;
 mod message;
 mod mutate;
 mod proxy_header;
@@ -34,7 +35,7 @@ use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRu
 use tokio::time::Instant;
 
 /// Everything that shares the time of `make fuzz`.
-const TARGETS: [&str; 20] = [
+const TARGETS: [&str; 21] = [
     "host",
     "same host",
     "X-Forwarded-For",
@@ -47,6 +48,7 @@ const TARGETS: [&str; 20] = [
     "config, restructured",
     "PROXY protocol",
     "framing",
+    "framing beside hyper and httparse",
     "exchange, lawful",
     "exchange, mutated",
     "exchange to HTTP/2, lawful",
