@@ -1,7 +1,7 @@
 //! The body of a response, whatever the connection speaks.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -9,6 +9,7 @@ use http_body::{Body, Frame, SizeHint};
 use super::http1::Http1;
 use super::incoming_error::IncomingError;
 use super::stream::EndpointStream;
+use crate::http1::Broken;
 
 /// What comes from an endpoint.
 #[derive(Debug)]
@@ -51,7 +52,11 @@ impl Body for Incoming {
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, IncomingError>>> {
         match &mut *self {
             Self::Http1(connection) => connection.poll_frame(cx),
-            Self::Http2(incoming) => Pin::new(incoming).poll_frame(cx).map_err(IncomingError::Http2),
+            Self::Http2(incoming) => match ready!(Pin::new(&mut *incoming).poll_frame(cx)) {
+                // To hyper a reset without an error is an end, also in the middle.
+                None if !incoming.is_end_stream() => Poll::Ready(Some(Err(Broken::Short.into()))),
+                polled => Poll::Ready(polled.map(|frame| frame.map_err(IncomingError::Http2))),
+            },
             Self::Over => Poll::Ready(None),
         }
     }

@@ -131,3 +131,53 @@ fn a_call_that_was_queued_at_the_farewell_is_served_and_one_that_comes_later_end
     assert_eq!(ended, [(1, b"slow".to_vec()), (3, b"quick".to_vec())].into());
     assert_eq!(last_streams[..2], [u32::MAX >> 1, 3]);
 }
+
+/// Bytes that the codec does not take never reach an endpoint, in whatever form.
+#[test]
+fn what_the_codec_does_not_take_is_refused_whole() {
+    const PROTOCOL_ERROR: u32 = 1;
+    let origin = Origin::saying("ok");
+    let proxy = proxy(&origin);
+    let came = |path: &str, byte: u8| {
+        let mut fields = head("GET", "a");
+        fields.iter_mut().filter(|(name, _)| name == ":path").for_each(|(_, value)| path.clone_into(value));
+        let mut bytes = Frames { head: fields, ..Frames::default() }.bytes();
+        if let Some(place) = bytes.iter().position(|place| *place == b'~') {
+            bytes[place] = byte;
+        }
+        frames::send(proxy.address, &bytes)
+    };
+    for path in ["/\"", "/{", "/}", "/|", "/^", "/\\", "/ü", "/?ü", "/?{", "/?|", "/?`"] {
+        assert_eq!(came(path, 0), Came::Answer("ok".to_owned()), "{path}");
+        assert_eq!(origin.forget().0[0].target(), path);
+    }
+    for path in ["/<", "/>", "/`", "/?<", "/?>", "/?\"", "/ ", "/?\u{7f}"] {
+        assert_eq!(came(path, 0), Came::Reset(PROTOCOL_ERROR), "{path}");
+    }
+    // Not a stream: the codec reads fields as UTF-8 before it knows what they are of.
+    assert_eq!(came("/~", 0xff), Came::GoAway(PROTOCOL_ERROR));
+    assert!(origin.seen().is_empty());
+}
+
+#[test]
+fn pseudo_headers_among_trailers_are_dropped_or_refused_and_never_forwarded() {
+    const PROTOCOL_ERROR: u32 = 1;
+    let origin = Origin::saying("ok");
+    let proxy = proxy(&origin);
+    let came = |trailers: &[(&str, &str)]| {
+        let trailers = trailers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut head = head("POST", "a");
+        head.push(("trailer".to_owned(), "x-sum".to_owned()));
+        let upload = Frames { head, data: vec![b"hi".to_vec()], trailers };
+        frames::send(proxy.address, &upload.bytes())
+    };
+    for trailers in [&[(":path", "/evil"), ("x-sum", "7")][..], &[(":status", "500"), ("x-sum", "7")]] {
+        assert_eq!(came(trailers), Came::Answer("ok".to_owned()), "{trailers:?}");
+        let seen = origin.forget().0.remove(0);
+        assert_eq!((seen.target(), seen.text().as_str()), ("/", "hi"));
+        assert!(seen.body.trailers.iter().all(|(name, _)| name == "x-sum"), "{seen:?}");
+    }
+    assert_eq!(came(&[("x-sum", "7"), (":path", "/evil")]), Came::Reset(PROTOCOL_ERROR));
+    assert_eq!(came(&[(":unknown", "1")]), Came::GoAway(PROTOCOL_ERROR));
+    assert!(origin.seen().iter().all(|seen| !seen.whole), "{:?}", origin.seen());
+}

@@ -32,6 +32,8 @@ const STATUS_200: &[u8] = &[0x88];
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Act {
     Answer,
+    /// The beginning of an answer.
+    Half,
     Reset(u32),
     /// GOAWAY with the last stream that is processed; requests above it are left.
     GoAway(u32),
@@ -147,6 +149,7 @@ fn serve(
                 Act::Answer => {
                     [frame(HEADERS, END_HEADERS, id, STATUS_200), frame(DATA, END_STREAM, id, b"ok")].concat()
                 }
+                Act::Half => [frame(HEADERS, END_HEADERS, id, STATUS_200), frame(DATA, 0, id, b"ha")].concat(),
                 Act::Reset(code) => frame(RST_STREAM, 0, id, &code.to_be_bytes()),
                 Act::GoAway(last) => {
                     [frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat()), frame(PING, 0, 0, &[0; 8])].concat()
@@ -305,4 +308,17 @@ fn a_request_that_is_sent_again_to_an_endpoint_that_takes_no_more_of_it_has_its_
     client.answer().assert_refused(504, "upstream_timeout");
     assert_eq!(origin.seen(), [(0, 1, kept), (1, 1, window)]);
     assert_eq!(counts(&proxy), [1, 1, 1]);
+}
+
+#[test]
+fn an_answer_that_is_reset_in_the_middle_never_looks_whole_whatever_the_code_says() {
+    const NO_ERROR: u32 = 0;
+    for code in [NO_ERROR, INTERNAL_ERROR] {
+        let origin = Raw::start(When::End, move |_, _| vec![Act::Half, Act::Reset(code)]);
+        let proxy = origin.proxy("");
+        let mut client = proxy.client();
+        let answer = client.write(get("/")).answer();
+        assert!(answer.status == 200 && !answer.is_whole(), "code {code}: {answer:?}");
+        proxy.await_metric("pointsman_upstream_failures_total", &["reason=\"short_body\""], 1.0);
+    }
 }
