@@ -19,8 +19,8 @@
 //! - **Table**: one immutable, compiled generation of all routing ([`table::Table`]).
 //! - **Decision**: service, version, cause and slot of one request ([`table::Decision`]), made by [`table::decide()`],
 //!   which `explain` asks too.
-//! - **Refusal**: why the proxy answered by itself, as a stable word ([`stats::RejectReason`]). **Failure**: how an attempt
-//!   failed by the upstream's fault ([`stats::UpstreamFailure`]).
+//! - **Local reply**: a response of the proxy itself, with a stable word for why ([`stats::RejectReason`]).
+//!   **Failure**: how an attempt failed by the upstream's fault ([`stats::UpstreamFailure`]).
 //! - **Revision**: a numbered, durable change of the traffic of some services.
 //! - **Evidence**: what became of the requests of two versions since the tick before ([`rollout::judge::Evidence`]).
 //!   **Verdict**: advance, hold or roll back, with what led to it ([`rollout::judge::Verdict`]).
@@ -29,10 +29,10 @@
 //!
 //! ```text
 //!  data plane: one thread per core, each with its own runtime, listener (SO_REUSEPORT) and upstream pools
-//!    accept -> admit -> decide -> dial -> forward -> observe          (refuse: the one side exit)
-//!                         |                              |
-//!                     ArcSwap<Table>                per-worker counters
-//!                         ^                              v
+//!    accept -> admit -> acquire -> route -> dial -> forward -> deliver -> finish    (local reply: the one side exit)
+//!                         |                                          |
+//!                   ArcSwap<Table>                            per-worker counters
+//!                         ^                                          v
 //!  control plane: its own small runtime, the only writer
 //!    config file, admin REST, health -> state (durable revision) -> table (compile) -> one store
 //! ```

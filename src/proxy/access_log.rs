@@ -46,9 +46,7 @@ pub(crate) enum AccessLogFormat {
 pub(crate) struct AccessLine {
     /// When it came.
     pub at: SystemTime,
-    /// The client.
     pub client: IpAddr,
-    /// The method.
     pub method: Method,
     /// The host, as the client wrote it.
     pub host: Option<HeaderValue>,

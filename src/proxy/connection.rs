@@ -171,7 +171,7 @@ fn is_http1(bytes: &[u8]) -> bool {
     !bytes.starts_with(&PREFACE[..14]) && bytes[..end].windows(6).any(|six| six.eq_ignore_ascii_case(b" HTTP/"))
 }
 
-/// Writes a refusal to a connection that has no codec (any more), and ends it.
+/// Writes an error to a connection that has no codec (any more), and ends it.
 async fn write_error_and_close(mut stream: ClientStream, reply: &[u8], limit: Duration) {
     // However it ends, the connection is over.
     let _written = timeout(limit, stream.write_all(reply)).await;

@@ -82,7 +82,6 @@ pub(crate) type Snapshot = Rc<Arc<Table>>;
 pub(crate) struct Worker {
     /// Its number, which is its place in the counters.
     pub index: usize,
-    /// Settings.
     pub settings: WorkerSettings,
     /// Its own counters.
     pub stats: Arc<WorkerStats>,

@@ -3,12 +3,12 @@
 //! There are as many descriptors for connections to endpoints as for client connections. With HTTP/1.1 that is enough
 //! by itself. A connection of HTTP/2 has up to a hundred requests at once, and each of them may need a connection to an
 //! endpoint: twenty-five clients can use up what two thousand were to have, and then everybody's requests fail. So each
-//! connection to an endpoint takes a place here for as long as it is open, and places are given so that a client who
+//! connection to an endpoint takes a permit here for as long as it is open, and permits are given so that a client who
 //! wants many leaves some for those who want one:
 //!
-//! - The first request of a client connection gets a place as long as there is one, and otherwise waits for it.
+//! - The first request of a client connection gets a permit as long as there is one, and otherwise waits for it.
 //! - A further one, beside others on its connection, gets what is free: as long as its client has no more requests in
-//!   flight than there are free places beyond a reserve of a quarter. That is the dynamic threshold of shared-memory
+//!   flight than there are free permits beyond a reserve of a quarter. That is the dynamic threshold of shared-memory
 //!   switches (Choudhury and Hahne, 1998): one client alone gets up to half of what is lent, *n* of them an *n+1*th
 //!   each, and the bound needs no number of its own and no list of clients.
 //!
@@ -44,7 +44,7 @@ pub(crate) enum PermitClaim {
     },
 }
 
-/// There is no place.
+/// There is no permit.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum NoPermit {
     /// Not for this client.
@@ -53,7 +53,7 @@ pub(crate) enum NoPermit {
     AtAll,
 }
 
-/// The places for connections to endpoints.
+/// The permits for connections to endpoints.
 #[derive(Debug)]
 pub(crate) struct Budget {
     permits: Arc<Semaphore>,
@@ -65,7 +65,7 @@ pub(crate) struct Budget {
     wanted: Notify,
 }
 
-/// The place of a connection; dropping it frees it.
+/// The permit of a connection; dropping it frees it.
 #[derive(Debug)]
 pub(crate) struct UpstreamPermit {
     _permit: OwnedSemaphorePermit,
@@ -81,7 +81,7 @@ impl Budget {
         Self { permits, reserve, waiting, waits, wanted: Notify::new() }
     }
 
-    /// How many more places have to be free for this claim to get one.
+    /// How many more permits have to be free for this claim to get one.
     #[must_use]
     pub(crate) fn lacks(&self, claim: PermitClaim) -> usize {
         let needed = match claim {
@@ -91,7 +91,7 @@ impl Budget {
         needed.saturating_sub(self.permits.available_permits())
     }
 
-    /// A place if there is one now.
+    /// A permit if there is one now.
     ///
     /// # Errors
     /// [`NoPermit`]; idle connections that are closed may make room.
@@ -105,7 +105,7 @@ impl Budget {
         permit.map(|permit| UpstreamPermit { _permit: permit }).map_err(|_none| NoPermit::AtAll)
     }
 
-    /// Waits for a place, first come first served; the workers that have idle connections are told.
+    /// Waits for a permit, first come first served; the workers that have idle connections are told.
     ///
     /// # Errors
     /// [`NoPermit`] when there is none in time.
@@ -142,7 +142,7 @@ impl Budget {
         self.waits.load(Relaxed)
     }
 
-    /// Ready when a request has to wait for a place: then idle connections are worth less than theirs. One that came
+    /// Ready when a request has to wait for a permit: then idle connections are worth less than theirs. One that came
     /// while none waited for it is seen in [`waits`](Self::waits).
     pub(crate) async fn wanted(&self) {
         self.wanted.notified().await;
@@ -169,7 +169,7 @@ impl Drop for WaitGuard<'_> {
 mod tests {
     use super::*;
 
-    /// Takes as many places as it gets for one client; it has `more` streams that hold none.
+    /// Takes as many permits as it gets for one client; it has `more` streams that hold none.
     fn greedy(budget: &Budget, more: usize) -> Vec<UpstreamPermit> {
         let mut held = Vec::new();
         while let Ok(permit) = budget.take(PermitClaim::Further { of_client: held.len() + 1 + more }) {
@@ -219,7 +219,7 @@ mod tests {
         let ((), waited) = tokio::join!(let_go, budget.wait(Duration::from_secs(5)));
         assert!(waited.is_ok());
         assert!(budget.waits() >= 2 && !budget.is_waited_for());
-        // The smallest process has one place all the same.
+        // The smallest process has one permit all the same.
         assert!(Budget::new(0).take(PermitClaim::First).is_ok());
     }
 }

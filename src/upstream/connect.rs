@@ -103,7 +103,6 @@ impl ConnectError {
 /// What is connected to.
 #[derive(Debug)]
 pub(crate) struct ConnectTarget<'e> {
-    /// The endpoint.
     pub endpoint: &'e Arc<EndpointStats>,
     /// The permit of the budget that the connection has for as long as it is open.
     pub permit: UpstreamPermit,
@@ -111,7 +110,7 @@ pub(crate) struct ConnectTarget<'e> {
     pub protocol: Protocol,
 }
 
-/// Connects to an endpoint in a place of the budget, with TLS if there is any. A task of this thread drives a
+/// Connects to an endpoint with a permit of the budget, with TLS if there is any. A task of this thread drives a
 /// connection that is to be shared until it ends; another one is driven by its user.
 ///
 /// # Errors

@@ -37,7 +37,6 @@ use crate::message::Headers;
 /// The parts of a request's head.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RequestLines<'h> {
-    /// The method.
     pub method: &'h Method,
     /// The target in origin form.
     pub target: &'h [u8],

@@ -10,7 +10,6 @@ pub(crate) enum IncomingError {
     /// Its framing, or its length.
     #[error(transparent)]
     Broken(#[from] Broken),
-    /// Its connection.
     #[error("the connection broke inside the answer")]
     Connection(#[from] io::Error),
     /// Its stream.

@@ -1,7 +1,7 @@
 //! What sends a request, whatever the connection speaks.
 //!
 //! An HTTP/1.1 connection carries one exchange at a time and is owned by it. An HTTP/2 connection carries many: it
-//! stays in the pool, and an exchange owns a [`UpstreamStream`] of it, which is a place in its count of open streams.
+//! stays in the pool, and an exchange owns a [`UpstreamStream`] of it, which counts as one of its open streams.
 
 use std::cell::Cell;
 use std::error::Error;

@@ -49,7 +49,6 @@ pub(crate) struct WorkerListener {
 pub(crate) struct WorkerParts {
     /// Its number.
     pub index: usize,
-    /// Its settings.
     pub settings: WorkerSettings,
     /// Its sockets.
     pub listeners: Vec<WorkerListener>,

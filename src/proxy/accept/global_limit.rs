@@ -30,7 +30,7 @@ pub(crate) struct GlobalConnectionLimit {
 /// How often a connection to close is looked for while there is no room: connections begin to wait by themselves.
 const LOOK_INTERVAL: Duration = Duration::from_millis(25);
 
-/// A connection's place; dropping it frees it.
+/// A connection's permit; dropping it frees it.
 #[derive(Debug)]
 pub(crate) struct GlobalConnectionPermit(Arc<GlobalConnectionLimit>);
 
@@ -71,7 +71,7 @@ impl GlobalConnectionLimit {
         }
     }
 
-    /// Takes a place.
+    /// Takes a permit.
     #[must_use]
     pub(crate) fn enter(self: &Arc<Self>) -> GlobalConnectionPermit {
         self.open.fetch_add(1, Ordering::SeqCst);

@@ -58,7 +58,7 @@ impl ListenerPolicy {
     /// Takes a request of `client`, unless it asks too often.
     ///
     /// # Errors
-    /// The refusal.
+    /// The local reply.
     pub(crate) fn take(&self, worker: &Worker, client: IpAddr, now: Instant) -> Result<(), LocalReply> {
         let Some(rate) = &self.rate else { return Ok(()) };
         let now = now.saturating_duration_since(worker.settings.clock_start);

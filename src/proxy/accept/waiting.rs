@@ -23,8 +23,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// How long a connection has before another one may have its place, even if it waits longest: time for a handshake on
-/// most ways. At 10,000 places, 100,000 connections a second have to come to be a nuisance.
+/// How long a connection has before another one may have its permit, even if it waits longest: time for a handshake on
+/// most ways. At 10,000 permits, 100,000 connections a second have to come to be a nuisance.
 pub(crate) const YOUNG: Duration = Duration::from_millis(100);
 
 /// The time of an empty list.

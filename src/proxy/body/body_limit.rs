@@ -22,7 +22,7 @@ use crate::table::spec::limits::{BodyRate, Limits};
 /// Refuses a body that says of itself that it is too large.
 ///
 /// # Errors
-/// The refusal.
+/// The local reply.
 pub(crate) fn check_length(length: u64, limits: &Limits) -> Result<(), LocalReply> {
     match limits.body_bytes_max {
         Some(max) if length > max => Err(too_large()),
@@ -30,7 +30,7 @@ pub(crate) fn check_length(length: u64, limits: &Limits) -> Result<(), LocalRepl
     }
 }
 
-/// The refusal of a body that is too large.
+/// The local reply of a body that is too large.
 #[must_use]
 pub(crate) fn too_large() -> LocalReply {
     LocalReply::new(RejectReason::BodyTooLarge, "the request's body is larger than this service takes")

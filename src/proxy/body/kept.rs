@@ -45,7 +45,6 @@ impl KeptParts {
         self.cut
     }
 
-    /// The parts.
     #[must_use]
     pub(crate) fn parts(&self) -> &[Bytes] {
         &self.parts

@@ -46,7 +46,6 @@ pub(crate) enum ResponseBody {
 pub(crate) struct ResponseInProgress {
     /// The state of the request, which is finished with the response.
     pub context: RequestContext,
-    /// The connection.
     pub connection: UpstreamConnection,
     /// What became of the request's body.
     pub request_body: Rc<BodyState>,

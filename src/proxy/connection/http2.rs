@@ -1,24 +1,26 @@
-//! HTTP/2 from a client: the codec of the crate `h2`, driven by the connection's task, within bounds that fit the edge (the
-//! limits of RFC 9113, 10.5), and a watch on its streams.
+//! HTTP/2 from a client: the codec of the crate `h2`, driven by the connection's task, within bounds that fit the edge
+//! (the limits of RFC 9113, 10.5), and a watch on its streams.
 //!
-//! A connection has one task, which reads and writes its frames, and each stream has one, in which the stages of its request
-//! run ([`stream`]). What a stream sends, it gives to the codec, which wakes the task of the connection.
+//! A connection has one task, which reads and writes its frames, and each stream has one, in which the stages of its
+//! request run ([`stream`]). What a stream sends, it gives to the codec, which wakes the task of the connection.
 //!
 //! Why not the server of hyper, which drives the same codec: it gives a service a request and takes one answer. What is
-//! between them, an interim answer (RFC 9110, 15.2), has no way out, and how a connection says farewell is decided inside.
-//! What it did besides is done here, and little of it is left: the window of a stream opens as its [`body`] is taken; an
-//! answer gets a date and a length; parts of it wait for the client's window; a client is asked whether it is there
-//! ([`pings`]); the stream of an extended `CONNECT` becomes a tunnel ([`tunnel_stream`]). To endpoints hyper's client stays.
+//! between them, an interim answer (RFC 9110, 15.2), has no way out, and how a connection says farewell is decided
+//! inside. What it did besides is done here, and little of it is left: the window of a stream opens as its [`body`] is
+//! taken; an answer gets a date and a length; parts of it wait for the client's window; a client is asked whether it is
+//! there ([`pings`]); the stream of an extended `CONNECT` becomes a tunnel ([`tunnel_stream`]). To endpoints hyper's
+//! client stays.
 //!
 //! A connection whose worker leaves says GOAWAY when others begin to say `Connection: close`, and until the worker drains it
 //! takes what its client had begun by then ([`farewell`]).
 //!
 //! What the codec does not bound by itself is bounded here: requests that a client takes back before they are answered
 //! (rapid reset, CVE-2023-44487: each may have cost an upstream a request), streams that are given no window, and
-//! connections without [`streams`]. One timer a connection does all of it; a timer a stream would be paid by every request.
+//! connections without [`streams`]. One timer a connection does all of it; a timer a stream would be paid by every
+//! request.
 //!
-//! What must stay true: a stream whose body or answer broke is reset and never ended (docs/http-rules.md#rule-7), and what a
-//! request holds is dropped with its stream.
+//! What must stay true: a stream whose body or answer broke is reset and never ended (docs/http-rules.md#rule-7), and
+//! what a request holds is dropped with its stream.
 
 pub(crate) mod body;
 mod farewell;
@@ -81,8 +83,8 @@ const FAREWELL_MAX: Duration = Duration::from_secs(5);
 /// One turn of the codec, for GOAWAY to be written.
 const LAST_TURN: Duration = Duration::from_millis(10);
 
-/// The codec answers a head above its own bound with a bare 431. It gets more room than a head may have, so that ours is
-/// seen first; each header counts 32 bytes more than it has (RFC 9113, 6.5.2).
+/// The codec answers a head above its own bound with a bare 431. It gets more room than a head may have, so that ours
+/// is seen first; each header counts 32 bytes more than it has (RFC 9113, 6.5.2).
 const HEADER_OVERHEAD_BYTES: usize = 32;
 
 /// The bytes under the codec.
@@ -139,8 +141,9 @@ pub(super) async fn serve(
     }
 }
 
-/// Notes how a connection ended. The codec has bounds of its own for frames that only cost us (resets of streams that we
-/// have not looked at yet, heads that never end); a connection that it closes for one of them counts as one we close.
+/// Notes how a connection ended. The codec has bounds of its own for frames that only cost us (resets of streams that
+/// we have not looked at yet, heads that never end); a connection that it closes for one of them counts as one we
+/// close.
 fn ended_of(worker: &Worker, ended: Result<(), h2::Error>) {
     let Err(error) = ended else { return };
     tracing::debug!(%error, "client connection ended");

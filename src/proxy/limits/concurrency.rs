@@ -49,7 +49,7 @@ impl ConcurrencyLimit {
     /// Counts a request in, on a worker that has `live` with it.
     ///
     /// # Errors
-    /// The refusal when there is no room.
+    /// The local reply when there is no room.
     pub(crate) fn enter(&self, live: u32) -> Result<Option<ProcessPermit>, LocalReply> {
         let entered = match self {
             Self::Worker(max) => (live <= *max).then_some(None),
@@ -105,7 +105,7 @@ struct QueueState {
     tickets: u64,
 }
 
-/// What came of asking for a place.
+/// What came of asking for a permit.
 #[derive(Debug)]
 pub(crate) enum Acquired {
     /// There was one.
@@ -123,10 +123,10 @@ impl WaitQueue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Asks for a place under `limit`, which may have changed since the last time.
+    /// Asks for a permit under `limit`, which may have changed since the last time.
     ///
     /// # Errors
-    /// The refusal when the queue is full too.
+    /// The local reply when the queue is full too.
     pub(crate) fn acquire(self: &Arc<Self>, limit: &InFlightLimit) -> Result<Acquired, LocalReply> {
         let mut state = self.state();
         state.max = limit.max;
@@ -147,7 +147,7 @@ impl WaitQueue {
 }
 
 impl QueueState {
-    /// Gives free places to those who wait, the first first.
+    /// Gives free permits to those who wait, the first first.
     fn grant(&mut self) {
         while self.in_flight < self.max
             && let Some((_, grant)) = self.waiting.pop_front()
@@ -163,12 +163,12 @@ impl QueueState {
     }
 }
 
-/// A request in flight; dropping it gives its place to the next.
+/// A request in flight; dropping it gives its permit to the next.
 #[derive(Debug)]
 pub(crate) struct ServicePermit(Arc<WaitQueue>);
 
 impl ServicePermit {
-    /// Whether it is a place of this service.
+    /// Whether it is a permit of this service.
     #[must_use]
     pub(crate) fn is_of(&self, service: &ServiceStats) -> bool {
         self.0.service == service.id
@@ -192,10 +192,10 @@ pub(crate) struct QueueTicket {
 }
 
 impl QueueTicket {
-    /// Waits for the place.
+    /// Waits for the permit.
     ///
     /// # Errors
-    /// The refusal when it takes too long.
+    /// The local reply when it takes too long.
     pub(crate) async fn permit(mut self) -> Result<ServicePermit, LocalReply> {
         match timeout(self.limit.queue_timeout, &mut self.granted).await {
             Ok(Ok(())) => {

@@ -39,7 +39,6 @@ impl InFlightGuard {
         Self { endpoint: Arc::clone(endpoint), tunnel: false }
     }
 
-    /// The endpoint.
     #[must_use]
     pub(crate) fn endpoint(&self) -> &Arc<EndpointStats> {
         &self.endpoint

@@ -18,7 +18,6 @@ pub(crate) struct ReportedEndpoint<'r> {
 }
 
 impl<'r> ReportedEndpoint<'r> {
-    /// The endpoint.
     pub(crate) fn endpoint(&self) -> Option<&'r Endpoint> {
         self.version.endpoints.get(self.index)
     }

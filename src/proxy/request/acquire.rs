@@ -27,7 +27,6 @@ use crate::table::spec::limits::InFlightLimit;
 pub(crate) struct TableView {
     /// The snapshot.
     pub table: Snapshot,
-    /// The target.
     pub target: ResolvedTarget,
 }
 

@@ -109,7 +109,6 @@ impl RequestContext {
         self.now
     }
 
-    /// Reads the clock.
     pub(crate) fn read_clock(&mut self) -> Instant {
         self.now = Instant::now();
         self.now
@@ -222,7 +221,6 @@ impl RequestContext {
         Some(ReportedEndpoint { service: destination.service(), version: destination.version(), index: self.endpoint? })
     }
 
-    /// Its address.
     pub(super) fn endpoint_address(&self) -> Option<SocketAddr> {
         self.reported_endpoint().and_then(|reported| reported.endpoint()).map(|endpoint| endpoint.address)
     }

@@ -17,10 +17,9 @@ use crate::stats::RejectReason;
 /// The port that an https URL need not name.
 const HTTPS_PORT: u16 = 443;
 
-/// How a request ends that is not forwarded: with a refusal, which may say where to go instead.
+/// How a request ends that is not forwarded: with a local reply, which may say where to go instead.
 #[derive(Debug)]
 pub(crate) struct EarlyResponse {
-    /// The reply.
     pub reply: LocalReply,
     location: Option<HeaderValue>,
 }

@@ -46,9 +46,7 @@ const TOO_MANY_LINES: &str = "the head of the upstream's answer has more header 
 /// The head of a response, with the connection that its body comes on.
 #[derive(Debug)]
 pub(crate) struct UpstreamResponse {
-    /// The response.
     pub response: Box<Response<Incoming>>,
-    /// The connection.
     pub connection: UpstreamConnection,
 }
 

@@ -74,7 +74,7 @@ impl EditSettings {
 /// our name is not us: it has another number.
 ///
 /// # Errors
-/// The refusal.
+/// The local reply.
 pub(crate) fn check_loop(headers: &Headers, settings: &EditSettings) -> Result<(), LocalReply> {
     if headers.has(HeaderSet::VIA) && headers.get_all(VIA).any(|line| settings.is_own(line)) {
         let detail = "this request has been through this proxy already: an endpoint leads back to one of its listeners";

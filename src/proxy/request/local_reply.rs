@@ -1,7 +1,7 @@
 //! The local reply: what the proxy responds by itself, with whose fault it was. Every status code of the data plane's
 //! own is in this file.
 //!
-//! A refusal has a stable reason word ([`RejectReason`]); the sentence beside it is for people and may change.
+//! A local reply has a stable reason word ([`RejectReason`]); the sentence beside it is for people and may change.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -24,7 +24,7 @@ pub enum FaultParty {
     Own,
 }
 
-/// A refusal: why, and what to tell.
+/// A response of our own: why, and what the client is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LocalReply {
     /// The reason.
@@ -36,7 +36,7 @@ pub struct LocalReply {
 }
 
 impl LocalReply {
-    /// A refusal with a sentence.
+    /// A reply with a sentence.
     #[must_use]
     pub fn new(reason: RejectReason, detail: &'static str) -> Self {
         Self { reason, detail, retry_after: (reason == RejectReason::NoEndpoint).then_some(1) }
@@ -282,7 +282,6 @@ pub(crate) fn is_own_shortage(reason: Option<RejectReason>) -> bool {
 pub enum ErrorFormat {
     /// Plain text.
     Text,
-    /// JSON.
     Json,
     /// As a gRPC call ends: 200, and the outcome in `grpc-status`.
     Grpc,

@@ -46,11 +46,9 @@ use crate::table::spec::Policy;
 /// A request as a connection hands it over.
 #[derive(Debug)]
 pub(crate) struct ReceivedRequest {
-    /// Its head.
     pub head: Box<RequestHead>,
     /// What is known of the head besides.
     pub facts: WireFacts,
-    /// Its body.
     pub body: Inbound,
     /// Where interim responses go.
     pub interim: Interim,

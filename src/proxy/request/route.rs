@@ -20,7 +20,6 @@ use crate::table::{Candidate, Decision, RequestView, RouteError, Version, decide
 
 /// What a request is decided by.
 pub(crate) struct RouteQuery<'q> {
-    /// The table.
     pub table: &'q Snapshot,
     /// Index of the service that the target belongs to.
     pub service: Option<u32>,

@@ -27,7 +27,6 @@ pub(crate) struct UpstreamConnection {
 }
 
 impl UpstreamConnection {
-    /// The endpoint.
     #[must_use]
     pub(crate) fn endpoint(&self) -> &Arc<EndpointStats> {
         self.in_flight.endpoint()

@@ -1,7 +1,7 @@
 //! The body of a request on a stream of HTTP/2.
 //!
-//! A part is the client's to replace as soon as it was taken: the window of the stream grows when whoever sends the
-//! body on asks for more of it, so an endpoint that does not read stops its client and nobody else.
+//! A part is the client's to replace as soon as it was taken: the window of the stream grows when the task that
+//! sends the body on asks for more of it, so an endpoint that does not read stops its client and no other one.
 
 use std::pin::Pin;
 use std::rc::Rc;

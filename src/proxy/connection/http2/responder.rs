@@ -51,7 +51,7 @@ impl Responder {
 
 impl InterimSink for Responder {
     fn send(&self, status: StatusCode, headers: &Headers) {
-        // Nobody has it while the stages run. If somebody had, an answer that is optional would be missing.
+        // It is not borrowed while the steps run. If it were, a response that is optional would be missing.
         let Ok(mut respond) = self.respond.try_borrow_mut() else { return };
         let Some(respond) = respond.as_mut() else { return };
         // Only a client that waits is told to go on, and once.

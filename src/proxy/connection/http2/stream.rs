@@ -188,7 +188,7 @@ impl Sending {
                 }
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
-                // Nobody else would notice that a client leaves which waits for more.
+                // Nothing else would notice that a client leaves which waits for more.
                 Poll::Pending => return self.outgoing.poll_reset(cx).map(|_gone| ()),
                 Poll::Ready(frame) => {
                     if self.take(frame.transpose()) {

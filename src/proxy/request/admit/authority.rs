@@ -34,7 +34,7 @@ impl Authority {
     /// Refuses a request for a `host` that the connection is not for.
     ///
     /// # Errors
-    /// The refusal.
+    /// The local reply.
     pub(crate) fn check(&self, host: &str) -> Result<(), LocalReply> {
         if *host == *self.name || self.certificates.covers(&self.name, host) {
             return Ok(());

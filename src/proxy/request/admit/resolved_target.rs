@@ -25,7 +25,7 @@ impl ResolvedTarget {
     /// What `table` makes of `given`, which was asked of `host`.
     ///
     /// # Errors
-    /// The refusal when the path has to be normalised and cannot be.
+    /// The local reply when the path has to be normalised and cannot be.
     pub(crate) fn of(table: &Table, host: &str, given: &RequestTarget) -> Result<Self, LocalReply> {
         let bad =
             || LocalReply::new(RejectReason::BadTarget, "the path climbs above the root, or its encoding is broken");
@@ -45,7 +45,6 @@ impl ResolvedTarget {
         RequestView { method, host, path: self.path(&head.target), query, headers, client }
     }
 
-    /// The path.
     fn path<'a>(&'a self, given: &'a RequestTarget) -> &'a [u8] {
         self.rewritten.as_deref().unwrap_or(given).path()
     }
