@@ -22,7 +22,7 @@ use super::connection::date::Date;
 use super::limits::concurrency::{ConcurrencyLimit, WaitQueue, WaitQueues};
 use super::limits::worker_holds::WorkerHolds;
 use super::request::header_edits::EditSettings;
-use super::streams::long_lived::{LongLivedStreams, StreamGuard, StreamKind};
+use super::streams::long_lived::{LongLivedStreams, StreamGuard, StreamKind, StreamOrigin};
 use crate::http1::HeadLimits;
 use crate::stats::{Registry, ServiceStats, WorkerStats};
 use crate::table::{Service, Table, Version};
@@ -228,7 +228,8 @@ impl Worker {
     /// Counts a stream in that `version` of `service` serves and that may outlive the table it was routed by.
     #[must_use]
     pub(crate) fn open_stream(&self, service: &Service, version: &Version, kind: StreamKind) -> StreamGuard {
-        self.long_lived.begin(kind, service, version, self.index, &self.snapshot())
+        let origin = StreamOrigin { service, version, worker: self.index };
+        self.long_lived.begin(kind, origin, &self.snapshot())
     }
 
     /// Requests in progress.

@@ -113,7 +113,13 @@ impl Tries {
             SendError::Unsent if self.unsent < UNSENT_TRIES_MAX => NextStep::Retry(Retry::Unsent),
             SendError::Unprocessed if self.unsent < UNSENT_TRIES_MAX => NextStep::Retry(Retry::Unprocessed),
             SendError::Broken if self.may_repeat(this) => NextStep::Retry(Retry::Reused),
-            error => Self::end(this, error),
+            SendError::Unsent
+            | SendError::Unprocessed
+            | SendError::Broken
+            | SendError::Malformed
+            | SendError::TooLarge
+            | SendError::TooManyLines
+            | SendError::Timeout => Self::end(this, error),
         }
     }
 
@@ -177,7 +183,7 @@ pub(crate) async fn forward(
         let why = match tries.after(this, error) {
             NextStep::Retry(why) if may_retry(why, &mut request, lent.as_ref(), context) => why,
             NextStep::Retry(_) => return Err(failed(Tries::end(this, error), error, request.state, context)),
-            end => return Err(failed(end, error, request.state, context)),
+            end @ (NextStep::NoWebSocket | NextStep::GiveUp) => return Err(failed(end, error, request.state, context)),
         };
         context.note_retry(why);
         let fresh = tries.count(why);

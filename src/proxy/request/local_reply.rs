@@ -224,7 +224,7 @@ impl LocalReply {
 
 impl LocalReply {
     /// A call that ends before it began: a head alone, without trailers (gRPC over HTTP/2, "Trailers-Only").
-    fn to_grpc_response(&self) -> Response<Full<Bytes>> {
+    fn to_grpc_response(self) -> Response<Full<Bytes>> {
         let mut response = Response::new(Full::default());
         let headers = &mut response.headers;
         headers.append(CONTENT_TYPE, "application/grpc");
@@ -256,7 +256,7 @@ impl LocalReply {
     /// The response as it goes over a connection that has no codec; it ends with it. One to a `HEAD` has the head of
     /// the response to a `GET`, and no body (RFC 9110, 9.3.2).
     #[must_use]
-    pub fn to_http1_bytes(&self, to_head: bool) -> Vec<u8> {
+    pub fn to_http1_bytes(self, to_head: bool) -> Vec<u8> {
         use std::io::Write as _;
         let Response { status, mut headers, body, .. } = self.response(ErrorFormat::Text);
         let mut bytes = Vec::new();

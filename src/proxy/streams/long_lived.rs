@@ -47,6 +47,15 @@ impl StreamKind {
     }
 }
 
+/// What serves a stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StreamOrigin<'v> {
+    pub service: &'v Service,
+    pub version: &'v Version,
+    /// Number of the worker.
+    pub worker: usize,
+}
+
 /// The long ones of a worker.
 #[derive(Debug, Default)]
 pub(crate) struct LongLivedStreams {
@@ -94,16 +103,10 @@ impl LongLivedStreams {
         }
     }
 
-    /// Counts a stream in that `version` of `service` serves, on worker number `worker`; `table` is the one in force.
+    /// Counts a stream in that comes from `origin`; `table` is the one in force.
     #[must_use]
-    pub(crate) fn begin(
-        self: &Rc<Self>,
-        kind: StreamKind,
-        service: &Service,
-        version: &Version,
-        worker: usize,
-        table: &Table,
-    ) -> StreamGuard {
+    pub(crate) fn begin(self: &Rc<Self>, kind: StreamKind, origin: StreamOrigin<'_>, table: &Table) -> StreamGuard {
+        let StreamOrigin { service, version, worker } = origin;
         let stream = Rc::new(LongLivedStream {
             kind,
             service: service.spec.name.clone(),
