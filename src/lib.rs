@@ -53,7 +53,7 @@
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and the words of their labels.
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
-//!   [`table::compile`], [`table::decide`](mod@table::decide).
+//!   [`table::service`], [`table::table`], [`table::decide`](mod@table::decide).
 //! - [`rollout`]: releases, pure: what a plan is, where a release stands, and its judgement, from counts to a verdict with
 //!   its evidence. [`release`] makes it happen.
 //! - [`upstream`]: connections to endpoints, balancing between them.

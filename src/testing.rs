@@ -122,12 +122,13 @@ pub mod supervise {
 }
 pub mod table {
     pub use crate::shared::name::Name;
-    pub use crate::table::address::{Addresses, EndpointAddress, HostPort};
-    pub use crate::table::compile::Table;
+    pub use crate::table::address::{EndpointAddress, HostPort};
     pub use crate::table::decide::{Candidate, Cause, Decision, decide};
+    pub use crate::table::host_addresses::Addresses;
     pub use crate::table::request::RequestView;
     pub use crate::table::slots::Slots;
     pub use crate::table::spec::ServiceSpec;
+    pub use crate::table::table::Table;
     pub use crate::table::traffic::Traffic;
     pub use crate::table::weights::{SLOTS, Weight, Weights};
     pub mod hash {

@@ -8,7 +8,8 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use crate::stats::EndpointStats;
-use crate::table::outlier::{self, Ejection, OutlierSpec};
+use crate::table::ejection::{self, Ejection};
+use crate::table::spec::outlier::OutlierSpec;
 use crate::table::{Service, Table, Version};
 
 /// Samples of a window.
@@ -94,7 +95,7 @@ impl Outliers {
 
     fn version(&mut self, service: &Service, version: &Version, spec: &OutlierSpec, now_ms: u64) {
         let (service, name) = (service.spec.name.as_str(), version.name.as_str());
-        let taken_back = outlier::take_back_ejected(version, spec, now_ms);
+        let taken_back = ejection::take_back_ejected(version, spec, now_ms);
         if taken_back > 0 {
             tracing::warn!(
                 service,
@@ -107,7 +108,7 @@ impl Outliers {
             let Some(watched) = self.by_endpoint.get_mut(&endpoint.stats.id) else { continue };
             let Some(share) = watched.look(&endpoint.stats, spec, now_ms) else { continue };
             let Counts { ended, failed } = share;
-            if let Ejection::Ejected(for_ms) = outlier::eject(version, index, spec, now_ms) {
+            if let Ejection::Ejected(for_ms) = ejection::eject(version, index, spec, now_ms) {
                 let endpoint = endpoint.address;
                 tracing::warn!(service, version = name, %endpoint, ended, failed, for_ms, "the endpoint is ejected");
             }

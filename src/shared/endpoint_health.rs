@@ -23,7 +23,7 @@
 //!   no request has to find out. Only where nobody tries does the pause run out, and a request is let through.
 //! - *Ejected* ends by one request that is let through as a probe. While a probe is under way the endpoint rests for
 //!   another round, so that a probe that hangs costs one request a rest. Failed exchanges are an opinion, and a
-//!   connection of our own cannot refute it; so the rest is long, bounded by a floor (see `table::outlier`), and grows
+//!   connection of our own cannot refute it; so the rest is long, bounded by a floor (see `table::ejection`), and grows
 //!   with each ejection until it has been quiet for a while.
 //! - **The last resort.** When all endpoints of a version are paused or ejected, requests go to them all the same: an
 //!   opinion is no reason to refuse a user, and an endpoint that is back is to be found by the first one who asks. What

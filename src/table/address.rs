@@ -1,11 +1,8 @@
 //! Endpoints by name: which addresses a name stands for is run-time state, found by a resolver and handed to the table.
 
-use std::collections::BTreeMap;
 use std::fmt;
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-
-use super::spec::VersionSpec;
 
 /// A host to be resolved, and the port of its endpoints.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -72,75 +69,9 @@ impl fmt::Display for EndpointAddress {
     }
 }
 
-/// What is known of a host.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HostAddresses {
-    /// Its addresses, sorted; those of the last answer that had any.
-    pub addresses: Arc<[IpAddr]>,
-    /// Why there was no good answer the last time.
-    pub problem: Option<Arc<str>>,
-}
-
-/// What is known of all hosts.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Addresses(BTreeMap<Arc<str>, HostAddresses>);
-
-impl Addresses {
-    /// The same with an answer for `host`. Without a good answer the addresses from before stay: a name server that is
-    /// away takes nothing down, and an address that is really gone fails by itself.
-    #[must_use]
-    pub fn with(&self, host: &Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Self {
-        let mut next = self.clone();
-        let found = next.0.entry(Arc::clone(host)).or_default();
-        match answer {
-            Ok(mut addresses) => {
-                addresses.sort_unstable();
-                addresses.dedup();
-                *found = HostAddresses { addresses: addresses.into(), problem: None };
-            }
-            Err(problem) => found.problem = Some(problem.into()),
-        }
-        next
-    }
-
-    /// What is known of a host; none before the first answer.
-    #[must_use]
-    pub fn of(&self, host: &str) -> Option<&HostAddresses> {
-        self.0.get(host)
-    }
-
-    /// The addresses of a version: those of its definition, then those that its names stand for, each once.
-    #[must_use]
-    pub fn endpoints(&self, version: &VersionSpec) -> Vec<SocketAddr> {
-        let mut endpoints = version.endpoints.clone();
-        for name in &version.names {
-            for ip in self.of(&name.host).into_iter().flat_map(|found| &*found.addresses) {
-                let address = SocketAddr::new(*ip, name.port);
-                if !endpoints.contains(&address) {
-                    endpoints.push(address);
-                }
-            }
-        }
-        endpoints
-    }
-
-    /// Whether `name` stands for `address`.
-    #[must_use]
-    pub fn stands(&self, name: &HostPort, address: SocketAddr) -> bool {
-        name.port == address.port() && self.of(&name.host).is_some_and(|found| found.addresses.contains(&address.ip()))
-    }
-
-    /// The name of a version's definition that `address` is there for; none if it stands there by itself.
-    #[must_use]
-    pub fn name_of<'v>(&self, version: &'v VersionSpec, address: SocketAddr) -> Option<&'v HostPort> {
-        version.names.iter().find(|name| !version.endpoints.contains(&address) && self.stands(name, address))
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::table::fixture::name;
 
     #[test]
     fn names_are_hosts_with_a_port() {
@@ -164,27 +95,5 @@ mod tests {
         for bad in ["", "10.0.0.1", "10.0.0.256:80", "backend", "::1:80"] {
             assert_eq!(EndpointAddress::new(bad), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn what_was_known_stays_when_there_is_no_answer() {
-        let backend = HostPort::new("backend:80").expect("a name");
-        let fixed: SocketAddr = ([10, 0, 0, 2], 80).into();
-        let mut version = VersionSpec::new(name("v1"), vec![fixed]);
-        version.names = vec![backend.clone(), HostPort::new("backend:81").expect("a name")];
-        let known = Addresses::default();
-        assert_eq!(known.endpoints(&version), [fixed]);
-        let ips = |last: &[u8]| last.iter().map(|last| IpAddr::from([10, 0, 0, *last])).collect::<Vec<_>>();
-        let known = known.with(&backend.host, Ok(ips(&[3, 2, 3])));
-        let all: Vec<_> = known.endpoints(&version).iter().map(ToString::to_string).collect();
-        assert_eq!(all, ["10.0.0.2:80", "10.0.0.3:80", "10.0.0.2:81", "10.0.0.3:81"], "each once");
-        assert_eq!(known.name_of(&version, ([10, 0, 0, 3], 80).into()), Some(&backend));
-        assert_eq!(known.name_of(&version, fixed), None, "it stands there by itself");
-        let lost = known.with(&backend.host, Err("timeout".into()));
-        assert_eq!(
-            (lost.endpoints(&version).len(), lost.of("backend").and_then(|f| f.problem.as_deref())),
-            (4, Some("timeout"))
-        );
-        assert_eq!(lost.with(&backend.host, Ok(ips(&[2, 3]))), known);
     }
 }

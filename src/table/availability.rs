@@ -8,7 +8,7 @@
 //! everything, and no request waits for it any more: connections of our own find out when it is back. Only where there
 //! is no other version, requests go on trying.
 
-use super::compile::{Endpoint, Version};
+use super::service::{Endpoint, Version};
 
 /// From when on a version that refuses connections is given up, in milliseconds: a restart is over by then, and users
 /// who wait any longer are better off with another version.

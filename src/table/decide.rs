@@ -8,13 +8,14 @@
 use std::ops::Deref;
 
 use super::availability::{Availability, Takeover};
-use super::compile::{Service, Table, Version};
 use super::fast::route_entry::RouteEntry;
 use super::fast::rule_prefilter::RulePrefilter;
 use super::hash::{Murmur3, scale};
 use super::key::OwnKey;
 use super::request::RequestView;
+use super::service::{Service, Version};
 use super::spec::{KeySource, OnUnhealthy};
+use super::table::Table;
 
 /// Where a request goes.
 #[derive(Clone, Copy, Debug)]

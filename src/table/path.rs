@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 
-use super::compile::Table;
+use super::table::Table;
 
 /// A path that climbs above the root or has a broken percent-encoding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

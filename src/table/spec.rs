@@ -4,6 +4,7 @@
 
 pub(crate) mod health;
 pub(crate) mod limits;
+pub(crate) mod outlier;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,10 +17,10 @@ use regex::Regex;
 use self::health::HealthSpec;
 use self::limits::Limits;
 use super::address::HostPort;
-use super::outlier::OutlierSpec;
 use super::weights::Weights;
 use crate::shared::name::Name;
 use crate::tls::ClientSettings;
+use outlier::OutlierSpec;
 
 /// One service, as the file defines it.
 #[derive(Clone, Debug)]

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use super::address::{Addresses, EndpointAddress, HostPort};
+use super::address::{EndpointAddress, HostPort};
+use super::host_addresses::Addresses;
 use super::slots::Slots;
 use super::spec::VersionSpec;
 use super::weights::Weights;

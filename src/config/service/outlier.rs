@@ -9,7 +9,7 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Count, Ratio, Read, Span};
 use crate::problem::Mismatch;
-use crate::table::outlier::OutlierSpec;
+use crate::table::spec::outlier::OutlierSpec;
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]

@@ -5,7 +5,7 @@
 //! in flight that the balancer needs anyway.
 
 use crate::stats::UpstreamFailure;
-use crate::table::outlier::{self, Ejection};
+use crate::table::ejection::{self, Ejection};
 use crate::table::{Endpoint, Service, Version};
 
 /// The endpoint that a request was sent to.
@@ -38,7 +38,7 @@ impl<'r> ReportedEndpoint<'r> {
         let (service, version, address) =
             (self.service.spec.name.as_str(), self.version.name.as_str(), endpoint.address);
         let last = failure.word();
-        match outlier::eject(self.version, self.index, spec, now_ms) {
+        match ejection::eject(self.version, self.index, spec, now_ms) {
             Ejection::Ejected(for_ms) => {
                 tracing::warn!(service, version, endpoint = %address, in_a_row, last, for_ms, "the endpoint is ejected");
             }

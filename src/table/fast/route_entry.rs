@@ -12,8 +12,8 @@ use crate::shared::unhealthy_counters::CounterIndex;
 
 use super::intern::{Interned, Interner};
 use super::rule_prefilter::RulePrefilter;
-use crate::table::compile::Service;
 use crate::table::hash::{Murmur3, scale};
+use crate::table::service::Service;
 use crate::table::spec::{KeySource, ServiceSpec};
 
 /// Runs of slots: four are what three versions have after some shifts.

@@ -7,7 +7,7 @@ use crate::shared::name::Name;
 use crate::table::fast::rule_prefilter::RulePrefilter;
 use crate::table::spec::{Condition, RuleSpec, ServiceSpec};
 
-use super::{CompileError, position};
+use super::compile_error::{CompileError, position};
 
 /// A rule, with its version resolved.
 #[derive(Debug)]

@@ -1,0 +1,154 @@
+//! A service of a table, ready for decisions: what its definition, its traffic and its counters come to.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::canary_pair::CanaryPair;
+use super::compile_error::{CompileError, position};
+use super::hash::Salt;
+use super::host_addresses::Addresses;
+use super::rules::Rules;
+use super::spec::{Protocol, ServiceSpec};
+use super::traffic::Traffic;
+use super::weights::{Weight, Weights};
+use crate::shared::name::Name;
+use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
+use crate::tls::ClientSettings;
+
+/// One service, ready for decisions.
+#[derive(Debug)]
+pub struct Service {
+    /// Its definition.
+    pub spec: Arc<ServiceSpec>,
+    /// Its traffic, as the revision has it.
+    pub traffic: Arc<Traffic>,
+    /// What the names of its endpoints stand for.
+    pub addresses: Arc<Addresses>,
+    /// Its salt.
+    pub salt: Salt,
+    /// Its versions, in natural order.
+    pub versions: Box<[Version]>,
+    /// What happens to its requests at this moment.
+    pub stats: Arc<ServiceStats>,
+    /// Its rules.
+    pub rules: Rules,
+    /// Where requests are counted that a rollout is judged on, if there is one.
+    pub canary: Option<CanaryPair>,
+    /// First slot after each run and the owner's index, ascending.
+    runs: Box<[(u32, u16)]>,
+}
+
+/// One version of a service.
+#[derive(Debug)]
+pub struct Version {
+    /// Its name.
+    pub name: Name,
+    /// What its endpoints speak.
+    pub protocol: Protocol,
+    /// Its share of the split.
+    pub weight: Weight,
+    /// How long an endpoint that comes back takes to get all of its share; 0 is at once.
+    pub slow_start_ms: u64,
+    /// Its endpoints.
+    pub endpoints: Box<[Endpoint]>,
+    /// How TLS is spoken with them, if it is.
+    pub tls: Option<Arc<ClientSettings>>,
+    /// What happened to its requests.
+    pub stats: Arc<VersionStats>,
+}
+
+/// One address of a version.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// Whether it is drained: it finishes what it has and gets nothing new.
+    pub drained: bool,
+    /// What is known of it at run time, shared by all generations and workers.
+    pub stats: Arc<EndpointStats>,
+}
+
+impl Service {
+    pub(crate) fn compile(
+        spec: &Arc<ServiceSpec>,
+        traffic: &Arc<Traffic>,
+        registry: &Registry,
+        (rules, addresses): (Rules, &Arc<Addresses>),
+    ) -> Result<Self, CompileError> {
+        let runs = traffic.slots.iter().map(|(_, run)| Ok((run.until, position(spec, &run.version)?)));
+        let versions = spec.versions.iter().map(|version| {
+            let transport = version.tls.as_ref().map_or(0, transport);
+            let endpoint = |address: &SocketAddr| Endpoint {
+                address: *address,
+                drained: traffic.drains(version, *address, addresses),
+                stats: registry.endpoint(&spec.name, &version.name, (*address, transport)),
+            };
+            Version {
+                name: version.name.clone(),
+                protocol: version.protocol,
+                weight: Weight::from_slots(traffic.slots.count(&version.name)).unwrap_or(Weight::FULL),
+                slow_start_ms: u64::try_from(spec.policy.slow_start.as_millis()).unwrap_or(u64::MAX),
+                endpoints: addresses.endpoints(version).iter().map(endpoint).collect(),
+                tls: version.tls.clone(),
+                stats: registry.version(&spec.name, &version.name),
+            }
+        });
+        Ok(Self {
+            salt: Salt::new(&traffic.salt),
+            runs: runs.collect::<Result<_, _>>()?,
+            rules,
+            versions: versions.collect(),
+            stats: registry.service(&spec.name),
+            canary: registry.canary(&spec.name).and_then(|canary| CanaryPair::new(&canary, spec, traffic)),
+            addresses: Arc::clone(addresses),
+            traffic: Arc::clone(traffic),
+            spec: Arc::clone(spec),
+        })
+    }
+
+    /// Index of the version that owns `slot`.
+    #[must_use]
+    pub fn owner(&self, slot: u32) -> u16 {
+        let index = self.runs.partition_point(|(until, _)| *until <= slot);
+        self.runs[index.min(self.runs.len() - 1)].1
+    }
+
+    /// First slot after each run and the owner's index, ascending.
+    pub(crate) fn runs(&self) -> &[(u32, u16)] {
+        &self.runs
+    }
+
+    /// The split in force.
+    #[must_use]
+    pub fn weights(&self) -> Weights {
+        Weights::from_counted(self.versions.iter().map(|v| (v.name.clone(), v.weight)).collect())
+    }
+
+    /// The version that failed attempts on others are replayed on, if the service is shielded.
+    #[must_use]
+    pub fn stable(&self) -> Option<u16> {
+        let shield = self.spec.policy.shield.as_ref()?;
+        let versions = || (0..).zip(&*self.versions);
+        let named = shield.stable.as_ref().and_then(|name| versions().find(|(_, version)| version.name == *name));
+        // Of equal weights the first one: natural order puts v1 before v2.
+        let largest = || versions().min_by_key(|(_, version)| std::cmp::Reverse(version.weight.slots()));
+        named.or_else(largest).map(|(index, _)| index)
+    }
+
+    /// The version of this name.
+    #[must_use]
+    pub fn version_named(&self, name: &str) -> Option<&Version> {
+        self.versions.iter().find(|version| version.name.as_str() == name)
+    }
+}
+
+/// A number for how an endpoint is spoken to: under other settings it is another endpoint, with connections and a state
+/// of its own.
+fn transport(tls: &Arc<ClientSettings>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    tls.hash(&mut hasher);
+    // Plain connections have the zero.
+    hasher.finish().max(1)
+}
