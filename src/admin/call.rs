@@ -9,25 +9,32 @@ use axum::http::header::{CONTENT_TYPE, IF_MATCH};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, Uri};
 use http_body_util::BodyExt;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::config::RESERVED_NAMES;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::read;
+use crate::config::reader::report::Report;
+use crate::config::reader::tree::Tree;
 use crate::control::change::Change;
 use crate::control::handle::{ChangeRequest, OntoDead};
 use crate::control::hold::HoldTerms;
-use crate::problem::Problem;
-use crate::table::{Name, Table};
+use crate::problem::{Mismatch, Problem, ProblemKind};
+use crate::table::{Name, Service, Table};
 
 use super::answer::{ChangeAnswer, Tagged};
-use super::fields::{BodyFields, show};
 use super::guard::Caller;
+use super::hold::HoldBody;
 use super::problem::ProblemDetails;
-use super::{AdminApi, hold, json};
-
-/// The key of a change that says how requests wait for it.
-pub(crate) const HOLD: &str = "hold";
+use super::{AdminApi, json};
 
 /// The key of a change that is to be made also onto versions that are known to have no usable endpoint.
 pub(crate) const FORCE: &str = "force";
+
+/// The longest reason, in bytes: it is kept for ever and shown in a line.
+const REASON_BYTES_MAX: usize = 1024;
 
 /// The largest body: splits of some thousand services.
 pub(crate) const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -39,60 +46,80 @@ const BODY_BYTES_DRAINED: usize = 1024 * 1024;
 const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A call that has a body.
-#[derive(Debug)]
 pub(crate) struct ApiCall {
-    /// The fields of the body.
-    pub body: Map<String, Value>,
     /// What is wrong with the call so far.
-    pub problems: Vec<Problem>,
-    /// Whether new requests wait for the change.
-    pub hold: Option<HoldTerms>,
+    pub report: Report<'static>,
     /// Whether versions may get requests that are known to have no usable endpoint.
     pub force: bool,
+    body: Map<String, Value>,
+    /// Whether new requests wait for the change.
+    hold: Option<HoldTerms>,
     caller: Caller,
     dry_run: bool,
     if_match: Option<u64>,
 }
 
+/// On what terms traffic is moved: what stands beside versions or services in the body of a split.
+#[derive(Debug, Default, Deserialize)]
+#[serde(expecting = "an object")]
+pub(crate) struct MoveTerms {
+    pub(crate) reason: Option<String>,
+    pub(crate) hold: Option<HoldBody>,
+    pub(crate) force: Option<bool>,
+}
+
 impl ApiCall {
-    /// Begins to read the body, which has no other keys than `known` (none: any).
-    pub(crate) fn fields<'a>(&mut self, body: &'a Map<String, Value>, known: Option<&[&str]>) -> BodyFields<'a> {
-        BodyFields::of(body, known, std::mem::take(&mut self.problems))
+    /// The body. What is wrong with it is reported, and is not in what is returned.
+    pub(crate) fn read<T: DeserializeOwned + Default>(&mut self) -> T {
+        let body = Value::Object(std::mem::take(&mut self.body));
+        read::all(Tree::Json(&body), ConfigPath::Root, &mut self.report).unwrap_or_default()
+    }
+
+    /// Takes the terms of a move out of a body whose other keys are names of versions or services, and returns those. No
+    /// version and no service is called like a term ([`RESERVED_NAMES`]).
+    pub(crate) fn split(&mut self) -> (MoveTerms, Map<String, Value>) {
+        let (terms, names) =
+            std::mem::take(&mut self.body).into_iter().partition(|(key, _)| RESERVED_NAMES.contains(&key.as_str()));
+        self.body = terms;
+        (self.read(), names)
+    }
+
+    /// On what terms traffic is moved.
+    pub(crate) fn moves(&mut self, hold: Option<&HoldBody>, force: Option<bool>) {
+        let at = ConfigPath::Root.key("hold");
+        self.hold = hold.map(|hold| hold.terms(&at, &mut self.report));
+        self.force = force.unwrap_or_default();
+    }
+
+    /// The reason of a change.
+    pub(crate) fn reason(&mut self, written: Option<String>) -> Option<String> {
+        let reason = written?.trim().to_owned();
+        if reason.len() > REASON_BYTES_MAX {
+            let found = format!("{} bytes", reason.len());
+            let mismatch = Mismatch::new(found, format!("at most {REASON_BYTES_MAX} bytes"), "shorten it");
+            self.report.problem(&ConfigPath::Root.key("reason"), mismatch);
+        }
+        (!reason.is_empty()).then_some(reason)
     }
 
     /// The caller of a call that takes no `?dry_run` and no `If-Match`, unless something is wrong with it.
     ///
     /// # Errors
     /// The refusal.
-    pub(crate) fn unconditional(self, mut problems: Vec<Problem>) -> Result<Arc<str>, ProblemDetails> {
+    pub(crate) fn unconditional(mut self) -> Result<Arc<str>, ProblemDetails> {
         if self.dry_run || self.if_match.is_some() {
-            problems.push(no_condition(if self.dry_run { "?dry_run" } else { "If-Match" }));
+            self.report.add(no_condition(if self.dry_run { "?dry_run" } else { "If-Match" }));
         }
+        let problems = self.report.into_problems();
         if problems.is_empty() { Ok(self.caller.0) } else { Err(ProblemDetails::of_problems(problems)) }
     }
 
-    /// The caller of a call that may be dry but takes no `If-Match`, which is a problem more of the call.
-    pub(crate) fn author(self, problems: &mut Vec<Problem>) -> Arc<str> {
+    /// The caller of a call that may be dry but takes no `If-Match`, and everything that is wrong with the call.
+    pub(crate) fn author(mut self) -> (Arc<str>, Vec<Problem>) {
         if self.if_match.is_some() {
-            problems.push(no_condition("If-Match"));
+            self.report.add(no_condition("If-Match"));
         }
-        self.caller.0
-    }
-
-    /// Takes the body, and on what terms traffic is to be moved out of it. No version and no service is called like
-    /// these keys ([`RESERVED_NAMES`](crate::config::RESERVED_NAMES)).
-    pub(crate) fn body_of_a_move(&mut self) -> Map<String, Value> {
-        let mut body = std::mem::take(&mut self.body);
-        if let Some(value) = body.remove(HOLD).filter(|value| !value.is_null()) {
-            self.hold = hold::terms(HOLD, &value, &mut self.problems);
-        }
-        if let Some(value) = body.remove(FORCE) {
-            let alone = Map::from_iter([(FORCE.to_owned(), value)]);
-            let mut fields = BodyFields::of(&alone, None, std::mem::take(&mut self.problems));
-            self.force = fields.flag(FORCE);
-            self.problems = fields.problems;
-        }
-        body
+        (self.caller.0, self.report.into_problems())
     }
 
     /// Whether the caller only wants to know what would happen.
@@ -108,9 +135,10 @@ impl ApiCall {
     pub(crate) async fn apply(
         self,
         admin: &AdminApi,
-        (change, reason): (Option<Change>, Option<String>),
-        problems: Vec<Problem>,
+        change: Option<Change>,
+        reason: Option<String>,
     ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+        let problems = self.report.into_problems();
         let Some(change) = change.filter(|_| problems.is_empty()) else {
             return Err(ProblemDetails::of_problems(problems));
         };
@@ -152,11 +180,18 @@ impl FromRequest<Arc<AdminApi>> for ApiCall {
         let caller = request.extensions().get::<Caller>().cloned();
         let caller = caller.expect("the guard notes the caller of every request that it lets in");
         let body = read_body(request).await?;
+        let mut report = Report::of_call();
+        report.extend(problems);
         let Value::Object(body) = body else {
-            problems.push(Problem::invalid("body", show(&body), "an object", "write {...}"));
-            return Err(ProblemDetails::of_problems(problems));
+            let found = match body {
+                Value::Null | Value::Bool(_) | Value::Number(_) => body.to_string(),
+                Value::String(_) => "a string".to_owned(),
+                Value::Array(_) | Value::Object(_) => "a list".to_owned(),
+            };
+            report.add(Problem::invalid("body", found, "an object", "write {...}"));
+            return Err(ProblemDetails::of_problems(report.into_problems()));
         };
-        Ok(Self { body, problems, hold: None, force: false, caller, dry_run, if_match })
+        Ok(Self { report, force: false, body, hold: None, caller, dry_run, if_match })
     }
 }
 
@@ -257,12 +292,21 @@ impl<T: serde::de::DeserializeOwned + Send, S: Send + Sync> FromRequestParts<S> 
     }
 }
 
-/// The service that a call names, or a problem at `place`. A text that is no name cannot be a service's either.
-pub(crate) fn service(table: &Table, place: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Name> {
-    let found = table.service_named(text).map(|service| service.spec.name.clone());
-    if found.is_none() {
-        let known = table.services().map(|service| service.spec.name.as_str());
-        problems.push(Problem::no_service(place, text, known));
-    }
-    found
+/// The service that a call names at `path`. A text that is no name cannot be a service's either.
+///
+/// # Errors
+/// That there is none.
+pub(crate) fn service<'t>(table: &'t Table, path: &str, text: &str) -> Result<&'t Service, Problem> {
+    let known = table.services().map(|service| service.spec.name.as_str());
+    table.service_named(text).ok_or_else(|| Problem::no_service(path, text, known))
+}
+
+/// The version that a call names at `path`; `kind` is of the problem that there is none.
+///
+/// # Errors
+/// That there is none.
+pub(crate) fn version(service: &Service, kind: ProblemKind, path: &str, text: &str) -> Result<Name, Problem> {
+    let found = service.version_named(text).map(|version| version.name.clone());
+    let known = service.versions.iter().map(|version| version.name.as_str());
+    found.ok_or_else(|| Problem::no_version(kind, path, text, known))
 }

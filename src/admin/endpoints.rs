@@ -5,34 +5,38 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
-use crate::config;
+use crate::config::check::setting;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::report::Report;
+use crate::config::reader::units::{Read, Span};
 use crate::control::change::Change;
 use crate::control::drain;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Mismatch, ProblemKind};
 use crate::stats::EndpointStats;
 use crate::table::{Endpoint, EndpointAddress, Name, Table};
 
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{ApiCall, FORCE, PathSegments, service};
-use super::fields::BodyFields;
+use super::call::{ApiCall, FORCE, PathSegments, service, version};
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// The longest wait for a drained endpoint.
-const WAIT_MAX: Duration = Duration::from_secs(3600);
+const WAIT_MAX: Span = Span::secs(3600);
 
 /// What an endpoint is to be.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct EndpointBody {
     /// `drain`: it finishes what it has and gets nothing new. `ready`: it gets requests again.
-    #[schema(example = "drain")]
-    pub state: String,
+    #[schema(value_type = String, example = "drain")]
+    pub state: Option<String>,
     /// With `drain`: answer when nothing is in flight any more, or after this time, such as `30s`, at the latest.
-    pub wait: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub wait: Option<Read<Span>>,
     /// With `drain`: also if it leaves a version with a weight without a usable endpoint; 409 otherwise.
     pub force: Option<bool>,
     /// Why.
@@ -62,38 +66,34 @@ pub(crate) struct EndpointBody {
 )]
 pub(crate) async fn put(
     State(admin): State<Arc<AdminApi>>,
-    PathSegments((service_text, version, address)): PathSegments<(String, String, String)>,
+    PathSegments((service_text, version_text, address)): PathSegments<(String, String, String)>,
     mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
-    let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["state", "wait", FORCE, "reason"]));
-    let reason = fields.reason();
-    let drained = drained(&mut fields);
-    let wait = wait(&mut fields, drained);
-    call.force = fields.flag(FORCE);
+    let body: EndpointBody = call.read();
+    let reason = call.reason(body.reason);
+    let report = &mut call.report;
+    let drained = drained(body.state.as_deref(), report);
+    let wait = wait(body.wait, drained, report);
+    call.force = body.force.unwrap_or_default();
     if call.force && drained == Some(false) {
-        fields.wrong(FORCE, "true", "nothing with \"ready\"", "leave it out");
+        report.problem(&ConfigPath::Root.key(FORCE), Mismatch::new("true", "nothing with \"ready\"", "leave it out"));
     }
-    let mut problems = fields.problems;
-    let name = service(&table, "service", &service_text, &mut problems);
-    let found = name.as_ref().and_then(|name| table.service_named(name));
+    let found = service(&table, "service", &service_text).map_err(|problem| report.add(problem)).ok();
     let version = found.and_then(|service| {
-        let found = service.version_named(&version).map(|version| version.name.clone());
-        let known = || service.versions.iter().map(|version| version.name.as_str());
-        found.or_else(|| miss(&mut problems, Problem::no_version(ProblemKind::Unknown, "version", &version, known())))
+        version(service, ProblemKind::Unknown, "version", &version_text).map_err(|problem| report.add(problem)).ok()
     });
     let address = EndpointAddress::new(&address).or_else(|| {
         let wanted = "an address or a name with a port, such as 10.0.0.1:8080 or backend.internal:8080";
-        let mut problem = Problem::invalid("address", format!("{address:?}"), wanted, "take it from status");
-        problem.kind = ProblemKind::Unknown;
-        miss(&mut problems, problem)
+        let mismatch = Mismatch::new(format!("{address:?}"), wanted, "take it from status");
+        report.add(mismatch.at("address", ProblemKind::Unknown));
+        None
     });
-    let place = name.zip(version).zip(address);
-    let place = place.map(|((service, version), address)| EndpointPlace { service, version, address });
-    let (change, is_dry) = (change(place.clone(), drained), call.is_dry());
-    let Tagged(revision, mut answer) = call.apply(&admin, (change, reason), problems).await?;
-    if let Some(place) = place.filter(|_| drained == Some(true) && !is_dry) {
+    let endpoint = found.map(|service| service.spec.name.clone()).zip(version).zip(address);
+    let endpoint = endpoint.map(|((service, version), address)| EndpointPlace { service, version, address });
+    let (change, is_dry) = (change(endpoint.clone(), drained), call.is_dry());
+    let Tagged(revision, mut answer) = call.apply(&admin, change, reason).await?;
+    if let Some(place) = endpoint.filter(|_| drained == Some(true) && !is_dry) {
         // Those of both tables: what the name stands for may have changed at this very moment.
         let mut endpoints = endpoints(&table, &place);
         endpoints.extend(self::endpoints(&admin.table(), &place));
@@ -124,16 +124,12 @@ fn endpoints(table: &Table, place: &EndpointPlace) -> Vec<Arc<EndpointStats>> {
 }
 
 /// How long to wait for a drained endpoint.
-fn wait(fields: &mut BodyFields<'_>, drained: Option<bool>) -> Duration {
-    let Some(text) = fields.optional_text("wait") else { return Duration::ZERO };
-    if drained == Some(false) {
-        fields.wrong("wait", format!("{text:?}"), "nothing with \"ready\"", "leave it out");
+fn wait(written: Option<Read<Span>>, drained: Option<bool>, report: &mut Report<'_>) -> Duration {
+    let at = ConfigPath::Root.key("wait");
+    if let (Some(Read(wait)), Some(false)) = (written, drained) {
+        report.problem(&at, Mismatch::new(wait.to_string(), "nothing with \"ready\"", "leave it out"));
     }
-    let wait = config::duration(text).filter(|wait| *wait <= WAIT_MAX);
-    wait.unwrap_or_else(|| {
-        fields.wrong("wait", format!("{text:?}"), "a duration up to 1h", "write \"30s\"");
-        Duration::ZERO
-    })
+    setting(written, Span::millis(0), Span::millis(0)..=WAIT_MAX, &at, report).map_or(Duration::ZERO, |wait| wait.0)
 }
 
 fn change(place: Option<EndpointPlace>, drained: Option<bool>) -> Option<Change> {
@@ -141,18 +137,14 @@ fn change(place: Option<EndpointPlace>, drained: Option<bool>) -> Option<Change>
     Some(Change::Endpoint { service, version, address, drained: drained? })
 }
 
-fn drained(fields: &mut BodyFields<'_>) -> Option<bool> {
-    match fields.text("state")? {
-        "drain" | "drained" => Some(true),
-        "ready" => Some(false),
-        other => {
-            fields.wrong("state", format!("{other:?}"), "drain or ready", "write one of the two");
-            None
-        }
-    }
-}
-
-fn miss<T>(problems: &mut Vec<Problem>, problem: Problem) -> Option<T> {
-    problems.push(problem);
+fn drained(state: Option<&str>, report: &mut Report<'_>) -> Option<bool> {
+    let at = ConfigPath::Root.key("state");
+    let found = match state {
+        Some("drain" | "drained") => return Some(true),
+        Some("ready") => return Some(false),
+        Some(other) => format!("{other:?}"),
+        None => "nothing".to_owned(),
+    };
+    report.missing(&at, Mismatch::new(found, "drain or ready", "write one of the two"));
     None
 }

@@ -6,35 +6,39 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use http::{HeaderName, HeaderValue, Method};
-use serde::Serialize;
-use serde_json::{Map, Value};
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::list::Texts;
+use crate::config::reader::report::Report;
 use crate::message::Headers;
 use crate::message::known_headers::HOST;
+use crate::problem::Mismatch;
 use crate::table::effective::shares;
 use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
 
 use super::AdminApi;
 use super::answer::Tagged;
 use super::call::ApiCall;
-use super::fields::{BodyFields, show};
 use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
 
 /// A request to explain.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct ExplainBody {
     /// The method; `GET` if left out.
     pub method: Option<String>,
     /// The host, with or without a port.
-    pub host: String,
+    #[schema(value_type = String)]
+    pub host: Option<String>,
     /// The path with its query; `/` if left out.
     pub path: Option<String>,
     /// Headers: a value, or a list of values.
-    pub headers: Option<BTreeMap<String, String>>,
+    #[schema(value_type = Option<BTreeMap<String, String>>)]
+    pub headers: Option<BTreeMap<String, Texts>>,
     /// The address of the client; 127.0.0.1 if left out.
     pub client: Option<String>,
 }
@@ -84,11 +88,11 @@ pub(crate) async fn post(
     State(admin): State<Arc<AdminApi>>,
     mut call: ApiCall,
 ) -> Result<Tagged<Explanation>, ProblemDetails> {
-    let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["method", "host", "path", "headers", "client"]));
-    let asked = Asked::read(&mut fields, &body);
-    if !fields.problems.is_empty() {
-        return Err(ProblemDetails::of_problems(fields.problems));
+    let body: ExplainBody = call.read();
+    let asked = Asked::read(&body, &mut call.report);
+    let problems = call.report.into_problems();
+    if !problems.is_empty() {
+        return Err(ProblemDetails::of_problems(problems));
     }
     let table = admin.table();
     let now_ms = admin.exporter.sources().now_ms();
@@ -206,35 +210,30 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(fields: &mut BodyFields<'_>, body: &Map<String, Value>) -> Self {
-        let host = fields.text("host").unwrap_or_default();
-        let method = fields.optional_text("method").unwrap_or("GET");
-        let method = Method::from_bytes(method.as_bytes()).unwrap_or_else(|_| {
-            fields.wrong("method", format!("{method:?}"), "a method such as GET", "mend it");
+    fn read(body: &ExplainBody, report: &mut Report<'_>) -> Self {
+        let at = ConfigPath::Root;
+        let host = body.host.as_deref().unwrap_or_default();
+        if body.host.is_none() {
+            report.missing(&at.key("host"), Mismatch::new("nothing", "a host", "add it"));
+        }
+        let text = body.method.as_deref().unwrap_or("GET");
+        let method = Method::from_bytes(text.as_bytes()).unwrap_or_else(|_| {
+            report.problem(&at.key("method"), Mismatch::new(format!("{text:?}"), "a method such as GET", "mend it"));
             Method::GET
         });
-        let target = fields.optional_text("path").unwrap_or("/");
-        if !target.starts_with('/') {
-            fields.wrong("path", format!("{target:?}"), "a path that begins with /", "put a / before it");
-        }
-        if target.contains('#') {
-            let remedy = "leave out what begins with '#': it is refused in HTTP/1.1, and cut off in HTTP/2";
-            fields.wrong("path", format!("{target:?}"), "a path without a fragment", remedy);
-        }
-        if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
-            let remedy = "write it as %20, or as the code of the byte: it is refused in every request";
-            fields.wrong("path", format!("{target:?}"), "a path without white space and control characters", remedy);
-        }
+        let target = body.path.as_deref().unwrap_or("/");
+        check_target(target, &at.key("path"), report);
         let (path, query) = match target.split_once('?') {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),
         };
-        let client = fields.optional_text("client").unwrap_or("127.0.0.1");
-        let client = client.parse().unwrap_or_else(|_| {
-            fields.wrong("client", format!("{client:?}"), "an address such as 10.0.0.1", "leave the port out");
+        let text = body.client.as_deref().unwrap_or("127.0.0.1");
+        let client = text.parse().unwrap_or_else(|_| {
+            let mismatch = Mismatch::new(format!("{text:?}"), "an address such as 10.0.0.1", "leave the port out");
+            report.problem(&at.key("client"), mismatch);
             IpAddr::V4(Ipv4Addr::LOCALHOST)
         });
-        let mut headers = headers(fields, body.get("headers"));
+        let mut headers = headers(body.headers.iter().flatten(), &at.key("headers"), report);
         if !headers.contains(HOST) {
             // As every request has it, for rules that ask for the header.
             headers.append(HOST, host);
@@ -254,28 +253,40 @@ impl Asked {
     }
 }
 
-fn headers(fields: &mut BodyFields<'_>, value: Option<&Value>) -> Headers {
-    let mut headers = Headers::default();
-    let map = match value {
-        None | Some(Value::Null) => return headers,
-        Some(Value::Object(map)) => map,
-        Some(other) => {
-            fields.wrong("headers", show(other), "an object of names and values", "write {\"x-user-id\": \"42\"}");
-            return headers;
-        }
+/// What no request can have as its target.
+fn check_target(target: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) {
+    let mut wrong = |wanted: &str, remedy: &str| {
+        report.problem(at, Mismatch::new(format!("{target:?}"), wanted, remedy));
     };
-    for (name, value) in map {
-        let values = value.as_array().map_or(std::slice::from_ref(value), Vec::as_slice);
-        for value in values {
-            let parsed = value.as_str().and_then(|text| HeaderValue::from_str(text).ok());
-            match HeaderName::from_bytes(name.as_bytes()).ok().zip(parsed) {
+    if !target.starts_with('/') {
+        wrong("a path that begins with /", "put a / before it");
+    }
+    if target.contains('#') {
+        let remedy = "leave out what begins with '#': it is refused in HTTP/1.1, and cut off in HTTP/2";
+        wrong("a path without a fragment", remedy);
+    }
+    if target.bytes().any(|byte| byte <= b' ' || byte == 0x7f) {
+        let remedy = "write it as %20, or as the code of the byte: it is refused in every request";
+        wrong("a path without white space and control characters", remedy);
+    }
+}
+
+fn headers<'b>(
+    written: impl Iterator<Item = (&'b String, &'b Texts)>,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Headers {
+    let mut headers = Headers::default();
+    for (name, values) in written {
+        values.each(&at.key(name), |at, text| {
+            match HeaderName::from_bytes(name.as_bytes()).ok().zip(HeaderValue::from_str(text).ok()) {
                 Some((name, value)) => headers.append_named(&name, &value),
                 None => {
-                    let wanted = "a header's name and a text, or a list of texts";
-                    fields.wrong(&format!("headers.{name}"), show(value), wanted, "put the value in quotes");
+                    let wanted = "a header's name and a line of visible text";
+                    report.problem(at, Mismatch::new(format!("{text:?}"), wanted, "correct it"));
                 }
             }
-        }
+        });
     }
     headers
 }

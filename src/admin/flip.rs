@@ -3,23 +3,26 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::config::reader::config_path::ConfigPath;
 use crate::control::change::Change;
-use crate::problem::{Problem, ProblemKind};
+use crate::problem::{Mismatch, ProblemKind};
 
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{ApiCall, PathSegments, service};
+use super::call::{ApiCall, PathSegments, service, version};
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// Where to flip to.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct FlipBody {
     /// The version that gets everything.
-    pub to: String,
+    #[schema(value_type = String)]
+    pub to: Option<String>,
     /// Why.
     pub reason: Option<String>,
     /// Whether new requests wait until those in flight have ended and the change is in force.
@@ -47,21 +50,20 @@ pub(crate) async fn post(
     mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
-    let body = call.body_of_a_move();
-    let mut fields = call.fields(&body, Some(&["to", "reason"]));
-    let reason = fields.reason();
-    let to = fields.text("to");
-    let mut problems = fields.problems;
-    let name = service(&table, "service", &text, &mut problems);
-    let versions = name.as_ref().and_then(|name| table.service_named(name)).map(|service| &service.versions);
-    let to = versions.zip(to).and_then(|(versions, to)| {
-        let found = versions.iter().find(|version| version.name.as_str() == to).map(|version| version.name.clone());
-        if found.is_none() {
-            let known = versions.iter().map(|version| version.name.as_str());
-            problems.push(Problem::no_version(ProblemKind::Invalid, "to", to, known));
+    let body: FlipBody = call.read();
+    let reason = call.reason(body.reason);
+    call.moves(body.hold.as_ref(), body.force);
+    let found = service(&table, "service", &text).map_err(|problem| call.report.add(problem)).ok();
+    let to = match body.to {
+        Some(to) => found.and_then(|service| {
+            version(service, ProblemKind::Invalid, "to", &to).map_err(|problem| call.report.add(problem)).ok()
+        }),
+        None => {
+            let mismatch = Mismatch::new("nothing", "a version", "add it");
+            call.report.missing(&ConfigPath::Root.key("to"), mismatch);
+            None
         }
-        found
-    });
-    let change = name.zip(to).map(|(service, to)| Change::Flip { service, to });
-    call.apply(&admin, (change, reason), problems).await
+    };
+    let change = found.zip(to).map(|(service, to)| Change::Flip { service: service.spec.name.clone(), to });
+    call.apply(&admin, change, reason).await
 }

@@ -6,65 +6,78 @@ use std::time::Duration;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::config;
+use crate::config::check::setting;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::list::List;
+use crate::config::reader::report::Report;
+use crate::config::reader::units::{Count, Read, Size, Span};
 use crate::control::hold::{HoldError, HoldReport, HoldTerms};
-use crate::problem::Problem;
+use crate::problem::Mismatch;
 use crate::shared::hold::Hold;
-use crate::table::Name;
 
 use super::AdminApi;
-use super::call::{ApiCall, PathSegments, service};
-use super::fields::{BodyFields, show};
+use super::call::{ApiCall, PathSegments};
 use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 use super::revisions::timestamp;
+use super::rollback::services;
 
 /// Nobody waits longer for a page.
-const MAX_MAX: Duration = Duration::from_secs(30);
+const MAX_MAX: Span = Span::secs(30);
 
 /// More connections than a listener has by default, several times.
-const REQUESTS_MAX_MAX: u64 = 100_000;
+const REQUESTS_MAX_MAX: Count = Count(100_000);
 
 /// What a machine that serves so many has to spare.
-const BYTES_MAX_MAX: u64 = 1 << 30;
+const BYTES_MAX_MAX: Size = Size::kib(1 << 20);
 
 /// The terms of a hold; each may be left out.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct HoldBody {
     /// The longest wait for requests in flight, up to 30s; default 2s.
-    #[schema(example = "2s")]
-    pub max: Option<String>,
+    #[schema(value_type = Option<String>, example = "2s")]
+    pub max: Option<Read<Span>>,
     /// How many requests may be held at a time; default 1000.
-    #[schema(example = 1000)]
-    pub requests: Option<u64>,
+    #[schema(value_type = Option<u64>, example = 1000)]
+    pub requests: Option<Read<Count>>,
     /// How large their heads may be together; default 16MiB. Bodies are not read while a request is held.
-    #[schema(example = "16MiB")]
-    pub bytes: Option<String>,
+    #[schema(value_type = Option<String>, example = "16MiB")]
+    pub bytes: Option<Read<Size>>,
     /// What happens when requests in flight do not end in time, or more come than may be held. Nobody is refused: those
     /// that are held are let go. `abort` (the default) changes nothing and answers 409; `go_on` changes the traffic all
     /// the same.
-    #[schema(example = "abort")]
-    pub otherwise: Option<String>,
+    #[schema(value_type = Option<String>, example = "abort")]
+    pub otherwise: Option<Otherwise>,
+}
+
+/// What happens when a hold cannot be kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Otherwise {
+    Abort,
+    GoOn,
 }
 
 /// A hold by itself.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct HoldCall {
     /// The services.
-    pub services: Vec<String>,
+    #[schema(value_type = Vec<String>)]
+    pub services: Option<List<String>>,
     /// How long it lasts, with the wait for requests in flight, up to 30s; default 2s.
-    #[schema(example = "2s")]
-    pub max: Option<String>,
+    #[schema(value_type = Option<String>, example = "2s")]
+    pub max: Option<Read<Span>>,
     /// How many requests may be held at a time; default 1000.
-    pub requests: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    pub requests: Option<Read<Count>>,
     /// How large their heads may be together; default 16MiB.
-    pub bytes: Option<String>,
+    #[schema(value_type = Option<String>)]
+    pub bytes: Option<Read<Size>>,
 }
 
 /// A hold that is open.
@@ -146,53 +159,38 @@ fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The terms at `place`, or every problem of them.
-pub(crate) fn terms(place: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<HoldTerms> {
-    let Some(body) = value.as_object() else {
-        problems.push(Problem::invalid(
-            place,
-            show(value),
-            "an object",
-            "write {\"max\": \"2s\"}, or {} for the defaults",
-        ));
-        return None;
-    };
-    let mut fields = BodyFields::of(body, Some(&["max", "requests", "bytes", "otherwise"]), Vec::new());
-    let mut terms = bounds(&mut fields);
-    match fields.optional_text("otherwise") {
-        None | Some("abort") => {}
-        Some("go_on") => terms.go_on = true,
-        Some(other) => fields.wrong("otherwise", format!("{other:?}"), "abort or go_on", "write one of the two"),
+impl HoldBody {
+    /// What it says at `at`; what is wrong with it is reported.
+    pub(crate) fn terms(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> HoldTerms {
+        let bounds = Bounds { max: self.max, requests: self.requests, bytes: self.bytes };
+        HoldTerms { go_on: self.otherwise == Some(Otherwise::GoOn), ..bounds.terms(at, report) }
     }
-    let good = fields.problems.is_empty();
-    problems.extend(
-        fields.problems.into_iter().map(|problem| Problem { path: format!("{place}.{}", problem.path), ..problem }),
-    );
-    good.then_some(terms)
 }
 
-/// How much and how long; what is wrong with it is in the fields.
-fn bounds(fields: &mut BodyFields<'_>) -> HoldTerms {
-    let mut terms = HoldTerms::default();
-    if let Some(text) = fields.optional_text("max") {
-        match config::duration(text).filter(|max| (Duration::from_millis(1)..=MAX_MAX).contains(max)) {
-            Some(max) => terms.max = max,
-            None => fields.wrong("max", format!("{text:?}"), "a duration from \"1ms\" to \"30s\"", "write \"2s\""),
+/// How much and how long, as it is written.
+#[derive(Clone, Copy)]
+struct Bounds {
+    max: Option<Read<Span>>,
+    requests: Option<Read<Count>>,
+    bytes: Option<Read<Size>>,
+}
+
+impl Bounds {
+    fn terms(self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> HoldTerms {
+        let terms = HoldTerms::default();
+        let max = setting(self.max, Span(terms.max), Span::millis(1)..=MAX_MAX, &at.key("max"), report);
+        let (requests, range) = (self.requests, Count(1)..=REQUESTS_MAX_MAX);
+        let requests =
+            setting(requests, Count(1), range, &at.key("requests"), report).ok().filter(|_| requests.is_some());
+        let (bytes, range) = (self.bytes, Size(1)..=BYTES_MAX_MAX);
+        let bytes = setting(bytes, Size(1), range, &at.key("bytes"), report).ok().filter(|_| bytes.is_some());
+        HoldTerms {
+            max: max.map_or(terms.max, |max| max.0),
+            requests_max: requests.map_or(terms.requests_max, |requests| requests.0 as u64),
+            bytes_max: bytes.map_or(terms.bytes_max, |bytes| bytes.0 as u64),
+            ..terms
         }
     }
-    if let Some(requests) = fields.optional_number("requests") {
-        if !(1..=REQUESTS_MAX_MAX).contains(&requests) {
-            fields.wrong("requests", requests.to_string(), format!("1 to {REQUESTS_MAX_MAX}"), "write 1000");
-        }
-        terms.requests_max = requests;
-    }
-    if let Some(text) = fields.optional_text("bytes") {
-        match config::size(text).filter(|bytes| (1..=BYTES_MAX_MAX).contains(bytes)) {
-            Some(bytes) => terms.bytes_max = bytes,
-            None => fields.wrong("bytes", format!("{text:?}"), "a size from \"1B\" to \"1GiB\"", "write \"16MiB\""),
-        }
-    }
-    terms
 }
 
 /// Begins a hold and waits until nothing of its services is in flight.
@@ -216,18 +214,17 @@ pub(crate) async fn post(
     mut call: ApiCall,
 ) -> Result<Json<HoldView>, ProblemDetails> {
     let table = admin.table();
-    let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["services", "max", "requests", "bytes"]));
-    let listed = fields.optional_list("services");
-    if !body.contains_key("services") {
-        fields.wrong("services", "nothing", "a list of at least one name", "write [\"shop\"]");
+    let body: HoldCall = call.read();
+    let at = ConfigPath::Root;
+    let terms = Bounds { max: body.max, requests: body.requests, bytes: body.bytes }.terms(&at, &mut call.report);
+    let mut services = body.services.map_or_else(Vec::new, |list| services(&list, &table, &mut call.report));
+    if services.is_empty() {
+        let mismatch = Mismatch::new("nothing", "a list of at least one name", "write [\"shop\"]");
+        call.report.missing(&at.key("services"), mismatch);
     }
-    let terms = bounds(&mut fields);
-    let mut problems = fields.problems;
-    let named = listed.into_iter().flatten().filter_map(|text| service(&table, "services", text, &mut problems));
-    let mut services: Vec<Name> = named.collect();
     services.sort_unstable();
     services.dedup();
+    let problems = call.report.into_problems();
     if !problems.is_empty() {
         return Err(ProblemDetails::of_problems(problems));
     }

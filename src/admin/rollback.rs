@@ -3,9 +3,16 @@
 use std::sync::Arc;
 
 use axum::extract::State;
+use serde::Deserialize;
 use utoipa::ToSchema;
 
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::list::List;
+use crate::config::reader::report::Report;
+use crate::config::reader::units::{Count, Read};
 use crate::control::change::Change;
+use crate::problem::Mismatch;
+use crate::table::{Name, Table};
 
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
@@ -14,13 +21,15 @@ use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// What to go back to.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct RollbackBody {
     /// The revision; without it, the last change of traffic is undone.
-    pub to: Option<u64>,
+    #[schema(value_type = Option<u64>)]
+    pub to: Option<Read<Count>>,
     /// The services; without them, all.
-    pub services: Option<Vec<String>>,
+    #[schema(value_type = Option<Vec<String>>)]
+    pub services: Option<List<String>>,
     /// Why.
     pub reason: Option<String>,
     /// Whether new requests wait until those in flight have ended and the change is in force.
@@ -51,15 +60,26 @@ pub(crate) async fn post(
     mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
-    let body = call.body_of_a_move();
-    let mut fields = call.fields(&body, Some(&["to", "services", "reason"]));
-    let reason = fields.reason();
-    let to = fields.optional_number("to");
-    let listed = fields.optional_list("services");
-    let mut problems = fields.problems;
-    let services = listed.map(|list| {
-        let named = list.into_iter().filter_map(|text| service(&table, "services", text, &mut problems));
-        named.collect()
-    });
-    call.apply(&admin, (Some(Change::Rollback { to, services }), reason), problems).await
+    let body: RollbackBody = call.read();
+    let reason = call.reason(body.reason);
+    call.moves(body.hold.as_ref(), body.force);
+    let to = body.to.map(|to| to.0.0 as u64);
+    let services = body.services.map(|list| services(&list, &table, &mut call.report).into_iter().collect());
+    call.apply(&admin, Some(Change::Rollback { to, services }), reason).await
+}
+
+/// The services of a list, which names at least one.
+pub(crate) fn services(list: &List<String>, table: &Table, report: &mut Report<'_>) -> Vec<Name> {
+    let at = ConfigPath::Root.key("services");
+    if list.is_empty() {
+        report.missing(&at, Mismatch::new("an empty list", "at least one name", "write [\"shop\"]"));
+    }
+    let mut named = Vec::new();
+    for (index, text) in list.iter() {
+        match service(table, &at.item(index).to_string(), text) {
+            Ok(service) => named.push(service.spec.name.clone()),
+            Err(problem) => report.extend([problem]),
+        }
+    }
+    named
 }

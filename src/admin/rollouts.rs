@@ -1,18 +1,20 @@
 //! `/v1/rollouts`: releases that are judged on their own traffic.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::config::ReleaseOverrides;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::release::rollout::RawRollout;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
+use crate::problem::Mismatch;
 use crate::release::handle::{Order, OrderedBy, RolloutError, RolloutTarget, StartRequest};
 use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
@@ -23,8 +25,8 @@ use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// What is rolled out.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct StartBody {
     /// The service; or `group`.
     pub service: Option<String>,
@@ -33,7 +35,8 @@ pub(crate) struct StartBody {
     /// The version that is to have everything; by default the only other one.
     pub to: Option<String>,
     /// Keys of the plan that are other than in the config.
-    pub plan: Option<PlanBody>,
+    #[schema(value_type = Option<RawRollout>)]
+    pub plan: Option<Value>,
     /// Also if the version is known to have no usable endpoint; 409 otherwise. Not asked of a rolling release, which upgrades
     /// its endpoints first.
     pub force: Option<bool>,
@@ -41,45 +44,9 @@ pub(crate) struct StartBody {
     pub reason: Option<String>,
 }
 
-/// What a start may change of the plan: numbers, steps, durations and tolerances, with the names and values of
-/// `[services.NAME.rollout]`; `null` is the default. What is run or asked (`webhook`, `smoke`, `upgrade`, `undo`) comes from the
-/// config file only.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
-pub(crate) struct PlanBody {
-    /// `canary`, `blue_green` or `rolling`; the file has to have what the strategy runs.
-    #[schema(example = "canary")]
-    pub strategy: Option<String>,
-    /// Per cent, or objects of `weight`, `bake` and `gate` (`manual`, or `webhook` to ask the one of the file).
-    #[schema(example = json!([5, {"weight": 50, "gate": "manual"}, 100]))]
-    pub steps: Option<Vec<Value>>,
-    /// How long each step is watched at the least.
-    #[schema(example = "10m")]
-    pub bake: Option<String>,
-    /// `instant`, or `{"gradual": "30s"}`.
-    pub rollback: Option<Value>,
-    /// `pause` or `roll_back`.
-    pub on_hold: Option<String>,
-    /// How long a step may be held after its bake.
-    pub hold_max: Option<String>,
-    /// How long green, or a batch, is watched.
-    pub watch: Option<String>,
-    /// How long blue is kept warm after that.
-    pub keep: Option<String>,
-    /// Endpoints at a time.
-    pub batch: Option<u64>,
-    /// Longest wait for the requests of an endpoint.
-    pub drain_timeout: Option<String>,
-    /// Longest wait for an upgraded endpoint to be healthy.
-    pub verify_timeout: Option<String>,
-    /// What the judge tolerates; its keys are changed one by one.
-    #[schema(example = json!({"alpha": 0.01, "slower": false}))]
-    pub judge: Option<BTreeMap<String, Value>>,
-}
-
 /// Why.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct OrderBody {
     /// Why.
     pub reason: Option<String>,
@@ -122,28 +89,26 @@ pub(crate) async fn start(
     State(admin): State<Arc<AdminApi>>,
     mut call: ApiCall,
 ) -> Result<Json<StartAnswer>, ProblemDetails> {
-    let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["service", "group", "to", "plan", FORCE, "reason"]));
-    let reason = fields.reason();
-    let to = fields.optional_text("to").map(str::to_owned);
-    let target = match (fields.optional_text("service"), fields.optional_text("group")) {
-        (Some(service), None) => Some(RolloutTarget::Service(service.to_owned())),
-        (None, Some(group)) => Some(RolloutTarget::Group(group.to_owned())),
+    let body: StartBody = call.read();
+    let reason = call.reason(body.reason);
+    let target = match (body.service, body.group) {
+        (Some(service), None) => Some(RolloutTarget::Service(service)),
+        (None, Some(group)) => Some(RolloutTarget::Group(group)),
         (service, _) => {
             let found = if service.is_some() { "a service and a group" } else { "neither a service nor a group" };
-            fields.wrong("service", found, "one of them", "write {\"service\": \"shop\"}");
+            let mismatch = Mismatch::new(found, "one of them", "write {\"service\": \"shop\"}");
+            call.report.missing(&ConfigPath::Root.key("service"), mismatch);
             None
         }
     };
-    let force = fields.flag(FORCE);
-    let (plan, refused) = ReleaseOverrides::read(body.get("plan").unwrap_or(&Value::Null));
-    let mut problems = fields.problems;
-    problems.extend(refused);
+    let force = body.force.unwrap_or_default();
+    let (plan, refused) = ReleaseOverrides::read(body.plan.as_ref().unwrap_or(&Value::Null));
+    call.report.extend(refused);
     let dry_run = call.is_dry();
-    let author = call.author(&mut problems);
+    let (author, problems) = call.author();
     let Some(target) = target else { return Err(ProblemDetails::of_problems(problems)) };
     let by = OrderedBy { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
-    let started = admin.rollouts.start(StartRequest { target, to, plan, problems, by, dry_run }).await?;
+    let started = admin.rollouts.start(StartRequest { target, to: body.to, plan, problems, by, dry_run }).await?;
     Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
 }
 
@@ -212,12 +177,14 @@ pub(crate) async fn order(
         let detail = format!("found {word:?}, want pause, resume, promote, abort or acknowledge");
         return Err(ProblemDetails::new(StatusCode::NOT_FOUND, "no_resource", detail));
     };
-    let body = std::mem::take(&mut call.body);
-    let goes_on = matches!(order, Order::Command(RolloutCommand::Promote | RolloutCommand::Resume));
-    let known: &[&str] = if goes_on { &["reason", FORCE] } else { &["reason"] };
-    let mut fields = call.fields(&body, Some(known));
-    let (reason, force) = (fields.reason(), goes_on && fields.flag(FORCE));
-    let author = call.unconditional(fields.problems)?;
+    let body: OrderBody = call.read();
+    let reason = call.reason(body.reason);
+    let force = body.force.unwrap_or_default();
+    if body.force.is_some() && !matches!(order, Order::Command(RolloutCommand::Promote | RolloutCommand::Resume)) {
+        let mismatch = Mismatch::new(format!("it with {word}"), "it with promote or resume only", "leave it out");
+        call.report.problem(&ConfigPath::Root.key(FORCE), mismatch);
+    }
+    let author = call.unconditional()?;
     let number = id.parse().map_err(|_no_number| unknown(&id))?;
     let by = OrderedBy { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     Ok(Json(admin.rollouts.order(number, order, by).await?))

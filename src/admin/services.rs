@@ -57,15 +57,9 @@ pub(crate) async fn one(
     PathSegments(text): PathSegments<String>,
 ) -> Result<Tagged<ServiceView>, ProblemDetails> {
     let table = admin.table();
-    let mut problems = Vec::new();
-    let name = service(&table, "service", &text, &mut problems);
-    match name.as_ref().and_then(|name| table.service_named(name)) {
-        Some(service) => {
-            let view = ServiceView::of(service, &admin.live, moment(&admin));
-            Ok(Tagged(table.revision, view.with_rollout(&admin.briefs.borrow())))
-        }
-        None => Err(ProblemDetails::of_problems(problems)),
-    }
+    let service = service(&table, "service", &text).map_err(|problem| ProblemDetails::of_problems(vec![problem]))?;
+    let view = ServiceView::of(service, &admin.live, moment(&admin));
+    Ok(Tagged(table.revision, view.with_rollout(&admin.briefs.borrow())))
 }
 
 pub(crate) fn moment(admin: &AdminApi) -> Moment {

@@ -4,22 +4,22 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::read;
+use crate::config::reader::report::Report;
+use crate::config::reader::tree::Tree;
+use crate::config::reader::units::Read;
 use crate::control::change::Change;
 use crate::problem::{Problem, ProblemKind};
-use crate::table::{Name, Table, Weight, Weights};
+use crate::table::{Name, Service, Weight, Weights};
 
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
-use super::call::{ApiCall, PathSegments, service};
-use super::fields::show;
+use super::call::{ApiCall, PathSegments, service, version};
 use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
-
-/// The key next to versions and services that says why. No version and no service is called so, nor like the terms of a
-/// move ([`RESERVED_NAMES`](crate::config::RESERVED_NAMES)).
-const REASON: &str = "reason";
 
 /// Shifts one service.
 ///
@@ -43,14 +43,13 @@ pub(crate) async fn put_one(
     mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
-    let body = call.body_of_a_move();
-    let mut fields = call.fields(&body, None);
-    let reason = fields.reason();
-    let name = service(&table, "service", &text, &mut fields.problems);
-    let split = split(&table, &text, &body, &mut fields.problems);
-    let change = name.zip(split).map(|(name, split)| Change::Splits([(name, split)].into()));
-    let problems = fields.problems;
-    call.apply(&admin, (change, reason), problems).await
+    let (terms, versions) = call.split();
+    let reason = call.reason(terms.reason);
+    call.moves(terms.hold.as_ref(), terms.force);
+    let service = service(&table, "service", &text).map_err(|problem| call.report.add(problem)).ok();
+    let split = split(service, &text, &Value::Object(versions), &mut call.report);
+    let change = split.map(|split| Change::Splits([split].into()));
+    call.apply(&admin, change, reason).await
 }
 
 /// Shifts several services in one revision and one swap.
@@ -77,72 +76,41 @@ pub(crate) async fn put_many(
     mut call: ApiCall,
 ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
     let table = admin.table();
-    let body = call.body_of_a_move();
-    let mut fields = call.fields(&body, None);
-    let reason = fields.reason();
+    let (terms, services) = call.split();
+    let reason = call.reason(terms.reason);
+    call.moves(terms.hold.as_ref(), terms.force);
+    if services.is_empty() {
+        call.report.add(Problem::invalid("body", "no service", "at least one service with its split", "add one"));
+    }
     let mut splits = BTreeMap::new();
-    for (text, value) in body.iter().filter(|(key, _)| *key != REASON) {
-        let name = service(&table, &format!("services.{text}"), text, &mut fields.problems);
-        let split = value.as_object().and_then(|versions| split(&table, text, versions, &mut fields.problems));
-        if !value.is_object() {
-            let wanted = "an object of versions and weights";
-            fields.wrong(&format!("services.{text}"), show(value), wanted, "write {\"v1\": 90, \"v2\": 10}");
-        }
-        splits.extend(name.zip(split));
+    for (text, mut versions) in services {
+        // A reason in there is not kept, and no version.
+        versions.as_object_mut().and_then(|versions| versions.remove("reason"));
+        let path = ConfigPath::Root.key("services").key(&text).to_string();
+        let service = service(&table, &path, &text).map_err(|problem| call.report.add(problem)).ok();
+        splits.extend(split(service, &text, &versions, &mut call.report));
     }
-    if body.keys().all(|key| key == REASON) {
-        fields.wrong("body", "no service", "at least one service with its split", "add one");
-    }
-    let problems = fields.problems;
-    call.apply(&admin, (Some(Change::Splits(splits)), reason), problems).await
+    call.apply(&admin, Some(Change::Splits(splits)), reason).await
 }
 
-/// The split of a service, or every problem of it.
-fn split(table: &Table, service: &str, body: &Map<String, Value>, problems: &mut Vec<Problem>) -> Option<Weights> {
-    let place = format!("services.{service}.split");
-    let before = problems.len();
+/// The split of the service that is called `name`, unless there is a problem with it. Without the service there are no
+/// versions to name; that it is not there is reported by the caller.
+fn split(service: Option<&Service>, name: &str, versions: &Value, report: &mut Report<'_>) -> Option<(Name, Weights)> {
+    let services = ConfigPath::Root.key("services");
+    let of_service = services.key(name);
+    let at = of_service.key("split");
+    let written: BTreeMap<String, Read<Weight>> = read::all(Tree::Json(versions), at, report)?;
+    let service = service?;
     let mut weights = BTreeMap::new();
-    for (text, value) in body.iter().filter(|(key, _)| *key != REASON) {
-        let place = format!("{place}.{text}");
-        let weight = weight(&place, value, problems);
-        let name = version(table, service, (&place, text), problems);
-        weights.extend(name.zip(weight));
+    for (text, weight) in written {
+        match version(service, ProblemKind::Invalid, &at.key(&text).to_string(), &text) {
+            Ok(name) => drop(weights.insert(name, weight.0)),
+            Err(problem) => report.extend([problem]),
+        }
     }
-    // Without the service there are no versions to sum up; that it is not there is reported by the caller.
-    if problems.len() > before || table.service_named(service).is_none() {
+    if report.touched(&at).is_some() {
         return None;
     }
-    Weights::new(weights).map_err(|bad| problems.push(bad.mismatch().at(place, ProblemKind::Invalid))).ok()
-}
-
-fn weight(place: &str, value: &Value, problems: &mut Vec<Problem>) -> Option<Weight> {
-    let weight = value.as_f64().and_then(Weight::from_percent);
-    if weight.is_none() {
-        let wanted = "a number from 0 to 100 with at most three decimals";
-        problems.push(Problem::invalid(place, show(value), wanted, "write per cent, without quotes"));
-    }
-    weight
-}
-
-/// The version of this name.
-fn version(table: &Table, service: &str, (place, text): (&str, &str), problems: &mut Vec<Problem>) -> Option<Name> {
-    let service = table.service_named(service)?;
-    let found = service.version_named(text).map(|version| version.name.clone());
-    if found.is_none() {
-        let known = service.versions.iter().map(|version| version.name.as_str());
-        problems.push(Problem::no_version(ProblemKind::Invalid, place, text, known));
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::admin::call::{FORCE, HOLD};
-    use crate::config::RESERVED_NAMES;
-
-    #[test]
-    fn nobody_is_called_like_a_key_that_stands_beside_names() {
-        assert_eq!(RESERVED_NAMES, [REASON, HOLD, FORCE]);
-    }
+    let weights = Weights::new(weights).map_err(|bad| report.problem(&at, bad.mismatch())).ok()?;
+    Some((service.spec.name.clone(), weights))
 }

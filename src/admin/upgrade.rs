@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::upgrade_calls::UpgradeError;
@@ -17,8 +17,8 @@ use super::openapi::Refusals;
 use super::problem::ProblemDetails;
 
 /// Why.
-#[derive(Debug, ToSchema)]
-#[expect(dead_code, reason = "describes the body for OpenAPI; `Fields` reads it")]
+#[derive(Debug, Default, Deserialize, ToSchema)]
+#[serde(expecting = "an object")]
 pub(crate) struct UpgradeBody {
     /// Why; for the log.
     pub reason: Option<String>,
@@ -49,10 +49,9 @@ pub(crate) async fn post(
     State(admin): State<Arc<AdminApi>>,
     mut call: ApiCall,
 ) -> Result<Json<UpgradeAnswer>, ProblemDetails> {
-    let body = std::mem::take(&mut call.body);
-    let mut fields = call.fields(&body, Some(&["reason"]));
-    let reason = fields.reason();
-    let author = call.unconditional(fields.problems)?;
+    let body: UpgradeBody = call.read();
+    let reason = call.reason(body.reason);
+    let author = call.unconditional()?;
     tracing::info!(author = %author, reason, "an upgrade is asked for");
     let successor = admin.upgrades.ask().await?;
     Ok(Json(UpgradeAnswer { process: successor.process }))

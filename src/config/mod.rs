@@ -13,7 +13,7 @@
 //! Nothing here reads a file, not even those that the config names, or a clock: the same text is the same config.
 
 mod build;
-mod check;
+pub(crate) mod check;
 mod files;
 mod limits;
 pub(crate) mod listener;

@@ -13,7 +13,8 @@ pub(crate) struct ErrorGuaranteed(());
 pub(crate) struct Report<'t> {
     /// The files that the config names.
     pub(crate) files: Files,
-    input: &'t Input<'t>,
+    /// Where lines are looked up; none of a call.
+    input: Option<&'t Input<'t>>,
     problems: Vec<Problem>,
     /// Paths that are not missing but misspelt.
     excused: Vec<String>,
@@ -22,25 +23,42 @@ pub(crate) struct Report<'t> {
 }
 
 impl<'t> Report<'t> {
-    /// An empty report on `input`.
+    /// An empty report on the text of a config.
     pub(crate) fn new(input: &'t Input<'t>) -> Self {
-        Self { files: Files::default(), input, problems: Vec::new(), excused: Vec::new(), cut: false }
+        Self { input: Some(input), ..Self::of_call() }
+    }
+
+    /// An empty report on a call.
+    pub(crate) fn of_call() -> Self {
+        Self { files: Files::default(), input: None, problems: Vec::new(), excused: Vec::new(), cut: false }
     }
 
     /// The key at `path`.
     pub(crate) fn key(&self, path: &ConfigPath<'_>) -> Key {
-        Key { line: self.input.line_of(path), path: path.to_string() }
+        Key { line: self.input.and_then(|input| input.line_of(path)), path: path.to_string() }
     }
 
     /// Reports what is wrong at `path`.
     pub(crate) fn problem(&mut self, path: &ConfigPath<'_>, mismatch: Mismatch) -> ErrorGuaranteed {
+        let Key { line, path } = self.key(path);
+        self.add(Problem { line, ..mismatch.at(path, ProblemKind::Invalid) })
+    }
+
+    /// Reports a problem that knows where it is.
+    pub(crate) fn add(&mut self, problem: Problem) -> ErrorGuaranteed {
         if self.problems.len() < PROBLEMS_MAX {
-            let Key { line, path } = self.key(path);
-            self.problems.push(Problem { line, ..mismatch.at(path, ProblemKind::Invalid) });
+            self.problems.push(problem);
         } else {
             self.cut = true;
         }
         ErrorGuaranteed(())
+    }
+
+    /// Reports problems that know where they are.
+    pub(crate) fn extend(&mut self, problems: impl IntoIterator<Item = Problem>) {
+        for problem in problems {
+            self.add(problem);
+        }
     }
 
     /// Reports that `path` is missing, unless something that stands there was refused already.
@@ -79,6 +97,11 @@ impl<'t> Report<'t> {
     /// Whether further problems are dropped.
     pub(crate) fn is_full(&self) -> bool {
         self.cut
+    }
+
+    /// Everything that was reported; none if nothing was.
+    pub(crate) fn into_problems(self) -> Vec<Problem> {
+        if self.problems.is_empty() { Vec::new() } else { Problems::new(self.problems, self.cut).into() }
     }
 
     /// What was built, if there was no problem.

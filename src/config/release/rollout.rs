@@ -8,6 +8,7 @@ use std::fmt;
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use utoipa::ToSchema;
 
 use super::hook::RawHook;
 use super::judge::RawJudge;
@@ -27,25 +28,59 @@ use crate::rollout::judge::JudgeSettings;
 use crate::rollout::plan::{Back, Expired};
 use crate::rollout::release::{Release, RollingShape, Shape, Webhook};
 
-#[derive(Debug, Deserialize, Default)]
-#[serde(default, deny_unknown_fields, expecting = "a table")]
+/// As it is written, in the file and in the call that starts a rollout. [`overrides`](super::overrides) says what of it a
+/// call may change, and this description is for callers.
+#[derive(Debug, Deserialize, Default, ToSchema)]
+#[serde(expecting = "a table")]
+#[schema(
+    as = PlanBody,
+    description = "What a start may change of the plan: numbers, steps, durations and tolerances, with the names and values of\n`[services.NAME.rollout]`; `null` is the default. What is run or asked (`webhook`, `smoke`, `upgrade`, `undo`) comes from the\nconfig file only."
+)]
 pub(crate) struct RawRollout {
+    /// `canary`, `blue_green` or `rolling`; the file has to have what the strategy runs.
+    #[schema(value_type = Option<String>, example = "canary")]
     strategy: Option<RawStrategy>,
+    /// Per cent, or objects of `weight`, `bake` and `gate` (`manual`, or `webhook` to ask the one of the file).
+    #[schema(value_type = Option<Vec<serde_json::Value>>, example = json!([5, {"weight": 50, "gate": "manual"}, 100]))]
     steps: Option<List<RawStep>>,
+    /// How long each step is watched at the least.
+    #[schema(value_type = Option<String>, example = "10m")]
     bake: Option<Read<Span>>,
+    /// `instant`, or `{"gradual": "30s"}`.
+    #[schema(value_type = Option<serde_json::Value>)]
     rollback: Option<RawRollback>,
+    /// `pause` or `roll_back`.
+    #[schema(value_type = Option<String>)]
     on_hold: Option<RawOnHold>,
+    /// How long a step may be held after its bake.
+    #[schema(value_type = Option<String>)]
     hold_max: Option<Read<Span>>,
+    #[schema(ignore)]
     webhook: Option<RawWebhook>,
+    #[schema(ignore)]
     smoke: Option<List<RawSmoke>>,
+    /// How long green, or a batch, is watched.
+    #[schema(value_type = Option<String>)]
     watch: Option<Read<Span>>,
+    /// How long blue is kept warm after that.
+    #[schema(value_type = Option<String>)]
     keep: Option<Read<Span>>,
+    /// Endpoints at a time.
+    #[schema(value_type = Option<u64>)]
     batch: Option<Read<Count>>,
+    /// Longest wait for the requests of an endpoint.
+    #[schema(value_type = Option<String>)]
     drain_timeout: Option<Read<Span>>,
+    /// Longest wait for an upgraded endpoint to be healthy.
+    #[schema(value_type = Option<String>)]
     verify_timeout: Option<Read<Span>>,
+    #[schema(ignore)]
     upgrade: Option<RawHook>,
+    #[schema(ignore)]
     undo: Option<RawHook>,
-    judge: RawJudge,
+    /// What the judge tolerates; its keys are changed one by one.
+    #[schema(value_type = Option<BTreeMap<String, serde_json::Value>>, example = json!({"alpha": 0.01, "slower": false}))]
+    judge: Option<RawJudge>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
@@ -134,7 +169,7 @@ impl RawRollout {
         let smoke = self.smoke.as_ref().map(|raw| smoke::build_all(raw, &at.key("smoke"), build)).transpose();
         let report = &mut build.report;
         let strategy = report.touched(&strategy_at).map_or(Ok(self.strategy.unwrap_or_default()), Err);
-        let judge = self.judge.build(&at.key("judge"), report);
+        let judge = self.judge.as_ref().unwrap_or(&RawJudge::default()).build(&at.key("judge"), report);
         let range = Span::millis(0)..=LONGEST;
         let default = Span(JudgeSettings::default().hold_max);
         let hold_max = setting(self.hold_max, default, range, &at.key("hold_max"), report);
