@@ -96,30 +96,30 @@ enum OnExpired {
     RollBack,
 }
 
-fn weight(text: &str) -> Result<Weight, String> {
+/// An argument that is not what its flag wants.
+#[derive(Debug, thiserror::Error)]
+#[error("want {0}")]
+struct BadArgument(&'static str);
+
+fn weight(text: &str) -> Result<Weight, BadArgument> {
     let percent = text.trim().trim_end_matches('%').parse().ok();
-    percent
-        .and_then(Weight::from_percent)
-        .ok_or_else(|| "want per cent from 0 to 100, three decimals at most".to_owned())
+    percent.and_then(Weight::from_percent).ok_or(BadArgument("per cent from 0 to 100, three decimals at most"))
 }
 
-fn time(text: &str) -> Result<Duration, String> {
-    crate::config::duration(text).ok_or_else(|| "want a time such as 250ms, 30s or 10m".to_owned())
+fn time(text: &str) -> Result<Duration, BadArgument> {
+    crate::config::duration(text).ok_or(BadArgument("a time such as 250ms, 30s or 10m"))
 }
 
-fn positive(text: &str) -> Result<f64, String> {
-    text.parse()
-        .ok()
-        .filter(|number: &f64| *number > 0.0 && number.is_finite())
-        .ok_or_else(|| "want a number above 0".to_owned())
+fn positive(text: &str) -> Result<f64, BadArgument> {
+    text.parse().ok().filter(|number: &f64| *number > 0.0 && number.is_finite()).ok_or(BadArgument("a number above 0"))
 }
 
-fn ratio(text: &str) -> Result<f64, String> {
+fn ratio(text: &str) -> Result<f64, BadArgument> {
     let number = match text.strip_suffix('%') {
         Some(percent) => percent.trim().parse().map(|percent: f64| percent / 100.0),
         None => text.parse(),
     };
-    number.ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or_else(|| "want a part such as 0.02 or 2%".to_owned())
+    number.ok().filter(|ratio| (0.0..=1.0).contains(ratio)).ok_or(BadArgument("a part such as 0.02 or 2%"))
 }
 
 impl SimulateArgs {

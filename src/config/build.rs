@@ -17,7 +17,7 @@ pub(crate) struct Build<'t> {
     /// Hosts and paths that a service answers already.
     pub(crate) routes: Routes,
     /// Regular expressions by their text: compiling is what costs, so that equal ones are compiled once.
-    pub(crate) regexes: HashMap<String, Result<Regex, String>>,
+    pub(crate) regexes: HashMap<String, Result<Regex, regex::Error>>,
 }
 
 impl<'t> Build<'t> {

@@ -202,8 +202,12 @@ impl RolloutController {
                     tracing::error!(rollout = id, error = chain(&error), "a rollout of before cannot go on yet");
                 }
             }
-            Err(why) => {
-                tracing::error!(rollout = id, why, "a rollout of before cannot go on; the split stays as it is")
+            Err(error) => {
+                tracing::error!(
+                    rollout = id,
+                    error = chain(&error),
+                    "a rollout of before cannot go on; the split stays as it is"
+                )
             }
         }
     }

@@ -99,21 +99,25 @@ impl Base {
             let endpoints = services.map(|service| endpoints(service)).max();
             return Ok(Self { section: section.clone(), endpoints: endpoints.unwrap_or(1) });
         }
-        let service = chosen(&config, args.service.as_deref()).map_err(usage)?;
+        let service = chosen(&config, args.service.as_deref())?;
         let section = config.rollout_sections.services.get(service.name.as_str()).cloned().unwrap_or_default();
         Ok(Self { section, endpoints: endpoints(service) })
     }
 }
 
 /// The service that is named, or the only one.
-fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c ServiceSpec, String> {
+fn chosen<'c>(config: &'c Config, name: Option<&str>) -> Result<&'c ServiceSpec, CommandError> {
     let names = || listed(config.services.iter().map(|service| service.name.as_str()));
     match (name, config.services.as_slice()) {
         (None, [only]) => Ok(only),
-        (None, _) => Err(format!("found several services, want --service or --group; services: {}", names())),
+        (None, _) => {
+            let text = format!("found several services, want --service or --group; services: {}", names());
+            Err(CommandError::Usage(text))
+        }
         (Some(name), services) => {
             let found = services.iter().find(|service| service.name.as_str() == name);
-            found.map(|service| &**service).ok_or_else(|| format!("--service: found {name:?}, want one of {}", names()))
+            let unknown = || format!("--service: found {name:?}, want one of {}", names());
+            found.map(|service| &**service).ok_or_else(|| CommandError::Usage(unknown()))
         }
     }
 }

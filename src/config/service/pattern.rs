@@ -85,12 +85,12 @@ impl RawPattern {
 pub(crate) fn regex(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Regex, ErrorGuaranteed> {
     let compiled = match build.regexes.get(text) {
         Some(compiled) => compiled,
-        None => build.regexes.entry(text.to_owned()).or_insert(Regex::new(text).map_err(|e| explain(&e))),
+        None => build.regexes.entry(text.to_owned()).or_insert(Regex::new(text)),
     };
     match compiled {
         Ok(regex) => Ok(regex.clone()),
         Err(why) => {
-            let text = Mismatch::new(format!("{text:?}"), "a regular expression", format!("{why}"));
+            let text = Mismatch::new(format!("{text:?}"), "a regular expression", explain(why));
             Err(build.report.problem(at, text))
         }
     }
