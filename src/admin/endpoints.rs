@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::Report;
-use crate::config::reader::units::{Read, Span};
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::control::change::Change;
 use crate::control::drain;
 use crate::problem::{Mismatch, ProblemKind};
@@ -25,7 +25,7 @@ use super::openapi::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// The longest wait for a drained endpoint.
-const WAIT_MAX: Span = Span::secs(3600);
+const WAIT_MAX: TimeSpan = TimeSpan::secs(3600);
 
 /// What an endpoint is to be.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -36,7 +36,7 @@ pub(crate) struct EndpointBody {
     pub state: Option<String>,
     /// With `drain`: answer when nothing is in flight any more, or after this time, such as `30s`, at the latest.
     #[schema(value_type = Option<String>)]
-    pub wait: Option<Read<Span>>,
+    pub wait: Option<Setting<TimeSpan>>,
     /// With `drain`: also if it leaves a version with a weight without a usable endpoint; 409 otherwise.
     pub force: Option<bool>,
     /// Why.
@@ -124,12 +124,13 @@ fn endpoints(table: &Table, place: &EndpointPlace) -> Vec<Arc<EndpointStats>> {
 }
 
 /// How long to wait for a drained endpoint.
-fn wait(written: Option<Read<Span>>, drained: Option<bool>, report: &mut Report<'_>) -> Duration {
+fn wait(written: Option<Setting<TimeSpan>>, drained: Option<bool>, report: &mut Report<'_>) -> Duration {
     let at = ConfigPath::Root.key("wait");
-    if let (Some(Read(wait)), Some(false)) = (written, drained) {
+    if let (Some(Setting(wait)), Some(false)) = (written, drained) {
         report.problem(&at, Mismatch::new(wait.to_string(), "nothing with \"ready\"", "leave it out"));
     }
-    setting(written, Span::millis(0), Span::millis(0)..=WAIT_MAX, &at, report).map_or(Duration::ZERO, |wait| wait.0)
+    setting(written, TimeSpan::millis(0), TimeSpan::millis(0)..=WAIT_MAX, &at, report)
+        .map_or(Duration::ZERO, |wait| wait.0)
 }
 
 fn change(place: Option<EndpointPlace>, drained: Option<bool>) -> Option<Change> {

@@ -13,7 +13,7 @@ use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::Report;
-use crate::config::reader::units::{Count, Read, Size, Span};
+use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
 use crate::control::hold::{HoldError, HoldReport, HoldTerms};
 use crate::problem::Mismatch;
 use crate::shared::hold::Hold;
@@ -26,13 +26,13 @@ use super::revisions::timestamp;
 use super::rollback::services;
 
 /// Nobody waits longer for a page.
-const MAX_MAX: Span = Span::secs(30);
+const MAX_MAX: TimeSpan = TimeSpan::secs(30);
 
 /// More connections than a listener has by default, several times.
-const REQUESTS_MAX_MAX: Count = Count(100_000);
+const REQUESTS_MAX_MAX: Quantity = Quantity(100_000);
 
 /// What a machine that serves so many has to spare.
-const BYTES_MAX_MAX: Size = Size::kib(1 << 20);
+const BYTES_MAX_MAX: ByteSize = ByteSize::kib(1 << 20);
 
 /// The terms of a hold; each may be left out.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -40,13 +40,13 @@ const BYTES_MAX_MAX: Size = Size::kib(1 << 20);
 pub(crate) struct HoldBody {
     /// The longest wait for requests in flight, up to 30s; default 2s.
     #[schema(value_type = Option<String>, example = "2s")]
-    pub max: Option<Read<Span>>,
+    pub max: Option<Setting<TimeSpan>>,
     /// How many requests may be held at a time; default 1000.
     #[schema(value_type = Option<u64>, example = 1000)]
-    pub requests: Option<Read<Count>>,
+    pub requests: Option<Setting<Quantity>>,
     /// How large their heads may be together; default 16MiB. Bodies are not read while a request is held.
     #[schema(value_type = Option<String>, example = "16MiB")]
-    pub bytes: Option<Read<Size>>,
+    pub bytes: Option<Setting<ByteSize>>,
     /// What happens when requests in flight do not end in time, or more come than may be held. Nobody is refused: those
     /// that are held are let go. `abort` (the default) changes nothing and answers 409; `go_on` changes the traffic all
     /// the same.
@@ -71,13 +71,13 @@ pub(crate) struct HoldCall {
     pub services: Option<List<String>>,
     /// How long it lasts, with the wait for requests in flight, up to 30s; default 2s.
     #[schema(value_type = Option<String>, example = "2s")]
-    pub max: Option<Read<Span>>,
+    pub max: Option<Setting<TimeSpan>>,
     /// How many requests may be held at a time; default 1000.
     #[schema(value_type = Option<u64>)]
-    pub requests: Option<Read<Count>>,
+    pub requests: Option<Setting<Quantity>>,
     /// How large their heads may be together; default 16MiB.
     #[schema(value_type = Option<String>)]
-    pub bytes: Option<Read<Size>>,
+    pub bytes: Option<Setting<ByteSize>>,
 }
 
 /// A hold that is open.
@@ -170,20 +170,20 @@ impl HoldBody {
 /// How much and how long, as it is written.
 #[derive(Clone, Copy)]
 struct Bounds {
-    max: Option<Read<Span>>,
-    requests: Option<Read<Count>>,
-    bytes: Option<Read<Size>>,
+    max: Option<Setting<TimeSpan>>,
+    requests: Option<Setting<Quantity>>,
+    bytes: Option<Setting<ByteSize>>,
 }
 
 impl Bounds {
     fn terms(self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> HoldTerms {
         let terms = HoldTerms::default();
-        let max = setting(self.max, Span(terms.max), Span::millis(1)..=MAX_MAX, &at.key("max"), report);
-        let (requests, range) = (self.requests, Count(1)..=REQUESTS_MAX_MAX);
+        let max = setting(self.max, TimeSpan(terms.max), TimeSpan::millis(1)..=MAX_MAX, &at.key("max"), report);
+        let (requests, range) = (self.requests, Quantity(1)..=REQUESTS_MAX_MAX);
         let requests =
-            setting(requests, Count(1), range, &at.key("requests"), report).ok().filter(|_| requests.is_some());
-        let (bytes, range) = (self.bytes, Size(1)..=BYTES_MAX_MAX);
-        let bytes = setting(bytes, Size(1), range, &at.key("bytes"), report).ok().filter(|_| bytes.is_some());
+            setting(requests, Quantity(1), range, &at.key("requests"), report).ok().filter(|_| requests.is_some());
+        let (bytes, range) = (self.bytes, ByteSize(1)..=BYTES_MAX_MAX);
+        let bytes = setting(bytes, ByteSize(1), range, &at.key("bytes"), report).ok().filter(|_| bytes.is_some());
         HoldTerms {
             max: max.map_or(terms.max, |max| max.0),
             requests_max: requests.map_or(terms.requests_max, |requests| requests.0 as u64),

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::Report;
-use crate::config::reader::units::{Count, Read};
+use crate::config::reader::units::{Quantity, Setting};
 use crate::control::change::Change;
 use crate::problem::Mismatch;
 use crate::table::{Name, Table};
@@ -26,7 +26,7 @@ use super::problem::ProblemDetails;
 pub(crate) struct RollbackBody {
     /// The revision; without it, the last change of traffic is undone.
     #[schema(value_type = Option<u64>)]
-    pub to: Option<Read<Count>>,
+    pub to: Option<Setting<Quantity>>,
     /// The services; without them, all.
     #[schema(value_type = Option<Vec<String>>)]
     pub services: Option<List<String>>,

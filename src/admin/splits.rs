@@ -10,7 +10,7 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::read;
 use crate::config::reader::report::Report;
 use crate::config::reader::tree::Tree;
-use crate::config::reader::units::Read;
+use crate::config::reader::units::Setting;
 use crate::control::change::Change;
 use crate::problem::{Problem, ProblemKind};
 use crate::table::{Name, Service, Weight, Weights};
@@ -99,7 +99,7 @@ fn split(service: Option<&Service>, name: &str, versions: &Value, report: &mut R
     let services = ConfigPath::Root.key("services");
     let of_service = services.key(name);
     let at = of_service.key("split");
-    let written: BTreeMap<String, Read<Weight>> = read::all(Tree::Json(versions), at, report)?;
+    let written: BTreeMap<String, Setting<Weight>> = read::all(Tree::Json(versions), at, report)?;
     let service = service?;
     let mut weights = BTreeMap::new();
     for (text, weight) in written {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings;
 use crate::admin::examine_tokens;
-use crate::config::{self, Config, Files, Key, Remark, TlsFiles};
+use crate::config::{self, Config, ConfigFiles, ConfigKey, Remark, TlsFiles};
 use crate::outbound::secret::Secret;
 use crate::problem::{PROBLEMS_MAX, Problem, Problems, more_problems};
 use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, ServerSettings, TlsPart};
@@ -115,7 +115,7 @@ struct FileFindings {
 }
 
 impl FileFindings {
-    fn of(files: &Files) -> Self {
+    fn of(files: &ConfigFiles) -> Self {
         let mut found = Self::default();
         for tls in &files.servers {
             let examined = tls.settings.examine();
@@ -171,7 +171,7 @@ impl FileFindings {
         }
     }
 
-    fn secrets(&mut self, secrets: &[(Key, PathBuf)]) {
+    fn secrets(&mut self, secrets: &[(ConfigKey, PathBuf)]) {
         for (key, file) in secrets {
             match Secret::read(file) {
                 Ok(secret) => self.warnings.extend(secret.warning.map(|text| key.remark(text))),
@@ -180,7 +180,7 @@ impl FileFindings {
         }
     }
 
-    fn tokens(&mut self, tokens: &[(Key, config::TokenFile)]) {
+    fn tokens(&mut self, tokens: &[(ConfigKey, config::AdminToken)]) {
         let files: Vec<_> = tokens.iter().map(|(_, token)| settings::token(token)).collect();
         let found = examine_tokens(&files);
         let key = |name: &str| tokens.iter().find(|(_, token)| token.name.as_str() == name).map(|(key, _)| key);

@@ -53,7 +53,7 @@ pub(crate) struct BoundAdmin {
 
 impl BoundAdmin {
     /// Binds the admin API and reads its tokens.
-    pub(crate) fn bind(admin: &config::Admin, inherited: &mut Inherited) -> Result<Self, StartError> {
+    pub(crate) fn bind(admin: &config::AdminConfig, inherited: &mut Inherited) -> Result<Self, StartError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(StartError::Runtime)?;
         let entered = runtime.enter();

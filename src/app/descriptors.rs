@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::admin::CONNECTIONS_MAX;
-use crate::config::Proxy;
+use crate::config::ProxyConfig;
 use crate::endpoints::CHECKS_MAX;
 
 /// What a worker needs besides connections: its runtime and its listening sockets.
@@ -48,7 +48,7 @@ pub(crate) struct Room {
 }
 
 /// How many client connections fit, each with one to an endpoint, beside what is open now and what is yet to come.
-pub(crate) fn room(proxy: &Proxy, workers: usize) -> Room {
+pub(crate) fn room(proxy: &ProxyConfig, workers: usize) -> Room {
     let limit = limit();
     // One of them is the folder that is being read.
     let open = std::fs::read_dir("/proc/self/fd").map_or(DESCRIPTORS_OPEN_DEFAULT, |folder| folder.count() - 1);

@@ -58,7 +58,7 @@ pub(crate) fn worker(
 }
 
 /// Who gets in at a listener.
-pub(crate) fn door(listener: &config::Listener, workers: usize) -> ListenerPolicy {
+pub(crate) fn door(listener: &config::ListenerConfig, workers: usize) -> ListenerPolicy {
     let proxy_protocol = listener.proxy_protocol.as_ref();
     let proxy_protocol = proxy_protocol.map(|how| ProxyProtocolPolicy { from: how.from.clone(), timeout: how.timeout });
     let limits = &listener.limits;
@@ -74,7 +74,7 @@ pub(crate) fn door(listener: &config::Listener, workers: usize) -> ListenerPolic
 }
 
 /// Where the admin API listens.
-pub(crate) fn admin_address(admin: &config::Admin) -> admin::Address {
+pub(crate) fn admin_address(admin: &config::AdminConfig) -> admin::Address {
     match &admin.address {
         config::AdminAddress::Tcp(address) => admin::Address::Tcp(*address),
         config::AdminAddress::Unix(path) => admin::Address::Unix(path.clone()),
@@ -82,7 +82,7 @@ pub(crate) fn admin_address(admin: &config::Admin) -> admin::Address {
 }
 
 /// Who gets in there.
-pub(crate) fn access(admin: &config::Admin) -> admin::AccessSettings {
+pub(crate) fn access(admin: &config::AdminConfig) -> admin::AccessSettings {
     let client = |client: &config::CertificateClient| (client.name.clone(), role(client.role));
     admin::AccessSettings {
         hosts: admin.hosts.clone(),
@@ -93,14 +93,14 @@ pub(crate) fn access(admin: &config::Admin) -> admin::AccessSettings {
 }
 
 /// A token and its file.
-pub(crate) fn token(token: &config::TokenFile) -> admin::AccessToken {
-    admin::AccessToken { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
+pub(crate) fn token(token: &config::AdminToken) -> admin::TokenFile {
+    admin::TokenFile { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
 }
 
-fn role(role: config::Role) -> admin::AccessRole {
+fn role(role: config::AdminRole) -> admin::Role {
     match role {
-        config::Role::Read => admin::AccessRole::Read,
-        config::Role::Operate => admin::AccessRole::Operate,
+        config::AdminRole::Read => admin::Role::Read,
+        config::AdminRole::Operate => admin::Role::Operate,
     }
 }
 

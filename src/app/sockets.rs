@@ -72,7 +72,7 @@ pub(crate) struct BoundListener {
 /// there are fewer than workers (systemd makes one), the workers share them. A socket more would get connections at
 /// once, and lose them again if this process does not come to serve.
 pub(crate) fn listeners(
-    wanted: &[config::Listener],
+    wanted: &[config::ListenerConfig],
     workers: usize,
     inherited: &mut Inherited,
 ) -> Result<Vec<BoundListener>, BindError> {
@@ -132,7 +132,7 @@ pub(crate) fn settings(
     workers: usize,
     tls: &[Option<Arc<ServerTls>>],
 ) -> Vec<(Name, ListenerSettings)> {
-    let of = |(wanted, tls): (&config::Listener, &Option<Arc<ServerTls>>)| {
+    let of = |(wanted, tls): (&config::ListenerConfig, &Option<Arc<ServerTls>>)| {
         let admit = AdmitSettings {
             target_bytes_max: config.proxy.target_bytes_max,
             strict_targets: wanted.strict_targets,

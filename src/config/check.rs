@@ -9,7 +9,7 @@ use ipnet::IpNet;
 
 use super::reader::config_path::ConfigPath;
 use super::reader::report::{ErrorGuaranteed, Report};
-use super::reader::units::Read;
+use super::reader::units::Setting;
 use crate::problem::Mismatch;
 use crate::problem::listed;
 use crate::table::Name;
@@ -55,7 +55,7 @@ pub(crate) fn name(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> 
 
 /// A setting that has a default and a range.
 pub(crate) fn setting<T: Copy + PartialOrd + Display>(
-    raw: Option<Read<T>>,
+    raw: Option<Setting<T>>,
     default: T,
     range: RangeInclusive<T>,
     at: &ConfigPath<'_>,

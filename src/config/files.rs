@@ -9,25 +9,25 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::process::admin::TokenFile;
-use crate::tls::{ClientSettings, ServerSettings, TlsPart};
+use super::process::admin::AdminToken;
+use crate::tls::{ClientSettings, Part, ServerSettings};
 
 /// The files of a config, of every part of it that could be read.
 #[derive(Clone, Debug, Default)]
-pub struct Files {
+pub struct ConfigFiles {
     /// Listeners and the admin API.
     pub servers: Vec<TlsFiles<ServerSettings>>,
     /// Versions.
     pub clients: Vec<TlsFiles<Arc<ClientSettings>>>,
     /// The admin API's tokens, each with the key of its file.
-    pub tokens: Vec<(Key, TokenFile)>,
+    pub tokens: Vec<(ConfigKey, AdminToken)>,
     /// The secrets that notifications are signed with.
-    pub secrets: Vec<(Key, PathBuf)>,
+    pub secrets: Vec<(ConfigKey, PathBuf)>,
 }
 
 /// A key of the config.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Key {
+pub struct ConfigKey {
     /// Its line.
     pub line: Option<usize>,
     /// Its path, such as `listeners.public.tls.key`.
@@ -42,17 +42,17 @@ pub struct TlsFiles<S> {
     /// The keys of its pairs, in the order of the settings.
     pub(crate) pairs: Vec<PairKeys>,
     /// The key of its authorities.
-    pub(crate) authorities: Key,
+    pub(crate) authorities: ConfigKey,
 }
 
 /// The two keys of a pair.
 #[derive(Clone, Debug)]
 pub(crate) struct PairKeys {
-    pub(crate) cert: Key,
-    pub(crate) key: Key,
+    pub(crate) cert: ConfigKey,
+    pub(crate) key: ConfigKey,
 }
 
-impl Key {
+impl ConfigKey {
     /// What is to be said of the file that it names.
     #[must_use]
     pub fn remark(&self, text: String) -> Remark {
@@ -65,7 +65,7 @@ impl Key {
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remark {
     /// The key that names the file.
-    pub key: Key,
+    pub key: ConfigKey,
     /// What is to be said.
     pub text: String,
 }
@@ -73,7 +73,7 @@ pub struct Remark {
 /// `line 12: listeners.public.tls.cert: site.pem: found an empty file, want a certificate in PEM`
 impl fmt::Display for Remark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { key: Key { line, path }, text } = self;
+        let Self { key: ConfigKey { line, path }, text } = self;
         if let Some(line) = line {
             write!(f, "line {line}: ")?;
         }
@@ -84,8 +84,8 @@ impl fmt::Display for Remark {
 impl<S> TlsFiles<S> {
     /// The key that names a part.
     #[must_use]
-    pub fn key_of(&self, part: TlsPart) -> &Key {
-        let (TlsPart::Certificate(index) | TlsPart::Key(index)) = part else { return &self.authorities };
+    pub fn key_of(&self, part: Part) -> &ConfigKey {
+        let (Part::Certificate(index) | Part::Key(index)) = part else { return &self.authorities };
         let Some(pair) = self.pairs.get(index) else { return &self.authorities };
         if matches!(part, TlsPart::Key(_)) { &pair.key } else { &pair.cert }
     }

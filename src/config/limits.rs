@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::setting;
-use super::process::proxy::Proxy;
+use super::process::proxy::ProxyConfig;
 use super::reader::config_path::ConfigPath;
 use super::reader::report::{ErrorGuaranteed, Report};
-use super::reader::units::{Count, Read, Size, Span};
+use super::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::table::ServiceSpec;
 use crate::table::spec::limits::{BodyRate, InFlightLimit, Limits};
@@ -21,7 +21,7 @@ pub const IN_FLIGHT_DEFAULT: usize = 65_536;
 
 /// Connections of a listener: at 20 to 40 KiB each (plain and TLS) they take some 400 MiB, which the smallest machine
 /// has.
-const CONNECTIONS_MAX: Count = Count(10_000);
+const CONNECTIONS_MAX: Quantity = Quantity(10_000);
 
 /// Connections of one address. What has to fit is what stands behind one address of a carrier or a large company: some
 /// hundred people who are at the site at the same moment, with the six connections that a browser opens over HTTP/1.1.
@@ -29,16 +29,16 @@ const CONNECTIONS_MAX: Count = Count(10_000);
 const CONNECTIONS_PER_ADDRESS_MAX: usize = 1000;
 
 /// No count of things at a time is larger.
-const COUNT_MAX: Count = Count(10_000_000);
+const COUNT_MAX: Quantity = Quantity(10_000_000);
 
 /// Who waits longer for a place has left.
-const QUEUE_TIMEOUT: Span = Span::secs(2);
+const QUEUE_TIMEOUT: TimeSpan = TimeSpan::secs(2);
 
 /// What a mobile client in a tunnel needs; slow enough attacks to be cheap.
-const BODY_RATE_GRACE: Span = Span::secs(10);
+const BODY_RATE_GRACE: TimeSpan = TimeSpan::secs(10);
 
 /// Nothing waits longer than a day.
-const DAY: Span = Span::secs(86_400);
+const DAY: TimeSpan = TimeSpan::secs(86_400);
 
 /// How much a listener takes at a time.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -48,17 +48,17 @@ pub struct ListenerLimits {
     /// Connections of one address (of a /64 of IPv6).
     pub connections_per_address_max: usize,
     /// Requests over time.
-    pub rate: Option<Rate>,
+    pub rate: Option<RequestRate>,
 }
 
 /// So many requests in a time, and so many at once after a pause.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Rate {
+pub struct RequestRate {
     /// Requests, at least one.
     pub requests: u32,
     /// The time.
     pub per: Duration,
-    /// Requests at once, at least [`Rate::requests`].
+    /// Requests at once, at least [`RequestRate::requests`].
     pub burst: u32,
     /// Whose requests are counted together.
     pub by: RateBy,
@@ -78,31 +78,31 @@ pub enum RateBy {
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table such as { requests = 100, per = \"1s\" }")]
 pub(crate) struct RawRate {
-    requests: Option<Read<Count>>,
-    per: Option<Read<Span>>,
-    burst: Option<Read<Count>>,
+    requests: Option<Setting<Quantity>>,
+    per: Option<Setting<TimeSpan>>,
+    burst: Option<Setting<Quantity>>,
     by: Option<RateBy>,
 }
 
 /// A count that may be left out, which is no limit.
 pub(crate) fn optional_count(
-    raw: Option<Read<Count>>,
+    raw: Option<Setting<Quantity>>,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<Option<usize>, ErrorGuaranteed> {
-    let count = setting(raw, Count(1), Count(1)..=COUNT_MAX, at, report)?;
+    let count = setting(raw, Quantity(1), Quantity(1)..=COUNT_MAX, at, report)?;
     Ok(raw.map(|_| count.0))
 }
 
 impl ListenerLimits {
     /// The limits of the listener at `at`.
     pub(crate) fn build(
-        (connections, per_address): (Option<Read<Count>>, Option<Read<Count>>),
+        (connections, per_address): (Option<Setting<Quantity>>, Option<Setting<Quantity>>),
         rate: Option<&RawRate>,
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
     ) -> Result<Self, ErrorGuaranteed> {
-        let range = Count(1)..=COUNT_MAX;
+        let range = Quantity(1)..=COUNT_MAX;
         let connections = setting(connections, CONNECTIONS_MAX, range, &at.key("connections_max"), report);
         let key = at.key("connections_per_address_max");
         let per_address = optional_count(per_address, &key, report);
@@ -123,15 +123,15 @@ impl ListenerLimits {
 }
 
 impl RawRate {
-    fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Rate, ErrorGuaranteed> {
-        let most = Count(1_000_000);
+    fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<RequestRate, ErrorGuaranteed> {
+        let most = Quantity(1_000_000);
         let requests = match self.requests {
-            Some(_) => setting(self.requests, Count(1), Count(1)..=most, &at.key("requests"), report),
+            Some(_) => setting(self.requests, Quantity(1), Quantity(1)..=most, &at.key("requests"), report),
             None => Err(report.missing(&at.key("requests"), Mismatch::new("none", "a number", "add requests = 100"))),
         };
-        let per = setting(self.per, Span::secs(1), Span::millis(1)..=DAY, &at.key("per"), report);
+        let per = setting(self.per, TimeSpan::secs(1), TimeSpan::millis(1)..=DAY, &at.key("per"), report);
         let burst_key = at.key("burst");
-        let burst = setting(self.burst, Count(1), Count(1)..=most, &burst_key, report);
+        let burst = setting(self.burst, Quantity(1), Quantity(1)..=most, &burst_key, report);
         let (requests, per, burst) = (requests?, per?, burst?);
         let burst = if self.burst.is_some() { burst } else { requests };
         if burst < requests {
@@ -142,19 +142,19 @@ impl RawRate {
             );
             return Err(report.problem(&burst_key, text));
         }
-        let count = |count: Count| u32::try_from(count.0).unwrap_or(u32::MAX);
-        Ok(Rate { requests: count(requests), per: per.0, burst: count(burst), by: self.by.unwrap_or_default() })
+        let count = |count: Quantity| u32::try_from(count.0).unwrap_or(u32::MAX);
+        Ok(RequestRate { requests: count(requests), per: per.0, burst: count(burst), by: self.by.unwrap_or_default() })
     }
 }
 
 /// The limits of a service, as they are written.
 pub(crate) struct RawLimits {
-    pub(crate) requests_in_flight_max: Option<Read<Count>>,
-    pub(crate) queue_max: Option<Read<Count>>,
-    pub(crate) queue_timeout: Option<Read<Span>>,
-    pub(crate) body_bytes_max: Option<Read<Size>>,
-    pub(crate) body_rate_min: Option<Read<Size>>,
-    pub(crate) body_rate_grace: Option<Read<Span>>,
+    pub(crate) requests_in_flight_max: Option<Setting<Quantity>>,
+    pub(crate) queue_max: Option<Setting<Quantity>>,
+    pub(crate) queue_timeout: Option<Setting<TimeSpan>>,
+    pub(crate) body_bytes_max: Option<Setting<ByteSize>>,
+    pub(crate) body_rate_min: Option<Setting<ByteSize>>,
+    pub(crate) body_rate_grace: Option<Setting<TimeSpan>>,
 }
 
 impl RawLimits {
@@ -162,8 +162,8 @@ impl RawLimits {
     pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Limits, ErrorGuaranteed> {
         let in_flight = self.in_flight(at, report);
         let size = self.body_bytes_max;
-        let range = Size(0)..=Size::kib(1 << 40);
-        let body_bytes_max = setting(size, Size(0), range, &at.key("body_bytes_max"), report);
+        let range = ByteSize(0)..=ByteSize::kib(1 << 40);
+        let body_bytes_max = setting(size, ByteSize(0), range, &at.key("body_bytes_max"), report);
         let body_rate = self.body_rate(at, report);
         let body_bytes_max = body_bytes_max?.0 as u64;
         Ok(Limits { in_flight: in_flight?, body_bytes_max: size.map(|_| body_bytes_max), body_rate: body_rate? })
@@ -177,10 +177,10 @@ impl RawLimits {
         let Self { requests_in_flight_max: max, queue_max, queue_timeout, .. } = *self;
         let max_read = optional_count(max, &at.key("requests_in_flight_max"), report);
         // As many again: whoever waits, waits about as long as a request takes.
-        let default = Count(max.map_or(0, |max| max.0.0).min(COUNT_MAX.0));
+        let default = Quantity(max.map_or(0, |max| max.0.0).min(COUNT_MAX.0));
         let (queue_key, timeout_key) = (at.key("queue_max"), at.key("queue_timeout"));
-        let queue = setting(queue_max, default, Count(0)..=COUNT_MAX, &queue_key, report);
-        let timeout = setting(queue_timeout, QUEUE_TIMEOUT, Span::millis(1)..=DAY, &timeout_key, report);
+        let queue = setting(queue_max, default, Quantity(0)..=COUNT_MAX, &queue_key, report);
+        let timeout = setting(queue_timeout, QUEUE_TIMEOUT, TimeSpan::millis(1)..=DAY, &timeout_key, report);
         let without = |written: bool, key: &ConfigPath<'_>, report: &mut Report<'_>| match written && max.is_none() {
             true => {
                 let text = Mismatch::new(
@@ -207,8 +207,9 @@ impl RawLimits {
     fn body_rate(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<BodyRate>, ErrorGuaranteed> {
         let Self { body_rate_min: rate, body_rate_grace: grace, .. } = *self;
         let grace_key = at.key("body_rate_grace");
-        let rate_read = setting(rate, Size(1), Size(1)..=Size::kib(1 << 20), &at.key("body_rate_min"), report);
-        let grace_read = setting(grace, BODY_RATE_GRACE, Span::millis(100)..=DAY, &grace_key, report);
+        let rate_read =
+            setting(rate, ByteSize(1), ByteSize(1)..=ByteSize::kib(1 << 20), &at.key("body_rate_min"), report);
+        let grace_read = setting(grace, BODY_RATE_GRACE, TimeSpan::millis(100)..=DAY, &grace_key, report);
         if rate.is_none() && grace.is_some() {
             let text = Mismatch::new("a grace for nothing", "body_rate_min as well", "add it or leave this out");
             return Err(report.problem(&grace_key, text));
@@ -221,7 +222,7 @@ impl RawLimits {
 /// No service may have more in flight than the proxy lets in.
 pub(crate) fn check_services(
     services: &[Arc<ServiceSpec>],
-    proxy: &Proxy,
+    proxy: &ProxyConfig,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<(), ErrorGuaranteed> {

@@ -33,14 +33,14 @@ use serde::de::IgnoredAny;
 
 use self::build::Build;
 pub use self::check::RESERVED_NAMES;
-pub use self::files::{Files, Key, Remark, TlsFiles};
-pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, Rate, RateBy};
+pub use self::files::{ConfigFiles, ConfigKey, Remark, TlsFiles};
+pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, RateBy, RequestRate};
 pub use self::listener::proxy_protocol::ProxyProtocol;
-pub use self::listener::settings::Listener;
+pub use self::listener::settings::ListenerConfig;
 pub use self::process::access_log::{AccessLog, LogFormat};
-pub use self::process::admin::{Admin, AdminAddress, CertificateClient, Role, TokenFile};
-pub use self::process::proxy::Proxy;
-pub use self::process::state::State;
+pub use self::process::admin::{AdminAddress, AdminConfig, AdminRole, AdminToken, CertificateClient};
+pub use self::process::proxy::ProxyConfig;
+pub use self::process::state::StateConfig;
 use self::reader::report::ErrorGuaranteed;
 pub use self::reader::units::{duration, size};
 pub(crate) use self::release::overrides::IN_THE_FILE;
@@ -60,13 +60,13 @@ use reader::report::Report;
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Where users come in, at least one.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<ListenerConfig>,
     /// Where operators come in.
-    pub admin: Admin,
+    pub admin: AdminConfig,
     /// Where revisions are kept.
-    pub state: State,
+    pub state: StateConfig,
     /// Workers, upstream connections and limits.
-    pub proxy: Proxy,
+    pub proxy: ProxyConfig,
     /// What is written about each request.
     pub access_log: AccessLog,
     /// What users address, at least one, in order of their names.
@@ -86,10 +86,10 @@ pub fn parse(text: &str, base: &Path) -> Result<Config, Problems> {
 }
 
 /// The same, with the files that it names, also those of a text with problems: of every part that could be read.
-pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, Files) {
+pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, ConfigFiles) {
     let input = match Input::toml(text) {
         Ok(input) => input,
-        Err(problems) => return (Err(problems), Files::default()),
+        Err(problems) => return (Err(problems), ConfigFiles::default()),
     };
     let mut report = Report::new(&input);
     let raw: RawConfig = reader::read::at(ConfigPath::Root, &input, &mut report).unwrap_or_default();
@@ -137,7 +137,7 @@ impl RawConfig {
         let state = self.state.build(&at.key("state"), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let access_log = self.access_log.build(&at.key("access_log"), build);
-        let segments = service::segment::Segments::build(&self.segments, &at.key("segments"), build);
+        let segments = service::segment::SegmentIndex::build(&self.segments, &at.key("segments"), build);
         let releases = release::releases::build(services, &self.groups, &self.notify, build);
         let services = service::definition::build_all(services, &segments, &at.key("services"), build);
         let addresses = listener::settings::addresses(&self.listeners);

@@ -10,14 +10,14 @@ use super::files::{PairKeys, TlsFiles};
 use super::reader::config_path::ConfigPath;
 use super::reader::list::List;
 use super::reader::report::{ErrorGuaranteed, Report};
-use super::reader::units::{Read, Span};
+use super::reader::units::{Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::problem::suggest;
 use crate::tls::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
 
 /// Far more than the two or three round trips that a handshake takes on a bad line, and what nginx's 60 s are often
 /// lowered to: until then a connection costs a descriptor and has shown nothing.
-const HANDSHAKE_TIMEOUT: Span = Span::secs(10);
+const HANDSHAKE_TIMEOUT: TimeSpan = TimeSpan::secs(10);
 
 /// `[listeners.NAME] tls`, `[admin] tls`
 #[derive(Debug, Deserialize, Default)]
@@ -30,7 +30,7 @@ pub(crate) struct RawServerTls {
     min_version: Option<String>,
     client_ca: Option<String>,
     client_auth: Option<RawClientAuth>,
-    handshake_timeout: Option<Read<Span>>,
+    handshake_timeout: Option<Setting<TimeSpan>>,
 }
 
 /// `[services.X.versions.NAME] tls`
@@ -73,7 +73,7 @@ impl RawServerTls {
         };
         let min_version = min_version(self.min_version.as_deref(), &at.key("min_version"), report);
         let client_auth = self.client_auth(base, at, report);
-        let range = Span::millis(100)..=Span::secs(3_600);
+        let range = TimeSpan::millis(100)..=TimeSpan::secs(3_600);
         let timeout_at = at.key("handshake_timeout");
         let timeout = check::setting(self.handshake_timeout, HANDSHAKE_TIMEOUT, range, &timeout_at, report);
         let (keys, usable): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();

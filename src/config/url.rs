@@ -8,7 +8,7 @@ use serde::Deserialize;
 use super::check::setting;
 use super::reader::config_path::ConfigPath;
 use super::reader::report::{ErrorGuaranteed, Report};
-use super::reader::units::{Read, Span};
+use super::reader::units::{Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::rollout::release::Webhook;
 
@@ -16,13 +16,13 @@ use crate::rollout::release::Webhook;
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The longest wait for whoever is asked.
-pub(crate) const TIMEOUT_MAX: Span = Span::secs(86_400);
+pub(crate) const TIMEOUT_MAX: TimeSpan = TimeSpan::secs(86_400);
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawWebhook {
     url: Option<String>,
-    timeout: Option<Read<Span>>,
+    timeout: Option<Setting<TimeSpan>>,
 }
 
 impl RawWebhook {
@@ -34,8 +34,8 @@ impl RawWebhook {
         report: &mut Report<'_>,
     ) -> Result<Webhook, ErrorGuaranteed> {
         let url = url(self.url.as_deref(), &at.key("url"), report);
-        let range = Span::millis(1)..=TIMEOUT_MAX;
-        let timeout = setting(self.timeout, Span(timeout), range, &at.key("timeout"), report);
+        let range = TimeSpan::millis(1)..=TIMEOUT_MAX;
+        let timeout = setting(self.timeout, TimeSpan(timeout), range, &at.key("timeout"), report);
         Ok(Webhook { url: url?, timeout: timeout?.0 })
     }
 }

@@ -9,12 +9,12 @@ use crate::config::check::{self, every, setting};
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Read, Span};
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::problem::Mismatch;
 
 /// The header is the first packet of a connection. Time for it to be lost twice (Linux sends it again after 1 and 3 s)
 /// would be 4 s; what HAProxy's manual advises is 3 s.
-const TIMEOUT: Span = Span::secs(3);
+const TIMEOUT: TimeSpan = TimeSpan::secs(3);
 
 /// From whom a listener takes the PROXY protocol, and how long it waits for it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -29,7 +29,7 @@ pub struct ProxyProtocol {
 #[serde(default, deny_unknown_fields, expecting = "a table such as { from = [\"10.0.0.0/8\"] }")]
 pub(crate) struct RawProxyProtocol {
     from: List<String>,
-    timeout: Option<Read<Span>>,
+    timeout: Option<Setting<TimeSpan>>,
 }
 
 /// The PROXY protocol of a listener, if it has it.
@@ -46,7 +46,7 @@ pub(crate) fn build(
     } else {
         every(raw.from.iter().map(|(i, text)| check::network(text, &list.item(i), report)))
     };
-    let range = Span::millis(10)..=Span::secs(60);
+    let range = TimeSpan::millis(10)..=TimeSpan::secs(60);
     let timeout = setting(raw.timeout, TIMEOUT, range, &at.key("timeout"), report);
     Ok(Some(ProxyProtocol { from: from?, timeout: timeout?.0 }))
 }

@@ -9,7 +9,7 @@ use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use crate::config::check;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, Read};
+use crate::config::reader::units::{Quantity, Setting};
 
 /// The port of https URLs that name none.
 const HTTPS_PORT: u16 = 443;
@@ -26,7 +26,7 @@ pub(crate) enum RawRedirect {
 #[derive(Clone, Copy, Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawPort {
-    port: Option<Read<Count>>,
+    port: Option<Setting<Quantity>>,
 }
 
 impl RawRedirect {
@@ -35,7 +35,8 @@ impl RawRedirect {
         match self {
             Self::Plain(on) => Ok(on.then_some(HTTPS_PORT)),
             Self::Port(RawPort { port }) => {
-                let (default, range) = (Count(usize::from(HTTPS_PORT)), Count(1)..=Count(usize::from(u16::MAX)));
+                let (default, range) =
+                    (Quantity(usize::from(HTTPS_PORT)), Quantity(1)..=Quantity(usize::from(u16::MAX)));
                 let port = check::setting(port, default, range, &at.key("port"), report)?;
                 Ok(u16::try_from(port.0).ok())
             }

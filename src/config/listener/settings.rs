@@ -17,7 +17,7 @@ use crate::config::limits::{ListenerLimits, RawRate};
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::ErrorGuaranteed;
-use crate::config::reader::units::{Count, Read, Span};
+use crate::config::reader::units::{Quantity, Setting, TimeSpan};
 use crate::config::tls::RawServerTls;
 use crate::problem::Mismatch;
 use crate::table::Name;
@@ -25,11 +25,11 @@ use crate::tls::{Alpn, ServerSettings};
 
 /// A little above the 60 s after which common load balancers and browsers drop an idle connection themselves: whoever
 /// closes last loses no request.
-const IDLE_TIMEOUT: Span = Span::secs(75);
+const IDLE_TIMEOUT: TimeSpan = TimeSpan::secs(75);
 
 /// One address that users connect to.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Listener {
+pub struct ListenerConfig {
     /// Its name, for the log and metrics.
     pub name: Name,
     /// The address; port 0 takes a free one.
@@ -57,12 +57,12 @@ pub struct Listener {
 pub(crate) struct RawListener {
     address: Option<String>,
     trusted_proxies: List<String>,
-    idle_timeout: Option<Read<Span>>,
+    idle_timeout: Option<Setting<TimeSpan>>,
     h2c: Option<bool>,
     strict_targets: Option<bool>,
     proxy_protocol: Option<RawProxyProtocol>,
-    connections_max: Option<Read<Count>>,
-    connections_per_address_max: Option<Read<Count>>,
+    connections_max: Option<Setting<Quantity>>,
+    connections_per_address_max: Option<Setting<Quantity>>,
     rate: Option<RawRate>,
     tls: Option<RawServerTls>,
     redirect_https: Option<RawRedirect>,
@@ -73,7 +73,7 @@ pub(crate) fn build_all(
     raw: &BTreeMap<String, RawListener>,
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
-) -> Result<Vec<Listener>, ErrorGuaranteed> {
+) -> Result<Vec<ListenerConfig>, ErrorGuaranteed> {
     if raw.is_empty() {
         let text = Mismatch::new("none", "at least one", "add [listeners.public] with address = \"0.0.0.0:8080\"");
         return Err(build.report.missing(at, text));
@@ -94,7 +94,7 @@ pub(crate) fn addresses(raw: &BTreeMap<String, RawListener>) -> Vec<ListenAddres
 }
 
 impl RawListener {
-    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Listener, ErrorGuaranteed> {
+    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<ListenerConfig, ErrorGuaranteed> {
         let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
         let address = match &self.address {
@@ -106,7 +106,7 @@ impl RawListener {
         };
         let list = at.key("trusted_proxies");
         let trusted = every(self.trusted_proxies.iter().map(|(i, text)| check::network(text, &list.item(i), report)));
-        let range = Span::millis(100)..=Span::secs(86_400);
+        let range = TimeSpan::millis(100)..=TimeSpan::secs(86_400);
         let idle = check::setting(self.idle_timeout, IDLE_TIMEOUT, range, &at.key("idle_timeout"), report);
         let proxy_protocol = proxy_protocol::build(self.proxy_protocol.as_ref(), &at.key("proxy_protocol"), report);
         let connections = (self.connections_max, self.connections_per_address_max);
@@ -133,7 +133,7 @@ impl RawListener {
         let (tls, redirect_https) = (tls?, redirect?);
         let (name, address) = (name?, address?);
         let (proxy_protocol, limits) = (proxy_protocol?, limits?);
-        Ok(Listener {
+        Ok(ListenerConfig {
             name,
             address,
             trusted_proxies,

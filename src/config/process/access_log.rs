@@ -8,7 +8,7 @@ use crate::config::build::Build;
 use crate::config::check;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::ErrorGuaranteed;
-use crate::config::reader::units::{Ratio, Read};
+use crate::config::reader::units::{Ratio, Setting};
 
 /// What is written about each request.
 #[derive(Clone, PartialEq, Debug)]
@@ -39,7 +39,7 @@ pub enum LogFormat {
 pub(crate) struct RawAccessLog {
     format: Option<LogFormat>,
     path: Option<String>,
-    sample: Option<Read<Ratio>>,
+    sample: Option<Setting<Ratio>>,
 }
 
 impl RawAccessLog {

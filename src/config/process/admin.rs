@@ -24,13 +24,13 @@ use crate::tls::{Alpn, ServerSettings};
 
 /// The admin API.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Admin {
+pub struct AdminConfig {
     /// Where it listens.
     pub address: AdminAddress,
     /// Host names that it answers besides its own address and localhost; lower case, without a port.
     pub hosts: Vec<String>,
     /// Who may use it.
-    pub tokens: Vec<TokenFile>,
+    pub tokens: Vec<AdminToken>,
     /// TLS, if it is spoken.
     pub tls: Option<ServerSettings>,
     /// Who may use it by a client certificate.
@@ -57,11 +57,11 @@ impl fmt::Display for AdminAddress {
 
 /// A bearer token, by the file that holds it.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct TokenFile {
+pub struct AdminToken {
     /// The author of the changes made with it.
     pub name: Name,
     /// What it allows.
-    pub role: Role,
+    pub role: AdminRole,
     /// The file that holds the token.
     pub file: PathBuf,
 }
@@ -72,20 +72,20 @@ pub struct CertificateClient {
     /// The name in the certificate, and the author of the changes.
     pub name: String,
     /// What it allows.
-    pub role: Role,
+    pub role: AdminRole,
 }
 
 /// What a token or a client certificate allows.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Role {
+pub enum AdminRole {
     /// To look.
     Read,
     /// To look and to change.
     Operate,
 }
 
-impl Default for Admin {
+impl Default for AdminConfig {
     fn default() -> Self {
         let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
         Self {
@@ -111,31 +111,31 @@ pub(crate) struct RawAdmin {
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawToken {
-    role: Option<Role>,
+    role: Option<AdminRole>,
     file: Option<String>,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawClient {
-    role: Option<Role>,
+    role: Option<AdminRole>,
 }
 
 impl RawAdmin {
     /// The TCP address that it listens on, if it can be read.
     pub(crate) fn socket(&self) -> Option<SocketAddr> {
-        match (&self.address, Admin::default().address) {
+        match (&self.address, AdminConfig::default().address) {
             (Some(text), _) => text.parse().ok(),
             (None, AdminAddress::Tcp(address)) => Some(address),
             (None, AdminAddress::Unix(_)) => None,
         }
     }
 
-    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Admin, ErrorGuaranteed> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<AdminConfig, ErrorGuaranteed> {
         let address_at = at.key("address");
         let address = match &self.address {
             Some(text) => address(text, &address_at, build),
-            None => Ok(Admin::default().address),
+            None => Ok(AdminConfig::default().address),
         };
         let (hosts_at, tokens_at) = (at.key("hosts"), at.key("tokens"));
         let hosts = every(self.hosts.iter().map(|(i, text)| host(text, &hosts_at.item(i), build)));
@@ -156,7 +156,7 @@ impl RawAdmin {
             );
             return Err(build.report.unless(&tokens_at, &address_at, text));
         }
-        Ok(Admin { address, hosts: hosts?, tokens: tokens?, tls: tls?, clients: clients? })
+        Ok(AdminConfig { address, hosts: hosts?, tokens: tokens?, tls: tls?, clients: clients? })
     }
 
     /// TLS, and whether client certificates and those who may use them fit together.
@@ -222,7 +222,7 @@ impl RawClient {
 }
 
 impl RawToken {
-    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<TokenFile, ErrorGuaranteed> {
+    fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<AdminToken, ErrorGuaranteed> {
         let file_at = at.key("file");
         let file = match &self.file {
             Some(text) => check::file(text, build.base, &file_at, &mut build.report),
@@ -234,13 +234,13 @@ impl RawToken {
         let name = check::name(name, at, &mut build.report);
         let (name, file) = (name?, file?);
         // Whatever its role, the file is looked at.
-        let token = TokenFile { name, role: role.unwrap_or(Role::Read), file };
+        let token = AdminToken { name, role: role.unwrap_or(AdminRole::Read), file };
         build.report.files.tokens.push((build.report.key(&file_at), token.clone()));
         role.map(|_| token)
     }
 }
 
-fn role(role: Option<Role>, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Role, ErrorGuaranteed> {
+fn role(role: Option<AdminRole>, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<AdminRole, ErrorGuaranteed> {
     role.ok_or_else(|| {
         let text = Mismatch::new("none", "\"read\" or \"operate\"", "add role = \"read\"");
         build.report.missing(&at.key("role"), text)

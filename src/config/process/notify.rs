@@ -10,7 +10,7 @@ use crate::config::check::{self, setting};
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, Read, Span};
+use crate::config::reader::units::{Quantity, Setting, TimeSpan};
 use crate::config::url::{self, TIMEOUT, TIMEOUT_MAX};
 use crate::problem::Mismatch;
 use crate::problem::{listed, suggest};
@@ -22,8 +22,8 @@ use crate::rollout::release::Notify;
 pub(crate) struct RawNotify {
     url: Option<String>,
     secret_file: Option<String>,
-    timeout: Option<Read<Span>>,
-    retries: Option<Read<Count>>,
+    timeout: Option<Setting<TimeSpan>>,
+    retries: Option<Setting<Quantity>>,
     events: Option<List<String>>,
 }
 
@@ -48,10 +48,10 @@ impl RawNotify {
             let key = report.key(&secret_at);
             report.files.secrets.push((key, file.clone()));
         }
-        let range = Span::millis(1)..=TIMEOUT_MAX;
-        let timeout = setting(self.timeout, Span(TIMEOUT), range, &at.key("timeout"), report);
+        let range = TimeSpan::millis(1)..=TIMEOUT_MAX;
+        let timeout = setting(self.timeout, TimeSpan(TIMEOUT), range, &at.key("timeout"), report);
         // With pauses that double from a second on, half a minute: a restart of the receiver.
-        let retries = setting(self.retries, Count(5), Count(0)..=Count(100), &at.key("retries"), report);
+        let retries = setting(self.retries, Quantity(5), Quantity(0)..=Quantity(100), &at.key("retries"), report);
         let events =
             self.events.as_ref().map_or(Ok(EventWord::usual()), |events| events_of(events, &at.key("events"), report));
         Ok(Notify {

@@ -10,13 +10,13 @@ use crate::config::check::{self, setting};
 use crate::config::limits;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, Read, Size, Span};
+use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::table::Name;
 
 /// How requests are worked on, whatever their service.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct Proxy {
+pub struct ProxyConfig {
     /// Threads of the data plane; `None` is one a core.
     pub workers: Option<NonZeroUsize>,
     /// Longest wait for open requests at the end.
@@ -65,59 +65,62 @@ pub struct ResponseHeads {
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawProxy {
-    workers: Option<Read<Count>>,
-    shutdown_timeout: Option<Read<Span>>,
-    shutdown_delay: Option<Read<Span>>,
-    upgrade_timeout: Option<Read<Span>>,
-    connections_max: Option<Read<Count>>,
-    upstream_idle_timeout: Option<Read<Span>>,
-    upstream_max_age: Option<Read<Span>>,
-    upstream_idle_max: Option<Read<Count>>,
+    workers: Option<Setting<Quantity>>,
+    shutdown_timeout: Option<Setting<TimeSpan>>,
+    shutdown_delay: Option<Setting<TimeSpan>>,
+    upgrade_timeout: Option<Setting<TimeSpan>>,
+    connections_max: Option<Setting<Quantity>>,
+    upstream_idle_timeout: Option<Setting<TimeSpan>>,
+    upstream_max_age: Option<Setting<TimeSpan>>,
+    upstream_idle_max: Option<Setting<Quantity>>,
     resolver: Option<String>,
     revision_header: Option<bool>,
     via: Option<String>,
-    target_bytes_max: Option<Read<Size>>,
-    head_bytes_max: Option<Read<Size>>,
-    headers_max: Option<Read<Count>>,
-    response_head_bytes_max: Option<Read<Size>>,
-    response_headers_max: Option<Read<Count>>,
+    target_bytes_max: Option<Setting<ByteSize>>,
+    head_bytes_max: Option<Setting<ByteSize>>,
+    headers_max: Option<Setting<Quantity>>,
+    response_head_bytes_max: Option<Setting<ByteSize>>,
+    response_headers_max: Option<Setting<Quantity>>,
     refuse_loops: Option<bool>,
-    requests_in_flight_max: Option<Read<Count>>,
+    requests_in_flight_max: Option<Setting<Quantity>>,
 }
 
 /// Nothing waits longer than a day.
-const DAY: Span = Span::secs(86_400);
+const DAY: TimeSpan = TimeSpan::secs(86_400);
 
 impl RawProxy {
-    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Proxy, ErrorGuaranteed> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<ProxyConfig, ErrorGuaranteed> {
         let workers = self.workers(&at.key("workers"), report);
         let via = check::name(self.via.as_deref().unwrap_or("pointsman"), &at.key("via"), report);
         // Longer than nearly every request, shorter than the patience of a service manager.
         let shutdown = self.shutdown_timeout;
-        let shutdown = setting(shutdown, Span::secs(30), Span::secs(0)..=DAY, &at.key("shutdown_timeout"), report);
+        let shutdown =
+            setting(shutdown, TimeSpan::secs(30), TimeSpan::secs(0)..=DAY, &at.key("shutdown_timeout"), report);
         // None: most load balancers are told by whoever sends the signal, and nobody likes to wait for Ctrl-C.
-        let delay = setting(self.shutdown_delay, Span::secs(0), Span::secs(0)..=DAY, &at.key("shutdown_delay"), report);
+        let delay =
+            setting(self.shutdown_delay, TimeSpan::secs(0), TimeSpan::secs(0)..=DAY, &at.key("shutdown_delay"), report);
         // A large store is checked page by page when it is opened; nobody waits for it meanwhile but whoever upgrades.
-        let (upgrade, range) = (self.upgrade_timeout, Span::secs(1)..=DAY);
-        let upgrade = setting(upgrade, Span::secs(60), range, &at.key("upgrade_timeout"), report);
+        let (upgrade, range) = (self.upgrade_timeout, TimeSpan::secs(1)..=DAY);
+        let upgrade = setting(upgrade, TimeSpan::secs(60), range, &at.key("upgrade_timeout"), report);
         // 2^22 connections are two times what a process may have of open files on the largest systems.
-        let (connections, range) = (self.connections_max, Count(1)..=Count(1 << 22));
-        let connections = setting(connections, Count(1), range, &at.key("connections_max"), report);
+        let (connections, range) = (self.connections_max, Quantity(1)..=Quantity(1 << 22));
+        let connections = setting(connections, Quantity(1), range, &at.key("connections_max"), report);
         // A little below the 60 s of common origins: we close first, and lose no request to their closing.
-        let (idle, short) = (self.upstream_idle_timeout, Span::millis(1));
-        let idle = setting(idle, Span::secs(55), short..=DAY, &at.key("upstream_idle_timeout"), report);
+        let (idle, short) = (self.upstream_idle_timeout, TimeSpan::millis(1));
+        let idle = setting(idle, TimeSpan::secs(55), short..=DAY, &at.key("upstream_idle_timeout"), report);
         // New connections follow what moved behind an address, within the hour.
-        let age = setting(self.upstream_max_age, Span::secs(3600), short..=DAY, &at.key("upstream_max_age"), report);
+        let age =
+            setting(self.upstream_max_age, TimeSpan::secs(3600), short..=DAY, &at.key("upstream_max_age"), report);
         // As many as were busy at once under a load that a worker can bear: whoever returns to a full pool is closed, and the
         // next request pays for a new connection. Those that are not needed any more time out.
         let most = self.upstream_idle_max;
-        let most = setting(most, Count(1024), Count(0)..=Count(65_536), &at.key("upstream_idle_max"), report);
+        let most = setting(most, Quantity(1024), Quantity(0)..=Quantity(65_536), &at.key("upstream_idle_max"), report);
         let in_flight = limits::optional_count(self.requests_in_flight_max, &at.key("requests_in_flight_max"), report);
         let resolver = self.resolver.as_ref().map(|text| check::socket(text, &at.key("resolver"), report)).transpose();
         let limits = self.limits(at, report);
         let response_heads = self.response_heads(at, report);
         let (target_bytes_max, head_bytes_max, headers_max) = limits?;
-        Ok(Proxy {
+        Ok(ProxyConfig {
             workers: workers?,
             shutdown_timeout: shutdown?.0,
             shutdown_delay: delay?.0,
@@ -140,30 +143,30 @@ impl RawProxy {
 
     fn workers(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<NonZeroUsize>, ErrorGuaranteed> {
         // More than the largest machines have.
-        let count = setting(self.workers, Count(1), Count(1)..=Count(1024), at, report)?;
+        let count = setting(self.workers, Quantity(1), Quantity(1)..=Quantity(1024), at, report)?;
         Ok(self.workers.and(NonZeroUsize::new(count.0)))
     }
 
     fn response_heads(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<ResponseHeads, ErrorGuaranteed> {
         // Twice what a request may have: origins set cookies and policies of some kilobytes each.
-        let (raw, range) = (self.response_head_bytes_max, Size::kib(8)..=Size::kib(1024));
-        let bytes = setting(raw, Size::kib(64), range, &at.key("response_head_bytes_max"), report);
+        let (raw, range) = (self.response_head_bytes_max, ByteSize::kib(8)..=ByteSize::kib(1024));
+        let bytes = setting(raw, ByteSize::kib(64), range, &at.key("response_head_bytes_max"), report);
         // More lines have no room where they are parsed.
-        let (raw, range) = (self.response_headers_max, Count(1)..=Count(256));
-        let lines = setting(raw, Count(100), range, &at.key("response_headers_max"), report);
+        let (raw, range) = (self.response_headers_max, Quantity(1)..=Quantity(256));
+        let lines = setting(raw, Quantity(100), range, &at.key("response_headers_max"), report);
         Ok(ResponseHeads { bytes_max: bytes?.0, lines_max: lines?.0 })
     }
 
     /// The longest target, the longest head and the most header lines.
     fn limits(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<(usize, usize, usize), ErrorGuaranteed> {
         // RFC 9110 asks for 8,000 bytes at least; beyond 64 KiB the URI type ends.
-        let (raw, range) = (self.target_bytes_max, Size(64)..=Size::kib(63));
-        let target = setting(raw, Size::kib(8), range, &at.key("target_bytes_max"), report);
+        let (raw, range) = (self.target_bytes_max, ByteSize(64)..=ByteSize::kib(63));
+        let target = setting(raw, ByteSize::kib(8), range, &at.key("target_bytes_max"), report);
         // The codec's buffer is never below 8 KiB.
-        let (raw, range) = (self.head_bytes_max, Size::kib(8)..=Size::kib(1024));
-        let head = setting(raw, Size::kib(32), range, &at.key("head_bytes_max"), report);
-        let range = Count(1)..=Count(4096);
-        let headers = setting(self.headers_max, Count(100), range, &at.key("headers_max"), report);
+        let (raw, range) = (self.head_bytes_max, ByteSize::kib(8)..=ByteSize::kib(1024));
+        let head = setting(raw, ByteSize::kib(32), range, &at.key("head_bytes_max"), report);
+        let range = Quantity(1)..=Quantity(4096);
+        let headers = setting(self.headers_max, Quantity(100), range, &at.key("headers_max"), report);
         let (target, head) = (target?, head?);
         if target > head {
             let text = Mismatch::new(

@@ -11,7 +11,7 @@ use crate::config::reader::report::ErrorGuaranteed;
 
 /// Where revisions are kept.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub struct State {
+pub struct StateConfig {
     /// The database, created if it is missing.
     pub path: PathBuf,
 }
@@ -23,9 +23,9 @@ pub(crate) struct RawState {
 }
 
 impl RawState {
-    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<State, ErrorGuaranteed> {
+    pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<StateConfig, ErrorGuaranteed> {
         let path = self.path.as_deref().unwrap_or("pointsman.db");
         let path = check::file(path, build.base, &at.key("path"), &mut build.report)?;
-        Ok(State { path })
+        Ok(StateConfig { path })
     }
 }

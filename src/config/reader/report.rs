@@ -2,7 +2,7 @@
 
 use super::config_path::ConfigPath;
 use super::input::Input;
-use crate::config::files::{Files, Key};
+use crate::config::files::{ConfigFiles, ConfigKey};
 use crate::problem::{Mismatch, PROBLEMS_MAX, Problem, ProblemKind, Problems};
 
 /// Proof that a problem was reported. Only [`Report`] makes one, so a check that fails cannot forget to say why.
@@ -12,7 +12,7 @@ pub(crate) struct ErrorGuaranteed(());
 /// The problems so far.
 pub(crate) struct Report<'t> {
     /// The files that the config names.
-    pub(crate) files: Files,
+    pub(crate) files: ConfigFiles,
     /// Where lines are looked up; none of a call.
     input: Option<&'t Input<'t>>,
     problems: Vec<Problem>,
@@ -30,17 +30,17 @@ impl<'t> Report<'t> {
 
     /// An empty report on a call.
     pub(crate) fn of_call() -> Self {
-        Self { files: Files::default(), input: None, problems: Vec::new(), excused: Vec::new(), cut: false }
+        Self { files: ConfigFiles::default(), input: None, problems: Vec::new(), excused: Vec::new(), cut: false }
     }
 
     /// The key at `path`.
-    pub(crate) fn key(&self, path: &ConfigPath<'_>) -> Key {
-        Key { line: self.input.and_then(|input| input.line_of(path)), path: path.to_string() }
+    pub(crate) fn key(&self, path: &ConfigPath<'_>) -> ConfigKey {
+        ConfigKey { line: self.input.and_then(|input| input.line_of(path)), path: path.to_string() }
     }
 
     /// Reports what is wrong at `path`.
     pub(crate) fn problem(&mut self, path: &ConfigPath<'_>, mismatch: Mismatch) -> ErrorGuaranteed {
-        let Key { line, path } = self.key(path);
+        let ConfigKey { line, path } = self.key(path);
         self.add(Problem { line, ..mismatch.at(path, ProblemKind::Invalid) })
     }
 

@@ -45,9 +45,9 @@ fn print(f: &mut fmt::Formatter<'_>, count: u64, units: &[(&str, u64)]) -> fmt::
 
 /// A duration, such as `250ms`.
 #[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
-pub(crate) struct Span(pub(crate) Duration);
+pub(crate) struct TimeSpan(pub(crate) Duration);
 
-impl Span {
+impl TimeSpan {
     /// So many milliseconds.
     pub(crate) const fn millis(count: u64) -> Self {
         Self(Duration::from_millis(count))
@@ -59,7 +59,7 @@ impl Span {
     }
 }
 
-impl fmt::Display for Span {
+impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print(f, u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &TIME_UNITS)
     }
@@ -67,16 +67,16 @@ impl fmt::Display for Span {
 
 /// A number of bytes, such as `64KiB`.
 #[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
-pub(crate) struct Size(pub(crate) usize);
+pub(crate) struct ByteSize(pub(crate) usize);
 
-impl Size {
+impl ByteSize {
     /// So many KiB.
     pub(crate) const fn kib(count: usize) -> Self {
         Self(count << 10)
     }
 }
 
-impl fmt::Display for Size {
+impl fmt::Display for ByteSize {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         print(f, u64::try_from(self.0).unwrap_or(u64::MAX), &SIZE_UNITS)
     }
@@ -98,7 +98,7 @@ pub(crate) trait FromScalar: Sized {
     fn from_scalar(scalar: Scalar<'_>) -> Option<Self>;
 }
 
-impl FromScalar for Span {
+impl FromScalar for TimeSpan {
     const WANTED: &'static str = r#"a duration such as "250ms", "2s", "10m" or "1h""#;
 
     fn from_scalar(scalar: Scalar<'_>) -> Option<Self> {
@@ -107,7 +107,7 @@ impl FromScalar for Span {
     }
 }
 
-impl FromScalar for Size {
+impl FromScalar for ByteSize {
     const WANTED: &'static str = r#"a size such as "512B", "64KiB", "1MiB" or "1GiB""#;
 
     fn from_scalar(scalar: Scalar<'_>) -> Option<Self> {
@@ -138,9 +138,9 @@ impl FromScalar for Ratio {
 
 /// A whole number that counts things.
 #[derive(Clone, Copy, PartialEq, PartialOrd, Debug)]
-pub(crate) struct Count(pub(crate) usize);
+pub(crate) struct Quantity(pub(crate) usize);
 
-impl FromScalar for Count {
+impl FromScalar for Quantity {
     const WANTED: &'static str = "a whole number, 0 or more";
 
     fn from_scalar(scalar: Scalar<'_>) -> Option<Self> {
@@ -149,7 +149,7 @@ impl FromScalar for Count {
     }
 }
 
-impl fmt::Display for Count {
+impl fmt::Display for Quantity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
     }
@@ -165,11 +165,11 @@ pub(crate) fn number(scalar: Scalar<'_>) -> Option<f64> {
     }
 }
 
-/// Reads a raw scalar in a derived struct: `Option<Read<Span>>`.
+/// Reads a raw scalar in a derived struct: `Option<Setting<TimeSpan>>`.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Read<T>(pub(crate) T);
+pub(crate) struct Setting<T>(pub(crate) T);
 
-impl<'de, T: FromScalar> Deserialize<'de> for Read<T> {
+impl<'de, T: FromScalar> Deserialize<'de> for Setting<T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(ScalarVisitor(PhantomData)).map(Self)
     }
@@ -219,38 +219,38 @@ mod tests {
     #[test]
     fn durations_are_whole_numbers_with_a_unit() {
         for (text, millis) in [("250ms", 250), ("2s", 2000), ("10m", 600_000), ("1h", 3_600_000), ("0s", 0)] {
-            assert_eq!(read::<Span>(text), Some(Span::millis(millis)), "{text}");
+            assert_eq!(read::<TimeSpan>(text), Some(TimeSpan::millis(millis)), "{text}");
         }
         let overflow = format!("{}h", u64::MAX);
         for bad in ["", "5", "s", "1.5s", "-1s", "1 s", "1S", "1d", "1m30s", "١s", overflow.as_str()] {
-            assert_eq!(read::<Span>(bad), None, "{bad}");
+            assert_eq!(read::<TimeSpan>(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn sizes_are_whole_numbers_with_a_binary_unit() {
         for (text, bytes) in [("512B", 512), ("64KiB", 65_536), ("1MiB", 1 << 20), ("2GiB", 2 << 30)] {
-            assert_eq!(read::<Size>(text), Some(Size(bytes)), "{text}");
+            assert_eq!(read::<ByteSize>(text), Some(ByteSize(bytes)), "{text}");
         }
         for bad in ["64", "64KB", "64kib", "64K", "KiB", "1.5MiB", "18446744073709551615GiB"] {
-            assert_eq!(read::<Size>(bad), None, "{bad}");
+            assert_eq!(read::<ByteSize>(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn what_is_printed_reads_back() {
         for text in ["0ms", "1500ms", "90s", "2h", "61m"] {
-            assert_eq!(read::<Span>(text).expect("a duration").to_string(), text);
+            assert_eq!(read::<TimeSpan>(text).expect("a duration").to_string(), text);
         }
         for text in ["0B", "1000B", "9KiB", "3GiB"] {
-            assert_eq!(read::<Size>(text).expect("a size").to_string(), text);
+            assert_eq!(read::<ByteSize>(text).expect("a size").to_string(), text);
         }
     }
 
     #[test]
     fn numbers_have_their_range() {
-        assert_eq!(Count::from_scalar(Scalar::Whole(-1)), None);
-        assert_eq!(Count::from_scalar(Scalar::Fraction(1.0)), None);
+        assert_eq!(Quantity::from_scalar(Scalar::Whole(-1)), None);
+        assert_eq!(Quantity::from_scalar(Scalar::Fraction(1.0)), None);
         assert_eq!(Weight::from_scalar(Scalar::Whole(100)), Some(Weight::FULL));
         assert_eq!(Weight::from_scalar(Scalar::Whole(i64::MAX)), None);
         assert!(Ratio::from_scalar(Scalar::Fraction(1.01)).is_none());

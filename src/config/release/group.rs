@@ -31,13 +31,13 @@ pub(crate) fn build_all(
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
 ) -> Result<BTreeMap<Name, Arc<ReleaseGroup>>, ErrorGuaranteed> {
-    let mut known = Known { services, grouped: BTreeMap::new() };
+    let mut known = ServiceNames { services, grouped: BTreeMap::new() };
     let groups = check::every(raw.iter().map(|(name, raw)| raw.build(name, &mut known, &at.key(name), build)))?;
     Ok(groups.into_iter().map(|group| (group.name.clone(), Arc::new(group))).collect())
 }
 
 /// What groups may name.
-struct Known<'r> {
+struct ServiceNames<'r> {
     services: &'r BTreeMap<String, RawService>,
     /// The services that are in a group already, and in which one.
     grouped: BTreeMap<&'r str, &'r str>,
@@ -47,7 +47,7 @@ impl RawGroup {
     fn build<'r>(
         &'r self,
         name: &'r str,
-        known: &mut Known<'r>,
+        known: &mut ServiceNames<'r>,
         at: &ConfigPath<'_>,
         build: &mut Build<'_>,
     ) -> Result<ReleaseGroup, ErrorGuaranteed> {
@@ -66,7 +66,7 @@ impl RawGroup {
     }
 }
 
-impl<'r> Known<'r> {
+impl<'r> ServiceNames<'r> {
     /// A service that becomes part of the group `group`.
     fn take(
         &mut self,

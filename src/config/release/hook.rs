@@ -11,7 +11,7 @@ use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Read, Span};
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::config::url::{RawWebhook, TIMEOUT_MAX};
 use crate::problem::Mismatch;
 use crate::problem::{listed, suggest};
@@ -36,7 +36,7 @@ pub(crate) struct RawHookTable {
     command: Option<List<String>>,
     webhook: Option<RawWebhook>,
     acknowledge: Option<bool>,
-    timeout: Option<Read<Span>>,
+    timeout: Option<Setting<TimeSpan>>,
 }
 
 impl<'de> Deserialize<'de> for RawHook {
@@ -81,7 +81,7 @@ impl RawHook {
 impl RawHookTable {
     fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Hook, ErrorGuaranteed> {
         let timeout = |default, report: &mut Report<'_>| {
-            setting(self.timeout, Span(default), Span::millis(1)..=TIMEOUT_MAX, &at.key("timeout"), report)
+            setting(self.timeout, TimeSpan(default), TimeSpan::millis(1)..=TIMEOUT_MAX, &at.key("timeout"), report)
         };
         match (&self.command, &self.webhook, self.acknowledge) {
             (Some(command), None, None) => {

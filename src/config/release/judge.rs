@@ -9,7 +9,7 @@ use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, FromScalar, Read, Scalar, Span, number};
+use crate::config::reader::units::{FromScalar, Quantity, Scalar, Setting, TimeSpan, number};
 use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::judge::settings::{Ceilings, FailedCalls, Increase, Margin, Multiple, Probability, SlowCeiling};
@@ -17,24 +17,24 @@ use crate::rollout::judge::settings::{Ceilings, FailedCalls, Increase, Margin, M
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawJudge {
-    alpha: Option<Read<Probability>>,
-    tolerate_ratio: Option<Read<Multiple>>,
-    tolerate_increase: Option<Read<Increase>>,
+    alpha: Option<Setting<Probability>>,
+    tolerate_ratio: Option<Setting<Multiple>>,
+    tolerate_increase: Option<Setting<Increase>>,
     slower: Option<RawSlower>,
-    errors_max: Option<Read<Probability>>,
+    errors_max: Option<Setting<Probability>>,
     slow_max: Option<RawSlowMax>,
-    catches: Option<Read<Probability>>,
-    requests_min: Option<Read<Count>>,
-    baseline_ill: Option<Read<Probability>>,
-    warm_up: Option<Read<Span>>,
-    grpc_failures: Option<List<Read<CallStatus>>>,
+    catches: Option<Setting<Probability>>,
+    requests_min: Option<Setting<Quantity>>,
+    baseline_ill: Option<Setting<Probability>>,
+    warm_up: Option<Setting<TimeSpan>>,
+    grpc_failures: Option<List<Setting<CallStatus>>>,
 }
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawSlowMax {
-    longer_than: Option<Read<Span>>,
-    at_most: Option<Read<Probability>>,
+    longer_than: Option<Setting<TimeSpan>>,
+    at_most: Option<Setting<Probability>>,
 }
 
 impl RawJudge {
@@ -42,13 +42,13 @@ impl RawJudge {
     pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<JudgeSettings, ErrorGuaranteed> {
         let default = JudgeSettings::default();
         let slow = self.slow_max.as_ref().map(|raw| raw.build(&at.key("slow_max"), report)).transpose();
-        let range = Count(1)..=Count(1_000_000_000);
+        let range = Quantity(1)..=Quantity(1_000_000_000);
         let requests = self.requests_min.map(|raw| {
             let count = setting(Some(raw), raw.0, range, &at.key("requests_min"), report)?;
             Ok(u64::try_from(count.0).unwrap_or(u64::MAX))
         });
-        let range = Span::millis(0)..=Span::secs(3_600);
-        let warm_up = setting(self.warm_up, Span(default.warm_up), range, &at.key("warm_up"), report);
+        let range = TimeSpan::millis(0)..=TimeSpan::secs(3_600);
+        let warm_up = setting(self.warm_up, TimeSpan(default.warm_up), range, &at.key("warm_up"), report);
         Ok(JudgeSettings {
             alpha: self.alpha.map_or(default.alpha, |read| read.0),
             margin: Margin {
@@ -74,7 +74,7 @@ impl RawSlowMax {
     fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<SlowCeiling, ErrorGuaranteed> {
         let longer_than = match self.longer_than {
             Some(raw) => {
-                let range = Span::millis(1)..=Span::secs(3_600);
+                let range = TimeSpan::millis(1)..=TimeSpan::secs(3_600);
                 setting(Some(raw), raw.0, range, &at.key("longer_than"), report)
             }
             None => {

@@ -14,14 +14,14 @@ use super::section::{OF_THE_FILE, RolloutSection};
 use crate::problem::{Problem, listed, suggest};
 
 /// A table of the plan, and those of its keys that a caller may change. Each stands below the one that it is in.
-struct Table {
+struct Changeable {
     /// The keys on the way to it; `[]` is each element of a list.
     way: &'static [&'static str],
     keys: &'static [&'static str],
 }
 
-const TABLES: [Table; 5] = [
-    Table {
+const TABLES: [Changeable; 5] = [
+    Changeable {
         way: &[],
         keys: &[
             "strategy",
@@ -39,9 +39,9 @@ const TABLES: [Table; 5] = [
         ],
     },
     // A gate "webhook" asks the webhook of the file.
-    Table { way: &["steps", EACH], keys: &["weight", "bake", "gate"] },
-    Table { way: &["rollback"], keys: &["gradual"] },
-    Table {
+    Changeable { way: &["steps", EACH], keys: &["weight", "bake", "gate"] },
+    Changeable { way: &["rollback"], keys: &["gradual"] },
+    Changeable {
         way: &["judge"],
         keys: &[
             "alpha",
@@ -57,7 +57,7 @@ const TABLES: [Table; 5] = [
             "grpc_failures",
         ],
     },
-    Table { way: &["judge", "slow_max"], keys: &["longer_than", "at_most"] },
+    Changeable { way: &["judge", "slow_max"], keys: &["longer_than", "at_most"] },
 ];
 
 /// Each element of a list.
@@ -125,7 +125,7 @@ fn keep_allowed(table: &mut Map<String, Value>, way: &mut Vec<&'static str>, pat
     });
 }
 
-fn refusal(key: &str, path: String, allowed: &Table) -> Problem {
+fn refusal(key: &str, path: String, allowed: &Changeable) -> Problem {
     // In each table: the reason is of more use than a list of keys.
     if OF_THE_FILE.contains(&key) || matches!(key, "command" | "url") {
         let found = "what the proxy is to run or to ask, named by a call";

@@ -15,13 +15,13 @@ use super::judge::RawJudge;
 use super::smoke;
 use super::smoke::RawSmoke;
 use super::step;
-use super::step::{LONGEST, RawStep, Shared};
+use super::step::{LONGEST, RawStep, StepDefaults};
 use crate::config::build::Build;
 use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, Read, Span};
+use crate::config::reader::units::{Quantity, Setting, TimeSpan};
 use crate::config::url::{self, RawWebhook};
 use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
@@ -45,7 +45,7 @@ pub(crate) struct RawRollout {
     steps: Option<List<RawStep>>,
     /// How long each step is watched at the least.
     #[schema(value_type = Option<String>, example = "10m")]
-    bake: Option<Read<Span>>,
+    bake: Option<Setting<TimeSpan>>,
     /// `instant`, or `{"gradual": "30s"}`.
     #[schema(value_type = Option<serde_json::Value>)]
     rollback: Option<RawRollback>,
@@ -54,26 +54,26 @@ pub(crate) struct RawRollout {
     on_hold: Option<RawOnHold>,
     /// How long a step may be held after its bake.
     #[schema(value_type = Option<String>)]
-    hold_max: Option<Read<Span>>,
+    hold_max: Option<Setting<TimeSpan>>,
     #[schema(ignore)]
     webhook: Option<RawWebhook>,
     #[schema(ignore)]
     smoke: Option<List<RawSmoke>>,
     /// How long green, or a batch, is watched.
     #[schema(value_type = Option<String>)]
-    watch: Option<Read<Span>>,
+    watch: Option<Setting<TimeSpan>>,
     /// How long blue is kept warm after that.
     #[schema(value_type = Option<String>)]
-    keep: Option<Read<Span>>,
+    keep: Option<Setting<TimeSpan>>,
     /// Endpoints at a time.
     #[schema(value_type = Option<u64>)]
-    batch: Option<Read<Count>>,
+    batch: Option<Setting<Quantity>>,
     /// Longest wait for the requests of an endpoint.
     #[schema(value_type = Option<String>)]
-    drain_timeout: Option<Read<Span>>,
+    drain_timeout: Option<Setting<TimeSpan>>,
     /// Longest wait for an upgraded endpoint to be healthy.
     #[schema(value_type = Option<String>)]
-    verify_timeout: Option<Read<Span>>,
+    verify_timeout: Option<Setting<TimeSpan>>,
     #[schema(ignore)]
     upgrade: Option<RawHook>,
     #[schema(ignore)]
@@ -109,7 +109,7 @@ enum RawRollback {
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawGradual {
-    gradual: Option<Read<Span>>,
+    gradual: Option<Setting<TimeSpan>>,
 }
 
 impl<'de> Deserialize<'de> for RawRollback {
@@ -170,8 +170,8 @@ impl RawRollout {
         let report = &mut build.report;
         let strategy = report.touched(&strategy_at).map_or(Ok(self.strategy.unwrap_or_default()), Err);
         let judge = self.judge.as_ref().unwrap_or(&RawJudge::default()).build(&at.key("judge"), report);
-        let range = Span::millis(0)..=LONGEST;
-        let default = Span(JudgeSettings::default().hold_max);
+        let range = TimeSpan::millis(0)..=LONGEST;
+        let default = TimeSpan(JudgeSettings::default().hold_max);
         let hold_max = setting(self.hold_max, default, range, &at.key("hold_max"), report);
         let webhook = self.webhook.as_ref().map(|raw| raw.build(url::TIMEOUT, &at.key("webhook"), report)).transpose();
         let strategy = strategy.inspect(|strategy| self.refuse_keys_of_others(*strategy, at, report));
@@ -220,9 +220,9 @@ impl RawRollout {
 
     fn canary(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Shape, ErrorGuaranteed> {
         // Ten minutes show what fails for a few users in a thousand at a few hundred requests a second.
-        let bake = setting(self.bake, Span::secs(600), Span::millis(0)..=LONGEST, &at.key("bake"), report);
+        let bake = setting(self.bake, TimeSpan::secs(600), TimeSpan::millis(0)..=LONGEST, &at.key("bake"), report);
         let back = self.back(&at.key("rollback"), report);
-        let shared = Shared {
+        let shared = StepDefaults {
             // What is wrong with it was reported; steps are looked at all the same.
             bake: bake.map_or(LONGEST.0, |bake| bake.0),
             back: back.unwrap_or_default(),
@@ -246,7 +246,7 @@ impl RawRollout {
                 Err(report.missing(at, Mismatch::new("no time", "one", "write { gradual = \"30s\" }")))
             }
             Some(RawRollback::Table(RawGradual { gradual: Some(every) })) => {
-                let range = Span::millis(1)..=Span::secs(3_600);
+                let range = TimeSpan::millis(1)..=TimeSpan::secs(3_600);
                 let every = setting(Some(*every), every.0, range, &at.key("gradual"), report)?;
                 Ok(Back::Gradual { every: every.0 })
             }
@@ -255,21 +255,21 @@ impl RawRollout {
 
     /// A release by its watch; by default as long as most regressions take to show under all the traffic.
     fn watch(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<std::time::Duration, ErrorGuaranteed> {
-        let range = Span::millis(0)..=LONGEST;
-        setting(self.watch, Span::secs(300), range, &at.key("watch"), report).map(|span| span.0)
+        let range = TimeSpan::millis(0)..=LONGEST;
+        setting(self.watch, TimeSpan::secs(300), range, &at.key("watch"), report).map(|span| span.0)
     }
 
     fn blue_green(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Shape, ErrorGuaranteed> {
         let watch = self.watch(at, report);
-        let keep = setting(self.keep, Span::secs(1_800), Span::millis(0)..=LONGEST, &at.key("keep"), report);
+        let keep = setting(self.keep, TimeSpan::secs(1_800), TimeSpan::millis(0)..=LONGEST, &at.key("keep"), report);
         Ok(Shape::BlueGreen { watch: watch?, keep: keep?.0 })
     }
 
     fn rolling(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Shape, ErrorGuaranteed> {
         let watch = self.watch(at, report);
-        let batch = setting(self.batch, Count(1), Count(1)..=Count(10_000), &at.key("batch"), report);
+        let batch = setting(self.batch, Quantity(1), Quantity(1)..=Quantity(10_000), &at.key("batch"), report);
         let mut wait = |raw, default, key: &str| {
-            setting(raw, Span::secs(default), Span::millis(1)..=Span::secs(86_400), &at.key(key), report)
+            setting(raw, TimeSpan::secs(default), TimeSpan::millis(1)..=TimeSpan::secs(86_400), &at.key(key), report)
         };
         let drain = wait(self.drain_timeout, 30, "drain_timeout");
         let verify = wait(self.verify_timeout, 60, "verify_timeout");

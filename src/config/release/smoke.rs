@@ -10,7 +10,7 @@ use crate::config::check::{every, setting};
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Read, Span};
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::config::{service::health, service::pattern};
 use crate::problem::Mismatch;
 use crate::rollout::release::SmokeRequest;
@@ -26,9 +26,9 @@ pub(crate) struct RawSmoke {
     path: Option<String>,
     method: Option<String>,
     headers: BTreeMap<String, String>,
-    status: Option<List<Read<StatusRange>>>,
+    status: Option<List<Setting<StatusRange>>>,
     body: Option<String>,
-    timeout: Option<Read<Span>>,
+    timeout: Option<Setting<TimeSpan>>,
 }
 
 /// All of them, in order.
@@ -48,9 +48,9 @@ impl RawSmoke {
         let headers_at = at.key("headers");
         let headers = every(self.headers.iter().map(|(name, value)| header(name, value, &headers_at, report)));
         let expect = health::statuses(self.status.as_ref(), &at.key("status"), report);
-        let range = Span::millis(1)..=Span::secs(3_600);
+        let range = TimeSpan::millis(1)..=TimeSpan::secs(3_600);
         // A check that a person would wait for.
-        let timeout = setting(self.timeout, Span::secs(5), range, &at.key("timeout"), report);
+        let timeout = setting(self.timeout, TimeSpan::secs(5), range, &at.key("timeout"), report);
         let body = self.body.as_deref().map(|text| pattern::regex(text, &at.key("body"), build)).transpose();
         Ok(SmokeRequest {
             method: method?,

@@ -11,14 +11,14 @@ use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{FromScalar, Read, Scalar, Span};
+use crate::config::reader::units::{FromScalar, Scalar, Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::plan::{Back, Canary, CanaryStep, Expired, Plan, PlanProblem, StepGate, Strategy};
 use crate::table::Weight;
 
 /// The longest bake, watch and hold: who needs more than a week does not release step by step.
-pub(crate) const LONGEST: Span = Span::secs(604_800);
+pub(crate) const LONGEST: TimeSpan = TimeSpan::secs(604_800);
 
 /// One request in a hundred finds what is broken for all, a tenth what is broken for many, a half what breaks under
 /// load.
@@ -34,8 +34,8 @@ pub(crate) enum RawStep {
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawStepTable {
-    weight: Option<Read<Weight>>,
-    bake: Option<Read<Span>>,
+    weight: Option<Setting<Weight>>,
+    bake: Option<Setting<TimeSpan>>,
     gate: Option<RawGate>,
 }
 
@@ -82,7 +82,7 @@ impl<'de> Visitor<'de> for StepVisitor {
 }
 
 /// What all steps share.
-pub(crate) struct Shared {
+pub(crate) struct StepDefaults {
     /// The bake of steps that do not say their own.
     pub(crate) bake: Duration,
     /// The way back.
@@ -94,7 +94,7 @@ pub(crate) struct Shared {
 impl RawStep {
     fn build(
         &self,
-        shared: &Shared,
+        shared: &StepDefaults,
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
     ) -> Result<CanaryStep, ErrorGuaranteed> {
@@ -105,7 +105,7 @@ impl RawStep {
         let weight = table.weight.map(|read| read.0).ok_or_else(|| {
             report.missing(&at.key("weight"), Mismatch::new("none", "the candidate's per cent", "add weight = 10"))
         });
-        let bake = setting(table.bake, Span(shared.bake), Span::millis(0)..=LONGEST, &at.key("bake"), report);
+        let bake = setting(table.bake, TimeSpan(shared.bake), TimeSpan::millis(0)..=LONGEST, &at.key("bake"), report);
         let gate = table.gate.map(|raw| match raw {
             RawGate::Manual => StepGate::Manual,
             RawGate::Webhook => StepGate::Webhook,
@@ -122,7 +122,7 @@ impl RawStep {
 /// The canary of these steps, each larger than the one before.
 pub(crate) fn canary(
     raw: Option<&List<RawStep>>,
-    shared: &Shared,
+    shared: &StepDefaults,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<Canary, ErrorGuaranteed> {

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use serde::Deserialize;
 
 use super::pattern::RawPattern;
-use super::segment::Segments;
+use super::segment::SegmentIndex;
 use super::sticky::{is_query_name, is_token};
 use crate::config::build::Build;
 use crate::config::check::{self, every};
@@ -36,7 +36,7 @@ impl RawCondition {
     /// The condition, which has at least one part; `catches` says what an empty one would do.
     pub(crate) fn build(
         &self,
-        segments: &Segments,
+        segments: &SegmentIndex,
         catches: Mismatch,
         at: &ConfigPath<'_>,
         build: &mut Build<'_>,
@@ -158,7 +158,7 @@ fn path(raw: &RawPattern, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<
 /// A segment by its name.
 fn segment(
     text: &str,
-    all: &Segments,
+    all: &SegmentIndex,
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
 ) -> Result<Arc<Segment>, ErrorGuaranteed> {

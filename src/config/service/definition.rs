@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::on_shift::RawOnShift;
 use super::outlier::RawOutlier;
 use super::rule;
-use super::rule::{Known, RawRule};
-use super::segment::Segments;
+use super::rule::{RawRule, RuleScope};
+use super::segment::SegmentIndex;
 use super::shield::RawShield;
 use super::version;
 use super::version::RawVersion;
@@ -19,7 +19,7 @@ use crate::config::limits::RawLimits;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, Read, Size, Span};
+use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
 use crate::config::release::rollout::RawRollout;
 use crate::config::{service::route, service::split, service::sticky};
 use crate::problem::Mismatch;
@@ -34,26 +34,26 @@ pub(crate) struct RawService {
     paths: Option<List<String>>,
     sticky: List<String>,
     salt: Option<String>,
-    split: Option<BTreeMap<String, Read<Weight>>>,
+    split: Option<BTreeMap<String, Setting<Weight>>>,
     versions: BTreeMap<String, RawVersion>,
     rules: List<RawRule>,
     on_unhealthy: Option<RawOnUnhealthy>,
-    connect_timeout: Option<Read<Span>>,
-    response_timeout: Option<Read<Span>>,
-    body_idle_timeout: Option<Read<Span>>,
+    connect_timeout: Option<Setting<TimeSpan>>,
+    response_timeout: Option<Setting<TimeSpan>>,
+    body_idle_timeout: Option<Setting<TimeSpan>>,
     normalize_path: Option<bool>,
     websockets: Option<bool>,
-    tunnel_idle_timeout: Option<Read<Span>>,
+    tunnel_idle_timeout: Option<Setting<TimeSpan>>,
     on_shift: Option<RawOnShift>,
     shield: Option<RawShield>,
-    requests_in_flight_max: Option<Read<Count>>,
-    queue_max: Option<Read<Count>>,
-    queue_timeout: Option<Read<Span>>,
-    body_bytes_max: Option<Read<Size>>,
-    body_rate_min: Option<Read<Size>>,
-    body_rate_grace: Option<Read<Span>>,
+    requests_in_flight_max: Option<Setting<Quantity>>,
+    queue_max: Option<Setting<Quantity>>,
+    queue_timeout: Option<Setting<TimeSpan>>,
+    body_bytes_max: Option<Setting<ByteSize>>,
+    body_rate_min: Option<Setting<ByteSize>>,
+    body_rate_grace: Option<Setting<TimeSpan>>,
     outlier: Option<RawOutlier>,
-    slow_start: Option<Read<Span>>,
+    slow_start: Option<Setting<TimeSpan>>,
     rollout: Option<RawRollout>,
 }
 
@@ -67,7 +67,7 @@ enum RawOnUnhealthy {
 /// All services, at least one, in order of their names.
 pub(crate) fn build_all(
     raw: &BTreeMap<String, RawService>,
-    segments: &Segments,
+    segments: &SegmentIndex,
     at: &ConfigPath<'_>,
     build: &mut Build<'_>,
 ) -> Result<Vec<Arc<ServiceSpec>>, ErrorGuaranteed> {
@@ -86,7 +86,7 @@ impl RawService {
     fn build(
         &self,
         name: &str,
-        segments: &Segments,
+        segments: &SegmentIndex,
         at: &ConfigPath<'_>,
         build: &mut Build<'_>,
     ) -> Result<ServiceSpec, ErrorGuaranteed> {
@@ -101,7 +101,7 @@ impl RawService {
         let split = split::weights(self.split.as_ref(), &names, at, report);
         let policy = self.policy(at, report);
         let shield = self.shield.as_ref().map_or(Ok(None), |raw| raw.build(&names, at, report));
-        let rules = rule::build_all(&self.rules, &Known { segments, service: at, versions: &names }, build);
+        let rules = rule::build_all(&self.rules, &RuleScope { segments, service: at, versions: &names }, build);
         let (hosts, paths) = (hosts?, paths?);
         route::claim(&hosts, &paths, (name, at), build)?;
         let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
@@ -140,8 +140,8 @@ impl RawService {
     fn policy(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Policy, ErrorGuaranteed> {
         let default = Policy::default();
         let mut timeout = |raw, default, key: &str| {
-            let range = Span::millis(1)..=Span::secs(86_400);
-            setting(raw, Span(default), range, &at.key(key), report).map(|span| span.0)
+            let range = TimeSpan::millis(1)..=TimeSpan::secs(86_400);
+            setting(raw, TimeSpan(default), range, &at.key(key), report).map(|span| span.0)
         };
         let connect = timeout(self.connect_timeout, default.connect_timeout, "connect_timeout");
         let response = timeout(self.response_timeout, default.response_timeout, "response_timeout");
@@ -157,8 +157,8 @@ impl RawService {
             body_rate_grace: self.body_rate_grace,
         };
         let limits = limits.build(at, report);
-        let (raw, range) = (self.slow_start, Span::millis(0)..=Span::secs(3_600));
-        let slow_start = setting(raw, Span(default.slow_start), range, &at.key("slow_start"), report);
+        let (raw, range) = (self.slow_start, TimeSpan::millis(0)..=TimeSpan::secs(3_600));
+        let slow_start = setting(raw, TimeSpan(default.slow_start), range, &at.key("slow_start"), report);
         let outlier = self.outlier.as_ref().map(|raw| raw.build(&at.key("outlier"), report)).transpose();
         let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
             RawOnUnhealthy::Pass => OnUnhealthy::Pass,

@@ -11,7 +11,7 @@ use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, FromScalar, Ratio, Read, Scalar, Span};
+use crate::config::reader::units::{FromScalar, Quantity, Ratio, Scalar, Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::table::spec::health::{HealthSpec, StatusRange};
 
@@ -24,12 +24,12 @@ pub(crate) struct RawHealth {
     path: Option<String>,
     method: Option<String>,
     host: Option<String>,
-    interval: Option<Read<Span>>,
-    jitter: Option<Read<Ratio>>,
-    timeout: Option<Read<Span>>,
-    rise: Option<Read<Count>>,
-    fall: Option<Read<Count>>,
-    status: Option<List<Read<StatusRange>>>,
+    interval: Option<Setting<TimeSpan>>,
+    jitter: Option<Setting<Ratio>>,
+    timeout: Option<Setting<TimeSpan>>,
+    rise: Option<Setting<Quantity>>,
+    fall: Option<Setting<Quantity>>,
+    status: Option<List<Setting<StatusRange>>>,
 }
 
 impl RawHealth {
@@ -42,12 +42,12 @@ impl RawHealth {
         let method = method(self.method.as_deref(), &at.key("method"), report);
         let host = self.host(&at.key("host"), report);
         // As HAProxy's: with three failures an endpoint that hangs is out after 7 s.
-        let (interval, range) = (self.interval, Span::millis(10)..=Span::secs(3600));
-        let interval = setting(interval, Span::secs(2), range, &at.key("interval"), report);
+        let (interval, range) = (self.interval, TimeSpan::millis(10)..=TimeSpan::secs(3600));
+        let interval = setting(interval, TimeSpan::secs(2), range, &at.key("interval"), report);
         let timeout = interval.and_then(|interval| self.timeout(interval, &at.key("timeout"), report));
         // Two and three, as HAProxy's: one lost packet takes nobody out, one lucky answer brings nobody back.
         let mut checks = |raw, default, key: &str| {
-            let count = setting(raw, Count(default), Count(1)..=Count(100), &at.key(key), report)?;
+            let count = setting(raw, Quantity(default), Quantity(1)..=Quantity(100), &at.key(key), report)?;
             Ok(u32::try_from(count.0).unwrap_or(u32::MAX))
         };
         let (rise, fall) = (checks(self.rise, 2, "rise"), checks(self.fall, 3, "fall"));
@@ -78,12 +78,12 @@ impl RawHealth {
 
     fn timeout(
         &self,
-        interval: Span,
+        interval: TimeSpan,
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
     ) -> Result<Duration, ErrorGuaranteed> {
-        let default = Span((interval.0 / 2).min(TIMEOUT));
-        let timeout = setting(self.timeout, default, Span::millis(1)..=Span::secs(3600), at, report)?;
+        let default = TimeSpan((interval.0 / 2).min(TIMEOUT));
+        let timeout = setting(self.timeout, default, TimeSpan::millis(1)..=TimeSpan::secs(3600), at, report)?;
         if timeout.0 >= interval.0 {
             let remedy = "lower it, or raise interval";
             let text = Mismatch::new(
@@ -132,7 +132,7 @@ pub(crate) fn method(
 
 /// The good statuses of its answer.
 pub(crate) fn statuses(
-    raw: Option<&List<Read<StatusRange>>>,
+    raw: Option<&List<Setting<StatusRange>>>,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<Vec<StatusRange>, ErrorGuaranteed> {

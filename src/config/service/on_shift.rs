@@ -8,7 +8,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, Visitor};
 use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Read, Span};
+use crate::config::reader::units::{Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::table::spec::OnShift;
 
@@ -22,7 +22,7 @@ pub(crate) enum RawOnShift {
 #[derive(Debug, serde::Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawAfter {
-    after: Option<Read<Span>>,
+    after: Option<Setting<TimeSpan>>,
 }
 
 impl<'de> Deserialize<'de> for RawOnShift {
@@ -64,8 +64,8 @@ impl RawOnShift {
                 Err(report.missing(at, Mismatch::new("no time", "one", "write { after = \"30s\" }")))
             }
             Self::Table(table) => {
-                let range = Span::millis(1)..=Span::secs(604_800);
-                let after = setting(table.after, Span::secs(30), range, &at.key("after"), report)?;
+                let range = TimeSpan::millis(1)..=TimeSpan::secs(604_800);
+                let after = setting(table.after, TimeSpan::secs(30), range, &at.key("after"), report)?;
                 Ok(OnShift::After(after.0))
             }
         }

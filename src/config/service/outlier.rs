@@ -7,20 +7,20 @@ use serde::Deserialize;
 use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Count, Ratio, Read, Span};
+use crate::config::reader::units::{Quantity, Ratio, Setting, TimeSpan};
 use crate::problem::Mismatch;
 use crate::table::spec::outlier::OutlierSpec;
 
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 pub(crate) struct RawOutlier {
-    consecutive_failures: Option<Read<Count>>,
-    failure_ratio: Option<Read<Ratio>>,
-    min_requests: Option<Read<Count>>,
-    window: Option<Read<Span>>,
-    ejection: Option<Read<Span>>,
-    ejection_max: Option<Read<Span>>,
-    eject_max_ratio: Option<Read<Ratio>>,
+    consecutive_failures: Option<Setting<Quantity>>,
+    failure_ratio: Option<Setting<Ratio>>,
+    min_requests: Option<Setting<Quantity>>,
+    window: Option<Setting<TimeSpan>>,
+    ejection: Option<Setting<TimeSpan>>,
+    ejection_max: Option<Setting<TimeSpan>>,
+    eject_max_ratio: Option<Setting<Ratio>>,
 }
 
 impl RawOutlier {
@@ -28,8 +28,8 @@ impl RawOutlier {
     pub(crate) fn build(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<OutlierSpec, ErrorGuaranteed> {
         let default = OutlierSpec::default();
         let mut count = |raw, default: u32, key: &str| {
-            let range = Count(1)..=Count(1_000_000);
-            let count = setting(raw, Count(usize::try_from(default).unwrap_or(1)), range, &at.key(key), report)?;
+            let range = Quantity(1)..=Quantity(1_000_000);
+            let count = setting(raw, Quantity(usize::try_from(default).unwrap_or(1)), range, &at.key(key), report)?;
             Ok(u32::try_from(count.0).unwrap_or(u32::MAX))
         };
         let consecutive_failures =
@@ -37,12 +37,12 @@ impl RawOutlier {
         let requests_min = count(self.min_requests, default.requests_min, "min_requests");
         let failure_ratio = failure_ratio(self.failure_ratio, default.failure_ratio, &at.key("failure_ratio"), report);
         let mut span = |raw, default: Duration, key: &str| {
-            setting(raw, Span(default), Span::millis(100)..=Span::secs(3600), &at.key(key), report)
+            setting(raw, TimeSpan(default), TimeSpan::millis(100)..=TimeSpan::secs(3600), &at.key(key), report)
         };
         let window = span(self.window, default.window, "window");
         let ejection = span(self.ejection, default.ejection, "ejection");
         let ejection_max = self.ejection_max.map_or_else(
-            || Ok(Span(default.ejection_max.max(ejection.map_or(Duration::ZERO, |span| span.0)))),
+            || Ok(TimeSpan(default.ejection_max.max(ejection.map_or(Duration::ZERO, |span| span.0)))),
             |raw| span(Some(raw), default.ejection_max, "ejection_max"),
         );
         let (ejection, ejection_max) = (ejection?, ejection_max?);
@@ -68,7 +68,7 @@ impl RawOutlier {
 
 /// A share of failures that ejects.
 fn failure_ratio(
-    raw: Option<Read<Ratio>>,
+    raw: Option<Setting<Ratio>>,
     default: f64,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,

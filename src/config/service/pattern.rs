@@ -16,12 +16,12 @@ use crate::table::spec::Pattern;
 #[derive(Debug)]
 pub(crate) enum RawPattern {
     Exact(String),
-    Table(RawTable),
+    Table(RawPatternTable),
 }
 
 #[derive(Debug, serde::Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(crate) struct RawTable {
+pub(crate) struct RawPatternTable {
     exact: Option<String>,
     prefix: Option<String>,
     regex: Option<String>,
@@ -48,7 +48,7 @@ impl<'de> Visitor<'de> for PatternVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawPattern, A::Error> {
-        RawTable::deserialize(MapAccessDeserializer::new(table)).map(RawPattern::Table)
+        RawPatternTable::deserialize(MapAccessDeserializer::new(table)).map(RawPattern::Table)
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::condition::RawCondition;
-use super::segment::Segments;
+use super::segment::SegmentIndex;
 use super::split;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
@@ -27,9 +27,9 @@ pub(crate) struct RawRule {
 }
 
 /// What the rules of a service refer to.
-pub(crate) struct Known<'a> {
+pub(crate) struct RuleScope<'a> {
     /// The segments of the file.
-    pub(crate) segments: &'a Segments,
+    pub(crate) segments: &'a SegmentIndex,
     /// Where the service stands.
     pub(crate) service: &'a ConfigPath<'a>,
     /// The versions of the service.
@@ -39,7 +39,7 @@ pub(crate) struct Known<'a> {
 /// All rules of a service, in order, with names of their own.
 pub(crate) fn build_all(
     raw: &List<RawRule>,
-    known: &Known<'_>,
+    known: &RuleScope<'_>,
     build: &mut Build<'_>,
 ) -> Result<Vec<RuleSpec>, ErrorGuaranteed> {
     let at = known.service.key("rules");
@@ -60,7 +60,7 @@ impl RawRule {
     fn build(
         &self,
         name: &str,
-        known: &Known<'_>,
+        known: &RuleScope<'_>,
         at: &ConfigPath<'_>,
         build: &mut Build<'_>,
     ) -> Result<RuleSpec, ErrorGuaranteed> {

@@ -14,9 +14,9 @@ use crate::table::spec::Segment;
 
 /// All segments, also those that were refused: a rule that names one of these has no problem of its own.
 #[derive(Default)]
-pub(crate) struct Segments(BTreeMap<String, Result<Arc<Segment>, ErrorGuaranteed>>);
+pub(crate) struct SegmentIndex(BTreeMap<String, Result<Arc<Segment>, ErrorGuaranteed>>);
 
-impl Segments {
+impl SegmentIndex {
     /// Builds every segment.
     pub(crate) fn build(raw: &BTreeMap<String, RawCondition>, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Self {
         let one = |(name, raw): (&String, &RawCondition)| {
@@ -70,6 +70,6 @@ fn segment(
         "at least one, for it would hold for every request",
         "add header, cookie, query, method, path or client",
     );
-    let when = raw.build(&Segments::default(), catches, at, build);
+    let when = raw.build(&SegmentIndex::default(), catches, at, build);
     Ok(Segment { name: name?, when: when? })
 }

@@ -9,27 +9,27 @@ use super::split;
 use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::{Read, Size};
+use crate::config::reader::units::{ByteSize, Setting};
 use crate::problem::Mismatch;
 use crate::table::Name;
 use crate::table::spec::{On500, Shield};
 
 /// A form, an API call; an upload would be memory for each request of a failing version.
-const BODY_BYTES_MAX: Size = Size::kib(64);
+const BODY_BYTES_MAX: ByteSize = ByteSize::kib(64);
 
 /// As it is written.
 #[derive(Debug)]
 pub(crate) enum RawShield {
     Switch(bool),
-    Table(RawTable),
+    Table(RawShieldTable),
 }
 
 #[derive(Debug, serde::Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
-pub(crate) struct RawTable {
+pub(crate) struct RawShieldTable {
     stable: Option<String>,
     on_500: Option<RawOn500>,
-    body_bytes_max: Option<Read<Size>>,
+    body_bytes_max: Option<Setting<ByteSize>>,
 }
 
 impl<'de> Deserialize<'de> for RawShield {
@@ -97,7 +97,7 @@ impl<'de> Visitor<'de> for ShieldVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, table: A) -> Result<RawShield, A::Error> {
-        RawTable::deserialize(MapAccessDeserializer::new(table)).map(RawShield::Table)
+        RawShieldTable::deserialize(MapAccessDeserializer::new(table)).map(RawShield::Table)
     }
 }
 
@@ -110,7 +110,7 @@ impl RawShield {
         report: &mut Report<'_>,
     ) -> Result<Option<Shield>, ErrorGuaranteed> {
         let at = service.key("shield");
-        let default = RawTable::default();
+        let default = RawShieldTable::default();
         let raw = match self {
             Self::Switch(false) => return Ok(None),
             Self::Switch(true) => &default,
@@ -118,7 +118,7 @@ impl RawShield {
         };
         let stable = raw.stable.as_ref();
         let stable = stable.map(|name| split::version(name, versions, service, &at.key("stable"), report)).transpose();
-        let range = Size(0)..=Size::kib(1024);
+        let range = ByteSize(0)..=ByteSize::kib(1024);
         let most = setting(raw.body_bytes_max, BODY_BYTES_MAX, range, &at.key("body_bytes_max"), report);
         if versions.len() == 1 {
             let text =

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
-use crate::config::reader::units::Read;
+use crate::config::reader::units::Setting;
 use crate::problem::Mismatch;
 use crate::problem::{listed, suggest};
 use crate::table::{Name, Weight, Weights};
 
 /// The weights of all `versions`: those that are not named get nothing, and a single version gets everything.
 pub(crate) fn weights(
-    raw: Option<&BTreeMap<String, Read<Weight>>>,
+    raw: Option<&BTreeMap<String, Setting<Weight>>>,
     versions: &[Name],
     service: &ConfigPath<'_>,
     report: &mut Report<'_>,
@@ -36,7 +36,7 @@ pub(crate) fn weights(
 
 /// The weights that are written.
 fn named(
-    raw: &BTreeMap<String, Read<Weight>>,
+    raw: &BTreeMap<String, Setting<Weight>>,
     versions: &[Name],
     service: &ConfigPath<'_>,
     report: &mut Report<'_>,

@@ -6,7 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use pointsman::config::{AdminAddress, Config, LogFormat, Problems, Role, parse};
+use pointsman::config::{AdminAddress, AdminRole, Config, LogFormat, Problems, parse};
 use pointsman::testing::table::spec::{HostPattern, KeySource, Pattern};
 use proptest::prelude::*;
 
@@ -81,7 +81,7 @@ fn the_minimal_config_has_ten_lines_and_defaults() {
 fn the_example_means_what_it_says() {
     let config = good(EXAMPLE);
     let roles: Vec<_> = config.admin.tokens.iter().map(|token| (token.name.as_str(), token.role)).collect();
-    assert_eq!(roles, [("dashboard", Role::Read), ("ops", Role::Operate)]);
+    assert_eq!(roles, [("dashboard", AdminRole::Read), ("ops", AdminRole::Operate)]);
     assert_eq!(config.admin.tokens[1].file, Path::new("/etc/pointsman/ops.token"));
     assert_eq!(config.proxy.workers.map(usize::from), Some(4));
     let shop = &config.services[0];
@@ -179,7 +179,7 @@ const SECTIONS: [(&str, &[&str]); 34] = [
     ("notify.rs RawNotify", &["notify.X"]),
     ("on_shift.rs RawAfter", &["services.X.on_shift"]),
     ("outlier.rs RawOutlier", &["services.X.outlier"]),
-    ("pattern.rs RawTable", &["pattern"]),
+    ("pattern.rs RawPatternTable", &["pattern"]),
     ("proxy.rs RawProxy", &["proxy"]),
     ("proxy_protocol.rs RawProxyProtocol", &["listeners.X.proxy_protocol"]),
     ("redirect.rs RawPort", &["listeners.X.redirect_https"]),
@@ -187,7 +187,7 @@ const SECTIONS: [(&str, &[&str]); 34] = [
     ("rollout.rs RawRollout", &["services.X.rollout"]),
     ("rule.rs RawRule", &["services.X.rules"]),
     ("definition.rs RawService", &["services.X"]),
-    ("shield.rs RawTable", &["services.X.shield"]),
+    ("shield.rs RawShieldTable", &["services.X.shield"]),
     ("smoke.rs RawSmoke", &["services.X.rollout.smoke"]),
     ("state.rs RawState", &["state"]),
     ("step.rs RawStepTable", &["services.X.rollout.steps"]),
