@@ -25,13 +25,13 @@ use super::problem::ProblemDetails;
 use super::revisions::timestamp;
 use super::rollback::services;
 
-/// Nobody waits longer for a page.
+/// Users do not wait longer for a page.
 const MAX_MAX: TimeSpan = TimeSpan::secs(30);
 
 /// More connections than a listener has by default, several times.
 const REQUESTS_MAX_MAX: Quantity = Quantity(100_000);
 
-/// What a machine that serves so many has to spare.
+/// What a machine that serves this many has to spare.
 const BYTES_MAX_MAX: ByteSize = ByteSize::kib(1 << 20);
 
 /// The terms of a hold; each may be left out.

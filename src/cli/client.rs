@@ -53,7 +53,7 @@ pub enum CallError {
     /// The files of our side of TLS.
     #[error("--ca, --cert, --key: {0}")]
     Tls(String),
-    /// Nobody there.
+    /// No proxy answers there.
     #[error("cannot reach the admin API at {place}; is the proxy running, and is --admin (or POINTSMAN_ADMIN) right?")]
     Unreachable {
         /// Where.

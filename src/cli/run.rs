@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::Args;
 
@@ -10,9 +9,6 @@ use super::{EXIT_FAILED, EXIT_USAGE, chain, check, signals, text, upgrade};
 use crate::app::{self, Bound, ConfigFile, Inherited, Options, Program, StartError, descriptors};
 use crate::log::{self, Log};
 use crate::supervise::{Kind, Supervisor};
-
-/// How long the process stays at its end for lines that are not written yet: a pipe that nobody reads must not keep it.
-pub(crate) const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// Run the proxy with a config file
 #[derive(Args, Debug)]
@@ -47,7 +43,7 @@ pub fn run(args: &RunArgs) -> ExitCode {
         }
     };
     let code = serve(args, &log, supervisor);
-    log.finish(LAST_LINES_MAX);
+    log.finish(signals::LAST_LINES_MAX);
     code
 }
 

@@ -4,13 +4,16 @@
 
 use std::future::Future;
 use std::io;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::oneshot;
 
 use super::EXIT_FAILED;
-use super::run::LAST_LINES_MAX;
 use crate::log::Log;
+
+/// How long the process stays at its end for lines that are not written yet: a pipe without a reader must not keep it.
+pub(crate) const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
 /// Listens from now on; the result ends with the first signal.
 ///
@@ -27,10 +30,10 @@ pub(crate) fn listen(log: &Log) -> io::Result<impl Future<Output = ()> + Send + 
     let listening = async move {
         either(&mut terminate, &mut interrupt).await;
         tracing::info!("draining: open requests may end, a second signal ends at once");
-        // Nobody listens any more when the process ends by itself.
+        // The receiver is gone when the process ends by itself.
         end.send(()).ok();
         either(&mut terminate, &mut interrupt).await;
-        // Not 0: whoever waited for an orderly end has to know that there was none. Revisions are on disk already.
+        // Not 0: the one who waited for an orderly end has to know that there was none. Revisions are on disk already.
         tracing::warn!("second signal: ending now, open requests are cut");
         log.finish(LAST_LINES_MAX);
         std::process::exit(i32::from(EXIT_FAILED));

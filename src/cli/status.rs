@@ -74,7 +74,7 @@ fn status_text(status: &Value) -> String {
     list(status, "services").fold(text, |text, service| text + "\n" + &service_text(service))
 }
 
-/// What somebody should know of the certificates and keys of a place: nothing, if all is well.
+/// What is to be known of the certificates and keys of a place: nothing, if all is well.
 fn tls_lines(side: &Value) -> String {
     let place = member(side, "place");
     let refused = list(side, "problems").filter_map(Value::as_str);
@@ -190,7 +190,7 @@ fn version_row(version: &Value) -> Vec<(String, Tone)> {
     let weight = number(&version["weight"], 3);
     let effective_tone = if effective == weight { Tone::Plain } else { Tone::Warn };
     // What users saw, and what became of the first attempts on this version: the shield and retries hide failures from
-    // users, not from whoever looks.
+    // users, not from the reader of the status.
     let attempts = recent["first_attempt_error_ratio"].as_f64().map(|ratio| ratio * 100.0);
     let tone = |ratio: Option<f64>| if ratio.is_some_and(|ratio| ratio > 0.0) { Tone::Bad } else { Tone::Plain };
     let endpoints: Vec<String> = list(version, "endpoints")

@@ -1,4 +1,4 @@
-//! Text for a terminal: aligned columns, and colour only where somebody looks.
+//! Text for a terminal: aligned columns, and colour only on a terminal.
 
 use std::io::{IsTerminal, Write};
 
@@ -154,7 +154,7 @@ pub fn member(value: &Value, name: &str) -> String {
     }
 }
 
-/// A number with so many decimals, without needless zeros; `-` if it is none.
+/// A number with this many decimals, without needless zeros; `-` if it is none.
 #[must_use]
 pub fn number(value: &Value, decimals: usize) -> String {
     value.as_f64().map_or("-".to_owned(), |number| {

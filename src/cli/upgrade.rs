@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::client::Call;
 use super::{CommandError, Remote};
 
-/// Longer than any `proxy.upgrade_timeout` that somebody would wait for; the proxy is the one that gives up.
+/// Longer than any `proxy.upgrade_timeout` that a person would wait for; the proxy is the one that gives up.
 const PATIENCE: Duration = Duration::from_secs(2 * 86_400);
 
 /// Let the binary on disk take over from the process that runs, without losing a request

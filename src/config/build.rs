@@ -6,7 +6,7 @@ use std::path::Path;
 use regex::Regex;
 
 use super::reader::report::Report;
-use super::service::route::Routes;
+use crate::table::spec::{HostPattern, PathPrefix};
 
 /// The problems so far, and what is known across sections.
 pub(crate) struct Build<'t> {
@@ -14,8 +14,8 @@ pub(crate) struct Build<'t> {
     pub(crate) report: Report<'t>,
     /// The folder that relative paths begin at.
     pub(crate) base: &'t Path,
-    /// Hosts and paths that a service answers already.
-    pub(crate) routes: Routes,
+    /// Hosts (`None` is any) and paths that a service answers already, and its name.
+    pub(crate) routes: HashMap<(Option<HostPattern>, PathPrefix), String>,
     /// Regular expressions by their text: compiling is what costs, so that equal ones are compiled once.
     pub(crate) regexes: HashMap<String, Result<Regex, regex::Error>>,
 }
@@ -23,6 +23,6 @@ pub(crate) struct Build<'t> {
 impl<'t> Build<'t> {
     /// Nothing built yet.
     pub(crate) fn new(report: Report<'t>, base: &'t Path) -> Self {
-        Self { report, base, routes: Routes::default(), regexes: HashMap::new() }
+        Self { report, base, routes: HashMap::new(), regexes: HashMap::new() }
     }
 }

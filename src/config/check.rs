@@ -10,8 +10,7 @@ use ipnet::IpNet;
 use super::reader::config_path::ConfigPath;
 use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::Setting;
-use crate::problem::Mismatch;
-use crate::problem::listed;
+use crate::problem::{Mismatch, listed};
 use crate::table::Name;
 
 /// All of `results`, or that one of them was refused; unlike `collect` it looks at every one, so that each is reported.
@@ -30,7 +29,7 @@ pub(crate) fn every<T>(
 }
 
 /// What stands beside the names of versions and services in the calls of the admin API that move traffic:
-/// `{"v1": 90, "v2": 10, "reason": "..."}`. Somebody who is called so could not be moved.
+/// `{"v1": 90, "v2": 10, "reason": "..."}`. A version or service of such a name could not be moved.
 pub const RESERVED_NAMES: [&str; 3] = ["reason", "hold", "force"];
 
 /// A name of a service or a version.

@@ -1,7 +1,7 @@
 //! The files that a config names and that its text alone cannot judge: certificates, keys, authorities, tokens
 //! and secrets.
 //!
-//! They are noted while the sections are built, each with the key that names it, so that whoever reads files (nothing in
+//! They are noted while the sections are built, each with the key that names it, so that the part that reads files (nothing in
 //! this module does) can report them as the text is reported: by line and key, in the same run, and also when another
 //! part of the text is wrong.
 
@@ -9,7 +9,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::process::admin::AdminToken;
+use super::process::admin_token::AdminToken;
 use crate::tls::{ClientSettings, Part, ServerSettings};
 
 /// The files of a config, of every part of it that could be read.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::check::setting;
-use super::process::proxy::ProxyConfig;
 use super::reader::config_path::ConfigPath;
 use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
@@ -51,7 +50,7 @@ pub struct ListenerLimits {
     pub rate: Option<RequestRate>,
 }
 
-/// So many requests in a time, and so many at once after a pause.
+/// A number of requests in a time, and a number at once after a pause.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct RequestRate {
     /// Requests, at least one.
@@ -176,7 +175,7 @@ impl RawLimits {
     ) -> Result<Option<InFlightLimit>, ErrorGuaranteed> {
         let Self { requests_in_flight_max: max, queue_max, queue_timeout, .. } = *self;
         let max_read = optional_count(max, &at.key("requests_in_flight_max"), report);
-        // As many again: whoever waits, waits about as long as a request takes.
+        // As many again: a request in the queue waits about as long as a request takes.
         let default = Quantity(max.map_or(0, |max| max.0.0).min(COUNT_MAX.0));
         let (queue_key, timeout_key) = (at.key("queue_max"), at.key("queue_timeout"));
         let queue = setting(queue_max, default, Quantity(0)..=COUNT_MAX, &queue_key, report);
@@ -219,14 +218,14 @@ impl RawLimits {
     }
 }
 
-/// No service may have more in flight than the proxy lets in.
+/// No service may have more in flight than the proxy lets in, which is `all`.
 pub(crate) fn check_services(
     services: &[Arc<ServiceSpec>],
-    proxy: &ProxyConfig,
+    all: Option<usize>,
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<(), ErrorGuaranteed> {
-    let Some(all) = proxy.requests_in_flight_max else { return Ok(()) };
+    let Some(all) = all else { return Ok(()) };
     let mut checked = Ok(());
     for service in services {
         let found = service.policy.limits.in_flight.map_or(0, |limit| limit.max);

@@ -1,8 +1,8 @@
 //! From the text of a config file to a [`Config`] that cannot be wrong, or to everything that is wrong with it.
 //!
 //! A file goes through two types, in one direction. The *raw* sections are what a user may write: derived from serde,
-//! every key optional, unknown keys refused. The sections of [`Config`] are what the program uses: nobody has to check
-//! them again. In between, each section builds itself, in the file of its name, and reports what it cannot use; it goes
+//! every key optional, unknown keys refused. The sections of [`Config`] are what the program uses, and need no second
+//! check. In between, each section builds itself, in the file of its name, and reports what it cannot use; it goes
 //! on after a problem, so that one run names them all, each with its line, what was found, what is wanted and what to
 //! do. A problem that only follows from another one (a split that names a version whose own section is wrong) is not
 //! reported.
@@ -35,10 +35,11 @@ use self::build::Build;
 pub use self::check::RESERVED_NAMES;
 pub use self::files::{ConfigFiles, ConfigKey, Remark, TlsFiles};
 pub use self::limits::{IN_FLIGHT_DEFAULT, ListenerLimits, RateBy, RequestRate};
+pub use self::listener::ListenerConfig;
 pub use self::listener::proxy_protocol::ProxyProtocol;
-pub use self::listener::settings::ListenerConfig;
 pub use self::process::access_log::{AccessLog, LogFormat};
-pub use self::process::admin::{AdminAddress, AdminConfig, AdminRole, AdminToken, CertificateClient};
+pub use self::process::admin::{AdminAddress, AdminConfig, CertificateClient};
+pub use self::process::admin_token::{AdminRole, AdminToken};
 pub use self::process::proxy::ProxyConfig;
 pub use self::process::state::StateConfig;
 use self::reader::report::ErrorGuaranteed;
@@ -48,7 +49,7 @@ pub use self::release::overrides::ReleaseOverrides;
 pub use self::release::releases::RolloutSections;
 pub use self::release::section::RolloutSection;
 pub use self::release::settings::ReleaseSettings;
-use self::service::definition::RawService;
+use self::service::RawService;
 pub use crate::problem::{Problem, ProblemKind, Problems};
 use crate::rollout::release::Releases;
 use crate::table::ServiceSpec;
@@ -103,7 +104,7 @@ pub fn parse_with_files(text: &str, base: &Path) -> (Result<Config, Problems>, C
 #[derive(Debug, Deserialize, Default)]
 #[serde(default, deny_unknown_fields, expecting = "a table")]
 struct RawConfig {
-    listeners: BTreeMap<String, listener::settings::RawListener>,
+    listeners: BTreeMap<String, listener::RawListener>,
     admin: process::admin::RawAdmin,
     state: process::state::RawState,
     proxy: process::proxy::RawProxy,
@@ -132,15 +133,15 @@ impl RawConfig {
         build: &mut Build<'_>,
     ) -> Result<Config, ErrorGuaranteed> {
         let at = ConfigPath::Root;
-        let listeners = listener::settings::build_all(&self.listeners, &at.key("listeners"), build);
+        let listeners = listener::build_all(&self.listeners, &at.key("listeners"), build);
         let admin = self.admin.build(&at.key("admin"), build);
         let state = self.state.build(&at.key("state"), build);
         let proxy = self.proxy.build(&at.key("proxy"), &mut build.report);
         let access_log = self.access_log.build(&at.key("access_log"), build);
-        let segments = service::segment::SegmentIndex::build(&self.segments, &at.key("segments"), build);
+        let segments = service::segment::build_all(&self.segments, &at.key("segments"), build);
         let releases = release::releases::build(services, &self.groups, &self.notify, build);
-        let services = service::definition::build_all(services, &segments, &at.key("services"), build);
-        let addresses = listener::settings::addresses(&self.listeners);
+        let services = service::build_all(services, &segments, &at.key("services"), build);
+        let addresses = listener::addresses(&self.listeners);
         if let Some(conflict) =
             self.admin.socket().and_then(|own| addresses.iter().find_map(|other| other.conflict(own)))
         {
@@ -149,7 +150,7 @@ impl RawConfig {
         segments.check()?;
         let (listeners, admin) = (listeners?, admin?);
         let (proxy, services) = (proxy?, services?);
-        limits::check_services(&services, &proxy, &at.key("services"), &mut build.report)?;
+        limits::check_services(&services, proxy.requests_in_flight_max, &at.key("services"), &mut build.report)?;
         let releases = releases?;
         let rollout_sections = RolloutSections::of(input, &releases);
         let (state, access_log) = (state?, access_log?);

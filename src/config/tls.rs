@@ -11,8 +11,7 @@ use super::reader::config_path::ConfigPath;
 use super::reader::list::List;
 use super::reader::report::{ErrorGuaranteed, Report};
 use super::reader::units::{Setting, TimeSpan};
-use crate::problem::Mismatch;
-use crate::problem::suggest;
+use crate::problem::{Mismatch, suggest};
 use crate::tls::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
 
 /// Far more than the two or three round trips that a handshake takes on a bad line, and what nginx's 60 s are often

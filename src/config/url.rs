@@ -15,7 +15,7 @@ use crate::rollout::release::Webhook;
 /// A gate or a receiver of messages answers from what it knows; who cannot in ten seconds is gone.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The longest wait for whoever is asked.
+/// The longest wait for a receiver.
 pub(crate) const TIMEOUT_MAX: TimeSpan = TimeSpan::secs(86_400);
 
 #[derive(Debug, Deserialize, Default)]

@@ -75,7 +75,7 @@ fn plan() -> Value {
     })
 }
 
-/// Waits, and tells whether somebody wants to end meanwhile.
+/// Waits, and tells whether the end is asked for meanwhile.
 fn ended(incoming: &Receiver<Event>, wait: Duration) -> bool {
     matches!(incoming.recv_timeout(wait), Ok(Event::End) | Err(RecvTimeoutError::Disconnected))
 }

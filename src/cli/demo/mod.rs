@@ -102,7 +102,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
     match play(args) {
         Ok(Ending::Good) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(EXIT_FAILED),
-        // Whoever closed the pipe, such as `head`, has seen enough.
+        // A reader that closes the pipe, such as `head`, has seen enough.
         Err(DemoError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(error) => {
             text::complain(&format!("pointsman demo: {}", chain(&error)));
@@ -165,7 +165,7 @@ fn watch_signals(events: Sender<Event>) -> io::Result<()> {
     });
     let mut signals = registered?;
     std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        // Nobody hears it only if the demo is ending anyway.
+        // It is not heard only if the demo is ending anyway.
         while runtime.block_on(any(&mut signals)).is_some() && events.send(Event::End).is_ok() {}
     })?;
     Ok(())

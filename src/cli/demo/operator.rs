@@ -20,7 +20,7 @@ const REVISIONS: usize = 8;
 /// What the demo does to the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// So many per cent to v2, the others to v1.
+    /// This many per cent to v2, the others to v1.
     Shift(u8),
     /// Everything to one version.
     Flip(Version),

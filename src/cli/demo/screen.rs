@@ -93,7 +93,7 @@ fn give_back() {
     ratatui::try_restore().ok();
 }
 
-/// Reads keys until `closing`, or until nobody listens or the terminal is gone.
+/// Reads keys until `closing`, or until the receiver or the terminal is gone.
 fn read_keys(events: &Sender<Event>, closing: &AtomicBool) {
     while !closing.load(Ordering::Relaxed) {
         let event = match event::poll(KEY_WAIT) {

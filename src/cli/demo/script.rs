@@ -3,7 +3,7 @@
 //!
 //! Which users a weight reaches is computed here from their keys, as anybody could: the slot of `salt:key`, below the
 //! weight or not. So most checks are exact. Only the number of users is held against the promised share with a
-//! tolerance, because so many keys are a sample of the slots.
+//! tolerance, because this number of keys is a sample of the slots.
 
 use std::io::{self, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -252,7 +252,7 @@ fn none(what: &str, found: usize) -> Check {
     exactly(what, 0, found)
 }
 
-/// None of so many, of which there has to be at least one: nothing was proved by no request.
+/// None of this many, of which there has to be at least one: nothing was proved by no request.
 fn none_of(what: &str, found: u64, all: u64) -> Check {
     let found_text = format!("{} of {}", thousands(found), thousands(all));
     Check { what: what.to_owned(), expected: "0".to_owned(), found: found_text, good: found == 0 && all > 0 }

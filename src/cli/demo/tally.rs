@@ -1,7 +1,7 @@
 //! What the users saw, counted. Pure: answers and times go in, numbers come out.
 //!
 //! Two questions are asked of it. The live view wants to know how many users the newest revision has moved; the answers
-//! themselves say which revision routed them, so that is exact even when somebody else changed the split. The scripted
+//! themselves say which revision routed them, so that is exact even when another caller changed the split. The scripted
 //! walk must not trust the proxy's own stamp: it cuts time into *steps*, one from just before a change is asked for until
 //! it was answered, in which either version is right, and one after it, in which only the new assignment is. A request
 //! belongs to the step in which it was sent.
@@ -28,7 +28,7 @@ pub(crate) struct Answer {
     pub(crate) at: Instant,
     /// How long that took.
     pub(crate) took: Duration,
-    /// Who answered, or why nobody did.
+    /// Who answered, or why there is no answer.
     pub(crate) result: Result<Seen, String>,
 }
 
@@ -203,7 +203,7 @@ impl Tally {
     }
 
     /// Begins the step after the answer to a change. What was seen while it was under way is no longer the version that
-    /// users have, but whoever went back then did go back.
+    /// users have, but a user who went back then did go back.
     pub(crate) fn settle(&mut self) {
         for user in &mut self.users {
             *user = User { now: None, torn: false, ..*user };

@@ -34,7 +34,7 @@ use super::tally::{Answer, Seen, Tally};
 const CONNECTIONS_MAX: usize = 64;
 
 /// Requests a second that one connection should carry before there is another one: an answer takes about five
-/// milliseconds, so at twenty a second it is idle nine tenths of the time and nobody waits for his turn.
+/// milliseconds, so at twenty a second it is idle nine tenths of the time and no user waits for a turn.
 const CONNECTION_RATE: usize = 20;
 
 /// How long a user waits for an answer. Far above what a healthy proxy takes even on a busy machine.

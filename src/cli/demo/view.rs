@@ -147,7 +147,7 @@ fn split(state: &State, width: usize) -> Vec<Line> {
     vec![bar(" configured  ", state.traffic.weights), bar(" measured    ", measured), Line::default()]
 }
 
-/// Both shares as one bar of so many cells, v1 from the left.
+/// Both shares as one bar of this many cells, v1 from the left.
 fn bar(label: &str, [v1, v2]: [f64; 2], size: usize) -> Line {
     let line = Line::of(Tone::Dim, label);
     if v1 + v2 <= 0.0 {

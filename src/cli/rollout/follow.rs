@@ -15,7 +15,7 @@ use crate::cli::{CommandError, Remote};
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(500);
 
-/// So many looks in a row may see nobody.
+/// How many looks in a row may find no proxy.
 const MISSED_MAX: u32 = 20;
 
 /// Follows a rollout to its end.

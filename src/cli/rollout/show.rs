@@ -80,7 +80,7 @@ pub(crate) fn state(rollout: &Value) -> String {
     line
 }
 
-/// What somebody has to do so that it goes on, with the command.
+/// What has to be done so that it goes on, with the command.
 pub(crate) fn how_to_go_on(rollout: &Value) -> Option<String> {
     let what = match rollout["waits_for"].as_str()? {
         "approval" => "it waits for an approval; to say yes",

@@ -1,6 +1,6 @@
 //! `[admin]`: who may look at and change what, and where.
 //!
-//! Without the section the admin API answers on loopback. Whoever opens it to a network has to name a token: a switch
+//! Without the section the admin API answers on loopback. To open it to a network takes a token: a switch
 //! of all traffic that anybody can throw is not a default, and not an oversight that a config may hold.
 
 use std::collections::BTreeMap;
@@ -10,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::Deserialize;
 
+use super::admin_token::{AdminRole, AdminToken};
 use crate::config::build::Build;
 use crate::config::check::{self, every};
 use crate::config::reader::config_path::ConfigPath;
@@ -18,7 +19,6 @@ use crate::config::reader::report::ErrorGuaranteed;
 use crate::config::service::route;
 use crate::config::tls::RawServerTls;
 use crate::problem::Mismatch;
-use crate::table::Name;
 use crate::table::spec::HostPattern;
 use crate::tls::{Alpn, ServerSettings};
 
@@ -55,34 +55,13 @@ impl fmt::Display for AdminAddress {
     }
 }
 
-/// A bearer token, by the file that holds it.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AdminToken {
-    /// The author of the changes made with it.
-    pub name: Name,
-    /// What it allows.
-    pub role: AdminRole,
-    /// The file that holds the token.
-    pub file: PathBuf,
-}
-
-/// Somebody who is known by a client certificate.
+/// A caller that is known by a client certificate.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct CertificateClient {
     /// The name in the certificate, and the author of the changes.
     pub name: String,
     /// What it allows.
     pub role: AdminRole,
-}
-
-/// What a token or a client certificate allows.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum AdminRole {
-    /// To look.
-    Read,
-    /// To look and to change.
-    Operate,
 }
 
 impl Default for AdminConfig {

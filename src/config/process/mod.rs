@@ -2,6 +2,7 @@
 
 pub(crate) mod access_log;
 pub(crate) mod admin;
+pub(crate) mod admin_token;
 pub(crate) mod notify;
 pub(crate) mod proxy;
 pub(crate) mod state;

@@ -12,8 +12,7 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Quantity, Setting, TimeSpan};
 use crate::config::url::{self, TIMEOUT, TIMEOUT_MAX};
-use crate::problem::Mismatch;
-use crate::problem::{listed, suggest};
+use crate::problem::{Mismatch, listed, suggest};
 use crate::rollout::event::EventWord;
 use crate::rollout::release::Notify;
 
@@ -65,7 +64,7 @@ impl RawNotify {
     }
 }
 
-/// What somebody wants to be told of.
+/// The events that a receiver wants.
 fn events_of(
     words: &List<String>,
     at: &ConfigPath<'_>,

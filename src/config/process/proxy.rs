@@ -96,10 +96,10 @@ impl RawProxy {
         let shutdown = self.shutdown_timeout;
         let shutdown =
             setting(shutdown, TimeSpan::secs(30), TimeSpan::secs(0)..=DAY, &at.key("shutdown_timeout"), report);
-        // None: most load balancers are told by whoever sends the signal, and nobody likes to wait for Ctrl-C.
+        // None: most load balancers are told by the sender of the signal, and Ctrl-C should not take long.
         let delay =
             setting(self.shutdown_delay, TimeSpan::secs(0), TimeSpan::secs(0)..=DAY, &at.key("shutdown_delay"), report);
-        // A large store is checked page by page when it is opened; nobody waits for it meanwhile but whoever upgrades.
+        // A large store is checked page by page when it is opened; only the caller of the upgrade waits for it.
         let (upgrade, range) = (self.upgrade_timeout, TimeSpan::secs(1)..=DAY);
         let upgrade = setting(upgrade, TimeSpan::secs(60), range, &at.key("upgrade_timeout"), report);
         // 2^22 connections are two times what a process may have of open files on the largest systems.
@@ -111,7 +111,7 @@ impl RawProxy {
         // New connections follow what moved behind an address, within the hour.
         let age =
             setting(self.upstream_max_age, TimeSpan::secs(3600), short..=DAY, &at.key("upstream_max_age"), report);
-        // As many as were busy at once under a load that a worker can bear: whoever returns to a full pool is closed, and the
+        // As many as were busy at once under a load that a worker can bear: a connection that returns to a full pool is closed, and the
         // next request pays for a new connection. Those that are not needed any more time out.
         let most = self.upstream_idle_max;
         let most = setting(most, Quantity(1024), Quantity(0)..=Quantity(65_536), &at.key("upstream_idle_max"), report);

@@ -48,12 +48,12 @@ fn print(f: &mut fmt::Formatter<'_>, count: u64, units: &[(&str, u64)]) -> fmt::
 pub(crate) struct TimeSpan(pub(crate) Duration);
 
 impl TimeSpan {
-    /// So many milliseconds.
+    /// From a number of milliseconds.
     pub(crate) const fn millis(count: u64) -> Self {
         Self(Duration::from_millis(count))
     }
 
-    /// So many seconds.
+    /// From a number of seconds.
     pub(crate) const fn secs(count: u64) -> Self {
         Self(Duration::from_secs(count))
     }
@@ -70,7 +70,7 @@ impl fmt::Display for TimeSpan {
 pub(crate) struct ByteSize(pub(crate) usize);
 
 impl ByteSize {
-    /// So many KiB.
+    /// From a number of KiB.
     pub(crate) const fn kib(count: usize) -> Self {
         Self(count << 10)
     }

@@ -11,9 +11,8 @@ use crate::config::check;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::ErrorGuaranteed;
-use crate::config::service::definition::RawService;
-use crate::problem::Mismatch;
-use crate::problem::{listed, suggest};
+use crate::config::service::RawService;
+use crate::problem::{Mismatch, listed, suggest};
 use crate::rollout::release::ReleaseGroup;
 use crate::table::Name;
 

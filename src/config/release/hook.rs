@@ -13,14 +13,13 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Setting, TimeSpan};
 use crate::config::url::{RawWebhook, TIMEOUT_MAX};
-use crate::problem::Mismatch;
-use crate::problem::{listed, suggest};
+use crate::problem::{Mismatch, listed, suggest};
 use crate::rollout::release::Hook;
 
 /// A service that is not up again after ten minutes will not come.
 const TIMEOUT: Duration = Duration::from_secs(600);
 
-/// Whoever has to say that it is done may be a person, who comes back from lunch.
+/// The one who has to say that it is done may be a person, who comes back from lunch.
 const TIMEOUT_OF_PEOPLE: Duration = Duration::from_secs(3_600);
 
 /// As it is written.

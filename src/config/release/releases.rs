@@ -13,7 +13,7 @@ use crate::config::process::notify::RawNotify;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::input::Input;
 use crate::config::reader::report::ErrorGuaranteed;
-use crate::config::service::definition::RawService;
+use crate::config::service::RawService;
 use crate::rollout::release::Releases;
 use crate::table::Name;
 

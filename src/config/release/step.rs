@@ -87,7 +87,7 @@ pub(crate) struct StepDefaults {
     pub(crate) bake: Duration,
     /// The way back.
     pub(crate) back: Back,
-    /// Whether there is somebody to ask.
+    /// Whether there is a webhook to ask.
     pub(crate) webhook: bool,
 }
 

@@ -7,7 +7,7 @@ use http::{HeaderName, Method};
 use serde::Deserialize;
 
 use super::pattern::RawPattern;
-use super::segment::SegmentIndex;
+use super::segment_index::SegmentIndex;
 use super::sticky::{is_query_name, is_token};
 use crate::config::build::Build;
 use crate::config::check::{self, every};

@@ -45,7 +45,7 @@ impl RawHealth {
         let (interval, range) = (self.interval, TimeSpan::millis(10)..=TimeSpan::secs(3600));
         let interval = setting(interval, TimeSpan::secs(2), range, &at.key("interval"), report);
         let timeout = interval.and_then(|interval| self.timeout(interval, &at.key("timeout"), report));
-        // Two and three, as HAProxy's: one lost packet takes nobody out, one lucky answer brings nobody back.
+        // Two and three, as HAProxy's: one lost packet takes no endpoint out, one lucky answer brings none back.
         let mut checks = |raw, default, key: &str| {
             let count = setting(raw, Quantity(default), Quantity(1)..=Quantity(100), &at.key(key), report)?;
             Ok(u32::try_from(count.0).unwrap_or(u32::MAX))
@@ -121,7 +121,7 @@ pub(crate) fn method(
 ) -> Result<Method, ErrorGuaranteed> {
     let text = raw.unwrap_or("GET");
     match Method::from_bytes(text.as_bytes()) {
-        // Method names differ by case, and nobody means to invent one here.
+        // Method names differ by case, and a method of one's own is hardly meant here.
         Ok(method) if method != Method::CONNECT && text.bytes().all(|b| b.is_ascii_uppercase()) => Ok(method),
         Ok(_) | Err(_) => {
             let wanted = "a method such as \"GET\" or \"HEAD\"";

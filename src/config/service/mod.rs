@@ -1,7 +1,6 @@
 //! The sections `[services.NAME]` and `[segments.NAME]`: what users address, its versions, split and rules.
 
 pub(crate) mod condition;
-pub(crate) mod definition;
 pub(crate) mod health;
 pub(crate) mod on_shift;
 pub(crate) mod outlier;
@@ -9,7 +8,186 @@ pub(crate) mod pattern;
 pub(crate) mod route;
 pub(crate) mod rule;
 pub(crate) mod segment;
+pub(crate) mod segment_index;
 pub(crate) mod shield;
 pub(crate) mod split;
 pub(crate) mod sticky;
 pub(crate) mod version;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use self::on_shift::RawOnShift;
+use self::outlier::RawOutlier;
+use self::rule::{RawRule, RuleScope};
+use self::segment_index::SegmentIndex;
+use self::shield::RawShield;
+use self::version::RawVersion;
+use crate::config::build::Build;
+use crate::config::check::{self, every, setting};
+use crate::config::limits::RawLimits;
+use crate::config::reader::config_path::ConfigPath;
+use crate::config::reader::list::List;
+use crate::config::reader::report::{ErrorGuaranteed, Report};
+use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
+use crate::config::release::rollout::RawRollout;
+use crate::problem::Mismatch;
+use crate::shared::name::natural_cmp;
+use crate::table::spec::{OnUnhealthy, Policy};
+use crate::table::{Name, ServiceSpec, Weight};
+
+#[derive(Debug, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, expecting = "a table")]
+pub(crate) struct RawService {
+    hosts: List<String>,
+    paths: Option<List<String>>,
+    sticky: List<String>,
+    salt: Option<String>,
+    split: Option<BTreeMap<String, Setting<Weight>>>,
+    versions: BTreeMap<String, RawVersion>,
+    rules: List<RawRule>,
+    on_unhealthy: Option<RawOnUnhealthy>,
+    connect_timeout: Option<Setting<TimeSpan>>,
+    response_timeout: Option<Setting<TimeSpan>>,
+    body_idle_timeout: Option<Setting<TimeSpan>>,
+    normalize_path: Option<bool>,
+    websockets: Option<bool>,
+    tunnel_idle_timeout: Option<Setting<TimeSpan>>,
+    on_shift: Option<RawOnShift>,
+    shield: Option<RawShield>,
+    requests_in_flight_max: Option<Setting<Quantity>>,
+    queue_max: Option<Setting<Quantity>>,
+    queue_timeout: Option<Setting<TimeSpan>>,
+    body_bytes_max: Option<Setting<ByteSize>>,
+    body_rate_min: Option<Setting<ByteSize>>,
+    body_rate_grace: Option<Setting<TimeSpan>>,
+    outlier: Option<RawOutlier>,
+    slow_start: Option<Setting<TimeSpan>>,
+    rollout: Option<RawRollout>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum RawOnUnhealthy {
+    Pass,
+    Refuse,
+}
+
+/// All services, at least one, in order of their names.
+pub(crate) fn build_all(
+    raw: &BTreeMap<String, RawService>,
+    segments: &SegmentIndex,
+    at: &ConfigPath<'_>,
+    build: &mut Build<'_>,
+) -> Result<Vec<Arc<ServiceSpec>>, ErrorGuaranteed> {
+    if raw.is_empty() {
+        let text = Mismatch::new(
+            "none",
+            "at least one",
+            "add [services.NAME.versions.v1] with endpoints = [\"10.0.0.1:8080\"]",
+        );
+        return Err(build.report.missing(at, text));
+    }
+    every(raw.iter().map(|(name, raw)| raw.build(name, segments, &at.key(name), build).map(Arc::new)))
+}
+
+impl RawService {
+    fn build(
+        &self,
+        name: &str,
+        segments: &SegmentIndex,
+        at: &ConfigPath<'_>,
+        build: &mut Build<'_>,
+    ) -> Result<ServiceSpec, ErrorGuaranteed> {
+        let (base, report) = (build.base, &mut build.report);
+        let own_name = check::free_name(name, at, report);
+        let hosts = route::hosts(&self.hosts, &at.key("hosts"), report);
+        let paths = route::paths(self.paths.as_ref(), &at.key("paths"), report);
+        let sticky = sticky::sources(&self.sticky, &at.key("sticky"), report);
+        let salt = self.salt(&at.key("salt"), report);
+        let versions = version::build_all(&self.versions, base, &at.key("versions"), report);
+        let names = self.version_names();
+        let split = split::weights(self.split.as_ref(), &names, at, report);
+        let policy = self.policy(at, report);
+        let shield = self.shield.as_ref().map_or(Ok(None), |raw| raw.build(&names, at, report));
+        let rules = rule::build_all(&self.rules, &RuleScope { segments, service: at, versions: &names }, build);
+        let (hosts, paths) = (hosts?, paths?);
+        route::claim(&hosts, &paths, (name, at), build)?;
+        let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
+        let (versions, rules) = (versions?, rules?);
+        let policy = Policy { shield: shield?, ..policy? };
+        Ok(ServiceSpec { name, hosts, paths, sticky, salt, split, versions, rules, policy })
+    }
+
+    /// The names that a split and rules may use, in natural order; a version with a problem counts.
+    fn version_names(&self) -> Vec<Name> {
+        let mut names: Vec<Name> = self.versions.keys().filter_map(|name| Name::new(name).ok()).collect();
+        names.sort_by(|a, b| natural_cmp(a, b));
+        names
+    }
+
+    /// How it is released, if that is written.
+    pub(crate) fn rollout(&self) -> Option<&RawRollout> {
+        self.rollout.as_ref()
+    }
+
+    /// How many versions are written, also with problems.
+    pub(crate) fn versions_count(&self) -> usize {
+        self.versions.len()
+    }
+
+    fn salt(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Option<Arc<str>>, ErrorGuaranteed> {
+        match self.salt.as_deref() {
+            Some("") => Err(report.problem(
+                at,
+                Mismatch::new("an empty text", "some letters", "leave it out for a new one each release"),
+            )),
+            salt => Ok(salt.map(Arc::from)),
+        }
+    }
+
+    fn policy(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Policy, ErrorGuaranteed> {
+        let default = Policy::default();
+        let mut timeout = |raw, default, key: &str| {
+            let range = TimeSpan::millis(1)..=TimeSpan::secs(86_400);
+            setting(raw, TimeSpan(default), range, &at.key(key), report).map(|span| span.0)
+        };
+        let connect = timeout(self.connect_timeout, default.connect_timeout, "connect_timeout");
+        let response = timeout(self.response_timeout, default.response_timeout, "response_timeout");
+        let body = timeout(self.body_idle_timeout, default.body_idle_timeout, "body_idle_timeout");
+        let tunnel = timeout(self.tunnel_idle_timeout, default.tunnel_idle_timeout, "tunnel_idle_timeout");
+        let on_shift = self.on_shift.as_ref().map(|raw| raw.build(&at.key("on_shift"), report)).transpose();
+        let limits = RawLimits {
+            requests_in_flight_max: self.requests_in_flight_max,
+            queue_max: self.queue_max,
+            queue_timeout: self.queue_timeout,
+            body_bytes_max: self.body_bytes_max,
+            body_rate_min: self.body_rate_min,
+            body_rate_grace: self.body_rate_grace,
+        };
+        let limits = limits.build(at, report);
+        let (raw, range) = (self.slow_start, TimeSpan::millis(0)..=TimeSpan::secs(3_600));
+        let slow_start = setting(raw, TimeSpan(default.slow_start), range, &at.key("slow_start"), report);
+        let outlier = self.outlier.as_ref().map(|raw| raw.build(&at.key("outlier"), report)).transpose();
+        let on_unhealthy = self.on_unhealthy.map_or(default.on_unhealthy, |raw| match raw {
+            RawOnUnhealthy::Pass => OnUnhealthy::Pass,
+            RawOnUnhealthy::Refuse => OnUnhealthy::Refuse,
+        });
+        Ok(Policy {
+            on_unhealthy,
+            connect_timeout: connect?,
+            response_timeout: response?,
+            body_idle_timeout: body?,
+            normalize_path: self.normalize_path.unwrap_or(default.normalize_path),
+            websockets: self.websockets.unwrap_or(default.websockets),
+            tunnel_idle_timeout: tunnel?,
+            on_shift: on_shift?.unwrap_or(default.on_shift),
+            shield: None,
+            limits: limits?,
+            outlier: outlier?,
+            slow_start: slow_start?.0,
+        })
+    }
+}

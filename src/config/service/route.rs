@@ -1,7 +1,5 @@
 //! `hosts` and `paths` of a service: what it answers, each host and path by one service only.
 
-use std::collections::HashMap;
-
 use crate::config::build::Build;
 use crate::config::check::every;
 use crate::config::reader::config_path::ConfigPath;
@@ -9,9 +7,6 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::problem::Mismatch;
 use crate::table::spec::{HostPattern, PathPrefix};
-
-/// Which service answers a host (`None` is any) and path.
-pub(crate) type Routes = HashMap<(Option<HostPattern>, PathPrefix), String>;
 
 /// The hosts, each once; none means any.
 pub(crate) fn hosts(

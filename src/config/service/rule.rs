@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde::Deserialize;
 
 use super::condition::RawCondition;
-use super::segment::SegmentIndex;
+use super::segment_index::SegmentIndex;
 use super::split;
 use crate::config::build::Build;
 use crate::config::check::{self, every};

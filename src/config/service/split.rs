@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::Setting;
-use crate::problem::Mismatch;
-use crate::problem::{listed, suggest};
+use crate::problem::{Mismatch, listed, suggest};
 use crate::table::{Name, Weight, Weights};
 
 /// The weights of all `versions`: those that are not named get nothing, and a single version gets everything.
