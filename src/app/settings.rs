@@ -93,14 +93,14 @@ pub(crate) fn access(admin: &config::AdminConfig) -> admin::AccessSettings {
 }
 
 /// A token and its file.
-pub(crate) fn token(token: &config::AdminToken) -> admin::TokenFile {
-    admin::TokenFile { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
+pub(crate) fn token(token: &config::AdminToken) -> admin::AccessToken {
+    admin::AccessToken { name: token.name.to_string(), role: role(token.role), file: token.file.clone() }
 }
 
-fn role(role: config::AdminRole) -> admin::Role {
+fn role(role: config::AdminRole) -> admin::AccessRole {
     match role {
-        config::AdminRole::Read => admin::Role::Read,
-        config::AdminRole::Operate => admin::Role::Operate,
+        config::AdminRole::Read => admin::AccessRole::Read,
+        config::AdminRole::Operate => admin::AccessRole::Operate,
     }
 }
 

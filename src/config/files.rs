@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::process::admin_token::AdminToken;
-use crate::tls::{ClientSettings, Part, ServerSettings};
+use crate::tls::{ClientSettings, ServerSettings, TlsPart};
 
 /// The files of a config, of every part of it that could be read.
 #[derive(Clone, Debug, Default)]
@@ -84,8 +84,8 @@ impl fmt::Display for Remark {
 impl<S> TlsFiles<S> {
     /// The key that names a part.
     #[must_use]
-    pub fn key_of(&self, part: Part) -> &ConfigKey {
-        let (Part::Certificate(index) | Part::Key(index)) = part else { return &self.authorities };
+    pub fn key_of(&self, part: TlsPart) -> &ConfigKey {
+        let (TlsPart::Certificate(index) | TlsPart::Key(index)) = part else { return &self.authorities };
         let Some(pair) = self.pairs.get(index) else { return &self.authorities };
         if matches!(part, TlsPart::Key(_)) { &pair.key } else { &pair.cert }
     }

@@ -16,34 +16,15 @@ use super::{bad_plan, ceilings};
 use crate::config::RolloutSection;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
-use crate::problem::{Mismatch, Problem, ProblemKind, Problems, one_of};
+use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 use crate::rollout::event::Transition;
 use crate::rollout::judge::CandidateShare;
 use crate::rollout::judge::power::ExpectedTraffic;
-use crate::rollout::plan::PlanProblem;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Stage;
-use crate::shared::name::BadName;
 use crate::stats::VersionTotals;
 use crate::table::{Name, Service, Table};
-
-/// Why a rollout of before cannot go on.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum RestoreError {
-    /// Its plan is none any more.
-    #[error(transparent)]
-    Plan(#[from] Problems),
-    /// Its plan does not fit its services any more.
-    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Contradictions(Vec<PlanProblem>),
-    /// One of its services is gone.
-    #[error("a service of it is not in the config any more")]
-    NoService,
-    /// One of its versions cannot be called so.
-    #[error(transparent)]
-    Version(#[from] BadName),
-}
 
 /// What a start is about.
 struct StartSubjects<'t> {
@@ -157,22 +138,6 @@ impl RolloutController {
         let names = services.iter().map(|service| service.spec.name.clone()).collect();
         let workers = self.deps.registry.workers();
         Ok((ActiveRollout::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers), first))
-    }
-
-    /// A rollout as it was stored, with fresh judges.
-    pub(crate) fn restored(&self, saved: Saved, table: &Table) -> Result<ActiveRollout, RestoreError> {
-        let release = saved.plan.release()?;
-        let names: Vec<Name> = saved.names().collect();
-        let services: Option<Vec<&Service>> = names.iter().map(|name| table.service_named(name)).collect();
-        let services = services.ok_or(RestoreError::NoService)?;
-        let (from, to) = (Name::new(&saved.from)?, Name::new(&saved.to)?);
-        let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        let plan = active::plan(&release, &services, most).map_err(RestoreError::Contradictions)?;
-        let (weight, now) = (saved.weight(), self.now());
-        let judges = ActiveRollout::judges(*plan.judge(), weight, names.len(), now);
-        let rollout = Rollout::restored(plan, saved.phase, weight, judges);
-        let workers = self.deps.registry.workers();
-        Ok(ActiveRollout::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers))
     }
 
     fn subjects<'t>(&self, table: &'t Table, target: &RolloutTarget) -> Result<StartSubjects<'t>, Vec<Problem>> {

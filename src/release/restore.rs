@@ -1,0 +1,46 @@
+//! A rollout that was under way when the process ended goes on: from what is stored of it, with fresh judges.
+
+use super::active;
+use super::active::ActiveRollout;
+use super::controller::RolloutController;
+use super::saved::Saved;
+use crate::problem::Problems;
+use crate::rollout::plan::PlanProblem;
+use crate::rollout::run::Rollout;
+use crate::shared::name::BadName;
+use crate::table::{Name, Service, Table};
+
+/// Why a rollout of before cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RestoreError {
+    /// Its plan is none any more.
+    #[error(transparent)]
+    Plan(#[from] Problems),
+    /// Its plan does not fit its services any more.
+    #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Contradictions(Vec<PlanProblem>),
+    /// One of its services is gone.
+    #[error("a service of it is not in the config any more")]
+    NoService,
+    /// One of its versions cannot be called so.
+    #[error(transparent)]
+    Version(#[from] BadName),
+}
+
+impl RolloutController {
+    /// A rollout as it was stored, with fresh judges.
+    pub(crate) fn restored(&self, saved: Saved, table: &Table) -> Result<ActiveRollout, RestoreError> {
+        let release = saved.plan.release()?;
+        let names: Vec<Name> = saved.names().collect();
+        let services: Option<Vec<&Service>> = names.iter().map(|name| table.service_named(name)).collect();
+        let services = services.ok_or(RestoreError::NoService)?;
+        let (from, to) = (Name::new(&saved.from)?, Name::new(&saved.to)?);
+        let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
+        let plan = active::plan(&release, &services, most).map_err(RestoreError::Contradictions)?;
+        let (weight, now) = (saved.weight(), self.now());
+        let judges = ActiveRollout::judges(*plan.judge(), weight, names.len(), now);
+        let rollout = Rollout::restored(plan, saved.phase, weight, judges);
+        let workers = self.deps.registry.workers();
+        Ok(ActiveRollout::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers))
+    }
+}
