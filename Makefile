@@ -1,5 +1,8 @@
 # What continuous integration runs, for everybody to run: `make tools test` on a fresh machine with Rust and a C compiler.
 
+# How many rollouts `make judge-table` plays in each world.
+RUNS ?= 1000
+
 # How long `make soak` pushes mixed traffic.
 SOAK_SECONDS ?= 300
 
@@ -11,7 +14,7 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: test needs tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
+.PHONY: judge-table test needs tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
 
 test: needs fmt lint doc unit
 
@@ -50,6 +53,10 @@ fuzz:
 # A scanner of TLS against our listener, most of a minute.
 testssl: tools
 	TESTSSL=1 cargo test --test it testssl_ -- --nocapture
+
+# How many of RUNS healthy rollouts are turned back in worlds with bursts, printed: minutes on a core. The tests have a short one.
+judge-table:
+	RUNS=$(RUNS) cargo test --release --lib -- --nocapture rollout::simulate::tests::a_burst_of_an_endpoint
 
 bench:
 	cargo bench --bench compile --bench decide --bench proxy --bench slots

@@ -19,7 +19,9 @@ use tokio::time::Instant;
 
 use super::{CommandError, Remote, text};
 use crate::rollout::plan::Plan;
-use crate::rollout::simulate::{Behaviour, Later, SimulatedRun, SimulatedWorld, UserPopulation, simulate};
+use crate::rollout::simulate::{
+    Behaviour, BurstKind, Bursts, Later, SimulatedRun, SimulatedWorld, UserPopulation, simulate,
+};
 use crate::rollout::stage::Stage;
 use crate::table::Weight;
 
@@ -73,6 +75,21 @@ pub struct SimulateArgs {
     /// Users who come back and stay on their version, some much more active than others; without it, strangers
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     users: Option<u32>,
+    /// Endpoints of each version
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    endpoints: u32,
+    /// Each endpoint of both versions has a burst of trouble about so often
+    #[arg(long, value_name = "EVERY", value_parser = time)]
+    bursts: Option<Duration>,
+    /// How long a burst lasts at the most; a third of it at the least
+    #[arg(long, requires = "bursts", default_value = "1s", value_parser = time)]
+    burst_lasts: Duration,
+    /// Endpoints stand still in bursts; without it, all requests fail in them
+    #[arg(long, requires = "bursts")]
+    burst_pauses: bool,
+    /// The longest burst of an endpoint that is one draw; 0s counts each request for itself [default: 1s]
+    #[arg(long, value_parser = time)]
+    tolerate_burst: Option<Duration>,
     /// Failures belong to users: for some everything fails, for the others nothing
     #[arg(long, requires = "users")]
     failures_stick: bool,
@@ -133,6 +150,12 @@ impl SimulateArgs {
             candidate: if later.is_some() { good } else { bad },
             later,
             spread: 0.5,
+            endpoints: self.endpoints,
+            bursts: self.bursts.map(|every| Bursts {
+                every,
+                lasting: [self.burst_lasts / 3, self.burst_lasts],
+                kind: if self.burst_pauses { BurstKind::Pause } else { BurstKind::Failures },
+            }),
             users: self.users.map(|count| UserPopulation { count, tail: TAIL, failures_stick: self.failures_stick }),
         }
     }
@@ -148,7 +171,12 @@ pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
     let most = longest(&plan);
     let began = Instant::now();
     let runs = all(&plan, &world, most, (args.runs, seed));
-    let facts = report::Facts { plan: &plan, world: &world, runs: &runs, seed, passed: began.elapsed() };
+    // What tolerance costs, by the same releases without it.
+    let without = plan.without_tolerance().filter(|_| !world.is_healthy());
+    let intolerant = without.map(|plan| all(&plan, &world, most, (args.runs, seed)));
+    let passed = began.elapsed();
+    let facts =
+        report::Facts { plan: &plan, world: &world, runs: &runs, intolerant: intolerant.as_deref(), seed, passed };
     text::print(&if remote.json { format!("{:#}\n", facts.to_json()) } else { facts.to_text() });
     Ok(())
 }

@@ -52,6 +52,8 @@ pub(crate) struct CollectedEvidence {
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds that have just come into force.
     pub thresholds: Option<Thresholds>,
+    /// The endpoints of both versions that serve.
+    pub endpoints: Option<PerVersion<u32>>,
     /// While one of the versions has only cold endpoints: how long that will last.
     pub warm_up_left: Option<Duration>,
 }
@@ -60,8 +62,14 @@ impl CollectedEvidence {
     /// What the judge is told.
     #[must_use]
     pub(crate) fn evidence(&self) -> Evidence<'_> {
-        let Self { epochs, quantiles, thresholds, warm_up_left } = self;
-        Evidence { epochs, quantiles: *quantiles, thresholds: *thresholds, warm_up_left: *warm_up_left }
+        let Self { epochs, quantiles, thresholds, endpoints, warm_up_left } = self;
+        Evidence {
+            epochs,
+            quantiles: *quantiles,
+            thresholds: *thresholds,
+            endpoints: *endpoints,
+            warm_up_left: *warm_up_left,
+        }
     }
 }
 
@@ -102,6 +110,9 @@ impl EvidenceCollector {
         }
         let mut reading = self.look(now, PerVersion { candidate, baseline }, judge.settings());
         reading.warm_up_left = warm.left;
+        let serving = |version: &Version| version.endpoints.iter().filter(|endpoint| !endpoint.drained).count();
+        let endpoints = |version| u32::try_from(serving(version)).unwrap_or(u32::MAX);
+        reading.endpoints = Some(PerVersion { candidate: endpoints(candidate), baseline: endpoints(baseline) });
         let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
         let window = judge.latency().map_or_else(by_time, |windows| windows.number);
         reading.epochs = self.counts.read(&self.canary, window);
@@ -164,7 +175,14 @@ mod tests {
     fn settings() -> JudgeSettings {
         let margin = Margin { ratio: Multiple::ONE, increase: Increase::NONE };
         let alpha = Probability::new(0.001).unwrap();
-        JudgeSettings { alpha, margin, slower: None, warm_up: Duration::ZERO, ..JudgeSettings::default() }
+        JudgeSettings {
+            alpha,
+            margin,
+            slower: None,
+            warm_up: Duration::ZERO,
+            tolerate_burst: Duration::ZERO,
+            ..JudgeSettings::default()
+        }
     }
 
     /// A table in which v2 has `percent`, counted for `collector`.

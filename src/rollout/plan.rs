@@ -171,6 +171,13 @@ impl Plan {
         if problems.is_empty() { Ok(Self { strategy, judge, on_expired }) } else { Err(problems) }
     }
 
+    /// The same plan without tolerance for bursts, if it has some.
+    #[must_use]
+    pub(crate) fn without_tolerance(&self) -> Option<Self> {
+        let judge = JudgeSettings { tolerate_burst: Duration::ZERO, ..self.judge };
+        (judge != self.judge).then(|| Self { judge, ..self.clone() })
+    }
+
     /// How it proceeds.
     #[must_use]
     pub fn strategy(&self) -> &Strategy {

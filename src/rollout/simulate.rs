@@ -18,12 +18,12 @@ use rand::Rng;
 
 use super::TICK;
 use super::event::{RolloutEnding, RolloutEvent};
-use super::judge::{Evidence, OutcomeCounts};
+use super::judge::{Evidence, OutcomeCounts, PerVersion};
 use super::plan::Plan;
 use super::run::{Phase, Rollout};
 use super::stage::TaskResult;
 use traffic::{SimulatedTraffic, binomial};
-pub(crate) use world::{Behaviour, Later, SimulatedWorld, UserPopulation};
+pub(crate) use world::{Behaviour, BurstKind, Bursts, Later, SimulatedWorld, UserPopulation};
 
 /// How a simulated release ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,7 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
         failed_with_shield: 0,
     };
     let mut traffic = SimulatedTraffic::new(world, plan.judge(), random);
+    let endpoints = Some(PerVersion { candidate: world.endpoints, baseline: world.endpoints });
     let mut now = Duration::ZERO;
     while now < most {
         // All gates agree.
@@ -84,7 +85,7 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
             run.failed += failures;
             run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         }
-        let made = rollout.tick(now, &[Evidence { epochs: &epochs, ..Evidence::default() }]);
+        let made = rollout.tick(now, &[Evidence { epochs: &epochs, endpoints, ..Evidence::default() }]);
         task = made.and_then(|made| made.task);
         if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {
             return SimulatedRun { outcome: SimulatedEnd::Paused, took: now, ..run };

@@ -17,6 +17,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) world: &'a SimulatedWorld,
     pub(crate) runs: &'a [SimulatedRun],
+    /// The same releases where no burst is tolerated, if one is and the candidate is worse.
+    pub(crate) intolerant: Option<&'a [SimulatedRun]>,
     pub(crate) seed: u64,
     pub(crate) passed: Duration,
 }
@@ -75,9 +77,9 @@ impl Facts<'_> {
     }
 
     /// Seconds from the moment in which the candidate became worse, of the runs that were turned back by a proof.
-    fn seconds_to_roll_back(&self) -> Option<Spread> {
+    fn seconds_to_roll_back(&self, runs: &[SimulatedRun]) -> Option<Spread> {
         let since = self.world.worse_since();
-        let turned = self.runs.iter().filter(|run| is_proof(run.outcome));
+        let turned = runs.iter().filter(|run| is_proof(run.outcome));
         Spread::of(turned.map(|run| run.took.saturating_sub(since).as_secs_f64()))
     }
 
@@ -111,7 +113,9 @@ impl Facts<'_> {
             "runs": self.runs.len(),
             "seed": self.seed,
             "endings": endings,
-            "seconds_to_roll_back": self.seconds_to_roll_back().map(Spread::to_json),
+            "seconds_to_roll_back": self.seconds_to_roll_back(self.runs).map(Spread::to_json),
+            "seconds_to_roll_back_without_tolerance":
+                self.intolerant.and_then(|runs| self.seconds_to_roll_back(runs)).map(Spread::to_json),
             "false_rollback_ratio": self.false_rollbacks(),
         });
         for (name, spread) in self.counts() {
@@ -133,8 +137,10 @@ impl Facts<'_> {
         text.push('\n');
         let mut columns = Columns::with_heading(&["", "mean", "median", "p90"]);
         let [failed, shielded, candidate, seconds] = self.counts();
+        let intolerant = format!("  if no burst counted once ({:?})", self.plan.judge().tolerate_burst);
         for (name, spread, decimals) in [
-            ("seconds until rolled back", self.seconds_to_roll_back(), 1),
+            ("seconds until rolled back", self.seconds_to_roll_back(self.runs), 1),
+            (&*intolerant, self.intolerant.and_then(|runs| self.seconds_to_roll_back(runs)), 1),
             ("failed requests of the candidate", failed.1, 0),
             ("  users see with the shield", shielded.1, 0),
             ("requests of the candidate", candidate.1, 0),

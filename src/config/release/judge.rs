@@ -27,6 +27,7 @@ pub(crate) struct RawJudge {
     requests_min: Option<Setting<Quantity>>,
     baseline_ill: Option<Setting<Probability>>,
     warm_up: Option<Setting<TimeSpan>>,
+    tolerate_burst: Option<Setting<TimeSpan>>,
     grpc_failures: Option<List<Setting<CallStatus>>>,
 }
 
@@ -48,6 +49,9 @@ impl RawJudge {
             Ok(u64::try_from(count.0).unwrap_or(u64::MAX))
         });
         let range = TimeSpan::millis(0)..=TimeSpan::secs(3_600);
+        let bursts = TimeSpan::millis(0)..=TimeSpan::secs(60);
+        let burst =
+            setting(self.tolerate_burst, TimeSpan(default.tolerate_burst), bursts, &at.key("tolerate_burst"), report);
         let warm_up = setting(self.warm_up, TimeSpan(default.warm_up), range, &at.key("warm_up"), report);
         Ok(JudgeSettings {
             alpha: self.alpha.map_or(default.alpha, |read| read.0),
@@ -61,6 +65,7 @@ impl RawJudge {
             requests_min: requests.transpose()?,
             baseline_unhealthy: self.baseline_ill.map_or(default.baseline_unhealthy, |read| read.0),
             warm_up: warm_up?.0,
+            tolerate_burst: burst?.0,
             failed_calls: self.grpc_failures.as_ref().map_or(default.failed_calls, |list| {
                 let statuses: Vec<u8> = list.iter().map(|(_, read)| read.0.0).collect();
                 FailedCalls::of(&statuses)

@@ -54,6 +54,7 @@ const TABLES: [Changeable; 5] = [
             "requests_min",
             "baseline_ill",
             "warm_up",
+            "tolerate_burst",
             "grpc_failures",
         ],
     },

@@ -10,8 +10,8 @@
 //! Why not "the rate of the last minute is above p0": with 60 requests a minute and a true rate of a tenth of the
 //! ceiling, such a rule fires within the hour with near certainty.
 
-use super::settings::Probability;
-use super::wealth::{RESERVE, Wealth};
+use super::settings::{JudgeSettings, Probability};
+use super::wealth::Wealth;
 
 /// How many times above the ceiling the truth may be.
 pub(crate) const MULTIPLES: [f64; 6] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0];
@@ -65,8 +65,8 @@ impl CeilingTest {
     /// Half of the stake kept for later starts ([`Wealth::restart`]): good requests cost, and after an hour far
     /// below the ceiling nothing else would be left.
     #[must_use]
-    pub(crate) fn with_restarts(ceiling: Probability) -> Self {
-        Self { bets: CeilingBets::new(ceiling), wealth: Wealth::with_reserve(RESERVE) }
+    pub(crate) fn with_restarts(ceiling: Probability, settings: &JudgeSettings) -> Self {
+        Self { bets: CeilingBets::new(ceiling), wealth: settings.wealth(settings.ln_alarm()) }
     }
 
     /// Folds in counts of bad and good requests.

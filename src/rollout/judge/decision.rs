@@ -9,8 +9,11 @@
 //!   unhealthy baseline, then what time will mend.
 
 use super::errors::CANDIDATE_EVENTS_MIN;
+use super::evidence::OutcomeCounts;
+use super::latency::LatencyCounts;
 use super::ratio::RatioInterval;
 use super::settings::{Assignment, Probability};
+use super::stretch::Stretch;
 use super::summary;
 use super::tick::Judge;
 use super::verdict::{Bake, HoldReason, JudgeDecision, JudgeFindings, LnWealth, Names, RollbackCause, Verdict};
@@ -78,6 +81,7 @@ impl Judge {
             latencies: self.latencies,
             quantiles: self.quantiles,
             thresholds: self.thresholds,
+            stretch: self.stretch(&self.standing()),
             leading_quantile: self.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile()),
             baseline_recent: self.health.recent(),
             warm_up_left: self.warm_up_left,
@@ -95,7 +99,7 @@ impl Judge {
 
     fn proof(&self, standing: &LnWealth) -> Option<RollbackCause> {
         let proved = |ln: Option<f64>| ln.is_some_and(|ln| ln >= self.settings.ln_alarm());
-        let (candidate, timed) = (self.outcomes.candidate, self.latencies.candidate);
+        let (candidate, timed) = (&self.outcomes.candidate, &self.latencies.candidate);
         let leads = self.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
         let (cause, events) = match leads {
             Some(windows) => (RollbackCause::Latency, timed.above(windows.test.leading_quantile())),
@@ -104,14 +108,42 @@ impl Judge {
         // Where latency leads with too few events, failures may be proof by themselves: a version that refuses
         // everything is fast.
         let alone = standing.errors - f64::from(self.settings.comparisons()).ln();
-        if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN {
+        let told = |cause| self.totals_speak_against_it(standing, cause);
+        if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN && told(cause) {
             Some(cause)
-        } else if proved(Some(alone)) && candidate.counted_failures >= CANDIDATE_EVENTS_MIN {
+        } else if proved(Some(alone))
+            && candidate.counted_failures >= CANDIDATE_EVENTS_MIN
+            && told(RollbackCause::Errors)
+        {
             Some(RollbackCause::Errors)
         } else if proved(standing.failure_ceiling) {
             Some(RollbackCause::FailureCeiling)
         } else {
             proved(standing.slow_ceiling).then_some(RollbackCause::SlowCeiling)
+        }
+    }
+
+    /// The late part of the rollout that the leading test is about.
+    fn stretch(&self, standing: &LnWealth) -> Option<Stretch> {
+        match self.latency.as_ref().filter(|_| standing.latency > Some(standing.errors)) {
+            Some(windows) => self.stretches.latency.late(windows.test.wealth.leading()),
+            None => self.stretches.errors.late(self.errors.wealth.leading()),
+        }
+    }
+
+    /// Whether the totals that a summary would print say what it says: people would not believe it otherwise.
+    fn totals_speak_against_it(&self, standing: &LnWealth, cause: RollbackCause) -> bool {
+        let late = self.stretch(standing).map(|stretch| stretch.found);
+        let outcomes = late.map_or(self.outcomes, |found| found.outcomes);
+        let latencies = late.map_or(self.latencies, |found| found.latencies);
+        let part = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
+        if cause == RollbackCause::Errors {
+            let failing = |counts: &OutcomeCounts| part(counts.failures, counts.requests);
+            failing(&outcomes.candidate) > self.settings.margin.tolerated(failing(&outcomes.baseline))
+        } else {
+            let quantile = self.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile());
+            let above = |counts: &LatencyCounts| part(counts.above(quantile), counts.compared());
+            above(&latencies.candidate) > above(&latencies.baseline)
         }
     }
 

@@ -26,8 +26,8 @@
 //! margin is a test.
 
 use super::evidence::CandidateShare;
-use super::settings::Margin;
-use super::wealth::{RESERVE, Wealth};
+use super::settings::{JudgeSettings, Margin};
+use super::wealth::Wealth;
 
 /// How many times more often than tolerated the candidate may be failing; one of them is near enough to any truth.
 pub(crate) const RATIOS: [f64; 8] = [1.5, 2.0, 3.0, 5.0, 10.0, 20.0, 50.0, 100.0];
@@ -98,8 +98,8 @@ impl ErrorTest {
 
     /// Half of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
-    pub(crate) fn with_restarts() -> Self {
-        Self { wealth: Wealth::with_reserve(RESERVE) }
+    pub(crate) fn with_restarts(settings: &JudgeSettings) -> Self {
+        Self { wealth: settings.wealth(settings.ln_alarm() + f64::from(settings.comparisons()).ln()) }
     }
 
     /// Folds in what happened under one share; the order does not matter.

@@ -117,6 +117,16 @@ impl OutcomeCounts {
         self.failures += more.failures;
         self.counted_failures += more.counted_failures;
     }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            failures: self.failures.saturating_sub(earlier.failures),
+            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
+        }
+    }
 }
 
 /// What the last tick brought of one weight epoch.
@@ -148,6 +158,8 @@ pub struct Evidence<'a> {
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// The thresholds that are in force, for people.
     pub thresholds: Option<Thresholds>,
+    /// The endpoints of both versions that serve; none: as many as before.
+    pub endpoints: Option<PerVersion<u32>>,
     /// While one of the versions has only cold endpoints, so that nothing is judged: how long that will last.
     pub warm_up_left: Option<Duration>,
 }

@@ -34,15 +34,15 @@
 use std::time::Duration;
 
 use super::evidence::{CandidateShare, Side, micros};
-use super::settings::Multiple;
-use super::wealth::{RESERVE, Wealth};
+use super::settings::{JudgeSettings, Multiple};
+use super::wealth::Wealth;
 
 /// The baseline's quantiles that are thresholds.
 pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 /// The alternatives: a quantile, and how many times as often it is exceeded. All of 1.25, 1.5, 2, 3, 5, 10, 20 and 50
 /// that leave something below the quantile (`r*(1 - q) <= 0.97`).
-const ALTERNATIVES: [(usize, f64); 15] = [
+pub(crate) const ALTERNATIVES: [(usize, f64); 15] = [
     (0, 1.25),
     (0, 1.5),
     (1, 1.25),
@@ -64,7 +64,7 @@ const ALTERNATIVES: [(usize, f64); 15] = [
 #[derive(Clone, Debug, PartialEq)]
 pub struct LatencyTest {
     /// What the bets have won, by alternative.
-    pub wealth: Wealth<{ ALTERNATIVES.len() }>,
+    pub(crate) wealth: Wealth<{ ALTERNATIVES.len() }>,
 }
 
 /// Median, 90th and 99th percentile of a version's latency.
@@ -140,6 +140,16 @@ impl LatencyCounts {
         self.timed += more.timed;
         self.slow += more.slow;
     }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
+            timed: self.timed.saturating_sub(earlier.timed),
+            slow: self.slow.saturating_sub(earlier.slow),
+        }
+    }
 }
 
 /// The logarithms of the factors under one share of the traffic: computed once, used every tick.
@@ -188,15 +198,14 @@ impl LatencyTest {
 
     /// Half of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
-    pub fn with_restarts() -> Self {
-        Self { wealth: Wealth::with_reserve(RESERVE) }
+    pub(crate) fn with_restarts(settings: &JudgeSettings) -> Self {
+        Self { wealth: settings.wealth(settings.ln_alarm() + f64::from(settings.comparisons()).ln()) }
     }
 
     /// The number in [`QUANTILES`] of the quantile whose bets have won most.
     #[must_use]
-    pub fn leading_quantile(&self) -> usize {
-        let parts = ALTERNATIVES.iter().zip(&self.wealth.ln_parts);
-        parts.max_by(|a, b| a.1.total_cmp(b.1)).map_or(0, |((quantile, _), _)| *quantile)
+    pub(crate) fn leading_quantile(&self) -> usize {
+        ALTERNATIVES.get(self.wealth.leading()).map_or(0, |(quantile, _)| *quantile)
     }
 
     /// Folds in what happened under one share; the order does not matter.

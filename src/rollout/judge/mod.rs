@@ -13,9 +13,11 @@
 //! - [`settings`]: what is asked of the judge, in types that cannot hold nonsense.
 //! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
 //! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
+//! - [`burst`]: how often trouble comes in bursts; one burst is one draw.
 //! - [`errors`], [`latency`], [`ceiling`]: the three tests.
 //! - [`windows`]: users who come back are one draw, not many; what that means for latency.
 //! - [`health`]: when the baseline itself is ill.
+//! - [`stretch`]: since when it is bad.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
 //! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence
 //!   and one sentence (`summary`).
@@ -43,6 +45,7 @@
 //! all of a version. A version without a usable endpoint has failed its requests, even if another version answers
 //! them. [`latency`] says what happens otherwise.
 
+pub(crate) mod burst;
 pub(crate) mod ceiling;
 mod decision;
 pub(crate) mod errors;
@@ -54,6 +57,7 @@ pub(crate) mod latency;
 pub(crate) mod power;
 pub(crate) mod ratio;
 pub(crate) mod settings;
+pub(crate) mod stretch;
 mod summary;
 #[cfg(test)]
 mod tests;

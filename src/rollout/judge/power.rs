@@ -25,6 +25,10 @@ use super::wealth::RESERVE;
 /// The normal distribution's 90th percentile.
 const NORMAL_P90: f64 = 1.281_551_565_545;
 
+/// Where bursts are tolerated, half of the stake is bet at the price that small regressions are found at (ln 2), and this
+/// many times as many requests make up for what leaks meanwhile. By simulation.
+const BURST_COST: f64 = 1.15;
+
 /// How many judged requests of the candidate it takes until the alarm.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Detection {
@@ -118,7 +122,9 @@ impl JudgeSettings {
         if self.requests_min.is_some() {
             return self.requests_min;
         }
-        let ln_needed = self.ln_alarm() - (1.0 - RESERVE).ln();
+        let tolerates = !self.tolerate_burst.is_zero();
+        let (ln_price, longer) = if tolerates { (2_f64.ln(), BURST_COST) } else { (0.0, 1.0) };
+        let ln_needed = self.ln_alarm() - (1.0 - RESERVE).ln() + ln_price;
         let detection = if share.compares() {
             let candidate = (self.margin.tolerated(baseline) + self.catches.value()).min(1.0);
             let ln_needed = ln_needed + f64::from(self.comparisons()).ln();
@@ -131,7 +137,7 @@ impl JudgeSettings {
             return Some(0);
         };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; saturates")]
-        detection.map(|detection| detection.p90.ceil() as u64)
+        detection.map(|detection| (detection.p90 * longer).ceil() as u64)
     }
 
     /// Whether a bake of this length at `share` cannot collect [`Self::requests_needed`] with so much traffic on both

@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use super::burst;
+use super::wealth::{RESERVE, Wealth};
+
 /// A number strictly between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Probability(f64);
@@ -180,6 +183,9 @@ pub struct JudgeSettings {
     /// For how long an endpoint's first requests are left out, together with the same part of the other version's: a
     /// cold start is no regression. By default 10 s.
     pub warm_up: Duration,
+    /// The longest burst of trouble on one endpoint that is one draw and not many ([`super::burst`]): a pause, a pool that
+    /// reconnects. Zero counts each request for itself. By default 1 s: a longer outage is one.
+    pub tolerate_burst: Duration,
     /// How long after the end of its bake a step may be held before the plan says what happens. By default 30 min.
     pub hold_max: Duration,
     /// How long the rollout is expected to take, the sum of its bakes: over this time the reserve for late regressions
@@ -201,6 +207,7 @@ impl Default for JudgeSettings {
             requests_min: None,
             baseline_unhealthy: Probability(0.05),
             warm_up: Duration::from_secs(10),
+            tolerate_burst: Duration::from_secs(1),
             hold_max: minutes(30),
             horizon: minutes(30),
         }
@@ -218,6 +225,12 @@ impl JudgeSettings {
     #[must_use]
     pub fn alarms(&self) -> u32 {
         1 + u32::from(self.ceilings.failures.is_some()) + u32::from(self.ceilings.slow.is_some())
+    }
+
+    /// The stake of a test that proves at `ln_alarm`, half of it kept for later starts.
+    #[must_use]
+    pub(crate) fn wealth<const N: usize>(&self, ln_alarm: f64) -> Wealth<N> {
+        Wealth::with_reserve(RESERVE, &burst::prices(self, ln_alarm), burst::ticks(self.tolerate_burst))
     }
 
     /// ln E at which an alarm goes off: its part of alpha, inverted.

@@ -10,6 +10,7 @@ use super::evidence::OutcomeCounts;
 use super::health::RECENT;
 use super::latency::QUANTILES;
 use super::settings::JudgeSettings;
+use super::stretch::Stretch;
 use super::verdict::{HoldReason, JudgeDecision, JudgeFindings, Names, RollbackCause};
 
 /// The summary.
@@ -19,7 +20,10 @@ pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &J
         JudgeDecision::RollBack(cause) => {
             let odds = thousands(findings.ln_alarm.exp().round());
             let why = cause_text(cause, Said::Proved, findings, settings, names);
-            format!("rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}")
+            format!(
+                "rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}{}",
+                decider(findings, settings)
+            )
         }
         JudgeDecision::Advance => {
             format!("advanced {service} {candidate}: {}, E {}", errors_text(findings, names), e_text(findings))
@@ -39,7 +43,7 @@ fn cause_text(
     names: &Names,
 ) -> String {
     match cause {
-        RollbackCause::Errors => errors_text(findings, names),
+        RollbackCause::Errors => late_errors_text(findings, names),
         RollbackCause::Latency => latency_text(findings, settings, names),
         RollbackCause::FailureCeiling => {
             let allowed = settings.ceilings.failures.map_or(0.0, |ceiling| ceiling.value());
@@ -66,6 +70,23 @@ fn errors_text(findings: &JudgeFindings, names: &Names) -> String {
     format!("{candidate} against {baseline} on {}", names.baseline)
 }
 
+/// The same of the stretch that proves it, with what was before.
+fn late_errors_text(findings: &JudgeFindings, names: &Names) -> String {
+    let Some(Stretch { before, found }) = &findings.stretch else { return errors_text(findings, names) };
+    let candidate = failed_text(&found.outcomes.candidate, "requests failed");
+    let (baseline, earlier) = (failed_text(&found.outcomes.baseline, ""), failed_text(&before.outcomes.candidate, ""));
+    format!("{candidate} in the last {} against {baseline} on {}, {earlier} before", time(found.at), names.baseline)
+}
+
+/// The number that decided, where it is not that of each request for itself.
+fn decider(findings: &JudgeFindings, settings: &JudgeSettings) -> String {
+    if settings.tolerate_burst.is_zero() {
+        return String::new();
+    }
+    let (e, burst) = (number_text(findings.standing.highest()), time(settings.tolerate_burst));
+    format!(" (E {e}, a burst of {burst} counts once)")
+}
+
 /// `9 of 212 requests failed (4.2 %)`, with the number of users where they are counted once.
 fn failed_text(counts: &OutcomeCounts, what: &str) -> String {
     let text = part(counts.failures, counts.requests, what);
@@ -77,7 +98,9 @@ fn failed_text(counts: &OutcomeCounts, what: &str) -> String {
 }
 
 fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
-    let (quantile, counts) = (findings.leading_quantile, &findings.latencies);
+    let late = findings.stretch.filter(|_| findings.standing.leading() == RollbackCause::Latency);
+    let (quantile, counts) = (findings.leading_quantile, late.map_or(findings.latencies, |late| late.found.latencies));
+    let lately = late.map_or_else(String::new, |late| format!(" in the last {}", time(late.found.at)));
     let above = |side: &super::latency::LatencyCounts, what: &str| part(side.above(quantile), side.compared(), what);
     let times = settings.slower.map_or(1.0, |slower| slower.value());
     let what = format!("requests took more than {times} times the {} of {}", quantile_name(quantile), names.baseline);
@@ -86,7 +109,7 @@ fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Name
         let list = |quantiles: &super::latency::Quantiles| quantiles.0.map(time).join("/");
         format!(", p50/p90/p99 {} against {}", list(&both.candidate), list(&both.baseline))
     });
-    format!("{candidate} against {baseline} on {}{quantiles}", names.baseline)
+    format!("{candidate}{lately} against {baseline} on {}{quantiles}", names.baseline)
 }
 
 fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {

@@ -17,9 +17,14 @@ const TICK: Duration = Duration::from_millis(250);
 const NAMES: Names = Names { service: "shop", candidate: "v2", baseline: "v1" };
 const OVER: Bake = Bake::Over { ago: Duration::ZERO };
 
+/// The default settings, by which each request counts for itself: what the bets say.
+fn plain() -> JudgeSettings {
+    JudgeSettings { tolerate_burst: Duration::ZERO, ..JudgeSettings::default() }
+}
+
 /// Only failures are judged, with nothing granted.
 fn errors_only() -> JudgeSettings {
-    JudgeSettings { slower: None, margin: margin(1.0, 0.0), ..JudgeSettings::default() }
+    JudgeSettings { slower: None, margin: margin(1.0, 0.0), ..plain() }
 }
 
 fn counts(requests: u64, failures: u64) -> OutcomeCounts {
@@ -108,6 +113,61 @@ fn a_rollback_says_on_what_evidence() {
     assert_eq!((findings.share, findings.outcomes.candidate), (share(0.01), counts(212, 9)));
     assert!(findings.standing.comparison >= findings.ln_alarm);
     assert!(findings.ratio.is_some_and(|ratio| ratio.low > 9.0 && ratio.high < 160.0), "{:?}", findings.ratio);
+}
+
+#[test]
+fn one_burst_is_no_proof_however_bad_it_is() {
+    let settings = JudgeSettings { slower: None, ..JudgeSettings::default() };
+    let mut judge = told(settings, epoch(0.1, counts(100, 100), counts(900, 1)));
+    for number in 2..=5 {
+        tick(&mut judge, number * TICK, epoch(0.1, counts(100, 100), counts(900, 1)));
+        assert_eq!(hold(&judge, OVER), HoldReason::Suspicion, "after {number} ticks");
+    }
+    for number in 6..=9 {
+        tick(&mut judge, number * TICK, epoch(0.1, counts(100, 100), counts(900, 1)));
+    }
+    let verdict = judge.verdict(Bake::Running, &NAMES);
+    assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::Errors));
+    assert!(
+        verdict.summary.contains(" (E ") && verdict.summary.ends_with(", a burst of 1 s counts once)"),
+        "{}",
+        verdict.summary
+    );
+}
+
+#[test]
+fn totals_that_speak_for_the_candidate_turn_nothing_back() {
+    let settings = JudgeSettings { assignment: Assignment::PerKey, ..errors_only() };
+    let candidate = OutcomeCounts { requests: 1_000, failures: 9, counted_failures: 9 };
+    let baseline = OutcomeCounts { requests: 9_000, failures: 300, counted_failures: 1 };
+    let judge = told(settings, epoch(0.1, candidate, baseline));
+    assert!(judge.standing().comparison > judge.settings().ln_alarm());
+    assert_eq!(hold(&judge, OVER), HoldReason::Suspicion);
+}
+
+#[test]
+fn a_late_regression_is_told_by_the_stretch_that_proves_it() {
+    let mut judge = Judge::new(errors_only(), share(0.1), Duration::ZERO);
+    for number in 1..=200 {
+        tick(
+            &mut judge,
+            number * TICK,
+            epoch(0.1, counts(10, u64::from(number % 10 == 0)), counts(90, u64::from(number % 2 == 0))),
+        );
+    }
+    for number in 201..=206 {
+        tick(&mut judge, number * TICK, epoch(0.1, counts(10, 5), counts(90, 0)));
+    }
+    let verdict = judge.verdict(Bake::Running, &NAMES);
+    assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::Errors));
+    assert!(
+        verdict.summary.starts_with(
+            "rolled back shop v2: 30 of 60 requests failed (50 %) in the last 1.5 s against 0 of 540 (0 %) on v1, \
+             20 of 2,000 (1 %) before, odds"
+        ),
+        "{}",
+        verdict.summary
+    );
 }
 
 #[test]
@@ -220,7 +280,7 @@ fn a_warm_up_is_said_where_there_is_nothing_to_say_yet() {
 
 #[test]
 fn without_traffic_nothing_is_decided() {
-    let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+    let mut judge = Judge::new(plain(), share(0.1), Duration::ZERO);
     for number in 1..10_000 {
         judge.tick(number * TICK, &Evidence::default());
     }
@@ -253,7 +313,7 @@ fn a_slower_version_is_rolled_back_with_its_quantiles() {
     let mut slow = epoch(0.1, counts(178, 0), counts(1_600, 1));
     slow.latencies.candidate.by_exceeded = [60, 57, 41, 20];
     slow.latencies.baseline.by_exceeded = [800, 640, 144, 16];
-    let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+    let mut judge = Judge::new(plain(), share(0.1), Duration::ZERO);
     judge.tick(TICK, &Evidence { epochs: &[slow], quantiles: Some(quantiles), ..Evidence::default() });
     let verdict = judge.verdict(Bake::Running, &NAMES);
     assert_eq!(
@@ -271,10 +331,8 @@ fn a_slower_version_is_rolled_back_with_its_quantiles() {
 #[test]
 fn ceilings_hold_without_a_baseline_and_share_alpha() {
     let slow = SlowCeiling { longer_than: Duration::from_millis(500), at_most: probability(0.01) };
-    let settings = JudgeSettings {
-        ceilings: Ceilings { failures: Some(probability(0.01)), slow: Some(slow) },
-        ..JudgeSettings::default()
-    };
+    let settings =
+        JudgeSettings { ceilings: Ceilings { failures: Some(probability(0.01)), slow: Some(slow) }, ..plain() };
     let failing = told(settings, epoch(1.0, counts(212, 18), counts(0, 0)));
     let verdict = failing.verdict(Bake::Running, &NAMES);
     assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::FailureCeiling));
@@ -292,10 +350,7 @@ fn ceilings_hold_without_a_baseline_and_share_alpha() {
 
 #[test]
 fn a_ceiling_sees_a_version_that_breaks_late() {
-    let settings = JudgeSettings {
-        ceilings: Ceilings { failures: Some(probability(0.01)), slow: None },
-        ..JudgeSettings::default()
-    };
+    let settings = JudgeSettings { ceilings: Ceilings { failures: Some(probability(0.01)), slow: None }, ..plain() };
     let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
     let second = Duration::from_secs;
     for now in 1..=1_200 {
@@ -313,7 +368,7 @@ fn the_mean_of_the_tests_counts_and_with_keys_the_largest() {
     both.latencies.candidate.by_exceeded = [90, 75, 30, 5];
     both.latencies.baseline.by_exceeded = [900, 720, 162, 18];
     let judged = |assignment| {
-        let judge = told(JudgeSettings { assignment, ..JudgeSettings::default() }, both);
+        let judge = told(JudgeSettings { assignment, ..plain() }, both);
         let standing = judge.standing();
         (standing.errors.exp(), standing.latency.unwrap().exp(), standing.comparison.exp())
     };
@@ -332,7 +387,7 @@ fn epochs_of_one_tick_and_their_order_make_no_difference() {
         epoch(0.5, counts(125, 1), counts(125, 0)),
     ];
     let judged = |order: [usize; 3], at_once: bool| {
-        let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+        let mut judge = Judge::new(plain(), share(0.1), Duration::ZERO);
         let epochs = order.map(|number| epochs[number]);
         for epochs in epochs.chunks(if at_once { 3 } else { 1 }) {
             judge.tick(TICK, &Evidence { epochs, ..Evidence::default() });
@@ -392,7 +447,7 @@ fn both_versions_failing_rolls_nothing_back_and_promotes_nothing() {
     let outage = TestTraffic { failing: PerVersion { candidate: 0.5, baseline: 0.5 }, ..TestTraffic::HEALTHY };
     let mut chance = Chance::new(SEED);
     for _ in 0..50 {
-        let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+        let mut judge = Judge::new(plain(), share(0.1), Duration::ZERO);
         assert_eq!(outage.run(&mut judge, Duration::ZERO, 200, &mut chance), None, "seed {SEED}");
         assert!(matches!(hold(&judge, OVER), HoldReason::BaselineUnhealthy | HoldReason::Suspicion));
     }
@@ -402,7 +457,7 @@ fn both_versions_failing_rolls_nothing_back_and_promotes_nothing() {
 fn healthy_versions_are_not_rolled_back() {
     let mut chance = Chance::new(SEED);
     let mut judge = || {
-        let mut judge = Judge::new(JudgeSettings::default(), share(0.1), Duration::ZERO);
+        let mut judge = Judge::new(plain(), share(0.1), Duration::ZERO);
         TestTraffic::HEALTHY.run(&mut judge, Duration::ZERO, 400, &mut chance)
     };
     let alarms = (0..300).filter(|_| judge().is_some()).count();
@@ -427,7 +482,7 @@ fn shares(w: f64) -> [u32; 2] {
 /// Ticks of users with very unequal activity, of whom some fail and some are slow wherever they go; whether a
 /// healthy candidate was rolled back.
 fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
-    let settings = JudgeSettings { alpha: probability(0.01), assignment, ..JudgeSettings::default() };
+    let settings = JudgeSettings { alpha: probability(0.01), assignment, ..plain() };
     let mut judge = Judge::new(settings, share(0.1), Duration::ZERO);
     let terms = CanaryTerms {
         candidate: NAMES.candidate.into(),
@@ -474,7 +529,7 @@ fn users_who_come_back_are_one_draw() {
 
 #[test]
 fn a_slower_version_is_caught_through_windows_of_users() {
-    let settings = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
+    let settings = JudgeSettings { assignment: Assignment::PerKey, ..plain() };
     let slower = TestTraffic {
         above: PerVersion { candidate: [0.8, 0.4, 0.1], baseline: TestTraffic::HEALTHY.above.baseline },
         ..TestTraffic::HEALTHY
@@ -492,7 +547,7 @@ fn a_slower_version_is_caught_through_windows_of_users() {
 fn a_candidate_whose_requests_are_not_reported_is_suspected_of_being_slow() {
     let mut lopsided = epoch(0.5, counts(0, 0), counts(40, 0));
     lopsided.latencies.baseline.by_exceeded = [20, 16, 4, 0];
-    let judge = told(JudgeSettings::default(), lopsided);
+    let judge = told(plain(), lopsided);
     assert!(matches!(hold(&judge, OVER), HoldReason::Suspicion), "{:?}", judge.standing());
 }
 
@@ -504,7 +559,7 @@ fn latency_is_not_judged_unless_asked() {
     };
     let mut chance = Chance::new(SEED);
     let mut judge = |slower_than| {
-        let settings = JudgeSettings { slower: slower_than, ..JudgeSettings::default() };
+        let settings = JudgeSettings { slower: slower_than, ..plain() };
         slower.run(&mut Judge::new(settings, share(0.1), Duration::ZERO), Duration::ZERO, 20, &mut chance)
     };
     assert_eq!(judge(None), None);

@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use super::burst::BurstWatch;
 use super::ceiling::CeilingTest;
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
 use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion};
@@ -13,6 +14,7 @@ use super::health::RecentHealth;
 use super::latency::{LatencyBets, LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
 use super::settings::JudgeSettings;
+use super::stretch::{Stretches, Totals};
 use super::windows::LatencyWindows;
 
 /// Judges one rollout of one service.
@@ -31,6 +33,10 @@ pub struct Judge {
     pub(crate) failure_ceiling: Option<CeilingTest>,
     /// The ceiling on slow requests, if there is one.
     pub(crate) slow_ceiling: Option<CeilingTest>,
+    /// How often trouble comes in bursts.
+    pub(crate) bursts: BurstWatch,
+    /// Since when it is bad.
+    pub(crate) stretches: Stretches,
     /// Failures by share.
     pub(crate) ratios: RatioCounts,
     /// Outcomes since the rollout began.
@@ -68,10 +74,12 @@ impl Judge {
             settings,
             bets: Vec::new(),
             started: now,
-            errors: ErrorTest::with_restarts(),
-            latency: settings.slower.map(|_| LatencyWindows::open(now)),
-            failure_ceiling: ceilings.failures.map(CeilingTest::with_restarts),
-            slow_ceiling: ceilings.slow.map(|ceiling| CeilingTest::with_restarts(ceiling.at_most)),
+            errors: ErrorTest::with_restarts(&settings),
+            latency: settings.slower.map(|_| LatencyWindows::open(&settings, now)),
+            failure_ceiling: ceilings.failures.map(|ceiling| CeilingTest::with_restarts(ceiling, &settings)),
+            slow_ceiling: ceilings.slow.map(|ceiling| CeilingTest::with_restarts(ceiling.at_most, &settings)),
+            bursts: BurstWatch::new(&settings, now),
+            stretches: Stretches::new(now),
             ratios: RatioCounts::default(),
             outcomes: PerVersion::default(),
             step: PerVersion::default(),
@@ -115,8 +123,10 @@ impl Judge {
                 self.fold(now, epoch);
             }
         }
+        self.bursts.observe(now, evidence.epochs, evidence.endpoints);
+        self.settle(now);
         if let Some(windows) = &mut self.latency {
-            windows.turn(now, self.settings.assignment);
+            windows.turn(now, &self.settings);
         }
     }
 
@@ -128,6 +138,21 @@ impl Judge {
         }
         for ceiling in [&mut self.failure_ceiling, &mut self.slow_ceiling].into_iter().flatten() {
             ceiling.wealth.restart_by(elapsed, self.settings.horizon);
+        }
+    }
+
+    /// Ends the tick: one burst is one draw.
+    fn settle(&mut self, now: Duration) {
+        let totals = Totals { at: now, outcomes: self.outcomes, latencies: self.latencies };
+        let (on_errors, on_latency) = (self.bursts.of_errors(), self.bursts.of_latency());
+        self.stretches.errors.follow(&self.errors.wealth.settle(&on_errors), &totals);
+        if let Some(windows) = &mut self.latency {
+            self.stretches.latency.follow(&windows.test.wealth.settle(&on_latency), &totals);
+        }
+        for (ceiling, limits) in [(&mut self.failure_ceiling, &on_errors), (&mut self.slow_ceiling, &on_latency)] {
+            if let Some(ceiling) = ceiling {
+                ceiling.wealth.settle(limits);
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence::{CandidateShare, OutcomeCounts, PerVersion};
 use super::latency::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
+use super::stretch::Stretch;
 
 /// Whether the step has lasted as long as it should.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,6 +123,8 @@ pub struct JudgeFindings {
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// The thresholds in force.
     pub thresholds: Option<Thresholds>,
+    /// The late part of the rollout that speaks against the candidate, if it is not all of it.
+    pub(crate) stretch: Option<Stretch>,
     /// The number in [`super::latency::QUANTILES`] of the threshold whose bets have won most.
     pub leading_quantile: usize,
     /// The baseline's recent requests, and how many of them failed.

@@ -1,4 +1,4 @@
-//! The stake of a test, spread over alternatives, with a reserve for regressions that begin late.
+//! The stake of a test, spread over alternatives, with a reserve for regressions that begin late and a price for bursts.
 //!
 //! How much worse a bad version will be is not known, so a test bets on several alternatives at once, each with an
 //! equal part of the stake; the sum of fair games is a fair game, and the alternative that comes true carries it. A
@@ -6,8 +6,29 @@
 //! of the stake stays in reserve and is spent bit by bit on starting anew. What is spent depends on time alone, never
 //! on what the tick that it is spent on brings, which keeps the game fair.
 //!
+//! # One burst is one draw
+//!
+//! A pause of a process or a reconnecting pool makes a hundred requests bad together. As a hundred bets they prove
+//! anything; but the lot fell once, on the endpoint that paused. So within any stretch as long as a tolerated burst,
+//! wealth grows by a [`Price`]'s `growth` at the most:
+//!
+//! ```text
+//! W(t) <- min( (W(t-1) + stake) * F,  growth * (W(t-l) + stakes since),  l = 1 to the ticks of a burst ) * exp(-leak * time)
+//! ```
+//!
+//! Without bursts that is less than the fair game, hence still a proof. With bursts of v2 that come by chance, at most
+//! `rate` a second, each multiplies by `growth` at the most, and the leak pays for it: `growth^bursts * exp(-rate *
+//! (growth - 1) * time)` has mean 1, so a leak of `rate * (growth - 1)` keeps the game fair whatever happens inside of the
+//! bursts. A test has three prices at once, as it has alternatives: a high one with a large leak sees an outage within
+//! two bursts' length, a low one with hardly any leak sees small regressions with hardly more requests. What the
+//! baseline's own bursts say about the rate lowers the growth ([`super::burst::BurstWatch`]).
+//!
+//! Why not leave a burst out as an outlier: which stretch is one is only known afterwards, and leaving out the best of
+//! many stretches costs more requests than a price that small regressions never reach.
+//!
 //! Everything is kept in logarithms: a hundred failures in a row multiply a wealth by more than a float can hold.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 /// The part of a stake that is kept for later starts. Half costs a test that is right from the start ln 2 of
@@ -19,59 +40,166 @@ pub(crate) const RESERVE: f64 = 0.5;
 /// one before.
 const RESERVE_WITHIN_HORIZON: f64 = 0.8;
 
+/// What a burst may win, and what that costs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Price {
+    /// The part of the stake that is bet at this price.
+    pub part: f64,
+    /// Logarithm of the most that wealth grows by within a burst.
+    pub ln_growth: f64,
+    /// What wealth loses, in nats a second.
+    pub leak: f64,
+}
+
+/// How bursts are limited in one tick.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BurstLimits<'a> {
+    /// How often the candidate may have bursts, a second.
+    pub rate: f64,
+    /// For how many seconds the candidate was exposed to them since the tick before.
+    pub exposed: f64,
+    /// Whether the last `l + 1` ticks are beyond what a burst of one endpoint explains.
+    pub beyond: &'a [bool],
+}
+
 /// What a test has won or lost with a stake of 1, over `N` alternatives.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Wealth<const N: usize> {
-    /// Logarithm of the wealth on each alternative.
-    pub ln_parts: [f64; N],
+pub(crate) struct Wealth<const N: usize> {
+    rows: Vec<Row<N>>,
     /// What was not staked yet.
     pub reserve: f64,
+    /// Logarithm of what this tick multiplies each alternative by.
+    ln_factors: [f64; N],
+    /// What was staked in this tick and the ones before, newest first, as many as a burst has.
+    stakes: VecDeque<f64>,
+}
+
+/// What was bet at one price.
+#[derive(Clone, Debug, PartialEq)]
+struct Row<const N: usize> {
+    price: Price,
+    /// Logarithm of the wealth on each alternative.
+    ln_parts: [f64; N],
+    /// The same after the ticks before, newest first.
+    past: VecDeque<[f64; N]>,
 }
 
 impl<const N: usize> Wealth<N> {
-    /// Everything staked at once.
+    /// Everything staked at once, at no price: for outcomes that have nothing to do with each other.
+    #[cfg(test)]
     #[must_use]
-    pub fn staked() -> Self {
-        Self::with_reserve(0.0)
+    pub(crate) fn staked() -> Self {
+        Self::with_reserve(0.0, &[], 0)
     }
 
-    /// `reserve` kept for later, the rest of 1 staked now.
+    /// `reserve` kept for later, the rest of 1 staked now, at these prices for bursts of at most so many ticks. Without
+    /// prices no burst is tolerated.
     #[must_use]
-    pub fn with_reserve(reserve: f64) -> Self {
-        Self { ln_parts: [((1.0 - reserve) / N as f64).ln(); N], reserve }
+    pub(crate) fn with_reserve(reserve: f64, prices: &[Price], burst_ticks: usize) -> Self {
+        let free = [Price { part: 1.0, ln_growth: f64::INFINITY, leak: 0.0 }];
+        let prices = if prices.is_empty() { &free } else { prices };
+        let row = |price: &Price| {
+            let ln_parts = [(price.part * (1.0 - reserve) / N as f64).ln(); N];
+            let mut past = VecDeque::with_capacity(burst_ticks + 1);
+            past.push_front(ln_parts);
+            Row { price: *price, ln_parts, past }
+        };
+        let stakes = std::iter::repeat_n(0.0, burst_ticks).collect();
+        Self { rows: prices.iter().map(row).collect(), reserve, ln_factors: [0.0; N], stakes }
     }
 
-    /// Stakes so much of the reserve, or what is left of it, as a new start: to be called *before* the evidence of a
+    /// Stakes this much of the reserve, or what is left of it, as a new start: to be called *before* the evidence of a
     /// tick multiplies it.
-    pub fn restart(&mut self, stake: f64) {
+    pub(crate) fn restart(&mut self, stake: f64) {
         let stake = stake.min(self.reserve);
         if stake > 0.0 {
             self.reserve -= stake;
-            let part = (stake / N as f64).ln();
-            for ln in &mut self.ln_parts {
-                *ln = ln_add(*ln, part);
+            if let Some(newest) = self.stakes.front_mut() {
+                *newest += stake;
+            }
+            for row in &mut self.rows {
+                let part = (stake * row.price.part / N as f64).ln();
+                for ln in &mut row.ln_parts {
+                    *ln = ln_add(*ln, part);
+                }
             }
         }
     }
 
     /// Stakes what [`reserve_after`] no longer keeps.
-    pub fn restart_by(&mut self, elapsed: Duration, horizon: Duration) {
+    pub(crate) fn restart_by(&mut self, elapsed: Duration, horizon: Duration) {
         self.restart(self.reserve - reserve_after(elapsed, horizon));
     }
 
     /// Multiplies the wealth on each alternative; `ln_factor` is told its number.
-    pub fn multiply(&mut self, ln_factor: impl Fn(usize) -> f64) {
-        for (alternative, ln) in self.ln_parts.iter_mut().enumerate() {
-            *ln += ln_factor(alternative);
+    pub(crate) fn multiply(&mut self, ln_factor: impl Fn(usize) -> f64) {
+        for (alternative, sum) in self.ln_factors.iter_mut().enumerate() {
+            let ln = ln_factor(alternative);
+            *sum += ln;
+            for row in &mut self.rows {
+                row.ln_parts[alternative] += ln;
+            }
         }
+    }
+
+    /// Ends a tick: limits what a burst has won. Returns the logarithms of what the tick has multiplied the alternatives
+    /// by.
+    pub(crate) fn settle(&mut self, limits: &BurstLimits<'_>) -> [f64; N] {
+        let factors = std::mem::replace(&mut self.ln_factors, [0.0; N]);
+        if self.stakes.is_empty() {
+            return factors;
+        }
+        for row in &mut self.rows {
+            row.settle(&factors, &self.stakes, limits);
+        }
+        self.stakes.pop_back();
+        self.stakes.push_front(0.0);
+        factors
     }
 
     /// Logarithm of the whole wealth, the reserve included: the test's ln E.
     #[must_use]
-    pub fn ln_value(&self) -> f64 {
-        ln_sum(self.ln_parts.iter().copied().chain([self.reserve.ln()]))
+    pub(crate) fn ln_value(&self) -> f64 {
+        let parts = self.rows.iter().flat_map(|row| row.ln_parts.iter().copied());
+        ln_sum(parts.chain([self.reserve.ln()]))
+    }
+
+    /// The number of the alternative that has won most.
+    #[must_use]
+    pub(crate) fn leading(&self) -> usize {
+        let ln = |alternative: usize| ln_sum(self.rows.iter().map(|row| row.ln_parts[alternative]));
+        (0..N).max_by(|a, b| ln(*a).total_cmp(&ln(*b))).unwrap_or(0)
     }
 }
+
+impl<const N: usize> Row<N> {
+    fn settle(&mut self, factors: &[f64; N], stakes: &VecDeque<f64>, limits: &BurstLimits<'_>) {
+        let Price { part, ln_growth, leak } = self.price;
+        let usual = (leak / limits.rate).ln_1p().clamp(LN_GROWTH_MIN.min(ln_growth), ln_growth);
+        let lost = leak * limits.exposed;
+        let mut staked = 0.0;
+        for (ticks, past) in self.past.iter().enumerate() {
+            staked += stakes.get(ticks).copied().unwrap_or(0.0);
+            let ln_staked = (staked * part / N as f64).ln();
+            let ln_growth = if limits.beyond.get(ticks).is_some_and(|beyond| *beyond) { ln_growth } else { usual };
+            // What has not grown in this tick was within the limit before.
+            for alternative in (0..N).filter(|alternative| factors[*alternative] > 0.0) {
+                let most = ln_growth + ln_add(past[alternative], ln_staked);
+                self.ln_parts[alternative] = self.ln_parts[alternative].min(most);
+            }
+        }
+        for ln in self.ln_parts.iter_mut().chain(self.past.iter_mut().flatten()) {
+            *ln -= lost;
+        }
+        if self.past.len() >= stakes.len() {
+            self.past.pop_back();
+        }
+        self.past.push_front(self.ln_parts);
+    }
+}
+
+/// However often the baseline has bursts, wealth may grow by a fifth within one.
+const LN_GROWTH_MIN: f64 = 0.182_321_556_794;
 
 /// What is still in reserve this long after the start. Evenly spent over the horizon, because it is not known when a
 /// leak will show; quiet times waste nothing, since a stake that has met no evidence is as good as a new one.
@@ -103,7 +231,7 @@ mod tests {
 
     #[test]
     fn nothing_is_won_or_lost_by_moving_wealth() {
-        let mut wealth = Wealth::<8>::with_reserve(RESERVE);
+        let mut wealth = Wealth::<8>::with_reserve(RESERVE, &[], 0);
         assert!(wealth.ln_value().abs() < 1e-15);
         for _ in 0..300 {
             wealth.restart(0.002);
@@ -130,5 +258,38 @@ mod tests {
         assert!((ln_add(2000.0, 2000.0) - 2000.0 - 2_f64.ln()).abs() < 1e-12);
         assert_eq!(ln_sum([].into_iter()), f64::NEG_INFINITY);
         assert!((ln_sum([1.0_f64.ln(), 2.0_f64.ln(), 5.0_f64.ln()].into_iter()) - 8.0_f64.ln()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn a_burst_multiplies_by_its_growth_at_the_most_and_wealth_leaks() {
+        let price = Price { part: 1.0, ln_growth: 2.0, leak: 0.5 };
+        let mut wealth = Wealth::<2>::with_reserve(0.0, &[price], 4);
+        let mut tick = |gain: f64, exposed: f64| {
+            wealth.multiply(|_| gain);
+            wealth.settle(&BurstLimits { rate: 1e-9, exposed, beyond: &[] });
+            wealth.ln_value()
+        };
+        tick(0.0, 0.0);
+        let in_a_burst = [5.0, 5.0, 5.0].map(|gain| tick(gain, 0.0));
+        assert!(in_a_burst.iter().all(|ln| (ln - 2.0).abs() < 1e-12), "{in_a_burst:?}");
+        tick(5.0, 0.0);
+        assert!((tick(5.0, 0.0) - 4.0).abs() < 1e-12, "a longer one is two");
+        assert!((tick(-1.0, 1.0) - 2.5).abs() < 1e-12, "losses are not limited");
+    }
+
+    #[test]
+    fn often_bursts_lower_the_growth_and_what_is_beyond_one_does_not() {
+        let price = Price { part: 1.0, ln_growth: 5.0, leak: 0.5 };
+        let grown = |rate: f64, beyond: &[bool]| {
+            let mut wealth = Wealth::<2>::with_reserve(0.0, &[price], 2);
+            for gain in [0.0, 9.0] {
+                wealth.multiply(|_| gain);
+                wealth.settle(&BurstLimits { rate, exposed: 0.0, beyond });
+            }
+            wealth.ln_value()
+        };
+        assert!((grown(1e-9, &[false, false]) - 5.0).abs() < 1e-12);
+        assert!((grown(0.1, &[false, false]) - 6_f64.ln()).abs() < 1e-12, "1 + 0.5 / 0.1");
+        assert!((grown(0.1, &[true, true]) - 5.0).abs() < 1e-12);
     }
 }

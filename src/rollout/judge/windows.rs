@@ -35,8 +35,8 @@ pub struct LatencyWindows {
 impl LatencyWindows {
     /// The first window.
     #[must_use]
-    pub fn open(now: Duration) -> Self {
-        Self { number: 1, opened: now, test: LatencyTest::with_restarts(), ln_best_closed: f64::NEG_INFINITY }
+    pub fn open(settings: &JudgeSettings, now: Duration) -> Self {
+        Self { number: 1, opened: now, test: LatencyTest::with_restarts(settings), ln_best_closed: f64::NEG_INFINITY }
     }
 
     /// Stakes what the reserve gives for this tick; before [`Self::fold`].
@@ -54,11 +54,12 @@ impl LatencyWindows {
     }
 
     /// Closes the window if it is time; after [`Self::fold`].
-    pub fn turn(&mut self, now: Duration, assignment: Assignment) {
+    pub fn turn(&mut self, now: Duration, settings: &JudgeSettings) {
+        let assignment = settings.assignment;
         let over = now.saturating_sub(self.opened) >= WINDOW;
         if assignment == Assignment::PerKey && over {
             let ln_best_closed = self.ln_value(assignment);
-            *self = Self { number: self.number.saturating_add(1), ln_best_closed, ..Self::open(now) };
+            *self = Self { number: self.number.saturating_add(1), ln_best_closed, ..Self::open(settings, now) };
         }
     }
 
@@ -80,21 +81,23 @@ mod tests {
 
     #[test]
     fn a_window_closes_in_time_and_keeps_what_it_knew() {
-        let mut windows = LatencyWindows::open(Duration::ZERO);
+        let settings = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
+        let mut windows = LatencyWindows::open(&settings, Duration::ZERO);
         assert!((windows.ln_value(Assignment::PerKey) - 0.5_f64.ln()).abs() < 1e-12);
         windows.test.wealth.multiply(|_| 5.0);
-        let known = windows.ln_value(Assignment::PerKey);
-        windows.turn(WINDOW - Duration::from_millis(250), Assignment::PerKey);
+        let known = windows.ln_value(settings.assignment);
+        windows.turn(WINDOW - Duration::from_millis(250), &settings);
         assert_eq!(windows.number, 1);
-        windows.turn(WINDOW, Assignment::PerKey);
+        windows.turn(WINDOW, &settings);
         assert_eq!((windows.number, windows.opened), (2, WINDOW));
         assert_eq!(windows.ln_value(Assignment::PerKey), known);
     }
 
     #[test]
     fn without_keys_there_is_one_window_and_all_of_alpha() {
-        let mut windows = LatencyWindows::open(Duration::ZERO);
-        windows.turn(100 * WINDOW, Assignment::PerRequest);
+        let settings = JudgeSettings::default();
+        let mut windows = LatencyWindows::open(&settings, Duration::ZERO);
+        windows.turn(100 * WINDOW, &settings);
         assert_eq!(windows.number, 1);
         assert!(windows.ln_value(Assignment::PerRequest).abs() < 1e-12);
     }

@@ -10,6 +10,7 @@ use super::*;
 use crate::table::Weight;
 
 const MINUTE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
 /// Repeats all of it.
 const SEED: u64 = 20_261_121;
 
@@ -27,6 +28,8 @@ fn world(failing: f64, slower: f64) -> SimulatedWorld {
         candidate,
         later: None,
         spread: 0.5,
+        endpoints: 1,
+        bursts: None,
         users: None,
     }
 }
@@ -38,6 +41,79 @@ fn runs(plan: &Plan, world: &SimulatedWorld, count: usize) -> Vec<SimulatedRun> 
 
 fn mean(runs: &[SimulatedRun], of: impl Fn(&SimulatedRun) -> f64) -> f64 {
     runs.iter().map(of).sum::<f64>() / runs.len() as f64
+}
+
+/// Both versions are the same, on so many endpoints each, and each endpoint has its bursts.
+fn troubled(every: u64, endpoints: u32, kind: BurstKind) -> SimulatedWorld {
+    let lasting = [Duration::from_millis(300), Duration::from_secs(1)];
+    let bursts = Some(Bursts { every: Duration::from_secs(every), lasting, kind });
+    SimulatedWorld { endpoints, bursts, ..world(0.001, 1.0) }
+}
+
+/// Of `count` rollouts of ten minutes at a share, how many are turned back.
+fn turned_back(percent: f64, judge: JudgeSettings, world: &SimulatedWorld, count: usize) -> usize {
+    let plan = plan(&[percent, 100.0], 60 * MINUTE, judge);
+    let mut random = StdRng::seed_from_u64(SEED);
+    let ends = (0..count).map(|_| simulate(&plan, world, 10 * MINUTE, &mut random).outcome);
+    ends.filter(|end| matches!(end, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)))).count()
+}
+
+/// The worlds of bursts: how often, on how many endpoints, what happens, and the candidate's share.
+fn worlds() -> Vec<(SimulatedWorld, f64)> {
+    let mut worlds = Vec::new();
+    for kind in [BurstKind::Failures, BurstKind::Pause] {
+        for (every, endpoints) in [(22, 1), (22, 8), (600, 1), (600, 8)] {
+            worlds.extend([10.0, 50.0].map(|percent| (troubled(every, endpoints, kind), percent)));
+        }
+    }
+    worlds
+}
+
+/// `make judge-table` plays as many rollouts as `RUNS` says.
+#[test]
+#[expect(clippy::print_stdout, reason = "a table for people")]
+fn a_burst_of_an_endpoint_is_one_draw() {
+    let count = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2);
+    for (world, percent) in worlds().into_iter().chain([10.0, 50.0].map(|percent| (world(0.001, 1.0), percent))) {
+        let found = turned_back(percent, JudgeSettings::default(), &world, count);
+        println!("{found} of {count} at {percent} %, {} endpoints, {:?}", world.endpoints, world.bursts);
+        assert!(found * 500 <= count, "{found} of {count} at {percent} % in {world:?}, seed {SEED}");
+    }
+    let each = JudgeSettings { tolerate_burst: Duration::ZERO, ..JudgeSettings::default() };
+    let found = turned_back(10.0, each, &troubled(22, 1, BurstKind::Failures), 6);
+    assert!(found >= 5, "{found} of 6 where each request counts for itself, seed {SEED}");
+}
+
+#[test]
+fn an_outage_is_found_within_two_bursts_length() {
+    let outage = Behaviour { failing: 0.2, slower: 1.0 };
+    let later = Some(Later { at: MINUTE, ramp: Duration::ZERO, behaviour: outage });
+    let plan = plan(&[10.0, 100.0], 10 * MINUTE, JudgeSettings::default());
+    let mut took: Vec<_> = runs(&plan, &SimulatedWorld { later, ..world(0.001, 1.0) }, 20)
+        .iter()
+        .map(|run| run.took.saturating_sub(MINUTE))
+        .collect();
+    took.sort_unstable();
+    assert!(took[10] <= Duration::from_millis(2_750) && took[18] <= 3 * SECOND, "{took:?}, seed {SEED}");
+    let from_the_start = runs(&plan, &world(0.2, 1.0), 20);
+    assert!(from_the_start.iter().all(|run| run.took <= 2 * SECOND + TICK), "{from_the_start:?}");
+}
+
+#[test]
+fn small_regressions_cost_at_most_three_fifths_more_requests() {
+    let each = JudgeSettings { tolerate_burst: Duration::ZERO, ..JudgeSettings::default() };
+    for percent in [1.0, 10.0] {
+        let requests = |judge| {
+            let runs = runs(&plan(&[percent, 100.0], 60 * MINUTE, judge), &world(0.02, 1.0), 40);
+            mean(&runs, |run| run.candidate_requests as f64)
+        };
+        let (tolerant, intolerant) = (requests(JudgeSettings::default()), requests(each));
+        assert!(tolerant <= 1.6 * intolerant, "{tolerant} against {intolerant} at {percent} %, seed {SEED}");
+    }
+    // Everything fails at one request a second.
+    let thin = SimulatedWorld { requests_per_second: 10.0, ..world(1.0, 1.0) };
+    let runs = runs(&plan(&[10.0, 100.0], 60 * MINUTE, JudgeSettings::default()), &thin, 40);
+    assert!(mean(&runs, |run| run.candidate_requests as f64) <= 6.5, "{runs:?}");
 }
 
 #[test]
@@ -55,7 +131,12 @@ fn healthy_releases_complete() {
 fn releases_that_fail_are_caught_by_as_many_requests_as_the_theory_says() {
     // The mean of the unrestricted test is 233, 291 and 738 requests; a reserve for late starts costs up to a tenth, a
     // look every quarter of a second up to a tick's requests.
-    let judge = JudgeSettings { margin: Margin::NONE, slower: None, ..JudgeSettings::default() };
+    let judge = JudgeSettings {
+        margin: Margin::NONE,
+        slower: None,
+        tolerate_burst: Duration::ZERO,
+        ..JudgeSettings::default()
+    };
     for (percent, want) in [(1.0, 233.0), (10.0, 291.0), (50.0, 738.0)] {
         let plan = plan(&[percent, 100.0], 60 * MINUTE, judge);
         let runs = runs(&plan, &world(0.02, 1.0), 300);
@@ -94,7 +175,7 @@ fn users_who_come_back_are_one_draw() {
     let users = Some(UserPopulation { count: 2_000, tail: 1.2, failures_stick: true });
     let world = SimulatedWorld { requests_per_second: 50.0, baseline_failing: 0.01, users, ..world(0.01, 1.0) };
     let turned_back = |assignment| {
-        let judge = JudgeSettings { assignment, ..JudgeSettings::default() };
+        let judge = JudgeSettings { assignment, tolerate_burst: Duration::ZERO, ..JudgeSettings::default() };
         let runs = runs(&plan(&[10.0, 100.0], 5 * MINUTE, judge), &world, 40);
         runs.iter().filter(|run| matches!(run.outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)))).count()
     };

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use rand::seq::IteratorRandom;
 use rand::{Rng, RngExt};
 use rand_distr::weighted::WeightedAliasIndex;
 use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
@@ -12,7 +13,7 @@ use super::super::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Threshol
 use super::super::judge::settings::Multiple;
 use super::super::judge::{Assignment, CandidateShare, EpochCounts, JudgeSettings, OutcomeCounts, PerVersion, Side};
 use super::super::run::Rollout;
-use super::world::{Behaviour, SimulatedWorld, UserPopulation};
+use super::world::{Behaviour, BurstKind, Bursts, SimulatedWorld, UserPopulation};
 use crate::rollout::TICK;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
 use crate::table::{SLOTS, Weight};
@@ -28,36 +29,118 @@ const MEDIAN: Duration = Duration::from_millis(100);
 pub(crate) struct SimulatedTraffic<'w> {
     world: &'w SimulatedWorld,
     users: Option<UserPool>,
+    endpoints: Vec<SimulatedEndpoint>,
 }
 
 impl<'w> SimulatedTraffic<'w> {
     pub(crate) fn new(world: &'w SimulatedWorld, judge: &JudgeSettings, random: &mut impl Rng) -> Self {
         let users = world.users.and_then(|users| UserPool::new(users, world.spread, judge, random));
-        Self { world, users }
+        let sides = [Side::Candidate, Side::Baseline];
+        let each = sides.into_iter().flat_map(|side| (0..world.endpoints).map(move |_| side));
+        let endpoints = each.map(|side| SimulatedEndpoint::new(side, world.bursts, random)).collect();
+        Self { world, users, endpoints }
     }
 
     /// What a tick brings.
     pub(crate) fn tick(&mut self, now: Duration, rollout: &Rollout, random: &mut impl Rng) -> Vec<EpochCounts> {
         let weight = rollout.weight();
-        let mean = self.world.requests_per_second * TICK.as_secs_f64();
-        let requests = Poisson::new(mean).map_or(0.0, |poisson| poisson.sample(random));
-        #[expect(
-            clippy::cast_possible_truncation,
-            clippy::cast_sign_loss,
-            reason = "a count of some seconds' requests"
-        )]
-        let requests = requests as u64;
+        let rate = self.world.requests_per_second * TICK.as_secs_f64();
         let tolerated = rollout.plan().judge().slower;
         let odds = Odds::new(self.world, self.world.candidate_at(now), tolerated);
+        let share = CandidateShare::at(weight);
+        if let Some(bursts) = self.world.bursts {
+            self.endpoints.iter_mut().for_each(|endpoint| endpoint.turn(now, bursts, random));
+        }
         match &mut self.users {
             Some(users) => {
                 let window = rollout.judges().first().and_then(|judge| judge.latency()).map_or(1, |open| open.number);
-                users.ask(requests, weight, &odds, random);
+                let asked = Asked { requests: poisson(rate, random), weight, endpoints: &self.endpoints };
+                users.ask(asked, &odds, random);
                 users.counts.read(&users.canary, window)
             }
-            None => vec![strangers(&odds, requests, CandidateShare::at(weight), random)],
+            None if self.world.bursts.is_none() => vec![strangers(&odds, poisson(rate, random), share, random)],
+            None => {
+                let mut counts = EpochCounts::none(share);
+                for endpoint in &self.endpoints {
+                    let part = if endpoint.side == Side::Candidate { share.value() } else { 1.0 - share.value() };
+                    endpoint.serve(&odds, rate * part / f64::from(self.world.endpoints), &mut counts, random);
+                }
+                vec![counts]
+            }
         }
     }
+}
+
+/// An endpoint of a version, with its trouble.
+#[derive(Debug)]
+struct SimulatedEndpoint {
+    side: Side,
+    kind: BurstKind,
+    from: Duration,
+    until: Duration,
+    /// The part of this tick that is in a burst.
+    part: f64,
+    /// In ticks, how long the burst was that ends in this one.
+    ended: Option<f64>,
+}
+
+impl SimulatedEndpoint {
+    fn new(side: Side, bursts: Option<Bursts>, random: &mut impl Rng) -> Self {
+        let kind = bursts.map_or(BurstKind::Failures, |bursts| bursts.kind);
+        let from = bursts.map_or(Duration::MAX, |bursts| bursts.every.mul_f64(random.random::<f64>()));
+        let until = bursts.map_or(Duration::MAX, |bursts| from + bursts.length(random));
+        Self { side, kind, from, until, part: 0.0, ended: None }
+    }
+
+    /// Goes on to the tick that ends at `now`.
+    fn turn(&mut self, now: Duration, bursts: Bursts, random: &mut impl Rng) {
+        let begin = now.saturating_sub(TICK);
+        let within = self.until.min(now).saturating_sub(self.from.max(begin));
+        self.part = within.as_secs_f64() / TICK.as_secs_f64();
+        self.ended = None;
+        if self.until <= now {
+            self.ended = Some((self.until - self.from).as_secs_f64() / TICK.as_secs_f64());
+            self.from = self.until + bursts.every.mul_f64(random.random_range(2.0 / 3.0..4.0 / 3.0));
+            self.until = self.from + bursts.length(random);
+        }
+    }
+
+    /// A tick's requests of strangers, `mean` on average.
+    fn serve(&self, odds: &Odds, mean: f64, counts: &mut EpochCounts, random: &mut impl Rng) {
+        let asked = poisson(mean * (1.0 - self.part), random);
+        let failing = binomial(asked, *odds.failing.of(self.side), random);
+        let (mut requests, mut failures) = (asked, failing);
+        let mut timed = odds.shift.as_ref().map(|shift| latencies(asked, *shift.of(self.side), random));
+        let (in_burst, held_back) = match self.kind {
+            BurstKind::Failures => (poisson(mean * self.part, random), 0),
+            BurstKind::Pause => (0, self.ended.map_or(0, |ticks| poisson(mean * ticks, random))),
+        };
+        requests += in_burst + held_back;
+        failures += in_burst;
+        if let Some(timed) = &mut timed {
+            timed.by_exceeded[0] += in_burst;
+            timed.by_exceeded[QUANTILES.len()] += held_back;
+            timed.timed += in_burst + held_back;
+        }
+        let outcomes = OutcomeCounts { requests, failures, counted_failures: failures };
+        counts.outcomes.of_mut(self.side).add(&outcomes);
+        counts.latencies.of_mut(self.side).add(&timed.unwrap_or_default());
+    }
+}
+
+impl Bursts {
+    fn length(self, random: &mut impl Rng) -> Duration {
+        let [shortest, longest] = self.lasting;
+        shortest + longest.saturating_sub(shortest).mul_f64(random.random::<f64>())
+    }
+}
+
+/// How many come where `mean` are expected.
+fn poisson(mean: f64, random: &mut impl Rng) -> u64 {
+    let requests = Poisson::new(mean).map_or(0.0, |poisson| poisson.sample(random));
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count of some seconds' requests")]
+    let requests = requests as u64;
+    requests
 }
 
 /// What becomes of a request at a moment.
@@ -131,6 +214,15 @@ struct SimulatedUser {
     luck: f64,
 }
 
+/// A tick's requests of users.
+#[derive(Clone, Copy, Debug)]
+struct Asked<'a> {
+    requests: u64,
+    /// The candidate's weight.
+    weight: Weight,
+    endpoints: &'a [SimulatedEndpoint],
+}
+
 impl UserPool {
     /// `None` where there are no users.
     fn new(users: UserPopulation, spread: f64, judge: &JudgeSettings, random: &mut impl Rng) -> Option<Self> {
@@ -155,7 +247,9 @@ impl UserPool {
     }
 
     /// Some requests, each by some user.
-    fn ask(&self, requests: u64, weight: Weight, odds: &Odds, random: &mut impl Rng) {
+    fn ask(&self, asked: Asked<'_>, odds: &Odds, random: &mut impl Rng) {
+        let Asked { requests, weight, endpoints } = asked;
+        let is_troubled = endpoints.iter().any(|endpoint| endpoint.part > 0.0);
         let split = self.canary.epoch([weight.slots(), Weight::FULL.slots() - weight.slots()]);
         for _ in 0..requests {
             let Some(user) = self.users.get(self.activity.sample(random)) else { continue };
@@ -166,7 +260,17 @@ impl UserPool {
             let luck = if self.failures_stick { user.luck } else { random.random() };
             let normal: f64 = StandardNormal.sample(random);
             let latency = MEDIAN.mul_f64(odds.slower.of(side) * (self.spread * normal).exp());
-            let failed = luck < *odds.failing.of(side);
+            let endpoint = if is_troubled {
+                endpoints.iter().filter(|endpoint| endpoint.side == side).choose(random)
+            } else {
+                None
+            };
+            let troubled = endpoint.filter(|endpoint| random.random::<f64>() < endpoint.part);
+            let (fails, waits) = troubled.map_or((false, false), |endpoint| {
+                (endpoint.kind == BurstKind::Failures, endpoint.kind == BurstKind::Pause)
+            });
+            let failed = fails || luck < *odds.failing.of(side);
+            let latency = if waits { latency + TICK } else { latency };
             split.count(0, &CanaryOutcome { arm, slot: Some(user.slot), failed, micros: micros(latency) });
         }
     }

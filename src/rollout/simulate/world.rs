@@ -16,8 +16,32 @@ pub(crate) struct SimulatedWorld {
     /// How much latencies differ from each other: sigma of their logarithm. 0.5 has a 99th percentile of 3.2 times the
     /// median.
     pub spread: f64,
+    /// The endpoints of each version.
+    pub endpoints: u32,
+    /// The trouble that each endpoint has now and then, good or bad.
+    pub bursts: Option<Bursts>,
     /// Who asks; without users, every request is a stranger's, and the lot falls on each for itself.
     pub users: Option<UserPopulation>,
+}
+
+/// Trouble in bursts, on each endpoint at its own moments.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Bursts {
+    /// Mean time between two bursts of an endpoint, from two thirds to four thirds of it.
+    pub every: Duration,
+    /// The shortest and the longest burst.
+    pub lasting: [Duration; 2],
+    /// What happens in one.
+    pub kind: BurstKind,
+}
+
+/// What happens to the requests of a burst.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum BurstKind {
+    /// All of them fail.
+    Failures,
+    /// The endpoint stands still: they wait for its end.
+    Pause,
 }
 
 /// Users who come back, and stay on their version.

@@ -1,9 +1,15 @@
+use std::time::Duration;
+
 use proptest::prelude::*;
 
 use super::super::evidence::PerVersion;
 use super::super::fixture::{Chance, Failures, failure, margin, mean, p90, share, within};
 use super::*;
 use crate::shared::canary_stats::SlotSet;
+
+fn with_restarts() -> ErrorTest {
+    ErrorTest::with_restarts(&JudgeSettings { tolerate_burst: Duration::ZERO, ..JudgeSettings::default() })
+}
 
 const SEED: u64 = 20_260_417;
 
@@ -50,7 +56,7 @@ fn the_vectors_with_margins_come_out() {
 #[test]
 fn the_vectors_with_restarts_come_out() {
     let bets = ErrorBets::new(share(0.01), Margin::NONE);
-    let mut test = ErrorTest::with_restarts();
+    let mut test = with_restarts();
     for (candidate, baseline, want) in
         [(0, 2, -0.127_268_311_765), (1, 1, 1.199_762_965_451), (0, 0, 1.199_762_965_451), (1, 0, 4.106_048_499_333)]
     {
@@ -74,7 +80,7 @@ fn over_all_ways_that_ten_failures_can_fall_the_game_is_fair() {
         let bets = ErrorBets::new(share(w), Margin::NONE);
         for restart in [0.0, 0.03] {
             let wealths = (0..1024_u32).map(|labels: u32| {
-                let mut test = if restart > 0.0 { ErrorTest::with_restarts() } else { ErrorTest::unconditional() };
+                let mut test = if restart > 0.0 { with_restarts() } else { ErrorTest::unconditional() };
                 for event in 0..10 {
                     test.wealth.restart(restart);
                     test.fold(&bets, failure(labels >> event & 1 == 1));
@@ -205,7 +211,7 @@ fn half_in_reserve_finds_late_regressions_in_a_fifth_of_the_requests() {
     let mut chance = Chance::new(SEED);
     within(0.05, 2_489.0, late(&ErrorTest::unconditional(), 0.0, &mut chance), &format!("no reserve, seed {SEED}"));
     // The reserve is spent evenly over 1,000 failures.
-    let found = late(&ErrorTest::with_restarts(), 0.000_5, &mut chance);
+    let found = late(&with_restarts(), 0.000_5, &mut chance);
     within(0.05, 494.0, found, &format!("half in reserve, seed {SEED}"));
 }
 
@@ -218,7 +224,7 @@ fn the_reserve_costs_a_tenth_when_the_candidate_is_bad_from_the_start() {
             let runs = (0..10_000).map(|_| release.requests_to_alarm(&mut chance, &mut test.clone(), restart));
             mean(&runs.collect::<Vec<_>>())
         };
-        let cost = requests(&ErrorTest::with_restarts(), 0.000_5) / requests(&ErrorTest::unconditional(), 0.0);
+        let cost = requests(&with_restarts(), 0.000_5) / requests(&ErrorTest::unconditional(), 0.0);
         assert!((low..high).contains(&cost), "at {w}: cost {cost}, want {low} to {high}, seed {SEED}");
     }
 }
@@ -251,7 +257,7 @@ fn when_both_versions_fail_nothing_is_proved() {
     let bets = ErrorBets::new(share(0.1), Margin::NONE);
     let mut alarms = 0;
     for _ in 0..200 {
-        let (mut test, mut highest) = (ErrorTest::with_restarts(), 0_f64);
+        let (mut test, mut highest) = (with_restarts(), 0_f64);
         for _ in 0..2_000 {
             let (_, of_candidate) = outage.next(&mut chance);
             test.wealth.restart(0.000_5);
