@@ -144,7 +144,7 @@ pub struct Bound {
 }
 
 /// Second descriptors of all listening sockets, for a process that takes over. They are closed before the end begins:
-/// while one is open, the kernel lets more connections in, and nobody would accept them.
+/// while one is open, the kernel lets more connections in, and no process would accept them.
 #[derive(Debug)]
 struct SharedSockets {
     sockets: Vec<(String, OwnedFd)>,
@@ -191,7 +191,7 @@ impl Bound {
         inherited.close_rest();
         let shared = SharedSockets::of(&listeners, &admin)?;
         let log_out = LogOut::open(&config.access_log, &options.supervisor)?;
-        // While nobody is served: clients wait in the queues of the sockets, or go on with the process before.
+        // No client is served meanwhile: clients wait in the queues of the sockets, or go on with the process before.
         let names = runtime.block_on(resolve::first(&config.services, config.proxy.resolver));
         if let Some(predecessor) = inherited.predecessor() {
             predecessor.await_store();
@@ -343,8 +343,8 @@ impl Bound {
     }
 }
 
-/// Runs the control plane. Without it nobody could look or change anything, and what it has in its hands is gone: when
-/// it ends before its time, so does the process.
+/// Runs the control plane. Without it no operator could look or change anything, and what it has in its hands is gone:
+/// when it ends before its time, so does the process.
 fn watched(run: impl FnOnce() -> io::Result<()>, part: &Part, stop: &watch::Receiver<bool>) -> io::Result<()> {
     let result = catch_unwind(AssertUnwindSafe(run));
     let result = result.unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))));

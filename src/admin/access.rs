@@ -167,8 +167,8 @@ impl Access {
         self.hosts.iter().flatten().any(|known| *known == host || *known == name) || literal()
     }
 
-    /// Who sends these credentials: the author and the role. A token counts before a certificate: whoever sends one
-    /// wants to be known by it. Without tokens and clients, everybody is `local` and may operate.
+    /// Who sends these credentials: the author and the role. A token counts before a certificate: a client that sends
+    /// one wants to be known by it. Without tokens and clients, everybody is `local` and may operate.
     #[must_use]
     pub fn caller(&self, authorization: Option<&[u8]>, certificate: Option<&str>) -> Option<(Arc<str>, AccessRole)> {
         if self.is_open() {

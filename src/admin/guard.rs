@@ -47,7 +47,7 @@ impl Rejection {
         Self { too_many: Some(too_many), ..refused }
     }
 
-    /// Whether somebody tried to get in.
+    /// Whether a client tried to log in.
     fn is_login(&self) -> bool {
         matches!(self.reason, AdminRefused::BadToken | AdminRefused::UnknownClient | AdminRefused::TooManyLogins)
     }
@@ -64,7 +64,7 @@ impl Rejection {
 
 /// The middleware.
 pub(crate) async fn guard(State(admin): State<Arc<AdminApi>>, mut request: Request, next: Next) -> Response {
-    // Whoever sends many calls at once has one answered, and then others have their turn.
+    // A client that sends many calls at once has one answered, and then others have their turn.
     yield_now().await;
     let mut response = match check(&admin.access, &request) {
         Ok(caller) => {
@@ -162,7 +162,7 @@ fn nobody(certificate: &str) -> String {
     format!("found a certificate of {certificate:?} and no good token, want one of admin.clients")
 }
 
-/// Whoever may look may also ask why.
+/// A caller that may look may also ask why.
 fn needed(method: &Method, path: &str) -> AccessRole {
     match *method {
         Method::GET | Method::HEAD | Method::OPTIONS => AccessRole::Read,

@@ -73,7 +73,7 @@ pub enum AdminBindError {
         /// Why.
         source: io::Error,
     },
-    /// Somebody answers at the socket.
+    /// A process answers at the socket.
     #[error("admin.address: found another process that listens on {path}; stop it or choose another path", path = .0.display())]
     InUse(PathBuf),
     /// A file that is not a socket.
@@ -109,8 +109,8 @@ impl AdminListener {
         TcpListener::from_std(socket).map(Self::Tcp)
     }
 
-    /// Goes on with a unix socket at `path` that this process was started with. Inside a tokio runtime. Whoever made
-    /// the file may come back for it, so it stays.
+    /// Goes on with a unix socket at `path` that this process was started with. Inside a tokio runtime. The process
+    /// that made the file may come back for it, so it stays.
     ///
     /// # Errors
     /// When it is not fit for use.
@@ -163,7 +163,7 @@ fn bind_tcp(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(socket.into())
 }
 
-/// The mode is set between `bind` and `listen`: until then nobody can connect, so there is no moment without it.
+/// The mode is set between `bind` and `listen`: until then no client can connect, so there is no moment without it.
 fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;

@@ -1,7 +1,7 @@
 //! Logins to the admin API that failed: what they leave in the log, and how often an address may try.
 //!
-//! A token is long and random, so nobody finds one by trying; the limit is for those that people have made up. It must
-//! not become a way to keep operators out:
+//! A token is long and random, so an attacker does not find one by trying; the limit is for those that people have made
+//! up. It must not become a way to keep operators out:
 //!
 //! - It counts *different* wrong tokens of an address. A dashboard that sends an old one every few seconds guesses
 //!   nothing, and does not lock the office out that it shares an address with.
@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::visit::Origin;
 
-/// Different wrong tokens of one address after a pause: somebody who looks for the right one in a drawer.
+/// Different wrong tokens of one address after a pause: an operator who looks for the right one in a drawer.
 const FAILURES_AT_ONCE: u32 = 10;
 
 /// And one more each time: ten a minute, 14,400 a day, of the 10^9 that even a bad token of eight letters leaves.
@@ -41,7 +41,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a wrong token too many waits where it has to be looked at all the same.
 pub(crate) const DELAY: Duration = Duration::from_secs(1);
 
-/// So many of something at once, and one more after each interval (the generic cell rate algorithm).
+/// A number of something at once, and one more after each interval (the generic cell rate algorithm).
 #[derive(Clone, Copy, Debug)]
 struct Allowance {
     used_up_at: Instant,

@@ -1,15 +1,15 @@
 //! The places for connections to the admin API, and who gives up which for whom.
 //!
-//! Nobody waits for a place. A connection that comes when there is none takes the place of the one that has kept us
-//! waiting longest: an operator gets in whatever stands around at the door. The obvious bound, a queue before a number
-//! of places, is the attack: whoever fills the places decides how long the queue stands still. Connections on which we
-//! work are left alone.
+//! No connection waits for a place. A connection that comes when there is none takes the place of the one that has kept
+//! us waiting longest: an operator gets in whatever stands around at the door. The obvious bound, a queue before a
+//! number of places, is the attack: the client that fills the places decides how long the queue stands still.
+//! Connections on which we work are left alone.
 //!
 //! A part of the places is for those on this machine, for connections that have shown a token or a certificate, and for
-//! the addresses that they come from: connections of others take each other's places, and of one address only so many.
-//! When those are full, the address that has most of them gives one up, so that a flood displaces itself: it ends the
-//! one connection of an operator who comes for the first time only when it comes from as many addresses as there are
-//! places.
+//! the addresses that they come from: connections of others take each other's places, and of one address only a limited
+//! number. When those are full, the address that has most of them gives one up, so that a flood displaces itself: it
+//! ends the one connection of an operator who comes for the first time only when it comes from as many addresses as
+//! there are places.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -33,7 +33,7 @@ const STRANGERS_PER_ADDRESS_MAX: usize = 32;
 /// connections a second, and those that wait at the socket meanwhile wait for a fifth of a second.
 const YOUNG: Duration = Duration::from_millis(50);
 
-/// Of all places, those that strangers may have are three of so many.
+/// Strangers may have three of this many parts of all places.
 const QUARTERS: usize = 4;
 
 /// The open connections.

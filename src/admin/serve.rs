@@ -1,7 +1,7 @@
 //! The accept loop of the admin API.
 //!
-//! Our own and not axum's, because the API shares a process, and so its descriptors, with the data plane: whoever can
-//! connect must not be able to use them up, nor to keep others out. Every connection is accepted at once and has a
+//! Our own and not axum's, because the API shares a process, and so its descriptors, with the data plane: a client that
+//! can connect must not be able to use them up, nor to keep others out. Every connection is accepted at once and has a
 //! [place](super::places); what its client owes has a [deadline](super::visit).
 
 use std::io;
@@ -34,7 +34,7 @@ use crate::tls::certificate::client_name;
 /// How long calls that are being answered may take after a shutdown.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Of all places, one in so many may be taken before the connections that have them are looked at.
+/// Of all places, one in this many may be taken before the connections that have them are looked at.
 const BATCH_PART: usize = 8;
 
 /// What the kernel takes of an answer before it can be sent: enough to keep a reader busy, and little for one that
@@ -73,7 +73,7 @@ pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Fu
                     }
                     Err(reason) => admin.refused(reason),
                 }
-                // Those that came are heard before there are so many more that they would have to go; and what was
+                // Those that came are heard before later ones fill the places and displace them; and what was
                 // displaced gives its descriptor back.
                 batch += 1;
                 if batch >= batch_max {
@@ -83,7 +83,7 @@ pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Fu
             }
             Err(error) => {
                 tracing::warn!(%error, "the admin API cannot accept a connection");
-                // Whoever has kept us waiting longest has a descriptor that another one can use.
+                // The client that has kept us waiting longest has a descriptor that another one can use.
                 places.displace_one();
                 tokio::time::sleep(ACCEPT_PAUSE).await;
             }

@@ -14,7 +14,7 @@ use crate::tls::private_file::{KeptFrom, warning};
 
 use super::access::{AccessRole, AccessToken, BadToken, TokenFault};
 
-/// A token that lets somebody in.
+/// A token that lets a client in.
 pub(crate) struct Token {
     pub(crate) name: Arc<str>,
     pub(crate) role: AccessRole,

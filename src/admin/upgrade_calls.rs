@@ -89,12 +89,12 @@ impl Upgrades {
 }
 
 impl UpgradeCalls {
-    /// The next call; none when nobody can call any more.
+    /// The next call; none when no caller is left.
     pub async fn next(&mut self) -> Option<OutcomeSender> {
         self.calls.recv().await
     }
 
-    /// Says whether an upgrade is going on that nobody has called for here, or that it is over.
+    /// Says whether an upgrade is going on that was not called for here, or that it is over.
     pub fn set_busy(&self, busy: bool) {
         self.busy.store(busy, Ordering::Release);
     }

@@ -2,7 +2,7 @@
 //!
 //! A client that says nothing, half a head or a body without an end, or that takes no answer, keeps its connection
 //! waiting for it. How long it may do so depends on what it owes; a connection whose turn is ours is never closed for
-//! somebody else. Deadlines are counted from the beginning of a turn, not from the last byte: one byte a second is no
+//! another client. Deadlines are counted from the beginning of a turn, not from the last byte: one byte a second is no
 //! progress.
 
 use std::net::IpAddr;
@@ -21,7 +21,7 @@ use crate::stats::labels::AdminRefused;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The same for a body. A call that waits for its body for so long is answered before that; this is for what is left of
-/// bodies that nobody asked for.
+/// bodies that were not asked for.
 const BODY_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// How long an answer may take to be read: metrics of ten thousand services are a few MiB.

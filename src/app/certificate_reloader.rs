@@ -2,7 +2,7 @@
 //!
 //! As with the config file, the ways to them are watched and walked anew at each look (Kubernetes swaps `..data`,
 //! certbot swaps `live/site/fullchain.pem`), a file that is being written is waited for (half a token is a token), and
-//! network file systems tell nobody that they changed, so there is a look now and then without being told, too.
+//! network file systems do not tell that they changed, so there is a look now and then without being told, too.
 
 use std::fmt;
 use std::path::PathBuf;

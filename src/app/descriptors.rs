@@ -17,7 +17,7 @@ const DESCRIPTORS_RESERVED: usize = 12;
 /// The part of the limit that connections to the admin API may have, if it is less than what they may have anyway.
 const ADMIN_PART: usize = 16;
 
-/// With less it could not be reached while somebody watches it.
+/// With less it could not be reached while an operator watches it.
 const ADMIN_CONNECTIONS_MIN: usize = 4;
 
 /// The part of the limit that health checks may have, and tries of paused endpoints as well.

@@ -15,7 +15,7 @@
 //! ```
 //!
 //! At any point the new one may say `failed` and why, or just end; the old one then takes its store back. The lock on
-//! the store decides in the end, not these lines: whoever has it is the writer.
+//! the store decides in the end, not these lines: the process that has it is the writer.
 
 /// A line.
 #[derive(Clone, Debug, PartialEq, Eq)]

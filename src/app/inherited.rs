@@ -5,8 +5,8 @@
 //! `SO_REUSEPORT`, loses connections: those that wait in a queue are reset when its socket is closed. An inherited
 //! socket is the same socket with the same queue, and stays open as long as one of both processes has it.
 //!
-//! A socket belongs to whoever is configured to listen on its address, whatever its name: a listener may be renamed.
-//! Only where the config leaves the port to the system (port 0) the name has to tell.
+//! A socket belongs to the listener that is configured to listen on its address, whatever its name: a listener may be
+//! renamed. Only where the config leaves the port to the system (port 0) the name has to tell.
 
 use std::io::{self, BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener};
@@ -85,7 +85,7 @@ impl Inherited {
         Some(self.unix.swap_remove(index))
     }
 
-    /// Closes what nobody listens on, and says so.
+    /// Closes what no listener has taken, and says so.
     pub(crate) fn close_rest(&mut self) {
         for (name, socket) in self.tcp.drain(..) {
             let address = socket.local_addr().ok();

@@ -84,7 +84,7 @@ impl LogRotation {
                 self.reopen().await;
             }
         };
-        // A pipe that nobody reads must not keep the process from ending.
+        // A pipe that is not read must not keep the process from ending.
         tokio::select! {
             () = shutdown => {}
             () = reopening => {}

@@ -17,7 +17,7 @@ use super::{RunError, joined, systemd};
 use crate::admin::KeepSocketFile;
 use crate::supervise::Supervisor;
 
-/// How long the end waits for the access log: a slow disk has had its time, a pipe that nobody reads must not keep us.
+/// How long the end waits for the access log: a slow disk has had its time, a pipe that is not read must not keep us.
 const LOG_MAX: Duration = Duration::from_secs(2);
 
 /// How often it is looked whether the access log has ended.
@@ -28,7 +28,7 @@ const LOG_POLL: Duration = Duration::from_millis(5);
 pub(crate) struct Running {
     pub(crate) workers: Workers,
     pub(crate) control: JoinHandle<io::Result<()>>,
-    /// It ends when nobody asks it any more.
+    /// It ends when no caller is left.
     pub(crate) writer: JoinHandle<()>,
     /// It ends when no worker is left.
     pub(crate) access_log: Option<JoinHandle<()>>,
@@ -98,7 +98,7 @@ impl Running {
     }
 }
 
-/// Waits for the last lines, but not for somebody who does not read them.
+/// Waits for the last lines, but not for a reader that does not read them.
 async fn await_log(log: &JoinHandle<()>) {
     let written = async {
         while !log.is_finished() {

@@ -26,7 +26,7 @@ const BACKLOG: i32 = 4096;
 /// An address that cannot be bound.
 #[derive(Debug, thiserror::Error)]
 pub enum BindError {
-    /// Somebody else has it.
+    /// Another process has it.
     #[error("{key}: {address} is in use; stop the other process or choose another address")]
     InUse {
         /// The key in the config.
@@ -66,7 +66,7 @@ pub(crate) struct BoundListener {
     sockets: Vec<TcpListener>,
 }
 
-/// Binds all listeners for so many workers.
+/// Binds all listeners for this many workers.
 ///
 /// Sockets that were inherited are taken as they are, all of them: the queue of one that was left would be lost. If
 /// there are fewer than workers (systemd makes one), the workers share them. A socket more would get connections at

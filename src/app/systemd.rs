@@ -1,8 +1,8 @@
 //! What systemd is told (`Type=notify` or `notify-reload`): that we are ready, reload, stop, and live. Without systemd
 //! (no `NOTIFY_SOCKET`) all of this does nothing.
 //!
-//! A thread of its own tells it: writing to the socket waits while systemd does not read, and nobody here may wait for
-//! that. Words that find no room in its queue are lost.
+//! A thread of its own tells it: writing to the socket waits while systemd does not read, and the other threads may not
+//! wait for that. Words that find no room in its queue are lost.
 
 use std::future::{Future, pending};
 use std::sync::OnceLock;
@@ -59,7 +59,7 @@ fn teller() -> Option<&'static SyncSender<NotifyMessage>> {
                 if let Err(error) = sd_notify::notify(&words) {
                     tracing::warn!(%error, "cannot tell systemd");
                 }
-                // Nobody waits any more if it took too long.
+                // The caller does not wait any more if it took too long.
                 told.map(|told| told.send(()).ok());
             }
         });

@@ -54,7 +54,7 @@ impl Tasks {
         let (state, run, stop) = (Rc::new(Mutex::new(state)), Rc::new(run), self.stop.clone());
         let begin = move || {
             let (state, run, stop) = (Rc::clone(&state), Rc::clone(&run), stop.clone());
-            // Nobody else has the lock; a panic sets it free.
+            // No other task has the lock; a panic sets it free.
             async move { run(&mut *state.lock().await, stop).await }
         };
         self.running.spawn_local(keep(part, self.stop.clone(), begin));
@@ -70,7 +70,7 @@ impl Tasks {
     }
 }
 
-/// Ends when the process stops, or whoever would say so is gone.
+/// Ends when the process stops, or the sender that would say so is gone.
 pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     let _told = stop.wait_for(|stop| *stop).await;
 }

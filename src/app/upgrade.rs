@@ -68,7 +68,7 @@ pub(crate) fn listen() -> io::Result<Signal> {
 pub(crate) enum End {
     /// It was told to.
     Told,
-    /// Another one has taken over; whoever asked for it wants to know.
+    /// Another one has taken over; the caller that asked for it wants to know.
     Replaced(Successor, Option<OutcomeSender>),
     /// A part that it cannot do without is given up.
     Broken(Fatal),

@@ -1,8 +1,8 @@
 //! The workers' threads: started, begun again when one ends before its time, and waited for at the end.
 //!
-//! A worker that ends takes its own connections with it, and nobody else's. Its sockets stay, because the process has
-//! second descriptors of them for an upgrade: whom the kernel lets in meanwhile waits there, and is answered by the
-//! worker that begins again on the same sockets.
+//! A worker that ends takes its own connections with it, and leaves those of other workers alone. Its sockets stay,
+//! because the process has second descriptors of them for an upgrade: whom the kernel lets in meanwhile waits there,
+//! and is answered by the worker that begins again on the same sockets.
 
 use std::convert::Infallible;
 use std::future::pending;
@@ -76,7 +76,7 @@ impl Workers {
         drop(listening);
         let count = workers.threads.len();
         if all_listen.iter().take(count).count() < count {
-            // One has ended with an error, which has to be told; the others have nobody to serve.
+            // One has ended with an error, which has to be told; the others have no client to serve.
             let mut running = workers.threads.into_iter().filter_map(|thread| thread.running);
             let failed = running.find(JoinHandle::is_finished);
             let unknown = || RunError::Part { part: "worker", source: io::Error::other("it does not listen") };
@@ -109,7 +109,7 @@ impl Workers {
         let ended = self.ended.0.clone();
         spawn("worker", move || {
             let result = catch_unwind(AssertUnwindSafe(|| accept_loop::run(parts)));
-            // At the end of the process nobody listens.
+            // At the end of the process there is no receiver.
             ended.send(index).ok();
             result.unwrap_or_else(|panic| Err(io::Error::other(panic_text(&*panic))))
         })
@@ -129,7 +129,7 @@ impl Workers {
         let part = self.threads[index].part.clone();
         while let Some(pause) = part.ended(&why) {
             sleep(pause).await;
-            // Nobody waits for it to listen.
+            // No thread waits for it to listen.
             let (listening, _) = sync::channel();
             let begun = self.sockets_of(index, sockets).map_err(|source| RunError::Part { part: "worker", source });
             match begun.and_then(|sockets| self.spawn(index, sockets, &part, &listening)) {

@@ -47,7 +47,7 @@ pub struct DemoArgs {
     /// Requests a second of all users together
     #[arg(long, default_value_t = 1_500, value_parser = clap::value_parser!(u32).range(1..=50_000))]
     rate: u32,
-    /// End after so many seconds; without it, on Ctrl-C or q
+    /// End after this many seconds; without it, on Ctrl-C or q
     #[arg(long, value_name = "N", conflicts_with = "script")]
     seconds: Option<u64>,
     /// Shift to 10 %, to 50 %, flip and roll back by itself, check what the users saw, and end; exit code 1 if a check fails
