@@ -217,7 +217,7 @@ impl State {
 }
 
 impl Planned {
-    /// Whether the plan is worth a revision: it changes the split of a service, or somebody drained an endpoint. A
+    /// Whether the plan is worth a revision: it changes the split of a service, or an operator drained an endpoint. A
     /// file that only drops what it no longer has is not.
     #[must_use]
     pub fn is_revision(&self, state: &State) -> bool {

@@ -2,7 +2,7 @@
 //!
 //! The file is intent: what it says about weights counts when it *changes there*. So the split that the file asked for
 //! is remembered per service, and as long as the file still says the same, a shift made at run time stays, over reloads
-//! and restarts. The obvious way, the file always wins, would undo a release whenever somebody adds a rule.
+//! and restarts. The obvious way, the file always wins, would undo a release whenever an operator adds a rule.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

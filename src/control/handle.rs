@@ -62,7 +62,7 @@ pub enum OntoDead {
     Refuse,
     /// Its caller insists, which is recorded with it.
     Insist,
-    /// Nobody asks: what no operator's hand does, such as a way back, must not be barred.
+    /// It is not asked: what no operator's hand does, such as a way back, must not be barred.
     Ignore,
 }
 
@@ -93,7 +93,7 @@ pub enum ApplyError {
     /// The change is wrong; all of its problems.
     #[error("{}", join(.0))]
     Problems(Vec<Problem>),
-    /// Versions would get requests that are known to have nobody to answer them, and the caller did not insist.
+    /// Versions would get requests that are known to have no endpoint to answer them, and the caller did not insist.
     #[error("{}", join(&.0.iter().map(Unusable::problem).collect::<Vec<_>>()))]
     Unusable(Vec<Unusable>),
     /// Another revision is in force than the caller thought.

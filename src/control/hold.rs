@@ -1,9 +1,9 @@
 //! Holds: a moment in which nothing of some services runs, for a change of their traffic.
 //!
 //! The order is: hold new requests, wait for those in flight, change, let go. A hold that cannot be kept (requests in
-//! flight do not end in time, or more come than it may hold) never fails a request: everybody is let go, and whoever
-//! asked for it decides what then comes of the change. The obvious alternative, to refuse the requests that are too
-//! many, would make users pay for a promise that was made to the operator.
+//! flight do not end in time, or more come than it may hold) never fails a request: every request is let go, and the
+//! caller that asked for it decides what then comes of the change. The obvious alternative, to refuse the requests that
+//! are too many, would make users pay for a promise that was made to the operator.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,7 +21,7 @@ use super::handle::{Applied, ApplyError, ChangeRequest, Handle};
 use crate::problem::few;
 
 /// How often is looked whether requests are still in flight. A poll, because the last request to end would otherwise
-/// have to know that somebody waits, and all requests would pay for it.
+/// have to know that a caller waits, and all requests would pay for it.
 const POLL: Duration = Duration::from_millis(1);
 
 /// How much longer than its wait a hold for a change lasts at the most: the change has to reach the disk.
@@ -194,7 +194,8 @@ impl HoldRegistry {
         released
     }
 
-    /// Makes a change while nothing of the services that it concerns runs. A change that changes nothing holds nobody.
+    /// Makes a change while nothing of the services that it concerns runs. A change that changes nothing holds no
+    /// request.
     ///
     /// # Errors
     /// [`HoldError`] when the change was not made.

@@ -53,7 +53,7 @@ impl Publisher {
     pub(crate) fn publish(&self, table: Table) {
         let before = self.published.swap(Arc::new(table));
         if let Some(reclaimer) = &self.reclaimer {
-            // One that nobody takes is freed here.
+            // One that the reclaimer does not take is freed here.
             reclaimer.send(before).ok();
         }
         self.changes.send_replace(());

@@ -2,7 +2,7 @@
 //!
 //! Without a number it undoes the last change of traffic. Then a revision that was itself a rollback, or with which a
 //! rollout was turned back, counts as the one that it restored, so that pressing twice goes two steps back. The obvious
-//! "one revision back" would go to and fro between two states for ever, and in an emergency nobody counts.
+//! "one revision back" would go to and fro between two states for ever, and in an emergency an operator does not count.
 
 use std::collections::BTreeSet;
 

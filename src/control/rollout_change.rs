@@ -1,7 +1,7 @@
 //! A move of a rollout as a change: weights, endpoints and what has to be remembered, in one revision or not at all.
 //! Pure.
 //!
-//! A rollout decides on what it saw; between its look and the writer's turn somebody may have shifted by hand. So a
+//! A rollout decides on what it saw; between its look and the writer's turn an operator may have shifted by hand. So a
 //! move says which splits it expects, and is refused if they are others: an operator's hand always wins.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,7 +38,7 @@ pub struct RolloutChange {
 /// Works out a move.
 ///
 /// # Errors
-/// All problems: services and versions that are gone, splits that somebody changed.
+/// All problems: services and versions that are gone, splits that an operator changed.
 pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec<Problem>> {
     let mut problems = Vec::new();
     let mut next = BTreeMap::new();

@@ -1,9 +1,9 @@
-//! Tables that are out of force, freed where nobody waits for it.
+//! Tables that are out of force, freed where no request waits for it.
 //!
-//! Whoever lets go of a table last frees it. Left alone that is the worker that looked at the next one last: it would
-//! free every service of a large config after a reload, and whatever the writer allocated on another core after a flip,
-//! while all its connections wait. So a table that goes out of force is kept here until nobody else has it. Nothing is
-//! told when that is; the tables are looked at every second, and what a flip leaves behind is small.
+//! The thread that lets go of a table last frees it. Left alone that is the worker that looked at the next one last: it
+//! would free every service of a large config after a reload, and whatever the writer allocated on another core after a
+//! flip, while all its connections wait. So a table that goes out of force is kept here until no other thread has it.
+//! Nothing is told when that is; the tables are looked at every second, and what a flip leaves behind is small.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,7 +45,7 @@ impl TableReclaimer {
         }
     }
 
-    /// Frees those that nobody else has. Nobody can come to have one again: it is not in force.
+    /// Frees those that no other thread has. No thread can come to have one again: it is not in force.
     fn free(&mut self) {
         while let Ok(table) = self.inbox.try_recv() {
             self.held.push(table);

@@ -1,9 +1,9 @@
 //! Versions that are known to have no usable endpoint, and changes that would give them users.
 //!
-//! *Known* is what somebody has found out and nobody has refuted since: the endpoint is drained, its checks fail, or
-//! the newest attempt to connect to it failed (one of our own, a tenth of a second ago: see [`crate::endpoints`]); a
-//! name stands for no address. One endpoint that nobody has tried yet, or that is only ejected (it is tried when no
-//! other is left), makes its version usable. So a version without any observation is.
+//! *Known* is what was found out and not refuted since: the endpoint is drained, its checks fail, or the newest attempt
+//! to connect to it failed (one of our own, a tenth of a second ago: see [`crate::endpoints`]); a name stands for no
+//! address. One endpoint that was not tried yet, or that is only ejected (it is tried when no other is left), makes its
+//! version usable. So a version without any observation is.
 //!
 //! Such a change is refused unless its caller insists, because it is nearly always a slip, and it costs every request.
 //! But it must not keep an operator from the way out. What counts is whether the *share* of users on dead versions
@@ -17,7 +17,7 @@ use crate::table::{Endpoint, EndpointAddress, HostPort, Name, Service, Table, Ve
 use super::change::Change;
 use crate::problem::{Mismatch, Problem, ProblemKind};
 
-/// A version that would get requests, and is known to have nobody to answer them.
+/// A version that would get requests, and is known to have no endpoint to answer them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Unusable {
     /// The service.
@@ -31,7 +31,7 @@ pub struct Unusable {
 }
 
 impl Unusable {
-    /// The problem for whoever asked for the change.
+    /// The problem for the caller that asked for the change.
     #[must_use]
     pub fn problem(&self) -> Problem {
         let Self { service, version, weight, why } = self;
@@ -44,7 +44,7 @@ impl Unusable {
         .at(format!("services.{service}.versions.{version}"), ProblemKind::NoEndpoint)
     }
 
-    /// The same for somebody who insisted.
+    /// The same for a caller that insisted.
     #[must_use]
     pub fn warning(&self) -> String {
         format!("{} {} has no usable endpoint now: {}", self.service, self.version, self.why)
@@ -58,7 +58,7 @@ impl Unusable {
     }
 }
 
-/// So much of what somebody insisted against is kept, in bytes: versions have up to hundreds of endpoints.
+/// This much of what a caller insisted against is kept, in bytes: versions have up to hundreds of endpoints.
 const INSISTED_BYTES_MAX: usize = 2_000;
 
 /// What is recorded of a change that was made although these speak against it; none when nothing does.
@@ -143,8 +143,8 @@ fn down(endpoint: &Endpoint) -> Option<String> {
     }
 }
 
-/// What is known of the names of a version that stand for no address; none where nobody has answered yet, and the name
-/// may stand for some.
+/// What is known of the names of a version that stand for no address; none where no name server has answered yet, and
+/// the name may stand for some.
 fn names<'s>(service: &'s Service, spec: &'s VersionSpec) -> impl Iterator<Item = Option<String>> + 's {
     let drained =
         |name: &HostPort| service.traffic.drained.contains(&(spec.name.clone(), EndpointAddress::Name(name.clone())));

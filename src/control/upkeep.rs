@@ -1,5 +1,5 @@
-//! Looks after the store while nobody changes anything: a file that is deleted between two changes is made anew within
-//! a second, rather than lost with a process that ends before the next change.
+//! Looks after the store while no caller changes anything: a file that is deleted between two changes is made anew
+//! within a second, rather than lost with a process that ends before the next change.
 
 use std::time::Duration;
 

@@ -105,7 +105,7 @@ pub struct ConfigSource {
     refused: Option<String>,
     deps: ConfigSourceDeps,
     doubt: Doubt,
-    /// Somebody waits to hear of a text that is doubted.
+    /// An operator waits to hear of a text that is doubted.
     asked: bool,
 }
 
@@ -197,7 +197,7 @@ impl ConfigSource {
         };
         let lost = content.as_ref().map(|content| self.lost(content)).unwrap_or_default();
         if let Some(at) = self.doubted_until(&text, &lost, closed) {
-            // Whoever asked hears of it when it is believed.
+            // The operator who asked hears of it when it is believed.
             self.asked |= asked;
             return Taken::doubted_until(at);
         }

@@ -1,8 +1,8 @@
 //! The one thread that changes the traffic: plan, compile, commit, publish, answer, in this order.
 //!
 //! Compiling comes before the commit, so that nothing is recorded that cannot be routed; the commit comes before the
-//! pointer, so that nobody is ever routed by a revision that a power cut could take back; the answer comes last, so
-//! that whoever has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
+//! pointer, so that no request is ever routed by a revision that a power cut could take back; the answer comes last, so
+//! that a caller that has it can rely on both. A plain thread, because a disk flush blocks, and requests must not wait.
 
 mod thread;
 
@@ -122,7 +122,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Opens the store again. The process that had it may have changed the traffic, and told somebody so.
+    /// Opens the store again. The process that had it may have changed the traffic, and told its callers so.
     fn take_store_back(&mut self) -> Result<(), ApplyError> {
         if matches!(self.slot, StoreSlot::Owned(_)) {
             return Ok(());

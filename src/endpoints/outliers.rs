@@ -62,7 +62,7 @@ impl OutcomeWindow {
     }
 }
 
-/// Whether so many failures are too large a share.
+/// Whether this many failures are too large a share.
 #[must_use]
 pub(crate) fn is_too_many(counts: Counts, spec: &OutlierSpec) -> bool {
     counts.ended >= spec.requests_min

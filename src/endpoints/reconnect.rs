@@ -8,7 +8,7 @@
 //!
 //! A try is what a request's own connection would be: TCP, and TLS where the version has it. Without the handshake an
 //! endpoint whose certificate is wrong would come back ten times a second, and cost a request each time. No HTTP is
-//! spoken: a refused connection is what paused the endpoint, and whoever wants to know more has active checks.
+//! spoken: a refused connection is what paused the endpoint, and an operator who wants to know more has active checks.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -105,7 +105,7 @@ impl Turns {
 
 impl Schedule {
     /// The endpoints whose tries begin at `now_ms`, of those that are paused with the limits of their connections,
-    /// while there is room for so many tries.
+    /// while there is room for this many tries.
     fn due(&mut self, paused: &[(u32, Duration)], room: usize, now_ms: u64) -> Vec<u32> {
         let mut before = std::mem::take(&mut self.known);
         self.known = paused.iter().map(|(id, _)| (*id, before.remove(id).unwrap_or_default())).collect();

@@ -1,5 +1,6 @@
 //! Endpoints that a reload or a name brings beside others that are warm already get their share little by little, as
-//! those do that come back. All endpoints of a version that is new begin with their whole share: there is nobody else.
+//! those do that come back. All endpoints of a version that is new begin with their whole share: there is no other
+//! endpoint.
 
 use std::collections::HashSet;
 

@@ -56,7 +56,7 @@ impl CheckTask {
 
     fn end(self) {
         self.running.abort();
-        // Nobody is left to say that it is well again.
+        // No check is left to say that it is well again.
         self.stats.health.unchecked(self.clock.now_ms());
     }
 }

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::table::ServiceSpec;
 
-/// How long a doubtful file has to stay as it is, when it is known that nobody has it open.
+/// How long a doubtful file has to stay as it is, when it is known that no program has it open.
 pub(crate) const DOUBT_CLOSED: Duration = Duration::from_secs(1);
 
 /// The same when that is not known: nothing tells of changes, or a writer has not closed the file.
@@ -73,7 +73,7 @@ impl Doubt {
 
 /// Whether a text looks like one that is being written over `before`: shorter, and it has `lost` something or is the
 /// beginning of it. The half of a file that grows may be longer than what was there before; where it is known that
-/// nobody has it `open` that is no half.
+/// no program has it `open` that is no half.
 #[must_use]
 pub(crate) fn is_doubtful(before: &str, text: &str, lost: &[String], open: bool) -> bool {
     let shorter = text.len() < before.len();

@@ -43,7 +43,7 @@ pub trait Source {
 /// How a look went.
 #[derive(Clone, Copy, Debug)]
 pub struct Look {
-    /// It is known that nobody is in the middle of writing.
+    /// It is known that no program is in the middle of writing.
     pub(crate) closed: bool,
     /// A signal has asked for it.
     pub(crate) asked: bool,
@@ -93,7 +93,7 @@ pub(crate) struct Settled {
 }
 
 impl Files {
-    /// Waits until they were read after this call and what was read is believed. None when nobody reads them any more.
+    /// Waits until they were read after this call and what was read is believed. None when no task reads them any more.
     pub(crate) async fn settled(&self) -> Option<Settled> {
         let (answer, answered) = oneshot::channel();
         self.questions.send(answer).ok()?;

@@ -2,8 +2,8 @@
 //! do and until when to wait comes out.
 //!
 //! Who saves in place opens the file, cuts it and writes, perhaps with a pause: what is there in between is half a file
-//! that may be good by itself. So a file is read when nothing has happened to it for a moment *and* whoever wrote to it
-//! has closed it. Both are bounded, for a program that keeps its file open or that never stops writing.
+//! that may be good by itself. So a file is read when nothing has happened to it for a moment *and* the program that
+//! wrote to it has closed it. Both are bounded, for a program that keeps its file open or that never stops writing.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -41,7 +41,7 @@ pub(crate) struct Notice {
 /// What can happen to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NoticeKind {
-    /// A file has come to be that somebody is still to write.
+    /// A file has come to be that a program is still to write.
     Created,
     /// It was written or cut.
     Written,
@@ -72,7 +72,7 @@ pub(crate) struct Settle<I> {
     change: Option<PendingChange>,
     /// What is being written.
     writers: BTreeSet<PathBuf>,
-    /// Somebody wants it read.
+    /// A caller wants it read.
     asked: bool,
     again_at: Option<Instant>,
     glanced_at: Instant,
@@ -150,7 +150,7 @@ impl<I: PartialEq> Settle<I> {
         self.change = Some(PendingChange { first, last: now, told: true });
     }
 
-    /// Somebody wants it read, whether or not it has changed.
+    /// A caller wants it read, whether or not it has changed.
     pub(crate) fn ask(&mut self) {
         self.asked = true;
     }
@@ -187,13 +187,13 @@ impl<I: PartialEq> Settle<I> {
         self.change = Some(PendingChange { first, last: now, told });
     }
 
-    /// Whether it is known that nobody is in the middle of writing.
+    /// Whether it is known that no program is in the middle of writing.
     #[must_use]
     pub(crate) fn is_closed(&self) -> bool {
         self.change.is_some_and(|change| change.told) && self.writers.is_empty()
     }
 
-    /// It was read with these numbers. Tells whether somebody had asked for it.
+    /// It was read with these numbers. Tells whether a caller had asked for it.
     pub(crate) fn taken(&mut self, now: Instant, found: I) -> bool {
         (self.seen, self.change, self.again_at) = (Some(found), None, None);
         (self.glanced_at, self.read_at) = (now, now);
@@ -270,7 +270,7 @@ mod tests {
             seen.event(second * 1_000, NoticeKind::Written);
         }
         assert_eq!(seen.step(34_001), Ok(Step::Read), "it never stops");
-        // What is moved over it needs nobody to close what was there.
+        // What is moved over it needs no program to close what was there.
         let mut seen = Seen::new();
         seen.event(0, NoticeKind::Written);
         seen.event(10, NoticeKind::Replaced);

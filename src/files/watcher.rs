@@ -2,7 +2,7 @@
 //!
 //! Folders are watched for names that come and go, and the files themselves for writes. A folder is not watched for
 //! writes to what is in it, and a name that is not on a way is nothing to us: a log in the folder of the config wakes
-//! nobody, and cannot feed itself. Where the way leads can change with each swap, so it is walked anew before each
+//! no task, and cannot feed itself. Where the way leads can change with each swap, so it is walked anew before each
 //! look, and what is watched already is watched again: a folder that was made anew under its old name is another one.
 //!
 //! The number of watches and of their queues is limited for all processes of a user, and others use them up
@@ -47,7 +47,7 @@ const WRITES: WatchFlags = WatchFlags::MODIFY
 /// How often a way is walked again that changes while it is watched.
 const WALKS_MAX: usize = 4;
 
-/// Room for so many bytes of events at a time: dozens.
+/// Room for this many bytes of events at a time: dozens.
 const EVENT_BYTES: usize = 4096;
 
 /// Hears of changes. [`Follower`] says of which.
@@ -90,7 +90,7 @@ pub(crate) struct Followed {
 }
 
 impl Followed {
-    /// What the notices are to the files: a name that has come and that nobody writes to has taken another's place.
+    /// What the notices are to the files: a name that has come and that no program writes to has taken another's place.
     pub(crate) fn of_files(&self, notices: Vec<Notice>) -> impl Iterator<Item = Notice> {
         notices.into_iter().map(|notice| match notice.kind {
             NoticeKind::Created if !self.written.contains(&notice.path) => {

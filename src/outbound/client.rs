@@ -143,7 +143,7 @@ async fn over_http2<F, T>(
 where
     F: Future<Output = hyper::Result<T>>,
 {
-    // hyper leaves the connection to a task, which says goodbye when nobody asks any more.
+    // hyper leaves the connection to a task, which says goodbye when no caller asks any more.
     let (mut sender, connection) = http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     driven(async { receive(sender.send_request(request).await?).await }, connection).await
 }

@@ -94,7 +94,7 @@ impl Server {
         self.seen.recv().await.unwrap()
     }
 
-    /// An address where nobody listens.
+    /// An address without a listener.
     pub(crate) fn nobody() -> SocketAddr {
         std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
     }
@@ -113,7 +113,7 @@ async fn serve(stream: TcpStream, tls: Option<TlsAcceptor>, act: ServerAct, told
 
 async fn play(mut stream: impl AsyncRead + AsyncWrite + Unpin, act: ServerAct, told: &mpsc::UnboundedSender<Seen>) {
     let Some(seen) = request(&mut stream).await else { return };
-    // Whoever does not look at what came has dropped the other end.
+    // A test that does not look at what came has dropped the other end.
     let _looked_at_or_not = told.send(seen);
     match act {
         ServerAct::Raw { text, close: true } => {

@@ -1,8 +1,9 @@
 //! Commands that upgrade an endpoint, or bring its earlier version back.
 //!
 //! A command is a list of arguments and no shell: a name in the config is never code. It runs in a process group of its
-//! own, so that what it started is ended with it when its time is over (or nobody waits any more). When it ends by
-//! itself, what it leaves behind is left alone: to start a server in the background is what an upgrade may consist of.
+//! own, so that what it started is ended with it when its time is over (or its caller does not wait any more). When it
+//! ends by itself, what it leaves behind is left alone: to start a server in the background is what an upgrade may
+//! consist of.
 //!
 //! Its two outputs are one pipe, so that their lines stay in order; it is read to its end and only the last bytes are
 //! kept, so that megabytes neither block the command nor stay here. A server in the background may hold the pipe for
@@ -83,7 +84,7 @@ pub(crate) enum HookError {
         /// The end of its output.
         output: String,
     },
-    /// Somebody ended it.
+    /// A signal ended it.
     #[error("{program:?} was ended by signal {signal}{}", told(.output))]
     Signal {
         /// The program.
@@ -128,7 +129,7 @@ impl HookDeadline {
     const USUAL: Self = Self { ending: Duration::from_secs(5), rest: Duration::from_secs(1) };
 }
 
-/// Runs a command for `subject` and waits for its end, at most about seven seconds longer than `limit`. When nobody
+/// Runs a command for `subject` and waits for its end, at most about seven seconds longer than `limit`. When no caller
 /// waits for this any more, the command and all that it started are killed.
 ///
 /// # Errors
@@ -221,7 +222,7 @@ impl RunningHook {
         }
     }
 
-    /// Reads what is left in the pipe, until whoever holds it lets go, but no longer than this.
+    /// Reads what is left in the pipe, until the processes that hold it let go, but no longer than this.
     async fn rest(&mut self, wait: Duration) {
         let Self { output, tail, .. } = self;
         let reading = async {
@@ -253,7 +254,7 @@ async fn read_some(output: &mut Option<pipe::Receiver>, tail: &mut Tail) {
     }
 }
 
-/// The process group of a command, which is killed with whoever waits for it.
+/// The process group of a command, which is killed when its caller no longer waits.
 struct ProcessGroup(Option<Pid>);
 
 impl ProcessGroup {
@@ -264,7 +265,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Waits until nobody is in it.
+    /// Waits until no process is in it.
     async fn gone(&self) {
         const LOOK: Duration = Duration::from_millis(20);
         while self.0.is_some_and(|id| test_kill_process_group(id).is_ok()) {
@@ -272,7 +273,7 @@ impl ProcessGroup {
         }
     }
 
-    /// Whoever is in it may go on.
+    /// The processes in it may go on.
     fn leave(&mut self) {
         self.0 = None;
     }

@@ -1,10 +1,10 @@
 //! Tells people, or their machines, what rollouts do.
 //!
-//! Whoever has something to tell never waits: it goes into a queue, and from there into one for each target, so that a
-//! target that is slow or gone delays no other. A target gets its messages in order, one at a time; one that fails is
-//! sent again under the same number, after pauses that double, and at last given up. A queue that is full drops what is
-//! new: what it holds is the beginning of a story that its reader has not heard yet, and whoever reads the rest sees in
-//! the admin API how it went on.
+//! A caller that has something to tell never waits: its message goes into a queue, and from there into one for each
+//! target, so that a target that is slow or gone delays no other. A target gets its messages in order, one at a time;
+//! one that fails is sent again under the same number, after pauses that double, and at last given up. A queue that is
+//! full drops what is new: what it holds is the beginning of a story that its reader has not heard yet, and a reader of
+//! the rest sees in the admin API how it went on.
 //!
 //! Targets are followed as the config changes, by name: a target whose URL or secret was mended goes on at once with
 //! what it holds. Secrets are read for each attempt, so that a file can be replaced at any time; a message that should
@@ -85,7 +85,7 @@ struct QueuedEvent {
     body: Bytes,
 }
 
-/// Brings messages to their targets; somebody has to [run](Dispatcher::run) it.
+/// Brings messages to their targets; the caller has to [run](Dispatcher::run) it.
 #[derive(Debug)]
 pub struct Dispatcher {
     queue: mpsc::Receiver<Arc<QueuedEvent>>,
@@ -154,7 +154,7 @@ impl Notifier {
 }
 
 impl Dispatcher {
-    /// Brings messages to their targets until `shutdown` ends or nobody can tell any more; then what is left has a few
+    /// Brings messages to their targets until `shutdown` ends or no sender is left; then what is left has a few
     /// seconds.
     pub async fn run(&mut self, shutdown: impl Future<Output = ()>) {
         tokio::pin!(shutdown);
@@ -277,7 +277,7 @@ enum AttemptError {
 impl AttemptError {
     fn may_pass(&self) -> bool {
         match self {
-            // Somebody may be replacing the file at this moment.
+            // An operator may be replacing the file at this moment.
             Self::Secret { .. } | Self::NoSecret(_) => true,
             Self::Webhook(error) => error.may_pass(),
         }
@@ -502,7 +502,7 @@ mod tests {
         (0..=QUEUE_MAX).for_each(|_| notifier.tell(message("m")));
         assert_eq!(notifier.counts().dropped, 1);
         drop(dispatcher);
-        // Nor when nobody listens any more.
+        // Nor when no dispatcher listens any more.
         notifier.tell(message("m"));
         assert_eq!(notifier.counts().dropped, 2);
     }

@@ -186,7 +186,7 @@ mod tests {
         VersionSpec::new(Name::new("v2").unwrap(), Vec::new())
     }
 
-    /// Sends `request` to somebody who acts like this.
+    /// Sends `request` to a server that acts like this.
     async fn sent(request: SmokeRequest, act: ServerAct) -> Result<(), String> {
         let server = Server::new([act]).await;
         let checked = check(&[request], server.address, &version(), &Arc::default()).await;

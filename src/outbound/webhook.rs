@@ -1,7 +1,7 @@
-//! A POST of JSON to somebody's URL, once.
+//! A POST of JSON to the URL of a receiver, once.
 //!
-//! Whoever is asked is not trusted with our time or memory: there is one limit for all of it, and of the answer only
-//! the beginning is read. Redirects are not followed: a body that is signed for one place is not for wherever that
+//! The server that is asked is not trusted with our time or memory: there is one limit for all of it, and of the answer
+//! only the beginning is read. Redirects are not followed: a body that is signed for one place is not for wherever that
 //! place points. In errors and logs a URL is its scheme and host, because the path of many is what lets one in.
 
 use std::io;
@@ -94,7 +94,7 @@ pub enum WebhookError {
         #[source]
         source: io::Error,
     },
-    /// Nobody there.
+    /// No server there.
     #[error("{place}: no connection")]
     Connect {
         /// Where.
@@ -161,7 +161,7 @@ impl WebhookError {
             | Self::Tls { .. }
             | Self::Http { .. }
             | Self::Timeout { .. } => true,
-            // 408: too slow this time; 429: too many at this time. Whoever redirects will go on to.
+            // 408: too slow this time; 429: too many at this time. A server that redirects will go on to.
             Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
         }
     }

@@ -23,9 +23,9 @@
 //! | no | new | no database, no log | no | ours | make it anew, make a new log |
 //! | no | kept, new | | no | others', or unreadable | refuse from now on |
 //!
-//! What is *missing* is made anew with everything known: nobody's file is harmed, and the next start goes on from it.
-//! What was *replaced* is left alone and changes are refused: a backup that somebody has just put there must not be
-//! written over, and a change that goes to a file without a name would be gone with this process.
+//! What is *missing* is made anew with everything known: no file of others is harmed, and the next start goes on from
+//! it. What was *replaced* is left alone and changes are refused: a backup that an operator has just put there must not
+//! be written over, and a change that goes to a file without a name would be gone with this process.
 
 use super::place::Finding;
 

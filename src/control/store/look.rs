@@ -23,7 +23,7 @@ pub(super) struct Seen {
     pub(super) our_log: bool,
 }
 
-/// Has somebody look.
+/// Has a thread look.
 #[derive(Debug)]
 pub(super) struct Looker {
     /// None before the first look.
@@ -36,7 +36,7 @@ pub(super) struct Looker {
 struct Line {
     places: Sender<StorePlace>,
     answers: Receiver<io::Result<Seen>>,
-    /// Whether an answer is still to come that nobody waits for any more.
+    /// Whether an answer is still to come that the caller does not wait for any more.
     overdue: bool,
 }
 
@@ -122,7 +122,7 @@ mod tests {
     static SERVER: Mutex<()> = Mutex::new(());
     static LOOKS: AtomicUsize = AtomicUsize::new(0);
 
-    /// A file server that answers when nobody has its lock.
+    /// A file server that answers when its lock is free.
     fn see_slowly(place: &StorePlace) -> io::Result<Seen> {
         LOOKS.fetch_add(1, Ordering::SeqCst);
         drop(SERVER.lock());

@@ -145,8 +145,8 @@ impl Store {
         })
     }
 
-    /// Somebody has written to the database: an operator's checkpoint is harmless, a copy over it is not. Says why it
-    /// is unsound, if it is.
+    /// Another program has written to the database: an operator's checkpoint is harmless, a copy over it is not. Says
+    /// why it is unsound, if it is.
     fn compare_all(&mut self, known: Option<&Known<'_>>, why: &mut String) -> Result<Contents, StoreError> {
         let path = self.path.clone();
         let at = |source| StoreError::at(&path, LOOKING, source);
@@ -172,7 +172,7 @@ impl Store {
 
     /// Whether others have written to it as they should, by SQLite: that is in the log, and changes no file's numbers.
     fn is_edited(&mut self) -> bool {
-        // A lock of somebody else's is no change.
+        // A lock of another program is no change.
         let Ok(version) = data_version(&self.db) else { return false };
         *self.version.get_or_insert(version) != version
     }

@@ -111,7 +111,7 @@ pub struct Header<'a> {
     pub action: Action,
     /// The revision whose split it restored.
     pub restores: Option<u64>,
-    /// What spoke against it, if somebody insisted.
+    /// What spoke against it, if its caller insisted.
     pub forced: Option<&'a str>,
 }
 
@@ -130,7 +130,7 @@ pub struct Revision {
     pub action: String,
     /// The revision whose split it restored.
     pub restores: Option<u64>,
-    /// What spoke against it, if somebody insisted.
+    /// What spoke against it, if its caller insisted.
     pub forced: Option<String>,
     /// What it changed.
     pub difference: Vec<Difference>,

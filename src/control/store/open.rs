@@ -28,7 +28,8 @@ const BUSY_WAIT: Duration = Duration::from_secs(2);
 /// What the write-ahead log is cut to after a checkpoint, in bytes: after a burst the disk space comes back.
 const WAL_BYTES_KEPT: i64 = 4 << 20;
 
-/// The mode of the database. SQLite gives its log and its index the same; who made changes, and why, is nobody else's.
+/// The mode of the database. SQLite gives its log and its index the same; other users may not read who made changes,
+/// and why.
 pub(crate) const MODE: u32 = 0o600;
 
 pub(crate) fn open(path: &Path) -> Result<Store, StoreError> {
@@ -77,7 +78,7 @@ fn touch_log(db: &Connection) -> rusqlite::Result<()> {
 }
 
 /// Reads a database that cannot be written. Without a log beside it nothing can be missing, so SQLite is told that
-/// nobody changes the file; with one it reads the log, or says that it cannot.
+/// no process changes the file; with one it reads the log, or says that it cannot.
 fn read_only_connection(path: &Path) -> Result<Connection, StoreError> {
     tracing::warn!(path = %path.display(), "the revision store is read-only: requests are routed, changes are refused");
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
@@ -208,7 +209,7 @@ impl Drop for FileLock {
             // program. If it cannot be unlocked, it is by closing it all the same.
             let _unlocked = file.unlock();
         }
-        // Closed by now: whoever opens it next must not lose its locks to that.
+        // Closed by now: a store that opens it next must not lose its locks to that.
         open.remove(&self.path);
     }
 }

@@ -39,7 +39,7 @@ struct Files {
 pub(crate) enum Finding {
     /// The files that are open.
     Ours,
-    /// The same, but somebody else has written to the database.
+    /// The same, but another program has written to the database.
     Written,
     /// No database.
     Gone,

@@ -91,7 +91,7 @@ impl Store {
         })
     }
 
-    /// What spoke against a revision on which somebody insisted.
+    /// What spoke against a revision on which its caller insisted.
     fn forced(&self, revision: u64) -> rusqlite::Result<Option<String>> {
         let mut forced = self.db.prepare_cached(schema::FORCED)?;
         forced.query_row([revision.cast_signed()], |row| row.get(0)).optional()

@@ -74,7 +74,7 @@ impl Writer {
             part.idle();
             inbox.blocking_recv().inspect(|_| part.beat())
         };
-        // Whoever asked may have gone; what was applied stays applied.
+        // The caller that asked may have gone; what was applied stays applied.
         while let Some(call) = next(inbox) {
             match call {
                 WriterCall::Apply(request, answer) => drop(answer.send(self.apply(&request))),

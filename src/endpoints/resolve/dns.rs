@@ -67,7 +67,7 @@ fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
     options.ip_strategy = LookupIpStrategy::Ipv4thenIpv6;
     // We ask when an answer has run out, so a cache would only hold what is not asked for.
     options.cache_size = 0;
-    // Whoever asks does so again, with pauses of our own.
+    // The caller asks again, with pauses of our own.
     (options.timeout, options.attempts) = (options.timeout.min(ANSWER_MAX), 0);
     builder.build()
 }

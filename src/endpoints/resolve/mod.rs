@@ -1,9 +1,9 @@
 //! Resolves the names of endpoints, again and again, and tells the writer when an answer is another one.
 //!
 //! A name is asked for when a table has it, then each time the answer's time to live is over, within bounds: less than
-//! a second would be a query a request, more than five minutes an outage that nobody understands. Without a good answer
-//! the addresses from before stay in use and the name is asked for again soon. The answer is the addresses that exist,
-//! not the health of what listens there: that is [`endpoints`](super)'s.
+//! a second would be a query a request, more than five minutes an outage that operators do not understand. Without a
+//! good answer the addresses from before stay in use and the name is asked for again soon. The answer is the addresses
+//! that exist, not the health of what listens there: that is [`endpoints`](super)'s.
 //!
 //! The names of the services at the start are asked for before anybody is served: a process that takes over while
 //! requests flow must not answer the first ones with "no endpoint". For the same reason new names of a config file are
@@ -106,7 +106,7 @@ impl Resolver {
             new.retain(|host| !known.contains(host));
         }
         for (host, answer) in ask_all(new, self.server).await.answers() {
-            // Without a writer there is nobody to put them in force either.
+            // Without a writer there is no thread to put them in force either.
             self.handle.resolved(Arc::clone(host), answer.clone()).await.ok();
         }
     }
