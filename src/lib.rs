@@ -39,7 +39,7 @@
 //!
 //! A request takes one snapshot of the table at its start and keeps it. A change of any number of services is one
 //! revision, durable before it is acknowledged, and one pointer store: no request sees half of it. Workers share
-//! nothing that a request writes; the control plane sums their counters when somebody looks.
+//! nothing that a request writes; the control plane sums their counters when a caller asks.
 //!
 //! # Where things are
 //!

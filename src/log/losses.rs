@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
 
-/// Counts what could not be written to one log. Whoever writes and whoever shows it share it.
+/// Counts what could not be written to one log. The thread that writes and the thread that shows it share it.
 #[derive(Debug, Default)]
 pub struct Losses {
     lines: AtomicU64,

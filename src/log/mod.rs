@@ -1,7 +1,7 @@
 //! What the process says, without ever waiting for who reads it.
 //!
 //! A line goes into a bounded queue ([`queue`]) and a thread of its own writes it ([`sink`]). A reader that is gone, a
-//! full disk, a pipe that nobody reads: the line is lost and counted, and the loss is told as soon as a line can be
+//! full disk, a pipe that is not read: the line is lost and counted, and the loss is told as soon as a line can be
 //! written again. [`subscriber`] makes `tracing` and panics speak through it.
 //!
 //! Why not `tracing-subscriber`'s own writer: it writes in the thread that has something to say, so a full pipe stops a

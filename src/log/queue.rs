@@ -19,7 +19,7 @@ const LINES_MAX: usize = 8 * 1024;
 /// Bytes of all lines that may wait: a minute of a busy log, and no more than a dozen connections cost.
 const BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// The longest line. A backtrace fits, an answer of somebody else's does not.
+/// The longest line. A backtrace fits, an answer of another server does not.
 const LINE_BYTES_MAX: usize = 16 * 1024;
 
 /// How often it is told at the most how many lines were lost.
@@ -130,7 +130,7 @@ struct LogWriter {
 }
 
 impl LogWriter {
-    /// Writes until nobody can say anything any more.
+    /// Writes until no thread can say anything any more.
     fn run(&mut self) {
         // What a panic has left.
         self.done();
@@ -190,7 +190,7 @@ impl LogWriter {
         self.told_at = Some(Instant::now());
         match written {
             Ok(()) => self.told = lost,
-            // Not a line that somebody said.
+            // Not a line that a caller said.
             Err(Unwritten { error, .. }) => self.note(Err(Unwritten { lines: 0, error })),
         }
     }
@@ -257,7 +257,7 @@ mod tests {
 
     #[derive(Default)]
     struct Inner {
-        /// Somebody has come to it.
+        /// The writer has come to it.
         reached: AtomicBool,
         open: Mutex<bool>,
         opened: Condvar,

@@ -1,6 +1,6 @@
 //! Prometheus text of what the workers counted.
 //!
-//! Nothing is exported as it happens: the workers count on their own memory, and when somebody scrapes (and every few
+//! Nothing is exported as it happens: the workers count on their own memory, and when a client scrapes (and every few
 //! seconds, so that histograms do not pile up) their sums are set here. The recorder is a value, not the process-wide
 //! one, so that several proxies can live in one test. Labels are names of the config and words of
 //! [`names`]: their number is bounded by what the operator wrote.

@@ -58,7 +58,7 @@ pub(crate) const PART_ENDS: &str = "pointsman_part_ends_total";
 pub(crate) const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
 /// Whether a service's rollout is in a phase.
 pub(crate) const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
-/// Whether a service's rollout waits for somebody to do something.
+/// Whether a service's rollout waits for an operator to do something.
 pub(crate) const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
 /// What speaks against a new version: the logarithm of E, by test.
 pub(crate) const JUDGE_EVIDENCE: &str = "pointsman_judge_evidence";

@@ -1,7 +1,8 @@
 //! What happened in the last seconds: rates and quantiles for people who look at `status`.
 //!
-//! The counters only ever grow, so a rate needs two looks at them. A sampler keeps the last few; whoever asks compares
-//! the oldest one with this moment. A version without traffic costs one shared sample, not a history of nothing.
+//! The counters only ever grow, so a rate needs two looks at them. A sampler keeps the last few; a caller that asks
+//! compares the oldest one with this moment. A version without traffic costs one shared sample, not a history of
+//! nothing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -98,7 +99,7 @@ impl Ring {
 }
 
 impl RateWindow {
-    /// So many of `count` a second.
+    /// How many of `count` there are a second.
     #[must_use]
     pub fn per_second(&self, count: u64) -> f64 {
         let seconds = self.length.as_secs_f64();

@@ -38,7 +38,7 @@ pub(crate) struct ActiveRollout {
     pub(crate) barred: Option<Barred>,
 }
 
-/// Nobody is there to answer for the version that would get more.
+/// No endpoint is there to answer for the version that would get more.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Barred {
     /// What is known of it.
@@ -63,7 +63,7 @@ pub(crate) fn assignment(services: &[&Service]) -> Assignment {
     if sticky { Assignment::PerKey } else { Assignment::PerRequest }
 }
 
-/// The plan of a release of these services, whose baseline has so many endpoints.
+/// The plan of a release of these services, whose baseline has this many endpoints.
 pub(crate) fn plan(release: &Release, services: &[&Service], endpoints: usize) -> Result<Plan, Vec<PlanProblem>> {
     release.plan(u32::try_from(endpoints).unwrap_or(u32::MAX), assignment(services))
 }
@@ -134,7 +134,7 @@ impl ActiveRollout {
             .collect()
     }
 
-    /// Whether somebody has changed a split by hand, or taken a service out of the config.
+    /// Whether an operator has changed a split by hand, or taken a service out of the config.
     pub(crate) fn is_shifted(&self, table: &Table) -> bool {
         let expected = self.splits(self.rollout.weight());
         expected
@@ -189,7 +189,7 @@ impl ActiveRollout {
         places.filter_map(|(service, address)| Some((Name::new(service).ok()?, address))).collect()
     }
 
-    /// The services in which the candidate is known to have nobody to answer. A rolling release is not asked: what
+    /// The services in which the candidate is known to have no endpoint to answer. A rolling release is not asked: what
     /// serves its candidate is upgraded first, and verified.
     pub(crate) fn unusable(&self, table: &Table) -> Vec<Unusable> {
         if !self.asks_for_usable() {
@@ -199,7 +199,7 @@ impl ActiveRollout {
         services.filter_map(|service| Unusable::of(service, &self.to, Weight::ZERO)).collect()
     }
 
-    /// Whether the candidate has to have somebody to answer before it gets more.
+    /// Whether the candidate has to have an endpoint to answer before it gets more.
     pub(crate) fn asks_for_usable(&self) -> bool {
         !matches!(self.release.shape, Shape::Rolling(_))
     }
@@ -224,7 +224,7 @@ impl ActiveRollout {
         self.waits_for_somebody(task).then_some(Need::Acknowledgement)
     }
 
-    /// Whether somebody has to say that a task is done.
+    /// Whether an operator has to say that a task is done.
     pub(crate) fn waits_for_somebody(&self, task: StageTask) -> bool {
         let Shape::Rolling(shape) = &self.release.shape else { return false };
         let hook = match task {

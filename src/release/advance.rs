@@ -63,7 +63,7 @@ impl RolloutController {
         if let Some(run) = self.running.get_mut(&id) {
             run.rollout = next;
             run.barred.take_if(|_| made.event != RolloutEvent::AskedAgain);
-            // A hook that runs when somebody pauses may end; its answer is not asked for any more.
+            // A hook that runs when an operator pauses may end; its answer is not asked for any more.
             if !matches!(run.rollout.phase(), Phase::Paused { .. }) {
                 run.does(None);
             }
@@ -106,7 +106,7 @@ impl RolloutController {
         }
         let (author, reason) = (format!("rollout {id}"), Some(event.text));
         let change = Change::Rollout(change);
-        // By itself it goes on to nobody whom an operator could not shift to, and back to anybody.
+        // By itself it goes on to no version that an operator could not shift to, and back to any version.
         let onward = made.weight.is_some_and(|weight| weight > run.rollout.weight()) && run.asks_for_usable();
         let by_itself = if onward { OntoDead::Refuse } else { OntoDead::Ignore };
         let onto_dead = by.map_or(by_itself, |by| by.onto_dead);
@@ -208,7 +208,7 @@ fn candidates(run: &ActiveRollout, published: &Published) -> Vec<(Name, std::net
     run.services.iter().filter_map(of).flatten().collect()
 }
 
-/// The word for a move: one that begins what somebody else has to do has a word of its own.
+/// The word for a move: one that begins what an operator has to do has a word of its own.
 fn word(run: &ActiveRollout, made: &Transition) -> EventWord {
     match made.task.and_then(|task| run.need_of(task)) {
         Some(_) => EventWord::Waiting,

@@ -1,4 +1,4 @@
-//! A rollout that would go on by itself to a version that nobody answers for: it holds, and goes on when somebody does.
+//! A rollout that would go on by itself to a version that no endpoint answers for: it holds, and goes on when one does.
 //!
 //! An operator who shifts there is refused, and decides. A rollout asks again at each tick, for as long as its judge
 //! may hold it (`hold_max`); then it does what the plan says of holds that last too long (`on_hold`), by the commands
@@ -50,7 +50,7 @@ impl RolloutController {
         }
     }
 
-    /// It was let go on, or there is somebody to answer again.
+    /// It was let go on, or there is an endpoint to answer again.
     pub(crate) fn unbar(&mut self, id: u64, table: &Table) {
         let Some(run) = self.running.get_mut(&id) else { return };
         if run.barred.is_some() && run.unusable(table).is_empty() {

@@ -1,6 +1,6 @@
 //! What green is measured by when it has everything: blue's last requests.
 //!
-//! At 100 % there is nobody to compare with, and rates drift with the hour; so blue's own rates, as they were right
+//! At 100 % there is no version to compare with, and rates drift with the hour; so blue's own rates, as they were right
 //! before the flip, become ceilings unless the plan has some: of failures the most that is compatible with what was
 //! seen of blue and with the margin, of slow requests twice those that blue had above its 99th percentile. They are
 //! written into the plan, so that they are stored and shown with it, and stay the same over a restart.

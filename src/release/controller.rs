@@ -213,7 +213,7 @@ impl RolloutController {
     }
 
     async fn call(&mut self, call: RolloutCall) {
-        // Whoever asked may have gone; what was done stays done.
+        // The caller that asked may have gone; what was done stays done.
         match call {
             RolloutCall::Start(request, answer) => drop(answer.send(self.start(*request).await)),
             RolloutCall::Order(id, order, by, answer) => drop(answer.send(self.order(id, order, &by).await)),

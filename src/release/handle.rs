@@ -86,7 +86,7 @@ pub enum RolloutError {
     /// It is wrong; all of its problems.
     #[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Problems(Vec<Problem>),
-    /// The version that is to have everything is known to have nobody to answer.
+    /// The version that is to have everything is known to have no endpoint to answer.
     #[error("{}", .0.iter().map(|version| version.problem().to_string()).collect::<Vec<_>>().join("; "))]
     Unusable(Vec<Unusable>),
     /// There is no such rollout.

@@ -3,8 +3,8 @@
 //! Nothing else can begin today (see [`ReleaseOverrides`](crate::config::ReleaseOverrides)). But a rollout outlives the
 //! process that began it, and builds before that rule stored whatever a caller had named. So a stored rollout that does
 //! not say where its hooks come from has to have those that the file has *now*; what differs is not run, not asked and
-//! not undone by somebody else's program. The rollout is paused and says so, and its judge still turns it back. To drop
-//! the hooks silently would be worse: a gate that nobody asks is open.
+//! not undone by another program. The rollout is paused and says so, and its judge still turns it back. To drop
+//! the hooks silently would be worse: a gate that is not asked is open.
 
 use super::active::ActiveRollout;
 use super::controller::RolloutController;
@@ -57,7 +57,7 @@ fn why(keys: &str) -> String {
     )
 }
 
-/// The key of the plan that says what a task runs or asks; none when it reaches nobody but our own endpoints' ports.
+/// The key of the plan that says what a task runs or asks; none when it reaches nothing but our own endpoints' ports.
 fn reach(release: &Release, task: StageTask, back: bool) -> Option<&'static str> {
     match task {
         StageTask::Webhook => Some("webhook"),

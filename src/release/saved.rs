@@ -161,7 +161,7 @@ impl Saved {
         }
     }
 
-    /// The command that makes it go on, if it waits for somebody.
+    /// The command that makes it go on, if it waits for an operator.
     #[must_use]
     pub fn command(&self) -> Option<String> {
         self.need().map(|need| self.command_for(need))
@@ -182,8 +182,8 @@ impl Saved {
         if list.is_empty() { String::new() } else { format!(" of {}", list.join(", ")) }
     }
 
-    /// What a task waits for that somebody else has to do, with the command that says that it is done; `found` is what the
-    /// judge has found by then.
+    /// What a task waits for that an operator has to do, with the command that says that it is done; `found` is what
+    /// the judge has found by then.
     #[must_use]
     pub fn waiting(&self, need: Need, task: StageTask, found: Option<&EvidenceView>) -> String {
         let (title, from, to, command) = (self.title(), &self.from, &self.to, self.command_for(need));

@@ -56,7 +56,7 @@ pub(crate) struct TaskRunner {
 }
 
 impl TaskRunner {
-    /// Does it. An approval is not done here: somebody says so.
+    /// Does it. An approval is not done here: an operator says so.
     pub(crate) async fn done(&self, task: StageTask) -> Option<TaskResult> {
         if let Some(why) = &self.barred {
             return Some(TaskResult::Failed(why.clone()));

@@ -2,7 +2,7 @@
 //!
 //! An endpoint is *cold* for a while after it began to serve in the rollout, and once more when it is well for the
 //! first time after that: a process that takes longer to start has its cold start then. One that is never well is not
-//! waited for. What its version fails meanwhile, the version has failed: somebody who starts a rollout says that the
+//! waited for. What its version fails meanwhile, the version has failed: an operator who starts a rollout says that the
 //! new version is there, and a version that is dead has to be found at once.
 //!
 //! Endpoints of a version without a share do not serve, and neither do drained ones: they begin when they get requests.
@@ -55,7 +55,7 @@ impl WarmUps {
                     soonest = Some(soonest.map_or(left, |soonest| soonest.min(left)));
                 }
             }
-            // All of it may be drained, and then nobody is to blame.
+            // All of it may be drained, and then no endpoint is to blame.
             warm.all &= judged || version.endpoints.is_empty();
             warm.left = warm.left.max(soonest.filter(|_| !judged));
         }
@@ -92,7 +92,7 @@ mod tests {
         SocketAddr::from(([10, 0, 0, last], 80))
     }
 
-    /// A service with so many endpoints of v1, and one of v2.
+    /// A service with this many endpoints of v1, and one of v2.
     fn service(split: &str, endpoints: u8) -> ServiceSpec {
         let mut spec = spec("shop", split);
         spec.versions[0].endpoints = (101..101 + endpoints).map(address).collect();

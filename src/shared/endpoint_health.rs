@@ -19,8 +19,8 @@
 //!
 //! - *Unhealthy* is what active checks say. It ends by checks only: as long as they fail, no request is spent on a
 //!   probe.
-//! - *Paused* ends by a connection, whoever makes it: the control plane tries one every 100 ms (`control::health`), so
-//!   no request has to find out. Only where nobody tries does the pause run out, and a request is let through.
+//! - *Paused* ends by any connection: the control plane tries one every 100 ms (`control::health`), so no request has
+//!   to find out. Only where the control plane does not try does the pause run out, and a request is let through.
 //! - *Ejected* ends by one request that is let through as a probe. While a probe is under way the endpoint rests for
 //!   another round, so that a probe that hangs costs one request a rest. Failed exchanges are an opinion, and a
 //!   connection of our own cannot refute it; so the rest is long, bounded by a floor (see `table::ejection`), and grows
@@ -43,7 +43,7 @@
 //! requests as it takes to eject it again; a single probe finds out with one (linkerd's "probation").
 //!
 //! Every way out of and back into the rotation goes through [`EndpointHealth::take_out`] and
-//! [`EndpointHealth::bring_in`]; whoever wants to know of them (a count of endpoints that are out) adds a line there.
+//! [`EndpointHealth::bring_in`]; code that wants to know of them (a count of endpoints that are out) adds a line there.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};
@@ -108,7 +108,7 @@ pub struct EndpointHealth {
 
 impl Drop for EndpointHealth {
     fn drop(&mut self) {
-        // An address that nobody uses any more is no reason to look.
+        // An address that is not used any more is no reason to look.
         if *self.against.get_mut() != 0 {
             self.counter.iter().for_each(UnhealthyCounter::decrement);
         }
@@ -291,7 +291,7 @@ impl EndpointHealth {
         self.bring_in(OutReason::Unhealthy, now_ms)
     }
 
-    /// Nobody checks the endpoint any more.
+    /// The endpoint is not checked any more.
     pub fn unchecked(&self, now_ms: u64) {
         self.bring_in(OutReason::Unhealthy, now_ms);
     }

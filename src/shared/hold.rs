@@ -44,7 +44,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// A hold that so many workers have to sign.
+    /// A hold that this many workers have to sign.
     #[must_use]
     pub fn new(id: u64, services: Box<[Name]>, bounds: HoldBounds, workers: usize) -> Self {
         Self {
@@ -70,7 +70,7 @@ impl Hold {
         self.signed.iter().all(|signed| signed.load(Acquire))
     }
 
-    /// Takes a request in whose head has so many bytes; `None` when there is no room: it goes on, and the hold is not
+    /// Takes a request in whose head has this many bytes; `None` when there is no room: it goes on, and the hold is not
     /// kept.
     #[must_use]
     pub fn enter(self: &Arc<Self>, bytes: u64) -> Option<Held> {

@@ -3,8 +3,8 @@
 //! A decision asks whether its version has an endpoint that takes requests. The straight answer goes over version,
 //! endpoints and their states: four cache misses behind each other in a large table, to learn that nothing is wrong, as
 //! nearly always. So endpoints count themselves here when they leave the rotation and when they are back, and as long
-//! as a service's count is 0, nobody has to look further. The counts of all services are a few kilobytes, which stay in
-//! a core's cache. Services that share a count only make each other look.
+//! as a service's count is 0, no request has to look further. The counts of all services are a few kilobytes, which
+//! stay in a core's cache. Services that share a count only make each other look.
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;

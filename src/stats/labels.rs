@@ -205,7 +205,7 @@ words! {
         NoToken = "no_token",
         /// A token that is none of ours.
         BadToken = "bad_token",
-        /// A client certificate that nobody of the config has.
+        /// A client certificate that no client of the config has.
         UnknownClient = "unknown_client",
         /// One wrong token too many from this address.
         TooManyLogins = "too_many_logins",

@@ -1,7 +1,7 @@
 //! What is counted, and where. It uses [`crate::shared`] only, and everything may use it.
 //!
 //! A request counts on its own worker's memory only ([`Count`](crate::shared::count::Count): a relaxed load and store,
-//! no locked instruction, no cache line shared between cores); the control plane sums the workers when somebody looks
+//! no locked instruction, no cache line shared between cores); the control plane sums the workers when a caller asks
 //! and hands the sums to the Prometheus exporter. The obvious way, one shared atomic per metric, costs a bus
 //! transaction for each of a dozen counters of every request. [`Registry`] resolves the handles when a table is built;
 //! [`labels`] has the words.

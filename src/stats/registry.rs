@@ -13,7 +13,7 @@ use super::worker::{WorkerStats, WorkerTotals};
 use crate::shared::canary_stats::CanaryStats;
 use crate::shared::unhealthy_counters::{UnhealthyCounter, UnhealthyCounters};
 
-/// All counters of a process. Asked when a table is built and when somebody looks, never by a request.
+/// All counters of a process. Asked when a table is built and when a caller looks, never by a request.
 #[derive(Debug)]
 pub struct Registry {
     workers: Box<[Arc<WorkerStats>]>,
@@ -38,7 +38,7 @@ struct VersionEntry {
 }
 
 impl Registry {
-    /// Counters for so many workers.
+    /// Counters for this many workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         Self {
@@ -141,7 +141,7 @@ impl Registry {
     ) -> Arc<EndpointStats> {
         self.with(service, version, |entry, ids| {
             if !entry.endpoints.contains_key(&(address, transport)) {
-                // Addresses behind a name come and go: those that nobody holds any more are forgotten.
+                // Addresses behind a name come and go: those that are not held any more are forgotten.
                 entry.endpoints.retain(|_, endpoint| Arc::strong_count(endpoint) > 1);
             }
             let endpoint = entry.endpoints.entry((address, transport)).or_insert_with(|| {

@@ -5,7 +5,7 @@ use std::sync::OnceLock;
 use crate::shared::count::Count;
 
 /// The gauges of a service: a cell for each worker, made when the worker first needs it. A request writes to its own
-/// worker's cell only; whoever wants to know the sum reads them all.
+/// worker's cell only; a reader that wants to know the sum reads them all.
 #[derive(Debug)]
 pub struct ServiceStats {
     /// Number of the service in the process; workers keep what is theirs by it. Never used again.
@@ -38,7 +38,7 @@ pub struct ServiceTotals {
 }
 
 impl ServiceStats {
-    /// Gauges for so many workers.
+    /// Gauges for this many workers.
     #[must_use]
     pub fn new(id: u32, workers: usize) -> Self {
         Self { id, cells: (0..workers).map(|_| OnceLock::new()).collect() }

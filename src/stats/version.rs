@@ -114,7 +114,7 @@ impl VersionTotals {
 }
 
 impl VersionStats {
-    /// Counters for so many workers.
+    /// Counters for this many workers.
     #[must_use]
     pub fn new(workers: usize) -> Self {
         Self { cells: (0..workers).map(|_| OnceLock::new()).collect() }

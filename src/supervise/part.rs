@@ -21,9 +21,9 @@ pub enum Kind {
     /// The same, but it looks at files, which may be on a server that does not answer: that is told, and no reason to
     /// send no requests.
     Files,
-    /// It waits for events from outside, and nobody knows when the next one comes.
+    /// It waits for events from outside, and it is not known when the next one comes.
     Waiting,
-    /// A log: users do not need it. Whoever reads it may be slow.
+    /// A log: users do not need it. Its reader may be slow.
     Log,
 }
 
@@ -136,7 +136,7 @@ impl Part {
         }))
     }
 
-    /// A part that nobody supervises: for tests.
+    /// A part without a supervisor: for tests.
     #[must_use]
     pub fn alone(name: &str) -> Self {
         Self::new(name.to_owned(), Kind::Waiting, watch::Sender::default())
@@ -204,7 +204,7 @@ impl Part {
         let mut condition = self.condition();
         (condition.down, condition.pulse) = (None, Pulse::default());
         drop(condition);
-        // Whoever says so is no part itself, and suffers nothing.
+        // The caller that says so is no part itself, and suffers nothing.
         self.turned();
         tracing::info!(part = self.name(), "the part runs again");
     }

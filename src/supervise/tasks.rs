@@ -27,7 +27,7 @@ pub(crate) async fn keep<F: Future<Output = ()>>(
         let Some(pause) = part.ended(&why) else { return };
         tokio::select! {
             () = sleep(pause) => part.runs_again(),
-            // An error says that whoever would say so is gone.
+            // An error says that the sender is gone.
             _told = stop.wait_for(|stop| *stop) => return,
         }
     }

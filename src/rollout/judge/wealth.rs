@@ -92,8 +92,8 @@ impl<const N: usize> Wealth<N> {
         Self::with_reserve(0.0, &[], 0)
     }
 
-    /// `reserve` kept for later, the rest of 1 staked now, at these prices for bursts of at most so many ticks. Without
-    /// prices no burst is tolerated.
+    /// `reserve` kept for later, the rest of 1 staked now, at these prices for bursts of at most `burst_ticks` ticks.
+    /// Without prices no burst is tolerated.
     #[must_use]
     pub(crate) fn with_reserve(reserve: f64, prices: &[Price], burst_ticks: usize) -> Self {
         let free = [Price { part: 1.0, ln_growth: f64::INFINITY, leak: 0.0 }];

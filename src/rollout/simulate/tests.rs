@@ -43,7 +43,7 @@ fn mean(runs: &[SimulatedRun], of: impl Fn(&SimulatedRun) -> f64) -> f64 {
     runs.iter().map(of).sum::<f64>() / runs.len() as f64
 }
 
-/// Both versions are the same, on so many endpoints each, and each endpoint has its bursts.
+/// Both versions are the same, on this many endpoints each, and each endpoint has its bursts.
 fn troubled(every: u64, endpoints: u32, kind: BurstKind) -> SimulatedWorld {
     let lasting = [Duration::from_millis(300), Duration::from_secs(1)];
     let bursts = Some(Bursts { every: Duration::from_secs(every), lasting, kind });

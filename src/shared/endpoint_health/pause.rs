@@ -6,7 +6,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use super::{EndpointHealth, OutReason, claim_after};
 
 /// How long after the last refusal a request is let through, in milliseconds. Connections of our own are refused
-/// far more often than that, and each refusal begins it anew: it runs out only if nobody tries.
+/// far more often than that, and each refusal begins it anew: it runs out only if we do not try.
 pub(crate) const PAUSE_MS: u64 = 4_000;
 
 /// Between two requests that try a paused endpoint for want of a better one, in milliseconds, after the first

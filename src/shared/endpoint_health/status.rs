@@ -14,12 +14,12 @@ pub enum HealthStatus {
     Unhealthy(String),
     /// It refuses connections.
     Paused {
-        /// For so many milliseconds.
+        /// For this many milliseconds.
         for_ms: u64,
         /// How the first one failed.
         refusal: String,
     },
-    /// Too many of its exchanges failed; so many milliseconds are left of the rest.
+    /// Too many of its exchanges failed; this many milliseconds are left of the rest.
     Ejected(u64),
     /// The rest is over, and the next request will tell.
     Untried,
