@@ -19,7 +19,8 @@ pub(crate) const TAKEOVER_AFTER_MS: u64 = 10_000;
 pub enum Availability {
     /// An endpoint takes requests.
     Ready,
-    /// None does, but requests may try: before they are passed on within bounds, or if nobody takes them over.
+    /// None does, but requests may try: before they are passed on within bounds, or if no other version takes them
+    /// over.
     LastResort(Takeover),
     /// No request can be sent.
     Out(Takeover),

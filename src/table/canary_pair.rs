@@ -32,7 +32,7 @@ impl CanaryPair {
         Some(Self { epoch, candidate: candidate.0, baseline: baseline.0, judges_all: AtomicBool::new(false) })
     }
 
-    /// Whether requests are judged wherever they go, so that nobody has to ask for each endpoint
+    /// Whether requests are judged wherever they go, so that no worker has to ask for each endpoint
     /// ([`SplitEpoch::judges`]).
     #[must_use]
     pub fn judges_all(&self) -> bool {

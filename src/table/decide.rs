@@ -81,8 +81,8 @@ pub enum RouteError<'t> {
     },
 }
 
-/// A version that is asked whether it is usable. It is the [`Version`] for whoever wants to know more of it, but the
-/// version is far away in a large table, and nobody has to go there as long as all is well.
+/// A version that is asked whether it is usable. It is the [`Version`] for a caller that wants to know more of it, but
+/// the version is far away in a large table, and no caller has to go there as long as all is well.
 #[derive(Clone, Copy, Debug)]
 pub struct Candidate<'t> {
     table: &'t Table,

@@ -22,7 +22,7 @@ use super::spec::outlier::OutlierSpec;
 /// What came of the wish to eject an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ejection {
-    /// It is out for so many milliseconds.
+    /// It is out for this many milliseconds.
     Ejected(u64),
     /// Too few others are left.
     Floor,
@@ -143,8 +143,8 @@ mod tests {
     proptest! {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
-        /// Whoever is ejected, unhealthy or drained in whatever order: as long as one endpoint is neither unhealthy nor
-        /// drained, the version can be used.
+        /// Whichever endpoints are ejected, unhealthy or drained, in whatever order: as long as one endpoint is neither
+        /// unhealthy nor drained, the version can be used.
         #[test]
         fn ejections_never_take_the_last_one(
             count in 1..6u16, ratio in 0.0..=1.0, steps in prop::collection::vec((0..4u8, 0..6usize), 0..40),

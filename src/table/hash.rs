@@ -1,8 +1,8 @@
 //! From a key to its slot: MurmurHash3 (x86, 32 bit; Austin Appleby, public domain) over `salt:key`.
 //!
 //! Why this hash: it is cheap on short keys, spreads sequential ids well, and exists in every language, so that a
-//! team can compute in a notebook which users a release will reach. It needs no secrecy: whoever can choose a key can
-//! choose a version anyway. The state after the salt is kept, so that a request pays for its key only.
+//! team can compute in a notebook which users a release will reach. It needs no secrecy: a client that can choose a key
+//! can choose a version anyway. The state after the salt is kept, so that a request pays for its key only.
 
 use super::weights::SLOTS;
 

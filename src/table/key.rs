@@ -27,7 +27,7 @@ impl KeySource {
             Self::Header(name) => request.headers.all_named(name).next(),
             Self::Cookie(name) => request.cookie(name),
             Self::Query(name) => request.query_value(name),
-            // A cookie of the same name that somebody else set for a longer path comes first.
+            // A cookie of the same name that another server set for a longer path comes first.
             Self::OwnCookie => request.cookies(OWN_COOKIE).find(|key| is_own_key(key)),
             Self::Jwt(jwt_claim) => return with_claim(request, jwt_claim, then),
             Self::Ip => return Some(with_address(request.client, then)),

@@ -14,7 +14,7 @@ use crate::shared::name::Name;
 /// The traffic state of one service: who owns which slot under which salt, and which endpoints are drained.
 ///
 /// The salt belongs to a release: it is renewed when a service leaves the state in which one version holds
-/// everything, because only then does a new draw move nobody, and without it the same few users would go first in
+/// everything, because only then does a new draw move no user, and without it the same few users would go first in
 /// every release. A rollback restores salt and runs together.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Traffic {
@@ -42,7 +42,7 @@ impl Traffic {
     }
 
     /// The split of `earlier` under today's drained endpoints: a rollback does not bring an endpoint back that
-    /// somebody took out to repair it.
+    /// an operator took out to repair it.
     #[must_use]
     pub fn restored(&self, earlier: &Self) -> Self {
         Self { drained: self.drained.clone(), ..earlier.clone() }

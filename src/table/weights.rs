@@ -22,13 +22,13 @@ impl Weight {
     /// Everything.
     pub const FULL: Self = Self(SLOTS);
 
-    /// A weight of so many slots; `None` above [`SLOTS`].
+    /// A weight of this many slots; `None` above [`SLOTS`].
     #[must_use]
     pub fn from_slots(slots: u32) -> Option<Self> {
         (slots <= SLOTS).then_some(Self(slots))
     }
 
-    /// The weight of so many parts of all parts, rounded to the nearest slot; everything from all parts on.
+    /// The weight of this many parts of all parts, rounded to the nearest slot; everything from all parts on.
     #[must_use]
     pub fn of_part(parts: u32, all: u32) -> Self {
         let (parts, all) = (u64::from(parts.min(all)), u64::from(all.max(1)));

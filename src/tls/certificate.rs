@@ -8,7 +8,7 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::error::FileFault;
 
-/// From so many days before its end on, a certificate is worth a warning: renewals begin at 30 days, so something has
+/// From this many days before its end on, a certificate is worth a warning: renewals begin at 30 days, so something has
 /// failed for two weeks.
 const WARN_DAYS: i64 = 14;
 

@@ -1,9 +1,9 @@
 //! The connecting end: how versions with TLS, and our own command line, reach their servers.
 //!
 //! A table holds [`ClientSettings`] only, because it is pure; what they come to is found here, at each new connection,
-//! not at each request. Whoever puts a table in force has [prepared](Clients::prepare) its settings before. There is no
-//! way to turn verification off: an own authority is four lines of openssl, and a switch that is flipped "for now" is
-//! found by an attacker, not by its owner.
+//! not at each request. The caller that puts a table in force has [prepared](Clients::prepare) its settings before.
+//! There is no way to turn verification off: an own authority is four lines of openssl, and a switch that is flipped
+//! "for now" is found by an attacker, not by its owner.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -110,7 +110,8 @@ impl Clients {
         Ok(())
     }
 
-    /// Forgets all settings but those that are `used`: a config that was replaced names files that nobody renews.
+    /// Forgets all settings but those that are `used`: a config that was replaced names files that are no longer
+    /// renewed.
     pub fn retain<'s>(&self, used: impl IntoIterator<Item = &'s ClientSettings>) {
         let used: std::collections::HashSet<_> = used.into_iter().collect();
         let mut clients = self.clients.write().unwrap_or_else(PoisonError::into_inner);

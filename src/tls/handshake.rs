@@ -54,7 +54,7 @@ impl Handshake {
     /// What a new connection to `address` under `settings` needs.
     ///
     /// # Errors
-    /// When nobody prepared the settings.
+    /// When the settings were not prepared.
     pub(crate) fn with(settings: &ClientSettings, address: SocketAddr, clients: &Clients) -> Result<Self, TlsFailure> {
         let config = clients.config(settings).ok_or(TlsFailure::Unprepared(address))?;
         let http2 = settings.alpn == [Alpn::H2];

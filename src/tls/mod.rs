@@ -34,7 +34,7 @@ use std::sync::Arc;
 
 use rustls::crypto::CryptoProvider;
 
-/// The cryptography, named wherever rustls wants it: a process-wide default could be set by somebody else first.
+/// The cryptography, named wherever rustls wants it: a process-wide default could be set by another crate first.
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }

@@ -1,4 +1,4 @@
-//! Files that nobody else should be able to read: keys, tokens and secrets.
+//! Files that other users should not be able to read: keys, tokens and secrets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -3,8 +3,8 @@
 //! Tickets: a client that comes back resumes its session without a key exchange and without our private key. They are
 //! sealed with a key that all threads share and that is changed every six hours, so whichever worker the kernel picks
 //! can open them. The key belongs to the listener: a ticket of a listener that asks for no certificate opens no door of
-//! one that does. It outlives a reload of the certificates, but not one of the client authorities, or whoever
-//! was let in by the old ones could come back with a ticket. Early data (0-RTT) is never taken: it can be replayed.
+//! one that does. It outlives a reload of the certificates, but not one of the client authorities, or a client that was
+//! let in by the old ones could come back with a ticket. Early data (0-RTT) is never taken: it can be replayed.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -20,7 +20,7 @@ use super::paths::PathTree;
 use crate::message::ascii;
 use crate::table::spec::PathPrefix;
 
-/// Up to so many paths a host has a list: more take longer than the walk of a tree.
+/// Up to this many paths a host has a list: more take longer than the walk of a tree.
 const LISTED_PATHS_MAX: usize = 8;
 
 /// The number of paths in the head of a record whose paths are a tree.
@@ -176,7 +176,7 @@ fn tag(hash: u64) -> u32 {
     halves(hash).0
 }
 
-/// Words that so many bytes take.
+/// Words that this many bytes take.
 fn words_of(bytes: u32) -> usize {
     bytes.div_ceil(8) as usize
 }

@@ -1,6 +1,6 @@
 //! What a decision reads of a service, in two cache lines.
 //!
-//! A [`Service`] is a tree of allocations, good to read for people and for whoever writes a status page. With ten
+//! A [`Service`] is a tree of allocations, good to read for people and for code that writes a status page. With ten
 //! thousand services none of it is in a core's cache, and a decision would wait for a dozen of its parts, one behind
 //! the other. So what nearly every decision needs is repeated here in a compact form, and the records stand side by
 //! side in a table. What does not fit (a fifth run of slots, a fourth key source, a twelfth rule) is read from the

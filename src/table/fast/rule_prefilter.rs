@@ -38,7 +38,7 @@ enum PrefilterTest {
     Present,
     /// Whether the whole value has the tag.
     Whole,
-    /// Whether so many bytes of the value's beginning have the tag.
+    /// Whether this many bytes of the value's beginning have the tag.
     Start(u8),
 }
 

@@ -174,7 +174,7 @@ fn garbage_is_refused() {
         "v1*100000*1",
         "v/1*100000",
         "v1=100000",
-        // Readable, but not what was written: a stored text that somebody edited.
+        // Readable, but not what was written: a stored text that an operator edited.
         "v1*+100000",
         "v1*0100000",
     ] {

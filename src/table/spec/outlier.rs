@@ -5,9 +5,9 @@ use std::time::Duration;
 /// When a service's endpoints are ejected.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct OutlierSpec {
-    /// So many failures in a row eject.
+    /// This many failures in a row eject.
     pub consecutive_failures: u32,
-    /// So large a share of failures in the window ejects, 0 to 1.
+    /// This large a share of failures in the window ejects, 0 to 1.
     pub failure_ratio: f64,
     /// With fewer requests in the window than this, the share says nothing.
     pub requests_min: u32,
