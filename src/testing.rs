@@ -21,7 +21,7 @@ pub mod control {
         pub use crate::control::clock::Clock;
     }
     pub mod hold {
-        pub use crate::control::hold::HoldRegistry;
+        pub use crate::control::hold_registry::HoldRegistry;
     }
     pub mod publish {
         pub use crate::control::publish::Published;
@@ -108,7 +108,7 @@ pub mod rollout {
         pub use crate::rollout::judge::evidence::{
             CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion, Side,
         };
-        pub use crate::rollout::judge::settings::JudgeSettings;
+        pub use crate::rollout::judge::judge_settings::JudgeSettings;
         pub use crate::rollout::judge::tick::Judge;
         pub use crate::rollout::judge::verdict::{Bake, JudgeDecision};
     }

@@ -11,8 +11,8 @@ use utoipa::ToSchema;
 
 use crate::control::difference::Difference;
 use crate::control::handle::Applied;
-use crate::control::hold::HoldReport;
-use crate::metrics::rollouts::RolloutGauge;
+use crate::control::hold_registry::HoldReport;
+use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::table::{Table, Traffic, Version};
 
 use super::hold::HoldOutcome;

@@ -20,7 +20,7 @@ use crate::config::reader::report::Report;
 use crate::config::reader::tree::Tree;
 use crate::control::change::Change;
 use crate::control::handle::{ChangeRequest, OntoDead};
-use crate::control::hold::HoldTerms;
+use crate::control::hold_registry::HoldTerms;
 use crate::problem::{Mismatch, Problem, ProblemKind};
 use crate::table::{Name, Service, Table};
 

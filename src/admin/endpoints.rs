@@ -13,7 +13,7 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::report::Report;
 use crate::config::reader::units::{Setting, TimeSpan};
 use crate::control::change::Change;
-use crate::control::drain;
+use crate::control::drain_wait;
 use crate::problem::{Mismatch, ProblemKind};
 use crate::stats::EndpointStats;
 use crate::table::{Endpoint, EndpointAddress, Name, Table};
@@ -99,7 +99,7 @@ pub(crate) async fn put(
         endpoints.extend(self::endpoints(&admin.table(), &place));
         endpoints.sort_unstable_by_key(Arc::as_ptr);
         endpoints.dedup_by_key(|endpoint| Arc::as_ptr(endpoint));
-        answer.in_flight = Some(drain::wait(&endpoints, wait).await);
+        answer.in_flight = Some(drain_wait::wait(&endpoints, wait).await);
     }
     Ok(Tagged(revision, answer))
 }

@@ -14,7 +14,7 @@ use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::Report;
 use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
-use crate::control::hold::{HoldError, HoldReport, HoldTerms};
+use crate::control::hold_registry::{HoldError, HoldReport, HoldTerms};
 use crate::problem::Mismatch;
 use crate::shared::hold::Hold;
 

@@ -56,11 +56,11 @@ use crate::tls::ServerTls;
 
 use self::upgrade_calls::Upgrades;
 use crate::control::handle::Handle;
-use crate::control::hold::HoldRegistry;
+use crate::control::hold_registry::HoldRegistry;
 use crate::metrics::Exporter;
 use crate::metrics::recent_rates::RecentRates;
 use crate::release::controller::RolloutBriefs;
-use crate::release::handle::RolloutHandle;
+use crate::release::rollout_handle::RolloutHandle;
 
 pub(crate) use access::{Access, AccessError, AccessRole, AccessSettings, AccessToken, Address};
 pub(crate) use listen::{AdminBindError, AdminListener, KeepSocketFile};

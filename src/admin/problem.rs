@@ -11,7 +11,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::control::handle::{ApplyError, ReadError, Upgrading, WriterGone};
-use crate::control::hold::HoldError;
+use crate::control::hold_registry::HoldError;
 use crate::control::store::StoreError;
 use crate::control::unusable::Unusable;
 use crate::problem::{Problem, ProblemKind, chain};

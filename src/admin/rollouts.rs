@@ -15,7 +15,7 @@ use crate::config::release::rollout::RawRollout;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
 use crate::problem::Mismatch;
-use crate::release::handle::{Order, OrderedBy, RolloutError, RolloutTarget, StartRequest};
+use crate::release::rollout_handle::{Order, OrderedBy, RolloutError, RolloutTarget, StartRequest};
 use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
 

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::tls::registry::{ReloadNews, TlsRegistry};
+use crate::tls::tls_registry::{ReloadNews, TlsRegistry};
 
 use crate::admin::Access;
 use crate::files::reload::{Look, Source, Taken};

@@ -7,9 +7,9 @@ use rand::rngs::StdRng;
 use tokio::sync::watch;
 
 use super::certificate_reloader::MaterialSource;
+use super::control_tasks::{Tasks, stopped};
 use super::log_file::LogRotation;
 use super::sighup::SighupStreams;
-use super::tasks::{Tasks, stopped};
 use super::{descriptors, systemd};
 use crate::admin::{self, AdminApi, AdminServer};
 use crate::control::clock::Clock;

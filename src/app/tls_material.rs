@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::config::Config;
 use crate::table::{ServiceSpec, Table};
-use crate::tls::registry::TlsRegistry;
+use crate::tls::tls_registry::TlsRegistry;
 use crate::tls::{ClientSettings, Clients, ServerSettings, ServerTls, TlsError};
 
 /// TLS files that cannot be used: one line each, with the key of the config.

@@ -17,11 +17,11 @@
 pub(crate) mod change;
 pub(crate) mod clock;
 pub(crate) mod difference;
-pub(crate) mod drain;
-pub(crate) mod endpoint;
+pub(crate) mod drain_wait;
+pub(crate) mod endpoint_change;
 pub(crate) mod file;
 pub(crate) mod handle;
-pub(crate) mod hold;
+pub(crate) mod hold_registry;
 pub(crate) mod publish;
 pub(crate) mod rollback;
 pub(crate) mod rollout_change;

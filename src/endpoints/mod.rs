@@ -14,6 +14,7 @@
 //! interval, and its result decides alone, as in HAProxy and Envoy; after that it takes `fall` failures or `rise`
 //! successes in a row.
 
+mod check_tasks;
 pub(crate) mod endpoint_status;
 mod outliers;
 pub(crate) mod probe;
@@ -21,7 +22,6 @@ mod reconnect;
 pub(crate) mod resolve;
 pub(crate) mod rise_fall;
 mod slow_start;
-mod tasks;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,11 +34,11 @@ use crate::table::Table;
 use crate::tls::Clients;
 
 use crate::control::publish::Published;
+use check_tasks::CheckTasks;
 use outliers::Outliers;
 use reconnect::Reconnects;
-use tasks::CheckTasks;
 
-pub(crate) use tasks::CHECKS_MAX;
+pub(crate) use check_tasks::CHECKS_MAX;
 
 /// How often a new table is looked for (a check that begins so much later is not missed), and endpoints that are paused
 /// are tried.

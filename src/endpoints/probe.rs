@@ -15,7 +15,7 @@ use tokio::time::timeout;
 use crate::outbound::client::{ExchangeError, Peer, Question};
 use crate::problem::chain;
 use crate::shared::shortage;
-use crate::table::spec::health::HealthSpec;
+use crate::table::spec::health_check::HealthSpec;
 use crate::table::spec::{Protocol, VersionSpec};
 use crate::tls::{ClientSettings, Clients};
 

@@ -7,9 +7,9 @@
 
 pub(crate) mod names;
 pub(crate) mod recent_rates;
-pub(crate) mod rollouts;
+pub(crate) mod rollout_gauges;
 mod series;
-mod service;
+mod service_gauges;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -27,7 +27,7 @@ use crate::tls::TlsRegistry;
 
 use crate::control::publish::Published;
 use crate::control::watch::ConfigFacts;
-use rollouts::RolloutGauge;
+use rollout_gauges::RolloutGauge;
 use series::Series;
 
 /// Time between two upkeeps.
@@ -158,13 +158,13 @@ impl Exporter {
         let mut series = self.series.lock().unwrap_or_else(PoisonError::into_inner);
         metrics::with_local_recorder(&self.recorder, || {
             series.update(&table, now_ms);
-            service::update(&table);
+            service_gauges::update(&table);
             series.update_workers(&self.sources.registry.worker_totals());
             series::update_parts(&self.sources.supervisor.views());
             series::update_logs(&self.sources.logs, &self.sources.registry.worker_totals());
             series::update_admin(self.sources.registry.admin());
             series::update_tls(&self.sources.tls.facts());
-            rollouts::update(&self.sources.rollouts.borrow());
+            rollout_gauges::update(&self.sources.rollouts.borrow());
             #[expect(clippy::cast_precision_loss, reason = "nobody makes 2^52 revisions")]
             gauge!(names::REVISION).set(table.revision as f64);
             gauge!(names::CONFIG_GOOD).set(if good { 1.0 } else { 0.0 });

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use metrics::{Counter, Gauge, Histogram, Label, counter, gauge, histogram};
 
 use super::Logs;
-use crate::stats::latency::bucket_middle;
+use crate::stats::latency_histogram::bucket_middle;
 use crate::stats::{
     AdminStats, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure, VersionTotals,
     WorkerTotals,

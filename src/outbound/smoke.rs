@@ -18,7 +18,7 @@ use super::excerpt::first;
 use crate::problem::chain;
 use crate::rollout::release::SmokeRequest;
 use crate::table::spec::VersionSpec;
-use crate::table::spec::health::StatusRange;
+use crate::table::spec::health_check::StatusRange;
 use crate::tls::Clients;
 
 /// Who asks: origins tell these from users by it.

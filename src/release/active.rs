@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::task::AbortHandle;
 
-use super::evidence::{CollectedEvidence, EvidenceCollector};
+use super::evidence_collector::{CollectedEvidence, EvidenceCollector};
 use super::saved::Saved;
 use super::view::RolloutView;
 use crate::control::rollout_change::{RolloutChange, same};

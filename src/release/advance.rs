@@ -7,10 +7,10 @@ use serde_json::json;
 
 use super::active::ActiveRollout;
 use super::controller::{KEPT, RolloutController, now_ms};
-use super::handle::OrderedBy;
 use super::provenance;
+use super::rollout_handle::OrderedBy;
 use super::saved::SavedEvent;
-use super::tasks::TaskRunner;
+use super::task_runner::TaskRunner;
 use super::view;
 use super::view::RolloutView;
 use crate::control::change::Change;

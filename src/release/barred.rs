@@ -6,7 +6,7 @@
 
 use super::active::Barred;
 use super::controller::RolloutController;
-use super::handle::OrderedBy;
+use super::rollout_handle::OrderedBy;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::{self, Unusable};
 use crate::problem::chain;

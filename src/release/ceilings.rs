@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::RolloutSection;
-use crate::rollout::judge::settings::Margin;
+use crate::rollout::judge::judge_settings::Margin;
 use crate::rollout::release::{Release, Shape};
 use crate::stats::VersionTotals;
 

@@ -18,7 +18,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::active::ActiveRollout;
 use super::brief::RolloutBrief;
-use super::handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
+use super::rollout_handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
 use super::view;
 use super::view::{EvidenceView, RolloutView};
@@ -26,7 +26,7 @@ use crate::config::ReleaseSettings;
 use crate::control::handle::{ApplyError, Handle, OntoDead};
 use crate::control::publish::Published;
 use crate::metrics::recent_rates::RecentRates;
-use crate::metrics::rollouts::RolloutGauge;
+use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::outbound::notify::Notifier;
 use crate::outbound::webhook::WebhookClient;
 use crate::problem::chain;

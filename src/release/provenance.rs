@@ -8,7 +8,7 @@
 
 use super::active::ActiveRollout;
 use super::controller::RolloutController;
-use super::handle::OrderedBy;
+use super::rollout_handle::OrderedBy;
 use super::saved::Saved;
 use crate::config::RolloutSection;
 use crate::control::handle::OntoDead;

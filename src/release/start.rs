@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::active;
 use super::active::ActiveRollout;
 use super::controller::{RolloutController, now_ms};
-use super::handle::{OrderedBy, RolloutError, RolloutTarget, StartRequest, Started};
+use super::rollout_handle::{OrderedBy, RolloutError, RolloutTarget, StartRequest, Started};
 use super::saved::Saved;
 use super::view::RolloutView;
 use super::{bad_plan, ceilings};

@@ -16,7 +16,7 @@ use super::judge::{Assignment, JudgeSettings};
 use super::plan::{BlueGreen, Canary, Expired, Plan, PlanProblem, Rolling, Strategy};
 use super::stage::Stage;
 use crate::table::Name;
-use crate::table::spec::health::StatusRange;
+use crate::table::spec::health_check::StatusRange;
 
 /// How one service, or several together, are released.
 #[derive(Clone, Debug)]

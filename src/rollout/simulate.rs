@@ -9,7 +9,7 @@
 //! Latencies are log-normal, those of the candidate longer by a factor. The thresholds of the judge are taken to be
 //! the baseline's true quantiles, as a minute of traffic shows them nearly. Gates agree at once. Chance is an argument.
 
-mod traffic;
+mod simulated_traffic;
 mod world;
 
 use std::time::Duration;
@@ -22,7 +22,7 @@ use super::judge::{Evidence, OutcomeCounts, PerVersion};
 use super::plan::Plan;
 use super::run::{Phase, Rollout};
 use super::stage::TaskResult;
-use traffic::{SimulatedTraffic, binomial};
+use simulated_traffic::{SimulatedTraffic, binomial};
 pub(crate) use world::{Behaviour, BurstKind, Bursts, Later, SimulatedWorld, UserPopulation};
 
 /// How a simulated release ended.

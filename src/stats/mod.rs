@@ -7,18 +7,18 @@
 //! [`labels`] has the words.
 
 pub(crate) mod admin;
-pub(crate) mod endpoint;
+pub(crate) mod endpoint_counters;
 pub(crate) mod labels;
-pub(crate) mod latency;
+pub(crate) mod latency_histogram;
 pub(crate) mod registry;
-pub(crate) mod service;
-pub(crate) mod version;
-pub(crate) mod worker;
+pub(crate) mod service_counters;
+pub(crate) mod version_counters;
+pub(crate) mod worker_counters;
 
 pub(crate) use admin::AdminStats;
-pub(crate) use endpoint::EndpointStats;
+pub(crate) use endpoint_counters::EndpointStats;
 pub(crate) use labels::{AdminRefused, CodeClass, FirstAttempt, RejectReason, Retry, TlsHandshake, UpstreamFailure};
 pub(crate) use registry::Registry;
-pub(crate) use service::ServiceStats;
-pub(crate) use version::{VersionCell, VersionStats, VersionTotals};
-pub(crate) use worker::{WorkerStats, WorkerTotals};
+pub(crate) use service_counters::ServiceStats;
+pub(crate) use version_counters::{VersionCell, VersionStats, VersionTotals};
+pub(crate) use worker_counters::{WorkerStats, WorkerTotals};

@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::admin::AdminStats;
-use super::endpoint::EndpointStats;
-use super::service::ServiceStats;
-use super::version::VersionStats;
-use super::worker::{WorkerStats, WorkerTotals};
+use super::endpoint_counters::EndpointStats;
+use super::service_counters::ServiceStats;
+use super::version_counters::VersionStats;
+use super::worker_counters::{WorkerStats, WorkerTotals};
 use crate::shared::canary_stats::CanaryStats;
 use crate::shared::unhealthy_counters::{UnhealthyCounter, UnhealthyCounters};
 

@@ -19,7 +19,7 @@
 mod inject;
 pub(crate) mod part;
 pub(crate) mod restarts;
-pub(crate) mod tasks;
+pub(crate) mod supervised_tasks;
 pub(crate) mod watchdog;
 
 use std::sync::{Arc, Mutex, PoisonError};

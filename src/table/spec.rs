@@ -2,7 +2,7 @@
 //! would have to be refused later; what can change while traffic flows (the split, drained endpoints) is in
 //! [`Traffic`](super::Traffic).
 
-pub(crate) mod health;
+pub(crate) mod health_check;
 pub(crate) mod limits;
 pub(crate) mod outlier;
 
@@ -14,7 +14,7 @@ use http::{HeaderName, Method};
 use ipnet::IpNet;
 use regex::Regex;
 
-use self::health::HealthSpec;
+use self::health_check::HealthSpec;
 use self::limits::Limits;
 use super::address::HostPort;
 use super::weights::Weights;

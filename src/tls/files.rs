@@ -13,7 +13,7 @@ use rustls::sign::CertifiedKey;
 
 use super::certificate::Certificate;
 use super::error::{FileFault, TlsError, TlsPart};
-use super::settings::KeyPair;
+use super::tls_settings::KeyPair;
 
 /// Reads files, and remembers what they held, so that the same contents can be told from new ones.
 #[derive(Debug, Default)]

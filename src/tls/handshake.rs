@@ -13,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::client::Clients;
-use super::settings::{Alpn, ClientSettings};
+use super::client_config::Clients;
+use super::tls_settings::{Alpn, ClientSettings};
 
 /// How TLS is spoken with one endpoint.
 #[derive(Clone, Debug)]

@@ -11,24 +11,24 @@
 
 pub(crate) mod certificate;
 pub(crate) mod certificates;
-pub(crate) mod client;
+pub(crate) mod client_config;
 pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod handshake;
 pub(crate) mod private_file;
-pub(crate) mod registry;
 pub(crate) mod reloadable;
 pub(crate) mod server;
-pub(crate) mod settings;
+pub(crate) mod tls_registry;
+pub(crate) mod tls_settings;
 
 pub(crate) use certificate::Certificate;
-pub(crate) use client::{ClientTls, Clients};
+pub(crate) use client_config::{ClientTls, Clients};
 pub(crate) use error::{TlsError, TlsPart};
 pub(crate) use handshake::{Handshake, TlsFailure};
-pub(crate) use registry::TlsRegistry;
 pub(crate) use reloadable::{Examined, Load, TlsFacts};
 pub(crate) use server::ServerTls;
-pub(crate) use settings::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
+pub(crate) use tls_registry::TlsRegistry;
+pub(crate) use tls_settings::{Alpn, ClientAuth, ClientSettings, KeyPair, MinVersion, ServerSettings, Trust};
 
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use super::certificate::Certificate;
 use super::error::{TlsError, TlsPart};
 use super::private_file::{KeptFrom, warning};
-use super::settings::KeyPair;
+use super::tls_settings::KeyPair;
 
 /// What settings come to once their files are read.
 #[derive(Debug)]

@@ -22,7 +22,7 @@ use super::error::{FileFault, TlsError, TlsPart};
 use super::files::{PemReader, error};
 use super::provider;
 use super::reloadable::{Examined, Load, LoadedTls, ReloadableTls};
-use super::settings::{ClientAuth, KeyPair, MinVersion, ServerSettings};
+use super::tls_settings::{ClientAuth, KeyPair, MinVersion, ServerSettings};
 
 /// A listener's TLS.
 pub(crate) type ServerTls = ReloadableTls<ServerSettings>;

@@ -17,9 +17,9 @@ use tokio::task::spawn_local;
 use tokio::time::{Instant, timeout};
 
 use super::budget::UpstreamPermit;
+use super::endpoint_stream::EndpointStream;
 use super::http1::Http1;
 use super::sender::{RequestSender, STREAMS_MAX, SharedConnection, StreamLoad};
-use super::stream::EndpointStream;
 use crate::http1::HeadLimits;
 use crate::shared::shortage;
 use crate::stats::EndpointStats;

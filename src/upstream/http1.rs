@@ -29,8 +29,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use self::detached::{ResponseReader, detach};
 use self::upload::{Upload, UploadFault};
+use super::endpoint_stream::EndpointStream;
 use super::incoming_error::IncomingError;
-use super::stream::EndpointStream;
 use crate::http1::{BodyDecoder, HeadError, HeadLimits, Piece, ReadBuf, ResponseHead, WriteBuf, coop, write_request};
 use crate::message::Headers;
 

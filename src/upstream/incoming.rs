@@ -6,9 +6,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
+use super::endpoint_stream::EndpointStream;
 use super::http1::Http1;
 use super::incoming_error::IncomingError;
-use super::stream::EndpointStream;
 use crate::http1::Broken;
 
 /// What comes from an endpoint.

@@ -9,17 +9,17 @@
 pub(crate) mod balance;
 pub(crate) mod budget;
 pub(crate) mod connect;
+pub(crate) mod endpoint_stream;
 pub(crate) mod http1;
 pub(crate) mod incoming;
 pub(crate) mod incoming_error;
 pub(crate) mod pool;
 pub(crate) mod sender;
-pub(crate) mod stream;
 
 pub(crate) use crate::http1::HeadLimits;
 pub(crate) use connect::{ConnectError, ConnectLimits, ConnectTarget, connect};
+pub(crate) use endpoint_stream::EndpointStream;
 pub(crate) use incoming::Incoming;
 pub(crate) use incoming_error::IncomingError;
 pub(crate) use pool::{Opened, PoolSettings, Pools};
 pub(crate) use sender::RequestSender;
-pub(crate) use stream::EndpointStream;

@@ -14,7 +14,7 @@ use crate::config::reader::units::{Setting, TimeSpan};
 use crate::config::{service::health, service::pattern};
 use crate::problem::Mismatch;
 use crate::rollout::release::SmokeRequest;
-use crate::table::spec::health::StatusRange;
+use crate::table::spec::health_check::StatusRange;
 
 /// Headers that say how a message is framed or carried, which is not theirs to say.
 const NOT_THEIRS: [&str; 7] =

@@ -13,7 +13,7 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{FromScalar, Quantity, Ratio, Scalar, Setting, TimeSpan};
 use crate::problem::Mismatch;
-use crate::table::spec::health::{HealthSpec, StatusRange};
+use crate::table::spec::health_check::{HealthSpec, StatusRange};
 
 /// Half of the HAProxy-like 2 s below: a server that is slower than this is of no use to a user who waits.
 const TIMEOUT: Duration = Duration::from_secs(1);

@@ -15,8 +15,8 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::evidence::{EpochCounts, PerVersion};
+use super::judge_settings::JudgeSettings;
 use super::latency::QUANTILES;
-use super::settings::JudgeSettings;
 use super::wealth::{BurstLimits, Price};
 use crate::rollout::TICK;
 

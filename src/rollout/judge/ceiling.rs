@@ -10,7 +10,7 @@
 //! Why not "the rate of the last minute is above p0": with 60 requests a minute and a true rate of a tenth of the
 //! ceiling, such a rule fires within the hour with near certainty.
 
-use super::settings::{JudgeSettings, Probability};
+use super::judge_settings::{JudgeSettings, Probability};
 use super::wealth::Wealth;
 
 /// How many times above the ceiling the truth may be.

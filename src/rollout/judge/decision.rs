@@ -10,9 +10,9 @@
 
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
+use super::judge_settings::{Assignment, Probability};
 use super::latency::LatencyCounts;
 use super::ratio::RatioInterval;
-use super::settings::{Assignment, Probability};
 use super::stretch::Stretch;
 use super::summary;
 use super::tick::Judge;

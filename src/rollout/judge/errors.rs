@@ -26,7 +26,7 @@
 //! margin is a test.
 
 use super::evidence::CandidateShare;
-use super::settings::{JudgeSettings, Margin};
+use super::judge_settings::{JudgeSettings, Margin};
 use super::wealth::Wealth;
 
 /// How many times more often than tolerated the candidate may be failing; one of them is near enough to any truth.

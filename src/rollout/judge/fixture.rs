@@ -5,7 +5,7 @@ use rand::{RngExt, SeedableRng};
 
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
 use super::evidence::{CandidateShare, PerVersion};
-use super::settings::{Increase, Margin, Multiple, Probability};
+use super::judge_settings::{Increase, Margin, Multiple, Probability};
 
 /// Seeded chance.
 pub(crate) struct Chance(StdRng);

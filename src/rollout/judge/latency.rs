@@ -34,7 +34,7 @@
 use std::time::Duration;
 
 use super::evidence::{CandidateShare, Side, micros};
-use super::settings::{JudgeSettings, Multiple};
+use super::judge_settings::{JudgeSettings, Multiple};
 use super::wealth::Wealth;
 
 /// The baseline's quantiles that are thresholds.
@@ -115,7 +115,7 @@ pub struct LatencyCounts {
     pub by_exceeded: [u64; QUANTILES.len() + 1],
     /// For the ceiling on slow requests, if there is one: all that were timed, thresholds or not.
     pub timed: u64,
-    /// Those of them that took longer than [`super::settings::SlowCeiling::longer_than`].
+    /// Those of them that took longer than [`super::judge_settings::SlowCeiling::longer_than`].
     pub slow: u64,
 }
 

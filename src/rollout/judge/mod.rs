@@ -24,10 +24,10 @@
 //!
 //! # How alpha is shared
 //!
-//! [`settings::JudgeSettings::alpha`] is for a whole rollout. Each ceiling is an alarm of its own, and the comparison
+//! [`judge_settings::JudgeSettings::alpha`] is for a whole rollout. Each ceiling is an alarm of its own, and the comparison
 //! with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). Within the
 //! comparison the stake is split equally between its tests: their mean is again a wealth, so a weak hint in both
-//! adds up. With [`settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is no
+//! adds up. With [`judge_settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is no
 //! longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
 //! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
 //!
@@ -35,7 +35,7 @@
 //!
 //! The odds are known only for requests that were assigned at random *and* stamped with the weight in force at that
 //! moment. So these never reach the judge: requests that a rule forced, health checks, mirrored requests and replays
-//! (first attempts only); failures that the client caused; an endpoint's first [`settings::JudgeSettings::warm_up`].
+//! (first attempts only); failures that the client caused; an endpoint's first [`judge_settings::JudgeSettings::warm_up`].
 //! A request that hangs is a failure at its start plus the timeout, not when it ends.
 //!
 //! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: a
@@ -45,6 +45,7 @@
 //! all of a version. A version without a usable endpoint has failed its requests, even if another version answers
 //! them. [`latency`] says what happens otherwise.
 
+pub(crate) mod baseline_health;
 pub(crate) mod burst;
 pub(crate) mod ceiling;
 mod decision;
@@ -52,11 +53,10 @@ pub(crate) mod errors;
 pub(crate) mod evidence;
 #[cfg(test)]
 mod fixture;
-pub(crate) mod health;
+pub(crate) mod judge_settings;
 pub(crate) mod latency;
 pub(crate) mod power;
 pub(crate) mod ratio;
-pub(crate) mod settings;
 pub(crate) mod stretch;
 mod summary;
 #[cfg(test)]
@@ -67,6 +67,6 @@ pub(crate) mod wealth;
 pub(crate) mod windows;
 
 pub(crate) use evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion, Side};
-pub(crate) use settings::{Assignment, JudgeSettings};
+pub(crate) use judge_settings::{Assignment, JudgeSettings};
 pub(crate) use tick::Judge;
 pub(crate) use verdict::{Bake, HoldReason, JudgeDecision, Names, Verdict};

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::ceiling::{CeilingBets, MULTIPLES};
 use super::errors::{CANDIDATE_EVENTS_MIN, ErrorBets, RATIOS};
 use super::evidence::{CandidateShare, PerVersion};
-use super::settings::JudgeSettings;
+use super::judge_settings::JudgeSettings;
 use super::wealth::RESERVE;
 
 /// The normal distribution's 90th percentile.

@@ -13,7 +13,7 @@
 //! interval and is found by bisection.
 
 use super::evidence::CandidateShare;
-use super::settings::Probability;
+use super::judge_settings::Probability;
 use super::wealth::ln_sum;
 
 /// The alternatives `g`.

@@ -6,10 +6,10 @@
 
 use std::time::Duration;
 
+use super::baseline_health::RECENT;
 use super::evidence::OutcomeCounts;
-use super::health::RECENT;
+use super::judge_settings::JudgeSettings;
 use super::latency::QUANTILES;
-use super::settings::JudgeSettings;
 use super::stretch::Stretch;
 use super::verdict::{HoldReason, JudgeDecision, JudgeFindings, Names, RollbackCause};
 

@@ -6,14 +6,14 @@
 
 use std::time::Duration;
 
+use super::baseline_health::RecentHealth;
 use super::burst::BurstWatch;
 use super::ceiling::CeilingTest;
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
 use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion};
-use super::health::RecentHealth;
+use super::judge_settings::JudgeSettings;
 use super::latency::{LatencyBets, LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
-use super::settings::JudgeSettings;
 use super::stretch::{Stretches, Totals};
 use super::windows::LatencyWindows;
 

@@ -57,7 +57,7 @@ pub enum RollbackCause {
 pub enum HoldReason {
     /// 10 <= E: there is a hint, and not yet a proof.
     Suspicion,
-    /// The baseline itself fails; see [`super::health`].
+    /// The baseline itself fails; see [`super::baseline_health`].
     #[serde(rename = "baseline_ill")]
     BaselineUnhealthy,
     /// Nothing is judged yet, because one of the versions has only cold endpoints.

@@ -12,8 +12,8 @@
 use std::time::Duration;
 
 use super::evidence::EpochCounts;
+use super::judge_settings::{Assignment, JudgeSettings};
 use super::latency::{LatencyBets, LatencyTest};
-use super::settings::{Assignment, JudgeSettings};
 
 /// How long a window is. Long enough that closing one, which costs evidence of ln(1 + 2/k), is rare; short enough
 /// that a regular user testifies several times in a rollout.

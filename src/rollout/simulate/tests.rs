@@ -1,12 +1,12 @@
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use super::super::judge::settings::Margin;
 use super::super::judge::verdict::RollbackCause;
 use super::super::judge::{Assignment, JudgeSettings};
 use super::super::plan::{Back, Canary, CanaryStep, Expired, Strategy};
-use super::traffic::upper_tail;
+use super::simulated_traffic::upper_tail;
 use super::*;
+use crate::rollout::judge::judge_settings::Margin;
 use crate::table::Weight;
 
 const MINUTE: Duration = Duration::from_secs(60);

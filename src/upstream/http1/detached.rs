@@ -17,9 +17,9 @@ use http_body::Body;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::task::spawn_local;
 
-use super::super::stream::EndpointStream;
 use super::upload::{Upload, UploadFault};
 use crate::http1::WriteBuf;
+use crate::upstream::endpoint_stream::EndpointStream;
 
 /// What both directions share.
 #[derive(Debug)]

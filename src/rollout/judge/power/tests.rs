@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use super::super::errors::ErrorTest;
 use super::super::fixture::{Chance, Failures, mean, p90, probability, share, within};
-use super::super::settings::{Ceilings, Margin};
 use super::*;
+use crate::rollout::judge::judge_settings::{Ceilings, Margin};
 
 const SEED: u64 = 20_260_417;
 

@@ -10,11 +10,11 @@ use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 use super::super::counts::{CountsReader, compare_with};
 use super::super::judge::evidence::micros;
 use super::super::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
-use super::super::judge::settings::Multiple;
 use super::super::judge::{Assignment, CandidateShare, EpochCounts, JudgeSettings, OutcomeCounts, PerVersion, Side};
 use super::super::run::Rollout;
 use super::world::{Behaviour, BurstKind, Bursts, SimulatedWorld, UserPopulation};
 use crate::rollout::TICK;
+use crate::rollout::judge::judge_settings::Multiple;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
 use crate::table::{SLOTS, Weight};
 

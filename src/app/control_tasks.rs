@@ -8,7 +8,7 @@ use tokio::sync::{Mutex, watch};
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
-use crate::supervise::tasks::keep;
+use crate::supervise::supervised_tasks::keep;
 use crate::supervise::{Kind, Part, Supervisor};
 
 /// How often the thread says that it turns.

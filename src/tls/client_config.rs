@@ -16,7 +16,7 @@ use super::error::{FileFault, TlsError, TlsPart};
 use super::files::{PemReader, error};
 use super::provider;
 use super::reloadable::{Examined, Load, LoadedTls, ReloadableTls};
-use super::settings::{ClientSettings, KeyPair, Trust};
+use super::tls_settings::{ClientSettings, KeyPair, Trust};
 
 /// A version's TLS.
 pub(crate) type ClientTls = ReloadableTls<ClientSettings>;

@@ -177,7 +177,7 @@ pub struct JudgeSettings {
     /// The number of judged requests of the candidate that is enough to advance; `None` computes the number from
     /// [`Self::catches`] ([`super::power`]).
     pub requests_min: Option<u64>,
-    /// The baseline is unhealthy when more of its recent requests than this fail ([`super::health`]). By default 5 %:
+    /// The baseline is unhealthy when more of its recent requests than this fail ([`super::baseline_health`]). By default 5 %:
     /// such a service has an incident, and an incident is no time to promote.
     pub baseline_unhealthy: Probability,
     /// For how long an endpoint's first requests are left out, together with the same part of the other version's: a

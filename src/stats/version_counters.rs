@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use super::labels::{CodeClass, FirstAttempt, Retry, UpstreamFailure};
-use super::latency::{Latency, LatencyTotals};
+use super::latency_histogram::{Latency, LatencyTotals};
 use crate::shared::count::Count;
 
 /// The counters of one version: a cell for each worker, made when the worker first needs it, because most of ten

@@ -14,7 +14,7 @@ use crate::rollout::judge::latency::{QUANTILES, Quantiles, Thresholds};
 use crate::rollout::judge::windows::WINDOW;
 use crate::rollout::judge::{EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
 use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
-use crate::stats::latency::LatencyTotals;
+use crate::stats::latency_histogram::LatencyTotals;
 use crate::table::{Name, Service, Version};
 
 /// Time between two looks at the latencies. Thresholds are those of the time before, so that no request is compared
@@ -161,7 +161,7 @@ mod tests {
 
     use super::*;
     use crate::rollout::TICK;
-    use crate::rollout::judge::settings::{Increase, Margin, Multiple, Probability};
+    use crate::rollout::judge::judge_settings::{Increase, Margin, Multiple, Probability};
     use crate::rollout::judge::{Bake, JudgeDecision};
     use crate::rollout::judge::{CandidateShare, OutcomeCounts};
     use crate::shared::canary_stats::{Arm, CanaryOutcome};

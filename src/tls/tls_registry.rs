@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::certificate::Certificate;
-use super::client::Clients;
+use super::client_config::Clients;
 use super::reloadable::TlsFacts;
 use super::server::ServerTls;
 
