@@ -2,20 +2,23 @@
 //! nothing to anybody who links this crate.
 
 pub mod admin {
-    pub use crate::admin::access::{Access, AccessRole, AccessSettings, AccessToken, Address};
+    pub use crate::admin::access::{Access, AccessSettings, Address};
     pub use crate::admin::listen::{AdminBindError, AdminListener};
+    pub use crate::admin::tokens::{AccessRole, AccessToken};
     pub use crate::admin::{AdminApi, AdminServer};
     pub mod upgrade_calls {
         pub use crate::admin::upgrade_calls::channel;
     }
 }
 pub mod control {
-    pub use crate::control::change::{Change, State};
+    pub use crate::control::change::Change;
     pub use crate::control::handle::{ApplyError, ChangeRequest, Handle, OntoDead};
+    pub use crate::control::planned::State;
     pub use crate::control::store::Store;
     pub use crate::control::writer::Writer;
     pub mod change {
-        pub use crate::control::change::{Action, Entry, History, PlanError, Planned, plan};
+        pub use crate::control::change::plan;
+        pub use crate::control::planned::{Action, Entry, History, PlanError, Planned};
     }
     pub mod clock {
         pub use crate::control::clock::Clock;

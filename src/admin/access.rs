@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use super::logins::Logins;
 use super::places::CONNECTIONS_MAX;
-use super::tokens::Tokens;
+use super::tokens::{AccessRole, AccessToken, BadToken, Tokens};
 
 /// Who is let in, as the config says it.
 #[derive(Clone, Debug, Default)]
@@ -35,26 +35,6 @@ pub enum Address {
     Unix(PathBuf),
 }
 
-/// A token and the file that has it.
-#[derive(Clone, Debug)]
-pub struct AccessToken {
-    /// The author of what is changed with it.
-    pub name: String,
-    /// What it allows.
-    pub role: AccessRole,
-    /// Where it is; space around it does not belong to it.
-    pub file: PathBuf,
-}
-
-/// What a token allows.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum AccessRole {
-    /// To look.
-    Read,
-    /// To look and to change.
-    Operate,
-}
-
 /// Who is let in, ready to be asked.
 pub struct Access {
     /// Allowed hosts; none on a unix socket, where every host is good.
@@ -65,40 +45,6 @@ pub struct Access {
     clients: Vec<(Arc<str>, AccessRole)>,
     logins: Logins,
     connections_max: usize,
-}
-
-/// A token that cannot be used.
-#[derive(Debug, thiserror::Error)]
-#[error("admin.tokens.{name}: {fault}")]
-pub struct BadToken {
-    /// The token.
-    pub name: String,
-    /// What is wrong with it.
-    pub fault: TokenFault,
-}
-
-/// What is wrong with the file of a token.
-#[derive(Debug, thiserror::Error)]
-pub enum TokenFault {
-    /// It cannot be read.
-    #[error("cannot read {file} ({source}); make it exist and be readable by the user of this process", file = .file.display())]
-    Unreadable {
-        /// The file.
-        file: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// It does not hold a token.
-    #[error("found {found} in {file}, want one line of visible ASCII without spaces", file = .file.display())]
-    Content {
-        /// The file.
-        file: PathBuf,
-        /// What is there.
-        found: &'static str,
-    },
-    /// Two tokens are the same.
-    #[error("found the same token for {0} and {1}, want another one for each")]
-    Same(String, String),
 }
 
 /// Why the API cannot be opened.

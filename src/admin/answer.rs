@@ -15,7 +15,7 @@ use crate::control::hold_registry::HoldReport;
 use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::table::{Table, Traffic, Version};
 
-use super::hold::HoldOutcome;
+use super::hold_body::HoldOutcome;
 
 /// What came of a change; with a dry run, what would.
 #[derive(Clone, Debug, Serialize, ToSchema)]

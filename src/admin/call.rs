@@ -26,7 +26,7 @@ use crate::table::{Name, Service, Table};
 
 use super::answer::{ChangeAnswer, Tagged};
 use super::guard::Caller;
-use super::hold::HoldBody;
+use super::hold_body::HoldBody;
 use super::problem::ProblemDetails;
 use super::{AdminApi, json};
 

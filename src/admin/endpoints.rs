@@ -21,7 +21,7 @@ use crate::table::{Endpoint, EndpointAddress, Name, Table};
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, FORCE, PathSegments, service, version};
-use super::openapi::{Refusals, WriteTerms};
+use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// The longest wait for a drained endpoint.

@@ -21,7 +21,7 @@ use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteE
 use super::AdminApi;
 use super::answer::Tagged;
 use super::call::ApiCall;
-use super::openapi::Refusals;
+use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
 

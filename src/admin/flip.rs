@@ -13,7 +13,7 @@ use crate::problem::{Mismatch, ProblemKind};
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, PathSegments, service, version};
-use super::openapi::{Refusals, WriteTerms};
+use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// Where to flip to.
@@ -26,7 +26,7 @@ pub(crate) struct FlipBody {
     /// Why.
     pub reason: Option<String>,
     /// Whether new requests wait until those in flight have ended and the change is in force.
-    pub hold: Option<super::hold::HoldBody>,
+    pub hold: Option<super::hold_body::HoldBody>,
     /// Also if a version that gets more is known to have no usable endpoint; 409 otherwise.
     pub force: Option<bool>,
 }

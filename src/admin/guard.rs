@@ -15,10 +15,11 @@ use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use super::AdminApi;
-use super::access::{Access, AccessRole};
+use super::access::Access;
 use super::logins::{DELAY, TooMany};
 use super::problem::ProblemDetails;
 use super::serve::ClientCertificate;
+use super::tokens::AccessRole;
 use super::visit::{Origin, Visit};
 use crate::stats::AdminRefused;
 

@@ -1,7 +1,6 @@
-//! `/v1/hold`: new requests of some services wait, until nothing of them runs; and the `hold` of a change.
+//! `/v1/hold`: new requests of some services wait, until nothing of them runs.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Json;
 use axum::extract::State;
@@ -9,58 +8,20 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
-use crate::config::reader::report::Report;
 use crate::config::reader::units::{ByteSize, Quantity, Setting, TimeSpan};
-use crate::control::hold_registry::{HoldError, HoldReport, HoldTerms};
+use crate::control::hold_registry::HoldError;
 use crate::problem::Mismatch;
 use crate::shared::hold::Hold;
 
 use super::AdminApi;
 use super::call::{ApiCall, PathSegments};
-use super::openapi::Refusals;
+use super::hold_body::HoldBounds;
+use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::revisions::timestamp;
 use super::rollback::services;
-
-/// Users do not wait longer for a page.
-const MAX_MAX: TimeSpan = TimeSpan::secs(30);
-
-/// More connections than a listener has by default, several times.
-const REQUESTS_MAX_MAX: Quantity = Quantity(100_000);
-
-/// What a machine that serves this many has to spare.
-const BYTES_MAX_MAX: ByteSize = ByteSize::kib(1 << 20);
-
-/// The terms of a hold; each may be left out.
-#[derive(Debug, Default, Deserialize, ToSchema)]
-#[serde(expecting = "an object")]
-pub(crate) struct HoldBody {
-    /// The longest wait for requests in flight, up to 30s; default 2s.
-    #[schema(value_type = Option<String>, example = "2s")]
-    pub max: Option<Setting<TimeSpan>>,
-    /// How many requests may be held at a time; default 1000.
-    #[schema(value_type = Option<u64>, example = 1000)]
-    pub requests: Option<Setting<Quantity>>,
-    /// How large their heads may be together; default 16MiB. Bodies are not read while a request is held.
-    #[schema(value_type = Option<String>, example = "16MiB")]
-    pub bytes: Option<Setting<ByteSize>>,
-    /// What happens when requests in flight do not end in time, or more come than may be held. Nobody is refused: those
-    /// that are held are let go. `abort` (the default) changes nothing and answers 409; `go_on` changes the traffic all
-    /// the same.
-    #[schema(value_type = Option<String>, example = "abort")]
-    pub otherwise: Option<Otherwise>,
-}
-
-/// What happens when a hold cannot be kept.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Otherwise {
-    Abort,
-    GoOn,
-}
 
 /// A hold by itself.
 #[derive(Debug, Default, Deserialize, ToSchema)]
@@ -101,32 +62,6 @@ pub(crate) struct HoldView {
     ends_in_ms: u64,
 }
 
-/// How a hold went.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct HoldOutcome {
-    /// Whether nothing of the services ran when the traffic changed.
-    kept: bool,
-    /// Why not.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    why: Option<String>,
-    /// Requests that were held.
-    held: u64,
-    /// How long it took until nothing was in flight.
-    waited_ms: u64,
-    /// How long requests were held at the most.
-    lasted_ms: u64,
-}
-
-impl HoldOutcome {
-    /// The outcome of a hold.
-    #[must_use]
-    pub(crate) fn of(report: HoldReport) -> Self {
-        let HoldReport { not_kept, held, waited, lasted } = report;
-        let why = not_kept.map(|why| why.to_string());
-        Self { kept: why.is_none(), why, held, waited_ms: millis(waited), lasted_ms: millis(lasted) }
-    }
-}
-
 impl HoldView {
     fn of(hold: &Hold, now_ms: u64) -> Self {
         Self {
@@ -155,44 +90,6 @@ fn date(at_ms: u64, now_ms: u64) -> String {
     timestamp(jiff::Timestamp::now().as_millisecond().saturating_add(signed(at_ms) - signed(now_ms)))
 }
 
-fn millis(time: Duration) -> u64 {
-    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
-}
-
-impl HoldBody {
-    /// What it says at `at`; what is wrong with it is reported.
-    pub(crate) fn terms(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> HoldTerms {
-        let bounds = Bounds { max: self.max, requests: self.requests, bytes: self.bytes };
-        HoldTerms { go_on: self.otherwise == Some(Otherwise::GoOn), ..bounds.terms(at, report) }
-    }
-}
-
-/// How much and how long, as it is written.
-#[derive(Clone, Copy)]
-struct Bounds {
-    max: Option<Setting<TimeSpan>>,
-    requests: Option<Setting<Quantity>>,
-    bytes: Option<Setting<ByteSize>>,
-}
-
-impl Bounds {
-    fn terms(self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> HoldTerms {
-        let terms = HoldTerms::default();
-        let max = setting(self.max, TimeSpan(terms.max), TimeSpan::millis(1)..=MAX_MAX, &at.key("max"), report);
-        let (requests, range) = (self.requests, Quantity(1)..=REQUESTS_MAX_MAX);
-        let requests =
-            setting(requests, Quantity(1), range, &at.key("requests"), report).ok().filter(|_| requests.is_some());
-        let (bytes, range) = (self.bytes, ByteSize(1)..=BYTES_MAX_MAX);
-        let bytes = setting(bytes, ByteSize(1), range, &at.key("bytes"), report).ok().filter(|_| bytes.is_some());
-        HoldTerms {
-            max: max.map_or(terms.max, |max| max.0),
-            requests_max: requests.map_or(terms.requests_max, |requests| requests.0 as u64),
-            bytes_max: bytes.map_or(terms.bytes_max, |bytes| bytes.0 as u64),
-            ..terms
-        }
-    }
-}
-
 /// Begins a hold and waits until nothing of its services is in flight.
 ///
 /// From the answer until the hold ends (`max` after its beginning, or when it is released) no request of the services
@@ -216,7 +113,7 @@ pub(crate) async fn post(
     let table = admin.table();
     let body: HoldCall = call.read();
     let at = ConfigPath::Root;
-    let terms = Bounds { max: body.max, requests: body.requests, bytes: body.bytes }.terms(&at, &mut call.report);
+    let terms = HoldBounds { max: body.max, requests: body.requests, bytes: body.bytes }.terms(&at, &mut call.report);
     let mut services = body.services.map_or_else(Vec::new, |list| services(&list, &table, &mut call.report));
     if services.is_empty() {
         let mismatch = Mismatch::new("nothing", "a list of at least one name", "write [\"shop\"]");

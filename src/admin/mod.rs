@@ -4,9 +4,11 @@
 //! request ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`] reads
 //! a call with every problem at once, [`json`] the text of its body; [`problem`] is how a call is refused. The resources:
 //! [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and
-//! [`endpoints`] change (and answer with [`answer`]), [`hold`] keeps requests waiting for that, [`rollouts`] release by
+//! [`endpoints`] change (and answer with [`answer`]), [`hold`] keeps requests waiting for that
+//! ([`hold_body`] is how a change asks for it), [`rollouts`] release by
 //! themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for
-//! machines, [`openapi`] describes.
+//! machines, [`openapi`] describes
+//! ([`openapi_terms`] is what the descriptions share).
 //!
 //! A body is one struct, read by the collecting reader of the config and described by OpenAPI. Its keys are optional also
 //! where a call needs them: a key that is missing is one problem beside the others.
@@ -19,10 +21,12 @@ pub(crate) mod explain;
 pub(crate) mod flip;
 pub(crate) mod guard;
 pub(crate) mod hold;
+pub(crate) mod hold_body;
 pub(crate) mod json;
 pub(crate) mod listen;
 mod logins;
 pub(crate) mod openapi;
+pub(crate) mod openapi_terms;
 mod places;
 pub(crate) mod probes;
 pub(crate) mod problem;
@@ -62,11 +66,11 @@ use crate::metrics::recent_rates::RecentRates;
 use crate::release::controller::RolloutBriefs;
 use crate::release::rollout_handle::RolloutHandle;
 
-pub(crate) use access::{Access, AccessError, AccessRole, AccessSettings, AccessToken, Address};
+pub(crate) use access::{Access, AccessError, AccessSettings, Address};
 pub(crate) use listen::{AdminBindError, AdminListener, KeepSocketFile};
 pub(crate) use places::CONNECTIONS_MAX;
 use problem::ProblemDetails;
-pub(crate) use tokens::examine_tokens;
+pub(crate) use tokens::{AccessRole, AccessToken, examine_tokens};
 
 /// What the API shows and changes.
 #[derive(Debug)]

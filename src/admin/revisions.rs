@@ -14,7 +14,7 @@ use crate::problem::{Problem, ProblemKind};
 use super::AdminApi;
 use super::answer::DifferenceView;
 use super::call::{PathSegments, query};
-use super::openapi::Refusals;
+use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 
 /// Revisions of a page, if the call does not say.

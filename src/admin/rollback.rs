@@ -17,7 +17,7 @@ use crate::table::{Name, Table};
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, service};
-use super::openapi::{Refusals, WriteTerms};
+use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// What to go back to.
@@ -33,7 +33,7 @@ pub(crate) struct RollbackBody {
     /// Why.
     pub reason: Option<String>,
     /// Whether new requests wait until those in flight have ended and the change is in force.
-    pub hold: Option<super::hold::HoldBody>,
+    pub hold: Option<super::hold_body::HoldBody>,
     /// Also if a version that gets more is known to have no usable endpoint; 409 otherwise.
     pub force: Option<bool>,
 }

@@ -21,7 +21,7 @@ use crate::rollout::command::{RolloutCommand, Unfit};
 
 use super::AdminApi;
 use super::call::{ApiCall, FORCE, PathSegments};
-use super::openapi::{Refusals, WriteTerms};
+use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// What is rolled out.

@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::AdminApi;
 use super::answer::Tagged;
 use super::call::{PathSegments, service};
-use super::openapi::Refusals;
+use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{Moment, ServiceView};
 

@@ -18,7 +18,7 @@ use crate::table::{Name, Service, Weight, Weights};
 use super::AdminApi;
 use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, PathSegments, service, version};
-use super::openapi::{Refusals, WriteTerms};
+use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
 /// Shifts one service.

@@ -15,7 +15,7 @@ use crate::supervise::{self, PartState};
 use super::AdminApi;
 use super::answer::Tagged;
 use super::hold::HoldView;
-use super::openapi::Refusals;
+use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::revisions::timestamp;
 use super::services::moment;

@@ -12,7 +12,25 @@ use subtle::ConstantTimeEq;
 
 use crate::tls::private_file::{KeptFrom, warning};
 
-use super::access::{AccessRole, AccessToken, BadToken, TokenFault};
+/// A token and the file that has it.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    /// The author of what is changed with it.
+    pub name: String,
+    /// What it allows.
+    pub role: AccessRole,
+    /// Where it is; space around it does not belong to it.
+    pub file: PathBuf,
+}
+
+/// What a token allows.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum AccessRole {
+    /// To look.
+    Read,
+    /// To look and to change.
+    Operate,
+}
 
 /// A token that lets a client in.
 pub(crate) struct Token {
@@ -29,6 +47,40 @@ pub struct Tokens {
     in_use: RwLock<Arc<[Token]>>,
     /// Why newer files are not in use, a line each.
     problems: Mutex<Vec<String>>,
+}
+
+/// A token that cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("admin.tokens.{name}: {fault}")]
+pub struct BadToken {
+    /// The token.
+    pub name: String,
+    /// What is wrong with it.
+    pub fault: TokenFault,
+}
+
+/// What is wrong with the file of a token.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenFault {
+    /// It cannot be read.
+    #[error("cannot read {file} ({source}); make it exist and be readable by the user of this process", file = .file.display())]
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// It does not hold a token.
+    #[error("found {found} in {file}, want one line of visible ASCII without spaces", file = .file.display())]
+    Content {
+        /// The file.
+        file: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// Two tokens are the same.
+    #[error("found the same token for {0} and {1}, want another one for each")]
+    Same(String, String),
 }
 
 /// What is in the files of tokens.

@@ -13,7 +13,7 @@ use crate::problem::Problem;
 
 use super::AdminApi;
 use super::call::ApiCall;
-use super::openapi::Refusals;
+use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 
 /// Why.

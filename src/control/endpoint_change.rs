@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use crate::table::spec::VersionSpec;
 use crate::table::{EndpointAddress, Name, Traffic};
 
-use super::change::{Action, Planned, State, versions};
+use super::planned::{Action, Planned, State, versions};
 use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 
 /// Works out what taking `address` of `version` out, or back in, comes to.

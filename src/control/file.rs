@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::table::spec::VersionSpec;
 use crate::table::{EndpointAddress, Name, ServiceSpec, Traffic, Weight, Weights};
 
-use super::change::{Action, Planned, State, versions};
+use super::planned::{Action, Planned, State, versions};
 
 /// Works out what the services of a file come to. There are no problems left that a file could have.
 #[must_use]

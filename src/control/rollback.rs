@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 
 use crate::table::{Name, Slots, Traffic};
 
-use super::change::{Action, Entry, History, PlanError, Planned, State, versions};
+use super::planned::{Action, Entry, History, PlanError, Planned, State, versions};
 use crate::problem::{Problem, one_of};
 
 /// Works out a rollback of `services` (none: all) to revision `to` (none: undo the last change).

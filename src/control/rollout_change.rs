@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::table::{EndpointAddress, Name, Weights};
 
-use super::change::{Action, Planned, State, unknown_versions};
+use super::planned::{Action, Planned, State, unknown_versions};
 use crate::problem::Problem;
 
 /// A move of a rollout.

@@ -15,8 +15,9 @@ use tokio::sync::watch;
 use crate::stats::Registry;
 use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
 
-use super::change::{Change, PlanError, Planned, State, plan};
+use super::change::{Change, plan};
 use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, OntoDead, ReadError, Upgrading, WriterFacts};
+use super::planned::{PlanError, Planned, State};
 use super::publish::{Published, Publisher};
 use super::store::{Header, Known, Loaded, Record, Store, StoreError};
 use super::table_reclaimer::TableReclaimer;

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::view::{EvidenceView, RolloutView};
+use super::evidence_view::EvidenceView;
+use super::view::RolloutView;
 
 /// A rollout under way.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]

@@ -18,10 +18,11 @@ use tokio::time::{Instant, MissedTickBehavior};
 
 use super::active::ActiveRollout;
 use super::brief::RolloutBrief;
+use super::evidence_view::EvidenceView;
 use super::rollout_handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
 use super::view;
-use super::view::{EvidenceView, RolloutView};
+use super::view::RolloutView;
 use crate::config::ReleaseSettings;
 use crate::control::handle::{ApplyError, Handle, OntoDead};
 use crate::control::publish::Published;

@@ -1,11 +1,11 @@
 //! Makes rollouts happen: what the state machine of [`crate::rollout`] decides is stored, put in force, begun and told.
 //!
-//! In reading order: [`handle`] is how a rollout is asked for, [`controller`] the task that looks at all of them, [`start`]
+//! In reading order: [`rollout_handle`] is how a rollout is asked for, [`controller`] the task that looks at all of them, [`start`]
 //! how one begins ([`bad_plan`] says why not), `active` one that is under way, and `advance` makes its moves happen.
-//! [`evidence`] collects for the judge what the workers counted (`warm_up` says of which endpoints), and [`ceilings`] are
-//! what it is measured by. [`tasks`] does what a rollout does to the world. [`saved`] is what is stored of a rollout,
+//! [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which endpoints), and [`ceilings`] are
+//! what it is measured by. [`task_runner`] does what a rollout does to the world. [`saved`] is what is stored of a rollout,
 //! `restore` goes on with it after a restart and
-//! `provenance` says whether its hooks may be run then, and [`view`] and [`brief`] are what is shown.
+//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view` and [`brief`] are what is shown.
 //!
 //! The controller is a client of the writer and no part of it: a hook that hangs must not keep a change waiting. Each
 //! task ends within a time that its caller knows, whatever the other side does.
@@ -18,6 +18,7 @@ pub(crate) mod brief;
 pub(crate) mod ceilings;
 pub(crate) mod controller;
 pub(crate) mod evidence_collector;
+mod evidence_view;
 mod provenance;
 mod restore;
 pub(crate) mod rollout_handle;

@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{CountsView, EvidenceView};
+use super::evidence_view::{CountsView, EvidenceView};
 use crate::config::RolloutSection;
 use crate::rollout::event::{Need, Pause, RolloutEnding, RolloutEvent, StageCause};
 use crate::rollout::run::Phase;

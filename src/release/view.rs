@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::evidence_view::{EvidenceView, hold_word};
 use super::saved::{Saved, SavedEvent};
 use crate::rollout::event::{Need, Pause};
-use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
-use crate::rollout::judge::{Bake, JudgeDecision, Names, OutcomeCounts, Verdict};
+use crate::rollout::judge::{Bake, Names};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::Stage;
 
@@ -72,63 +72,6 @@ pub struct StageView {
     pub weight: Option<f64>,
     /// How long it lasts at the least.
     pub seconds: Option<f64>,
-}
-
-/// What the judge has found about a service.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
-pub struct EvidenceView {
-    /// The service.
-    pub service: String,
-    /// `roll_back`, `advance` or `hold`.
-    pub ruling: String,
-    /// Why, in one word.
-    pub why: String,
-    /// The same with numbers, in one sentence.
-    pub sentence: String,
-    /// The new version's judged requests since the start.
-    pub candidate: CountsView,
-    /// The old version's.
-    pub baseline: CountsView,
-    /// The new version's judged requests in this step.
-    pub step_requests: u64,
-    /// As many are needed to go on, if that is why it is held.
-    pub needed_requests: Option<u64>,
-    /// While nothing is judged because all endpoints of a version are cold: for how long yet.
-    pub warm_up_left_seconds: Option<f64>,
-    /// log10 of E, of what is compared with the baseline: failures and latency together.
-    pub log10_e: f64,
-    /// log10 of E of the test that speaks loudest, of those that can turn it back.
-    pub log10_e_highest: Option<f64>,
-    /// Which one that is: `errors`, `latency`, `errors_max` or `slow_max`.
-    pub leading: Option<String>,
-    /// log10 of E of the failures alone.
-    pub log10_e_errors: f64,
-    /// log10 of E of the latency alone.
-    pub log10_e_latency: Option<f64>,
-    /// log10 of E of the ceiling on failures.
-    pub log10_e_errors_max: Option<f64>,
-    /// log10 of E of the ceiling on slow requests.
-    pub log10_e_slow_max: Option<f64>,
-    /// log10 of E at which it is rolled back.
-    pub log10_alarm: f64,
-    /// How many times as often the new version fails, with 95 % confidence at all times; `null` at the end that nothing
-    /// bounds.
-    pub failure_ratio: Option<[Option<f64>; 2]>,
-    /// The new version's latency in the last minute: median, 90th and 99th percentile, in milliseconds.
-    pub candidate_ms: Option<[f64; 3]>,
-    /// The old version's.
-    pub baseline_ms: Option<[f64; 3]>,
-}
-
-/// Judged requests of a version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-pub struct CountsView {
-    /// All of them.
-    pub requests: u64,
-    /// Those that failed by the version's fault.
-    pub failures: u64,
-    /// Those of them that are evidence: one for each user.
-    pub counted_failures: u64,
 }
 
 impl RolloutView {
@@ -244,76 +187,5 @@ impl StageView {
             Stage::Keep(keep) => Self { what: "keep", weight: None, seconds: Some(keep.as_secs_f64()) },
             Stage::Do(task) => Self { what: task.word(), weight: None, seconds: None },
         }
-    }
-}
-
-impl EvidenceView {
-    fn of(service: &str, verdict: &Verdict) -> Self {
-        let JudgeFindings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } =
-            &verdict.findings;
-        let log10 = |ln: f64| ln / std::f64::consts::LN_10;
-        let ms = |quantiles: &crate::rollout::judge::latency::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
-        let (ruling, why) = words(verdict.decision);
-        let needed = match verdict.decision {
-            JudgeDecision::Hold { why: HoldReason::NotEnoughData { needed, .. }, .. } => needed,
-            JudgeDecision::Hold { .. } | JudgeDecision::Advance | JudgeDecision::RollBack(_) => None,
-        };
-        Self {
-            service: service.to_owned(),
-            ruling: ruling.to_owned(),
-            why: why.to_owned(),
-            sentence: verdict.summary.clone(),
-            candidate: CountsView::of(&outcomes.candidate),
-            baseline: CountsView::of(&outcomes.baseline),
-            step_requests: step.candidate.requests,
-            needed_requests: needed,
-            warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
-            log10_e: log10(standing.comparison),
-            log10_e_highest: Some(log10(standing.highest())),
-            leading: Some(cause_word(standing.leading()).to_owned()),
-            log10_e_errors: log10(standing.errors),
-            log10_e_latency: standing.latency.map(log10),
-            log10_e_errors_max: standing.failure_ceiling.map(log10),
-            log10_e_slow_max: standing.slow_ceiling.map(log10),
-            log10_alarm: log10(*ln_alarm),
-            failure_ratio: ratio
-                .map(|ratio| [ratio.low, ratio.high].map(|end| Some(end).filter(|end| end.is_finite()))),
-            candidate_ms: quantiles.map(|both| ms(&both.candidate)),
-            baseline_ms: quantiles.map(|both| ms(&both.baseline)),
-        }
-    }
-}
-
-impl CountsView {
-    fn of(counts: &OutcomeCounts) -> Self {
-        let OutcomeCounts { requests, failures, counted_failures } = *counts;
-        Self { requests, failures, counted_failures }
-    }
-}
-
-fn words(decision: JudgeDecision) -> (&'static str, &'static str) {
-    match decision {
-        JudgeDecision::RollBack(cause) => ("roll_back", cause_word(cause)),
-        JudgeDecision::Advance => ("advance", "nothing_against_it"),
-        JudgeDecision::Hold { why, .. } => ("hold", hold_word(why)),
-    }
-}
-
-fn cause_word(cause: RollbackCause) -> &'static str {
-    match cause {
-        RollbackCause::Errors => "errors",
-        RollbackCause::Latency => "latency",
-        RollbackCause::FailureCeiling => "errors_max",
-        RollbackCause::SlowCeiling => "slow_max",
-    }
-}
-
-fn hold_word(hold: HoldReason) -> &'static str {
-    match hold {
-        HoldReason::Suspicion => "suspicion",
-        HoldReason::BaselineUnhealthy => "baseline_ill",
-        HoldReason::WarmingUp => "warming_up",
-        HoldReason::Baking => "baking",
-        HoldReason::NotEnoughData { .. } => "not_enough_data",
     }
 }

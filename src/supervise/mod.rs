@@ -6,7 +6,7 @@
 //! plane on its inbox. What ends too often ([`restarts`]) ends the process with an error, so that the service manager
 //! begins with a clean one. [`tasks`] keeps the tasks of the control plane; threads keep themselves.
 //!
-//! [`watchdog`] looks once a second, on the thread that waits for the end of the process. A part without progress is
+//! [`watchdog`] looks once a second (`pulse` is what the looks have found), on the thread that waits for the end of the process. A part without progress is
 //! *stalled*: it is told and shown, and `/readyz` is 503 if users need it, until it goes on. It is never ended for
 //! that: a thread that waits for a slow disk cannot be ended, and one that was too slow for a watchdog must not cost
 //! the others their connections. Looks are counted and not seconds, so that a machine that was suspended, or a process
@@ -18,6 +18,7 @@
 #[cfg(debug_assertions)]
 mod inject;
 pub(crate) mod part;
+mod pulse;
 pub(crate) mod restarts;
 pub(crate) mod supervised_tasks;
 pub(crate) mod watchdog;

@@ -8,8 +8,8 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::Fatal;
+use super::pulse::Pulse;
 use super::restarts::{PAUSE_MAX, Restarts};
-use super::watchdog::Pulse;
 
 /// What is expected of a part.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

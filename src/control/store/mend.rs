@@ -350,7 +350,7 @@ fn end_of(path: &Path) -> io::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::control::change::Action as Change;
+    use crate::control::planned::Action as Change;
     use crate::control::store::{Before, Header, Record};
     use crate::table::Weights;
 

@@ -26,8 +26,8 @@ use rusqlite::{Connection, Transaction, params};
 
 use crate::table::{EndpointAddress, Name, Traffic, Weights};
 
-use super::change::Action;
 use super::difference::Difference;
+use super::planned::Action;
 use before::Before;
 use findings::Link;
 use look::Looker;

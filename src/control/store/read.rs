@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::control::change::{Entry, History};
 use crate::control::difference::{Difference, EndpointDifference};
+use crate::control::planned::{Entry, History};
 use crate::table::{Name, Slots, Traffic};
 
 use super::rows::{address, name, number, runs, split};
