@@ -24,7 +24,7 @@ use crate::control::hold_registry::HoldTerms;
 use crate::problem::{Mismatch, Problem, ProblemKind};
 use crate::table::{Name, Service, Table};
 
-use super::answer::{ChangeAnswer, Tagged};
+use super::change_response::{ChangeResponse, Tagged};
 use super::guard::Caller;
 use super::hold_body::HoldBody;
 use super::problem::ProblemDetails;
@@ -137,7 +137,7 @@ impl ApiCall {
         admin: &AdminApi,
         change: Option<Change>,
         reason: Option<String>,
-    ) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+    ) -> Result<Tagged<ChangeResponse>, ProblemDetails> {
         let problems = self.report.into_problems();
         let Some(change) = change.filter(|_| problems.is_empty()) else {
             return Err(ProblemDetails::of_problems(problems));
@@ -151,9 +151,9 @@ impl ApiCall {
             None => (admin.handle.apply(request).await?, None),
         };
         let revision = applied.revision;
-        let answer = ChangeAnswer::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms());
-        let answer = answer.with_rollouts(&admin.exporter.sources().rollouts.borrow());
-        Ok(Tagged(revision, answer.with_hold(held)))
+        let response = ChangeResponse::new(applied, dry_run, &admin.table(), admin.exporter.sources().now_ms());
+        let response = response.with_rollouts(&admin.exporter.sources().rollouts.borrow());
+        Ok(Tagged(revision, response.with_hold(held)))
     }
 }
 

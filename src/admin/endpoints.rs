@@ -19,8 +19,8 @@ use crate::stats::EndpointStats;
 use crate::table::{Endpoint, EndpointAddress, Name, Table};
 
 use super::AdminApi;
-use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, FORCE, PathSegments, service, version};
+use super::change_response::{ChangeResponse, Tagged};
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -62,13 +62,13 @@ pub(crate) struct EndpointBody {
         WriteTerms
     ),
     request_body(content = EndpointBody, content_type = "application/json", example = r#"{"state": "drain", "wait": "30s"}"#),
-    responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
+    responses((status = 200, description = "Durable and in force", body = ChangeResponse), Refusals)
 )]
 pub(crate) async fn put(
     State(admin): State<Arc<AdminApi>>,
     PathSegments((service_text, version_text, address)): PathSegments<(String, String, String)>,
     mut call: ApiCall,
-) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+) -> Result<Tagged<ChangeResponse>, ProblemDetails> {
     let table = admin.table();
     let body: EndpointBody = call.read();
     let reason = call.reason(body.reason);
@@ -92,16 +92,16 @@ pub(crate) async fn put(
     let endpoint = found.map(|service| service.spec.name.clone()).zip(version).zip(address);
     let endpoint = endpoint.map(|((service, version), address)| EndpointPlace { service, version, address });
     let (change, is_dry) = (change(endpoint.clone(), drained), call.is_dry());
-    let Tagged(revision, mut answer) = call.apply(&admin, change, reason).await?;
+    let Tagged(revision, mut response) = call.apply(&admin, change, reason).await?;
     if let Some(place) = endpoint.filter(|_| drained == Some(true) && !is_dry) {
         // Those of both tables: what the name stands for may have changed at this very moment.
         let mut endpoints = endpoints(&table, &place);
         endpoints.extend(self::endpoints(&admin.table(), &place));
         endpoints.sort_unstable_by_key(Arc::as_ptr);
         endpoints.dedup_by_key(|endpoint| Arc::as_ptr(endpoint));
-        answer.in_flight = Some(drain_wait::wait(&endpoints, wait).await);
+        response.in_flight = Some(drain_wait::wait(&endpoints, wait).await);
     }
-    Ok(Tagged(revision, answer))
+    Ok(Tagged(revision, response))
 }
 
 /// Which endpoints are meant.

@@ -19,8 +19,8 @@ use crate::table::effective::shares;
 use crate::table::{Availability, Candidate, Cause, Decision, RequestView, RouteError, Service, Takeover, decide};
 
 use super::AdminApi;
-use super::answer::Tagged;
 use super::call::ApiCall;
+use super::change_response::Tagged;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{key_source, percent};
@@ -103,27 +103,27 @@ pub(crate) async fn post(
         return Ok(Tagged(table.revision, Explanation { revision: table.revision, ..refused }));
     };
     let view = RequestView { path: &path, ..asked.view() };
-    let explanation = match decide(&table, &view, 0, |version| answers(version, now_ms)) {
+    let explanation = match decide(&table, &view, 0, |version| availability(version, now_ms)) {
         Ok(decision) => explain(&decision, now_ms),
         Err(RouteError::NoService) => Explanation {
             refused: Some("no_service"),
             why: format!("no service answers host {:?} and path {:?}", asked.host, asked.path),
             ..Explanation::default()
         },
-        Err(RouteError::NoVersion { service, assigned, .. }) => not_answered(service, assigned, now_ms),
+        Err(RouteError::NoVersion { service, assigned, .. }) => unavailable(service, assigned, now_ms),
     };
     Ok(Tagged(table.revision, Explanation { revision: table.revision, ..explanation }))
 }
 
 /// Whether a version answers. One that is only tried as the last resort does not: a request that tried would be told so.
-fn answers(version: &Candidate<'_>, now_ms: u64) -> Availability {
+fn availability(version: &Candidate<'_>, now_ms: u64) -> Availability {
     match version.availability(now_ms) {
         Availability::Ready => Availability::Ready,
         other @ (Availability::LastResort(_) | Availability::Out(_)) => other.after_attempt(),
     }
 }
 
-fn not_answered(service: &Service, assigned: u16, now_ms: u64) -> Explanation {
+fn unavailable(service: &Service, assigned: u16, now_ms: u64) -> Explanation {
     let version = &service.versions[usize::from(assigned)];
     let (refused, why) = match version.availability(now_ms) {
         Availability::LastResort(takeover) => {

@@ -11,8 +11,8 @@ use crate::control::change::Change;
 use crate::problem::{Mismatch, ProblemKind};
 
 use super::AdminApi;
-use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, PathSegments, service, version};
+use super::change_response::{ChangeResponse, Tagged};
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -42,13 +42,13 @@ pub(crate) struct FlipBody {
     tag = "traffic",
     params(("service" = String, Path, description = "The service"), WriteTerms),
     request_body(content = FlipBody, content_type = "application/json", example = r#"{"to": "v2", "hold": {"max": "2s", "requests": 1000}}"#),
-    responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
+    responses((status = 200, description = "Durable and in force", body = ChangeResponse), Refusals)
 )]
 pub(crate) async fn post(
     State(admin): State<Arc<AdminApi>>,
     PathSegments(text): PathSegments<String>,
     mut call: ApiCall,
-) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+) -> Result<Tagged<ChangeResponse>, ProblemDetails> {
     let table = admin.table();
     let body: FlipBody = call.read();
     let reason = call.reason(body.reason);

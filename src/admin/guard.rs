@@ -86,7 +86,7 @@ pub(crate) async fn guard(State(admin): State<Arc<AdminApi>>, mut request: Reque
                 && visit.origin.is_local()
             {
                 // The connection is one that waits, and not one that we work on: others may have its place.
-                visit.answered(Instant::now());
+                visit.responded(Instant::now());
                 sleep(DELAY).await;
             }
             rejection.into_response()

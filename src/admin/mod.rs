@@ -4,7 +4,7 @@
 //! request ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`] reads
 //! a call with every problem at once, [`json`] the text of its body; [`problem`] is how a call is refused. The resources:
 //! [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and
-//! [`endpoints`] change (and answer with [`answer`]), [`hold`] keeps requests waiting for that
+//! [`endpoints`] change (and answer with [`change_response`]), [`hold`] keeps requests waiting for that
 //! ([`hold_body`] is how a change asks for it), [`rollouts`] release by
 //! themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for
 //! machines, [`openapi`] describes
@@ -14,8 +14,8 @@
 //! where a call needs them: a key that is missing is one problem beside the others.
 
 pub(crate) mod access;
-pub(crate) mod answer;
 pub(crate) mod call;
+pub(crate) mod change_response;
 pub(crate) mod endpoints;
 pub(crate) mod explain;
 pub(crate) mod flip;

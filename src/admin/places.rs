@@ -246,7 +246,7 @@ mod tests {
         busy.iter().for_each(|(visit, _)| visit.called(door.now));
         let refused = NoPlace::Refused(AdminRefused::TooManyConnections);
         assert_eq!(door.enter("127.0.0.1").unwrap_err(), refused);
-        busy[1].0.answered(door.now);
+        busy[1].0.responded(door.now);
         let entered = door.enter("127.0.0.1");
         assert!(entered.is_ok() && !door.has(&busy[1].0), "who does not take its answer can go");
         drop((busy, entered));

@@ -12,8 +12,8 @@ use crate::control::store::Revision;
 use crate::problem::{Problem, ProblemKind};
 
 use super::AdminApi;
-use super::answer::DifferenceView;
 use super::call::{PathSegments, query};
+use super::change_response::DifferenceView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 

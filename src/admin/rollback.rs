@@ -15,8 +15,8 @@ use crate::problem::Mismatch;
 use crate::table::{Name, Table};
 
 use super::AdminApi;
-use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, service};
+use super::change_response::{ChangeResponse, Tagged};
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -53,12 +53,12 @@ pub(crate) struct RollbackBody {
     tag = "traffic",
     params(WriteTerms),
     request_body(content = RollbackBody, content_type = "application/json", example = r#"{"to": 41, "services": ["shop"]}"#),
-    responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
+    responses((status = 200, description = "Durable and in force", body = ChangeResponse), Refusals)
 )]
 pub(crate) async fn post(
     State(admin): State<Arc<AdminApi>>,
     mut call: ApiCall,
-) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+) -> Result<Tagged<ChangeResponse>, ProblemDetails> {
     let table = admin.table();
     let body: RollbackBody = call.read();
     let reason = call.reason(body.reason);

@@ -56,7 +56,8 @@ pub(crate) struct OrderBody {
 
 /// A rollout that has begun; with a dry run, that would.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct StartAnswer {
+#[schema(as = StartAnswer)]
+pub(crate) struct StartResponse {
     /// The rollout.
     rollout: RolloutView,
     /// Whether this only tells what would happen.
@@ -83,12 +84,12 @@ pub(crate) struct RolloutList {
     tag = "rollouts",
     params(WriteTerms),
     request_body(content = StartBody, content_type = "application/json", example = r#"{"service": "shop", "to": "v2", "plan": {"steps": [1, 10, 50, 100], "bake": "10m"}}"#),
-    responses((status = 200, description = "Its first step is durable and in force", body = StartAnswer), Refusals)
+    responses((status = 200, description = "Its first step is durable and in force", body = StartResponse), Refusals)
 )]
 pub(crate) async fn start(
     State(admin): State<Arc<AdminApi>>,
     mut call: ApiCall,
-) -> Result<Json<StartAnswer>, ProblemDetails> {
+) -> Result<Json<StartResponse>, ProblemDetails> {
     let body: StartBody = call.read();
     let reason = call.reason(body.reason);
     let target = match (body.service, body.group) {
@@ -109,7 +110,7 @@ pub(crate) async fn start(
     let Some(target) = target else { return Err(ProblemDetails::of_problems(problems)) };
     let by = OrderedBy { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     let started = admin.rollouts.start(StartRequest { target, to: body.to, plan, problems, by, dry_run }).await?;
-    Ok(Json(StartAnswer { rollout: started.rollout, dry_run, warnings: started.warnings }))
+    Ok(Json(StartResponse { rollout: started.rollout, dry_run, warnings: started.warnings }))
 }
 
 /// The rollouts that are known.

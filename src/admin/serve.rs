@@ -131,7 +131,7 @@ async fn converse(
         match secured(stream, tls).await {
             Ok((stream, certificate)) => {
                 visit.secured(Instant::now());
-                answer((stream, certificate), visit, router, stopped).await;
+                respond((stream, certificate), visit, router, stopped).await;
                 None
             }
             Err(reason) => Some(reason),
@@ -165,7 +165,7 @@ async fn secured(
 }
 
 /// Answers the calls of one connection.
-async fn answer(
+async fn respond(
     (stream, certificate): (Stream, Option<ClientCertificate>),
     visit: &Arc<Visit>,
     router: Router,
@@ -185,11 +185,11 @@ async fn answer(
             request.extensions_mut().insert(certificate.clone());
         }
         request.extensions_mut().insert(Arc::clone(&visit));
-        let answering = router.call(request);
+        let responding = router.call(request);
         async move {
-            let answer = answering.await;
-            visit.answered(Instant::now());
-            answer
+            let response = responding.await;
+            visit.responded(Instant::now());
+            response
         }
     });
     let mut connection = pin!(server.serve_connection(TokioIo::new(WatchedStream::new(stream, visit)), service));

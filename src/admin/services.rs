@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::AdminApi;
-use super::answer::Tagged;
 use super::call::{PathSegments, service};
+use super::change_response::Tagged;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::view::{Moment, ServiceView};

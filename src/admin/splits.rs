@@ -16,8 +16,8 @@ use crate::problem::{Problem, ProblemKind};
 use crate::table::{Name, Service, Weight, Weights};
 
 use super::AdminApi;
-use super::answer::{ChangeAnswer, Tagged};
 use super::call::{ApiCall, PathSegments, service, version};
+use super::change_response::{ChangeResponse, Tagged};
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -35,13 +35,13 @@ use super::problem::ProblemDetails;
     tag = "traffic",
     params(("service" = String, Path, description = "The service"), WriteTerms),
     request_body(content = BTreeMap<String, f64>, content_type = "application/json", example = r#"{"v1": 90, "v2": 10}"#),
-    responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
+    responses((status = 200, description = "Durable and in force", body = ChangeResponse), Refusals)
 )]
 pub(crate) async fn put_one(
     State(admin): State<Arc<AdminApi>>,
     PathSegments(text): PathSegments<String>,
     mut call: ApiCall,
-) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+) -> Result<Tagged<ChangeResponse>, ProblemDetails> {
     let table = admin.table();
     let (terms, versions) = call.split();
     let reason = call.reason(terms.reason);
@@ -69,12 +69,12 @@ pub(crate) async fn put_one(
         content_type = "application/json",
         example = r#"{"shop": {"v2": 100}, "cart": {"v2": 100}}"#
     ),
-    responses((status = 200, description = "Durable and in force", body = ChangeAnswer), Refusals)
+    responses((status = 200, description = "Durable and in force", body = ChangeResponse), Refusals)
 )]
 pub(crate) async fn put_many(
     State(admin): State<Arc<AdminApi>>,
     mut call: ApiCall,
-) -> Result<Tagged<ChangeAnswer>, ProblemDetails> {
+) -> Result<Tagged<ChangeResponse>, ProblemDetails> {
     let table = admin.table();
     let (terms, services) = call.split();
     let reason = call.reason(terms.reason);

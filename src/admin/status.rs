@@ -13,7 +13,7 @@ use crate::stats::RejectReason;
 use crate::supervise::{self, PartState};
 
 use super::AdminApi;
-use super::answer::Tagged;
+use super::change_response::Tagged;
 use super::hold::HoldView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;

@@ -26,7 +26,8 @@ pub(crate) struct UpgradeBody {
 
 /// The process that has taken over.
 #[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct UpgradeAnswer {
+#[schema(as = UpgradeAnswer)]
+pub(crate) struct UpgradeResponse {
     /// Its id.
     process: u32,
 }
@@ -43,18 +44,18 @@ pub(crate) struct UpgradeAnswer {
     request_body(content = UpgradeBody, content_type = "application/json", example = r#"{"reason": "1.2.0"}"#),
     responses((status = 200, description = "The new process answers; the old one ends its requests. 409 while the config or another \
         file that the new process reads is being written, 422 with each problem when the new binary does not take the config",
-        body = UpgradeAnswer), Refusals)
+        body = UpgradeResponse), Refusals)
 )]
 pub(crate) async fn post(
     State(admin): State<Arc<AdminApi>>,
     mut call: ApiCall,
-) -> Result<Json<UpgradeAnswer>, ProblemDetails> {
+) -> Result<Json<UpgradeResponse>, ProblemDetails> {
     let body: UpgradeBody = call.read();
     let reason = call.reason(body.reason);
     let author = call.unconditional()?;
     tracing::info!(author = %author, reason, "an upgrade is asked for");
     let successor = admin.upgrades.ask().await?;
-    Ok(Json(UpgradeAnswer { process: successor.process }))
+    Ok(Json(UpgradeResponse { process: successor.process }))
 }
 
 impl From<UpgradeError> for ProblemDetails {

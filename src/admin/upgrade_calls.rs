@@ -82,9 +82,9 @@ impl Upgrades {
         if self.busy.swap(true, Ordering::AcqRel) {
             return Err(UpgradeError::Busy);
         }
-        let (answer, answered) = oneshot::channel();
-        self.calls.send(answer).await.map_err(|_closed| UpgradeError::Ending)?;
-        answered.await.unwrap_or(Err(UpgradeError::Ending))
+        let (response, responded) = oneshot::channel();
+        self.calls.send(response).await.map_err(|_closed| UpgradeError::Ending)?;
+        responded.await.unwrap_or(Err(UpgradeError::Ending))
     }
 }
 

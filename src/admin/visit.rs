@@ -132,7 +132,7 @@ impl Visit {
     }
 
     /// The answer is there.
-    pub(crate) fn answered(&self, now: Instant) {
+    pub(crate) fn responded(&self, now: Instant) {
         *self.turn() = (Turn::Taking, now);
     }
 
@@ -241,7 +241,7 @@ mod tests {
         assert_eq!(ends_after(&endless, now), (15, Some(AdminRefused::BodyTimeout)));
         let stubborn = visit(now);
         stubborn.called(now);
-        stubborn.answered(now);
+        stubborn.responded(now);
         assert_eq!(ends_after(&stubborn, now), (60, Some(AdminRefused::AnswerTimeout)));
         stubborn.flushed(now);
         assert_eq!(ends_after(&stubborn, now), (75, None), "idle is no refusal");
@@ -266,7 +266,7 @@ mod tests {
         now += 3600 * second;
         assert_eq!((ours.overdue(now), ours.waits_since()), (None, None));
         // The next head begins with its first byte.
-        ours.answered(now);
+        ours.responded(now);
         ours.flushed(now);
         now += 70 * second;
         ours.heard(now);
@@ -289,7 +289,7 @@ mod tests {
         let mut end = pin!(visit.end());
         let waits = poll_fn(|cx| Poll::Ready(end.as_mut().poll(cx).is_pending()));
         assert!(waits.await, "we work on it");
-        visit.answered(Instant::now());
+        visit.responded(Instant::now());
         assert_eq!(end.await, Some(AdminRefused::Displaced));
     }
 }

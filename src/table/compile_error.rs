@@ -8,10 +8,10 @@ use crate::shared::name::Name;
 pub enum CompileError {
     /// A service without traffic.
     #[error("service {0} has no traffic state")]
-    NoTraffic(Name),
+    WithoutTraffic(Name),
     /// Traffic for a version that the service does not have.
     #[error("service {service} gives slots to version {version}, which the config does not have")]
-    NoVersion {
+    UnknownVersion {
         /// The service.
         service: Name,
         /// The version that is missing.
@@ -19,11 +19,11 @@ pub enum CompileError {
     },
     /// Traffic for a service that the table does not have.
     #[error("there is no service {0}")]
-    NoService(Name),
+    UnknownService(Name),
 }
 
 /// Index of the version of this name.
 pub(crate) fn position(spec: &ServiceSpec, name: &Name) -> Result<u16, CompileError> {
     let found = (0..).zip(&spec.versions).find(|(_, version)| version.name == *name).map(|(index, _)| index);
-    found.ok_or_else(|| CompileError::NoVersion { service: spec.name.clone(), version: name.clone() })
+    found.ok_or_else(|| CompileError::UnknownVersion { service: spec.name.clone(), version: name.clone() })
 }

@@ -77,7 +77,7 @@ impl Table {
         let (mut count, mut limits_in_flight) = (0, false);
         for (number, spec) in (0..).zip(specs) {
             count = number + 1;
-            let traffic = traffic.get(&spec.name).ok_or_else(|| CompileError::NoTraffic(spec.name.clone()))?;
+            let traffic = traffic.get(&spec.name).ok_or_else(|| CompileError::WithoutTraffic(spec.name.clone()))?;
             places.add(&spec.hosts, &spec.paths, number);
             by_name.insert(spec.name.clone(), number);
             limits_in_flight |= spec.policy.limits.in_flight.is_some();
@@ -110,7 +110,7 @@ impl Table {
     ) -> Result<Self, CompileError> {
         let mut blocks = self.blocks.clone();
         for (name, traffic) in changed {
-            let number = self.index.by_name.get(name).ok_or_else(|| CompileError::NoService(name.clone()))?;
+            let number = self.index.by_name.get(name).ok_or_else(|| CompileError::UnknownService(name.clone()))?;
             let service = &self.entry(*number).service;
             let parts = (service.rules.clone(), &self.addresses);
             let service = Service::compile(&service.spec, traffic, registry, parts)?;

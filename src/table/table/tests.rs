@@ -95,14 +95,14 @@ fn of_two_services_at_one_address_the_first_answers() {
 fn traffic_that_does_not_fit_is_refused() {
     let (specs, registry) = (shared([spec("shop", "v1=90 v2=10")]), Registry::new(1));
     let error = |traffic: &BTreeMap<_, _>| Table::compile(1, &specs, traffic, &registry).expect_err("a misfit");
-    assert_eq!(error(&BTreeMap::new()), CompileError::NoTraffic(name("shop")));
+    assert_eq!(error(&BTreeMap::new()), CompileError::WithoutTraffic(name("shop")));
     let foreign = Arc::new(Traffic::first("s".into(), &weights("v1=90 v3=10")));
-    let missing = CompileError::NoVersion { service: name("shop"), version: name("v3") };
+    let missing = CompileError::UnknownVersion { service: name("shop"), version: name("v3") };
     assert_eq!(error(&BTreeMap::from([(name("shop"), Arc::clone(&foreign))])), missing);
     let table = Table::compile(1, &specs, &first_traffic(&specs), &registry).expect("the traffic fits");
     assert_eq!(table.with_traffic(2, [(&name("shop"), &foreign)], &registry).expect_err("a misfit"), missing);
     let nobody = table.with_traffic(2, [(&name("cart"), &foreign)], &registry).expect_err("a misfit");
-    assert_eq!(nobody, CompileError::NoService(name("cart")));
+    assert_eq!(nobody, CompileError::UnknownService(name("cart")));
 }
 
 #[test]

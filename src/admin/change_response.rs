@@ -1,4 +1,4 @@
-//! What a change answers, and what the audit trail shows of it.
+//! The response to a change, and what the audit trail shows of it.
 
 use std::borrow::Cow;
 
@@ -19,7 +19,8 @@ use super::hold_body::HoldOutcome;
 
 /// What came of a change; with a dry run, what would.
 #[derive(Clone, Debug, Serialize, ToSchema)]
-pub(crate) struct ChangeAnswer {
+#[schema(as = ChangeAnswer)]
+pub(crate) struct ChangeResponse {
     /// The revision in force now.
     revision: u64,
     /// Whether there is something to change. If not, no revision is made.
@@ -82,8 +83,8 @@ pub(crate) struct EndpointChange {
     state: &'static str,
 }
 
-impl ChangeAnswer {
-    /// The answer to a change.
+impl ChangeResponse {
+    /// The response to a change.
     #[must_use]
     pub(crate) fn new(applied: Applied, dry_run: bool, table: &Table, now_ms: u64) -> Self {
         let Applied { revision, changed, restores, difference } = applied;
@@ -179,7 +180,7 @@ impl DifferenceView {
     }
 }
 
-/// An answer that holds for a revision, which its `ETag` names.
+/// A response that holds for a revision, which its `ETag` names.
 #[derive(Clone, Debug)]
 pub(crate) struct Tagged<T>(pub u64, pub T);
 
