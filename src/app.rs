@@ -324,10 +324,15 @@ impl Bound {
         let listeners = sockets::settings(&self.config, self.workers, &self.tls_material.listeners);
         let sockets = sockets::by_worker(std::mem::take(&mut self.listeners), self.workers, &listeners);
         let room = descriptors::room(&self.config.proxy, self.workers);
-        let ceiling = Arc::new(GlobalConnectionLimit::new(room.clients, sockets::waiting(&sockets)));
-        let limits = (ceiling, Arc::new(Budget::new(room.endpoints)));
-        let tls = Arc::clone(&self.tls_material.tls.clients);
-        let mut settings = settings::worker(&self.config, limits, tls, log, (self.clock_start, self.workers));
+        let parts = settings::CommonParts {
+            connection_limit: Arc::new(GlobalConnectionLimit::new(room.clients, sockets::waiting(&sockets))),
+            budget: Arc::new(Budget::new(room.endpoints)),
+            tls: Arc::clone(&self.tls_material.tls.clients),
+            log,
+            clock_start: self.clock_start,
+            workers: self.workers,
+        };
+        let mut settings = settings::worker(&self.config, parts);
         settings.park_after = self.options.park_after.unwrap_or(settings.park_after);
         let factory = Factory {
             settings,

@@ -9,7 +9,7 @@ use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::control::difference::Difference;
+use crate::control::difference::{Difference, WeightDifference};
 use crate::control::handle::Applied;
 use crate::control::hold_registry::HoldReport;
 use crate::metrics::rollout_gauges::RolloutGauge;
@@ -160,9 +160,9 @@ impl DifferenceView {
     /// The view of a difference.
     #[must_use]
     pub(crate) fn of(difference: &Difference) -> Self {
-        let weight = |(version, from, to): (&crate::table::Name, crate::table::Weight, crate::table::Weight)| {
-            let from = difference.from.is_some().then(|| from.percent());
-            WeightChange { version: version.to_string(), from, to: to.percent() }
+        let weight = |share: WeightDifference<'_>| {
+            let from = difference.from.is_some().then(|| share.from.percent());
+            WeightChange { version: share.version.to_string(), from, to: share.to.percent() }
         };
         let endpoint = |change: &crate::control::difference::EndpointDifference| EndpointChange {
             version: change.version.to_string(),

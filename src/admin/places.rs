@@ -98,7 +98,7 @@ impl ConnectionPlaces {
         familiar: impl Fn(u128) -> bool,
     ) -> Result<ConnectionPlace, NoPlace> {
         let mut open = self.open();
-        if let Some(number) = open.must_go(self.max, (visit, now), &familiar)?
+        if let Some(number) = open.must_go(self.max, visit, now, &familiar)?
             && let Some(displaced) = open.visits.remove(&number)
         {
             displaced.displace();
@@ -125,7 +125,8 @@ impl Open {
     fn must_go(
         &self,
         max: usize,
-        (visit, now): (&Visit, Instant),
+        visit: &Visit,
+        now: Instant,
         familiar: &impl Fn(u128) -> bool,
     ) -> Result<Option<u64>, NoPlace> {
         let kind = |visit: &Visit| match visit.origin {

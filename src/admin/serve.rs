@@ -65,7 +65,7 @@ pub(crate) async fn serve(server: AdminServer, router: Router, shutdown: impl Fu
                         let (tls, router, stopped) = (tls.clone(), router.clone(), stopped.clone());
                         let admin = Arc::clone(&admin);
                         connections.spawn(async move {
-                            if let Some(reason) = converse((stream, tls), &visit, router, stopped).await {
+                            if let Some(reason) = converse(stream, tls, &visit, router, stopped).await {
                                 admin.refused(reason);
                             }
                             drop(place);
@@ -119,7 +119,8 @@ pub(crate) struct ClientCertificate(pub(crate) Arc<str>);
 
 /// One connection from its handshake to its end; why it was ended, if that is worth counting.
 async fn converse(
-    (stream, tls): (Stream, Option<Arc<ServerTls>>),
+    stream: Stream,
+    tls: Option<Arc<ServerTls>>,
     visit: &Arc<Visit>,
     router: Router,
     stopped: watch::Receiver<bool>,
@@ -131,7 +132,7 @@ async fn converse(
         match secured(stream, tls).await {
             Ok((stream, certificate)) => {
                 visit.secured(Instant::now());
-                respond((stream, certificate), visit, router, stopped).await;
+                respond(stream, certificate, visit, router, stopped).await;
                 None
             }
             Err(reason) => Some(reason),
@@ -166,7 +167,8 @@ async fn secured(
 
 /// Answers the calls of one connection.
 async fn respond(
-    (stream, certificate): (Stream, Option<ClientCertificate>),
+    stream: Stream,
+    certificate: Option<ClientCertificate>,
     visit: &Arc<Visit>,
     router: Router,
     mut stopped: watch::Receiver<bool>,

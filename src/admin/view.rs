@@ -153,7 +153,7 @@ impl ServiceView {
             rules: service.rules.iter().map(|rule| rule.name.to_string()).collect(),
             file_split: percents(&spec.split),
             differs_from_file: !same_split(&service.weights(), &spec.split),
-            versions: versions.map(|(version, share)| VersionView::of((service, version), share, live, at)).collect(),
+            versions: versions.map(|(version, share)| VersionView::of(service, version, share, live, at)).collect(),
             rollout: None,
         }
     }
@@ -167,7 +167,7 @@ impl ServiceView {
 }
 
 impl VersionView {
-    fn of((service, version): (&Service, &Version), share: EffectiveShare, live: &RecentRates, at: Moment) -> Self {
+    fn of(service: &Service, version: &Version, share: EffectiveShare, live: &RecentRates, at: Moment) -> Self {
         let window = live.window(service, version, at.now);
         let codes = CodeClass::ALL.iter().zip(window.totals.codes).filter(|(_, count)| *count > 0);
         let failures = UpstreamFailure::ALL.iter().zip(window.totals.failures).filter(|(_, count)| *count > 0);

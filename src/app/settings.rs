@@ -21,14 +21,25 @@ use crate::tls::Clients;
 use crate::upstream::budget::Budget;
 use crate::upstream::{HeadLimits, PoolSettings};
 
+/// What the workers of a process have in common and the config does not say.
+pub(crate) struct CommonParts {
+    /// How many connections of clients there may be.
+    pub connection_limit: Arc<GlobalConnectionLimit>,
+    /// How many connections to endpoints there may be.
+    pub budget: Arc<Budget>,
+    /// What TLS with endpoints comes to.
+    pub tls: Arc<Clients>,
+    /// Where requests are logged, if they are.
+    pub log: Option<LogSender>,
+    /// When the clock of the process began.
+    pub clock_start: Instant,
+    /// How many workers there are.
+    pub workers: usize,
+}
+
 /// The settings of every worker.
-pub(crate) fn worker(
-    config: &Config,
-    (ceiling, budget): (Arc<GlobalConnectionLimit>, Arc<Budget>),
-    tls: Arc<Clients>,
-    log: Option<LogSender>,
-    (clock_start, workers): (Instant, usize),
-) -> WorkerSettings {
+pub(crate) fn worker(config: &Config, parts: CommonParts) -> WorkerSettings {
+    let CommonParts { connection_limit, budget, tls, log, clock_start, workers } = parts;
     let proxy = &config.proxy;
     let share = u32::try_from(config::IN_FLIGHT_DEFAULT.div_ceil(workers)).unwrap_or(u32::MAX);
     let capacity = proxy.requests_in_flight_max.map_or(ConcurrencyLimit::Worker(share), ConcurrencyLimit::of_process);
@@ -46,7 +57,7 @@ pub(crate) fn worker(
             bytes_max: proxy.response_heads.bytes_max,
             headers_max: proxy.response_heads.lines_max,
         },
-        connection_limit: ceiling,
+        connection_limit,
         budget,
         concurrency: capacity,
         queues: Arc::default(),

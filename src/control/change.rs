@@ -65,7 +65,7 @@ pub fn plan<H: History>(state: &State, history: &H, change: &Change) -> Result<P
         Change::Flip { service, to } => Ok(flip(state, service, to)?),
         Change::Rollback { to, services } => rollback::plan(state, history, *to, services.as_ref()),
         Change::Endpoint { service, version, address, drained } => {
-            Ok(endpoint_change::plan(state, service, (version, address), *drained)?)
+            Ok(endpoint_change::plan(state, service, version, address, *drained)?)
         }
         Change::Rollout(change) => Ok(rollout_change::plan(state, change)?),
         Change::File(specs) => Ok(file::plan(state, specs)),

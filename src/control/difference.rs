@@ -34,23 +34,50 @@ pub struct EndpointDifference {
     pub drained: bool,
 }
 
+/// The share of a version before and after.
+#[derive(Clone, Copy, Debug)]
+pub struct WeightDifference<'d> {
+    /// The version.
+    pub version: &'d Name,
+    /// Before; zero when the service is new.
+    pub from: Weight,
+    /// After.
+    pub to: Weight,
+}
+
+/// Who gets which version: the slots, and the salt that users are drawn with.
+#[derive(Clone, Copy, Debug)]
+pub struct SaltedSlots<'s> {
+    /// The salt.
+    pub salt: &'s str,
+    /// The slots.
+    pub slots: &'s Slots,
+}
+
+impl<'s> SaltedSlots<'s> {
+    /// Those of some traffic.
+    #[must_use]
+    pub fn of(traffic: &'s Traffic) -> Self {
+        Self { salt: &traffic.salt, slots: &traffic.slots }
+    }
+}
+
 impl Difference {
     /// What the change from `before` to `after` does.
     #[must_use]
     pub fn of(service: &Name, before: Option<&Traffic>, after: &Traffic) -> Self {
         let endpoints = before.map_or_else(Vec::new, |before| endpoints(&before.drained, &after.drained));
-        let before = before.map(|traffic| (&*traffic.salt, &traffic.slots));
-        Self { endpoints, ..Self::of_splits(service, before, (&after.salt, &after.slots)) }
+        Self { endpoints, ..Self::of_splits(service, before.map(SaltedSlots::of), SaltedSlots::of(after)) }
     }
 
     /// The same for splits alone: salt and slots before and after.
     #[must_use]
-    pub fn of_splits(service: &Name, before: Option<(&str, &Slots)>, (salt, slots): (&str, &Slots)) -> Self {
-        let to = slots.weights();
-        let new_salt = before.is_none_or(|(old, _)| old != salt);
-        let from = before.map(|(_, slots)| slots.weights());
+    pub fn of_splits(service: &Name, before: Option<SaltedSlots<'_>>, after: SaltedSlots<'_>) -> Self {
+        let to = after.slots.weights();
+        let new_salt = before.is_none_or(|before| before.salt != after.salt);
+        let from = before.map(|before| before.slots.weights());
         let (moved, minimum) = match (before, &from) {
-            (Some((_, old)), Some(from)) => (moved(old, slots, new_salt), minimum(from, &to)),
+            (Some(before), Some(from)) => (moved(before.slots, after.slots, new_salt), minimum(from, &to)),
             _ => (0.0, 0.0),
         };
         Self { service: service.clone(), from, to, moved, minimum, new_salt, endpoints: Vec::new() }
@@ -58,13 +85,15 @@ impl Difference {
 
     /// All versions that have a share before or after, in natural order, with both shares.
     #[must_use]
-    pub fn weights(&self) -> Vec<(&Name, Weight, Weight)> {
+    pub fn weights(&self) -> Vec<WeightDifference<'_>> {
         let from = self.from.iter().flat_map(Weights::iter);
         let mut names: Vec<_> = from.chain(self.to.iter()).map(|(name, _)| name).collect();
         names.sort_by(|a, b| crate::shared::name::natural_cmp(a, b));
         names.dedup();
         let of = |weights: Option<&Weights>, name: &Name| weights.map_or(Weight::ZERO, |weights| weights.of(name));
-        names.into_iter().map(|name| (name, of(self.from.as_ref(), name), self.to.of(name))).collect()
+        let share =
+            |version| WeightDifference { version, from: of(self.from.as_ref(), version), to: self.to.of(version) };
+        names.into_iter().map(share).collect()
     }
 }
 
@@ -110,7 +139,11 @@ mod tests {
     fn of(before: (&str, &str), after: (&str, &str)) -> Difference {
         let slots = |text: &str| Slots::parse(text).expect("runs");
         let (from, to) = (slots(before.1), slots(after.1));
-        Difference::of_splits(&Name::new("shop").expect("a name"), Some((before.0, &from)), (after.0, &to))
+        Difference::of_splits(
+            &Name::new("shop").expect("a name"),
+            Some(SaltedSlots { salt: before.0, slots: &from }),
+            SaltedSlots { salt: after.0, slots: &to },
+        )
     }
 
     #[test]

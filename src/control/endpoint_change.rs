@@ -19,7 +19,8 @@ use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 pub(crate) fn plan(
     state: &State,
     service: &Name,
-    (version, address): (&Name, &EndpointAddress),
+    version: &Name,
+    address: &EndpointAddress,
     drained: bool,
 ) -> Result<Planned, Vec<Problem>> {
     let place = format!("services.{service}");
@@ -34,7 +35,7 @@ pub(crate) fn plan(
         return Err(vec![unknown(state, found, &place, address)]);
     }
     if let (false, EndpointAddress::Ip(ip)) = (drained, address)
-        && let Some(problem) = stays_out(state, (found, traffic), *ip, &place)
+        && let Some(problem) = stays_out(state, found, traffic, *ip, &place)
     {
         return Err(vec![problem]);
     }
@@ -70,7 +71,8 @@ fn unknown(state: &State, version: &VersionSpec, place: &str, address: &Endpoint
 /// An address that is out with its name cannot come back alone: the answer would say that it is ready, and it is not.
 fn stays_out(
     state: &State,
-    (version, traffic): (&VersionSpec, &Traffic),
+    version: &VersionSpec,
+    traffic: &Traffic,
     address: SocketAddr,
     place: &str,
 ) -> Option<Problem> {

@@ -31,8 +31,21 @@ pub struct RolloutChange {
     pub expects: BTreeMap<Name, Weights>,
     /// The salt that its services share, if a release of several begins with this.
     pub salt: Option<Arc<str>>,
-    /// Endpoints of a service's versions that are drained (`true`) or made ready.
-    pub endpoints: Vec<(Name, Name, SocketAddr, bool)>,
+    /// Endpoints that are drained or made ready.
+    pub endpoints: Vec<EndpointMove>,
+}
+
+/// An endpoint that a move of a rollout drains or makes ready.
+#[derive(Clone, Debug)]
+pub struct EndpointMove {
+    /// The service.
+    pub service: Name,
+    /// The version.
+    pub version: Name,
+    /// The endpoint.
+    pub address: SocketAddr,
+    /// Whether it gets no new requests.
+    pub drained: bool,
 }
 
 /// Works out a move.
@@ -64,7 +77,7 @@ pub(crate) fn plan(state: &State, change: &RolloutChange) -> Result<Planned, Vec
             Err(problem) => problems.push(problem),
         }
     }
-    for (service, version, address, drained) in &change.endpoints {
+    for EndpointMove { service, version, address, drained } in &change.endpoints {
         if let Some(traffic) = next.get_mut(service) {
             let entry = (version.clone(), EndpointAddress::Ip(*address));
             if *drained {

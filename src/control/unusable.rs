@@ -76,7 +76,8 @@ pub(crate) fn insisted(dead: &[Unusable]) -> Option<String> {
 #[must_use]
 pub(crate) fn of_change<'n>(
     change: &Change,
-    (before, after): (&Table, &Table),
+    before: &Table,
+    after: &Table,
     services: impl IntoIterator<Item = &'n Name>,
 ) -> Vec<Unusable> {
     // A rolling release drains the last endpoints of the old version on purpose; what it may not do is to give the new
@@ -199,7 +200,7 @@ mod tests {
                     false => drop(health.connected(0)),
                 }
             }
-            let unusable = of_change(&Change::Splits(BTreeMap::new()), (&before, &after), &[name("shop")]);
+            let unusable = of_change(&Change::Splits(BTreeMap::new()), &before, &after, &[name("shop")]);
             unusable.into_iter().map(|found| format!("{} {}", found.version, found.weight)).collect()
         }
     }
@@ -261,7 +262,7 @@ mod tests {
                 drained: true,
             };
             let (before, after) = (world.table(split, &[]), world.table(split, &[of]));
-            of_change(&change, (&before, &after), &[name("shop")])
+            of_change(&change, &before, &after, &[name("shop")])
         };
         let found = drain("v2", "v2", "v1=90 v2=10");
         assert_eq!(found.len(), 1);
@@ -270,7 +271,7 @@ mod tests {
         // A rollout may drain what it is about to upgrade.
         let rollout = Change::Rollout(crate::control::rollout_change::RolloutChange::default());
         let (before, after) = (world.table("v1=90 v2=10", &[]), world.table("v1=90 v2=10", &["v1"]));
-        assert!(of_change(&rollout, (&before, &after), &[name("shop")]).is_empty());
+        assert!(of_change(&rollout, &before, &after, &[name("shop")]).is_empty());
     }
 
     #[test]

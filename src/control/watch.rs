@@ -232,7 +232,7 @@ impl ConfigSource {
         let doubtful = is_doubtful(&self.text, text, lost, !closed);
         let wait = if closed { DOUBT_CLOSED } else { DOUBT_OPEN };
         let was_open = self.doubt.is_open();
-        let Verdict::LookAgain(at) = self.doubt.judge(Instant::now(), (text, doubtful), wait) else { return None };
+        let Verdict::LookAgain(at) = self.doubt.judge(Instant::now(), text, doubtful, wait) else { return None };
         if !was_open {
             let (path, bytes, before) = (self.path.display(), text.len(), self.text.len());
             let what =

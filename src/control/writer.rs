@@ -275,7 +275,7 @@ impl Writer {
         after: Option<&Table>,
     ) -> Result<Option<String>, ApplyError> {
         let Some(after) = after.filter(|_| request.onto_dead != OntoDead::Ignore) else { return Ok(None) };
-        let dead = unusable::of_change(&request.change, (&self.publisher.table(), after), planned.next.keys());
+        let dead = unusable::of_change(&request.change, &self.publisher.table(), after, planned.next.keys());
         match request.onto_dead {
             OntoDead::Refuse if !dead.is_empty() => Err(ApplyError::Unusable(dead)),
             OntoDead::Refuse | OntoDead::Ignore => Ok(None),

@@ -146,7 +146,7 @@ impl Reconnects {
         let room = self.max.saturating_sub(self.tries.len());
         for id in self.schedule.due(&limits, room, now_ms) {
             if let Some(paused) = paused.get(&id) {
-                self.tries.spawn(Try::of(paused, (&self.clients, self.clock)).run());
+                self.tries.spawn(Try::of(paused, &self.clients, self.clock).run());
             }
         }
     }
@@ -181,7 +181,7 @@ struct Try {
 }
 
 impl Try {
-    fn of(paused: &Paused<'_>, (clients, clock): (&Arc<Clients>, Clock)) -> Self {
+    fn of(paused: &Paused<'_>, clients: &Arc<Clients>, clock: Clock) -> Self {
         Self {
             service: paused.service.spec.name.clone(),
             version: paused.version.name.clone(),

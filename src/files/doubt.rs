@@ -44,7 +44,7 @@ struct Doubted {
 
 impl Doubt {
     /// Judges a text that is doubtful or is not; `wait` is how long a doubtful one has to stay as it is.
-    pub(crate) fn judge(&mut self, now: Instant, (text, doubtful): (&str, bool), wait: Duration) -> Verdict {
+    pub(crate) fn judge(&mut self, now: Instant, text: &str, doubtful: bool, wait: Duration) -> Verdict {
         let first = self.0.as_ref().map_or(now, |doubted| doubted.first);
         let until = match &self.0 {
             _ if !doubtful || now >= first + DOUBT_MAX => now,
@@ -104,13 +104,13 @@ mod tests {
     #[test]
     fn a_doubtful_text_is_believed_when_it_stays() {
         let (start, mut doubt) = (Instant::now(), Doubt::default());
-        let half = ("half", true);
-        assert_eq!(doubt.judge(start, half, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
-        assert_eq!(doubt.judge(at(start, 999), half, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
-        assert_eq!(doubt.judge(at(start, 1_000), half, DOUBT_CLOSED), Verdict::Believe);
+        let half = "half";
+        assert_eq!(doubt.judge(start, half, true, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
+        assert_eq!(doubt.judge(at(start, 999), half, true, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
+        assert_eq!(doubt.judge(at(start, 1_000), half, true, DOUBT_CLOSED), Verdict::Believe);
         assert!(!doubt.is_open());
-        assert_eq!(doubt.judge(start, half, DOUBT_OPEN), Verdict::LookAgain(at(start, 5_000)));
-        assert_eq!(doubt.judge(at(start, 10), ("whole", false), DOUBT_OPEN), Verdict::Believe);
+        assert_eq!(doubt.judge(start, half, true, DOUBT_OPEN), Verdict::LookAgain(at(start, 5_000)));
+        assert_eq!(doubt.judge(at(start, 10), "whole", false, DOUBT_OPEN), Verdict::Believe);
         assert!(!doubt.is_open());
     }
 
@@ -119,10 +119,10 @@ mod tests {
         let (start, mut doubt) = (Instant::now(), Doubt::default());
         for second in 0..60 {
             let now = at(start, second * 1_000);
-            let verdict = doubt.judge(now, (&second.to_string(), true), DOUBT_OPEN);
+            let verdict = doubt.judge(now, &second.to_string(), true, DOUBT_OPEN);
             assert_eq!(verdict, Verdict::LookAgain(now + DOUBT_OPEN));
         }
-        assert_eq!(doubt.judge(at(start, 60_000), ("60", true), DOUBT_OPEN), Verdict::Believe);
+        assert_eq!(doubt.judge(at(start, 60_000), "60", true, DOUBT_OPEN), Verdict::Believe);
     }
 
     #[test]

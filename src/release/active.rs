@@ -10,7 +10,7 @@ use tokio::task::AbortHandle;
 use super::evidence_collector::{CollectedEvidence, EvidenceCollector};
 use super::saved::Saved;
 use super::view::RolloutView;
-use crate::control::rollout_change::{RolloutChange, same};
+use crate::control::rollout_change::{EndpointMove, RolloutChange, same};
 use crate::control::unusable::Unusable;
 use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, Judge, JudgeSettings, PerVersion};
@@ -57,6 +57,16 @@ impl Drop for RunningTask {
     }
 }
 
+/// What is rolled out.
+pub(crate) struct RolloutSubjects {
+    /// The services.
+    pub(crate) services: Vec<Name>,
+    /// The baseline.
+    pub(crate) from: Name,
+    /// The candidate.
+    pub(crate) to: Name,
+}
+
 /// Whether users of these services stay on their version.
 pub(crate) fn assignment(services: &[&Service]) -> Assignment {
     let sticky = services.iter().any(|service| !service.spec.sticky.is_empty());
@@ -74,7 +84,7 @@ impl ActiveRollout {
         saved: Saved,
         rollout: Rollout,
         release: Arc<Release>,
-        (services, from, to): (Vec<Name>, Name, Name),
+        RolloutSubjects { services, from, to }: RolloutSubjects,
         workers: usize,
     ) -> Self {
         let settings = *rollout.plan().judge();
@@ -164,7 +174,7 @@ impl ActiveRollout {
     }
 
     /// What a task does to endpoints, in the revision that begins it.
-    fn endpoint_moves(&self, task: StageTask) -> Vec<(Name, Name, SocketAddr, bool)> {
+    fn endpoint_moves(&self, task: StageTask) -> Vec<EndpointMove> {
         let moves: &[(&Name, bool)] = match task {
             StageTask::Drain(_) => &[(&self.from, true), (&self.to, true)],
             StageTask::Join(_) => &[(&self.to, false)],
@@ -178,7 +188,12 @@ impl ActiveRollout {
         };
         let places = self.batch_of(task);
         let each = places.iter().flat_map(|(service, address)| {
-            moves.iter().map(|(version, drained)| (service.clone(), (*version).clone(), *address, *drained))
+            moves.iter().map(|(version, drained)| EndpointMove {
+                service: service.clone(),
+                version: (*version).clone(),
+                address: *address,
+                drained: *drained,
+            })
         });
         each.collect()
     }

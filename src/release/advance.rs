@@ -23,6 +23,17 @@ use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{StageTask, TaskResult};
 use crate::table::{Name, Weight};
 
+/// A move that is to be stored.
+struct RolloutMove<'m> {
+    /// The rollout after it.
+    next: &'m Rollout,
+    made: Transition,
+    /// The same as it is remembered.
+    event: SavedEvent,
+    /// Who ordered it; none: it goes on by itself.
+    by: Option<&'m OrderedBy>,
+}
+
 impl RolloutController {
     /// Makes a move happen: stores it with its split, then begins its task and tells everybody. If it cannot be stored,
     /// the rollout is as it was.
@@ -46,7 +57,7 @@ impl RolloutController {
             let event = event(run, made, now, by);
             let (before, word, cause) = (run.saved.weight(), event.word.clone(), event.text.clone());
             let (service, from, to) = (run.saved.title().to_owned(), run.from.clone(), run.to.clone());
-            let applied = self.record(id, &next, made, (event, by)).await?;
+            let applied = self.record(id, RolloutMove { next: &next, made, event, by }).await?;
             tracing::info!(
                 rollout = id,
                 revision = applied.revision,
@@ -79,9 +90,7 @@ impl RolloutController {
     async fn record(
         &mut self,
         id: u64,
-        next: &Rollout,
-        made: Transition,
-        (event, by): (SavedEvent, Option<&OrderedBy>),
+        RolloutMove { next, made, event, by }: RolloutMove<'_>,
     ) -> Result<Applied, ApplyError> {
         let Some(run) = self.running.get_mut(&id) else { return Err(WriterGone.into()) };
         let mut saved = run.saved.clone();
@@ -273,12 +282,7 @@ fn event(run: &ActiveRollout, made: Transition, now: Duration, by: Option<&Order
         text,
         weight: made.weight.unwrap_or(run.rollout.weight()).percent(),
         revision: None,
-        endpoints: about(&made)
-            .map(|task| run.saved.places(task))
-            .unwrap_or_default()
-            .iter()
-            .map(view::place)
-            .collect(),
+        endpoints: about(&made).map(|task| view::places(&run.saved, task)).unwrap_or_default(),
         evidence,
     }
 }

@@ -1,7 +1,7 @@
 //! A rollout that was under way when the process ended goes on: from what is stored of it, with fresh judges.
 
 use super::active;
-use super::active::ActiveRollout;
+use super::active::{ActiveRollout, RolloutSubjects};
 use super::controller::RolloutController;
 use super::saved::Saved;
 use crate::problem::Problems;
@@ -41,6 +41,12 @@ impl RolloutController {
         let judges = ActiveRollout::judges(*plan.judge(), weight, names.len(), now);
         let rollout = Rollout::restored(plan, saved.phase, weight, judges);
         let workers = self.deps.registry.workers();
-        Ok(ActiveRollout::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers))
+        Ok(ActiveRollout::new(
+            saved,
+            rollout,
+            std::sync::Arc::new(release),
+            RolloutSubjects { services: names, from, to },
+            workers,
+        ))
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::active;
-use super::active::ActiveRollout;
+use super::active::{ActiveRollout, RolloutSubjects};
 use super::controller::{RolloutController, now_ms};
 use super::rollout_handle::{OrderedBy, RolloutError, RolloutTarget, StartRequest, Started};
 use super::saved::Saved;
@@ -15,6 +15,7 @@ use super::view::RolloutView;
 use super::{bad_plan, ceilings};
 use crate::config::RolloutSection;
 use crate::control::handle::OntoDead;
+use crate::control::rollout_change::EndpointMove;
 use crate::control::unusable::Unusable;
 use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 use crate::rollout::event::Transition;
@@ -110,7 +111,7 @@ impl RolloutController {
         };
         let blue: Vec<_> = services.iter().filter_map(|s| s.version_named(&from)).map(|v| v.stats.totals()).collect();
         let (section, release) = with_ceilings(section, release, &blue)?;
-        let endpoints = endpoints(&release, &services, (&from, &to))?;
+        let endpoints = endpoints(&release, &services, &from, &to)?;
         let most = endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let plan = active::plan(&release, &services, most)
             .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
@@ -137,7 +138,16 @@ impl RolloutController {
         };
         let names = services.iter().map(|service| service.spec.name.clone()).collect();
         let workers = self.deps.registry.workers();
-        Ok((ActiveRollout::new(saved, rollout, std::sync::Arc::new(release), (names, from, to), workers), first))
+        Ok((
+            ActiveRollout::new(
+                saved,
+                rollout,
+                std::sync::Arc::new(release),
+                RolloutSubjects { services: names, from, to },
+                workers,
+            ),
+            first,
+        ))
     }
 
     fn subjects<'t>(&self, table: &'t Table, target: &RolloutTarget) -> Result<StartSubjects<'t>, Vec<Problem>> {
@@ -319,7 +329,8 @@ fn versions_of(service: &Service, to: Option<&str>) -> Result<(Name, Name), Prob
 fn endpoints(
     release: &Release,
     services: &[&Service],
-    (from, to): (&Name, &Name),
+    from: &Name,
+    to: &Name,
 ) -> Result<Vec<Vec<SocketAddr>>, Vec<Problem>> {
     if !matches!(release.shape, Shape::Rolling(_)) {
         return Ok(Vec::new());
@@ -361,10 +372,14 @@ fn endpoints(
 
 impl ActiveRollout {
     /// A candidate's endpoints get nothing before they are upgraded.
-    pub(crate) fn closed_at_the_start(&self) -> Vec<(Name, Name, SocketAddr, bool)> {
+    pub(crate) fn closed_at_the_start(&self) -> Vec<EndpointMove> {
+        let closed = |service: &Name, address: SocketAddr| EndpointMove {
+            service: service.clone(),
+            version: self.to.clone(),
+            address,
+            drained: true,
+        };
         let places = self.services.iter().zip(&self.saved.endpoints);
-        places
-            .flat_map(|(service, all)| all.iter().map(|address| (service.clone(), self.to.clone(), *address, true)))
-            .collect()
+        places.flat_map(|(service, all)| all.iter().map(move |address| closed(service, *address))).collect()
     }
 }

@@ -10,7 +10,7 @@ use super::saved::{Saved, SavedEvent};
 use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::{Bake, Names};
 use crate::rollout::run::{Phase, Rollout};
-use crate::rollout::stage::Stage;
+use crate::rollout::stage::{Stage, StageTask};
 
 /// A rollout.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -89,7 +89,7 @@ impl RolloutView {
             stage,
             stages: rollout.stages().iter().map(StageView::of).collect(),
             task: rollout.task().map(|task| task.word()),
-            endpoints: rollout.task().map(|task| saved.places(task)).unwrap_or_default().iter().map(place).collect(),
+            endpoints: rollout.task().map(|task| places(saved, task)).unwrap_or_default(),
             bake_left_seconds: left.map(|left| left.as_secs_f64()),
             evidence: evidence(saved, rollout, bake),
             ..Self::stored(saved)
@@ -145,9 +145,9 @@ pub(crate) fn phase_word(saved: &Saved) -> &'static str {
     }
 }
 
-/// An endpoint as it is shown.
-pub(crate) fn place((service, address): &(&str, std::net::SocketAddr)) -> String {
-    format!("{service} {address}")
+/// The endpoints of a task as they are shown.
+pub(crate) fn places(saved: &Saved, task: StageTask) -> Vec<String> {
+    saved.places(task).iter().map(|(service, address)| format!("{service} {address}")).collect()
 }
 
 fn left(rollout: &Rollout, stage: usize, since: Duration, now: Duration) -> Option<Duration> {

@@ -45,7 +45,7 @@ impl WarmUps {
             let (mut soonest, mut judged) = (None::<Duration>, false);
             for endpoint in version.endpoints.iter().filter(|endpoint| !endpoint.drained) {
                 let place = (version.name.clone(), endpoint.address);
-                let left = self.seen(now, &place, endpoint).cold_until(warm_up).saturating_sub(now);
+                let left = self.seen(now, &version.name, endpoint).cold_until(warm_up).saturating_sub(now);
                 serving.insert(place);
                 if left.is_zero() {
                     warm.judged.push(endpoint.stats.id);
@@ -63,8 +63,9 @@ impl WarmUps {
         warm
     }
 
-    fn seen(&mut self, now: Duration, place: &(Name, SocketAddr), endpoint: &Endpoint) -> ServingEndpoint {
-        let known = self.0.entry(place.clone()).or_insert(ServingEndpoint { since: now, well_since: None });
+    fn seen(&mut self, now: Duration, version: &Name, endpoint: &Endpoint) -> ServingEndpoint {
+        let place = (version.clone(), endpoint.address);
+        let known = self.0.entry(place).or_insert(ServingEndpoint { since: now, well_since: None });
         if !endpoint.stats.health.is_out() {
             known.well_since.get_or_insert(now);
         }

@@ -133,12 +133,7 @@ impl Registry {
     /// The live state of an endpoint of a version: its address, and a number that is another one when it is spoken to
     /// in another way.
     #[must_use]
-    pub fn endpoint(
-        &self,
-        service: &str,
-        version: &str,
-        (address, transport): (SocketAddr, u64),
-    ) -> Arc<EndpointStats> {
+    pub fn endpoint(&self, service: &str, version: &str, address: SocketAddr, transport: u64) -> Arc<EndpointStats> {
         self.with(service, version, |entry, ids| {
             if !entry.endpoints.contains_key(&(address, transport)) {
                 // Addresses behind a name come and go: those that are not held any more are forgotten.

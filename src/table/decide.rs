@@ -116,7 +116,7 @@ pub fn decide<'t, A: Into<Availability>>(
     chance: u128,
     available: impl Fn(&Candidate<'t>) -> A,
 ) -> Result<Decision<'t>, RouteError<'t>> {
-    decide_at(table, table.find(request.host, request.path), request, (chance, available))
+    decide_at(table, table.find(request.host, request.path), request, chance, available)
 }
 
 /// The same for a request whose service, if it has one, was looked up before in this table, by the same host and path.
@@ -127,12 +127,13 @@ pub(crate) fn decide_at<'t, A: Into<Availability>>(
     table: &'t Table,
     service: Option<u32>,
     request: &RequestView<'_>,
-    (chance, available): (u128, impl Fn(&Candidate<'t>) -> A),
+    chance: u128,
+    available: impl Fn(&Candidate<'t>) -> A,
 ) -> Result<Decision<'t>, RouteError<'t>> {
     let service_index = service.ok_or(RouteError::NoService)?;
     let entry = table.entry(service_index);
     let service = &*entry.service;
-    let (cause, assigned, slot, new_key) = assign(table, entry, request, chance);
+    let Assigned { cause, version: assigned, slot, new_key } = assign(table, entry, request, chance);
     let available = |index: u16| available(&Candidate { table, entry, index }).into();
     let own = available(assigned);
     let version = if matches!(own, Availability::Ready | Availability::LastResort(Takeover::Bounded)) {
@@ -140,44 +141,54 @@ pub(crate) fn decide_at<'t, A: Into<Availability>>(
     } else {
         // Requests without a slot (a rule chose) are passed on by chance.
         let seed = slot.unwrap_or_else(|| low_bits(chance));
-        let other = fail_over(service, (assigned, seed), available);
+        let other = fail_over(service, assigned, seed, available);
         let last_resort = matches!(own, Availability::LastResort(_)).then_some(assigned);
         other.or(last_resort).ok_or(RouteError::NoVersion { service, service_index, assigned, cause, slot })?
     };
     Ok(Decision { service, service_index, version, assigned, cause, slot, new_key })
 }
 
+/// The version of a request before anybody looks at its endpoints.
+struct Assigned {
+    cause: Cause,
+    version: u16,
+    /// None when a rule chose.
+    slot: Option<u32>,
+    /// The key that the client is to keep from now on.
+    new_key: Option<OwnKey>,
+}
+
 /// The version by rule, key or chance, whatever state its endpoints are in.
-fn assign(
-    table: &Table,
-    entry: &RouteEntry,
-    request: &RequestView<'_>,
-    chance: u128,
-) -> (Cause, u16, Option<u32>, Option<OwnKey>) {
+fn assign(table: &Table, entry: &RouteEntry, request: &RequestView<'_>, chance: u128) -> Assigned {
     for index in RulePrefilter::admitted(entry.prefilters(), &table.interned().headers, request) {
         let rule = &entry.service.rules[usize::from(index)];
         if rule.when.holds(request) {
-            return (Cause::Rule(index), rule.version, None, None);
+            return Assigned { cause: Cause::Rule(index), version: rule.version, slot: None, new_key: None };
         }
     }
     for (index, source) in (0..).zip(entry.sources(table.interned())) {
         if let Some(slot) = source.with_key(request, |key| entry.slot(key)) {
-            return (Cause::Key(index), entry.owner(slot), Some(slot), None);
+            return Assigned { cause: Cause::Key(index), version: entry.owner(slot), slot: Some(slot), new_key: None };
         }
         if *source == KeySource::OwnCookie {
             let key = OwnKey::from_random(chance);
             let slot = entry.slot(key.as_bytes());
-            return (Cause::Key(index), entry.owner(slot), Some(slot), Some(key));
+            return Assigned {
+                cause: Cause::Key(index),
+                version: entry.owner(slot),
+                slot: Some(slot),
+                new_key: Some(key),
+            };
         }
     }
     let slot = scale(low_bits(chance));
-    (Cause::Chance, entry.owner(slot), Some(slot), None)
+    Assigned { cause: Cause::Chance, version: entry.owner(slot), slot: Some(slot), new_key: None }
 }
 
 /// Another version for a request whose own is out: in proportion to the weights of those that are ready, and the same
 /// one for the same slot, so that users stay together until theirs is back. None for some of them where the takeover is
 /// bounded.
-fn fail_over(service: &Service, (assigned, seed): (u16, u32), available: impl Fn(u16) -> Availability) -> Option<u16> {
+fn fail_over(service: &Service, assigned: u16, seed: u32, available: impl Fn(u16) -> Availability) -> Option<u16> {
     if service.spec.policy.on_unhealthy == OnUnhealthy::Refuse {
         return None;
     }

@@ -75,7 +75,8 @@ impl Service {
         spec: &Arc<ServiceSpec>,
         traffic: &Arc<Traffic>,
         registry: &Registry,
-        (rules, addresses): (Rules, &Arc<Addresses>),
+        rules: Rules,
+        addresses: &Arc<Addresses>,
     ) -> Result<Self, CompileError> {
         let runs = traffic.slots.iter().map(|(_, run)| Ok((run.until, position(spec, &run.version)?)));
         let versions = spec.versions.iter().map(|version| {
@@ -83,7 +84,7 @@ impl Service {
             let endpoint = |address: &SocketAddr| Endpoint {
                 address: *address,
                 drained: traffic.drains(version, *address, addresses),
-                stats: registry.endpoint(&spec.name, &version.name, (*address, transport)),
+                stats: registry.endpoint(&spec.name, &version.name, *address, transport),
             };
             Version {
                 name: version.name.clone(),

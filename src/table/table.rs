@@ -82,8 +82,8 @@ impl Table {
             by_name.insert(spec.name.clone(), number);
             limits_in_flight |= spec.policy.limits.in_flight.is_some();
             let (definition, further_prefilters) = EntryDefinition::of(spec, &mut interner);
-            let parts = (Rules::of(spec, further_prefilters)?, &addresses);
-            let service = Service::compile(spec, traffic, registry, parts)?;
+            let rules = Rules::of(spec, further_prefilters)?;
+            let service = Service::compile(spec, traffic, registry, rules, &addresses)?;
             records.push(RouteEntry::new(Arc::new(service), definition));
         }
         let index = Index { router: places.router(), by_name, limits_in_flight, interned: interner.finish() };
@@ -112,8 +112,8 @@ impl Table {
         for (name, traffic) in changed {
             let number = self.index.by_name.get(name).ok_or_else(|| CompileError::UnknownService(name.clone()))?;
             let service = &self.entry(*number).service;
-            let parts = (service.rules.clone(), &self.addresses);
-            let service = Service::compile(&service.spec, traffic, registry, parts)?;
+            let rules = service.rules.clone();
+            let service = Service::compile(&service.spec, traffic, registry, rules, &self.addresses)?;
             replace(&mut blocks, *number, service);
         }
         Ok(Self { revision, blocks, ..self.shared() })
@@ -129,8 +129,8 @@ impl Table {
         for (number, service) in (0..).zip(self.services()) {
             let mut names = service.spec.versions.iter().flat_map(|version| &version.names);
             if names.any(|name| self.addresses.of(&name.host) != addresses.of(&name.host)) {
-                let parts = (service.rules.clone(), addresses);
-                let service = Service::compile(&service.spec, &service.traffic, registry, parts)?;
+                let rules = service.rules.clone();
+                let service = Service::compile(&service.spec, &service.traffic, registry, rules, addresses)?;
                 replace(&mut blocks, number, service);
             }
         }

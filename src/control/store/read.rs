@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rusqlite::{OptionalExtension, Row, params};
 
-use crate::control::difference::{Difference, EndpointDifference};
+use crate::control::difference::{Difference, EndpointDifference, SaltedSlots};
 use crate::control::planned::{Entry, History};
 use crate::table::{Name, Slots, Traffic};
 
@@ -13,6 +13,13 @@ use super::rows::{address, name, number, runs, split};
 use super::{Loaded, Revision, Store, StoreError, schema};
 
 const READING: &str = "read the revisions";
+
+/// A split that a revision changed.
+struct SplitRow {
+    service: Name,
+    salt: String,
+    slots: Slots,
+}
 
 impl Store {
     /// Everything to start from.
@@ -98,19 +105,19 @@ impl Store {
     }
 
     /// The splits that a revision changed.
-    fn rows_of(&self, revision: u64) -> rusqlite::Result<Vec<(Name, String, Slots)>> {
+    fn rows_of(&self, revision: u64) -> rusqlite::Result<Vec<SplitRow>> {
         let mut rows = self.db.prepare_cached(schema::SPLITS_OF)?;
-        let row = |row: &Row<'_>| Ok((name(row, 0)?, row.get::<_, String>(1)?, runs(row, 2)?));
+        let row = |row: &Row<'_>| Ok(SplitRow { service: name(row, 0)?, salt: row.get(1)?, slots: runs(row, 2)? });
         rows.query_map([revision.cast_signed()], row)?.collect()
     }
 
     /// What a revision changed, against the one before it.
     fn difference(&self, revision: u64) -> rusqlite::Result<Vec<Difference>> {
         let mut differences = BTreeMap::new();
-        for (service, salt, slots) in self.rows_of(revision)? {
+        for SplitRow { service, salt, slots } in self.rows_of(revision)? {
             let before = self.split_before(&service, revision.saturating_sub(1))?;
-            let before = before.as_ref().map(|(salt, slots)| (salt.as_str(), slots));
-            let difference = Difference::of_splits(&service, before, (&salt, &slots));
+            let before = before.as_ref().map(|(salt, slots)| SaltedSlots { salt, slots });
+            let difference = Difference::of_splits(&service, before, SaltedSlots { salt: &salt, slots: &slots });
             differences.insert(service, difference);
         }
         let mut changes = self.db.prepare_cached(schema::ENDPOINT_CHANGES_OF)?;
@@ -123,7 +130,8 @@ impl Store {
             if !differences.contains_key(&service)
                 && let Some((salt, slots)) = self.split_before(&service, revision)?
             {
-                let same = Difference::of_splits(&service, Some((&salt, &slots)), (&salt, &slots));
+                let split = SaltedSlots { salt: &salt, slots: &slots };
+                let same = Difference::of_splits(&service, Some(split), split);
                 differences.insert(service.clone(), same);
             }
             differences.entry(service).and_modify(|difference| difference.endpoints.push(change));

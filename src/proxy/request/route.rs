@@ -101,7 +101,7 @@ fn decide<'q>(
         let dead = tried.dead.iter().any(|dead| std::ptr::eq(*dead, &**version));
         if dead { available.after_attempt() } else { available }
     };
-    decide_at(query.table, query.service, &query.view, (chance, available)).map_err(|error| match error {
+    decide_at(query.table, query.service, &query.view, chance, available).map_err(|error| match error {
         RouteError::NoService => {
             context.note_revision(query.table.revision);
             LocalReply::new(RejectReason::NoService, "no service answers this host and path")
