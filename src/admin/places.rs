@@ -277,7 +277,7 @@ mod tests {
         let _more = all(&mut door, (21..=60).map(|n| format!("192.0.2.{n}")));
         assert!(door.has(&operator) && door.has(&local));
         // The address is known by now: its next connection is none of a stranger.
-        door.familiar = Some(crate::shared::client_address::block("198.51.100.1".parse().expect("an address")));
+        door.familiar = Some(crate::shared::client_prefix::block("198.51.100.1".parse().expect("an address")));
         let (next, _place) = door.enter("198.51.100.1").expect("a place");
         let _more = all(&mut door, (61..=99).map(|n| format!("192.0.2.{n}")));
         assert!(door.has(&next));

@@ -13,7 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
-use crate::shared::client_address::block;
+use crate::shared::client_prefix::block;
 use crate::stats::labels::AdminRefused;
 
 /// How long a head may take, from its first byte or from the beginning of the connection: a head is one packet, and

@@ -29,7 +29,7 @@ use crate::control::clock::Clock;
 use crate::control::hold_registry::HoldRegistry;
 use crate::control::publish::Published;
 use crate::control::table_reclaimer::TableReclaimer;
-use crate::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent, Prepare, Read};
+use crate::control::watch::{ConfigFacts, ConfigSource, ConfigSourceDeps, FileContent, Prepare, ReadConfig};
 use crate::endpoints::resolve::{First, Resolver};
 use crate::files::reload::{Files, Reloader};
 use crate::metrics::recent_rates::RecentRates;
@@ -248,7 +248,7 @@ fn prepare_names(resolver: &Resolver) -> Prepare {
 }
 
 /// How the text of the config file is read while the process runs.
-fn read_config(file: &ConfigFile, running: Config, clients: Arc<Clients>, published: &Published) -> Read {
+fn read_config(file: &ConfigFile, running: Config, clients: Arc<Clients>, published: &Published) -> ReadConfig {
     let base = file.path.parent().unwrap_or(Path::new("")).to_owned();
     let published = Arc::clone(published);
     Arc::new(move |text| {

@@ -7,7 +7,7 @@ use http::Method;
 use serde_json::{Map, Value, json};
 
 use super::client::Call;
-use super::text::{Tone, list, member, number, toned};
+use super::text::{TextTone, list, member, number, toned};
 use super::{CommandError, Remote};
 
 /// On what terms a change is made.
@@ -206,7 +206,7 @@ fn show(answer: &Value) -> String {
     let head = match (answer["changed"] == true, answer["dry_run"] == true) {
         (false, _) => format!("nothing to change: revision {revision} is in force\n"),
         (true, true) => format!("dry run, nothing was changed: revision {revision} is in force\n"),
-        (true, false) => format!("{} is in force\n", toned(&format!("revision {revision}"), Tone::Good)),
+        (true, false) => format!("{} is in force\n", toned(&format!("revision {revision}"), TextTone::Good)),
     };
     let head = match answer["restores"].as_u64() {
         Some(restored) => format!("{head}  the split of revision {restored} is restored\n"),
@@ -215,13 +215,13 @@ fn show(answer: &Value) -> String {
     let head = head + &hold_line(&answer["hold"]);
     let head = match answer["in_flight"].as_u64() {
         Some(0) => head + "  nothing is in flight to it any more\n",
-        Some(left) => head + &format!("  {} in flight to it still\n", toned(&left.to_string(), Tone::Warn)),
+        Some(left) => head + &format!("  {} in flight to it still\n", toned(&left.to_string(), TextTone::Warn)),
         None => head,
     };
     let text = list(answer, "difference").fold(head, |text, difference| text + &difference_line(difference));
     list(answer, "warnings")
         .filter_map(Value::as_str)
-        .fold(text, |text, warning| text + &format!("  {}: {warning}\n", toned("warning", Tone::Warn)))
+        .fold(text, |text, warning| text + &format!("  {}: {warning}\n", toned("warning", TextTone::Warn)))
 }
 
 /// How a hold went, on a line; empty if there was none.
@@ -232,7 +232,7 @@ fn hold_line(hold: &Value) -> String {
     let (held, lasted) = (member(hold, "held"), member(hold, "lasted_ms"));
     match hold["why"].as_str() {
         None => format!("  held {held} requests for up to {lasted} ms: nothing was in flight at the change\n"),
-        Some(why) => format!("  {}: the hold was not kept: {why}\n", toned("warning", Tone::Warn)),
+        Some(why) => format!("  {}: the hold was not kept: {why}\n", toned("warning", TextTone::Warn)),
     }
 }
 

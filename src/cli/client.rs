@@ -30,7 +30,7 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
 /// Where the admin API is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Place {
+enum AdminPlace {
     Tcp(String),
     Tls(String),
     Unix(PathBuf),
@@ -39,7 +39,7 @@ enum Place {
 /// Calls one proxy's admin API.
 #[derive(Clone, Debug)]
 pub struct AdminClient {
-    place: Place,
+    place: AdminPlace,
     token: Option<String>,
     tls: Option<ClientSettings>,
 }
@@ -108,11 +108,11 @@ impl AdminClient {
     /// [`CallError::Address`] when that is no address.
     pub fn new(address: &str, token: Option<String>) -> Result<Self, CallError> {
         let place = if let Some(path) = address.strip_prefix("unix:") {
-            Place::Unix(path.into())
+            AdminPlace::Unix(path.into())
         } else {
-            let (place, authority): (fn(String) -> Place, _) = match address.strip_prefix("https://") {
-                Some(authority) => (Place::Tls, authority),
-                None => (Place::Tcp, address.strip_prefix("http://").unwrap_or(address)),
+            let (place, authority): (fn(String) -> AdminPlace, _) = match address.strip_prefix("https://") {
+                Some(authority) => (AdminPlace::Tls, authority),
+                None => (AdminPlace::Tcp, address.strip_prefix("http://").unwrap_or(address)),
             };
             let authority = authority.trim_end_matches('/');
             let good = !authority.is_empty() && !authority.contains('/') && authority.contains(':');
@@ -151,12 +151,14 @@ impl AdminClient {
     async fn connect_and_call(&self, call: Call<'_>) -> Result<Value, CallError> {
         let unreachable = |source| CallError::Unreachable { place: self.to_string(), source };
         match &self.place {
-            Place::Tcp(address) => self.call_over(TcpStream::connect(address).await.map_err(unreachable)?, call).await,
-            Place::Tls(address) => {
+            AdminPlace::Tcp(address) => {
+                self.call_over(TcpStream::connect(address).await.map_err(unreachable)?, call).await
+            }
+            AdminPlace::Tls(address) => {
                 let stream = TcpStream::connect(address).await.map_err(unreachable)?;
                 self.call_over(self.secured(address, stream).await?, call).await
             }
-            Place::Unix(path) => self.call_over(UnixStream::connect(path).await.map_err(unreachable)?, call).await,
+            AdminPlace::Unix(path) => self.call_over(UnixStream::connect(path).await.map_err(unreachable)?, call).await,
         }
     }
 
@@ -199,8 +201,8 @@ impl AdminClient {
 
     fn request(&self, call: Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {
         let host = match &self.place {
-            Place::Tcp(address) | Place::Tls(address) => address,
-            Place::Unix(_) => "localhost",
+            AdminPlace::Tcp(address) | AdminPlace::Tls(address) => address,
+            AdminPlace::Unix(_) => "localhost",
         };
         let mut request = Request::builder().method(call.method).uri(call.path).header(HOST, host);
         if let Some(token) = &self.token {
@@ -227,9 +229,9 @@ impl AdminClient {
 impl std::fmt::Display for AdminClient {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match &self.place {
-            Place::Tcp(address) => write!(f, "http://{address}"),
-            Place::Tls(address) => write!(f, "https://{address}"),
-            Place::Unix(path) => write!(f, "unix:{}", path.display()),
+            AdminPlace::Tcp(address) => write!(f, "http://{address}"),
+            AdminPlace::Tls(address) => write!(f, "https://{address}"),
+            AdminPlace::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
 }

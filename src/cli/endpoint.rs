@@ -9,7 +9,7 @@ use super::{CommandError, Remote};
 
 /// An endpoint of a version.
 #[derive(Args, Debug)]
-struct Place {
+struct EndpointPlace {
     /// The service
     service: String,
     /// The version
@@ -25,7 +25,7 @@ struct Place {
     pointsman drain shop v1 backend.internal:8080")]
 pub struct DrainArgs {
     #[command(flatten)]
-    place: Place,
+    place: EndpointPlace,
     /// Come back when nothing is in flight any more, or after this time at the latest
     #[arg(long, value_name = "TIME")]
     wait: Option<String>,
@@ -40,7 +40,7 @@ pub struct DrainArgs {
 #[command(after_help = "Example:\n  pointsman ready shop v1 10.0.0.1:8080")]
 pub struct ReadyArgs {
     #[command(flatten)]
-    place: Place,
+    place: EndpointPlace,
     #[command(flatten)]
     terms: Terms,
 }
@@ -64,7 +64,7 @@ pub fn ready(remote: &Remote, args: ReadyArgs) -> Result<(), CommandError> {
     set(remote, &args.place, args.terms, Map::from_iter([("state".to_owned(), Value::from("ready"))]))
 }
 
-fn set(remote: &Remote, place: &Place, terms: Terms, body: Map<String, Value>) -> Result<(), CommandError> {
+fn set(remote: &Remote, place: &EndpointPlace, terms: Terms, body: Map<String, Value>) -> Result<(), CommandError> {
     let (service, version) = (segment(&place.service)?, segment(&place.version)?);
     let address = segment(&place.address)?.replace('[', "%5B").replace(']', "%5D");
     let path = format!("/v1/services/{service}/versions/{version}/endpoints/{address}");

@@ -5,7 +5,7 @@ use http::{Method, Uri};
 use serde_json::{Map, Value, json};
 
 use super::client::Call;
-use super::text::{Tone, member, number, toned};
+use super::text::{TextTone, member, number, toned};
 use super::{CommandError, Remote};
 
 /// Say which version a request would get, and why
@@ -66,10 +66,10 @@ fn show(answer: &Value) -> String {
     let place = |name: &str| answer[name].as_str().map(str::to_owned);
     let head = match (place("service"), place("version"), place("refused")) {
         (service, _, Some(refused)) => {
-            let refused = toned(&format!("refused: {refused}"), Tone::Bad);
+            let refused = toned(&format!("refused: {refused}"), TextTone::Bad);
             service.map_or(refused.clone(), |service| format!("{service}: {refused}"))
         }
-        (Some(service), Some(version), None) => toned(&format!("{service} {version}"), Tone::Strong),
+        (Some(service), Some(version), None) => toned(&format!("{service} {version}"), TextTone::Strong),
         (service, _, None) => format!("{}: by chance", service.unwrap_or_default()),
     };
     let mut text = format!("{head}\n  {}\n", member(answer, "why"));

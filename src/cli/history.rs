@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::change::difference_line;
 use super::client::Call;
-use super::text::{Tone, list, member, toned};
+use super::text::{TextTone, list, member, toned};
 use super::{CommandError, Remote};
 
 /// Show who changed what, when and why, newest first
@@ -42,7 +42,7 @@ fn at(revision: &Value) -> String {
 }
 
 fn entry(revision: &Value) -> String {
-    let number = toned(&member(revision, "revision"), Tone::Strong);
+    let number = toned(&member(revision, "revision"), TextTone::Strong);
     let mut head = format!("{number}  {}  {}", at(revision), member(revision, "action"));
     if !revision["restores"].is_null() {
         head.push_str(&format!(" to {}", member(revision, "restores")));

@@ -20,13 +20,13 @@ use super::{CommandError, Remote};
 )]
 pub struct RolloutArgs {
     #[command(subcommand)]
-    command: RolloutCommand,
+    command: RolloutSubcommand,
 }
 
 #[derive(Subcommand, Debug)]
-enum RolloutCommand {
+enum RolloutSubcommand {
     Start(StartArgs),
-    Status(StatusArgs),
+    Status(RolloutStatusArgs),
     /// Stay where it is; the judge goes on
     Pause(OrderArgs),
     /// Go on: the stage begins again
@@ -80,7 +80,7 @@ struct StartArgs {
 
 /// Show a rollout with its evidence, or all of them
 #[derive(Args, Debug)]
-struct StatusArgs {
+struct RolloutStatusArgs {
     /// The service, the group or the number; without it, all
     rollout: Option<String>,
     /// Draw the progress until it is over; the exit code says whether it was completed
@@ -117,13 +117,13 @@ impl From<OrderArgs> for OnwardArgs {
 /// [`CommandError`] when a call fails, or a rollout that was followed was not completed.
 pub fn run(remote: &Remote, args: RolloutArgs) -> Result<(), CommandError> {
     match args.command {
-        RolloutCommand::Start(args) => start(remote, args),
-        RolloutCommand::Status(args) => status(remote, &args),
-        RolloutCommand::Pause(args) => order(remote, "pause", args.into()),
-        RolloutCommand::Resume(args) => order(remote, "resume", args),
-        RolloutCommand::Promote(args) => order(remote, "promote", args),
-        RolloutCommand::Abort(args) => order(remote, "abort", args.into()),
-        RolloutCommand::Acknowledge(args) => order(remote, "acknowledge", args.into()),
+        RolloutSubcommand::Start(args) => start(remote, args),
+        RolloutSubcommand::Status(args) => status(remote, &args),
+        RolloutSubcommand::Pause(args) => order(remote, "pause", args.into()),
+        RolloutSubcommand::Resume(args) => order(remote, "resume", args),
+        RolloutSubcommand::Promote(args) => order(remote, "promote", args),
+        RolloutSubcommand::Abort(args) => order(remote, "abort", args.into()),
+        RolloutSubcommand::Acknowledge(args) => order(remote, "acknowledge", args.into()),
     }
 }
 
@@ -190,7 +190,7 @@ fn set(plan: &mut Map<String, Value>, text: &str) -> Result<(), CommandError> {
     Ok(())
 }
 
-fn status(remote: &Remote, args: &StatusArgs) -> Result<(), CommandError> {
+fn status(remote: &Remote, args: &RolloutStatusArgs) -> Result<(), CommandError> {
     let Some(rollout) = &args.rollout else {
         return remote.call(Call::get("/v1/rollouts"), show::all);
     };

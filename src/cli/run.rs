@@ -22,11 +22,11 @@ pub struct RunArgs {
     config: PathBuf,
     /// How the process's own log looks (RUST_LOG sets how much of it)
     #[arg(long, value_enum, default_value = "text")]
-    log_format: LogFormat,
+    log_format: LogFormatArg,
 }
 
 #[derive(clap::ValueEnum, Clone, Copy, Debug)]
-enum LogFormat {
+enum LogFormatArg {
     Text,
     Json,
 }
@@ -112,11 +112,11 @@ fn program(config: &Path) -> Option<Program> {
     Some(Program { path, arguments: arguments.collect(), check: check.into() })
 }
 
-impl From<LogFormat> for log::Format {
-    fn from(format: LogFormat) -> Self {
+impl From<LogFormatArg> for log::Format {
+    fn from(format: LogFormatArg) -> Self {
         match format {
-            LogFormat::Text => Self::Text,
-            LogFormat::Json => Self::Json,
+            LogFormatArg::Text => Self::Text,
+            LogFormatArg::Json => Self::Json,
         }
     }
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::change::segment;
 use super::client::Call;
 use super::rollout::show;
-use super::text::{Columns, Tone, list, member, number, toned};
+use super::text::{Columns, TextTone, list, member, number, toned};
 use super::{CommandError, Remote};
 
 /// Show splits, endpoints, rates and what differs from the config file
@@ -29,7 +29,8 @@ pub fn run(remote: &Remote, args: &StatusArgs) -> Result<(), CommandError> {
 }
 
 fn status_text(status: &Value) -> String {
-    let ready = if status["ready"] == true { toned("ready", Tone::Good) } else { toned("not ready", Tone::Warn) };
+    let ready =
+        if status["ready"] == true { toned("ready", TextTone::Good) } else { toned("not ready", TextTone::Warn) };
     let mut text = format!(
         "pointsman {} {ready}, revision {}, up {} s, {} workers, {} connections\n",
         member(status, "version"),
@@ -39,22 +40,22 @@ fn status_text(status: &Value) -> String {
         member(status, "connections"),
     );
     if let Some(problem) = status["state"]["problem"].as_str() {
-        text.push_str(&format!("{}: {problem}\n", toned("changes are refused", Tone::Bad)));
+        text.push_str(&format!("{}: {problem}\n", toned("changes are refused", TextTone::Bad)));
     }
     if let Some(note) = status["state"]["note"].as_str() {
-        text.push_str(&format!("{}: {note}\n", toned("the revision store", Tone::Warn)));
+        text.push_str(&format!("{}: {note}\n", toned("the revision store", TextTone::Warn)));
     }
     for problem in list(&status["config"], "problems").filter_map(Value::as_str) {
-        text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", Tone::Bad)));
+        text.push_str(&format!("{}: {problem}\n", toned("the config file is not in force", TextTone::Bad)));
     }
     for problem in list(&status["tokens"], "problems").filter_map(Value::as_str) {
-        text.push_str(&format!("{}: {problem}\n", toned("new tokens are not in use", Tone::Bad)));
+        text.push_str(&format!("{}: {problem}\n", toned("new tokens are not in use", TextTone::Bad)));
     }
     for warning in list(&status["tokens"], "warnings").filter_map(Value::as_str) {
-        text.push_str(&format!("{}: {warning}\n", toned("token", Tone::Warn)));
+        text.push_str(&format!("{}: {warning}\n", toned("token", TextTone::Warn)));
     }
     for key in list(&status["config"], "needs_restart").filter_map(Value::as_str) {
-        text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", Tone::Warn)));
+        text.push_str(&format!("{}: {key}\n", toned("changed in the file, needs a restart", TextTone::Warn)));
     }
     list(status, "parts").for_each(|part| text.push_str(&part_line(part)));
     for (log, name) in [("process", "log"), ("access", "access log")] {
@@ -78,12 +79,12 @@ fn status_text(status: &Value) -> String {
 fn tls_lines(side: &Value) -> String {
     let place = member(side, "place");
     let refused = list(side, "problems").filter_map(Value::as_str);
-    let refused =
-        refused.map(|problem| format!("{}: {place}: {problem}\n", toned("new TLS files are not in use", Tone::Bad)));
+    let refused = refused
+        .map(|problem| format!("{}: {place}: {problem}\n", toned("new TLS files are not in use", TextTone::Bad)));
     let warned = list(side, "certificates").filter_map(|certificate| certificate["warning"].as_str());
-    let warned = warned.map(|warning| format!("{}: {place}: {warning}\n", toned("certificate", Tone::Warn)));
+    let warned = warned.map(|warning| format!("{}: {place}: {warning}\n", toned("certificate", TextTone::Warn)));
     let exposed = list(side, "warnings").filter_map(Value::as_str);
-    let exposed = exposed.map(|warning| format!("{}: {place}: {warning}\n", toned("key", Tone::Warn)));
+    let exposed = exposed.map(|warning| format!("{}: {place}: {warning}\n", toned("key", TextTone::Warn)));
     refused.chain(warned).chain(exposed).collect()
 }
 
@@ -92,7 +93,7 @@ fn part_line(part: &Value) -> String {
     let reason = part["reason"].as_str().map_or(String::new(), |_| format!(": {}", member(part, "reason")));
     match part["state"].as_str() {
         None | Some("running") => String::new(),
-        Some(_) => format!("{} is {}{reason}\n", toned(&member(part, "name"), Tone::Bad), member(part, "state")),
+        Some(_) => format!("{} is {}{reason}\n", toned(&member(part, "name"), TextTone::Bad), member(part, "state")),
     }
 }
 
@@ -103,7 +104,7 @@ fn log_line(log: &Value, name: &str) -> String {
         return String::new();
     }
     let problem = log["problem"].as_str().map_or(String::new(), |_| format!(" ({})", member(log, "problem")));
-    format!("{}: {lost}{problem}\n", toned(&format!("lines of the {name} that were lost"), Tone::Warn))
+    format!("{}: {lost}{problem}\n", toned(&format!("lines of the {name} that were lost"), TextTone::Warn))
 }
 
 /// A hold that is open, on a line.
@@ -111,7 +112,7 @@ fn hold_line(hold: &Value) -> String {
     let services: Vec<&str> = list(hold, "services").filter_map(Value::as_str).collect();
     format!(
         "{}: {} (number {}) since {}, {} requests wait, until {} at the latest\n",
-        toned("held", Tone::Warn),
+        toned("held", TextTone::Warn),
         services.join(", "),
         member(hold, "id"),
         member(hold, "since"),
@@ -123,12 +124,12 @@ fn hold_line(hold: &Value) -> String {
 fn service_text(service: &Value) -> String {
     let words = |name: &str| list(service, name).filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
     let hosts = Some(words("hosts")).filter(|hosts| !hosts.is_empty()).unwrap_or_else(|| "any host".to_owned());
-    let name = toned(&member(service, "name"), Tone::Strong);
+    let name = toned(&member(service, "name"), TextTone::Strong);
     let mut text = format!("{name}  {hosts} {}, sticky by {}\n", words("paths"), sticky(&words("sticky")));
     if service["differs_from_file"] == true {
         let split = service["file_split"].as_object().into_iter().flatten();
         let split: Vec<String> = split.map(|(version, weight)| format!("{version}={}", number(weight, 3))).collect();
-        let note = toned("differs from the config file", Tone::Warn);
+        let note = toned("differs from the config file", TextTone::Warn);
         text.push_str(&format!("  {note}, which says {}\n", split.join(" ")));
     }
     text.push_str(&rollout_lines(&service["rollout"]));
@@ -164,7 +165,7 @@ fn rollout_lines(rollout: &Value) -> String {
         member(rollout, "id"),
         member(rollout, "from"),
         member(rollout, "to"),
-        toned(&member(rollout, "phase").replace('_', " "), Tone::Warn),
+        toned(&member(rollout, "phase").replace('_', " "), TextTone::Warn),
         number(&rollout["weight"], 3),
     );
     if let Some(stage) = rollout["stage"].as_u64() {
@@ -183,16 +184,17 @@ fn rollout_lines(rollout: &Value) -> String {
     format!("{line}{why}\n    {}\n{how}", member(rollout, "sentence"))
 }
 
-fn version_row(version: &Value) -> Vec<(String, Tone)> {
+fn version_row(version: &Value) -> Vec<(String, TextTone)> {
     let recent = &version["recent"];
     let errors = recent["error_ratio"].as_f64().map(|ratio| ratio * 100.0);
     let effective = number(&version["effective_weight"], 3);
     let weight = number(&version["weight"], 3);
-    let effective_tone = if effective == weight { Tone::Plain } else { Tone::Warn };
+    let effective_tone = if effective == weight { TextTone::Plain } else { TextTone::Warn };
     // What users saw, and what became of the first attempts on this version: the shield and retries hide failures from
     // users, not from the reader of the status.
     let attempts = recent["first_attempt_error_ratio"].as_f64().map(|ratio| ratio * 100.0);
-    let tone = |ratio: Option<f64>| if ratio.is_some_and(|ratio| ratio > 0.0) { Tone::Bad } else { Tone::Plain };
+    let tone =
+        |ratio: Option<f64>| if ratio.is_some_and(|ratio| ratio > 0.0) { TextTone::Bad } else { TextTone::Plain };
     let endpoints: Vec<String> = list(version, "endpoints")
         .map(|endpoint| match endpoint["state"].as_str() {
             Some("ready") | None => member(endpoint, "address"),
@@ -203,16 +205,16 @@ fn version_row(version: &Value) -> Vec<(String, Tone)> {
         })
         .collect();
     vec![
-        (member(version, "name"), Tone::Plain),
-        (weight, Tone::Plain),
+        (member(version, "name"), TextTone::Plain),
+        (weight, TextTone::Plain),
         (effective, effective_tone),
-        (number(&recent["requests_per_second"], 1), Tone::Plain),
+        (number(&recent["requests_per_second"], 1), TextTone::Plain),
         (number(&errors.into(), 2), tone(errors)),
         (number(&attempts.into(), 2), tone(attempts)),
-        (number(&recent["p50_ms"], 1), Tone::Plain),
-        (number(&recent["p99_ms"], 1), Tone::Plain),
-        (in_flight(version), Tone::Plain),
-        (endpoints.join(" "), Tone::Plain),
+        (number(&recent["p50_ms"], 1), TextTone::Plain),
+        (number(&recent["p99_ms"], 1), TextTone::Plain),
+        (in_flight(version), TextTone::Plain),
+        (endpoints.join(" "), TextTone::Plain),
     ]
 }
 

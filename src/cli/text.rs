@@ -19,7 +19,7 @@ pub fn complain(text: &str) {
 
 /// How a word stands out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Tone {
+pub enum TextTone {
     /// As everything else.
     Plain,
     /// A heading.
@@ -36,16 +36,16 @@ pub enum Tone {
 
 /// Colours text if standard output is a terminal and `NO_COLOR` is not set.
 #[must_use]
-pub fn toned(text: &str, tone: Tone) -> String {
+pub fn toned(text: &str, tone: TextTone) -> String {
     let colours = std::io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
     let code = match tone {
         _ if !colours => return text.to_owned(),
-        Tone::Plain => return text.to_owned(),
-        Tone::Strong => "1",
-        Tone::Faint => "2",
-        Tone::Good => "32",
-        Tone::Warn => "33",
-        Tone::Bad => "31",
+        TextTone::Plain => return text.to_owned(),
+        TextTone::Strong => "1",
+        TextTone::Faint => "2",
+        TextTone::Good => "32",
+        TextTone::Warn => "33",
+        TextTone::Bad => "31",
     };
     format!("\x1b[{code}m{text}\x1b[0m")
 }
@@ -53,18 +53,18 @@ pub fn toned(text: &str, tone: Tone) -> String {
 /// Rows of cells, aligned; numbers to the right.
 #[derive(Clone, Debug, Default)]
 pub struct Columns {
-    rows: Vec<Vec<(String, Tone)>>,
+    rows: Vec<Vec<(String, TextTone)>>,
 }
 
 impl Columns {
     /// Columns under a heading.
     #[must_use]
     pub fn with_heading(heading: &[&str]) -> Self {
-        Self { rows: vec![heading.iter().map(|cell| ((*cell).to_owned(), Tone::Faint)).collect()] }
+        Self { rows: vec![heading.iter().map(|cell| ((*cell).to_owned(), TextTone::Faint)).collect()] }
     }
 
     /// Adds a row.
-    pub fn row(&mut self, cells: Vec<(String, Tone)>) {
+    pub fn row(&mut self, cells: Vec<(String, TextTone)>) {
         self.rows.push(cells);
     }
 
@@ -176,12 +176,12 @@ mod tests {
     fn columns_align() {
         let mut columns = Columns::with_heading(&["version", "weight"]);
         for (name, weight) in [("v1", "5"), ("a-long-one", "95")] {
-            columns.row(vec![(name.to_owned(), Tone::Plain), (weight.to_owned(), Tone::Plain)]);
+            columns.row(vec![(name.to_owned(), TextTone::Plain), (weight.to_owned(), TextTone::Plain)]);
         }
         assert_eq!(columns.render(), "  version     weight\n  v1               5\n  a-long-one      95\n");
         let mut wide = Columns::default();
         for (name, why) in [("部署", "x"), ("abcd", "x")] {
-            wide.row(vec![(name.to_owned(), Tone::Plain), (why.to_owned(), Tone::Plain)]);
+            wide.row(vec![(name.to_owned(), TextTone::Plain), (why.to_owned(), TextTone::Plain)]);
         }
         assert_eq!(wide.render(), "  部署  x\n  abcd  x\n", "by cells, not by characters");
     }

@@ -19,7 +19,7 @@ use crate::table::ServiceSpec;
 use super::handle::{ApplyError, Handle};
 use super::publish::Published;
 use crate::config::ReleaseSettings;
-use crate::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, Verdict, is_doubtful, lost};
+use crate::files::doubt::{DOUBT_CLOSED, DOUBT_OPEN, Doubt, DoubtVerdict, is_doubtful, lost};
 use crate::files::identity;
 use crate::files::reload::{Look, Source, Taken};
 use crate::files::settle::GLANCE_INTERVAL;
@@ -45,7 +45,7 @@ pub struct FileContent {
 }
 
 /// Text to content, or everything that is wrong with it, a line each.
-pub(crate) type Read = Arc<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
+pub(crate) type ReadConfig = Arc<dyn Fn(&str) -> Result<FileContent, Vec<String>> + Send + Sync>;
 
 /// Does what has to be done before services are put in force, such as resolving their names.
 pub(crate) type Prepare = Arc<dyn Fn(Vec<Arc<ServiceSpec>>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
@@ -53,7 +53,7 @@ pub(crate) type Prepare = Arc<dyn Fn(Vec<Arc<ServiceSpec>>) -> Pin<Box<dyn Futur
 /// What a config file is read and put in force with.
 pub struct ConfigSourceDeps {
     /// Reads the text.
-    pub read: Read,
+    pub read: ReadConfig,
     /// What comes before the services are put in force.
     pub prepare: Prepare,
     /// The writer.
@@ -232,7 +232,7 @@ impl ConfigSource {
         let doubtful = is_doubtful(&self.text, text, lost, !closed);
         let wait = if closed { DOUBT_CLOSED } else { DOUBT_OPEN };
         let was_open = self.doubt.is_open();
-        let Verdict::LookAgain(at) = self.doubt.judge(Instant::now(), text, doubtful, wait) else { return None };
+        let DoubtVerdict::LookAgain(at) = self.doubt.judge(Instant::now(), text, doubtful, wait) else { return None };
         if !was_open {
             let (path, bytes, before) = (self.path.display(), text.len(), self.text.len());
             let what =

@@ -19,7 +19,7 @@ use super::change::{Change, plan};
 use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, OntoDead, ReadError, Upgrading, WriterFacts};
 use super::planned::{PlanError, Planned, State};
 use super::publish::{Published, Publisher};
-use super::store::{Header, Known, Loaded, Record, Store, StoreError};
+use super::store::{Header, KnownState, Loaded, Record, Store, StoreError};
 use super::table_reclaimer::TableReclaimer;
 use super::unusable;
 use crate::problem::chain;
@@ -154,7 +154,7 @@ impl Writer {
     /// Sees that what is written next is on the files that the path of the store leads to.
     fn look_after_store(&mut self) -> Result<(), StoreError> {
         let StoreSlot::Owned(store) = &mut self.slot else { return Ok(()) };
-        let known = Known { revision: self.state.revision, traffic: &self.state.traffic };
+        let known = KnownState { revision: self.state.revision, traffic: &self.state.traffic };
         let secured = store.secure(&known);
         self.tell_note();
         match &secured {

@@ -26,7 +26,7 @@ use crate::control::clock::Clock;
 pub(crate) const CHECKS_MAX: usize = 256;
 
 /// An endpoint of a version of a service.
-type Key = (Name, Name, SocketAddr);
+type EndpointKey = (Name, Name, SocketAddr);
 
 /// The tasks.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ pub(crate) struct CheckTasks {
     random: StdRng,
     clients: Arc<Clients>,
     permits: Arc<Semaphore>,
-    running: HashMap<Key, CheckTask>,
+    running: HashMap<EndpointKey, CheckTask>,
     /// They end with this.
     checks: JoinSet<()>,
 }
@@ -106,7 +106,7 @@ impl CheckTasks {
         let name = service.addresses.name_of(version, endpoint.address);
         let host = name.map_or_else(|| endpoint.address.to_string(), ToString::to_string);
         let host = HeaderValue::from_str(&host);
-        let check = Check {
+        let check = EndpointCheck {
             service: service.spec.name.clone(),
             version: version.name.clone(),
             probe: Probe {
@@ -127,7 +127,7 @@ impl CheckTasks {
 
 /// The checks of one endpoint.
 #[derive(Debug)]
-struct Check {
+struct EndpointCheck {
     service: Name,
     version: Name,
     probe: Probe,
@@ -137,7 +137,7 @@ struct Check {
     random: StdRng,
 }
 
-impl Check {
+impl EndpointCheck {
     async fn run(mut self) {
         let spec = Arc::clone(&self.probe.spec.health);
         let mut state = RiseFallCounter::new(spec.rise, spec.fall);

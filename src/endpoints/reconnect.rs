@@ -40,7 +40,7 @@ pub(crate) struct Reconnects {
     clients: Arc<Clients>,
     clock: Clock,
     schedule: Schedule,
-    tries: JoinSet<(u32, Outcome)>,
+    tries: JoinSet<(u32, TryOutcome)>,
     /// Tries under way, over all endpoints: each holds a descriptor, and those of endpoints that say nothing for long.
     max: usize,
 }
@@ -63,7 +63,7 @@ struct Turns {
 
 /// What a try said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
+enum TryOutcome {
     Connected,
     Refused,
     FailedHandshake,
@@ -91,9 +91,9 @@ impl Turns {
         true
     }
 
-    fn end(&mut self, outcome: Outcome, now_ms: u64) {
+    fn end(&mut self, outcome: TryOutcome, now_ms: u64) {
         self.under_way = self.under_way.saturating_sub(1);
-        if outcome == Outcome::FailedHandshake {
+        if outcome == TryOutcome::FailedHandshake {
             let wait = (100 << self.failed_handshakes.min(10)).min(HANDSHAKE_WAIT_MAX_MS);
             self.failed_handshakes += 1;
             self.next_ms = now_ms + wait;
@@ -120,7 +120,7 @@ impl Schedule {
         due
     }
 
-    fn ended(&mut self, id: u32, outcome: Outcome, now_ms: u64) {
+    fn ended(&mut self, id: u32, outcome: TryOutcome, now_ms: u64) {
         if let Some(turns) = self.known.get_mut(&id) {
             turns.end(outcome, now_ms);
         }
@@ -193,30 +193,30 @@ impl Try {
         }
     }
 
-    async fn run(self) -> (u32, Outcome) {
+    async fn run(self) -> (u32, TryOutcome) {
         let connected = timeout(self.limit, self.connect()).await;
-        let outcome = connected.unwrap_or(Outcome::Refused);
+        let outcome = connected.unwrap_or(TryOutcome::Refused);
         let (health, now_ms) = (&self.stats.health, self.clock.now_ms());
         match outcome {
-            Outcome::Connected => {
+            TryOutcome::Connected => {
                 let for_ms = health.refuses_for(now_ms);
                 if health.connected(now_ms) {
                     let (service, version) = (self.service.as_str(), self.version.as_str());
                     tracing::info!(service, version, endpoint = %self.stats.address, for_ms, "the endpoint takes connections again");
                 }
             }
-            Outcome::Refused | Outcome::FailedHandshake => health.still_refuses(now_ms),
+            TryOutcome::Refused | TryOutcome::FailedHandshake => health.still_refuses(now_ms),
         }
         (self.stats.id, outcome)
     }
 
     /// Connects as requests do, and leaves.
-    async fn connect(&self) -> Outcome {
+    async fn connect(&self) -> TryOutcome {
         let address = self.stats.address;
-        let Ok(stream) = TcpStream::connect(address).await else { return Outcome::Refused };
-        let Some(tls) = &self.tls else { return Outcome::Connected };
-        let Ok(handshake) = Handshake::with(tls, address, &self.clients) else { return Outcome::FailedHandshake };
-        if handshake.on(stream).await.is_ok() { Outcome::Connected } else { Outcome::FailedHandshake }
+        let Ok(stream) = TcpStream::connect(address).await else { return TryOutcome::Refused };
+        let Some(tls) = &self.tls else { return TryOutcome::Connected };
+        let Ok(handshake) = Handshake::with(tls, address, &self.clients) else { return TryOutcome::FailedHandshake };
+        if handshake.on(stream).await.is_ok() { TryOutcome::Connected } else { TryOutcome::FailedHandshake }
     }
 }
 
@@ -225,7 +225,7 @@ mod tests {
     use super::*;
 
     /// When tries of an endpoint begin within a second, if each ends after `takes_ms`.
-    fn begun(takes_ms: u64, outcome: Outcome) -> Vec<u64> {
+    fn begun(takes_ms: u64, outcome: TryOutcome) -> Vec<u64> {
         let (mut turns, mut running, mut begun) = (Turns::default(), Vec::new(), Vec::new());
         for now in (0..10_000).step_by(100) {
             let (over, going): (Vec<u64>, Vec<u64>) = running.into_iter().partition(|at| at + takes_ms <= now);
@@ -255,7 +255,7 @@ mod tests {
         let paused: Vec<_> = (0..count).map(|id| (id, Duration::from_secs(4))).collect();
         for now in (0..10_000).step_by(100) {
             let (over, going): (Vec<_>, Vec<_>) = running.into_iter().partition(|(_, at)| at + takes_ms <= now);
-            over.iter().for_each(|(id, _)| schedule.ended(*id, Outcome::Refused, now));
+            over.iter().for_each(|(id, _)| schedule.ended(*id, TryOutcome::Refused, now));
             running = going;
             let due = schedule.due(&paused, MOST - running.len(), now);
             assert!(due.len() <= TRIES_A_TICK);
@@ -279,18 +279,18 @@ mod tests {
 
     #[test]
     fn an_endpoint_that_refuses_is_tried_every_tick() {
-        assert_eq!(longest_gap(&begun(1, Outcome::Refused)), 100);
+        assert_eq!(longest_gap(&begun(1, TryOutcome::Refused)), 100);
     }
 
     #[test]
     fn one_that_says_nothing_has_a_fresh_try_at_all_times() {
-        let begun = begun(4_000, Outcome::Refused);
+        let begun = begun(4_000, TryOutcome::Refused);
         assert!(longest_gap(&begun) <= 300, "{begun:?}");
     }
 
     #[test]
     fn one_whose_handshake_fails_is_tried_less_and_less() {
-        let begun = begun(1, Outcome::FailedHandshake);
+        let begun = begun(1, TryOutcome::FailedHandshake);
         assert!((4..8).contains(&begun.len()) && longest_gap(&begun) <= HANDSHAKE_WAIT_MAX_MS, "{begun:?}");
     }
 }

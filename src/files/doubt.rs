@@ -24,7 +24,7 @@ pub(crate) const DOUBT_MAX: Duration = Duration::from_secs(60);
 
 /// What became of a doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
+pub(crate) enum DoubtVerdict {
     /// It is the file.
     Believe,
     /// Read it again at this time.
@@ -44,7 +44,7 @@ struct Doubted {
 
 impl Doubt {
     /// Judges a text that is doubtful or is not; `wait` is how long a doubtful one has to stay as it is.
-    pub(crate) fn judge(&mut self, now: Instant, text: &str, doubtful: bool, wait: Duration) -> Verdict {
+    pub(crate) fn judge(&mut self, now: Instant, text: &str, doubtful: bool, wait: Duration) -> DoubtVerdict {
         let first = self.0.as_ref().map_or(now, |doubted| doubted.first);
         let until = match &self.0 {
             _ if !doubtful || now >= first + DOUBT_MAX => now,
@@ -53,10 +53,10 @@ impl Doubt {
         };
         if now >= until {
             self.0 = None;
-            return Verdict::Believe;
+            return DoubtVerdict::Believe;
         }
         self.0 = Some(Doubted { text: text.to_owned(), first, until });
-        Verdict::LookAgain(until)
+        DoubtVerdict::LookAgain(until)
     }
 
     /// Whether something is doubted.
@@ -105,12 +105,12 @@ mod tests {
     fn a_doubtful_text_is_believed_when_it_stays() {
         let (start, mut doubt) = (Instant::now(), Doubt::default());
         let half = "half";
-        assert_eq!(doubt.judge(start, half, true, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
-        assert_eq!(doubt.judge(at(start, 999), half, true, DOUBT_CLOSED), Verdict::LookAgain(at(start, 1_000)));
-        assert_eq!(doubt.judge(at(start, 1_000), half, true, DOUBT_CLOSED), Verdict::Believe);
+        assert_eq!(doubt.judge(start, half, true, DOUBT_CLOSED), DoubtVerdict::LookAgain(at(start, 1_000)));
+        assert_eq!(doubt.judge(at(start, 999), half, true, DOUBT_CLOSED), DoubtVerdict::LookAgain(at(start, 1_000)));
+        assert_eq!(doubt.judge(at(start, 1_000), half, true, DOUBT_CLOSED), DoubtVerdict::Believe);
         assert!(!doubt.is_open());
-        assert_eq!(doubt.judge(start, half, true, DOUBT_OPEN), Verdict::LookAgain(at(start, 5_000)));
-        assert_eq!(doubt.judge(at(start, 10), "whole", false, DOUBT_OPEN), Verdict::Believe);
+        assert_eq!(doubt.judge(start, half, true, DOUBT_OPEN), DoubtVerdict::LookAgain(at(start, 5_000)));
+        assert_eq!(doubt.judge(at(start, 10), "whole", false, DOUBT_OPEN), DoubtVerdict::Believe);
         assert!(!doubt.is_open());
     }
 
@@ -120,9 +120,9 @@ mod tests {
         for second in 0..60 {
             let now = at(start, second * 1_000);
             let verdict = doubt.judge(now, &second.to_string(), true, DOUBT_OPEN);
-            assert_eq!(verdict, Verdict::LookAgain(now + DOUBT_OPEN));
+            assert_eq!(verdict, DoubtVerdict::LookAgain(now + DOUBT_OPEN));
         }
-        assert_eq!(doubt.judge(at(start, 60_000), "60", true, DOUBT_OPEN), Verdict::Believe);
+        assert_eq!(doubt.judge(at(start, 60_000), "60", true, DOUBT_OPEN), DoubtVerdict::Believe);
     }
 
     #[test]

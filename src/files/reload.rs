@@ -126,7 +126,7 @@ pub struct Reloader<S> {
 }
 
 /// What a read has found.
-struct Read<F> {
+struct FilesRead<F> {
     followed: Followed,
     found: F,
     after: Settled,
@@ -222,9 +222,9 @@ impl<S: Source> Reloader<S> {
             // Before the files are read: what changes after the read is an event then.
             let followed = follower.follow(&files);
             let found = reader();
-            Read { followed, found, after: Settled::of(files) }
+            FilesRead { followed, found, after: Settled::of(files) }
         });
-        let Some(Read { followed, found, after }) = read.await else {
+        let Some(FilesRead { followed, found, after }) = read.await else {
             self.settle.taken(now, Vec::new());
             return;
         };

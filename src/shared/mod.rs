@@ -6,7 +6,7 @@
 //! [`count`] a counter with one writer, and [`name`] what users call services and versions.
 
 pub(crate) mod canary_stats;
-pub(crate) mod client_address;
+pub(crate) mod client_prefix;
 pub(crate) mod count;
 pub(crate) mod endpoint_health;
 pub(crate) mod hold;

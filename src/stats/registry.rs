@@ -17,14 +17,14 @@ use crate::shared::unhealthy_counters::{UnhealthyCounter, UnhealthyCounters};
 #[derive(Debug)]
 pub struct Registry {
     workers: Box<[Arc<WorkerStats>]>,
-    known: Mutex<Known>,
+    known: Mutex<KnownCounters>,
     unhealthy_counters: Arc<UnhealthyCounters>,
     store_mended: AtomicU64,
     admin: AdminStats,
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct KnownCounters {
     versions: HashMap<Box<str>, HashMap<Box<str>, VersionEntry>>,
     endpoint_ids: u32,
     services: HashMap<Box<str>, Arc<ServiceStats>>,
@@ -151,7 +151,7 @@ impl Registry {
     fn with<R>(&self, service: &str, version: &str, then: impl FnOnce(&mut VersionEntry, &mut u32) -> R) -> R {
         // Nothing in here can panic half-way, so a poisoned lock still guards whole maps.
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let Known { versions, endpoint_ids, .. } = &mut *known;
+        let KnownCounters { versions, endpoint_ids, .. } = &mut *known;
         if !versions.contains_key(service) {
             versions.insert(service.into(), HashMap::new());
         }

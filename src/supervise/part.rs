@@ -98,10 +98,10 @@ pub struct PartFacts {
 
 /// A thread or a task that must live; clones are the same part.
 #[derive(Clone, Debug)]
-pub struct Part(Arc<State>);
+pub struct Part(Arc<PartShared>);
 
 #[derive(Debug)]
-struct State {
+struct PartShared {
     name: String,
     kind: Kind,
     beats: AtomicU64,
@@ -123,7 +123,7 @@ struct PartCondition {
 
 impl Part {
     pub(crate) fn new(name: String, kind: Kind, fatal: watch::Sender<Option<Fatal>>) -> Self {
-        Self(Arc::new(State {
+        Self(Arc::new(PartShared {
             name,
             kind,
             beats: AtomicU64::new(0),
@@ -236,7 +236,7 @@ impl Part {
 
     /// One look of the watchdog.
     pub(crate) fn look(&self) {
-        let State { kind, beats, idle, .. } = &*self.0;
+        let PartShared { kind, beats, idle, .. } = &*self.0;
         let Some(looks_max) = kind.looks_max() else { return };
         let mut condition = self.condition();
         if condition.down.is_some() {

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use super::bug::Bug;
-use super::stage::Stage;
+use super::stage::DemoStage;
 use super::view::thousands;
 use super::{Ending, Event, chain};
 use crate::cli::rollout::show;
@@ -29,7 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(180);
 ///
 /// # Errors
 /// When the terminal or the pipe is gone.
-pub(crate) fn release(stage: &Stage, bug: Bug, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
+pub(crate) fn release(
+    stage: &DemoStage,
+    bug: Bug,
+    incoming: &Receiver<Event>,
+    out: &mut impl Write,
+) -> io::Result<Ending> {
     if ended(incoming, BEFORE) {
         return Ok(Ending::Good);
     }
@@ -95,7 +100,7 @@ fn line(rollout: &Value) -> String {
     format!("v2 at {weight:>3} %: {}; v1: {}; E {scale}", counts("candidate"), counts("baseline"))
 }
 
-fn sum_up(stage: &Stage, (bug, rollout): (Bug, &Value), out: &mut impl Write) -> io::Result<Ending> {
+fn sum_up(stage: &DemoStage, (bug, rollout): (Bug, &Value), out: &mut impl Write) -> io::Result<Ending> {
     writeln!(out, "\n{}", show::one(rollout))?;
     let (requests, failed) = {
         let tally = stage.tally();

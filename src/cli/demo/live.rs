@@ -7,9 +7,9 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::operator::OperatorError;
-use super::screen::{Key, Screen};
-use super::stage::Stage;
-use super::view::{self, State};
+use super::screen::{DemoKey, Screen};
+use super::stage::DemoStage;
+use super::view::{self, ViewState};
 use super::{Event, announce, chain, colours, draws, program};
 
 /// How often the view is drawn.
@@ -32,7 +32,7 @@ enum Output {
 /// # Errors
 /// When the terminal or the pipe is gone.
 pub(crate) fn show(
-    stage: &Stage,
+    stage: &DemoStage,
     (events, incoming): (Sender<Event>, &Receiver<Event>),
     until: Option<Duration>,
 ) -> io::Result<()> {
@@ -54,15 +54,15 @@ pub(crate) fn show(
 
 /// What is shown, and until when.
 struct Live<'a> {
-    stage: &'a Stage,
-    state: State,
+    stage: &'a DemoStage,
+    state: ViewState,
     note_until: Instant,
 }
 
 impl<'a> Live<'a> {
-    fn new(stage: &'a Stage) -> Self {
+    fn new(stage: &'a DemoStage) -> Self {
         let (places, users) = (stage.places.clone(), stage.crowd.count());
-        let state = State { places, users, seed: stage.crowd.seed, ..State::default() };
+        let state = ViewState { places, users, seed: stage.crowd.seed, ..ViewState::default() };
         Self { stage, state, note_until: Instant::now() }
     }
 
@@ -72,9 +72,9 @@ impl<'a> Live<'a> {
         loop {
             let left = next.saturating_duration_since(Instant::now());
             match incoming.recv_timeout(left) {
-                Ok(Event::Key(Key::Change(change))) => self.change(change),
-                Ok(Event::Key(Key::Redraw)) => {}
-                Ok(Event::Key(Key::Quit) | Event::End) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
+                Ok(Event::Key(DemoKey::Change(change))) => self.change(change),
+                Ok(Event::Key(DemoKey::Redraw)) => {}
+                Ok(Event::Key(DemoKey::Quit) | Event::End) | Err(RecvTimeoutError::Disconnected) => return Ok(()),
                 Err(RecvTimeoutError::Timeout) => next = (next + pause).max(Instant::now()),
             }
             self.refresh();
@@ -96,7 +96,7 @@ impl<'a> Live<'a> {
     }
 
     /// Makes a change as a key asked for it; the answer of the API is what people see if it does not like it.
-    fn change(&mut self, change: super::operator::Change) {
+    fn change(&mut self, change: super::operator::DemoChange) {
         match self.stage.operator.change(change) {
             Ok(_) => {}
             Err(OperatorError::Call(error)) => self.note(error.words()),

@@ -30,8 +30,8 @@ use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use self::bug::Bug;
-use self::screen::Key;
-use self::stage::Stage;
+use self::screen::DemoKey;
+use self::stage::DemoStage;
 use super::{EXIT_FAILED, chain, text};
 
 /// See it work: two versions of a shop, simulated users, the proxy and its admin API, all on loopback
@@ -71,7 +71,7 @@ pub struct DemoArgs {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Event {
     /// A key that means something.
-    Key(Key),
+    Key(DemoKey),
     /// A signal to end.
     End,
 }
@@ -114,7 +114,7 @@ pub fn run(args: &DemoArgs) -> ExitCode {
 fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
     let (events, incoming) = mpsc::channel();
     watch_signals(events.clone())?;
-    let stage = Stage::set(args, args.seed.unwrap_or_else(rand::random))?;
+    let stage = DemoStage::set(args, args.seed.unwrap_or_else(rand::random))?;
     let ending = if let Some(bug) = args.bug {
         announce(&stage, &mut io::stdout().lock())?;
         canary::release(&stage, bug, &incoming, &mut io::stdout().lock())
@@ -130,7 +130,7 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
 }
 
 /// Says where everything is, for those who read lines.
-fn announce(stage: &Stage, out: &mut impl Write) -> io::Result<()> {
+fn announce(stage: &DemoStage, out: &mut impl Write) -> io::Result<()> {
     let users = view::thousands(u64::from(stage.crowd.users));
     writeln!(out, "pointsman demo: {users} users, {} requests/s, seed {}", stage.crowd.rate, stage.crowd.seed)?;
     writeln!(out, "proxy {}, admin {}", stage.places.proxy, stage.places.admin)?;

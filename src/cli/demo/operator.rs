@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
-use super::shop::Version;
+use super::shop::ShopVersion;
 use crate::cli::client::{AdminClient, Call, CallError};
 
 /// The service of the demo.
@@ -19,11 +19,11 @@ const REVISIONS: usize = 8;
 
 /// What the demo does to the traffic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Change {
+pub(crate) enum DemoChange {
     /// This many per cent to v2, the others to v1.
     Shift(u8),
     /// Everything to one version.
-    Flip(Version),
+    Flip(ShopVersion),
     /// Undo the last change.
     Rollback,
 }
@@ -34,7 +34,7 @@ pub(crate) struct Operator(AdminClient);
 
 /// What a change came to, or with a dry run would come to.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
-pub(crate) struct Outcome {
+pub(crate) struct ChangeOutcome {
     /// The revision in force after the call.
     pub(crate) revision: u64,
     /// The revision whose split was restored.
@@ -50,7 +50,7 @@ struct Moves {
     minimum_ratio: f64,
 }
 
-impl Outcome {
+impl ChangeOutcome {
     /// Share of the users that get another version, 0 to 1.
     pub(crate) fn moved(&self) -> f64 {
         self.difference.first().map_or(0.0, |moves| moves.moved_ratio)
@@ -64,16 +64,16 @@ impl Outcome {
 
 /// The traffic as the API tells it.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Traffic {
+pub(crate) struct ShownTraffic {
     /// The configured weights in per cent.
     pub(crate) weights: [f64; 2],
     /// The newest revisions, newest first.
-    pub(crate) revisions: Vec<Revision>,
+    pub(crate) revisions: Vec<ShownRevision>,
 }
 
 /// A line of the audit trail.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Revision {
+pub(crate) struct ShownRevision {
     /// Its number.
     pub(crate) number: u64,
     /// When, as the API says it.
@@ -116,7 +116,7 @@ impl Operator {
     ///
     /// # Errors
     /// When it was refused, or the API cannot be reached.
-    pub(crate) fn change(&self, change: Change) -> Result<Outcome, OperatorError> {
+    pub(crate) fn change(&self, change: DemoChange) -> Result<ChangeOutcome, OperatorError> {
         self.call_change(change, "")
     }
 
@@ -125,7 +125,7 @@ impl Operator {
     /// # Errors
     /// When it was refused, or the API cannot be reached.
     pub(crate) fn start_rollout(&self, plan: &serde_json::Value) -> Result<String, CallError> {
-        let body = json!({ "service": SERVICE, "to": Version::V2.name(), "plan": plan, "reason": REASON });
+        let body = json!({ "service": SERVICE, "to": ShopVersion::V2.name(), "plan": plan, "reason": REASON });
         let call = Call { method: Method::POST, path: "/v1/rollouts", body: Some(body), if_match: None };
         Ok(self.0.call(call)?["rollout"]["id"].to_string())
     }
@@ -142,19 +142,21 @@ impl Operator {
     ///
     /// # Errors
     /// When it would be refused, or the API cannot be reached.
-    pub(crate) fn try_out(&self, change: Change) -> Result<Outcome, OperatorError> {
+    pub(crate) fn try_out(&self, change: DemoChange) -> Result<ChangeOutcome, OperatorError> {
         self.call_change(change, "?dry_run=true")
     }
 
-    fn call_change(&self, change: Change, query: &str) -> Result<Outcome, OperatorError> {
+    fn call_change(&self, change: DemoChange, query: &str) -> Result<ChangeOutcome, OperatorError> {
         let service = format!("/v1/services/{SERVICE}");
         let (method, path, body) = match change {
-            Change::Shift(to_v2) => {
+            DemoChange::Shift(to_v2) => {
                 let weights = json!({ "v1": 100 - to_v2.min(100), "v2": to_v2.min(100), "reason": REASON });
                 (Method::PUT, format!("{service}/split"), weights)
             }
-            Change::Flip(to) => (Method::POST, format!("{service}/flip"), json!({ "to": to.name(), "reason": REASON })),
-            Change::Rollback => {
+            DemoChange::Flip(to) => {
+                (Method::POST, format!("{service}/flip"), json!({ "to": to.name(), "reason": REASON }))
+            }
+            DemoChange::Rollback => {
                 (Method::POST, "/v1/rollback".to_owned(), json!({ "services": [SERVICE], "reason": REASON }))
             }
         };
@@ -167,11 +169,11 @@ impl Operator {
     ///
     /// # Errors
     /// When the API cannot be reached.
-    pub(crate) fn traffic(&self) -> Result<Traffic, OperatorError> {
+    pub(crate) fn traffic(&self) -> Result<ShownTraffic, OperatorError> {
         let service: ServiceAnswer = self.get(format!("/v1/services/{SERVICE}"))?;
         let page: RevisionsAnswer = self.get(format!("/v1/revisions?limit={REVISIONS}"))?;
         let revisions = page.revisions.iter().map(RevisionAnswer::shown).collect();
-        Ok(Traffic { weights: service.weights(), revisions })
+        Ok(ShownTraffic { weights: service.weights(), revisions })
     }
 
     fn get<T: DeserializeOwned>(&self, path: String) -> Result<T, OperatorError> {
@@ -222,13 +224,13 @@ struct WeightAnswer {
 
 impl ServiceAnswer {
     fn weights(&self) -> [f64; 2] {
-        let weight = |wanted: Version| self.versions.iter().find(|version| version.name == wanted.name());
-        Version::ALL.map(|version| weight(version).map_or(0.0, |version| version.weight))
+        let weight = |wanted: ShopVersion| self.versions.iter().find(|version| version.name == wanted.name());
+        ShopVersion::ALL.map(|version| weight(version).map_or(0.0, |version| version.weight))
     }
 }
 
 impl RevisionAnswer {
-    fn shown(&self) -> Revision {
+    fn shown(&self) -> ShownRevision {
         let weights = self.difference.iter().flat_map(|difference| &difference.weights);
         let split: Vec<_> = weights.map(|weight| format!("{}={}", weight.version, weight.to)).collect();
         let by = match &self.reason {
@@ -237,7 +239,7 @@ impl RevisionAnswer {
         };
         // The date is today's.
         let time = self.at.get(11..19).unwrap_or(&self.at).to_owned();
-        Revision { number: self.revision, time, action: self.action.clone(), split: split.join(" "), by }
+        ShownRevision { number: self.revision, time, action: self.action.clone(), split: split.join(" "), by }
     }
 }
 

@@ -15,20 +15,20 @@ use ratatui::text;
 use ratatui::widgets::Paragraph;
 
 use super::Event;
-use super::operator::Change;
-use super::shop::Version;
-use super::view::{Line, Tone};
+use super::operator::DemoChange;
+use super::shop::ShopVersion;
+use super::view::{ViewLine, ViewTone};
 
 /// How soon the keyboard's thread notices that it is to end.
 const KEY_WAIT: Duration = Duration::from_millis(100);
 
 /// A key that means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Key {
+pub(crate) enum DemoKey {
     /// End.
     Quit,
     /// Move the traffic.
-    Change(Change),
+    Change(DemoChange),
     /// The window has another size.
     Redraw,
 }
@@ -69,7 +69,7 @@ impl Screen {
     ///
     /// # Errors
     /// When the terminal is gone.
-    pub(crate) fn draw(&mut self, lines: &[Line]) -> io::Result<()> {
+    pub(crate) fn draw(&mut self, lines: &[ViewLine]) -> io::Result<()> {
         let colours = self.colours;
         let lines: Vec<_> = lines.iter().map(|line| painted(line, colours)).collect();
         self.terminal.draw(|frame| frame.render_widget(Paragraph::new(lines), frame.area()))?;
@@ -112,10 +112,10 @@ fn read_keys(events: &Sender<Event>, closing: &AtomicBool) {
     }
 }
 
-fn meaning(event: &event::Event) -> Option<Key> {
+fn meaning(event: &event::Event) -> Option<DemoKey> {
     match event {
         event::Event::Key(key) if key.kind == KeyEventKind::Press => key_meaning(*key),
-        event::Event::Resize(..) => Some(Key::Redraw),
+        event::Event::Resize(..) => Some(DemoKey::Redraw),
         event::Event::Key(_)
         | event::Event::FocusGained
         | event::Event::FocusLost
@@ -125,42 +125,42 @@ fn meaning(event: &event::Event) -> Option<Key> {
 }
 
 /// What a key does; none: nothing.
-fn key_meaning(key: KeyEvent) -> Option<Key> {
+fn key_meaning(key: KeyEvent) -> Option<DemoKey> {
     if key.modifiers.contains(KeyModifiers::CONTROL) {
-        return matches!(key.code, KeyCode::Char('c' | 'd')).then_some(Key::Quit);
+        return matches!(key.code, KeyCode::Char('c' | 'd')).then_some(DemoKey::Quit);
     }
     if key.code == KeyCode::Esc {
-        return Some(Key::Quit);
+        return Some(DemoKey::Quit);
     }
     let KeyCode::Char(letter) = key.code else { return None };
     match letter {
-        'q' => Some(Key::Quit),
-        'f' => Some(Key::Change(Change::Flip(Version::V2))),
-        'r' => Some(Key::Change(Change::Rollback)),
-        '0' => Some(Key::Change(Change::Flip(Version::V1))),
+        'q' => Some(DemoKey::Quit),
+        'f' => Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V2))),
+        'r' => Some(DemoKey::Change(DemoChange::Rollback)),
+        '0' => Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V1))),
         '1'..='9' => {
             let tens = letter.to_digit(10).and_then(|digit| u8::try_from(digit).ok())?;
-            Some(Key::Change(Change::Shift(tens * 10)))
+            Some(DemoKey::Change(DemoChange::Shift(tens * 10)))
         }
         _ => None,
     }
 }
 
-fn painted(line: &Line, colours: bool) -> text::Line<'_> {
+fn painted(line: &ViewLine, colours: bool) -> text::Line<'_> {
     line.0.iter().map(|span| text::Span::styled(span.text.as_str(), style(span.tone, colours))).collect()
 }
 
-fn style(tone: Tone, colours: bool) -> Style {
+fn style(tone: ViewTone, colours: bool) -> Style {
     let plain = Style::new();
     let coloured = |colour: Color| if colours { plain.fg(colour) } else { plain };
     match tone {
-        Tone::Plain => plain,
-        Tone::Dim => plain.dim(),
-        Tone::Title => plain.bold(),
-        Tone::Command | Tone::V1 => coloured(Color::Cyan),
-        Tone::V2 => coloured(Color::Yellow),
-        Tone::Good => coloured(Color::Green),
-        Tone::Bad => coloured(Color::Red).bold(),
+        ViewTone::Plain => plain,
+        ViewTone::Dim => plain.dim(),
+        ViewTone::Title => plain.bold(),
+        ViewTone::Command | ViewTone::V1 => coloured(Color::Cyan),
+        ViewTone::V2 => coloured(Color::Yellow),
+        ViewTone::Good => coloured(Color::Green),
+        ViewTone::Bad => coloured(Color::Red).bold(),
     }
 }
 
@@ -168,30 +168,38 @@ fn style(tone: Tone, colours: bool) -> Style {
 mod tests {
     use super::*;
 
-    fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<Key> {
+    fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<DemoKey> {
         meaning(&event::Event::Key(KeyEvent::new(code, modifiers)))
     }
 
     #[test]
     fn keys() {
         let plain = |letter| press(KeyCode::Char(letter), KeyModifiers::NONE);
-        assert_eq!(plain('1'), Some(Key::Change(Change::Shift(10))));
-        assert_eq!(plain('9'), Some(Key::Change(Change::Shift(90))));
-        assert_eq!(plain('0'), Some(Key::Change(Change::Flip(Version::V1))));
-        assert_eq!(plain('f'), Some(Key::Change(Change::Flip(Version::V2))));
-        assert_eq!(plain('r'), Some(Key::Change(Change::Rollback)));
+        assert_eq!(plain('1'), Some(DemoKey::Change(DemoChange::Shift(10))));
+        assert_eq!(plain('9'), Some(DemoKey::Change(DemoChange::Shift(90))));
+        assert_eq!(plain('0'), Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V1))));
+        assert_eq!(plain('f'), Some(DemoKey::Change(DemoChange::Flip(ShopVersion::V2))));
+        assert_eq!(plain('r'), Some(DemoKey::Change(DemoChange::Rollback)));
         assert_eq!(plain('x'), None);
-        assert_eq!(plain('q'), Some(Key::Quit));
-        assert_eq!(press(KeyCode::Esc, KeyModifiers::NONE), Some(Key::Quit));
-        assert_eq!(press(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(Key::Quit));
+        assert_eq!(plain('q'), Some(DemoKey::Quit));
+        assert_eq!(press(KeyCode::Esc, KeyModifiers::NONE), Some(DemoKey::Quit));
+        assert_eq!(press(KeyCode::Char('c'), KeyModifiers::CONTROL), Some(DemoKey::Quit));
         assert_eq!(press(KeyCode::Char('r'), KeyModifiers::CONTROL), None, "not a rollback");
     }
 
     #[test]
     fn without_colours_there_are_none() {
-        for tone in [Tone::Plain, Tone::Title, Tone::Command, Tone::V1, Tone::V2, Tone::Good, Tone::Bad] {
+        for tone in [
+            ViewTone::Plain,
+            ViewTone::Title,
+            ViewTone::Command,
+            ViewTone::V1,
+            ViewTone::V2,
+            ViewTone::Good,
+            ViewTone::Bad,
+        ] {
             assert_eq!(style(tone, false).fg, None, "{tone:?}");
         }
-        assert_eq!(style(Tone::Bad, true).fg, Some(Color::Red));
+        assert_eq!(style(ViewTone::Bad, true).fg, Some(Color::Red));
     }
 }

@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::operator::{Change, OperatorError, Outcome};
-use super::shop::Version;
+use super::operator::{ChangeOutcome, DemoChange, OperatorError};
+use super::shop::ShopVersion;
 use super::slot::{SLOTS, slot};
-use super::stage::{SALT, Stage};
+use super::stage::{DemoStage, SALT};
 use super::tally::StepCounts;
 use super::view::{thousands, whole};
 use super::{Ending, Event, chain, users};
@@ -33,7 +33,7 @@ const STANDARD_ERRORS: f64 = 4.0;
 
 /// One thing that was checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Check {
+struct ScriptCheck {
     what: String,
     expected: String,
     found: String,
@@ -55,7 +55,7 @@ enum Stop {
 ///
 /// # Errors
 /// When the terminal or the pipe is gone.
-pub(crate) fn walk(stage: &Stage, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
+pub(crate) fn walk(stage: &DemoStage, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
     let mut walk = Walk { stage, incoming, out, checks: 0, failed: 0, reported: (0, 0), v2_slots: 0 };
     row(walk.out, "step", ("what", "expected", "found", ""))?;
     let stopped = match walk.all() {
@@ -88,7 +88,7 @@ fn row(out: &mut impl Write, step: &str, (what, expected, found, good): (&str, &
 }
 
 struct Walk<'a, W> {
-    stage: &'a Stage,
+    stage: &'a DemoStage,
     incoming: &'a Receiver<Event>,
     out: &'a mut W,
     checks: usize,
@@ -102,10 +102,10 @@ struct Walk<'a, W> {
 impl<W: Write> Walk<'_, W> {
     fn all(&mut self) -> Result<(), Stop> {
         self.start()?;
-        self.grow("to 10 %", Change::Shift(10), 10)?;
-        let at_50 = self.grow("to 50 %", Change::Shift(50), 50)?;
+        self.grow("to 10 %", DemoChange::Shift(10), 10)?;
+        let at_50 = self.grow("to 50 %", DemoChange::Shift(50), 50)?;
         let assignment = self.stage.tally().assignment();
-        self.grow("flip to v2", Change::Flip(Version::V2), 100)?;
+        self.grow("flip to v2", DemoChange::Flip(ShopVersion::V2), 100)?;
         self.roll_back(at_50, &assignment)
     }
 
@@ -116,7 +116,7 @@ impl<W: Write> Walk<'_, W> {
     }
 
     /// A change that gives v2 more; answers its revision.
-    fn grow(&mut self, step: &str, change: Change, percent: u32) -> Result<u64, Stop> {
+    fn grow(&mut self, step: &str, change: DemoChange, percent: u32) -> Result<u64, Stop> {
         let from = std::mem::replace(&mut self.v2_slots, SLOTS / 100 * percent);
         let share = f64::from(self.v2_slots - from) / f64::from(SLOTS);
         let (promised, outcome) = self.make(change)?;
@@ -134,14 +134,14 @@ impl<W: Write> Walk<'_, W> {
     }
 
     /// The way back, to the very assignment of `revision`.
-    fn roll_back(&mut self, revision: u64, assignment: &[Option<Version>]) -> Result<(), Stop> {
+    fn roll_back(&mut self, revision: u64, assignment: &[Option<ShopVersion>]) -> Result<(), Stop> {
         let share = f64::from(self.v2_slots - SLOTS / 2) / f64::from(SLOTS);
         self.v2_slots = SLOTS / 2;
-        let (promised, outcome) = self.make(Change::Rollback)?;
+        let (promised, outcome) = self.make(DemoChange::Rollback)?;
         let counts = self.watch()?;
         let elsewhere = self.stage.tally().not_on(|user| assignment[user]);
         let restored = outcome.restores.map_or_else(|| "none".to_owned(), |number| number.to_string());
-        let restored = Check {
+        let restored = ScriptCheck {
             good: outcome.restores == Some(revision),
             what: "the revision that is restored".to_owned(),
             expected: revision.to_string(),
@@ -154,7 +154,7 @@ impl<W: Write> Walk<'_, W> {
     }
 
     /// Asks what a change would do, then makes it.
-    fn make(&self, change: Change) -> Result<(Outcome, Outcome), Stop> {
+    fn make(&self, change: DemoChange) -> Result<(ChangeOutcome, ChangeOutcome), Stop> {
         let promised = self.stage.operator.try_out(change)?;
         self.stage.tally().begin_change();
         let outcome = self.stage.operator.change(change)?;
@@ -178,26 +178,26 @@ impl<W: Write> Walk<'_, W> {
         }
     }
 
-    fn seen(&self, counts: StepCounts) -> Check {
+    fn seen(&self, counts: StepCounts) -> ScriptCheck {
         exactly("users that were answered since", self.stage.crowd.count(), counts.seen)
     }
 
     /// Users that changed their version, against the promised share.
-    fn moved(&self, share: f64) -> Check {
+    fn moved(&self, share: f64) -> ScriptCheck {
         share_of_users("users that moved", share, self.stage.crowd.users, self.stage.tally().moved())
     }
 
     /// Users against the versions of their slots.
-    fn placed(&self) -> Check {
+    fn placed(&self) -> ScriptCheck {
         let version = |user| {
             let slot = slot(SALT, &users::key(user));
-            Some(if slot < self.v2_slots { Version::V2 } else { Version::V1 })
+            Some(if slot < self.v2_slots { ShopVersion::V2 } else { ShopVersion::V1 })
         };
         none("users not on the version of their slot", self.stage.tally().not_on(version))
     }
 
     /// Requests that failed since the last report, also while the change was under way.
-    fn failures(&mut self) -> Check {
+    fn failures(&mut self) -> ScriptCheck {
         let tally = self.stage.tally();
         let now = (tally.requests(), tally.failed());
         drop(tally);
@@ -205,7 +205,7 @@ impl<W: Write> Walk<'_, W> {
         none_of("requests that failed", now.1 - failed, now.0 - requests)
     }
 
-    fn report(&mut self, step: &str, checks: impl IntoIterator<Item = Check>) -> Result<(), Stop> {
+    fn report(&mut self, step: &str, checks: impl IntoIterator<Item = ScriptCheck>) -> Result<(), Stop> {
         for (index, check) in checks.into_iter().enumerate() {
             let step = if index == 0 { step } else { "" };
             let good = if check.good { "ok" } else { "FAILED" };
@@ -218,10 +218,10 @@ impl<W: Write> Walk<'_, W> {
 }
 
 /// What the dry run promised must be the least that the weights allow, to the slot.
-fn promise(promised: &Outcome, share: f64) -> Check {
+fn promise(promised: &ChangeOutcome, share: f64) -> ScriptCheck {
     let slot = 1.0 / f64::from(SLOTS);
     let near = |found: f64| (found - share).abs() < slot / 2.0;
-    Check {
+    ScriptCheck {
         what: "dry run: share of users to move".to_owned(),
         expected: format!("{} (minimum)", percent(share)),
         found: percent(promised.moved()),
@@ -229,13 +229,13 @@ fn promise(promised: &Outcome, share: f64) -> Check {
     }
 }
 
-fn share_of_users(what: &str, share: f64, users: u32, found: usize) -> Check {
+fn share_of_users(what: &str, share: f64, users: u32, found: usize) -> ScriptCheck {
     let all = f64::from(users);
     let tolerance = (STANDARD_ERRORS * (share * (1.0 - share) / all).sqrt() * all).ceil();
     let wanted = share * all;
     #[expect(clippy::cast_precision_loss, reason = "users are at most 100,000")]
     let off = (found as f64 - wanted).abs();
-    Check {
+    ScriptCheck {
         what: what.to_owned(),
         expected: format!("{} ± {tolerance:.0}", whole(wanted)),
         found: thousands(found as u64),
@@ -243,19 +243,19 @@ fn share_of_users(what: &str, share: f64, users: u32, found: usize) -> Check {
     }
 }
 
-fn exactly(what: &str, expected: usize, found: usize) -> Check {
+fn exactly(what: &str, expected: usize, found: usize) -> ScriptCheck {
     let (good, expected, found) = (expected == found, thousands(expected as u64), thousands(found as u64));
-    Check { what: what.to_owned(), expected, found, good }
+    ScriptCheck { what: what.to_owned(), expected, found, good }
 }
 
-fn none(what: &str, found: usize) -> Check {
+fn none(what: &str, found: usize) -> ScriptCheck {
     exactly(what, 0, found)
 }
 
 /// None of this many, of which there has to be at least one: nothing was proved by no request.
-fn none_of(what: &str, found: u64, all: u64) -> Check {
+fn none_of(what: &str, found: u64, all: u64) -> ScriptCheck {
     let found_text = format!("{} of {}", thousands(found), thousands(all));
-    Check { what: what.to_owned(), expected: "0".to_owned(), found: found_text, good: found == 0 && all > 0 }
+    ScriptCheck { what: what.to_owned(), expected: "0".to_owned(), found: found_text, good: found == 0 && all > 0 }
 }
 
 fn percent(share: f64) -> String {
@@ -272,7 +272,7 @@ mod tests {
     fn a_promise_above_the_minimum_is_refused() {
         let outcome = |moved: f64, minimum: f64| {
             let moves = json!({ "moved_ratio": moved, "minimum_ratio": minimum });
-            serde_json::from_value::<Outcome>(json!({ "revision": 2, "difference": [moves] })).unwrap()
+            serde_json::from_value::<ChangeOutcome>(json!({ "revision": 2, "difference": [moves] })).unwrap()
         };
         assert!(promise(&outcome(0.1, 0.1), 0.1).good);
         assert!(!promise(&outcome(0.100_01, 0.1), 0.1).good, "one slot too many");

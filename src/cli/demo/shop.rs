@@ -43,14 +43,14 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
 /// A version of the shop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Version {
+pub(crate) enum ShopVersion {
     /// The one that everybody has.
     V1,
     /// The one that is released.
     V2,
 }
 
-impl Version {
+impl ShopVersion {
     /// Both.
     pub(crate) const ALL: [Self; 2] = [Self::V1, Self::V2];
 
@@ -83,7 +83,7 @@ impl Version {
     }
 }
 
-impl fmt::Display for Version {
+impl fmt::Display for ShopVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.name())
     }
@@ -103,7 +103,7 @@ impl Shop {
     ///
     /// # Errors
     /// When there is no port, descriptor or thread left.
-    pub(crate) fn open((version, bug): (Version, Bug), seed: u64) -> io::Result<Self> {
+    pub(crate) fn open((version, bug): (ShopVersion, Bug), seed: u64) -> io::Result<Self> {
         let listeners = [listener()?, listener()?];
         let endpoints = [listeners[0].local_addr()?, listeners[1].local_addr()?];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -159,7 +159,7 @@ async fn serve(listener: std::net::TcpListener, counter: Arc<Counter>) -> io::Re
 
 /// Who stands in the shop and answers.
 struct Counter {
-    version: Version,
+    version: ShopVersion,
     bug: Bug,
     /// When the first customer came.
     first: OnceLock<Instant>,
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn every_page_names_its_version_and_the_revision_that_routed_it() {
-        for version in Version::ALL {
+        for version in ShopVersion::ALL {
             let shop = Shop::open((version, Bug::None), 1).unwrap();
             let body = format!("\"version\":\"{version}\"");
             let requests = [
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_closed_shop_takes_no_more_connections() {
-        let shop = Shop::open((Version::V1, Bug::None), 1).unwrap();
+        let shop = Shop::open((ShopVersion::V1, Bug::None), 1).unwrap();
         let endpoints = shop.endpoints;
         shop.close();
         for endpoint in endpoints {

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::DemoArgs;
 use super::bug::Bug;
 use super::operator::{Operator, SERVICE};
-use super::shop::{Shop, Version};
+use super::shop::{Shop, ShopVersion};
 use super::tally::Tally;
 use super::users::{Crowd, Users};
 use super::view::Places;
@@ -28,7 +28,7 @@ pub(crate) const SALT: &str = "pointsman-demo";
 
 /// The demo, running.
 #[derive(Debug)]
-pub(crate) struct Stage {
+pub(crate) struct DemoStage {
     /// Who comes.
     pub(crate) crowd: Crowd,
     /// Where everything is.
@@ -81,7 +81,7 @@ pub(crate) enum StageError {
     Admin(#[from] CallError),
 }
 
-impl Stage {
+impl DemoStage {
     /// Opens the shops, starts the proxy in front of them and lets the users come.
     ///
     /// # Errors
@@ -89,10 +89,10 @@ impl Stage {
     pub(crate) fn set(args: &DemoArgs, seed: u32) -> Result<Self, StageError> {
         let failed = |part| move |source| StageError::Part { part, source };
         let open = |version| {
-            let bug = args.bug.filter(|_| version == Version::V2).unwrap_or(Bug::None);
+            let bug = args.bug.filter(|_| version == ShopVersion::V2).unwrap_or(Bug::None);
             Shop::open((version, bug), u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"))
         };
-        let shops = Version::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
+        let shops = ShopVersion::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let config = config::parse(&config_text(args, &shops), Path::new("."))?;
         let bound = Bound::bind(config, Options { in_memory: true, ..Options::default() }).map_err(Box::new)?;
         let addresses = bound.addresses();
@@ -138,7 +138,7 @@ impl Stage {
 fn config_text(args: &DemoArgs, shops: &[Shop]) -> String {
     let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let (listener, admin) = (loopback(args.port), loopback(args.admin_port));
-    let versions = Version::ALL.into_iter().zip(shops).map(|(version, shop)| {
+    let versions = ShopVersion::ALL.into_iter().zip(shops).map(|(version, shop)| {
         let [one, two] = shop.endpoints;
         format!("[services.{SERVICE}.versions.{version}]\nendpoints = [\"{one}\", \"{two}\"]\n")
     });

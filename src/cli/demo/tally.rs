@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::shop::Version;
+use super::shop::ShopVersion;
 
 /// How far back "now" reaches in the live view: long enough for a steady split of 1,500 requests/s (a standard error of
 /// half a point), short enough to see a flip happen.
@@ -36,7 +36,7 @@ pub(crate) struct Answer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Seen {
     /// The version.
-    pub(crate) version: Version,
+    pub(crate) version: ShopVersion,
     /// The revision that routed the request, when it was stamped.
     pub(crate) revision: Option<u64>,
 }
@@ -58,11 +58,11 @@ pub(crate) struct Tally {
 #[derive(Clone, Copy, Debug, Default)]
 struct User {
     /// The version of the last answer.
-    last: Option<Version>,
+    last: Option<ShopVersion>,
     /// The version before the change.
-    before: Option<Version>,
+    before: Option<ShopVersion>,
     /// The version in this step.
-    now: Option<Version>,
+    now: Option<ShopVersion>,
     /// Got both versions within this step.
     torn: bool,
     /// Got v1 after v2 since the change was asked for.
@@ -73,7 +73,7 @@ struct User {
 struct Sample {
     at: Instant,
     took: Duration,
-    version: Option<Version>,
+    version: Option<ShopVersion>,
 }
 
 /// What the newest revision that was seen has done to the users.
@@ -170,12 +170,12 @@ impl Tally {
         let last = self.users[user].last.replace(seen.version);
         if last.is_some_and(|last| last != seen.version) {
             self.revision.moved += 1;
-            self.revision.went_back += usize::from(seen.version == Version::V1);
-            self.users[user].went_back |= seen.version == Version::V1;
+            self.revision.went_back += usize::from(seen.version == ShopVersion::V1);
+            self.users[user].went_back |= seen.version == ShopVersion::V1;
         }
     }
 
-    fn count_for_step(&mut self, user: usize, version: Version) {
+    fn count_for_step(&mut self, user: usize, version: ShopVersion) {
         self.step.answers[version as usize] += 1;
         let user = &mut self.users[user];
         self.step.seen += usize::from(user.now.is_none());
@@ -236,12 +236,12 @@ impl Tally {
     }
 
     /// Users that were not served by exactly the version `wanted` throughout this step.
-    pub(crate) fn not_on(&self, wanted: impl Fn(usize) -> Option<Version>) -> usize {
+    pub(crate) fn not_on(&self, wanted: impl Fn(usize) -> Option<ShopVersion>) -> usize {
         self.users.iter().enumerate().filter(|(index, user)| user.torn || user.now != wanted(*index)).count()
     }
 
     /// The version of each user in this step.
-    pub(crate) fn assignment(&self) -> Vec<Option<Version>> {
+    pub(crate) fn assignment(&self) -> Vec<Option<ShopVersion>> {
         self.users.iter().map(|user| user.now).collect()
     }
 
@@ -256,7 +256,7 @@ impl Tally {
         let seconds = now.duration_since(self.begun).min(WINDOW).as_secs_f64().max(0.001);
         let answered = self.recent.iter().filter(|sample| sample.version.is_some()).count();
         Rates {
-            versions: Version::ALL.map(|version| self.version_rates(version, seconds, answered)),
+            versions: ShopVersion::ALL.map(|version| self.version_rates(version, seconds, answered)),
             per_second: ratio(self.recent.len(), seconds),
             failed: self.failed,
             last_failure: self.last_failure.clone(),
@@ -264,7 +264,7 @@ impl Tally {
         }
     }
 
-    fn version_rates(&self, version: Version, seconds: f64, answered: usize) -> VersionRates {
+    fn version_rates(&self, version: ShopVersion, seconds: f64, answered: usize) -> VersionRates {
         let samples = self.recent.iter().filter(|sample| sample.version == Some(version));
         let mut took: Vec<_> = samples.map(|sample| sample.took).collect();
         VersionRates {
@@ -290,7 +290,7 @@ fn quantile(took: &mut [Duration], percent: usize) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
-    use super::Version::{V1, V2};
+    use super::ShopVersion::{V1, V2};
     use super::*;
 
     struct Seat {
@@ -304,14 +304,14 @@ mod tests {
             Self { tally: Tally::new(users, begun), begun }
         }
 
-        fn at(&mut self, millis: u64, user: usize, step: u64, result: Result<(Version, u64), &str>) {
+        fn at(&mut self, millis: u64, user: usize, step: u64, result: Result<(ShopVersion, u64), &str>) {
             let result = result.map(|(version, revision)| Seen { version, revision: Some(revision) });
             let at = self.begun + Duration::from_millis(millis);
             let took = Duration::from_millis(millis % 100);
             self.tally.count(Answer { user, step, at, took, result: result.map_err(str::to_owned) });
         }
 
-        fn see(&mut self, user: usize, step: u64, version: Version) {
+        fn see(&mut self, user: usize, step: u64, version: ShopVersion) {
             self.at(0, user, step, Ok((version, 1)));
         }
     }

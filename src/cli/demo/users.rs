@@ -27,7 +27,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::chain;
-use super::shop::{Version, X_REVISION, X_VERSION};
+use super::shop::{ShopVersion, X_REVISION, X_VERSION};
 use super::tally::{Answer, Seen, Tally};
 
 /// The most connections that the users share.
@@ -190,7 +190,7 @@ impl Lane {
             let text = String::from_utf8_lossy(&body);
             return Err(format!("answered {}: {}", head.status, text.lines().next().unwrap_or_default()));
         }
-        let version = text(&head.headers, X_VERSION.as_str()).and_then(Version::named);
+        let version = text(&head.headers, X_VERSION.as_str()).and_then(ShopVersion::named);
         let revision = text(&head.headers, X_REVISION.as_str()).and_then(|text| text.parse().ok());
         let version = version.ok_or_else(|| "the answer names no version of the shop".to_owned())?;
         Ok(Seen { version, revision })
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn all_users_come_and_are_served() {
-        let shop = Shop::open((Version::V2, Bug::None), 1).unwrap();
+        let shop = Shop::open((ShopVersion::V2, Bug::None), 1).unwrap();
         let tally = visit(shop.endpoints[0], 100, |tally| tally.step().seen == 100);
         let step = tally.step();
         assert_eq!((step.seen, tally.failed(), step.answers[0]), (100, 0, 0), "{:?}", tally.last_failure());
@@ -242,7 +242,7 @@ mod tests {
 
     #[test]
     fn a_shop_that_is_gone_is_a_failure_with_its_reason() {
-        let shop = Shop::open((Version::V1, Bug::None), 1).unwrap();
+        let shop = Shop::open((ShopVersion::V1, Bug::None), 1).unwrap();
         let target = shop.endpoints[0];
         shop.close();
         let tally = visit(target, 10, |tally| tally.failed() >= 5);

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use super::operator::{SERVICE, Traffic};
-use super::shop::Version;
+use super::operator::{SERVICE, ShownTraffic};
+use super::shop::ShopVersion;
 use super::tally::{Rates, VersionRates};
 use crate::cli::text::width_of;
 
@@ -22,7 +22,7 @@ const KEYS: [&str; 2] = [
 
 /// What a span means; how that looks is the screen's business.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Tone {
+pub(crate) enum ViewTone {
     /// Text.
     Plain,
     /// A heading or a label.
@@ -47,20 +47,20 @@ pub(crate) struct Span {
     /// What it says.
     pub(crate) text: String,
     /// What it means.
-    pub(crate) tone: Tone,
+    pub(crate) tone: ViewTone,
 }
 
 /// A line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Line(pub(crate) Vec<Span>);
+pub(crate) struct ViewLine(pub(crate) Vec<Span>);
 
-impl Line {
-    fn with(mut self, tone: Tone, text: impl Into<String>) -> Self {
+impl ViewLine {
+    fn with(mut self, tone: ViewTone, text: impl Into<String>) -> Self {
         self.0.push(Span { text: text.into(), tone });
         self
     }
 
-    fn of(tone: Tone, text: impl Into<String>) -> Self {
+    fn of(tone: ViewTone, text: impl Into<String>) -> Self {
         Self::default().with(tone, text)
     }
 }
@@ -76,7 +76,7 @@ pub(crate) struct Places {
 
 /// What is shown.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct State {
+pub(crate) struct ViewState {
     /// Where everything is.
     pub(crate) places: Places,
     /// How many users.
@@ -86,7 +86,7 @@ pub(crate) struct State {
     /// Since the start.
     pub(crate) elapsed: Duration,
     /// What the API says.
-    pub(crate) traffic: Traffic,
+    pub(crate) traffic: ShownTraffic,
     /// What the users see.
     pub(crate) rates: Rates,
     /// What the last key came to.
@@ -108,61 +108,64 @@ pub(crate) fn commands(places: &Places, program: &str) -> Vec<String> {
 }
 
 /// The whole view in at most `height` lines of `width` cells; the keys are the last one.
-pub(crate) fn lines(state: &State, program: &str, (width, height): (usize, usize)) -> Vec<Line> {
+pub(crate) fn lines(state: &ViewState, program: &str, (width, height): (usize, usize)) -> Vec<ViewLine> {
     let mut lines = head(state);
     lines.extend(split(state, width));
     lines.extend(versions(&state.rates));
     lines.push(last_change(&state.rates));
     lines.extend(note(state, width));
-    lines.push(Line::default());
-    let mut tail = vec![Line::default(), Line::of(Tone::Dim, " try in another terminal")];
-    let command = |text| Line::of(Tone::Command, format!("   {text}"));
+    lines.push(ViewLine::default());
+    let mut tail = vec![ViewLine::default(), ViewLine::of(ViewTone::Dim, " try in another terminal")];
+    let command = |text| ViewLine::of(ViewTone::Command, format!("   {text}"));
     tail.extend(commands(&state.places, program).into_iter().map(command));
-    let keys = Line::of(Tone::Dim, if width_of(KEYS[0]) <= width { KEYS[0] } else { KEYS[1] });
+    let keys = ViewLine::of(ViewTone::Dim, if width_of(KEYS[0]) <= width { KEYS[0] } else { KEYS[1] });
     // Revisions get what is left between the counts and the commands, but always a line: they say what happened.
     let room = height.saturating_sub(lines.len() + tail.len() + 3);
     lines.extend(revisions(&state.traffic, room.max(1)));
     lines.append(&mut tail);
     lines.truncate(height.saturating_sub(1));
-    lines.resize(height.saturating_sub(1), Line::default());
+    lines.resize(height.saturating_sub(1), ViewLine::default());
     lines.push(keys);
     lines
 }
 
-fn head(state: &State) -> Vec<Line> {
+fn head(state: &ViewState) -> Vec<ViewLine> {
     let who = format!("{} users   seed {}   {}", thousands(count(state.users)), state.seed, clock(state.elapsed));
     let Places { proxy, admin } = &state.places;
     vec![
-        Line::of(Tone::Title, " pointsman demo").with(Tone::Plain, format!("   {who}")),
-        Line::of(Tone::Dim, " proxy ").with(Tone::Plain, proxy).with(Tone::Dim, "   admin ").with(Tone::Plain, admin),
-        Line::default(),
+        ViewLine::of(ViewTone::Title, " pointsman demo").with(ViewTone::Plain, format!("   {who}")),
+        ViewLine::of(ViewTone::Dim, " proxy ")
+            .with(ViewTone::Plain, proxy)
+            .with(ViewTone::Dim, "   admin ")
+            .with(ViewTone::Plain, admin),
+        ViewLine::default(),
     ]
 }
 
-fn split(state: &State, width: usize) -> Vec<Line> {
+fn split(state: &ViewState, width: usize) -> Vec<ViewLine> {
     let measured = state.rates.versions.map(|version| version.percent);
     // The numbers say more than the bar does.
     let size = width.saturating_sub(BESIDE_BAR).min(BAR_MAX);
     let bar = |label, shares| bar(label, shares, size);
-    vec![bar(" configured  ", state.traffic.weights), bar(" measured    ", measured), Line::default()]
+    vec![bar(" configured  ", state.traffic.weights), bar(" measured    ", measured), ViewLine::default()]
 }
 
 /// Both shares as one bar of this many cells, v1 from the left.
-fn bar(label: &str, [v1, v2]: [f64; 2], size: usize) -> Line {
-    let line = Line::of(Tone::Dim, label);
+fn bar(label: &str, [v1, v2]: [f64; 2], size: usize) -> ViewLine {
+    let line = ViewLine::of(ViewTone::Dim, label);
     if v1 + v2 <= 0.0 {
-        return line.with(Tone::Dim, format!("{}  no answers", "·".repeat(size)));
+        return line.with(ViewTone::Dim, format!("{}  no answers", "·".repeat(size)));
     }
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of the cells")]
     let cells = ((v1 / (v1 + v2) * size as f64).round() as usize).min(size);
-    let line = line.with(Tone::V1, "█".repeat(cells)).with(Tone::V2, "▒".repeat(size - cells));
-    line.with(Tone::V1, format!("  v1 {v1:>5.1}")).with(Tone::V2, format!("  v2 {v2:>5.1} %"))
+    let line = line.with(ViewTone::V1, "█".repeat(cells)).with(ViewTone::V2, "▒".repeat(size - cells));
+    line.with(ViewTone::V1, format!("  v1 {v1:>5.1}")).with(ViewTone::V2, format!("  v2 {v2:>5.1} %"))
 }
 
-fn versions(rates: &Rates) -> Vec<Line> {
-    let mut lines = vec![Line::of(Tone::Dim, "        requests/s    p50 ms    p99 ms     users")];
-    for version in Version::ALL {
+fn versions(rates: &Rates) -> Vec<ViewLine> {
+    let mut lines = vec![ViewLine::of(ViewTone::Dim, "        requests/s    p50 ms    p99 ms     users")];
+    for version in ShopVersion::ALL {
         let VersionRates { per_second, p50, p99, users, .. } = rates.versions[version as usize];
         let row = format!(
             " {version:<4} {:>12} {:>9} {:>9} {:>9}",
@@ -171,27 +174,28 @@ fn versions(rates: &Rates) -> Vec<Line> {
             millis(p99),
             thousands(count(users))
         );
-        lines.push(Line::of(if version == Version::V1 { Tone::V1 } else { Tone::V2 }, row));
+        lines.push(ViewLine::of(if version == ShopVersion::V1 { ViewTone::V1 } else { ViewTone::V2 }, row));
     }
     let failed = format!("{} failed", thousands(rates.failed));
-    let tone = if rates.failed == 0 { Tone::Good } else { Tone::Bad };
-    let all = Line::of(Tone::Plain, format!(" {:<4} {:>12}     ", "all", whole(rates.per_second))).with(tone, failed);
+    let tone = if rates.failed == 0 { ViewTone::Good } else { ViewTone::Bad };
+    let all =
+        ViewLine::of(ViewTone::Plain, format!(" {:<4} {:>12}     ", "all", whole(rates.per_second))).with(tone, failed);
     lines.push(match &rates.last_failure {
-        Some(why) => all.with(Tone::Bad, format!(": {why}")),
+        Some(why) => all.with(ViewTone::Bad, format!(": {why}")),
         None => all,
     });
     lines
 }
 
-fn last_change(rates: &Rates) -> Line {
+fn last_change(rates: &Rates) -> ViewLine {
     let counts = rates.revision;
     let moved = thousands(count(counts.moved));
-    let line = Line::of(Tone::Plain, format!(" revision {} moved {moved} users, ", counts.revision));
-    line.with(Tone::Plain, format!("{} of them from v2 back to v1", thousands(count(counts.went_back))))
+    let line = ViewLine::of(ViewTone::Plain, format!(" revision {} moved {moved} users, ", counts.revision));
+    line.with(ViewTone::Plain, format!("{} of them from v2 back to v1", thousands(count(counts.went_back))))
 }
 
 /// The note in as many lines as it takes.
-fn note(state: &State, width: usize) -> Vec<Line> {
+fn note(state: &ViewState, width: usize) -> Vec<ViewLine> {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in state.note.as_deref().unwrap_or_default().split_whitespace() {
         if !line.is_empty() && width_of(&line) + 1 + width_of(word) > width {
@@ -200,21 +204,21 @@ fn note(state: &State, width: usize) -> Vec<Line> {
         line = format!("{line} {word}");
     }
     lines.extend(Some(line).filter(|line| !line.is_empty()));
-    lines.into_iter().map(|line| Line::of(Tone::Bad, line)).collect()
+    lines.into_iter().map(|line| ViewLine::of(ViewTone::Bad, line)).collect()
 }
 
-fn revisions(traffic: &Traffic, room: usize) -> Vec<Line> {
-    let mut lines = vec![Line::of(Tone::Dim, " revisions")];
+fn revisions(traffic: &ShownTraffic, room: usize) -> Vec<ViewLine> {
+    let mut lines = vec![ViewLine::of(ViewTone::Dim, " revisions")];
     for revision in traffic.revisions.iter().take(room) {
         let (number, time, action) = (revision.number, &revision.time, &revision.action);
-        let line = Line::of(Tone::Plain, format!(" {number:>4}  {time}  {action:<9} {:<14}", revision.split));
-        lines.push(line.with(Tone::Dim, format!(" {}", revision.by)));
+        let line = ViewLine::of(ViewTone::Plain, format!(" {number:>4}  {time}  {action:<9} {:<14}", revision.split));
+        lines.push(line.with(ViewTone::Dim, format!(" {}", revision.by)));
     }
     lines
 }
 
 /// One line for where there is no terminal.
-pub(crate) fn plain(state: &State) -> String {
+pub(crate) fn plain(state: &ViewState) -> String {
     let [v1, v2] = state.traffic.weights;
     let [one, two] = &state.rates.versions;
     let newest = state.traffic.revisions.first().map_or(0, |revision| revision.number);
@@ -270,7 +274,7 @@ fn clock(elapsed: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::operator::Revision;
+    use super::super::operator::ShownRevision;
     use super::super::tally::RevisionCounts;
     use super::*;
 
@@ -280,18 +284,18 @@ mod tests {
         VersionRates { per_second, percent, p50, p99, users }
     }
 
-    fn revision(number: u64, action: &str, split: &str) -> Revision {
+    fn revision(number: u64, action: &str, split: &str) -> ShownRevision {
         let time = format!("10:00:0{number}");
-        Revision { number, time, action: action.to_owned(), split: split.to_owned(), by: "local: demo".to_owned() }
+        ShownRevision { number, time, action: action.to_owned(), split: split.to_owned(), by: "local: demo".to_owned() }
     }
 
-    fn state() -> State {
-        State {
+    fn state() -> ViewState {
+        ViewState {
             places: Places { proxy: "http://127.0.0.1:4001".to_owned(), admin: "http://127.0.0.1:4002".to_owned() },
             users: 2_000,
             seed: 42,
             elapsed: Duration::from_secs(65),
-            traffic: Traffic {
+            traffic: ShownTraffic {
                 weights: [90.0, 10.0],
                 revisions: vec![revision(2, "shift", "v1=90 v2=10"), revision(1, "file", "v1=100 v2=0")],
             },
@@ -306,8 +310,8 @@ mod tests {
         }
     }
 
-    fn text(lines: &[Line]) -> String {
-        let line = |line: &Line| line.0.iter().map(|span| span.text.as_str()).collect::<String>();
+    fn text(lines: &[ViewLine]) -> String {
+        let line = |line: &ViewLine| line.0.iter().map(|span| span.text.as_str()).collect::<String>();
         lines.iter().map(line).map(|line| line.trim_end().to_owned() + "\n").collect()
     }
 
@@ -377,14 +381,14 @@ mod tests {
         state.rates.last_failure = Some("GET /: answered 503".to_owned());
         state.note = Some("422: nothing to undo".to_owned());
         let lines = lines(&state, "pointsman", (100, 30));
-        let bad = lines.iter().flat_map(|line| &line.0).filter(|span| span.tone == Tone::Bad);
+        let bad = lines.iter().flat_map(|line| &line.0).filter(|span| span.tone == ViewTone::Bad);
         let bad: Vec<_> = bad.map(|span| span.text.trim()).collect();
         assert_eq!(bad, ["1,200 failed", ": GET /: answered 503", "422: nothing to undo"]);
     }
 
     #[test]
     fn before_the_first_answer_there_is_no_bar() {
-        let lines = lines(&State::default(), "pointsman", (100, 30));
+        let lines = lines(&ViewState::default(), "pointsman", (100, 30));
         assert!(text(&lines).contains("no answers"));
     }
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde_json::Value;
 
-use crate::cli::text::{Columns, Tone, list, member, number, toned};
+use crate::cli::text::{Columns, TextTone, list, member, number, toned};
 
 /// How wide the scale of E is drawn.
 const SCALE_CHARS: usize = 24;
@@ -20,7 +20,7 @@ pub(crate) fn started(answer: &Value) -> String {
 /// What its operator will want to know.
 pub(crate) fn warnings(answer: &Value) -> String {
     let line =
-        |warning: &Value| format!("{}: {}\n", toned("warning", Tone::Warn), warning.as_str().unwrap_or_default());
+        |warning: &Value| format!("{}: {}\n", toned("warning", TextTone::Warn), warning.as_str().unwrap_or_default());
     list(answer, "warnings").map(line).collect()
 }
 
@@ -31,12 +31,12 @@ pub(crate) fn all(answer: &Value) -> String {
         let tone = tone(rollout);
         let versions = format!("{} -> {}", member(rollout, "from"), member(rollout, "to"));
         columns.row(vec![
-            (member(rollout, "id"), Tone::Plain),
-            (title(rollout), Tone::Strong),
-            (versions, Tone::Plain),
-            (member(rollout, "strategy"), Tone::Plain),
+            (member(rollout, "id"), TextTone::Plain),
+            (title(rollout), TextTone::Strong),
+            (versions, TextTone::Plain),
+            (member(rollout, "strategy"), TextTone::Plain),
             (phase(rollout), tone),
-            (format!("{} %", number(&rollout["weight"], 3)), Tone::Plain),
+            (format!("{} %", number(&rollout["weight"], 3)), TextTone::Plain),
         ]);
     }
     if list(answer, "rollouts").next().is_none() { "there was no rollout yet\n".to_owned() } else { columns.render() }
@@ -53,7 +53,7 @@ pub(crate) fn state(rollout: &Value) -> String {
     let mut line = format!(
         "rollout {} of {}: {} -> {}, {} at {} %",
         member(rollout, "id"),
-        toned(&title(rollout), Tone::Strong),
+        toned(&title(rollout), TextTone::Strong),
         member(rollout, "from"),
         member(rollout, "to"),
         toned(&phase(rollout), tone(rollout)),
@@ -88,7 +88,7 @@ pub(crate) fn how_to_go_on(rollout: &Value) -> Option<String> {
         "repair" => "it is stuck; when that is mended",
         _ => "it is paused; to go on",
     };
-    Some(format!("{}: {}", toned(what, Tone::Warn), rollout["command"].as_str()?))
+    Some(format!("{}: {}", toned(what, TextTone::Warn), rollout["command"].as_str()?))
 }
 
 /// What the judge has found of each service.
@@ -99,7 +99,7 @@ pub(crate) fn evidence(rollout: &Value) -> String {
             let counts = &found[side];
             format!("{} of {} failed", member(counts, "failures"), member(counts, "requests"))
         };
-        let service = toned(&member(found, "service"), Tone::Strong);
+        let service = toned(&member(found, "service"), TextTone::Strong);
         let judged = ["candidate", "baseline"].iter().any(|side| found[side]["requests"] != 0);
         if let Some(left) = warm_up_left(found).filter(|_| !judged) {
             let _ = writeln!(text, "  {service}: warming up, {left} s left");
@@ -138,11 +138,11 @@ pub(crate) fn scale(found: &Value) -> String {
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
     let full = (part * SCALE_CHARS as f64).round() as usize;
     let tone = if e >= alarm {
-        Tone::Bad
+        TextTone::Bad
     } else if e >= 1.0 {
-        Tone::Warn
+        TextTone::Warn
     } else {
-        Tone::Good
+        TextTone::Good
     };
     let bar = toned(&"#".repeat(full), tone);
     // Not "-0.0".
@@ -177,12 +177,12 @@ fn phase(rollout: &Value) -> String {
     if phase == "finished" { member(rollout, "ending") } else { phase.replace('_', " ") }
 }
 
-fn tone(rollout: &Value) -> Tone {
+fn tone(rollout: &Value) -> TextTone {
     match (rollout["phase"].as_str(), rollout["ending"].as_str()) {
-        (Some("finished"), Some("completed")) => Tone::Good,
-        (Some("finished" | "rolling_back"), _) => Tone::Bad,
-        (Some("paused" | "waiting"), _) => Tone::Warn,
-        _ => Tone::Plain,
+        (Some("finished"), Some("completed")) => TextTone::Good,
+        (Some("finished" | "rolling_back"), _) => TextTone::Bad,
+        (Some("paused" | "waiting"), _) => TextTone::Warn,
+        _ => TextTone::Plain,
     }
 }
 

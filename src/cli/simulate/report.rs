@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::text::{Columns, Tone};
+use crate::cli::text::{Columns, TextTone};
 use crate::rollout::event::RolloutEnding;
 use crate::rollout::judge::verdict::RollbackCause;
 use crate::rollout::plan::{Plan, Strategy};
@@ -131,7 +131,7 @@ impl Facts<'_> {
         let mut columns = Columns::with_heading(&["ending", "releases %"]);
         for (word, count) in endings {
             let percent = format!("{:.2}", 100.0 * self.part(count));
-            columns.row(vec![(word.to_owned(), Tone::Plain), (percent, Tone::Plain)]);
+            columns.row(vec![(word.to_owned(), TextTone::Plain), (percent, TextTone::Plain)]);
         }
         text.push_str(&columns.render());
         text.push('\n');
@@ -147,8 +147,8 @@ impl Facts<'_> {
             ("seconds in all", seconds.1, 0),
         ] {
             let Some(Spread { mean, median, p90 }) = spread else { continue };
-            let numbers = [mean, median, p90].map(|number| (format!("{number:.decimals$}"), Tone::Plain));
-            columns.row([vec![(name.to_owned(), Tone::Plain)], numbers.to_vec()].concat());
+            let numbers = [mean, median, p90].map(|number| (format!("{number:.decimals$}"), TextTone::Plain));
+            columns.row([vec![(name.to_owned(), TextTone::Plain)], numbers.to_vec()].concat());
         }
         text.push_str(&columns.render());
         if let Some(part) = self.false_rollbacks() {

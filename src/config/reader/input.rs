@@ -10,9 +10,9 @@ use super::tree::Tree;
 use crate::problem::{Mismatch, PROBLEMS_MAX, Problem, ProblemKind, Problems};
 
 /// A tree to read from.
-pub(crate) struct Input<'t>(Source<'t>);
+pub(crate) struct Input<'t>(InputTree<'t>);
 
-enum Source<'t> {
+enum InputTree<'t> {
     Toml { root: DeValue<'t>, lines: LineIndex },
     Json(&'t serde_json::Value),
 }
@@ -23,7 +23,7 @@ impl<'t> Input<'t> {
         let lines = LineIndex::new(text);
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
-            return Ok(Self(Source::Toml { root: DeValue::Table(root.into_inner()), lines }));
+            return Ok(Self(InputTree::Toml { root: DeValue::Table(root.into_inner()), lines }));
         }
         let mut problems: Vec<_> = errors.iter().take(PROBLEMS_MAX).map(|e| syntax_problem(text, &lines, e)).collect();
         problems.sort_by_key(|problem| problem.line);
@@ -34,13 +34,13 @@ impl<'t> Input<'t> {
 
     /// The body of a call, or what is stored.
     pub(crate) fn json(value: &'t serde_json::Value) -> Self {
-        Self(Source::Json(value))
+        Self(InputTree::Json(value))
     }
 
     fn root(&self) -> Tree<'_> {
         match &self.0 {
-            Source::Toml { root, .. } => Tree::Toml(root),
-            Source::Json(value) => Tree::Json(value),
+            InputTree::Toml { root, .. } => Tree::Toml(root),
+            InputTree::Json(value) => Tree::Json(value),
         }
     }
 
@@ -55,7 +55,7 @@ impl<'t> Input<'t> {
 
     /// The line of `path`, or of the innermost part of it that is there.
     pub(crate) fn line_of(&self, path: &ConfigPath<'_>) -> Option<usize> {
-        let Source::Toml { root, lines } = &self.0 else { return None };
+        let InputTree::Toml { root, lines } = &self.0 else { return None };
         offset(root, path).1.map(|offset| lines.at(offset))
     }
 }

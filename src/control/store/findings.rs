@@ -27,7 +27,7 @@
 //! it. What was *replaced* is left alone and changes are refused: a backup that an operator has just put there must not
 //! be written over, and a change that goes to a file without a name would be gone with this process.
 
-use super::place::Finding;
+use super::place::PlaceFinding;
 
 /// The connection to the database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub(super) struct Findings {
     pub(super) unacknowledged: bool,
     pub(super) link: Link,
     /// What is at the path; none before it is looked at.
-    pub(super) files: Option<Finding>,
+    pub(super) files: Option<PlaceFinding>,
     /// The log at the path is ours.
     pub(super) our_log: bool,
     /// Others have written through SQLite.
@@ -133,38 +133,40 @@ pub(super) fn decide(found: &Findings) -> Action {
 }
 
 /// Without a connection nothing can be made anew: only the database that was left can be gone back to.
-fn reconnect(files: Finding) -> Action {
+fn reconnect(files: PlaceFinding) -> Action {
     match files {
         // A log may have come with a try that failed.
-        Finding::Ours | Finding::Written | Finding::LogGone | Finding::OtherLog => Action::Connect,
-        Finding::FolderGone => Action::Refuse(Refusal::NoFolder),
-        Finding::Gone => Action::Refuse(Refusal::Lost),
-        Finding::Other => Action::Refuse(Refusal::OtherDatabase { log_aside: false }),
+        PlaceFinding::Ours | PlaceFinding::Written | PlaceFinding::LogGone | PlaceFinding::OtherLog => Action::Connect,
+        PlaceFinding::FolderGone => Action::Refuse(Refusal::NoFolder),
+        PlaceFinding::Gone => Action::Refuse(Refusal::Lost),
+        PlaceFinding::Other => Action::Refuse(Refusal::OtherDatabase { log_aside: false }),
     }
 }
 
-fn with_connection(found: &Findings, files: Finding) -> Action {
+fn with_connection(found: &Findings, files: PlaceFinding) -> Action {
     let compared = match found.contents {
         Some(Contents::Other | Contents::Unsound) => {
-            return Action::Forsake { log_aside: files == Finding::Written };
+            return Action::Forsake { log_aside: files == PlaceFinding::Written };
         }
         Some(Contents::Same) => true,
         None => false,
     };
     let unknown = found.link == Link::New && !compared;
     match files {
-        Finding::FolderGone => Action::Refuse(Refusal::NoFolder),
-        Finding::Other => Action::Refuse(Refusal::OtherDatabase { log_aside: found.our_log }),
-        Finding::OtherLog => Action::Refuse(Refusal::OtherLog),
-        Finding::Ours | Finding::Written | Finding::Gone | Finding::LogGone if unknown => Action::CompareAll,
+        PlaceFinding::FolderGone => Action::Refuse(Refusal::NoFolder),
+        PlaceFinding::Other => Action::Refuse(Refusal::OtherDatabase { log_aside: found.our_log }),
+        PlaceFinding::OtherLog => Action::Refuse(Refusal::OtherLog),
+        PlaceFinding::Ours | PlaceFinding::Written | PlaceFinding::Gone | PlaceFinding::LogGone if unknown => {
+            Action::CompareAll
+        }
         // Our own checkpoint writes to the database, too.
-        Finding::Ours | Finding::Written if found.just_written => Action::Adopt,
-        Finding::Ours if found.edited && !compared => Action::CompareState,
-        Finding::Ours => Action::Proceed,
-        Finding::Written if compared => Action::Adopt,
-        Finding::Written => Action::CompareAll,
-        Finding::Gone => Action::MakeAnew,
-        Finding::LogGone => Action::RenewLog,
+        PlaceFinding::Ours | PlaceFinding::Written if found.just_written => Action::Adopt,
+        PlaceFinding::Ours if found.edited && !compared => Action::CompareState,
+        PlaceFinding::Ours => Action::Proceed,
+        PlaceFinding::Written if compared => Action::Adopt,
+        PlaceFinding::Written => Action::CompareAll,
+        PlaceFinding::Gone => Action::MakeAnew,
+        PlaceFinding::LogGone => Action::RenewLog,
     }
 }
 
@@ -172,14 +174,14 @@ fn with_connection(found: &Findings, files: Finding) -> Action {
 mod tests {
     use super::*;
 
-    const FILES: [Finding; 7] = [
-        Finding::Ours,
-        Finding::Written,
-        Finding::Gone,
-        Finding::FolderGone,
-        Finding::Other,
-        Finding::LogGone,
-        Finding::OtherLog,
+    const FILES: [PlaceFinding; 7] = [
+        PlaceFinding::Ours,
+        PlaceFinding::Written,
+        PlaceFinding::Gone,
+        PlaceFinding::FolderGone,
+        PlaceFinding::Other,
+        PlaceFinding::LogGone,
+        PlaceFinding::OtherLog,
     ];
     const CONTENTS: [Option<Contents>; 4] =
         [None, Some(Contents::Same), Some(Contents::Other), Some(Contents::Unsound)];
@@ -218,16 +220,16 @@ mod tests {
             match action {
                 Action::Look => {}
                 Action::Proceed | Action::Adopt => {
-                    assert!(matches!(found.files, Some(Finding::Ours | Finding::Written)), "{at}");
+                    assert!(matches!(found.files, Some(PlaceFinding::Ours | PlaceFinding::Written)), "{at}");
                     assert!(!found.unacknowledged && found.link != Link::Closed, "{at}");
                     assert!(!matches!(found.contents, Some(Contents::Other | Contents::Unsound)), "{at}");
                     assert!(same || found.link == Link::Kept, "{at}");
-                    let untouched = found.files == Some(Finding::Ours) && !found.edited;
+                    let untouched = found.files == Some(PlaceFinding::Ours) && !found.edited;
                     assert!(same || untouched || found.just_written, "{at}");
                 }
                 // The connection has everything, and only that.
                 Action::MakeAnew | Action::RenewLog => {
-                    assert!(matches!(found.files, Some(Finding::Gone | Finding::LogGone)), "{at}");
+                    assert!(matches!(found.files, Some(PlaceFinding::Gone | PlaceFinding::LogGone)), "{at}");
                     assert!(!found.unacknowledged && (same || found.link == Link::Kept), "{at}");
                 }
                 Action::Connect => assert_eq!(found.link, Link::Closed, "{at}"),
@@ -239,12 +241,12 @@ mod tests {
                     assert!(matches!(found.contents, Some(Contents::Other | Contents::Unsound)), "{at}");
                 }
                 Action::Refuse(Refusal::OtherDatabase { log_aside }) => {
-                    assert_eq!(found.files, Some(Finding::Other), "{at}");
+                    assert_eq!(found.files, Some(PlaceFinding::Other), "{at}");
                     assert!(!log_aside || found.our_log, "only our own log is moved: {at}");
                 }
                 Action::Refuse(Refusal::Lost) => assert_eq!(found.link, Link::Closed, "{at}"),
-                Action::Refuse(Refusal::NoFolder) => assert_eq!(found.files, Some(Finding::FolderGone), "{at}"),
-                Action::Refuse(Refusal::OtherLog) => assert_eq!(found.files, Some(Finding::OtherLog), "{at}"),
+                Action::Refuse(Refusal::NoFolder) => assert_eq!(found.files, Some(PlaceFinding::FolderGone), "{at}"),
+                Action::Refuse(Refusal::OtherLog) => assert_eq!(found.files, Some(PlaceFinding::OtherLog), "{at}"),
                 Action::Refuse(Refusal::Overwritten) => panic!("{at}"),
             }
         }
@@ -283,7 +285,7 @@ mod tests {
 
     #[test]
     fn each_line_of_the_table() {
-        let ours = Findings { files: Some(Finding::Ours), ..Findings::default() };
+        let ours = Findings { files: Some(PlaceFinding::Ours), ..Findings::default() };
         let at = |files| Findings { files: Some(files), ..ours };
         let new = |files, contents| Findings { link: Link::New, contents, ..at(files) };
         let closed = |files| Findings { link: Link::Closed, ..at(files) };
@@ -293,38 +295,38 @@ mod tests {
         for (found, wanted) in [
             (Findings { overwritten: true, ..ours }, refuse(Refusal::Overwritten)),
             (Findings::default(), Action::Look),
-            (closed(Finding::FolderGone), refuse(Refusal::NoFolder)),
-            (closed(Finding::Gone), refuse(Refusal::Lost)),
-            (closed(Finding::Other), other(false)),
-            (closed(Finding::Ours), Action::Connect),
-            (closed(Finding::Written), Action::Connect),
-            (closed(Finding::LogGone), Action::Connect),
-            (closed(Finding::OtherLog), Action::Connect),
-            (Findings { unacknowledged: true, ..closed(Finding::LogGone) }, Action::Connect),
-            (Findings { unacknowledged: true, ..at(Finding::Gone) }, Action::TakeOut),
-            (at(Finding::FolderGone), refuse(Refusal::NoFolder)),
-            (at(Finding::Other), other(false)),
-            (Findings { our_log: true, ..at(Finding::Other) }, other(true)),
-            (at(Finding::OtherLog), refuse(Refusal::OtherLog)),
+            (closed(PlaceFinding::FolderGone), refuse(Refusal::NoFolder)),
+            (closed(PlaceFinding::Gone), refuse(Refusal::Lost)),
+            (closed(PlaceFinding::Other), other(false)),
+            (closed(PlaceFinding::Ours), Action::Connect),
+            (closed(PlaceFinding::Written), Action::Connect),
+            (closed(PlaceFinding::LogGone), Action::Connect),
+            (closed(PlaceFinding::OtherLog), Action::Connect),
+            (Findings { unacknowledged: true, ..closed(PlaceFinding::LogGone) }, Action::Connect),
+            (Findings { unacknowledged: true, ..at(PlaceFinding::Gone) }, Action::TakeOut),
+            (at(PlaceFinding::FolderGone), refuse(Refusal::NoFolder)),
+            (at(PlaceFinding::Other), other(false)),
+            (Findings { our_log: true, ..at(PlaceFinding::Other) }, other(true)),
+            (at(PlaceFinding::OtherLog), refuse(Refusal::OtherLog)),
             (Findings { just_written: true, ..ours }, Action::Adopt),
-            (Findings { just_written: true, ..at(Finding::Written) }, Action::Adopt),
-            (Findings { just_written: true, ..at(Finding::Gone) }, Action::MakeAnew),
+            (Findings { just_written: true, ..at(PlaceFinding::Written) }, Action::Adopt),
+            (Findings { just_written: true, ..at(PlaceFinding::Gone) }, Action::MakeAnew),
             (ours, Action::Proceed),
             (Findings { edited: true, ..ours }, Action::CompareState),
-            (at(Finding::Written), Action::CompareAll),
-            (at(Finding::Gone), Action::MakeAnew),
-            (at(Finding::LogGone), Action::RenewLog),
-            (new(Finding::Ours, None), Action::CompareAll),
-            (new(Finding::Ours, same), Action::Proceed),
-            (new(Finding::Written, same), Action::Adopt),
-            (new(Finding::Gone, None), Action::CompareAll),
-            (new(Finding::Gone, same), Action::MakeAnew),
-            (new(Finding::LogGone, same), Action::RenewLog),
+            (at(PlaceFinding::Written), Action::CompareAll),
+            (at(PlaceFinding::Gone), Action::MakeAnew),
+            (at(PlaceFinding::LogGone), Action::RenewLog),
+            (new(PlaceFinding::Ours, None), Action::CompareAll),
+            (new(PlaceFinding::Ours, same), Action::Proceed),
+            (new(PlaceFinding::Written, same), Action::Adopt),
+            (new(PlaceFinding::Gone, None), Action::CompareAll),
+            (new(PlaceFinding::Gone, same), Action::MakeAnew),
+            (new(PlaceFinding::LogGone, same), Action::RenewLog),
             (Findings { edited: true, contents: same, ..ours }, Action::Proceed),
-            (Findings { contents: same, ..at(Finding::Written) }, Action::Adopt),
+            (Findings { contents: same, ..at(PlaceFinding::Written) }, Action::Adopt),
             (Findings { contents: Some(Contents::Other), ..ours }, Action::Forsake { log_aside: false }),
             (
-                Findings { contents: Some(Contents::Unsound), ..at(Finding::Written) },
+                Findings { contents: Some(Contents::Unsound), ..at(PlaceFinding::Written) },
                 Action::Forsake { log_aside: true },
             ),
         ] {

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
-use super::place::{Finding, StorePlace};
+use super::place::{PlaceFinding, StorePlace};
 
 /// A look at a local disk takes microseconds, and callers want an answer.
 const LOOK_MAX: Duration = Duration::from_secs(1);
@@ -18,7 +18,7 @@ const LOOK_MAX: Duration = Duration::from_secs(1);
 /// What a look has found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Seen {
-    pub(super) files: Finding,
+    pub(super) files: PlaceFinding,
     /// The log at the path is ours.
     pub(super) our_log: bool,
 }
@@ -27,13 +27,13 @@ pub(super) struct Seen {
 #[derive(Debug)]
 pub(super) struct Looker {
     /// None before the first look.
-    thread: Option<Line>,
+    thread: Option<LookThread>,
     max: Duration,
 }
 
 /// The two ends to the thread.
 #[derive(Debug)]
-struct Line {
+struct LookThread {
     places: Sender<StorePlace>,
     answers: Receiver<io::Result<Seen>>,
     /// Whether an answer is still to come that the caller does not wait for any more.
@@ -58,7 +58,7 @@ impl Looker {
     fn look_with(&mut self, place: &StorePlace, see: fn(&StorePlace) -> io::Result<Seen>) -> io::Result<Seen> {
         let line = match &mut self.thread {
             Some(line) => line,
-            empty @ None => empty.insert(Line::start(see)?),
+            empty @ None => empty.insert(LookThread::start(see)?),
         };
         let answer = line.ask(place, self.max);
         if answer.is_none() {
@@ -69,7 +69,7 @@ impl Looker {
     }
 }
 
-impl Line {
+impl LookThread {
     fn start(see: fn(&StorePlace) -> io::Result<Seen>) -> io::Result<Self> {
         let (places, asked) = channel::<StorePlace>();
         let (answer, answers) = channel();
@@ -104,7 +104,7 @@ impl Line {
 
 fn see(place: &StorePlace) -> io::Result<Seen> {
     let files = place.look()?;
-    Ok(Seen { files, our_log: files == Finding::Other && place.has_our_log() })
+    Ok(Seen { files, our_log: files == PlaceFinding::Other && place.has_our_log() })
 }
 
 fn silent(max: Duration) -> io::Error {
@@ -134,7 +134,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().expect("a file");
         let place = StorePlace::of(file.path()).expect("a place");
         let mut looker = Looker { thread: None, max: Duration::from_millis(50) };
-        let seen = Seen { files: Finding::Ours, our_log: false };
+        let seen = Seen { files: PlaceFinding::Ours, our_log: false };
         assert_eq!(looker.look_with(&place, see_slowly).expect("it answers"), seen);
         let down = SERVER.lock().expect("not poisoned");
         for _ in 0..3 {

@@ -15,12 +15,12 @@ use crate::table::{Name, Traffic};
 
 use super::findings::{Action, Contents, Findings, Link, Refusal, decide};
 use super::look::Seen;
-use super::place::{Finding, StorePlace, beside, parent};
+use super::place::{PlaceFinding, StorePlace, beside, parent};
 use super::{Store, StoreError, open, schema};
 
 /// What has to be in the store: the state in force.
 #[derive(Clone, Copy, Debug)]
-pub struct Known<'a> {
+pub struct KnownState<'a> {
     /// The last revision.
     pub revision: u64,
     /// The traffic of every service that ever was.
@@ -40,7 +40,7 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`] when it would not be, and the files cannot or must not be made anew.
-    pub fn secure(&mut self, known: &Known<'_>) -> Result<(), StoreError> {
+    pub fn secure(&mut self, known: &KnownState<'_>) -> Result<(), StoreError> {
         self.pass(false, Some(known))
     }
 
@@ -55,7 +55,7 @@ impl Store {
     }
 
     /// Goes from one finding to the next until it is known that all is well, or that nothing may be written.
-    fn pass(&mut self, just_written: bool, known: Option<&Known<'_>>) -> Result<(), StoreError> {
+    fn pass(&mut self, just_written: bool, known: Option<&KnownState<'_>>) -> Result<(), StoreError> {
         if self.place.is_none() {
             return Ok(());
         }
@@ -93,13 +93,14 @@ impl Store {
     fn look_into(&mut self, found: &mut Findings) -> Result<(), StoreError> {
         let Seen { files, our_log } = self.look()?;
         (found.files, found.our_log) = (Some(files), our_log);
-        found.edited = files == Finding::Ours && found.link == Link::Kept && self.is_edited();
+        found.edited = files == PlaceFinding::Ours && found.link == Link::Kept && self.is_edited();
         Ok(())
     }
 
     fn look(&mut self) -> Result<Seen, StoreError> {
         let Self { place, looker, .. } = self;
-        let seen = place.as_ref().map_or(Ok(Seen { files: Finding::Ours, our_log: false }), |place| looker.look(place));
+        let seen =
+            place.as_ref().map_or(Ok(Seen { files: PlaceFinding::Ours, our_log: false }), |place| looker.look(place));
         seen.map_err(|error| self.file_error(error))
     }
 
@@ -147,7 +148,7 @@ impl Store {
 
     /// Another program has written to the database: an operator's checkpoint is harmless, a copy over it is not. Says
     /// why it is unsound, if it is.
-    fn compare_all(&mut self, known: Option<&Known<'_>>, why: &mut String) -> Result<Contents, StoreError> {
+    fn compare_all(&mut self, known: Option<&KnownState<'_>>, why: &mut String) -> Result<Contents, StoreError> {
         let path = self.path.clone();
         let at = |source| StoreError::at(&path, LOOKING, source);
         let sound = open::connect(&path).map_err(at).and_then(|db| open::check(&path, &db).map(|_format| db));
@@ -178,7 +179,7 @@ impl Store {
     }
 
     /// A backup that was read into it, or a statement in the shell: it is sound, but perhaps not what is in force.
-    fn compare_state(&mut self, known: Option<&Known<'_>>) -> Result<Contents, StoreError> {
+    fn compare_state(&mut self, known: Option<&KnownState<'_>>) -> Result<Contents, StoreError> {
         let version = data_version(&self.db).map_err(|source| StoreError::at(&self.path, LOOKING, source))?;
         if known.map_or(Ok(false), |known| self.has_state(known))? {
             self.version = Some(version);
@@ -197,7 +198,7 @@ impl Store {
         }
     }
 
-    fn has(&self, known: &Known<'_>) -> Result<bool, StoreError> {
+    fn has(&self, known: &KnownState<'_>) -> Result<bool, StoreError> {
         // Pages of the copy and of the log may fit together, and leave revisions out: there is one of each number.
         let whole = |db: &Connection| -> rusqlite::Result<bool> {
             let verdict: String = db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))?;
@@ -210,7 +211,7 @@ impl Store {
         self.has_state(known)
     }
 
-    fn has_state(&self, known: &Known<'_>) -> Result<bool, StoreError> {
+    fn has_state(&self, known: &KnownState<'_>) -> Result<bool, StoreError> {
         let loaded = self.load()?;
         let same = |(name, traffic): (&Name, &Arc<Traffic>)| {
             loaded.traffic.get(name).is_some_and(|found| found.salt == traffic.salt && found.slots == traffic.slots)
@@ -301,7 +302,10 @@ impl Store {
 
     /// Before it is closed: the log by that name may be that of the file that is there now.
     pub(crate) fn leave_what_is_not_ours(&mut self) {
-        if self.look().is_ok_and(|seen| !matches!(seen.files, Finding::Ours | Finding::Written | Finding::LogGone)) {
+        if self
+            .look()
+            .is_ok_and(|seen| !matches!(seen.files, PlaceFinding::Ours | PlaceFinding::Written | PlaceFinding::LogGone))
+        {
             keep_log(&self.db);
         }
     }
@@ -394,7 +398,7 @@ mod tests {
         let path = folder.path().join("pointsman.db");
         let (mut store, traffic) = unacknowledged(&path);
         close(&mut store);
-        let known = Known { revision: 1, traffic: &traffic };
+        let known = KnownState { revision: 1, traffic: &traffic };
         store.secure(&known).expect("it is put right");
         assert_eq!(store.load().expect("a read").revision, 1);
         store.secure(&known).expect("and stays so");
@@ -405,7 +409,7 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("pointsman.db");
         let (mut store, traffic) = unacknowledged(&path);
-        let known = Known { revision: 1, traffic: &traffic };
+        let known = KnownState { revision: 1, traffic: &traffic };
         close(&mut store);
         let aside = folder.path().join("aside.db");
         fs::rename(&path, &aside).expect("a rename");

@@ -34,7 +34,7 @@ use look::Looker;
 use place::StorePlace;
 
 pub(crate) use error::StoreError;
-pub(crate) use mend::Known;
+pub(crate) use mend::KnownState;
 
 /// The revisions of a proxy.
 #[derive(Debug)]

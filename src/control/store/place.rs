@@ -26,7 +26,7 @@ struct Stamp {
 
 /// The files of a store, as they were found at its path.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Files {
+struct StoreFiles {
     folder: bool,
     database: Option<FileId>,
     stamp: Option<Stamp>,
@@ -36,7 +36,7 @@ struct Files {
 
 /// What is at the path, seen from the store that is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Finding {
+pub(crate) enum PlaceFinding {
     /// The files that are open.
     Ours,
     /// The same, but another program has written to the database.
@@ -60,31 +60,31 @@ pub(crate) struct StorePlace {
     path: PathBuf,
     /// Without links, as SQLite opened it: its log is beside it.
     real: PathBuf,
-    files: Files,
+    files: StoreFiles,
 }
 
 impl StorePlace {
     /// The files that are at `path` now, which were just opened.
     pub(crate) fn of(path: &Path) -> io::Result<Self> {
         let real = path.canonicalize()?;
-        let files = Files::at(path, &real)?;
+        let files = StoreFiles::at(path, &real)?;
         Ok(Self { path: path.to_owned(), real, files })
     }
 
     /// Looks at the path.
-    pub(crate) fn look(&self) -> io::Result<Finding> {
-        Files::at(&self.path, &self.real).map(|found| judge(&self.files, &found))
+    pub(crate) fn look(&self) -> io::Result<PlaceFinding> {
+        StoreFiles::at(&self.path, &self.real).map(|found| judge(&self.files, &found))
     }
 
     /// What is there now is right: it was just written.
     pub(crate) fn adopt(&mut self) -> io::Result<()> {
-        self.files = Files::at(&self.path, &self.real)?;
+        self.files = StoreFiles::at(&self.path, &self.real)?;
         Ok(())
     }
 
     /// Whether the log that is there is still that of the files that are open.
     pub(crate) fn has_our_log(&self) -> bool {
-        let found = Files::at(&self.path, &self.real);
+        let found = StoreFiles::at(&self.path, &self.real);
         self.files.log.is_some() && found.is_ok_and(|found| found.log == self.files.log)
     }
 
@@ -99,7 +99,7 @@ impl StorePlace {
     }
 }
 
-impl Files {
+impl StoreFiles {
     fn at(path: &Path, real: &Path) -> io::Result<Self> {
         let database = found(path)?;
         let folder = database.is_some() || found(parent(path))?.is_some();
@@ -126,21 +126,21 @@ impl Stamp {
 }
 
 /// What was found against what was there. A log that was not there yet is ours when it comes.
-fn judge(ours: &Files, found: &Files) -> Finding {
+fn judge(ours: &StoreFiles, found: &StoreFiles) -> PlaceFinding {
     let gone = |was: Option<FileId>, is: Option<FileId>| was.is_some() && is.is_none();
     let other = |was: Option<FileId>, is: Option<FileId>| was.is_some() && is.is_some() && was != is;
     if other(ours.database, found.database) {
-        Finding::Other
+        PlaceFinding::Other
     } else if other(ours.log, found.log) {
-        Finding::OtherLog
+        PlaceFinding::OtherLog
     } else if found.database.is_none() {
-        if found.folder { Finding::Gone } else { Finding::FolderGone }
+        if found.folder { PlaceFinding::Gone } else { PlaceFinding::FolderGone }
     } else if gone(ours.log, found.log) || ours.index.is_some() && ours.index != found.index {
-        Finding::LogGone
+        PlaceFinding::LogGone
     } else if ours.stamp != found.stamp {
-        Finding::Written
+        PlaceFinding::Written
     } else {
-        Finding::Ours
+        PlaceFinding::Ours
     }
 }
 
@@ -173,23 +173,23 @@ mod tests {
     fn what_is_at_the_path_is_told_apart() {
         let id = |inode| Some(FileId { device: 1, inode });
         let stamp = |bytes| Some(Stamp { bytes, modified: (1, 0) });
-        let ours = Files { folder: true, database: id(1), stamp: stamp(1), log: id(2), index: id(3) };
+        let ours = StoreFiles { folder: true, database: id(1), stamp: stamp(1), log: id(2), index: id(3) };
         for (found, wanted) in [
-            (ours, Finding::Ours),
-            (Files { stamp: stamp(2), ..ours }, Finding::Written),
-            (Files { database: None, stamp: None, ..ours }, Finding::Gone),
-            (Files::default(), Finding::FolderGone),
-            (Files { database: id(4), ..ours }, Finding::Other),
-            (Files { database: id(4), log: None, index: None, ..ours }, Finding::Other),
-            (Files { log: None, ..ours }, Finding::LogGone),
-            (Files { index: None, ..ours }, Finding::LogGone),
-            (Files { index: id(5), ..ours }, Finding::LogGone),
-            (Files { log: id(5), ..ours }, Finding::OtherLog),
-            (Files { database: None, stamp: None, log: id(5), ..ours }, Finding::OtherLog),
+            (ours, PlaceFinding::Ours),
+            (StoreFiles { stamp: stamp(2), ..ours }, PlaceFinding::Written),
+            (StoreFiles { database: None, stamp: None, ..ours }, PlaceFinding::Gone),
+            (StoreFiles::default(), PlaceFinding::FolderGone),
+            (StoreFiles { database: id(4), ..ours }, PlaceFinding::Other),
+            (StoreFiles { database: id(4), log: None, index: None, ..ours }, PlaceFinding::Other),
+            (StoreFiles { log: None, ..ours }, PlaceFinding::LogGone),
+            (StoreFiles { index: None, ..ours }, PlaceFinding::LogGone),
+            (StoreFiles { index: id(5), ..ours }, PlaceFinding::LogGone),
+            (StoreFiles { log: id(5), ..ours }, PlaceFinding::OtherLog),
+            (StoreFiles { database: None, stamp: None, log: id(5), ..ours }, PlaceFinding::OtherLog),
         ] {
             assert_eq!(judge(&ours, &found), wanted, "{found:?}");
         }
-        let new = Files { log: None, index: None, ..ours };
-        assert_eq!(judge(&new, &ours), Finding::Ours, "the log comes with the first write");
+        let new = StoreFiles { log: None, index: None, ..ours };
+        assert_eq!(judge(&new, &ours), PlaceFinding::Ours, "the log comes with the first write");
     }
 }

@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::waiting::{WaitingList, WaitingSummary, displace_longest};
 use crate::proxy::connection::stream_permit::ClientStreams;
-use crate::shared::client_address::block;
+use crate::shared::client_prefix::block;
 use crate::stats::RejectReason;
 
 /// Locks that the addresses are spread over, so that workers seldom meet.

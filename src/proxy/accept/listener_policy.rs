@@ -16,7 +16,7 @@ use crate::proxy::limits::rate::RateLimiter;
 use crate::proxy::request::admit::AdmitSettings;
 use crate::proxy::request::local_reply::LocalReply;
 use crate::proxy::worker::Worker;
-use crate::shared::client_address::block;
+use crate::shared::client_prefix::block;
 use crate::stats::RejectReason;
 use crate::tls::ServerTls;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
 use super::body_fault::BodyFault;
-use crate::proxy::connection::http2::body::Http2Body;
+use crate::proxy::connection::http2::stream_body::Http2Body;
 use crate::proxy::connection::transport::Http1RequestBody;
 
 /// What a client sends after the head of its request.

@@ -22,12 +22,12 @@
 //! What must stay true: a stream whose body or answer broke is reset and never ended (docs/http-rules.md#rule-7), and
 //! what a request holds is dropped with its stream.
 
-pub(crate) mod body;
 mod farewell;
 mod inlet;
 mod pings;
 mod responder;
 mod stream;
+pub(crate) mod stream_body;
 mod streams;
 mod tunnel_stream;
 

@@ -54,7 +54,7 @@ impl<'w> SimulatedTraffic<'w> {
         match &mut self.users {
             Some(users) => {
                 let window = rollout.judges().first().and_then(|judge| judge.latency()).map_or(1, |open| open.number);
-                let asked = Asked { requests: poisson(rate, random), weight, endpoints: &self.endpoints };
+                let asked = UserRequests { requests: poisson(rate, random), weight, endpoints: &self.endpoints };
                 users.ask(asked, &odds, random);
                 users.counts.read(&users.canary, window)
             }
@@ -216,7 +216,7 @@ struct SimulatedUser {
 
 /// A tick's requests of users.
 #[derive(Clone, Copy, Debug)]
-struct Asked<'a> {
+struct UserRequests<'a> {
     requests: u64,
     /// The candidate's weight.
     weight: Weight,
@@ -247,8 +247,8 @@ impl UserPool {
     }
 
     /// Some requests, each by some user.
-    fn ask(&self, asked: Asked<'_>, odds: &Odds, random: &mut impl Rng) {
-        let Asked { requests, weight, endpoints } = asked;
+    fn ask(&self, asked: UserRequests<'_>, odds: &Odds, random: &mut impl Rng) {
+        let UserRequests { requests, weight, endpoints } = asked;
         let is_troubled = endpoints.iter().any(|endpoint| endpoint.part > 0.0);
         let split = self.canary.epoch([weight.slots(), Weight::FULL.slots() - weight.slots()]);
         for _ in 0..requests {

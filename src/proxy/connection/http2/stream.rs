@@ -17,8 +17,8 @@ use http_body::{Body, Frame};
 use tokio::time::Instant;
 
 use super::super::respond::decimal;
-use super::body::Http2Body;
 use super::responder::Responder;
+use super::stream_body::Http2Body;
 use super::streams::Streams;
 use super::tunnel_stream::TunnelStream;
 use crate::message::known_headers::{CONTENT_LENGTH, DATE};
