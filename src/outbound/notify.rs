@@ -11,7 +11,6 @@
 //! be signed is never sent without.
 
 use std::collections::HashMap;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -23,9 +22,10 @@ use rand::{RngExt, SeedableRng};
 use serde_json::{Map, Value};
 use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, watch};
-use tokio::task::{AbortHandle, JoinSet};
+use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::timeout;
 
+use super::secret::{Secret, SecretFault};
 use super::webhook::{Delivery, WebhookClient, WebhookError};
 use crate::problem::chain;
 use crate::rollout::event::EventWord;
@@ -262,14 +262,10 @@ struct TargetWorker {
 /// An attempt that failed.
 #[derive(Debug, thiserror::Error)]
 enum AttemptError {
-    #[error("cannot read the secret in {}; nothing is sent without its signature", .file.display())]
-    Secret {
-        file: PathBuf,
-        #[source]
-        source: io::Error,
-    },
-    #[error("found no secret in {}, want one line; nothing is sent without its signature", .0.display())]
-    NoSecret(PathBuf),
+    #[error("nothing is sent without its signature")]
+    Secret(#[from] SecretFault),
+    #[error("nothing is sent without its signature, and the secret was not read")]
+    SecretLost(#[from] JoinError),
     #[error(transparent)]
     Webhook(#[from] WebhookError),
 }
@@ -278,7 +274,7 @@ impl AttemptError {
     fn may_pass(&self) -> bool {
         match self {
             // An operator may be replacing the file at this moment.
-            Self::Secret { .. } | Self::NoSecret(_) => true,
+            Self::Secret(_) | Self::SecretLost(_) => true,
             Self::Webhook(error) => error.may_pass(),
         }
     }
@@ -329,22 +325,21 @@ impl TargetWorker {
             None => None,
         };
         let QueuedEvent { event, id, body } = queued;
-        let delivery = Delivery { event: event.word(), id, body: body.clone(), secret: secret.as_deref() };
+        let delivery = Delivery {
+            event: event.word(),
+            id,
+            body: body.clone(),
+            secret: secret.as_ref().map(|secret| &*secret.bytes),
+        };
         let webhook = Webhook { url: target.url.clone(), timeout: target.timeout };
         self.webhook_client.post(&webhook, &delivery).await?;
         Ok(())
     }
 }
 
-/// The secret in a file, without the space and the line's end around it.
-async fn secret(file: PathBuf) -> Result<Vec<u8>, AttemptError> {
-    let path = file.clone();
-    let read = tokio::task::spawn_blocking(move || std::fs::read(path)).await;
-    match read.map_err(io::Error::other).and_then(|read| read) {
-        Ok(bytes) if bytes.trim_ascii().is_empty() => Err(AttemptError::NoSecret(file)),
-        Ok(bytes) => Ok(bytes.trim_ascii().to_vec()),
-        Err(source) => Err(AttemptError::Secret { file, source }),
-    }
+/// The secret in a file, read on a thread that may wait for it.
+async fn secret(file: PathBuf) -> Result<Secret, AttemptError> {
+    Ok(tokio::task::spawn_blocking(move || Secret::read(&file)).await??)
 }
 
 /// The pauses between attempts.
