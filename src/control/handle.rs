@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::table::{CompileError, ServiceSpec};
+use crate::table::{CompileError, ResolveError, ServiceSpec};
 
 use super::change::Change;
 use super::difference::Difference;
@@ -34,7 +34,7 @@ pub(crate) enum WriterCall {
     HandOver(oneshot::Sender<Result<(), StoreError>>),
     LookAfterStore(oneshot::Sender<()>),
     TakeStoreBack(oneshot::Sender<Result<(), ApplyError>>),
-    Resolved(Arc<str>, Result<Vec<IpAddr>, String>, oneshot::Sender<()>),
+    Resolved(Arc<str>, Result<Vec<IpAddr>, ResolveError>, oneshot::Sender<()>),
 }
 
 /// A change, with who wants it and on what terms.
@@ -237,7 +237,7 @@ impl Handle {
     ///
     /// # Errors
     /// [`WriterGone`] when the writer has ended.
-    pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Result<(), WriterGone> {
+    pub async fn resolved(&self, host: Arc<str>, answer: Result<Vec<IpAddr>, ResolveError>) -> Result<(), WriterGone> {
         self.ask(|told| WriterCall::Resolved(host, answer, told)).await
     }
 

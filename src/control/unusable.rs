@@ -288,8 +288,8 @@ mod tests {
         };
         let none = Addresses::default();
         assert_eq!(known(none.clone()), None);
-        let failed = none.with(&backend.host, Err("no such name".to_owned()));
-        assert_eq!(known(failed).as_deref(), Some("backend:80 stands for no address (no such name)"));
+        let failed = none.with(&backend.host, Err(crate::table::ResolveError::NoName));
+        assert_eq!(known(failed).as_deref(), Some("backend:80 stands for no address (there is no such name)"));
         assert_eq!(known(none.with(&backend.host, Ok(vec![[10, 0, 0, 9].into()]))), None);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use tokio::sync::watch;
 
 use crate::stats::Registry;
-use crate::table::{CompileError, Name, ServiceSpec, Table, Traffic};
+use crate::table::{CompileError, Name, ResolveError, ServiceSpec, Table, Traffic};
 
 use super::change::{Change, plan};
 use super::handle::{Applied, ApplyError, ChangeRequest, FILE_AUTHOR, OntoDead, ReadError, Upgrading, WriterFacts};
@@ -214,7 +214,7 @@ impl Writer {
     }
 
     /// Puts the addresses of a host in force.
-    pub fn resolved(&mut self, host: &Arc<str>, found: Result<Vec<IpAddr>, String>) {
+    pub fn resolved(&mut self, host: &Arc<str>, found: Result<Vec<IpAddr>, ResolveError>) {
         self.state.addresses = Arc::new(self.state.addresses.with(host, found));
         match self.publisher.table().with_addresses(&self.state.addresses, &self.registry) {
             Ok(table) => self.publisher.publish(table),

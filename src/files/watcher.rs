@@ -67,9 +67,14 @@ pub(crate) struct Follower(Arc<Shared>);
 #[derive(Debug)]
 struct Shared {
     /// None, and why: there is none to be had.
-    inotify: Result<OwnedFd, String>,
+    inotify: Result<OwnedFd, NoInotify>,
     targets: Mutex<HashMap<i32, Target>>,
 }
+
+/// The kernel does not tell of changes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}; is fs.inotify.max_user_instances used up?")]
+struct NoInotify(io::Error);
 
 /// What a watch is on.
 #[derive(Debug)]
@@ -119,7 +124,7 @@ impl Watcher {
         let opened = opened.and_then(|inotify| Ok((registered(inotify.try_clone()?)?, inotify)));
         let (events, inotify) = match opened {
             Ok((events, inotify)) => (Some(events), Ok(inotify)),
-            Err(error) => (None, Err(format!("{error}; is fs.inotify.max_user_instances used up?"))),
+            Err(error) => (None, Err(NoInotify(error))),
         };
         let targets = Mutex::default();
         Self { what, events, follower: Follower(Arc::new(Shared { inotify, targets })), blind: None }
@@ -182,7 +187,7 @@ impl Follower {
     #[must_use]
     pub(crate) fn follow(&self, files: &[PathBuf]) -> Followed {
         let Ok(inotify) = &self.0.inotify else {
-            let blind = self.0.inotify.as_ref().err().cloned();
+            let blind = self.0.inotify.as_ref().err().map(ToString::to_string);
             return Followed { blind, ..look(files, &walk(files)) };
         };
         let mut ways = walk(files);

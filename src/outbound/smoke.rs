@@ -15,7 +15,6 @@ use tokio::time::timeout;
 
 use super::client::{ExchangeError, Peer, Question, beginning};
 use super::excerpt::first;
-use crate::problem::chain;
 use crate::rollout::release::SmokeRequest;
 use crate::table::spec::VersionSpec;
 use crate::table::spec::health_check::StatusRange;
@@ -74,14 +73,6 @@ pub(crate) enum SmokeFault {
         /// The pattern.
         want: String,
     },
-}
-
-impl SmokeError {
-    /// The error and its causes, on one line.
-    #[must_use]
-    pub(crate) fn line(&self) -> String {
-        chain(self)
-    }
 }
 
 /// Sends `requests` to an endpoint of `version`, one after the other, each over a connection of its own.
@@ -160,6 +151,7 @@ fn and_body(body: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::problem::chain;
 
     use http::{HeaderName, Response};
     use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -190,7 +182,7 @@ mod tests {
     async fn sent(request: SmokeRequest, act: ServerAct) -> Result<(), String> {
         let server = Server::new([act]).await;
         let checked = check(&[request], server.address, &version(), &Arc::default()).await;
-        checked.map_err(|error| error.line().replace(&server.address.to_string(), "ENDPOINT"))
+        checked.map_err(|error| chain(&error).replace(&server.address.to_string(), "ENDPOINT"))
     }
 
     fn with_body(pattern: &str) -> SmokeRequest {
@@ -218,7 +210,7 @@ mod tests {
                 .await;
         let checked =
             check(&[smoke("/a"), smoke("/b"), smoke("/c")], server.address, &version(), &Arc::default()).await;
-        let line = checked.unwrap_err().line();
+        let line = chain(&checked.unwrap_err());
         let wanted = format!(
             "smoke request 2 (GET /b) to {}: status 500, want 200-299, 404; its body begins with \"no | db\"",
             server.address
@@ -252,7 +244,7 @@ mod tests {
             assert!(line.contains("ENDPOINT: no HTTP answer: "), "{line}");
         }
         let error = check(&[smoke("/")], Server::nobody(), &version(), &Arc::default()).await.unwrap_err();
-        assert!(error.line().contains(": no connection: "), "{}", error.line());
+        assert!(chain(&error).contains(": no connection: "), "{}", chain(&error));
     }
 
     #[tokio::test]

@@ -3,7 +3,7 @@
 //! In reading order: [`rollout_handle`] is how a rollout is asked for, [`controller`] the task that looks at all of them, [`start`]
 //! how one begins ([`bad_plan`] says why not), `active` one that is under way, and `advance` makes its moves happen.
 //! [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which endpoints), and [`ceilings`] are
-//! what it is measured by. [`task_runner`] does what a rollout does to the world. [`saved`] is what is stored of a rollout,
+//! what it is measured by. [`task_runner`] does what a rollout does to the world (`task_error` says why not). [`saved`] is what is stored of a rollout,
 //! `restore` goes on with it after a restart and
 //! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view` and [`brief`] are what is shown.
 //!
@@ -24,6 +24,7 @@ mod restore;
 pub(crate) mod rollout_handle;
 pub(crate) mod saved;
 pub(crate) mod start;
+mod task_error;
 pub(crate) mod task_runner;
 pub(crate) mod view;
 mod warm_up;

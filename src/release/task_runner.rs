@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::task_error::TaskError;
 use crate::control::publish::Published;
 use crate::endpoints::probe::{Probe, ProbeSpec};
 use crate::outbound::hook;
@@ -73,39 +74,41 @@ impl TaskRunner {
         };
         Some(match result {
             Ok(()) => TaskResult::Done,
-            Err(why) => TaskResult::Failed(why),
+            Err(error) => TaskResult::Failed(chain(&error)),
         })
     }
 
-    async fn gate(&self) -> Result<(), String> {
+    async fn gate(&self) -> Result<(), TaskError> {
         match &self.release.webhook {
             Some(webhook) => self.post(webhook, "gate", self.about.clone()).await,
-            None => Err("the plan has no webhook".to_owned()),
+            None => Err(TaskError::NoWebhook),
         }
     }
 
-    async fn post(&self, webhook: &Webhook, event: &str, body: Value) -> Result<(), String> {
+    async fn post(&self, webhook: &Webhook, event: &str, body: Value) -> Result<(), TaskError> {
         let about = self.places.first().filter(|_| event != "gate").map_or(String::new(), |(service, place)| {
             let place = body["endpoint"].as_str().map_or_else(|| place.to_string(), str::to_owned);
             format!("-{service}-{place}")
         });
         let id = format!("rollout-{}-{event}{about}", self.id);
         let delivery = Delivery { event, id: &id, body: Bytes::from(body.to_string()), secret: None };
-        self.webhook_client.post(webhook, &delivery).await.map(drop).map_err(|error| chain(&error))
+        self.webhook_client.post(webhook, &delivery).await?;
+        Ok(())
     }
 
-    async fn smoke(&self) -> Result<(), String> {
+    async fn smoke(&self) -> Result<(), TaskError> {
         for (service, address) in &self.places {
             let spec = self.spec(service, &self.to)?;
             let checked = smoke::check(&self.release.smoke, *address, &spec, &self.clients).await;
-            checked.map_err(|error| format!("{service} {}: {}", self.to, error.line()))?;
+            let (service, version) = (service.clone(), self.to.clone());
+            checked.map_err(|error| TaskError::OfVersion { service, version, source: Box::new(error) })?;
         }
-        if self.places.is_empty() { Err(format!("{} has no endpoint to ask", self.to)) } else { Ok(()) }
+        if self.places.is_empty() { Err(TaskError::NoEndpoint(self.to.clone())) } else { Ok(()) }
     }
 
     /// Waits until nothing is in flight. After its time it goes on: one client that reads slowly must not stop a
     /// release.
-    async fn drained(&self) -> Result<(), String> {
+    async fn drained(&self) -> Result<(), TaskError> {
         let limit = match &self.release.shape {
             Shape::Rolling(shape) => shape.drain_timeout,
             Shape::Canary(_) | Shape::BlueGreen { .. } => Duration::ZERO,
@@ -137,8 +140,8 @@ impl TaskRunner {
         versions.flatten().map(|endpoint| endpoint.stats.in_flight()).sum()
     }
 
-    async fn hooked(&self) -> Result<(), String> {
-        let Shape::Rolling(shape) = &self.release.shape else { return Err("the plan has no hooks".to_owned()) };
+    async fn hooked(&self) -> Result<(), TaskError> {
+        let Shape::Rolling(shape) = &self.release.shape else { return Err(TaskError::NoHooks) };
         let hook = match &shape.rollback {
             Some(rollback) if self.back => rollback,
             _ => &shape.upgrade,
@@ -151,43 +154,48 @@ impl TaskRunner {
         }
         let mut failed = Vec::new();
         while let Some(ended) = hooks.join_next().await {
-            failed.extend(ended.unwrap_or_else(|error| Err(format!("the hook was not run: {error}"))).err());
+            failed.extend(ended.unwrap_or_else(|error| Err(TaskError::HookLost(error))).err());
         }
-        if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
+        if failed.is_empty() { Ok(()) } else { Err(TaskError::Several(failed)) }
     }
 
-    async fn hook(&self, hook: &Hook, service: &Name, endpoint: SocketAddr) -> Result<(), String> {
+    async fn hook(&self, hook: &Hook, service: &Name, endpoint: SocketAddr) -> Result<(), TaskError> {
         let subject = HookSubject { service: service.clone(), from: self.from.clone(), to: self.to.clone(), endpoint };
-        let named = |error: String| format!("{service} {endpoint}: {error}");
+        let of_endpoint =
+            |error: TaskError| TaskError::OfEndpoint { service: service.clone(), endpoint, source: Box::new(error) };
         match hook {
             Hook::Command { arguments, timeout } => {
-                let output = hook::run(arguments, *timeout, &subject).await.map_err(|error| named(chain(&error)))?;
+                let output =
+                    hook::run(arguments, *timeout, &subject).await.map_err(|error| of_endpoint(error.into()))?;
                 tracing::info!(rollout = self.id, %service, %endpoint, said = output.last, "the hook is done");
                 Ok(())
             }
             Hook::Webhook(webhook) => {
                 let mut body = subject.json();
                 body.insert("rollout".to_owned(), json!(self.id));
-                self.post(webhook, if self.back { "undo" } else { "upgrade" }, Value::Object(body)).await.map_err(named)
+                self.post(webhook, if self.back { "undo" } else { "upgrade" }, Value::Object(body))
+                    .await
+                    .map_err(of_endpoint)
             }
             Hook::Acknowledge { timeout } => {
                 sleep(*timeout).await;
-                Err(named(format!("nobody acknowledged within {timeout:?}")))
+                Err(of_endpoint(TaskError::NotAcknowledged(*timeout)))
             }
         }
     }
 
     /// Waits until every endpoint is well.
-    async fn verified(&self) -> Result<(), String> {
+    async fn verified(&self) -> Result<(), TaskError> {
         let limit = match &self.release.shape {
             Shape::Rolling(shape) => shape.verify_timeout,
             Shape::Canary(_) | Shape::BlueGreen { .. } => Duration::ZERO,
         };
         let begun = Instant::now();
         for (service, address) in &self.places {
-            while let Err(why) = self.well(service, *address).await {
+            while let Err(error) = self.well(service, *address).await {
                 if begun.elapsed() >= limit {
-                    return Err(format!("{service} {address} is not well after {limit:?}: {why}"));
+                    let (service, endpoint, source) = (service.clone(), *address, Box::new(error));
+                    return Err(TaskError::NotWell { service, endpoint, limit, source });
                 }
                 sleep(LOOK).await;
             }
@@ -195,28 +203,28 @@ impl TaskRunner {
         Ok(())
     }
 
-    async fn well(&self, service: &Name, address: SocketAddr) -> Result<(), String> {
+    async fn well(&self, service: &Name, address: SocketAddr) -> Result<(), TaskError> {
         let spec = self.spec(service, &self.to)?;
         if let Some(probe) = ProbeSpec::of(&spec) {
-            let host = address.to_string().parse().map_err(|_never| "an address that is no host".to_owned())?;
+            let host = address.to_string().parse().map_err(|_never| TaskError::NoHost)?;
             let probe = Probe { address, host, spec: probe, clients: Arc::clone(&self.clients) };
-            probe.ask().await.map_err(|error| error.line())?;
+            probe.ask().await?;
         } else {
             let connected = timeout(CONNECT_TIMEOUT, tokio::net::TcpStream::connect(address)).await;
-            connected.map_err(|_late| "no connection in time".to_owned())?.map_err(|error| error.to_string())?;
+            connected.map_err(|_late| TaskError::ConnectTimeout)??;
         }
         if self.back {
             // What only the new version can do must not keep the old one from coming back.
             return Ok(());
         }
-        let smoke = smoke::check(&self.release.smoke, address, &spec, &self.clients).await;
-        smoke.map_err(|error| error.line())
+        smoke::check(&self.release.smoke, address, &spec, &self.clients).await.map_err(Box::new)?;
+        Ok(())
     }
 
-    fn spec(&self, service: &Name, version: &Name) -> Result<VersionSpec, String> {
+    fn spec(&self, service: &Name, version: &Name) -> Result<VersionSpec, TaskError> {
         let table = self.published.load();
         let find = |service: &Service| service.spec.versions.iter().find(|spec| spec.name == *version).cloned();
         let found = table.service_named(service).and_then(find);
-        found.ok_or_else(|| format!("{service} has no version {version} any more"))
+        found.ok_or_else(|| TaskError::NoVersion { service: service.clone(), version: version.clone() })
     }
 }

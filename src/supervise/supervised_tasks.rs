@@ -19,7 +19,7 @@ pub(crate) async fn keep<F: Future<Output = ()>>(
     loop {
         let why = match caught(&part, begin()).await {
             Ok(()) => "it ended, which is a bug".to_owned(),
-            Err(why) => why,
+            Err(TaskPanicked(why)) => why,
         };
         if is_over(&stop) {
             return;
@@ -37,8 +37,13 @@ fn is_over(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow() || stop.has_changed().is_err()
 }
 
+/// A task has panicked, and said so much.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct TaskPanicked(String);
+
 /// What `task` comes to; what it said if it panics.
-async fn caught<F: Future<Output = ()>>(part: &Part, task: F) -> Result<(), String> {
+async fn caught<F: Future<Output = ()>>(part: &Part, task: F) -> Result<(), TaskPanicked> {
     let (mut task, mut killed) = (pin!(task), pin!(part.until_killed()));
     poll_fn(|cx| {
         let polled = catch_unwind(AssertUnwindSafe(|| {
@@ -50,7 +55,7 @@ async fn caught<F: Future<Output = ()>>(part: &Part, task: F) -> Result<(), Stri
         }));
         match polled {
             Ok(polled) => polled.map(Ok),
-            Err(panic) => std::task::Poll::Ready(Err(panic_text(&*panic))),
+            Err(panic) => std::task::Poll::Ready(Err(TaskPanicked(panic_text(&*panic)))),
         }
     })
     .await

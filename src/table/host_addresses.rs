@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::address::HostPort;
 use super::spec::VersionSpec;
@@ -16,6 +17,26 @@ pub struct HostAddresses {
     pub problem: Option<Arc<str>>,
 }
 
+/// Why a name gave no addresses.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ResolveError {
+    /// No name server can be asked.
+    #[error("{0}")]
+    NoServer(Arc<str>),
+    /// None has answered in time.
+    #[error("no answer within {0:?}")]
+    Timeout(Duration),
+    /// Nothing has the name.
+    #[error("there is no such name")]
+    NoName,
+    /// What has it has no address.
+    #[error("the name has no address")]
+    NoAddress,
+    /// Anything else, in the words of the resolver.
+    #[error("no answer: {0}")]
+    Failed(String),
+}
+
 /// What is known of all hosts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses(BTreeMap<Arc<str>, HostAddresses>);
@@ -24,7 +45,7 @@ impl Addresses {
     /// The same with an answer for `host`. Without a good answer the addresses from before stay: a name server that is
     /// away takes nothing down, and an address that is really gone fails by itself.
     #[must_use]
-    pub fn with(&self, host: &Arc<str>, answer: Result<Vec<IpAddr>, String>) -> Self {
+    pub fn with(&self, host: &Arc<str>, answer: Result<Vec<IpAddr>, ResolveError>) -> Self {
         let mut next = self.clone();
         let found = next.0.entry(Arc::clone(host)).or_default();
         match answer {
@@ -33,7 +54,7 @@ impl Addresses {
                 addresses.dedup();
                 *found = HostAddresses { addresses: addresses.into(), problem: None };
             }
-            Err(problem) => found.problem = Some(problem.into()),
+            Err(problem) => found.problem = Some(problem.to_string().into()),
         }
         next
     }
@@ -91,10 +112,10 @@ mod tests {
         assert_eq!(all, ["10.0.0.2:80", "10.0.0.3:80", "10.0.0.2:81", "10.0.0.3:81"], "each once");
         assert_eq!(known.name_of(&version, ([10, 0, 0, 3], 80).into()), Some(&backend));
         assert_eq!(known.name_of(&version, fixed), None, "it stands there by itself");
-        let lost = known.with(&backend.host, Err("timeout".into()));
+        let lost = known.with(&backend.host, Err(ResolveError::NoName));
         assert_eq!(
             (lost.endpoints(&version).len(), lost.of("backend").and_then(|f| f.problem.as_deref())),
-            (4, Some("timeout"))
+            (4, Some("there is no such name"))
         );
         assert_eq!(lost.with(&backend.host, Ok(ips(&[2, 3]))), known);
     }

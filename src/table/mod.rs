@@ -45,7 +45,7 @@ pub(crate) use availability::{Availability, Takeover};
 pub(crate) use canary_pair::CanaryPair;
 pub(crate) use compile_error::CompileError;
 pub(crate) use decide::{Candidate, Cause, Decision, RouteError, decide, decide_at};
-pub(crate) use host_addresses::Addresses;
+pub(crate) use host_addresses::{Addresses, ResolveError};
 pub(crate) use request::RequestView;
 pub(crate) use service::{Endpoint, Service, Version};
 pub(crate) use slots::Slots;

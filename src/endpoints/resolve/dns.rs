@@ -2,7 +2,6 @@
 //! waits for each of its answers.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use hickory_resolver::TokioResolver;
@@ -10,6 +9,8 @@ use hickory_resolver::config::{LookupIpStrategy, NameServerConfig, ResolverConfi
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use tokio::time::{Instant, timeout};
+
+use crate::table::ResolveError;
 
 /// How long an answer to one question may take: the datagram is sent again within it, and a name is two questions at
 /// the most, for both kinds of addresses.
@@ -21,7 +22,7 @@ const ASK_MAX: Duration = Duration::from_secs(5);
 
 /// Asks name servers.
 #[derive(Clone)]
-pub(crate) struct Dns(Result<TokioResolver, Arc<str>>);
+pub(crate) struct Dns(Result<TokioResolver, ResolveError>);
 
 impl Dns {
     /// Asks `server`, or those that the system is configured with.
@@ -30,22 +31,22 @@ impl Dns {
             Some(server) => format!("cannot ask {server}: {error}"),
             None => format!("cannot read the system's name servers ({error}); set proxy.resolver"),
         });
-        Self(resolver.map_err(Arc::from))
+        Self(resolver.map_err(|why| ResolveError::NoServer(why.into())))
     }
 
     /// The addresses of `host`, sorted and at least one, and how long they hold.
-    pub(crate) async fn ask(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String> {
+    pub(crate) async fn ask(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), ResolveError> {
         let asked = timeout(ASK_MAX, self.look_up(host)).await;
-        asked.unwrap_or_else(|_elapsed| Err(format!("no answer within {ASK_MAX:?}")))
+        asked.unwrap_or(Err(ResolveError::Timeout(ASK_MAX)))
     }
 
-    async fn look_up(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), String> {
-        let resolver = self.0.as_ref().map_err(ToString::to_string)?;
+    async fn look_up(&self, host: &str) -> Result<(Vec<IpAddr>, Duration), ResolveError> {
+        let resolver = self.0.as_ref().map_err(ResolveError::clone)?;
         let answer = resolver.lookup_ip(host).await.map_err(|error| problem(&error))?;
         let mut addresses: Vec<IpAddr> = answer.iter().collect();
         addresses.sort_unstable();
         if addresses.is_empty() {
-            return Err("the name has no address".to_owned());
+            return Err(ResolveError::NoAddress);
         }
         let ttl = Instant::from_std(answer.valid_until()).saturating_duration_since(Instant::now());
         Ok((addresses, ttl))
@@ -72,12 +73,12 @@ fn resolver(server: Option<SocketAddr>) -> Result<TokioResolver, NetError> {
     builder.build()
 }
 
-fn problem(error: &NetError) -> String {
+fn problem(error: &NetError) -> ResolveError {
     if error.is_nx_domain() {
-        "there is no such name".to_owned()
+        ResolveError::NoName
     } else if error.is_no_records_found() {
-        "the name has no address".to_owned()
+        ResolveError::NoAddress
     } else {
-        format!("no answer: {error}")
+        ResolveError::Failed(error.to_string())
     }
 }

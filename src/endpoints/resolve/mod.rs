@@ -23,7 +23,7 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{MissedTickBehavior, interval, sleep};
 
-use crate::table::ServiceSpec;
+use crate::table::{ResolveError, ServiceSpec};
 
 use crate::control::handle::Handle;
 use crate::control::publish::Published;
@@ -52,7 +52,7 @@ pub(crate) struct First(HashMap<Arc<str>, QueriedHost>);
 #[derive(Debug)]
 struct QueriedHost {
     /// The addresses, or why there are none.
-    answer: Result<Vec<IpAddr>, String>,
+    answer: Result<Vec<IpAddr>, ResolveError>,
     /// How long it is used, or not asked again.
     pause: Duration,
 }
@@ -81,7 +81,7 @@ async fn ask_all(hosts: BTreeSet<Arc<str>>, server: Option<SocketAddr>) -> First
 
 impl First {
     /// The hosts and their answers.
-    pub(crate) fn answers(&self) -> impl Iterator<Item = (&Arc<str>, &Result<Vec<IpAddr>, String>)> {
+    pub(crate) fn answers(&self) -> impl Iterator<Item = (&Arc<str>, &Result<Vec<IpAddr>, ResolveError>)> {
         self.0.iter().map(|(host, asked)| (host, &asked.answer))
     }
 }
@@ -201,12 +201,14 @@ async fn ask(dns: &Dns, host: &str, retry: &mut Duration) -> QueriedHost {
 }
 
 /// One line for each change. `known` is whether there are addresses from before.
-fn tell(host: &str, answer: &Result<Vec<IpAddr>, String>, known: bool) {
-    match answer {
-        Ok(addresses) => tracing::info!(host, ?addresses, "the name resolves"),
-        Err(problem) if !known => {
-            tracing::warn!(host, problem, "the name does not resolve: no endpoint by it until it does")
-        }
-        Err(problem) => tracing::warn!(host, problem, "the name does not resolve: its last addresses stay in use"),
+fn tell(host: &str, answer: &Result<Vec<IpAddr>, ResolveError>, known: bool) {
+    let problem = match answer {
+        Ok(addresses) => return tracing::info!(host, ?addresses, "the name resolves"),
+        Err(problem) => problem.to_string(),
+    };
+    if known {
+        tracing::warn!(host, problem, "the name does not resolve: its last addresses stay in use");
+    } else {
+        tracing::warn!(host, problem, "the name does not resolve: no endpoint by it until it does");
     }
 }
