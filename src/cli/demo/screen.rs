@@ -1,23 +1,30 @@
-//! The terminal: what the view means in colours, and what keys mean. Everything that it changes is put back by
-//! [`Screen::close`], and by ratatui's hook if there is a panic.
+//! The terminal: what the view means in colours, and what keys mean.
+//!
+//! Lines are written one below the other by escape sequences, and each is cleared to its end, so that nothing flickers. A
+//! widget library would lay out and compare cells for a view that is a list of lines. What is changed of the terminal is put
+//! back by [`Screen::close`], by the drop of [`Taken`], and by the panic hook.
 
-use std::io;
+use std::io::{self, Write};
+use std::panic;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use ratatui::DefaultTerminal;
-use ratatui::crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
-use ratatui::style::{Color, Style};
-use ratatui::text;
-use ratatui::widgets::Paragraph;
+use crossterm::cursor::{Hide, MoveTo, Show};
+use crossterm::event::{self, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::style::{Attribute, Color, ContentStyle, PrintStyledContent, StyledContent};
+use crossterm::terminal::{
+    self, BeginSynchronizedUpdate, Clear, ClearType, EndSynchronizedUpdate, EnterAlternateScreen, LeaveAlternateScreen,
+};
+use crossterm::{execute, queue};
 
 use super::Event;
 use super::operator::DemoChange;
 use super::shop::ShopVersion;
 use super::view::{ViewLine, ViewTone};
+use crate::cli::text::width_of;
 
 /// How soon the keyboard's thread notices that it is to end.
 const KEY_WAIT: Duration = Duration::from_millis(100);
@@ -36,10 +43,42 @@ pub(crate) enum DemoKey {
 /// The terminal while it is ours.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    terminal: DefaultTerminal,
+    taken: Taken,
     colours: bool,
     closing: Arc<AtomicBool>,
     keyboard: JoinHandle<()>,
+}
+
+/// The terminal in raw mode with a screen of its own, until this is dropped.
+#[derive(Debug)]
+struct Taken;
+
+impl Taken {
+    fn new() -> io::Result<Self> {
+        let before = panic::take_hook();
+        // A message that is printed on the other screen, in raw mode, is one that its reader never sees.
+        panic::set_hook(Box::new(move |info| {
+            give_back().ok();
+            before(info);
+        }));
+        terminal::enable_raw_mode()?;
+        let taken = Self;
+        execute!(io::stdout(), EnterAlternateScreen, Hide)?;
+        Ok(taken)
+    }
+}
+
+impl Drop for Taken {
+    fn drop(&mut self) {
+        // Of two errors the first is told; this would be the second.
+        give_back().ok();
+    }
+}
+
+/// Puts the terminal back as it was. It can be called twice.
+fn give_back() -> io::Result<()> {
+    let shown = execute!(io::stdout(), Show, LeaveAlternateScreen);
+    terminal::disable_raw_mode().and(shown)
 }
 
 impl Screen {
@@ -48,21 +87,21 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be drawn on; then nothing is changed.
     pub(crate) fn open(events: Sender<Event>, colours: bool) -> io::Result<Self> {
-        let terminal = ratatui::try_init().inspect_err(|_| give_back())?;
+        let taken = Taken::new()?;
         let closing = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&closing);
-        let keyboard = thread::Builder::new().name("keyboard".to_owned()).spawn(move || read_keys(&events, &until));
-        let keyboard = keyboard.inspect_err(|_| give_back())?;
-        Ok(Self { terminal, colours, closing, keyboard })
+        let keyboard = thread::Builder::new().name("keyboard".to_owned()).spawn(move || read_keys(&events, &until))?;
+        Ok(Self { taken, colours, closing, keyboard })
     }
 
     /// How many cells a line has, and how many lines fit.
     ///
     /// # Errors
     /// When the terminal is gone.
+    #[expect(clippy::unused_self, reason = "the size of the terminal that was taken")]
     pub(crate) fn size(&self) -> io::Result<(usize, usize)> {
-        let size = self.terminal.size()?;
-        Ok((usize::from(size.width), usize::from(size.height)))
+        let (width, height) = terminal::size()?;
+        Ok((usize::from(width), usize::from(height)))
     }
 
     /// Shows `lines`.
@@ -70,10 +109,18 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub(crate) fn draw(&mut self, lines: &[ViewLine]) -> io::Result<()> {
-        let colours = self.colours;
-        let lines: Vec<_> = lines.iter().map(|line| painted(line, colours)).collect();
-        self.terminal.draw(|frame| frame.render_widget(Paragraph::new(lines), frame.area()))?;
-        Ok(())
+        let (width, height) = self.size()?;
+        let mut frame = Vec::new();
+        queue!(frame, BeginSynchronizedUpdate)?;
+        for (row, line) in (0_u16..).zip(lines.iter().take(height)) {
+            queue!(frame, MoveTo(0, row))?;
+            paint(&mut frame, line, width, self.colours)?;
+            queue!(frame, Clear(ClearType::UntilNewLine))?;
+        }
+        queue!(frame, Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)?;
+        let mut out = io::stdout().lock();
+        out.write_all(&frame)?;
+        out.flush()
     }
 
     /// Gives the terminal back as it was.
@@ -84,13 +131,10 @@ impl Screen {
         self.closing.store(true, Ordering::Relaxed);
         // A panic of that thread was printed, and the terminal has to be put back all the same.
         let _ended = self.keyboard.join();
-        ratatui::try_restore()
+        let given = give_back();
+        drop(self.taken);
+        given
     }
-}
-
-/// Gives the terminal back after an error, which is what is told: another one is not, and `ratatui::restore` would print it.
-fn give_back() {
-    ratatui::try_restore().ok();
 }
 
 /// Reads keys until `closing`, or until the receiver or the terminal is gone.
@@ -116,11 +160,7 @@ fn meaning(event: &event::Event) -> Option<DemoKey> {
     match event {
         event::Event::Key(key) if key.kind == KeyEventKind::Press => key_meaning(*key),
         event::Event::Resize(..) => Some(DemoKey::Redraw),
-        event::Event::Key(_)
-        | event::Event::FocusGained
-        | event::Event::FocusLost
-        | event::Event::Mouse(_)
-        | event::Event::Paste(_) => None,
+        event::Event::Key(_) | event::Event::FocusGained | event::Event::FocusLost | event::Event::Mouse(_) => None,
     }
 }
 
@@ -146,26 +186,39 @@ fn key_meaning(key: KeyEvent) -> Option<DemoKey> {
     }
 }
 
-fn painted(line: &ViewLine, colours: bool) -> text::Line<'_> {
-    line.0.iter().map(|span| text::Span::styled(span.text.as_str(), style(span.tone, colours))).collect()
+/// Writes as much of a line as has room in `width` cells.
+fn paint(out: &mut Vec<u8>, line: &ViewLine, width: usize, colours: bool) -> io::Result<()> {
+    let mut left = width;
+    for span in &line.0 {
+        let mut shown = span.text.as_str();
+        while width_of(shown) > left {
+            let end = shown.char_indices().next_back().map_or(0, |(index, _)| index);
+            shown = &shown[..end];
+        }
+        left -= width_of(shown);
+        queue!(out, PrintStyledContent(StyledContent::new(style(span.tone, colours), shown)))?;
+    }
+    Ok(())
 }
 
-fn style(tone: ViewTone, colours: bool) -> Style {
-    let plain = Style::new();
-    let coloured = |colour: Color| if colours { plain.fg(colour) } else { plain };
+fn style(tone: ViewTone, colours: bool) -> ContentStyle {
+    let plain = ContentStyle::new();
+    let coloured = |colour: Color| ContentStyle { foreground_color: colours.then_some(colour), ..plain };
+    let with = |attribute: Attribute| ContentStyle { attributes: attribute.into(), ..plain };
     match tone {
         ViewTone::Plain => plain,
-        ViewTone::Dim => plain.dim(),
-        ViewTone::Title => plain.bold(),
-        ViewTone::Command | ViewTone::V1 => coloured(Color::Cyan),
-        ViewTone::V2 => coloured(Color::Yellow),
-        ViewTone::Good => coloured(Color::Green),
-        ViewTone::Bad => coloured(Color::Red).bold(),
+        ViewTone::Dim => with(Attribute::Dim),
+        ViewTone::Title => with(Attribute::Bold),
+        ViewTone::Command | ViewTone::V1 => coloured(Color::DarkCyan),
+        ViewTone::V2 => coloured(Color::DarkYellow),
+        ViewTone::Good => coloured(Color::DarkGreen),
+        ViewTone::Bad => ContentStyle { attributes: Attribute::Bold.into(), ..coloured(Color::DarkRed) },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::view::Span;
     use super::*;
 
     fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<DemoKey> {
@@ -198,8 +251,24 @@ mod tests {
             ViewTone::Good,
             ViewTone::Bad,
         ] {
-            assert_eq!(style(tone, false).fg, None, "{tone:?}");
+            assert_eq!(style(tone, false).foreground_color, None, "{tone:?}");
         }
-        assert_eq!(style(ViewTone::Bad, true).fg, Some(Color::Red));
+        assert_eq!(style(ViewTone::Bad, true).foreground_color, Some(Color::DarkRed));
+    }
+
+    #[test]
+    fn a_line_ends_where_the_terminal_does() {
+        let line = |texts: &[&str]| {
+            ViewLine(texts.iter().map(|text| Span { text: (*text).to_owned(), tone: ViewTone::Plain }).collect())
+        };
+        let painted = |texts: &[&str], width| {
+            let mut out = Vec::new();
+            paint(&mut out, &line(texts), width, false).expect("memory");
+            String::from_utf8(out).expect("text")
+        };
+        assert_eq!(painted(&["ab", "cd"], 9), "abcd");
+        assert_eq!(painted(&["ab", "cd"], 3), "abc");
+        assert_eq!(painted(&["ab", "\u{4f60}\u{597d}"], 5), "ab\u{4f60}", "half of a wide character has no place");
+        assert_eq!(painted(&["ab"], 0), "");
     }
 }

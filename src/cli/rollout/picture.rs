@@ -5,7 +5,7 @@
 //! terminal makes of old rows when its size changes is its own affair (some wrap them anew, some cut them, some move them
 //! out of sight), so then the screen is begun anew.
 
-use ratatui::crossterm::terminal;
+use crossterm::terminal;
 use unicode_width::UnicodeWidthChar;
 
 /// What a terminal is taken to be that does not say.
