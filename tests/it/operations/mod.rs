@@ -4,6 +4,7 @@ mod access_log;
 mod bench_peers;
 mod binary;
 mod demo;
+mod dependencies;
 mod descriptors;
 mod examples;
 mod logs;
