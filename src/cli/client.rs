@@ -1,6 +1,6 @@
-//! A client of the admin API: one request, one connection, over TCP, TLS or a unix socket.
+//! A client of the admin API: its addresses, its calls, and the words of what goes wrong.
 //!
-//! hyper and rustls are here anyway; a client with pools and redirects would be a second HTTP stack for a call a command.
+//! The client of the [requests of our own](crate::outbound::client) connects, sends and reads.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,16 +8,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, IF_MATCH};
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt, Full, Limited};
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
+use http_body_util::Full;
 use serde_json::Value;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpStream, UnixStream};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use crate::tls::{ClientSettings, ClientTls, TlsError};
+use crate::outbound::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer, Site};
+use crate::tls::ClientSettings;
 
 /// Where `pointsman run` listens unless the config says otherwise.
 pub const DEFAULT_ADMIN: &str = "http://127.0.0.1:9900";
@@ -142,61 +137,53 @@ impl AdminClient {
     pub fn call_for(&self, patience: Duration, call: Call<'_>) -> Result<Value, CallError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|source| CallError::Unreachable { place: self.to_string(), source })?;
-        runtime.block_on(async {
-            let answered = tokio::time::timeout(patience, self.connect_and_call(call)).await;
-            answered.unwrap_or_else(|_elapsed| Err(self.no_answer(&format!("nothing within {patience:?}"))))
+        let (site, request) = (self.site()?, self.request(call)?);
+        let limits = ExchangeLimits { time: patience, body: BodyWanted::Whole(ANSWER_BYTES_MAX) };
+        let answer = runtime.block_on(site.ask(request, limits)).map_err(|error| self.failed(error, patience))?;
+        self.value(&answer)
+    }
+
+    fn site(&self) -> Result<Site<'_>, CallError> {
+        Ok(match &self.place {
+            AdminPlace::Tcp(authority) => Site::Tcp(authority),
+            AdminPlace::Tls(authority) => {
+                let settings = self.tls.clone();
+                let missing = || CallError::Tls("found none, want the files for https".to_owned());
+                Site::Tls { authority, settings: settings.ok_or_else(missing)? }
+            }
+            AdminPlace::Unix(path) => Site::Unix(path),
         })
     }
 
-    async fn connect_and_call(&self, call: Call<'_>) -> Result<Value, CallError> {
-        let unreachable = |source| CallError::Unreachable { place: self.to_string(), source };
-        match &self.place {
-            AdminPlace::Tcp(address) => {
-                self.call_over(TcpStream::connect(address).await.map_err(unreachable)?, call).await
+    /// A call without an answer, in the words for its user.
+    fn failed(&self, error: ExchangeError, patience: Duration) -> CallError {
+        if error.is_late() {
+            return self.no_answer(&format!("nothing within {patience:?}"));
+        }
+        match error {
+            ExchangeError::Resolve(source) | ExchangeError::Connect(source) => {
+                CallError::Unreachable { place: self.to_string(), source }
             }
-            AdminPlace::Tls(address) => {
-                let stream = TcpStream::connect(address).await.map_err(unreachable)?;
-                self.call_over(self.secured(address, stream).await?, call).await
+            ExchangeError::HostName(_) => CallError::Address(self.to_string()),
+            ExchangeError::Files(_) | ExchangeError::Reader(_) => CallError::Tls(error.to_string()),
+            ExchangeError::Handshake(source) => {
+                self.no_answer(&format!("no TLS: {source}; is --ca the authority of its certificate?"))
             }
-            AdminPlace::Unix(path) => self.call_over(UnixStream::connect(path).await.map_err(unreachable)?, call).await,
+            ExchangeError::Http(source) => self.no_answer(&source.to_string()),
+            ExchangeError::TooLong(_) => self.no_answer("length limit exceeded"),
+            ExchangeError::Tls(_) | ExchangeError::Late(_) => self.no_answer(&error.to_string()),
         }
     }
 
-    /// TLS with the host of `authority`.
-    async fn secured(&self, authority: &str, stream: TcpStream) -> Result<TlsStream<TcpStream>, CallError> {
-        let settings =
-            self.tls.clone().ok_or_else(|| CallError::Tls("found none, want the files for https".to_owned()))?;
-        let side = ClientTls::new("https".to_owned(), settings).map_err(|errors| {
-            let lines: Vec<_> = errors.iter().map(TlsError::line).collect();
-            CallError::Tls(lines.join("; "))
-        })?;
-        let host = authority.rsplit_once(':').map_or(authority, |(host, _port)| host).trim_matches(['[', ']']);
-        let name = ServerName::try_from(host.to_owned());
-        let name = name.map_err(|_bad| CallError::Address(format!("https://{authority}")))?;
-        let connected = TlsConnector::from(side.config()).connect(name, stream).await;
-        connected
-            .map_err(|error| self.no_answer(&format!("no TLS: {error}; is --ca the authority of its certificate?")))
-    }
-
-    async fn call_over<S>(&self, stream: S, call: Call<'_>) -> Result<Value, CallError>
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let failed = |error: hyper::Error| self.no_answer(&error.to_string());
-        let (mut sender, connection) =
-            hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(failed)?;
-        let driver = tokio::spawn(connection);
-        let answer = sender.send_request(self.request(call)?).await.map_err(failed)?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), ANSWER_BYTES_MAX).collect().await;
-        let body = body.map_err(|error| self.no_answer(&error.to_string()))?.to_bytes();
-        driver.abort();
-        let value = serde_json::from_slice(&body);
-        if status.is_success() {
+    /// What an answer holds.
+    fn value(&self, answer: &OutboundAnswer) -> Result<Value, CallError> {
+        let OutboundAnswer { head, body } = answer;
+        let value = serde_json::from_slice(body);
+        if head.status.is_success() {
             return value.map_err(|error| self.no_answer(&format!("the answer is not JSON: {error}")));
         }
-        let problem = value.unwrap_or_else(|_not_json| Value::String(String::from_utf8_lossy(&body).into_owned()));
-        Err(CallError::Refused { status, problem })
+        let problem = value.unwrap_or_else(|_not_json| Value::String(String::from_utf8_lossy(body).into_owned()));
+        Err(CallError::Refused { status: head.status, problem })
     }
 
     fn request(&self, call: Call<'_>) -> Result<Request<Full<Bytes>>, CallError> {

@@ -1,6 +1,6 @@
 //! One check: a connection of its own, one request, the head of the answer.
 //!
-//! [`exchange`](crate::outbound::client) says why a connection of its own.
+//! [`client`](crate::outbound::client) says why a connection of its own.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -10,9 +10,8 @@ use bytes::Bytes;
 use http::header::USER_AGENT;
 use http::{HeaderValue, Request, StatusCode};
 use http_body_util::Full;
-use tokio::time::timeout;
 
-use crate::outbound::client::{ExchangeError, Peer, Question};
+use crate::outbound::client::{BodyWanted, ExchangeError, ExchangeLimits, Peer, Question};
 use crate::problem::chain;
 use crate::shared::shortage;
 use crate::table::spec::health_check::HealthSpec;
@@ -60,13 +59,19 @@ impl ProbeSpec {
 pub(crate) enum ProbeError {
     /// No answer.
     #[error(transparent)]
-    Exchange(#[from] ExchangeError),
+    Exchange(ExchangeError),
     /// No answer in time, the connection included.
     #[error("no answer within {0:?}")]
     Timeout(Duration),
     /// An answer that is not wanted.
     #[error("status {}", .0.as_u16())]
     Status(StatusCode),
+}
+
+impl From<ExchangeError> for ProbeError {
+    fn from(error: ExchangeError) -> Self {
+        if let ExchangeError::Late(limit) = error { Self::Timeout(limit) } else { Self::Exchange(error) }
+    }
 }
 
 impl ProbeError {
@@ -90,8 +95,7 @@ impl Probe {
     /// [`ProbeError`] unless a wanted answer comes in time.
     pub(crate) async fn ask(&self) -> Result<(), ProbeError> {
         let health = &self.spec.health;
-        let asked = timeout(health.timeout, self.status()).await;
-        let status = asked.map_err(|_late| ProbeError::Timeout(health.timeout))??;
+        let status = self.status().await?;
         if health.expects(status) { Ok(()) } else { Err(ProbeError::Status(status)) }
     }
 
@@ -103,6 +107,7 @@ impl Probe {
         request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
         let host = health.host.as_ref().unwrap_or(&self.host).clone();
         let question = Question { host, path: health.path.clone(), request };
-        peer.ask(question, async |answer| Ok(answer.status())).await
+        let limits = ExchangeLimits { time: health.timeout, body: BodyWanted::Nothing };
+        Ok(peer.ask(question, limits).await?.head.status)
     }
 }

@@ -11,9 +11,8 @@ use bytes::Bytes;
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, StatusCode};
 use http_body_util::Full;
-use tokio::time::timeout;
 
-use super::client::{ExchangeError, Peer, Question, beginning};
+use super::client::{BodyWanted, ExchangeError, ExchangeLimits, Peer, Question};
 use super::excerpt::first;
 use crate::rollout::release::SmokeRequest;
 use crate::table::spec::VersionSpec;
@@ -51,7 +50,7 @@ pub(crate) struct SmokeError {
 pub(crate) enum SmokeFault {
     /// No answer.
     #[error(transparent)]
-    Exchange(#[from] ExchangeError),
+    Exchange(ExchangeError),
     /// Not all of it in time.
     #[error("no whole answer within {0:?}")]
     Timeout(Duration),
@@ -73,6 +72,12 @@ pub(crate) enum SmokeFault {
         /// The pattern.
         want: String,
     },
+}
+
+impl From<ExchangeError> for SmokeFault {
+    fn from(error: ExchangeError) -> Self {
+        if let ExchangeError::Late(limit) = error { Self::Timeout(limit) } else { Self::Exchange(error) }
+    }
 }
 
 /// Sends `requests` to an endpoint of `version`, one after the other, each over a connection of its own.
@@ -99,15 +104,9 @@ pub(crate) async fn check(
 }
 
 async fn send(request: &SmokeRequest, peer: Peer<'_>) -> Result<(), SmokeFault> {
-    let asking = peer.ask(question(request, peer.address), async |answer| {
-        let (head, body) = answer.into_parts();
-        let mut bytes = Vec::new();
-        beginning(body, BODY_BYTES_MAX, &mut bytes).await?;
-        Ok((head.status, bytes))
-    });
-    let asked = timeout(request.timeout, asking).await;
-    let (status, body) = asked.map_err(|_late| SmokeFault::Timeout(request.timeout))??;
-    judge(request, status, &body)
+    let limits = ExchangeLimits { time: request.timeout, body: BodyWanted::Beginning(BODY_BYTES_MAX) };
+    let answer = peer.ask(question(request, peer.address), limits).await?;
+    judge(request, answer.head.status, &answer.body)
 }
 
 fn question(smoke: &SmokeRequest, address: SocketAddr) -> Question {

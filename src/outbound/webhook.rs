@@ -2,29 +2,25 @@
 //!
 //! The server that is asked is not trusted with our time or memory: there is one limit for all of it, and of the answer
 //! only the beginning is read. Redirects are not followed: a body that is signed for one place is not for wherever that
-//! place points. In errors and logs a URL is its scheme and host, because the path of many is what lets one in.
+//! place points. The [client](super::client) connects, sends and reads; here stand the message, its signature and the
+//! words of what goes wrong. In errors and logs a URL is its scheme and host, because the path of many is what lets one
+//! in.
 
+use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
 use http::uri::Scheme;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Uri};
+use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::Full;
-use hyper::body::Incoming;
-use rustls::pki_types::ServerName;
-use tokio::net::{TcpStream, lookup_host};
-use tokio::time::{Instant, timeout, timeout_at};
-use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
-use super::client::{beginning, over_http1};
+use super::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer, Site};
 use super::excerpt::first;
 use super::sign::{SIGNATURE, TIMESTAMP, signature};
 use crate::rollout::release::Webhook;
-use crate::tls::{Alpn, ClientSettings, Load, TlsError, Trust};
+use crate::tls::{Alpn, ClientSettings, Trust};
 
 /// Who asks.
 const AGENT: &str = concat!("pointsman-webhook/", env!("CARGO_PKG_VERSION"));
@@ -129,6 +125,15 @@ pub enum WebhookError {
         #[source]
         source: hyper::Error,
     },
+    /// What posts do not meet today, since they ask for the beginning of a body and are not met as endpoints are.
+    #[error("{place}: no answer")]
+    Exchange {
+        /// Where.
+        place: String,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// Too slow.
     #[error("{place}: no answer within {limit:?}")]
     Timeout {
@@ -150,6 +155,23 @@ pub enum WebhookError {
 }
 
 impl WebhookError {
+    /// No answer of `target`, in the words for an operator who reads a log.
+    fn of(error: ExchangeError, target: &WebhookTarget<'_>) -> Self {
+        let place = target.place.clone();
+        match error {
+            ExchangeError::Resolve(source) => Self::Resolve { place, source },
+            ExchangeError::Connect(source) => Self::Connect { place, source },
+            ExchangeError::HostName(_) => Self::Url { place, wanted: "want a host name or an address" },
+            ExchangeError::Files(_) | ExchangeError::Reader(_) => {
+                Self::Authorities { place, problems: error.to_string() }
+            }
+            ExchangeError::Handshake(source) => Self::Tls { place, source },
+            ExchangeError::Http(source) => Self::Http { place, source },
+            ExchangeError::Late(limit) => Self::Timeout { place, limit },
+            ExchangeError::Tls(_) | ExchangeError::TooLong(_) => Self::Exchange { place, source: error.into() },
+        }
+    }
+
     /// Whether the same may go well a little later, by itself.
     #[must_use]
     pub fn may_pass(&self) -> bool {
@@ -160,6 +182,7 @@ impl WebhookError {
             | Self::Authorities { .. }
             | Self::Tls { .. }
             | Self::Http { .. }
+            | Self::Exchange { .. }
             | Self::Timeout { .. } => true,
             // 408: too slow this time; 429: too many at this time. A server that redirects will go on to.
             Self::Status { status, .. } => status.is_server_error() || matches!(status.as_u16(), 408 | 429),
@@ -195,10 +218,10 @@ impl WebhookClient {
     pub async fn post(&self, webhook: &Webhook, delivery: &Delivery<'_>) -> Result<Reply, WebhookError> {
         let target = WebhookTarget::of(&webhook.url)?;
         let request = target.request(delivery)?;
-        let limit = webhook.timeout;
-        let deadline = Instant::now() + limit;
-        let asked = timeout_at(deadline, self.ask(&target, request, deadline)).await;
-        let (head, body) = asked.map_err(|_late| WebhookError::Timeout { place: target.place.clone(), limit })??;
+        let body = BodyWanted::Glimpse { bytes_max: ANSWER_BYTES_MAX, wait: BODY_WAIT };
+        let limits = ExchangeLimits { time: webhook.timeout, body };
+        let asked = self.site(&target).ask(request, limits).await;
+        let OutboundAnswer { head, body } = asked.map_err(|error| WebhookError::of(error, &target))?;
         if head.status.is_success() {
             return Ok(Reply { status: head.status, body });
         }
@@ -206,55 +229,14 @@ impl WebhookClient {
         Err(WebhookError::Status { place: target.place, status: head.status, said })
     }
 
-    async fn ask(
-        &self,
-        target: &WebhookTarget<'_>,
-        request: Request<Full<Bytes>>,
-        deadline: Instant,
-    ) -> Result<(http::response::Parts, Vec<u8>), WebhookError> {
-        let stream = target.connect(deadline).await?;
-        let read = |answer| read(answer, deadline);
-        let answered = if target.secure {
-            over_http1(self.secured(target, stream).await?, request, read).await
-        } else {
-            over_http1(stream, request, read).await
-        };
-        answered.map_err(|source| WebhookError::Http { place: target.place.clone(), source })
-    }
-
-    async fn secured(
-        &self,
-        target: &WebhookTarget<'_>,
-        stream: TcpStream,
-    ) -> Result<TlsStream<TcpStream>, WebhookError> {
-        let place = || target.place.clone();
-        let name = ServerName::try_from(target.host.to_owned());
-        let name =
-            name.map_err(|_bad| WebhookError::Url { place: place(), wanted: "want a host name or an address" })?;
+    fn site<'a>(&self, target: &'a WebhookTarget<'_>) -> Site<'a> {
+        if !target.secure {
+            return Site::Tcp(&target.authority);
+        }
         let trust = self.trust.clone();
         let settings = ClientSettings { trust, identity: None, server_name: None, alpn: vec![Alpn::Http11] };
-        // Reading hundreds of certificates takes milliseconds, from a disk.
-        let loaded = tokio::task::spawn_blocking(move || settings.load(None)).await;
-        let problems = match loaded {
-            Ok(Ok(loaded)) => {
-                let connected = TlsConnector::from(loaded.config).connect(name, stream).await;
-                return connected.map_err(|source| WebhookError::Tls { place: place(), source });
-            }
-            Ok(Err(errors)) => errors.iter().map(TlsError::line).collect::<Vec<_>>().join("; "),
-            Err(ended) => ended.to_string(),
-        };
-        Err(WebhookError::Authorities { place: place(), problems })
+        Site::Tls { authority: &target.authority, settings }
     }
-}
-
-/// The head, and what there is of the body's beginning: the status decides, whatever becomes of the rest. At the
-/// deadline, what is inside is asked before the limit around it, so that an answer whose head came in time is one.
-async fn read(answer: Response<Incoming>, deadline: Instant) -> hyper::Result<(http::response::Parts, Vec<u8>)> {
-    let (head, body) = answer.into_parts();
-    let mut bytes = Vec::new();
-    let enough = deadline.min(Instant::now() + BODY_WAIT);
-    let _all_or_some = timeout_at(enough, beginning(body, ANSWER_BYTES_MAX, &mut bytes)).await;
-    Ok((head, bytes))
 }
 
 /// What an answer that is none of 2xx says of itself.
@@ -280,9 +262,8 @@ struct WebhookTarget<'a> {
     url: &'a Uri,
     place: String,
     secure: bool,
-    /// Without brackets.
-    host: &'a str,
-    port: u16,
+    /// `HOST:PORT`.
+    authority: String,
 }
 
 impl<'a> WebhookTarget<'a> {
@@ -298,9 +279,9 @@ impl<'a> WebhookTarget<'a> {
         if authority.as_str().contains('@') {
             return Err(bad("want no user name in the URL (sign the message instead, or put a token in the path)"));
         }
-        let host = authority.host().trim_start_matches('[').trim_end_matches(']');
         let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        Ok(Self { url, place: place(url), secure, host, port })
+        let authority = format!("{}:{port}", authority.host());
+        Ok(Self { url, place: place(url), secure, authority })
     }
 
     fn request(&self, delivery: &Delivery<'_>) -> Result<Request<Full<Bytes>>, WebhookError> {
@@ -317,24 +298,6 @@ impl<'a> WebhookTarget<'a> {
         let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let request = request.header(CONNECTION, HeaderValue::from_static("close"));
         request.body(Full::new(body.clone())).map_err(bad)
-    }
-
-    /// Tries one address after the other, each for its part of the time: the first of them may be one that swallows
-    /// packets.
-    async fn connect(&self, deadline: Instant) -> Result<TcpStream, WebhookError> {
-        let unknown = |source| WebhookError::Resolve { place: self.place.clone(), source };
-        let addresses: Vec<SocketAddr> = lookup_host((self.host, self.port)).await.map_err(unknown)?.collect();
-        let left = deadline.saturating_duration_since(Instant::now());
-        let share = left / u32::try_from(addresses.len()).unwrap_or(u32::MAX).max(1);
-        let mut failed = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-        for address in addresses {
-            match timeout(share, TcpStream::connect(address)).await {
-                Ok(Ok(stream)) => return Ok(stream),
-                Ok(Err(error)) => failed = error,
-                Err(late) => failed = late.into(),
-            }
-        }
-        Err(WebhookError::Connect { place: self.place.clone(), source: failed })
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) mod tls_registry;
 pub(crate) mod tls_settings;
 
 pub(crate) use certificate::Certificate;
-pub(crate) use client_config::{ClientTls, Clients};
+pub(crate) use client_config::Clients;
 pub(crate) use error::{TlsError, TlsPart};
 pub(crate) use handshake::{Handshake, TlsFailure};
 pub(crate) use reloadable::{Examined, Load, TlsFacts};

@@ -90,7 +90,7 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
             "upstream",
         ],
     ),
-    ("cli", &["problem", "supervise", "log", "tls", "table", "rollout", "config", "control", "app"]),
+    ("cli", &["problem", "supervise", "log", "tls", "table", "rollout", "config", "outbound", "control", "app"]),
     (
         "testing",
         &[
