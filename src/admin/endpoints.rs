@@ -90,7 +90,7 @@ pub(crate) async fn put(
         None
     });
     let endpoint = found.map(|service| service.spec.name.clone()).zip(version).zip(address);
-    let endpoint = endpoint.map(|((service, version), address)| EndpointPlace { service, version, address });
+    let endpoint = endpoint.map(|((service, version), address)| NamedEndpoint { service, version, address });
     let (change, is_dry) = (change(endpoint.clone(), drained), call.is_dry());
     let Tagged(revision, mut response) = call.apply(&admin, change, reason).await?;
     if let Some(place) = endpoint.filter(|_| drained == Some(true) && !is_dry) {
@@ -106,14 +106,14 @@ pub(crate) async fn put(
 
 /// Which endpoints are meant.
 #[derive(Clone, Debug)]
-struct EndpointPlace {
+struct NamedEndpoint {
     service: Name,
     version: Name,
     address: EndpointAddress,
 }
 
 /// The endpoints that a place stands for.
-fn endpoints(table: &Table, place: &EndpointPlace) -> Vec<Arc<EndpointStats>> {
+fn endpoints(table: &Table, place: &NamedEndpoint) -> Vec<Arc<EndpointStats>> {
     let Some(service) = table.service_named(&place.service) else { return Vec::new() };
     let is_meant = |endpoint: &&Endpoint| match &place.address {
         EndpointAddress::Ip(address) => endpoint.address == *address,
@@ -133,8 +133,8 @@ fn wait(written: Option<Setting<TimeSpan>>, drained: Option<bool>, report: &mut 
         .map_or(Duration::ZERO, |wait| wait.0)
 }
 
-fn change(place: Option<EndpointPlace>, drained: Option<bool>) -> Option<Change> {
-    let EndpointPlace { service, version, address } = place?;
+fn change(place: Option<NamedEndpoint>, drained: Option<bool>) -> Option<Change> {
+    let NamedEndpoint { service, version, address } = place?;
     Some(Change::Endpoint { service, version, address, drained: drained? })
 }
 

@@ -17,7 +17,7 @@ use crate::shared::hold::Hold;
 
 use super::AdminApi;
 use super::call::{ApiCall, PathSegments};
-use super::hold_body::HoldBounds;
+use super::hold_body::HoldLimits;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 use super::revisions::timestamp;
@@ -113,7 +113,7 @@ pub(crate) async fn post(
     let table = admin.table();
     let body: HoldCall = call.read();
     let at = ConfigPath::Root;
-    let terms = HoldBounds { max: body.max, requests: body.requests, bytes: body.bytes }.terms(&at, &mut call.report);
+    let terms = HoldLimits { max: body.max, requests: body.requests, bytes: body.bytes }.terms(&at, &mut call.report);
     let mut services = body.services.map_or_else(Vec::new, |list| services(&list, &table, &mut call.report));
     if services.is_empty() {
         let mismatch = Mismatch::new("nothing", "a list of at least one name", "write [\"shop\"]");

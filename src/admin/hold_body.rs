@@ -81,20 +81,20 @@ fn millis(time: Duration) -> u64 {
 impl HoldBody {
     /// What it says at `at`; what is wrong with it is reported.
     pub(crate) fn terms(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> HoldTerms {
-        let bounds = HoldBounds { max: self.max, requests: self.requests, bytes: self.bytes };
+        let bounds = HoldLimits { max: self.max, requests: self.requests, bytes: self.bytes };
         HoldTerms { go_on: self.otherwise == Some(Otherwise::GoOn), ..bounds.terms(at, report) }
     }
 }
 
 /// How much and how long, as it is written.
 #[derive(Clone, Copy)]
-pub(crate) struct HoldBounds {
+pub(crate) struct HoldLimits {
     pub max: Option<Setting<TimeSpan>>,
     pub requests: Option<Setting<Quantity>>,
     pub bytes: Option<Setting<ByteSize>>,
 }
 
-impl HoldBounds {
+impl HoldLimits {
     /// What they say at `at`; what is wrong with them is reported.
     pub(crate) fn terms(self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> HoldTerms {
         let terms = HoldTerms::default();
