@@ -54,8 +54,8 @@
 //! - [`table`]: pure routing, from a request to a version. Reading order: [`table::spec`], [`table::weights`],
 //!   [`table::slots`], [`table::hash`], [`table::traffic`], [`table::router`], [`table::matcher`], [`table::key`],
 //!   [`table::service`], [`table::table`], [`table::decide`](mod@table::decide).
-//! - [`rollout`]: releases, pure: what a plan is, where a release stands, and its judgement, from counts to a verdict with
-//!   its evidence. [`release`] makes it happen.
+//! - [`rollout`]: releases, pure: what a plan is, where a release stands, and its judgement, from counts to a verdict
+//!   with its evidence. [`release`] makes it happen.
 //! - [`upstream`]: connections to endpoints, balancing between them.
 //! - [`proxy`]: the life of a request; its files are the stages of the picture.
 //! - [`config`]: from text to a validated config, with all problems at once.
@@ -76,18 +76,17 @@
 //! The order of imports, the sizes and the things of which there is one are checked by `tests/tidy` on the sources;
 //! where another test keeps a line, it is named.
 //!
-//! - `stats <- table <- rollout <- config <- control <- app <- main` is the direction of imports. `proxy` and
-//!   `upstream` see `table`, `tls`, `http1` and `stats` only (`proxy` also `upstream`), and meet `control` in `app` only; `cli` stands
-//!   beside `app` and is used by `main` only.
-//! - [`stats`], [`table`], [`rollout`] and `config` have no async, no I/O, no clock and no randomness of their own: time
-//!   and chance are arguments.
+//! - Imports follow the list above. `proxy` and `upstream` meet the control plane in `app` only. Files of one module
+//!   import each other in one direction, but for a folder's page and its parts.
+//! - [`stats`], [`table`], [`rollout`] and `config` have no async, no I/O, no clock and no randomness of their own:
+//!   time and chance are arguments.
 //! - One store publishes a table; a request loads once, at its start, and keeps that snapshot.
 //! - [`table::decide()`] does not allocate (`tests/decide_alloc.rs`), lock, log or wait.
 //! - A change of weights moves ½·Σ|Δw| of the users, and only from versions that shrink to versions that grow (property
 //!   tests of [`table::slots`]).
 //! - A status code of the proxy's own is built in `proxy/request/local_reply.rs` and `admin` only.
-//! - Metric names stand in [`metrics::names`], the words of their labels in [`stats::labels`]; handles are resolved when a table is built, never by string in
-//!   a request.
+//! - Metric names stand in [`metrics::names`], the words of their labels in [`stats::labels`]; handles are resolved
+//!   when a table is built, never by string in a request.
 //! - Only `config` and `admin` know serde shapes; the types behind them cannot hold an invalid value. What is
 //!   stored of a rollout ([`release::saved`]) is the exception: its state machine's own words.
 //! - No function above 70 lines, no file above 400 without its tests.

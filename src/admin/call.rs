@@ -75,8 +75,8 @@ impl ApiCall {
         read::all(Tree::Json(&body), ConfigPath::Root, &mut self.report).unwrap_or_default()
     }
 
-    /// Takes the terms of a move out of a body whose other keys are names of versions or services, and returns those. No
-    /// version and no service is called like a term ([`RESERVED_NAMES`]).
+    /// Takes the terms of a move out of a body whose other keys are names of versions or services, and returns those.
+    /// No version and no service is called like a term ([`RESERVED_NAMES`]).
     pub(crate) fn split(&mut self) -> (MoveTerms, Map<String, Value>) {
         let (terms, names) =
             std::mem::take(&mut self.body).into_iter().partition(|(key, _)| RESERVED_NAMES.contains(&key.as_str()));

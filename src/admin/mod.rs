@@ -1,17 +1,16 @@
 //! The admin API: JSON over HTTP, one file a resource.
 //!
 //! [`listen`] is where it answers and [`access`] who gets in ([`tokens`] are read again), which [`guard`] asks at each
-//! request ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`] reads
-//! a call with every problem at once, [`json`] the text of its body; [`problem`] is how a call is refused. The resources:
-//! [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`], [`rollback`] and
-//! [`endpoints`] change (and answer with [`change_response`]), [`hold`] keeps requests waiting for that
-//! ([`hold_body`] is how a change asks for it), [`rollouts`] release by
-//! themselves, [`revisions`] remember, [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for
-//! machines, [`openapi`] describes
-//! ([`openapi_terms`] is what the descriptions share).
+//! request ([`logins`] remembers those that failed); [`places`] bounds connections, each of them a [`visit`]; [`call`]
+//! reads a call with every problem at once, [`json`] the text of its body; [`problem`] is how a call is refused. The
+//! resources: [`status`] and [`services`] show ([`view`] and [`tls_view`] have their shapes), [`splits`], [`flip`],
+//! [`rollback`] and [`endpoints`] change (and answer with [`change_response`]), [`hold`] keeps requests waiting for
+//! that ([`hold_body`] is how a change asks for it), [`rollouts`] release by themselves, [`revisions`] remember,
+//! [`explain`] tells why, [`upgrade`] lets another process take over, [`probes`] are for machines, [`openapi`]
+//! describes ([`openapi_terms`] is what the descriptions share).
 //!
-//! A body is one struct, read by the collecting reader of the config and described by OpenAPI. Its keys are optional also
-//! where a call needs them: a key that is missing is one problem beside the others.
+//! A body is one struct, read by the collecting reader of the config and described by OpenAPI. Its keys are optional
+//! also where a call needs them: a key that is missing is one problem beside the others.
 
 pub(crate) mod access;
 pub(crate) mod call;

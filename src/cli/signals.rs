@@ -1,6 +1,7 @@
 //! SIGTERM and SIGINT: the first one asks for an orderly end, the second one ends the process.
 //!
-//! They have a thread of their own, because the second one has to count whatever the rest of the process is waiting for.
+//! They have a thread of their own, because the second one has to count whatever the rest of the process is waiting
+//! for.
 
 use std::future::Future;
 use std::io;

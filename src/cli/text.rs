@@ -105,8 +105,8 @@ pub fn width_of(text: &str) -> usize {
     text.width()
 }
 
-/// Whether a character in what others wrote (reasons, authors, what hooks said) does more than stand there: it moves the
-/// cursor, ends a line, or turns the order of those around it, so that another text is read than was written
+/// Whether a character in what others wrote (reasons, authors, what hooks said) does more than stand there: it moves
+/// the cursor, ends a line, or turns the order of those around it, so that another text is read than was written
 /// (<https://trojansource.codes>).
 fn acts(c: char) -> bool {
     let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
@@ -130,8 +130,8 @@ pub fn harmless_texts(answer: Value) -> Value {
     }
 }
 
-/// JSON for scripts, which is shown on terminals too: the same characters as escapes of JSON, so that the values are what they
-/// were.
+/// JSON for scripts, which is shown on terminals too: the same characters as escapes of JSON, so that the values are
+/// what they were.
 #[must_use]
 pub fn json(value: &Value) -> String {
     let mut text = String::new();

@@ -1,9 +1,9 @@
 //! The files that a config names and that its text alone cannot judge: certificates, keys, authorities, tokens
 //! and secrets.
 //!
-//! They are noted while the sections are built, each with the key that names it, so that the part that reads files (nothing in
-//! this module does) can report them as the text is reported: by line and key, in the same run, and also when another
-//! part of the text is wrong.
+//! They are noted while the sections are built, each with the key that names it, so that the part that reads files
+//! (nothing in this module does) can report them as the text is reported: by line and key, in the same run, and also
+//! when another part of the text is wrong.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -60,8 +60,8 @@ impl ConfigKey {
     }
 }
 
-/// What is to be said of a file that the config names, in the words of the part that reads it. Such a part does not know
-/// of keys, and its errors are told elsewhere too, so this is a text and no [`Problem`](crate::problem::Problem).
+/// What is to be said of a file that the config names, in the words of the part that reads it. Such a part does not
+/// know of keys, and its errors are told elsewhere too, so this is a text and no [`Problem`](crate::problem::Problem).
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Remark {
     /// The key that names the file.

@@ -114,11 +114,11 @@ pub(crate) struct ExchangeLimits {
 pub(crate) enum BodyWanted {
     /// Nothing: the head says it all.
     Nothing,
-    /// Its first bytes, so many at most; what comes after them is left where it is.
+    /// Its first bytes, this many at most; what comes after them is left where it is.
     Beginning(usize),
     /// The same, but the head decides: what of it comes within `wait`, and be it broken off.
     Glimpse {
-        /// So many bytes at most.
+        /// This many bytes at most.
         bytes_max: usize,
         /// From the head on.
         wait: Duration,

@@ -1,9 +1,9 @@
 //! Requests of our own: everything that this process asks or tells other programs.
 //!
 //! [`client`] sends one request, that of the command line too. [`webhook`] posts JSON ([signed](sign) with a
-//! [`secret`]), [`notify`] tells people what rollouts do, [`hook`] runs the commands of a rolling release, and [`smoke`]
-//! tries a candidate before users do. [`excerpt`] keeps what others say short enough for a log line. Each ends within a time that
-//! its caller knows.
+//! [`secret`]), [`notify`] tells people what rollouts do, [`hook`] runs the commands of a rolling release, and
+//! [`smoke`] tries a candidate before users do. [`excerpt`] keeps what others say short enough for a log line. Each
+//! ends within a time that its caller knows.
 
 pub(crate) mod client;
 pub(crate) mod excerpt;

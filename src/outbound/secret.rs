@@ -1,4 +1,5 @@
-//! Files that hold the secrets of notifications. They are read here only: when a config is checked, and for each message.
+//! Files that hold the secrets of notifications. They are read here only: when a config is checked, and for each
+//! message.
 
 use std::fmt;
 use std::fs;

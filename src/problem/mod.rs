@@ -1,7 +1,7 @@
 //! What is wrong with what a person wrote: a config, the body of a call, a change, the plan of a rollout.
 //!
-//! A [`Problem`] says where, of which kind, what was found, what is wanted and what to do, each in a field of its own. A
-//! check that does not know where the value stands makes a [`Mismatch`]; what knows the place adds it. There are two
+//! A [`Problem`] says where, of which kind, what was found, what is wanted and what to do, each in a field of its own.
+//! A check that does not know where the value stands makes a [`Mismatch`]; what knows the place adds it. There are two
 //! renderings: [`Display`](fmt::Display) for the terminal and the log, and the list of problems in a body of RFC 9457,
 //! which `admin` makes of the fields.
 //!

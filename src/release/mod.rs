@@ -1,10 +1,10 @@
 //! Makes rollouts happen: what the state machine of [`crate::rollout`] decides is stored, put in force, begun and told.
 //!
-//! In reading order: [`rollout_handle`] is how a rollout is asked for, [`controller`] the task that looks at all of them, [`start`]
-//! how one begins ([`bad_plan`] says why not), `active` one that is under way, and `advance` makes its moves happen.
-//! [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which endpoints), and [`ceilings`] are
-//! what it is measured by. [`task_runner`] does what a rollout does to the world (`task_error` says why not). [`saved`] is what is stored of a rollout,
-//! `restore` goes on with it after a restart and
+//! In reading order: [`rollout_handle`] is how a rollout is asked for, [`controller`] the task that looks at all of
+//! them, [`start`] how one begins ([`bad_plan`] says why not), `active` one that is under way, and `advance` makes its
+//! moves happen. [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which
+//! endpoints), and [`ceilings`] are what it is measured by. [`task_runner`] does what a rollout does to the world
+//! (`task_error` says why not). [`saved`] is what is stored of a rollout, `restore` goes on with it after a restart and
 //! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view` and [`brief`] are what is shown.
 //!
 //! The controller is a client of the writer and no part of it: a hook that hangs must not keep a change waiting. Each

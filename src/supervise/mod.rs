@@ -6,11 +6,12 @@
 //! plane on its inbox. What ends too often ([`restarts`]) ends the process with an error, so that the service manager
 //! begins with a clean one. [`tasks`] keeps the tasks of the control plane; threads keep themselves.
 //!
-//! [`watchdog`] looks once a second (`pulse` is what the looks have found), on the thread that waits for the end of the process. A part without progress is
-//! *stalled*: it is told and shown, and `/readyz` is 503 if users need it, until it goes on. It is never ended for
-//! that: a thread that waits for a slow disk cannot be ended, and one that was too slow for a watchdog must not cost
-//! the others their connections. Looks are counted and not seconds, so that a machine that was suspended, or a process
-//! that was stopped, is not taken for a stall: the supervisor does not look in that time either.
+//! [`watchdog`] looks once a second (`pulse` is what the looks have found), on the thread that waits for the end of the
+//! process. A part without progress is *stalled*: it is told and shown, and `/readyz` is 503 if users need it, until it
+//! goes on. It is never ended for that: a thread that waits for a slow disk cannot be ended, and one that was too slow
+//! for a watchdog must not cost the others their connections. Looks are counted and not seconds, so that a machine that
+//! was suspended, or a process that was stopped, is not taken for a stall: the supervisor does not look in that time
+//! either.
 //!
 //! What must stay true: a beat is one relaxed store or add, and none is made for a request. Nothing here waits while it
 //! holds its lock.

@@ -90,8 +90,9 @@ fn grpc_calls_do_not_notice_that_the_proxy_is_upgraded() {
     }
     let said = calls.join().unwrap();
     let [calls, failed] = ["calls", "failed"].map(|count| said[0][count].as_u64().expect("a count"));
-    // A client without retries of its own gives up the calls that it has not written yet when it reads a GOAWAY: on a busy machine
-    // one or two of the fifty at each of the three upgrades. What was written is served: no call ends by a fault.
+    // A client without retries of its own gives up the calls that it has not written yet when it reads a GOAWAY: on a
+    // busy machine one or two of the fifty at each of the three upgrades. What was written is served: no call ends by a
+    // fault.
     let how = said[0]["how"].as_object().expect("what became of those that failed");
     assert!(how.keys().all(|how| how.contains("GOAWAY received; Error code: 0")), "{said:?}");
     assert!(calls > 500 && failed <= 3 * 50 / 10, "{said:?}");

@@ -8,7 +8,13 @@ use super::Source;
 const SAME_TYPES: [(&str, &str); 0] = [];
 
 /// File stems that stand in several folders, and why.
-const SAME_STEMS: [(&str, &str); 0] = [];
+const SAME_STEMS: [(&str, &str); 2] = [
+    ("error", "what can go wrong in the folder"),
+    ("http1", "the connections of HTTP/1.1: to clients, and to endpoints"),
+];
+
+/// Folders whose files are called by what users say: sections of the config, subcommands, resources of the admin API.
+const NAMED_BY_USERS: [&str; 3] = ["src/config/", "src/cli/", "src/admin/"];
 
 /// The types that a source defines, by their names.
 pub(crate) fn types(source: &Source) -> Vec<(&str, usize)> {
@@ -44,7 +50,9 @@ pub(crate) fn doubled_types(sources: &[Source]) -> Vec<String> {
 /// Stems of files that stand in several folders.
 pub(crate) fn doubled_stems(sources: &[Source]) -> Vec<String> {
     let mut by_name = BTreeMap::<&str, Vec<String>>::new();
-    for source in sources.iter().filter(|source| !source.test && source.path.starts_with("src/")) {
+    let named_by_us =
+        |path: &str| path.starts_with("src/") && !NAMED_BY_USERS.iter().any(|folder| path.starts_with(folder));
+    for source in sources.iter().filter(|source| !source.test && named_by_us(&source.path)) {
         let stem = source.path.rsplit('/').next().and_then(|name| name.strip_suffix(".rs")).unwrap_or_default();
         if stem != "mod" {
             by_name.entry(stem).or_default().push(source.path.clone());

@@ -1,9 +1,10 @@
 //! `pointsman demo`: the whole of it in one process on loopback, with nothing to set up and nothing left behind.
 //!
-//! [`shop`] is what is released, [`users`] are the people who must not notice, and [`stage`] puts the proxy between them;
-//! [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out, on a [`screen`] or line by line;
-//! [`canary`] releases a version that may have a [`bug`], and lets the proxy judge it; [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of each user. Both move the traffic as anybody
-//! would: [`operator`] is a client of the admin API.
+//! [`shop`] is what is released, [`users`] are the people who must not notice, and [`stage`] puts the proxy between
+//! them; [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out, on a [`screen`] or line by
+//! line; [`canary`] releases a version that may have a [`bug`], and lets the proxy judge it; [`script`] walks through a
+//! release by itself and checks every promise on the way, with the [`slot`] of each user. Both move the traffic as
+//! anybody would: [`operator`] is a client of the admin API.
 //!
 //! Nothing here looks into the proxy: users and operator come through real sockets, so that what the demo shows is what
 //! a stranger could measure.
@@ -50,7 +51,8 @@ pub struct DemoArgs {
     /// End after this many seconds; without it, on Ctrl-C or q
     #[arg(long, value_name = "N", conflicts_with = "script")]
     seconds: Option<u64>,
-    /// Shift to 10 %, to 50 %, flip and roll back by itself, check what the users saw, and end; exit code 1 if a check fails
+    /// Shift to 10 %, to 50 %, flip and roll back by itself, check what the users saw, and end; exit code 1 if a check
+    /// fails
     #[arg(long)]
     script: bool,
     /// Release v2 as a canary that judges itself, with this bug in v2; exit code 1 unless it ends as it should

@@ -1,8 +1,8 @@
 //! The terminal: what the view means in colours, and what keys mean.
 //!
-//! Lines are written one below the other by escape sequences, and each is cleared to its end, so that nothing flickers. A
-//! widget library would lay out and compare cells for a view that is a list of lines. What is changed of the terminal is put
-//! back by [`Screen::close`], by the drop of [`Taken`], and by the panic hook.
+//! Lines are written one below the other by escape sequences, and each is cleared to its end, so that nothing flickers.
+//! A widget library would lay out and compare cells for a view that is a list of lines. What is changed of the terminal
+//! is put back by [`Screen::close`], by the drop of [`TakenTerminal`], and by the panic hook.
 
 use std::io::{self, Write};
 use std::panic;
@@ -43,7 +43,7 @@ pub(crate) enum DemoKey {
 /// The terminal while it is ours.
 #[derive(Debug)]
 pub(crate) struct Screen {
-    taken: Taken,
+    taken: TakenTerminal,
     colours: bool,
     closing: Arc<AtomicBool>,
     keyboard: JoinHandle<()>,
@@ -51,9 +51,9 @@ pub(crate) struct Screen {
 
 /// The terminal in raw mode with a screen of its own, until this is dropped.
 #[derive(Debug)]
-struct Taken;
+struct TakenTerminal;
 
-impl Taken {
+impl TakenTerminal {
     fn new() -> io::Result<Self> {
         let before = panic::take_hook();
         // A message that is printed on the other screen, in raw mode, is one that its reader never sees.
@@ -68,7 +68,7 @@ impl Taken {
     }
 }
 
-impl Drop for Taken {
+impl Drop for TakenTerminal {
     fn drop(&mut self) {
         // Of two errors the first is told; this would be the second.
         give_back().ok();
@@ -87,7 +87,7 @@ impl Screen {
     /// # Errors
     /// When the terminal cannot be drawn on; then nothing is changed.
     pub(crate) fn open(events: Sender<Event>, colours: bool) -> io::Result<Self> {
-        let taken = Taken::new()?;
+        let taken = TakenTerminal::new()?;
         let closing = Arc::new(AtomicBool::new(false));
         let until = Arc::clone(&closing);
         let keyboard = thread::Builder::new().name("keyboard".to_owned()).spawn(move || read_keys(&events, &until))?;

@@ -2,9 +2,9 @@
 //!
 //! Two questions are asked of it. The live view wants to know how many users the newest revision has moved; the answers
 //! themselves say which revision routed them, so that is exact even when another caller changed the split. The scripted
-//! walk must not trust the proxy's own stamp: it cuts time into *steps*, one from just before a change is asked for until
-//! it was answered, in which either version is right, and one after it, in which only the new assignment is. A request
-//! belongs to the step in which it was sent.
+//! walk must not trust the proxy's own stamp: it cuts time into *steps*, one from just before a change is asked for
+//! until it was answered, in which either version is right, and one after it, in which only the new assignment is. A
+//! request belongs to the step in which it was sent.
 
 use std::collections::VecDeque;
 use std::time::Duration;

@@ -1,8 +1,9 @@
 //! The simulated users: real HTTP/1.1 through real sockets, from a thread of their own.
 //!
-//! Every user has a key of his own in `x-user-id` and sends his next request only after the answer to the last one and a
-//! time of thinking, chosen so that all of them together keep to the wanted rate. They share a few kept-alive connections,
-//! as users behind a load balancer do: 2,000 sockets would measure the kernel, and one would hide every race.
+//! Every user has a key of his own in `x-user-id` and sends his next request only after the answer to the last one and
+//! a time of thinking, chosen so that all of them together keep to the wanted rate. They share a few kept-alive
+//! connections, as users behind a load balancer do: 2,000 sockets would measure the kernel, and one would hide every
+//! race.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;

@@ -1,9 +1,9 @@
 //! A picture on a terminal that is drawn again in place.
 //!
-//! A line that is longer than the terminal is wide takes several rows, so what has to be erased is counted in rows. Rows that
-//! have left the screen at the top cannot be erased any more; a picture is therefore never as high as the screen. What a
-//! terminal makes of old rows when its size changes is its own affair (some wrap them anew, some cut them, some move them
-//! out of sight), so then the screen is begun anew.
+//! A line that is longer than the terminal is wide takes several rows, so what has to be erased is counted in rows.
+//! Rows that have left the screen at the top cannot be erased any more; a picture is therefore never as high as the
+//! screen. What a terminal makes of old rows when its size changes is its own affair (some wrap them anew, some cut
+//! them, some move them out of sight), so then the screen is begun anew.
 
 use crossterm::terminal;
 use unicode_width::UnicodeWidthChar;

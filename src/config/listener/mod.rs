@@ -1,5 +1,5 @@
-//! `[listeners.NAME]`: where users come in. [`proxy_protocol`] and [`redirect`] are keys of it, and [`port_conflict`] finds
-//! two listeners that want the same address.
+//! `[listeners.NAME]`: where users come in. [`proxy_protocol`] and [`redirect`] are keys of it, and [`port_conflict`]
+//! finds two listeners that want the same address.
 
 pub(crate) mod port_conflict;
 pub(crate) mod proxy_protocol;

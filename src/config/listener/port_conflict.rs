@@ -1,9 +1,9 @@
 //! Addresses that several parts of a config listen on: each needs one of its own.
 //!
 //! They are compared as they are written, before anything else of their sections is looked at, so that no other problem
-//! hides that two of them are the same. "All addresses" takes the port on each of them, and `[::]` those of IPv4 too, as
-//! Linux has it unless `net.ipv6.bindv6only` was changed: without this check a start would blame another process for a
-//! port that is taken by its own config.
+//! hides that two of them are the same. "All addresses" takes the port on each of them, and `[::]` those of IPv4 too,
+//! as Linux has it unless `net.ipv6.bindv6only` was changed: without this check a start would blame another process for
+//! a port that is taken by its own config.
 
 use crate::problem::Mismatch;
 use std::net::SocketAddr;

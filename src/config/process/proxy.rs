@@ -49,7 +49,8 @@ pub struct ProxyConfig {
     pub response_heads: ResponseHeads,
     /// Whether a request that has been through this process already is refused.
     pub refuse_loops: bool,
-    /// Most requests in flight, over all workers; `None` is [`IN_FLIGHT_DEFAULT`](crate::config::IN_FLIGHT_DEFAULT), dealt out evenly.
+    /// Most requests in flight, over all workers; `None` is [`IN_FLIGHT_DEFAULT`](crate::config::IN_FLIGHT_DEFAULT),
+    /// dealt out evenly.
     pub requests_in_flight_max: Option<usize>,
 }
 
@@ -111,8 +112,8 @@ impl RawProxy {
         // New connections follow what moved behind an address, within the hour.
         let age =
             setting(self.upstream_max_age, TimeSpan::secs(3600), short..=DAY, &at.key("upstream_max_age"), report);
-        // As many as were busy at once under a load that a worker can bear: a connection that returns to a full pool is closed, and the
-        // next request pays for a new connection. Those that are not needed any more time out.
+        // As many as were busy at once under a load that a worker can bear: a connection that returns to a full pool is
+        // closed, and the next request pays for a new connection. Those that are not needed any more time out.
         let most = self.upstream_idle_max;
         let most = setting(most, Quantity(1024), Quantity(0)..=Quantity(65_536), &at.key("upstream_idle_max"), report);
         let in_flight = limits::optional_count(self.requests_in_flight_max, &at.key("requests_in_flight_max"), report);

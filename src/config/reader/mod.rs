@@ -1,7 +1,7 @@
 //! How text becomes typed values, with every problem on the way.
 //!
-//! [`input`] is what is read: the text of a config as TOML, with the line of each key, or the body of a call. [`tree`] is
-//! a value of either, and [`read`] walks it; [`config_path`] says where one is. [`units`] and [`list`] are shapes of
+//! [`input`] is what is read: the text of a config as TOML, with the line of each key, or the body of a call. [`tree`]
+//! is a value of either, and [`read`] walks it; [`config_path`] says where one is. [`units`] and [`list`] are shapes of
 //! values. [`read_fault`] is what was found and what is wanted at one value, and [`report`] collects them.
 
 pub(crate) mod config_path;

@@ -1,4 +1,5 @@
-//! `upgrade` and `undo` of a rolling release: `{ command = [...] }`, `{ webhook = { url = "..." } }` or `"acknowledge"`.
+//! `upgrade` and `undo` of a rolling release: `{ command = [...] }`, `{ webhook = { url = "..." } }` or
+//! `"acknowledge"`.
 
 use std::fmt;
 use std::time::Duration;

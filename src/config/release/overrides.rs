@@ -1,12 +1,13 @@
 //! What a caller of the admin API may change of a plan: numbers, steps, durations and tolerances.
 //!
-//! What a release *runs or asks* (programs, URLs, requests of our own) is the file's alone. A caller who may operate the traffic
-//! must not be able to start programs as the proxy's user, or to have it look around in the network behind it; without
-//! tokens, which is the default on loopback, that would be every program of the machine. So this is a list of what may be
-//! changed and not of what may not: a key that the plan learns one day is refused until it is added here.
+//! What a release *runs or asks* (programs, URLs, requests of our own) is the file's alone. A caller who may operate
+//! the traffic must not be able to start programs as the proxy's user, or to have it look around in the network behind
+//! it; without tokens, which is the default on loopback, that would be every program of the machine. So this is a list
+//! of what may be changed and not of what may not: a key that the plan learns one day is refused until it is added
+//! here.
 //!
-//! Only the names of keys are checked here. Their values are read by the reader of the file, once they are merged with what
-//! it says: a key has one meaning, one range and one message.
+//! Only the names of keys are checked here. Their values are read by the reader of the file, once they are merged with
+//! what it says: a key has one meaning, one range and one message.
 
 use serde_json::{Map, Value};
 
@@ -177,8 +178,8 @@ mod tests {
         known.into_inner().unwrap_or_default().iter().copied().collect()
     }
 
-    /// A key of the file that stands in neither list would be refused as unknown; one that asks or runs something must not
-    /// come into the first list without thought. The author of a key decides here.
+    /// A key of the file that stands in neither list would be refused as unknown; one that asks or runs something must
+    /// not come into the first list without thought. The author of a key decides here.
     #[test]
     fn each_key_of_a_plan_is_the_callers_or_the_files() {
         let texts = [

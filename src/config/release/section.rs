@@ -2,8 +2,8 @@
 //!
 //! A rollout that runs goes on as it was begun, whatever the file says after a reload; so its section is stored with
 //! it, and read again after a restart. And who starts one may change some of it (`{"bake": "1m"}`;
-//! [`overrides`](super::overrides) says what). Both are JSON and go through the reader of the file, so that a key has one
-//! meaning, one range and one message.
+//! [`overrides`](super::overrides) says what). Both are JSON and go through the reader of the file, so that a key has
+//! one meaning, one range and one message.
 
 use std::collections::HashSet;
 use std::path::Path;

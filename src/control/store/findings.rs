@@ -10,7 +10,7 @@
 //! | no | closed | no folder, no database or another one | | | refuse: what was known of it is on no path |
 //! | no | closed | ours, written, no log or another log | | | connect |
 //! | no | kept, new | | yes | | take it out |
-//! | no | kept, new | no folder, another database or log | no | | refuse; our log beside another database is set aside |
+//! | no | kept, new | no folder, another database or log | no | | refuse; our log beside another database goes aside |
 //! | no | kept, new | ours or written, by this transaction | no | | adopt |
 //! | no | kept | ours, not edited | no | | go on |
 //! | no | kept | ours, edited | no | not read | compare the state |

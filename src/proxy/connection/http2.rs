@@ -11,8 +11,8 @@
 //! there ([`pings`]); the stream of an extended `CONNECT` becomes a tunnel ([`tunnel_stream`]). To endpoints hyper's
 //! client stays.
 //!
-//! A connection whose worker leaves says GOAWAY when others begin to say `Connection: close`, and until the worker drains it
-//! takes what its client had begun by then ([`farewell`]).
+//! A connection whose worker leaves says GOAWAY when others begin to say `Connection: close`, and until the worker
+//! drains it takes what its client had begun by then ([`farewell`]).
 //!
 //! What the codec does not bound by itself is bounded here: requests that a client takes back before they are answered
 //! (rapid reset, CVE-2023-44487: each may have cost an upstream a request), streams that are given no window, and

@@ -20,9 +20,9 @@ use super::latency::QUANTILES;
 use super::wealth::{BurstLimits, Price};
 use crate::rollout::TICK;
 
-/// The prices, by the part of the stake, by what may be won within a burst, and by what is lost in nats a second. The first
-/// is for outages; its growth is said in alarms. The others see small regressions. A leak of 0.06 at a growth of 80 is
-/// fair for a burst in 20 minutes, one of 0.01 at 8 for a burst in 12.
+/// The prices, by the part of the stake, by what may be won within a burst, and by what is lost in nats a second. The
+/// first is for outages; its growth is said in alarms. The others see small regressions. A leak of 0.06 at a growth of
+/// 80 is fair for a burst in 20 minutes, one of 0.01 at 8 for a burst in 12.
 const PRICES: [(f64, f64, f64); 3] = [(0.3, 0.0, 0.6), (0.5, 80.0, 0.06), (0.2, 8.0, 0.01)];
 
 /// What the first price may win within a burst, in alarms: with its part of the stake, one burst is never a proof.
@@ -211,7 +211,8 @@ impl Recent {
     }
 }
 
-/// Whether this many are more than chance explains where `usual` are expected: about one second in a million is by chance.
+/// Whether this many are more than chance explains where `usual` are expected: about one second in a million is by
+/// chance.
 fn is_far_beyond(found: f64, usual: f64) -> bool {
     found >= BURST_EVENTS_MIN && found > usual + 5.0 * usual.sqrt() + 2.0
 }

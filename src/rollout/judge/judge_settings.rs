@@ -177,14 +177,14 @@ pub struct JudgeSettings {
     /// The number of judged requests of the candidate that is enough to advance; `None` computes the number from
     /// [`Self::catches`] ([`super::power`]).
     pub requests_min: Option<u64>,
-    /// The baseline is unhealthy when more of its recent requests than this fail ([`super::baseline_health`]). By default 5 %:
-    /// such a service has an incident, and an incident is no time to promote.
+    /// The baseline is unhealthy when more of its recent requests than this fail ([`super::baseline_health`]). By
+    /// default 5 %: such a service has an incident, and an incident is no time to promote.
     pub baseline_unhealthy: Probability,
     /// For how long an endpoint's first requests are left out, together with the same part of the other version's: a
     /// cold start is no regression. By default 10 s.
     pub warm_up: Duration,
-    /// The longest burst of trouble on one endpoint that is one draw and not many ([`super::burst`]): a pause, a pool that
-    /// reconnects. Zero counts each request for itself. By default 1 s: a longer outage is one.
+    /// The longest burst of trouble on one endpoint that is one draw and not many ([`super::burst`]): a pause, a pool
+    /// that reconnects. Zero counts each request for itself. By default 1 s: a longer outage is one.
     pub tolerate_burst: Duration,
     /// How long after the end of its bake a step may be held before the plan says what happens. By default 30 min.
     pub hold_max: Duration,

@@ -24,19 +24,20 @@
 //!
 //! # How alpha is shared
 //!
-//! [`judge_settings::JudgeSettings::alpha`] is for a whole rollout. Each ceiling is an alarm of its own, and the comparison
-//! with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). Within the
-//! comparison the stake is split equally between its tests: their mean is again a wealth, so a weak hint in both
-//! adds up. With [`judge_settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is no
-//! longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
+//! [`judge_settings::JudgeSettings::alpha`] is for a whole rollout. Each ceiling is an alarm of its own, and the
+//! comparison with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). Within
+//! the comparison the stake is split equally between its tests: their mean is again a wealth, so a weak hint in both
+//! adds up. With [`judge_settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is
+//! no longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
 //! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
 //!
 //! # What the counters have to leave out
 //!
 //! The odds are known only for requests that were assigned at random *and* stamped with the weight in force at that
 //! moment. So these never reach the judge: requests that a rule forced, health checks, mirrored requests and replays
-//! (first attempts only); failures that the client caused; an endpoint's first [`judge_settings::JudgeSettings::warm_up`].
-//! A request that hangs is a failure at its start plus the timeout, not when it ends.
+//! (first attempts only); failures that the client caused; an endpoint's first
+//! [`judge_settings::JudgeSettings::warm_up`]. A request that hangs is a failure at its start plus the timeout, not
+//! when it ends.
 //!
 //! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: a
 //! request is judged if neither its endpoint nor the one that the other version would have picked for it is cold,

@@ -25,8 +25,8 @@ use super::wealth::RESERVE;
 /// The normal distribution's 90th percentile.
 const NORMAL_P90: f64 = 1.281_551_565_545;
 
-/// Where bursts are tolerated, half of the stake is bet at the price that small regressions are found at (ln 2), and this
-/// many times as many requests make up for what leaks meanwhile. By simulation.
+/// Where bursts are tolerated, half of the stake is bet at the price that small regressions are found at (ln 2), and
+/// this many times as many requests make up for what leaks meanwhile. By simulation.
 const BURST_COST: f64 = 1.15;
 
 /// How many judged requests of the candidate it takes until the alarm.

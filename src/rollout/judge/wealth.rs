@@ -1,4 +1,5 @@
-//! The stake of a test, spread over alternatives, with a reserve for regressions that begin late and a price for bursts.
+//! The stake of a test, spread over alternatives, with a reserve for regressions that begin late and a price for
+//! bursts.
 //!
 //! How much worse a bad version will be is not known, so a test bets on several alternatives at once, each with an
 //! equal part of the stake; the sum of fair games is a fair game, and the alternative that comes true carries it. A
@@ -13,14 +14,15 @@
 //! wealth grows by a [`Price`]'s `growth` at the most:
 //!
 //! ```text
-//! W(t) <- min( (W(t-1) + stake) * F,  growth * (W(t-l) + stakes since),  l = 1 to the ticks of a burst ) * exp(-leak * time)
+//! W(t) <- min( (W(t-1) + stake) * F,
+//!              growth * (W(t-l) + stakes since),  l = 1 to the ticks of a burst ) * exp(-leak * time)
 //! ```
 //!
 //! Without bursts that is less than the fair game, hence still a proof. With bursts of v2 that come by chance, at most
 //! `rate` a second, each multiplies by `growth` at the most, and the leak pays for it: `growth^bursts * exp(-rate *
-//! (growth - 1) * time)` has mean 1, so a leak of `rate * (growth - 1)` keeps the game fair whatever happens inside of the
-//! bursts. A test has three prices at once, as it has alternatives: a high one with a large leak sees an outage within
-//! two bursts' length, a low one with hardly any leak sees small regressions with hardly more requests. What the
+//! (growth - 1) * time)` has mean 1, so a leak of `rate * (growth - 1)` keeps the game fair whatever happens inside of
+//! the bursts. A test has three prices at once, as it has alternatives: a high one with a large leak sees an outage
+//! within two bursts' length, a low one with hardly any leak sees small regressions with hardly more requests. What the
 //! baseline's own bursts say about the rate lowers the growth ([`super::burst::BurstWatch`]).
 //!
 //! Why not leave a burst out as an outlier: which stretch is one is only known afterwards, and leaving out the best of
@@ -142,8 +144,8 @@ impl<const N: usize> Wealth<N> {
         }
     }
 
-    /// Ends a tick: limits what a burst has won. Returns the logarithms of what the tick has multiplied the alternatives
-    /// by.
+    /// Ends a tick: limits what a burst has won. Returns the logarithms of what the tick has multiplied the
+    /// alternatives by.
     pub(crate) fn settle(&mut self, limits: &BurstLimits<'_>) -> [f64; N] {
         let factors = std::mem::replace(&mut self.ln_factors, [0.0; N]);
         if self.stakes.is_empty() {

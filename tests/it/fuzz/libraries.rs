@@ -1,6 +1,7 @@
 //! A third and a fourth reading of one connection: those of hyper and of httparse, which other proxies and servers use.
-//! What the codec lets through must be read alike by both, or be refused by them for a reason that is known: two programs
-//! that read the same bytes in two ways are what request smuggling lives on. What the codec refuses, they may take.
+//! What the codec lets through must be read alike by both, or be refused by them for a reason that is known: two
+//! programs that read the same bytes in two ways are what request smuggling lives on. What the codec refuses, they may
+//! take.
 
 use std::cell::RefCell;
 use std::convert::Infallible;

@@ -89,8 +89,8 @@ fn a_client_that_takes_its_request_back_frees_what_it_holds() {
     eventually("nothing is in flight", || proxy.metric("pointsman_endpoint_in_flight", &[]) < 0.5);
 }
 
-/// The farewell of a connection as a client of gRPC takes it: it answers the ping first, and then writes what it had queued,
-/// which is a call and a bit of window for it.
+/// The farewell of a connection as a client of gRPC takes it: it answers the ping first, and then writes what it had
+/// queued, which is a call and a bit of window for it.
 #[test]
 fn a_call_that_was_queued_at_the_farewell_is_served_and_one_that_comes_later_ends_nothing() {
     let origin = Origin::with(|seen| match seen.target() {

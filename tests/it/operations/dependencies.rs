@@ -1,5 +1,6 @@
-//! What is compiled into the binary: only licences, sources and releases that `deny.toml` allows, and nothing that needs a
-//! newer Rust than we promise. `cargo deny check` reads the same file; it also knows advisories, which change by themselves.
+//! What is compiled into the binary: only licences, sources and releases that `deny.toml` allows, and nothing that
+//! needs a newer Rust than we promise. `cargo deny check` reads the same file; it also knows advisories, which change
+//! by themselves.
 
 use std::process::Command;
 

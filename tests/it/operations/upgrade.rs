@@ -18,7 +18,8 @@ use crate::support::load::{self, Load, Tunnels};
 use crate::support::process::{Process, config, is_running};
 use crate::support::{Client, Origin, Reply, client, eventually, get};
 
-/// How many upgrades under load there are unless `UPGRADES` says otherwise: half a second each, most of it the quiet after the save.
+/// How many upgrades under load there are unless `UPGRADES` says otherwise: half a second each, most of it the quiet
+/// after the save.
 const UPGRADES: u32 = 100;
 
 fn nowhere() -> SocketAddr {

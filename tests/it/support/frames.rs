@@ -142,7 +142,8 @@ pub(crate) fn send_and_look_behind_the_answer(address: SocketAddr, bytes: &[u8])
     (came(&mut reader), came(&mut reader))
 }
 
-/// Sends bytes on a connection of their own, takes stream 1 back with a code once `then` is done, and stays until `at_last` is.
+/// Sends bytes on a connection of their own, takes stream 1 back with a code once `then` is done, and stays until
+/// `at_last` is.
 pub(crate) fn send_and_take_back(
     address: SocketAddr,
     (bytes, code): (&[u8], u32),

@@ -201,8 +201,8 @@ impl H2Client {
         self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an end in time") })
     }
 
-    /// Sends a request that waits with its body until it is told to go on, if `body` is one; the interim answers, how long each
-    /// took, and the answer.
+    /// Sends a request that waits with its body until it is told to go on, if `body` is one; the interim answers, how
+    /// long each took, and the answer.
     pub(crate) fn ask_for_hints(&mut self, request: Request<()>, body: Option<&[u8]>) -> (Vec<Hint>, H2Answer) {
         let sender = self.sender.clone();
         let asked = async {

@@ -1,15 +1,15 @@
 //! What a client still sends after it was told to go away, on its way to the codec.
 //!
-//! The farewell of a connection is GOAWAY with the highest number there is, a ping, and at its answer GOAWAY with the last
-//! stream that is served (RFC 9113, 6.8). The codec takes the answer for the proof that no new stream is on its way, and it is
-//! none: clients answer a ping before they write what they had queued, those of gRPC always. Such a stream is then above the
-//! last one. It has to be ignored (RFC 9113, 6.8), and the codec ignores its head, its data and its reset, but at a
-//! `WINDOW_UPDATE`, which a gRPC client sends with each call, it ends the connection as one that breaks the protocol, and with
-//! it every call that is in flight.
+//! The farewell of a connection is GOAWAY with the highest number there is, a ping, and at its answer GOAWAY with the
+//! last stream that is served (RFC 9113, 6.8). The codec takes the answer for the proof that no new stream is on its
+//! way, and it is none: clients answer a ping before they write what they had queued, those of gRPC always. Such a
+//! stream is then above the last one. It has to be ignored (RFC 9113, 6.8), and the codec ignores its head, its data
+//! and its reset, but at a `WINDOW_UPDATE`, which a gRPC client sends with each call, it ends the connection as one
+//! that breaks the protocol, and with it every call that is in flight.
 //!
-//! So frames are followed from the first on, which costs a look at nine bytes each. Once the connection is leaving, the answer
-//! to the ping is kept back until those who were slow have had their time, so that their streams are served; and from there
-//! on the window updates of streams that came even later are left out.
+//! So frames are followed from the first on, which costs a look at nine bytes each. Once the connection is leaving, the
+//! answer to the ping is kept back until those who were slow have had their time, so that their streams are served; and
+//! from there on the window updates of streams that came even later are left out.
 
 use std::collections::VecDeque;
 
@@ -72,7 +72,8 @@ impl FramePosition {
         }
     }
 
-    /// Takes the rest of a payload, or of a head, as far as it is there: how many bytes, and the head if that is now whole.
+    /// Takes the rest of a payload, or of a head, as far as it is there: how many bytes, and the head if that is now
+    /// whole.
     fn step(&mut self, bytes: &[u8]) -> (usize, Option<FrameHead>) {
         if self.left > 0 {
             let taken = bytes.len().min(self.left as usize);

@@ -1,5 +1,5 @@
-//! What comes from a client, on its way to the codec: noted, because the codec does not tell whether anything came, and looked
-//! through once the connection is [leaving](super::farewell).
+//! What comes from a client, on its way to the codec: noted, because the codec does not tell whether anything came, and
+//! looked through once the connection is [leaving](super::farewell).
 
 use std::io;
 use std::pin::Pin;
