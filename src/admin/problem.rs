@@ -1,7 +1,7 @@
 //! How a call is refused: RFC 9457, with every problem.
 //!
 //! [`ProblemDetails`] is what RFC 9457 calls so, one for each refusal; [`Item`] is one
-//! [`Problem`](crate::problem::Problem) in it, the rendering for machines beside the one for the terminal.
+//! [`Problem`] in it, the rendering for machines beside the one for the terminal.
 
 use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};

@@ -5,9 +5,9 @@
 //! It also sums what the workers saw and ejects by it (`outliers`), tries endpoints that refused a connection until
 //! they take one (`reconnect`), and begins the slow start of endpoints that are new beside old ones.
 //!
-//! [`streak`] turns single results into a verdict and is pure; [`probe`] is one check; this file runs a task for each
-//! endpoint that is checked, on the control plane's own thread: checks are not traffic, share no connection with it,
-//! are in none of its counts, and go on when the workers are busy.
+//! [`rise_fall`] turns single results into a verdict and is pure; [`probe`] is one check; this file runs a task for
+//! each endpoint that is checked, on the control plane's own thread: checks are not traffic, share no connection with
+//! it, are in none of its counts, and go on when the workers are busy.
 //!
 //! **An endpoint that was not checked yet takes requests.** A proxy that starts (or takes a new version in) would
 //! otherwise refuse everybody until the first answers are there. The first check comes within a fraction of its

@@ -4,7 +4,7 @@
 //! it waits for something to do ([`Part::idle`]), and that it has ended ([`Part::ended`]). What has ended is begun
 //! again after a pause, on what outlives it: a worker on its sockets, the writer on its store, a task of the control
 //! plane on its inbox. What ends too often ([`restarts`]) ends the process with an error, so that the service manager
-//! begins with a clean one. [`tasks`] keeps the tasks of the control plane; threads keep themselves.
+//! begins with a clean one. [`supervised_tasks`] keeps the tasks of the control plane; threads keep themselves.
 //!
 //! [`watchdog`] looks once a second (`pulse` is what the looks have found), on the thread that waits for the end of the
 //! process. A part without progress is *stalled*: it is told and shown, and `/readyz` is 503 if users need it, until it

@@ -3,7 +3,7 @@
 //! In reading order: [`spec`] is what a service is, [`weights`], [`slots`] and [`hash`] are the split, [`traffic`] is
 //! what changes while requests flow, [`host_addresses`] is what the names of endpoints stand for, [`router`] finds the
 //! service, [`matcher`] the rule, and [`key`] the user. A [`service`] is all of that for one service, and a
-//! [`Table`](table::Table) is one immutable generation of all services. [`decide()`] puts them together;
+//! [`Table`] is one immutable generation of all services. [`decide()`] puts them together;
 //! [`availability`], [`effective`] and [`ejection`] say what becomes of requests whose endpoints cannot answer.
 //! [`fast`] only saves cache misses.
 //!

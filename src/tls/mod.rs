@@ -1,9 +1,9 @@
 //! TLS material: from files to what rustls serves and connects with, and again when the files change. A leaf.
 //!
-//! [`settings`] is what a config says, [`files`] reads PEM, [`certificate`] is what can be said of one certificate, and
-//! [`certificates`] picks one by the name that a client asks for. [`server`] and [`client`] build the two ends. A
-//! [`ReloadableTls`](reloadable::ReloadableTls) holds what is in use, and the [`registry`] has all of a process.
-//! [`handshake`] is how an endpoint is met, and [`private_file`] warns of files that others can read.
+//! [`tls_settings`] is what a config says, [`files`] reads PEM, [`certificate`] is what can be said of one certificate,
+//! and [`certificates`] picks one by the name that a client asks for. [`server`] and [`client_config`] build the two
+//! ends. A [`ReloadableTls`](reloadable::ReloadableTls) holds what is in use, and the [`tls_registry`] has all of a
+//! process. [`handshake`] is how an endpoint is met, and [`private_file`] warns of files that others can read.
 //!
 //! A swap is a write under a lock that each *handshake* reads, not each request: the lock is a thousandth of what the
 //! handshake costs, and a connection keeps what it began with. New files never replace half of a set: all files of an

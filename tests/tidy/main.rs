@@ -593,6 +593,7 @@ fn the_reader_of_sources_knows_comments_and_literals() {
 
 /// What the sources come to; `cargo test --test tidy -- --nocapture report` prints it.
 #[test]
+#[expect(clippy::print_stdout, reason = "that is its purpose")]
 fn report() {
     let sources = sources();
     let ours: Vec<_> = sources.iter().filter(|source| !source.test).collect();

@@ -44,7 +44,7 @@ pub(crate) fn doubled_types(sources: &[Source]) -> Vec<String> {
             by_name.entry(name).or_default().push(format!("{}:{line}", source.path));
         }
     }
-    findings(by_name, &SAME_TYPES, "type")
+    findings(&by_name, &SAME_TYPES, "type")
 }
 
 /// Stems of files that stand in several folders.
@@ -58,10 +58,10 @@ pub(crate) fn doubled_stems(sources: &[Source]) -> Vec<String> {
             by_name.entry(stem).or_default().push(source.path.clone());
         }
     }
-    findings(by_name, &SAME_STEMS, "file")
+    findings(&by_name, &SAME_STEMS, "file")
 }
 
-fn findings(by_name: BTreeMap<&str, Vec<String>>, allowed: &[(&str, &str)], what: &str) -> Vec<String> {
+fn findings(by_name: &BTreeMap<&str, Vec<String>>, allowed: &[(&str, &str)], what: &str) -> Vec<String> {
     let excused = |name: &str| allowed.iter().any(|(known, _)| *known == name);
     let stale = allowed.iter().filter(|(name, _)| by_name.get(name).is_none_or(|places| places.len() < 2));
     let stale =

@@ -100,7 +100,7 @@ pub(crate) fn tuple_dodges(source: &Source) -> Vec<String> {
     for signature in signatures(source) {
         for parameter in &signature.parameters {
             let of = parameter.split_once(": ").map_or("", |(_, of)| of).trim_start_matches('&');
-            let size = of.starts_with('(').then(|| tuples(of)[0]).unwrap_or_default();
+            let size = if of.starts_with('(') { tuples(of)[0] } else { 0 };
             if size >= 2 {
                 let what = format!("a tuple of {size} as a parameter of {}", signature.name);
                 found.push(source.finding(&source.bare, signature.at, what, "a struct whose fields have names"));
@@ -123,11 +123,9 @@ pub(crate) fn text_errors(source: &Source) -> Vec<String> {
     for (at, _) in source.bare.match_indices("Result<") {
         let rest = &source.bare[at + "Result".len()..];
         let Some(end) = closing(rest) else { continue };
-        if let [_, error] = parts(&rest[1..end])[..] {
-            if matches!(error, "String" | "&str" | "&'static str") {
-                let what = format!("{error} as an error");
-                found.push(source.finding(&source.bare, at, what, "a type that keeps what it knows"));
-            }
+        if let [_, error @ ("String" | "&str" | "&'static str")] = parts(&rest[1..end])[..] {
+            let what = format!("{error} as an error");
+            found.push(source.finding(&source.bare, at, what, "a type that keeps what it knows"));
         }
     }
     found

@@ -4,9 +4,9 @@
 //! database that is down also hides whatever the candidate does wrong, so nothing is promoted either.
 //!
 //! **Unhealthy** means: of the baseline's judged requests that ended in the last [`RECENT`] at least [`FAILURES_MIN`]
-//! failed, and they are more than [`super::JudgeSettings::baseline_ill`] of all. A plain rate, not a test: it decides
-//! nothing that has to be proved, only that promotion waits, and it must recover as soon as the incident does. It
-//! counts every failure, users who come back included. A baseline without requests is not unhealthy.
+//! failed, and they are more than [`super::JudgeSettings::baseline_unhealthy`] of all. A plain rate, not a test: it
+//! decides nothing that has to be proved, only that promotion waits, and it must recover as soon as the incident does.
+//! It counts every failure, users who come back included. A baseline without requests is not unhealthy.
 
 use std::time::Duration;
 

@@ -10,13 +10,13 @@
 //!
 //! In reading order:
 //!
-//! - [`settings`]: what is asked of the judge, in types that cannot hold nonsense.
+//! - [`judge_settings`]: what is asked of the judge, in types that cannot hold nonsense.
 //! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
 //! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
 //! - [`burst`]: how often trouble comes in bursts; one burst is one draw.
 //! - [`errors`], [`latency`], [`ceiling`]: the three tests.
 //! - [`windows`]: users who come back are one draw, not many; what that means for latency.
-//! - [`health`]: when the baseline itself is ill.
+//! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
 //! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence
