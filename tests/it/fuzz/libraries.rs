@@ -78,7 +78,10 @@ fn check(input: &Stream, served: &[Served]) -> Verdict {
             match read_by_httparse(bytes) {
                 Some((method, target, lines)) => {
                     prop_assert_eq!((&method, lines), (&one.method, one.lines));
-                    prop_assert!(target.ends_with(&one.target) || one.target == b"/", "{:?} and {:?}", target, one);
+                    // The path of `http://a?b` is empty there, and is sent on as `/`.
+                    let written = one.target.strip_prefix(b"/").filter(|rest| rest.first().is_none_or(|b| *b == b'?'));
+                    let same = target.ends_with(written.unwrap_or(&one.target));
+                    prop_assert!(same, "{:?} and {:?}", target, one);
                 }
                 // httparse hands a target on as text, and no other.
                 None => prop_assert!(std::str::from_utf8(&one.target).is_err(), "httparse refuses {:?}", one),
