@@ -108,10 +108,9 @@ pub mod release {
 }
 pub mod rollout {
     pub mod judge {
-        pub use crate::rollout::judge::evidence::{
-            CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion, Side,
-        };
+        pub use crate::rollout::judge::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
         pub use crate::rollout::judge::judge_settings::JudgeSettings;
+        pub use crate::rollout::judge::per_version::{PerVersion, Side};
         pub use crate::rollout::judge::tick::Judge;
         pub use crate::rollout::judge::verdict::{Bake, JudgeDecision};
     }

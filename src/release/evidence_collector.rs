@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
-use crate::rollout::judge::latency::{QUANTILES, Quantiles, Thresholds};
+use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds};
 use crate::rollout::judge::windows::WINDOW;
 use crate::rollout::judge::{EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
 use crate::shared::canary_stats::{CanaryStats, CanaryTerms};

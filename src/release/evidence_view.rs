@@ -69,7 +69,8 @@ impl EvidenceView {
         let JudgeFindings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } =
             &verdict.findings;
         let log10 = |ln: f64| ln / std::f64::consts::LN_10;
-        let ms = |quantiles: &crate::rollout::judge::latency::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
+        let ms =
+            |quantiles: &crate::rollout::judge::quantiles::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
         let (ruling, why) = words(verdict.decision);
         let needed = match verdict.decision {
             JudgeDecision::Hold { why: HoldReason::NotEnoughData { needed, .. }, .. } => needed,

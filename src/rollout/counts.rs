@@ -4,7 +4,7 @@
 //! them here, from the same counters, so that a user who comes back is one draw in both by the same rule: a bit for
 //! each slot of the key space, in [`CanaryStats`].
 
-use super::judge::latency::{LatencyCounts, Thresholds};
+use super::judge::quantiles::{LatencyCounts, Thresholds};
 use super::judge::{CandidateShare, EpochCounts, OutcomeCounts, PerVersion, Side};
 use crate::shared::canary_stats::{ArmTotals, CanaryStats, EpochTotals};
 use crate::table::Weight;

@@ -14,10 +14,11 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::evidence::{EpochCounts, PerVersion};
+use super::evidence::EpochCounts;
 use super::judge_settings::JudgeSettings;
-use super::latency::QUANTILES;
-use super::wealth::{BurstLimits, Price};
+use super::per_version::PerVersion;
+use super::quantiles::QUANTILES;
+use super::wealth::{BurstLimits, Price, RESERVE, Wealth};
 use crate::rollout::TICK;
 
 /// The prices, by the part of the stake, by what may be won within a burst, and by what is lost in nats a second. The
@@ -218,19 +219,27 @@ fn is_far_beyond(found: f64, usual: f64) -> bool {
 }
 
 /// The ticks that a burst can touch: its own, the one that it begins in, and one in which what it held back ends.
-pub(crate) fn ticks(burst: Duration) -> usize {
+fn ticks(burst: Duration) -> usize {
     let ticks = usize::try_from(burst.as_millis().div_ceil(TICK.as_millis())).unwrap_or(usize::MAX);
     if ticks == 0 { 0 } else { ticks + 2 }
 }
 
 /// The prices of a test that proves at `ln_alarm`; none where no burst is tolerated.
-pub(crate) fn prices(settings: &JudgeSettings, ln_alarm: f64) -> Vec<Price> {
+fn prices(settings: &JudgeSettings, ln_alarm: f64) -> Vec<Price> {
     if settings.tolerate_burst.is_zero() {
         return Vec::new();
     }
     let first = ln_alarm + FIRST_GROWTH.ln();
     let ln_growth = |growth: f64| if growth > 0.0 { growth.ln().min(first) } else { first };
     PRICES.map(|(part, growth, leak)| Price { part, ln_growth: ln_growth(growth), leak }).into()
+}
+
+impl JudgeSettings {
+    /// The stake of a test that proves at `ln_alarm`, half of it kept for later starts.
+    #[must_use]
+    pub(crate) fn wealth<const N: usize>(&self, ln_alarm: f64) -> Wealth<N> {
+        Wealth::with_reserve(RESERVE, &prices(self, ln_alarm), ticks(self.tolerate_burst))
+    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::{Assignment, Probability};
-use super::latency::LatencyCounts;
+use super::quantiles::LatencyCounts;
 use super::ratio::RatioInterval;
 use super::stretch::Stretch;
 use super::summary;

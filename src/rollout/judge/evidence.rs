@@ -15,7 +15,8 @@ use std::time::Duration;
 
 use crate::table::Weight;
 
-use super::latency::{LatencyCounts, Quantiles, Thresholds};
+use super::per_version::PerVersion;
+use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 
 /// The probability that a judged request went to the candidate and not to the baseline, 0 to 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -52,42 +53,6 @@ impl CandidateShare {
     #[must_use]
     pub fn compares(self) -> bool {
         self.0 > 0.0 && self.0 < 1.0
-    }
-}
-
-/// One of the two versions that are compared.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The version under rollout.
-    Candidate,
-    /// The version that it would replace.
-    Baseline,
-}
-
-/// Something of both versions.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct PerVersion<T> {
-    /// The version under rollout.
-    pub candidate: T,
-    /// The version that it would replace.
-    pub baseline: T,
-}
-
-impl<T> PerVersion<T> {
-    /// That of one side.
-    pub fn of(&self, side: Side) -> &T {
-        match side {
-            Side::Candidate => &self.candidate,
-            Side::Baseline => &self.baseline,
-        }
-    }
-
-    /// That of one side, to change it.
-    pub fn of_mut(&mut self, side: Side) -> &mut T {
-        match side {
-            Side::Candidate => &mut self.candidate,
-            Side::Baseline => &mut self.baseline,
-        }
     }
 }
 
@@ -170,10 +135,4 @@ impl Evidence<'_> {
     pub fn is_empty(&self) -> bool {
         self.epochs.iter().all(|epoch| *epoch == EpochCounts::none(epoch.share))
     }
-}
-
-/// A latency in whole microseconds, as counters keep it; half a million years at most.
-#[must_use]
-pub(crate) fn micros(latency: Duration) -> u64 {
-    u64::try_from(latency.as_micros()).unwrap_or(u64::MAX)
 }

@@ -4,8 +4,9 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
-use super::evidence::{CandidateShare, PerVersion};
+use super::evidence::CandidateShare;
 use super::judge_settings::{Increase, Margin, Multiple, Probability};
+use super::per_version::PerVersion;
 
 /// Seeded chance.
 pub(crate) struct Chance(StdRng);

@@ -5,9 +5,6 @@
 
 use std::time::Duration;
 
-use super::burst;
-use super::wealth::{RESERVE, Wealth};
-
 /// A number strictly between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Probability(f64);
@@ -225,12 +222,6 @@ impl JudgeSettings {
     #[must_use]
     pub fn alarms(&self) -> u32 {
         1 + u32::from(self.ceilings.failures.is_some()) + u32::from(self.ceilings.slow.is_some())
-    }
-
-    /// The stake of a test that proves at `ln_alarm`, half of it kept for later starts.
-    #[must_use]
-    pub(crate) fn wealth<const N: usize>(&self, ln_alarm: f64) -> Wealth<N> {
-        Wealth::with_reserve(RESERVE, &burst::prices(self, ln_alarm), burst::ticks(self.tolerate_burst))
     }
 
     /// ln E at which an alarm goes off: its part of alpha, inverted.

@@ -19,7 +19,8 @@
 //! changes in between, but needs two to twenty times as many requests for the regressions that happen.
 //!
 //! **The interface in.** A tolerance of `t` means that the candidate's latency is divided by `1 + t` first; the same
-//! thing is done once per minute here, by multiplying its thresholds ([`Thresholds`]). Thresholds ascend, so a
+//! thing is done once per minute here, by multiplying its thresholds
+//! ([`super::quantiles::Thresholds`]). Thresholds ascend, so a
 //! request is described by *how many* it exceeds: four counters per version and weight epoch ([`LatencyCounts`]), one
 //! increment per request, and no latency is ever stored.
 //!
@@ -31,14 +32,10 @@
 //! and at a share of half some thirty of them are an alarm. Failures that are fast make a version look faster; the
 //! test on failures is there to say so.
 
-use std::time::Duration;
-
-use super::evidence::{CandidateShare, Side, micros};
-use super::judge_settings::{JudgeSettings, Multiple};
+use super::evidence::CandidateShare;
+use super::judge_settings::JudgeSettings;
+use super::quantiles::{LatencyCounts, QUANTILES};
 use super::wealth::Wealth;
-
-/// The baseline's quantiles that are thresholds.
-pub(crate) const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 
 /// The alternatives: a quantile, and how many times as often it is exceeded. All of 1.25, 1.5, 2, 3, 5, 10, 20 and 50
 /// that leave something below the quantile (`r*(1 - q) <= 0.97`).
@@ -65,91 +62,6 @@ pub(crate) const ALTERNATIVES: [(usize, f64); 15] = [
 pub struct LatencyTest {
     /// What the bets have won, by alternative.
     pub(crate) wealth: Wealth<{ ALTERNATIVES.len() }>,
-}
-
-/// Median, 90th and 99th percentile of a version's latency.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Quantiles(pub [Duration; QUANTILES.len()]);
-
-/// What a latency is compared with, for each side: the baseline's quantiles, and for the candidate those times what is
-/// tolerated. In microseconds, ascending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Thresholds {
-    baseline: [u64; QUANTILES.len()],
-    candidate: [u64; QUANTILES.len()],
-}
-
-impl Thresholds {
-    /// From the baseline's quantiles of the previous minute.
-    #[must_use]
-    pub fn new(baseline: &Quantiles, tolerated: Multiple) -> Self {
-        let mut sorted = baseline.0;
-        sorted.sort_unstable();
-        let slower = |latency: Duration| Duration::try_from_secs_f64(latency.as_secs_f64() * tolerated.value());
-        Self {
-            baseline: sorted.map(micros),
-            candidate: sorted.map(|latency| micros(slower(latency).unwrap_or(Duration::MAX))),
-        }
-    }
-
-    /// How many thresholds a latency in microseconds exceeds: its counter in [`LatencyCounts`].
-    #[must_use]
-    pub fn exceeded(&self, side: Side, micros: u64) -> usize {
-        self.micros(side).iter().filter(|threshold| micros > **threshold).count()
-    }
-
-    /// The thresholds of one side, in microseconds.
-    #[must_use]
-    pub fn micros(&self, side: Side) -> [u64; QUANTILES.len()] {
-        match side {
-            Side::Candidate => self.candidate,
-            Side::Baseline => self.baseline,
-        }
-    }
-}
-
-/// How long the judged requests of one version took.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct LatencyCounts {
-    /// Requests by how many thresholds they exceeded; nothing while no thresholds are in force.
-    pub by_exceeded: [u64; QUANTILES.len() + 1],
-    /// For the ceiling on slow requests, if there is one: all that were timed, thresholds or not.
-    pub timed: u64,
-    /// Those of them that took longer than [`super::judge_settings::SlowCeiling::longer_than`].
-    pub slow: u64,
-}
-
-impl LatencyCounts {
-    /// All requests that were compared with thresholds.
-    #[must_use]
-    pub fn compared(&self) -> u64 {
-        self.by_exceeded.iter().sum()
-    }
-
-    /// Those above the threshold of the quantile with this number in [`QUANTILES`].
-    #[must_use]
-    pub fn above(&self, quantile: usize) -> u64 {
-        self.by_exceeded.iter().skip(quantile + 1).sum()
-    }
-
-    /// Adds `more`.
-    pub fn add(&mut self, more: &Self) {
-        for (count, more) in self.by_exceeded.iter_mut().zip(more.by_exceeded) {
-            *count += more;
-        }
-        self.timed += more.timed;
-        self.slow += more.slow;
-    }
-
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub(crate) fn since(&self, earlier: &Self) -> Self {
-        Self {
-            by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
-            timed: self.timed.saturating_sub(earlier.timed),
-            slow: self.slow.saturating_sub(earlier.slow),
-        }
-    }
 }
 
 /// The logarithms of the factors under one share of the traffic: computed once, used every tick.

@@ -11,6 +11,7 @@
 //! In reading order:
 //!
 //! - [`judge_settings`]: what is asked of the judge, in types that cannot hold nonsense.
+//! - [`per_version`], [`quantiles`]: what is counted: something of each version, requests by latency.
 //! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
 //! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
 //! - [`burst`]: how often trouble comes in bursts; one burst is one draw.
@@ -56,7 +57,9 @@ pub(crate) mod evidence;
 mod fixture;
 pub(crate) mod judge_settings;
 pub(crate) mod latency;
+pub(crate) mod per_version;
 pub(crate) mod power;
+pub(crate) mod quantiles;
 pub(crate) mod ratio;
 pub(crate) mod stretch;
 mod summary;
@@ -67,7 +70,8 @@ pub(crate) mod verdict;
 pub(crate) mod wealth;
 pub(crate) mod windows;
 
-pub(crate) use evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts, PerVersion, Side};
+pub(crate) use evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
 pub(crate) use judge_settings::{Assignment, JudgeSettings};
+pub(crate) use per_version::{PerVersion, Side};
 pub(crate) use tick::Judge;
 pub(crate) use verdict::{Bake, HoldReason, JudgeDecision, Names, Verdict};

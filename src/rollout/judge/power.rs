@@ -18,8 +18,9 @@ use std::time::Duration;
 
 use super::ceiling::{CeilingBets, MULTIPLES};
 use super::errors::{CANDIDATE_EVENTS_MIN, ErrorBets, RATIOS};
-use super::evidence::{CandidateShare, PerVersion};
+use super::evidence::CandidateShare;
 use super::judge_settings::JudgeSettings;
+use super::per_version::PerVersion;
 use super::wealth::RESERVE;
 
 /// The normal distribution's 90th percentile.

@@ -8,8 +8,10 @@
 use std::time::Duration;
 
 use super::errors::RATIOS;
-use super::evidence::{OutcomeCounts, PerVersion};
-use super::latency::{ALTERNATIVES, LatencyCounts};
+use super::evidence::OutcomeCounts;
+use super::latency::ALTERNATIVES;
+use super::per_version::PerVersion;
+use super::quantiles::LatencyCounts;
 
 /// What was counted by a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

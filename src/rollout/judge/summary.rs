@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::baseline_health::RECENT;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
-use super::latency::QUANTILES;
+use super::quantiles::QUANTILES;
 use super::stretch::Stretch;
 use super::verdict::{HoldReason, JudgeDecision, JudgeFindings, Names, RollbackCause};
 
@@ -101,12 +101,12 @@ fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Name
     let late = findings.stretch.filter(|_| findings.standing.leading() == RollbackCause::Latency);
     let (quantile, counts) = (findings.leading_quantile, late.map_or(findings.latencies, |late| late.found.latencies));
     let lately = late.map_or_else(String::new, |late| format!(" in the last {}", time(late.found.at)));
-    let above = |side: &super::latency::LatencyCounts, what: &str| part(side.above(quantile), side.compared(), what);
+    let above = |side: &super::quantiles::LatencyCounts, what: &str| part(side.above(quantile), side.compared(), what);
     let times = settings.slower.map_or(1.0, |slower| slower.value());
     let what = format!("requests took more than {times} times the {} of {}", quantile_name(quantile), names.baseline);
     let (candidate, baseline) = (above(&counts.candidate, &what), above(&counts.baseline, "above it"));
     let quantiles = findings.quantiles.map_or_else(String::new, |both| {
-        let list = |quantiles: &super::latency::Quantiles| quantiles.0.map(time).join("/");
+        let list = |quantiles: &super::quantiles::Quantiles| quantiles.0.map(time).join("/");
         format!(", p50/p90/p99 {} against {}", list(&both.candidate), list(&both.baseline))
     });
     format!("{candidate}{lately} against {baseline} on {}{quantiles}", names.baseline)

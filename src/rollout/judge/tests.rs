@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::evidence::{EpochCounts, Evidence, OutcomeCounts, PerVersion};
+use super::evidence::{EpochCounts, Evidence, OutcomeCounts};
 use super::fixture::{Chance, margin, mean, probability, share, within};
 use super::judge_settings::{Assignment, Ceilings, JudgeSettings, Multiple, SlowCeiling};
-use super::latency::{LatencyCounts, Quantiles};
+use super::per_version::PerVersion;
+use super::quantiles::{LatencyCounts, Quantiles};
 use super::verdict::{Bake, HoldReason, JudgeDecision, Names, RollbackCause};
 use super::*;
 use crate::rollout::counts::CountsReader;

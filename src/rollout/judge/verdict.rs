@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::evidence::{CandidateShare, OutcomeCounts, PerVersion};
-use super::latency::{LatencyCounts, Quantiles, Thresholds};
+use super::evidence::{CandidateShare, OutcomeCounts};
+use super::per_version::PerVersion;
+use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
 use super::stretch::Stretch;
 
@@ -125,7 +126,7 @@ pub struct JudgeFindings {
     pub thresholds: Option<Thresholds>,
     /// The late part of the rollout that speaks against the candidate, if it is not all of it.
     pub(crate) stretch: Option<Stretch>,
-    /// The number in [`super::latency::QUANTILES`] of the threshold whose bets have won most.
+    /// The number in [`super::quantiles::QUANTILES`] of the threshold whose bets have won most.
     pub leading_quantile: usize,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),

@@ -8,8 +8,8 @@ use rand_distr::weighted::WeightedAliasIndex;
 use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 
 use super::super::counts::{CountsReader, compare_with};
-use super::super::judge::evidence::micros;
-use super::super::judge::latency::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
+use super::super::judge::quantiles::micros;
+use super::super::judge::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::super::judge::{Assignment, CandidateShare, EpochCounts, JudgeSettings, OutcomeCounts, PerVersion, Side};
 use super::super::run::Rollout;
 use super::world::{Behaviour, BurstKind, Bursts, SimulatedWorld, UserPopulation};

@@ -2,8 +2,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
-use super::super::evidence::PerVersion;
 use super::super::fixture::{Chance, Failures, failure, margin, mean, p90, share, within};
+use super::super::per_version::PerVersion;
 use super::*;
 use crate::shared::canary_stats::SlotSet;
 
