@@ -16,12 +16,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::count::Count;
+use super::slot_set::SlotSet;
 
 /// Thresholds that latencies are compared with.
 pub(crate) const THRESHOLDS: usize = 3;
-
-/// The slots of the key space.
-const SLOTS: usize = 100_000;
 
 /// One of the two versions that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -132,35 +130,6 @@ pub struct EpochTotals {
     pub shares: [u32; 2],
     /// The candidate's and the baseline's requests.
     pub arms: [ArmTotals; 2],
-}
-
-/// A bit for each slot.
-pub(crate) struct SlotSet(Box<[AtomicU64]>);
-
-impl Default for SlotSet {
-    fn default() -> Self {
-        Self((0..SLOTS.div_ceil(64)).map(|_| AtomicU64::new(0)).collect())
-    }
-}
-
-impl std::fmt::Debug for SlotSet {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let set: u32 = self.0.iter().map(|word| word.load(Relaxed).count_ones()).sum();
-        write!(f, "SlotSet({set})")
-    }
-}
-
-impl SlotSet {
-    /// Whether a slot is there for the first time.
-    pub(crate) fn first(&self, slot: u32) -> bool {
-        let Some(word) = self.0.get(slot as usize / 64) else { return false };
-        let bit = 1 << (slot % 64);
-        word.load(Relaxed) & bit == 0 && word.fetch_or(bit, Relaxed) & bit == 0
-    }
-
-    fn clear(&self) {
-        self.0.iter().for_each(|word| word.store(0, Relaxed));
-    }
 }
 
 impl CanaryStats {

@@ -3,7 +3,8 @@
 //!
 //! [`endpoint_health`] says whether an endpoint takes requests, [`unhealthy_counters`] whether any endpoint of a
 //! service does not, [`canary_stats`] counts what a rollout is judged on, [`hold`] is a moment in which requests wait,
-//! [`count`] a counter with one writer, and [`name`] what users call services and versions.
+//! [`slot_set`] is a bit for each slot of the key space, [`count`] a counter with one writer, and [`name`] what users
+//! call services and versions.
 
 pub(crate) mod canary_stats;
 pub(crate) mod client_prefix;
@@ -12,4 +13,5 @@ pub(crate) mod endpoint_health;
 pub(crate) mod hold;
 pub(crate) mod name;
 pub(crate) mod shortage;
+pub(crate) mod slot_set;
 pub(crate) mod unhealthy_counters;

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::super::fixture::{Chance, Failures, failure, margin, mean, p90, share, within};
 use super::super::per_version::PerVersion;
 use super::*;
-use crate::shared::canary_stats::SlotSet;
+use crate::shared::slot_set::SlotSet;
 
 fn with_restarts() -> ErrorTest {
     ErrorTest::with_restarts(&JudgeSettings { tolerate_burst: Duration::ZERO, ..JudgeSettings::default() })
