@@ -13,6 +13,7 @@ use super::rules::Rules;
 use super::spec::{Protocol, ServiceSpec};
 use super::traffic::Traffic;
 use super::weights::{Weight, Weights};
+use crate::shared::canary_stats::Arm;
 use crate::shared::name::Name;
 use crate::stats::{EndpointStats, Registry, ServiceStats, VersionStats};
 use crate::tls::ClientSettings;
@@ -127,15 +128,17 @@ impl Service {
         Weights::from_counted(self.versions.iter().map(|v| (v.name.clone(), v.weight)).collect())
     }
 
-    /// The version that failed attempts on others are replayed on, if the service is shielded.
+    /// The version that failed attempts on others are replayed on, if the service is shielded: the one that is named;
+    /// else, while one is rolled out, the one that it would replace, however small its share has become.
     #[must_use]
     pub fn stable(&self) -> Option<u16> {
         let shield = self.spec.policy.shield.as_ref()?;
         let versions = || (0..).zip(&*self.versions);
         let named = shield.stable.as_ref().and_then(|name| versions().find(|(_, version)| version.name == *name));
+        let replaced = || self.canary.as_ref().map(|canary| canary.versions(Arm::Baseline)[0]);
         // Of equal weights the first one: natural order puts v1 before v2.
         let largest = || versions().min_by_key(|(_, version)| std::cmp::Reverse(version.weight.slots()));
-        named.or_else(largest).map(|(index, _)| index)
+        named.map(|(index, _)| index).or_else(replaced).or_else(|| largest().map(|(index, _)| index))
     }
 
     /// The version of this name.

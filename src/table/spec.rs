@@ -112,7 +112,8 @@ pub struct Policy {
 /// Which failed attempts are replayed on the stable version, so that users of a version under rollout do not see them.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Shield {
-    /// The stable version; `None`: the one with the largest weight, the first of several.
+    /// The stable version; `None`: in a rollout the one that is replaced, else the one with the largest weight, the
+    /// first of several.
     pub stable: Option<Name>,
     /// Of which requests a 500 is a failed attempt, besides 502, 503, 504 and no answer at all.
     pub on_500: On500,

@@ -73,6 +73,21 @@ fn a_version_that_begins_to_fail_is_turned_back_before_users_notice() {
 }
 
 #[test]
+fn the_shield_answers_from_the_old_version_however_small_its_share() {
+    // Nothing is judged, so that the rollout stays where it is.
+    let canary = json!({"steps": [90, 100], "bake": "10m", "judge": {"warm_up": "1h"}});
+    let blue_green = json!({"strategy": "blue_green", "watch": "10m", "judge": {"warm_up": "1h"}});
+    for (plan, weight) in [(canary, 90.0), (blue_green, 100.0)] {
+        let stage = Stage::set("shield = true", 400, true);
+        let rollout = stage.start(&plan);
+        stage.operator.until(rollout, "at its step", |rollout| rollout["weight"] == weight);
+        stage.moods[1].failing.store(1_000, SeqCst);
+        crate::support::eventually("v2 fails", || stage.moods[1].failed.load(SeqCst) >= 200);
+        stage.load.end_well();
+    }
+}
+
+#[test]
 fn a_version_that_turns_slow_is_turned_back_with_its_quantiles() {
     let stage = Stage::set("", 400, true);
     stage.moods.iter().for_each(|mood| mood.delay_ms.store(8, SeqCst));
