@@ -51,8 +51,8 @@ pub(crate) fn worker(config: &Config, parts: CommonParts) -> WorkerSettings {
             idle_max: proxy.upstream_idle_max,
         },
         edit: EditSettings::new(proxy.via.as_str(), process, proxy.refuse_loops, proxy.revision_header),
-        head_bytes_max: proxy.head_bytes_max,
-        headers_max: proxy.headers_max,
+        head_bytes_max: proxy.request_heads.bytes_max,
+        headers_max: proxy.request_heads.lines_max,
         response_heads: HeadLimits {
             bytes_max: proxy.response_heads.bytes_max,
             headers_max: proxy.response_heads.lines_max,

@@ -134,7 +134,7 @@ pub(crate) fn settings(
 ) -> Vec<(Name, ListenerSettings)> {
     let of = |(wanted, tls): (&config::ListenerConfig, &Option<Arc<ServerTls>>)| {
         let admit = AdmitSettings {
-            target_bytes_max: config.proxy.target_bytes_max,
+            target_bytes_max: config.proxy.request_heads.target_bytes_max,
             strict_targets: wanted.strict_targets,
             trusted_proxies: wanted.trusted_proxies.clone(),
             https: tls.is_some(),

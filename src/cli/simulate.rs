@@ -170,10 +170,11 @@ pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
     let seed = args.seed.unwrap_or_else(rand::random);
     let most = longest(&plan);
     let began = Instant::now();
-    let runs = all(&plan, &world, most, (args.runs, seed));
+    let batch = ReleaseBatch { plan: &plan, world: &world, most, count: args.runs, seed };
+    let runs = batch.run();
     // What tolerance costs, by the same releases without it.
     let without = plan.without_tolerance().filter(|_| !world.is_healthy());
-    let intolerant = without.map(|plan| all(&plan, &world, most, (args.runs, seed)));
+    let intolerant = without.map(|plan| ReleaseBatch { plan: &plan, ..batch }.run());
     let passed = began.elapsed();
     let facts =
         report::Facts { plan: &plan, world: &world, runs: &runs, intolerant: intolerant.as_deref(), seed, passed };
@@ -191,26 +192,41 @@ fn longest(plan: &Plan) -> Duration {
     times.fold(SLACK, Duration::saturating_add)
 }
 
-/// All runs, in the order of their seeds.
-fn all(plan: &Plan, world: &SimulatedWorld, most: Duration, (count, seed): (u64, u64)) -> Vec<SimulatedRun> {
-    let next = AtomicU64::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let number = next.fetch_add(1, Ordering::Relaxed);
-            if number >= count {
-                return done;
+/// Releases with one plan in one world, each with a seed of its own.
+#[derive(Clone, Copy)]
+struct ReleaseBatch<'a> {
+    plan: &'a Plan,
+    world: &'a SimulatedWorld,
+    /// The longest that a release may take.
+    most: Duration,
+    /// How many releases.
+    count: u64,
+    /// The seed of the first; those of the others follow.
+    seed: u64,
+}
+
+impl ReleaseBatch<'_> {
+    /// All runs, in the order of their seeds.
+    fn run(&self) -> Vec<SimulatedRun> {
+        let next = AtomicU64::new(0);
+        let work = || {
+            let mut done = Vec::new();
+            loop {
+                let number = next.fetch_add(1, Ordering::Relaxed);
+                if number >= self.count {
+                    return done;
+                }
+                let mut random = StdRng::seed_from_u64(self.seed.wrapping_add(number));
+                done.push((number, simulate(self.plan, self.world, self.most, &mut random)));
             }
-            let mut random = StdRng::seed_from_u64(seed.wrapping_add(number));
-            done.push((number, simulate(plan, world, most, &mut random)));
-        }
-    };
-    let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let mut runs: Vec<_> = thread::scope(|scope| {
-        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        // A thread that is gone has panicked, which is a bug that its message has told.
-        workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
-    });
-    runs.sort_unstable_by_key(|(number, _)| *number);
-    runs.into_iter().map(|(_, run)| run).collect()
+        };
+        let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let mut runs: Vec<_> = thread::scope(|scope| {
+            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+            // A thread that is gone has panicked, which is a bug that its message has told.
+            workers.into_iter().flat_map(|worker| worker.join().unwrap_or_default()).collect()
+        });
+        runs.sort_unstable_by_key(|(number, _)| *number);
+        runs.into_iter().map(|(_, run)| run).collect()
+    }
 }

@@ -93,19 +93,25 @@ pub(crate) fn optional_count(
     Ok(raw.map(|_| count.0))
 }
 
-impl ListenerLimits {
+/// The limits of a listener, as they are written.
+pub(crate) struct RawListenerLimits<'a> {
+    pub(crate) connections_max: Option<Setting<Quantity>>,
+    pub(crate) connections_per_address_max: Option<Setting<Quantity>>,
+    pub(crate) rate: Option<&'a RawRate>,
+}
+
+impl RawListenerLimits<'_> {
     /// The limits of the listener at `at`.
     pub(crate) fn build(
-        (connections, per_address): (Option<Setting<Quantity>>, Option<Setting<Quantity>>),
-        rate: Option<&RawRate>,
+        &self,
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
-    ) -> Result<Self, ErrorGuaranteed> {
+    ) -> Result<ListenerLimits, ErrorGuaranteed> {
         let range = Quantity(1)..=COUNT_MAX;
-        let connections = setting(connections, CONNECTIONS_MAX, range, &at.key("connections_max"), report);
+        let connections = setting(self.connections_max, CONNECTIONS_MAX, range, &at.key("connections_max"), report);
         let key = at.key("connections_per_address_max");
-        let per_address = optional_count(per_address, &key, report);
-        let rate = rate.map(|rate| rate.build(&at.key("rate"), report)).transpose();
+        let per_address = optional_count(self.connections_per_address_max, &key, report);
+        let rate = self.rate.map(|rate| rate.build(&at.key("rate"), report)).transpose();
         let (connections_max, connections_per_address_max) = (connections?.0, per_address?);
         if let Some(found) = connections_per_address_max.filter(|found| *found > connections_max) {
             let text = Mismatch::new(
@@ -117,7 +123,7 @@ impl ListenerLimits {
         }
         let connections_per_address_max =
             connections_per_address_max.unwrap_or(CONNECTIONS_PER_ADDRESS_MAX.min(connections_max));
-        Ok(Self { connections_max, connections_per_address_max, rate: rate? })
+        Ok(ListenerLimits { connections_max, connections_per_address_max, rate: rate? })
     }
 }
 

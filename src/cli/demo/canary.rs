@@ -60,7 +60,7 @@ pub(crate) fn release(
             told += 1;
         }
         if rollout["phase"] == "finished" || begun.elapsed() > PATIENCE {
-            return sum_up(stage, (bug, &rollout), out);
+            return sum_up(stage, bug, &rollout, out);
         }
         writeln!(out, "{:>5.1} s  {}", begun.elapsed().as_secs_f64(), line(&rollout))?;
         if ended(incoming, LINE) {
@@ -100,7 +100,7 @@ fn line(rollout: &Value) -> String {
     format!("v2 at {weight:>3} %: {}; v1: {}; E {scale}", counts("candidate"), counts("baseline"))
 }
 
-fn sum_up(stage: &DemoStage, (bug, rollout): (Bug, &Value), out: &mut impl Write) -> io::Result<Ending> {
+fn sum_up(stage: &DemoStage, bug: Bug, rollout: &Value, out: &mut impl Write) -> io::Result<Ending> {
     writeln!(out, "\n{}", show::one(rollout))?;
     let (requests, failed) = {
         let tally = stage.tally();

@@ -33,7 +33,8 @@ enum Output {
 /// When the terminal or the pipe is gone.
 pub(crate) fn show(
     stage: &DemoStage,
-    (events, incoming): (Sender<Event>, &Receiver<Event>),
+    events: Sender<Event>,
+    incoming: &Receiver<Event>,
     until: Option<Duration>,
 ) -> io::Result<()> {
     // A terminal that says it can be drawn on and then cannot still gets lines.

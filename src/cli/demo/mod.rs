@@ -21,6 +21,7 @@ mod stage;
 mod tally;
 mod users;
 mod view;
+mod visit_error;
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;
@@ -125,7 +126,7 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
         script::walk(&stage, &incoming, &mut io::stdout().lock())
     } else {
         let until = args.seconds.map(Duration::from_secs);
-        live::show(&stage, (events, &incoming), until).map(|()| Ending::Good)
+        live::show(&stage, events, &incoming, until).map(|()| Ending::Good)
     };
     stage.strike()?;
     Ok(ending?)

@@ -23,7 +23,7 @@ use crossterm::{execute, queue};
 use super::Event;
 use super::operator::DemoChange;
 use super::shop::ShopVersion;
-use super::view::{ViewLine, ViewTone};
+use super::view::{ViewLine, ViewSize, ViewTone};
 use crate::cli::text::width_of;
 
 /// How soon the keyboard's thread notices that it is to end.
@@ -99,9 +99,9 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     #[expect(clippy::unused_self, reason = "the size of the terminal that was taken")]
-    pub(crate) fn size(&self) -> io::Result<(usize, usize)> {
+    pub(crate) fn size(&self) -> io::Result<ViewSize> {
         let (width, height) = terminal::size()?;
-        Ok((usize::from(width), usize::from(height)))
+        Ok(ViewSize { width: usize::from(width), height: usize::from(height) })
     }
 
     /// Shows `lines`.
@@ -109,7 +109,7 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub(crate) fn draw(&mut self, lines: &[ViewLine]) -> io::Result<()> {
-        let (width, height) = self.size()?;
+        let ViewSize { width, height } = self.size()?;
         let mut frame = Vec::new();
         queue!(frame, BeginSynchronizedUpdate)?;
         for (row, line) in (0_u16..).zip(lines.iter().take(height)) {

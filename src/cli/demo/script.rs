@@ -57,7 +57,7 @@ enum Stop {
 /// When the terminal or the pipe is gone.
 pub(crate) fn walk(stage: &DemoStage, incoming: &Receiver<Event>, out: &mut impl Write) -> io::Result<Ending> {
     let mut walk = Walk { stage, incoming, out, checks: 0, failed: 0, reported: (0, 0), v2_slots: 0 };
-    row(walk.out, "step", ("what", "expected", "found", ""))?;
+    row(walk.out, &ScriptRow { step: "step", what: "what", expected: "expected", found: "found", good: "" })?;
     let stopped = match walk.all() {
         Ok(()) => None,
         Err(Stop::Output(error)) => return Err(error),
@@ -80,8 +80,17 @@ pub(crate) fn walk(stage: &DemoStage, incoming: &Receiver<Event>, out: &mut impl
     Ok(Ending::Failed)
 }
 
-/// A line of the table.
-fn row(out: &mut impl Write, step: &str, (what, expected, found, good): (&str, &str, &str, &str)) -> io::Result<()> {
+/// A line of the table, by its columns.
+struct ScriptRow<'a> {
+    step: &'a str,
+    what: &'a str,
+    expected: &'a str,
+    found: &'a str,
+    good: &'a str,
+}
+
+fn row(out: &mut impl Write, row: &ScriptRow<'_>) -> io::Result<()> {
+    let ScriptRow { step, what, expected, found, good } = row;
     let line = format!("{step:<12} {what:<44} {expected:<18} {found:<18} {good}");
     writeln!(out, "{}", line.trim_end())?;
     out.flush()
@@ -209,7 +218,8 @@ impl<W: Write> Walk<'_, W> {
         for (index, check) in checks.into_iter().enumerate() {
             let step = if index == 0 { step } else { "" };
             let good = if check.good { "ok" } else { "FAILED" };
-            row(self.out, step, (&check.what, &check.expected, &check.found, good))?;
+            let ScriptCheck { what, expected, found, .. } = &check;
+            row(self.out, &ScriptRow { step, what, expected, found, good })?;
             self.checks += 1;
             self.failed += usize::from(!check.good);
         }

@@ -103,7 +103,7 @@ impl Shop {
     ///
     /// # Errors
     /// When there is no port, descriptor or thread left.
-    pub(crate) fn open((version, bug): (ShopVersion, Bug), seed: u64) -> io::Result<Self> {
+    pub(crate) fn open(version: ShopVersion, bug: Bug, seed: u64) -> io::Result<Self> {
         let listeners = [listener()?, listener()?];
         let endpoints = [listeners[0].local_addr()?, listeners[1].local_addr()?];
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
@@ -246,7 +246,7 @@ mod tests {
     #[test]
     fn every_page_names_its_version_and_the_revision_that_routed_it() {
         for version in ShopVersion::ALL {
-            let shop = Shop::open((version, Bug::None), 1).unwrap();
+            let shop = Shop::open(version, Bug::None, 1).unwrap();
             let body = format!("\"version\":\"{version}\"");
             let requests = [
                 ("GET /", "", "200 OK", format!("served by {version}")),
@@ -271,7 +271,7 @@ mod tests {
 
     #[test]
     fn a_closed_shop_takes_no_more_connections() {
-        let shop = Shop::open((ShopVersion::V1, Bug::None), 1).unwrap();
+        let shop = Shop::open(ShopVersion::V1, Bug::None, 1).unwrap();
         let endpoints = shop.endpoints;
         shop.close();
         for endpoint in endpoints {

@@ -90,7 +90,7 @@ impl DemoStage {
         let failed = |part| move |source| StageError::Part { part, source };
         let open = |version| {
             let bug = args.bug.filter(|_| version == ShopVersion::V2).unwrap_or(Bug::None);
-            Shop::open((version, bug), u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"))
+            Shop::open(version, bug, u64::from(seed) ^ (version as u64 + 1)).map_err(failed("shop"))
         };
         let shops = ShopVersion::ALL.into_iter().map(open).collect::<Result<Vec<_>, _>>()?;
         let config = config::parse(&config_text(args, &shops), Path::new("."))?;

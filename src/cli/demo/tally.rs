@@ -11,14 +11,16 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::chain;
 use super::shop::ShopVersion;
+use super::visit_error::VisitError;
 
 /// How far back "now" reaches in the live view: long enough for a steady split of 1,500 requests/s (a standard error of
 /// half a point), short enough to see a flip happen.
 pub(crate) const WINDOW: Duration = Duration::from_secs(3);
 
 /// One request and how it went.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Answer {
     /// Who sent it.
     pub(crate) user: usize,
@@ -29,7 +31,7 @@ pub(crate) struct Answer {
     /// How long that took.
     pub(crate) took: Duration,
     /// Who answered, or why there is no answer.
-    pub(crate) result: Result<Seen, String>,
+    pub(crate) result: Result<Seen, VisitError>,
 }
 
 /// Who answered.
@@ -156,9 +158,9 @@ impl Tally {
                     self.count_for_step(answer.user, seen.version);
                 }
             }
-            Err(why) => {
+            Err(error) => {
                 self.failed += 1;
-                self.last_failure = Some(why);
+                self.last_failure = Some(chain(&error));
             }
         }
     }
@@ -290,6 +292,7 @@ fn quantile(took: &mut [Duration], percent: usize) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::visit_error::VisitFailure;
     use super::ShopVersion::{V1, V2};
     use super::*;
 
@@ -308,7 +311,11 @@ mod tests {
             let result = result.map(|(version, revision)| Seen { version, revision: Some(revision) });
             let at = self.begun + Duration::from_millis(millis);
             let took = Duration::from_millis(millis % 100);
-            self.tally.count(Answer { user, step, at, took, result: result.map_err(str::to_owned) });
+            let failed = |why: &str| VisitError::Failed {
+                request: "GET /".to_owned(),
+                why: VisitFailure::Connect(std::io::Error::other(why.to_owned())),
+            };
+            self.tally.count(Answer { user, step, at, took, result: result.map_err(failed) });
         }
 
         fn see(&mut self, user: usize, step: u64, version: ShopVersion) {
@@ -394,7 +401,7 @@ mod tests {
         seat.at(0, 0, 0, Err("reset"));
         assert_eq!((seat.tally.requests(), seat.tally.failed()), (2, 1));
         assert_eq!((seat.tally.moved(), seat.tally.step().seen), (0, 0));
-        assert_eq!(seat.tally.last_failure(), Some("reset"));
+        assert_eq!(seat.tally.last_failure(), Some("GET /: reset"));
     }
 
     #[test]
@@ -424,7 +431,7 @@ mod tests {
         let [v1, v2] = rates.versions;
         assert_eq!((v1.percent, v1.per_second, v1.users), (100.0, 30.0, 1));
         assert_eq!((v2.percent, v2.p50, v2.users), (0.0, None, 1));
-        assert_eq!((rates.failed, rates.last_failure.as_deref()), (10, Some("refused")));
+        assert_eq!((rates.failed, rates.last_failure.as_deref()), (10, Some("GET /: refused")));
         assert!((rates.per_second - 100.0 / 3.0).abs() < 1e-9);
         assert_eq!(v1.p50, Some(Duration::from_millis(49)));
         assert_eq!(v1.p99, Some(Duration::from_millis(99)));

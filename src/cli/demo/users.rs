@@ -27,9 +27,9 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
-use super::chain;
 use super::shop::{ShopVersion, X_REVISION, X_VERSION};
 use super::tally::{Answer, Seen, Tally};
+use super::visit_error::{VisitError, VisitFailure};
 
 /// The most connections that the users share.
 const CONNECTIONS_MAX: usize = 64;
@@ -90,7 +90,8 @@ impl Users {
         let visit = async move {
             let mut lanes = JoinSet::new();
             for index in 0..connections {
-                lanes.spawn(Lane::new(crowd, (index, connections), Arc::clone(&tally)).run());
+                let share = LaneShare { index, lanes: connections };
+                lanes.spawn(Lane::new(crowd, share, Arc::clone(&tally)).run());
             }
             tokio::select! {
                 _ = stopped => {}
@@ -121,8 +122,16 @@ struct Lane {
     sender: Option<SendRequest<Full<Bytes>>>,
 }
 
+/// Which users a lane has: those whose number, divided by the number of lanes, leaves the lane's index.
+#[derive(Clone, Copy)]
+struct LaneShare {
+    index: usize,
+    lanes: usize,
+}
+
 impl Lane {
-    fn new(crowd: Crowd, (index, lanes): (usize, usize), tally: Arc<Mutex<Tally>>) -> Self {
+    fn new(crowd: Crowd, share: LaneShare, tally: Arc<Mutex<Tally>>) -> Self {
+        let LaneShare { index, lanes } = share;
         let mut random = StdRng::seed_from_u64(u64::from(crowd.seed) << 16 | index as u64);
         let interval = Duration::from_secs_f64(f64::from(crowd.users) / f64::from(crowd.rate.max(1)));
         let now = Instant::now();
@@ -150,17 +159,14 @@ impl Lane {
     }
 
     /// One request of one user, and who answered it.
-    async fn ask(&mut self, user: usize) -> Result<Seen, String> {
-        let request = self.next_request(user).map_err(|error| error.to_string())?;
+    async fn ask(&mut self, user: usize) -> Result<Seen, VisitError> {
+        let request = self.next_request(user)?;
         let name = format!("{} {}", request.method(), request.uri());
-        match timeout(PATIENCE, self.send(request)).await {
-            Ok(Ok(seen)) => Ok(seen),
-            Ok(Err(why)) => Err(format!("{name}: {why}")),
-            Err(_) => {
-                self.sender = None;
-                Err(format!("{name}: no answer within {} seconds", PATIENCE.as_secs()))
-            }
-        }
+        let result = timeout(PATIENCE, self.send(request)).await.unwrap_or_else(|_elapsed| {
+            self.sender = None;
+            Err(VisitFailure::TimedOut { patience: PATIENCE })
+        });
+        result.map_err(|why| VisitError::Failed { request: name, why })
     }
 
     /// Mostly the front page, often an item, sometimes the cart.
@@ -177,23 +183,24 @@ impl Lane {
         }
     }
 
-    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Seen, String> {
+    async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Seen, VisitFailure> {
         // The sender is taken out and put back only after a whole answer: whatever goes wrong ends the connection.
         let mut sender = match self.sender.take().filter(|sender| !sender.is_closed()) {
             Some(sender) => sender,
-            None => connect(self.target).await.map_err(|error| chain(&*error))?,
+            None => connect(self.target).await?,
         };
-        sender.ready().await.map_err(|error| chain(&error))?;
-        let (head, body) = sender.send_request(request).await.map_err(|error| chain(&error))?.into_parts();
-        let body = body.collect().await.map_err(|error| chain(&error))?.to_bytes();
+        sender.ready().await?;
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
         self.sender = Some(sender);
         if !head.status.is_success() {
             let text = String::from_utf8_lossy(&body);
-            return Err(format!("answered {}: {}", head.status, text.lines().next().unwrap_or_default()));
+            let line = text.lines().next().unwrap_or_default().to_owned();
+            return Err(VisitFailure::Status { status: head.status, line });
         }
         let version = text(&head.headers, X_VERSION.as_str()).and_then(ShopVersion::named);
         let revision = text(&head.headers, X_REVISION.as_str()).and_then(|text| text.parse().ok());
-        let version = version.ok_or_else(|| "the answer names no version of the shop".to_owned())?;
+        let version = version.ok_or(VisitFailure::NoVersion)?;
         Ok(Seen { version, revision })
     }
 }
@@ -202,7 +209,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     headers.get(name)?.to_str().ok()
 }
 
-async fn connect(target: SocketAddr) -> Result<SendRequest<Full<Bytes>>, Box<dyn std::error::Error + Send + Sync>> {
+async fn connect(target: SocketAddr) -> Result<SendRequest<Full<Bytes>>, VisitFailure> {
     let stream = TcpStream::connect(target).await?;
     stream.set_nodelay(true)?;
     let (sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
@@ -233,7 +240,7 @@ mod tests {
 
     #[test]
     fn all_users_come_and_are_served() {
-        let shop = Shop::open((ShopVersion::V2, Bug::None), 1).unwrap();
+        let shop = Shop::open(ShopVersion::V2, Bug::None, 1).unwrap();
         let tally = visit(shop.endpoints[0], 100, |tally| tally.step().seen == 100);
         let step = tally.step();
         assert_eq!((step.seen, tally.failed(), step.answers[0]), (100, 0, 0), "{:?}", tally.last_failure());
@@ -243,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_shop_that_is_gone_is_a_failure_with_its_reason() {
-        let shop = Shop::open((ShopVersion::V1, Bug::None), 1).unwrap();
+        let shop = Shop::open(ShopVersion::V1, Bug::None, 1).unwrap();
         let target = shop.endpoints[0];
         shop.close();
         let tally = visit(target, 10, |tally| tally.failed() >= 5);
@@ -257,7 +264,8 @@ mod tests {
         let target = SocketAddr::from(([127, 0, 0, 1], 80));
         let pages = |seed| {
             let tally = Arc::new(Mutex::new(Tally::new(5, Instant::now())));
-            let mut lane = Lane::new(Crowd { target, users: 5, rate: 1, seed }, (0, 1), tally);
+            let mut lane =
+                Lane::new(Crowd { target, users: 5, rate: 1, seed }, LaneShare { index: 0, lanes: 1 }, tally);
             let pages = (0..20).map(|user| lane.next_request(user).unwrap().uri().to_string());
             pages.collect::<Vec<_>>()
         };

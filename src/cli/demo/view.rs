@@ -65,6 +65,15 @@ impl ViewLine {
     }
 }
 
+/// How much room there is, in cells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ViewSize {
+    /// Of a line.
+    pub(crate) width: usize,
+    /// Lines.
+    pub(crate) height: usize,
+}
+
 /// Where everything is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Places {
@@ -108,7 +117,8 @@ pub(crate) fn commands(places: &Places, program: &str) -> Vec<String> {
 }
 
 /// The whole view in at most `height` lines of `width` cells; the keys are the last one.
-pub(crate) fn lines(state: &ViewState, program: &str, (width, height): (usize, usize)) -> Vec<ViewLine> {
+pub(crate) fn lines(state: &ViewState, program: &str, size: ViewSize) -> Vec<ViewLine> {
+    let ViewSize { width, height } = size;
     let mut lines = head(state);
     lines.extend(split(state, width));
     lines.extend(versions(&state.rates));
@@ -345,13 +355,13 @@ mod tests {
 
  1-9 v2 to 10-90 %   f flip to v2   0 flip to v1   r roll back   q quit
 ";
-        assert_eq!(text(&lines(&state(), "pointsman", (100, 26))), expected);
+        assert_eq!(text(&lines(&state(), "pointsman", ViewSize { width: 100, height: 26 })), expected);
     }
 
     #[test]
     fn it_fits_any_height_and_keeps_the_keys() {
         for height in 1..60 {
-            let lines = lines(&state(), "pointsman", (80, height));
+            let lines = lines(&state(), "pointsman", ViewSize { width: 80, height });
             assert_eq!(lines.len(), height);
             assert!(text(&lines[height - 1..]).contains("q quit"), "{height}");
         }
@@ -363,14 +373,14 @@ mod tests {
         state.note =
             Some("rollback: found 1 revision, want one before it (nothing was changed yet, shift first)".to_owned());
         for width in 40..=100 {
-            let text = text(&lines(&state, "pointsman", (width, 24)));
+            let text = text(&lines(&state, "pointsman", ViewSize { width, height: 24 }));
             let fits = |wanted: &str| text.lines().any(|line| line.contains(wanted) && width_of(line) <= width);
             for wanted in ["v2  10.0 %", "v2  10.4 %", "q quit", "(nothing"] {
                 assert!(fits(wanted), "{wanted:?} at {width}:\n{text}");
             }
             assert!(fits("requests/s") || width < 50, "the table at {width}:\n{text}");
         }
-        let narrow = text(&lines(&state, "pointsman", (80, 24)));
+        let narrow = text(&lines(&state, "pointsman", ViewSize { width: 80, height: 24 }));
         assert!(narrow.contains("█▒▒▒▒  v1  90.0  v2  10.0 %\n"), "a shorter bar:\n{narrow}");
     }
 
@@ -380,7 +390,7 @@ mod tests {
         state.rates.failed = 1_200;
         state.rates.last_failure = Some("GET /: answered 503".to_owned());
         state.note = Some("422: nothing to undo".to_owned());
-        let lines = lines(&state, "pointsman", (100, 30));
+        let lines = lines(&state, "pointsman", ViewSize { width: 100, height: 30 });
         let bad = lines.iter().flat_map(|line| &line.0).filter(|span| span.tone == ViewTone::Bad);
         let bad: Vec<_> = bad.map(|span| span.text.trim()).collect();
         assert_eq!(bad, ["1,200 failed", ": GET /: answered 503", "422: nothing to undo"]);
@@ -388,7 +398,7 @@ mod tests {
 
     #[test]
     fn before_the_first_answer_there_is_no_bar() {
-        let lines = lines(&ViewState::default(), "pointsman", (100, 30));
+        let lines = lines(&ViewState::default(), "pointsman", ViewSize { width: 100, height: 30 });
         assert!(text(&lines).contains("no answers"));
     }
 

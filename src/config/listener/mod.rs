@@ -17,7 +17,7 @@ use self::proxy_protocol::{ProxyProtocol, RawProxyProtocol};
 use self::redirect::RawRedirect;
 use crate::config::build::Build;
 use crate::config::check::{self, every};
-use crate::config::limits::{ListenerLimits, RawRate};
+use crate::config::limits::{ListenerLimits, RawListenerLimits, RawRate};
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
 use crate::config::reader::report::ErrorGuaranteed;
@@ -98,6 +98,14 @@ pub(crate) fn addresses(raw: &BTreeMap<String, RawListener>) -> Vec<ListenAddres
 }
 
 impl RawListener {
+    fn limits(&self) -> RawListenerLimits<'_> {
+        RawListenerLimits {
+            connections_max: self.connections_max,
+            connections_per_address_max: self.connections_per_address_max,
+            rate: self.rate.as_ref(),
+        }
+    }
+
     fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<ListenerConfig, ErrorGuaranteed> {
         let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
@@ -113,8 +121,7 @@ impl RawListener {
         let range = TimeSpan::millis(100)..=TimeSpan::secs(86_400);
         let idle = check::setting(self.idle_timeout, IDLE_TIMEOUT, range, &at.key("idle_timeout"), report);
         let proxy_protocol = proxy_protocol::build(self.proxy_protocol.as_ref(), &at.key("proxy_protocol"), report);
-        let connections = (self.connections_max, self.connections_per_address_max);
-        let limits = ListenerLimits::build(connections, self.rate.as_ref(), at, report);
+        let limits = self.limits().build(at, report);
         let tls = self.tls.as_ref().map(|tls| tls.build(&Alpn::ALL, base, &at.key("tls"), report)).transpose();
         let redirect_at = at.key("redirect_https");
         let redirect = match self.redirect_https.map_or(Ok(None), |raw| raw.build(&redirect_at, report)) {

@@ -39,12 +39,8 @@ pub struct ProxyConfig {
     pub revision_header: bool,
     /// Our name in `Via`.
     pub via: Name,
-    /// Longest request target, in bytes.
-    pub target_bytes_max: usize,
-    /// Longest head of a request, in bytes.
-    pub head_bytes_max: usize,
-    /// Most header lines of a request.
-    pub headers_max: usize,
+    /// What the head of a request may have.
+    pub request_heads: RequestHeads,
     /// What the head of an endpoint's answer may have.
     pub response_heads: ResponseHeads,
     /// Whether a request that has been through this process already is refused.
@@ -52,6 +48,17 @@ pub struct ProxyConfig {
     /// Most requests in flight, over all workers; `None` is [`IN_FLIGHT_DEFAULT`](crate::config::IN_FLIGHT_DEFAULT),
     /// dealt out evenly.
     pub requests_in_flight_max: Option<usize>,
+}
+
+/// The bounds of the heads of requests.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestHeads {
+    /// Of the target, in bytes; at most those of the whole head.
+    pub target_bytes_max: usize,
+    /// In bytes.
+    pub bytes_max: usize,
+    /// In header lines.
+    pub lines_max: usize,
 }
 
 /// The bounds of the heads of endpoints' answers.
@@ -118,9 +125,8 @@ impl RawProxy {
         let most = setting(most, Quantity(1024), Quantity(0)..=Quantity(65_536), &at.key("upstream_idle_max"), report);
         let in_flight = limits::optional_count(self.requests_in_flight_max, &at.key("requests_in_flight_max"), report);
         let resolver = self.resolver.as_ref().map(|text| check::socket(text, &at.key("resolver"), report)).transpose();
-        let limits = self.limits(at, report);
+        let request_heads = self.request_heads(at, report);
         let response_heads = self.response_heads(at, report);
-        let (target_bytes_max, head_bytes_max, headers_max) = limits?;
         Ok(ProxyConfig {
             workers: workers?,
             shutdown_timeout: shutdown?.0,
@@ -133,9 +139,7 @@ impl RawProxy {
             resolver: resolver?,
             revision_header: self.revision_header.unwrap_or(true),
             via: via?,
-            target_bytes_max,
-            head_bytes_max,
-            headers_max,
+            request_heads: request_heads?,
             response_heads: response_heads?,
             refuse_loops: self.refuse_loops.unwrap_or(true),
             requests_in_flight_max: in_flight?,
@@ -158,8 +162,7 @@ impl RawProxy {
         Ok(ResponseHeads { bytes_max: bytes?.0, lines_max: lines?.0 })
     }
 
-    /// The longest target, the longest head and the most header lines.
-    fn limits(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<(usize, usize, usize), ErrorGuaranteed> {
+    fn request_heads(&self, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<RequestHeads, ErrorGuaranteed> {
         // RFC 9110 asks for 8,000 bytes at least; beyond 64 KiB the URI type ends.
         let (raw, range) = (self.target_bytes_max, ByteSize(64)..=ByteSize::kib(63));
         let target = setting(raw, ByteSize::kib(8), range, &at.key("target_bytes_max"), report);
@@ -177,6 +180,6 @@ impl RawProxy {
             );
             return Err(report.problem(&at.key("target_bytes_max"), text));
         }
-        Ok((target.0, head.0, headers?.0))
+        Ok(RequestHeads { target_bytes_max: target.0, bytes_max: head.0, lines_max: headers?.0 })
     }
 }

@@ -114,7 +114,7 @@ impl RawService {
         let shield = self.shield.as_ref().map_or(Ok(None), |raw| raw.build(&names, at, report));
         let rules = rule::build_all(&self.rules, &RuleScope { segments, service: at, versions: &names }, build);
         let (hosts, paths) = (hosts?, paths?);
-        route::claim(&hosts, &paths, (name, at), build)?;
+        route::claim(&route::RouteClaim { service: name, at, hosts: &hosts, paths: &paths }, build)?;
         let (name, sticky, salt, split) = (own_name?, sticky?, salt?, split?);
         let (versions, rules) = (versions?, rules?);
         let policy = Policy { shield: shield?, ..policy? };

@@ -49,14 +49,21 @@ fn once<T: PartialEq>(items: Vec<T>, at: &ConfigPath<'_>, report: &mut Report<'_
     refused.last().map_or(Ok(()), Err).map(|()| items)
 }
 
+/// The hosts and paths that a service wants for itself.
+pub(crate) struct RouteClaim<'a> {
+    /// The service's name.
+    pub(crate) service: &'a str,
+    /// Where the service is written.
+    pub(crate) at: &'a ConfigPath<'a>,
+    /// Its hosts; none means any.
+    pub(crate) hosts: &'a [HostPattern],
+    /// Its paths.
+    pub(crate) paths: &'a [PathPrefix],
+}
+
 /// Takes every host and path for the service, or names the service that has it.
-pub(crate) fn claim(
-    hosts: &[HostPattern],
-    paths: &[PathPrefix],
-    service: (&str, &ConfigPath<'_>),
-    build: &mut Build<'_>,
-) -> Result<(), ErrorGuaranteed> {
-    let (name, at) = service;
+pub(crate) fn claim(wanted: &RouteClaim<'_>, build: &mut Build<'_>) -> Result<(), ErrorGuaranteed> {
+    let RouteClaim { service, at, hosts, paths } = *wanted;
     let hosts_at = at.key("hosts");
     // Hosts that are not known yet are not any host.
     if let Some(reported) = build.report.touched(&hosts_at).or(build.report.touched(&at.key("paths"))) {
@@ -66,7 +73,7 @@ pub(crate) fn claim(
     let each = hosts.iter().enumerate().map(|(index, host)| (hosts_at.item(index), Some(host)));
     for (place, host) in each.chain(hosts.is_empty().then_some((*at, None))) {
         for path in paths {
-            let Some(other) = build.routes.insert((host.cloned(), path.clone()), name.to_owned()) else { continue };
+            let Some(other) = build.routes.insert((host.cloned(), path.clone()), service.to_owned()) else { continue };
             let shown = match host {
                 None => "any host".to_owned(),
                 Some(HostPattern::Exact(host)) => host.to_string(),

@@ -226,9 +226,9 @@ fn consented_websocket(
     context: &mut RequestContext,
 ) -> Result<Option<WebSocketHandshake>, LocalReply> {
     let Some(handshake) = handshake else { return Ok(None) };
-    handshake.consented(&upstream.response, proof).map_err(|detail| {
+    handshake.consented(&upstream.response, proof).map_err(|error| {
         context.note_failure(UpstreamFailure::BadAnswer);
-        LocalReply::new(RejectReason::UpstreamBadAnswer, detail)
+        LocalReply::new(RejectReason::UpstreamBadAnswer, error.detail())
     })
 }
 

@@ -27,6 +27,30 @@ pub(crate) struct WebSocketHandshake {
     http2: bool,
 }
 
+/// A response to a handshake that breaks the rules of consent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.detail())]
+pub(crate) enum ConsentError {
+    /// A success that opens no tunnel, and that a client of HTTP/2 would take for one that does.
+    Neither,
+    /// A consent to something else.
+    OtherProtocol,
+    /// A consent that any request would have got.
+    NoProof,
+}
+
+impl ConsentError {
+    /// What is wrong, for the client.
+    #[must_use]
+    pub(crate) fn detail(self) -> &'static str {
+        match self {
+            Self::Neither => "the upstream answered a WebSocket's handshake with neither a consent nor a refusal",
+            Self::OtherProtocol => "the upstream switched to another protocol than the one it was asked for",
+            Self::NoProof => "the upstream switched protocols without the proof that it meant this request",
+        }
+    }
+}
+
 /// Takes the handshake out of a request of HTTP/2, which becomes one of HTTP/1.1 in all but its version. `None` if it
 /// is none.
 pub(crate) fn from_http2(head: &mut RequestHead) -> Option<WebSocketHandshake> {
@@ -75,11 +99,11 @@ impl WebSocketHandshake {
         self,
         response: &Response<B>,
         accept: Option<&str>,
-    ) -> Result<Option<Self>, &'static str> {
+    ) -> Result<Option<Self>, ConsentError> {
         let consents = is_consent(response, accept)?;
         // To a client of HTTP/2 any 2xx says that the tunnel is open (RFC 8441, 5; RFC 9110, 9.3.6).
         if !consents && self.http2 && response.status.is_success() {
-            return Err("the upstream answered a WebSocket's handshake with neither a consent nor a refusal");
+            return Err(ConsentError::Neither);
         }
         Ok(consents.then_some(self))
     }
@@ -105,7 +129,7 @@ impl WebSocketHandshake {
 ///
 /// # Errors
 /// What is wrong.
-fn is_consent<B>(response: &Response<B>, accept: Option<&str>) -> Result<bool, &'static str> {
+fn is_consent<B>(response: &Response<B>, accept: Option<&str>) -> Result<bool, ConsentError> {
     if response.version == Version::HTTP_2 {
         return Ok(response.status == StatusCode::OK);
     }
@@ -114,10 +138,10 @@ fn is_consent<B>(response: &Response<B>, accept: Option<&str>) -> Result<bool, &
     }
     let headers = &response.headers;
     if headers.get(UPGRADE).is_none_or(|protocol| !protocol.eq_ignore_ascii_case(b"websocket")) {
-        return Err("the upstream switched to another protocol than the one it was asked for");
+        return Err(ConsentError::OtherProtocol);
     }
     if accept.is_some() && headers.get(SEC_WEBSOCKET_ACCEPT) != accept.map(str::as_bytes) {
-        return Err("the upstream switched protocols without the proof that it meant this request");
+        return Err(ConsentError::NoProof);
     }
     Ok(true)
 }
@@ -177,8 +201,8 @@ mod tests {
             response
         };
         assert_eq!(is_consent(&response("websocket", "right"), Some("right")), Ok(true));
-        assert!(is_consent(&response("websocket", "wrong"), Some("right")).is_err());
-        assert!(is_consent(&response("h2c", "right"), Some("right")).is_err());
+        assert_eq!(is_consent(&response("websocket", "wrong"), Some("right")), Err(ConsentError::NoProof));
+        assert_eq!(is_consent(&response("h2c", "right"), Some("right")), Err(ConsentError::OtherProtocol));
         assert_eq!(is_consent(&Response::new(()), None), Ok(false));
     }
 }

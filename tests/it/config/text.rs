@@ -68,8 +68,8 @@ fn the_minimal_config_has_ten_lines_and_defaults() {
     assert_eq!(config.access_log.format, LogFormat::Off);
     assert_eq!(config.access_log.sample, 1.0);
     let proxy = &config.proxy;
-    assert_eq!((proxy.workers, proxy.upstream_idle_max, proxy.headers_max), (None, 1024, 100));
-    assert_eq!((proxy.target_bytes_max, proxy.head_bytes_max), (8 << 10, 32 << 10));
+    assert_eq!((proxy.workers, proxy.upstream_idle_max, proxy.request_heads.lines_max), (None, 1024, 100));
+    assert_eq!((proxy.request_heads.target_bytes_max, proxy.request_heads.bytes_max), (8 << 10, 32 << 10));
     assert_eq!((proxy.via.as_str(), proxy.revision_header), ("pointsman", true));
     let service = &config.services[0];
     assert_eq!(service.split.to_string(), "v1=95 v2=5");
@@ -161,7 +161,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 34] = [
+const SECTIONS: [(&str, &[&str]); 35] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -174,6 +174,7 @@ const SECTIONS: [(&str, &[&str]); 34] = [
     ("judge.rs RawSlowMax", &["services.X.rollout.judge.slow_max"]),
     ("limits.rs RawRate", &["listeners.X.rate"]),
     ("limits.rs RawLimits", &[]),
+    ("limits.rs RawListenerLimits", &[]),
     ("mod.rs RawListener", &["listeners.X"]),
     ("mod.rs RawConfig", &[]),
     ("notify.rs RawNotify", &["notify.X"]),
