@@ -16,7 +16,7 @@ use crate::support::load::Load;
 use crate::support::process::{Process, config};
 use crate::support::release::{Operator, id, last_words, version, visitors};
 use crate::support::spec::services;
-use crate::support::{Origin, Proxy, Reply, Seen, eventually, settle};
+use crate::support::{Origin, Proxy, Reply, Seen, eventually};
 
 /// A receiver that notes who asks, and agrees.
 fn listener() -> (Origin, Arc<Mutex<Vec<Seen>>>) {
@@ -49,6 +49,18 @@ fn refused(answer: Result<Value, CallError>) -> (u16, Vec<String>, String) {
     (status.as_u16(), places, problem.to_string())
 }
 
+/// A service whose release runs a command that leaves `ran`, and asks `origin`.
+fn marker(origin: &Origin, ran: &std::path::Path) -> String {
+    let address = origin.address();
+    format!(
+        "[services.marker]\npaths = [\"/marker\"]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
+         versions.v1.endpoints = [\"{address}\"]\nversions.v2.endpoints = [\"{address}\"]\n\
+         [services.marker.rollout]\nstrategy = \"rolling\"\nwatch = \"0s\"\nsmoke = [{{ path = \"/marked\" }}]\n\
+         upgrade = {{ command = [\"/bin/sh\", \"-c\", \"echo ran >> {}\"] }}\n",
+        ran.display()
+    )
+}
+
 fn start_dry(operator: &Operator, body: Value) -> Result<Value, CallError> {
     operator.0.call(Call { method: Method::POST, path: "/v1/rollouts?dry_run=true", body: Some(body), if_match: None })
 }
@@ -59,12 +71,15 @@ fn a_call_that_names_what_is_run_or_asked_is_refused_and_nothing_happens() {
     let (inner, asked) = listener();
     let folder = tempfile::tempdir().unwrap();
     let ran = folder.path().join("ran");
+    let (marked, marks) = listener();
+    let marker_ran = folder.path().join("marker");
     let more = format!(
         "[services.shop]\npaths = [\"/shop\"]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
          versions.v1.endpoints = [\"{}\"]\nversions.v2.endpoints = [\"{}\"]\n\
-         [groups.both]\nservices = [\"site\", \"shop\"]\n",
+         [groups.both]\nservices = [\"site\", \"shop\"]\n{}",
         v1.address(),
-        v2.address()
+        v2.address(),
+        marker(&marked, &marker_ran)
     );
     let proxy = Proxy::start(&text(&v1, &v2, &more));
     let operator = Operator::at(proxy.admin);
@@ -108,10 +123,13 @@ fn a_call_that_names_what_is_run_or_asked_is_refused_and_nothing_happens() {
         json!({ "service": "site", "to": "v9", "reason": 7, "plan": { "bake": "x", "bakes": 1, "upgrade": command } });
     let (status, places, text) = refused(operator.try_start(body));
     assert_eq!((status, places.join(" ")), (422, "plan.bake plan.bakes plan.upgrade reason to".to_owned()), "{text}");
-    settle();
+    assert_eq!(operator.0.call(Call::get("/v1/rollouts")).unwrap(), json!({ "rollouts": [] }));
+    // What the file names is run and asked afterwards; what was to happen before has happened by then.
+    let last = id(&operator.start(json!({ "service": "marker", "to": "v2" })));
+    operator.until_ended(last, "completed");
+    assert!(marker_ran.exists() && !marks.lock().unwrap().is_empty(), "the file's own command and request");
     assert!(!ran.exists() && asked.lock().unwrap().is_empty(), "something was run or asked");
     assert_eq!(candidate.calls.load(std::sync::atomic::Ordering::SeqCst), 0, "the candidate was asked");
-    assert_eq!(operator.0.call(Call::get("/v1/rollouts")).unwrap(), json!({ "rollouts": [] }));
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::support::load::{self, Load, Tunnels};
 use crate::support::process::{Process, config};
-use crate::support::{Client, Origin, Reply, client, eventually, get, settle};
+use crate::support::{Client, Origin, Reply, apart, client, eventually, get};
 
 /// How often an endpoint is drained under load.
 const DRAINS: u32 = 1_000;
@@ -59,13 +59,13 @@ fn a_head_that_has_begun_may_end() {
     let mut client = Client::to(process.listener);
     client.write("GET / HTTP/1.1\r\nHo");
     // It is not known from outside when that was read.
-    settle();
+    apart();
     process.signal("TERM");
     eventually("it leaves", || readiness(&process) == 503);
     // Longer than idle connections are kept, and read once more after that.
     std::thread::sleep(LAST_REQUEST_GRACE + Duration::from_millis(200));
     client.write("st: a");
-    settle();
+    apart();
     let answer = client.ask("\r\n\r\n");
     assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
     client.end();

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use super::framing::chunked;
 use crate::support::conformance::{path, sections};
 use crate::support::proxy::IDLE_TIMEOUT_SHORT;
-use crate::support::{Case, Origin, Reply, Section, Setup, Table, get, post, settle};
+use crate::support::{Case, Origin, Reply, Section, Setup, Table, eventually, get, post};
 
 const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 
@@ -172,7 +172,7 @@ fn a_request_is_sent_again_only_if_that_cannot_be_noticed() {
         let proxy = Setup::to(&[&origin]).top("[proxy]\nworkers = 1").start();
         let mut client = proxy.client();
         assert_eq!(client.ask(get("/first")).status, 200);
-        settle();
+        proxy.await_metric("pointsman_endpoint_in_flight", &[], 0.0);
         let found = client.ask(request);
         assert!(answer.starts_with(&found.status.to_string()), "{case}: {found:?}");
         let times = origin.seen().iter().filter(|seen| seen.target() == "/again").count();
@@ -199,7 +199,7 @@ fn a_connection_is_used_again_only_after_a_whole_exchange() {
         let proxy = Setup::to(&[&origin]).top("[proxy]\nworkers = 1").start();
         let mut client = proxy.client();
         assert_eq!(client.ask(get("/")).text(), "ok");
-        settle();
+        proxy.await_metric("pointsman_connections", &["side=\"upstream\""], if again { 1.0 } else { 0.0 });
         assert_eq!(client.ask(get("/")).text(), "ok", "{case}");
         assert_eq!(origin.last().connection == 0, again, "{case}");
         section.add(26, case, "200", if again { "both on one connection" } else { "each on its own connection" });
@@ -221,7 +221,9 @@ fn only_what_the_upstream_did_wrong_counts_against_its_version() {
         let origin = Origin::with(move |_| reply.clone());
         let proxy = Setup::to(&[&origin]).start();
         assert_eq!(proxy.client().ask(request).status, status, "{case}");
-        settle();
+        eventually("it was counted", || {
+            proxy.metric("pointsman_requests_total", &[]) + proxy.metric("pointsman_refusals_total", &[]) > 0.5
+        });
         proxy.await_metric("pointsman_upstream_failures_total", &["version=\"v1\""], failures);
         let told = if failures > 0.5 { "counted as a failure of the version" } else { "not counted" };
         section.add(27, case, &status.to_string(), told);

@@ -1,6 +1,6 @@
 //! Rules 1 to 8 on the side of the client: where a request ends. Request smuggling lives here.
 
-use crate::support::{After, Case, End, Origin, Proxy, Reply, Table, eventually, get, post, settle};
+use crate::support::{After, Case, End, Origin, Proxy, Reply, Table, apart, eventually, get, post};
 
 const REFUSED: &[u16] = &[400, 501];
 
@@ -164,7 +164,7 @@ fn padding_and_packets_do_not_hide_framing_headers() {
         let request = format!("POST /first HTTP/1.1\r\nHost: a\r\n{line}\r\n\r\n{body}{both}");
         for part in request.split('|') {
             client.write(part);
-            settle();
+            apart();
         }
         let first = client.answer();
         if first.status == 200 {
@@ -277,7 +277,7 @@ fn a_client_that_leaves_inside_its_body_leaves_the_origin_with_a_broken_one() {
             let proxy = Proxy::to(&[&origin]);
             let mut client = proxy.client();
             client.write(&request);
-            settle();
+            eventually("the request is under way", || origin.connections() == 1);
             if reset {
                 client.reset()
             } else {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pointsman::testing::stats::RejectReason;
 
-use crate::support::{Answer, Client, End, Origin, Proxy, Reply, Setup, eventually, get, post, settle, with};
+use crate::support::{Answer, Client, End, Origin, Proxy, Reply, Setup, apart, eventually, get, post, with};
 
 fn refusals(proxy: &Proxy, word: &str, count: u32) {
     proxy.await_metric("pointsman_refusals_total", &[&format!("reason=\"{word}\"")], f64::from(count));
@@ -236,7 +236,7 @@ fn a_body_without_a_length_is_cut_off_where_it_becomes_too_large() {
         "ok"
     );
     client.write(chunked("/") + "32\r\n" + &"x".repeat(50) + "\r\n");
-    settle();
+    apart();
     client.write("33\r\n".to_owned() + &"x".repeat(51) + "\r\n");
     let answer = client.answer();
     answer.assert_refused(413, "request_body_too_large");

@@ -2,7 +2,7 @@
 
 use crate::support::fault::Fault;
 use crate::support::proxy::IDLE_TIMEOUT_SHORT;
-use crate::support::{End, Origin, Proxy, Reply, Setup, client, eventually, get, post, settle, with};
+use crate::support::{End, Origin, Proxy, Reply, Setup, client, eventually, get, post, with};
 
 /// A proxy whose only service is `site` for the host `known` and the path `/site`.
 fn narrow(origin: &Origin) -> Proxy {
@@ -233,7 +233,6 @@ fn a_small_refused_body_is_no_next_request() {
     let mut client = proxy.client();
     client.write(post("/", "GET /site HTTP/1.1\r\nHost: known\r\n\r\n"));
     client.answer().assert_refused(404, "no_service");
-    settle();
     client.write("GET /site/next HTTP/1.1\r\nHost: known\r\n\r\n");
     if let Ok(answer) = client.read(false) {
         assert_eq!(answer.text(), "ok");

@@ -2,7 +2,7 @@
 //! request, and what breaks off breaks off.
 
 use super::framing::chunked;
-use crate::support::{Client, End, Origin, Proxy, Reply, Setup, get, post, settle};
+use crate::support::{Client, End, Origin, Proxy, Reply, Setup, eventually, get, post};
 
 #[test]
 fn an_answer_with_contradicting_framing_is_a_502_and_its_connection_is_not_used_again() {
@@ -108,7 +108,7 @@ fn bytes_behind_an_answer_never_reach_another_request() {
         let proxy = Proxy::to(&[&origin]);
         let mut client = proxy.client();
         client.ask(get("/"));
-        settle();
+        eventually("the connection is given up", || origin.open() == 0);
         let answers: Vec<_> = (0..3).map(|_| client.ask(get("/")).text()).collect();
         assert_eq!(answers, ["fine"; 3], "{head:?}");
         assert_ne!(origin.last().connection, 0, "{head:?}: the connection was used again");
@@ -149,7 +149,7 @@ fn a_body_behind_the_answer_to_head_never_reaches_another_request() {
     let proxy = Proxy::to(&[&origin]);
     let mut client = proxy.client();
     client.ask("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
-    settle();
+    eventually("the connection is given up", || origin.open() == 0);
     assert_eq!(client.ask(get("/")).text(), "fine");
 }
 

@@ -1,7 +1,7 @@
 //! Attacks that were used against other proxies: whatever the answer, no request reaches an origin that the proxy did
 //! not decide on, and no later client gets an answer that was not made for it.
 
-use crate::support::{Origin, Proxy, Reply, get, settle};
+use crate::support::{End, Origin, Reply, Setup, eventually, get};
 
 const TAIL: &str = "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n";
 
@@ -62,14 +62,16 @@ fn attacks() -> Vec<String> {
 #[test]
 fn no_attack_reaches_an_origin_as_a_request_of_its_own() {
     let origin = Origin::with(|seen| Reply::ok(seen.target()));
-    let proxy = Proxy::to(&[&origin]);
+    // One worker: the victims meet the attacker's connections to the origin.
+    let proxy = Setup::to(&[&origin]).top("[proxy]\nworkers = 1").start();
     for attack in attacks() {
         // The victim's connection exists before, so that the pool holds one that could be poisoned.
         assert_eq!(proxy.client().ask(get("/before")).text(), "/before");
         let mut attacker = proxy.client();
         attacker.write(&attack).finish();
         let end = attacker.read(attack.starts_with("HEAD ")).map(|answer| answer.status);
-        settle();
+        // When its connection has ended, all of the attack was read.
+        assert_ne!(attacker.end().0, End::Silent, "after {attack:?} -> {end:?}");
         for _ in 0..3 {
             assert_eq!(proxy.client().ask(get("/victim")).text(), "/victim", "after {attack:?} -> {end:?}");
         }
@@ -78,4 +80,8 @@ fn no_attack_reaches_an_origin_as_a_request_of_its_own() {
         let smuggled: Vec<_> = seen.iter().filter(|seen| seen.target() == "/smuggled").collect();
         assert!(smuggled.is_empty(), "{attack:?} -> {end:?}: {smuggled:?}");
     }
+    // What no victim has met, because its connection was not used again, has been read when all are closed.
+    drop(proxy);
+    eventually("the origin has read all", || origin.open() == 0);
+    assert!(origin.seen().iter().all(|seen| seen.target() != "/smuggled"), "{:?}", origin.seen());
 }

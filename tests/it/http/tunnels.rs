@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::support::h2::H2Client;
-use crate::support::{Client, Origin, PATIENCE, Proxy, Reply, Setup, client, eventually, get, settle};
+use crate::support::{Client, Origin, PATIENCE, Proxy, Reply, Setup, client, eventually, get};
 
 const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
@@ -73,9 +73,13 @@ fn handshake() -> String {
 }
 
 fn open(proxy: &Proxy) -> TcpStream {
+    open_at(proxy, "/chat")
+}
+
+fn open_at(proxy: &Proxy, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(proxy.address).unwrap();
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    stream.write_all(handshake().as_bytes()).unwrap();
+    stream.write_all(handshake().replacen("/chat", path, 1).as_bytes()).unwrap();
     let head = read_until(&mut stream, b"\r\n\r\n");
     assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
     stream
@@ -97,15 +101,20 @@ fn two_versions(service: &str) -> Proxy {
 }
 
 fn flip(proxy: &Proxy, to: &str) {
+    flip_service(proxy, "site", to);
+}
+
+fn flip_service(proxy: &Proxy, service: &str, to: &str) {
     let body = format!("{{\"to\":\"{to}\"}}");
     let head =
-        format!("POST /v1/services/site/flip HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json", proxy.admin);
+        format!("POST /v1/services/{service}/flip HTTP/1.1\r\nHost: {}\r\nContent-Type: application/json", proxy.admin);
     let answer = client::send(proxy.admin, format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()));
     assert_eq!(answer.status, 200, "{answer:?}");
 }
 
 fn long(proxy: &Proxy, version: &str, count: f64) {
-    proxy.await_metric("pointsman_long_connections", &[&format!("version=\"{version}\"")], count);
+    let labels = ["service=\"site\"", &format!("version=\"{version}\"")];
+    proxy.await_metric("pointsman_long_connections", &labels, count);
 }
 
 #[test]
@@ -172,9 +181,20 @@ fn an_origin_that_does_not_consent_is_answered_like_any_other() {
 #[test]
 fn a_shift_does_to_tunnels_what_is_configured() {
     for (on_shift, closes) in [("\"keep\"", false), ("\"close\"", true), ("{ after = \"100ms\" }", true)] {
-        let proxy = two_versions(&format!("on_shift = {on_shift}"));
+        let (v1, v2, other) = (Echo::greeting("v1."), Echo::greeting("v2."), Echo::greeting("other."));
+        let proxy = Setup::endpoints(&[&[v1.address], &[v2.address]])
+            .top("[proxy]\nworkers = 1")
+            .service(&format!("on_shift = {on_shift}"))
+            .bottom(&format!(
+                "[services.closing]\npaths = [\"/closing\"]\non_shift = \"close\"\nsplit = {{ v1 = 100, v2 = 0 }}\n\
+                 versions.v1.endpoints = [\"{0}\"]\nversions.v2.endpoints = [\"{0}\"]\n",
+                other.address
+            ))
+            .start();
         let mut old = open(&proxy);
         assert_eq!(read_until(&mut old, b"."), "v1.");
+        let mut closing = open_at(&proxy, "/closing");
+        assert_eq!(read_until(&mut closing, b"."), "other.");
         flip(&proxy, "v2");
         let mut new = open(&proxy);
         assert_eq!(read_until(&mut new, b"."), "v2.");
@@ -182,7 +202,9 @@ fn a_shift_does_to_tunnels_what_is_configured() {
             assert_eq!(old.read(&mut [0]).unwrap_or(0), 0, "{on_shift}");
             long(&proxy, "v1", 0.0);
         } else {
-            settle();
+            // The same shift closes the tunnel of a service that is configured so: it has been carried out.
+            flip_service(&proxy, "closing", "v2");
+            assert_eq!(closing.read(&mut [0]).unwrap_or(0), 0, "{on_shift}");
             long(&proxy, "v1", 1.0);
             old.write_all(b"still here.").unwrap();
             assert_eq!(read_until(&mut old, b"."), "still here.");

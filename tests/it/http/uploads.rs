@@ -1,7 +1,7 @@
 //! Bodies of requests on their way: how far they are taken, when they stall, and answers that come before their end.
 
 use crate::support::fault::Fault;
-use crate::support::{End, Origin, Reply, Setup, client, eventually, get, post, settle};
+use crate::support::{End, Origin, Reply, Setup, apart, client, eventually, get, post};
 
 const FAILURES: &str = "pointsman_upstream_failures_total";
 
@@ -73,12 +73,15 @@ fn the_rest_of_a_body_that_was_answered_early_is_no_request() {
     let mut client = proxy.client();
     client.write(format!("POST /early HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\nhello", tail.len() + 5));
     assert_eq!(client.answer().text(), "/early");
-    client.write(tail);
-    settle();
-    assert!(origin.seen().iter().all(|seen| seen.target() != "/smuggled"));
+    client.write(tail).finish();
+    // All of it was read when the connection ends, and with the proxy end the connections to the origin.
+    assert_eq!(client.end(), (End::Clean, vec![]));
     for _ in 0..3 {
         assert_eq!(client::send(proxy.address, get("/victim")).text(), "/victim");
     }
+    drop(proxy);
+    eventually("the origin has read all", || origin.open() == 0);
+    assert!(origin.seen().iter().all(|seen| seen.target() != "/smuggled"), "{:?}", origin.seen());
 }
 
 #[test]
@@ -116,10 +119,10 @@ fn an_upload_that_goes_on_does_not_stop_its_answer() {
     client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20\r\n\r\n1234567890");
     // Meanwhile the answer fills what there is between the origin and here.
     for _ in 0..9 {
-        settle();
+        apart();
         client.write("x");
     }
-    settle();
+    apart();
     let answer = client.answer();
     assert_eq!((answer.status, answer.body.bytes.len(), answer.is_whole()), (200, whole, true));
 }

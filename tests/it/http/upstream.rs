@@ -6,13 +6,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use crate::support::fault::{self, Fault};
-use crate::support::{Client, End, Origin, Proxy, Reply, Setup, client, eventually, get, post, settle, with};
+use crate::support::{Client, End, Origin, Proxy, Reply, Setup, client, eventually, get, post, with};
 
 const FAILURES: &str = "pointsman_upstream_failures_total";
 
 /// One worker, so that it is known which pool a request finds.
 fn one_worker(origins: &[&Origin], proxy_lines: &str) -> Proxy {
     Setup::to(origins).top(&format!("[proxy]\nworkers = 1\n{proxy_lines}")).start()
+}
+
+/// Waits until no request is under way, so that the pool has all connections.
+fn at_rest(proxy: &Proxy) {
+    proxy.await_metric("pointsman_endpoint_in_flight", &[], 0.0);
 }
 
 /// Sends `count` requests at the same time and waits for all answers.
@@ -106,7 +111,7 @@ fn the_connection_that_was_used_last_is_taken_first() {
     let proxy = one_worker(&[&origin], "");
     assert_eq!(at_once(proxy.address, 3), [200; 3]);
     assert_eq!(origin.connections(), 3);
-    settle();
+    at_rest(&proxy);
     origin.forget();
     let mut client = proxy.client();
     for _ in 0..5 {
@@ -124,14 +129,15 @@ fn a_connection_with_an_unfinished_request_is_not_used_again() {
     let mut slow = proxy.client();
     slow.write("POST /slow HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhello");
     assert_eq!(slow.answer().text(), "ok");
-    settle();
     let mut client = proxy.client();
     for _ in 0..3 {
         assert_eq!(client.ask(get("/")).text(), "ok");
     }
     slow.write("world");
-    settle();
+    drop((slow, client, proxy));
+    eventually("the origin has read all", || origin.open() == 0);
     let seen = origin.seen();
+    assert_eq!(seen.iter().filter(|seen| seen.target() == "/").count(), 3);
     assert!(seen.iter().filter(|seen| seen.target() == "/").all(|seen| seen.connection != 0), "{seen:?}");
 }
 
@@ -177,7 +183,7 @@ fn an_idle_connection_that_the_origin_closed_loses_no_request() {
     for round in 0..10 {
         assert_eq!(client.ask(get("/")).status, 200, "{round}");
         origin.hang_up();
-        settle();
+        eventually("the closing was noticed", || proxy.metric("pointsman_connections", &["side=\"upstream\""]) < 0.5);
         assert_eq!(client.ask(post("/", "body")).status, 200, "{round}");
         origin.hang_up();
         // No pause: the request meets the closing.
@@ -259,7 +265,7 @@ fn a_request_is_sent_twice_at_the_most() {
     let origin = turning(&flag);
     let proxy = one_worker(&[&origin], "");
     at_once(proxy.address, 5);
-    settle();
+    at_rest(&proxy);
     flag.store(true, Ordering::SeqCst);
     client::send(proxy.address, get("/again")).assert_refused(502, "upstream_reset");
     let sent = origin.seen().iter().filter(|seen| seen.target() == "/again").count();
@@ -421,8 +427,7 @@ fn a_client_that_goes_before_its_answer_is_its_own_fault() {
         let proxy = Proxy::to(&[&origin]);
         let mut client = proxy.client();
         client.write(get("/"));
-        eventually("the origin was asked", || origin.connections() == 1);
-        settle();
+        eventually("the origin was asked", || origin.seen().len() == 1);
         if reset {
             client.reset()
         } else {
@@ -484,7 +489,7 @@ fn retries_have_a_budget() {
     let proxy = one_worker(&[&origin], "");
     let count = 30;
     assert_eq!(at_once(proxy.address, count), vec![200; count]);
-    settle();
+    at_rest(&proxy);
     origin.forget();
     flag.store(true, Ordering::SeqCst);
     assert_eq!(at_once(proxy.address, count), vec![502; count]);

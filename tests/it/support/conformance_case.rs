@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use super::conformance::{self, Row, Section};
 use super::h2::H2Origin;
 use super::peers::Peers;
-use super::{Answer, Client, End, Origin, Proxy, Reply, Seen, Setup, get, settle};
+use super::{Answer, Client, End, Origin, Proxy, Reply, Seen, Setup, apart, get};
 
 /// What must hold of the client's connection afterwards.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -353,7 +353,7 @@ fn check_after(after: After, client: &mut Client) -> Result<(), String> {
         },
         After::Kept => {
             // A close that is on its way must not be overtaken by the further request.
-            settle();
+            apart();
             match client.write(get("/follow-up")).read(false) {
                 Ok(answer) if answer.status < 500 => Ok(()),
                 other => Err(format!("want the connection kept, but a further request got {other:?}")),

@@ -68,7 +68,8 @@ pub(crate) fn eventually_within(patience: Duration, what: &str, mut holds: impl 
     }
 }
 
-/// Lets bytes that are on their way arrive: for proofs that something does *not* happen.
-pub(crate) fn settle() {
+/// Lets bytes that are on their way arrive, so that those before and those after are read apart. It proves nothing: a
+/// test that something does *not* happen counts, or waits for what must come later.
+pub(crate) fn apart() {
     std::thread::sleep(Duration::from_millis(60));
 }

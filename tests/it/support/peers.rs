@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Client, End, Origin, conformance, eventually, fault, settle};
+use super::{Client, End, Origin, apart, conformance, eventually, fault};
 
 /// How long a peer may be silent: none of them thinks longer, so it waits for more bytes.
 const SILENCE: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ impl Peers {
     pub(crate) fn measure(&self, (rule, case): (u8, &str), bytes: &[u8], names: &[String], origin: &Origin) {
         let mut peers = BTreeMap::new();
         // What our own proxy has broken off may still be on its way.
-        settle();
+        apart();
         for peer in &self.running {
             origin.forget();
             let mut client = Client::to(peer.address).patient(SILENCE);
@@ -85,7 +85,7 @@ impl Peers {
                 Err((End::Clean | End::Reset, _)) => "closes".to_owned(),
             };
             drop(client);
-            settle();
+            apart();
             peers.insert(peer.name.to_owned(), (answer, conformance::saw(&origin.forget().0, names)));
         }
         let _alone = FILE.lock().unwrap_or_else(PoisonError::into_inner);
