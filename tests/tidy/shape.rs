@@ -1,6 +1,6 @@
 //! The shape of signatures: values that travel together have a name, and an error is a type.
 
-use super::{Source, words};
+use super::source::{Source, at_most, sources, words};
 
 /// One function's signature.
 pub(crate) struct Signature<'a> {
@@ -129,4 +129,27 @@ pub(crate) fn text_errors(source: &Source) -> Vec<String> {
         }
     }
     found
+}
+
+#[test]
+fn values_that_travel_together_have_a_name() {
+    let bad = [
+        ("src/x.rs", "fn f<A: Fn(u8) -> u8>(\n    a: A,\n    (b, c): (u8, u8),\n) {} BAD"),
+        ("src/x.rs", "fn f(a: &(u8, String)) {} // BAD"),
+        ("src/x.rs", "fn f() -> Result<(u8, u8, Vec<u8>), Error> { // BAD\n}"),
+    ];
+    for (path, text) in bad {
+        assert_eq!(tuple_dodges(&Source::new(path, text)).len(), 1, "{text}");
+    }
+    let good = "fn f(a: impl Fn(u8, u8) -> u8, b: [(u8, u8); 2], (): ()) -> (u8, u8) {}";
+    assert_eq!(tuple_dodges(&Source::new("src/x.rs", good)), [""; 0]);
+    at_most(0, &sources().iter().flat_map(tuple_dodges).collect::<Vec<_>>());
+}
+
+#[test]
+fn errors_are_types() {
+    let bad = Source::new("src/x.rs", "fn f() -> Result<Vec<(u8, u8)>, String> { g() }");
+    assert_eq!(text_errors(&bad).len(), 1);
+    assert_eq!(text_errors(&Source::new("src/x.rs", "fn f() -> Result<String, E> { g() }")), [""; 0]);
+    at_most(0, &sources().iter().flat_map(text_errors).collect::<Vec<_>>());
 }

@@ -1,6 +1,6 @@
 //! Words that a reader has to think about, and lines that do not fit beside another file on a screen.
 
-use super::words;
+use super::source::{at_most, texts, words};
 
 /// Whether a line is read by users of the admin API: the OpenAPI document is made of it.
 fn is_of_the_api(path: &str, text: &str, line: &str) -> bool {
@@ -41,4 +41,17 @@ pub(crate) fn long_lines(path: &str, text: &str) -> Vec<String> {
             format!("{path}:{line}: found {} columns, want at most {COLUMNS_MAX}", text.chars().count())
         })
         .collect()
+}
+
+#[test]
+fn comments_are_plain() {
+    let word = ["no", "body"].concat();
+    let vague = format!("let {word} = 1; // for {word} who comes\n/// {word}.");
+    assert_eq!(vague_words("a.rs", &vague).len(), 2);
+    assert_eq!(vague_words("a.md", &format!("{word}'s\nany{word}")).len(), 1);
+    assert_eq!(long_lines("a.rs", &format!("// {}\nlet x;", "word ".repeat(24))).len(), 1);
+    let texts = texts();
+    let vague = texts.iter().flat_map(|(path, text)| vague_words(path, text));
+    let sources = texts.iter().filter(|(path, _)| path.ends_with(".rs"));
+    at_most(0, &vague.chain(sources.flat_map(|(path, text)| long_lines(path, text))).collect::<Vec<_>>());
 }

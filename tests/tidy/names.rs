@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Source;
+use super::source::{Source, at_most, made, sources};
 
 /// Types that share a name, and why.
 const SAME_TYPES: [(&str, &str); 0] = [];
@@ -65,10 +65,26 @@ fn findings(by_name: &BTreeMap<&str, Vec<String>>, allowed: &[(&str, &str)], wha
     let excused = |name: &str| allowed.iter().any(|(known, _)| *known == name);
     let stale = allowed.iter().filter(|(name, _)| by_name.get(name).is_none_or(|places| places.len() < 2));
     let stale =
-        stale.map(|(name, _)| format!("tests/tidy/once.rs:1: found {name}, want only names that are used twice"));
+        stale.map(|(name, _)| format!("tests/tidy/names.rs:1: found {name}, want only names that are used twice"));
     let doubled = by_name.iter().filter(|(name, places)| places.len() > 1 && !excused(name));
     let doubled = doubled.map(|(name, places)| {
         format!("{}: found {what} {name} also at {}, want one name for one thing", places[0], places[1..].join(", "))
     });
     doubled.chain(stale).collect()
+}
+
+#[test]
+fn a_type_name_is_defined_once() {
+    let bad =
+        made(&[("src/a/x.rs", "pub(crate) struct Place;"), ("src/b.rs", "enum Place {}\ntrait T { type Item; }")]);
+    assert_eq!(doubled_types(&bad).len(), 1);
+    at_most(0, &doubled_types(&sources()));
+}
+
+#[test]
+fn a_file_stem_stands_for_one_thing() {
+    let bad = made(&[("src/a/x.rs", ""), ("src/b/x.rs", ""), ("src/a/mod.rs", ""), ("src/b/mod.rs", "")]);
+    let found = doubled_stems(&bad);
+    assert_eq!(found.iter().filter(|found| found.starts_with("src/")).count(), 1, "{found:?}");
+    at_most(0, &doubled_stems(&sources()));
 }
