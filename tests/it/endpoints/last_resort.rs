@@ -168,20 +168,22 @@ fn a_black_hole_holds_few_requests() {
     let hole = Fault::black_hole();
     let proxy = Setup::endpoints(&[&[hole.address()]]).service("connect_timeout = \"1s\"").start();
     assert_eq!(proxy.client().ask(get("/")).status, 502);
-    let waited = std::thread::scope(|scope| {
-        let asking: Vec<_> = (0..200)
+    let (mut most, asked) = (0.0_f64, 200);
+    let statuses: Vec<_> = std::thread::scope(|scope| {
+        let asking: Vec<_> = (0..asked)
             .map(|_| {
                 std::thread::sleep(Duration::from_millis(2));
-                scope.spawn(|| {
-                    let began = Instant::now();
-                    proxy.client().ask(get("/"));
-                    began.elapsed() > Duration::from_millis(900)
-                })
+                scope.spawn(|| proxy.client().ask(get("/")).status)
             })
             .collect();
-        asking.into_iter().map(|asking| asking.join().unwrap()).filter(|waited| *waited).count()
+        while asking.iter().any(|asking| !asking.is_finished()) {
+            most = most.max(proxy.metric("pointsman_endpoint_in_flight", &[]));
+        }
+        asking.into_iter().map(|asking| asking.join().unwrap()).collect()
     });
-    assert!((1..60).contains(&waited), "{waited} of 200 waited");
+    // Counted and not timed: on a busy machine every request takes long.
+    let refused_at_once = statuses.iter().filter(|status| **status == 503).count();
+    assert!((0.5..60.0).contains(&most) && refused_at_once > asked / 2, "{most} at a time, {statuses:?}");
 }
 
 #[test]
