@@ -4,3 +4,4 @@ mod files;
 mod saves;
 mod text;
 mod watch;
+mod ways_to_save;

@@ -15,6 +15,7 @@ mod park;
 mod private;
 mod proxy_protocol;
 mod refusals;
+mod resend;
 mod responses;
 mod smuggling;
 mod targets;
