@@ -16,6 +16,7 @@ p() { printf '$ pointsman'; printf ' %q' "$@"; echo; "$POINTSMAN" "$@"; }
 
 # upstream PORT VERSION [FAILING]
 upstream() {
+    free "$1"
     VERSION_FILE=$work/version-$1 "$examples/shop.py" "$@" & started+=($!)
     until_up "127.0.0.1:$1/healthz"
 }
@@ -28,9 +29,19 @@ users_begin() { "$examples/users.py" 127.0.0.1:18080 "$@" >"$work/seen" & visito
 users_end() { kill "$visitors" 2>/dev/null || true; wait "$visitors" || true; cat "$work/seen"; }
 
 proxy() {
+    free 18080
+    free 19900
     cp "$here/pointsman.toml" "$work/"
     (cd "$work" && exec "$POINTSMAN" run --config pointsman.toml 2>"$work/log") & started+=($!)
     until_up 127.0.0.1:19900/readyz || { cat "$work/log" >&2; exit 1; }
+}
+
+# A program that listens there already would be taken for ours.
+free() {
+    if (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; then
+        echo "port $1 is in use, and this example needs it: end what listens there (ss -ltnp sport = :$1)" >&2
+        exit 1
+    fi
 }
 
 until_up() {
