@@ -10,6 +10,7 @@
 //! - [`forbidden`]: prints that can panic, and unfinished work.
 //! - [`words`]: comments and documents are plain.
 //! - [`dependencies`]: each dependency says why it is here.
+//! - [`metrics`]: each metric is documented.
 //! - [`report`]: what the sources come to, in numbers.
 //! - [`source`]: the sources as text, and how a rule is run.
 
@@ -17,6 +18,7 @@ mod cycles;
 mod dependencies;
 mod forbidden;
 mod imports;
+mod metrics;
 mod names;
 mod places;
 mod report;
