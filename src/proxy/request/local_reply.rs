@@ -51,140 +51,19 @@ impl LocalReply {
     /// The status that is counted and logged; the client sees it too, except for 499, whose client is gone.
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        match self.reason {
-            RejectReason::BadHead
-            | RejectReason::BadHost
-            | RejectReason::BadTarget
-            | RejectReason::BadFraming
-            | RejectReason::BadConnection
-            | RejectReason::BadProxyHeader
-            | RejectReason::BadBody
-            // The client is not told of it in HTTP.
-            | RejectReason::TlsHandshake
-            | RejectReason::TlsTimeout => StatusCode::BAD_REQUEST,
-            RejectReason::UnknownCoding => StatusCode::NOT_IMPLEMENTED,
-            RejectReason::RedirectedToHttps => StatusCode::PERMANENT_REDIRECT,
-            RejectReason::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            RejectReason::TargetTooLong => StatusCode::URI_TOO_LONG,
-            RejectReason::Loop => StatusCode::LOOP_DETECTED,
-            RejectReason::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            RejectReason::HeadTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            RejectReason::HeadTimeout | RejectReason::ProxyHeaderTimeout | RejectReason::BodyTimeout | RejectReason::BodyTooSlow => {
-                StatusCode::REQUEST_TIMEOUT
-            }
-            RejectReason::Flood => StatusCode::TOO_MANY_REQUESTS,
-            RejectReason::ProxyHeaderForeign => StatusCode::FORBIDDEN,
-            RejectReason::ClientGone => StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST),
-            RejectReason::NoService => StatusCode::NOT_FOUND,
-            RejectReason::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            RejectReason::RateLimited | RejectReason::TooManyOfAddress => StatusCode::TOO_MANY_REQUESTS,
-            RejectReason::NoEndpoint
-            | RejectReason::TooManyConnections
-            | RejectReason::Displaced
-            | RejectReason::TooManyOfClient
-            | RejectReason::OutOfDescriptors
-            | RejectReason::Overloaded
-            | RejectReason::QueueFull
-            | RejectReason::QueueTimeout => StatusCode::SERVICE_UNAVAILABLE,
-            RejectReason::ConnectFailed | RejectReason::UpstreamReset | RejectReason::UpstreamBadAnswer => StatusCode::BAD_GATEWAY,
-            RejectReason::UpstreamTimeout => StatusCode::GATEWAY_TIMEOUT,
-            RejectReason::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        }
+        ReplyRule::of(self.reason).status
     }
 
     /// Whose fault it was.
     #[must_use]
     pub fn fault(&self) -> FaultParty {
-        match self.reason {
-            RejectReason::BadHead
-            | RejectReason::BadHost
-            | RejectReason::BadTarget
-            | RejectReason::BadFraming
-            | RejectReason::UnknownCoding
-            | RejectReason::BadConnection
-            | RejectReason::MethodNotAllowed
-            | RejectReason::Misdirected
-            | RejectReason::TargetTooLong
-            | RejectReason::HeadTooLarge
-            | RejectReason::TlsHandshake
-            | RejectReason::TlsTimeout
-            | RejectReason::RedirectedToHttps
-            | RejectReason::HeadTimeout
-            | RejectReason::Flood
-            | RejectReason::BadBody
-            | RejectReason::BodyTimeout
-            | RejectReason::ProxyHeaderForeign
-            | RejectReason::BadProxyHeader
-            | RejectReason::ProxyHeaderTimeout
-            | RejectReason::TooManyOfAddress
-            | RejectReason::TooManyOfClient
-            | RejectReason::RateLimited
-            | RejectReason::BodyTooLarge
-            | RejectReason::BodyTooSlow
-            | RejectReason::ClientGone => FaultParty::Client,
-            RejectReason::ConnectFailed
-            | RejectReason::UpstreamReset
-            | RejectReason::UpstreamTimeout
-            | RejectReason::UpstreamBadAnswer => FaultParty::Upstream,
-            RejectReason::NoService
-            | RejectReason::Loop
-            | RejectReason::NoEndpoint
-            | RejectReason::TooManyConnections
-            | RejectReason::Displaced
-            | RejectReason::OutOfDescriptors
-            | RejectReason::Overloaded
-            | RejectReason::QueueFull
-            | RejectReason::QueueTimeout
-            | RejectReason::Internal => FaultParty::Own,
-        }
+        ReplyRule::of(self.reason).fault
     }
 
-    /// Whether the connection must end with the response: its framing is not to be trusted any more, or it is one too
-    /// many.
+    /// Whether the connection must end with the response.
     #[must_use]
     pub fn closes(&self) -> bool {
-        match self.reason {
-            RejectReason::BadHead
-            | RejectReason::BadHost
-            | RejectReason::BadTarget
-            | RejectReason::BadFraming
-            | RejectReason::UnknownCoding
-            | RejectReason::BadConnection
-            | RejectReason::TargetTooLong
-            | RejectReason::HeadTooLarge
-            | RejectReason::TlsHandshake
-            | RejectReason::TlsTimeout
-            | RejectReason::HeadTimeout
-            | RejectReason::Flood
-            | RejectReason::BadBody
-            | RejectReason::BodyTimeout
-            | RejectReason::ProxyHeaderForeign
-            | RejectReason::BadProxyHeader
-            | RejectReason::ProxyHeaderTimeout
-            | RejectReason::TooManyConnections
-            | RejectReason::TooManyOfAddress
-            | RejectReason::Displaced
-            | RejectReason::OutOfDescriptors
-            | RejectReason::Overloaded
-            | RejectReason::QueueFull
-            | RejectReason::QueueTimeout
-            | RejectReason::BodyTooLarge
-            | RejectReason::BodyTooSlow
-            | RejectReason::ClientGone
-            | RejectReason::Internal => true,
-            RejectReason::MethodNotAllowed
-            | RejectReason::TooManyOfClient
-            | RejectReason::Misdirected
-            | RejectReason::Loop
-            | RejectReason::RateLimited
-            | RejectReason::RedirectedToHttps
-            | RejectReason::NoService
-            | RejectReason::NoEndpoint
-            | RejectReason::ConnectFailed
-            | RejectReason::UpstreamReset
-            | RejectReason::UpstreamTimeout
-            | RejectReason::UpstreamBadAnswer => false,
-        }
+        ReplyRule::of(self.reason).closes
     }
 
     /// The response, in the manner that the client understands.
@@ -268,6 +147,70 @@ impl LocalReply {
         bytes.extend(b"\r\n");
         bytes.extend(body.into_inner().filter(|_| !to_head).unwrap_or_default());
         bytes
+    }
+}
+
+/// The connection must end with the response: its framing is not to be trusted any more, or it is one too many.
+const CLOSES: bool = true;
+
+/// The connection can go on.
+const STAYS: bool = false;
+
+/// What follows from a reason.
+struct ReplyRule {
+    status: StatusCode,
+    fault: FaultParty,
+    closes: bool,
+}
+
+impl ReplyRule {
+    /// One line a reason, so that what a client gets for it is read at one place.
+    fn of(reason: RejectReason) -> Self {
+        let rule = |status, fault, closes| Self { status, fault, closes };
+        let client_gone = StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST);
+        match reason {
+            RejectReason::BadHead => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::BadHost => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::BadTarget => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::BadFraming => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::BadConnection => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::BadProxyHeader => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::BadBody => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            // The client is not told of it in HTTP.
+            RejectReason::TlsHandshake => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::TlsTimeout => rule(StatusCode::BAD_REQUEST, FaultParty::Client, CLOSES),
+            RejectReason::UnknownCoding => rule(StatusCode::NOT_IMPLEMENTED, FaultParty::Client, CLOSES),
+            RejectReason::RedirectedToHttps => rule(StatusCode::PERMANENT_REDIRECT, FaultParty::Client, STAYS),
+            RejectReason::MethodNotAllowed => rule(StatusCode::METHOD_NOT_ALLOWED, FaultParty::Client, STAYS),
+            RejectReason::TargetTooLong => rule(StatusCode::URI_TOO_LONG, FaultParty::Client, CLOSES),
+            RejectReason::Loop => rule(StatusCode::LOOP_DETECTED, FaultParty::Own, STAYS),
+            RejectReason::Misdirected => rule(StatusCode::MISDIRECTED_REQUEST, FaultParty::Client, STAYS),
+            RejectReason::HeadTooLarge => rule(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, FaultParty::Client, CLOSES),
+            RejectReason::HeadTimeout => rule(StatusCode::REQUEST_TIMEOUT, FaultParty::Client, CLOSES),
+            RejectReason::ProxyHeaderTimeout => rule(StatusCode::REQUEST_TIMEOUT, FaultParty::Client, CLOSES),
+            RejectReason::BodyTimeout => rule(StatusCode::REQUEST_TIMEOUT, FaultParty::Client, CLOSES),
+            RejectReason::BodyTooSlow => rule(StatusCode::REQUEST_TIMEOUT, FaultParty::Client, CLOSES),
+            RejectReason::Flood => rule(StatusCode::TOO_MANY_REQUESTS, FaultParty::Client, CLOSES),
+            RejectReason::ProxyHeaderForeign => rule(StatusCode::FORBIDDEN, FaultParty::Client, CLOSES),
+            RejectReason::ClientGone => rule(client_gone, FaultParty::Client, CLOSES),
+            RejectReason::NoService => rule(StatusCode::NOT_FOUND, FaultParty::Own, STAYS),
+            RejectReason::BodyTooLarge => rule(StatusCode::PAYLOAD_TOO_LARGE, FaultParty::Client, CLOSES),
+            RejectReason::RateLimited => rule(StatusCode::TOO_MANY_REQUESTS, FaultParty::Client, STAYS),
+            RejectReason::TooManyOfAddress => rule(StatusCode::TOO_MANY_REQUESTS, FaultParty::Client, CLOSES),
+            RejectReason::NoEndpoint => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, STAYS),
+            RejectReason::TooManyConnections => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, CLOSES),
+            RejectReason::Displaced => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, CLOSES),
+            RejectReason::TooManyOfClient => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Client, STAYS),
+            RejectReason::OutOfDescriptors => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, CLOSES),
+            RejectReason::Overloaded => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, CLOSES),
+            RejectReason::QueueFull => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, CLOSES),
+            RejectReason::QueueTimeout => rule(StatusCode::SERVICE_UNAVAILABLE, FaultParty::Own, CLOSES),
+            RejectReason::ConnectFailed => rule(StatusCode::BAD_GATEWAY, FaultParty::Upstream, STAYS),
+            RejectReason::UpstreamReset => rule(StatusCode::BAD_GATEWAY, FaultParty::Upstream, STAYS),
+            RejectReason::UpstreamBadAnswer => rule(StatusCode::BAD_GATEWAY, FaultParty::Upstream, STAYS),
+            RejectReason::UpstreamTimeout => rule(StatusCode::GATEWAY_TIMEOUT, FaultParty::Upstream, STAYS),
+            RejectReason::Internal => rule(StatusCode::INTERNAL_SERVER_ERROR, FaultParty::Own, CLOSES),
+        }
     }
 }
 
