@@ -1,9 +1,10 @@
-//! TLS material: from files to what rustls serves and connects with, and again when the files change. A leaf.
+//! TLS: from files to what rustls serves and connects with, and again when the files change. A leaf.
 //!
 //! [`tls_settings`] is what a config says, [`files`] reads PEM, [`certificate`] is what can be said of one certificate,
 //! and [`certificates`] picks one by the name that a client asks for. [`server`] and [`client_config`] build the two
 //! ends. A [`ReloadableTls`](reloadable::ReloadableTls) holds what is in use, and the [`tls_registry`] has all of a
-//! process. [`handshake`] is how an endpoint is met, and [`private_file`] warns of files that others can read.
+//! process. [`handshake`] is how an endpoint is met, [`maybe_tls`] a connection with TLS or without, and
+//! [`private_file`] warns of files that others can read.
 //!
 //! A swap is a write under a lock that each *handshake* reads, not each request: the lock is a thousandth of what the
 //! handshake costs, and a connection keeps what it began with. New files never replace half of a set: all files of an
@@ -15,6 +16,7 @@ pub(crate) mod client_config;
 pub(crate) mod error;
 pub(crate) mod files;
 pub(crate) mod handshake;
+pub(crate) mod maybe_tls;
 pub(crate) mod private_file;
 pub(crate) mod reloadable;
 pub(crate) mod server;
@@ -25,6 +27,7 @@ pub(crate) use certificate::Certificate;
 pub(crate) use client_config::Clients;
 pub(crate) use error::{TlsError, TlsPart};
 pub(crate) use handshake::{Handshake, TlsFailure};
+pub(crate) use maybe_tls::MaybeTls;
 pub(crate) use reloadable::{Examined, Load, TlsFacts};
 pub(crate) use server::ServerTls;
 pub(crate) use tls_registry::TlsRegistry;

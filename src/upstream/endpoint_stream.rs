@@ -1,7 +1,7 @@
-//! The bytes of an endpoint: plain, or inside TLS.
+//! A connection to an endpoint, which counts as open there for as long as it is there.
 //!
-//! An enum and not a boxed trait object, for the reasons that the clients' side has: one predictable branch, no
-//! allocation. It counts as an open connection of its endpoint for as long as it is there.
+//! The bytes are those of [`MaybeTls`]. The count and the permit are part of the stream, so that no way in which a
+//! connection can end forgets them.
 
 use std::io;
 use std::pin::Pin;
@@ -15,35 +15,31 @@ use tokio_rustls::client::TlsStream;
 
 use super::budget::UpstreamPermit;
 use crate::stats::EndpointStats;
+use crate::tls::MaybeTls;
+use crate::tls::maybe_tls::pass_on_writes;
 
 /// A connection to an endpoint.
 #[derive(Debug)]
 pub(crate) struct EndpointStream {
-    io: EndpointIo,
+    io: MaybeTls<TlsStream<TcpStream>>,
     endpoint: Arc<EndpointStats>,
     _permit: UpstreamPermit,
-}
-
-#[derive(Debug)]
-enum EndpointIo {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
 }
 
 impl EndpointStream {
     /// A connection without TLS, counted in.
     #[must_use]
     pub(crate) fn plain(stream: TcpStream, endpoint: &Arc<EndpointStats>, permit: UpstreamPermit) -> Self {
-        Self::new(EndpointIo::Plain(stream), endpoint, permit)
+        Self::new(MaybeTls::Plain(stream), endpoint, permit)
     }
 
     /// A connection inside TLS, counted in.
     #[must_use]
     pub(crate) fn tls(stream: TlsStream<TcpStream>, endpoint: &Arc<EndpointStats>, permit: UpstreamPermit) -> Self {
-        Self::new(EndpointIo::Tls(Box::new(stream)), endpoint, permit)
+        Self::new(MaybeTls::Tls(Box::new(stream)), endpoint, permit)
     }
 
-    fn new(io: EndpointIo, endpoint: &Arc<EndpointStats>, permit: UpstreamPermit) -> Self {
+    fn new(io: MaybeTls<TlsStream<TcpStream>>, endpoint: &Arc<EndpointStats>, permit: UpstreamPermit) -> Self {
         endpoint.opened();
         Self { io, endpoint: Arc::clone(endpoint), _permit: permit }
     }
@@ -53,7 +49,7 @@ impl EndpointStream {
     /// No system call unless the runtime knows of an event: a look at what it knows costs some sixty instructions.
     pub(crate) fn is_quiet(&mut self) -> bool {
         match &mut self.io {
-            EndpointIo::Plain(stream) => {
+            MaybeTls::Plain(stream) => {
                 // An event may be older than the last read; only the socket can tell.
                 let looked = stream.try_io(Interest::READABLE, || {
                     let (count, _) = recv(&*stream, &mut [0; 1], RecvFlags::PEEK | RecvFlags::DONTWAIT)?;
@@ -62,7 +58,7 @@ impl EndpointStream {
                 looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
             }
             // Session tickets come when the endpoint likes; rustls takes them, and they are nothing to read.
-            EndpointIo::Tls(stream) => {
+            MaybeTls::Tls(stream) => {
                 let mut cx = Context::from_waker(Waker::noop());
                 Pin::new(stream.as_mut()).poll_read(&mut cx, &mut ReadBuf::new(&mut [0; 1])).is_pending()
             }
@@ -71,11 +67,7 @@ impl EndpointStream {
 
     /// Ends a connection that is not used: TLS says so, as far as that is possible at once.
     pub(crate) fn close(mut self) {
-        if let EndpointIo::Tls(stream) = &mut self.io {
-            let mut cx = Context::from_waker(Waker::noop());
-            // Whatever becomes of it, the connection is dropped.
-            let _told = Pin::new(stream.as_mut()).poll_shutdown(&mut cx);
-        }
+        self.io.say_goodbye();
     }
 }
 
@@ -85,47 +77,12 @@ impl Drop for EndpointStream {
     }
 }
 
-/// Calls the method of whichever stream it is.
-macro_rules! either {
-    ($self:ident, $method:ident($($argument:expr),*)) => {
-        match &mut $self.get_mut().io {
-            EndpointIo::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            EndpointIo::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
-        }
-    };
-}
-
 impl AsyncRead for EndpointStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_read(cx, buf))
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
     }
 }
 
 impl AsyncWrite for EndpointStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_shutdown(cx))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            EndpointIo::Plain(stream) => stream.is_write_vectored(),
-            EndpointIo::Tls(stream) => stream.is_write_vectored(),
-        }
-    }
+    pass_on_writes!(io: write, flush, shutdown);
 }

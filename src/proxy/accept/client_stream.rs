@@ -1,17 +1,16 @@
-//! The bytes of a client: plain, or inside TLS.
+//! A client's connection: what its handshake has agreed on, its socket, and how it is cut.
 //!
-//! An enum and not a boxed trait object: one predictable branch a read or write, no allocation, and the codecs above
-//! are compiled once.
+//! The bytes are those of [`MaybeTls`]; what is here is only known of clients.
 
 use std::io;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use socket2::SockRef;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::server::TlsStream;
+
+use crate::tls::MaybeTls;
 
 /// What the kernel takes of a response before it can be sent. Left alone it takes megabytes (`tcp_wmem`) for each
 /// client, so that a few hundred slow readers exhaust what it has for all connections (`tcp_mem`), and everybody waits.
@@ -28,13 +27,7 @@ pub(crate) fn set_options(stream: &TcpStream) -> io::Result<()> {
 }
 
 /// A client's connection.
-#[derive(Debug)]
-pub(crate) enum ClientStream {
-    /// As it comes.
-    Plain(TcpStream),
-    /// Inside TLS, after the handshake.
-    Tls(Box<TlsStream<TcpStream>>),
-}
+pub(crate) type ClientStream = MaybeTls<TlsStream<TcpStream>>;
 
 impl ClientStream {
     /// Whether HTTP/2 was agreed on in the handshake.
@@ -77,64 +70,15 @@ impl ClientStream {
         }
     }
 
-    /// Ends the connection without waiting for anything: TLS says so, as far as that is possible at once.
+    /// Ends the connection without waiting for anything.
     pub(crate) fn close(mut self) {
-        if let Self::Tls(stream) = &mut self {
-            let mut cx = Context::from_waker(Waker::noop());
-            // Whatever becomes of it, the connection is dropped.
-            let _told = Pin::new(stream.as_mut()).poll_shutdown(&mut cx);
-        }
+        self.say_goodbye();
     }
 
     fn tcp(&self) -> &TcpStream {
         match self {
             Self::Plain(stream) => stream,
             Self::Tls(stream) => stream.get_ref().0,
-        }
-    }
-}
-
-/// Calls the method of whichever stream it is.
-macro_rules! either {
-    ($self:ident, $method:ident($($argument:expr),*)) => {
-        match $self.get_mut() {
-            ClientStream::Plain(stream) => Pin::new(stream).$method($($argument),*),
-            ClientStream::Tls(stream) => Pin::new(stream.as_mut()).$method($($argument),*),
-        }
-    };
-}
-
-impl AsyncRead for ClientStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_read(cx, buf))
-    }
-}
-
-impl AsyncWrite for ClientStream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        either!(self, poll_write(cx, buf))
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_flush(cx))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_shutdown(cx))
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        either!(self, poll_write_vectored(cx, bufs))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match self {
-            Self::Plain(stream) => stream.is_write_vectored(),
-            Self::Tls(stream) => stream.is_write_vectored(),
         }
     }
 }

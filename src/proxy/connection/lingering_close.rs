@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
 use super::LINGER_SILENCE_MAX;
+use crate::tls::maybe_tls::pass_on_writes;
 
 /// How much is read at once to be dropped: frames of a client that has nothing to ask any more are small.
 const SCRATCH_BYTES: usize = 1024;
@@ -55,13 +56,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for LingeringClose<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
+    pass_on_writes!(stream: write, flush);
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.until.is_none() {
@@ -71,18 +66,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for LingeringClose<S> {
         }
         let late = self.until.as_mut().is_none_or(|until| until.as_mut().poll(cx).is_ready());
         if late || self.poll_closed(cx).is_ready() { Poll::Ready(Ok(())) } else { Poll::Pending }
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
     }
 }
 

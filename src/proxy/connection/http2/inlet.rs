@@ -10,6 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::farewell::{Farewell, FramePosition};
 use super::streams::{Leaving, Streams};
+use crate::tls::maybe_tls::pass_on_writes;
 
 /// What is read at a time of a connection that is leaving.
 const SCRATCH_BYTES: usize = 4 * 1024;
@@ -70,27 +71,5 @@ impl<S: AsyncRead + Unpin> AsyncRead for Inlet<S> {
 }
 
 impl<S: AsyncWrite + Unpin> AsyncWrite for Inlet<S> {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
+    pass_on_writes!(stream: write, flush, shutdown);
 }
