@@ -9,10 +9,12 @@ fn metrics_in(text: &str, quote: char) -> BTreeSet<&str> {
 
 /// What one side names and the other does not.
 fn undocumented(names: &str, page: &str) -> Vec<String> {
-    let rows: String = page.lines().filter(|line| line.starts_with("| `pointsman_")).map(|row| format!("{row}\n")).collect();
+    let rows: String =
+        page.lines().filter(|line| line.starts_with("| `pointsman_")).map(|row| format!("{row}\n")).collect();
     let (defined, told) = (metrics_in(names, '"'), metrics_in(&rows, '`'));
     let missing = defined.difference(&told).map(|name| format!("docs/metrics.md: found no row for {name}, want one"));
-    let gone = told.difference(&defined).map(|name| format!("docs/metrics.md: found {name}, want a metric of names.rs"));
+    let gone =
+        told.difference(&defined).map(|name| format!("docs/metrics.md: found {name}, want a metric of names.rs"));
     missing.chain(gone).collect()
 }
 
