@@ -48,6 +48,7 @@
 //! - [`tls`]: certificates, keys and authorities from files to rustls, and again when they change. A leaf.
 //! - [`message`]: heads of messages, as text with the places of its lines. A leaf.
 //! - [`http1`]: HTTP/1.1 as bytes, for both sides of the proxy. It sees `message` only.
+//! - [`http2`]: bodies, tunnels and pings on streams of HTTP/2, for both sides of the proxy. A leaf.
 //! - [`log`]: the process's own log, which never waits for who reads it, and the writing of the access log. A leaf.
 //! - [`supervise`]: what must live: threads and tasks, begun again when they end, and looked at. A leaf.
 //! - [`stats`]: per-worker counters, latencies, endpoint states, and the words of their labels.
@@ -99,6 +100,7 @@ mod control;
 mod endpoints;
 mod files;
 mod http1;
+mod http2;
 mod log;
 mod message;
 mod metrics;

@@ -7,7 +7,7 @@ use super::source::{Source, heads, holds, words};
 
 /// What each module may import. `proxy` and `upstream` meet `control` in `app` only; `cli` stands above `app`
 /// and is used by `main`, never from below.
-const MAY_IMPORT: [(&str, &[&str]); 24] = [
+const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("problem", &[]),
     ("supervise", &[]),
     ("log", &["supervise"]),
@@ -16,9 +16,10 @@ const MAY_IMPORT: [(&str, &[&str]); 24] = [
     ("tls", &[]),
     ("message", &[]),
     ("http1", &["message"]),
+    ("http2", &[]),
     ("table", &["problem", "shared", "stats", "tls", "message"]),
-    ("upstream", &["shared", "stats", "tls", "message", "http1", "table"]),
-    ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "table", "upstream"]),
+    ("upstream", &["shared", "stats", "tls", "message", "http1", "http2", "table"]),
+    ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "http2", "table", "upstream"]),
     ("rollout", &["problem", "shared", "stats", "table"]),
     ("config", &["problem", "shared", "stats", "tls", "table", "rollout"]),
     ("files", &["table"]),

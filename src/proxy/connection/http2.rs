@@ -7,9 +7,9 @@
 //! Why not the server of hyper, which drives the same codec: it gives a service a request and takes one answer. What is
 //! between them, an interim answer (RFC 9110, 15.2), has no way out, and how a connection says farewell is decided
 //! inside. What it did besides is done here, and little of it is left: the window of a stream opens as its
-//! [`stream_body`] is taken; an answer gets a date and a length; parts of it wait for the client's window; a client is
-//! asked whether it is there ([`pings`]); the stream of an extended `CONNECT` becomes a tunnel ([`tunnel_stream`]). To
-//! endpoints hyper's client stays.
+//! [`stream_body`] is taken; an answer gets a date and a length. What endpoints need as well is in
+//! [`http2`](crate::http2): parts of a body wait for the window, a silent side is asked whether it is there, the stream
+//! of an extended `CONNECT` becomes a tunnel.
 //!
 //! A connection whose worker leaves says GOAWAY when others begin to say `Connection: close`, and until the worker
 //! drains it takes what its client had begun by then ([`farewell`]).
@@ -24,12 +24,10 @@
 
 mod farewell;
 mod inlet;
-mod pings;
 mod responder;
 mod stream;
 pub(crate) mod stream_body;
 mod streams;
-mod tunnel_stream;
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -5,22 +5,20 @@
 //! where they are, and with them what they hold at the endpoint.
 
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
 use http::header::{COOKIE, EXPECT};
 use http::{HeaderMap, Method, Request};
-use http_body::{Body, Frame};
-use tokio::time::Instant;
+use http_body::Body;
 
 use super::super::respond::decimal;
 use super::responder::Responder;
 use super::stream_body::Http2Body;
 use super::streams::Streams;
-use super::tunnel_stream::TunnelStream;
+use crate::http2::{OutgoingBody, TunnelStream};
 use crate::message::known_headers::{CONTENT_LENGTH, DATE};
 use crate::message::{HeaderSet, Response};
 use crate::proxy::body::inbound::Inbound;
@@ -71,8 +69,13 @@ pub(super) async fn serve(served: ServedConnection, responder: Rc<Responder>, re
         (Some(_), None) => {}
         (None, incoming) => {
             drop(incoming);
-            let mut sending = Sending { body, outgoing, ready: None };
-            poll_fn(|cx| sending.poll(&responder, cx)).await;
+            let mut sending = OutgoingBody::new(body, outgoing, Reason::INTERNAL_ERROR);
+            let sent = poll_fn(|cx| {
+                let polled = sending.poll(cx);
+                responder.waiting_since.set(sending.waiting_since());
+                polled
+            });
+            sent.await;
         }
     }
 }
@@ -157,89 +160,5 @@ fn begin(
             respond.send_reset(Reason::INTERNAL_ERROR);
             None
         }
-    }
-}
-
-/// The body of an answer on its way to the client.
-struct Sending {
-    body: ResponseBody,
-    outgoing: SendStream<Bytes>,
-    /// A part that waits for the client to make room, and whether it is the last one.
-    ready: Option<(Bytes, bool)>,
-}
-
-impl Sending {
-    /// Ready when all of it is the codec's, or no more of it can be.
-    fn poll(&mut self, responder: &Responder, cx: &mut Context<'_>) -> Poll<()> {
-        loop {
-            if let Some((data, last)) = self.ready.take() {
-                match self.poll_room(data.is_empty(), cx) {
-                    Poll::Ready(true) => responder.waiting_since.set(None),
-                    Poll::Ready(false) => return Poll::Ready(()),
-                    Poll::Pending => {
-                        self.ready = Some((data, last));
-                        responder.waiting_since.set(responder.waiting_since().or_else(|| Some(Instant::now())));
-                        return Poll::Pending;
-                    }
-                }
-                // It fails when the stream is over.
-                if self.outgoing.send_data(data, last).is_err() || last {
-                    return Poll::Ready(());
-                }
-            }
-            match Pin::new(&mut self.body).poll_frame(cx) {
-                // Nothing else would notice that a client leaves which waits for more.
-                Poll::Pending => return self.outgoing.poll_reset(cx).map(|_gone| ()),
-                Poll::Ready(frame) => {
-                    if self.take(frame.transpose()) {
-                        return Poll::Ready(());
-                    }
-                }
-            }
-        }
-    }
-
-    /// Takes what the body has next. Whether it was the last.
-    fn take<E>(&mut self, frame: Result<Option<Frame<Bytes>>, E>) -> bool {
-        match frame {
-            Ok(Some(frame)) => match frame.into_data() {
-                Ok(data) => {
-                    self.ready = Some((data, self.body.is_end_stream()));
-                    false
-                }
-                Err(frame) => frame.into_trailers().is_ok_and(|trailers| {
-                    self.outgoing.reserve_capacity(0);
-                    let _sent = self.outgoing.send_trailers(trailers);
-                    true
-                }),
-            },
-            Ok(None) => {
-                let _sent = self.outgoing.send_data(Bytes::new(), true);
-                true
-            }
-            // The client must not take what came for all of it (docs/http-rules.md#rule-7).
-            Err(_fault) => {
-                self.outgoing.send_reset(Reason::INTERNAL_ERROR);
-                true
-            }
-        }
-    }
-
-    /// Ready when a part can be sent; false when none can be any more. A byte is asked for and not the whole part: what
-    /// is asked for and not there yet is kept from the other streams, and the codec asks for the rest when it has the
-    /// part.
-    fn poll_room(&mut self, empty: bool, cx: &mut Context<'_>) -> Poll<bool> {
-        if empty || self.outgoing.capacity() > 0 {
-            return Poll::Ready(true);
-        }
-        self.outgoing.reserve_capacity(1);
-        while self.outgoing.capacity() == 0 {
-            match self.outgoing.poll_capacity(cx) {
-                Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(_)) | None) => return Poll::Ready(false),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-        Poll::Ready(true)
     }
 }

@@ -12,8 +12,8 @@ use tokio::sync::Notify;
 use tokio::task::{AbortHandle, JoinHandle};
 use tokio::time::{Instant, sleep};
 
-use super::pings::{Liveness, Verdict};
 use super::responder::Responder;
+use crate::http2::{Liveness, LivenessVerdict, PingTimes};
 use crate::proxy::accept::waiting::WaitingConnection;
 use crate::proxy::connection::client_connection::ClientConnection;
 
@@ -22,6 +22,9 @@ const TAKEN_BACK_MAX: u32 = 100;
 
 /// See [`TAKEN_BACK_MAX`].
 const TAKEN_BACK_WINDOW: Duration = Duration::from_secs(30);
+
+/// When a client that says nothing is asked whether it is still there.
+const PINGS: PingTimes = PingTimes { interval: Duration::from_secs(30), timeout: Duration::from_secs(20) };
 
 /// Why a connection is told to go away.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -127,7 +130,7 @@ impl Streams {
         loop {
             // One that waits already is looked at less often: many do.
             let pause = if self.listed.borrow().is_some() { look } else { look.min(waits_after) };
-            let pause = pause.min(self.liveness.get().pause(Instant::now()));
+            let pause = pause.min(self.liveness.get().due(PINGS).saturating_duration_since(Instant::now()));
             tokio::select! {
                 () = self.flooded.notified() => return End::Flooded,
                 () = poll_fn(|cx| self.poll_displaced(cx)) => return End::Displaced,
@@ -154,9 +157,9 @@ impl Streams {
     /// Asks a client that has said nothing for a while. Whether it has not answered.
     fn is_dead(&self, now: Instant) -> bool {
         let mut liveness = self.liveness.get();
-        let verdict = liveness.look(now, self.heard.take());
+        let verdict = liveness.look(PINGS, now, self.heard.take());
         self.liveness.set(liveness);
-        if verdict == Verdict::Ask
+        if verdict == LivenessVerdict::Ask
             && let Some(pings) = self.pings.borrow_mut().as_mut()
         {
             // The answer to the last one is taken, so that there may be another one; when it came is known already.
@@ -165,7 +168,7 @@ impl Streams {
                 tracing::debug!(%error, "a client could not be asked whether it is there");
             }
         }
-        verdict == Verdict::Dead
+        verdict == LivenessVerdict::Dead
     }
 
     fn poll_displaced(&self, cx: &Context<'_>) -> Poll<()> {

@@ -9,9 +9,9 @@ use bytes::{Buf, Bytes};
 use h2::{RecvStream, SendStream};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A client's side of a tunnel.
+/// One side of a tunnel.
 #[derive(Debug)]
-pub(super) struct TunnelStream {
+pub(crate) struct TunnelStream {
     incoming: RecvStream,
     outgoing: SendStream<Bytes>,
     /// What came and did not fit where it was read to.
@@ -21,7 +21,8 @@ pub(super) struct TunnelStream {
 }
 
 impl TunnelStream {
-    pub(super) fn new(incoming: RecvStream, outgoing: SendStream<Bytes>) -> Self {
+    /// The tunnel on a stream that both sides have agreed on.
+    pub(crate) fn new(incoming: RecvStream, outgoing: SendStream<Bytes>) -> Self {
         Self { incoming, outgoing, unread: Bytes::new(), shut: false }
     }
 }
