@@ -17,7 +17,6 @@ use tokio::time::Instant;
 
 use super::accept::global_limit::GlobalConnectionLimit;
 use super::access_log::LogSender;
-use super::body::request_body::RequestBody;
 use super::connection::date::Date;
 use super::limits::concurrency::{ConcurrencyLimit, WaitQueue, WaitQueues};
 use super::limits::worker_holds::WorkerHolds;
@@ -86,7 +85,7 @@ pub(crate) struct Worker {
     /// Its own counters.
     pub stats: Arc<WorkerStats>,
     /// Its idle upstream connections.
-    pub pools: Pools<RequestBody>,
+    pub pools: Pools,
     /// What outlives the table that it was routed by.
     pub long_lived: Rc<LongLivedStreams>,
     /// The services whose requests wait.

@@ -1,47 +1,24 @@
 //! Opening a connection to an endpoint.
 
-use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
-use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http_body::Body;
-use hyper::client::conn::http2;
-use hyper::rt::Executor;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpStream;
-use tokio::task::spawn_local;
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::budget::UpstreamPermit;
 use super::endpoint_stream::EndpointStream;
 use super::http1::Http1;
-use super::sender::{RequestSender, STREAMS_MAX, SharedConnection, StreamLoad};
+use super::http2;
+use super::http2::shared_connection::SharedConnection;
+use super::sender::RequestSender;
 use crate::http1::HeadLimits;
 use crate::shared::shortage;
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 use crate::tls::{Handshake, TlsFailure};
-
-/// What a line of a head counts more in HTTP/2 than it has (RFC 9113, 6.5.2).
-const LINE_OVERHEAD_BYTES: usize = 32;
-
-/// What an origin may send on a stream before it was read: the memory that one response can hold. At a round trip of a
-/// millisecond that is 64 MiB a second.
-const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
-
-/// The same for a connection: enough for all its streams. With less, clients that do not read would use it up, and
-/// everybody else's responses on this connection would stop.
-const CONNECTION_WINDOW_BYTES: u32 = STREAMS_MAX * STREAM_WINDOW_BYTES;
-
-/// How often an origin with open streams is asked whether it is still there, and how long it may take to respond.
-const PING_INTERVAL: Duration = Duration::from_secs(10);
-
-/// See [`PING_INTERVAL`].
-const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What bounds a connection.
 #[derive(Clone, Copy, Debug)]
@@ -54,20 +31,20 @@ pub(crate) struct ConnectLimits {
 
 /// A new connection, ready for its first request.
 #[derive(Debug)]
-pub(crate) enum Connected<B> {
+pub(crate) enum Connected {
     /// For one exchange at a time.
     Http1(Box<Http1>),
     /// To be shared.
-    Http2(SharedConnection<B>),
+    Http2(SharedConnection),
 }
 
-impl<B> Connected<B> {
+impl Connected {
     /// What sends its first request, and what is left to share.
     #[must_use]
-    pub(crate) fn begin(self) -> Option<(RequestSender<B>, Option<SharedConnection<B>>)> {
+    pub(crate) fn begin(self) -> Option<(RequestSender, Option<SharedConnection>)> {
         match self {
             Self::Http1(connection) => Some((RequestSender::Http1(connection), None)),
-            Self::Http2(shared) => Some((RequestSender::Http2(shared.stream()?), Some(shared))),
+            Self::Http2(mut shared) => Some((RequestSender::Http2(shared.stream()?), Some(shared))),
         }
     }
 }
@@ -87,9 +64,9 @@ pub(crate) enum ConnectError {
     /// It was closed as soon as it was there.
     #[error("the connection to {0} was closed at once")]
     Closed(SocketAddr),
-    /// hyper would not take the connection.
+    /// HTTP could not begin on it.
     #[error("no HTTP on the connection to {0}")]
-    Handshake(SocketAddr, #[source] hyper::Error),
+    Handshake(SocketAddr, #[source] h2::Error),
 }
 
 impl ConnectError {
@@ -115,16 +92,11 @@ pub(crate) struct ConnectTarget<'e> {
 ///
 /// # Errors
 /// [`ConnectError`] when there is no connection in time.
-pub(crate) async fn connect<B>(
+pub(crate) async fn connect(
     target: ConnectTarget<'_>,
     tls: Option<Handshake>,
     limits: ConnectLimits,
-) -> Result<Connected<B>, ConnectError>
-where
-    B: Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Connected, ConnectError> {
     let address = target.endpoint.address;
     let connecting = async {
         let refused = |error| ConnectError::Refused(address, error);
@@ -144,85 +116,28 @@ where
 }
 
 /// TLS, and HTTP inside it.
-async fn secured<B>(
+async fn secured(
     stream: TcpStream,
     target: ConnectTarget<'_>,
     tls: Handshake,
     heads: HeadLimits,
-) -> Result<Connected<B>, ConnectError>
-where
-    B: Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Connected, ConnectError> {
     let stream = EndpointStream::tls(tls.on(stream).await?, target.endpoint, target.permit);
     http(stream, target.protocol, target.endpoint.address, heads).await
 }
 
 /// HTTP on a connected stream.
-async fn http<B>(
+async fn http(
     stream: EndpointStream,
     protocol: Protocol,
     address: SocketAddr,
     heads: HeadLimits,
-) -> Result<Connected<B>, ConnectError>
-where
-    B: Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Connected, ConnectError> {
     match protocol {
         Protocol::Http1 => Ok(Connected::Http1(Http1::new(stream, heads))),
         Protocol::Http2 => {
-            let shared =
-                http2(stream, address, heads).await.map_err(|error| ConnectError::Handshake(address, error))?;
-            Ok(Connected::Http2(shared))
+            let shared = http2::share(stream, address, heads, http2::PINGS).await;
+            shared.map(Connected::Http2).map_err(|error| ConnectError::Handshake(address, error))
         }
-    }
-}
-
-async fn http2<B>(stream: EndpointStream, address: SocketAddr, heads: HeadLimits) -> hyper::Result<SharedConnection<B>>
-where
-    B: Body + Unpin + 'static,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let head_bytes = heads.bytes_max + LINE_OVERHEAD_BYTES * heads.headers_max;
-    let mut builder = http2::Builder::new(Local);
-    builder
-        .timer(TokioTimer::new())
-        .initial_stream_window_size(STREAM_WINDOW_BYTES)
-        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
-        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX))
-        .keep_alive_interval(PING_INTERVAL)
-        .keep_alive_timeout(PING_TIMEOUT);
-    let (sender, mut connection) = builder.handshake(TokioIo::new(stream)).await?;
-    let load = Rc::new(StreamLoad::new(Instant::now()));
-    let shared = SharedConnection::new(sender, Rc::clone(&load));
-    let driven = poll_fn(move |cx| {
-        let polled = Pin::new(&mut connection).poll(cx);
-        load.most.set(connection.current_max_send_streams());
-        polled
-    });
-    spawn_local(async move {
-        // Its errors reach the requests that are under way; between requests they only say that the origin hung up.
-        if let Err(error) = driven.await {
-            tracing::trace!(%address, %error, "upstream connection ended");
-        }
-    });
-    Ok(shared)
-}
-
-/// Runs what hyper's HTTP/2 needs besides the connection on this thread.
-#[derive(Clone, Copy, Debug)]
-struct Local;
-
-impl<F> Executor<F> for Local
-where
-    F: Future + 'static,
-    F::Output: 'static,
-{
-    fn execute(&self, future: F) {
-        spawn_local(future);
     }
 }

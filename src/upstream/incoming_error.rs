@@ -14,5 +14,5 @@ pub(crate) enum IncomingError {
     Connection(#[from] io::Error),
     /// Its stream.
     #[error("the stream of the answer broke")]
-    Http2(#[from] hyper::Error),
+    Http2(#[from] h2::Error),
 }

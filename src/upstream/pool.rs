@@ -18,7 +18,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::http1::Http1;
-use super::sender::{RequestSender, SharedConnection};
+use super::http2::shared_connection::SharedConnection;
+use super::sender::RequestSender;
 use crate::stats::EndpointStats;
 use crate::table::spec::Protocol;
 
@@ -57,19 +58,19 @@ impl Opened {
     }
 }
 
-/// The pools of one worker. `B` is the body of the requests.
+/// The pools of one worker.
 #[derive(Debug)]
-pub(crate) struct Pools<B> {
+pub(crate) struct Pools {
     settings: PoolSettings,
-    by_endpoint: RefCell<HashMap<u32, Pool<B>, BuildHasherDefault<Numbers>>>,
+    by_endpoint: RefCell<HashMap<u32, Pool, BuildHasherDefault<Numbers>>>,
 }
 
 /// The connections to one endpoint.
 #[derive(Debug)]
-struct Pool<B> {
+struct Pool {
     endpoint: Arc<EndpointStats>,
     idle: Vec<IdleConnection>,
-    shared: Vec<(SharedConnection<B>, Opened)>,
+    shared: Vec<(SharedConnection, Opened)>,
 }
 
 /// A connection that waits for its next request.
@@ -80,7 +81,7 @@ struct IdleConnection {
     since: Instant,
 }
 
-impl<B> Pools<B> {
+impl Pools {
     /// Empty pools.
     #[must_use]
     pub(crate) fn new(settings: PoolSettings) -> Self {
@@ -93,7 +94,7 @@ impl<B> Pools<B> {
         endpoint: &EndpointStats,
         protocol: Protocol,
         now: Instant,
-    ) -> Option<(RequestSender<B>, Opened)> {
+    ) -> Option<(RequestSender, Opened)> {
         let mut pools = self.by_endpoint.borrow_mut();
         let pool = pools.get_mut(&endpoint.id)?;
         match protocol {
@@ -103,7 +104,7 @@ impl<B> Pools<B> {
     }
 
     /// Lets others use a connection.
-    pub(crate) fn share(&self, endpoint: &Arc<EndpointStats>, connection: SharedConnection<B>, opened: Opened) {
+    pub(crate) fn share(&self, endpoint: &Arc<EndpointStats>, connection: SharedConnection, opened: Opened) {
         self.with(endpoint, |pool| pool.shared.push((connection, opened)));
     }
 
@@ -121,7 +122,7 @@ impl<B> Pools<B> {
         });
     }
 
-    fn with(&self, endpoint: &Arc<EndpointStats>, change: impl FnOnce(&mut Pool<B>)) {
+    fn with(&self, endpoint: &Arc<EndpointStats>, change: impl FnOnce(&mut Pool)) {
         let mut pools = self.by_endpoint.borrow_mut();
         change(pools.entry(endpoint.id).or_insert_with(|| Pool {
             endpoint: Arc::clone(endpoint),
@@ -160,9 +161,9 @@ impl<B> Pools<B> {
     }
 }
 
-impl<B> Pool<B> {
+impl Pool {
     /// The connection that was used last and still works.
-    fn take_idle(&mut self, settings: &PoolSettings, now: Instant) -> Option<(RequestSender<B>, Opened)> {
+    fn take_idle(&mut self, settings: &PoolSettings, now: Instant) -> Option<(RequestSender, Opened)> {
         while let Some(mut idle) = self.idle.pop() {
             if idle.is_good(&self.endpoint, settings, now) && idle.connection.is_quiet() {
                 return Some((RequestSender::Http1(idle.connection), idle.opened));
@@ -173,8 +174,9 @@ impl<B> Pool<B> {
     }
 
     /// A stream of a shared connection that is not too old for another one.
-    fn take_stream(&self, settings: &PoolSettings, now: Instant) -> Option<(RequestSender<B>, Opened)> {
-        let mut good = self.shared.iter().filter(|(_, opened)| opened.is_good(&self.endpoint, settings, now));
+    fn take_stream(&mut self, settings: &PoolSettings, now: Instant) -> Option<(RequestSender, Opened)> {
+        let endpoint = &self.endpoint;
+        let mut good = self.shared.iter_mut().filter(|(_, opened)| opened.is_good(endpoint, settings, now));
         good.find_map(|(connection, opened)| Some((RequestSender::Http2(connection.stream()?), *opened)))
     }
 
@@ -186,7 +188,7 @@ impl<B> Pool<B> {
         let resting = self.idle.iter_mut().filter(|idle| now.duration_since(idle.since) >= REST_AFTER);
         resting.for_each(|idle| idle.connection.rest());
         // One that is dropped here ends with its last stream.
-        self.shared.retain(|(connection, opened)| {
+        self.shared.retain_mut(|(connection, opened)| {
             let quiet =
                 connection.quiet_since().is_some_and(|since| now.duration_since(since) >= settings.idle_timeout);
             !connection.is_closed() && !quiet && opened.is_good(endpoint, settings, now)

@@ -8,9 +8,10 @@ use super::source::{Source, at_most, made, sources};
 const SAME_TYPES: [(&str, &str); 0] = [];
 
 /// File stems that stand in several folders, and why.
-const SAME_STEMS: [(&str, &str); 2] = [
+const SAME_STEMS: [(&str, &str); 3] = [
     ("error", "what can go wrong in the folder"),
     ("http1", "the connections of HTTP/1.1: to clients, and to endpoints"),
+    ("http2", "the connections of HTTP/2: to clients, and to endpoints"),
 ];
 
 /// Folders whose files are called by what users say: sections of the config, subcommands, resources of the admin API.

@@ -3,7 +3,6 @@
 //! An error of a body never ends the other side cleanly (docs/http-rules.md#rule-7): the sender of a body aborts its
 //! connection, or resets its stream, when the body fails, so a fault is passed on as an error.
 
-use std::error::Error;
 use std::io;
 
 use crate::http1::Broken;
@@ -33,24 +32,12 @@ pub(crate) enum BodyFault {
 }
 
 impl BodyFault {
-    /// What an error of hyper's says about the sender. `is_parse` and `is_incomplete_message` are false for errors of
-    /// bodies; the kind of the I/O error below tells.
-    fn of(error: &hyper::Error) -> Self {
-        let mut source: Option<&(dyn Error + 'static)> = Some(error);
-        while let Some(found) = source {
-            if let Some(io) = found.downcast_ref::<io::Error>() {
-                let malformed = [io::ErrorKind::InvalidInput, io::ErrorKind::InvalidData].contains(&io.kind());
-                return if malformed { Self::Malformed } else { Self::Gone };
-            }
-            source = found.source();
-        }
-        Self::Gone
-    }
-}
-
-impl From<hyper::Error> for BodyFault {
-    fn from(error: hyper::Error) -> Self {
-        Self::of(&error)
+    /// What an error of a stream of HTTP/2 says about the sender: the kind of the I/O error below tells, if there is
+    /// one.
+    fn of(error: &h2::Error) -> Self {
+        let malformed =
+            |error: &io::Error| matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::InvalidData);
+        if error.get_io().is_some_and(malformed) { Self::Malformed } else { Self::Gone }
     }
 }
 

@@ -11,7 +11,6 @@ use super::stream_permit::ConnectionStreams;
 use crate::proxy::accept::connection_limit::CountedClient;
 use crate::proxy::accept::listener_policy::ListenerSettings;
 use crate::proxy::accept::waiting::{WaitingConnection, WaitingList};
-use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::request::header_edits::PeerAddress;
 use crate::proxy::request::local_reply::LocalReply;
@@ -37,7 +36,7 @@ pub(crate) struct ClientConnection {
     /// The connections of its listener and worker that wait.
     pub(crate) waiting: Rc<WaitingList>,
     /// Connections to endpoints that are for this one alone, once there may be some.
-    pub(crate) private: OnceCell<Rc<Pools<RequestBody>>>,
+    pub(crate) private: OnceCell<Rc<Pools>>,
     /// What its client was shown, if it may ask for that alone.
     authority: OnceCell<Authority>,
 }
@@ -74,7 +73,7 @@ impl ClientConnection {
     }
 
     /// The pool of its own, from now on.
-    pub(crate) fn own_pools(&self, worker: &Worker) -> Rc<Pools<RequestBody>> {
+    pub(crate) fn own_pools(&self, worker: &Worker) -> Rc<Pools> {
         Rc::clone(self.private.get_or_init(|| Rc::new(Pools::new(worker.settings.pools))))
     }
 

@@ -17,7 +17,6 @@ use super::destination::Destination;
 use super::interim::Interim;
 use crate::message::RequestHead;
 use crate::proxy::access_log::AccessLine;
-use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::limits::concurrency::{ProcessPermit, ServicePermit};
 use crate::proxy::report::canary_sample::{CanarySample, is_failed_call};
@@ -46,7 +45,7 @@ pub(crate) struct RequestContext {
     /// What the request occupies.
     pub permits: Permits,
     /// The pool of its client connection, if that has one of its own.
-    pub private: Option<Rc<Pools<RequestBody>>>,
+    pub private: Option<Rc<Pools>>,
     /// Interim responses on their way to the client.
     pub interim: Interim,
     pub(super) live: LiveRequest,

@@ -21,7 +21,7 @@ use crate::proxy::body::request_body::BodyState;
 use crate::proxy::body::response_body::{ResponseBody, ResponseInProgress};
 use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::streams::long_lived::StreamKind;
-use crate::proxy::streams::tunnel::{Tunnel, TunnelUpstream};
+use crate::proxy::streams::tunnel::Tunnel;
 use crate::proxy::streams::websocket::WebSocketHandshake;
 use crate::table::key::OwnKey;
 
@@ -72,7 +72,6 @@ pub(crate) fn switch_protocols(
     let ForwardedRequest { upstream, destination, secure, new_key, handshake, .. } = forwarded;
     let UpstreamResponse { mut response, mut connection } = upstream;
     connection.in_flight.become_tunnel();
-    let upgrade = response.extensions.remove();
     header_edits::response(&mut response, None, false, &context.worker.settings.edit);
     if let Some(handshake) = handshake {
         handshake.consent(&mut response);
@@ -83,7 +82,7 @@ pub(crate) fn switch_protocols(
     let (response, incoming) = response.with_body(ResponseBody::Own(Full::default()));
     let (service, version) = (destination.service(), destination.version());
     let tunnel = Tunnel {
-        upstream: TunnelUpstream::of(incoming, upgrade),
+        upstream: incoming.into_tunnel(),
         connection,
         guard: context.worker.open_stream(service, version, StreamKind::Tunnel),
         idle_timeout: service.spec.policy.tunnel_idle_timeout,

@@ -37,6 +37,9 @@ use crate::upstream::Incoming;
 /// several that the origin has closed by now, and a fresh one follows.
 const UNSENT_TRIES_MAX: usize = 3;
 
+/// What no endpoint may do unasked, and none of HTTP/2 at all.
+const SWITCHED: &str = "the upstream switched protocols without being asked";
+
 /// Which limit the head of a response has exceeded.
 const TOO_LARGE: &str = "the head of the upstream's answer has more bytes than proxy.response_head_bytes_max";
 
@@ -117,6 +120,7 @@ impl Tries {
             | SendError::Unprocessed
             | SendError::Broken
             | SendError::Malformed
+            | SendError::Switched
             | SendError::TooLarge
             | SendError::TooManyLines
             | SendError::Timeout => Self::end(this, error),
@@ -213,7 +217,7 @@ fn may_retry(
 fn check(response: &Response<Incoming>, upgrade: bool, heads: HeadLimits) -> Result<(), LocalReply> {
     let bad = |detail| Err(LocalReply::new(RejectReason::UpstreamBadAnswer, detail));
     if response.status == StatusCode::SWITCHING_PROTOCOLS && !upgrade {
-        return bad("the upstream switched protocols without being asked");
+        return bad(SWITCHED);
     }
     let headers = &response.headers;
     if headers.len() > heads.headers_max {
@@ -272,6 +276,7 @@ fn failed(end: NextStep, error: SendError, state: &BodyState, context: &mut Requ
             (UpstreamFailure::Timeout, reply)
         }
         SendError::Malformed => (UpstreamFailure::BadAnswer, bad_response("the upstream's answer is not HTTP/1.1")),
+        SendError::Switched => (UpstreamFailure::BadAnswer, bad_response(SWITCHED)),
         SendError::TooLarge => (UpstreamFailure::BadAnswer, bad_response(TOO_LARGE)),
         SendError::TooManyLines => (UpstreamFailure::BadAnswer, bad_response(TOO_MANY_LINES)),
         SendError::Broken | SendError::Unsent | SendError::Unprocessed => {
@@ -320,7 +325,8 @@ mod tests {
 
     #[test]
     fn what_was_answered_badly_or_late_is_not_sent_again() {
-        for error in [SendError::Malformed, SendError::TooLarge, SendError::TooManyLines, SendError::Timeout] {
+        use SendError::{Malformed, Switched, Timeout, TooLarge, TooManyLines};
+        for error in [Malformed, Switched, TooLarge, TooManyLines, Timeout] {
             assert_eq!(Tries::default().after(REUSED_GET, error), NextStep::GiveUp, "{error:?}");
         }
     }

@@ -19,7 +19,6 @@ use crate::stats::EndpointStats;
 use crate::table::Version;
 use crate::upstream::{Opened, Pools, RequestSender};
 
-use crate::proxy::body::request_body::RequestBody;
 use tokio::time::Instant;
 
 /// The schemes that authenticate connections.
@@ -53,18 +52,13 @@ pub(crate) struct PrivateConnection {
     /// Index of its endpoint in the version.
     pub index: usize,
     /// What sends on it.
-    pub sender: RequestSender<RequestBody>,
+    pub sender: RequestSender,
     /// When it was opened.
     pub opened: Opened,
 }
 
 /// A connection of the client's own to an endpoint of `version` that takes requests.
-pub(crate) fn take(
-    pools: &Pools<RequestBody>,
-    worker: &Worker,
-    version: &Version,
-    now: Instant,
-) -> Option<PrivateConnection> {
+pub(crate) fn take(pools: &Pools, worker: &Worker, version: &Version, now: Instant) -> Option<PrivateConnection> {
     let now_ms = worker.clock_ms(now);
     let of = |stats: &EndpointStats| pools.take(stats, version.protocol, now);
     let usable = version.endpoints.iter().enumerate().filter(|(_, endpoint)| endpoint.usable(now_ms));

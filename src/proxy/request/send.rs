@@ -1,26 +1,28 @@
 //! Sends a request on a connection, whatever it speaks, and waits for the head of the response within the time that it
 //! may take.
 //!
-//! On HTTP/1.1 the connection is polled here, and the request's head is only borrowed. On HTTP/2 hyper wants a request
-//! of its own, with a copy of the head, and a task of its own polls the connection.
+//! On HTTP/1.1 the connection is polled here, and the request's head is only borrowed. On HTTP/2 the stream is polled
+//! here, the codec wants a head of its own, and a task of its own polls the connection.
 
+use std::error::Error;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, ready};
 use std::time::Duration;
 
+use h2::ext::Protocol;
 use http::uri::{self, Authority, Scheme};
 use http::{Extensions, Method, Request, Uri, Version};
-use hyper::ext::Protocol;
 use tokio::time::{Instant, sleep_until};
 
 use super::upstream_connection::UpstreamConnection;
-use crate::http1::ResponseHead;
+use crate::http1::{ResponseHead, coop};
 use crate::message::known_headers::{CONNECTION, HOST, SEC_WEBSOCKET_KEY, TRANSFER_ENCODING, UPGRADE};
 use crate::message::{RequestHead, Response};
 use crate::proxy::body::request_body::{BodyState, RequestBody};
 use crate::upstream::http1::{Http1, Http1SendError, RequestLines};
-use crate::upstream::sender::{StreamError, UpstreamStream};
+use crate::upstream::http2::upstream_stream::{StreamError, StreamResponse, UpstreamStream};
 use crate::upstream::{Incoming, RequestSender};
 
 /// A request as it goes to an endpoint.
@@ -54,6 +56,8 @@ pub(crate) enum SendError {
     Broken,
     /// What came was not HTTP.
     Malformed,
+    /// It switched protocols on a stream of HTTP/2.
+    Switched,
     /// The head of the response has too many bytes.
     TooLarge,
     /// The head of the response has too many lines.
@@ -74,6 +78,18 @@ impl From<Http1SendError> for SendError {
     }
 }
 
+impl From<StreamError> for SendError {
+    fn from(error: StreamError) -> Self {
+        match error {
+            StreamError::Unsent(_) => Self::Unsent,
+            StreamError::Unprocessed(_) => Self::Unprocessed,
+            StreamError::Broken(_) => Self::Broken,
+            StreamError::Switched => Self::Switched,
+            StreamError::TooManyLines => Self::TooManyLines,
+        }
+    }
+}
+
 /// Sends a request over `connection`, which goes with the response or is gone. Interim responses are handed over as
 /// they come.
 pub(crate) async fn send(
@@ -87,7 +103,8 @@ pub(crate) async fn send(
         RequestSender::Http1(http1) => on_http1(http1, request.head, request.body, wait, interim).await,
         RequestSender::Http2(mut stream) => {
             // On the heap: requests over HTTP/1.1 have no room for it.
-            let sent = Box::pin(on_http2(&mut stream, request.head, request.body, &terms.scheme, wait)).await;
+            let head = as_http2(request.head, &terms.scheme);
+            let sent = Box::pin(on_http2(&mut stream, head, request.body, wait, interim)).await;
             // It counts as open until the connection is dropped.
             connection.sender = RequestSender::Http2(stream);
             sent
@@ -132,31 +149,44 @@ fn of_head<B>(head: ResponseHead, body: B) -> Response<B> {
 }
 
 async fn on_http2(
-    stream: &mut UpstreamStream<RequestBody>,
-    head: &RequestHead,
+    stream: &mut UpstreamStream,
+    head: Request<()>,
     body: &mut RequestBody,
-    scheme: &Scheme,
     wait: ResponseWait<'_>,
+    mut interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
-    let sending = stream.try_send(as_http2(head, std::mem::take(body), scheme));
-    let mut sending = std::pin::pin!(sending);
-    let mut deadline = wait.since + wait.limit;
-    let sent = loop {
-        tokio::select! {
-            biased;
-            sent = &mut sending => break sent,
-            () = sleep_until(deadline) => deadline = wait.again()?,
+    let mut sending = stream.begin(head, std::mem::take(body));
+    let mut timer = pin!(sleep_until(wait.since + wait.limit));
+    let response = poll_fn(|cx| {
+        while let Poll::Ready(response) = sending.poll_response(cx) {
+            match response {
+                Ok(StreamResponse::Interim(head)) => interim(head.into()),
+                Ok(StreamResponse::Final(head)) => return Poll::Ready(Ok(head)),
+                Err(error) => return Poll::Ready(Err(failed(error))),
+            }
         }
-    };
-    sent.map(|response| Box::new(Response::from(response.map(Incoming::Http2)))).map_err(|error| match error {
-        StreamError::Unsent(request) => {
-            *body = request.into_body();
-            SendError::Unsent
+        loop {
+            ready!(coop::poll_unbudgeted(timer.as_mut(), cx));
+            timer.as_mut().reset(wait.again()?);
         }
-        StreamError::Unprocessed => SendError::Unprocessed,
-        StreamError::Malformed => SendError::Malformed,
-        StreamError::Broken => SendError::Broken,
-    })
+    });
+    match response.await {
+        Ok(head) => {
+            let response = sending.into_response(head).map_err(failed)?;
+            Ok(Box::new(Response::from(response.map(Incoming::from))))
+        }
+        Err(error) => {
+            if let Some(untouched) = sending.into_body() {
+                *body = untouched;
+            }
+            Err(error)
+        }
+    }
+}
+
+fn failed(error: StreamError) -> SendError {
+    tracing::debug!(error = &error as &dyn Error, "no answer on a stream to an endpoint");
+    error.into()
 }
 
 /// How long a response may take.
@@ -183,8 +213,8 @@ impl ResponseWait<'_> {
 /// A request as HTTP/2 wants it: the host in the target, and the body framed by the stream (RFC 9113, 8.2.2 and 8.3.1).
 /// The scheme is that of the connection: origins refuse others, and what the client used is told by
 /// `X-Forwarded-Proto`.
-fn as_http2(head: &RequestHead, body: RequestBody, scheme: &Scheme) -> Request<RequestBody> {
-    let mut request = Request::new(body);
+fn as_http2(head: &RequestHead, scheme: &Scheme) -> Request<()> {
+    let mut request = Request::new(());
     *request.method_mut() = head.method.clone();
     *request.version_mut() = Version::HTTP_2;
     let mut parts = uri::Parts::default();

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use crate::proxy::body::request_body::RequestBody;
 use crate::proxy::report::in_flight::InFlightGuard;
 use crate::proxy::worker::Worker;
 use crate::stats::EndpointStats;
@@ -15,7 +14,7 @@ use crate::upstream::{Opened, Pools, RequestSender};
 #[derive(Debug)]
 pub(crate) struct UpstreamConnection {
     /// Sends the request.
-    pub sender: RequestSender<RequestBody>,
+    pub sender: RequestSender,
     /// The endpoint, with the request counted in.
     pub in_flight: InFlightGuard,
     /// Whether it was used before: an origin may have closed it since.
@@ -34,13 +33,7 @@ impl UpstreamConnection {
 
     /// Gives the connection, which came with the response, back to its pool: both bodies came to their end. That pool
     /// is the `private` one of the client connection, if it has one. A shared connection never left its pool.
-    pub(crate) fn give_back(
-        &self,
-        worker: &Worker,
-        private: Option<&Pools<RequestBody>>,
-        connection: Box<Http1>,
-        now: Instant,
-    ) {
+    pub(crate) fn give_back(&self, worker: &Worker, private: Option<&Pools>, connection: Box<Http1>, now: Instant) {
         if private.is_none() && worker.settings.budget.is_waited_for() {
             // Another request, perhaps of another worker, has more use for its permit.
             connection.close();

@@ -22,15 +22,13 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::long_lived::StreamGuard;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::request::upstream_connection::UpstreamConnection;
-use crate::upstream::{EndpointStream, Incoming};
+use crate::upstream::TunnelUpstream;
 
 /// What is read at a time in one direction.
 const ROOM_BYTES: usize = 8 * 1024;
@@ -41,8 +39,8 @@ const LAST_WORDS_MAX: Duration = Duration::from_secs(1);
 /// A tunnel that both sides agreed on.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    /// The endpoint's side.
-    pub upstream: TunnelUpstream,
+    /// The endpoint's side; none if it has consented to a request that had not ended.
+    pub upstream: Option<TunnelUpstream>,
     /// Holds the endpoint's count of requests in flight. Its connection is never used for another one
     /// (docs/http-rules.md#rule-26).
     pub connection: UpstreamConnection,
@@ -54,47 +52,20 @@ pub(crate) struct Tunnel {
     pub stream: Option<StreamPermit>,
 }
 
-/// An endpoint's side of a tunnel.
-#[derive(Debug)]
-pub(crate) enum TunnelUpstream {
-    /// A connection of its own, and what came behind the response on it.
-    Http1(EndpointStream, Bytes),
-    /// A stream of a shared one, as soon as hyper hands it over; there is none when the response had a body to come.
-    Http2(Option<OnUpgrade>),
-}
-
-impl TunnelUpstream {
-    /// What a response that consents to a tunnel leaves behind: its body, or what hyper put into its head.
-    #[must_use]
-    pub(crate) fn of(incoming: Incoming, promised: Option<OnUpgrade>) -> Self {
-        incoming.into_stream().map_or(Self::Http2(promised), |(stream, unread)| Self::Http1(stream, unread))
-    }
-}
-
 impl Tunnel {
     /// Carries bytes between `client` and the endpoint until one side breaks, both have ended, nothing moves for too
     /// long, or the version is left behind. `first` are bytes of the client that were read too early.
     pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, first: Bytes) {
+        let client = TunnelEnd { stream: client, unread: first };
         match self.upstream {
-            TunnelUpstream::Http1(stream, unread) => {
-                carry(
-                    TunnelEnd { stream: client, unread: first },
-                    TunnelEnd { stream, unread },
-                    &self.guard,
-                    self.idle_timeout,
-                )
-                .await
+            Some(TunnelUpstream::Http1(stream, unread)) => {
+                carry(client, TunnelEnd { stream, unread }, &self.guard, self.idle_timeout).await
             }
-            TunnelUpstream::Http2(Some(stream)) => match stream.await {
-                Ok(stream) => {
-                    let upstream = TunnelEnd { stream: TokioIo::new(stream), unread: Bytes::new() };
-                    carry(TunnelEnd { stream: client, unread: first }, upstream, &self.guard, self.idle_timeout).await;
-                }
-                Err(error) => tracing::debug!(%error, "the endpoint took its consent to a tunnel back"),
-            },
-            TunnelUpstream::Http2(None) => {
-                tracing::debug!("the endpoint consented to a tunnel with a request that had not ended")
+            Some(TunnelUpstream::Http2(stream)) => {
+                let upstream = TunnelEnd { stream: *stream, unread: Bytes::new() };
+                carry(client, upstream, &self.guard, self.idle_timeout).await
             }
+            None => tracing::debug!("the endpoint consented to a tunnel with a request that had not ended"),
         }
         drop((self.connection, self.stream));
     }

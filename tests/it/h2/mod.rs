@@ -1,6 +1,8 @@
 //! HTTP/2 on either side.
 
 mod conformance_h2;
+mod endpoint_hints;
+mod endpoint_streams;
 mod rules;
 mod streams;
 mod streams_refused;

@@ -37,6 +37,8 @@ enum Act {
     Reset(u32),
     /// GOAWAY with the last stream that is processed; requests above it are left.
     GoAway(u32),
+    /// This is the number of streams that are allowed from now on; a ping tells when that was read.
+    Allow(u32),
     Nothing,
     Close,
 }
@@ -153,6 +155,10 @@ fn serve(
                 Act::Reset(code) => frame(RST_STREAM, 0, id, &code.to_be_bytes()),
                 Act::GoAway(last) => {
                     [frame(GOAWAY, 0, 0, &[last.to_be_bytes(), [0; 4]].concat()), frame(PING, 0, 0, &[0; 8])].concat()
+                }
+                Act::Allow(count) => {
+                    let setting = [&[0, 3], &count.to_be_bytes()[..]].concat();
+                    [frame(SETTINGS, 0, 0, &setting), frame(PING, 0, 0, &[0; 8])].concat()
                 }
                 Act::Nothing => continue,
                 Act::Close => return None,
@@ -275,6 +281,32 @@ fn a_connection_that_was_told_to_go_away_takes_no_new_streams() {
     let streams: Vec<_> = origin.seen().iter().map(|(connection, stream, _)| (*connection, *stream)).collect();
     assert_eq!(streams, [(0, 1), (1, 1), (2, 1), (3, 1), (4, 1)]);
     assert_eq!(counts(&proxy)[1..], [0, 0]);
+}
+
+#[test]
+fn a_connection_that_allows_fewer_streams_than_before_gets_no_more_than_these() {
+    for (allowed, last) in [(0, 1), (1, 1), (2, 1), (3, 0)] {
+        let origin = Raw::start(When::End, move |connection, stream| match (connection, stream) {
+            (0, 1) => vec![Act::Answer, Act::Allow(allowed)],
+            (0, _) => vec![Act::Nothing],
+            _ => vec![Act::Answer],
+        });
+        let proxy = origin.proxy("response_timeout = \"1s\"");
+        assert_eq!(proxy.client().ask(get("/")).status, 200);
+        eventually("it was read", || origin.told() == 1);
+        let wanted = [1, 2, 3].map(|number| if number <= allowed { 504 } else { 200 });
+        let mut clients: Vec<_> = (1..=3)
+            .map(|number| {
+                let mut client = Client::to(proxy.address);
+                client.write(post("/", "body"));
+                eventually("it is on its way", || origin.seen().iter().filter(|seen| seen.2 == 4).count() >= number);
+                client
+            })
+            .collect();
+        assert_eq!([0, 1, 2].map(|number| clients[number].answer().status), wanted, "{allowed} streams");
+        assert_eq!(origin.seen().iter().map(|(connection, ..)| *connection).max(), Some(last), "{allowed} streams");
+        assert_eq!(counts(&proxy)[0], 0, "none was refused");
+    }
 }
 
 #[test]

@@ -11,6 +11,7 @@ pub(crate) mod external_tools;
 pub(crate) mod fault;
 pub(crate) mod frames;
 pub(crate) mod h2;
+pub(crate) mod h2_endpoint;
 mod invariants;
 pub(crate) mod load;
 pub(crate) mod origin;
