@@ -56,7 +56,8 @@ testssl: tools
 
 # How many of RUNS healthy rollouts are turned back in worlds with bursts, printed: minutes on a core. The tests have a short one.
 judge-table:
-	RUNS=$(RUNS) cargo test --release --lib -- --nocapture rollout::simulate::tests::a_burst_of_an_endpoint
+	RUNS=$(RUNS) cargo test --release --lib -- --nocapture rollout::simulate::tests::a_burst_of_an_endpoint \
+		rollout::simulate::tests::healthy_versions_stay
 
 bench:
 	cargo bench --bench compile --bench decide --bench proxy --bench slots

@@ -37,7 +37,8 @@ const TAIL: f64 = 1.2;
   pointsman simulate --candidate-errors 2%
   pointsman simulate --steps 1,5,25,100 --bake 5m --rate 50 --slower 1.5
   pointsman simulate --config pointsman.toml --service shop --rate 50 --candidate-errors 2%
-  pointsman simulate --candidate-errors 5% --bad-at 30m --ramp 10m --json")]
+  pointsman simulate --candidate-errors 5% --bad-at 30m --ramp 10m --json
+  pointsman simulate --rate 1000 --candidate-capacity 600")]
 pub struct SimulateArgs {
     /// Take the plan and the judge's settings from this config; flags that are given come first
     #[arg(long, short, value_name = "FILE")]
@@ -63,6 +64,9 @@ pub struct SimulateArgs {
     /// The part of the candidate's requests that fail; without it, as the baseline's
     #[arg(long, value_parser = ratio)]
     candidate_errors: Option<f64>,
+    /// Requests per second that the candidate can serve; of more, the surplus fails
+    #[arg(long, value_name = "RATE", value_parser = positive)]
+    candidate_capacity: Option<f64>,
     /// How many times as slow as the baseline the candidate is
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     slower: f64,
@@ -149,6 +153,7 @@ impl SimulateArgs {
             baseline_failing: self.baseline_errors,
             candidate: if later.is_some() { good } else { bad },
             later,
+            capacity: self.candidate_capacity,
             spread: 0.5,
             endpoints: self.endpoints,
             bursts: self.bursts.map(|every| Bursts {

@@ -98,9 +98,17 @@ impl ActiveRollout {
         Self { saved, rollout, release, services, from, to, collectors, doing: None, failure: None, barred: None }
     }
 
-    /// Fresh judges for a rollout that is restored.
-    pub(crate) fn judges(settings: JudgeSettings, weight: Weight, services: usize, now: Duration) -> Vec<Judge> {
-        vec![Judge::new(settings, CandidateShare::at(weight), now); services]
+    /// Fresh judges for a rollout that is restored. What the baseline did while there was something to compare with is
+    /// remembered.
+    pub(crate) fn judges(settings: JudgeSettings, saved: &Saved, now: Duration) -> Vec<Judge> {
+        let judge = |number: usize| {
+            let mut judge = Judge::new(settings, CandidateShare::at(saved.weight()), now);
+            if let Some(Some(frozen)) = saved.frozen.get(number) {
+                judge.hold_to(*frozen);
+            }
+            judge
+        };
+        (0..saved.services.len()).map(judge).collect()
     }
 
     /// Has the workers count for it, from the next table on.

@@ -95,6 +95,7 @@ impl RolloutController {
         let Some(run) = self.running.get_mut(&id) else { return Err(WriterGone.into()) };
         let mut saved = run.saved.clone();
         (saved.phase, saved.slots) = (next.phase(), next.weight().slots());
+        saved.frozen = next.frozen();
         saved.finished_at_ms = saved.is_finished().then_some(event.at_ms);
         saved.waits_for = made.task.and_then(|task| run.need_of(task));
         let revision_after = self.deps.published.load().revision + 1;

@@ -8,15 +8,9 @@
 use serde_json::{Map, Value, json};
 
 use crate::config::RolloutSection;
-use crate::rollout::judge::judge_settings::Margin;
+use crate::rollout::judge::frozen::{REQUESTS_MIN, SLOW_AT_MOST, failures_at_most};
 use crate::rollout::release::{Release, Shape};
 use crate::stats::VersionTotals;
-
-/// Fewer requests than this say nothing.
-pub(crate) const REQUESTS_MIN: u64 = 100;
-
-/// The part that may be slower than blue's 99th percentile times what is tolerated: twice what blue's own had.
-const SLOW_AT_MOST: f64 = 0.02;
 
 /// The keys that a blue/green release needs besides its own, from what blue did in each service.
 #[must_use]
@@ -26,7 +20,10 @@ pub(crate) fn from_blue(release: &Release, blue: &[VersionTotals]) -> Option<Rol
     let seen = blue.iter().all(|totals| totals.requests() >= REQUESTS_MIN);
     let mut keys = Map::new();
     if judge.ceilings.failures.is_none() && seen {
-        let worst = blue.iter().map(|totals| failures_at_most(totals, judge.margin)).fold(0.0, f64::max);
+        let worst = blue
+            .iter()
+            .map(|totals| failures_at_most(totals.failures(), totals.requests(), judge.margin))
+            .fold(0.0, f64::max);
         keys.insert("errors_max".to_owned(), json!(worst));
     }
     if let Some(slower) = judge.slower.filter(|_| judge.ceilings.slow.is_none() && seen) {
@@ -39,17 +36,6 @@ pub(crate) fn from_blue(release: &Release, blue: &[VersionTotals]) -> Option<Rol
         return None;
     }
     serde_json::from_value(Value::Object(Map::from_iter([("judge".to_owned(), Value::Object(keys))]))).ok()
-}
-
-/// The largest rate of failures that is compatible with what was seen (about 97.5 %), and tolerated beyond it.
-fn failures_at_most(totals: &VersionTotals, margin: Margin) -> f64 {
-    #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
-    let (failed, all) = (totals.failures() as f64, totals.requests().max(1) as f64);
-    // Agresti and Coull's interval: two failures and two successes more than were seen.
-    let rate = (failed + 2.0) / (all + 4.0);
-    let upper = rate + 1.96 * (rate * (1.0 - rate) / (all + 4.0)).sqrt();
-    let most = margin.tolerated(upper.min(1.0)).clamp(0.0005, 0.5);
-    (most * 1e6).round() / 1e6
 }
 
 #[cfg(test)]

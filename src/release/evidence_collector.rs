@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
-use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds};
+use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds, micros};
 use crate::rollout::judge::windows::WINDOW;
 use crate::rollout::judge::{EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
 use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
@@ -83,7 +83,7 @@ impl EvidenceCollector {
             baseline: versions.baseline.as_str().into(),
             per_key,
             failed_calls: settings.failed_calls.bits(),
-            slow_us: slow.map(|slow| u64::try_from(slow.as_micros()).unwrap_or(u64::MAX)),
+            slow_us: slow.map(micros),
         };
         let canary = Arc::new(CanaryStats::new(terms, workers));
         Self {
@@ -105,6 +105,9 @@ impl EvidenceCollector {
         };
         let warm = self.warm_ups.look(now, [candidate, baseline], judge.settings().warm_up);
         self.canary.judge(warm.judged);
+        if let Some(slow) = judge.ceilings().slow {
+            self.canary.slow_above(micros(slow.longer_than));
+        }
         if let Some(canary) = &service.canary {
             canary.judge_all(warm.all);
         }

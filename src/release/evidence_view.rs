@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
-use crate::rollout::judge::{JudgeDecision, OutcomeCounts, Verdict};
+use crate::rollout::judge::{JudgeDecision, Names, OutcomeCounts, Verdict};
 
 /// What the judge has found about a service.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -43,6 +43,12 @@ pub struct EvidenceView {
     pub log10_e_slow_max: Option<f64>,
     /// log10 of E at which it is rolled back.
     pub log10_alarm: f64,
+    /// The part of the new version's requests that may fail whatever the old one does, if there is such a ceiling.
+    #[serde(default)]
+    pub errors_max: Option<CeilingView>,
+    /// The part that may be slow, likewise.
+    #[serde(default)]
+    pub slow_max: Option<CeilingView>,
     /// How many times as often the new version fails, with 95 % confidence at all times; `null` at the end that nothing
     /// bounds.
     pub failure_ratio: Option<[Option<f64>; 2]>,
@@ -50,6 +56,17 @@ pub struct EvidenceView {
     pub candidate_ms: Option<[f64; 3]>,
     /// The old version's.
     pub baseline_ms: Option<[f64; 3]>,
+}
+
+/// What a version is held to without another one beside it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct CeilingView {
+    /// The part of the requests that it allows.
+    pub at_most: f64,
+    /// What is slow takes longer than this, in milliseconds.
+    pub longer_than_ms: Option<f64>,
+    /// Where it comes from: `plan`, or the version whose own rate it was when the comparison ended.
+    pub from: String,
 }
 
 /// Judged requests of a version.
@@ -65,7 +82,7 @@ pub struct CountsView {
 
 impl EvidenceView {
     /// What a verdict shows of a service.
-    pub(crate) fn of(service: &str, verdict: &Verdict) -> Self {
+    pub(crate) fn of(names: &Names<'_>, verdict: &Verdict) -> Self {
         let JudgeFindings { outcomes, step, quantiles, standing, ln_alarm, ratio, warm_up_left, .. } =
             &verdict.findings;
         let log10 = |ln: f64| ln / std::f64::consts::LN_10;
@@ -77,7 +94,7 @@ impl EvidenceView {
             JudgeDecision::Hold { .. } | JudgeDecision::Advance | JudgeDecision::RollBack(_) => None,
         };
         Self {
-            service: service.to_owned(),
+            service: names.service.to_owned(),
             ruling: ruling.to_owned(),
             why: why.to_owned(),
             sentence: verdict.summary.clone(),
@@ -94,12 +111,33 @@ impl EvidenceView {
             log10_e_errors_max: standing.failure_ceiling.map(log10),
             log10_e_slow_max: standing.slow_ceiling.map(log10),
             log10_alarm: log10(*ln_alarm),
+            errors_max: CeilingView::of_failures(&verdict.findings, names),
+            slow_max: CeilingView::of_slow(&verdict.findings, names),
             failure_ratio: ratio
                 .map(|ratio| [ratio.low, ratio.high].map(|end| Some(end).filter(|end| end.is_finite()))),
             candidate_ms: quantiles.map(|both| ms(&both.candidate)),
             baseline_ms: quantiles.map(|both| ms(&both.baseline)),
         }
     }
+}
+
+impl CeilingView {
+    fn of_failures(findings: &JudgeFindings, names: &Names<'_>) -> Option<Self> {
+        let at_most = findings.ceilings.failures?.value();
+        let from = from(findings.frozen.and_then(|frozen| frozen.errors_max).is_some(), names);
+        Some(Self { at_most, longer_than_ms: None, from })
+    }
+
+    fn of_slow(findings: &JudgeFindings, names: &Names<'_>) -> Option<Self> {
+        let ceiling = findings.ceilings.slow?;
+        let from = from(findings.frozen.and_then(|frozen| frozen.slow_us).is_some(), names);
+        let longer_than_ms = Some(ceiling.longer_than.as_secs_f64() * 1000.0);
+        Some(Self { at_most: ceiling.at_most.value(), longer_than_ms, from })
+    }
+}
+
+fn from(frozen: bool, names: &Names<'_>) -> String {
+    if frozen { names.baseline } else { "plan" }.to_owned()
 }
 
 impl CountsView {

@@ -38,7 +38,7 @@ impl RolloutController {
         let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
         let plan = active::plan(&release, &services, most).map_err(RestoreError::Contradictions)?;
         let (weight, now) = (saved.weight(), self.now());
-        let judges = ActiveRollout::judges(*plan.judge(), weight, names.len(), now);
+        let judges = ActiveRollout::judges(*plan.judge(), &saved, now);
         let rollout = Rollout::restored(plan, saved.phase, weight, judges);
         let workers = self.deps.registry.workers();
         Ok(ActiveRollout::new(

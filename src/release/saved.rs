@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::evidence_view::{CountsView, EvidenceView};
 use crate::config::RolloutSection;
 use crate::rollout::event::{Need, Pause, RolloutEnding, RolloutEvent, StageCause};
+use crate::rollout::judge::frozen::FrozenCeilings;
 use crate::rollout::run::Phase;
 use crate::rollout::stage::StageTask;
 use crate::table::{Name, Weight};
@@ -46,6 +47,9 @@ pub struct Saved {
     pub phase: Phase,
     /// The candidate's weight, in slots.
     pub slots: u32,
+    /// What the baseline's own rates have become in each service, since it has no traffic.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub frozen: Vec<Option<FrozenCeilings>>,
     /// Who started it.
     pub author: String,
     /// Why.

@@ -20,6 +20,7 @@ use crate::control::unusable::Unusable;
 use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 use crate::rollout::event::Transition;
 use crate::rollout::judge::CandidateShare;
+use crate::rollout::judge::frozen::REQUESTS_MIN;
 use crate::rollout::judge::power::ExpectedTraffic;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
@@ -129,6 +130,7 @@ impl RolloutController {
             endpoints,
             phase: Phase::Going { stage: 0, since: self.now() },
             slots: 0,
+            frozen: Vec::new(),
             author: request.by.author.clone(),
             reason: request.by.reason.clone(),
             waits_for: None,
@@ -203,7 +205,7 @@ impl RolloutController {
     fn warnings(&self, table: &Table, run: &ActiveRollout) -> Vec<String> {
         let mut warnings = Vec::new();
         if matches!(run.release.shape, Shape::BlueGreen { .. }) && run.release.judge.alarms() == 1 {
-            let (from, min) = (&run.from, ceilings::REQUESTS_MIN);
+            let (from, min) = (&run.from, REQUESTS_MIN);
             warnings.push(format!(
                 "{from} has had fewer than {min} requests to measure {} by, and at 100 % there is nobody to compare with: \
                  nothing will be judged; set judge.errors_max",

@@ -27,8 +27,12 @@ pub enum Strategy {
 /// See [`Strategy::Canary`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Canary {
-    /// The steps, each with a larger weight than the one before. A last step below 100 % is followed by 100 % at once.
+    /// The steps, each with a larger weight than the one before. A last step below 100 % is followed by 100 %.
     pub steps: Vec<CanaryStep>,
+    /// How long the candidate is watched with all the traffic, where the steps end below 100 %.
+    pub watch: Duration,
+    /// How long the baseline is kept warm after the last step: a rollback is one swap.
+    pub keep: Duration,
     /// How the way back is taken.
     pub back: Back,
 }
@@ -168,7 +172,11 @@ impl Plan {
             Strategy::BlueGreen(_) => Vec::new(),
             Strategy::Rolling(rolling) => rolling.problems(),
         };
-        if problems.is_empty() { Ok(Self { strategy, judge, on_expired }) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let judge = JudgeSettings { freezes: strategy.ends_a_comparison(), ..judge };
+        Ok(Self { strategy, judge, on_expired })
     }
 
     /// The same plan without tolerance for bursts, if it has some.
@@ -226,11 +234,23 @@ impl Plan {
     /// The stages, in order.
     #[must_use]
     pub fn stages(&self) -> Vec<Stage> {
-        match &self.strategy {
-            Strategy::Canary(canary) => canary.stages(),
-            Strategy::BlueGreen(release) => release.stages(),
-            Strategy::Rolling(rolling) => rolling.stages(),
+        self.strategy.stages()
+    }
+}
+
+impl Strategy {
+    fn stages(&self) -> Vec<Stage> {
+        match self {
+            Self::Canary(canary) => canary.stages(),
+            Self::BlueGreen(release) => release.stages(),
+            Self::Rolling(rolling) => rolling.stages(),
         }
+    }
+
+    /// Whether the candidate has a part of the traffic before it has all of it.
+    fn ends_a_comparison(&self) -> bool {
+        let part = |stage: &Stage| matches!(stage, Stage::Bake { weight, .. } if *weight < Weight::FULL);
+        self.stages().iter().any(part)
     }
 }
 
@@ -268,8 +288,9 @@ impl Canary {
             }));
         }
         if self.steps.last().is_some_and(|step| step.weight < Weight::FULL) {
-            stages.push(Stage::Bake { weight: Weight::FULL, bake: Duration::ZERO });
+            stages.push(Stage::Bake { weight: Weight::FULL, bake: self.watch });
         }
+        stages.extend((self.keep > Duration::ZERO).then_some(Stage::Keep(self.keep)));
         stages
     }
 }
@@ -318,9 +339,13 @@ mod tests {
         CanaryStep { weight: Weight::from_percent(percent).unwrap(), bake: Duration::from_secs(60), gate: None }
     }
 
+    fn canary(steps: Vec<CanaryStep>) -> Canary {
+        Canary { steps, watch: Duration::from_secs(9), keep: Duration::ZERO, back: Back::AtOnce }
+    }
+
     fn problems(percents: &[f64]) -> Vec<String> {
         let steps = percents.iter().map(|percent| step(*percent)).collect();
-        let strategy = Strategy::Canary(Canary { steps, back: Back::AtOnce });
+        let strategy = Strategy::Canary(canary(steps));
         let plan = Plan::new(strategy, JudgeSettings::default(), Expired::Pause);
         plan.map_or_else(|problems| problems.iter().map(ToString::to_string).collect(), |_| Vec::new())
     }
@@ -346,12 +371,26 @@ mod tests {
     fn a_canary_ends_with_everything() {
         let mut gated = step(10.0);
         gated.gate = Some(StepGate::Manual);
-        let canary = Canary { steps: vec![gated, step(50.0)], back: Back::AtOnce };
+        let ends_at_half = canary(vec![gated, step(50.0)]);
         let bake = |weight: f64, seconds| Stage::Bake {
             weight: Weight::from_percent(weight).unwrap(),
             bake: Duration::from_secs(seconds),
         };
-        assert_eq!(canary.stages(), [bake(10.0, 60), Stage::Do(StageTask::Approval), bake(50.0, 60), bake(100.0, 0)]);
+        let stages = [bake(10.0, 60), Stage::Do(StageTask::Approval), bake(50.0, 60), bake(100.0, 9)];
+        assert_eq!(ends_at_half.stages(), stages);
+        let kept = Canary { keep: Duration::from_secs(7), ..canary(vec![step(50.0), step(100.0)]) };
+        assert_eq!(kept.stages(), [bake(50.0, 60), bake(100.0, 60), Stage::Keep(Duration::from_secs(7))]);
+    }
+
+    #[test]
+    fn a_plan_knows_whether_a_comparison_ends_before_the_last_step() {
+        let freezes = |strategy| Plan::new(strategy, JudgeSettings::default(), Expired::Pause).unwrap().judge().freezes;
+        let rolling = |endpoints| Strategy::Rolling(Rolling { endpoints, batch: 2, watch: Duration::ZERO });
+        let blue_green = BlueGreen { smoke: true, watch: Duration::ZERO, keep: Duration::ZERO };
+        let steps =
+            |percents: &[f64]| Strategy::Canary(canary(percents.iter().map(|percent| step(*percent)).collect()));
+        assert!(freezes(steps(&[10.0])) && freezes(steps(&[1.0, 100.0])) && freezes(rolling(4)));
+        assert!(!freezes(steps(&[100.0])) && !freezes(rolling(2)) && !freezes(Strategy::BlueGreen(blue_green)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::table::Weight;
 
 use super::event::{Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
+use super::judge::frozen::FrozenCeilings;
 use super::judge::{Bake, CandidateShare, Evidence, HoldReason, Judge, JudgeDecision};
 use super::plan::{Expired, Plan};
 use super::stage::{Stage, StageTask, TaskResult};
@@ -167,6 +168,13 @@ impl Rollout {
     #[must_use]
     pub fn judges(&self) -> &[Judge] {
         &self.judges
+    }
+
+    /// What the baseline's own rates have become in each service, since it has no traffic; empty before.
+    #[must_use]
+    pub fn frozen(&self) -> Vec<Option<FrozenCeilings>> {
+        let frozen = self.judges.iter().map(Judge::frozen);
+        if self.judges.iter().all(|judge| judge.frozen().is_none()) { Vec::new() } else { frozen.collect() }
     }
 
     /// Whether nothing more will happen.

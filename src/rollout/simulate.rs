@@ -7,7 +7,8 @@
 //! back are, because it matters who asks: each user is one draw for the judge.
 //!
 //! Latencies are log-normal, those of the candidate longer by a factor. The thresholds of the judge are taken to be
-//! the baseline's true quantiles, as a minute of traffic shows them nearly. Gates agree at once. Chance is an argument.
+//! the baseline's true quantiles, as a minute of traffic shows them nearly. A candidate may have a capacity, beyond
+//! which the surplus fails: what breaks at 100 % only. Gates agree at once. Chance is an argument.
 
 mod simulated_traffic;
 mod world;
@@ -63,6 +64,7 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
         failed_with_shield: 0,
     };
     let mut traffic = SimulatedTraffic::new(world, plan.judge(), random);
+    let thresholds = plan.judge().slower.map(|tolerated| simulated_traffic::thresholds(world.spread, tolerated));
     let endpoints = Some(PerVersion { candidate: world.endpoints, baseline: world.endpoints });
     let mut now = Duration::ZERO;
     while now < most {
@@ -85,7 +87,7 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
             run.failed += failures;
             run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         }
-        let made = rollout.tick(now, &[Evidence { epochs: &epochs, endpoints, ..Evidence::default() }]);
+        let made = rollout.tick(now, &[Evidence { epochs: &epochs, endpoints, thresholds, ..Evidence::default() }]);
         task = made.and_then(|made| made.task);
         if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {
             return SimulatedRun { outcome: SimulatedEnd::Paused, took: now, ..run };

@@ -21,6 +21,9 @@ use super::slot_set::SlotSet;
 /// Thresholds that latencies are compared with.
 pub(crate) const THRESHOLDS: usize = 3;
 
+/// No request takes so long.
+const NOTHING_SLOW: u64 = u64::MAX;
+
 /// One of the two versions that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Arm {
@@ -39,7 +42,7 @@ pub struct CanaryTerms {
     pub baseline: Box<str>,
     /// Whether users stay on their version, so that one is counted once.
     pub per_key: bool,
-    /// Longer than this is slow, in microseconds; none: nothing is.
+    /// Longer than this is slow at first, in microseconds; none: nothing is.
     pub slow_us: Option<u64>,
     /// Statuses of gRPC that are failures, a bit for each.
     pub failed_calls: u32,
@@ -60,6 +63,8 @@ struct CanaryRules {
     /// By arm; all zero while there are none.
     thresholds: [[AtomicU64; THRESHOLDS]; 2],
     compares: AtomicBool,
+    /// Longer than this is slow; [`NOTHING_SLOW`]: nothing is.
+    slow_us: AtomicU64,
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
     judged: RwLock<Box<[u32]>>,
     /// Slots whose failure was counted.
@@ -138,6 +143,7 @@ impl CanaryStats {
     #[must_use]
     pub fn new(terms: CanaryTerms, workers: usize) -> Self {
         let rules = CanaryRules {
+            slow_us: AtomicU64::new(terms.slow_us.unwrap_or(NOTHING_SLOW)),
             terms,
             thresholds: Default::default(),
             compares: AtomicBool::new(false),
@@ -184,6 +190,11 @@ impl CanaryStats {
         self.rules.compares.store(true, Relaxed);
     }
 
+    /// Takes what is longer than this for slow from now on, in microseconds.
+    pub fn slow_above(&self, micros: u64) {
+        self.rules.slow_us.store(micros, Relaxed);
+    }
+
     /// Lets every slot be timed once more: a new window begins.
     pub fn time_again(&self) {
         self.rules.timed.clear();
@@ -225,7 +236,8 @@ impl SplitEpoch {
             }
         }
         let compares = rules.compares.load(Relaxed);
-        if !compares && rules.terms.slow_us.is_none() || slot.is_some_and(|slot| !rules.timed.first(slot)) {
+        let slow_us = rules.slow_us.load(Relaxed);
+        if !compares && slow_us == NOTHING_SLOW || slot.is_some_and(|slot| !rules.timed.first(slot)) {
             return;
         }
         if compares {
@@ -234,7 +246,7 @@ impl SplitEpoch {
             cell.by_exceeded[exceeded].add(1);
         }
         cell.timed.add(1);
-        if rules.terms.slow_us.is_some_and(|slow| micros > slow) {
+        if micros > slow_us {
             cell.slow.add(1);
         }
     }
@@ -336,6 +348,17 @@ mod tests {
         let [candidate, baseline] = canary.totals()[0].arms;
         assert_eq!((candidate.by_exceeded, candidate.requests), ([2, 1, 0, 1], 5));
         assert_eq!(baseline.by_exceeded, [0, 3, 0, 1]);
+    }
+
+    #[test]
+    fn what_is_slow_may_be_said_later() {
+        let canary = canary(false, None);
+        let epoch = canary.epoch([100_000, 0]);
+        epoch.count(0, &sample(Candidate, None, false, 1_000));
+        canary.slow_above(999);
+        [999, 1_000].into_iter().for_each(|micros| epoch.count(0, &sample(Candidate, None, false, micros)));
+        let counted = canary.totals()[0].arms[0];
+        assert_eq!((counted.requests, counted.timed, counted.slow), (3, 2, 1));
     }
 
     #[test]

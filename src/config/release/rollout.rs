@@ -59,10 +59,10 @@ pub(crate) struct RawRollout {
     webhook: Option<RawWebhook>,
     #[schema(ignore)]
     smoke: Option<List<RawSmoke>>,
-    /// How long green, or a batch, is watched.
+    /// How long the new version is watched with all the traffic, or a batch is.
     #[schema(value_type = Option<String>)]
     watch: Option<Setting<TimeSpan>>,
-    /// How long blue is kept warm after that.
+    /// How long the old version is kept warm after that.
     #[schema(value_type = Option<String>)]
     keep: Option<Setting<TimeSpan>>,
     /// Endpoints at a time.
@@ -150,7 +150,7 @@ impl RawStrategy {
     /// The keys that not every strategy knows and this one does.
     pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Canary => &["steps", "bake", "rollback", "webhook"],
+            Self::Canary => &["steps", "bake", "watch", "keep", "rollback", "webhook"],
             Self::BlueGreen => &["smoke", "watch", "keep"],
             Self::Rolling => &["smoke", "watch", "batch", "drain_timeout", "verify_timeout", "upgrade", "undo"],
         }
@@ -222,14 +222,21 @@ impl RawRollout {
         // Ten minutes show what fails for a few users in a thousand at a few hundred requests a second.
         let bake = setting(self.bake, TimeSpan::secs(600), TimeSpan::millis(0)..=LONGEST, &at.key("bake"), report);
         let back = self.back(&at.key("rollback"), report);
+        // A last step of 100 that is written and one that follows by itself mean the same.
+        let usual = bake.map_or(LONGEST.0, |bake| bake.0);
+        let watch = setting(self.watch, TimeSpan(usual), TimeSpan::millis(0)..=LONGEST, &at.key("watch"), report);
+        // It was judged all the way up; the next release need not wait for more.
+        let keep = setting(self.keep, TimeSpan::secs(0), TimeSpan::millis(0)..=LONGEST, &at.key("keep"), report);
         let shared = StepDefaults {
             // What is wrong with it was reported; steps are looked at all the same.
-            bake: bake.map_or(LONGEST.0, |bake| bake.0),
+            bake: usual,
+            watch: watch.map_or(usual, |watch| watch.0),
+            keep: keep.map_or(LONGEST.0, |keep| keep.0),
             back: back.unwrap_or_default(),
             webhook: self.webhook.is_some() || report.touched(&at.key("webhook")).is_some(),
         };
         let canary = step::canary(self.steps.as_ref(), &shared, &at.key("steps"), report);
-        bake.and(back)?;
+        bake.and(watch).and(keep).and(back)?;
         canary.map(Shape::Canary)
     }
 

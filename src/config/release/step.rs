@@ -85,10 +85,24 @@ impl<'de> Visitor<'de> for StepVisitor {
 pub(crate) struct StepDefaults {
     /// The bake of steps that do not say their own.
     pub(crate) bake: Duration,
+    /// That of a step with all the traffic likewise, and of the one that follows where the steps end below it.
+    pub(crate) watch: Duration,
+    /// How long the old version is kept warm after the last step.
+    pub(crate) keep: Duration,
     /// The way back.
     pub(crate) back: Back,
     /// Whether there is a webhook to ask.
     pub(crate) webhook: bool,
+}
+
+impl StepDefaults {
+    fn bake(&self, weight: Weight) -> Duration {
+        if weight == Weight::FULL { self.watch } else { self.bake }
+    }
+
+    fn canary(&self, steps: Vec<CanaryStep>) -> Canary {
+        Canary { steps, watch: self.watch, keep: self.keep, back: self.back }
+    }
 }
 
 impl RawStep {
@@ -99,13 +113,14 @@ impl RawStep {
         report: &mut Report<'_>,
     ) -> Result<CanaryStep, ErrorGuaranteed> {
         let table = match self {
-            Self::Weight(weight) => return Ok(CanaryStep { weight: *weight, bake: shared.bake, gate: None }),
+            Self::Weight(weight) => return Ok(CanaryStep { weight: *weight, bake: shared.bake(*weight), gate: None }),
             Self::Table(table) => table,
         };
         let weight = table.weight.map(|read| read.0).ok_or_else(|| {
             report.missing(&at.key("weight"), Mismatch::new("none", "the candidate's per cent", "add weight = 10"))
         });
-        let bake = setting(table.bake, TimeSpan(shared.bake), TimeSpan::millis(0)..=LONGEST, &at.key("bake"), report);
+        let usual = TimeSpan(weight.map_or(shared.bake, |weight| shared.bake(weight)));
+        let bake = setting(table.bake, usual, TimeSpan::millis(0)..=LONGEST, &at.key("bake"), report);
         let gate = table.gate.map(|raw| match raw {
             RawGate::Manual => StepGate::Manual,
             RawGate::Webhook => StepGate::Webhook,
@@ -126,11 +141,10 @@ pub(crate) fn canary(
     at: &ConfigPath<'_>,
     report: &mut Report<'_>,
 ) -> Result<Canary, ErrorGuaranteed> {
-    let back = shared.back;
     let Some(raw) = raw else {
         let weights = STEPS.into_iter().filter_map(Weight::from_percent);
-        let steps = weights.map(|weight| CanaryStep { weight, bake: shared.bake, gate: None }).collect();
-        return report.touched(at).map_or(Ok(Canary { steps, back }), Err);
+        let steps = weights.map(|weight| CanaryStep { weight, bake: shared.bake(weight), gate: None }).collect();
+        return report.touched(at).map_or(Ok(shared.canary(steps)), Err);
     };
     let (mut numbers, mut steps) = (Vec::new(), Vec::new());
     for (index, raw) in raw.iter() {
@@ -139,7 +153,7 @@ pub(crate) fn canary(
             steps.push(step);
         }
     }
-    let canary = Canary { steps, back };
+    let canary = shared.canary(steps);
     let strategy = Strategy::Canary(canary.clone());
     // Only the steps are looked at here; what the judge is asked has its own section.
     if let Err(problems) = Plan::new(strategy, JudgeSettings::default(), Expired::default()) {

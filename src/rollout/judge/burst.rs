@@ -58,6 +58,8 @@ pub(crate) struct BurstWatch {
     in_burst: bool,
     bursts: u32,
     started: Duration,
+    /// When the baseline had requests last: where it has none, nothing is seen of its bursts.
+    watched_until: Duration,
     /// When the candidate had requests last.
     exposed_at: Duration,
     exposed: Duration,
@@ -97,6 +99,7 @@ impl BurstWatch {
             in_burst: false,
             bursts: 0,
             started: now,
+            watched_until: now,
             exposed_at: now,
             exposed: Duration::ZERO,
             now,
@@ -123,6 +126,9 @@ impl BurstWatch {
             self.second.failures += outcomes.baseline.failures;
             self.second.compared += latencies.baseline.compared();
             self.second.far_above += latencies.baseline.above(QUANTILES.len() - 1);
+        }
+        if epochs.iter().any(|epoch| epoch.outcomes.baseline.requests > 0) {
+            self.watched_until = now;
         }
         self.exposed = Duration::ZERO;
         if tick.requests > 0 {
@@ -162,7 +168,7 @@ impl BurstWatch {
             0 => (f64::from(candidate.saturating_sub(1)) * UNSEEN_BURSTS).min(1.0),
             _ => 1.0,
         };
-        let watched = self.now.saturating_sub(self.started).as_secs_f64();
+        let watched = self.watched_until.saturating_sub(self.started).as_secs_f64();
         (f64::from(self.bursts) * endpoints + unseen) / (watched + 1.0)
     }
 

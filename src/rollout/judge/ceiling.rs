@@ -10,6 +10,8 @@
 //! Why not "the rate of the last minute is above p0": with 60 requests a minute and a true rate of a tenth of the
 //! ceiling, such a rule fires within the hour with near certainty.
 
+use std::time::Duration;
+
 use super::judge_settings::{JudgeSettings, Probability};
 use super::wealth::Wealth;
 
@@ -25,6 +27,9 @@ pub(crate) struct CeilingTest {
     bets: CeilingBets,
     /// What the bets have won, by alternative.
     pub wealth: Wealth<{ MULTIPLES.len() }>,
+    started: Duration,
+    /// What it has to prove beyond the other alarms, in nats: a smaller part of alpha.
+    ln_more: f64,
 }
 
 /// The logarithms of the factors against one ceiling.
@@ -59,14 +64,34 @@ impl CeilingTest {
     /// Everything staked now.
     #[must_use]
     pub(crate) fn unconditional(ceiling: Probability) -> Self {
-        Self { bets: CeilingBets::new(ceiling), wealth: Wealth::staked() }
+        Self { bets: CeilingBets::new(ceiling), wealth: Wealth::staked(), started: Duration::ZERO, ln_more: 0.0 }
     }
 
     /// Half of the stake kept for later starts ([`Wealth::restart`]): good requests cost, and after an hour far
     /// below the ceiling nothing else would be left.
     #[must_use]
-    pub(crate) fn with_restarts(ceiling: Probability, settings: &JudgeSettings) -> Self {
-        Self { bets: CeilingBets::new(ceiling), wealth: settings.wealth(settings.ln_alarm()) }
+    pub(crate) fn with_restarts(ceiling: Probability, settings: &JudgeSettings, now: Duration) -> Self {
+        let wealth = settings.wealth(settings.ln_alarm());
+        Self { bets: CeilingBets::new(ceiling), wealth, started: now, ln_more: 0.0 }
+    }
+
+    /// The same of a ceiling that the baseline's own rate has become now.
+    #[must_use]
+    pub(crate) fn frozen(ceiling: Probability, settings: &JudgeSettings, now: Duration) -> Self {
+        let (usual, frozen) = (settings.ln_alarm(), settings.ln_frozen_alarm());
+        let wealth = settings.wealth(frozen);
+        Self { bets: CeilingBets::new(ceiling), wealth, started: now, ln_more: frozen - usual }
+    }
+
+    /// The test's ln E, as it is compared with the level of the other alarms.
+    #[must_use]
+    pub(crate) fn ln_value(&self) -> f64 {
+        self.wealth.ln_value() - self.ln_more
+    }
+
+    /// Stakes what the reserve gives for this tick; before [`Self::fold`].
+    pub(crate) fn restart(&mut self, now: Duration, horizon: Duration) {
+        self.wealth.restart_by(now.saturating_sub(self.started), horizon);
     }
 
     /// Folds in counts of bad and good requests.

@@ -8,6 +8,7 @@
 //! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion, an
 //!   unhealthy baseline, then what time will mend.
 
+use super::ceiling::CeilingTest;
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::{Assignment, Probability};
@@ -46,7 +47,10 @@ impl Judge {
     /// The same with its evidence, for the record.
     #[must_use]
     pub fn verdict(&self, bake: Bake, names: &Names) -> Verdict {
-        let (decision, findings) = (self.decision(bake), self.findings());
+        let (decision, mut findings) = (self.decision(bake), self.findings());
+        if let JudgeDecision::RollBack(cause) = decision {
+            findings.stretch = self.stretch(cause);
+        }
         let summary = summary::of(decision, &findings, &self.settings, names);
         Verdict { decision, findings, summary }
     }
@@ -66,8 +70,8 @@ impl Judge {
             errors,
             latency,
             comparison: together - f64::from(self.settings.comparisons()).ln(),
-            failure_ceiling: self.failure_ceiling.as_ref().map(|test| test.wealth.ln_value()),
-            slow_ceiling: self.slow_ceiling.as_ref().map(|test| test.wealth.ln_value()),
+            failure_ceiling: self.failure_ceiling.as_ref().map(CeilingTest::ln_value),
+            slow_ceiling: self.slow_ceiling.as_ref().map(CeilingTest::ln_value),
         }
     }
 
@@ -81,9 +85,11 @@ impl Judge {
             latencies: self.latencies,
             quantiles: self.quantiles,
             thresholds: self.thresholds,
-            stretch: self.stretch(&self.standing()),
+            stretch: self.stretch(self.standing().leading()),
             leading_quantile: self.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile()),
             baseline_recent: self.health.recent(),
+            ceilings: self.ceilings,
+            frozen: self.frozen,
             warm_up_left: self.warm_up_left,
             standing: self.standing(),
             ln_alarm: self.settings.ln_alarm(),
@@ -108,7 +114,7 @@ impl Judge {
         // Where latency leads with too few events, failures may be proof by themselves: a version that refuses
         // everything is fast.
         let alone = standing.errors - f64::from(self.settings.comparisons()).ln();
-        let told = |cause| self.totals_speak_against_it(standing, cause);
+        let told = |cause| self.totals_speak_against_it(cause);
         if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN && told(cause) {
             Some(cause)
         } else if proved(Some(alone))
@@ -123,17 +129,26 @@ impl Judge {
         }
     }
 
-    /// The late part of the rollout that the leading test is about.
-    fn stretch(&self, standing: &LnWealth) -> Option<Stretch> {
-        match self.latency.as_ref().filter(|_| standing.latency > Some(standing.errors)) {
-            Some(windows) => self.stretches.latency.late(windows.test.wealth.leading()),
-            None => self.stretches.errors.late(self.errors.wealth.leading()),
+    /// The late part of the rollout that a test is about.
+    fn stretch(&self, cause: RollbackCause) -> Option<Stretch> {
+        let stretches = &self.stretches;
+        match cause {
+            RollbackCause::Errors => stretches.errors.late(self.errors.wealth.leading()),
+            RollbackCause::Latency => {
+                self.latency.as_ref().and_then(|windows| stretches.latency.late(windows.test.wealth.leading()))
+            }
+            RollbackCause::FailureCeiling => {
+                self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(test.wealth.leading()))
+            }
+            RollbackCause::SlowCeiling => {
+                self.slow_ceiling.as_ref().and_then(|test| stretches.slow_ceiling.late(test.wealth.leading()))
+            }
         }
     }
 
     /// Whether the totals that a summary would print say what it says: people would not believe it otherwise.
-    fn totals_speak_against_it(&self, standing: &LnWealth, cause: RollbackCause) -> bool {
-        let late = self.stretch(standing).map(|stretch| stretch.found);
+    fn totals_speak_against_it(&self, cause: RollbackCause) -> bool {
+        let late = self.stretch(cause).map(|stretch| stretch.found);
         let outcomes = late.map_or(self.outcomes, |found| found.outcomes);
         let latencies = late.map_or(self.latencies, |found| found.latencies);
         let part = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
@@ -162,7 +177,11 @@ impl Judge {
         let judged = self.step.candidate.requests;
         let baseline = self.outcomes.baseline;
         let failing = (baseline.failures as f64 + UNSEEN.0) / (baseline.requests as f64 + UNSEEN.1);
-        let needed = self.settings.requests_needed(self.share, failing);
+        let frozen = self.ceilings.failures.filter(|_| self.settings.ceilings.failures.is_none());
+        let needed = match frozen.filter(|_| !self.share.compares()) {
+            Some(ceiling) => self.settings.requests_for_frozen(ceiling),
+            None => self.settings.requests_needed(self.share, failing),
+        };
         needed.is_none_or(|needed| judged < needed).then_some(HoldReason::NotEnoughData { judged, needed })
     }
 

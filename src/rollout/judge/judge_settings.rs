@@ -164,6 +164,9 @@ pub struct JudgeSettings {
     pub slower: Option<Multiple>,
     /// Hard objectives. By default none.
     pub ceilings: Ceilings,
+    /// Whether all the traffic comes after a comparison, so that the baseline's own rates become ceilings then, where
+    /// there are none ([`super::frozen`]). The plan says so.
+    pub freezes: bool,
     /// What the lot falls on.
     pub assignment: Assignment,
     /// Statuses of gRPC that are failures. By default the server's faults.
@@ -198,6 +201,7 @@ impl Default for JudgeSettings {
             margin: Margin::default(),
             slower: Some(Multiple(1.2)),
             ceilings: Ceilings::default(),
+            freezes: false,
             assignment: Assignment::default(),
             failed_calls: FailedCalls::default(),
             catches: Probability(0.02),
@@ -211,6 +215,9 @@ impl Default for JudgeSettings {
     }
 }
 
+/// The part of alpha for each ceiling that the baseline's own rates become.
+const FROZEN_PART: f64 = 0.05;
+
 impl JudgeSettings {
     /// Tests that compare with the baseline and share one stake.
     #[must_use]
@@ -218,16 +225,29 @@ impl JudgeSettings {
         1 + u32::from(self.slower.is_some())
     }
 
-    /// Alarms that share alpha: the comparison and each ceiling.
+    /// Alarms that share alpha equally: the comparison and each ceiling of the plan.
     #[must_use]
     pub fn alarms(&self) -> u32 {
         1 + u32::from(self.ceilings.failures.is_some()) + u32::from(self.ceilings.slow.is_some())
     }
 
+    /// Alarms that there will be when the comparison ends.
+    fn frozen_alarms(&self) -> u32 {
+        let slow = self.ceilings.slow.is_none() && self.slower.is_some();
+        if self.freezes { u32::from(self.ceilings.failures.is_none()) + u32::from(slow) } else { 0 }
+    }
+
     /// ln E at which an alarm goes off: its part of alpha, inverted.
     #[must_use]
     pub fn ln_alarm(&self) -> f64 {
-        (f64::from(self.alarms()) / self.alpha.value()).ln()
+        let part = 1.0 - FROZEN_PART * f64::from(self.frozen_alarms());
+        (f64::from(self.alarms()) / (part * self.alpha.value())).ln()
+    }
+
+    /// The same of a ceiling that the baseline's own rate has become.
+    #[must_use]
+    pub fn ln_frozen_alarm(&self) -> f64 {
+        -(FROZEN_PART * self.alpha.value()).ln()
     }
 }
 
@@ -250,5 +270,11 @@ mod tests {
         settings.ceilings.failures = Probability::new(0.01);
         assert!((settings.ln_alarm() - 2000_f64.ln()).abs() < 1e-12);
         assert_eq!((settings.comparisons(), settings.alarms()), (2, 2));
+        settings = JudgeSettings { freezes: true, ..JudgeSettings::default() };
+        let spent = |alarms: &[f64]| alarms.iter().map(|ln| (-ln).exp()).sum::<f64>();
+        let frozen = settings.ln_frozen_alarm();
+        assert!((spent(&[settings.ln_alarm(), frozen, frozen]) - 0.001).abs() < 1e-12);
+        settings.ceilings.failures = Probability::new(0.01);
+        assert!((spent(&[settings.ln_alarm(), settings.ln_alarm(), frozen]) - 0.001).abs() < 1e-12);
     }
 }

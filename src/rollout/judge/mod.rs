@@ -16,6 +16,7 @@
 //! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
 //! - [`burst`]: how often trouble comes in bursts; one burst is one draw.
 //! - [`errors`], [`latency`], [`ceiling`]: the three tests.
+//! - [`frozen`]: what the baseline did, as ceilings for the time after the comparison.
 //! - [`windows`]: users who come back are one draw, not many; what that means for latency.
 //! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad.
@@ -26,7 +27,10 @@
 //! # How alpha is shared
 //!
 //! [`judge_settings::JudgeSettings::alpha`] is for a whole rollout. Each ceiling is an alarm of its own, and the
-//! comparison with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). Within
+//! comparison with the baseline (errors, latency) is one more; alarms get equal parts of alpha (union bound). But the
+//! ceilings that the baseline's own rates become when the comparison ends ([`frozen`]) get a twentieth each: a user of
+//! the comparison is worth more than one of the time after it, when every request is the candidate's and evidence is
+//! plentiful, so it pays ln 1.1 and not ln 3 for them, and they pay ln 20, which is a handful of failures. Within
 //! the comparison the stake is split equally between its tests: their mean is again a wealth, so a weak hint in both
 //! adds up. With [`judge_settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is
 //! no longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
@@ -55,6 +59,7 @@ pub(crate) mod errors;
 pub(crate) mod evidence;
 #[cfg(test)]
 mod fixture;
+pub(crate) mod frozen;
 pub(crate) mod judge_settings;
 pub(crate) mod latency;
 pub(crate) mod per_version;

@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::ceiling::{CeilingBets, MULTIPLES};
 use super::errors::{CANDIDATE_EVENTS_MIN, ErrorBets, RATIOS};
 use super::evidence::CandidateShare;
-use super::judge_settings::JudgeSettings;
+use super::judge_settings::{JudgeSettings, Probability};
 use super::per_version::PerVersion;
 use super::wealth::RESERVE;
 
@@ -123,20 +123,36 @@ impl JudgeSettings {
         if self.requests_min.is_some() {
             return self.requests_min;
         }
-        let tolerates = !self.tolerate_burst.is_zero();
-        let (ln_price, longer) = if tolerates { (2_f64.ln(), BURST_COST) } else { (0.0, 1.0) };
-        let ln_needed = self.ln_alarm() - (1.0 - RESERVE).ln() + ln_price;
-        let detection = if share.compares() {
+        if share.compares() {
             let candidate = (self.margin.tolerated(baseline) + self.catches.value()).min(1.0);
-            let ln_needed = ln_needed + f64::from(self.comparisons()).ln();
+            let ln_needed = self.ln_climb(self.ln_alarm()) + f64::from(self.comparisons()).ln();
             let bets = ErrorBets::new(share, self.margin);
-            Detection::by_errors(&bets, share, PerVersion { candidate, baseline }, ln_needed)
-        } else if let Some(ceiling) = self.ceilings.failures {
-            let failing = (ceiling.value() + self.catches.value()).min(1.0);
-            Detection::by_ceiling(&CeilingBets::new(ceiling), failing, ln_needed)
+            let detection = Detection::by_errors(&bets, share, PerVersion { candidate, baseline }, ln_needed);
+            self.enough(detection)
         } else {
-            return Some(0);
-        };
+            self.ceilings.failures.map_or(Some(0), |ceiling| self.requests_for_ceiling(ceiling, self.ln_alarm()))
+        }
+    }
+
+    /// The same at 100 %, below a ceiling that the baseline's own rate has become.
+    #[must_use]
+    pub fn requests_for_frozen(&self, ceiling: Probability) -> Option<u64> {
+        self.requests_min.or_else(|| self.requests_for_ceiling(ceiling, self.ln_frozen_alarm()))
+    }
+
+    fn requests_for_ceiling(&self, ceiling: Probability, ln_alarm: f64) -> Option<u64> {
+        let failing = (ceiling.value() + self.catches.value()).min(1.0);
+        self.enough(Detection::by_ceiling(&CeilingBets::new(ceiling), failing, self.ln_climb(ln_alarm)))
+    }
+
+    /// How far the wealth of what is staked at once has to climb.
+    fn ln_climb(&self, ln_alarm: f64) -> f64 {
+        let ln_price = if self.tolerate_burst.is_zero() { 0.0 } else { 2_f64.ln() };
+        ln_alarm - (1.0 - RESERVE).ln() + ln_price
+    }
+
+    fn enough(&self, detection: Option<Detection>) -> Option<u64> {
+        let longer = if self.tolerate_burst.is_zero() { 1.0 } else { BURST_COST };
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "positive; saturates")]
         detection.map(|detection| (detection.p90 * longer).ceil() as u64)
     }

@@ -7,6 +7,7 @@
 
 use std::time::Duration;
 
+use super::ceiling::MULTIPLES;
 use super::errors::RATIOS;
 use super::evidence::OutcomeCounts;
 use super::latency::ALTERNATIVES;
@@ -24,13 +25,17 @@ pub(crate) struct Totals {
     pub latencies: PerVersion<LatencyCounts>,
 }
 
-/// The stretches of all alternatives of the tests that compare.
+/// The stretches of all alternatives of the tests.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stretches {
     /// Of the test on failures.
     pub errors: Cumulative<{ RATIOS.len() }>,
     /// Of the test on latency.
     pub latency: Cumulative<{ ALTERNATIVES.len() }>,
+    /// Of the ceiling on failures.
+    pub failure_ceiling: Cumulative<{ MULTIPLES.len() }>,
+    /// Of the ceiling on slow requests.
+    pub slow_ceiling: Cumulative<{ MULTIPLES.len() }>,
 }
 
 /// What has been counted since the last low of each alternative.
@@ -44,7 +49,12 @@ pub(crate) struct Cumulative<const N: usize> {
 impl Stretches {
     /// They begin now.
     pub(crate) fn new(now: Duration) -> Self {
-        Self { errors: Cumulative::new(now), latency: Cumulative::new(now) }
+        Self {
+            errors: Cumulative::new(now),
+            latency: Cumulative::new(now),
+            failure_ceiling: Cumulative::new(now),
+            slow_ceiling: Cumulative::new(now),
+        }
     }
 }
 

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::baseline_health::RECENT;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
-use super::quantiles::QUANTILES;
-use super::stretch::Stretch;
+use super::quantiles::{LatencyCounts, QUANTILES};
+use super::stretch::{Stretch, Totals};
 use super::verdict::{HoldReason, JudgeDecision, JudgeFindings, Names, RollbackCause};
 
 /// The summary.
@@ -18,7 +18,7 @@ pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &J
     let Names { service, candidate, .. } = names;
     match decision {
         JudgeDecision::RollBack(cause) => {
-            let odds = thousands(findings.ln_alarm.exp().round());
+            let odds = thousands((1.0 / settings.alpha.value()).round());
             let why = cause_text(cause, Said::Proved, findings, settings, names);
             format!(
                 "rolled back {service} {candidate}: {why}, odds of chance below 1 in {odds}{}",
@@ -46,21 +46,80 @@ fn cause_text(
         RollbackCause::Errors => late_errors_text(findings, names),
         RollbackCause::Latency => latency_text(findings, settings, names),
         RollbackCause::FailureCeiling => {
-            let allowed = settings.ceilings.failures.map_or(0.0, |ceiling| ceiling.value());
-            let counts = &findings.outcomes.candidate;
-            let failed = failed_text(counts, "requests failed");
-            format!("{failed}, {}", beyond(said, ratio(counts.failures, counts.requests), allowed))
+            let allowed = findings.ceilings.failures.map_or(0.0, |ceiling| ceiling.value());
+            let counted = CountedPart::of(findings, |totals| {
+                let counts = totals.outcomes.candidate;
+                (counts.failures, counts.requests)
+            });
+            let failed = with_users(counted.text("requests failed"), &counted_failures(findings));
+            let (sure, whose) = (beyond(said, counted.found(), allowed), whose(settings.ceilings.failures, names));
+            format!("{failed}, {sure}{whose}{}", counted.before())
         }
         RollbackCause::SlowCeiling => {
-            let (limit, allowed) = settings
-                .ceilings
-                .slow
-                .map_or((Duration::ZERO, 0.0), |ceiling| (ceiling.longer_than, ceiling.at_most.value()));
-            let counts = &findings.latencies.candidate;
-            let slow = part(counts.slow, counts.timed, &format!("requests took longer than {}", time(limit)));
-            format!("{slow}, {}", beyond(said, ratio(counts.slow, counts.timed), allowed))
+            let ceiling = findings.ceilings.slow;
+            let (limit, allowed) =
+                ceiling.map_or((Duration::ZERO, 0.0), |ceiling| (ceiling.longer_than, ceiling.at_most.value()));
+            let counted = CountedPart::of(findings, |totals| {
+                let counts = totals.latencies.candidate;
+                (counts.slow, counts.timed)
+            });
+            let slow = counted.text(&format!("requests took longer than {}", time(limit)));
+            let (sure, whose) = (beyond(said, counted.found(), allowed), whose(settings.ceilings.slow, names));
+            format!("{slow}, {sure}{whose}{}", counted.before())
         }
     }
+}
+
+/// Some requests of all, in the stretch that proves it if that is a late one, and before it.
+struct CountedPart {
+    some: u64,
+    all: u64,
+    /// How long the stretch is, and what was before it.
+    late: Option<(Duration, [u64; 2])>,
+}
+
+impl CountedPart {
+    fn of(findings: &JudgeFindings, counts: impl Fn(&Totals) -> (u64, u64)) -> Self {
+        match &findings.stretch {
+            Some(Stretch { before, found }) => {
+                let ((some, all), (some_before, all_before)) = (counts(found), counts(before));
+                Self { some, all, late: Some((found.at, [some_before, all_before])) }
+            }
+            None => {
+                let totals = Totals { at: Duration::ZERO, outcomes: findings.outcomes, latencies: findings.latencies };
+                let (some, all) = counts(&totals);
+                Self { some, all, late: None }
+            }
+        }
+    }
+
+    fn found(&self) -> f64 {
+        ratio(self.some, self.all)
+    }
+
+    /// `9 of 212 requests failed (4.2 %)`, `8 of the last 21 requests failed in 0.9 s (38 %)`.
+    fn text(&self, what: &str) -> String {
+        let Some((took, _)) = self.late else { return part(self.some, self.all, what) };
+        let [some, all] = [self.some, self.all].map(|count| thousands(count as f64));
+        format!("{some} of the last {all} {what} in {} ({})", time(took), percent(self.found()))
+    }
+
+    /// `, after 17 of 2,235 before`.
+    fn before(&self) -> String {
+        self.late.map_or_else(String::new, |(_, [some, all])| {
+            format!(", after {} of {} before", thousands(some as f64), thousands(all as f64))
+        })
+    }
+}
+
+/// The candidate's failures in the stretch, or in all.
+fn counted_failures(findings: &JudgeFindings) -> OutcomeCounts {
+    findings.stretch.map_or(findings.outcomes, |stretch| stretch.found.outcomes).candidate
+}
+
+/// Where a ceiling comes from.
+fn whose<T>(of_the_plan: Option<T>, names: &Names) -> String {
+    if of_the_plan.is_some() { String::new() } else { format!(" by what {} did", names.baseline) }
 }
 
 /// `9 of 212 requests failed (4.2 %) against 21 of 20,340 (0.1 %) on v1`.
@@ -72,10 +131,14 @@ fn errors_text(findings: &JudgeFindings, names: &Names) -> String {
 
 /// The same of the stretch that proves it, with what was before.
 fn late_errors_text(findings: &JudgeFindings, names: &Names) -> String {
-    let Some(Stretch { before, found }) = &findings.stretch else { return errors_text(findings, names) };
-    let candidate = failed_text(&found.outcomes.candidate, "requests failed");
-    let (baseline, earlier) = (failed_text(&found.outcomes.baseline, ""), failed_text(&before.outcomes.candidate, ""));
-    format!("{candidate} in the last {} against {baseline} on {}, {earlier} before", time(found.at), names.baseline)
+    let counted = CountedPart::of(findings, |totals| {
+        let counts = totals.outcomes.candidate;
+        (counts.failures, counts.requests)
+    });
+    let candidate = with_users(counted.text("requests failed"), &counted_failures(findings));
+    let outcomes = findings.stretch.map_or(findings.outcomes, |stretch| stretch.found.outcomes);
+    let baseline = failed_text(&outcomes.baseline, "");
+    format!("{candidate} against {baseline} on {}{}", names.baseline, counted.before())
 }
 
 /// The number that decided, where it is not that of each request for itself.
@@ -89,7 +152,10 @@ fn decider(findings: &JudgeFindings, settings: &JudgeSettings) -> String {
 
 /// `9 of 212 requests failed (4.2 %)`, with the number of users where they are counted once.
 fn failed_text(counts: &OutcomeCounts, what: &str) -> String {
-    let text = part(counts.failures, counts.requests, what);
+    with_users(part(counts.failures, counts.requests, what), counts)
+}
+
+fn with_users(text: String, counts: &OutcomeCounts) -> String {
     if counts.counted_failures == counts.failures {
         text
     } else {
@@ -98,18 +164,19 @@ fn failed_text(counts: &OutcomeCounts, what: &str) -> String {
 }
 
 fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
-    let late = findings.stretch.filter(|_| findings.standing.leading() == RollbackCause::Latency);
-    let (quantile, counts) = (findings.leading_quantile, late.map_or(findings.latencies, |late| late.found.latencies));
-    let lately = late.map_or_else(String::new, |late| format!(" in the last {}", time(late.found.at)));
-    let above = |side: &super::quantiles::LatencyCounts, what: &str| part(side.above(quantile), side.compared(), what);
+    let quantile = findings.leading_quantile;
+    let above = |counts: &LatencyCounts| (counts.above(quantile), counts.compared());
     let times = settings.slower.map_or(1.0, |slower| slower.value());
     let what = format!("requests took more than {times} times the {} of {}", quantile_name(quantile), names.baseline);
-    let (candidate, baseline) = (above(&counts.candidate, &what), above(&counts.baseline, "above it"));
+    let counted = CountedPart::of(findings, |totals| above(&totals.latencies.candidate));
+    let latencies = findings.stretch.map_or(findings.latencies, |stretch| stretch.found.latencies);
+    let (some, all) = above(&latencies.baseline);
+    let baseline = part(some, all, "above it");
     let quantiles = findings.quantiles.map_or_else(String::new, |both| {
         let list = |quantiles: &super::quantiles::Quantiles| quantiles.0.map(time).join("/");
         format!(", p50/p90/p99 {} against {}", list(&both.candidate), list(&both.baseline))
     });
-    format!("{candidate}{lately} against {baseline} on {}{quantiles}", names.baseline)
+    format!("{} against {baseline} on {}{}{quantiles}", counted.text(&what), names.baseline, counted.before())
 }
 
 fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {

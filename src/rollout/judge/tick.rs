@@ -11,13 +11,17 @@ use super::burst::BurstWatch;
 use super::ceiling::CeilingTest;
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
 use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
-use super::judge_settings::JudgeSettings;
+use super::frozen::{FrozenCeilings, REQUESTS_MIN, failures_at_most};
+use super::judge_settings::{Ceilings, JudgeSettings};
 use super::latency::LatencyBets;
-use super::per_version::PerVersion;
-use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
+use super::per_version::{PerVersion, Side};
+use super::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
 use super::stretch::{Stretches, Totals};
 use super::windows::LatencyWindows;
+
+/// Below a millisecond it is the machine that is timed, and all the traffic is more than part of it.
+const SLOW_US_MIN: u64 = 1_000;
 
 /// Judges one rollout of one service.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,6 +31,8 @@ pub struct Judge {
     bets: Vec<Bets>,
     /// When the rollout began.
     started: Duration,
+    /// The last tick.
+    pub(crate) now: Duration,
     /// The test on failures.
     pub(crate) errors: ErrorTest,
     /// The test on latency, if there is one.
@@ -35,6 +41,10 @@ pub struct Judge {
     pub(crate) failure_ceiling: Option<CeilingTest>,
     /// The ceiling on slow requests, if there is one.
     pub(crate) slow_ceiling: Option<CeilingTest>,
+    /// The ceilings in force: those of the plan, and what the baseline's own rates have become.
+    pub(crate) ceilings: Ceilings,
+    /// What the baseline's own rates have become, since there is nothing to compare with.
+    pub(crate) frozen: Option<FrozenCeilings>,
     /// How often trouble comes in bursts.
     pub(crate) bursts: BurstWatch,
     /// Since when it is bad.
@@ -55,6 +65,8 @@ pub struct Judge {
     pub(crate) quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds as last reported.
     pub(crate) thresholds: Option<Thresholds>,
+    /// Thresholds as first reported: of a baseline that had everything.
+    first_thresholds: Option<Thresholds>,
     /// How long nothing will be judged because all endpoints of a version are cold.
     pub(crate) warm_up_left: Option<Duration>,
 }
@@ -76,10 +88,13 @@ impl Judge {
             settings,
             bets: Vec::new(),
             started: now,
+            now,
             errors: ErrorTest::with_restarts(&settings),
             latency: settings.slower.map(|_| LatencyWindows::open(&settings, now)),
-            failure_ceiling: ceilings.failures.map(|ceiling| CeilingTest::with_restarts(ceiling, &settings)),
-            slow_ceiling: ceilings.slow.map(|ceiling| CeilingTest::with_restarts(ceiling.at_most, &settings)),
+            failure_ceiling: ceilings.failures.map(|ceiling| CeilingTest::with_restarts(ceiling, &settings, now)),
+            slow_ceiling: ceilings.slow.map(|ceiling| CeilingTest::with_restarts(ceiling.at_most, &settings, now)),
+            ceilings,
+            frozen: None,
             bursts: BurstWatch::new(&settings, now),
             stretches: Stretches::new(now),
             ratios: RatioCounts::default(),
@@ -90,6 +105,7 @@ impl Judge {
             share,
             quantiles: None,
             thresholds: None,
+            first_thresholds: None,
             warm_up_left: None,
         }
     }
@@ -108,16 +124,65 @@ impl Judge {
 
     /// A new step begins, with this share: its requests are counted from 0. What the tests have won or lost stays,
     /// and outcomes of earlier epochs that still come in are judged by the odds of theirs.
+    ///
+    /// Where the candidate gets everything after a comparison, the baseline's own rates become ceilings.
     pub fn begin_step(&mut self, share: CandidateShare) {
+        if self.share.compares() && !share.compares() && share.value() > 0.0 {
+            self.freeze();
+        }
         self.share = share;
         self.step = PerVersion::default();
     }
 
+    /// What the baseline's own rates have become.
+    #[must_use]
+    pub fn frozen(&self) -> Option<FrozenCeilings> {
+        self.frozen
+    }
+
+    /// The ceilings in force.
+    #[must_use]
+    pub fn ceilings(&self) -> Ceilings {
+        self.ceilings
+    }
+
+    fn freeze(&mut self) {
+        let (settings, baseline) = (&self.settings, &self.outcomes.baseline);
+        let plan = settings.ceilings;
+        let seen = settings.freezes && baseline.requests >= REQUESTS_MIN;
+        let most = || failures_at_most(baseline.failures, baseline.requests, settings.margin);
+        // The candidate's own thresholds are those times what is tolerated.
+        let highest = |found: Option<Thresholds>| found.map(|found| found.micros(Side::Candidate)[QUANTILES.len() - 1]);
+        let slow = highest(self.first_thresholds).max(highest(self.thresholds)).filter(|_| settings.slower.is_some());
+        self.hold_to(FrozenCeilings {
+            requests: baseline.requests,
+            failures: baseline.failures,
+            errors_max: (seen && plan.failures.is_none()).then(most),
+            slow_us: slow.map(|us| us.max(SLOW_US_MIN)).filter(|_| seen && plan.slow.is_none()),
+        });
+    }
+
+    /// Holds the candidate to what the baseline did from now on; what the plan says comes first.
+    pub fn hold_to(&mut self, frozen: FrozenCeilings) {
+        let (plan, found) = (self.settings.ceilings, frozen.ceilings());
+        self.frozen = Some(frozen);
+        self.ceilings = Ceilings { failures: plan.failures.or(found.failures), slow: plan.slow.or(found.slow) };
+        let new = |ceiling| CeilingTest::frozen(ceiling, &self.settings, self.now);
+        if let (None, Some(ceiling)) = (plan.failures, found.failures) {
+            self.failure_ceiling = Some(new(ceiling));
+        }
+        if let (None, Some(ceiling)) = (plan.slow, found.slow) {
+            self.slow_ceiling = Some(new(ceiling.at_most));
+        }
+    }
+
     /// Folds in what was counted since the tick before.
     pub fn tick(&mut self, now: Duration, evidence: &Evidence) {
+        self.now = now;
         self.health.forget_before(now);
         self.quantiles = evidence.quantiles.or(self.quantiles);
         self.thresholds = evidence.thresholds.or(self.thresholds);
+        self.first_thresholds = self.first_thresholds.or(evidence.thresholds);
         self.warm_up_left = evidence.warm_up_left;
         if !evidence.is_empty() {
             self.restart(now);
@@ -139,7 +204,7 @@ impl Judge {
             windows.restart(now, &self.settings);
         }
         for ceiling in [&mut self.failure_ceiling, &mut self.slow_ceiling].into_iter().flatten() {
-            ceiling.wealth.restart_by(elapsed, self.settings.horizon);
+            ceiling.restart(now, self.settings.horizon);
         }
     }
 
@@ -151,10 +216,11 @@ impl Judge {
         if let Some(windows) = &mut self.latency {
             self.stretches.latency.follow(&windows.test.wealth.settle(&on_latency), &totals);
         }
-        for (ceiling, limits) in [(&mut self.failure_ceiling, &on_errors), (&mut self.slow_ceiling, &on_latency)] {
-            if let Some(ceiling) = ceiling {
-                ceiling.wealth.settle(limits);
-            }
+        if let Some(ceiling) = &mut self.failure_ceiling {
+            self.stretches.failure_ceiling.follow(&ceiling.wealth.settle(&on_errors), &totals);
+        }
+        if let Some(ceiling) = &mut self.slow_ceiling {
+            self.stretches.slow_ceiling.follow(&ceiling.wealth.settle(&on_latency), &totals);
         }
     }
 

@@ -5,6 +5,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::evidence::{CandidateShare, OutcomeCounts};
+use super::frozen::FrozenCeilings;
+use super::judge_settings::Ceilings;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
@@ -130,6 +132,10 @@ pub struct JudgeFindings {
     pub leading_quantile: usize,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
+    /// The ceilings in force.
+    pub ceilings: Ceilings,
+    /// What the baseline's own rates have become, since there is nothing to compare with.
+    pub frozen: Option<FrozenCeilings>,
     /// How long nothing will be judged because all endpoints of a version are cold.
     pub warm_up_left: Option<Duration>,
     /// ln E of each test.

@@ -10,7 +10,9 @@ use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 use super::super::counts::{CountsReader, compare_with};
 use super::super::judge::quantiles::micros;
 use super::super::judge::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
-use super::super::judge::{Assignment, CandidateShare, EpochCounts, JudgeSettings, OutcomeCounts, PerVersion, Side};
+use super::super::judge::{
+    Assignment, CandidateShare, EpochCounts, Judge, JudgeSettings, OutcomeCounts, PerVersion, Side,
+};
 use super::super::run::Rollout;
 use super::world::{Behaviour, BurstKind, Bursts, SimulatedWorld, UserPopulation};
 use crate::rollout::TICK;
@@ -46,8 +48,10 @@ impl<'w> SimulatedTraffic<'w> {
         let weight = rollout.weight();
         let rate = self.world.requests_per_second * TICK.as_secs_f64();
         let tolerated = rollout.plan().judge().slower;
-        let odds = Odds::new(self.world, self.world.candidate_at(now), tolerated);
         let share = CandidateShare::at(weight);
+        let to_candidate = self.world.requests_per_second * share.value();
+        let odds = Odds::new(self.world, self.world.candidate_under(now, to_candidate), tolerated);
+        let frozen = rollout.judges().first().and_then(Judge::frozen).and_then(|frozen| frozen.slow_us);
         if let Some(bursts) = self.world.bursts {
             self.endpoints.iter_mut().for_each(|endpoint| endpoint.turn(now, bursts, random));
         }
@@ -55,20 +59,40 @@ impl<'w> SimulatedTraffic<'w> {
             Some(users) => {
                 let window = rollout.judges().first().and_then(|judge| judge.latency()).map_or(1, |open| open.number);
                 let asked = UserRequests { requests: poisson(rate, random), weight, endpoints: &self.endpoints };
+                if let Some(slow_us) = frozen {
+                    users.canary.slow_above(slow_us);
+                }
                 users.ask(asked, &odds, random);
                 users.counts.read(&users.canary, window)
             }
-            None if self.world.bursts.is_none() => vec![strangers(&odds, poisson(rate, random), share, random)],
+            None if self.world.bursts.is_none() => {
+                vec![with_slow(strangers(&odds, poisson(rate, random), share, random), frozen)]
+            }
             None => {
                 let mut counts = EpochCounts::none(share);
                 for endpoint in &self.endpoints {
                     let part = if endpoint.side == Side::Candidate { share.value() } else { 1.0 - share.value() };
                     endpoint.serve(&odds, rate * part / f64::from(self.world.endpoints), &mut counts, random);
                 }
-                vec![counts]
+                vec![with_slow(counts, frozen)]
             }
         }
     }
+}
+
+/// What is above the ceiling on slow requests, once there is one: it is the candidate's highest threshold.
+fn with_slow(mut counts: EpochCounts, frozen: Option<u64>) -> EpochCounts {
+    if frozen.is_some() {
+        let candidate = &mut counts.latencies.candidate;
+        candidate.slow = candidate.above(QUANTILES.len() - 1);
+    }
+    counts
+}
+
+/// The thresholds of the judge, where the logarithms of latencies have this sigma.
+pub(crate) fn thresholds(spread: f64, tolerated: Multiple) -> Thresholds {
+    let quantiles = NORMAL_QUANTILES.map(|normal| MEDIAN.mul_f64((spread * normal).exp()));
+    Thresholds::new(&Quantiles(quantiles), tolerated)
 }
 
 /// An endpoint of a version, with its trouble.
@@ -238,8 +262,7 @@ impl UserPool {
         };
         let canary = CanaryStats::new(terms, 1);
         if let Some(tolerated) = judge.slower {
-            let quantiles = NORMAL_QUANTILES.map(|normal| MEDIAN.mul_f64((spread * normal).exp()));
-            compare_with(&canary, &Thresholds::new(&Quantiles(quantiles), tolerated));
+            compare_with(&canary, &thresholds(spread, tolerated));
         }
         let user = |_| SimulatedUser { slot: random.random_range(0..SLOTS), luck: random.random() };
         let (users, failures_stick) = ((0..users.count).map(user).collect(), users.failures_stick);

@@ -17,7 +17,12 @@ const SEED: u64 = 20_261_121;
 fn plan(percents: &[f64], bake: Duration, judge: JudgeSettings) -> Plan {
     let step = |percent: &f64| CanaryStep { weight: Weight::from_percent(*percent).unwrap(), bake, gate: None };
     let steps = percents.iter().map(step).collect();
-    Plan::new(Strategy::Canary(Canary { steps, back: Back::AtOnce }), judge, Expired::Pause).unwrap()
+    Plan::new(
+        Strategy::Canary(Canary { steps, watch: bake, keep: Duration::ZERO, back: Back::AtOnce }),
+        judge,
+        Expired::Pause,
+    )
+    .unwrap()
 }
 
 fn world(failing: f64, slower: f64) -> SimulatedWorld {
@@ -27,6 +32,7 @@ fn world(failing: f64, slower: f64) -> SimulatedWorld {
         baseline_failing: 0.001,
         candidate,
         later: None,
+        capacity: None,
         spread: 0.5,
         endpoints: 1,
         bursts: None,
@@ -146,6 +152,46 @@ fn releases_that_fail_are_caught_by_as_many_requests_as_the_theory_says() {
         let found = mean(&runs, |run| run.candidate_requests as f64);
         let tick = 2.5 * percent;
         assert!((0.95 * want..1.12 * want + tick).contains(&found), "{found} at {percent} %, want about {want}");
+    }
+}
+
+#[test]
+fn what_breaks_under_all_the_traffic_is_turned_back_by_what_the_baseline_did() {
+    let plan = plan(&[50.0, 100.0], MINUTE, JudgeSettings::default());
+    for (baseline, users, count) in [(0.001, None, 10), (0.0, None, 5), (0.03, None, 5), (0.001, Some(5_000), 1)] {
+        let users = users.map(|count| UserPopulation { count, tail: 1.2, failures_stick: false });
+        let world = SimulatedWorld { baseline_failing: baseline, users, ..world(baseline, 1.0) };
+        for run in runs(&plan, &SimulatedWorld { capacity: Some(550.0), ..world }, count) {
+            assert_eq!(
+                run.outcome,
+                SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::FailureCeiling)),
+                "{world:?}, seed {SEED}"
+            );
+            let at_full = run.took.saturating_sub(MINUTE);
+            assert!(at_full > Duration::ZERO && at_full <= 5 * SECOND, "{run:?} in {world:?}, seed {SEED}");
+        }
+    }
+}
+
+/// `make judge-table` plays as many rollouts as `RUNS` says.
+#[test]
+#[expect(clippy::print_stdout, reason = "a table for people")]
+fn healthy_versions_stay_at_100_per_cent() {
+    let count = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2);
+    let plan = plan(&[50.0, 100.0], MINUTE, JudgeSettings::default());
+    let mut worlds: Vec<_> =
+        [0.0, 0.001, 0.03].map(|rate| SimulatedWorld { baseline_failing: rate, ..world(rate, 1.0) }).into();
+    for kind in [BurstKind::Failures, BurstKind::Pause] {
+        worlds.extend([(22, 1), (22, 8), (600, 1)].map(|(every, endpoints)| troubled(every, endpoints, kind)));
+    }
+    let users = Some(UserPopulation { count: 2_000, tail: 1.2, failures_stick: true });
+    worlds.push(SimulatedWorld { requests_per_second: 200.0, baseline_failing: 0.01, users, ..world(0.01, 1.0) });
+    for world in worlds {
+        let runs = runs(&plan, &world, count);
+        let back = |run: &&SimulatedRun| matches!(run.outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)));
+        let found = runs.iter().filter(back).count();
+        println!("{found} of {count} in {world:?}");
+        assert!(found * 200 <= count, "{found} of {count} in {world:?}, seed {SEED}");
     }
 }
 

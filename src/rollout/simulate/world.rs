@@ -13,6 +13,8 @@ pub(crate) struct SimulatedWorld {
     pub candidate: Behaviour,
     /// What it does later, if that is something else.
     pub later: Option<Later>,
+    /// Requests per second that the candidate can serve; of more, the surplus fails. None: any number.
+    pub capacity: Option<f64>,
     /// How much latencies differ from each other: sigma of their logarithm. 0.5 has a 99th percentile of 3.2 times the
     /// median.
     pub spread: f64,
@@ -93,17 +95,26 @@ impl SimulatedWorld {
         }
     }
 
+    /// The same where it gets this number of requests a second.
+    #[must_use]
+    pub(crate) fn candidate_under(&self, time: Duration, requests_per_second: f64) -> Behaviour {
+        let usual = self.candidate_at(time);
+        let served = self.capacity.map_or(1.0, |capacity| (capacity / requests_per_second.max(1e-9)).min(1.0));
+        Behaviour { failing: 1.0 - (1.0 - usual.failing) * served, ..usual }
+    }
+
     /// Whether the candidate is never worse than the baseline.
     #[must_use]
     pub(crate) fn is_healthy(&self) -> bool {
         let fine = |behaviour: &Behaviour| behaviour.failing <= self.baseline_failing && behaviour.slower <= 1.0;
-        fine(&self.candidate) && self.later.is_none_or(|later| fine(&later.behaviour))
+        let serves_all = self.capacity.is_none_or(|capacity| capacity >= self.requests_per_second);
+        serves_all && fine(&self.candidate) && self.later.is_none_or(|later| fine(&later.behaviour))
     }
 
     /// Since when it is worse.
     #[must_use]
     pub(crate) fn worse_since(&self) -> Duration {
-        let from_the_start = Self { later: None, ..*self };
+        let from_the_start = Self { later: None, capacity: None, ..*self };
         if from_the_start.is_healthy() { self.later.map_or(Duration::ZERO, |later| later.at) } else { Duration::ZERO }
     }
 }

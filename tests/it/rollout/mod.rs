@@ -2,6 +2,7 @@
 
 mod canary;
 mod cold_endpoints;
+mod full_load;
 mod life;
 mod rolling;
 mod shield;

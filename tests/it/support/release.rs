@@ -24,6 +24,10 @@ const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Mood {
     /// Of a thousand requests, this many fail.
     pub(crate) failing: AtomicU64,
+    /// More requests a second than this fail; 0: any number is served.
+    pub(crate) capacity: AtomicU64,
+    /// The second that is counted for it, since the first request, and its requests.
+    second: Mutex<(Option<Instant>, u64)>,
     /// How long an answer takes.
     pub(crate) delay_ms: AtomicU64,
     /// Requests so far.
@@ -39,11 +43,22 @@ impl Mood {
         *self.first_failed.lock().unwrap()
     }
 
+    fn is_beyond_capacity(&self) -> bool {
+        let capacity = self.capacity.load(SeqCst);
+        let (began, served) = &mut *self.second.lock().unwrap();
+        // Half a second, so that a share of the whole is no burst of it.
+        if began.is_none_or(|began| began.elapsed() >= Duration::from_millis(500)) {
+            (*began, *served) = (Some(Instant::now()), 0);
+        }
+        *served += 1;
+        capacity > 0 && *served * 2 > capacity
+    }
+
     fn reply(&self, body: &str) -> Reply {
         let call = self.calls.fetch_add(1, SeqCst);
         let delay = Reply::default().pause(self.delay_ms.load(SeqCst));
         // Spread evenly, and the same in every run.
-        if call * 389 % 1_000 < self.failing.load(SeqCst) {
+        if self.is_beyond_capacity() || call * 389 % 1_000 < self.failing.load(SeqCst) {
             self.failed.fetch_add(1, SeqCst);
             self.first_failed.lock().unwrap().get_or_insert_with(Instant::now);
             return delay.then("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nnope");
