@@ -1,4 +1,4 @@
-//! Where the planes meet: everything is bound first, then run. Nothing else wires parts together.
+//! The meeting of the planes: everything is bound first, then run. Nothing else wires parts together.
 //!
 //! [`Bound::bind`] does all that can fail for a reason that an operator can mend (ports, the store, tokens), so that a
 //! process either refuses to start or serves. [`Bound::run`] takes a shutdown future; tests and `main` use the same

@@ -1,4 +1,4 @@
-//! Who gets in: tokens with roles, and the hosts under which a browser may know us.
+//! Access to the admin API: tokens with roles, and the hosts under which a browser may know us.
 //!
 //! A browser that visits a hostile page can be made to send requests to loopback, and by DNS rebinding even to read the
 //! answers. So a request has to name a host from a short list, and one that comes from a page (`Origin`) has to come

@@ -1,4 +1,4 @@
-//! Reads a call: who, on what terms (`?dry_run`, `If-Match`), and the body.
+//! Reads a call: its caller, its terms (`?dry_run`, `If-Match`), and the body.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! Asked at each request, before anything else: is the host ours, the page ours, the token good?
+//! The guard before every call: is the host ours, the page ours, the token good?
 //!
 //! Probes need neither host nor token: an orchestrator asks by address. Metrics need no token, but a known host. What
 //! is refused is counted; a login that failed leaves a line in the log as well, and an address has [only a

@@ -1,4 +1,4 @@
-//! Where the API listens: a TCP address, or a unix socket that only its owner can connect to.
+//! The address of the API: a TCP address, or a unix socket that only its owner can connect to.
 
 use std::fs;
 use std::io;

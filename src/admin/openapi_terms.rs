@@ -1,4 +1,4 @@
-//! What the descriptions of calls share: the terms of a change, and how calls are refused.
+//! The shared parts of the descriptions of calls: the terms of a change, and how calls are refused.
 
 use std::collections::BTreeMap;
 

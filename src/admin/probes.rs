@@ -1,4 +1,4 @@
-//! For machines: liveness, readiness, metrics.
+//! Liveness, readiness and metrics: what machines ask every few seconds.
 
 use std::sync::Arc;
 

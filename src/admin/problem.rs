@@ -1,4 +1,4 @@
-//! How a call is refused: RFC 9457, with every problem.
+//! The refusal of a call: a problem document (RFC 9457) with everything that is wrong at once.
 //!
 //! [`ProblemDetails`] is what RFC 9457 calls so, one for each refusal; [`Item`] is one
 //! [`Problem`] in it, the rendering for machines beside the one for the terminal.

@@ -1,4 +1,4 @@
-//! How TLS looks from outside: the certificates in use, and why newer ones are not.
+//! TLS as the status shows it: the certificates in use, and why newer ones are not.
 
 use serde::Serialize;
 use utoipa::ToSchema;

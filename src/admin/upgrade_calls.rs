@@ -1,4 +1,4 @@
-//! How to ask for an upgrade in place, and what comes of it. Who does it is `app`, which knows the sockets; here is
+//! Calls for an upgrade in place, and their outcome. The upgrade itself is in `app`, which knows the sockets; here is
 //! only what the admin API has to know.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How a service looks from outside.
+//! A service as the API shows it: its definition, its split, and what happens on its versions and endpoints.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,4 @@
-//! Why a process does not start, or does not go on.
+//! The errors with which a process does not start, or does not go on.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! What the process that is replaced and the one that takes over say to each other, one line each, over a socket that
+//! The dialogue of the process that is replaced with the one that takes over, in turns of one line, over a socket that
 //! the new one inherits:
 //!
 //! ```text

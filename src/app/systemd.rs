@@ -1,5 +1,5 @@
-//! What systemd is told (`Type=notify` or `notify-reload`): that we are ready, reload, stop, and live. Without systemd
-//! (no `NOTIFY_SOCKET`) all of this does nothing.
+//! The notices to systemd (`Type=notify` or `notify-reload`): that we are ready, reload, stop, and live. Without
+//! systemd (no `NOTIFY_SOCKET`) all of this does nothing.
 //!
 //! A thread of its own tells it: writing to the socket waits while systemd does not read, and the other threads may not
 //! wait for that. Words that find no room in its queue are lost.

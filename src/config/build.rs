@@ -1,4 +1,4 @@
-//! What the sections share while they are built.
+//! The state that sections share while they are built: the problems so far, and what only one of them may have.
 
 use std::collections::HashMap;
 use std::path::Path;

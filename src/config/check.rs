@@ -1,4 +1,4 @@
-//! Checks that several sections share.
+//! Checks of values that occur in several sections: numbers within a range, names, sockets, networks.
 
 use std::fmt::Display;
 use std::net::{IpAddr, SocketAddr};

@@ -1,4 +1,4 @@
-//! What may be done to the traffic, and what comes of it. Pure: the state and its history go in, the next traffic comes
+//! The changes of the traffic, and the outcome of each. Pure: the state and its history go in, the next traffic comes
 //! out, or every problem at once. A dry run is this function and nothing else, which is why it tells the truth.
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,4 +1,4 @@
-//! What a change does to the users: weights from and to, how many of them move, and the least that had to.
+//! The difference that a change makes to users: weights from and to, how many of them move, and the least that had to.
 
 use std::collections::BTreeSet;
 

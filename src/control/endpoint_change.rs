@@ -1,4 +1,4 @@
-//! What it means to take an endpoint out, or back in.
+//! The change that takes an endpoint out, or back in.
 //!
 //! An endpoint is named by its address or, where the config has a name, by that: then all addresses that the name
 //! stands for are out, also those that it will stand for later, and the two are kept apart. Who drains one address of a

@@ -1,4 +1,4 @@
-//! What the config file means for the traffic, at the start and at each reload.
+//! The traffic that a config file asks for, at the start and at each reload.
 //!
 //! The file is intent: what it says about weights counts when it *changes there*. So the split that the file asked for
 //! is remembered per service, and as long as the file still says the same, a shift made at run time stays, over reloads

@@ -1,4 +1,4 @@
-//! How to ask the writer: a small sender that every part of the control plane has a clone of.
+//! The handle of the writer: a small sender that every part of the control plane has a clone of.
 
 use std::net::IpAddr;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Holds: a moment in which nothing of some services runs, for a change of their traffic.
+//! The registry of holds: a moment in which nothing of some services runs, for a change of their traffic.
 //!
 //! The order is: hold new requests, wait for those in flight, change, let go. A hold that cannot be kept (requests in
 //! flight do not end in time, or more come than it may hold) never fails a request: every request is let go, and the

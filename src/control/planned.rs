@@ -1,4 +1,4 @@
-//! What a change begins with and what it comes to: the traffic of all services with its history, and a plan. Pure.
+//! A change while it is planned: the traffic of all services with its history, and a plan. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! Where an endpoint stands, in words: for the status, and for nothing else.
+//! The status of an endpoint in words: for the API's `status`, and for nothing else.
 
 use crate::shared::endpoint_health::HealthStatus;
 use crate::table::{Endpoint, HostPort};

@@ -1,4 +1,4 @@
-//! Whether what was read is the whole file. Pure.
+//! The doubt about a text that may be half of a file. Pure.
 //!
 //! Half a config can be a good config: with fewer services, or with a version less, whose users would go elsewhere and
 //! stay there. What a save in place looks like half-way is *shorter than before and without what was there before*, so

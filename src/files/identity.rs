@@ -1,4 +1,4 @@
-//! What tells a file from the one that was there before, and from itself before it was written.
+//! The identity of a file: what tells it from the one that was there before, and from itself before it was written.
 
 use std::fs;
 use std::io;

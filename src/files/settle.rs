@@ -1,4 +1,4 @@
-//! When a file that may have changed is looked at, and when it is read. Pure: what was seen and when goes in, what to
+//! The moments to look at a file that may have changed, and to read it. Pure: what was seen and when goes in, what to
 //! do and until when to wait comes out.
 //!
 //! Who saves in place opens the file, cuts it and writes, perhaps with a pause: what is there in between is half a file

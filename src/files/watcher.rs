@@ -1,4 +1,4 @@
-//! How the kernel tells of changes on the way to files: inotify, with the narrowest watches that are enough.
+//! Changes on the way to files, as the kernel tells of them: inotify, with the narrowest watches that are enough.
 //!
 //! Folders are watched for names that come and go, and the files themselves for writes. A folder is not watched for
 //! writes to what is in it, and a name that is not on a way is nothing to us: a log in the folder of the config wakes

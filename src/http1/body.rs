@@ -1,4 +1,4 @@
-//! Bodies from bytes.
+//! The decoder of bodies: their parts, and their end, from the bytes of a connection.
 
 use bytes::{Bytes, BytesMut};
 use http::HeaderMap;

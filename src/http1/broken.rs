@@ -1,4 +1,4 @@
-//! How a body breaks, whichever way it is framed.
+//! The ways in which a body breaks, however it is framed.
 
 /// How a body broke.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]

@@ -1,4 +1,4 @@
-//! A task's turn, by what it reads, and what has to be heard at its end.
+//! The budget of a task's turn, in bytes that it reads, and the deadlines that are heard when it is used up.
 //!
 //! tokio ends a task's turn after 128 reads, whatever they brought. That may be mebibytes of which nothing comes:
 //! frames of nine bytes, chunks of one, a chunk's size that has no end. They keep everybody else on the thread waiting

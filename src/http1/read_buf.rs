@@ -1,4 +1,4 @@
-//! What was read from a connection and not used yet.
+//! The bytes that were read from a connection and not used yet.
 
 use std::io;
 use std::pin::pin;

@@ -1,4 +1,4 @@
-//! Which trailers are sent: those that the head announced.
+//! The trailers that are sent: those that the head announced.
 //!
 //! A `Trailer` line is only a hint (RFC 9110, 6.6.2), but a recipient of a trailer that was not announced may merge it
 //! into the head after it has decided by the head; hyper did not send such ones either.

@@ -1,4 +1,4 @@
-//! What waits to be written on a connection.
+//! The bytes that wait to be written on a connection.
 //!
 //! Small parts are copied behind each other and go out in one `send`; one large part, such as a piece of a body, is not
 //! copied and goes out together with what is before and after it in one `writev`. A `writev` of one small part costs

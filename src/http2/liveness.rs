@@ -1,5 +1,4 @@
-//! Whether the other side of a connection, which says nothing, is still there: it is asked by a ping, and has a while
-//! to answer.
+//! Liveness of the other side of a connection that says nothing: it is asked by a ping, and has a while to answer.
 //!
 //! Whatever comes is a sign of life; the answer to a ping may stand behind a large body. The clock is looked at with
 //! the other times of the connection and not at each frame.

@@ -1,4 +1,4 @@
-//! How much of a log was lost, and why.
+//! The counts of what a log has lost, and why.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,4 @@
-//! What the process says, without ever waiting for who reads it.
+//! The logs of the process, which never wait for their reader.
 //!
 //! A line goes into a bounded queue ([`queue`]) and a thread of its own writes it ([`sink`]). A reader that is gone, a
 //! full disk, a pipe that is not read: the line is lost and counted, and the loss is told as soon as a line can be

@@ -1,4 +1,4 @@
-//! Which headers a message has, of those that a proxy has something to do with.
+//! The set of headers that a message has, of those that a proxy has something to do with.
 //!
 //! Some thirty headers mean something to a proxy, and nearly every message has two or three of them. To look for each
 //! is to find nothing nearly always; here every name that *is* there is looked at once, when it is added, and told

@@ -1,4 +1,4 @@
-//! What happened in the last seconds: rates and quantiles for people who look at `status`.
+//! Rates and quantiles of the last seconds, for people who look at `status`.
 //!
 //! The counters only ever grow, so a rate needs two looks at them. A sampler keeps the last few; a caller that asks
 //! compares the oldest one with this moment. A version without traffic costs one shared sample, not a history of

@@ -1,4 +1,4 @@
-//! A little of what others say, fit for one line of a log: they may say megabytes, and anything.
+//! An excerpt of what others say, fit for one line of a log: they may say megabytes, and anything.
 
 /// What is cut off is marked by this.
 const CUT: &str = "…";

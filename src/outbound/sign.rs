@@ -1,4 +1,4 @@
-//! How a receiver knows that a message is ours and of now.
+//! The signature by which a receiver knows that a message is ours and of now.
 //!
 //! The signature is over the time and the body, `TIMESTAMP.BODY`: over the body alone, an attacker who saw a message
 //! could send it again next year. Each attempt is signed anew, at its own time.

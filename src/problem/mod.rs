@@ -1,4 +1,4 @@
-//! What is wrong with what a person wrote: a config, the body of a call, a change, the plan of a rollout.
+//! The problems of what a person wrote: a config, the body of a call, a change, the plan of a rollout.
 //!
 //! A [`Problem`] says where, of which kind, what was found, what is wanted and what to do, each in a field of its own.
 //! A check that does not know where the value stands makes a [`Mismatch`]; what knows the place adds it. There are two

@@ -1,4 +1,4 @@
-//! Names that are known: the one that was meant, and all of them in a message.
+//! Suggestions for a name that is not known: the one that was meant, and all that there are.
 
 /// The name in `known` that is a few slips of the finger away from `text`.
 ///

@@ -1,4 +1,4 @@
-//! How a worker ends without taking a response away from a client.
+//! The end of a worker, which takes no response away from a client.
 //!
 //! Closing at the first word would lose requests in two places. Connections that the kernel has let in and the process
 //! has not accepted are reset when their socket is closed, so the queue is emptied first ([`AcceptQueue`]). And a

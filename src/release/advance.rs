@@ -1,4 +1,4 @@
-//! How a move is made to happen: stored with its split, then its task begun, then told.
+//! A transition, carried out: stored with its split, then its task begun, then told.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,4 @@
-//! What is wrong with the plan of a start, for the caller of the API: what only the file can mend is to be mended
-//! there.
+//! The problems of the plan of a start, for the caller of the API: what only the file can mend is to be mended there.
 
 use crate::config::IN_THE_FILE;
 use crate::problem::{Problem, Problems};

@@ -1,4 +1,4 @@
-//! What green is measured by when it has everything: blue's last requests.
+//! The ceilings for green when it has all of the traffic: they come from blue's last requests.
 //!
 //! At 100 % there is no version to compare with, and rates drift with the hour; so blue's own rates, as they were right
 //! before the flip, become ceilings unless the plan has some: of failures the most that is compatible with what was

@@ -1,4 +1,4 @@
-//! What is shown of what the judge has found, and stored with each event.
+//! The judge's findings as they are shown, and stored with each event.
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;

@@ -1,4 +1,4 @@
-//! Whether what a rollout runs and asks comes from the config file.
+//! The provenance of what a rollout runs and asks: it has to be the config file.
 //!
 //! Nothing else can begin today (see [`ReleaseOverrides`](crate::config::ReleaseOverrides)). But a rollout outlives the
 //! process that began it, and builds before that rule stored whatever a caller had named. So a stored rollout that does

@@ -1,4 +1,4 @@
-//! How rollouts are asked for: a small sender that the admin API has.
+//! The handle of the controller: a small sender by which the admin API asks for rollouts.
 
 use tokio::sync::{mpsc, oneshot};
 

@@ -1,4 +1,4 @@
-//! Why a task of a rollout is not done.
+//! The errors with which a task of a rollout is not done.
 
 use std::io;
 use std::net::SocketAddr;

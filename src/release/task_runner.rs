@@ -1,4 +1,4 @@
-//! What has to be done for a rollout's task: each ends with an answer, within a time that is known.
+//! The runner of a rollout's tasks: each ends with an answer, within a time that is known.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

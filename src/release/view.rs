@@ -1,4 +1,4 @@
-//! What is shown of a rollout: by the API, in notifications, and with each event that is stored.
+//! A rollout as it is shown: by the API, in notifications, and with each event that is stored.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Which endpoints have served for long enough to be judged.
+//! The warm-up: only endpoints that have served for long enough are judged.
 //!
 //! An endpoint is *cold* for a while after it began to serve in the rollout, and once more when it is well for the
 //! first time after that: a process that takes longer to start has its cold start then. One that is never well is not

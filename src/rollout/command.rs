@@ -1,4 +1,4 @@
-//! What operators say to a rollout.
+//! The commands that operators give to a rollout.
 
 use std::time::Duration;
 

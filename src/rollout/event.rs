@@ -1,4 +1,4 @@
-//! What a rollout does and how it ends, in words that are stored, shown and sent.
+//! The events and the endings of a rollout, in words that are stored, shown and sent.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! How a release proceeds: pure state machines over time and evidence.
+//! The progress of a release: pure state machines over time and evidence.
 //!
 //! The layer between routing and configuration: it speaks of weights ([`crate::table`]) and is told what happened to
 //! requests, and answers what should become of the split. Nothing in here reads a clock, a counter or a file, draws

@@ -1,4 +1,4 @@
-//! What a release is meant to do: the strategy, and what is asked of the judge on the way.
+//! The plan of a release: the strategy, and what is asked of the judge on the way.
 //!
 //! Types here cannot hold a plan that makes no sense; [`Plan::new`] names every problem of one that does not. Every
 //! strategy becomes a list of [`Stage`]s ([`Plan::stages`]): so there is one state machine ([`super::run`]) for all of

@@ -1,4 +1,4 @@
-//! How a service is released: the plan's shape, and what its tasks ask, run and send.
+//! The settings by which a service is released: the plan's shape, and what its tasks ask, run and send.
 //!
 //! The config says it once for a service or a group; a start may change some of it. It becomes a [`Plan`] when a
 //! rollout begins, because a rolling release counts the endpoints that are there then.

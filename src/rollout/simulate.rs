@@ -1,4 +1,4 @@
-//! What a plan will do: the same state machine and the same judge, on simulated time and traffic.
+//! The simulation of a plan: the state machine and the judge of the proxy, on simulated time and traffic.
 //!
 //! A run is one release. Each tick draws how many requests come (Poisson), how many of them the lot sends to the
 //! candidate (binomial, with the weight of the moment), and how many fail or exceed the baseline's quantiles; the

@@ -1,4 +1,4 @@
-//! What a plan consists of: stretches of time in which traffic is judged, and tasks that are done elsewhere.
+//! The stages of a plan: stretches of time in which traffic is judged, and tasks that are done elsewhere.
 
 use std::time::Duration;
 

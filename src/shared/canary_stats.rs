@@ -1,4 +1,4 @@
-//! What a release is judged on: counters of first attempts by version, stamped with the split that assigned them.
+//! The counters on which a release is judged: first attempts by version, stamped with the split that assigned them.
 //!
 //! A request holds on to the table that routed it, and the table to an [`SplitEpoch`]: the counters of one share of
 //! the two versions. So a request that ends long after a shift is still counted under the odds that its lot was drawn

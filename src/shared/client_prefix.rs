@@ -1,4 +1,4 @@
-//! Which addresses count as one client, wherever clients are counted.
+//! The addresses that count as one client, wherever clients are counted.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,4 @@
-//! Whether an endpoint takes requests, and why not: the one model behind active checks, refused connections and
-//! ejections.
+//! The health of an endpoint: the one model behind active checks, refused connections and ejections.
 //!
 //! An endpoint is *in rotation* as long as nothing speaks against it. Three things can, each by itself:
 //!

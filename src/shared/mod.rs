@@ -1,5 +1,5 @@
-//! What both planes touch while requests flow. Each type here is written by one plane and read by the other, without
-//! locks on the request path.
+//! State that both planes touch while requests flow. Each type here is written by one plane and read by the other,
+//! without locks on the request path.
 //!
 //! [`endpoint_health`] says whether an endpoint takes requests, [`unhealthy_counters`] whether any endpoint of a
 //! service does not, [`canary_stats`] counts what a rollout is judged on, [`hold`] is a moment in which requests wait,

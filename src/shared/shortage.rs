@@ -1,4 +1,4 @@
-//! Whose fault it is that there is no connection to an endpoint.
+//! The fault when there is no connection to an endpoint: the endpoint, or our own process.
 
 use std::io;
 

@@ -1,4 +1,4 @@
-//! Which slots of the key space were seen: a bit for each.
+//! The slots of the key space that were seen: a bit for each.
 //!
 //! Reading such a bit is what most requests do; the shared cache line is written once for each slot.
 

@@ -1,4 +1,4 @@
-//! Whether anything is wrong with the endpoints of a service, in one load.
+//! Counters that say in one load that nothing is wrong with the endpoints of a service.
 //!
 //! A decision asks whether its version has an endpoint that takes requests. The straight answer goes over version,
 //! endpoints and their states: four cache misses behind each other in a large table, to learn that nothing is wrong, as

@@ -1,4 +1,4 @@
-//! What the admin API counts of those that it did not serve.
+//! The counters of calls and connections that the admin API did not serve.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 

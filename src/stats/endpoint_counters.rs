@@ -1,4 +1,4 @@
-//! What is known of an endpoint at run time, shared by all workers and table generations.
+//! The counters of an endpoint, shared by all workers and table generations.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};

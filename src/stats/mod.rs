@@ -1,4 +1,4 @@
-//! What is counted, and where. It uses [`crate::shared`] only, and everything may use it.
+//! The counters of the data plane. They use [`crate::shared`] only, and everything may use it.
 //!
 //! A request counts on its own worker's memory only ([`Count`](crate::shared::count::Count): a relaxed load and store,
 //! no locked instruction, no cache line shared between cores); the control plane sums the workers when a caller asks

@@ -1,4 +1,5 @@
-//! Who counts what: hands out the counters of a version or an endpoint, the same ones to every table generation.
+//! The registry of counters: hands out the counters of a version or an endpoint, the same ones to every table
+//! generation.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

@@ -1,4 +1,4 @@
-//! What happens to the requests of one service at this moment: gauges, whatever their version.
+//! The gauges of one service: its requests at this moment, whatever their version.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! What happened to the requests of one version.
+//! The counters of the requests of one version.
 
 use std::sync::OnceLock;
 

@@ -1,4 +1,4 @@
-//! What a worker counts that belongs to no version.
+//! The counters of a worker that belong to no version.
 
 use super::labels::{RejectReason, TlsHandshake};
 use crate::shared::count::Count;

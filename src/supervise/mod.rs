@@ -1,4 +1,4 @@
-//! What must live: every thread and task without which the proxy is less than it says, under one mechanism.
+//! Supervision: every thread and task without which the proxy is less than it says, under one mechanism.
 //!
 //! A [`Part`] is one of them. It is told by the part itself, or by what runs it, that it turns ([`Part::beat`]), that
 //! it waits for something to do ([`Part::idle`]), and that it has ended ([`Part::ended`]). What has ended is begun

@@ -1,4 +1,4 @@
-//! Whether a part makes progress, by what each look at it saw. Pure.
+//! The pulse of a part: whether it makes progress, by what each look at it saw. Pure.
 
 /// What the looks at one part have found. Pure: what was seen goes in.
 #[derive(Clone, Copy, Debug, Default)]

@@ -1,4 +1,4 @@
-//! When a part that has ended is begun again, and when it is given up. Pure: times go in.
+//! The restarts of a part that has ended, until it is given up. Pure: times go in.
 
 use std::collections::VecDeque;
 use std::time::Duration;

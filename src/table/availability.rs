@@ -1,4 +1,4 @@
-//! Whether a version can answer, and how much of its requests the others take over if it cannot.
+//! The availability of a version, and how much of its requests the others take over if it cannot respond.
 //!
 //! A version whose endpoints refuse connections may be back in a moment, or may have crashed for good. Until that is
 //! known, its requests go on to try it (at a bounded rate), and those that find no connection are passed on within
@@ -14,7 +14,7 @@ use super::service::{Endpoint, Version};
 /// who wait any longer are better off with another version.
 pub(crate) const TAKEOVER_AFTER_MS: u64 = 10_000;
 
-/// Whether a version can answer.
+/// Whether a version can respond.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Availability {
     /// An endpoint takes requests.
@@ -36,7 +36,7 @@ pub enum Takeover {
 }
 
 impl Availability {
-    /// How much the others take over of it; `None` while it answers by itself.
+    /// How much the others take over of it; `None` while it responds by itself.
     #[must_use]
     pub fn takeover(self) -> Option<Takeover> {
         match self {
@@ -69,7 +69,7 @@ impl Version {
         self.endpoints.iter().any(|endpoint| endpoint.usable(now_ms)) || self.endpoints.iter().any(ejected)
     }
 
-    /// Whether the version can answer at `now_ms`.
+    /// Whether the version can respond at `now_ms`.
     #[must_use]
     pub fn availability(&self, now_ms: u64) -> Availability {
         if self.usable(now_ms) {

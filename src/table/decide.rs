@@ -1,4 +1,4 @@
-//! The decision: which version answers a request, and why. The data path and `explain` call the same function.
+//! The decision: which version responds to a request, and why. The data path and `explain` call the same function.
 //!
 //! It does not allocate, lock, log or wait. What it cannot know purely is handed in: `chance`, 128 random bits for
 //! requests without a key, and `usable`, whether a version has an endpoint that takes requests at this moment. As long
@@ -24,7 +24,7 @@ pub struct Decision<'t> {
     pub service: &'t Service,
     /// Index of the service in the table.
     pub service_index: u32,
-    /// Index of the version that answers.
+    /// Index of the version that responds.
     pub version: u16,
     /// Index of the version that the rule or the split chose; another one than `version` if that one is unusable.
     pub assigned: u16,
@@ -37,13 +37,13 @@ pub struct Decision<'t> {
 }
 
 impl<'t> Decision<'t> {
-    /// The version that answers.
+    /// The version that responds.
     #[must_use]
     pub fn version(&self) -> &'t Version {
         &self.service.versions[usize::from(self.version)]
     }
 
-    /// Whether the assigned version was unusable and another one answers.
+    /// Whether the assigned version was unusable and another one responds.
     #[must_use]
     pub fn failed_over(&self) -> bool {
         self.version != self.assigned
@@ -64,7 +64,7 @@ pub enum Cause {
 /// Why there is no decision.
 #[derive(Clone, Copy, Debug)]
 pub enum RouteError<'t> {
-    /// No service answers this host and path.
+    /// No service has this host and path.
     NoService,
     /// The service has no version with a usable endpoint for this request.
     NoVersion {
@@ -91,7 +91,7 @@ pub struct Candidate<'t> {
 }
 
 impl Candidate<'_> {
-    /// Whether the version can answer at `now_ms`: what [`Version::availability`] says, mostly without asking it.
+    /// Whether the version can respond at `now_ms`: what [`Version::availability`] says, mostly without asking it.
     #[must_use]
     pub fn availability(&self, now_ms: u64) -> Availability {
         if self.table.all_healthy(self.entry) { Availability::Ready } else { Version::availability(self, now_ms) }

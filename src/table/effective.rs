@@ -1,7 +1,7 @@
-//! What the versions of a service really get: the configured weights, less what versions without a usable endpoint
-//! cannot take. Pure, and the same rule as the data path's: [`decide`](crate::table::decide()) passes a request on in
-//! proportion to the weights of the versions that are ready, within the bounds of
-//! [`availability`](crate::table::availability), which in sum is what is computed here.
+//! The effective weights of a service: the configured ones, less what versions without a usable endpoint cannot take.
+//! Pure, and the same rule as the data path's: [`decide`](crate::table::decide()) passes a request on in proportion to
+//! the weights of the versions that are ready, within the bounds of [`availability`](crate::table::availability), which
+//! in sum is what is computed here.
 
 use crate::table::availability::TAKEOVER_AFTER_MS;
 use crate::table::spec::OnUnhealthy;

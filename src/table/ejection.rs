@@ -1,12 +1,12 @@
 //! Ejection: endpoints that fail their requests are left alone for a while, as long as enough others are left.
 //!
 //! Two things eject an endpoint: failures in a row, which a worker sees at the last of them, and a share of failures in
-//! a window, which the control plane sums. What counts is what the upstream is to blame for: an exchange that broke, an
-//! answer that did not come in time, and statuses of 500 and above. A refused connection does not: it has its own,
+//! a window, which the control plane sums. What counts is what the upstream is to blame for: an exchange that broke, a
+//! response that did not come in time, and statuses of 500 and above. A refused connection does not: it has its own,
 //! shorter pause, and an endpoint that is restarted must not wait out a doubled ejection.
 //!
-//! Off unless a service asks for it, as in Envoy, HAProxy and linkerd: an answer of 500 may be the application's honest
-//! word, all endpoints of a version can say it at once, and taking half of them away then halves what is left.
+//! Off unless a service asks for it, as in Envoy, HAProxy and linkerd: a response of 500 may be the application's
+//! honest word, all endpoints of a version can say it at once, and taking half of them away then halves what is left.
 //!
 //! The floor: an endpoint is not ejected if more than `eject_max_ratio` of its version's endpoints were out by it, for
 //! whatever reason, nor if it is the last. Should others fail their checks afterwards, the ejected ones are taken back

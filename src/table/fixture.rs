@@ -1,4 +1,4 @@
-//! What the tests of this folder build: small services and tables out of short texts.
+//! The fixtures of the tests of this folder: small services and tables out of short texts.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
-//! What the names of endpoints stand for. It is found out while the process runs and handed to each table.
+//! The addresses that the names of endpoints stand for. It is found out while the process runs and handed to each
+//! table.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};

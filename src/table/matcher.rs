@@ -1,4 +1,4 @@
-//! Whether a request fits a rule's condition. Nothing is allocated: values are compared where they stand.
+//! The match of a request with a rule's condition. Nothing is allocated: values are compared where they stand.
 
 use super::request::RequestView;
 use super::spec::Condition;

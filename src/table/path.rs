@@ -20,7 +20,7 @@ impl Table {
         self.place(host, path).map(|(path, _service)| path)
     }
 
-    /// The same path, and the index of the service that answers there: both from one look-up, unless the path changes.
+    /// The same path, and the index of the service that serves there: both from one look-up, unless the path changes.
     ///
     /// # Errors
     /// [`BadPath`] when it cannot be normalised.

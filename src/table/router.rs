@@ -1,7 +1,7 @@
 //! From host and path to a service, in time that grows with the request's own labels and segments only.
 //!
 //! Exact hosts and the parents of wildcard hosts are hash tables (see [`super::fast::hosts`]); a request asks once for
-//! its host and once for each parent domain, the longest first. A host whose own services do not answer a path leaves
+//! its host and once for each parent domain, the longest first. A host whose own services do not serve a path leaves
 //! it to the wildcard hosts and those to the services of any host: a catch-all service means what it says.
 
 use std::collections::{BTreeMap, HashMap};
@@ -64,7 +64,7 @@ impl<'a> RouterBuilder<'a> {
 }
 
 impl Router {
-    /// The service that answers `host` (in any case, without its port) and `path`.
+    /// The service that serves `host` (in any case, without its port) and `path`.
     #[must_use]
     pub(crate) fn find(&self, host: &str, path: impl AsRef<[u8]>) -> Option<u32> {
         let path = path.as_ref();

@@ -1,4 +1,4 @@
-//! Who owns which slot: the part of a split that must never be computed twice in two ways.
+//! The owners of the slots: the part of a split that must never be computed twice in two ways.
 //!
 //! A user's key falls on one of [`SLOTS`] slots for ever (see [`super::hash`]); a split says which version owns each
 //! slot. The obvious ways to go from weights to owners both break promises: `hash % total` moves a fifth of the users

@@ -1,5 +1,5 @@
-//! What a service *is*: the definition that a config yields and a table compiles. Nothing here can hold a value that
-//! would have to be refused later; what can change while traffic flows (the split, drained endpoints) is in
+//! The specification of a service: the definition that a config yields and a table compiles. Nothing here can hold a
+//! value that would have to be refused later; what can change while traffic flows (the split, drained endpoints) is in
 //! [`Traffic`](super::Traffic).
 
 pub(crate) mod health_check;
@@ -27,9 +27,9 @@ use outlier::OutlierSpec;
 pub struct ServiceSpec {
     /// Its name in the file, in metrics and in the admin API.
     pub name: Name,
-    /// Hosts that it answers; empty means any.
+    /// Hosts that it serves; empty means any.
     pub hosts: Vec<HostPattern>,
-    /// Path prefixes that it answers, at least one.
+    /// Path prefixes that it serves, at least one.
     pub paths: Vec<PathPrefix>,
     /// Where the key of a user comes from, first present wins; empty: every request is drawn anew.
     pub sticky: Vec<KeySource>,
@@ -87,7 +87,7 @@ pub struct Policy {
     pub on_unhealthy: OnUnhealthy,
     /// Longest wait for a TCP connection to an endpoint.
     pub connect_timeout: Duration,
-    /// Longest wait from the end of the request's head to the head of the answer.
+    /// Longest wait from the end of the request's head to the head of the response.
     pub response_timeout: Duration,
     /// Longest silence inside a body, in either direction.
     pub body_idle_timeout: Duration,
@@ -115,7 +115,7 @@ pub struct Shield {
     /// The stable version; `None`: in a rollout the one that is replaced, else the one with the largest weight, the
     /// first of several.
     pub stable: Option<Name>,
-    /// Of which requests a 500 is a failed attempt, besides 502, 503, 504 and no answer at all.
+    /// Of which requests a 500 is a failed attempt, besides 502, 503, 504 and no response at all.
     pub on_500: On500,
     /// The longest body that is kept for a replay, in bytes.
     pub body_bytes_max: usize,
@@ -124,7 +124,7 @@ pub struct Shield {
 /// Requests whose 500 is a failed attempt: those that may be replayed at all, or some of them.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum On500 {
-    /// None: a 500 is an answer.
+    /// None: a 500 is a response.
     Never,
     /// Those that ask for nothing to be changed (RFC 9110, 9.2.1: `GET`, `HEAD`, `OPTIONS`): whatever the application
     /// did before it failed, doing it once more is what its users would do.
@@ -178,7 +178,7 @@ pub enum OnUnhealthy {
     Refuse,
 }
 
-/// A host that a service answers: lower case, without a port.
+/// A host that a service serves: lower case, without a port.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum HostPattern {
     /// This host only.

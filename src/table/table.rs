@@ -59,7 +59,7 @@ impl Table {
         Self::default()
     }
 
-    /// Builds a table of `specs` under `traffic`. Of two services at one address the first one answers; a config does
+    /// Builds a table of `specs` under `traffic`. Of two services at one address the first one serves; a config does
     /// not let that happen. Names of endpoints stand for nothing yet (see [`Table::with_addresses`]).
     ///
     /// # Errors
@@ -149,7 +149,7 @@ impl Table {
         }
     }
 
-    /// The index of the service that answers `host` and `path`.
+    /// The index of the service that serves `host` and `path`.
     #[must_use]
     pub fn find(&self, host: &str, path: impl AsRef<[u8]>) -> Option<u32> {
         self.index.router.find(host, path)

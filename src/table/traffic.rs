@@ -1,4 +1,4 @@
-//! What changes while requests flow: the part of a service that revisions record.
+//! The traffic of a service: the part that changes while requests flow, and that revisions record.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;

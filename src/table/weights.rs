@@ -1,4 +1,4 @@
-//! How much of a service's traffic each version gets.
+//! The weights of a service: the part of its traffic that each version gets.
 
 use std::collections::BTreeMap;
 use std::fmt;

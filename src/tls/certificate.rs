@@ -1,4 +1,4 @@
-//! What a certificate says about itself: its names and how long it holds.
+//! The facts of a certificate: its names and how long it holds.
 
 use std::path::{Path, PathBuf};
 

@@ -1,4 +1,4 @@
-//! Which certificate a client gets, by the host that it names (SNI).
+//! The choice of a certificate for a client, by the host that it names (SNI).
 //!
 //! An exact host wins over a wildcard, which stands for one label as in the certificate itself. Among several for a
 //! host (ECDSA and RSA) the first that the client can verify is taken, in the order of the config. A client that names

@@ -1,4 +1,4 @@
-//! What is wrong with TLS files: the file, what was found, what is wanted, what to do.
+//! The errors of TLS files: the file, what was found, what is wanted, what to do.
 
 use std::path::PathBuf;
 use std::{fmt, io};

@@ -1,4 +1,4 @@
-//! What a config says about TLS. Nothing here has been read from a file.
+//! The TLS settings of a config. Nothing here has been read from a file.
 
 use std::net::IpAddr;
 use std::path::PathBuf;

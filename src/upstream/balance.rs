@@ -1,4 +1,4 @@
-//! Which endpoint of a version takes the next request: the one with fewer requests in flight of two drawn at random.
+//! The choice of the endpoint for the next request: the one with fewer requests in flight of two drawn at random.
 //!
 //! Two choices come within a constant of the best of all (Mitzenmacher, "The Power of Two Choices in Randomized Load
 //! Balancing", 2001), look at two counters instead of all, and do not send every worker to the same idle endpoint as

@@ -1,4 +1,4 @@
-//! How many connections to endpoints the process may have, and who gets the next one.
+//! The budget of connections to endpoints, for the process, and the order in which they are given.
 //!
 //! There are as many descriptors for connections to endpoints as for client connections. With HTTP/1.1 that is enough
 //! by itself. A connection of HTTP/2 has up to a hundred requests at once, and each of them may need a connection to an

@@ -1,4 +1,4 @@
-//! How the body of a response breaks, whatever its connection speaks.
+//! The errors with which the body of a response breaks, whatever its connection speaks.
 
 use std::io;
 

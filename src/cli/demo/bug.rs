@@ -1,4 +1,4 @@
-//! What can be wrong with the new version of the shop.
+//! The bugs that the new version of the shop can have.
 
 use std::time::Duration;
 

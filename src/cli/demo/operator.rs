@@ -1,4 +1,4 @@
-//! Who moves the traffic in the demo: a client of the admin API like any other, over a real socket.
+//! The operator of the demo, who moves its traffic: a client of the admin API like any other, over a real socket.
 
 use http::Method;
 use serde::Deserialize;

@@ -1,4 +1,4 @@
-//! What the users saw, counted. Pure: answers and times go in, numbers come out.
+//! The counts of what the users saw. Pure: answers and times go in, numbers come out.
 //!
 //! Two questions are asked of it. The live view wants to know how many users the newest revision has moved; the answers
 //! themselves say which revision routed them, so that is exact even when another caller changed the split. The scripted

@@ -1,4 +1,4 @@
-//! Why a user's request has no page to show for it.
+//! The errors with which a user's request brings no page.
 //!
 //! One type for all reasons, because the demo only counts failures and shows the last; each keeps its source, so that
 //! what is shown names the cause.

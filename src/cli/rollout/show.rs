@@ -1,4 +1,4 @@
-//! Rollouts as text.
+//! Rollouts as text: all of them as a list, or one with its state, its evidence and what an operator can do next.
 
 use std::fmt::Write;
 

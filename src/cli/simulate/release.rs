@@ -1,4 +1,4 @@
-//! Which plan is simulated: that of the flags, or of a service or group of a config with what the flags say
+//! The plan that is simulated: that of the flags, or of a service or group of a config with what the flags say
 //! differently.
 
 use std::fs;

@@ -1,4 +1,4 @@
-//! What was found, for people and as JSON.
+//! The report of a simulation: text for people, or JSON.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

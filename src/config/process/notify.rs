@@ -1,4 +1,4 @@
-//! `[notify.NAME]`: who is told what rollouts do.
+//! `[notify.NAME]`: the receivers that are told what rollouts do.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

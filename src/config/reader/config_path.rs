@@ -1,4 +1,4 @@
-//! Where a key or an element stands in a config or in the body of a call. A path lives on the stack and points at its
+//! The place of a key or an element in a config or in the body of a call. A path lives on the stack and points at its
 //! parent: walking 2,000 services costs nothing until one of them has a problem.
 
 use std::fmt;

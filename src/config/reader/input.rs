@@ -1,4 +1,5 @@
-//! What is read: the text of a config, with the line of every key, or the body of a call, which has no lines.
+//! The input of the reader: the text of a config, with the line of every key, or the body of a call, which has no
+//! lines.
 //!
 //! A text that is not TOML is reported for its syntax alone: half a tree would be full of keys that only seem to be
 //! missing.

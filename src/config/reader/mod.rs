@@ -1,4 +1,4 @@
-//! How text becomes typed values, with every problem on the way.
+//! The reader: from text to typed values, with every problem on the way.
 //!
 //! [`input`] is what is read: the text of a config as TOML, with the line of each key, or the body of a call. [`tree`]
 //! is a value of either, and [`read`] walks it; [`config_path`] says where one is. [`units`] and [`list`] are shapes of

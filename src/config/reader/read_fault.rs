@@ -1,4 +1,5 @@
-//! Why a value cannot be read: what serde found and wanted, kept apart until it is known in which notation to answer.
+//! The fault of a value that cannot be read: what serde found and wanted, kept apart until it is known in which
+//! notation to answer.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! What a caller of the admin API may change of a plan: numbers, steps, durations and tolerances.
+//! The overrides that a caller of the admin API may make to a plan: numbers, steps, durations and tolerances.
 //!
 //! What a release *runs or asks* (programs, URLs, requests of our own) is the file's alone. A caller who may operate
 //! the traffic must not be able to start programs as the proxy's user, or to have it look around in the network behind

@@ -1,4 +1,4 @@
-//! How services are released, as the running process asks it: the sections of services and groups, and who is told.
+//! The release settings as the running process asks for them: the sections of services and groups, and who is told.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What a value must look like: `"exact"`, or a table with one of `exact`, `prefix`, `regex`, `present`.
+//! The pattern of a value: `"exact"`, or a table with one of `exact`, `prefix`, `regex`, `present`.
 
 use std::fmt;
 

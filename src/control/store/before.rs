@@ -1,4 +1,4 @@
-//! What a transaction replaces, to take it out again: it was committed to a file that turned out to be lost, and was
+//! The state before a transaction, to take it out again: it was committed to a file that turned out to be lost, and was
 //! never acknowledged.
 
 use rusqlite::{Connection, OptionalExtension, params};

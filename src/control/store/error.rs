@@ -1,4 +1,4 @@
-//! What can go wrong with the store, and what to do about it.
+//! The errors of the store, each with what to do about it.
 
 use std::path::{Path, PathBuf};
 

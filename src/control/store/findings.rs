@@ -1,4 +1,4 @@
-//! What is done about the files of the store, from what was found. Pure: [`mend`](super::mend) finds and does.
+//! The decision about the files of the store, from what was found. Pure: [`mend`](super::mend) finds and does.
 //!
 //! A pass goes from one finding to the next: each action either ends it or finds out more, and one that writes or opens
 //! something makes the files be looked at once more. What was found to be overwritten stays so. In this order:

@@ -1,4 +1,4 @@
-//! Whether the path of the store still leads to the files that this process writes.
+//! The check that the path of the store still leads to the files that this process writes.
 //!
 //! A file that is deleted or replaced while it is open can be written as before: every flush succeeds, and all of it is
 //! gone with the process. So the numbers of the files at the path (device and inode) are compared with those of the

@@ -1,4 +1,4 @@
-//! Getting things out again: the state to start from, the audit trail, and the split of a service at a revision.
+//! Reads of the store: the state to start from, the audit trail, and the split of a service at a revision.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! The first of it: a worker's thread, its listeners, and the loop that accepts connections.
+//! The accept loop: a worker's thread, its listeners, and the loop that accepts connections.
 
 use std::io;
 use std::rc::Rc;

@@ -1,4 +1,4 @@
-//! How many connections a listener has, in all and from one address, over all workers.
+//! The limit of the connections of a listener, in all and from one address, over all workers.
 //!
 //! One shared count, touched when a connection comes and when it goes, never by a request. A connection too many takes
 //! the place of one that [waits for its client](super::waiting). While none does, it is accepted and closed at once:

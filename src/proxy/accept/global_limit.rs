@@ -1,4 +1,4 @@
-//! How many client connections all workers may have together.
+//! The limit of the client connections of all workers together.
 //!
 //! Each connection may need a second descriptor, towards an endpoint. If accepting took the last ones, the requests
 //! that are here could not be passed on, and the admin API could not respond (docs/http-rules.md#rule-23). At the limit

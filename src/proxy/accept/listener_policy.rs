@@ -1,4 +1,4 @@
-//! What a listener allows: who may connect, before the first byte of TLS or HTTP, and how often a client may ask.
+//! The policy of a listener: who may connect, before the first byte of TLS or HTTP, and how often a client may ask.
 
 use std::net::IpAddr;
 use std::rc::Rc;

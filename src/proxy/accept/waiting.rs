@@ -1,4 +1,4 @@
-//! Connections that wait for their client, and which of them goes when another one needs the room.
+//! Connections that wait for their client, of which one goes when another one needs the room.
 //!
 //! A permit that a silent client holds keeps a client out that would ask for something. So when a listener, or the
 //! process, has as many connections as it may, the one that has waited longest is closed for the one that comes; and

@@ -1,4 +1,4 @@
-//! How a body broke, whichever side it comes from and whatever protocol that speaks.
+//! The fault of a body that broke, whichever side it comes from and whatever protocol that speaks.
 //!
 //! An error of a body never ends the other side cleanly (docs/http-rules.md#rule-7): the sender of a body aborts its
 //! connection, or resets its stream, when the body fails, so a fault is passed on as an error.

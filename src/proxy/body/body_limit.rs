@@ -1,4 +1,4 @@
-//! How large the body of a request may be, and how slowly it may come.
+//! The limits of a request's body: how large it may be, and how slowly it may come.
 //!
 //! Silence is bounded elsewhere ([`IdleTimeout`](super::idle::IdleTimeout)); a client that sends a byte each minute is
 //! never silent. So time is an account: a body begins with its grace, pays for the time in which we wait for it, and

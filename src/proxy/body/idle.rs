@@ -1,4 +1,4 @@
-//! How long a body may be silent.
+//! The time for which a body may be silent.
 //!
 //! A timer inside the body and not one around the whole transfer: a download may take hours, as long as it goes on.
 

@@ -1,4 +1,4 @@
-//! How bodies pass through: nothing is buffered but what an attempt after this one may need.
+//! Bodies on their way through: nothing is buffered but what an attempt after this one may need.
 //!
 //! An [`inbound`] body becomes a [`request_body`] on its way to the upstream, and [`response_body`] carries a response
 //! to its end. [`body_limit`] bounds size and slowness, [`idle`] bounds silence, [`rewind`] can begin anew with what is

@@ -1,4 +1,4 @@
-//! What the requests of a client connection have in common.
+//! A client connection, as far as its requests have it in common.
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::net::IpAddr;

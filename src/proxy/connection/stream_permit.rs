@@ -1,4 +1,4 @@
-//! How many requests a client has in flight on streams of HTTP/2, where one connection can have many.
+//! The permit of a request on a stream of HTTP/2: one connection can have many, and a client has a limit.
 //!
 //! A request over HTTP/1.1 needs one connection to an endpoint at the most for one of its client's, and there are
 //! descriptors for as many of the one as of the other. A stream beside others on its connection needs one that was not

@@ -1,4 +1,4 @@
-//! How many requests are worked on at a time: those of the process, and those of a service, with a queue before it.
+//! The limits of requests in flight: those of the process, and those of a service, with a queue before it.
 //!
 //! The queue is one for all workers, first come first served: its lock is held for a few instructions, and only
 //! requests of services that have this limit take it. A queue for each worker would need no lock, and would let a

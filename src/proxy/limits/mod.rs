@@ -1,4 +1,4 @@
-//! What bounds the requests of a service before they are sent on.
+//! The limits of requests before they are sent on.
 //!
 //! [`concurrency`] says how many run at a time and who waits in line, [`rate`] how fast they may come, and
 //! [`worker_holds`] makes them wait while a change takes effect.

@@ -1,4 +1,4 @@
-//! How often one client, or all of a listener's, may ask: the generic cell rate algorithm over a table of fixed size.
+//! The rate limit of one client, or of all of a listener: the generic cell rate algorithm over a table of fixed size.
 //!
 //! GCRA keeps one number a client: the time at which it will have used up what it had (its *theoretical arrival time*).
 //! A number in the past is a client that has all of its burst, which is the same as one that was never seen. So the

@@ -1,4 +1,4 @@
-//! What is known of one request while it is proxied: the state that every step reads and adds to.
+//! The context of one request: the state that every step reads and adds to.
 //!
 //! The context travels with the request and then with the body of its response. It is one object and not a result of
 //! each step, because a request may end at any step, and what is known by then is what its end is counted and logged by

@@ -1,4 +1,4 @@
-//! The step that gives the client its response: the last edits of the head, and what goes on after it.
+//! The step that gives the client its response: the last edits of the head, and the body or the tunnel behind it.
 //!
 //! From here on the body carries the request to its end, or the connection becomes a tunnel.
 

@@ -1,4 +1,4 @@
-//! Where a request goes: a version of a service, in the table that the request holds on to.
+//! The destination of a request: a version of a service, in the table that the request holds on to.
 //!
 //! Two indices and a counted reference, not references into the table: the destination outlives the decision, and a
 //! request keeps the generation of the table that it was decided by.

@@ -1,4 +1,4 @@
-//! How a request ended, and on whose account: the last step of every request.
+//! The last step of every request: its outcome, and on whose account that is.
 //!
 //! [`finish`](RequestContext::finish) is called with the outcome where that is known, and does everything that an ended
 //! request leaves behind: the report on its endpoint, its sample for a rollout, its metrics, its line of the access

@@ -1,5 +1,5 @@
-//! What happens to the headers of a message on its way through. The order matters: first go the headers that end at
-//! this hop, then come ours, so that a `Connection` header cannot take ours away.
+//! The edits of the headers of a message on its way through. The order matters: first go the headers that end at this
+//! hop, then come ours, so that a `Connection` header cannot take ours away.
 
 use std::net::IpAddr;
 

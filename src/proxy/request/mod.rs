@@ -1,4 +1,4 @@
-//! What happens to one request, step by step.
+//! The steps of one request.
 //!
 //! [`proxy_request`] is the list of steps on one [`context`]: [`admit`] the head, [`acquire`] a permit, decide the
 //! [`route`] to a [`destination`], [`dial`] an endpoint, edit the head ([`header_edits`]), [`forward`] the request,

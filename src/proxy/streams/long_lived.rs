@@ -1,4 +1,4 @@
-//! What outlives the moment it was routed in: WebSockets, and streams of events or calls.
+//! Streams that outlive the moment they were routed in: WebSockets, and streams of events or calls.
 //!
 //! A shift moves requests, which end by themselves; a WebSocket does not. It belongs to the version that it was opened
 //! on, is counted there, and when that version loses its share its service's `on_shift` says what becomes of it. Each

@@ -1,4 +1,4 @@
-//! What lasts longer than a request and its response.
+//! Streams that last longer than a request and its response.
 //!
 //! [`websocket`] recognises a handshake, [`tunnel`] copies the bytes both ways, and [`long_lived`] ends streams whose
 //! version lost its traffic.

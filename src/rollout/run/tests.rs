@@ -1,3 +1,5 @@
+//! The state machine by hand and by chance: each event in each phase, and what must hold whatever comes.
+
 use proptest::prelude::*;
 use proptest::strategy::Strategy as _;
 use rand::rngs::StdRng;

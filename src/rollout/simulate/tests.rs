@@ -1,3 +1,5 @@
+//! Simulated releases, good and bad: how they end, and how soon.
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 

@@ -1,4 +1,4 @@
-//! What a simulated release runs into: how much traffic there is, from whom, and what the versions do with it.
+//! The world of a simulated release: how much traffic there is, from whom, and what the versions do with it.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Where an endpoint stands, for those who show it.
+//! The status of an endpoint, for those who show it.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Mutex, PoisonError};

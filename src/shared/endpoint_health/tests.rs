@@ -1,3 +1,5 @@
+//! The states of an endpoint under every order of what can happen to it.
+
 use proptest::prelude::*;
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Decisions on small tables: shifts and rollbacks by user, rules before the split, and the sources of keys.
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -37,7 +39,7 @@ fn user(number: u32) -> Headers {
     headers(&[("x-user", &format!("user-{number}"))])
 }
 
-/// The name of the version that answers, with every version usable.
+/// The name of the version that responds, with every version usable.
 fn version<'t>(table: &'t Table, headers: &Headers, chance: u128) -> &'t str {
     decide(table, &request(headers), chance, |_| true).expect("a service for any host").version().name.as_str()
 }

@@ -88,7 +88,7 @@ impl Hosts {
         self.records.is_empty()
     }
 
-    /// The service that answers `host` (in any case) and `path`.
+    /// The service that serves `host` (in any case) and `path`.
     pub(crate) fn find(&self, host: &[u8], path: &[u8]) -> Option<u32> {
         let hash = hash_of(host);
         let mut index = start(hash, self.slots.len());
@@ -135,7 +135,7 @@ impl Hosts {
     }
 }
 
-/// Whether `prefix`, which is so long, is `path` or ends at one of its slashes. The root, which is empty, answers
+/// Whether `prefix`, which is so long, is `path` or ends at one of its slashes. The root, which is empty, serves
 /// whatever the path looks like.
 fn is_below(path: &[u8], prefix: &[u64], len: usize) -> bool {
     let boundary = len == 0 || path.get(len).is_none_or(|byte| *byte == b'/');

@@ -6,7 +6,7 @@ use std::collections::HashMap;
 
 use crate::table::spec::PathPrefix;
 
-/// A node: what answers here, and what is below.
+/// A node: what serves here, and what is below.
 #[derive(Debug, Default)]
 pub(crate) struct PathTree {
     service: Option<u32>,
@@ -25,7 +25,7 @@ impl PathTree {
         taken
     }
 
-    /// The service with the longest prefix of `path`. The root answers whatever the path looks like.
+    /// The service with the longest prefix of `path`. The root serves whatever the path looks like.
     pub(crate) fn find(&self, path: &[u8]) -> Option<u32> {
         let mut node = self;
         let mut found = node.service;

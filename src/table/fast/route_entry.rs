@@ -1,4 +1,4 @@
-//! What a decision reads of a service, in two cache lines.
+//! The part of a service that a decision reads, in two cache lines.
 //!
 //! A [`Service`] is a tree of allocations, good to read for people and for code that writes a status page. With ten
 //! thousand services none of it is in a core's cache, and a decision would wait for a dozen of its parts, one behind

@@ -1,3 +1,5 @@
+//! The promises of slots, for any weights: nothing moves that does not have to.
+
 use proptest::prelude::*;
 use proptest::sample::subsequence;
 

@@ -1,4 +1,4 @@
-//! What a health check is, as the config defines it.
+//! The settings of a health check, as a config defines them.
 
 use std::time::Duration;
 
@@ -18,13 +18,13 @@ pub struct HealthSpec {
     pub interval: Duration,
     /// Part of the interval by which it varies, 0 to 1: checks of many endpoints must not fall into step.
     pub jitter: f64,
-    /// Longest wait for the answer, the connection included.
+    /// Longest wait for the response, the connection included.
     pub timeout: Duration,
     /// Checks in a row that have to pass before an endpoint comes back.
     pub rise: u32,
     /// Checks in a row that have to fail before an endpoint is taken out.
     pub fall: u32,
-    /// The good answers, at least one.
+    /// The good responses, at least one.
     pub expect: Vec<StatusRange>,
 }
 
@@ -38,7 +38,7 @@ pub struct StatusRange {
 }
 
 impl HealthSpec {
-    /// Whether an answer with this status is good.
+    /// Whether a response with this status is good.
     #[must_use]
     pub fn expects(&self, status: StatusCode) -> bool {
         self.expect.iter().any(|range| (range.first..=range.last).contains(&status.as_u16()))

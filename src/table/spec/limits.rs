@@ -1,4 +1,4 @@
-//! How much of a service's traffic is worked on at a time, and how large and how slow its requests may be.
+//! The limits of a service: how many requests at a time, how large, and how slow.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! When the endpoints of a service are ejected, as the config defines it.
+//! The settings by which endpoints are ejected, as a config defines them.
 
 use std::time::Duration;
 

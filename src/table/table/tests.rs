@@ -1,3 +1,5 @@
+//! Tables that are built whole and from the one before: what they share, and what they refuse.
+
 use http::HeaderName;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -85,7 +87,7 @@ fn counters_outlive_generations() {
 }
 
 #[test]
-fn of_two_services_at_one_address_the_first_answers() {
+fn of_two_services_at_one_address_the_first_serves() {
     let specs = shared([on_host("shop", "a"), on_host("copy", "a")]);
     let table = Table::compile(1, &specs, &first_traffic(&specs), &Registry::new(1)).expect("the traffic fits");
     assert_eq!(table.find("a", "/"), Some(0));

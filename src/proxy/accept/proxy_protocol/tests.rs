@@ -1,3 +1,5 @@
+//! Headers of both versions: whole, in pieces, and broken.
+
 use proptest::prelude::*;
 
 use super::*;

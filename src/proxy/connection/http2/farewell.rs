@@ -1,4 +1,4 @@
-//! What a client still sends after it was told to go away, on its way to the codec.
+//! The bytes that a client still sends after it was told to go away, on its way to the codec.
 //!
 //! The farewell of a connection is GOAWAY with the highest number there is, a ping, and at its answer GOAWAY with the
 //! last stream that is served (RFC 9113, 6.8). The codec takes the answer for the proof that no new stream is on its

@@ -1,4 +1,4 @@
-//! What comes from a client, on its way to the codec: noted, because the codec does not tell whether anything came, and
+//! The bytes of a client on their way to the codec: noted, because the codec does not tell whether anything came, and
 //! looked through once the connection is [leaving](super::farewell).
 
 use std::io;

@@ -1,4 +1,4 @@
-//! What goes back on a stream of HTTP/2, while the steps of its request, its body and the connection share it.
+//! The way back on a stream of HTTP/2, while the steps of its request, its body and the connection share it.
 
 use std::cell::{Cell, RefCell};
 use std::task::{Context, Poll};

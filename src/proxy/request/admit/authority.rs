@@ -1,4 +1,4 @@
-//! Which hosts may be asked for on a connection: those that its certificate is for (RFC 9110, 15.5.20).
+//! The hosts that may be asked for on a connection: those that its certificate is for (RFC 9110, 15.5.20).
 //!
 //! Clients of HTTP/2 use a connection for other hosts as well, if its certificate covers them (RFC 9113, 9.1.1). One
 //! that asks for others is told so with 421, and asks again on a connection of its own: what it was promised by the

@@ -1,4 +1,4 @@
-//! Who the client is, when the peer is a proxy that we trust.
+//! The address of the client, when the peer is a proxy that we trust.
 //!
 //! A forwarding header is a list that grows at its right end, and whatever is left of the last address that a trusted
 //! proxy added may be invented. So the walk goes from the right, past trusted addresses, and stops at the first that is
