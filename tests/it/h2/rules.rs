@@ -181,6 +181,21 @@ fn a_client_that_takes_everything_back_is_sent_away_and_others_are_not() {
     other.ask(request("TRACE", "http://a/", &[])).assert_refused(405, "method_not_allowed");
 }
 
+/// A body that breaks ends the steps of its request before anything looks at the stream.
+#[test]
+fn a_client_that_takes_its_uploads_back_is_sent_away_too() {
+    let origin = Origin::with(|_| Reply::raw("").hang());
+    let proxy = proxy(&origin);
+    let mut flood = H2Client::to(proxy.address);
+    let mut sent = 0;
+    while sent < 250 && flood.take_upload_back(request("POST", "http://a/flood", &[]), b"0123456789").is_ok() {
+        sent += 1;
+    }
+    assert!((20..250).contains(&sent), "{sent}");
+    flood.end().ok();
+    proxy.await_metric("pointsman_refusals_total", &["reason=\"flood\""], 1.0);
+}
+
 #[test]
 fn a_stream_that_is_given_no_window_is_reset_and_the_connection_lives() {
     let origin = Origin::with(|_| Reply::ok(vec![b'x'; 2_000_000]));

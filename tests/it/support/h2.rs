@@ -157,6 +157,18 @@ impl H2Client {
         })
     }
 
+    /// Begins a request with a part of its body, and takes it back when its endpoint may have got that.
+    pub(crate) fn take_upload_back(&mut self, request: Request<()>, part: &'static [u8]) -> Result<(), h2::Error> {
+        let sender = self.sender.clone();
+        self.runtime.block_on(async {
+            let (_answer, mut stream) = sender.ready().await?.send_request(request, false)?;
+            stream.send_data(Bytes::from_static(part), false)?;
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            stream.send_reset(h2::Reason::CANCEL);
+            Ok(())
+        })
+    }
+
     /// Sends a request and reads nothing of its answer's body; how the stream ended.
     pub(crate) fn ask_and_not_read(&mut self, request: Request<()>) -> Result<u16, h2::Error> {
         let sender = self.sender.clone();

@@ -6,7 +6,7 @@
 
 use std::future::{Future, poll_fn};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use h2::{Reason, RecvStream, SendStream};
@@ -44,8 +44,8 @@ pub(super) async fn serve(served: ServedConnection, responder: Rc<Responder>, re
     let _open = streams.opened();
     let to_head = request.method() == Method::HEAD;
     let (received, incoming) = received(request, &worker, &responder);
+    let unanswered = streams.unanswered();
     let answer = {
-        let unanswered = streams.unanswered();
         // On the heap at once: it has kilobytes, and the stream lives on when it is over.
         let mut handling = Box::pin(proxy_request(Rc::clone(&worker), Rc::clone(&peer), received));
         let answered = poll_fn(|cx| {
@@ -55,12 +55,13 @@ pub(super) async fn serve(served: ServedConnection, responder: Rc<Responder>, re
             responder.poll_reset(cx).map(|()| None)
         });
         let Some(answer) = answered.await else { return };
-        unanswered.answered();
         answer
     };
     // It is there when the stages end, and stages of other streams have not run since.
     let tunnel = peer.take_tunnel();
-    let Some((outgoing, body)) = begin(&responder, answer, to_head, tunnel.is_some(), &worker.date) else { return };
+    let Ok(begun) = begin(&responder, answer, to_head, tunnel.is_some(), &worker.date) else { return };
+    unanswered.answered();
+    let Some((outgoing, body)) = begun else { return };
     match (tunnel, incoming) {
         (Some(tunnel), Some(incoming)) => {
             let _open = OpenTunnel::begin(peer);
@@ -132,14 +133,18 @@ fn fits(worker: &Worker, headers: &HeaderMap) -> bool {
     count <= settings.headers_max && lines.sum::<usize>() <= settings.head_bytes_max
 }
 
-/// Sends the head of an answer. Nothing if that is all of it, or if it cannot be sent.
+/// The client has taken its request back before its answer could begin. The stages may have seen it first: to them it
+/// is a body that broke.
+struct TakenBack;
+
+/// Sends the head of an answer. Nothing if that is all of it, or if it cannot be sent by our fault.
 fn begin(
     responder: &Responder,
     answer: Response<ResponseBody>,
     to_head: bool,
     tunnel: bool,
     date: &Date,
-) -> Option<(SendStream<Bytes>, ResponseBody)> {
+) -> Result<Option<(SendStream<Bytes>, ResponseBody)>, TakenBack> {
     let Response { status, mut headers, body, .. } = answer;
     if !headers.has(HeaderSet::DATE) {
         headers.append(DATE, date.now());
@@ -152,13 +157,17 @@ fn begin(
     let mut head = http::Response::new(());
     *head.status_mut() = status;
     *head.headers_mut() = headers.into_map();
-    let mut respond = responder.respond.take()?;
+    let Some(mut respond) = responder.respond.take() else { return Ok(None) };
     match respond.send_response(head, ends) {
-        Ok(outgoing) => (!ends).then_some((outgoing, body)),
+        Ok(outgoing) => Ok((!ends).then_some((outgoing, body))),
         Err(error) => {
             tracing::debug!(%error, "an answer did not go out");
+            // Known already, or not at all.
+            if respond.poll_reset(&mut Context::from_waker(Waker::noop())).is_ready() {
+                return Err(TakenBack);
+            }
             respond.send_reset(Reason::INTERNAL_ERROR);
-            None
+            Ok(None)
         }
     }
 }
