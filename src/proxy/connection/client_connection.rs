@@ -1,6 +1,6 @@
 //! A client connection, as far as its requests have it in common.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{OnceCell, RefCell};
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -27,8 +27,6 @@ pub(crate) struct ClientConnection {
     pub listener: Rc<ListenerSettings>,
     /// The tunnel that the connection becomes when its codec is done, or the stream whose stages have ended just now.
     pub(crate) tunnel: RefCell<Option<Tunnel>>,
-    /// Tunnels on streams of an HTTP/2 connection.
-    pub(crate) tunnels: Cell<usize>,
     /// The client that its connection counts for; none behind a trusted proxy.
     pub(crate) client: Option<CountedClient>,
     /// Its requests in flight on streams.
@@ -50,10 +48,10 @@ impl ClientConnection {
         client: Option<CountedClient>,
         waiting: Rc<WaitingList>,
     ) -> Self {
-        let (address, tunnel, tunnels) = (PeerAddress::new(address), RefCell::default(), Cell::new(0));
+        let (address, tunnel) = (PeerAddress::new(address), RefCell::default());
         let streams = ConnectionStreams::new(client.as_ref().map(|client| Arc::clone(&client.streams)));
         let (private, authority) = (OnceCell::new(), OnceCell::new());
-        Self { address, listener, tunnel, tunnels, client, streams, waiting, private, authority }
+        Self { address, listener, tunnel, client, streams, waiting, private, authority }
     }
 
     /// The list that its connection is on while it waits since then.
@@ -81,11 +79,5 @@ impl ClientConnection {
     #[must_use]
     pub(crate) fn take_tunnel(&self) -> Option<Tunnel> {
         self.tunnel.take()
-    }
-
-    /// Tunnels on its streams.
-    #[must_use]
-    pub(crate) fn tunnels(&self) -> usize {
-        self.tunnels.get()
     }
 }

@@ -55,7 +55,7 @@ use crate::proxy::request::admit::authority::Authority;
 use crate::proxy::worker::Worker;
 use crate::stats::RejectReason;
 use inlet::Inlet;
-use streams::{End, Leaving, Streams};
+use streams::{End, Leaving, Misconduct, Streams};
 
 /// Streams that a client may have open; browsers are content with it, and it bounds what one connection can ask for.
 const STREAMS_MAX: u32 = 100;
@@ -95,7 +95,6 @@ pub(super) async fn serve(
     peer: Rc<ClientConnection>,
     listed: WaitingConnection,
 ) {
-    let idle_timeout = peer.listener.idle_timeout;
     if let (Some(name), Some(side)) = (stream.server_name(), &peer.listener.tls) {
         peer.is_for(Authority::new(name, side));
     }
@@ -110,7 +109,7 @@ pub(super) async fn serve(
                 ended = driver.ended() => return ended_of(&worker, ended),
                 () = &mut closes, if streams.leaving().is_none() => driver.leave(Leaving::Slowly),
                 () = &mut drain => break None,
-                why = streams.watch(idle_timeout, worker.settings.park_after, &peer) => break Some(why),
+                why = streams.watch(worker.settings.park_after, &peer) => break Some(why),
             }
         }
     };
@@ -118,24 +117,12 @@ pub(super) async fn serve(
     match end {
         // The worker ends its drain, and with it this task.
         None => ended_of(&worker, driver.ended().await),
-        Some(End::Idle) => ended_of(&worker, timeout(FAREWELL_MAX, driver.ended()).await.unwrap_or(Ok(()))),
+        Some(End::Idle) => driver.farewell(FAREWELL_MAX).await,
         Some(End::Displaced) => {
             worker.stats.refused(RejectReason::Displaced);
-            // A request that was on its way when its client was told is answered, as others are.
-            let ended = timeout(LAST_TURN, driver.ended()).await;
-            if ended.is_err() && !streams.is_empty() {
-                ended_of(&worker, timeout(idle_timeout, driver.ended()).await.unwrap_or(Ok(())));
-            }
+            driver.farewell(LAST_TURN).await;
         }
-        Some(End::Flooded) => {
-            worker.stats.refused(RejectReason::Flood);
-            tracing::warn!("closing a connection whose client takes back one request after the other");
-            driver.close(Reason::ENHANCE_YOUR_CALM).await;
-        }
-        Some(End::Dead) => {
-            tracing::debug!("closing a connection whose client does not answer");
-            driver.close(Reason::NO_ERROR).await;
-        }
+        Some(End::Broken(why)) => driver.close(why).await,
     }
 }
 
@@ -181,8 +168,39 @@ impl Driver {
         }
     }
 
+    /// Waits for the end of a connection whose client was told to go away, which has so long to close it. A request
+    /// that was on its way when its client was told is answered, as others are, and watched as others are.
+    async fn farewell(&mut self, time: Duration) {
+        let ServedConnection { worker, peer, streams } = self.served.clone();
+        let ended = match timeout(time, self.ended()).await {
+            Ok(ended) => Ok(ended),
+            Err(_elapsed) if streams.is_empty() => return,
+            Err(_elapsed) => tokio::select! {
+                biased;
+                ended = self.ended() => Ok(ended),
+                why = streams.watch(worker.settings.park_after, &peer) => Err(why),
+            },
+        };
+        match ended {
+            Ok(ended) => ended_of(&worker, ended),
+            Err(End::Broken(why)) => self.close(why).await,
+            Err(End::Idle | End::Displaced) => {}
+        }
+    }
+
     /// Ends the connection and the streams that it has.
-    async fn close(&mut self, reason: Reason) {
+    async fn close(&mut self, why: Misconduct) {
+        let reason = match why {
+            Misconduct::Flood => {
+                self.served.worker.stats.refused(RejectReason::Flood);
+                tracing::warn!("closing a connection whose client takes back one request after the other");
+                Reason::ENHANCE_YOUR_CALM
+            }
+            Misconduct::Silence => {
+                tracing::debug!("closing a connection whose client does not answer");
+                Reason::NO_ERROR
+            }
+        };
         if let Codec::Open(connection) = &mut self.codec {
             connection.abrupt_shutdown(reason);
         }

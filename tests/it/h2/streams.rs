@@ -2,6 +2,7 @@
 
 use crate::support::frames::{self, Came, Field, Frames};
 use crate::support::h2::{H2Client, request};
+use crate::support::proxy::IDLE_TIMEOUT_SHORT;
 use crate::support::{Origin, Proxy, Reply, Setup, eventually};
 
 const H2C: &str = "h2c = true";
@@ -130,6 +131,33 @@ fn a_call_that_was_queued_at_the_farewell_is_served_and_one_that_comes_later_end
     }
     assert_eq!(ended, [(1, b"slow".to_vec()), (3, b"quick".to_vec())].into());
     assert_eq!(last_streams[..2], [u32::MAX >> 1, 3]);
+}
+
+/// What a client asks for while the farewell of a connection without streams is on its way to it.
+#[test]
+fn a_request_that_crosses_the_farewell_of_an_idle_connection_is_answered_however_long_it_takes() {
+    let begun = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\n";
+    // In all longer than a client may take to close, and than the connection may be idle besides.
+    let origin = Origin::with(move |_| Reply::raw("").pause(3_000).then(begun).pause(3_500).then("slow"));
+    let proxy = Setup::to(&[&origin]).listener(H2C).listener(IDLE_TIMEOUT_SHORT).start();
+    let (mut client, mut frames) = frames::connected(proxy.address, &frames::beginning());
+    let (mut body, mut last_streams) = (Vec::new(), Vec::new());
+    while let Ok((kind, flags, _, payload)) = frames.next() {
+        match kind {
+            frames::GOAWAY => {
+                last_streams.push(u32::from_be_bytes(payload[..4].try_into().unwrap()));
+                if last_streams.len() == 1 {
+                    client.write(frames::whole_head(1, &head("GET", "a")));
+                }
+            }
+            frames::PING if flags == 0 => {
+                client.write(frames::frame(frames::PING, 1, 0, &payload));
+            }
+            frames::DATA => body.extend(payload),
+            _ => {}
+        }
+    }
+    assert_eq!(String::from_utf8_lossy(&body), "slow", "{last_streams:?}");
 }
 
 /// Bytes that the codec does not take never reach an endpoint, in whatever form.

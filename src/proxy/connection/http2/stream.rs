@@ -64,7 +64,6 @@ pub(super) async fn serve(served: ServedConnection, responder: Rc<Responder>, re
     let Some((outgoing, body)) = begun else { return };
     match (tunnel, incoming) {
         (Some(tunnel), Some(incoming)) => {
-            let _open = OpenTunnel::begin(peer);
             Box::pin(tunnel.run(TunnelStream::new(incoming, outgoing), Bytes::new())).await;
         }
         (Some(_), None) => {}
@@ -78,22 +77,6 @@ pub(super) async fn serve(served: ServedConnection, responder: Rc<Responder>, re
             });
             sent.await;
         }
-    }
-}
-
-/// Counts a tunnel on a stream; dropping it counts it out.
-struct OpenTunnel(Rc<ClientConnection>);
-
-impl OpenTunnel {
-    fn begin(peer: Rc<ClientConnection>) -> Self {
-        peer.tunnels.set(peer.tunnels.get() + 1);
-        Self(peer)
-    }
-}
-
-impl Drop for OpenTunnel {
-    fn drop(&mut self) {
-        self.0.tunnels.set(self.0.tunnels.get() - 1);
     }
 }
 

@@ -31,12 +31,19 @@ const PINGS: PingTimes = PingTimes { interval: Duration::from_secs(30), timeout:
 pub(super) enum End {
     /// It has had no stream for too long.
     Idle,
-    /// Its client takes back too much.
-    Flooded,
     /// It has no stream, and another connection needs the room.
     Displaced,
+    /// Its client is not worth a farewell.
+    Broken(Misconduct),
+}
+
+/// Why a connection is closed with all of its streams.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Misconduct {
+    /// Its client takes back too much.
+    Flood,
     /// Its client does not answer any more.
-    Dead,
+    Silence,
 }
 
 /// How far the farewell of a connection is.
@@ -124,7 +131,8 @@ impl Streams {
     }
 
     /// Resets streams that wait too long for their client, until the connection should end.
-    pub(super) async fn watch(&self, limit: Duration, waits_after: Duration, peer: &ClientConnection) -> End {
+    pub(super) async fn watch(&self, waits_after: Duration, peer: &ClientConnection) -> End {
+        let limit = peer.listener.idle_timeout;
         // Late by a quarter at the most.
         let look = (limit / 4).max(Duration::from_millis(1));
         loop {
@@ -132,17 +140,17 @@ impl Streams {
             let pause = if self.listed.borrow().is_some() { look } else { look.min(waits_after) };
             let pause = pause.min(self.liveness.get().due(PINGS).saturating_duration_since(Instant::now()));
             tokio::select! {
-                () = self.flooded.notified() => return End::Flooded,
+                () = self.flooded.notified() => return End::Broken(Misconduct::Flood),
                 () = poll_fn(|cx| self.poll_displaced(cx)) => return End::Displaced,
                 () = sleep(pause) => {}
             }
             let now = Instant::now();
             if self.is_dead(now) {
-                return End::Dead;
+                return End::Broken(Misconduct::Silence);
             }
             let open = self.open.borrow();
             let quiet_since = self.quiet_since.get();
-            let quiet = open.is_empty() && peer.tunnels() == 0;
+            let quiet = open.is_empty();
             if quiet && now >= quiet_since + limit {
                 return End::Idle;
             }
