@@ -85,15 +85,6 @@ impl<B> Response<B> {
         let Self { status, version, headers, extensions, body } = self;
         (Response { status, version, headers, extensions, body: other }, body)
     }
-
-    /// As a codec of HTTP/2 takes it.
-    #[must_use]
-    pub fn into_http(self) -> http::Response<B> {
-        let mut response = http::Response::new(self.body);
-        *response.status_mut() = self.status;
-        *response.headers_mut() = self.headers.into_map();
-        response
-    }
 }
 
 impl<B> From<http::Response<B>> for Response<B> {
