@@ -2,6 +2,10 @@
 //!
 //! Nothing is asked of the body before the part that it gave last has room: a side that reads slowly slows the sender
 //! of the body down. A body that breaks resets its stream and never ends it (docs/http-rules.md#rule-7).
+//!
+//! The codec is given no more than the other side has room for. It would take a part whole, and what it has is out of
+//! sight: a side that takes a little every second could not be told from one that takes nothing, and the body would be
+//! over for us while most of it is still to go.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -21,12 +25,16 @@ pub(crate) struct OutgoingBody<B> {
     /// A part that waits for the other side to make room, and whether it is the last one.
     part: Option<(Bytes, bool)>,
     waiting_since: Option<Instant>,
+    /// Bytes that are the codec's, and were not asked for yet.
+    sent: usize,
+    /// Whether all of it is the codec's.
+    whole: bool,
 }
 
 impl<B: Body<Data = Bytes> + Unpin> OutgoingBody<B> {
     /// Sends `body` on `stream`, which is reset with the code `on_fault` if the body breaks.
     pub(crate) fn new(body: B, stream: SendStream<Bytes>, on_fault: Reason) -> Self {
-        Self { body, stream, on_fault, part: None, waiting_since: None }
+        Self { body, stream, on_fault, part: None, waiting_since: None, sent: 0, whole: false }
     }
 
     /// Since when a part waits for the other side to make room.
@@ -34,23 +42,28 @@ impl<B: Body<Data = Bytes> + Unpin> OutgoingBody<B> {
         self.waiting_since
     }
 
+    /// How many bytes the codec was given since this was asked last.
+    pub(crate) fn take_sent(&mut self) -> usize {
+        std::mem::take(&mut self.sent)
+    }
+
+    /// Whether the codec has all of it.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.whole
+    }
+
+    /// The body itself.
+    pub(crate) fn body_mut(&mut self) -> &mut B {
+        &mut self.body
+    }
+
     /// Ready when all of it is the codec's, or no more of it can be: the other side has reset the stream, or is gone.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if let Some((data, last)) = self.part.take() {
-                match self.poll_room(data.is_empty(), cx) {
-                    Poll::Ready(true) => self.waiting_since = None,
-                    Poll::Ready(false) => return Poll::Ready(()),
-                    Poll::Pending => {
-                        self.part = Some((data, last));
-                        self.waiting_since.get_or_insert_with(Instant::now);
-                        return Poll::Pending;
-                    }
-                }
-                // It fails when the stream is over.
-                if self.stream.send_data(data, last).is_err() || last {
-                    return Poll::Ready(());
-                }
+            if let Some((data, last)) = self.part.take()
+                && !ready!(self.poll_send(data, last, cx))
+            {
+                return Poll::Ready(());
             }
             match Pin::new(&mut self.body).poll_frame(cx) {
                 // Nothing else would notice that the other side leaves while more of the body is waited for.
@@ -64,46 +77,75 @@ impl<B: Body<Data = Bytes> + Unpin> OutgoingBody<B> {
         }
     }
 
-    /// Takes what the body has next. Whether it was the last.
-    fn take(&mut self, frame: Result<Option<Frame<Bytes>>, B::Error>) -> bool {
-        match frame {
-            Ok(Some(frame)) => match frame.into_data() {
-                Ok(data) => {
-                    self.part = Some((data, self.body.is_end_stream()));
-                    false
+    /// Sends a part, as much at a time as there is room for. Whether more can follow.
+    fn poll_send(&mut self, mut data: Bytes, last: bool, cx: &mut Context<'_>) -> Poll<bool> {
+        loop {
+            let room = match self.poll_room(data.len(), cx) {
+                Poll::Ready(Some(room)) => room,
+                Poll::Ready(None) => return Poll::Ready(false),
+                Poll::Pending => {
+                    self.part = Some((data, last));
+                    self.waiting_since.get_or_insert_with(Instant::now);
+                    return Poll::Pending;
                 }
-                Err(frame) => frame.into_trailers().is_ok_and(|trailers| {
-                    self.stream.reserve_capacity(0);
-                    let _sent = self.stream.send_trailers(trailers);
-                    true
-                }),
-            },
-            Ok(None) => {
-                let _sent = self.stream.send_data(Bytes::new(), true);
-                true
+            };
+            self.waiting_since = None;
+            let left = if room < data.len() { data.split_off(room) } else { Bytes::new() };
+            let (count, over) = (data.len(), left.is_empty());
+            // It fails when the stream is over.
+            if self.stream.send_data(data, last && over).is_err() {
+                return Poll::Ready(false);
             }
-            // The other side must not take what came for all of it.
-            Err(_fault) => {
-                self.stream.send_reset(self.on_fault);
-                true
+            self.sent += count;
+            if over {
+                self.whole = last;
+                return Poll::Ready(!last);
             }
+            data = left;
         }
     }
 
-    /// Ready when a part can be sent; false when none can be any more. A byte is asked for and not the whole part: what
-    /// is asked for and not there yet is kept from the other streams, and the codec asks for the rest when it has the
-    /// part.
-    fn poll_room(&mut self, empty: bool, cx: &mut Context<'_>) -> Poll<bool> {
-        if empty || self.stream.capacity() > 0 {
-            return Poll::Ready(true);
+    /// Takes what the body has next. Whether it was the last.
+    fn take(&mut self, frame: Result<Option<Frame<Bytes>>, B::Error>) -> bool {
+        let ended = match frame {
+            Ok(Some(frame)) => match frame.into_data() {
+                Ok(data) => {
+                    self.part = Some((data, self.body.is_end_stream()));
+                    return false;
+                }
+                Err(frame) => {
+                    let Ok(trailers) = frame.into_trailers() else { return false };
+                    self.stream.reserve_capacity(0);
+                    self.stream.send_trailers(trailers)
+                }
+            },
+            Ok(None) => self.stream.send_data(Bytes::new(), true),
+            // The other side must not take what came for all of it.
+            Err(_fault) => {
+                self.stream.send_reset(self.on_fault);
+                return true;
+            }
+        };
+        // It fails when the stream is over.
+        self.whole = ended.is_ok();
+        true
+    }
+
+    /// Ready when some of a part of this length can be sent, and how much; none when nothing can be any more.
+    fn poll_room(&mut self, length: usize, cx: &mut Context<'_>) -> Poll<Option<usize>> {
+        if self.stream.capacity() >= length {
+            return Poll::Ready(Some(length));
         }
-        self.stream.reserve_capacity(1);
-        while self.stream.capacity() == 0 {
+        self.stream.reserve_capacity(length);
+        loop {
+            match self.stream.capacity() {
+                0 => {}
+                room => return Poll::Ready(Some(room.min(length))),
+            }
             match ready!(self.stream.poll_capacity(cx)) {
                 Some(Ok(_)) => {}
-                Some(Err(_)) | None => return Poll::Ready(false),
+                Some(Err(_)) | None => return Poll::Ready(None),
             }
         }
-        Poll::Ready(true)
     }
 }

@@ -51,8 +51,12 @@ impl AsyncRead for TunnelStream {
 
 impl AsyncWrite for TunnelStream {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.outgoing.capacity() == 0 {
-            self.outgoing.reserve_capacity(1);
+        if bytes.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        // No more than the other side has room for: what the codec has, it still has when the stream is over for us.
+        if self.outgoing.capacity() < bytes.len() {
+            self.outgoing.reserve_capacity(bytes.len());
         }
         while self.outgoing.capacity() == 0 {
             match ready!(self.outgoing.poll_capacity(cx)) {
@@ -61,8 +65,9 @@ impl AsyncWrite for TunnelStream {
                 None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
             }
         }
-        let sent = self.outgoing.send_data(Bytes::copy_from_slice(bytes), false);
-        Poll::Ready(sent.map(|()| bytes.len()).map_err(broken))
+        let count = self.outgoing.capacity().min(bytes.len());
+        let sent = self.outgoing.send_data(Bytes::copy_from_slice(&bytes[..count]), false);
+        Poll::Ready(sent.map(|()| count).map_err(broken))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -1,5 +1,7 @@
-//! The body of a response, on its way to the client. It carries the progress to its end: the connection goes back to
-//! its pool, or is dropped; the request is counted.
+//! The body of a response, on its way to the client. It carries the request to its end, in two steps. When the
+//! endpoint has sent all of it, the connection goes back to its pool, or is dropped. When the last part is in the hands
+//! of who writes to the client, the request is counted: a client that does not take the last part has not got the
+//! response.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -36,30 +38,49 @@ pub(crate) enum ResponseBody {
         incoming: Incoming,
         /// Bounds the silence.
         idle: IdleTimeout,
-        /// Until the end.
+        /// Until the last part is with the writer.
         progress: Option<Box<ResponseInProgress>>,
     },
 }
 
-/// An progress whose response is under way.
+/// A request whose response is under way.
 #[derive(Debug)]
 pub(crate) struct ResponseInProgress {
     /// The state of the request, which is finished with the response.
-    pub context: RequestContext,
-    pub connection: UpstreamConnection,
+    context: RequestContext,
+    source: ResponseSource,
     /// What became of the request's body.
-    pub request_body: Rc<BodyState>,
+    request_body: Rc<BodyState>,
     /// Holds the version's count of long connections, if it may be one.
-    pub long_lived: Option<StreamGuard>,
+    long_lived: Option<StreamGuard>,
+}
+
+/// Where a response comes from.
+#[derive(Debug)]
+enum ResponseSource {
+    /// This connection.
+    Open(UpstreamConnection),
+    /// All of it had come at this moment.
+    Ended(Instant),
 }
 
 impl ResponseInProgress {
+    /// A response that comes on `connection`.
+    pub(crate) fn new(
+        context: RequestContext,
+        connection: UpstreamConnection,
+        request_body: Rc<BodyState>,
+        long_lived: Option<StreamGuard>,
+    ) -> Self {
+        Self { context, source: ResponseSource::Open(connection), request_body, long_lived }
+    }
+
     fn is_left_behind(&self, cx: &mut Context<'_>) -> bool {
         self.long_lived.as_ref().is_some_and(|long| long.poll_closed(cx).is_ready())
     }
 
     /// The version was left behind: the response ends here, in the way that its client takes for an interruption. What
-    /// is left of the progress is dropped.
+    /// is left of the exchange is dropped.
     fn cut(mut self: Box<Self>) -> Option<Frame<Bytes>> {
         self.request_body.abandon();
         let call = self.long_lived.as_ref().is_some_and(|long| long.kind() == StreamKind::Call);
@@ -82,18 +103,27 @@ impl ResponseInProgress {
         });
     }
 
-    /// The response came to its end. The connection is used again only if the request's body did as well
-    /// (docs/http-rules.md#rule-26).
-    fn end(mut self: Box<Self>, incoming: &mut Incoming) {
+    /// The response came to its end, if that is not known yet. The connection is used again only if the request's body
+    /// did as well (docs/http-rules.md#rule-26).
+    fn end(&mut self, incoming: &mut Incoming) {
+        let ResponseSource::Open(connection) = &self.source else { return };
         let now = Instant::now();
-        let connection = incoming.take_idle();
+        let idle = incoming.take_idle();
         if self.request_body.ended().is_none() || self.request_body.fault().is_some() {
             self.request_body.abandon();
-        } else if let Some(connection) = connection {
+        } else if let Some(idle) = idle {
             let RequestContext { worker, private, .. } = &self.context;
-            self.connection.give_back(worker, private.as_deref(), connection, now);
+            connection.give_back(worker, private.as_deref(), idle, now);
         }
-        self.context.finish(RequestOutcome::Complete(now));
+        (self.source, self.long_lived) = (ResponseSource::Ended(now), None);
+    }
+
+    /// The response came to its end, and all of it is with the writer.
+    fn finish(mut self: Box<Self>, incoming: &mut Incoming) {
+        self.end(incoming);
+        if let ResponseSource::Ended(at) = self.source {
+            self.context.finish(RequestOutcome::Complete(at));
+        }
     }
 }
 
@@ -121,20 +151,36 @@ impl ResponseBody {
         idle: IdleTimeout,
         progress: ResponseInProgress,
     ) -> Self {
-        // A body that says it has ended is not polled: end the progress here.
+        // A body that says it has ended is not polled: the request ends here.
         let progress = Box::new(progress);
         if incoming.is_end_stream() {
-            progress.end(&mut incoming);
+            progress.finish(&mut incoming);
             return Self::Upstream { incoming, idle, progress: None };
         }
         if bodiless {
             // The head is all of it, but its stream of HTTP/2 may end in a frame of its own, and no client asks for
             // that: a stream that is dropped before is reset, and endpoints close connections with many of those.
-            progress.end(&mut incoming);
+            progress.finish(&mut incoming);
             drop(spawn_local(read_end(incoming, idle)));
             return Self::Own(Full::default());
         }
         Self::Upstream { incoming, idle, progress: Some(progress) }
+    }
+
+    /// Notes bytes that are with the writer.
+    pub(crate) fn note_written(&mut self, count: usize) {
+        if let Self::Upstream { progress: Some(progress), .. } = self {
+            progress.context.note_bytes(count);
+        }
+    }
+
+    /// The last part is with the writer.
+    pub(crate) fn finish(&mut self) {
+        if let Self::Upstream { progress, incoming, .. } = self
+            && let Some(progress) = progress.take()
+        {
+            progress.finish(incoming);
+        }
     }
 }
 
@@ -166,20 +212,17 @@ impl Body for ResponseBody {
         match &polled {
             Poll::Pending => {}
             Poll::Ready(Some(Ok(frame))) => {
-                if let Some(progress) = progress.as_mut() {
-                    match (frame.data_ref(), frame.trailers_ref()) {
-                        (Some(data), _) => progress.context.note_bytes(data.len()),
-                        (None, trailers) => progress.context.note_grpc_status(trailers.and_then(grpc_status)),
+                if let Some(progress) = progress {
+                    if frame.data_ref().is_none() {
+                        progress.context.note_grpc_status(frame.trailers_ref().and_then(grpc_status));
                     }
-                }
-                if incoming.is_end_stream()
-                    && let Some(progress) = progress.take()
-                {
-                    progress.end(incoming);
+                    if incoming.is_end_stream() {
+                        progress.end(incoming);
+                    }
                 }
             }
             Poll::Ready(None) => {
-                if let Some(progress) = progress.take() {
+                if let Some(progress) = progress {
                     progress.end(incoming);
                 }
             }

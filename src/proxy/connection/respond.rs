@@ -216,7 +216,10 @@ impl BodyWriter {
 
     fn take(&mut self, transport: &SharedTransport, frame: Frame<Bytes>) -> Result<(), SendBroken> {
         match frame.into_data() {
-            Ok(data) => self.encode(transport, |encoder, transport| encoder.data(&mut transport.write_buf, data)),
+            Ok(data) => {
+                self.body.note_written(data.len());
+                self.encode(transport, |encoder, transport| encoder.data(&mut transport.write_buf, data))
+            }
             Err(frame) => {
                 let trailers = frame.into_trailers().ok().map(|trailers| self.announced.of(trailers));
                 self.end(transport, trailers.as_ref())
@@ -226,6 +229,7 @@ impl BodyWriter {
 
     fn end(&mut self, transport: &SharedTransport, trailers: Option<&HeaderMap>) -> Result<(), SendBroken> {
         self.over = true;
+        self.body.finish();
         self.encode(transport, |encoder, transport| encoder.end(&mut transport.write_buf, trailers))
     }
 

@@ -59,7 +59,7 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
     let idle = IdleTimeout::new(destination.service().spec.policy.body_idle_timeout);
     let kind = StreamKind::of_response(&response.headers);
     let long_lived = kind.map(|kind| context.worker.open_stream(destination.service(), destination.version(), kind));
-    let progress = ResponseInProgress { context, connection, request_body, long_lived };
+    let progress = ResponseInProgress::new(context, connection, request_body, long_lived);
     response.map(|incoming| ResponseBody::upstream(incoming, bodiless, idle, progress))
 }
 

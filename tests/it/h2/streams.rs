@@ -160,6 +160,35 @@ fn a_request_that_crosses_the_farewell_of_an_idle_connection_is_answered_however
     assert_eq!(String::from_utf8_lossy(&body), "slow", "{last_streams:?}");
 }
 
+/// A client that takes an answer a window at a time, for much longer than a write may wait.
+#[test]
+fn a_client_that_takes_a_little_now_and_then_gets_all_of_it() {
+    const WINDOW: usize = 3_000;
+    const LENGTH: usize = 40_000;
+    let origin = Origin::with(|_| Reply::ok(vec![b'x'; LENGTH]));
+    let proxy = Setup::to(&[&origin]).listener(H2C).listener("idle_timeout = \"700ms\"").start();
+    let (id, window) = (4_u16.to_be_bytes(), u32::try_from(WINDOW).unwrap().to_be_bytes());
+    let settings = frames::frame(frames::SETTINGS, 0, 0, &[&id[..], &window].concat());
+    let begun = [frames::beginning(), settings, frames::whole_head(1, &head("GET", "a"))].concat();
+    let (mut client, mut frames) = frames::connected(proxy.address, &begun);
+    let (mut taken, mut given) = (0, WINDOW);
+    while taken < LENGTH {
+        let (kind, _, _, payload) = frames.next().unwrap_or_else(|end| panic!("{end:?} after {taken} bytes"));
+        assert!(![frames::GOAWAY, frames::RST_STREAM].contains(&kind), "{kind} {payload:?} after {taken} bytes");
+        if kind == frames::DATA {
+            taken += payload.len();
+        }
+        if taken == given {
+            // The test is about a client that is slow.
+            std::thread::sleep(std::time::Duration::from_millis(250));
+            client.write(frames::frame(frames::WINDOW_UPDATE, 0, 1, &window));
+            given += WINDOW;
+        }
+    }
+    proxy.await_metric("pointsman_requests_total", &["code=\"2xx\""], 1.0);
+    assert!(proxy.metric("pointsman_refusals_total", &["reason=\"client_gone\""]) < 0.5);
+}
+
 /// Bytes that the codec does not take never reach an endpoint, in whatever form.
 #[test]
 fn what_the_codec_does_not_take_is_refused_whole() {

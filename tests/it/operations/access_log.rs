@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::h2::{H2Client, request};
 use crate::support::process::{Process, config};
+use crate::support::proxy::IDLE_TIMEOUT_SHORT;
 use crate::support::{Origin, Proxy, Reply, Setup, client, eventually, eventually_within, get};
 
 /// A proxy, and the folder that its access log is in.
@@ -43,6 +44,21 @@ fn the_host_of_http2_is_the_authority() {
     let lines = lines(folder.path(), 2);
     assert_eq!((&lines[0]["host"], &lines[0]["status"]), (&json!("shop.example:81"), &json!(200)));
     assert_eq!((&lines[1]["host"], &lines[1]["reason"]), (&json!("other.example"), &json!("bad_host")));
+}
+
+/// The endpoint has sent all of it, and the client has taken a window of it.
+#[test]
+fn an_answer_that_its_client_does_not_take_is_not_complete() {
+    for length in [10_000, 60_000] {
+        let origin = Origin::with(move |_| Reply::ok(vec![b'x'; length]));
+        let (proxy, folder) = logged(Setup::to(&[&origin]).listener("h2c = true").listener(IDLE_TIMEOUT_SHORT));
+        let mut client = H2Client::with_window(proxy.address, 1_000);
+        let error = client.ask_and_not_read(request("GET", "http://a/", &[])).unwrap_err();
+        assert!(error.is_reset(), "{error}");
+        let line = &lines(folder.path(), 1)[0];
+        let wanted = (&json!(200), &json!("client_gone"), &json!(1_000));
+        assert_eq!((&line["status"], &line["reason"], &line["bytes"]), wanted, "{length}");
+    }
 }
 
 #[test]

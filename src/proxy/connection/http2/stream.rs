@@ -73,6 +73,11 @@ pub(super) async fn serve(served: ServedConnection, responder: Rc<Responder>, re
             let sent = poll_fn(|cx| {
                 let polled = sending.poll(cx);
                 responder.waiting_since.set(sending.waiting_since());
+                let (sent, whole) = (sending.take_sent(), sending.is_whole());
+                sending.body_mut().note_written(sent);
+                if whole {
+                    sending.body_mut().finish();
+                }
                 polled
             });
             sent.await;
@@ -128,7 +133,7 @@ fn begin(
     tunnel: bool,
     date: &Date,
 ) -> Result<Option<(SendStream<Bytes>, ResponseBody)>, TakenBack> {
-    let Response { status, mut headers, body, .. } = answer;
+    let Response { status, mut headers, mut body, .. } = answer;
     if !headers.has(HeaderSet::DATE) {
         headers.append(DATE, date.now());
     }
@@ -142,7 +147,11 @@ fn begin(
     *head.headers_mut() = headers.into_map();
     let Some(mut respond) = responder.respond.take() else { return Ok(None) };
     match respond.send_response(head, ends) {
-        Ok(outgoing) => Ok((!ends).then_some((outgoing, body))),
+        Ok(_) if ends => {
+            body.finish();
+            Ok(None)
+        }
+        Ok(outgoing) => Ok(Some((outgoing, body))),
         Err(error) => {
             tracing::debug!(%error, "an answer did not go out");
             // Known already, or not at all.
