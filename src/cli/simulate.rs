@@ -38,7 +38,8 @@ const TAIL: f64 = 1.2;
   pointsman simulate --steps 1,5,25,100 --bake 5m --rate 50 --slower 1.5
   pointsman simulate --config pointsman.toml --service shop --rate 50 --candidate-errors 2%
   pointsman simulate --candidate-errors 5% --bad-at 30m --ramp 10m --json
-  pointsman simulate --rate 1000 --candidate-capacity 600")]
+  pointsman simulate --rate 1000 --candidate-capacity 600
+  pointsman simulate --config pointsman.toml --group checkout --candidate-errors 2%")]
 pub struct SimulateArgs {
     /// Take the plan and the judge's settings from this config; flags that are given come first
     #[arg(long, short, value_name = "FILE")]
@@ -76,6 +77,10 @@ pub struct SimulateArgs {
     /// How long it takes to become so from then on: a leak
     #[arg(long, value_parser = time, requires = "bad_at")]
     ramp: Option<Duration>,
+    /// Services that are released together, each at this rate; the candidate is bad in the first [default: those of
+    /// --group, or 1]
+    #[arg(long, conflicts_with = "service", value_parser = clap::value_parser!(u32).range(1..=1_000))]
+    services: Option<u32>,
     /// Users who come back and stay on their version, some much more active than others; without it, strangers
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     users: Option<u32>,
@@ -144,7 +149,7 @@ fn ratio(text: &str) -> Result<f64, BadArgument> {
 }
 
 impl SimulateArgs {
-    fn world(&self) -> SimulatedWorld {
+    fn world(&self, services: u32) -> SimulatedWorld {
         let good = Behaviour { failing: self.baseline_errors, slower: 1.0 };
         let bad = Behaviour { failing: self.candidate_errors.unwrap_or(self.baseline_errors), slower: self.slower };
         let later = self.bad_at.map(|at| Later { at, ramp: self.ramp.unwrap_or_default(), behaviour: bad });
@@ -155,6 +160,7 @@ impl SimulateArgs {
             later,
             capacity: self.candidate_capacity,
             spread: 0.5,
+            services: self.services.unwrap_or(services),
             endpoints: self.endpoints,
             bursts: self.bursts.map(|every| Bursts {
                 every,
@@ -171,7 +177,8 @@ impl SimulateArgs {
 /// # Errors
 /// [`CommandError::Usage`] when the plan makes no sense.
 pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
-    let (plan, world) = (release::plan(args)?, args.world());
+    let release::SimulatedRelease { plan, services } = release::of(args)?;
+    let world = args.world(services);
     let seed = args.seed.unwrap_or_else(rand::random);
     let most = longest(&plan);
     let began = Instant::now();

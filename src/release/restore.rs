@@ -36,7 +36,9 @@ impl RolloutController {
         let services = services.ok_or(RestoreError::NoService)?;
         let (from, to) = (Name::new(&saved.from)?, Name::new(&saved.to)?);
         let most = saved.endpoints.iter().map(Vec::len).max().unwrap_or(1).max(1);
-        let plan = active::plan(&release, &services, most).map_err(RestoreError::Contradictions)?;
+        let plan = active::plan(&release, &services, most)
+            .map_err(RestoreError::Contradictions)?
+            .released_together(services.len());
         let (weight, now) = (saved.weight(), self.now());
         let judges = ActiveRollout::judges(*plan.judge(), &saved, now);
         let rollout = Rollout::restored(plan, saved.phase, weight, judges);

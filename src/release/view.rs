@@ -173,7 +173,7 @@ pub(crate) fn evidence(saved: &Saved, rollout: &Rollout, bake: Bake) -> Vec<Evid
     let named = saved.services.iter().zip(rollout.judges());
     let view = |(service, judge): (&String, &crate::rollout::judge::Judge)| {
         let names = Names { service, candidate: &saved.to, baseline: &saved.from };
-        EvidenceView::of(&names, &judge.verdict(bake, &names))
+        EvidenceView::of(&names, &judge.verdict_under(rollout.in_charge(), bake, &names))
     };
     named.map(view).collect()
 }

@@ -179,6 +179,13 @@ impl Plan {
         Ok(Self { strategy, judge, on_expired })
     }
 
+    /// The same plan for this number of services together: their judges share alpha.
+    #[must_use]
+    pub(crate) fn released_together(self, services: usize) -> Self {
+        let services = u32::try_from(services).unwrap_or(u32::MAX).max(1);
+        Self { judge: JudgeSettings { services, ..self.judge }, ..self }
+    }
+
     /// The same plan without tolerance for bursts, if it has some.
     #[must_use]
     pub(crate) fn without_tolerance(&self) -> Option<Self> {

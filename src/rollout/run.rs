@@ -22,7 +22,7 @@ use crate::table::Weight;
 
 use super::event::{Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
 use super::judge::frozen::FrozenCeilings;
-use super::judge::{Bake, CandidateShare, Evidence, HoldReason, Judge, JudgeDecision};
+use super::judge::{Bake, CandidateShare, Evidence, HoldReason, InCharge, Judge, JudgeDecision};
 use super::plan::{Expired, Plan};
 use super::stage::{Stage, StageTask, TaskResult};
 
@@ -110,6 +110,7 @@ impl Rollout {
     /// goes back.
     #[must_use]
     pub fn start(plan: Plan, services: usize, now: Duration) -> (Self, Transition) {
+        let plan = plan.released_together(services);
         let judge = Judge::new(*plan.judge(), CandidateShare::at(Weight::ZERO), now);
         let phase = Phase::Going { stage: 0, since: now };
         let mut rollout = Self {
@@ -168,6 +169,16 @@ impl Rollout {
     #[must_use]
     pub fn judges(&self) -> &[Judge] {
         &self.judges
+    }
+
+    /// Who acts on what the judges find.
+    #[must_use]
+    pub fn in_charge(&self) -> InCharge {
+        match self.phase {
+            Phase::Paused { why, .. } if !why.leaves_the_judge_in_charge() => InCharge::Operator,
+            Phase::Back(_) => InCharge::WayBack,
+            Phase::Going { .. } | Phase::Paused { .. } | Phase::Finished { .. } => InCharge::Judge,
+        }
     }
 
     /// What the baseline's own rates have become in each service, since it has no traffic; empty before.

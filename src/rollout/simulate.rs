@@ -54,7 +54,8 @@ pub(crate) struct SimulatedRun {
 
 /// Simulates a release for `most` at the longest.
 pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, random: &mut impl Rng) -> SimulatedRun {
-    let (mut rollout, first) = Rollout::start(plan.clone(), 1, Duration::ZERO);
+    let services = world.services.max(1) as usize;
+    let (mut rollout, first) = Rollout::start(plan.clone(), services, Duration::ZERO);
     let mut task = first.task;
     let mut run = SimulatedRun {
         outcome: SimulatedEnd::Unfinished,
@@ -63,7 +64,10 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
         failed: 0,
         failed_with_shield: 0,
     };
-    let mut traffic = SimulatedTraffic::new(world, plan.judge(), random);
+    let healthy = world.healthy();
+    let of = |number: usize| if number == 0 { world } else { &healthy };
+    let mut traffic: Vec<_> =
+        (0..services).map(|number| SimulatedTraffic::new(of(number), number, plan.judge(), random)).collect();
     let thresholds = plan.judge().slower.map(|tolerated| simulated_traffic::thresholds(world.spread, tolerated));
     let endpoints = Some(PerVersion { candidate: world.endpoints, baseline: world.endpoints });
     let mut now = Duration::ZERO;
@@ -80,14 +84,16 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
             Phase::Going { .. } | Phase::Back(_) => {}
         }
         now += TICK;
-        let epochs = traffic.tick(now, &rollout, random);
-        for epoch in &epochs {
+        let epochs: Vec<_> = traffic.iter_mut().map(|traffic| traffic.tick(now, &rollout, random)).collect();
+        for epoch in epochs.iter().flatten() {
             let OutcomeCounts { requests, failures, .. } = epoch.outcomes.candidate;
             run.candidate_requests += requests;
             run.failed += failures;
             run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         }
-        let made = rollout.tick(now, &[Evidence { epochs: &epochs, endpoints, thresholds, ..Evidence::default() }]);
+        let told = |epochs| Evidence { epochs, endpoints, thresholds, ..Evidence::default() };
+        let evidence: Vec<_> = epochs.iter().map(|epochs| told(epochs.as_slice())).collect();
+        let made = rollout.tick(now, &evidence);
         task = made.and_then(|made| made.task);
         if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {
             return SimulatedRun { outcome: SimulatedEnd::Paused, took: now, ..run };

@@ -26,24 +26,36 @@ const FLAGS: [(&str, &str); 4] = [
 #[derive(Default)]
 struct Base {
     section: RolloutSection,
+    /// How many are released together.
+    services: u32,
     /// Those of the version that is replaced.
     endpoints: u32,
 }
 
-/// The plan.
+/// What is simulated.
+pub(crate) struct SimulatedRelease {
+    /// By this plan.
+    pub(crate) plan: Plan,
+    /// This number of services together.
+    pub(crate) services: u32,
+}
+
+/// What the flags and the config say.
 ///
 /// # Errors
 /// [`CommandError::Usage`] when the config or the flags make no sense.
-pub(crate) fn plan(args: &SimulateArgs) -> Result<Plan, CommandError> {
+pub(crate) fn of(args: &SimulateArgs) -> Result<SimulatedRelease, CommandError> {
     let base = match &args.config {
         Some(path) => Base::read(path, args)?,
-        None => Base { endpoints: 1, ..Base::default() },
+        None => Base { services: 1, endpoints: 1, ..Base::default() },
     };
     let overrides = serde_json::from_value(overrides(args)).map_err(|why| CommandError::Usage(why.to_string()))?;
     let release = base.section.merged(&overrides).release();
     let release = release.map_err(|problems| lines(problems.as_slice().iter().map(by_flag)))?;
     let assignment = if args.users.is_some() { Assignment::PerKey } else { Assignment::PerRequest };
-    release.plan(base.endpoints, assignment).map_err(|problems| lines(problems.iter().map(ToString::to_string)))
+    let plan = release.plan(base.endpoints, assignment);
+    let plan = plan.map_err(|problems| lines(problems.iter().map(ToString::to_string)))?;
+    Ok(SimulatedRelease { plan, services: base.services })
 }
 
 /// What the flags say, as a rollout section.
@@ -97,11 +109,12 @@ impl Base {
                 })?;
             let services = config.services.iter().filter(|service| group.services.contains(&service.name));
             let endpoints = services.map(|service| endpoints(service)).max();
-            return Ok(Self { section: section.clone(), endpoints: endpoints.unwrap_or(1) });
+            let together = u32::try_from(group.services.len()).unwrap_or(u32::MAX);
+            return Ok(Self { section: section.clone(), services: together, endpoints: endpoints.unwrap_or(1) });
         }
         let service = chosen(&config, args.service.as_deref())?;
         let section = config.rollout_sections.services.get(service.name.as_str()).cloned().unwrap_or_default();
-        Ok(Self { section, endpoints: endpoints(service) })
+        Ok(Self { section, services: 1, endpoints: endpoints(service) })
     }
 }
 

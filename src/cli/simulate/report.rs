@@ -160,8 +160,10 @@ impl Facts<'_> {
     }
 
     fn heading(&self) -> String {
-        let SimulatedWorld { requests_per_second, baseline_failing, candidate, later, users, .. } = self.world;
+        let SimulatedWorld { requests_per_second, baseline_failing, candidate, later, users, services, .. } =
+            self.world;
         let users = users.map_or_else(String::new, |users| format!(" by {} users", users.count));
+        let services = if *services > 1 { format!(" in each of {services} services") } else { String::new() };
         let percent = |ratio: f64| format!("{} %", (ratio * 1e7).round() / 1e5);
         let steps = match self.plan.strategy() {
             Strategy::Canary(canary) => {
@@ -176,7 +178,7 @@ impl Facts<'_> {
         let when = later.map_or_else(String::new, |later| format!(" from {:?} on", later.at));
         let slower = if bad.slower == 1.0 { String::new() } else { format!(" and is {} times as slow", bad.slower) };
         format!(
-            "plan:  {steps}\nworld: {requests_per_second} requests/s{users}, baseline fails {}, candidate fails {}{slower}{when}\n\
+            "plan:  {steps}\nworld: {requests_per_second} requests/s{services}{users}, baseline fails {}, candidate fails {}{slower}{when}\n\
              {} releases with seed {} in {:.1} s\n\n",
             percent(*baseline_failing),
             percent(bad.failing),

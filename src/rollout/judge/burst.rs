@@ -39,6 +39,9 @@ const UNSEEN_BURSTS: f64 = 0.125;
 /// Fewer bad requests than this in a second are no burst.
 const BURST_EVENTS_MIN: f64 = 3.0;
 
+/// Trouble of this number of seconds on end is no burst but how the baseline is.
+const BURST_SECONDS_MAX: u32 = 10;
+
 /// What a second without a burst looks like before anything was seen: half a failure in 500 requests.
 const UNSEEN: (f64, f64) = (0.5, 500.0);
 
@@ -55,7 +58,9 @@ pub(crate) struct BurstWatch {
     second: BaselineSecond,
     /// Failures and requests of the baseline in seconds without a burst.
     usual: (f64, f64),
-    in_burst: bool,
+    /// For how many seconds the baseline's burst has lasted, and what failed in them.
+    in_burst: u32,
+    burst_failures: (f64, f64),
     bursts: u32,
     started: Duration,
     /// When the baseline had requests last: where it has none, nothing is seen of its bursts.
@@ -96,7 +101,8 @@ impl BurstWatch {
             latency_beyond: vec![false; ticks],
             second: BaselineSecond { since: now, ..BaselineSecond::default() },
             usual: UNSEEN,
-            in_burst: false,
+            in_burst: 0,
+            burst_failures: (0.0, 0.0),
             bursts: 0,
             started: now,
             watched_until: now,
@@ -198,9 +204,19 @@ impl BurstWatch {
         let far_above = (1.0 - QUANTILES[QUANTILES.len() - 1]) * second.compared as f64;
         let burst = is_far_beyond(failures, self.usual.0 / self.usual.1 * requests)
             || is_far_beyond(second.far_above as f64, far_above);
-        self.bursts += u32::from(burst && !self.in_burst);
-        self.in_burst = burst;
         if !burst {
+            (self.in_burst, self.burst_failures) = (0, (0.0, 0.0));
+            self.usual.0 += failures;
+            self.usual.1 += requests;
+            return;
+        }
+        self.bursts += u32::from(self.in_burst == 0);
+        self.in_burst += 1;
+        self.burst_failures.0 += failures;
+        self.burst_failures.1 += requests;
+        if self.in_burst == BURST_SECONDS_MAX {
+            self.bursts = self.bursts.saturating_sub(1);
+            let (failures, requests) = std::mem::take(&mut self.burst_failures);
             self.usual.0 += failures;
             self.usual.1 += requests;
         }
@@ -274,6 +290,15 @@ mod tests {
         assert_eq!(watch.bursts(), 1, "seed {SEED}");
         let rate = watch.rate();
         assert!((rate - 2.0 / 601.0).abs() < 1e-9, "{rate}");
+    }
+
+    #[test]
+    fn a_baseline_that_always_fails_some_has_no_burst() {
+        let (mut watch, mut chance) = (BurstWatch::new(&JudgeSettings::default(), Duration::ZERO), Chance::new(SEED));
+        for number in 1..=400 {
+            watch.observe(number * TICK, &[ticked(counts(25, 0), counts(125, chance.binomial(125, 0.03)))], None);
+        }
+        assert_eq!((watch.bursts(), watch.in_burst), (0, 0), "seed {SEED}");
     }
 
     #[test]

@@ -5,6 +5,8 @@
 //! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
 //!   version only a larger share shows), E < 10, and the baseline is healthy. Enough is counted in requests also where
 //!   users count once: who sends more has more chances to be hit.
+//! - A baseline that is unhealthy is no objection to a candidate that is proved to fail less (the whole ratio, with
+//!   95 % confidence, is below 1) and is well itself: it is the remedy.
 //! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion, an
 //!   unhealthy baseline, then what time will mend.
 
@@ -12,16 +14,16 @@ use super::ceiling::CeilingTest;
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::{Assignment, Probability};
+use super::per_version::PerVersion;
 use super::quantiles::LatencyCounts;
 use super::ratio::RatioInterval;
 use super::stretch::Stretch;
 use super::summary;
 use super::tick::Judge;
-use super::verdict::{Bake, HoldReason, JudgeDecision, JudgeFindings, LnWealth, Names, RollbackCause, Verdict};
+use super::verdict::{
+    Bake, HoldReason, InCharge, JudgeDecision, JudgeFindings, LnWealth, Names, RollbackCause, Verdict,
+};
 use super::wealth::ln_sum;
-
-/// From this E on there is a hint against the candidate: by chance in one of ten healthy rollouts at most.
-const SUSPICION: f64 = 10.0;
 
 /// The confidence sequence for people holds the truth with 95 %, the custom of the field.
 const RATIO_ALPHA: f64 = 0.05;
@@ -47,11 +49,22 @@ impl Judge {
     /// The same with its evidence, for the record.
     #[must_use]
     pub fn verdict(&self, bake: Bake, names: &Names) -> Verdict {
+        self.verdict_under(InCharge::Judge, bake, names)
+    }
+
+    /// The same where another one may be in charge: the summary says what is done.
+    #[must_use]
+    pub fn verdict_under(&self, in_charge: InCharge, bake: Bake, names: &Names) -> Verdict {
         let (decision, mut findings) = (self.decision(bake), self.findings());
         if let JudgeDecision::RollBack(cause) = decision {
             findings.stretch = self.stretch(cause);
         }
-        let summary = summary::of(decision, &findings, &self.settings, names);
+        let summary = match in_charge {
+            InCharge::Judge => summary::of(decision, &findings, &self.settings, names),
+            InCharge::Operator | InCharge::WayBack => {
+                summary::looking_on(in_charge, decision, &findings, &self.settings, names)
+            }
+        };
         Verdict { decision, findings, summary }
     }
 
@@ -163,9 +176,9 @@ impl Judge {
     }
 
     fn objection(&self, standing: &LnWealth, bake: Bake) -> Option<HoldReason> {
-        if standing.highest() >= SUSPICION.ln() {
+        if standing.highest() >= self.settings.ln_suspicion() {
             Some(HoldReason::Suspicion)
-        } else if self.health.is_unhealthy(self.settings.baseline_unhealthy) {
+        } else if self.health.is_unhealthy(self.settings.baseline_unhealthy) && !self.is_the_remedy() {
             Some(HoldReason::BaselineUnhealthy)
         } else {
             let waiting = if bake == Bake::Running { Some(HoldReason::Baking) } else { self.lack_of_data() };
@@ -173,10 +186,20 @@ impl Judge {
         }
     }
 
+    /// Whether the candidate is what mends the baseline: proved to fail less, and well at this moment. Then the
+    /// baseline's illness is a reason to go on.
+    fn is_the_remedy(&self) -> bool {
+        self.ratio().is_some_and(|ratio| ratio.high < 1.0)
+            && !self.candidate_health.is_unhealthy(self.settings.baseline_unhealthy)
+    }
+
     fn lack_of_data(&self) -> Option<HoldReason> {
         let judged = self.step.candidate.requests;
-        let baseline = self.outcomes.baseline;
-        let failing = (baseline.failures as f64 + UNSEEN.0) / (baseline.requests as f64 + UNSEEN.1);
+        let PerVersion { candidate, baseline } =
+            self.outcomes.map(|counts| (counts.failures as f64 + UNSEEN.0) / (counts.requests as f64 + UNSEEN.1));
+        // Beside a baseline that fails so often that hardly a number is enough, a candidate that is proved to fail less
+        // is measured by what it does itself.
+        let failing = if candidate < baseline && self.is_the_remedy() { candidate } else { baseline };
         let frozen = self.ceilings.failures.filter(|_| self.settings.ceilings.failures.is_none());
         let needed = match frozen.filter(|_| !self.share.compares()) {
             Some(ceiling) => self.settings.requests_for_frozen(ceiling),

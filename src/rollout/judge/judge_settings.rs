@@ -164,6 +164,8 @@ pub struct JudgeSettings {
     pub slower: Option<Multiple>,
     /// Hard objectives. By default none.
     pub ceilings: Ceilings,
+    /// The services that are released together, at least one: each has a judge, and they share alpha.
+    pub services: u32,
     /// Whether all the traffic comes after a comparison, so that the baseline's own rates become ceilings then, where
     /// there are none ([`super::frozen`]). The plan says so.
     pub freezes: bool,
@@ -201,6 +203,7 @@ impl Default for JudgeSettings {
             margin: Margin::default(),
             slower: Some(Multiple(1.2)),
             ceilings: Ceilings::default(),
+            services: 1,
             freezes: false,
             assignment: Assignment::default(),
             failed_calls: FailedCalls::default(),
@@ -214,6 +217,9 @@ impl Default for JudgeSettings {
         }
     }
 }
+
+/// From this E on there is a hint against the candidate.
+const SUSPICION: f64 = 10.0;
 
 /// The part of alpha for each ceiling that the baseline's own rates become.
 const FROZEN_PART: f64 = 0.05;
@@ -241,13 +247,24 @@ impl JudgeSettings {
     #[must_use]
     pub fn ln_alarm(&self) -> f64 {
         let part = 1.0 - FROZEN_PART * f64::from(self.frozen_alarms());
-        (f64::from(self.alarms()) / (part * self.alpha.value())).ln()
+        (f64::from(self.alarms()) / (part * self.alpha_of_one())).ln()
+    }
+
+    /// ln E from which on there is a hint against the candidate: by chance in one of ten healthy rollouts at most.
+    #[must_use]
+    pub fn ln_suspicion(&self) -> f64 {
+        (SUSPICION * f64::from(self.services.max(1))).ln()
+    }
+
+    /// The part of alpha of one of the services.
+    fn alpha_of_one(&self) -> f64 {
+        self.alpha.value() / f64::from(self.services.max(1))
     }
 
     /// The same of a ceiling that the baseline's own rate has become.
     #[must_use]
     pub fn ln_frozen_alarm(&self) -> f64 {
-        -(FROZEN_PART * self.alpha.value()).ln()
+        -(FROZEN_PART * self.alpha_of_one()).ln()
     }
 }
 
@@ -274,6 +291,10 @@ mod tests {
         let spent = |alarms: &[f64]| alarms.iter().map(|ln| (-ln).exp()).sum::<f64>();
         let frozen = settings.ln_frozen_alarm();
         assert!((spent(&[settings.ln_alarm(), frozen, frozen]) - 0.001).abs() < 1e-12);
+        let group = JudgeSettings { services: 20, ..settings };
+        let of_one = spent(&[group.ln_alarm(), group.ln_frozen_alarm(), group.ln_frozen_alarm()]);
+        assert!((20.0 * of_one - 0.001).abs() < 1e-12, "{of_one}");
+        assert!((20.0 * spent(&[group.ln_suspicion()]) - 0.1).abs() < 1e-12);
         settings.ceilings.failures = Probability::new(0.01);
         assert!((spent(&[settings.ln_alarm(), settings.ln_alarm(), frozen]) - 0.001).abs() < 1e-12);
     }

@@ -36,6 +36,11 @@
 //! no longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
 //! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
 //!
+//! Services that are released together have a judge each and share alpha in equal parts, also what is a hint. Not the
+//! mean of their wealths, which would cost nothing where all of them are bad: in a group a user is on the same side of
+//! all services, so one of them tells a player of another one how the lot fell, and the mean is no fair game. Where one
+//! of `n` is bad both cost it ln n, for 20 services about four failures more.
+//!
 //! # What the counters have to leave out
 //!
 //! The odds are known only for requests that were assigned at random *and* stamped with the weight in force at that
@@ -79,4 +84,4 @@ pub(crate) use evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
 pub(crate) use judge_settings::{Assignment, JudgeSettings};
 pub(crate) use per_version::{PerVersion, Side};
 pub(crate) use tick::Judge;
-pub(crate) use verdict::{Bake, HoldReason, JudgeDecision, Names, Verdict};
+pub(crate) use verdict::{Bake, HoldReason, InCharge, JudgeDecision, Names, Verdict};

@@ -22,6 +22,11 @@ pub struct PerVersion<T> {
 }
 
 impl<T> PerVersion<T> {
+    /// The same thing made of both.
+    pub fn map<U>(self, make: impl Fn(T) -> U) -> PerVersion<U> {
+        PerVersion { candidate: make(self.candidate), baseline: make(self.baseline) }
+    }
+
     /// That of one side.
     pub fn of(&self, side: Side) -> &T {
         match side {

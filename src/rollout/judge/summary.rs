@@ -11,7 +11,7 @@ use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
 use super::quantiles::{LatencyCounts, QUANTILES};
 use super::stretch::{Stretch, Totals};
-use super::verdict::{HoldReason, JudgeDecision, JudgeFindings, Names, RollbackCause};
+use super::verdict::{HoldReason, InCharge, JudgeDecision, JudgeFindings, Names, RollbackCause};
 
 /// The summary.
 pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
@@ -31,6 +31,32 @@ pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &J
         JudgeDecision::Hold { why, expired } => {
             let last = if expired { ", held as long as allowed" } else { "" };
             format!("holding {service} {candidate}: {}{last}", hold_text(why, findings, settings, names))
+        }
+    }
+}
+
+/// The same where nothing is done about it any more: what was found, and why nothing follows.
+pub(crate) fn looking_on(
+    in_charge: InCharge,
+    decision: JudgeDecision,
+    findings: &JudgeFindings,
+    settings: &JudgeSettings,
+    names: &Names,
+) -> String {
+    let Names { service, candidate, .. } = names;
+    let why = if in_charge == InCharge::Operator {
+        "the split was changed by hand, so nothing is done"
+    } else {
+        "it is on its way back"
+    };
+    match decision {
+        JudgeDecision::RollBack(cause) => {
+            let odds = thousands((1.0 / settings.alpha.value()).round());
+            let found = cause_text(cause, Said::Proved, findings, settings, names);
+            format!("{service} {candidate} is worse: {found}, odds of chance below 1 in {odds}; {why}")
+        }
+        JudgeDecision::Advance | JudgeDecision::Hold { .. } => {
+            format!("watching {service} {candidate}: {}, E {}; {why}", errors_text(findings, names), e_text(findings))
         }
     }
 }
@@ -184,7 +210,8 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
         HoldReason::Suspicion => {
             // Of the test that speaks: a ceiling does not compare with the other version.
             let leading = cause_text(findings.standing.leading(), Said::Hinted, findings, settings, names);
-            format!("10 <= E ({}): {leading}", e_text(findings))
+            let hint = number_text(settings.ln_suspicion());
+            format!("{hint} <= E ({}): {leading}", e_text(findings))
         }
         HoldReason::BaselineUnhealthy => {
             let (requests, failures) = findings.baseline_recent;

@@ -172,6 +172,24 @@ fn a_late_regression_is_told_by_the_stretch_that_proves_it() {
 }
 
 #[test]
+fn a_summary_does_not_say_that_something_was_done_when_nothing_was() {
+    let worse = told(errors_only(), epoch(0.1, counts(212, 30), counts(2_000, 2)));
+    let by_hand = worse.verdict_under(InCharge::Operator, Bake::Running, &NAMES);
+    assert!(matches!(by_hand.decision, JudgeDecision::RollBack(_)), "{}", by_hand.summary);
+    assert_eq!(
+        by_hand.summary,
+        "shop v2 is worse: 30 of 212 requests failed (14.2 %) against 2 of 2,000 (0.1 %) on v1, odds of chance below 1 in \
+         1,000; the split was changed by hand, so nothing is done"
+    );
+    let fine = told(errors_only(), epoch(0.1, counts(200, 0), counts(2_000, 2)));
+    let watching = fine.verdict_under(InCharge::WayBack, OVER, &NAMES).summary;
+    assert!(
+        watching.starts_with("watching shop v2: 0 of 200") && watching.ends_with("; it is on its way back"),
+        "{watching}"
+    );
+}
+
+#[test]
 fn two_failures_are_an_anecdote_whatever_the_odds() {
     let settings = JudgeSettings { alpha: probability(0.01), ..errors_only() };
     let mut judge = told(settings, epoch(0.0001, counts(2, 2), counts(20_000, 0)));
@@ -208,6 +226,29 @@ fn holds_are_named() {
         "holding shop v2: not enough data: 600 requests, and no number is enough beside v1, \
          where 200 of 600 requests failed (33.3 %)"
     );
+}
+
+#[test]
+fn a_version_that_is_proved_better_goes_on_beside_an_ill_one() {
+    let settings = JudgeSettings { slower: None, ..JudgeSettings::default() };
+    let mut judge = told(settings, epoch(0.1, counts(892, 0), counts(8_554, 870)));
+    assert_eq!(judge.decision(OVER), JudgeDecision::Advance, "{}", judge.verdict(OVER, &NAMES).summary);
+    // The next step is judged by its own requests, and not by what would have to be told from one failure in ten.
+    judge.begin_step(share(0.5));
+    let HoldReason::NotEnoughData { judged: 0, needed: Some(needed) } = hold(&judge, OVER) else {
+        panic!("{}", judge.verdict(OVER, &NAMES).summary)
+    };
+    assert!(needed < 2_500, "{needed}");
+    tick(&mut judge, 2 * TICK, epoch(0.5, counts(needed, 0), counts(needed, needed / 10)));
+    assert_eq!(judge.decision(OVER), JudgeDecision::Advance);
+    // As ill as the other, or not proved to be better, it waits.
+    for (candidate, baseline) in [(counts(892, 89), counts(8_554, 870)), (counts(20, 1), counts(180, 18))] {
+        let ill = told(settings, epoch(0.1, candidate, baseline));
+        assert_eq!(hold(&ill, OVER), HoldReason::BaselineUnhealthy, "{candidate:?}");
+    }
+    // What was better once and is ill now is no remedy.
+    tick(&mut judge, Duration::from_secs(120), epoch(0.5, counts(900, 90), counts(900, 90)));
+    assert_eq!(hold(&judge, OVER), HoldReason::BaselineUnhealthy);
 }
 
 #[test]

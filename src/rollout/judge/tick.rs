@@ -59,6 +59,8 @@ pub struct Judge {
     pub(crate) latencies: PerVersion<LatencyCounts>,
     /// What the baseline did recently.
     pub(crate) health: RecentHealth,
+    /// What the candidate did recently.
+    pub(crate) candidate_health: RecentHealth,
     /// The candidate's share in this step.
     pub(crate) share: CandidateShare,
     /// Latencies as last reported.
@@ -102,6 +104,7 @@ impl Judge {
             step: PerVersion::default(),
             latencies: PerVersion::default(),
             health: RecentHealth::default(),
+            candidate_health: RecentHealth::default(),
             share,
             quantiles: None,
             thresholds: None,
@@ -180,6 +183,7 @@ impl Judge {
     pub fn tick(&mut self, now: Duration, evidence: &Evidence) {
         self.now = now;
         self.health.forget_before(now);
+        self.candidate_health.forget_before(now);
         self.quantiles = evidence.quantiles.or(self.quantiles);
         self.thresholds = evidence.thresholds.or(self.thresholds);
         self.first_thresholds = self.first_thresholds.or(evidence.thresholds);
@@ -246,6 +250,7 @@ impl Judge {
             ceiling.fold(timed.slow, timed.timed.saturating_sub(timed.slow));
         }
         self.health.add(now, baseline);
+        self.candidate_health.add(now, candidate);
         self.add(epoch);
     }
 

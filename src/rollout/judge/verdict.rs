@@ -157,6 +157,17 @@ pub struct Verdict {
     pub summary: String,
 }
 
+/// Who acts on a decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InCharge {
+    /// The judge: what it decides is done.
+    Judge,
+    /// An operator who has changed the split by hand.
+    Operator,
+    /// No one: it is on its way back.
+    WayBack,
+}
+
 /// How people call what is judged.
 #[derive(Clone, Copy, Debug)]
 pub struct Names<'a> {

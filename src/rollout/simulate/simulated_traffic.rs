@@ -26,21 +26,23 @@ const NORMAL_QUANTILES: [f64; QUANTILES.len()] = [0.0, 1.281_551_565_545, 2.326_
 /// The baseline's median latency. Only ratios matter.
 const MEDIAN: Duration = Duration::from_millis(100);
 
-/// All who ask in a simulated release.
+/// All who ask for a service in a simulated release.
 #[derive(Debug)]
 pub(crate) struct SimulatedTraffic<'w> {
     world: &'w SimulatedWorld,
+    /// Its number in the rollout.
+    service: usize,
     users: Option<UserPool>,
     endpoints: Vec<SimulatedEndpoint>,
 }
 
 impl<'w> SimulatedTraffic<'w> {
-    pub(crate) fn new(world: &'w SimulatedWorld, judge: &JudgeSettings, random: &mut impl Rng) -> Self {
+    pub(crate) fn new(world: &'w SimulatedWorld, service: usize, judge: &JudgeSettings, random: &mut impl Rng) -> Self {
         let users = world.users.and_then(|users| UserPool::new(users, world.spread, judge, random));
         let sides = [Side::Candidate, Side::Baseline];
         let each = sides.into_iter().flat_map(|side| (0..world.endpoints).map(move |_| side));
         let endpoints = each.map(|side| SimulatedEndpoint::new(side, world.bursts, random)).collect();
-        Self { world, users, endpoints }
+        Self { world, service, users, endpoints }
     }
 
     /// What a tick brings.
@@ -51,13 +53,14 @@ impl<'w> SimulatedTraffic<'w> {
         let share = CandidateShare::at(weight);
         let to_candidate = self.world.requests_per_second * share.value();
         let odds = Odds::new(self.world, self.world.candidate_under(now, to_candidate), tolerated);
-        let frozen = rollout.judges().first().and_then(Judge::frozen).and_then(|frozen| frozen.slow_us);
+        let frozen = rollout.judges().get(self.service).and_then(Judge::frozen).and_then(|frozen| frozen.slow_us);
         if let Some(bursts) = self.world.bursts {
             self.endpoints.iter_mut().for_each(|endpoint| endpoint.turn(now, bursts, random));
         }
         match &mut self.users {
             Some(users) => {
-                let window = rollout.judges().first().and_then(|judge| judge.latency()).map_or(1, |open| open.number);
+                let window =
+                    rollout.judges().get(self.service).and_then(|judge| judge.latency()).map_or(1, |open| open.number);
                 let asked = UserRequests { requests: poisson(rate, random), weight, endpoints: &self.endpoints };
                 if let Some(slow_us) = frozen {
                     users.canary.slow_above(slow_us);

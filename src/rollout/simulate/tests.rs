@@ -35,6 +35,7 @@ fn world(failing: f64, slower: f64) -> SimulatedWorld {
         candidate,
         later: None,
         capacity: None,
+        services: 1,
         spread: 0.5,
         endpoints: 1,
         bursts: None,
@@ -194,6 +195,20 @@ fn healthy_versions_stay_at_100_per_cent() {
         let found = runs.iter().filter(back).count();
         println!("{found} of {count} in {world:?}");
         assert!(found * 200 <= count, "{found} of {count} in {world:?}, seed {SEED}");
+    }
+}
+
+#[test]
+fn one_bad_service_of_a_group_takes_it_back_and_good_ones_go_on() {
+    let plan = plan(&[10.0, 100.0], 2 * MINUTE, JudgeSettings::default());
+    let group = SimulatedWorld { services: 20, ..world(0.001, 1.0) };
+    for run in runs(&plan, &group, 1) {
+        assert_eq!(run.outcome, SimulatedEnd::Ended(RolloutEnding::Completed), "seed {SEED}");
+    }
+    let bad = SimulatedWorld { services: 20, ..world(0.05, 1.0) };
+    for run in runs(&plan, &bad, 2) {
+        assert_eq!(run.outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Errors)), "seed {SEED}");
+        assert!(run.took < 30 * SECOND, "{run:?}, seed {SEED}");
     }
 }
 

@@ -18,6 +18,9 @@ pub(crate) struct SimulatedWorld {
     /// How much latencies differ from each other: sigma of their logarithm. 0.5 has a 99th percentile of 3.2 times the
     /// median.
     pub spread: f64,
+    /// Services that are released together, each with such traffic. Only in the first is the candidate as it is here;
+    /// in the others it is as good as the baseline.
+    pub services: u32,
     /// The endpoints of each version.
     pub endpoints: u32,
     /// The trouble that each endpoint has now and then, good or bad.
@@ -101,6 +104,13 @@ impl SimulatedWorld {
         let usual = self.candidate_at(time);
         let served = self.capacity.map_or(1.0, |capacity| (capacity / requests_per_second.max(1e-9)).min(1.0));
         Behaviour { failing: 1.0 - (1.0 - usual.failing) * served, ..usual }
+    }
+
+    /// One of the other services of the group.
+    #[must_use]
+    pub(crate) fn healthy(&self) -> Self {
+        let candidate = Behaviour { failing: self.baseline_failing, slower: 1.0 };
+        Self { candidate, later: None, capacity: None, ..*self }
     }
 
     /// Whether the candidate is never worse than the baseline.
