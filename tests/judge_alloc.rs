@@ -13,7 +13,7 @@ use pointsman::testing::rollout::judge::{
 fn a_tick_and_its_ruling_do_not_allocate() {
     let shares = [0.01, 0.1].map(|share| CandidateShare::new(share).expect("a share"));
     let epochs = shares.map(|share| {
-        let counts = |requests| OutcomeCounts { requests, failures: 1, counted_failures: 1 };
+        let counts = |requests| OutcomeCounts::of(requests, 1);
         let mut epoch = EpochCounts::none(share);
         epoch.outcomes = PerVersion { candidate: counts(10), baseline: counts(100) };
         epoch.latencies.of_mut(Side::Baseline).by_exceeded = [50, 40, 9, 1];

@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use super::{CommandError, Remote, text};
 use crate::rollout::plan::Plan;
 use crate::rollout::simulate::{
-    Behaviour, BurstKind, Bursts, Later, SimulatedRun, SimulatedWorld, UserPopulation, simulate,
+    Behaviour, BurstKind, Bursts, Later, RoughTime, SimulatedRun, SimulatedWorld, UserPopulation, simulate,
 };
 use crate::rollout::stage::Stage;
 use crate::table::Weight;
@@ -81,6 +81,12 @@ pub struct SimulateArgs {
     /// --group, or 1]
     #[arg(long, conflicts_with = "service", value_parser = clap::value_parser!(u32).range(1..=1_000))]
     services: Option<u32>,
+    /// Both versions fail alike for so long at the beginning: their database is down
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    rough: Option<Duration>,
+    /// The part of all requests that fail meanwhile
+    #[arg(long, requires = "rough", default_value = "20%", value_parser = ratio)]
+    rough_errors: f64,
     /// Users who come back and stay on their version, some much more active than others; without it, strangers
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
     users: Option<u32>,
@@ -159,6 +165,7 @@ impl SimulateArgs {
             candidate: if later.is_some() { good } else { bad },
             later,
             capacity: self.candidate_capacity,
+            rough: self.rough.map(|until| RoughTime { until, failing: self.rough_errors }),
             spread: 0.5,
             services: self.services.unwrap_or(services),
             endpoints: self.endpoints,

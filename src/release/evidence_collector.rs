@@ -11,9 +11,9 @@ use std::time::Duration;
 use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
 use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds, micros};
-use crate::rollout::judge::windows::WINDOW;
 use crate::rollout::judge::{EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
 use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
+use crate::shared::user_sets::ActiveUsers;
 use crate::stats::latency_histogram::LatencyTotals;
 use crate::table::{Name, Service, Version};
 
@@ -54,6 +54,8 @@ pub(crate) struct CollectedEvidence {
     pub thresholds: Option<Thresholds>,
     /// The endpoints of both versions that serve.
     pub endpoints: Option<PerVersion<u32>>,
+    /// Once in a minute: the users who came in it.
+    pub users: Option<ActiveUsers>,
     /// While one of the versions has only cold endpoints: how long that will last.
     pub warm_up_left: Option<Duration>,
 }
@@ -62,12 +64,13 @@ impl CollectedEvidence {
     /// What the judge is told.
     #[must_use]
     pub(crate) fn evidence(&self) -> Evidence<'_> {
-        let Self { epochs, quantiles, thresholds, endpoints, warm_up_left } = self;
+        let Self { epochs, quantiles, thresholds, endpoints, users, warm_up_left } = self;
         Evidence {
             epochs,
             quantiles: *quantiles,
             thresholds: *thresholds,
             endpoints: *endpoints,
+            users: *users,
             warm_up_left: *warm_up_left,
         }
     }
@@ -83,6 +86,7 @@ impl EvidenceCollector {
             baseline: versions.baseline.as_str().into(),
             per_key,
             failed_calls: settings.failed_calls.bits(),
+            burst_ticks: settings.burst_ticks(),
             slow_us: slow.map(micros),
         };
         let canary = Arc::new(CanaryStats::new(terms, workers));
@@ -116,9 +120,8 @@ impl EvidenceCollector {
         let serving = |version: &Version| version.endpoints.iter().filter(|endpoint| !endpoint.drained).count();
         let endpoints = |version| u32::try_from(serving(version)).unwrap_or(u32::MAX);
         reading.endpoints = Some(PerVersion { candidate: endpoints(candidate), baseline: endpoints(baseline) });
-        let by_time = || u32::try_from(now.as_secs() / WINDOW.as_secs()).unwrap_or(u32::MAX);
-        let window = judge.latency().map_or_else(by_time, |windows| windows.number);
-        reading.epochs = self.counts.read(&self.canary, window);
+        reading.users = self.counts.look_at_users(&self.canary, judge.windows());
+        reading.epochs = self.counts.read(&self.canary);
         reading
     }
 
@@ -224,7 +227,7 @@ mod tests {
                 if first.is_none() {
                     let mut counts = EpochCounts::none(share);
                     let failures = u64::from(failed);
-                    *counts.outcomes.of_mut(side) = OutcomeCounts { requests: 1, failures, counted_failures: failures };
+                    *counts.outcomes.of_mut(side) = OutcomeCounts::of(1, failures);
                     exact.tick(now, &Evidence { epochs: &[counts], ..Evidence::default() });
                     first = is_over(&exact).then_some(requests);
                 }

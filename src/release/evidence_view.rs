@@ -25,6 +25,10 @@ pub struct EvidenceView {
     pub step_requests: u64,
     /// As many are needed to go on, if that is why it is held.
     pub needed_requests: Option<u64>,
+    /// In a sticky service, where each user counts once: the new version's users in this step.
+    pub step_users: Option<u64>,
+    /// As many of them are needed to go on, if that is why it is held.
+    pub needed_users: Option<u64>,
     /// While nothing is judged because all endpoints of a version are cold: for how long yet.
     pub warm_up_left_seconds: Option<f64>,
     /// log10 of E, of what is compared with the baseline: failures and latency together.
@@ -35,6 +39,8 @@ pub struct EvidenceView {
     pub leading: Option<String>,
     /// log10 of E of the failures alone.
     pub log10_e_errors: f64,
+    /// log10 of E of the lost users, in a sticky service.
+    pub log10_e_lost_users: Option<f64>,
     /// log10 of E of the latency alone.
     pub log10_e_latency: Option<f64>,
     /// log10 of E of the ceiling on failures.
@@ -76,8 +82,11 @@ pub struct CountsView {
     pub requests: u64,
     /// Those that failed by the version's fault.
     pub failures: u64,
-    /// Those of them that are evidence: one for each user.
+    /// Those of them that are evidence: one for each user and window.
     pub counted_failures: u64,
+    /// In a sticky service: users who had nothing but failures for longer than a burst.
+    #[serde(default)]
+    pub lost_users: u64,
 }
 
 impl EvidenceView {
@@ -88,6 +97,7 @@ impl EvidenceView {
         let log10 = |ln: f64| ln / std::f64::consts::LN_10;
         let ms =
             |quantiles: &crate::rollout::judge::quantiles::Quantiles| quantiles.0.map(|q| q.as_secs_f64() * 1000.0);
+        let sticky = verdict.findings.counts_users();
         let (ruling, why) = words(verdict.decision);
         let needed = match verdict.decision {
             JudgeDecision::Hold { why: HoldReason::NotEnoughData { needed, .. }, .. } => needed,
@@ -101,12 +111,15 @@ impl EvidenceView {
             candidate: CountsView::of(&outcomes.candidate),
             baseline: CountsView::of(&outcomes.baseline),
             step_requests: step.candidate.requests,
-            needed_requests: needed,
+            needed_requests: needed.filter(|_| !sticky),
+            step_users: sticky.then_some(step.candidate.draws),
+            needed_users: needed.filter(|_| sticky),
             warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
             log10_e: log10(standing.comparison),
             log10_e_highest: Some(log10(standing.highest())),
             leading: Some(cause_word(standing.leading()).to_owned()),
             log10_e_errors: log10(standing.errors),
+            log10_e_lost_users: standing.lost.map(log10),
             log10_e_latency: standing.latency.map(log10),
             log10_e_errors_max: standing.failure_ceiling.map(log10),
             log10_e_slow_max: standing.slow_ceiling.map(log10),
@@ -142,8 +155,8 @@ fn from(frozen: bool, names: &Names<'_>) -> String {
 
 impl CountsView {
     fn of(counts: &OutcomeCounts) -> Self {
-        let OutcomeCounts { requests, failures, counted_failures } = *counts;
-        Self { requests, failures, counted_failures }
+        let OutcomeCounts { requests, failures, counted_failures, lost, .. } = *counts;
+        Self { requests, failures, counted_failures, lost_users: lost }
     }
 }
 

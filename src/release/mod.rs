@@ -1,7 +1,8 @@
 //! Makes rollouts happen: what the state machine of [`crate::rollout`] decides is stored, put in force, begun and told.
 //!
 //! In reading order: [`rollout_handle`] is how a rollout is asked for, [`controller`] the task that looks at all of
-//! them, [`start`] how one begins ([`bad_plan`] says why not), `active` one that is under way, and `advance` makes its
+//! them, [`start`] how one begins ([`bad_plan`] says why not,
+//! `traffic_warnings` what its traffic is too thin for), `active` one that is under way, and `advance` makes its
 //! moves happen. [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which
 //! endpoints), and [`ceilings`] are what it is measured by. [`task_runner`] does what a rollout does to the world
 //! (`task_error` says why not). [`saved`] is what is stored of a rollout, `restore` goes on with it after a restart and
@@ -26,5 +27,6 @@ pub(crate) mod saved;
 pub(crate) mod start;
 mod task_error;
 pub(crate) mod task_runner;
+mod traffic_warnings;
 pub(crate) mod view;
 mod warm_up;

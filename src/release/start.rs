@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -11,20 +10,18 @@ use super::active::{ActiveRollout, RolloutSubjects};
 use super::controller::{RolloutController, now_ms};
 use super::rollout_handle::{OrderedBy, RolloutError, RolloutTarget, StartRequest, Started};
 use super::saved::Saved;
+use super::traffic_warnings::StartTraffic;
 use super::view::RolloutView;
-use super::{bad_plan, ceilings};
+use super::{bad_plan, ceilings, traffic_warnings};
 use crate::config::RolloutSection;
 use crate::control::handle::OntoDead;
 use crate::control::rollout_change::EndpointMove;
 use crate::control::unusable::Unusable;
 use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 use crate::rollout::event::Transition;
-use crate::rollout::judge::CandidateShare;
 use crate::rollout::judge::frozen::REQUESTS_MIN;
-use crate::rollout::judge::power::ExpectedTraffic;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
-use crate::rollout::stage::Stage;
 use crate::stats::VersionTotals;
 use crate::table::{Name, Service, Table};
 
@@ -222,22 +219,9 @@ impl RolloutController {
         }
         for name in &run.services {
             let Some(service) = table.service_named(name) else { continue };
-            let (rate, failing) = self.traffic(service, &run.from);
-            let settings = run.rollout.plan().judge();
-            for stage in run.rollout.stages() {
-                let Stage::Bake { weight, bake } = stage else { continue };
-                let traffic = ExpectedTraffic { requests_per_second: rate, bake: *bake };
-                let share = CandidateShare::at(*weight);
-                if let Some(shortfall) = settings.shortfall(share, failing, traffic).filter(|_| share.compares()) {
-                    warnings.push(format!(
-                        "{name} at {weight} %: {rate:.1} requests/s bring {:.0} requests in a bake of {bake:?}, and a verdict \
-                         needs {}; the step will be held until they are there ({})",
-                        shortfall.expected,
-                        shortfall.needed,
-                        enough(shortfall.bake),
-                    ));
-                }
-            }
+            let (requests_per_second, failing) = self.traffic(service, &run.from);
+            let traffic = StartTraffic { service: name.as_str(), requests_per_second, failing };
+            warnings.extend(traffic_warnings::of(run.rollout.stages(), run.rollout.plan().judge(), &traffic));
         }
         warnings
     }
@@ -263,13 +247,6 @@ fn with_ceilings(
     let section = section.merged(&found);
     let release = section.release().map_err(bad_plan::for_caller)?;
     Ok((section, release))
-}
-
-fn enough(bake: Duration) -> String {
-    match bake {
-        Duration::MAX => "there is no traffic now".to_owned(),
-        bake => format!("{bake:?} would be enough; or raise the weight or judge.catches"),
-    }
 }
 
 /// The version that has everything, and the one that is to have it; the same ones in all services.

@@ -5,30 +5,47 @@
 //! each slot of the key space, in [`CanaryStats`].
 
 use super::judge::quantiles::{LatencyCounts, Thresholds};
+use super::judge::windows::Windows;
 use super::judge::{CandidateShare, EpochCounts, OutcomeCounts, PerVersion, Side};
 use crate::shared::canary_stats::{ArmTotals, CanaryStats, EpochTotals};
+use crate::shared::user_sets::ActiveUsers;
 use crate::table::Weight;
 
+/// Ticks of a minute, after which it is asked which users came in it.
+const MINUTE: u32 = 240;
+
 /// Reads the counters of one service, tick by tick.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct CountsReader {
     seen: Vec<EpochTotals>,
-    /// The judge's window of latencies, in which a user is timed once.
-    window: u32,
-}
-
-impl Default for CountsReader {
-    fn default() -> Self {
-        Self { seen: Vec::new(), window: 1 }
-    }
+    /// The judge's windows at the reading before.
+    windows: Option<Windows>,
+    ticks: u32,
 }
 
 impl CountsReader {
-    /// What was counted since the last reading. In a new window every user may be timed once more.
-    pub(crate) fn read(&mut self, canary: &CanaryStats, window: u32) -> Vec<EpochCounts> {
-        if std::mem::replace(&mut self.window, window) != window {
-            canary.time_again();
+    /// Which users came, if a minute is over. In a new window every user may testify once more. To be called with each
+    /// tick, before [`Self::read`].
+    pub(crate) fn look_at_users(&mut self, canary: &CanaryStats, windows: &Windows) -> Option<ActiveUsers> {
+        if !canary.terms().per_key {
+            return None;
         }
+        let users = canary.users();
+        let before = self.windows.replace(*windows).unwrap_or(*windows);
+        let changed = [
+            (before.step != windows.step, &users.came),
+            (before.failures != windows.failures, &users.failed),
+            (before.lost != windows.lost, &users.lost),
+            (before.latency != windows.latency, &users.timed),
+        ];
+        changed.iter().filter(|(changed, _)| *changed).for_each(|(_, set)| set.clear());
+        users.end_tick();
+        self.ticks += 1;
+        self.ticks.is_multiple_of(MINUTE).then(|| users.end_minute())
+    }
+
+    /// What was counted since the last reading.
+    pub(crate) fn read(&mut self, canary: &CanaryStats) -> Vec<EpochCounts> {
         let totals = canary.totals();
         let counts = totals.iter().filter_map(|now| {
             let before = self.seen.iter().find(|before| before.shares == now.shares);
@@ -55,8 +72,8 @@ pub(crate) fn compare_with(canary: &CanaryStats, thresholds: &Thresholds) {
 }
 
 fn outcomes(totals: &ArmTotals) -> OutcomeCounts {
-    let ArmTotals { requests, failures, counted_failures, .. } = *totals;
-    OutcomeCounts { requests, failures, counted_failures }
+    let ArmTotals { requests, draws, failures, counted_failures, lost, .. } = *totals;
+    OutcomeCounts { requests, draws, failures, counted_failures, lost }
 }
 
 fn latencies(totals: &ArmTotals) -> LatencyCounts {

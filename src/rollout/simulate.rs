@@ -23,8 +23,8 @@ use super::judge::{Evidence, OutcomeCounts, PerVersion};
 use super::plan::Plan;
 use super::run::{Phase, Rollout};
 use super::stage::TaskResult;
-use simulated_traffic::{SimulatedTraffic, binomial};
-pub(crate) use world::{Behaviour, BurstKind, Bursts, Later, SimulatedWorld, UserPopulation};
+use simulated_traffic::{SimulatedTick, SimulatedTraffic, binomial};
+pub(crate) use world::{Behaviour, BurstKind, Bursts, Later, RoughTime, SimulatedWorld, UserPopulation};
 
 /// How a simulated release ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +84,21 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
             Phase::Going { .. } | Phase::Back(_) => {}
         }
         now += TICK;
-        let epochs: Vec<_> = traffic.iter_mut().map(|traffic| traffic.tick(now, &rollout, random)).collect();
-        for epoch in epochs.iter().flatten() {
+        let ticks: Vec<_> = traffic.iter_mut().map(|traffic| traffic.tick(now, &rollout, random)).collect();
+        for epoch in ticks.iter().flat_map(|tick| &tick.epochs) {
             let OutcomeCounts { requests, failures, .. } = epoch.outcomes.candidate;
             run.candidate_requests += requests;
             run.failed += failures;
             run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         }
-        let told = |epochs| Evidence { epochs, endpoints, thresholds, ..Evidence::default() };
-        let evidence: Vec<_> = epochs.iter().map(|epochs| told(epochs.as_slice())).collect();
+        let evidence = ticks.iter().map(|SimulatedTick { epochs, users }| Evidence {
+            epochs,
+            endpoints,
+            thresholds,
+            users: *users,
+            ..Evidence::default()
+        });
+        let evidence: Vec<_> = evidence.collect();
         let made = rollout.tick(now, &evidence);
         task = made.and_then(|made| made.task);
         if let Some(RolloutEvent::RollbackBlocked { .. }) = made.map(|made| made.event) {

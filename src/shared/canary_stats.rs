@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use super::count::Count;
-use super::slot_set::SlotSet;
+use super::user_sets::{UserSets, UserTestimony};
 
 /// Thresholds that latencies are compared with.
 pub(crate) const THRESHOLDS: usize = 3;
@@ -46,6 +46,8 @@ pub struct CanaryTerms {
     pub slow_us: Option<u64>,
     /// Statuses of gRPC that are failures, a bit for each.
     pub failed_calls: u32,
+    /// How many ticks a tolerated burst can touch: a user who has had nothing but failures for as long is lost.
+    pub burst_ticks: u16,
 }
 
 /// One rollout of one service.
@@ -67,10 +69,7 @@ struct CanaryRules {
     slow_us: AtomicU64,
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
     judged: RwLock<Box<[u32]>>,
-    /// Slots whose failure was counted.
-    failed: SlotSet,
-    /// Slots whose latency was counted.
-    timed: SlotSet,
+    users: UserSets,
 }
 
 /// The counters of one share.
@@ -91,8 +90,10 @@ struct EpochCounters([ArmCounters; 2]);
 #[derive(Debug, Default)]
 struct ArmCounters {
     requests: Count,
+    draws: Count,
     failures: Count,
     counted_failures: Count,
+    lost: Count,
     by_exceeded: [Count; THRESHOLDS + 1],
     timed: Count,
     slow: Count,
@@ -103,10 +104,14 @@ struct ArmCounters {
 pub struct ArmTotals {
     /// All of them.
     pub requests: u64,
+    /// What the lot fell on: each user who came for the first time in a step, and each request without a key.
+    pub draws: u64,
     /// Those that failed by the upstream's fault.
     pub failures: u64,
-    /// Those of the failures that are evidence: the first of each slot.
+    /// Those of the failures that are evidence: the first of each slot in a window.
     pub counted_failures: u64,
+    /// Users who were lost, each once in a window.
+    pub lost: u64,
     /// Those that are compared, by how many thresholds they exceeded.
     pub by_exceeded: [u64; THRESHOLDS + 1],
     /// Those that were timed.
@@ -148,8 +153,7 @@ impl CanaryStats {
             thresholds: Default::default(),
             compares: AtomicBool::new(false),
             judged: RwLock::default(),
-            failed: SlotSet::default(),
-            timed: SlotSet::default(),
+            users: UserSets::default(),
         };
         Self { rules: Arc::new(rules), workers, epochs: Mutex::default() }
     }
@@ -195,9 +199,9 @@ impl CanaryStats {
         self.rules.slow_us.store(micros, Relaxed);
     }
 
-    /// Lets every slot be timed once more: a new window begins.
-    pub fn time_again(&self) {
-        self.rules.timed.clear();
+    /// Who has said what.
+    pub(crate) fn users(&self) -> &UserSets {
+        &self.rules.users
     }
 
     /// Judges the requests that go to these endpoints from now on, by their
@@ -228,16 +232,18 @@ impl SplitEpoch {
         let rules = &*self.rules;
         let slot = slot.filter(|_| rules.terms.per_key);
         let cell = &self.cells[worker].get_or_init(Box::default).0[arm as usize];
+        let by_itself = UserTestimony { came: true, failed, lost: false };
+        let said = slot.map_or(by_itself, |slot| rules.users.note(slot, failed, rules.terms.burst_ticks));
         cell.requests.add(1);
+        cell.draws.add(u64::from(said.came));
         if failed {
             cell.failures.add(1);
-            if slot.is_none_or(|slot| rules.failed.first(slot)) {
-                cell.counted_failures.add(1);
-            }
+            cell.counted_failures.add(u64::from(said.failed));
+            cell.lost.add(u64::from(said.lost));
         }
         let compares = rules.compares.load(Relaxed);
         let slow_us = rules.slow_us.load(Relaxed);
-        if !compares && slow_us == NOTHING_SLOW || slot.is_some_and(|slot| !rules.timed.first(slot)) {
+        if !compares && slow_us == NOTHING_SLOW || slot.is_some_and(|slot| !rules.users.timed.first(slot)) {
             return;
         }
         if compares {
@@ -265,6 +271,8 @@ impl SplitEpoch {
 impl ArmTotals {
     fn add(&mut self, counts: &ArmCounters) {
         self.requests += counts.requests.value();
+        self.draws += counts.draws.value();
+        self.lost += counts.lost.value();
         self.failures += counts.failures.value();
         self.counted_failures += counts.counted_failures.value();
         for (total, count) in self.by_exceeded.iter_mut().zip(&counts.by_exceeded) {
@@ -279,6 +287,8 @@ impl ArmTotals {
     pub fn since(&self, earlier: &Self) -> Self {
         Self {
             requests: self.requests.saturating_sub(earlier.requests),
+            draws: self.draws.saturating_sub(earlier.draws),
+            lost: self.lost.saturating_sub(earlier.lost),
             failures: self.failures.saturating_sub(earlier.failures),
             counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
             by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
@@ -292,10 +302,18 @@ impl ArmTotals {
 mod tests {
     use super::Arm::{Baseline, Candidate};
     use super::*;
+    use crate::shared::slot_set::SlotSet;
 
     fn canary(per_key: bool, slow_us: Option<u64>) -> CanaryStats {
         CanaryStats::new(
-            CanaryTerms { candidate: "v2".into(), baseline: "v1".into(), per_key, slow_us, failed_calls: 1 << 13 },
+            CanaryTerms {
+                candidate: "v2".into(),
+                baseline: "v1".into(),
+                per_key,
+                slow_us,
+                failed_calls: 1 << 13,
+                burst_ticks: 0,
+            },
             2,
         )
     }
@@ -327,12 +345,21 @@ mod tests {
             epoch.count(0, &sample(Candidate, slot, true, 200));
         }
         let counted = canary.totals()[0].arms[0];
-        assert_eq!((counted.requests, counted.failures, counted.counted_failures), (5, 5, 4));
+        assert_eq!((counted.requests, counted.draws, counted.failures, counted.counted_failures), (5, 4, 5, 4));
         assert_eq!((counted.timed, counted.slow, counted.by_exceeded), (4, 4, [0; 4]));
-        canary.time_again();
-        epoch.count(0, &sample(Candidate, Some(3), true, 200));
-        let again = canary.totals()[0].arms[0].since(&counted);
-        assert_eq!((again.failures, again.counted_failures, again.timed), (1, 0, 1), "timed again, blamed once");
+        let again = |sets: &[&SlotSet]| {
+            sets.iter().for_each(|set| set.clear());
+            let before = canary.totals()[0].arms[0];
+            epoch.count(0, &sample(Candidate, Some(3), true, 200));
+            let again = canary.totals()[0].arms[0].since(&before);
+            (again.draws, again.counted_failures, again.lost, again.timed)
+        };
+        let users = canary.users();
+        assert_eq!(again(&[&users.timed]), (0, 0, 0, 1));
+        assert_eq!(again(&[&users.failed, &users.came]), (1, 1, 0, 0));
+        assert_eq!([again(&[]), again(&[]), again(&[])], [(0, 0, 0, 0); 3]);
+        assert_eq!(again(&[]), (0, 0, 1, 0), "eight failures in a row");
+        assert_eq!([again(&[]), again(&[&users.lost])], [(0, 0, 0, 0), (0, 0, 1, 0)]);
     }
 
     #[test]

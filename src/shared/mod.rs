@@ -3,15 +3,18 @@
 //!
 //! [`endpoint_health`] says whether an endpoint takes requests, [`unhealthy_counters`] whether any endpoint of a
 //! service does not, [`canary_stats`] counts what a rollout is judged on, [`hold`] is a moment in which requests wait,
-//! [`slot_set`] is a bit for each slot of the key space, [`count`] a counter with one writer, and [`name`] what users
-//! call services and versions.
+//! [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has said already,
+//! [`failure_runs`] for how long it has had nothing but failures, [`count`] a counter with one writer, and [`name`]
+//! what users call services and versions.
 
 pub(crate) mod canary_stats;
 pub(crate) mod client_prefix;
 pub(crate) mod count;
 pub(crate) mod endpoint_health;
+pub(crate) mod failure_runs;
 pub(crate) mod hold;
 pub(crate) mod name;
 pub(crate) mod shortage;
 pub(crate) mod slot_set;
 pub(crate) mod unhealthy_counters;
+pub(crate) mod user_sets;

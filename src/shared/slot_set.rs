@@ -19,8 +19,7 @@ impl Default for SlotSet {
 
 impl std::fmt::Debug for SlotSet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let set: u32 = self.0.iter().map(|word| word.load(Relaxed).count_ones()).sum();
-        write!(f, "SlotSet({set})")
+        write!(f, "SlotSet({})", self.count())
     }
 }
 
@@ -30,6 +29,17 @@ impl SlotSet {
         let Some(word) = self.0.get(slot as usize / 64) else { return false };
         let bit = 1 << (slot % 64);
         word.load(Relaxed) & bit == 0 && word.fetch_or(bit, Relaxed) & bit == 0
+    }
+
+    /// How many there are.
+    pub(crate) fn count(&self) -> u32 {
+        self.0.iter().map(|word| word.load(Relaxed).count_ones()).sum()
+    }
+
+    /// How many of them are in `other` too.
+    pub(crate) fn count_common(&self, other: &Self) -> u32 {
+        let pairs = self.0.iter().zip(&other.0);
+        pairs.map(|(one, other)| (one.load(Relaxed) & other.load(Relaxed)).count_ones()).sum()
     }
 
     /// Takes all of them out.

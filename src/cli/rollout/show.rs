@@ -99,6 +99,7 @@ pub(crate) fn evidence(rollout: &Value) -> String {
             let counts = &found[side];
             format!("{} of {} failed", member(counts, "failures"), member(counts, "requests"))
         };
+        let users = users(found);
         let service = toned(&member(found, "service"), TextTone::Strong);
         let judged = ["candidate", "baseline"].iter().any(|side| found[side]["requests"] != 0);
         if let Some(left) = warm_up_left(found).filter(|_| !judged) {
@@ -106,7 +107,7 @@ pub(crate) fn evidence(rollout: &Value) -> String {
             continue;
         }
         let (to, from) = (member(rollout, "to"), member(rollout, "from"));
-        let _ = writeln!(text, "  {service}: {to} {}, {from} {}", counts("candidate"), counts("baseline"));
+        let _ = writeln!(text, "  {service}: {to} {}{users}, {from} {}", counts("candidate"), counts("baseline"));
         if let Some([low, high]) = found["failure_ratio"].as_array().map(Vec::as_slice) {
             let high = if high.is_null() { "any number of".to_owned() } else { number(high, 2) };
             let _ = writeln!(text, "    it fails {} to {high} times as often (95 %, at all times)", number(low, 2));
@@ -118,6 +119,15 @@ pub(crate) fn evidence(rollout: &Value) -> String {
         let _ = writeln!(text, "    {}", member(found, "sentence"));
     }
     text
+}
+
+/// How many users of the new version this step has had, where each of them counts once.
+fn users(found: &Value) -> String {
+    match (found["step_users"].as_u64(), found["needed_users"].as_u64()) {
+        (Some(users), Some(needed)) => format!(" ({users} of {needed} users in this step)"),
+        (Some(users), None) => format!(" ({users} users in this step)"),
+        (None, _) => String::new(),
+    }
 }
 
 /// How many seconds nothing will be judged, because all endpoints of a version are cold.

@@ -135,6 +135,7 @@ mod tests {
             per_key: false,
             slow_us: None,
             failed_calls: 0,
+            burst_ticks: 0,
         };
         let canary = Arc::new(CanaryStats::new(terms, 1));
         registry.set_canary("shop", Some(Arc::clone(&canary)));

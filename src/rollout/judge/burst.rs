@@ -15,10 +15,11 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use super::evidence::EpochCounts;
-use super::judge_settings::JudgeSettings;
+use super::judge_settings::{Assignment, JudgeSettings};
 use super::per_version::PerVersion;
 use super::quantiles::QUANTILES;
 use super::wealth::{BurstLimits, Price, RESERVE, Wealth};
+use super::windows::Window;
 use crate::rollout::TICK;
 
 /// The prices, by the part of the stake, by what may be won within a burst, and by what is lost in nats a second. The
@@ -240,6 +241,11 @@ fn is_far_beyond(found: f64, usual: f64) -> bool {
     found >= BURST_EVENTS_MIN && found > usual + 5.0 * usual.sqrt() + 2.0
 }
 
+/// The part of alpha of a test's first window.
+fn first_part(assignment: Assignment) -> f64 {
+    Window { number: 1, opened: Duration::ZERO }.part(assignment)
+}
+
 /// The ticks that a burst can touch: its own, the one that it begins in, and one in which what it held back ends.
 fn ticks(burst: Duration) -> usize {
     let ticks = usize::try_from(burst.as_millis().div_ceil(TICK.as_millis())).unwrap_or(usize::MAX);
@@ -260,7 +266,20 @@ impl JudgeSettings {
     /// The stake of a test that proves at `ln_alarm`, half of it kept for later starts.
     #[must_use]
     pub(crate) fn wealth<const N: usize>(&self, ln_alarm: f64) -> Wealth<N> {
-        Wealth::with_reserve(RESERVE, &prices(self, ln_alarm), ticks(self.tolerate_burst))
+        let prices = prices(self, ln_alarm);
+        Wealth::with_reserve(RESERVE, &prices, ticks(self.tolerate_burst)).with_part(first_part(self.assignment))
+    }
+
+    /// The stake of a test whose events no burst makes.
+    #[must_use]
+    pub(crate) fn wealth_without_bursts<const N: usize>(&self) -> Wealth<N> {
+        Wealth::with_reserve(RESERVE, &[], 0).with_part(first_part(self.assignment))
+    }
+
+    /// How many ticks a tolerated burst can touch.
+    #[must_use]
+    pub(crate) fn burst_ticks(&self) -> u16 {
+        u16::try_from(ticks(self.tolerate_burst)).unwrap_or(u16::MAX)
     }
 }
 
@@ -277,7 +296,7 @@ mod tests {
     }
 
     fn counts(requests: u64, failures: u64) -> OutcomeCounts {
-        OutcomeCounts { requests, failures, counted_failures: failures }
+        OutcomeCounts::of(requests, failures)
     }
 
     #[test]

@@ -94,6 +94,12 @@ impl CeilingTest {
         self.wealth.restart_by(now.saturating_sub(self.started), horizon);
     }
 
+    /// Closes the window and opens another ([`super::windows`]).
+    pub(crate) fn open_window(&mut self, now: Duration, part: f64) {
+        self.wealth.open_window(part);
+        self.started = now;
+    }
+
     /// Folds in counts of bad and good requests.
     pub(crate) fn fold(&mut self, bad: u64, good: u64) {
         let bets = &self.bets;

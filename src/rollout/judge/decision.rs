@@ -3,8 +3,8 @@
 //! - **Roll back** at E >= 1/alpha with at least three events of the candidate in the test that leads, or at a broken
 //!   ceiling. At any time: a proof does not wait for the bake.
 //! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
-//!   version only a larger share shows), E < 10, and the baseline is healthy. Enough is counted in requests also where
-//!   users count once: who sends more has more chances to be hit.
+//!   version only a larger share shows), E < 10, and the baseline is healthy. Where users come back the lot fell on
+//!   users, and enough is counted in users: twenty of them are twenty draws, however many requests they send.
 //! - A baseline that is unhealthy is no objection to a candidate that is proved to fail less (the whole ratio, with
 //!   95 % confidence, is below 1) and is well itself: it is the remedy.
 //! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion, an
@@ -14,6 +14,7 @@ use super::ceiling::CeilingTest;
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::{Assignment, Probability};
+use super::latency::LatencyTest;
 use super::per_version::PerVersion;
 use super::quantiles::LatencyCounts;
 use super::ratio::RatioInterval;
@@ -57,7 +58,7 @@ impl Judge {
     pub fn verdict_under(&self, in_charge: InCharge, bake: Bake, names: &Names) -> Verdict {
         let (decision, mut findings) = (self.decision(bake), self.findings());
         if let JudgeDecision::RollBack(cause) = decision {
-            findings.stretch = self.stretch(cause);
+            findings.stretch = self.stretch(&self.standing(), cause);
         }
         let summary = match in_charge {
             InCharge::Judge => summary::of(decision, &findings, &self.settings, names),
@@ -71,16 +72,17 @@ impl Judge {
     /// ln E of each test at this moment.
     #[must_use]
     pub fn standing(&self) -> LnWealth {
-        let assignment = self.settings.assignment;
-        let errors = self.errors.wealth.ln_value();
-        let latency = self.latency.as_ref().map(|windows| windows.ln_value(assignment));
+        let lost = self.lost.as_ref().map(|test| test.wealth.ln_value());
+        let errors = self.errors.wealth.ln_value().max(lost.unwrap_or(f64::NEG_INFINITY));
+        let latency = self.latency.as_ref().map(|test| test.wealth.ln_value());
         let tests = [Some(errors), latency].into_iter().flatten();
-        let together = match assignment {
+        let together = match self.settings.assignment {
             Assignment::PerRequest => ln_sum(tests),
             Assignment::PerKey => tests.fold(f64::NEG_INFINITY, f64::max),
         };
         LnWealth {
             errors,
+            lost,
             latency,
             comparison: together - f64::from(self.settings.comparisons()).ln(),
             failure_ceiling: self.failure_ceiling.as_ref().map(CeilingTest::ln_value),
@@ -98,8 +100,9 @@ impl Judge {
             latencies: self.latencies,
             quantiles: self.quantiles,
             thresholds: self.thresholds,
-            stretch: self.stretch(self.standing().leading()),
-            leading_quantile: self.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile()),
+            stretch: self.stretch(&self.standing(), self.standing().leading()),
+            leading_quantile: self.latency.as_ref().map_or(0, LatencyTest::leading_quantile),
+            assignment: self.settings.assignment,
             baseline_recent: self.health.recent(),
             ceilings: self.ceilings,
             frozen: self.frozen,
@@ -119,10 +122,11 @@ impl Judge {
     fn proof(&self, standing: &LnWealth) -> Option<RollbackCause> {
         let proved = |ln: Option<f64>| ln.is_some_and(|ln| ln >= self.settings.ln_alarm());
         let (candidate, timed) = (&self.outcomes.candidate, &self.latencies.candidate);
+        let failures = if standing.lost_users_lead() { candidate.lost } else { candidate.counted_failures };
         let leads = self.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
         let (cause, events) = match leads {
-            Some(windows) => (RollbackCause::Latency, timed.above(windows.test.leading_quantile())),
-            None => (RollbackCause::Errors, candidate.counted_failures),
+            Some(test) => (RollbackCause::Latency, timed.above(test.leading_quantile())),
+            None => (RollbackCause::Errors, failures),
         };
         // Where latency leads with too few events, failures may be proof by themselves: a version that refuses
         // everything is fast.
@@ -130,10 +134,7 @@ impl Judge {
         let told = |cause| self.totals_speak_against_it(cause);
         if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN && told(cause) {
             Some(cause)
-        } else if proved(Some(alone))
-            && candidate.counted_failures >= CANDIDATE_EVENTS_MIN
-            && told(RollbackCause::Errors)
-        {
+        } else if proved(Some(alone)) && failures >= CANDIDATE_EVENTS_MIN && told(RollbackCause::Errors) {
             Some(RollbackCause::Errors)
         } else if proved(standing.failure_ceiling) {
             Some(RollbackCause::FailureCeiling)
@@ -143,12 +144,15 @@ impl Judge {
     }
 
     /// The late part of the rollout that a test is about.
-    fn stretch(&self, cause: RollbackCause) -> Option<Stretch> {
+    fn stretch(&self, standing: &LnWealth, cause: RollbackCause) -> Option<Stretch> {
         let stretches = &self.stretches;
         match cause {
-            RollbackCause::Errors => stretches.errors.late(self.errors.wealth.leading()),
+            RollbackCause::Errors => match self.lost.as_ref().filter(|_| standing.lost_users_lead()) {
+                Some(test) => stretches.lost.late(test.wealth.leading()),
+                None => stretches.errors.late(self.errors.wealth.leading()),
+            },
             RollbackCause::Latency => {
-                self.latency.as_ref().and_then(|windows| stretches.latency.late(windows.test.wealth.leading()))
+                self.latency.as_ref().and_then(|test| stretches.latency.late(test.wealth.leading()))
             }
             RollbackCause::FailureCeiling => {
                 self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(test.wealth.leading()))
@@ -161,7 +165,7 @@ impl Judge {
 
     /// Whether the totals that a summary would print say what it says: people would not believe it otherwise.
     fn totals_speak_against_it(&self, cause: RollbackCause) -> bool {
-        let late = self.stretch(cause).map(|stretch| stretch.found);
+        let late = self.stretch(&self.standing(), cause).map(|stretch| stretch.found);
         let outcomes = late.map_or(self.outcomes, |found| found.outcomes);
         let latencies = late.map_or(self.latencies, |found| found.latencies);
         let part = |some: u64, all: u64| if all == 0 { 0.0 } else { some as f64 / all as f64 };
@@ -169,7 +173,7 @@ impl Judge {
             let failing = |counts: &OutcomeCounts| part(counts.failures, counts.requests);
             failing(&outcomes.candidate) > self.settings.margin.tolerated(failing(&outcomes.baseline))
         } else {
-            let quantile = self.latency.as_ref().map_or(0, |windows| windows.test.leading_quantile());
+            let quantile = self.latency.as_ref().map_or(0, LatencyTest::leading_quantile);
             let above = |counts: &LatencyCounts| part(counts.above(quantile), counts.compared());
             above(&latencies.candidate) > above(&latencies.baseline)
         }
@@ -194,7 +198,9 @@ impl Judge {
     }
 
     fn lack_of_data(&self) -> Option<HoldReason> {
-        let judged = self.step.candidate.requests;
+        // Where there is nothing to compare with, no lot falls on anybody.
+        let step = self.step.candidate;
+        let judged = if self.share.compares() { step.draws } else { step.requests };
         let PerVersion { candidate, baseline } =
             self.outcomes.map(|counts| (counts.failures as f64 + UNSEEN.0) / (counts.requests as f64 + UNSEEN.1));
         // Beside a baseline that fails so often that hardly a number is enough, a candidate that is proved to fail less

@@ -18,6 +18,10 @@
 //! requests a rate is made of, and needs about a tenth more requests than an oracle that knows how bad the candidate
 //! is.
 //!
+//! The same test is made of users who are *lost*: a user is the trial then, and the event that he has nothing but
+//! failures for longer than a burst. Where twice as many failures are tolerated, eight in a row may be 256 times as
+//! frequent, and so the tolerated ratio is taken to the eighth power.
+//!
 //! Where users come back only a user's first failure is counted, while every success of the
 //! baseline is. That errs on the candidate's side. Let `x = 1 - Lb` and `p_c` be the largest tolerated. What a user
 //! of `n` requests wins on average as the candidate's, in units of the fair odds, is `T_n = x*p_c + (1 - p_b)*(1 -
@@ -26,7 +30,7 @@
 //! margin is a test.
 
 use super::evidence::CandidateShare;
-use super::judge_settings::{JudgeSettings, Margin};
+use super::judge_settings::{JudgeSettings, Margin, Multiple};
 use super::wealth::Wealth;
 
 /// How many times more often than tolerated the candidate may be failing; one of them is near enough to any truth.
@@ -88,6 +92,13 @@ impl ErrorBets {
     }
 }
 
+/// The margin of the test on lost users.
+#[must_use]
+pub(crate) fn margin_of_lost_users(margin: Margin) -> Margin {
+    let ratio = margin.ratio.value().powi(8);
+    Margin { ratio: Multiple::new(ratio).unwrap_or(margin.ratio), ..margin }
+}
+
 impl ErrorTest {
     #[cfg(test)]
     /// Everything staked now: the most powerful test of a version that is bad from the start.
@@ -100,6 +111,12 @@ impl ErrorTest {
     #[must_use]
     pub(crate) fn with_restarts(settings: &JudgeSettings) -> Self {
         Self { wealth: settings.wealth(settings.ln_alarm() + f64::from(settings.comparisons()).ln()) }
+    }
+
+    /// The same of users who are lost. Nothing is granted for bursts, which do not lose anybody.
+    #[must_use]
+    pub(crate) fn of_lost_users(settings: &JudgeSettings) -> Self {
+        Self { wealth: settings.wealth_without_bursts() }
     }
 
     /// Folds in what happened under one share; the order does not matter.

@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use crate::shared::user_sets::ActiveUsers;
 use crate::table::Weight;
 
 use super::per_version::PerVersion;
@@ -62,14 +63,25 @@ impl CandidateShare {
 pub struct OutcomeCounts {
     /// All of them.
     pub requests: u64,
+    /// What the lot fell on: each of the requests, or with [`super::Assignment::PerKey`] each user who came for the
+    /// first time in a step (and each request without a key).
+    pub draws: u64,
     /// Those that failed by the upstream's fault.
     pub failures: u64,
     /// Those of the failures that count as evidence: all of them, or with [`super::Assignment::PerKey`] the first of
-    /// each user (and those without a key).
+    /// each user in a window (and those without a key).
     pub counted_failures: u64,
+    /// Users who had nothing but failures for longer than a burst, each once in a window.
+    pub lost: u64,
 }
 
 impl OutcomeCounts {
+    /// Of requests each of which is a draw of its own.
+    #[must_use]
+    pub fn of(requests: u64, failures: u64) -> Self {
+        Self { requests, draws: requests, failures, counted_failures: failures, lost: 0 }
+    }
+
     /// Those that did not fail.
     #[must_use]
     pub fn successes(&self) -> u64 {
@@ -79,6 +91,8 @@ impl OutcomeCounts {
     /// Adds `more`.
     pub fn add(&mut self, more: &Self) {
         self.requests += more.requests;
+        self.draws += more.draws;
+        self.lost += more.lost;
         self.failures += more.failures;
         self.counted_failures += more.counted_failures;
     }
@@ -88,6 +102,8 @@ impl OutcomeCounts {
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         Self {
             requests: self.requests.saturating_sub(earlier.requests),
+            draws: self.draws.saturating_sub(earlier.draws),
+            lost: self.lost.saturating_sub(earlier.lost),
             failures: self.failures.saturating_sub(earlier.failures),
             counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
         }
@@ -125,6 +141,8 @@ pub struct Evidence<'a> {
     pub thresholds: Option<Thresholds>,
     /// The endpoints of both versions that serve; none: as many as before.
     pub endpoints: Option<PerVersion<u32>>,
+    /// Once in a minute: the users who came in it.
+    pub users: Option<ActiveUsers>,
     /// While one of the versions has only cold endpoints, so that nothing is judged: how long that will last.
     pub warm_up_left: Option<Duration>,
 }

@@ -225,10 +225,10 @@ const SUSPICION: f64 = 10.0;
 const FROZEN_PART: f64 = 0.05;
 
 impl JudgeSettings {
-    /// Tests that compare with the baseline and share one stake.
+    /// Tests that compare with the baseline and share one stake: on failures, on latency, and on lost users.
     #[must_use]
     pub fn comparisons(&self) -> u32 {
-        1 + u32::from(self.slower.is_some())
+        1 + u32::from(self.slower.is_some()) + u32::from(self.assignment == Assignment::PerKey)
     }
 
     /// Alarms that share alpha equally: the comparison and each ceiling of the plan.

@@ -59,18 +59,18 @@ pub(crate) const ALTERNATIVES: [(usize, f64); 15] = [
 
 /// The test: its E is the [`Wealth::ln_value`] of its wealth.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LatencyTest {
+pub(crate) struct LatencyTest {
     /// What the bets have won, by alternative.
     pub(crate) wealth: Wealth<{ ALTERNATIVES.len() }>,
 }
 
 /// The logarithms of the factors under one share of the traffic: computed once, used every tick.
 #[derive(Clone, Debug, PartialEq)]
-pub struct LatencyBets([LatencyFactors; ALTERNATIVES.len()]);
+pub(crate) struct LatencyBets([LatencyFactors; ALTERNATIVES.len()]);
 
 /// The logarithms of the factors of one alternative.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct LatencyFactors {
+pub(crate) struct LatencyFactors {
     /// The candidate's, above and below the threshold.
     pub candidate: [f64; 2],
     /// The baseline's, above and below the threshold.
@@ -80,7 +80,7 @@ pub struct LatencyFactors {
 impl LatencyBets {
     /// The bets under one share. Nothing is bet where everything goes to one side.
     #[must_use]
-    pub fn new(share: CandidateShare) -> Self {
+    pub(crate) fn new(share: CandidateShare) -> Self {
         let w = share.value();
         Self(ALTERNATIVES.map(|(quantile, r)| {
             let q = QUANTILES[quantile];
@@ -95,7 +95,8 @@ impl LatencyBets {
     }
 
     /// The logarithms of the factors of every alternative, with the number of its quantile.
-    pub fn iter(&self) -> impl Iterator<Item = (usize, &LatencyFactors)> {
+    #[cfg(test)]
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (usize, &LatencyFactors)> {
         ALTERNATIVES.iter().map(|(quantile, _)| *quantile).zip(&self.0)
     }
 }
@@ -121,7 +122,7 @@ impl LatencyTest {
     }
 
     /// Folds in what happened under one share; the order does not matter.
-    pub fn fold(&mut self, bets: &LatencyBets, candidate: &LatencyCounts, baseline: &LatencyCounts) {
+    pub(crate) fn fold(&mut self, bets: &LatencyBets, candidate: &LatencyCounts, baseline: &LatencyCounts) {
         let split = |counts: &LatencyCounts, quantile| {
             let (all, above) = (counts.compared(), counts.above(quantile));
             [above as f64, (all - above) as f64]

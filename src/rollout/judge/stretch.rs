@@ -30,6 +30,8 @@ pub(crate) struct Totals {
 pub(crate) struct Stretches {
     /// Of the test on failures.
     pub errors: Cumulative<{ RATIOS.len() }>,
+    /// Of the test on lost users.
+    pub lost: Cumulative<{ RATIOS.len() }>,
     /// Of the test on latency.
     pub latency: Cumulative<{ ALTERNATIVES.len() }>,
     /// Of the ceiling on failures.
@@ -51,6 +53,7 @@ impl Stretches {
     pub(crate) fn new(now: Duration) -> Self {
         Self {
             errors: Cumulative::new(now),
+            lost: Cumulative::new(now),
             latency: Cumulative::new(now),
             failure_ceiling: Cumulative::new(now),
             slow_ceiling: Cumulative::new(now),

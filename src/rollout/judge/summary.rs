@@ -9,6 +9,7 @@ use std::time::Duration;
 use super::baseline_health::RECENT;
 use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
+use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, QUANTILES};
 use super::stretch::{Stretch, Totals};
 use super::verdict::{HoldReason, InCharge, JudgeDecision, JudgeFindings, Names, RollbackCause};
@@ -164,7 +165,17 @@ fn late_errors_text(findings: &JudgeFindings, names: &Names) -> String {
     let candidate = with_users(counted.text("requests failed"), &counted_failures(findings));
     let outcomes = findings.stretch.map_or(findings.outcomes, |stretch| stretch.found.outcomes);
     let baseline = failed_text(&outcomes.baseline, "");
-    format!("{candidate} against {baseline} on {}{}", names.baseline, counted.before())
+    let lost = lost_text(findings, &outcomes);
+    format!("{candidate} against {baseline} on {}{lost}{}", names.baseline, counted.before())
+}
+
+/// The users who are lost, if that is what speaks.
+fn lost_text(findings: &JudgeFindings, counts: &PerVersion<OutcomeCounts>) -> String {
+    if !findings.standing.lost_users_lead() {
+        return String::new();
+    }
+    let (candidate, baseline) = (thousands(counts.candidate.lost as f64), thousands(counts.baseline.lost as f64));
+    format!(", {candidate} users against {baseline} had nothing but failures")
 }
 
 /// The number that decided, where it is not that of each request for itself.
@@ -224,17 +235,23 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
         }
         HoldReason::Baking => format!("baking: {}, E {}", errors_text(findings, names), e_text(findings)),
         HoldReason::NotEnoughData { judged, needed: Some(needed) } => {
-            format!("not enough data: {} of {} requests", thousands(judged as f64), thousands(needed as f64))
+            let drawn = drawn(findings);
+            format!("not enough data: {} of {} {drawn}", thousands(judged as f64), thousands(needed as f64))
         }
         HoldReason::NotEnoughData { judged, needed: None } => {
             let baseline = failed_text(&findings.outcomes.baseline, "requests failed");
-            let judged = thousands(judged as f64);
+            let (judged, drawn) = (thousands(judged as f64), drawn(findings));
             format!(
-                "not enough data: {judged} requests, and no number is enough beside {}, where {baseline}",
+                "not enough data: {judged} {drawn}, and no number is enough beside {}, where {baseline}",
                 names.baseline
             )
         }
     }
+}
+
+/// What is counted: what the lot fell on.
+fn drawn(findings: &JudgeFindings) -> &'static str {
+    if findings.counts_users() { "users" } else { "requests" }
 }
 
 fn quantile_name(quantile: usize) -> String {

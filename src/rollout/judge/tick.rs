@@ -9,16 +9,17 @@ use std::time::Duration;
 use super::baseline_health::RecentHealth;
 use super::burst::BurstWatch;
 use super::ceiling::CeilingTest;
-use super::errors::{ErrorBets, ErrorCounts, ErrorTest};
+use super::errors::{ErrorBets, ErrorCounts, ErrorTest, margin_of_lost_users};
 use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
 use super::frozen::{FrozenCeilings, REQUESTS_MIN, failures_at_most};
-use super::judge_settings::{Ceilings, JudgeSettings};
-use super::latency::LatencyBets;
+use super::judge_settings::{Assignment, Ceilings, JudgeSettings};
+use super::latency::{LatencyBets, LatencyTest};
 use super::per_version::{PerVersion, Side};
 use super::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
 use super::stretch::{Stretches, Totals};
-use super::windows::LatencyWindows;
+use super::windows::{WINDOW, Window, Windows, is_used_up};
+use crate::shared::user_sets::ActiveUsers;
 
 /// Below a millisecond it is the machine that is timed, and all the traffic is more than part of it.
 const SLOW_US_MIN: u64 = 1_000;
@@ -29,14 +30,17 @@ pub struct Judge {
     pub(crate) settings: JudgeSettings,
     /// The factors for each share that was seen: a handful, one for each step.
     bets: Vec<Bets>,
-    /// When the rollout began.
-    started: Duration,
     /// The last tick.
     pub(crate) now: Duration,
     /// The test on failures.
     pub(crate) errors: ErrorTest,
+    /// The test on lost users, where users come back.
+    pub(crate) lost: Option<ErrorTest>,
     /// The test on latency, if there is one.
-    pub(crate) latency: Option<LatencyWindows>,
+    pub(crate) latency: Option<LatencyTest>,
+    windows: Windows,
+    /// How many users came in the last minute.
+    active: u32,
     /// The ceiling on failures, if there is one.
     pub(crate) failure_ceiling: Option<CeilingTest>,
     /// The ceiling on slow requests, if there is one.
@@ -77,6 +81,7 @@ pub struct Judge {
 struct Bets {
     share: CandidateShare,
     errors: ErrorBets,
+    lost: ErrorBets,
     latency: LatencyBets,
 }
 
@@ -89,10 +94,12 @@ impl Judge {
         Self {
             settings,
             bets: Vec::new(),
-            started: now,
             now,
             errors: ErrorTest::with_restarts(&settings),
-            latency: settings.slower.map(|_| LatencyWindows::open(&settings, now)),
+            lost: (settings.assignment == Assignment::PerKey).then(|| ErrorTest::of_lost_users(&settings)),
+            latency: settings.slower.map(|_| LatencyTest::with_restarts(&settings)),
+            windows: Windows::open(now),
+            active: 0,
             failure_ceiling: ceilings.failures.map(|ceiling| CeilingTest::with_restarts(ceiling, &settings, now)),
             slow_ceiling: ceilings.slow.map(|ceiling| CeilingTest::with_restarts(ceiling.at_most, &settings, now)),
             ceilings,
@@ -119,10 +126,10 @@ impl Judge {
         &self.settings
     }
 
-    /// The windows of the test on latency, if there is one.
+    /// The windows in which users testify.
     #[must_use]
-    pub fn latency(&self) -> Option<&LatencyWindows> {
-        self.latency.as_ref()
+    pub fn windows(&self) -> &Windows {
+        &self.windows
     }
 
     /// A new step begins, with this share: its requests are counted from 0. What the tests have won or lost stays,
@@ -135,6 +142,7 @@ impl Judge {
         }
         self.share = share;
         self.step = PerVersion::default();
+        self.windows.step = self.windows.step.wrapping_add(1);
     }
 
     /// What the baseline's own rates have become.
@@ -196,20 +204,61 @@ impl Judge {
         }
         self.bursts.observe(now, evidence.epochs, evidence.endpoints);
         self.settle(now);
-        if let Some(windows) = &mut self.latency {
-            windows.turn(now, &self.settings);
+        if self.settings.assignment == Assignment::PerKey {
+            self.turn_windows(now, evidence.users.unwrap_or_default());
         }
     }
 
     fn restart(&mut self, now: Duration) {
-        let elapsed = now.saturating_sub(self.started);
-        self.errors.wealth.restart_by(elapsed, self.settings.horizon);
-        if let Some(windows) = &mut self.latency {
-            windows.restart(now, &self.settings);
-        }
+        let horizon = match self.settings.assignment {
+            Assignment::PerRequest => self.settings.horizon,
+            Assignment::PerKey => WINDOW,
+        };
+        let Windows { failures, lost, latency, .. } = self.windows;
+        let since = |window: Window| now.saturating_sub(window.opened);
+        self.errors.wealth.restart_by(since(failures), horizon);
+        self.lost.iter_mut().for_each(|test| test.wealth.restart_by(since(lost), horizon));
+        self.latency.iter_mut().for_each(|test| test.wealth.restart_by(since(latency), horizon));
         for ceiling in [&mut self.failure_ceiling, &mut self.slow_ceiling].into_iter().flatten() {
-            ceiling.restart(now, self.settings.horizon);
+            ceiling.restart(now, horizon);
         }
+    }
+
+    /// Closes the windows whose time is over.
+    fn turn_windows(&mut self, now: Duration, users: ActiveUsers) {
+        if users.active > 0 {
+            self.active = users.active;
+        }
+        let assignment = self.settings.assignment;
+        let ceiling = |test: &Option<CeilingTest>| test.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
+        let failures = self.errors.wealth.ln_open() > 0.0 || ceiling(&self.failure_ceiling);
+        if let Some(next) = self.windows.failures.next(now, failures, is_used_up(&users, users.failed)) {
+            self.windows.failures = next;
+            self.errors.wealth.open_window(next.part(assignment));
+            self.failure_ceiling.iter_mut().for_each(|test| test.open_window(now, next.part(assignment)));
+            self.ratios = RatioCounts::default();
+        }
+        let lost = self.lost.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
+        if let Some(next) = self.windows.lost.next(now, lost, is_used_up(&users, users.lost)) {
+            self.windows.lost = next;
+            self.open_window_of_lost_users(next.part(assignment));
+        }
+        let latency = self.latency.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
+        if let Some(next) = self.windows.latency.next(now, latency || ceiling(&self.slow_ceiling), false) {
+            self.windows.latency = next;
+            self.latency.iter_mut().for_each(|test| test.wealth.open_window(next.part(assignment)));
+            self.slow_ceiling.iter_mut().for_each(|test| test.open_window(now, next.part(assignment)));
+        }
+    }
+
+    /// The users who are known already are as many trials: what is granted to the candidate is granted for each.
+    fn open_window_of_lost_users(&mut self, part: f64) {
+        let number = self.bets_number(self.share);
+        let Some(test) = &mut self.lost else { return };
+        test.wealth.open_window(part);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a count")]
+        let baseline_successes = (f64::from(self.active) * (1.0 - self.share.value())) as u64;
+        test.fold(&self.bets[number].lost, ErrorCounts { baseline_successes, ..ErrorCounts::default() });
     }
 
     /// Ends the tick: one burst is one draw.
@@ -217,8 +266,11 @@ impl Judge {
         let totals = Totals { at: now, outcomes: self.outcomes, latencies: self.latencies };
         let (on_errors, on_latency) = (self.bursts.of_errors(), self.bursts.of_latency());
         self.stretches.errors.follow(&self.errors.wealth.settle(&on_errors), &totals);
-        if let Some(windows) = &mut self.latency {
-            self.stretches.latency.follow(&windows.test.wealth.settle(&on_latency), &totals);
+        if let Some(test) = &mut self.lost {
+            self.stretches.lost.follow(&test.wealth.settle(&on_errors), &totals);
+        }
+        if let Some(test) = &mut self.latency {
+            self.stretches.latency.follow(&test.wealth.settle(&on_latency), &totals);
         }
         if let Some(ceiling) = &mut self.failure_ceiling {
             self.stretches.failure_ceiling.follow(&ceiling.wealth.settle(&on_errors), &totals);
@@ -239,8 +291,13 @@ impl Judge {
         };
         self.errors.fold(&bets.errors, counts);
         self.ratios.add(epoch.share, candidate.counted_failures, baseline.counted_failures);
-        if let Some(windows) = &mut self.latency {
-            windows.fold(&bets.latency, epoch);
+        if let Some(test) = &mut self.lost {
+            let (candidate_failures, baseline_failures) = (candidate.lost, baseline.lost);
+            let counts = ErrorCounts { candidate_failures, baseline_failures, baseline_successes: baseline.draws };
+            test.fold(&bets.lost, counts);
+        }
+        if let Some(test) = &mut self.latency {
+            test.fold(&bets.latency, &epoch.latencies.candidate, &epoch.latencies.baseline);
         }
         if let Some(ceiling) = &mut self.failure_ceiling {
             ceiling.fold(candidate.counted_failures, candidate.successes());
@@ -265,8 +322,9 @@ impl Judge {
 
     fn bets_number(&mut self, share: CandidateShare) -> usize {
         self.bets.iter().position(|bets| bets.share == share).unwrap_or_else(|| {
-            let (errors, latency) = (ErrorBets::new(share, self.settings.margin), LatencyBets::new(share));
-            self.bets.push(Bets { share, errors, latency });
+            let (margin, latency) = (self.settings.margin, LatencyBets::new(share));
+            let lost = ErrorBets::new(share, margin_of_lost_users(margin));
+            self.bets.push(Bets { share, errors: ErrorBets::new(share, margin), lost, latency });
             self.bets.len() - 1
         })
     }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::evidence::{CandidateShare, OutcomeCounts};
 use super::frozen::FrozenCeilings;
-use super::judge_settings::Ceilings;
+use super::judge_settings::{Assignment, Ceilings};
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
@@ -69,7 +69,7 @@ pub enum HoldReason {
     Baking,
     /// Too few requests of the candidate were judged in this step.
     NotEnoughData {
-        /// Those that were judged.
+        /// Those that were judged; users, where users come back.
         judged: u64,
         /// Those that are needed; `None` if no number would do, see [`super::JudgeSettings::requests_needed`].
         needed: Option<u64>,
@@ -79,8 +79,10 @@ pub enum HoldReason {
 /// ln E of each test at one moment; the logarithm, because E itself can exceed what a float holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LnWealth {
-    /// Of the test on failures.
+    /// Of the tests on failures: first failures or lost users, what speaks louder.
     pub errors: f64,
+    /// Of the test on lost users, where users come back.
+    pub lost: Option<f64>,
     /// Of the test on latency, if there is one.
     pub latency: Option<f64>,
     /// Of both together: what is compared with the threshold.
@@ -89,6 +91,14 @@ pub struct LnWealth {
     pub failure_ceiling: Option<f64>,
     /// Of the ceiling on slow requests, if there is one.
     pub slow_ceiling: Option<f64>,
+}
+
+impl JudgeFindings {
+    /// Whether a step counts users: the lot fell on them.
+    #[must_use]
+    pub fn counts_users(&self) -> bool {
+        self.assignment == Assignment::PerKey && self.share.compares()
+    }
 }
 
 impl LnWealth {
@@ -102,6 +112,12 @@ impl LnWealth {
         let louder =
             |best: (f64, RollbackCause), other: (f64, RollbackCause)| if other.0 > best.0 { other } else { best };
         ceilings.fold((self.comparison, compared), louder).1
+    }
+
+    /// Whether lost users speak louder than first failures.
+    #[must_use]
+    pub fn lost_users_lead(&self) -> bool {
+        self.lost == Some(self.errors)
     }
 
     /// The largest ln E that can raise an alarm.
@@ -130,6 +146,8 @@ pub struct JudgeFindings {
     pub(crate) stretch: Option<Stretch>,
     /// The number in [`super::quantiles::QUANTILES`] of the threshold whose bets have won most.
     pub leading_quantile: usize,
+    /// What the lot fell on.
+    pub assignment: Assignment,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
     /// The ceilings in force.

@@ -74,6 +74,10 @@ pub(crate) struct Wealth<const N: usize> {
     ln_factors: [f64; N],
     /// What was staked in this tick and the ones before, newest first, as many as a burst has.
     stakes: VecDeque<f64>,
+    /// Logarithm of the part of alpha that the open window has.
+    ln_part: f64,
+    /// The test's ln E in the best of the windows before.
+    ln_closed: f64,
 }
 
 /// What was bet at one price.
@@ -106,8 +110,27 @@ impl<const N: usize> Wealth<N> {
             past.push_front(ln_parts);
             Row { price: *price, ln_parts, past }
         };
-        let stakes = std::iter::repeat_n(0.0, burst_ticks).collect();
-        Self { rows: prices.iter().map(row).collect(), reserve, ln_factors: [0.0; N], stakes }
+        Self {
+            rows: prices.iter().map(row).collect(),
+            reserve,
+            ln_factors: [0.0; N],
+            stakes: std::iter::repeat_n(0.0, burst_ticks).collect(),
+            ln_part: 0.0,
+            ln_closed: f64::NEG_INFINITY,
+        }
+    }
+
+    /// The same, with this part of alpha.
+    #[must_use]
+    pub(crate) fn with_part(self, part: f64) -> Self {
+        Self { ln_part: part.ln(), ..self }
+    }
+
+    /// Closes the window and opens another, with a new stake and this part of alpha ([`super::windows`]).
+    pub(crate) fn open_window(&mut self, part: f64) {
+        let prices: Vec<_> = self.rows.iter().map(|row| row.price).collect();
+        let fresh = Self::with_reserve(RESERVE, &prices, self.stakes.len()).with_part(part);
+        *self = Self { ln_closed: self.ln_value(), ..fresh };
     }
 
     /// Stakes this much of the reserve, or what is left of it, as a new start: to be called *before* the evidence of a
@@ -159,9 +182,15 @@ impl<const N: usize> Wealth<N> {
         factors
     }
 
-    /// Logarithm of the whole wealth, the reserve included: the test's ln E.
+    /// The test's ln E: of the window that knows most, times its part of alpha.
     #[must_use]
     pub(crate) fn ln_value(&self) -> f64 {
+        (self.ln_open() + self.ln_part).max(self.ln_closed)
+    }
+
+    /// Logarithm of the whole wealth in the open window, the reserve included.
+    #[must_use]
+    pub(crate) fn ln_open(&self) -> f64 {
         let parts = self.rows.iter().flat_map(|row| row.ln_parts.iter().copied());
         ln_sum(parts.chain([self.reserve.ln()]))
     }
@@ -240,6 +269,20 @@ mod tests {
         }
         assert!(wealth.ln_value().abs() < 1e-13);
         assert_eq!(wealth.reserve, 0.0);
+    }
+
+    #[test]
+    fn a_window_keeps_what_the_best_one_before_it_knew() {
+        let price = Price { part: 1.0, ln_growth: 9.0, leak: 0.0 };
+        let mut wealth = Wealth::<2>::with_reserve(RESERVE, &[price], 3).with_part(0.5);
+        assert!((wealth.ln_value() - 0.5_f64.ln()).abs() < 1e-12);
+        wealth.multiply(|_| 5.0);
+        let known = wealth.ln_value();
+        wealth.open_window(0.25);
+        assert_eq!(wealth.ln_value(), known);
+        assert!(wealth.ln_open().abs() < 1e-12, "a new stake");
+        wealth.multiply(|_| 9.0);
+        assert!(wealth.ln_value() > known + 3.0, "{}", wealth.ln_value());
     }
 
     #[test]

@@ -59,7 +59,7 @@ impl TestRun {
         let share = CandidateShare::at(self.rollout.weight());
         let mut side = |fails: u64, requests: usize| {
             let failures = (0..requests).filter(|_| self.random.random_range(0..1_000) < fails).count() as u64;
-            OutcomeCounts { requests: requests as u64, failures, counted_failures: failures }
+            OutcomeCounts::of(requests as u64, failures)
         };
         let to_candidate = (0..self.requests).filter(|_| self.assign.random_bool(share.value())).count();
         let outcomes = PerVersion {
@@ -346,7 +346,7 @@ fn the_worst_of_a_group_counts() {
     let now = Duration::from_secs(5);
     let (mut rollout, _) = Rollout::start(canary(&[(50.0, None), (100.0, None)], Back::AtOnce), 3, now);
     let counts = |failures| {
-        let one = |failures| OutcomeCounts { requests: 1_000, failures, counted_failures: failures };
+        let one = |failures| OutcomeCounts::of(1_000, failures);
         let outcomes = PerVersion { candidate: one(failures), baseline: one(1) };
         [EpochCounts { outcomes, ..EpochCounts::none(CandidateShare::at(weight(50.0))) }]
     };

@@ -14,10 +14,11 @@ use super::super::judge::{
     Assignment, CandidateShare, EpochCounts, Judge, JudgeSettings, OutcomeCounts, PerVersion, Side,
 };
 use super::super::run::Rollout;
-use super::world::{Behaviour, BurstKind, Bursts, SimulatedWorld, UserPopulation};
+use super::world::{BurstKind, Bursts, SimulatedWorld, UserPopulation};
 use crate::rollout::TICK;
 use crate::rollout::judge::judge_settings::Multiple;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
+use crate::shared::user_sets::ActiveUsers;
 use crate::table::{SLOTS, Weight};
 
 /// The normal distribution's quantiles at [`QUANTILES`].
@@ -46,27 +47,28 @@ impl<'w> SimulatedTraffic<'w> {
     }
 
     /// What a tick brings.
-    pub(crate) fn tick(&mut self, now: Duration, rollout: &Rollout, random: &mut impl Rng) -> Vec<EpochCounts> {
+    pub(crate) fn tick(&mut self, now: Duration, rollout: &Rollout, random: &mut impl Rng) -> SimulatedTick {
         let weight = rollout.weight();
         let rate = self.world.requests_per_second * TICK.as_secs_f64();
         let tolerated = rollout.plan().judge().slower;
         let share = CandidateShare::at(weight);
         let to_candidate = self.world.requests_per_second * share.value();
-        let odds = Odds::new(self.world, self.world.candidate_under(now, to_candidate), tolerated);
+        let odds = Odds::new(self.world, now, to_candidate, tolerated);
         let frozen = rollout.judges().get(self.service).and_then(Judge::frozen).and_then(|frozen| frozen.slow_us);
         if let Some(bursts) = self.world.bursts {
             self.endpoints.iter_mut().for_each(|endpoint| endpoint.turn(now, bursts, random));
         }
-        match &mut self.users {
+        let mut active = None;
+        let epochs = match &mut self.users {
             Some(users) => {
-                let window =
-                    rollout.judges().get(self.service).and_then(|judge| judge.latency()).map_or(1, |open| open.number);
                 let asked = UserRequests { requests: poisson(rate, random), weight, endpoints: &self.endpoints };
                 if let Some(slow_us) = frozen {
                     users.canary.slow_above(slow_us);
                 }
                 users.ask(asked, &odds, random);
-                users.counts.read(&users.canary, window)
+                let windows = rollout.judges().get(self.service).map(Judge::windows);
+                active = windows.and_then(|windows| users.counts.look_at_users(&users.canary, windows));
+                users.counts.read(&users.canary)
             }
             None if self.world.bursts.is_none() => {
                 vec![with_slow(strangers(&odds, poisson(rate, random), share, random), frozen)]
@@ -79,7 +81,8 @@ impl<'w> SimulatedTraffic<'w> {
                 }
                 vec![with_slow(counts, frozen)]
             }
-        }
+        };
+        SimulatedTick { epochs, users: active }
     }
 }
 
@@ -96,6 +99,15 @@ fn with_slow(mut counts: EpochCounts, frozen: Option<u64>) -> EpochCounts {
 pub(crate) fn thresholds(spread: f64, tolerated: Multiple) -> Thresholds {
     let quantiles = NORMAL_QUANTILES.map(|normal| MEDIAN.mul_f64((spread * normal).exp()));
     Thresholds::new(&Quantiles(quantiles), tolerated)
+}
+
+/// What a tick brings.
+#[derive(Debug)]
+pub(crate) struct SimulatedTick {
+    /// By share.
+    pub epochs: Vec<EpochCounts>,
+    /// Once in a minute: the users who came in it.
+    pub users: Option<ActiveUsers>,
 }
 
 /// An endpoint of a version, with its trouble.
@@ -149,7 +161,7 @@ impl SimulatedEndpoint {
             timed.by_exceeded[QUANTILES.len()] += held_back;
             timed.timed += in_burst + held_back;
         }
-        let outcomes = OutcomeCounts { requests, failures, counted_failures: failures };
+        let outcomes = OutcomeCounts::of(requests, failures);
         counts.outcomes.of_mut(self.side).add(&outcomes);
         counts.latencies.of_mut(self.side).add(&timed.unwrap_or_default());
     }
@@ -182,8 +194,10 @@ struct Odds {
 }
 
 impl Odds {
-    fn new(world: &SimulatedWorld, candidate: Behaviour, tolerated: Option<Multiple>) -> Self {
-        let failing = PerVersion { candidate: candidate.failing, baseline: world.baseline_failing };
+    fn new(world: &SimulatedWorld, now: Duration, to_candidate: f64, tolerated: Option<Multiple>) -> Self {
+        let (candidate, anyway) = (world.candidate_under(now, to_candidate), world.failing_anyway(now));
+        let failing =
+            PerVersion { candidate: candidate.failing.max(anyway), baseline: world.baseline_failing.max(anyway) };
         let shift = tolerated.map(|tolerated| PerVersion {
             candidate: (candidate.slower / tolerated.value()).ln() / world.spread,
             baseline: 0.0,
@@ -198,7 +212,7 @@ fn strangers(odds: &Odds, requests: u64, share: CandidateShare, random: &mut imp
     let candidate = binomial(requests, share.value(), random);
     for (side, requests) in [(Side::Candidate, candidate), (Side::Baseline, requests - candidate)] {
         let failures = binomial(requests, *odds.failing.of(side), random);
-        *counts.outcomes.of_mut(side) = OutcomeCounts { requests, failures, counted_failures: failures };
+        *counts.outcomes.of_mut(side) = OutcomeCounts::of(requests, failures);
         if let Some(shift) = &odds.shift {
             *counts.latencies.of_mut(side) = latencies(requests, *shift.of(side), random);
         }
@@ -262,6 +276,7 @@ impl UserPool {
             per_key: judge.assignment == Assignment::PerKey,
             slow_us: None,
             failed_calls: 0,
+            burst_ticks: judge.burst_ticks(),
         };
         let canary = CanaryStats::new(terms, 1);
         if let Some(tolerated) = judge.slower {

@@ -1,5 +1,7 @@
 //! Simulated releases, good and bad: how they end, and how soon.
 
+mod sticky;
+
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -40,6 +42,7 @@ fn world(failing: f64, slower: f64) -> SimulatedWorld {
         endpoints: 1,
         bursts: None,
         users: None,
+        rough: None,
     }
 }
 
@@ -76,6 +79,11 @@ fn worlds() -> Vec<(SimulatedWorld, f64)> {
         }
     }
     worlds
+}
+
+#[expect(clippy::print_stdout, reason = "a line of a table for people")]
+fn told(line: &str) {
+    println!("{line}");
 }
 
 /// `make judge-table` plays as many rollouts as `RUNS` says.

@@ -15,6 +15,8 @@ pub(crate) struct SimulatedWorld {
     pub later: Option<Later>,
     /// Requests per second that the candidate can serve; of more, the surplus fails. None: any number.
     pub capacity: Option<f64>,
+    /// A time in which both versions fail alike, if there is one: their database is down, say.
+    pub rough: Option<RoughTime>,
     /// How much latencies differ from each other: sigma of their logarithm. 0.5 has a 99th percentile of 3.2 times the
     /// median.
     pub spread: f64,
@@ -59,6 +61,15 @@ pub(crate) struct UserPopulation {
     pub tail: f64,
     /// Whether failures belong to users and not to requests: for some of them everything fails, for the others nothing.
     pub failures_stick: bool,
+}
+
+/// A time in which both versions fail alike.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct RoughTime {
+    /// From the beginning of the release until then.
+    pub until: Duration,
+    /// The least probability of failure.
+    pub failing: f64,
 }
 
 /// What a version does.
@@ -111,6 +122,12 @@ impl SimulatedWorld {
     pub(crate) fn healthy(&self) -> Self {
         let candidate = Behaviour { failing: self.baseline_failing, slower: 1.0 };
         Self { candidate, later: None, capacity: None, ..*self }
+    }
+
+    /// The least probability of failure of both versions at a moment.
+    #[must_use]
+    pub(crate) fn failing_anyway(&self, time: Duration) -> f64 {
+        self.rough.filter(|rough| time < rough.until).map_or(0.0, |rough| rough.failing)
     }
 
     /// Whether the candidate is never worse than the baseline.

@@ -1,0 +1,165 @@
+//! What a start says of a plan that its traffic is too thin for.
+//!
+//! A step that cannot collect what a verdict needs is held, and its operator should not learn that half an hour later.
+//! Where users come back the lot falls on users, and how many there are is not known before the rollout; so it is said
+//! how many it takes. A user is one of 100,000 slots of the key space, and a small share has few of them.
+
+use std::time::Duration;
+
+use crate::rollout::judge::power::ExpectedTraffic;
+use crate::rollout::judge::{Assignment, CandidateShare, JudgeSettings};
+use crate::rollout::stage::Stage;
+use crate::table::Weight;
+
+/// The traffic of a service at the start.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct StartTraffic<'n> {
+    /// The service.
+    pub service: &'n str,
+    /// Requests a second of all of its versions.
+    pub requests_per_second: f64,
+    /// The part of the baseline's requests that fail.
+    pub failing: f64,
+}
+
+/// What its operator will want to know, step by step.
+#[must_use]
+pub(crate) fn of(stages: &[Stage], settings: &JudgeSettings, traffic: &StartTraffic<'_>) -> Vec<String> {
+    let bakes = stages.iter().filter_map(|stage| match stage {
+        Stage::Bake { weight, bake } if CandidateShare::at(*weight).compares() => Some((*weight, *bake)),
+        Stage::Bake { .. } | Stage::Do(_) | Stage::Keep(_) => None,
+    });
+    match settings.assignment {
+        Assignment::PerRequest => bakes.filter_map(|(weight, bake)| thin(weight, bake, settings, traffic)).collect(),
+        Assignment::PerKey => {
+            let need = |(weight, bake)| {
+                let needed = settings.requests_needed(CandidateShare::at(weight), traffic.failing)?;
+                Some(UserNeed { weight, bake, needed })
+            };
+            let (all, impossible): (Vec<_>, Vec<_>) =
+                bakes.filter_map(need).partition(|need| need.needed <= need.places());
+            let mut said: Vec<_> = impossible.iter().map(|need| need.impossible(traffic.service)).collect();
+            said.extend(all.iter().filter_map(|need| need.thin(traffic)));
+            let most = all.iter().max_by(|a, b| a.in_all().total_cmp(&b.in_all()));
+            said.extend(most.map(|need| need.in_words(traffic.service)));
+            said
+        }
+    }
+}
+
+fn thin(weight: Weight, bake: Duration, settings: &JudgeSettings, traffic: &StartTraffic<'_>) -> Option<String> {
+    let StartTraffic { service, requests_per_second, failing } = *traffic;
+    let shortfall =
+        settings.shortfall(CandidateShare::at(weight), failing, ExpectedTraffic { requests_per_second, bake })?;
+    Some(format!(
+        "{service} at {weight} %: {requests_per_second:.1} requests/s bring {:.0} requests in a bake of {bake:?}, and a \
+         verdict needs {}; the step will be held until they are there ({})",
+        shortfall.expected,
+        shortfall.needed,
+        enough(shortfall.bake),
+    ))
+}
+
+/// The users that a step needs on the new version.
+#[derive(Clone, Copy, Debug)]
+struct UserNeed {
+    weight: Weight,
+    bake: Duration,
+    needed: u64,
+}
+
+impl UserNeed {
+    /// The slots of the share.
+    fn places(&self) -> u64 {
+        u64::from(self.weight.slots())
+    }
+
+    /// How many users the service has to have for that.
+    fn in_all(&self) -> f64 {
+        #[expect(clippy::cast_precision_loss, reason = "a count of users")]
+        let needed = self.needed as f64;
+        needed / self.weight.ratio()
+    }
+
+    fn impossible(&self, service: &str) -> String {
+        format!(
+            "{service} at {} %: users stay on their version and each counts once, as one of {} places of this share, and a \
+             verdict needs {}: what judge.catches promises cannot be kept here, and the step will be held; raise the \
+             weight or judge.catches, or set judge.requests_min",
+            self.weight,
+            self.places(),
+            self.needed
+        )
+    }
+
+    fn thin(&self, traffic: &StartTraffic<'_>) -> Option<String> {
+        let StartTraffic { service, requests_per_second, .. } = *traffic;
+        let expected = requests_per_second * self.weight.ratio() * self.bake.as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a count of users")]
+        let short = expected < self.needed as f64;
+        short.then(|| {
+            format!(
+                "{service} at {} %: {requests_per_second:.1} requests/s bring {expected:.0} users at the most in a bake of \
+                 {:?}, and a verdict needs {}; the step will be held until they are there ({})",
+                self.weight,
+                self.bake,
+                self.needed,
+                if requests_per_second > 0.0 {
+                    "raise the weight, the bake or judge.catches"
+                } else {
+                    "there is no traffic now"
+                },
+            )
+        })
+    }
+
+    fn in_words(&self, service: &str) -> String {
+        format!(
+            "{service}: users stay on their version and each counts once, so a step needs users: {} on the new version at \
+             {} %, which takes about {:.0} in all; with fewer it will be held",
+            self.needed,
+            self.weight,
+            self.in_all()
+        )
+    }
+}
+
+fn enough(bake: Duration) -> String {
+    match bake {
+        Duration::MAX => "there is no traffic now".to_owned(),
+        bake => format!("{bake:?} would be enough; or raise the weight or judge.catches"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rollout::judge::judge_settings::Probability;
+
+    fn said(percent: f64, catches: f64, assignment: Assignment, requests_per_second: f64) -> Vec<String> {
+        let stages = [
+            Stage::Bake { weight: Weight::from_percent(percent).unwrap(), bake: Duration::from_secs(600) },
+            Stage::Bake { weight: Weight::FULL, bake: Duration::from_secs(600) },
+        ];
+        let catches = Probability::new(catches).unwrap();
+        let settings = JudgeSettings { assignment, catches, ..JudgeSettings::default() };
+        of(&stages, &settings, &StartTraffic { service: "shop", requests_per_second, failing: 0.001 })
+    }
+
+    #[test]
+    fn a_plain_service_is_told_of_requests() {
+        assert_eq!(said(10.0, 0.02, Assignment::PerRequest, 1_000.0), Vec::<String>::new());
+        let thin = said(1.0, 0.02, Assignment::PerRequest, 20.0);
+        assert!(thin.len() == 1 && thin[0].starts_with("shop at 1 %: 20.0 requests/s bring 120 requests"), "{thin:?}");
+    }
+
+    #[test]
+    fn a_sticky_service_is_told_of_users() {
+        let [plain] = &said(10.0, 0.02, Assignment::PerKey, 1_000.0)[..] else { panic!("one line") };
+        assert!(plain.contains("each counts once") && plain.contains("on the new version at 10 %"), "{plain}");
+        let [thin, _] = &said(10.0, 0.02, Assignment::PerKey, 1.0)[..] else { panic!("two lines") };
+        assert!(thin.starts_with("shop at 10 %: 1.0 requests/s bring 60 users at the most"), "{thin}");
+        let [impossible] = &said(1.0, 0.005, Assignment::PerKey, 1_000.0)[..] else { panic!("one line") };
+        assert!(impossible.contains("one of 1000 places") && impossible.contains("cannot be kept"), "{impossible}");
+    }
+}

@@ -1,0 +1,87 @@
+//! What users have said already. A user is a slot of the key space: the lot fell on it once, however often it comes.
+//!
+//! Each set is for one kind of testimony, and a slot gives it once until the set is emptied: the judge opens a new
+//! window then, with a wealth of its own ([`crate::rollout::judge::windows`]). Beside them is who came in the last
+//! minute, because the judge has to know whether those who come have anything to say yet.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+
+use super::failure_runs::FailureRuns;
+use super::slot_set::SlotSet;
+
+/// What users have said already.
+#[derive(Debug, Default)]
+pub(crate) struct UserSets {
+    /// Who came in this step.
+    pub came: SlotSet,
+    /// Whose failure was counted.
+    pub failed: SlotSet,
+    /// Who was counted as lost.
+    pub lost: SlotSet,
+    /// Whose latency was counted.
+    pub timed: SlotSet,
+    /// Who came in this minute.
+    active: SlotSet,
+    /// Whose request failed in this minute.
+    failing: SlotSet,
+    runs: FailureRuns,
+    tick: AtomicU32,
+}
+
+/// What a request says for its user.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct UserTestimony {
+    /// He came for the first time in this step.
+    pub came: bool,
+    /// It is his first failure in the window.
+    pub failed: bool,
+    /// It is the first time in the window that he has had nothing but failures for longer than a burst.
+    pub lost: bool,
+}
+
+/// The users who came in a minute, and what they had said by its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ActiveUsers {
+    /// All of them.
+    pub active: u32,
+    /// Those who had a failure in this minute.
+    pub failing: u32,
+    /// Those whose failure was counted in the window.
+    pub failed: u32,
+    /// Those who were counted as lost in the window.
+    pub lost: u32,
+}
+
+impl UserSets {
+    /// What a request says that ended now; a user is lost after nothing but failures for `burst_ticks`.
+    pub(crate) fn note(&self, slot: u32, failed: bool, burst_ticks: u16) -> UserTestimony {
+        self.active.first(slot);
+        if failed {
+            self.failing.first(slot);
+        }
+        let lost = self.runs.note(slot, failed, self.tick.load(Relaxed), burst_ticks);
+        UserTestimony {
+            came: self.came.first(slot),
+            failed: failed && self.failed.first(slot),
+            lost: lost && self.lost.first(slot),
+        }
+    }
+
+    /// A tick is over.
+    pub(crate) fn end_tick(&self) {
+        self.tick.fetch_add(1, Relaxed);
+    }
+
+    /// A minute is over.
+    pub(crate) fn end_minute(&self) -> ActiveUsers {
+        let users = ActiveUsers {
+            active: self.active.count(),
+            failing: self.failing.count(),
+            failed: self.active.count_common(&self.failed),
+            lost: self.active.count_common(&self.lost),
+        };
+        self.active.clear();
+        self.failing.clear();
+        users
+    }
+}
