@@ -2,8 +2,8 @@
 //!
 //! An HTTP/2 endpoint that refuses a stream, or leaves before it has looked at it, says so after the codec has taken
 //! the request, often with some of its body; and a used connection of HTTP/1.1 may break when a `PUT` is on its way.
-//! The codec of HTTP/2 keeps what it took until its own task drops it, so the body is not handed over but lent: the
-//! attempts of a request share it, and only the latest one gets anything of it. What came so far is kept up to
+//! What the codec took is gone with its attempt, so the body is not handed over but lent: the attempts of a request
+//! share it, and only the latest one gets anything of it. What came so far is kept up to
 //! [`KEPT_BYTES_MAX`] until the head of the response is there. What the client has not sent yet is read by the attempt
 //! that comes to it, so a stream of messages that is still open can be begun anew as well.
 

@@ -94,7 +94,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for EndpointDriver<S> {
     }
 }
 
-/// A connection under the codec: what comes is noted, because the codec does not tell whether anything came.
+/// A connection under the codec: what comes is noted, because the codec does not tell whether anything came, and taken
+/// from the budget of the task's turn by what it brings. An endpoint may send frames of a few bytes without end, each
+/// of which is kept by the codec until the task of its request has a turn.
 #[derive(Debug)]
 pub(super) struct NotedStream<S> {
     stream: S,
@@ -109,9 +111,11 @@ impl<S> NotedStream<S> {
 
 impl<S: AsyncRead + Unpin> AsyncRead for NotedStream<S> {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let polled = Pin::new(&mut self.stream).poll_read(cx, buf);
         if polled.is_ready() {
             self.load.heard.set(true);
+            coop::consume_budget(buf.filled().len() - before, cx);
         }
         polled
     }

@@ -1,13 +1,15 @@
 //! Streams on connections whose endpoint the test has in its hands, in its hands.
 
 use std::future::{pending, poll_fn};
+use std::pin::Pin;
+use std::task::Poll;
 
 use bytes::Bytes;
 use h2::RecvStream;
 use h2::server::{self, SendResponse};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{DuplexStream, ReadBuf, duplex, repeat};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
@@ -176,6 +178,25 @@ async fn streams_that_are_not_allowed_yet_are_opened_one_after_the_other_also_be
         assert!(first.is_ok() && third.is_ok() && fourth.is_ok());
     };
     LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_turn_takes_no_more_than_its_share_of_what_an_endpoint_sends() {
+    let load = Rc::new(StreamLoad::new(Instant::now()));
+    let mut endless = NotedStream::new(repeat(b'x'), Rc::clone(&load));
+    let taken = poll_fn(|cx| {
+        let (mut room, mut taken) = ([0; 8 * 1024], 0);
+        loop {
+            let mut room = ReadBuf::new(&mut room);
+            match Pin::new(&mut endless).poll_read(cx, &mut room) {
+                Poll::Ready(read) => read.unwrap(),
+                Poll::Pending => return Poll::Ready(taken),
+            }
+            taken += room.filled().len();
+        }
+    });
+    let taken = taken.await;
+    assert!((1..=136 * 1024).contains(&taken) && load.heard.get(), "{taken} bytes");
 }
 
 #[tokio::test]
