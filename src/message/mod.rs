@@ -58,8 +58,6 @@ pub struct Response<B> {
     pub version: Version,
     /// The lines.
     pub headers: Headers,
-    /// What the codec of HTTP/2 knows besides.
-    pub extensions: Extensions,
     /// The body.
     pub body: B,
 }
@@ -68,8 +66,7 @@ impl<B> Response<B> {
     /// 200, without a line.
     #[must_use]
     pub fn new(body: B) -> Self {
-        let (headers, extensions) = (Headers::default(), Extensions::new());
-        Self { status: StatusCode::OK, version: Version::HTTP_11, headers, extensions, body }
+        Self { status: StatusCode::OK, version: Version::HTTP_11, headers: Headers::default(), body }
     }
 
     /// The same head with another body, made of this one.
@@ -82,15 +79,14 @@ impl<B> Response<B> {
     /// The same head with another body, and this one.
     #[must_use]
     pub fn with_body<C>(self, other: C) -> (Response<C>, B) {
-        let Self { status, version, headers, extensions, body } = self;
-        (Response { status, version, headers, extensions, body: other }, body)
+        let Self { status, version, headers, body } = self;
+        (Response { status, version, headers, body: other }, body)
     }
 }
 
 impl<B> From<http::Response<B>> for Response<B> {
     fn from(response: http::Response<B>) -> Self {
         let (head, body) = response.into_parts();
-        let headers = Headers::from(&head.headers);
-        Self { status: head.status, version: head.version, headers, extensions: head.extensions, body }
+        Self { status: head.status, version: head.version, headers: Headers::from(&head.headers), body }
     }
 }

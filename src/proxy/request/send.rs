@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use h2::ext::Protocol;
 use http::uri::{self, Authority, Scheme};
-use http::{Extensions, Method, Request, Uri, Version};
+use http::{Method, Request, Uri, Version};
 use tokio::time::{Instant, sleep_until};
 
 use super::upstream_connection::UpstreamConnection;
@@ -145,7 +145,7 @@ async fn on_http1(
 
 fn of_head<B>(head: ResponseHead, body: B) -> Response<B> {
     let ResponseHead { status, version, headers, .. } = head;
-    Response { status, version, headers, extensions: Extensions::new(), body }
+    Response { status, version, headers, body }
 }
 
 async fn on_http2(

@@ -134,7 +134,7 @@ async fn a_request_whose_connection_ends_before_it_was_given_to_the_codec_is_who
     let test = async {
         let (mut shared, mut endpoint) = connected(1).await;
         // It has not said yet how many it allows.
-        let [mut first, mut second, mut third] = [(); 3].map(|()| shared.stream().unwrap());
+        let [mut first, mut second, mut third, mut late] = [(); 4].map(|()| shared.stream().unwrap());
         sleep(MOMENT).await;
         assert!(shared.stream().is_none(), "now it has");
         let (mut first, mut second, mut third) = (post(&mut first), post(&mut second), post(&mut third));
@@ -146,8 +146,13 @@ async fn a_request_whose_connection_ends_before_it_was_given_to_the_codec_is_who
         assert!(matches!(first, Err(StreamError::Broken(_))));
         assert!(matches!(second_error, Err(StreamError::Broken(_))), "the codec had it");
         assert!(matches!(third_error, Err(StreamError::Unsent(_))));
-        let body = third.into_body().expect("it was not touched").collect().await.unwrap().to_bytes();
-        assert_eq!((body, second.into_body().is_none()), (Bytes::from("body"), true));
+        let mut late = post(&mut late);
+        assert!(matches!(answer(&mut late).await, Err(StreamError::Unsent(_))), "it was gone when this one began");
+        for whole in [third, late] {
+            let body = whole.into_body().expect("it was not touched").collect().await.unwrap().to_bytes();
+            assert_eq!(body, "body");
+        }
+        assert!(second.into_body().is_none());
     };
     LocalSet::new().run_until(test).await;
 }
