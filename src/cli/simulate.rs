@@ -50,10 +50,11 @@ pub struct SimulateArgs {
     /// The group whose release it is
     #[arg(long, requires = "config", conflicts_with = "service", value_name = "NAME")]
     group: Option<String>,
-    /// The canary's steps, per cent [default: 1,10,50,100]
+    /// The canary's steps, per cent [default: the config's, or 1,10,50,100]
     #[arg(long, value_delimiter = ',', value_parser = weight)]
     steps: Option<Vec<Weight>>,
-    /// How long each step is watched at the least, if the config says nothing of it alone [default: 10m]
+    /// How long each step is watched at the least, if the config says nothing of it alone [default: the config's, or
+    /// 10m]
     #[arg(long, value_parser = time)]
     bake: Option<Duration>,
     /// Requests per second of the service
@@ -94,24 +95,25 @@ pub struct SimulateArgs {
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000))]
     endpoints: u32,
     /// Each endpoint of both versions has a burst of trouble about so often
-    #[arg(long, value_name = "EVERY", value_parser = time)]
+    #[arg(long, value_name = "EVERY", value_parser = span)]
     bursts: Option<Duration>,
     /// How long a burst lasts at the most; a third of it at the least
-    #[arg(long, requires = "bursts", default_value = "1s", value_parser = time)]
+    #[arg(long, requires = "bursts", default_value = "1s", value_parser = span)]
     burst_lasts: Duration,
     /// Endpoints stand still in bursts; without it, all requests fail in them
     #[arg(long, requires = "bursts")]
     burst_pauses: bool,
-    /// The longest burst of an endpoint that is one draw; 0s counts each request for itself [default: 1s]
+    /// The longest burst of an endpoint that is one draw, up to 1m; 0s counts each request for itself [default: the
+    /// config's, or 1s]
     #[arg(long, value_parser = time)]
     tolerate_burst: Option<Duration>,
     /// Failures belong to users: for some everything fails, for the others nothing
     #[arg(long, requires = "users")]
     failures_stick: bool,
-    /// The probability that a good version is turned back [default: 0.001]
+    /// The probability that a good version is turned back [default: the config's, or 0.001]
     #[arg(long, value_parser = ratio)]
     alpha: Option<f64>,
-    /// What happens when a step was held for as long as it may be [default: pause]
+    /// What happens when a step was held for as long as it may be [default: the config's, or pause]
     #[arg(long, value_enum)]
     on_expired: Option<OnExpired>,
     /// How many releases are simulated
@@ -140,6 +142,12 @@ fn weight(text: &str) -> Result<Weight, BadArgument> {
 
 fn time(text: &str) -> Result<Duration, BadArgument> {
     crate::config::duration(text).ok_or(BadArgument("a time such as 250ms, 30s or 10m"))
+}
+
+/// What happens every 0s, happens all the time, and what lasts for 0s never does.
+fn span(text: &str) -> Result<Duration, BadArgument> {
+    let time = crate::config::duration(text).filter(|time| !time.is_zero());
+    time.ok_or(BadArgument("a time above 0, such as 250ms, 30s or 10m"))
 }
 
 fn positive(text: &str) -> Result<f64, BadArgument> {

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -15,11 +16,12 @@ use crate::rollout::plan::Plan;
 use crate::table::ServiceSpec;
 
 /// The keys of a rollout section that flags speak for.
-const FLAGS: [(&str, &str); 4] = [
+const FLAGS: [(&str, &str); 5] = [
     ("plan.steps", "--steps"),
     ("plan.bake", "--bake"),
     ("plan.on_hold", "--on-expired"),
     ("plan.judge.alpha", "--alpha"),
+    ("plan.judge.tolerate_burst", "--tolerate-burst"),
 ];
 
 /// What a config says, as far as it matters here.
@@ -65,7 +67,7 @@ fn overrides(args: &SimulateArgs) -> Value {
         section["steps"] = steps.iter().map(|weight| weight.percent()).collect();
     }
     if let Some(bake) = args.bake {
-        section["bake"] = format!("{}ms", bake.as_millis()).into();
+        section["bake"] = written(bake);
     }
     if let Some(expired) = args.on_expired {
         let word = match expired {
@@ -75,9 +77,17 @@ fn overrides(args: &SimulateArgs) -> Value {
         section["on_hold"] = word.into();
     }
     if let Some(alpha) = args.alpha {
-        section["judge"] = json!({ "alpha": alpha });
+        section["judge"]["alpha"] = alpha.into();
+    }
+    if let Some(burst) = args.tolerate_burst {
+        section["judge"]["tolerate_burst"] = written(burst);
     }
     section
+}
+
+/// A duration as a config has it.
+fn written(time: Duration) -> Value {
+    format!("{}ms", time.as_millis()).into()
 }
 
 /// A problem of the plan, by the flag that it comes from.
@@ -146,4 +156,106 @@ fn endpoints(service: &ServiceSpec) -> u32 {
     let stable = service.versions.iter().find(|version| Some(&version.name) == stable);
     let count = stable.map_or(1, |version| version.endpoints.len() + version.names.len());
     u32::try_from(count).unwrap_or(u32::MAX).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::{Args, Command, FromArgMatches};
+
+    use super::*;
+
+    fn args(flags: &[&str]) -> Result<SimulateArgs, clap::Error> {
+        let command = SimulateArgs::augment_args(Command::new("simulate").no_binary_name(true));
+        SimulateArgs::from_arg_matches(&command.try_get_matches_from(flags)?)
+    }
+
+    fn planned(flags: &[&str]) -> Result<Plan, CommandError> {
+        of(&args(flags).expect("good arguments")).map(|simulated| simulated.plan)
+    }
+
+    /// A config whose judge is not the default one.
+    fn config(folder: &tempfile::TempDir) -> String {
+        let text = r#"
+            [listeners.public]
+            address = "127.0.0.1:8080"
+            [services.shop]
+            paths = ["/"]
+            versions.v1.endpoints = ["127.0.0.1:9001"]
+            versions.v2.endpoints = ["127.0.0.1:9002"]
+            split = { v1 = 100 }
+            [services.shop.rollout]
+            judge = { alpha = 0.01, tolerate_burst = "0s" }
+        "#;
+        let path = folder.path().join("pointsman.toml");
+        fs::write(&path, text).expect("written");
+        path.to_str().expect("a path").to_owned()
+    }
+
+    #[test]
+    fn each_flag_of_the_plan_changes_the_plan() {
+        let plain = planned(&[]).expect("a plan");
+        for flags in [
+            ["--steps", "5,100"],
+            ["--bake", "1m"],
+            ["--on-expired", "roll-back"],
+            ["--alpha", "0.01"],
+            ["--tolerate-burst", "0s"],
+        ] {
+            assert_ne!(planned(&flags).expect("a plan"), plain, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn each_flag_of_the_world_changes_the_world() {
+        let burst = ["--bursts", "20s"];
+        for (before, flags) in [
+            (&[][..], &["--rate", "50"][..]),
+            (&[], &["--baseline-errors", "1%"]),
+            (&[], &["--candidate-errors", "1%"]),
+            (&[], &["--slower", "2"]),
+            (&["--slower", "2"], &["--bad-at", "1m"]),
+            (&["--bad-at", "1m"], &["--ramp", "1m"]),
+            (&[], &["--users", "100"]),
+            (&["--users", "100"], &["--failures-stick"]),
+            (&[], &["--endpoints", "3"]),
+            (&[], &["--candidate-capacity", "600"]),
+            (&[], &burst),
+            (&burst, &["--burst-lasts", "3s"]),
+            (&burst, &["--burst-pauses"]),
+        ] {
+            let world = |flags: &[&str]| format!("{:?}", args(flags).expect("good arguments").world(1));
+            assert_ne!(world(before), world(&[before, flags].concat()), "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn a_flag_of_the_judge_leaves_the_rest_of_the_judge_as_the_config_has_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let config = config(&folder);
+        let judge = |flags: &[&str]| {
+            let plan = planned(&[&["--config", &config], flags].concat()).expect("a plan");
+            (plan.judge().alpha.value(), plan.judge().tolerate_burst)
+        };
+        assert_eq!(judge(&[]), (0.01, Duration::ZERO));
+        assert_eq!(judge(&["--tolerate-burst", "2s"]), (0.01, Duration::from_secs(2)));
+        assert_eq!(judge(&["--alpha", "0.02"]), (0.02, Duration::ZERO));
+        assert_eq!(judge(&["--alpha", "0.02", "--tolerate-burst", "2s"]), (0.02, Duration::from_secs(2)));
+    }
+
+    #[test]
+    fn a_tolerance_out_of_the_range_of_the_config_is_told_by_its_flag() {
+        for long in ["61s", "2h"] {
+            let Err(refused) = planned(&["--tolerate-burst", long]) else { panic!("{long} is too long") };
+            let text = refused.to_string();
+            assert!(text.contains("--tolerate-burst: found") && text.contains("want 0ms to 1m"), "{text}");
+        }
+    }
+
+    #[test]
+    fn bursts_have_a_distance_and_a_length() {
+        for flags in [&["--bursts", "0s"][..], &["--bursts", "1m", "--burst-lasts", "0ms"]] {
+            let refused = args(flags).expect_err("no time").to_string();
+            assert!(refused.contains("want a time above 0"), "{refused}");
+        }
+    }
 }

@@ -137,7 +137,7 @@ impl Facts<'_> {
         text.push('\n');
         let mut columns = Columns::with_heading(&["", "mean", "median", "p90"]);
         let [failed, shielded, candidate, seconds] = self.counts();
-        let intolerant = format!("  if no burst counted once ({:?})", self.plan.judge().tolerate_burst);
+        let intolerant = format!("  without the tolerance of {:?}", self.plan.judge().tolerate_burst);
         for (name, spread, decimals) in [
             ("seconds until rolled back", self.seconds_to_roll_back(self.runs), 1),
             (&*intolerant, self.intolerant.and_then(|runs| self.seconds_to_roll_back(runs)), 1),
