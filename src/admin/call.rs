@@ -221,7 +221,12 @@ async fn read_body(request: Request) -> Result<Value, ProblemDetails> {
         Err(_) => return problem(StatusCode::REQUEST_TIMEOUT, "body_timeout", "the body did not come in time"),
     };
     json::parse(&bytes).map_err(|error| {
-        ProblemDetails::new(StatusCode::BAD_REQUEST, "bad_json", format!("the body is not good JSON: {error}"))
+        let detail = match bytes.trim_ascii() {
+            [] => "the body is empty, want an object; send {} when there is nothing to say".to_owned(),
+            _ if error.is_eof() => format!("the JSON of the body is cut off ({error}); send all of it"),
+            _ => format!("the body is not good JSON: {error}"),
+        };
+        ProblemDetails::new(StatusCode::BAD_REQUEST, "bad_json", detail)
     })
 }
 
@@ -274,6 +279,20 @@ pub(crate) fn query<'a>(uri: &'a Uri, known: &[&str], problems: &mut Vec<Problem
     }
     parameters.retain(|(key, _)| known.contains(key));
     parameters
+}
+
+/// What a call says that takes no parameters: nothing.
+#[derive(Debug)]
+pub(crate) struct NoParameters;
+
+impl<S: Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = ProblemDetails;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ProblemDetails> {
+        let mut problems = Vec::new();
+        query(&parts.uri, &[], &mut problems);
+        if problems.is_empty() { Ok(Self) } else { Err(ProblemDetails::of_problems(problems)) }
+    }
 }
 
 /// The segments of the path that stand for something, decoded.

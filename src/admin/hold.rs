@@ -16,7 +16,7 @@ use crate::problem::Mismatch;
 use crate::shared::hold::Hold;
 
 use super::AdminApi;
-use super::call::{ApiCall, PathSegments};
+use super::call::{ApiCall, NoParameters, PathSegments};
 use super::hold_body::HoldLimits;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
@@ -114,7 +114,8 @@ pub(crate) async fn post(
     let body: HoldCall = call.read();
     let at = ConfigPath::Root;
     let terms = HoldLimits { max: body.max, requests: body.requests, bytes: body.bytes }.terms(&at, &mut call.report);
-    let mut services = body.services.map_or_else(Vec::new, |list| services(&list, &table, &mut call.report));
+    let mut services =
+        body.services.map_or_else(Vec::new, |list| services(&list, "write [\"shop\"]", &table, &mut call.report));
     if services.is_empty() {
         let mismatch = Mismatch::new("nothing", "a list of at least one name", "write [\"shop\"]");
         call.report.missing(&at.key("services"), mismatch);
@@ -140,7 +141,7 @@ pub(crate) async fn post(
     tag = "traffic",
     responses((status = 200, description = "The holds that are open", body = Vec<HoldView>), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Json<Vec<HoldView>> {
+pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, _: NoParameters) -> Json<Vec<HoldView>> {
     Json(HoldView::all(&admin))
 }
 
@@ -159,6 +160,7 @@ pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Json<Vec<HoldVie
 pub(crate) async fn delete(
     State(admin): State<Arc<AdminApi>>,
     PathSegments(text): PathSegments<String>,
+    _: NoParameters,
 ) -> Result<Json<HoldView>, ProblemDetails> {
     let now_ms = admin.holds.now_ms();
     let released = text.parse().ok().and_then(|id| admin.holds.release(id));

@@ -48,7 +48,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use axum::Router;
-use axum::extract::DefaultBodyLimit;
+use axum::extract::{DefaultBodyLimit, MatchedPath};
 use axum::http::StatusCode;
 use axum::routing::{delete, get, post, put};
 use tokio::sync::watch;
@@ -170,7 +170,7 @@ async fn no_resource(uri: axum::http::Uri) -> ProblemDetails {
     ProblemDetails::new(StatusCode::NOT_FOUND, "no_resource", detail)
 }
 
-async fn wrong_method(method: axum::http::Method) -> ProblemDetails {
-    let detail = format!("found method {method}, want one that the Allow header lists");
+async fn wrong_method(method: axum::http::Method, path: MatchedPath) -> ProblemDetails {
+    let detail = format!("found the method {method}, want {}", openapi::methods(path.as_str()).join(" or "));
     ProblemDetails::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use super::call::NoParameters;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
 
@@ -64,6 +65,18 @@ impl Modify for Bearer {
     tag = "probes",
     responses((status = 200, description = "This document", body = serde_json::Value), Refusals)
 )]
-pub(crate) async fn get() -> Json<utoipa::openapi::OpenApi> {
+pub(crate) async fn get(_: NoParameters) -> Json<utoipa::openapi::OpenApi> {
     Json(Document::openapi())
+}
+
+/// The methods that the document has for a path.
+pub(crate) fn methods(path: &str) -> Vec<&'static str> {
+    let document = Document::openapi();
+    let Some(item) = document.paths.paths.get(path) else { return Vec::new() };
+    let there = [("GET", &item.get), ("PUT", &item.put), ("POST", &item.post), ("DELETE", &item.delete)];
+    let mut methods: Vec<_> =
+        there.iter().filter(|(_, operation)| operation.is_some()).map(|(name, _)| *name).collect();
+    // Who can ask for an answer can ask for its head.
+    methods.extend(item.get.iter().map(|_| "HEAD"));
+    methods
 }

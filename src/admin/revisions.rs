@@ -12,7 +12,7 @@ use crate::control::store::Revision;
 use crate::problem::{Problem, ProblemKind};
 
 use super::AdminApi;
-use super::call::{PathSegments, query};
+use super::call::{NoParameters, PathSegments, query};
 use super::change_response::DifferenceView;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
@@ -108,6 +108,7 @@ pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, uri: Uri) -> Result
 pub(crate) async fn one(
     State(admin): State<Arc<AdminApi>>,
     PathSegments(text): PathSegments<String>,
+    _: NoParameters,
 ) -> Result<Json<RevisionView>, ProblemDetails> {
     let found = match text.parse() {
         Ok(number) => admin.handle.revision(number).await?,

@@ -1,15 +1,17 @@
 //! `POST /v1/rollback`: the split of an earlier revision, as a new one.
 
+use std::fmt;
 use std::sync::Arc;
 
 use axum::extract::State;
-use serde::Deserialize;
+use serde::de::{Error, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 use utoipa::ToSchema;
 
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
+use crate::config::reader::read_fault::A_REVISION;
 use crate::config::reader::report::Report;
-use crate::config::reader::units::{Quantity, Setting};
 use crate::control::change::Change;
 use crate::problem::Mismatch;
 use crate::table::{Name, Table};
@@ -20,13 +22,41 @@ use super::change_response::{ChangeResponse, Tagged};
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
+/// A revision as a call names it. Whether there is such a one, the writer knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RevisionNumber(u64);
+
+impl<'de> Deserialize<'de> for RevisionNumber {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(RevisionVisitor).map(Self)
+    }
+}
+
+struct RevisionVisitor;
+
+impl Visitor<'_> for RevisionVisitor {
+    type Value = u64;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{A_REVISION}, a whole number above 0")
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<u64, E> {
+        u64::try_from(number).map_err(|_negative| E::invalid_value(Unexpected::Signed(number), &self))
+    }
+
+    fn visit_u64<E>(self, number: u64) -> Result<u64, E> {
+        Ok(number)
+    }
+}
+
 /// What to go back to.
 #[derive(Debug, Default, Deserialize, ToSchema)]
 #[serde(expecting = "an object")]
 pub(crate) struct RollbackBody {
     /// The revision; without it, the last change of traffic is undone.
     #[schema(value_type = Option<u64>)]
-    pub to: Option<Setting<Quantity>>,
+    pub to: Option<RevisionNumber>,
     /// The services; without them, all.
     #[schema(value_type = Option<Vec<String>>)]
     pub services: Option<List<String>>,
@@ -63,16 +93,17 @@ pub(crate) async fn post(
     let body: RollbackBody = call.read();
     let reason = call.reason(body.reason);
     call.moves(body.hold.as_ref(), body.force);
-    let to = body.to.map(|to| to.0.0 as u64);
-    let services = body.services.map(|list| services(&list, &table, &mut call.report).into_iter().collect());
+    let to = body.to.map(|RevisionNumber(to)| to);
+    let remedy = "name one, or leave it out for all";
+    let services = body.services.map(|list| services(&list, remedy, &table, &mut call.report).into_iter().collect());
     call.apply(&admin, Some(Change::Rollback { to, services }), reason).await
 }
 
-/// The services of a list, which names at least one.
-pub(crate) fn services(list: &List<String>, table: &Table, report: &mut Report<'_>) -> Vec<Name> {
+/// The services of a list, which names at least one; `remedy` is for one that does not.
+pub(crate) fn services(list: &List<String>, remedy: &str, table: &Table, report: &mut Report<'_>) -> Vec<Name> {
     let at = ConfigPath::Root.key("services");
     if list.is_empty() {
-        report.missing(&at, Mismatch::new("an empty list", "at least one name", "write [\"shop\"]"));
+        report.missing(&at, Mismatch::new("an empty list", "at least one name", remedy));
     }
     let mut named = Vec::new();
     for (index, text) in list.iter() {

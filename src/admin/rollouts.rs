@@ -20,7 +20,7 @@ use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
 
 use super::AdminApi;
-use super::call::{ApiCall, FORCE, PathSegments};
+use super::call::{ApiCall, FORCE, NoParameters, PathSegments};
 use super::openapi_terms::{Refusals, WriteTerms};
 use super::problem::ProblemDetails;
 
@@ -124,7 +124,10 @@ pub(crate) async fn start(
     tag = "rollouts",
     responses((status = 200, description = "Newest first", body = RolloutList), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Result<Json<RolloutList>, ProblemDetails> {
+pub(crate) async fn list(
+    State(admin): State<Arc<AdminApi>>,
+    _: NoParameters,
+) -> Result<Json<RolloutList>, ProblemDetails> {
     Ok(Json(RolloutList { rollouts: admin.rollouts.list().await? }))
 }
 
@@ -143,6 +146,7 @@ pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Result<Json<Roll
 pub(crate) async fn one(
     State(admin): State<Arc<AdminApi>>,
     PathSegments(id): PathSegments<String>,
+    _: NoParameters,
 ) -> Result<Json<RolloutView>, ProblemDetails> {
     let number = id.parse().unwrap_or(0);
     let view = admin.rollouts.one(number).await?;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::AdminApi;
-use super::call::{PathSegments, service};
+use super::call::{NoParameters, PathSegments, service};
 use super::change_response::Tagged;
 use super::openapi_terms::Refusals;
 use super::problem::ProblemDetails;
@@ -31,7 +31,7 @@ pub(crate) struct ServiceList {
     tag = "state",
     responses((status = 200, description = "All services", body = ServiceList), Refusals)
 )]
-pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Tagged<ServiceList> {
+pub(crate) async fn list(State(admin): State<Arc<AdminApi>>, _: NoParameters) -> Tagged<ServiceList> {
     let table = admin.table();
     let at = moment(&admin);
     let briefs = admin.briefs.borrow();
@@ -55,6 +55,7 @@ pub(crate) async fn list(State(admin): State<Arc<AdminApi>>) -> Tagged<ServiceLi
 pub(crate) async fn one(
     State(admin): State<Arc<AdminApi>>,
     PathSegments(text): PathSegments<String>,
+    _: NoParameters,
 ) -> Result<Tagged<ServiceView>, ProblemDetails> {
     let table = admin.table();
     let service = service(&table, "service", &text).map_err(|problem| ProblemDetails::of_problems(vec![problem]))?;

@@ -13,6 +13,7 @@ use crate::stats::RejectReason;
 use crate::supervise::{self, PartState};
 
 use super::AdminApi;
+use super::call::NoParameters;
 use super::change_response::Tagged;
 use super::hold::HoldView;
 use super::openapi_terms::Refusals;
@@ -127,7 +128,7 @@ pub(crate) struct ConfigView {
     tag = "state",
     responses((status = 200, description = "The state of the proxy", body = Status), Refusals)
 )]
-pub(crate) async fn get(State(admin): State<Arc<AdminApi>>) -> Result<Tagged<Status>, ProblemDetails> {
+pub(crate) async fn get(State(admin): State<Arc<AdminApi>>, _: NoParameters) -> Result<Tagged<Status>, ProblemDetails> {
     let facts = admin.handle.facts().await?;
     let table = admin.table();
     let sources = admin.exporter.sources();

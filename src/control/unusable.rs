@@ -39,7 +39,9 @@ impl Unusable {
         Mismatch::new(
             format!("no usable endpoint{share}: {why}"),
             "one that takes requests",
-            format!("mend it (pointsman status {service}), or insist: \"force\": true, on the command line --force"),
+            format!(
+                "see `pointsman status {service}` and mend it, or insist: \"force\": true, on the command line --force"
+            ),
         )
         .at(format!("services.{service}.versions.{version}"), ProblemKind::NoEndpoint)
     }

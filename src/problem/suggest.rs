@@ -3,11 +3,18 @@
 /// The name in `known` that is a few slips of the finger away from `text`.
 ///
 /// Damerau-Levenshtein, because it counts a swap of two letters as one slip, which Levenshtein does not; at most a
-/// third of the word may differ, and always one letter.
+/// third of the word may differ. A number is no slip: who writes `v3` does not mean `v1`.
 pub(crate) fn suggest<'k>(text: &str, known: impl IntoIterator<Item = &'k str>) -> Option<&'k str> {
-    let slips_max = (text.chars().count() / 3).max(1);
+    let slips_max = text.chars().count() / 3;
     let distances = known.into_iter().map(|name| (strsim::damerau_levenshtein(text, name), name));
-    distances.filter(|(slips, _)| *slips <= slips_max).min().map(|(_, name)| name)
+    let near = distances.filter(|(slips, name)| *slips <= slips_max && !differ_in_digits(text, name));
+    near.min().map(|(_, name)| name)
+}
+
+/// Whether nothing but digits makes the difference.
+fn differ_in_digits(one: &str, other: &str) -> bool {
+    let letters = |text: &'_ str| text.chars().filter(|char| !char.is_ascii_digit()).collect::<String>();
+    one != other && letters(one) == letters(other)
 }
 
 /// `v1, v2, v3`, cut after sixteen names.
@@ -58,6 +65,15 @@ mod tests {
         assert_eq!(suggest("conect_timout", known), Some("connect_timeout"));
         assert_eq!(suggest("timeout", known), None);
         assert_eq!(suggest("", known), None);
+    }
+
+    #[test]
+    fn what_has_little_in_common_and_another_number_are_no_slips() {
+        let versions = ["v1", "v2", "shop-v12"];
+        for other in ["v3", "v9", "w1", "v", "v11", "shop-v13", "shop-v1"] {
+            assert_eq!(suggest(other, versions), None, "{other}");
+        }
+        assert_eq!(suggest("shpo-v12", versions), Some("shop-v12"));
     }
 
     #[test]

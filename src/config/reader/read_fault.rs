@@ -8,6 +8,9 @@ use serde::de::{Error, Expected, Unexpected};
 use super::tree::Notation;
 use crate::problem::{Mismatch, listed, suggest};
 
+/// How the wish for a number of a revision begins.
+pub(crate) const A_REVISION: &str = "a revision";
+
 /// What serde refuses.
 #[derive(Debug)]
 pub(crate) enum ReadFault {
@@ -129,7 +132,8 @@ impl From<Unexpected<'_>> for Written {
             Unexpected::Bool(value) => Self::Bool(value),
             Unexpected::Unsigned(value) => Self::Number { text: value.to_string(), is_whole: true },
             Unexpected::Signed(value) => Self::Number { text: value.to_string(), is_whole: true },
-            Unexpected::Float(value) => Self::Number { text: value.to_string(), is_whole: false },
+            // A whole one keeps its fraction: `1.0` is not `1`.
+            Unexpected::Float(value) => Self::Number { text: format!("{value:?}"), is_whole: false },
             Unexpected::Str(value) => Self::Text(value.to_owned()),
             Unexpected::Map => Self::Table,
             Unexpected::Seq => Self::List,
@@ -155,9 +159,19 @@ impl Written {
             "a boolean" => "true or false",
             "a sequence" => "a list",
             "a map" | "a table" => table(notation),
+            other if other.starts_with("a whole number") && self.is_huge() => {
+                let wanted = format!("{other}, that is not so large");
+                return Mismatch::new(self.shown(notation), wanted, "lower it");
+            }
             other => other,
         };
         Mismatch::new(self.shown(notation), wanted, self.remedy(wanted, notation))
+    }
+
+    /// Whether it is a whole number that no setting can be.
+    fn is_huge(&self) -> bool {
+        let (Self::Number { text, .. } | Self::Other(text)) = self else { return false };
+        text.bytes().all(|byte| byte.is_ascii_digit()) && text.parse::<i64>().is_err()
     }
 
     /// As it would be written.
@@ -190,12 +204,21 @@ impl Written {
             format!("write [{found}]")
         } else if wanted == table(notation) {
             write_table(notation).to_owned()
-        } else if matches!(self, Self::Number { is_whole: false, .. }) && wanted.contains("number") {
+        } else if matches!(self, Self::Number { is_whole: false, .. })
+            && wanted.contains("number")
+            && !wanted.starts_with(A_REVISION)
+        {
             "round it or bring it into the range".to_owned()
         } else {
-            "correct it".to_owned()
+            correction(wanted)
         }
     }
+}
+
+/// What there is no general remedy for.
+fn correction(wanted: &str) -> String {
+    let remedy = if wanted.starts_with(A_REVISION) { "take it from the list of revisions" } else { "correct it" };
+    remedy.to_owned()
 }
 
 /// How a set of keys and values is called.
@@ -243,6 +266,6 @@ fn text_remedy(text: &str, wanted: &str, notation: Notation) -> String {
             false => "write a whole number and a unit, without a space".to_owned(),
         }
     } else {
-        "correct it".to_owned()
+        correction(wanted)
     }
 }

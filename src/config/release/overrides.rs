@@ -12,7 +12,9 @@
 use serde_json::{Map, Value};
 
 use super::section::{OF_THE_FILE, RolloutSection};
-use crate::problem::{Problem, listed, suggest};
+use crate::config::reader::read_fault::ReadFault;
+use crate::config::reader::tree::Notation;
+use crate::problem::{Problem, ProblemKind};
 
 /// A table of the plan, and those of its keys that a caller may change. Each stands below the one that it is in.
 struct Changeable {
@@ -134,12 +136,9 @@ fn refusal(key: &str, path: String, allowed: &Changeable) -> Problem {
         let wanted = "programs, URLs and smoke requests from the config file only";
         return Problem::invalid(path, found, wanted, format!("leave it out; {IN_THE_FILE}"));
     }
-    let remedy = match suggest(key, allowed.keys.iter().copied()) {
-        Some(meant) => format!("did you mean {meant:?}?"),
-        None => "leave it out".to_owned(),
-    };
-    let known = listed(allowed.keys.iter().copied());
-    Problem::invalid(path, format!("the unknown key {key:?}"), format!("only {known}"), remedy)
+    // In the words of the reader, which refuses keys of the other parts of a body.
+    let unknown = ReadFault::UnknownKey { key: key.to_owned(), known: allowed.keys };
+    unknown.mismatch(Notation::Json).at(path, ProblemKind::Invalid)
 }
 
 #[cfg(test)]
@@ -246,7 +245,11 @@ mod tests {
     #[test]
     fn a_slip_is_told() {
         let [problem] = &refused(&json!({ "bakes": "1s" }))[..] else { panic!() };
-        assert_eq!((&*problem.found, &*problem.remedy), ("the unknown key \"bakes\"", "did you mean \"bake\"?"));
-        assert!(problem.wanted.starts_with("only strategy, steps"), "{problem}");
+        let text = "plan.bakes: found the unknown key \"bakes\", want a known one (did you mean \"bake\"?)";
+        assert_eq!(problem.to_string(), text);
+        let [problem] = &refused(&json!({ "judge": { "nonsense": 1 } }))[..] else { panic!() };
+        let found = "plan.judge.nonsense: found the unknown key \"nonsense\", want one of alpha, tolerate_ratio";
+        assert!(problem.to_string().starts_with(found), "{problem}");
+        assert_eq!(problem.remedy, "rename or remove it");
     }
 }

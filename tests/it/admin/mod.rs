@@ -4,3 +4,4 @@ mod access;
 mod api;
 mod pressure;
 mod reach;
+mod words;

@@ -304,7 +304,7 @@ async fn the_description_lists_what_a_call_may_change() {
     let body = r#"{"service": "shop", "plan": {"frobnicate": 1}}"#;
     let refusal = control.send("POST /v1/rollouts?dry_run=true", body).await.json();
     let wanted = refusal["problems"][0]["wanted"].as_str().unwrap();
-    let mut taken: Vec<_> = wanted.trim_start_matches("only ").split(", ").collect();
+    let mut taken: Vec<_> = wanted.trim_start_matches("one of ").split(", ").collect();
     taken.sort_unstable();
     assert_eq!(described.keys().map(String::as_str).collect::<Vec<_>>(), taken, "{refusal:#}");
 }
