@@ -54,6 +54,7 @@ use crate::stats::Registry;
 use crate::supervise::{Kind, Part, Supervisor, panic_text};
 use crate::upstream::budget::Budget;
 
+pub use crate::admin::upgrade_calls::CheckFinding;
 pub use check::{Checked, RefusedConfig, check};
 use control_plane::{BoundAdmin, ControlPlane};
 pub use error::{RunError, StartError};

@@ -39,6 +39,9 @@ pub(crate) struct Item {
     /// Where it is.
     #[serde(rename = "where")]
     path: String,
+    /// The line in the config file, if that is what is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
     /// What was found.
     found: String,
     /// What is wanted.
@@ -81,8 +84,12 @@ impl ProblemDetails {
 }
 
 impl From<Problem> for Item {
-    fn from(Problem { path, found, wanted, remedy, .. }: Problem) -> Self {
-        Self { path, found, wanted, remedy }
+    fn from(Problem { path, line, kind, found, wanted, remedy }: Problem) -> Self {
+        let found = match kind {
+            ProblemKind::Syntax(what) => format!("{found}, which is not TOML: {what}"),
+            ProblemKind::NoEndpoint | ProblemKind::Conflict | ProblemKind::Unknown | ProblemKind::Invalid => found,
+        };
+        Self { path, line, found, wanted, remedy }
     }
 }
 

@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::upgrade_calls::UpgradeError;
+use super::upgrade_calls::{CheckFinding, UpgradeError};
 use crate::problem::Problem;
 
 use super::AdminApi;
@@ -61,7 +61,7 @@ pub(crate) async fn post(
 impl From<UpgradeError> for ProblemDetails {
     fn from(error: UpgradeError) -> Self {
         let (status, word) = match error {
-            UpgradeError::Config { program, problems } => return config_problem(&program, problems),
+            UpgradeError::Config { program, findings } => return config_problem(&program, findings),
             UpgradeError::Unavailable(_) => (StatusCode::CONFLICT, "upgrade_unavailable"),
             UpgradeError::Busy => (StatusCode::CONFLICT, "upgrade_going_on"),
             UpgradeError::Unsettled { .. } => (StatusCode::CONFLICT, "files_unsettled"),
@@ -73,15 +73,21 @@ impl From<UpgradeError> for ProblemDetails {
 }
 
 /// A config that the new binary does not take, with each of its problems.
-fn config_problem(program: &str, problems: Vec<String>) -> ProblemDetails {
-    let count = match problems.len() {
+fn config_problem(program: &str, findings: Vec<CheckFinding>) -> ProblemDetails {
+    let count = match findings.len() {
         1 => "a problem".to_owned(),
         several => format!("{several} problems"),
     };
     let detail = format!("{program} has found {count} in the config file; the process that runs goes on");
-    let wanted = format!("a config that {program} takes");
-    let remedy = "mend the file, see `pointsman check`, and upgrade again";
-    let items = problems.into_iter().map(|found| Problem::invalid("config", found, wanted.as_str(), remedy));
+    let items = findings.into_iter().map(|finding| match finding {
+        CheckFinding::Problem(problem) => problem,
+        CheckFinding::Remark { path, line, text } => {
+            let wanted = format!("what {program} takes");
+            let remedy = "mend the file, see `pointsman check`, and upgrade again";
+            let path = if path.is_empty() { "config".to_owned() } else { path };
+            Problem { line, ..Problem::invalid(path, text, wanted, remedy) }
+        }
+    });
     let refusal = ProblemDetails::new(StatusCode::UNPROCESSABLE_ENTITY, "config_refused", detail);
     refusal.with_problems(items.collect())
 }

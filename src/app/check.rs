@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::settings;
 use crate::admin::examine_tokens;
+use crate::admin::upgrade_calls::CheckFinding;
 use crate::config::{self, Config, ConfigFiles, ConfigKey, Remark, TlsFiles};
 use crate::outbound::secret::Secret;
 use crate::problem::{PROBLEMS_MAX, Problem, Problems, more_problems};
@@ -39,14 +40,20 @@ enum Finding {
 }
 
 impl RefusedConfig {
+    /// Each thing, as it is told to programs.
+    #[must_use]
+    pub fn findings(self) -> Vec<CheckFinding> {
+        let told = |finding: Finding| match finding {
+            Finding::Text(problem) => CheckFinding::Problem(problem),
+            Finding::File(Remark { key: ConfigKey { line, path }, text }) => CheckFinding::Remark { path, line, text },
+        };
+        self.0.into_iter().map(told).collect()
+    }
+
     /// A line for each thing.
     #[must_use]
-    pub fn lines(&self) -> Vec<String> {
-        let line = |finding: &Finding| match finding {
-            Finding::Text(problem) => problem.to_string(),
-            Finding::File(remark) => remark.to_string(),
-        };
-        self.0.iter().map(line).collect()
+    pub(crate) fn lines(self) -> Vec<String> {
+        self.findings().iter().map(ToString::to_string).collect()
     }
 }
 

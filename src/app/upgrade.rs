@@ -31,7 +31,7 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::handover::HandoverMessage;
 use super::inherited::CHANNEL;
 use super::systemd;
-use crate::admin::upgrade_calls::{OutcomeSender, Successor, UpgradeCalls, UpgradeError};
+use crate::admin::upgrade_calls::{CheckFinding, OutcomeSender, Successor, UpgradeCalls, UpgradeError};
 use crate::control::{ApplyError, Handle};
 use crate::files::reload::{Files, Settled};
 use crate::files::watcher::in_background;
@@ -167,7 +167,7 @@ impl Upgrader {
         let mut settled = Vec::new();
         for files in &self.files {
             let Ok(answer) = timeout_at(until, files.settled()).await else {
-                let what = format!("has not been whole for proxy.upgrade_timeout, {:?}", self.timeout);
+                let what = format!("not whole within proxy.upgrade_timeout, {:?}", self.timeout);
                 return Err(UpgradeError::Unsettled { files: files.name, what });
             };
             // Without an answer the process ends soon, for what read them has ended.
@@ -252,7 +252,7 @@ async fn unchanged(settled: Vec<(&'static str, Settled)>) -> Result<(), UpgradeE
     let changed = in_background(move || settled.into_iter().find(|(_, files)| !files.is_current()));
     match changed.await.flatten() {
         Some((files, _)) => {
-            let what = "was written while the new process started".to_owned();
+            let what = "written while the new process started".to_owned();
             Err(UpgradeError::Unsettled { files, what })
         }
         None => Ok(()),
@@ -262,7 +262,7 @@ async fn unchanged(settled: Vec<(&'static str, Settled)>) -> Result<(), UpgradeE
 /// What `check --json` says of a config.
 #[derive(Deserialize)]
 struct CheckReport {
-    problems: Vec<String>,
+    problems: Vec<CheckFinding>,
 }
 
 /// Lets the new binary check the config; what it says is told when it does not like it.
@@ -275,10 +275,10 @@ async fn check(program: &Program) -> Result<(), UpgradeError> {
     if output.status.success() {
         return Ok(());
     }
-    if let Ok(CheckReport { problems }) = serde_json::from_slice(&output.stdout)
-        && !problems.is_empty()
+    if let Ok(CheckReport { problems: findings }) = serde_json::from_slice(&output.stdout)
+        && !findings.is_empty()
     {
-        return Err(UpgradeError::Config { program: path.to_string(), problems });
+        return Err(UpgradeError::Config { program: path.to_string(), findings });
     }
     let said = String::from_utf8_lossy(&output.stderr);
     let end = said.floor_char_boundary(CHECK_BYTES_MAX);

@@ -1,12 +1,13 @@
 //! `pointsman check`: every problem of a config, before it is used.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::{EXIT_USAGE, chain, text};
-use crate::app::{self, Checked};
+use crate::app::{self, CheckFinding, Checked};
 use crate::config::Config;
 
 /// Print every problem of a config file; exit with 0 or 64
@@ -40,7 +41,7 @@ pub fn run(args: &CheckArgs, json: bool) -> ExitCode {
     code(&problems)
 }
 
-fn code(problems: &[String]) -> ExitCode {
+fn code(problems: &[CheckFinding]) -> ExitCode {
     if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(EXIT_USAGE) }
 }
 
@@ -50,7 +51,7 @@ fn plural(count: usize, word: &str) -> String {
 }
 
 /// Says line by line what is wrong with the file at `path`.
-pub(crate) fn tell(path: &Path, problems: &[String], say: &dyn Fn(&str)) {
+pub(crate) fn tell(path: &Path, problems: &[impl Display], say: &dyn Fn(&str)) {
     for problem in problems {
         say(&format!("{}: {problem}", path.display()));
     }
@@ -63,11 +64,11 @@ fn warn(path: &Path, warnings: &[String], say: &dyn Fn(&str)) {
     }
 }
 
-/// What there is to say of a file, a line each.
+/// What there is to say of a file.
 struct Found {
     /// The config and its text, if there is no problem.
     config: Option<(Config, String)>,
-    problems: Vec<String>,
+    problems: Vec<CheckFinding>,
     warnings: Vec<String>,
 }
 
@@ -76,15 +77,16 @@ impl Found {
         let text = match std::fs::read_to_string(path) {
             Ok(text) => text,
             Err(error) => {
-                let why = format!("cannot read the config: {}; give the path of a readable file", chain(&error));
-                return Self { config: None, problems: vec![why], warnings: Vec::new() };
+                let text = format!("cannot read the config: {}; give the path of a readable file", chain(&error));
+                let finding = CheckFinding::Remark { path: String::new(), line: None, text };
+                return Self { config: None, problems: vec![finding], warnings: Vec::new() };
             }
         };
         let Checked { config, warnings } = app::check(&text, path.parent().unwrap_or(Path::new("")));
         let warnings = warnings.iter().map(ToString::to_string).collect();
         match config {
             Ok(config) => Self { config: Some((config, text)), problems: Vec::new(), warnings },
-            Err(refused) => Self { config: None, problems: refused.lines(), warnings },
+            Err(refused) => Self { config: None, problems: refused.findings(), warnings },
         }
     }
 }

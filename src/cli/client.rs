@@ -262,7 +262,8 @@ impl CallError {
 /// One of the problems of a document.
 fn problem_line(item: &Value) -> String {
     let part = |key: &str| item.get(key).and_then(Value::as_str).unwrap_or_default();
-    let line = format!("  {}: found {}, want {}", part("where"), part("found"), part("wanted"));
+    let at = item.get("line").and_then(Value::as_u64).map_or_else(String::new, |line| format!("line {line}: "));
+    let line = format!("  {at}{}: found {}, want {}", part("where"), part("found"), part("wanted"));
     if part("remedy").is_empty() { line } else { format!("{line} ({})", part("remedy")) }
 }
 
@@ -320,5 +321,7 @@ mod tests {
             problem_text(StatusCode::UNPROCESSABLE_ENTITY, &problem),
             "422: wrong values\n  v1: found -1, want 0 to 100 (raise it)\n  v9: found v9, want v1 or v2"
         );
+        let in_a_file = serde_json::json!({"where": "proxy.workers", "line": 6, "found": "0", "wanted": "1 or more"});
+        assert_eq!(problem_line(&in_a_file), "  line 6: proxy.workers: found 0, want 1 or more");
     }
 }

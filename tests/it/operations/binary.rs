@@ -52,6 +52,24 @@ fn a_bad_config_is_refused_whole_by_check_and_run() {
 }
 
 #[test]
+fn check_tells_programs_each_problem_field_by_field() {
+    let text = config(nowhere(), nowhere(), "") + "[admin.tokens.ops]\nfile = \"missing\"\nrole = \"operate\"\n";
+    let (_folder, path) = folder(&text.replacen("[services.shop]", "[services.shop]\nnonsense = 1", 1));
+    let (code, output, _) = pointsman(&["--json", "check", "--config", path.to_str().unwrap()]);
+    let report: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert_eq!((code, &report["good"]), (64, &json!(false)), "{report}");
+    let [unknown, file] = &report["problems"].as_array().unwrap()[..] else { panic!("{report}") };
+    assert_eq!(unknown["where"], "services.shop.nonsense");
+    assert_eq!(unknown["found"], "the unknown key \"nonsense\"");
+    assert!(unknown["line"].is_u64() && unknown["remedy"].is_string() && unknown["text"].is_null(), "{unknown}");
+    assert_eq!(file["where"], "admin.tokens.ops.file");
+    assert!(file["text"].as_str().unwrap().contains("missing") && file["found"].is_null(), "{file}");
+    let (_, output, _) = pointsman(&["--json", "check", "--config", "/nonexistent/pointsman.toml"]);
+    let report: serde_json::Value = serde_json::from_str(&output).unwrap();
+    assert!(report["problems"][0]["text"].as_str().unwrap().starts_with("cannot read the config"), "{report}");
+}
+
+#[test]
 fn scripts_get_errors_as_json_too() {
     let (_folder, path) = folder(&config(nowhere(), nowhere(), ""));
     let process = Process::start(&path);

@@ -344,8 +344,8 @@ fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
     let mut process = place.start();
     process.admin = AdminClient::new(&process.admin_address.to_string(), Some("the-first-token".to_owned())).unwrap();
     for (path, first, whole, what) in [
-        (place.config(), &text[..half], &*text, "the config file has not been whole for proxy.upgrade_timeout, 1s"),
-        (token, "the-second", "the-first-token", "certificates and tokens has not been whole"),
+        (place.config(), &text[..half], &*text, "the config file: not whole within proxy.upgrade_timeout, 1s"),
+        (token, "the-second", "the-first-token", "certificates and tokens: not whole within"),
     ] {
         let old = process.id();
         let file = half_saved(&path, first);
@@ -369,7 +369,10 @@ fn a_config_that_changes_under_the_new_process_refuses_it() {
     place.install_script(&format!("[ $1 = check ] || {touch}; exec {binary} \"$@\""));
     let (status, problem) = refusal(&mut process);
     assert_eq!((status, &problem["type"]), (409, &json!("urn:pointsman:problem:files_unsettled")), "{problem}");
-    assert!(problem["detail"].as_str().unwrap().contains("was written while the new process started"), "{problem}");
+    assert!(
+        problem["detail"].as_str().unwrap().contains("the config file: written while the new process started"),
+        "{problem}"
+    );
     shift(&process, 5).unwrap();
     place.install(Path::new(binary));
     process.upgrade().unwrap();
@@ -384,13 +387,30 @@ fn a_config_that_the_new_binary_refuses_is_the_callers_to_mend() {
     let (status, problem) = refusal(&mut process);
     assert_eq!((status, &problem["type"]), (422, &json!("urn:pointsman:problem:config_refused")), "{problem}");
     let problems = problem["problems"].as_array().unwrap();
-    let found: Vec<_> = problems.iter().map(|item| item["found"].as_str().unwrap()).collect();
-    assert!(
-        matches!(&*found, [one, two] if one.starts_with("line 6: proxy.workers: ") && two.starts_with("line 7: proxy.nonsense: ")),
-        "{found:?}"
+    let [workers, nonsense] = &problems[..] else { panic!("{problems:?}") };
+    assert_eq!(
+        (&workers["where"], &workers["line"], &workers["found"]),
+        (&json!("proxy.workers"), &json!(6), &json!("0"))
     );
-    for item in problems {
-        assert!(item["wanted"].as_str().unwrap().starts_with("a config that /"), "{item}");
-        assert!(item["remedy"].as_str().unwrap().starts_with("mend the file"), "{item}");
-    }
+    assert!(workers["wanted"].as_str().unwrap().starts_with("1 to "), "{workers}");
+    let found = (&nonsense["where"], &nonsense["line"], &nonsense["found"]);
+    assert_eq!(found, (&json!("proxy.nonsense"), &json!(7), &json!("the unknown key \"nonsense\"")));
+    assert!(nonsense["wanted"].as_str().unwrap().starts_with("one of "), "{nonsense}");
+    assert_eq!(nonsense["remedy"], "rename or remove it");
+}
+
+#[test]
+fn what_another_binary_says_of_the_config_is_passed_on() {
+    let (text, _) = two_services(nowhere(), "");
+    let place = Place::new(&text);
+    let mut process = place.start();
+    let problems = r#"["line 6: proxy.x: odd", {"where": "admin.tls.cert", "line": 3, "text": "a.pem is empty"}]"#;
+    let report = format!("{{\"good\": false, \"problems\": {problems}, \"warnings\": []}}");
+    place.install_script(&format!("echo '{report}'; exit 64"));
+    let (status, problem) = refusal(&mut process);
+    assert_eq!(status, 422, "{problem}");
+    let told = |index: usize| ["where", "line", "found"].map(|part| problem["problems"][index][part].clone());
+    assert_eq!(told(0), [json!("config"), json!(null), json!("line 6: proxy.x: odd")]);
+    assert_eq!(told(1), [json!("admin.tls.cert"), json!(3), json!("a.pem is empty")]);
+    assert!(problem["problems"][0]["wanted"].as_str().unwrap().starts_with("what /"), "{problem}");
 }
