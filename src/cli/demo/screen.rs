@@ -2,7 +2,7 @@
 //!
 //! Lines are written one below the other by escape sequences, and each is cleared to its end, so that nothing flickers.
 //! A widget library would lay out and compare cells for a view that is a list of lines. What is changed of the terminal
-//! is put back by [`Screen::close`], by the drop of [`TakenTerminal`], and by the panic hook.
+//! is put back by [`Screen::close`], by the drop of [`TakenTerminal`] or by the panic hook, whichever comes first.
 
 use std::io::{self, Write};
 use std::panic;
@@ -53,15 +53,20 @@ pub(crate) struct Screen {
 #[derive(Debug)]
 struct TakenTerminal;
 
+/// Whether the terminal has to be put back. Its screen is left once: at the second time the cursor goes where it was
+/// before, over a message that was printed in between.
+static TAKEN: AtomicBool = AtomicBool::new(false);
+
 impl TakenTerminal {
     fn new() -> io::Result<Self> {
         let before = panic::take_hook();
         // A message that is printed on the other screen, in raw mode, is one that its reader never sees.
         panic::set_hook(Box::new(move |info| {
-            give_back().ok();
+            give_back(&mut io::stdout(), &TAKEN).ok();
             before(info);
         }));
         terminal::enable_raw_mode()?;
+        TAKEN.store(true, Ordering::Relaxed);
         let taken = Self;
         execute!(io::stdout(), EnterAlternateScreen, Hide)?;
         Ok(taken)
@@ -71,13 +76,16 @@ impl TakenTerminal {
 impl Drop for TakenTerminal {
     fn drop(&mut self) {
         // Of two errors the first is told; this would be the second.
-        give_back().ok();
+        give_back(&mut io::stdout(), &TAKEN).ok();
     }
 }
 
-/// Puts the terminal back as it was. It can be called twice.
-fn give_back() -> io::Result<()> {
-    let shown = execute!(io::stdout(), Show, LeaveAlternateScreen);
+/// Puts the terminal back as it was, if it is `taken`.
+fn give_back(out: &mut impl Write, taken: &AtomicBool) -> io::Result<()> {
+    if !taken.swap(false, Ordering::Relaxed) {
+        return Ok(());
+    }
+    let shown = execute!(out, Show, LeaveAlternateScreen);
     terminal::disable_raw_mode().and(shown)
 }
 
@@ -109,15 +117,7 @@ impl Screen {
     /// # Errors
     /// When the terminal is gone.
     pub(crate) fn draw(&mut self, lines: &[ViewLine]) -> io::Result<()> {
-        let ViewSize { width, height } = self.size()?;
-        let mut frame = Vec::new();
-        queue!(frame, BeginSynchronizedUpdate)?;
-        for (row, line) in (0_u16..).zip(lines.iter().take(height)) {
-            queue!(frame, MoveTo(0, row))?;
-            paint(&mut frame, line, width, self.colours)?;
-            queue!(frame, Clear(ClearType::UntilNewLine))?;
-        }
-        queue!(frame, Clear(ClearType::FromCursorDown), EndSynchronizedUpdate)?;
+        let frame = frame(lines, self.size()?, self.colours)?;
         let mut out = io::stdout().lock();
         out.write_all(&frame)?;
         out.flush()
@@ -131,7 +131,7 @@ impl Screen {
         self.closing.store(true, Ordering::Relaxed);
         // A panic of that thread was printed, and the terminal has to be put back all the same.
         let _ended = self.keyboard.join();
-        let given = give_back();
+        let given = give_back(&mut io::stdout(), &TAKEN);
         drop(self.taken);
         given
     }
@@ -186,8 +186,28 @@ fn key_meaning(key: KeyEvent) -> Option<DemoKey> {
     }
 }
 
-/// Writes as much of a line as has room in `width` cells.
-fn paint(out: &mut Vec<u8>, line: &ViewLine, width: usize, colours: bool) -> io::Result<()> {
+/// What shows `lines` in place of what is there. The cursor stays on the last cell of a line that fills its row, so
+/// there is nothing to clear behind it, and clearing would take that cell.
+fn frame(lines: &[ViewLine], size: ViewSize, colours: bool) -> io::Result<Vec<u8>> {
+    let mut frame = Vec::new();
+    queue!(frame, BeginSynchronizedUpdate)?;
+    let mut rows = 0_u16;
+    for line in lines.iter().take(size.height) {
+        queue!(frame, MoveTo(0, rows))?;
+        if paint(&mut frame, line, size.width, colours)? > 0 {
+            queue!(frame, Clear(ClearType::UntilNewLine))?;
+        }
+        rows = rows.saturating_add(1);
+    }
+    if usize::from(rows) < size.height {
+        queue!(frame, MoveTo(0, rows), Clear(ClearType::FromCursorDown))?;
+    }
+    queue!(frame, EndSynchronizedUpdate)?;
+    Ok(frame)
+}
+
+/// Writes as much of a line as has room in `width` cells. How many of them are left.
+fn paint(out: &mut Vec<u8>, line: &ViewLine, width: usize, colours: bool) -> io::Result<usize> {
     let mut left = width;
     for span in &line.0 {
         let mut shown = span.text.as_str();
@@ -198,7 +218,7 @@ fn paint(out: &mut Vec<u8>, line: &ViewLine, width: usize, colours: bool) -> io:
         left -= width_of(shown);
         queue!(out, PrintStyledContent(StyledContent::new(style(span.tone, colours), shown)))?;
     }
-    Ok(())
+    Ok(left)
 }
 
 fn style(tone: ViewTone, colours: bool) -> ContentStyle {
@@ -223,6 +243,33 @@ mod tests {
 
     fn press(code: KeyCode, modifiers: KeyModifiers) -> Option<DemoKey> {
         meaning(&event::Event::Key(KeyEvent::new(code, modifiers)))
+    }
+
+    fn shown(lines: &[&str], width: usize, height: usize) -> String {
+        let line = |text: &&str| ViewLine(vec![Span { text: (*text).to_owned(), tone: ViewTone::Plain }]);
+        let lines: Vec<_> = lines.iter().map(line).collect();
+        let frame = frame(&lines, ViewSize { width, height }, false).expect("a frame");
+        let text = String::from_utf8(frame).expect("UTF-8");
+        let begin = text.find("\u{1b}[1;1H").expect("it begins at the top");
+        let end = text.rfind("\u{1b}[?2026l").expect("it ends");
+        text[begin..end].replace("\u{1b}[0m", "").replace("\u{1b}[", "^")
+    }
+
+    #[test]
+    fn nothing_is_cleared_behind_the_last_cell_of_a_row() {
+        assert_eq!(shown(&["full", "few"], 4, 4), "^1;1Hfull^2;1Hfew^K^3;1H^J");
+        assert_eq!(shown(&["few", "fuller", "more"], 4, 2), "^1;1Hfew^K^2;1Hfull");
+        assert_eq!(shown(&["full"], 4, 2), "^1;1Hfull^2;1H^J", "nor by what clears the rows below");
+    }
+
+    #[test]
+    fn the_terminal_is_put_back_once() {
+        let (mut out, taken) = (Vec::new(), AtomicBool::new(true));
+        give_back(&mut out, &taken).expect("written");
+        assert!(String::from_utf8_lossy(&out).contains("?1049l"), "{out:?}");
+        let once = out.clone();
+        give_back(&mut out, &taken).expect("nothing to do");
+        assert_eq!(out, once);
     }
 
     #[test]
