@@ -10,6 +10,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::place::{PlaceFinding, StorePlace};
 
 /// A look at a local disk takes microseconds, and callers want an answer.
@@ -56,11 +58,11 @@ impl Looker {
     }
 
     fn look_with(&mut self, place: &StorePlace, see: fn(&StorePlace) -> io::Result<Seen>) -> io::Result<Seen> {
-        let line = match &mut self.thread {
-            Some(line) => line,
+        let thread = match &mut self.thread {
+            Some(thread) => thread,
             empty @ None => empty.insert(LookThread::start(see)?),
         };
-        let answer = line.ask(place, self.max);
+        let answer = thread.ask(place, self.max);
         if answer.is_none() {
             // It has ended, which is a bug of ours: the next look begins another one.
             self.thread = None;
@@ -82,6 +84,7 @@ impl LookThread {
 
     /// None when there is no thread any more.
     fn ask(&mut self, place: &StorePlace, max: Duration) -> Option<io::Result<Seen>> {
+        let until = Instant::now() + max;
         if self.overdue {
             // It is of a place that may be another one by now.
             match self.answers.recv_timeout(max) {
@@ -91,7 +94,8 @@ impl LookThread {
             }
         }
         self.places.send(place.clone()).ok()?;
-        match self.answers.recv_timeout(max) {
+        // The caller waits once, and a late answer has had a part of that.
+        match self.answers.recv_timeout(until.saturating_duration_since(Instant::now())) {
             Ok(seen) => Some(seen),
             Err(RecvTimeoutError::Timeout) => {
                 self.overdue = true;
@@ -127,6 +131,26 @@ mod tests {
         LOOKS.fetch_add(1, Ordering::SeqCst);
         drop(SERVER.lock());
         see(place)
+    }
+
+    /// A file server that answers the first look late, and the second not for long.
+    fn see_late(place: &StorePlace) -> io::Result<Seen> {
+        static LATE: AtomicUsize = AtomicUsize::new(0);
+        let late = LATE.fetch_add(1, Ordering::SeqCst) == 0;
+        thread::sleep(Duration::from_millis(if late { 1_800 } else { 10_000 }));
+        see(place)
+    }
+
+    #[test]
+    fn a_late_answer_is_waited_for_in_the_same_time() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let place = StorePlace::of(file.path()).expect("a place");
+        let mut looker = Looker { thread: None, max: Duration::from_secs(1) };
+        looker.look_with(&place, see_late).expect_err("it is late");
+        let began = Instant::now();
+        looker.look_with(&place, see_late).expect_err("it does not answer");
+        let took = began.elapsed();
+        assert!(took < Duration::from_millis(1_500), "{took:?}");
     }
 
     #[test]
