@@ -178,7 +178,7 @@ impl Dispatcher {
         self.finish().await;
     }
 
-    /// Makes lanes for the targets that there are.
+    /// Makes queues for the targets that there are.
     fn adapt(&mut self) {
         let targets = self.targets.borrow_and_update().clone();
         let mut before = std::mem::take(&mut self.target_queues);
@@ -211,7 +211,7 @@ impl Dispatcher {
     }
 
     fn hand_out(&mut self, queued: &Arc<QueuedEvent>) {
-        // The results of lanes that were ended are not kept.
+        // The results of workers that were ended are not kept.
         while self.running.try_join_next().is_some() {}
         if self.target_queues.values().any(|target_queue| target_queue.running.is_finished()) {
             self.adapt();

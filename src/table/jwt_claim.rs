@@ -19,7 +19,7 @@ impl JwtClaim {
     /// whole number of 64 bits.
     pub(crate) fn find(payload: &[u8], name: &str) -> Option<Self> {
         let mut scan = Scan { rest: std::str::from_utf8(payload).ok()? };
-        let mut jwt_claim = None;
+        let mut claim = None;
         scan.token('{')?;
         if scan.token('}').is_none() {
             loop {
@@ -27,7 +27,7 @@ impl JwtClaim {
                 scan.string(|part| left = left.and_then(|left| left.strip_prefix(part)))?;
                 scan.token(':')?;
                 if left == Some("") {
-                    jwt_claim = scan.jwt_claim()?
+                    claim = scan.claim()?
                 } else {
                     scan.skip()?
                 }
@@ -37,7 +37,7 @@ impl JwtClaim {
                 }
             }
         }
-        (scan.rest.trim_ascii().is_empty()).then_some(jwt_claim)?
+        (scan.rest.trim_ascii().is_empty()).then_some(claim)?
     }
 
     /// The text.
@@ -121,12 +121,12 @@ impl<'a> Scan<'a> {
     }
 
     /// Reads a value that may be a key; the outer `None` means that the payload is broken.
-    fn jwt_claim(&mut self) -> Option<Option<JwtClaim>> {
-        let mut jwt_claim = JwtClaim { bytes: [0; CLAIM_BYTES_MAX], len: 0 };
+    fn claim(&mut self) -> Option<Option<JwtClaim>> {
+        let mut claim = JwtClaim { bytes: [0; CLAIM_BYTES_MAX], len: 0 };
         let mut fits = Some(());
         if self.rest.trim_ascii_start().starts_with('"') {
-            self.string(|part| fits = fits.and_then(|()| jwt_claim.push(part)))?;
-            return Some(fits.filter(|()| jwt_claim.len > 0).map(|()| jwt_claim));
+            self.string(|part| fits = fits.and_then(|()| claim.push(part)))?;
+            return Some(fits.filter(|()| claim.len > 0).map(|()| claim));
         }
         if self.rest.trim_ascii_start().starts_with(['{', '[']) {
             self.skip()?;
@@ -136,7 +136,7 @@ impl<'a> Scan<'a> {
         let digits = number.strip_prefix('-').unwrap_or(number);
         let canonical = number == "0" || digits.starts_with(|first: char| matches!(first, '1'..='9'));
         let whole = canonical && (number.parse::<u64>().is_ok() || number.parse::<i64>().is_ok());
-        Some((whole && jwt_claim.push(number).is_some()).then_some(jwt_claim))
+        Some((whole && claim.push(number).is_some()).then_some(claim))
     }
 
     /// Steps over a value of any kind.
@@ -177,8 +177,7 @@ mod tests {
     use super::*;
 
     fn found(payload: &str) -> Option<String> {
-        JwtClaim::find(payload.as_bytes(), "sub")
-            .map(|jwt_claim| String::from_utf8_lossy(jwt_claim.as_bytes()).into_owned())
+        JwtClaim::find(payload.as_bytes(), "sub").map(|claim| String::from_utf8_lossy(claim.as_bytes()).into_owned())
     }
 
     /// What a JSON library makes of it.

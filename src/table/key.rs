@@ -29,7 +29,7 @@ impl KeySource {
             Self::Query(name) => request.query_value(name),
             // A cookie of the same name that another server set for a longer path comes first.
             Self::OwnCookie => request.cookies(OWN_COOKIE).find(|key| is_own_key(key)),
-            Self::Jwt(jwt_claim) => return with_claim(request, jwt_claim, then),
+            Self::Jwt(name) => return with_claim(request, name, then),
             Self::Ip => return Some(with_address(request.client, then)),
         };
         borrowed.filter(|key| !key.is_empty()).map(then)
@@ -96,8 +96,8 @@ impl std::fmt::Write for StackText {
     }
 }
 
-/// Finds a claim of the bearer token. The signature is not verified: see [`KeySource::Jwt`].
-fn with_claim<R>(request: &RequestView<'_>, jwt_claim: &str, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
+/// Finds the claim called `name` of the bearer token. The signature is not verified: see [`KeySource::Jwt`].
+fn with_claim<R>(request: &RequestView<'_>, name: &str, then: impl FnOnce(&[u8]) -> R) -> Option<R> {
     let value = request.headers.get(AUTHORIZATION)?;
     let (scheme, token) = value.split_at_checked(7)?;
     if !scheme.eq_ignore_ascii_case(b"bearer ") {
@@ -106,7 +106,7 @@ fn with_claim<R>(request: &RequestView<'_>, jwt_claim: &str, then: impl FnOnce(&
     let payload = token.trim_ascii_start().split(|b| *b == b'.').nth(1)?;
     let mut buffer = [0; JWT_PAYLOAD_BYTES_MAX];
     let len = URL_SAFE_NO_PAD.decode_slice(payload, &mut buffer).ok()?;
-    JwtClaim::find(&buffer[..len], jwt_claim).map(|jwt_claim| then(jwt_claim.as_bytes()))
+    JwtClaim::find(&buffer[..len], name).map(|claim| then(claim.as_bytes()))
 }
 
 #[cfg(test)]
@@ -165,15 +165,15 @@ mod tests {
 
     #[test]
     fn claims_are_strings_or_whole_numbers() {
-        let jwt_claim = |payload: &str| key_of(&KeySource::Jwt("sub".into()), ("authorization", &bearer(payload)));
-        assert_eq!(jwt_claim(r#"{"iss":"x","sub":"user-1","more":[1,{"sub":"no"}]}"#).as_deref(), Some("user-1"));
-        assert_eq!(jwt_claim(r#"{"sub":42}"#).as_deref(), Some("42"));
-        assert_eq!(jwt_claim(r#"{"sub":"caf\u00e9"}"#).as_deref(), Some("café"));
+        let claim_of = |payload: &str| key_of(&KeySource::Jwt("sub".into()), ("authorization", &bearer(payload)));
+        assert_eq!(claim_of(r#"{"iss":"x","sub":"user-1","more":[1,{"sub":"no"}]}"#).as_deref(), Some("user-1"));
+        assert_eq!(claim_of(r#"{"sub":42}"#).as_deref(), Some("42"));
+        assert_eq!(claim_of(r#"{"sub":"caf\u00e9"}"#).as_deref(), Some("café"));
         for none in ["", "{", "[]", r#"{"sub":""}"#, r#"{"sub":null}"#, r#"{"sub":1.5}"#, r#"{"nosub":"x"}"#] {
-            assert_eq!(jwt_claim(none), None, "{none}");
+            assert_eq!(claim_of(none), None, "{none}");
         }
         let long = format!(r#"{{"sub":"{}"}}"#, "x".repeat(CLAIM_BYTES_MAX + 1));
-        assert_eq!(jwt_claim(&long), None);
+        assert_eq!(claim_of(&long), None);
     }
 
     proptest::proptest! {

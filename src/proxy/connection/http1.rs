@@ -23,7 +23,7 @@ use super::write_timeout::WriteTimeout;
 use super::{PREFACE, close_lingering, write_error_and_close};
 use crate::http1::{BodyLength, HeadError, HeadLimits, Request};
 use crate::proxy::accept::client_stream::ClientStream;
-use crate::proxy::accept::waiting::WaitingConnection as Listed;
+use crate::proxy::accept::waiting::WaitingConnection;
 use crate::proxy::body::inbound::Inbound;
 use crate::proxy::connection::client_connection::ClientConnection;
 use crate::proxy::drain;
@@ -34,7 +34,12 @@ use crate::proxy::request::proxy_request::{ReceivedRequest, proxy_request};
 use crate::stats::RejectReason;
 
 /// Serves `stream`, which is `listed` among those that wait, until it ends.
-pub(crate) async fn serve(worker: Rc<Worker>, mut stream: ClientStream, peer: Rc<ClientConnection>, listed: Listed) {
+pub(crate) async fn serve(
+    worker: Rc<Worker>,
+    mut stream: ClientStream,
+    peer: Rc<ClientConnection>,
+    listed: WaitingConnection,
+) {
     let mut due = Instant::now() + peer.listener.idle_timeout;
     let mut listed = Some(listed);
     // What is in a box is there while it runs only: a parked connection's task has no room for it.
@@ -63,7 +68,7 @@ async fn serve_until_idle(
     peer: &Rc<ClientConnection>,
     stream: ClientStream,
     mut due: Instant,
-    mut listed: Option<Listed>,
+    mut listed: Option<WaitingConnection>,
 ) -> Option<ParkedConnection> {
     let idle_timeout = peer.listener.idle_timeout;
     let transport = SharedTransport::new(WriteTimeout::new(stream, idle_timeout));
@@ -161,7 +166,7 @@ struct HeadWait<'w, D> {
     worker: &'w Worker,
     peer: &'w ClientConnection,
     /// Its entry among the connections that wait, once it has one.
-    listed: &'w mut Option<Listed>,
+    listed: &'w mut Option<WaitingConnection>,
     transport: &'w SharedTransport,
     rest: IdleTimer,
     drain: Pin<&'w mut D>,

@@ -204,7 +204,7 @@ impl QueueTicket {
             }
             Ok(Err(_)) | Err(_) => Err(overloaded(
                 RejectReason::QueueTimeout,
-                "no place among the requests of this service became free in time",
+                "no permit for a request of this service became free in time",
             )),
         }
     }
@@ -235,7 +235,7 @@ mod tests {
     fn permit(queue: &Arc<WaitQueue>) -> ServicePermit {
         match queue.acquire(&LIMIT) {
             Ok(Acquired::Permit(permit)) => permit,
-            other => panic!("no place: {other:?}"),
+            other => panic!("no permit: {other:?}"),
         }
     }
 

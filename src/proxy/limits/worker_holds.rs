@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep_until};
 use crate::message::RequestHead;
 use crate::proxy::report::in_flight::GaugeGuard;
 use crate::shared::count::Count;
-use crate::shared::hold::{Held as Place, Hold, Holds};
+use crate::shared::hold::{Held, Hold, Holds};
 use crate::table::Service;
 
 /// What a worker holds.
@@ -60,8 +60,8 @@ impl WorkerHolds {
         now_ms: u64,
     ) -> Option<HeldRequest> {
         let hold = self.open.borrow().of(&service.spec.name, now_ms).cloned()?;
-        let place = hold.enter(head_bytes(head))?;
-        Some(HeldRequest { hold, began: now, _place: place })
+        let held = hold.enter(head_bytes(head))?;
+        Some(HeldRequest { hold, began: now, _held: held })
     }
 
     fn has(&self, id: u64) -> bool {
@@ -74,7 +74,7 @@ impl WorkerHolds {
 pub(crate) struct HeldRequest {
     hold: Arc<Hold>,
     began: Instant,
-    _place: Place,
+    _held: Held,
 }
 
 impl HeldRequest {

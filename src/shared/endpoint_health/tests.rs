@@ -103,10 +103,10 @@ enum Event {
     Completed,
     Fault,
     Eject,
-    Pardon,
-    Forgive,
-    Unfit,
-    Fit,
+    EndEjection,
+    ForgetEjection,
+    MarkUnhealthy,
+    MarkHealthy,
     Unchecked,
     Claim,
 }
@@ -121,10 +121,10 @@ fn event() -> impl Strategy<Value = Event> {
         Completed,
         Fault,
         Eject,
-        Pardon,
-        Forgive,
-        Unfit,
-        Fit,
+        EndEjection,
+        ForgetEjection,
+        MarkUnhealthy,
+        MarkHealthy,
         Unchecked,
         Claim,
     ])
@@ -138,7 +138,7 @@ proptest! {
     #[test]
     fn any_history_leaves_a_consistent_state(events in prop::collection::vec((event(), 0..400u64), 1..200)) {
         let endpoint = EndpointHealth::default();
-        let (mut now, mut mark_unhealthy) = (0, false);
+        let (mut now, mut unhealthy) = (0, false);
         for (event, passed) in events {
             now += passed;
             match event {
@@ -149,19 +149,19 @@ proptest! {
                 Event::Completed => endpoint.completed(),
                 Event::Fault => drop(endpoint.fault()),
                 Event::Eject => drop(endpoint.eject(now, 100, 1_000)),
-                Event::Pardon => drop(endpoint.end_ejection(now)),
-                Event::Forgive => endpoint.forget_ejection(),
-                Event::Unfit => {
+                Event::EndEjection => drop(endpoint.end_ejection(now)),
+                Event::ForgetEjection => endpoint.forget_ejection(),
+                Event::MarkUnhealthy => {
                     endpoint.mark_unhealthy("status 500".into());
-                    mark_unhealthy = true;
+                    unhealthy = true;
                 }
-                Event::Fit => {
-                    prop_assert_eq!(endpoint.mark_healthy(now), mark_unhealthy);
-                    mark_unhealthy = false;
+                Event::MarkHealthy => {
+                    prop_assert_eq!(endpoint.mark_healthy(now), unhealthy);
+                    unhealthy = false;
                 }
                 Event::Unchecked => {
                     endpoint.unchecked(now);
-                    mark_unhealthy = false;
+                    unhealthy = false;
                 }
                 Event::Claim => {
                     let out = endpoint.is_out();
@@ -169,11 +169,11 @@ proptest! {
                 }
             }
             prop_assert_eq!(endpoint.is_out(), endpoint.status(now) != HealthStatus::Healthy);
-            prop_assert_eq!(matches!(endpoint.status(now), HealthStatus::Unhealthy(_)), mark_unhealthy);
-            prop_assert!(!mark_unhealthy || !endpoint.reachable(now));
+            prop_assert_eq!(matches!(endpoint.status(now), HealthStatus::Unhealthy(_)), unhealthy);
+            prop_assert!(!unhealthy || !endpoint.reachable(now));
             // The longest rest, or the longest pause after it.
-            prop_assert!(mark_unhealthy || endpoint.reachable(now + PAUSE_MS.max(1_000)));
-            prop_assert_eq!(mark_unhealthy, !endpoint.is_last_resort());
+            prop_assert!(unhealthy || endpoint.reachable(now + PAUSE_MS.max(1_000)));
+            prop_assert_eq!(unhealthy, !endpoint.is_last_resort());
         }
     }
 }
