@@ -15,6 +15,7 @@ use crate::config::release::rollout::RawRollout;
 use crate::control::handle::OntoDead;
 use crate::control::unusable::Unusable;
 use crate::problem::Mismatch;
+use crate::release::forecast_view::ForecastView;
 use crate::release::rollout_handle::{Order, OrderedBy, RolloutError, RolloutTarget, StartRequest};
 use crate::release::view::RolloutView;
 use crate::rollout::command::{RolloutCommand, Unfit};
@@ -62,6 +63,8 @@ pub(crate) struct StartResponse {
     rollout: RolloutView,
     /// Whether this only tells what would happen.
     dry_run: bool,
+    /// How long it will take with the traffic of this moment, and which plan fits it.
+    forecast: ForecastView,
     /// What its operator will want to know, such as bakes that cannot collect enough requests.
     warnings: Vec<String>,
 }
@@ -110,7 +113,12 @@ pub(crate) async fn start(
     let Some(target) = target else { return Err(ProblemDetails::of_problems(problems)) };
     let by = OrderedBy { author: author.to_string(), reason, onto_dead: OntoDead::forced(force) };
     let started = admin.rollouts.start(StartRequest { target, to: body.to, plan, problems, by, dry_run }).await?;
-    Ok(Json(StartResponse { rollout: started.rollout, dry_run, warnings: started.warnings }))
+    Ok(Json(StartResponse {
+        rollout: started.rollout,
+        dry_run,
+        forecast: started.forecast,
+        warnings: started.warnings,
+    }))
 }
 
 /// The rollouts that are known.

@@ -138,7 +138,7 @@ fn start(remote: &Remote, args: StartArgs) -> Result<(), CommandError> {
     }
     let answer = remote.ask(call)?;
     if !remote.json {
-        super::text::print(&show::warnings(&answer));
+        super::text::print(&(show::forecast(&answer) + &show::warnings(&answer)));
     }
     follow::until_over(remote, &member(&answer["rollout"], "id"))
 }

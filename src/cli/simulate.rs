@@ -18,6 +18,8 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::{CommandError, Remote, text};
+use crate::rollout::forecast;
+use crate::rollout::forecast::SeenTraffic;
 use crate::rollout::plan::Plan;
 use crate::rollout::simulate::{
     Behaviour, BurstKind, Bursts, Later, RoughTime, SimulatedRun, SimulatedWorld, UserPopulation, simulate,
@@ -195,7 +197,7 @@ pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
     let release::SimulatedRelease { plan, services } = release::of(args)?;
     let world = args.world(services);
     let seed = args.seed.unwrap_or_else(rand::random);
-    let most = longest(&plan);
+    let most = longest(&plan, &world);
     let began = Instant::now();
     let batch = ReleaseBatch { plan: &plan, world: &world, most, count: args.runs, seed };
     let runs = batch.run();
@@ -209,14 +211,17 @@ pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
     Ok(())
 }
 
-/// The time in which a release with this plan has ended or waits for an operator.
-fn longest(plan: &Plan) -> Duration {
+/// The time in which a release with this plan has ended or waits for an operator. With little traffic it takes several
+/// times as long as the forecast, now and then.
+fn longest(plan: &Plan, world: &SimulatedWorld) -> Duration {
+    let seen = SeenTraffic { requests_per_second: world.requests_per_second, failing: world.baseline_failing };
+    let expected = forecast::takes(plan, seen).map_or(Duration::ZERO, |takes| takes.saturating_mul(3));
     let times = plan.stages().into_iter().map(|stage| match stage {
         Stage::Bake { bake, .. } => bake + plan.judge().hold_max,
         Stage::Keep(time) => time,
         Stage::Do(_) => Duration::ZERO,
     });
-    times.fold(SLACK, Duration::saturating_add)
+    times.fold(SLACK, Duration::saturating_add).max(expected)
 }
 
 /// Releases with one plan in one world, each with a seed of its own.

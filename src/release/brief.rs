@@ -37,6 +37,14 @@ pub struct RolloutBrief {
     weight: f64,
     /// How long the stage has to last yet, in seconds.
     bake_left_seconds: Option<f64>,
+    /// While it is held after its bake: how long that may last yet.
+    hold_left_seconds: Option<f64>,
+    /// What happens then: `pause` or `roll_back`.
+    on_hold: Option<&'static str>,
+    /// How many judged requests of the new version (in a sticky service: users) this step lacks, if that is why it is held.
+    missing: Option<u64>,
+    /// About how long they take at the pace of this step, in seconds.
+    needed_in_seconds: Option<f64>,
     /// While nothing is judged because all endpoints of a version are cold: for how long yet.
     warm_up_left_seconds: Option<f64>,
     /// What the judge has found about this service, in one sentence.
@@ -62,8 +70,18 @@ impl RolloutBrief {
             endpoints: view.endpoints.clone(),
             weight: view.weight,
             bake_left_seconds: view.bake_left_seconds,
+            hold_left_seconds: view.hold_left_seconds,
+            on_hold: view.on_hold.filter(|_| view.hold_left_seconds.is_some()),
+            missing: missing(evidence),
+            needed_in_seconds: evidence.needed_in_seconds,
             warm_up_left_seconds: evidence.warm_up_left_seconds,
             sentence: evidence.sentence.clone(),
         }
     }
+}
+
+fn missing(evidence: &EvidenceView) -> Option<u64> {
+    let users = evidence.needed_users.zip(evidence.step_users);
+    let (needed, judged) = users.or(evidence.needed_requests.map(|needed| (needed, evidence.step_requests)))?;
+    Some(needed.saturating_sub(judged))
 }

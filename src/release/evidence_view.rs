@@ -29,6 +29,9 @@ pub struct EvidenceView {
     pub step_users: Option<u64>,
     /// As many of them are needed to go on, if that is why it is held.
     pub needed_users: Option<u64>,
+    /// About how long that takes at the pace of this step, in seconds.
+    #[serde(default)]
+    pub needed_in_seconds: Option<f64>,
     /// While nothing is judged because all endpoints of a version are cold: for how long yet.
     pub warm_up_left_seconds: Option<f64>,
     /// log10 of E, of what is compared with the baseline: failures and latency together.
@@ -114,6 +117,9 @@ impl EvidenceView {
             needed_requests: needed.filter(|_| !sticky),
             step_users: sticky.then_some(step.candidate.draws),
             needed_users: needed.filter(|_| sticky),
+            needed_in_seconds: needed
+                .and_then(|needed| verdict.findings.time_to(needed))
+                .map(|left| left.as_secs_f64()),
             warm_up_left_seconds: warm_up_left.map(|left| left.as_secs_f64()),
             log10_e: log10(standing.comparison),
             log10_e_highest: Some(log10(standing.highest())),

@@ -6,7 +6,8 @@
 //! moves happen. [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which
 //! endpoints), and [`ceilings`] are what it is measured by. [`task_runner`] does what a rollout does to the world
 //! (`task_error` says why not). [`saved`] is what is stored of a rollout, `restore` goes on with it after a restart and
-//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view` and [`brief`] are what is shown.
+//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view`, [`forecast_view`] and [`brief`]
+//! are what is shown.
 //!
 //! The controller is a client of the writer and no part of it: a hook that hangs must not keep a change waiting. Each
 //! task ends within a time that its caller knows, whatever the other side does.
@@ -20,6 +21,7 @@ pub(crate) mod ceilings;
 pub(crate) mod controller;
 pub(crate) mod evidence_collector;
 mod evidence_view;
+pub(crate) mod forecast_view;
 mod provenance;
 mod restore;
 pub(crate) mod rollout_handle;

@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::forecast_view::ForecastView;
 use super::view::RolloutView;
 use crate::config::ReleaseOverrides;
 use crate::control::handle::{ApplyError, OntoDead, WriterGone};
@@ -76,6 +77,8 @@ pub enum RolloutTarget {
 pub struct Started {
     /// The rollout.
     pub rollout: RolloutView,
+    /// How long it will take.
+    pub forecast: ForecastView,
     /// What its operator will want to know.
     pub warnings: Vec<String>,
 }

@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use super::active;
 use super::active::{ActiveRollout, RolloutSubjects};
 use super::controller::{RolloutController, now_ms};
+use super::forecast_view::ForecastView;
 use super::rollout_handle::{OrderedBy, RolloutError, RolloutTarget, StartRequest, Started};
 use super::saved::Saved;
 use super::traffic_warnings::StartTraffic;
@@ -19,6 +20,8 @@ use crate::control::rollout_change::EndpointMove;
 use crate::control::unusable::Unusable;
 use crate::problem::{Mismatch, Problem, ProblemKind, one_of};
 use crate::rollout::event::Transition;
+use crate::rollout::forecast;
+use crate::rollout::forecast::{PlanForecast, SeenTraffic};
 use crate::rollout::judge::frozen::REQUESTS_MIN;
 use crate::rollout::release::{Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
@@ -47,9 +50,10 @@ impl RolloutController {
         }
         let mut warnings = self.warnings(&table, &run);
         warnings.extend(unusable.iter().map(Unusable::warning));
+        let forecast = ForecastView::of(&self.forecast(&table, &run));
         let id = run.saved.id;
         if request.dry_run {
-            return Ok(Started { rollout: RolloutView::of(&run.saved, &run.rollout, self.now()), warnings });
+            return Ok(Started { rollout: RolloutView::of(&run.saved, &run.rollout, self.now()), forecast, warnings });
         }
         self.last_id = Some(id);
         run.count_in(&self.deps.registry);
@@ -75,7 +79,7 @@ impl RolloutController {
         }
         let view = self.running.get(&id).map(|run| RolloutView::of(&run.saved, &run.rollout, self.now()));
         let view = view.or_else(|| self.finished.get(&id).map(RolloutView::stored));
-        view.map(|rollout| Started { rollout, warnings }).ok_or(RolloutError::Unknown(id))
+        view.map(|rollout| Started { rollout, forecast, warnings }).ok_or(RolloutError::Unknown(id))
     }
 
     fn prepare(&self, table: &Table, request: &StartRequest) -> Result<(ActiveRollout, Transition), Vec<Problem>> {
@@ -224,6 +228,16 @@ impl RolloutController {
             warnings.extend(traffic_warnings::of(run.rollout.stages(), run.rollout.plan().judge(), &traffic));
         }
         warnings
+    }
+
+    /// How long it will take.
+    fn forecast(&self, table: &Table, run: &ActiveRollout) -> PlanForecast {
+        let services = run.services.iter().filter_map(|name| table.service_named(name));
+        let seen = services.map(|service| {
+            let (requests_per_second, failing) = self.traffic(service, &run.from);
+            SeenTraffic { requests_per_second, failing }
+        });
+        forecast::of(run.rollout.plan(), &seen.collect::<Vec<_>>())
     }
 
     /// Requests per second of a service, and the part of the baseline's that fail.

@@ -9,6 +9,7 @@ use super::evidence_view::{EvidenceView, hold_word};
 use super::saved::{Saved, SavedEvent};
 use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::{Bake, Names};
+use crate::rollout::plan::Expired;
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{Stage, StageTask};
 
@@ -49,6 +50,12 @@ pub struct RolloutView {
     pub weight: f64,
     /// How long the stage has to last yet, in seconds.
     pub bake_left_seconds: Option<f64>,
+    /// While it is held after its bake: how long that may last yet.
+    pub hold_left_seconds: Option<f64>,
+    /// What happens then: `pause` or `roll_back`.
+    pub on_hold: Option<&'static str>,
+    /// How long the task that is being done may take yet.
+    pub task_left_seconds: Option<f64>,
     /// Who started it.
     pub author: String,
     /// Why.
@@ -91,6 +98,12 @@ impl RolloutView {
             task: rollout.task().map(|task| task.word()),
             endpoints: rollout.task().map(|task| places(saved, task)).unwrap_or_default(),
             bake_left_seconds: left.map(|left| left.as_secs_f64()),
+            hold_left_seconds: rollout.hold_left(now).map(|left| left.as_secs_f64()),
+            on_hold: Some(match rollout.plan().on_expired() {
+                Expired::Pause => "pause",
+                Expired::RollBack => "roll_back",
+            }),
+            task_left_seconds: rollout.task_left(now).map(|left| left.as_secs_f64()),
             evidence: evidence(saved, rollout, bake),
             ..Self::stored(saved)
         }
@@ -123,6 +136,9 @@ impl RolloutView {
             endpoints: Vec::new(),
             weight: saved.weight().percent(),
             bake_left_seconds: None,
+            hold_left_seconds: None,
+            on_hold: None,
+            task_left_seconds: None,
             author: saved.author.clone(),
             reason: saved.reason.clone(),
             started_at_ms: saved.started_at_ms,

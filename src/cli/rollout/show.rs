@@ -1,10 +1,12 @@
 //! Rollouts as text: all of them as a list, or one with its state, its evidence and what an operator can do next.
 
 use std::fmt::Write;
+use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::cli::text::{Columns, TextTone, list, member, number, toned};
+use crate::rollout::judge::summary::about;
 
 /// How wide the scale of E is drawn.
 const SCALE_CHARS: usize = 24;
@@ -14,7 +16,20 @@ pub(crate) fn started(answer: &Value) -> String {
     let what = if answer["dry_run"] == true { "would begin" } else { "has begun" };
     let rollout = &answer["rollout"];
     let head = format!("rollout {} of {} to {} {what}\n", member(rollout, "id"), title(rollout), member(rollout, "to"));
-    format!("{head}{}{}", stages(rollout), warnings(answer))
+    format!("{head}{}{}{}", stages(rollout), forecast(answer), warnings(answer))
+}
+
+/// How long it will take, and what to write for the plan that fits.
+pub(crate) fn forecast(answer: &Value) -> String {
+    let forecast = &answer["forecast"];
+    let Some(text) = forecast["text"].as_str() else { return String::new() };
+    let suggestion = &forecast["suggestion"];
+    let steps: Vec<_> = list(suggestion, "steps").map(|step| number(step, 3)).collect();
+    let steps = (!steps.is_empty()).then(|| format!("--steps {}", steps.join(",")));
+    let catches = suggestion["catches"].as_f64().map(|catches| format!("--set judge.catches={catches}"));
+    let flags: Vec<_> = steps.into_iter().chain(catches).collect();
+    let flags = if flags.is_empty() { String::new() } else { format!(" ({})", flags.join(" ")) };
+    format!("  {text}{flags}\n")
 }
 
 /// What its operator will want to know.
@@ -67,8 +82,18 @@ pub(crate) fn state(rollout: &Value) -> String {
         let of = if places.is_empty() { String::new() } else { format!(" of {}", places.join(", ")) };
         let _ = write!(line, ", waiting for: {task}{of}");
     }
-    if let Some(left) = rollout["bake_left_seconds"].as_f64() {
-        let _ = write!(line, ", {left:.0} s left");
+    if let Some(left) = rollout["task_left_seconds"].as_f64() {
+        let _ = write!(line, ", for {} at the most", time(left));
+    }
+    match (rollout["bake_left_seconds"].as_f64(), rollout["hold_left_seconds"].as_f64()) {
+        (_, Some(left)) => {
+            let then = if rollout["on_hold"] == "roll_back" { "goes back" } else { "pauses" };
+            let _ = write!(line, ", held, {then} in {}", time(left));
+        }
+        (Some(left), None) if left > 0.0 => {
+            let _ = write!(line, ", {} left", time(left));
+        }
+        (Some(_) | None, None) => {}
     }
     if let Some(why) = rollout["paused_because"].as_str() {
         let _ = write!(line, " ({why})");
@@ -102,9 +127,11 @@ pub(crate) fn evidence(rollout: &Value) -> String {
         let users = users(found);
         let service = toned(&member(found, "service"), TextTone::Strong);
         let judged = ["candidate", "baseline"].iter().any(|side| found[side]["requests"] != 0);
-        if let Some(left) = warm_up_left(found).filter(|_| !judged) {
+        if let Some(left) = warm_up_left(found) {
             let _ = writeln!(text, "  {service}: warming up, {left} s left");
-            continue;
+            if !judged {
+                continue;
+            }
         }
         let (to, from) = (member(rollout, "to"), member(rollout, "from"));
         let _ = writeln!(text, "  {service}: {to} {}{users}, {from} {}", counts("candidate"), counts("baseline"));
@@ -115,7 +142,9 @@ pub(crate) fn evidence(rollout: &Value) -> String {
         if let (Some(new), Some(old)) = (ms(&found["candidate_ms"]), ms(&found["baseline_ms"])) {
             let _ = writeln!(text, "    latency p50/p90/p99: {new} ms against {old} ms");
         }
+        text.push_str(&ceilings(found));
         let _ = writeln!(text, "    E {}", scale(found));
+        text.push_str(&missing(found, &to));
         let _ = writeln!(text, "    {}", member(found, "sentence"));
     }
     text
@@ -128,6 +157,36 @@ fn users(found: &Value) -> String {
         (Some(users), None) => format!(" ({users} users in this step)"),
         (None, _) => String::new(),
     }
+}
+
+/// What the step lacks, in requests and in time.
+fn missing(found: &Value, to: &str) -> String {
+    let of = |what: &str| {
+        Some((found[format!("needed_{what}")].as_u64()?, found[format!("step_{what}")].as_u64()?, what.to_owned()))
+    };
+    let Some((needed, judged, what)) = of("users").or_else(|| of("requests")) else { return String::new() };
+    let takes = found["needed_in_seconds"].as_f64();
+    let takes = takes.map_or_else(|| "none has come yet".to_owned(), |takes| format!("about {}", time(takes)));
+    format!("    this step wants {} more {what} of {to}: {takes}\n", needed.saturating_sub(judged))
+}
+
+/// What it is held to without another version beside it.
+fn ceilings(found: &Value) -> String {
+    let percent = |ceiling: &Value| Some(format!("{} %", number(&json!(ceiling["at_most"].as_f64()? * 100.0), 2)));
+    let (errors, slow) = (&found["errors_max"], &found["slow_max"]);
+    let whose = |ceiling: &Value| match ceiling["from"].as_str() {
+        Some("plan") | None => " by the plan".to_owned(),
+        Some(version) => format!(" by what {version} did"),
+    };
+    let failing = percent(errors).map(|most| format!("at most {most} may fail{}", whose(errors)));
+    let slow = percent(slow)
+        .map(|most| format!("{most} may take longer than {} ms{}", number(&slow["longer_than_ms"], 1), whose(slow)));
+    let all: Vec<_> = failing.into_iter().chain(slow).collect();
+    if all.is_empty() { String::new() } else { format!("    {}\n", all.join(", ")) }
+}
+
+fn time(seconds: f64) -> String {
+    about(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
 }
 
 /// How many seconds nothing will be judged, because all endpoints of a version are cold.
@@ -199,4 +258,53 @@ fn tone(rollout: &Value) -> TextTone {
 fn at(event: &Value) -> String {
     let at = event["at_ms"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(|| "-".to_owned(), |at| format!("{at:.3}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_says_how_long_it_takes_and_what_to_write_for_a_plan_that_fits() {
+        let text = "at 1.0 requests/s this plan takes about 19 h; with steps 10,50,100 and catches 0.1: 40 min";
+        let suggestion = json!({"steps": [10.0, 50.0, 100.0], "catches": 0.1, "seconds": 2_400.0});
+        assert_eq!(
+            forecast(&json!({"forecast": {"text": text, "suggestion": suggestion}})),
+            format!("  {text} (--steps 10,50,100 --set judge.catches=0.1)\n")
+        );
+        assert_eq!(forecast(&json!({"forecast": {"text": "x", "suggestion": null}})), "  x\n");
+        assert_eq!(forecast(&json!({})), "");
+    }
+
+    #[test]
+    fn what_is_waited_for_is_said_with_its_time() {
+        let line = |more: Value| {
+            let mut rollout =
+                json!({"id": 7, "services": ["shop"], "from": "v1", "to": "v2", "phase": "going", "weight": 1.0});
+            rollout.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            state(&rollout)
+        };
+        let held = line(json!({"bake_left_seconds": 0.0, "hold_left_seconds": 1_320.0, "on_hold": "pause"}));
+        assert!(held.ends_with(" at 1 %, held, pauses in 22 min\n"), "{held}");
+        let baking = line(json!({"bake_left_seconds": 600.0}));
+        assert!(baking.ends_with(", 10 min left\n"), "{baking}");
+        let gate =
+            line(json!({"task": "approval", "task_left_seconds": 7_200.0, "waits_for": "approval", "command": "C"}));
+        assert!(gate.contains("waiting for: approval, for 2.0 h at the most"), "{gate}");
+        assert!(gate.ends_with(": C\n"), "{gate}");
+    }
+
+    #[test]
+    fn what_a_step_lacks_is_said_in_requests_and_time() {
+        let found = json!({"needed_requests": 691, "step_requests": 120, "needed_in_seconds": 34_260.0});
+        assert_eq!(missing(&found, "v2"), "    this step wants 571 more requests of v2: about 9.5 h\n");
+        let none = json!({"needed_requests": 691, "step_requests": 0});
+        assert_eq!(missing(&none, "v2"), "    this step wants 691 more requests of v2: none has come yet\n");
+        let held_to = json!({
+            "errors_max": {"at_most": 0.0031, "from": "v1"},
+            "slow_max": {"at_most": 0.02, "longer_than_ms": 24.0, "from": "plan"},
+        });
+        let text = "    at most 0.31 % may fail by what v1 did, 2 % may take longer than 24 ms by the plan\n";
+        assert_eq!(ceilings(&held_to), text);
+    }
 }

@@ -10,6 +10,8 @@
 //! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion, an
 //!   unhealthy baseline, then what time will mend.
 
+use std::time::Duration;
+
 use super::ceiling::CeilingTest;
 use super::errors::CANDIDATE_EVENTS_MIN;
 use super::evidence::OutcomeCounts;
@@ -42,7 +44,7 @@ impl Judge {
             return JudgeDecision::RollBack(cause);
         }
         match self.objection(&standing, bake) {
-            Some(why) => JudgeDecision::Hold { why, expired: self.hold_expired(bake) },
+            Some(why) => JudgeDecision::Hold { why, expired: self.hold_left(why, bake) == Some(Duration::ZERO) },
             None => JudgeDecision::Advance,
         }
     }
@@ -104,6 +106,7 @@ impl Judge {
             leading_quantile: self.latency.as_ref().map_or(0, LatencyTest::leading_quantile),
             assignment: self.settings.assignment,
             baseline_recent: self.health.recent(),
+            pace: self.pace(),
             ceilings: self.ceilings,
             frozen: self.frozen,
             warm_up_left: self.warm_up_left,
@@ -200,7 +203,7 @@ impl Judge {
     fn lack_of_data(&self) -> Option<HoldReason> {
         // Where there is nothing to compare with, no lot falls on anybody.
         let step = self.step.candidate;
-        let judged = if self.share.compares() { step.draws } else { step.requests };
+        let judged = step.judged(self.share);
         let PerVersion { candidate, baseline } =
             self.outcomes.map(|counts| (counts.failures as f64 + UNSEEN.0) / (counts.requests as f64 + UNSEEN.1));
         // Beside a baseline that fails so often that hardly a number is enough, a candidate that is proved to fail less
@@ -214,10 +217,13 @@ impl Judge {
         needed.is_none_or(|needed| judged < needed).then_some(HoldReason::NotEnoughData { judged, needed })
     }
 
-    fn hold_expired(&self, bake: Bake) -> bool {
-        match bake {
-            Bake::Running => false,
-            Bake::Over { ago } => ago >= self.settings.hold_max,
-        }
+    /// How long a hold may last yet, since its bake is over. One for lack of data goes on as long as something comes:
+    /// it has an end, which the start has told.
+    #[must_use]
+    pub fn hold_left(&self, why: HoldReason, bake: Bake) -> Option<Duration> {
+        let Bake::Over { ago } = bake else { return None };
+        let comes = matches!(why, HoldReason::NotEnoughData { judged: 1.., needed: Some(_) });
+        let held = if comes { ago.min(self.quiet()) } else { ago };
+        Some(self.settings.hold_max.saturating_sub(held))
     }
 }

@@ -88,6 +88,12 @@ impl OutcomeCounts {
         self.requests.saturating_sub(self.failures)
     }
 
+    /// Those that count for a step at this share: where the lot falls, draws.
+    #[must_use]
+    pub fn judged(&self, share: CandidateShare) -> u64 {
+        if share.compares() { self.draws } else { self.requests }
+    }
+
     /// Adds `more`.
     pub fn add(&mut self, more: &Self) {
         self.requests += more.requests;

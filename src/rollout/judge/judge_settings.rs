@@ -188,7 +188,8 @@ pub struct JudgeSettings {
     /// The longest burst of trouble on one endpoint that is one draw and not many ([`super::burst`]): a pause, a pool
     /// that reconnects. Zero counts each request for itself. By default 1 s: a longer outage is one.
     pub tolerate_burst: Duration,
-    /// How long after the end of its bake a step may be held before the plan says what happens. By default 30 min.
+    /// How long after the end of its bake a step may be held before the plan says what happens; for lack of data, for
+    /// how long without a judged request of the candidate. By default 30 min.
     pub hold_max: Duration,
     /// How long the rollout is expected to take, the sum of its bakes: over this time the reserve for late regressions
     /// is spent ([`super::wealth`]). By default 30 min.

@@ -72,7 +72,7 @@ pub(crate) mod power;
 pub(crate) mod quantiles;
 pub(crate) mod ratio;
 pub(crate) mod stretch;
-mod summary;
+pub(crate) mod summary;
 #[cfg(test)]
 mod tests;
 pub(crate) mod tick;

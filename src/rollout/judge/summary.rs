@@ -236,7 +236,9 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
         HoldReason::Baking => format!("baking: {}, E {}", errors_text(findings, names), e_text(findings)),
         HoldReason::NotEnoughData { judged, needed: Some(needed) } => {
             let drawn = drawn(findings);
-            format!("not enough data: {} of {} {drawn}", thousands(judged as f64), thousands(needed as f64))
+            let left =
+                findings.time_to(needed).map_or_else(String::new, |left| format!(", about {} more", about(left)));
+            format!("not enough data: {} of {} {drawn}{left}", thousands(judged as f64), thousands(needed as f64))
         }
         HoldReason::NotEnoughData { judged, needed: None } => {
             let baseline = failed_text(&findings.outcomes.baseline, "requests failed");
@@ -346,4 +348,30 @@ fn time(duration: Duration) -> String {
     };
     let text = if value < 10.0 { format!("{value:.1}") } else { format!("{value:.0}") };
     format!("{} {unit}", text.strip_suffix(".0").unwrap_or(&text))
+}
+
+/// A time as people say it: `40 s`, `12 min`, `19 h`, `3 days`.
+#[must_use]
+pub(crate) fn about(time: Duration) -> String {
+    const MINUTE: f64 = 60.0;
+    const HOUR: f64 = 60.0 * MINUTE;
+    const DAY: f64 = 24.0 * HOUR;
+    match time.as_secs_f64() {
+        s if s < 90.0 => format!("{:.0} s", s.ceil()),
+        s if s < 90.0 * MINUTE => format!("{:.0} min", s / MINUTE),
+        s if s < 10.0 * HOUR => format!("{:.1} h", s / HOUR),
+        s if s < 48.0 * HOUR => format!("{:.0} h", s / HOUR),
+        s => format!("{:.0} days", s / DAY),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_are_said_as_people_say_them() {
+        let said = [0, 40, 100, 2_400, 6_000, 68_400, 260_000].map(|seconds| about(Duration::from_secs(seconds)));
+        assert_eq!(said, ["0 s", "40 s", "2 min", "40 min", "1.7 h", "19 h", "3 days"]);
+    }
 }

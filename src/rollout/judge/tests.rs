@@ -205,7 +205,7 @@ fn holds_are_named() {
     let sentence = |settings, bake, epoch| told(settings, epoch).verdict(bake, &NAMES).summary;
     assert_eq!(
         sentence(enough, OVER, epoch(0.01, counts(120, 0), counts(12_000, 12))),
-        "holding shop v2: not enough data: 120 of 437 requests"
+        "holding shop v2: not enough data: 120 of 437 requests, about 1 s more"
     );
     assert_eq!(
         sentence(enough, OVER, epoch(0.01, counts(500, 3), counts(50_000, 20))),
@@ -262,6 +262,28 @@ fn a_hold_expires() {
     };
     assert_eq!(expired(Duration::from_secs(1799)), (false, false));
     assert_eq!(expired(Duration::from_secs(1800)), (true, true));
+}
+
+#[test]
+fn a_hold_for_lack_of_data_lasts_as_long_as_something_comes() {
+    // At one request a second, of which v2 has one in a hundred.
+    let mut judge = Judge::new(JudgeSettings::default(), share(0.01), Duration::ZERO);
+    let at = |seconds: u64| Duration::from_secs(seconds);
+    let is_expired = |judge: &Judge, now| {
+        let bake = Bake::Over { ago: now - at(600) };
+        matches!(judge.decision(bake), JudgeDecision::Hold { expired: true, .. })
+    };
+    for hundred in 1..=360 {
+        tick(&mut judge, at(hundred * 100), epoch(0.01, counts(1, 0), counts(99, 0)));
+        assert!(hundred < 6 || !is_expired(&judge, at(hundred * 100)), "after {hundred}");
+    }
+    let text = judge.verdict(Bake::Over { ago: at(35_400) }, &NAMES).summary;
+    assert!(text.starts_with("holding shop v2: not enough data: 360 of ") && text.ends_with(" h more"), "{text}");
+    // Nothing comes any more.
+    tick(&mut judge, at(37_799), EpochCounts::none(share(0.01)));
+    assert!(!is_expired(&judge, at(37_799)));
+    tick(&mut judge, at(37_800), EpochCounts::none(share(0.01)));
+    assert!(is_expired(&judge, at(37_800)));
 }
 
 #[test]

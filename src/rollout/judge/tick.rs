@@ -32,6 +32,10 @@ pub struct Judge {
     bets: Vec<Bets>,
     /// The last tick.
     pub(crate) now: Duration,
+    /// When the step began.
+    step_since: Duration,
+    /// When a request of the candidate was judged last.
+    judged_at: Duration,
     /// The test on failures.
     pub(crate) errors: ErrorTest,
     /// The test on lost users, where users come back.
@@ -95,6 +99,8 @@ impl Judge {
             settings,
             bets: Vec::new(),
             now,
+            step_since: now,
+            judged_at: now,
             errors: ErrorTest::with_restarts(&settings),
             lost: (settings.assignment == Assignment::PerKey).then(|| ErrorTest::of_lost_users(&settings)),
             latency: settings.slower.map(|_| LatencyTest::with_restarts(&settings)),
@@ -143,12 +149,24 @@ impl Judge {
         self.share = share;
         self.step = PerVersion::default();
         self.windows.step = self.windows.step.wrapping_add(1);
+        (self.step_since, self.judged_at) = (self.now, self.now);
     }
 
     /// What the baseline's own rates have become.
     #[must_use]
     pub fn frozen(&self) -> Option<FrozenCeilings> {
         self.frozen
+    }
+
+    /// How many requests of the candidate were judged a second in this step; none while nothing can be said.
+    pub(crate) fn pace(&self) -> Option<f64> {
+        let (judged, took) = (self.step.candidate.judged(self.share), self.now.saturating_sub(self.step_since));
+        (judged > 0 && took > Duration::ZERO).then(|| judged as f64 / took.as_secs_f64())
+    }
+
+    /// For how long no request of the candidate has been judged in this step.
+    pub(crate) fn quiet(&self) -> Duration {
+        self.now.saturating_sub(self.judged_at)
     }
 
     /// The ceilings in force.
@@ -305,6 +323,9 @@ impl Judge {
         if let Some(ceiling) = &mut self.slow_ceiling {
             let timed = &epoch.latencies.candidate;
             ceiling.fold(timed.slow, timed.timed.saturating_sub(timed.slow));
+        }
+        if candidate.judged(epoch.share) > 0 {
+            self.judged_at = now;
         }
         self.health.add(now, baseline);
         self.candidate_health.add(now, candidate);

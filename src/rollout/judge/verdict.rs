@@ -99,6 +99,13 @@ impl JudgeFindings {
     pub fn counts_users(&self) -> bool {
         self.assignment == Assignment::PerKey && self.share.compares()
     }
+
+    /// About how long it takes until this number of requests of the candidate is judged in this step.
+    #[must_use]
+    pub fn time_to(&self, needed: u64) -> Option<Duration> {
+        let missing = needed.saturating_sub(self.step.candidate.judged(self.share));
+        Duration::try_from_secs_f64(missing as f64 / self.pace?).ok()
+    }
 }
 
 impl LnWealth {
@@ -150,6 +157,8 @@ pub struct JudgeFindings {
     pub assignment: Assignment,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
+    /// How many requests of the candidate were judged a second in this step.
+    pub pace: Option<f64>,
     /// The ceilings in force.
     pub ceilings: Ceilings,
     /// What the baseline's own rates have become, since there is nothing to compare with.

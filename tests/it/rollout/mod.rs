@@ -4,5 +4,6 @@ mod canary;
 mod cold_endpoints;
 mod full_load;
 mod life;
+mod people;
 mod rolling;
 mod shield;

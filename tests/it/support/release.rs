@@ -140,6 +140,14 @@ impl Operator {
         self.0.call(Call { method: Method::POST, path: "/v1/rollouts", body: Some(body), if_match: None })
     }
 
+    /// What would come of a start.
+    #[track_caller]
+    pub(crate) fn dry_run(&self, body: Value) -> Value {
+        let path = "/v1/rollouts?dry_run=true";
+        let call = Call { method: Method::POST, path, body: Some(body), if_match: None };
+        self.0.call(call).unwrap_or_else(|error| panic!("{error}"))
+    }
+
     /// Says something to a rollout.
     pub(crate) fn order(&self, id: u64, order: &str) -> Result<Value, CallError> {
         let path = format!("/v1/rollouts/{id}/{order}");
