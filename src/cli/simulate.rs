@@ -71,6 +71,12 @@ pub struct SimulateArgs {
     /// Requests per second that the candidate can serve; of more, the surplus fails
     #[arg(long, value_name = "RATE", value_parser = positive)]
     candidate_capacity: Option<f64>,
+    /// The part of the baseline's responses that are a 404
+    #[arg(long, default_value = "0%", value_parser = ratio)]
+    baseline_not_found: f64,
+    /// The part of the candidate's responses that are a 404; without it, as the baseline's
+    #[arg(long, value_parser = ratio)]
+    candidate_not_found: Option<f64>,
     /// How many times as slow as the baseline the candidate is
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     slower: f64,
@@ -166,12 +172,17 @@ fn ratio(text: &str) -> Result<f64, BadArgument> {
 
 impl SimulateArgs {
     fn world(&self, services: u32) -> SimulatedWorld {
-        let good = Behaviour { failing: self.baseline_errors, slower: 1.0 };
-        let bad = Behaviour { failing: self.candidate_errors.unwrap_or(self.baseline_errors), slower: self.slower };
+        let good = Behaviour { failing: self.baseline_errors, slower: 1.0, not_found: self.baseline_not_found };
+        let bad = Behaviour {
+            failing: self.candidate_errors.unwrap_or(self.baseline_errors),
+            slower: self.slower,
+            not_found: self.candidate_not_found.unwrap_or(self.baseline_not_found),
+        };
         let later = self.bad_at.map(|at| Later { at, ramp: self.ramp.unwrap_or_default(), behaviour: bad });
         SimulatedWorld {
             requests_per_second: self.rate,
             baseline_failing: self.baseline_errors,
+            baseline_not_found: self.baseline_not_found,
             candidate: if later.is_some() { good } else { bad },
             later,
             capacity: self.candidate_capacity,

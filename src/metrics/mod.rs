@@ -215,6 +215,10 @@ fn describe() {
         names::JUDGE_EVIDENCE,
         "log10 of E against the new version, by test; it is turned back when one is at test=alarm."
     );
+    describe_gauge!(
+        names::JUDGE_FINDING,
+        "Whether a class of the new version's responses is proved to be more than the old one's."
+    );
     describe_gauge!(names::TLS_GOOD, "Whether the last read of the TLS files of a place in the config was good.");
     describe_gauge!(names::CERTIFICATE_EXPIRY, Seconds, "When a certificate in use ends, in seconds since 1970.");
     describe_gauge!(names::BUILD_INFO, "The version of the program, in a label.");

@@ -62,6 +62,7 @@ pub(crate) const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
 pub(crate) const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
 /// What speaks against a new version: the logarithm of E, by test.
 pub(crate) const JUDGE_EVIDENCE: &str = "pointsman_judge_evidence";
+pub(crate) const JUDGE_FINDING: &str = "pointsman_judge_finding";
 /// Whether the last read of the TLS files of a place in the config was good.
 pub(crate) const TLS_GOOD: &str = "pointsman_tls_last_reload_successful";
 /// When a certificate ends.

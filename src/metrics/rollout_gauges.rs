@@ -4,6 +4,7 @@ use metrics::gauge;
 
 use super::names;
 use crate::rollout::event::Need;
+use crate::shared::response_class::ResponseClass;
 
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
@@ -18,12 +19,14 @@ pub struct RolloutGauge {
     pub need: Option<Need>,
     /// log10 of E, by test.
     pub evidence: Vec<(&'static str, f64)>,
+    /// Classes of responses that were found to be more.
+    pub findings: Vec<String>,
 }
 
 /// Sets the gauges of every service that is being rolled out. Inside the local recorder.
 pub(crate) fn update(gauges: &[RolloutGauge]) {
     let number = |is: bool| if is { 1.0 } else { 0.0 };
-    for RolloutGauge { service, phase, need, evidence } in gauges {
+    for RolloutGauge { service, phase, need, evidence, findings } in gauges {
         for known in PHASES {
             gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
         }
@@ -33,6 +36,10 @@ pub(crate) fn update(gauges: &[RolloutGauge]) {
         }
         for (test, log10) in evidence {
             gauge!(names::JUDGE_EVIDENCE, "service" => service.clone(), "test" => *test).set(*log10);
+        }
+        for class in ResponseClass::ALL.map(ResponseClass::word) {
+            let is = findings.iter().any(|found| found == class);
+            gauge!(names::JUDGE_FINDING, "service" => service.clone(), "class" => class).set(number(is));
         }
     }
 }

@@ -88,11 +88,11 @@ impl ActiveRollout {
         workers: usize,
     ) -> Self {
         let settings = *rollout.plan().judge();
-        let per_key = settings.assignment == Assignment::PerKey;
         let collectors = services
             .iter()
             .map(|_| {
-                EvidenceCollector::new(PerVersion { candidate: &to, baseline: &from }, &settings, per_key, workers)
+                let versions = PerVersion { candidate: &to, baseline: &from };
+                EvidenceCollector::new(versions, &settings, &release.except, workers)
             })
             .collect();
         Self { saved, rollout, release, services, from, to, collectors, doing: None, failure: None, barred: None }

@@ -343,10 +343,13 @@ fn gauge(saved: &Saved, evidence: &EvidenceView) -> RolloutGauge {
         ("latency", evidence.log10_e_latency),
         ("errors_max", evidence.log10_e_errors_max),
         ("slow_max", evidence.log10_e_slow_max),
+        ("responses", evidence.log10_e_responses),
     ];
     let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
-    let (phase, need) = (view::phase_word(saved), saved.need());
-    RolloutGauge { service: evidence.service.clone(), phase, need, evidence: tests.collect() }
+    let (phase, need, service) = (view::phase_word(saved), saved.need(), evidence.service.clone());
+    let of = evidence.responses.iter().map(|finding| finding.class.clone());
+    let (evidence, findings) = (tests.collect(), of.collect());
+    RolloutGauge { service, phase, need, evidence, findings }
 }
 
 /// The time, in milliseconds since 1970.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
 use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds, micros};
-use crate::rollout::judge::{EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
+use crate::rollout::judge::{Assignment, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
 use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
 use crate::shared::user_sets::ActiveUsers;
 use crate::stats::latency_histogram::LatencyTotals;
@@ -79,15 +79,22 @@ impl CollectedEvidence {
 impl EvidenceCollector {
     /// A collector for a rollout that begins now, counted by `workers` threads.
     #[must_use]
-    pub(crate) fn new(versions: PerVersion<&Name>, settings: &JudgeSettings, per_key: bool, workers: usize) -> Self {
+    pub(crate) fn new(
+        versions: PerVersion<&Name>,
+        settings: &JudgeSettings,
+        except: &Arc<[Box<str>]>,
+        workers: usize,
+    ) -> Self {
         let slow = settings.ceilings.slow.map(|slow| slow.longer_than);
         let terms = CanaryTerms {
             candidate: versions.candidate.as_str().into(),
             baseline: versions.baseline.as_str().into(),
-            per_key,
+            per_key: settings.assignment == Assignment::PerKey,
             failed_calls: settings.failed_calls.bits(),
             burst_ticks: settings.burst_ticks(),
             slow_us: slow.map(micros),
+            responses: settings.responses.judged() > 0,
+            except: Arc::clone(except),
         };
         let canary = Arc::new(CanaryStats::new(terms, workers));
         Self {
@@ -121,6 +128,7 @@ impl EvidenceCollector {
         let endpoints = |version| u32::try_from(serving(version)).unwrap_or(u32::MAX);
         reading.endpoints = Some(PerVersion { candidate: endpoints(candidate), baseline: endpoints(baseline) });
         reading.users = self.counts.look_at_users(&self.canary, judge.windows());
+        self.canary.refresh(self.looked == Some(now));
         reading.epochs = self.counts.read(&self.canary);
         reading
     }
@@ -171,6 +179,7 @@ mod tests {
     use crate::rollout::judge::{Bake, JudgeDecision};
     use crate::rollout::judge::{CandidateShare, OutcomeCounts};
     use crate::shared::canary_stats::{Arm, CanaryOutcome};
+    use crate::shared::response_counters::ResponseOutcome;
     use crate::stats::Registry;
     use crate::table::fixture::{first_traffic, shared, spec};
     use crate::table::{Table, Weight};
@@ -203,8 +212,12 @@ mod tests {
     fn alarms(percent: u32, random: &mut StdRng) -> [u64; 2] {
         let registry = Registry::new(2);
         let (candidate, baseline) = (Name::new("v2").unwrap(), Name::new("v1").unwrap());
-        let mut collector =
-            EvidenceCollector::new(PerVersion { candidate: &candidate, baseline: &baseline }, &settings(), false, 2);
+        let mut collector = EvidenceCollector::new(
+            PerVersion { candidate: &candidate, baseline: &baseline },
+            &settings(),
+            &[].into(),
+            2,
+        );
         let table = table(&collector, &registry, percent);
         let service = table.service_named("shop").unwrap();
         let epoch = &service.canary.as_ref().unwrap().epoch;
@@ -221,7 +234,8 @@ mod tests {
                     false => (Side::Baseline, Arm::Baseline, 0.001),
                 };
                 let failed = random.random_bool(failing);
-                let outcome = CanaryOutcome { arm, slot: None, failed, micros: 1_000 };
+                let response = ResponseOutcome::NONE;
+                let outcome = CanaryOutcome { arm, slot: None, client: None, failed, micros: 1_000, response };
                 epoch.count(usize::try_from(number % 2).unwrap(), &outcome);
                 requests += 1;
                 if first.is_none() {

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::rollout::judge::class_share::{ClassShare, ResponseFinding};
 use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
 use crate::rollout::judge::{JudgeDecision, Names, OutcomeCounts, Verdict};
 
@@ -38,7 +39,7 @@ pub struct EvidenceView {
     pub log10_e: f64,
     /// log10 of E of the test that speaks loudest, of those that can turn it back.
     pub log10_e_highest: Option<f64>,
-    /// Which one that is: `errors`, `latency`, `errors_max` or `slow_max`.
+    /// Which one that is: `errors`, `latency`, `errors_max`, `slow_max` or `responses`.
     pub leading: Option<String>,
     /// log10 of E of the failures alone.
     pub log10_e_errors: f64,
@@ -50,6 +51,11 @@ pub struct EvidenceView {
     pub log10_e_errors_max: Option<f64>,
     /// log10 of E of the ceiling on slow requests.
     pub log10_e_slow_max: Option<f64>,
+    /// log10 of E of the class of responses that is nearest to turning it back, times its part of alpha.
+    pub log10_e_responses: Option<f64>,
+    /// Classes of responses that are found to be more than the old version's.
+    #[serde(default)]
+    pub responses: Vec<ResponseFindingView>,
     /// log10 of E at which it is rolled back.
     pub log10_alarm: f64,
     /// The part of the new version's requests that may fail whatever the old one does, if there is such a ceiling.
@@ -129,6 +135,8 @@ impl EvidenceView {
             log10_e_latency: standing.latency.map(log10),
             log10_e_errors_max: standing.failure_ceiling.map(log10),
             log10_e_slow_max: standing.slow_ceiling.map(log10),
+            log10_e_responses: standing.responses.map(log10),
+            responses: verdict.responses.iter().map(ResponseFindingView::of).collect(),
             log10_alarm: log10(*ln_alarm),
             errors_max: CeilingView::of_failures(&verdict.findings, names),
             slow_max: CeilingView::of_slow(&verdict.findings, names),
@@ -159,6 +167,47 @@ fn from(frozen: bool, names: &Names<'_>) -> String {
     if frozen { names.baseline } else { "plan" }.to_owned()
 }
 
+/// A class of responses that is found to be more than the old version's.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ResponseFindingView {
+    /// `not_found` (404, 410), `unauthorized` (401, 403), `redirect`, `not_modified` (304), `too_many` (429),
+    /// `client_error` (other 4xx), `unusual_status`, `empty`, `short`, `long` or `other_type`.
+    pub class: String,
+    /// The new version's responses that were asked, and those in the class.
+    pub candidate: ClassCountsView,
+    /// The old version's.
+    pub baseline: ClassCountsView,
+    /// Over so many of the last seconds; none: since the start.
+    pub lately_seconds: Option<f64>,
+    /// Whether it turns the version back.
+    pub turns_back: bool,
+    /// Whether an operator has promoted over it.
+    pub accepted: bool,
+}
+
+/// Responses of a version, and those of one class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ClassCountsView {
+    /// All of them.
+    pub responses: u64,
+    /// Those in the class.
+    pub in_class: u64,
+}
+
+impl ResponseFindingView {
+    fn of(found: &ResponseFinding) -> Self {
+        let counts = |share: &ClassShare| ClassCountsView { responses: share.asked, in_class: share.found };
+        Self {
+            class: found.class.word().to_owned(),
+            candidate: counts(&found.shares.candidate),
+            baseline: counts(&found.shares.baseline),
+            lately_seconds: found.lately.map(|lately| lately.as_secs_f64()),
+            turns_back: found.is_large,
+            accepted: found.is_accepted,
+        }
+    }
+}
+
 impl CountsView {
     fn of(counts: &OutcomeCounts) -> Self {
         let OutcomeCounts { requests, failures, counted_failures, lost, .. } = *counts;
@@ -180,6 +229,7 @@ fn cause_word(cause: RollbackCause) -> &'static str {
         RollbackCause::Latency => "latency",
         RollbackCause::FailureCeiling => "errors_max",
         RollbackCause::SlowCeiling => "slow_max",
+        RollbackCause::Responses => "responses",
     }
 }
 
@@ -187,6 +237,7 @@ fn cause_word(cause: RollbackCause) -> &'static str {
 pub(crate) fn hold_word(hold: HoldReason) -> &'static str {
     match hold {
         HoldReason::Suspicion => "suspicion",
+        HoldReason::Responses => "responses",
         HoldReason::BaselineUnhealthy => "baseline_ill",
         HoldReason::WarmingUp => "warming_up",
         HoldReason::Baking => "baking",

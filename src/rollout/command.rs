@@ -59,7 +59,10 @@ impl Rollout {
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, RolloutCommand::Promote) => {
                 match self.stages().get(stage) {
                     Some(Stage::Do(task)) if !task.asks() => Err(Unfit::Busy(*task)),
-                    _ => Ok(self.next(stage, now, StageCause::Promoted)),
+                    _ => {
+                        self.accept_findings();
+                        Ok(self.next(stage, now, StageCause::Promoted))
+                    }
                 }
             }
             (Phase::Going { stage, .. } | Phase::Paused { stage, .. }, RolloutCommand::Shifted) => {

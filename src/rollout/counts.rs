@@ -31,11 +31,14 @@ impl CountsReader {
             return None;
         }
         let users = canary.users();
+        let [failed_clients, lost_clients] = canary.counted_clients();
         let before = self.windows.replace(*windows).unwrap_or(*windows);
         let changed = [
             (before.step != windows.step, &users.came),
             (before.failures != windows.failures, &users.failed),
+            (before.failures != windows.failures, failed_clients),
             (before.lost != windows.lost, &users.lost),
+            (before.lost != windows.lost, lost_clients),
             (before.latency != windows.latency, &users.timed),
         ];
         changed.iter().filter(|(changed, _)| *changed).for_each(|(_, set)| set.clear());
@@ -58,6 +61,7 @@ impl CountsReader {
                 share: CandidateShare::of(for_candidate, for_baseline)?,
                 outcomes: PerVersion { candidate: outcomes(&candidate), baseline: outcomes(&baseline) },
                 latencies: PerVersion { candidate: latencies(&candidate), baseline: latencies(&baseline) },
+                responses: PerVersion { candidate: candidate.classes, baseline: baseline.classes },
             })
         });
         let counts = counts.filter(|counts| *counts != EpochCounts::none(counts.share)).collect();

@@ -32,6 +32,8 @@ pub struct Release {
     /// Requests of our own that the candidate has to answer well: before a blue/green flip, and to verify an endpoint
     /// of a rolling release.
     pub smoke: Vec<SmokeRequest>,
+    /// Beginnings of paths whose responses are not asked for anything but failures.
+    pub except: Arc<[Box<str>]>,
 }
 
 /// The strategy, before the endpoints are counted.

@@ -230,6 +230,11 @@ impl Rollout {
         self.proceed(now)
     }
 
+    /// An operator has seen what the judges found of the responses, and goes on.
+    pub(crate) fn accept_findings(&mut self) {
+        self.judges.iter_mut().for_each(Judge::accept_findings);
+    }
+
     /// Folds in what was counted since the tick before, of each service.
     pub fn observe(&mut self, now: Duration, evidence: &[Evidence<'_>]) {
         for (judge, evidence) in self.judges.iter_mut().zip(evidence) {

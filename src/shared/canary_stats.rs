@@ -11,11 +11,15 @@
 //! Requests to an endpoint that is cold are left out. Which endpoints are judged is therefore a list of those that are
 //! known to be warm: one that appears between two looks of the control plane is on no list, and left out.
 
+use std::net::IpAddr;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+use super::canary_clients::{ClientNumber, ClientWatch};
 use super::count::Count;
+use super::response_counters::{Asker, ClassCounters, ClassTotals, ResponseOutcome, ResponseStats};
+use super::slot_set::SlotSet;
 use super::user_sets::{UserSets, UserTestimony};
 
 /// Thresholds that latencies are compared with.
@@ -48,6 +52,10 @@ pub struct CanaryTerms {
     pub failed_calls: u32,
     /// How many ticks a tolerated burst can touch: a user who has had nothing but failures for as long is lost.
     pub burst_ticks: u16,
+    /// Whether responses are judged besides failing.
+    pub responses: bool,
+    /// Beginnings of paths whose responses are not asked for.
+    pub except: Arc<[Box<str>]>,
 }
 
 /// One rollout of one service.
@@ -70,6 +78,12 @@ struct CanaryRules {
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
     judged: RwLock<Box<[u32]>>,
     users: UserSets,
+    clients: ClientWatch,
+    /// Clients whose failure was counted.
+    failed_clients: SlotSet,
+    /// Clients of which a user was counted as lost.
+    lost_clients: SlotSet,
+    responses: ResponseStats,
 }
 
 /// The counters of one share.
@@ -97,6 +111,7 @@ struct ArmCounters {
     by_exceeded: [Count; THRESHOLDS + 1],
     timed: Count,
     slow: Count,
+    classes: ClassCounters,
 }
 
 /// What became of the judged requests of one version.
@@ -118,6 +133,8 @@ pub struct ArmTotals {
     pub timed: u64,
     /// Those of them that were slow.
     pub slow: u64,
+    /// By what their responses are.
+    pub classes: ClassTotals,
 }
 
 /// A request whose outcome is known.
@@ -127,10 +144,14 @@ pub struct CanaryOutcome {
     pub arm: Arm,
     /// Its slot of the key space; without one it is a draw of its own.
     pub slot: Option<u32>,
+    /// Who sent it, where the lot falls on keys.
+    pub client: Option<ClientNumber>,
     /// Whether it failed by the upstream's fault.
     pub failed: bool,
     /// How long it took, in microseconds.
     pub micros: u64,
+    /// What the response was besides.
+    pub response: ResponseOutcome,
 }
 
 /// The sums of all workers under one share.
@@ -147,6 +168,7 @@ impl CanaryStats {
     /// has thresholds.
     #[must_use]
     pub fn new(terms: CanaryTerms, workers: usize) -> Self {
+        let (responses, clients) = (ResponseStats::new(workers, terms.per_key), ClientWatch::new(workers));
         let rules = CanaryRules {
             slow_us: AtomicU64::new(terms.slow_us.unwrap_or(NOTHING_SLOW)),
             terms,
@@ -154,6 +176,10 @@ impl CanaryStats {
             compares: AtomicBool::new(false),
             judged: RwLock::default(),
             users: UserSets::default(),
+            clients,
+            failed_clients: SlotSet::default(),
+            lost_clients: SlotSet::default(),
+            responses,
         };
         Self { rules: Arc::new(rules), workers, epochs: Mutex::default() }
     }
@@ -204,6 +230,22 @@ impl CanaryStats {
         &self.rules.users
     }
 
+    /// Clients whose failure was counted, and those of which a user was counted as lost.
+    pub(crate) fn counted_clients(&self) -> [&SlotSet; 2] {
+        [&self.rules.failed_clients, &self.rules.lost_clients]
+    }
+
+    /// Looks again which addresses are fronts, and, if that is not known or `again`, what the baseline usually sends.
+    pub fn refresh(&self, again: bool) {
+        let usual = &self.rules.responses.usual;
+        if self.rules.terms.responses && (again || !usual.is_known()) {
+            usual.refresh();
+        }
+        if self.rules.terms.per_key {
+            self.rules.clients.refresh();
+        }
+    }
+
     /// Judges the requests that go to these endpoints from now on, by their
     /// [numbers](crate::stats::EndpointStats::id), and no others.
     pub fn judge(&self, endpoints: impl IntoIterator<Item = u32>) {
@@ -226,11 +268,28 @@ impl SplitEpoch {
         status < u32::BITS && self.rules.terms.failed_calls & (1 << status) != 0
     }
 
+    /// What stands for a client that came with a key, if the lot falls on those.
+    #[must_use]
+    pub(crate) fn client(&self, address: IpAddr) -> Option<ClientNumber> {
+        self.rules.terms.per_key.then(|| self.rules.clients.number(address))
+    }
+
+    /// Whether the responses to requests for `path` are judged.
+    #[must_use]
+    pub(crate) fn asks_for(&self, path: &[u8]) -> bool {
+        let CanaryTerms { responses, except, .. } = &self.rules.terms;
+        *responses && !except.iter().any(|prefix| path.starts_with(prefix.as_bytes()))
+    }
+
     /// Counts a request whose outcome is known.
     pub fn count(&self, worker: usize, sample: &CanaryOutcome) {
-        let CanaryOutcome { arm, slot, failed, micros } = *sample;
+        let CanaryOutcome { arm, slot, client, failed, micros, response } = *sample;
         let rules = &*self.rules;
         let slot = slot.filter(|_| rules.terms.per_key);
+        let asker = slot.map(|slot| {
+            let client = client.inspect(|client| rules.clients.count(worker, *client, arm as usize));
+            Asker { slot, client: client.filter(|client| !rules.clients.is_front(*client)) }
+        });
         let cell = &self.cells[worker].get_or_init(Box::default).0[arm as usize];
         let by_itself = UserTestimony { came: true, failed, lost: false };
         let said = slot.map_or(by_itself, |slot| rules.users.note(slot, failed, rules.terms.burst_ticks));
@@ -238,8 +297,14 @@ impl SplitEpoch {
         cell.draws.add(u64::from(said.came));
         if failed {
             cell.failures.add(1);
-            cell.counted_failures.add(u64::from(said.failed));
-            cell.lost.add(u64::from(said.lost));
+            let client = asker.and_then(|asker| asker.client);
+            let is_first = |set: &SlotSet| client.is_none_or(|client| set.first(client.place(0)));
+            cell.counted_failures.add(u64::from(said.failed && is_first(&rules.failed_clients)));
+            cell.lost.add(u64::from(said.lost && is_first(&rules.lost_clients)));
+        }
+        rules.responses.count(&cell.classes, &response, asker);
+        if arm == Arm::Baseline {
+            rules.responses.learn(worker, &response);
         }
         let compares = rules.compares.load(Relaxed);
         let slow_us = rules.slow_us.load(Relaxed);
@@ -280,6 +345,7 @@ impl ArmTotals {
         }
         self.timed += counts.timed.value();
         self.slow += counts.slow.value();
+        self.classes.add(&counts.classes);
     }
 
     /// What was counted since `earlier`.
@@ -294,6 +360,7 @@ impl ArmTotals {
             by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
             timed: self.timed.saturating_sub(earlier.timed),
             slow: self.slow.saturating_sub(earlier.slow),
+            classes: self.classes.since(&earlier.classes),
         }
     }
 }
@@ -313,13 +380,15 @@ mod tests {
                 slow_us,
                 failed_calls: 1 << 13,
                 burst_ticks: 0,
+                responses: true,
+                except: ["/beta".into()].into(),
             },
             2,
         )
     }
 
     fn sample(arm: Arm, slot: Option<u32>, failed: bool, micros: u64) -> CanaryOutcome {
-        CanaryOutcome { arm, slot, failed, micros }
+        CanaryOutcome { arm, slot, client: None, failed, micros, response: ResponseOutcome::NONE }
     }
 
     #[test]

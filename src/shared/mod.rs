@@ -2,11 +2,13 @@
 //! without locks on the request path.
 //!
 //! [`endpoint_health`] says whether an endpoint takes requests, [`unhealthy_counters`] whether any endpoint of a
-//! service does not, [`canary_stats`] counts what a rollout is judged on, [`hold`] is a moment in which requests wait,
-//! [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is what each of them has said already,
-//! [`failure_runs`] for how long it has had nothing but failures, [`count`] a counter with one writer, and [`name`]
-//! what users call services and versions.
+//! service does not, [`canary_stats`] counts what a rollout is judged on, [`response_class`], [`response_counters`] and
+//! [`usual_responses`] how responses differ that did not fail, [`canary_clients`] says whose outcomes are evidence,
+//! [`hold`] is a moment in which requests wait, [`slot_set`] is a bit for each slot of the key space, [`user_sets`] is
+//! what each of them has said already, [`failure_runs`] for how long it has had nothing but failures, [`count`] a
+//! counter with one writer, and [`name`] what users call services and versions.
 
+pub(crate) mod canary_clients;
 pub(crate) mod canary_stats;
 pub(crate) mod client_prefix;
 pub(crate) mod count;
@@ -14,7 +16,10 @@ pub(crate) mod endpoint_health;
 pub(crate) mod failure_runs;
 pub(crate) mod hold;
 pub(crate) mod name;
+pub(crate) mod response_class;
+pub(crate) mod response_counters;
 pub(crate) mod shortage;
 pub(crate) mod slot_set;
 pub(crate) mod unhealthy_counters;
 pub(crate) mod user_sets;
+pub(crate) mod usual_responses;

@@ -31,6 +31,7 @@ fn word(outcome: SimulatedEnd) -> &'static str {
         SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::FailureCeiling | RollbackCause::SlowCeiling)) => {
             "rolled back: ceiling"
         }
+        SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Responses)) => "rolled back: responses",
         SimulatedEnd::Ended(RolloutEnding::HeldTooLong(_)) => "rolled back: held too long",
         SimulatedEnd::Ended(RolloutEnding::TaskFailed(_)) => "rolled back: task failed",
         SimulatedEnd::Ended(RolloutEnding::Aborted) => "aborted",
@@ -160,8 +161,16 @@ impl Facts<'_> {
     }
 
     fn heading(&self) -> String {
-        let SimulatedWorld { requests_per_second, baseline_failing, candidate, later, users, services, .. } =
-            self.world;
+        let SimulatedWorld {
+            requests_per_second,
+            baseline_failing,
+            baseline_not_found,
+            candidate,
+            later,
+            users,
+            services,
+            ..
+        } = self.world;
         let users = users.map_or_else(String::new, |users| format!(" by {} users", users.count));
         let services = if *services > 1 { format!(" in each of {services} services") } else { String::new() };
         let percent = |ratio: f64| format!("{} %", (ratio * 1e7).round() / 1e5);
@@ -177,8 +186,12 @@ impl Facts<'_> {
         let bad = later.map_or(*candidate, |later| later.behaviour);
         let when = later.map_or_else(String::new, |later| format!(" from {:?} on", later.at));
         let slower = if bad.slower == 1.0 { String::new() } else { format!(" and is {} times as slow", bad.slower) };
+        let not_found = match (*baseline_not_found, bad.not_found) {
+            (0.0, 0.0) => String::new(),
+            (baseline, candidate) => format!(", 404 {} and {}", percent(baseline), percent(candidate)),
+        };
         format!(
-            "plan:  {steps}\nworld: {requests_per_second} requests/s{services}{users}, baseline fails {}, candidate fails {}{slower}{when}\n\
+            "plan:  {steps}\nworld: {requests_per_second} requests/s{services}{users}, baseline fails {}, candidate fails {}{slower}{not_found}{when}\n\
              {} releases with seed {} in {:.1} s\n\n",
             percent(*baseline_failing),
             percent(bad.failing),

@@ -1,10 +1,12 @@
 //! `[services.S.rollout.judge]`: what is asked of the judge. Defaults and their reasons are [`JudgeSettings`]'s.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, Unexpected, Visitor};
 
+use super::responses::RawResponses;
 use crate::config::check::setting;
 use crate::config::reader::config_path::ConfigPath;
 use crate::config::reader::list::List;
@@ -31,6 +33,7 @@ pub(crate) struct RawJudge {
     warm_up: Option<Setting<TimeSpan>>,
     tolerate_burst: Option<Setting<TimeSpan>>,
     grpc_failures: Option<List<Setting<CallStatus>>>,
+    responses: Option<RawResponses>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -72,8 +75,19 @@ impl RawJudge {
                 let statuses: Vec<u8> = list.iter().map(|(_, read)| read.0.0).collect();
                 FailedCalls::of(&statuses)
             }),
+            responses: self.responses.as_ref().map_or(default.responses, RawResponses::rules),
             ..default
         })
+    }
+
+    /// Beginnings of paths whose responses are not judged.
+    pub(crate) fn except(
+        &self,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Arc<[Box<str>]>, ErrorGuaranteed> {
+        let at = at.key("responses");
+        self.responses.as_ref().map_or_else(|| Ok(Arc::default()), |raw| raw.except(&at.key("except"), report))
     }
 }
 

@@ -8,6 +8,7 @@ pub(crate) mod hook;
 pub(crate) mod judge;
 pub(crate) mod overrides;
 pub(crate) mod releases;
+pub(crate) mod responses;
 pub(crate) mod rollout;
 pub(crate) mod section;
 pub(crate) mod settings;

@@ -23,7 +23,7 @@ struct Changeable {
     keys: &'static [&'static str],
 }
 
-const TABLES: [Changeable; 5] = [
+const TABLES: [Changeable; 6] = [
     Changeable {
         way: &[],
         keys: &[
@@ -59,9 +59,11 @@ const TABLES: [Changeable; 5] = [
             "warm_up",
             "tolerate_burst",
             "grpc_failures",
+            "responses",
         ],
     },
     Changeable { way: &["judge", "slow_max"], keys: &["longer_than", "at_most"] },
+    Changeable { way: &["judge", "responses"], keys: &["status", "length", "type", "except"] },
 ];
 
 /// Each element of a list.

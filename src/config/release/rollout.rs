@@ -4,6 +4,7 @@
 //! that the chosen strategy does not know is refused all the same: who wrote it believes that it does something.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use serde::de::value::MapAccessDeserializer;
@@ -170,6 +171,7 @@ impl RawRollout {
         let report = &mut build.report;
         let strategy = report.touched(&strategy_at).map_or(Ok(self.strategy.unwrap_or_default()), Err);
         let judge = self.judge.as_ref().unwrap_or(&RawJudge::default()).build(&at.key("judge"), report);
+        let except = self.judge.as_ref().map_or_else(|| Ok(Arc::default()), |raw| raw.except(&at.key("judge"), report));
         let range = TimeSpan::millis(0)..=LONGEST;
         let default = TimeSpan(JudgeSettings::default().hold_max);
         let hold_max = setting(self.hold_max, default, range, &at.key("hold_max"), report);
@@ -186,7 +188,8 @@ impl RawRollout {
             RawOnHold::RollBack => Expired::RollBack,
         });
         let webhook: Option<Webhook> = webhook?;
-        Ok(Release { shape: shape?, judge, on_expired, webhook, smoke: smoke?.unwrap_or_default() })
+        let smoke = smoke?.unwrap_or_default();
+        Ok(Release { shape: shape?, judge, on_expired, webhook, smoke, except: except? })
     }
 
     /// The keys that are written and that not every strategy knows.

@@ -18,9 +18,22 @@
 //! A call of gRPC fails in a response of 200: its status is in the headers of a response without a body, else in the
 //! trailers.
 
+use super::response_watch::ResponseWatch;
+use crate::shared::canary_clients::ClientNumber;
 use crate::shared::canary_stats::{Arm, CanaryOutcome};
-use crate::table::{CanaryPair, Cause, Decision, Service, Version, Weight};
+use crate::table::{CanaryPair, Cause, Decision, RequestView, Service, Version, Weight};
 use crate::upstream::balance;
+
+/// What the lot said of a request.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draw {
+    /// Index of the version that it fell on.
+    pub(crate) assigned: u16,
+    /// What it fell by.
+    pub(crate) cause: Cause,
+    /// The slot, unless a rule decided.
+    pub(crate) slot: Option<u32>,
+}
 
 /// A sample that has not been recorded yet.
 #[derive(Clone, Copy, Debug)]
@@ -28,25 +41,36 @@ pub(crate) struct CanarySample {
     arm: Arm,
     /// The slot that the lot fell on; none: on the request itself.
     slot: Option<u32>,
+    /// Who sent it, where the lot falls on keys.
+    client: Option<ClientNumber>,
+    /// What is seen of the response.
+    pub(crate) response: ResponseWatch,
     /// Whether it is known that the request is judged.
     pub(crate) selected: bool,
 }
 
 impl CanarySample {
     /// The request that `decision` is about, if it is a sample. It has to be [selected](Self::select) unless it is.
-    pub(crate) fn of_decision(decision: &Decision<'_>) -> Option<Self> {
-        Self::of_draw(decision.service, decision.assigned, decision.cause, decision.slot)
+    pub(crate) fn of_decision(decision: &Decision<'_>, request: &RequestView<'_>) -> Option<Self> {
+        let draw = Draw { assigned: decision.assigned, cause: decision.cause, slot: decision.slot };
+        Self::of_draw(decision.service, draw, request)
     }
 
-    /// The one of a request that the lot sent to the version with this index.
-    pub(crate) fn of_draw(service: &Service, assigned: u16, cause: Cause, slot: Option<u32>) -> Option<Self> {
+    /// The one of a request that the lot fell on.
+    pub(crate) fn of_draw(service: &Service, draw: Draw, request: &RequestView<'_>) -> Option<Self> {
         let canary = service.canary.as_ref()?;
-        let slot = match cause {
+        let slot = match draw.cause {
             Cause::Rule(_) => return None,
-            Cause::Key(_) => slot,
+            Cause::Key(_) => draw.slot,
             Cause::Chance => None,
         };
-        Some(Self { arm: canary.arm(assigned)?, slot, selected: canary.judges_all() })
+        Some(Self {
+            arm: canary.arm(draw.assigned)?,
+            slot,
+            client: slot.and_then(|_| canary.epoch.client(request.client)),
+            response: ResponseWatch::of(request.method, canary.epoch.asks_for(request.path)),
+            selected: canary.judges_all(),
+        })
     }
 
     /// The same, if the request is judged that goes to the endpoint of its version with the index `picked`; with none,
@@ -74,7 +98,9 @@ impl CanarySample {
     /// Says how it went.
     pub(crate) fn record(self, service: &Service, worker: usize, failed: bool, micros: u64) {
         if let Some(canary) = &service.canary {
-            let outcome = CanaryOutcome { arm: self.arm, slot: self.slot, failed, micros };
+            let Self { arm, slot, client, response, .. } = self;
+            let response = response.outcome(failed);
+            let outcome = CanaryOutcome { arm, slot, client, failed, micros, response };
             canary.epoch.count(worker, &outcome);
         }
     }
@@ -136,6 +162,8 @@ mod tests {
             slow_us: None,
             failed_calls: 0,
             burst_ticks: 0,
+            responses: true,
+            except: [].into(),
         };
         let canary = Arc::new(CanaryStats::new(terms, 1));
         registry.set_canary("shop", Some(Arc::clone(&canary)));
@@ -157,7 +185,7 @@ mod tests {
         let (method, host, path) = (&http::Method::GET, "shop.example", "/");
         let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
         let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
-        let sample = CanarySample::of_decision(&decision).unwrap();
+        let sample = CanarySample::of_decision(&decision, &request).unwrap();
         let picked = match decision.failed_over() {
             true => None,
             false => balance::pick(decision.version(), 0, random.random(), &[]).map(|(index, _)| index),

@@ -1,9 +1,11 @@
 //! What a request leaves behind.
 //!
 //! [`in_flight`] counts what runs at this moment, [`outlier_report`] tells how an endpoint did, [`canary_sample`] tells
-//! the judge of a rollout, and [`mod@panic`] turns a bug in a request's handling into a failed request.
+//! the judge of a rollout ([`response_watch`]: what the response was), and [`mod@panic`] turns a bug in a request's
+//! handling into a failed request.
 
 pub(crate) mod canary_sample;
 pub(crate) mod in_flight;
 pub(crate) mod outlier_report;
 pub(crate) mod panic;
+pub(crate) mod response_watch;

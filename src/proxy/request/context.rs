@@ -16,14 +16,15 @@ use tokio::time::Instant;
 use super::destination::Destination;
 use super::interim::Interim;
 use crate::message::RequestHead;
+use crate::message::Response;
 use crate::proxy::access_log::AccessLine;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::limits::concurrency::{ProcessPermit, ServicePermit};
-use crate::proxy::report::canary_sample::{CanarySample, is_failed_call};
+use crate::proxy::report::canary_sample::{CanarySample, Draw, is_failed_call};
 use crate::proxy::report::outlier_report::ReportedEndpoint;
 use crate::proxy::worker::{LiveRequest, Worker};
 use crate::stats::{Retry, UpstreamFailure};
-use crate::table::{Cause, Decision};
+use crate::table::{Decision, RequestView};
 use crate::upstream::Pools;
 
 /// What a request occupies until it ends.
@@ -140,14 +141,19 @@ impl RequestContext {
     }
 
     /// Notes where the request goes. Called again if it is sent elsewhere.
-    pub(crate) fn note_decision(&mut self, destination: Destination, decision: &Decision<'_>) {
+    pub(crate) fn note_decision(
+        &mut self,
+        destination: Destination,
+        decision: &Decision<'_>,
+        request: &RequestView<'_>,
+    ) {
         // Counted once, also if the request was first tried on its own version.
         let first = self.destination.as_ref().is_none_or(|before| before.version_index() == decision.assigned);
         if decision.failed_over() && first {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
         match &self.destination {
-            None => self.sample = CanarySample::of_decision(decision),
+            None => self.sample = CanarySample::of_decision(decision, request),
             // No endpoint of the version before took a connection: its failure stays with it.
             Some(before) if std::mem::take(&mut self.attempt_failed) => self.first_failed = Some(before.clone()),
             Some(_) => {}
@@ -159,9 +165,9 @@ impl RequestContext {
     }
 
     /// Notes the version that a request was assigned to when no version can respond.
-    pub(crate) fn note_no_version(&mut self, destination: Destination, cause: Cause, slot: Option<u32>) {
+    pub(crate) fn note_no_version(&mut self, destination: Destination, draw: Draw, request: &RequestView<'_>) {
         if self.destination.is_none() {
-            self.sample = CanarySample::of_draw(destination.service(), destination.version_index(), cause, slot);
+            self.sample = CanarySample::of_draw(destination.service(), draw, request);
         }
         self.set_destination(destination);
         self.record_sample(true);
@@ -298,8 +304,18 @@ impl RequestContext {
         }
     }
 
+    /// Notes what the response is besides its status, with the length that it declares.
+    pub(crate) fn note_shape<B>(&mut self, response: &Response<B>, length: Option<u64>) {
+        if let Some(sample) = &mut self.sample {
+            sample.response.head(response, length);
+        }
+    }
+
     /// Notes bytes of the response's body.
     pub(crate) fn note_bytes(&mut self, count: usize) {
+        if let Some(sample) = &mut self.sample {
+            sample.response.bytes(count);
+        }
         if let Some(line) = &mut self.line {
             line.bytes += count as u64;
         }

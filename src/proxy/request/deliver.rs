@@ -52,6 +52,7 @@ pub(crate) fn deliver(forwarded: ForwardedRequest, mut context: RequestContext) 
     let tells_length = is_head || response.status == StatusCode::NOT_MODIFIED;
     let bodiless = tells_length || response.status == StatusCode::NO_CONTENT;
     let length = response.body.size_hint().exact();
+    context.note_shape(&response, length);
     header_edits::response(&mut response, length, tells_length, &context.worker.settings.edit);
     if let Some(key) = new_key {
         header_edits::set_own_cookie(&mut response.headers, &key, secure);

@@ -13,6 +13,7 @@ use super::dial::{NoConnection, dial};
 use super::local_reply::LocalReply;
 use super::upstream_connection::UpstreamConnection;
 use crate::proxy::body::body_limit;
+use crate::proxy::report::canary_sample::Draw;
 use crate::proxy::worker::{Snapshot, Worker};
 use crate::stats::RejectReason;
 use crate::table::key::OwnKey;
@@ -72,7 +73,7 @@ pub(crate) async fn route(
     loop {
         let decision = decide(query, &tried, chance, worker.clock_ms(now), context)?;
         let destination = Destination::of_decision(query.table, &decision);
-        context.note_decision(destination.clone(), &decision);
+        context.note_decision(destination.clone(), &decision, &query.view);
         if let BodyFraming::Length(length) = query.body {
             body_limit::check_length(length, &decision.service.spec.policy.limits)?;
         }
@@ -107,7 +108,8 @@ fn decide<'q>(
             LocalReply::new(RejectReason::NoService, "no service answers this host and path")
         }
         RouteError::NoVersion { service_index, assigned, cause, slot, .. } => {
-            context.note_no_version(Destination::at(query.table, service_index, assigned), cause, slot);
+            let draw = Draw { assigned, cause, slot };
+            context.note_no_version(Destination::at(query.table, service_index, assigned), draw, &query.view);
             tried.no_version()
         }
     })

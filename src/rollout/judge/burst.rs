@@ -179,17 +179,23 @@ impl BurstWatch {
         (f64::from(self.bursts) * endpoints + unseen) / (watched + 1.0)
     }
 
-    fn look_beyond(&mut self) {
+    /// The part of the candidate's requests beyond which no burst of one endpoint explains what is wrong with them;
+    /// none if one endpoint may explain everything.
+    pub(crate) fn part_of_endpoints(&self) -> Option<f64> {
         let endpoints = f64::from(self.endpoints.candidate);
-        if endpoints < 2.0 {
+        (endpoints >= 2.0).then(|| (ENDPOINTS_BAD.0 / endpoints).min(ENDPOINTS_BAD.1))
+    }
+
+    fn look_beyond(&mut self) {
+        let Some(part) = self.part_of_endpoints() else {
             self.errors_beyond.fill(false);
             self.latency_beyond.fill(false);
             return;
-        }
+        };
         let mut sum = Recent::default();
         for (number, tick) in self.recent.iter().enumerate() {
             sum.add(tick);
-            let beyond = |bad: f64, all: u64| bad > (ENDPOINTS_BAD.0 / endpoints).min(ENDPOINTS_BAD.1) * all as f64;
+            let beyond = |bad: f64, all: u64| bad > part * all as f64;
             self.errors_beyond[number] = beyond(sum.failures as f64, sum.requests);
             self.latency_beyond[number] = QUANTILES.iter().zip(sum.above).any(|(q, above)| {
                 // What is above a quantile beyond its part has moved there.
@@ -247,7 +253,7 @@ fn first_part(assignment: Assignment) -> f64 {
 }
 
 /// The ticks that a burst can touch: its own, the one that it begins in, and one in which what it held back ends.
-fn ticks(burst: Duration) -> usize {
+pub(crate) fn ticks(burst: Duration) -> usize {
     let ticks = usize::try_from(burst.as_millis().div_ceil(TICK.as_millis())).unwrap_or(usize::MAX);
     if ticks == 0 { 0 } else { ticks + 2 }
 }

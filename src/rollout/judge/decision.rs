@@ -1,14 +1,14 @@
 //! How the judge decides: roll back, advance, or hold and say why.
 //!
-//! - **Roll back** at E >= 1/alpha with at least three events of the candidate in the test that leads, or at a broken
-//!   ceiling. At any time: a proof does not wait for the bake.
+//! - **Roll back** at E >= 1/alpha with at least three events of the candidate in the test that leads, at a broken
+//!   ceiling, or where a large part of the responses are others. At any time: a proof does not wait for the bake.
 //! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
 //!   version only a larger share shows), E < 10, and the baseline is healthy. Where users come back the lot fell on
 //!   users, and enough is counted in users: twenty of them are twenty draws, however many requests they send.
 //! - A baseline that is unhealthy is no objection to a candidate that is proved to fail less (the whole ratio, with
 //!   95 % confidence, is below 1) and is well itself: it is the remedy.
-//! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion, an
-//!   unhealthy baseline, then what time will mend.
+//! - **Hold** otherwise. The reasons are asked in the order of what an operator should know first: a suspicion,
+//!   responses that are others, an unhealthy baseline, then what time will mend.
 
 use std::time::Duration;
 
@@ -68,7 +68,8 @@ impl Judge {
                 summary::looking_on(in_charge, decision, &findings, &self.settings, names)
             }
         };
-        Verdict { decision, findings, summary }
+        let responses = self.responses.iter().flat_map(|responses| responses.findings()).collect();
+        Verdict { decision, findings, summary, responses }
     }
 
     /// ln E of each test at this moment.
@@ -89,6 +90,7 @@ impl Judge {
             comparison: together - f64::from(self.settings.comparisons()).ln(),
             failure_ceiling: self.failure_ceiling.as_ref().map(CeilingTest::ln_value),
             slow_ceiling: self.slow_ceiling.as_ref().map(CeilingTest::ln_value),
+            responses: self.responses.as_ref().and_then(|test| Some(test.ln_ahead()? + self.settings.ln_alarm())),
         }
     }
 
@@ -105,6 +107,7 @@ impl Judge {
             stretch: self.stretch(&self.standing(), self.standing().leading()),
             leading_quantile: self.latency.as_ref().map_or(0, LatencyTest::leading_quantile),
             assignment: self.settings.assignment,
+            response: self.responses.as_ref().and_then(|test| test.proof().or(test.objection()).or(test.nearest())),
             baseline_recent: self.health.recent(),
             pace: self.pace(),
             ceilings: self.ceilings,
@@ -141,8 +144,11 @@ impl Judge {
             Some(RollbackCause::Errors)
         } else if proved(standing.failure_ceiling) {
             Some(RollbackCause::FailureCeiling)
+        } else if proved(standing.slow_ceiling) {
+            Some(RollbackCause::SlowCeiling)
         } else {
-            proved(standing.slow_ceiling).then_some(RollbackCause::SlowCeiling)
+            let large = self.responses.as_ref().and_then(|responses| responses.proof());
+            large.map(|_| RollbackCause::Responses)
         }
     }
 
@@ -157,6 +163,8 @@ impl Judge {
             RollbackCause::Latency => {
                 self.latency.as_ref().and_then(|test| stretches.latency.late(test.wealth.leading()))
             }
+            // A finding has its own.
+            RollbackCause::Responses => None,
             RollbackCause::FailureCeiling => {
                 self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(test.wealth.leading()))
             }
@@ -185,6 +193,8 @@ impl Judge {
     fn objection(&self, standing: &LnWealth, bake: Bake) -> Option<HoldReason> {
         if standing.highest() >= self.settings.ln_suspicion() {
             Some(HoldReason::Suspicion)
+        } else if self.responses.as_ref().is_some_and(|responses| responses.objection().is_some()) {
+            Some(HoldReason::Responses)
         } else if self.health.is_unhealthy(self.settings.baseline_unhealthy) && !self.is_the_remedy() {
             Some(HoldReason::BaselineUnhealthy)
         } else {

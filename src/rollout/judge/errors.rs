@@ -110,7 +110,13 @@ impl ErrorTest {
     /// Half of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
     pub(crate) fn with_restarts(settings: &JudgeSettings) -> Self {
-        Self { wealth: settings.wealth(settings.ln_alarm() + f64::from(settings.comparisons()).ln()) }
+        Self::proving_at(settings, settings.ln_alarm() + f64::from(settings.comparisons()).ln())
+    }
+
+    /// The same for a proof at `ln_needed`.
+    #[must_use]
+    pub(crate) fn proving_at(settings: &JudgeSettings, ln_needed: f64) -> Self {
+        Self { wealth: settings.wealth(ln_needed) }
     }
 
     /// The same of users who are lost. Nothing is granted for bursts, which do not lose anybody.

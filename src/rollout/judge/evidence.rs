@@ -13,6 +13,7 @@
 
 use std::time::Duration;
 
+use crate::shared::response_counters::ClassTotals;
 use crate::shared::user_sets::ActiveUsers;
 use crate::table::Weight;
 
@@ -126,13 +127,20 @@ pub struct EpochCounts {
     /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only the first request
     /// of each user in a window (and those without a key).
     pub latencies: PerVersion<LatencyCounts>,
+    /// Responses by their classes.
+    pub responses: PerVersion<ClassTotals>,
 }
 
 impl EpochCounts {
     /// Nothing yet, in an epoch with this share.
     #[must_use]
     pub fn none(share: CandidateShare) -> Self {
-        Self { share, outcomes: PerVersion::default(), latencies: PerVersion::default() }
+        Self {
+            share,
+            outcomes: PerVersion::default(),
+            latencies: PerVersion::default(),
+            responses: PerVersion::default(),
+        }
     }
 }
 

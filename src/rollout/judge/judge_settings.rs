@@ -5,6 +5,8 @@
 
 use std::time::Duration;
 
+use super::response_rules::ResponseRules;
+
 /// A number strictly between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
 pub struct Probability(f64);
@@ -151,6 +153,10 @@ impl Default for FailedCalls {
     }
 }
 
+/// The part of alpha that responses have where they are judged: a twentieth for what turns a version back and one for
+/// what holds it, because what they find is large.
+pub(crate) const RESPONSES_PART: f64 = 0.1;
+
 /// What is asked of the judge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JudgeSettings {
@@ -169,6 +175,8 @@ pub struct JudgeSettings {
     /// Whether all the traffic comes after a comparison, so that the baseline's own rates become ceilings then, where
     /// there are none ([`super::frozen`]). The plan says so.
     pub freezes: bool,
+    /// What follows when responses have changed that did not fail.
+    pub responses: ResponseRules,
     /// What the lot falls on.
     pub assignment: Assignment,
     /// Statuses of gRPC that are failures. By default the server's faults.
@@ -206,6 +214,7 @@ impl Default for JudgeSettings {
             ceilings: Ceilings::default(),
             services: 1,
             freezes: false,
+            responses: ResponseRules::default(),
             assignment: Assignment::default(),
             failed_calls: FailedCalls::default(),
             catches: Probability(0.02),
@@ -247,7 +256,8 @@ impl JudgeSettings {
     /// ln E at which an alarm goes off: its part of alpha, inverted.
     #[must_use]
     pub fn ln_alarm(&self) -> f64 {
-        let part = 1.0 - FROZEN_PART * f64::from(self.frozen_alarms());
+        let of_responses = if self.responses.judged() > 0 { RESPONSES_PART } else { 0.0 };
+        let part = 1.0 - of_responses - FROZEN_PART * f64::from(self.frozen_alarms());
         (f64::from(self.alarms()) / (part * self.alpha_of_one())).ln()
     }
 
@@ -267,6 +277,13 @@ impl JudgeSettings {
     pub fn ln_frozen_alarm(&self) -> f64 {
         -(FROZEN_PART * self.alpha_of_one()).ln()
     }
+
+    /// ln E at which something is proved of one of this number of classes of responses: half of what responses have of
+    /// alpha is for what turns a version back, and half for what holds it.
+    #[must_use]
+    pub(crate) fn ln_finding(&self, classes: u32) -> f64 {
+        (2.0 * f64::from(classes.max(1)) / (self.alpha_of_one() * RESPONSES_PART)).ln()
+    }
 }
 
 #[cfg(test)]
@@ -284,6 +301,8 @@ mod tests {
     #[test]
     fn alarms_share_alpha() {
         let mut settings = JudgeSettings::default();
+        assert!((settings.ln_alarm() + 0.0009_f64.ln()).abs() < 1e-12);
+        settings.responses = ResponseRules::OFF;
         assert!((settings.ln_alarm() - 1000_f64.ln()).abs() < 1e-12);
         settings.ceilings.failures = Probability::new(0.01);
         assert!((settings.ln_alarm() - 2000_f64.ln()).abs() < 1e-12);
@@ -291,12 +310,16 @@ mod tests {
         settings = JudgeSettings { freezes: true, ..JudgeSettings::default() };
         let spent = |alarms: &[f64]| alarms.iter().map(|ln| (-ln).exp()).sum::<f64>();
         let frozen = settings.ln_frozen_alarm();
-        assert!((spent(&[settings.ln_alarm(), frozen, frozen]) - 0.001).abs() < 1e-12);
+        let found = settings.ln_finding(1);
+        assert!((spent(&[settings.ln_alarm(), frozen, frozen, found, found]) - 0.001).abs() < 1e-12);
         let group = JudgeSettings { services: 20, ..settings };
-        let of_one = spent(&[group.ln_alarm(), group.ln_frozen_alarm(), group.ln_frozen_alarm()]);
+        let found_of_one = group.ln_finding(1);
+        let frozen_of_one = group.ln_frozen_alarm();
+        let of_one = spent(&[group.ln_alarm(), frozen_of_one, frozen_of_one, found_of_one, found_of_one]);
         assert!((20.0 * of_one - 0.001).abs() < 1e-12, "{of_one}");
         assert!((20.0 * spent(&[group.ln_suspicion()]) - 0.1).abs() < 1e-12);
         settings.ceilings.failures = Probability::new(0.01);
-        assert!((spent(&[settings.ln_alarm(), settings.ln_alarm(), frozen]) - 0.001).abs() < 1e-12);
+        let alarm = settings.ln_alarm();
+        assert!((spent(&[alarm, alarm, frozen, found, found]) - 0.001).abs() < 1e-12);
     }
 }

@@ -17,6 +17,8 @@
 //! - [`burst`]: how often trouble comes in bursts; one burst is one draw.
 //! - [`errors`], [`latency`], [`ceiling`]: the three tests.
 //! - [`frozen`]: what the baseline did, as ceilings for the time after the comparison.
+//! - [`responses`] (`margin_test`, [`class_share`]): responses that are others without failing, and what follows
+//!   ([`response_rules`]).
 //! - [`windows`]: users who come back are one draw, not many; what that means for latency.
 //! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad.
@@ -41,6 +43,10 @@
 //! all services, so one of them tells a player of another one how the lot fell, and the mean is no fair game. Where one
 //! of `n` is bad both cost it ln n, for 20 services about four failures more.
 //!
+//! Where responses are judged, they have a tenth of alpha: a twentieth for classes that turn a version back, and a
+//! twentieth for findings that hold it, each in equal parts by class. Findings take part although they turn nothing
+//! back, because a hold that is left alone may, by the plan.
+//!
 //! # What the counters have to leave out
 //!
 //! The odds are known only for requests that were assigned at random *and* stamped with the weight in force at that
@@ -59,6 +65,7 @@
 pub(crate) mod baseline_health;
 pub(crate) mod burst;
 pub(crate) mod ceiling;
+pub(crate) mod class_share;
 mod decision;
 pub(crate) mod errors;
 pub(crate) mod evidence;
@@ -67,10 +74,13 @@ mod fixture;
 pub(crate) mod frozen;
 pub(crate) mod judge_settings;
 pub(crate) mod latency;
+mod margin_test;
 pub(crate) mod per_version;
 pub(crate) mod power;
 pub(crate) mod quantiles;
 pub(crate) mod ratio;
+pub(crate) mod response_rules;
+pub(crate) mod responses;
 pub(crate) mod stretch;
 pub(crate) mod summary;
 #[cfg(test)]

@@ -42,33 +42,43 @@ pub(crate) struct Stretches {
 
 /// What has been counted since the last low of each alternative.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Cumulative<const N: usize> {
+pub(crate) struct Cumulative<const N: usize, T = Totals> {
     sums: [f64; N],
-    since: [Totals; N],
-    now: Totals,
+    since: [T; N],
+    now: T,
+}
+
+/// What can be counted from a moment on.
+pub(crate) trait RunningTotals: Copy {
+    /// What was counted since `earlier`.
+    fn since(&self, earlier: &Self) -> Self;
+
+    /// Requests of the candidate.
+    fn of_candidate(&self) -> u64;
 }
 
 impl Stretches {
     /// They begin now.
     pub(crate) fn new(now: Duration) -> Self {
+        let nothing = Totals { at: now, ..Totals::default() };
         Self {
-            errors: Cumulative::new(now),
-            lost: Cumulative::new(now),
-            latency: Cumulative::new(now),
-            failure_ceiling: Cumulative::new(now),
-            slow_ceiling: Cumulative::new(now),
+            errors: Cumulative::new(nothing),
+            lost: Cumulative::new(nothing),
+            latency: Cumulative::new(nothing),
+            failure_ceiling: Cumulative::new(nothing),
+            slow_ceiling: Cumulative::new(nothing),
         }
     }
 }
 
-impl<const N: usize> Cumulative<N> {
-    fn new(now: Duration) -> Self {
-        let nothing = Totals { at: now, ..Totals::default() };
+impl<const N: usize, T: RunningTotals> Cumulative<N, T> {
+    /// Begins with what was counted so far.
+    pub(crate) fn new(nothing: T) -> Self {
         Self { sums: [0.0; N], since: [nothing; N], now: nothing }
     }
 
     /// Follows what a tick has multiplied the alternatives by.
-    pub(crate) fn follow(&mut self, ln_factors: &[f64; N], totals: &Totals) {
+    pub(crate) fn follow(&mut self, ln_factors: &[f64; N], totals: &T) {
         for ((sum, since), ln) in self.sums.iter_mut().zip(&mut self.since).zip(ln_factors) {
             *sum += ln;
             if *sum <= 0.0 {
@@ -80,24 +90,23 @@ impl<const N: usize> Cumulative<N> {
 
     /// What was counted before and in the stretch of an alternative, if that is a late part of the whole; else all of
     /// it is the stretch.
-    pub(crate) fn late(&self, alternative: usize) -> Option<Stretch> {
+    pub(crate) fn late(&self, alternative: usize) -> Option<Stretch<T>> {
         let before = *self.since.get(alternative)?;
         let found = self.now.since(&before);
-        let requests = |totals: &Totals| totals.outcomes.candidate.requests;
-        (requests(&found) * 2 < requests(&self.now)).then_some(Stretch { before, found })
+        (found.of_candidate() * 2 < self.now.of_candidate()).then_some(Stretch { before, found })
     }
 }
 
 /// A late part of a rollout.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Stretch {
+pub(crate) struct Stretch<T = Totals> {
     /// What was counted before.
-    pub before: Totals,
+    pub before: T,
     /// What was counted in it; its `at` is how long it lasted.
-    pub found: Totals,
+    pub found: T,
 }
 
-impl Totals {
+impl RunningTotals for Totals {
     fn since(&self, earlier: &Self) -> Self {
         let (outcomes, latencies) = (&self.outcomes, &self.latencies);
         Self {
@@ -111,5 +120,9 @@ impl Totals {
                 baseline: latencies.baseline.since(&earlier.latencies.baseline),
             },
         }
+    }
+
+    fn of_candidate(&self) -> u64 {
+        self.outcomes.candidate.requests
     }
 }

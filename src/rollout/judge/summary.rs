@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use super::baseline_health::RECENT;
+use super::class_share::{ResponseFinding, class_text};
 use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
 use super::per_version::PerVersion;
@@ -82,6 +83,7 @@ fn cause_text(
             let (sure, whose) = (beyond(said, counted.found(), allowed), whose(settings.ceilings.failures, names));
             format!("{failed}, {sure}{whose}{}", counted.before())
         }
+        RollbackCause::Responses => responses_text(findings, names),
         RollbackCause::SlowCeiling => {
             let ceiling = findings.ceilings.slow;
             let (limit, allowed) =
@@ -216,6 +218,20 @@ fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Name
     format!("{} against {baseline} on {}{}{quantiles}", counted.text(&what), names.baseline, counted.before())
 }
 
+/// `97 of 100 responses are 404 or 410 (97 %) against 3 of 900 (0.3 %) on v1`.
+fn responses_text(findings: &JudgeFindings, names: &Names) -> String {
+    let Some(ResponseFinding { class, shares, lately, .. }) = findings.response else { return String::new() };
+    let PerVersion { candidate, baseline } = shares;
+    let lately = lately.map_or_else(String::new, |lately| format!(" in the last {}", time(lately)));
+    let what = format!("responses are {}", class_text(class, names.baseline));
+    format!(
+        "{}{lately} against {} on {}",
+        part(candidate.found, candidate.asked, &what),
+        part(baseline.found, baseline.asked, ""),
+        names.baseline
+    )
+}
+
 fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     match why {
         HoldReason::Suspicion => {
@@ -224,6 +240,7 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
             let hint = number_text(settings.ln_suspicion());
             format!("{hint} <= E ({}): {leading}", e_text(findings))
         }
+        HoldReason::Responses => format!("{}: promote or abort", responses_text(findings, names)),
         HoldReason::BaselineUnhealthy => {
             let (requests, failures) = findings.baseline_recent;
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
@@ -307,6 +324,7 @@ fn e_text(findings: &JudgeFindings) -> String {
         RollbackCause::Errors | RollbackCause::Latency => number,
         RollbackCause::FailureCeiling => format!("{number} for errors_max"),
         RollbackCause::SlowCeiling => format!("{number} for slow_max"),
+        RollbackCause::Responses => format!("{number} for responses"),
     }
 }
 

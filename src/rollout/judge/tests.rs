@@ -11,6 +11,7 @@ use super::verdict::{Bake, HoldReason, JudgeDecision, Names, RollbackCause};
 use super::*;
 use crate::rollout::counts::CountsReader;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
+use crate::shared::response_counters::ResponseOutcome;
 use crate::table::Weight;
 
 const SEED: u64 = 20_260_417;
@@ -557,6 +558,8 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
         slow_us: None,
         failed_calls: 0,
         burst_ticks: settings.burst_ticks(),
+        responses: false,
+        except: [].into(),
     };
     let canary = CanaryStats::new(terms, 1);
     let (split, mut counts) = (canary.epoch(shares(w)), CountsReader::default());
@@ -574,7 +577,8 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
             for _ in 0..user.activity {
                 let (failed, is_slow) = (chance.happens(user.failing), chance.happens(user.slow));
                 let micros = if is_slow { 2 } else { 1 };
-                split.count(0, &CanaryOutcome { arm: user.arm, slot: Some(slot), failed, micros });
+                let (arm, slot, response) = (user.arm, Some(slot), ResponseOutcome::NONE);
+                split.count(0, &CanaryOutcome { arm, slot, client: None, failed, micros, response });
             }
         }
         let users = counts.look_at_users(&canary, judge.windows());

@@ -17,6 +17,7 @@ use super::latency::{LatencyBets, LatencyTest};
 use super::per_version::{PerVersion, Side};
 use super::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
+use super::responses::{ResponseBets, ResponseTests};
 use super::stretch::{Stretches, Totals};
 use super::windows::{WINDOW, Window, Windows, is_used_up};
 use crate::shared::user_sets::ActiveUsers;
@@ -53,6 +54,8 @@ pub struct Judge {
     pub(crate) ceilings: Ceilings,
     /// What the baseline's own rates have become, since there is nothing to compare with.
     pub(crate) frozen: Option<FrozenCeilings>,
+    /// The tests on responses that did not fail, if there are any.
+    pub(crate) responses: Option<ResponseTests>,
     /// How often trouble comes in bursts.
     pub(crate) bursts: BurstWatch,
     /// Since when it is bad.
@@ -87,6 +90,7 @@ struct Bets {
     errors: ErrorBets,
     lost: ErrorBets,
     latency: LatencyBets,
+    responses: ResponseBets,
 }
 
 impl Judge {
@@ -110,6 +114,7 @@ impl Judge {
             slow_ceiling: ceilings.slow.map(|ceiling| CeilingTest::with_restarts(ceiling.at_most, &settings, now)),
             ceilings,
             frozen: None,
+            responses: ResponseTests::new(&settings, now),
             bursts: BurstWatch::new(&settings, now),
             stretches: Stretches::new(now),
             ratios: RatioCounts::default(),
@@ -205,6 +210,13 @@ impl Judge {
         }
     }
 
+    /// An operator goes on although something was found of the responses: it is not asked again.
+    pub(crate) fn accept_findings(&mut self) {
+        if let Some(responses) = &mut self.responses {
+            responses.accept();
+        }
+    }
+
     /// Folds in what was counted since the tick before.
     pub fn tick(&mut self, now: Duration, evidence: &Evidence) {
         self.now = now;
@@ -214,6 +226,9 @@ impl Judge {
         self.thresholds = evidence.thresholds.or(self.thresholds);
         self.first_thresholds = self.first_thresholds.or(evidence.thresholds);
         self.warm_up_left = evidence.warm_up_left;
+        if let Some(responses) = &mut self.responses {
+            responses.begin_tick(now, self.settings.horizon, evidence.epochs);
+        }
         if !evidence.is_empty() {
             self.restart(now);
             for epoch in evidence.epochs {
@@ -296,6 +311,9 @@ impl Judge {
         if let Some(ceiling) = &mut self.slow_ceiling {
             self.stretches.slow_ceiling.follow(&ceiling.wealth.settle(&on_latency), &totals);
         }
+        if let Some(responses) = &mut self.responses {
+            responses.settle(now, &self.bursts);
+        }
     }
 
     fn fold(&mut self, now: Duration, epoch: &EpochCounts) {
@@ -316,6 +334,9 @@ impl Judge {
         }
         if let Some(test) = &mut self.latency {
             test.fold(&bets.latency, &epoch.latencies.candidate, &epoch.latencies.baseline);
+        }
+        if let Some(responses) = &mut self.responses {
+            responses.fold(&bets.responses, epoch);
         }
         if let Some(ceiling) = &mut self.failure_ceiling {
             ceiling.fold(candidate.counted_failures, candidate.successes());
@@ -345,7 +366,8 @@ impl Judge {
         self.bets.iter().position(|bets| bets.share == share).unwrap_or_else(|| {
             let (margin, latency) = (self.settings.margin, LatencyBets::new(share));
             let lost = ErrorBets::new(share, margin_of_lost_users(margin));
-            self.bets.push(Bets { share, errors: ErrorBets::new(share, margin), lost, latency });
+            let (errors, responses) = (ErrorBets::new(share, margin), ResponseBets::new(share));
+            self.bets.push(Bets { share, errors, lost, latency, responses });
             self.bets.len() - 1
         })
     }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::class_share::ResponseFinding;
 use super::evidence::{CandidateShare, OutcomeCounts};
 use super::frozen::FrozenCeilings;
 use super::judge_settings::{Assignment, Ceilings};
@@ -52,6 +53,8 @@ pub enum RollbackCause {
     FailureCeiling,
     /// More of its requests are slow than the ceiling allows.
     SlowCeiling,
+    /// A large part of its responses are others than the baseline's, without failing.
+    Responses,
 }
 
 /// Why a step is held.
@@ -60,6 +63,8 @@ pub enum RollbackCause {
 pub enum HoldReason {
     /// 10 <= E: there is a hint, and not yet a proof.
     Suspicion,
+    /// Some of its responses are others than the baseline's, without failing.
+    Responses,
     /// The baseline itself fails; see [`super::baseline_health`].
     #[serde(rename = "baseline_ill")]
     BaselineUnhealthy,
@@ -91,6 +96,8 @@ pub struct LnWealth {
     pub failure_ceiling: Option<f64>,
     /// Of the ceiling on slow requests, if there is one.
     pub slow_ceiling: Option<f64>,
+    /// Of the class of responses that is nearest to turning the version back, times its part of alpha.
+    pub responses: Option<f64>,
 }
 
 impl JudgeFindings {
@@ -113,8 +120,11 @@ impl LnWealth {
     #[must_use]
     pub fn leading(&self) -> RollbackCause {
         let compared = if self.latency > Some(self.errors) { RollbackCause::Latency } else { RollbackCause::Errors };
-        let ceilings =
-            [(self.failure_ceiling, RollbackCause::FailureCeiling), (self.slow_ceiling, RollbackCause::SlowCeiling)];
+        let ceilings = [
+            (self.failure_ceiling, RollbackCause::FailureCeiling),
+            (self.slow_ceiling, RollbackCause::SlowCeiling),
+            (self.responses, RollbackCause::Responses),
+        ];
         let ceilings = ceilings.into_iter().filter_map(|(ln, cause)| Some((ln?, cause)));
         let louder =
             |best: (f64, RollbackCause), other: (f64, RollbackCause)| if other.0 > best.0 { other } else { best };
@@ -130,7 +140,7 @@ impl LnWealth {
     /// The largest ln E that can raise an alarm.
     #[must_use]
     pub fn highest(&self) -> f64 {
-        [self.failure_ceiling, self.slow_ceiling].into_iter().flatten().fold(self.comparison, f64::max)
+        [self.failure_ceiling, self.slow_ceiling, self.responses].into_iter().flatten().fold(self.comparison, f64::max)
     }
 }
 
@@ -155,6 +165,8 @@ pub struct JudgeFindings {
     pub leading_quantile: usize,
     /// What the lot fell on.
     pub assignment: Assignment,
+    /// What was found of the responses, first what turns the version back; else the class that is nearest to it.
+    pub response: Option<ResponseFinding>,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
     /// How many requests of the candidate were judged a second in this step.
@@ -182,6 +194,8 @@ pub struct Verdict {
     pub findings: JudgeFindings,
     /// Both in one sentence for people.
     pub summary: String,
+    /// All that was found of the responses.
+    pub responses: Vec<ResponseFinding>,
 }
 
 /// Who acts on a decision.
@@ -212,8 +226,14 @@ mod tests {
 
     #[test]
     fn what_is_stored_keeps_its_words() {
-        let holds = [HoldReason::Suspicion, HoldReason::BaselineUnhealthy, HoldReason::WarmingUp, HoldReason::Baking];
+        let holds = [
+            HoldReason::Suspicion,
+            HoldReason::Responses,
+            HoldReason::BaselineUnhealthy,
+            HoldReason::WarmingUp,
+            HoldReason::Baking,
+        ];
         let words = holds.map(|hold| serde_json::to_string(&hold).unwrap());
-        assert_eq!(words, [r#""suspicion""#, r#""baseline_ill""#, r#""warming_up""#, r#""baking""#]);
+        assert_eq!(words, [r#""suspicion""#, r#""responses""#, r#""baseline_ill""#, r#""warming_up""#, r#""baking""#]);
     }
 }

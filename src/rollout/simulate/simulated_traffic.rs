@@ -18,6 +18,8 @@ use super::world::{BurstKind, Bursts, SimulatedWorld, UserPopulation};
 use crate::rollout::TICK;
 use crate::rollout::judge::judge_settings::Multiple;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
+use crate::shared::response_class::{ObservedResponse, ResponseClass};
+use crate::shared::response_counters::{ClassTotals, ResponseOutcome};
 use crate::shared::user_sets::ActiveUsers;
 use crate::table::{SLOTS, Weight};
 
@@ -163,6 +165,7 @@ impl SimulatedEndpoint {
         }
         let outcomes = OutcomeCounts::of(requests, failures);
         counts.outcomes.of_mut(self.side).add(&outcomes);
+        counts.responses.of_mut(self.side).add_totals(&odds.classes(self.side, requests, failures, random));
         counts.latencies.of_mut(self.side).add(&timed.unwrap_or_default());
     }
 }
@@ -186,6 +189,7 @@ fn poisson(mean: f64, random: &mut impl Rng) -> u64 {
 #[derive(Debug)]
 struct Odds {
     failing: PerVersion<f64>,
+    not_found: PerVersion<f64>,
     /// How far logarithms of latencies are above the thresholds' own distribution, in standard deviations. `None` where
     /// latency is not judged.
     shift: Option<PerVersion<f64>>,
@@ -202,7 +206,19 @@ impl Odds {
             candidate: (candidate.slower / tolerated.value()).ln() / world.spread,
             baseline: 0.0,
         });
-        Self { failing, shift, slower: PerVersion { candidate: candidate.slower, baseline: 1.0 } }
+        let not_found = PerVersion { candidate: candidate.not_found, baseline: world.baseline_not_found };
+        Self { failing, not_found, shift, slower: PerVersion { candidate: candidate.slower, baseline: 1.0 } }
+    }
+}
+
+impl Odds {
+    /// The classes of the responses to requests of which some have failed.
+    fn classes(&self, side: Side, asked: u64, failures: u64, random: &mut impl Rng) -> ClassTotals {
+        let mut totals = ClassTotals { asked, ..ClassTotals::default() };
+        let not_found = binomial(asked - failures, *self.not_found.of(side), random);
+        totals.by_class[ResponseClass::NotFound.index()] = not_found;
+        totals.counted[ResponseClass::NotFound.index()] = not_found;
+        totals
     }
 }
 
@@ -213,6 +229,7 @@ fn strangers(odds: &Odds, requests: u64, share: CandidateShare, random: &mut imp
     for (side, requests) in [(Side::Candidate, candidate), (Side::Baseline, requests - candidate)] {
         let failures = binomial(requests, *odds.failing.of(side), random);
         *counts.outcomes.of_mut(side) = OutcomeCounts::of(requests, failures);
+        *counts.responses.of_mut(side) = odds.classes(side, requests, failures, random);
         if let Some(shift) = &odds.shift {
             *counts.latencies.of_mut(side) = latencies(requests, *shift.of(side), random);
         }
@@ -277,6 +294,8 @@ impl UserPool {
             slow_us: None,
             failed_calls: 0,
             burst_ticks: judge.burst_ticks(),
+            responses: true,
+            except: [].into(),
         };
         let canary = CanaryStats::new(terms, 1);
         if let Some(tolerated) = judge.slower {
@@ -312,7 +331,10 @@ impl UserPool {
             });
             let failed = fails || luck < *odds.failing.of(side);
             let latency = if waits { latency + TICK } else { latency };
-            split.count(0, &CanaryOutcome { arm, slot: Some(user.slot), failed, micros: micros(latency) });
+            let status = if random.random::<f64>() < *odds.not_found.of(side) { 404 } else { 200 };
+            let observed = (!failed).then_some(ObservedResponse { status, media_type: 1, length: None });
+            let (slot, response) = (Some(user.slot), ResponseOutcome { is_asked: true, has_body: false, observed });
+            split.count(0, &CanaryOutcome { arm, slot, client: None, failed, micros: micros(latency), response });
         }
     }
 }

@@ -30,10 +30,11 @@ fn plan(percents: &[f64], bake: Duration, judge: JudgeSettings) -> Plan {
 }
 
 fn world(failing: f64, slower: f64) -> SimulatedWorld {
-    let candidate = Behaviour { failing, slower };
+    let candidate = Behaviour { failing, slower, not_found: 0.03 };
     SimulatedWorld {
         requests_per_second: 1_000.0,
         baseline_failing: 0.001,
+        baseline_not_found: 0.03,
         candidate,
         later: None,
         capacity: None,
@@ -103,7 +104,7 @@ fn a_burst_of_an_endpoint_is_one_draw() {
 
 #[test]
 fn an_outage_is_found_within_two_bursts_length() {
-    let outage = Behaviour { failing: 0.2, slower: 1.0 };
+    let outage = Behaviour { failing: 0.2, slower: 1.0, not_found: 0.03 };
     let later = Some(Later { at: MINUTE, ramp: Duration::ZERO, behaviour: outage });
     let plan = plan(&[10.0, 100.0], 10 * MINUTE, JudgeSettings::default());
     let mut took: Vec<_> = runs(&plan, &SimulatedWorld { later, ..world(0.001, 1.0) }, 20)
@@ -227,7 +228,7 @@ fn slow_releases_and_leaks_are_caught() {
         assert_eq!(run.outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Latency)));
         assert!(run.took < MINUTE, "{run:?}");
     }
-    let behaviour = Behaviour { failing: 0.05, slower: 1.0 };
+    let behaviour = Behaviour { failing: 0.05, slower: 1.0, not_found: 0.03 };
     let leak = Later { at: 10 * MINUTE, ramp: 5 * MINUTE, behaviour };
     let world = SimulatedWorld { later: Some(leak), ..world(0.001, 1.0) };
     assert_eq!((world.worse_since(), world.is_healthy()), (10 * MINUTE, false));
@@ -254,7 +255,7 @@ fn users_who_come_back_are_one_draw() {
     assert!(turned_back(Assignment::PerRequest) >= 4, "the test can tell");
     // And a bad version is still caught.
     let judge = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
-    let bad = SimulatedWorld { candidate: Behaviour { failing: 0.3, slower: 1.0 }, ..world };
+    let bad = SimulatedWorld { candidate: Behaviour { failing: 0.3, slower: 1.0, not_found: 0.03 }, ..world };
     for run in runs(&plan(&[10.0, 100.0], 5 * MINUTE, judge), &bad, 10) {
         assert_eq!(run.outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Errors)));
     }

@@ -9,6 +9,8 @@ pub(crate) struct SimulatedWorld {
     pub requests_per_second: f64,
     /// The baseline's probability of failure.
     pub baseline_failing: f64,
+    /// The baseline's probability of a 404.
+    pub baseline_not_found: f64,
     /// What the candidate does from its first request on.
     pub candidate: Behaviour,
     /// What it does later, if that is something else.
@@ -79,6 +81,8 @@ pub(crate) struct Behaviour {
     pub failing: f64,
     /// How many times as slow as the baseline it is.
     pub slower: f64,
+    /// Its probability of a 404.
+    pub not_found: f64,
 }
 
 /// A version that changes.
@@ -106,6 +110,7 @@ impl SimulatedWorld {
         Behaviour {
             failing: between(self.candidate.failing, later.behaviour.failing),
             slower: between(self.candidate.slower, later.behaviour.slower),
+            not_found: between(self.candidate.not_found, later.behaviour.not_found),
         }
     }
 
@@ -120,7 +125,7 @@ impl SimulatedWorld {
     /// One of the other services of the group.
     #[must_use]
     pub(crate) fn healthy(&self) -> Self {
-        let candidate = Behaviour { failing: self.baseline_failing, slower: 1.0 };
+        let candidate = Behaviour { failing: self.baseline_failing, slower: 1.0, not_found: self.baseline_not_found };
         Self { candidate, later: None, capacity: None, ..*self }
     }
 
@@ -133,7 +138,11 @@ impl SimulatedWorld {
     /// Whether the candidate is never worse than the baseline.
     #[must_use]
     pub(crate) fn is_healthy(&self) -> bool {
-        let fine = |behaviour: &Behaviour| behaviour.failing <= self.baseline_failing && behaviour.slower <= 1.0;
+        let fine = |behaviour: &Behaviour| {
+            behaviour.failing <= self.baseline_failing
+                && behaviour.slower <= 1.0
+                && behaviour.not_found <= self.baseline_not_found
+        };
         let serves_all = self.capacity.is_none_or(|capacity| capacity >= self.requests_per_second);
         serves_all && fine(&self.candidate) && self.later.is_none_or(|later| fine(&later.behaviour))
     }

@@ -161,7 +161,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 35] = [
+const SECTIONS: [(&str, &[&str]); 36] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -184,6 +184,7 @@ const SECTIONS: [(&str, &[&str]); 35] = [
     ("proxy.rs RawProxy", &["proxy"]),
     ("proxy_protocol.rs RawProxyProtocol", &["listeners.X.proxy_protocol"]),
     ("redirect.rs RawPort", &["listeners.X.redirect_https"]),
+    ("responses.rs RawResponses", &["services.X.rollout.judge.responses"]),
     ("rollout.rs RawGradual", &["services.X.rollout.rollback"]),
     ("rollout.rs RawRollout", &["services.X.rollout"]),
     ("rule.rs RawRule", &["services.X.rules"]),

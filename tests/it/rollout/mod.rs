@@ -5,5 +5,6 @@ mod cold_endpoints;
 mod full_load;
 mod life;
 mod people;
+mod responses;
 mod rolling;
 mod shield;

@@ -36,7 +36,8 @@ fn users_who_had_a_rough_time_testify_again() {
         [(150, 1.0, 60, 3 * SECOND), (200, 1.0, 60, 3 * SECOND), (300, 0.2, 2_000, 10 * SECOND)]
     {
         let at = Duration::from_secs(at);
-        let later = Some(Later { at, ramp: Duration::ZERO, behaviour: Behaviour { failing, slower: 1.0 } });
+        let later =
+            Some(Later { at, ramp: Duration::ZERO, behaviour: Behaviour { failing, slower: 1.0, not_found: 0.03 } });
         let requests_per_second = 5.0 * f64::from(count.min(200));
         let world = SimulatedWorld { requests_per_second, users: users(count, 3.0), rough, later, ..world(0.001, 1.0) };
         let runs = played_for(&plan(&[20.0, 100.0], 60 * MINUTE, sticky()), &world, at + MINUTE, played(5));

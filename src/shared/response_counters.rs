@@ -1,0 +1,143 @@
+//! How many responses of each class there were, by version and share.
+
+use super::canary_clients::ClientNumber;
+use super::count::Count;
+use super::response_class::{CLASSES, ClassSet, ObservedResponse, ResponseClass};
+use super::slot_set::SlotSet;
+use super::usual_responses::UsualResponses;
+
+/// What a request says of the responses of its version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResponseOutcome {
+    /// Whether the plan asks for responses to such requests.
+    pub is_asked: bool,
+    /// Whether lengths and types say something: not of a `HEAD`.
+    pub has_body: bool,
+    /// What was seen of the response; none if there was none, or the attempt failed.
+    pub observed: Option<ObservedResponse>,
+}
+
+impl ResponseOutcome {
+    /// Of a request that is not asked for.
+    pub const NONE: Self = Self { is_asked: false, has_body: false, observed: None };
+}
+
+/// One worker's counters of a version.
+#[derive(Debug, Default)]
+pub(crate) struct ClassCounters {
+    asked: Count,
+    compared: Count,
+    by_class: [Count; CLASSES],
+    counted: [Count; CLASSES],
+}
+
+/// Judged requests of a version, by the classes that their responses are in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClassTotals {
+    /// Those that the plan asks for.
+    pub asked: u64,
+    /// Those of them that could be compared with what the baseline usually sends.
+    pub compared: u64,
+    /// By class, all of them.
+    pub by_class: [u64; CLASSES],
+    /// By class, those that are evidence: the first of each user and client.
+    pub counted: [u64; CLASSES],
+}
+
+/// What the counters of all shares have in common.
+#[derive(Debug)]
+pub(crate) struct ResponseStats {
+    pub(crate) usual: UsualResponses,
+    /// Slots that were counted, by class; none where no slot is.
+    slots: Vec<SlotSet>,
+    /// Clients that were counted, each class at a place of its own.
+    clients: SlotSet,
+}
+
+/// Who asks, where a user is one draw.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asker {
+    /// The slot of the key.
+    pub slot: u32,
+    /// The address, unless many are behind it.
+    pub client: Option<ClientNumber>,
+}
+
+impl ResponseStats {
+    pub(crate) fn new(workers: usize, per_key: bool) -> Self {
+        let slots = if per_key { CLASSES } else { 0 };
+        Self {
+            usual: UsualResponses::new(workers),
+            slots: (0..slots).map(|_| SlotSet::default()).collect(),
+            clients: SlotSet::default(),
+        }
+    }
+
+    /// Counts a request; `asker` is who asks if he is one draw.
+    pub(crate) fn count(&self, counters: &ClassCounters, outcome: &ResponseOutcome, asker: Option<Asker>) {
+        if !outcome.is_asked {
+            return;
+        }
+        let by_usual = outcome.has_body && self.usual.is_known();
+        counters.asked.add(1);
+        counters.compared.add(u64::from(by_usual));
+        let observed = outcome.observed.as_ref();
+        for class in observed.map_or(ClassSet::default(), |seen| self.usual.classes(seen, by_usual)).iter() {
+            counters.by_class[class.index()].add(1);
+            if asker.is_none_or(|asker| self.is_first(class, asker)) {
+                counters.counted[class.index()].add(1);
+            }
+        }
+    }
+
+    /// Remembers what the baseline has sent.
+    pub(crate) fn learn(&self, worker: usize, outcome: &ResponseOutcome) {
+        if let Some(observed) = outcome.observed.filter(|_| outcome.is_asked && outcome.has_body) {
+            self.usual.learn(worker, &observed);
+        }
+    }
+
+    fn is_first(&self, class: ResponseClass, Asker { slot, client }: Asker) -> bool {
+        client.is_none_or(|client| self.clients.first(client.place(class.index())))
+            && self.slots.get(class.index()).is_some_and(|slots| slots.first(slot))
+    }
+}
+
+impl ClassTotals {
+    pub(crate) fn add(&mut self, counters: &ClassCounters) {
+        self.asked += counters.asked.value();
+        self.compared += counters.compared.value();
+        for (totals, counts) in [(&mut self.by_class, &counters.by_class), (&mut self.counted, &counters.counted)] {
+            totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count.value());
+        }
+    }
+
+    /// Adds `more`.
+    pub(crate) fn add_totals(&mut self, more: &Self) {
+        self.asked += more.asked;
+        self.compared += more.compared;
+        for (totals, more) in [(&mut self.by_class, more.by_class), (&mut self.counted, more.counted)] {
+            totals.iter_mut().zip(more).for_each(|(total, more)| *total += more);
+        }
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let less = |now: &[u64; CLASSES], then: &[u64; CLASSES]| {
+            std::array::from_fn(|class| now[class].saturating_sub(then[class]))
+        };
+        Self {
+            asked: self.asked.saturating_sub(earlier.asked),
+            compared: self.compared.saturating_sub(earlier.compared),
+            by_class: less(&self.by_class, &earlier.by_class),
+            counted: less(&self.counted, &earlier.counted),
+        }
+    }
+
+    /// Responses that were asked whether they are in `class`.
+    #[must_use]
+    pub fn asked_for(&self, class: ResponseClass) -> u64 {
+        if class.needs_usual() { self.compared } else { self.asked }
+    }
+}
