@@ -77,11 +77,12 @@ pub(crate) struct VersionView {
 /// What happened to a version in the last seconds.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub(crate) struct RecentView {
-    /// How many seconds.
+    /// How many seconds: the same ones for all versions of the service, the last five to six, and fewer when the process or
+    /// the service is younger.
     seconds: f64,
     /// Requests.
     requests: u64,
-    /// Requests a second.
+    /// Requests a second; those of the first second are divided by one second.
     requests_per_second: f64,
     /// Answers of 500 and above.
     errors: u64,

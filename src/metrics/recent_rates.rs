@@ -1,8 +1,12 @@
 //! Rates and quantiles of the last seconds, for people who look at `status`.
 //!
 //! The counters only ever grow, so a rate needs two looks at them. A sampler keeps the last few; a caller that asks
-//! compares the oldest one with this moment. A version without traffic costs one shared sample, not a history of
-//! nothing.
+//! compares the oldest one with this moment. All versions are looked at in the same moments, so that their rates add up
+//! to the traffic of their service, also just after a shift: a window of its own for each version, from its first
+//! request on, would leave the first out and make the others seem many. At the start the window is as long as the
+//! process, or the service, is old.
+//!
+//! A version without traffic costs one shared sample, not a history of nothing.
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,21 +19,30 @@ use crate::table::{Name, Service, Table, Version};
 
 use crate::control::publish::Published;
 
-/// Time between two samples.
-const SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// Time between two looks.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Samples that are kept: the window is as many seconds long. Short, because it is looked at during a switch.
-const SAMPLES: usize = 6;
+/// Looks that are kept: the window is as many seconds long. Short, because it is looked at during a switch.
+const LOOKS: usize = 6;
 
-/// The last samples of every version.
+/// The shortest time that counts are divided by: two requests in the first tenth of a second are not twenty a second.
+const DIVISOR_MIN: Duration = Duration::from_secs(1);
+
+/// The last looks at every version.
 #[derive(Debug, Default)]
-pub struct RecentRates {
-    rings: Mutex<HashMap<(Name, Name), Ring>>,
+pub struct RecentRates(Mutex<Looks>);
+
+/// The looks, and what was found in them.
+#[derive(Debug, Default)]
+struct Looks {
+    /// When they were taken, oldest first.
+    at: VecDeque<Instant>,
+    /// Since when there are services; those of the first look are as old as the process.
+    services: HashMap<Name, Instant>,
+    /// What each version had counted, oldest first, for as many of the newest looks as it has been used for: it had
+    /// counted nothing before. One that is gone from the table keeps its counts, as its counters do.
+    versions: HashMap<(Name, Name), VecDeque<Arc<VersionTotals>>>,
 }
-
-/// Samples with their times, oldest first.
-#[derive(Debug, Default)]
-struct Ring(VecDeque<(Instant, Arc<VersionTotals>)>);
 
 /// A version's counters: since the start, and in the window.
 #[derive(Clone, Debug)]
@@ -38,63 +51,90 @@ pub struct RateWindow {
     pub totals: VersionTotals,
     /// In the window.
     pub recent: VersionTotals,
-    /// The length of the window; zero before the first sample.
+    /// The length of the window; zero before the first look.
     pub length: Duration,
 }
 
 impl RecentRates {
-    /// Samples until `shutdown` ends.
+    /// Looks until `shutdown` ends.
     pub async fn run(&self, published: Published, shutdown: impl Future<Output = ()>) {
-        let mut ticks = tokio::time::interval(SAMPLE_INTERVAL);
+        let mut ticks = tokio::time::interval(LOOK_INTERVAL);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         tokio::pin!(shutdown);
         loop {
             tokio::select! {
                 () = &mut shutdown => return,
-                _ = ticks.tick() => self.sample(&published.load(), Instant::now()),
+                _ = ticks.tick() => self.look(&published.load(), Instant::now()),
             }
         }
     }
 
-    /// Takes a sample of every version that has been used.
-    pub fn sample(&self, table: &Table, now: Instant) {
-        let mut rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut seen = HashSet::new();
+    /// Looks at every version that has been used.
+    pub fn look(&self, table: &Table, now: Instant) {
+        let mut looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        looks.note_services(table, now);
+        let mut counted = HashMap::new();
         for service in table.services() {
             for version in service.versions.iter().filter(|version| version.stats.is_used()) {
-                let key = (service.spec.name.clone(), version.name.clone());
-                rings.entry(key.clone()).or_default().push(now, version.stats.totals());
-                seen.insert(key);
+                counted.insert((service.spec.name.clone(), version.name.clone()), version.stats.totals());
             }
         }
-        rings.retain(|key, _| seen.contains(key));
+        looks.push(counted, now);
     }
 
     /// The counters of a version at `now`.
     #[must_use]
     pub fn window(&self, service: &Service, version: &Version, now: Instant) -> RateWindow {
         let totals = version.stats.totals();
-        let rings = self.rings.lock().unwrap_or_else(PoisonError::into_inner);
-        let ring = rings.get(&(service.spec.name.clone(), version.name.clone()));
-        match ring.and_then(|ring| ring.0.front()) {
-            Some((then, earlier)) => {
-                RateWindow { recent: totals.since(earlier), length: now.duration_since(*then), totals }
-            }
-            None => RateWindow { recent: VersionTotals::default(), length: Duration::ZERO, totals },
-        }
+        let looks = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(oldest) = looks.at.front() else {
+            return RateWindow { recent: VersionTotals::default(), length: Duration::ZERO, totals };
+        };
+        // A service that no look has seen yet is younger than the last one.
+        let begun = looks.services.get(&service.spec.name).or(looks.at.back());
+        let length = now.duration_since(*begun.unwrap_or(oldest).max(oldest));
+        let recent = match looks.oldest(&service.spec.name, &version.name) {
+            Some(earlier) => totals.since(earlier),
+            None => totals.clone(),
+        };
+        RateWindow { totals, recent, length }
     }
 }
 
-impl Ring {
-    fn push(&mut self, now: Instant, totals: VersionTotals) {
-        let sample = match self.0.back() {
-            Some((_, last)) if **last == totals => Arc::clone(last),
-            _ => Arc::new(totals),
-        };
-        if self.0.len() == SAMPLES {
-            self.0.pop_front();
+impl Looks {
+    /// Notes since when there are services. One that is new came at some time since the look before.
+    fn note_services(&mut self, table: &Table, now: Instant) {
+        let since = self.at.back().copied().unwrap_or(now);
+        let there: HashSet<&Name> = table.services().map(|service| &service.spec.name).collect();
+        self.services.retain(|name, _| there.contains(name));
+        for name in there {
+            if !self.services.contains_key(name) {
+                self.services.insert(name.clone(), since);
+            }
         }
-        self.0.push_back((now, sample));
+    }
+
+    fn push(&mut self, mut counted: HashMap<(Name, Name), VersionTotals>, now: Instant) {
+        self.at.push_back(now);
+        if self.at.len() > LOOKS {
+            self.at.pop_front();
+        }
+        for (key, samples) in &mut self.versions {
+            let new = counted.remove(key).map_or_else(|| samples.back().cloned(), |totals| Some(Arc::new(totals)));
+            let same = samples.back().filter(|last| Some(*last) == new.as_ref()).cloned();
+            samples.extend(same.or(new));
+            if samples.len() > LOOKS {
+                samples.pop_front();
+            }
+        }
+        let new = counted.into_iter().map(|(key, totals)| (key, VecDeque::from([Arc::new(totals)])));
+        self.versions.extend(new);
+    }
+
+    /// What a version had counted at the oldest look; nothing if it had not been used.
+    fn oldest(&self, service: &Name, version: &Name) -> Option<&VersionTotals> {
+        let samples = self.versions.get(&(service.clone(), version.clone()))?;
+        samples.front().filter(|_| samples.len() == self.at.len()).map(|totals| &**totals)
     }
 }
 
@@ -102,9 +142,8 @@ impl RateWindow {
     /// How many of `count` there are a second.
     #[must_use]
     pub fn per_second(&self, count: u64) -> f64 {
-        let seconds = self.length.as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "counts of some seconds are far below 2^52")]
-        let rate = if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let rate = count as f64 / self.length.max(DIVISOR_MIN).as_secs_f64();
         rate
     }
 
@@ -114,5 +153,113 @@ impl RateWindow {
         #[expect(clippy::cast_precision_loss, reason = "microseconds of some minutes are far below 2^52")]
         let ms = self.recent.latency.quantile(q).map(|micros| micros as f64 / 1_000.0);
         ms
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stats::Registry;
+    use crate::stats::labels::CodeClass;
+    use crate::table::fixture::{first_traffic, shared, spec};
+
+    /// A service, the counters behind it, and the looks at it.
+    struct Watched {
+        table: Table,
+        registry: Registry,
+        rates: RecentRates,
+        begun: Instant,
+    }
+
+    impl Watched {
+        fn new() -> Self {
+            let registry = Registry::new(2);
+            let table = table(&registry, &["shop"]);
+            Self { table, registry, rates: RecentRates::default(), begun: Instant::now() }
+        }
+
+        fn look(&self, second: f64) {
+            self.rates.look(&self.table, self.begun + Duration::from_secs_f64(second));
+        }
+
+        fn answer(&self, version: &str, count: usize) {
+            let stats = self.registry.version("shop", version);
+            (0..count).for_each(|index| stats.cell(index % 2).answered(CodeClass::ServerError, 5_000));
+        }
+
+        fn window(&self, version: usize, second: f64) -> RateWindow {
+            let service = self.table.services().next().expect("a service");
+            self.rates.window(service, &service.versions[version], self.begun + Duration::from_secs_f64(second))
+        }
+
+        fn rate(&self, version: usize, second: f64) -> f64 {
+            let window = self.window(version, second);
+            window.per_second(window.recent.requests())
+        }
+    }
+
+    fn table(registry: &Registry, services: &[&str]) -> Table {
+        let specs = shared(services.iter().map(|service| spec(service, "v1=100 v2=0")));
+        Table::compile(1, &specs, &first_traffic(&specs), registry).expect("the traffic fits")
+    }
+
+    #[test]
+    fn the_only_request_so_far_is_seen_with_its_error_and_its_time() {
+        let watched = Watched::new();
+        watched.look(0.0);
+        watched.answer("v1", 1);
+        watched.look(1.0);
+        let window = watched.window(0, 2.0);
+        assert_eq!((window.recent.requests(), window.recent.codes[CodeClass::ServerError as usize]), (1, 1));
+        assert!(window.quantile_ms(0.5).is_some_and(|ms| (4.0..6.0).contains(&ms)));
+        assert!((watched.rate(0, 2.0) - 0.5).abs() < 1e-9);
+    }
+
+    #[test]
+    fn the_first_tenth_of_a_second_does_not_make_a_rate() {
+        let watched = Watched::new();
+        assert!(watched.rate(0, 0.0).abs() < 1e-9, "before the first look");
+        watched.look(0.0);
+        watched.answer("v1", 2);
+        assert!((watched.rate(0, 0.05) - 2.0).abs() < 1e-9, "two requests are not forty a second");
+    }
+
+    #[test]
+    fn after_a_flip_the_rates_of_the_versions_add_up_to_the_traffic() {
+        let watched = Watched::new();
+        watched.look(0.0);
+        for second in 1..=20_u32 {
+            let version = if second <= 15 { "v1" } else { "v2" };
+            watched.answer(version, 50);
+            watched.answer(version, 50);
+            let now = f64::from(second);
+            let rates = [watched.rate(0, now), watched.rate(1, now)];
+            assert!((rates[0] + rates[1] - 100.0).abs() < 1e-6, "{rates:?} after {second} s");
+            watched.look(now);
+        }
+        assert!(watched.rate(0, 20.0) < 20.0, "v1 has had nothing for five seconds");
+        assert_eq!(watched.window(0, 20.0).length, watched.window(1, 20.0).length, "one window");
+    }
+
+    #[test]
+    fn a_service_that_is_new_has_a_window_since_it_began() {
+        let mut watched = Watched::new();
+        for second in 0..8 {
+            watched.rates.look(&table(&watched.registry, &["cart"]), watched.begun + Duration::from_secs(second));
+        }
+        watched.answer("v1", 100);
+        assert!((watched.rate(0, 7.5) - 100.0).abs() < 1e-9, "no look has seen it yet");
+        watched.look(8.0);
+        watched.answer("v1", 100);
+        assert!((watched.rate(0, 9.0) - 100.0).abs() < 1e-9);
+        // It goes, and comes again: what it had counted before is not new.
+        let other = table(&watched.registry, &["cart"]);
+        for second in 9..20 {
+            watched.rates.look(&other, watched.begun + Duration::from_secs(second));
+        }
+        watched.table = table(&watched.registry, &["shop"]);
+        watched.look(20.0);
+        watched.answer("v1", 10);
+        assert_eq!(watched.window(0, 21.0).recent.requests(), 110, "with those since the last look before it went");
     }
 }

@@ -214,7 +214,7 @@ async fn status_shows_live_numbers_and_the_files_intent() {
     let version = service.version_named("v2").unwrap();
     version.stats.cell(0).answered(CodeClass::Success, 1_000);
     let earlier = tokio::time::Instant::now().checked_sub(Duration::from_secs(2)).unwrap();
-    control.admin.live.sample(&table, earlier);
+    control.admin.live.look(&table, earlier);
     for _ in 0..9 {
         version.stats.cell(0).answered(CodeClass::Success, 2_000);
     }
