@@ -11,7 +11,7 @@ use rand::rngs::StdRng;
 pub(crate) enum Bug {
     /// After some seconds one of five requests fails
     Errors,
-    /// Answers take two and a half times as long
+    /// Answers take two and a half times as long as those of v1
     Latency,
     /// It fills up: ever slower, and ever more requests fail
     Leak,

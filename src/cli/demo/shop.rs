@@ -3,7 +3,8 @@
 //! A shop says which version it is in a header and in every page, and hands back the revision that the proxy stamped on
 //! the request. So whatever the demo reports about who got which version was told by the far end, not by the proxy
 //! about itself. Answers take some milliseconds, with jitter and a slow tail, and v2 is a little faster: two versions
-//! with the same latency would make half of the live view dull.
+//! with the same latency would make half of the live view dull. A v2 with a bug is not: what the bug adds is measured
+//! from v1.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -67,11 +68,11 @@ impl ShopVersion {
         Self::ALL.into_iter().find(|version| version.name() == name)
     }
 
-    /// How long an answer takes at least and at most, but for the slow ones.
-    fn latency_us(self) -> std::ops::Range<u64> {
-        match self {
-            Self::V1 => 2_500..6_500,
-            Self::V2 => 1_500..4_500,
+    /// How long an answer takes at least and at most, but for the slow ones and for what a bug adds.
+    fn latency_us(self, bug: Bug) -> std::ops::Range<u64> {
+        match (self, bug) {
+            (Self::V2, Bug::None) => 1_500..4_500,
+            (Self::V1, _) | (Self::V2, Bug::Errors | Bug::Latency | Bug::Leak) => 2_500..6_500,
         }
     }
 
@@ -192,7 +193,7 @@ impl Counter {
     /// Mostly some milliseconds; one answer in fifty is three times as slow.
     fn latency(&self) -> Duration {
         let mut random = self.random.lock().unwrap_or_else(PoisonError::into_inner);
-        let usual = random.random_range(self.version.latency_us());
+        let usual = random.random_range(self.version.latency_us(self.bug));
         let slow = random.random_ratio(1, 50);
         Duration::from_micros(if slow { usual * 3 } else { usual })
     }
@@ -266,6 +267,14 @@ mod tests {
                 assert!(answer.contains(&text), "{line}: {answer}");
             }
             shop.close();
+        }
+    }
+
+    #[test]
+    fn a_bug_that_makes_slower_is_measured_from_v1() {
+        assert!(ShopVersion::V2.latency_us(Bug::None).end < ShopVersion::V1.latency_us(Bug::None).end);
+        for bug in [Bug::Errors, Bug::Latency, Bug::Leak] {
+            assert_eq!(ShopVersion::V2.latency_us(bug), ShopVersion::V1.latency_us(Bug::None), "{bug:?}");
         }
     }
 

@@ -51,13 +51,25 @@ fn a_port_in_use_is_named() {
     assert!(text.starts_with("pointsman demo: ") && text.contains(&address.to_string()), "{text}");
 }
 
-#[test]
-fn a_version_with_a_bug_is_turned_back_by_itself() {
-    let output = demo().args(["--bug", "errors"]).output().unwrap();
+/// Runs the demo with a bug that is found, and hands back what it printed.
+fn turned_back(bug: &str) -> String {
+    let output = demo().args(["--bug", bug]).output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
     for line in ["rolled back shop v2: ", "odds of chance below 1 in 1,000", "as it should be: rolled_back"] {
         assert!(text.contains(line), "no {line:?} in\n{text}");
     }
     assert!(!text.contains('\x1b'), "escape codes in a pipe:\n{text}");
+    text
+}
+
+#[test]
+fn a_version_that_begins_to_fail_is_turned_back_by_itself() {
+    turned_back("errors");
+}
+
+#[test]
+fn a_version_that_is_slow_is_turned_back_by_itself() {
+    let text = turned_back("latency");
+    assert!(text.contains(" requests took more than 1.2 times the "), "{text}");
 }
