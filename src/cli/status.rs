@@ -1,12 +1,15 @@
 //! `pointsman status`: the proxy in one look.
 
+mod version_table;
+
 use clap::Args;
 use serde_json::Value;
 
 use super::change::segment;
 use super::client::Call;
+use super::layout;
 use super::rollout::show;
-use super::text::{Columns, TextTone, list, member, number, toned};
+use super::text::{TextTone, list, member, number, toned};
 use super::{CommandError, Remote};
 
 /// Show splits, endpoints, rates and what differs from the config file
@@ -125,7 +128,9 @@ fn service_text(service: &Value) -> String {
     let words = |name: &str| list(service, name).filter_map(Value::as_str).collect::<Vec<_>>().join(" ");
     let hosts = Some(words("hosts")).filter(|hosts| !hosts.is_empty()).unwrap_or_else(|| "any host".to_owned());
     let name = toned(&member(service, "name"), TextTone::Strong);
-    let mut text = format!("{name}  {hosts} {}, sticky by {}\n", words("paths"), sticky(&words("sticky")));
+    let sticky = Some(words("sticky")).filter(|keys| !keys.is_empty());
+    let sticky = sticky.map_or_else(|| "not sticky".to_owned(), |keys| format!("sticky by {keys}"));
+    let mut text = format!("{name}  {hosts} {}, {sticky}\n", words("paths"));
     if service["differs_from_file"] == true {
         let split = service["file_split"].as_object().into_iter().flatten();
         let split: Vec<String> = split.map(|(version, weight)| format!("{version}={}", number(weight, 3))).collect();
@@ -133,25 +138,7 @@ fn service_text(service: &Value) -> String {
         text.push_str(&format!("  {note}, which says {}\n", split.join(" ")));
     }
     text.push_str(&rollout_lines(&service["rollout"]));
-    let mut columns = Columns::with_heading(&[
-        "version",
-        "weight %",
-        "effective %",
-        "req/s",
-        "errors %",
-        "attempts failed %",
-        "p50 ms",
-        "p99 ms",
-        "in flight",
-        "endpoints",
-    ]);
-    for version in list(service, "versions") {
-        columns.row(version_row(version));
-    }
-    text.push_str(&columns.render());
-    for version in list(service, "versions").filter(|version| version["effective_reason"].is_string()) {
-        text.push_str(&format!("  {}: {}\n", member(version, "name"), member(version, "effective_reason")));
-    }
+    text.push_str(&version_table::of(service, layout::width()));
     text
 }
 
@@ -182,52 +169,6 @@ fn rollout_lines(rollout: &Value) -> String {
     let why = rollout["paused_because"].as_str().map_or(String::new(), |why| format!(" ({why})"));
     let how = show::how_to_go_on(rollout).map_or(String::new(), |how| format!("    {how}\n"));
     format!("{line}{why}\n    {}\n{how}", member(rollout, "sentence"))
-}
-
-fn version_row(version: &Value) -> Vec<(String, TextTone)> {
-    let recent = &version["recent"];
-    let errors = recent["error_ratio"].as_f64().map(|ratio| ratio * 100.0);
-    let effective = number(&version["effective_weight"], 3);
-    let weight = number(&version["weight"], 3);
-    let effective_tone = if effective == weight { TextTone::Plain } else { TextTone::Warn };
-    // What users saw, and what became of the first attempts on this version: the shield and retries hide failures from
-    // users, not from the reader of the status.
-    let attempts = recent["first_attempt_error_ratio"].as_f64().map(|ratio| ratio * 100.0);
-    let tone =
-        |ratio: Option<f64>| if ratio.is_some_and(|ratio| ratio > 0.0) { TextTone::Bad } else { TextTone::Plain };
-    let endpoints: Vec<String> = list(version, "endpoints")
-        .map(|endpoint| match endpoint["state"].as_str() {
-            Some("ready") | None => member(endpoint, "address"),
-            Some(state) if endpoint["reason"].is_string() => {
-                format!("{} ({state}: {})", member(endpoint, "address"), member(endpoint, "reason"))
-            }
-            Some(state) => format!("{} ({state})", member(endpoint, "address")),
-        })
-        .collect();
-    vec![
-        (member(version, "name"), TextTone::Plain),
-        (weight, TextTone::Plain),
-        (effective, effective_tone),
-        (number(&recent["requests_per_second"], 1), TextTone::Plain),
-        (number(&errors.into(), 2), tone(errors)),
-        (number(&attempts.into(), 2), tone(attempts)),
-        (number(&recent["p50_ms"], 1), TextTone::Plain),
-        (number(&recent["p99_ms"], 1), TextTone::Plain),
-        (in_flight(version), TextTone::Plain),
-        (endpoints.join(" "), TextTone::Plain),
-    ]
-}
-
-/// Requests in flight, with how many of the connections are long ones.
-fn in_flight(version: &Value) -> String {
-    match version["long_connections"].as_u64() {
-        None | Some(0) => member(version, "in_flight"),
-        Some(long) => format!("{} ({long} long)", member(version, "in_flight")),
-    }
-}
-
-fn sticky(words: &str) -> &str {
-    if words.is_empty() { "nothing" } else { words }
 }
 
 #[cfg(test)]
@@ -270,11 +211,10 @@ mod tests {
     }
 
     #[test]
-    fn what_the_shield_hides_and_a_rollout_under_way_are_told() {
-        let recent = json!({ "requests_per_second": 50.0, "error_ratio": 0.0, "first_attempt_error_ratio": 0.5 });
+    fn a_rollout_under_way_is_told() {
         let mut service = json!({
             "name": "shop", "paths": ["/"],
-            "versions": [{ "name": "v2", "weight": 10.0, "effective_weight": 10.0, "recent": recent, "in_flight": 0 }],
+            "versions": [],
             "rollout": {
                 "id": 4, "from": "v1", "to": "v2", "phase": "going", "weight": 10.0, "stage": 0, "stages": 3,
                 "bake_left_seconds": 46.2, "sentence": "holding shop v2: warming up, 7 s left",
@@ -283,12 +223,6 @@ mod tests {
         let text = service_text(&service);
         let rollout = "  rollout 4: v1 -> v2, going at 10 %, stage 1 of 3, 46 s left\n    holding shop v2: warming up, 7 s left\n";
         assert!(text.contains(rollout), "{text}");
-        let cells = |line: &str| {
-            line.split("  ").map(str::trim).filter(|cell| !cell.is_empty()).map(str::to_owned).collect::<Vec<_>>()
-        };
-        let rows: Vec<Vec<String>> = text.lines().rev().take(2).map(cells).collect();
-        assert_eq!(rows[1][4..6], ["errors %", "attempts failed %"], "{text}");
-        assert_eq!(rows[0][4..6], ["0", "50"], "{text}");
         service["rollout"]["phase"] = json!("waiting");
         service["rollout"]["task"] = json!("approval");
         service["rollout"]["waits_for"] = json!("approval");
@@ -296,6 +230,14 @@ mod tests {
         let text = service_text(&service);
         assert!(text.contains("waiting at 10 %, stage 1 of 3, approval, "), "{text}");
         assert!(text.contains("    it waits for an approval; to say yes: pointsman rollout promote shop\n"), "{text}");
+    }
+
+    #[test]
+    fn what_is_not_sticky_says_so() {
+        let service = json!({ "name": "shop", "paths": ["/"], "sticky": [], "versions": [] });
+        assert!(service_text(&service).starts_with("shop  any host /, not sticky\n"));
+        let service = json!({ "name": "shop", "paths": ["/"], "sticky": ["cookie"], "versions": [] });
+        assert!(service_text(&service).starts_with("shop  any host /, sticky by cookie\n"));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::io::{IsTerminal, Write};
 
 use serde_json::Value;
-use unicode_width::UnicodeWidthStr;
+
+use super::layout::{self, width_of};
 
 /// Prints text; a reader that has gone (`| head`) is no error.
 pub fn print(text: &str) {
@@ -11,8 +12,14 @@ pub fn print(text: &str) {
     let _printed = out.write_all(text.as_bytes()).and_then(|()| out.flush());
 }
 
+/// Prints text for people: on a terminal with lines that fit.
+pub(crate) fn show(text: &str) {
+    print(&layout::fit(text, layout::width()));
+}
+
 /// Says on standard error what is wrong; a reader that has gone is no error here either.
 pub fn complain(text: &str) {
+    let text = layout::fit(text, layout::error_width());
     let mut out = std::io::stderr().lock();
     let _printed = out.write_all(format!("{text}\n").as_bytes());
 }
@@ -68,20 +75,31 @@ impl Columns {
         self.rows.push(cells);
     }
 
-    /// The rows as text, indented by two spaces.
-    #[must_use]
-    pub fn render(&self) -> String {
+    /// How wide each column is.
+    fn widths(&self) -> Vec<usize> {
         let count = self.rows.iter().map(Vec::len).max().unwrap_or(0);
         let width = |column: usize| {
             let cells = self.rows.iter().filter_map(|row| row.get(column));
             cells.map(|(text, _)| width_of(text)).max().unwrap_or(0)
         };
-        let widths: Vec<usize> = (0..count).map(width).collect();
+        (0..count).map(width).collect()
+    }
+
+    /// How many cells the widest row may take.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.widths().iter().map(|width| width + 2).sum()
+    }
+
+    /// The rows as text, indented by two spaces.
+    #[must_use]
+    pub fn render(&self) -> String {
+        let widths = self.widths();
         let is_number = |column: usize| {
             let mut cells = self.rows.iter().skip(1).filter_map(|row| row.get(column));
             cells.all(|(text, _)| text == "-" || text.starts_with(|c: char| c.is_ascii_digit()) && !text.contains(':'))
         };
-        let numbers: Vec<bool> = (0..count).map(is_number).collect();
+        let numbers: Vec<bool> = (0..widths.len()).map(is_number).collect();
         let mut text = String::new();
         for row in &self.rows {
             let mut line = String::new();
@@ -97,12 +115,6 @@ impl Columns {
         }
         text
     }
-}
-
-/// How many cells of a terminal a text takes: two for a wide character, none for one that is put on another.
-#[must_use]
-pub fn width_of(text: &str) -> usize {
-    text.width()
 }
 
 /// Whether a character in what others wrote (reasons, authors, what hooks said) does more than stand there: it moves
@@ -161,6 +173,19 @@ pub fn number(value: &Value, decimals: usize) -> String {
         let text = format!("{number:.decimals$}");
         if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
     })
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn thousands(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 /// The elements of a JSON array.

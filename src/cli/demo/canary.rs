@@ -11,10 +11,10 @@ use tokio::time::Instant;
 
 use super::bug::Bug;
 use super::stage::DemoStage;
-use super::view::thousands;
 use super::{Ending, Event, chain};
+use crate::cli::layout::{self, Fold};
 use crate::cli::rollout::show;
-use crate::cli::text::{list, member};
+use crate::cli::text::{list, member, thousands};
 
 /// Time between two lines.
 const LINE: Duration = Duration::from_secs(1);
@@ -56,27 +56,41 @@ pub(crate) fn release(
             }
         };
         for event in list(&rollout, "events").skip(told) {
-            writeln!(out, "{:>5.1} s  {}", begun.elapsed().as_secs_f64(), member(event, "text"))?;
+            tell(out, begun, &member(event, "text"))?;
             told += 1;
         }
         if rollout["phase"] == "finished" || begun.elapsed() > PATIENCE {
             return sum_up(stage, bug, &rollout, out);
         }
-        writeln!(out, "{:>5.1} s  {}", begun.elapsed().as_secs_f64(), line(&rollout))?;
+        tell(out, begun, &line(&rollout))?;
         if ended(incoming, LINE) {
             return Ok(Ending::Good);
         }
     }
 }
 
-/// Short bakes: in earnest they take minutes.
+/// A line with its time, on as many rows as it takes.
+fn tell(out: &mut impl Write, begun: Instant, text: &str) -> io::Result<()> {
+    let time = format!("{:>5.1} s  ", begun.elapsed().as_secs_f64());
+    writeln!(out, "{}", on_rows(&time, text, layout::width()))
+}
+
+/// Broken at its parts where they are too wide together, and at words where one is.
+fn on_rows(time: &str, text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return format!("{time}{text}") };
+    let folding = Fold { between: "; ", hang: time.len(), width };
+    layout::fit(&layout::fold(time, text.split("; "), &folding), Some(width))
+}
+
+/// Short bakes: in earnest they take minutes. A burst of a second, which is tolerated otherwise, is long here: all
+/// users come within it, and each of them is heard once on how long an answer takes.
 fn plan() -> Value {
     json!({
         "strategy": "canary",
         "steps": [10, 50, 100],
         "bake": "8s",
         "hold_max": "60s",
-        "judge": { "warm_up": "1s" }
+        "judge": { "warm_up": "1s", "tolerate_burst": "0s" }
     })
 }
 
@@ -101,7 +115,7 @@ fn line(rollout: &Value) -> String {
 }
 
 fn sum_up(stage: &DemoStage, bug: Bug, rollout: &Value, out: &mut impl Write) -> io::Result<Ending> {
-    writeln!(out, "\n{}", show::one(rollout))?;
+    writeln!(out, "\n{}", layout::fit(&show::one(rollout), layout::width()))?;
     let (requests, failed) = {
         let tally = stage.tally();
         (tally.requests(), tally.failed())
@@ -111,4 +125,23 @@ fn sum_up(stage: &DemoStage, bug: Bug, rollout: &Value, out: &mut impl Write) ->
     let good = rollout["ending"] == wanted;
     writeln!(out, "{}: {}", if good { "as it should be" } else { "not as it should be" }, member(rollout, "ending"))?;
     Ok(if good { Ending::Good } else { Ending::Failed })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_progress_is_broken_between_its_parts() {
+        let bar = "E [###########.............] 10^-0.3, turned back at 10^3.0";
+        let text = format!("v2 at  10 %: 0 of 5,454 failed; v1: 0 of 22,345 failed; {bar}");
+        let expected = format!(" 12.0 s  v2 at  10 %: 0 of 5,454 failed; v1: 0 of 22,345 failed;\n         {bar}");
+        assert_eq!(on_rows(" 12.0 s  ", &text, Some(80)), expected);
+        assert_eq!(on_rows(" 12.0 s  ", &text, None), format!(" 12.0 s  {text}"));
+        for width in 40..140 {
+            let rows = on_rows(" 12.0 s  ", &text, Some(width));
+            assert!(rows.lines().all(|row| layout::visible_width(row) <= width), "{width}:\n{rows}");
+            assert!(rows.contains(" [###########.............]") || rows.contains("\n"), "{width}:\n{rows}");
+        }
+    }
 }

@@ -1,10 +1,10 @@
 //! `pointsman demo`: the whole of it in one process on loopback, with nothing to set up and nothing left behind.
 //!
 //! [`shop`] is what is released, [`users`] are the people who must not notice, and [`stage`] puts the proxy between
-//! them; [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out, on a [`screen`] or line by
-//! line; [`canary`] releases a version that may have a [`bug`], and lets the proxy judge it; [`script`] walks through a
-//! release by itself and checks every promise on the way, with the [`slot`] of each user. Both move the traffic as
-//! anybody would: [`operator`] is a client of the admin API.
+//! them; [`tally`] counts what the users saw. [`live`] shows it, as [`view`] lays it out ([`shell_line`] what is to be
+//! copied), on a [`screen`] or line by line; [`canary`] releases a version that may have a [`bug`], and lets the proxy
+//! judge it; [`script`] walks through a release by itself and checks every promise on the way, with the [`slot`] of
+//! each user. Both move the traffic as anybody would: [`operator`] is a client of the admin API.
 //!
 //! Nothing here looks into the proxy: users and operator come through real sockets, so that what the demo shows is what
 //! a stranger could measure.
@@ -15,6 +15,7 @@ mod live;
 mod operator;
 mod screen;
 mod script;
+mod shell_line;
 mod shop;
 mod slot;
 mod stage;
@@ -134,7 +135,7 @@ fn play(args: &DemoArgs) -> Result<Ending, DemoError> {
 
 /// Says where everything is, for those who read lines.
 fn announce(stage: &DemoStage, out: &mut impl Write) -> io::Result<()> {
-    let users = view::thousands(u64::from(stage.crowd.users));
+    let users = text::thousands(u64::from(stage.crowd.users));
     writeln!(out, "pointsman demo: {users} users, {} requests/s, seed {}", stage.crowd.rate, stage.crowd.seed)?;
     writeln!(out, "proxy {}, admin {}", stage.places.proxy, stage.places.admin)?;
     writeln!(out, "try in another terminal:")?;

@@ -24,7 +24,7 @@ use super::Event;
 use super::operator::DemoChange;
 use super::shop::ShopVersion;
 use super::view::{ViewLine, ViewSize, ViewTone};
-use crate::cli::text::width_of;
+use crate::cli::layout::width_of;
 
 /// How soon the keyboard's thread notices that it is to end.
 const KEY_WAIT: Duration = Duration::from_millis(100);

@@ -16,8 +16,9 @@ use super::shop::ShopVersion;
 use super::slot::{SLOTS, slot};
 use super::stage::{DemoStage, SALT};
 use super::tally::StepCounts;
-use super::view::{thousands, whole};
+use super::view::whole;
 use super::{Ending, Event, chain, users};
+use crate::cli::text::thousands;
 
 /// How long a step is watched at least: every user asks at least once at the usual rate, mostly twice.
 const STEP_MIN: Duration = Duration::from_secs(3);

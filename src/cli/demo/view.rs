@@ -4,9 +4,11 @@
 use std::time::Duration;
 
 use super::operator::{SERVICE, ShownTraffic};
+use super::shell_line;
 use super::shop::ShopVersion;
 use super::tally::{Rates, VersionRates};
-use crate::cli::text::width_of;
+use crate::cli::layout::width_of;
+use crate::cli::text::thousands;
 
 /// Most cells of a bar that shows a split.
 const BAR_MAX: usize = 50;
@@ -119,37 +121,53 @@ pub(crate) fn commands(places: &Places, program: &str) -> Vec<String> {
 /// The whole view in at most `height` lines of `width` cells; the keys are the last one.
 pub(crate) fn lines(state: &ViewState, program: &str, size: ViewSize) -> Vec<ViewLine> {
     let ViewSize { width, height } = size;
-    let mut lines = head(state);
+    let mut lines = head(state, width);
     lines.extend(split(state, width));
-    lines.extend(versions(&state.rates));
+    lines.extend(versions(&state.rates, width));
     lines.push(last_change(&state.rates));
     lines.extend(note(state, width));
     lines.push(ViewLine::default());
-    let mut tail = vec![ViewLine::default(), ViewLine::of(ViewTone::Dim, " try in another terminal")];
-    let command = |text| ViewLine::of(ViewTone::Command, format!("   {text}"));
-    tail.extend(commands(&state.places, program).into_iter().map(command));
+    let commands: Vec<_> = commands(&state.places, program).iter().map(|text| shell_line::rows(text, width)).collect();
     let keys = ViewLine::of(ViewTone::Dim, if width_of(KEYS[0]) <= width { KEYS[0] } else { KEYS[1] });
     // Revisions get what is left between the counts and the commands, but always a line: they say what happened.
-    let room = height.saturating_sub(lines.len() + tail.len() + 3);
+    let room = height.saturating_sub(lines.len() + commands.iter().map(Vec::len).sum::<usize>() + 5);
     lines.extend(revisions(&state.traffic, room.max(1)));
-    lines.append(&mut tail);
+    lines.extend([ViewLine::default(), ViewLine::of(ViewTone::Dim, " try in another terminal")]);
+    lines.extend(to_copy(&commands, height.saturating_sub(lines.len() + 1)));
     lines.truncate(height.saturating_sub(1));
     lines.resize(height.saturating_sub(1), ViewLine::default());
     lines.push(keys);
     lines
 }
 
-fn head(state: &ViewState) -> Vec<ViewLine> {
+/// As many of the commands as there is room for, each of them whole; a mark says that there are more.
+fn to_copy(commands: &[Vec<String>], room: usize) -> Vec<ViewLine> {
+    let all: usize = commands.iter().map(Vec::len).sum();
+    let (mut lines, mut left) = (Vec::new(), if all <= room { all } else { room.saturating_sub(1) });
+    for rows in commands {
+        let Some(rest) = left.checked_sub(rows.len()) else { break };
+        left = rest;
+        lines.extend(rows.iter().map(|row| ViewLine::of(ViewTone::Command, row)));
+    }
+    if all > room {
+        lines.push(ViewLine::of(ViewTone::Dim, "   ... more in a higher window"));
+    }
+    lines
+}
+
+fn head(state: &ViewState, width: usize) -> Vec<ViewLine> {
     let who = format!("{} users   seed {}   {}", thousands(count(state.users)), state.seed, clock(state.elapsed));
     let Places { proxy, admin } = &state.places;
-    vec![
-        ViewLine::of(ViewTone::Title, " pointsman demo").with(ViewTone::Plain, format!("   {who}")),
-        ViewLine::of(ViewTone::Dim, " proxy ")
-            .with(ViewTone::Plain, proxy)
-            .with(ViewTone::Dim, "   admin ")
-            .with(ViewTone::Plain, admin),
-        ViewLine::default(),
-    ]
+    let title = ViewLine::of(ViewTone::Title, " pointsman demo").with(ViewTone::Plain, format!("   {who}"));
+    let proxy_line = ViewLine::of(ViewTone::Dim, " proxy ").with(ViewTone::Plain, proxy);
+    // Addresses are there to be copied: they are not cut.
+    let wide = width_of(" proxy    admin ") + width_of(proxy) + width_of(admin);
+    let places = if wide <= width {
+        vec![proxy_line.with(ViewTone::Dim, "   admin ").with(ViewTone::Plain, admin)]
+    } else {
+        vec![proxy_line, ViewLine::of(ViewTone::Dim, " admin ").with(ViewTone::Plain, admin)]
+    };
+    [title].into_iter().chain(places).chain([ViewLine::default()]).collect()
 }
 
 fn split(state: &ViewState, width: usize) -> Vec<ViewLine> {
@@ -173,23 +191,23 @@ fn bar(label: &str, [v1, v2]: [f64; 2], size: usize) -> ViewLine {
     line.with(ViewTone::V1, format!("  v1 {v1:>5.1}")).with(ViewTone::V2, format!("  v2 {v2:>5.1} %"))
 }
 
-fn versions(rates: &Rates) -> Vec<ViewLine> {
-    let mut lines = vec![ViewLine::of(ViewTone::Dim, "        requests/s    p50 ms    p99 ms     users")];
+fn versions(rates: &Rates, width: usize) -> Vec<ViewLine> {
+    // Narrow columns rather than one that is not there.
+    let (first, other) = if width < 48 { (10, 7) } else { (12, 9) };
+    let row = |name: &str, cells: [&str; 4]| {
+        let [requests, p50, p99, users] = cells;
+        format!(" {name:<4} {requests:>first$} {p50:>other$} {p99:>other$} {users:>other$}")
+    };
+    let mut lines = vec![ViewLine::of(ViewTone::Dim, row("", ["requests/s", "p50 ms", "p99 ms", "users"]))];
     for version in ShopVersion::ALL {
         let VersionRates { per_second, p50, p99, users, .. } = rates.versions[version as usize];
-        let row = format!(
-            " {version:<4} {:>12} {:>9} {:>9} {:>9}",
-            whole(per_second),
-            millis(p50),
-            millis(p99),
-            thousands(count(users))
-        );
+        let row = row(version.name(), [&whole(per_second), &millis(p50), &millis(p99), &thousands(count(users))]);
         lines.push(ViewLine::of(if version == ShopVersion::V1 { ViewTone::V1 } else { ViewTone::V2 }, row));
     }
     let failed = format!("{} failed", thousands(rates.failed));
     let tone = if rates.failed == 0 { ViewTone::Good } else { ViewTone::Bad };
-    let all =
-        ViewLine::of(ViewTone::Plain, format!(" {:<4} {:>12}     ", "all", whole(rates.per_second))).with(tone, failed);
+    let all = ViewLine::of(ViewTone::Plain, format!(" {:<4} {:>first$}     ", "all", whole(rates.per_second)))
+        .with(tone, failed);
     lines.push(match &rates.last_failure {
         Some(why) => all.with(ViewTone::Bad, format!(": {why}")),
         None => all,
@@ -199,6 +217,9 @@ fn versions(rates: &Rates) -> Vec<ViewLine> {
 
 fn last_change(rates: &Rates) -> ViewLine {
     let counts = rates.revision;
+    if counts.moved == 0 {
+        return ViewLine::of(ViewTone::Plain, format!(" revision {} has moved no users yet", counts.revision));
+    }
     let moved = thousands(count(counts.moved));
     let line = ViewLine::of(ViewTone::Plain, format!(" revision {} moved {moved} users, ", counts.revision));
     line.with(ViewTone::Plain, format!("{} of them from v2 back to v1", thousands(count(counts.went_back))))
@@ -258,19 +279,6 @@ pub(crate) fn whole(rate: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a rate is positive and small")]
     let rate = rate.round() as u64;
     thousands(rate)
-}
-
-/// `1234567` as `1,234,567`.
-pub(crate) fn thousands(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 fn millis(took: Option<Duration>) -> String {
@@ -378,10 +386,36 @@ mod tests {
             for wanted in ["v2  10.0 %", "v2  10.4 %", "q quit", "(nothing"] {
                 assert!(fits(wanted), "{wanted:?} at {width}:\n{text}");
             }
-            assert!(fits("requests/s") || width < 50, "the table at {width}:\n{text}");
+            assert!(fits("requests/s") && fits("users"), "the table at {width}:\n{text}");
+            for place in ["http://127.0.0.1:4001", "http://127.0.0.1:4002"] {
+                assert!(fits(place), "{place} at {width}:\n{text}");
+            }
         }
         let narrow = text(&lines(&state, "pointsman", ViewSize { width: 80, height: 24 }));
         assert!(narrow.contains("█▒▒▒▒  v1  90.0  v2  10.0 %\n"), "a shorter bar:\n{narrow}");
+    }
+
+    #[test]
+    fn commands_are_whole_or_not_there_and_a_mark_says_so() {
+        let program = "/home/an-operator/downloads/pointsman-0.1.0-x86_64-linux/pointsman";
+        for height in 22..45 {
+            let text = text(&lines(&state(), program, ViewSize { width: 50, height }));
+            let (_, copied) = text.split_once("terminal\n").unwrap_or_default();
+            let words = |line: &str| line.split_whitespace().collect::<Vec<_>>().join(" ");
+            let shell: Vec<_> = copied.replace("\\\n", "").lines().map(words).filter(|line| !line.is_empty()).collect();
+            let known = commands(&state().places, program);
+            let shown = shell.iter().filter(|line| known.contains(line)).count();
+            let marked = shell.iter().any(|line| line.starts_with("... more"));
+            assert!(marked != (shown == known.len()), "{height}:\n{text}");
+            assert_eq!(shell.len() - shown, usize::from(marked) + 1, "the mark and the keys at {height}:\n{text}");
+        }
+    }
+
+    #[test]
+    fn a_revision_that_moved_nobody_says_so_in_short() {
+        let mut rates = state().rates;
+        rates.revision = RevisionCounts { revision: 1, ..RevisionCounts::default() };
+        assert_eq!(text(&[last_change(&rates)]), " revision 1 has moved no users yet\n");
     }
 
     #[test]

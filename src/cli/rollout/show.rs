@@ -5,11 +5,15 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::cli::text::{Columns, TextTone, list, member, number, toned};
+use crate::cli::layout;
+use crate::cli::text::{Columns, TextTone, list, member, number, thousands, toned};
 use crate::rollout::judge::summary::about;
 
-/// How wide the scale of E is drawn.
-const SCALE_CHARS: usize = 24;
+/// How wide the scale of E is drawn at the most, and at the least on a narrow terminal.
+const SCALE_CHARS: [usize; 2] = [24, 6];
+
+/// What stands beside the scale: its indent, and the numbers.
+const BESIDE_SCALE: usize = 42;
 
 /// What a start answers.
 pub(crate) fn started(answer: &Value) -> String {
@@ -122,7 +126,8 @@ pub(crate) fn evidence(rollout: &Value) -> String {
     for found in list(rollout, "evidence") {
         let counts = |side: &str| {
             let counts = &found[side];
-            format!("{} of {} failed", member(counts, "failures"), member(counts, "requests"))
+            let number = |key: &str| counts[key].as_u64().map_or("-".to_owned(), thousands);
+            format!("{} of {} failed", number("failures"), number("requests"))
         };
         let users = users(found);
         let service = toned(&member(found, "service"), TextTone::Strong);
@@ -202,10 +207,12 @@ pub(crate) fn scale(found: &Value) -> String {
         Some(test @ ("errors_max" | "slow_max" | "responses")) => format!(" for {test}"),
         _ => String::new(),
     };
+    let [most, least] = SCALE_CHARS;
+    let cells = layout::width().map_or(most, |width| width.saturating_sub(BESIDE_SCALE).clamp(least, most));
     let part = ((e + 3.0) / (alarm + 3.0)).clamp(0.0, 1.0);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 0 and the width")]
     #[expect(clippy::cast_precision_loss, reason = "a small number")]
-    let full = (part * SCALE_CHARS as f64).round() as usize;
+    let full = (part * cells as f64).round() as usize;
     let tone = if e >= alarm {
         TextTone::Bad
     } else if e >= 1.0 {
@@ -216,7 +223,7 @@ pub(crate) fn scale(found: &Value) -> String {
     let bar = toned(&"#".repeat(full), tone);
     // Not "-0.0".
     let e = (e * 10.0).round() / 10.0 + 0.0;
-    format!("[{bar}{}] 10^{e:.1}{test}, turned back at 10^{alarm:.1}", ".".repeat(SCALE_CHARS - full))
+    format!("[{bar}{}] 10^{e:.1}{test}, turned back at 10^{alarm:.1}", ".".repeat(cells - full))
 }
 
 fn ms(quantiles: &Value) -> Option<String> {
