@@ -1,7 +1,5 @@
 //! `pointsman shift`, `flip` and `rollback`: changes of the traffic.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 use http::Method;
 use serde_json::{Map, Value, json};
@@ -27,7 +25,7 @@ pub struct Terms {
 /// Whether a change is made that nearly always is a slip
 #[derive(Args, Clone, Copy, Debug, Default)]
 pub struct ForceArgs {
-    /// Also if a version that gets more, or that a drain takes the last one from, is known to have no usable endpoint
+    /// Do it also when a version would be left without a usable endpoint, or gets more and has none
     #[arg(long)]
     force: bool,
 }
@@ -187,17 +185,22 @@ pub(crate) fn change(
 
 /// `v1=90 v2=10` as a body. What the numbers may be is the admin API's to say.
 fn weights(words: &[String]) -> Result<Map<String, Value>, CommandError> {
-    let mut named = BTreeSet::new();
-    let pairs = words.iter().map(|word| {
-        let (name, weight) = word.split_once('=')?;
-        let weight: f64 = weight.trim_end_matches('%').parse().ok()?;
-        (!name.is_empty() && named.insert(name)).then(|| (name.to_owned(), json!(weight)))
-    });
-    let read: Option<Map<String, Value>> = pairs.collect();
-    read.ok_or_else(|| {
-        let found = words.join(" ");
-        CommandError::Usage(format!("found {found:?}, want VERSION=WEIGHT for each version once, such as v1=90 v2=10"))
-    })
+    let mut read = Map::new();
+    let wrong =
+        |found: String, wanted: &str| CommandError::Usage(format!("found {found}, want {wanted}, such as v1=90 v2=10"));
+    for word in words {
+        let Some((name, weight)) = word.split_once('=').filter(|(name, _)| !name.is_empty()) else {
+            return Err(wrong(format!("{word:?}"), "VERSION=WEIGHT"));
+        };
+        let number = weight.trim_end_matches('%').parse::<f64>().ok().filter(|number| number.is_finite());
+        let Some(number) = number else {
+            return Err(wrong(format!("{weight:?} in {word:?}"), "a number in per cent"));
+        };
+        if read.insert(name.to_owned(), json!(number)).is_some() {
+            return Err(wrong(format!("{name} twice"), "each version once"));
+        }
+    }
+    Ok(read)
 }
 
 /// What a change answers, in words.
@@ -261,9 +264,19 @@ mod tests {
     fn weights_are_words_with_numbers() {
         let read = |words: &[&str]| weights(&words.iter().map(ToString::to_string).collect::<Vec<_>>()).ok();
         assert_eq!(read(&["v1=90", "v2=9.5%"]).map(Value::Object), Some(json!({ "v1": 90.0, "v2": 9.5 })));
-        for bad in [&["v1"][..], &["v1="], &["=5"], &["v1=ten"], &["v1=50", "v1=50"]] {
+        for bad in [&["v1"][..], &["v1="], &["=5"], &["v1=ten"], &["v1=inf"], &["v1=50", "v1=50"]] {
             assert_eq!(read(bad), None, "{bad:?}");
         }
+        let wrong = |words: &[&str]| {
+            let words: Vec<_> = words.iter().map(ToString::to_string).collect();
+            weights(&words).expect_err("want a problem").to_string()
+        };
+        assert_eq!(
+            wrong(&["v1=abc", "v2=10"]),
+            "found \"abc\" in \"v1=abc\", want a number in per cent, such as v1=90 v2=10"
+        );
+        assert_eq!(wrong(&["v1=50", "v1=50"]), "found v1 twice, want each version once, such as v1=90 v2=10");
+        assert_eq!(wrong(&["v1=50", "v2"]), "found \"v2\", want VERSION=WEIGHT, such as v1=90 v2=10");
     }
 
     #[test]

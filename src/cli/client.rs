@@ -17,8 +17,14 @@ use crate::tls::ClientSettings;
 /// Where `pointsman run` listens unless the config says otherwise.
 pub const DEFAULT_ADMIN: &str = "http://127.0.0.1:9900";
 
-/// Longest wait for an answer: a change waits for a disk, and for a hold of up to half a minute.
-pub const ANSWER_TIMEOUT: Duration = Duration::from_secs(40);
+/// Longest wait for the answer to a change: it waits for a disk, and for a hold of up to half a minute.
+const CHANGE_TIMEOUT: Duration = Duration::from_secs(40);
+
+/// Longest wait for what is only looked up: nothing but the process itself keeps it.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// How long a wait is silent.
+const SILENT_MAX: Duration = Duration::from_secs(2);
 
 /// Largest answer that is taken: the status of ten thousand services is some megabytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -37,6 +43,8 @@ pub struct AdminClient {
     place: AdminPlace,
     token: Option<String>,
     tls: Option<ClientSettings>,
+    /// Says that an answer takes long.
+    say: Option<fn(&str)>,
 }
 
 /// A call that did not succeed.
@@ -57,7 +65,18 @@ pub enum CallError {
         #[source]
         source: std::io::Error,
     },
-    /// Something there, but not HTTP, or too slow.
+    /// It is taken, and nothing comes.
+    #[error(
+        "no answer from the admin API at {place} within {} s; does the process hang, or has it been stopped?",
+        .patience.as_secs()
+    )]
+    Late {
+        /// Where.
+        place: String,
+        /// How long it was waited for.
+        patience: Duration,
+    },
+    /// Something there, but not HTTP.
     #[error("no answer from the admin API at {place}: {why}{}", tls_hint(.place))]
     NoAnswer {
         /// Where.
@@ -94,6 +113,16 @@ impl<'a> Call<'a> {
     pub fn get(path: &'a str) -> Self {
         Self { method: Method::GET, path, body: None, if_match: None }
     }
+
+    /// How long its answer may take.
+    pub(crate) fn patience(&self) -> Duration {
+        if self.method == Method::GET || self.path == "/v1/explain" || self.path.ends_with("?dry_run=true") {
+            return LOOK_TIMEOUT;
+        }
+        // A change that is told to wait says so in its body.
+        let wait = self.body.as_ref().and_then(|body| crate::config::duration(body["wait"].as_str()?));
+        CHANGE_TIMEOUT + wait.unwrap_or_default()
+    }
 }
 
 impl AdminClient {
@@ -113,7 +142,7 @@ impl AdminClient {
             let good = !authority.is_empty() && !authority.contains('/') && authority.contains(':');
             place(good.then(|| authority.to_owned()).ok_or_else(|| CallError::Address(address.to_owned()))?)
         };
-        Ok(Self { place, token, tls: None })
+        Ok(Self { place, token, tls: None, say: None })
     }
 
     /// Says how TLS is spoken, which counts for `https` only.
@@ -122,12 +151,19 @@ impl AdminClient {
         Self { tls: Some(settings), ..self }
     }
 
+    /// Says by `say` that an answer takes long.
+    #[must_use]
+    pub fn saying(self, say: fn(&str)) -> Self {
+        Self { say: Some(say), ..self }
+    }
+
     /// Makes a call and waits for its answer.
     ///
     /// # Errors
     /// [`CallError`] when there is no answer, or it is not a success.
     pub fn call(&self, call: Call<'_>) -> Result<Value, CallError> {
-        self.call_for(ANSWER_TIMEOUT, call)
+        let patience = call.patience();
+        self.call_for(patience, call)
     }
 
     /// The same for a call that may take longer.
@@ -139,8 +175,22 @@ impl AdminClient {
         let runtime = runtime.map_err(|source| CallError::Unreachable { place: self.to_string(), source })?;
         let (site, request) = (self.site()?, self.request(call)?);
         let limits = ExchangeLimits { time: patience, body: BodyWanted::Whole(ANSWER_BYTES_MAX) };
-        let answer = runtime.block_on(site.ask(request, limits)).map_err(|error| self.failed(error, patience))?;
-        self.value(&answer)
+        let answer = runtime.block_on(self.told(site.ask(request, limits)));
+        self.value(&answer.map_err(|error| self.failed(error, patience))?)
+    }
+
+    /// Waits, and says so if it takes long.
+    async fn told<T>(&self, answer: impl Future<Output = T>) -> T {
+        tokio::pin!(answer);
+        tokio::select! {
+            biased;
+            answer = &mut answer => return answer,
+            () = tokio::time::sleep(SILENT_MAX) => {}
+        }
+        if let Some(say) = self.say {
+            say(&format!("waiting for the admin API at {self}..."));
+        }
+        answer.await
     }
 
     fn site(&self) -> Result<Site<'_>, CallError> {
@@ -158,7 +208,7 @@ impl AdminClient {
     /// A call without an answer, in the words for its user.
     fn failed(&self, error: ExchangeError, patience: Duration) -> CallError {
         if error.is_late() {
-            return self.no_answer(&format!("nothing within {patience:?}"));
+            return CallError::Late { place: self.to_string(), patience };
         }
         match error {
             ExchangeError::Resolve(source) | ExchangeError::Connect(source) => {
@@ -223,7 +273,6 @@ impl std::fmt::Display for AdminClient {
     }
 }
 
-/// What a problem document says, every problem on a line.
 /// What may be wrong with an address that is reached and does not understand.
 fn tls_hint(place: &str) -> &'static str {
     if place.starts_with("http://") {
@@ -252,7 +301,7 @@ impl CallError {
     pub fn to_json(&self) -> Value {
         match self {
             Self::Refused { problem, .. } => problem.clone(),
-            Self::Address(_) | Self::Tls(_) | Self::Unreachable { .. } | Self::NoAnswer { .. } => {
+            Self::Address(_) | Self::Tls(_) | Self::Unreachable { .. } | Self::Late { .. } | Self::NoAnswer { .. } => {
                 serde_json::json!({ "title": "no answer", "detail": super::chain(self) })
             }
         }
@@ -267,6 +316,7 @@ fn problem_line(item: &Value) -> String {
     if part("remedy").is_empty() { line } else { format!("{line} ({})", part("remedy")) }
 }
 
+/// What a problem document says, every problem on a line.
 fn problem_text(status: StatusCode, problem: &Value) -> String {
     let problem = &super::text::harmless_texts(problem.clone());
     let text = |key: &str| problem.get(key).and_then(Value::as_str);
@@ -298,6 +348,32 @@ mod tests {
         for bad in ["", "http://", "https://x", "ftp://x:1", "localhost", "http://x:1/v1"] {
             assert_eq!(shown(bad), None, "{bad}");
         }
+    }
+
+    #[test]
+    fn what_is_looked_up_is_waited_for_shortly_and_a_change_as_long_as_it_may_take() {
+        let body = |body: &str| serde_json::from_str::<Value>(body).ok();
+        let change = |path, body| Call { method: Method::POST, path, body, if_match: None };
+        assert_eq!(Call::get("/v1/status").patience(), LOOK_TIMEOUT);
+        assert_eq!(change("/v1/explain", body("{}")).patience(), LOOK_TIMEOUT);
+        assert_eq!(change("/v1/rollback?dry_run=true", body("{}")).patience(), LOOK_TIMEOUT);
+        assert_eq!(change("/v1/rollback", body("{}")).patience(), CHANGE_TIMEOUT);
+        let waits = change("/v1/services/shop/flip", body(r#"{"wait": "30s"}"#)).patience();
+        assert_eq!(waits, CHANGE_TIMEOUT + Duration::from_secs(30));
+    }
+
+    #[test]
+    fn a_long_wait_is_told_and_ends_with_words_that_fit() {
+        static SAID: std::sync::Mutex<String> = std::sync::Mutex::new(String::new());
+        // It takes connections and says nothing, as a process that was stopped.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let place = format!("http://{}", silent.local_addr().expect("an address"));
+        let client = AdminClient::new(&place, None).expect("an address");
+        let client = client.saying(|text| SAID.lock().expect("no panic").push_str(text));
+        let error = client.call_for(SILENT_MAX + Duration::from_secs(3), Call::get("/v1/status"));
+        let text = super::super::chain(&error.expect_err("nothing was said"));
+        assert!(text.contains("within 5 s; does the process hang") && !text.contains("TLS"), "{text}");
+        assert_eq!(*SAID.lock().expect("no panic"), format!("waiting for the admin API at {place}..."));
     }
 
     #[test]

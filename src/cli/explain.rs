@@ -30,20 +30,29 @@ pub struct ExplainArgs {
 /// # Errors
 /// [`CommandError`] when the call fails.
 pub fn run(remote: &Remote, args: &ExplainArgs) -> Result<(), CommandError> {
-    let uri: Option<Uri> = args.url.parse().ok();
-    let Some((uri, host)) = uri.as_ref().and_then(|uri| Some((uri, uri.authority()?.as_str()))) else {
-        return Err(CommandError::Usage(format!(
-            "found {:?}, want a URL such as http://shop.example.com/cart",
-            args.url
-        )));
-    };
-    let path = uri.path_and_query().map_or("/", |path| path.as_str());
+    let (host, path) = host_and_path(&args.url)?;
     let mut body = json!({ "method": args.method, "host": host, "path": path, "headers": headers(&args.headers)? });
     if let Some(client) = &args.client {
         body["client"] = client.as_str().into();
     }
     let call = Call { method: Method::POST, path: "/v1/explain", body: Some(body), if_match: None };
     remote.call(call, show)
+}
+
+/// Of a URL that a user could ask for: the scheme is written out, for without it `nope` would be a host, and
+/// `shop/cart` none.
+fn host_and_path(url: &str) -> Result<(String, String), CommandError> {
+    let uri: Option<Uri> = url.parse().ok();
+    let uri = uri.filter(|uri| matches!(uri.scheme_str(), Some("http" | "https")));
+    let found = uri.and_then(|uri| {
+        let path = uri.path_and_query().map_or("/", |path| path.as_str());
+        Some((uri.authority()?.to_string(), path.to_owned()))
+    });
+    found.ok_or_else(|| {
+        CommandError::Usage(format!(
+            "found {url:?}, want a URL with http:// or https://, such as http://shop.example.com/cart"
+        ))
+    })
 }
 
 /// Headers as the admin API takes them: a value, or a list of values.
@@ -77,4 +86,20 @@ fn show(answer: &Value) -> String {
         text.push_str(&format!("  {version}: {} %\n", number(chance, 3)));
     }
     text + &format!("  revision {}\n", member(answer, "revision"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_no_user_could_ask_for_is_refused() {
+        for bad in ["nope", "/cart", "shop/cart", "ftp://shop/", "shop.example.com:80", "http://", "//shop/cart", ""] {
+            assert!(matches!(host_and_path(bad), Err(CommandError::Usage(_))), "{bad:?}");
+        }
+        let found = |url: &str| host_and_path(url).ok();
+        let both = |host: &str, path: &str| Some((host.to_owned(), path.to_owned()));
+        assert_eq!(found("http://shop.example.com/cart?x=1"), both("shop.example.com", "/cart?x=1"));
+        assert_eq!(found("HTTPS://shop:8443"), both("shop:8443", "/"));
+    }
 }

@@ -9,6 +9,7 @@ pub mod demo;
 pub mod endpoint;
 pub mod explain;
 pub mod history;
+mod layout;
 pub mod rollout;
 pub mod run;
 mod signals;
@@ -17,6 +18,8 @@ pub mod status;
 pub mod text;
 pub mod upgrade;
 
+use std::ffi::OsString;
+use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -27,11 +30,16 @@ use serde_json::Value;
 use self::client::{AdminClient, Call, CallError};
 use crate::tls::{Alpn, ClientSettings, KeyPair, Trust};
 
-/// The command was used wrongly, or the config has problems (EX_USAGE of sysexits.h).
+/// The command was used wrongly, or the config has problems (EX_USAGE of sysexits.h). What only a proxy can know, such
+/// as that there is no service of this name, is no wrong use.
 pub const EXIT_USAGE: u8 = 64;
 
 /// The process cannot start, or a call failed.
 pub const EXIT_FAILED: u8 = 1;
+
+/// What is in the environment, for those who do not write it at every command. It is not clap that reads it: clap takes
+/// what came from there for written, and shows it as needed when it says how a command is used.
+const ENVIRONMENT: [&str; 4] = ["POINTSMAN_ADMIN", "POINTSMAN_CA", "POINTSMAN_CERT", "POINTSMAN_KEY"];
 
 /// Keeps what all commands have apart from what one of them is about.
 const REMOTE_HEADING: &str = "Options of all commands";
@@ -50,19 +58,21 @@ pub struct Cli {
 /// Which proxy a command talks to, and how its answer is printed.
 #[derive(Args, Clone, Debug)]
 pub struct Remote {
-    /// The admin API: http(s)://HOST:PORT or unix:/PATH (the token comes from POINTSMAN_TOKEN)
-    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_ADMIN", value_name = "URL", default_value = client::DEFAULT_ADMIN)]
-    admin: String,
+    /// The admin API: http(s)://HOST:PORT or unix:/PATH; the token comes from POINTSMAN_TOKEN
+    /// [env: POINTSMAN_ADMIN] [default: http://127.0.0.1:9900]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, value_name = "ADDRESS")]
+    admin: Option<String>,
     /// With https: the authority of the admin API's certificate, PEM; without it, the system's authorities
-    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_CA", value_name = "FILE")]
+    /// [env: POINTSMAN_CA]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// With https: our client certificate, PEM
-    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_CERT", value_name = "FILE", requires = "key")]
+    /// With https: our client certificate, PEM [env: POINTSMAN_CERT]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, value_name = "FILE")]
     cert: Option<PathBuf>,
-    /// With https: the private key of --cert, PEM
-    #[arg(long, global = true, help_heading = REMOTE_HEADING, env = "POINTSMAN_KEY", value_name = "FILE", requires = "cert")]
+    /// With https: the private key of --cert, PEM [env: POINTSMAN_KEY]
+    #[arg(long, global = true, help_heading = REMOTE_HEADING, value_name = "FILE")]
     key: Option<PathBuf>,
-    /// Print JSON: the answer of the admin API, or the problems of `check`
+    /// Print JSON: the answer of the admin API, its problems, or those of `check`
     #[arg(long, global = true, help_heading = REMOTE_HEADING)]
     json: bool,
 }
@@ -96,7 +106,7 @@ pub fn main() -> ExitCode {
             return if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS };
         }
     };
-    let remote = &cli.remote;
+    let remote = &cli.remote.with_environment(|name| std::env::var_os(name).filter(|value| !value.is_empty()));
     let done = match cli.command {
         Command::Demo(args) => return demo::run(&args),
         Command::Run(args) => return run::run(&args),
@@ -113,7 +123,7 @@ pub fn main() -> ExitCode {
         Command::Ready(args) => endpoint::ready(remote, args),
         Command::Upgrade(args) => upgrade::run(remote, args),
     };
-    done.map_or_else(|error| error.exit(), |()| ExitCode::SUCCESS)
+    done.map_or_else(|error| error.exit(remote.json), |()| ExitCode::SUCCESS)
 }
 
 /// Why a command failed.
@@ -125,49 +135,89 @@ pub enum CommandError {
     /// The arguments.
     #[error("{0}")]
     Usage(String),
+    /// What is named is not there.
+    #[error("{0}")]
+    Unknown(String),
     /// A rollout that was followed did not come to its good end.
     #[error("the rollout was not completed: {0}")]
     Unfinished(String),
 }
 
 impl CommandError {
-    /// Says it, and chooses the exit code.
-    fn exit(&self) -> ExitCode {
+    /// Says it, and chooses the exit code. Scripts read a problem in JSON on standard output, people the same on
+    /// standard error.
+    fn exit(&self, json: bool) -> ExitCode {
+        if let Some(problem) = self.to_json().filter(|_| json) {
+            text::print(&text::json(&problem));
+        }
         text::complain(&format!("pointsman: {}", chain(self)));
+        ExitCode::from(self.code())
+    }
+
+    fn code(&self) -> u8 {
         match self {
-            Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => ExitCode::from(EXIT_USAGE),
-            Self::Call(_) | Self::Unfinished(_) => ExitCode::from(EXIT_FAILED),
+            Self::Usage(_) | Self::Call(CallError::Address(_) | CallError::Tls(_)) => EXIT_USAGE,
+            Self::Call(_) | Self::Unknown(_) | Self::Unfinished(_) => EXIT_FAILED,
+        }
+    }
+
+    /// The problem document for scripts; none if they have read an answer.
+    fn to_json(&self) -> Option<Value> {
+        let problem = |title: &str| serde_json::json!({ "title": title, "detail": chain(self) });
+        match self {
+            Self::Call(error) => Some(error.to_json()),
+            Self::Usage(_) => Some(problem("wrong usage")),
+            Self::Unknown(_) => Some(problem("not found")),
+            Self::Unfinished(_) => None,
         }
     }
 }
 
 impl Remote {
+    /// What is not written comes from the environment.
+    fn with_environment(self, value: impl Fn(&str) -> Option<OsString>) -> Self {
+        let [admin, ca, cert, key] = ENVIRONMENT.map(value);
+        Self {
+            admin: self.admin.or_else(|| Some(admin?.to_string_lossy().into_owned())),
+            ca: self.ca.or_else(|| ca.map(PathBuf::from)),
+            cert: self.cert.or_else(|| cert.map(PathBuf::from)),
+            key: self.key.or_else(|| key.map(PathBuf::from)),
+            json: self.json,
+        }
+    }
+
     /// How TLS is spoken, if the address says so.
-    fn tls(&self) -> ClientSettings {
-        let identity = self.cert.clone().zip(self.key.clone());
-        ClientSettings {
+    fn tls(&self) -> Result<ClientSettings, CommandError> {
+        let identity = match (&self.cert, &self.key) {
+            (Some(certificate), Some(key)) => Some(KeyPair { certificate: certificate.clone(), key: key.clone() }),
+            (None, None) => None,
+            (Some(_), None) => return Err(CommandError::Usage("found --cert alone, want --key with it".to_owned())),
+            (None, Some(_)) => return Err(CommandError::Usage("found --key alone, want --cert with it".to_owned())),
+        };
+        Ok(ClientSettings {
             trust: self.ca.clone().map_or(Trust::System, Trust::Ca),
-            identity: identity.map(|(certificate, key)| KeyPair { certificate, key }),
+            identity,
             server_name: None,
             alpn: vec![Alpn::Http11],
-        }
+        })
     }
 
     /// Makes a call; with `--json` prints the answer, otherwise hands it to `show`.
     fn call(&self, call: Call<'_>, show: impl FnOnce(&Value) -> String) -> Result<(), CommandError> {
-        // A change that is told to wait says so in its body.
-        let wait = call.body.as_ref().and_then(|body| crate::config::duration(body["wait"].as_str()?));
-        self.call_for(client::ANSWER_TIMEOUT + wait.unwrap_or_default(), call, show)
+        let patience = call.patience();
+        self.call_for(patience, call, show)
     }
 
     fn client(&self) -> Result<AdminClient, CommandError> {
         let token = std::env::var("POINTSMAN_TOKEN").ok().filter(|token| !token.is_empty());
-        Ok(AdminClient::new(&self.admin, token)?.with_tls(self.tls()))
+        let client = AdminClient::new(self.admin.as_deref().unwrap_or(client::DEFAULT_ADMIN), token)?;
+        let client = client.with_tls(self.tls()?);
+        Ok(if std::io::stderr().is_terminal() { client.saying(text::complain) } else { client })
     }
 
     /// Makes a call whose answer is not printed at once.
     fn ask(&self, call: Call<'_>) -> Result<Value, CommandError> {
-        let answer = self.client()?.call_for(client::ANSWER_TIMEOUT, call)?;
+        let answer = self.client()?.call(call)?;
         Ok(if self.json { answer } else { text::harmless_texts(answer) })
     }
 
@@ -178,13 +228,11 @@ impl Remote {
         call: Call<'_>,
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), CommandError> {
-        let answer = self.client()?.call_for(patience, call);
-        if let (true, Err(error)) = (self.json, &answer) {
-            // Scripts read standard output; people read the same on standard error.
-            text::print(&text::json(&error.to_json()));
+        let answer = self.client()?.call_for(patience, call)?;
+        match self.json {
+            true => text::print(&text::json(&answer)),
+            false => text::show(&show(&text::harmless_texts(answer))),
         }
-        let answer = answer?;
-        text::print(&if self.json { text::json(&answer) } else { show(&text::harmless_texts(answer)) });
         Ok(())
     }
 }
@@ -202,4 +250,55 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         source = cause.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn remote(arguments: &[&str]) -> Remote {
+        Cli::try_parse_from([&["pointsman"], arguments, &["status"]].concat()).expect("good arguments").remote
+    }
+
+    #[test]
+    fn what_is_not_written_comes_from_the_environment() {
+        let environment = |name: &str| Some(OsString::from(format!("from-{name}")));
+        let found = remote(&["--ca", "written.pem"]).with_environment(environment);
+        assert_eq!(found.admin.as_deref(), Some("from-POINTSMAN_ADMIN"));
+        assert_eq!(found.ca, Some(PathBuf::from("written.pem")), "what is written comes first");
+        assert_eq!((found.cert, found.key), (Some("from-POINTSMAN_CERT".into()), Some("from-POINTSMAN_KEY".into())));
+        let none = remote(&[]).with_environment(|_| None);
+        assert_eq!((none.admin, none.cert), (None, None));
+    }
+
+    #[test]
+    fn a_certificate_and_its_key_come_together_wherever_they_come_from() {
+        let from = |name: &'static str| move |asked: &str| (asked == name).then(|| OsString::from("x.pem"));
+        let both = remote(&["--cert", "c.pem"]).with_environment(from("POINTSMAN_KEY"));
+        assert!(both.tls().is_ok_and(|settings| settings.identity.is_some()));
+        for alone in [remote(&["--cert", "c.pem"]), remote(&["--key", "k.pem"])] {
+            let error = alone.tls().expect_err("half of a pair");
+            assert!(error.code() == EXIT_USAGE && error.to_string().contains("alone, want --"), "{error}");
+        }
+    }
+
+    /// The binary is run with the environment set in `tests/it`.
+    #[test]
+    fn how_a_command_is_used_names_what_it_needs_and_nothing_else() {
+        let error = Cli::try_parse_from(["pointsman", "flip", "shop"]).expect_err("a version is missing");
+        assert_eq!(error.kind(), ErrorKind::MissingRequiredArgument);
+        assert!(error.to_string().contains("Usage: pointsman flip <SERVICE> <VERSION>"), "{error}");
+    }
+
+    #[test]
+    fn wrong_usage_is_64_and_what_is_not_there_is_1_and_both_are_told_to_scripts() {
+        let [usage, unknown] =
+            [CommandError::Usage("want x".to_owned()), CommandError::Unknown("found no x".to_owned())];
+        assert_eq!((usage.code(), unknown.code()), (64, 1));
+        let title = |error: &CommandError| error.to_json().expect("a problem")["title"].clone();
+        assert_eq!((title(&usage), title(&unknown)), ("wrong usage".into(), "not found".into()));
+        assert_eq!(CommandError::Unfinished("aborted".to_owned()).to_json(), None, "the rollout was printed");
+    }
 }

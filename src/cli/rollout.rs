@@ -138,7 +138,7 @@ fn start(remote: &Remote, args: StartArgs) -> Result<(), CommandError> {
     }
     let answer = remote.ask(call)?;
     if !remote.json {
-        super::text::print(&(show::forecast(&answer) + &show::warnings(&answer)));
+        super::text::show(&(show::forecast(&answer) + &show::warnings(&answer)));
     }
     follow::until_over(remote, &member(&answer["rollout"], "id"))
 }
@@ -221,7 +221,7 @@ fn number(remote: &Remote, rollout: &str) -> Result<String, CommandError> {
     let is = |one: &&Value| one["group"] == rollout || list(one, "services").any(|service| service == rollout);
     let of = list(&answer, "rollouts").find(is).map(|found| member(found, "id"));
     of.ok_or_else(|| {
-        CommandError::Usage(format!("found no rollout of {rollout:?}; list them with `pointsman rollout status`"))
+        CommandError::Unknown(format!("found no rollout of {rollout:?}; list them with `pointsman rollout status`"))
     })
 }
 

@@ -16,6 +16,9 @@ use crate::log::Log;
 /// How long the process stays at its end for lines that are not written yet: a pipe without a reader must not keep it.
 pub(crate) const LAST_LINES_MAX: Duration = Duration::from_secs(1);
 
+/// What a shell makes of a command that SIGINT ended.
+const EXIT_INTERRUPTED: i32 = 130;
+
 /// Listens from now on; the result ends with the first signal.
 ///
 /// # Errors
@@ -43,6 +46,25 @@ pub(crate) fn listen(log: &Log) -> io::Result<impl Future<Output = ()> + Send + 
     Ok(async {
         told.await.ok();
     })
+}
+
+/// Says something at Ctrl-C, and ends the process as a shell has it: what it looks at goes on.
+///
+/// # Errors
+/// When the system has no thread or no descriptors left.
+pub(crate) fn say_at_interrupt(say: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let mut interrupt = {
+        let _entered = runtime.enter();
+        signal(SignalKind::interrupt())?
+    };
+    let listening = async move {
+        interrupt.recv().await;
+        say();
+        std::process::exit(EXIT_INTERRUPTED);
+    };
+    std::thread::Builder::new().name("signals".to_owned()).spawn(move || runtime.block_on(listening))?;
+    Ok(())
 }
 
 async fn either(terminate: &mut Signal, interrupt: &mut Signal) {

@@ -7,10 +7,10 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::picture::{Erase, Picture, Size};
-use super::show;
+use super::show as shown;
 use crate::cli::client::{Call, CallError};
-use crate::cli::text::{json, list, member, print};
-use crate::cli::{CommandError, Remote};
+use crate::cli::text::{complain, json, list, member, print, show};
+use crate::cli::{CommandError, Remote, layout, signals};
 
 /// Time between two looks.
 const LOOK: Duration = Duration::from_millis(500);
@@ -25,14 +25,15 @@ const MISSED_MAX: u32 = 20;
 pub(crate) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> {
     let path = format!("/v1/rollouts/{id}");
     let live = std::io::stdout().is_terminal() && !remote.json;
+    tell_at_interrupt(id);
     let (mut told, mut picture, mut last, mut missed) = (0_usize, Picture::default(), String::new(), 0);
     loop {
         // A restart or an upgrade of the proxy takes a moment, and the rollout goes on behind it.
         let rollout = match remote.ask(Call::get(&path)) {
             Ok(rollout) => rollout,
-            Err(CommandError::Call(CallError::Unreachable { .. } | CallError::NoAnswer { .. }))
-                if missed < MISSED_MAX =>
-            {
+            Err(CommandError::Call(
+                CallError::Unreachable { .. } | CallError::Late { .. } | CallError::NoAnswer { .. },
+            )) if missed < MISSED_MAX => {
                 missed += 1;
                 thread::sleep(LOOK);
                 continue;
@@ -55,12 +56,13 @@ pub(crate) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> 
         if !remote.json {
             told += events(&rollout, told);
         }
-        let now = format!("{}{}", show::state(&rollout), show::evidence(&rollout));
+        let now = format!("{}{}", shown::state(&rollout), shown::evidence(&rollout));
         if live && !over {
-            print(&picture.draw(&now, Size::now()));
+            let size = Size::now();
+            print(&picture.draw(&layout::fit(&now, Some(size.columns)), size));
         } else if !over && !remote.json && summary(&rollout) != last {
             last = summary(&rollout);
-            print(&format!("  {last}\n"));
+            show(&format!("  {last}\n"));
         }
         if over {
             return end(remote, &rollout);
@@ -69,10 +71,23 @@ pub(crate) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> 
     }
 }
 
+/// Who stops to look has not stopped the rollout, and is told.
+fn tell_at_interrupt(id: &str) {
+    let (start, id) = (if std::io::stderr().is_terminal() { "\n" } else { "" }, id.to_owned());
+    let say = move || {
+        complain(&format!(
+            "{start}rollout {id} goes on; to look at it: pointsman rollout status {id}\n\
+             to take it back: pointsman rollout abort {id}"
+        ));
+    };
+    // Without it Ctrl-C ends the process silently, as it does without a handler.
+    signals::say_at_interrupt(say).ok();
+}
+
 /// Prints what happened since; how much that was.
 fn events(rollout: &Value, told: usize) -> usize {
     let new: Vec<String> = list(rollout, "events").skip(told).map(|event| member(event, "text") + "\n").collect();
-    print(&new.concat());
+    show(&new.concat());
     new.len()
 }
 
@@ -81,8 +96,19 @@ fn summary(rollout: &Value) -> String {
     let minds: Vec<String> = list(rollout, "evidence")
         .map(|found| format!("{} {} ({})", member(found, "service"), member(found, "ruling"), member(found, "why")))
         .collect();
-    let how = show::how_to_go_on(rollout).map_or(String::new(), |how| format!("; {how}"));
+    let how = shown::how_to_go_on(rollout).map_or(String::new(), |how| format!("; {how}"));
     format!("at {} %: {}{how}", member(rollout, "weight"), minds.join(", "))
+}
+
+/// What the word for an ending means.
+fn ending_words(ending: &str) -> &str {
+    match ending {
+        "rolled_back" => "the new version was worse, and everything is on the old one again",
+        "held_too_long" => "it was held for too long, and everything is on the old version again",
+        "task_failed" => "what had to be done failed, and everything is on the old version again",
+        "aborted" => "it was aborted, and everything is on the old version again",
+        other => other,
+    }
 }
 
 fn end(remote: &Remote, rollout: &Value) -> Result<(), CommandError> {
@@ -91,6 +117,6 @@ fn end(remote: &Remote, rollout: &Value) -> Result<(), CommandError> {
     }
     match rollout["ending"].as_str() {
         Some("completed") => Ok(()),
-        ending => Err(CommandError::Unfinished(ending.unwrap_or("unknown").to_owned())),
+        ending => Err(CommandError::Unfinished(ending_words(ending.unwrap_or_default()).to_owned())),
     }
 }

@@ -3,6 +3,7 @@
 mod access_log;
 mod bench_peers;
 mod binary;
+mod command_line;
 mod demo;
 mod dependencies;
 mod descriptors;
