@@ -9,6 +9,7 @@ use clap::Args;
 use super::{EXIT_USAGE, chain, text};
 use crate::app::{self, CheckFinding, Checked};
 use crate::config::Config;
+use crate::problem::utf8;
 
 /// Print every problem of a config file; exit with 0 or 64
 #[derive(Args, Debug)]
@@ -74,10 +75,11 @@ struct Found {
 
 impl Found {
     fn at(path: &Path) -> Self {
-        let text = match std::fs::read_to_string(path) {
+        let bytes = std::fs::read(path)
+            .map_err(|error| format!("cannot read the config: {}; give the path of a readable file", chain(&error)));
+        let text = match bytes.and_then(|bytes| utf8::text(bytes).map_err(|error| error.to_string())) {
             Ok(text) => text,
-            Err(error) => {
-                let text = format!("cannot read the config: {}; give the path of a readable file", chain(&error));
+            Err(text) => {
                 let finding = CheckFinding::Remark { path: String::new(), line: None, text };
                 return Self { config: None, problems: vec![finding], warnings: Vec::new() };
             }

@@ -5,6 +5,8 @@ use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use crate::problem::utf8;
+
 /// The numbers of a file. The time of the last change of anything (`ctime`) is among them, which no program can set:
 /// one that puts the time of writing back (`touch -r`, `rsync -t`) is seen all the same.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +52,7 @@ pub(crate) fn read(path: &Path) -> io::Result<String> {
     if found.size() > BYTES_MAX {
         return refused(format!("found {} bytes, want at most {BYTES_MAX}", found.size()));
     }
-    fs::read_to_string(path)
+    utf8::text(fs::read(path)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@
 //! secret is shortened by the check that finds it.
 
 mod suggest;
+pub(crate) mod utf8;
 
 use std::error::Error;
 use std::fmt;

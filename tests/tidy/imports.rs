@@ -22,7 +22,7 @@ const MAY_IMPORT: [(&str, &[&str]); 25] = [
     ("proxy", &["supervise", "log", "shared", "stats", "tls", "message", "http1", "http2", "table", "upstream"]),
     ("rollout", &["problem", "shared", "stats", "table"]),
     ("config", &["problem", "shared", "stats", "tls", "table", "rollout"]),
-    ("files", &["table"]),
+    ("files", &["problem", "table"]),
     ("outbound", &["problem", "tls", "table", "rollout"]),
     ("control", &["problem", "supervise", "shared", "stats", "files", "table", "rollout", "config"]),
     ("endpoints", &["problem", "shared", "stats", "tls", "table", "outbound", "control"]),

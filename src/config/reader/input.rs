@@ -8,6 +8,7 @@ use toml::de::{DeTable, DeValue, Error};
 
 use super::config_path::ConfigPath;
 use super::tree::Tree;
+use super::unclosed;
 use crate::problem::{Mismatch, PROBLEMS_MAX, Problem, ProblemKind, Problems};
 
 /// A tree to read from.
@@ -25,6 +26,9 @@ impl<'t> Input<'t> {
         let (root, errors) = DeTable::parse_recoverable(text);
         if errors.is_empty() {
             return Ok(Self(InputTree::Toml { root: DeValue::Table(root.into_inner()), lines }));
+        }
+        if let Some(problem) = unclosed_problem(text, &lines, &errors) {
+            return Err(Problems::new(vec![problem], false));
         }
         let mut problems: Vec<_> = errors.iter().take(PROBLEMS_MAX).map(|e| syntax_problem(text, &lines, e)).collect();
         problems.sort_by_key(|problem| problem.line);
@@ -93,6 +97,22 @@ impl LineIndex {
     fn at(&self, offset: usize) -> usize {
         1 + self.0.partition_point(|begin| *begin <= offset)
     }
+}
+
+/// The list or table that was not closed, if that is the first error: all others follow from it.
+fn unclosed_problem(text: &str, lines: &LineIndex, errors: &[Error]) -> Option<Problem> {
+    let first = errors.iter().filter_map(Error::span).map(|span| span.start).min()?;
+    let (at, bracket) = unclosed::opened(text, first)?;
+    let (what, wanted, remedy) = match bracket {
+        '[' => ("unclosed array", "]", "close the list that begins on this line"),
+        _ => ("unclosed inline table", "}", "close the table that begins on this line"),
+    };
+    let found = match text[first..].trim().is_empty() {
+        true => "the end of the file".to_owned(),
+        false => format!("the next key on line {}", lines.at(first)),
+    };
+    let problem = Mismatch::new(found, wanted, remedy).at("", ProblemKind::Syntax(what.to_owned()));
+    Some(Problem { line: Some(lines.at(at)), ..problem })
 }
 
 /// A syntax error in our words; the parser joins what is wrong and what it expected into one message.

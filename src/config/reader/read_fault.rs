@@ -6,6 +6,7 @@ use std::fmt;
 use serde::de::{Error, Expected, Unexpected};
 
 use super::tree::Notation;
+use super::unit_remedy;
 use crate::problem::{Mismatch, listed, suggest};
 
 /// How the wish for a number of a revision begins.
@@ -263,7 +264,8 @@ fn text_remedy(text: &str, wanted: &str, notation: Notation) -> String {
         let unit = if span { 's' } else { 'B' };
         match number(text) && !text.contains('.') {
             true => format!("add a unit: \"{text}{unit}\""),
-            false => "write a whole number and a unit, without a space".to_owned(),
+            false if span => unit_remedy::of_time(text),
+            false => unit_remedy::of_size(text),
         }
     } else {
         correction(wanted)

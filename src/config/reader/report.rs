@@ -2,6 +2,7 @@
 
 use super::config_path::ConfigPath;
 use super::input::Input;
+use super::tree::Content;
 use crate::config::files::{ConfigFiles, ConfigKey};
 use crate::problem::{Mismatch, PROBLEMS_MAX, Problem, ProblemKind, Problems};
 
@@ -36,6 +37,14 @@ impl<'t> Report<'t> {
     /// The key at `path`.
     pub(crate) fn key(&self, path: &ConfigPath<'_>) -> ConfigKey {
         ConfigKey { line: self.input.and_then(|input| input.line_of(path)), path: path.to_string() }
+    }
+
+    /// The text that stands at `path`, also if it was refused.
+    pub(crate) fn written(&self, path: &ConfigPath<'_>) -> Option<String> {
+        match self.input?.value(path)?.content() {
+            Content::Text(text) => Some(text.to_owned()),
+            _ => None,
+        }
     }
 
     /// Reports what is wrong at `path`.

@@ -12,10 +12,10 @@ use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use crate::table::Weight;
 
 /// The units of a duration, in milliseconds, largest first.
-const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
+pub(super) const TIME_UNITS: [(&str, u64); 4] = [("h", 3_600_000), ("m", 60_000), ("s", 1000), ("ms", 1)];
 
 /// The units of a size, in bytes, largest first.
-const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
+pub(super) const SIZE_UNITS: [(&str, u64); 4] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// A duration as a config has it, such as `250ms`.
 #[must_use]
@@ -38,9 +38,14 @@ fn parse(text: &str, units: &[(&str, u64)]) -> Option<u64> {
 
 /// `count` of the smallest unit in the largest one that divides it.
 fn print(f: &mut fmt::Formatter<'_>, count: u64, units: &[(&str, u64)]) -> fmt::Result {
+    f.write_str(&written(count, units))
+}
+
+/// The same as a text.
+pub(super) fn written(count: u64, units: &[(&str, u64)]) -> String {
     let fits = |factor: u64| count.is_multiple_of(factor) && (count > 0 || factor == 1);
     let (unit, factor) = units.iter().find(|(_, factor)| fits(*factor)).unwrap_or(&("", 1));
-    write!(f, "{}{unit}", count / factor)
+    format!("{}{unit}", count / factor)
 }
 
 /// A duration, such as `250ms`.

@@ -24,7 +24,7 @@ use crate::config::reader::list::List;
 use crate::config::reader::report::{ErrorGuaranteed, Report};
 use crate::config::reader::units::{Quantity, Setting, TimeSpan};
 use crate::config::url::{self, RawWebhook};
-use crate::problem::Mismatch;
+use crate::problem::{Mismatch, suggest};
 use crate::rollout::judge::JudgeSettings;
 use crate::rollout::plan::{Back, Expired};
 use crate::rollout::release::{Release, RollingShape, Shape, Webhook};
@@ -157,6 +157,12 @@ impl RawStrategy {
         }
     }
 
+    /// The one that a misspelt word means.
+    fn meant(word: &str) -> Option<Self> {
+        let meant = suggest(word, Self::ALL.into_iter().map(Self::word))?;
+        Self::ALL.into_iter().find(|strategy| strategy.word() == meant)
+    }
+
     /// The words of the strategies that know `key`.
     fn owners(key: &str) -> String {
         let owners = Self::ALL.into_iter().filter(|strategy| strategy.keys().contains(&key)).map(Self::word);
@@ -176,12 +182,14 @@ impl RawRollout {
         let default = TimeSpan(JudgeSettings::default().hold_max);
         let hold_max = setting(self.hold_max, default, range, &at.key("hold_max"), report);
         let webhook = self.webhook.as_ref().map(|raw| raw.build(url::TIMEOUT, &at.key("webhook"), report)).transpose();
-        let strategy = strategy.inspect(|strategy| self.refuse_keys_of_others(*strategy, at, report));
-        let shape = strategy.and_then(|strategy| match strategy {
-            RawStrategy::Canary => self.canary(at, report),
-            RawStrategy::BlueGreen => self.blue_green(at, report),
-            RawStrategy::Rolling => self.rolling(at, report),
-        });
+        // The other keys are looked at as well: by a strategy that is misspelt they are those of the one that is meant.
+        let shape = match strategy {
+            Ok(strategy) => self.shape(strategy, at, report),
+            Err(reported) => {
+                let meant = report.written(&strategy_at).and_then(|word| RawStrategy::meant(&word));
+                Err(meant.and_then(|meant| self.shape(meant, at, report).err()).unwrap_or(reported))
+            }
+        };
         let judge = JudgeSettings { hold_max: hold_max?.0, ..judge? };
         let on_expired = self.on_hold.map_or(Expired::default(), |raw| match raw {
             RawOnHold::Pause => Expired::Pause,
@@ -190,6 +198,20 @@ impl RawRollout {
         let webhook: Option<Webhook> = webhook?;
         let smoke = smoke?.unwrap_or_default();
         Ok(Release { shape: shape?, judge, on_expired, webhook, smoke, except: except? })
+    }
+
+    fn shape(
+        &self,
+        strategy: RawStrategy,
+        at: &ConfigPath<'_>,
+        report: &mut Report<'_>,
+    ) -> Result<Shape, ErrorGuaranteed> {
+        self.refuse_keys_of_others(strategy, at, report);
+        match strategy {
+            RawStrategy::Canary => self.canary(at, report),
+            RawStrategy::BlueGreen => self.blue_green(at, report),
+            RawStrategy::Rolling => self.rolling(at, report),
+        }
     }
 
     /// The keys that are written and that not every strategy knows.
