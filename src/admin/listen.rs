@@ -66,7 +66,7 @@ impl KeepSocketFile {
 #[derive(Debug, thiserror::Error)]
 pub enum AdminBindError {
     /// The system refused.
-    #[error("admin.address: cannot listen on {address}; is another process there? stop it or choose another address")]
+    #[error("admin.address: cannot listen on {address}; {}", remedy(.source))]
     Refused {
         /// The address.
         address: String,
@@ -79,6 +79,17 @@ pub enum AdminBindError {
     /// A file that is not a socket.
     #[error("admin.address: found a file that is not a socket at {path}; move it away or choose another path", path = .0.display())]
     NotASocket(PathBuf),
+}
+
+/// What to do about an address that the system refuses.
+fn remedy(why: &io::Error) -> &'static str {
+    match why.kind() {
+        io::ErrorKind::AddrInUse => "is another process there? stop it or choose another address",
+        io::ErrorKind::AddrNotAvailable => "choose an address that this machine has",
+        io::ErrorKind::PermissionDenied => "let the user of this process do that, or choose another address",
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "make its folder or choose another path",
+        _ => "choose another address",
+    }
 }
 
 impl AdminListener {

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 use subtle::ConstantTimeEq;
 
-use crate::tls::private_file::{KeptFrom, warning};
+use crate::tls::private_file::{KeptFrom, short_secret, warning};
 
 /// A token and the file that has it.
 #[derive(Clone, Debug)]
@@ -37,7 +37,7 @@ pub(crate) struct Token {
     pub(crate) name: Arc<str>,
     pub(crate) role: AccessRole,
     secret: Box<[u8]>,
-    /// What its owner should know: others can read its file.
+    /// What its owner should know: others can read its file, or guess what is in it.
     warning: Option<String>,
 }
 
@@ -114,7 +114,7 @@ impl Tokens {
         self.told().clone()
     }
 
-    /// What their owners should know, a line each: that others can read them.
+    /// What their owners should know, a line each: that others can read them or guess them.
     #[must_use]
     pub fn warnings(&self) -> Vec<String> {
         self.in_use().iter().filter_map(|token| token.warning.clone()).collect()
@@ -199,6 +199,7 @@ impl Token {
         if !secret.iter().all(u8::is_ascii_graphic) {
             return Err(bad("spaces, several lines or other characters"));
         }
+        let warning = warning.or_else(|| short_secret(file, secret));
         Ok(Self { name: name.as_str().into(), role: *role, secret: secret.into(), warning })
     }
 

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::settings;
 use crate::admin::examine_tokens;
 use crate::admin::upgrade_calls::CheckFinding;
-use crate::config::{self, Config, ConfigFiles, ConfigKey, Remark, TlsFiles};
+use crate::config::{self, AdminAddress, Config, ConfigFiles, ConfigKey, Remark, TlsFiles};
 use crate::outbound::secret::Secret;
 use crate::problem::{PROBLEMS_MAX, Problem, Problems, more_problems};
 use crate::tls::{Certificate, Clients, Examined, KeyPair, Load, ServerSettings, TlsPart};
@@ -87,6 +87,11 @@ pub(crate) fn reloaded(text: &str, base: &Path, running: &Config, clients: &Clie
     if files.tokens.iter().all(|(_, token)| running.admin.tokens.contains(token)) {
         files.tokens.clear();
     }
+    let made = |file: &Path| {
+        let admin = matches!(&running.admin.address, AdminAddress::Unix(path) if path == file);
+        admin || running.state.path == file || running.access_log.path.as_deref() == Some(file)
+    };
+    files.made.retain(|(_, file)| !made(file));
     let signs = |file: &Path| running.releases.notify.iter().any(|notify| notify.secret_file.as_deref() == Some(file));
     files.secrets.retain(|(_, file)| !signs(file));
     let found = FileFindings::of(&files);
@@ -139,6 +144,7 @@ impl FileFindings {
         }
         found.tokens(&files.tokens);
         found.secrets(&files.secrets);
+        found.folders(&files.made);
         found
     }
 
@@ -184,6 +190,23 @@ impl FileFindings {
                 Ok(secret) => self.warnings.extend(secret.warning.map(|text| key.remark(text))),
                 Err(fault) => self.problems.push(key.remark(fault.to_string())),
             }
+        }
+    }
+
+    /// Files that cannot be made where they are to be.
+    fn folders(&mut self, made: &[(ConfigKey, PathBuf)]) {
+        for (key, file) in made {
+            let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            let found = match std::fs::metadata(folder) {
+                Ok(found) if found.is_dir() => continue,
+                Ok(_) => "a file where the folder should be".to_owned(),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => "no such folder".to_owned(),
+                Err(error) => error.to_string(),
+            };
+            let (folder, file) = (folder.display(), file.display());
+            self.problems.push(key.remark(format!(
+                "{folder}: found {found}, want the folder that {file} is made in; make the folder or choose another path"
+            )));
         }
     }
 

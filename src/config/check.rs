@@ -87,6 +87,18 @@ pub(crate) fn file(
     }
 }
 
+/// The same of a file that the process makes if it is not there.
+pub(crate) fn made_file(
+    text: &str,
+    base: &Path,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<PathBuf, ErrorGuaranteed> {
+    let file = file(text, base, at, report)?;
+    report.files.made.push((report.key(at), file.clone()));
+    Ok(file)
+}
+
 /// `IP:PORT`.
 pub(crate) fn socket(text: &str, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<SocketAddr, ErrorGuaranteed> {
     let Ok(address) = text.parse() else {

@@ -23,6 +23,8 @@ pub struct ConfigFiles {
     pub tokens: Vec<(ConfigKey, AdminToken)>,
     /// The secrets that notifications are signed with.
     pub secrets: Vec<(ConfigKey, PathBuf)>,
+    /// What the process makes itself, if it is not there: it takes a folder.
+    pub made: Vec<(ConfigKey, PathBuf)>,
 }
 
 /// A key of the config.

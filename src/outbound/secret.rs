@@ -5,7 +5,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::tls::private_file::{KeptFrom, warning};
+use crate::tls::private_file::{KeptFrom, short_secret, warning};
 
 /// More is not a secret but another file.
 const BYTES_MAX: u64 = 65_536;
@@ -14,7 +14,7 @@ const BYTES_MAX: u64 = 65_536;
 pub(crate) struct Secret {
     /// The secret, without the space and the line's end around it.
     pub bytes: Vec<u8>,
-    /// What its owner should know: others can read it.
+    /// What its owner should know: others can read it or guess it.
     pub warning: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Secret {
         let warning = warning(file, KeptFrom::All);
         match bytes.trim_ascii() {
             [] => Err(bad("nothing".to_owned())),
-            secret => Ok(Self { bytes: secret.to_vec(), warning }),
+            secret => Ok(Self { bytes: secret.to_vec(), warning: warning.or_else(|| short_secret(file, secret)) }),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Files that other users should not be able to read: keys, tokens and secrets.
+//! Files that other users should not be able to read, nor to guess: keys, tokens and secrets.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -27,9 +27,33 @@ pub(crate) fn warning(file: &Path, from: KeptFrom) -> Option<String> {
         .then(|| format!("other users can read {file}, mode {mode:04o}, want {wanted}", file = file.display()))
 }
 
+/// Shorter than this can be found by trying, however it was chosen: 16 characters of base64 are 96 bits.
+const SECRET_BYTES_MIN: usize = 16;
+
+/// What the owner of a secret should know if it is so short that others can find it by trying.
+#[must_use]
+pub(crate) fn short_secret(file: &Path, secret: &[u8]) -> Option<String> {
+    (secret.len() < SECRET_BYTES_MIN).then(|| {
+        let (file, found) = (file.display(), secret.len());
+        format!(
+            "others can find what is in {file} by trying: found a length of {found}, want {SECRET_BYTES_MIN} or more by \
+             chance (openssl rand -hex 32)"
+        )
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_secret_of_some_characters_is_warned_of() {
+        let warned = |secret: &str| short_secret(Path::new("ops.token"), secret.as_bytes());
+        let text = warned("x").expect("a warning");
+        assert!(text.contains("ops.token by trying: found a length of 1, want 16 or more"), "{text}");
+        assert!(warned("0123456789abcde").is_some() && warned("0123456789abcdef").is_none());
+        assert!(!text.contains('\u{22}'), "nothing of it is told");
+    }
 
     #[test]
     fn a_key_may_be_its_groups_and_a_token_may_not() {

@@ -44,8 +44,11 @@ pub(crate) struct RawAccessLog {
 
 impl RawAccessLog {
     pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<AccessLog, ErrorGuaranteed> {
+        // Without a log nothing is made.
+        let written = self.format.unwrap_or_default() != LogFormat::Off;
+        let file = if written { check::made_file } else { check::file };
         let path = self.path.as_deref();
-        let path = path.map(|text| check::file(text, build.base, &at.key("path"), &mut build.report)).transpose()?;
+        let path = path.map(|text| file(text, build.base, &at.key("path"), &mut build.report)).transpose()?;
         let sample = self.sample.map_or(1.0, |read| read.0.0);
         Ok(AccessLog { format: self.format.unwrap_or_default(), path, sample })
     }

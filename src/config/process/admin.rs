@@ -229,7 +229,7 @@ fn role(role: Option<AdminRole>, at: &ConfigPath<'_>, build: &mut Build<'_>) -> 
 /// `IP:PORT` or `unix:PATH`.
 fn address(text: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<AdminAddress, ErrorGuaranteed> {
     match text.strip_prefix("unix:") {
-        Some(path) => check::file(path, build.base, at, &mut build.report).map(AdminAddress::Unix),
+        Some(path) => check::made_file(path, build.base, at, &mut build.report).map(AdminAddress::Unix),
         None => check::socket(text, at, &mut build.report).map(AdminAddress::Tcp),
     }
 }

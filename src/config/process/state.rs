@@ -25,7 +25,7 @@ pub(crate) struct RawState {
 impl RawState {
     pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<StateConfig, ErrorGuaranteed> {
         let path = self.path.as_deref().unwrap_or("pointsman.db");
-        let path = check::file(path, build.base, &at.key("path"), &mut build.report)?;
+        let path = check::made_file(path, build.base, &at.key("path"), &mut build.report)?;
         Ok(StateConfig { path })
     }
 }

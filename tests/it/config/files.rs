@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -244,4 +244,52 @@ fn broken_files_are_told_in_words() {
         assert!(!ran.good && ran.err.contains(wanted), "{ran:?}");
         assert!(!ran.err.contains("OtherError") && !ran.err.contains("[67"), "{ran:?}");
     }
+}
+
+#[test]
+fn what_cannot_be_made_is_a_problem_of_check_too() {
+    let more = "[state]\npath = \"none/p.db\"\n[access_log]\nformat = \"json\"\npath = \"none/access.log\"\n";
+    let (folder, path) = folder(
+        &text(more).replace("[admin]\naddress = \"127.0.0.1:0\"", "[admin]\naddress = \"unix:none/admin.sock\""),
+    );
+    let wanted = ["state.path: ", "access_log.path: ", "admin.address: "];
+    for command in ["check", "run"] {
+        let ran = pointsman(command, &path);
+        assert!(!ran.good);
+        for key in wanted {
+            let line = ran.err.lines().find(|line| line.contains(key)).unwrap_or_default();
+            assert!(
+                line.contains("found no such folder") && line.contains("make the folder"),
+                "{command}: {}",
+                ran.err
+            );
+        }
+    }
+    // A log that is not written takes no folder.
+    fs::create_dir(folder.path().join("none")).unwrap();
+    assert!(pointsman("check", &path).good);
+    fs::write(&path, text("[access_log]\npath = \"nowhere/access.log\"\n")).unwrap();
+    assert!(pointsman("check", &path).good);
+}
+
+#[test]
+fn a_file_in_another_encoding_is_told_with_its_line() {
+    let (_folder, path) = folder("");
+    fs::write(&path, b"# one\n# caf\xe9\n").unwrap();
+    for command in ["check", "run"] {
+        let ran = pointsman(command, &path);
+        assert!(!ran.good && ran.err.contains("line 2: found the byte 0xe9"), "{}", ran.err);
+    }
+}
+
+#[test]
+fn a_token_that_can_be_guessed_is_warned_of() {
+    let (folder, path) = folder(&text("[admin.tokens.ops]\nrole = \"operate\"\nfile = \"ops.token\"\n"));
+    let token = folder.path().join("ops.token");
+    fs::write(&token, "x").unwrap();
+    fs::set_permissions(&token, fs::Permissions::from_mode(0o600)).unwrap();
+    let ran = pointsman("check", &path);
+    assert!(ran.good && ran.err.contains("admin.tokens.ops.file: others can find what is in"), "{}", ran.err);
+    fs::write(&token, "0123456789abcdef").unwrap();
+    assert!(!pointsman("check", &path).err.contains("warning"));
 }
