@@ -218,8 +218,24 @@ impl RolloutController {
         match call {
             RolloutCall::Start(request, answer) => drop(answer.send(self.start(*request).await)),
             RolloutCall::Order(id, order, by, answer) => drop(answer.send(self.order(id, order, &by).await)),
-            RolloutCall::List(answer) => drop(answer.send(self.list())),
-            RolloutCall::One(id, answer) => drop(answer.send(self.one(id))),
+            RolloutCall::List(answer) => {
+                self.see_shifts().await;
+                drop(answer.send(self.list()));
+            }
+            RolloutCall::One(id, answer) => {
+                self.see_shifts().await;
+                drop(answer.send(self.one(id)));
+            }
+        }
+    }
+
+    /// Who shifts by hand and then looks sees the rollout that this has paused, not the one of the last tick.
+    async fn see_shifts(&mut self) {
+        let (now, table) = (self.now(), self.deps.published.load_full());
+        let taken: Vec<u64> = self.running.iter().filter(|(_, run)| run.is_taken(&table)).map(|(id, _)| *id).collect();
+        for id in taken {
+            // If it cannot be stored, the next tick says so and tries again.
+            self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await.ok();
         }
     }
 
