@@ -4,6 +4,7 @@
 //! the arguments, the threads, and the table. Each release has a seed of its own, so the result does not depend on
 //! the number of threads.
 
+mod progress;
 mod release;
 mod report;
 
@@ -17,6 +18,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 use tokio::time::Instant;
 
+use self::progress::SimulationProgress;
 use super::{CommandError, Remote, text};
 use crate::rollout::forecast;
 use crate::rollout::forecast::SeenTraffic;
@@ -39,7 +41,7 @@ const TAIL: f64 = 1.2;
   pointsman simulate --candidate-errors 2%
   pointsman simulate --steps 1,5,25,100 --bake 5m --rate 50 --slower 1.5
   pointsman simulate --config pointsman.toml --service shop --rate 50 --candidate-errors 2%
-  pointsman simulate --candidate-errors 5% --bad-at 30m --ramp 10m --json
+  pointsman simulate --candidate-errors 5% --bad-at 15m --ramp 10m
   pointsman simulate --rate 1000 --candidate-capacity 600
   pointsman simulate --config pointsman.toml --group checkout --candidate-errors 2%")]
 pub struct SimulateArgs {
@@ -122,8 +124,8 @@ pub struct SimulateArgs {
     #[arg(long, value_parser = ratio)]
     alpha: Option<f64>,
     /// What happens when a step was held for as long as it may be [default: the config's, or pause]
-    #[arg(long, value_enum)]
-    on_expired: Option<OnExpired>,
+    #[arg(long, value_enum, alias = "on-expired")]
+    on_hold: Option<OnHold>,
     /// How many releases are simulated
     #[arg(long, default_value_t = 1000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     runs: u64,
@@ -132,9 +134,11 @@ pub struct SimulateArgs {
     seed: Option<u64>,
 }
 
+/// As the config says it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
-enum OnExpired {
+enum OnHold {
     Pause,
+    #[value(name = "roll_back", alias = "roll-back")]
     RollBack,
 }
 
@@ -210,11 +214,15 @@ pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
     let seed = args.seed.unwrap_or_else(rand::random);
     let most = longest(&plan, &world);
     let began = Instant::now();
-    let batch = ReleaseBatch { plan: &plan, world: &world, most, count: args.runs, seed };
-    let runs = batch.run();
+    let progress = SimulationProgress::default();
+    let batch = ReleaseBatch { plan: &plan, world: &world, most, count: args.runs, seed, progress: &progress };
     // What tolerance costs, by the same releases without it.
     let without = plan.without_tolerance().filter(|_| !world.is_healthy());
-    let intolerant = without.map(|plan| ReleaseBatch { plan: &plan, ..batch }.run());
+    let all = args.runs * if without.is_some() { 2 } else { 1 };
+    let (runs, intolerant) = progress.told(all, || {
+        let intolerant = || without.as_ref().map(|plan| ReleaseBatch { plan, ..batch }.run());
+        (batch.run(), intolerant())
+    });
     let passed = began.elapsed();
     let facts =
         report::Facts { plan: &plan, world: &world, runs: &runs, intolerant: intolerant.as_deref(), seed, passed };
@@ -246,6 +254,8 @@ struct ReleaseBatch<'a> {
     count: u64,
     /// The seed of the first; those of the others follow.
     seed: u64,
+    /// Told of each that is done.
+    progress: &'a SimulationProgress,
 }
 
 impl ReleaseBatch<'_> {
@@ -261,6 +271,7 @@ impl ReleaseBatch<'_> {
                 }
                 let mut random = StdRng::seed_from_u64(self.seed.wrapping_add(number));
                 done.push((number, simulate(self.plan, self.world, self.most, &mut random)));
+                self.progress.add();
             }
         };
         let threads = thread::available_parallelism().map_or(1, std::num::NonZero::get);

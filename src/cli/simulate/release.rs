@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{OnExpired, SimulateArgs};
+use super::{OnHold, SimulateArgs};
 use crate::cli::CommandError;
 use crate::config::{self, Config, RolloutSection};
-use crate::problem::Problem;
+use crate::problem::{Problem, utf8};
 use crate::rollout::judge::Assignment;
 use crate::rollout::plan::Plan;
 use crate::table::ServiceSpec;
@@ -19,7 +19,7 @@ use crate::table::ServiceSpec;
 const FLAGS: [(&str, &str); 5] = [
     ("plan.steps", "--steps"),
     ("plan.bake", "--bake"),
-    ("plan.on_hold", "--on-expired"),
+    ("plan.on_hold", "--on-hold"),
     ("plan.judge.alpha", "--alpha"),
     ("plan.judge.tolerate_burst", "--tolerate-burst"),
 ];
@@ -69,10 +69,10 @@ fn overrides(args: &SimulateArgs) -> Value {
     if let Some(bake) = args.bake {
         section["bake"] = written(bake);
     }
-    if let Some(expired) = args.on_expired {
-        let word = match expired {
-            OnExpired::Pause => "pause",
-            OnExpired::RollBack => "roll_back",
+    if let Some(on_hold) = args.on_hold {
+        let word = match on_hold {
+            OnHold::Pause => "pause",
+            OnHold::RollBack => "roll_back",
         };
         section["on_hold"] = word.into();
     }
@@ -105,8 +105,9 @@ fn lines(lines: impl Iterator<Item = String>) -> CommandError {
 
 impl Base {
     fn read(path: &Path, args: &SimulateArgs) -> Result<Self, CommandError> {
-        let text = fs::read_to_string(path)
+        let bytes = fs::read(path)
             .map_err(|why| CommandError::Usage(format!("cannot read {} ({why}); name a config", path.display())))?;
+        let text = utf8::text(bytes).map_err(|why| CommandError::Usage(format!("{}: {why}", path.display())))?;
         let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
         let config = config::parse(&text, &folder)
             .map_err(|problems| lines(problems.as_slice().iter().map(|p| format!("{}: {p}", path.display()))))?;

@@ -184,7 +184,10 @@ impl Facts<'_> {
             Strategy::Rolling(_) => "rolling".to_owned(),
         };
         let bad = later.map_or(*candidate, |later| later.behaviour);
-        let when = later.map_or_else(String::new, |later| format!(" from {:?} on", later.at));
+        let when = later.map_or_else(String::new, |later| match later.ramp {
+            Duration::ZERO => format!(" from {:?} on", later.at),
+            ramp => format!(" from {:?} on, rising for {ramp:?}", later.at),
+        });
         let slower = if bad.slower == 1.0 { String::new() } else { format!(" and is {} times as slow", bad.slower) };
         let not_found = match (*baseline_not_found, bad.not_found) {
             (0.0, 0.0) => String::new(),
