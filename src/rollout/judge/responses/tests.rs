@@ -27,7 +27,7 @@ fn tick(world: &World, chance: &mut Chance) -> EpochCounts {
     for (side, requests, part) in
         [(Side::Candidate, of_candidate, world.candidate), (Side::Baseline, RATE / 4 - of_candidate, world.baseline)]
     {
-        *counts.outcomes.of_mut(side) = OutcomeCounts { requests, ..OutcomeCounts::default() };
+        *counts.outcomes.of_mut(side) = OutcomeCounts::of(requests, 0);
         let found = chance.binomial(requests, part);
         let totals = counts.responses.of_mut(side);
         (totals.asked, totals.compared) = (requests, requests);
