@@ -176,6 +176,13 @@ impl Exporter {
     }
 }
 
+/// What rollouts wait for.
+fn describe_waits() {
+    describe_gauge!(names::ROLLOUT_HOLD, "Whether a service's rollout is held, by why.");
+    describe_gauge!(names::ROLLOUT_MISSING, "Judged requests, or users, that a step of a rollout lacks.");
+    describe_gauge!(names::ROLLOUT_SECONDS_LEFT, "How long what a rollout waits for may take yet, by what it is.");
+}
+
 /// The help text of every metric.
 fn describe() {
     use metrics::Unit::Seconds;
@@ -209,6 +216,7 @@ fn describe() {
     describe_counter!(names::PART_ENDS, "Times that a thread or a task of the proxy has ended before its time.");
     describe_counter!(names::OWN_LOG_DROPPED, "Lines of the process's own log that were lost, for the same reasons.");
     describe_counter!(names::TLS_HANDSHAKES, "TLS handshakes of clients, full ones and resumed sessions.");
+    describe_waits();
     describe_gauge!(names::ROLLOUT_PHASE, "Whether a service's rollout is in a phase; gone a minute after its end.");
     describe_gauge!(names::ROLLOUT_WAITING, "Whether a service's rollout waits for somebody, by what they have to do.");
     describe_gauge!(

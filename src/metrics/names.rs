@@ -58,6 +58,12 @@ pub(crate) const PART_ENDS: &str = "pointsman_part_ends_total";
 pub(crate) const TLS_HANDSHAKES: &str = "pointsman_tls_handshakes_total";
 /// Whether a service's rollout is in a phase.
 pub(crate) const ROLLOUT_PHASE: &str = "pointsman_rollout_phase";
+/// Whether a service's rollout is held for a reason.
+pub(crate) const ROLLOUT_HOLD: &str = "pointsman_rollout_hold";
+/// Judged requests, or users, that a step of a service's rollout lacks.
+pub(crate) const ROLLOUT_MISSING: &str = "pointsman_rollout_missing";
+/// How long what a service's rollout waits for may take yet.
+pub(crate) const ROLLOUT_SECONDS_LEFT: &str = "pointsman_rollout_left_seconds";
 /// Whether a service's rollout waits for an operator to do something.
 pub(crate) const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
 /// What speaks against a new version: the logarithm of E, by test.

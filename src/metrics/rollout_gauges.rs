@@ -8,6 +8,9 @@ use crate::shared::response_class::ResponseClass;
 
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
+/// Why a step may be held, in the words of the API.
+const HOLDS: [&str; 6] = ["warming_up", "baking", "not_enough_data", "suspicion", "responses", "baseline_ill"];
+
 /// A rollout of a service, as plain values.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RolloutGauge {
@@ -17,6 +20,12 @@ pub struct RolloutGauge {
     pub phase: &'static str,
     /// Whom it waits for, by what they have to do.
     pub need: Option<Need>,
+    /// Why it is held, if it is.
+    pub hold: Option<String>,
+    /// Judged requests, or users, that the step lacks.
+    pub missing: u64,
+    /// How long yet, by what.
+    pub seconds_left: Vec<(&'static str, f64)>,
     /// log10 of E, by test.
     pub evidence: Vec<(&'static str, f64)>,
     /// Classes of responses that were found to be more.
@@ -26,13 +35,22 @@ pub struct RolloutGauge {
 /// Sets the gauges of every service that is being rolled out. Inside the local recorder.
 pub(crate) fn update(gauges: &[RolloutGauge]) {
     let number = |is: bool| if is { 1.0 } else { 0.0 };
-    for RolloutGauge { service, phase, need, evidence, findings } in gauges {
+    for RolloutGauge { service, phase, need, hold, missing, seconds_left, evidence, findings } in gauges {
         for known in PHASES {
             gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
         }
         for known in Need::ALL {
             let is = *need == Some(known);
             gauge!(names::ROLLOUT_WAITING, "service" => service.clone(), "need" => known.word()).set(number(is));
+        }
+        for known in HOLDS {
+            let is = hold.as_deref() == Some(known);
+            gauge!(names::ROLLOUT_HOLD, "service" => service.clone(), "why" => known).set(number(is));
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts are far below 2^52")]
+        gauge!(names::ROLLOUT_MISSING, "service" => service.clone()).set(*missing as f64);
+        for (of, seconds) in seconds_left {
+            gauge!(names::ROLLOUT_SECONDS_LEFT, "service" => service.clone(), "of" => *of).set(*seconds);
         }
         for (test, log10) in evidence {
             gauge!(names::JUDGE_EVIDENCE, "service" => service.clone(), "test" => *test).set(*log10);

@@ -8,12 +8,15 @@ use std::time::Duration;
 use tokio::task::AbortHandle;
 
 use super::evidence_collector::{CollectedEvidence, EvidenceCollector};
+use super::evidence_view::{EvidenceView, words};
 use super::saved::Saved;
+use super::verdict_history::{SavedVerdict, VERDICTS_MAX};
+use super::view;
 use super::view::RolloutView;
 use crate::control::rollout_change::{EndpointMove, RolloutChange, same};
 use crate::control::unusable::Unusable;
 use crate::rollout::event::{Need, Pause};
-use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, Judge, JudgeSettings, PerVersion};
+use crate::rollout::judge::{Assignment, Bake, CandidateShare, Evidence, InCharge, Judge, JudgeSettings, PerVersion};
 use crate::rollout::plan::{Plan, PlanProblem};
 use crate::rollout::release::{Hook, Release, Shape};
 use crate::rollout::run::{Phase, Rollout};
@@ -267,5 +270,38 @@ impl ActiveRollout {
     /// Whether it is on its way back.
     pub(crate) fn is_back(&self) -> bool {
         matches!(self.rollout.phase(), Phase::Back(_))
+    }
+}
+
+impl ActiveRollout {
+    /// Notes where the judge has changed its mind since the look before; what it thinks now of those services.
+    pub(crate) fn note_verdicts(&mut self, now: Duration, at_ms: i64) -> Vec<SavedVerdict> {
+        if self.rollout.in_charge() != InCharge::Judge || self.rollout.is_finished() {
+            return Vec::new();
+        }
+        let bake = self.bake(now);
+        let decisions = self.saved.services.iter().zip(self.rollout.judges());
+        let is_new = |(service, judge): (&String, &Judge)| {
+            let (ruling, why) = words(judge.decision(bake));
+            let last = self.saved.verdicts.iter().rev().find(|verdict| verdict.service == *service);
+            last.is_none_or(|last| last.ruling != ruling || last.why != why)
+        };
+        // Sentences are made only where something is new.
+        if !decisions.map(is_new).any(|new| new) {
+            return Vec::new();
+        }
+        let weight = self.rollout.weight().percent();
+        let noted = |found: EvidenceView| {
+            let last = self.saved.verdicts.iter().rev().find(|verdict| verdict.service == found.service);
+            let new = last.is_none_or(|last| last.ruling != found.ruling || last.why != found.why);
+            let EvidenceView { service, ruling, why, sentence: text, .. } = found;
+            new.then_some(SavedVerdict { at_ms, service, weight, ruling, why, text })
+        };
+        let found = view::evidence(&self.saved, &self.rollout, bake);
+        let new: Vec<_> = found.into_iter().filter_map(noted).collect();
+        let verdicts = &mut self.saved.verdicts;
+        verdicts.extend(new.iter().cloned());
+        verdicts.drain(..verdicts.len().saturating_sub(VERDICTS_MAX));
+        new
     }
 }

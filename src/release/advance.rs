@@ -147,7 +147,7 @@ impl RolloutController {
         json.insert("event".to_owned(), json!(word.word()));
         json.insert(
             "rollout".to_owned(),
-            serde_json::to_value(RolloutView { events: Vec::new(), ..view }).unwrap_or_default(),
+            serde_json::to_value(RolloutView { events: Vec::new(), verdicts: Vec::new(), ..view }).unwrap_or_default(),
         );
         json.insert("endpoints".to_owned(), json!(event.endpoints));
         json.insert("evidence".to_owned(), json!(event.evidence));

@@ -72,16 +72,10 @@ impl RolloutBrief {
             bake_left_seconds: view.bake_left_seconds,
             hold_left_seconds: view.hold_left_seconds,
             on_hold: view.on_hold.filter(|_| view.hold_left_seconds.is_some()),
-            missing: missing(evidence),
+            missing: evidence.missing(),
             needed_in_seconds: evidence.needed_in_seconds,
             warm_up_left_seconds: evidence.warm_up_left_seconds,
             sentence: evidence.sentence.clone(),
         }
     }
-}
-
-fn missing(evidence: &EvidenceView) -> Option<u64> {
-    let users = evidence.needed_users.zip(evidence.step_users);
-    let (needed, judged) = users.or(evidence.needed_requests.map(|needed| (needed, evidence.step_requests)))?;
-    Some(needed.saturating_sub(judged))
 }

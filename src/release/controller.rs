@@ -316,6 +316,7 @@ impl RolloutController {
             let table = self.deps.published.load_full();
             let Some(run) = self.running.get_mut(&id) else { continue };
             run.observe(now, &table);
+            run.note_verdicts(now, now_ms());
             let moved = match run.is_taken(&table) {
                 true => self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await,
                 false => self.advance(id, |rollout| rollout.proceed(now), None).await,
@@ -338,11 +339,11 @@ impl RolloutController {
                 && !self.running.values().any(|run| run.saved.services == saved.services)
         });
         let mut gauges: Vec<_> =
-            over.flat_map(|saved| saved.evidence().iter().map(|evidence| gauge(saved, evidence))).collect();
+            over.flat_map(|saved| saved.evidence().iter().map(|evidence| gauge(saved, evidence, None))).collect();
         let mut briefs = BTreeMap::new();
         for run in self.running.values() {
             let view = run.view(self.now());
-            gauges.extend(view.evidence.iter().map(|evidence| gauge(&run.saved, evidence)));
+            gauges.extend(view.evidence.iter().map(|evidence| gauge(&run.saved, evidence, Some(&view))));
             let of_services = view.evidence.iter();
             briefs.extend(of_services.map(|evidence| (evidence.service.clone(), RolloutBrief::of(&view, evidence))));
         }
@@ -351,7 +352,7 @@ impl RolloutController {
     }
 }
 
-fn gauge(saved: &Saved, evidence: &EvidenceView) -> RolloutGauge {
+fn gauge(saved: &Saved, evidence: &EvidenceView, under_way: Option<&RolloutView>) -> RolloutGauge {
     let tests = [
         ("alarm", Some(evidence.log10_alarm)),
         ("comparison", Some(evidence.log10_e)),
@@ -362,10 +363,28 @@ fn gauge(saved: &Saved, evidence: &EvidenceView) -> RolloutGauge {
         ("responses", evidence.log10_e_responses),
     ];
     let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
-    let (phase, need, service) = (view::phase_word(saved), saved.need(), evidence.service.clone());
-    let of = evidence.responses.iter().map(|finding| finding.class.clone());
-    let (evidence, findings) = (tests.collect(), of.collect());
-    RolloutGauge { service, phase, need, evidence, findings }
+    let (phase, need) = (view::phase_word(saved), saved.need());
+    let of = |seconds: fn(&RolloutView) -> Option<f64>| under_way.and_then(seconds).unwrap_or(0.0);
+    let live = |seconds: Option<f64>| seconds.filter(|_| under_way.is_some()).unwrap_or(0.0);
+    let seconds_left = [
+        ("warm_up", live(evidence.warm_up_left_seconds)),
+        ("bake", of(|view| view.bake_left_seconds)),
+        ("data", live(evidence.needed_in_seconds)),
+        ("hold", of(|view| view.hold_left_seconds)),
+        ("task", of(|view| view.task_left_seconds)),
+    ];
+    let missing = under_way.and_then(|_| evidence.missing()).unwrap_or(0);
+    let hold = under_way.filter(|_| evidence.ruling == "hold").map(|_| evidence.why.clone());
+    RolloutGauge {
+        service: evidence.service.clone(),
+        findings: evidence.responses.iter().map(|finding| finding.class.clone()).collect(),
+        phase,
+        need,
+        hold,
+        missing,
+        seconds_left: seconds_left.into(),
+        evidence: tests.collect(),
+    }
 }
 
 /// The time, in milliseconds since 1970.

@@ -148,6 +148,16 @@ impl EvidenceView {
     }
 }
 
+impl EvidenceView {
+    /// How many judged requests of the new version (in a sticky service: users) the step lacks, if that is why it is
+    /// held.
+    pub(crate) fn missing(&self) -> Option<u64> {
+        let users = self.needed_users.zip(self.step_users);
+        let (needed, judged) = users.or(self.needed_requests.map(|needed| (needed, self.step_requests)))?;
+        Some(needed.saturating_sub(judged))
+    }
+}
+
 impl CeilingView {
     fn of_failures(findings: &JudgeFindings, names: &Names<'_>) -> Option<Self> {
         let at_most = findings.ceilings.failures?.value();
@@ -215,7 +225,8 @@ impl CountsView {
     }
 }
 
-fn words(decision: JudgeDecision) -> (&'static str, &'static str) {
+/// The words for a decision and its reason.
+pub(crate) fn words(decision: JudgeDecision) -> (&'static str, &'static str) {
     match decision {
         JudgeDecision::RollBack(cause) => ("roll_back", cause_word(cause)),
         JudgeDecision::Advance => ("advance", "nothing_against_it"),

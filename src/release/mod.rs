@@ -6,8 +6,8 @@
 //! moves happen. [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which
 //! endpoints), and [`ceilings`] are what it is measured by. [`task_runner`] does what a rollout does to the world
 //! (`task_error` says why not). [`saved`] is what is stored of a rollout, `restore` goes on with it after a restart and
-//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view`, [`forecast_view`] and [`brief`]
-//! are what is shown.
+//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view`, `verdict_history`,
+//! [`forecast_view`] and [`brief`] are what is shown.
 //!
 //! The controller is a client of the writer and no part of it: a hook that hangs must not keep a change waiting. Each
 //! task ends within a time that its caller knows, whatever the other side does.
@@ -30,5 +30,6 @@ pub(crate) mod start;
 mod task_error;
 pub(crate) mod task_runner;
 mod traffic_warnings;
+mod verdict_history;
 pub(crate) mod view;
 mod warm_up;

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::evidence_view::{CountsView, EvidenceView};
+use super::verdict_history::SavedVerdict;
 use crate::config::RolloutSection;
 use crate::rollout::event::{Need, Pause, RolloutEnding, RolloutEvent, StageCause};
 use crate::rollout::judge::frozen::FrozenCeilings;
@@ -63,6 +64,9 @@ pub struct Saved {
     pub finished_at_ms: Option<i64>,
     /// What happened, oldest first.
     pub events: Vec<SavedEvent>,
+    /// How the judge's mind changed, oldest first.
+    #[serde(default)]
+    pub verdicts: Vec<SavedVerdict>,
 }
 
 /// Something that happened to a rollout.

@@ -118,9 +118,8 @@ impl RolloutController {
         let plan = active::plan(&release, &services, most)
             .map_err(|problems| problems.iter().map(|problem| problem.at("plan")).collect::<Vec<_>>())?;
         let (rollout, first) = Rollout::start(plan, services.len(), self.now());
-        let id = last_id + 1;
         let saved = Saved {
-            id,
+            id: last_id + 1,
             group,
             services: services.iter().map(|service| service.spec.name.as_str().to_owned()).collect(),
             from: from.as_str().to_owned(),
@@ -138,6 +137,7 @@ impl RolloutController {
             started_at_ms: now_ms(),
             finished_at_ms: None,
             events: Vec::new(),
+            verdicts: Vec::new(),
         };
         let names = services.iter().map(|service| service.spec.name.clone()).collect();
         let workers = self.deps.registry.workers();

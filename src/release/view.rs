@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use super::evidence_view::{EvidenceView, hold_word};
 use super::saved::{Saved, SavedEvent};
+use super::verdict_history::SavedVerdict;
 use crate::rollout::event::{Need, Pause};
 use crate::rollout::judge::{Bake, Names};
 use crate::rollout::plan::Expired;
@@ -68,6 +69,8 @@ pub struct RolloutView {
     pub evidence: Vec<EvidenceView>,
     /// What happened, oldest first.
     pub events: Vec<SavedEvent>,
+    /// How the judge's mind changed, oldest first.
+    pub verdicts: Vec<SavedVerdict>,
 }
 
 /// A stage of a plan.
@@ -145,6 +148,7 @@ impl RolloutView {
             finished_at_ms: saved.finished_at_ms,
             evidence: saved.evidence().to_vec(),
             events: saved.events.clone(),
+            verdicts: saved.verdicts.clone(),
         }
     }
 }

@@ -9,6 +9,9 @@ use crate::cli::layout;
 use crate::cli::text::{Columns, TextTone, list, member, number, thousands, toned};
 use crate::rollout::judge::summary::about;
 
+/// Changes of the judge's mind that are shown.
+const VERDICTS_SHOWN: usize = 10;
+
 /// How wide the scale of E is drawn at the most, and at the least on a narrow terminal.
 const SCALE_CHARS: [usize; 2] = [24, 6];
 
@@ -64,7 +67,16 @@ pub(crate) fn all(answer: &Value) -> String {
 /// One rollout with its evidence and what happened.
 pub(crate) fn one(rollout: &Value) -> String {
     let events = list(rollout, "events").map(|event| format!("  {}  {}\n", at(event), member(event, "text")));
-    format!("{}\n{}\n{}", state(rollout), evidence(rollout), events.collect::<String>())
+    format!("{}\n{}\n{}{}", state(rollout), evidence(rollout), events.collect::<String>(), verdicts(rollout))
+}
+
+/// How the judge's mind changed, at the last few times.
+pub(crate) fn verdicts(rollout: &Value) -> String {
+    let all: Vec<_> = list(rollout, "verdicts").collect();
+    let last = all.get(all.len().saturating_sub(VERDICTS_SHOWN)..).unwrap_or_default();
+    let lines: String =
+        last.iter().map(|verdict| format!("  {}  {}\n", at(verdict), member(verdict, "text"))).collect();
+    if lines.is_empty() { lines } else { format!("\nwhat the judge has thought:\n{lines}") }
 }
 
 /// A line on where it is.

@@ -43,7 +43,11 @@ fn thin_traffic_is_told_at_the_start_with_the_plan_that_fits_and_a_hold_counts_d
         let brief = &proxy.status()["rollout"];
         brief["missing"].as_u64().is_some_and(|missing| missing < 60)
     });
+    proxy.await_metric("pointsman_rollout_hold", &["why=\"not_enough_data\""], 1.0);
     let over = operator.until_ended(id(&started), "completed");
     assert_eq!(over["weight"], 100.0);
+    let thought: Vec<_> = over["verdicts"].as_array().unwrap().iter().map(|verdict| &verdict["why"]).collect();
+    assert!(thought.starts_with(&[&json!("baking"), &json!("not_enough_data")]), "{over:#}");
+    assert_eq!(over["verdicts"][1]["weight"], 50.0, "{over:#}");
     load.end_well();
 }
