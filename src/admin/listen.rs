@@ -83,13 +83,16 @@ pub enum AdminBindError {
 
 /// What to do about an address that the system refuses.
 fn remedy(why: &io::Error) -> &'static str {
-    match why.kind() {
-        io::ErrorKind::AddrInUse => "is another process there? stop it or choose another address",
-        io::ErrorKind::AddrNotAvailable => "choose an address that this machine has",
-        io::ErrorKind::PermissionDenied => "let the user of this process do that, or choose another address",
-        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => "make its folder or choose another path",
-        _ => "choose another address",
-    }
+    /// What is known of some reasons.
+    const KNOWN: [(io::ErrorKind, &str); 5] = [
+        (io::ErrorKind::AddrInUse, "is another process there? stop it or choose another address"),
+        (io::ErrorKind::AddrNotAvailable, "choose an address that this machine has"),
+        (io::ErrorKind::PermissionDenied, "let the user of this process do that, or choose another address"),
+        (io::ErrorKind::NotFound, "make its folder or choose another path"),
+        (io::ErrorKind::NotADirectory, "make its folder or choose another path"),
+    ];
+    let known = KNOWN.iter().find(|(kind, _)| *kind == why.kind());
+    known.map_or("choose another address", |(_, remedy)| remedy)
 }
 
 impl AdminListener {

@@ -89,7 +89,7 @@ enum Command {
     History(history::HistoryArgs),
     Explain(explain::ExplainArgs),
     Rollout(rollout::RolloutArgs),
-    Simulate(simulate::SimulateArgs),
+    Simulate(Box<simulate::SimulateArgs>),
     Drain(endpoint::DrainArgs),
     Ready(endpoint::ReadyArgs),
     Upgrade(upgrade::UpgradeArgs),

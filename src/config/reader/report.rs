@@ -41,10 +41,8 @@ impl<'t> Report<'t> {
 
     /// The text that stands at `path`, also if it was refused.
     pub(crate) fn written(&self, path: &ConfigPath<'_>) -> Option<String> {
-        match self.input?.value(path)?.content() {
-            Content::Text(text) => Some(text.to_owned()),
-            _ => None,
-        }
+        let Content::Text(text) = self.input?.value(path)?.content() else { return None };
+        Some(text.to_owned())
     }
 
     /// Reports what is wrong at `path`.
