@@ -48,8 +48,14 @@ use self::stream_load::{STREAMS_MAX, StreamLoad};
 use crate::http1::HeadLimits;
 use crate::http2::PingTimes;
 
-/// What a line of a head counts more in HTTP/2 than it has (RFC 9113, 6.5.2).
-const LINE_OVERHEAD_BYTES: usize = 32;
+/// Room for the head of a response in the codec, beyond which it ends the stream, and for four times as much the
+/// connection: as many times what a head may have, and so much at least. A head that has more than it may is refused
+/// [by its stream](upstream_stream) and costs no other one. The codec derives from this how many frames a head may come
+/// in, 80 with a mebibyte, so that one in small frames is read as well.
+const HEAD_ROOM_FACTOR: usize = 4;
+
+/// See [`HEAD_ROOM_FACTOR`].
+const HEAD_ROOM_BYTES_MIN: usize = 1024 * 1024;
 
 /// What an origin may send on a stream before it was read: the memory that one response can hold. At a round trip of a
 /// millisecond that is 64 MiB a second.
@@ -68,8 +74,17 @@ const SEND_BUFFER_BYTES_MAX: usize = 1024 * 1024;
 /// How often an origin with open streams is asked whether it is still there, and how long it may take to respond.
 pub(crate) const PINGS: PingTimes = PingTimes { interval: Duration::from_secs(10), timeout: Duration::from_secs(10) };
 
-/// Streams that may be reset for an origin's own errors before the connection is closed.
-const ERROR_RESETS_MAX: usize = 1024;
+/// What small frames of responses may cost that were not read yet: windows count the bytes of their data, and to keep a
+/// frame costs about 256. When this is used up, the codec ends the connection with all its streams. It is enough for a
+/// hundred responses of which nothing is read in frames of 24 bytes, or four that come byte by byte.
+const SMALL_FRAMES_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Streams that we have reset and that are remembered for [`LATE_FRAMES_MAX`]: what is still on its way on them is
+/// ignored, and on others answered by one more reset. Ten times all that may be under way, because clients leave.
+const RESETS_REMEMBERED_MAX: usize = 10 * STREAMS_MAX as usize;
+
+/// See [`RESETS_REMEMBERED_MAX`].
+const LATE_FRAMES_MAX: Duration = Duration::from_secs(3);
 
 /// Begins a connection on `stream`, on which the heads of responses are within `heads`. A task of this thread drives it
 /// until it ends, or does not answer pings in their `times`.
@@ -95,11 +110,11 @@ where
             tracing::trace!(%address, error = &error as &dyn std::error::Error, "upstream connection ended");
         }
     });
-    Ok(SharedConnection::new(sender, load, heads.headers_max))
+    Ok(SharedConnection::new(sender, load, heads))
 }
 
 fn builder(heads: HeadLimits) -> Builder {
-    let head_bytes = heads.bytes_max + LINE_OVERHEAD_BYTES * heads.headers_max;
+    let head_room = heads.bytes_max.saturating_mul(HEAD_ROOM_FACTOR).max(HEAD_ROOM_BYTES_MIN);
     let mut builder = Builder::new();
     builder
         .enable_push(false)
@@ -109,7 +124,12 @@ fn builder(heads: HeadLimits) -> Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES_MAX)
         .max_send_buffer_size(SEND_BUFFER_BYTES_MAX)
-        .max_local_error_reset_streams(Some(ERROR_RESETS_MAX))
-        .max_header_list_size(u32::try_from(head_bytes).unwrap_or(u32::MAX));
+        .data_frame_budget(SMALL_FRAMES_BYTES_MAX)
+        .max_concurrent_reset_streams(RESETS_REMEMBERED_MAX)
+        .reset_stream_duration(LATE_FRAMES_MAX)
+        // The codec would count them for the whole life of a connection, which is shared: a response that breaks its
+        // framing a thousand times would end others then. Each ends alone, and counts against its endpoint.
+        .max_local_error_reset_streams(None)
+        .max_header_list_size(u32::try_from(head_room).unwrap_or(u32::MAX));
     builder
 }

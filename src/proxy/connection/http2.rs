@@ -75,6 +75,19 @@ const FRAME_BYTES_MAX: u32 = 16 * 1024;
 /// Streams that may be reset for a client's own errors before the connection is closed (MadeYouReset, CVE-2025-8671).
 const ERROR_RESETS_MAX: usize = 100;
 
+/// What small frames of uploads may cost that were not taken yet: windows count the bytes of their data, and to keep a
+/// frame costs about 256. A client that uses it up has its connection ended for a flood, so it is enough for all that
+/// windows allow to honest ones: a whole connection's in frames of 16 bytes, or a stream's byte by byte.
+const SMALL_FRAMES_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Streams that were reset by us, of uploads that were refused mostly, and are remembered for [`LATE_FRAMES_MAX`]: what
+/// their client has sent meanwhile is ignored. On streams that are forgotten it is the client's error, and there is an
+/// end to those.
+const RESETS_REMEMBERED_MAX: usize = 10 * STREAMS_MAX as usize;
+
+/// See [`RESETS_REMEMBERED_MAX`].
+const LATE_FRAMES_MAX: Duration = Duration::from_secs(5);
+
 /// How long a client may take to close after it was told to go away for a reason of its own.
 const FAREWELL_MAX: Duration = Duration::from_secs(5);
 
@@ -253,6 +266,9 @@ fn builder(worker: &Worker) -> server::Builder {
         .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .max_frame_size(FRAME_BYTES_MAX)
         .max_send_buffer_size(SEND_BUFFER_BYTES_MAX)
+        .data_frame_budget(SMALL_FRAMES_BYTES_MAX)
+        .max_concurrent_reset_streams(RESETS_REMEMBERED_MAX)
+        .reset_stream_duration(LATE_FRAMES_MAX)
         .max_local_error_reset_streams(Some(ERROR_RESETS_MAX))
         .max_header_list_size(u32::try_from(2 * head_bytes).unwrap_or(u32::MAX));
     builder

@@ -4,8 +4,8 @@
 //! that an HTTP/2 endpoint has certainly not looked at: it refused the stream, or its GOAWAY ends before it (RFC 9113,
 //! 8.7). Neither is a failure of the version. A request that was written to a connection that had been used before is
 //! sent once more if its method is idempotent, within the budget: the origin most likely closed the idle connection at
-//! the same moment (RFC 9110, 9.2.2; RFC 9112, 9.3.1). [`Tries`] decides this, and knows nothing of connections and
-//! bodies.
+//! the same moment (RFC 9110, 9.2.2; RFC 9112, 9.3.1). A stream that was reset proves that its connection is open, and
+//! is not sent again. [`Tries`] decides this, and knows nothing of connections and bodies.
 //!
 //! What there is of a body has to be [still there](crate::proxy::body::rewind), and a request is never sent again after
 //! the head of a response.
@@ -119,6 +119,7 @@ impl Tries {
             SendError::Unsent
             | SendError::Unprocessed
             | SendError::Broken
+            | SendError::Reset
             | SendError::Malformed
             | SendError::Switched
             | SendError::TooLarge
@@ -129,7 +130,7 @@ impl Tries {
 
     /// What follows when there is no other try.
     fn end(this: SendTry, error: SendError) -> NextStep {
-        let refused = matches!(error, SendError::Broken | SendError::Unprocessed);
+        let refused = matches!(error, SendError::Broken | SendError::Reset | SendError::Unprocessed);
         if refused && this.upgrade && this.http2 { NextStep::NoWebSocket } else { NextStep::GiveUp }
     }
 
@@ -275,10 +276,14 @@ fn failed(end: NextStep, error: SendError, state: &BodyState, context: &mut Requ
             let reply = LocalReply::new(RejectReason::UpstreamTimeout, "the upstream did not answer in time");
             (UpstreamFailure::Timeout, reply)
         }
-        SendError::Malformed => (UpstreamFailure::BadAnswer, bad_response("the upstream's answer is not HTTP/1.1")),
+        SendError::Malformed => (UpstreamFailure::BadAnswer, bad_response("the upstream's answer is not HTTP")),
         SendError::Switched => (UpstreamFailure::BadAnswer, bad_response(SWITCHED)),
         SendError::TooLarge => (UpstreamFailure::BadAnswer, bad_response(TOO_LARGE)),
         SendError::TooManyLines => (UpstreamFailure::BadAnswer, bad_response(TOO_MANY_LINES)),
+        SendError::Reset => {
+            let detail = "the upstream reset the stream before it answered";
+            (UpstreamFailure::Reset, LocalReply::new(RejectReason::UpstreamReset, detail))
+        }
         SendError::Broken | SendError::Unsent | SendError::Unprocessed => {
             let reply = LocalReply::new(RejectReason::UpstreamReset, "the upstream hung up before it answered");
             (UpstreamFailure::Reset, reply)
@@ -325,8 +330,8 @@ mod tests {
 
     #[test]
     fn what_was_answered_badly_or_late_is_not_sent_again() {
-        use SendError::{Malformed, Switched, Timeout, TooLarge, TooManyLines};
-        for error in [Malformed, Switched, TooLarge, TooManyLines, Timeout] {
+        use SendError::{Malformed, Reset, Switched, Timeout, TooLarge, TooManyLines};
+        for error in [Reset, Malformed, Switched, TooLarge, TooManyLines, Timeout] {
             assert_eq!(Tries::default().after(REUSED_GET, error), NextStep::GiveUp, "{error:?}");
         }
     }
@@ -336,6 +341,10 @@ mod tests {
         let upgrade = SendTry { reused: false, http2: true, upgrade: true, ..REUSED_GET };
         assert_eq!(Tries::default().after(upgrade, SendError::Broken), NextStep::NoWebSocket);
         assert_eq!(Tries::end(upgrade, SendError::Unprocessed), NextStep::NoWebSocket);
+        assert_eq!(
+            Tries::default().after(SendTry { reused: true, ..upgrade }, SendError::Reset),
+            NextStep::NoWebSocket
+        );
         assert_eq!(Tries::default().after(upgrade, SendError::Timeout), NextStep::GiveUp);
         let http1 = SendTry { http2: false, ..upgrade };
         assert_eq!(Tries::default().after(http1, SendError::Broken), NextStep::GiveUp);

@@ -54,6 +54,8 @@ pub(crate) enum SendError {
     Unprocessed,
     /// The connection broke after the request was written, at least in part.
     Broken,
+    /// A stream of HTTP/2 was reset, on a connection that goes on.
+    Reset,
     /// What came was not HTTP.
     Malformed,
     /// It switched protocols on a stream of HTTP/2.
@@ -84,7 +86,10 @@ impl From<StreamError> for SendError {
             StreamError::Unsent(_) => Self::Unsent,
             StreamError::Unprocessed(_) => Self::Unprocessed,
             StreamError::Broken(_) => Self::Broken,
+            StreamError::Reset(_) => Self::Reset,
+            StreamError::Malformed(_) => Self::Malformed,
             StreamError::Switched => Self::Switched,
+            StreamError::TooLarge => Self::TooLarge,
             StreamError::TooManyLines => Self::TooManyLines,
         }
     }

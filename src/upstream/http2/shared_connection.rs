@@ -9,27 +9,28 @@ use tokio::time::Instant;
 
 use super::stream_load::StreamLoad;
 use super::upstream_stream::UpstreamStream;
+use crate::http1::HeadLimits;
 
 /// A connection whose streams are shared out.
 #[derive(Debug)]
 pub(crate) struct SharedConnection {
     sender: SendRequest<Bytes>,
     load: Rc<StreamLoad>,
-    /// The most lines that the head of an interim response may have.
-    headers_max: usize,
+    /// What the head of a response may have.
+    heads: HeadLimits,
 }
 
 impl SharedConnection {
     /// Shares `sender`, whose load is known to the task that drives its connection.
-    pub(super) fn new(sender: SendRequest<Bytes>, load: Rc<StreamLoad>, headers_max: usize) -> Self {
-        Self { sender, load, headers_max }
+    pub(super) fn new(sender: SendRequest<Bytes>, load: Rc<StreamLoad>, heads: HeadLimits) -> Self {
+        Self { sender, load, heads }
     }
 
     /// A stream, if there is room for one.
     #[must_use]
     pub(crate) fn stream(&mut self) -> Option<UpstreamStream> {
         let room = !self.is_closed() && self.load.enter(self.sender.current_max_send_streams());
-        room.then(|| UpstreamStream::new(self.sender.clone(), Rc::clone(&self.load), self.headers_max))
+        room.then(|| UpstreamStream::new(self.sender.clone(), Rc::clone(&self.load), self.heads))
     }
 
     /// Since when it has had no streams; `None` while it has some.

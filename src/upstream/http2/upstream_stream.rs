@@ -12,12 +12,13 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
-use http::{Method, Request, Response, StatusCode};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 
 use super::detached_upload::DetachedUpload;
 use super::response_stream::{ResponseStream, content_length};
 use super::stream_load::StreamLoad;
+use crate::http1::HeadLimits;
 use crate::http2::{OutgoingBody, TunnelStream};
 
 /// A stream of a shared connection; dropping it makes room for another one.
@@ -25,8 +26,8 @@ use crate::http2::{OutgoingBody, TunnelStream};
 pub(crate) struct UpstreamStream {
     sender: SendRequest<Bytes>,
     load: Rc<StreamLoad>,
-    /// The most lines that the head of an interim response may have.
-    headers_max: usize,
+    /// What the head of a response may have.
+    heads: HeadLimits,
     /// Whether others wait until the codec has opened it.
     opening: bool,
 }
@@ -40,14 +41,23 @@ pub(crate) enum StreamError {
     /// The endpoint has not looked at it, and says so (RFC 9113, 8.7): whatever it is, it may be sent again.
     #[error("the endpoint has not looked at the request")]
     Unprocessed(#[source] h2::Error),
-    /// The stream or its connection broke.
-    #[error("the stream broke before the answer came")]
+    /// The connection broke.
+    #[error("the connection broke before the answer came")]
     Broken(#[source] h2::Error),
+    /// The stream was reset on a connection that goes on.
+    #[error("the stream was reset before the answer came")]
+    Reset(#[source] h2::Error),
+    /// What came on the stream is no response.
+    #[error("the answer breaks the rules of HTTP/2")]
+    Malformed(#[source] h2::Error),
     /// It switched protocols, which does not exist in HTTP/2 (RFC 9113, 8.6).
     #[error("the endpoint switched protocols, which HTTP/2 cannot do")]
     Switched,
-    /// The head of an interim response has more lines than it may have.
-    #[error("the head of an interim answer has too many lines")]
+    /// The head of a response has more bytes than it may have.
+    #[error("the head of an answer has too many bytes")]
+    TooLarge,
+    /// The head of a response has more lines than it may have.
+    #[error("the head of an answer has too many lines")]
     TooManyLines,
 }
 
@@ -102,8 +112,8 @@ pub(crate) enum StreamContent {
 
 impl UpstreamStream {
     /// A stream that was counted in.
-    pub(super) fn new(sender: SendRequest<Bytes>, load: Rc<StreamLoad>, headers_max: usize) -> Self {
-        Self { sender, load, headers_max, opening: false }
+    pub(super) fn new(sender: SendRequest<Bytes>, load: Rc<StreamLoad>, heads: HeadLimits) -> Self {
+        Self { sender, load, heads, opening: false }
     }
 
     /// Begins a request. Its head is in the form of HTTP/2; a `CONNECT` asks for a tunnel and has no body.
@@ -141,9 +151,22 @@ impl UpstreamStream {
         } else if error.is_remote() && error.is_reset() && error.reason() == Some(Reason::REFUSED_STREAM) {
             self.load.refused();
             StreamError::Unprocessed(error)
+        } else if error.is_library() && error.is_reset() {
+            StreamError::Malformed(error)
+        } else if error.is_reset() {
+            StreamError::Reset(error)
         } else {
             StreamError::Broken(error)
         }
+    }
+
+    /// Whether a head has no more than it may have.
+    fn look_at(&self, headers: &HeaderMap) -> Result<(), StreamError> {
+        if headers.len() > self.heads.headers_max {
+            return Err(StreamError::TooManyLines);
+        }
+        let bytes: usize = headers.iter().map(|(name, value)| name.as_str().len() + value.len()).sum();
+        if bytes > self.heads.bytes_max { Err(StreamError::TooLarge) } else { Ok(()) }
     }
 }
 
@@ -178,6 +201,7 @@ impl<B: Body<Data = Bytes> + Unpin> StreamRequest<'_, B> {
             None => {
                 let head = ready!(Pin::new(response).poll(cx)).map_err(|error| self.stream.failed(error))?;
                 self.stream.load.responded();
+                self.stream.look_at(head.headers())?;
                 Poll::Ready(Ok(StreamResponse::Final(head)))
             }
         }
@@ -211,15 +235,12 @@ impl<B: Body<Data = Bytes> + Unpin> StreamRequest<'_, B> {
 
     /// Looks at the head of an interim response.
     fn interim(&mut self, head: Response<()>) -> Result<StreamResponse, StreamError> {
-        let broken = if head.status() == StatusCode::SWITCHING_PROTOCOLS {
-            StreamError::Switched
-        } else if head.headers().len() > self.stream.headers_max {
-            StreamError::TooManyLines
-        } else {
-            return Ok(StreamResponse::Interim(head));
-        };
-        self.stage = SendStage::Over;
-        Err(broken)
+        let switched = head.status() == StatusCode::SWITCHING_PROTOCOLS;
+        let looked = if switched { Err(StreamError::Switched) } else { self.stream.look_at(head.headers()) };
+        if looked.is_err() {
+            self.stage = SendStage::Over;
+        }
+        looked.map(|()| StreamResponse::Interim(head))
     }
 
     /// The body of a request that is [`Unsent`](StreamError::Unsent).
@@ -244,7 +265,7 @@ impl<B: Body<Data = Bytes> + Unpin + 'static> StreamRequest<'_, B> {
             SendStage::Sent(_, StreamUpload::Tunnel(mut outgoing)) if parts.status == StatusCode::OK => {
                 if content_length(&parts.headers).is_some_and(|length| length > 0) {
                     outgoing.send_reset(Reason::INTERNAL_ERROR);
-                    return Err(StreamError::Broken(Reason::INTERNAL_ERROR.into()));
+                    return Err(StreamError::Reset(Reason::INTERNAL_ERROR.into()));
                 }
                 let tunnel = StreamContent::Tunnel(Box::new(TunnelStream::new(incoming, outgoing)));
                 return Ok(Response::from_parts(parts, tunnel));

@@ -9,6 +9,7 @@ pub(crate) mod control;
 pub(crate) mod dns;
 pub(crate) mod external_tools;
 pub(crate) mod fault;
+pub(crate) mod frame_endpoint;
 pub(crate) mod frames;
 pub(crate) mod h2;
 pub(crate) mod h2_endpoint;
