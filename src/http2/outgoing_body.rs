@@ -25,6 +25,8 @@ pub(crate) struct OutgoingBody<B> {
     /// A part that waits for the other side to make room, and whether it is the last one.
     part: Option<(Bytes, bool)>,
     waiting_since: Option<Instant>,
+    /// When there was room for some of a part that had waited, last.
+    went_on: Option<Instant>,
     /// Bytes that are the codec's, and were not asked for yet.
     sent: usize,
     /// Whether all of it is the codec's.
@@ -34,12 +36,17 @@ pub(crate) struct OutgoingBody<B> {
 impl<B: Body<Data = Bytes> + Unpin> OutgoingBody<B> {
     /// Sends `body` on `stream`, which is reset with the code `on_fault` if the body breaks.
     pub(crate) fn new(body: B, stream: SendStream<Bytes>, on_fault: Reason) -> Self {
-        Self { body, stream, on_fault, part: None, waiting_since: None, sent: 0, whole: false }
+        Self { body, stream, on_fault, part: None, waiting_since: None, went_on: None, sent: 0, whole: false }
     }
 
     /// Since when a part waits for the other side to make room.
     pub(crate) fn waiting_since(&self) -> Option<Instant> {
         self.waiting_since
+    }
+
+    /// When the other side has last made room for some of a part that had waited for it; none if none has waited.
+    pub(crate) fn went_on(&self) -> Option<Instant> {
+        self.went_on
     }
 
     /// How many bytes the codec was given since this was asked last.
@@ -89,7 +96,9 @@ impl<B: Body<Data = Bytes> + Unpin> OutgoingBody<B> {
                     return Poll::Pending;
                 }
             };
-            self.waiting_since = None;
+            if self.waiting_since.take().is_some() {
+                self.went_on = Some(Instant::now());
+            }
             let left = if room < data.len() { data.split_off(room) } else { Bytes::new() };
             let (count, over) = (data.len(), left.is_empty());
             // It fails when the stream is over.
@@ -126,8 +135,11 @@ impl<B: Body<Data = Bytes> + Unpin> OutgoingBody<B> {
                 return true;
             }
         };
-        // It fails when the stream is over.
         self.whole = ended.is_ok();
+        if !self.whole {
+            // The stream is over, or the codec does not take the trailers: the other side must not wait for its end.
+            self.stream.send_reset(self.on_fault);
+        }
         true
     }
 

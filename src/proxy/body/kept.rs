@@ -23,9 +23,19 @@ impl KeptParts {
     /// trailers, which are not worth the trouble.
     #[must_use]
     pub(crate) fn keep(&mut self, frame: &Frame<Bytes>) -> bool {
+        self.keep_if(frame, |bytes, left| bytes <= left)
+    }
+
+    /// The same, but what is kept may be longer by the last part, if it was not too long before that.
+    #[must_use]
+    pub(crate) fn keep_whole_part(&mut self, frame: &Frame<Bytes>) -> bool {
+        self.keep_if(frame, |_, left| left > 0)
+    }
+
+    fn keep_if(&mut self, frame: &Frame<Bytes>, fits: impl Fn(usize, usize) -> bool) -> bool {
         match frame.data_ref() {
-            Some(data) if !self.cut && data.len() <= self.bytes_left && self.parts.len() < self.parts_max => {
-                self.bytes_left -= data.len();
+            Some(data) if !self.cut && fits(data.len(), self.bytes_left) && self.parts.len() < self.parts_max => {
+                self.bytes_left = self.bytes_left.saturating_sub(data.len());
                 self.parts.push(data.clone());
                 true
             }

@@ -18,7 +18,8 @@ use http_body::{Body, Frame, SizeHint};
 use super::body_fault::BodyFault;
 use super::kept::KeptParts;
 
-/// The longest beginning that is kept: what a stream's window lets an endpoint take before it has said anything.
+/// The longest beginning that is kept, with the rest of the part that it ends in: what a stream's window lets an
+/// endpoint take before it has said anything. A part is in our hands as a whole when the window ends inside it.
 const KEPT_BYTES_MAX: usize = 64 * 1024;
 
 /// One attempt's hold on the body `B`.
@@ -94,7 +95,7 @@ impl<B> SharedBody<B> {
         if self.kept.borrow().is_cut() {
             return;
         }
-        let kept = self.kept.borrow_mut().keep(frame);
+        let kept = self.kept.borrow_mut().keep_whole_part(frame);
         if kept {
             self.at.set(self.at.get() + 1);
         } else {

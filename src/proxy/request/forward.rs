@@ -191,6 +191,7 @@ pub(crate) async fn forward(
             end @ (NextStep::NoWebSocket | NextStep::GiveUp) => return Err(failed(end, error, request.state, context)),
         };
         context.note_retry(why);
+        context.interim.again();
         let fresh = tries.count(why);
         drop(connection);
         connection = match dial(worker, destination, fresh, Instant::now(), context).await {

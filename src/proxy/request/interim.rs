@@ -9,6 +9,7 @@
 //! read; the surplus is dropped, as one that a client may not miss. `response_timeout` runs on whatever comes here.
 
 use std::fmt::Debug;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use http::StatusCode;
@@ -45,6 +46,17 @@ struct Came {
     bytes: usize,
     keeps: bool,
     kept: Vec<Response<()>>,
+    /// What tells each of them from the others, and how many of those came in tries before this one.
+    seen: Vec<u64>,
+    before: usize,
+}
+
+/// What tells one from the others.
+fn mark(head: &Response<()>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    head.status.hash(&mut hasher);
+    head.headers.iter().for_each(|line| line.hash(&mut hasher));
+    hasher.finish()
 }
 
 impl Interim {
@@ -73,6 +85,14 @@ impl Interim {
     pub(crate) fn discard(&mut self) {
         if let Some(came) = &mut self.came {
             (came.keeps, came.kept) = (false, Vec::new());
+            (came.seen, came.before) = (Vec::new(), 0);
+        }
+    }
+
+    /// The request is sent again: what the client has from the tries before is not passed on twice.
+    pub(crate) fn again(&mut self) {
+        if let Some(came) = &mut self.came {
+            came.before = came.seen.len();
         }
     }
 
@@ -85,6 +105,11 @@ impl Interim {
             tracing::debug!(status = head.status.as_u16(), "an endpoint sends more interim answers than are passed on");
             return;
         }
+        let mark = mark(&head);
+        if came.seen[..came.before].contains(&mark) {
+            return;
+        }
+        came.seen.push(mark);
         (came.count, came.bytes) = (came.count + 1, came.bytes + bytes);
         header_edits::response(&mut head, None, false, settings);
         if came.keeps {

@@ -137,7 +137,7 @@ async fn on_http1(
         }
         loop {
             ready!(connection.poll_until(deadline, cx));
-            deadline = match wait.again() {
+            deadline = match wait.again(None) {
                 Ok(later) => later,
                 Err(timeout) => return Poll::Ready(Err(timeout)),
             };
@@ -172,7 +172,7 @@ async fn on_http2(
         }
         loop {
             ready!(coop::poll_unbudgeted(timer.as_mut(), cx));
-            timer.as_mut().reset(wait.again()?);
+            timer.as_mut().reset(wait.again(sending.went_on())?);
         }
     });
     match response.await {
@@ -207,10 +207,12 @@ impl ResponseWait<'_> {
     /// When to look again, at a deadline.
     ///
     /// The wait for the response begins when the request is complete. Until then the body's own limit rules when it is
-    /// the client's turn; an upstream that stops reading is one that does not respond.
-    fn again(&self) -> Result<Instant, SendError> {
+    /// the client's turn; an upstream that stops reading is one that does not respond. One that reads slowly takes
+    /// parts little by little, the last time at `went_on`.
+    fn again(&self, went_on: Option<Instant>) -> Result<Instant, SendError> {
         let now = Instant::now();
-        let begins = self.state.ended().or_else(|| self.state.untouched_since()).unwrap_or(now);
+        let given = self.state.ended().or_else(|| self.state.untouched_since());
+        let begins = given.map_or(now, |given| went_on.map_or(given, |went_on| given.max(went_on)));
         if begins + self.limit <= now { Err(SendError::Timeout) } else { Ok(begins + self.limit) }
     }
 }

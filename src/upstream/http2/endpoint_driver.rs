@@ -5,6 +5,9 @@
 //! that does not answer is dropped: its requests would wait out their own limits otherwise, and a response without a
 //! limit for ever. One timer a connection does that. It runs only when something is under way, and is moved when it
 //! goes off too early: a request costs a look at it.
+//!
+//! A connection that no pool has any more and that has no request is closed, and what the codec has still to write has
+//! a while for that: an endpoint that reads nothing could keep it otherwise for as long as it likes.
 
 use std::future::Future;
 use std::io;
@@ -30,6 +33,8 @@ pub(super) enum ConnectionEnd {
     Broken(#[from] h2::Error),
     #[error("the endpoint did not answer a ping within {0:?}")]
     Silent(Duration),
+    #[error("the endpoint did not read the end of the connection within {0:?}")]
+    Unread(Duration),
 }
 
 /// See the module.
@@ -41,6 +46,8 @@ pub(super) struct EndpointDriver<S> {
     liveness: Liveness,
     /// Once something was under way.
     timer: Option<Pin<Box<Sleep>>>,
+    /// Once nothing is left but to close the connection.
+    closing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> EndpointDriver<S> {
@@ -50,7 +57,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> EndpointDriver<S> {
         times: PingTimes,
     ) -> Self {
         let pings = connection.ping_pong();
-        Self { connection, pings, times, load, liveness: Liveness::Heard(Instant::now()), timer: None }
+        Self { connection, pings, times, load, liveness: Liveness::Heard(Instant::now()), timer: None, closing: None }
+    }
+
+    /// Ready when the connection is to be closed for longer than that may take.
+    fn poll_unread(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.load.is_over() {
+            return Poll::Pending;
+        }
+        let due = || Box::pin(sleep_until(Instant::now() + self.times.timeout));
+        coop::poll_unbudgeted(self.closing.get_or_insert_with(due).as_mut(), cx)
     }
 
     /// Ready when the endpoint is gone.
@@ -89,6 +105,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Future for EndpointDriver<S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if let Poll::Ready(ended) = Pin::new(&mut self.connection).poll(cx) {
             return Poll::Ready(ended.map_err(ConnectionEnd::from));
+        }
+        if self.poll_unread(cx).is_ready() {
+            return Poll::Ready(Err(ConnectionEnd::Unread(self.times.timeout)));
         }
         self.poll_gone(cx).map(|()| Err(ConnectionEnd::Silent(self.times.timeout)))
     }

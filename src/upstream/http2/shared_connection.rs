@@ -47,3 +47,10 @@ impl SharedConnection {
         self.load.is_leaving() || matches!(ready, Poll::Ready(Err(_)))
     }
 }
+
+impl Drop for SharedConnection {
+    fn drop(&mut self) {
+        // The driver looks at it when the codec tells it that the last one who could use the connection is gone.
+        self.load.give_up();
+    }
+}

@@ -27,6 +27,8 @@ pub(super) struct StreamLoad {
     responses: Cell<usize>,
     /// Whether it has said that it takes no more.
     leaving: Cell<bool>,
+    /// Whether it is in no pool any more.
+    given_up: Cell<bool>,
     quiet_since: Cell<Instant>,
     /// Whether anything has come since the driver looked last.
     pub(super) heard: Cell<bool>,
@@ -41,6 +43,7 @@ impl StreamLoad {
             room: Cell::new(STREAMS_MAX as usize),
             responses: Cell::new(0),
             leaving: Cell::new(false),
+            given_up: Cell::new(false),
             quiet_since: Cell::new(now),
             heard: Cell::new(false),
             queue: OpeningQueue::default(),
@@ -79,6 +82,16 @@ impl StreamLoad {
     /// Notes that the endpoint takes no more streams.
     pub(super) fn leave(&self) {
         self.leaving.set(true);
+    }
+
+    /// Notes that no pool has the connection any more.
+    pub(super) fn give_up(&self) {
+        self.given_up.set(true);
+    }
+
+    /// Whether nothing is left to do on the connection but to close it.
+    pub(super) fn is_over(&self) -> bool {
+        self.given_up.get() && !self.is_busy()
     }
 
     /// Notes the head of a response: some responses later there may be room for one stream more.

@@ -9,11 +9,11 @@ use h2::RecvStream;
 use h2::server::{self, SendResponse};
 use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
-use tokio::io::{DuplexStream, ReadBuf, duplex, repeat};
+use tokio::io::{AsyncWriteExt, DuplexStream, ReadBuf, duplex, repeat};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
 use tokio::task::LocalSet;
-use tokio::time::{Duration, sleep};
+use tokio::time::{Duration, sleep, timeout};
 
 use super::upstream_stream::{StreamContent, StreamError, StreamRequest, StreamResponse, UpstreamStream};
 use super::*;
@@ -181,6 +181,62 @@ async fn streams_that_are_not_allowed_yet_are_opened_one_after_the_other_also_be
         let ((), first, third, fourth) =
             tokio::join!(answering, answer(&mut first), answer(&mut third), answer(&mut fourth));
         assert!(first.is_ok() && third.is_ok() && fourth.is_ok());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_is_given_up_ends_although_its_endpoint_reads_nothing() {
+    let test = async {
+        let times = PingTimes { interval: Duration::from_secs(10), timeout: Duration::from_millis(300) };
+        let (ours, mut theirs) = duplex(64 * 1024);
+        let mut shared = share(ours, SocketAddr::from(([127, 0, 0, 1], 80)), HEADS, times).await.unwrap();
+        // Settings with a window of a mebibyte, and as much for the connection.
+        theirs.write_all(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 16, 0, 0]).await.unwrap();
+        theirs.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 16, 0, 0]).await.unwrap();
+        sleep(MOMENT).await;
+        let mut stream = shared.stream().unwrap();
+        let mut request = stream.begin(head("POST"), Full::from(vec![b'x'; 1024 * 1024]));
+        assert!(is_waiting(&mut request).await);
+        drop(request);
+        drop(stream);
+        let began = Instant::now();
+        drop(shared);
+        // It goes on to send frames of a kind that says nothing.
+        let ended = timeout(times.timeout * 10, async {
+            while theirs.write_all(&[0, 0, 0, 99, 0, 0, 0, 0, 0]).await.is_ok() {
+                sleep(MOMENT).await;
+            }
+        });
+        ended.await.expect("it is closed");
+        assert!(began.elapsed() >= times.timeout - MOMENT, "{:?}", began.elapsed());
+    };
+    LocalSet::new().run_until(test).await;
+}
+
+#[tokio::test]
+async fn an_upload_whose_trailers_cannot_be_sent_is_reset() {
+    let test = async {
+        let (mut shared, mut endpoint) = connected(10).await;
+        let mut stream = shared.stream().unwrap();
+        let trailers = http::HeaderMap::from_iter([(http::header::CONNECTION, "x".parse().unwrap())]);
+        let body = Full::from("body").with_trailers(async { Some(Ok(trailers)) });
+        let mut sending = stream.begin(head("POST"), Box::pin(body));
+        let seen = async {
+            let (request, _respond) = endpoint.asked.recv().await.unwrap();
+            let mut incoming = request.into_body();
+            loop {
+                match incoming.data().await {
+                    Some(Ok(_part)) => {}
+                    end => return end.map(|end| end.unwrap_err().reason()),
+                }
+            }
+        };
+        let answered = poll_fn(|cx| sending.poll_response(cx));
+        let ended = timeout(MOMENT * 50, async { tokio::join!(answered, seen) });
+        let (answer, seen) = ended.await.expect("it is reset");
+        assert!(matches!(answer, Err(StreamError::Reset(_))), "{answer:?}");
+        assert_eq!(seen, Some(Some(h2::Reason::CANCEL)));
     };
     LocalSet::new().run_until(test).await;
 }

@@ -14,6 +14,7 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream, SendStream};
 use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
+use tokio::time::Instant;
 
 use super::detached_upload::DetachedUpload;
 use super::response_stream::{ResponseStream, content_length};
@@ -88,8 +89,8 @@ enum StreamUpload<B> {
     Sending(OutgoingBody<B>),
     /// There is none: the stream stays open for what a tunnel carries.
     Tunnel(SendStream<Bytes>),
-    /// All of it is sent, or the endpoint takes no more of it.
-    Done,
+    /// All of it is sent, or the endpoint takes no more of it. The time is that of [`OutgoingBody::went_on`].
+    Done(Option<Instant>),
 }
 
 /// What comes back on a stream.
@@ -193,7 +194,7 @@ impl<B: Body<Data = Bytes> + Unpin> StreamRequest<'_, B> {
         if let StreamUpload::Sending(body) = upload
             && body.poll(cx).is_ready()
         {
-            *upload = StreamUpload::Done;
+            *upload = StreamUpload::Done(body.went_on());
         }
         match ready!(response.poll_informational(cx)) {
             Some(Ok(head)) => Poll::Ready(self.interim(head)),
@@ -225,7 +226,7 @@ impl<B: Body<Data = Bytes> + Unpin> StreamRequest<'_, B> {
         let upload = if connect {
             StreamUpload::Tunnel(outgoing)
         } else if ends {
-            StreamUpload::Done
+            StreamUpload::Done(None)
         } else {
             StreamUpload::Sending(OutgoingBody::new(body, outgoing, Reason::CANCEL))
         };
@@ -241,6 +242,19 @@ impl<B: Body<Data = Bytes> + Unpin> StreamRequest<'_, B> {
             self.stage = SendStage::Over;
         }
         looked.map(|()| StreamResponse::Interim(head))
+    }
+
+    /// When the endpoint has last taken some of the body that had waited for it.
+    #[must_use]
+    pub(crate) fn went_on(&self) -> Option<Instant> {
+        match &self.stage {
+            SendStage::Sent(_, StreamUpload::Sending(body)) => body.went_on(),
+            SendStage::Sent(_, StreamUpload::Done(went_on)) => *went_on,
+            SendStage::Sent(_, StreamUpload::Tunnel(_))
+            | SendStage::Waiting(..)
+            | SendStage::Unsent(_)
+            | SendStage::Over => None,
+        }
     }
 
     /// The body of a request that is [`Unsent`](StreamError::Unsent).

@@ -229,6 +229,14 @@ fn a_request_that_is_refused_behind_a_hint_is_sent_again() {
 }
 
 #[test]
+fn a_hint_of_tries_that_are_refused_reaches_the_client_once() {
+    let endpoint = playing(&[link(103, "</same>"), hint(102), hint(102), Pause(20), Reset(Reason::REFUSED_STREAM)]);
+    let answer = proxy(&endpoint).client().ask(get("/"));
+    answer.assert_refused(502, "upstream_reset");
+    assert_eq!((answer.interim, endpoint.requests()), (vec![103, 102, 102], 4));
+}
+
+#[test]
 fn a_switch_of_protocols_is_no_answer_and_ends_its_stream_alone() {
     let endpoint = first_and_then(&[hint(101)], &[Answer]);
     let proxy = proxy(&endpoint);
