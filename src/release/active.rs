@@ -280,14 +280,14 @@ impl ActiveRollout {
             return Vec::new();
         }
         let bake = self.bake(now);
-        let decisions = self.saved.services.iter().zip(self.rollout.judges());
+        let mut decisions = self.saved.services.iter().zip(self.rollout.judges());
         let is_new = |(service, judge): (&String, &Judge)| {
             let (ruling, why) = words(judge.decision(bake));
             let last = self.saved.verdicts.iter().rev().find(|verdict| verdict.service == *service);
             last.is_none_or(|last| last.ruling != ruling || last.why != why)
         };
         // Sentences are made only where something is new.
-        if !decisions.map(is_new).any(|new| new) {
+        if !decisions.any(is_new) {
             return Vec::new();
         }
         let weight = self.rollout.weight().percent();

@@ -80,7 +80,8 @@ fn cause_text(
                 (counts.failures, counts.requests)
             });
             let failed = with_users(counted.text("requests failed"), &counted_failures(findings));
-            let (sure, whose) = (beyond(said, counted.found(), allowed), whose(settings.ceilings.failures, names));
+            let (sure, whose) =
+                (beyond(said, counted.found(), allowed), whose(settings.ceilings.failures.as_ref(), names));
             format!("{failed}, {sure}{whose}{}", counted.before())
         }
         RollbackCause::Responses => responses_text(findings, names),
@@ -93,7 +94,7 @@ fn cause_text(
                 (counts.slow, counts.timed)
             });
             let slow = counted.text(&format!("requests took longer than {}", time(limit)));
-            let (sure, whose) = (beyond(said, counted.found(), allowed), whose(settings.ceilings.slow, names));
+            let (sure, whose) = (beyond(said, counted.found(), allowed), whose(settings.ceilings.slow.as_ref(), names));
             format!("{slow}, {sure}{whose}{}", counted.before())
         }
     }
@@ -147,7 +148,7 @@ fn counted_failures(findings: &JudgeFindings) -> OutcomeCounts {
 }
 
 /// Where a ceiling comes from.
-fn whose<T>(of_the_plan: Option<T>, names: &Names) -> String {
+fn whose<T>(of_the_plan: Option<&T>, names: &Names) -> String {
     if of_the_plan.is_some() { String::new() } else { format!(" by what {} did", names.baseline) }
 }
 
