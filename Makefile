@@ -14,9 +14,20 @@ FUZZ_SECONDS ?= 120
 
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: judge-table test needs tools fmt lint doc unit soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
+# Clippy's driver as the compiler of our own packages: one compilation says what the lints find, and makes the tests.
+# `make lint doc` would check all dependencies before it compiles them, which takes minutes on a fresh machine.
+ONCE = RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
 
-test: needs fmt lint doc unit
+# Most tests wait for something most of the time.
+THREADS ?= $(shell expr 2 '*' $$(nproc))
+
+.PHONY: judge-table test needs tools fmt lint doc soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
+
+# Benches are compiled, and with it linted, but not run.
+test: needs fmt
+	$(ONCE) cargo test --no-run --all-targets
+	RUSTDOC=$(CURDIR)/.ci/rustdoc $(ONCE) cargo test --doc
+	RUST_TEST_THREADS=$(THREADS) $(ONCE) cargo test
 
 # Says what of `make tools` is missing. Nothing is installed.
 needs:
@@ -30,29 +41,26 @@ tools:
 fmt:
 	cargo fmt --check
 
-# Benches are compiled here too.
+# Lints and documentation by themselves, for a change that needs no test.
 lint:
 	cargo clippy --all-targets -- -D warnings
 
 doc:
 	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --document-private-items
 
-unit:
-	cargo test
-
 # Mixed traffic for SOAK_SECONDS, and everything at once for as long: nothing hangs, memory comes back and stays flat.
 # UPGRADES in place under load: nothing fails. The tests are named `soak_...` and are short unless these say otherwise.
 soak:
-	SOAK_SECONDS=$(SOAK_SECONDS) UPGRADES=$(UPGRADES) cargo test --test it soak_ -- --nocapture --test-threads=1
+	SOAK_SECONDS=$(SOAK_SECONDS) UPGRADES=$(UPGRADES) $(ONCE) cargo test --test it soak_ -- --nocapture --test-threads=1
 
 # Random inputs for FUZZ_SECONDS; a failure prints its seed, and FUZZ_SEED=... repeats it. `make test` runs each target
 # briefly.
 fuzz:
-	FUZZ_SECONDS=$(FUZZ_SECONDS) cargo test --test it fuzz:: -- --nocapture --test-threads=1
+	FUZZ_SECONDS=$(FUZZ_SECONDS) $(ONCE) cargo test --test it fuzz:: -- --nocapture --test-threads=1
 
 # A scanner of TLS against our listener, most of a minute.
 testssl: tools
-	TESTSSL=1 cargo test --test it testssl_ -- --nocapture
+	TESTSSL=1 $(ONCE) cargo test --test it testssl_ -- --nocapture
 
 # How many of RUNS healthy rollouts are turned back in worlds with bursts, printed: minutes on a core. The tests have a short one.
 judge-table:
