@@ -29,6 +29,9 @@ use crate::cli::layout::width_of;
 /// How soon the keyboard's thread notices that it is to end.
 const KEY_WAIT: Duration = Duration::from_millis(100);
 
+/// How often it is looked at the end whether that thread has noticed.
+const LAST_LOOKS: u32 = 10;
+
 /// A key that means something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DemoKey {
@@ -129,8 +132,13 @@ impl Screen {
     /// When the terminal is gone.
     pub(crate) fn close(self) -> io::Result<()> {
         self.closing.store(true, Ordering::Relaxed);
-        // A panic of that thread was printed, and the terminal has to be put back all the same.
-        let _ended = self.keyboard.join();
+        // Where the terminal is gone, the library reads its end for ever: that thread ends with the process.
+        for _ in 0..LAST_LOOKS {
+            if self.keyboard.is_finished() {
+                break;
+            }
+            thread::sleep(KEY_WAIT / 5);
+        }
         let given = give_back(&mut io::stdout(), &TAKEN);
         drop(self.taken);
         given

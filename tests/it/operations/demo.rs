@@ -41,6 +41,32 @@ fn in_a_pipe_it_prints_lines_and_ends_on_a_signal() {
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "it left files behind");
 }
 
+/// Runs the program of its first argument in a terminal whose window is closed when it shows something.
+const CLOSED_WINDOW: &str = r#"
+import fcntl, os, pty, struct, sys, termios, time
+child, window = pty.fork()
+if child == 0:
+    os.execv(sys.argv[1], [sys.argv[1], "demo", "--seed", "1", "--users", "400", "--rate", "300"])
+fcntl.ioctl(window, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+seen = b""
+while b"admin" not in seen:
+    seen += os.read(window, 65536)
+os.close(window)
+for _ in range(300):
+    if os.waitpid(child, os.WNOHANG)[0]:
+        sys.exit(0)
+    time.sleep(0.1)
+os.kill(child, 9)
+sys.exit("it goes on without its terminal")
+"#;
+
+#[test]
+fn it_ends_with_its_terminal() {
+    let binary = env!("CARGO_BIN_EXE_pointsman");
+    let output = Command::new("python3").args(["-c", CLOSED_WINDOW, binary]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
 #[test]
 fn a_port_in_use_is_named() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
