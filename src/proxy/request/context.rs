@@ -63,8 +63,8 @@ pub(crate) struct RequestContext {
     pub(super) attempt_failed: bool,
     /// Where the first attempt was made and failed, if another one followed.
     pub(super) first_failed: Option<Destination>,
-    /// What the request still has to say about a version under rollout.
-    pub(super) sample: Option<CanarySample>,
+    /// What the request still has to say about a version under rollout: on the heap, since most requests have none.
+    pub(super) sample: Option<Box<CanarySample>>,
     /// For how long a hold kept the request.
     pub(super) held: Duration,
     pub(super) finished: bool,
@@ -153,7 +153,7 @@ impl RequestContext {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
         match &self.destination {
-            None => self.sample = CanarySample::of_decision(decision, request),
+            None => self.sample = CanarySample::of_decision(decision, request).map(Box::new),
             // No endpoint of the version before took a connection: its failure stays with it.
             Some(before) if std::mem::take(&mut self.attempt_failed) => self.first_failed = Some(before.clone()),
             Some(_) => {}
@@ -167,7 +167,7 @@ impl RequestContext {
     /// Notes the version that a request was assigned to when no version can respond.
     pub(crate) fn note_no_version(&mut self, destination: Destination, draw: Draw, request: &RequestView<'_>) {
         if self.destination.is_none() {
-            self.sample = CanarySample::of_draw(destination.service(), draw, request);
+            self.sample = CanarySample::of_draw(destination.service(), draw, request).map(Box::new);
         }
         self.set_destination(destination);
         self.record_sample(true);
@@ -189,8 +189,8 @@ impl RequestContext {
     /// Notes the endpoint that is tried, by its index in the version.
     pub(crate) fn note_endpoint(&mut self, endpoint: usize) {
         self.endpoint = Some(endpoint);
-        if let Some(sample) = self.sample.filter(|sample| !sample.selected) {
-            self.sample = self.select_sample(sample, Some(endpoint));
+        if let Some(sample) = self.sample.as_deref().filter(|sample| !sample.selected) {
+            self.sample = self.select_sample(*sample, Some(endpoint)).map(Box::new);
         }
     }
 
@@ -206,7 +206,8 @@ impl RequestContext {
 
     /// Says how the first attempt of the request went, once.
     fn record_sample(&mut self, failed: bool) {
-        let (Some(sample), Some(destination)) = (self.sample.take(), &self.destination) else { return };
+        let sample = self.sample.take().map(|sample| *sample);
+        let (Some(sample), Some(destination)) = (sample, &self.destination) else { return };
         // Nothing was picked: its version has nothing to pick.
         let sample = if sample.selected { Some(sample) } else { self.select_sample(sample, None) };
         if let Some(sample) = sample {

