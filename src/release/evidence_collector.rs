@@ -128,7 +128,8 @@ impl EvidenceCollector {
         let endpoints = |version| u32::try_from(serving(version)).unwrap_or(u32::MAX);
         reading.endpoints = Some(PerVersion { candidate: endpoints(candidate), baseline: endpoints(baseline) });
         reading.users = self.counts.look_at_users(&self.canary, judge.windows());
-        self.canary.refresh(self.looked == Some(now));
+        let compared = service.canary.as_ref().is_none_or(|canary| canary.epoch.compares());
+        self.canary.refresh(self.looked == Some(now), compared);
         reading.epochs = self.counts.read(&self.canary);
         reading
     }

@@ -7,7 +7,8 @@
 //! Some addresses are not one client but many: a load balancer in front that is not trusted to say whom it speaks
 //! for, the gateway of an office, a benchmark. Such a *front* makes a good part of the requests of *both* versions,
 //! because the lot falls on the users behind it, while who aims at one version makes none of the other's. From an
-//! address with at least [`FRONT`] of the requests of each of the two everything counts, user by user.
+//! address with at least [`FRONT`] of the requests of each of the two everything counts, user by user. Where the
+//! candidate has everything nothing is aimed, and its requests alone say who is a front.
 //!
 //! Each worker keeps the busiest addresses that it sees, in a table of a fixed size (Metwally's space-saving, with
 //! counts that are never too high); the control plane makes the list of fronts of them.
@@ -103,7 +104,7 @@ impl ClientWatch {
     }
 
     /// Looks for fronts.
-    pub(crate) fn refresh(&self) {
+    pub(crate) fn refresh(&self, compared: bool) {
         let mut all = [0; 2];
         let mut clients: BTreeMap<u64, [u64; 2]> = BTreeMap::new();
         for cell in self.cells.iter().filter_map(OnceLock::get) {
@@ -114,7 +115,10 @@ impl ClientWatch {
         }
         let is_front = |requests: &[u64; 2]| {
             let [of_candidate, of_baseline] = [0, 1].map(|arm| requests[arm] > 0 && requests[arm] * FRONT >= all[arm]);
-            of_candidate && of_baseline && requests[1] >= FRONT_REQUESTS_MIN
+            match compared {
+                true => of_candidate && of_baseline && requests[1] >= FRONT_REQUESTS_MIN,
+                false => of_candidate && requests[0] >= FRONT_REQUESTS_MIN,
+            }
         };
         let fronts = clients.into_iter().filter(|(number, requests)| *number != 0 && is_front(requests));
         for (place, front) in self.fronts.iter().zip(fronts.map(|(number, _)| number).chain(std::iter::repeat(0))) {
@@ -185,7 +189,7 @@ mod tests {
             let client = if random.random_range(0..100) < percent[arm] { 0 } else { strange };
             watch.count(number % 2, watch.number(address(client)), arm);
         }
-        watch.refresh();
+        watch.refresh(true);
         let others = (1..1_000).filter(|number| watch.is_front(watch.number(address(*number))));
         assert_eq!(others.count(), 0, "{percent:?}");
         watch.is_front(watch.number(address(0)))
@@ -198,6 +202,19 @@ mod tests {
     }
 
     #[test]
+    fn where_one_version_has_everything_its_requests_say_who_is_a_front() {
+        let watch = ClientWatch::new(1);
+        for number in 0..1_000 {
+            let client = if number % 20 < 10 { 0 } else { number };
+            watch.count(0, watch.number(address(client)), 0);
+        }
+        watch.refresh(true);
+        assert!(!watch.is_front(watch.number(address(0))));
+        watch.refresh(false);
+        assert!(watch.is_front(watch.number(address(0))) && !watch.is_front(watch.number(address(999))));
+    }
+
+    #[test]
     fn twenty_fronts_are_all_known_and_two_hundred_addresses_are_none() {
         for (addresses, want) in [(16, 16), (200, 0)] {
             let watch = ClientWatch::new(1);
@@ -205,7 +222,7 @@ mod tests {
                 let arm = usize::from(number / addresses % 10 != 0);
                 watch.count(0, watch.number(address(number % addresses)), arm);
             }
-            watch.refresh();
+            watch.refresh(true);
             let fronts = (0..addresses).filter(|number| watch.is_front(watch.number(address(*number))));
             assert_eq!(fronts.count(), want, "{addresses}");
         }
@@ -216,10 +233,10 @@ mod tests {
         let watch = ClientWatch::new(1);
         let [one, other] = [watch.number(address(1)), watch.number(address(2))];
         (0..1_000).for_each(|number| watch.count(0, one, number % 2));
-        watch.refresh();
+        watch.refresh(true);
         assert!(watch.is_front(one) && !watch.is_front(other));
         (0..10 * HALVED_AFTER).for_each(|number| watch.count(0, other, usize::from(number % 2 == 0)));
-        watch.refresh();
+        watch.refresh(true);
         assert!(!watch.is_front(one) && watch.is_front(other));
     }
 }

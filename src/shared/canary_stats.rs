@@ -235,14 +235,15 @@ impl CanaryStats {
         [&self.rules.failed_clients, &self.rules.lost_clients]
     }
 
-    /// Looks again which addresses are fronts, and, if that is not known or `again`, what the baseline usually sends.
-    pub fn refresh(&self, again: bool) {
+    /// Looks again which addresses are fronts, where versions are `compared` or not, and, if that is not known or
+    /// `again`, what the baseline usually sends.
+    pub fn refresh(&self, again: bool, compared: bool) {
         let usual = &self.rules.responses.usual;
         if self.rules.terms.responses && (again || !usual.is_known()) {
             usual.refresh();
         }
         if self.rules.terms.per_key {
-            self.rules.clients.refresh();
+            self.rules.clients.refresh(compared);
         }
     }
 
@@ -256,6 +257,11 @@ impl CanaryStats {
 }
 
 impl SplitEpoch {
+    /// Whether both versions get requests.
+    pub(crate) fn compares(&self) -> bool {
+        self.shares.iter().all(|slots| *slots > 0)
+    }
+
     /// Whether requests that go to the endpoint with this number now are judged.
     #[must_use]
     pub fn judges(&self, endpoint: u32) -> bool {
