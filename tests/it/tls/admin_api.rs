@@ -193,7 +193,7 @@ fn keys_and_tokens_that_others_can_read_are_told() {
     let (ca, folder) = (Ca::new("ca"), tempfile::tempdir().unwrap());
     let own = ca.issue("site", "site", &["site.example"]);
     let token = folder.path().join("ops.token");
-    std::fs::write(&token, "s3cret").unwrap();
+    std::fs::write(&token, "4f6c1d2e9b7a4c3d8e5f").unwrap();
     let path = folder.path().join("pointsman.toml");
     let tls = own.toml();
     let text = format!(
@@ -220,7 +220,11 @@ fn keys_and_tokens_that_others_can_read_are_told() {
     let admin = process.admin_address.to_string();
     let status = || {
         let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman"));
-        let output = command.args(["--admin", &admin, "status"]).env("POINTSMAN_TOKEN", "s3cret").output().unwrap();
+        let output = command
+            .args(["--admin", &admin, "status"])
+            .env("POINTSMAN_TOKEN", "4f6c1d2e9b7a4c3d8e5f")
+            .output()
+            .unwrap();
         assert!(output.status.success(), "{output:?}");
         String::from_utf8(output.stdout).unwrap()
     };
