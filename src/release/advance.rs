@@ -15,13 +15,12 @@ use super::view;
 use super::view::RolloutView;
 use crate::control::change::Change;
 use crate::control::handle::{Applied, ApplyError, ChangeRequest, OntoDead, WriterGone};
-use crate::control::publish::Published;
 use crate::control::rollout_change::RolloutChange;
 use crate::outbound::notify::Notification;
 use crate::rollout::event::{EventWord, Pause, RolloutEnding, RolloutEvent, StageCause, Transition};
 use crate::rollout::run::{Phase, Rollout};
 use crate::rollout::stage::{StageTask, TaskResult};
-use crate::table::{Name, Weight};
+use crate::table::Weight;
 
 /// A move that is to be stored.
 struct RolloutMove<'m> {
@@ -162,8 +161,6 @@ impl RolloutController {
         let Some(run) = self.running.get_mut(&id) else { return };
         let (from, to) =
             if run.is_back() { (run.to.clone(), run.from.clone()) } else { (run.from.clone(), run.to.clone()) };
-        let smoke = task == StageTask::Smoke;
-        let places = if smoke { candidates(run, &self.deps.published) } else { run.batch_of(task) };
         let runner = TaskRunner {
             id,
             release: Arc::clone(&run.release),
@@ -175,7 +172,8 @@ impl RolloutController {
             barred: provenance::bar(&run.release, task, run.is_back(), &foreign),
             from,
             to,
-            places,
+            services: run.services.clone(),
+            places: run.batch_of(task),
         };
         let answers = self.answers.0.clone();
         let doing = tokio::spawn(async move { runner.done(task).await });
@@ -205,17 +203,6 @@ impl RolloutController {
             }
         }
     }
-}
-
-/// The candidate's endpoints that take requests.
-fn candidates(run: &ActiveRollout, published: &Published) -> Vec<(Name, std::net::SocketAddr)> {
-    let table = published.load();
-    let of = |name: &Name| {
-        let version = table.service_named(name)?.version_named(&run.to)?;
-        let open = version.endpoints.iter().filter(|endpoint| !endpoint.drained);
-        Some(open.map(|endpoint| (name.clone(), endpoint.address)).collect::<Vec<_>>())
-    };
-    run.services.iter().filter_map(of).flatten().collect()
 }
 
 /// The word for a move: one that begins what an operator has to do has a word of its own.

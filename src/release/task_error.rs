@@ -23,8 +23,13 @@ pub(crate) enum TaskError {
     #[error("the plan has no hooks")]
     NoHooks,
     /// The version has nothing that could be asked.
-    #[error("{0} has no endpoint to ask")]
-    NoEndpoint(Name),
+    #[error("{service} {version} has no endpoint to ask")]
+    NoEndpoint {
+        /// The service.
+        service: Name,
+        /// The version.
+        version: Name,
+    },
     /// The config has lost the version meanwhile.
     #[error("{service} has no version {version} any more")]
     NoVersion {

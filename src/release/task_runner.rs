@@ -48,7 +48,9 @@ pub(crate) struct TaskRunner {
     pub from: Name,
     /// The version that they are to have.
     pub to: Name,
-    /// The endpoints that the task is about, with their services; of smoke requests, all of the candidate's.
+    /// The services that are released.
+    pub services: Vec<Name>,
+    /// The endpoints of the batch that the task is about, with their services.
     pub places: Vec<(Name, SocketAddr)>,
     /// Whether this is the way back.
     pub back: bool,
@@ -96,14 +98,28 @@ impl TaskRunner {
         Ok(())
     }
 
+    /// Asks all of the candidate's endpoints that take requests; a service in which there is none has not passed.
     async fn smoke(&self) -> Result<(), TaskError> {
-        for (service, address) in &self.places {
+        for service in &self.services {
             let spec = self.spec(service, &self.to)?;
-            let checked = smoke::check(&self.release.smoke, *address, &spec, &self.clients).await;
-            let (service, version) = (service.clone(), self.to.clone());
-            checked.map_err(|error| TaskError::OfVersion { service, version, source: Box::new(error) })?;
+            let endpoints = self.candidates(service);
+            if endpoints.is_empty() {
+                return Err(TaskError::NoEndpoint { service: service.clone(), version: self.to.clone() });
+            }
+            for address in endpoints {
+                let checked = smoke::check(&self.release.smoke, address, &spec, &self.clients).await;
+                let (service, version) = (service.clone(), self.to.clone());
+                checked.map_err(|error| TaskError::OfVersion { service, version, source: Box::new(error) })?;
+            }
         }
-        if self.places.is_empty() { Err(TaskError::NoEndpoint(self.to.clone())) } else { Ok(()) }
+        Ok(())
+    }
+
+    fn candidates(&self, service: &Name) -> Vec<SocketAddr> {
+        let table = self.published.load();
+        let version = table.service_named(service).and_then(|service| service.version_named(&self.to));
+        let endpoints = version.into_iter().flat_map(|version| &*version.endpoints);
+        endpoints.filter(|endpoint| !endpoint.drained).map(|endpoint| endpoint.address).collect()
     }
 
     /// Waits until nothing is in flight. After its time it goes on: one client that reads slowly must not stop a

@@ -15,7 +15,7 @@ use super::judge::judge_settings::Probability;
 use super::judge::summary::about;
 use super::judge::{CandidateShare, JudgeSettings};
 use super::plan::{Canary, CanaryStep, Plan, Strategy};
-use super::stage::Stage;
+use super::stage::{Stage, StageTask};
 use crate::table::Weight;
 
 /// What a service has, of both versions together.
@@ -45,6 +45,8 @@ pub(crate) struct PlanForecast {
     pub requests_per_second: f64,
     /// How long; none: it has no end, because a step will not get what it needs.
     pub takes: Option<Duration>,
+    /// How often smoke requests are sent on the way, whose time is not in it.
+    pub smoke: usize,
     /// What fits, if this takes longer than its bakes.
     pub suggestion: Option<Suggestion>,
 }
@@ -64,7 +66,8 @@ pub(crate) fn of(plan: &Plan, services: &[SeenTraffic]) -> PlanForecast {
     let least = services.iter().map(|seen| seen.requests_per_second).fold(f64::INFINITY, f64::min);
     let fits = bakes(plan).mul_f64(FITS);
     let suggestion = if takes.is_some_and(|takes| takes <= fits) { None } else { suggestion(plan, services, fits) };
-    PlanForecast { requests_per_second: if least.is_finite() { least } else { 0.0 }, takes, suggestion }
+    let smoke = plan.stages().iter().filter(|stage| **stage == Stage::Do(StageTask::Smoke)).count();
+    PlanForecast { requests_per_second: if least.is_finite() { least } else { 0.0 }, takes, smoke, suggestion }
 }
 
 /// The time of the service that takes longest; none if one takes for ever.
@@ -172,7 +175,12 @@ impl PlanForecast {
             let changes: Vec<_> = steps.into_iter().chain(catches).collect();
             format!("; with {}: {}", changes.join(" and "), about(*takes))
         });
-        format!("at {rate} {long}{other}")
+        let smoke = match self.smoke {
+            0 => "",
+            1 => ", and what smoke requests take",
+            _ => ", and what the smoke requests before each step take",
+        };
+        format!("at {rate} {long}{smoke}{other}")
     }
 }
 
@@ -190,8 +198,18 @@ mod tests {
             gate: None,
         };
         let steps = percents.iter().map(step).collect();
-        let canary = Canary { steps, watch: TEN_MINUTES, keep: Duration::ZERO, back: Back::AtOnce };
+        let canary = Canary { smoke: false, steps, watch: TEN_MINUTES, keep: Duration::ZERO, back: Back::AtOnce };
         Plan::new(Strategy::Canary(canary), JudgeSettings::default(), Expired::Pause).unwrap()
+    }
+
+    #[test]
+    fn smoke_requests_come_on_top() {
+        let Strategy::Canary(canary) = plan(&[10.0, 100.0]).strategy().clone() else { panic!("it is a canary") };
+        let asks = Strategy::Canary(Canary { smoke: true, ..canary });
+        let asks = Plan::new(asks, JudgeSettings::default(), Expired::Pause).unwrap();
+        let text = of(&asks, &[SeenTraffic { requests_per_second: 1_000.0, failing: 0.001 }]).text();
+        let wanted = "this plan takes about 20 min, and what the smoke requests before each step take";
+        assert_eq!(text, format!("at 1000.0 requests/s {wanted}"));
     }
 
     fn forecast(requests_per_second: f64) -> PlanForecast {

@@ -27,6 +27,8 @@ pub enum Strategy {
 /// See [`Strategy::Canary`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct Canary {
+    /// Whether requests of our own are sent to the candidate before each step, the first one included.
+    pub smoke: bool,
     /// The steps, each with a larger weight than the one before. A last step below 100 % is followed by 100 %.
     pub steps: Vec<CanaryStep>,
     /// How long the candidate is watched with all the traffic, where the steps end below 100 %.
@@ -285,9 +287,12 @@ impl Canary {
         zero.chain(falling).collect()
     }
 
+    /// Smoke requests come last before the weight grows: a gate may be open for days, and they are about the moment.
     fn stages(&self) -> Vec<Stage> {
+        let smoke = self.smoke.then_some(Stage::Do(StageTask::Smoke));
         let mut stages = Vec::new();
         for step in &self.steps {
+            stages.extend(smoke);
             stages.push(Stage::Bake { weight: step.weight, bake: step.bake });
             stages.extend(step.gate.map(|gate| match gate {
                 StepGate::Manual => Stage::Do(StageTask::Approval),
@@ -295,6 +300,7 @@ impl Canary {
             }));
         }
         if self.steps.last().is_some_and(|step| step.weight < Weight::FULL) {
+            stages.extend(smoke);
             stages.push(Stage::Bake { weight: Weight::FULL, bake: self.watch });
         }
         stages.extend((self.keep > Duration::ZERO).then_some(Stage::Keep(self.keep)));
@@ -347,7 +353,7 @@ mod tests {
     }
 
     fn canary(steps: Vec<CanaryStep>) -> Canary {
-        Canary { steps, watch: Duration::from_secs(9), keep: Duration::ZERO, back: Back::AtOnce }
+        Canary { smoke: false, steps, watch: Duration::from_secs(9), keep: Duration::ZERO, back: Back::AtOnce }
     }
 
     fn problems(percents: &[f64]) -> Vec<String> {
@@ -387,6 +393,20 @@ mod tests {
         assert_eq!(ends_at_half.stages(), stages);
         let kept = Canary { keep: Duration::from_secs(7), ..canary(vec![step(50.0), step(100.0)]) };
         assert_eq!(kept.stages(), [bake(50.0, 60), bake(100.0, 60), Stage::Keep(Duration::from_secs(7))]);
+    }
+
+    #[test]
+    fn smoke_requests_come_before_every_step_of_a_canary_and_after_its_gates() {
+        let mut gated = step(10.0);
+        gated.gate = Some(StepGate::Manual);
+        let asks = Canary { smoke: true, ..canary(vec![gated, step(50.0)]) };
+        let what = asks.stages().into_iter().map(|stage| match stage {
+            Stage::Bake { weight, .. } => weight.to_string(),
+            Stage::Do(task) => task.word().to_owned(),
+            Stage::Keep(_) => "keep".to_owned(),
+        });
+        let smoke = "smoke requests";
+        assert_eq!(what.collect::<Vec<_>>(), [smoke, "10", "approval", smoke, "50", smoke, "100"]);
     }
 
     #[test]

@@ -29,8 +29,8 @@ pub struct Release {
     pub on_expired: Expired,
     /// Who is asked at a gate.
     pub webhook: Option<Webhook>,
-    /// Requests of our own that the candidate has to answer well: before a blue/green flip, and to verify an endpoint
-    /// of a rolling release.
+    /// Requests of our own that the candidate has to answer well: before each step of a canary, before a blue/green
+    /// flip, and to verify an endpoint of a rolling release.
     pub smoke: Vec<SmokeRequest>,
     /// Beginnings of paths whose responses are not asked for anything but failures.
     pub except: Arc<[Box<str>]>,

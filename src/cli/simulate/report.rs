@@ -178,7 +178,8 @@ impl Facts<'_> {
             Strategy::Canary(canary) => {
                 let steps: Vec<_> = canary.steps.iter().map(|step| step.weight.to_string()).collect();
                 let bake = canary.steps.first().map_or(Duration::ZERO, |step| step.bake);
-                format!("{} %, {bake:?} each", steps.join(" -> "))
+                let smoke = if canary.smoke { ", good answers to the smoke requests before each" } else { "" };
+                format!("{} %, {bake:?} each{smoke}", steps.join(" -> "))
             }
             Strategy::BlueGreen(_) => "blue/green".to_owned(),
             Strategy::Rolling(_) => "rolling".to_owned(),

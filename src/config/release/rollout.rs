@@ -151,7 +151,7 @@ impl RawStrategy {
     /// The keys that not every strategy knows and this one does.
     pub(crate) fn keys(self) -> &'static [&'static str] {
         match self {
-            Self::Canary => &["steps", "bake", "watch", "keep", "rollback", "webhook"],
+            Self::Canary => &["smoke", "steps", "bake", "watch", "keep", "rollback", "webhook"],
             Self::BlueGreen => &["smoke", "watch", "keep"],
             Self::Rolling => &["smoke", "watch", "batch", "drain_timeout", "verify_timeout", "upgrade", "undo"],
         }
@@ -259,6 +259,7 @@ impl RawRollout {
             keep: keep.map_or(LONGEST.0, |keep| keep.0),
             back: back.unwrap_or_default(),
             webhook: self.webhook.is_some() || report.touched(&at.key("webhook")).is_some(),
+            smoke: self.smoke.as_ref().is_some_and(|requests| !requests.is_empty()),
         };
         let canary = step::canary(self.steps.as_ref(), &shared, &at.key("steps"), report);
         bake.and(watch).and(keep).and(back)?;

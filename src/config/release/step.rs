@@ -93,6 +93,8 @@ pub(crate) struct StepDefaults {
     pub(crate) back: Back,
     /// Whether there is a webhook to ask.
     pub(crate) webhook: bool,
+    /// Whether there are smoke requests to send.
+    pub(crate) smoke: bool,
 }
 
 impl StepDefaults {
@@ -101,7 +103,7 @@ impl StepDefaults {
     }
 
     fn canary(&self, steps: Vec<CanaryStep>) -> Canary {
-        Canary { steps, watch: self.watch, keep: self.keep, back: self.back }
+        Canary { smoke: self.smoke, steps, watch: self.watch, keep: self.keep, back: self.back }
     }
 }
 

@@ -8,3 +8,4 @@ mod people;
 mod responses;
 mod rolling;
 mod shield;
+mod smoke;
