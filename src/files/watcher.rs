@@ -35,8 +35,8 @@ const NAMES: WatchFlags = WatchFlags::CREATE
     .union(WatchFlags::ONLYDIR)
     .union(WatchFlags::MASK_ADD);
 
-/// Of the file at its end. A writer that closes is waited for in its folder as well: a file that was just made has no
-/// watch of its own yet.
+/// Of the file at its end. A writer that closes is waited for in its folder as well, also before there is a file: one
+/// that was just made has no watch of its own yet.
 const WRITES: WatchFlags = WatchFlags::MODIFY
     .union(WatchFlags::CLOSE_WRITE)
     .union(WatchFlags::ATTRIB)
@@ -235,9 +235,8 @@ fn watch(inotify: &OwnedFd, ways: &[Way]) -> (HashMap<i32, Target>, Option<Strin
         }
     };
     for way in ways {
-        let home = way.file.as_deref().and_then(Path::parent);
         for (path, names) in &way.folders {
-            let closes = if home == Some(path) { WatchFlags::CLOSE_WRITE } else { WatchFlags::empty() };
+            let closes = if way.home.as_ref() == Some(path) { WatchFlags::CLOSE_WRITE } else { WatchFlags::empty() };
             let Some(watch) = add(path, NAMES | closes) else { continue };
             let new = || Target::Folder { path: path.clone(), names: BTreeSet::new() };
             if let Target::Folder { names: known, .. } = targets.entry(watch).or_insert_with(new) {
@@ -299,4 +298,50 @@ fn notice(targets: &HashMap<i32, Target>, event: &Event<'_>) -> Option<Notice> {
         NoticeKind::Replaced
     };
     Some(Notice { kind, path })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+
+    /// All that is told until nothing more comes for a moment.
+    async fn told(watcher: &Watcher) -> Vec<NoticeKind> {
+        let mut kinds = Vec::new();
+        while let Ok(notices) = tokio::time::timeout(Duration::from_millis(50), watcher.next()).await {
+            kinds.extend(notices.into_iter().map(|notice| notice.kind));
+        }
+        kinds
+    }
+
+    #[tokio::test]
+    async fn the_writer_of_a_file_that_was_not_there_is_heard_to_close_it() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        let file = root.join("file");
+        let watcher = Watcher::new("a test");
+        let files = [file.clone()];
+        for missing in ["never there", "gone"] {
+            assert!(watcher.follower().follow(&files).identities[0].is_none(), "{missing}");
+            told(&watcher).await;
+            fs::write(&file, "text").unwrap();
+            let told = told(&watcher).await;
+            assert_eq!(told.last(), Some(&NoticeKind::Closed), "{missing}: {told:?}");
+            fs::remove_file(&file).unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn the_writer_of_a_file_behind_a_link_that_leads_nowhere_is_heard_to_close_it() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path().canonicalize().unwrap();
+        fs::create_dir(root.join("release")).unwrap();
+        std::os::unix::fs::symlink("release/file", root.join("file")).unwrap();
+        let watcher = Watcher::new("a test");
+        assert!(watcher.follower().follow(&[root.join("file")]).identities[0].is_none());
+        fs::write(root.join("release/file"), "text").unwrap();
+        assert_eq!(told(&watcher).await.last(), Some(&NoticeKind::Closed));
+    }
 }

@@ -17,6 +17,8 @@ const SYMLINKS_MAX: usize = 40;
 pub(crate) struct Way {
     /// The folders on the way, without links, and the names in them that the way goes by.
     pub folders: BTreeMap<PathBuf, BTreeSet<OsString>>,
+    /// The folder of the last name: the one in which the file is, or would come to be.
+    pub home: Option<PathBuf>,
     /// The end of the way, without links; none when there is nothing, or a folder.
     pub file: Option<PathBuf>,
 }
@@ -36,7 +38,11 @@ impl Way {
             }
             let next = here.join(&name);
             way.folders.entry(here.clone()).or_default().insert(name);
-            let Ok(found) = fs::symlink_metadata(&next) else { return way };
+            let found = fs::symlink_metadata(&next);
+            if names.is_empty() {
+                way.home = Some(here.clone());
+            }
+            let Ok(found) = found else { return way };
             if found.is_symlink() {
                 links += 1;
                 let Some(target) = fs::read_link(&next).ok().filter(|_| links <= SYMLINKS_MAX) else { return way };
