@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::super::access_log::AccessLine;
 use super::super::worker::Worker;
-use super::park::{self, IdleTimer, ParkDecision, Wakeup};
+use super::park::{IdleTimer, ParkDecision, ParkedConnection, Wakeup};
 use super::respond::{RequestTraits, ResponseEnd, respond};
 use super::transport::{Http1Transport, SharedTransport};
 use super::write_timeout::WriteTimeout;
@@ -44,7 +44,7 @@ pub(crate) async fn serve(
     let mut listed = Some(listed);
     // What is in a box is there while it runs only: a parked connection's task has no room for it.
     while let Some(parked) = Box::pin(serve_until_idle(&worker, &peer, stream, due, listed.take())).await {
-        match park::wait(&worker, &peer, &parked.stream, parked.due).await {
+        match parked.wait(&worker, &peer).await {
             Wakeup::Readable => (stream, due) = (parked.stream, parked.due),
             Wakeup::Over => return Box::pin(close_lingering(parked.stream)).await,
             Wakeup::Displaced => {
@@ -53,13 +53,6 @@ pub(crate) async fn serve(
             }
         }
     }
-}
-
-/// A connection without its buffers.
-struct ParkedConnection {
-    stream: ClientStream,
-    /// When its next head is due.
-    due: Instant,
 }
 
 /// Serves `stream`, whose first head is due then, until it ends, or until it can be parked.
@@ -84,7 +77,10 @@ async fn serve_until_idle(
         listed = None;
         let ended = match next {
             NextEvent::Head(request) => serve_request(worker, peer, &transport, request).await,
-            NextEvent::Idle => return transport.take().map(|(stream, _empty)| ParkedConnection { stream, due }),
+            NextEvent::Idle => {
+                let (stream, _empty) = transport.take()?;
+                return Some(ParkedConnection { stream, due, idle_since });
+            }
             NextEvent::Displaced => {
                 worker.stats.refused(RejectReason::Displaced);
                 transport.take()?.0.close();

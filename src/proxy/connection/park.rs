@@ -74,25 +74,37 @@ pub(crate) enum Wakeup {
     Displaced,
 }
 
-/// Waits on the bare socket of `stream`, whose next head is due then.
-pub(crate) async fn wait(worker: &Worker, peer: &ClientConnection, stream: &ClientStream, due: Instant) -> Wakeup {
-    let _counted = ParkedGuard::new(worker);
-    let waiting = peer.waits(Instant::now());
-    let mut drain = pin!(worker.drained());
-    let mut due = pin!(sleep_until(due));
-    poll_fn(|cx| {
-        use std::future::Future as _;
-        // First: a request that is there already is answered, whatever else is due.
-        if stream.poll_readable(cx).is_ready() {
-            return std::task::Poll::Ready(Wakeup::Readable);
-        }
-        if waiting.poll_displaced(cx).is_ready() {
-            return std::task::Poll::Ready(Wakeup::Displaced);
-        }
-        let over = drain.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready();
-        if over { std::task::Poll::Ready(Wakeup::Over) } else { std::task::Poll::Pending }
-    })
-    .await
+/// A connection without its buffers.
+#[derive(Debug)]
+pub(crate) struct ParkedConnection {
+    pub(crate) stream: ClientStream,
+    /// When its next head is due.
+    pub(crate) due: Instant,
+    /// Since when it has waited for it: longer than it is parked.
+    pub(crate) idle_since: Instant,
+}
+
+impl ParkedConnection {
+    /// Waits on the bare socket.
+    pub(crate) async fn wait(&self, worker: &Worker, peer: &ClientConnection) -> Wakeup {
+        let _counted = ParkedGuard::new(worker);
+        let waiting = peer.waits(self.idle_since);
+        let mut drain = pin!(worker.drained());
+        let mut due = pin!(sleep_until(self.due));
+        poll_fn(|cx| {
+            use std::future::Future as _;
+            // First: a request that is there already is answered, whatever else is due.
+            if self.stream.poll_readable(cx).is_ready() {
+                return std::task::Poll::Ready(Wakeup::Readable);
+            }
+            if waiting.poll_displaced(cx).is_ready() {
+                return std::task::Poll::Ready(Wakeup::Displaced);
+            }
+            let over = drain.as_mut().poll(cx).is_ready() || due.as_mut().poll(cx).is_ready();
+            if over { std::task::Poll::Ready(Wakeup::Over) } else { std::task::Poll::Pending }
+        })
+        .await
+    }
 }
 
 /// Counts a parked connection; dropping it counts it out.

@@ -23,7 +23,11 @@ const PLACES: usize = 40;
 const NEWCOMERS: usize = 20;
 
 fn full(origin: &Origin, more: &str) -> Proxy {
-    let setup = Setup::to(&[origin]).top("[proxy]\nworkers = 2").park_after(PARK_AFTER);
+    parking_after(PARK_AFTER, origin, more)
+}
+
+fn parking_after(time: Duration, origin: &Origin, more: &str) -> Proxy {
+    let setup = Setup::to(&[origin]).top("[proxy]\nworkers = 2").park_after(time);
     setup.listener(&format!("connections_max = {PLACES}\n{more}")).start()
 }
 
@@ -66,6 +70,16 @@ fn the_longest_parked_go_first() {
     assert!((displaced(&proxy) - NEWCOMERS as f64).abs() < 0.5);
     assert!(proxy.metric("pointsman_refusals_total", &["too_many_connections"]) < 0.5);
     drop(newcomers);
+}
+
+#[test]
+fn those_that_are_parked_at_one_moment_have_waited_before() {
+    let origin = Origin::saying("ok");
+    let proxy = parking_after(Duration::from_millis(500), &origin, "");
+    let parked: Vec<Client> = (0..PLACES).map(|_| proxy.client()).collect();
+    proxy.await_metric("pointsman_parked_connections", &[], PLACES as f64);
+    assert_served(&proxy);
+    drop(parked);
 }
 
 #[test]
