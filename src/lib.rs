@@ -62,8 +62,8 @@
 //! - [`config`]: from text to a validated config, with all problems at once.
 //! - [`problem`]: what is wrong with what a person wrote, for the terminal and for the API. A leaf.
 //! - [`files`]: files that change while the process runs: when to look, when to read, whether it is all of it.
-//! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests, and the one client that sends
-//!   them and the calls of [`cli`].
+//! - [`outbound`]: requests of our own: webhooks, notifications, hooks, smoke requests, queries of metrics, and the one
+//!   client that sends them and the calls of [`cli`].
 //! - [`control`]: the only writer: changes, revisions, the store, the published table, the watch on the config file.
 //! - [`endpoints`]: what keeps endpoints up to date: health checks, name resolution, outliers, slow start.
 //! - [`metrics`]: every metric name, what Prometheus reads, and the rates of the last seconds.

@@ -73,6 +73,9 @@ pub mod outbound {
     pub mod notify {
         pub use crate::outbound::notify::notifier;
     }
+    pub mod prometheus {
+        pub use crate::outbound::prometheus::MetricsClient;
+    }
     pub mod webhook {
         pub use crate::outbound::webhook::WebhookClient;
     }

@@ -35,6 +35,7 @@ use crate::files::reload::{Files, Reloader};
 use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::{Exporter, Logs, Sources};
 use crate::outbound::notify::notifier;
+use crate::outbound::prometheus::MetricsClient;
 use crate::outbound::webhook::WebhookClient;
 use crate::release::controller::{ControllerEnds, Deps, RolloutController};
 use crate::stats::Registry;
@@ -145,6 +146,7 @@ impl ControlPlane {
             live: Arc::clone(&live),
             clients: Arc::clone(&tls.clients),
             webhook_client,
+            metrics_client: MetricsClient::default(),
             notifier,
             known,
             targets,

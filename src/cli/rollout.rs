@@ -62,7 +62,7 @@ struct StartArgs {
     #[arg(long, value_name = "DURATION")]
     bake: Option<String>,
     /// Another key of the plan, as in the config: strategy=rolling, batch=2, judge.alpha=0.01; what is run or asked
-    /// (upgrade, undo, webhook, smoke) comes from the config file only
+    /// (upgrade, undo, webhook, smoke, metrics) comes from the config file only
     #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
     /// Why; kept in the history

@@ -209,7 +209,7 @@ impl SimulateArgs {
 /// # Errors
 /// [`CommandError::Usage`] when the plan makes no sense.
 pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
-    let release::SimulatedRelease { plan, services } = release::of(args)?;
+    let release::SimulatedRelease { plan, services, metrics } = release::of(args)?;
     let world = args.world(services);
     let seed = args.seed.unwrap_or_else(rand::random);
     let most = longest(&plan, &world);
@@ -224,8 +224,8 @@ pub fn run(remote: &Remote, args: &SimulateArgs) -> Result<(), CommandError> {
         (batch.run(), intolerant())
     });
     let passed = began.elapsed();
-    let facts =
-        report::Facts { plan: &plan, world: &world, runs: &runs, intolerant: intolerant.as_deref(), seed, passed };
+    let intolerant = intolerant.as_deref();
+    let facts = report::Facts { plan: &plan, world: &world, runs: &runs, intolerant, metrics, seed, passed };
     text::print(&if remote.json { format!("{:#}\n", facts.to_json()) } else { facts.to_text() });
     Ok(())
 }

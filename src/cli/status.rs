@@ -168,7 +168,7 @@ fn rollout_lines(rollout: &Value) -> String {
     }
     let why = rollout["paused_because"].as_str().map_or(String::new(), |why| format!(" ({why})"));
     let how = show::how_to_go_on(rollout).map_or(String::new(), |how| format!("    {how}\n"));
-    format!("{line}{why}\n    {}\n{how}", member(rollout, "sentence"))
+    format!("{line}{why}\n    {}\n{}{how}", member(rollout, "sentence"), show::own_metrics(rollout))
 }
 
 #[cfg(test)]

@@ -33,18 +33,37 @@ impl RawWebhook {
         at: &ConfigPath<'_>,
         report: &mut Report<'_>,
     ) -> Result<Webhook, ErrorGuaranteed> {
-        let url = url(self.url.as_deref(), &at.key("url"), report);
+        let url = url(self.url.as_deref(), RECEIVER, &at.key("url"), report);
         let range = TimeSpan::millis(1)..=TIMEOUT_MAX;
         let timeout = setting(self.timeout, TimeSpan(timeout), range, &at.key("timeout"), report);
         Ok(Webhook { url: url?, timeout: timeout?.0 })
     }
 }
 
+/// What is said of a URL that is none.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UrlWords {
+    /// What it should be.
+    pub(crate) wanted: &'static str,
+    /// What to do with a user in it.
+    pub(crate) user: &'static str,
+}
+
+/// Of the URL of a receiver of messages.
+pub(crate) const RECEIVER: UrlWords = UrlWords {
+    wanted: "a URL such as \"https://hooks.example.com/x\"",
+    user: "leave it out; messages can be signed instead",
+};
+
 /// A URL of `http` or `https`, with a host and without a user.
-pub(crate) fn url(text: Option<&str>, at: &ConfigPath<'_>, report: &mut Report<'_>) -> Result<Uri, ErrorGuaranteed> {
-    const WANTED: &str = "a URL such as \"https://hooks.example.com/x\"";
+pub(crate) fn url(
+    text: Option<&str>,
+    UrlWords { wanted, user }: UrlWords,
+    at: &ConfigPath<'_>,
+    report: &mut Report<'_>,
+) -> Result<Uri, ErrorGuaranteed> {
     let Some(text) = text else {
-        return Err(report.missing(at, Mismatch::new("none", WANTED, "add url")));
+        return Err(report.missing(at, Mismatch::new("none", wanted, "add url")));
     };
     let found = format!("{:?}", shown(text));
     let wrong = match text.parse::<Uri>() {
@@ -55,19 +74,18 @@ pub(crate) fn url(text: Option<&str>, at: &ConfigPath<'_>, report: &mut Report<'
                     .rsplit_once(':')
                     .is_some_and(|(_, port)| !port.ends_with(']') && !port.parse::<u16>().is_ok_and(|port| port > 0));
                 if authority.as_str().contains('@') {
-                    let remedy = "leave it out; messages can be signed instead";
-                    Mismatch::new("a user before the host", WANTED, remedy)
+                    Mismatch::new("a user before the host", wanted, user)
                 } else if authority.host().is_empty() {
-                    Mismatch::new(found, WANTED, "name a host")
+                    Mismatch::new(found, wanted, "name a host")
                 } else if port_is_bad {
-                    Mismatch::new(found, WANTED, "a port is a number from 1 to 65535")
+                    Mismatch::new(found, wanted, "a port is a number from 1 to 65535")
                 } else {
                     return Ok(url);
                 }
             }
-            _ => Mismatch::new(found, WANTED, "begin with http:// or https:// and a host"),
+            _ => Mismatch::new(found, wanted, "begin with http:// or https:// and a host"),
         },
-        Err(_) => Mismatch::new(found, WANTED, "write it with its scheme and host, without spaces"),
+        Err(_) => Mismatch::new(found, wanted, "write it with its scheme and host, without spaces"),
     };
     Err(report.problem(at, wrong))
 }

@@ -64,6 +64,10 @@ pub(crate) const ROLLOUT_HOLD: &str = "pointsman_rollout_hold";
 pub(crate) const ROLLOUT_MISSING: &str = "pointsman_rollout_missing";
 /// How long what a service's rollout waits for may take yet.
 pub(crate) const ROLLOUT_SECONDS_LEFT: &str = "pointsman_rollout_left_seconds";
+/// Whether a metrics server has answered so on a metric of a rollout's plan.
+pub(crate) const ROLLOUT_METRIC: &str = "pointsman_rollout_metric";
+/// What a metric of a rollout's plan is, and its limit.
+pub(crate) const ROLLOUT_METRIC_NUMBER: &str = "pointsman_rollout_metric_number";
 /// Whether a service's rollout waits for an operator to do something.
 pub(crate) const ROLLOUT_WAITING: &str = "pointsman_rollout_waiting";
 /// What speaks against a new version: the logarithm of E, by test.

@@ -9,7 +9,22 @@ use crate::shared::response_class::ResponseClass;
 const PHASES: [&str; 5] = ["going", "waiting", "paused", "rolling_back", "finished"];
 
 /// Why a step may be held, in the words of the API.
-const HOLDS: [&str; 6] = ["warming_up", "baking", "not_enough_data", "suspicion", "responses", "baseline_ill"];
+const HOLDS: [&str; 8] =
+    ["warming_up", "baking", "not_enough_data", "suspicion", "responses", "metric", "no_metric_data", "baseline_ill"];
+
+/// What a metrics server may have said of one of the plan's own metrics, in the words of the API.
+const ANSWERS: [&str; 3] = ["good", "bad", "no_data"];
+
+/// One of the plan's own metrics.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnMetricGauge {
+    /// Its name.
+    pub name: String,
+    /// `good`, `bad` or `no_data`.
+    pub answer: String,
+    /// The numbers that are known: of the candidate, of the baseline, the limit.
+    pub numbers: Vec<(&'static str, f64)>,
+}
 
 /// A rollout of a service, as plain values.
 #[derive(Clone, Debug, PartialEq)]
@@ -30,12 +45,14 @@ pub struct RolloutGauge {
     pub evidence: Vec<(&'static str, f64)>,
     /// Classes of responses that were found to be more.
     pub findings: Vec<String>,
+    /// The plan's own metrics.
+    pub metrics: Vec<OwnMetricGauge>,
 }
 
 /// Sets the gauges of every service that is being rolled out. Inside the local recorder.
 pub(crate) fn update(gauges: &[RolloutGauge]) {
     let number = |is: bool| if is { 1.0 } else { 0.0 };
-    for RolloutGauge { service, phase, need, hold, missing, seconds_left, evidence, findings } in gauges {
+    for RolloutGauge { service, phase, need, hold, missing, seconds_left, evidence, findings, metrics } in gauges {
         for known in PHASES {
             gauge!(names::ROLLOUT_PHASE, "service" => service.clone(), "phase" => known).set(number(known == *phase));
         }
@@ -58,6 +75,22 @@ pub(crate) fn update(gauges: &[RolloutGauge]) {
         for class in ResponseClass::ALL.map(ResponseClass::word) {
             let is = findings.iter().any(|found| found == class);
             gauge!(names::JUDGE_FINDING, "service" => service.clone(), "class" => class).set(number(is));
+        }
+        metrics.iter().for_each(|metric| metric.update(service));
+    }
+}
+
+impl OwnMetricGauge {
+    fn update(&self, service: &str) {
+        let Self { name, answer, numbers } = self;
+        for known in ANSWERS {
+            let is = if known == answer { 1.0 } else { 0.0 };
+            let labels = [("service", service.to_owned()), ("metric", name.clone()), ("answer", known.to_owned())];
+            gauge!(names::ROLLOUT_METRIC, &labels).set(is);
+        }
+        for (of, number) in numbers {
+            let labels = [("service", service.to_owned()), ("metric", name.clone()), ("of", (*of).to_owned())];
+            gauge!(names::ROLLOUT_METRIC_NUMBER, &labels).set(*number);
         }
     }
 }

@@ -12,15 +12,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HOST, LOCATION, USER_AGENT};
-use http::uri::Scheme;
 use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri};
 use http_body_util::Full;
 
-use super::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer, Site};
+use super::client::{BodyWanted, ExchangeError, ExchangeLimits, OutboundAnswer};
 use super::excerpt::first;
 use super::sign::{SIGNATURE, TIMESTAMP, signature};
+use super::url_target::{BadUrl, UrlTarget, place};
 use crate::rollout::release::Webhook;
-use crate::tls::{Alpn, ClientSettings, Trust};
+use crate::tls::Trust;
 
 /// Who asks.
 const AGENT: &str = concat!("pointsman-webhook/", env!("CARGO_PKG_VERSION"));
@@ -66,13 +66,8 @@ pub struct Reply {
 #[derive(Debug, thiserror::Error)]
 pub enum WebhookError {
     /// The URL cannot be asked.
-    #[error("{place}: {wanted}")]
-    Url {
-        /// As much of it as may be shown.
-        place: String,
-        /// What it should be.
-        wanted: &'static str,
-    },
+    #[error(transparent)]
+    Url(#[from] BadUrl),
     /// The event or the number cannot be in a header.
     #[error("found the event {event:?} with the id {id:?}, want visible characters")]
     Words {
@@ -156,12 +151,12 @@ pub enum WebhookError {
 
 impl WebhookError {
     /// No answer of `target`, in the words for an operator who reads a log.
-    fn of(error: ExchangeError, target: &WebhookTarget<'_>) -> Self {
+    fn of(error: ExchangeError, target: &UrlTarget<'_>) -> Self {
         let place = target.place.clone();
         match error {
             ExchangeError::Resolve(source) => Self::Resolve { place, source },
             ExchangeError::Connect(source) => Self::Connect { place, source },
-            ExchangeError::HostName(_) => Self::Url { place, wanted: "want a host name or an address" },
+            ExchangeError::HostName(_) => Self::Url(BadUrl { place, wanted: "want a host name or an address" }),
             ExchangeError::Files(_) | ExchangeError::Reader(_) => {
                 Self::Authorities { place, problems: error.to_string() }
             }
@@ -176,7 +171,7 @@ impl WebhookError {
     #[must_use]
     pub fn may_pass(&self) -> bool {
         match self {
-            Self::Url { .. } | Self::Words { .. } => false,
+            Self::Url(_) | Self::Words { .. } => false,
             Self::Resolve { .. }
             | Self::Connect { .. }
             | Self::Authorities { .. }
@@ -216,26 +211,17 @@ impl WebhookClient {
     /// # Errors
     /// [`WebhookError`] unless the answer is one of 2xx in time.
     pub async fn post(&self, webhook: &Webhook, delivery: &Delivery<'_>) -> Result<Reply, WebhookError> {
-        let target = WebhookTarget::of(&webhook.url)?;
-        let request = target.request(delivery)?;
+        let target = UrlTarget::of(&webhook.url)?;
+        let request = request(&target, delivery)?;
         let body = BodyWanted::Glimpse { bytes_max: ANSWER_BYTES_MAX, wait: BODY_WAIT };
         let limits = ExchangeLimits { time: webhook.timeout, body };
-        let asked = self.site(&target).ask(request, limits).await;
+        let asked = target.site(&self.trust).ask(request, limits).await;
         let OutboundAnswer { head, body } = asked.map_err(|error| WebhookError::of(error, &target))?;
         if head.status.is_success() {
             return Ok(Reply { status: head.status, body });
         }
         let said = said(head.status, &head.headers, &body);
         Err(WebhookError::Status { place: target.place, status: head.status, said })
-    }
-
-    fn site<'a>(&self, target: &'a WebhookTarget<'_>) -> Site<'a> {
-        if !target.secure {
-            return Site::Tcp(&target.authority);
-        }
-        let trust = self.trust.clone();
-        let settings = ClientSettings { trust, identity: None, server_name: None, alpn: vec![Alpn::Http11] };
-        Site::Tls { authority: &target.authority, settings }
     }
 }
 
@@ -251,54 +237,19 @@ fn said(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> String {
     if text.is_empty() { text } else { format!(": {text}") }
 }
 
-/// As much of a URL as may be shown.
-fn place(url: &Uri) -> String {
-    let port = url.port_u16().map_or_else(String::new, |port| format!(":{port}"));
-    format!("{}://{}{port}", url.scheme_str().unwrap_or_default(), url.host().unwrap_or_default())
-}
-
-/// A URL, taken apart.
-struct WebhookTarget<'a> {
-    url: &'a Uri,
-    place: String,
-    secure: bool,
-    /// `HOST:PORT`.
-    authority: String,
-}
-
-impl<'a> WebhookTarget<'a> {
-    fn of(url: &'a Uri) -> Result<Self, WebhookError> {
-        let bad = |wanted| WebhookError::Url { place: place(url), wanted };
-        let secure = match url.scheme() {
-            Some(scheme) if *scheme == Scheme::HTTP => false,
-            Some(scheme) if *scheme == Scheme::HTTPS => true,
-            _ => return Err(bad("want a URL that begins with http:// or https://")),
-        };
-        let authority = url.authority().filter(|authority| !authority.host().is_empty());
-        let authority = authority.ok_or_else(|| bad("want a host in the URL"))?;
-        if authority.as_str().contains('@') {
-            return Err(bad("want no user name in the URL (sign the message instead, or put a token in the path)"));
-        }
-        let port = authority.port_u16().unwrap_or(if secure { 443 } else { 80 });
-        let authority = format!("{}:{port}", authority.host());
-        Ok(Self { url, place: place(url), secure, authority })
+fn request(target: &UrlTarget<'_>, delivery: &Delivery<'_>) -> Result<Request<Full<Bytes>>, WebhookError> {
+    let Delivery { event, id, body, secret } = delivery;
+    let bad = |_| WebhookError::Words { event: (*event).to_owned(), id: (*id).to_owned() };
+    let mut request = Request::post(target.url.path_and_query().map_or("/", |path| path.as_str()));
+    if let Some(secret) = secret {
+        let now_s = jiff::Timestamp::now().as_second();
+        request = request.header(TIMESTAMP, now_s).header(SIGNATURE, signature(secret, now_s, body));
     }
-
-    fn request(&self, delivery: &Delivery<'_>) -> Result<Request<Full<Bytes>>, WebhookError> {
-        let Delivery { event, id, body, secret } = delivery;
-        let bad = |_| WebhookError::Words { event: (*event).to_owned(), id: (*id).to_owned() };
-        let mut request = Request::post(self.url.path_and_query().map_or("/", |path| path.as_str()));
-        if let Some(secret) = secret {
-            let now_s = jiff::Timestamp::now().as_second();
-            request = request.header(TIMESTAMP, now_s).header(SIGNATURE, signature(secret, now_s, body));
-        }
-        let host = self.url.authority().map_or("", |authority| authority.as_str());
-        let request = request.header(EVENT, *event).header(DELIVERY, *id).header(HOST, host);
-        let request = request.header(USER_AGENT, HeaderValue::from_static(AGENT));
-        let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let request = request.header(CONNECTION, HeaderValue::from_static("close"));
-        request.body(Full::new(body.clone())).map_err(bad)
-    }
+    let request = request.header(EVENT, *event).header(DELIVERY, *id).header(HOST, target.host());
+    let request = request.header(USER_AGENT, HeaderValue::from_static(AGENT));
+    let request = request.header(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let request = request.header(CONNECTION, HeaderValue::from_static("close"));
+    request.body(Full::new(body.clone())).map_err(bad)
 }
 
 #[cfg(test)]

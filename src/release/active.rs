@@ -9,6 +9,7 @@ use tokio::task::AbortHandle;
 
 use super::evidence_collector::{CollectedEvidence, EvidenceCollector};
 use super::evidence_view::{EvidenceView, words};
+use super::metric_schedule::MetricSchedule;
 use super::saved::Saved;
 use super::verdict_history::{SavedVerdict, VERDICTS_MAX};
 use super::view;
@@ -34,6 +35,8 @@ pub(crate) struct ActiveRollout {
     pub(crate) from: Name,
     pub(crate) to: Name,
     collectors: Vec<EvidenceCollector>,
+    /// When metrics servers are asked next.
+    pub(crate) asked: MetricSchedule,
     doing: Option<RunningTask>,
     /// Why the last task failed.
     pub(crate) failure: Option<String>,
@@ -85,12 +88,13 @@ impl ActiveRollout {
     /// A rollout with its collectors, which count from the next table on.
     pub(crate) fn new(
         saved: Saved,
-        rollout: Rollout,
+        mut rollout: Rollout,
         release: Arc<Release>,
         RolloutSubjects { services, from, to }: RolloutSubjects,
         workers: usize,
     ) -> Self {
         let settings = *rollout.plan().judge();
+        rollout.watch_metrics(&release.metrics, &saved.metric_baselines);
         let collectors = services
             .iter()
             .map(|_| {
@@ -98,7 +102,19 @@ impl ActiveRollout {
                 EvidenceCollector::new(versions, &settings, &release.except, workers)
             })
             .collect();
-        Self { saved, rollout, release, services, from, to, collectors, doing: None, failure: None, barred: None }
+        Self {
+            saved,
+            rollout,
+            release,
+            services,
+            from,
+            to,
+            collectors,
+            asked: MetricSchedule::default(),
+            doing: None,
+            failure: None,
+            barred: None,
+        }
     }
 
     /// Fresh judges for a rollout that is restored. What the baseline did while there was something to compare with is

@@ -10,6 +10,7 @@ use super::controller::{KEPT, RolloutController, now_ms};
 use super::provenance;
 use super::rollout_handle::OrderedBy;
 use super::saved::SavedEvent;
+use super::task_answer::TaskAnswer;
 use super::task_runner::TaskRunner;
 use super::view;
 use super::view::RolloutView;
@@ -95,6 +96,7 @@ impl RolloutController {
         let mut saved = run.saved.clone();
         (saved.phase, saved.slots) = (next.phase(), next.weight().slots());
         saved.frozen = next.frozen();
+        saved.metric_baselines = next.metric_baselines();
         saved.finished_at_ms = saved.is_finished().then_some(event.at_ms);
         saved.waits_for = made.task.and_then(|task| run.need_of(task));
         let revision_after = self.deps.published.load().revision + 1;
@@ -186,7 +188,7 @@ impl RolloutController {
                 Err(_panic) => Some(TaskResult::Failed("a bug of the proxy ended this task, see the log".to_owned())),
             };
             if let Some(answer) = answer {
-                answers.send((id, task, answer)).await.ok();
+                answers.send(TaskAnswer::Task { id, task, result: answer }).await.ok();
             }
         });
     }

@@ -18,7 +18,7 @@ fn in_the_file(problem: Problem) -> Problem {
 
 /// Whether what is missing or wrong at `path` can be mended in the file only.
 fn needs_the_file(path: &str) -> bool {
-    let keys = ["plan.webhook", "plan.smoke", "plan.upgrade", "plan.undo"];
+    let keys = ["plan.webhook", "plan.smoke", "plan.metrics", "plan.upgrade", "plan.undo"];
     path.ends_with(".gate") || keys.iter().any(|key| path.strip_prefix(key).is_some_and(|rest| !rest.starts_with('_')))
 }
 

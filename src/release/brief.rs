@@ -4,6 +4,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::evidence_view::EvidenceView;
+use super::metric_view::MetricView;
 use super::view::RolloutView;
 
 /// A rollout under way.
@@ -47,6 +48,8 @@ pub struct RolloutBrief {
     needed_in_seconds: Option<f64>,
     /// While nothing is judged because all endpoints of a version are cold: for how long yet.
     warm_up_left_seconds: Option<f64>,
+    /// What is known of the plan's own metrics.
+    metrics: Vec<MetricView>,
     /// What the judge has found about this service, in one sentence.
     sentence: String,
 }
@@ -75,6 +78,7 @@ impl RolloutBrief {
             missing: evidence.missing(),
             needed_in_seconds: evidence.needed_in_seconds,
             warm_up_left_seconds: evidence.warm_up_left_seconds,
+            metrics: evidence.metrics.clone(),
             sentence: evidence.sentence.clone(),
         }
     }

@@ -19,8 +19,10 @@ use tokio::time::{Instant, MissedTickBehavior};
 use super::active::ActiveRollout;
 use super::brief::RolloutBrief;
 use super::evidence_view::EvidenceView;
+use super::metric_view::MetricView;
 use super::rollout_handle::{Order, OrderedBy, RolloutCall, RolloutError, RolloutHandle};
 use super::saved::Saved;
+use super::task_answer::TaskAnswer;
 use super::view;
 use super::view::RolloutView;
 use crate::config::ReleaseSettings;
@@ -29,6 +31,7 @@ use crate::control::publish::Published;
 use crate::metrics::recent_rates::RecentRates;
 use crate::metrics::rollout_gauges::RolloutGauge;
 use crate::outbound::notify::Notifier;
+use crate::outbound::prometheus::MetricsClient;
 use crate::outbound::webhook::WebhookClient;
 use crate::problem::chain;
 use crate::rollout::TICK;
@@ -36,7 +39,7 @@ use crate::rollout::command::RolloutCommand;
 use crate::rollout::event::Pause;
 use crate::rollout::release::Notify;
 use crate::rollout::run::{Phase, Rollout};
-use crate::rollout::stage::{StageTask, TaskResult};
+use crate::rollout::stage::TaskResult;
 use crate::stats::Registry;
 use crate::tls::Clients;
 
@@ -64,6 +67,8 @@ pub struct Deps {
     pub clients: Arc<Clients>,
     /// Asks webhooks.
     pub webhook_client: WebhookClient,
+    /// Asks metrics servers.
+    pub metrics_client: MetricsClient,
     /// Tells what happens.
     pub notifier: Notifier,
     /// How services are released, as the config says.
@@ -85,9 +90,6 @@ pub struct RolloutController {
     /// The number of the last rollout; none until the stored ones have been read.
     pub(crate) last_id: Option<u64>,
 }
-
-/// What became of a rollout's task.
-type TaskAnswer = (u64, StageTask, TaskResult);
 
 /// What is told of the rollouts under way, by service.
 pub(crate) type RolloutBriefs = Arc<BTreeMap<String, RolloutBrief>>;
@@ -280,28 +282,6 @@ impl RolloutController {
         self.one(id).ok_or(RolloutError::Unknown(id))
     }
 
-    async fn answered(&mut self, (id, task, answer): TaskAnswer) {
-        let now = self.now();
-        let Some(run) = self.running.get_mut(&id) else { return };
-        if let TaskResult::Failed(why) = &answer {
-            tracing::warn!(rollout = id, task = task.word(), why, "a task of a rollout has failed");
-            run.failure = Some(why.clone());
-        }
-        if let Err(error) = self.advance(id, |rollout| rollout.answer(now, task, &answer), None).await {
-            if let ApplyError::Unusable(dead) = &error {
-                self.bar(id, dead).await;
-            } else {
-                tracing::error!(rollout = id, error = chain(&error), "a rollout cannot go on");
-            }
-            // Said again until it is stored.
-            let answers = self.answers.0.clone();
-            tokio::spawn(async move {
-                tokio::time::sleep(TICK).await;
-                answers.send((id, task, answer)).await.ok();
-            });
-        }
-    }
-
     /// One look at every rollout.
     async fn tick(&mut self) {
         if self.last_id.is_none() {
@@ -317,6 +297,8 @@ impl RolloutController {
             let Some(run) = self.running.get_mut(&id) else { continue };
             run.observe(now, &table);
             run.note_verdicts(now, now_ms());
+            self.ask_metrics(id);
+            let Some(run) = self.running.get(&id) else { continue };
             let moved = match run.is_taken(&table) {
                 true => self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await,
                 false => self.advance(id, |rollout| rollout.proceed(now), None).await,
@@ -378,6 +360,7 @@ fn gauge(saved: &Saved, evidence: &EvidenceView, under_way: Option<&RolloutView>
     RolloutGauge {
         service: evidence.service.clone(),
         findings: evidence.responses.iter().map(|finding| finding.class.clone()).collect(),
+        metrics: evidence.metrics.iter().map(MetricView::gauge).collect(),
         phase,
         need,
         hold,

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::metric_view::MetricView;
 use crate::rollout::judge::class_share::{ClassShare, ResponseFinding};
 use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
 use crate::rollout::judge::{JudgeDecision, Names, OutcomeCounts, Verdict};
@@ -56,6 +57,9 @@ pub struct EvidenceView {
     /// Classes of responses that are found to be more than the old version's.
     #[serde(default)]
     pub responses: Vec<ResponseFindingView>,
+    /// What is known of the plan's own metrics.
+    #[serde(default)]
+    pub metrics: Vec<MetricView>,
     /// log10 of E at which it is rolled back.
     pub log10_alarm: f64,
     /// The part of the new version's requests that may fail whatever the old one does, if there is such a ceiling.
@@ -137,6 +141,7 @@ impl EvidenceView {
             log10_e_slow_max: standing.slow_ceiling.map(log10),
             log10_e_responses: standing.responses.map(log10),
             responses: verdict.responses.iter().map(ResponseFindingView::of).collect(),
+            metrics: verdict.metrics.iter().map(|metric| MetricView::of(metric, names)).collect(),
             log10_alarm: log10(*ln_alarm),
             errors_max: CeilingView::of_failures(&verdict.findings, names),
             slow_max: CeilingView::of_slow(&verdict.findings, names),
@@ -241,6 +246,7 @@ fn cause_word(cause: RollbackCause) -> &'static str {
         RollbackCause::FailureCeiling => "errors_max",
         RollbackCause::SlowCeiling => "slow_max",
         RollbackCause::Responses => "responses",
+        RollbackCause::Metric => "metric",
     }
 }
 
@@ -249,6 +255,8 @@ pub(crate) fn hold_word(hold: HoldReason) -> &'static str {
     match hold {
         HoldReason::Suspicion => "suspicion",
         HoldReason::Responses => "responses",
+        HoldReason::Metric => "metric",
+        HoldReason::NoMetricData => "no_metric_data",
         HoldReason::BaselineUnhealthy => "baseline_ill",
         HoldReason::WarmingUp => "warming_up",
         HoldReason::Baking => "baking",

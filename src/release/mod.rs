@@ -5,8 +5,9 @@
 //! `traffic_warnings` what its traffic is too thin for), `active` one that is under way, and `advance` makes its
 //! moves happen. [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which
 //! endpoints), and [`ceilings`] are what it is measured by. [`task_runner`] does what a rollout does to the world
-//! (`task_error` says why not). [`saved`] is what is stored of a rollout, `restore` goes on with it after a restart and
-//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view`, `verdict_history`,
+//! (`task_error` says why not), `metric_asker` asks metrics servers for numbers of the plan's own, and `answered` passes on
+//! what comes of both. [`saved`] is what is stored of a rollout, `restore` goes on with it after a restart and
+//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view`, `metric_view`, `verdict_history`,
 //! [`forecast_view`] and [`brief`] are what is shown.
 //!
 //! The controller is a client of the writer and no part of it: a hook that hangs must not keep a change waiting. Each
@@ -14,6 +15,7 @@
 
 mod active;
 mod advance;
+mod answered;
 pub(crate) mod bad_plan;
 mod barred;
 pub(crate) mod brief;
@@ -22,11 +24,15 @@ pub(crate) mod controller;
 pub(crate) mod evidence_collector;
 mod evidence_view;
 pub(crate) mod forecast_view;
+mod metric_asker;
+mod metric_schedule;
+mod metric_view;
 mod provenance;
 mod restore;
 pub(crate) mod rollout_handle;
 pub(crate) mod saved;
 pub(crate) mod start;
+mod task_answer;
 mod task_error;
 pub(crate) mod task_runner;
 mod traffic_warnings;

@@ -5,6 +5,7 @@
 //! that is under way. The judge's wealth is not stored: after a restart a stage begins again, and with it a new judge.
 //! Nothing is promoted then that was not judged anew, and what an earlier judge found is in the events.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
@@ -51,6 +52,9 @@ pub struct Saved {
     /// What the baseline's own rates have become in each service, since it has no traffic.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub frozen: Vec<Option<FrozenCeilings>>,
+    /// The baseline's numbers of the plan's own metrics, by service and name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metric_baselines: Vec<BTreeMap<String, f64>>,
     /// Who started it.
     pub author: String,
     /// Why.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use tokio::time::Instant;
 
@@ -131,6 +132,7 @@ impl RolloutController {
             phase: Phase::Going { stage: 0, since: self.now() },
             slots: 0,
             frozen: Vec::new(),
+            metric_baselines: Vec::new(),
             author: request.by.author.clone(),
             reason: request.by.reason.clone(),
             waits_for: None,
@@ -141,16 +143,8 @@ impl RolloutController {
         };
         let names = services.iter().map(|service| service.spec.name.clone()).collect();
         let workers = self.deps.registry.workers();
-        Ok((
-            ActiveRollout::new(
-                saved,
-                rollout,
-                std::sync::Arc::new(release),
-                RolloutSubjects { services: names, from, to },
-                workers,
-            ),
-            first,
-        ))
+        let subjects = RolloutSubjects { services: names, from, to };
+        Ok((ActiveRollout::new(saved, rollout, Arc::new(release), subjects, workers), first))
     }
 
     fn subjects<'t>(&self, table: &'t Table, target: &RolloutTarget) -> Result<StartSubjects<'t>, Vec<Problem>> {

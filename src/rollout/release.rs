@@ -12,6 +12,7 @@ use http::{HeaderName, HeaderValue, Method, Uri};
 use regex::Regex;
 
 use super::event::EventWord;
+use super::judge::own_metric::OwnMetric;
 use super::judge::{Assignment, JudgeSettings};
 use super::plan::{BlueGreen, Canary, Expired, Plan, PlanProblem, Rolling, Strategy};
 use super::stage::Stage;
@@ -32,6 +33,8 @@ pub struct Release {
     /// Requests of our own that the candidate has to answer well: before each step of a canary, before a blue/green
     /// flip, and to verify an endpoint of a rolling release.
     pub smoke: Vec<SmokeRequest>,
+    /// What a metrics server is asked about it, while it is under way.
+    pub metrics: Arc<[Arc<OwnMetric>]>,
     /// Beginnings of paths whose responses are not asked for anything but failures.
     pub except: Arc<[Box<str>]>,
 }

@@ -13,6 +13,7 @@
 //! every move is for all of them.
 
 mod back;
+mod measured;
 mod outlook;
 
 use std::time::Duration;

@@ -160,6 +160,7 @@ pub(crate) fn evidence(rollout: &Value) -> String {
             let _ = writeln!(text, "    latency p50/p90/p99: {new} ms against {old} ms");
         }
         text.push_str(&ceilings(found));
+        text.push_str(&own_metrics(found));
         let _ = writeln!(text, "    E {}", scale(found));
         text.push_str(&missing(found, &to));
         let _ = writeln!(text, "    {}", member(found, "sentence"));
@@ -185,6 +186,19 @@ fn missing(found: &Value, to: &str) -> String {
     let takes = found["needed_in_seconds"].as_f64();
     let takes = takes.map_or_else(|| "none has come yet".to_owned(), |takes| format!("about {}", time(takes)));
     format!("    this step wants {} more {what} of {to}: {takes}\n", needed.saturating_sub(judged))
+}
+
+/// What a metrics server says of it, a line for each question.
+pub(crate) fn own_metrics(found: &Value) -> String {
+    let line = |metric: &Value| {
+        let tone = match metric["answer"].as_str() {
+            Some("good") => TextTone::Good,
+            Some("bad") => TextTone::Bad,
+            _ => TextTone::Warn,
+        };
+        format!("    {}: {}\n", toned(&member(metric, "answer").replace('_', " "), tone), member(metric, "text"))
+    };
+    list(found, "metrics").map(line).collect()
 }
 
 /// What it is held to without another version beside it.

@@ -40,6 +40,8 @@ pub(crate) struct SimulatedRelease {
     pub(crate) plan: Plan,
     /// This number of services together.
     pub(crate) services: u32,
+    /// Whose own metrics are this number.
+    pub(crate) metrics: usize,
 }
 
 /// What the flags and the config say.
@@ -57,7 +59,7 @@ pub(crate) fn of(args: &SimulateArgs) -> Result<SimulatedRelease, CommandError> 
     let assignment = if args.users.is_some() { Assignment::PerKey } else { Assignment::PerRequest };
     let plan = release.plan(base.endpoints, assignment);
     let plan = plan.map_err(|problems| lines(problems.iter().map(ToString::to_string)))?;
-    Ok(SimulatedRelease { plan, services: base.services })
+    Ok(SimulatedRelease { plan, services: base.services, metrics: release.metrics.len() })
 }
 
 /// What the flags say, as a rollout section.

@@ -19,6 +19,8 @@ pub(crate) struct Facts<'a> {
     pub(crate) runs: &'a [SimulatedRun],
     /// The same releases where no burst is tolerated, if one is and the candidate is worse.
     pub(crate) intolerant: Option<&'a [SimulatedRun]>,
+    /// The plan's own metrics.
+    pub(crate) metrics: usize,
     pub(crate) seed: u64,
     pub(crate) passed: Duration,
 }
@@ -32,6 +34,7 @@ fn word(outcome: SimulatedEnd) -> &'static str {
             "rolled back: ceiling"
         }
         SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Responses)) => "rolled back: responses",
+        SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Metric)) => "rolled back: metric",
         SimulatedEnd::Ended(RolloutEnding::HeldTooLong(_)) => "rolled back: held too long",
         SimulatedEnd::Ended(RolloutEnding::TaskFailed(_)) => "rolled back: task failed",
         SimulatedEnd::Ended(RolloutEnding::Aborted) => "aborted",
@@ -118,6 +121,7 @@ impl Facts<'_> {
             "seconds_to_roll_back_without_tolerance":
                 self.intolerant.and_then(|runs| self.seconds_to_roll_back(runs)).map(Spread::to_json),
             "false_rollback_ratio": self.false_rollbacks(),
+            "metrics_not_simulated": self.metrics,
         });
         for (name, spread) in self.counts() {
             all[name] = spread.map_or(Value::Null, Spread::to_json);
@@ -156,6 +160,12 @@ impl Facts<'_> {
             let promised = 100.0 * self.plan.judge().alpha.value();
             writeln!(text, "\nGood releases turned back: {:.3} %, promised {promised} % at the most", 100.0 * part)
                 .ok();
+        }
+        match self.metrics {
+            0 => {}
+            1 => text.push_str("\nThe plan's own metric is not simulated: it is taken for good.\n"),
+            count => writeln!(text, "\nThe plan's own {count} metrics are not simulated: they are taken for good.")
+                .unwrap_or_default(),
         }
         text
     }

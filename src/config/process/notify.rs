@@ -39,7 +39,7 @@ impl RawNotify {
     fn build(&self, name: &str, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Notify, ErrorGuaranteed> {
         let (base, report) = (build.base, &mut build.report);
         let name = check::name(name, at, report);
-        let url = url::url(self.url.as_deref(), &at.key("url"), report);
+        let url = url::url(self.url.as_deref(), url::RECEIVER, &at.key("url"), report);
         let secret_at = at.key("secret_file");
         let secret_file =
             self.secret_file.as_deref().map(|text| check::file(text, base, &secret_at, report)).transpose();

@@ -156,7 +156,7 @@ fn arguments(raw: &List<String>, at: &ConfigPath<'_>, report: &mut Report<'_>) -
 }
 
 /// The words in braces; other braces, such as those of JSON, are text.
-fn placeholders(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn placeholders(text: &str) -> impl Iterator<Item = &str> {
     let word = |name: &&str| {
         !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')

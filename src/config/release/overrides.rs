@@ -1,10 +1,10 @@
 //! The overrides that a caller of the admin API may make to a plan: numbers, steps, durations and tolerances.
 //!
-//! What a release *runs or asks* (programs, URLs, requests of our own) is the file's alone. A caller who may operate
-//! the traffic must not be able to start programs as the proxy's user, or to have it look around in the network behind
-//! it; without tokens, which is the default on loopback, that would be every program of the machine. So this is a list
-//! of what may be changed and not of what may not: a key that the plan learns one day is refused until it is added
-//! here.
+//! What a release *runs or asks* (programs, URLs, requests of our own, questions to a metrics server) is the file's
+//! alone. A caller who may operate the traffic must not be able to start programs as the proxy's user, or to have it
+//! look around in the network behind it; without tokens, which is the default on loopback, that would be every program
+//! of the machine. So this is a list of what may be changed and not of what may not: a key that the plan learns one day
+//! is refused until it is added here.
 //!
 //! Only the names of keys are checked here. Their values are read by the reader of the file, once they are merged with
 //! what it says: a key has one meaning, one range and one message.
@@ -133,9 +133,9 @@ fn keep_allowed(table: &mut Map<String, Value>, way: &mut Vec<&'static str>, pat
 
 fn refusal(key: &str, path: String, allowed: &Changeable) -> Problem {
     // In each table: the reason is of more use than a list of keys.
-    if OF_THE_FILE.contains(&key) || matches!(key, "command" | "url") {
+    if OF_THE_FILE.contains(&key) || matches!(key, "command" | "url" | "query" | "token_file") {
         let found = "what the proxy is to run or to ask, named by a call";
-        let wanted = "programs, URLs and smoke requests from the config file only";
+        let wanted = "programs, URLs, smoke requests and metrics from the config file only";
         return Problem::invalid(path, found, wanted, format!("leave it out; {IN_THE_FILE}"));
     }
     // In the words of the reader, which refuses keys of the other parts of a body.
@@ -208,6 +208,7 @@ mod tests {
             "notify": { "url": "http://10.0.0.1/" },
             "rollback": { "gradual": "1s", "command": ["sh"] },
             "steps": [1, { "weight": 5, "gate": "manual", "webhook": { "url": "http://10.0.0.1/" } }],
+            "metrics": [{ "name": "a", "url": "http://10.0.0.1/", "query": "up", "at_most": 1 }],
             "judge": { "alpha": 0.01, "query": "up", "slow_max": { "at_most": 0.1, "url": "x" } },
         });
         let (kept, refused) = ReleaseOverrides::read(&plan);
@@ -221,6 +222,7 @@ mod tests {
         let wanted = [
             "plan.judge.query",
             "plan.judge.slow_max.url",
+            "plan.metrics",
             "plan.notify",
             "plan.rollback.command",
             "plan.smoke",

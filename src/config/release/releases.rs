@@ -1,6 +1,7 @@
 //! Everything that a config says about releases, put together.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use super::group;
@@ -28,10 +29,10 @@ pub struct RolloutSections {
 
 impl RolloutSections {
     /// The sections of a config without problems.
-    pub(crate) fn of(input: &Input<'_>, releases: &Releases) -> Self {
+    pub(crate) fn of(input: &Input<'_>, releases: &Releases, base: &Path) -> Self {
         let section = |all: &str, name: &Name| {
             let all = ConfigPath::Root.key(all);
-            RolloutSection::of(input, all.key(name).key("rollout"))
+            RolloutSection::of(input, all.key(name).key("rollout"), base)
         };
         let services = releases.services.keys().map(|name| (name.clone(), section("services", name)));
         let groups = releases.groups.keys().map(|name| (name.clone(), section("groups", name)));

@@ -13,6 +13,8 @@ use utoipa::ToSchema;
 
 use super::hook::RawHook;
 use super::judge::RawJudge;
+use super::own_metrics;
+use super::own_metrics::RawMetric;
 use super::smoke;
 use super::smoke::RawSmoke;
 use super::step;
@@ -35,7 +37,7 @@ use crate::rollout::release::{Release, RollingShape, Shape, Webhook};
 #[serde(expecting = "a table")]
 #[schema(
     as = PlanBody,
-    description = "What a start may change of the plan: numbers, steps, durations and tolerances, with the names and values of\n`[services.NAME.rollout]`; `null` is the default. What is run or asked (`webhook`, `smoke`, `upgrade`, `undo`) comes from the\nconfig file only."
+    description = "What a start may change of the plan: numbers, steps, durations and tolerances, with the names and values of\n`[services.NAME.rollout]`; `null` is the default. What is run or asked (`webhook`, `smoke`, `metrics`, `upgrade`, `undo`) comes from the\nconfig file only."
 )]
 pub(crate) struct RawRollout {
     /// `canary`, `blue_green` or `rolling`; the file has to have what the strategy runs.
@@ -60,6 +62,8 @@ pub(crate) struct RawRollout {
     webhook: Option<RawWebhook>,
     #[schema(ignore)]
     smoke: Option<List<RawSmoke>>,
+    #[schema(ignore)]
+    metrics: Option<List<RawMetric>>,
     /// How long the new version is watched with all the traffic, or a batch is.
     #[schema(value_type = Option<String>)]
     watch: Option<Setting<TimeSpan>>,
@@ -174,6 +178,8 @@ impl RawRollout {
     pub(crate) fn build(&self, at: &ConfigPath<'_>, build: &mut Build<'_>) -> Result<Release, ErrorGuaranteed> {
         let strategy_at = at.key("strategy");
         let smoke = self.smoke.as_ref().map(|raw| smoke::build_all(raw, &at.key("smoke"), build)).transpose();
+        let metrics =
+            self.metrics.as_ref().map(|raw| own_metrics::build_all(raw, &at.key("metrics"), build)).transpose();
         let report = &mut build.report;
         let strategy = report.touched(&strategy_at).map_or(Ok(self.strategy.unwrap_or_default()), Err);
         let judge = self.judge.as_ref().unwrap_or(&RawJudge::default()).build(&at.key("judge"), report);
@@ -197,7 +203,8 @@ impl RawRollout {
         });
         let webhook: Option<Webhook> = webhook?;
         let smoke = smoke?.unwrap_or_default();
-        Ok(Release { shape: shape?, judge, on_expired, webhook, smoke, except: except? })
+        let metrics = metrics?.unwrap_or_default();
+        Ok(Release { shape: shape?, judge, on_expired, webhook, smoke, metrics, except: except? })
     }
 
     fn shape(

@@ -22,7 +22,7 @@ use crate::problem::Problems;
 use crate::rollout::release::Release;
 
 /// The keys of a section that say what is run or asked.
-pub(crate) const OF_THE_FILE: [&str; 4] = ["webhook", "smoke", "upgrade", "undo"];
+pub(crate) const OF_THE_FILE: [&str; 5] = ["webhook", "smoke", "metrics", "upgrade", "undo"];
 
 /// The section inside a section whose keys are merged one by one too.
 const JUDGE: &str = "judge";
@@ -38,11 +38,22 @@ impl RolloutSection {
         Self(keys)
     }
 
-    /// The section that stands in a config without problems.
-    pub(crate) fn of(input: &Input<'_>, path: ConfigPath<'_>) -> Self {
+    /// The section that stands in a config without problems, whose relative paths begin at `base`.
+    pub(crate) fn of(input: &Input<'_>, path: ConfigPath<'_>, base: &Path) -> Self {
         let value = input.value(&path);
         let read = value.and_then(|value| read::once(value, path, &HashSet::new(), &|_, _, _| {}).ok());
-        read.unwrap_or_default()
+        let mut section: Self = read.unwrap_or_default();
+        section.anchor(base);
+        section
+    }
+
+    /// Has files be where the config means them to be, for a reader of the section that does not know the config.
+    fn anchor(&mut self, base: &Path) {
+        for metric in self.0.get_mut("metrics").and_then(Value::as_array_mut).into_iter().flatten() {
+            if let Some(Value::String(file)) = metric.get_mut("token_file") {
+                *file = base.join(&*file).to_string_lossy().into_owned();
+            }
+        }
     }
 
     /// Whether nothing is written.

@@ -1,7 +1,8 @@
 //! How the judge decides: roll back, advance, or hold and say why.
 //!
 //! - **Roll back** at E >= 1/alpha with at least three events of the candidate in the test that leads, at a broken
-//!   ceiling, or where a large part of the responses are others. At any time: a proof does not wait for the bake.
+//!   ceiling, where a large part of the responses are others, or one of the plan's own metrics was out of bounds often
+//!   enough in a row. At any time: a proof does not wait for the bake.
 //! - **Advance** when the bake is over, enough requests were judged *in this step* (what a larger share does to a
 //!   version only a larger share shows), E < 10, and the baseline is healthy. Where users come back the lot fell on
 //!   users, and enough is counted in users: twenty of them are twenty draws, however many requests they send.
@@ -69,7 +70,7 @@ impl Judge {
             }
         };
         let responses = self.responses.iter().flat_map(|responses| responses.findings()).collect();
-        Verdict { decision, findings, summary, responses }
+        Verdict { decision, findings, summary, responses, metrics: self.metric_findings() }
     }
 
     /// ln E of each test at this moment.
@@ -108,6 +109,7 @@ impl Judge {
             leading_quantile: self.latency.as_ref().map_or(0, LatencyTest::leading_quantile),
             assignment: self.settings.assignment,
             response: self.responses.as_ref().and_then(|test| test.proof().or(test.objection()).or(test.nearest())),
+            metric: self.leading_metric().map(|watch| watch.finding(self.now)),
             baseline_recent: self.health.recent(),
             pace: self.pace(),
             ceilings: self.ceilings,
@@ -146,9 +148,10 @@ impl Judge {
             Some(RollbackCause::FailureCeiling)
         } else if proved(standing.slow_ceiling) {
             Some(RollbackCause::SlowCeiling)
+        } else if self.responses.as_ref().is_some_and(|responses| responses.proof().is_some()) {
+            Some(RollbackCause::Responses)
         } else {
-            let large = self.responses.as_ref().and_then(|responses| responses.proof());
-            large.map(|_| RollbackCause::Responses)
+            self.metric_proof().map(|_| RollbackCause::Metric)
         }
     }
 
@@ -163,8 +166,8 @@ impl Judge {
             RollbackCause::Latency => {
                 self.latency.as_ref().and_then(|test| stretches.latency.late(test.wealth.leading()))
             }
-            // A finding has its own.
-            RollbackCause::Responses => None,
+            // A finding has its own, and a metric is of this moment.
+            RollbackCause::Responses | RollbackCause::Metric => None,
             RollbackCause::FailureCeiling => {
                 self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(test.wealth.leading()))
             }
@@ -195,10 +198,13 @@ impl Judge {
             Some(HoldReason::Suspicion)
         } else if self.responses.as_ref().is_some_and(|responses| responses.objection().is_some()) {
             Some(HoldReason::Responses)
+        } else if self.metric_objection().is_some() {
+            Some(HoldReason::Metric)
         } else if self.health.is_unhealthy(self.settings.baseline_unhealthy) && !self.is_the_remedy() {
             Some(HoldReason::BaselineUnhealthy)
         } else {
             let waiting = if bake == Bake::Running { Some(HoldReason::Baking) } else { self.lack_of_data() };
+            let waiting = waiting.or_else(|| self.metric_without_data().map(|_| HoldReason::NoMetricData));
             waiting.map(|why| if self.warm_up_left.is_some() { HoldReason::WarmingUp } else { why })
         }
     }
@@ -233,7 +239,10 @@ impl Judge {
     pub fn hold_left(&self, why: HoldReason, bake: Bake) -> Option<Duration> {
         let Bake::Over { ago } = bake else { return None };
         let comes = matches!(why, HoldReason::NotEnoughData { judged: 1.., needed: Some(_) });
-        let held = if comes { ago.min(self.quiet()) } else { ago };
+        // Of a metric it is known since when, however long the step waited for something else before.
+        let metric = self.leading_metric().filter(|_| matches!(why, HoldReason::Metric | HoldReason::NoMetricData));
+        let longest = if comes { self.quiet() } else { metric.map_or(ago, |watch| watch.not_good_for(self.now)) };
+        let held = ago.min(longest);
         Some(self.settings.hold_max.saturating_sub(held))
     }
 }

@@ -22,6 +22,7 @@
 //! - [`windows`]: users who come back are one draw, not many; what that means for latency.
 //! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad.
+//! - [`own_metric`] (`metric_record`, [`metric_text`]): what the plan asks a metrics server, and what its answers mean.
 //! - [`ratio`]: how much worse, as an interval for people. [`power`]: how many requests it takes.
 //! - `tick`: folding evidence in. `decision`: roll back, advance or hold. [`verdict`]: the decision with its evidence
 //!   and one sentence (`summary`).
@@ -75,6 +76,9 @@ pub(crate) mod frozen;
 pub(crate) mod judge_settings;
 pub(crate) mod latency;
 mod margin_test;
+mod metric_record;
+pub(crate) mod metric_text;
+pub(crate) mod own_metric;
 pub(crate) mod per_version;
 pub(crate) mod power;
 pub(crate) mod quantiles;

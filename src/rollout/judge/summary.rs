@@ -10,6 +10,7 @@ use super::baseline_health::RECENT;
 use super::class_share::{ResponseFinding, class_text};
 use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
+use super::metric_text;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, QUANTILES};
 use super::stretch::{Stretch, Totals};
@@ -19,6 +20,10 @@ use super::verdict::{HoldReason, InCharge, JudgeDecision, JudgeFindings, Names, 
 pub(crate) fn of(decision: JudgeDecision, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     let Names { service, candidate, .. } = names;
     match decision {
+        // No matter of chance: nothing is known of that.
+        JudgeDecision::RollBack(RollbackCause::Metric) => {
+            format!("rolled back {service} {candidate}: {}", metric_text::leading(findings, names))
+        }
         JudgeDecision::RollBack(cause) => {
             let odds = thousands((1.0 / settings.alpha.value()).round());
             let why = cause_text(cause, Said::Proved, findings, settings, names);
@@ -52,6 +57,9 @@ pub(crate) fn looking_on(
         "it is on its way back"
     };
     match decision {
+        JudgeDecision::RollBack(RollbackCause::Metric) => {
+            format!("{service} {candidate} is worse: {}; {why}", metric_text::leading(findings, names))
+        }
         JudgeDecision::RollBack(cause) => {
             let odds = thousands((1.0 / settings.alpha.value()).round());
             let found = cause_text(cause, Said::Proved, findings, settings, names);
@@ -85,6 +93,7 @@ fn cause_text(
             format!("{failed}, {sure}{whose}{}", counted.before())
         }
         RollbackCause::Responses => responses_text(findings, names),
+        RollbackCause::Metric => metric_text::leading(findings, names),
         RollbackCause::SlowCeiling => {
             let ceiling = findings.ceilings.slow;
             let (limit, allowed) =
@@ -242,6 +251,7 @@ fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings
             format!("{hint} <= E ({}): {leading}", e_text(findings))
         }
         HoldReason::Responses => format!("{}: promote or abort", responses_text(findings, names)),
+        HoldReason::Metric | HoldReason::NoMetricData => metric_text::leading(findings, names),
         HoldReason::BaselineUnhealthy => {
             let (requests, failures) = findings.baseline_recent;
             let failed = part(failures, requests, &format!("requests of {} failed", names.baseline));
@@ -322,7 +332,7 @@ fn percent(ratio: f64) -> String {
 fn e_text(findings: &JudgeFindings) -> String {
     let number = number_text(findings.standing.highest());
     match findings.standing.leading() {
-        RollbackCause::Errors | RollbackCause::Latency => number,
+        RollbackCause::Errors | RollbackCause::Latency | RollbackCause::Metric => number,
         RollbackCause::FailureCeiling => format!("{number} for errors_max"),
         RollbackCause::SlowCeiling => format!("{number} for slow_max"),
         RollbackCause::Responses => format!("{number} for responses"),

@@ -14,6 +14,7 @@ use super::evidence::{CandidateShare, EpochCounts, Evidence, OutcomeCounts};
 use super::frozen::{FrozenCeilings, REQUESTS_MIN, failures_at_most};
 use super::judge_settings::{Assignment, Ceilings, JudgeSettings};
 use super::latency::{LatencyBets, LatencyTest};
+use super::own_metric::MetricWatch;
 use super::per_version::{PerVersion, Side};
 use super::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
@@ -82,6 +83,8 @@ pub struct Judge {
     first_thresholds: Option<Thresholds>,
     /// How long nothing will be judged because all endpoints of a version are cold.
     pub(crate) warm_up_left: Option<Duration>,
+    /// The plan's own metrics.
+    pub(crate) metrics: Vec<MetricWatch>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -128,6 +131,7 @@ impl Judge {
             thresholds: None,
             first_thresholds: None,
             warm_up_left: None,
+            metrics: Vec::new(),
         }
     }
 
@@ -155,6 +159,7 @@ impl Judge {
         self.step = PerVersion::default();
         self.windows.step = self.windows.step.wrapping_add(1);
         (self.step_since, self.judged_at) = (self.now, self.now);
+        self.metrics.iter_mut().for_each(|watch| watch.begin_step(self.now));
     }
 
     /// What the baseline's own rates have become.

@@ -8,6 +8,7 @@ use super::class_share::ResponseFinding;
 use super::evidence::{CandidateShare, OutcomeCounts};
 use super::frozen::FrozenCeilings;
 use super::judge_settings::{Assignment, Ceilings};
+use super::own_metric::MetricFinding;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
@@ -55,6 +56,8 @@ pub enum RollbackCause {
     SlowCeiling,
     /// A large part of its responses are others than the baseline's, without failing.
     Responses,
+    /// One of the plan's own metrics is out of its bounds.
+    Metric,
 }
 
 /// Why a step is held.
@@ -65,6 +68,10 @@ pub enum HoldReason {
     Suspicion,
     /// Some of its responses are others than the baseline's, without failing.
     Responses,
+    /// One of the plan's own metrics is out of its bounds, not often enough yet.
+    Metric,
+    /// Nothing is known of one of the plan's own metrics.
+    NoMetricData,
     /// The baseline itself fails; see [`super::baseline_health`].
     #[serde(rename = "baseline_ill")]
     BaselineUnhealthy,
@@ -145,7 +152,7 @@ impl LnWealth {
 }
 
 /// What the judge knows at one moment.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct JudgeFindings {
     /// The candidate's share in this step.
     pub share: CandidateShare,
@@ -167,6 +174,8 @@ pub struct JudgeFindings {
     pub assignment: Assignment,
     /// What was found of the responses, first what turns the version back; else the class that is nearest to it.
     pub response: Option<ResponseFinding>,
+    /// The one of the plan's own metrics that speaks against the candidate, or of which nothing is known.
+    pub metric: Option<MetricFinding>,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
     /// How many requests of the candidate were judged a second in this step.
@@ -196,6 +205,8 @@ pub struct Verdict {
     pub summary: String,
     /// All that was found of the responses.
     pub responses: Vec<ResponseFinding>,
+    /// What is known of the plan's own metrics.
+    pub metrics: Vec<MetricFinding>,
 }
 
 /// Who acts on a decision.
@@ -229,11 +240,14 @@ mod tests {
         let holds = [
             HoldReason::Suspicion,
             HoldReason::Responses,
+            HoldReason::Metric,
+            HoldReason::NoMetricData,
             HoldReason::BaselineUnhealthy,
             HoldReason::WarmingUp,
             HoldReason::Baking,
         ];
         let words = holds.map(|hold| serde_json::to_string(&hold).unwrap());
-        assert_eq!(words, [r#""suspicion""#, r#""responses""#, r#""baseline_ill""#, r#""warming_up""#, r#""baking""#]);
+        let wanted = ["suspicion", "responses", "metric", "no_metric_data", "baseline_ill", "warming_up", "baking"];
+        assert_eq!(words, wanted.map(|word| format!("{word:?}")));
     }
 }

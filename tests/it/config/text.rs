@@ -161,7 +161,7 @@ proptest! {
 }
 
 /// Where the keys of each raw section stand in a file.
-const SECTIONS: [(&str, &[&str]); 36] = [
+const SECTIONS: [(&str, &[&str]); 38] = [
     ("access_log.rs RawAccessLog", &["access_log"]),
     ("admin.rs RawAdmin", &["admin"]),
     ("admin.rs RawToken", &["admin.tokens.X"]),
@@ -191,6 +191,8 @@ const SECTIONS: [(&str, &[&str]); 36] = [
     ("mod.rs RawService", &["services.X"]),
     ("shield.rs RawShieldTable", &["services.X.shield"]),
     ("smoke.rs RawSmoke", &["services.X.rollout.smoke"]),
+    ("own_metrics.rs RawMetric", &["services.X.rollout.metrics"]),
+    ("own_metrics.rs RawCompare", &["services.X.rollout.metrics.compare"]),
     ("state.rs RawState", &["state"]),
     ("step.rs RawStepTable", &["services.X.rollout.steps"]),
     ("tls.rs RawServerTls", &["listeners.X.tls"]),

@@ -4,6 +4,7 @@ mod canary;
 mod cold_endpoints;
 mod full_load;
 mod life;
+mod own_metrics;
 mod people;
 mod responses;
 mod rolling;

@@ -12,6 +12,7 @@ use pointsman::testing::control::{Handle, Store, Writer};
 use pointsman::testing::metrics::recent_rates::RecentRates;
 use pointsman::testing::metrics::{Exporter, Sources};
 use pointsman::testing::outbound::notify::notifier;
+use pointsman::testing::outbound::prometheus::MetricsClient;
 use pointsman::testing::outbound::webhook::WebhookClient;
 use pointsman::testing::release::controller::{Deps, RolloutController};
 use pointsman::testing::stats::Registry;
@@ -70,6 +71,7 @@ impl Control {
             live: Arc::clone(&live),
             clients: Arc::default(),
             webhook_client,
+            metrics_client: MetricsClient::default(),
             notifier,
             known: watch::channel(Arc::default()).1,
             targets,

@@ -248,7 +248,9 @@ impl Shared {
             let head = Head::parse(&bytes);
             // The law is for requests of users; checks are the proxy's own.
             let check = head.one("user-agent").is_some_and(|agent| {
-                ["health/", "smoke/", "webhook/"].iter().any(|own| agent.starts_with(&format!("pointsman-{own}")))
+                ["health/", "smoke/", "webhook/", "metrics/"]
+                    .iter()
+                    .any(|own| agent.starts_with(&format!("pointsman-{own}")))
             });
             for crime in lawful(&head).into_iter().filter(|_| !check) {
                 self.accuse(&crime, &String::from_utf8_lossy(&bytes));
