@@ -5,7 +5,7 @@
 
 use std::io::IsTerminal;
 
-use unicode_width::UnicodeWidthStr;
+use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// How far a line that goes on is indented beyond the one that it belongs to.
 const HANG: usize = 4;
@@ -91,6 +91,21 @@ pub(crate) fn fold<'p>(head: &str, parts: impl Iterator<Item = &'p str>, fold: &
         used += wide;
     }
     text
+}
+
+/// A line without colours, cut where it is wider than this.
+#[must_use]
+pub(crate) fn cut(line: &str, width: usize) -> String {
+    if width_of(line) <= width {
+        return line.to_owned();
+    }
+    let mut used = 0;
+    let fits = |c: &char| {
+        used += c.width().unwrap_or(0);
+        used < width
+    };
+    let begin: String = line.chars().take_while(fits).collect();
+    format!("{}…", begin.trim_end())
 }
 
 /// How many cells of a terminal a text takes: two for a wide character, none for one that is put on another.

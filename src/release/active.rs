@@ -12,6 +12,7 @@ use super::evidence_view::{EvidenceView, words};
 use super::metric_schedule::MetricSchedule;
 use super::saved::Saved;
 use super::verdict_history::{SavedVerdict, VERDICTS_MAX};
+use super::verdict_news::VerdictNews;
 use super::view;
 use super::view::RolloutView;
 use crate::control::rollout_change::{EndpointMove, RolloutChange, same};
@@ -35,6 +36,8 @@ pub(crate) struct ActiveRollout {
     pub(crate) from: Name,
     pub(crate) to: Name,
     collectors: Vec<EvidenceCollector>,
+    /// What is to be told of its verdicts.
+    pub(crate) news: VerdictNews,
     /// When metrics servers are asked next.
     pub(crate) asked: MetricSchedule,
     doing: Option<RunningTask>,
@@ -110,6 +113,7 @@ impl ActiveRollout {
             from,
             to,
             collectors,
+            news: VerdictNews::default(),
             asked: MetricSchedule::default(),
             doing: None,
             failure: None,
@@ -290,10 +294,10 @@ impl ActiveRollout {
 }
 
 impl ActiveRollout {
-    /// Notes where the judge has changed its mind since the look before; what it thinks now of those services.
-    pub(crate) fn note_verdicts(&mut self, now: Duration, at_ms: i64) -> Vec<SavedVerdict> {
+    /// Notes where the judge has changed its mind since the look before.
+    pub(crate) fn note_verdicts(&mut self, now: Duration, at_ms: i64) {
         if self.rollout.in_charge() != InCharge::Judge || self.rollout.is_finished() {
-            return Vec::new();
+            return;
         }
         let bake = self.bake(now);
         let mut decisions = self.saved.services.iter().zip(self.rollout.judges());
@@ -304,7 +308,7 @@ impl ActiveRollout {
         };
         // Sentences are made only where something is new.
         if !decisions.any(is_new) {
-            return Vec::new();
+            return;
         }
         let weight = self.rollout.weight().percent();
         let noted = |found: EvidenceView| {
@@ -318,6 +322,6 @@ impl ActiveRollout {
         let verdicts = &mut self.saved.verdicts;
         verdicts.extend(new.iter().cloned());
         verdicts.drain(..verdicts.len().saturating_sub(VERDICTS_MAX));
-        new
+        self.news.note(new);
     }
 }

@@ -298,6 +298,7 @@ impl RolloutController {
             run.observe(now, &table);
             run.note_verdicts(now, now_ms());
             self.ask_metrics(id);
+            self.tell_verdicts(id);
             let Some(run) = self.running.get(&id) else { continue };
             let moved = match run.is_taken(&table) {
                 true => self.advance(id, |rollout| rollout.command(now, RolloutCommand::Shifted).ok(), None).await,

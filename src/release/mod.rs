@@ -5,10 +5,11 @@
 //! `traffic_warnings` what its traffic is too thin for), `active` one that is under way, and `advance` makes its
 //! moves happen. [`evidence_collector`] collects for the judge what the workers counted (`warm_up` says of which
 //! endpoints), and [`ceilings`] are what it is measured by. [`task_runner`] does what a rollout does to the world
-//! (`task_error` says why not), `metric_asker` asks metrics servers for numbers of the plan's own, and `answered` passes on
-//! what comes of both. [`saved`] is what is stored of a rollout, `restore` goes on with it after a restart and
-//! `provenance` says whether its hooks may be run then, and [`view`], `evidence_view`, `metric_view`, `verdict_history`,
-//! [`forecast_view`] and [`brief`] are what is shown.
+//! (`task_error` says why not), `metric_asker` asks metrics servers for numbers of the plan's own at the pace of its
+//! `metric_schedule`, and `answered` passes on what comes of both (`task_answer`). [`saved`] is what is stored of a
+//! rollout, `restore` goes on with it after a restart and `provenance` says whether its hooks may be run then, and
+//! [`view`], `evidence_view`, `metric_view`, `verdict_history`, [`forecast_view`] and [`brief`] are what is shown.
+//! `verdict_teller` tells of changes of mind, as often as `verdict_news` says.
 //!
 //! The controller is a client of the writer and no part of it: a hook that hangs must not keep a change waiting. Each
 //! task ends within a time that its caller knows, whatever the other side does.
@@ -37,5 +38,7 @@ mod task_error;
 pub(crate) mod task_runner;
 mod traffic_warnings;
 mod verdict_history;
+mod verdict_news;
+mod verdict_teller;
 pub(crate) mod view;
 mod warm_up;

@@ -71,6 +71,8 @@ pub enum EventWord {
     Advanced,
     /// A part of a step is done: an endpoint is drained, upgraded or verified.
     Progress,
+    /// The judge thinks otherwise, or for another reason.
+    Verdict,
     /// It does not go on before an operator says yes, or that something is done.
     Waiting,
     /// It was held for as long as it may be, and waits for an operator.
@@ -89,10 +91,11 @@ pub enum EventWord {
 
 impl EventWord {
     /// All of them, in the order of a life.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Started,
         Self::Advanced,
         Self::Progress,
+        Self::Verdict,
         Self::Waiting,
         Self::Held,
         Self::Paused,
@@ -103,10 +106,10 @@ impl EventWord {
     ];
 
     /// What people are told of unless they say otherwise: all but the parts of steps, of which a rolling release has
-    /// several for each endpoint.
+    /// several for each endpoint, and the judge's changes of mind, of which each step has some.
     #[must_use]
     pub fn usual() -> Vec<Self> {
-        Self::ALL.into_iter().filter(|word| *word != Self::Progress).collect()
+        Self::ALL.into_iter().filter(|word| !matches!(word, Self::Progress | Self::Verdict)).collect()
     }
 
     /// The word.
@@ -116,6 +119,7 @@ impl EventWord {
             Self::Started => "started",
             Self::Advanced => "advanced",
             Self::Progress => "progress",
+            Self::Verdict => "verdict",
             Self::Waiting => "waiting",
             Self::Held => "held",
             Self::Paused => "paused",

@@ -59,7 +59,8 @@ pub(crate) fn until_over(remote: &Remote, id: &str) -> Result<(), CommandError> 
         let now = format!("{}{}", shown::state(&rollout), shown::evidence(&rollout));
         if live && !over {
             let size = Size::now();
-            print(&picture.draw(&layout::fit(&now, Some(size.columns)), size));
+            let verdicts = shown::recent_verdicts(&rollout, size.columns);
+            print(&picture.draw(&(layout::fit(&now, Some(size.columns)) + &verdicts), size));
         } else if !over && !remote.json && summary(&rollout) != last {
             last = summary(&rollout);
             show(&format!("  {last}\n"));

@@ -12,6 +12,9 @@ use crate::rollout::judge::summary::about;
 /// Changes of the judge's mind that are shown.
 const VERDICTS_SHOWN: usize = 10;
 
+/// The same in a live picture.
+const VERDICTS_LIVE: usize = 4;
+
 /// How wide the scale of E is drawn at the most, and at the least on a narrow terminal.
 const SCALE_CHARS: [usize; 2] = [24, 6];
 
@@ -77,6 +80,19 @@ pub(crate) fn verdicts(rollout: &Value) -> String {
     let lines: String =
         last.iter().map(|verdict| format!("  {}  {}\n", at(verdict), member(verdict, "text"))).collect();
     if lines.is_empty() { lines } else { format!("\nwhat the judge has thought:\n{lines}") }
+}
+
+/// The same in a live picture: the last few, each on one line of this width.
+pub(crate) fn recent_verdicts(rollout: &Value, width: usize) -> String {
+    let all: Vec<_> = list(rollout, "verdicts").collect();
+    // One that has not changed is what the picture shows anyway.
+    let last = all.get(all.len().saturating_sub(VERDICTS_LIVE)..).filter(|last| last.len() > 1).unwrap_or_default();
+    let line = |verdict: &&Value| {
+        let (weight, text) = (number(&verdict["weight"], 3), member(verdict, "text"));
+        layout::cut(&format!("    {}  {weight} %  {text}", clock(verdict)), width) + "\n"
+    };
+    let lines: String = last.iter().map(line).collect();
+    if lines.is_empty() { lines } else { format!("  what the judge has thought:\n{lines}") }
 }
 
 /// A line on where it is.
@@ -288,6 +304,12 @@ fn tone(rollout: &Value) -> TextTone {
     }
 }
 
+/// The time of day of an event, as the whole time is elsewhere.
+fn clock(event: &Value) -> String {
+    let at = event["at_ms"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    at.map_or_else(|| "-".to_owned(), |at| at.strftime("%H:%M:%SZ").to_string())
+}
+
 fn at(event: &Value) -> String {
     let at = event["at_ms"].as_i64().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     at.map_or_else(|| "-".to_owned(), |at| format!("{at:.3}"))
@@ -307,6 +329,23 @@ mod tests {
         );
         assert_eq!(forecast(&json!({"forecast": {"text": "x", "suggestion": null}})), "  x\n");
         assert_eq!(forecast(&json!({})), "");
+    }
+
+    #[test]
+    fn the_last_changes_of_mind_have_a_line_each_in_a_live_picture() {
+        let mind =
+            |second: i64, text: &str| json!({"at_ms": 1_700_000_000_000 + second * 1000, "weight": 10.0, "text": text});
+        let long = "holding 店 v2: 10 <= E (39): 3 of 83 requests failed (3.6 %) against 0 of 649 (0 %) on v1";
+        let all = [mind(0, "a"), mind(1, "holding shop v2: baking"), mind(2, "b"), mind(3, "c"), mind(4, long)];
+        let text = recent_verdicts(&json!({"verdicts": all}), 80);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "  what the judge has thought:");
+        assert_eq!(lines[1], "    22:13:21Z  10 %  holding shop v2: baking");
+        assert_eq!(lines.len(), 5);
+        assert_eq!(lines[4], "    22:13:24Z  10 %  holding 店 v2: 10 <= E (39): 3 of 83 requests failed (3.6…");
+        assert!(lines.iter().all(|line| layout::visible_width(line) <= 80), "{text}");
+        assert_eq!(recent_verdicts(&json!({"verdicts": [mind(0, "a")]}), 80), "", "what it thinks now is shown anyway");
+        assert_eq!(recent_verdicts(&json!({}), 80), "");
     }
 
     #[test]

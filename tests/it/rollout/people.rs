@@ -1,10 +1,14 @@
 //! What people see of a rollout: how long it will take, what a step lacks, and what is waited for.
 
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::support::load::Load;
 use crate::support::release::{Operator, id, version, visitors};
-use crate::support::{Setup, eventually};
+use crate::support::{Origin, Reply, Seen, Setup, eventually, eventually_within};
 
 #[test]
 fn thin_traffic_is_told_at_the_start_with_the_plan_that_fits_and_a_hold_counts_down() {
@@ -49,5 +53,63 @@ fn thin_traffic_is_told_at_the_start_with_the_plan_that_fits_and_a_hold_counts_d
     let thought: Vec<_> = over["verdicts"].as_array().unwrap().iter().map(|verdict| &verdict["why"]).collect();
     assert!(thought.starts_with(&[&json!("baking"), &json!("not_enough_data")]), "{over:#}");
     assert_eq!(over["verdicts"][1]["weight"], 50.0, "{over:#}");
+    load.end_well();
+}
+
+/// A receiver of messages.
+struct Receiver {
+    origin: Origin,
+    messages: Arc<Mutex<Vec<Seen>>>,
+}
+
+impl Receiver {
+    fn new() -> Self {
+        let messages = Arc::<Mutex<Vec<Seen>>>::default();
+        let noted = Arc::clone(&messages);
+        let origin = Origin::forgetful(move |seen| {
+            noted.lock().unwrap().push(seen.clone());
+            Reply::ok("")
+        });
+        Self { origin, messages }
+    }
+
+    fn seen(&self) -> Vec<Seen> {
+        self.messages.lock().unwrap().clone()
+    }
+}
+
+#[test]
+fn changes_of_the_judges_mind_are_told_to_who_asks_for_them_and_not_as_fast_as_they_come() {
+    let ((v1, _), (v2, _)) = (version("v1"), version("v2"));
+    let [told, usual] = [Receiver::new(), Receiver::new()];
+    let notify = format!(
+        "[notify.minds]\nurl = \"http://{}/\"\nevents = [\"verdict\"]\n[notify.usual]\nurl = \"http://{}/\"\n",
+        told.origin.address(),
+        usual.origin.address()
+    );
+    let proxy = Setup::to(&[&v1, &v2]).bottom(&notify).start();
+    let operator = Operator::at(proxy.admin);
+    let load = Load::start(visitors(proxy.address, &["/"], 50, true));
+    let judge = json!({"warm_up": "0s", "requests_min": 1_000_000, "slower": false});
+    let plan = json!({"steps": [50, 100], "bake": "1s", "judge": judge});
+    let rollout = id(&operator.start(json!({"service": "site", "plan": plan})));
+    eventually("the first mind is told", || told.seen().len() == 1);
+    let began = Instant::now();
+    operator.until(rollout, "held", |rollout| rollout["evidence"][0]["why"] == "not_enough_data");
+    eventually_within(Duration::from_secs(20), "the second one is told", || told.seen().len() == 2);
+    assert!(began.elapsed() > Duration::from_secs(9), "{:?}", began.elapsed());
+    let said: Vec<Value> = told.seen().iter().map(|seen| serde_json::from_str(&seen.text()).unwrap()).collect();
+    let whys: Vec<_> = said.iter().map(|message| message["verdicts"][0]["why"].clone()).collect();
+    assert_eq!(whys, ["baking", "not_enough_data"]);
+    assert_eq!((&said[1]["event"], &said[1]["rollout"]["id"]), (&json!("verdict"), &json!(rollout)));
+    assert_eq!(said[1]["evidence"][0]["why"], "not_enough_data", "{:#}", said[1]);
+    let text = said[1]["text"].as_str().unwrap();
+    assert!(text.starts_with("holding site v2: not enough data: "), "{text}");
+    let numbers: Vec<_> =
+        told.seen().iter().map(|seen| seen.header("x-pointsman-delivery").unwrap().to_owned()).collect();
+    assert!(numbers[0] != numbers[1] && numbers[0].contains("-verdict-"), "{numbers:?}");
+    // The others are not bothered.
+    let events: Vec<_> = usual.seen().iter().map(|seen| seen.header("x-pointsman-event").unwrap().to_owned()).collect();
+    assert_eq!(events, ["started"]);
     load.end_well();
 }
