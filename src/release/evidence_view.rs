@@ -42,11 +42,11 @@ pub struct EvidenceView {
     pub log10_e_highest: Option<f64>,
     /// Which one that is: `errors`, `latency`, `errors_max`, `slow_max` or `responses`.
     pub leading: Option<String>,
-    /// log10 of E of the failures alone.
+    /// log10 of E of the failures alone, times their part of the stake.
     pub log10_e_errors: f64,
-    /// log10 of E of the lost users, in a sticky service.
+    /// log10 of E of the lost users, in a sticky service, times their part of the stake.
     pub log10_e_lost_users: Option<f64>,
-    /// log10 of E of the latency alone.
+    /// log10 of E of the latency alone, times its part of the stake.
     pub log10_e_latency: Option<f64>,
     /// log10 of E of the ceiling on failures.
     pub log10_e_errors_max: Option<f64>,

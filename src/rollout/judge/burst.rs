@@ -25,10 +25,17 @@ use crate::rollout::TICK;
 /// The prices, by the part of the stake, by what may be won within a burst, and by what is lost in nats a second. The
 /// first is for outages; its growth is said in alarms. The others see small regressions. A leak of 0.06 at a growth of
 /// 80 is fair for a burst in 20 minutes, one of 0.01 at 8 for a burst in 12.
-const PRICES: [(f64, f64, f64); 3] = [(0.3, 0.0, 0.6), (0.5, 80.0, 0.06), (0.2, 8.0, 0.01)];
+const PRICES: [(f64, f64, f64); 3] = [(0.035, 0.0, 0.7), (PART_OF_SMALL_REGRESSIONS, 80.0, 0.06), (0.365, 8.0, 0.01)];
 
-/// What the first price may win within a burst, in alarms: with its part of the stake, one burst is never a proof.
-const FIRST_GROWTH: f64 = 5.0;
+/// The part of the stake at the price that small regressions are found at.
+pub(crate) const PART_OF_SMALL_REGRESSIONS: f64 = 0.6;
+
+/// What the first price may win within a burst, in alarms: with its part of the stake, one burst is never a proof. Only
+/// the product of both is limited by that, and of two bursts' length the growth counts twice: so the part is small, and
+/// a version that begins to fail late is proved bad by two bursts' length although little is staked on it by then. The
+/// leak is as large that two bursts of one endpoint a quarter of a minute apart, before the baseline has shown any,
+/// are none.
+const FIRST_GROWTH: f64 = 30.0;
 
 /// More of the candidate's requests are bad than those of three endpoints, or of three in four: bursts of several that
 /// come together by chance do not explain it.
@@ -269,7 +276,7 @@ fn prices(settings: &JudgeSettings, ln_alarm: f64) -> Vec<Price> {
 }
 
 impl JudgeSettings {
-    /// The stake of a test that proves at `ln_alarm`, half of it kept for later starts.
+    /// The stake of a test that proves at `ln_alarm`, a part of it kept for later starts.
     #[must_use]
     pub(crate) fn wealth<const N: usize>(&self, ln_alarm: f64) -> Wealth<N> {
         let prices = prices(self, ln_alarm);

@@ -67,7 +67,7 @@ impl CeilingTest {
         Self { bets: CeilingBets::new(ceiling), wealth: Wealth::staked(), started: Duration::ZERO, ln_more: 0.0 }
     }
 
-    /// Half of the stake kept for later starts ([`Wealth::restart`]): good requests cost, and after an hour far
+    /// A part of the stake kept for later starts ([`Wealth::restart`]): good requests cost, and after an hour far
     /// below the ceiling nothing else would be left.
     #[must_use]
     pub(crate) fn with_restarts(ceiling: Probability, settings: &JudgeSettings, now: Duration) -> Self {

@@ -21,6 +21,7 @@ use super::latency::LatencyTest;
 use super::per_version::PerVersion;
 use super::quantiles::LatencyCounts;
 use super::ratio::RatioInterval;
+use super::stakes::Comparison;
 use super::stretch::Stretch;
 use super::summary;
 use super::tick::Judge;
@@ -76,9 +77,11 @@ impl Judge {
     /// ln E of each test at this moment.
     #[must_use]
     pub fn standing(&self) -> LnWealth {
-        let lost = self.lost.as_ref().map(|test| test.wealth.ln_value());
-        let errors = self.errors.wealth.ln_value().max(lost.unwrap_or(f64::NEG_INFINITY));
-        let latency = self.latency.as_ref().map(|test| test.wealth.ln_value());
+        let part = |test| self.settings.ln_part(test);
+        let lost = self.lost.as_ref().map(|test| test.wealth.ln_value() + part(Comparison::LostUsers));
+        let first = self.errors.wealth.ln_value() + part(Comparison::Errors);
+        let errors = first.max(lost.unwrap_or(f64::NEG_INFINITY));
+        let latency = self.latency.as_ref().map(|test| test.wealth.ln_value() + part(Comparison::Latency));
         let tests = [Some(errors), latency].into_iter().flatten();
         let together = match self.settings.assignment {
             Assignment::PerRequest => ln_sum(tests),
@@ -88,7 +91,7 @@ impl Judge {
             errors,
             lost,
             latency,
-            comparison: together - f64::from(self.settings.comparisons()).ln(),
+            comparison: together,
             failure_ceiling: self.failure_ceiling.as_ref().map(CeilingTest::ln_value),
             slow_ceiling: self.slow_ceiling.as_ref().map(CeilingTest::ln_value),
             responses: self.responses.as_ref().and_then(|test| Some(test.ln_ahead()? + self.settings.ln_alarm())),
@@ -138,11 +141,10 @@ impl Judge {
         };
         // Where latency leads with too few events, failures may be proof by themselves: a version that refuses
         // everything is fast.
-        let alone = standing.errors - f64::from(self.settings.comparisons()).ln();
         let told = |cause| self.totals_speak_against_it(cause);
         if proved(Some(standing.comparison)) && events >= CANDIDATE_EVENTS_MIN && told(cause) {
             Some(cause)
-        } else if proved(Some(alone)) && failures >= CANDIDATE_EVENTS_MIN && told(RollbackCause::Errors) {
+        } else if proved(Some(standing.errors)) && failures >= CANDIDATE_EVENTS_MIN && told(RollbackCause::Errors) {
             Some(RollbackCause::Errors)
         } else if proved(standing.failure_ceiling) {
             Some(RollbackCause::FailureCeiling)

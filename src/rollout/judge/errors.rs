@@ -31,6 +31,7 @@
 
 use super::evidence::CandidateShare;
 use super::judge_settings::{JudgeSettings, Margin, Multiple};
+use super::stakes::Comparison;
 use super::wealth::Wealth;
 
 /// How many times more often than tolerated the candidate may be failing; one of them is near enough to any truth.
@@ -107,10 +108,10 @@ impl ErrorTest {
         Self { wealth: Wealth::staked() }
     }
 
-    /// Half of the stake kept for later starts ([`Wealth::restart`]).
+    /// A part of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
     pub(crate) fn with_restarts(settings: &JudgeSettings) -> Self {
-        Self::proving_at(settings, settings.ln_alarm() + f64::from(settings.comparisons()).ln())
+        Self::proving_at(settings, settings.ln_needed(Comparison::Errors))
     }
 
     /// The same for a proof at `ln_needed`.

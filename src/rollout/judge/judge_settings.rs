@@ -235,12 +235,6 @@ const SUSPICION: f64 = 10.0;
 const FROZEN_PART: f64 = 0.05;
 
 impl JudgeSettings {
-    /// Tests that compare with the baseline and share one stake: on failures, on latency, and on lost users.
-    #[must_use]
-    pub fn comparisons(&self) -> u32 {
-        1 + u32::from(self.slower.is_some()) + u32::from(self.assignment == Assignment::PerKey)
-    }
-
     /// Alarms that share alpha equally: the comparison and each ceiling of the plan.
     #[must_use]
     pub fn alarms(&self) -> u32 {
@@ -306,7 +300,7 @@ mod tests {
         assert!((settings.ln_alarm() - 1000_f64.ln()).abs() < 1e-12);
         settings.ceilings.failures = Probability::new(0.01);
         assert!((settings.ln_alarm() - 2000_f64.ln()).abs() < 1e-12);
-        assert_eq!((settings.comparisons(), settings.alarms()), (2, 2));
+        assert_eq!(settings.alarms(), 2);
         settings = JudgeSettings { freezes: true, ..JudgeSettings::default() };
         let spent = |alarms: &[f64]| alarms.iter().map(|ln| (-ln).exp()).sum::<f64>();
         let frozen = settings.ln_frozen_alarm();

@@ -35,6 +35,7 @@
 use super::evidence::CandidateShare;
 use super::judge_settings::JudgeSettings;
 use super::quantiles::{LatencyCounts, QUANTILES};
+use super::stakes::Comparison;
 use super::wealth::Wealth;
 
 /// The alternatives: a quantile, and how many times as often it is exceeded. All of 1.25, 1.5, 2, 3, 5, 10, 20 and 50
@@ -109,10 +110,10 @@ impl LatencyTest {
         Self { wealth: Wealth::staked() }
     }
 
-    /// Half of the stake kept for later starts ([`Wealth::restart`]).
+    /// A part of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
     pub(crate) fn with_restarts(settings: &JudgeSettings) -> Self {
-        Self { wealth: settings.wealth(settings.ln_alarm() + f64::from(settings.comparisons()).ln()) }
+        Self { wealth: settings.wealth(settings.ln_needed(Comparison::Latency)) }
     }
 
     /// The number in [`QUANTILES`] of the quantile whose bets have won most.

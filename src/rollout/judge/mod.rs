@@ -15,7 +15,7 @@
 //! - [`evidence`]: what it is told each tick: counts by version and weight epoch.
 //! - [`wealth`]: the stake, spread over alternatives, and the reserve for regressions that begin late.
 //! - [`burst`]: how often trouble comes in bursts; one burst is one draw.
-//! - [`errors`], [`latency`], [`ceiling`]: the three tests.
+//! - [`errors`], [`latency`], [`ceiling`]: the three tests. `stakes`: how those that compare share one stake.
 //! - [`frozen`]: what the baseline did, as ceilings for the time after the comparison.
 //! - [`responses`] (`margin_test`, [`class_share`]): responses that are others without failing, and what follows
 //!   ([`response_rules`]).
@@ -34,7 +34,7 @@
 //! ceilings that the baseline's own rates become when the comparison ends ([`frozen`]) get a twentieth each: a user of
 //! the comparison is worth more than one of the time after it, when every request is the candidate's and evidence is
 //! plentiful, so it pays ln 1.1 and not ln 3 for them, and they pay ln 20, which is a handful of failures. Within
-//! the comparison the stake is split equally between its tests: their mean is again a wealth, so a weak hint in both
+//! the comparison the stake is split between its tests (`stakes`): their sum is again a wealth, so a weak hint in both
 //! adds up. With [`judge_settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is
 //! no longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
 //! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
@@ -85,6 +85,7 @@ pub(crate) mod quantiles;
 pub(crate) mod ratio;
 pub(crate) mod response_rules;
 pub(crate) mod responses;
+mod stakes;
 pub(crate) mod stretch;
 pub(crate) mod summary;
 #[cfg(test)]

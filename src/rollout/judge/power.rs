@@ -16,19 +16,21 @@
 
 use std::time::Duration;
 
+use super::burst::PART_OF_SMALL_REGRESSIONS;
 use super::ceiling::{CeilingBets, MULTIPLES};
 use super::errors::{CANDIDATE_EVENTS_MIN, ErrorBets, RATIOS};
 use super::evidence::CandidateShare;
 use super::judge_settings::{JudgeSettings, Probability};
 use super::per_version::PerVersion;
+use super::stakes::Comparison;
 use super::wealth::RESERVE;
 
 /// The normal distribution's 90th percentile.
 const NORMAL_P90: f64 = 1.281_551_565_545;
 
-/// Where bursts are tolerated, half of the stake is bet at the price that small regressions are found at (ln 2), and
-/// this many times as many requests make up for what leaks meanwhile. By simulation.
-const BURST_COST: f64 = 1.15;
+/// Where bursts are tolerated, a part of the stake is bet at the price that small regressions are found at, and this
+/// many times as many requests make up for what leaks meanwhile. By simulation.
+const BURST_COST: f64 = 1.25;
 
 /// How many judged requests of the candidate it takes until the alarm.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -125,7 +127,7 @@ impl JudgeSettings {
         }
         if share.compares() {
             let candidate = (self.margin.tolerated(baseline) + self.catches.value()).min(1.0);
-            let ln_needed = self.ln_climb(self.ln_alarm()) + f64::from(self.comparisons()).ln();
+            let ln_needed = self.ln_climb(self.ln_needed(Comparison::Errors));
             let bets = ErrorBets::new(share, self.margin);
             let detection = Detection::by_errors(&bets, share, PerVersion { candidate, baseline }, ln_needed);
             self.enough(detection)
@@ -147,8 +149,8 @@ impl JudgeSettings {
 
     /// How far the wealth of what is staked at once has to climb.
     fn ln_climb(&self, ln_alarm: f64) -> f64 {
-        let ln_price = if self.tolerate_burst.is_zero() { 0.0 } else { 2_f64.ln() };
-        ln_alarm - (1.0 - RESERVE).ln() + ln_price
+        let ln_price = if self.tolerate_burst.is_zero() { 0.0 } else { PART_OF_SMALL_REGRESSIONS.ln() };
+        ln_alarm - (1.0 - RESERVE).ln() - ln_price
     }
 
     fn enough(&self, detection: Option<Detection>) -> Option<u64> {

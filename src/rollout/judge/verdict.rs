@@ -88,7 +88,8 @@ pub enum HoldReason {
     },
 }
 
-/// ln E of each test at one moment; the logarithm, because E itself can exceed what a float holds.
+/// ln E of each test at one moment, times its part of the stake. The logarithm, because E itself can exceed what a
+/// float holds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct LnWealth {
     /// Of the tests on failures: first failures or lost users, what speaks louder.

@@ -136,7 +136,7 @@ fn the_sentence_names_both_shares_and_what_to_do() {
     assert_eq!(
         found.summary,
         "rolled back shop v2: 200 of 200 responses are 404 or 410 (100 %) against 60 of 1,800 (3.3 %) on v1, odds of \
-         chance below 1 in 1,000 (E 623,174,129,190, a burst of 1 s counts once)",
+         chance below 1 in 1,000 (E 1,250,958,483,361, a burst of 1 s counts once)",
     );
     let found = told(ResponseClass::OtherType.index(), [10, 10], [0, 90]);
     assert_eq!(
