@@ -3,6 +3,12 @@
 # How many rollouts `make judge-table` plays in each world.
 RUNS ?= 1000
 
+# For how long it plays at the most.
+MINUTES ?= 20
+
+# How often `make judge-live` plays each.
+LIVE_RUNS ?= 20
+
 # How long `make soak` pushes mixed traffic.
 SOAK_SECONDS ?= 300
 
@@ -21,7 +27,7 @@ ONCE = RUSTC_WORKSPACE_WRAPPER=clippy-driver CLIPPY_ARGS=-Dwarnings
 # Most tests wait for something most of the time.
 THREADS ?= $(shell expr 2 '*' $$(nproc))
 
-.PHONY: judge-table test needs tools fmt lint doc soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
+.PHONY: judge-table judge-live test needs tools fmt lint doc soak fuzz testssl bench bench-flip bench-growth bench-guard bench-peers bench-idle golden peers pgo
 
 # Benches are compiled, and with it linted, but not run.
 test: needs fmt
@@ -62,10 +68,15 @@ fuzz:
 testssl: tools
 	TESTSSL=1 $(ONCE) cargo test --test it testssl_ -- --nocapture
 
-# How many of RUNS healthy rollouts are turned back in worlds with bursts, printed: minutes on a core. The tests have a short one.
+# Plays RUNS rollouts in each of some 80 worlds, on all cores and for MINUTES at the longest: how many healthy ones are turned
+# back, with bursts and without, and how soon bad ones. The suite plays one of each.
 judge-table:
-	RUNS=$(RUNS) cargo test --release --lib -- --nocapture rollout::simulate::tests::a_burst_of_an_endpoint \
-		rollout::simulate::tests::healthy_versions_stay
+	RUNS=$(RUNS) MINUTES=$(MINUTES) cargo test --release --lib -- --nocapture judge_table::equal_versions_stay
+
+# The same by the clock, with processes that fail, are slow or pause: LIVE_RUNS each, about twenty-five minutes on a machine that has
+# nothing else to do.
+judge-live:
+	LIVE_RUNS=$(LIVE_RUNS) cargo test --test it judge_live_ -- --nocapture --test-threads=1
 
 bench:
 	cargo bench --bench compile --bench decide --bench proxy --bench slots

@@ -1,5 +1,6 @@
 //! Simulated releases, good and bad: how they end, and how soon.
 
+mod judge_table;
 mod sticky;
 
 use rand::SeedableRng;
@@ -71,32 +72,14 @@ fn turned_back(percent: f64, judge: JudgeSettings, world: &SimulatedWorld, count
     ends.filter(|end| matches!(end, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)))).count()
 }
 
-/// The worlds of bursts: how often, on how many endpoints, what happens, and the candidate's share.
-fn worlds() -> Vec<(SimulatedWorld, f64)> {
-    let mut worlds = Vec::new();
-    for kind in [BurstKind::Failures, BurstKind::Pause] {
-        for (every, endpoints) in [(22, 1), (22, 8), (600, 1), (600, 8)] {
-            worlds.extend([10.0, 50.0].map(|percent| (troubled(every, endpoints, kind), percent)));
-        }
-    }
-    worlds
-}
-
 #[expect(clippy::print_stdout, reason = "a line of a table for people")]
 fn told(line: &str) {
     println!("{line}");
 }
 
-/// `make judge-table` plays as many rollouts as `RUNS` says.
+/// The worlds in which one burst is one draw are in the table.
 #[test]
-#[expect(clippy::print_stdout, reason = "a table for people")]
-fn a_burst_of_an_endpoint_is_one_draw() {
-    let count = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2);
-    for (world, percent) in worlds().into_iter().chain([10.0, 50.0].map(|percent| (world(0.001, 1.0), percent))) {
-        let found = turned_back(percent, JudgeSettings::default(), &world, count);
-        println!("{found} of {count} at {percent} %, {} endpoints, {:?}", world.endpoints, world.bursts);
-        assert!(found * 500 <= count, "{found} of {count} at {percent} % in {world:?}, seed {SEED}");
-    }
+fn each_request_for_itself_turns_back_what_has_bursts() {
     let each = JudgeSettings { tolerate_burst: Duration::ZERO, ..JudgeSettings::default() };
     let found = turned_back(10.0, each, &troubled(22, 1, BurstKind::Failures), 6);
     assert!(found >= 5, "{found} of 6 where each request counts for itself, seed {SEED}");
@@ -185,28 +168,6 @@ fn what_breaks_under_all_the_traffic_is_turned_back_by_what_the_baseline_did() {
     }
 }
 
-/// `make judge-table` plays as many rollouts as `RUNS` says.
-#[test]
-#[expect(clippy::print_stdout, reason = "a table for people")]
-fn healthy_versions_stay_at_100_per_cent() {
-    let count = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(2);
-    let plan = plan(&[50.0, 100.0], MINUTE, JudgeSettings::default());
-    let mut worlds: Vec<_> =
-        [0.0, 0.001, 0.03].map(|rate| SimulatedWorld { baseline_failing: rate, ..world(rate, 1.0) }).into();
-    for kind in [BurstKind::Failures, BurstKind::Pause] {
-        worlds.extend([(22, 1), (22, 8), (600, 1)].map(|(every, endpoints)| troubled(every, endpoints, kind)));
-    }
-    let users = Some(UserPopulation { count: 2_000, tail: 1.2, failures_stick: true });
-    worlds.push(SimulatedWorld { requests_per_second: 200.0, baseline_failing: 0.01, users, ..world(0.01, 1.0) });
-    for world in worlds {
-        let runs = runs(&plan, &world, count);
-        let back = |run: &&SimulatedRun| matches!(run.outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)));
-        let found = runs.iter().filter(back).count();
-        println!("{found} of {count} in {world:?}");
-        assert!(found * 200 <= count, "{found} of {count} in {world:?}, seed {SEED}");
-    }
-}
-
 #[test]
 fn one_bad_service_of_a_group_takes_it_back_and_good_ones_go_on() {
     let plan = plan(&[10.0, 100.0], 2 * MINUTE, JudgeSettings::default());
@@ -253,7 +214,7 @@ fn users_who_come_back_are_one_draw() {
     };
     assert_eq!(turned_back(Assignment::PerKey), 0);
     let counted_by_request = turned_back(Assignment::PerRequest);
-    assert!(counted_by_request >= 2, "the test can tell: {counted_by_request} of 40");
+    assert!(counted_by_request >= 4, "the test can tell: {counted_by_request} of 40");
     // And a bad version is still caught.
     let judge = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
     let bad = SimulatedWorld { candidate: Behaviour { failing: 0.3, slower: 1.0, not_found: 0.03 }, ..world };

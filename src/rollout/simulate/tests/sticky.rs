@@ -1,21 +1,14 @@
 //! Releases of sticky services: users who come back, as many as a product for companies or for everybody has.
-//!
-//! `make judge-table` plays as many releases of each world as `RUNS` says.
 
 use super::*;
 use crate::rollout::simulate::RoughTime;
 
-fn sticky() -> JudgeSettings {
+pub(super) fn sticky() -> JudgeSettings {
     JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() }
 }
 
-fn users(count: u32, tail: f64) -> Option<UserPopulation> {
+pub(super) fn users(count: u32, tail: f64) -> Option<UserPopulation> {
     Some(UserPopulation { count, tail, failures_stick: false })
-}
-
-/// How many releases of each world are played.
-fn played(usual: usize) -> usize {
-    std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(usual)
 }
 
 fn played_for(plan: &Plan, world: &SimulatedWorld, most: Duration, count: usize) -> Vec<SimulatedRun> {
@@ -40,45 +33,13 @@ fn users_who_had_a_rough_time_testify_again() {
             Some(Later { at, ramp: Duration::ZERO, behaviour: Behaviour { failing, slower: 1.0, not_found: 0.03 } });
         let requests_per_second = 5.0 * f64::from(count.min(200));
         let world = SimulatedWorld { requests_per_second, users: users(count, 3.0), rough, later, ..world(0.001, 1.0) };
-        let runs = played_for(&plan(&[20.0, 100.0], 60 * MINUTE, sticky()), &world, at + MINUTE, played(5));
+        let runs = played_for(&plan(&[20.0, 100.0], 60 * MINUTE, sticky()), &world, at + MINUTE, 5);
         let took = |run: &SimulatedRun| if is_turned_back(run) { run.took.saturating_sub(at) } else { Duration::MAX };
         let mut took: Vec<_> = runs.iter().map(took).collect();
         took.sort_unstable();
         let found = took.iter().filter(|took| **took < MINUTE).count();
         told(&format!("{failing} after {at:?}: {found} of {}, in the middle {:?}", took.len(), took[took.len() / 2]));
         assert!(took[took.len() / 2] <= most, "{failing} after {at:?}: {took:?}, seed {SEED}");
-    }
-}
-
-/// Equal versions, all worlds in which users were worn out by a rough time or are few and very unequal.
-#[test]
-fn equal_versions_stay_whoever_their_users_are() {
-    let rough = Some(RoughTime { until: 2 * MINUTE, failing: 0.2 });
-    let (few, many) = (users(1_000, 1.2), users(200_000, 1.2));
-    let stuck = Some(UserPopulation { count: 1_000, tail: 1.2, failures_stick: true });
-    let lasting = [Duration::from_millis(300), SECOND];
-    let bursts = |kind| Some(Bursts { every: Duration::from_secs(22), lasting, kind });
-    let plain = SimulatedWorld { requests_per_second: 200.0, ..world(0.01, 1.0) };
-    let plain = SimulatedWorld { baseline_failing: 0.01, ..plain };
-    let worlds = [
-        ("1,000 users", SimulatedWorld { users: few, ..plain }),
-        ("200,000 users", SimulatedWorld { users: many, ..plain }),
-        ("1,000 users, for some everything fails", SimulatedWorld { users: stuck, ..plain }),
-        ("60 tenants after a rough time", SimulatedWorld { users: users(60, 3.0), rough, ..plain }),
-        ("1,000 users after a rough time", SimulatedWorld { users: few, rough, ..plain }),
-        (
-            "1,000 users, failures in bursts",
-            SimulatedWorld { users: few, bursts: bursts(BurstKind::Failures), ..plain },
-        ),
-        ("1,000 users, pauses", SimulatedWorld { users: few, bursts: bursts(BurstKind::Pause), ..plain }),
-    ];
-    for (what, world) in worlds {
-        for percent in [10.0, 50.0] {
-            let runs = played_for(&plan(&[percent, 100.0], 60 * MINUTE, sticky()), &world, 10 * MINUTE, played(1));
-            let found = runs.iter().filter(|run| is_turned_back(run)).count();
-            told(&format!("{found} of {} at {percent} %: {what}", runs.len()));
-            assert!(found * 500 <= runs.len(), "{found} of {} at {percent} %: {what}, seed {SEED}", runs.len());
-        }
     }
 }
 
