@@ -139,7 +139,7 @@ impl ControlPlane {
         let live = Arc::new(RecentRates::default());
         let webhook_client = WebhookClient::default();
         let (notifier, dispatcher) = notifier(notified, webhook_client.clone(), StdRng::from_rng(&mut rand::rng()));
-        let (controller, ends) = RolloutController::new(Deps {
+        let (controller, ControllerEnds { rollouts, gauges, briefs }) = RolloutController::new(Deps {
             handle: handle.clone(),
             published: Arc::clone(&published),
             registry: Arc::clone(&registry),
@@ -147,11 +147,11 @@ impl ControlPlane {
             clients: Arc::clone(&tls.clients),
             webhook_client,
             metrics_client: MetricsClient::default(),
+            clock: self.clock,
             notifier,
             known,
             targets,
         });
-        let ControllerEnds { rollouts, gauges, briefs } = ends;
         let sources = Sources {
             published: Arc::clone(&published),
             registry,

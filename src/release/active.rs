@@ -146,8 +146,9 @@ impl ActiveRollout {
         self.services.iter().for_each(|service| registry.set_canary(service.as_str(), None));
     }
 
-    /// Reads the collectors into the judges.
-    pub(crate) fn observe(&mut self, now: Duration, table: &Table) {
+    /// Reads the collectors into the judges; `clock_ms` is the clock of the process.
+    pub(crate) fn observe(&mut self, now: Duration, clock_ms: u64, table: &Table) {
+        self.collectors.iter().for_each(|collector| collector.canary.sweep(clock_ms));
         let judges = self.rollout.judges();
         let read =
             |((collector, name), judge): ((&mut EvidenceCollector, &Name), &Judge)| match table.service_named(name) {

@@ -26,6 +26,7 @@ use super::task_answer::TaskAnswer;
 use super::view;
 use super::view::RolloutView;
 use crate::config::ReleaseSettings;
+use crate::control::clock::Clock;
 use crate::control::handle::{ApplyError, Handle, OntoDead};
 use crate::control::publish::Published;
 use crate::metrics::recent_rates::RecentRates;
@@ -69,6 +70,8 @@ pub struct Deps {
     pub webhook_client: WebhookClient,
     /// Asks metrics servers.
     pub metrics_client: MetricsClient,
+    /// The process's clock.
+    pub clock: Clock,
     /// Tells what happens.
     pub notifier: Notifier,
     /// How services are released, as the config says.
@@ -295,7 +298,7 @@ impl RolloutController {
         for id in self.running.keys().copied().collect::<Vec<_>>() {
             let table = self.deps.published.load_full();
             let Some(run) = self.running.get_mut(&id) else { continue };
-            run.observe(now, &table);
+            run.observe(now, self.deps.clock.now_ms(), &table);
             run.note_verdicts(now, now_ms());
             self.ask_metrics(id);
             self.tell_verdicts(id);

@@ -179,7 +179,8 @@ mod tests {
     use crate::rollout::judge::judge_settings::{Increase, Margin, Multiple, Probability};
     use crate::rollout::judge::{Bake, JudgeDecision};
     use crate::rollout::judge::{CandidateShare, OutcomeCounts};
-    use crate::shared::canary_stats::{Arm, CanaryOutcome};
+    use crate::shared::canary_stats::{Arm, CanaryOutcome, ResponseSeen};
+    use crate::shared::flights::Told;
     use crate::shared::response_counters::ResponseOutcome;
     use crate::stats::Registry;
     use crate::table::fixture::{first_traffic, shared, spec};
@@ -235,9 +236,16 @@ mod tests {
                     false => (Side::Baseline, Arm::Baseline, 0.001),
                 };
                 let failed = random.random_bool(failing);
-                let response = ResponseOutcome::NONE;
-                let outcome = CanaryOutcome { arm, slot: None, client: None, failed, micros: 1_000, response };
-                epoch.count(usize::try_from(number % 2).unwrap(), &outcome);
+                let outcome = CanaryOutcome {
+                    arm,
+                    slot: None,
+                    client: None,
+                    failed,
+                    seen: ResponseSeen::Whole,
+                    micros: 1_000,
+                    response: ResponseOutcome::NONE,
+                };
+                epoch.count(usize::try_from(number % 2).unwrap(), &outcome, Told::default());
                 requests += 1;
                 if first.is_none() {
                     let mut counts = EpochCounts::none(share);

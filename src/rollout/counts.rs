@@ -8,7 +8,7 @@ use super::judge::quantiles::{LatencyCounts, Thresholds};
 use super::judge::windows::Windows;
 use super::judge::{CandidateShare, EpochCounts, OutcomeCounts, PerVersion, Side};
 use crate::shared::canary_stats::{ArmTotals, CanaryStats, EpochTotals};
-use crate::shared::user_sets::ActiveUsers;
+use crate::shared::user_sets::{ActiveUsers, LatencySets};
 use crate::table::Weight;
 
 /// Ticks of a minute, after which it is asked which users came in it.
@@ -31,17 +31,19 @@ impl CountsReader {
             return None;
         }
         let users = canary.users();
-        let [failed_clients, lost_clients] = canary.counted_clients();
+        let clients = canary.clients();
         let before = self.windows.replace(*windows).unwrap_or(*windows);
         let changed = [
             (before.step != windows.step, &users.came),
             (before.failures != windows.failures, &users.failed),
-            (before.failures != windows.failures, failed_clients),
+            (before.failures != windows.failures, &clients.failed),
             (before.lost != windows.lost, &users.lost),
-            (before.lost != windows.lost, lost_clients),
-            (before.latency != windows.latency, &users.timed),
+            (before.lost != windows.lost, &clients.lost),
         ];
         changed.iter().filter(|(changed, _)| *changed).for_each(|(_, set)| set.clear());
+        if before.latency != windows.latency {
+            [&users.latency, &clients.latency].into_iter().for_each(LatencySets::clear);
+        }
         users.end_tick();
         self.ticks += 1;
         self.ticks.is_multiple_of(MINUTE).then(|| users.end_minute())
@@ -81,5 +83,6 @@ fn outcomes(totals: &ArmTotals) -> OutcomeCounts {
 }
 
 fn latencies(totals: &ArmTotals) -> LatencyCounts {
-    LatencyCounts { by_exceeded: totals.by_exceeded, timed: totals.timed, slow: totals.slow }
+    let ArmTotals { by_exceeded, overdue, first_above, timed, slow, first_slow, .. } = *totals;
+    LatencyCounts { by_exceeded, overdue, first_above, timed, slow, first_slow }
 }

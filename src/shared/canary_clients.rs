@@ -41,7 +41,7 @@ const HALVED_AFTER: u64 = 1 << 14;
 
 /// A client's address, as a number that no client can foresee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ClientNumber(NonZeroU64);
+pub(crate) struct ClientNumber(NonZeroU64);
 
 impl ClientNumber {
     /// Its place in a set for outcomes of this kind: different ones for different kinds.

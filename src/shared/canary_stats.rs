@@ -8,25 +8,24 @@
 //! draw. Who was counted already is therefore a bit for each slot; it is never full, and a user cannot choose whom he
 //! is taken for. Reading such a bit is what most requests do; the shared cache line is written once for each slot.
 //!
+//! What is overdue has exceeded a threshold already, and is counted when a [sweep](CanaryStats::sweep) finds it in
+//! flight, not when it ends.
+//!
 //! Requests to an endpoint that is cold are left out. Which endpoints are judged is therefore a list of those that are
 //! known to be warm: one that appears between two looks of the control plane is on no list, and left out.
 
 use std::net::IpAddr;
-use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
+pub(crate) use super::arm_counters::ArmTotals;
+use super::arm_counters::{ArmCounters, EpochCounters, THRESHOLDS};
 use super::canary_clients::{ClientNumber, ClientWatch};
-use super::count::Count;
-use super::response_counters::{Asker, ClassCounters, ClassTotals, ResponseOutcome, ResponseStats};
+use super::flights::{Flight, Flights, Requester, Told};
+use super::latency_thresholds::LatencyThresholds;
+use super::response_counters::{Asker, ResponseOutcome, ResponseStats};
 use super::slot_set::SlotSet;
-use super::user_sets::{UserSets, UserTestimony};
-
-/// Thresholds that latencies are compared with.
-pub(crate) const THRESHOLDS: usize = 3;
-
-/// No request takes so long.
-const NOTHING_SLOW: u64 = u64::MAX;
+use super::user_sets::{ClientSets, LatencySets, UserSets, UserTestimony};
 
 /// One of the two versions that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,19 +69,12 @@ pub struct CanaryStats {
 #[derive(Debug)]
 struct CanaryRules {
     terms: CanaryTerms,
-    /// By arm; all zero while there are none.
-    thresholds: [[AtomicU64; THRESHOLDS]; 2],
-    compares: AtomicBool,
-    /// Longer than this is slow; [`NOTHING_SLOW`]: nothing is.
-    slow_us: AtomicU64,
+    thresholds: LatencyThresholds,
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
     judged: RwLock<Box<[u32]>>,
     users: UserSets,
-    clients: ClientWatch,
-    /// Clients whose failure was counted.
-    failed_clients: SlotSet,
-    /// Clients of which a user was counted as lost.
-    lost_clients: SlotSet,
+    clients: ClientSets,
+    busiest: ClientWatch,
     responses: ResponseStats,
 }
 
@@ -93,53 +85,15 @@ pub struct SplitEpoch {
     /// Slots of the candidate and of the baseline.
     shares: [u32; 2],
     cells: Box<[OnceLock<Box<EpochCounters>>]>,
-}
-
-/// One worker's counters.
-#[derive(Debug, Default)]
-// Two cache lines: the next one is prefetched in pairs, and a neighbour's writes would take both away.
-#[repr(align(128))]
-struct EpochCounters([ArmCounters; 2]);
-
-#[derive(Debug, Default)]
-struct ArmCounters {
-    requests: Count,
-    draws: Count,
-    failures: Count,
-    counted_failures: Count,
-    lost: Count,
-    by_exceeded: [Count; THRESHOLDS + 1],
-    timed: Count,
-    slow: Count,
-    classes: ClassCounters,
-}
-
-/// What became of the judged requests of one version.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ArmTotals {
-    /// All of them.
-    pub requests: u64,
-    /// What the lot fell on: each user who came for the first time in a step, and each request without a key.
-    pub draws: u64,
-    /// Those that failed by the upstream's fault.
-    pub failures: u64,
-    /// Those of the failures that are evidence: the first of each slot in a window.
-    pub counted_failures: u64,
-    /// Users who were lost, each once in a window.
-    pub lost: u64,
-    /// Those that are compared, by how many thresholds they exceeded.
-    pub by_exceeded: [u64; THRESHOLDS + 1],
-    /// Those that were timed.
-    pub timed: u64,
-    /// Those of them that were slow.
-    pub slow: u64,
-    /// By what their responses are.
-    pub classes: ClassTotals,
+    /// By worker.
+    flights: Box<[OnceLock<Flights>]>,
+    /// What sweeps have counted.
+    swept: EpochCounters,
 }
 
 /// A request whose outcome is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct CanaryOutcome {
+pub(crate) struct CanaryOutcome {
     /// The version that it was assigned to.
     pub arm: Arm,
     /// Its slot of the key space; without one it is a draw of its own.
@@ -148,10 +102,23 @@ pub struct CanaryOutcome {
     pub client: Option<ClientNumber>,
     /// Whether it failed by the upstream's fault.
     pub failed: bool,
+    /// How much of the response its client has waited for.
+    pub seen: ResponseSeen,
     /// How long it took, in microseconds.
     pub micros: u64,
     /// What the response was besides.
     pub response: ResponseOutcome,
+}
+
+/// How much of a response its client has waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum ResponseSeen {
+    /// All of it.
+    Whole,
+    /// Its head: the client left then, and how long it would have taken is not known.
+    Head,
+    /// Nothing: whether it would have failed is not known either.
+    Nothing,
 }
 
 /// The sums of all workers under one share.
@@ -168,18 +135,14 @@ impl CanaryStats {
     /// has thresholds.
     #[must_use]
     pub fn new(terms: CanaryTerms, workers: usize) -> Self {
-        let (responses, clients) = (ResponseStats::new(workers, terms.per_key), ClientWatch::new(workers));
         let rules = CanaryRules {
-            slow_us: AtomicU64::new(terms.slow_us.unwrap_or(NOTHING_SLOW)),
-            terms,
-            thresholds: Default::default(),
-            compares: AtomicBool::new(false),
+            thresholds: LatencyThresholds::new(terms.slow_us),
             judged: RwLock::default(),
             users: UserSets::default(),
-            clients,
-            failed_clients: SlotSet::default(),
-            lost_clients: SlotSet::default(),
-            responses,
+            clients: ClientSets::default(),
+            busiest: ClientWatch::new(workers),
+            responses: ResponseStats::new(workers, terms.per_key),
+            terms,
         };
         Self { rules: Arc::new(rules), workers, epochs: Mutex::default() }
     }
@@ -198,7 +161,9 @@ impl CanaryStats {
             return Arc::clone(epoch);
         }
         let cells = (0..self.workers).map(|_| OnceLock::new()).collect();
-        let epoch = Arc::new(SplitEpoch { rules: Arc::clone(&self.rules), shares, cells });
+        let flights = (0..self.workers).map(|_| OnceLock::new()).collect();
+        let (rules, swept) = (Arc::clone(&self.rules), EpochCounters::default());
+        let epoch = Arc::new(SplitEpoch { rules, shares, cells, flights, swept });
         epochs.push(Arc::clone(&epoch));
         epoch
     }
@@ -212,17 +177,19 @@ impl CanaryStats {
 
     /// Compares latencies with these from now on, in microseconds, ascending: the candidate's and the baseline's.
     pub fn compare_with(&self, thresholds: [[u64; THRESHOLDS]; 2]) {
-        for (places, values) in self.rules.thresholds.iter().zip(thresholds) {
-            for (place, value) in places.iter().zip(values) {
-                place.store(value, Relaxed);
-            }
-        }
-        self.rules.compares.store(true, Relaxed);
+        self.rules.thresholds.compare_with(thresholds);
     }
 
     /// Takes what is longer than this for slow from now on, in microseconds.
     pub fn slow_above(&self, micros: u64) {
-        self.rules.slow_us.store(micros, Relaxed);
+        self.rules.thresholds.slow_above(micros);
+    }
+
+    /// Counts what is in flight and has exceeded a threshold by now, on the clock of the process. For one caller at a
+    /// time.
+    pub(crate) fn sweep(&self, now_ms: u64) {
+        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        epochs.iter().for_each(|epoch| epoch.sweep(now_ms));
     }
 
     /// Who has said what.
@@ -230,9 +197,9 @@ impl CanaryStats {
         &self.rules.users
     }
 
-    /// Clients whose failure was counted, and those of which a user was counted as lost.
-    pub(crate) fn counted_clients(&self) -> [&SlotSet; 2] {
-        [&self.rules.failed_clients, &self.rules.lost_clients]
+    /// What clients have said.
+    pub(crate) fn clients(&self) -> &ClientSets {
+        &self.rules.clients
     }
 
     /// Looks again which addresses are fronts, where versions are `compared` or not, and, if that is not known or
@@ -243,7 +210,7 @@ impl CanaryStats {
             usual.refresh();
         }
         if self.rules.terms.per_key {
-            self.rules.clients.refresh(compared);
+            self.rules.busiest.refresh(compared);
         }
     }
 
@@ -277,7 +244,7 @@ impl SplitEpoch {
     /// What stands for a client that came with a key, if the lot falls on those.
     #[must_use]
     pub(crate) fn client(&self, address: IpAddr) -> Option<ClientNumber> {
-        self.rules.terms.per_key.then(|| self.rules.clients.number(address))
+        self.rules.terms.per_key.then(|| self.rules.busiest.number(address))
     }
 
     /// Whether the responses to requests for `path` are judged.
@@ -287,50 +254,78 @@ impl SplitEpoch {
         *responses && !except.iter().any(|prefix| path.starts_with(prefix.as_bytes()))
     }
 
-    /// Counts a request whose outcome is known.
-    pub fn count(&self, worker: usize, sample: &CanaryOutcome) {
-        let CanaryOutcome { arm, slot, client, failed, micros, response } = *sample;
+    /// Notes that a request is in flight that has begun then, on the clock of the process, so that it is known when it
+    /// is overdue. Returns its place.
+    pub(crate) fn begin(&self, worker: usize, arm: Arm, asker: Option<Asker>, begun_ms: u64) -> Option<u16> {
         let rules = &*self.rules;
-        let slot = slot.filter(|_| rules.terms.per_key);
-        let asker = slot.map(|slot| {
-            let client = client.inspect(|client| rules.clients.count(worker, *client, arm as usize));
-            Asker { slot, client: client.filter(|client| !rules.clients.is_front(*client)) }
-        });
+        if !rules.thresholds.compares() && !rules.thresholds.asks_for_slow() {
+            return None;
+        }
+        let from = Requester::of(rules.draw(asker));
+        let flight = Flight { begun_ms, arm: arm as usize, from, told: Told::default() };
+        self.flights[worker].get_or_init(Flights::default).begin(&flight)
+    }
+
+    /// Strikes out the request at a place.
+    pub(crate) fn end(&self, worker: usize, place: u16) -> Told {
+        self.flights[worker].get().map_or_else(Told::default, |flights| flights.end(place))
+    }
+
+    /// Counts a request whose outcome is known, and of which this was counted while it was in flight.
+    pub(crate) fn count(&self, worker: usize, sample: &CanaryOutcome, told: Told) {
+        let CanaryOutcome { arm, slot, client, failed, seen, micros, response } = *sample;
+        let rules = &*self.rules;
+        let asker = rules.draw(slot.map(|slot| Asker { slot, client }));
+        if let Some(client) = client.filter(|_| asker.is_some()) {
+            rules.busiest.count(worker, client, arm as usize);
+        }
         let cell = &self.cells[worker].get_or_init(Box::default).0[arm as usize];
-        let by_itself = UserTestimony { came: true, failed, lost: false };
-        let said = slot.map_or(by_itself, |slot| rules.users.note(slot, failed, rules.terms.burst_ticks));
-        cell.requests.add(1);
-        cell.draws.add(u64::from(said.came));
-        if failed {
-            cell.failures.add(1);
-            let client = asker.and_then(|asker| asker.client);
-            let is_first = |set: &SlotSet| client.is_none_or(|client| set.first(client.place(0)));
-            cell.counted_failures.add(u64::from(said.failed && is_first(&rules.failed_clients)));
-            cell.lost.add(u64::from(said.lost && is_first(&rules.lost_clients)));
+        if failed || seen != ResponseSeen::Nothing {
+            rules.count_outcome(cell, asker, failed);
+            rules.responses.count(&cell.classes, &response, asker);
+            if arm == Arm::Baseline {
+                rules.responses.learn(worker, &response);
+            }
         }
-        rules.responses.count(&cell.classes, &response, asker);
-        if arm == Arm::Baseline {
-            rules.responses.learn(worker, &response);
+        let from = Requester::of(asker);
+        let found = rules.thresholds.exceeded(arm as usize, micros);
+        let whole = failed || seen == ResponseSeen::Whole;
+        if rules.thresholds.compares() && told.exceeded == 0 && whole {
+            cell.by_exceeded[found.exceeded].add(1);
+            rules.count_above(cell, from, 0..found.exceeded);
+        } else {
+            // One that was found above a threshold before its end says nothing of those that it stays below: what is
+            // left out so was left out on both sides.
+            rules.count_overdue(cell, from, told.exceeded..found.exceeded);
         }
-        let compares = rules.compares.load(Relaxed);
-        let slow_us = rules.slow_us.load(Relaxed);
-        if !compares && slow_us == NOTHING_SLOW || slot.is_some_and(|slot| !rules.users.timed.first(slot)) {
+        if !rules.thresholds.asks_for_slow() || told.slow {
             return;
         }
-        if compares {
-            let thresholds = &rules.thresholds[arm as usize];
-            let exceeded = thresholds.iter().filter(|threshold| micros > threshold.load(Relaxed)).count();
-            cell.by_exceeded[exceeded].add(1);
+        if found.slow {
+            rules.count_slow(cell, from);
+        } else if whole {
+            cell.timed.add(1);
         }
-        cell.timed.add(1);
-        if micros > slow_us {
-            cell.slow.add(1);
+    }
+
+    fn sweep(&self, now_ms: u64) {
+        let rules = &*self.rules;
+        let told = |flight: &Flight| rules.thresholds.exceeded(flight.arm, flight.age_ms(now_ms) * 1_000);
+        for flights in self.flights.iter().filter_map(OnceLock::get) {
+            flights.sweep(told, |flight, now| {
+                let cell = &self.swept.0[flight.arm];
+                rules.count_overdue(cell, flight.from, flight.told.exceeded..now.exceeded);
+                if now.slow && !flight.told.slow {
+                    rules.count_slow(cell, flight.from);
+                }
+            });
         }
     }
 
     fn totals(&self) -> EpochTotals {
         let mut arms = [ArmTotals::default(); 2];
-        for cell in self.cells.iter().filter_map(OnceLock::get) {
+        let cells = self.cells.iter().filter_map(OnceLock::get).map(|cell| &**cell);
+        for cell in cells.chain([&self.swept]) {
             for (totals, counts) in arms.iter_mut().zip(&cell.0) {
                 totals.add(counts);
             }
@@ -339,35 +334,53 @@ impl SplitEpoch {
     }
 }
 
-impl ArmTotals {
-    fn add(&mut self, counts: &ArmCounters) {
-        self.requests += counts.requests.value();
-        self.draws += counts.draws.value();
-        self.lost += counts.lost.value();
-        self.failures += counts.failures.value();
-        self.counted_failures += counts.counted_failures.value();
-        for (total, count) in self.by_exceeded.iter_mut().zip(&counts.by_exceeded) {
-            *total += count.value();
-        }
-        self.timed += counts.timed.value();
-        self.slow += counts.slow.value();
-        self.classes.add(&counts.classes);
+impl CanaryRules {
+    /// Who is one draw with what is asked; none: the request is one by itself.
+    fn draw(&self, asker: Option<Asker>) -> Option<Asker> {
+        let Asker { slot, client } = asker.filter(|_| self.terms.per_key)?;
+        Some(Asker { slot, client: client.filter(|client| !self.busiest.is_front(*client)) })
     }
 
-    /// What was counted since `earlier`.
-    #[must_use]
-    pub fn since(&self, earlier: &Self) -> Self {
-        Self {
-            requests: self.requests.saturating_sub(earlier.requests),
-            draws: self.draws.saturating_sub(earlier.draws),
-            lost: self.lost.saturating_sub(earlier.lost),
-            failures: self.failures.saturating_sub(earlier.failures),
-            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
-            by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
-            timed: self.timed.saturating_sub(earlier.timed),
-            slow: self.slow.saturating_sub(earlier.slow),
-            classes: self.classes.since(&earlier.classes),
+    /// Counts whether a request failed.
+    fn count_outcome(&self, cell: &ArmCounters, asker: Option<Asker>, failed: bool) {
+        let by_itself = UserTestimony { came: true, failed, lost: false };
+        let said = asker.map_or(by_itself, |asker| self.users.note(asker.slot, failed, self.terms.burst_ticks));
+        cell.requests.add(1);
+        cell.draws.add(u64::from(said.came));
+        if failed {
+            cell.failures.add(1);
+            let client = asker.and_then(|asker| asker.client);
+            let is_first = |set: &SlotSet| client.is_none_or(|client| set.first(client.place(0)));
+            cell.counted_failures.add(u64::from(said.failed && is_first(&self.clients.failed)));
+            cell.lost.add(u64::from(said.lost && is_first(&self.clients.lost)));
         }
+    }
+
+    fn count_overdue(&self, cell: &ArmCounters, from: Requester, thresholds: Range<usize>) {
+        thresholds.clone().for_each(|threshold| cell.overdue[threshold].add(1));
+        self.count_above(cell, from, thresholds);
+    }
+
+    fn count_above(&self, cell: &ArmCounters, from: Requester, thresholds: Range<usize>) {
+        for threshold in thresholds {
+            if self.is_first(from, |sets| &sets.exceeded[threshold]) {
+                cell.first_above[threshold].add(1);
+            }
+        }
+    }
+
+    fn count_slow(&self, cell: &ArmCounters, from: Requester) {
+        cell.timed.add(1);
+        cell.slow.add(1);
+        if self.is_first(from, |sets| &sets.slow) {
+            cell.first_slow.add(1);
+        }
+    }
+
+    /// Whether it is the first time for the client and for the user. A client that was counted uses up no user.
+    fn is_first(&self, from: Requester, set: impl Fn(&LatencySets) -> &SlotSet) -> bool {
+        from.client.is_none_or(|client| set(&self.clients.latency).first(client))
+            && from.slot.is_none_or(|slot| set(&self.users.latency).first(slot))
     }
 }
 
@@ -375,7 +388,6 @@ impl ArmTotals {
 mod tests {
     use super::Arm::{Baseline, Candidate};
     use super::*;
-    use crate::shared::slot_set::SlotSet;
 
     fn canary(per_key: bool, slow_us: Option<u64>) -> CanaryStats {
         CanaryStats::new(
@@ -394,17 +406,18 @@ mod tests {
     }
 
     fn sample(arm: Arm, slot: Option<u32>, failed: bool, micros: u64) -> CanaryOutcome {
-        CanaryOutcome { arm, slot, client: None, failed, micros, response: ResponseOutcome::NONE }
+        let seen = ResponseSeen::Whole;
+        CanaryOutcome { arm, slot, client: None, failed, seen, micros, response: ResponseOutcome::NONE }
     }
 
     #[test]
     fn outcomes_count_under_the_share_that_assigned_them() {
         let canary = canary(false, None);
         let (first, second) = (canary.epoch([1_000, 99_000]), canary.epoch([10_000, 90_000]));
-        second.count(0, &sample(Baseline, None, false, 5));
-        first.count(0, &sample(Candidate, None, true, 5));
-        first.count(1, &sample(Candidate, Some(7), true, 5));
-        canary.epoch([1_000, 99_000]).count(1, &sample(Candidate, Some(7), true, 5));
+        second.count(0, &sample(Baseline, None, false, 5), Told::default());
+        first.count(0, &sample(Candidate, None, true, 5), Told::default());
+        first.count(1, &sample(Candidate, Some(7), true, 5), Told::default());
+        canary.epoch([1_000, 99_000]).count(1, &sample(Candidate, Some(7), true, 5), Told::default());
         let totals = canary.totals();
         assert_eq!(totals.len(), 2, "{totals:?}");
         let ArmTotals { requests, failures, counted_failures, timed, .. } = totals[0].arms[0];
@@ -417,20 +430,20 @@ mod tests {
         let canary = canary(true, Some(100));
         let epoch = canary.epoch([50_000, 50_000]);
         for slot in [Some(3), Some(3), Some(99_999), None, None] {
-            epoch.count(0, &sample(Candidate, slot, true, 200));
+            epoch.count(0, &sample(Candidate, slot, true, 200), Told::default());
         }
         let counted = canary.totals()[0].arms[0];
         assert_eq!((counted.requests, counted.draws, counted.failures, counted.counted_failures), (5, 4, 5, 4));
-        assert_eq!((counted.timed, counted.slow, counted.by_exceeded), (4, 4, [0; 4]));
+        assert_eq!((counted.timed, counted.slow, counted.first_slow, counted.by_exceeded), (5, 5, 4, [0; 4]));
         let again = |sets: &[&SlotSet]| {
             sets.iter().for_each(|set| set.clear());
             let before = canary.totals()[0].arms[0];
-            epoch.count(0, &sample(Candidate, Some(3), true, 200));
+            epoch.count(0, &sample(Candidate, Some(3), true, 200), Told::default());
             let again = canary.totals()[0].arms[0].since(&before);
-            (again.draws, again.counted_failures, again.lost, again.timed)
+            (again.draws, again.counted_failures, again.lost, again.first_slow)
         };
         let users = canary.users();
-        assert_eq!(again(&[&users.timed]), (0, 0, 0, 1));
+        assert_eq!(again(&[&users.latency.slow]), (0, 0, 0, 1));
         assert_eq!(again(&[&users.failed, &users.came]), (1, 1, 0, 0));
         assert_eq!([again(&[]), again(&[]), again(&[])], [(0, 0, 0, 0); 3]);
         assert_eq!(again(&[]), (0, 0, 1, 0), "eight failures in a row");
@@ -441,11 +454,11 @@ mod tests {
     fn latencies_are_compared_with_their_own_side() {
         let canary = canary(false, None);
         let epoch = canary.epoch([50_000, 50_000]);
-        epoch.count(0, &sample(Candidate, None, false, 1_000));
+        epoch.count(0, &sample(Candidate, None, false, 1_000), Told::default());
         canary.compare_with([[12, 24, 36], [10, 20, 30]]);
         for micros in [11, 12, 13, 37] {
-            epoch.count(0, &sample(Candidate, None, false, micros));
-            epoch.count(1, &sample(Baseline, None, false, micros));
+            epoch.count(0, &sample(Candidate, None, false, micros), Told::default());
+            epoch.count(1, &sample(Baseline, None, false, micros), Told::default());
         }
         let [candidate, baseline] = canary.totals()[0].arms;
         assert_eq!((candidate.by_exceeded, candidate.requests), ([2, 1, 0, 1], 5));
@@ -456,11 +469,90 @@ mod tests {
     fn what_is_slow_may_be_said_later() {
         let canary = canary(false, None);
         let epoch = canary.epoch([100_000, 0]);
-        epoch.count(0, &sample(Candidate, None, false, 1_000));
+        epoch.count(0, &sample(Candidate, None, false, 1_000), Told::default());
         canary.slow_above(999);
-        [999, 1_000].into_iter().for_each(|micros| epoch.count(0, &sample(Candidate, None, false, micros)));
+        [999, 1_000]
+            .into_iter()
+            .for_each(|micros| epoch.count(0, &sample(Candidate, None, false, micros), Told::default()));
         let counted = canary.totals()[0].arms[0];
         assert_eq!((counted.requests, counted.timed, counted.slow), (3, 2, 1));
+    }
+
+    #[test]
+    fn a_user_exceeds_each_threshold_once_in_a_window_and_so_does_a_client() {
+        let canary = canary(true, None);
+        let epoch = canary.epoch([50_000, 50_000]);
+        canary.compare_with([[10, 20, 30]; 2]);
+        for micros in [5, 15, 15, 35, 5] {
+            epoch.count(0, &sample(Candidate, Some(3), false, micros), Told::default());
+        }
+        let counted = canary.totals()[0].arms[0];
+        assert_eq!((counted.by_exceeded, counted.first_above), ([2, 2, 0, 1], [1, 1, 1]), "not the first request");
+        canary.users().latency.exceeded[0].clear();
+        epoch.count(0, &sample(Candidate, Some(3), false, 25), Told::default());
+        assert_eq!(canary.totals()[0].arms[0].first_above, [2, 1, 1]);
+        let client = epoch.client([10, 0, 0, 1].into());
+        for slot in 100..200 {
+            epoch.count(0, &CanaryOutcome { client, ..sample(Candidate, Some(slot), false, 25) }, Told::default());
+        }
+        assert_eq!(canary.totals()[0].arms[0].first_above, [3, 2, 1], "one address with many keys");
+        epoch.count(0, &sample(Candidate, Some(150), false, 25), Told::default());
+        assert_eq!(canary.totals()[0].arms[0].first_above, [4, 3, 1], "it has used up no other user");
+    }
+
+    #[test]
+    fn what_is_overdue_has_exceeded_and_counts_once() {
+        let canary = canary(false, Some(700_000));
+        let epoch = canary.epoch([50_000, 50_000]);
+        canary.compare_with([[10_000, 300_000, 1_000_000]; 2]);
+        let begun_ms = 77_000;
+        let place = epoch.begin(1, Candidate, None, begun_ms).unwrap();
+        let sweep = |ms| canary.sweep(begun_ms + ms);
+        sweep(9);
+        let found = || {
+            let counts = canary.totals()[0].arms[0];
+            (counts.overdue, counts.first_above, [counts.requests, counts.slow, counts.timed])
+        };
+        assert_eq!(found(), ([0; 3], [0; 3], [0; 3]));
+        [250, 500, 700].into_iter().for_each(sweep);
+        assert_eq!(found(), ([1, 1, 0], [1, 1, 0], [0; 3]), "before it has ended");
+        sweep(702);
+        assert_eq!(found(), ([1, 1, 0], [1, 1, 0], [0, 1, 1]), "it is slow");
+        let told = epoch.end(1, place);
+        epoch.count(1, &sample(Candidate, None, false, 720_000), told);
+        let counts = canary.totals()[0].arms[0];
+        assert_eq!((found(), counts.by_exceeded), (([1, 1, 0], [1, 1, 0], [1, 1, 1]), [0; 4]), "it says no more");
+        sweep(9_000);
+        assert_eq!(canary.totals()[0].arms[0], counts, "nor after its end");
+    }
+
+    #[test]
+    fn what_is_overdue_counts_under_the_share_that_assigned_it_and_for_its_user_and_client() {
+        let canary = canary(true, None);
+        let (first, second) = (canary.epoch([1_000, 99_000]), canary.epoch([50_000, 50_000]));
+        canary.compare_with([[10_000; 3]; 2]);
+        let (begun, client) = (77_000, first.client([10, 0, 0, 1].into()));
+        let asker = |slot| Some(Asker { slot, client });
+        let places = [first.begin(0, Baseline, asker(5), begun), first.begin(1, Baseline, asker(7), begun)];
+        assert_eq!(places, [Some(0), Some(0)], "a list for each worker");
+        canary.sweep(begun + 1_000);
+        let [first, second] = [first.totals().arms[1], second.totals().arms[1]];
+        assert_eq!((first.overdue, first.first_above, second), ([2; 3], [1; 3], ArmTotals::default()));
+    }
+
+    #[test]
+    fn a_client_that_leaves_says_what_it_has_waited_for() {
+        let canary = canary(false, None);
+        let epoch = canary.epoch([50_000, 50_000]);
+        canary.compare_with([[10, 20, 30]; 2]);
+        let left = |seen, micros| {
+            epoch.count(0, &CanaryOutcome { seen, ..sample(Baseline, None, false, micros) }, Told::default());
+            let counts = canary.totals()[0].arms[1];
+            (counts.requests, counts.by_exceeded, counts.overdue)
+        };
+        assert_eq!(left(ResponseSeen::Nothing, 5), (0, [0; 4], [0; 3]), "nothing is known");
+        assert_eq!(left(ResponseSeen::Nothing, 40), (0, [0; 4], [1; 3]), "overdue, and no success");
+        assert_eq!(left(ResponseSeen::Head, 15), (1, [0; 4], [2, 1, 1]));
     }
 
     #[test]

@@ -149,7 +149,7 @@ impl ClassSet {
 
 /// What was seen of a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObservedResponse {
+pub(crate) struct ObservedResponse {
     /// Its status.
     pub status: u16,
     /// What stands for its media type ([`media_type`]).

@@ -8,7 +8,7 @@ use super::usual_responses::UsualResponses;
 
 /// What a request says of the responses of its version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ResponseOutcome {
+pub(crate) struct ResponseOutcome {
     /// Whether the plan asks for responses to such requests.
     pub is_asked: bool,
     /// Whether lengths and types say something: not of a `HEAD`.
@@ -17,9 +17,10 @@ pub struct ResponseOutcome {
     pub observed: Option<ObservedResponse>,
 }
 
+#[cfg(test)]
 impl ResponseOutcome {
     /// Of a request that is not asked for.
-    pub const NONE: Self = Self { is_asked: false, has_body: false, observed: None };
+    pub(crate) const NONE: Self = Self { is_asked: false, has_body: false, observed: None };
 }
 
 /// One worker's counters of a version.

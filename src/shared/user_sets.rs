@@ -6,6 +6,7 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
+use super::arm_counters::THRESHOLDS;
 use super::failure_runs::FailureRuns;
 use super::slot_set::SlotSet;
 
@@ -19,13 +20,41 @@ pub(crate) struct UserSets {
     /// Who was counted as lost.
     pub lost: SlotSet,
     /// Whose latency was counted.
-    pub timed: SlotSet,
+    pub latency: LatencySets,
     /// Who came in this minute.
     active: SlotSet,
     /// Whose request failed in this minute.
     failing: SlotSet,
     runs: FailureRuns,
     tick: AtomicU32,
+}
+
+/// What clients have said already, by the [place](super::canary_clients::ClientNumber::place) of their address: an
+/// address, as a user, says it once in a window, however many users it brings.
+#[derive(Debug, Default)]
+pub(crate) struct ClientSets {
+    /// Those whose failure was counted.
+    pub failed: SlotSet,
+    /// Those of which a user was counted as lost.
+    pub lost: SlotSet,
+    /// Those whose latency was counted.
+    pub latency: LatencySets,
+}
+
+/// Who had a request that took long.
+#[derive(Debug, Default)]
+pub(crate) struct LatencySets {
+    /// Those who have exceeded each threshold.
+    pub exceeded: [SlotSet; THRESHOLDS],
+    /// Those who had a slow request.
+    pub slow: SlotSet,
+}
+
+impl LatencySets {
+    /// Takes all out.
+    pub(crate) fn clear(&self) {
+        self.exceeded.iter().chain([&self.slow]).for_each(SlotSet::clear);
+    }
 }
 
 /// What a request says for its user.

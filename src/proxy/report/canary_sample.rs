@@ -20,7 +20,9 @@
 
 use super::response_watch::ResponseWatch;
 use crate::shared::canary_clients::ClientNumber;
-use crate::shared::canary_stats::{Arm, CanaryOutcome};
+use crate::shared::canary_stats::{Arm, CanaryOutcome, ResponseSeen};
+use crate::shared::flights::Told;
+use crate::shared::response_counters::Asker;
 use crate::table::{CanaryPair, Cause, Decision, RequestView, Service, Version, Weight};
 use crate::upstream::balance;
 
@@ -47,6 +49,21 @@ pub(crate) struct CanarySample {
     pub(crate) response: ResponseWatch,
     /// Whether it is known that the request is judged.
     pub(crate) selected: bool,
+    /// Its place among the requests in flight.
+    flight: Option<u16>,
+    /// What was counted of it while it was in flight.
+    told: Told,
+}
+
+/// How a request went.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SampleOutcome {
+    /// Whether it failed by the upstream's fault.
+    pub failed: bool,
+    /// How much of the response its client has waited for.
+    pub seen: ResponseSeen,
+    /// How long it took, in microseconds.
+    pub micros: u64,
 }
 
 impl CanarySample {
@@ -70,6 +87,8 @@ impl CanarySample {
             client: slot.and_then(|_| canary.epoch.client(request.client)),
             response: ResponseWatch::of(request.method, canary.epoch.asks_for(request.path)),
             selected: canary.judges_all(),
+            flight: None,
+            told: Told::default(),
         })
     }
 
@@ -95,13 +114,29 @@ impl CanarySample {
         judged.then_some(Self { selected: true, ..self })
     }
 
+    /// Notes that it is sent, so that it is known when it is overdue: once, whatever endpoint it is sent to.
+    pub(crate) fn begin(&mut self, service: &Service, worker: usize, begun_ms: u64) {
+        if let Some(canary) = service.canary.as_ref().filter(|_| self.flight.is_none()) {
+            let asker = self.slot.map(|slot| Asker { slot, client: self.client });
+            self.flight = canary.epoch.begin(worker, self.arm, asker, begun_ms);
+        }
+    }
+
+    /// Notes that it is not overdue any more: its response has begun, or it has ended.
+    pub(crate) fn land(&mut self, service: &Service, worker: usize) {
+        if let (Some(place), Some(canary)) = (self.flight.take(), &service.canary) {
+            self.told = canary.epoch.end(worker, place);
+        }
+    }
+
     /// Says how it went.
-    pub(crate) fn record(self, service: &Service, worker: usize, failed: bool, micros: u64) {
+    pub(crate) fn record(mut self, service: &Service, worker: usize, outcome: SampleOutcome) {
+        self.land(service, worker);
         if let Some(canary) = &service.canary {
-            let Self { arm, slot, client, response, .. } = self;
+            let (Self { arm, slot, client, response, told, .. }, SampleOutcome { failed, seen, micros }) =
+                (self, outcome);
             let response = response.outcome(failed);
-            let outcome = CanaryOutcome { arm, slot, client, failed, micros, response };
-            canary.epoch.count(worker, &outcome);
+            canary.epoch.count(worker, &CanaryOutcome { arm, slot, client, failed, seen, micros, response }, told);
         }
     }
 }

@@ -20,9 +20,10 @@ use crate::message::Response;
 use crate::proxy::access_log::AccessLine;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::limits::concurrency::{ProcessPermit, ServicePermit};
-use crate::proxy::report::canary_sample::{CanarySample, Draw, is_failed_call};
+use crate::proxy::report::canary_sample::{CanarySample, Draw, SampleOutcome, is_failed_call};
 use crate::proxy::report::outlier_report::ReportedEndpoint;
 use crate::proxy::worker::{LiveRequest, Worker};
+use crate::shared::canary_stats::ResponseSeen;
 use crate::stats::{Retry, UpstreamFailure};
 use crate::table::{Decision, RequestView};
 use crate::upstream::Pools;
@@ -189,9 +190,22 @@ impl RequestContext {
     /// Notes the endpoint that is tried, by its index in the version.
     pub(crate) fn note_endpoint(&mut self, endpoint: usize) {
         self.endpoint = Some(endpoint);
-        if let Some(sample) = self.sample.as_deref().filter(|sample| !sample.selected) {
-            self.sample = self.select_sample(*sample, Some(endpoint)).map(Box::new);
+        if self.sample.is_some() {
+            self.begin_sample(endpoint);
         }
+    }
+
+    /// Asks whether the request is judged, and if so, notes that it is in flight.
+    #[cold]
+    fn begin_sample(&mut self, endpoint: usize) {
+        let (Some(mut sample), Some(destination)) = (self.sample.take(), &self.destination) else { return };
+        if !sample.selected {
+            let Some(selected) = self.select_sample(*sample, Some(endpoint)) else { return };
+            *sample = selected;
+        }
+        let begun_ms = self.worker.clock_ms(self.started + self.held);
+        sample.begin(destination.service(), self.worker.index, begun_ms);
+        self.sample = Some(sample);
     }
 
     /// Asks whether the request is judged, now that it is known where it goes.
@@ -212,7 +226,8 @@ impl RequestContext {
         let sample = if sample.selected { Some(sample) } else { self.select_sample(sample, None) };
         if let Some(sample) = sample {
             let micros = self.micros(self.started.elapsed());
-            sample.record(destination.service(), self.worker.index, failed, micros);
+            let outcome = SampleOutcome { failed, seen: ResponseSeen::Whole, micros };
+            sample.record(destination.service(), self.worker.index, outcome);
         }
     }
 
@@ -307,7 +322,8 @@ impl RequestContext {
 
     /// Notes what the response is besides its status, with the length that it declares.
     pub(crate) fn note_shape<B>(&mut self, response: &Response<B>, length: Option<u64>) {
-        if let Some(sample) = &mut self.sample {
+        if let (Some(sample), Some(destination)) = (&mut self.sample, &self.destination) {
+            sample.land(destination.service(), self.worker.index);
             sample.response.head(response, length);
         }
     }

@@ -12,7 +12,8 @@ use tokio::time::Instant;
 
 use super::context::RequestContext;
 use super::local_reply::{LocalReply, is_own_shortage};
-use crate::proxy::report::canary_sample::CanarySample;
+use crate::proxy::report::canary_sample::SampleOutcome;
+use crate::shared::canary_stats::ResponseSeen;
 use crate::stats::{CodeClass, FirstAttempt, RejectReason, UpstreamFailure};
 
 /// How a request ended.
@@ -53,6 +54,17 @@ impl RequestOutcome {
         }
     }
 
+    /// How much of the response the client has waited for, where it has `begun` or not.
+    fn seen(self, begun: bool) -> ResponseSeen {
+        match self {
+            Self::ClientLeft if begun => ResponseSeen::Head,
+            Self::ClientBroke(_) => ResponseSeen::Head,
+            Self::ClientLeft => ResponseSeen::Nothing,
+            Self::Rejected(reply, _) if reply.reason == RejectReason::ClientGone => ResponseSeen::Nothing,
+            Self::Complete(_) | Self::UpstreamBroke(_) | Self::Rejected(..) | Self::Panicked => ResponseSeen::Whole,
+        }
+    }
+
     /// When the request ended. The clock is read if that has not been done for the outcome.
     fn moment(self) -> Instant {
         match self {
@@ -79,7 +91,7 @@ impl RequestContext {
         if let Some(reason) = reason {
             self.worker.stats.refused(reason);
         }
-        self.count(reason, took);
+        self.count(outcome, took);
         self.log(reason, took);
     }
 
@@ -99,7 +111,8 @@ impl RequestContext {
     }
 
     /// The metrics of the version that the request was on, and its sample for the judge.
-    fn count(&mut self, reason: Option<RejectReason>, took: Duration) {
+    fn count(&mut self, outcome: RequestOutcome, took: Duration) {
+        let reason = outcome.reason();
         let Some(destination) = &self.destination else { return };
         destination.service().stats.cell(self.worker.index).in_flight.sub(1);
         let class = self.status.map_or(CodeClass::None, CodeClass::of);
@@ -107,12 +120,17 @@ impl RequestContext {
         let cell = destination.cell(&self.worker);
         cell.answered(class, micros);
         // A sample that was never selected met no endpoint.
-        let counts = |sample: &CanarySample| sample.selected && !is_own_shortage(reason);
-        if let Some(mut sample) = self.sample.take().map(|sample| *sample).filter(counts) {
+        if let Some(mut sample) = self.sample.take().map(|sample| *sample).filter(|sample| sample.selected) {
+            let (service, worker) = (destination.service(), self.worker.index);
             if reason.is_none() {
                 sample.response.complete();
             }
-            sample.record(destination.service(), self.worker.index, false, micros);
+            if is_own_shortage(reason) {
+                sample.land(service, worker);
+            } else {
+                let seen = outcome.seen(self.status.is_some());
+                sample.record(service, worker, SampleOutcome { failed: false, seen, micros });
+            }
         }
         match &self.first_failed {
             Some(first) => first.cell(&self.worker).first(FirstAttempt::Failed),

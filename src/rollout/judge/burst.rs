@@ -83,7 +83,8 @@ pub(crate) struct BurstWatch {
 struct Recent {
     requests: u64,
     failures: u64,
-    compared: u64,
+    /// By quantile.
+    compared: [u64; QUANTILES.len()],
     above: [u64; QUANTILES.len()],
 }
 
@@ -132,13 +133,13 @@ impl BurstWatch {
             let (outcomes, latencies) = (&epoch.outcomes, &epoch.latencies);
             tick.requests += outcomes.candidate.requests;
             tick.failures += outcomes.candidate.failures;
-            tick.compared += latencies.candidate.compared();
-            for (quantile, above) in tick.above.iter_mut().enumerate() {
-                *above += latencies.candidate.above(quantile);
+            for quantile in 0..QUANTILES.len() {
+                tick.above[quantile] += latencies.candidate.above(quantile);
+                tick.compared[quantile] += latencies.candidate.compared(quantile);
             }
             self.second.requests += outcomes.baseline.requests;
             self.second.failures += outcomes.baseline.failures;
-            self.second.compared += latencies.baseline.compared();
+            self.second.compared += latencies.baseline.compared(QUANTILES.len() - 1);
             self.second.far_above += latencies.baseline.above(QUANTILES.len() - 1);
         }
         if epochs.iter().any(|epoch| epoch.outcomes.baseline.requests > 0) {
@@ -204,9 +205,10 @@ impl BurstWatch {
             sum.add(tick);
             let beyond = |bad: f64, all: u64| bad > part * all as f64;
             self.errors_beyond[number] = beyond(sum.failures as f64, sum.requests);
-            self.latency_beyond[number] = QUANTILES.iter().zip(sum.above).any(|(q, above)| {
+            self.latency_beyond[number] = QUANTILES.iter().zip(sum.above.iter().zip(sum.compared)).any(|(q, found)| {
                 // What is above a quantile beyond its part has moved there.
-                beyond((above as f64 - (1.0 - q) * sum.compared as f64) / q, sum.compared)
+                let (above, compared) = found;
+                beyond((*above as f64 - (1.0 - q) * compared as f64) / q, compared)
             });
         }
     }
@@ -241,9 +243,9 @@ impl Recent {
     fn add(&mut self, more: &Self) {
         self.requests += more.requests;
         self.failures += more.failures;
-        self.compared += more.compared;
-        for (sum, more) in self.above.iter_mut().zip(more.above) {
-            *sum += more;
+        for quantile in 0..QUANTILES.len() {
+            self.above[quantile] += more.above[quantile];
+            self.compared[quantile] += more.compared[quantile];
         }
     }
 }

@@ -136,7 +136,7 @@ impl Judge {
         let failures = if standing.lost_users_lead() { candidate.lost } else { candidate.counted_failures };
         let leads = self.latency.as_ref().filter(|_| standing.latency > Some(standing.errors));
         let (cause, events) = match leads {
-            Some(test) => (RollbackCause::Latency, timed.above(test.leading_quantile())),
+            Some(test) => (RollbackCause::Latency, timed.first_above[test.leading_quantile()]),
             None => (RollbackCause::Errors, failures),
         };
         // Where latency leads with too few events, failures may be proof by themselves: a version that refuses
@@ -190,7 +190,7 @@ impl Judge {
             failing(&outcomes.candidate) > self.settings.margin.tolerated(failing(&outcomes.baseline))
         } else {
             let quantile = self.latency.as_ref().map_or(0, LatencyTest::leading_quantile);
-            let above = |counts: &LatencyCounts| part(counts.above(quantile), counts.compared());
+            let above = |counts: &LatencyCounts| part(counts.above(quantile), counts.compared(quantile));
             above(&latencies.candidate) > above(&latencies.baseline)
         }
     }

@@ -124,8 +124,7 @@ pub struct EpochCounts {
     pub share: CandidateShare,
     /// Outcomes.
     pub outcomes: PerVersion<OutcomeCounts>,
-    /// Latencies by how many of the thresholds they exceed. With [`super::Assignment::PerKey`] only the first request
-    /// of each user in a window (and those without a key).
+    /// Latencies by how many of the thresholds they exceed.
     pub latencies: PerVersion<LatencyCounts>,
     /// Responses by their classes.
     pub responses: PerVersion<ClassTotals>,

@@ -18,22 +18,33 @@
 //! A whole confidence band on the distribution function (Dvoretzky-Kiefer-Wolfowitz and its kin) would also see
 //! changes in between, but needs two to twenty times as many requests for the regressions that happen.
 //!
+//! **What is older than a threshold has exceeded it.** A request that hangs is counted when it is found without a
+//! response above a threshold, not at its end a minute later. Of the thresholds above that one it says nothing unless
+//! it exceeds them too: whether it would have stayed below is known later than the side that it is on, and what is
+//! left out so is left out on both sides. The same holds for a request whose client leaves before the end. One whose
+//! response has begun is timed at its end: streams are long on purpose.
+//!
+//! **Where users come back** a user is one draw, and the event is that he exceeds a threshold for the first time in a
+//! window ([`super::windows`]): the worst that he met, on both sides alike. His first request would be fairer to the
+//! median and blind for the second page that he opens. As in the test on failures there is no bet on what does not
+//! happen, because most requests are those of users who have testified.
+//!
 //! **The interface in.** A tolerance of `t` means that the candidate's latency is divided by `1 + t` first; the same
 //! thing is done once per minute here, by multiplying its thresholds
 //! ([`super::quantiles::Thresholds`]). Thresholds ascend, so a
 //! request is described by *how many* it exceeds: four counters per version and weight epoch ([`LatencyCounts`]), one
 //! increment per request, and no latency is ever stored.
 //!
-//! **Every judged request is compared, whatever became of it**; one that hangs exceeds all thresholds at its timeout.
-//! Unlike failures, every request is a bet here, fast ones too: a fast request speaks for the candidate if it was the
-//! candidate's, and *against* it if it was the baseline's. So the odds must be those of the requests that are
-//! compared. If the candidate's are left out for a reason that the baseline does not share (only answers are timed
-//! and the candidate fails more; its endpoints warm up), then every fast request of the baseline looks like evidence,
-//! and at a share of half some thirty of them are an alarm. Failures that are fast make a version look faster; the
-//! test on failures is there to say so.
+//! **Every judged request is compared, whatever became of it.** Where users do not come back every request is a bet
+//! here, unlike failures, fast ones too: a fast request speaks for the candidate if it was the candidate's, and
+//! *against* it if it was the baseline's. So the odds must be those of the requests that are compared. If the
+//! candidate's are left out for a reason that the baseline does not share (only answers are timed and the candidate
+//! fails more; its endpoints warm up), then every fast request of the baseline looks like evidence, and at a share of
+//! half some thirty of them are an alarm. Failures that are fast make a version look faster; the test on failures is
+//! there to say so.
 
 use super::evidence::CandidateShare;
-use super::judge_settings::JudgeSettings;
+use super::judge_settings::{Assignment, JudgeSettings};
 use super::quantiles::{LatencyCounts, QUANTILES};
 use super::stakes::Comparison;
 use super::wealth::Wealth;
@@ -79,17 +90,19 @@ pub(crate) struct LatencyFactors {
 }
 
 impl LatencyBets {
-    /// The bets under one share. Nothing is bet where everything goes to one side.
+    /// The bets under one share. Nothing is bet where everything goes to one side, and where users come back nothing on
+    /// what stays below a threshold.
     #[must_use]
-    pub(crate) fn new(share: CandidateShare) -> Self {
+    pub(crate) fn new(share: CandidateShare, assignment: Assignment) -> Self {
         let w = share.value();
         Self(ALTERNATIVES.map(|(quantile, r)| {
             let q = QUANTILES[quantile];
             let rho = [r, (1.0 - r * (1.0 - q)) / q];
             let mean = rho.map(|rho| w * rho + 1.0 - w);
+            let below = f64::from(u8::from(assignment == Assignment::PerRequest));
             let bets = LatencyFactors {
-                candidate: [(rho[0] / mean[0]).ln(), (rho[1] / mean[1]).ln()],
-                baseline: [-mean[0].ln(), -mean[1].ln()],
+                candidate: [(rho[0] / mean[0]).ln(), (rho[1] / mean[1]).ln() * below],
+                baseline: [-mean[0].ln(), -mean[1].ln() * below],
             };
             if share.compares() { bets } else { LatencyFactors::default() }
         }))
@@ -124,9 +137,8 @@ impl LatencyTest {
 
     /// Folds in what happened under one share; the order does not matter.
     pub(crate) fn fold(&mut self, bets: &LatencyBets, candidate: &LatencyCounts, baseline: &LatencyCounts) {
-        let split = |counts: &LatencyCounts, quantile| {
-            let (all, above) = (counts.compared(), counts.above(quantile));
-            [above as f64, (all - above) as f64]
+        let split = |counts: &LatencyCounts, quantile: usize| {
+            [counts.first_above[quantile] as f64, counts.below(quantile) as f64]
         };
         let candidate = [0, 1, 2].map(|quantile| split(candidate, quantile));
         let baseline = [0, 1, 2].map(|quantile| split(baseline, quantile));

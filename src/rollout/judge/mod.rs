@@ -19,7 +19,7 @@
 //! - [`frozen`]: what the baseline did, as ceilings for the time after the comparison.
 //! - [`responses`] (`margin_test`, [`class_share`]): responses that are others without failing, and what follows
 //!   ([`response_rules`]).
-//! - [`windows`]: users who come back are one draw, not many; what that means for latency.
+//! - [`windows`]: users who come back are one draw, not many, and when they are heard again.
 //! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad.
 //! - [`own_metric`] (`metric_record`, [`metric_text`]): what the plan asks a metrics server, and what its answers mean.
@@ -37,7 +37,8 @@
 //! the comparison the stake is split between its tests (`stakes`): their sum is again a wealth, so a weak hint in both
 //! adds up. With [`judge_settings::Assignment::PerKey`] the tests learn a user's side at different moments, the mean is
 //! no longer a fair game for a player who watches both, and the largest part counts instead of the sum (union bound
-//! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault.
+//! again). That costs at most ln 2 of evidence, and nothing where one test finds the fault. There lost users are a test
+//! more, and each test has windows, which share its part ([`windows`]): the first has half of it.
 //!
 //! Services that are released together have a judge each and share alpha in equal parts, also what is a hint. Not the
 //! mean of their wealths, which would cost nothing where all of them are bad: in a group a user is on the same side of
@@ -53,8 +54,9 @@
 //! The odds are known only for requests that were assigned at random *and* stamped with the weight in force at that
 //! moment. So these never reach the judge: requests that a rule forced, health checks, mirrored requests and replays
 //! (first attempts only); failures that the client caused; an endpoint's first
-//! [`judge_settings::JudgeSettings::warm_up`]. A request that hangs is a failure at its start plus the timeout, not
-//! when it ends.
+//! [`judge_settings::JudgeSettings::warm_up`]. A request that hangs has exceeded a threshold when it is older than it,
+//! and is a failure at its start plus the timeout; neither is known only when it ends. Of a request whose client leaves
+//! before the response it is known how long it took at least, and nothing of whether it would have failed.
 //!
 //! Whatever is left out must be left out on **both** sides alike, or the odds are no longer those of the weights: a
 //! request is judged if neither its endpoint nor the one that the other version would have picked for it is cold,

@@ -58,32 +58,60 @@ impl Thresholds {
 pub struct LatencyCounts {
     /// Requests by how many thresholds they exceeded; nothing while no thresholds are in force.
     pub by_exceeded: [u64; QUANTILES.len() + 1],
+    /// By threshold, those besides that were found above it before they ended, or whose client left then.
+    pub overdue: [u64; QUANTILES.len()],
+    /// By threshold, those above it that are evidence where users come back: the first of each user in a window.
+    pub first_above: [u64; QUANTILES.len()],
     /// For the ceiling on slow requests, if there is one: all that were timed, thresholds or not.
     pub timed: u64,
     /// Those of them that took longer than [`super::judge_settings::SlowCeiling::longer_than`].
     pub slow: u64,
+    /// Those of the slow ones that are evidence: where users come back the first of each in a window.
+    pub first_slow: u64,
 }
 
 impl LatencyCounts {
-    /// All requests that were compared with thresholds.
+    /// Of requests each of which is a draw of its own, by how many thresholds they exceeded.
     #[must_use]
-    pub fn compared(&self) -> u64 {
-        self.by_exceeded.iter().sum()
+    pub fn of(by_exceeded: [u64; QUANTILES.len() + 1]) -> Self {
+        let counts = Self { by_exceeded, ..Self::default() };
+        Self { first_above: std::array::from_fn(|quantile| counts.above(quantile)), ..counts }
     }
 
-    /// Those above the threshold of the quantile with this number in [`QUANTILES`].
+    /// The same with those that were slow.
+    #[must_use]
+    pub fn with_slow(self, slow: u64) -> Self {
+        Self { timed: self.by_exceeded.iter().sum(), slow, first_slow: slow, ..self }
+    }
+
+    /// All requests that were compared with the threshold of the quantile with this number in [`QUANTILES`].
+    #[must_use]
+    pub fn compared(&self, quantile: usize) -> u64 {
+        self.above(quantile) + self.below(quantile)
+    }
+
+    /// Those above it.
     #[must_use]
     pub fn above(&self, quantile: usize) -> u64 {
-        self.by_exceeded.iter().skip(quantile + 1).sum()
+        let ended: u64 = self.by_exceeded.iter().skip(quantile + 1).sum();
+        ended + self.overdue.get(quantile).unwrap_or(&0)
+    }
+
+    /// Those below it.
+    #[must_use]
+    pub fn below(&self, quantile: usize) -> u64 {
+        self.by_exceeded.iter().take(quantile + 1).sum()
     }
 
     /// Adds `more`.
     pub fn add(&mut self, more: &Self) {
-        for (count, more) in self.by_exceeded.iter_mut().zip(more.by_exceeded) {
-            *count += more;
-        }
+        let sum = |counts: &mut [u64], more: &[u64]| counts.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        sum(&mut self.by_exceeded, &more.by_exceeded);
+        sum(&mut self.overdue, &more.overdue);
+        sum(&mut self.first_above, &more.first_above);
         self.timed += more.timed;
         self.slow += more.slow;
+        self.first_slow += more.first_slow;
     }
 
     /// What was counted since `earlier`.
@@ -91,8 +119,11 @@ impl LatencyCounts {
     pub(crate) fn since(&self, earlier: &Self) -> Self {
         Self {
             by_exceeded: std::array::from_fn(|i| self.by_exceeded[i].saturating_sub(earlier.by_exceeded[i])),
+            overdue: std::array::from_fn(|i| self.overdue[i].saturating_sub(earlier.overdue[i])),
+            first_above: std::array::from_fn(|i| self.first_above[i].saturating_sub(earlier.first_above[i])),
             timed: self.timed.saturating_sub(earlier.timed),
             slow: self.slow.saturating_sub(earlier.slow),
+            first_slow: self.first_slow.saturating_sub(earlier.first_slow),
         }
     }
 }
@@ -119,8 +150,12 @@ mod tests {
             [0, 0, 1, 1, 2, 2, 3]
         );
         assert_eq!(thresholds.micros(Side::Candidate), [120_000, 240_000, 1_200_000]);
-        let counts = LatencyCounts { by_exceeded: [5, 4, 3, 2], ..LatencyCounts::default() };
-        assert_eq!(([0, 1, 2].map(|quantile| counts.above(quantile)), counts.compared()), ([9, 5, 2], 14));
+        let counts = LatencyCounts { overdue: [3, 1, 0], ..LatencyCounts::of([5, 4, 3, 2]) };
+        assert_eq!(
+            [0, 1, 2].map(|quantile| (counts.above(quantile), counts.below(quantile))),
+            [(12, 5), (6, 9), (2, 12)]
+        );
+        assert_eq!((counts.first_above, counts.compared(1)), ([9, 5, 2], 15));
     }
 
     #[test]

@@ -214,7 +214,7 @@ fn with_users(text: String, counts: &OutcomeCounts) -> String {
 
 fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     let quantile = findings.leading_quantile;
-    let above = |counts: &LatencyCounts| (counts.above(quantile), counts.compared());
+    let above = |counts: &LatencyCounts| (counts.above(quantile), counts.compared(quantile));
     let times = settings.slower.map_or(1.0, |slower| slower.value());
     let what = format!("requests took more than {times} times the {} of {}", quantile_name(quantile), names.baseline);
     let counted = CountedPart::of(findings, |totals| above(&totals.latencies.candidate));

@@ -10,7 +10,8 @@ use super::quantiles::{LatencyCounts, Quantiles};
 use super::verdict::{Bake, HoldReason, JudgeDecision, Names, RollbackCause};
 use super::*;
 use crate::rollout::counts::CountsReader;
-use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
+use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms, ResponseSeen};
+use crate::shared::flights::Told;
 use crate::shared::response_counters::ResponseOutcome;
 use crate::table::Weight;
 
@@ -76,11 +77,8 @@ impl TestTraffic {
             let first = chance.binomial(requests, above[0]);
             let second = chance.binomial(first, above[1] / above[0]);
             let third = chance.binomial(second, above[2] / above[1]);
-            let by_exceeded = [requests - first, first - second, second - third, third];
-            (
-                counts(requests, chance.binomial(requests, failing)),
-                LatencyCounts { by_exceeded, timed: requests, slow: third },
-            )
+            let latencies = LatencyCounts::of([requests - first, first - second, second - third, third]);
+            (counts(requests, chance.binomial(requests, failing)), latencies.with_slow(third))
         };
         let candidate = side(candidate, self.failing.candidate, self.above.candidate);
         let baseline = side(250 - candidate.0.requests, self.failing.baseline, self.above.baseline);
@@ -378,8 +376,8 @@ fn a_slower_version_is_rolled_back_with_its_quantiles() {
     let millis = |quantiles: [u64; 3]| Quantiles(quantiles.map(Duration::from_millis));
     let quantiles = PerVersion { candidate: millis([84, 251, 1200]), baseline: millis([60, 120, 500]) };
     let mut slow = epoch(0.1, counts(178, 0), counts(1_600, 1));
-    slow.latencies.candidate.by_exceeded = [60, 57, 41, 20];
-    slow.latencies.baseline.by_exceeded = [800, 640, 144, 16];
+    slow.latencies.candidate = LatencyCounts::of([60, 57, 41, 20]);
+    slow.latencies.baseline = LatencyCounts::of([800, 640, 144, 16]);
     let mut judge = Judge::new(plain(), share(0.1), Duration::ZERO);
     judge.tick(TICK, &Evidence { epochs: &[slow], quantiles: Some(quantiles), ..Evidence::default() });
     let verdict = judge.verdict(Bake::Running, &NAMES);
@@ -409,7 +407,7 @@ fn ceilings_hold_without_a_baseline_and_share_alpha() {
          odds of chance below 1 in 1,000"
     );
     let mut epoch = epoch(1.0, counts(212, 0), counts(0, 0));
-    epoch.latencies.candidate = LatencyCounts { timed: 212, slow: 18, ..LatencyCounts::default() };
+    epoch.latencies.candidate = LatencyCounts { timed: 212, slow: 18, first_slow: 18, ..LatencyCounts::default() };
     let verdict = told(settings, epoch).verdict(Bake::Running, &NAMES);
     assert_eq!(verdict.decision, JudgeDecision::RollBack(RollbackCause::SlowCeiling));
     assert!(verdict.summary.contains("18 of 212 requests took longer than 500 ms (8.5 %), more than the allowed 1 %"));
@@ -432,8 +430,8 @@ fn a_ceiling_sees_a_version_that_breaks_late() {
 #[test]
 fn the_sum_of_the_tests_counts_and_with_keys_the_largest() {
     let mut both = epoch(0.1, counts(400, 3), counts(3_600, 3));
-    both.latencies.candidate.by_exceeded = [90, 75, 30, 5];
-    both.latencies.baseline.by_exceeded = [900, 720, 162, 18];
+    both.latencies.candidate = LatencyCounts::of([90, 75, 30, 5]);
+    both.latencies.baseline = LatencyCounts::of([900, 720, 162, 18]);
     let judged = |assignment| {
         let judge = told(JudgeSettings { assignment, ..plain() }, both);
         let standing = judge.standing();
@@ -577,8 +575,16 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
             for _ in 0..user.activity {
                 let (failed, is_slow) = (chance.happens(user.failing), chance.happens(user.slow));
                 let micros = if is_slow { 2 } else { 1 };
-                let (arm, slot, response) = (user.arm, Some(slot), ResponseOutcome::NONE);
-                split.count(0, &CanaryOutcome { arm, slot, client: None, failed, micros, response });
+                let outcome = CanaryOutcome {
+                    arm: user.arm,
+                    slot: Some(slot),
+                    client: None,
+                    failed,
+                    seen: ResponseSeen::Whole,
+                    micros,
+                    response: ResponseOutcome::NONE,
+                };
+                split.count(0, &outcome, Told::default());
             }
         }
         let users = counts.look_at_users(&canary, judge.windows());
@@ -618,7 +624,7 @@ fn a_slower_version_is_caught_through_windows_of_users() {
 #[test]
 fn a_candidate_whose_requests_are_not_reported_is_suspected_of_being_slow() {
     let mut lopsided = epoch(0.5, counts(0, 0), counts(40, 0));
-    lopsided.latencies.baseline.by_exceeded = [20, 16, 4, 0];
+    lopsided.latencies.baseline = LatencyCounts::of([20, 16, 4, 0]);
     let judge = told(plain(), lopsided);
     assert!(matches!(hold(&judge, OVER), HoldReason::Suspicion), "{:?}", judge.standing());
 }

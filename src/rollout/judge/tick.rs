@@ -348,7 +348,7 @@ impl Judge {
         }
         if let Some(ceiling) = &mut self.slow_ceiling {
             let timed = &epoch.latencies.candidate;
-            ceiling.fold(timed.slow, timed.timed.saturating_sub(timed.slow));
+            ceiling.fold(timed.first_slow, timed.timed.saturating_sub(timed.slow));
         }
         if candidate.judged(epoch.share) > 0 {
             self.judged_at = now;
@@ -369,7 +369,7 @@ impl Judge {
 
     fn bets_number(&mut self, share: CandidateShare) -> usize {
         self.bets.iter().position(|bets| bets.share == share).unwrap_or_else(|| {
-            let (margin, latency) = (self.settings.margin, LatencyBets::new(share));
+            let (margin, latency) = (self.settings.margin, LatencyBets::new(share, self.settings.assignment));
             let lost = ErrorBets::new(share, margin_of_lost_users(margin));
             let (errors, responses) = (ErrorBets::new(share, margin), ResponseBets::new(share));
             self.bets.push(Bets { share, errors, lost, latency, responses });

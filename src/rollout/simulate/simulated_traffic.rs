@@ -17,7 +17,8 @@ use super::super::run::Rollout;
 use super::world::{BurstKind, Bursts, SimulatedWorld, UserPopulation};
 use crate::rollout::TICK;
 use crate::rollout::judge::judge_settings::Multiple;
-use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms};
+use crate::shared::canary_stats::{Arm, CanaryOutcome, CanaryStats, CanaryTerms, ResponseSeen};
+use crate::shared::flights::Told;
 use crate::shared::response_class::{ObservedResponse, ResponseClass};
 use crate::shared::response_counters::{ClassTotals, ResponseOutcome};
 use crate::shared::user_sets::ActiveUsers;
@@ -92,7 +93,7 @@ impl<'w> SimulatedTraffic<'w> {
 fn with_slow(mut counts: EpochCounts, frozen: Option<u64>) -> EpochCounts {
     if frozen.is_some() {
         let candidate = &mut counts.latencies.candidate;
-        candidate.slow = candidate.above(QUANTILES.len() - 1);
+        *candidate = candidate.with_slow(candidate.above(QUANTILES.len() - 1));
     }
     counts
 }
@@ -159,9 +160,9 @@ impl SimulatedEndpoint {
         requests += in_burst + held_back;
         failures += in_burst;
         if let Some(timed) = &mut timed {
-            timed.by_exceeded[0] += in_burst;
-            timed.by_exceeded[QUANTILES.len()] += held_back;
-            timed.timed += in_burst + held_back;
+            let mut troubled = [0; QUANTILES.len() + 1];
+            (troubled[0], troubled[QUANTILES.len()]) = (in_burst, held_back);
+            timed.add(&LatencyCounts::of(troubled).with_slow(0));
         }
         let outcomes = OutcomeCounts::of(requests, failures);
         counts.outcomes.of_mut(self.side).add(&outcomes);
@@ -240,16 +241,16 @@ fn strangers(odds: &Odds, requests: u64, share: CandidateShare, random: &mut imp
 /// The latencies of some requests by the thresholds that they exceed.
 fn latencies(requests: u64, shift: f64, random: &mut impl Rng) -> LatencyCounts {
     let above = NORMAL_QUANTILES.map(|quantile| upper_tail(quantile - shift));
-    let mut counts = LatencyCounts { timed: requests, ..LatencyCounts::default() };
+    let mut by_exceeded = [0; QUANTILES.len() + 1];
     let (mut left, mut within) = (requests, 1.0);
     // One threshold after the other, each among those that exceed the one before.
     for (number, above) in above.into_iter().enumerate() {
         let exceed = binomial(left, (above / within).min(1.0), random);
-        counts.by_exceeded[number] = left - exceed;
+        by_exceeded[number] = left - exceed;
         (left, within) = (exceed, above);
     }
-    counts.by_exceeded[QUANTILES.len()] = left;
-    counts
+    by_exceeded[QUANTILES.len()] = left;
+    LatencyCounts::of(by_exceeded).with_slow(0)
 }
 
 /// Users who come back. They are counted as the workers of the proxy count them, because it matters who asks.
@@ -333,8 +334,16 @@ impl UserPool {
             let latency = if waits { latency + TICK } else { latency };
             let status = if random.random::<f64>() < *odds.not_found.of(side) { 404 } else { 200 };
             let observed = (!failed).then_some(ObservedResponse { status, media_type: 1, length: None });
-            let (slot, response) = (Some(user.slot), ResponseOutcome { is_asked: true, has_body: false, observed });
-            split.count(0, &CanaryOutcome { arm, slot, client: None, failed, micros: micros(latency), response });
+            let outcome = CanaryOutcome {
+                arm,
+                slot: Some(user.slot),
+                client: None,
+                failed,
+                seen: ResponseSeen::Whole,
+                micros: micros(latency),
+                response: ResponseOutcome { is_asked: true, has_body: false, observed },
+            };
+            split.count(0, &outcome, Told::default());
         }
     }
 }

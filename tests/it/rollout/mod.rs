@@ -2,6 +2,7 @@
 
 mod canary;
 mod cold_endpoints;
+mod evidence;
 mod full_load;
 mod life;
 mod own_metrics;

@@ -72,6 +72,7 @@ impl Control {
             clients: Arc::default(),
             webhook_client,
             metrics_client: MetricsClient::default(),
+            clock: Clock(Instant::now()),
             notifier,
             known: watch::channel(Arc::default()).1,
             targets,

@@ -19,20 +19,21 @@ fn thresholds() -> [f64; 3] {
 /// Candidate requests until the alarm, with what the candidate makes of a latency in milliseconds. The baseline's are
 /// drawn by the threshold that they exceed, which is all that counts.
 fn requests_to_alarm(chance: &mut Chance, w: f64, candidate: &impl Fn(&mut Chance, f64) -> f64) -> f64 {
-    let (bets, mut test, thresholds) = (LatencyBets::new(share(w)), LatencyTest::unconditional(), thresholds());
+    let (bets, mut test, thresholds) =
+        (LatencyBets::new(share(w), Assignment::PerRequest), LatencyTest::unconditional(), thresholds());
     let mut requests = 0;
     while test.wealth.ln_value() < 1000_f64.ln() {
         requests += 1;
-        let mut baseline = LatencyCounts::default();
         let all = chance.misses(w);
         let above = chance.binomial(all, 0.5);
         let far_above = chance.binomial(above, 0.2);
         let farthest = chance.binomial(far_above, 0.1);
-        baseline.by_exceeded = [all - above, above - far_above, far_above - farthest, farthest];
+        let baseline = LatencyCounts::of([all - above, above - far_above, far_above - farthest, farthest]);
         let healthy = MEDIAN_MS * (SIGMA * chance.normal()).exp();
         let latency = candidate(chance, healthy);
-        let mut counts = LatencyCounts::default();
-        counts.by_exceeded[thresholds.iter().filter(|threshold| latency > **threshold).count()] = 1;
+        let mut by_exceeded = [0; 4];
+        by_exceeded[thresholds.iter().filter(|threshold| latency > **threshold).count()] = 1;
+        let counts = LatencyCounts::of(by_exceeded);
         test.fold(&bets, &counts, &baseline);
     }
     f64::from(requests)
@@ -72,7 +73,7 @@ proptest! {
     fn the_game_is_fair_whatever_the_distribution(
         w in 0.001..0.999_f64, above in 0.0..1.0_f64, faster in 0.0..1.0_f64,
     ) {
-        for (_, factors) in LatencyBets::new(share(w)).iter() {
+        for (_, factors) in LatencyBets::new(share(w), Assignment::PerRequest).iter() {
             let expected = |candidate: f64| {
                 let [won, lost] = factors.candidate.map(f64::exp);
                 let [high, low] = factors.baseline.map(f64::exp);

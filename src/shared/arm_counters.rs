@@ -1,0 +1,104 @@
+//! What is counted of one version under one share: the counters of a worker, and their sums.
+
+use super::count::Count;
+use super::response_counters::{ClassCounters, ClassTotals};
+
+/// Thresholds that latencies are compared with.
+pub(crate) const THRESHOLDS: usize = 3;
+
+/// One worker's counters.
+#[derive(Debug, Default)]
+// Whole pairs of cache lines: the next one is prefetched in pairs, and a neighbour's writes would take both away.
+#[repr(align(128))]
+pub(crate) struct EpochCounters(pub [ArmCounters; 2]);
+
+/// Those of one version; see [`ArmTotals`].
+#[derive(Debug, Default)]
+pub(crate) struct ArmCounters {
+    pub requests: Count,
+    pub draws: Count,
+    pub failures: Count,
+    pub counted_failures: Count,
+    pub lost: Count,
+    pub by_exceeded: [Count; THRESHOLDS + 1],
+    pub overdue: [Count; THRESHOLDS],
+    pub first_above: [Count; THRESHOLDS],
+    pub timed: Count,
+    pub slow: Count,
+    pub first_slow: Count,
+    pub classes: ClassCounters,
+}
+
+/// What became of the judged requests of one version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ArmTotals {
+    /// All of them.
+    pub requests: u64,
+    /// What the lot fell on: each user who came for the first time in a step, and each request without a key.
+    pub draws: u64,
+    /// Those that failed by the upstream's fault.
+    pub failures: u64,
+    /// Those of the failures that are evidence: the first of each slot in a window.
+    pub counted_failures: u64,
+    /// Users who were lost, each once in a window.
+    pub lost: u64,
+    /// Those that are compared, by how many thresholds they exceeded.
+    pub by_exceeded: [u64; THRESHOLDS + 1],
+    /// By threshold, those besides that were found above it before they ended.
+    pub overdue: [u64; THRESHOLDS],
+    /// By threshold, those above it that are evidence: the first of each slot in a window.
+    pub first_above: [u64; THRESHOLDS],
+    /// Those that were timed.
+    pub timed: u64,
+    /// Those of them that were slow.
+    pub slow: u64,
+    /// Those of the slow ones that are evidence: the first of each slot in a window.
+    pub first_slow: u64,
+    /// By what their responses are.
+    pub classes: ClassTotals,
+}
+
+impl ArmTotals {
+    /// Adds what a worker has counted.
+    pub(crate) fn add(&mut self, counts: &ArmCounters) {
+        self.requests += counts.requests.value();
+        self.draws += counts.draws.value();
+        self.lost += counts.lost.value();
+        self.failures += counts.failures.value();
+        self.counted_failures += counts.counted_failures.value();
+        add(&mut self.by_exceeded, &counts.by_exceeded);
+        add(&mut self.overdue, &counts.overdue);
+        add(&mut self.first_above, &counts.first_above);
+        self.timed += counts.timed.value();
+        self.slow += counts.slow.value();
+        self.first_slow += counts.first_slow.value();
+        self.classes.add(&counts.classes);
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            draws: self.draws.saturating_sub(earlier.draws),
+            lost: self.lost.saturating_sub(earlier.lost),
+            failures: self.failures.saturating_sub(earlier.failures),
+            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
+            by_exceeded: less(self.by_exceeded, earlier.by_exceeded),
+            overdue: less(self.overdue, earlier.overdue),
+            first_above: less(self.first_above, earlier.first_above),
+            timed: self.timed.saturating_sub(earlier.timed),
+            slow: self.slow.saturating_sub(earlier.slow),
+            first_slow: self.first_slow.saturating_sub(earlier.first_slow),
+            classes: self.classes.since(&earlier.classes),
+        }
+    }
+}
+
+fn add<const N: usize>(totals: &mut [u64; N], counts: &[Count; N]) {
+    totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count.value());
+}
+
+fn less<const N: usize>(now: [u64; N], earlier: [u64; N]) -> [u64; N] {
+    std::array::from_fn(|i| now[i].saturating_sub(earlier[i]))
+}
