@@ -82,6 +82,9 @@ pub struct SimulateArgs {
     /// How many times as slow as the baseline the candidate is
     #[arg(long, default_value_t = 1.0, value_parser = positive)]
     slower: f64,
+    /// Only one page is so, with this part of the requests: it is judged by itself too
+    #[arg(long, value_name = "PART", value_parser = ratio, conflicts_with_all = ["users", "bursts"])]
+    page: Option<f64>,
     /// When the candidate becomes so; it is as good as the baseline before
     #[arg(long, value_parser = time)]
     bad_at: Option<Duration>,
@@ -189,6 +192,7 @@ impl SimulateArgs {
             baseline_not_found: self.baseline_not_found,
             candidate: if later.is_some() { good } else { bad },
             later,
+            page: self.page,
             capacity: self.candidate_capacity,
             rough: self.rough.map(|until| RoughTime { until, failing: self.rough_errors }),
             spread: 0.5,

@@ -347,6 +347,7 @@ fn gauge(saved: &Saved, evidence: &EvidenceView, under_way: Option<&RolloutView>
         ("errors_max", evidence.log10_e_errors_max),
         ("slow_max", evidence.log10_e_slow_max),
         ("responses", evidence.log10_e_responses),
+        ("routes", evidence.log10_e_routes),
     ];
     let tests = tests.into_iter().filter_map(|(test, e)| Some((test, e?)));
     let (phase, need) = (view::phase_word(saved), saved.need());

@@ -8,11 +8,14 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::route_latencies::RouteLatencies;
 use super::warm_up::WarmUps;
 use crate::rollout::counts::{self, CountsReader};
+use crate::rollout::judge::evidence::RouteCounts;
 use crate::rollout::judge::quantiles::{QUANTILES, Quantiles, Thresholds, micros};
 use crate::rollout::judge::{Assignment, EpochCounts, Evidence, Judge, JudgeSettings, PerVersion, Side};
 use crate::shared::canary_stats::{CanaryStats, CanaryTerms};
+use crate::shared::route_name::RouteName;
 use crate::shared::user_sets::ActiveUsers;
 use crate::stats::latency_histogram::LatencyTotals;
 use crate::table::{Name, Service, Version};
@@ -38,6 +41,7 @@ pub(crate) struct EvidenceCollector {
     looks: VecDeque<LatencyLook>,
     looked: Option<Duration>,
     warm_ups: WarmUps,
+    route_latencies: RouteLatencies,
 }
 
 #[derive(Debug)]
@@ -48,6 +52,10 @@ struct LatencyLook(PerVersion<LatencyTotals>);
 pub(crate) struct CollectedEvidence {
     /// By share.
     pub epochs: Vec<EpochCounts>,
+    /// The same by route.
+    pub routes: Vec<RouteCounts>,
+    /// The routes that are told apart.
+    pub route_names: Vec<RouteName>,
     /// Latencies of both versions in the last minute.
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// Thresholds that have just come into force.
@@ -64,9 +72,11 @@ impl CollectedEvidence {
     /// What the judge is told.
     #[must_use]
     pub(crate) fn evidence(&self) -> Evidence<'_> {
-        let Self { epochs, quantiles, thresholds, endpoints, users, warm_up_left } = self;
+        let Self { epochs, routes, route_names, quantiles, thresholds, endpoints, users, warm_up_left } = self;
         Evidence {
             epochs,
+            routes,
+            route_names,
             quantiles: *quantiles,
             thresholds: *thresholds,
             endpoints: *endpoints,
@@ -95,6 +105,7 @@ impl EvidenceCollector {
             slow_us: slow.map(micros),
             responses: settings.responses.judged() > 0,
             except: Arc::clone(except),
+            routes: settings.judges_routes(),
         };
         let canary = Arc::new(CanaryStats::new(terms, workers));
         Self {
@@ -105,6 +116,7 @@ impl EvidenceCollector {
             looks: VecDeque::new(),
             looked: None,
             warm_ups: WarmUps::default(),
+            route_latencies: RouteLatencies::default(),
         }
     }
 
@@ -131,6 +143,13 @@ impl EvidenceCollector {
         let compared = service.canary.as_ref().is_none_or(|canary| canary.epoch.compares());
         self.canary.refresh(self.looked == Some(now), compared);
         reading.epochs = self.counts.read(&self.canary);
+        if let Some(routes) = self.canary.routes() {
+            if self.looked == Some(now) {
+                self.route_latencies.look(routes, judge.settings().slower);
+            }
+            reading.route_names = routes.names().collect();
+            reading.routes = self.counts.read_routes(&self.canary);
+        }
         reading
     }
 
@@ -244,6 +263,7 @@ mod tests {
                     seen: ResponseSeen::Whole,
                     micros: 1_000,
                     response: ResponseOutcome::NONE,
+                    route: None,
                 };
                 epoch.count(usize::try_from(number % 2).unwrap(), &outcome, Told::default());
                 requests += 1;

@@ -5,6 +5,7 @@ use utoipa::ToSchema;
 
 use super::metric_view::MetricView;
 use crate::rollout::judge::class_share::{ClassShare, ResponseFinding};
+use crate::rollout::judge::route_finding::{RouteFault, RouteFinding};
 use crate::rollout::judge::verdict::{HoldReason, JudgeFindings, RollbackCause};
 use crate::rollout::judge::{JudgeDecision, Names, OutcomeCounts, Verdict};
 
@@ -40,7 +41,7 @@ pub struct EvidenceView {
     pub log10_e: f64,
     /// log10 of E of the test that speaks loudest, of those that can turn it back.
     pub log10_e_highest: Option<f64>,
-    /// Which one that is: `errors`, `latency`, `errors_max`, `slow_max` or `responses`.
+    /// Which one that is: `errors`, `latency`, `errors_max`, `slow_max`, `responses` or `route`.
     pub leading: Option<String>,
     /// log10 of E of the failures alone, times their part of the stake.
     pub log10_e_errors: f64,
@@ -54,6 +55,15 @@ pub struct EvidenceView {
     pub log10_e_slow_max: Option<f64>,
     /// log10 of E of the class of responses that is nearest to turning it back, times its part of alpha.
     pub log10_e_responses: Option<f64>,
+    /// log10 of E of the route that is nearest to turning it back, times its part of alpha.
+    #[serde(default)]
+    pub log10_e_routes: Option<f64>,
+    /// How many routes (beginnings of paths) are judged by themselves.
+    #[serde(default)]
+    pub routes_judged: usize,
+    /// Up to three routes that are nearest to turning it back.
+    #[serde(default)]
+    pub routes: Vec<RouteFindingView>,
     /// Classes of responses that are found to be more than the old version's.
     #[serde(default)]
     pub responses: Vec<ResponseFindingView>,
@@ -140,6 +150,9 @@ impl EvidenceView {
             log10_e_errors_max: standing.failure_ceiling.map(log10),
             log10_e_slow_max: standing.slow_ceiling.map(log10),
             log10_e_responses: standing.responses.map(log10),
+            log10_e_routes: standing.routes.map(log10),
+            routes_judged: verdict.findings.routes,
+            routes: verdict.routes.iter().map(|found| RouteFindingView::of(found, *ln_alarm)).collect(),
             responses: verdict.responses.iter().map(ResponseFindingView::of).collect(),
             metrics: verdict.metrics.iter().map(|metric| MetricView::of(metric, names)).collect(),
             log10_alarm: log10(*ln_alarm),
@@ -223,6 +236,53 @@ impl ResponseFindingView {
     }
 }
 
+/// What is found of a route.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RouteFindingView {
+    /// The beginning of its paths.
+    pub path: String,
+    /// What is bad there: `failures` or `latency`.
+    pub fault: String,
+    /// The new version's requests to it, and those that were bad.
+    pub candidate: RouteCountsView,
+    /// The old version's.
+    pub baseline: RouteCountsView,
+    /// Over so many of the last seconds; none: since the start.
+    pub lately_seconds: Option<f64>,
+    /// log10 of its E, times its part of alpha: it turns the version back at `log10_alarm`.
+    pub log10_e: f64,
+    /// Whether it turns the version back.
+    pub turns_back: bool,
+}
+
+/// Requests of a version to a route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RouteCountsView {
+    /// All of them; where latency is what is bad, those that were compared.
+    pub requests: u64,
+    /// Those that failed, or took too long.
+    pub bad: u64,
+}
+
+impl RouteFindingView {
+    fn of(found: &RouteFinding, ln_alarm: f64) -> Self {
+        let counts = |share: &ClassShare| RouteCountsView { requests: share.asked, bad: share.found };
+        let fault = match found.fault {
+            RouteFault::Failures => "failures",
+            RouteFault::Latency { .. } => "latency",
+        };
+        Self {
+            path: found.name.text(),
+            fault: fault.to_owned(),
+            candidate: counts(&found.shares.candidate),
+            baseline: counts(&found.shares.baseline),
+            lately_seconds: found.lately.map(|lately| lately.as_secs_f64()),
+            log10_e: (found.ln_ahead + ln_alarm) / std::f64::consts::LN_10,
+            turns_back: found.is_proved,
+        }
+    }
+}
+
 impl CountsView {
     fn of(counts: &OutcomeCounts) -> Self {
         let OutcomeCounts { requests, failures, counted_failures, lost, .. } = *counts;
@@ -247,6 +307,7 @@ fn cause_word(cause: RollbackCause) -> &'static str {
         RollbackCause::SlowCeiling => "slow_max",
         RollbackCause::Responses => "responses",
         RollbackCause::Metric => "metric",
+        RollbackCause::Route => "route",
     }
 }
 

@@ -31,6 +31,7 @@ mod metric_view;
 mod provenance;
 mod restore;
 pub(crate) mod rollout_handle;
+mod route_latencies;
 pub(crate) mod saved;
 pub(crate) mod start;
 mod task_answer;

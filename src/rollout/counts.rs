@@ -4,10 +4,12 @@
 //! them here, from the same counters, so that a user who comes back is one draw in both by the same rule: a bit for
 //! each slot of the key space, in [`CanaryStats`].
 
+use super::judge::evidence::RouteCounts;
 use super::judge::quantiles::{LatencyCounts, Thresholds};
 use super::judge::windows::Windows;
 use super::judge::{CandidateShare, EpochCounts, OutcomeCounts, PerVersion, Side};
 use crate::shared::canary_stats::{ArmTotals, CanaryStats, EpochTotals};
+use crate::shared::route_stats::{RouteEpochTotals, RouteTotals};
 use crate::shared::user_sets::{ActiveUsers, LatencySets};
 use crate::table::Weight;
 
@@ -18,6 +20,7 @@ const MINUTE: u32 = 240;
 #[derive(Debug, Default)]
 pub(crate) struct CountsReader {
     seen: Vec<EpochTotals>,
+    seen_routes: Vec<RouteEpochTotals>,
     /// The judge's windows at the reading before.
     windows: Option<Windows>,
     ticks: u32,
@@ -41,8 +44,12 @@ impl CountsReader {
             (before.lost != windows.lost, &clients.lost),
         ];
         changed.iter().filter(|(changed, _)| *changed).for_each(|(_, set)| set.clear());
+        if let Some(routes) = canary.routes().filter(|_| before.failures != windows.failures) {
+            routes.forget_failures();
+        }
         if before.latency != windows.latency {
             [&users.latency, &clients.latency].into_iter().for_each(LatencySets::clear);
+            canary.routes().iter().for_each(|routes| routes.forget_latencies());
         }
         users.end_tick();
         self.ticks += 1;
@@ -70,6 +77,36 @@ impl CountsReader {
         self.seen = totals;
         counts
     }
+
+    /// What was counted by route since the last reading.
+    pub(crate) fn read_routes(&mut self, canary: &CanaryStats) -> Vec<RouteCounts> {
+        let totals = canary.route_totals();
+        let mut counts = Vec::new();
+        for epoch in &totals {
+            let [for_candidate, for_baseline] = epoch.shares.map(|slots| Weight::from_slots(slots).unwrap_or_default());
+            let Some(share) = CandidateShare::of(for_candidate, for_baseline) else { continue };
+            let before = self.seen_routes.iter().find(|before| before.shares == epoch.shares);
+            for (number, now) in epoch.routes.iter().enumerate() {
+                let then = before.and_then(|before| before.routes.get(number)).copied().unwrap_or_default();
+                let [candidate, baseline] = [0, 1].map(|arm| now[arm].since(&then[arm]));
+                let new = RouteCounts {
+                    number,
+                    share,
+                    outcomes: PerVersion {
+                        candidate: outcomes_of_route(&candidate),
+                        baseline: outcomes_of_route(&baseline),
+                    },
+                    latencies: PerVersion {
+                        candidate: latencies_of_route(&candidate),
+                        baseline: latencies_of_route(&baseline),
+                    },
+                };
+                counts.extend((candidate.requests + baseline.requests > 0).then_some(new));
+            }
+        }
+        self.seen_routes = totals;
+        counts
+    }
 }
 
 /// Has the workers compare latencies with these from now on.
@@ -80,6 +117,16 @@ pub(crate) fn compare_with(canary: &CanaryStats, thresholds: &Thresholds) {
 fn outcomes(totals: &ArmTotals) -> OutcomeCounts {
     let ArmTotals { requests, draws, failures, counted_failures, lost, .. } = *totals;
     OutcomeCounts { requests, draws, failures, counted_failures, lost }
+}
+
+fn outcomes_of_route(totals: &RouteTotals) -> OutcomeCounts {
+    let RouteTotals { requests, failures, counted_failures, .. } = *totals;
+    OutcomeCounts { counted_failures, ..OutcomeCounts::of(requests, failures) }
+}
+
+fn latencies_of_route(totals: &RouteTotals) -> LatencyCounts {
+    let RouteTotals { by_exceeded, overdue, first_above, .. } = *totals;
+    LatencyCounts { by_exceeded, overdue, first_above, ..LatencyCounts::default() }
 }
 
 fn latencies(totals: &ArmTotals) -> LatencyCounts {

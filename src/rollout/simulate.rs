@@ -8,7 +8,8 @@
 //!
 //! Latencies are log-normal, those of the candidate longer by a factor. The thresholds of the judge are taken to be
 //! the baseline's true quantiles, as a minute of traffic shows them nearly. A candidate may have a capacity, beyond
-//! which the surplus fails: what breaks at 100 % only. Gates agree at once. Chance is an argument.
+//! which the surplus fails: what breaks at 100 % only. Gates agree at once, and smoke requests are answered well.
+//! Chance is an argument.
 
 mod simulated_traffic;
 mod world;
@@ -23,6 +24,7 @@ use super::judge::{Evidence, OutcomeCounts, PerVersion};
 use super::plan::Plan;
 use super::run::{Phase, Rollout};
 use super::stage::TaskResult;
+use crate::shared::route_name::RouteName;
 use simulated_traffic::{SimulatedTick, SimulatedTraffic, binomial};
 pub(crate) use world::{Behaviour, BurstKind, Bursts, Later, RoughTime, SimulatedWorld, UserPopulation};
 
@@ -69,6 +71,7 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
     let mut traffic: Vec<_> =
         (0..services).map(|number| SimulatedTraffic::new(of(number), number, plan.judge(), random)).collect();
     let thresholds = plan.judge().slower.map(|tolerated| simulated_traffic::thresholds(world.spread, tolerated));
+    let page: Vec<_> = world.page.and_then(|_| RouteName::new(b"/page")).into_iter().collect();
     let endpoints = Some(PerVersion { candidate: world.endpoints, baseline: world.endpoints });
     let mut now = Duration::ZERO;
     while now < most {
@@ -91,8 +94,10 @@ pub(crate) fn simulate(plan: &Plan, world: &SimulatedWorld, most: Duration, rand
             run.failed += failures;
             run.failed_with_shield += binomial(failures, world.baseline_failing, random);
         }
-        let evidence = ticks.iter().map(|SimulatedTick { epochs, users }| Evidence {
+        let evidence = ticks.iter().map(|SimulatedTick { epochs, routes, users }| Evidence {
             epochs,
+            routes,
+            route_names: &page,
             endpoints,
             thresholds,
             users: *users,

@@ -95,10 +95,10 @@ impl ArmTotals {
     }
 }
 
-fn add<const N: usize>(totals: &mut [u64; N], counts: &[Count; N]) {
+pub(super) fn add<const N: usize>(totals: &mut [u64; N], counts: &[Count; N]) {
     totals.iter_mut().zip(counts).for_each(|(total, count)| *total += count.value());
 }
 
-fn less<const N: usize>(now: [u64; N], earlier: [u64; N]) -> [u64; N] {
+pub(super) fn less<const N: usize>(now: [u64; N], earlier: [u64; N]) -> [u64; N] {
     std::array::from_fn(|i| now[i].saturating_sub(earlier[i]))
 }

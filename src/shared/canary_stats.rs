@@ -21,9 +21,11 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 pub(crate) use super::arm_counters::ArmTotals;
 use super::arm_counters::{ArmCounters, EpochCounters, THRESHOLDS};
 use super::canary_clients::{ClientNumber, ClientWatch};
+pub(crate) use super::canary_terms::CanaryTerms;
 use super::flights::{Flight, Flights, Requester, Told};
 use super::latency_thresholds::LatencyThresholds;
 use super::response_counters::{Asker, ResponseOutcome, ResponseStats};
+use super::route_stats::{RouteCounters, RouteNumber, RouteOutcome, RouteStats};
 use super::slot_set::SlotSet;
 use super::user_sets::{ClientSets, LatencySets, UserSets, UserTestimony};
 
@@ -36,38 +38,17 @@ pub enum Arm {
     Baseline,
 }
 
-/// What is counted of a rollout.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CanaryTerms {
-    /// The version under rollout.
-    pub candidate: Box<str>,
-    /// The version that it would replace.
-    pub baseline: Box<str>,
-    /// Whether users stay on their version, so that one is counted once.
-    pub per_key: bool,
-    /// Longer than this is slow at first, in microseconds; none: nothing is.
-    pub slow_us: Option<u64>,
-    /// Statuses of gRPC that are failures, a bit for each.
-    pub failed_calls: u32,
-    /// How many ticks a tolerated burst can touch: a user who has had nothing but failures for as long is lost.
-    pub burst_ticks: u16,
-    /// Whether responses are judged besides failing.
-    pub responses: bool,
-    /// Beginnings of paths whose responses are not asked for.
-    pub except: Arc<[Box<str>]>,
-}
-
 /// One rollout of one service.
 #[derive(Debug)]
 pub struct CanaryStats {
-    rules: Arc<CanaryRules>,
+    pub(super) rules: Arc<CanaryRules>,
     workers: usize,
-    epochs: Mutex<Vec<Arc<SplitEpoch>>>,
+    pub(super) epochs: Mutex<Vec<Arc<SplitEpoch>>>,
 }
 
 /// What all epochs of a rollout have in common.
 #[derive(Debug)]
-struct CanaryRules {
+pub(super) struct CanaryRules {
     terms: CanaryTerms,
     thresholds: LatencyThresholds,
     /// Numbers of the endpoints whose requests are judged, ascending. Asked only while some are not.
@@ -76,19 +57,22 @@ struct CanaryRules {
     clients: ClientSets,
     busiest: ClientWatch,
     responses: ResponseStats,
+    pub(super) routes: Option<RouteStats>,
 }
 
 /// The counters of one share.
 #[derive(Debug)]
 pub struct SplitEpoch {
-    rules: Arc<CanaryRules>,
+    pub(super) rules: Arc<CanaryRules>,
     /// Slots of the candidate and of the baseline.
-    shares: [u32; 2],
+    pub(super) shares: [u32; 2],
     cells: Box<[OnceLock<Box<EpochCounters>>]>,
     /// By worker.
     flights: Box<[OnceLock<Flights>]>,
     /// What sweeps have counted.
     swept: EpochCounters,
+    /// By route, where those are judged.
+    pub(super) routes: Box<[OnceLock<Box<[RouteCounters; 2]>>]>,
 }
 
 /// A request whose outcome is known.
@@ -108,6 +92,8 @@ pub(crate) struct CanaryOutcome {
     pub micros: u64,
     /// What the response was besides.
     pub response: ResponseOutcome,
+    /// Its route, if it is one of those that are judged.
+    pub route: Option<RouteNumber>,
 }
 
 /// How much of a response its client has waited for.
@@ -142,6 +128,7 @@ impl CanaryStats {
             clients: ClientSets::default(),
             busiest: ClientWatch::new(workers),
             responses: ResponseStats::new(workers, terms.per_key),
+            routes: terms.routes.then(|| RouteStats::new(workers, terms.per_key)),
             terms,
         };
         Self { rules: Arc::new(rules), workers, epochs: Mutex::default() }
@@ -163,7 +150,8 @@ impl CanaryStats {
         let cells = (0..self.workers).map(|_| OnceLock::new()).collect();
         let flights = (0..self.workers).map(|_| OnceLock::new()).collect();
         let (rules, swept) = (Arc::clone(&self.rules), EpochCounters::default());
-        let epoch = Arc::new(SplitEpoch { rules, shares, cells, flights, swept });
+        let routes = self.rules.routes.iter().flat_map(|_| (0..self.workers).map(|_| OnceLock::new())).collect();
+        let epoch = Arc::new(SplitEpoch { rules, shares, cells, flights, swept, routes });
         epochs.push(Arc::clone(&epoch));
         epoch
     }
@@ -203,7 +191,7 @@ impl CanaryStats {
     }
 
     /// Looks again which addresses are fronts, where versions are `compared` or not, and, if that is not known or
-    /// `again`, what the baseline usually sends.
+    /// `again`, what the baseline usually sends; if `again`, which routes are busy.
     pub fn refresh(&self, again: bool, compared: bool) {
         let usual = &self.rules.responses.usual;
         if self.rules.terms.responses && (again || !usual.is_known()) {
@@ -211,6 +199,9 @@ impl CanaryStats {
         }
         if self.rules.terms.per_key {
             self.rules.busiest.refresh(compared);
+        }
+        if let Some(routes) = self.rules.routes.as_ref().filter(|_| again) {
+            routes.refresh();
         }
     }
 
@@ -273,7 +264,7 @@ impl SplitEpoch {
 
     /// Counts a request whose outcome is known, and of which this was counted while it was in flight.
     pub(crate) fn count(&self, worker: usize, sample: &CanaryOutcome, told: Told) {
-        let CanaryOutcome { arm, slot, client, failed, seen, micros, response } = *sample;
+        let CanaryOutcome { arm, slot, client, failed, seen, micros, response, route } = *sample;
         let rules = &*self.rules;
         let asker = rules.draw(slot.map(|slot| Asker { slot, client }));
         if let Some(client) = client.filter(|_| asker.is_some()) {
@@ -297,6 +288,19 @@ impl SplitEpoch {
             // One that was found above a threshold before its end says nothing of those that it stays below: what is
             // left out so was left out on both sides.
             rules.count_overdue(cell, from, told.exceeded..found.exceeded);
+        }
+        if let (Some(routes), Some(route)) = (&rules.routes, route) {
+            let counters = self.routes[worker].get_or_init(Box::default);
+            let outcome = RouteOutcome {
+                route,
+                arm: arm as usize,
+                is_baseline: arm == Arm::Baseline,
+                failed,
+                is_known: failed || seen != ResponseSeen::Nothing,
+                is_whole: whole,
+                micros,
+            };
+            routes.count(worker, &counters[arm as usize], &outcome, asker);
         }
         if !rules.thresholds.asks_for_slow() || told.slow {
             return;
@@ -400,6 +404,7 @@ mod tests {
                 burst_ticks: 0,
                 responses: true,
                 except: ["/beta".into()].into(),
+                routes: false,
             },
             2,
         )
@@ -407,7 +412,7 @@ mod tests {
 
     fn sample(arm: Arm, slot: Option<u32>, failed: bool, micros: u64) -> CanaryOutcome {
         let seen = ResponseSeen::Whole;
-        CanaryOutcome { arm, slot, client: None, failed, seen, micros, response: ResponseOutcome::NONE }
+        CanaryOutcome { arm, slot, client: None, failed, seen, micros, response: ResponseOutcome::NONE, route: None }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::count::Count;
+use super::octaves;
 use super::response_class::{ClassSet, ObservedResponse, ResponseClass};
 
 /// Fewer responses than this say nothing of what is usual.
@@ -24,11 +25,8 @@ const TYPES: usize = 32;
 /// Statuses that are told apart: 2xx and 4xx.
 const STATUSES: usize = 200;
 
-/// Buckets of a power of two.
-const PER_OCTAVE: usize = 8;
-
 /// Lengths up to 2^40 bytes.
-const LENGTHS: usize = PER_OCTAVE * 38;
+const LENGTHS: usize = octaves::buckets_to(40);
 
 /// What is usual for a baseline.
 #[derive(Debug)]
@@ -127,7 +125,7 @@ impl UsualResponses {
             return;
         }
         if let Some(length) = response.length {
-            seen.lengths[length_bucket(length)].add(1);
+            seen.lengths[octaves::bucket_of(length, LENGTHS)].add(1);
         }
         let media_type = response.media_type;
         let place = seen.types.iter().find(|(of, _)| matches!(of.load(Relaxed), 0) || of.load(Relaxed) == media_type);
@@ -172,8 +170,9 @@ impl UsualResponses {
             })
         };
         // All of them are empty: no length is usual, and a body has the type of none.
-        let first = bucket_of(all / 100).map_or(0, |bucket| length_of(bucket) / 2);
-        let last = bucket_of(all.saturating_sub(all / 100 + 1)).map(|bucket| length_of(bucket + 1).saturating_sub(1));
+        let first = bucket_of(all / 100).map_or(0, |bucket| octaves::least_of(bucket) / 2);
+        let last =
+            bucket_of(all.saturating_sub(all / 100 + 1)).map(|bucket| octaves::least_of(bucket + 1).saturating_sub(1));
         self.shortest.store(first, Relaxed);
         self.longest.store(last.map_or(u64::MAX, |last| last.saturating_mul(2)), Relaxed);
     }
@@ -202,26 +201,6 @@ fn status_index(status: u16) -> Option<usize> {
     }
 }
 
-/// The bucket of a length.
-fn length_bucket(length: u64) -> usize {
-    let per = PER_OCTAVE as u64;
-    if length < per {
-        return usize::try_from(length).unwrap_or(0);
-    }
-    let octave = length.ilog2() - PER_OCTAVE.ilog2();
-    let index = (u64::from(octave) + 1) * per + (length >> octave) - per;
-    usize::try_from(index).map_or(LENGTHS - 1, |index| index.min(LENGTHS - 1))
-}
-
-/// The shortest length of a bucket.
-fn length_of(bucket: usize) -> u64 {
-    let (octave, within) = (bucket / PER_OCTAVE, (bucket % PER_OCTAVE) as u64);
-    match octave.checked_sub(1) {
-        None => within,
-        Some(shift) => (PER_OCTAVE as u64 + within) << shift,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::response_class::media_type;
@@ -233,15 +212,6 @@ mod tests {
 
     fn words(usual: &UsualResponses, response: ObservedResponse) -> Vec<&'static str> {
         usual.classes(&response, usual.is_known()).iter().map(ResponseClass::word).collect()
-    }
-
-    #[test]
-    fn a_bucket_of_lengths_holds_what_it_says() {
-        for length in (0..5_000).chain([1 << 20, (1 << 30) + 7, 1 << 39]) {
-            let bucket = length_bucket(length);
-            assert!(length_of(bucket) <= length && length < length_of(bucket + 1), "{length}: {bucket}");
-        }
-        assert_eq!(length_bucket(u64::MAX), LENGTHS - 1);
     }
 
     #[test]

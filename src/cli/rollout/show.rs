@@ -246,7 +246,7 @@ pub(crate) fn scale(found: &Value) -> String {
     let highest = found["log10_e_highest"].as_f64().or(found["log10_e"].as_f64());
     let (e, alarm) = (highest.unwrap_or(0.0), found["log10_alarm"].as_f64().unwrap_or(3.0));
     let test = match found["leading"].as_str() {
-        Some(test @ ("errors_max" | "slow_max" | "responses")) => format!(" for {test}"),
+        Some(test @ ("errors_max" | "slow_max" | "responses" | "route")) => format!(" for {test}"),
         _ => String::new(),
     };
     let [most, least] = SCALE_CHARS;

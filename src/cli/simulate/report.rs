@@ -35,6 +35,7 @@ fn word(outcome: SimulatedEnd) -> &'static str {
         }
         SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Responses)) => "rolled back: responses",
         SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Metric)) => "rolled back: metric",
+        SimulatedEnd::Ended(RolloutEnding::RolledBack(RollbackCause::Route)) => "rolled back: route",
         SimulatedEnd::Ended(RolloutEnding::HeldTooLong(_)) => "rolled back: held too long",
         SimulatedEnd::Ended(RolloutEnding::TaskFailed(_)) => "rolled back: task failed",
         SimulatedEnd::Ended(RolloutEnding::Aborted) => "aborted",
@@ -200,12 +201,16 @@ impl Facts<'_> {
             ramp => format!(" from {:?} on, rising for {ramp:?}", later.at),
         });
         let slower = if bad.slower == 1.0 { String::new() } else { format!(" and is {} times as slow", bad.slower) };
+        let page = self
+            .world
+            .page
+            .map_or_else(String::new, |page| format!(" on a page with {} of the requests", percent(page)));
         let not_found = match (*baseline_not_found, bad.not_found) {
             (0.0, 0.0) => String::new(),
             (baseline, candidate) => format!(", 404 {} and {}", percent(baseline), percent(candidate)),
         };
         format!(
-            "plan:  {steps}\nworld: {requests_per_second} requests/s{services}{users}, baseline fails {}, candidate fails {}{slower}{not_found}{when}\n\
+            "plan:  {steps}\nworld: {requests_per_second} requests/s{services}{users}, baseline fails {}, candidate fails {}{slower}{not_found}{page}{when}\n\
              {} releases with seed {} in {:.1} s\n\n",
             percent(*baseline_failing),
             percent(bad.failing),

@@ -34,6 +34,7 @@ pub(crate) struct RawJudge {
     tolerate_burst: Option<Setting<TimeSpan>>,
     grpc_failures: Option<List<Setting<CallStatus>>>,
     responses: Option<RawResponses>,
+    routes: Option<bool>,
 }
 
 #[derive(Debug, Deserialize, Default)]
@@ -76,6 +77,7 @@ impl RawJudge {
                 FailedCalls::of(&statuses)
             }),
             responses: self.responses.as_ref().map_or(default.responses, RawResponses::rules),
+            routes: self.routes.unwrap_or(default.routes),
             ..default
         })
     }

@@ -60,6 +60,7 @@ const TABLES: [Changeable; 6] = [
             "tolerate_burst",
             "grpc_failures",
             "responses",
+            "routes",
         ],
     },
     Changeable { way: &["judge", "slow_max"], keys: &["longer_than", "at_most"] },

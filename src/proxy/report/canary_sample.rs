@@ -23,6 +23,7 @@ use crate::shared::canary_clients::ClientNumber;
 use crate::shared::canary_stats::{Arm, CanaryOutcome, ResponseSeen};
 use crate::shared::flights::Told;
 use crate::shared::response_counters::Asker;
+use crate::shared::route_stats::RouteNumber;
 use crate::table::{CanaryPair, Cause, Decision, RequestView, Service, Version, Weight};
 use crate::upstream::balance;
 
@@ -45,6 +46,8 @@ pub(crate) struct CanarySample {
     slot: Option<u32>,
     /// Who sent it, where the lot falls on keys.
     client: Option<ClientNumber>,
+    /// Its route, if it is one of those that are judged.
+    route: Option<RouteNumber>,
     /// What is seen of the response.
     pub(crate) response: ResponseWatch,
     /// Whether it is known that the request is judged.
@@ -67,23 +70,26 @@ pub(crate) struct SampleOutcome {
 }
 
 impl CanarySample {
-    /// The request that `decision` is about, if it is a sample. It has to be [selected](Self::select) unless it is.
-    pub(crate) fn of_decision(decision: &Decision<'_>, request: &RequestView<'_>) -> Option<Self> {
+    /// The request that `decision` is about, if it is a sample, for the worker that has it. It has to be
+    /// [selected](Self::select) unless it is.
+    pub(crate) fn of_decision(decision: &Decision<'_>, request: &RequestView<'_>, worker: usize) -> Option<Self> {
         let draw = Draw { assigned: decision.assigned, cause: decision.cause, slot: decision.slot };
-        Self::of_draw(decision.service, draw, request)
+        Self::of_draw(decision.service, draw, request, worker)
     }
 
     /// The one of a request that the lot fell on.
-    pub(crate) fn of_draw(service: &Service, draw: Draw, request: &RequestView<'_>) -> Option<Self> {
+    pub(crate) fn of_draw(service: &Service, draw: Draw, request: &RequestView<'_>, worker: usize) -> Option<Self> {
         let canary = service.canary.as_ref()?;
         let slot = match draw.cause {
             Cause::Rule(_) => return None,
             Cause::Key(_) => draw.slot,
             Cause::Chance => None,
         };
+        let arm = canary.arm(draw.assigned)?;
         Some(Self {
-            arm: canary.arm(draw.assigned)?,
+            arm,
             slot,
+            route: canary.epoch.route(worker, request.path),
             client: slot.and_then(|_| canary.epoch.client(request.client)),
             response: ResponseWatch::of(request.method, canary.epoch.asks_for(request.path)),
             selected: canary.judges_all(),
@@ -133,10 +139,11 @@ impl CanarySample {
     pub(crate) fn record(mut self, service: &Service, worker: usize, outcome: SampleOutcome) {
         self.land(service, worker);
         if let Some(canary) = &service.canary {
-            let (Self { arm, slot, client, response, told, .. }, SampleOutcome { failed, seen, micros }) =
+            let (Self { arm, slot, client, response, route, told, .. }, SampleOutcome { failed, seen, micros }) =
                 (self, outcome);
             let response = response.outcome(failed);
-            canary.epoch.count(worker, &CanaryOutcome { arm, slot, client, failed, seen, micros, response }, told);
+            let outcome = CanaryOutcome { arm, slot, client, failed, seen, micros, response, route };
+            canary.epoch.count(worker, &outcome, told);
         }
     }
 }
@@ -199,6 +206,7 @@ mod tests {
             burst_ticks: 0,
             responses: true,
             except: [].into(),
+            routes: false,
         };
         let canary = Arc::new(CanaryStats::new(terms, 1));
         registry.set_canary("shop", Some(Arc::clone(&canary)));
@@ -220,7 +228,7 @@ mod tests {
         let (method, host, path) = (&http::Method::GET, "shop.example", "/");
         let request = RequestView { method, host, path: path.as_bytes(), query: None, headers: &headers, client };
         let decision = decide(table, &request, random.random(), |version| version.usable(0)).unwrap();
-        let sample = CanarySample::of_decision(&decision, &request).unwrap();
+        let sample = CanarySample::of_decision(&decision, &request, 0).unwrap();
         let picked = match decision.failed_over() {
             true => None,
             false => balance::pick(decision.version(), 0, random.random(), &[]).map(|(index, _)| index),

@@ -154,7 +154,10 @@ impl RequestContext {
             decision.service.versions[usize::from(decision.assigned)].stats.cell(self.worker.index).passed_on();
         }
         match &self.destination {
-            None => self.sample = CanarySample::of_decision(decision, request).map(Box::new),
+            None => {
+                let worker = self.worker.index;
+                self.sample = CanarySample::of_decision(decision, request, worker).map(Box::new);
+            }
             // No endpoint of the version before took a connection: its failure stays with it.
             Some(before) if std::mem::take(&mut self.attempt_failed) => self.first_failed = Some(before.clone()),
             Some(_) => {}
@@ -168,7 +171,8 @@ impl RequestContext {
     /// Notes the version that a request was assigned to when no version can respond.
     pub(crate) fn note_no_version(&mut self, destination: Destination, draw: Draw, request: &RequestView<'_>) {
         if self.destination.is_none() {
-            self.sample = CanarySample::of_draw(destination.service(), draw, request).map(Box::new);
+            let worker = self.worker.index;
+            self.sample = CanarySample::of_draw(destination.service(), draw, request, worker).map(Box::new);
         }
         self.set_destination(destination);
         self.record_sample(true);

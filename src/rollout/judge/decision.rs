@@ -71,7 +71,8 @@ impl Judge {
             }
         };
         let responses = self.responses.iter().flat_map(|responses| responses.findings()).collect();
-        Verdict { decision, findings, summary, responses, metrics: self.metric_findings() }
+        let routes = self.routes.as_ref().map_or_else(Vec::new, |routes| routes.findings());
+        Verdict { decision, findings, summary, responses, routes, metrics: self.metric_findings() }
     }
 
     /// ln E of each test at this moment.
@@ -95,6 +96,7 @@ impl Judge {
             failure_ceiling: self.failure_ceiling.as_ref().map(CeilingTest::ln_value),
             slow_ceiling: self.slow_ceiling.as_ref().map(CeilingTest::ln_value),
             responses: self.responses.as_ref().and_then(|test| Some(test.ln_ahead()? + self.settings.ln_alarm())),
+            routes: self.routes.as_ref().and_then(|tests| Some(tests.ln_ahead()? + self.settings.ln_alarm())),
         }
     }
 
@@ -111,6 +113,8 @@ impl Judge {
             stretch: self.stretch(&self.standing(), self.standing().leading()),
             leading_quantile: self.latency.as_ref().map_or(0, LatencyTest::leading_quantile),
             assignment: self.settings.assignment,
+            route: self.routes.as_ref().and_then(|routes| routes.proof().or(routes.nearest())),
+            routes: self.routes.as_ref().map_or(0, |routes| routes.count()),
             response: self.responses.as_ref().and_then(|test| test.proof().or(test.objection()).or(test.nearest())),
             metric: self.leading_metric().map(|watch| watch.finding(self.now)),
             baseline_recent: self.health.recent(),
@@ -153,7 +157,8 @@ impl Judge {
         } else if self.responses.as_ref().is_some_and(|responses| responses.proof().is_some()) {
             Some(RollbackCause::Responses)
         } else {
-            self.metric_proof().map(|_| RollbackCause::Metric)
+            let route = self.routes.as_ref().and_then(|routes| routes.proof()).map(|_| RollbackCause::Route);
+            route.or_else(|| self.metric_proof().map(|_| RollbackCause::Metric))
         }
     }
 
@@ -169,7 +174,7 @@ impl Judge {
                 self.latency.as_ref().and_then(|test| stretches.latency.late(test.wealth.leading()))
             }
             // A finding has its own, and a metric is of this moment.
-            RollbackCause::Responses | RollbackCause::Metric => None,
+            RollbackCause::Responses | RollbackCause::Route | RollbackCause::Metric => None,
             RollbackCause::FailureCeiling => {
                 self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(test.wealth.leading()))
             }

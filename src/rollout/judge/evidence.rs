@@ -14,6 +14,7 @@
 use std::time::Duration;
 
 use crate::shared::response_counters::ClassTotals;
+use crate::shared::route_name::RouteName;
 use crate::shared::user_sets::ActiveUsers;
 use crate::table::Weight;
 
@@ -143,11 +144,28 @@ impl EpochCounts {
     }
 }
 
+/// What the last tick brought of one weight epoch on one route.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct RouteCounts {
+    /// The number of the route.
+    pub number: usize,
+    /// The candidate's share in the epoch.
+    pub share: CandidateShare,
+    /// Outcomes of its requests.
+    pub outcomes: PerVersion<OutcomeCounts>,
+    /// Their latencies by how many of the route's own thresholds they exceed.
+    pub latencies: PerVersion<LatencyCounts>,
+}
+
 /// What a tick brings: increments since the tick before.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Evidence<'a> {
     /// By weight epoch, in any order.
     pub epochs: &'a [EpochCounts],
+    /// The same by route, of those with requests.
+    pub routes: &'a [RouteCounts],
+    /// The routes that are told apart, by their numbers; more may come, and none goes.
+    pub route_names: &'a [RouteName],
     /// The latencies of both versions at this time, for people.
     pub quantiles: Option<PerVersion<Quantiles>>,
     /// The thresholds that are in force, for people.

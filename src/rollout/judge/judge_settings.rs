@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use super::response_rules::ResponseRules;
+use crate::shared::route_stats::ROUTES;
 
 /// A number strictly between 0 and 1.
 #[derive(Clone, Copy, Debug, PartialEq, PartialOrd)]
@@ -157,6 +158,12 @@ impl Default for FailedCalls {
 /// what holds it, because what they find is large.
 pub(crate) const RESPONSES_PART: f64 = 0.1;
 
+/// The part of alpha that routes have where they are judged.
+pub(crate) const ROUTES_PART: f64 = 0.05;
+
+/// The part of it that is for failures where latency is judged too: a page that fails is worse than one that is slow.
+const ROUTE_FAILURES_PART: f64 = 0.75;
+
 /// What is asked of the judge.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct JudgeSettings {
@@ -177,6 +184,9 @@ pub struct JudgeSettings {
     pub freezes: bool,
     /// What follows when responses have changed that did not fail.
     pub responses: ResponseRules,
+    /// Whether the busiest routes are judged by themselves too ([`super::routes`]). By default they are: a page that
+    /// always fails is what users tell of first, and half a per cent more requests is what it costs.
+    pub routes: bool,
     /// What the lot falls on.
     pub assignment: Assignment,
     /// Statuses of gRPC that are failures. By default the server's faults.
@@ -215,6 +225,7 @@ impl Default for JudgeSettings {
             services: 1,
             freezes: false,
             responses: ResponseRules::default(),
+            routes: true,
             assignment: Assignment::default(),
             failed_calls: FailedCalls::default(),
             catches: Probability(0.02),
@@ -251,7 +262,8 @@ impl JudgeSettings {
     #[must_use]
     pub fn ln_alarm(&self) -> f64 {
         let of_responses = if self.responses.judged() > 0 { RESPONSES_PART } else { 0.0 };
-        let part = 1.0 - of_responses - FROZEN_PART * f64::from(self.frozen_alarms());
+        let of_routes = if self.judges_routes() { ROUTES_PART } else { 0.0 };
+        let part = 1.0 - of_responses - of_routes - FROZEN_PART * f64::from(self.frozen_alarms());
         (f64::from(self.alarms()) / (part * self.alpha_of_one())).ln()
     }
 
@@ -270,6 +282,28 @@ impl JudgeSettings {
     #[must_use]
     pub fn ln_frozen_alarm(&self) -> f64 {
         -(FROZEN_PART * self.alpha_of_one()).ln()
+    }
+
+    /// Whether routes are judged by themselves: where versions are compared.
+    #[must_use]
+    pub fn judges_routes(&self) -> bool {
+        self.routes && self.freezes
+    }
+
+    /// ln E at which it is proved of one route that the candidate fails there.
+    #[must_use]
+    pub(crate) fn ln_route_failures(&self) -> f64 {
+        self.ln_route(if self.slower.is_some() { ROUTE_FAILURES_PART } else { 1.0 })
+    }
+
+    /// ln E at which it is proved of one route that the candidate is slower there.
+    #[must_use]
+    pub(crate) fn ln_route_latency(&self) -> f64 {
+        self.ln_route(1.0 - ROUTE_FAILURES_PART)
+    }
+
+    fn ln_route(&self, part: f64) -> f64 {
+        (ROUTES as f64 / (self.alpha_of_one() * ROUTES_PART * part)).ln()
     }
 
     /// ln E at which something is proved of one of this number of classes of responses: half of what responses have of
@@ -305,15 +339,25 @@ mod tests {
         let spent = |alarms: &[f64]| alarms.iter().map(|ln| (-ln).exp()).sum::<f64>();
         let frozen = settings.ln_frozen_alarm();
         let found = settings.ln_finding(1);
-        assert!((spent(&[settings.ln_alarm(), frozen, frozen, found, found]) - 0.001).abs() < 1e-12);
+        let routes = |settings: &JudgeSettings| {
+            ROUTES as f64 * spent(&[settings.ln_route_failures(), settings.ln_route_latency()])
+        };
+        let all = spent(&[settings.ln_alarm(), frozen, frozen, found, found]) + routes(&settings);
+        assert!((all - 0.001).abs() < 1e-12, "{all}");
+        let fast = JudgeSettings { slower: None, ..settings };
+        assert!((ROUTES as f64 * spent(&[fast.ln_route_failures()]) - 0.001 * ROUTES_PART).abs() < 1e-12);
+        let whole = JudgeSettings { routes: false, ..settings };
+        assert!((spent(&[whole.ln_alarm(), frozen, frozen, found, found]) - 0.001).abs() < 1e-12);
         let group = JudgeSettings { services: 20, ..settings };
         let found_of_one = group.ln_finding(1);
         let frozen_of_one = group.ln_frozen_alarm();
         let of_one = spent(&[group.ln_alarm(), frozen_of_one, frozen_of_one, found_of_one, found_of_one]);
+        let of_one = of_one + routes(&group);
         assert!((20.0 * of_one - 0.001).abs() < 1e-12, "{of_one}");
         assert!((20.0 * spent(&[group.ln_suspicion()]) - 0.1).abs() < 1e-12);
         settings.ceilings.failures = Probability::new(0.01);
         let alarm = settings.ln_alarm();
-        assert!((spent(&[alarm, alarm, frozen, found, found]) - 0.001).abs() < 1e-12);
+        let all = spent(&[alarm, alarm, frozen, found, found]) + routes(&settings);
+        assert!((all - 0.001).abs() < 1e-12, "{all}");
     }
 }

@@ -126,7 +126,13 @@ impl LatencyTest {
     /// A part of the stake kept for later starts ([`Wealth::restart`]).
     #[must_use]
     pub(crate) fn with_restarts(settings: &JudgeSettings) -> Self {
-        Self { wealth: settings.wealth(settings.ln_needed(Comparison::Latency)) }
+        Self::proving_at(settings, settings.ln_needed(Comparison::Latency))
+    }
+
+    /// The same for a proof at `ln_needed`.
+    #[must_use]
+    pub(crate) fn proving_at(settings: &JudgeSettings, ln_needed: f64) -> Self {
+        Self { wealth: settings.wealth(ln_needed) }
     }
 
     /// The number in [`QUANTILES`] of the quantile whose bets have won most.

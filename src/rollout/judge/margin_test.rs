@@ -11,7 +11,7 @@ use super::class_share::ClassTally;
 use super::errors::{ErrorBets, ErrorCounts, ErrorTest, RATIOS};
 use super::judge_settings::{JudgeSettings, Margin};
 use super::stretch::{Cumulative, Stretch};
-use super::wealth::BurstLimits;
+use super::wealth::{BurstLimits, Wealth};
 
 /// The limits of bursts are caught up with after this number of ticks at the latest; and no burst that is tolerated by
 /// default is as long.
@@ -27,13 +27,48 @@ pub(super) struct MarginTest {
     pub(super) ln_ahead: f64,
     stretch: Cumulative<{ RATIOS.len() }, ClassTally>,
     /// Ticks without an event of the candidate that are to be caught up with.
-    pub(super) quiet: usize,
+    pub(super) quiet: QuietTicks<{ RATIOS.len() }>,
+    /// Whether this tick has an event of the candidate.
+    pub(super) has_event: bool,
+}
+
+/// Ticks in which nothing could be won, so that no limit mattered; what passed is made up for when there is something
+/// to win again.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct QuietTicks<const N: usize> {
+    /// How many.
+    pub(super) ticks: usize,
     /// For how many seconds of them the candidate was exposed to bursts.
     exposed: f64,
     /// Logarithms of what the bets have lost in them.
-    lost: [f64; RATIOS.len()],
-    /// Whether this tick has an event of the candidate.
-    pub(super) has_event: bool,
+    lost: [f64; N],
+}
+
+impl<const N: usize> Default for QuietTicks<N> {
+    fn default() -> Self {
+        Self { ticks: 0, exposed: 0.0, lost: [0.0; N] }
+    }
+}
+
+impl<const N: usize> QuietTicks<N> {
+    pub(super) fn rest(&mut self, exposed: f64) {
+        self.ticks += 1;
+        self.exposed += exposed;
+    }
+
+    pub(super) fn catch_up(&mut self, wealth: &mut Wealth<N>) {
+        let mut exposed = std::mem::take(&mut self.exposed);
+        for _ in 0..std::mem::take(&mut self.ticks).min(QUIET_TICKS) {
+            let limits = BurstLimits { rate: f64::INFINITY, exposed, beyond: &[] };
+            self.lost.iter_mut().zip(wealth.settle(&limits)).for_each(|(sum, ln)| *sum += ln);
+            exposed = 0.0;
+        }
+    }
+
+    /// Logarithms of what the bets have lost in them, once.
+    pub(super) fn take_lost(&mut self) -> [f64; N] {
+        std::mem::replace(&mut self.lost, [0.0; N])
+    }
 }
 
 impl MarginTest {
@@ -46,9 +81,7 @@ impl MarginTest {
             ln_needed,
             ln_ahead: -ln_needed,
             stretch: Cumulative::new(nothing),
-            quiet: 0,
-            exposed: 0.0,
-            lost: [0.0; RATIOS.len()],
+            quiet: QuietTicks::default(),
             has_event: false,
         }
     }
@@ -62,25 +95,19 @@ impl MarginTest {
     }
 
     pub(super) fn rest(&mut self, exposed: f64) {
-        self.quiet += 1;
-        self.exposed += exposed;
+        self.quiet.rest(exposed);
     }
 
     /// Ends the ticks that had no event of the candidate, in which no limit mattered.
     pub(super) fn catch_up(&mut self) {
-        let mut exposed = std::mem::take(&mut self.exposed);
-        for _ in 0..std::mem::take(&mut self.quiet).min(QUIET_TICKS) {
-            let limits = BurstLimits { rate: f64::INFINITY, exposed, beyond: &[] };
-            self.lost.iter_mut().zip(self.test.wealth.settle(&limits)).for_each(|(sum, ln)| *sum += ln);
-            exposed = 0.0;
-        }
+        self.quiet.catch_up(&mut self.test.wealth);
     }
 
     pub(super) fn settle(&mut self, limits: &BurstLimits<'_>, tally: &ClassTally) {
         self.catch_up();
         self.has_event = false;
         let mut factors = self.test.wealth.settle(limits);
-        factors.iter_mut().zip(std::mem::take(&mut self.lost)).for_each(|(ln, lost)| *ln += lost);
+        factors.iter_mut().zip(self.quiet.take_lost()).for_each(|(ln, lost)| *ln += lost);
         self.stretch.follow(&factors, tally);
         self.ln_ahead = self.test.wealth.ln_value() - self.ln_needed;
     }

@@ -19,6 +19,7 @@
 //! - [`frozen`]: what the baseline did, as ceilings for the time after the comparison.
 //! - [`responses`] (`margin_test`, [`class_share`]): responses that are others without failing, and what follows
 //!   ([`response_rules`]).
+//! - [`routes`] (`route_test`, [`route_finding`], `by_route`): the same bets by page.
 //! - [`windows`]: users who come back are one draw, not many, and when they are heard again.
 //! - [`baseline_health`]: when the baseline itself is ill.
 //! - [`stretch`]: since when it is bad.
@@ -49,6 +50,9 @@
 //! twentieth for findings that hold it, each in equal parts by class. Findings take part although they turn nothing
 //! back, because a hold that is left alone may, by the plan.
 //!
+//! Where routes are judged by themselves, they have a twentieth of alpha, in equal parts for as many as there may be:
+//! three quarters of it for failures, the rest for latency ([`routes`]).
+//!
 //! # What the counters have to leave out
 //!
 //! The odds are known only for requests that were assigned at random *and* stamped with the weight in force at that
@@ -67,6 +71,7 @@
 
 pub(crate) mod baseline_health;
 pub(crate) mod burst;
+mod by_route;
 pub(crate) mod ceiling;
 pub(crate) mod class_share;
 mod decision;
@@ -87,6 +92,9 @@ pub(crate) mod quantiles;
 pub(crate) mod ratio;
 pub(crate) mod response_rules;
 pub(crate) mod responses;
+pub(crate) mod route_finding;
+mod route_test;
+pub(crate) mod routes;
 mod stakes;
 pub(crate) mod stretch;
 pub(crate) mod summary;

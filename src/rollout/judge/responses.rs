@@ -153,7 +153,7 @@ impl ResponseTests {
         }
         let silent = std::mem::take(&mut self.silent);
         if silent > 0 {
-            self.tests.iter_mut().flat_map(ClassTest::tests).for_each(|test| test.quiet += silent);
+            self.tests.iter_mut().flat_map(ClassTest::tests).for_each(|test| test.quiet.ticks += silent);
         }
         self.ticks = self.ticks.wrapping_add(1);
         if self.ticks.is_multiple_of(STAKED_EVERY) {
@@ -259,7 +259,7 @@ impl ClassTest {
 
     /// Whether nothing has to be done at the end of this tick.
     fn rests(&mut self, exposed: f64) -> bool {
-        let is_event = self.tolerated.has_event || self.tolerated.quiet >= QUIET_TICKS;
+        let is_event = self.tolerated.has_event || self.tolerated.quiet.ticks >= QUIET_TICKS;
         if !is_event {
             self.tests().for_each(|test| test.rest(exposed));
         }

@@ -4,10 +4,12 @@
 //! requests of both, and how sure that is. The odds are the promise (1/alpha), not the E of the moment, which is a
 //! matter of when one looked.
 
+mod found;
+
 use std::time::Duration;
 
+use self::found::{responses_text, route_text};
 use super::baseline_health::RECENT;
-use super::class_share::{ResponseFinding, class_text};
 use super::evidence::OutcomeCounts;
 use super::judge_settings::JudgeSettings;
 use super::metric_text;
@@ -94,6 +96,7 @@ fn cause_text(
         }
         RollbackCause::Responses => responses_text(findings, names),
         RollbackCause::Metric => metric_text::leading(findings, names),
+        RollbackCause::Route => route_text(findings, settings, names),
         RollbackCause::SlowCeiling => {
             let ceiling = findings.ceilings.slow;
             let (limit, allowed) =
@@ -228,20 +231,6 @@ fn latency_text(findings: &JudgeFindings, settings: &JudgeSettings, names: &Name
     format!("{} against {baseline} on {}{}{quantiles}", counted.text(&what), names.baseline, counted.before())
 }
 
-/// `97 of 100 responses are 404 or 410 (97 %) against 3 of 900 (0.3 %) on v1`.
-fn responses_text(findings: &JudgeFindings, names: &Names) -> String {
-    let Some(ResponseFinding { class, shares, lately, .. }) = findings.response else { return String::new() };
-    let PerVersion { candidate, baseline } = shares;
-    let lately = lately.map_or_else(String::new, |lately| format!(" in the last {}", time(lately)));
-    let what = format!("responses are {}", class_text(class, names.baseline));
-    format!(
-        "{}{lately} against {} on {}",
-        part(candidate.found, candidate.asked, &what),
-        part(baseline.found, baseline.asked, ""),
-        names.baseline
-    )
-}
-
 fn hold_text(why: HoldReason, findings: &JudgeFindings, settings: &JudgeSettings, names: &Names) -> String {
     match why {
         HoldReason::Suspicion => {
@@ -336,6 +325,7 @@ fn e_text(findings: &JudgeFindings) -> String {
         RollbackCause::FailureCeiling => format!("{number} for errors_max"),
         RollbackCause::SlowCeiling => format!("{number} for slow_max"),
         RollbackCause::Responses => format!("{number} for responses"),
+        RollbackCause::Route => format!("{number} for a route"),
     }
 }
 

@@ -558,6 +558,7 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
         burst_ticks: settings.burst_ticks(),
         responses: false,
         except: [].into(),
+        routes: false,
     };
     let canary = CanaryStats::new(terms, 1);
     let (split, mut counts) = (canary.epoch(shares(w)), CountsReader::default());
@@ -583,6 +584,7 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
                     seen: ResponseSeen::Whole,
                     micros,
                     response: ResponseOutcome::NONE,
+                    route: None,
                 };
                 split.count(0, &outcome, Told::default());
             }

@@ -4,6 +4,7 @@
 //! nothing unless a share appears for the first time; a quiet tick costs next to nothing. What is staked late on a
 //! quiet tick is staked with the next evidence, which is the same.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::baseline_health::RecentHealth;
@@ -19,6 +20,7 @@ use super::per_version::{PerVersion, Side};
 use super::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::ratio::RatioCounts;
 use super::responses::{ResponseBets, ResponseTests};
+use super::routes::RouteTests;
 use super::stretch::{Stretches, Totals};
 use super::windows::{WINDOW, Window, Windows, is_used_up};
 use crate::shared::user_sets::ActiveUsers;
@@ -57,6 +59,8 @@ pub struct Judge {
     pub(crate) frozen: Option<FrozenCeilings>,
     /// The tests on responses that did not fail, if there are any.
     pub(crate) responses: Option<ResponseTests>,
+    /// The tests by route, if there are any.
+    pub(crate) routes: Option<Arc<RouteTests>>,
     /// How often trouble comes in bursts.
     pub(crate) bursts: BurstWatch,
     /// Since when it is bad.
@@ -88,11 +92,11 @@ pub struct Judge {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-struct Bets {
+pub(super) struct Bets {
     share: CandidateShare,
-    errors: ErrorBets,
+    pub(super) errors: ErrorBets,
     lost: ErrorBets,
-    latency: LatencyBets,
+    pub(super) latency: LatencyBets,
     responses: ResponseBets,
 }
 
@@ -118,6 +122,7 @@ impl Judge {
             ceilings,
             frozen: None,
             responses: ResponseTests::new(&settings, now),
+            routes: RouteTests::new(&settings),
             bursts: BurstWatch::new(&settings, now),
             stretches: Stretches::new(now),
             ratios: RatioCounts::default(),
@@ -242,6 +247,7 @@ impl Judge {
         }
         self.bursts.observe(now, evidence.epochs, evidence.endpoints);
         self.settle(now);
+        self.judge_routes(now, evidence);
         if self.settings.assignment == Assignment::PerKey {
             self.turn_windows(now, evidence.users.unwrap_or_default());
         }
@@ -275,6 +281,7 @@ impl Judge {
             self.errors.wealth.open_window(next.part(assignment));
             self.failure_ceiling.iter_mut().for_each(|test| test.open_window(now, next.part(assignment)));
             self.ratios = RatioCounts::default();
+            self.open_route_failures(now, next.part(assignment));
         }
         let lost = self.lost.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
         if let Some(next) = self.windows.lost.next(now, lost, is_used_up(&users, users.lost)) {
@@ -286,6 +293,7 @@ impl Judge {
             self.windows.latency = next;
             self.latency.iter_mut().for_each(|test| test.wealth.open_window(next.part(assignment)));
             self.slow_ceiling.iter_mut().for_each(|test| test.open_window(now, next.part(assignment)));
+            self.open_route_latencies(now, next.part(assignment));
         }
     }
 
@@ -365,6 +373,12 @@ impl Judge {
         }
         self.latencies.candidate.add(&epoch.latencies.candidate);
         self.latencies.baseline.add(&epoch.latencies.baseline);
+    }
+
+    /// The bets under a share.
+    pub(super) fn bets_under(&mut self, share: CandidateShare) -> &Bets {
+        let number = self.bets_number(share);
+        &self.bets[number]
     }
 
     fn bets_number(&mut self, share: CandidateShare) -> usize {

@@ -12,6 +12,7 @@ use super::own_metric::MetricFinding;
 use super::per_version::PerVersion;
 use super::quantiles::{LatencyCounts, Quantiles, Thresholds};
 use super::ratio::RatioInterval;
+use super::route_finding::RouteFinding;
 use super::stretch::Stretch;
 
 /// Whether the step has lasted as long as it should.
@@ -58,6 +59,8 @@ pub enum RollbackCause {
     Responses,
     /// One of the plan's own metrics is out of its bounds.
     Metric,
+    /// It serves one route worse than the baseline.
+    Route,
 }
 
 /// Why a step is held.
@@ -106,6 +109,8 @@ pub struct LnWealth {
     pub slow_ceiling: Option<f64>,
     /// Of the class of responses that is nearest to turning the version back, times its part of alpha.
     pub responses: Option<f64>,
+    /// Of the route that is nearest to turning the version back, times its part of alpha.
+    pub routes: Option<f64>,
 }
 
 impl JudgeFindings {
@@ -132,6 +137,7 @@ impl LnWealth {
             (self.failure_ceiling, RollbackCause::FailureCeiling),
             (self.slow_ceiling, RollbackCause::SlowCeiling),
             (self.responses, RollbackCause::Responses),
+            (self.routes, RollbackCause::Route),
         ];
         let ceilings = ceilings.into_iter().filter_map(|(ln, cause)| Some((ln?, cause)));
         let louder =
@@ -148,7 +154,8 @@ impl LnWealth {
     /// The largest ln E that can raise an alarm.
     #[must_use]
     pub fn highest(&self) -> f64 {
-        [self.failure_ceiling, self.slow_ceiling, self.responses].into_iter().flatten().fold(self.comparison, f64::max)
+        let others = [self.failure_ceiling, self.slow_ceiling, self.responses, self.routes];
+        others.into_iter().flatten().fold(self.comparison, f64::max)
     }
 }
 
@@ -177,6 +184,10 @@ pub struct JudgeFindings {
     pub response: Option<ResponseFinding>,
     /// The one of the plan's own metrics that speaks against the candidate, or of which nothing is known.
     pub metric: Option<MetricFinding>,
+    /// What was found of the routes: what turns the version back, else the one that is nearest to it.
+    pub route: Option<RouteFinding>,
+    /// How many routes are judged by themselves.
+    pub routes: usize,
     /// The baseline's recent requests, and how many of them failed.
     pub baseline_recent: (u64, u64),
     /// How many requests of the candidate were judged a second in this step.
@@ -208,6 +219,8 @@ pub struct Verdict {
     pub responses: Vec<ResponseFinding>,
     /// What is known of the plan's own metrics.
     pub metrics: Vec<MetricFinding>,
+    /// The routes that are nearest to turning it back, if it has done anything bad there.
+    pub routes: Vec<RouteFinding>,
 }
 
 /// Who acts on a decision.

@@ -1,5 +1,7 @@
 //! The requests of a tick, and what becomes of them.
 
+mod page_traffic;
+
 use std::time::Duration;
 
 use rand::seq::IteratorRandom;
@@ -7,7 +9,9 @@ use rand::{Rng, RngExt};
 use rand_distr::weighted::WeightedAliasIndex;
 use rand_distr::{Binomial, Distribution, Pareto, Poisson, StandardNormal};
 
+use self::page_traffic::PageTraffic;
 use super::super::counts::{CountsReader, compare_with};
+use super::super::judge::evidence::RouteCounts;
 use super::super::judge::quantiles::micros;
 use super::super::judge::quantiles::{LatencyCounts, QUANTILES, Quantiles, Thresholds};
 use super::super::judge::{
@@ -61,7 +65,7 @@ impl<'w> SimulatedTraffic<'w> {
         if let Some(bursts) = self.world.bursts {
             self.endpoints.iter_mut().for_each(|endpoint| endpoint.turn(now, bursts, random));
         }
-        let mut active = None;
+        let (mut active, mut routes) = (None, Vec::new());
         let epochs = match &mut self.users {
             Some(users) => {
                 let asked = UserRequests { requests: poisson(rate, random), weight, endpoints: &self.endpoints };
@@ -72,6 +76,12 @@ impl<'w> SimulatedTraffic<'w> {
                 let windows = rollout.judges().get(self.service).map(Judge::windows);
                 active = windows.and_then(|windows| users.counts.look_at_users(&users.canary, windows));
                 users.counts.read(&users.canary)
+            }
+            None if self.world.page.is_some() => {
+                let page = PageTraffic { odds: &odds, part: self.world.page.unwrap_or(1.0), share };
+                let (counts, of_page) = page.of(self.world, poisson(rate, random), random);
+                routes.push(of_page);
+                vec![with_slow(counts, frozen)]
             }
             None if self.world.bursts.is_none() => {
                 vec![with_slow(strangers(&odds, poisson(rate, random), share, random), frozen)]
@@ -85,7 +95,7 @@ impl<'w> SimulatedTraffic<'w> {
                 vec![with_slow(counts, frozen)]
             }
         };
-        SimulatedTick { epochs, users: active }
+        SimulatedTick { epochs, routes, users: active }
     }
 }
 
@@ -109,6 +119,8 @@ pub(crate) fn thresholds(spread: f64, tolerated: Multiple) -> Thresholds {
 pub(crate) struct SimulatedTick {
     /// By share.
     pub epochs: Vec<EpochCounts>,
+    /// By route, if one is watched.
+    pub routes: Vec<RouteCounts>,
     /// Once in a minute: the users who came in it.
     pub users: Option<ActiveUsers>,
 }
@@ -297,6 +309,7 @@ impl UserPool {
             burst_ticks: judge.burst_ticks(),
             responses: true,
             except: [].into(),
+            routes: false,
         };
         let canary = CanaryStats::new(terms, 1);
         if let Some(tolerated) = judge.slower {
@@ -342,6 +355,7 @@ impl UserPool {
                 seen: ResponseSeen::Whole,
                 micros: micros(latency),
                 response: ResponseOutcome { is_asked: true, has_body: false, observed },
+                route: None,
             };
             split.count(0, &outcome, Told::default());
         }

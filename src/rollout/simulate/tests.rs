@@ -38,6 +38,7 @@ fn world(failing: f64, slower: f64) -> SimulatedWorld {
         baseline_not_found: 0.03,
         candidate,
         later: None,
+        page: None,
         capacity: None,
         services: 1,
         spread: 0.5,

@@ -15,6 +15,8 @@ pub(crate) struct SimulatedWorld {
     pub candidate: Behaviour,
     /// What it does later, if that is something else.
     pub later: Option<Later>,
+    /// The part of the requests that one page has, if the candidate is bad on that one only.
+    pub page: Option<f64>,
     /// Requests per second that the candidate can serve; of more, the surplus fails. None: any number.
     pub capacity: Option<f64>,
     /// A time in which both versions fail alike, if there is one: their database is down, say.

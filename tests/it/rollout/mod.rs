@@ -9,5 +9,6 @@ mod own_metrics;
 mod people;
 mod responses;
 mod rolling;
+mod routes;
 mod shield;
 mod smoke;

@@ -161,8 +161,13 @@ impl Operator {
 
     /// Waits until a rollout is as it should be.
     #[track_caller]
-    pub(crate) fn until(&self, id: u64, what: &str, mut is: impl FnMut(&Value) -> bool) -> Value {
-        let deadline = Instant::now() + PATIENCE;
+    pub(crate) fn until(&self, id: u64, what: &str, is: impl FnMut(&Value) -> bool) -> Value {
+        self.until_within(PATIENCE, id, what, is)
+    }
+
+    #[track_caller]
+    fn until_within(&self, patience: Duration, id: u64, what: &str, mut is: impl FnMut(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + patience;
         loop {
             let rollout = self.rollout(id);
             if is(&rollout) {
@@ -176,7 +181,13 @@ impl Operator {
     /// Waits for its end, which has to be this one.
     #[track_caller]
     pub(crate) fn until_ended(&self, id: u64, ending: &str) -> Value {
-        let over = self.until(id, "over", |rollout| rollout["phase"] == "finished");
+        self.until_ended_within(PATIENCE, id, ending)
+    }
+
+    /// The same of one that takes long.
+    #[track_caller]
+    pub(crate) fn until_ended_within(&self, patience: Duration, id: u64, ending: &str) -> Value {
+        let over = self.until_within(patience, id, "over", |rollout| rollout["phase"] == "finished");
         assert_eq!(over["ending"], ending, "{over:#}");
         over
     }

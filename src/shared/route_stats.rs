@@ -1,0 +1,457 @@
+//! What is counted of a rollout by route: a page of which a thousandth of the requests are fails unseen among the
+//! others.
+//!
+//! A *route* is a beginning of a path, whole segments long, and a request belongs to the longest one that there is. At
+//! most [`ROUTES`] are told apart; what belongs to none is in the counts of the whole only. Which they are is decided
+//! while the rollout runs, by how many requests they have and by nothing else: [`BusyRoutes`] counts in each worker,
+//! and the control plane gives the free places to the busiest ([`RouteStats::refresh`]). A route stays for the rest of
+//! the rollout, so that its counts mean one thing.
+//!
+//! Memory is of a fixed size, whatever paths clients ask for: some 100 KB a worker, and in a sticky service four
+//! bits for each slot and route.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+
+use super::arm_counters::{self, THRESHOLDS};
+use super::busy_routes::{BusyRoutes, SeenRoute};
+use super::count::Count;
+use super::latency_thresholds::LatencyThresholds;
+use super::octaves;
+use super::response_counters::Asker;
+use super::route_name::{ROUTE_SEGMENTS_MAX, RouteName, prefixes};
+use super::slot_set::SlotSet;
+
+/// Routes that are told apart.
+pub(crate) const ROUTES: usize = 32;
+
+/// A route has at least one in this many of the requests: what is rarer says nothing within a rollout.
+const PART_MIN: u64 = 2_000;
+
+/// And it has come this many times: a few are chance.
+const REQUESTS_MIN: u64 = 8;
+
+/// Places of the table of hashes, twice as many as are needed and more.
+const TABLE: usize = 4 * ROUTES;
+
+/// Latencies up to 2^28 us, four and a half minutes.
+pub(crate) const ROUTE_LATENCY_BUCKETS: usize = octaves::buckets_to(28);
+
+/// A route of a rollout, by its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RouteNumber(u8);
+
+/// The routes of one rollout.
+#[derive(Debug)]
+pub(crate) struct RouteStats {
+    hashes: RandomState,
+    cells: Box<[OnceLock<Box<RouteCell>>]>,
+    table: [RoutePlace; TABLE],
+    names: [OnceLock<RouteName>; ROUTES],
+    known: AtomicUsize,
+    /// By route.
+    thresholds: Box<[LatencyThresholds]>,
+    /// By route, where a user is one draw.
+    users: Box<[OnceLock<RouteUsers>]>,
+    /// Clients whose failure was counted, each route at a place of its own.
+    clients: SlotSet,
+}
+
+#[derive(Debug, Default)]
+struct RoutePlace {
+    /// 0 where nothing is.
+    hash: AtomicU64,
+    number: AtomicU64,
+}
+
+/// What one worker sees.
+#[derive(Debug)]
+struct RouteCell {
+    busy: BusyRoutes,
+    /// Of the baseline, by route.
+    latencies: Box<[Count]>,
+}
+
+/// Users who have said something of a route.
+#[derive(Debug, Default)]
+struct RouteUsers {
+    failed: SlotSet,
+    exceeded: [SlotSet; THRESHOLDS],
+}
+
+/// One worker's counters of a version, by route.
+#[derive(Debug, Default)]
+pub(crate) struct RouteCounters([RouteArmCounters; ROUTES]);
+
+#[derive(Debug, Default)]
+struct RouteArmCounters {
+    requests: Count,
+    failures: Count,
+    counted_failures: Count,
+    by_exceeded: [Count; THRESHOLDS + 1],
+    overdue: [Count; THRESHOLDS],
+    first_above: [Count; THRESHOLDS],
+}
+
+/// Judged requests of a version to one route.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RouteTotals {
+    /// All of them.
+    pub requests: u64,
+    /// Those that failed by the upstream's fault.
+    pub failures: u64,
+    /// Those of the failures that are evidence.
+    pub counted_failures: u64,
+    /// Those that are compared, by how many thresholds of the route they exceeded.
+    pub by_exceeded: [u64; THRESHOLDS + 1],
+    /// By threshold, those besides that had exceeded it when their client left.
+    pub overdue: [u64; THRESHOLDS],
+    /// By threshold, those above it that are evidence.
+    pub first_above: [u64; THRESHOLDS],
+}
+
+/// The sums of all workers under one share, by route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteEpochTotals {
+    /// Slots of the candidate and of the baseline.
+    pub shares: [u32; 2],
+    /// The candidate's and the baseline's requests, by the number of the route.
+    pub routes: Vec<[RouteTotals; 2]>,
+}
+
+/// How a request to a route ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RouteOutcome {
+    pub route: RouteNumber,
+    /// The number of its arm.
+    pub arm: usize,
+    pub is_baseline: bool,
+    pub failed: bool,
+    /// Whether it is known whether it would have failed.
+    pub is_known: bool,
+    /// Whether it is known how long it took, and not only for how long its client has waited.
+    pub is_whole: bool,
+    pub micros: u64,
+}
+
+impl Default for RouteCell {
+    fn default() -> Self {
+        let latencies = (0..ROUTES * ROUTE_LATENCY_BUCKETS).map(|_| Count::default()).collect();
+        Self { busy: BusyRoutes::default(), latencies }
+    }
+}
+
+impl RouteStats {
+    /// For this number of workers.
+    pub(crate) fn new(workers: usize, per_key: bool) -> Self {
+        let users = if per_key { ROUTES } else { 0 };
+        Self {
+            hashes: RandomState::new(),
+            cells: (0..workers).map(|_| OnceLock::new()).collect(),
+            table: std::array::from_fn(|_| RoutePlace::default()),
+            names: std::array::from_fn(|_| OnceLock::new()),
+            known: AtomicUsize::new(0),
+            thresholds: (0..ROUTES).map(|_| LatencyThresholds::new(None)).collect(),
+            users: (0..users).map(|_| OnceLock::new()).collect(),
+            clients: SlotSet::default(),
+        }
+    }
+
+    /// The route of a request that comes now, which counts for who is busiest.
+    pub(crate) fn route(&self, worker: usize, path: &[u8]) -> Option<RouteNumber> {
+        let mut hashed = [(&[][..], 0); ROUTE_SEGMENTS_MAX];
+        let (mut count, mut route) = (0, None);
+        for (place, prefix) in hashed.iter_mut().zip(prefixes(path)) {
+            let hash = self.hash(prefix);
+            *place = (prefix, hash);
+            count += 1;
+            route = self.find(hash).or(route);
+        }
+        let cell = self.cells[worker].get_or_init(Box::default);
+        cell.busy.count(hashed.into_iter().take(count));
+        route
+    }
+
+    fn hash(&self, prefix: &[u8]) -> u64 {
+        self.hashes.hash_one(prefix).max(1)
+    }
+
+    fn places(&self, hash: u64) -> impl Iterator<Item = &RoutePlace> {
+        let first = usize::try_from(hash % TABLE as u64).unwrap_or(0);
+        self.table.iter().cycle().skip(first).take(TABLE)
+    }
+
+    fn find(&self, hash: u64) -> Option<RouteNumber> {
+        let mut taken = self.places(hash).map(|place| (place.hash.load(Acquire), place)).take_while(|(of, _)| *of != 0);
+        let (_, place) = taken.find(|(of, _)| *of == hash)?;
+        u8::try_from(place.number.load(Relaxed)).ok().map(RouteNumber)
+    }
+
+    /// Counts a request that has ended; `asker` is who asks if he is one draw.
+    pub(crate) fn count(&self, worker: usize, counters: &RouteCounters, outcome: &RouteOutcome, asker: Option<Asker>) {
+        let RouteOutcome { route, arm, is_baseline, failed, is_known, is_whole, micros } = *outcome;
+        let number = usize::from(route.0);
+        let (Some(counts), Some(thresholds)) = (counters.0.get(number), self.thresholds.get(number)) else { return };
+        counts.requests.add(u64::from(is_known));
+        if failed {
+            counts.failures.add(1);
+            let client = asker.and_then(|asker| asker.client);
+            let counts_client = client.is_none_or(|client| self.clients.first(client.place(number)));
+            let counts_user = self.is_first(number, asker, |users| &users.failed);
+            counts.counted_failures.add(u64::from(counts_client && counts_user));
+        }
+        if is_baseline
+            && is_whole
+            && let Some(cell) = self.cells[worker].get()
+        {
+            let bucket = octaves::bucket_of(micros, ROUTE_LATENCY_BUCKETS);
+            cell.latencies[number * ROUTE_LATENCY_BUCKETS + bucket].add(1);
+        }
+        if !thresholds.compares() {
+            return;
+        }
+        let exceeded = thresholds.exceeded(arm, micros).exceeded;
+        if is_whole {
+            counts.by_exceeded[exceeded].add(1);
+        } else {
+            counts.overdue[..exceeded].iter().for_each(|count| count.add(1));
+        }
+        for threshold in 0..exceeded {
+            let first = self.is_first(number, asker, |users| &users.exceeded[threshold]);
+            counts.first_above[threshold].add(u64::from(first));
+        }
+    }
+
+    /// Whether it is the user's first time, where users are one draw.
+    fn is_first(&self, number: usize, asker: Option<Asker>, set: impl Fn(&RouteUsers) -> &SlotSet) -> bool {
+        let Some(asker) = asker else { return true };
+        self.users.get(number).and_then(OnceLock::get).is_some_and(|users| set(users).first(asker.slot))
+    }
+
+    /// The routes that there are, by their numbers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = RouteName> {
+        let known = self.known.load(Acquire);
+        self.names.iter().take(known).filter_map(OnceLock::get).copied()
+    }
+
+    /// How long the baseline's requests took, by route and bucket.
+    pub(crate) fn latencies(&self) -> Vec<u64> {
+        let mut sums = vec![0; ROUTES * ROUTE_LATENCY_BUCKETS];
+        for cell in self.cells.iter().filter_map(OnceLock::get) {
+            sums.iter_mut().zip(&cell.latencies).for_each(|(sum, count)| *sum += count.value());
+        }
+        sums
+    }
+
+    /// Compares the latencies of a route with these from now on, in microseconds, ascending.
+    pub(crate) fn compare_with(&self, number: usize, thresholds: [[u64; THRESHOLDS]; 2]) {
+        if let Some(of_route) = self.thresholds.get(number) {
+            of_route.compare_with(thresholds);
+        }
+    }
+
+    /// Users and clients may have a failure once more.
+    pub(crate) fn forget_failures(&self) {
+        self.clients.clear();
+        self.users.iter().filter_map(OnceLock::get).for_each(|users| users.failed.clear());
+    }
+
+    /// Users may be timed once more.
+    pub(crate) fn forget_latencies(&self) {
+        self.users.iter().filter_map(OnceLock::get).for_each(|users| users.exceeded.iter().for_each(SlotSet::clear));
+    }
+
+    /// Gives places that are free to the busiest routes.
+    pub(crate) fn refresh(&self) {
+        let known = self.known.load(Relaxed);
+        if known == ROUTES {
+            return;
+        }
+        for (number, name) in (known..ROUTES).zip(self.busiest()) {
+            let hash = self.hash(name.as_bytes());
+            let Some(place) = self.places(hash).find(|place| place.hash.load(Relaxed) == 0) else { return };
+            if let Some(name_place) = self.names.get(number) {
+                name_place.get_or_init(|| name);
+            }
+            if let Some(users) = self.users.get(number) {
+                users.get_or_init(RouteUsers::default);
+            }
+            place.number.store(number as u64, Relaxed);
+            place.hash.store(hash, Release);
+            self.known.store(number + 1, Release);
+        }
+    }
+
+    /// Those that have no place yet, the busiest first. What has a route of its own below it counts for that one.
+    fn busiest(&self) -> Vec<RouteName> {
+        let (mut all, mut seen) = (0, BTreeMap::<Box<[u8]>, SeenRoute>::new());
+        for cell in self.cells.iter().filter_map(OnceLock::get) {
+            all += cell.busy.requests();
+            for new in cell.busy.seen() {
+                let sum = seen.entry(new.name.as_bytes().into()).or_insert(SeenRoute { requests: 0, ..new });
+                sum.requests += new.requests;
+                sum.is_broad |= new.is_broad;
+            }
+        }
+        let is_busy = |requests: u64| requests >= REQUESTS_MIN && requests.saturating_mul(PART_MIN) >= all;
+        let is_above = |prefix: &[u8]| seen.get(prefix).is_some_and(|above| !above.is_broad && is_busy(above.requests));
+        let is_candidate = |name: &[u8]| prefixes(name).all(|prefix| prefix == name || is_above(prefix));
+        let candidates = seen.iter().filter(|(name, seen)| is_busy(seen.requests) && is_candidate(name));
+        let mut own: BTreeMap<&[u8], (RouteName, u64)> = BTreeMap::new();
+        for (name, seen) in candidates {
+            // What is above comes first.
+            if let Some(above) = prefixes(name).take_while(|prefix| *prefix != &**name).last()
+                && let Some((_, requests)) = own.get_mut(above)
+            {
+                *requests = requests.saturating_sub(seen.requests);
+            }
+            own.insert(name, (seen.name, seen.requests));
+        }
+        let is_new = |name: &RouteName| self.find(self.hash(name.as_bytes())).is_none();
+        let mut new: Vec<_> = own.into_values().filter(|(name, requests)| is_busy(*requests) && is_new(name)).collect();
+        new.sort_by_key(|(_, requests)| std::cmp::Reverse(*requests));
+        new.into_iter().map(|(name, _)| name).collect()
+    }
+}
+
+impl RouteEpochTotals {
+    /// The sums of what workers have counted, of this number of routes.
+    pub(crate) fn of(shares: [u32; 2], workers: &[OnceLock<Box<[RouteCounters; 2]>>], known: usize) -> Self {
+        let mut routes = vec![[RouteTotals::default(); 2]; known];
+        for counters in workers.iter().filter_map(OnceLock::get) {
+            for (number, arms) in routes.iter_mut().enumerate() {
+                arms.iter_mut().zip(&**counters).for_each(|(totals, counters)| totals.add(counters, number));
+            }
+        }
+        Self { shares, routes }
+    }
+}
+
+impl RouteTotals {
+    /// Adds what was counted of the route with this number.
+    pub(crate) fn add(&mut self, counters: &RouteCounters, number: usize) {
+        let Some(counts) = counters.0.get(number) else { return };
+        self.requests += counts.requests.value();
+        self.failures += counts.failures.value();
+        self.counted_failures += counts.counted_failures.value();
+        arm_counters::add(&mut self.by_exceeded, &counts.by_exceeded);
+        arm_counters::add(&mut self.overdue, &counts.overdue);
+        arm_counters::add(&mut self.first_above, &counts.first_above);
+    }
+
+    /// What was counted since `earlier`.
+    #[must_use]
+    pub(crate) fn since(&self, earlier: &Self) -> Self {
+        Self {
+            requests: self.requests.saturating_sub(earlier.requests),
+            failures: self.failures.saturating_sub(earlier.failures),
+            counted_failures: self.counted_failures.saturating_sub(earlier.counted_failures),
+            by_exceeded: arm_counters::less(self.by_exceeded, earlier.by_exceeded),
+            overdue: arm_counters::less(self.overdue, earlier.overdue),
+            first_above: arm_counters::less(self.first_above, earlier.first_above),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stats() -> RouteStats {
+        RouteStats::new(2, true)
+    }
+
+    fn names(stats: &RouteStats) -> Vec<String> {
+        stats.names().map(|name| name.text()).collect()
+    }
+
+    fn ask(stats: &RouteStats, times: u64, path: impl Fn(u64) -> String) {
+        for number in 0..times {
+            stats.route(usize::try_from(number % 2).unwrap(), path(number).as_bytes());
+        }
+    }
+
+    #[test]
+    fn the_busiest_routes_are_told_apart_and_what_is_rare_is_not() {
+        let stats = stats();
+        ask(&stats, 20_000, |number| format!("/users/{number}"));
+        ask(&stats, 8_000, |number| format!("/api/v1/r{}", number % 10));
+        ask(&stats, 40, |_| "/checkout".to_owned());
+        ask(&stats, 6, |_| "/rare".to_owned());
+        stats.refresh();
+        let found = names(&stats);
+        assert_eq!(found[0], "/users", "{found:?}");
+        assert_eq!(found.iter().filter(|name| name.starts_with("/api/v1/r")).count(), 10, "{found:?}");
+        assert!(found.contains(&"/checkout".to_owned()) && !found.contains(&"/rare".to_owned()), "{found:?}");
+        let of = |path: &str| stats.route(0, path.as_bytes()).map(|route| found[usize::from(route.0)].clone());
+        assert_eq!(of("/users/7/orders").unwrap(), "/users");
+        assert_eq!(of("/api/v1/r3/x").unwrap(), "/api/v1/r3");
+        assert_eq!(of("/checkout").unwrap(), "/checkout");
+        assert_eq!(of("/rare"), None);
+    }
+
+    #[test]
+    fn places_are_given_once_and_never_more_than_there_are() {
+        let stats = stats();
+        ask(&stats, 6_400, |number| format!("/p{}", number % 64));
+        stats.refresh();
+        let first = names(&stats);
+        assert_eq!(first.len(), ROUTES);
+        ask(&stats, 100_000, |_| "/new".to_owned());
+        stats.refresh();
+        assert_eq!(names(&stats), first);
+        assert!(first.iter().all(|name| stats.route(0, name.as_bytes()).is_some()));
+    }
+
+    #[test]
+    fn a_user_has_one_failure_on_each_route_until_they_are_forgotten() {
+        let (stats, counters) = (stats(), RouteCounters::default());
+        ask(&stats, 100, |number| if number % 2 == 0 { "/a".to_owned() } else { "/b".to_owned() });
+        stats.refresh();
+        let fail = |path: &str| {
+            let route = stats.route(0, path.as_bytes()).unwrap();
+            let outcome = RouteOutcome {
+                route,
+                arm: 0,
+                is_baseline: false,
+                failed: true,
+                is_known: true,
+                is_whole: true,
+                micros: 1,
+            };
+            stats.count(0, &counters, &outcome, Some(Asker { slot: 7, client: None }));
+            let mut totals = RouteTotals::default();
+            totals.add(&counters, usize::from(route.0));
+            (totals.failures, totals.counted_failures)
+        };
+        assert_eq!((fail("/a"), fail("/a"), fail("/b")), ((1, 1), (2, 1), (1, 1)));
+        stats.forget_failures();
+        assert_eq!(fail("/a"), (3, 2));
+    }
+
+    #[test]
+    fn latencies_are_compared_with_those_of_the_route() {
+        let (stats, counters) = (stats(), RouteCounters::default());
+        ask(&stats, 40, |_| "/slow".to_owned());
+        stats.refresh();
+        let route = stats.route(0, b"/slow").unwrap();
+        let end = |micros, is_whole| {
+            let (arm, is_baseline, failed) = (1, true, false);
+            let outcome = RouteOutcome { route, arm, is_baseline, failed, is_known: is_whole, is_whole, micros };
+            stats.count(0, &counters, &outcome, None);
+        };
+        let time = |micros| end(micros, true);
+        time(30_000_000);
+        assert_eq!(stats.latencies().iter().sum::<u64>(), 1);
+        stats.compare_with(0, [[0, 0, 0], [10, 20, 30]]);
+        [5, 25, 31].into_iter().for_each(time);
+        [5, 25].into_iter().for_each(|waited| end(waited, false));
+        let mut totals = RouteTotals::default();
+        totals.add(&counters, 0);
+        assert_eq!((totals.requests, totals.by_exceeded), (4, [1, 0, 1, 1]));
+        assert_eq!((totals.overdue, totals.first_above), ([1, 1, 0], [3, 3, 1]));
+    }
+}
