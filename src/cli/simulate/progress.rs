@@ -34,18 +34,18 @@ impl SimulationProgress {
             return work();
         }
         thread::scope(|scope| {
-            scope.spawn(|| self.tell(all, &mut std::io::stderr()));
+            scope.spawn(|| self.tell(all, SILENT, &mut std::io::stderr()));
             let result = work();
             self.over.store(true, Ordering::Relaxed);
             result
         })
     }
 
-    fn tell(&self, all: u64, out: &mut impl Write) {
+    fn tell(&self, all: u64, silent: Duration, out: &mut impl Write) {
         let (begun, mut told) = (Instant::now(), None);
         while !self.over.load(Ordering::Relaxed) {
             let done = self.done.load(Ordering::Relaxed);
-            if begun.elapsed() >= SILENT && told != Some(done) {
+            if begun.elapsed() >= silent && told != Some(done) {
                 // A terminal that is gone is no reason to stop.
                 write!(out, "\r{} of {} releases simulated", thousands(done), thousands(all)).ok();
                 out.flush().ok();
@@ -61,26 +61,45 @@ impl SimulationProgress {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+    use std::sync::mpsc;
+
     use super::*;
 
-    fn said(lasting: Duration) -> String {
+    /// A terminal whose text is looked at while it is written.
+    struct Told(mpsc::Sender<Vec<u8>>);
+
+    impl Write for Told {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.send(bytes.to_vec()).map_err(io::Error::other)?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// What is said of a simulation that lasts until something is said, or is over at once if nothing ever is.
+    fn said(silent: Duration) -> String {
         let progress = SimulationProgress::default();
         (0..7).for_each(|_| progress.add());
+        let (out, told) = mpsc::channel();
+        let mut out = Told(out);
         thread::scope(|scope| {
-            let telling = scope.spawn(|| {
-                let mut out = Vec::new();
-                progress.tell(1_000, &mut out);
-                String::from_utf8(out).expect("text")
+            scope.spawn(|| {
+                progress.tell(1_000, silent, &mut out);
+                drop(out);
             });
-            thread::sleep(lasting);
+            let first = if silent.is_zero() { told.recv().expect("it is said") } else { Vec::new() };
             progress.over.store(true, Ordering::Relaxed);
-            telling.join().expect("no panic")
+            String::from_utf8(told.iter().fold(first, |said, more| [said, more].concat())).expect("text")
         })
     }
 
     #[test]
-    fn it_is_told_after_a_second_and_taken_away_at_the_end() {
-        assert_eq!(said(Duration::from_millis(1_500)), "\r7 of 1,000 releases simulated\r\x1b[K");
-        assert_eq!(said(Duration::from_millis(200)), "");
+    fn it_is_told_after_a_while_and_taken_away_at_the_end() {
+        assert_eq!(said(Duration::ZERO), "\r7 of 1,000 releases simulated\r\x1b[K");
+        assert_eq!(said(Duration::MAX), "");
     }
 }
