@@ -1,6 +1,6 @@
 //! Holds: nothing of the old version runs beside the new one, and no request fails for it.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,17 +12,24 @@ use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::support::h2::{self, H2Client};
-use crate::support::{Client, Origin, Proxy, Reply, client, eventually};
+use crate::support::{Client, Origin, Proxy, Reply, Turnstile, client, eventually};
 
 const SERVICES: [&str; 3] = ["web", "cart", "pay"];
 
-/// When requests ran, by version (1 or 2).
+/// How long a request takes that waits for its turn.
+const STUCK: &str = "stuck";
+
+/// When requests ran that took a time, by version (1 or 2).
 type Log = Arc<Mutex<Vec<(u8, Instant, Instant)>>>;
 
-/// An origin whose requests take as long as `x-milliseconds` says, three if it does not.
-fn origin(version: u8, log: &Log) -> Origin {
-    let log = Arc::clone(log);
+/// An origin whose requests take as long as `x-milliseconds` says, three if it does not, or until their turn comes.
+fn origin(version: u8, log: &Log, turnstile: &Turnstile) -> Origin {
+    let (log, turnstile) = (Arc::clone(log), turnstile.clone());
     Origin::with(move |seen| {
+        if seen.header("x-milliseconds") == Some(STUCK) {
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nv{version}");
+            return Reply::default().wait(&turnstile).then(answer);
+        }
         let milliseconds = seen.header("x-milliseconds").map_or(3, |text| text.parse().unwrap());
         let begin = Instant::now();
         std::thread::sleep(Duration::from_millis(milliseconds));
@@ -35,14 +42,16 @@ struct Site {
     proxy: Proxy,
     admin: AdminClient,
     log: Log,
+    /// Where the requests wait that are stuck.
+    turnstile: Turnstile,
     _origins: Vec<Origin>,
 }
 
 impl Site {
     /// Three services with two versions each on two workers; everything is on v1.
     fn start() -> Self {
-        let log = Log::default();
-        let origins = vec![origin(1, &log), origin(2, &log)];
+        let (log, turnstile) = (Log::default(), Turnstile::shut());
+        let origins = vec![origin(1, &log, &turnstile), origin(2, &log, &turnstile)];
         let (v1, v2): (SocketAddr, SocketAddr) = (origins[0].address(), origins[1].address());
         let mut text = "[listeners.public]\naddress = \"127.0.0.1:0\"\nh2c = true\n[proxy]\nworkers = 2\n".to_owned();
         for name in SERVICES {
@@ -55,7 +64,7 @@ impl Site {
         }
         let proxy = Proxy::start(&text);
         let admin = AdminClient::new(&proxy.admin.to_string(), None).unwrap();
-        Self { proxy, admin, log, _origins: origins }
+        Self { proxy, admin, log, turnstile, _origins: origins }
     }
 
     fn call(&self, method: Method, path: &str, body: Value) -> Result<Value, CallError> {
@@ -78,15 +87,24 @@ impl Site {
 
     /// A connection with a request of `milliseconds` that has reached its origin's worker.
     fn busy(&self, service: &str, milliseconds: u64) -> Client {
+        self.in_flight_with(request(service, milliseconds))
+    }
+
+    /// The same with a request that takes until its turn comes.
+    fn stuck(&self, service: &str) -> Client {
+        self.in_flight_with(request(service, STUCK))
+    }
+
+    fn in_flight_with(&self, request: String) -> Client {
         let before = self.in_flight();
         let mut client = self.proxy.client();
-        client.write(request(service, milliseconds));
+        client.write(request);
         eventually("the request is in flight", || self.in_flight() > before + 0.5);
         client
     }
 }
 
-fn request(service: &str, milliseconds: u64) -> String {
+fn request(service: &str, milliseconds: impl Display) -> String {
     format!("GET / HTTP/1.1\r\nHost: {service}\r\nX-Milliseconds: {milliseconds}\r\n\r\n")
 }
 
@@ -142,9 +160,9 @@ fn no_request_of_a_group_runs_beside_one_of_the_other_version() {
 #[test]
 fn a_hold_that_takes_too_long_changes_nothing_and_fails_nobody() {
     let site = Site::start();
-    let mut slow = site.busy("cart", 1500);
+    let mut slow = site.stuck("cart");
     std::thread::scope(|scope| {
-        let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "300ms" })));
+        let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "3s" })));
         eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
         let mut waiting = site.proxy.client();
         waiting.write(request("web", 0));
@@ -155,23 +173,25 @@ fn a_hold_that_takes_too_long_changes_nothing_and_fails_nobody() {
         );
         assert_eq!(waiting.answer().text(), "v1", "it was let go, to where it would have gone");
     });
+    site.turnstile.turn();
     assert_eq!(slow.answer().text(), "v1");
     let revisions = site.admin.call(Call::get("/v1/status")).unwrap();
     assert_eq!(revisions["revision"], 1);
     // The same, and the change at all costs.
-    let mut slow = site.busy("cart", 1500);
+    let mut slow = site.stuck("cart");
     let answer = site.flip_all(2, &json!({ "max": "100ms", "otherwise": "go_on" })).unwrap();
     assert_eq!((&answer["hold"]["kept"], &answer["changed"]), (&json!(false), &json!(true)), "{answer}");
     assert_eq!(client::send(site.proxy.address, request("web", 0)).text(), "v2");
+    site.turnstile.turn();
     assert_eq!(slow.answer().text(), "v1");
 }
 
 #[test]
 fn a_hold_that_is_full_ends_and_refuses_nobody() {
     let site = Site::start();
-    let mut slow = site.busy("cart", 1500);
+    let mut slow = site.stuck("cart");
     std::thread::scope(|scope| {
-        let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "10s", "requests": 3 })));
+        let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "20s", "requests": 3 })));
         eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
         let mut waiting: Vec<Client> = (0..3).map(|_| site.proxy.client()).collect();
         for client in &mut waiting {
@@ -183,26 +203,28 @@ fn a_hold_that_is_full_ends_and_refuses_nobody() {
         assert!(refusal.contains("more requests than the hold takes after 3"), "{refusal}");
         assert!(waiting.iter_mut().all(|client| client.answer().text() == "v1"));
     });
+    site.turnstile.turn();
     assert_eq!(slow.answer().text(), "v1");
     // In bytes.
-    let mut slow = site.busy("cart", 700);
+    let mut slow = site.stuck("cart");
     std::thread::scope(|scope| {
-        let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "10s", "bytes": "1KiB" })));
+        let flip = scope.spawn(|| site.flip_all(2, &json!({ "max": "20s", "bytes": "1KiB" })));
         eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 2));
         let large = format!("GET / HTTP/1.1\r\nHost: web\r\nX-Large: {}\r\n\r\n", "x".repeat(1024));
         assert_eq!(client::send(site.proxy.address, large).text(), "v1");
         assert!(refused(flip.join().unwrap()).contains("more requests than the hold takes"));
     });
+    site.turnstile.turn();
     assert_eq!(slow.answer().text(), "v1");
 }
 
 #[test]
 fn who_leaves_while_held_is_gone_and_others_are_not_concerned() {
     let site = Site::start();
-    let mut slow = site.busy("web", 1000);
+    let mut slow = site.stuck("web");
     std::thread::scope(|scope| {
         let flip = scope.spawn(|| {
-            site.call(Method::POST, "/v1/services/web/flip", json!({ "to": "v2", "hold": { "max": "10s" } })).unwrap()
+            site.call(Method::POST, "/v1/services/web/flip", json!({ "to": "v2", "hold": { "max": "30s" } })).unwrap()
         });
         eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
         assert_eq!(client::send(site.proxy.address, request("cart", 0)).text(), "v1", "another service");
@@ -215,6 +237,7 @@ fn who_leaves_while_held_is_gone_and_others_are_not_concerned() {
         drop(gone);
         eventually("one has left", || site.held() < 1.5);
         upload.write("llo");
+        site.turnstile.turn();
         let answer = flip.join().unwrap();
         assert_eq!(answer["hold"]["kept"], true, "{answer}");
         assert_eq!(upload.answer().text(), "v2");
@@ -263,17 +286,17 @@ fn a_hold_by_itself_lasts_until_it_is_released_or_over() {
 #[test]
 fn a_change_that_is_wrong_or_changes_nothing_holds_nobody() {
     let site = Site::start();
-    let _slow = site.busy("web", 5000);
+    let _slow = site.stuck("web");
     let flip = |to: &str, query: &str, hold: Value| {
         site.call(Method::POST, &format!("/v1/services/web/flip{query}"), json!({ "to": to, "hold": hold }))
     };
-    let begin = Instant::now();
     assert!(flip("v9", "", json!({})).is_err());
     let nothing = flip("v1", "", json!({})).unwrap();
     assert_eq!((&nothing["changed"], nothing.get("hold")), (&json!(false), None), "{nothing}");
     let dry = flip("v2", "?dry_run=true", json!({})).unwrap();
     assert_eq!((&dry["dry_run"], dry.get("hold")), (&json!(true), None), "{dry}");
-    assert!(begin.elapsed() < Duration::from_secs(4), "nobody waited");
+    let first = site.call(Method::POST, "/v1/hold", json!({ "services": ["cart"], "max": "300ms" })).unwrap();
+    assert_eq!(first["id"], 1, "there was no hold before this one");
     let bad = json!({ "max": "1h", "requests": 0, "bytes": 5, "otherwise": "pray", "extra": 1 });
     let problems = refused(flip("v2", "", bad));
     for place in ["hold.max", "hold.requests", "hold.bytes", "hold.otherwise", "hold.extra"] {
@@ -288,7 +311,7 @@ fn a_change_that_is_wrong_or_changes_nothing_holds_nobody() {
 #[test]
 fn a_caller_that_hangs_up_leaves_no_hold_behind() {
     let site = Site::start();
-    let mut slow = site.busy("web", 1500);
+    let mut slow = site.stuck("web");
     let body = json!({ "to": "v2", "hold": { "max": "30s" } }).to_string();
     let mut caller = Client::to(site.proxy.admin);
     let host = site.proxy.admin;
@@ -299,6 +322,7 @@ fn a_caller_that_hangs_up_leaves_no_hold_behind() {
     eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 1));
     drop(caller);
     assert_eq!(client::send(site.proxy.address, request("web", 0)).text(), "v1", "let go");
+    site.turnstile.turn();
     assert_eq!(slow.answer().text(), "v1");
 }
 
@@ -329,9 +353,9 @@ fn streams_of_http2_are_held_each_by_itself() {
     site.admin.call(Call { method: Method::DELETE, path: "/v1/hold/1", body: None, if_match: None }).unwrap();
     assert_eq!(client.finish(waiting).text(), "v2");
     let flip = |hold: Value| site.call(Method::POST, "/v1/services/web/flip", json!({ "to": "v1", "hold": hold }));
-    let mut slow = site.busy("web", 1500);
+    let mut slow = site.stuck("web");
     std::thread::scope(|scope| {
-        let flip = scope.spawn(|| flip(json!({ "max": "10s", "requests": 1 })));
+        let flip = scope.spawn(|| flip(json!({ "max": "20s", "requests": 1 })));
         eventually("it holds", || site.call(Method::GET, "/v1/hold", json!({})).is_ok_and(|list| list[0]["id"] == 2));
         let first = client.begin(of("web"));
         eventually("it waits", || site.held() > 0.5);
@@ -339,5 +363,6 @@ fn streams_of_http2_are_held_each_by_itself() {
         assert_eq!(client.finish(first).text(), "v2");
         assert!(self::refused(flip.join().unwrap()).contains("more requests than the hold takes after 1"));
     });
+    site.turnstile.turn();
     assert_eq!(slow.answer().text(), "v2");
 }

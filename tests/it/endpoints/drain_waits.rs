@@ -2,14 +2,17 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::time::Duration;
 
-use crate::support::{Origin, Reply, Setup, eventually, get};
+use crate::support::{Origin, Reply, Setup, Turnstile, eventually, get};
 
 #[test]
 fn a_drain_waits_for_what_is_in_flight() {
+    let turnstile = Turnstile::shut();
+    let waits = turnstile.clone();
     let (stay, slow) = (
         Origin::saying("stay"),
-        Origin::with(|_| Reply::default().pause(400).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")),
+        Origin::with(move |_| Reply::default().wait(&waits).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")),
     );
     let proxy = Setup::endpoints(&[&[slow.address()], &[stay.address()]]).start();
     let mut client = proxy.client();
@@ -25,6 +28,9 @@ fn a_drain_waits_for_what_is_in_flight() {
     let answered = Arc::new(AtomicBool::new(false));
     let flag = Arc::clone(&answered);
     let reader = std::thread::spawn(move || {
+        // The drain is mostly asked for by now; it is good as well if not.
+        std::thread::sleep(Duration::from_millis(300));
+        turnstile.turn();
         let text = client.answer().text();
         flag.store(true, SeqCst);
         text

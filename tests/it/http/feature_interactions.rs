@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::h2::{H2Client, H2Origin, request};
 use crate::support::process::{Process, config};
-use crate::support::{Client, Origin, PATIENCE, Proxy, Reply, Setup, client, eventually, get};
+use crate::support::{Client, Origin, PATIENCE, Proxy, Reply, Setup, Turnstile, client, eventually, get};
 
 /// What hyper answers to a head that it cannot parse, as a client might send it in a body.
 const LIKE_HYPERS: &str = "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n";
@@ -124,11 +124,14 @@ fn a_part_of_a_preface_is_waited_for_and_its_end_is_seen() {
 
 #[test]
 fn a_hold_refuses_nobody_who_waits_for_a_place() {
-    let origin = Origin::with(|seen| {
-        let slow = seen.target() == "/slow";
-        Reply::raw("").pause(if slow { 300 } else { 0 }).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    let turnstile = Turnstile::shut();
+    let waits = turnstile.clone();
+    let origin = Origin::with(move |seen| match seen.target() {
+        "/slow" => Reply::default().wait(&waits).then("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"),
+        _ => Reply::ok("ok"),
     });
-    let limits = "requests_in_flight_max = 1\nqueue_max = 10\nqueue_timeout = \"600ms\"";
+    let queue_timeout = Duration::from_secs(6);
+    let limits = "requests_in_flight_max = 1\nqueue_max = 10\nqueue_timeout = \"6s\"";
     let proxy = Setup::to(&[&origin]).service(limits).start();
     let admin = AdminClient::new(&proxy.admin.to_string(), None).unwrap();
     let mut first = proxy.client();
@@ -139,11 +142,19 @@ fn a_hold_refuses_nobody_who_waits_for_a_place() {
         client.write(get("/"));
     }
     proxy.await_metric("pointsman_queued_requests", &["service=\"site\""], 3.0);
-    let body = json!({ "services": ["site"], "max": "1500ms" });
-    admin.call(Call { method: Method::POST, path: "/v1/hold", body: Some(body), if_match: None }).unwrap();
-    // The first is over long before the end of the hold, and the hold lasts longer than anybody may queue.
-    assert_eq!(first.answer().status, 200);
+    let call = |method: Method, path: &str, body| admin.call(Call { method, path, body, if_match: None }).unwrap();
+    std::thread::scope(|scope| {
+        let body = json!({ "services": ["site"], "max": "30s" });
+        let hold = scope.spawn(|| call(Method::POST, "/v1/hold", Some(body)));
+        eventually("it holds", || call(Method::GET, "/v1/hold", None) != json!([]));
+        turnstile.turn();
+        assert_eq!(first.answer().status, 200);
+        hold.join().unwrap();
+    });
     proxy.await_metric("pointsman_held_requests", &[], 3.0);
+    // The hold lasts longer than anybody may queue.
+    std::thread::sleep(queue_timeout);
+    call(Method::DELETE, "/v1/hold/1", None);
     for client in &mut queued {
         assert_eq!(client.answer().status, 200);
     }

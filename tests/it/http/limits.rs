@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use pointsman::testing::stats::RejectReason;
 
-use crate::support::{Answer, Client, End, Origin, Proxy, Reply, Setup, apart, eventually, get, post, with};
+use crate::support::{Answer, Client, End, Origin, Proxy, Reply, Setup, Turnstile, apart, eventually, get, post, with};
 
 fn refusals(proxy: &Proxy, word: &str, count: u32) {
     proxy.await_metric("pointsman_refusals_total", &[&format!("reason=\"{word}\"")], f64::from(count));
@@ -15,10 +15,11 @@ fn two_workers(origin: &Origin) -> Setup {
     Setup::to(&[origin]).top("[proxy]\nworkers = 2")
 }
 
-/// An origin whose answer to `/slow` takes so long.
-fn slow_origin(milliseconds: u64) -> Origin {
+/// An origin that answers `/slow` when its turn comes.
+fn slow_origin(turnstile: &Turnstile) -> Origin {
+    let turnstile = turnstile.clone();
     Origin::with(move |seen| match seen.target() {
-        "/slow" => Reply::default().pause(milliseconds).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"),
+        "/slow" => Reply::default().wait(&turnstile).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow"),
         _ => Reply::ok("ok"),
     })
 }
@@ -136,8 +137,9 @@ fn requests_of_the_process_are_bounded_over_all_workers() {
 
 #[test]
 fn a_full_service_lets_wait_and_then_refuses() {
-    let origin = slow_origin(400);
-    let limits = "requests_in_flight_max = 2\nqueue_max = 3\nqueue_timeout = \"5s\"";
+    let turnstile = Turnstile::shut();
+    let origin = slow_origin(&turnstile);
+    let limits = "requests_in_flight_max = 2\nqueue_max = 3\nqueue_timeout = \"1m\"";
     let other = format!("[services.other]\npaths = [\"/other\"]\nversions.v1.endpoints = [\"{}\"]", origin.address());
     let proxy = two_workers(&origin).service(limits).bottom(&other).start();
     let mut clients: Vec<Client> = (0..5).map(|_| proxy.client()).collect();
@@ -153,6 +155,7 @@ fn a_full_service_lets_wait_and_then_refuses() {
     refused.assert_refused(503, "service_overloaded");
     assert_eq!((refused.header("retry-after"), refused.header("connection")), (Some("1"), Some("close")));
     assert_eq!(proxy.client().ask(get("/other")).text(), "ok", "another service is not concerned");
+    turnstile.open();
     assert!(clients.iter_mut().all(|client| client.answer().text() == "slow"), "those that waited are served");
     assert_eq!(proxy.client().ask(get("/")).text(), "ok");
     proxy.await_metric("pointsman_queued_requests", &["service=\"site\""], 0.0);
@@ -161,7 +164,8 @@ fn a_full_service_lets_wait_and_then_refuses() {
 
 #[test]
 fn a_wait_ends_and_who_leaves_is_not_waited_for() {
-    let origin = slow_origin(1500);
+    let turnstile = Turnstile::shut();
+    let origin = slow_origin(&turnstile);
     let limits = "requests_in_flight_max = 1\nqueue_max = 5\nqueue_timeout = \"200ms\"";
     let proxy = two_workers(&origin).service(limits).start();
     let mut first = proxy.client();
@@ -173,6 +177,9 @@ fn a_wait_ends_and_who_leaves_is_not_waited_for() {
     let mut gone = proxy.client();
     gone.write(get("/gone"));
     drop(gone);
+    let refused = |word: &str| proxy.metric("pointsman_refusals_total", &[&format!("reason=\"{word}\"")]);
+    eventually("it is no more waited for", || refused("queue_timeout") + refused("client_gone") > 1.5);
+    turnstile.open();
     assert_eq!(first.answer().text(), "slow");
     assert_eq!(proxy.client().ask(get("/")).text(), "ok");
     assert!(origin.seen().iter().all(|seen| seen.target() != "/gone"));
@@ -266,7 +273,7 @@ fn a_body_that_becomes_too_large_after_the_answer_began_ends_the_connection() {
 #[test]
 fn a_body_that_trickles_is_not_waited_for() {
     let origin = Origin::saying("ok");
-    let limits = "body_rate_min = \"1000B\"\nbody_rate_grace = \"300ms\"";
+    let limits = "body_rate_min = \"1000B\"\nbody_rate_grace = \"3s\"";
     let proxy = Setup::to(&[&origin]).service(limits).start();
     let mut client = proxy.client();
     client.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
@@ -279,8 +286,8 @@ fn a_body_that_trickles_is_not_waited_for() {
     refusals(&proxy, "request_body_too_slow", 1);
     // Five times the rate, for longer than the grace.
     let mut good = proxy.client();
-    good.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3000\r\n\r\n");
-    for _ in 0..30 {
+    good.write("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 18000\r\n\r\n");
+    for _ in 0..180 {
         good.write([b'x'; 100]);
         std::thread::sleep(Duration::from_millis(20));
     }

@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use crate::support::fault::{self, Fault};
 use crate::support::{Client, End, Origin, Proxy, Reply, Setup, client, eventually, get, post, with};
@@ -92,8 +93,14 @@ fn a_connection_is_used_again_after_a_whole_exchange() {
 
 #[test]
 fn the_connection_that_was_used_last_is_taken_first() {
-    let origin =
-        Origin::with(|seen| Reply::default().pause(if seen.target() == "/at-once" { 80 } else { 0 }).then(ok()));
+    let came = AtomicUsize::new(0);
+    let origin = Origin::with(move |seen| {
+        if seen.target() == "/at-once" {
+            came.fetch_add(1, SeqCst);
+            eventually("all of them are in flight", || came.load(SeqCst) == 3);
+        }
+        Reply::raw(ok())
+    });
     let proxy = one_worker(&[&origin], "");
     assert_eq!(at_once(proxy.address, 3), [200; 3]);
     assert_eq!(origin.connections(), 3);
@@ -302,9 +309,9 @@ fn an_answer_that_stalls_breaks_off() {
 
 #[test]
 fn an_answer_that_is_slow_but_steady_arrives() {
-    let steady = (0..6).fold(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"), |r, _| r.pause(80).then("x"));
+    let steady = (0..6).fold(Reply::raw("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n"), |r, _| r.pause(600).then("x"));
     let origin = Origin::with(move |_| steady.clone());
-    let lines = "body_idle_timeout = \"300ms\"\nresponse_timeout = \"300ms\"";
+    let lines = "body_idle_timeout = \"3s\"\nresponse_timeout = \"3s\"";
     let proxy = Setup::to(&[&origin]).service(lines).start();
     let answer = client::send(proxy.address, get("/"));
     assert_eq!((answer.text().as_str(), answer.is_whole()), ("xxxxxx", true));

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
 use crate::support::process::{Process, config};
-use crate::support::{Client, Origin, Reply, client, eventually, get};
+use crate::support::{Client, Origin, PATIENCE, Reply, client, eventually, eventually_within, get};
 
 /// How long a process is watched for spinning.
 const WATCHED: Duration = Duration::from_secs(2);
@@ -76,20 +77,25 @@ fn with_64_descriptors_the_next_connections_wait() {
 
 #[test]
 fn idle_connections_make_room_for_those_of_a_flip() {
-    // Long enough for all requests to be in flight at once.
-    let slow = || {
-        let answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
-        Origin::with(move |_| Reply::default().pause(500).then(answer))
+    // Fewer than it lets in, but with as many connections to either version there are not enough descriptors.
+    const CLIENTS: usize = 92;
+    // It answers when all requests are in flight at once.
+    let patient = || {
+        let came = AtomicUsize::new(0);
+        Origin::with(move |_| {
+            let wanted = came.fetch_add(1, SeqCst) / CLIENTS * CLIENTS + CLIENTS;
+            eventually_within(2 * PATIENCE, "all are in flight", || came.load(SeqCst) >= wanted);
+            Reply::ok("hello")
+        })
     };
-    let (v1, v2, folder) = (slow(), slow(), tempfile::tempdir().unwrap());
+    let (v1, v2, folder) = (patient(), patient(), tempfile::tempdir().unwrap());
     let path = folder.path().join("pointsman.toml");
     std::fs::write(&path, config(v1.address(), v2.address(), "").replace("workers = 2", "workers = 1")).unwrap();
     let mut command = Command::new("sh");
     let script = format!("ulimit -n 256; exec {} run --config {}", env!("CARGO_BIN_EXE_pointsman"), path.display());
     command.args(["-c", &script]);
     let process = Process::start_command(command);
-    // Fewer than it lets in, but with as many connections to either version there are not enough descriptors.
-    let mut clients: Vec<_> = (0..92).map(|_| Client::to(process.listener)).collect();
+    let mut clients: Vec<_> = (0..CLIENTS).map(|_| Client::to(process.listener).patient(3 * PATIENCE)).collect();
     for to in ["v1", "v2", "v1"] {
         process.send(http::Method::POST, "/v1/services/shop/flip", serde_json::json!({ "to": to })).unwrap();
         for client in &mut clients {
@@ -100,7 +106,7 @@ fn idle_connections_make_room_for_those_of_a_flip() {
             assert_eq!((answer.status, answer.text().as_str()), (200, "hello"), "after the flip to {to}");
         }
     }
-    assert_eq!((v1.connections(), v2.connections()), (184, 92), "idle ones were let go at each flip");
+    assert_eq!((v1.connections(), v2.connections()), (2 * CLIENTS, CLIENTS), "idle ones were let go at each flip");
 }
 
 #[test]
@@ -128,7 +134,7 @@ fn without_a_descriptor_it_waits_and_recovers() {
 fn checks_without_a_descriptor_blame_nobody() {
     let (origin, folder) = (Origin::saying("hello"), tempfile::tempdir().unwrap());
     let path = folder.path().join("pointsman.toml");
-    let checks = "versions.v1.health = { path = \"/\", interval = \"100ms\", fall = 2 }\n";
+    let checks = "versions.v1.health = { path = \"/\", interval = \"500ms\", timeout = \"490ms\", fall = 5 }\n";
     std::fs::write(&path, config(origin.address(), origin.address(), checks)).unwrap();
     let process = Process::start(&path);
     let limit = |limit: &str| {
@@ -138,7 +144,8 @@ fn checks_without_a_descriptor_blame_nobody() {
     let checked = || origin.seen().len();
     eventually("it is checked", || checked() > 2);
     limit("--nofile=4:");
-    std::thread::sleep(Duration::from_millis(300));
+    // The last one may be on its way.
+    std::thread::sleep(WATCHED);
     let before = checked();
     std::thread::sleep(WATCHED);
     assert_eq!(checked(), before, "no check has a descriptor");

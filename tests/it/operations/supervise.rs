@@ -268,11 +268,14 @@ fn a_part_that_ends_again_and_again_ends_the_process_in_order() {
 #[test]
 fn a_control_plane_that_dies_ends_the_process_in_order() {
     let slow = Origin::with(|_| {
-        crate::support::Reply::raw("").pause(2_500).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
+        crate::support::Reply::raw("").pause(4_000).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate")
     });
     let mut patient = Patient::start(&slow);
+    let mut client = Client::to(patient.process.listener);
+    client.write(get("/"));
+    eventually("it is under way", || slow.connections() == 1);
     patient.kill(&["control"]);
-    let answer = client::send(patient.process.listener, get("/"));
+    let answer = client.answer();
     assert_eq!((answer.status, answer.text().as_str()), (200, "late"), "a request under way may end");
     assert_eq!(patient.process.wait().code(), Some(1), "so that whoever started it starts it again");
     eventually("it is told", || {

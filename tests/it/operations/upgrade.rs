@@ -120,7 +120,7 @@ fn soak_upgrades_under_load_fail_nothing_and_forget_nothing() {
 
 #[test]
 fn requests_of_the_old_process_end_there() {
-    let slow = Origin::with(|_| Reply::raw("").pause(1_500).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"));
+    let slow = Origin::with(|_| Reply::raw("").pause(6_000).then("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlate"));
     let place = Place::new(&config(slow.address(), nowhere(), ""));
     let mut process = place.start();
     let mut client = Client::to(process.listener);
@@ -137,7 +137,7 @@ fn requests_of_the_old_process_end_there() {
 fn a_new_process_that_does_not_come_to_serve_changes_nothing() {
     let origin = load::origin();
     let text =
-        config(origin.address(), origin.address(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"2s\"");
+        config(origin.address(), origin.address(), "").replace("workers = 2", "workers = 2\nupgrade_timeout = \"8s\"");
     let text = load::with_http2(&text);
     let place = Place::new(&text);
     let mut process = place.start();
@@ -187,9 +187,12 @@ fn changes_wait_while_the_store_is_lent() {
     let place = Place::new(&config(nowhere(), nowhere(), ""));
     let process = place.start();
     let revision = shift(&process, 10).unwrap();
-    place.install_script(
-        "[ $1 = check ] && exit 0; fd=$((2 + LISTEN_FDS)); eval \"exec 9<&$fd 8>&$fd\"; echo prepared >&8; read word <&9; sleep 2; exit 9",
-    );
+    let go = place.folder.path().join("go");
+    place.install_script(&format!(
+        "[ $1 = check ] && exit 0; fd=$((2 + LISTEN_FDS)); eval \"exec 9<&$fd 8>&$fd\"; echo prepared >&8; read word <&9; \
+         while [ ! -e {} ]; do sleep 0.05; done; exit 9",
+        go.display()
+    ));
     let admin = process.admin.clone();
     let upgrading = std::thread::spawn(move || {
         let call = Call { method: Method::POST, path: "/v1/upgrade", body: Some(json!({})), if_match: None };
@@ -200,6 +203,7 @@ fn changes_wait_while_the_store_is_lent() {
     assert!(refused.contains("503") && refused.contains("an upgrade in place is going on"), "{refused}");
     let second = process.send(Method::POST, "/v1/upgrade", json!({})).unwrap_err().to_string();
     assert!(second.contains("409") && second.contains("another upgrade"), "{second}");
+    std::fs::write(go, "").unwrap();
     assert!(upgrading.join().unwrap().contains("exit status: 9"));
     assert!(shift(&process, 12).unwrap() > revision);
 }
@@ -334,7 +338,7 @@ fn half_a_saved_config_is_waited_for() {
 
 #[test]
 fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
-    let (text, half) = two_services(nowhere(), "upgrade_timeout = \"1s\"");
+    let (text, half) = two_services(nowhere(), "upgrade_timeout = \"5s\"");
     let place = Place::new(&text);
     let token = place.folder.path().join("token");
     std::fs::write(&token, "the-first-token").unwrap();
@@ -344,7 +348,7 @@ fn files_that_are_not_whole_in_time_refuse_an_upgrade() {
     let mut process = place.start();
     process.admin = AdminClient::new(&process.admin_address.to_string(), Some("the-first-token".to_owned())).unwrap();
     for (path, first, whole, what) in [
-        (place.config(), &text[..half], &*text, "the config file: not whole within proxy.upgrade_timeout, 1s"),
+        (place.config(), &text[..half], &*text, "the config file: not whole within proxy.upgrade_timeout, 5s"),
         (token, "the-second", "the-first-token", "certificates and tokens: not whole within"),
     ] {
         let old = process.id();

@@ -46,12 +46,11 @@ impl H2Answer {
     }
 }
 
-/// An interim answer on a stream, and how long it took.
+/// An interim answer on a stream.
 #[derive(Debug)]
 pub(crate) struct Hint {
     pub(crate) status: u16,
     pub(crate) headers: HeaderMap,
-    pub(crate) after: Duration,
 }
 
 /// A connection with prior knowledge.
@@ -213,12 +212,21 @@ impl H2Client {
         self.runtime.block_on(async { timeout(PATIENCE, asked).await.expect("an end in time") })
     }
 
-    /// Sends a request that waits with its body until it is told to go on, if `body` is one; the interim answers, how
-    /// long each took, and the answer.
+    /// Sends a request that waits with its body until it is told to go on, if `body` is one; the interim answers, and
+    /// the answer.
     pub(crate) fn ask_for_hints(&mut self, request: Request<()>, body: Option<&[u8]>) -> (Vec<Hint>, H2Answer) {
+        self.ask_and_hear(request, body, || {})
+    }
+
+    /// The same, and `heard` is called at each of the interim answers, before anything more is read.
+    pub(crate) fn ask_and_hear(
+        &mut self,
+        request: Request<()>,
+        body: Option<&[u8]>,
+        heard: impl Fn(),
+    ) -> (Vec<Hint>, H2Answer) {
         let sender = self.sender.clone();
         let asked = async {
-            let began = tokio::time::Instant::now();
             let (mut answer, mut stream) = sender.ready().await?.send_request(request, body.is_none())?;
             let mut hints = Vec::new();
             let head = poll_fn(|cx| {
@@ -227,7 +235,8 @@ impl H2Client {
                     if let Some(body) = body.filter(|_| head.status == 100) {
                         stream.send_data(Bytes::copy_from_slice(body), true)?;
                     }
-                    hints.push(Hint { status: head.status.as_u16(), headers: head.headers, after: began.elapsed() });
+                    hints.push(Hint { status: head.status.as_u16(), headers: head.headers });
+                    heard();
                 }
                 Pin::new(&mut answer).poll(cx)
             });

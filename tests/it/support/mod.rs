@@ -24,6 +24,7 @@ pub(crate) mod release;
 pub(crate) mod reply;
 pub mod spec;
 pub(crate) mod tls;
+mod turnstile;
 pub(crate) mod wire;
 
 use std::time::Duration;
@@ -36,9 +37,11 @@ pub(crate) use self::conformance_case::{After, Case, Table};
 pub(crate) use self::origin::{Origin, Seen};
 pub(crate) use self::proxy::{Proxy, Setup};
 pub(crate) use self::reply::Reply;
+pub(crate) use self::turnstile::Turnstile;
 
-/// The longest that any single wait of a test may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+/// The longest that any single wait of a test may take: a machine may stand still for seconds. It is less than what the
+/// proxy itself waits for those who say nothing, ten seconds mostly, so what only such a limit ends is seen to hang.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(9);
 
 /// A `GET` of `path` as a well-behaved client sends it.
 pub(crate) fn get(path: &str) -> String {

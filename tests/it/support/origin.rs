@@ -290,6 +290,7 @@ impl Shared {
                     }
                 }
                 Step::Pause(pause) => std::thread::sleep(pause),
+                Step::Wait(turnstile) => turnstile.pass_blocking(),
                 Step::Close => {
                     stream.shutdown(Shutdown::Both).ok();
                     return false;

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use super::Turnstile;
+
 /// One thing that it does.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Bytes(Vec<u8>),
     Pause(Duration),
+    Wait(Turnstile),
     Close,
     Reset,
     Hang,
@@ -38,6 +41,12 @@ impl Reply {
     /// A pause of this many milliseconds.
     pub(crate) fn pause(mut self, milliseconds: u64) -> Self {
         self.0.push(Step::Pause(Duration::from_millis(milliseconds)));
+        self
+    }
+
+    /// Nothing happens until it is its turn.
+    pub(crate) fn wait(mut self, turnstile: &Turnstile) -> Self {
+        self.0.push(Step::Wait(turnstile.clone()));
         self
     }
 
