@@ -22,8 +22,9 @@ use crate::support::{Origin, eventually, fault};
 /// As many as stand at the door.
 const CROWD: u8 = 250;
 
-/// How long an operator may wait.
-const AT_ONCE: Duration = Duration::from_secs(1);
+/// How long an operator may wait on a busy machine: less than the ten seconds after which the first of those who stand
+/// at the door are sent away, so that is not what made room.
+const AT_ONCE: Duration = Duration::from_secs(8);
 
 /// A config whose shop has two versions, with more sections.
 fn start(folder: &Path, origin: &Origin, more: &str) -> Process {
@@ -284,9 +285,14 @@ async fn failed_logins_are_counted_and_slowed_and_lock_nobody_out() {
         "{:?}",
         began.elapsed()
     );
-    let began = Instant::now();
-    assert_eq!(try_with("s3cret-of-ada").await.status, 200, "whoever has a token gets in");
-    assert!(began.elapsed() < AT_ONCE);
+    // A delay would be one of each call; where the machine stands still, it is of some.
+    let mut quick = false;
+    for _ in 0..10 {
+        let began = Instant::now();
+        assert_eq!(try_with("s3cret-of-ada").await.status, 200, "whoever has a token gets in");
+        quick |= began.elapsed() < Duration::from_secs(1);
+    }
+    assert!(quick, "and does not wait for those who have none");
     control.call("GET /v1/status", "", "").await.refusal(401);
     let metrics = control.get("/metrics").await.text;
     let found = ["bad_token", "too_many_logins", "no_token", "wrong_role"].map(|reason| counted(&metrics, reason));

@@ -35,6 +35,10 @@ fn displaced(proxy: &Proxy) -> f64 {
     proxy.metric("pointsman_refusals_total", &["reason=\"displaced\""])
 }
 
+fn connections(proxy: &Proxy) -> f64 {
+    proxy.metric("pointsman_connections", &["side=\"client\""])
+}
+
 /// All who come are served.
 fn assert_served(proxy: &Proxy) {
     for n in 0..NEWCOMERS {
@@ -86,6 +90,7 @@ fn those_that_are_parked_at_one_moment_have_waited_before() {
 fn whoever_says_nothing_or_half_a_head_makes_room() {
     let origin = Origin::saying("ok");
     let proxy = full(&origin, "");
+    let mut seen = 0.0;
     for said in ["", "GET / HTT", "GET / HTTP/1.1\r\nHost: a\r\nX-Long: "] {
         let held: Vec<Client> = (0..2 * PLACES)
             .map(|_| {
@@ -94,9 +99,18 @@ fn whoever_says_nothing_or_half_a_head_makes_room() {
                 client
             })
             .collect();
+        let passed_by = || displaced(&proxy) + proxy.metric("pointsman_refusals_total", &["too_many_connections"]);
+        let already = seen;
+        eventually("all have been let in or sent away", || {
+            seen = passed_by();
+            connections(&proxy) > PLACES as f64 - 0.5 && seen - already > PLACES as f64 - 0.5
+        });
+        // Now each has its moment.
         std::thread::sleep(Duration::from_millis(150));
         assert_served(&proxy);
+        seen = passed_by();
         drop(held);
+        eventually("they have left", || connections(&proxy) < 0.5);
     }
     assert!(displaced(&proxy) > 0.5);
 }
@@ -116,6 +130,7 @@ fn idle_connections_of_http2_and_unfinished_prefaces_make_room() {
             client
         })
         .collect();
+    eventually("all have been let in", || connections(&proxy) > PLACES as f64 - 0.5);
     std::thread::sleep(Duration::from_millis(200));
     assert_served(&proxy);
     drop((idle, half));

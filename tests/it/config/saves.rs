@@ -21,7 +21,7 @@ use crate::support::{PATIENCE, client, eventually_within};
 
 /// From the end of a save until it is in force: less than the time that a writer is waited for that has not closed the
 /// file, and than the time between two looks at the contents, so that a save which only those find fails.
-const NOTICED: Duration = Duration::from_secs(8);
+const NOTICED: Duration = Duration::from_secs(9);
 
 /// A process whose config is saved again and again.
 struct Saved {

@@ -126,8 +126,6 @@ async fn hangup_reads_again_even_the_same_text() {
     let path = file(&folder);
     let control = Control::start();
     let mut seen = start(&path, &control);
-    // The handler has to be there before the signal: it is set up in the task's first poll.
-    tokio::time::sleep(Duration::from_millis(50)).await;
     let me = std::process::id().to_string();
     assert!(std::process::Command::new("kill").args(["-HUP", &me]).status().unwrap().success());
     until(&mut seen, ConfigFacts::is_good).await;

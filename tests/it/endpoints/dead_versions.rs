@@ -18,8 +18,8 @@ use crate::support::{Origin, Proxy, Reply, Setup, eventually, get};
 /// Requests with this header go to v2, whatever the split says.
 const RULE: &str = "[[services.site.rules]]\nwhen = { header = { \"x-canary\" = \"1\" } }\nuse = \"v2\"\n";
 
-/// Checks that find out soon.
-const CHECKED: &str = "health = { path = \"/healthz\", interval = \"500ms\", timeout = \"400ms\", rise = 1, fall = 1 }";
+/// Checks that find out soon: the first one decides alone, later ones need company to take an endpoint out.
+const CHECKED: &str = "health = { path = \"/healthz\", interval = \"500ms\", timeout = \"400ms\", rise = 1, fall = 5 }";
 
 const SPLIT: &str = "/v1/services/site/split";
 const FLIP: &str = "/v1/services/site/flip";

@@ -4,19 +4,13 @@
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU16, Ordering::SeqCst};
-use std::time::Duration;
 
-use tokio::time::Instant;
-
-use crate::support::fault::Fault;
+use crate::support::fault::{self, Fault};
 use crate::support::{Client, Origin, Proxy, Reply, Seen, Setup, eventually, get};
 
-/// Quick checks: out after 150 ms at the latest, back after as long.
-const QUICK: &str =
-    "health = { path = \"/healthz?deep\", interval = \"50ms\", timeout = \"40ms\", rise = 2, fall = 2, jitter = 0.2 }";
-
-/// How long a change may take that the intervals above allow in 150 ms, on a busy machine.
-const SOON: Duration = Duration::from_secs(3);
+/// Quick checks: out after a second and a half, back after half of that. An endpoint that is well is not taken out for
+/// it when its machine stands still for a second.
+const QUICK: &str = "health = { path = \"/healthz?deep\", interval = \"300ms\", timeout = \"200ms\", rise = 2, fall = 4, jitter = 0.2 }";
 
 fn is_check(seen: &Seen) -> bool {
     seen.header("user-agent").is_some_and(|agent| agent.starts_with("pointsman-health/"))
@@ -119,12 +113,12 @@ fn checks_are_requests_of_our_own_and_no_traffic() {
 fn method_host_and_statuses_are_as_configured() {
     let origin = Origin::raw("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let health = "health = { path = \"/up\", method = \"HEAD\", host = \"shop.example.com\", status = [\"3xx\", 404], \
-                  interval = \"20ms\" }";
+                  interval = \"300ms\", timeout = \"290ms\", fall = 4 }";
     let proxy = Setup::to(&[&origin]).version(health).start();
     eventually("it is asked", || origin.seen().len() >= 3);
     let check = origin.last();
     assert_eq!((check.line(), check.header("host")), ("HEAD /up HTTP/1.1", Some("shop.example.com")));
-    assert_eq!(standing(&proxy, origin.address()).0, "ready");
+    await_state(&proxy, origin.address(), "ready");
 }
 
 #[test]
@@ -147,10 +141,11 @@ fn a_version_whose_endpoints_all_fail_passes_its_share_on_or_refuses() {
 fn an_endpoint_that_dies_costs_what_was_in_flight_and_comes_back() {
     let users = 8;
     let stay = Origin::forgetful(|_| Reply::default().pause(5).then("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
+    // It keeps its port while it is away.
+    let (address, _reserved) = fault::reserved();
     // By std, whose sockets let the address be bound again while old connections linger.
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let listener = TcpListener::bind(address).unwrap();
     let dies = Origin::on(listener, |_| Reply::default().pause(5).then("HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"));
-    let address = dies.address();
     let proxy = Setup::endpoints(&[&[stay.address(), address]]).version(QUICK).start();
     let load = Load::start(proxy.address, users);
     eventually("it is used", || dies.seen().iter().filter(|seen| !is_check(seen)).count() > 20);
@@ -165,9 +160,8 @@ fn an_endpoint_that_dies_costs_what_was_in_flight_and_comes_back() {
         listener.is_some()
     });
     let back = Origin::on(listener.unwrap(), |_| Reply::ok("back"));
-    let (began, load) = (Instant::now(), Load::start(proxy.address, users));
+    let load = Load::start(proxy.address, users);
     eventually("it is used again", || back.seen().iter().any(|seen| !is_check(seen)));
-    assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     assert_eq!(load.stop().1, [0; 0], "coming back costs nobody anything");
 }
 
@@ -183,18 +177,16 @@ fn an_endpoint_that_hangs_costs_what_it_had_and_comes_back() {
     });
     let setup = Setup::endpoints(&[&[stay.address(), moody.address()]]).version(QUICK);
     // Longer than it takes to find out: no client meets the endpoint twice.
-    let proxy = setup.service("response_timeout = \"2s\"").start();
+    let proxy = setup.service("response_timeout = \"5s\"").start();
     let load = Load::start(proxy.address, users);
     eventually("it is used", || moody.seen().iter().filter(|seen| !is_check(seen)).count() > 20);
     hangs.store(true, SeqCst);
     await_state(&proxy, moody.address(), "unhealthy");
-    assert_eq!(standing(&proxy, moody.address()).1, "no answer within 40ms");
+    assert_eq!(standing(&proxy, moody.address()).1, "no answer within 200ms");
     let (_, bad) = load.stop();
     assert!(bad.len() <= users && bad.iter().all(|status| *status == 504), "{bad:?}");
     hangs.store(false, SeqCst);
-    let began = Instant::now();
     await_state(&proxy, moody.address(), "ready");
-    assert!(began.elapsed() < SOON);
     assert!(answers(&proxy, "moody", 40) > 0);
 }
 
@@ -202,8 +194,8 @@ fn an_endpoint_that_hangs_costs_what_it_had_and_comes_back() {
 fn an_address_that_is_cut_off_or_mute_is_found_out_and_comes_back() {
     for (name, fault, complaint) in [
         ("refuses", Fault::refusing(), "no connection: "),
-        ("mute", Fault::mute(), "no answer within 40ms"),
-        ("cut off", Fault::black_hole(), "no answer within 40ms"),
+        ("mute", Fault::mute(), "no answer within 200ms"),
+        ("cut off", Fault::black_hole(), "no answer within 200ms"),
     ] {
         let (address, stay) = (fault.address(), Origin::saying("stay"));
         let proxy = Setup::endpoints(&[&[stay.address(), address]]).version(QUICK).start();
@@ -226,7 +218,7 @@ fn checks_follow_the_config_and_do_not_outlive_it() {
     // Another proxy with the same interval is the clock.
     let clock = Origin::raw("HTTP/1.1 500 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
     let _ticking = Setup::to(&[&clock]).version(QUICK).start();
-    drop(proxy);
+    proxy.end();
     let (seen, ticks) = (origin.seen().len(), clock.seen().len());
     eventually("the clock goes on", || clock.seen().len() >= ticks + 5);
     // One may have been on its way.

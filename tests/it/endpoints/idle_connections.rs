@@ -64,7 +64,7 @@ fn idle_connections_to_an_endpoint_that_was_ejected_are_closed() {
 #[test]
 fn an_endpoint_comes_back_on_new_connections() {
     let outlier = "outlier = { consecutive_failures = 3, ejection = \"200ms\" }";
-    let health = "health = { path = \"/\", interval = \"50ms\", timeout = \"45ms\", rise = 1, fall = 2 }";
+    let health = "health = { path = \"/\", interval = \"300ms\", timeout = \"290ms\", rise = 1, fall = 4 }";
     for (service, version, out) in [(outlier, "", "ejected"), ("", health, "unhealthy")] {
         let sick = Arc::default();
         let (good, bad) = (moody(&Arc::default()), moody(&sick));

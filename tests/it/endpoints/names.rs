@@ -21,7 +21,7 @@ pub(super) fn origins() -> (Origin, Origin, u16) {
     let slow = |body: &'static str| {
         move |seen: &crate::support::Seen| match seen.target() {
             "/slow" => {
-                Reply::default().pause(2_500).then(format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{body}"))
+                Reply::default().pause(6_000).then(format!("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\n{body}"))
             }
             _ => Reply::ok(body),
         }
@@ -123,7 +123,7 @@ fn without_an_answer_the_last_one_stays() {
 fn addresses_of_a_name_are_checked_and_drained_like_others() {
     let (one, two, port) = origins();
     let dns = Dns::saying(says(&[ONE, TWO]));
-    let health = "health = { path = \"/up\", interval = \"50ms\" }";
+    let health = "health = { path = \"/up\", interval = \"300ms\", timeout = \"290ms\", fall = 5 }";
     let proxy = proxy_of(&dns, port, health);
     let is_check = |seen: &&crate::support::Seen| seen.target() == "/up";
     eventually("both are checked", || {

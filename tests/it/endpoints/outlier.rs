@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use crate::support::{Origin, Proxy, Reply, Setup, eventually, get};
+use crate::support::{Origin, PATIENCE, Proxy, Reply, Setup, eventually, eventually_within, get};
 
 /// An origin that says `body`, and 500 while the flag is up.
 fn moody(flag: &Arc<AtomicBool>, body: &'static str) -> Origin {
@@ -61,16 +61,16 @@ fn without_the_section_nobody_is_ejected() {
 fn an_ejected_endpoint_is_tried_with_one_request_and_comes_back_by_it() {
     let sick = flag(true);
     let (good, bad) = (Origin::saying("good"), moody(&sick, "mended"));
-    let proxy = proxy_of(&[&good, &bad], "outlier = { consecutive_failures = 3, ejection = \"200ms\" }");
+    let proxy = proxy_of(&[&good, &bad], "outlier = { consecutive_failures = 3, ejection = \"3s\" }");
     assert_eq!(errors(&proxy, 100), 3);
     let mut failed_probes = 0;
-    eventually("a probe fails", || {
+    eventually_within(2 * PATIENCE, "a probe fails", || {
         failed_probes += errors(&proxy, 1);
         failed_probes > 0
     });
     assert_eq!(errors(&proxy, 20), 0, "one request a rest, and the rest has doubled");
     sick.store(false, SeqCst);
-    eventually("it is back", || {
+    eventually_within(2 * PATIENCE, "it is back", || {
         assert_eq!(errors(&proxy, 1), 0);
         states(&proxy) == ["ready", "ready"]
     });
@@ -101,7 +101,7 @@ fn ejected_ones_are_taken_back_when_the_others_fail_their_checks() {
     let (first, second) = (moody(&well, "first"), moody(&sick, "second"));
     let addresses = [first.address(), second.address()];
     // The path keeps the origins' moods out of it: a check is answered as a request is.
-    let health = "health = { path = \"/\", interval = \"50ms\", timeout = \"40ms\", rise = 1, fall = 1 }";
+    let health = "health = { path = \"/\", interval = \"300ms\", timeout = \"290ms\", rise = 1, fall = 4 }";
     let setup = Setup::endpoints(&[&addresses]).top("[proxy]\nworkers = 1").version(health);
     let proxy = setup.service("outlier = { consecutive_failures = 3, ejection = \"1m\" }").start();
     let broken = AtomicUsize::new(0);
@@ -137,15 +137,15 @@ fn a_share_of_failures_ejects_too() {
 
 #[test]
 fn answers_that_break_or_do_not_come_count_and_refused_connections_do_not() {
-    for (name, reply, status) in [
-        ("resets", Reply::default().reset(), 502),
-        ("hangs", Reply::default().hang(), 504),
-        ("no answer", Reply::raw("NOT HTTP\r\n\r\n").close(), 502),
+    for (name, reply, timeout, status) in [
+        ("resets", Reply::default().reset(), "1m", 502),
+        ("hangs", Reply::default().hang(), "2s", 504),
+        ("no answer", Reply::raw("NOT HTTP\r\n\r\n").close(), "1m", 502),
     ] {
         let good = Origin::saying("good");
         let bad = Origin::with(move |_| reply.clone());
-        let lines = "response_timeout = \"100ms\"\noutlier = { consecutive_failures = 3, ejection = \"1m\" }";
-        let proxy = proxy_of(&[&good, &bad], lines);
+        let outlier = "outlier = { consecutive_failures = 3, ejection = \"1m\" }";
+        let proxy = proxy_of(&[&good, &bad], &format!("response_timeout = \"{timeout}\"\n{outlier}"));
         let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
         let statuses: Vec<_> =
             (0..40).map(|_| proxy.client().ask(post).status).filter(|status| *status != 200).collect();

@@ -48,15 +48,15 @@ fn an_endpoint_that_reads_slowly_has_not_stopped_to_read() {
         1 => ok(stream),
         _ => Vec::new(),
     });
-    let proxy = setup(&endpoint).service("response_timeout = \"600ms\"").start();
+    let proxy = setup(&endpoint).service("response_timeout = \"4s\"").start();
     let mut client = proxy.client();
     // So that it has said what room there is.
     assert_eq!(client.ask(get("/")).text(), "ok");
     client.write(post("/", &"b".repeat(BYTES)));
     eventually("it is under way", || endpoint.requests().len() == 2);
     for _ in 0..BYTES / 3_000 {
-        // The test is about an endpoint that is slow.
-        std::thread::sleep(Duration::from_millis(100));
+        // The test is about an endpoint that is slow: in all it takes longer than it may do nothing.
+        std::thread::sleep(Duration::from_millis(250));
         endpoint.write(0, room(3, 3_000));
     }
     eventually("all of it has come", || endpoint.bytes(3) == BYTES || !endpoint.resets().is_empty());

@@ -166,7 +166,7 @@ fn a_client_that_takes_a_little_now_and_then_gets_all_of_it() {
     const WINDOW: usize = 3_000;
     const LENGTH: usize = 40_000;
     let origin = Origin::with(|_| Reply::ok(vec![b'x'; LENGTH]));
-    let proxy = Setup::to(&[&origin]).listener(H2C).listener("idle_timeout = \"700ms\"").start();
+    let proxy = Setup::to(&[&origin]).listener(H2C).listener("idle_timeout = \"5s\"").start();
     let (id, window) = (4_u16.to_be_bytes(), u32::try_from(WINDOW).unwrap().to_be_bytes());
     let settings = frames::frame(frames::SETTINGS, 0, 0, &[&id[..], &window].concat());
     let begun = [frames::beginning(), settings, frames::whole_head(1, &head("GET", "a"))].concat();
@@ -180,7 +180,7 @@ fn a_client_that_takes_a_little_now_and_then_gets_all_of_it() {
         }
         if taken == given {
             // The test is about a client that is slow.
-            std::thread::sleep(std::time::Duration::from_millis(250));
+            std::thread::sleep(std::time::Duration::from_millis(600));
             client.write(frames::frame(frames::WINDOW_UPDATE, 0, 1, &window));
             given += WINDOW;
         }

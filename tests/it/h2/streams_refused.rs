@@ -25,6 +25,9 @@ const END_HEADERS: u8 = 4;
 const REFUSED: u32 = 7;
 const INTERNAL_ERROR: u32 = 2;
 
+/// What requests that are not answered wait for: longer than it takes to begin some others.
+const TIMEOUT: &str = "response_timeout = \"4s\"";
+
 /// `:status: 200` (RFC 7541, appendix A).
 const STATUS_200: &[u8] = &[0x88];
 
@@ -260,7 +263,7 @@ fn streams_above_the_last_one_of_a_goaway_are_sent_again_and_no_others() {
             (0, 7) => vec![Act::GoAway(last)],
             _ => vec![Act::Answer],
         });
-        let proxy = origin.proxy("response_timeout = \"2s\"");
+        let proxy = origin.proxy(TIMEOUT);
         let wanted = [3, 5, 7].map(|stream| if stream <= last { 504 } else { 200 });
         assert_eq!(three_at_once(&proxy, &origin), wanted, "last is {last}");
         let other = origin.seen().iter().filter(|(connection, ..)| *connection > 0).count();
@@ -291,7 +294,7 @@ fn a_connection_that_allows_fewer_streams_than_before_gets_no_more_than_these() 
             (0, _) => vec![Act::Nothing],
             _ => vec![Act::Answer],
         });
-        let proxy = origin.proxy("response_timeout = \"1s\"");
+        let proxy = origin.proxy(TIMEOUT);
         assert_eq!(proxy.client().ask(get("/")).status, 200);
         eventually("it was read", || origin.told() == 1);
         let wanted = [1, 2, 3].map(|number| if number <= allowed { 504 } else { 200 });
@@ -317,7 +320,7 @@ fn a_connection_that_refused_one_of_many_streams_keeps_the_others() {
         (0, 7) => vec![Act::Reset(REFUSED)],
         _ => vec![Act::Answer],
     });
-    let proxy = origin.proxy("response_timeout = \"1s\"");
+    let proxy = origin.proxy(TIMEOUT);
     assert_eq!(three_at_once(&proxy, &origin), [504, 504, 200]);
     assert_eq!(proxy.client().ask(get("/")).status, 200);
     let connections = origin.seen().iter().map(|(connection, ..)| *connection).max();
@@ -332,7 +335,7 @@ fn a_request_that_is_sent_again_to_an_endpoint_that_takes_no_more_of_it_has_its_
         0 => vec![Act::Reset(REFUSED)],
         _ => vec![Act::Nothing],
     });
-    let proxy = origin.proxy("response_timeout = \"300ms\"");
+    let proxy = origin.proxy("response_timeout = \"2s\"");
     let mut client = proxy.client();
     client.write(format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 70000\r\n\r\n{}", "b".repeat(window)));
     eventually("the first endpoint has all of the window", || origin.seen().contains(&(0, 1, window)));

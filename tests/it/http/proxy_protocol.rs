@@ -2,7 +2,7 @@
 
 use crate::support::{Client, End, Origin, Proxy, Setup, get, with};
 
-const FROM_HERE: &str = "proxy_protocol = { from = [\"127.0.0.0/8\"], timeout = \"300ms\" }";
+const FROM_HERE: &str = "proxy_protocol = { from = [\"127.0.0.0/8\"], timeout = \"3s\" }";
 
 /// Version 2 for the client 203.0.113.7, with an extension behind the addresses.
 const V2: &[u8] = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x10\xcb\x00\x71\x07\x0a\x00\x00\x01\x00\x50\x00\x51\x04\x00\x01x";

@@ -218,7 +218,7 @@ fn a_shift_does_to_tunnels_what_is_configured() {
 #[test]
 fn a_shift_closes_at_once_and_not_at_the_next_tick() {
     let proxy = two_versions("on_shift = \"close\"");
-    let closing = (0..10).map(|round| {
+    let closing = (0..20).map(|round| {
         let (own, other) = if round % 2 == 0 { ("v1", "v2") } else { ("v2", "v1") };
         let mut tunnel = open(&proxy);
         assert_eq!(read_until(&mut tunnel, b"."), format!("{own}."));
@@ -227,9 +227,11 @@ fn a_shift_closes_at_once_and_not_at_the_next_tick() {
         assert_eq!(tunnel.read(&mut [0]).unwrap_or(0), 0);
         flipped.elapsed()
     });
-    // With a tick of a second it would be five on average.
-    let took: Duration = closing.sum();
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    // With a tick of a second half of them would take half of one; and nine may fall into a moment in which the machine
+    // stands still.
+    let mut took: Vec<_> = closing.collect();
+    took.sort_unstable();
+    assert!(took[took.len() / 2] < Duration::from_millis(200), "{took:?}");
 }
 
 #[test]

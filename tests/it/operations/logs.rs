@@ -157,6 +157,14 @@ fn a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() {
         let before = process.resident();
         let (done, failed) = press(&process);
         let grown = process.resident().saturating_sub(before);
+        if loses {
+            // On a busy machine it takes more to have more to say than is kept.
+            let mut asking = H2Client::to(process.listener);
+            eventually_within(Duration::from_secs(60), name, || {
+                (0..100).for_each(|_| drop(asking.ask(request("GET", "http://a/", &[]))));
+                process.lost("process") > 0
+            });
+        }
         let lost = process.lost("process");
         println!("{name}: {done} requests, {failed} failed, {lost} lines lost, {grown} MiB more");
         assert!(failed == 0 && done > 20, "{name}: {failed} of {done}");
@@ -167,7 +175,7 @@ fn a_log_that_cannot_be_written_costs_its_lines_and_nothing_else() {
         let metric = metrics.lines().find_map(|line| line.strip_prefix("pointsman_log_dropped_total ")).unwrap();
         assert_eq!(metric.parse::<u64>().unwrap() > 0, loses, "{name}");
         let (took, code) = process.end();
-        assert!(code == Some(0) && took < Duration::from_secs(8), "{name}: {code:?} after {took:?}");
+        assert!(code == Some(0) && took < Duration::from_secs(15), "{name}: {code:?} after {took:?}");
     }
     drop((stalled_reader, trying_reader));
 }
@@ -302,7 +310,7 @@ fn an_access_log_that_nobody_reads_stops_nobody() {
     eventually("it serves", || client::send(process.listener, get("/")).status == 200);
     press(&process);
     let (took, code) = process.end();
-    assert!(code == Some(0) && took < Duration::from_secs(8), "{code:?} after {took:?}");
+    assert!(code == Some(0) && took < Duration::from_secs(15), "{code:?} after {took:?}");
     drop(reader);
     let (reader, writer) = std::io::pipe().unwrap();
     drop(reader);
@@ -366,7 +374,7 @@ fn each_request_with_a_first_line_has_a_line_in_the_access_log() {
     let folder = tempfile::tempdir().unwrap();
     let more = "[access_log]\nformat = \"json\"\npath = \"access.log\"\n";
     let text = config(origin.address(), origin.address(), more);
-    let text = text.replacen("127.0.0.1:0\"", "127.0.0.1:0\"\nidle_timeout = \"300ms\"", 1);
+    let text = text.replacen("127.0.0.1:0\"", "127.0.0.1:0\"\nidle_timeout = \"2s\"", 1);
     std::fs::write(folder.path().join("pointsman.toml"), text).unwrap();
     let process = Process::start(&folder.path().join("pointsman.toml"));
     let large = format!("GET /large HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(100_000));

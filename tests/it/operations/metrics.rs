@@ -2,10 +2,13 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use pointsman::testing::control::watch::ConfigFacts;
 use pointsman::testing::stats::{CodeClass, RejectReason, UpstreamFailure};
+use tokio::time::{Instant, sleep};
 
+use crate::support::PATIENCE;
 use crate::support::control::Control;
 use crate::support::spec::services;
 
@@ -70,11 +73,16 @@ async fn what_left_the_config_is_forgotten() {
     let control = Control::start();
     assert!(control.get("/metrics").await.text.contains("service=\"cart\""));
     control.handle.reload(services(&[("shop", "v1=95 v2=5")]), None).await.unwrap();
-    control.get("/metrics").await;
-    tokio::time::sleep(std::time::Duration::from_millis(1_300)).await;
-    let text = control.get("/metrics").await.text;
-    assert!(!text.contains("service=\"cart\""), "{text}");
-    assert!(text.contains("service=\"shop\""), "{text}");
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let text = control.get("/metrics").await.text;
+        assert!(text.contains("service=\"shop\""), "{text}");
+        if !text.contains("service=\"cart\"") {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{text}");
+        sleep(Duration::from_millis(100)).await;
+    }
 }
 
 #[tokio::test]
@@ -101,11 +109,14 @@ async fn seconds_of_the_processor_have_fractions() {
     assert!(text.contains("# TYPE process_cpu_seconds_total counter\n"), "{text}");
     let seconds = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total "));
     let seconds: f64 = seconds.expect("it is there").parse().unwrap();
-    let begun = tokio::time::Instant::now();
-    while begun.elapsed().as_millis() < 60 {}
-    let later = control.get("/metrics").await.text;
-    let later = later.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total ")).unwrap();
-    let later: f64 = later.parse().unwrap();
+    let (begun, mut later) = (Instant::now(), seconds);
+    // On a busy machine, what passes is not what is used.
+    while later <= seconds && begun.elapsed() < PATIENCE {
+        let now = Instant::now();
+        while now.elapsed().as_millis() < 60 {}
+        let text = control.get("/metrics").await.text;
+        later = text.lines().find_map(|line| line.strip_prefix("process_cpu_seconds_total ")).unwrap().parse().unwrap();
+    }
     assert!(later > seconds && later < seconds + 30.0, "{seconds}, then {later}");
 }
 

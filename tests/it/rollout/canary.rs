@@ -61,8 +61,8 @@ fn a_version_that_begins_to_fail_is_turned_back_before_users_notice() {
     let over = stage.operator.until_ended(rollout, "rolled_back");
     let took = stage.moods[1].first_failed().expect("it failed").elapsed();
     println!("turned back {took:?} after the first failure: {}", last_words(&over));
-    // Three seconds is what is wanted; a busy machine may be slow.
-    assert!(took < Duration::from_secs(15), "{took:?}");
+    // Three seconds is what is wanted; a busy machine may be slow, and the bake is of minutes.
+    assert!(took < Duration::from_secs(30), "{took:?}");
     let evidence = &over["evidence"][0];
     assert_eq!((&evidence["ruling"], &evidence["why"]), (&json!("roll_back"), &json!("errors")), "{over:#}");
     assert!(evidence["log10_e"].as_f64() >= evidence["log10_alarm"].as_f64(), "{over:#}");

@@ -1,12 +1,13 @@
 //! Canaries while some endpoints are cold, drained or dead: only their requests are left out of the evidence.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::support::fault::Fault;
 use crate::support::load::Load;
 use crate::support::release::{Operator, id, last_words, version, visitors};
 use crate::support::{Proxy, Setup, eventually};
@@ -14,10 +15,8 @@ use crate::support::{Proxy, Setup, eventually};
 /// Requests a second.
 const RATE: u32 = 400;
 
-/// An address that refuses connections.
-fn refusing() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
-}
+/// Checks of which the first decides alone; later ones need company to take an endpoint out.
+const CHECKS: &str = "health = { path = \"/up\", interval = \"200ms\", timeout = \"190ms\", rise = 1, fall = 8 }";
 
 /// Ten per cent, judged by failures.
 fn plan(warm_up: &str) -> Value {
@@ -40,10 +39,10 @@ fn put_endpoint(proxy: &Proxy, address: SocketAddr, state: &str) {
 
 #[test]
 fn a_version_that_is_dead_on_arrival_is_turned_back_as_soon_with_health_checks_as_without() {
-    for health in ["", "health = { path = \"/up\", interval = \"200ms\", rise = 1, fall = 3 }"] {
+    for health in ["", CHECKS] {
         let (v1, _) = version("v1");
-        let (old, dead) = ([v1.address()], [refusing()]);
-        let proxy = Setup::endpoints(&[&old, &dead]).version(health).start();
+        let (old, dead) = ([v1.address()], Fault::refusing());
+        let proxy = Setup::endpoints(&[&old, &[dead.address()]]).version(health).start();
         let operator = Operator::at(proxy.admin);
         let load = Load::start(visitors(proxy.address, &["/"], RATE, true));
         if !health.is_empty() {
@@ -54,8 +53,8 @@ fn a_version_that_is_dead_on_arrival_is_turned_back_as_soon_with_health_checks_a
         let over = operator.until_ended(rollout, "rolled_back");
         let took = begun.elapsed();
         println!("{health:?}: {took:?}, {}", last_words(&over));
-        // The warm-up, a look and a few requests; a busy machine may be slow.
-        assert!(took < Duration::from_secs(8), "{took:?}");
+        // The warm-up, a look and a few requests; a busy machine may be slow, and the bake is of minutes.
+        assert!(took < Duration::from_secs(30), "{took:?}");
         assert_eq!(over["evidence"][0]["why"], "errors", "{over:#}");
         load.end_well();
     }
@@ -88,15 +87,17 @@ fn endpoints_that_are_added_to_the_old_version_do_not_blind_the_judge() {
     let over = operator.until_ended(rollout, "rolled_back");
     let failed = new.failed.load(SeqCst);
     println!("turned back with {added} endpoints more, {failed} failed: {}", last_words(&over));
-    assert!(added <= 2, "{added} endpoints were added meanwhile");
+    // Two are what it takes. Where each one that is added blinds it, all of them are.
+    assert!(added < old.len() - 1, "{added} endpoints were added meanwhile");
     load.end();
 }
 
 #[test]
 fn a_dead_endpoint_of_the_old_version_does_not_blind_the_judge() {
-    for health in ["", "health = { path = \"/up\", interval = \"200ms\", rise = 1, fall = 3 }"] {
+    for health in ["", CHECKS] {
         let ((v1, _), (v2, new)) = (version("v1"), version("v2"));
-        let old = [v1.address(), refusing()];
+        let dead = Fault::refusing();
+        let old = [v1.address(), dead.address()];
         let proxy = Setup::endpoints(&[&old, &[v2.address()]]).version(health).start();
         let operator = Operator::at(proxy.admin);
         let load = Load::start(visitors(proxy.address, &["/"], RATE, false));
@@ -107,7 +108,7 @@ fn a_dead_endpoint_of_the_old_version_does_not_blind_the_judge() {
         let over = operator.until_ended(rollout, "rolled_back");
         let took = begun.elapsed();
         println!("{health:?}: {took:?}, {}", last_words(&over));
-        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert!(took < Duration::from_secs(30), "{took:?}");
         load.end();
     }
 }
@@ -143,10 +144,10 @@ fn warming_up_is_said_with_the_time_that_is_left() {
     let proxy = Setup::to(&[&v1, &v2]).start();
     let operator = Operator::at(proxy.admin);
     let load = Load::start(visitors(proxy.address, &["/"], 100, true));
-    let rollout = start(&operator, &plan("2s"));
+    let rollout = start(&operator, &plan("6s"));
     let cold = operator.until(rollout, "warming up", |rollout| rollout["evidence"][0]["why"] == "warming_up");
     let left = cold["evidence"][0]["warm_up_left_seconds"].as_f64().unwrap();
-    assert!(left > 0.0 && left <= 2.0, "{cold:#}");
+    assert!(left > 0.0 && left <= 6.0, "{cold:#}");
     let sentence = cold["evidence"][0]["sentence"].as_str().unwrap();
     assert!(sentence.starts_with("holding site v2: warming up, ") && sentence.ends_with(" s left"), "{sentence}");
     let warm = operator.until(rollout, "judged", |rollout| judged(rollout) > 0);

@@ -1,16 +1,17 @@
 //! Rolling releases over real processes that the hook ends and starts: no user notices, also when it goes wrong.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use socket2::Socket;
 
 use crate::support::load::Load;
 use crate::support::release::{Operator, id, last_words, visitors};
-use crate::support::{Client, Origin, Proxy, Reply, eventually_within, get};
+use crate::support::{Client, Origin, Proxy, Reply, eventually_within, fault, get};
 
 /// What the endpoints run.
 const ENDPOINT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/clients/endpoint.py");
@@ -22,14 +23,14 @@ const SLOW_START: Duration = Duration::from_secs(30);
 struct Machines {
     folder: tempfile::TempDir,
     addresses: Vec<SocketAddr>,
+    /// They keep the ports while none of them listens.
+    _reserved: Vec<Socket>,
 }
 
 impl Machines {
     fn running(version: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let listeners: Vec<_> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
-        let addresses: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
-        drop(listeners);
+        let (addresses, reserved) = (0..4).map(|_| fault::reserved()).unzip();
         // With the word `broken-PORT` in the folder, the new version does not start there.
         let script = format!(
             "cd \"$(dirname \"$0\")\"\n\
@@ -39,7 +40,7 @@ impl Machines {
              echo $! > \"$1.pid\"\n"
         );
         std::fs::write(folder.path().join("restart.sh"), script).unwrap();
-        let machines = Self { folder, addresses };
+        let machines = Self { folder, addresses, _reserved: reserved };
         for address in &machines.addresses {
             let port = address.port().to_string();
             let started = Command::new("sh").arg(machines.hook()).args([&port, version]).stdin(Stdio::null()).status();
@@ -202,14 +203,14 @@ fn a_hook_that_fails_on_the_third_is_undone_on_all() {
 
 #[test]
 fn hooks_that_hang_or_print_for_ever_are_answers_too() {
-    for (command, says) in [
-        ("sleep 100", "was not done within"),
-        ("yes; exit 1", "was not done within"),
-        ("head -c 20000000 /dev/zero; echo 'that was much' >&2; exit 7", "that was much"),
-        ("kill -9 $$", "ended by signal 9"),
+    for (command, timeout, says) in [
+        ("sleep 100", "500ms", "was not done within"),
+        ("yes; exit 1", "500ms", "was not done within"),
+        ("head -c 20000000 /dev/zero; echo 'that was much' >&2; exit 7", "1m", "that was much"),
+        ("kill -9 $$", "1m", "ended by signal 9"),
     ] {
         let machines = Machines::running("v1");
-        let hook = format!("{{ command = [\"sh\", \"-c\", \"{command}\"], timeout = \"500ms\" }}");
+        let hook = format!("{{ command = [\"sh\", \"-c\", \"{command}\"], timeout = \"{timeout}\" }}");
         // The way back has a hook that works: nothing was changed.
         let proxy = machines.proxy_with(&hook, "undo = { command = [\"true\"] }\n");
         let operator = Operator::at(proxy.admin);

@@ -40,8 +40,13 @@ impl Fault {
 
     /// The address recovers from refusing: an origin that says `body` listens there.
     pub(crate) fn recover(self, body: &'static str) -> Origin {
+        Origin::on(self.listen(), move |_| Reply::ok(body))
+    }
+
+    /// The address recovers from refusing: the caller listens there.
+    pub(crate) fn listen(self) -> TcpListener {
         self.socket.listen(1024).unwrap();
-        Origin::on(self.socket.into(), move |_| Reply::ok(body))
+        self.socket.into()
     }
 
     /// Where it is.
@@ -81,6 +86,15 @@ pub(crate) fn listener() -> TcpListener {
     let socket = bound();
     socket.listen(1024).unwrap();
     socket.into()
+}
+
+/// An address that stays the caller's: programs that say `SO_REUSEADDR` may listen there while the socket is kept, and
+/// its port is given to no other test.
+pub(crate) fn reserved() -> (SocketAddr, Socket) {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    socket.set_reuse_address(true).unwrap();
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    (address(&socket), socket)
 }
 
 fn bound() -> Socket {

@@ -148,7 +148,7 @@ impl Process {
 
     /// Reads from the admin API.
     pub fn get(&self, path: &str) -> Value {
-        self.admin.call(Call::get(path)).unwrap()
+        self.admin.call_for(PATIENCE, Call::get(path)).unwrap()
     }
 
     /// Calls the admin API with a body.

@@ -11,7 +11,7 @@ use super::{Client, Origin};
 pub(crate) const NORMALIZE: &str = "normalize_path = true";
 
 /// The line that gives a listener little patience with heads and idle connections.
-pub(crate) const IDLE_TIMEOUT_SHORT: &str = "idle_timeout = \"300ms\"";
+pub(crate) const IDLE_TIMEOUT_SHORT: &str = "idle_timeout = \"1500ms\"";
 
 /// What a proxy is to be: one service for any host whose versions `v1`, `v2`, ... are given addresses.
 pub(crate) struct Setup {
@@ -208,6 +208,12 @@ impl Proxy {
 }
 
 impl Proxy {
+    /// Ends it, and waits until it has ended.
+    pub(crate) fn end(mut self) {
+        self.stop();
+        self.stopped.lock().unwrap().recv_timeout(super::PATIENCE).expect("it ends");
+    }
+
     /// Tells it to end, as a signal would.
     pub(crate) fn stop(&mut self) {
         if let Some(stop) = self.stop.take() {

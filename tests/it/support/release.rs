@@ -145,7 +145,7 @@ impl Operator {
     pub(crate) fn dry_run(&self, body: Value) -> Value {
         let path = "/v1/rollouts?dry_run=true";
         let call = Call { method: Method::POST, path, body: Some(body), if_match: None };
-        self.0.call(call).unwrap_or_else(|error| panic!("{error}"))
+        self.0.call_for(PATIENCE, call).unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Says something to a rollout.
@@ -156,7 +156,7 @@ impl Operator {
 
     /// A rollout.
     pub(crate) fn rollout(&self, id: u64) -> Value {
-        self.0.call(Call::get(&format!("/v1/rollouts/{id}"))).unwrap()
+        self.0.call_for(PATIENCE, Call::get(&format!("/v1/rollouts/{id}"))).unwrap()
     }
 
     /// Waits until a rollout is as it should be.

@@ -184,7 +184,7 @@ fn sessions_are_resumed_on_every_worker() {
 #[test]
 fn handshakes_that_do_not_end_are_cut_and_counted() {
     let (origin, ca) = (Origin::saying("hello"), Ca::new("ca"));
-    let proxy = proxy(&origin, &ca, ", handshake_timeout = \"200ms\"");
+    let proxy = proxy(&origin, &ca, ", handshake_timeout = \"3s\"");
     let mut silent = fault::connect(proxy.address);
     let mut begun = fault::connect(proxy.address);
     // A record that says it has 512 bytes, and 4 of them.
