@@ -152,6 +152,7 @@ impl RawConfig {
         let (proxy, services) = (proxy?, services?);
         limits::check_services(&services, proxy.requests_in_flight_max, &at.key("services"), &mut build.report)?;
         let releases = releases?;
+        release::contradictions::check_timeouts(&services, &releases, &mut build.report)?;
         let rollout_sections = RolloutSections::of(input, &releases, build.base);
         let (state, access_log) = (state?, access_log?);
         Ok(Config { listeners, admin, state, proxy, access_log, services, releases, rollout_sections })

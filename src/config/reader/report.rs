@@ -39,6 +39,11 @@ impl<'t> Report<'t> {
         ConfigKey { line: self.input.and_then(|input| input.line_of(path)), path: path.to_string() }
     }
 
+    /// Whether something stands at `path`.
+    pub(crate) fn is_written(&self, path: &ConfigPath<'_>) -> bool {
+        self.input.is_some_and(|input| input.value(path).is_some())
+    }
+
     /// The text that stands at `path`, also if it was refused.
     pub(crate) fn written(&self, path: &ConfigPath<'_>) -> Option<String> {
         let Content::Text(text) = self.input?.value(path)?.content() else { return None };

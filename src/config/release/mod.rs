@@ -1,9 +1,10 @@
 //! The sections about releases: `[services.S.rollout]`, `[groups.G]` and what both consist of.
 //!
 //! [`section`] is a section as data, [`overrides`] what a caller of the admin API may change of it, [`rollout`] how
-//! it is checked ([`own_metrics`]: what it asks a metrics server), [`releases`] all of them together, and [`settings`]
-//! what the running process asks of them.
+//! it is checked ([`own_metrics`]: what it asks a metrics server; [`contradictions`]: keys that are wrong together),
+//! [`releases`] all of them together, and [`settings`] what the running process asks of them.
 
+pub(crate) mod contradictions;
 pub(crate) mod group;
 pub(crate) mod hook;
 pub(crate) mod judge;

@@ -11,6 +11,7 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserializer, Error, MapAccess, Visitor};
 use utoipa::ToSchema;
 
+use super::contradictions;
 use super::hook::RawHook;
 use super::judge::RawJudge;
 use super::own_metrics;
@@ -204,7 +205,8 @@ impl RawRollout {
         let webhook: Option<Webhook> = webhook?;
         let smoke = smoke?.unwrap_or_default();
         let metrics = metrics?.unwrap_or_default();
-        Ok(Release { shape: shape?, judge, on_expired, webhook, smoke, metrics, except: except? })
+        let release = Release { shape: shape?, judge, on_expired, webhook, smoke, metrics, except: except? };
+        contradictions::check(&release, at, &mut build.report).map(|()| release)
     }
 
     fn shape(

@@ -139,6 +139,12 @@ impl FailedCalls {
         Self(statuses.iter().map(bit).fold(0, |bits, bit| bits | bit))
     }
 
+    /// Whether a good call is one of them.
+    #[must_use]
+    pub fn has_ok(self) -> bool {
+        self.0 & 1 != 0
+    }
+
     /// A bit for each status.
     #[must_use]
     pub fn bits(self) -> u32 {
