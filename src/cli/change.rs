@@ -4,6 +4,7 @@ use clap::Args;
 use http::Method;
 use serde_json::{Map, Value, json};
 
+use super::bad_argument::{count, revision};
 use super::client::Call;
 use super::text::{TextTone, list, member, number, toned};
 use super::{CommandError, Remote};
@@ -18,7 +19,7 @@ pub struct Terms {
     #[arg(long, value_name = "TEXT")]
     reason: Option<String>,
     /// Only if this revision is in force
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
     if_revision: Option<u64>,
 }
 
@@ -45,8 +46,8 @@ pub struct HoldArgs {
     #[arg(long, value_name = "DURATION")]
     hold: Option<String>,
     /// How many requests may wait at a time [default: 1000]
-    #[arg(long, value_name = "COUNT", requires = "hold")]
-    hold_requests: Option<u64>,
+    #[arg(long, value_name = "COUNT", requires = "hold", value_parser = count)]
+    hold_requests: Option<u32>,
     /// Change the traffic also when requests are still in flight at the end of the hold
     #[arg(long, requires = "hold")]
     or_go_on: bool,
@@ -102,7 +103,7 @@ pub struct FlipArgs {
     A rollback counts as the revision that it restored: called twice without --to it goes two\n    changes back, never forth again. Drained endpoints stay drained.")]
 pub struct RollbackArgs {
     /// The revision whose split is restored
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
     to: Option<u64>,
     /// Only this service; can be given several times
     #[arg(long = "service", value_name = "SERVICE")]

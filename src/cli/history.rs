@@ -3,6 +3,7 @@
 use clap::Args;
 use serde_json::Value;
 
+use super::bad_argument::{count, revision};
 use super::change::difference_line;
 use super::client::Call;
 use super::text::{TextTone, list, member, toned};
@@ -13,12 +14,13 @@ use super::{CommandError, Remote};
 #[command(after_help = "Examples:\n  pointsman history --limit 5\n  pointsman history 41")]
 pub struct HistoryArgs {
     /// Only this revision
+    #[arg(value_parser = revision)]
     revision: Option<u64>,
     /// How many revisions
-    #[arg(long, default_value_t = 20)]
+    #[arg(long, default_value_t = 20, value_parser = count)]
     limit: u32,
     /// Only revisions below this one
-    #[arg(long, value_name = "REVISION")]
+    #[arg(long, value_name = "REVISION", value_parser = revision)]
     before: Option<u64>,
 }
 

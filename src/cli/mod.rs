@@ -2,12 +2,14 @@
 //!
 //! Nothing is printed by `println!` and its like, which panic when the reader has gone; [`text`] has what does not.
 
+mod bad_argument;
 pub mod change;
 pub mod check;
 pub mod client;
 pub mod demo;
 pub mod endpoint;
 pub mod explain;
+mod flag_words;
 pub mod history;
 mod layout;
 pub mod rollout;
@@ -217,8 +219,19 @@ impl Remote {
 
     /// Makes a call whose answer is not printed at once.
     fn ask(&self, call: Call<'_>) -> Result<Value, CommandError> {
-        let answer = self.client()?.call(call)?;
+        let answer = self.answer(call.patience(), call)?;
         Ok(if self.json { answer } else { text::harmless_texts(answer) })
+    }
+
+    /// The answer; a refusal is in the words of the command line, unless a program reads it.
+    fn answer(&self, patience: Duration, call: Call<'_>) -> Result<Value, CommandError> {
+        let path = call.path;
+        self.client()?.call_for(patience, call).map_err(|error| match error {
+            CallError::Refused { status, problem } if !self.json => {
+                CallError::Refused { status, problem: flag_words::of(path, problem) }.into()
+            }
+            other => other.into(),
+        })
     }
 
     /// The same for a call that may take longer.
@@ -228,7 +241,7 @@ impl Remote {
         call: Call<'_>,
         show: impl FnOnce(&Value) -> String,
     ) -> Result<(), CommandError> {
-        let answer = self.client()?.call_for(patience, call)?;
+        let answer = self.answer(patience, call)?;
         match self.json {
             true => text::print(&text::json(&answer)),
             false => text::show(&show(&text::harmless_texts(answer))),

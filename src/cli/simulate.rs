@@ -20,6 +20,7 @@ use tokio::time::Instant;
 
 use self::progress::SimulationProgress;
 use super::{CommandError, Remote, text};
+use crate::cli::bad_argument::BadArgument;
 use crate::rollout::forecast;
 use crate::rollout::forecast::SeenTraffic;
 use crate::rollout::plan::Plan;
@@ -144,11 +145,6 @@ enum OnHold {
     #[value(name = "roll_back", alias = "roll-back")]
     RollBack,
 }
-
-/// An argument that is not what its flag wants.
-#[derive(Debug, thiserror::Error)]
-#[error("want {0}")]
-struct BadArgument(&'static str);
 
 fn weight(text: &str) -> Result<Weight, BadArgument> {
     let percent = text.trim().trim_end_matches('%').parse().ok();

@@ -164,7 +164,7 @@ fn rollout_lines(rollout: &Value) -> String {
         line.push_str(&format!(", {task}{of}"));
     }
     if let Some(left) = rollout["bake_left_seconds"].as_f64() {
-        line.push_str(&format!(", {left:.0} s left"));
+        line.push_str(&format!(", {} left", show::time(left)));
     }
     let why = rollout["paused_because"].as_str().map_or(String::new(), |why| format!(" ({why})"));
     let how = show::how_to_go_on(rollout).map_or(String::new(), |how| format!("    {how}\n"));
@@ -221,7 +221,7 @@ mod tests {
             },
         });
         let text = service_text(&service);
-        let rollout = "  rollout 4: v1 -> v2, going at 10 %, stage 1 of 3, 46 s left\n    holding shop v2: warming up, 7 s left\n";
+        let rollout = "  rollout 4: v1 -> v2, going at 10 %, stage 1 of 3, 47 s left\n    holding shop v2: warming up, 7 s left\n";
         assert!(text.contains(rollout), "{text}");
         service["rollout"]["phase"] = json!("waiting");
         service["rollout"]["task"] = json!("approval");

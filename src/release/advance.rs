@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::active::ActiveRollout;
 use super::controller::{KEPT, RolloutController, now_ms};
+use super::evidence_view::EvidenceView;
 use super::provenance;
 use super::rollout_handle::OrderedBy;
 use super::saved::SavedEvent;
@@ -233,6 +234,15 @@ fn about(made: &Transition) -> Option<StageTask> {
     }
 }
 
+/// The service that a sentence is about: the one that decides, or where all of them go on the one with the most against
+/// it.
+fn told(evidence: &[EvidenceView], worst: usize) -> Option<&EvidenceView> {
+    let loudness = |found: &&EvidenceView| found.log10_e_highest.unwrap_or(found.log10_e);
+    let all_go_on = evidence.iter().all(|found| found.ruling == "advance");
+    let loudest = evidence.iter().max_by(|a, b| loudness(a).total_cmp(&loudness(b))).filter(|_| all_go_on);
+    loudest.or(evidence.get(worst))
+}
+
 fn event(run: &ActiveRollout, made: Transition, now: Duration, by: Option<&OrderedBy>) -> SavedEvent {
     let bake = run.bake(now);
     let (worst, _) = run.rollout.worst(bake);
@@ -246,7 +256,7 @@ fn event(run: &ActiveRollout, made: Transition, now: Duration, by: Option<&Order
                 RolloutEnding::RolledBack(_) | RolloutEnding::HeldTooLong(_) | RolloutEnding::Completed
             )
     );
-    let verdict = evidence.get(worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
+    let verdict = told(&evidence, worst).filter(|_| judged).map(|evidence| evidence.sentence.clone());
     let need = made.task.and_then(|task| Some((run.need_of(task)?, task)));
     let mut text = match need {
         Some((need, task)) => run.saved.waiting(need, task, evidence.get(worst).filter(|_| judged)),

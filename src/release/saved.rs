@@ -222,8 +222,14 @@ impl Saved {
         let group = self.group.as_ref().map_or(String::new(), |group| format!("group {group}: "));
         match happened {
             RolloutEvent::Started => format!("{title} {to}: started"),
-            RolloutEvent::Advanced { cause: StageCause::Verdict, .. } => {
-                format!("{group}{}", verdict.unwrap_or("advanced"))
+            RolloutEvent::Advanced { cause: StageCause::Verdict, .. } => self.advanced(verdict.unwrap_or("advanced")),
+            RolloutEvent::Finished(RolloutEnding::Completed) => {
+                // The judge has said that it may go on, and here is the end of it.
+                let found = verdict.map(|verdict| match self.without_advanced(verdict) {
+                    Some(found) => format!(", at the end {found}"),
+                    None => because,
+                });
+                format!("{title} {to}: completed, it has all the traffic{}", found.unwrap_or_default())
             }
             RolloutEvent::TurnedBack(RolloutEnding::RolledBack(_))
             | RolloutEvent::Finished(RolloutEnding::RolledBack(_)) => {
@@ -265,6 +271,24 @@ impl Saved {
         }
     }
 
+    /// That all services go on; the verdict is about one of them.
+    fn advanced(&self, verdict: &str) -> String {
+        let found = self.group.as_ref().and(self.without_advanced(verdict));
+        found.map_or_else(
+            || verdict.to_owned(),
+            |found| format!("group {}: advanced {} {}, {found}", self.title(), self.services.join(", "), self.to),
+        )
+    }
+
+    /// What a verdict has found that lets a service go on, with the service in a group.
+    fn without_advanced(&self, verdict: &str) -> Option<String> {
+        let (service, found) = self.services.iter().find_map(|service| {
+            let found = verdict.strip_prefix(&format!("advanced {service} {}: ", self.to))?;
+            Some((service, found))
+        })?;
+        Some(if self.group.is_some() { format!("the most against {service}: {found}") } else { found.to_owned() })
+    }
+
     /// The endpoints of the task that failed.
     fn of_failed(&self, ending: RolloutEnding) -> String {
         match ending {
@@ -280,7 +304,7 @@ impl Saved {
 fn ending_text(ending: RolloutEnding, there: bool) -> String {
     let back = if there { "rolled back" } else { "rolling back" };
     match ending {
-        RolloutEnding::Completed => "completed, it has everything".to_owned(),
+        RolloutEnding::Completed => "completed".to_owned(),
         RolloutEnding::RolledBack(_) => back.to_owned(),
         RolloutEnding::HeldTooLong(_) => format!("{back}, held for too long"),
         RolloutEnding::TaskFailed(task) => format!("{back}, failed: {}", task.word()),

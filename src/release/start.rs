@@ -215,12 +215,12 @@ impl RolloutController {
                     .push(format!("{count} endpoints in batches of {batch}: while they are upgraded nobody answers"));
             }
         }
-        for name in &run.services {
-            let Some(service) = table.service_named(name) else { continue };
-            let (requests_per_second, failing) = self.traffic(service, &run.from);
-            let traffic = StartTraffic { service: name.as_str(), requests_per_second, failing };
-            warnings.extend(traffic_warnings::of(run.rollout.stages(), run.rollout.plan().judge(), &traffic));
-        }
+        let traffic = run.services.iter().filter_map(|name| {
+            let (requests_per_second, failing) = self.traffic(table.service_named(name)?, &run.from);
+            Some(StartTraffic { service: name.as_str(), requests_per_second, failing })
+        });
+        let (stages, settings) = (run.rollout.stages(), run.rollout.plan().judge());
+        warnings.extend(traffic_warnings::of_all(stages, settings, &traffic.collect::<Vec<_>>()));
         warnings
     }
 
@@ -264,6 +264,8 @@ fn versions(services: &[&Service], to: Option<&str>) -> Result<(Name, Name), Vec
     for service in services {
         match versions_of(service, to) {
             Ok(pair) => drop(found.insert(pair)),
+            // Services with the same versions have the same problem.
+            Err(problem) if problems.contains(&problem) => {}
             Err(problem) => problems.push(problem),
         }
     }

@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use crate::rollout::judge::power::ExpectedTraffic;
+use crate::rollout::judge::summary::about;
 use crate::rollout::judge::{Assignment, CandidateShare, JudgeSettings};
 use crate::rollout::stage::Stage;
 use crate::table::Weight;
@@ -20,6 +21,22 @@ pub(crate) struct StartTraffic<'n> {
     pub requests_per_second: f64,
     /// The part of the baseline's requests that fail.
     pub failing: f64,
+}
+
+/// What the operator of services that are released together will want to know: of the one with the thinnest traffic,
+/// because it sets the pace, and which others are thin too. A warning for each service would fill a screen.
+#[must_use]
+pub(crate) fn of_all(stages: &[Stage], settings: &JudgeSettings, traffic: &[StartTraffic<'_>]) -> Vec<String> {
+    let by_rate =
+        |a: &&StartTraffic<'_>, b: &&StartTraffic<'_>| a.requests_per_second.total_cmp(&b.requests_per_second);
+    let warned = || traffic.iter().filter(|traffic| !of(stages, settings, traffic).is_empty());
+    let Some(thinnest) = warned().min_by(by_rate) else { return Vec::new() };
+    let others: Vec<_> = warned().map(|traffic| traffic.service).filter(|name| *name != thinnest.service).collect();
+    if others.is_empty() {
+        return of(stages, settings, thinnest);
+    }
+    let service = format!("{} (likewise {})", thinnest.service, others.join(", "));
+    of(stages, settings, &StartTraffic { service: &service, ..*thinnest })
 }
 
 /// What its operator will want to know, step by step.
@@ -52,9 +69,10 @@ fn thin(weight: Weight, bake: Duration, settings: &JudgeSettings, traffic: &Star
     let shortfall =
         settings.shortfall(CandidateShare::at(weight), failing, ExpectedTraffic { requests_per_second, bake })?;
     Some(format!(
-        "{service} at {weight} %: {requests_per_second:.1} requests/s bring {:.0} requests in a bake of {bake:?}, and a \
+        "{service} at {weight} %: {requests_per_second:.1} requests/s bring {:.0} requests in a bake of {}, and a \
          verdict needs {}; the step will be held until they are there ({})",
         shortfall.expected,
+        about(bake),
         shortfall.needed,
         enough(shortfall.bake),
     ))
@@ -100,9 +118,9 @@ impl UserNeed {
         short.then(|| {
             format!(
                 "{service} at {} %: {requests_per_second:.1} requests/s bring {expected:.0} users at the most in a bake of \
-                 {:?}, and a verdict needs {}; the step will be held until they are there ({})",
+                 {}, and a verdict needs {}; the step will be held until they are there ({})",
                 self.weight,
-                self.bake,
+                about(self.bake),
                 self.needed,
                 if requests_per_second > 0.0 {
                     "raise the weight, the bake or judge.catches"
@@ -127,7 +145,7 @@ impl UserNeed {
 fn enough(bake: Duration) -> String {
     match bake {
         Duration::MAX => "there is no traffic now".to_owned(),
-        bake => format!("{bake:?} would be enough; or raise the weight or judge.catches"),
+        bake => format!("{} would be enough; or raise the weight or judge.catches", about(bake)),
     }
 }
 
@@ -151,6 +169,26 @@ mod tests {
         assert_eq!(said(10.0, 0.02, Assignment::PerRequest, 1_000.0), Vec::<String>::new());
         let thin = said(1.0, 0.02, Assignment::PerRequest, 20.0);
         assert!(thin.len() == 1 && thin[0].starts_with("shop at 1 %: 20.0 requests/s bring 120 requests"), "{thin:?}");
+    }
+
+    #[test]
+    fn services_that_are_released_together_are_warned_of_by_the_thinnest_of_them() {
+        let weight = Weight::from_percent(10.0).unwrap();
+        let stages = [Stage::Bake { weight, bake: Duration::from_secs(600) }];
+        let traffic = |rates: &[(&'static str, f64)]| -> Vec<String> {
+            let each = |(service, requests_per_second): &(&'static str, f64)| StartTraffic {
+                service,
+                requests_per_second: *requests_per_second,
+                failing: 0.001,
+            };
+            let all: Vec<_> = rates.iter().map(each).collect();
+            of_all(&stages, &JudgeSettings::default(), &all)
+        };
+        assert!(traffic(&[("web", 1_000.0), ("cart", 1_000.0)]).is_empty());
+        let [one] = &traffic(&[("web", 1_000.0), ("cart", 1.0)])[..] else { panic!("one line") };
+        assert!(one.starts_with("cart at 10 %: 1.0 requests/s bring 60 requests in a bake of 10 min, and"), "{one}");
+        let [all] = &traffic(&[("web", 2.0), ("cart", 1.0), ("pay", 3.0)])[..] else { panic!("one line") };
+        assert!(all.starts_with("cart (likewise web, pay) at 10 %: 1.0 requests/s"), "{all}");
     }
 
     #[test]

@@ -232,7 +232,7 @@ fn ceilings(found: &Value) -> String {
     if all.is_empty() { String::new() } else { format!("    {}\n", all.join(", ")) }
 }
 
-fn time(seconds: f64) -> String {
+pub(crate) fn time(seconds: f64) -> String {
     about(Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or_default())
 }
 
@@ -275,8 +275,8 @@ fn ms(quantiles: &Value) -> Option<String> {
 
 fn stages(rollout: &Value) -> String {
     let stage = |stage: &Value| match (stage["weight"].as_f64(), stage["seconds"].as_f64()) {
-        (Some(_), Some(seconds)) => format!("{} % for {seconds:.0} s", number(&stage["weight"], 3)),
-        (None, Some(seconds)) => format!("{} for {seconds:.0} s", member(stage, "what")),
+        (Some(_), Some(seconds)) => format!("{} % for {}", number(&stage["weight"], 3), time(seconds)),
+        (None, Some(seconds)) => format!("{} for {}", member(stage, "what"), time(seconds)),
         _ => member(stage, "what"),
     };
     let all: Vec<String> = list(rollout, "stages").map(stage).collect();

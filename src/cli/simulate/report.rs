@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::cli::text::{Columns, TextTone};
 use crate::rollout::event::RolloutEnding;
+use crate::rollout::judge::summary::about;
 use crate::rollout::judge::verdict::RollbackCause;
 use crate::rollout::plan::{Plan, Strategy};
 use crate::rollout::simulate::{SimulatedEnd, SimulatedRun, SimulatedWorld};
@@ -47,6 +48,11 @@ fn word(outcome: SimulatedEnd) -> &'static str {
 
 fn is_proof(outcome: SimulatedEnd) -> bool {
     matches!(outcome, SimulatedEnd::Ended(RolloutEnding::RolledBack(_)))
+}
+
+/// A time as people say it.
+fn said(time: Duration) -> String {
+    if time < Duration::from_secs(90) { format!("{} s", time.as_secs_f64()) } else { about(time) }
 }
 
 /// The middle of some numbers, and what nine of ten stay below.
@@ -190,15 +196,15 @@ impl Facts<'_> {
                 let steps: Vec<_> = canary.steps.iter().map(|step| step.weight.to_string()).collect();
                 let bake = canary.steps.first().map_or(Duration::ZERO, |step| step.bake);
                 let smoke = if canary.smoke { ", good answers to the smoke requests before each" } else { "" };
-                format!("{} %, {bake:?} each{smoke}", steps.join(" -> "))
+                format!("{} %, {} each{smoke}", steps.join(" -> "), said(bake))
             }
             Strategy::BlueGreen(_) => "blue/green".to_owned(),
             Strategy::Rolling(_) => "rolling".to_owned(),
         };
         let bad = later.map_or(*candidate, |later| later.behaviour);
         let when = later.map_or_else(String::new, |later| match later.ramp {
-            Duration::ZERO => format!(" from {:?} on", later.at),
-            ramp => format!(" from {:?} on, rising for {ramp:?}", later.at),
+            Duration::ZERO => format!(" from {} on", said(later.at)),
+            ramp => format!(" from {} on, rising for {}", said(later.at), said(ramp)),
         });
         let slower = if bad.slower == 1.0 { String::new() } else { format!(" and is {} times as slow", bad.slower) };
         let page = self

@@ -293,7 +293,7 @@ fn the_command_line_says_why_too() {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_pointsman")).args(arguments).output().unwrap();
     let errors = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("422") && errors.contains("plan.upgrade") && errors.contains("config file"), "{errors}");
+    assert!(errors.contains("422") && errors.contains("--set upgrade") && errors.contains("config file"), "{errors}");
 }
 
 #[tokio::test]

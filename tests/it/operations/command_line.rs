@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
+use crate::support::{Origin, Proxy};
+
 /// The command, for the admin API at `admin`.
 fn command(admin: SocketAddr, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pointsman"));
@@ -100,4 +102,50 @@ fn who_stops_to_follow_a_rollout_is_told_that_it_goes_on() {
     for words in ["rollout 3 goes on", "pointsman rollout status 3", "pointsman rollout abort 3"] {
         assert!(errors.contains(words), "{errors}");
     }
+}
+
+/// What a command says of a call that is refused, at a proxy with a group of two services.
+#[test]
+fn refusals_speak_of_flags_and_commands_and_not_of_the_api() {
+    let origin = Origin::saying("");
+    let mut text = "[listeners.public]\naddress = \"127.0.0.1:0\"\n".to_owned();
+    for name in ["web", "cart"] {
+        text += &format!(
+            "[services.{name}]\npaths = [\"/{name}\"]\nsplit = {{ v1 = 100, v2 = 0 }}\n\
+             versions.v1.endpoints = [\"{0}\"]\nversions.v2.endpoints = [\"{0}\"]\n",
+            origin.address()
+        );
+    }
+    text += "[groups.both]\nservices = [\"web\", \"cart\"]\n";
+    let proxy = Proxy::start(&text);
+    for (arguments, wanted) in [
+        (&["flip", "web", "v2", "--hold", "soon"][..], "--hold: found \"soon\""),
+        (&["flip", "web", "v9"], "VERSION: found "),
+        (&["rollback"], "(name one with --to)"),
+        (&["rollback", "--service", "nope"], "--service: found "),
+        (&["rollback", "--to", "x"], "want the number of a revision, see `pointsman history`"),
+        (&["history", "--limit", "x"], "want a whole number, such as 20"),
+        (&["history", "--limit", "0"], "--limit: found \"0\""),
+        (&["rollout", "status", "77"], "`pointsman rollout status` lists them"),
+        (&["rollout", "start", "web", "--steps", "50,10"], "--steps"),
+        (&["rollout", "start", "web", "--set", "judge.alpha=7"], "--set judge.alpha: found 7"),
+        (&["rollout", "start", "nope"], "SERVICE: found "),
+    ] {
+        let (code, _, errors) = run(proxy.admin, arguments);
+        assert!(code != 0 && errors.contains(wanted), "{arguments:?}: {errors}");
+        for word in ["GET /v1", "\"to\"", "plan.", "?limit", "hold.max", "services["] {
+            assert!(!errors.contains(word), "{arguments:?}: {word} in {errors}");
+        }
+    }
+    // Scripts read what the API said.
+    let (_, json, _) = run(proxy.admin, &["--json", "history", "--limit", "0"]);
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["problems"][0]["where"], "?limit", "{json:#}");
+    // One problem of two services is told once.
+    let (_, _, errors) = run(proxy.admin, &["rollout", "start", "both", "--group", "--to", "v1"]);
+    assert_eq!(errors.matches("which has everything already").count(), 1, "{errors}");
+    let (_, started, _) = run(proxy.admin, &["rollout", "start", "both", "--group", "--to", "v2", "--dry-run"]);
+    assert!(started.contains("1 % for 10 min, 10 % for 10 min"), "{started}");
+    assert!(started.contains("web (likewise cart) at 1 %: 0.0 requests/s"), "{started}");
+    assert_eq!(started.matches("warning: ").count(), 3, "one for each step that compares: {started}");
 }
