@@ -299,7 +299,7 @@ mod tests {
         user.write_all(b"x").await.unwrap();
         let began = Instant::now();
         both_ways(&mut client, &mut upstream).await;
-        assert_eq!(began.elapsed().as_secs(), LAST_WORDS_MAX.as_secs());
+        assert!(began.elapsed() >= LAST_WORDS_MAX, "{:?}", began.elapsed());
     }
 
     #[tokio::test]

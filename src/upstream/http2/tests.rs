@@ -12,7 +12,7 @@ use http_body_util::{BodyExt, Full};
 use tokio::io::{AsyncWriteExt, DuplexStream, ReadBuf, duplex, repeat};
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::sync::oneshot;
-use tokio::task::LocalSet;
+use tokio::task::{LocalSet, yield_now};
 use tokio::time::{Duration, sleep, timeout};
 
 use super::upstream_stream::{StreamContent, StreamError, StreamRequest, StreamResponse, UpstreamStream};
@@ -20,8 +20,11 @@ use super::*;
 
 const HEADS: HeadLimits = HeadLimits { bytes_max: 64 * 1024, headers_max: 100 };
 
-/// Long enough for both ends to take their turns.
+/// A moment, where the test is about time.
 const MOMENT: Duration = Duration::from_millis(20);
+
+/// What is not there after this hangs.
+const LONG: Duration = Duration::from_secs(60);
 
 type Streams = UnboundedReceiver<(Request<RecvStream>, SendResponse<Bytes>)>;
 
@@ -77,12 +80,20 @@ async fn answer(request: &mut StreamRequest<'_, Full<Bytes>>) -> Result<Response
     }
 }
 
+/// Lets both ends take their turns until neither has anything left to do: they are on this thread, and what is between
+/// them waits for nothing else.
+async fn settle() {
+    for _ in 0..500 {
+        yield_now().await;
+    }
+}
+
 /// What is under way goes on.
 async fn is_waiting(request: &mut StreamRequest<'_, Full<Bytes>>) -> bool {
     tokio::select! {
         biased;
         _answered = answer(request) => false,
-        () = sleep(MOMENT) => true,
+        () = settle() => true,
     }
 }
 
@@ -94,7 +105,7 @@ fn reply(mut respond: SendResponse<Bytes>) -> Result<(), h2::Error> {
 #[tokio::test]
 async fn an_endpoint_that_is_there_has_all_the_time_and_one_that_is_not_is_given_up() {
     let test = async {
-        let times = PingTimes { interval: Duration::from_millis(200), timeout: Duration::from_secs(1) };
+        let times = PingTimes { interval: Duration::from_millis(200), timeout: Duration::from_secs(5) };
         let (mut shared, mut endpoint) = connected_with(10, times).await;
         let (mut first, mut second) = (shared.stream().unwrap(), shared.stream().unwrap());
         let (mut first, mut second) = (post(&mut first), post(&mut second));
@@ -106,7 +117,7 @@ async fn an_endpoint_that_is_there_has_all_the_time_and_one_that_is_not_is_given
         let stalled = Instant::now();
         assert!(matches!(answer(&mut second).await, Err(StreamError::Broken(_))));
         let took = stalled.elapsed();
-        assert!(took >= times.timeout - MOMENT && took < times.timeout * 2, "{took:?}");
+        assert!(took >= times.timeout - MOMENT, "{took:?}");
         assert!(shared.is_closed() && shared.stream().is_none());
     };
     LocalSet::new().run_until(test).await;
@@ -115,9 +126,9 @@ async fn an_endpoint_that_is_there_has_all_the_time_and_one_that_is_not_is_given
 #[tokio::test]
 async fn an_idle_connection_is_not_asked_and_one_that_was_silent_for_long_is_asked_at_once() {
     let test = async {
-        let times = PingTimes { interval: Duration::from_secs(1), timeout: Duration::from_millis(300) };
+        let times = PingTimes { interval: Duration::from_secs(4), timeout: Duration::from_millis(300) };
         let (mut shared, endpoint) = connected_with(10, times).await;
-        sleep(MOMENT).await;
+        settle().await;
         endpoint.stall.send(()).unwrap();
         sleep(times.interval + times.timeout * 2).await;
         assert!(!shared.is_closed());
@@ -135,7 +146,7 @@ async fn a_request_whose_connection_ends_before_it_was_given_to_the_codec_is_who
         let (mut shared, mut endpoint) = connected(1).await;
         // It has not said yet how many it allows.
         let [mut first, mut second, mut third, mut late] = [(); 4].map(|()| shared.stream().unwrap());
-        sleep(MOMENT).await;
+        settle().await;
         assert!(shared.stream().is_none(), "now it has");
         let (mut first, mut second, mut third) = (post(&mut first), post(&mut second), post(&mut third));
         assert!(is_waiting(&mut first).await && is_waiting(&mut second).await && is_waiting(&mut third).await);
@@ -164,7 +175,7 @@ async fn streams_that_are_not_allowed_yet_are_opened_one_after_the_other_also_be
     let test = async {
         let (mut shared, mut endpoint) = connected(1).await;
         let [mut first, mut second, mut third, mut fourth] = [(); 4].map(|()| shared.stream().unwrap());
-        sleep(MOMENT).await;
+        settle().await;
         let (mut first, mut third, mut fourth) = (post(&mut first), post(&mut third), post(&mut fourth));
         assert!(is_waiting(&mut first).await);
         {
@@ -196,7 +207,7 @@ async fn a_connection_that_is_given_up_ends_although_its_endpoint_reads_nothing(
         // Settings with a window of a mebibyte, and as much for the connection.
         theirs.write_all(&[0, 0, 6, 4, 0, 0, 0, 0, 0, 0, 4, 0, 16, 0, 0]).await.unwrap();
         theirs.write_all(&[0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 16, 0, 0]).await.unwrap();
-        sleep(MOMENT).await;
+        settle().await;
         let mut stream = shared.stream().unwrap();
         let mut request = stream.begin(head("POST"), Full::from(vec![b'x'; 1024 * 1024]));
         assert!(is_waiting(&mut request).await);
@@ -205,7 +216,7 @@ async fn a_connection_that_is_given_up_ends_although_its_endpoint_reads_nothing(
         let began = Instant::now();
         drop(shared);
         // It goes on to send frames of a kind that says nothing.
-        let ended = timeout(times.timeout * 10, async {
+        let ended = timeout(LONG, async {
             while theirs.write_all(&[0, 0, 0, 99, 0, 0, 0, 0, 0]).await.is_ok() {
                 sleep(MOMENT).await;
             }
@@ -235,7 +246,7 @@ async fn an_upload_whose_trailers_cannot_be_sent_is_reset() {
             }
         };
         let answered = poll_fn(|cx| sending.poll_response(cx));
-        let ended = timeout(MOMENT * 50, async { tokio::join!(answered, seen) });
+        let ended = timeout(LONG, async { tokio::join!(answered, seen) });
         let (answer, seen) = ended.await.expect("it is reset");
         assert!(matches!(answer, Err(StreamError::Reset(_))), "{answer:?}");
         assert_eq!(seen, Some(Some(h2::Reason::CANCEL)));
