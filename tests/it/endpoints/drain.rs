@@ -92,11 +92,14 @@ fn who_waits_to_be_accepted_is_answered() {
     let (_folder, mut process) = start(origin.address(), "");
     process.signal("STOP");
     // The kernel makes the connections; the process does not know of them when it is told to end.
-    let waiting: Vec<_> = (0..50).map(|_| Client::to(process.listener)).collect();
+    let mut waiting: Vec<_> = (0..50).map(|_| Client::to(process.listener)).collect();
+    for client in &mut waiting {
+        client.write(get("/"));
+    }
     process.signal("TERM");
     process.signal("CONT");
     for mut client in waiting {
-        assert_eq!(client.ask(get("/")).status, 200);
+        assert_eq!(client.answer().status, 200);
     }
     assert!(process.wait().success());
 }

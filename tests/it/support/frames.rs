@@ -161,6 +161,10 @@ pub(crate) fn send_when_told_to_go(address: SocketAddr, request: &Frames, tell: 
     let bytes = request.bytes();
     let begin = PREFACE.len() + frame(SETTINGS, 0, 0, &[]).len();
     let (mut client, mut reader) = connected(address, &bytes[..begin]);
+    // It is known by then that the client speaks HTTP/2.
+    if let Err(end) = reader.next() {
+        return Came::Ended(end);
+    }
     tell();
     loop {
         match reader.next() {
