@@ -94,9 +94,8 @@ impl CeilingTest {
         self.wealth.restart_by(now.saturating_sub(self.started), horizon);
     }
 
-    /// Closes the window and opens another ([`super::windows`]).
-    pub(crate) fn open_window(&mut self, now: Duration, part: f64) {
-        self.wealth.open_window(part);
+    /// A window of its wealth was opened.
+    pub(crate) fn window_opened(&mut self, now: Duration) {
         self.started = now;
     }
 

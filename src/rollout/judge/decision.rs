@@ -167,19 +167,17 @@ impl Judge {
         let stretches = &self.stretches;
         match cause {
             RollbackCause::Errors => match self.lost.as_ref().filter(|_| standing.lost_users_lead()) {
-                Some(test) => stretches.lost.late(test.wealth.leading()),
-                None => stretches.errors.late(self.errors.wealth.leading()),
+                Some(test) => stretches.lost.late(&test.wealth),
+                None => stretches.errors.late(&self.errors.wealth),
             },
-            RollbackCause::Latency => {
-                self.latency.as_ref().and_then(|test| stretches.latency.late(test.wealth.leading()))
-            }
+            RollbackCause::Latency => self.latency.as_ref().and_then(|test| stretches.latency.late(&test.wealth)),
             // A finding has its own, and a metric is of this moment.
             RollbackCause::Responses | RollbackCause::Route | RollbackCause::Metric => None,
             RollbackCause::FailureCeiling => {
-                self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(test.wealth.leading()))
+                self.failure_ceiling.as_ref().and_then(|test| stretches.failure_ceiling.late(&test.wealth))
             }
             RollbackCause::SlowCeiling => {
-                self.slow_ceiling.as_ref().and_then(|test| stretches.slow_ceiling.late(test.wealth.leading()))
+                self.slow_ceiling.as_ref().and_then(|test| stretches.slow_ceiling.late(&test.wealth))
             }
         }
     }

@@ -120,8 +120,13 @@ impl MarginTest {
         self.ln_ahead >= 0.0
     }
 
+    /// Those who were counted may be counted once more, with this part of alpha.
+    pub(super) fn open_window(&mut self, part: f64) {
+        self.stretch.open_window(&mut self.test.wealth, part);
+    }
+
     pub(super) fn late(&self) -> Option<Stretch<ClassTally>> {
-        self.stretch.late(self.test.wealth.leading())
+        self.stretch.late(&self.test.wealth)
     }
 
     /// Whether the shares that would be printed say so.

@@ -192,13 +192,13 @@ impl RouteTest {
 
     /// Users may have a failure once more, with this part of alpha.
     pub(super) fn open_failures(&mut self, now: Duration, part: f64) {
-        self.failures.test.wealth.open_window(part);
+        self.failures.open_window(part);
         self.failures_since = now;
     }
 
     /// Users are timed once more, with this part of alpha.
     pub(super) fn open_latencies(&mut self, now: Duration, part: f64) {
-        self.latency.iter_mut().for_each(|test| test.test.wealth.open_window(part));
+        self.latency.iter_mut().for_each(|test| test.stretch.open_window(&mut test.test.wealth, part));
         self.latency_since = now;
     }
 
@@ -264,7 +264,7 @@ impl SlownessTest {
 
     fn finding(&self, name: RouteName, totals: &Totals) -> RouteFinding {
         let quantile = self.test.leading_quantile();
-        let late = self.stretch.late(self.test.wealth.leading());
+        let late = self.stretch.late(&self.test.wealth);
         let of = late.map_or(*totals, |late| late.found);
         let above =
             |counts: LatencyCounts| ClassShare { asked: counts.compared(quantile), found: counts.above(quantile) };

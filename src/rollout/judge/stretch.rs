@@ -13,6 +13,7 @@ use super::evidence::OutcomeCounts;
 use super::latency::ALTERNATIVES;
 use super::per_version::PerVersion;
 use super::quantiles::LatencyCounts;
+use super::wealth::Wealth;
 
 /// What was counted by a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -46,6 +47,8 @@ pub(crate) struct Cumulative<const N: usize, T = Totals> {
     sums: [f64; N],
     since: [T; N],
     now: T,
+    /// The stretch that the best closed window is about.
+    closed: Option<Stretch<T>>,
 }
 
 /// What can be counted from a moment on.
@@ -74,7 +77,7 @@ impl Stretches {
 impl<const N: usize, T: RunningTotals> Cumulative<N, T> {
     /// Begins with what was counted so far.
     pub(crate) fn new(nothing: T) -> Self {
-        Self { sums: [0.0; N], since: [nothing; N], now: nothing }
+        Self { sums: [0.0; N], since: [nothing; N], now: nothing, closed: None }
     }
 
     /// Follows what a tick has multiplied the alternatives by.
@@ -88,10 +91,20 @@ impl<const N: usize, T: RunningTotals> Cumulative<N, T> {
         self.now = *totals;
     }
 
-    /// What was counted before and in the stretch of an alternative, if that is a late part of the whole; else all of
-    /// it is the stretch.
-    pub(crate) fn late(&self, alternative: usize) -> Option<Stretch<T>> {
-        let before = *self.since.get(alternative)?;
+    /// Opens a window of the test that is followed ([`super::windows`]): what comes from now on is followed for itself.
+    pub(crate) fn open_window(&mut self, wealth: &mut Wealth<N>, part: f64) {
+        self.closed = self.late(wealth);
+        wealth.open_window(part);
+        (self.sums, self.since) = ([0.0; N], [self.now; N]);
+    }
+
+    /// What was counted before and in the stretch that the test is about, if that is a late part of the whole; else all
+    /// of it is the stretch. A closed window that knows most is told by what it met, and not by the days after it.
+    pub(crate) fn late(&self, wealth: &Wealth<N>) -> Option<Stretch<T>> {
+        if wealth.is_of_closed() {
+            return self.closed;
+        }
+        let before = *self.since.get(wealth.leading())?;
         let found = self.now.since(&before);
         (found.of_candidate() * 2 < self.now.of_candidate()).then_some(Stretch { before, found })
     }
@@ -124,5 +137,49 @@ impl RunningTotals for Totals {
 
     fn of_candidate(&self) -> u64 {
         self.outcomes.candidate.requests
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Multiplies the second of two alternatives, when the candidate has had so many requests in all.
+    fn bet(wealth: &mut Wealth<2>, followed: &mut Cumulative<2>, ln: f64, requests: u64) {
+        let mut totals = Totals::default();
+        totals.outcomes.candidate.requests = requests;
+        wealth.multiply(|alternative| if alternative == 1 { ln } else { 0.0 });
+        followed.follow(&[ln; 2], &totals);
+    }
+
+    /// The requests before the stretch and in it.
+    fn told(wealth: &Wealth<2>, followed: &Cumulative<2>) -> Option<[u64; 2]> {
+        let Stretch { before, found } = followed.late(wealth)?;
+        Some([before, found].map(|totals| totals.outcomes.candidate.requests))
+    }
+
+    #[test]
+    fn each_window_is_told_by_its_own_numbers() {
+        let (mut wealth, mut followed) = (Wealth::<2>::staked(), Cumulative::<2>::new(Totals::default()));
+        bet(&mut wealth, &mut followed, -1.0, 1_000);
+        bet(&mut wealth, &mut followed, 8.0, 1_100);
+        assert_eq!((told(&wealth, &followed), wealth.leading()), (Some([1_000, 100]), 1));
+        followed.open_window(&mut wealth, 0.25);
+        // Good in the next window, which does not take back what was found, nor add to it.
+        bet(&mut wealth, &mut followed, -1.0, 2_000);
+        assert_eq!((told(&wealth, &followed), wealth.leading()), (Some([1_000, 100]), 1));
+        // Worse than it ever was: told from there on, without the window before.
+        bet(&mut wealth, &mut followed, 20.0, 2_300);
+        assert_eq!((told(&wealth, &followed), wealth.leading()), (Some([2_000, 300]), 1));
+    }
+
+    #[test]
+    fn the_stretch_of_a_window_begins_with_it_at_the_earliest() {
+        let (mut wealth, mut followed) = (Wealth::<2>::staked(), Cumulative::<2>::new(Totals::default()));
+        bet(&mut wealth, &mut followed, 1.0, 1_000);
+        assert_eq!(told(&wealth, &followed), None, "it is all of it");
+        followed.open_window(&mut wealth, 0.25);
+        bet(&mut wealth, &mut followed, 9.0, 1_400);
+        assert_eq!(told(&wealth, &followed), Some([1_000, 400]));
     }
 }

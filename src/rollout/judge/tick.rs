@@ -278,10 +278,14 @@ impl Judge {
         let failures = self.errors.wealth.ln_open() > 0.0 || ceiling(&self.failure_ceiling);
         if let Some(next) = self.windows.failures.next(now, failures, is_used_up(&users, users.failed)) {
             self.windows.failures = next;
-            self.errors.wealth.open_window(next.part(assignment));
-            self.failure_ceiling.iter_mut().for_each(|test| test.open_window(now, next.part(assignment)));
+            let (part, stretches) = (next.part(assignment), &mut self.stretches);
+            stretches.errors.open_window(&mut self.errors.wealth, part);
+            if let Some(test) = &mut self.failure_ceiling {
+                stretches.failure_ceiling.open_window(&mut test.wealth, part);
+                test.window_opened(now);
+            }
             self.ratios = RatioCounts::default();
-            self.open_route_failures(now, next.part(assignment));
+            self.open_route_failures(now, part);
         }
         let lost = self.lost.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
         if let Some(next) = self.windows.lost.next(now, lost, is_used_up(&users, users.lost)) {
@@ -291,9 +295,13 @@ impl Judge {
         let latency = self.latency.as_ref().is_some_and(|test| test.wealth.ln_open() > 0.0);
         if let Some(next) = self.windows.latency.next(now, latency || ceiling(&self.slow_ceiling), false) {
             self.windows.latency = next;
-            self.latency.iter_mut().for_each(|test| test.wealth.open_window(next.part(assignment)));
-            self.slow_ceiling.iter_mut().for_each(|test| test.open_window(now, next.part(assignment)));
-            self.open_route_latencies(now, next.part(assignment));
+            let (part, stretches) = (next.part(assignment), &mut self.stretches);
+            self.latency.iter_mut().for_each(|test| stretches.latency.open_window(&mut test.wealth, part));
+            if let Some(test) = &mut self.slow_ceiling {
+                stretches.slow_ceiling.open_window(&mut test.wealth, part);
+                test.window_opened(now);
+            }
+            self.open_route_latencies(now, part);
         }
     }
 
@@ -301,7 +309,7 @@ impl Judge {
     fn open_window_of_lost_users(&mut self, part: f64) {
         let number = self.bets_number(self.share);
         let Some(test) = &mut self.lost else { return };
-        test.wealth.open_window(part);
+        self.stretches.lost.open_window(&mut test.wealth, part);
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a part of a count")]
         let baseline_successes = (f64::from(self.active) * (1.0 - self.share.value())) as u64;
         test.fold(&self.bets[number].lost, ErrorCounts { baseline_successes, ..ErrorCounts::default() });

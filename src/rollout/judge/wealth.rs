@@ -78,6 +78,8 @@ pub(crate) struct Wealth<const N: usize> {
     ln_part: f64,
     /// The test's ln E in the best of the windows before.
     ln_closed: f64,
+    /// The alternative that had won most in that one.
+    led_closed: usize,
 }
 
 /// What was bet at one price.
@@ -117,6 +119,7 @@ impl<const N: usize> Wealth<N> {
             stakes: std::iter::repeat_n(0.0, burst_ticks).collect(),
             ln_part: 0.0,
             ln_closed: f64::NEG_INFINITY,
+            led_closed: 0,
         }
     }
 
@@ -130,7 +133,7 @@ impl<const N: usize> Wealth<N> {
     pub(crate) fn open_window(&mut self, part: f64) {
         let prices: Vec<_> = self.rows.iter().map(|row| row.price).collect();
         let fresh = Self::with_reserve(RESERVE, &prices, self.stakes.len()).with_part(part);
-        *self = Self { ln_closed: self.ln_value(), ..fresh };
+        *self = Self { ln_closed: self.ln_value(), led_closed: self.leading(), ..fresh };
     }
 
     /// Stakes this much of the reserve, or what is left of it, as a new start: to be called *before* the evidence of a
@@ -188,6 +191,12 @@ impl<const N: usize> Wealth<N> {
         (self.ln_open() + self.ln_part).max(self.ln_closed)
     }
 
+    /// Whether a window that is closed knows more than the open one.
+    #[must_use]
+    pub(crate) fn is_of_closed(&self) -> bool {
+        self.ln_closed > self.ln_open() + self.ln_part
+    }
+
     /// Logarithm of the whole wealth in the open window, the reserve included.
     #[must_use]
     pub(crate) fn ln_open(&self) -> f64 {
@@ -195,9 +204,12 @@ impl<const N: usize> Wealth<N> {
         ln_sum(parts.chain([self.reserve.ln()]))
     }
 
-    /// The number of the alternative that has won most.
+    /// The number of the alternative that has won most, in the window that knows most.
     #[must_use]
     pub(crate) fn leading(&self) -> usize {
+        if self.is_of_closed() {
+            return self.led_closed;
+        }
         let ln = |alternative: usize| ln_sum(self.rows.iter().map(|row| row.ln_parts[alternative]));
         (0..N).max_by(|a, b| ln(*a).total_cmp(&ln(*b))).unwrap_or(0)
     }
