@@ -38,6 +38,7 @@ impl CountsReader {
         let before = self.windows.replace(*windows).unwrap_or(*windows);
         let changed = [
             (before.step != windows.step, &users.came),
+            (before.step != windows.step, &clients.came),
             (before.failures != windows.failures, &users.failed),
             (before.failures != windows.failures, &clients.failed),
             (before.lost != windows.lost, &users.lost),

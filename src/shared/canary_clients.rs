@@ -8,7 +8,8 @@
 //! for, the gateway of an office, a benchmark. Such a *front* makes a good part of the requests of *both* versions,
 //! because the lot falls on the users behind it, while who aims at one version makes none of the other's. From an
 //! address with at least [`FRONT`] of the requests of each of the two everything counts, user by user. Where the
-//! candidate has everything nothing is aimed, and its requests alone say who is a front.
+//! candidate has had everything from the first request on, its requests alone say who is a front; after a comparison
+//! those stay who were found by it, or who aimed at the candidate would be heard as soon as it has everything.
 //!
 //! Each worker keeps the busiest addresses that it sees, in a table of a fixed size (Metwally's space-saving, with
 //! counts that are never too high); the control plane makes the list of fronts of them.
@@ -18,8 +19,8 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::OnceLock;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use super::client_prefix;
 use super::slot_set::SLOTS;
@@ -58,6 +59,8 @@ pub(crate) struct ClientWatch {
     cells: Box<[OnceLock<Box<BusiestClients>>]>,
     /// 0 where there are no more.
     fronts: [AtomicU64; FRONTS_MAX],
+    /// Whether both versions had enough requests to say who is one.
+    was_compared: AtomicBool,
 }
 
 /// The busiest addresses of one worker.
@@ -83,6 +86,7 @@ impl ClientWatch {
             numbers: RandomState::new(),
             cells: (0..workers).map(|_| OnceLock::new()).collect(),
             fronts: Default::default(),
+            was_compared: AtomicBool::new(false),
         }
     }
 
@@ -112,6 +116,11 @@ impl ClientWatch {
             for client in &cell.clients {
                 add(clients.entry(client.number.load(Relaxed)).or_default(), &client.requests);
             }
+        }
+        if compared {
+            self.was_compared.fetch_or(all[0] > 0 && all[1] >= FRONT_REQUESTS_MIN, Relaxed);
+        } else if self.was_compared.load(Relaxed) {
+            return;
         }
         let is_front = |requests: &[u64; 2]| {
             let [of_candidate, of_baseline] = [0, 1].map(|arm| requests[arm] > 0 && requests[arm] * FRONT >= all[arm]);
@@ -212,6 +221,29 @@ mod tests {
         assert!(!watch.is_front(watch.number(address(0))));
         watch.refresh(false);
         assert!(watch.is_front(watch.number(address(0))) && !watch.is_front(watch.number(address(999))));
+    }
+
+    #[test]
+    fn who_aims_at_the_candidate_is_no_front_when_it_has_everything() {
+        let (watch, strange) = (ClientWatch::new(1), |number: u32| 100 + number % 50_000);
+        let [office, attacker] = [watch.number(address(1)), watch.number(address(2))];
+        for number in 0..2_000 {
+            let client = if number % 4 == 0 { office } else { watch.number(address(strange(number))) };
+            watch.count(0, client, usize::from(number % 10 != 0));
+            if number % 10 == 0 {
+                watch.count(0, attacker, 0);
+            }
+        }
+        let fronts = |compared| {
+            watch.refresh(compared);
+            [office, attacker].map(|client| watch.is_front(client))
+        };
+        assert_eq!(fronts(true), [true, false]);
+        for number in 0..2_000 {
+            let client = if number % 3 == 0 { attacker } else { watch.number(address(strange(number))) };
+            watch.count(0, client, 0);
+        }
+        assert_eq!(fronts(false), [true, false]);
     }
 
     #[test]

@@ -26,8 +26,7 @@ use super::flights::{Flight, Flights, Requester, Told};
 use super::latency_thresholds::LatencyThresholds;
 use super::response_counters::{Asker, ResponseOutcome, ResponseStats};
 use super::route_stats::{RouteCounters, RouteNumber, RouteOutcome, RouteStats};
-use super::slot_set::SlotSet;
-use super::user_sets::{ClientSets, LatencySets, UserSets, UserTestimony};
+use super::user_sets::{ClientSets, UserSets};
 
 /// One of the two versions that are compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -271,14 +270,14 @@ impl SplitEpoch {
             rules.busiest.count(worker, client, arm as usize);
         }
         let cell = &self.cells[worker].get_or_init(Box::default).0[arm as usize];
+        let from = Requester::of(asker);
         if failed || seen != ResponseSeen::Nothing {
-            rules.count_outcome(cell, asker, failed);
+            rules.count_outcome(cell, from, failed);
             rules.responses.count(&cell.classes, &response, asker);
             if arm == Arm::Baseline {
                 rules.responses.learn(worker, &response);
             }
         }
-        let from = Requester::of(asker);
         let found = rules.thresholds.exceeded(arm as usize, micros);
         let whole = failed || seen == ResponseSeen::Whole;
         if rules.thresholds.compares() && told.exceeded == 0 && whole {
@@ -346,17 +345,15 @@ impl CanaryRules {
     }
 
     /// Counts whether a request failed.
-    fn count_outcome(&self, cell: &ArmCounters, asker: Option<Asker>, failed: bool) {
-        let by_itself = UserTestimony { came: true, failed, lost: false };
-        let said = asker.map_or(by_itself, |asker| self.users.note(asker.slot, failed, self.terms.burst_ticks));
+    fn count_outcome(&self, cell: &ArmCounters, from: Requester, failed: bool) {
+        let Self { users, clients, terms, .. } = self;
+        let lost = from.slot.is_some_and(|slot| users.note(slot, failed, terms.burst_ticks));
         cell.requests.add(1);
-        cell.draws.add(u64::from(said.came));
+        cell.draws.add(u64::from(from.is_first(&users.came, &clients.came)));
         if failed {
             cell.failures.add(1);
-            let client = asker.and_then(|asker| asker.client);
-            let is_first = |set: &SlotSet| client.is_none_or(|client| set.first(client.place(0)));
-            cell.counted_failures.add(u64::from(said.failed && is_first(&self.clients.failed)));
-            cell.lost.add(u64::from(said.lost && is_first(&self.clients.lost)));
+            cell.counted_failures.add(u64::from(from.is_first(&users.failed, &clients.failed)));
+            cell.lost.add(u64::from(lost && from.is_first(&users.lost, &clients.lost)));
         }
     }
 
@@ -367,7 +364,8 @@ impl CanaryRules {
 
     fn count_above(&self, cell: &ArmCounters, from: Requester, thresholds: Range<usize>) {
         for threshold in thresholds {
-            if self.is_first(from, |sets| &sets.exceeded[threshold]) {
+            let [users, clients] = [&self.users.latency, &self.clients.latency];
+            if from.is_first(&users.exceeded[threshold], &clients.exceeded[threshold]) {
                 cell.first_above[threshold].add(1);
             }
         }
@@ -376,15 +374,9 @@ impl CanaryRules {
     fn count_slow(&self, cell: &ArmCounters, from: Requester) {
         cell.timed.add(1);
         cell.slow.add(1);
-        if self.is_first(from, |sets| &sets.slow) {
+        if from.is_first(&self.users.latency.slow, &self.clients.latency.slow) {
             cell.first_slow.add(1);
         }
-    }
-
-    /// Whether it is the first time for the client and for the user. A client that was counted uses up no user.
-    fn is_first(&self, from: Requester, set: impl Fn(&LatencySets) -> &SlotSet) -> bool {
-        from.client.is_none_or(|client| set(&self.clients.latency).first(client))
-            && from.slot.is_none_or(|slot| set(&self.users.latency).first(slot))
     }
 }
 
@@ -392,6 +384,8 @@ impl CanaryRules {
 mod tests {
     use super::Arm::{Baseline, Candidate};
     use super::*;
+    use crate::shared::response_class::ObservedResponse;
+    use crate::shared::slot_set::SlotSet;
 
     fn canary(per_key: bool, slow_us: Option<u64>) -> CanaryStats {
         CanaryStats::new(
@@ -558,6 +552,34 @@ mod tests {
         assert_eq!(left(ResponseSeen::Nothing, 5), (0, [0; 4], [0; 3]), "nothing is known");
         assert_eq!(left(ResponseSeen::Nothing, 40), (0, [0; 4], [1; 3]), "overdue, and no success");
         assert_eq!(left(ResponseSeen::Head, 15), (1, [0; 4], [2, 1, 1]));
+    }
+
+    #[test]
+    fn an_address_with_ten_thousand_keys_says_as_much_as_one_user_and_silences_no_other() {
+        let canary = canary(true, Some(30));
+        let epoch = canary.epoch([50_000, 50_000]);
+        canary.compare_with([[10, 20, 30]; 2]);
+        let client = epoch.client([10, 0, 0, 1].into());
+        for slot in 0..10_000 {
+            let failed = slot % 2 == 0;
+            let observed = (!failed).then_some(ObservedResponse { status: 404, media_type: 0, length: Some(0) });
+            let response = ResponseOutcome { is_asked: true, has_body: true, observed };
+            let outcome = CanaryOutcome { client, response, ..sample(Candidate, Some(slot), failed, 40) };
+            epoch.count(0, &outcome, Told::default());
+        }
+        let found = canary.totals()[0].arms[0];
+        let said = [found.draws, found.counted_failures, found.lost, found.first_slow];
+        assert_eq!((said, found.first_above), ([1, 1, 0, 1], [1; 3]), "{found:?}");
+        assert!(found.classes.counted.iter().all(|counted| *counted <= 1), "{:?}", found.classes);
+        assert_eq!((found.requests, found.failures), (10_000, 5_000), "what is printed is all of them");
+        for slot in 1_000..1_100 {
+            let client = epoch.client([192, 168, 0, u8::try_from(slot - 1_000).unwrap()].into());
+            epoch.count(0, &CanaryOutcome { client, ..sample(Candidate, Some(slot), true, 40) }, Told::default());
+        }
+        let honest = canary.totals()[0].arms[0].since(&found);
+        // Some places of addresses are shared.
+        let said = [honest.draws, honest.counted_failures, honest.first_slow, honest.first_above[2]];
+        assert!(said.iter().all(|count| *count > 95), "{honest:?}");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::response_counters::Asker;
+use super::slot_set::SlotSet;
 
 /// The most requests of one worker and split that are watched.
 const FLIGHTS_MAX: usize = 2_048;
@@ -120,6 +121,11 @@ impl Flights {
 }
 
 impl Requester {
+    /// Whether it is the first time for the client and for the user. A client that was counted before uses up no user.
+    pub(crate) fn is_first(self, users: &SlotSet, clients: &SlotSet) -> bool {
+        self.client.is_none_or(|client| clients.first(client)) && self.slot.is_none_or(|slot| users.first(slot))
+    }
+
     /// Of a request of one who asks; of none: it is a draw of its own.
     pub(crate) fn of(asker: Option<Asker>) -> Self {
         let client = asker.and_then(|asker| asker.client).map(|client| client.place(0));
@@ -256,7 +262,6 @@ mod tests {
             control.join().unwrap();
             by_itself
         });
-        println!("{by_worker} ended before they were found");
-        assert_eq!(by_worker + swept.load(Relaxed), REQUESTS);
+        assert_eq!(by_worker + swept.load(Relaxed), REQUESTS, "{by_worker} ended before they were found");
     }
 }

@@ -64,6 +64,13 @@ pub(crate) struct Asker {
     pub client: Option<ClientNumber>,
 }
 
+impl Asker {
+    /// Whether it is the first time in this set, for an outcome of this kind; always, where many are behind an address.
+    pub(crate) fn is_first_of_client(self, clients: &SlotSet, kind: usize) -> bool {
+        self.client.is_none_or(|client| clients.first(client.place(kind)))
+    }
+}
+
 impl ResponseStats {
     pub(crate) fn new(workers: usize, per_key: bool) -> Self {
         let slots = if per_key { CLASSES } else { 0 };
@@ -98,9 +105,9 @@ impl ResponseStats {
         }
     }
 
-    fn is_first(&self, class: ResponseClass, Asker { slot, client }: Asker) -> bool {
-        client.is_none_or(|client| self.clients.first(client.place(class.index())))
-            && self.slots.get(class.index()).is_some_and(|slots| slots.first(slot))
+    fn is_first(&self, class: ResponseClass, asker: Asker) -> bool {
+        asker.is_first_of_client(&self.clients, class.index())
+            && self.slots.get(class.index()).is_some_and(|slots| slots.first(asker.slot))
     }
 }
 

@@ -58,6 +58,8 @@ pub(crate) struct RouteStats {
     users: Box<[OnceLock<RouteUsers>]>,
     /// Clients whose failure was counted, each route at a place of its own.
     clients: SlotSet,
+    /// Clients that have exceeded a threshold, each of each route at a place of its own.
+    slow_clients: SlotSet,
 }
 
 #[derive(Debug, Default)]
@@ -157,6 +159,7 @@ impl RouteStats {
             thresholds: (0..ROUTES).map(|_| LatencyThresholds::new(None)).collect(),
             users: (0..users).map(|_| OnceLock::new()).collect(),
             clients: SlotSet::default(),
+            slow_clients: SlotSet::default(),
         }
     }
 
@@ -198,10 +201,9 @@ impl RouteStats {
         counts.requests.add(u64::from(is_known));
         if failed {
             counts.failures.add(1);
-            let client = asker.and_then(|asker| asker.client);
-            let counts_client = client.is_none_or(|client| self.clients.first(client.place(number)));
-            let counts_user = self.is_first(number, asker, |users| &users.failed);
-            counts.counted_failures.add(u64::from(counts_client && counts_user));
+            let is_first = asker.is_none_or(|asker| asker.is_first_of_client(&self.clients, number))
+                && self.is_first(number, asker, |users| &users.failed);
+            counts.counted_failures.add(u64::from(is_first));
         }
         if is_baseline
             && is_whole
@@ -220,8 +222,10 @@ impl RouteStats {
             counts.overdue[..exceeded].iter().for_each(|count| count.add(1));
         }
         for threshold in 0..exceeded {
-            let first = self.is_first(number, asker, |users| &users.exceeded[threshold]);
-            counts.first_above[threshold].add(u64::from(first));
+            let kind = number * THRESHOLDS + threshold;
+            let is_first = asker.is_none_or(|asker| asker.is_first_of_client(&self.slow_clients, kind))
+                && self.is_first(number, asker, |users| &users.exceeded[threshold]);
+            counts.first_above[threshold].add(u64::from(is_first));
         }
     }
 
@@ -259,8 +263,9 @@ impl RouteStats {
         self.users.iter().filter_map(OnceLock::get).for_each(|users| users.failed.clear());
     }
 
-    /// Users may be timed once more.
+    /// Users and clients may be timed once more.
     pub(crate) fn forget_latencies(&self) {
+        self.slow_clients.clear();
         self.users.iter().filter_map(OnceLock::get).for_each(|users| users.exceeded.iter().for_each(SlotSet::clear));
     }
 
@@ -359,6 +364,7 @@ impl RouteTotals {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shared::canary_clients::ClientWatch;
 
     fn stats() -> RouteStats {
         RouteStats::new(2, true)
@@ -430,6 +436,29 @@ mod tests {
         assert_eq!((fail("/a"), fail("/a"), fail("/b")), ((1, 1), (2, 1), (1, 1)));
         stats.forget_failures();
         assert_eq!(fail("/a"), (3, 2));
+    }
+
+    #[test]
+    fn an_address_says_it_once_on_a_route_and_uses_up_no_other_user() {
+        let (stats, counters) = (stats(), RouteCounters::default());
+        ask(&stats, 100, |_| "/a".to_owned());
+        stats.refresh();
+        stats.compare_with(0, [[10, 20, 30]; 2]);
+        let route = stats.route(0, b"/a").unwrap();
+        let clients = ClientWatch::new(1);
+        let fail = |slot, address: [u8; 4]| {
+            let (arm, is_baseline, failed) = (0, false, true);
+            let outcome = RouteOutcome { route, arm, is_baseline, failed, is_known: true, is_whole: true, micros: 25 };
+            let client = Some(clients.number(address.into()));
+            stats.count(0, &counters, &outcome, Some(Asker { slot, client }));
+            let mut totals = RouteTotals::default();
+            totals.add(&counters, 0);
+            (totals.counted_failures, totals.first_above)
+        };
+        (0..1_000).for_each(|slot| assert_eq!(fail(slot, [10, 0, 0, 1]), (1, [1, 1, 0])));
+        assert_eq!(fail(500, [10, 0, 0, 2]), (2, [2, 2, 0]));
+        stats.forget_latencies();
+        assert_eq!(fail(501, [10, 0, 0, 1]), (2, [3, 3, 0]));
     }
 
     #[test]

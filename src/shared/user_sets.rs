@@ -33,6 +33,8 @@ pub(crate) struct UserSets {
 /// address, as a user, says it once in a window, however many users it brings.
 #[derive(Debug, Default)]
 pub(crate) struct ClientSets {
+    /// Those who came in this step.
+    pub came: SlotSet,
     /// Those whose failure was counted.
     pub failed: SlotSet,
     /// Those of which a user was counted as lost.
@@ -57,17 +59,6 @@ impl LatencySets {
     }
 }
 
-/// What a request says for its user.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct UserTestimony {
-    /// He came for the first time in this step.
-    pub came: bool,
-    /// It is his first failure in the window.
-    pub failed: bool,
-    /// It is the first time in the window that he has had nothing but failures for longer than a burst.
-    pub lost: bool,
-}
-
 /// The users who came in a minute, and what they had said by its end.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ActiveUsers {
@@ -82,18 +73,13 @@ pub struct ActiveUsers {
 }
 
 impl UserSets {
-    /// What a request says that ended now; a user is lost after nothing but failures for `burst_ticks`.
-    pub(crate) fn note(&self, slot: u32, failed: bool, burst_ticks: u16) -> UserTestimony {
+    /// Notes a request that ended now. Returns whether its user has had nothing but failures for `burst_ticks`.
+    pub(crate) fn note(&self, slot: u32, failed: bool, burst_ticks: u16) -> bool {
         self.active.first(slot);
         if failed {
             self.failing.first(slot);
         }
-        let lost = self.runs.note(slot, failed, self.tick.load(Relaxed), burst_ticks);
-        UserTestimony {
-            came: self.came.first(slot),
-            failed: failed && self.failed.first(slot),
-            lost: lost && self.lost.first(slot),
-        }
+        self.runs.note(slot, failed, self.tick.load(Relaxed), burst_ticks)
     }
 
     /// A tick is over.

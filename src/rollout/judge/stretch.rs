@@ -91,15 +91,16 @@ impl<const N: usize, T: RunningTotals> Cumulative<N, T> {
         self.now = *totals;
     }
 
-    /// Opens a window of the test that is followed ([`super::windows`]): what comes from now on is followed for itself.
+    /// Opens a window of the test that is followed ([`super::windows`]): what comes from now on is followed for
+    /// itself.
     pub(crate) fn open_window(&mut self, wealth: &mut Wealth<N>, part: f64) {
         self.closed = self.late(wealth);
         wealth.open_window(part);
         (self.sums, self.since) = ([0.0; N], [self.now; N]);
     }
 
-    /// What was counted before and in the stretch that the test is about, if that is a late part of the whole; else all
-    /// of it is the stretch. A closed window that knows most is told by what it met, and not by the days after it.
+    /// What was counted before and in the stretch that the test is about, if that is a late part of the whole; else
+    /// all of it is the stretch. A closed window that knows most is told by what it met, and not by the days after it.
     pub(crate) fn late(&self, wealth: &Wealth<N>) -> Option<Stretch<T>> {
         if wealth.is_of_closed() {
             return self.closed;
@@ -144,7 +145,7 @@ impl RunningTotals for Totals {
 mod tests {
     use super::*;
 
-    /// Multiplies the second of two alternatives, when the candidate has had so many requests in all.
+    /// Multiplies the second of two alternatives, when the candidate has had this number of requests in all.
     fn bet(wealth: &mut Wealth<2>, followed: &mut Cumulative<2>, ln: f64, requests: u64) {
         let mut totals = Totals::default();
         totals.outcomes.candidate.requests = requests;

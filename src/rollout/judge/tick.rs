@@ -263,9 +263,8 @@ impl Judge {
         self.errors.wealth.restart_by(since(failures), horizon);
         self.lost.iter_mut().for_each(|test| test.wealth.restart_by(since(lost), horizon));
         self.latency.iter_mut().for_each(|test| test.wealth.restart_by(since(latency), horizon));
-        for ceiling in [&mut self.failure_ceiling, &mut self.slow_ceiling].into_iter().flatten() {
-            ceiling.restart(now, horizon);
-        }
+        let ceilings = [&mut self.failure_ceiling, &mut self.slow_ceiling].into_iter().flatten();
+        ceilings.for_each(|ceiling| ceiling.restart(now, horizon));
     }
 
     /// Closes the windows whose time is over.

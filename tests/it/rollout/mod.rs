@@ -3,6 +3,7 @@
 mod canary;
 mod cold_endpoints;
 mod evidence;
+mod forged_keys;
 mod full_load;
 mod life;
 mod own_metrics;
