@@ -226,12 +226,13 @@ impl Remote {
     /// The answer; a refusal is in the words of the command line, unless a program reads it.
     fn answer(&self, patience: Duration, call: Call<'_>) -> Result<Value, CommandError> {
         let path = call.path;
-        self.client()?.call_for(patience, call).map_err(|error| match error {
-            CallError::Refused { status, problem } if !self.json => {
-                CallError::Refused { status, problem: flag_words::of(path, problem) }.into()
-            }
-            other => other.into(),
-        })
+        let mut answered = self.client()?.call_for(patience, call);
+        if let Err(CallError::Refused { problem, .. }) = &mut answered
+            && !self.json
+        {
+            *problem = flag_words::of(path, problem.take());
+        }
+        Ok(answered?)
     }
 
     /// The same for a call that may take longer.
