@@ -207,12 +207,13 @@ fn missing(found: &Value, to: &str) -> String {
 /// What a metrics server says of it, a line for each question.
 pub(crate) fn own_metrics(found: &Value) -> String {
     let line = |metric: &Value| {
-        let tone = match metric["answer"].as_str() {
-            Some("good") => TextTone::Good,
-            Some("bad") => TextTone::Bad,
-            _ => TextTone::Warn,
-        };
-        format!("    {}: {}\n", toned(&member(metric, "answer").replace('_', " "), tone), member(metric, "text"))
+        let text = member(metric, "text");
+        match metric["answer"].as_str() {
+            Some("good") => format!("    {}: {text}\n", toned("good", TextTone::Good)),
+            Some("bad") => format!("    {}: {text}\n", toned("bad", TextTone::Bad)),
+            // The text says itself that there is nothing.
+            _ => format!("    {}\n", toned(&text, TextTone::Warn)),
+        }
     };
     list(found, "metrics").map(line).collect()
 }
@@ -364,6 +365,20 @@ mod tests {
             line(json!({"task": "approval", "task_left_seconds": 7_200.0, "waits_for": "approval", "command": "C"}));
         assert!(gate.contains("waiting for: approval, for 2.0 h at the most"), "{gate}");
         assert!(gate.ends_with(": C\n"), "{gate}");
+    }
+
+    #[test]
+    fn what_a_metrics_server_says_has_a_line_each() {
+        let metric = |answer: &str, text: &str| json!({"answer": answer, "text": text});
+        let found = json!({"metrics": [
+            metric("good", "metric orders is 11, want at least 10"),
+            metric("bad", "metric queue is 14, want at most 13, 1 of 3 answers in a row"),
+            metric("no_data", "no data of metric both: the query answered 2 series, want 1"),
+        ]});
+        let lines = "    good: metric orders is 11, want at least 10\n    bad: metric queue is 14, want at most 13, 1 of 3 answers \
+                     in a row\n    no data of metric both: the query answered 2 series, want 1\n";
+        assert_eq!(own_metrics(&found), lines);
+        assert_eq!(own_metrics(&json!({})), "");
     }
 
     #[test]
