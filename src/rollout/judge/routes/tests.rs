@@ -69,11 +69,23 @@ fn whole(w: f64, share: CandidateShare) -> EpochCounts {
 
 /// Pages that are judged until the decision to roll back, or for this long.
 fn judged(settings: JudgeSettings, pages: &[Page], w: f64, most: Duration, chance: &mut Chance) -> Judge {
+    judged_as(settings, w, most, chance, |_, _| pages.to_vec())
+}
+
+/// The same of pages that change.
+fn judged_as(
+    settings: JudgeSettings,
+    w: f64,
+    most: Duration,
+    chance: &mut Chance,
+    mut pages: impl FnMut(Duration, &mut Chance) -> Vec<Page>,
+) -> Judge {
     let mut judge = Judge::new(settings, share(w), Duration::ZERO);
-    let route_names = names(pages.len());
     let mut now = Duration::ZERO;
     while now < most && !matches!(judge.decision(Bake::Running), JudgeDecision::RollBack(_)) {
         now += TICK;
+        let pages = pages(now, chance);
+        let route_names = names(pages.len());
         let routes: Vec<_> = pages.iter().enumerate().map(|(number, page)| ask(page, number, w, chance)).collect();
         let mut all = whole(w, share(w));
         for route in &routes {
@@ -158,6 +170,29 @@ fn pages_that_are_bad_on_both_versions_are_no_reason() {
     }
     // One in forty rollouts with all places taken, at the most.
     assert!(turned <= 2, "seed {SEED}: {turned} of 20");
+}
+
+#[test]
+fn bursts_of_both_versions_are_no_reason() {
+    let mut chance = Chance::new(SEED);
+    for w in [0.1, 0.1, 0.5, 0.5] {
+        // When each version is in a burst: every 15 to 30 s, for half a second to one.
+        let mut bursts = [(0, 0); 2].map(|_| (60 + chance.below(60), 0));
+        let judge = judged_as(settings(), w, Duration::from_secs(300), &mut chance, |now, chance| {
+            let tick = usize::try_from(now.as_millis() / TICK.as_millis()).unwrap();
+            let failing = [0, 1].map(|arm| {
+                let (from, until) = &mut bursts[arm];
+                if tick == *from {
+                    *until = tick + 2 + chance.below(3);
+                    *from = *until + 60 + chance.below(60);
+                }
+                if tick < *until { 1.0 } else { 0.001 }
+            });
+            [0.25, 5.0, 25.0].map(|rate| Page { rate, failing, ..WELL }).to_vec()
+        });
+        let decision = judge.decision(Bake::Running);
+        assert!(!matches!(decision, JudgeDecision::RollBack(_)), "seed {SEED}, w {w}: {:?}", judge.standing());
+    }
 }
 
 #[test]
