@@ -133,6 +133,7 @@ impl EvidenceCollector {
         }
         if let Some(canary) = &service.canary {
             canary.judge_all(warm.all);
+            canary.fill_pools(judge.in_step() < judge.settings().warm_up);
         }
         let mut reading = self.look(now, PerVersion { candidate, baseline }, judge.settings());
         reading.warm_up_left = warm.left;
@@ -261,6 +262,7 @@ mod tests {
                     client: None,
                     failed,
                     seen: ResponseSeen::Whole,
+                    timed: true,
                     micros: 1_000,
                     response: ResponseOutcome::NONE,
                     route: None,

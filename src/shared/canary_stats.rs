@@ -87,6 +87,8 @@ pub(crate) struct CanaryOutcome {
     pub failed: bool,
     /// How much of the response its client has waited for.
     pub seen: ResponseSeen,
+    /// Whether its time says anything of its version.
+    pub timed: bool,
     /// How long it took, in microseconds.
     pub micros: u64,
     /// What the response was besides.
@@ -263,7 +265,7 @@ impl SplitEpoch {
 
     /// Counts a request whose outcome is known, and of which this was counted while it was in flight.
     pub(crate) fn count(&self, worker: usize, sample: &CanaryOutcome, told: Told) {
-        let CanaryOutcome { arm, slot, client, failed, seen, micros, response, route } = *sample;
+        let CanaryOutcome { arm, slot, client, failed, seen, timed, micros, response, route } = *sample;
         let rules = &*self.rules;
         let asker = rules.draw(slot.map(|slot| Asker { slot, client }));
         if let Some(client) = client.filter(|_| asker.is_some()) {
@@ -278,16 +280,7 @@ impl SplitEpoch {
                 rules.responses.learn(worker, &response);
             }
         }
-        let found = rules.thresholds.exceeded(arm as usize, micros);
-        let whole = failed || seen == ResponseSeen::Whole;
-        if rules.thresholds.compares() && told.exceeded == 0 && whole {
-            cell.by_exceeded[found.exceeded].add(1);
-            rules.count_above(cell, from, 0..found.exceeded);
-        } else {
-            // One that was found above a threshold before its end says nothing of those that it stays below: what is
-            // left out so was left out on both sides.
-            rules.count_overdue(cell, from, told.exceeded..found.exceeded);
-        }
+        let whole = timed && (failed || seen == ResponseSeen::Whole);
         if let (Some(routes), Some(route)) = (&rules.routes, route) {
             let counters = self.routes[worker].get_or_init(Box::default);
             let outcome = RouteOutcome {
@@ -297,9 +290,22 @@ impl SplitEpoch {
                 failed,
                 is_known: failed || seen != ResponseSeen::Nothing,
                 is_whole: whole,
-                micros,
+                // Above nothing.
+                micros: if timed { micros } else { 0 },
             };
             routes.count(worker, &counters[arm as usize], &outcome, asker);
+        }
+        if !timed {
+            return;
+        }
+        let found = rules.thresholds.exceeded(arm as usize, micros);
+        if rules.thresholds.compares() && told.exceeded == 0 && whole {
+            cell.by_exceeded[found.exceeded].add(1);
+            rules.count_above(cell, from, 0..found.exceeded);
+        } else {
+            // One that was found above a threshold before its end says nothing of those that it stays below: what is
+            // left out so was left out on both sides.
+            rules.count_overdue(cell, from, told.exceeded..found.exceeded);
         }
         if !rules.thresholds.asks_for_slow() || told.slow {
             return;
@@ -406,7 +412,8 @@ mod tests {
 
     fn sample(arm: Arm, slot: Option<u32>, failed: bool, micros: u64) -> CanaryOutcome {
         let seen = ResponseSeen::Whole;
-        CanaryOutcome { arm, slot, client: None, failed, seen, micros, response: ResponseOutcome::NONE, route: None }
+        let (client, response, route) = (None, ResponseOutcome::NONE, None);
+        CanaryOutcome { arm, slot, client, failed, seen, timed: true, micros, response, route }
     }
 
     #[test]
@@ -462,6 +469,17 @@ mod tests {
         let [candidate, baseline] = canary.totals()[0].arms;
         assert_eq!((candidate.by_exceeded, candidate.requests), ([2, 1, 0, 1], 5));
         assert_eq!(baseline.by_exceeded, [0, 3, 0, 1]);
+    }
+
+    #[test]
+    fn one_whose_time_says_nothing_counts_in_all_other_ways() {
+        let canary = canary(false, Some(100));
+        let epoch = canary.epoch([50_000, 50_000]);
+        canary.compare_with([[10, 20, 30]; 2]);
+        epoch.count(0, &CanaryOutcome { timed: false, ..sample(Candidate, None, true, 200) }, Told::default());
+        let counted = canary.totals()[0].arms[0];
+        assert_eq!((counted.requests, counted.counted_failures), (1, 1));
+        assert_eq!((counted.by_exceeded, counted.first_above, counted.timed, counted.slow), ([0; 4], [0; 3], 0, 0));
     }
 
     #[test]

@@ -18,6 +18,8 @@ pub struct CanaryPair {
     baseline: u16,
     /// Whether requests are judged wherever they go. Of this table: one with other endpoints has to be looked at first.
     judges_all: AtomicBool,
+    /// Whether pools may still have to grow to the shares. Of this table: those of a new one may be others.
+    fills_pools: AtomicBool,
 }
 
 impl CanaryPair {
@@ -29,7 +31,8 @@ impl CanaryPair {
         };
         let (candidate, baseline) = (of(&canary.terms().candidate)?, of(&canary.terms().baseline)?);
         let epoch = (candidate.1 + baseline.1 > 0).then(|| canary.epoch([candidate.1, baseline.1]))?;
-        Some(Self { epoch, candidate: candidate.0, baseline: baseline.0, judges_all: AtomicBool::new(false) })
+        let (judges_all, fills_pools) = (AtomicBool::new(false), AtomicBool::new(true));
+        Some(Self { epoch, candidate: candidate.0, baseline: baseline.0, judges_all, fills_pools })
     }
 
     /// Whether requests are judged wherever they go, so that no worker has to ask for each endpoint
@@ -42,6 +45,18 @@ impl CanaryPair {
     /// Says so, or not any more.
     pub fn judge_all(&self, all: bool) {
         self.judges_all.store(all, Relaxed);
+    }
+
+    /// Whether pools may still have to grow to the shares, so that the time of requests that wait for a new connection
+    /// says nothing of their version.
+    #[must_use]
+    pub fn fills_pools(&self) -> bool {
+        self.fills_pools.load(Relaxed)
+    }
+
+    /// Says so, or not any more.
+    pub fn fill_pools(&self, fills: bool) {
+        self.fills_pools.store(fills, Relaxed);
     }
 
     /// The index of the version that is one of the two, and of the other one.

@@ -8,6 +8,9 @@
 //! A connection is of the [term](crate::shared::endpoint_health::EndpointHealth::term) of its endpoint that it was
 //! opened in, and is not used in another one: what was open when an endpoint was taken out for failing does not come
 //! back with it.
+//!
+//! A pool is *cold* when a request would have to wait for a new connection, because more requests come than before. One
+//! whose connections the endpoint has closed is not: that is what the endpoint does to all of its requests.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -71,6 +74,8 @@ struct Pool {
     endpoint: Arc<EndpointStats>,
     idle: Vec<IdleConnection>,
     shared: Vec<(SharedConnection, Opened)>,
+    /// Connections that the endpoint has closed lately, and that no other one has taken the place of.
+    closed_by_endpoint: usize,
 }
 
 /// A connection that waits for its next request.
@@ -122,12 +127,31 @@ impl Pools {
         });
     }
 
+    /// Whether a request to `endpoint` would have to wait for a connection that was not needed before.
+    pub(crate) fn is_cold(&self, endpoint: &EndpointStats, protocol: Protocol, now: Instant) -> bool {
+        let pools = self.by_endpoint.borrow();
+        pools.get(&endpoint.id).is_none_or(|pool| pool.is_cold(&self.settings, protocol, now))
+    }
+
+    /// Notes that the endpoint has closed a connection after a response.
+    pub(crate) fn closed(&self, endpoint: &Arc<EndpointStats>) {
+        self.with(endpoint, |pool| pool.closed_by_endpoint += 1);
+    }
+
+    /// Notes that a connection to the endpoint is opened.
+    pub(crate) fn opens(&self, endpoint: &EndpointStats) {
+        if let Some(pool) = self.by_endpoint.borrow_mut().get_mut(&endpoint.id) {
+            pool.closed_by_endpoint = pool.closed_by_endpoint.saturating_sub(1);
+        }
+    }
+
     fn with(&self, endpoint: &Arc<EndpointStats>, change: impl FnOnce(&mut Pool)) {
         let mut pools = self.by_endpoint.borrow_mut();
         change(pools.entry(endpoint.id).or_insert_with(|| Pool {
             endpoint: Arc::clone(endpoint),
             idle: Vec::new(),
             shared: Vec::new(),
+            closed_by_endpoint: 0,
         }));
     }
 
@@ -136,7 +160,7 @@ impl Pools {
     pub(crate) fn sweep(&self, now: Instant) {
         self.by_endpoint.borrow_mut().retain(|_, pool| {
             pool.sweep(&self.settings, now);
-            !pool.idle.is_empty() || !pool.shared.is_empty()
+            !pool.idle.is_empty() || !pool.shared.is_empty() || pool.closed_by_endpoint > 0
         });
     }
 
@@ -165,12 +189,27 @@ impl Pool {
     /// The connection that was used last and still works.
     fn take_idle(&mut self, settings: &PoolSettings, now: Instant) -> Option<(RequestSender, Opened)> {
         while let Some(mut idle) = self.idle.pop() {
-            if idle.is_good(&self.endpoint, settings, now) && idle.connection.is_quiet() {
-                return Some((RequestSender::Http1(idle.connection), idle.opened));
+            if idle.is_good(&self.endpoint, settings, now) {
+                if idle.connection.is_quiet() {
+                    return Some((RequestSender::Http1(idle.connection), idle.opened));
+                }
+                self.closed_by_endpoint += 1;
             }
             idle.connection.close();
         }
         None
+    }
+
+    fn is_cold(&self, settings: &PoolSettings, protocol: Protocol, now: Instant) -> bool {
+        let has_room = match protocol {
+            // One that the endpoint has closed is as good: it is not known before it is looked at.
+            Protocol::Http1 => self.idle.iter().any(|idle| idle.is_good(&self.endpoint, settings, now)),
+            Protocol::Http2 => {
+                let mut good = self.shared.iter().filter(|(_, opened)| opened.is_good(&self.endpoint, settings, now));
+                good.any(|(connection, _)| connection.is_open_or_left())
+            }
+        };
+        !has_room && self.closed_by_endpoint == 0
     }
 
     /// A stream of a shared connection that is not too old for another one.
@@ -182,8 +221,14 @@ impl Pool {
 
     fn sweep(&mut self, settings: &PoolSettings, now: Instant) {
         let endpoint = &self.endpoint;
-        let over =
-            self.idle.extract_if(.., |idle| !idle.is_good(endpoint, settings, now) || !idle.connection.is_quiet());
+        // What is long ago says nothing of now.
+        let mut closed = self.closed_by_endpoint / 2;
+        let over = self.idle.extract_if(.., |idle| {
+            let good = idle.is_good(endpoint, settings, now);
+            let quiet = good && idle.connection.is_quiet();
+            closed += usize::from(good && !quiet);
+            !quiet
+        });
         over.for_each(|idle| idle.connection.close());
         let resting = self.idle.iter_mut().filter(|idle| now.duration_since(idle.since) >= REST_AFTER);
         resting.for_each(|idle| idle.connection.rest());
@@ -191,8 +236,11 @@ impl Pool {
         self.shared.retain_mut(|(connection, opened)| {
             let quiet =
                 connection.quiet_since().is_some_and(|since| now.duration_since(since) >= settings.idle_timeout);
-            !connection.is_closed() && !quiet && opened.is_good(endpoint, settings, now)
+            let (gone, good) = (connection.is_closed(), opened.is_good(endpoint, settings, now));
+            closed += usize::from(gone && good);
+            !gone && !quiet && good
         });
+        self.closed_by_endpoint = closed;
     }
 }
 

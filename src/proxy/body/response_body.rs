@@ -109,6 +109,10 @@ impl ResponseInProgress {
         let ResponseSource::Open(connection) = &self.source else { return };
         let now = Instant::now();
         let idle = incoming.take_idle();
+        if idle.is_none() && matches!(incoming, Incoming::Over) {
+            // A connection of its own that the endpoint does not keep.
+            self.context.worker.pools.closed(connection.endpoint());
+        }
         if self.request_body.ended().is_none() || self.request_body.fault().is_some() {
             self.request_body.abandon();
         } else if let Some(idle) = idle {

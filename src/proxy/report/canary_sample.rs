@@ -15,6 +15,12 @@
 //! few they are and whatever the load does to the balancers. It is decided when the endpoint is picked, before anything
 //! is known of the outcome.
 //!
+//! **So are the times of requests that a pool has to grow for.** After a step more connections are needed than before,
+//! and the first request on each waits for it, and perhaps for an endpoint that has to get used to it. While pools grow
+//! ([`CanaryPair::fills_pools`]) the time of a request is compared if neither its own pool nor the one of the endpoint
+//! that the other version would have used is cold, which again does not depend on the side; whether it fails counts in
+//! any case. It is for a while only, because a version that hangs needs ever more connections as well.
+//!
 //! A call of gRPC fails in a response of 200: its status is in the headers of a response without a body, else in the
 //! trailers.
 
@@ -56,6 +62,17 @@ pub(crate) struct CanarySample {
     flight: Option<u16>,
     /// What was counted of it while it was in flight.
     told: Told,
+    /// Whether its time says anything of its version.
+    timed: bool,
+}
+
+/// The endpoint that a request goes to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PickedEndpoint {
+    /// Its index in the version.
+    pub index: usize,
+    /// Whether there was a connection to it already.
+    pub connected: bool,
 }
 
 /// How a request went.
@@ -95,6 +112,7 @@ impl CanarySample {
             selected: canary.judges_all(),
             flight: None,
             told: Told::default(),
+            timed: true,
         })
     }
 
@@ -120,9 +138,31 @@ impl CanarySample {
         judged.then_some(Self { selected: true, ..self })
     }
 
+    /// Whether pools may have to grow for requests like this one.
+    pub(crate) fn meets_growing_pools(&self, service: &Service) -> bool {
+        self.flight.is_none() && service.canary.as_ref().is_some_and(CanaryPair::fills_pools)
+    }
+
+    /// Leaves its time out if a pool would have to grow for it: its own, or that of the endpoint of the other version
+    /// that is foreseen for it.
+    pub(crate) fn time_unless_cold(
+        &mut self,
+        service: &Service,
+        picked: PickedEndpoint,
+        foresee: impl Fn(&Version) -> Option<usize>,
+        is_cold: impl Fn(&Version, usize) -> bool,
+    ) {
+        let Some(canary) = &service.canary else { return };
+        let [own, other] = canary.versions(self.arm).map(|index| &service.versions[usize::from(index)]);
+        // A version without a share is not compared.
+        let other = Some(other).filter(|other| other.weight > Weight::ZERO);
+        let other_is_cold = || other.is_some_and(|other| foresee(other).is_some_and(|index| is_cold(other, index)));
+        self.timed = (picked.connected || !is_cold(own, picked.index)) && !other_is_cold();
+    }
+
     /// Notes that it is sent, so that it is known when it is overdue: once, whatever endpoint it is sent to.
     pub(crate) fn begin(&mut self, service: &Service, worker: usize, begun_ms: u64) {
-        if let Some(canary) = service.canary.as_ref().filter(|_| self.flight.is_none()) {
+        if let Some(canary) = service.canary.as_ref().filter(|_| self.flight.is_none() && self.timed) {
             let asker = self.slot.map(|slot| Asker { slot, client: self.client });
             self.flight = canary.epoch.begin(worker, self.arm, asker, begun_ms);
         }
@@ -139,10 +179,10 @@ impl CanarySample {
     pub(crate) fn record(mut self, service: &Service, worker: usize, outcome: SampleOutcome) {
         self.land(service, worker);
         if let Some(canary) = &service.canary {
-            let (Self { arm, slot, client, response, route, told, .. }, SampleOutcome { failed, seen, micros }) =
-                (self, outcome);
+            let Self { arm, slot, client, response, route, told, timed, .. } = self;
+            let SampleOutcome { failed, seen, micros } = outcome;
             let response = response.outcome(failed);
-            let outcome = CanaryOutcome { arm, slot, client, failed, seen, micros, response, route };
+            let outcome = CanaryOutcome { arm, slot, client, failed, seen, timed, micros, response, route };
             canary.epoch.count(worker, &outcome, told);
         }
     }
@@ -282,6 +322,41 @@ mod tests {
         }
         canary.judge(v1);
         assert_eq!(share(&table, &mut random).1, 0, "all of v2 is cold");
+    }
+
+    #[test]
+    fn the_candidate_has_its_share_of_what_is_timed_whatever_pools_are_cold() {
+        let seed = 41;
+        let (mut random, (table, canary)) = (StdRng::seed_from_u64(seed), table());
+        let service = table.service_named("shop").unwrap();
+        let all = service.versions.iter().flat_map(|version| &version.endpoints);
+        canary.judge(all.map(|endpoint| endpoint.stats.id));
+        let [v1, v2] = [[id(service, 0, 0), id(service, 0, 1)], [id(service, 1, 0), id(service, 1, 1)]];
+        for cold in [&v1[..1], &v2[..1], &[v1[1], v2[0]], &v1, &v2] {
+            let (mut candidate, mut timed) = (0, 0);
+            for _ in 0..40_000 {
+                let (index, arm) = if random.random_bool(0.3) { (1, Arm::Candidate) } else { (0, Arm::Baseline) };
+                let picked = balance::pick(&service.versions[index], 0, random.random(), &[]).unwrap().0;
+                let is_cold = |version: &Version, index: usize| cold.contains(&version.endpoints[index].stats.id);
+                let draw = Draw { assigned: u16::try_from(index).unwrap(), cause: Cause::Chance, slot: None };
+                let (headers, client) = (Headers::default(), std::net::Ipv4Addr::LOCALHOST.into());
+                let (method, host, path) = (&http::Method::GET, "shop.example", "/".as_bytes());
+                let request = RequestView { method, host, path, query: None, headers: &headers, client };
+                let mut sample = CanarySample::of_draw(service, draw, &request, 0).unwrap();
+                let connected = !is_cold(&service.versions[index], picked);
+                let chance = random.random();
+                let foresee = |version: &Version| balance::preview(version, 0, chance);
+                sample.time_unless_cold(service, PickedEndpoint { index: picked, connected }, foresee, is_cold);
+                timed += u32::from(sample.timed);
+                candidate += u32::from(sample.timed && arm == Arm::Candidate);
+            }
+            if cold == v2 {
+                assert_eq!(timed, 0, "all of v2 is cold");
+                continue;
+            }
+            let (share, error) = (f64::from(candidate) / f64::from(timed), 4.0 * (0.3 * 0.7 / f64::from(timed)).sqrt());
+            assert!((share - 0.3).abs() < error && timed > 5_000, "seed {seed}, {cold:?}: {share} of {timed}");
+        }
     }
 
     #[test]

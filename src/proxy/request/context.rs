@@ -20,13 +20,13 @@ use crate::message::Response;
 use crate::proxy::access_log::AccessLine;
 use crate::proxy::connection::stream_permit::StreamPermit;
 use crate::proxy::limits::concurrency::{ProcessPermit, ServicePermit};
-use crate::proxy::report::canary_sample::{CanarySample, Draw, SampleOutcome, is_failed_call};
+use crate::proxy::report::canary_sample::{CanarySample, Draw, PickedEndpoint, SampleOutcome, is_failed_call};
 use crate::proxy::report::outlier_report::ReportedEndpoint;
 use crate::proxy::worker::{LiveRequest, Worker};
 use crate::shared::canary_stats::ResponseSeen;
 use crate::stats::{Retry, UpstreamFailure};
-use crate::table::{Decision, RequestView};
-use crate::upstream::Pools;
+use crate::table::{Decision, RequestView, Version};
+use crate::upstream::{Pools, balance};
 
 /// What a request occupies until it ends.
 #[derive(Debug, Default)]
@@ -191,21 +191,32 @@ impl RequestContext {
         self.endpoint = None;
     }
 
-    /// Notes the endpoint that is tried, by its index in the version.
-    pub(crate) fn note_endpoint(&mut self, endpoint: usize) {
-        self.endpoint = Some(endpoint);
+    /// Notes the endpoint that is tried, by its index in the version, and whether there was a connection to it already.
+    pub(crate) fn note_endpoint(&mut self, index: usize, connected: bool) {
+        self.endpoint = Some(index);
         if self.sample.is_some() {
-            self.begin_sample(endpoint);
+            self.begin_sample(PickedEndpoint { index, connected });
         }
     }
 
     /// Asks whether the request is judged, and if so, notes that it is in flight.
     #[cold]
-    fn begin_sample(&mut self, endpoint: usize) {
+    fn begin_sample(&mut self, picked: PickedEndpoint) {
         let (Some(mut sample), Some(destination)) = (self.sample.take(), &self.destination) else { return };
         if !sample.selected {
-            let Some(selected) = self.select_sample(*sample, Some(endpoint)) else { return };
+            let Some(selected) = self.select_sample(*sample, Some(picked.index)) else { return };
             *sample = selected;
+        }
+        if sample.meets_growing_pools(destination.service()) {
+            let (worker, now) = (&self.worker, self.now);
+            #[expect(clippy::cast_possible_truncation, reason = "any 64 of the 128 random bits will do")]
+            let chance = worker.random() as u64;
+            let foresee = |version: &Version| balance::preview(version, worker.clock_ms(now), chance);
+            let is_cold = |version: &Version, index: usize| {
+                let endpoint = version.endpoints.get(index);
+                endpoint.is_some_and(|endpoint| worker.pools.is_cold(&endpoint.stats, version.protocol, now))
+            };
+            sample.time_unless_cold(destination.service(), picked, foresee, is_cold);
         }
         let begun_ms = self.worker.clock_ms(self.started + self.held);
         sample.begin(destination.service(), self.worker.index, begun_ms);

@@ -117,8 +117,9 @@ pub(crate) async fn dial(
             return Err(dialing.failed());
         };
         let in_flight = InFlightGuard::enter(&endpoint.stats);
-        context.note_endpoint(index);
-        if !fresh && let Some((sender, opened)) = worker.pools.take(&endpoint.stats, version.protocol, now) {
+        let pooled = if fresh { None } else { worker.pools.take(&endpoint.stats, version.protocol, now) };
+        context.note_endpoint(index, pooled.is_some());
+        if let Some((sender, opened)) = pooled {
             return Ok(UpstreamConnection { sender, in_flight, reused: true, since: now, opened });
         }
         if !dialing.may_try(endpoint, now, connect_timeout) || !endpoint.stats.health.claim_last_resort(now_ms) {
@@ -157,7 +158,7 @@ fn take_private(
     let private::PrivateConnection { index, sender, opened } =
         private::take(context.private.as_deref()?, worker, version, now)?;
     let in_flight = InFlightGuard::enter(&version.endpoints[index].stats);
-    context.note_endpoint(index);
+    context.note_endpoint(index, true);
     Some(UpstreamConnection { sender, in_flight, reused: true, since: now, opened })
 }
 
@@ -209,6 +210,7 @@ async fn open(
 ) -> Result<UpstreamConnection, ConnectError> {
     let Dialed { version, endpoint, now, connect_timeout } = dialed;
     let opened = Opened::now(&endpoint.stats, now);
+    worker.pools.opens(&endpoint.stats);
     let limits = ConnectLimits { time: connect_timeout, heads: worker.settings.response_heads };
     let tls = version.tls.as_ref().map(|tls| Handshake::with(tls, endpoint.address, &worker.settings.tls));
     let target = ConnectTarget { endpoint: &endpoint.stats, permit, protocol: version.protocol };

@@ -238,6 +238,11 @@ impl Judge {
         needed.is_none_or(|needed| judged < needed).then_some(HoldReason::NotEnoughData { judged, needed })
     }
 
+    /// How long this step has lasted.
+    pub(crate) fn in_step(&self) -> Duration {
+        self.now.saturating_sub(self.step_since)
+    }
+
     /// How long a hold may last yet, since its bake is over. One for lack of data goes on as long as something comes:
     /// it has an end, which the start has told.
     #[must_use]

@@ -68,6 +68,10 @@
 //! the evidence, and a version with cold ones only leaves nothing to judge; and so it is while operators have drained
 //! all of a version. A version without a usable endpoint has failed its requests, even if another version answers
 //! them. [`latency`] says what happens otherwise.
+//!
+//! Of requests that a pool has to grow for after a step only the time is left out, by the same rule: whatever the side,
+//! neither its own pool nor the one that the other version would have used may be cold. Not later than
+//! [`judge_settings::JudgeSettings::warm_up`], because a version that hangs uses up its connections as well.
 
 pub(crate) mod baseline_health;
 pub(crate) mod burst;

@@ -216,7 +216,7 @@ fn holds_are_named() {
     );
     assert_eq!(
         sentence(enough, Bake::Running, epoch(0.01, counts(500, 0), counts(50_000, 50))),
-        "holding shop v2: baking: 0 of 500 requests failed (0 %) against 50 of 50,000 (0.1 %) on v1, E 0.62"
+        "holding shop v2: baking: 0 of 500 requests failed (0 %) against 50 of 50,000 (0.1 %) on v1, E 0.39"
     );
     let (many, ill_at_half) = (counts(600, 200), probability(0.5));
     let settings = JudgeSettings { baseline_unhealthy: ill_at_half, ..errors_only() };
@@ -582,6 +582,7 @@ fn sticky_release(assignment: Assignment, w: f64, chance: &mut Chance) -> bool {
                     client: None,
                     failed,
                     seen: ResponseSeen::Whole,
+                    timed: true,
                     micros,
                     response: ResponseOutcome::NONE,
                     route: None,

@@ -37,7 +37,7 @@ pub struct Judge {
     /// The last tick.
     pub(crate) now: Duration,
     /// When the step began.
-    step_since: Duration,
+    pub(crate) step_since: Duration,
     /// When a request of the candidate was judged last.
     judged_at: Duration,
     /// The test on failures.
@@ -175,7 +175,7 @@ impl Judge {
 
     /// How many requests of the candidate were judged a second in this step; none while nothing can be said.
     pub(crate) fn pace(&self) -> Option<f64> {
-        let (judged, took) = (self.step.candidate.judged(self.share), self.now.saturating_sub(self.step_since));
+        let (judged, took) = (self.step.candidate.judged(self.share), self.in_step());
         (judged > 0 && took > Duration::ZERO).then(|| judged as f64 / took.as_secs_f64())
     }
 

@@ -353,6 +353,7 @@ impl UserPool {
                 client: None,
                 failed,
                 seen: ResponseSeen::Whole,
+                timed: true,
                 micros: micros(latency),
                 response: ResponseOutcome { is_asked: true, has_body: false, observed },
                 route: None,

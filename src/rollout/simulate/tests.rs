@@ -215,7 +215,8 @@ fn users_who_come_back_are_one_draw() {
     };
     assert_eq!(turned_back(Assignment::PerKey), 0);
     let counted_by_request = turned_back(Assignment::PerRequest);
-    assert!(counted_by_request >= 4, "the test can tell: {counted_by_request} of 40");
+    // By alpha it would be two of 40 in one of a thousand such tests. With a proof at 1,250 it is three.
+    assert!(counted_by_request >= 2, "the test can tell: {counted_by_request} of 40");
     // And a bad version is still caught.
     let judge = JudgeSettings { assignment: Assignment::PerKey, ..JudgeSettings::default() };
     let bad = SimulatedWorld { candidate: Behaviour { failing: 0.3, slower: 1.0, not_found: 0.03 }, ..world };

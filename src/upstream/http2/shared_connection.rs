@@ -33,6 +33,12 @@ impl SharedConnection {
         room.then(|| UpstreamStream::new(self.sender.clone(), Rc::clone(&self.load), self.heads))
     }
 
+    /// Whether there is room for a stream, or the endpoint has said that it takes no more.
+    #[must_use]
+    pub(crate) fn is_open_or_left(&self) -> bool {
+        self.load.is_leaving() || self.load.has_room(self.sender.current_max_send_streams())
+    }
+
     /// Since when it has had no streams; `None` while it has some.
     #[must_use]
     pub(crate) fn quiet_since(&self) -> Option<Instant> {

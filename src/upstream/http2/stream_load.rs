@@ -52,10 +52,14 @@ impl StreamLoad {
 
     /// Takes one stream more, if the origin `allows` that many and has not refused them. Whether it could be taken.
     pub(super) fn enter(&self, allows: usize) -> bool {
-        let open = self.open.get();
-        let room = !self.leaving.get() && open < allows.min(self.room.get());
-        self.open.set(open + usize::from(room));
+        let room = self.has_room(allows);
+        self.open.set(self.open.get() + usize::from(room));
         room
+    }
+
+    /// Whether one more could be taken.
+    pub(super) fn has_room(&self, allows: usize) -> bool {
+        !self.leaving.get() && self.open.get() < allows.min(self.room.get())
     }
 
     /// Whether it has streams.

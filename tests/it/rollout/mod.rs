@@ -1,6 +1,7 @@
 //! Releases on real sockets: canaries, rolling releases, groups, and the shield beside them.
 
 mod canary;
+mod cold_connections;
 mod cold_endpoints;
 mod evidence;
 mod forged_keys;
