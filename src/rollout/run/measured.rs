@@ -32,3 +32,44 @@ impl Rollout {
         if known.iter().all(BTreeMap::is_empty) { Vec::new() } else { known }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::judge::own_metric::{MetricBound, MetricLimit, MetricRule};
+    use super::super::super::judge::{Evidence, JudgeSettings};
+    use super::super::super::plan::{BlueGreen, Expired, Plan, Strategy};
+    use super::*;
+    use crate::table::Name;
+
+    fn metric(name: &str, query: &str) -> Arc<OwnMetric> {
+        Arc::new(OwnMetric {
+            name: Name::new(name).unwrap(),
+            url: "http://m.example".parse().unwrap(),
+            query: query.into(),
+            rule: MetricRule { bound: MetricBound::AtMost, limit: MetricLimit::Number(1.0) },
+            failures: 1,
+            interval: Duration::from_secs(1),
+            timeout: Duration::from_secs(1),
+            token_file: None,
+        })
+    }
+
+    #[test]
+    fn a_group_asks_once_or_for_each_of_its_services_if_the_query_names_it() {
+        let release = BlueGreen { smoke: false, watch: Duration::from_secs(60), keep: Duration::ZERO };
+        let plan = Plan::new(Strategy::BlueGreen(release), JudgeSettings::default(), Expired::Pause).unwrap();
+        let (mut rollout, _) = Rollout::start(plan, 3, Duration::ZERO);
+        rollout.watch_metrics(&[metric("all", "up"), metric("each", "up{job=\"{service}\"}")], &[]);
+        let watched: Vec<Vec<_>> =
+            rollout.judges().iter().map(|judge| judge.metrics().map(|metric| metric.name.as_str()).collect()).collect();
+        assert_eq!(watched, [vec!["all", "each"], vec!["each"], vec!["each"]]);
+        // A bad answer of any service is one of the group.
+        let step = rollout.judges()[2].metric_question(0).unwrap().step;
+        let answer = MetricAnswer { at_ms: 0, step, candidate: Some(Ok(2.0)), baseline: None };
+        rollout.metric_answered(Duration::ZERO, 2, 0, &answer);
+        rollout.metric_answered(Duration::ZERO, 9, 9, &answer);
+        let moved =
+            rollout.tick(Duration::from_millis(250), &[Evidence::default(), Evidence::default(), Evidence::default()]);
+        assert!(moved.is_some() && rollout.is_finished(), "{:?}", rollout.phase());
+    }
+}

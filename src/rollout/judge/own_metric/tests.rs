@@ -204,6 +204,16 @@ fn without_a_comparison_before_the_old_version_is_asked_until_it_has_answered() 
 }
 
 #[test]
+fn what_the_old_version_had_is_known_after_a_restart() {
+    let mut judge = judge(TWICE, 1.0);
+    judge.watch_metrics(std::iter::once(metric(TWICE)), Some(&[("orders".to_owned(), 100.0)].into()));
+    assert_eq!(judge.metric_question(0).map(|question| question.baseline), Some(false));
+    ask(&mut judge, 2, &Ok(202.0), &no_data());
+    assert_eq!(judge.metric_findings()[0].limit, Some(201.0));
+    assert_eq!(held(&judge), Some(HoldReason::Metric));
+}
+
+#[test]
 fn a_plan_without_metrics_asks_nothing() {
     let mut judge = judge(AT_MOST_5, 0.1);
     judge.watch_metrics(std::iter::empty(), None);
