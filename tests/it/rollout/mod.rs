@@ -6,6 +6,7 @@ mod cold_endpoints;
 mod evidence;
 mod forged_keys;
 mod full_load;
+mod judge_live;
 mod life;
 mod own_metrics;
 mod people;
