@@ -79,7 +79,7 @@ impl User for Asking {
     }
 }
 
-/// A rollout of v2 beside honest users, at half of the traffic and then all of it.
+/// A rollout of v2 beside honest users, at a part of the traffic and then all of it.
 struct Release {
     proxy: Proxy,
     operator: Operator,
@@ -89,7 +89,7 @@ struct Release {
 }
 
 impl Release {
-    fn start(failing: u64, judge: &Value) -> Self {
+    fn start(percent: u32, failing: u64, judge: &Value) -> Self {
         let origins = [version("v1", 0), version("v2", failing)];
         let proxy = Setup::to(&[&origins[0], &origins[1]])
             .listener("trusted_proxies = [\"127.0.0.0/8\"]")
@@ -99,7 +99,7 @@ impl Release {
         let honest = Asking::of(proxy.address, HONEST, 10).map(|asking| Box::new(asking) as Box<dyn User>);
         let load = Load::start(honest.collect());
         load.await_more(100);
-        let plan = json!({"steps": [50, 100], "bake": "6s", "judge": judge});
+        let plan = json!({"steps": [percent, 100], "bake": "6s", "judge": judge});
         let rollout = id(&operator.start(json!({"service": "site", "to": "v2", "plan": plan})));
         Self { proxy, operator, rollout, _load: load, _origins: origins }
     }
@@ -142,7 +142,8 @@ fn judge() -> Value {
 
 #[test]
 fn seven_requests_by_keys_of_one_version_are_no_evidence() {
-    let release = Release::start(0, &judge());
+    let release =
+        Release::start(10, 0, &json!({"warm_up": "0s", "requests_min": 100, "slower": false, "tolerate_burst": "0s"}));
     let keys = release.keys("v2", 7);
     let mut client = release.proxy.client();
     for key in keys {
@@ -156,7 +157,7 @@ fn seven_requests_by_keys_of_one_version_are_no_evidence() {
 
 #[test]
 fn garbage_by_forged_keys_of_v2_turns_nothing_back() {
-    let release = Release::start(0, &judge());
+    let release = Release::start(50, 0, &judge());
     let keys = release.keys("v2", 500);
     let attack = release.attack(&keys, 50);
     release.until_ended("completed");
@@ -165,7 +166,7 @@ fn garbage_by_forged_keys_of_v2_turns_nothing_back() {
 
 #[test]
 fn garbage_by_forged_keys_of_v1_does_not_promote_a_version_that_is_bad() {
-    let release = Release::start(500, &judge());
+    let release = Release::start(50, 500, &judge());
     let keys = release.keys("v1", 300);
     let _attack = release.attack(&keys, 50);
     release.until_ended("rolled_back");
