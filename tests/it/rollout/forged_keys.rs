@@ -144,6 +144,8 @@ fn judge() -> Value {
 fn seven_requests_by_keys_of_one_version_are_no_evidence() {
     let release =
         Release::start(10, 0, &json!({"warm_up": "0s", "requests_min": 100, "slower": false, "tolerate_burst": "0s"}));
+    let judged = |view: &Value| view["evidence"][0]["candidate"]["requests"].as_u64() >= Some(20);
+    release.operator.until(release.rollout, "judged", judged);
     let keys = release.keys("v2", 7);
     let mut client = release.proxy.client();
     for key in keys {
