@@ -8,6 +8,9 @@
 //! Before the baseline has shown any, one endpoint is taken to have none, and of several it is not known yet: each
 //! makes the first minutes a little more careful.
 //!
+//! Failures and latency have bursts of their own, because they say nothing of each other: a process that pauses makes
+//! requests slow and fails none, and a baseline that pauses often is no reason to doubt failures.
+//!
 //! A burst is one endpoint's. Where a version has several, and more of its requests are bad at a time than one of them
 //! gets, no burst explains it, and the highest price is good for it.
 
@@ -66,10 +69,10 @@ pub(crate) struct BurstWatch {
     second: BaselineSecond,
     /// Failures and requests of the baseline in seconds without a burst.
     usual: (f64, f64),
-    /// For how many seconds the baseline's burst has lasted, and what failed in them.
-    in_burst: u32,
+    /// The same of its burst of failures.
     burst_failures: (f64, f64),
-    bursts: u32,
+    failing: SeenBursts,
+    slow: SeenBursts,
     started: Duration,
     /// When the baseline had requests last: where it has none, nothing is seen of its bursts.
     watched_until: Duration,
@@ -77,6 +80,14 @@ pub(crate) struct BurstWatch {
     exposed_at: Duration,
     exposed: Duration,
     now: Duration,
+}
+
+/// The bursts of one kind that the baseline had.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+struct SeenBursts {
+    count: u32,
+    /// For how many seconds the last one has lasted; 0: it is over.
+    lasting: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -110,9 +121,9 @@ impl BurstWatch {
             latency_beyond: vec![false; ticks],
             second: BaselineSecond { since: now, ..BaselineSecond::default() },
             usual: UNSEEN,
-            in_burst: 0,
             burst_failures: (0.0, 0.0),
-            bursts: 0,
+            failing: SeenBursts::default(),
+            slow: SeenBursts::default(),
             started: now,
             watched_until: now,
             exposed_at: now,
@@ -161,30 +172,28 @@ impl BurstWatch {
 
     /// The limits of the tests on failures.
     pub(crate) fn of_errors(&self) -> BurstLimits<'_> {
-        BurstLimits { rate: self.rate(), exposed: self.exposed.as_secs_f64(), beyond: &self.errors_beyond }
+        self.limits(self.failing, &self.errors_beyond)
     }
 
     /// The limits of the tests on latency.
     pub(crate) fn of_latency(&self) -> BurstLimits<'_> {
-        BurstLimits { beyond: &self.latency_beyond, ..self.of_errors() }
+        self.limits(self.slow, &self.latency_beyond)
     }
 
-    /// How many bursts the baseline had.
-    #[cfg(test)]
-    pub(crate) fn bursts(&self) -> u32 {
-        self.bursts
+    fn limits<'w>(&'w self, seen: SeenBursts, beyond: &'w [bool]) -> BurstLimits<'w> {
+        BurstLimits { rate: self.rate(seen), exposed: self.exposed.as_secs_f64(), beyond }
     }
 
-    /// How many bursts a second the candidate may have.
-    fn rate(&self) -> f64 {
+    /// How many bursts of a kind a second the candidate may have.
+    fn rate(&self, seen: SeenBursts) -> f64 {
         let PerVersion { candidate, baseline } = self.endpoints;
         let endpoints = f64::from(candidate.max(1)) / f64::from(baseline.max(1));
-        let unseen = match self.bursts {
+        let unseen = match seen.count {
             0 => (f64::from(candidate.saturating_sub(1)) * UNSEEN_BURSTS).min(1.0),
             _ => 1.0,
         };
         let watched = self.watched_until.saturating_sub(self.started).as_secs_f64();
-        (f64::from(self.bursts) * endpoints + unseen) / (watched + 1.0)
+        (f64::from(seen.count) * endpoints + unseen) / (watched + 1.0)
     }
 
     /// The part of the candidate's requests beyond which no burst of one endpoint explains what is wrong with them;
@@ -218,24 +227,32 @@ impl BurstWatch {
             std::mem::replace(&mut self.second, BaselineSecond { since: self.now, ..BaselineSecond::default() });
         let (failures, requests) = (second.failures as f64, second.requests as f64);
         let far_above = (1.0 - QUANTILES[QUANTILES.len() - 1]) * second.compared as f64;
-        let burst = is_far_beyond(failures, self.usual.0 / self.usual.1 * requests)
-            || is_far_beyond(second.far_above as f64, far_above);
-        if !burst {
-            (self.in_burst, self.burst_failures) = (0, (0.0, 0.0));
+        self.slow.note(is_far_beyond(second.far_above as f64, far_above));
+        let burst = is_far_beyond(failures, self.usual.0 / self.usual.1 * requests);
+        if burst {
+            self.burst_failures.0 += failures;
+            self.burst_failures.1 += requests;
+        } else {
+            self.burst_failures = (0.0, 0.0);
             self.usual.0 += failures;
             self.usual.1 += requests;
-            return;
         }
-        self.bursts += u32::from(self.in_burst == 0);
-        self.in_burst += 1;
-        self.burst_failures.0 += failures;
-        self.burst_failures.1 += requests;
-        if self.in_burst == BURST_SECONDS_MAX {
-            self.bursts = self.bursts.saturating_sub(1);
+        if self.failing.note(burst) {
             let (failures, requests) = std::mem::take(&mut self.burst_failures);
             self.usual.0 += failures;
             self.usual.1 += requests;
         }
+    }
+}
+
+impl SeenBursts {
+    /// Notes whether a second was one of a burst. Whether it is the one that makes this burst too long to be one.
+    fn note(&mut self, burst: bool) -> bool {
+        self.count += u32::from(burst && self.lasting == 0);
+        self.lasting = if burst { self.lasting + 1 } else { 0 };
+        let too_long = self.lasting == BURST_SECONDS_MAX;
+        self.count -= u32::from(too_long);
+        too_long
     }
 }
 
@@ -302,6 +319,7 @@ impl JudgeSettings {
 mod tests {
     use super::super::evidence::OutcomeCounts;
     use super::super::fixture::{Chance, share};
+    use super::super::quantiles::LatencyCounts;
     use super::*;
 
     const SEED: u64 = 20_260_417;
@@ -321,8 +339,8 @@ mod tests {
             let failures = if (1_000..1_004).contains(&number) { 200 } else { chance.binomial(225, 0.005) };
             watch.observe(number * TICK, &[ticked(counts(25, 0), counts(225, failures))], None);
         }
-        assert_eq!(watch.bursts(), 1, "seed {SEED}");
-        let rate = watch.rate();
+        assert_eq!((watch.failing.count, watch.slow.count), (1, 0), "seed {SEED}");
+        let rate = watch.of_errors().rate;
         assert!((rate - 2.0 / 601.0).abs() < 1e-9, "{rate}");
     }
 
@@ -332,7 +350,38 @@ mod tests {
         for number in 1..=400 {
             watch.observe(number * TICK, &[ticked(counts(25, 0), counts(125, chance.binomial(125, 0.03)))], None);
         }
-        assert_eq!((watch.bursts(), watch.in_burst), (0, 0), "seed {SEED}");
+        assert_eq!(watch.failing, SeenBursts::default(), "seed {SEED}");
+    }
+
+    #[test]
+    fn pauses_of_the_baseline_are_no_reason_to_doubt_failures() {
+        let mut watch = BurstWatch::new(&JudgeSettings::default(), Duration::ZERO);
+        let calm = watch.of_errors().rate;
+        for number in 1..=400 {
+            let mut tick = ticked(counts(25, 0), counts(225, 0));
+            // One second in ten is slow.
+            let slow = if (number - 1) / 4 % 10 == 5 { 100 } else { 0 };
+            tick.latencies.baseline =
+                LatencyCounts { by_exceeded: [225 - slow, 0, 0, slow], ..LatencyCounts::default() };
+            watch.observe(number * TICK, &[tick], None);
+        }
+        assert_eq!((watch.failing.count, watch.slow.count), (0, 10));
+        assert!(watch.of_latency().rate > 0.09 && watch.of_errors().rate <= calm);
+    }
+
+    #[test]
+    fn trouble_that_lasts_is_how_the_baseline_is() {
+        let mut watch = BurstWatch::new(&JudgeSettings::default(), Duration::ZERO);
+        let seconds = |watch: &mut BurstWatch, from: u32, to: u32, failures: u64| {
+            for number in from * 4 + 1..=to * 4 {
+                watch.observe(number * TICK, &[ticked(counts(25, 0), counts(225, failures))], None);
+            }
+        };
+        seconds(&mut watch, 0, 20, 0);
+        seconds(&mut watch, 20, 29, 20);
+        assert_eq!(watch.failing.count, 1, "nine seconds are a burst");
+        seconds(&mut watch, 29, 60, 20);
+        assert_eq!(watch.failing.count, 0, "a minute is none");
     }
 
     #[test]
