@@ -4,9 +4,9 @@
 //! to do: another one has pauses of its own. The suite plays a short one of the equal versions. Each version is a
 //! process, which is stopped and goes on again by signals: nothing in it knows of its pauses.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc;
@@ -41,6 +41,8 @@ fn runs() -> Option<u64> {
 struct OriginProcess {
     child: Child,
     input: ChildStdin,
+    /// Kept open: after a minute the test harness in it says that its test still runs, and would end with the pipe.
+    _output: BufReader<ChildStdout>,
     address: SocketAddr,
 }
 
@@ -49,11 +51,12 @@ impl OriginProcess {
         let mut command = Command::new(std::env::current_exe().unwrap());
         command.args([ORIGIN_TEST, "--exact", "--nocapture"]).env(ORIGIN_VARIABLE, "1");
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines().map_while(Result::ok);
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let lines = output.by_ref().lines().map_while(Result::ok);
         let told = |line: String| line.split_once("serves at ").and_then(|(_, address)| address.trim().parse().ok());
         let address = lines.into_iter().find_map(told).expect("it says where it serves");
         let input = child.stdin.take().unwrap();
-        Self { child, input, address }
+        Self { child, input, _output: output, address }
     }
 
     /// Says how it is from now on.
